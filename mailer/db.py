@@ -1,0 +1,158 @@
+"""Postgres, and the only place that knows psycopg2.
+
+``Database`` keeps a few open connections and hands out transactions; ``Tx`` runs one statement with named parameters.
+Only ``flows/`` opens transactions, and only ``store/`` writes SQL.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
+from psycopg2.extras import Json, RealDictCursor
+
+from mailer.errors import Unavailable
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+_LOST = (psycopg2.OperationalError, psycopg2.InterfaceError)
+
+
+def json(value: Any) -> Any:
+    """Wrap a value that goes into a ``jsonb`` column."""
+    return Json(value)
+
+
+class Tx:
+    """One open transaction. Statements take named parameters: ``%(name)s`` in the SQL, keywords in the call."""
+
+    def __init__(self, connection: psycopg2.extensions.connection) -> None:
+        self._connection = connection
+
+    def all(self, sql: str, **values: Any) -> list[Row]:
+        """Every row as a dict."""
+        with self._cursor(sql, values) as cursor:
+            return [dict(row) for row in cursor.fetchall()]
+
+    def one(self, sql: str, **values: Any) -> Row | None:
+        """The first row as a dict, or None."""
+        with self._cursor(sql, values) as cursor:
+            row = cursor.fetchone()
+            return dict(row) if row else None
+
+    def value(self, sql: str, **values: Any) -> Any:
+        """The first column of the first row, or None."""
+        row = self.one(sql, **values)
+        return next(iter(row.values())) if row else None
+
+    def run(self, sql: str, **values: Any) -> int:
+        """Run a statement; how many rows it touched."""
+        with self._cursor(sql, values) as cursor:
+            return int(cursor.rowcount)
+
+    def script(self, sql: str) -> None:
+        """Run several statements without parameters (a migration)."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    @contextmanager
+    def _cursor(self, sql: str, values: Mapping[str, Any]) -> Iterator[Any]:
+        with self._connection.cursor(cursor_factory=RealDictCursor) as cursor:
+            cursor.execute(sql, dict(values) or None)
+            yield cursor
+
+
+class Database:
+    """A Postgres database. Safe to share between threads; each transaction has a connection to itself."""
+
+    def __init__(self, url: str, name: str = "postmerge", keep: int = 8) -> None:
+        self.url = url
+        self._name = name
+        self._keep = keep
+        self._idle: list[psycopg2.extensions.connection] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """Commit when the block ends, roll back when it raises.
+
+        Raises Unavailable when Postgres cannot be reached or is lost on the way: nothing of the block is then kept, with
+        one exception that no client can tell apart: a connection lost while committing.
+        """
+        connection = self._take()
+        try:
+            yield Tx(connection)
+            connection.commit()
+        except _LOST as error:
+            self._discard(connection)
+            raise Unavailable(_unreachable(error)) from error
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        self._give_back(connection)
+
+    def analyze(self, table: str) -> None:
+        """Tell the planner about new rows (needed right after a large freeze)."""
+        with self.transaction() as tx:
+            tx.script(f"ANALYZE {table}")
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> psycopg2.extensions.connection:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        try:
+            connection = psycopg2.connect(
+                self.url, application_name=self._name, connect_timeout=10, options="-c timezone=UTC -c jit=off"
+            )
+        except psycopg2.OperationalError as error:
+            raise Unavailable(_unreachable(error)) from error
+        except psycopg2.ProgrammingError as error:
+            raise Unavailable("DATABASE_URL cannot be read: give it as postgresql://user@host:5432/name.") from error
+        return connection
+
+    def _give_back(self, connection: psycopg2.extensions.connection) -> None:
+        with self._lock:
+            if len(self._idle) < self._keep and not connection.closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _discard(self, connection: psycopg2.extensions.connection) -> None:
+        """A lost connection mostly means that its idle sisters are lost too (a restarted server)."""
+        connection.close()
+        self.close()
+
+    def _roll_back(self, connection: psycopg2.extensions.connection) -> None:
+        try:
+            connection.rollback()
+            self._give_back(connection)
+        except _LOST:
+            self._discard(connection)
+
+
+def is_unique_violation(error: BaseException) -> bool:
+    """Did a UNIQUE constraint refuse the row (somebody else was first)?"""
+    return isinstance(error, psycopg2.errors.UniqueViolation)
+
+
+def each(rows: Sequence[Row], make: Callable[..., T]) -> list[T]:
+    """Rows as objects: ``each(rows, Send)`` calls ``Send(**row)`` for each."""
+    return [make(**row) for row in rows]
+
+
+def _unreachable(error: BaseException) -> str:
+    first_line = (str(error).strip() or "no answer").splitlines()[0]
+    return f"Postgres cannot be reached ({first_line}): check that it runs and that DATABASE_URL is right."

@@ -1,0 +1,55 @@
+"""The edition: an issue rendered once. The mail, the web page and the feed entry are all made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Wish(StrEnum):
+    """What an issue's ``Send:`` line asks for."""
+
+    NO = "no"
+    YES = "yes"
+    AT = "at"
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One issue, rendered.
+
+    ``digest`` is the SHA-256 (64 hex digits) of ``body`` in UTF-8: the issue's HTML fragment with absolute links, before
+    any template. ``html`` and ``text`` are the mail's two parts; they hold the placeholders of ``mailer.message`` where
+    something differs from reader to reader.
+    """
+
+    key: str
+    number: int
+    title: str
+    subject: str
+    preheader: str
+    lang: str
+    url: str
+    html: str
+    text: str
+    body: str
+    digest: str
+    dated: datetime
+    path: str
+    send: Wish
+    send_at: datetime | None
+    audience: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong in a source file. Errors keep ``publish`` from going on; warnings do not."""
+
+    level: str
+    path: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.level}: {self.message}"

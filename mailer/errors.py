@@ -1,0 +1,23 @@
+"""The few errors a person may see: each message is one sentence with what was wrong and what to do."""
+
+from __future__ import annotations
+
+
+class PostmergeError(Exception):
+    """Base of every error whose message is meant for the person at the keyboard (exit code 1)."""
+
+
+class BadInput(PostmergeError):
+    """Something the user wrote (front matter, setting, option, address) cannot be used as it is."""
+
+
+class Refused(PostmergeError):
+    """A guard said no; the message names what was found and, where it is safe, the way past it."""
+
+    def __init__(self, message: str, guard: str = "") -> None:
+        super().__init__(message)
+        self.guard = guard
+
+
+class Unavailable(PostmergeError):
+    """A service we stand on (Postgres, Redis, a port) cannot be reached just now."""

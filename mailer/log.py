@@ -1,0 +1,52 @@
+"""Log lines are events with stable dotted names and ids; addresses never appear in them.
+
+structlog writes them: readable lines on a terminal, JSON otherwise. When ``SENTRY_DSN`` is configured (through
+:class:`mailer.settings.Settings`), errors go to Sentry too, without personal data.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, cast
+
+import structlog
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger whose events are named like ``delivery.accepted`` and carry ids as keywords."""
+    return cast(structlog.stdlib.BoundLogger, structlog.get_logger(part=name))
+
+
+def configure(level: str = "info", sentry_dsn: str = "", process: str = "") -> None:
+    """Send events of ``level`` and above to standard error; call once at a process's start."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _renderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level, 20)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(**({"process": process} if process else {}))
+    logging.getLogger("dramatiq").setLevel(logging.WARNING)
+    if sentry_dsn:
+        _start_sentry(sentry_dsn)
+
+
+def _renderer() -> Any:
+    if sys.stderr.isatty():
+        return structlog.dev.ConsoleRenderer()
+    return structlog.processors.JSONRenderer()
+
+
+def _start_sentry(dsn: str) -> None:
+    import sentry_sdk
+
+    sentry_sdk.init(dsn=dsn, send_default_pii=False, include_local_variables=False)

@@ -1,0 +1,135 @@
+"""Every setting, read once from the environment (and ``.env`` in development); nothing else reads ``os.environ``.
+
+AWS is configured by AWS's own variables (credential chain, region, ``AWS_ENDPOINT_URL_SESV2``), which boto3 reads itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from mailer.errors import BadInput
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says. Durations are ``timedelta``; paths are as given, relative to the working folder."""
+
+    database_url: str = ""
+    redis_url: str = ""
+    transport: str = "outbox"
+    site_url: str = ""
+    api_url: str = "http://127.0.0.1:8025"
+    sender: str = ""
+    postal_address: str = ""
+    secret: str = ""
+    hold: timedelta = timedelta(minutes=10)
+    content: Path = Path("content")
+    config: Path = Path("pelicanconf.py")
+    build: Path = Path("build")
+    outbox: Path = Path("build/outbox")
+    claim_lease: timedelta = timedelta(seconds=60)
+    connections: int = 32
+    confirm_expiry: timedelta = timedelta(days=7)
+    ses_configuration_set: str = ""
+    log_level: str = "info"
+    sentry_dsn: str = ""
+    metrics: bool = True
+
+    @property
+    def site_folder(self) -> Path:
+        """Where the built web archive lies."""
+        return self.build / "site"
+
+    @property
+    def editions_folder(self) -> Path:
+        """Where the built editions lie: outside the public site, one JSON file an issue."""
+        return self.build / "editions"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where converted bodies are kept between builds; safe to delete."""
+        return self.build / "cache"
+
+    def need_database(self) -> str:
+        """The database's URL, or a sentence that says how to set it."""
+        if not self.database_url:
+            raise BadInput("DATABASE_URL is not set: give it the Postgres URL, or use `make run`, which brings its own Postgres.")
+        return self.database_url
+
+    def need_secret(self) -> str:
+        """The signing secret, or a sentence that says how to make one."""
+        if len(self.secret) < 16:
+            raise BadInput("POSTMERGE_SECRET is missing or shorter than 16 characters: set it to the output of `openssl rand -hex 32`.")
+        return self.secret
+
+
+def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
+    """Settings from ``environ`` (default: the process's own, over the lines of ``.env``).
+
+    Raises BadInput naming the variable whose value cannot be used.
+    """
+    if environ is None:
+        environ = {**{k: v or "" for k, v in dotenv_values(dotenv).items()}, **os.environ}
+    given = {k: v.strip() for k, v in environ.items() if v.strip()}
+    default = Settings()
+    return Settings(
+        database_url=given.get("DATABASE_URL", ""),
+        redis_url=given.get("REDIS_URL", ""),
+        transport=_choice(given, "POSTMERGE_TRANSPORT", ("outbox", "ses"), default.transport),
+        site_url=_url(given, "POSTMERGE_SITE_URL", default.site_url),
+        api_url=_url(given, "POSTMERGE_API_URL", default.api_url),
+        sender=given.get("POSTMERGE_SENDER", default.sender),
+        postal_address=given.get("POSTMERGE_POSTAL_ADDRESS", default.postal_address),
+        secret=given.get("POSTMERGE_SECRET", default.secret),
+        hold=_duration(given, "POSTMERGE_HOLD", default.hold),
+        content=Path(given.get("POSTMERGE_CONTENT", default.content)),
+        config=Path(given.get("POSTMERGE_CONFIG", default.config)),
+        build=Path(given.get("POSTMERGE_BUILD", default.build)),
+        outbox=Path(given.get("POSTMERGE_OUTBOX", default.outbox)),
+        claim_lease=_duration(given, "POSTMERGE_CLAIM_LEASE", default.claim_lease),
+        connections=_count(given, "POSTMERGE_CONNECTIONS", default.connections),
+        confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),
+        ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
+        log_level=_choice(given, "POSTMERGE_LOG", ("debug", "info", "warning", "error"), default.log_level),
+        sentry_dsn=given.get("SENTRY_DSN", default.sentry_dsn),
+        metrics=_choice(given, "POSTMERGE_METRICS", ("on", "off"), "on") == "on",
+    )
+
+
+def _choice(given: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:
+    value = given.get(name, default).lower()
+    if value not in allowed:
+        raise BadInput(f"{name} is {value!r}: set it to one of {', '.join(allowed)}.")
+    return value
+
+
+def _url(given: Mapping[str, str], name: str, default: str) -> str:
+    value = given.get(name, default).rstrip("/")
+    if value and not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?", value):
+        raise BadInput(f"{name} is {value!r}: give a whole address such as https://news.example.org.")
+    return value
+
+
+def _duration(given: Mapping[str, str], name: str, default: timedelta) -> timedelta:
+    if name not in given:
+        return default
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", given[name].lower())
+    if not match:
+        raise BadInput(f"{name} is {given[name]!r}: give a number with s, m, h or d, such as 10m.")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+
+
+def _count(given: Mapping[str, str], name: str, default: int) -> int:
+    value = given.get(name, str(default))
+    if not value.isdecimal() or not 1 <= int(value) <= 1000:
+        raise BadInput(f"{name} is {value!r}: give a whole number from 1 to 1000.")
+    return int(value)

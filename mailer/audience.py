@@ -141,7 +141,9 @@ class _Parser:
         while text[at:].strip():
             match = _TOKEN.match(text, at)
             if not match or not match.lastgroup:
-                raise BadInput(f"The audience {text!r} has a quote that is never closed at column {at + 1}: close it or leave it out.")
+                raise BadInput(
+                    f"The audience {text!r} has a quote that is never closed at column {at + 1}: close it or leave it out."
+                )
             tokens.append((match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
             at = match.end()
         return tokens

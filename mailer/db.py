@@ -97,11 +97,6 @@ class Database:
             raise
         self._give_back(connection)
 
-    def analyze(self, table: str) -> None:
-        """Tell the planner about new rows (needed right after a large freeze)."""
-        with self.transaction() as tx:
-            tx.script(f"ANALYZE {table}")
-
     def close(self) -> None:
         """Close the idle connections."""
         with self._lock:

@@ -40,8 +40,7 @@ def need_current(database: Database) -> None:
 def _prepare(tx: Tx) -> None:
     tx.run("SELECT pg_advisory_xact_lock(%(lock)s)", lock=_LOCK)
     tx.run(
-        "CREATE TABLE IF NOT EXISTS schema_migrations ("
-        " name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+        "CREATE TABLE IF NOT EXISTS schema_migrations ( name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
     )
 
 

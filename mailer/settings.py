@@ -62,13 +62,17 @@ class Settings:
     def need_database(self) -> str:
         """The database's URL, or a sentence that says how to set it."""
         if not self.database_url:
-            raise BadInput("DATABASE_URL is not set: give it the Postgres URL, or use `make run`, which brings its own Postgres.")
+            raise BadInput(
+                "DATABASE_URL is not set: give it the Postgres URL, or use `make run`, which brings its own Postgres."
+            )
         return self.database_url
 
     def need_secret(self) -> str:
         """The signing secret, or a sentence that says how to make one."""
         if len(self.secret) < 16:
-            raise BadInput("POSTMERGE_SECRET is missing or shorter than 16 characters: set it to the output of `openssl rand -hex 32`.")
+            raise BadInput(
+                "POSTMERGE_SECRET is missing or shorter than 16 characters: set it to the output of `openssl rand -hex 32`."
+            )
         return self.secret
 
 

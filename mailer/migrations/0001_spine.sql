@@ -43,9 +43,9 @@ CREATE TABLE issues (
     title text NOT NULL,
     dated timestamptz NOT NULL,
     digest text NOT NULL,
-    words integer [] NOT NULL DEFAULT '{}',    -- a small sketch of the body, to recognise a renamed and edited issue
-    renamed_from text,                         -- the key under which it was known before
-    adopted_at timestamptz,                    -- public before the ledger began: never mailed by itself
+    sketch bigint [] NOT NULL DEFAULT '{}',    -- a few hashes of the body, to recognise a renamed and edited issue
+    renamed_from text,                         -- the first key under which it was known: its sends are filed there
+    adopted_edition integer,                   -- public before the ledger began: up to this edition never mailed by itself
     first_seen_at timestamptz NOT NULL DEFAULT now(),
     last_seen_at timestamptz NOT NULL DEFAULT now()
 );
@@ -64,7 +64,6 @@ CREATE TABLE editions (
     url text NOT NULL,
     html text NOT NULL,
     text text NOT NULL,
-    sender text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -76,6 +75,7 @@ CREATE TABLE sends (
     state text NOT NULL CHECK (
         state IN ('scheduled', 'holding', 'sending', 'finished', 'paused', 'stopped', 'cancelled')
     ),
+    sender text NOT NULL,
     audience text NOT NULL,                    -- the rule
     audience_size integer,                     -- set when the audience is frozen
     due_at timestamptz NOT NULL,               -- the schedule's moment, or the end of the hold window

@@ -1,0 +1,142 @@
+"""Dramatiq: doorbells. A message carries a send's id and says "look at the ledger"; losing one loses nothing.
+
+Queues: ``sends`` for bulk, ``transactional`` for single mails, each with worker threads of its own, so that a confirmation never
+waits behind a send. No retries and no time limit on any actor: the ledger and the scheduler do that work, and both of
+Dramatiq's would copy or interrupt a running send. ``heartbeat_timeout`` and ``maintenance_chance`` bring messages of a killed
+worker back after about 15 s instead of minutes (measured, see FACTS on Dramatiq 2.2).
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import ShutdownNotifications
+
+from mailer import log
+from mailer.db import Database
+from mailer.errors import PostmergeError
+from mailer.flows.deliver import deliver
+from mailer.flows.transactional import deliver_some
+from mailer.settings import Settings
+from mailer.transports.base import Transport
+
+events = log.get("actors")
+
+SENDS = "sends"
+TRANSACTIONAL = "transactional"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the actors of a worker process need."""
+
+    database: Database
+    settings: Settings
+    transport: Transport
+    site_name: str
+
+
+class Bell:
+    """Rings doorbells. Ringing is a best effort: without Redis the scheduler rings again when it is back."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.broker = make_broker(redis_url)
+
+    def ring_send(self, send_id: int) -> bool:
+        """Ask any worker to look at a send; whether Redis took it."""
+        return self._ring(SENDS, "deliver_send", send_id)
+
+    def ring_transactional(self) -> bool:
+        """Ask any worker to look at the transactional mails; whether Redis took it."""
+        return self._ring(TRANSACTIONAL, "deliver_transactional")
+
+    def waiting(self, queue: str) -> int:
+        """Messages in a queue; 0 when Redis cannot be asked (a bell too many does no harm)."""
+        try:
+            return int(self.broker.client.llen(f"{self.broker.namespace}:{queue}"))
+        except redis.exceptions.RedisError:
+            return 0
+
+    def _ring(self, queue: str, actor: str, *args: int) -> bool:
+        message: dramatiq.Message[None] = dramatiq.Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={})
+        try:
+            self.broker.declare_queue(queue)
+            self.broker.enqueue(message)
+            return True
+        except (redis.exceptions.RedisError, dramatiq.errors.BrokerError, OSError) as error:
+            events.warning("doorbell.lost", queue=queue, error=type(error).__name__)
+            return False
+
+
+def make_broker(redis_url: str) -> RedisBroker:
+    """The Redis (or Valkey) broker with only the middleware that this design can bear."""
+    return RedisBroker(
+        url=redis_url,
+        middleware=[ShutdownNotifications()],
+        heartbeat_timeout=15_000,
+        maintenance_chance=1_000_000,
+        socket_connect_timeout=5,
+    )
+
+
+class Workshop:
+    """The worker threads of one process: ``bulk`` for sends, one for transactional mails."""
+
+    def __init__(self, work: Work, bulk: int = 2) -> None:
+        self.stopping = threading.Event()
+        self._busy: set[int] = set()
+        self._lock = threading.Lock()
+        self._work = work
+        self._bell = Bell(work.settings.redis_url)
+        self._workers = [self._worker(SENDS, bulk), self._worker(TRANSACTIONAL, 1)]
+
+    def start(self) -> None:
+        """Start the threads; returns at once."""
+        for worker in self._workers:
+            worker.start()
+
+    def stop(self, seconds: float = 30) -> None:
+        """Finish the groups that are on the wire, then stop. At most ``seconds``."""
+        self.stopping.set()
+        for worker in self._workers:
+            worker.stop(timeout=int(seconds * 1000))
+
+    def _worker(self, queue: str, threads: int) -> dramatiq.Worker:
+        broker = make_broker(self._work.settings.redis_url)
+        actor, name = (self._send, "deliver_send") if queue == SENDS else (self._transactional, "deliver_transactional")
+        dramatiq.actor(actor, actor_name=name, queue_name=queue, broker=broker)
+        return dramatiq.Worker(broker, queues={queue}, worker_threads=threads, worker_timeout=500)
+
+    def _send(self, send_id: int) -> None:
+        with self._lock:
+            if send_id in self._busy:
+                return
+            self._busy.add(send_id)
+        try:
+            more = deliver(
+                self._work.database,
+                self._work.settings,
+                self._work.transport,
+                send_id,
+                stopping=self.stopping.is_set,
+            ).more
+        except PostmergeError as error:
+            events.error("send.waits", send=send_id, error=str(error))
+            more = False
+        finally:
+            with self._lock:
+                self._busy.discard(send_id)
+        if more and not self.stopping.is_set():
+            self._bell.ring_send(send_id)
+
+    def _transactional(self) -> None:
+        work = self._work
+        try:
+            while not self.stopping.is_set() and deliver_some(work.database, work.settings, work.transport, work.site_name):
+                pass
+        except PostmergeError as error:
+            events.error("transactional.waits", error=str(error))

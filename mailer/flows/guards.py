@@ -1,0 +1,144 @@
+"""Guards before a send: each refuses with one sentence that says what was found and, where it is safe, the way past it."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mailer.edition import Finding
+from mailer.errors import Refused
+from mailer.flows.plan import Action, Plan, Step
+from mailer.settings import Settings
+from mailer.transports.base import Account
+
+OLDEST = timedelta(days=7)
+LATEST = timedelta(hours=6)
+ALLOWED = ("many", "old", "late", "unknown-tag", "duplicate", "quota")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A refusal that is waiting to be raised; ``name`` is what ``--allow`` takes, empty when nothing overrides it."""
+
+    name: str
+    sentence: str
+
+
+def check(
+    plan: Plan, settings: Settings, findings: Iterable[Finding], account: Account | None, allow: Collection[str], gate: bool
+) -> list[Guard]:
+    """Everything that speaks against the plan's sends, apart from what ``allow`` names. Fetches pages when ``gate``."""
+    sending = plan.of(Action.SEND)
+    touched = plan.of(Action.SEND, Action.UPDATE)
+    found = [*_sources(findings), *(_ground(settings) if touched else ()), *_number(sending)]
+    for step in touched:
+        found += [*_issue(step, plan), *(_live(step) if gate and not step.scheduled else ())]
+    found += _quota(touched, account)
+    return [guard for guard in found if guard.name not in allow]
+
+
+def insist(guards: list[Guard]) -> None:
+    """Raise Refused for the first guard, and say how many more there are."""
+    if guards:
+        more = f" ({len(guards) - 1} more to see with `postmerge plan`)" if len(guards) > 1 else ""
+        raise Refused(guards[0].sentence + more, guards[0].name)
+
+
+def _sources(findings: Iterable[Finding]) -> Iterator[Guard]:
+    for finding in findings:
+        if finding.level == "error":
+            yield Guard("", f"{finding.path}:{finding.line}: {finding.message}")
+
+
+def _ground(settings: Settings) -> Iterator[Guard]:
+    if not settings.sender:
+        yield Guard("", 'No sender is set: put POSTMERGE_SENDER="Name <address@your.domain>" into the environment.')
+    if not settings.postal_address:
+        yield Guard(
+            "", "No postal address is set, which law asks for in every mail: put POSTMERGE_POSTAL_ADDRESS into the environment."
+        )
+
+
+def _number(sending: list[Step]) -> Iterator[Guard]:
+    if len(sending) > 1:
+        keys = ", ".join(step.key for step in sending[:5])
+        yield Guard(
+            "many",
+            f"{len(sending)} issues ask to be mailed at once ({keys}):"
+            " publish one with `--issue KEY`, or all with `--allow many`.",
+        )
+
+
+def _issue(step: Step, plan: Plan) -> Iterator[Guard]:
+    edition = step.edition
+    if edition is None:
+        return
+    if step.action is Action.SEND and not step.chosen and not step.scheduled and plan.made_at - edition.dated > OLDEST:
+        days = (plan.made_at - edition.dated).days
+        yield Guard("old", f"{edition.path} is dated {days} days ago: correct its `Date:`, or publish with `--allow old`.")
+    if edition.send_at and not step.chosen and plan.made_at - edition.send_at > LATEST and step.action is Action.SEND:
+        yield Guard(
+            "late",
+            f"{edition.path} asks to be sent at {edition.send_at:%Y-%m-%d %H:%M %Z}, which is past:"
+            " move `Send:` into the future, or publish with `--allow late`.",
+        )
+    if step.unknown_tags:
+        tags = ", ".join(repr(tag) for tag in step.unknown_tags)
+        yield Guard(
+            "unknown-tag",
+            f"The audience of {edition.path} names the tag {tags}, which no subscriber has:"
+            " correct `Audience:`, or publish with `--allow unknown-tag`.",
+        )
+    if step.size == 0 and not step.scheduled:
+        yield Guard(
+            "", f"The audience {edition.audience!r} of {edition.path} is nobody: correct `Audience:`, or add subscribers first."
+        )
+    if step.twin and step.action is Action.SEND:
+        yield Guard(
+            "duplicate",
+            f"{edition.path} has the same text as the issue {step.twin}: change it, or publish with `--allow duplicate`.",
+        )
+
+
+def _quota(touched: list[Step], account: Account | None) -> Iterator[Guard]:
+    if account is None:
+        return
+    needed = sum(step.size for step in touched if not step.scheduled)
+    if needed and not account.sending:
+        yield Guard("", "SES has switched sending off for this account: open the SES console and follow what it says there.")
+    if needed > account.left:
+        yield Guard(
+            "quota",
+            f"The audience has {needed:,} readers but SES takes only {account.left:,.0f} more mails in these 24 hours:"
+            " wait, ask AWS for more, or publish with `--allow quota`.",
+        )
+
+
+def _live(step: Step) -> Iterator[Guard]:
+    if step.edition is None:
+        return
+    found = live_digest(step.edition.url)
+    if found != step.edition.digest:
+        what = "shows another text" if found else "does not show this issue yet"
+        yield Guard(
+            "",
+            f"{step.edition.url} {what}: deploy the site first, then publish again; without a site use `--no-gate`.",
+        )
+
+
+def live_digest(url: str, timeout: float = 10.0) -> str:
+    """The digest that the public page at ``url`` carries, or "" when there is none (or no page). ``timeout`` in seconds."""
+    if not url.startswith(("http://", "https://")):
+        return ""
+    request = urllib.request.Request(url, headers={"User-Agent": "postmerge", "Cache-Control": "no-cache"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+            head = answer.read(4_000_000).decode("utf-8", "replace")
+    except (urllib.error.URLError, TimeoutError, OSError, ValueError):
+        return ""
+    match = re.search(r'data-digest="([0-9a-f]{64})"|name="postmerge-digest"\s+content="([0-9a-f]{64})"', head)
+    return (match[1] or match[2]) if match else ""

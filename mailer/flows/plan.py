@@ -1,0 +1,195 @@
+"""The plan: what publishing would do now. Computed from the editions and the ledger; it writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from mailer import audience
+from mailer.db import Tx
+from mailer.edition import Edition, Wish
+from mailer.flows.identity import renamed, sketch
+from mailer.store import audiences, issues, sends
+from mailer.store.issues import Known
+from mailer.store.sends import Send
+
+
+class Action(StrEnum):
+    """What publishing does about one issue."""
+
+    SEND = "send"  # a new intent
+    UPDATE = "update"  # a send that has not started gets the new edition, time or audience
+    CANCEL = "cancel"  # a send that has not started is no longer asked for
+    ADOPT = "adopt"  # public before the ledger began: written down as not to be mailed
+    RENAME = "rename"  # known under another key
+    RECORD = "record"  # new, and does not ask to be mailed
+    KEEP = "keep"  # nothing to do
+
+
+@dataclass(frozen=True)
+class Step:
+    """One issue of the plan. ``size`` is the audience's size now; ``due_at`` when its first mail may leave."""
+
+    action: Action
+    key: str
+    root: str
+    why: str
+    edition: Edition | None = None
+    send: Send | None = None
+    size: int = 0
+    unknown_tags: tuple[str, ...] = ()
+    due_at: datetime | None = None
+    scheduled: bool = False
+    twin: str = ""
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps, in the editions' order; ``first`` is set when the ledger has never seen an issue."""
+
+    steps: tuple[Step, ...]
+    first: bool
+    made_at: datetime
+
+    def of(self, *actions: Action) -> list[Step]:
+        """The steps with one of these actions."""
+        return [step for step in self.steps if step.action in actions]
+
+
+@dataclass(frozen=True)
+class Order:
+    """How publishing was asked for: ``issue`` names the one issue to send although nothing else would send it."""
+
+    sender: str
+    hold: timedelta
+    issue: str = ""
+
+
+def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Plan:
+    """The plan for these editions, from the ledger as it is in this transaction."""
+    known = issues.every(tx)
+    book = _Book(known, {send_key(one): one for one in sends.every(tx)}, {edition.key for edition in editions})
+    steps = [_step(book, edition, order, now) for edition in editions]
+    steps += _vanished(book, steps)
+    return Plan(tuple(_counted(tx, step) for step in steps), first=not known, made_at=now)
+
+
+def send_key(send: Send) -> tuple[str, int]:
+    """What makes a send the only one of its kind: the issue's first key and the edition's number."""
+    return send.issue_key, send.edition_number
+
+
+class _Book:
+    def __init__(self, known: list[Known], by_edition: dict[tuple[str, int], Send], present: set[str]) -> None:
+        self.known = known
+        self.by_key = {issue.key: issue for issue in known}
+        self.by_edition = by_edition
+        self.present = present
+        self.taken: set[str] = set()
+
+    def origin(self, edition: Edition) -> Known | None:
+        """The issue as the ledger knows it, under its own key or the one it had."""
+        if edition.key in self.by_key:
+            return self.by_key[edition.key]
+        free = [issue for issue in self.known if issue.key not in self.taken]
+        before = renamed(edition, free, self.present)
+        if before:
+            self.taken.add(before.key)
+        return before
+
+    def twin(self, edition: Edition) -> str:
+        """Another present issue with the very same body."""
+        same = (i.key for i in self.known if i.digest == edition.digest and i.key != edition.key and i.key in self.present)
+        return next(same, "")
+
+
+def _step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
+    origin = book.origin(edition)
+    root = origin.root if origin else edition.key
+    send = book.by_edition.get((root, edition.number))
+    chosen = order.issue in (edition.key, edition.path)
+    blank = Step(Action.KEEP, edition.key, root, "", edition=edition, send=send, twin=book.twin(edition), chosen=chosen)
+    if send:
+        return _known_send(blank, edition, send, order, now, moved=bool(origin and origin.key != edition.key))
+    if not book.known and not chosen:
+        return replace(blank, action=Action.ADOPT, why="public before the ledger began")
+    if origin and (origin.adopted_edition or 0) >= edition.number and not chosen:
+        return _quiet(blank, origin, "adopted: public before the ledger began")
+    if edition.send is Wish.NO and not chosen:
+        return _quiet(blank, origin, "does not ask to be mailed (no `Send:` in its front matter)")
+    if order.issue and not chosen:
+        return replace(blank, why=f"asks to be mailed, but only {order.issue} was chosen")
+    why = "chosen with --issue" if chosen else "asks to be mailed"
+    return _timed(replace(blank, action=Action.SEND, why=why), edition, order, now)
+
+
+def _quiet(step: Step, origin: Known | None, why: str) -> Step:
+    if origin is None:
+        return replace(step, action=Action.RECORD, why=why)
+    if origin.key != step.key:
+        return replace(step, action=Action.RENAME, why=f"was {origin.key}; {why}")
+    return replace(step, why=why)
+
+
+def _known_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime, moved: bool) -> Step:
+    if send.state in sends.NOT_STARTED:
+        return _waiting_send(step, edition, send, order, now)
+    why = f"edition {send.edition_number} is {send.state} as send {send.id}"
+    return replace(step, action=Action.RENAME if moved else Action.KEEP, why=f"renamed; {why}" if moved else why)
+
+
+def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime) -> Step:
+    if edition.send is Wish.NO and not order.issue:
+        return replace(step, action=Action.CANCEL, why="no longer asks to be mailed")
+    timed = _timed(step, edition, order, now)
+    if edition.send is not Wish.AT and send.state is sends.State.HOLDING:
+        timed = replace(timed, due_at=send.due_at)
+    same = (send.digest, send.subject, send.audience, send.due_at) == (
+        edition.digest, edition.subject, edition.audience, timed.due_at,
+    )  # fmt: skip
+    why = f"waits as send {send.id}" if same else f"changed before send {send.id} started"
+    return replace(timed, action=Action.KEEP if same else Action.UPDATE, why=why)
+
+
+def _timed(step: Step, edition: Edition, order: Order, now: datetime) -> Step:
+    earliest = now + order.hold
+    if edition.send is Wish.AT and edition.send_at and not step.chosen:
+        return replace(step, due_at=max(edition.send_at, earliest), scheduled=edition.send_at > earliest)
+    return replace(step, due_at=earliest)
+
+
+def _vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
+    """Sends that have not started and whose issue is gone from the build: a revert."""
+    alive = {(step.root, step.edition.number) for step in steps if step.edition}
+    return [
+        Step(Action.CANCEL, send.issue_key, send.issue_key, "its issue is gone from the build", send=send)
+        for key, send in book.by_edition.items()
+        if send.state in sends.NOT_STARTED and key not in alive
+    ]
+
+
+def _counted(tx: Tx, step: Step) -> Step:
+    if step.action not in (Action.SEND, Action.UPDATE) or step.edition is None:
+        return step
+    rule = audience.parse(step.edition.audience)
+    unknown = audiences.unknown_tags(tx, audience.tags(rule))
+    return replace(step, size=audiences.count(tx, rule), unknown_tags=tuple(unknown))
+
+
+def as_known(step: Step) -> Known | None:
+    """What the ledger writes down about a step's issue."""
+    if step.edition is None:
+        return None
+    return Known(
+        key=step.key,
+        path=step.edition.path,
+        title=step.edition.title,
+        dated=step.edition.dated,
+        digest=step.edition.digest,
+        sketch=sketch(step.edition.body),
+        renamed_from=step.root if step.root != step.key else None,
+        adopted_edition=step.edition.number if step.action is Action.ADOPT else None,
+    )

@@ -1,0 +1,201 @@
+"""Publishing: from editions and a ledger to sends with frozen audiences, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mailer import audience, log
+from mailer.db import Database, Tx
+from mailer.edition import Edition, Finding
+from mailer.errors import BadInput, Refused
+from mailer.flows import guards
+from mailer.flows.plan import Action, Order, Plan, Step, as_known, make
+from mailer.settings import Settings
+from mailer.store import audiences, deliveries, editions, issues, sends
+from mailer.store.sends import State
+from mailer.transports.base import Account, Transport
+
+events = log.get("publish")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked: ``issue`` chooses one by key or path, ``allow`` names guards to pass, ``gate`` looks at the live page."""
+
+    issue: str = ""
+    allow: Collection[str] = ()
+    gate: bool = False
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was done; ``send_ids`` are new sends."""
+
+    plan: Plan
+    send_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A plan with what speaks against it. ``rate`` is mails a second, or None when nothing limits it."""
+
+    plan: Plan
+    guards: tuple[guards.Guard, ...]
+    account: Account | None
+
+
+def adopt(database: Database, settings: Settings, found: Sequence[Edition]) -> int:
+    """Write down every issue that has no send as public and not to be mailed; how many were new to the ledger."""
+    with database.transaction() as tx:
+        issues.lock(tx)
+        plan = make(tx, found, _order(settings, ""), datetime.now(UTC))
+        open_steps = [step for step in plan.of(Action.SEND, Action.RECORD, Action.ADOPT) if step.edition]
+        for step in open_steps:
+            _record(tx, Step(Action.ADOPT, step.key, step.root, "adopted", edition=step.edition))
+    events.info("publish.adopted", issues=len(open_steps))
+    return len(open_steps)
+
+
+def look(
+    database: Database,
+    settings: Settings,
+    found: Sequence[Edition],
+    findings: Sequence[Finding],
+    transport: Transport,
+    request: Request,
+) -> Outlook:
+    """What publishing would do, and which guards would refuse it. Writes nothing."""
+    _need_issue(found, request.issue)
+    with database.transaction() as tx:
+        plan = make(tx, found, _order(settings, request.issue), datetime.now(UTC))
+    account = transport.account() if plan.of(Action.SEND, Action.UPDATE) else None
+    against = guards.check(plan, settings, findings, account, request.allow, request.gate)
+    return Outlook(plan, tuple(against), account)
+
+
+def publish(
+    database: Database,
+    settings: Settings,
+    found: Sequence[Edition],
+    findings: Sequence[Finding],
+    transport: Transport,
+    request: Request,
+) -> Published:
+    """Store the editions, create the sends and freeze their audiences, all or nothing; safe to run twice and at once.
+
+    Raises Refused when a guard says no: then nothing was written.
+    """
+    outlook = look(database, settings, found, findings, transport, request)
+    guards.insist(list(outlook.guards))
+    with database.transaction() as tx:
+        issues.lock(tx)
+        plan = make(tx, found, _order(settings, request.issue), datetime.now(UTC))
+        _same_intents(outlook.plan, plan)
+        new = [send_id for step in plan.steps if (send_id := _apply(tx, settings, step))]
+        if plan.of(Action.SEND, Action.UPDATE):
+            deliveries.analyze(tx)
+    events.info("publish.done", sends=new, steps=len(plan.steps), first=plan.first)
+    return Published(plan, tuple(new))
+
+
+def cancel(database: Database, target: str, reason: str = "cancelled by the operator") -> sends.Send:
+    """Cancel a send that has not started, named by its id or its issue's key."""
+    with database.transaction() as tx:
+        send = _find(tx, target)
+        if sends.move(tx, send.id, sends.NOT_STARTED, State.CANCELLED, reason):
+            deliveries.thaw(tx, send.id)
+            sends.set_frozen(tx, send.id, 0)
+            events.info("send.cancelled", send=send.id)
+            return send
+        now = sends.get(tx, send.id) or send
+    if now.state is State.CANCELLED:
+        return now
+    raise Refused(f"Send {send.id} of {send.issue_key} is {now.state}: only a scheduled or holding send can be cancelled.")
+
+
+def freeze(tx: Tx, send_id: int, rule: str) -> int:
+    """Write a send's audience down as pending deliveries; how many."""
+    size = audiences.freeze(tx, send_id, audience.parse(rule))
+    sends.set_frozen(tx, send_id, size)
+    return size
+
+
+def _order(settings: Settings, issue: str) -> Order:
+    return Order(sender=settings.sender, hold=settings.hold, issue=issue)
+
+
+def _need_issue(found: Sequence[Edition], issue: str) -> None:
+    if issue and not any(issue in (edition.key, edition.path) for edition in found):
+        raise BadInput(f"No issue has the key or path {issue!r}: `postmerge plan --all` lists them.")
+
+
+def _same_intents(judged: Plan, now: Plan) -> None:
+    """Between the guards and the lock somebody else may have published: less to do is fine, more is not."""
+    passed = {(step.root, step.edition.number, step.edition.digest) for step in judged.steps if step.edition}
+    fresh = [s for s in now.of(Action.SEND) if s.edition and (s.root, s.edition.number, s.edition.digest) not in passed]
+    if fresh:
+        raise Refused(f"The ledger changed while publishing ({fresh[0].key}): run `postmerge publish` again.")
+
+
+def _apply(tx: Tx, settings: Settings, step: Step) -> int | None:
+    _record(tx, step)
+    if step.action is Action.SEND:
+        return _create(tx, settings, step)
+    if step.action is Action.UPDATE:
+        _update(tx, settings, step)
+    if step.action is Action.CANCEL and step.send:
+        sends.move(tx, step.send.id, sends.NOT_STARTED, State.CANCELLED, step.why)
+        deliveries.thaw(tx, step.send.id)
+        sends.set_frozen(tx, step.send.id, 0)
+    return None
+
+
+def _record(tx: Tx, step: Step) -> None:
+    known = as_known(step)
+    if known:
+        issues.record(tx, known)
+
+
+def _create(tx: Tx, settings: Settings, step: Step) -> int | None:
+    assert step.edition
+    assert step.due_at
+    edition_id = editions.save(tx, step.root, step.edition)
+    state = State.SCHEDULED if step.scheduled else State.HOLDING
+    send_id = sends.create(
+        tx, step.root, step.edition.number, edition_id, state, settings.sender, step.edition.audience, step.due_at
+    )
+    if not step.scheduled:
+        freeze(tx, send_id, step.edition.audience)
+    return send_id
+
+
+def _update(tx: Tx, settings: Settings, step: Step) -> None:
+    """The send gets the new edition; a frozen audience is thawed and frozen anew, because the rule may have changed."""
+    assert step.edition
+    assert step.send
+    assert step.due_at
+    held = sends.lock(tx, step.send.id)
+    if held is None or held.state not in sends.NOT_STARTED:
+        return
+    edition_id = editions.save(tx, step.root, step.edition)
+    state = State.SCHEDULED if step.scheduled else State.HOLDING
+    sends.revise(tx, held.id, edition_id, state, settings.sender, step.edition.audience, step.due_at)
+    deliveries.thaw(tx, held.id)
+    sends.set_frozen(tx, held.id, None)
+    if not step.scheduled:
+        freeze(tx, held.id, step.edition.audience)
+
+
+def _find(tx: Tx, target: str) -> sends.Send:
+    """A send by id, or the newest one of an issue."""
+    everything = sends.every(tx)
+    for send in everything:
+        if target in (str(send.id), send.issue_key):
+            return send
+    by_name = {issue.key: issue.root for issue in issues.every(tx)}
+    for send in everything:
+        if by_name.get(target) == send.issue_key:
+            return send
+    raise BadInput(f"There is no send {target!r}: `postmerge status` lists them.")

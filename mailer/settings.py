@@ -109,6 +109,27 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
     )
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment for a child process that shall have these settings."""
+    own = {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "POSTMERGE_TRANSPORT": settings.transport,
+        "POSTMERGE_SITE_URL": settings.site_url,
+        "POSTMERGE_API_URL": settings.api_url,
+        "POSTMERGE_SENDER": settings.sender,
+        "POSTMERGE_POSTAL_ADDRESS": settings.postal_address,
+        "POSTMERGE_SECRET": settings.secret,
+        "POSTMERGE_HOLD": f"{settings.hold.total_seconds()}s",
+        "POSTMERGE_CONTENT": str(settings.content),
+        "POSTMERGE_CONFIG": str(settings.config),
+        "POSTMERGE_BUILD": str(settings.build),
+        "POSTMERGE_OUTBOX": str(settings.outbox),
+        "POSTMERGE_LOG": settings.log_level,
+    }
+    return {**os.environ, **own}
+
+
 def _choice(given: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:
     value = given.get(name, default).lower()
     if value not in allowed:

@@ -100,6 +100,12 @@ def publish(
     return Published(plan, tuple(new))
 
 
+def is_empty(database: Database) -> bool:
+    """Has the ledger never seen an issue?"""
+    with database.transaction() as tx:
+        return not issues.every(tx)
+
+
 def cancel(database: Database, target: str, reason: str = "cancelled by the operator") -> sends.Send:
     """Cancel a send that has not started, named by its id or its issue's key."""
     with database.transaction() as tx:

@@ -97,7 +97,7 @@ CREATE TABLE deliveries (
             'pending', 'claimed', 'accepted', 'delivered', 'skipped', 'failed', 'bounced', 'complained', 'uncertain'
         )
     ),
-    attempts smallint NOT NULL DEFAULT 0,
+    attempts integer NOT NULL DEFAULT 0,
     claimed_at timestamptz,
     claimed_by uuid,                           -- the claim: only its owner may settle the row
     settled_at timestamptz,
@@ -118,7 +118,7 @@ CREATE TABLE transactional_mails (
     state text NOT NULL DEFAULT 'pending' CHECK (
         state IN ('pending', 'claimed', 'accepted', 'skipped', 'failed', 'uncertain')
     ),
-    attempts smallint NOT NULL DEFAULT 0,
+    attempts integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
     claimed_at timestamptz,
     claimed_by uuid,

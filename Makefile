@@ -1,0 +1,49 @@
+# `make run` and `make test` are all the set-up a fresh machine needs (Python 3.11 or later).
+PYTHON ?= python3
+CONTENT ?=
+PORT ?= 8025
+WORKERS ?= auto
+COMPILE = .venv/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	--strip-extras --allow-unsafe --no-header --no-annotate
+
+.PHONY: run test check format lock bench clean help
+
+help: ## Say what can be made
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: .venv/run.stamp ## Start everything on this machine (CONTENT=path, PORT=8025)
+	@.venv/bin/python -m mailer.cli stack --port $(PORT) $(if $(CONTENT),--content "$(CONTENT)")
+
+test: .venv/dev.stamp ## Run all tests, on real Postgres and Valkey
+	.venv/bin/pytest -n $(WORKERS) --dist worksteal
+
+check: .venv/dev.stamp ## Linters, types, layers, migrations
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/squawk --assume-in-transaction --pg-version=16.0 --exclude=prefer-bigint-over-int mailer/migrations/*.sql
+
+format: .venv/dev.stamp ## Format the Python code
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+lock: .venv/dev.stamp ## Pin requirements.in and requirements-dev.in with hashes
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+clean: ## Remove what builds and runs made (the database of `make run` too)
+	rm -rf build .postmerge .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: set PYTHON=/path/to/python3.11."; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing: on Debian and Ubuntu run apt install python3-venv."; exit 1; }
+
+.venv/run.stamp: requirements.txt | .venv/bin/python
+	@echo "Installing the pinned requirements into .venv (once)…"
+	@.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.txt .venv/run.stamp
+	@.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,357 @@
+"""The command line: ``postmerge``. Prints facts (``--json`` for machines); exit 0 done, 1 refused or failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+
+from mailer import editions, log, show
+from mailer import settings as settings_module
+from mailer.actors import Bell, Work, Workshop
+from mailer.addresses import check
+from mailer.db import Database
+from mailer.edition import Edition, Finding
+from mailer.errors import BadInput, PostmergeError
+from mailer.flows import publish as publishing
+from mailer.flows.guards import ALLOWED
+from mailer.flows.signup import add_subscriber, list_subscribers
+from mailer.flows.status import status as read_status
+from mailer.migrate import migrate as run_migrations
+from mailer.migrate import need_current
+from mailer.scheduler import run as run_scheduler
+from mailer.settings import Settings
+from mailer.transports import make as make_transport
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+as_json = click.option("--json", "json", is_flag=True, help="Print JSON for machines.")
+built = click.option("--built", is_flag=True, help="Use the editions of the last build instead of building now.")
+one_issue = click.option("--issue", metavar="KEY", default="", help="Send this one issue (key or path), whatever it asks for.")
+allow_option = click.option(
+    "--allow", multiple=True, type=click.Choice(ALLOWED), help="Pass a guard that refused (may be given more than once)."
+)
+gate_option = click.option(
+    "--gate/--no-gate", default=None, help="Look at the live page first (default: only with the ses transport)."
+)
+
+
+def main() -> None:
+    """Run ``postmerge``; a user's mistake ends with one sentence and exit code 1, never a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except PostmergeError as error:
+        err.print(f"[bold red]error:[/] {show.plain(str(error))}", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option("0.1.0", prog_name="postmerge")
+def cli() -> None:
+    """Your newsletter as a repository: what you reviewed is what was sent, once, and you can prove it.
+
+    Settings come from the environment; .env.example lists them.
+    """
+
+
+@cli.command()
+@as_json
+def build(json: bool) -> None:
+    """Build the web archive, its feeds and the mail editions.
+
+    Example: postmerge build
+    """
+    report = _build(_settings(), quiet=json)
+    if json:
+        return _print_json({"editions": len(report.editions), "findings": [vars(f) for f in report.findings]})
+    show.findings(err, report.findings)
+    out.print(
+        f"Built {len(report.editions)} issues in {report.seconds:.1f} s ({report.converted} converted, {report.reused} reused)."
+    )
+    if any(finding.level == "error" for finding in report.findings):
+        sys.exit(1)
+
+
+@cli.command()
+@built
+def adopt(built: bool) -> None:
+    """Write every issue down as already public, so that it is never mailed by itself.
+
+    Example: postmerge adopt
+    """
+    settings = _settings()
+    found, _ = _editions(settings, built)
+    number = publishing.adopt(_database(settings), settings, found)
+    out.print(f"Adopted {number} of {len(found)} issues; nothing was sent. New issues with `Send: yes` will be mailed.")
+
+
+@cli.command()
+@built
+@one_issue
+@allow_option
+@gate_option
+@click.option("--all", "everything", is_flag=True, help="Show issues with nothing to do as well.")
+@as_json
+def plan(built: bool, issue: str, allow: Sequence[str], gate: bool | None, everything: bool, json: bool) -> None:
+    """Show what publishing would do now: which issues, to how many, when, how long. Changes nothing.
+
+    Example: postmerge plan
+    """
+    settings = _settings()
+    found, findings = _editions(settings, built, quiet=json)
+    request = publishing.Request(issue, allow, _gate(settings, gate))
+    outlook = publishing.look(_database(settings), settings, found, findings, make_transport(settings), request)
+    if json:
+        _print_json(show.plan_facts(outlook))
+    else:
+        show.plan(out, outlook, everything)
+
+
+@cli.command()
+@built
+@one_issue
+@allow_option
+@gate_option
+@as_json
+def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, json: bool) -> None:
+    """Build, and mail what asks to be mailed and was not yet. Running it again sends nothing again.
+
+    Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello
+    """
+    settings = _settings()
+    found, findings = _editions(settings, built, quiet=json)
+    database = _database(settings)
+    request = publishing.Request(issue, allow, _gate(settings, gate))
+    done = publishing.publish(database, settings, found, findings, make_transport(settings), request)
+    if settings.redis_url and settings.hold.total_seconds() == 0:
+        ring(settings, done.send_ids)
+    if json:
+        _print_json({**show.steps_facts(done.plan), "sends": list(done.send_ids)})
+    else:
+        show.published(out, done)
+
+
+@cli.command()
+@click.argument("send", required=False, default="")
+@as_json
+def status(send: str, json: bool) -> None:
+    """Show sends and what became of each delivery; SEND is an id or an issue's key.
+
+    Example: postmerge status 12
+    """
+    standings = read_status(_database(_settings()), send)
+    if json:
+        _print_json([show.standing_facts(one) for one in standings])
+    else:
+        show.status(out, standings)
+
+
+@cli.command()
+@click.argument("send")
+def cancel(send: str) -> None:
+    """Cancel a send that has not started; SEND is an id or an issue's key. It is not sent later by itself.
+
+    Example: postmerge cancel 2026-11-24-hello
+    """
+    done = publishing.cancel(_database(_settings()), send)
+    out.print(
+        f"Send {done.id} of {done.issue_key} is cancelled;"
+        f" to mail the issue after all, give it `Edition: {done.edition_number + 1}`."
+    )
+
+
+@cli.group()
+def subscribers() -> None:
+    """Add and list subscribers."""
+
+
+@subscribers.command("add")
+@click.argument("email")
+@click.option("--tag", "tags", multiple=True, help="Give the reader this tag (may be given more than once).")
+@click.option("--confirmed", is_flag=True, help="You have evidence that they asked; no confirmation mail is sent.")
+def subscribers_add(email: str, tags: Sequence[str], confirmed: bool) -> None:
+    """Add a reader; without --confirmed they get a confirmation mail and are not mailed before they say yes.
+
+    Example: postmerge subscribers add ada@example.org --tag python --confirmed
+    """
+    settings = _settings()
+    check(email)
+    sentence = add_subscriber(_database(settings), settings, email, [tag.lower() for tag in tags], confirmed)
+    out.print(sentence)
+
+
+@subscribers.command("list")
+@as_json
+def subscribers_list(json: bool) -> None:
+    """List readers with their state and tags.
+
+    Example: postmerge subscribers list --json
+    """
+    readers = list_subscribers(_database(_settings()))
+    if json:
+        _print_json([{"email": r.email, "state": r.state, "tags": r.tags} for r in readers])
+    else:
+        show.subscribers(out, readers)
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database up to date; safe to run again, and while the program runs.
+
+    Example: postmerge migrate
+    """
+    done = run_migrations(Database(_settings().need_database()))
+    out.print(f"Applied {', '.join(done)}." if done else "The database is up to date.")
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--until-eof", is_flag=True, hidden=True)
+def serve(host: str, port: int, until_eof: bool) -> None:
+    """Serve the archive, the forms, the outbox viewer and the API.
+
+    Example: postmerge serve --port 8025
+    """
+    from api.server import serve as run_server
+
+    settings = _settings("serve")
+    settings.need_secret()
+    run_server(settings, _database(settings), editions.site_name(settings.config), host, port, _stopping(until_eof))
+
+
+@cli.command()
+@click.option("--until-eof", is_flag=True, hidden=True)
+def worker(until_eof: bool) -> None:
+    """Deliver mails, as the doorbells ask. Run as many as you like, on any machine.
+
+    Example: postmerge worker
+    """
+    settings = _settings("worker")
+    _need_redis(settings)
+    settings.need_secret()
+    stopping = _stopping(until_eof)
+    work = Work(_database(settings), settings, make_transport(settings), editions.site_name(settings.config))
+    workshop = Workshop(work)
+    workshop.start()
+    stopping.wait()
+    workshop.stop()
+
+
+@cli.command()
+@click.option("--until-eof", is_flag=True, hidden=True)
+def scheduler(until_eof: bool) -> None:
+    """Be the clock: start what is due, finish what is done, ring doorbells. One is enough, two do no harm.
+
+    Example: postmerge scheduler
+    """
+    settings = _settings("scheduler")
+    _need_redis(settings)
+    run_scheduler(_database(settings), settings, Bell(settings.redis_url), _stopping(until_eof))
+
+
+@cli.command()
+@click.option("--content", type=click.Path(path_type=Path), default=None, help="Folder of issues (default: content).")
+@click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--home", type=click.Path(path_type=Path), default=Path(".postmerge"), show_default=True)
+def stack(content: Path | None, port: int, home: Path) -> None:
+    """Everything on one machine: Postgres, Valkey, site, forms, worker, scheduler. This is `make run`.
+
+    Example: postmerge stack --content ../my-letter/content
+    """
+    from mailer.stack import run
+
+    run(content, port, home, out)
+
+
+def ring(settings: Settings, send_ids: Sequence[int]) -> None:
+    """Ring for new sends; the scheduler does it too."""
+    bell = Bell(settings.redis_url)
+    for send_id in send_ids:
+        bell.ring_send(send_id)
+
+
+def _settings(process: str = "") -> Settings:
+    settings = settings_module.load()
+    level = settings.log_level if process else "error"
+    log.configure(level, settings.sentry_dsn, process)
+    return settings
+
+
+def _database(settings: Settings) -> Database:
+    database = Database(settings.need_database(), keep=settings.connections)
+    need_current(database)
+    return database
+
+
+def _need_redis(settings: Settings) -> None:
+    if not settings.redis_url:
+        raise BadInput("REDIS_URL is not set: give it the Redis or Valkey URL, or use `make run`, which brings its own.")
+
+
+def _gate(settings: Settings, asked: bool | None) -> bool:
+    return settings.transport == "ses" if asked is None else asked
+
+
+def _build(settings: Settings, quiet: bool = False) -> editions.Report:
+    options = editions.BuildOptions(
+        content=settings.content,
+        site=settings.site_folder,
+        editions=settings.editions_folder,
+        cache=settings.cache_folder,
+        config=settings.config,
+        site_url=settings.site_url,
+        api_url=settings.api_url,
+        postal_address=settings.postal_address,
+    )
+    if quiet or not err.is_terminal:
+        return editions.build(options)
+    with err.status("Building the site…") as line:
+        return editions.build(options, progress=lambda text: line.update(text))
+
+
+def _editions(settings: Settings, built: bool, quiet: bool = False) -> tuple[Sequence[Edition], Sequence[Finding]]:
+    report = editions.load(settings.editions_folder) if built else _build(settings, quiet)
+    if not quiet:
+        show.findings(err, report.findings)
+    return report.editions, report.findings
+
+
+def _stopping(until_eof: bool) -> threading.Event:
+    """Set by SIGTERM and SIGINT, and, under a supervisor, when the supervisor's end of our standard input is gone."""
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if until_eof:
+        threading.Thread(target=lambda: (sys.stdin.read(), stopping.set()), daemon=True).start()
+    return stopping
+
+
+def _print_json(facts: Any) -> None:
+    click.echo(jsonlib.dumps(facts, indent=2, default=str, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

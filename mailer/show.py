@@ -1,0 +1,187 @@
+"""What the command line prints: tables for people, plain facts for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mailer.edition import Finding
+from mailer.flows.plan import Action, Plan, Step
+from mailer.flows.publish import Outlook, Published
+from mailer.flows.status import Standing
+from mailer.store.subscribers import Subscriber
+from mailer.transports.base import Account
+
+_MOST_FINDINGS = 12
+_USD_PER_MAIL = 0.0001  # Amazon SES, outgoing mail: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
+_BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL, Action.RENAME, Action.RECORD)
+
+
+def findings(console: Console, found: Sequence[Finding]) -> None:
+    """Errors first, then a few warnings, and how many more there are."""
+    ordered = sorted(found, key=lambda finding: finding.level != "error")
+    for finding in ordered[:_MOST_FINDINGS]:
+        console.print(Text(str(finding), style="red" if finding.level == "error" else "yellow"), soft_wrap=True)
+    if len(ordered) > _MOST_FINDINGS:
+        console.print(f"… and {len(ordered) - _MOST_FINDINGS} more (`postmerge build --json` lists all).", style="yellow")
+
+
+def plan(console: Console, outlook: Outlook, everything: bool) -> None:
+    """The plan as a table, and under it what refuses."""
+    steps = [step for step in outlook.plan.steps if everything or step.action in _BUSY]
+    if steps:
+        table = Table("issue", "what", "subject", "readers", "first mail", "takes", "why", box=None, header_style="bold")
+        for step in steps:
+            table.add_row(*_plan_cells(step, outlook))
+        console.print(table)
+    console.print(_verdict(outlook))
+    for guard in outlook.guards:
+        console.print(Text(f"refused: {guard.sentence}", style="red"), soft_wrap=True)
+
+
+def _plan_cells(step: Step, outlook: Outlook) -> list[str]:
+    sending = step.action in (Action.SEND, Action.UPDATE) and step.edition
+    return [
+        step.key,
+        str(step.action),
+        step.edition.subject if step.edition and sending else "",
+        f"{step.size:,}" if sending else "",
+        moment(step.due_at) if sending else "",
+        lasts(step.size, outlook.account) if sending else "",
+        step.why,
+    ]
+
+
+def _verdict(outlook: Outlook) -> str:
+    if outlook.plan.first and not outlook.plan.of(Action.SEND):
+        newest = max((s.edition for s in outlook.plan.steps if s.edition), key=lambda e: e.dated, default=None)
+        hint = f" To mail the newest one: `postmerge publish --issue {newest.key}`." if newest else ""
+        return f"The ledger is empty: publishing adopts {len(outlook.plan.of(Action.ADOPT))} issues and sends nothing.{hint}"
+    sending = outlook.plan.of(Action.SEND)
+    if not sending:
+        return "Publishing now sends nothing new."
+    mails = sum(step.size for step in sending)
+    cost = f", costing about {mails * _USD_PER_MAIL:.2f} USD" if outlook.account else ""
+    return f"Publishing now mails {len(sending)} issue(s) to {mails:,} reader(s){cost}."
+
+
+def plan_facts(outlook: Outlook) -> dict[str, Any]:
+    """The plan for machines."""
+    return {
+        **steps_facts(outlook.plan, outlook.account),
+        "refusals": [{"guard": guard.name, "sentence": guard.sentence} for guard in outlook.guards],
+    }
+
+
+def steps_facts(plan: Plan, account: Account | None = None) -> dict[str, Any]:
+    """The steps that do something, for machines."""
+    return {
+        "first": plan.first,
+        "counts": {str(action): len(plan.of(action)) for action in Action},
+        "steps": [_step_facts(step, account) for step in plan.steps if step.action in _BUSY],
+    }
+
+
+def _step_facts(step: Step, account: Account | None) -> dict[str, Any]:
+    seconds = step.size / account.rate if account and account.rate > 0 else None
+    return {
+        "issue": step.key,
+        "action": str(step.action),
+        "why": step.why,
+        "subject": step.edition.subject if step.edition else None,
+        "edition": step.edition.number if step.edition else None,
+        "digest": step.edition.digest if step.edition else None,
+        "audience": step.edition.audience if step.edition else None,
+        "readers": step.size,
+        "due_at": step.due_at.isoformat() if step.due_at else None,
+        "seconds": round(seconds, 1) if seconds is not None else None,
+    }
+
+
+def published(console: Console, done: Published) -> None:
+    """What publishing did, a line for each thing."""
+    if done.plan.first:
+        adopted = len(done.plan.of(Action.ADOPT))
+        console.print(f"First publish: {adopted} issue(s) written down as already public and not mailed.")
+        if not done.send_ids:
+            console.print(_verdict(Outlook(done.plan, (), None)).split("sends nothing.")[-1].strip() or "")
+    for step in done.plan.of(Action.SEND):
+        assert step.edition
+        console.print(
+            f"{step.key}: “{step.edition.subject}” goes to {step.size:,} reader(s), first mail {moment(step.due_at)}."
+        )
+    for step in done.plan.of(Action.UPDATE, Action.CANCEL, Action.RENAME):
+        console.print(f"{step.key}: {step.action} ({step.why}).")
+    if not done.plan.first and not done.send_ids:
+        console.print("Nothing new to send.")
+
+
+def status(console: Console, standings: Sequence[Standing]) -> None:
+    """Sends as a table; columns only for states that occur."""
+    if not standings:
+        console.print("No sends yet: `postmerge plan` shows what publishing would do.")
+        return
+    states = [state for state in standings[0].deliveries if any(one.deliveries[state] for one in standings)]
+    table = Table("send", "issue", "edition", "state", "readers", *states, "when", box=None, header_style="bold")
+    for one in standings:
+        send = one.send
+        readers = "" if send.audience_size is None else f"{send.audience_size:,}"
+        counts = [f"{one.deliveries[state]:,}" for state in states]
+        when = moment(send.finished_at or send.started_at or send.due_at)
+        table.add_row(str(send.id), send.issue_key, str(send.edition_number), str(send.state), readers, *counts, when)
+    console.print(table)
+    for one in standings:
+        if one.send.reason:
+            console.print(Text(f"Send {one.send.id} {one.send.state}: {one.send.reason}", style="yellow"), soft_wrap=True)
+
+
+def standing_facts(one: Standing) -> dict[str, Any]:
+    """A send for machines, with the keys that DESIGN names."""
+    send = one.send
+    return {
+        "id": send.id,
+        "issue": send.issue_key,
+        "edition": send.edition_number,
+        "digest": send.digest,
+        "state": str(send.state),
+        "audience": send.audience_size,
+        "deliveries": one.deliveries,
+        "subject": send.subject,
+        "rule": send.audience,
+        "reason": send.reason,
+        "due_at": send.due_at.isoformat(),
+        "started_at": send.started_at.isoformat() if send.started_at else None,
+        "finished_at": send.finished_at.isoformat() if send.finished_at else None,
+    }
+
+
+def subscribers(console: Console, readers: Sequence[Subscriber]) -> None:
+    """Readers as a table."""
+    table = Table("email", "state", "tags", box=None, header_style="bold")
+    for reader in readers:
+        table.add_row(reader.email, reader.state, ", ".join(reader.tags))
+    console.print(table)
+    console.print(f"{len(readers):,} subscriber(s).")
+
+
+def plain(text: str) -> str:
+    """Text that the console shall not read as markup."""
+    return text.replace("[", r"\[")
+
+
+def moment(when: datetime | None) -> str:
+    """A moment as people read it, in the machine's own zone."""
+    return f"{when.astimezone():%a %d %b %Y %H:%M %Z}" if when else ""
+
+
+def lasts(mails: int, account: Account | None) -> str:
+    """How long so many mails take at the account's rate."""
+    if account is None or account.rate <= 0:
+        return "moments"
+    seconds = mails / account.rate
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

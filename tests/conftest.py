@@ -33,7 +33,7 @@ def run_folder(testrun_uid: str) -> Iterator[Path]:
     """One folder a test run, shared by its parallel workers; a system user of its own may enter it."""
     folder = Path(tempfile.gettempdir()) / f"postmerge-tests-{testrun_uid[:12]}"
     folder.mkdir(mode=0o755, exist_ok=True)
-    yield folder
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,113 @@
+"""First proofs of the invariants: real processes killed in mid-send, judged by what the fake SES accepted."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis
+
+from mailer.actors import Bell
+from mailer.db import Database
+from mailer.flows.publish import Request, adopt, publish
+from mailer.flows.status import Standing, status
+from mailer.settings import Settings
+from tests.factories import edition, old, readers, settings, sums_add_up
+from tests.fakes.ses import FakeSes
+from tests.integration.test_publish import Limits
+from tests.processes import eventually, kill, running, start, stop
+
+READERS = 10_000
+CONNECTIONS = 16
+
+
+@pytest.fixture
+def ses() -> Iterator[FakeSes]:
+    with FakeSes() as fake:
+        fake.control(latency_s=0.02)
+        yield fake
+
+
+@pytest.fixture
+def conf(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
+    redis.Redis.from_url(redis_url).flushall()
+    return settings(
+        tmp_path, database_url, redis_url, transport="ses", connections=CONNECTIONS, claim_lease=timedelta(seconds=30)
+    )
+
+
+def begin(database: Database, conf: Settings, number: int) -> None:
+    readers(database, number)
+    adopt(database, conf, [old()])
+    [send_id] = publish(database, conf, [old(), edition()], [], Limits(), Request()).send_ids
+    Bell(conf.redis_url).ring_send(send_id)
+
+
+def finished(database: Database) -> bool:
+    return status(database)[0].send.state == "finished"
+
+
+def judge(database: Database, ses: FakeSes, number: int, most_in_doubt: int) -> Standing:
+    """Nobody twice; who got nothing is in doubt, and no more are in doubt than were on the wire."""
+    [one] = status(database)
+    got = [mail["to"] for mail in ses.accepted()]
+    assert len(got) == len(set(got)), "somebody got the mail twice"
+    assert sums_add_up(database)
+    assert one.deliveries["accepted"] + one.deliveries["uncertain"] == number
+    assert number - one.deliveries["uncertain"] <= len(got) <= number, "somebody was left out who is not in doubt"
+    assert one.deliveries["uncertain"] <= most_in_doubt
+    return one
+
+
+def test_kill_9_of_the_worker_again_and_again_loses_nobody_and_doubles_nobody(
+    database: Database, conf: Settings, ses: FakeSes
+) -> None:
+    kills, chance = 5, random.Random(20261124)
+    begin(database, conf, READERS)
+    with running("scheduler", conf, ses.environ):
+        for _ in range(kills):
+            worker = start("worker", conf, ses.environ)
+            before = len(ses.accepted())
+            eventually(lambda: len(ses.accepted()) > before + 300, 60, "the worker sends")  # noqa: B023
+            time.sleep(chance.random() / 5)
+            kill(worker)
+        with running("worker", conf, ses.environ):
+            eventually(lambda: finished(database), 150, "the send finishes by itself")
+    judge(database, ses, READERS, most_in_doubt=kills * CONNECTIONS)
+
+
+def test_flushall_in_mid_send_heals_by_itself(database: Database, conf: Settings, ses: FakeSes) -> None:
+    begin(database, conf, 3_000)
+    with running("scheduler", conf, ses.environ), running("worker", conf, ses.environ):
+        eventually(lambda: len(ses.accepted()) > 300, 60, "the worker sends")
+        redis.Redis.from_url(conf.redis_url).flushall()
+        eventually(lambda: finished(database), 90, "the send finishes by itself")
+    judge(database, ses, 3_000, most_in_doubt=0)
+
+
+def test_flushall_and_a_kill_together_heal_by_themselves(database: Database, conf: Settings, ses: FakeSes) -> None:
+    begin(database, conf, 2_000)
+    with running("scheduler", conf, ses.environ):
+        worker = start("worker", conf, ses.environ)
+        eventually(lambda: len(ses.accepted()) > 300, 60, "the worker sends")
+        kill(worker)
+        redis.Redis.from_url(conf.redis_url).flushall()
+        with running("worker", conf, ses.environ):
+            eventually(lambda: finished(database), 120, "the send finishes by itself")
+    judge(database, ses, 2_000, most_in_doubt=CONNECTIONS)
+
+
+def test_two_workers_share_a_send_and_a_terminated_one_leaves_nothing_in_doubt(
+    database: Database, conf: Settings, ses: FakeSes
+) -> None:
+    begin(database, conf, 3_000)
+    with running("scheduler", conf, ses.environ), running("worker", conf, ses.environ):
+        other = start("worker", conf, ses.environ)
+        eventually(lambda: len(ses.accepted()) > 500, 60, "the workers send")
+        stop(other)
+        eventually(lambda: finished(database), 90, "the send finishes")
+    judge(database, ses, 3_000, most_in_doubt=0)

@@ -1,0 +1,91 @@
+"""Things tests are made of: editions, readers, settings."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from mailer.db import Database
+from mailer.edition import Edition, Wish
+from mailer.message import LEAVE_URL
+from mailer.settings import Settings
+
+NOW = datetime.now(UTC)
+PROSE = """The ledger has one row for each reader and each send, and every change of state is one statement. A worker
+claims a small group, commits, sends it side by side and writes the outcomes down before it claims the next one."""
+
+
+def settings(folder: Path, database_url: str = "", redis_url: str = "", transport: str = "outbox", **more: object) -> Settings:
+    """Settings of a newsletter that may send at once."""
+    values: dict[str, object] = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "transport": transport,
+        "sender": "The Letter <letter@example.org>",
+        "postal_address": "1 Example Street",
+        "secret": "0123456789abcdef0123456789abcdef",
+        "hold": timedelta(0),
+        "build": folder / "build",
+        "outbox": folder / "outbox",
+        **more,
+    }
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def edition(key: str = "2026-11-24-hello", body: str = "", **more: object) -> Edition:
+    """An edition that asks to be mailed now."""
+    body = body or f"<p>{key}</p><p>{PROSE}</p>"
+    values: dict[str, object] = {
+        "key": key,
+        "number": 1,
+        "title": f"Title of {key}",
+        "subject": f"Subject of {key}",
+        "preheader": "A first line",
+        "lang": "en",
+        "url": f"http://127.0.0.1:9/issues/{key}/",
+        "html": f'<html lang="en"><body>{body}<a href="{LEAVE_URL}">Unsubscribe</a></body></html>',
+        "text": f"{key}\n\nUnsubscribe: {LEAVE_URL}\n",
+        "body": body,
+        "digest": hashlib.sha256(body.encode()).hexdigest(),
+        "dated": NOW,
+        "path": f"issues/{key}.md",
+        "send": Wish.YES,
+        "send_at": None,
+        "audience": "everyone",
+        **more,
+    }
+    return Edition(**values)  # type: ignore[arg-type]
+
+
+def old(key: str = "2020-01-01-old", **more: object) -> Edition:
+    """An edition that was public long ago and asks for nothing."""
+    return edition(key, dated=NOW - timedelta(days=900), send=Wish.NO, **more)
+
+
+def readers(database: Database, number: int, tags: tuple[str, ...] = ()) -> None:
+    """So many active readers, ``reader-1@example.org`` and on."""
+    with database.transaction() as tx:
+        tx.run(
+            """
+            INSERT INTO subscribers (email, email_normal, state, tags, confirmed_at)
+            SELECT format('reader-%%s@example.org', n), format('reader-%%s@example.org', n), 'active', %(tags)s, now()
+            FROM generate_series(1, %(number)s) AS n
+            """,
+            number=number,
+            tags=list(tags),
+        )
+        tx.script("ANALYZE subscribers")
+
+
+def sums_add_up(database: Database) -> bool:
+    """Do the states of every frozen send add up to its audience?"""
+    with database.transaction() as tx:
+        wrong = tx.all(
+            """
+            SELECT sends.id FROM sends
+            WHERE audience_size IS NOT NULL
+                AND audience_size <> (SELECT count(*) FROM deliveries WHERE send_id = sends.id)
+            """
+        )
+    return not wrong

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from mailer.transports.outbox import Outbox
+from mailer.transports.ses import Ses
+
+from mailer.db import Database
+from mailer.flows.deliver import deliver
+from mailer.flows.publish import Request, adopt, publish
+from mailer.flows.status import Standing, status
+from mailer.flows.tend import tend
+from mailer.settings import Settings
+from tests.factories import edition, old, readers, settings, sums_add_up
+from tests.fakes.ses import FakeSes
+
+
+@pytest.fixture(scope="module")
+def ses() -> Iterator[FakeSes]:
+    with FakeSes() as fake:
+        yield fake
+
+
+@pytest.fixture
+def conf(tmp_path: Path, ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    ses.reset()
+    for name, value in ses.environ.items():
+        monkeypatch.setenv(name, value)
+    return settings(tmp_path, transport="ses", connections=16)
+
+
+def transport(conf: Settings) -> Ses:
+    return Ses(configuration_set="", connections=conf.connections, connect_timeout=2, read_timeout=1)
+
+
+def start(database: Database, conf: Settings, number: int, transport: Ses | Outbox) -> int:
+    readers(database, number)
+    adopt(database, conf, [old()])
+    [send_id] = publish(database, conf, [old(), edition()], [], transport, Request()).send_ids
+    tend(database, conf)
+    return send_id
+
+
+def drain(database: Database, conf: Settings, send_id: int, transport: Ses | Outbox, rounds: int = 50) -> Standing:
+    for _ in range(rounds):
+        deliver(database, conf, transport, send_id)
+        tend(database, conf)
+        with database.transaction() as tx:
+            tx.run("UPDATE sends SET rests_until = NULL")
+        [one] = status(database)
+        if one.send.state != "sending":
+            break
+    return status(database)[0]
+
+
+def test_a_send_reaches_each_reader_once(database: Database, conf: Settings, ses: FakeSes) -> None:
+    send_id = start(database, conf, 100, transport(conf))
+    one = drain(database, conf, send_id, transport(conf))
+    got = [mail["to"] for mail in ses.accepted()]
+    assert one.send.state == "finished"
+    assert one.deliveries["accepted"] == 100
+    assert sorted(got) == sorted(f"reader-{n}@example.org" for n in range(1, 101))
+    assert sums_add_up(database)
+
+
+def test_each_mail_carries_its_own_unsubscribe_link_and_the_digest(database: Database, conf: Settings, ses: FakeSes) -> None:
+    send_id = start(database, conf, 20, transport(conf))
+    drain(database, conf, send_id, transport(conf))
+    mails = ses.accepted()
+    assert len({mail["leave_url"] for mail in mails}) == 20
+    assert {mail["digest"] for mail in mails} == {edition().digest}
+    assert {mail["tags"]["send"] for mail in mails} == {str(send_id)}
+
+
+def test_an_answer_lost_after_acceptance_is_uncertain_and_not_sent_again(
+    database: Database, conf: Settings, ses: FakeSes
+) -> None:
+    send_id = start(database, conf, 60, transport(conf))
+    ses.control(
+        faults=[{"kind": "reset_after", "next": 3}, {"kind": "error_after", "next": 2}, {"kind": "hang_after", "next": 2}]
+    )
+    one = drain(database, conf, send_id, transport(conf))
+    assert one.send.state == "finished"
+    assert one.deliveries["uncertain"] == 7
+    assert one.deliveries["accepted"] == 53
+    got = [mail["to"] for mail in ses.accepted()]
+    assert len(got) == len(set(got)) == 60
+    assert sums_add_up(database)
+
+
+def test_throttled_mails_go_back_and_count_no_attempt(database: Database, conf: Settings, ses: FakeSes) -> None:
+    send_id = start(database, conf, 40, transport(conf))
+    ses.control(faults=[{"kind": "throttle", "next": 25}])
+    one = drain(database, conf, send_id, transport(conf))
+    assert one.deliveries["accepted"] == 40
+    assert len(ses.accepted()) == 40
+    with database.transaction() as tx:
+        assert tx.value("SELECT max(attempts) FROM deliveries") == 1
+
+
+def test_a_wrong_credential_stops_the_send_and_leaves_the_mails_pending(
+    database: Database, conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_id = start(database, conf, 40, transport(conf))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAWRONGWRONGWRONG0")
+    one = drain(database, conf, send_id, transport(conf), rounds=2)
+    assert one.send.state == "stopped"
+    assert "credential" in one.send.reason
+    assert one.deliveries["pending"] == 40
+    assert ses.accepted() == []
+
+
+def test_an_unreachable_ses_leaves_everything_pending_and_goes_on_later(
+    database: Database, conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_id = start(database, conf, 30, transport(conf))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", "http://127.0.0.1:1")
+    deliver(database, conf, transport(conf), send_id)
+    assert status(database)[0].deliveries["pending"] == 30
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", ses.url)
+    one = drain(database, conf, send_id, transport(conf))
+    assert one.deliveries["accepted"] == 30
+
+
+def test_who_left_or_was_suppressed_after_the_freeze_is_skipped(database: Database, conf: Settings, ses: FakeSes) -> None:
+    send_id = start(database, conf, 10, transport(conf))
+    with database.transaction() as tx:
+        tx.run("UPDATE subscribers SET state = 'left' WHERE email = 'reader-3@example.org'")
+        tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('reader-4@example.org', 'complaint')")
+    one = drain(database, conf, send_id, transport(conf))
+    assert (one.deliveries["accepted"], one.deliveries["skipped"]) == (8, 2)
+    assert not {"reader-3@example.org", "reader-4@example.org"} & {mail["to"] for mail in ses.accepted()}
+    assert sums_add_up(database)
+
+
+def test_a_claim_whose_worker_died_becomes_uncertain_after_its_lease(database: Database, conf: Settings, ses: FakeSes) -> None:
+    send_id = start(database, conf, 10, transport(conf))
+    with database.transaction() as tx:
+        tx.run(
+            "UPDATE deliveries SET state = 'claimed', claimed_at = now() - interval '59 seconds' WHERE subscriber_id % 5 = 0"
+        )
+    tend(database, conf)
+    assert status(database)[0].deliveries["claimed"] == 2
+    one = drain(database, replace(conf, claim_lease=timedelta(seconds=58)), send_id, transport(conf))
+    assert (one.deliveries["accepted"], one.deliveries["uncertain"]) == (8, 2)
+    assert len(ses.accepted()) == 8
+
+
+def test_the_outbox_holds_one_file_for_each_reader(database: Database, tmp_path: Path) -> None:
+    conf = settings(tmp_path)
+    outbox = Outbox(conf.outbox)
+    one = drain(database, conf, start(database, conf, 12, outbox), outbox)
+    assert one.deliveries["accepted"] == 12
+    assert len(list(conf.outbox.glob("*.eml"))) == 12
+
+
+def test_addresses_are_not_in_the_ledgers_details(database: Database, conf: Settings, ses: FakeSes) -> None:
+    send_id = start(database, conf, 10, transport(conf))
+    ses.control(faults=[{"kind": "error_before", "next": 4}])
+    drain(database, conf, send_id, transport(conf))
+    with database.transaction() as tx:
+        details = json.dumps(tx.all("SELECT detail FROM deliveries"))
+    assert "@" not in details

@@ -1,0 +1,77 @@
+"""Every command in the guides is run, in the order in which it stands, on a small newsletter of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+GUIDES = ("docs/writing.md", "docs/operating.md")
+
+
+def commands(guide: str) -> list[str]:
+    """Lines after ``$`` in the console blocks."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / guide).read_text(encoding="utf-8"), re.DOTALL)
+    return [line[2:].strip() for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+@pytest.fixture
+def newsletter(tmp_path: Path) -> Path:
+    """A clone's worth of files with one old issue and one that asks to be mailed."""
+    for name in ("pelicanconf.py", "theme", "mailer"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    issues = tmp_path / "content" / "issues"
+    issues.mkdir(parents=True)
+    shutil.copytree(ROOT / "content" / "pages", tmp_path / "content" / "pages")
+    (issues / "2020-01-01-old.md").write_text("Title: Old\nDate: 2020-01-01\n\nLong ago.\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_every_command_of_the_guide_runs(guide: str, newsletter: Path, database_url: str, redis_url: str) -> None:
+    found = commands(guide)
+    assert len(found) >= 4
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "POSTMERGE_SENDER": "The Letter <letter@example.org>",
+        "POSTMERGE_POSTAL_ADDRESS": "1 Example Street",
+        "POSTMERGE_SECRET": "0123456789abcdef0123456789abcdef",
+        "PYTHONPATH": str(ROOT),
+    }
+    run(newsletter, environment, "postmerge adopt")
+    run(newsletter, environment, "postmerge subscribers add grace@example.org --confirmed")
+    from datetime import date
+
+    today = date.today().isoformat()
+    issue = newsletter / "content" / "issues" / "2026-11-24-hello.md"
+    issue.write_text(f"Title: Hello\nDate: {today}\nSend: yes\n\nThe first line.\n")
+    for command in found:
+        run(newsletter, environment, command)
+
+
+def run(folder: Path, environment: dict[str, str], command: str) -> None:
+    words = shlex.split(command)
+    assert words[0] == "postmerge", f"only postmerge's commands can be tested: {command}"
+    done = subprocess.run(
+        [sys.executable, "-m", "mailer.cli", *words[1:]], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+
+
+def test_every_command_of_the_program_has_help_with_an_example() -> None:
+    from mailer.cli import cli
+
+    for name, command in cli.commands.items():
+        children = getattr(command, "commands", {name: command})
+        for child in children.values():
+            assert "Example" in (child.help or ""), f"{name} {child.name}"

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailer.audience import Both, Either, Everyone, Not, Rule, Tag, parse, tags
+from mailer.errors import BadInput
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("everyone", Everyone()),
+        ("Python", Tag("python")),
+        ("a and b or c", Either(Both(Tag("a"), Tag("b")), Tag("c"))),
+        ("a and (b or c)", Both(Tag("a"), Either(Tag("b"), Tag("c")))),
+        ("not a and b", Both(Not(Tag("a")), Tag("b"))),
+        ('"early birds" and not "or"', Both(Tag("early birds"), Not(Tag("or")))),
+        ("everyone and not vip", Both(Everyone(), Not(Tag("vip")))),
+    ],
+)
+def test_a_rule_is_read_as_people_mean_it(text: str, rule: Rule) -> None:
+    assert parse(text) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("", "empty"), ("a b", "column 3"), ("(a", "column 3"), ("a and", "column 6"), ("and a", "column 1"), ('"a', "column 1")],
+)
+def test_a_broken_rule_names_the_column(text: str, place: str) -> None:
+    with pytest.raises(BadInput, match=place):
+        parse(text)
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_rule_or_one_sentence(text: str) -> None:
+    with contextlib.suppress(BadInput):
+        assert isinstance(tags(parse(text)), set)
+
+
+def test_a_very_deep_rule_is_refused_and_does_not_crash() -> None:
+    with pytest.raises(BadInput, match="levels deep"):
+        parse("(" * 5000 + "a" + ")" * 5000)

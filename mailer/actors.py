@@ -1,9 +1,9 @@
 """Dramatiq: doorbells. A message carries a send's id and says "look at the ledger"; losing one loses nothing.
 
 Queues: ``sends`` for bulk, ``transactional`` for single mails, each with worker threads of its own, so that a
-confirmation never waits behind a send. No retries and no time limit on any actor: the ledger and the scheduler do that work, and both of
-Dramatiq's would copy or interrupt a running send. ``heartbeat_timeout`` and ``maintenance_chance`` bring messages of a killed
-worker back after about 15 s instead of minutes (measured, see FACTS on Dramatiq 2.2).
+confirmation never waits behind a send. No retries and no time limit on any actor: the ledger and the scheduler do that
+work, and both of Dramatiq's would copy or interrupt a running send. ``heartbeat_timeout`` and ``maintenance_chance``
+bring messages of a killed worker back after about 15 s instead of minutes (measured with Dramatiq 2.2).
 """
 
 from __future__ import annotations

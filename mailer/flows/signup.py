@@ -1,0 +1,120 @@
+"""Signing up, confirming, leaving. Each is one transaction; none of them sends a mail itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from mailer import addresses, log, tokens
+from mailer.db import Database, Tx
+from mailer.settings import Settings
+from mailer.store import consents, subscribers, suppressions, transactional_mails
+from mailer.store.subscribers import Subscriber
+
+events = log.get("signup")
+
+# At most so many confirmation mails for one address in each time: nobody is bombed through our form.
+LIMITS = ((1, timedelta(minutes=10)), (3, timedelta(days=1)))
+
+
+class Result(StrEnum):
+    """What a token did."""
+
+    DONE = "done"
+    ALREADY = "already"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class SignUp:
+    """``mail_queued`` is for ringing the doorbell only: what the person is told is the same in every case."""
+
+    subscriber_id: int
+    mail_queued: bool
+
+
+def sign_up(
+    database: Database, email: str, tags: Sequence[str] = (), source: str = "form", ip: str | None = None, wording: str = ""
+) -> SignUp:
+    """Record the wish and queue a confirmation mail, unless limits, a suppression or an active state speak against it.
+
+    Raises BadInput when ``email`` is not an address.
+    """
+    address = addresses.check(email)
+    with database.transaction() as tx:
+        subscriber_id = subscribers.add(tx, address, addresses.normal(address), [tag.lower() for tag in tags])
+        reader = subscribers.lock(tx, subscriber_id)
+        assert reader
+        queued = _wants_mail(tx, reader)
+        if reader.state != "active":
+            consents.record(tx, subscriber_id, "requested", source, ip, {"wording": wording, "tags": list(tags)})
+        if queued:
+            subscribers.reopen(tx, subscriber_id)
+            transactional_mails.queue(tx, "confirmation", subscriber_id)
+    events.info("subscriber.requested", subscriber=subscriber_id, mail_queued=queued)
+    return SignUp(subscriber_id, queued)
+
+
+def confirm(database: Database, settings: Settings, token: str, source: str = "page", ip: str | None = None) -> Result:
+    """Unconfirmed becomes active. Twice does no harm; a token older than the reader's leaving is worth nothing."""
+    claim = tokens.read_confirm(settings.need_secret(), token, datetime.now(UTC), settings.confirm_expiry)
+    if claim is None:
+        return Result.INVALID
+    with database.transaction() as tx:
+        reader = subscribers.lock(tx, claim.subscriber_id)
+        if reader is None or (reader.left_at and claim.issued < reader.left_at):
+            return Result.INVALID
+        if reader.state == "active":
+            return Result.ALREADY
+        subscribers.activate(tx, reader.id)
+        consents.record(tx, reader.id, "confirmed", source, ip, {"mail": claim.mail_id, "issued": claim.issued.isoformat()})
+    events.info("subscriber.confirmed", subscriber=reader.id)
+    return Result.DONE
+
+
+def leave(database: Database, settings: Settings, token: str, source: str = "page", ip: str | None = None) -> Result:
+    """The reader leaves, whatever their state; twice does no harm."""
+    claim = tokens.read_leave(settings.need_secret(), token)
+    if claim is None:
+        return Result.INVALID
+    with database.transaction() as tx:
+        if not subscribers.leave(tx, claim.subscriber_id):
+            return Result.ALREADY
+        consents.record(tx, claim.subscriber_id, "left", source, ip, {"send": claim.send_id})
+    events.info("subscriber.left", subscriber=claim.subscriber_id)
+    return Result.DONE
+
+
+def add_subscriber(
+    database: Database, settings: Settings, email: str, tags: Sequence[str], confirmed: bool, source: str = "cli"
+) -> str:
+    """Add a reader by the operator's hand; one sentence about what was done. Never brings back somebody who left."""
+    if not confirmed:
+        queued = sign_up(database, email, tags, source=source).mail_queued
+        return "A confirmation mail is on its way." if queued else "No confirmation mail: known, suppressed or asked just now."
+    address = addresses.check(email)
+    with database.transaction() as tx:
+        known = subscribers.find(tx, addresses.normal(address))
+        if known and known.left_at:
+            return f"{address} has left and is not brought back: only they can subscribe again."
+        if suppressions.has(tx, addresses.normal(address)):
+            return f"{address} is suppressed (it bounced or complained) and was not added."
+        subscriber_id = subscribers.add(tx, address, addresses.normal(address), [tag.lower() for tag in tags])
+        if not (known and known.state == "active"):
+            subscribers.activate(tx, subscriber_id)
+            consents.record(tx, subscriber_id, "added", source, None, {})
+    return f"{address} is active."
+
+
+def list_subscribers(database: Database) -> list[Subscriber]:
+    """All readers, oldest first."""
+    with database.transaction() as tx:
+        return subscribers.every(tx)
+
+
+def _wants_mail(tx: Tx, reader: Subscriber) -> bool:
+    if reader.state == "active" or suppressions.has(tx, reader.email_normal):
+        return False
+    return all(transactional_mails.count_since(tx, reader.id, age) < most for most, age in LIMITS)

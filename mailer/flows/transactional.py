@@ -1,0 +1,108 @@
+"""Delivering transactional mails (confirmations): claim a few, send them, settle; on a queue of their own."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from mailer import log, tokens
+from mailer.db import Database
+from mailer.errors import Unavailable
+from mailer.message import plain_message
+from mailer.settings import Settings
+from mailer.store import transactional_mails
+from mailer.store.transactional_mails import Claimed
+from mailer.transports.base import Answer, Envelope, Outcome, Transport
+
+events = log.get("transactional")
+
+_GROUP = 10
+_LEDGER = {
+    Outcome.ACCEPTED: "accepted",
+    Outcome.THROTTLED: "pending",
+    Outcome.RETRY: "pending",
+    Outcome.HALT: "pending",
+    Outcome.UNCERTAIN: "uncertain",
+    Outcome.REFUSED: "failed",
+}
+
+
+def deliver_some(database: Database, settings: Settings, transport: Transport, site_name: str) -> int:
+    """Send a small group of waiting mails; how many rows were settled. 0 also when the other side takes none just now."""
+    claim_id = str(uuid.uuid4())
+    with database.transaction() as tx:
+        mails, touched = transactional_mails.claim(tx, claim_id, _GROUP)
+    outcomes = [_deliver_one(database, settings, transport, site_name, claim_id, mail) for mail in mails]
+    stuck = any(_LEDGER[outcome] == "pending" for outcome in outcomes)
+    return 0 if stuck else touched
+
+
+def _deliver_one(
+    database: Database, settings: Settings, transport: Transport, site_name: str, claim_id: str, mail: Claimed
+) -> Outcome:
+    answer = _send(settings, transport, site_name, mail)
+    _settle(database, mail, claim_id, answer)
+    log_as = events.info if answer.outcome is Outcome.ACCEPTED else events.warning
+    log_as(f"transactional.{answer.outcome}", mail=mail.id, detail=answer.detail)
+    return answer.outcome
+
+
+def _send(settings: Settings, transport: Transport, site_name: str, mail: Claimed) -> Answer:
+    try:
+        raw = confirmation(settings, site_name, mail)
+    except Exception as error:
+        events.exception("transactional.unbuildable", mail=mail.id)
+        return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")
+    try:
+        return transport.send(Envelope(mail.email, raw, {"mail": str(mail.id), "kind": mail.kind}))
+    except Exception as error:
+        events.exception("transactional.broken_transport", mail=mail.id)
+        return Answer(Outcome.UNCERTAIN, detail=f"the transport broke ({type(error).__name__})")
+
+
+def _settle(database: Database, mail: Claimed, claim_id: str, answer: Answer) -> None:
+    while True:
+        try:
+            with database.transaction() as tx:
+                transactional_mails.settle(
+                    tx, mail.id, claim_id, _LEDGER[answer.outcome], answer.message_id, answer.detail[:500]
+                )
+            return
+        except Unavailable as error:
+            events.warning("transactional.settling_waits", mail=mail.id, error=str(error))
+            time.sleep(1)
+
+
+def confirmation(settings: Settings, site_name: str, mail: Claimed) -> bytes:
+    """The confirmation mail of one reader."""
+    token = tokens.confirm_token(settings.need_secret(), mail.subscriber_id, mail.id, mail.created_at)
+    facts = {
+        "site_name": site_name,
+        "link": f"{settings.api_url}/confirm/{token}",
+        "postal_address": settings.postal_address,
+        "days": max(1, settings.confirm_expiry.days),
+    }
+    return plain_message(
+        to=mail.email,
+        subject=f"Confirm your subscription to {site_name}",
+        html=_templates().get_template("confirmation.html").render(facts),
+        text=_templates().get_template("confirmation.txt").render(facts),
+        sender=settings.sender,
+        lang="en",
+        headers={},
+    )
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    folder = Path(__file__).parent.parent / "templates"
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )

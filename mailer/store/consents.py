@@ -1,0 +1,22 @@
+"""Consents: the evidence of who asked for what, when and from where. Rows are only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mailer.db import Tx, json
+
+
+def record(tx: Tx, subscriber_id: int, kind: str, source: str, ip: str | None, evidence: Mapping[str, object]) -> None:
+    """Add a piece of evidence; ``kind`` is requested, confirmed, left or added."""
+    tx.run(
+        """
+        INSERT INTO consents (subscriber_id, kind, source, ip, evidence)
+        VALUES (%(subscriber_id)s, %(kind)s, %(source)s, %(ip)s, %(evidence)s)
+        """,
+        subscriber_id=subscriber_id,
+        kind=kind,
+        source=source,
+        ip=ip,
+        evidence=json(dict(evidence)),
+    )

@@ -1,0 +1,78 @@
+"""Subscribers: readers, their state and their tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailer.db import Tx, each
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """A reader. ``state`` is unconfirmed, active or left."""
+
+    id: int
+    email: str
+    email_normal: str
+    state: str
+    tags: list[str]
+    created_at: datetime
+    confirmed_at: datetime | None
+    left_at: datetime | None
+
+
+_COLUMNS = "id, email, email_normal, state, tags, created_at, confirmed_at, left_at"
+
+
+def add(tx: Tx, email: str, email_normal: str, tags: Sequence[str]) -> int:
+    """The id of the reader with this address, new or known. A known reader keeps state and gains the tags."""
+    return int(
+        tx.value(
+            """
+            INSERT INTO subscribers (email, email_normal, tags)
+            VALUES (%(email)s, %(email_normal)s, %(tags)s)
+            ON CONFLICT (email_normal) DO UPDATE SET
+                tags = ARRAY(SELECT DISTINCT unnest(subscribers.tags || EXCLUDED.tags) ORDER BY 1)
+            RETURNING id
+            """,
+            email=email,
+            email_normal=email_normal,
+            tags=sorted(set(tags)),
+        )
+    )
+
+
+def find(tx: Tx, email_normal: str) -> Subscriber | None:
+    """The reader with this address, or None."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM subscribers WHERE email_normal = %(email_normal)s", email_normal=email_normal)
+    return Subscriber(**row) if row else None
+
+
+def lock(tx: Tx, subscriber_id: int) -> Subscriber | None:
+    """The reader with this id, locked until the transaction ends, or None."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM subscribers WHERE id = %(id)s FOR UPDATE", id=subscriber_id)
+    return Subscriber(**row) if row else None
+
+
+def activate(tx: Tx, subscriber_id: int) -> None:
+    """The reader confirmed."""
+    tx.run("UPDATE subscribers SET state = 'active', confirmed_at = now(), left_at = NULL WHERE id = %(id)s", id=subscriber_id)
+
+
+def reopen(tx: Tx, subscriber_id: int) -> None:
+    """Who left asks again: unconfirmed until they confirm; when they left stays known."""
+    tx.run("UPDATE subscribers SET state = 'unconfirmed' WHERE id = %(id)s AND state = 'left'", id=subscriber_id)
+
+
+def leave(tx: Tx, subscriber_id: int) -> bool:
+    """The reader leaves; whether they had not left before."""
+    return bool(
+        tx.run("UPDATE subscribers SET state = 'left', left_at = now() WHERE id = %(id)s AND state <> 'left'", id=subscriber_id)
+    )
+
+
+def every(tx: Tx) -> list[Subscriber]:
+    """All readers, oldest first."""
+    return each(tx.all(f"SELECT {_COLUMNS} FROM subscribers ORDER BY id"), Subscriber)

@@ -1,0 +1,127 @@
+"""Transactional mails: mails to one reader outside any send, with a ledger of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailer.db import Tx, each
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """One mail that this claim may send."""
+
+    id: int
+    kind: str
+    subscriber_id: int
+    email: str
+    created_at: datetime
+
+
+def queue(tx: Tx, kind: str, subscriber_id: int) -> int:
+    """Ask for a mail; its id."""
+    return int(
+        tx.value(
+            "INSERT INTO transactional_mails (kind, subscriber_id) VALUES (%(kind)s, %(subscriber_id)s) RETURNING id",
+            kind=kind,
+            subscriber_id=subscriber_id,
+        )
+    )
+
+
+def count_since(tx: Tx, subscriber_id: int, age: timedelta) -> int:
+    """How many mails were asked for, for this reader, in the last ``age``."""
+    return int(
+        tx.value(
+            """
+            SELECT count(*) FROM transactional_mails
+            WHERE subscriber_id = %(subscriber_id)s AND created_at > now() - %(age)s
+            """,
+            subscriber_id=subscriber_id,
+            age=age,
+        )
+    )
+
+
+def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
+    """Take up to ``size`` pending mails; also how many rows were touched.
+
+    A confirmation whose reader is active by now, left, or is suppressed is settled as ``skipped`` on the way.
+    """
+    rows = tx.all(
+        """
+        WITH picked AS (
+            SELECT id FROM transactional_mails
+            WHERE state = 'pending'
+            ORDER BY id
+            LIMIT %(size)s
+            FOR UPDATE SKIP LOCKED
+        ),
+
+        judged AS (
+            SELECT
+                transactional_mails.id,
+                subscribers.email,
+                subscribers.state = 'unconfirmed' AND NOT EXISTS (
+                    SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
+                ) AS wanted
+            FROM picked
+            JOIN transactional_mails ON transactional_mails.id = picked.id
+            JOIN subscribers ON subscribers.id = transactional_mails.subscriber_id
+        )
+
+        UPDATE transactional_mails
+        SET state = CASE WHEN judged.wanted THEN 'claimed' ELSE 'skipped' END,
+            attempts = attempts + 1,
+            claimed_at = clock_timestamp(),
+            claimed_by = %(claim_id)s::uuid,
+            settled_at = CASE WHEN judged.wanted THEN NULL ELSE now() END
+        FROM judged
+        WHERE transactional_mails.id = judged.id
+        RETURNING
+            transactional_mails.id, kind, subscriber_id, judged.email, created_at, transactional_mails.state
+        """,
+        claim_id=claim_id,
+        size=size,
+    )
+    taken = [{k: v for k, v in row.items() if k != "state"} for row in rows if row["state"] == "claimed"]
+    return each(taken, Claimed), len(rows)
+
+
+def settle(tx: Tx, mail_id: int, claim_id: str, state: str, message_id: str, detail: str) -> int:
+    """Write down what became of a claimed mail; only the claim's owner may."""
+    return tx.run(
+        """
+        UPDATE transactional_mails
+        SET state = %(state)s,
+            message_id = nullif(%(message_id)s, ''),
+            detail = %(detail)s,
+            claimed_by = CASE WHEN %(state)s = 'pending' THEN NULL ELSE claimed_by END,
+            claimed_at = CASE WHEN %(state)s = 'pending' THEN NULL ELSE claimed_at END,
+            settled_at = CASE WHEN %(state)s = 'pending' THEN NULL ELSE now() END
+        WHERE id = %(id)s AND claimed_by = %(claim_id)s::uuid AND state IN ('claimed', 'uncertain')
+        """,
+        id=mail_id,
+        claim_id=claim_id,
+        state=state,
+        message_id=message_id,
+        detail=detail,
+    )
+
+
+def expire(tx: Tx, lease: timedelta) -> int:
+    """Claims older than the lease have lost their worker; they become ``uncertain``."""
+    return tx.run(
+        """
+        UPDATE transactional_mails
+        SET state = 'uncertain', detail = 'the worker was lost before the answer', settled_at = now()
+        WHERE state = 'claimed' AND claimed_at < now() - %(lease)s
+        """,
+        lease=lease,
+    )
+
+
+def has_work(tx: Tx) -> bool:
+    """Does any mail wait?"""
+    return bool(tx.value("SELECT EXISTS (SELECT FROM transactional_mails WHERE state = 'pending')"))

@@ -1,0 +1,95 @@
+"""Signed tokens for links in mails and forms: short, URL-safe, checked in constant time, never stored.
+
+A token is the unpadded base64url of a payload and 16 bytes of HMAC-SHA256 over purpose and payload, so that a token for one
+purpose is worth nothing for another. Only the canonical spelling of a token is accepted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import struct
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+_MAC = 16
+
+
+@dataclass(frozen=True)
+class LeaveClaim:
+    """Who may leave with this token, and from which send's mail (0: none)."""
+
+    subscriber_id: int
+    send_id: int
+
+
+@dataclass(frozen=True)
+class ConfirmClaim:
+    """Who may confirm, through which transactional mail, issued when."""
+
+    subscriber_id: int
+    mail_id: int
+    issued: datetime
+
+
+def leave_token(secret: str, subscriber_id: int, send_id: int = 0) -> str:
+    """A token for leaving; it holds for ever, as mails do. 43 characters."""
+    return _sign(secret, b"leave", struct.pack(">qq", subscriber_id, send_id))
+
+
+def read_leave(secret: str, token: str) -> LeaveClaim | None:
+    """What a leave token says, or None when it was not signed by us."""
+    payload = _open(secret, b"leave", token, 16)
+    return LeaveClaim(*struct.unpack(">qq", payload)) if payload else None
+
+
+def confirm_token(secret: str, subscriber_id: int, mail_id: int, issued: datetime) -> str:
+    """A token for confirming, dated ``issued``. 54 characters."""
+    return _sign(secret, b"confirm", struct.pack(">qqq", subscriber_id, mail_id, int(issued.timestamp() * 1000)))
+
+
+def read_confirm(secret: str, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
+    """What a confirm token says, or None when it is forged or older than ``expiry``."""
+    payload = _open(secret, b"confirm", token, 24)
+    if payload is None:
+        return None
+    subscriber_id, mail_id, millis = struct.unpack(">qqq", payload)
+    issued = datetime.fromtimestamp(millis / 1000, UTC)
+    return ConfirmClaim(subscriber_id, mail_id, issued) if now - issued <= expiry else None
+
+
+def form_token(secret: str, now: datetime) -> str:
+    """A token for a form shown ``now``."""
+    return _sign(secret, b"form", struct.pack(">q", int(now.timestamp())))
+
+
+def check_form(secret: str, token: str, now: datetime, least: timedelta, most: timedelta) -> bool:
+    """Was the form shown by us, at least ``least`` and at most ``most`` ago?"""
+    payload = _open(secret, b"form", token, 8)
+    if payload is None:
+        return False
+    age = now - datetime.fromtimestamp(struct.unpack(">q", payload)[0], UTC)
+    return least <= age <= most
+
+
+def _sign(secret: str, purpose: bytes, payload: bytes) -> str:
+    return base64.urlsafe_b64encode(payload + _mac(secret, purpose, payload)).rstrip(b"=").decode()
+
+
+def _open(secret: str, purpose: bytes, token: str, size: int) -> bytes | None:
+    if len(token) > 100 or not token.isascii():
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    payload, mac = raw[:-_MAC], raw[-_MAC:]
+    canonical = base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == token
+    good = hmac.compare_digest(mac, _mac(secret, purpose, payload))
+    return payload if good and canonical and len(payload) == size else None
+
+
+def _mac(secret: str, purpose: bytes, payload: bytes) -> bytes:
+    return hmac.new(secret.encode(), b"postmerge." + purpose + b"\0" + payload, hashlib.sha256).digest()[:_MAC]

@@ -1,0 +1,16 @@
+"""Transports: what hands one message to the outside."""
+
+from __future__ import annotations
+
+from mailer.settings import Settings
+from mailer.transports.base import Transport
+from mailer.transports.outbox import Outbox
+
+
+def make(settings: Settings) -> Transport:
+    """The transport that the settings name."""
+    if settings.transport == "ses":
+        from mailer.transports.ses import Ses
+
+        return Ses(settings.ses_configuration_set, settings.connections)
+    return Outbox(settings.outbox)

@@ -1,0 +1,151 @@
+"""Amazon SES v2 through boto3: one attempt a call, and what its answer proves.
+
+boto3's own retries would turn one lost answer into two or three mails (measured; see FACTS), so they are off: the retry
+policy is the ledger's. Endpoint, region and credentials come from AWS's standard variables alone.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any
+
+import boto3
+import botocore.exceptions as aws
+from botocore.config import Config
+
+from mailer.errors import Refused, Unavailable
+from mailer.message import mailable
+from mailer.transports.base import Account, Answer, Envelope, Outcome
+
+# Nothing left this machine, or nothing arrived: safe to try again.
+_NOT_SENT = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.SSLError, aws.ProxyConnectionError)
+# The set-up is wrong; no mail at all will go out before somebody mends it.
+_SETUP = (
+    aws.NoCredentialsError,
+    aws.PartialCredentialsError,
+    aws.CredentialRetrievalError,
+    aws.NoRegionError,
+    aws.InvalidRegionError,
+    aws.InvalidConfigError,
+    aws.TokenRetrievalError,
+    aws.SSOError,
+)
+_THROTTLED = {"TooManyRequestsException", "ThrottlingException", "Throttling", "LimitExceededException"}
+_CREDENTIALS = {
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "IncompleteSignature",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "AccessDenied",
+    "AccessDeniedException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "OptInRequired",
+}
+# These speak about the account or the sender, so that every other mail of the send would end the same way.
+_HALT = {"SendingPausedException", "AccountSuspendedException", "MailFromDomainNotVerifiedException", "NotFoundException"}
+
+
+class Ses:
+    """Hands raw messages to ``SendEmail``. ``connections`` calls may run at once; timeouts are in seconds.
+
+    A kept-alive connection that the other side closed just as we wrote looks like a lost answer and counts as uncertain.
+    """
+
+    name = "ses"
+
+    def __init__(
+        self, configuration_set: str = "", connections: int = 32, connect_timeout: float = 5, read_timeout: float = 20
+    ) -> None:
+        self._configuration_set = configuration_set
+        self._config = Config(
+            retries={"total_max_attempts": 1},
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            max_pool_connections=connections,
+            tcp_keepalive=True,
+            parameter_validation=False,
+        )
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    def send(self, envelope: Envelope) -> Answer:
+        """One POST at most; the answer says what is proven."""
+        request: dict[str, Any] = {
+            "Destination": {"ToAddresses": [mailable(envelope.to)]},
+            "Content": {"Raw": {"Data": envelope.raw}},
+            "EmailTags": [{"Name": _tag(name), "Value": _tag(value)} for name, value in envelope.tags.items()],
+        }
+        if self._configuration_set:
+            request["ConfigurationSetName"] = self._configuration_set
+        try:
+            answer = self._client().send_email(**request)
+        except Exception as error:
+            return judge(error)
+        return Answer(Outcome.ACCEPTED, message_id=str(answer.get("MessageId", "")))
+
+    def account(self) -> Account | None:
+        """The limits that ``GetAccount`` tells. Raises Refused for a wrong set-up, Unavailable when SES cannot be asked."""
+        try:
+            facts = self._client().get_account()
+        except Exception as error:
+            answer = judge(error)
+            if answer.outcome is Outcome.HALT:
+                raise Refused(answer.detail) from error
+            raise Unavailable(f"SES cannot be asked for its limits ({answer.detail}): try again in a while.") from error
+        quota = facts.get("SendQuota", {})
+        return Account(
+            rate=float(quota.get("MaxSendRate", 1)),
+            quota=float(quota.get("Max24HourSend", 200)),
+            sent=float(quota.get("SentLast24Hours", 0)),
+            sending=bool(facts.get("SendingEnabled", True)),
+        )
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = boto3.session.Session().client("sesv2", config=self._config)
+            return self._made
+
+
+def judge(error: Exception) -> Answer:
+    """What an exception of boto3 proves about one attempt. The detail never holds an address."""
+    if isinstance(error, _NOT_SENT):
+        return Answer(Outcome.RETRY, detail=f"SES could not be reached ({type(error).__name__}).")
+    if isinstance(error, _SETUP):
+        return Answer(
+            Outcome.HALT, detail=f"The AWS set-up is incomplete ({_clean(str(error))}): set credentials and AWS_REGION."
+        )
+    if isinstance(error, aws.ClientError):
+        return _judge_answer(error)
+    return Answer(Outcome.UNCERTAIN, detail=f"The answer of SES was lost ({type(error).__name__}).")
+
+
+def _judge_answer(error: aws.ClientError) -> Answer:
+    facts: Any = error.response
+    code = str(facts.get("Error", {}).get("Code", ""))
+    status = int(facts.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    said = _clean(str(facts.get("Error", {}).get("Message", "")))
+    if code in _THROTTLED or status == 429:
+        return Answer(Outcome.THROTTLED, detail=f"SES asked for less ({code}).")
+    if code in _CREDENTIALS or status in (401, 403):
+        return Answer(
+            Outcome.HALT, detail=f"SES does not accept the AWS credentials ({code}): check AWS_ACCESS_KEY_ID and its rights."
+        )
+    if code in _HALT or "not verified" in said.lower():
+        return Answer(Outcome.HALT, detail=f"SES takes no mail from this account now ({code}: {said})")
+    if 400 <= status < 500:
+        return Answer(Outcome.REFUSED, detail=f"SES refused the message ({code}: {said})")
+    return Answer(Outcome.UNCERTAIN, detail=f"SES answered with an error of its own ({status} {code}).")
+
+
+def _clean(text: str) -> str:
+    return re.sub(r"\S+@\S+", "(address)", " ".join(text.split()))[:300]
+
+
+def _tag(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:256]

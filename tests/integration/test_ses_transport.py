@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mailer.errors import Refused, Unavailable
+from mailer.transports.base import Envelope, Outcome
+from mailer.transports.ses import Ses
+from tests.fakes.ses import FakeSes
+
+ENVELOPE = Envelope(
+    "ada@example.org", b"Subject: x\r\nX-Postmerge-Digest: d\r\n\r\nbody\r\n", {"send": "12", "odd name": "a@b"}
+)
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeSes]:
+    with FakeSes() as fake:
+        yield fake
+
+
+@pytest.fixture
+def ses(fake: FakeSes, monkeypatch: pytest.MonkeyPatch) -> FakeSes:
+    fake.reset()
+    for name, value in fake.environ.items():
+        monkeypatch.setenv(name, value)
+    return fake
+
+
+def transport() -> Ses:
+    return Ses(configuration_set="events", connections=4, connect_timeout=1, read_timeout=0.7)
+
+
+def test_a_mail_is_accepted_with_its_tags_and_configuration_set(ses: FakeSes) -> None:
+    answer = transport().send(ENVELOPE)
+    [mail] = ses.accepted()
+    assert answer.outcome is Outcome.ACCEPTED
+    assert answer.message_id == mail["message_id"]
+    assert mail["tags"] == {"send": "12", "odd_name": "a_b"}
+    assert (mail["to"], mail["digest"], mail["configuration_set"]) == ("ada@example.org", "d", "events")
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "accepted"),
+    [
+        ("throttle", Outcome.THROTTLED, 0),
+        ("error_before", Outcome.UNCERTAIN, 0),
+        ("error_after", Outcome.UNCERTAIN, 1),
+        ("hang_before", Outcome.UNCERTAIN, 0),
+        ("hang_after", Outcome.UNCERTAIN, 1),
+        ("reset_before", Outcome.UNCERTAIN, 0),
+        ("reset_after", Outcome.UNCERTAIN, 1),
+        ("reject", Outcome.REFUSED, 0),
+        ("paused", Outcome.HALT, 0),
+    ],
+)
+def test_each_fault_has_its_outcome_and_is_one_request(ses: FakeSes, fault: str, outcome: Outcome, accepted: int) -> None:
+    ses.control(faults=[{"kind": fault, "next": 1}])
+    answer = transport().send(ENVELOPE)
+    assert answer.outcome is outcome
+    assert ses.stats()["requests"] == 1
+    assert len(ses.accepted()) == accepted
+    assert "@" not in answer.detail
+
+
+def test_nothing_listening_is_safe_to_try_again(ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", "http://127.0.0.1:1")
+    assert transport().send(ENVELOPE).outcome is Outcome.RETRY
+
+
+def test_a_name_that_does_not_resolve_is_safe_to_try_again(ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", "http://nowhere.invalid")
+    assert transport().send(ENVELOPE).outcome is Outcome.RETRY
+
+
+@pytest.mark.parametrize("change", ["wrong key", "no region", "no key"])
+def test_a_wrong_set_up_halts_with_what_to_do(ses: FakeSes, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    if change == "wrong key":
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAWRONG")
+    if change == "no region":
+        monkeypatch.delenv("AWS_REGION")
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    if change == "no key":
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    answer = transport().send(ENVELOPE)
+    assert answer.outcome is Outcome.HALT
+    assert "AWS_" in answer.detail
+    assert ses.accepted() == []
+    with pytest.raises(Refused, match="AWS"):
+        transport().account()
+
+
+def test_the_limits_of_the_account_are_read(ses: FakeSes) -> None:
+    ses.control(rate=14, quota=50_000)
+    transport().send(ENVELOPE)
+    account = transport().account()
+    assert account
+    assert (account.rate, account.quota, account.sent, account.left) == (14, 50_000, 1, 49_999)
+
+
+def test_limits_that_cannot_be_read_are_one_sentence(ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", "http://127.0.0.1:1")
+    with pytest.raises(Unavailable, match="SES cannot be asked for its limits"):
+        transport().account()
+
+
+def test_a_connection_is_used_again(ses: FakeSes) -> None:
+    sender = transport()
+    assert [sender.send(ENVELOPE).outcome for _ in range(5)] == [Outcome.ACCEPTED] * 5
+    assert ses.stats()["accepted"] == 5

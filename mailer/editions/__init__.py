@@ -1,0 +1,112 @@
+"""Markdown in, editions out. Pelican is known only here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailer.edition import Edition, Finding
+from mailer.editions import store
+from mailer.editions.quiet import quiet
+from mailer.editions.session import Session
+from mailer.errors import BadInput, PostmergeError
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Where a build reads and writes. ``site_url`` overrides the configuration's when given."""
+
+    content: Path
+    site: Path
+    editions: Path
+    cache: Path
+    config: Path
+    site_url: str = ""
+    api_url: str = ""
+    postal_address: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a build made: editions (oldest first), findings at file:line, seconds, files converted and found in the cache."""
+
+    editions: tuple[Edition, ...]
+    findings: tuple[Finding, ...]
+    seconds: float = 0.0
+    converted: int = 0
+    reused: int = 0
+
+
+def build(options: BuildOptions, progress: Callable[[str], None] | None = None) -> Report:
+    """Build the site, its feeds and the editions.
+
+    Raises BadInput for what makes a build impossible: no content folder, no configuration, a broken template. What is wrong
+    in one issue is a finding of the report, and the others are built.
+    """
+    from pelican import Pelican
+    from pelican.settings import read_settings
+
+    started = time.monotonic()
+    _need(options)
+    session = Session(options.cache, options.editions, options.postal_address, progress or (lambda text: None))
+    override = {
+        "PATH": str(options.content.resolve()),
+        "OUTPUT_PATH": str(options.site.resolve()),
+        "POSTMERGE_SESSION": session,
+    }
+    if options.site_url:
+        override["SITEURL"] = options.site_url  # type: ignore[assignment]
+    if options.api_url:
+        override["API_URL"] = options.api_url  # type: ignore[assignment]
+    override["LOAD_CONTENT_CACHE"] = override["CACHE_CONTENT"] = False  # type: ignore[assignment]
+    try:
+        with quiet(session.findings, options.content.name):
+            settings = read_settings(str(options.config), override=override)
+            settings["DELETE_OUTPUT_DIRECTORY"] = False
+            Pelican(settings).run()
+    except PostmergeError:
+        raise
+    except Exception as error:
+        raise BadInput(
+            f"The site cannot be built ({type(error).__name__}: {_first_line(error)}): mend {_where(error)}."
+        ) from error
+    editions = tuple(sorted(session.editions, key=lambda edition: (edition.dated, edition.key)))
+    seconds = time.monotonic() - started
+    return Report(editions, tuple(session.findings), seconds, session.converted, session.reused)
+
+
+def load(folder: Path) -> Report:
+    """What the last build wrote, digests checked, without Pelican. Raises BadInput."""
+    editions, findings = store.read(folder)
+    return Report(tuple(editions), tuple(findings))
+
+
+def site_name(config: Path) -> str:
+    """SITENAME of a Pelican configuration; "Newsletter" when there is none."""
+    from pelican.settings import read_settings
+
+    try:
+        return str(read_settings(str(config)).get("SITENAME") or "Newsletter")
+    except Exception:
+        return "Newsletter"
+
+
+def _need(options: BuildOptions) -> None:
+    if not options.content.is_dir():
+        raise BadInput(
+            f"There is no content folder {options.content}: set POSTMERGE_CONTENT to the folder that holds the issues."
+        )
+    if not options.config.is_file():
+        raise BadInput(f"There is no Pelican configuration {options.config}: set POSTMERGE_CONFIG to it.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or "no message").splitlines()[0][:200]
+
+
+def _where(error: Exception) -> str:
+    """A template's name and line where the error has them."""
+    name, line = getattr(error, "filename", None) or getattr(error, "name", None), getattr(error, "lineno", None)
+    return f"{Path(str(name)).name}, line {line}" if name and line else "the configuration or the theme"

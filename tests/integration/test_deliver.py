@@ -7,8 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from mailer.transports.outbox import Outbox
-from mailer.transports.ses import Ses
 
 from mailer.db import Database
 from mailer.flows.deliver import deliver
@@ -16,6 +14,8 @@ from mailer.flows.publish import Request, adopt, publish
 from mailer.flows.status import Standing, status
 from mailer.flows.tend import tend
 from mailer.settings import Settings
+from mailer.transports.outbox import Outbox
+from mailer.transports.ses import Ses
 from tests.factories import edition, old, readers, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 

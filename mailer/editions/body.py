@@ -1,0 +1,99 @@
+"""The canonical body: an issue's HTML with absolute links and nothing that runs. Page, feed and mail carry these bytes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+from lxml import etree, html
+
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_FORBIDDEN = {
+    "script", "style", "iframe", "frame", "frameset", "object", "embed", "applet", "form", "input", "button", "textarea",
+    "select", "link", "meta", "base", "noscript", "template",
+}  # fmt: skip
+_LINKS = ("href", "src", "poster", "cite", "longdesc", "background", "action", "data")
+_SAFE = ("http:", "https:", "mailto:", "tel:")
+
+
+@dataclass(frozen=True)
+class Body:
+    """``html`` is the fragment; ``dropped`` names what was taken out, each once."""
+
+    html: str
+    dropped: tuple[str, ...]
+
+
+def canonical(fragment: str, url: str) -> Body:
+    """Make every link absolute against ``url`` and drop what a mail or a reader's page must never carry."""
+    clean = _ILLEGAL.sub("", fragment)
+    dropped = ["control characters"] if clean != fragment else []
+    root = html.fragment_fromstring(clean, create_parent="div") if clean.strip() else html.Element("div")
+    for element in list(root.iter()):
+        dropped += _element(element, url)
+    inner = [escape(root.text or "")]
+    inner += [html.tostring(child, encoding="unicode", method="html") for child in root]
+    return Body("".join(inner).strip() + "\n", tuple(dict.fromkeys(dropped)))
+
+
+def escape(text: str) -> str:
+    """Text between tags."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _element(element: etree._Element, url: str) -> list[str]:
+    if not isinstance(element.tag, str):
+        if element.getparent() is not None:
+            _drop(element)
+        return []
+    tag = element.tag.lower()
+    if tag in _FORBIDDEN:
+        if element.getparent() is not None:
+            _drop(element)
+        return [f"<{tag}>"]
+    dropped = []
+    for name in list(element.attrib):
+        key = str(name).lower()
+        if key.startswith("on") or key in ("srcdoc", "formaction"):
+            del element.attrib[name]
+            dropped.append(f"{key}=")
+        elif key in _LINKS or key == "xlink:href":
+            dropped += _link(element, str(name), url)
+        elif key == "srcset":
+            element.attrib[name] = _srcset(str(element.attrib[name]), url)
+    return dropped
+
+
+def _link(element: etree._Element, name: str, url: str) -> list[str]:
+    target = re.sub(r"[\x00-\x20]+", " ", str(element.attrib[name])).strip()
+    try:
+        absolute = urljoin(url, target)
+    except ValueError:
+        absolute = ""
+    bare = re.sub(r"\s", "", absolute).lower()
+    if element.tag == "img" and bare.startswith("data:image/") and "svg" not in bare[:30]:
+        return []
+    if not bare.startswith(_SAFE):
+        del element.attrib[name]
+        return [f"{name}={target[:60]}"]
+    element.attrib[name] = absolute.replace(" ", "%20")
+    return []
+
+
+def _srcset(text: str, url: str) -> str:
+    images = [image.split() for image in text.split(",") if image.strip()]
+    return ", ".join(" ".join([urljoin(url, image[0]), *image[1:]]) for image in images)
+
+
+def _drop(element: etree._Element) -> None:
+    """Remove an element with its content, but keep the text that follows it."""
+    parent = element.getparent()
+    assert parent is not None
+    if element.tail:
+        before = element.getprevious()
+        if before is not None:
+            before.tail = (before.tail or "") + element.tail
+        else:
+            parent.text = (parent.text or "") + element.tail
+    parent.remove(element)

@@ -1,0 +1,198 @@
+"""Front matter: what the lines at the head of an issue say, and what is wrong with them, at file:line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dateutil import parser as dateparser
+
+from mailer.audience import parse
+from mailer.edition import Finding, Wish
+from mailer.errors import BadInput
+
+KNOWN = {
+    "title", "date", "modified", "id", "slug", "tags", "category", "author", "authors", "summary", "lang", "status", "send",
+    "subject", "preheader", "edition", "audience", "number", "keywords", "template", "translation", "save_as", "url",
+}  # fmt: skip
+_LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):\s*(.*?)\s*$")
+_MORE = re.compile(r"^ {4,}(.*)$")
+_YES = {"yes", "true", "now", "1", "on"}
+_NO = {"no", "false", "never", "0", "off", ""}
+
+
+@dataclass
+class Source:
+    """One source file: its fields (names in lower case), the body, the line each field stands on, and what is wrong."""
+
+    path: str
+    fields: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    body: str = ""
+    body_line: int = 1
+    findings: list[Finding] = field(default_factory=list)
+
+    def error(self, name: str, message: str) -> None:
+        """Note an error at the line of a field (or the first)."""
+        self.findings.append(Finding("error", self.path, self.lines.get(name, 1), message))
+
+    def warning(self, line: int, message: str) -> None:
+        """Note a warning at a line."""
+        self.findings.append(Finding("warning", self.path, line, message))
+
+    @property
+    def broken(self) -> bool:
+        """Is there an error that keeps an edition from being made?"""
+        return any(finding.level == "error" for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the front matter asks of the mailing."""
+
+    number: int
+    send: Wish
+    send_at: datetime | None
+    audience: str
+
+
+def split(path: str, data: bytes) -> Source:
+    """Take a Markdown file apart. Never raises: what cannot be read is a finding."""
+    source = Source(path)
+    text = _decoded(source, data)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    at = _fields(source, lines)
+    source.body, source.body_line = "\n".join(lines[at:]), at + 1
+    _check_names(source)
+    return source
+
+
+def _decoded(source: Source, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        text = data.decode("utf-8-sig", "replace")
+    wants = re.search(r"^send:\s*(?!no\b)\S", text, re.IGNORECASE | re.MULTILINE)
+    said = "The file is not UTF-8 here: save it as UTF-8"
+    if wants or "\0" in text:
+        source.findings.append(Finding("error", source.path, line, said + "."))
+    else:
+        source.warning(line, said + "; the byte is shown as \ufffd.")
+    return text
+
+
+def _fields(source: Source, lines: list[str]) -> int:
+    """Read the fields; the index of the body's first line. A YAML-like fence of ``---`` around them is accepted."""
+    at = 0
+    while at < len(lines) and not lines[at].strip():
+        at += 1
+    fenced = at < len(lines) and lines[at].strip() == "---"
+    at += fenced
+    name = ""
+    while at < len(lines):
+        line = lines[at]
+        if (fenced and line.strip() in ("---", "...")) or (not fenced and not line.strip()):
+            return at + 1
+        if match := _LINE.match(line):
+            name = match[1].lower()
+            value = match[2]
+            if fenced and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
+            source.fields[name] = value
+            source.lines[name] = at + 1
+        elif (match := _MORE.match(line)) and name:
+            source.fields[name] = f"{source.fields[name]} {match[1].strip()}".strip()
+        elif line.strip():
+            return at
+        at += 1
+    return at
+
+
+def _check_names(source: Source) -> None:
+    for name, line in source.lines.items():
+        close = [] if name in KNOWN else difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.72)
+        if close:
+            source.warning(line, f"`{name.title()}:` is not known: did you mean `{close[0].title()}:`?")
+
+
+def asked(source: Source, fields: Mapping[str, str], now: datetime) -> Asked:
+    """What the fields ask of the mailing; what cannot be read is noted as an error of the source."""
+    send, send_at = _send(source, fields.get("send", ""))
+    audience = fields.get("audience", "").strip() or "everyone"
+    try:
+        parse(audience)
+    except BadInput as error:
+        source.error("audience", str(error))
+    return Asked(_edition(source, fields.get("edition", "")), send, send_at, audience)
+
+
+def _edition(source: Source, text: str) -> int:
+    if not text.strip():
+        return 1
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text.strip()):
+        source.error("edition", f"`Edition: {text}` is not a number from 1 on: write it as `Edition: 2`.")
+        return 1
+    return int(text)
+
+
+def _send(source: Source, text: str) -> tuple[Wish, datetime | None]:
+    word = text.strip().lower()
+    if word in _NO:
+        return Wish.NO, None
+    if word in _YES:
+        return Wish.YES, None
+    try:
+        return Wish.AT, moment(text)
+    except BadInput as error:
+        source.error("send", str(error))
+        return Wish.NO, None
+
+
+def moment(text: str) -> datetime:
+    """A moment with its zone: ``2026-12-01 09:00 Europe/Berlin`` or with an offset. Raises BadInput."""
+    how = "write `Send: yes`, `Send: no`, or a time with its zone as in `Send: 2026-12-01 09:00 Europe/Berlin`."
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?)\s*(\S+)?", text.strip())
+    if not match:
+        raise BadInput(f"`Send: {text}` cannot be read: {how}")
+    day, hour, zone = match.groups()
+    if not zone:
+        raise BadInput(f"`Send: {text}` has no zone: {how}")
+    try:
+        if re.fullmatch(r"[+-]\d\d:?\d\d|Z", zone):
+            return datetime.fromisoformat(f"{day}T{hour}{'+00:00' if zone == 'Z' else zone}")
+        return _local(datetime.fromisoformat(f"{day}T{hour}"), zone)
+    except (ValueError, ZoneInfoNotFoundError, OSError) as error:
+        raise BadInput(f"`Send: {text}` names a time or a zone that does not exist: {how}") from error
+
+
+def _local(naive: datetime, zone: str) -> datetime:
+    """A wall-clock time in a zone; one that summer time skips does not exist."""
+    local = naive.replace(tzinfo=UTC if zone.upper() in ("UTC", "GMT") else ZoneInfo(zone))
+    if local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != naive:
+        raise ValueError("skipped by summer time")
+    return local
+
+
+def date(source: Source, text: str, zone: str) -> datetime | None:
+    """An issue's date in the site's zone unless it names its own; None, and an error noted, when it cannot be read."""
+    if not text.strip():
+        source.error("date", "`Date:` is missing: write it as `Date: 2026-11-24 09:00`.")
+        return None
+    try:
+        read = dateparser.parse(text)
+    except (ValueError, OverflowError):
+        source.error("date", f"`Date: {text}` cannot be read: write it as `Date: 2026-11-24 09:00`.")
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))
+
+
+def slugify(text: str) -> str:
+    """A file's or a tag's name in a URL: lower case, letters of any script and digits, joined by ``-``."""
+    flat = unicodedata.normalize("NFKC", text).lower()
+    return re.sub(r"[^\w]+|_+", "-", flat).strip("-")

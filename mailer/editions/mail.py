@@ -1,0 +1,84 @@
+"""The two parts of an edition's mail: HTML from the theme's email template with its CSS inlined, and plain text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+import css_inline
+import jinja2
+from markupsafe import Markup
+
+from mailer.editions.text import WIDTH, plain
+from mailer.errors import BadInput
+from mailer.message import LEAVE_URL
+
+_RTL = {"ar", "arc", "dv", "fa", "ha", "he", "khw", "ks", "ku", "ps", "sd", "ug", "ur", "yi"}
+FALLBACK = Path(__file__).parent / "default_email.html"
+
+
+@dataclass(frozen=True)
+class Letter:
+    """Everything the mail of one edition is made from; plain data, so that it can cross to another process."""
+
+    template: str
+    title: str
+    subject: str
+    preheader: str
+    lang: str
+    url: str
+    date: datetime
+    body: str
+    digest: str
+    site_name: str
+    site_url: str
+    postal_address: str
+
+
+def template_source(theme: Path) -> str:
+    """The theme's email template, or the plain one that comes with us."""
+    own = theme / "templates" / "email" / "edition.html"
+    return (own if own.is_file() else FALLBACK).read_text(encoding="utf-8")
+
+
+def render(letter: Letter) -> tuple[str, str]:
+    """The mail's HTML and text. Raises BadInput when the template has an error."""
+    return html_part(letter), text_part(letter)
+
+
+def html_part(letter: Letter) -> str:
+    """The HTML part: template, then CSS inlined; media queries stay in the style block."""
+    facts = {**vars(letter), "body": Markup(letter.body), "dir": direction(letter.lang), "leave_url": LEAVE_URL}  # noqa: S704
+    del facts["template"]
+    try:
+        made = _template(letter.template).render(facts)
+    except jinja2.TemplateError as error:
+        raise BadInput(f"The email template has an error ({error}): correct theme/templates/email/edition.html.") from error
+    return _inliner().inline(made)
+
+
+def text_part(letter: Letter) -> str:
+    """The text part, with the same content in the same order."""
+    line = "=" * min(WIDTH, max(len(letter.title), 3))
+    return (
+        f"{letter.title}\n{line}\n{letter.site_name}, {letter.date:%d %B %Y}\n"
+        f"On the web: {letter.url}\n\n{plain(letter.body)}\n-- \n"
+        f"{letter.site_name}\n{letter.postal_address}\n\nUnsubscribe: {LEAVE_URL}\n\nDigest: {letter.digest}\n"
+    )
+
+
+def direction(lang: str) -> str:
+    """``rtl`` or ``ltr``."""
+    return "rtl" if lang.lower().partition("-")[0] in _RTL else "ltr"
+
+
+@cache
+def _template(source: str) -> jinja2.Template:
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
+
+
+@cache
+def _inliner() -> css_inline.CSSInliner:
+    return css_inline.CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)

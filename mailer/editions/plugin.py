@@ -1,0 +1,123 @@
+"""The Pelican plugin: in one build it makes the pages, the feeds and the mail editions from the same rendered bodies.
+
+Add ``mailer.editions.plugin`` to ``PLUGINS``. It also works under the stock ``pelican`` command; ``mailer.editions.build``
+only adds options and takes the report.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pelican
+from pelican import signals
+from pelican.contents import Article
+from pelican.generators import ArticlesGenerator
+from pelican.readers import METADATA_PROCESSORS, BaseReader, RstReader
+from pelican.urlwrappers import Tag
+
+from mailer.edition import Edition
+from mailer.editions import feeds, store
+from mailer.editions.session import Session
+
+_current: Session | None = None
+
+
+def register() -> None:
+    """Called by Pelican when it loads the plugin."""
+    signals.initialized.connect(_initialized)
+    signals.readers_init.connect(_readers)
+    signals.all_generators_finalized.connect(_articles)
+    signals.finalized.connect(_finalized)
+
+
+def session() -> Session:
+    """The build that runs now."""
+    assert _current is not None
+    return _current
+
+
+def _initialized(site: pelican.Pelican) -> None:
+    global _current
+    _current = site.settings.get("POSTMERGE_SESSION") or Session()
+    _current.prepare(site.settings)
+    site.settings.update(
+        FEED_ATOM=None, FEED_RSS=None, CATEGORY_FEED_ATOM=None, CATEGORY_FEED_RSS=None, AUTHOR_FEED_ATOM=None,
+        AUTHOR_FEED_RSS=None, TAG_FEED_ATOM=None, TAG_FEED_RSS=None, TRANSLATION_FEED_ATOM=None, TRANSLATION_FEED_RSS=None,
+    )  # fmt: skip
+    for name in ("FEED_ALL_ATOM", "FEED_ALL_RSS"):
+        site.settings[f"POSTMERGE_{name}"] = site.settings.get(f"POSTMERGE_{name}") or site.settings.get(name)
+        site.settings[name] = None
+
+
+class PreparedReader(BaseReader):  # type: ignore[misc]
+    """Gives Pelican the bodies that were converted (or found in the cache) before it started."""
+
+    enabled = True
+    file_extensions = ("md", "markdown", "mkd", "mdown")
+
+    def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
+        """HTML and metadata of one file."""
+        content, fields = session().read(source_path)
+        return content, {name: self.process_metadata(name, value) for name, value in fields.items()}
+
+
+class PreparedRstReader(RstReader):  # type: ignore[misc]
+    """reStructuredText as Pelican reads it, with the slug and the checks that all issues have."""
+
+    def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
+        """HTML and metadata of one file."""
+        content, metadata = super().read(source_path)
+        fields = session().read_rst(source_path, metadata)
+        return content, {**metadata, **{name: self.process_metadata(name, value) for name, value in fields.items()}}
+
+
+def _readers(readers: Any) -> None:
+    for extension in PreparedReader.file_extensions:
+        readers.reader_classes[extension] = PreparedReader
+    readers.reader_classes["rst"] = PreparedRstReader
+    for name in ("subject", "preheader", "summary"):
+        METADATA_PROCESSORS.pop(name, None)
+
+
+def _articles(generators: list[Any]) -> None:
+    """After all reading and before any page is written: each article gets its body, its digest and its edition."""
+    for generator in generators:
+        if isinstance(generator, ArticlesGenerator):
+            articles: list[Article] = [*generator.articles, *generator.translations, *generator.hidden_articles]
+            session().make_editions(articles, generator.settings)
+
+
+def _finalized(site: pelican.Pelican) -> None:
+    current = session()
+    _write_feeds(current, site.settings)
+    if current.editions_folder:
+        store.write(current.editions_folder, current.editions, current.findings)
+
+
+def _write_feeds(current: Session, settings: dict[str, Any]) -> None:
+    site = feeds.Site(
+        name=settings["SITENAME"],
+        url=settings["SITEURL"],
+        lang=settings["DEFAULT_LANG"],
+        subtitle=settings.get("SITESUBTITLE") or "",
+    )
+    reach = settings.get("FEED_MAX_ITEMS") or 20
+    listed = sorted(current.editions, key=lambda edition: (edition.dated, edition.key), reverse=True)
+    output = Path(settings["OUTPUT_PATH"])
+    for name in ("POSTMERGE_FEED_ALL_ATOM", "POSTMERGE_FEED_ALL_RSS"):
+        if settings.get(name):
+            feeds.write(site, feeds.Feed(site.name, settings[name], listed[:reach]), output)
+    if pattern := settings.get("POSTMERGE_TAG_FEED_RSS"):
+        for tag, editions in _by_tag(current, listed).items():
+            path = pattern.format(slug=tag.slug)
+            feeds.write(site, feeds.Feed(f"{site.name}: {tag.name}", path, editions[:reach]), output)
+
+
+def _by_tag(current: Session, listed: list[Edition]) -> dict[Tag, list[Edition]]:
+    table: dict[Tag, list[Edition]] = defaultdict(list)
+    for edition in listed:
+        for tag in current.tags[edition.key]:
+            table[tag].append(edition)
+    return table

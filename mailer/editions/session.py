@@ -1,0 +1,268 @@
+"""One build: what was read before Pelican starts, what Pelican asks for, and the editions made from it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mailer.edition import Edition, Finding
+from mailer.editions import frontmatter, mail
+from mailer.editions.body import Body, canonical
+from mailer.editions.convert import Cache, convert_all, digest, own_code, pool
+from mailer.editions.frontmatter import Asked, Source
+from mailer.editions.text import plain
+
+_EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
+_FEW = 12
+_PREHEADER = 110  # letters of the text that stand in for a missing `Preheader:`
+
+
+class Session:
+    """Collects findings and editions; made anew for each build."""
+
+    def __init__(
+        self,
+        cache: Path | None = None,
+        editions_folder: Path | None = None,
+        postal_address: str = "",
+        progress: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.cache = Cache(cache)
+        self.editions_folder = editions_folder
+        self.postal_address = postal_address
+        self.progress = progress
+        self.findings: list[Finding] = []
+        self.editions: list[Edition] = []
+        self.tags: dict[str, list[Any]] = {}
+        self.converted = self.reused = 0
+        self._sources: dict[str, Source] = {}
+        self._html: dict[str, str | None] = {}
+        self._fields: dict[str, dict[str, str]] = {}
+        self._asked: dict[str, Asked] = {}
+        self._slugs: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
+
+    def prepare(self, settings: Mapping[str, Any]) -> None:
+        """Read and convert every Markdown file below the content folder, with the cache and all processors."""
+        self._root = Path(settings["PATH"]).resolve()
+        self._zone = settings["TIMEZONE"] or "UTC"
+        self._name = self._root.name
+        files = sorted(p for p in self._root.rglob("*") if p.suffix.lower() in _EXTENSIONS and p.is_file())
+        pages = [self._root / folder for folder in settings["PAGE_PATHS"]]
+        for path in files:
+            self._take(path, is_page=any(path.is_relative_to(page) for page in pages))
+        options = {"output_format": "html", **settings["MARKDOWN"]}
+        options["extensions"] = list(options.get("extensions", [])) or sorted(options.get("extension_configs", {}))
+        self._options = options
+        texts = {name: source.body for name, source in self._sources.items() if name in self._fields}
+        self._html, self.converted = convert_all(texts, options, self.cache, self.progress)
+        self.reused = len(texts) - self.converted
+
+    def read(self, source_path: str) -> tuple[str, dict[str, str]]:
+        """HTML and fields of a Markdown file; Pelican skips a file whose source is broken."""
+        name = str(Path(source_path).resolve())
+        if name not in self._fields:
+            return "", {"status": "skip", "title": "broken", "date": "2000-01-01"}
+        html = self._html[name]
+        if html is None:
+            self._warn(name, 1, "Markdown's converter failed on this file; its text is shown as it is.")
+            html = f"<pre>{self._sources[name].body.replace('&', '&amp;').replace('<', '&lt;')}</pre>"
+        return html, self._fields[name]
+
+    def read_rst(self, source_path: str, metadata: Mapping[str, Any]) -> dict[str, str]:
+        """The fields that a reStructuredText file gets on top of its own."""
+        path = Path(source_path).resolve()
+        source = Source(f"{self._name}/{path.relative_to(self._root)}")
+        fields = {name: str(value) for name, value in metadata.items() if isinstance(value, str)}
+        source.fields = fields
+        self._sources[str(path)] = source
+        self._asked[str(path)] = frontmatter.asked(source, fields, datetime.now(UTC))
+        if source.broken:
+            return {"status": "skip"}
+        return {"slug": self._slug(path, fields)}
+
+    def make_editions(self, articles: Iterable[Any], settings: Mapping[str, Any]) -> None:
+        """Bodies, digests and mails for all articles, found in the cache or made in all processors."""
+        found = list(articles)
+        theme, site_url = Path(settings["THEME"]), settings["SITEURL"]
+        template, salt = mail.template_source(theme), own_code()
+        jobs = {}
+        for article in found:
+            article.postmerge_url = f"{site_url}/{article.url}"
+            self._check_links(article)
+            jobs[article.source_path] = self._job(article, template, settings)
+        keys = {path: digest(salt, *map(str, job)) for path, job in jobs.items()}
+        made = {path: self.cache.get(key) for path, key in keys.items()}
+        missing = [path for path, value in made.items() if value is None]
+        for number, (path, value) in enumerate(zip(missing, _run([jobs[path] for path in missing]), strict=True), 1):
+            made[path] = value
+            self.cache.put(keys[path], value)
+            if number % 20 == 0:
+                self.progress(f"Rendering mails: {number} of {len(missing)}")
+        for article in found:
+            self._finish(article, made[article.source_path])
+
+    def _take(self, path: Path, is_page: bool) -> None:
+        name = str(path)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            source = Source(self._shown(path))
+            source.error("", f"The file cannot be read ({error.strerror}): check its permissions.")
+            return self._note(source)
+        source = frontmatter.split(self._shown(path), data)
+        self._sources[name] = source
+        fields = dict(source.fields)
+        if not fields.get("title", "").strip():
+            source.error("title", "`Title:` is missing: write one at the head of the file, followed by an empty line.")
+        if not is_page:
+            self._asked[name] = frontmatter.asked(source, fields, datetime.now(UTC))
+            dated = frontmatter.date(source, fields.get("date", ""), self._zone)
+            fields["date"] = dated.isoformat() if dated else ""
+            draft = fields.get("status", "").lower() == "draft"
+            if not source.broken and not draft:
+                fields["slug"] = self._slug(path, fields)
+        self._note(source)
+        if not source.broken and fields.get("status", "").lower() != "draft":
+            self._fields[name] = {key: value for key, value in fields.items() if key not in ("save_as", "url") and value}
+
+    def _slug(self, path: Path, fields: Mapping[str, str]) -> str:
+        """A slug that no other issue has: explicit, or the file's name, or (when no letter is left) a piece of its digest."""
+        wanted = fields.get("slug", "").strip().strip("/") or frontmatter.slugify(path.stem)
+        wanted = re.sub(r"[/\\?#%\s]+|\.\.+", "-", wanted) or hashlib.sha256(str(path.name).encode()).hexdigest()[:12]
+        slug, number = wanted, 2
+        while slug in self._slugs:
+            slug, number = f"{wanted}-{number}", number + 1
+        if slug != wanted:
+            self._warn(str(path), 1, f"The slug {wanted!r} is taken by {self._slugs[wanted]}; this issue is at {slug!r}.")
+        self._slugs[slug] = self._shown(path)
+        return slug
+
+    def _job(self, article: Any, template: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+        asked_for = article.metadata
+        title = _text(article.title)
+        return (
+            article.content,
+            article.postmerge_url,
+            template,
+            title,
+            _text(asked_for.get("subject") or "") or title,
+            _text(asked_for.get("preheader") or ""),
+            article.lang,
+            article.date,
+            settings["SITENAME"],
+            settings["SITEURL"],
+            self.postal_address,
+        )
+
+    def _finish(self, article: Any, made: Mapping[str, Any]) -> None:
+        name = str(Path(article.source_path).resolve())
+        source, wants = self._sources[name], self._asked[name]
+        for what in made["dropped"]:
+            self._warn(name, _line_of(source, what), f"{what} is not allowed in a mail or a feed and was left out.")
+        key = _text(article.metadata.get("id") or "") or article.slug
+        if key in self._keys:
+            self._fail(
+                name, "id", f"The issue key {key!r} is already that of {self._keys[key]}: give one of them another `Id:`."
+            )
+        self._keys.setdefault(key, source.path)
+        edition = Edition(
+            key=key,
+            number=wants.number,
+            title=_text(article.title),
+            subject=made["subject"],
+            preheader=made["preheader"],
+            lang=article.lang,
+            url=article.postmerge_url,
+            html=made["html"],
+            text=made["text"],
+            body=made["body"],
+            digest=made["digest"],
+            dated=article.date,
+            path=source.path,
+            send=wants.send,
+            send_at=wants.send_at,
+            audience=wants.audience,
+        )
+        article.edition, article.digest, article.body_html = edition, edition.digest, edition.body
+        article._content = edition.body
+        self.tags[key] = list(getattr(article, "tags", []))
+        if not source.broken and article.status == "published":
+            self.editions.append(edition)
+
+    def _check_links(self, article: Any) -> None:
+        """Links to files that are not there, at their line."""
+        name = str(Path(article.source_path).resolve())
+        for match in re.finditer(r"""\{(?:filename|static|attach)\}([^"'>\s#?]+)""", article._content or ""):
+            target = match[1].replace("%20", " ")
+            base = self._root if target.startswith("/") else Path(name).parent
+            if not (base / target.lstrip("/")).exists():
+                line = _line_of(self._sources[name], target)
+                self._warn(name, line, f"The link to {target} leads to no file: correct the name, or add the file.")
+
+    def _shown(self, path: Path) -> str:
+        return f"{self._name}/{path.relative_to(self._root)}"
+
+    def _note(self, source: Source) -> None:
+        self.findings += source.findings
+
+    def _warn(self, name: str, line: int, message: str) -> None:
+        self.findings.append(Finding("warning", self._shown(Path(name)), line, message))
+
+    def _fail(self, name: str, field: str, message: str) -> None:
+        self._sources[name].error(field, message)
+        self.findings.append(self._sources[name].findings[-1])
+
+
+def _run(jobs: list[tuple[Any, ...]]) -> Iterable[dict[str, Any]]:
+    if len(jobs) <= _FEW:
+        yield from map(_make, jobs)
+        return
+    with pool() as workers:
+        yield from workers.map(_make, jobs, chunksize=8)
+
+
+def _make(job: tuple[Any, ...]) -> dict[str, Any]:
+    """Body, digest and mail of one issue; plain data in and out, because it runs in another process."""
+    content, url, template, title, subject, preheader, lang, date, site_name, site_url, postal_address = job
+    try:
+        body = canonical(content, url)
+    except Exception as error:
+        body = Body(f"<pre>{content.replace('&', '&amp;').replace('<', '&lt;')}</pre>\n", (f"HTML ({type(error).__name__})",))
+    hexdigest = hashlib.sha256(body.html.encode()).hexdigest()
+    preheader = preheader or _beginning(plain(body.html))
+    letter = mail.Letter(
+        template, title, subject, preheader, lang, url, date, body.html, hexdigest, site_name, site_url, postal_address
+    )
+    html, text = mail.render(letter)
+    return {
+        "body": body.html, "dropped": list(body.dropped), "digest": hexdigest, "subject": subject, "preheader": preheader,
+        "html": html, "text": text,
+    }  # fmt: skip
+
+
+def _beginning(text: str) -> str:
+    """The first words of a text, for a preheader."""
+    lines = islice((line for line in text.splitlines() if line.strip() and not re.fullmatch(r"[-=]+", line)), 6)
+    flat = re.sub(r"\s*\[\d+\]", "", " ".join(" ".join(lines).split()))
+    if len(flat) <= _PREHEADER:
+        return flat
+    return flat[:_PREHEADER].rsplit(" ", 1)[0] + "…"
+
+
+def _line_of(source: Source, what: str) -> int:
+    """The line of the body where something stands, or its first."""
+    needle = what.strip("<>").split("=", 1)[0].lower()
+    for number, line in enumerate(source.body.split("\n")):
+        if needle and needle in line.lower():
+            return source.body_line + number
+    return source.body_line
+
+
+def _text(value: Any) -> str:
+    return " ".join(str(value).split())

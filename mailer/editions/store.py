@@ -1,0 +1,75 @@
+"""Editions as JSON files, outside the public site: what a build hands to publishing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mailer.edition import Edition, Finding, Wish
+from mailer.errors import BadInput
+
+_REPORT = "report.json"
+
+
+def write(folder: Path, editions: Sequence[Edition], findings: Sequence[Finding]) -> None:
+    """One file for each edition, one for the findings; files of issues that are gone are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {_name(edition.key): edition for edition in editions}
+    for name, edition in wanted.items():
+        _replace(folder / name, json.dumps(_facts(edition), ensure_ascii=False, indent=1))
+    report = {"editions": sorted(wanted), "findings": [vars(finding) for finding in findings]}
+    _replace(folder / _REPORT, json.dumps(report, ensure_ascii=False, indent=1))
+    for path in folder.glob("*.json"):
+        if path.name not in wanted and path.name != _REPORT:
+            path.unlink()
+
+
+def read(folder: Path) -> tuple[list[Edition], list[Finding]]:
+    """What the last build wrote. Raises BadInput when there is none, or when a digest does not match its body."""
+    try:
+        report = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
+        editions = [_edition(json.loads((folder / name).read_text(encoding="utf-8"))) for name in report["editions"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"There are no readable editions in {folder}: run `postmerge build` first.") from error
+    for edition in editions:
+        if hashlib.sha256(edition.body.encode()).hexdigest() != edition.digest:
+            raise BadInput(
+                f"The edition of {edition.key} in {folder} was changed after the build: run `postmerge build` again."
+            )
+    return editions, [Finding(**finding) for finding in report["findings"]]
+
+
+def _name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:32] + ".json"
+
+
+def _replace(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _facts(edition: Edition) -> dict[str, Any]:
+    return {
+        **vars(edition),
+        "dated": edition.dated.isoformat(),
+        "send_at": edition.send_at.isoformat() if edition.send_at else None,
+    }
+
+
+def _edition(facts: dict[str, Any]) -> Edition:
+    at = facts["send_at"]
+    return Edition(
+        **{
+            **facts,
+            "dated": datetime.fromisoformat(facts["dated"]),
+            "send": Wish(facts["send"]),
+            "send_at": datetime.fromisoformat(at) if at else None,
+        }
+    )

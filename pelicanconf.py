@@ -1,0 +1,59 @@
+"""The web archive. What stands here (name, address, language, zone) is not said anywhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+SITENAME = "The Postmerge Letter"
+SITESUBTITLE = "Notes on sending the right mail, once, to the right people"
+SITEURL = "http://127.0.0.1:8025"
+AUTHOR = "The Postmerge authors"
+TIMEZONE = "UTC"
+DEFAULT_LANG = "en"
+DEFAULT_DATE_FORMAT = "%-d %B %Y"
+
+PATH = "content"
+PAGE_PATHS = ["pages"]
+STATIC_PATHS = ["images"]
+THEME = str(HERE / "theme")
+OUTPUT_PATH = "build/site"
+PLUGINS = ["mailer.editions.plugin"]
+PLUGIN_PATHS = [str(HERE)]
+# The sign-up form posts there; empty means the site's own address.
+API_URL = ""
+
+ARTICLE_URL = "issues/{slug}/"
+ARTICLE_SAVE_AS = "issues/{slug}/index.html"
+PAGE_URL = "{slug}/"
+PAGE_SAVE_AS = "{slug}/index.html"
+TAG_URL = "tags/{slug}/"
+TAG_SAVE_AS = "tags/{slug}/index.html"
+TAGS_SAVE_AS = "tags/index.html"
+ARCHIVES_SAVE_AS = "archive/index.html"
+CATEGORY_SAVE_AS = ""
+AUTHOR_SAVE_AS = ""
+DRAFT_SAVE_AS = ""
+USE_FOLDER_AS_CATEGORY = False
+DIRECT_TEMPLATES = ["index", "archives", "tags"]
+DEFAULT_PAGINATION = False
+RELATIVE_URLS = False
+# What follows only names files; titles and dates come from the front matter.
+SLUGIFY_SOURCE = "basename"
+FILENAME_METADATA = r"(?P<date>\d{4}-\d{2}-\d{2})?.*"
+
+FEED_ALL_RSS = "feeds/all.rss.xml"
+FEED_ALL_ATOM = "feeds/all.atom.xml"
+POSTMERGE_TAG_FEED_RSS = "feeds/tag/{slug}.rss.xml"
+FEED_MAX_ITEMS = 20
+
+MARKDOWN = {
+    "extension_configs": {
+        "markdown.extensions.extra": {},
+        "markdown.extensions.codehilite": {"css_class": "highlight", "guess_lang": False},
+        "markdown.extensions.sane_lists": {},
+        "markdown.extensions.toc": {"permalink": False},
+    },
+    "output_format": "html",
+}

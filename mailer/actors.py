@@ -74,7 +74,7 @@ class Bell:
 
 def make_broker(redis_url: str) -> RedisBroker:
     """The Redis (or Valkey) broker with only the middleware that this design can bear."""
-    return RedisBroker(
+    return RedisBroker(  # type: ignore[no-untyped-call]
         url=redis_url,
         middleware=[ShutdownNotifications()],
         heartbeat_timeout=15_000,
@@ -107,8 +107,10 @@ class Workshop:
 
     def _worker(self, queue: str, threads: int) -> dramatiq.Worker:
         broker = make_broker(self._work.settings.redis_url)
-        actor, name = (self._send, "deliver_send") if queue == SENDS else (self._transactional, "deliver_transactional")
-        dramatiq.actor(actor, actor_name=name, queue_name=queue, broker=broker)
+        if queue == SENDS:
+            dramatiq.actor(actor_name="deliver_send", queue_name=queue, broker=broker)(self._send)
+        else:
+            dramatiq.actor(actor_name="deliver_transactional", queue_name=queue, broker=broker)(self._transactional)
         return dramatiq.Worker(broker, queues={queue}, worker_threads=threads, worker_timeout=500)
 
     def _send(self, send_id: int) -> None:

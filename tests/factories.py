@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from mailer.db import Database
 from mailer.edition import Edition, Wish
@@ -58,7 +59,7 @@ def edition(key: str = "2026-11-24-hello", body: str = "", **more: object) -> Ed
     return Edition(**values)  # type: ignore[arg-type]
 
 
-def old(key: str = "2020-01-01-old", **more: object) -> Edition:
+def old(key: str = "2020-01-01-old", **more: Any) -> Edition:
     """An edition that was public long ago and asks for nothing."""
     return edition(key, dated=NOW - timedelta(days=900), send=Wish.NO, **more)
 

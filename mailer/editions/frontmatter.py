@@ -22,6 +22,7 @@ KNOWN = {
 }  # fmt: skip
 _LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):\s*(.*?)\s*$")
 _MORE = re.compile(r"^ {4,}(.*)$")
+_NO_YEAR = datetime(1, 1, 1)
 _YES = {"yes", "true", "now", "1", "on"}
 _NO = {"no", "false", "never", "0", "off", ""}
 
@@ -185,8 +186,10 @@ def date(source: Source, text: str, zone: str) -> datetime | None:
         source.error("date", "`Date:` is missing: write it as `Date: 2026-11-24 09:00`.")
         return None
     try:
-        read = dateparser.parse(text)
+        read: datetime = dateparser.parse(text, default=_NO_YEAR)
     except (ValueError, OverflowError):
+        read = _NO_YEAR
+    if read.year == _NO_YEAR.year:
         source.error("date", f"`Date: {text}` cannot be read: write it as `Date: 2026-11-24 09:00`.")
         return None
     return read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))

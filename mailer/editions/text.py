@@ -59,7 +59,7 @@ class _Writer:
         if tag in ("ul", "ol"):
             return [self._list(element, tag == "ol", width)]
         if tag == "pre":
-            code = (element.text_content() or "").rstrip("\n")
+            code = "".join(str(piece) for piece in element.itertext()).rstrip("\n")
             return [textwrap.indent(code.expandtabs(4), "    ", lambda line: True).rstrip()]
         if tag == "blockquote":
             inner = "\n\n".join(self.blocks(element, width - 2))

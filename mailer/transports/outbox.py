@@ -92,6 +92,6 @@ def read(folder: Path, mail_id: str) -> Mail:
 
 
 def _body(message: EmailMessage, kind: str) -> str:
-    part = message.get_body(preferencelist=(kind,))  # type: ignore[arg-type]
+    part = message.get_body(preferencelist=(kind,))
     payload = part.get_payload(decode=True) if part else b""
     return payload.decode("utf-8", "replace").replace("\r\n", "\n") if isinstance(payload, bytes) else ""

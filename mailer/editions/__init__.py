@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,17 +45,19 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
     """Build the site, its feeds and the editions.
 
     Raises BadInput for what makes a build impossible: no content folder, no configuration, a broken template. What is wrong
-    in one issue is a finding of the report, and the others are built.
+    in one issue is a finding of the report, and the others are built. The old site stays until the new one is whole.
     """
     from pelican import Pelican
     from pelican.settings import read_settings
 
     started = time.monotonic()
     _need(options)
+    fresh = options.site.with_name(f".{options.site.name}.next").resolve()
+    shutil.rmtree(fresh, ignore_errors=True)
     session = Session(options.cache, options.editions, options.postal_address, progress or (lambda text: None))
     override: dict[str, Any] = {
         "PATH": str(options.content.resolve()),
-        "OUTPUT_PATH": str(options.site.resolve()),
+        "OUTPUT_PATH": str(fresh),
         "POSTMERGE_SESSION": session,
     }
     if options.site_url:
@@ -67,15 +70,26 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
             settings = read_settings(str(options.config), override=override)
             settings["DELETE_OUTPUT_DIRECTORY"] = False
             Pelican(settings).run()
+        _swap(fresh, options.site.resolve())
     except PostmergeError:
         raise
     except Exception as error:
         raise BadInput(
             f"The site cannot be built ({type(error).__name__}: {_first_line(error)}): mend {_where(error)}."
         ) from error
-    editions = tuple(sorted(session.editions, key=lambda edition: (edition.dated, edition.key)))
+    editions = tuple(store.oldest_first(session.editions))
     seconds = time.monotonic() - started
-    return Report(editions, tuple(session.findings), seconds, session.converted, session.reused)
+    return Report(editions, tuple(session.report()), seconds, session.converted, session.reused)
+
+
+def _swap(fresh: Path, site: Path) -> None:
+    """Put the new site in place of the old one, with nothing left of what is no longer built."""
+    old = site.with_name(f".{site.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if site.exists():
+        site.rename(old)
+    fresh.rename(site)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def load(folder: Path) -> Report:

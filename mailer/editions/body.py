@@ -14,7 +14,7 @@ _FORBIDDEN = {
     "select", "link", "meta", "base", "noscript", "template",
 }  # fmt: skip
 _LINKS = ("href", "src", "poster", "cite", "longdesc", "background", "action", "data")
-_SAFE = ("http:", "https:", "mailto:", "tel:")
+_SAFE = ("http:", "https:", "mailto:", "tel:", "sms:", "irc:", "ircs:", "xmpp:", "matrix:", "news:", "ftp:", "gemini:")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ only adds options and takes the report.
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,20 @@ def _articles(generators: list[Any]) -> None:
         if isinstance(generator, ArticlesGenerator):
             articles: list[Article] = [*generator.articles, *generator.translations, *generator.hidden_articles]
             session().make_editions(articles, generator.settings)
+            _link_neighbours(generator.articles)
+
+
+def _link_neighbours(newest_first: list[Article]) -> None:
+    """What a page needs for its links to the next and the previous issue."""
+    for newer, older in pairwise(newest_first):
+        newer.postmerge_older, older.postmerge_newer = older, newer
 
 
 def _finalized(site: pelican.Pelican) -> None:
     current = session()
     _write_feeds(current, site.settings)
     if current.editions_folder:
-        store.write(current.editions_folder, current.editions, current.findings)
+        store.write(current.editions_folder, current.editions, current.report())
 
 
 def _write_feeds(current: Session, settings: dict[str, Any]) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 
 from mailer.edition import Edition, Finding
 from mailer.editions import frontmatter, mail
-from mailer.editions.body import Body, canonical
+from mailer.editions.body import Body, canonical, escape
 from mailer.editions.convert import Cache, convert_all, digest, own_code, pool
 from mailer.editions.frontmatter import Asked, Source
 from mailer.editions.text import plain
 
 _EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 _FEW = 12
+_PLACES = {"save_as", "url"}
 _PREHEADER = 110  # letters of the text that stand in for a missing `Preheader:`
 
 
@@ -62,6 +63,10 @@ class Session:
         texts = {name: source.body for name, source in self._sources.items() if name in self._fields}
         self._html, self.converted = convert_all(texts, options, self.cache, self.progress)
         self.reused = len(texts) - self.converted
+
+    def report(self) -> list[Finding]:
+        """What was found, in the order of files and lines."""
+        return sorted(self.findings, key=lambda finding: (finding.path, finding.line))
 
     def read(self, source_path: str) -> tuple[str, dict[str, str]]:
         """HTML and fields of a Markdown file; Pelican skips a file whose source is broken."""
@@ -121,6 +126,8 @@ class Session:
         if not fields.get("title", "").strip():
             source.error("title", "`Title:` is missing: write one at the head of the file, followed by an empty line.")
         if not is_page:
+            for place in _PLACES & fields.keys():
+                source.warning(source.lines[place], f"`{place.title()}:` is not used for an issue: name its place with `Slug:`.")
             self._asked[name] = frontmatter.asked(source, fields, datetime.now(UTC))
             dated = frontmatter.date(source, fields.get("date", ""), self._zone)
             fields["date"] = dated.isoformat() if dated else ""
@@ -129,7 +136,7 @@ class Session:
                 fields["slug"] = self._slug(path, fields)
         self._note(source)
         if not source.broken and fields.get("status", "").lower() != "draft":
-            self._fields[name] = {key: value for key, value in fields.items() if key not in ("save_as", "url") and value}
+            self._fields[name] = {key: value for key, value in fields.items() if value and (is_page or key not in _PLACES)}
 
     def _slug(self, path: Path, fields: Mapping[str, str]) -> str:
         """A slug that no other issue has: explicit, or the file's name, or (when no letter is left) a piece of its digest."""
@@ -164,7 +171,7 @@ class Session:
         name = str(Path(article.source_path).resolve())
         source, wants = self._sources[name], self._asked[name]
         for what in made["dropped"]:
-            self._warn(name, _line_of(source, what), f"{what} is not allowed in a mail or a feed and was left out.")
+            self._warn(name, _line_of(source, what), f"{what} cannot stand in a mail or a feed and was left out: correct or remove it.")
         key = _text(article.metadata.get("id") or "") or article.slug
         if key in self._keys:
             self._fail(
@@ -191,6 +198,7 @@ class Session:
         )
         article.edition, article.digest, article.body_html = edition, edition.digest, edition.body
         article._content = edition.body
+        article.metadata.setdefault("summary", escape(edition.preheader))
         self.tags[key] = list(getattr(article, "tags", []))
         if not source.broken and article.status == "published":
             self.editions.append(edition)
@@ -257,7 +265,8 @@ def _beginning(text: str) -> str:
 
 def _line_of(source: Source, what: str) -> int:
     """The line of the body where something stands, or its first."""
-    needle = what.strip("<>").split("=", 1)[0].lower()
+    name, _, value = what.partition("=")
+    needle = (value or name).strip("<>").lower()
     for number, line in enumerate(source.body.split("\n")):
         if needle and needle in line.lower():
             return source.body_line + number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,19 @@ _REPORT = "report.json"
 def write(folder: Path, editions: Sequence[Edition], findings: Sequence[Finding]) -> None:
     """One file for each edition, one for the findings; files of issues that are gone are removed."""
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {_name(edition.key): edition for edition in editions}
+    wanted = {_name(edition.key): edition for edition in oldest_first(editions)}
     for name, edition in wanted.items():
         _replace(folder / name, json.dumps(_facts(edition), ensure_ascii=False, indent=1))
-    report = {"editions": sorted(wanted), "findings": [vars(finding) for finding in findings]}
+    report = {"editions": list(wanted), "findings": [vars(finding) for finding in findings]}
     _replace(folder / _REPORT, json.dumps(report, ensure_ascii=False, indent=1))
     for path in folder.glob("*.json"):
         if path.name not in wanted and path.name != _REPORT:
             path.unlink()
+
+
+def oldest_first(editions: Iterable[Edition]) -> list[Edition]:
+    """The order in which editions are handed over."""
+    return sorted(editions, key=lambda edition: (edition.dated, edition.key))
 
 
 def read(folder: Path) -> tuple[list[Edition], list[Finding]]:

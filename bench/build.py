@@ -1,0 +1,110 @@
+"""How long a build of a whole archive takes, and of one changed file, beside stock Pelican on the same files.
+
+    .venv/bin/python -m bench.build --content ../shared/real-archive/content
+
+Each build is a process of its own, timed from start to end. Ours makes the editions for mail and the feeds with full text too;
+stock Pelican makes pages and its feeds with its simple theme. The lowest of ``--rounds`` counts, as for any timing on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parent.parent
+STOCK = """
+SITENAME = "Stock"
+SITEURL = "https://stock.example"
+TIMEZONE = "UTC"
+DEFAULT_LANG = "en"
+SLUGIFY_SOURCE = "basename"
+THEME = "simple"
+FEED_ALL_ATOM = "feeds/all.atom.xml"
+FEED_ALL_RSS = "feeds/all.rss.xml"
+ARTICLE_URL = "issues/{slug}/"
+ARTICLE_SAVE_AS = "issues/{slug}/index.html"
+"""
+
+
+def timed(command: list[str], folder: Path, environ: dict[str, str]) -> float:
+    """Seconds that a command took. Raises CalledProcessError, with its output shown, when it fails."""
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout[-2000:], done.stderr[-2000:], file=sys.stderr)
+        done.check_returncode()
+    return time.perf_counter() - started
+
+
+def stock(content: Path, folder: Path) -> float:
+    """One cold build by the stock ``pelican`` command."""
+    config = folder / "stock.py"
+    config.write_text(STOCK)
+    shutil.rmtree(folder / "stock", ignore_errors=True)
+    command = [sys.executable, "-m", "pelican", str(content), "-o", str(folder / "stock"), "-s", str(config), "-q"]
+    return timed(command, folder, {})
+
+
+def ours(content: Path, folder: Path) -> float:
+    """One build by ``postmerge build``; cold when ``folder`` holds no build yet."""
+    environ = {
+        "POSTMERGE_CONTENT": str(content),
+        "POSTMERGE_BUILD": str(folder / "ours"),
+        "POSTMERGE_CONFIG": str(ROOT / "pelicanconf.py"),
+        "POSTMERGE_POSTAL_ADDRESS": "1 Example Street",
+        "POSTMERGE_SITE_URL": "https://ours.example",
+        "PYTHONPATH": str(ROOT),
+    }
+    return timed([sys.executable, "-m", "mailer.cli", "build"], folder, environ)
+
+
+def change(content: Path, number: int) -> None:
+    """Edit one issue in the middle of the archive."""
+    files = sorted(path for path in content.rglob("*") if path.suffix in (".md", ".markdown") and "pages" not in path.parts)
+    path = files[len(files) // 2]
+    path.write_text(path.read_text(encoding="utf-8") + f"\n\nEdit {number}.\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Run the builds and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--content", type=Path, default=ROOT.parent / "shared" / "real-archive" / "content")
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    if not options.content.is_dir():
+        parser.error(f"there is no folder {options.content}: give one with --content")
+    with tempfile.TemporaryDirectory(prefix="postmerge-bench-") as name:
+        folder = Path(name)
+        content = folder / "content"
+        shutil.copytree(options.content, content)
+        cold, plain, one = [], [], []
+        for number in range(options.rounds):
+            plain.append(stock(content, folder))
+            shutil.rmtree(folder / "ours", ignore_errors=True)
+            cold.append(ours(content, folder))
+            change(content, number)
+            one.append(ours(content, folder))
+        pages = len(list((folder / "ours" / "site" / "issues").glob("*/index.html")))
+    show(pages, min(plain), min(cold), min(one), options.rounds)
+
+
+def show(pages: int, plain: float, cold: float, one: float, rounds: int) -> None:
+    """The figures of one run."""
+    table = Table("build", "seconds", "beside stock", title=f"{pages} issues, best of {rounds}", box=None, header_style="bold")
+    table.add_row("stock Pelican, all, no mail", f"{plain:.1f}", "")
+    table.add_row("Postmerge, all, editions included", f"{cold:.1f}", f"{plain / cold:.2f} times as fast")
+    table.add_row("Postmerge, one file changed", f"{one:.1f}", f"{cold / one:.1f} times faster than all")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,357 @@
+"""One build makes the page, the feed entry and the mail from the same body; what is wrong in a source is a finding."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import filecmp
+import json
+import random
+import re
+import shutil
+from pathlib import Path
+
+import feedparser
+import pytest
+from lxml import html
+
+from mailer import editions
+from mailer.edition import Edition, Finding, Wish
+from mailer.editions import BuildOptions, Report
+from mailer.errors import BadInput
+from mailer.message import LEAVE_URL, Template
+from tests.conftest import ROOT
+
+SITE = "https://news.example.org"
+BODY = """
+Hello *there*, see [the other issue]({filename}second.md) and [a place](/about/).
+
+![A chart]({static}/images/chart.png)
+
+| city | mails |
+|------|------:|
+| Ulm  |    12 |
+
+```python
+print("sent")
+```
+
+A claim.[^1]
+
+[^1]: With a source.
+"""
+
+
+class Letter:
+    """A small newsletter in a folder, built with the real theme."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.issues = folder / "content" / "issues"
+        self.issues.mkdir(parents=True)
+        (folder / "content" / "images").mkdir()
+        (folder / "content" / "images" / "chart.png").write_bytes(b"\x89PNG")
+        shutil.copytree(ROOT / "theme", folder / "theme")
+        shutil.copy(ROOT / "pelicanconf.py", folder / "pelicanconf.py")
+
+    def write(self, name: str, head: str, body: str = "Some text.\n") -> Path:
+        path = self.issues / name
+        path.write_text(f"{head.strip()}\n\n{body}", encoding="utf-8")
+        return path
+
+    def build(self, into: str = "build") -> Report:
+        return editions.build(
+            BuildOptions(
+                content=self.folder / "content",
+                site=self.folder / into / "site",
+                editions=self.folder / into / "editions",
+                cache=self.folder / into / "cache",
+                config=self.folder / "pelicanconf.py",
+                site_url=SITE,
+                postal_address="1 Example Street",
+            )
+        )
+
+    def page(self, where: str) -> str:
+        return (self.folder / "build" / "site" / where).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> Letter:
+    made = Letter(tmp_path)
+    made.write("first.md", "Title: First\nDate: 2026-11-01 09:00\nTags: python\nLang: de", BODY)
+    made.write("second.md", "Title: Second\nDate: 2026-11-08 09:00\nSend: yes\nPreheader: Short & sweet")
+    return made
+
+
+def one(report: Report, key: str) -> Edition:
+    [edition] = [edition for edition in report.editions if edition.key == key]
+    return edition
+
+
+def told(report: Report, level: str) -> list[str]:
+    return [str(finding) for finding in report.findings if finding.level == level]
+
+
+def skeleton(fragment: str) -> list[tuple[str, str, str]]:
+    """Tags, link targets and text of a fragment; styles that a mail needs inline do not count."""
+    root = html.fragment_fromstring(fragment, create_parent="div")
+    return [
+        (str(e.tag), e.get("href") or e.get("src") or "", " ".join(((e.text or "") + "|" + (e.tail or "")).split()))
+        for e in root.iter()
+    ][1:]
+
+
+def carried(page: str) -> tuple[str, str]:
+    """Digest and body of a page or a mail: the element that carries ``data-digest``."""
+    [element] = html.document_fromstring(page).xpath("//*[@data-digest]")
+    inner = (element.text or "") + "".join(html.tostring(child, encoding="unicode") for child in element)
+    return element.get("data-digest", ""), inner
+
+
+def test_page_feeds_and_mail_carry_the_same_body_and_digest(letter: Letter) -> None:
+    edition = one(letter.build(), "first")
+    page = letter.page("issues/first/index.html")
+    assert edition.body in page, "the page holds the very bytes of the body"
+    assert carried(page)[0] == edition.digest
+    mail_digest, mail_body = carried(edition.html)
+    assert mail_digest == edition.digest
+    assert skeleton(mail_body) == skeleton(edition.body)
+    for feed in ("feeds/all.rss.xml", "feeds/all.atom.xml", "feeds/tag/python.rss.xml"):
+        entry = next(e for e in feedparser.parse(letter.page(feed), sanitize_html=False).entries if e.title == "First")
+        assert entry.content[0].value.strip() == edition.body.strip(), feed
+        assert edition.digest in {tag.term for tag in entry.tags}, feed
+    assert edition.digest in edition.text
+
+
+def test_the_sent_bytes_carry_the_digest_and_the_readers_own_link(letter: Letter) -> None:
+    edition = one(letter.build(), "first")
+    raw = Template.prepare(
+        subject=edition.subject, html=edition.html, text=edition.text, sender="L <l@example.org>", digest=edition.digest,
+        lang=edition.lang, list_id="<l>",
+    ).fill(to="ada@example.org", leave_url="https://x.org/leave/abc")  # fmt: skip
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    text, page = (part.get_content() for part in message.iter_parts())  # type: ignore[attr-defined]
+    assert message["X-Postmerge-Digest"] == edition.digest
+    assert carried(page)[0] == edition.digest
+    assert LEAVE_URL not in text + page
+    assert "https://x.org/leave/abc" in text
+    assert 'href="https://x.org/leave/abc"' in page
+
+
+def test_every_link_and_image_of_a_mail_is_absolute(letter: Letter) -> None:
+    edition = one(letter.build(), "first")
+    targets = [link for _, _, link, _ in html.document_fromstring(edition.html).iterlinks() if LEAVE_URL not in link]
+    assert f"{SITE}/issues/second/" in targets
+    assert f"{SITE}/images/chart.png" in targets
+    assert f"{SITE}/about/" in targets
+    assert all(target.startswith(("https://", "http://", "mailto:")) for target in targets)
+
+
+def test_the_mail_has_what_a_mail_needs(letter: Letter) -> None:
+    report = letter.build()
+    first, second = one(report, "first"), one(report, "second")
+    root = html.document_fromstring(first.html)
+    assert (root.get("lang"), root.get("dir")) == ("de", "ltr")
+    assert all(table.get("role") == "presentation" for table in root.xpath("//table[not(ancestor-or-self::*[@data-digest])]"))
+    assert f'href="{first.url}"' in first.html
+    assert "1 Example Street" in first.html
+    assert "1 Example Street" in first.text
+    assert "Short &amp; sweet" in second.html
+    assert (second.preheader, second.send, first.send) == ("Short & sweet", Wish.YES, Wish.NO)
+    assert "style=" in first.html
+
+
+def test_the_text_part_is_readable(letter: Letter) -> None:
+    text = one(letter.build(), "first").text
+    assert "Hello *there*, see the other issue [1]" in text
+    assert f"[1] {SITE}/issues/second/" in text
+    assert "[Image: A chart]" in text
+    assert re.search(r"city +mails\n-+ +-+\nUlm +12", text)
+    assert '    print("sent")' in text
+    assert all(len(line) <= 78 for line in text.splitlines() if "http" not in line)
+
+
+def test_guids_stay_when_title_date_and_text_change(letter: Letter) -> None:
+    letter.build()
+    before = {e.title: e.id for e in feedparser.parse(letter.page("feeds/all.rss.xml")).entries}
+    letter.write("first.md", "Title: Another\nDate: 2026-11-02 09:00", "Else.\n")
+    letter.build()
+    after = {e.title: e.id for e in feedparser.parse(letter.page("feeds/all.rss.xml")).entries}
+    assert after["Another"] == before["First"]
+
+
+def test_nothing_that_runs_reaches_page_feed_or_mail(letter: Letter) -> None:
+    body = '<script>alert(1)</script><p onclick="x()">Text <a href="javascript:alert(1)">link</a></p><iframe src="//x"></iframe>'
+    letter.write("second.md", "Title: Second\nDate: 2026-11-08", body + "\n")
+    report = letter.build()
+    edition = one(report, "second")
+    assert not re.search(r"alert|onclick|<iframe", edition.body + edition.html)
+    warned = "\n".join(told(report, "warning"))
+    for what in ("<script>", "onclick=", "href=javascript:alert(1)", "<iframe>"):
+        assert f"content/issues/second.md:4: warning: {what}" in warned, what
+
+
+@pytest.mark.parametrize(
+    ("head", "place", "sentence"),
+    [
+        ("Date: 2026-11-01", ":1:", "`Title:` is missing"),
+        ("Title: X", ":1:", "`Date:` is missing"),
+        ("Title: X\nDate: someday", ":2:", "`Date: someday` cannot be read"),
+        ("Title: X\nDate: 10:30", ":2:", "`Date: 10:30` cannot be read"),
+        ("Title: X\nDate: 2026-11-01\nSend: soon", ":3:", "`Send: soon` cannot be read"),
+        ("Title: X\nDate: 2026-11-01\nSend: 2026-12-01 09:00", ":3:", "has no zone"),
+        ("Title: X\nDate: 2026-11-01\nSend: 2027-03-28 02:30 Europe/Berlin", ":3:", "does not exist"),
+        ("Title: X\nDate: 2026-11-01\nSend: 2026-12-01 09:00 Europe/Berlni", ":3:", "does not exist"),
+        ("Title: X\nDate: 2026-11-01\nEdition: two", ":3:", "is not a number from 1 on"),
+        ("Title: X\nDate: 2026-11-01\nAudience: python and", ":3:", "cannot be read at column 11"),
+        ("Title: X\nDate: 2026-11-01\nId: first", ":3:", "is already that of content/issues/first.md"),
+    ],
+)
+def test_a_broken_issue_is_an_error_at_its_line_and_the_others_are_built(
+    letter: Letter, head: str, place: str, sentence: str
+) -> None:
+    letter.write("bad.md", head)
+    report = letter.build()
+    [error] = told(report, "error")
+    assert error.startswith(f"content/issues/bad.md{place} error: ")
+    assert sentence in error
+    assert [edition.key for edition in report.editions] == ["first", "second"]
+
+
+def test_a_file_that_is_not_utf_8_is_named_and_not_sent(letter: Letter) -> None:
+    path = letter.write("bad.md", "Title: Bad\nDate: 2026-11-02\nSend: yes")
+    path.write_bytes(path.read_bytes() + b"\nGr\xfc\xdfe\n")
+    report = letter.build()
+    assert told(report, "error") == ["content/issues/bad.md:7: error: The file is not UTF-8 here: save it as UTF-8."]
+    path.write_bytes(path.read_bytes().replace(b"Send: yes", b"Send: no"))
+    report = letter.build()
+    assert "Gr��e" in one(report, "bad").body
+    assert told(report, "error") == []
+
+
+def test_smaller_slips_are_warnings_at_their_line(letter: Letter) -> None:
+    letter.write("slips.md", "Title: X\nDate: 2026-11-02\nPreheder: oops\nSlug: first", "See [it]({filename}gone.md).\n")
+    assert told(letter.build(), "warning") == [
+        "content/issues/slips.md:1: warning: The slug 'first' is taken by content/issues/first.md; this issue is at 'first-2'.",
+        "content/issues/slips.md:3: warning: `Preheder:` is not known: did you mean `Preheader:`?",
+        "content/issues/slips.md:6: warning: The link to gone.md leads to no file: correct the name, or add the file.",
+    ]
+
+
+def test_titles_in_any_script_have_pages_of_their_own(letter: Letter) -> None:
+    for number, title in enumerate(("新闻", "新聞", "الأخبار", "Новости")):
+        letter.write(f"{title}.md", f"Title: {title}\nDate: 2026-10-0{number + 1}\nLang: ar")
+    report = letter.build()
+    assert told(report, "error") == []
+    assert len({edition.url for edition in report.editions}) == 6
+    assert 'dir="rtl"' in one(report, "الأخبار").html
+
+
+def test_two_issues_without_a_letter_in_their_names_do_not_collide(letter: Letter) -> None:
+    for name in ("!!!.md", "???.md"):
+        letter.write(name, f"Title: {name}\nDate: 2026-10-01")
+    report = letter.build()
+    assert len({edition.key for edition in report.editions}) == 4
+
+
+def test_a_broken_email_template_is_one_sentence_with_its_place(letter: Letter) -> None:
+    template = letter.folder / "theme" / "templates" / "email" / "edition.html"
+    template.write_text("<html><body>{{ title </body></html>")
+    with pytest.raises(BadInput, match=r"email template has an error .*theme/templates/email/edition.html"):
+        letter.build()
+
+
+def test_a_broken_page_template_is_one_sentence_with_its_place_and_the_old_site_stays(letter: Letter) -> None:
+    letter.build()
+    (letter.folder / "theme" / "templates" / "article.html").write_text("\n{% if %}")
+    with pytest.raises(BadInput, match=r"cannot be built .*article.html, line 2"):
+        letter.build()
+    assert "First" in letter.page("issues/first/index.html")
+
+
+def test_an_issue_that_is_gone_leaves_no_page_and_no_edition(letter: Letter) -> None:
+    letter.build()
+    (letter.issues / "second.md").unlink()
+    (letter.issues / "first.md").write_text("Title: First\nDate: 2026-11-01 09:00\n\nAlone.\n")
+    letter.build()
+    assert not (letter.folder / "build" / "site" / "issues" / "second").exists()
+    assert not list((letter.folder / "build").glob(".site*"))
+    assert [edition.key for edition in editions.load(letter.folder / "build" / "editions").editions] == ["first"]
+
+
+def test_a_handed_over_edition_is_the_one_that_was_built(letter: Letter) -> None:
+    built = letter.build()
+    loaded = editions.load(letter.folder / "build" / "editions")
+    assert loaded.editions == built.editions
+
+
+def test_an_edition_that_was_changed_after_the_build_is_refused(letter: Letter) -> None:
+    letter.build()
+    folder = letter.folder / "build" / "editions"
+    path = next(path for path in folder.glob("*.json") if "Short" in path.read_text())
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({**facts, "body": facts["body"] + "<p>more</p>"}))
+    with pytest.raises(BadInput, match="second in .* was changed after the build: run `postmerge build` again"):
+        editions.load(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(BadInput, match="run `postmerge build` first"):
+        editions.load(folder)
+
+
+def test_a_build_with_the_cache_is_byte_for_byte_the_clean_one(letter: Letter) -> None:
+    chance = random.Random(7)
+    for number in range(15):
+        letter.write(f"issue-{number}.md", f"Title: Issue {number}\nDate: 2026-09-{number + 1:02}\nTags: t{number % 3}", BODY)
+    letter.build()
+    for step in range(6):
+        edit(letter, chance, step)
+        letter.build()
+        shutil.rmtree(letter.folder / "clean", ignore_errors=True)
+        letter.build(into="clean")
+        assert differences(letter.folder / "build" / "site", letter.folder / "clean" / "site") == []
+        assert differences(letter.folder / "build" / "editions", letter.folder / "clean" / "editions") == []
+
+
+def edit(letter: Letter, chance: random.Random, step: int) -> None:
+    """Something that a writer or a designer does between two builds."""
+    files = sorted(letter.issues.glob("issue-*.md"))
+    match step % 6:
+        case 0 | 3:
+            path = chance.choice(files)
+            path.write_text(path.read_text() + f"\nEdit {step}.\n")
+        case 1:
+            chance.choice(files).unlink()
+        case 2:
+            template = letter.folder / "theme" / "templates" / "email" / "edition.html"
+            template.write_text(template.read_text().replace("</body>", f"<p>step {step}</p></body>"))
+        case 4:
+            path = chance.choice(files)
+            path.rename(path.with_name(f"renamed-{step}.md"))
+        case 5:
+            config = letter.folder / "pelicanconf.py"
+            config.write_text(config.read_text().replace('"guess_lang": False', '"guess_lang": True'))
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Files that are in one folder only, or differ."""
+    names = {str(p.relative_to(root)) for root in (one, other) for p in root.rglob("*") if p.is_file()}
+    return [n for n in sorted(names) if not ((one / n).exists() and (other / n).exists() and filecmp.cmp(one / n, other / n, False))]
+
+
+def test_a_cached_value_that_was_damaged_counts_as_missing(letter: Letter) -> None:
+    first = letter.build()
+    for path in (letter.folder / "build" / "cache").rglob("*.json"):
+        path.write_text(path.read_text()[:-20])
+    again = letter.build()
+    assert (again.reused, again.editions) == (0, first.editions)
+
+
+def test_no_content_folder_is_one_sentence(letter: Letter) -> None:
+    shutil.rmtree(letter.folder / "content")
+    with pytest.raises(BadInput, match="set POSTMERGE_CONTENT to the folder that holds the issues"):
+        letter.build()
+
+
+def test_findings_read_like_a_compilers() -> None:
+    assert str(Finding("error", "content/a.md", 3, "No.")) == "content/a.md:3: error: No."

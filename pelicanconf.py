@@ -36,7 +36,7 @@ CATEGORY_SAVE_AS = ""
 AUTHOR_SAVE_AS = ""
 DRAFT_SAVE_AS = ""
 USE_FOLDER_AS_CATEGORY = False
-DIRECT_TEMPLATES = ["index", "archives", "tags"]
+DIRECT_TEMPLATES = ["index", "archives", "tags", "404"]
 DEFAULT_PAGINATION = False
 RELATIVE_URLS = False
 # What follows only names files; titles and dates come from the front matter.

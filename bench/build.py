@@ -3,7 +3,7 @@
     .venv/bin/python -m bench.build --content ../shared/real-archive/content
 
 Each build is a process of its own, timed from start to end. Ours makes the editions for mail and the feeds with full text too;
-stock Pelican makes pages and its feeds with its simple theme. The lowest of ``--rounds`` counts, as for any timing on a busy machine.
+stock Pelican makes pages and its feeds with its simple theme. The best of ``--rounds`` counts.
 """
 
 from __future__ import annotations

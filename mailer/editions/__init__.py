@@ -77,6 +77,8 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
         raise BadInput(
             f"The site cannot be built ({type(error).__name__}: {_first_line(error)}): mend {_where(error)}."
         ) from error
+    finally:
+        session.workers.close()
     editions = tuple(store.oldest_first(session.editions))
     seconds = time.monotonic() - started
     return Report(editions, tuple(session.report()), seconds, session.converted, session.reused)

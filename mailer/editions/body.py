@@ -67,10 +67,7 @@ def _element(element: etree._Element, url: str) -> list[str]:
 
 def _link(element: etree._Element, name: str, url: str) -> list[str]:
     target = re.sub(r"[\x00-\x20]+", " ", str(element.attrib[name])).strip()
-    try:
-        absolute = urljoin(url, target)
-    except ValueError:
-        absolute = ""
+    absolute = target if target.startswith(("https://", "http://")) else _joined(url, target)
     bare = re.sub(r"\s", "", absolute).lower()
     if element.tag == "img" and bare.startswith("data:image/") and "svg" not in bare[:30]:
         return []
@@ -79,6 +76,13 @@ def _link(element: etree._Element, name: str, url: str) -> list[str]:
         return [f"{name}={target[:60]}"]
     element.attrib[name] = absolute.replace(" ", "%20")
     return []
+
+
+def _joined(url: str, target: str) -> str:
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        return ""
 
 
 def _srcset(text: str, url: str) -> str:

@@ -6,14 +6,16 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import markdown
 import pygments
 
+J = TypeVar("J")
+R = TypeVar("R")
 _FEW = 12  # so many files are converted here: starting processes takes longer
 
 
@@ -66,8 +68,30 @@ def own_code() -> str:
     return digest(*(path.read_bytes() for path in files))
 
 
+class Workers:
+    """All processors for long lists of jobs; started when first needed. Call ``close`` at the end."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(self, function: Callable[[J], R], jobs: Sequence[J], chunk: int) -> Iterable[R]:
+        """Results in the order of the jobs. Processes are spawned: forking under a progress display's thread could hang."""
+        processors = os.cpu_count() or 1
+        if len(jobs) <= _FEW or processors < 2:
+            return map(function, jobs)
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(min(processors, 8), mp_context=multiprocessing.get_context("spawn"))
+        return self._pool.map(function, jobs, chunksize=chunk)
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
 def convert_all(
-    texts: Mapping[str, str], options: dict[str, Any], cache: Cache, progress: Callable[[str], None]
+    texts: Mapping[str, str], options: dict[str, Any], cache: Cache, workers: Workers, progress: Callable[[str], None]
 ) -> tuple[dict[str, str | None], int]:
     """HTML for each text (None where the converter failed), and how many were converted rather than found in the cache."""
     settings = json.dumps(options, sort_keys=True, default=str)
@@ -75,28 +99,14 @@ def convert_all(
     keys = {name: digest(salt, text) for name, text in texts.items()}
     done: dict[str, str | None] = {name: cache.get(key) for name, key in keys.items()}
     missing = [name for name, html in done.items() if html is None]
-    for number, (name, html) in enumerate(_run(missing, texts, options), 1):
+    jobs = sorted(((name, texts[name], options) for name in missing), key=lambda job: -len(job[1]))
+    for number, (name, html) in enumerate(workers.map(_convert, jobs, chunk=4), 1):
         done[name] = html
         if html is not None:
             cache.put(keys[name], html)
         if number % 20 == 0:
             progress(f"Converting Markdown: {number} of {len(missing)}")
     return done, len(missing)
-
-
-def _run(names: list[str], texts: Mapping[str, str], options: dict[str, Any]) -> Iterable[tuple[str, str | None]]:
-    jobs = [(name, texts[name], options) for name in names]
-    if len(jobs) <= _FEW or (os.cpu_count() or 1) < 2:
-        yield from map(_convert, jobs)
-        return
-    with pool() as workers:
-        yield from workers.map(_convert, sorted(jobs, key=lambda job: -len(job[1])), chunksize=4)
-
-
-def pool() -> ProcessPoolExecutor:
-    """Fresh processes (spawned: forking under a progress display's thread could hang)."""
-    workers = min(os.cpu_count() or 1, 8)
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
 _converter: markdown.Markdown | None = None

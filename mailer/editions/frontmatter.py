@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import unicodedata
@@ -185,14 +186,22 @@ def date(source: Source, text: str, zone: str) -> datetime | None:
     if not text.strip():
         source.error("date", "`Date:` is missing: write it as `Date: 2026-11-24 09:00`.")
         return None
-    try:
-        read: datetime = dateparser.parse(text, default=_NO_YEAR)
-    except (ValueError, OverflowError):
-        read = _NO_YEAR
+    read = _read(text.strip())
     if read.year == _NO_YEAR.year:
         source.error("date", f"`Date: {text}` cannot be read: write it as `Date: 2026-11-24 09:00`.")
         return None
     return read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))
+
+
+def _read(text: str) -> datetime:
+    if re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?", text):
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(text)
+    try:
+        read: datetime = dateparser.parse(text, default=_NO_YEAR)
+    except (ValueError, OverflowError):
+        return _NO_YEAR
+    return read
 
 
 def slugify(text: str) -> str:

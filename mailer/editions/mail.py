@@ -11,7 +11,7 @@ import css_inline
 import jinja2
 from markupsafe import Markup
 
-from mailer.editions.text import WIDTH, plain
+from mailer.editions.text import WIDTH
 from mailer.errors import BadInput
 from mailer.message import LEAVE_URL
 
@@ -21,7 +21,7 @@ FALLBACK = Path(__file__).parent / "default_email.html"
 
 @dataclass(frozen=True)
 class Letter:
-    """Everything the mail of one edition is made from; plain data, so that it can cross to another process."""
+    """Everything the mail of one edition is made from; ``words`` is the body as plain text."""
 
     template: str
     title: str
@@ -31,6 +31,7 @@ class Letter:
     url: str
     date: datetime
     body: str
+    words: str
     digest: str
     site_name: str
     site_url: str
@@ -51,7 +52,7 @@ def render(letter: Letter) -> tuple[str, str]:
 def html_part(letter: Letter) -> str:
     """The HTML part: template, then CSS inlined; media queries stay in the style block."""
     facts = {**vars(letter), "body": Markup(letter.body), "dir": direction(letter.lang), "leave_url": LEAVE_URL}  # noqa: S704
-    del facts["template"]
+    del facts["template"], facts["words"]
     try:
         made = _template(letter.template).render(facts)
     except jinja2.TemplateError as error:
@@ -64,7 +65,7 @@ def text_part(letter: Letter) -> str:
     line = "=" * min(WIDTH, max(len(letter.title), 3))
     return (
         f"{letter.title}\n{line}\n{letter.site_name}, {letter.date:%d %B %Y}\n"
-        f"On the web: {letter.url}\n\n{plain(letter.body)}\n-- \n"
+        f"On the web: {letter.url}\n\n{letter.words}\n-- \n"
         f"{letter.site_name}\n{letter.postal_address}\n\nUnsubscribe: {LEAVE_URL}\n\nDigest: {letter.digest}\n"
     )
 

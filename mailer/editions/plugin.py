@@ -17,6 +17,7 @@ from pelican.contents import Article
 from pelican.generators import ArticlesGenerator
 from pelican.readers import METADATA_PROCESSORS, BaseReader, RstReader
 from pelican.urlwrappers import Tag
+from pelican.utils import SafeDatetime
 
 from mailer.edition import Edition
 from mailer.editions import feeds, store
@@ -61,7 +62,9 @@ class PreparedReader(BaseReader):  # type: ignore[misc]
     def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
         """HTML and metadata of one file."""
         content, fields = session().read(source_path)
-        return content, {name: self.process_metadata(name, value) for name, value in fields.items()}
+        date = SafeDatetime.fromisoformat(fields["date"]) if "date" in fields else None
+        metadata = {name: self.process_metadata(name, value) for name, value in fields.items() if name != "date"}
+        return content, {**metadata, **({"date": date} if date else {})}
 
 
 class PreparedRstReader(RstReader):  # type: ignore[misc]
@@ -99,6 +102,7 @@ def _link_neighbours(newest_first: list[Article]) -> None:
 
 def _finalized(site: pelican.Pelican) -> None:
     current = session()
+    current.workers.close()
     _write_feeds(current, site.settings)
     if current.editions_folder:
         store.write(current.editions_folder, current.editions, current.report())

@@ -13,12 +13,11 @@ from typing import Any
 from mailer.edition import Edition, Finding
 from mailer.editions import frontmatter, mail
 from mailer.editions.body import Body, canonical, escape
-from mailer.editions.convert import Cache, convert_all, digest, own_code, pool
+from mailer.editions.convert import Cache, Workers, convert_all, digest, own_code
 from mailer.editions.frontmatter import Asked, Source
 from mailer.editions.text import plain
 
 _EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
-_FEW = 12
 _PLACES = {"save_as", "url"}
 _PREHEADER = 110  # letters of the text that stand in for a missing `Preheader:`
 
@@ -34,6 +33,7 @@ class Session:
         progress: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.cache = Cache(cache)
+        self.workers = Workers()
         self.editions_folder = editions_folder
         self.postal_address = postal_address
         self.progress = progress
@@ -61,7 +61,7 @@ class Session:
         options["extensions"] = list(options.get("extensions", [])) or sorted(options.get("extension_configs", {}))
         self._options = options
         texts = {name: source.body for name, source in self._sources.items() if name in self._fields}
-        self._html, self.converted = convert_all(texts, options, self.cache, self.progress)
+        self._html, self.converted = convert_all(texts, options, self.cache, self.workers, self.progress)
         self.reused = len(texts) - self.converted
 
     def report(self) -> list[Finding]:
@@ -104,7 +104,8 @@ class Session:
         keys = {path: digest(salt, *map(str, job)) for path, job in jobs.items()}
         made = {path: self.cache.get(key) for path, key in keys.items()}
         missing = [path for path, value in made.items() if value is None]
-        for number, (path, value) in enumerate(zip(missing, _run([jobs[path] for path in missing]), strict=True), 1):
+        made_now = self.workers.map(_make, [jobs[path] for path in missing], chunk=8)
+        for number, (path, value) in enumerate(zip(missing, made_now, strict=True), 1):
             made[path] = value
             self.cache.put(keys[path], value)
             if number % 20 == 0:
@@ -127,7 +128,9 @@ class Session:
             source.error("title", "`Title:` is missing: write one at the head of the file, followed by an empty line.")
         if not is_page:
             for place in _PLACES & fields.keys():
-                source.warning(source.lines[place], f"`{place.title()}:` is not used for an issue: name its place with `Slug:`.")
+                source.warning(
+                    source.lines[place], f"`{place.title()}:` is not used for an issue: name its place with `Slug:`."
+                )
             self._asked[name] = frontmatter.asked(source, fields, datetime.now(UTC))
             dated = frontmatter.date(source, fields.get("date", ""), self._zone)
             fields["date"] = dated.isoformat() if dated else ""
@@ -171,7 +174,9 @@ class Session:
         name = str(Path(article.source_path).resolve())
         source, wants = self._sources[name], self._asked[name]
         for what in made["dropped"]:
-            self._warn(name, _line_of(source, what), f"{what} cannot stand in a mail or a feed and was left out: correct or remove it.")
+            self._warn(
+                name, _line_of(source, what), f"{what} cannot stand in a mail or a feed and was left out: correct or remove it."
+            )
         key = _text(article.metadata.get("id") or "") or article.slug
         if key in self._keys:
             self._fail(
@@ -227,14 +232,6 @@ class Session:
         self.findings.append(self._sources[name].findings[-1])
 
 
-def _run(jobs: list[tuple[Any, ...]]) -> Iterable[dict[str, Any]]:
-    if len(jobs) <= _FEW:
-        yield from map(_make, jobs)
-        return
-    with pool() as workers:
-        yield from workers.map(_make, jobs, chunksize=8)
-
-
 def _make(job: tuple[Any, ...]) -> dict[str, Any]:
     """Body, digest and mail of one issue; plain data in and out, because it runs in another process."""
     content, url, template, title, subject, preheader, lang, date, site_name, site_url, postal_address = job
@@ -243,9 +240,10 @@ def _make(job: tuple[Any, ...]) -> dict[str, Any]:
     except Exception as error:
         body = Body(f"<pre>{content.replace('&', '&amp;').replace('<', '&lt;')}</pre>\n", (f"HTML ({type(error).__name__})",))
     hexdigest = hashlib.sha256(body.html.encode()).hexdigest()
-    preheader = preheader or _beginning(plain(body.html))
+    words = plain(body.html)
+    preheader = preheader or _beginning(words)
     letter = mail.Letter(
-        template, title, subject, preheader, lang, url, date, body.html, hexdigest, site_name, site_url, postal_address
+        template, title, subject, preheader, lang, url, date, body.html, words, hexdigest, site_name, site_url, postal_address
     )
     html, text = mail.render(letter)
     return {

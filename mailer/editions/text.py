@@ -152,9 +152,11 @@ def _squeeze(text: str) -> str:
 
 
 def _wrap(text: str, width: int) -> str:
-    return "\n".join(
-        textwrap.fill(line, max(20, width), break_long_words=False, break_on_hyphens=False) for line in text.split("\n")
-    )
+    return "\n".join(line if len(line) <= width else _filled(line, max(20, width)) for line in text.split("\n"))
+
+
+def _filled(line: str, width: int) -> str:
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _columns(text: str) -> int:

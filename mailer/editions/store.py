@@ -20,7 +20,7 @@ def write(folder: Path, editions: Sequence[Edition], findings: Sequence[Finding]
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {_name(edition.key): edition for edition in oldest_first(editions)}
     for name, edition in wanted.items():
-        _replace(folder / name, json.dumps(_facts(edition), ensure_ascii=False, indent=1))
+        _replace(folder / name, json.dumps(_facts(edition), ensure_ascii=False))
     report = {"editions": list(wanted), "findings": [vars(finding) for finding in findings]}
     _replace(folder / _REPORT, json.dumps(report, ensure_ascii=False, indent=1))
     for path in folder.glob("*.json"):

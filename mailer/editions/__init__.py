@@ -73,6 +73,11 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
         _swap(fresh, options.site.resolve())
     except PostmergeError:
         raise
+    except OSError as error:
+        raise BadInput(
+            f"{error.filename or options.site} cannot be written or read ({error.strerror}): correct it, or set POSTMERGE_BUILD"
+            " to a folder that you may write to."
+        ) from error
     except Exception as error:
         raise BadInput(
             f"The site cannot be built ({type(error).__name__}: {_first_line(error)}): mend {_where(error)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -46,7 +47,8 @@ class Cache:
             part.write_text(json.dumps({"key": key, "value": value}), encoding="utf-8")
             part.replace(path)
         except OSError:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         assert self._folder

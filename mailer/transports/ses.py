@@ -19,7 +19,11 @@ from mailer.message import mailable
 from mailer.transports.base import Account, Answer, Envelope, Outcome
 
 # Nothing left this machine, or nothing arrived: safe to try again.
-_NOT_SENT = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.SSLError, aws.ProxyConnectionError)
+_NOT_SENT = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ProxyConnectionError)
+# TLS errors of the handshake; any other may come after the request was sent.
+_HANDSHAKE = re.compile(
+    r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER|HANDSHAKE|UNSUPPORTED_PROTOCOL|doesn't match", re.IGNORECASE
+)
 # The set-up is wrong; no mail at all will go out before somebody mends it.
 _SETUP = (
     aws.NoCredentialsError,
@@ -114,7 +118,7 @@ class Ses:
 
 def judge(error: Exception) -> Answer:
     """What an exception of boto3 proves about one attempt. The detail never holds an address."""
-    if isinstance(error, _NOT_SENT):
+    if isinstance(error, _NOT_SENT) or (isinstance(error, aws.SSLError) and _HANDSHAKE.search(str(error))):
         return Answer(Outcome.RETRY, detail=f"SES could not be reached ({type(error).__name__}).")
     if isinstance(error, _SETUP):
         return Answer(

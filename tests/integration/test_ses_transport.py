@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from botocore.exceptions import SSLError
 
 from mailer.errors import Refused, Unavailable
 from mailer.transports.base import Envelope, Outcome
-from mailer.transports.ses import Ses
+from mailer.transports.ses import Ses, judge
 from tests.fakes.ses import FakeSes
 
 ENVELOPE = Envelope(
@@ -72,6 +73,18 @@ def test_nothing_listening_is_safe_to_try_again(ses: FakeSes, monkeypatch: pytes
 def test_a_name_that_does_not_resolve_is_safe_to_try_again(ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", "http://nowhere.invalid")
     assert transport().send(ENVELOPE).outcome is Outcome.RETRY
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate", Outcome.RETRY),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", Outcome.RETRY),
+        ("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed or bad record mac", Outcome.UNCERTAIN),
+    ],
+)
+def test_a_failed_handshake_is_safe_to_try_again_and_a_later_tls_error_is_in_doubt(said: str, outcome: Outcome) -> None:
+    assert judge(SSLError(endpoint_url="https://ses.example", error=OSError(said))).outcome is outcome
 
 
 @pytest.mark.parametrize("change", ["wrong key", "no region", "no key"])

@@ -1,0 +1,94 @@
+"""The outermost layer: bodies have a size limit, HEAD is GET without a body, every answer has safe headers.
+
+An error that nobody expected is logged by its kind and place, without its message, which might hold an address.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mailer import log
+
+events = log.get("http")
+
+MOST = 64 * 1024  # bytes of a request's body
+_DEFAULTS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "Content-Security-Policy": "frame-ancestors 'none'; object-src 'none'; base-uri 'self'",
+}
+
+
+class Edge:
+    """ASGI middleware. ``problem(path, status)`` makes the answer when the app cannot."""
+
+    def __init__(self, app: ASGIApp, problem: Callable[[str, int], Response]) -> None:
+        self._app = app
+        self._problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        answer = _Answer(send, with_body=scope["method"] != "HEAD")
+        try:
+            await self._answer(scope, receive, answer)
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            events.error("request.broke", error=type(error).__name__, place=f"{last.filename}:{last.lineno}")
+            if not answer.started:
+                await self._problem(scope["path"], 500)(scope, receive, answer)
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: Send) -> None:
+        body = await _read(scope, receive)
+        if body is None:
+            return await self._problem(scope["path"], 413)(scope, receive, answer)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await self._app({**scope, "method": method}, _replay(body, receive), answer)
+
+
+class _Answer:
+    """Sends on, with default headers; knows whether anything was sent."""
+
+    def __init__(self, send: Send, with_body: bool) -> None:
+        self._send = send
+        self._with_body = with_body
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            for name, value in _DEFAULTS.items():
+                headers.setdefault(name, value)
+        elif not self._with_body:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+async def _read(scope: Scope, receive: Receive) -> bytes | None:
+    """The whole body, or None when it is larger than MOST."""
+    length = Headers(scope=scope).get("content-length", "0")
+    if length.isdecimal() and int(length) > MOST:
+        return None
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MOST:
+            return None
+    return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay

@@ -1,0 +1,89 @@
+"""What people send with our forms, read leniently: a field that is missing is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+
+from mailer import tokens
+from mailer.errors import BadInput
+
+MOST_TAGS = 20
+MOST_TAG = 100  # characters
+YOUNGEST = timedelta(seconds=2)  # nobody fills a form in faster
+OLDEST = timedelta(hours=24)
+
+
+class Age(StrEnum):
+    """How old a form is when it comes back."""
+
+    GOOD = "good"
+    YOUNG = "young"
+    STALE = "stale"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody who subscribes wrote. ``website`` is the honeypot: people leave it empty."""
+
+    email: str
+    tags: tuple[str, ...]
+    website: str = ""
+    token: str = ""
+
+
+async def _form(request: Request) -> FormData:
+    return await request.form()
+
+
+async def _any_form(request: Request) -> FormData:
+    try:
+        return await request.form()
+    except HTTPException:
+        return FormData()
+
+
+Form = Annotated[FormData, Depends(_form)]
+AnyForm = Annotated[FormData, Depends(_any_form)]
+
+
+def wish(form: FormData) -> Wish:
+    """The fields of a sign-up form."""
+    return Wish(_text(form, "email")[:320].strip(), tags_of(form.getlist("tag")), _text(form, "website"), _text(form, "token"))
+
+
+def tags_of(given: Iterable[object]) -> tuple[str, ...]:
+    """Tags as written, without blanks and doubles."""
+    flat = (" ".join(tag.split()) for tag in given if isinstance(tag, str))
+    return tuple(dict.fromkeys(tag for tag in flat if tag))
+
+
+def check_tags(tags: tuple[str, ...]) -> None:
+    """Raises BadInput when a form holds tags that none of our pages wrote."""
+    if len(tags) > MOST_TAGS or any(len(tag) > MOST_TAG or not tag.isprintable() for tag in tags):
+        raise BadInput("The topics of this form cannot be read: open the page of a topic and subscribe there.")
+
+
+def age(secret: str, token: str) -> Age:
+    """How old the form with this token is; one that is not ours is stale."""
+    now = datetime.now(UTC)
+    if tokens.check_form(secret, token, now, YOUNGEST, OLDEST):
+        return Age.GOOD
+    return Age.YOUNG if tokens.check_form(secret, token, now, timedelta(0), YOUNGEST) else Age.STALE
+
+
+def is_one_click(form: FormData) -> bool:
+    """Is this the POST of a mail program (RFC 8058) and not of our page's button?"""
+    return _text(form, "List-Unsubscribe") == "One-Click"
+
+
+def _text(form: FormData, name: str) -> str:
+    value = form.get(name)
+    return value if isinstance(value, str) else ""

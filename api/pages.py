@@ -1,0 +1,127 @@
+"""The public forms: subscribe, confirm, leave. A GET shows; only a POST changes something."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.background import BackgroundTask
+
+from api import forms
+from api.desk import Desk, Here, client_ip
+from api.forms import Age, AnyForm, Form, Wish
+from api.problems import CLOSED
+from api.render import HEADERS, message, page
+from mailer import tokens
+from mailer.errors import BadInput, Unavailable
+from mailer.flows import signup
+from mailer.flows.signup import Result
+
+router = APIRouter(include_in_schema=False)
+
+WORDING = (
+    "You get one mail that asks whether it was you."
+    " Nothing more is sent until you say yes, and every issue has a link to leave."
+)
+ONCE_MORE = "Press Subscribe once more, so that we see that a person is asking."
+
+
+@router.get("/subscribe")
+def subscribe_form(desk: Here, request: Request) -> Response:
+    """The form; ``?tag=`` (repeated) chooses topics."""
+    return _form(desk, Wish("", forms.tags_of(request.query_params.getlist("tag"))))
+
+
+@router.post("/subscribe")
+def subscribe(desk: Here, form: Form, request: Request) -> Response:
+    """Record the wish. Says the same whatever the address's state is."""
+    wish = forms.wish(form)
+    if wish.website:
+        return _inbox(desk, wish)
+    age = forms.age(desk.settings.need_secret(), wish.token)
+    if age is not Age.GOOD:
+        return _form(desk, wish, note=ONCE_MORE, token=wish.token if age is Age.YOUNG else "")
+    try:
+        forms.check_tags(wish.tags)
+        signup.sign_up(desk.database, wish.email, wish.tags, ip=client_ip(request), wording=WORDING)
+    except BadInput as error:
+        return _form(desk, wish, 422, error=str(error), token=wish.token)
+    except Unavailable:
+        return _form(desk, wish, 503, error=CLOSED, token=wish.token)
+    return _inbox(desk, wish, BackgroundTask(desk.ring))
+
+
+@router.get("/confirm/{token}")
+def confirm_form(desk: Here, token: str) -> Response:
+    """A page with a button."""
+    secret, expiry = desk.settings.need_secret(), desk.settings.confirm_expiry
+    if tokens.read_confirm(secret, token, datetime.now(UTC), expiry) is None:
+        return _cannot_confirm(desk)
+    return page(desk, "confirm.html")
+
+
+@router.post("/confirm/{token}")
+def confirm(desk: Here, token: str, request: Request) -> Response:
+    """Confirm; twice does no harm."""
+    result = signup.confirm(desk.database, desk.settings, token, ip=client_ip(request))
+    if result is Result.INVALID:
+        return _cannot_confirm(desk)
+    title = "Your subscription is confirmed" if result is Result.DONE else "You had confirmed already"
+    sentences = ["The next issue comes by mail.", "Every issue has a link to leave, with one click."]
+    return message(desk, title, sentences, href=desk.home, label="Read the archive until then")
+
+
+@router.get("/leave/{token}")
+def leave_form(desk: Here, token: str) -> Response:
+    """A page with a button."""
+    if tokens.read_leave(desk.settings.need_secret(), token) is None:
+        return _cannot_leave(desk)
+    return page(desk, "leave.html")
+
+
+@router.post("/leave/{token}")
+def leave(desk: Here, token: str, form: AnyForm, request: Request) -> Response:
+    """Leave; twice does no harm. Also the RFC 8058 address: no cookie, no redirect, a short plain answer."""
+    one_click = forms.is_one_click(form)
+    source = "one-click" if one_click else "page"
+    try:
+        result = signup.leave(desk.database, desk.settings, token, source=source, ip=client_ip(request))
+    except Unavailable:
+        if not one_click:
+            raise
+        return PlainTextResponse(CLOSED, 503, {**HEADERS, "Retry-After": "60"})
+    if one_click:
+        return _one_click(result)
+    if result is Result.INVALID:
+        return _cannot_leave(desk)
+    sentences = ["No more issues are sent to you.", "If one was on its way this very moment, it is the last."]
+    return message(desk, "You have left", sentences, href="/subscribe", label="It was a mistake: subscribe again")
+
+
+def _one_click(result: Result) -> Response:
+    if result is Result.INVALID:
+        return PlainTextResponse("This link is not one of ours.\n", 400, HEADERS)
+    return PlainTextResponse("You have left.\n", 200, HEADERS)
+
+
+def _form(desk: Desk, wish: Wish, status: int = 200, note: str = "", error: str = "", token: str = "") -> Response:
+    fresh = token or tokens.form_token(desk.settings.need_secret(), datetime.now(UTC))
+    return page(desk, "subscribe.html", status, wish=wish, note=note, error=error, token=fresh, wording=WORDING)
+
+
+def _inbox(desk: Desk, wish: Wish, after: BackgroundTask | None = None) -> Response:
+    response = page(desk, "inbox.html", email=wish.email)
+    response.background = after
+    return response
+
+
+def _cannot_confirm(desk: Desk) -> Response:
+    days = max(1, desk.settings.confirm_expiry.days)
+    sentences = [f"It is older than {days} days, was used before you left, or was cut off on its way."]
+    return message(desk, "This link does not hold any more", sentences, 400, href="/subscribe", label="Ask for a new one")
+
+
+def _cannot_leave(desk: Desk) -> Response:
+    sentences = ["It was probably cut off on its way: open it from the mail once more, or answer the mail and say so."]
+    return message(desk, "This link is not one of ours", sentences, 400)

@@ -1,0 +1,74 @@
+"""What a client is told when something goes wrong: one sentence, as JSON under ``/v1``, as a page elsewhere."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from api.desk import Desk
+from api.render import message
+from mailer.errors import BadInput, PostmergeError, Refused, Unavailable
+
+CLOSED = "Our database does not answer just now. Nothing was lost: please try again in a minute."
+_SENTENCES = {
+    400: "The request could not be read: go back and try again.",
+    401: "A key is needed here: send it as `Authorization: Token KEY`.",
+    404: "There is nothing at this address: check it for a typing error.",
+    405: "This address does not take that kind of request.",
+    413: "That is too much for one request: at most 64 KB are taken.",
+    500: "Something broke on our side and was written down: please try again in a minute.",
+}
+
+
+def problem(desk: Desk, path: str, status: int, sentence: str = "", code: str = "") -> Response:
+    """An answer that says what is wrong, in the form that fits the path."""
+    sentence = sentence or _SENTENCES.get(status, HTTPStatus(status).phrase + ".")
+    if path.startswith("/v1"):
+        code = code or HTTPStatus(status).phrase.lower().replace(" ", "_")
+        response: Response = JSONResponse({"code": code, "detail": sentence}, status, {"Cache-Control": "no-store"})
+    else:
+        response = message(desk, HTTPStatus(status).phrase, [sentence], status)
+    if status == 503:
+        response.headers["Retry-After"] = "60"
+    return response
+
+
+def install(app: FastAPI, desk: Desk) -> None:
+    """Answer every known error of the app with ``problem``."""
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        own = "" if error.detail == HTTPStatus(error.status_code).phrase else str(error.detail)
+        response = problem(desk, request.url.path, error.status_code, own)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def on_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return problem(desk, request.url.path, 422, _first(error), "invalid_input")
+
+    async def on_own(request: Request, error: Exception) -> Response:
+        status, sentence = _own(error)
+        return problem(desk, request.url.path, status, sentence)
+
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(PostmergeError, on_own)
+
+
+def _own(error: Exception) -> tuple[int, str]:
+    if isinstance(error, Unavailable):
+        return 503, CLOSED
+    if isinstance(error, BadInput | Refused):
+        return (422 if isinstance(error, BadInput) else 409), str(error)
+    return 500, ""
+
+
+def _first(error: RequestValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:])
+    return f"{place or 'The request'} cannot be used: {first['msg'].rstrip('.').lower()}."

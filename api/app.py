@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from api import ops, pages, problems
+from api import docs, ops, pages, problems, v1
+from api import outbox as outbox_pages
 from api.archive import Archive
 from api.desk import Desk
 from api.edge import Edge
@@ -30,10 +31,10 @@ def create_app(
 ) -> FastAPI:
     """The app. ``outbox`` (a folder of sent mails) adds the development pages; ``ring`` wakes the transactional worker."""
     desk = Desk(settings, database, ring, site_name, site_folder, outbox)
-    app = FastAPI(title=site_name, version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app = FastAPI(title=f"The API of {site_name}", version="1", docs_url=None, redoc_url=None)
     app.state.desk = desk
-    app.include_router(pages.router)
-    app.include_router(ops.router)
+    _include(app, desk)
+    docs.mount(app)
     app.mount("/-", StaticFiles(directory=_STATIC), name="static")
     app.mount("/", Archive(site_folder), name="archive")
     problems.install(app, desk)
@@ -43,3 +44,13 @@ def create_app(
 
     app.add_middleware(Edge, problem=problem)
     return app
+
+
+def _include(app: FastAPI, desk: Desk) -> None:
+    routers = [pages.router, v1.router, docs.router, ops.router]
+    if desk.settings.metrics:
+        routers.append(ops.metrics_router)
+    if desk.outbox:
+        routers.append(outbox_pages.router)
+    for router in routers:
+        app.include_router(router)

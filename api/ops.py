@@ -1,16 +1,20 @@
-"""For those who run it: is it well?"""
+"""For those who run it: is it well, and how much is there to do?"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import redis
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from api.desk import Desk, Here
 from mailer.errors import Unavailable
 from mailer.flows import health as checks
 
 router = APIRouter(include_in_schema=False)
+metrics_router = APIRouter(include_in_schema=False)
 
 _PATIENCE = 2.0  # seconds for Redis to answer
 
@@ -21,6 +25,25 @@ def health(desk: Here) -> JSONResponse:
     sentence = _trouble(desk)
     body = {"status": "trouble" if sentence else "ok", "detail": sentence or "Everything answers."}
     return JSONResponse(body, 503 if sentence else 200, {"Cache-Control": "no-store"})
+
+
+@metrics_router.get("/metrics")
+def metrics(desk: Here) -> Response:
+    """The ledger's counts in Prometheus' format, read at the moment of asking."""
+    numbers = checks.numbers(desk.database)
+    registry = CollectorRegistry()
+    _by_state(registry, "postmerge_sends", "Sends in each state.", numbers.sends)
+    recent = "Deliveries in each state, of sends that are not over or finished in the last 24 hours."
+    _by_state(registry, "postmerge_deliveries", recent, numbers.deliveries)
+    waiting = Gauge("postmerge_transactional_mails_pending", "Transactional mails that wait.", registry=registry)
+    waiting.set(numbers.waiting_transactional)
+    return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
+
+
+def _by_state(registry: CollectorRegistry, name: str, text: str, counts: Mapping[str, int]) -> None:
+    gauge = Gauge(name, text, ["state"], registry=registry)
+    for state, number in counts.items():
+        gauge.labels(state).set(number)
 
 
 def _trouble(desk: Desk) -> str:

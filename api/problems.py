@@ -43,7 +43,7 @@ def install(app: FastAPI, desk: Desk) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         own = "" if error.detail == HTTPStatus(error.status_code).phrase else str(error.detail)
-        response = problem(desk, request.url.path, error.status_code, own)
+        response = problem(desk, request.url.path, error.status_code, own, getattr(error, "code", ""))
         response.headers.update(error.headers or {})
         return response
 

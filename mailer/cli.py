@@ -18,12 +18,14 @@ from mailer import editions, log, show
 from mailer import settings as settings_module
 from mailer.actors import Bell, Work, Workshop
 from mailer.addresses import check
+from mailer.commands_keys import keys
 from mailer.db import Database
 from mailer.edition import Edition, Finding
 from mailer.errors import BadInput, PostmergeError
 from mailer.flows import publish as publishing
 from mailer.flows.guards import ALLOWED
 from mailer.flows.signup import add_subscriber, list_subscribers
+from mailer.flows.status import standing_facts
 from mailer.flows.status import status as read_status
 from mailer.migrate import migrate as run_migrations
 from mailer.migrate import need_current
@@ -70,6 +72,9 @@ def cli() -> None:
 
     Settings come from the environment; .env.example lists them.
     """
+
+
+cli.add_command(keys)
 
 
 @cli.command()
@@ -159,7 +164,7 @@ def status(send: str, json: bool) -> None:
     """
     standings = read_status(_database(_settings()), send)
     if json:
-        _print_json([show.standing_facts(one) for one in standings])
+        _print_json([standing_facts(one) for one in standings])
     else:
         show.status(out, standings)
 

@@ -140,26 +140,6 @@ def status(console: Console, standings: Sequence[Standing]) -> None:
             console.print(Text(f"Send {one.send.id} {one.send.state}: {one.send.reason}", style="yellow"), soft_wrap=True)
 
 
-def standing_facts(one: Standing) -> dict[str, Any]:
-    """A send for machines, with the keys that DESIGN names."""
-    send = one.send
-    return {
-        "id": send.id,
-        "issue": send.issue_key,
-        "edition": send.edition_number,
-        "digest": send.digest,
-        "state": str(send.state),
-        "audience": send.audience_size,
-        "deliveries": one.deliveries,
-        "subject": send.subject,
-        "rule": send.audience,
-        "reason": send.reason,
-        "due_at": send.due_at.isoformat(),
-        "started_at": send.started_at.isoformat() if send.started_at else None,
-        "finished_at": send.finished_at.isoformat() if send.finished_at else None,
-    }
-
-
 def subscribers(console: Console, readers: Sequence[Subscriber]) -> None:
     """Readers as a table."""
     table = Table("email", "state", "tags", box=None, header_style="bold")

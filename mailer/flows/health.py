@@ -1,10 +1,25 @@
-"""Health: cheap looks at the database that change nothing."""
+"""Health and numbers: cheap looks at the database that change nothing."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
+
 from mailer import migrate
 from mailer.db import Database
-from mailer.store import ledger
+from mailer.store import deliveries, ledger
+from mailer.store.sends import State
+
+RECENT = timedelta(days=1)  # deliveries of sends that finished longer ago are not counted
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Counts for monitoring, each state with a number (0 when there is none)."""
+
+    sends: dict[str, int]
+    deliveries: dict[str, int]
+    waiting_transactional: int
 
 
 def missing_migrations(database: Database) -> list[str]:
@@ -12,3 +27,13 @@ def missing_migrations(database: Database) -> list[str]:
     with database.transaction() as tx:
         done = ledger.migrations(tx)
     return [path.stem for path in migrate.files() if path.stem not in done]
+
+
+def numbers(database: Database) -> Numbers:
+    """What the ledger says now. Raises Unavailable."""
+    with database.transaction() as tx:
+        return Numbers(
+            sends={**{str(state): 0 for state in State}, **ledger.sends_by_state(tx)},
+            deliveries={**dict.fromkeys(deliveries.STATES, 0), **ledger.deliveries_by_state(tx, RECENT)},
+            waiting_transactional=ledger.waiting_transactional(tx),
+        )

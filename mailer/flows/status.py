@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mailer.db import Database
 from mailer.errors import BadInput
@@ -26,3 +27,23 @@ def status(database: Database, target: str = "") -> list[Standing]:
     if target and not found:
         raise BadInput(f"There is no send {target!r}: `postmerge status` lists them.")
     return [Standing(send, counts[send.id]) for send in found]
+
+
+def standing_facts(one: Standing) -> dict[str, Any]:
+    """A send for machines, with the keys that DESIGN names."""
+    send = one.send
+    return {
+        "id": send.id,
+        "issue": send.issue_key,
+        "edition": send.edition_number,
+        "digest": send.digest,
+        "state": str(send.state),
+        "audience": send.audience_size,
+        "deliveries": one.deliveries,
+        "subject": send.subject,
+        "rule": send.audience,
+        "reason": send.reason,
+        "due_at": send.due_at.isoformat(),
+        "started_at": send.started_at.isoformat() if send.started_at else None,
+        "finished_at": send.finished_at.isoformat() if send.finished_at else None,
+    }

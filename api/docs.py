@@ -1,0 +1,32 @@
+"""The API's documentation: Swagger UI from the pinned package, without a CDN."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import Response
+from starlette.staticfiles import StaticFiles
+from swagger_ui_bundle import swagger_ui_path
+
+from api.desk import Here
+from api.render import page
+
+router = APIRouter(include_in_schema=False)
+
+# Swagger UI writes style attributes and draws with data: pictures.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@router.get("/docs")
+def docs(desk: Here) -> Response:
+    """Swagger UI on our own OpenAPI description."""
+    response = page(desk, "docs.html")
+    response.headers["Content-Security-Policy"] = _POLICY
+    return response
+
+
+def mount(app: FastAPI) -> None:
+    """Serve Swagger UI's own files beside the page."""
+    app.mount("/docs/files", StaticFiles(directory=swagger_ui_path), name="swagger-ui")

@@ -1,0 +1,52 @@
+"""API keys: made, checked, listed, revoked. A key is shown once and kept only as its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+
+from mailer import log
+from mailer.db import Database
+from mailer.errors import BadInput
+from mailer.store import api_keys
+from mailer.store.api_keys import Key
+
+events = log.get("keys")
+
+
+def create_key(database: Database, name: str) -> str:
+    """A new key of 256 random bits. Raises BadInput when the name is taken or cannot be one."""
+    if not re.fullmatch(r"[\w .:/-]{1,60}", name) or name != name.strip():
+        raise BadInput(f"{name!r} cannot name a key: use up to 60 letters, digits, spaces and . : / - _")
+    key = f"pm_{secrets.token_urlsafe(32)}"
+    with database.transaction() as tx:
+        if not api_keys.create(tx, name, _digest(key)):
+            raise BadInput(f"There is a key {name!r} already: revoke it first, or take another name.")
+    events.info("key.created", name=name)
+    return key
+
+
+def check_key(database: Database, key: str) -> Key | None:
+    """The key, when it is one of ours and not revoked. Changes nothing."""
+    with database.transaction() as tx:
+        return api_keys.holds(tx, _digest(key))
+
+
+def list_keys(database: Database) -> list[Key]:
+    """All keys, revoked ones too, oldest first."""
+    with database.transaction() as tx:
+        return api_keys.every(tx)
+
+
+def revoke_key(database: Database, name: str) -> None:
+    """The key holds no more, from the next request on. Raises BadInput when there is none of that name."""
+    with database.transaction() as tx:
+        if not api_keys.revoke(tx, name):
+            raise BadInput(f"There is no key {name!r} that holds: `postmerge keys list` shows them.")
+    events.info("key.revoked", name=name)
+
+
+def _digest(key: str) -> bytes:
+    """A plain hash is enough: the key is random and long, so nobody can guess it from its hash."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()

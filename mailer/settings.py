@@ -40,6 +40,7 @@ class Settings:
     connections: int = 32
     confirm_expiry: timedelta = timedelta(days=7)
     ses_configuration_set: str = ""
+    ses_client: str = "lean"
     log_level: str = "info"
     sentry_dsn: str = ""
     metrics: bool = True
@@ -103,6 +104,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         connections=_count(given, "POSTMERGE_CONNECTIONS", default.connections),
         confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),
         ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
+        ses_client=_choice(given, "POSTMERGE_SES_CLIENT", ("lean", "boto3"), default.ses_client),
         log_level=_choice(given, "POSTMERGE_LOG", ("debug", "info", "warning", "error"), default.log_level),
         sentry_dsn=given.get("SENTRY_DSN", default.sentry_dsn),
         metrics=_choice(given, "POSTMERGE_METRICS", ("on", "off"), "on") == "on",

@@ -1,7 +1,8 @@
-"""Delivering: claim a small group, send it side by side, write the outcomes, repeat.
+"""Delivering: settle what came back and claim anew in one transaction, send side by side, repeat.
 
 Safe to run any number of times at once, in any number of processes. A claim is committed before the first byte leaves, so
-a mail whose worker dies is in doubt (``uncertain``), never sent again by itself.
+a mail whose worker dies is in doubt (``uncertain``), never sent again by itself; no more mails are claimed than the wire has
+connections, so no more can be in doubt.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
 from mailer import log, tokens
-from mailer.db import Database
+from mailer.db import Database, Tx
 from mailer.errors import Unavailable
+from mailer.flows.wire import Wire
 from mailer.message import Template, list_id
 from mailer.settings import Settings
 from mailer.store import deliveries, editions, sends
@@ -38,6 +39,8 @@ _LEDGER = {
     Outcome.UNCERTAIN: "uncertain",
     Outcome.REFUSED: "failed",
 }
+
+Carried = tuple[Claimed, Answer]
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,10 @@ def deliver(
     prepared = _prepare(database, settings, send_id)
     if prepared is None:
         return Slice(0, more=False)
-    total, deadline = 0, time.monotonic() + seconds
-    with ThreadPoolExecutor(settings.connections, thread_name_prefix="send") as pool:
-        while time.monotonic() < deadline and not stopping():
-            touched, answers = _round(database, settings, transport, pool, prepared)
-            total += len(answers)
-            outcomes = {answer.outcome for answer in answers}
-            if touched == 0 or outcomes & {Outcome.RETRY, Outcome.HALT}:
-                return Slice(total, more=False)
-            if Outcome.THROTTLED in outcomes:
-                time.sleep(THROTTLED_REST)
-    return Slice(total, more=True)
+    deadline = time.monotonic() + seconds
+    wire: Wire[Claimed, Answer] = Wire(settings.connections, lambda reader: _send_one(settings, transport, prepared, reader))
+    with wire:
+        return _run(database, prepared.send.id, wire, lambda: time.monotonic() > deadline or stopping())
 
 
 @dataclass(frozen=True)
@@ -100,17 +96,48 @@ def _prepare(database: Database, settings: Settings, send_id: int) -> _Prepared 
     return _Prepared(send, template)
 
 
-def _round(
-    database: Database, settings: Settings, transport: Transport, pool: ThreadPoolExecutor, prepared: _Prepared
-) -> tuple[int, list[Answer]]:
-    claim_id = str(uuid.uuid4())
-    with database.transaction() as tx:
-        readers, touched = deliveries.claim(tx, prepared.send.id, claim_id, settings.connections)
-    answers = list(pool.map(lambda reader: _send_one(settings, transport, prepared, reader), readers))
-    if readers:
-        _settle(database, prepared.send.id, claim_id, readers, answers)
-        _react(database, prepared.send.id, answers)
-    return touched, answers
+def _run(database: Database, send_id: int, wire: Wire[Claimed, Answer], over: Callable[[], bool]) -> Slice:
+    """Keep the wire full until the time is over, nothing is pending, or the other side takes no more; then let it run dry."""
+    claim_id, total, claiming, more = str(uuid.uuid4()), 0, True, True
+    while claiming or wire.busy:
+        carried = wire.collect()
+        total += len(carried)
+        outcomes = {answer.outcome for _, answer in carried}
+        if outcomes & {Outcome.RETRY, Outcome.HALT}:
+            claiming = more = False
+        elif Outcome.THROTTLED in outcomes:
+            time.sleep(THROTTLED_REST)
+        claiming = claiming and not over()
+        wanted = wire.free if claiming else 0
+        readers, touched = _turn(database, send_id, claim_id, carried, wanted)
+        if wanted and not touched:
+            claiming = more = False
+        wire.put(readers)
+    return Slice(total, more)
+
+
+def _turn(
+    database: Database, send_id: int, claim_id: str, carried: Sequence[Carried], wanted: int
+) -> tuple[list[Claimed], int]:
+    """Write outcomes and claim anew, in one transaction; the readers claimed, and how many rows were touched.
+
+    While Postgres is away the outcomes are kept and tried again: they are the only proof there is.
+    """
+    if not carried and not wanted:
+        return [], 0
+    while True:
+        try:
+            with database.transaction() as tx:
+                if carried:
+                    deliveries.settle(tx, send_id, claim_id, [_settlement(reader, answer) for reader, answer in carried])
+                    _react(tx, send_id, [answer for _, answer in carried])
+                return deliveries.claim(tx, send_id, claim_id, wanted) if wanted else ([], 0)
+        except Unavailable as error:
+            if not carried:
+                raise
+            events.warning("delivery.settling_waits", send=send_id, mails=len(carried), error=str(error))
+            time.sleep(_SETTLE_EVERY)
+            wanted = 0
 
 
 def _send_one(settings: Settings, transport: Transport, prepared: _Prepared, reader: Claimed) -> Answer:
@@ -129,19 +156,6 @@ def _send_one(settings: Settings, transport: Transport, prepared: _Prepared, rea
         return Answer(Outcome.UNCERTAIN, detail=f"the transport broke ({type(error).__name__})")
 
 
-def _settle(database: Database, send_id: int, claim_id: str, readers: Sequence[Claimed], answers: Sequence[Answer]) -> None:
-    """Write the outcomes; while Postgres is away, keep them and try again: they are the only proof there is."""
-    settlements = [_settlement(reader, answer) for reader, answer in zip(readers, answers, strict=True)]
-    while True:
-        try:
-            with database.transaction() as tx:
-                deliveries.settle(tx, send_id, claim_id, settlements)
-            return
-        except Unavailable as error:
-            events.warning("delivery.settling_waits", send=send_id, mails=len(settlements), error=str(error))
-            time.sleep(_SETTLE_EVERY)
-
-
 def _settlement(reader: Claimed, answer: Answer) -> Settlement:
     return Settlement(
         subscriber_id=reader.subscriber_id,
@@ -152,13 +166,12 @@ def _settlement(reader: Claimed, answer: Answer) -> Settlement:
     )
 
 
-def _react(database: Database, send_id: int, answers: Sequence[Answer]) -> None:
+def _react(tx: Tx, send_id: int, answers: Sequence[Answer]) -> None:
     """Rest when the line is dead; stop the whole send when the other side takes nothing any more."""
     by_outcome = {answer.outcome: answer for answer in answers}
-    events.info("delivery.group", send=send_id, **{str(o): sum(a.outcome is o for a in answers) for o in by_outcome})
-    with database.transaction() as tx:
-        if halt := by_outcome.get(Outcome.HALT):
-            sends.move(tx, send_id, [State.SENDING], State.STOPPED, halt.detail)
+    events.debug("delivery.group", send=send_id, **{str(o): sum(a.outcome is o for a in answers) for o in by_outcome})
+    if halt := by_outcome.get(Outcome.HALT):
+        if sends.move(tx, send_id, [State.SENDING], State.STOPPED, halt.detail):
             events.error("send.stopped", send=send_id, reason=halt.detail)
-        elif Outcome.RETRY in by_outcome:
-            sends.rest(tx, send_id, UNREACHABLE_REST)
+    elif Outcome.RETRY in by_outcome:
+        sends.rest(tx, send_id, UNREACHABLE_REST)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.request import getproxies
+
 from mailer.settings import Settings
 from mailer.transports.base import Transport
 from mailer.transports.outbox import Outbox
@@ -11,6 +13,8 @@ def make(settings: Settings) -> Transport:
     """The transport that the settings name."""
     if settings.transport == "ses":
         from mailer.transports.ses import Ses
+        from mailer.transports.ses_lean import LeanSes
 
-        return Ses(settings.ses_configuration_set, settings.connections)
+        made = Ses if settings.ses_client == "boto3" or "https" in getproxies() else LeanSes
+        return made(settings.ses_configuration_set, settings.connections)
     return Outbox(settings.outbox)

@@ -82,12 +82,12 @@ class Ses:
         request: dict[str, Any] = {
             "Destination": {"ToAddresses": [mailable(envelope.to)]},
             "Content": {"Raw": {"Data": envelope.raw}},
-            "EmailTags": [{"Name": _tag(name), "Value": _tag(value)} for name, value in envelope.tags.items()],
+            "EmailTags": [{"Name": tag(name), "Value": tag(value)} for name, value in envelope.tags.items()],
         }
         if self._configuration_set:
             request["ConfigurationSetName"] = self._configuration_set
         try:
-            answer = self._client().send_email(**request)
+            answer = self.client().send_email(**request)
         except Exception as error:
             return judge(error)
         return Answer(Outcome.ACCEPTED, message_id=str(answer.get("MessageId", "")))
@@ -95,7 +95,7 @@ class Ses:
     def account(self) -> Account | None:
         """The limits that ``GetAccount`` tells. Raises Refused for a wrong set-up, Unavailable when SES cannot be asked."""
         try:
-            facts = self._client().get_account()
+            facts = self.client().get_account()
         except Exception as error:
             answer = judge(error)
             if answer.outcome is Outcome.HALT:
@@ -109,7 +109,8 @@ class Ses:
             sending=bool(facts.get("SendingEnabled", True)),
         )
 
-    def _client(self) -> Any:
+    def client(self) -> Any:
+        """boto3's client, made once. Raises botocore's errors for a set-up that is incomplete."""
         with self._lock:
             if self._made is None:
                 self._made = boto3.session.Session().client("sesv2", config=self._config)
@@ -125,15 +126,16 @@ def judge(error: Exception) -> Answer:
             Outcome.HALT, detail=f"The AWS set-up is incomplete ({_clean(str(error))}): set credentials and AWS_REGION."
         )
     if isinstance(error, aws.ClientError):
-        return _judge_answer(error)
+        facts: Any = error.response
+        said = facts.get("Error", {})
+        status = int(facts.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        return judge_answer(str(said.get("Code", "")), status, str(said.get("Message", "")))
     return Answer(Outcome.UNCERTAIN, detail=f"The answer of SES was lost ({type(error).__name__}).")
 
 
-def _judge_answer(error: aws.ClientError) -> Answer:
-    facts: Any = error.response
-    code = str(facts.get("Error", {}).get("Code", ""))
-    status = int(facts.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    said = _clean(str(facts.get("Error", {}).get("Message", "")))
+def judge_answer(code: str, status: int, message: str) -> Answer:
+    """What an answer that is not 2xx proves: SES's error code, the HTTP status, and what it said."""
+    said = _clean(message)
     if code in _THROTTLED or status == 429:
         return Answer(Outcome.THROTTLED, detail=f"SES asked for less ({code}).")
     if code in _CREDENTIALS or status in (401, 403):
@@ -151,5 +153,6 @@ def _clean(text: str) -> str:
     return re.sub(r"\S+@\S+", "(address)", " ".join(text.split()))[:300]
 
 
-def _tag(text: str) -> str:
+def tag(text: str) -> str:
+    """A tag's name or value with only the letters that SES allows."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:256]

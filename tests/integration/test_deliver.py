@@ -15,7 +15,7 @@ from mailer.flows.status import Standing, status
 from mailer.flows.tend import tend
 from mailer.settings import Settings
 from mailer.transports.outbox import Outbox
-from mailer.transports.ses import Ses
+from mailer.transports.ses_lean import LeanSes
 from tests.factories import edition, old, readers, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 
@@ -34,11 +34,11 @@ def conf(tmp_path: Path, ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> Setti
     return settings(tmp_path, transport="ses", connections=16)
 
 
-def transport(conf: Settings) -> Ses:
-    return Ses(configuration_set="", connections=conf.connections, connect_timeout=2, read_timeout=1)
+def transport(conf: Settings) -> LeanSes:
+    return LeanSes(configuration_set="", connections=conf.connections, connect_timeout=2, read_timeout=1)
 
 
-def start(database: Database, conf: Settings, number: int, transport: Ses | Outbox) -> int:
+def start(database: Database, conf: Settings, number: int, transport: LeanSes | Outbox) -> int:
     readers(database, number)
     adopt(database, conf, [old()])
     [send_id] = publish(database, conf, [old(), edition()], [], transport, Request()).send_ids
@@ -46,7 +46,7 @@ def start(database: Database, conf: Settings, number: int, transport: Ses | Outb
     return send_id
 
 
-def drain(database: Database, conf: Settings, send_id: int, transport: Ses | Outbox, rounds: int = 50) -> Standing:
+def drain(database: Database, conf: Settings, send_id: int, transport: LeanSes | Outbox, rounds: int = 50) -> Standing:
     for _ in range(rounds):
         deliver(database, conf, transport, send_id)
         tend(database, conf)

@@ -8,6 +8,7 @@ from botocore.exceptions import SSLError
 from mailer.errors import Refused, Unavailable
 from mailer.transports.base import Envelope, Outcome
 from mailer.transports.ses import Ses, judge
+from mailer.transports.ses_lean import LeanSes
 from tests.fakes.ses import FakeSes
 
 ENVELOPE = Envelope(
@@ -29,8 +30,18 @@ def ses(fake: FakeSes, monkeypatch: pytest.MonkeyPatch) -> FakeSes:
     return fake
 
 
-def transport() -> Ses:
-    return Ses(configuration_set="events", connections=4, connect_timeout=1, read_timeout=0.7)
+@pytest.fixture(autouse=True, params=[Ses, LeanSes], ids=["boto3", "lean"])
+def client(request: pytest.FixtureRequest) -> None:
+    """Every test holds for both ways of calling SES."""
+    global _client
+    _client = request.param
+
+
+_client: type[Ses] | type[LeanSes] = Ses
+
+
+def transport() -> Ses | LeanSes:
+    return _client(configuration_set="events", connections=4, connect_timeout=1, read_timeout=0.7)
 
 
 def test_a_mail_is_accepted_with_its_tags_and_configuration_set(ses: FakeSes) -> None:

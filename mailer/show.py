@@ -113,7 +113,8 @@ def published(console: Console, done: Published) -> None:
     for step in done.plan.of(Action.SEND):
         assert step.edition
         console.print(
-            f"{step.key}: “{step.edition.subject}” goes to {step.size:,} reader(s), first mail {moment(step.due_at)}."
+            f"{step.key}: “{step.edition.subject}” goes to {step.size:,} reader(s), first mail {moment(step.due_at)}.",
+            soft_wrap=True,
         )
     for step in done.plan.of(Action.UPDATE, Action.CANCEL, Action.RENAME):
         console.print(f"{step.key}: {step.action} ({step.why}).")

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from api.server import listen
 from mailer import editions, log, services, show
@@ -235,13 +235,14 @@ def _show_delivery(settings: Settings, out: Console, stopping: threading.Event) 
     database, deadline = Database(settings.database_url), time.monotonic() + 60
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("mails"))
     with Progress(*columns, console=out, transient=False) as progress:
-        tasks: dict[int, object] = {}
+        tasks: dict[int, TaskID] = {}
         while not stopping.is_set() and time.monotonic() < deadline:
             running = [one for one in status(database) if one.send.state in ("holding", "sending") or one.send.id in tasks]
             for one in running:
-                task = tasks.setdefault(one.send.id, progress.add_task(one.send.subject[:50], total=one.send.audience_size))
+                if one.send.id not in tasks:
+                    tasks[one.send.id] = progress.add_task(one.send.subject[:50], total=one.send.audience_size)
                 left = one.deliveries["pending"] + one.deliveries["claimed"]
-                progress.update(task, completed=(one.send.audience_size or 0) - left)  # type: ignore[arg-type]
+                progress.update(tasks[one.send.id], completed=(one.send.audience_size or 0) - left)
             soon = [one for one in running if one.send.state == "sending" or one.send.due_at.timestamp() < time.time() + 5]
             if all(one.send.state not in ("holding", "sending") for one in soon):
                 break
@@ -252,7 +253,7 @@ def _show_delivery(settings: Settings, out: Console, stopping: threading.Event) 
 def _greet(place: Place, settings: Settings, out: Console) -> None:
     rows = [("The archive", "/"), ("Subscribe", "/subscribe"), ("API and its docs", "/docs")]
     if settings.transport == "outbox":
-        rows.insert(1, ("The mails sent", "/outbox"))
+        rows[1:1] = [("The mails sent", "/outbox"), ("The ledger", "/ledger")]
     out.print()
     for name, path in rows:
         out.print(f"  {name:<18} [link={place.url}{path}]{place.url}{path}[/link]")

@@ -45,8 +45,8 @@ def write(site: Site, feed: Feed, output: Path) -> None:
     own = f"{site.url}/{feed.path}"
     made.id(own)
     made.title(feed.title)
-    made.link(href=f"{site.url}/", rel="alternate")
     made.link(href=own, rel="self")
+    made.link(href=f"{site.url}/", rel="alternate")
     made.description(site.subtitle or feed.title)
     made.language(site.lang)
     made.generator("Postmerge")

@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from lxml import html
+
 from mailer.edition import Edition, Finding
 from mailer.editions import frontmatter, mail
 from mailer.editions.body import Body, canonical, escape
@@ -241,7 +243,7 @@ def _make(job: tuple[Any, ...]) -> dict[str, Any]:
         body = Body(f"<pre>{content.replace('&', '&amp;').replace('<', '&lt;')}</pre>\n", (f"HTML ({type(error).__name__})",))
     hexdigest = hashlib.sha256(body.html.encode()).hexdigest()
     words = plain(body.html)
-    preheader = preheader or _beginning(words)
+    preheader = preheader or _beginning(body.html)
     letter = mail.Letter(
         template, title, subject, preheader, lang, url, date, body.html, words, hexdigest, site_name, site_url, postal_address
     )
@@ -252,13 +254,12 @@ def _make(job: tuple[Any, ...]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _beginning(text: str) -> str:
-    """The first words of a text, for a preheader."""
-    lines = islice((line for line in text.splitlines() if line.strip() and not re.fullmatch(r"[-=]+", line)), 6)
-    flat = re.sub(r"\s*\[\d+\]", "", " ".join(" ".join(lines).split()))
-    if len(flat) <= _PREHEADER:
-        return flat
-    return flat[:_PREHEADER].rsplit(" ", 1)[0] + "…"
+def _beginning(body: str) -> str:
+    """The first words of a body's paragraphs, for a preheader."""
+    root = html.fragment_fromstring(body, create_parent="div")
+    flat = " ".join(" ".join("".join(map(str, p.itertext())) for p in islice(root.iter("p"), 4)).split())
+    flat = re.sub(r"\s*\[\d+\]", "", flat)
+    return flat if len(flat) <= _PREHEADER else flat[:_PREHEADER].rsplit(" ", 1)[0] + "…"
 
 
 def _line_of(source: Source, what: str) -> int:

@@ -54,8 +54,9 @@ def test_every_command_of_the_guide_runs(guide: str, newsletter: Path, database_
 
     today = date.today().isoformat()
     issue = newsletter / "content" / "issues" / "2026-11-24-hello.md"
-    issue.write_text(f"Title: Hello\nDate: {today}\nSend: yes\n\nThe first line.\n")
     for command in found:
+        if command not in ("postmerge migrate", "postmerge adopt"):
+            issue.write_text(f"Title: Hello\nDate: {today}\nSend: yes\n\nThe first line.\n")
         run(newsletter, environment, command)
 
 

@@ -43,7 +43,20 @@ def _authorized(desk: Here, authorization: Annotated[str | None, Security(_heade
         raise ApiError(401, "unauthorized", "This key does not hold: make one with `postmerge keys create NAME`.")
 
 
-router = APIRouter(prefix="/v1", dependencies=[Depends(_authorized)])
+class ErrorMessage(BaseModel):
+    """What is wrong: a code for programs, one sentence for people."""
+
+    code: str
+    detail: str
+
+
+router = APIRouter(
+    prefix="/v1",
+    dependencies=[Depends(_authorized)],
+    responses={401: {"model": ErrorMessage}, 422: {"model": ErrorMessage}},
+)
+_REFUSED: dict[int | str, dict[str, Any]] = {400: {"model": ErrorMessage}}
+_MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorMessage}}
 
 
 class Subscriber(BaseModel):
@@ -107,13 +120,13 @@ class SendPage(BaseModel):
 PageNumber = Annotated[int, Query(ge=1, le=1_000_000)]
 
 
-@router.get("/ping")
+@router.get("/ping", tags=["Ping"])
 def ping() -> dict[str, Any]:
     """Does the key hold?"""
     return {}
 
 
-@router.get("/subscribers")
+@router.get("/subscribers", tags=["Subscribers"], responses=_REFUSED)
 def list_subscribers(desk: Here, request: Request, page: PageNumber = 1) -> SubscriberPage:
     """Readers, 100 a page."""
     _only(request, "page")
@@ -122,7 +135,7 @@ def list_subscribers(desk: Here, request: Request, page: PageNumber = 1) -> Subs
     return SubscriberPage(results=[_subscriber(one) for one in found.readers], count=found.count, **links)
 
 
-@router.post("/subscribers", status_code=201, response_model=Subscriber)
+@router.post("/subscribers", status_code=201, response_model=Subscriber, tags=["Subscribers"], responses=_REFUSED)
 def create_subscriber(desk: Here, wish: SubscriberInput) -> Response:
     """Add a reader. One who is known, even as somebody who left, is refused and stays as they are."""
     email = _address(wish.email_address)
@@ -137,14 +150,14 @@ def create_subscriber(desk: Here, wish: SubscriberInput) -> Response:
     return JSONResponse(body, 201, background=BackgroundTask(desk.ring))
 
 
-@router.get("/subscribers/{id_or_email}")
+@router.get("/subscribers/{id_or_email}", tags=["Subscribers"], responses=_MISSING)
 def get_subscriber(desk: Here, id_or_email: str) -> Subscriber:
     """One reader, by id or address."""
     found = readers.find(desk.database, id_or_email)
     return _subscriber(found) if found else _not_found("subscriber")
 
 
-@router.get("/sends")
+@router.get("/sends", tags=["Sends"], responses=_REFUSED)
 def list_sends(desk: Here, request: Request, page: PageNumber = 1) -> SendPage:
     """Sends with what became of their deliveries, 100 a page."""
     _only(request, "page")
@@ -153,7 +166,7 @@ def list_sends(desk: Here, request: Request, page: PageNumber = 1) -> SendPage:
     return SendPage(results=shown, count=len(found), **_links(desk, "/v1/sends", page, len(found)))
 
 
-@router.get("/sends/{id_or_issue}")
+@router.get("/sends/{id_or_issue}", tags=["Sends"], responses=_MISSING)
 def get_send(desk: Here, id_or_issue: str) -> Send:
     """One send, by its id, or the newest of an issue by the issue's key."""
     try:

@@ -1,0 +1,115 @@
+"""The HTTP app for tests: a newsletter with readers, a finished send and its mails in the outbox, and a client."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from mailer import tokens
+from mailer.db import Database
+from mailer.flows.deliver import deliver
+from mailer.flows.publish import Request, adopt, publish
+from mailer.flows.tend import tend
+from mailer.flows.transactional import deliver_some
+from mailer.settings import Settings
+from mailer.transports.outbox import Mail, Outbox, list_mails
+from tests import factories
+
+SITE_NAME = "The Letter"
+
+
+@dataclass
+class Web:
+    """An app on a database of its own. ``rung`` counts the doorbell's rings."""
+
+    settings: Settings
+    database: Database
+    rung: list[datetime] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.client = TestClient(self.app(), follow_redirects=False)
+
+    def app(self, **more: Any) -> FastAPI:
+        """The app, in development unless ``outbox=None``."""
+        values: dict[str, Any] = {
+            "settings": self.settings,
+            "database": self.database,
+            "site_folder": self.settings.site_folder,
+            "outbox": self.settings.outbox,
+            "ring": self._ring,
+            "site_name": SITE_NAME,
+            **more,
+        }
+        return create_app(**values)
+
+    def _ring(self) -> bool:
+        self.rung.append(datetime.now(UTC))
+        return True
+
+    def form_token(self, age: timedelta = timedelta(seconds=5)) -> str:
+        """A form's token, as if the form had been shown ``age`` ago."""
+        return tokens.form_token(self.settings.need_secret(), datetime.now(UTC) - age)
+
+    def subscribe(self, email: str) -> None:
+        """Post the form as a person does."""
+        self.client.post("/subscribe", data={"email": email, "token": self.form_token()})
+
+    def work(self) -> None:
+        """What worker and scheduler do, once."""
+        tend(self.database, self.settings)
+        while deliver_some(self.database, self.settings, Outbox(self.settings.outbox), SITE_NAME):
+            pass
+
+    def send(self, number: int = 2) -> int:
+        """Mail an edition to so many readers through the outbox; the send's id."""
+        factories.readers(self.database, number)
+        adopt(self.database, self.settings, [factories.old()])
+        issues = [factories.old(), factories.edition()]
+        transport = Outbox(self.settings.outbox)
+        [send_id] = publish(self.database, self.settings, issues, [], transport, Request()).send_ids
+        tend(self.database, self.settings)
+        deliver(self.database, self.settings, transport, send_id)
+        tend(self.database, self.settings)
+        return send_id
+
+    def mails(self) -> list[Mail]:
+        """The outbox, newest first."""
+        return list_mails(self.settings.outbox, limit=1000)[0]
+
+    def state(self, email: str) -> str | None:
+        """A reader's state, or None when nobody has this address."""
+        with self.database.transaction() as tx:
+            found = tx.value("SELECT state FROM subscribers WHERE email_normal = %(email)s", email=email)
+        return str(found) if found else None
+
+    def counted(self, table: str) -> int:
+        """How many rows a table has."""
+        with self.database.transaction() as tx:
+            return int(tx.value(f"SELECT count(*) FROM {table}"))
+
+    def dump(self) -> str:
+        """Everything in the database: each table's rows, and how far each sequence is."""
+        with self.database.transaction() as tx:
+            tables = tx.all("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+            names = [table["tablename"] for table in tables]
+            rows = [tx.all(f"SELECT {name}::text AS whole, xmin::text AS changed FROM {name} ORDER BY 1") for name in names]
+            sequences = tx.all("SELECT sequencename, last_value FROM pg_sequences ORDER BY 1")
+        return repr((tables, rows, sequences))
+
+
+def make(folder: Path, database: Database, **more: Any) -> Web:
+    """A newsletter on this database, its files in ``folder``."""
+    return Web(factories.settings(folder, database.url, **more), database)
+
+
+def paths(text: str, settings: Settings) -> list[str]:
+    """Paths of all links to our own server in a mail or page."""
+    found = re.findall(re.escape(settings.api_url) + r"(/[\w/.-]+)", text) + re.findall(r'href="(/[^"#]*)"', text)
+    return list(dict.fromkeys(found))

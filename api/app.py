@@ -7,7 +7,6 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
 
 from api import docs, ops, pages, problems, v1
 from api import outbox as outbox_pages
@@ -35,7 +34,7 @@ def create_app(
     app.state.desk = desk
     _include(app, desk)
     docs.mount(app)
-    app.mount("/-", StaticFiles(directory=_STATIC), name="static")
+    app.mount("/-", Archive(_STATIC), name="static")
     app.mount("/", Archive(site_folder), name="archive")
     problems.install(app, desk)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
-from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
+from api.archive import Archive
 from api.desk import Here
 from api.render import page
 
@@ -29,4 +31,4 @@ def docs(desk: Here) -> Response:
 
 def mount(app: FastAPI) -> None:
     """Serve Swagger UI's own files beside the page."""
-    app.mount("/docs/files", StaticFiles(directory=swagger_ui_path), name="swagger-ui")
+    app.mount("/docs/files", Archive(Path(swagger_ui_path)), name="swagger-ui")

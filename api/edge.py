@@ -5,10 +5,12 @@ An error that nobody expected is logged by its kind and place, without its messa
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,6 +19,7 @@ from mailer import log
 events = log.get("http")
 
 MOST = 64 * 1024  # bytes of a request's body
+_PATIENCE = 30.0  # seconds for a body to arrive
 _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -37,6 +40,8 @@ class Edge:
         answer = _Answer(send, with_body=scope["method"] != "HEAD")
         try:
             await self._answer(scope, receive, answer)
+        except ClientDisconnect:
+            return
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             events.error("request.broke", error=type(error).__name__, place=f"{last.filename}:{last.lineno}")
@@ -44,7 +49,10 @@ class Edge:
                 await self._problem(scope["path"], 500)(scope, receive, answer)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: Send) -> None:
-        body = await _read(scope, receive)
+        try:
+            body = await asyncio.wait_for(_read(scope, receive), _PATIENCE)
+        except TimeoutError:
+            return await self._problem(scope["path"], 408)(scope, receive, answer)
         if body is None:
             return await self._problem(scope["path"], 413)(scope, receive, answer)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -71,18 +79,20 @@ class _Answer:
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:
-    """The whole body, or None when it is larger than MOST."""
+    """The whole body, or None when it is larger than MOST. Raises ClientDisconnect: half a body is none."""
     length = Headers(scope=scope).get("content-length", "0")
     if length.isdecimal() and int(length) > MOST:
         return None
-    body, more = b"", True
+    body, more = bytearray(), True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > MOST:
             return None
-    return body
+    return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -19,6 +19,7 @@ _SENTENCES = {
     401: "A key is needed here: send it as `Authorization: Token KEY`.",
     404: "There is nothing at this address: check it for a typing error.",
     405: "This address does not take that kind of request.",
+    408: "The request took too long to arrive: please try again.",
     413: "That is too much for one request: at most 64 KB are taken.",
     500: "Something broke on our side and was written down: please try again in a minute.",
 }

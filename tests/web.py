@@ -75,7 +75,8 @@ class Web:
         transport = Outbox(self.settings.outbox)
         [send_id] = publish(self.database, self.settings, issues, [], transport, Request()).send_ids
         tend(self.database, self.settings)
-        deliver(self.database, self.settings, transport, send_id)
+        while deliver(self.database, self.settings, transport, send_id).more:
+            pass
         tend(self.database, self.settings)
         return send_id
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from mailer import log, tokens
 from mailer.db import Database
@@ -277,6 +279,24 @@ def test_huge_bodies_are_refused_before_they_are_read(letter: Web, path: str) ->
     chunked = letter.client.post(path, content=endless(), headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert [whole.status_code, chunked.status_code] == [413, 413]
     assert "64 KB" in whole.text
+
+
+def test_half_a_body_of_a_client_that_went_away_is_not_taken_for_the_whole(letter: Web) -> None:
+    sent: list[Message] = []
+    half = f"token={letter.form_token()}&email=ada@example.or".encode()
+    arriving: list[Message] = [{"type": "http.request", "body": half, "more_body": True}, {"type": "http.disconnect"}]
+    headers = [(b"content-type", b"application/x-www-form-urlencoded"), (b"content-length", b"500")]
+    scope = {"type": "http", "method": "POST", "path": "/subscribe", "query_string": b"", "headers": headers}
+
+    async def receive() -> Message:
+        return arriving.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(letter.app()(scope, receive, send))
+    assert sent == []
+    assert letter.counted("subscribers") == 0
 
 
 def test_when_postgres_is_away_the_address_stays_in_the_form(letter: Web) -> None:

@@ -1,0 +1,234 @@
+"""A newcomer's whole road in a real browser, on real processes: from the first press to the ledger that says who left."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from mailer import editions, tokens
+from mailer.db import Database
+from mailer.edition import Edition
+from mailer.flows import publish as publishing
+from mailer.flows.signup import add_subscriber
+from mailer.settings import Settings
+from mailer.transports.outbox import Outbox, list_mails
+from tests import factories, processes
+from tests.browser.test_site import MODES, Mode, chromium, overflow, too_faint
+from tests.conftest import ROOT
+
+ADA = "ada@example.org"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Server, worker and scheduler that run, with a built site and nobody subscribed."""
+
+    url: str
+    settings: Settings
+    database: Database
+    editions: tuple[Edition, ...]
+
+    def publish_newest(self) -> None:
+        """Mail the newest issue; returns when it is in the outbox."""
+        newest = max(self.editions, key=lambda edition: edition.dated)
+        request = publishing.Request(issue=newest.key, gate=False)
+        publishing.publish(self.database, self.settings, self.editions, [], Outbox(self.settings.outbox), request)
+        processes.eventually(lambda: self.has("issue"), 30, "the issue is in the outbox")
+
+    def has(self, kind: str) -> bool:
+        """Is a mail of this kind in the outbox?"""
+        return any(mail.kind == kind for mail in list_mails(self.settings.outbox)[0])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def stack(browser: Browser, tmp_path: Path, database: Database, redis_url: str) -> Iterator[Stack]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = factories.settings(
+        tmp_path, database.url, redis_url, site_url=url, api_url=url, config=ROOT / "pelicanconf.py", content=ROOT / "content"
+    )
+    report = build(settings)
+    with ExitStack() as running:
+        running.enter_context(processes.running("serve", settings, {}, "--port", str(port)))
+        running.enter_context(processes.running("worker", settings, {}))
+        running.enter_context(processes.running("scheduler", settings, {}))
+        processes.eventually(lambda: answers(port), 30, "the server answers")
+        yield Stack(url, settings, database, tuple(report.editions))
+
+
+def build(settings: Settings) -> editions.Report:
+    return editions.build(
+        editions.BuildOptions(
+            content=settings.content,
+            site=settings.site_folder,
+            editions=settings.editions_folder,
+            cache=settings.cache_folder,
+            config=settings.config,
+            site_url=settings.site_url,
+            api_url=settings.api_url,
+            postal_address=settings.postal_address,
+        )
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def follow(context: BrowserContext, page: Page, mail_of: str, link: str) -> Page:
+    """Open the newest mail with this subject in the outbox and click a link in it; the tab that it opens."""
+    page.goto("/outbox")
+    page.get_by_role("link", name=mail_of).first.click()
+    frame = page.frame_locator("iframe.mail")
+    with context.expect_page() as opened:
+        frame.get_by_role("link", name=link).first.click()
+    opened.value.wait_for_load_state()
+    return opened.value
+
+
+def row_of(page: Page, section: str, email: str) -> str:
+    page.goto("/ledger")
+    return page.get_by_role("region", name=section).get_by_role("row").filter(has_text=email).inner_text()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_a_newcomer_subscribes_confirms_reads_leaves_and_the_ledger_says_so(
+    browser: Browser, stack: Stack, script: bool
+) -> None:
+    context = browser.new_context(java_script_enabled=script, base_url=stack.url)
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_label("Your email address").first.fill(ADA)
+    page.get_by_role("button", name="Subscribe").first.click()
+    expect(page.get_by_role("status")).to_contain_text("Press Subscribe once more")
+    expect(page.get_by_label("Your email address")).to_have_value(ADA)
+    time.sleep(2.1)
+    page.get_by_role("button", name="Subscribe").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Look into your inbox")
+    processes.eventually(lambda: stack.has("confirmation"), 30, "the confirmation mail is in the outbox")
+
+    confirming = follow(context, page, "Confirm your subscription", "Confirm my subscription")
+    assert "unconfirmed" in row_of(page, "Subscribers", ADA)
+    confirming.get_by_role("button", name="Yes, confirm").click()
+    expect(confirming.get_by_role("heading", level=1)).to_have_text("Your subscription is confirmed")
+    assert "active" in row_of(page, "Subscribers", ADA)
+
+    stack.publish_newest()
+    assert "accepted" in row_of(page, "Deliveries", ADA)
+    leaving = follow(context, page, "The answer that never came", "Unsubscribe")
+    assert "active" in row_of(page, "Deliveries", ADA)
+    leaving.get_by_role("button", name="Unsubscribe").click()
+    expect(leaving.get_by_role("heading", level=1)).to_have_text("You have left")
+    assert "left" in row_of(page, "Deliveries", ADA)
+    assert "left" in row_of(page, "Subscribers", ADA)
+    assert context.cookies() == []
+    context.close()
+
+
+def test_the_one_click_button_in_the_viewer_unsubscribes(browser: Browser, stack: Stack) -> None:
+    add_subscriber(stack.database, stack.settings, ADA, [], confirmed=True)
+    stack.publish_newest()
+    context = browser.new_context(base_url=stack.url)
+    page = context.new_page()
+    page.goto("/outbox")
+    page.get_by_role("link", name="The answer that never came").click()
+    with context.expect_page() as opened:
+        page.get_by_role("button", name="Unsubscribe with one click").click()
+    expect(opened.value.get_by_text("You have left.")).to_be_visible()
+    assert "left" in row_of(page, "Subscribers", ADA)
+    context.close()
+
+
+def test_the_form_works_with_the_keyboard_alone(browser: Browser, stack: Stack) -> None:
+    context = browser.new_context(base_url=stack.url)
+    page = context.new_page()
+    page.goto("/subscribe")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the text")).to_be_focused()
+    page.get_by_label("Your email address").focus()
+    page.keyboard.type(ADA)
+    time.sleep(2.1)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Look into your inbox")
+    context.close()
+
+
+@pytest.fixture
+def our_pages(stack: Stack) -> list[str]:
+    """Every kind of page of ours."""
+    add_subscriber(
+        stack.database, stack.settings, "a-long-name-that-somebody-has." * 2 + "x@example.org", ["python"], confirmed=True
+    )
+    stack.publish_newest()
+    secret = stack.settings.need_secret()
+    [mail] = list_mails(stack.settings.outbox)[0]
+    return [
+        "/subscribe?tag=python",
+        f"/confirm/{tokens.confirm_token(secret, 1, 1, datetime.now(UTC))}",
+        f"/leave/{tokens.leave_token(secret, 1, 1)}",
+        "/leave/forged",
+        "/outbox",
+        *(f"/outbox/{mail.id}?show={show}" for show in ("desktop", "phone", "text", "headers")),
+        "/ledger",
+    ]
+
+
+def test_every_page_of_ours_fits_and_stands_out_and_axe_finds_nothing(
+    browser: Browser, stack: Stack, our_pages: list[str]
+) -> None:
+    axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    for mode, width in ((MODES[0], 360), (MODES[1], 360), (MODES[0], 1280)):
+        context = browser.new_context(base_url=stack.url, color_scheme=mode, viewport={"width": width, "height": 800})
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text) if "Security" in message.text else None)  # noqa: B023
+        for path in our_pages:
+            page.goto(path)
+            judge(page, path, mode, axe)
+        page.goto("/subscribe")
+        page.get_by_label("Your email address").fill(ADA)
+        page.get_by_role("button", name="Subscribe").click()
+        judge(page, "once more", mode, axe)
+        time.sleep(2.1)
+        page.get_by_role("button", name="Subscribe").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Look into your inbox")
+        judge(page, "inbox", mode, axe)
+        assert complaints == []
+        context.close()
+
+
+def judge(page: Page, path: str, mode: Mode, axe: str) -> None:
+    where = f"{path} {mode}"
+    assert overflow(page) <= 0, where
+    assert too_faint(page, "h1, p, a:not(.skip), button, label, td, th, dt, dd, pre") == [], where
+    page.evaluate(axe)
+    violations = page.evaluate("axe.run(document, {iframes: false}).then(found => found.violations)")
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == [], where

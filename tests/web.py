@@ -16,9 +16,11 @@ from mailer import tokens
 from mailer.db import Database
 from mailer.flows.deliver import deliver
 from mailer.flows.publish import Request, adopt, publish
+from mailer.flows.status import status
 from mailer.flows.tend import tend
 from mailer.flows.transactional import deliver_some
 from mailer.settings import Settings
+from mailer.store.sends import State
 from mailer.transports.outbox import Mail, Outbox, list_mails
 from tests import factories
 
@@ -74,10 +76,9 @@ class Web:
         issues = [factories.old(), factories.edition()]
         transport = Outbox(self.settings.outbox)
         [send_id] = publish(self.database, self.settings, issues, [], transport, Request()).send_ids
-        tend(self.database, self.settings)
-        while deliver(self.database, self.settings, transport, send_id).more:
-            pass
-        tend(self.database, self.settings)
+        while status(self.database, str(send_id))[0].send.state != State.FINISHED:
+            tend(self.database, self.settings)
+            deliver(self.database, self.settings, transport, send_id)
         return send_id
 
     def mails(self) -> list[Mail]:

@@ -17,9 +17,11 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import ShutdownNotifications
 
 from mailer import log
+from mailer.budget import Shared
 from mailer.db import Database
 from mailer.errors import PostmergeError
 from mailer.flows.deliver import deliver
+from mailer.flows.pace import Pace
 from mailer.flows.transactional import deliver_some
 from mailer.settings import Settings
 from mailer.transports.base import Transport
@@ -91,6 +93,7 @@ class Workshop:
         self._busy: set[int] = set()
         self._lock = threading.Lock()
         self._work = work
+        self._pace = Pace(work.transport, Shared(work.settings.redis_url))
         self._bell = Bell(work.settings.redis_url)
         self._workers = [self._worker(SENDS, bulk), self._worker(TRANSACTIONAL, 1)]
 
@@ -125,6 +128,7 @@ class Workshop:
                 self._work.transport,
                 send_id,
                 stopping=self.stopping.is_set,
+                pace=self._pace,
             ).more
         except PostmergeError as error:
             events.error("send.waits", send=send_id, error=str(error))
@@ -138,7 +142,8 @@ class Workshop:
     def _transactional(self) -> None:
         work = self._work
         try:
-            while not self.stopping.is_set() and deliver_some(work.database, work.settings, work.transport, work.site_name):
-                pass
+            while not self.stopping.is_set():
+                if not deliver_some(work.database, work.settings, work.transport, work.site_name, self._pace):
+                    break
         except PostmergeError as error:
             events.error("transactional.waits", error=str(error))

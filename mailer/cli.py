@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import json as jsonlib
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import click
-from rich.console import Console
 
-from mailer import editions, log, show
-from mailer import settings as settings_module
+from mailer import editions, show
 from mailer.actors import Bell, Work, Workshop
 from mailer.addresses import check
-from mailer.commands_keys import keys
+from mailer.commands import control
+from mailer.commands.common import as_json, err, load_settings, need_redis, open_database, out, print_json, stop_signal
+from mailer.commands.keys import keys
 from mailer.db import Database
 from mailer.edition import Edition, Finding
-from mailer.errors import BadInput, PostmergeError
+from mailer.errors import PostmergeError
 from mailer.flows import publish as publishing
 from mailer.flows.guards import ALLOWED
 from mailer.flows.signup import add_subscriber, list_subscribers
 from mailer.flows.status import standing_facts
 from mailer.flows.status import status as read_status
 from mailer.migrate import migrate as run_migrations
-from mailer.migrate import need_current
 from mailer.scheduler import run as run_scheduler
 from mailer.settings import Settings
 from mailer.transports import make as make_transport
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-as_json = click.option("--json", "json", is_flag=True, help="Print JSON for machines.")
 built = click.option("--built", is_flag=True, help="Use the editions of the last build instead of building now.")
 one_issue = click.option("--issue", metavar="KEY", default="", help="Send this one issue (key or path), whatever it asks for.")
 allow_option = click.option(
@@ -74,7 +64,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(keys)
+for command in (keys, control.pause, control.resume, control.stop, control.cancel):
+    cli.add_command(command)
 
 
 @cli.command()
@@ -84,9 +75,9 @@ def build(json: bool) -> None:
 
     Example: postmerge build
     """
-    report = _build(_settings(), quiet=json)
+    report = _build(load_settings(), quiet=json)
     if json:
-        return _print_json({"editions": len(report.editions), "findings": [vars(f) for f in report.findings]})
+        return print_json({"editions": len(report.editions), "findings": [vars(f) for f in report.findings]})
     show.findings(err, report.findings)
     out.print(
         f"Built {len(report.editions)} issues in {report.seconds:.1f} s ({report.converted} converted, {report.reused} reused)."
@@ -102,9 +93,9 @@ def adopt(built: bool) -> None:
 
     Example: postmerge adopt
     """
-    settings = _settings()
+    settings = load_settings()
     found, _ = _editions(settings, built)
-    number = publishing.adopt(_database(settings), settings, found)
+    number = publishing.adopt(open_database(settings), settings, found)
     out.print(f"Adopted {number} of {len(found)} issues; nothing was sent. New issues with `Send: yes` will be mailed.")
 
 
@@ -120,12 +111,12 @@ def plan(built: bool, issue: str, allow: Sequence[str], gate: bool | None, every
 
     Example: postmerge plan
     """
-    settings = _settings()
+    settings = load_settings()
     found, findings = _editions(settings, built, quiet=json)
     request = publishing.Request(issue, allow, _gate(settings, gate))
-    outlook = publishing.look(_database(settings), settings, found, findings, make_transport(settings), request)
+    outlook = publishing.look(open_database(settings), settings, found, findings, make_transport(settings), request)
     if json:
-        _print_json(show.plan_facts(outlook))
+        print_json(show.plan_facts(outlook))
     else:
         show.plan(out, outlook, everything)
 
@@ -141,15 +132,15 @@ def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, js
 
     Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello
     """
-    settings = _settings()
+    settings = load_settings()
     found, findings = _editions(settings, built, quiet=json)
-    database = _database(settings)
+    database = open_database(settings)
     request = publishing.Request(issue, allow, _gate(settings, gate))
     done = publishing.publish(database, settings, found, findings, make_transport(settings), request)
     if settings.redis_url and settings.hold.total_seconds() == 0:
         ring(settings, done.send_ids)
     if json:
-        _print_json({**show.steps_facts(done.plan), "sends": list(done.send_ids)})
+        print_json({**show.steps_facts(done.plan), "sends": list(done.send_ids)})
     else:
         show.published(out, done)
 
@@ -162,25 +153,11 @@ def status(send: str, json: bool) -> None:
 
     Example: postmerge status 12
     """
-    standings = read_status(_database(_settings()), send)
+    standings = read_status(open_database(load_settings()), send)
     if json:
-        _print_json([standing_facts(one) for one in standings])
+        print_json([standing_facts(one) for one in standings])
     else:
         show.status(out, standings)
-
-
-@cli.command()
-@click.argument("send")
-def cancel(send: str) -> None:
-    """Cancel a send that has not started; SEND is an id or an issue's key. It is not sent later by itself.
-
-    Example: postmerge cancel 2026-11-24-hello
-    """
-    done = publishing.cancel(_database(_settings()), send)
-    out.print(
-        f"Send {done.id} of {done.issue_key} is cancelled;"
-        f" to mail the issue after all, give it `Edition: {done.edition_number + 1}`."
-    )
 
 
 @cli.group()
@@ -197,9 +174,9 @@ def subscribers_add(email: str, tags: Sequence[str], confirmed: bool) -> None:
 
     Example: postmerge subscribers add ada@example.org --tag python --confirmed
     """
-    settings = _settings()
+    settings = load_settings()
     check(email)
-    sentence = add_subscriber(_database(settings), settings, email, [tag.lower() for tag in tags], confirmed)
+    sentence = add_subscriber(open_database(settings), settings, email, [tag.lower() for tag in tags], confirmed)
     out.print(sentence)
 
 
@@ -210,9 +187,9 @@ def subscribers_list(json: bool) -> None:
 
     Example: postmerge subscribers list --json
     """
-    readers = list_subscribers(_database(_settings()))
+    readers = list_subscribers(open_database(load_settings()))
     if json:
-        _print_json([{"email": r.email, "state": r.state, "tags": r.tags} for r in readers])
+        print_json([{"email": r.email, "state": r.state, "tags": r.tags} for r in readers])
     else:
         show.subscribers(out, readers)
 
@@ -223,7 +200,7 @@ def migrate() -> None:
 
     Example: postmerge migrate
     """
-    done = run_migrations(Database(_settings().need_database()))
+    done = run_migrations(Database(load_settings().need_database()))
     out.print(f"Applied {', '.join(done)}." if done else "The database is up to date.")
 
 
@@ -238,9 +215,9 @@ def serve(host: str, port: int, until_eof: bool) -> None:
     """
     from api.server import serve as run_server
 
-    settings = _settings("serve")
+    settings = load_settings("serve")
     settings.need_secret()
-    run_server(settings, _database(settings), editions.site_name(settings.config), host, port, _stopping(until_eof))
+    run_server(settings, open_database(settings), editions.site_name(settings.config), host, port, stop_signal(until_eof))
 
 
 @cli.command()
@@ -250,11 +227,11 @@ def worker(until_eof: bool) -> None:
 
     Example: postmerge worker
     """
-    settings = _settings("worker")
-    _need_redis(settings)
+    settings = load_settings("worker")
+    need_redis(settings)
     settings.need_secret()
-    stopping = _stopping(until_eof)
-    work = Work(_database(settings), settings, make_transport(settings), editions.site_name(settings.config))
+    stopping = stop_signal(until_eof)
+    work = Work(open_database(settings), settings, make_transport(settings), editions.site_name(settings.config))
     workshop = Workshop(work)
     workshop.start()
     stopping.wait()
@@ -268,9 +245,9 @@ def scheduler(until_eof: bool) -> None:
 
     Example: postmerge scheduler
     """
-    settings = _settings("scheduler")
-    _need_redis(settings)
-    run_scheduler(_database(settings), settings, Bell(settings.redis_url), _stopping(until_eof))
+    settings = load_settings("scheduler")
+    need_redis(settings)
+    run_scheduler(open_database(settings), settings, Bell(settings.redis_url), stop_signal(until_eof))
 
 
 @cli.command()
@@ -292,24 +269,6 @@ def ring(settings: Settings, send_ids: Sequence[int]) -> None:
     bell = Bell(settings.redis_url)
     for send_id in send_ids:
         bell.ring_send(send_id)
-
-
-def _settings(process: str = "") -> Settings:
-    settings = settings_module.load()
-    level = settings.log_level if process else "error"
-    log.configure(level, settings.sentry_dsn, process)
-    return settings
-
-
-def _database(settings: Settings) -> Database:
-    database = Database(settings.need_database(), keep=settings.connections)
-    need_current(database)
-    return database
-
-
-def _need_redis(settings: Settings) -> None:
-    if not settings.redis_url:
-        raise BadInput("REDIS_URL is not set: give it the Redis or Valkey URL, or use `make run`, which brings its own.")
 
 
 def _gate(settings: Settings, asked: bool | None) -> bool:
@@ -338,29 +297,6 @@ def _editions(settings: Settings, built: bool, quiet: bool = False) -> tuple[Seq
     if not quiet:
         show.findings(err, report.findings)
     return report.editions, report.findings
-
-
-def _stopping(until_eof: bool) -> threading.Event:
-    """Set by SIGTERM and SIGINT, and, under a supervisor, when the supervisor's end of our standard input is gone."""
-    stopping = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    if until_eof:
-        threading.Thread(target=_at_eof, args=(stopping,), daemon=True).start()
-    return stopping
-
-
-def _at_eof(stopping: threading.Event) -> None:
-    sys.stdin.read()
-    stopping.set()
-
-
-def _print_json(facts: Any) -> None:
-    click.echo(jsonlib.dumps(facts, indent=2, default=str, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -9,21 +9,28 @@ from mailer import log
 from mailer.actors import SENDS, TRANSACTIONAL, Bell
 from mailer.db import Database
 from mailer.errors import PostmergeError
-from mailer.flows.tend import tend
+from mailer.flows.notify import post_notices
+from mailer.flows.tend import tend, watch
 from mailer.settings import Settings
 
 events = log.get("scheduler")
 
 TICK = 1.0  # seconds
+WATCH_EVERY = 5.0  # seconds between two looks at the outcomes of running sends
 _ENOUGH = 50  # bells in a queue; more would only pile up while no worker runs
 
 
 def run(database: Database, settings: Settings, bell: Bell, stopping: threading.Event, tick: float = TICK) -> None:
     """Tend until ``stopping`` is set. Trouble with Postgres or Redis is logged and tried again at the next tick."""
+    watched = 0.0
     while not stopping.is_set():
         started = time.monotonic()
         try:
             once(database, settings, bell)
+            if started - watched >= WATCH_EVERY:
+                watched = started
+                watch(database)
+                post_notices(database, settings)
         except PostmergeError as error:
             events.warning("scheduler.waits", error=str(error))
         stopping.wait(max(0.05, tick - (time.monotonic() - started)))

@@ -37,6 +37,10 @@ class Settings:
     build: Path = Path("build")
     outbox: Path = Path("build/outbox")
     claim_lease: timedelta = timedelta(seconds=60)
+    first_slice: float = 1.0
+    look: timedelta = timedelta(minutes=5)
+    latest: timedelta = timedelta(hours=6)
+    notify_url: str = ""
     connections: int = 32
     confirm_expiry: timedelta = timedelta(days=7)
     ses_configuration_set: str = ""
@@ -101,6 +105,10 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         build=Path(given.get("POSTMERGE_BUILD", default.build)),
         outbox=Path(given.get("POSTMERGE_OUTBOX", default.outbox)),
         claim_lease=_duration(given, "POSTMERGE_CLAIM_LEASE", default.claim_lease),
+        first_slice=_percent(given, "POSTMERGE_FIRST_SLICE", default.first_slice),
+        look=_duration(given, "POSTMERGE_LOOK", default.look),
+        latest=_duration(given, "POSTMERGE_LATEST", default.latest),
+        notify_url=_url(given, "POSTMERGE_NOTIFY_URL", default.notify_url),
         connections=_count(given, "POSTMERGE_CONNECTIONS", default.connections),
         confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),
         ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
@@ -123,6 +131,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "POSTMERGE_POSTAL_ADDRESS": settings.postal_address,
         "POSTMERGE_SECRET": settings.secret,
         "POSTMERGE_HOLD": f"{settings.hold.total_seconds()}s",
+        "POSTMERGE_LOOK": f"{settings.look.total_seconds()}s",
         "POSTMERGE_CONTENT": str(settings.content),
         "POSTMERGE_CONFIG": str(settings.config),
         "POSTMERGE_BUILD": str(settings.build),
@@ -153,6 +162,13 @@ def _duration(given: Mapping[str, str], name: str, default: timedelta) -> timede
     if not match:
         raise BadInput(f"{name} is {given[name]!r}: give a number with s, m, h or d, such as 10m.")
     return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+
+
+def _percent(given: Mapping[str, str], name: str, default: float) -> float:
+    value = given.get(name, str(default)).rstrip("% ")
+    if not re.fullmatch(r"\d+(\.\d+)?", value) or not 0 < float(value) <= 100:
+        raise BadInput(f"{name} is {given.get(name)!r}: give a percentage above 0 and up to 100, such as 1%.")
+    return float(value)
 
 
 def _count(given: Mapping[str, str], name: str, default: int) -> int:

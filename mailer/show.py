@@ -137,8 +137,22 @@ def status(console: Console, standings: Sequence[Standing]) -> None:
         table.add_row(str(send.id), send.issue_key, str(send.edition_number), str(send.state), readers, *counts, when)
     console.print(table)
     for one in standings:
-        if one.send.reason:
-            console.print(Text(f"Send {one.send.id} {one.send.state}: {one.send.reason}", style="yellow"), soft_wrap=True)
+        if note := standing_note(one):
+            console.print(Text(f"Send {one.send.id} {note}", style="yellow"), soft_wrap=True)
+
+
+def standing_note(one: Standing) -> str:
+    """What a person should know about a send that does not simply go on: why it stands, waits, or watches."""
+    send = one.send
+    if send.reason:
+        return f"{send.state}: {send.reason}"
+    if send.waits_for:
+        return f"waits: {send.waits_for}"
+    if send.open_wave == 0 and send.look_until:
+        return f"watches the outcomes of its first slice until {moment(send.look_until)}, then the rest follows"
+    if send.open_wave == 0 and send.state == "sending":
+        return "sends its first slice; then its outcomes are watched before the rest follows"
+    return ""
 
 
 def subscribers(console: Console, readers: Sequence[Subscriber]) -> None:

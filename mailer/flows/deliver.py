@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from mailer import log, tokens
-from mailer.db import Database, Tx
+from mailer.budget import Grant, Unlimited
+from mailer.db import Database, Tx, is_unique_violation
 from mailer.errors import Unavailable
+from mailer.flows import quota
+from mailer.flows.control import halt
+from mailer.flows.pace import Pace
 from mailer.flows.wire import Wire
 from mailer.message import Template, list_id
 from mailer.settings import Settings
@@ -27,7 +31,8 @@ from mailer.transports.base import Answer, Envelope, Outcome, Transport
 events = log.get("deliver")
 
 SLICE = 30.0  # seconds of work for one doorbell; then it is rung again, so that other sends get their turn
-THROTTLED_REST = 0.5  # seconds
+DOUBLED = "an address stands twice in its audience, which must never happen: find the two subscribers and merge them"
+IDLE = 0.02  # seconds until the budget is asked again when it gives nothing
 UNREACHABLE_REST = timedelta(seconds=5)
 _SETTLE_EVERY = 1.0  # seconds between two tries to write outcomes while Postgres is away
 
@@ -40,7 +45,16 @@ _LEDGER = {
     Outcome.REFUSED: "failed",
 }
 
-Carried = tuple[Claimed, Answer]
+
+@dataclass(frozen=True)
+class Timed:
+    """A reader whose mail leaves at a moment of ``time.monotonic``."""
+
+    reader: Claimed
+    at: float
+
+
+Carried = tuple[Timed, Answer]
 
 
 @dataclass(frozen=True)
@@ -58,18 +72,21 @@ def deliver(
     send_id: int,
     seconds: float = SLICE,
     stopping: Callable[[], bool] = lambda: False,
+    pace: Pace | None = None,
 ) -> Slice:
     """Work on a send for at most about ``seconds``; ``stopping`` is asked before each claim.
 
-    Returns early when nothing is pending, the send does not run, or it rests.
+    Returns early when nothing is pending, the send does not run, or it rests. Without a ``pace`` only the transport's own
+    throttling slows it.
     """
     prepared = _prepare(database, settings, send_id)
     if prepared is None:
         return Slice(0, more=False)
     deadline = time.monotonic() + seconds
-    wire: Wire[Claimed, Answer] = Wire(settings.connections, lambda reader: _send_one(settings, transport, prepared, reader))
+    wire: Wire[Timed, Answer] = Wire(settings.connections, lambda timed: _send_one(settings, transport, prepared, timed))
+    run = _Run(database, prepared.send.id, wire, pace or Pace(transport, Unlimited()))
     with wire:
-        return _run(database, prepared.send.id, wire, lambda: time.monotonic() > deadline or stopping())
+        return run.until(lambda: time.monotonic() > deadline or stopping())
 
 
 @dataclass(frozen=True)
@@ -96,52 +113,92 @@ def _prepare(database: Database, settings: Settings, send_id: int) -> _Prepared 
     return _Prepared(send, template)
 
 
-def _run(database: Database, send_id: int, wire: Wire[Claimed, Answer], over: Callable[[], bool]) -> Slice:
-    """Keep the wire full until the time is over, nothing is pending, or the other side takes no more; then let it run dry."""
-    claim_id, total, claiming, more = str(uuid.uuid4()), 0, True, True
-    while claiming or wire.busy:
-        carried = wire.collect()
-        total += len(carried)
-        outcomes = {answer.outcome for _, answer in carried}
+class _Run:
+    """One worker's work on one send: keeps the wire full as far as the pace allows, then lets it run dry."""
+
+    def __init__(self, database: Database, send_id: int, wire: Wire[Timed, Answer], pace: Pace) -> None:
+        self._database = database
+        self._send_id = send_id
+        self._wire = wire
+        self._pace = pace
+        self._claim_id = str(uuid.uuid4())
+        self._claiming = self._more = True
+
+    def until(self, over: Callable[[], bool]) -> Slice:
+        """Until the time is over, nothing is pending, or the other side takes no more."""
+        total = 0
+        while self._claiming or self._wire.busy:
+            carried = self._wire.collect()
+            total += len(carried)
+            self._listen({answer.outcome for _, answer in carried})
+            self._claiming = self._claiming and not over()
+            grant = self._grant()
+            readers, touched = self._turn(carried, grant.count)
+            if grant.count and not touched:
+                self._claiming = self._more = False
+            now = time.monotonic() + grant.delay
+            self._wire.put(Timed(reader, now + number * grant.gap) for number, reader in enumerate(readers))
+        return Slice(total, self._more)
+
+    def _listen(self, outcomes: set[Outcome]) -> None:
         if outcomes & {Outcome.RETRY, Outcome.HALT}:
-            claiming = more = False
-        elif Outcome.THROTTLED in outcomes:
-            time.sleep(THROTTLED_REST)
-        claiming = claiming and not over()
-        wanted = wire.free if claiming else 0
-        readers, touched = _turn(database, send_id, claim_id, carried, wanted)
-        if wanted and not touched:
-            claiming = more = False
-        wire.put(readers)
-    return Slice(total, more)
+            self._claiming = self._more = False
+        if Outcome.THROTTLED in outcomes:
+            self._pace.throttled()
+
+    def _grant(self) -> Grant:
+        if not self._claiming:
+            return Grant(0)
+        allowed = self._pace.take(self._wire.free)
+        if allowed.exhausted:
+            self._claiming = self._more = False
+            quota.wait(self._database, self._send_id)
+        elif not allowed.grant.count and not self._wire.busy:
+            time.sleep(IDLE)
+        return allowed.grant
+
+    def _turn(self, carried: Sequence[Carried], wanted: int) -> tuple[list[Claimed], int]:
+        """Write outcomes and claim anew, in one transaction; the readers claimed, and how many rows were touched.
+
+        While Postgres is away the outcomes are kept and tried again: they are the only proof there is.
+        """
+        if not carried and not wanted:
+            return [], 0
+        while True:
+            try:
+                with self._database.transaction() as tx:
+                    self._settle(tx, carried)
+                    return deliveries.claim(tx, self._send_id, self._claim_id, wanted) if wanted else ([], 0)
+            except Unavailable as error:
+                if not carried:
+                    raise
+                events.warning("delivery.settling_waits", send=self._send_id, mails=len(carried), error=str(error))
+                time.sleep(_SETTLE_EVERY)
+                wanted = 0
+            except Exception as error:
+                if not is_unique_violation(error):
+                    raise
+                self._stop_doubles()
+                wanted = 0
+
+    def _stop_doubles(self) -> None:
+        """A circuit breaker against ourselves: the ledger refused a claim, because an address would get the send twice."""
+        self._claiming = self._more = False
+        with self._database.transaction() as tx:
+            send = sends.get(tx, self._send_id)
+            if send:
+                halt(tx, send, State.STOPPED, DOUBLED)
+
+    def _settle(self, tx: Tx, carried: Sequence[Carried]) -> None:
+        if carried:
+            outcomes = [_settlement(timed.reader, answer) for timed, answer in carried]
+            deliveries.settle(tx, self._send_id, self._claim_id, outcomes)
+            _react(tx, self._send_id, [answer for _, answer in carried])
 
 
-def _turn(
-    database: Database, send_id: int, claim_id: str, carried: Sequence[Carried], wanted: int
-) -> tuple[list[Claimed], int]:
-    """Write outcomes and claim anew, in one transaction; the readers claimed, and how many rows were touched.
-
-    While Postgres is away the outcomes are kept and tried again: they are the only proof there is.
-    """
-    if not carried and not wanted:
-        return [], 0
-    while True:
-        try:
-            with database.transaction() as tx:
-                if carried:
-                    deliveries.settle(tx, send_id, claim_id, [_settlement(reader, answer) for reader, answer in carried])
-                    _react(tx, send_id, [answer for _, answer in carried])
-                return deliveries.claim(tx, send_id, claim_id, wanted) if wanted else ([], 0)
-        except Unavailable as error:
-            if not carried:
-                raise
-            events.warning("delivery.settling_waits", send=send_id, mails=len(carried), error=str(error))
-            time.sleep(_SETTLE_EVERY)
-            wanted = 0
-
-
-def _send_one(settings: Settings, transport: Transport, prepared: _Prepared, reader: Claimed) -> Answer:
-    send = prepared.send
+def _send_one(settings: Settings, transport: Transport, prepared: _Prepared, timed: Timed) -> Answer:
+    send, reader = prepared.send, timed.reader
+    time.sleep(max(0.0, timed.at - time.monotonic()))
     try:
         token = tokens.leave_token(settings.need_secret(), reader.subscriber_id, send.id)
         raw = prepared.template.fill(to=reader.email, leave_url=f"{settings.api_url}/leave/{token}")
@@ -170,8 +227,9 @@ def _react(tx: Tx, send_id: int, answers: Sequence[Answer]) -> None:
     """Rest when the line is dead; stop the whole send when the other side takes nothing any more."""
     by_outcome = {answer.outcome: answer for answer in answers}
     events.debug("delivery.group", send=send_id, **{str(o): sum(a.outcome is o for a in answers) for o in by_outcome})
-    if halt := by_outcome.get(Outcome.HALT):
-        if sends.move(tx, send_id, [State.SENDING], State.STOPPED, halt.detail):
-            events.error("send.stopped", send=send_id, reason=halt.detail)
-    elif Outcome.RETRY in by_outcome:
-        sends.rest(tx, send_id, UNREACHABLE_REST)
+    if refusal := by_outcome.get(Outcome.HALT):
+        send = sends.get(tx, send_id)
+        if send:
+            halt(tx, send, State.STOPPED, refusal.detail)
+    elif unreachable := by_outcome.get(Outcome.RETRY):
+        sends.rest(tx, send_id, UNREACHABLE_REST, unreachable.detail)

@@ -11,6 +11,7 @@ from mailer.db import Database, Tx
 from mailer.edition import Edition, Finding
 from mailer.errors import BadInput, Refused
 from mailer.flows import guards
+from mailer.flows.control import find
 from mailer.flows.plan import Action, Order, Plan, Step, as_known, make
 from mailer.settings import Settings
 from mailer.store import audiences, deliveries, editions, issues, sends
@@ -18,6 +19,8 @@ from mailer.store.sends import State
 from mailer.transports.base import Account, Transport
 
 events = log.get("publish")
+
+SMALLEST_SLICE = 100  # readers; a smaller audience starts whole
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def publish(
         issues.lock(tx)
         plan = make(tx, found, _order(settings, request.issue), datetime.now(UTC))
         _same_intents(outlook.plan, plan)
-        new = [send_id for step in plan.steps if (send_id := _apply(tx, settings, step))]
+        new = [send_id for step in plan.steps if (send_id := _apply(tx, settings, step, request.gate))]
         if plan.of(Action.SEND, Action.UPDATE):
             deliveries.analyze(tx)
     events.info("publish.done", sends=new, steps=len(plan.steps), first=plan.first)
@@ -109,7 +112,7 @@ def is_empty(database: Database) -> bool:
 def cancel(database: Database, target: str, reason: str = "cancelled by the operator") -> sends.Send:
     """Cancel a send that has not started, named by its id or its issue's key."""
     with database.transaction() as tx:
-        send = _find(tx, target)
+        send = find(tx, target)
         if sends.move(tx, send.id, sends.NOT_STARTED, State.CANCELLED, reason):
             deliveries.thaw(tx, send.id)
             sends.set_frozen(tx, send.id, 0)
@@ -121,10 +124,16 @@ def cancel(database: Database, target: str, reason: str = "cancelled by the oper
     raise Refused(f"Send {send.id} of {send.issue_key} is {now.state}: only a scheduled or holding send can be cancelled.")
 
 
-def freeze(tx: Tx, send_id: int, rule: str) -> int:
-    """Write a send's audience down as pending deliveries; how many."""
+def freeze(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
+    """Write a send's audience down as pending deliveries, the first slice of a staged start marked; how many."""
     size = audiences.freeze(tx, send_id, audience.parse(rule))
     sends.set_frozen(tx, send_id, size)
+    first = max(SMALLEST_SLICE, int(size * settings.first_slice / 100))
+    if first < size:
+        deliveries.mark_first_wave(tx, send_id, first)
+        sends.set_wave(tx, send_id, 0)
+    else:
+        sends.set_wave(tx, send_id, 1)
     return size
 
 
@@ -145,10 +154,10 @@ def _same_intents(judged: Plan, now: Plan) -> None:
         raise Refused(f"The ledger changed while publishing ({fresh[0].key}): run `postmerge publish` again.")
 
 
-def _apply(tx: Tx, settings: Settings, step: Step) -> int | None:
+def _apply(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
     _record(tx, step)
     if step.action is Action.SEND:
-        return _create(tx, settings, step)
+        return _create(tx, settings, step, gate)
     if step.action is Action.UPDATE:
         _update(tx, settings, step)
     if step.action is Action.CANCEL and step.send:
@@ -164,16 +173,16 @@ def _record(tx: Tx, step: Step) -> None:
         issues.record(tx, known)
 
 
-def _create(tx: Tx, settings: Settings, step: Step) -> int | None:
+def _create(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
     assert step.edition
     assert step.due_at
     edition_id = editions.save(tx, step.root, step.edition)
     state = State.SCHEDULED if step.scheduled else State.HOLDING
     send_id = sends.create(
-        tx, step.root, step.edition.number, edition_id, state, settings.sender, step.edition.audience, step.due_at
+        tx, step.root, step.edition.number, edition_id, state, settings.sender, step.edition.audience, step.due_at, gate
     )
     if not step.scheduled:
-        freeze(tx, send_id, step.edition.audience)
+        freeze(tx, settings, send_id, step.edition.audience)
     return send_id
 
 
@@ -191,17 +200,4 @@ def _update(tx: Tx, settings: Settings, step: Step) -> None:
     deliveries.thaw(tx, held.id)
     sends.set_frozen(tx, held.id, None)
     if not step.scheduled:
-        freeze(tx, held.id, step.edition.audience)
-
-
-def _find(tx: Tx, target: str) -> sends.Send:
-    """A send by id, or the newest one of an issue."""
-    everything = sends.every(tx)
-    for send in everything:
-        if target in (str(send.id), send.issue_key):
-            return send
-    by_name = {issue.key: issue.root for issue in issues.every(tx)}
-    for send in everything:
-        if by_name.get(target) == send.issue_key:
-            return send
-    raise BadInput(f"There is no send {target!r}: `postmerge status` lists them.")
+        freeze(tx, settings, held.id, step.edition.audience)

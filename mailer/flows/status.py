@@ -43,6 +43,8 @@ def standing_facts(one: Standing) -> dict[str, Any]:
         "subject": send.subject,
         "rule": send.audience,
         "reason": send.reason,
+        "waits_for": send.waits_for,
+        "look_until": send.look_until.isoformat() if send.look_until else None,
         "due_at": send.due_at.isoformat(),
         "started_at": send.started_at.isoformat() if send.started_at else None,
         "finished_at": send.finished_at.isoformat() if send.finished_at else None,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from mailer import log
 from mailer.db import Database
+from mailer.flows import brakes, gate
+from mailer.flows.control import halt
 from mailer.flows.publish import freeze
 from mailer.settings import Settings
 from mailer.store import deliveries, sends, transactional_mails
-from mailer.store.sends import Send, State
+from mailer.store.sends import NOT_STARTED, Send, State
 
 events = log.get("tend")
 
@@ -23,35 +26,52 @@ class Bells:
 
 
 def tend(database: Database, settings: Settings) -> Bells:
-    """One round: start what is due, give up lost claims, finish what is done, and say where work waits.
+    """One round: start what is due, give up lost claims, open waves, finish what is done, and say where work waits.
 
     Safe to run twice and at once: each change is a compare-and-set or runs under the send's lock.
     """
     with database.transaction() as tx:
+        sends.rested(tx)
         due = sends.due(tx)
     for send in due:
-        _start(database, send)
+        if gate.is_open(database, send):
+            _start(database, settings, send)
     _give_up(database, settings)
+    _open_waves(database, settings)
     _finish(database)
     with database.transaction() as tx:
         return Bells(tuple(sends.with_work(tx)), transactional_mails.has_work(tx))
 
 
-def _start(database: Database, send: Send) -> None:
+def _start(database: Database, settings: Settings, send: Send) -> None:
     """A held send begins; a scheduled one freezes its audience first, so that who joined until now is in it."""
     with database.transaction() as tx:
         locked = sends.lock(tx, send.id)
-        if locked is None or locked.state not in sends.NOT_STARTED or locked.due_at != send.due_at:
+        if locked is None or locked.state not in NOT_STARTED or locked.due_at != send.due_at:
+            return
+        if late := _late(locked, settings):
+            halt(tx, locked, State.PAUSED, late)
             return
         frozen = locked.state is State.SCHEDULED
-        size = freeze(tx, send.id, locked.audience) if frozen else (locked.audience_size or 0)
+        size = freeze(tx, settings, send.id, locked.audience) if frozen else (locked.audience_size or 0)
         if frozen:
             deliveries.analyze(tx)
         if size == 0:
-            sends.move(tx, send.id, sends.NOT_STARTED, State.STOPPED, "its audience was nobody when it was due")
-        else:
-            sends.move(tx, send.id, sends.NOT_STARTED, State.SENDING)
-    events.info("send.started" if size else "send.stopped", send=send.id, audience=size)
+            halt(tx, locked, State.STOPPED, "its audience was nobody when it was due")
+        elif sends.move(tx, send.id, NOT_STARTED, State.SENDING):
+            events.info("send.started", send=send.id, audience=size)
+
+
+def _late(send: Send, settings: Settings) -> str:
+    """Why a send is not started although it is due: everything was off for too long."""
+    behind = datetime.now(UTC) - send.due_at
+    if behind <= settings.latest:
+        return ""
+    hours = behind / timedelta(hours=1)
+    return (
+        f"it was due at {send.due_at:%Y-%m-%d %H:%M} UTC and nothing ran for {hours:.0f} hours:"
+        f" send it now with `postmerge resume {send.id}`, or cancel it"
+    )
 
 
 def _give_up(database: Database, settings: Settings) -> None:
@@ -62,8 +82,37 @@ def _give_up(database: Database, settings: Settings) -> None:
         events.warning("delivery.uncertain", mails=lost)
 
 
+def _open_waves(database: Database, settings: Settings) -> None:
+    """When the first slice is out, its outcomes are watched for a while; then the rest follows."""
+    with database.transaction() as tx:
+        staged = [send for send in sends.running(tx) if send.open_wave == 0]
+        for send in staged:
+            if deliveries.wave_open(tx, send.id, 0):
+                continue
+            if send.look_until is None and settings.look:
+                sends.set_wave(tx, send.id, 0, settings.look)
+                events.info("send.looks", send=send.id)
+            elif send.look_until is None or send.look_until <= datetime.now(UTC):
+                sends.set_wave(tx, send.id, 1)
+                events.info("send.goes_on", send=send.id)
+
+
+def watch(database: Database) -> None:
+    """Now and then: stop sends whose outcomes are too bad or impossible."""
+    with database.transaction() as tx:
+        running = sends.running(tx)
+        for send in running:
+            if reason := brakes.reason(tx, send):
+                halt(tx, send, State.STOPPED, reason)
+
+
 def _finish(database: Database) -> None:
     with database.transaction() as tx:
-        done = [send_id for send_id in sends.without_work(tx) if sends.move(tx, send_id, [State.SENDING], State.FINISHED)]
-    for send_id in done:
-        events.info("send.finished", send=send_id)
+        for send_id in sends.without_work(tx):
+            send = sends.lock(tx, send_id)
+            if send is None:
+                continue
+            if reason := brakes.reason(tx, send):
+                halt(tx, send, State.STOPPED, reason)
+            elif sends.move(tx, send_id, [State.SENDING], State.FINISHED):
+                events.info("send.finished", send=send_id)

@@ -79,7 +79,11 @@ CREATE TABLE sends (
     audience text NOT NULL,                    -- the rule
     audience_size integer,                     -- set when the audience is frozen
     due_at timestamptz NOT NULL,               -- the schedule's moment, or the end of the hold window
-    rests_until timestamptz,                   -- a short pause after throttling
+    gated boolean NOT NULL DEFAULT false,      -- look at the live page before the first mail
+    open_wave smallint NOT NULL DEFAULT 1,     -- readers of a later wave wait: a staged start
+    look_until timestamptz,                    -- the first wave's outcomes are watched until then
+    rests_until timestamptz,                   -- a pause by itself: SES away, the quota used up, the page not live yet
+    waits_for text NOT NULL DEFAULT '',        -- what that pause waits for
     reason text NOT NULL DEFAULT '',           -- why it was paused, stopped or cancelled
     created_at timestamptz NOT NULL DEFAULT now(),
     frozen_at timestamptz,
@@ -97,18 +101,31 @@ CREATE TABLE deliveries (
             'pending', 'claimed', 'accepted', 'delivered', 'skipped', 'failed', 'bounced', 'complained', 'uncertain'
         )
     ),
+    wave smallint NOT NULL DEFAULT 1,          -- 0: the first slice of a staged start
     attempts integer NOT NULL DEFAULT 0,
     claimed_at timestamptz,
     claimed_by uuid,                           -- the claim: only its owner may settle the row
+    address_hash bigint,                       -- set by the claim; unique, so that no address can get a send twice
     settled_at timestamptz,
     message_id text,
     detail text NOT NULL DEFAULT '',
     PRIMARY KEY (send_id, subscriber_id)
 ) WITH (fillfactor = 70);
 
-CREATE INDEX deliveries_pending ON deliveries (send_id, subscriber_id) WHERE state = 'pending';
+CREATE INDEX deliveries_pending ON deliveries (send_id, wave, subscriber_id) WHERE state = 'pending';
+CREATE UNIQUE INDEX deliveries_once ON deliveries (send_id, address_hash) WHERE address_hash IS NOT NULL;
 CREATE INDEX deliveries_claimed ON deliveries (claimed_at) WHERE state = 'claimed';
 CREATE INDEX deliveries_by_subscriber ON deliveries (subscriber_id);
+
+-- What the operator is told: stopped and paused sends. Posted to POSTMERGE_NOTIFY_URL when that is set.
+CREATE TABLE notices (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    text text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    posted_at timestamptz
+);
+
+CREATE INDEX notices_open ON notices (id) WHERE posted_at IS NULL;
 
 -- Mails to one reader outside any send (transactional mail): confirmations for now. Their own ledger.
 CREATE TABLE transactional_mails (

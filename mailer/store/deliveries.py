@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from mailer.db import Tx, each
 
@@ -36,7 +36,8 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
     """Take up to ``size`` pending deliveries of a running send; also how many rows were touched.
 
     Readers who left or were suppressed since the freeze are settled as ``skipped`` on the way and not returned. When the
-    number touched is 0, nothing is pending (or other workers hold the rest, or the send does not run).
+    number touched is 0, nothing is pending (or other workers hold the rest, or the send does not run). Raises a unique
+    violation when an address would get the send twice.
     """
     rows = tx.all(
         """
@@ -45,8 +46,8 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
             FROM deliveries
             WHERE send_id = %(send_id)s
                 AND state = 'pending'
-                AND EXISTS (SELECT FROM sends WHERE sends.id = %(send_id)s AND sends.state = 'sending')
-            ORDER BY subscriber_id
+                AND wave <= (SELECT open_wave FROM sends WHERE sends.id = %(send_id)s AND sends.state = 'sending')
+            ORDER BY wave, subscriber_id
             LIMIT %(size)s
             FOR UPDATE SKIP LOCKED
         ),
@@ -55,6 +56,7 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
             SELECT
                 picked.subscriber_id,
                 subscribers.email,
+                hashtextextended(subscribers.email_normal, 0) AS address_hash,
                 subscribers.state = 'active' AS active,
                 EXISTS (
                     SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
@@ -73,6 +75,7 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
             attempts = deliveries.attempts + 1,
             claimed_at = clock_timestamp(),
             claimed_by = %(claim_id)s::uuid,
+            address_hash = judged.address_hash,
             settled_at = CASE WHEN judged.active AND NOT judged.suppressed THEN NULL ELSE now() END
         FROM judged
         WHERE deliveries.send_id = %(send_id)s AND deliveries.subscriber_id = judged.subscriber_id
@@ -131,6 +134,74 @@ def expire(tx: Tx, lease: timedelta) -> int:
     )
 
 
+def mark_first_wave(tx: Tx, send_id: int, size: int) -> int:
+    """Put ``size`` readers of a frozen audience into wave 0, those who got the last finished send first; how many."""
+    return tx.run(
+        """
+        WITH last_send AS (
+            SELECT id FROM sends WHERE state = 'finished' ORDER BY finished_at DESC LIMIT 1
+        ),
+
+        chosen AS (
+            SELECT fresh.subscriber_id
+            FROM deliveries AS fresh
+            LEFT JOIN deliveries AS earlier
+                ON earlier.subscriber_id = fresh.subscriber_id
+                AND earlier.send_id = (SELECT id FROM last_send)
+                AND earlier.state IN ('accepted', 'delivered')
+            WHERE fresh.send_id = %(send_id)s
+            ORDER BY earlier.subscriber_id IS NULL, hashint8(fresh.subscriber_id)
+            LIMIT %(size)s
+        )
+
+        UPDATE deliveries
+        SET wave = 0
+        FROM chosen
+        WHERE deliveries.send_id = %(send_id)s AND deliveries.subscriber_id = chosen.subscriber_id
+        """,
+        send_id=send_id,
+        size=size,
+    )
+
+
+def wave_open(tx: Tx, send_id: int, wave: int) -> bool:
+    """Is any delivery of this wave not settled yet?"""
+    return bool(
+        tx.value(
+            """
+            SELECT EXISTS (
+                SELECT FROM deliveries
+                WHERE send_id = %(send_id)s AND wave = %(wave)s AND state IN ('pending', 'claimed')
+            )
+            """,
+            send_id=send_id,
+            wave=wave,
+        )
+    )
+
+
+def quota_returns_at(tx: Tx, mails: int) -> datetime | None:
+    """When so many of the mails handed over in the last 24 hours will be 24 hours old; None when there were fewer."""
+    moment: datetime | None = tx.value(
+        """
+        SELECT settled_at + interval '24 hours'
+        FROM deliveries
+        WHERE settled_at > now() - interval '24 hours'
+            AND state IN ('accepted', 'delivered', 'bounced', 'complained', 'uncertain')
+        ORDER BY settled_at
+        OFFSET %(skip)s
+        LIMIT 1
+        """,
+        skip=max(0, mails - 1),
+    )
+    return moment
+
+
+def pending(tx: Tx, send_id: int) -> int:
+    """How many deliveries of a send wait."""
+    return int(tx.value("SELECT count(*) FROM deliveries WHERE send_id = %(send_id)s AND state = 'pending'", send_id=send_id))
+
+
 def thaw(tx: Tx, send_id: int) -> int:
     """Forget the frozen audience of a send that has not started; how many rows."""
     return tx.run("DELETE FROM deliveries WHERE send_id = %(send_id)s AND state = 'pending'", send_id=send_id)
@@ -160,6 +231,36 @@ def counts(tx: Tx, send_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     for one in each(rows, Count):
         table[one.send_id][one.state] = one.number
     return table
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a send goes: its rows, the mails handed over, and of those the bad outcomes, each reader counted once."""
+
+    rows: int
+    handed_over: int
+    hard: int
+    soft: int
+    complaints: int
+
+
+def health(tx: Tx, send_id: int) -> Health:
+    """Counted from the ledger and the events."""
+    row = tx.one(
+        """
+        SELECT
+            count(*)::int AS rows,
+            count(*) FILTER (WHERE state IN ('accepted', 'delivered', 'bounced', 'complained'))::int AS handed_over,
+            count(*) FILTER (WHERE state = 'bounced' AND detail LIKE 'hard%%')::int AS hard,
+            count(*) FILTER (WHERE state = 'bounced' AND detail NOT LIKE 'hard%%')::int AS soft,
+            count(*) FILTER (WHERE state = 'complained')::int AS complaints
+        FROM deliveries
+        WHERE send_id = %(send_id)s
+        """,
+        send_id=send_id,
+    )
+    assert row
+    return Health(**row)
 
 
 def analyze(tx: Tx) -> None:

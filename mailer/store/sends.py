@@ -40,6 +40,11 @@ class Send:
     audience: str
     audience_size: int | None
     due_at: datetime
+    gated: bool
+    open_wave: int
+    look_until: datetime | None
+    rests_until: datetime | None
+    waits_for: str
     reason: str
     created_at: datetime
     started_at: datetime | None
@@ -48,19 +53,21 @@ class Send:
 
 _COLUMNS = """
     sends.id, sends.issue_key, sends.edition_number, sends.edition_id, editions.digest, editions.subject, sends.state,
-    sends.sender, sends.audience, sends.audience_size, sends.due_at, sends.reason, sends.created_at, sends.started_at,
-    sends.finished_at
+    sends.sender, sends.audience, sends.audience_size, sends.due_at, sends.gated, sends.open_wave, sends.look_until,
+    sends.rests_until, sends.waits_for, sends.reason, sends.created_at, sends.started_at, sends.finished_at
     FROM sends JOIN editions ON editions.id = sends.edition_id
 """
 
 
-def create(tx: Tx, root: str, number: int, edition_id: int, state: State, sender: str, audience: str, due_at: datetime) -> int:
+def create(
+    tx: Tx, root: str, number: int, edition_id: int, state: State, sender: str, audience: str, due_at: datetime, gated: bool
+) -> int:
     """A new send; its id. Raises a unique violation when the issue's edition has one already."""
     return int(
         tx.value(
             """
-            INSERT INTO sends (issue_key, edition_number, edition_id, state, sender, audience, due_at)
-            VALUES (%(root)s, %(number)s, %(edition_id)s, %(state)s, %(sender)s, %(audience)s, %(due_at)s)
+            INSERT INTO sends (issue_key, edition_number, edition_id, state, sender, audience, due_at, gated)
+            VALUES (%(root)s, %(number)s, %(edition_id)s, %(state)s, %(sender)s, %(audience)s, %(due_at)s, %(gated)s)
             RETURNING id
             """,
             root=root,
@@ -70,6 +77,7 @@ def create(tx: Tx, root: str, number: int, edition_id: int, state: State, sender
             sender=sender,
             audience=audience,
             due_at=due_at,
+            gated=gated,
         )
     )
 
@@ -92,13 +100,15 @@ def lock(tx: Tx, send_id: int) -> Send | None:
 
 
 def move(tx: Tx, send_id: int, source: Iterable[State], target: State, reason: str = "") -> bool:
-    """Compare and set: to ``target`` when the send is in one of ``source``; whether it was."""
+    """Compare and set: to ``target`` when the send is in one of ``source``; whether it was. Ends what it waited for."""
     return bool(
         tx.run(
             """
             UPDATE sends
             SET state = %(target)s,
                 reason = %(reason)s,
+                rests_until = NULL,
+                waits_for = '',
                 started_at = CASE WHEN %(target)s = 'sending' THEN coalesce(started_at, now()) ELSE started_at END,
                 finished_at = CASE WHEN %(target)s = 'finished' THEN now() ELSE finished_at END
             WHERE id = %(id)s AND state = ANY(%(source)s)
@@ -143,10 +153,23 @@ def set_frozen(tx: Tx, send_id: int, size: int | None) -> None:
 
 
 def due(tx: Tx) -> list[Send]:
-    """Sends that wait for a moment that has come."""
+    """Sends that wait for a moment that has come, and do not rest."""
     return _sends(
-        tx.all(f"SELECT {_COLUMNS} WHERE sends.state IN ('scheduled', 'holding') AND sends.due_at <= now() ORDER BY sends.id")
+        tx.all(
+            f"""
+            SELECT {_COLUMNS}
+            WHERE sends.state IN ('scheduled', 'holding')
+                AND sends.due_at <= now()
+                AND coalesce(sends.rests_until, now()) <= now()
+            ORDER BY sends.id
+            """
+        )
     )
+
+
+def running(tx: Tx) -> list[Send]:
+    """Sends in the state ``sending``."""
+    return _sends(tx.all(f"SELECT {_COLUMNS} WHERE sends.state = 'sending' ORDER BY sends.id"))
 
 
 def with_work(tx: Tx) -> list[int]:
@@ -157,7 +180,10 @@ def with_work(tx: Tx) -> list[int]:
         FROM sends
         WHERE state = 'sending'
             AND coalesce(rests_until, now()) <= now()
-            AND EXISTS (SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state = 'pending')
+            AND EXISTS (
+                SELECT FROM deliveries
+                WHERE send_id = sends.id AND deliveries.state = 'pending' AND deliveries.wave <= sends.open_wave
+            )
         ORDER BY id
         """
     )
@@ -180,9 +206,34 @@ def without_work(tx: Tx) -> list[int]:
     return [row["id"] for row in rows]
 
 
-def rest(tx: Tx, send_id: int, pause: timedelta) -> None:
-    """No claims for a while: the other side asked for less, or cannot be reached."""
-    tx.run("UPDATE sends SET rests_until = now() + %(pause)s WHERE id = %(id)s", id=send_id, pause=pause)
+def rest(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
+    """No start and no claims for a while; ``waits_for`` says why."""
+    tx.run(
+        "UPDATE sends SET rests_until = now() + %(pause)s, waits_for = %(waits_for)s WHERE id = %(id)s",
+        id=send_id,
+        pause=pause,
+        waits_for=waits_for,
+    )
+
+
+def rested(tx: Tx) -> int:
+    """Forget what sends waited for when their rest is over; how many."""
+    return tx.run("UPDATE sends SET rests_until = NULL, waits_for = '' WHERE rests_until <= now()")
+
+
+def set_due(tx: Tx, send_id: int, due_at: datetime) -> None:
+    """Start at another moment."""
+    tx.run("UPDATE sends SET due_at = %(due_at)s WHERE id = %(id)s", id=send_id, due_at=due_at)
+
+
+def set_wave(tx: Tx, send_id: int, open_wave: int, look: timedelta | None = None) -> None:
+    """Which wave may be claimed; with ``look``, how long the outcomes so far are watched."""
+    tx.run(
+        "UPDATE sends SET open_wave = %(wave)s, look_until = now() + %(look)s WHERE id = %(id)s",
+        id=send_id,
+        wave=open_wave,
+        look=look,
+    )
 
 
 def seconds_to_rest(tx: Tx, send_id: int) -> float:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json as jsonlib
-
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mailer import log
-from mailer import settings as settings_module
-from mailer.db import Database
+from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.flows.keys import create_key, list_keys, revoke_key
-from mailer.migrate import need_current
-
-out = Console(highlight=False)
 
 
 @click.group()
@@ -30,20 +22,20 @@ def create(name: str) -> None:
 
     Example: postmerge keys create dashboard
     """
-    click.echo(create_key(_database(), name))
+    click.echo(create_key(open_database(load_settings()), name))
 
 
 @keys.command("list")
-@click.option("--json", "json", is_flag=True, help="Print JSON for machines.")
+@as_json
 def list_all(json: bool) -> None:
     """List keys by name, revoked ones too; never the keys themselves.
 
     Example: postmerge keys list
     """
-    found = list_keys(_database())
+    found = list_keys(open_database(load_settings()))
     if json:
         facts = [{"name": key.name, "created_at": key.created_at, "revoked_at": key.revoked_at} for key in found]
-        return click.echo(jsonlib.dumps(facts, indent=2, default=str, ensure_ascii=False))
+        return print_json(facts)
     if not found:
         return out.print("No keys yet: `postmerge keys create NAME` makes one.")
     table = Table("name", "made", "revoked", box=None, header_style="bold")
@@ -59,12 +51,5 @@ def revoke(name: str) -> None:
 
     Example: postmerge keys revoke dashboard
     """
-    revoke_key(_database(), name)
+    revoke_key(open_database(load_settings()), name)
     out.print(Text(f"The key {name} holds no more."))
-
-
-def _database() -> Database:
-    log.configure("error")
-    database = Database(settings_module.load().need_database())
-    need_current(database)
-    return database

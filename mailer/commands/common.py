@@ -1,0 +1,69 @@
+"""What all commands share: consoles, options, settings, the database, the signal to stop."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+
+from mailer import log
+from mailer import settings as settings_module
+from mailer.db import Database
+from mailer.errors import BadInput
+from mailer.migrate import need_current
+from mailer.settings import Settings
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+as_json = click.option("--json", "json", is_flag=True, help="Print JSON for machines.")
+
+
+def load_settings(process: str = "") -> Settings:
+    """Settings from the environment; a long-running ``process`` logs as they say, a command only errors."""
+    settings = settings_module.load()
+    log.configure(settings.log_level if process else "error", settings.sentry_dsn, process)
+    return settings
+
+
+def open_database(settings: Settings) -> Database:
+    """The database, which must be up to date. Raises Refused or Unavailable."""
+    database = Database(settings.need_database(), keep=settings.connections)
+    need_current(database)
+    return database
+
+
+def need_redis(settings: Settings) -> None:
+    """Raise BadInput when REDIS_URL is not set."""
+    if not settings.redis_url:
+        raise BadInput("REDIS_URL is not set: give it the Redis or Valkey URL, or use `make run`, which brings its own.")
+
+
+def print_json(facts: Any) -> None:
+    """Facts for machines."""
+    click.echo(jsonlib.dumps(facts, indent=2, default=str, ensure_ascii=False))
+
+
+def stop_signal(until_eof: bool) -> threading.Event:
+    """Set by SIGTERM and SIGINT, and, under a supervisor, when the supervisor's end of our standard input is gone."""
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if until_eof:
+        threading.Thread(target=_at_eof, args=(stopping,), daemon=True).start()
+    return stopping
+
+
+def _at_eof(stopping: threading.Event) -> None:
+    sys.stdin.read()
+    stopping.set()

@@ -1,0 +1,40 @@
+"""The archive-live gate: before the first mail, the issue's page must be public and carry the edition's digest."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from mailer import log
+from mailer.db import Database
+from mailer.flows.control import halt
+from mailer.flows.guards import live_digest
+from mailer.store import editions, sends
+from mailer.store.sends import Send, State
+
+events = log.get("gate")
+
+AGAIN = timedelta(seconds=15)
+LONGEST = timedelta(hours=1)  # after that the send is paused and a person is asked
+
+
+def is_open(database: Database, send: Send) -> bool:
+    """May the send start? Fetches the page outside any transaction; when it is not live, the send waits, at last it holds."""
+    if not send.gated:
+        return True
+    with database.transaction() as tx:
+        edition = editions.get(tx, send.edition_id)
+    found = live_digest(edition.url)
+    if found == edition.digest:
+        return True
+    what = "shows another text" if found else "does not show this issue"
+    with database.transaction() as tx:
+        if datetime.now(UTC) - send.due_at > LONGEST:
+            halt(tx, send, State.PAUSED, _held(send, edition.url, what))
+        else:
+            sends.rest(tx, send.id, AGAIN, f"{edition.url} {what} yet; it starts as soon as that is live")
+    events.warning("send.waits_for_page", send=send.id)
+    return False
+
+
+def _held(send: Send, url: str, what: str) -> str:
+    return f"{url} still {what}: deploy the site and then `postmerge resume {send.id}`, or publish with `--no-gate`"

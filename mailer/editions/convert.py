@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import markdown
+import orjson
 import pygments
 
 J = TypeVar("J")
@@ -24,14 +25,14 @@ class Cache:
     """JSON values by digest in a folder. A value that cannot be read counts as missing."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+        self.folder = self._folder = folder
 
     def get(self, key: str) -> Any:
         """The value, or None."""
         if self._folder is None:
             return None
         try:
-            entry = json.loads(self._path(key).read_bytes())
+            entry = orjson.loads(self._path(key).read_bytes())
             return entry["value"] if entry["key"] == key else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -44,9 +45,9 @@ class Cache:
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps({"key": key, "value": value}), encoding="utf-8")
+            part.write_bytes(orjson.dumps({"key": key, "value": value}))
             part.replace(path)
-        except OSError:
+        except (OSError, TypeError):
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
 

@@ -16,6 +16,7 @@ from pelican import signals
 from pelican.contents import Article
 from pelican.generators import ArticlesGenerator
 from pelican.readers import METADATA_PROCESSORS, BaseReader, RstReader
+from pelican.settings import DEFAULT_CONFIG
 from pelican.urlwrappers import Tag
 from pelican.utils import SafeDatetime
 
@@ -24,11 +25,13 @@ from mailer.editions import feeds, store
 from mailer.editions.session import Session
 
 _current: Session | None = None
+_MARKS = ('"{', "'{", '"|', "'|")  # how the value of an attribute begins that Pelican's INTRASITE_LINK_REGEX would match
 
 
 def register() -> None:
     """Called by Pelican when it loads the plugin."""
     signals.initialized.connect(_initialized)
+    signals.content_object_init.connect(_plain_content)
     signals.readers_init.connect(_readers)
     signals.all_generators_finalized.connect(_articles)
     signals.finalized.connect(_finalized)
@@ -91,7 +94,17 @@ def _articles(generators: list[Any]) -> None:
         if isinstance(generator, ArticlesGenerator):
             articles: list[Article] = [*generator.articles, *generator.translations, *generator.hidden_articles]
             session().make_editions(articles, generator.settings)
+            for article in articles:
+                article.override_url, article.override_save_as = article.url, article.save_as
             _link_neighbours(generator.articles)
+
+
+def _plain_content(content: Any) -> None:
+    """Spare Pelican its slow search for ``{filename}…`` and ``|filename|…`` where no attribute's value begins like that."""
+    usual = content.settings.get("INTRASITE_LINK_REGEX") == DEFAULT_CONFIG["INTRASITE_LINK_REGEX"]
+    if usual and content._content and not any(mark in content._content for mark in _MARKS):
+        content.get_static_links = set
+        content._update_content = lambda text, siteurl: text
 
 
 def _link_neighbours(newest_first: list[Article]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from mailer.edition import Edition, Finding, Wish
 from mailer.errors import BadInput
@@ -20,9 +21,9 @@ def write(folder: Path, editions: Sequence[Edition], findings: Sequence[Finding]
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {_name(edition.key): edition for edition in oldest_first(editions)}
     for name, edition in wanted.items():
-        _replace(folder / name, json.dumps(_facts(edition), ensure_ascii=False))
+        _replace(folder / name, orjson.dumps(_facts(edition)))
     report = {"editions": list(wanted), "findings": [vars(finding) for finding in findings]}
-    _replace(folder / _REPORT, json.dumps(report, ensure_ascii=False, indent=1))
+    _replace(folder / _REPORT, orjson.dumps(report, option=orjson.OPT_INDENT_2))
     for path in folder.glob("*.json"):
         if path.name not in wanted and path.name != _REPORT:
             path.unlink()
@@ -36,8 +37,8 @@ def oldest_first(editions: Iterable[Edition]) -> list[Edition]:
 def read(folder: Path) -> tuple[list[Edition], list[Finding]]:
     """What the last build wrote. Raises BadInput when there is none, or when a digest does not match its body."""
     try:
-        report = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
-        editions = [_edition(json.loads((folder / name).read_text(encoding="utf-8"))) for name in report["editions"]]
+        report = orjson.loads((folder / _REPORT).read_bytes())
+        editions = [_edition(orjson.loads((folder / name).read_bytes())) for name in report["editions"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"There are no readable editions in {folder}: run `postmerge build` first.") from error
     for edition in editions:
@@ -52,11 +53,11 @@ def _name(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:32] + ".json"
 
 
-def _replace(path: Path, text: str) -> None:
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+def _replace(path: Path, data: bytes) -> None:
+    if path.is_file() and path.read_bytes() == data:
         return
     part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
+    part.write_bytes(data)
     part.replace(path)
 
 

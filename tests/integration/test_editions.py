@@ -311,7 +311,7 @@ def test_a_build_with_the_cache_is_byte_for_byte_the_clean_one(letter: Letter) -
     for number in range(15):
         letter.write(f"issue-{number}.md", f"Title: Issue {number}\nDate: 2026-09-{number + 1:02}\nTags: t{number % 3}", BODY)
     letter.build()
-    for step in range(6):
+    for step in range(len(EDITS)):
         edit(letter, chance, step)
         letter.build()
         shutil.rmtree(letter.folder / "clean", ignore_errors=True)
@@ -320,22 +320,35 @@ def test_a_build_with_the_cache_is_byte_for_byte_the_clean_one(letter: Letter) -
         assert differences(letter.folder / "build" / "editions", letter.folder / "clean" / "editions") == []
 
 
+EDITS = ("text", "gone", "mail", "rename", "config", "page", "title", "date", "tags", "language", "text")
+
+
 def edit(letter: Letter, chance: random.Random, step: int) -> None:
     """Something that a writer or a designer does between two builds."""
-    files = sorted(letter.issues.glob("issue-*.md"))
-    match step % 6:
-        case 0 | 3:
-            path = chance.choice(files)
-            path.write_text(path.read_text() + f"\nEdit {step}.\n")
-        case 1:
-            chance.choice(files).unlink()
-        case 2:
-            template = letter.folder / "theme" / "templates" / "email" / "edition.html"
-            template.write_text(template.read_text().replace("</body>", f"<p>step {step}</p></body>"))
-        case 4:
-            path = chance.choice(files)
+    path = chance.choice(sorted(letter.issues.glob("issue-*.md")))
+    text, theme = path.read_text(), letter.folder / "theme" / "templates"
+    match EDITS[step]:
+        case "text":
+            path.write_text(text + f"\nEdit {step}.\n")
+        case "gone":
+            path.unlink()
+        case "rename":
             path.rename(path.with_name(f"renamed-{step}.md"))
-        case 5:
+        case "title":
+            path.write_text(text.replace("Title: ", "Title: New & newer "))
+        case "date":
+            path.write_text(text.replace("Date: 2026-09", "Date: 2026-08"))
+        case "tags":
+            path.write_text(text.replace("Tags: ", "Tags: fresh, "))
+        case "language":
+            path.write_text(f"Lang: ar\n{text}")
+        case "mail":
+            template = theme / "email" / "edition.html"
+            template.write_text(template.read_text().replace("</body>", f"<p>step {step}</p></body>"))
+        case "page":
+            template = theme / "article.html"
+            template.write_text(template.read_text().replace("<article>", f'<article data-step="{step}">'))
+        case "config":
             config = letter.folder / "pelicanconf.py"
             config.write_text(config.read_text().replace('"guess_lang": False', '"guess_lang": True'))
 

@@ -16,7 +16,7 @@ DEFAULT_DATE_FORMAT = "%-d %B %Y"
 
 PATH = "content"
 PAGE_PATHS = ["pages"]
-STATIC_PATHS = ["images"]
+STATIC_PATHS = ["images", "audio"]
 THEME = str(HERE / "theme")
 OUTPUT_PATH = "build/site"
 PLUGINS = ["mailer.editions.plugin"]
@@ -47,7 +47,12 @@ FILENAME_METADATA = r"(?P<date>\d{4}-\d{2}-\d{2})?.*"
 
 FEED_ALL_RSS = "feeds/all.rss.xml"
 FEED_ALL_ATOM = "feeds/all.atom.xml"
+POSTMERGE_FEED_ALL_JSON = "feeds/all.json"
 POSTMERGE_TAG_FEED_RSS = "feeds/tag/{slug}.rss.xml"
+POSTMERGE_TAG_FEED_ATOM = "feeds/tag/{slug}.atom.xml"
+POSTMERGE_TAG_FEED_JSON = "feeds/tag/{slug}.json"
+# Written when an issue has `Audio:`.
+POSTMERGE_FEED_PODCAST = "feeds/podcast.rss.xml"
 FEED_MAX_ITEMS = 20
 
 MARKDOWN = {

@@ -7,6 +7,7 @@ only adds options and takes the report.
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from typing import Any
 import pelican
 from pelican import signals
 from pelican.contents import Article
-from pelican.generators import ArticlesGenerator
+from pelican.generators import ArticlesGenerator, PagesGenerator
 from pelican.readers import METADATA_PROCESSORS, BaseReader, RstReader
 from pelican.settings import DEFAULT_CONFIG
 from pelican.urlwrappers import Tag
 from pelican.utils import SafeDatetime
 
 from mailer.edition import Edition
-from mailer.editions import feeds, store
+from mailer.editions import around, feeds, store
 from mailer.editions.session import Session
 
 _current: Session | None = None
@@ -97,6 +98,8 @@ def _articles(generators: list[Any]) -> None:
             for article in articles:
                 article.override_url, article.override_save_as = article.url, article.save_as
             _link_neighbours(generator.articles)
+        if isinstance(generator, PagesGenerator):
+            session().pages = [f"{generator.settings['SITEURL']}/{page.url}" for page in generator.pages]
 
 
 def _plain_content(content: Any) -> None:
@@ -117,6 +120,7 @@ def _finalized(site: pelican.Pelican) -> None:
     current = session()
     current.workers.close()
     _write_feeds(current, site.settings)
+    _write_around(current, site.settings)
     if current.editions_folder:
         store.write(current.editions_folder, current.editions, current.report())
 
@@ -127,17 +131,43 @@ def _write_feeds(current: Session, settings: dict[str, Any]) -> None:
         url=settings["SITEURL"],
         lang=settings["DEFAULT_LANG"],
         subtitle=settings.get("SITESUBTITLE") or "",
+        style=_style(settings),
+        image=settings.get("POSTMERGE_PODCAST_IMAGE") or "",
     )
     reach = settings.get("FEED_MAX_ITEMS") or 20
     listed = sorted(current.editions, key=lambda edition: (edition.dated, edition.key), reverse=True)
     output = Path(settings["OUTPUT_PATH"])
-    for name in ("POSTMERGE_FEED_ALL_ATOM", "POSTMERGE_FEED_ALL_RSS"):
-        if settings.get(name):
-            feeds.write(site, feeds.Feed(site.name, settings[name], listed[:reach]), output)
-    if pattern := settings.get("POSTMERGE_TAG_FEED_RSS"):
-        for tag, editions in _by_tag(current, listed).items():
-            path = pattern.format(slug=tag.slug)
-            feeds.write(site, feeds.Feed(f"{site.name}: {tag.name}", path, editions[:reach]), output)
+    for name in ("ATOM", "RSS", "JSON"):
+        if path := settings.get(f"POSTMERGE_FEED_ALL_{name}"):
+            feeds.write(site, feeds.Feed(site.name, path, listed[:reach], current.extras), output)
+        if pattern := settings.get(f"POSTMERGE_TAG_FEED_{name}"):
+            for tag, editions in _by_tag(current, listed).items():
+                path = pattern.format(slug=tag.slug)
+                feeds.write(site, feeds.Feed(f"{site.name}: {tag.name}", path, editions[:reach], current.extras), output)
+    spoken = [edition for edition in listed if current.extras[edition.key].audio]
+    if spoken and (path := settings.get("POSTMERGE_FEED_PODCAST")):
+        feeds.write(site, feeds.Feed(site.name, path, spoken, current.extras, podcast=True), output)
+
+
+def _style(settings: dict[str, Any]) -> str:
+    """The address of the theme's style sheet for feeds, when it has one."""
+    has = (Path(settings["THEME"]) / "static" / "css" / "feed.css").is_file()
+    return f"{settings['SITEURL']}/{settings.get('THEME_STATIC_DIR', 'theme')}/css/feed.css" if has else ""
+
+
+def _write_around(current: Session, settings: dict[str, Any]) -> None:
+    """Redirects, sitemap and robots.txt."""
+    output, url = Path(settings["OUTPUT_PATH"]), settings["SITEURL"]
+    editions = store.oldest_first(current.editions)
+    for edition, name in around.redirects(editions, current.extras, str(settings["ARTICLE_SAVE_AS"]), output):
+        current.taken(edition, name)
+    tags = sorted({f"{url}/{tag.url}" for tags in current.tags.values() for tag in tags})
+    newest = editions[-1].dated if editions else None
+    addresses: list[tuple[str, datetime | None]] = [(f"{url}/", newest)]
+    addresses += [(edition.url, edition.dated) for edition in reversed(editions)]
+    addresses += [(address, None) for address in [*sorted(current.pages), *tags]]
+    around.sitemap(addresses, output)
+    around.robots(url, output)
 
 
 def _by_tag(current: Session, listed: list[Edition]) -> dict[Tag, list[Edition]]:

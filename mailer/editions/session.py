@@ -13,7 +13,7 @@ from typing import Any
 from lxml import html
 
 from mailer.edition import Edition, Finding
-from mailer.editions import frontmatter, mail
+from mailer.editions import extras, frontmatter, mail
 from mailer.editions.body import Body, canonical, escape
 from mailer.editions.convert import Cache, Workers, convert_all, digest, own_code
 from mailer.editions.frontmatter import Asked, Source
@@ -42,6 +42,8 @@ class Session:
         self.findings: list[Finding] = []
         self.editions: list[Edition] = []
         self.tags: dict[str, list[Any]] = {}
+        self.extras: dict[str, extras.Extras] = {}
+        self.pages: list[str] = []
         self.converted = self.reused = 0
         self._sources: dict[str, Source] = {}
         self._html: dict[str, str | None] = {}
@@ -207,8 +209,24 @@ class Session:
         article._content = edition.body
         article.metadata.setdefault("summary", escape(edition.preheader))
         self.tags[key] = list(getattr(article, "tags", []))
+        self._extras(source, key, article)
         if not source.broken and article.status == "published":
             self.editions.append(edition)
+
+    def _extras(self, source: Source, key: str, article: Any) -> None:
+        before = len(source.findings)
+        fields = {name: str(value) for name, value in article.metadata.items()}
+        names = tuple(tag.name for tag in self.tags[key])
+        self.extras[key] = extras.read(source, fields, self._root, article.settings["SITEURL"], names)
+        self.findings += source.findings[before:]
+        article.audio = self.extras[key].audio
+
+    def taken(self, edition: Edition, name: str) -> None:
+        """Warn that a former address belongs to something else now."""
+        line = next((s.lines.get("formerly", 1) for s in self._sources.values() if s.path == edition.path), 1)
+        self.findings.append(
+            Finding("warning", edition.path, line, f"`Formerly: {name}` is the address of another page: remove that name.")
+        )
 
     def _check_links(self, article: Any) -> None:
         """Links to files that are not there, at their line."""

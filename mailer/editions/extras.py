@@ -1,0 +1,89 @@
+"""What an issue's front matter says beside its text: names it had before, and a recording of it."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailer.editions.frontmatter import Source
+
+_TYPES = {".mp3": "audio/mpeg", ".m4a": "audio/x-m4a", ".ogg": "audio/ogg", ".opus": "audio/ogg"}
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A recording: its address, its size in bytes, its media type, its length in seconds (0: not said)."""
+
+    url: str
+    size: int
+    type: str
+    seconds: int
+
+    @property
+    def clock(self) -> str:
+        """The length as ``H:MM:SS``."""
+        return f"{self.seconds // 3600}:{self.seconds // 60 % 60:02}:{self.seconds % 60:02}"
+
+
+@dataclass(frozen=True)
+class Extras:
+    """``names`` are the slugs that the issue had before, oldest first; ``tags`` the names of its topics."""
+
+    names: tuple[str, ...] = ()
+    fixed: bool = False
+    audio: Audio | None = None
+    tags: tuple[str, ...] = ()
+
+    def lasting(self, key: str) -> str:
+        """The key that feed readers know the issue by: ``Id:``, else its first name, else its key."""
+        return key if self.fixed or not self.names else self.names[0]
+
+
+def read(source: Source, fields: Mapping[str, str], root: Path, site_url: str, tags: tuple[str, ...]) -> Extras:
+    """The extras of an issue; what cannot be used is noted as a warning of the source."""
+    names = tuple(filter(None, (former(name) for name in fields.get("formerly", "").split(","))))
+    return Extras(names, bool(fields.get("id", "").strip()), _audio(source, fields, root, site_url), tags)
+
+
+def former(text: str) -> str:
+    """The slug in an old name, which may be written as a slug, a file's name or a whole address."""
+    last = text.strip().rstrip("/").rpartition("/")[2]
+    return re.sub(r"[\\?#%\s]+|\.\.+", "-", re.sub(r"\.(md|markdown|mkd|mdown|rst|html)$", "", last))
+
+
+def _audio(source: Source, fields: Mapping[str, str], root: Path, site_url: str) -> Audio | None:
+    target = fields.get("audio", "").strip()
+    if not target:
+        return None
+    seconds = _seconds(source, fields.get("audio-duration", ""))
+    suffix = Path(target.partition("?")[0]).suffix.lower()
+    kind = _TYPES.get(suffix) or mimetypes.guess_type(target)[0] or "audio/mpeg"
+    if target.startswith(("https://", "http://")):
+        size = fields.get("audio-size", "").replace("_", "").strip()
+        if not size.isdecimal():
+            return _none(source, "`Audio:` on another server needs its size in bytes: add `Audio-Size: 12345678`.")
+        return Audio(target, int(size), kind, seconds)
+    name = target.removeprefix("{static}").lstrip("/")
+    path = (root / name).resolve()
+    if not path.is_file() or not path.is_relative_to(root):
+        return _none(
+            source, f"`Audio: {target}` leads to no file: put it into {root.name}/audio/ and name it as audio/name.mp3."
+        )
+    return Audio(f"{site_url}/{name}", path.stat().st_size, kind, seconds)
+
+
+def _seconds(source: Source, text: str) -> int:
+    match = re.fullmatch(r"(?:(\d+):)?(\d{1,3}):(\d\d)", text.strip())
+    if match:
+        return int(match[1] or 0) * 3600 + int(match[2]) * 60 + int(match[3])
+    _none(source, "`Audio:` needs its length: add `Audio-Duration: 32:10`.")
+    return 0
+
+
+def _none(source: Source, message: str) -> Audio | None:
+    """Note a warning; there is no recording."""
+    source.warning(source.lines.get("audio", 1), message)
+    return None

@@ -38,7 +38,10 @@ CATEGORY_SAVE_AS = ""
 AUTHOR_SAVE_AS = ""
 DRAFT_SAVE_AS = ""
 USE_FOLDER_AS_CATEGORY = False
-DIRECT_TEMPLATES = ["index", "archives", "tags", "404"]
+DIRECT_TEMPLATES = ["index", "archives", "tags", "404", "search"]
+SEARCH_SAVE_AS = "search/index.html"
+# The archive can be searched in the browser; False builds no index.
+POSTMERGE_SEARCH = True
 DEFAULT_PAGINATION = False
 RELATIVE_URLS = False
 # What follows only names files; titles and dates come from the front matter.

@@ -22,8 +22,9 @@ from pelican.urlwrappers import Tag
 from pelican.utils import SafeDatetime
 
 from mailer.edition import Edition
-from mailer.editions import around, feeds, store
+from mailer.editions import around, feeds, search, store
 from mailer.editions.session import Session
+from mailer.errors import BadInput
 
 _current: Session | None = None
 _MARKS = ('"{', "'{", '"|', "'|")  # how the value of an attribute begins that Pelican's INTRASITE_LINK_REGEX would match
@@ -52,6 +53,7 @@ def _initialized(site: pelican.Pelican) -> None:
         FEED_ATOM=None, FEED_RSS=None, CATEGORY_FEED_ATOM=None, CATEGORY_FEED_RSS=None, AUTHOR_FEED_ATOM=None,
         AUTHOR_FEED_RSS=None, TAG_FEED_ATOM=None, TAG_FEED_RSS=None, TRANSLATION_FEED_ATOM=None, TRANSLATION_FEED_RSS=None,
     )  # fmt: skip
+    site.settings["JINJA_ENVIRONMENT"] = {"auto_reload": False, **site.settings["JINJA_ENVIRONMENT"]}
     for name in ("FEED_ALL_ATOM", "FEED_ALL_RSS"):
         site.settings[f"POSTMERGE_{name}"] = site.settings.get(f"POSTMERGE_{name}") or site.settings.get(name)
         site.settings[name] = None
@@ -99,6 +101,8 @@ def _articles(generators: list[Any]) -> None:
                 article.override_url, article.override_save_as = article.url, article.save_as
             _link_neighbours(generator.articles)
         if isinstance(generator, PagesGenerator):
+            for page in (*generator.pages, *generator.translations):
+                page.override_url, page.override_save_as = page.url, page.save_as
             session().pages = [f"{generator.settings['SITEURL']}/{page.url}" for page in generator.pages]
 
 
@@ -119,10 +123,26 @@ def _link_neighbours(newest_first: list[Article]) -> None:
 def _finalized(site: pelican.Pelican) -> None:
     current = session()
     current.workers.close()
+    indexing = _begin_search(current, site.settings)
     _write_feeds(current, site.settings)
     _write_around(current, site.settings)
     if current.editions_folder:
         store.write(current.editions_folder, current.editions, current.report())
+    if indexing and (wrong := indexing.finish()):
+        raise BadInput(
+            f"The search index cannot be made ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to go without."
+        )
+
+
+def _begin_search(current: Session, settings: dict[str, Any]) -> search.Indexing | None:
+    """Start to index the pages in processes of their own, when the site wants that."""
+    if not settings.get("POSTMERGE_SEARCH"):
+        return None
+    if not search.available():
+        raise BadInput("pagefind is not installed: run `pip install pagefind_bin`, or set POSTMERGE_SEARCH = False.")
+    indexing = search.Indexing(Path(settings["OUTPUT_PATH"]), current.cache.folder)
+    indexing.start(current.editions, settings["SITEURL"], settings["DEFAULT_LANG"])
+    return indexing
 
 
 def _write_feeds(current: Session, settings: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ Mode = Literal["light", "dark"]
 MODES: tuple[Mode, ...] = ("light", "dark")
 WIDTHS = (320, 360, 1280)
 NEWEST = "issues/2026-11-24-the-answer-that-never-came/"
-PAGES = ("", NEWEST, "archive/", "tags/", "tags/delivery/", "about/", "privacy/", "404.html")
+PAGES = ("", NEWEST, "archive/", "tags/", "tags/delivery/", "about/", "privacy/", "404.html", "search/")
 AA = 4.5  # WCAG 2.2, 1.4.3
 
 ISSUES = {
@@ -209,6 +209,40 @@ def test_a_page_reads_without_javascript(browser: Browser, site: Site) -> None:
     expect(page.locator("form")).to_have_attribute("action", f"{site.url}/subscribe")
     expect(page.locator("form")).to_have_attribute("method", "post")
     expect(page.locator("button.mode")).to_be_hidden()
+    page.context.close()
+
+
+def test_the_archive_is_searched_in_the_browser(browser: Browser, odd_site: Site, site: Site) -> None:
+    page = opened(browser, f"{site.url}/search/")
+    page.get_by_label("Words in the issues").fill("uncertain")
+    expect(page.get_by_role("status")).to_contain_text(re.compile(r"\d+ issues?"))
+    expect(page.locator(".results a", has_text="The answer that never came")).to_have_attribute("href", f"/{NEWEST}")
+    expect(page.locator(".results mark").first).to_have_text(re.compile("uncertain", re.IGNORECASE))
+    page.get_by_label("Words in the issues").fill("zebracorn")
+    expect(page.get_by_role("status")).to_have_text("No issue has “zebracorn”.")
+    page.goto(f"{odd_site.url}/search/?q=吾輩")
+    expect(page.locator(".results a")).to_have_text("東京からの手紙")
+    page.context.close()
+
+
+def test_issues_of_several_years_are_found_by_one_search(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "content" / "issues").mkdir(parents=True)
+    for year in (2019, 2022, 2026):
+        text = f"Title: Of {year}\nDate: {year}-05-05\n\nAn armadillo in {year}.\n"
+        (tmp_path / "content" / "issues" / f"i{year}.md").write_text(text)
+    for site in served(tmp_path / "content", tmp_path / "build"):
+        page = opened(browser, f"{site.url}/search/?q=armadillo")
+        expect(page.get_by_role("status")).to_have_text("3 issues.")
+        assert set(page.locator(".results a").all_text_contents()) == {"Of 2019", "Of 2022", "Of 2026"}
+        page.context.close()
+
+
+def test_without_javascript_the_search_page_leads_to_the_archive(browser: Browser, site: Site) -> None:
+    page = opened(browser, f"{site.url}/search/", script=False)
+    expect(page.get_by_text("Searching needs JavaScript")).to_be_visible()
+    expect(page.get_by_role("search")).to_be_hidden()
+    page.locator("main").get_by_role("link", name="archive").click()
+    page.wait_for_url(f"{site.url}/archive/")
     page.context.close()
 
 

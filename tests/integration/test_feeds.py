@@ -143,6 +143,31 @@ def test_a_recording_that_cannot_be_used_is_a_warning_at_its_line(letter: Letter
     assert sentence in warning
 
 
+def test_a_changed_issue_renews_the_search_index_of_its_own_year_only(letter: Letter) -> None:
+    for year in (2019, 2021):
+        letter.write(f"y{year}.md", f"Title: Of {year}\nDate: {year}-05-05", "An armadillo.\n")
+    letter.build()
+    site, cache = letter.folder / "build" / "site" / "pagefind", letter.folder / "build" / "cache" / "search"
+    assert json.loads((site / "years.json").read_text()) == ["2026", "2021", "2019"]
+    before = set(cache.iterdir())
+    letter.build()
+    assert set(cache.iterdir()) == before
+    letter.write("y2021.md", "Title: Of 2021\nDate: 2021-05-05", "Two armadillos.\n")
+    letter.build()
+    assert len(set(cache.iterdir()) & before) == 2
+    (letter.issues / "y2019.md").unlink()
+    letter.build()
+    assert not (site / "2019").exists()
+
+
+def test_search_can_be_switched_off(letter: Letter) -> None:
+    config = letter.folder / "pelicanconf.py"
+    config.write_text(config.read_text().replace("POSTMERGE_SEARCH = True", "POSTMERGE_SEARCH = False"))
+    letter.build()
+    assert not (letter.folder / "build" / "site" / "pagefind").exists()
+    assert "/search/" not in letter.page("index.html")
+
+
 def test_the_sitemap_lists_every_page_and_robots_txt_names_it(letter: Letter) -> None:
     (letter.folder / "content" / "pages").mkdir()
     (letter.folder / "content" / "pages" / "about.md").write_text("Title: About\n\nUs.\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from api import docs, ops, pages, problems, v1
+from api import docs, ops, pages, problems, v1, webhooks
 from api import outbox as outbox_pages
 from api.archive import Archive
 from api.desk import Desk
@@ -32,6 +32,7 @@ def create_app(
     desk = Desk(settings, database, ring, site_name, site_folder, outbox)
     app = FastAPI(title=f"The API of {site_name}", version="1", docs_url=None, redoc_url=None)
     app.state.desk = desk
+    app.state.sns = webhooks.verifier(settings)
     _include(app, desk)
     docs.mount(app)
     app.mount("/-", Archive(_STATIC), name="static")
@@ -46,7 +47,7 @@ def create_app(
 
 
 def _include(app: FastAPI, desk: Desk) -> None:
-    routers = [pages.router, v1.router, docs.router, ops.router]
+    routers = [pages.router, v1.router, docs.router, ops.router, webhooks.router]
     if desk.settings.metrics:
         routers.append(ops.metrics_router)
     if desk.outbox:

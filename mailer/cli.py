@@ -12,6 +12,7 @@ from mailer import editions, show
 from mailer.actors import Bell, Work, Workshop
 from mailer.addresses import check
 from mailer.commands import control
+from mailer.commands import events as back
 from mailer.commands.common import as_json, err, load_settings, need_redis, open_database, out, print_json, stop_signal
 from mailer.commands.keys import keys
 from mailer.db import Database
@@ -64,7 +65,7 @@ def cli() -> None:
     """
 
 
-for command in (keys, control.pause, control.resume, control.stop, control.cancel):
+for command in (keys, control.pause, control.resume, control.stop, control.cancel, back.events, back.uncertain):
     cli.add_command(command)
 
 

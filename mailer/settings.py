@@ -45,6 +45,10 @@ class Settings:
     confirm_expiry: timedelta = timedelta(days=7)
     ses_configuration_set: str = ""
     ses_client: str = "lean"
+    sns_topic: str = ""
+    sqs_queue_url: str = ""
+    soft_bounces: int = 3
+    soft_bounce_window: timedelta = timedelta(days=90)
     log_level: str = "info"
     sentry_dsn: str = ""
     metrics: bool = True
@@ -113,6 +117,10 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),
         ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
         ses_client=_choice(given, "POSTMERGE_SES_CLIENT", ("lean", "boto3"), default.ses_client),
+        sns_topic=given.get("POSTMERGE_SNS_TOPIC", default.sns_topic),
+        sqs_queue_url=_url(given, "POSTMERGE_SQS_QUEUE_URL", default.sqs_queue_url),
+        soft_bounces=_count(given, "POSTMERGE_SOFT_BOUNCES", default.soft_bounces),
+        soft_bounce_window=_duration(given, "POSTMERGE_SOFT_BOUNCE_WINDOW", default.soft_bounce_window),
         log_level=_choice(given, "POSTMERGE_LOG", ("debug", "info", "warning", "error"), default.log_level),
         sentry_dsn=given.get("SENTRY_DSN", default.sentry_dsn),
         metrics=_choice(given, "POSTMERGE_METRICS", ("on", "off"), "on") == "on",

@@ -188,7 +188,8 @@ def _publish(database: Database, settings: Settings, report: editions.Report, ou
 
 @contextlib.contextmanager
 def _children(settings: Settings, place: Place) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    children = {name: _start(name, settings, place) for name in _CHILDREN}
+    names = (*_CHILDREN, *(["events"] if settings.sqs_queue_url else []))
+    children = {name: _start(name, settings, place) for name in names}
     try:
         yield children
     finally:

@@ -1,0 +1,45 @@
+"""What other services post to us: events of SES by way of SNS."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+
+from api.desk import Here
+from mailer import log
+from mailer.errors import BadInput, Refused, Unavailable
+from mailer.flows.feedback import take_sns
+from mailer.settings import Settings
+from mailer.webhooks.fetch import fetch
+from mailer.webhooks.sns import Verifier
+
+router = APIRouter(include_in_schema=False)
+events = log.get("webhook")
+
+
+def verifier(settings: Settings) -> Verifier:
+    """Trusts SNS's own hosts and the topic of the settings."""
+    return Verifier(settings.sns_topic, fetch)
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.post("/webhooks/ses")
+def ses(desk: Here, request: Request, body: Annotated[bytes, Depends(_body)]) -> JSONResponse:
+    """Take a message of SNS: 200 when it is settled, 4xx when it is not taken, 503 when it must come again."""
+    try:
+        return _say(take_sns(desk.database, desk.settings, request.app.state.sns, body), 200)
+    except (BadInput, Refused) as error:
+        events.warning("sns.refused", reason=str(error))
+        return _say(str(error), 400 if isinstance(error, BadInput) else 403)
+    except Unavailable as error:
+        events.warning("sns.waits", reason=str(error))
+        return _say("Something that is needed does not answer just now: please send it again.", 503)
+
+
+def _say(sentence: str, status: int) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status, {"Cache-Control": "no-store"})

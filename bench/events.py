@@ -1,0 +1,109 @@
+"""Taking events in at full load: a real `postmerge events` process, a durable Postgres, the fake SES's queue beside them.
+
+    .venv/bin/python -m bench.events --mails 20000
+
+Prints events a second from the first commit to the last, and CPU-seconds for 10,000 events: ours, Postgres, the fake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from bench.send import bench_settings, cpu, postgres_cpu
+from mailer.db import Database
+from mailer.flows.publish import Request, adopt, publish
+from mailer.flows.status import status
+from mailer.flows.tend import tend
+from mailer.settings import Settings
+from mailer.store import deliveries
+from mailer.transports.outbox import Outbox
+from tests import factories, processes
+from tests.fakes.ses import FakeSes
+
+CLAIM = "00000000-0000-4000-8000-000000000001"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run showed; CPU in CPU-seconds."""
+
+    events: int
+    seconds: float
+    ours: float
+    postgres: float
+    fake: float
+    delivered: int
+
+
+def measure(mails: int, processes_of_ours: int) -> Measured:
+    """Two events (send and delivery) for each of ``mails`` accepted mails, all waiting when we begin."""
+    with bench_settings(32) as (conf, database), FakeSes() as ses, ExitStack() as stack:
+        send_id = _sent(database, conf, mails)
+        ses.control(events={"visibility_s": 300})
+        ses.fill(send_id, mails)
+        fake = psutil.Process(ses.pid)
+        more = {**ses.environ, "POSTMERGE_SQS_QUEUE_URL": ses.queue_url}
+        pg_before, fake_before = postgres_cpu(), sum(fake.cpu_times()[:2])
+        team = [stack.enter_context(processes.running("events", conf, more)) for _ in range(processes_of_ours)]
+        while not (begun := _recorded(database)):
+            time.sleep(0.01)
+        started = time.perf_counter()
+        while (done := _recorded(database)) < 2 * mails:
+            time.sleep(0.1)
+        seconds = time.perf_counter() - started
+        ours = cpu([one.pid for one in team])
+        return Measured(
+            events=done - begun,
+            seconds=seconds,
+            ours=ours,
+            postgres=postgres_cpu() - pg_before,
+            fake=sum(fake.cpu_times()[:2]) - fake_before,
+            delivered=status(database)[0].deliveries["delivered"],
+        )
+
+
+def _sent(database: Database, conf: Settings, mails: int) -> int:
+    """A send whose mails were all accepted, without sending them."""
+    factories.readers(database, mails)
+    adopt(database, conf, [factories.old()])
+    conf = replace(conf, first_slice=100)
+    issues = [factories.old(), factories.edition()]
+    [send_id] = publish(database, conf, issues, [], Outbox(conf.outbox), Request()).send_ids
+    tend(database, conf)
+    with database.transaction() as tx:
+        deliveries.claim(tx, send_id, CLAIM, mails)
+        tx.run("UPDATE deliveries SET state = 'accepted', settled_at = now(), message_id = md5(subscriber_id::text)")
+    return send_id
+
+
+def _recorded(database: Database) -> int:
+    with database.transaction() as tx:
+        return int(tx.value("SELECT count(*) FROM delivery_events"))
+
+
+def main() -> None:
+    """Run and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mails", type=int, default=20_000)
+    parser.add_argument("--processes", type=int, default=1)
+    options = parser.parse_args()
+    found = measure(options.mails, options.processes)
+    tens = 2 * options.mails / 10_000
+    table = Table("what", "figure", box=None, header_style="bold")
+    table.add_row("events recorded", f"{2 * options.mails:,}, {found.delivered:,} mails delivered")
+    table.add_row("events a second", f"{found.events / found.seconds:,.0f}")
+    table.add_row("CPU-seconds for 10,000 events, ours", f"{found.ours / tens:.2f}")
+    table.add_row("  Postgres", f"{found.postgres / tens:.2f}")
+    table.add_row("  the fake SES", f"{found.fake / tens:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,360 @@
+"""A fake Amazon SES v2 on a socket, in a process of its own, that misbehaves on demand.
+
+``python -m mailer.rehearsal.fake_ses --log FILE`` prints its port as JSON. Its log holds one line for each mail it *accepted*,
+written before the answer leaves; it judges every send test.
+
+Faults: ``POST /_control`` with ``{"faults": [{"kind": K, "next": 5}]}`` (or ``"share": 0.1``). ``throttle``, ``error_before``,
+``hang_before`` and ``reset_before`` do not take the mail; ``error_after``, ``hang_after`` and ``reset_after`` take it and then
+misbehave; ``reject`` and ``paused`` refuse it as SES does.
+
+Events about accepted mails come through a queue of SQS on the same port, or are posted as SNS does: see ``fake_events``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import binascii
+import json
+import os
+import quopri
+import random
+import re
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from mailer.rehearsal.fake_events import Events, Mail, Sns
+
+ACCESS_KEY = "AKIAFAKEFAKEFAKEFAKE"
+SECRET_KEY = "fake-secret-of-the-fake-ses"
+_HANG = 3600.0
+_HEAD = 8192  # characters of base64 in which a mail's head ends
+
+
+@dataclass
+class Behaviour:
+    """How the fake behaves now; ``rate`` in mails a second and ``quota`` in mails a day (-1: none)."""
+
+    latency_s: float = 0.0
+    jitter_s: float = 0.0
+    rate: float = -1
+    quota: float = -1
+    sending: bool = True
+    credential: str = ACCESS_KEY
+    seed: int = 1
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    events: dict[str, Any] = field(default_factory=dict)  # see ``fake_events.Habits``; empty: no events
+    sns: dict[str, str] = field(default_factory=dict)  # url and topic: events are posted there, not queued
+
+
+class Server:
+    """State and answers; one event loop, no locks."""
+
+    def __init__(self, log: IO[str]) -> None:
+        self.log = log
+        self.sns = Sns()
+        self.reset()
+
+    def reset(self) -> None:
+        self.behaviour = Behaviour()
+        self.chance = random.Random(1)
+        self.events = Events(self.chance)
+        self.requests = self.accepted = self.throttled = self.inflight = self.most_inflight = 0
+        self.recent: deque[float] = deque()
+
+    def control(self, change: dict[str, Any]) -> None:
+        for name, value in change.items():
+            if not hasattr(self.behaviour, name):
+                raise ValueError(f"unknown control {name!r}")
+            setattr(self.behaviour, name, value)
+        if "seed" in change:
+            self.chance = self.events.chance = random.Random(change["seed"])
+        if "events" in change:
+            self.events.behave(change["events"])
+
+    def fault(self) -> str:
+        """The fault that the next mail meets, or ""."""
+        for fault in self.behaviour.faults:
+            if fault.get("next", 0) > 0:
+                fault["next"] -= 1
+                return str(fault["kind"])
+            if self.chance.random() < fault.get("share", 0):
+                return str(fault["kind"])
+        return ""
+
+    def over_rate(self) -> bool:
+        if self.behaviour.rate <= 0:
+            return False
+        now = time.monotonic()
+        while self.recent and now - self.recent[0] > 1:
+            self.recent.popleft()
+        if len(self.recent) >= self.behaviour.rate:
+            return True
+        self.recent.append(now)
+        return False
+
+    def accept(self, body: bytes) -> str:
+        """Write the mail down; its id. Of an issue only the head is decoded, to be quick."""
+        request, encoded = _without_data(body)
+        message_id = uuid.uuid4().hex
+        start = binascii.a2b_base64(encoded[:_HEAD])
+        if b"\r\n\r\n" not in start or b"\r\nAuto-Submitted:" in start:
+            start = binascii.a2b_base64(encoded)
+        head, _, rest = start.partition(b"\r\n\r\n")
+        to = ",".join(request["Destination"]["ToAddresses"])
+        tags = {tag["Name"]: tag["Value"] for tag in request.get("EmailTags", [])}
+        now = time.time()
+        line = {
+            "at": now,
+            "to": to,
+            "tags": tags,
+            "message_id": message_id,
+            "digest": _field(head, b"X-Postmerge-Digest"),
+            "leave_url": _field(head, b"List-Unsubscribe").strip("<>"),
+            "subject": _field(head, b"Subject"),
+            "configuration_set": request.get("ConfigurationSetName", ""),
+            "size": len(encoded) // 4 * 3 - encoded[-2:].count(b"="),
+            "links": _links(rest) if b"\r\nAuto-Submitted:" in head else [],
+        }
+        self.log.write(json.dumps(line) + "\n")
+        self.log.flush()
+        self.accepted += 1
+        if self.behaviour.events:
+            self.events.about(Mail(message_id, to, tags, line["subject"], now))
+        return message_id
+
+    def account(self) -> dict[str, Any]:
+        b = self.behaviour
+        return {
+            "SendQuota": {
+                "MaxSendRate": b.rate if b.rate > 0 else 10_000,
+                "Max24HourSend": b.quota,
+                "SentLast24Hours": self.accepted,
+            },
+            "SendingEnabled": b.sending,
+            "ProductionAccessEnabled": True,
+            "EnforcementStatus": "HEALTHY",
+        }
+
+
+def _without_data(body: bytes) -> tuple[dict[str, Any], bytes]:
+    """The request without the message, and the message in base64."""
+    key = body.find(b'"Data"')
+    start = body.find(b'"', key + 6) + 1
+    end = body.find(b'"', start)
+    if key >= 0 and body.find(b"\\", start, end) < 0:
+        return json.loads(body[:start] + body[end:]), body[start:end]
+    request = json.loads(body)
+    return request, request["Content"]["Raw"]["Data"].encode()
+
+
+def _field(head: bytes, name: bytes) -> str:
+    """A header's value; headers that are folded are read to the end of their first line."""
+    start = (b"\r\n" + head).find(b"\r\n" + name + b":")
+    if start < 0:
+        return ""
+    value = head[start + len(name) + 1 :].partition(b"\r\n")[0]
+    return value.strip().decode("utf-8", "replace")
+
+
+def _links(body: bytes) -> list[str]:
+    text = quopri.decodestring(body).decode("utf-8", "replace")
+    return re.findall(r"https?://[^\s\"<>]+/confirm/[\w-]+", text)[:1]
+
+
+class Reset(Exception):
+    """Drop the connection without an answer."""
+
+
+class Broken(Exception):
+    """A 5xx before the mail was taken."""
+
+
+class Connection(asyncio.Protocol):
+    """One HTTP/1.1 connection, kept alive; answers in the order of the requests."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.buffer = bytearray()
+        self.transport: asyncio.Transport | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def connection_lost(self, error: Exception | None) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self.buffer[:end]).decode("latin-1")
+            size = int(_header(head, "Content-Length") or 0)
+            if "100-continue" in head.lower() and len(self.buffer) == end + 4 and size and self.transport:
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if len(self.buffer) < end + 4 + size:
+                return
+            body = bytes(self.buffer[end + 4 : end + 4 + size])
+            del self.buffer[: end + 4 + size]
+            task = asyncio.ensure_future(self.answer(head, body))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def answer(self, head: str, body: bytes) -> None:
+        method, path = head.split(" ", 2)[:2]
+        try:
+            status, code, payload = await self.route(method, path, head, body)
+        except Reset:
+            if self.transport:
+                self.transport.abort()
+            return
+        except Broken:
+            status, code, payload = 500, "InternalServiceErrorException", {"message": "An internal error occurred."}
+        except (ValueError, KeyError) as error:
+            status, code, payload = 400, "BadRequestException", {"message": repr(error)}
+        if self.transport and not self.transport.is_closing():
+            self.transport.write(_response(status, code, payload))
+
+    async def route(self, method: str, path: str, head: str, body: bytes) -> tuple[int, str, Any]:
+        server = self.server
+        match (method, path):
+            case ("POST", "/_control"):
+                server.control(json.loads(body))
+                return 200, "", {}
+            case ("POST", "/_reset"):
+                server.reset()
+                server.log.seek(0)
+                server.log.truncate()
+                return 200, "", {}
+            case ("GET", "/_stats"):
+                return 200, "", {k: v for k, v in vars(server).items() if isinstance(v, int)} | server.events.stats()
+            case ("POST", "/_fill"):
+                wish = json.loads(body)
+                server.events.fill(str(wish["send"]), int(wish["mails"]))
+                return 200, "", {}
+            case ("POST", "/_release"):
+                server.events.release()
+                return 200, "", {}
+            case ("POST", "/_sns"):
+                return 200, "", await server.sns.post(server.behaviour.sns, json.loads(body))
+        if target := _header(head, "X-Amz-Target"):
+            return await server.events.sqs(target, json.loads(body))
+        if method == "GET" and (page := server.sns.page(path)):
+            return 200, "", page
+        if f"Credential={server.behaviour.credential}/" not in head:
+            return 403, "UnrecognizedClientException", {"message": "The security token included in the request is invalid."}
+        match (method, path):
+            case ("GET", "/v2/email/account"):
+                return 200, "", server.account()
+            case ("POST", "/v2/email/outbound-emails"):
+                server.inflight += 1
+                server.most_inflight = max(server.most_inflight, server.inflight)
+                try:
+                    return await self.send(body)
+                finally:
+                    server.inflight -= 1
+        return 404, "NotFoundException", {"message": f"no such operation: {method} {path}"}
+
+    async def send(self, body: bytes) -> tuple[int, str, Any]:
+        server, b = self.server, self.server.behaviour
+        server.requests += 1
+        fault = server.fault()
+        if fault == "throttle" or server.over_rate():
+            server.throttled += 1
+            return 429, "TooManyRequestsException", {"message": "Maximum sending rate exceeded."}
+        if not b.sending or fault == "paused":
+            return 400, "SendingPausedException", {"message": "Email sending is disabled for this account."}
+        if fault == "reject":
+            return 400, "MessageRejected", {"message": "Email contains a virus."}
+        await _misbehave(fault, "before")
+        message_id = server.accept(body)
+        await _misbehave(fault, "after")
+        if b.latency_s or b.jitter_s:
+            await asyncio.sleep(b.latency_s + server.chance.random() * b.jitter_s)
+        if fault.startswith("error"):
+            return 500, "InternalServiceErrorException", {"message": "An internal error occurred."}
+        return 200, "", {"MessageId": message_id}
+
+
+async def _misbehave(fault: str, when: str) -> None:
+    if fault == f"reset_{when}":
+        raise Reset
+    if fault == f"hang_{when}":
+        await asyncio.sleep(_HANG)
+    if fault == f"error_{when}" and when == "before":
+        raise Broken
+
+
+def _header(head: str, name: str) -> str:
+    match = re.search(rf"^{name}:[ \t]*(.*?)\r?$", head, re.IGNORECASE | re.MULTILINE)
+    return match[1].strip() if match else ""
+
+
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+}
+
+
+def _response(status: int, code: str, payload: Any) -> bytes:
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    error = f"x-amzn-ErrorType: {code}\r\n" if code else ""
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n{error}"
+        f"x-amzn-RequestId: {uuid.uuid4()}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _serve(port: int, log: Path) -> None:
+    with log.open("a+") as file:
+        server = Server(file)
+        listening = await asyncio.get_running_loop().create_server(lambda: Connection(server), "127.0.0.1", port, backlog=1024)
+        port = listening.sockets[0].getsockname()[1]
+        server.sns.base = f"http://127.0.0.1:{port}"
+        posting = asyncio.ensure_future(_post_events(server))
+        print(json.dumps({"port": port}), flush=True)
+        await listening.serve_forever()
+        posting.cancel()
+
+
+async def _post_events(server: Server) -> None:
+    """Post what is due, eight at a time, when the events go by SNS."""
+    while True:
+        await asyncio.sleep(0.02)
+        where = server.behaviour.sns
+        while where and (due := server.events.take(8)):
+            await asyncio.gather(*(server.sns.publish(where, body) for body in due))
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve until killed, or until standard input ends."""
+    parser = argparse.ArgumentParser(description="A fake Amazon SES v2 that misbehaves on demand.")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--until-eof", action="store_true")
+    options = parser.parse_args()
+    if options.until_eof:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    asyncio.run(_serve(options.port, options.log))
+
+
+if __name__ == "__main__":
+    main()

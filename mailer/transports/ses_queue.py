@@ -1,0 +1,167 @@
+"""The queue reader of SES's events: Amazon SQS through boto3, or with less work for each call.
+
+``LeanSqs`` is to ``Sqs`` what ``LeanSes`` is to ``Ses``: botocore's signer over kept-alive connections, since a call of boto3
+takes a millisecond of CPU and ten events need two of them. Endpoint, region and credentials come from AWS's standard variables.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import ssl
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import boto3
+import botocore.exceptions as aws
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.httpsession import get_cert_path
+
+from mailer.errors import BadInput, PostmergeError, Refused, Unavailable
+from mailer.settings import Settings
+from mailer.transports.base import Outcome
+from mailer.transports.connection import Connection, Response
+from mailer.transports.queue import Letter, Queue
+from mailer.transports.ses import judge
+
+MOST = 10  # messages a call; SQS's limit
+_MOST_WAIT = 20  # seconds of one long poll; SQS's limit
+_METHODS = {"ReceiveMessage": "receive_message", "DeleteMessageBatch": "delete_message_batch"}
+
+
+def make(settings: Settings) -> Queue:
+    """The queue that the settings name. Raises BadInput when they name none."""
+    if not settings.sqs_queue_url:
+        raise BadInput("POSTMERGE_SQS_QUEUE_URL is not set: give it the URL of the queue that SES's events go to.")
+    made = Sqs if settings.ses_client == "boto3" or "https" in getproxies() else LeanSqs
+    return made(settings.sqs_queue_url)
+
+
+class Sqs:
+    """A queue of SQS through boto3."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    def receive(self, seconds: int) -> list[Letter]:
+        """Up to ten messages; waits at most so many seconds for the first."""
+        wish = {"QueueUrl": self._url, "MaxNumberOfMessages": MOST, "WaitTimeSeconds": min(_MOST_WAIT, seconds)}
+        found = self._ask("ReceiveMessage", wish).get("Messages") or []
+        return [Letter(one["Body"], one["ReceiptHandle"]) for one in found]
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Delete messages; one that is gone already is fine. What SQS fails to delete comes again, which is safe."""
+        for start in range(0, len(receipts), MOST):
+            some = receipts[start : start + MOST]
+            entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(some)]
+            self._ask("DeleteMessageBatch", {"QueueUrl": self._url, "Entries": entries})
+
+    def _ask(self, operation: str, wish: dict[str, Any]) -> dict[str, Any]:
+        try:
+            answer = getattr(self.client(), _METHODS[operation])(**wish)
+        except Exception as error:
+            raise _sentence(error) from error
+        return dict(answer)
+
+    def client(self) -> Any:
+        """boto3's client, made once. Its retries may stay on: receiving and deleting again changes nothing."""
+        with self._lock:
+            if self._made is None:
+                config = Config(connect_timeout=5, read_timeout=_MOST_WAIT + 10, max_pool_connections=50)
+                self._made = boto3.session.Session().client("sqs", config=config)
+            return self._made
+
+
+class LeanSqs(Sqs):
+    """The same queue with a quarter of the CPU."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
+
+    def _ask(self, operation: str, wish: dict[str, Any]) -> dict[str, Any]:
+        try:
+            request = self._request(operation, json.dumps(wish).encode())
+            connection = self._take()
+        except Exception as error:
+            raise _sentence(error) from error
+        try:
+            response = connection.ask(request)
+        except Exception as error:
+            connection.close()
+            raise _sentence(error) from error
+        if response.keep_alive:
+            self._idle.put(connection)
+        else:
+            connection.close()
+        return _facts(response, operation)
+
+    def _request(self, operation: str, body: bytes) -> bytes:
+        client = self.client()
+        credentials = client._request_signer._credentials
+        if credentials is None:
+            raise aws.NoCredentialsError
+        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"AmazonSQS.{operation}"}
+        signed = AWSRequest("POST", self._endpoint + "/", headers=headers, data=body)
+        SigV4Auth(credentials.get_frozen_credentials(), "sqs", client.meta.region_name).add_auth(signed)
+        lines = ["POST / HTTP/1.1", f"Host: {urlsplit(self._endpoint).netloc}", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in signed.headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+    @cached_property
+    def _endpoint(self) -> str:
+        parts = urlsplit(str(self.client().meta.endpoint_url))
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext | None:
+        if urlsplit(self._endpoint).scheme != "https":
+            return None
+        verify: Any = self.client()._endpoint.http_session._verify
+        return ssl.create_default_context(cafile=get_cert_path(verify or True))
+
+    def _take(self) -> Connection:
+        while True:
+            try:
+                kept = self._idle.get_nowait()
+            except queue.Empty:
+                break
+            if kept.is_fresh():
+                return kept
+            kept.close()
+        parts = urlsplit(self._endpoint)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return Connection(parts.hostname or "", port, self._tls, 5, _MOST_WAIT + 10)
+
+
+def _facts(response: Response, operation: str) -> dict[str, Any]:
+    try:
+        facts: Any = json.loads(response.body or b"{}")
+    except ValueError:
+        facts = {}
+    if not 200 <= response.status < 300 or not isinstance(facts, dict):
+        code = str(facts.get("__type", "")) if isinstance(facts, dict) else ""
+        code = (code or response.headers.get("x-amzn-errortype", "")).split(":")[0].rpartition("#")[2]
+        said = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": response.status}}
+        raise _sentence(aws.ClientError(said, operation))  # type: ignore[arg-type]
+    return facts
+
+
+def _sentence(error: Exception) -> PostmergeError:
+    """Refused when the set-up is wrong, Unavailable when it may work again in a while."""
+    if isinstance(error, aws.ClientError):
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if "NonExistentQueue" in code or "QueueDoesNotExist" in code:
+            return Refused("There is no queue at POSTMERGE_SQS_QUEUE_URL: check the URL and AWS_REGION.")
+    answer = judge(error)
+    if answer.outcome in (Outcome.HALT, Outcome.REFUSED):
+        return Refused(f"SQS does not give the events: {answer.detail.replace('SES', 'AWS')}")
+    return Unavailable(f"SQS cannot be reached just now ({type(error).__name__}).")

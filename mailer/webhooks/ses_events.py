@@ -1,0 +1,182 @@
+"""What SES says about a mail afterwards, read into one typed event. No database, no network.
+
+The format is "Contents of event data that Amazon SES publishes to Amazon SNS" of AWS's SES guide (event publishing, with
+``eventType`` and ``mail.tags``); the older notifications of an identity (``notificationType``, without tags) are read as well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from mailer.errors import BadInput, Refused
+
+MOST_DETAIL = 200  # characters
+_MOST_DIGITS = 18  # a number of more does not fit into a bigint
+_ADDRESS = re.compile(r"\S*@\S+")
+_IGNORED = frozenset({"Open", "Click", "Subscription"})
+_GREETING = "Successfully validated SNS topic"  # SES says so once, when a topic is connected
+
+
+class Kind(StrEnum):
+    """What happened to a mail. A bounce of type Permanent is hard; Transient and Undetermined are soft."""
+
+    SEND = "send"
+    DELAY = "delay"
+    DELIVERY = "delivery"
+    REJECT = "reject"
+    RENDERING_FAILURE = "rendering failure"
+    SOFT_BOUNCE = "soft bounce"
+    HARD_BOUNCE = "hard bounce"
+    COMPLAINT = "complaint"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. Which mail it is about: ``send_id`` and ``subscriber_id``, or ``mail_id`` (a single mail), or ``message_id``.
+
+    Ids are 0 when the event does not carry the tag. ``detail`` never holds an address. ``at`` is SES's time of the event.
+    """
+
+    kind: Kind
+    at: datetime
+    message_id: str
+    send_id: int = 0
+    subscriber_id: int = 0
+    mail_id: int = 0
+    subtype: str = ""
+    detail: str = ""
+
+
+def read(body: str, topic: str = "") -> Event | None:
+    """The event in a message of the queue, bare or in SNS's envelope; None for what we do not follow (opens, clicks).
+
+    Raises BadInput for what cannot be read, Refused for an envelope of another topic than ``topic`` (when one is given).
+    """
+    facts = _load(body)
+    if "TopicArn" in facts and "Message" in facts:
+        if topic and facts["TopicArn"] != topic:
+            raise Refused("The message is from another topic than the one in POSTMERGE_SNS_TOPIC and is not taken.")
+        if facts.get("Type") != "Notification":
+            raise BadInput(f"The queue holds a message of the kind {str(facts.get('Type'))[:40]!r}, which is no event.")
+        return parse(str(facts["Message"]))
+    return _event(facts)
+
+
+def parse(body: str) -> Event | None:
+    """The event in SES's JSON; None for what we do not follow. Raises BadInput for what cannot be read."""
+    if body.startswith(_GREETING):
+        return None
+    return _event(_load(body))
+
+
+def _event(facts: Mapping[str, Any]) -> Event | None:
+    kind = facts.get("eventType") or facts.get("notificationType")
+    if not isinstance(kind, str):
+        raise BadInput("The event does not say of what kind it is.")
+    if kind in _IGNORED:
+        return None
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise BadInput(f"The event is of the kind {kind[:40]!r}, which is not known here.")
+    try:
+        mail, (name, read_part) = facts["mail"], reader
+        tags = mail.get("tags") or {}
+        found, when, subtype, detail = read_part(facts.get(name) or {})
+        return Event(
+            kind=found,
+            at=_moment(when or mail["timestamp"]),
+            message_id=_plain(str(mail["messageId"]), 200),
+            send_id=_number(tags, "send"),
+            subscriber_id=_number(tags, "subscriber"),
+            mail_id=_number(tags, "mail"),
+            subtype=_plain(subtype, 40),
+            detail=_plain(detail, MOST_DETAIL),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadInput(f"The event of the kind {kind!r} lacks a part of its kind ({type(error).__name__}).") from error
+
+
+_Part = tuple[Kind, str, str, str]  # kind, timestamp, subtype, detail
+
+
+def _send(part: Mapping[str, Any]) -> _Part:
+    return Kind.SEND, "", "", ""
+
+
+def _delivery(part: Mapping[str, Any]) -> _Part:
+    return Kind.DELIVERY, part["timestamp"], "", str(part.get("smtpResponse") or "")
+
+
+def _bounce(part: Mapping[str, Any]) -> _Part:
+    kind = Kind.HARD_BOUNCE if part["bounceType"] == "Permanent" else Kind.SOFT_BOUNCE
+    subtype = str(part.get("bounceSubType") or "")
+    if part["bounceType"] == "Undetermined":
+        subtype = "Undetermined"
+    first = (part.get("bouncedRecipients") or [{}])[0]
+    return kind, part["timestamp"], subtype, str(first.get("diagnosticCode") or first.get("status") or "")
+
+
+def _complaint(part: Mapping[str, Any]) -> _Part:
+    said = part.get("complaintFeedbackType") or part.get("complaintSubType")
+    return Kind.COMPLAINT, part["timestamp"], str(said or ""), ""
+
+
+def _delay(part: Mapping[str, Any]) -> _Part:
+    first = (part.get("delayedRecipients") or [{}])[0]
+    return Kind.DELAY, part["timestamp"], str(part.get("delayType") or ""), str(first.get("diagnosticCode") or "")
+
+
+def _reject(part: Mapping[str, Any]) -> _Part:
+    return Kind.REJECT, "", "", str(part.get("reason") or "")
+
+
+def _failure(part: Mapping[str, Any]) -> _Part:
+    return Kind.RENDERING_FAILURE, "", "", str(part.get("errorMessage") or "")
+
+
+_READERS = {
+    "Send": ("send", _send),
+    "Delivery": ("delivery", _delivery),
+    "Bounce": ("bounce", _bounce),
+    "Complaint": ("complaint", _complaint),
+    "DeliveryDelay": ("deliveryDelay", _delay),
+    "Reject": ("reject", _reject),
+    "Rendering Failure": ("failure", _failure),
+}
+
+
+def _load(body: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadInput("The event is not JSON.") from error
+    if not isinstance(facts, dict):
+        raise BadInput("The event is JSON but no object.")
+    return facts
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _number(tags: Mapping[str, Any], name: str) -> int:
+    values = tags.get(name)
+    value = values[0] if isinstance(values, list) and values else values
+    fits = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS
+    return int(value) if isinstance(value, str) and fits else 0
+
+
+def _plain(text: str, most: int) -> str:
+    """Without addresses and without signs that a database or a terminal does not take."""
+    if "@" in text:
+        text = _ADDRESS.sub("(address)", text)
+    if text.isprintable():
+        return text[:most]
+    return "".join(sign if sign.isprintable() else " " for sign in text)[:most]

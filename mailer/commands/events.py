@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +15,7 @@ from mailer.flows.intake import Intake
 from mailer.store.delivery_events import Doubt
 
 _SHOWN = 50
+_NICENESS = 5  # a backlog of events gives way to the workers on the same machine
 
 
 @click.command()
@@ -30,6 +33,7 @@ def events(unread: bool, until_eof: bool, json: bool) -> None:
 
     settings = load_settings("events")
     queue = make(settings)
+    os.nice(_NICENESS)
     total = Intake(open_database(settings), settings, queue, stop_signal(until_eof)).run()
     if json:
         print_json(vars(total))

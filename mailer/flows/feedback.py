@@ -167,9 +167,9 @@ def _deliveries(tx: Tx, settings: Settings, batch: Sequence[Event]) -> tuple[Tak
             for e in known
         ],
     )  # fmt: skip
-    _suppress(tx, fresh.hard, fresh.complaints)
     if fresh.soft:
         _suppress_soft(tx, settings, fresh.soft)
+    _suppress(tx, fresh.hard, fresh.complaints)
     strangers = _unknown(tx, [e for e in batch if (e.send_id, e.subscriber_id) in unknown])
     done = Taken(recorded=fresh.number, doubled=len(known) - fresh.number) + strangers
     return done, [e for e in batch if (e.send_id, e.subscriber_id) in busy]

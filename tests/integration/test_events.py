@@ -30,7 +30,7 @@ from mailer.transports.ses_queue import LeanSqs, Sqs, make
 from mailer.webhooks.fetch import fetch
 from mailer.webhooks.sns import Verifier
 from tests.factories import edition, old, readers, settings, sums_add_up
-from tests.processes import eventually, running
+from tests.processes import eventually, kill, running, start
 from tests.web import Web
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:events"
@@ -143,6 +143,41 @@ def test_a_whole_send_with_lost_answers_is_settled_by_the_events(database: Datab
     assert after.deliveries["uncertain"] == 2_000 - len(accepted)
     assert {found.email for found in doubt.doubts(database)}.isdisjoint(accepted)
     assert sums_add_up(database)
+
+
+def test_kill_9_in_the_middle_of_a_backlog_loses_no_event(database: Database, conf: Settings, ses: FakeSes) -> None:
+    one = send(database, conf, 3_000)
+    ses.control(events={"visibility_s": 2})
+    with database.transaction() as tx:
+        first = tx.value("SELECT min(subscriber_id) FROM deliveries")
+    assert first == 1
+    ses.fill(one.send.id, 3_000)
+    more = {"POSTMERGE_SQS_QUEUE_URL": ses.queue_url, **ses.environ}
+    child = start("events", conf, more)
+    eventually(lambda: status(database)[0].deliveries["delivered"] > 0, 30, "the first events are recorded")
+    kill(child)
+    assert status(database)[0].deliveries["delivered"] < 3_000
+    with running("events", conf, more):
+        eventually(lambda: status(database)[0].deliveries["delivered"] == 3_000, 30, "all events are recorded")
+    assert sums_add_up(database)
+
+
+def test_events_that_overtake_their_answers_all_through_a_send(database: Database, conf: Settings, ses: FakeSes) -> None:
+    ses.control(latency_s=0.05, events={"double": 0.5, "shuffle_s": 0.1, "soft": 0.02, "visibility_s": 2})
+    stopping = threading.Event()
+    reader = Intake(database, conf, make(conf), stopping, poll=1)
+    thread = threading.Thread(target=reader.run)
+    thread.start()
+    try:
+        one = send(database, conf, 600)
+        eventually(lambda: (s := ses.stats())["waiting"] == s["hidden"] == 0, 30, "the queue is empty")
+    finally:
+        stopping.set()
+        thread.join(30)
+    [after] = status(database)
+    assert one.deliveries["uncertain"] == reader.total.unknown == 0
+    assert after.deliveries["delivered"] + after.deliveries["bounced"] == 600
+    assert len(ses.accepted()) == 600
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -40,6 +40,8 @@ DRAFT_SAVE_AS = ""
 USE_FOLDER_AS_CATEGORY = False
 DIRECT_TEMPLATES = ["index", "archives", "tags", "404", "search"]
 SEARCH_SAVE_AS = "search/index.html"
+# A picture of each issue for places that show a link as a card.
+POSTMERGE_CARDS = True
 # The archive can be searched in the browser; False builds no index.
 POSTMERGE_SEARCH = True
 DEFAULT_PAGINATION = False

@@ -22,8 +22,8 @@ from pelican.urlwrappers import Tag
 from pelican.utils import SafeDatetime
 
 from mailer.edition import Edition
-from mailer.editions import around, feeds, search, store
-from mailer.editions.session import Session
+from mailer.editions import around, cards, feeds, search, store
+from mailer.editions.session import Session, card_path
 from mailer.errors import BadInput
 
 _current: Session | None = None
@@ -122,6 +122,8 @@ def _link_neighbours(newest_first: list[Article]) -> None:
 
 def _finalized(site: pelican.Pelican) -> None:
     current = session()
+    if site.settings.get("POSTMERGE_CARDS"):
+        _place_cards(current, site.settings)
     current.workers.close()
     indexing = _begin_search(current, site.settings)
     _write_feeds(current, site.settings)
@@ -132,6 +134,14 @@ def _finalized(site: pelican.Pelican) -> None:
         raise BadInput(
             f"The search index cannot be made ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to go without."
         )
+
+
+def _place_cards(current: Session, settings: dict[str, Any]) -> None:
+    wanted = [
+        cards.Card(card_path(edition.key), edition.title, settings["SITENAME"], f"{edition.dated:%-d %B %Y}")
+        for edition in current.editions
+    ]
+    cards.place(wanted, Path(settings["OUTPUT_PATH"]), current.cache.folder, current.workers)
 
 
 def _begin_search(current: Session, settings: dict[str, Any]) -> search.Indexing | None:

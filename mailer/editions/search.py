@@ -5,7 +5,6 @@ An index is made from the pages as the public sees them, and is kept in the cach
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 import orjson
 
 from mailer.edition import Edition
+from mailer.editions.cards import same
 from mailer.editions.convert import digest, own_code
 
 FOLDER = "pagefind"
@@ -92,7 +92,7 @@ class Indexing:
             for path in sorted(path for pattern in _WANTED for path in keep.glob(pattern)):
                 target = self._output / FOLDER / year / path.relative_to(keep)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _same(path, target)
+                same(path, target)
         (self._output / FOLDER).mkdir(parents=True, exist_ok=True)
         (self._output / FOLDER / "years.json").write_bytes(orjson.dumps(sorted(self._years, reverse=True)))
         wanted = set(self._years.values())
@@ -110,11 +110,3 @@ def _program() -> str:
     from pagefind_bin import get_executable
 
     return str(get_executable())
-
-
-def _same(path: Path, target: Path) -> None:
-    """A second name for a file, or a copy where the file system cannot do that."""
-    try:
-        os.link(path, target)
-    except OSError:
-        shutil.copyfile(path, target)

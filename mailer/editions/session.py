@@ -21,6 +21,7 @@ from mailer.editions.text import plain
 
 _EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 _PLACES = {"save_as", "url"}
+_LONG, _MANY = 6_000, 4  # letters of HTML and headings from which on an issue has a table of contents
 _PREHEADER = 110  # letters of the text that stand in for a missing `Preheader:`
 
 
@@ -206,7 +207,9 @@ class Session:
             audience=wants.audience,
         )
         article.edition, article.digest, article.body_html = edition, edition.digest, edition.body
-        article._content = edition.body
+        # Any theme prints ``content``: with the digest around it, a page says which edition it shows.
+        content = f'<div data-digest="{edition.digest}">{edition.body}</div>'
+        article._content, article.get_content = content, lambda siteurl: content
         article.metadata.setdefault("summary", escape(edition.preheader))
         self.tags[key] = list(getattr(article, "tags", []))
         self._extras(source, key, article)
@@ -219,7 +222,9 @@ class Session:
         names = tuple(tag.name for tag in self.tags[key])
         self.extras[key] = extras.read(source, fields, self._root, article.settings["SITEURL"], names)
         self.findings += source.findings[before:]
-        article.audio = self.extras[key].audio
+        article.audio, article.toc = self.extras[key].audio, _headings(article.body_html)
+        wanted = article.settings.get("POSTMERGE_CARDS")
+        article.card = f"{article.settings['SITEURL']}/{card_path(key)}" if wanted else ""
 
     def taken(self, edition: Edition, name: str) -> None:
         """Warn that a former address belongs to something else now."""
@@ -250,6 +255,22 @@ class Session:
     def _fail(self, name: str, field: str, message: str) -> None:
         self._sources[name].error(field, message)
         self.findings.append(self._sources[name].findings[-1])
+
+
+def card_path(key: str) -> str:
+    """Where the picture of an issue lies in the site."""
+    return f"cards/{hashlib.sha256(key.encode()).hexdigest()[:16]}.png"
+
+
+def _headings(body: str) -> list[tuple[str, str]]:
+    """Ids and HTML-free text of a long issue's main headings, for a table of contents; none for a short one."""
+    if len(body) < _LONG:
+        return []
+    for level in ("h2", "h1", "h3"):
+        found = re.findall(rf'<{level}[^>]*\bid="([^"]+)"[^>]*>(.*?)</{level}>', body, re.DOTALL)
+        if len(found) >= _MANY:
+            return [(name, " ".join(re.sub("<[^>]+>", "", text).split())) for name, text in found]
+    return []
 
 
 def _make(job: tuple[Any, ...]) -> dict[str, Any]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import feedparser
 import pytest
-from lxml import etree
+from lxml import etree, html
+from PIL import Image
 
+from mailer.editions.cards import Card
+from mailer.editions.drawing import draw
 from tests.integration.test_editions import SITE, Letter, one, told
 
 FEEDS = ("feeds/all", "feeds/tag/python")
@@ -179,3 +183,46 @@ def test_the_sitemap_lists_every_page_and_robots_txt_names_it(letter: Letter) ->
     assert {f"{SITE}/", f"{SITE}/about/", f"{SITE}/issues/old/", f"{SITE}/tags/python/"} <= set(places)
     assert len(places) == len(set(places)) >= len(report.editions) + 3
     assert all(place.isascii() for place in places)
+
+
+def test_each_issue_has_a_card_that_is_drawn_once_and_the_same_everywhere(letter: Letter) -> None:
+    letter.write("long.md", "Title: " + "A long title of many words " * 12 + "\nDate: 2026-11-11")
+    letter.write("日本.md", "Title: 東京からの手紙\nDate: 2026-11-12\nLang: ja")
+    letter.build()
+    page = letter.page("issues/old/index.html")
+    [address] = re.findall(r'<meta property="og:image" content="([^"]+)">', page)
+    path = letter.folder / "build" / "site" / address.removeprefix(f"{SITE}/")
+    with Image.open(path) as image:
+        assert image.size == (1200, 630)
+    assert path.stat().st_size < 60_000
+    card = Card("x.png", "Old & gold", "A letter", "1 November 2026")
+    assert draw(card) == draw(card) != draw(replace(card, title="Another"))
+    assert draw(replace(card, title="東京")) == draw(replace(card, title="大阪")), "no boxes for letters that are not there"
+    letter.build(into="clean")
+    assert (letter.folder / "clean" / "site" / address.removeprefix(f"{SITE}/")).read_bytes() == path.read_bytes()
+
+
+def test_a_page_describes_itself_to_machines(letter: Letter) -> None:
+    letter.write("sly.md", 'Title: </script><b>"Sly"\nDate: 2026-11-12\nTags: x')
+    letter.build()
+    for name, title in (("old", "Old & gold"), ("sly", '"Sly"')):
+        page = html.document_fromstring(letter.page(f"issues/{name}/index.html"))
+        [script] = [element for element in page.iter("script") if element.get("type") == "application/ld+json"]
+        facts = json.loads(script.text or "")
+        assert (facts["@type"], facts["headline"], facts["url"]) == ("Article", title, f"{SITE}/issues/{name}/")
+        assert datetime.fromisoformat(facts["datePublished"]).tzinfo
+        assert [e.get("href") for e in page.iter("link") if e.get("rel") == "canonical"] == [f"{SITE}/issues/{name}/"]
+        assert [e.get("content") for e in page.iter("meta") if e.get("property") == "og:type"] == ["article"]
+
+
+def test_a_long_issue_has_a_table_of_contents_and_a_short_one_has_none(letter: Letter) -> None:
+    body = "".join(f"## Part *{n}* & more\n\n" + "Words. " * 400 + "\n\n" for n in range(4))
+    letter.write("long.md", "Title: Long\nDate: 2026-11-12", body)
+    letter.build()
+    page = html.document_fromstring(letter.page("issues/long/index.html"))
+    [toc] = [element for element in page.iter("details") if element.get("class") == "toc"]
+    links = list(toc.iter("a"))
+    headings = {element.get("id") for element in page.iter("h2")}
+    assert ["".join(map(str, link.itertext())) for link in links] == [f"Part {n} & more" for n in range(4)]
+    assert {link.get("href", "")[1:] for link in links} <= headings
+    assert 'class="toc"' not in letter.page("issues/old/index.html")

@@ -146,9 +146,7 @@ def _matched(tx: Tx, batch: Sequence[Event]) -> list[Event]:
 def _with_ids(event: Event, by_message: dict[str, delivery_events.Key], singles: dict[str, int]) -> Event:
     send_id, subscriber_id = by_message.get(event.message_id, (0, 0))
     mail_id = singles.get(event.message_id, 0)
-    return Event(
-        event.kind, event.at, event.message_id, send_id, subscriber_id, mail_id, event.subtype, event.detail
-    )  # fmt: skip
+    return Event(event.kind, event.at, event.message_id, send_id, subscriber_id, mail_id, event.subtype, event.detail)
 
 
 def _deliveries(tx: Tx, settings: Settings, batch: Sequence[Event]) -> tuple[Taken, list[Event]]:
@@ -162,11 +160,8 @@ def _deliveries(tx: Tx, settings: Settings, batch: Sequence[Event]) -> tuple[Tak
     known = [e for e in batch if (e.send_id, e.subscriber_id) not in away]
     fresh = delivery_events.add(
         tx,
-        [
-            delivery_events.Happening(e.send_id, e.subscriber_id, e.kind, e.at, e.subtype, e.detail)
-            for e in known
-        ],
-    )  # fmt: skip
+        [delivery_events.Happening(e.send_id, e.subscriber_id, e.kind, e.at, e.subtype, e.detail) for e in known],
+    )
     if fresh.soft:
         _suppress_soft(tx, settings, fresh.soft)
     _suppress(tx, fresh.hard, fresh.complaints)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mailer.store import deliveries, transactional_mails
 from mailer.store.deliveries import Settlement
 from mailer.transports.outbox import Outbox
 from tests import factories
+from tests.processes import eventually
 
 CLAIM = "00000000-0000-4000-8000-000000000001"
 NOW = datetime.now(UTC)
@@ -261,7 +262,7 @@ def test_a_row_that_a_worker_holds_is_waited_for_without_holding_up_the_others(d
     with database.transaction() as tx:
         deliveries.settle(tx, send_id, CLAIM, [Settlement(held, "accepted", "m")])
         worker.start()
-        factories_wait(lambda: state(database, send_id, free) == "delivered")
+        eventually(lambda: state(database, send_id, free) == "delivered", 10, "the free row moves")
         assert not done
     worker.join(10)
     assert done[0].recorded == 2
@@ -279,12 +280,6 @@ def test_a_row_that_stays_locked_makes_the_messages_come_again(
         deliveries.settle(tx, send_id, CLAIM, [Settlement(reader, "accepted", "m")])
         with pytest.raises(Unavailable, match="locked"):
             feedback.take(database, conf, [event(send_id, reader, "Delivery")])
-
-
-def factories_wait(true: Callable[[], bool]) -> None:
-    from tests.processes import eventually
-
-    eventually(true, 10, "the free row moves")
 
 
 Step = tuple[str, str]

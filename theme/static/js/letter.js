@@ -20,8 +20,9 @@
     });
     dark.addEventListener("change", label);
     label();
-    for (const box of document.querySelectorAll(".body pre, .body table")) {
-      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-    }
+    // What scrolls sideways at this width can be reached, and scrolled, by keyboard.
+    const reach = (box) => { if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; else box.removeAttribute("tabindex"); };
+    const sizes = new ResizeObserver((entries) => { for (const entry of entries) reach(entry.target); });
+    for (const box of document.querySelectorAll(".body pre, .body table")) { reach(box); sizes.observe(box); }
   });
 })();

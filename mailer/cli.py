@@ -15,6 +15,7 @@ from mailer.commands import control
 from mailer.commands import events as back
 from mailer.commands.common import as_json, err, load_settings, need_redis, open_database, out, print_json, stop_signal
 from mailer.commands.keys import keys
+from mailer.commands.report import report
 from mailer.db import Database
 from mailer.edition import Edition, Finding
 from mailer.errors import PostmergeError
@@ -65,7 +66,7 @@ def cli() -> None:
     """
 
 
-for command in (keys, control.pause, control.resume, control.stop, control.cancel, back.events, back.uncertain):
+for command in (keys, control.pause, control.resume, control.stop, control.cancel, report, back.events, back.uncertain):
     cli.add_command(command)
 
 

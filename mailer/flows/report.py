@@ -16,6 +16,7 @@ from mailer.store.sends import Send
 BARS = 120  # most intervals of the plot of the sending
 DOMAINS = 20
 REASONS = 30
+DELAYS = (1, 5, 30, 120, 600, 3600, 21600)  # seconds; between them lie the slots of the plot of delays
 _WIDTHS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)  # seconds
 
 
@@ -47,7 +48,10 @@ class Domain:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything about one send. ``outcomes`` counts every state; ``domain_count`` how many domains there are."""
+    """Everything about one send. ``outcomes`` counts every state; ``domain_count`` how many domains there are.
+
+    ``delays`` counts deliveries by the time from our hand to the reader's server, in the slots that DELAYS separate.
+    """
 
     send: Send
     made_at: datetime
@@ -57,6 +61,7 @@ class Report:
     reasons: tuple[Reason, ...]
     domains: tuple[Domain, ...]
     domain_count: int
+    delays: tuple[int, ...]
 
     @property
     def total(self) -> int:
@@ -96,6 +101,7 @@ def report(database: Database, target: str) -> Report:
         span = reports.span(tx, send.id)
         width = _width(span)
         mails = reports.pace(tx, send.id, span.first, timedelta(seconds=width)) if span.first else {}
+        slots = reports.delays(tx, send.id, DELAYS)
         cells, domain_count = reports.domains(tx, send.id, DOMAINS)
         return Report(
             send=send,
@@ -106,6 +112,7 @@ def report(database: Database, target: str) -> Report:
             reasons=tuple(reports.reasons(tx, send.id, REASONS)),
             domains=_domains(cells),
             domain_count=domain_count,
+            delays=tuple(slots.get(slot, 0) for slot in range(len(DELAYS) + 1)),
         )
 
 
@@ -142,6 +149,7 @@ def report_facts(found: Report) -> dict[str, Any]:
         "seconds": round(found.seconds, 3),
         "mails_per_second": round(found.rate, 2),
         "pace": {"seconds_each": found.pace.width, "mails": list(found.pace.mails)},
+        "delays": {"up_to_seconds": [*DELAYS, None], "deliveries": list(found.delays)},
         "reasons": [vars(reason) for reason in found.reasons],
         "domains": [{"domain": one.name or "others", "total": one.total, **one.states} for one in found.domains],
         "domain_count": found.domain_count,

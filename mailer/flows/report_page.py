@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from mailer.flows.report import Report
+from mailer.flows.report import DELAYS, Report
 
 # In the order of a mail's life; each has a colour and a sign of its own in the page's style.
 SHOWN = ("delivered", "accepted", "pending", "claimed", "skipped", "uncertain", "bounced", "complained", "failed")
@@ -57,7 +57,7 @@ def page(found: Report) -> str:
         ceiling=ceiling,
         segments=segments(found.outcomes, found.total),
         states=[state for state in SHOWN if found.outcomes.get(state)],
-        domains=[(one, segments(one.states, one.total)) for one in found.domains],
+        delays=_delays(found),
         meaning=MEANING,
     )
 
@@ -89,6 +89,14 @@ def _bars(found: Report, ceiling: float) -> list[Bar]:
     ]
 
 
+def _delays(found: Report) -> list[tuple[str, int, float]]:
+    """Rows of the plot of delays: its name, how many, and the bar's length in percent. Empty slots at the end are left out."""
+    names = [f"up to {lasted(bound)}" for bound in DELAYS] + [f"over {lasted(DELAYS[-1])}"]
+    used = max((slot for slot, number in enumerate(found.delays) if number), default=-1) + 1
+    highest = max(found.delays)
+    return [(names[slot], found.delays[slot], round(100 * found.delays[slot] / highest, 3)) for slot in range(used)]
+
+
 def _clock(first: datetime, seconds: int) -> str:
     return f"{first + timedelta(seconds=seconds):%H:%M:%S}"
 
@@ -108,7 +116,7 @@ def lasted(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+    return " ".join(part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part)
 
 
 def _share(number: int, total: int) -> str:

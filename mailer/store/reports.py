@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -127,3 +128,27 @@ def domains(tx: Tx, send_id: int, most: int) -> tuple[list[Cell], int]:
         most=most,
     )
     return [Cell(row["domain"], row["state"], row["number"]) for row in rows], rows[0]["domains"] if rows else 0
+
+
+def delays(tx: Tx, send_id: int, bounds: Sequence[float]) -> dict[int, int]:
+    """Deliveries by the seconds from our hand to the reader's server: how many in each slot that ``bounds`` separate."""
+    rows = tx.all(
+        """
+        SELECT
+            width_bucket(
+                extract(epoch FROM delivery_events.at - deliveries.claimed_at)::float8, %(bounds)s::float8 []
+            ) AS slot,
+            count(*)::int AS number
+        FROM delivery_events
+        JOIN deliveries
+            ON deliveries.send_id = delivery_events.send_id
+            AND deliveries.subscriber_id = delivery_events.subscriber_id
+        WHERE delivery_events.send_id = %(send_id)s
+            AND delivery_events.kind = 'delivery'
+            AND deliveries.claimed_at IS NOT NULL
+        GROUP BY slot
+        """,
+        send_id=send_id,
+        bounds=list(bounds),
+    )
+    return {row["slot"]: row["number"] for row in rows}

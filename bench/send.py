@@ -47,6 +47,7 @@ class Measured:
     fake_cpu: float
     memory: float
     freeze: float
+    throttled: int = 0
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def bench_settings(connections: int) -> Iterator[tuple[Settings, Database]]:
         database = Database(url)
         migrate(database)
         conf = factories.settings(folder, url, redis_url, transport="ses", claim_lease=timedelta(seconds=60))
-        yield replace(conf, connections=connections), database
+        yield replace(conf, connections=connections, first_slice=100.0), database
         database.close()
 
 
@@ -97,10 +98,10 @@ def postgres_cpu() -> float:
     return total
 
 
-def measure(readers: int, workers: int, connections: int, latency: float, more: dict[str, str]) -> Measured:
-    """One send to ``readers`` made-up addresses."""
+def measure(readers: int, workers: int, connections: int, latency: float, more: dict[str, str], rate: float = -1) -> Measured:
+    """One send to ``readers`` made-up addresses; ``rate`` is the account's limit in mails a second (-1: none)."""
     with bench_settings(connections) as (conf, database), FakeSes() as ses:
-        ses.control(latency_s=latency)
+        ses.control(latency_s=latency, rate=rate)
         environ = {**ses.environ, **more}
         factories.readers(database, readers)
         adopt(database, conf, [factories.old()])
@@ -138,6 +139,7 @@ def _measured(readers: int, ses: FakeSes, used: float, pg_used: float, memory: f
         fake_cpu=fake.user + fake.system if fake else 0,
         memory=memory,
         freeze=freeze,
+        throttled=ses.stats()["throttled"],
     )
 
 
@@ -153,12 +155,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds that the fake SES takes for an answer")
+    parser.add_argument("--rate", type=float, default=-1, help="the account's mails a second (default: no limit)")
     options = parser.parse_args()
-    found = measure(options.readers, options.workers, options.connections, options.latency, {})
+    found = measure(options.readers, options.workers, options.connections, options.latency, {}, options.rate)
     thousand = found.accepted / 1000
     table = Table("what", "figure", box=None, header_style="bold")
     table.add_row("accepted, of them twice", f"{found.accepted:,} of {found.readers:,}, {found.doubled}")
     table.add_row("mails a second", f"{found.rate:,.0f}")
+    if options.rate > 0:
+        table.add_row("  of the account's rate", f"{found.rate / options.rate:.1%}")
+        table.add_row("  throttled", f"{found.throttled:,} of {found.accepted + found.throttled:,} calls")
     table.add_row("CPU-seconds for 1,000 mails, ours", f"{found.cpu / thousand:.2f}")
     table.add_row("  Postgres", f"{found.postgres_cpu / thousand:.2f}")
     table.add_row("  the fake SES", f"{found.fake_cpu / thousand:.2f}")

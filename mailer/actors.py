@@ -20,6 +20,7 @@ from mailer import log
 from mailer.budget import Shared
 from mailer.db import Database
 from mailer.errors import PostmergeError
+from mailer.flows import fence
 from mailer.flows.deliver import deliver
 from mailer.flows.pace import Pace
 from mailer.flows.transactional import deliver_some
@@ -98,7 +99,12 @@ class Workshop:
         self._workers = [self._worker(SENDS, bulk), self._worker(TRANSACTIONAL, 1)]
 
     def start(self) -> None:
-        """Start the threads; returns at once."""
+        """Start the threads. A machine that is new to a ledger which never sent joins it now."""
+        try:
+            if trouble := fence.enter(self._work.database, self._work.settings):
+                events.error("worker.fenced", reason=trouble)
+        except PostmergeError as error:
+            events.warning("worker.fence_unknown", error=str(error))
         for worker in self._workers:
             worker.start()
 
@@ -122,14 +128,7 @@ class Workshop:
                 return
             self._busy.add(send_id)
         try:
-            more = deliver(
-                self._work.database,
-                self._work.settings,
-                self._work.transport,
-                send_id,
-                stopping=self.stopping.is_set,
-                pace=self._pace,
-            ).more
+            more = self._stretch(send_id)
         except PostmergeError as error:
             events.error("send.waits", send=send_id, error=str(error))
             more = False
@@ -139,9 +138,22 @@ class Workshop:
         if more and not self.stopping.is_set():
             self._bell.ring_send(send_id)
 
+    def _stretch(self, send_id: int) -> bool:
+        """Deliver for a while, inside the fence; whether more is to do."""
+        work = self._work
+        if not fence.may_send(work.database, work.settings, send_id):
+            return False
+        done = deliver(work.database, work.settings, work.transport, send_id, stopping=self.stopping.is_set, pace=self._pace)
+        if done.sent:
+            fence.enter(work.database, work.settings)
+        return done.more
+
     def _transactional(self) -> None:
         work = self._work
         try:
+            if trouble := fence.look(work.database, work.settings).trouble:
+                events.error("transactional.fenced", reason=trouble)
+                return
             while not self.stopping.is_set():
                 if not deliver_some(work.database, work.settings, work.transport, work.site_name, self._pace):
                     break

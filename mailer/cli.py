@@ -14,6 +14,7 @@ from mailer.addresses import check
 from mailer.commands import control
 from mailer.commands import events as back
 from mailer.commands.common import as_json, err, load_settings, need_redis, open_database, out, print_json, stop_signal
+from mailer.commands.fence import fence
 from mailer.commands.keys import keys
 from mailer.commands.report import report
 from mailer.db import Database
@@ -66,7 +67,7 @@ def cli() -> None:
     """
 
 
-for command in (keys, control.pause, control.resume, control.stop, control.cancel, report, back.events, back.uncertain):
+for command in (keys, control.pause, control.resume, control.stop, control.cancel, report, back.events, back.uncertain, fence):
     cli.add_command(command)
 
 

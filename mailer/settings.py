@@ -36,6 +36,7 @@ class Settings:
     config: Path = Path("pelicanconf.py")
     build: Path = Path("build")
     outbox: Path = Path("build/outbox")
+    fence: str = ""
     claim_lease: timedelta = timedelta(seconds=60)
     first_slice: float = 1.0
     look: timedelta = timedelta(minutes=5)
@@ -67,6 +68,11 @@ class Settings:
     def cache_folder(self) -> Path:
         """Where converted bodies are kept between builds; safe to delete."""
         return self.build / "cache"
+
+    @property
+    def fence_folder(self) -> Path | None:
+        """Where the fence's half outside the database lies (default: beside the build); None when it is off."""
+        return None if self.fence.lower() == "off" else Path(self.fence or self.build.parent / "fence")
 
     def need_database(self) -> str:
         """The database's URL, or a sentence that says how to set it."""
@@ -108,6 +114,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         config=Path(given.get("POSTMERGE_CONFIG", default.config)),
         build=Path(given.get("POSTMERGE_BUILD", default.build)),
         outbox=Path(given.get("POSTMERGE_OUTBOX", default.outbox)),
+        fence=given.get("POSTMERGE_FENCE", default.fence),
         claim_lease=_duration(given, "POSTMERGE_CLAIM_LEASE", default.claim_lease),
         first_slice=_percent(given, "POSTMERGE_FIRST_SLICE", default.first_slice),
         look=_duration(given, "POSTMERGE_LOOK", default.look),
@@ -144,6 +151,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "POSTMERGE_CONFIG": str(settings.config),
         "POSTMERGE_BUILD": str(settings.build),
         "POSTMERGE_OUTBOX": str(settings.outbox),
+        "POSTMERGE_FENCE": str(settings.fence_folder or "off"),
         "POSTMERGE_LOG": settings.log_level,
     }
     return {**os.environ, **own}

@@ -10,7 +10,7 @@ from mailer import audience, log
 from mailer.db import Database, Tx
 from mailer.edition import Edition, Finding
 from mailer.errors import BadInput, Refused
-from mailer.flows import guards
+from mailer.flows import fence, guards
 from mailer.flows.control import find
 from mailer.flows.plan import Action, Order, Plan, Step, as_known, make
 from mailer.settings import Settings
@@ -75,6 +75,8 @@ def look(
         plan = make(tx, found, _order(settings, request.issue), datetime.now(UTC))
     account = transport.account() if plan.of(Action.SEND, Action.UPDATE) else None
     against = guards.check(plan, settings, findings, account, request.allow, request.gate)
+    if plan.of(Action.SEND, Action.UPDATE) and (trouble := fence.look(database, settings).trouble):
+        against.insert(0, guards.Guard("", trouble))
     return Outlook(plan, tuple(against), account)
 
 
@@ -92,6 +94,8 @@ def publish(
     """
     outlook = look(database, settings, found, findings, transport, request)
     guards.insist(list(outlook.guards))
+    if outlook.plan.of(Action.SEND, Action.UPDATE):
+        fence.need(database, settings)
     with database.transaction() as tx:
         issues.lock(tx)
         plan = make(tx, found, _order(settings, request.issue), datetime.now(UTC))

@@ -31,7 +31,7 @@ def configure(level: str = "info", sentry_dsn: str = "", process: str = "") -> N
             _renderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level, 20)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(**({"process": process} if process else {}))

@@ -89,10 +89,10 @@ class Database:
         try:
             yield Tx(connection)
             connection.commit()
-        except _LOST as error:
-            self._discard(connection)
-            raise Unavailable(_unreachable(error)) from error
-        except BaseException:
+        except BaseException as error:
+            if _is_lost(error):
+                self._discard(connection)
+                raise Unavailable(_unreachable(error)) from error
             self._roll_back(connection)
             raise
         self._give_back(connection)
@@ -136,6 +136,11 @@ class Database:
             self._give_back(connection)
         except _LOST:
             self._discard(connection)
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Is the connection gone? A server that dies in the middle of an answer comes as a bare DatabaseError without a code."""
+    return isinstance(error, _LOST) or (type(error) is psycopg2.DatabaseError and error.pgcode is None)
 
 
 def is_unique_violation(error: BaseException) -> bool:

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import psycopg2
+import pytest
+
+from mailer.db import Database
+from mailer.errors import Unavailable
+
+
+def test_a_server_that_dies_in_the_middle_of_an_answer_counts_as_away(database: Database) -> None:
+    with pytest.raises(Unavailable, match="server closed the connection"), database.transaction():
+        raise psycopg2.DatabaseError("server closed the connection unexpectedly\n\tThis probably means the server terminated")
+
+
+def test_a_backend_that_is_terminated_counts_as_away_and_the_next_transaction_works(database: Database) -> None:
+    with pytest.raises(Unavailable), database.transaction() as tx:
+        tx.value("SELECT pg_terminate_backend(pg_backend_pid())")
+        tx.value("SELECT 1")
+    with database.transaction() as tx:
+        assert tx.value("SELECT 1") == 1

@@ -113,11 +113,15 @@ def accept(database: Database, settings: Settings) -> Standing:
 
 
 def _standing(tx: Tx, settings: Settings) -> Standing:
+    """The file is read before the epoch: both may grow meanwhile, and the file is never ahead of what is read after it."""
     assert settings.fence_folder
-    mark, here = fence.get(tx), fence.place(tx)
-    if mark is None:
+    before, here = fence.get(tx), fence.place(tx)
+    if before is None:
         return Standing(None, None, here)
-    found = Standing(mark, twin.read(settings.fence_folder, mark.id), here)
+    outside, mark = twin.read(settings.fence_folder, before.id), fence.get(tx)
+    if mark is None or mark.id != before.id:
+        return _standing(tx, settings)
+    found = Standing(mark, outside, here)
     if _joins(found) and not fence.ever_started(tx):
         return found
     return replace(found, trouble=_trouble(mark, found.outside, here, str(settings.fence_folder)))

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -196,3 +197,9 @@ def test_the_command_shows_both_halves_and_off_is_off(ledger: Database, conf: Se
     off = replace(conf, fence="off")
     assert "The fence is off" in call(conf=off).stdout
     assert call("accept", conf=off).returncode == 1
+
+
+def test_many_who_pass_the_fence_at_once_do_not_take_each_other_for_a_backup(ledger: Database, conf: Settings) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        troubles = list(pool.map(lambda _: fence.enter(ledger, conf), range(400)))
+    assert set(troubles) == {""}

@@ -3,10 +3,11 @@ PYTHON ?= python3
 CONTENT ?=
 PORT ?= 8025
 WORKERS ?= auto
+SEED ?= 20261124
 COMPILE = .venv/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	--strip-extras --allow-unsafe --no-header --no-annotate
 
-.PHONY: run test check format lock bench clean help
+.PHONY: run test check chaos format lock bench clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +24,9 @@ check: .venv/dev.stamp ## Linters, types, layers, migrations
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/squawk --assume-in-transaction --pg-version=16.0 --exclude=prefer-bigint-over-int,prefer-bigint-over-smallint mailer/migrations/*.sql
+
+chaos: .venv/dev.stamp ## Fifty random faults while real processes send (SEED=20261124)
+	.venv/bin/python -m bench.chaos --faults 50 --seed $(SEED)
 
 format: .venv/dev.stamp ## Format the Python code
 	.venv/bin/ruff check --fix .

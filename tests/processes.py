@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from mailer import settings as settings_module
 from mailer.settings import Settings
@@ -39,12 +40,16 @@ def running(command: str, settings: Settings, more: Mapping[str, str], *options:
         stop(child)
 
 
-def start(command: str, settings: Settings, more: Mapping[str, str], *options: str) -> subprocess.Popen[bytes]:
-    """Start ``postmerge COMMAND``; it also ends when this process does."""
+def start(
+    command: str, settings: Settings, more: Mapping[str, str], *options: str, output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start ``postmerge COMMAND``; it also ends when this process does. ``output`` takes what it says."""
     return subprocess.Popen(
         [sys.executable, "-m", "mailer.cli", command, "--until-eof", *options],
         env=environment(settings, more),
         stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=output,
         cwd=settings.build.parent if settings.build.parent.is_dir() else ROOT,
     )
 

@@ -1,0 +1,316 @@
+"""Delivery under fire: random faults while real processes send, judged only by what the fake SES accepted.
+
+    .venv/bin/python -m bench.chaos --faults 50 --seed 1
+
+Each round is one send to readers of its own. While it runs, workers, scheduler, web server and the intake of events are killed
+with -9, Valkey is emptied and killed, Postgres is restarted with ``-m immediate``, answers of SES are lost, connections reset,
+calls hang, storms of 429 and 5xx pass, and publish is repeated. Then: nobody twice, nobody missing apart from those in doubt,
+no more in doubt than were on the wire; and when all events have come (late, doubled, shuffled), only those are in doubt who
+got nothing. Exits 1 when a round breaks a promise; the same seed asks for the same faults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.field import CONNECTIONS, WORKERS, Field, field, patiently
+from mailer import log
+from mailer.edition import Edition
+from mailer.flows.publish import Request, adopt, publish
+from mailer.flows.status import Standing, status
+from mailer.transports.ses import Ses
+from tests import factories
+
+# Faults of the fake SES, and whether the ledger can know afterwards that the mail was not taken.
+LOST = ("error_after", "reset_after", "hang_after", "error_before", "reset_before", "hang_before")
+HITS = (
+    "kill worker",
+    "kill scheduler",
+    "kill serve",
+    "kill events",
+    "flushall",
+    "kill valkey",
+    "restart postgres",
+    "publish again",
+)
+STORMS = ("storm of 429", "storm of 5xx")
+KINDS = (*HITS, *LOST, *STORMS)
+STALLED = 6.0  # seconds without progress until the next fault comes anyway
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: ``at`` as a share of the round's mails, ``size`` in mails, ``away`` in seconds."""
+
+    kind: str
+    at: float
+    size: int
+    away: float
+
+    @property
+    def in_doubt(self) -> int:
+        """Mails that it can put in doubt: what one worker has on the wire, all workers' claims, or the answers it takes."""
+        if self.kind == "kill worker":
+            return CONNECTIONS
+        if self.kind == "restart postgres":
+            return WORKERS * CONNECTIONS  # a claim whose commit's answer was lost is never put on the wire
+        return self.size if self.kind in LOST or self.kind == "storm of 5xx" else 0
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round showed. ``unexplained`` are readers who got nothing and are not in doubt; ``wrong`` what was broken."""
+
+    number: int
+    readers: int
+    faults: tuple[str, ...]
+    seconds: float
+    accepted: int
+    twice: int
+    unexplained: int
+    in_doubt: int
+    allowed: int
+    unsettled: int
+    wrong: tuple[str, ...]
+
+
+class _Unlimited(Ses):
+    def account(self) -> None:
+        return None
+
+
+def draw(chance: random.Random, number: int, deck: list[str]) -> list[Fault]:
+    """So many faults, in the order in which they come. Each kind comes once before any comes again: ``deck`` holds the rest."""
+    faults = []
+    for at in sorted(chance.uniform(0.02, 0.9) for _ in range(number)):
+        if not deck:
+            deck.extend(chance.sample(KINDS, len(KINDS)))
+        faults.append(_fault(chance, deck.pop(), at))
+    return faults
+
+
+def _fault(chance: random.Random, kind: str, at: float) -> Fault:
+    most = 3 if kind.startswith("hang") else 100 if kind == "storm of 429" else 12
+    return Fault(kind, at, chance.randint(1, most), chance.uniform(0.1, 1.5))
+
+
+def play(here: Field, number: int, readers: int, faults: list[Fault], chance: random.Random) -> Round:
+    """One round, from publishing to the last event."""
+    started = time.monotonic()
+    before = len(here.ses.accepted())
+    habits = {"visibility_s": 3, "double": 0.2, "shuffle_s": 3.0, "late_s": chance.choice((0.0, 0.5, 3600.0))}
+    here.ses.control(events=habits, seed=chance.randrange(10**9))
+    tag, issue = _prepare(here, number, readers)
+    [send_id] = _publish(here, issue)
+    for fault in faults:
+        _reach(here, send_id, before + int(fault.at * readers))
+        _strike(here, fault, issue, chance)
+    finished = _until(here, lambda: _standing(here, send_id).send.state in ("finished", "stopped"), 120 + readers / 50)
+    standing = _standing(here, send_id)
+    in_doubt = standing.deliveries["uncertain"]
+    here.ses.control(faults=[])
+    here.ses.release()
+    drained = _until(here, lambda: here.whole() and not _left(here, send_id), 90)
+    got = Counter(mail["to"] for mail in here.ses.accepted()[before:])
+    return _judge(here, number, readers, faults, time.monotonic() - started, tag, send_id, got, in_doubt, finished, drained)
+
+
+def _prepare(here: Field, number: int, readers: int) -> tuple[str, Edition]:
+    tag = f"round-{number}"
+    with here.database.transaction() as tx:
+        tx.run(
+            """
+            INSERT INTO subscribers (email, email_normal, state, tags, confirmed_at)
+            SELECT e, e, 'active', ARRAY[%(tag)s], now()
+            FROM (SELECT format('%%s-%%s@example.org', %(tag)s, n) AS e FROM generate_series(1, %(readers)s) AS n) AS made
+            """,
+            tag=tag,
+            readers=readers,
+        )
+        tx.script("ANALYZE subscribers")
+    return tag, factories.edition(f"2026-11-{tag}", body=f"<p>{tag}: {random.Random(number).random()}</p>", audience=tag)
+
+
+def _publish(here: Field, issue: Edition) -> tuple[int, ...]:
+    request = Request(allow=["old", "duplicate"])
+    everything = [factories.old(), issue]
+    return patiently(lambda: publish(here.database, here.conf, everything, [], _Unlimited(), request).send_ids)
+
+
+def _strike(here: Field, fault: Fault, issue: Edition, chance: random.Random) -> None:
+    match fault.kind:
+        case "kill worker":
+            here.kill(f"worker {chance.randint(1, WORKERS)}", fault.away)
+        case "kill scheduler" | "kill serve" | "kill events":
+            here.kill(fault.kind.split()[1], fault.away)
+        case "flushall":
+            here.flushall()
+        case "kill valkey":
+            here.restart_valkey(fault.away)
+        case "restart postgres":
+            here.restart_postgres()
+        case "publish again":
+            _publish_twice(here, issue)
+        case "storm of 429":
+            here.ses.control(faults=[{"kind": "throttle", "next": fault.size}])
+        case "storm of 5xx":
+            here.ses.control(faults=[{"kind": "error_before", "next": fault.size}])
+        case kind:
+            here.ses.control(faults=[{"kind": kind, "next": fault.size}])
+
+
+def _publish_twice(here: Field, issue: Edition) -> None:
+    """From two sides at once; the judge sees whether it mailed anybody."""
+    threads = [threading.Thread(target=_publish, args=(here, issue)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _reach(here: Field, send_id: int, mails: int) -> None:
+    """Until SES has accepted so many in all, or the send stands still or is over."""
+    last, since = -1, time.monotonic()
+    while (now := here.ses.stats()["accepted"]) < mails and time.monotonic() - since < STALLED:
+        if now != last:
+            last, since = now, time.monotonic()
+        if _standing(here, send_id).send.state == "finished":
+            return
+        here.tend()
+        time.sleep(0.02)
+
+
+def _until(here: Field, true: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        here.tend()
+        time.sleep(0.1)
+    return True
+
+
+def _standing(here: Field, send_id: int) -> Standing:
+    return patiently(lambda: status(here.database, str(send_id))[0])
+
+
+def _left(here: Field, send_id: int) -> bool:
+    """Are events still to be recorded?"""
+    stats = here.ses.stats()
+    return bool(stats["waiting"] or stats["hidden"]) or _standing(here, send_id).deliveries["accepted"] > 0
+
+
+def _doubtful(here: Field, send_id: int) -> set[str]:
+    """Whom the ledger holds in doubt; read for the comparison with SES's log, never to judge it."""
+    with here.database.transaction() as tx:
+        rows = tx.all(
+            """
+            SELECT email FROM deliveries JOIN subscribers ON subscribers.id = subscriber_id
+            WHERE send_id = %(send_id)s AND deliveries.state = 'uncertain'
+            """,
+            send_id=send_id,
+        )
+    return {row["email"] for row in rows}
+
+
+def _judge(
+    here: Field,
+    number: int,
+    readers: int,
+    faults: list[Fault],
+    seconds: float,
+    tag: str,
+    send_id: int,
+    got: Counter[str],
+    in_doubt: int,
+    finished: bool,
+    drained: bool,
+) -> Round:
+    audience = {f"{tag}-{n}@example.org" for n in range(1, readers + 1)}
+    doubtful = patiently(lambda: _doubtful(here, send_id))
+    twice = sum(times > 1 for times in got.values())
+    unexplained = len(audience - set(got) - doubtful)
+    allowed = sum(fault.in_doubt for fault in faults)
+    unsettled = len(doubtful & set(got))
+    send = _standing(here, send_id).send
+    promises = {
+        f"the send is {send.state} ({send.reason or send.waits_for})": not finished or send.state != "finished",
+        "the events were not all taken in": not drained,
+        "somebody got it twice": twice > 0,
+        "somebody got nothing and is not in doubt": unexplained > 0,
+        "somebody outside the audience got it": bool(set(got) - audience),
+        "more are in doubt than were on the wire": in_doubt > allowed,
+        "the events left accepted mails in doubt": unsettled > 0,
+        "the web server is not well": not _until(here, here.serves, 20),
+    }
+    wrong = (*(name for name, broken in promises.items() if broken), *here.died)
+    here.died.clear()
+    kinds = tuple(fault.kind for fault in faults)
+    return Round(
+        number, readers, kinds, seconds, sum(got.values()), twice, unexplained, in_doubt, allowed, unsettled, wrong
+    )  # fmt: skip
+
+
+def run(faults: int, seed: int, smallest: int, largest: int, each: int, latency: float = 0.02) -> list[Round]:
+    """Rounds of at most ``each`` faults until all were played; readers between ``smallest`` and ``largest`` in each."""
+    chance = random.Random(seed)
+    rounds: list[Round] = []
+    deck: list[str] = []
+    with field(latency) as here:
+        adopt(here.database, here.conf, [factories.old()])
+        while faults > 0:
+            number = min(each, faults)
+            faults -= number
+            drawn = draw(chance, number, deck)
+            rounds.append(play(here, len(rounds) + 1, chance.randint(smallest, largest), drawn, chance))
+    return rounds
+
+
+def show(console: Console, rounds: list[Round], seed: int) -> None:
+    """The table, and how often each kind of fault came."""
+    table = Table(box=None, header_style="bold")
+    for name in ("round", "readers", "faults", "s", "accepted", "twice", "missing", "doubt", "allowed", "left"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for one in rounds:
+        numbers = (one.number, one.readers, len(one.faults), round(one.seconds), one.accepted, one.twice, one.unexplained)
+        more = (one.in_doubt, one.allowed, one.unsettled)
+        table.add_row(*(f"{number:,}" for number in (*numbers, *more)), "; ".join(one.wrong) or "kept")
+    console.print(table)
+    kinds = Counter(kind for one in rounds for kind in one.faults)
+    console.print(f"Seed {seed}, {kinds.total()} faults: " + ", ".join(f"{n} × {kind}" for kind, n in sorted(kinds.items())))
+    console.print("missing: got nothing and is not in doubt; doubt: before the last events, at most as many as allowed;")
+    console.print("left: still in doubt although SES accepted them and all events came.")
+
+
+def main() -> None:
+    """Run and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faults", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=20261124)
+    parser.add_argument("--readers", type=int, nargs=2, default=(1000, 4000), metavar=("LEAST", "MOST"))
+    parser.add_argument("--each", type=int, default=10, help="faults in one round")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    log.configure("error")
+    rounds = run(options.faults, options.seed, options.readers[0], options.readers[1], options.each)
+    if options.json:
+        print(json.dumps([asdict(one) for one in rounds], indent=2))
+    else:
+        show(Console(width=110), rounds, options.seed)
+    sys.exit(any(one.wrong for one in rounds))
+
+
+if __name__ == "__main__":
+    main()

@@ -2,8 +2,9 @@
 
     .venv/bin/python -m bench.build --content ../shared/real-archive/content
 
-Each build is a process of its own, timed from start to end. Ours makes the editions for mail and the feeds with full text too;
-stock Pelican makes pages and its feeds with its simple theme. The best of ``--rounds`` counts.
+Each build is a process of its own, timed from start to end. Ours makes the editions for mail and the feeds with full text too,
+and, unless the line says otherwise, the search index and a card for each issue. Stock Pelican makes pages and its feeds with its
+simple theme. The best of ``--rounds`` counts.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ FEED_ALL_RSS = "feeds/all.rss.xml"
 ARTICLE_URL = "issues/{slug}/"
 ARTICLE_SAVE_AS = "issues/{slug}/index.html"
 """
+BARE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from pelicanconf import *
+POSTMERGE_SEARCH = POSTMERGE_CARDS = False
+"""
 
 
 def timed(command: list[str], folder: Path, environ: dict[str, str]) -> float:
@@ -54,12 +61,14 @@ def stock(content: Path, folder: Path) -> float:
     return timed(command, folder, {})
 
 
-def ours(content: Path, folder: Path) -> float:
-    """One build by ``postmerge build``; cold when ``folder`` holds no build yet."""
+def ours(content: Path, folder: Path, bare: bool = False) -> float:
+    """One build by ``postmerge build``, cold when ``folder`` holds none yet; ``bare`` is without search index and cards."""
+    config = folder / "bare.py"
+    config.write_text(BARE)
     environ = {
         "POSTMERGE_CONTENT": str(content),
         "POSTMERGE_BUILD": str(folder / "ours"),
-        "POSTMERGE_CONFIG": str(ROOT / "pelicanconf.py"),
+        "POSTMERGE_CONFIG": str(config if bare else ROOT / "pelicanconf.py"),
         "POSTMERGE_POSTAL_ADDRESS": "1 Example Street",
         "POSTMERGE_SITE_URL": "https://ours.example",
         "PYTHONPATH": str(ROOT),
@@ -86,22 +95,24 @@ def main() -> None:
         folder = Path(name)
         content = folder / "content"
         shutil.copytree(options.content, content)
-        cold, plain, one = [], [], []
+        plain, lean, cold, one = [], [], [], []
         for number in range(options.rounds):
             plain.append(stock(content, folder))
-            shutil.rmtree(folder / "ours", ignore_errors=True)
-            cold.append(ours(content, folder))
+            for times, bare in ((lean, True), (cold, False)):
+                shutil.rmtree(folder / "ours", ignore_errors=True)
+                times.append(ours(content, folder, bare))
             change(content, number)
             one.append(ours(content, folder))
         pages = len(list((folder / "ours" / "site" / "issues").glob("*/index.html")))
-    show(pages, min(plain), min(cold), min(one), options.rounds)
+    show(pages, min(plain), min(lean), min(cold), min(one), options.rounds)
 
 
-def show(pages: int, plain: float, cold: float, one: float, rounds: int) -> None:
+def show(pages: int, plain: float, lean: float, cold: float, one: float, rounds: int) -> None:
     """The figures of one run."""
     table = Table("build", "seconds", "beside stock", title=f"{pages} issues, best of {rounds}", box=None, header_style="bold")
     table.add_row("stock Pelican, all, no mail", f"{plain:.1f}", "")
-    table.add_row("Postmerge, all, editions included", f"{cold:.1f}", f"{plain / cold:.2f} times as fast")
+    table.add_row("Postmerge, all, with editions", f"{lean:.1f}", f"{plain / lean:.2f} times as fast")
+    table.add_row("Postmerge, all, with search and cards too", f"{cold:.1f}", f"{plain / cold:.2f} times as fast")
     table.add_row("Postmerge, one file changed", f"{one:.1f}", f"{cold / one:.1f} times faster than all")
     Console().print(table)
 

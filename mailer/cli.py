@@ -291,8 +291,16 @@ def _build(settings: Settings, quiet: bool = False) -> editions.Report:
     )
     if quiet or not err.is_terminal:
         return editions.build(options)
-    with err.status("Building the site…") as line:
-        return editions.build(options, progress=lambda text: line.update(text))
+    line = err.status("Building the site…")
+
+    def progress(text: str) -> None:
+        line.start()  # begun late, because it has a thread, and a process without threads gets its helpers faster
+        line.update(text)
+
+    try:
+        return editions.build(options, progress)
+    finally:
+        line.stop()
 
 
 def _editions(settings: Settings, built: bool, quiet: bool = False) -> tuple[Sequence[Edition], Sequence[Finding]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,24 +23,29 @@ class Card:
     date: str
 
 
-def place(cards: Iterable[Card], output: Path, kept: Path | None, workers: Workers) -> None:
-    """Put the picture of each issue into the site; what the cache does not have is drawn in all processors."""
-    own = None if kept else tempfile.TemporaryDirectory(prefix="postmerge-cards-")
-    folder = kept / "cards" if kept else Path(own.name if own else "")
-    folder.mkdir(parents=True, exist_ok=True)
-    salt = digest(version("pillow"), own_code())
-    files = {card: folder / f"{digest(salt, card.title, card.site, card.date)}.png" for card in cards}
-    missing = [card for card, path in files.items() if not path.is_file()]
-    for card, data in _drawn(missing, workers):
-        part = files[card].with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(data)
-        part.replace(files[card])
-    for card, path in files.items():
-        target = output / card.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        same(path, target)
-    if own:
-        own.cleanup()
+class Drawing:
+    """The pictures of a site: begun in all processors for what the cache does not have, ``place`` waits for them."""
+
+    def __init__(self, cards: Sequence[Card], kept: Path | None, workers: Workers) -> None:
+        self._own = None if kept else tempfile.TemporaryDirectory(prefix="postmerge-cards-")
+        folder = kept / "cards" if kept else Path(self._own.name if self._own else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        salt = digest(version("pillow"), own_code())
+        self._files = {card: folder / f"{digest(salt, card.title, card.site, card.date)}.png" for card in cards}
+        self._drawn = _drawn([card for card, path in self._files.items() if not path.is_file()], workers)
+
+    def place(self, output: Path) -> None:
+        """Put the picture of each issue into the site."""
+        for card, data in self._drawn:
+            part = self._files[card].with_suffix(f".{os.getpid()}.part")
+            part.write_bytes(data)
+            part.replace(self._files[card])
+        for folder in {(output / card.path).parent for card in self._files}:
+            folder.mkdir(parents=True, exist_ok=True)
+        for card, path in self._files.items():
+            same(path, output / card.path)
+        if self._own:
+            self._own.cleanup()
 
 
 def same(path: Path, target: Path) -> None:

@@ -7,6 +7,8 @@ import hashlib
 import json
 import multiprocessing
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -44,8 +46,12 @@ class Cache:
         path = self._path(key)
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(orjson.dumps({"key": key, "value": value}))
+            data = orjson.dumps({"key": key, "value": value})
+            try:
+                part.write_bytes(data)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part.write_bytes(data)
             part.replace(path)
         except (OSError, TypeError):
             with contextlib.suppress(OSError):
@@ -78,12 +84,14 @@ class Workers:
         self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[[J], R], jobs: Sequence[J], chunk: int) -> Iterable[R]:
-        """Results in the order of the jobs. Processes are spawned: forking under a progress display's thread could hang."""
+        """Results in the order of the jobs."""
         processors = os.cpu_count() or 1
         if len(jobs) <= _FEW or processors < 2:
             return map(function, jobs)
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(min(processors, 8), mp_context=multiprocessing.get_context("spawn"))
+            # Forking is faster, but may hang a child when another thread holds a lock at that moment.
+            method = "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
+            self._pool = ProcessPoolExecutor(min(processors, 8), mp_context=multiprocessing.get_context(method))
         return self._pool.map(function, jobs, chunksize=chunk)
 
     def close(self) -> None:
@@ -121,6 +129,8 @@ def _convert(job: tuple[str, str, dict[str, Any]]) -> tuple[str, str | None]:
     name, text, options = job
     if _converter is None or _converter_for != options:
         _converter = markdown.Markdown(**options)
+        # The same patterns in the same order; a list is looked up faster than their registry, which sorts itself each time.
+        _converter.treeprocessors["inline"].inlinePatterns = list(_converter.inlinePatterns)
         _converter_for = options
     try:
         return name, _converter.reset().convert(text)

@@ -33,7 +33,7 @@ def draw(card: Card) -> bytes:
     pen.text((_LEFT, 520), card.date, _SOFT, _font(30))
     image.putpalette(_palette())
     data = io.BytesIO()
-    image.save(data, "PNG", compress_level=6)
+    image.save(data, "PNG", compress_level=2)
     return data.getvalue()
 
 

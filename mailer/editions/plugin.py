@@ -100,6 +100,7 @@ def _articles(generators: list[Any]) -> None:
             for article in articles:
                 article.override_url, article.override_save_as = article.url, article.save_as
             _link_neighbours(generator.articles)
+            session().drawing = _begin_cards(session(), generator.settings)
         if isinstance(generator, PagesGenerator):
             for page in (*generator.pages, *generator.translations):
                 page.override_url, page.override_save_as = page.url, page.save_as
@@ -122,10 +123,10 @@ def _link_neighbours(newest_first: list[Article]) -> None:
 
 def _finalized(site: pelican.Pelican) -> None:
     current = session()
-    if site.settings.get("POSTMERGE_CARDS"):
-        _place_cards(current, site.settings)
-    current.workers.close()
     indexing = _begin_search(current, site.settings)
+    if current.drawing:
+        current.drawing.place(Path(site.settings["OUTPUT_PATH"]))
+    current.workers.close()
     _write_feeds(current, site.settings)
     _write_around(current, site.settings)
     if current.editions_folder:
@@ -136,12 +137,15 @@ def _finalized(site: pelican.Pelican) -> None:
         )
 
 
-def _place_cards(current: Session, settings: dict[str, Any]) -> None:
+def _begin_cards(current: Session, settings: dict[str, Any]) -> cards.Drawing | None:
+    """Start to draw the cards while Pelican writes the pages, when the site wants them."""
+    if not settings.get("POSTMERGE_CARDS"):
+        return None
     wanted = [
         cards.Card(card_path(edition.key), edition.title, settings["SITENAME"], f"{edition.dated:%-d %B %Y}")
         for edition in current.editions
     ]
-    cards.place(wanted, Path(settings["OUTPUT_PATH"]), current.cache.folder, current.workers)
+    return cards.Drawing(wanted, current.cache.folder, current.workers)
 
 
 def _begin_search(current: Session, settings: dict[str, Any]) -> search.Indexing | None:

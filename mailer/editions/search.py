@@ -77,10 +77,10 @@ class Indexing:
 
     def _begin(self, keep: Path, pages: dict[str, bytes], lang: str) -> _Running:
         made = Path(tempfile.mkdtemp(prefix=f"{keep.name}.", dir=self._cache))
-        for name, data in pages.items():
+        for name in pages:
             path = made / "pages" / name
             path.parent.mkdir(parents=True)
-            path.write_bytes(data)
+            same(self._output / name, path)
         command = [_program(), "--site", str(made / "pages"), "--output-path", str(made / "index"), "--quiet"]
         process = subprocess.Popen(  # noqa: S603 (the program that came with its package)
             [*command, "--force-language", lang.partition("-")[0].lower()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE

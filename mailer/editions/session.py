@@ -13,7 +13,7 @@ from typing import Any
 from lxml import html
 
 from mailer.edition import Edition, Finding
-from mailer.editions import extras, frontmatter, mail
+from mailer.editions import cards, extras, frontmatter, mail
 from mailer.editions.body import Body, canonical, escape
 from mailer.editions.convert import Cache, Workers, convert_all, digest, own_code
 from mailer.editions.frontmatter import Asked, Source
@@ -44,6 +44,7 @@ class Session:
         self.editions: list[Edition] = []
         self.tags: dict[str, list[Any]] = {}
         self.extras: dict[str, extras.Extras] = {}
+        self.drawing: cards.Drawing | None = None
         self.pages: list[str] = []
         self.converted = self.reused = 0
         self._sources: dict[str, Source] = {}

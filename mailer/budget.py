@@ -19,11 +19,11 @@ from mailer import log
 
 events = log.get("budget")
 
-HEADROOM = 0.99  # of the account's rate, so that jitter on the line does not lead to throttling
+HEADROOM = 0.992  # of the account's rate, so that jitter on the line does not lead to throttling
 HORIZON = 0.2  # seconds; slots further ahead are not handed out
 SAFE_SHARE = 10  # without Redis a worker takes the account's rate divided by this
-CUT = 0.7  # of the rate is left after throttling, at most one cut a second
-GROWTH = 0.05  # of the ceiling comes back each second
+CUT = 0.85  # of the rate is left after throttling, at most one cut a second
+GROWTH = 0.1  # of the ceiling comes back each second
 RESERVE = 0.01  # of the 24 hours' quota is kept for single mails
 
 _TAKE = """

@@ -4,8 +4,7 @@ CONTENT ?=
 PORT ?= 8025
 WORKERS ?= auto
 SEED ?= 20261124
-COMPILE = .venv/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	--strip-extras --allow-unsafe --no-header --no-annotate
+COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 .PHONY: run test check chaos format lock bench clean help
 

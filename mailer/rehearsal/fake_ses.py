@@ -65,7 +65,7 @@ class Server:
         self.behaviour = Behaviour()
         self.chance = random.Random(1)
         self.events = Events(self.chance)
-        self.requests = self.accepted = self.throttled = self.inflight = self.most_inflight = 0
+        self.requests = self.accepted = self.throttled = self.inflight = self.most_inflight = self.connections = 0
         self.recent: deque[float] = deque()
 
     def control(self, change: dict[str, Any]) -> None:
@@ -188,6 +188,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.server.connections += 1
 
     def connection_lost(self, error: Exception | None) -> None:
         for task in self.tasks:

@@ -23,6 +23,7 @@ class Response:
     body: bytes = b""
     complete: bool = False
     keep_alive: bool = False
+    parser: httptools.HttpResponseParser | None = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
@@ -35,6 +36,7 @@ class Response:
     def on_message_complete(self) -> None:
         """Called by the parser."""
         self.complete = True
+        self.keep_alive = self.parser is not None and self.parser.should_keep_alive()  # the parser forgets it right after
 
 
 class Connection:
@@ -56,7 +58,7 @@ class Connection:
     def ask(self, request: bytes) -> Response:
         """Send one whole request and read its answer. Raises OSError or httptools' errors: then the outcome is unknown."""
         response = Response()
-        parser = httptools.HttpResponseParser(response)
+        parser = response.parser = httptools.HttpResponseParser(response)
         self._socket.sendall(request)
         while not response.complete:
             data = self._socket.recv(16_384)
@@ -66,7 +68,7 @@ class Connection:
             if response.complete and parser.get_status_code() < 200:
                 response.complete, response.headers, response.body = False, {}, b""
         response.status = parser.get_status_code()
-        response.keep_alive = parser.should_keep_alive()
+        response.parser = None
         self._used = time.monotonic()
         return response
 

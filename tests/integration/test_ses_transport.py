@@ -53,6 +53,13 @@ def test_a_mail_is_accepted_with_its_tags_and_configuration_set(ses: FakeSes) ->
     assert (mail["to"], mail["digest"], mail["configuration_set"]) == ("ada@example.org", "d", "events")
 
 
+def test_many_mails_share_one_connection(ses: FakeSes) -> None:
+    one = transport()
+    assert all(one.send(ENVELOPE).outcome is Outcome.ACCEPTED for _ in range(20))
+    assert len(ses.accepted()) == 20
+    assert ses.stats()["connections"] - 1 <= 2  # one of them asks for these figures
+
+
 @pytest.mark.parametrize(
     ("fault", "outcome", "accepted"),
     [

@@ -51,6 +51,11 @@ class Settings:
     soft_bounces: int = 3
     soft_bounce_window: timedelta = timedelta(days=90)
     log_level: str = "info"
+    stripe_key: str = ""
+    stripe_webhook_secret: str = ""
+    stripe_base: str = ""
+    plans: Path = Path("plans.toml")
+    grace: timedelta = timedelta(days=14)
     sentry_dsn: str = ""
     metrics: bool = True
 
@@ -129,6 +134,11 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         soft_bounces=_count(given, "POSTMERGE_SOFT_BOUNCES", default.soft_bounces),
         soft_bounce_window=_duration(given, "POSTMERGE_SOFT_BOUNCE_WINDOW", default.soft_bounce_window),
         log_level=_choice(given, "POSTMERGE_LOG", ("debug", "info", "warning", "error"), default.log_level),
+        stripe_key=given.get("STRIPE_SECRET_KEY", default.stripe_key),
+        stripe_webhook_secret=given.get("STRIPE_WEBHOOK_SECRET", default.stripe_webhook_secret),
+        stripe_base=_url(given, "STRIPE_API_BASE", default.stripe_base),
+        plans=Path(given.get("POSTMERGE_PLANS", default.plans)),
+        grace=_duration(given, "POSTMERGE_GRACE", default.grace),
         sentry_dsn=given.get("SENTRY_DSN", default.sentry_dsn),
         metrics=_choice(given, "POSTMERGE_METRICS", ("on", "off"), "on") == "on",
     )

@@ -7,13 +7,15 @@ Measured with ``bench/send.py``; ``POSTMERGE_SES_CLIENT=boto3`` goes back to the
 from __future__ import annotations
 
 import base64
-import json
+import hashlib
 import queue
 import ssl
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import NoCredentialsError
@@ -70,7 +72,7 @@ class LeanSes:
         }
         if self._configuration_set:
             request["ConfigurationSetName"] = self._configuration_set
-        rest = json.dumps(request)[1:].encode()
+        rest = orjson.dumps(request)[1:]
         return b"".join((b'{"Content": {"Raw": {"Data": "', base64.b64encode(envelope.raw), b'"}}, ', rest))
 
     def _request(self, body: bytes) -> bytes:
@@ -79,11 +81,14 @@ class LeanSes:
         credentials = client._request_signer._credentials
         if credentials is None:
             raise NoCredentialsError
-        signer = SigV4Auth(credentials.get_frozen_credentials(), "ses", client.meta.region_name)
-        request = AWSRequest("POST", self._endpoint + _PATH, headers={"Content-Type": "application/json"}, data=body)
-        signer.add_auth(request)
-        lines = [f"POST {self._prefix}{_PATH} HTTP/1.1", f"Host: {self._host}", f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in request.headers.items()]
+        frozen = credentials.get_frozen_credentials()
+        path = f"{self._prefix}{_PATH}"
+        headers = sign(frozen, client.meta.region_name, self._host, path, body, datetime.now(UTC))
+        lines = [
+            f"POST {path} HTTP/1.1",
+            f"Content-Length: {len(body)}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
         return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
     @cached_property
@@ -126,9 +131,29 @@ class LeanSes:
             connection.close()
 
 
+def sign(credentials: Any, region: str, host: str, path: str, body: bytes, now: datetime) -> dict[str, str]:
+    """The headers of a signed POST of JSON. botocore's signer does the cryptography; the canonical request is written here,
+    because for one fixed shape of request that is a third of the work. ``credentials`` are botocore's, frozen."""
+    timestamp = now.strftime("%Y%m%dT%H%M%SZ")
+    headers = {"content-type": "application/json", "host": host, "x-amz-date": timestamp}
+    if credentials.token:
+        headers["x-amz-security-token"] = credentials.token
+    names = ";".join(headers)
+    listed = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    canonical = f"POST\n{path}\n\n{listed}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    signer = SigV4Auth(credentials, "ses", region)
+    request = AWSRequest()
+    request.context["timestamp"] = timestamp
+    signature = signer.signature(signer.string_to_sign(request, canonical), request)
+    headers["Authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={signer.scope(request)}, SignedHeaders={names}, Signature={signature}"
+    )
+    return headers
+
+
 def _answer(response: Response) -> Answer:
     try:
-        facts: Any = json.loads(response.body)
+        facts: Any = orjson.loads(response.body)
     except ValueError:
         facts = {}
     if not isinstance(facts, dict):

@@ -17,7 +17,7 @@ from mailer.transports.base import Account
 
 OLDEST = timedelta(days=7)
 LATEST = timedelta(hours=6)
-ALLOWED = ("many", "old", "late", "unknown-tag", "duplicate", "quota")
+ALLOWED = ("many", "old", "late", "unknown-tag", "duplicate", "quota", "sandbox")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,17 @@ def _quota(touched: list[Step], account: Account | None) -> Iterator[Guard]:
     needed = sum(step.size for step in touched if not step.scheduled)
     if needed and not account.sending:
         yield Guard("", "SES has switched sending off for this account: open the SES console and follow what it says there.")
-    if needed > account.left:
+    if needed and not account.production:
+        yield Guard(
+            "sandbox",
+            "This SES account is in the sandbox, which mails only to verified addresses: ask AWS for production access"
+            " in the SES console, or publish with `--allow sandbox`.",
+        )
+    if needed and account.quota == 0:
+        yield Guard(
+            "", "SES grants this account no mail at all (a quota of 0): open the SES console and follow what it says there."
+        )
+    elif needed > account.left:
         yield Guard(
             "quota",
             f"The audience has {needed:,} readers but SES takes only {account.left:,.0f} more mails in these 24 hours:"

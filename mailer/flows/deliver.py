@@ -123,6 +123,7 @@ class _Run:
         self._pace = pace
         self._claim_id = str(uuid.uuid4())
         self._claiming = self._more = True
+        self._exhausted = False
 
     def until(self, over: Callable[[], bool]) -> Slice:
         """Until the time is over, nothing is pending, or the other side takes no more."""
@@ -138,6 +139,8 @@ class _Run:
                 self._claiming = self._more = False
             now = time.monotonic() + grant.delay
             self._wire.put(Timed(reader, now + number * grant.gap) for number, reader in enumerate(readers))
+        if self._exhausted:
+            quota.wait(self._database, self._send_id)
         return Slice(total, self._more)
 
     def _listen(self, outcomes: set[Outcome]) -> None:
@@ -152,7 +155,7 @@ class _Run:
         allowed = self._pace.take(self._wire.free)
         if allowed.exhausted:
             self._claiming = self._more = False
-            quota.wait(self._database, self._send_id)
+            self._exhausted = True
         elif not allowed.grant.count and not self._wire.busy:
             time.sleep(IDLE)
         return allowed.grant

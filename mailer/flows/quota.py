@@ -19,9 +19,9 @@ def wait(database: Database, send_id: int) -> None:
     """Let the send rest until part of the quota comes back: mails that this ledger handed over 24 hours before."""
     with database.transaction() as tx:
         wanted = min(_STEP, max(1, deliveries.pending(tx, send_id)))
-        at = deliveries.quota_returns_at(tx, wanted)
+        back, at = deliveries.quota_returns_at(tx, wanted)
         now = datetime.now(UTC)
         rest = min(LOOK_AGAIN, max(_SOONEST, at - now)) if at else LOOK_AGAIN
-        when = f"resumes about {at:%H:%M} UTC, when {wanted:,} of the quota come back" if at else "looks again in 15 minutes"
+        when = f"resumes about {at:%H:%M} UTC, when {back:,} of the quota come back" if at else "looks again in 15 minutes"
         sends.rest(tx, send_id, rest, f"the account's quota of 24 hours is used up; {when}")
     events.warning("send.waits_for_quota", send=send_id, seconds=int(rest.total_seconds()))

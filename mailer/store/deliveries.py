@@ -180,21 +180,23 @@ def wave_open(tx: Tx, send_id: int, wave: int) -> bool:
     )
 
 
-def quota_returns_at(tx: Tx, mails: int) -> datetime | None:
-    """When so many of the mails handed over in the last 24 hours will be 24 hours old; None when there were fewer."""
-    moment: datetime | None = tx.value(
+def quota_returns_at(tx: Tx, mails: int) -> tuple[int, datetime | None]:
+    """How many of ``mails``, the oldest handed over in the last 24 hours, there are, and when all of them are 24 hours old."""
+    row = tx.all(
         """
-        SELECT settled_at + interval '24 hours'
-        FROM deliveries
-        WHERE settled_at > now() - interval '24 hours'
-            AND state IN ('accepted', 'delivered', 'bounced', 'complained', 'uncertain')
-        ORDER BY settled_at
-        OFFSET %(skip)s
-        LIMIT 1
+        SELECT count(*)::int AS mails, max(settled_at) + interval '24 hours' AS at
+        FROM (
+            SELECT settled_at
+            FROM deliveries
+            WHERE settled_at > now() - interval '24 hours'
+                AND state IN ('accepted', 'delivered', 'bounced', 'complained', 'uncertain')
+            ORDER BY settled_at
+            LIMIT %(mails)s
+        ) AS oldest
         """,
-        skip=max(0, mails - 1),
-    )
-    return moment
+        mails=mails,
+    )[0]
+    return row["mails"], row["at"]
 
 
 def pending(tx: Tx, send_id: int) -> int:

@@ -146,7 +146,7 @@ def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database,
     assert len(ses.accepted()) <= 40 - kept
     assert waiting.send.state == "sending"
     assert "quota of 24 hours is used up; resumes about" in (waiting.send.waits_for)
-    sign_up(database, conf, "late@example.net")
+    sign_up(database, "late@example.net")
     assert (
         deliver_some(database, conf, transport(conf), "The Letter", Pace(transport(conf), Shared("redis://127.0.0.1:1/0"))) == 1
     )
@@ -161,7 +161,7 @@ def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database,
     assert done.send.state == "finished"
     assert done.deliveries["accepted"] == 60
     assert len({mail["to"] for mail in ses.accepted()}) == len(ses.accepted()) == 61
-    assert sums_add_up(database, send_id)
+    assert sums_add_up(database)
 
 
 def test_a_quota_that_others_used_up_loses_no_mail(database: Database, conf: Settings, ses: FakeSes) -> None:

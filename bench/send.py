@@ -3,7 +3,8 @@
     .venv/bin/python -m bench.send --readers 20000
 
 Prints mails a second between the first and the last mail that the fake SES accepted, CPU-seconds for 1,000 mails over our own
-processes (worker and scheduler), and the worker's largest memory. The body has 40 KB and a link of each reader's own.
+processes (worker, scheduler and, with ``--events``, the intake of SES events), and the largest memory of one of them. The body
+has 40 KB and a link of each reader's own. ``--confirmations`` lets people sign up while the bulk runs and times their mails.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rich.table import Table
 from mailer.actors import Bell
 from mailer.db import Database
 from mailer.flows.publish import Request, adopt, publish
+from mailer.flows.signup import sign_up
 from mailer.flows.status import status
 from mailer.message import LEAVE_URL
 from mailer.migrate import migrate
@@ -48,6 +50,8 @@ class Measured:
     memory: float
     freeze: float
     throttled: int = 0
+    waits: tuple[float, ...] = ()  # seconds from a sign-up until SES had its confirmation, sorted
+    delivered: int = 0
 
 
 @contextmanager
@@ -98,18 +102,54 @@ def postgres_cpu() -> float:
     return total
 
 
-def measure(readers: int, workers: int, connections: int, latency: float, more: dict[str, str], rate: float = -1) -> Measured:
-    """One send to ``readers`` made-up addresses; ``rate`` is the account's limit in mails a second (-1: none)."""
-    with bench_settings(connections) as (conf, database), FakeSes() as ses:
-        ses.control(latency_s=latency, rate=rate)
-        environ = {**ses.environ, **more}
+@dataclass(frozen=True)
+class Wanted:
+    """What to measure: ``latency`` in seconds, ``rate`` the account's limit in mails a second (-1: none)."""
+
+    readers: int = 20_000
+    workers: int = 1
+    connections: int = 96
+    latency: float = 0.05
+    rate: float = -1
+    events: bool = False
+    confirmations: float = 0.0  # sign-ups a second
+
+
+class SignUps(threading.Thread):
+    """People who sign up while the bulk runs, so many a second."""
+
+    def __init__(self, database: Database, conf: Settings, each_second: float) -> None:
+        super().__init__(daemon=True)
+        self.database, self.bell, self.pause = database, Bell(conf.redis_url), 1 / each_second
+        self.at: dict[str, float] = {}
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        number = 0
+        while not self.stopping.wait(self.pause):
+            number += 1
+            email = f"new-{number}@sign-up.example"
+            self.at[email] = time.time()
+            if sign_up(self.database, email).mail_queued:
+                self.bell.ring_transactional()
+
+
+def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
+    """One send to made-up addresses."""
+    with bench_settings(wanted.connections) as (conf, database), FakeSes() as ses:
+        readers, rate = wanted.readers, wanted.rate
+        ses.control(latency_s=wanted.latency, rate=rate, **({"events": {"late_s": 0.5}} if wanted.events else {}))
+        environ = {**ses.environ, **(more or {}), **({"POSTMERGE_SQS_QUEUE_URL": ses.queue_url} if wanted.events else {})}
         factories.readers(database, readers)
         adopt(database, conf, [factories.old()])
         issue = factories.edition(body=BODY, html=f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>')
         with processes.running("scheduler", conf, environ) as clock, ExitStack() as stack:
-            team = [stack.enter_context(processes.running("worker", conf, environ)) for _ in range(workers)]
+            team = [stack.enter_context(processes.running("worker", conf, environ)) for _ in range(wanted.workers)]
+            if wanted.events:
+                team.append(stack.enter_context(processes.running("events", conf, environ)))
             time.sleep(2)
             pids = [clock.pid, *(one.pid for one in team)]
+            people = SignUps(database, conf, wanted.confirmations) if wanted.confirmations else None
             watch = Watch(pids)
             watch.start()
             before, pg_before = cpu(pids), postgres_cpu()
@@ -117,15 +157,34 @@ def measure(readers: int, workers: int, connections: int, latency: float, more: 
             [send_id] = publish(database, conf, [factories.old(), issue], [], _Unlimited(), Request()).send_ids
             freeze = time.perf_counter() - started
             Bell(conf.redis_url).ring_send(send_id)
+            if people:
+                people.start()
             while status(database)[0].send.state != "finished":
                 time.sleep(0.25)
+            while wanted.events and status(database)[0].deliveries["delivered"] < readers:
+                time.sleep(0.25)
+            if people:
+                people.stopping.set()
+                time.sleep(3)
             used, pg_used = cpu(pids) - before, postgres_cpu() - pg_before
             watch.stopping.set()
-        return _measured(readers, ses, used, pg_used, watch.memory, freeze)
+        delivered = status(database)[0].deliveries["delivered"]
+        found = _measured(readers, ses, used, pg_used, watch.memory, freeze)
+        return replace(found, waits=_waits(people, ses), delivered=delivered)
+
+
+def _waits(people: SignUps | None, ses: FakeSes) -> tuple[float, ...]:
+    """How long each confirmation took; raises AssertionError when one never came."""
+    if people is None:
+        return ()
+    arrived = {mail["to"]: mail["at"] for mail in ses.accepted()}
+    lost = [email for email in people.at if email not in arrived]
+    assert not lost, f"{len(lost)} confirmations never came"
+    return tuple(sorted(arrived[email] - at for email, at in people.at.items()))
 
 
 def _measured(readers: int, ses: FakeSes, used: float, pg_used: float, memory: float, freeze: float) -> Measured:
-    mails = ses.accepted()
+    mails = [mail for mail in ses.accepted() if mail["tags"].get("send")]
     moments = sorted(mail["at"] for mail in mails)
     seconds = moments[-1] - moments[0]
     fake = psutil.Process(ses._process.pid).cpu_times() if ses._process else None
@@ -153,11 +212,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--readers", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--connections", type=int, default=96)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds that the fake SES takes for an answer")
+    parser.add_argument("--events", action="store_true", help="SES tells of each mail, and `postmerge events` takes it in")
+    parser.add_argument("--confirmations", type=float, default=0, help="sign-ups a second while the bulk runs")
     parser.add_argument("--rate", type=float, default=-1, help="the account's mails a second (default: no limit)")
     options = parser.parse_args()
-    found = measure(options.readers, options.workers, options.connections, options.latency, {}, options.rate)
+    found = measure(Wanted(**vars(options)))
     thousand = found.accepted / 1000
     table = Table("what", "figure", box=None, header_style="bold")
     table.add_row("accepted, of them twice", f"{found.accepted:,} of {found.readers:,}, {found.doubled}")
@@ -170,6 +231,11 @@ def main() -> None:
     table.add_row("  the fake SES", f"{found.fake_cpu / thousand:.2f}")
     table.add_row("memory of the largest process", f"{found.memory:.0f} MB")
     table.add_row("publish, freeze included", f"{found.freeze:.1f} s")
+    if options.events:
+        table.add_row("delivered, by SES's events", f"{found.delivered:,}")
+    if waits := found.waits:
+        table.add_row("confirmations while it ran", f"{len(waits):,}")
+        table.add_row("  99th percentile until SES had it", f"{waits[int(len(waits) * 0.99) - 1]:.2f} s")
     Console().print(table)
 
 

@@ -17,6 +17,7 @@ from mailer.commands.common import as_json, err, load_settings, need_redis, open
 from mailer.commands.fence import fence
 from mailer.commands.keys import keys
 from mailer.commands.report import report
+from mailer.commands.writing import COMMANDS as WRITING
 from mailer.db import Database
 from mailer.edition import Edition, Finding
 from mailer.errors import PostmergeError
@@ -68,6 +69,8 @@ def cli() -> None:
 
 
 for command in (keys, control.pause, control.resume, control.stop, control.cancel, report, back.events, back.uncertain, fence):
+    cli.add_command(command)
+for command in WRITING:
     cli.add_command(command)
 
 

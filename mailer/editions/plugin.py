@@ -96,7 +96,7 @@ def _articles(generators: list[Any]) -> None:
     for generator in generators:
         if isinstance(generator, ArticlesGenerator):
             articles: list[Article] = [*generator.articles, *generator.translations, *generator.hidden_articles]
-            session().make_editions(articles, generator.settings)
+            session().make_editions([] if session().preview else articles, generator.settings)
             for article in articles:
                 article.override_url, article.override_save_as = article.url, article.save_as
             _link_neighbours(generator.articles)
@@ -139,7 +139,7 @@ def _finalized(site: pelican.Pelican) -> None:
 
 def _begin_cards(current: Session, settings: dict[str, Any]) -> cards.Drawing | None:
     """Start to draw the cards while Pelican writes the pages, when the site wants them."""
-    if not settings.get("POSTMERGE_CARDS"):
+    if not settings.get("POSTMERGE_CARDS") or current.preview:
         return None
     wanted = [
         cards.Card(card_path(edition.key), edition.title, settings["SITENAME"], f"{edition.dated:%-d %B %Y}")

@@ -34,7 +34,9 @@ class Session:
         editions_folder: Path | None = None,
         postal_address: str = "",
         progress: Callable[[str], None] = lambda text: None,
+        preview: bool = False,
     ) -> None:
+        self.preview = preview
         self.cache = Cache(cache)
         self.workers = Workers()
         self.editions_folder = editions_folder
@@ -66,9 +68,27 @@ class Session:
         options = {"output_format": "html", **settings["MARKDOWN"]}
         options["extensions"] = list(options.get("extensions", [])) or sorted(options.get("extension_configs", {}))
         self._options = options
-        texts = {name: source.body for name, source in self._sources.items() if name in self._fields}
+        texts = {name: source.body for name, source in self._sources.items() if name in self._fields and not self.preview}
         self._html, self.converted = convert_all(texts, options, self.cache, self.workers, self.progress)
         self.reused = len(texts) - self.converted
+
+    def retake(self, path: Path, is_page: bool) -> None:
+        """Read and convert one file anew, for a preview: a draft is shown, and what the head lacks is filled in."""
+        name, shown = str(path), self.shown(path)
+        self.findings = [finding for finding in self.findings if finding.path != shown]
+        self.editions = [edition for edition in self.editions if edition.path != shown]
+        for table in (self._slugs, self._keys):
+            for key in [key for key, value in table.items() if value == shown]:
+                del table[key]
+        self._fields.pop(name, None)
+        self._take(path, is_page)
+        if name not in self._fields:
+            fields = {key: value for key, value in self._sources[name].fields.items() if value and key not in _PLACES}
+            dated = frontmatter.date(Source(shown), fields.get("date", ""), self._zone) or datetime.now(UTC)
+            fields |= {"title": fields.get("title") or path.stem, "date": dated.isoformat(), "status": "published"}
+            self._fields[name] = fields if is_page else {**fields, "slug": self._slug(path, fields)}
+        made, _ = convert_all({name: self._sources[name].body}, self._options, self.cache, self.workers, self.progress)
+        self._html.update(made)
 
     def report(self) -> list[Finding]:
         """What was found, in the order of files and lines."""
@@ -79,7 +99,7 @@ class Session:
         name = str(Path(source_path).resolve())
         if name not in self._fields:
             return "", {"status": "skip", "title": "broken", "date": "2000-01-01"}
-        html = self._html[name]
+        html = self._html.get(name, "" if self.preview else None)
         if html is None:
             self._warn(name, 1, "Markdown's converter failed on this file; its text is shown as it is.")
             html = f"<pre>{self._sources[name].body.replace('&', '&amp;').replace('<', '&lt;')}</pre>"
@@ -124,10 +144,10 @@ class Session:
         try:
             data = path.read_bytes()
         except OSError as error:
-            source = Source(self._shown(path))
+            source = Source(self.shown(path))
             source.error("", f"The file cannot be read ({error.strerror}): check its permissions.")
             return self._note(source)
-        source = frontmatter.split(self._shown(path), data)
+        source = frontmatter.split(self.shown(path), data)
         self._sources[name] = source
         fields = dict(source.fields)
         if not fields.get("title", "").strip():
@@ -156,7 +176,7 @@ class Session:
             slug, number = f"{wanted}-{number}", number + 1
         if slug != wanted:
             self._warn(str(path), 1, f"The slug {wanted!r} is taken by {self._slugs[wanted]}; this issue is at {slug!r}.")
-        self._slugs[slug] = self._shown(path)
+        self._slugs[slug] = self.shown(path)
         return slug
 
     def _job(self, article: Any, template: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -244,14 +264,15 @@ class Session:
                 line = _line_of(self._sources[name], target)
                 self._warn(name, line, f"The link to {target} leads to no file: correct the name, or add the file.")
 
-    def _shown(self, path: Path) -> str:
+    def shown(self, path: Path) -> str:
+        """The name of a file for people."""
         return f"{self._name}/{path.relative_to(self._root)}"
 
     def _note(self, source: Source) -> None:
         self.findings += source.findings
 
     def _warn(self, name: str, line: int, message: str) -> None:
-        self.findings.append(Finding("warning", self._shown(Path(name)), line, message))
+        self.findings.append(Finding("warning", self.shown(Path(name)), line, message))
 
     def _fail(self, name: str, field: str, message: str) -> None:
         self._sources[name].error(field, message)

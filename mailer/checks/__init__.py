@@ -1,0 +1,104 @@
+"""Checks of issues: one small function each, an id, a place, a sentence, and where it can a fix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mailer.checks import head, links, network, words
+from mailer.checks.context import CLIP, Context, Ledger, Rendered, Sibling, word_list
+from mailer.checks.document import Document
+from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
+from mailer.editions import frontmatter
+from mailer.editions.site import EXTENSIONS, Site
+from mailer.errors import BadInput
+
+__all__ = ["CHECKS", "CLIP", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Remark", "Rendered", "Sibling",
+           "context_of", "documents", "examine", "fixed", "head", "links", "network", "word_list", "words"]  # fmt: skip
+_ORDER = {"error": 0, "warning": 1, "note": 2}
+
+
+def documents(site: Site, wanted: Sequence[Path] = ()) -> list[Document]:
+    """The Markdown files of a site, or those of them that are wanted. Raises BadInput for a name that is no file."""
+    every = {path: None for path in sorted(site.root.rglob("*")) if path.suffix.lower() in EXTENSIONS and path.is_file()}
+    chosen = list(every)
+    if wanted:
+        chosen = [found for path in wanted for found in _named(path, every)]
+    return [document(site, path) for path in dict.fromkeys(chosen)]
+
+
+def document(site: Site, path: Path) -> Document:
+    """One file. Raises BadInput when it cannot be read."""
+    try:
+        return Document(path, site.shown(path), path.read_bytes(), site.is_page(path))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}): check its name and its permissions.") from error
+
+
+def context_of(site: Site, every: Iterable[Document], **more: object) -> Context:
+    """What the checks need to know about a site and its files; ``more`` are fields of Context."""
+    siblings = {doc.path: _sibling(doc) for doc in every}
+    values: dict[str, object] = {
+        "site_url": site.url,
+        "zone": site.zone,
+        "siblings": siblings,
+        "words": word_list(site.words()),
+        "clip": site.clip,
+        **more,
+    }
+    return Context(site.root, **values)  # type: ignore[arg-type]
+
+
+def examine(docs: Iterable[Document], ctx: Context, skip: Collection[str] = ()) -> list[Remark]:
+    """All remarks about the documents, in the order of files and lines."""
+    found = [remark for doc in docs for remark in _about(doc, ctx, skip)]
+    return sorted(found, key=lambda one: (one.path, one.line, one.column, _ORDER[one.level]))
+
+
+def fixed(doc: Document, remarks: Iterable[Remark]) -> tuple[bytes, int]:
+    """The file's bytes with every fix done that does not overlap another, and how many were done."""
+    text, done, last = doc.text, 0, len(doc.text) + 1
+    fixes = sorted({one.fix for one in remarks if one.fix}, key=lambda fix: (fix.start, fix.end), reverse=True)
+    for fix in fixes:
+        if fix.end <= last:
+            text, last, done = text[: fix.start] + fix.text + text[fix.end :], fix.start, done + 1
+    if doc.data.count(b"\r\n") * 2 > doc.data.count(b"\n"):
+        text = text.replace("\n", "\r\n")
+    mark = b"\xef\xbb\xbf" if doc.data.startswith(b"\xef\xbb\xbf") else b""
+    return mark + text.encode("utf-8"), done
+
+
+def summary(remarks: Iterable[Remark]) -> Counter[str]:
+    """How many remarks of each level."""
+    return Counter(one.level for one in remarks)
+
+
+def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
+    if doc.fields.get("status", "").lower() == "draft" and not doc.asks:
+        skip = {*skip, "title-missing", "date-unreadable"}
+    made = []
+    for one in CHECKS.values():
+        if one.id in skip:
+            continue
+        for found in one.look(doc, ctx):
+            line, column = doc.place(found.at)
+            made.append(Remark(one.id, found.level or one.level, doc.shown, line, column, found.message, found.fix))
+    broken = any(one.id == "encoding" for one in made)
+    return [replace(one, fix=None) for one in made] if broken else made
+
+
+def _sibling(doc: Document) -> Sibling:
+    slug = doc.fields.get("slug", "").strip().strip("/") or frontmatter.slugify(doc.path.stem)
+    prefix = "page:" if doc.is_page else ""
+    return Sibling(doc.shown, prefix + slug if slug else "", doc.fields.get("status", "").lower() == "draft")
+
+
+def _named(path: Path, every: Collection[Path]) -> list[Path]:
+    whole = path.resolve()
+    if whole.is_dir():
+        return [one for one in every if one.is_relative_to(whole)]
+    if whole not in every:
+        raise BadInput(f"{path} is not a Markdown file of the newsletter: name one below the content folder.")
+    return [whole]

@@ -1,0 +1,82 @@
+"""What the checks know beside the file they look at: the site, the other files, the word list, perhaps the ledger."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+CLIP = 102 * 1024  # bytes of HTML; Gmail shows no more
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """Another file of the newsletter, by the little that the checks need."""
+
+    shown: str
+    slug: str
+    draft: bool
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the database knows: ``tags`` of readers, the size of an audience, and the digest under which a key was sent."""
+
+    unknown_tags: Callable[[str], list[str]]
+    size: Callable[[str], int]
+    sent: Mapping[tuple[str, int], str]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """An issue's mail as far as checks look at it: size of its HTML in bytes, digest of its body."""
+
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """``render`` makes an issue's mail, and is asked only when nothing cheaper answers; None where it cannot be made."""
+
+    root: Path
+    site_url: str = ""
+    zone: str = "UTC"
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    siblings: Mapping[Path, Sibling] = field(default_factory=dict)
+    words: tuple[tuple[re.Pattern[str], str], ...] = ()
+    clip: str = "warn"
+    ledger: Ledger | None = None
+    render: Callable[[Path], Rendered | None] = lambda path: None
+
+    @cached_property
+    def slugs(self) -> dict[str, list[Path]]:
+        """Who has which address."""
+        found: dict[str, list[Path]] = {}
+        for path, sibling in self.siblings.items():
+            if not sibling.draft and sibling.slug:
+                found.setdefault(sibling.slug, []).append(path)
+        return found
+
+
+def word_list(text: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Patterns for the names of a word list: one a line, ``wrong, wrong => Right`` where case is not the only mistake."""
+    found = []
+    for line in text.splitlines():
+        wrong, arrow, right = line.partition("=>")
+        right = (right if arrow else wrong).strip()
+        if not right or right.startswith("#"):
+            continue
+        names = [name.strip() for name in wrong.split(",") if name.strip()] if arrow else []
+        if arrow:
+            pattern = "|".join(re.escape(name) for name in names)
+            found.append((re.compile(rf"(?<![\w./@#-])(?:{pattern})(?![\w@/-]|\.\w)"), right))
+        elif any(letter.isupper() for letter in right):
+            loose = r"[ -]?".join(re.escape(part) for part in re.split(r"[ -]", right))
+            found.append(
+                (re.compile(rf"(?<![\w./@#-])(?!(?-i:{re.escape(right)})(?!\w)){loose}(?![\w@/-]|\.\w)", re.IGNORECASE), right)
+            )
+    return tuple(found)

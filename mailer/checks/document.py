@@ -1,0 +1,243 @@
+"""One source file as the checks see it: its text, its fields, and where links, pictures, headings and HTML stand in it.
+
+The text is scanned, not converted: that is what makes 610 issues take seconds, and it gives the column of everything.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+
+from mailer.editions.frontmatter import Source, split
+
+_FENCE = re.compile(r"^[ >\t]*(`{3,}|~{3,})")
+_TICKS = re.compile(r"(?<![`\\])(`+)(?!`)((?:(?!\n[ \t]*\n).)+?)(?<!`)\1(?!`)", re.DOTALL)
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_INLINE = re.compile(
+    r"(!?)\[((?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*)\]\(\s*(?:<([^<>\n]*)>|((?:[^\s()<>]|\((?:[^\s()]|\([^\s()]*\))*\))*))"
+    r"(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\)"
+)
+_DEFINED = re.compile(r"^ {0,3}\[(?!\^)([^\[\]\n]+)\]:[ \t]*\n?[ \t]*<?([^\s<>]+)>?", re.MULTILINE)
+_AUTO = re.compile(r"<([a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]+)>")
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)((?:\s+[^<>]*?)?)\s*/?>")
+_ATTRIBUTE = re.compile(r"([a-zA-Z_:][\w:.-]*)(?:\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+))?")
+_TARGETS = re.compile(r"<[a-zA-Z/][^<>]*>|https?://[^\s)>\]]+|^ {0,3}\[[^\]\n]+\]:.*$|\]\[[^\]\n]*\]", re.MULTILINE)
+_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]*([^#\n].*?)[ \t]*#*[ \t]*$|^(?![ \t>*+-])(\S.*)\n(=+|-{2,})[ \t]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link or a picture. ``at`` is where the target begins, ``start`` and ``end`` hold the whole of it."""
+
+    target: str
+    text: str
+    at: int
+    start: int
+    end: int
+    image: bool = False
+
+
+@dataclass(frozen=True)
+class Tag:
+    """An HTML tag; ``attributes`` map a name to its value and the place of the value."""
+
+    name: str
+    at: int
+    closing: bool
+    attributes: dict[str, tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of the text."""
+
+    level: int
+    text: str
+    at: int
+    end: int
+
+
+@dataclass
+class Document:
+    """A file; ``shown`` is its name for people, ``text`` has ``\\n`` for every end of line and no mark at the beginning."""
+
+    path: Path
+    shown: str
+    data: bytes
+    is_page: bool = False
+    source: Source = field(init=False)
+    text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.source = split(self.shown, self.data)
+        self.text = self.data.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        self._starts = [0, *accumulate(len(line) + 1 for line in self.text.split("\n"))]
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The front matter, names in lower case."""
+        return self.source.fields
+
+    @property
+    def asks(self) -> bool:
+        """Does it ask to be mailed?"""
+        return not self.is_page and self.fields.get("send", "").lower() not in ("", "no", "false", "never", "0", "off")
+
+    @cached_property
+    def body_at(self) -> int:
+        """Where the body begins."""
+        return self._starts[min(self.source.body_line, len(self._starts)) - 1]
+
+    def place(self, at: int) -> tuple[int, int]:
+        """Line and column, both from 1."""
+        line = bisect.bisect_right(self._starts, min(at, len(self.text)))
+        return line, at - self._starts[line - 1] + 1
+
+    def line_at(self, line: int) -> int:
+        """Where a line (from 1) begins."""
+        return self._starts[min(max(line, 1), len(self._starts)) - 1]
+
+    def field_at(self, name: str) -> int:
+        """Where a field stands, or the beginning."""
+        return self.line_at(self.source.lines.get(name, 1))
+
+    @cached_property
+    def open_fence(self) -> int | None:
+        """Where a block of code begins that never ends."""
+        return self._fences[1]
+
+    @property
+    def code(self) -> list[tuple[int, int]]:
+        """Where fenced blocks of code begin and end."""
+        return self._fences[0]
+
+    @cached_property
+    def prose(self) -> str:
+        """The text with the head, code and comments blanked out: same length, same lines."""
+        text = _blank(self.text, 0, self.body_at)
+        for start, end in self.code:
+            text = text[:start] + _blank(text[start:end], 0, end - start) + text[end:]
+        if "<!--" in text:
+            text = _COMMENT.sub(lambda match: _blank(match[0], 0, len(match[0])), text)
+        text = self._without_indented(text)
+        return _TICKS.sub(lambda match: _blank(match[0], 0, len(match[0])), text) if "`" in text else text
+
+    @cached_property
+    def bare(self) -> str:
+        """The prose with the targets of links and all HTML blanked out as well: what people read."""
+        spans = [(link.at, link.at + len(link.target)) for link in self.links]
+        spans += [match.span() for match in _TARGETS.finditer(self.prose)]
+        pieces, last = [], 0
+        for start, end in sorted(spans):
+            start = max(start, last)
+            if end > start:
+                pieces += [self.prose[last:start], re.sub(r"[^\n]", " ", self.prose[start:end])]
+                last = end
+        return "".join([*pieces, self.prose[last:]])
+
+    @cached_property
+    def links(self) -> list[Link]:
+        """Every link and picture: inline, by reference, in angle brackets, in HTML."""
+        found = [*self._inline(), *self._others()]
+        return sorted(found, key=lambda link: link.at)
+
+    @cached_property
+    def definitions(self) -> dict[str, str]:
+        """Reference names (lower case) and their targets."""
+        return {_name(match[1]): match[2] for match in _DEFINED.finditer(self.prose)}
+
+    @cached_property
+    def tags(self) -> list[Tag]:
+        """HTML tags of the text."""
+        return [_tag(match) for match in _TAG.finditer(self.prose)] if "<" in self.prose else []
+
+    @cached_property
+    def headings(self) -> list[Heading]:
+        """Headings, in order."""
+        found = []
+        for match in _HEADING.finditer(self.prose):
+            level = len(match[1]) if match[1] else 1 if match[4][0] == "=" else 2
+            start = match.start(2) if match[1] else match.start(3)
+            found.append(Heading(level, self.text[start : start + len(match[2] or match[3])], match.start(), match.end()))
+        return found
+
+    def _inline(self) -> Iterator[Link]:
+        text = self.prose
+        for match in _INLINE.finditer(text):
+            group = 3 if match[3] is not None else 4
+            words = self.text[match.start(2) : match.end(2)]
+            yield Link(match[group], words, match.start(group), match.start(), match.end(), match[1] == "!")
+            if "](" in words:  # a picture inside a link
+                for inner in _INLINE.finditer(text, match.start(2), match.end(2)):
+                    at = 3 if inner[3] is not None else 4
+                    yield Link(inner[at], inner[2], inner.start(at), inner.start(), inner.end(), inner[1] == "!")
+
+    def _others(self) -> Iterator[Link]:
+        for match in _DEFINED.finditer(self.prose):
+            yield Link(match[2], "", match.start(2), match.start(), match.end())
+        for match in _AUTO.finditer(self.prose):
+            yield Link(match[1], match[1], match.start(1), match.start(), match.end())
+        for tag in self.tags:
+            for name in ("href", "src"):
+                if name in tag.attributes:
+                    value, at = tag.attributes[name]
+                    yield Link(value, "", at, tag.at, at, image=False)
+
+    @cached_property
+    def _fences(self) -> tuple[list[tuple[int, int]], int | None]:
+        spans, mark, start = [], "", 0
+        for line in range(self.source.body_line, len(self._starts)):
+            at = self._starts[line - 1]
+            match = _FENCE.match(self.text[at : self._starts[line] - 1]) if line < len(self._starts) else None
+            if not match:
+                continue
+            if not mark:
+                mark, start = match[1], at
+            elif match[1].startswith(mark) and not self.text[at : self._starts[line] - 1].strip(" >\t`~"):
+                spans.append((start, self._starts[line] - 1))
+                mark = ""
+        if mark:
+            spans.append((start, len(self.text)))
+        return spans, (start if mark else None)
+
+    def _without_indented(self, text: str) -> str:
+        """Blank out code that is only indented: four spaces after an empty line, outside lists and notes."""
+        if "\n    " not in text and "\n\t" not in text:
+            return text
+        lines, inside, empty = text.split("\n"), False, True
+        for number, line in enumerate(lines):
+            bare = line.lstrip()
+            if not bare:
+                empty = True
+                continue
+            deep = line.startswith(("    ", "\t"))
+            if not deep:
+                inside = bool(re.match(r"([-*+]|\d+[.)]|\[\^[^\]]+\]:|:)\s", bare)) or (inside and not empty)
+            elif empty and not inside:
+                lines[number] = " " * len(line)
+                continue
+            empty = False
+        return "\n".join(lines)
+
+
+def _name(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _blank(text: str, start: int, end: int) -> str:
+    return text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
+
+
+def _tag(match: re.Match[str]) -> Tag:
+    found = {}
+    for one in _ATTRIBUTE.finditer(match[3] or ""):
+        raw = one[2] or ""
+        quoted = raw[:1] in ("'", '"')
+        value = raw[1:-1] if quoted else raw
+        found[one[1].lower()] = (value, match.start(3) + (one.start(2) if one[2] else one.start()) + quoted)
+    return Tag(match[2].lower(), match.start(), bool(match[1]), found)

@@ -1,0 +1,217 @@
+"""Checks of the lines at the head of an issue."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from mailer.audience import parse
+from mailer.checks.context import Context
+from mailer.checks.document import Document
+from mailer.checks.registry import Fix, Found, check
+from mailer.edition import Finding
+from mailer.editions import frontmatter
+from mailer.errors import BadInput
+
+_SUBJECT = 70  # letters; a desktop inbox shows about so many, a phone 35 to 45
+_OLD, _FAR = timedelta(days=7), timedelta(days=366)
+_NIGHT = range(6, 22)  # the hours that are not night
+_FIELD = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):", re.MULTILINE)
+
+
+@check("encoding", "error", "A byte that is not UTF-8.")
+def encoding(doc: Document, ctx: Context) -> Iterator[Found]:
+    try:
+        doc.data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = doc.data[: error.start].count(b"\n") + 1
+        yield Found(doc.line_at(line), "The file is not UTF-8 here: save it as UTF-8.")
+
+
+@check("title-missing", "error", "An issue without `Title:`.")
+def title_missing(doc: Document, ctx: Context) -> Iterator[Found]:
+    if not doc.fields.get("title", "").strip():
+        yield Found(doc.field_at("title"), "`Title:` is missing: write one at the head of the file, followed by an empty line.")
+
+
+@check("title-double", "warning", "The text begins with the title, which stands above it anyway.")
+def title_double(doc: Document, ctx: Context) -> Iterator[Found]:
+    first = next(iter(doc.headings), None)
+    if first and _same(first.text, doc.fields.get("title", "")) and not doc.prose[doc.body_at : first.at].strip():
+        end = first.end + len(re.match(r"\n*", doc.text[first.end :])[0])  # type: ignore[index]
+        yield Found(first.at, "This repeats the title: remove it.", Fix(first.at, end, ""))
+
+
+@check("field-unknown", "warning", "A field whose name is not known, or misspelt.")
+def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
+    for name, line in doc.source.lines.items():
+        if name in frontmatter.KNOWN:
+            continue
+        at = doc.line_at(line)
+        close = difflib.get_close_matches(name, frontmatter.KNOWN, n=1, cutoff=0.72)
+        if not close:
+            yield Found(at, f"`{_titled(name)}:` is not a field of ours: it does nothing here.", level="note")
+            continue
+        fix = Fix(at, at + len(name), _titled(close[0])) if doc.text[at:].lower().startswith(name) else None
+        yield Found(at, f"`{_titled(name)}:` is not known: did you mean `{_titled(close[0])}:`?", fix)
+
+
+@check("field-double", "warning", "A field that is there twice; the last one counts.")
+def field_double(doc: Document, ctx: Context) -> Iterator[Found]:
+    names = [(match[1].lower(), match.start(1)) for match in _FIELD.finditer(doc.text[: doc.body_at])]
+    times = Counter(name for name, _ in names)
+    for name, at in names:
+        if times[name] > 1 and doc.place(at)[0] == doc.source.lines.get(name):
+            yield Found(at, f"`{_titled(name)}:` is there {times[name]} times: keep one.")
+
+
+@check("date-unreadable", "error", "A date that is missing or cannot be read.")
+def date_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
+    if doc.is_page or _dated(doc, ctx):
+        return
+    text = doc.fields.get("date", "")
+    what = f"`Date: {text}` cannot be read" if text else "`Date:` is missing"
+    yield Found(doc.field_at("date"), f"{what}: write it as `Date: 2026-11-24 09:00`.")
+
+
+@check("date-old", "warning", "An issue that asks to be mailed and is dated more than 7 days ago.")
+def date_old(doc: Document, ctx: Context) -> Iterator[Found]:
+    dated = _dated(doc, ctx)
+    if doc.asks and dated and ctx.now - dated > _OLD and not _sent(doc, ctx) and not _send_at(doc):
+        days = (ctx.now - dated).days
+        yield Found(doc.field_at("date"), f"The issue asks to be mailed and is dated {days} days ago: correct `Date:`.")
+
+
+@check("date-future", "warning", "A date more than a year ahead.")
+def date_future(doc: Document, ctx: Context) -> Iterator[Found]:
+    dated = _dated(doc, ctx)
+    if dated and dated - ctx.now > _FAR and not doc.is_page:
+        yield Found(doc.field_at("date"), f"The date is {(dated - ctx.now).days} days ahead: correct the year in `Date:`.")
+
+
+@check("send-unreadable", "error", "A `Send:` or an `Edition:` that cannot be read.")
+def send_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
+    if not doc.is_page:
+        yield from (Found(doc.line_at(f.line), f.message) for f in _asked(doc) if not f.message.startswith("The audience"))
+
+
+@check("schedule-past", "warning", "A time to send at that is past.")
+def schedule_past(doc: Document, ctx: Context) -> Iterator[Found]:
+    at = _send_at(doc)
+    if at and at < ctx.now and not _sent(doc, ctx):
+        yield Found(doc.field_at("send"), f"`Send: {doc.fields['send']}` is past: move it into the future, or say `Send: yes`.")
+
+
+@check("schedule-night", "warning", "A time to send at in the night of most readers (10 p.m. to 6 a.m. in the site's zone).")
+def schedule_night(doc: Document, ctx: Context) -> Iterator[Found]:
+    at = _send_at(doc)
+    if at and at > ctx.now and (local := at.astimezone(ZoneInfo(ctx.zone))).hour not in _NIGHT:
+        yield Found(
+            doc.field_at("send"), f"That is {local:%H:%M} in {ctx.zone}, where most readers sleep: choose another hour."
+        )
+
+
+@check("audience-unreadable", "error", "An audience that cannot be read.")
+def audience_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
+    if not doc.is_page:
+        yield from (Found(doc.line_at(f.line), f.message) for f in _asked(doc) if f.message.startswith("The audience"))
+
+
+@check("audience-tag", "error", "An audience with a tag that no reader has (asks the database).")
+def audience_tag(doc: Document, ctx: Context) -> Iterator[Found]:
+    rule = doc.fields.get("audience", "")
+    if ctx.ledger and doc.asks and rule and _readable(rule):
+        for tag in ctx.ledger.unknown_tags(rule):
+            yield Found(doc.field_at("audience"), f"No reader has the tag {tag!r}: correct `Audience:`.")
+
+
+@check("audience-nobody", "error", "An audience of nobody (asks the database).")
+def audience_nobody(doc: Document, ctx: Context) -> Iterator[Found]:
+    rule = doc.fields.get("audience", "") or "everyone"
+    if ctx.ledger and doc.asks and _readable(rule) and not _sent(doc, ctx) and ctx.ledger.size(rule) == 0:
+        yield Found(doc.field_at("audience"), f"The audience {rule!r} is nobody: correct `Audience:`, or add readers first.")
+
+
+@check("subject-long", "warning", f"A subject of more than {_SUBJECT} letters: inboxes cut it.")
+def subject_long(doc: Document, ctx: Context) -> Iterator[Found]:
+    name = "subject" if doc.fields.get("subject") else "title"
+    length = len(doc.fields.get(name, ""))
+    if doc.asks and length > _SUBJECT:
+        yield Found(
+            doc.field_at(name),
+            f"The subject has {length} letters, and inboxes cut it at about {_SUBJECT}: add a short `Subject:`.",
+        )
+
+
+@check("preheader-missing", "note", "A mail without `Preheader:`: inboxes show the first words of the text.")
+def preheader_missing(doc: Document, ctx: Context) -> Iterator[Found]:
+    if doc.asks and not doc.fields.get("preheader"):
+        yield Found(doc.field_at("title"), "No `Preheader:`: inboxes show the first words of the text after the subject.")
+
+
+@check("slug-double", "error", "Two issues with one address.")
+def slug_double(doc: Document, ctx: Context) -> Iterator[Found]:
+    own = ctx.siblings.get(doc.path)
+    others = [path for path in ctx.slugs.get(own.slug, []) if path != doc.path] if own and not own.draft else []
+    if own and others and doc.fields.get("lang", "") == "":
+        name = ctx.siblings[others[0]].shown
+        yield Found(doc.field_at("slug"), f"{name} has the address {own.slug!r} too: give one of them another `Slug:`.")
+
+
+@check("sent-changed", "note", "An issue that was sent, and has another text now (asks the database).")
+def sent_changed(doc: Document, ctx: Context) -> Iterator[Found]:
+    digest = _sent(doc, ctx)
+    if not digest or doc.fields.get("corrected"):
+        return
+    made = ctx.render(doc.path)
+    if made and made.digest != digest:
+        yield Found(
+            doc.field_at("title"),
+            "This was mailed with another text; the page changes, the mails do not: add `Corrected:` with the date if readers"
+            " should know, or `Edition: 2` to mail it again.",
+        )
+
+
+def _asked(doc: Document) -> list[Finding]:
+    source = frontmatter.Source(doc.shown, fields=dict(doc.fields), lines=doc.source.lines)
+    frontmatter.asked(source, source.fields, datetime.now(UTC))
+    return source.findings
+
+
+def _send_at(doc: Document) -> datetime | None:
+    try:
+        return frontmatter.moment(doc.fields.get("send", "")) if doc.asks else None
+    except BadInput:
+        return None
+
+
+def _sent(doc: Document, ctx: Context) -> str:
+    """The digest under which this edition was sent, or ""."""
+    own = ctx.siblings.get(doc.path)
+    key = doc.fields.get("id", "").strip() or (own.slug if own else "")
+    number = doc.fields.get("edition", "1").strip()
+    return ctx.ledger.sent.get((key, int(number)), "") if ctx.ledger and number.isdecimal() else ""
+
+
+def _dated(doc: Document, ctx: Context) -> datetime | None:
+    return frontmatter.date(frontmatter.Source(doc.shown), doc.fields.get("date", ""), ctx.zone)
+
+
+def _readable(rule: str) -> bool:
+    try:
+        parse(rule)
+    except BadInput:
+        return False
+    return True
+
+
+def _same(one: str, other: str) -> bool:
+    return re.sub(r"\W+", "", one.lower()) == re.sub(r"\W+", "", other.lower()) != ""
+
+
+def _titled(name: str) -> str:
+    return "-".join(part.capitalize() for part in name.split("-"))

@@ -1,0 +1,179 @@
+"""Checks of links and pictures, without the network; ``network.py`` has the ones with it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+from mailer.checks.context import Context
+from mailer.checks.document import Document, Link
+from mailer.checks.registry import Fix, Found, check
+
+_SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini", "data"}
+_EMPTY_TEXTS = {
+    "here", "click here", "click", "this", "this link", "link", "more", "read more", "see here", "this page", "over here",
+    "hier", "hier klicken", "mehr", "weiterlesen", "ici", "cliquez ici", "aquí", "qui", "clicca qui",
+}  # fmt: skip
+# Hosts that answer every http link with the same address under https.
+_SECURE = re.compile(
+    r"(?:[\w-]+\.)*(?:github\.com|github\.io|reddit\.com|wikipedia\.org|youtube\.com|youtu\.be|rust-lang\.org|python\.org"
+    r"|mozilla\.org|docs\.rs|crates\.io|meetup\.com|twitter\.com|stackoverflow\.com|google\.com)",
+    re.IGNORECASE,
+)
+_HEAVY = 1_000_000  # bytes
+_LOOKED = 200_000  # bytes of an SVG that are looked at
+
+
+@check("link-scheme", "error", "A link whose beginning is misspelt, such as `htps://`, or that no mail program follows.")
+def link_scheme(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link in doc.links:
+        match = re.match(r"([a-zA-Z][\w+.-]*):", link.target)
+        if not match or match[1].lower() in _SCHEMES:
+            continue
+        if typo := re.match(r"(?:h+t+p*s*|t+ps?|htt?p?s|hppts?):/+", link.target, re.IGNORECASE):
+            fix = Fix(link.at, link.at + typo.end(), "https://")
+            yield Found(link.at, f"{typo[0]} is misspelt: write https://.", fix)
+        elif match[1].lower() in ("javascript", "vbscript", "file"):
+            yield Found(link.at, f"A link to {match[1]}: is left out of pages and mails: link to a page.")
+
+
+@check("link-http", "warning", "A link or a picture by http, which anyone between can read and change.")
+def link_http(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link in doc.links:
+        if link.target.startswith("http://") and not _is_local(_host(link.target)):
+            fix = Fix(link.at, link.at + 7, "https://") if _SECURE.fullmatch(_host(link.target)) else None
+            yield Found(link.at, f"{link.target[:80]} is not encrypted: link to https://.", fix)
+
+
+@check("link-local", "error", "A link to a machine or an address that readers cannot reach.")
+def link_local(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link in doc.links:
+        if link.target.startswith(("http://", "https://")) and _is_local(_host(link.target)):
+            yield Found(link.at, f"{link.target[:80]} is reached from your machine only: link to the public address.")
+
+
+@check("link-file", "error", "A link to a file of the newsletter that is not there.")
+def link_file(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link in doc.links:
+        path = _file(doc, ctx, link)
+        if path and not link.image and not path.exists():
+            yield Found(link.at, f"The link to {_shown(link)} leads to no file: correct the name, or add the file.")
+
+
+@check("link-draft", "error", "A link to a draft, which has no page.")
+def link_draft(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link in doc.links:
+        path = _file(doc, ctx, link)
+        sibling = ctx.siblings.get(path) if path else None
+        if sibling and sibling.draft:
+            yield Found(link.at, f"{sibling.shown} is a draft and has no page: publish it first, or remove the link.")
+
+
+@check("link-empty", "error", "A link that leads nowhere.")
+def link_empty(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link in doc.links:
+        if link.target.strip() in ("", "#") and link.text:
+            yield Found(link.start, f"“{link.text[:40]}” has no address: fill in the brackets after it.")
+
+
+@check("link-text", "warning", "A link whose words say nothing about where it leads, such as “click here”.")
+def link_text(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link in doc.links:
+        if not link.image and re.sub(r"[\W_]+", " ", link.text.lower()).strip() in _EMPTY_TEXTS:
+            yield Found(link.start, f"“{link.text}” says nothing about where the link leads: link the words that do.")
+
+
+@check("reference-missing", "error", "A link by a name that the text does not define.")
+def reference_missing(doc: Document, ctx: Context) -> Iterator[Found]:
+    for match in re.finditer(r"(?<![\\\]\[\w])\[([^\[\]\n]+)\]\[([^\[\]\n]*)\](?![\[(:]| \[)", doc.prose):
+        name = " ".join((match[2] or match[1]).lower().split())
+        if name and name not in doc.definitions and not name.startswith("^") and re.search(r"\w", name):
+            yield Found(match.start(), f"No line says `[{match[2] or match[1]}]: address`: add one, or correct the name.")
+
+
+@check("alt-empty", "warning", "A picture without words for those who do not see it.")
+def alt_empty(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link in doc.links:
+        if link.image and not link.text.strip():
+            yield Found(link.start, f"The picture {_shown(link)[:60]} has no words in its place: write ![what it shows](…).")
+    for tag in doc.tags:
+        if tag.name == "img" and not tag.closing and "alt" not in tag.attributes:
+            yield Found(tag.at, 'The picture has no words in its place: add alt="what it shows".')
+
+
+@check("image-missing", "error", "A picture that is not there.")
+def image_missing(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link in doc.links:
+        path = _file(doc, ctx, link)
+        if link.image and path and not path.exists():
+            yield Found(
+                link.at, f"There is no picture {_shown(link)}: put it into {ctx.root.name}/images/, or correct its name."
+            )
+
+
+@check("image-heavy", "warning", "A picture of more than 1 MB.")
+def image_heavy(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link, path in _pictures(doc, ctx):
+        if (size := path.stat().st_size) > _HEAVY:
+            yield Found(link.at, f"{_shown(link)} weighs {size / 1e6:.1f} MB: make it smaller, 1,200 pixels wide is enough.")
+
+
+@check("image-format", "warning", "A picture that many mail programs do not show (SVG, WebP, AVIF, TIFF).")
+def image_format(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link, path in _pictures(doc, ctx):
+        if path.suffix.lower() in (".svg", ".webp", ".avif", ".tif", ".tiff", ".bmp") and doc.asks:
+            yield Found(link.at, f"Many mail programs do not show {path.suffix[1:].upper()}: save {path.name} as PNG or JPEG.")
+
+
+@check("image-script", "error", "An SVG with a script in it.")
+def image_script(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link, path in _pictures(doc, ctx):
+        if path.suffix.lower() == ".svg" and _runs(path):
+            yield Found(link.at, f"{path.name} holds a script: remove it, or save the picture as PNG.")
+
+
+def _runs(path: Path) -> bool:
+    with path.open("rb") as file:
+        text = file.read(_LOOKED)
+    return bool(re.search(rb"<script|\son[a-z]+\s*=|javascript:|<foreignObject", text, re.IGNORECASE))
+
+
+def _pictures(doc: Document, ctx: Context) -> Iterator[tuple[Link, Path]]:
+    for link in doc.links:
+        path = _file(doc, ctx, link) if link.image else None
+        if path and path.is_file():
+            yield link, path
+
+
+def _file(doc: Document, ctx: Context, link: Link) -> Path | None:
+    """The file below the content folder that a link names, or None when it names something else."""
+    match = re.match(r"[{|](filename|static|attach)[}|](.*)", link.target)
+    if not match:
+        return None
+    name = unquote(re.split(r"[?#]", match[2])[0])
+    base = ctx.root if name.startswith("/") else doc.path.parent
+    return (base / name.lstrip("/")).resolve() if "\0" not in name and len(name) < 1000 else None
+
+
+def _shown(link: Link) -> str:
+    return re.sub(r"^[{|]\w+[}|]", "", link.target)
+
+
+def _host(url: str) -> str:
+    """The host of a web address, in lower case."""
+    match = re.match(r"https?://(?:[^/?#\s@]*@)?(\[[^\]]*\]|[^/:?#\s]*)", url, re.IGNORECASE)
+    return match[1].strip("[]").lower() if match else ""
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost" or host.endswith((".local", ".localhost", ".internal", ".test")):
+        return True
+    if not host[:1].isdigit() and ":" not in host:
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False

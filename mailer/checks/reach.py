@@ -1,0 +1,219 @@
+"""Does a link work? Asked politely: HEAD, then GET; one at a time to each host; answers kept; private addresses refused.
+
+States: ``waiting`` (not answered yet), ``fine``, ``redirected`` (for good, to ``detail``), ``gone``, ``slow``, ``unsure`` (the
+server does not let programs look, or the network is away) and ``refused`` (an address of a private network, never asked).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import httpcore
+import orjson
+
+_KEPT = {"fine": 86400.0, "redirected": 86400.0, "gone": 3600.0, "slow": 3600.0, "unsure": 600.0, "refused": 60.0}
+_HOPS = 5
+_AT_ONCE = 16
+_PAUSE = 0.2  # seconds between two requests to one host
+_SLOW, _LONGEST = 5.0, 10.0  # seconds
+_PERMANENT, _MOVED = {301, 308}, {301, 302, 303, 307, 308}
+_GONE = {404, 410, 451}
+_AGENT = "Mozilla/5.0 (compatible; postmerge link check)"
+_TRANSLATORS = ipaddress.ip_network("64:ff9b::/96")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a link; ``detail`` is for people, and the new address for ``redirected``."""
+
+    state: str
+    detail: str = ""
+
+
+class Private(Exception):
+    """The name leads into a private network."""
+
+
+def is_public(address: str) -> bool:
+    """Is this an address of the public internet, whatever it is wrapped in?"""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in _TRANSLATORS:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner:
+            return inner.is_global and not inner.is_multicast
+    return ip.is_global and not ip.is_multicast
+
+
+class _Guarded(httpcore.AsyncNetworkBackend):
+    """Connects to the address it has looked at, so that a name cannot lead elsewhere between the look and the call."""
+
+    def __init__(self, may_reach: Callable[[str], bool]) -> None:
+        self._inner = httpcore.AnyIOBackend()
+        self._may_reach = may_reach
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: object = None,
+    ) -> httpcore.AsyncNetworkStream:
+        loop = asyncio.get_running_loop()
+        found = await asyncio.wait_for(loop.getaddrinfo(host, port, type=socket.SOCK_STREAM), timeout)
+        addresses = [str(entry[4][0]) for entry in found]
+        if not all(self._may_reach(address) for address in addresses):
+            raise Private(host)
+        last: Exception = OSError("no address")
+        for address in addresses[:3]:
+            try:
+                return await self._inner.connect_tcp(address, port, timeout, local_address)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                last = error
+        raise last
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Reach:
+    """Use it inside one event loop; ``keep`` is the file that answers are kept in."""
+
+    def __init__(self, keep: Path | None = None, may_reach: Callable[[str], bool] = is_public) -> None:
+        self._keep = keep
+        self._known: dict[str, tuple[str, str, float]] = _read(keep)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=ssl.create_default_context(), network_backend=_Guarded(may_reach), max_connections=_AT_ONCE,
+            max_keepalive_connections=0,
+        )  # fmt: skip
+        self._hosts: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._running: dict[str, asyncio.Task[Verdict]] = {}
+
+    def known(self, url: str) -> Verdict | None:
+        """An answer that is still fresh."""
+        state, detail, until = self._known.get(urldefrag(url)[0], ("", "", 0.0))
+        return Verdict(state, detail) if until > time.time() else None
+
+    async def ask(self, url: str) -> Verdict:
+        """The verdict about a link, from memory or from its server; many may ask for one link at once."""
+        url = urldefrag(url)[0]
+        if answer := self.known(url):
+            return answer
+        if url not in self._running:
+            self._running[url] = asyncio.create_task(self._asked(url))
+        try:
+            return await asyncio.shield(self._running[url])
+        finally:
+            if url in self._running and self._running[url].done():
+                del self._running[url]
+
+    async def ask_all(self, urls: Iterable[str], tell: Callable[[str, Verdict], None]) -> None:
+        """Ask for all, telling each verdict as it comes."""
+
+        async def one(url: str) -> None:
+            tell(url, await self.ask(url))
+
+        await asyncio.gather(*(one(url) for url in dict.fromkeys(urls)))
+
+    async def close(self) -> None:
+        """Stop asking, and keep what was answered."""
+        for task in self._running.values():
+            task.cancel()
+        await self._pool.aclose()
+        if self._keep:
+            with contextlib.suppress(OSError):
+                self._keep.parent.mkdir(parents=True, exist_ok=True)
+                part = self._keep.with_suffix(".part")
+                part.write_bytes(orjson.dumps({url: kept for url, kept in self._known.items() if kept[2] > time.time()}))
+                part.replace(self._keep)
+
+    async def _asked(self, url: str) -> Verdict:
+        try:
+            verdict = await self._follow(url)
+        except Private:
+            verdict = Verdict("refused", "an address of a private network")
+        except (TimeoutError, httpcore.TimeoutException):
+            verdict = Verdict("slow", f"no answer in {_LONGEST:.0f} s")
+        except socket.gaierror as error:
+            gone = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+            verdict = Verdict("gone", "no such host") if gone else Verdict("unsure", "the network does not answer")
+        except (httpcore.ConnectError, httpcore.NetworkError, OSError) as error:
+            verdict = Verdict("gone", f"no connection ({str(error)[:60] or type(error).__name__})")
+        except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
+            verdict = Verdict("gone", f"not an answer ({str(error)[:60]})")
+        self._known[url] = (verdict.state, verdict.detail, time.time() + _KEPT[verdict.state])
+        return verdict
+
+    async def _follow(self, url: str) -> Verdict:
+        started, here, permanent = time.monotonic(), url, True
+        for _hop in range(_HOPS):
+            status, target = await self._status(here)
+            if status not in _MOVED or not target:
+                return self._judged(status, url, here if permanent else url, time.monotonic() - started)
+            permanent = permanent and status in _PERMANENT
+            here = urljoin(here, target)
+            if not here.startswith(("http://", "https://")):
+                return Verdict("gone", f"leads to {here[:60]}")
+        return Verdict("gone", f"leads on more than {_HOPS} times")
+
+    def _judged(self, status: int, url: str, here: str, seconds: float) -> Verdict:
+        if status in _GONE:
+            return Verdict("gone", f"answers {status}")
+        if status >= 400:
+            return Verdict("unsure", f"answers {status} to programs")
+        if seconds > _SLOW:
+            return Verdict("slow", f"answers in {seconds:.0f} s")
+        return Verdict("redirected", here) if here.rstrip("/") != url.rstrip("/") else Verdict("fine", str(status))
+
+    async def _status(self, url: str) -> tuple[int, str]:
+        status, target = await self._request("HEAD", url)
+        if status >= 400 and status != 429:
+            status, target = await self._request("GET", url)
+        return status, target
+
+    async def _request(self, method: str, url: str) -> tuple[int, str]:
+        parts = urlsplit(url)
+        headers = [("User-Agent", _AGENT), ("Accept", "*/*"), ("Host", parts.netloc.rpartition("@")[2])]
+        times = {"connect": _LONGEST, "read": _LONGEST, "write": _LONGEST, "pool": 60.0}
+        async with self._gate, self._hosts[parts.hostname or ""]:
+            plain = url.encode("ascii", "ignore").decode() if url.isascii() else httpcore_url(url)
+            async with (
+                asyncio.timeout(_LONGEST * 2),
+                self._pool.stream(method, plain, headers=headers, extensions={"timeout": times}) as answer,
+            ):
+                found = dict(answer.headers)
+                status, target = answer.status, found.get(b"Location", found.get(b"location", b"")).decode("utf-8", "replace")
+            await asyncio.sleep(_PAUSE)
+        return status, target
+
+
+def httpcore_url(url: str) -> str:
+    """An address with letters beyond ASCII, as it goes over the wire."""
+    from urllib.parse import quote
+
+    parts = urlsplit(url)
+    host = (parts.hostname or "").encode("idna").decode()
+    netloc = f"{host}:{parts.port}" if parts.port else host
+    return parts._replace(
+        netloc=netloc, path=quote(parts.path, safe="/%:@"), query=quote(parts.query, safe="=&%+/?:@,")
+    ).geturl()
+
+
+def _read(keep: Path | None) -> dict[str, tuple[str, str, float]]:
+    try:
+        return {url: tuple(kept) for url, kept in orjson.loads(keep.read_bytes()).items()} if keep else {}
+    except (OSError, ValueError, AttributeError):
+        return {}

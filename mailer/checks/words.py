@@ -1,0 +1,178 @@
+"""Checks of what the text says and how it is marked up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from mailer.checks.context import CLIP, Context
+from mailer.checks.document import Document
+from mailer.checks.registry import Fix, Found, check
+
+_NEVER = {"script", "style", "iframe", "frame", "object", "embed", "applet", "form", "input", "button", "textarea", "select",
+          "link", "meta", "base", "noscript", "template"}  # fmt: skip
+_NOT_MAIL = {"svg", "video", "audio", "canvas", "math", "dialog"}
+_LEFT = re.compile(
+    r"\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}"
+    r"|\b(?i:lorem ipsum)\b"
+    r"|(?<![\w`'\"“-])(?:TODO|FIXME|TKTK)(?=[ \t]*:)"
+    r"|^[ \t]*(?:[-*+][ \t]+)?(?:TODO|FIXME|TKTK|XXX)\b(?![\w-])"
+    r"|\[(?i:insert|add|your|todo|link)\b[^\[\]\n]*\](?![\[(:])"
+    r"|\[[^\[\]\n]*\b(?:TODO|TBD|TKTK|FIXME)\](?![\[(:])",
+    re.MULTILINE,
+)
+_VARIABLES = re.compile(
+    r"\*\|[A-Z0-9_:]+\|\*|%recipient\.[\w.]+%|%%[a-z_]+%%|\{(?:subscriber|reader|recipient|contact|user)\.\w+\}"
+    r"|\[\[(?:first|last)?_?name\]\]"
+)
+_LINK_TAG = re.compile(r"\]\(\s*<?(\{([^{}\n]*)\})")
+_SAFE_TAGS = {"filename", "static", "attach", "author", "category", "index", "tag"}
+_ESCAPED = re.compile(r"[&<>\"]")
+_TABLE = re.compile(r"^[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*\|", re.MULTILINE)
+_TABLE_CELL = re.compile(r"(?<!\\)\|")
+
+
+@check("heading-jump", "warning", "A heading that skips a level: readers who hear the page look for what is missing.")
+def heading_jump(doc: Document, ctx: Context) -> Iterator[Found]:
+    for before, after in pairwise(doc.headings):
+        if after.level > before.level + 1:
+            yield Found(
+                after.at,
+                f"From level {before.level} to {after.level}: write {'#' * (before.level + 1)} before “{after.text[:40]}”.",
+            )
+
+
+@check("placeholder", "error", "Something left to fill in: TODO, lorem ipsum, {{…}}.")
+def placeholder(doc: Document, ctx: Context) -> Iterator[Found]:
+    for match in _LEFT.finditer(doc.prose):
+        words = match[0].strip()
+        at = match.start() + len(match[0]) - len(match[0].lstrip())
+        if not (words.startswith("[") and " ".join(words[1:-1].lower().split()) in doc.definitions):
+            yield Found(at, f"“{words[:40]}” was left to fill in: write what belongs here.")
+
+
+@check("variable-unknown", "error", "A variable that nothing fills in.")
+def variable_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
+    for match in _VARIABLES.finditer(doc.prose):
+        yield Found(match.start(), f"{match[0]} would be mailed as it stands: issues have no variables; write the words.")
+    for match in _LINK_TAG.finditer(doc.prose):
+        if match[2] not in _SAFE_TAGS:
+            yield Found(match.start(1), f"{match[1]} is not known: write {{filename}} for a page, {{static}} for a picture.")
+
+
+@check("spelling", "warning", "A name that the word list (words.txt beside the content) writes otherwise.")
+def spelling(doc: Document, ctx: Context) -> Iterator[Found]:
+    text = doc.bare if ctx.words else ""
+    for pattern, right in ctx.words:
+        for match in pattern.finditer(text):
+            yield Found(match.start(), f"“{match[0]}” is spelled {right}.", Fix(match.start(), match.end(), right))
+
+
+@check("html-forbidden", "error", "HTML that is left out of pages and mails: scripts, forms, frames, handlers.")
+def html_forbidden(doc: Document, ctx: Context) -> Iterator[Found]:
+    for tag in doc.tags:
+        if tag.closing:
+            continue
+        if tag.name in _NEVER:
+            yield Found(tag.at, f"<{tag.name}> is left out of pages and mails: write it in Markdown.")
+        for name, (value, at) in tag.attributes.items():
+            if name.startswith("on") and value:
+                yield Found(at, f"{name}= is left out of pages and mails: remove it.")
+
+
+@check("html-mail", "warning", "HTML that mail programs do not show: SVG, video, audio.")
+def html_mail(doc: Document, ctx: Context) -> Iterator[Found]:
+    for tag in doc.tags:
+        if tag.name in _NOT_MAIL and not tag.closing and doc.asks:
+            yield Found(tag.at, f"Mail programs do not show <{tag.name}>: use a picture, and link to the page.")
+
+
+@check("markdown-unclosed", "error", "A block of code, a comment or a link that is opened and not closed.")
+def markdown_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
+    if doc.open_fence is not None:
+        yield Found(doc.open_fence, "This block of code is never closed: end it with a line of the same signs.")
+    at = doc.text.find("<!--", doc.body_at)
+    while at >= 0:
+        end = doc.text.find("-->", at)
+        if end < 0 and not _in_code(doc, at):
+            yield Found(at, "This comment is never closed: end it with -->.")
+        at = doc.text.find("<!--", end) if end >= 0 else -1
+    for match in re.finditer(r"\]\((?=https?:|[{/#])[^\s()<>]*[ \t]*$(?!\n[ \t]*[\"')])", doc.prose, re.MULTILINE):
+        yield Found(match.start(), "The address is not closed: put ) after it.", _closed(match))
+    for match in re.finditer(r"\][ \t]+\((https?://[^\s()]+\))", doc.prose):
+        fix = Fix(match.start() + 1, match.start(1) - 1, "")
+        yield Found(match.start(), "Between ] and ( no space may stand: without it this becomes a link.", fix)
+
+
+@check("emphasis-unclosed", "warning", "Stars for bold that are opened and not closed.")
+def emphasis_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
+    if "**" not in doc.prose:
+        return
+    for start, piece in _pieces(doc.bare):
+        stars = re.findall(r"(?<![\\*])\*\*(?!\*)", re.sub(r"(?<=\s)\*\*(?=\s)", "  ", piece))
+        if len(stars) == 1 and "***" not in piece:
+            yield Found(start + piece.index("**"), "** is opened and not closed: add the second pair, or write \\*\\*.")
+
+
+@check("footnote-missing", "error", "A footnote without its text.")
+def footnote_missing(doc: Document, ctx: Context) -> Iterator[Found]:
+    noted = set(re.findall(r"^ {0,3}\[\^([^\]\s]+)\]:", doc.prose, re.MULTILINE))
+    used = list(re.finditer(r"\[\^([^\]\s]+)\](?!:)", doc.prose))
+    for match in used:
+        if match[1] not in noted:
+            yield Found(match.start(), f"The footnote {match[1]} has no text: add a line `[^{match[1]}]: …`.")
+    for name in sorted(noted - {match[1] for match in used}):
+        at = doc.prose.index(f"[^{name}]:")
+        yield Found(at, f"Nothing refers to the footnote {name}: write [^{name}] where it belongs.", level="warning")
+
+
+@check("size-clip", "warning", "A mail near or over the 102 KB at which Gmail cuts it.")
+def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
+    if doc.is_page or _at_most(doc) < CLIP * 0.9:
+        return
+    made = ctx.render(doc.path)
+    size = made.size if made else 0
+    if size > CLIP:
+        level = "error" if ctx.clip == "refuse" else "warning"
+        what = "the mail is cut at a heading" if ctx.clip == "cut" else "Gmail cuts it"
+        yield Found(doc.body_at, f"The mail has {size / 1024:.0f} KB and Gmail shows 102: {what}; shorten it.", level=level)
+    elif size > CLIP * 0.9:
+        yield Found(doc.body_at, f"The mail has {size / 1024:.0f} KB, close to the 102 at which Gmail cuts it.")
+
+
+def _at_most(doc: Document) -> int:
+    """A size in bytes that the mail's HTML surely does not pass: each tag with the styles inside it."""
+    text = doc.text[doc.body_at :]
+    code = sum(end - start for start, end in doc.code)
+    lines = text.count("\n")
+    cells = len(_TABLE_CELL.findall(text)) if _TABLE.search(text) else 0
+    tags = 16 * lines + 60 * text.count("\n\n") + 150 * len(doc.headings) + 24 * len(doc.links) + 240 * cells
+    return 16_000 + len(text.encode()) + tags + 5 * code + 8 * text.count("`") + 5 * len(_ESCAPED.findall(text))
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Paragraphs and list items, each with where it begins."""
+    at, start, lines = 0, 0, list[str]()
+    for line in text.split("\n"):
+        if lines and (not line.strip() or re.match(r"[ \t>]*(?:[-*+]|\d+[.)])[ \t]|[ \t]*\|", line)):
+            yield start, "\n".join(lines)
+            lines = []
+        if line.strip():
+            start = start if lines else at
+            lines.append(line)
+        at += len(line) + 1
+    if lines:
+        yield start, "\n".join(lines)
+
+
+def _closed(match: re.Match[str]) -> Fix:
+    end = match.start() + len(match[0].rstrip())
+    return Fix(end, end, ")")
+
+
+def _in_code(doc: Document, at: int) -> bool:
+    """Is this place inside code?"""
+    line = doc.place(at)[0]
+    before = doc.text[doc.line_at(line) : at]
+    return before.count("`") % 2 == 1 or any(start <= at < end for start, end in doc.code)

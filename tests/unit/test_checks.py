@@ -1,0 +1,174 @@
+"""Each check finds its fault at its line and column, and keeps quiet about what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mailer import checks
+from mailer.checks import CHECKS, Context, Document, Ledger, Remark, Rendered, word_list
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+HEAD = "Title: Hello\nDate: 2026-11-24 09:00\nPreheader: In short\nSend: yes\n"
+MORE: dict[str, object] = {}
+
+
+def found(folder: Path, text: str | bytes, **more: object) -> list[Remark]:
+    """What the checks say about one file in a content folder with a draft and a picture beside it."""
+    (folder / "images").mkdir(exist_ok=True)
+    (folder / "images" / "good.png").write_bytes(b"\x89PNG")
+    (folder / "images" / "heavy.png").write_bytes(b"\0" * 1_200_000)
+    (folder / "images" / "bad.svg").write_text("<svg><script>alert(1)</script></svg>")
+    (folder / "draft.md").write_text("Title: Draft\nStatus: draft\n\nSoon.\n")
+    (folder / "twin.md").write_text("Title: Twin\nDate: 2026-11-01\nSlug: same\n\nText.\n")
+    data = text if isinstance(text, bytes) else text.encode()
+    doc = Document(folder / "hello.md", "content/hello.md", data)
+    every = [
+        doc,
+        *(Document(p, f"content/{p.name}", p.read_bytes()) for p in sorted(folder.glob("*.md")) if p.name != "hello.md"),
+    ]
+    siblings = {one.path: checks._sibling(one) for one in every}
+    values: dict[str, object] = {
+        "now": NOW,
+        "siblings": siblings,
+        "words": word_list("GitHub\nPostgre, Postgress => PostgreSQL\n"),
+    }
+    return checks.examine([doc], Context(folder, **{**values, **more}))  # type: ignore[arg-type]
+
+
+def body(text: str) -> str:
+    return f"{HEAD}\n{text}\n"
+
+
+LEDGER = Ledger(
+    lambda rule: ["pyhton"] if "pyhton" in rule else [], lambda rule: 0 if "nobody" in rule else 9, {("sent", 1): "0" * 64}
+)
+LONG = body("Long.\n\n" + "- word [link](https://example.org/)\n" * 3000)
+
+CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
+    ("encoding", b"Title: Hello\nDate: 2026-11-24\n\nGr\xfc\xdfe\n", 4, 1, {}),
+    ("title-missing", "Date: 2026-11-24\n\nText.\n", 1, 1, {}),
+    ("title-double", body("# Hello\n\nText."), 6, 1, {}),
+    ("field-unknown", "Title: Hello\nDate: 2026-11-24\nSned: yes\n\nText.\n", 3, 1, {}),
+    ("field-double", "Title: Hello\nTitle: Again\nDate: 2026-11-24\n\nText.\n", 2, 1, {}),
+    ("date-unreadable", "Title: Hello\nDate: soon\n\nText.\n", 2, 1, {}),
+    ("date-old", "Title: Hello\nDate: 2026-10-24\nSend: yes\n\nText.\n", 2, 1, {}),
+    ("date-future", "Title: Hello\nDate: 2028-10-24\n\nText.\n", 2, 1, {}),
+    ("send-unreadable", "Title: Hello\nDate: 2026-11-24\nSend: 2026-12-01 09:00\n\nText.\n", 3, 1, {}),
+    ("schedule-past", "Title: Hello\nDate: 2026-11-24\nSend: 2026-11-01 09:00 UTC\n\nText.\n", 3, 1, {}),
+    ("schedule-night", "Title: Hello\nDate: 2026-11-24\nSend: 2026-12-01 03:00 UTC\n\nText.\n", 3, 1, {}),
+    ("audience-unreadable", HEAD + "Audience: a or\n\nText.\n", 5, 1, {}),
+    ("audience-tag", HEAD + "Audience: pyhton\n\nText.\n", 5, 1, {"ledger": LEDGER}),
+    ("audience-nobody", HEAD + "Audience: nobody\n\nText.\n", 5, 1, {"ledger": LEDGER}),
+    ("subject-long", f"Title: {'long ' * 20}\nDate: 2026-11-24\nSend: yes\n\nText.\n", 1, 1, {}),
+    ("preheader-missing", "Title: Hello\nDate: 2026-11-24\nSend: yes\n\nText.\n", 1, 1, {}),
+    ("slug-double", HEAD + "Slug: same\n\nText.\n", 5, 1, {}),
+    ("sent-changed", HEAD + "Id: sent\n\nText.\n", 1, 1, {"ledger": LEDGER, "render": lambda path: Rendered(9, "1" * 64)}),
+    ("link-scheme", body("See [it](htps://example.org/)."), 6, 10, {}),
+    ("link-http", body("See [it there](http://example.org/)."), 6, 16, {}),
+    ("link-local", body("See <http://localhost:8025/>."), 6, 6, {}),
+    ("link-file", body("See [it there]({filename}gone.md)."), 6, 16, {}),
+    ("link-draft", body("See [it there]({filename}draft.md)."), 6, 16, {}),
+    ("link-empty", body("See [it there]()."), 6, 5, {}),
+    ("link-text", body("Read it [here](https://example.org/)."), 6, 9, {}),
+    ("reference-missing", body("See [it there][ref]."), 6, 5, {}),
+    ("alt-empty", body("![]({static}/images/good.png)"), 6, 1, {}),
+    ("image-missing", body("![A chart]({static}/images/gone.png)"), 6, 12, {}),
+    ("image-heavy", body("![A chart]({static}/images/heavy.png)"), 6, 12, {}),
+    ("image-format", body("![A chart]({static}/images/bad.svg)"), 6, 12, {}),
+    ("image-script", body("![A chart]({static}/images/bad.svg)"), 6, 12, {}),
+    ("heading-jump", body("## One\n\n#### Two"), 8, 1, {}),
+    ("placeholder", body("First.\n\nTODO: the rest"), 8, 1, {}),
+    ("placeholder", body("Hello {{ name }}."), 6, 7, {}),
+    ("placeholder", body("A [link TBD] follows."), 6, 3, {}),
+    ("variable-unknown", body("Hello *|FNAME|*,"), 6, 7, {}),
+    ("variable-unknown", body("[A page]({filname}x.md)"), 6, 10, {}),
+    ("spelling", body("It is on Github."), 6, 10, {}),
+    ("spelling", body("We use Postgress now."), 6, 8, {}),
+    ("html-forbidden", body("Text <script>alert(1)</script>"), 6, 6, {}),
+    ("html-forbidden", body('<p onclick="x()">Text</p>'), 6, 13, {}),
+    ("html-mail", body("<video src='x.mp4'></video>"), 6, 1, {}),
+    ("markdown-unclosed", body("```python\nprint()"), 6, 1, {}),
+    ("markdown-unclosed", body("Text <!-- a comment"), 6, 6, {}),
+    ("markdown-unclosed", body("See [it there](https://example.org/"), 6, 14, {}),
+    ("markdown-unclosed", body("See [it there] (https://example.org/)"), 6, 14, {}),
+    ("emphasis-unclosed", body("This is **bold and stays so."), 6, 9, {}),
+    ("footnote-missing", body("A claim.[^1]"), 6, 9, {}),
+    ("footnote-missing", body("A claim.\n\n[^1]: Nobody asks."), 8, 1, {}),
+    ("size-clip", LONG, 6, 1, {"render": lambda path: Rendered(120_000, "0" * 64)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "line", "column", "more"), CASES, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(CASES)])
+def test_a_fault_is_found_at_its_place(
+    tmp_path: Path, name: str, text: str | bytes, line: int, column: int, more: dict[str, object]
+) -> None:
+    places = [(one.line, one.column) for one in found(tmp_path, text, **more) if one.id == name]
+    assert (line, column) in places
+
+
+def test_every_check_that_needs_no_network_has_a_case() -> None:
+    assert set(CHECKS) - {name for name, *_ in CASES} == {"link-dead", "link-moved", "link-slow"}
+
+
+GOOD = """
+## One
+
+A [page]({filename}twin.md), a [place](https://example.org/a_(b)), <https://example.org/>, and [a name][ref].
+A list of `[tags][like]` this, `{{ code }}`, `**` and GitHub; my-github-name, github.com/x and PostgreSQL.
+
+![A chart with [brackets]]({static}/images/good.png)
+
+### Two
+
+```python
+todo = "TODO: http://localhost/ {{ x }} **"
+```
+
+    indented = "<script> [x][y] FIXME: "
+
+- **bold** item
+- another [**bold**](https://example.org/)
+
+A claim.[^1] The TODO app is done. 2 ** 3 is 8. [std][BTree] Fix.
+
+<!-- TODO: a comment may say so, http://localhost too -->
+
+[^1]: With a source.
+
+[ref]: https://example.org/ref "Title"
+"""
+
+
+@pytest.mark.parametrize("change", [lambda text: text, lambda text: text.replace("\n", "\r\n"), lambda text: "\ufeff" + text])
+def test_what_is_right_is_left_alone(tmp_path: Path, change: Callable[[str], str]) -> None:
+    said = found(tmp_path, change(body(GOOD.replace("[std][BTree] Fix", "Fix"))), ledger=LEDGER)
+    assert [str(one) for one in said] == []
+
+
+def test_every_fix_leaves_nothing_to_fix_and_keeps_the_rest(tmp_path: Path) -> None:
+    text = "\ufeff" + (
+        HEAD + "Sumary: Short\n\n# Hello\n\nOn Github, [it there](htps://a.example/), [it too] (https://b.example/)\n"
+    ).replace("\n", "\r\n")
+    doc = Document(tmp_path / "hello.md", "content/hello.md", text.encode())
+    ctx = Context(tmp_path, now=NOW, words=word_list("GitHub"))
+    data, number = checks.fixed(doc, checks.examine([doc], ctx))
+    assert number == 5
+    assert data.decode() == text.replace("Sumary", "Summary").replace("# Hello\r\n\r\n", "").replace(
+        "Github", "GitHub"
+    ).replace("htps:", "https:").replace("] (", "](")
+    again = Document(doc.path, doc.shown, data)
+    assert [one for one in checks.examine([again], ctx) if one.fix] == []
+
+
+def test_a_check_never_fails_on_strange_bytes(tmp_path: Path) -> None:
+    import random
+
+    chance = random.Random(5)
+    signs = "[]()*`~#<>!-|:\n\\{}^\"' \tax\u05d0\u4e2d\U0001f600\0\r"
+    for _ in range(300):
+        found(tmp_path, HEAD + "\n" + "".join(chance.choice(signs) for _ in range(200)))
+        found(tmp_path, bytes(chance.randrange(256) for _ in range(120)))

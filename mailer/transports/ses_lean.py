@@ -7,17 +7,13 @@ Measured with ``bench/send.py``; ``POSTMERGE_SES_CLIENT=boto3`` goes back to the
 from __future__ import annotations
 
 import base64
-import hashlib
 import queue
 import ssl
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import get_cert_path
 
@@ -25,8 +21,10 @@ from mailer.message import mailable
 from mailer.transports.base import Account, Answer, Envelope, Outcome
 from mailer.transports.connection import Connection, Response
 from mailer.transports.ses import Ses, judge, judge_answer, tag
+from mailer.transports.signing import sign
 
 _PATH = "/v2/email/outbound-emails"
+_HEADERS = {"content-type": "application/json"}
 
 
 class LeanSes:
@@ -83,7 +81,7 @@ class LeanSes:
             raise NoCredentialsError
         frozen = credentials.get_frozen_credentials()
         path = f"{self._prefix}{_PATH}"
-        headers = sign(frozen, client.meta.region_name, self._host, path, body, datetime.now(UTC))
+        headers = sign("ses", frozen, client.meta.region_name, self._host, path, _HEADERS, body)
         lines = [
             f"POST {path} HTTP/1.1",
             f"Content-Length: {len(body)}",
@@ -129,26 +127,6 @@ class LeanSes:
             self._idle.put(connection)
         else:
             connection.close()
-
-
-def sign(credentials: Any, region: str, host: str, path: str, body: bytes, now: datetime) -> dict[str, str]:
-    """The headers of a signed POST of JSON. botocore's signer does the cryptography; the canonical request is written here,
-    because for one fixed shape of request that is a third of the work. ``credentials`` are botocore's, frozen."""
-    timestamp = now.strftime("%Y%m%dT%H%M%SZ")
-    headers = {"content-type": "application/json", "host": host, "x-amz-date": timestamp}
-    if credentials.token:
-        headers["x-amz-security-token"] = credentials.token
-    names = ";".join(headers)
-    listed = "".join(f"{name}:{value}\n" for name, value in headers.items())
-    canonical = f"POST\n{path}\n\n{listed}\n{names}\n{hashlib.sha256(body).hexdigest()}"
-    signer = SigV4Auth(credentials, "ses", region)
-    request = AWSRequest()
-    request.context["timestamp"] = timestamp
-    signature = signer.signature(signer.string_to_sign(request, canonical), request)
-    headers["Authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={signer.scope(request)}, SignedHeaders={names}, Signature={signature}"
-    )
-    return headers
 
 
 def _answer(response: Response) -> Answer:

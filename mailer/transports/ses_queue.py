@@ -6,7 +6,6 @@ takes a millisecond of CPU and ten events need two of them. Endpoint, region and
 
 from __future__ import annotations
 
-import json
 import queue
 import ssl
 import threading
@@ -18,8 +17,7 @@ from urllib.request import getproxies
 
 import boto3
 import botocore.exceptions as aws
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+import orjson
 from botocore.config import Config
 from botocore.httpsession import get_cert_path
 
@@ -29,6 +27,7 @@ from mailer.transports.base import Outcome
 from mailer.transports.connection import Connection, Response
 from mailer.transports.queue import Letter, Queue
 from mailer.transports.ses import judge
+from mailer.transports.signing import sign
 
 MOST = 10  # messages a call; SQS's limit
 _MOST_WAIT = 20  # seconds of one long poll; SQS's limit
@@ -89,7 +88,7 @@ class LeanSqs(Sqs):
 
     def _ask(self, operation: str, wish: dict[str, Any]) -> dict[str, Any]:
         try:
-            request = self._request(operation, json.dumps(wish).encode())
+            request = self._request(operation, orjson.dumps(wish))
             connection = self._take()
         except Exception as error:
             raise _sentence(error) from error
@@ -109,11 +108,10 @@ class LeanSqs(Sqs):
         credentials = client._request_signer._credentials
         if credentials is None:
             raise aws.NoCredentialsError
-        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"AmazonSQS.{operation}"}
-        signed = AWSRequest("POST", self._endpoint + "/", headers=headers, data=body)
-        SigV4Auth(credentials.get_frozen_credentials(), "sqs", client.meta.region_name).add_auth(signed)
-        lines = ["POST / HTTP/1.1", f"Host: {urlsplit(self._endpoint).netloc}", f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in signed.headers.items()]
+        headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": f"AmazonSQS.{operation}"}
+        host = urlsplit(self._endpoint).netloc
+        signed = sign("sqs", credentials.get_frozen_credentials(), client.meta.region_name, host, "/", headers, body)
+        lines = ["POST / HTTP/1.1", f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in signed.items())]
         return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
     @cached_property
@@ -144,7 +142,7 @@ class LeanSqs(Sqs):
 
 def _facts(response: Response, operation: str) -> dict[str, Any]:
     try:
-        facts: Any = json.loads(response.body or b"{}")
+        facts: Any = orjson.loads(response.body or b"{}")
     except ValueError:
         facts = {}
     if not 200 <= response.status < 300 or not isinstance(facts, dict):

@@ -6,13 +6,14 @@ The format is "Contents of event data that Amazon SES publishes to Amazon SNS" o
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+
+import orjson
 
 from mailer.errors import BadInput, Refused
 
@@ -153,8 +154,8 @@ _READERS = {
 
 def _load(body: str) -> dict[str, Any]:
     try:
-        facts = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        facts = orjson.loads(body)
+    except ValueError as error:
         raise BadInput("The event is not JSON.") from error
     if not isinstance(facts, dict):
         raise BadInput("The event is JSON but no object.")

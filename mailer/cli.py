@@ -10,20 +10,19 @@ import click
 
 from mailer import editions, show
 from mailer.actors import Bell, Work, Workshop
-from mailer.addresses import check
 from mailer.commands import control
 from mailer.commands import events as back
 from mailer.commands.common import as_json, err, load_settings, need_redis, open_database, out, print_json, stop_signal
 from mailer.commands.fence import fence
 from mailer.commands.keys import keys
 from mailer.commands.report import report
+from mailer.commands.subscribers import subscribers
 from mailer.commands.writing import COMMANDS as WRITING
 from mailer.db import Database
 from mailer.edition import Edition, Finding
 from mailer.errors import PostmergeError
 from mailer.flows import publish as publishing
 from mailer.flows.guards import ALLOWED
-from mailer.flows.signup import add_subscriber, list_subscribers
 from mailer.flows.status import standing_facts
 from mailer.flows.status import status as read_status
 from mailer.migrate import migrate as run_migrations
@@ -70,6 +69,7 @@ def cli() -> None:
 
 for command in (keys, control.pause, control.resume, control.stop, control.cancel, report, back.events, back.uncertain, fence):
     cli.add_command(command)
+cli.add_command(subscribers)
 for command in WRITING:
     cli.add_command(command)
 
@@ -164,40 +164,6 @@ def status(send: str, json: bool) -> None:
         print_json([standing_facts(one) for one in standings])
     else:
         show.status(out, standings)
-
-
-@cli.group()
-def subscribers() -> None:
-    """Add and list subscribers."""
-
-
-@subscribers.command("add")
-@click.argument("email")
-@click.option("--tag", "tags", multiple=True, help="Give the reader this tag (may be given more than once).")
-@click.option("--confirmed", is_flag=True, help="You have evidence that they asked; no confirmation mail is sent.")
-def subscribers_add(email: str, tags: Sequence[str], confirmed: bool) -> None:
-    """Add a reader; without --confirmed they get a confirmation mail and are not mailed before they say yes.
-
-    Example: postmerge subscribers add ada@example.org --tag python --confirmed
-    """
-    settings = load_settings()
-    check(email)
-    sentence = add_subscriber(open_database(settings), settings, email, [tag.lower() for tag in tags], confirmed)
-    out.print(sentence)
-
-
-@subscribers.command("list")
-@as_json
-def subscribers_list(json: bool) -> None:
-    """List readers with their state and tags.
-
-    Example: postmerge subscribers list --json
-    """
-    readers = list_subscribers(open_database(load_settings()))
-    if json:
-        print_json([{"email": r.email, "state": r.state, "tags": r.tags} for r in readers])
-    else:
-        show.subscribers(out, readers)
 
 
 @cli.command()

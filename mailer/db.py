@@ -61,6 +61,12 @@ class Tx:
         with self._connection.cursor() as cursor:
             cursor.execute(sql)
 
+    def copy(self, sql: str, file: Any) -> int:
+        """Run a COPY from or to a file-like object; how many rows."""
+        with self._connection.cursor() as cursor:
+            cursor.copy_expert(sql, file, size=1 << 18)
+            return int(cursor.rowcount)
+
     @contextmanager
     def _cursor(self, sql: str, values: Mapping[str, Any]) -> Iterator[Any]:
         with self._connection.cursor(cursor_factory=RealDictCursor) as cursor:

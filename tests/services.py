@@ -92,6 +92,17 @@ def cloned(url: str, template: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def migrated(url: str) -> Iterator[str]:
+    """One more fresh, migrated database on a server that has a template (inside a test run)."""
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE 'postmerge_template_%' ORDER BY oid DESC LIMIT 1")
+        row = cursor.fetchone()
+    assert row
+    with cloned(url, row[0]) as cloned_url:
+        yield cloned_url
+
+
+@contextlib.contextmanager
 def scratch(name: str) -> Iterator[Path]:
     """A folder that another system user (an embedded Postgres under root) may enter."""
     folder = Path(tempfile.mkdtemp(prefix=f"postmerge-{name}-"))

@@ -33,7 +33,6 @@ ALTER TABLE consents VALIDATE CONSTRAINT consents_kind_check;
 
 -- Single mails: which one it is besides the confirmation, and those held back for review.
 ALTER TABLE transactional_mails ADD COLUMN topic text NOT NULL DEFAULT '';
-ALTER TABLE transactional_mails ADD COLUMN particulars jsonb NOT NULL DEFAULT '{}';
 -- squawk-ignore ban-drop-constraint
 ALTER TABLE transactional_mails DROP CONSTRAINT transactional_mails_state_check;
 ALTER TABLE transactional_mails ADD CONSTRAINT transactional_mails_state_check CHECK (

@@ -1,0 +1,122 @@
+"""Which program a list comes from, and what becomes of each of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mailer.errors import BadInput
+
+# What a column can become. ``proof`` goes into the evidence of the consent; what is not named becomes metadata.
+FIELDS = (
+    "email", "tags", "state", "metadata", "created", "confirmed", "left", "left flag", "subscribed flag", "bounced",
+    "lang", "proof", "ignore",
+)  # fmt: skip
+META = "metadata:"
+
+OWN = (
+    "email", "state", "tags", "metadata", "lang", "frequency", "flags", "created_at", "confirmed_at", "left_at",
+    "paused_until", "active_at", "suppression", "consents",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Format:
+    """A program's export: the columns by which it is known, and what they become."""
+
+    name: str
+    known_by: frozenset[str]
+    columns: Mapping[str, str]
+    default_state: str = ""
+
+
+def _format(name: str, known_by: str, default_state: str = "", **becomes: str) -> Format:
+    """``becomes`` maps a field to the columns that become it, separated by ``|``."""
+    columns = {column: field.replace("_", " ") for field, listed in becomes.items() for column in listed.split("|")}
+    return Format(name, frozenset(known_by.split("|")), columns, default_state)
+
+
+FORMATS = (
+    Format("postmerge", frozenset(OWN), {column: column for column in OWN}),
+    _format(
+        "mailchimp", "email address|leid|euid", "active",
+        email="email address", tags="tags", created="optin_time", confirmed="confirm_time", left="unsub_time",
+        bounced="clean_time", lang="language",
+        proof="optin_ip|confirm_ip",
+        ignore="member_rating|latitude|longitude|gmtoff|dstoff|timezone|cc|region|last_changed|leid|euid|unsub_campaign_title"
+        "|unsub_campaign_id|unsub_reason_other|clean_campaign_title|clean_campaign_id",
+    ),
+    _format(
+        "substack", "email|active_subscription|email_disabled", "active",
+        email="email", left_flag="email_disabled", created="created_at",
+    ),
+    _format(
+        "ghost", "email|subscribed_to_emails|complimentary_plan", "active",
+        email="email", subscribed_flag="subscribed_to_emails", created="created_at", left="deleted_at", tags="labels",
+        ignore="id",
+    ),
+    _format(
+        "listmonk", "uuid|email|attributes|status",
+        email="email", state="status", metadata="attributes", created="created_at", ignore="uuid|updated_at|id",
+    ),
+    _format(
+        "buttondown", "creation_date|tags|metadata",
+        email="email|email_address", tags="tags", metadata="metadata", state="type|subscriber_type",
+        created="creation_date", left="unsubscription_date", proof="ip_address|source",
+        ignore="id|avatar_url|open_rate|click_rate|last_open_date|last_click_date|risk_score|subscriber_import_id"
+        "|transitions|email_transitions|delivered_count|open_count|clicked_count|undeliverability_date",
+    ),
+)  # fmt: skip
+
+CSV = _format(
+    "csv", "", "active",
+    email="email|email address|email_address|e-mail|mail|adresse|correo", tags="tags|tag|labels|topics", metadata="metadata",
+    state="state|status|type", created="created_at|created|creation_date|date|subscribed_at|joined|signup date",
+    confirmed="confirmed_at|confirmed", left="left_at|unsubscribed_at", lang="lang|language|locale",
+    proof="ip|ip_address",
+)  # fmt: skip
+
+NAMES = tuple(one.name for one in (*FORMATS, CSV))
+
+
+def recognise(header: Sequence[str]) -> Format:
+    """The format whose columns the header has; plain CSV when it is none of the known programs'."""
+    seen = {column.strip().lower() for column in header}
+    for one in FORMATS:
+        if one.known_by <= seen:
+            return one
+    return CSV
+
+
+def by_name(name: str) -> Format:
+    """The format called ``name``."""
+    return next(one for one in (*FORMATS, CSV) if one.name == name)
+
+
+def mapping(header: Sequence[str], chosen: Format, corrections: Mapping[str, str]) -> list[str]:
+    """What each column becomes: a field, ``metadata:NAME``, or ``ignore``. ``corrections`` (column to field) rule.
+
+    Raises BadInput when a correction names no column or field, or when no column holds the addresses.
+    """
+    wanted = {column.strip().lower(): field.strip().lower() for column, field in corrections.items()}
+    names = [column.strip().lower() for column in header]
+    _check(wanted, names)
+    found = []
+    for shown, name in zip(header, names, strict=True):
+        field = wanted.get(name) or chosen.columns.get(name, "")
+        keep = f"{META}{shown.strip()}" if name else "ignore"
+        found.append(keep if not field or (field == "metadata" and wanted.get(name)) else field)
+    if found.count("email") != 1:
+        raise BadInput(
+            f"{'No column holds' if 'email' not in found else 'More than one column holds'} the addresses:"
+            f" the columns are {', '.join(header)[:300]}; say which with --column 'NAME=email'."
+        )
+    return found
+
+
+def _check(wanted: Mapping[str, str], names: Sequence[str]) -> None:
+    for column, field in wanted.items():
+        if column not in names:
+            raise BadInput(f"The file has no column {column!r}: its columns are {', '.join(names)[:300]}.")
+        if field not in FIELDS:
+            raise BadInput(f"A column cannot become {field!r}: choose one of {', '.join(FIELDS)}.")

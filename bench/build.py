@@ -2,8 +2,8 @@
 
     .venv/bin/python -m bench.build --content ../shared/real-archive/content
 
-Each build is a process of its own, timed from start to end. Ours makes the editions for mail and the feeds with full text too,
-and, unless the line says otherwise, the search index and a card for each issue. Stock Pelican makes pages and its feeds with its
+Each build is a process of its own, timed from start to end. Ours makes the editions for mail and the feeds with full text,
+and, where the line says so, the search index and a card for each issue. Stock Pelican makes pages and its feeds with its
 simple theme. The best of ``--rounds`` counts.
 """
 

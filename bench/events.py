@@ -50,7 +50,7 @@ def measure(mails: int, processes_of_ours: int) -> Measured:
         ses.fill(send_id, mails)
         fake = psutil.Process(ses.pid)
         more = {**ses.environ, "POSTMERGE_SQS_QUEUE_URL": ses.queue_url}
-        pg_before, fake_before = postgres_cpu(), sum(fake.cpu_times()[:2])
+        pg_before, fake_before = postgres_cpu(database), sum(fake.cpu_times()[:2])
         team = [stack.enter_context(processes.running("events", conf, more)) for _ in range(processes_of_ours)]
         while not (begun := _recorded(database)):
             time.sleep(0.01)
@@ -63,7 +63,7 @@ def measure(mails: int, processes_of_ours: int) -> Measured:
             events=done - begun,
             seconds=seconds,
             ours=ours,
-            postgres=postgres_cpu() - pg_before,
+            postgres=postgres_cpu(database) - pg_before,
             fake=sum(fake.cpu_times()[:2]) - fake_before,
             delivered=status(database)[0].deliveries["delivered"],
         )

@@ -13,7 +13,7 @@ import argparse
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -21,6 +21,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from mailer import log
 from mailer.actors import Bell
 from mailer.db import Database
 from mailer.flows.publish import Request, adopt, publish
@@ -33,6 +34,7 @@ from mailer.transports.ses import Ses
 from tests import factories, processes, services
 from tests.fakes.ses import FakeSes
 
+RULE = "python and not beginners"
 BODY = "<p>The ledger has one row for each reader and each send, and every change of state is one statement.</p>\n" * 390
 
 
@@ -52,6 +54,8 @@ class Measured:
     throttled: int = 0
     waits: tuple[float, ...] = ()  # seconds from a sign-up until SES had its confirmation, sorted
     delivered: int = 0
+    slowest_sign_up: float = 0.0  # seconds, of those begun while the audience was frozen
+    ledger: float = 0.0  # MB of the tables of deliveries and their events, with indexes
 
 
 @contextmanager
@@ -93,13 +97,17 @@ def cpu(pids: list[int]) -> float:
     return total
 
 
-def postgres_cpu() -> float:
-    """CPU-seconds of all processes named postgres on this machine."""
-    total = 0.0
-    for process in psutil.process_iter(["name", "cpu_times"]):
-        if process.info["name"] == "postgres" and process.info["cpu_times"]:
-            total += process.info["cpu_times"].user + process.info["cpu_times"].system
-    return total
+def postgres_cpu(database: Database) -> float:
+    """CPU-seconds of this database's server so far, with its processes that have ended."""
+    with database.transaction() as tx:
+        backend = psutil.Process(tx.value("SELECT pg_backend_pid()"))
+    server = backend.parent()
+    assert server
+    total = sum(server.cpu_times()[:4])
+    for one in server.children():
+        with suppress(psutil.NoSuchProcess):
+            total += sum(one.cpu_times()[:2])
+    return float(total)
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,7 @@ class SignUps(threading.Thread):
         super().__init__(daemon=True)
         self.database, self.bell, self.pause = database, Bell(conf.redis_url), 1 / each_second
         self.at: dict[str, float] = {}
+        self.took: dict[str, float] = {}
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -130,7 +139,9 @@ class SignUps(threading.Thread):
             number += 1
             email = f"new-{number}@sign-up.example"
             self.at[email] = time.time()
-            if sign_up(self.database, email).mail_queued:
+            queued = sign_up(self.database, email).mail_queued
+            self.took[email] = time.time() - self.at[email]
+            if queued:
                 self.bell.ring_transactional()
 
 
@@ -140,9 +151,11 @@ def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
         readers, rate = wanted.readers, wanted.rate
         ses.control(latency_s=wanted.latency, rate=rate, **({"events": {"late_s": 0.5}} if wanted.events else {}))
         environ = {**ses.environ, **(more or {}), **({"POSTMERGE_SQS_QUEUE_URL": ses.queue_url} if wanted.events else {})}
-        factories.readers(database, readers)
+        factories.readers(database, readers, ("python",))
         adopt(database, conf, [factories.old()])
-        issue = factories.edition(body=BODY, html=f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>')
+        issue = factories.edition(
+            body=BODY, html=f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>', audience=RULE
+        )
         with processes.running("scheduler", conf, environ) as clock, ExitStack() as stack:
             team = [stack.enter_context(processes.running("worker", conf, environ)) for _ in range(wanted.workers)]
             if wanted.events:
@@ -152,13 +165,15 @@ def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
             people = SignUps(database, conf, wanted.confirmations) if wanted.confirmations else None
             watch = Watch(pids)
             watch.start()
-            before, pg_before = cpu(pids), postgres_cpu()
-            started = time.perf_counter()
-            [send_id] = publish(database, conf, [factories.old(), issue], [], _Unlimited(), Request()).send_ids
-            freeze = time.perf_counter() - started
-            Bell(conf.redis_url).ring_send(send_id)
+            before, pg_before = cpu(pids), postgres_cpu(database)
             if people:
                 people.start()
+            started, since = time.perf_counter(), time.time()
+            [send_id] = publish(
+                database, conf, [factories.old(), issue], [], _Unlimited(), Request(allow=("unknown-tag",))
+            ).send_ids
+            freeze = time.perf_counter() - started
+            Bell(conf.redis_url).ring_send(send_id)
             while status(database)[0].send.state != "finished":
                 time.sleep(0.25)
             while wanted.events and status(database)[0].deliveries["delivered"] < readers:
@@ -166,11 +181,24 @@ def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
             if people:
                 people.stopping.set()
                 time.sleep(3)
-            used, pg_used = cpu(pids) - before, postgres_cpu() - pg_before
+            used, pg_used = cpu(pids) - before, postgres_cpu(database) - pg_before
             watch.stopping.set()
         delivered = status(database)[0].deliveries["delivered"]
         found = _measured(readers, ses, used, pg_used, watch.memory, freeze)
-        return replace(found, waits=_waits(people, ses), delivered=delivered)
+        held = [took for email, took in people.took.items() if since <= people.at[email] <= since + freeze] if people else []
+        return replace(
+            found,
+            waits=_waits(people, ses),
+            delivered=delivered,
+            slowest_sign_up=max(held, default=0.0),
+            ledger=_ledger(database),
+        )
+
+
+def _ledger(database: Database) -> float:
+    with database.transaction() as tx:
+        size = tx.value("SELECT pg_total_relation_size('deliveries') + pg_total_relation_size('delivery_events')")
+    return float(size) / 1e6
 
 
 def _waits(people: SignUps | None, ses: FakeSes) -> tuple[float, ...]:
@@ -218,6 +246,7 @@ def main() -> None:
     parser.add_argument("--confirmations", type=float, default=0, help="sign-ups a second while the bulk runs")
     parser.add_argument("--rate", type=float, default=-1, help="the account's mails a second (default: no limit)")
     options = parser.parse_args()
+    log.configure("error")
     found = measure(Wanted(**vars(options)))
     thousand = found.accepted / 1000
     table = Table("what", "figure", box=None, header_style="bold")

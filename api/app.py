@@ -27,9 +27,10 @@ def create_app(
     outbox: Path | None,
     ring: Callable[[], bool],
     site_name: str,
+    ring_payments: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The app. ``outbox`` (a folder of sent mails) adds the development pages; ``ring`` wakes the transactional worker."""
-    desk = Desk(settings, database, ring, site_name, site_folder, outbox)
+    desk = Desk(settings, database, ring, site_name, site_folder, outbox, ring_payments)
     app = FastAPI(title=f"The API of {site_name}", version="1", docs_url=None, redoc_url=None)
     app.state.desk = desk
     app.state.sns = webhooks.verifier(settings)

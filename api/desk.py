@@ -24,6 +24,7 @@ class Desk:
     site_name: str
     site_folder: Path
     outbox: Path | None
+    ring_payments: Callable[[], bool] = lambda: False
 
     @property
     def home(self) -> str:

@@ -27,6 +27,7 @@ def serve(settings: Settings, database: Database, site_name: str, host: str, por
         outbox=settings.outbox if settings.transport == "outbox" else None,
         ring=bell.ring_transactional if bell else lambda: False,
         site_name=site_name,
+        ring_payments=bell.ring_payments if bell else lambda: False,
     )
     config = uvicorn.Config(
         app, access_log=False, log_level="warning", proxy_headers=False, timeout_graceful_shutdown=5, lifespan="off"

@@ -1,4 +1,4 @@
-"""What other services post to us: events of SES by way of SNS."""
+"""What other services post to us: events of SES by way of SNS, events of Stripe."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
+from starlette.background import BackgroundTask
 
 from api.desk import Here
 from mailer import log
 from mailer.errors import BadInput, Refused, Unavailable
+from mailer.flows import stripe_events
 from mailer.flows.feedback import take_sns
 from mailer.settings import Settings
 from mailer.webhooks.fetch import fetch
@@ -39,6 +41,22 @@ def ses(desk: Here, request: Request, body: Annotated[bytes, Depends(_body)]) ->
     except Unavailable as error:
         events.warning("sns.waits", reason=str(error))
         return _say("Something that is needed does not answer just now: please send it again.", 503)
+
+
+@router.post("/webhooks/stripe")
+def stripe(desk: Here, request: Request, body: Annotated[bytes, Depends(_body)]) -> JSONResponse:
+    """Store an event of Stripe: 200 when it is ours to keep, 4xx when it is not taken, 503 when it must come again."""
+    try:
+        header = request.headers.get("stripe-signature", "")
+        answer = _say(stripe_events.take(desk.database, desk.settings, header, body), 200)
+        answer.background = BackgroundTask(desk.ring_payments)
+        return answer
+    except (BadInput, Refused) as error:
+        events.warning("stripe.refused", reason=str(error))
+        return _say(str(error), 400 if isinstance(error, BadInput) else 403)
+    except Unavailable as error:
+        events.warning("stripe.waits", reason=str(error))
+        return _say("Our database does not answer just now: please send it again.", 503)
 
 
 def _say(sentence: str, status: int) -> JSONResponse:

@@ -1,8 +1,9 @@
 """Dramatiq: doorbells. A message carries a send's id and says "look at the ledger"; losing one loses nothing.
 
-Queues: ``sends`` for bulk, ``transactional`` for single mails, each with worker threads of its own, so that a
-confirmation never waits behind a send. No retries and no time limit on any actor: the ledger and the scheduler do that
-work, and both of Dramatiq's would copy or interrupt a running send. ``heartbeat_timeout`` and ``maintenance_chance``
+Queues: ``sends`` for bulk, ``transactional`` for single mails, ``payments`` for Stripe, each with worker threads of its own,
+so that a confirmation never waits behind a send. No retries and no time limit on any actor: the ledger and the scheduler do
+that work, and both of Dramatiq's would copy or interrupt a running send.
+``heartbeat_timeout`` and ``maintenance_chance``
 bring messages of a killed worker back after about 15 s instead of minutes (measured with Dramatiq 2.2).
 """
 
@@ -20,7 +21,7 @@ from mailer import log
 from mailer.budget import Shared
 from mailer.db import Database
 from mailer.errors import PostmergeError
-from mailer.flows import fence
+from mailer.flows import fence, payments
 from mailer.flows.deliver import deliver
 from mailer.flows.pace import Pace
 from mailer.flows.transactional import deliver_some
@@ -31,6 +32,7 @@ events = log.get("actors")
 
 SENDS = "sends"
 TRANSACTIONAL = "transactional"
+PAYMENTS = "payments"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ class Bell:
     def ring_transactional(self) -> bool:
         """Ask any worker to look at the transactional mails; whether Redis took it."""
         return self._ring(TRANSACTIONAL, "deliver_transactional")
+
+    def ring_payments(self) -> bool:
+        """Ask any worker to look at what Stripe said; whether Redis took it."""
+        return self._ring(PAYMENTS, "look_at_payments")
 
     def waiting(self, queue: str) -> int:
         """Messages in a queue; 0 when Redis cannot be asked (a bell too many does no harm)."""
@@ -96,7 +102,7 @@ class Workshop:
         self._work = work
         self._pace = Pace(work.transport, Shared(work.settings.redis_url))
         self._bell = Bell(work.settings.redis_url)
-        self._workers = [self._worker(SENDS, bulk), self._worker(TRANSACTIONAL, 1)]
+        self._workers = [self._worker(SENDS, bulk), self._worker(TRANSACTIONAL, 1), self._worker(PAYMENTS, 1)]
 
     def start(self) -> None:
         """Start the threads. A machine that is new to a ledger which never sent joins it now."""
@@ -118,6 +124,8 @@ class Workshop:
         broker = make_broker(self._work.settings.redis_url)
         if queue == SENDS:
             dramatiq.actor(actor_name="deliver_send", queue_name=queue, broker=broker)(self._send)
+        elif queue == PAYMENTS:
+            dramatiq.actor(actor_name="look_at_payments", queue_name=queue, broker=broker)(self._payments)
         else:
             dramatiq.actor(actor_name="deliver_transactional", queue_name=queue, broker=broker)(self._transactional)
         return dramatiq.Worker(broker, queues={queue}, worker_threads=threads, worker_timeout=500)
@@ -159,3 +167,11 @@ class Workshop:
                     break
         except PostmergeError as error:
             events.error("transactional.waits", error=str(error))
+
+    def _payments(self) -> None:
+        """Work on events of Stripe, and once a day compare everything with it."""
+        try:
+            while payments.work(self._work.database, self._work.settings) and not self.stopping.is_set():
+                self._bell.ring_transactional()
+        except PostmergeError as error:
+            events.error("payments.wait", error=str(error))

@@ -15,6 +15,7 @@ from mailer.commands import events as back
 from mailer.commands.common import as_json, err, load_settings, need_redis, open_database, out, print_json, stop_signal
 from mailer.commands.fence import fence
 from mailer.commands.keys import keys
+from mailer.commands.paying import COMMANDS as PAYING
 from mailer.commands.report import report
 from mailer.commands.subscribers import subscribers
 from mailer.commands.writing import COMMANDS as WRITING
@@ -70,7 +71,7 @@ def cli() -> None:
 for command in (keys, control.pause, control.resume, control.stop, control.cancel, report, back.events, back.uncertain, fence):
     cli.add_command(command)
 cli.add_command(subscribers)
-for command in WRITING:
+for command in (*WRITING, *PAYING):
     cli.add_command(command)
 
 

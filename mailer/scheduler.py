@@ -6,9 +6,10 @@ import threading
 import time
 
 from mailer import log
-from mailer.actors import SENDS, TRANSACTIONAL, Bell
+from mailer.actors import PAYMENTS, SENDS, TRANSACTIONAL, Bell
 from mailer.db import Database
 from mailer.errors import PostmergeError
+from mailer.flows import payments
 from mailer.flows.notify import post_notices
 from mailer.flows.tend import tend, watch
 from mailer.settings import Settings
@@ -44,3 +45,5 @@ def once(database: Database, settings: Settings, bell: Bell) -> None:
             bell.ring_send(send_id)
     if bells.transactional and bell.waiting(TRANSACTIONAL) < _ENOUGH:
         bell.ring_transactional()
+    if payments.has_work(database, settings) and bell.waiting(PAYMENTS) < _ENOUGH:
+        bell.ring_payments()

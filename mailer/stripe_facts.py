@@ -12,6 +12,9 @@ READER = "postmerge_reader"  # metadata of a subscription or session: the reader
 PAUSE = "postmerge_pause"  # metadata of a paused subscription: keep or serve
 PAID_UNTIL = "postmerge_paid_until"  # metadata of a paused subscription: seconds since 1970
 PAUSED_AT = "postmerge_paused_at"  # the same, for its beginning
+RECIPIENT = "postmerge_recipient"  # of a gift: the address it is for
+GIVER = "postmerge_giver"  # of a gift: how the giver wants to be called
+MONTHS = "postmerge_months"  # of a gift: how long it lasts
 GIFT = "postmerge_gift"  # metadata of a session that pays for somebody else
 
 _MONTHS = {"day": 0, "week": 0, "month": 1, "year": 12}
@@ -74,6 +77,9 @@ class Session:
     reader: int
     amount: int
     currency: str
+    recipient: str = ""
+    giver: str = ""
+    months: int = 12
 
 
 def moment(seconds: Any) -> datetime | None:
@@ -134,6 +140,9 @@ def session(raw: Mapping[str, Any]) -> Session:
         reader=_number(meta.get(READER)),
         amount=int(raw.get("amount_total") or 0),
         currency=str(raw.get("currency") or ""),
+        recipient=str(meta.get(RECIPIENT) or ""),
+        giver=str(meta.get(GIVER) or ""),
+        months=_number(meta.get(MONTHS)) or 12,
     )
 
 

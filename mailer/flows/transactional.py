@@ -1,4 +1,4 @@
-"""Delivering transactional mails (confirmations): claim a few, send them, settle; on a queue of their own."""
+"""Delivering transactional mails (confirmations, mails about money): claim a few, send them, settle."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _deliver_one(
 
 def _send(settings: Settings, transport: Transport, site_name: str, mail: Claimed) -> Answer:
     try:
-        raw = confirmation(settings, site_name, mail)
+        raw = _KINDS[mail.kind](settings, site_name, mail)
     except Exception as error:
         events.exception("transactional.unbuildable", mail=mail.id)
         return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")
@@ -108,6 +108,30 @@ def confirmation(settings: Settings, site_name: str, mail: Claimed) -> bytes:
         lang="en",
         headers={},
     )
+
+
+def paid(settings: Settings, site_name: str, mail: Claimed) -> bytes:
+    """A mail about money, with a link to the reader's own page."""
+    secret, gift = settings.need_secret(), mail.facts.get("gift")
+    path = f"gift/{tokens.gift_token(secret, gift)}" if gift else f"paid/{tokens.paid_token(secret, mail.subscriber_id)}"
+    facts = {
+        "site_name": site_name,
+        "link": f"{settings.api_url}/{path}" if mail.facts["label"] else "",
+        "postal_address": settings.postal_address,
+        **{name: mail.facts[name] for name in ("subject", "sentences", "label")},
+    }
+    return plain_message(
+        to=mail.email,
+        subject=mail.facts["subject"],
+        html=_templates().get_template("paid.html").render(facts),
+        text=_templates().get_template("paid.txt").render(facts),
+        sender=settings.sender,
+        lang="en",
+        headers={},
+    )
+
+
+_KINDS = {"confirmation": confirmation, "paid": paid}
 
 
 @cache

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -71,9 +72,53 @@ class Stripe:
         for raw in self.each("/v1/subscriptions", {"status": "all", "expand": expand}):
             yield facts.subscription(raw)
 
+    def end_now(self, stripe_id: str, invoice_id: str, once: str, amount: int | None = None) -> int:
+        """End a subscription at once and give back ``amount`` of its latest invoice (None: all); what went back.
+
+        May be called again after any failure: what was done is not done twice.
+        """
+        back = self.refund(invoice_id, once, amount)
+        with contextlib.suppress(Gone):
+            self.call("delete", f"/v1/subscriptions/{stripe_id}", once=f"{once}-end")
+        return back
+
+    def refund(self, invoice_id: str, once: str, amount: int | None = None) -> int:
+        """Give back money of an invoice (None: what is left of it); how much went back, 0 when nothing was paid."""
+        charge = self.invoice_charge(invoice_id)
+        if not charge or amount == 0:
+            return 0
+        params = {"charge": charge, **({"amount": amount} if amount else {})}
+        try:
+            return int(self.call("post", "/v1/refunds", params, once=f"{once}-refund")["amount"])
+        except BadInput as error:
+            if "already been refunded" in str(error):
+                return 0
+            raise
+
+    def invoice_charge(self, invoice_id: str) -> str:
+        """The charge that paid an invoice; empty when nothing was charged."""
+        if not invoice_id:
+            return ""
+        expand = ["data.payment.payment_intent"]
+        found = self.call("get", "/v1/invoice_payments", {"invoice": invoice_id, "status": "paid", "expand": expand})["data"]
+        for one in found:
+            payment = one.get("payment") or {}
+            intent = payment.get("payment_intent") or {}
+            charge = payment.get("charge") or (intent.get("latest_charge") if isinstance(intent, dict) else "")
+            if charge:
+                return str(charge)
+        return ""
+
     def session(self, stripe_id: str) -> Session:
         """One checkout session, as it is now."""
         return facts.session(self.call("get", f"/v1/checkout/sessions/{stripe_id}"))
+
+    def finished_gifts(self) -> Iterator[Session]:
+        """Checkouts of gifts that were paid for."""
+        for raw in self.each("/v1/checkout/sessions", {"status": "complete"}):
+            session = facts.session(raw)
+            if session.gift and session.paid:
+                yield session
 
     def customer_email(self, stripe_id: str) -> str:
         """A customer's address; empty when it has none or was deleted."""

@@ -186,8 +186,10 @@ def complete(books: Books, session_id: str, email: str) -> Thing:
 
 
 def _invoice_payments(books: Books, params: Thing, _: str) -> Thing:
-    invoice = str(params["payment"]["payment_intent"]).removeprefix("pi_")
-    data = [{"object": "invoice_payment", "invoice": invoice}] if invoice in books.things else []
+    invoice = params.get("invoice") or str(params["payment"]["payment_intent"]).removeprefix("pi_")
+    charge = books.things.get(invoice, {}).get("charge_id")
+    payment = {"type": "payment_intent", "payment_intent": {"id": f"pi_{invoice}", "latest_charge": charge}}
+    data = [{"object": "invoice_payment", "invoice": invoice, "payment": payment}] if charge else []
     return {"object": "list", "data": data, "has_more": False}
 
 
@@ -209,6 +211,7 @@ _ROUTES: list[tuple[str, str, Do]] = [
     ("POST", "/v1/subscriptions/([^/]+)/pause", _pause),
     ("POST", "/v1/subscriptions/([^/]+)/resume", _resume),
     ("POST", "/v1/checkout/sessions", _checkout),
+    ("GET", "/v1/checkout/sessions", _list("checkout.session", "status")),
     ("GET", "/v1/checkout/sessions/([^/]+)", _get("checkout.session")),
     ("POST", "/v1/customers", _make("customer", "cus", "customer.created", email=None)),
     ("GET", "/v1/customers/([^/]+)", _get("customer")),

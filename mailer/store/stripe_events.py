@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mailer.db import Tx, each
 
@@ -103,4 +103,18 @@ def remember(tx: Tx, webhook_id: str, portal_id: str) -> None:
         "UPDATE stripe_account SET webhook_id = %(webhook_id)s, portal_id = %(portal_id)s, at = now()",
         webhook_id=webhook_id,
         portal_id=portal_id,
+    )
+
+
+def reconciled(tx: Tx) -> None:
+    """Everything was compared with Stripe just now."""
+    tx.run("UPDATE stripe_account SET reconciled_at = now()")
+
+
+def reconcile_due(tx: Tx, every: timedelta) -> bool:
+    """Is there an account, and was everything compared longer ago than ``every``?"""
+    return bool(
+        tx.value(
+            "SELECT EXISTS (SELECT FROM stripe_account WHERE coalesce(reconciled_at, at) < now() - %(every)s)", every=every
+        )
     )

@@ -149,6 +149,12 @@ def charge_version(tx: Tx, stripe_id: str) -> int:
     return int(tx.value("SELECT version FROM charges WHERE stripe_id = %(id)s", id=stripe_id))
 
 
+def charge(tx: Tx, stripe_id: str) -> tuple[int, str] | None:
+    """What went back of a charge, and its dispute; None when it is new to us."""
+    row = tx.one("SELECT refunded, dispute FROM charges WHERE stripe_id = %(id)s AND version > 0", id=stripe_id)
+    return (row["refunded"], row["dispute"]) if row else None
+
+
 def put_charge(tx: Tx, fetched: Charge, version: int) -> bool:
     """Write what was fetched, unless somebody wrote since ``version`` was read."""
     return bool(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from mailer.db import Tx, each
+from mailer.db import Tx, each, json
 
 
 @dataclass(frozen=True)
@@ -17,26 +19,35 @@ class Claimed:
     subscriber_id: int
     email: str
     created_at: datetime
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
-def queue(tx: Tx, kind: str, subscriber_id: int) -> int:
-    """Ask for a mail; its id."""
+def queue(tx: Tx, kind: str, subscriber_id: int, facts: Mapping[str, Any] | None = None, once: str | None = None) -> int:
+    """Ask for a mail; its id. ``once`` names its matter: 0 comes back when a mail about that was asked for before."""
     return int(
         tx.value(
-            "INSERT INTO transactional_mails (kind, subscriber_id) VALUES (%(kind)s, %(subscriber_id)s) RETURNING id",
+            """
+            INSERT INTO transactional_mails (kind, subscriber_id, facts, once)
+            VALUES (%(kind)s, %(subscriber_id)s, %(facts)s, %(once)s)
+            ON CONFLICT (once) WHERE once IS NOT NULL DO NOTHING
+            RETURNING id
+            """,
             kind=kind,
             subscriber_id=subscriber_id,
+            facts=json(dict(facts or {})),
+            once=once,
         )
+        or 0
     )
 
 
 def count_since(tx: Tx, subscriber_id: int, age: timedelta) -> int:
-    """How many mails were asked for, for this reader, in the last ``age``."""
+    """How many confirmations were asked for, for this reader, in the last ``age``."""
     return int(
         tx.value(
             """
             SELECT count(*) FROM transactional_mails
-            WHERE subscriber_id = %(subscriber_id)s AND created_at > now() - %(age)s
+            WHERE subscriber_id = %(subscriber_id)s AND kind = 'confirmation' AND created_at > now() - %(age)s
             """,
             subscriber_id=subscriber_id,
             age=age,
@@ -47,7 +58,7 @@ def count_since(tx: Tx, subscriber_id: int, age: timedelta) -> int:
 def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
     """Take up to ``size`` pending mails; also how many rows were touched.
 
-    A confirmation whose reader is active by now, left, or is suppressed is settled as ``skipped`` on the way.
+    A confirmation whose reader is active by now or left, and any mail to a suppressed address, is settled as ``skipped``.
     """
     rows = tx.all(
         """
@@ -63,7 +74,7 @@ def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
             SELECT
                 transactional_mails.id,
                 subscribers.email,
-                subscribers.state = 'unconfirmed' AND NOT EXISTS (
+                (transactional_mails.kind <> 'confirmation' OR subscribers.state = 'unconfirmed') AND NOT EXISTS (
                     SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
                 ) AS wanted
             FROM picked
@@ -80,7 +91,8 @@ def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
         FROM judged
         WHERE transactional_mails.id = judged.id
         RETURNING
-            transactional_mails.id, kind, subscriber_id, judged.email, created_at, transactional_mails.state
+            transactional_mails.id, kind, subscriber_id, judged.email, created_at, facts,
+            transactional_mails.state
         """,
         claim_id=claim_id,
         size=size,

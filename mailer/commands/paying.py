@@ -1,0 +1,7 @@
+"""All commands about paid subscriptions."""
+
+from __future__ import annotations
+
+from mailer.commands.stripe import stripe
+
+COMMANDS = (stripe,)

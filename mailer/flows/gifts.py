@@ -1,0 +1,90 @@
+"""Access without a subscription at Stripe: gifts, which somebody paid for, and complimentary access from the writer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from dateutil.relativedelta import relativedelta
+
+from mailer import addresses, log, tokens
+from mailer.db import Database
+from mailer.errors import BadInput
+from mailer.flows import paid_mails, stripe_sync
+from mailer.flows.signup import Result
+from mailer.settings import Settings
+from mailer.store import accesses, consents, gifts, subscribers
+from mailer.stripe_facts import Session
+
+events = log.get("gifts")
+
+
+def paid(database: Database, session: Session) -> bool:
+    """A gift was paid for: tell the one it is for; whether it was new. Twice does no harm."""
+    address = addresses.check(session.recipient)
+    with database.transaction() as tx:
+        reader = subscribers.add(tx, address, addresses.normal(address), [])
+        gift_id = gifts.add(tx, session.stripe_id, reader, session.gift, session.months, session.amount, session.currency)
+        if not gift_id:
+            return False
+        giver = session.giver or "Somebody"
+        sentences = [
+            f"{giver} has paid for {_months(session.months)} of this newsletter for you, with everything that paying readers"
+            " get.",
+            "It begins when you accept. Nothing is charged to you, and nothing goes on by itself when it ends.",
+        ]
+        paid_mails.tell(tx, reader, f"gift:{gift_id}", "A gift for you", sentences, "Look at the gift", gift=gift_id)
+    events.info("gift.paid", gift=gift_id)
+    return True
+
+
+def accept(database: Database, settings: Settings, token: str, ip: str | None = None) -> tuple[Result, datetime | None]:
+    """Take a gift; until when it lasts. The link came by mail, so it confirms the address too. Twice does no harm."""
+    claim = tokens.read_gift(settings.need_secret(), token)
+    if claim is None:
+        return Result.INVALID, None
+    with database.transaction() as tx:
+        gift = gifts.lock(tx, claim)
+        if gift is None:
+            return Result.INVALID, None
+        if gift.accepted_at:
+            return Result.ALREADY, gift.accepted_at + relativedelta(months=gift.months)
+        reader = subscribers.lock(tx, gift.subscriber_id)
+        assert reader
+        if reader.state != "active":
+            subscribers.activate(tx, reader.id)
+            consents.record(tx, reader.id, "confirmed", "gift", ip, {"gift": gift.id})
+        gifts.accept(tx, gift.id)
+        until = datetime.now(UTC) + relativedelta(months=gift.months)
+        accesses.grant(tx, reader.id, "gift", until, f"gift {gift.id}")
+        stripe_sync.settle(tx, settings, reader.id)
+    events.info("gift.accepted", gift=gift.id)
+    return Result.DONE, until
+
+
+def complimentary(database: Database, settings: Settings, email: str, until: datetime | None, reason: str) -> str:
+    """Give a reader access without payment; one sentence about it. They must be a reader already."""
+    if until and until <= datetime.now(UTC) + timedelta(minutes=1):
+        raise BadInput("The end of complimentary access lies in the past: give a later day.")
+    with database.transaction() as tx:
+        reader = subscribers.find(tx, addresses.normal(email))
+        if reader is None:
+            raise BadInput(f"Nobody has the address {email}: add them with `postmerge subscribers add` first.")
+        accesses.grant(tx, reader.id, "complimentary", until, reason)
+        after = stripe_sync.settle(tx, settings, reader.id)
+    return (
+        f"{email} is {after.state} and reads everything {f'until {after.until:%Y-%m-%d}' if after.until else 'without an end'}."
+    )
+
+
+def take_back(database: Database, settings: Settings, email: str) -> str:
+    """End complimentary access now; gifts and paid subscriptions stay."""
+    with database.transaction() as tx:
+        reader = subscribers.find(tx, addresses.normal(email))
+        if reader is None or not accesses.revoke(tx, reader.id):
+            raise BadInput(f"{email} has no complimentary access: `postmerge paid show {email}` says what there is.")
+        after = stripe_sync.settle(tx, settings, reader.id)
+    return f"{email} is {after.state} now."
+
+
+def _months(number: int) -> str:
+    return {1: "a month", 12: "a year"}.get(number, f"{number} months")

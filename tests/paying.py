@@ -1,0 +1,104 @@
+"""A newsletter that sells, with a fake Stripe beside it, for tests and the chaos bench."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from mailer.db import Database
+from mailer.flows import payments
+from mailer.flows.access import Standing, current
+from mailer.rehearsal.fake_billing import Thing
+from mailer.rehearsal.fake_stripe import SECRET, FakeStripe, Habits
+from mailer.settings import Settings
+from mailer.store import accesses, stripe_events, subscribers
+from mailer.stripe_facts import moment
+from tests import factories
+
+
+@dataclass
+class Shop:
+    """``settings`` and ``database`` of ours, ``fake`` is Stripe."""
+
+    settings: Settings
+    database: Database
+    fake: FakeStripe
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
+
+    def __post_init__(self) -> None:
+        self.client = TestClient(
+            create_app(
+                settings=self.settings, database=self.database, site_folder=self.settings.site_folder,
+                outbox=self.settings.outbox, ring=lambda: True, site_name="The Letter",
+            ), follow_redirects=False,
+        )  # fmt: skip
+        with self.database.transaction() as tx:
+            stripe_events.bind(tx, "acct_fake", self.fake.books.livemode)
+        self.monthly = self.price("monthly", 500, "month")
+        self.yearly = self.price("yearly", 5000, "year")
+
+    def price(self, plan: str, amount: int, interval: str) -> str:
+        """A price at Stripe; without a plan it is somebody else's."""
+        fields = {"unit_amount": amount, "currency": "eur", "recurring": {"interval": interval}, "active": True}
+        made = self.fake.books.add("price", "price", **fields)
+        made["metadata"] = {"postmerge_plan": plan} if plan else {}
+        return str(made["id"])
+
+    def reader(self, email: str = "ada@example.org") -> int:
+        """An active reader."""
+        with self.database.transaction() as tx:
+            known = subscribers.add(tx, email, email, [])
+            subscribers.activate(tx, known)
+        return known
+
+    def buy(self, email: str = "ada@example.org", price: str = "", **more: Any) -> Thing:
+        """Somebody pays at Stripe; the subscription."""
+        books = self.fake.books
+        with self.fake.lock:
+            customer = books.add("customer", "cus", email=email)
+            return books.subscribe(customer["id"], price or self.monthly, {}, **more)
+
+    def post(self, body: bytes, signature: str) -> int:
+        """What Stripe posts."""
+        answer = self.client.post("/webhooks/stripe", content=body, headers={"Stripe-Signature": signature})
+        return int(answer.status_code)
+
+    def hear(self, habits: Habits | None = None) -> None:
+        """Stripe's events arrive and the worker looks."""
+        self.fake.deliver(self.post, self.chance, habits)
+        self.work()
+
+    def work(self) -> None:
+        """What the worker does."""
+        while payments.work(self.database, self.settings):
+            pass
+
+    def hurry(self) -> None:
+        """Let what waits be due now."""
+        with self.database.transaction() as tx:
+            tx.run("UPDATE stripe_events SET due_at = now() WHERE done_at IS NULL")
+
+    def standing(self, email: str = "ada@example.org") -> Standing:
+        """Our word on a reader, as of the fake's clock."""
+        with self.database.transaction() as tx:
+            known = subscribers.find(tx, email)
+            now = moment(self.fake.books.now)
+            assert now
+            return current(accesses.get(tx, known.id) if known else None, now)
+
+    def subjects(self) -> list[str]:
+        """Subjects of all mails about money, oldest first."""
+        with self.database.transaction() as tx:
+            rows = tx.all("SELECT facts ->> 'subject' AS subject FROM transactional_mails WHERE kind = 'paid' ORDER BY id")
+        return [row["subject"] for row in rows]
+
+
+def settings(folder: Any, database: Database, fake: FakeStripe, **more: Any) -> Settings:
+    """Settings of a newsletter that sells through the fake."""
+    return factories.settings(
+        folder, database.url, stripe_key=fake.key, stripe_webhook_secret=SECRET, stripe_base=fake.url, **more
+    )

@@ -9,7 +9,6 @@ simple theme. The best of ``--rounds`` counts.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -18,8 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from bench.figures import Figures, parser
 
 ROOT = Path(__file__).parent.parent
 STOCK = """
@@ -85,17 +83,17 @@ def change(content: Path, number: int) -> None:
 
 def main() -> None:
     """Run the builds and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--content", type=Path, default=ROOT.parent / "shared" / "real-archive" / "content")
-    parser.add_argument("--rounds", type=int, default=2)
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--content", type=Path, default=ROOT.parent / "shared" / "real-archive" / "content")
+    command.add_argument("--rounds", type=int, default=2)
+    options = command.parse_args()
     if not options.content.is_dir():
-        parser.error(f"there is no folder {options.content}: give one with --content")
+        command.error(f"there is no folder {options.content}: give one with --content")
     with tempfile.TemporaryDirectory(prefix="postmerge-bench-") as name:
         folder = Path(name)
         content = folder / "content"
         shutil.copytree(options.content, content)
-        plain, lean, cold, one = [], [], [], []
+        plain, lean, cold, one = ([0.0][:0] for _ in range(4))
         for number in range(options.rounds):
             plain.append(stock(content, folder))
             for times, bare in ((lean, True), (cold, False)):
@@ -104,17 +102,18 @@ def main() -> None:
             change(content, number)
             one.append(ours(content, folder))
         pages = len(list((folder / "ours" / "site" / "issues").glob("*/index.html")))
-    show(pages, min(plain), min(lean), min(cold), min(one), options.rounds)
+    show(pages, min(plain), min(lean), min(cold), min(one), options.save)
 
 
-def show(pages: int, plain: float, lean: float, cold: float, one: float, rounds: int) -> None:
+def show(pages: int, plain: float, lean: float, cold: float, one: float, save: bool) -> None:
     """The figures of one run."""
-    table = Table("build", "seconds", "beside stock", title=f"{pages} issues, best of {rounds}", box=None, header_style="bold")
-    table.add_row("stock Pelican, all, no mail", f"{plain:.1f}", "")
-    table.add_row("Postmerge, all, with editions", f"{lean:.1f}", f"{plain / lean:.2f} times as fast")
-    table.add_row("Postmerge, all, with search and cards too", f"{cold:.1f}", f"{plain / cold:.2f} times as fast")
-    table.add_row("Postmerge, one file changed", f"{one:.1f}", f"{cold / one:.1f} times faster than all")
-    Console().print(table)
+    rows = [
+        ("stock Pelican, all, no mail", f"{plain:.1f}", ""),
+        ("Postmerge, all, with editions", f"{lean:.1f}", f"{plain / lean:.2f} times as fast"),
+        ("Postmerge, all, with search and cards too", f"{cold:.1f}", f"{plain / cold:.2f} times as fast"),
+        ("Postmerge, one file changed", f"{one:.1f}", f"{cold / one:.1f} times faster than all"),
+    ]
+    Figures("build", (f"{pages} issues", "seconds", "beside stock"), rows).show(save)
 
 
 if __name__ == "__main__":

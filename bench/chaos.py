@@ -11,7 +11,6 @@ got nothing. Exits 1 when a round breaks a promise; the same seed asks for the s
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sys
@@ -25,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.field import CONNECTIONS, WORKERS, Field, field, patiently
+from bench.figures import Figures, parser
 from mailer import log
 from mailer.edition import Edition
 from mailer.flows.publish import Request, adopt, publish
@@ -294,21 +294,39 @@ def show(console: Console, rounds: list[Round], seed: int) -> None:
     console.print("left: still in doubt although SES accepted them and all events came.")
 
 
+def summary(rounds: list[Round], seed: int) -> Figures:
+    """All rounds together."""
+    kinds = Counter(kind for one in rounds for kind in one.faults)
+    rows = [
+        ("rounds, of them with a broken promise", f"{len(rounds)}, {sum(bool(one.wrong) for one in rounds)}"),
+        ("mails accepted by SES", f"{sum(one.accepted for one in rounds):,}"),
+        ("readers who got a mail twice", f"{sum(one.twice for one in rounds)}"),
+        ("readers who got nothing and are not in doubt", f"{sum(one.unexplained for one in rounds)}"),
+        ("in doubt before the events, and at most allowed (what was on the wire)",
+         f"{sum(one.in_doubt for one in rounds):,}, {sum(one.allowed for one in rounds):,}"),
+        ("accepted but still in doubt after the events", f"{sum(one.unsettled for one in rounds)}"),
+        *((f"fault: {kind}", f"{number}") for kind, number in sorted(kinds.items())),
+    ]  # fmt: skip
+    return Figures("chaos", (f"{kinds.total()} faults, seed {seed}", "figure"), rows)
+
+
 def main() -> None:
     """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faults", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=20261124)
-    parser.add_argument("--readers", type=int, nargs=2, default=(1000, 4000), metavar=("LEAST", "MOST"))
-    parser.add_argument("--each", type=int, default=10, help="faults in one round")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--faults", type=int, default=50)
+    command.add_argument("--seed", type=int, default=20261124)
+    command.add_argument("--readers", type=int, nargs=2, default=(1000, 4000), metavar=("LEAST", "MOST"))
+    command.add_argument("--each", type=int, default=10, help="faults in one round")
+    command.add_argument("--json", action="store_true")
+    options = command.parse_args()
     log.configure("error")
     rounds = run(options.faults, options.seed, options.readers[0], options.readers[1], options.each)
     if options.json:
         print(json.dumps([asdict(one) for one in rounds], indent=2))
     else:
         show(Console(width=110), rounds, options.seed)
+    if options.save:
+        summary(rounds, options.seed).show(save=True)
     sys.exit(any(one.wrong for one in rounds))
 
 

@@ -7,16 +7,15 @@ Prints events a second from the first commit to the last, and CPU-seconds for 10
 
 from __future__ import annotations
 
-import argparse
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
+from bench.figures import Figures, parser
 from bench.send import bench_settings, cpu, postgres_cpu
+from mailer import log
 from mailer.db import Database
 from mailer.flows.publish import Request, adopt, publish
 from mailer.flows.status import status
@@ -90,19 +89,22 @@ def _recorded(database: Database) -> int:
 
 def main() -> None:
     """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mails", type=int, default=20_000)
-    parser.add_argument("--processes", type=int, default=1)
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--mails", type=int, default=20_000)
+    command.add_argument("--processes", type=int, default=1)
+    options = command.parse_args()
+    log.configure("error")
     found = measure(options.mails, options.processes)
     tens = 2 * options.mails / 10_000
-    table = Table("what", "figure", box=None, header_style="bold")
-    table.add_row("events recorded", f"{2 * options.mails:,}, {found.delivered:,} mails delivered")
-    table.add_row("events a second", f"{found.events / found.seconds:,.0f}")
-    table.add_row("CPU-seconds for 10,000 events, ours", f"{found.ours / tens:.2f}")
-    table.add_row("  Postgres", f"{found.postgres / tens:.2f}")
-    table.add_row("  the fake SES", f"{found.fake / tens:.2f}")
-    Console().print(table)
+    rows = [
+        ("events recorded", f"{2 * options.mails:,}, {found.delivered:,} mails delivered"),
+        ("seconds for the whole queue", f"{found.seconds:.1f}"),
+        ("events a second", f"{found.events / found.seconds:,.0f}"),
+        ("CPU-seconds for 10,000 events, ours", f"{found.ours / tens:.2f}"),
+        ("  Postgres", f"{found.postgres / tens:.2f}"),
+        ("  the fake SES", f"{found.fake / tens:.2f}"),
+    ]
+    Figures("events", ("what", "figure"), rows).show(options.save)
 
 
 if __name__ == "__main__":

@@ -8,31 +8,27 @@ quarter of an hour on two cores.
 
 from __future__ import annotations
 
-import argparse
-
-from rich.console import Console
-from rich.table import Table
-
+from bench.figures import Figures, parser
 from bench.send import RULE, Measured, Wanted, measure
 from mailer import log
 
 
 def main() -> None:
     """Run each size and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="10000,100000", help="readers, separated by commas")
-    parser.add_argument("--events", action="store_true", help="SES tells of each mail, and `postmerge events` takes it in")
-    options = parser.parse_args()
-    sizes = [int(size) for size in options.sizes.split(",")]
+    command = parser(__doc__)
+    command.add_argument("--sizes", default="10000,100000", help="readers, separated by commas")
+    command.add_argument("--events", action="store_true", help="SES tells of each mail, and `postmerge events` takes it in")
+    options = command.parse_args()
     log.configure("error")
+    sizes = [int(size) for size in options.sizes.split(",")]
     found = [measure(Wanted(readers=size, events=options.events, confirmations=20)) for size in sizes]
-    Console(width=110).print(table(sizes, found))
+    columns = (f"audience: {RULE}", *(f"{size:,} readers" for size in sizes))
+    Figures("scale", columns, rows(found)).show(options.save)
 
 
-def table(sizes: list[int], found: list[Measured]) -> Table:
-    """One column for each size."""
-    made = Table(f"audience: {RULE}", *(f"{size:,} readers" for size in sizes), box=None, header_style="bold")
-    rows: dict[str, list[str]] = {
+def rows(found: list[Measured]) -> list[list[str]]:
+    """One cell for each size."""
+    cells: dict[str, list[str]] = {
         "accepted by SES, of them twice": [f"{one.accepted:,}, {one.doubled}" for one in found],
         "publish, freeze included": [f"{one.freeze:.1f} s" for one in found],
         "  slowest sign-up meanwhile": [f"{one.slowest_sign_up:.2f} s" for one in found],
@@ -43,9 +39,7 @@ def table(sizes: list[int], found: list[Measured]) -> Table:
         "confirmations, 99th percentile": [f"{one.waits[int(len(one.waits) * 0.99) - 1]:.2f} s" for one in found],
         "ledger": [f"{one.ledger:,.0f} MB" for one in found],
     }
-    for name, cells in rows.items():
-        made.add_row(name, *cells)
-    return made
+    return [[name, *values] for name, values in cells.items()]
 
 
 if __name__ == "__main__":

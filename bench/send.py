@@ -9,7 +9,6 @@ has 40 KB and a link of each reader's own. ``--confirmations`` lets people sign 
 
 from __future__ import annotations
 
-import argparse
 import threading
 import time
 from collections.abc import Iterator
@@ -18,9 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
+from bench.figures import Figures, parser
 from mailer import log
 from mailer.actors import Bell
 from mailer.db import Database
@@ -237,35 +235,44 @@ class _Unlimited(Ses):
 
 def main() -> None:
     """Run and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--readers", type=int, default=20_000)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--connections", type=int, default=96)
-    parser.add_argument("--latency", type=float, default=0.05, help="seconds that the fake SES takes for an answer")
-    parser.add_argument("--events", action="store_true", help="SES tells of each mail, and `postmerge events` takes it in")
-    parser.add_argument("--confirmations", type=float, default=0, help="sign-ups a second while the bulk runs")
-    parser.add_argument("--rate", type=float, default=-1, help="the account's mails a second (default: no limit)")
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--readers", type=int, default=20_000)
+    command.add_argument("--workers", type=int, default=1)
+    command.add_argument("--connections", type=int, default=96)
+    command.add_argument("--latency", type=float, default=0.05, help="seconds that the fake SES takes for an answer")
+    command.add_argument("--events", action="store_true", help="SES tells of each mail, and `postmerge events` takes it in")
+    command.add_argument("--confirmations", type=float, default=0, help="sign-ups a second while the bulk runs")
+    command.add_argument("--rate", type=float, default=-1, help="the account's mails a second (default: no limit)")
+    options = vars(command.parse_args())
+    save = options.pop("save")
     log.configure("error")
-    found = measure(Wanted(**vars(options)))
+    wanted = Wanted(**options)
+    name = "send-rate" if wanted.rate > 0 else "send-events" if wanted.events else "send"
+    Figures(name, ("what", "figure"), _rows(wanted, measure(wanted))).show(save)
+
+
+def _rows(wanted: Wanted, found: Measured) -> list[tuple[str, str]]:
     thousand = found.accepted / 1000
-    table = Table("what", "figure", box=None, header_style="bold")
-    table.add_row("accepted, of them twice", f"{found.accepted:,} of {found.readers:,}, {found.doubled}")
-    table.add_row("mails a second", f"{found.rate:,.0f}")
-    if options.rate > 0:
-        table.add_row("  of the account's rate", f"{found.rate / options.rate:.1%}")
-        table.add_row("  throttled", f"{found.throttled:,} of {found.accepted + found.throttled:,} calls")
-    table.add_row("CPU-seconds for 1,000 mails, ours", f"{found.cpu / thousand:.2f}")
-    table.add_row("  Postgres", f"{found.postgres_cpu / thousand:.2f}")
-    table.add_row("  the fake SES", f"{found.fake_cpu / thousand:.2f}")
-    table.add_row("memory of the largest process", f"{found.memory:.0f} MB")
-    table.add_row("publish, freeze included", f"{found.freeze:.1f} s")
-    if options.events:
-        table.add_row("delivered, by SES's events", f"{found.delivered:,}")
+    rows = [
+        ("accepted, of them twice", f"{found.accepted:,} of {found.readers:,}, {found.doubled}"),
+        ("mails a second", f"{found.rate:,.0f}"),
+    ]
+    if wanted.rate > 0:
+        rows.append(("  of the account's rate", f"{found.rate / wanted.rate:.1%}"))
+        rows.append(("  throttled", f"{found.throttled:,} of {found.accepted + found.throttled:,} calls"))
+    rows += [
+        ("CPU-seconds for 1,000 mails, ours", f"{found.cpu / thousand:.2f}"),
+        ("  Postgres", f"{found.postgres_cpu / thousand:.2f}"),
+        ("  the fake SES", f"{found.fake_cpu / thousand:.2f}"),
+        ("memory of the largest process", f"{found.memory:.0f} MB"),
+        ("publish, freeze included", f"{found.freeze:.1f} s"),
+    ]
+    if wanted.events:
+        rows.append(("delivered, by SES's events", f"{found.delivered:,}"))
     if waits := found.waits:
-        table.add_row("confirmations while it ran", f"{len(waits):,}")
-        table.add_row("  99th percentile until SES had it", f"{waits[int(len(waits) * 0.99) - 1]:.2f} s")
-    Console().print(table)
+        rows.append(("confirmations while it ran", f"{len(waits):,}"))
+        rows.append(("  99th percentile until SES had it", f"{waits[int(len(waits) * 0.99) - 1]:.2f} s"))
+    return rows
 
 
 if __name__ == "__main__":

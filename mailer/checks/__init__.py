@@ -9,14 +9,15 @@ from pathlib import Path
 
 from mailer.checks import head, links, network, words
 from mailer.checks.context import CLIP, Context, Ledger, Rendered, Sibling, word_list
-from mailer.checks.document import Document
+from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
 from mailer.editions import frontmatter
 from mailer.editions.site import EXTENSIONS, Site
 from mailer.errors import BadInput
 
-__all__ = ["CHECKS", "CLIP", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Remark", "Rendered", "Sibling",
-           "context_of", "documents", "examine", "fixed", "head", "links", "network", "word_list", "words"]  # fmt: skip
+__all__ = ["CHECKS", "CLIP", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
+           "Sibling", "context_of", "documents", "examine", "fixed", "head", "links", "network", "sibling", "word_list",
+           "words"]  # fmt: skip
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
@@ -39,7 +40,7 @@ def document(site: Site, path: Path) -> Document:
 
 def context_of(site: Site, every: Iterable[Document], **more: object) -> Context:
     """What the checks need to know about a site and its files; ``more`` are fields of Context."""
-    siblings = {doc.path: _sibling(doc) for doc in every}
+    siblings = {doc.path: sibling(doc) for doc in every}
     values: dict[str, object] = {
         "site_url": site.url,
         "zone": site.zone,
@@ -89,7 +90,8 @@ def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
     return [replace(one, fix=None) for one in made] if broken else made
 
 
-def _sibling(doc: Document) -> Sibling:
+def sibling(doc: Document) -> Sibling:
+    """A file as the others know it."""
     slug = doc.fields.get("slug", "").strip().strip("/") or frontmatter.slugify(doc.path.stem)
     prefix = "page:" if doc.is_page else ""
     return Sibling(doc.shown, prefix + slug if slug else "", doc.fields.get("status", "").lower() == "draft")

@@ -1,5 +1,7 @@
 """The writers' commands, in one list for ``mailer.cli``."""
 
 from mailer.commands.check import check
+from mailer.commands.new import new
+from mailer.commands.write import write
 
-COMMANDS = (check,)
+COMMANDS = (new, write, check)

@@ -56,7 +56,10 @@ def html_part(letter: Letter) -> str:
     try:
         made = _template(letter.template).render(facts)
     except jinja2.TemplateError as error:
-        raise BadInput(f"The email template has an error ({error}): correct theme/templates/email/edition.html.") from error
+        line = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise BadInput(
+            f"The email template has an error ({error}): correct theme/templates/email/edition.html{line}."
+        ) from error
     return _inliner().inline(made)
 
 

@@ -1,0 +1,147 @@
+"""The workbench's server: one page, one websocket. Each save is shown anew; links are told as they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from watchfiles import awatch
+
+from mailer.checks.reach import Reach, Verdict, is_public
+from mailer.errors import BadInput
+from mailer.workbench.desk import Desk
+
+_OWN = Path(__file__).parent / "static"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' https: http: data:;"
+    " font-src 'self'; connect-src 'self'; media-src 'self' https: http:; frame-src 'self'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'"
+)
+_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+
+
+class Workbench:
+    """Who looks at which file, and what they are told."""
+
+    def __init__(self, desk: Desk, links_kept: Path | None = None, may_reach: Callable[[str], bool] = is_public) -> None:
+        self.desk = desk
+        self._links_kept, self._may_reach = links_kept, may_reach
+        self._looking: dict[WebSocket, Path] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @contextlib.asynccontextmanager
+    async def life(self, app: Starlette) -> AsyncIterator[None]:
+        """While the server runs, files are watched and links can be asked for."""
+        self.reach = Reach(self._links_kept, self._may_reach)
+        watching = asyncio.create_task(self._watch())
+        yield
+        for task in (watching, *self._tasks):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await self.reach.close()
+
+    async def live(self, socket: WebSocket) -> None:
+        """One browser window; it says which file it wants."""
+        origin = urlsplit(socket.headers.get("origin", "")).netloc
+        if origin != socket.headers.get("host", ""):
+            return await socket.close(4403)
+        await socket.accept()
+        try:
+            while True:
+                wish = await socket.receive_json()
+                try:
+                    path = self.desk.path(str(wish.get("file", "")))
+                except BadInput as error:
+                    await socket.send_json({"kind": "refused", "error": str(error)})
+                    continue
+                self._looking[socket] = path
+                await self._tell({socket}, path, time.monotonic())
+        except (WebSocketDisconnect, ValueError, RuntimeError):
+            pass
+        finally:
+            self._looking.pop(socket, None)
+
+    async def _watch(self) -> None:
+        async for changes in awatch(*self.desk.watched(), debounce=60, step=20, recursive=True):
+            began = time.monotonic()
+            touched = await asyncio.to_thread(self.desk.changed, [Path(name).resolve() for _, name in changes])
+            for path in set(self._looking.values()):
+                if touched is None or path in touched:
+                    await self._tell({one for one, seen in self._looking.items() if seen == path}, path, began)
+
+    async def _tell(self, sockets: set[WebSocket], path: Path, began: float) -> None:
+        message = await asyncio.to_thread(self.desk.show, path)
+        urls = list(dict.fromkeys(link["url"] for link in message["links"]))
+        for link in message["links"]:
+            link |= _state(self.reach.known(link["url"]) or Verdict("waiting"))
+        message["ms"] = round((time.monotonic() - began) * 1000)
+        await self._send(sockets, message)
+        task = asyncio.create_task(self._ask([url for url in urls if not self.reach.known(url)], path))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, urls: list[str], path: Path) -> None:
+        async def one(url: str) -> None:
+            verdict = await self.reach.ask(url)
+            await self._send(
+                {s for s, seen in self._looking.items() if seen == path}, {"kind": "link", "url": url, **_state(verdict)}
+            )
+
+        await asyncio.gather(*(one(url) for url in urls))
+
+    async def _send(self, sockets: set[WebSocket], message: dict[str, Any]) -> None:
+        for socket in sockets:
+            try:
+                await socket.send_json(message)
+            except (WebSocketDisconnect, RuntimeError):
+                self._looking.pop(socket, None)
+
+
+def create_app(bench: Workbench) -> Starlette:
+    """The app: the workbench at ``/``, its own files below ``/-/``, the theme's and the content's files at the rest."""
+
+    async def home(request: Request) -> Response:
+        return FileResponse(
+            _OWN / "workbench.html", headers={"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+        )
+
+    async def files(request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(bench.desk.files))
+
+    async def asset(request: Request) -> Response:
+        name = request.path_params["name"]
+        site = bench.desk.site
+        for base, below in ((site.theme / "static", name.removeprefix("theme/")), (site.root, name)):
+            path = (base / below).resolve()
+            if path.is_relative_to(base.resolve()) and path.is_file():
+                quiet = {
+                    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+                    "Cache-Control": "no-store",
+                }
+                return FileResponse(path, headers=quiet)
+        return PlainTextResponse("Not part of the preview.", 404)
+
+    routes = [
+        Route("/", home), Route("/-/files", files), WebSocketRoute("/-/live", bench.live),
+        Mount("/-", StaticFiles(directory=_OWN)), Route("/{name:path}", asset),
+    ]  # fmt: skip
+    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS, www_redirect=False)
+    return Starlette(routes=routes, middleware=[hosts], lifespan=bench.life)
+
+
+def _state(verdict: Verdict) -> dict[str, str]:
+    return {"state": verdict.state, "detail": verdict.detail}

@@ -1,0 +1,155 @@
+"""What the workbench shows of one file: the page, mail in both colour modes, text, source, sizes, checks."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mailer import checks
+from mailer.checks import CLIP, Context, Document, Link, Remark, Rendered, network, output
+from mailer.edition import Edition
+from mailer.editions import site as sites
+from mailer.editions.preview import Preview, Shown
+from mailer.editions.site import EXTENSIONS
+from mailer.errors import BadInput, PostmergeError
+from mailer.settings import Settings
+
+_DARK = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(dark|light)\s*\)")
+_SHORT = 2_000_000  # letters of source that are shown
+
+
+class Desk:
+    """A newsletter in memory. Every method may be called from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.RLock()
+        self._read()
+
+    def files(self) -> list[dict[str, str]]:
+        """Every file with its title, newest first."""
+        with self._lock:
+            docs = sorted(
+                self._docs.values(), key=lambda doc: (not doc.is_page, doc.fields.get("date", ""), doc.shown), reverse=True
+            )
+            return [{"file": self.name(doc.path), "title": doc.fields.get("title", "") or doc.path.name} for doc in docs]
+
+    def name(self, path: Path) -> str:
+        """A file's name below the content folder."""
+        return path.relative_to(self.site.root).as_posix()
+
+    def path(self, name: str) -> Path:
+        """The file of a name. Raises BadInput when it is none of the newsletter's."""
+        path = (self.site.root / name).resolve()
+        if path.suffix.lower() not in EXTENSIONS or not path.is_relative_to(self.site.root):
+            raise BadInput(f"{name} is not a Markdown file of the newsletter: choose one from the list.")
+        return path
+
+    def watched(self) -> list[Path]:
+        """The folders whose changes matter."""
+        return [folder for folder in (self.site.root, self.site.theme, self.site.config.parent) if folder.is_dir()]
+
+    def changed(self, paths: Iterable[Path]) -> set[Path] | None:
+        """Take note of changed files: those whose preview is touched, or None when all are."""
+        with self._lock:
+            touched: set[Path] = set()
+            for path in paths:
+                known, there = path in self._docs, path.is_file()
+                if path.is_relative_to(self.site.root) and path.suffix.lower() in EXTENSIONS:
+                    if known and there:
+                        self._docs[path] = checks.document(self.site, path)
+                        touched.add(path)
+                    elif known or there:
+                        self._again()
+                        return None
+                elif path.is_relative_to(self.site.theme) or path in (self.site.config, self.site.config.parent / "words.txt"):
+                    self._again()
+                    return None
+                elif path.is_relative_to(self.site.root):
+                    return None  # a picture
+            return touched
+
+    def show(self, path: Path) -> dict[str, Any]:
+        """The message about a file; what is broken is said in it, and never raised."""
+        with self._lock:
+            base = {"kind": "shown", "file": self.name(path), "limit": CLIP}
+            if self._broken:
+                return {**base, "error": self._broken, "remarks": [], "links": []}
+            try:
+                doc = self._docs[path] = checks.document(self.site, path)
+            except BadInput as wrong:
+                return {**base, "error": str(wrong), "remarks": [], "links": []}
+            shown, error = self._shown(path)
+            size = len(shown.edition.html.encode()) if shown and shown.edition else 0
+            ctx = self._context(Rendered(size, shown.edition.digest) if shown and shown.edition else None)
+            remarks, failed = _examined(doc, ctx, self.site.off)
+            links = [_link(doc, link) for link in network.asked(doc)]
+            whole = {**base, "error": error or failed, "source": doc.text[:_SHORT], "remarks": remarks, "links": links}
+            if shown:
+                whole |= self._made(shown, size)
+            return whole
+
+    def _shown(self, path: Path) -> tuple[Shown | None, str]:
+        try:
+            return self._preview.show(path), ""
+        except PostmergeError as error:
+            return None, str(error)
+
+    def _made(self, shown: Shown, size: int) -> dict[str, Any]:
+        facts: dict[str, Any] = {"page": self._local(shown.page), "seconds": shown.seconds, "size": size}
+        if edition := shown.edition:
+            facts |= {"subject": edition.subject, "preheader": edition.preheader, "text": edition.text, "url": edition.url}
+            facts |= {"mail": self._mail(edition, dark=False), "mail_dark": self._mail(edition, dark=True)}
+        return facts
+
+    def _mail(self, edition: Edition, dark: bool) -> str:
+        """The mail as a program in this colour mode would show it, whatever the browser's own mode is."""
+        wanted = "dark" if dark else "light"
+        made = _DARK.sub(lambda match: "all" if match[1] == wanted else "not all", edition.html)
+        return self._local(made.replace("<html ", f'<html style="color-scheme:{wanted}" ', 1))
+
+    def _local(self, html: str) -> str:
+        """Pictures and styles from here rather than from the live site."""
+        return re.sub(rf"""(\b(?:src|href)=["']){re.escape(self.site.url)}/""", r"\1/", html)
+
+    def _context(self, made: Rendered | None) -> Context:
+        siblings = {doc.path: checks.sibling(doc) for doc in self._docs.values()}
+        words = self._words
+        return Context(
+            self.site.root,
+            self.site.url,
+            self.site.zone,
+            siblings=siblings,
+            words=words,
+            clip=self.site.clip,
+            render=lambda path: made,
+        )
+
+    def _again(self) -> None:
+        try:
+            self._read()
+        except PostmergeError as error:
+            self._broken = str(error)
+
+    def _read(self) -> None:
+        settings = self._settings
+        self.site = sites.read(settings.content, settings.config, settings.site_url)
+        self._preview = Preview(self.site, settings.cache_folder, settings.postal_address, settings.api_url)
+        self._docs = {doc.path: doc for doc in checks.documents(self.site)}
+        self._words = checks.word_list(self.site.words())
+        self._broken = ""
+
+
+def _examined(doc: Document, ctx: Context, off: Iterable[str]) -> tuple[list[dict[str, Any]], str]:
+    try:
+        found: list[Remark] = checks.examine([doc], ctx, set(off))
+    except Exception as error:
+        return [], f"A check failed ({type(error).__name__}: {error}): please report it with this issue's text."
+    return [output.facts(one) for one in found], ""
+
+
+def _link(doc: Document, link: Link) -> dict[str, Any]:
+    return {"url": link.target, "text": link.text[:80], "line": doc.place(link.at)[0]}

@@ -12,15 +12,16 @@ from mailer import editions, show
 from mailer.actors import Bell, Work, Workshop
 from mailer.commands import control
 from mailer.commands import events as back
+from mailer.commands.building import build_site, editions_of
 from mailer.commands.common import as_json, err, load_settings, need_redis, open_database, out, print_json, stop_signal
 from mailer.commands.fence import fence
 from mailer.commands.keys import keys
 from mailer.commands.paying import COMMANDS as PAYING
+from mailer.commands.rehearse import rehearse
 from mailer.commands.report import report
 from mailer.commands.subscribers import subscribers
 from mailer.commands.writing import COMMANDS as WRITING
 from mailer.db import Database
-from mailer.edition import Edition, Finding
 from mailer.errors import PostmergeError
 from mailer.flows import publish as publishing
 from mailer.flows.guards import ALLOWED
@@ -68,7 +69,18 @@ def cli() -> None:
     """
 
 
-for command in (keys, control.pause, control.resume, control.stop, control.cancel, report, back.events, back.uncertain, fence):
+for command in (
+    keys,
+    control.pause,
+    control.resume,
+    control.stop,
+    control.cancel,
+    report,
+    rehearse,
+    back.events,
+    back.uncertain,
+    fence,
+):
     cli.add_command(command)
 cli.add_command(subscribers)
 for command in (*WRITING, *PAYING):
@@ -82,7 +94,7 @@ def build(json: bool) -> None:
 
     Example: postmerge build
     """
-    report = _build(load_settings(), quiet=json)
+    report = build_site(load_settings(), quiet=json)
     if json:
         return print_json({"editions": len(report.editions), "findings": [vars(f) for f in report.findings]})
     show.findings(err, report.findings)
@@ -101,7 +113,7 @@ def adopt(built: bool) -> None:
     Example: postmerge adopt
     """
     settings = load_settings()
-    found, _ = _editions(settings, built)
+    found, _ = editions_of(settings, built)
     number = publishing.adopt(open_database(settings), settings, found)
     out.print(f"Adopted {number} of {len(found)} issues; nothing was sent. New issues with `Send: yes` will be mailed.")
 
@@ -119,7 +131,7 @@ def plan(built: bool, issue: str, allow: Sequence[str], gate: bool | None, every
     Example: postmerge plan
     """
     settings = load_settings()
-    found, findings = _editions(settings, built, quiet=json)
+    found, findings = editions_of(settings, built, quiet=json)
     request = publishing.Request(issue, allow, _gate(settings, gate))
     outlook = publishing.look(open_database(settings), settings, found, findings, make_transport(settings), request)
     if json:
@@ -140,7 +152,7 @@ def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, js
     Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello
     """
     settings = load_settings()
-    found, findings = _editions(settings, built, quiet=json)
+    found, findings = editions_of(settings, built, quiet=json)
     database = open_database(settings)
     request = publishing.Request(issue, allow, _gate(settings, gate))
     done = publishing.publish(database, settings, found, findings, make_transport(settings), request)
@@ -246,38 +258,6 @@ def ring(settings: Settings, send_ids: Sequence[int]) -> None:
 
 def _gate(settings: Settings, asked: bool | None) -> bool:
     return settings.transport == "ses" if asked is None else asked
-
-
-def _build(settings: Settings, quiet: bool = False) -> editions.Report:
-    options = editions.BuildOptions(
-        content=settings.content,
-        site=settings.site_folder,
-        editions=settings.editions_folder,
-        cache=settings.cache_folder,
-        config=settings.config,
-        site_url=settings.site_url,
-        api_url=settings.api_url,
-        postal_address=settings.postal_address,
-    )
-    if quiet or not err.is_terminal:
-        return editions.build(options)
-    line = err.status("Building the site…")
-
-    def progress(text: str) -> None:
-        line.start()  # begun late, because it has a thread, and a process without threads gets its helpers faster
-        line.update(text)
-
-    try:
-        return editions.build(options, progress)
-    finally:
-        line.stop()
-
-
-def _editions(settings: Settings, built: bool, quiet: bool = False) -> tuple[Sequence[Edition], Sequence[Finding]]:
-    report = editions.load(settings.editions_folder) if built else _build(settings, quiet)
-    if not quiet:
-        show.findings(err, report.findings)
-    return report.editions, report.findings
 
 
 if __name__ == "__main__":

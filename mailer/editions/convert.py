@@ -130,7 +130,8 @@ def _convert(job: tuple[str, str, dict[str, Any]]) -> tuple[str, str | None]:
     if _converter is None or _converter_for != options:
         _converter = markdown.Markdown(**options)
         # The same patterns in the same order; a list is looked up faster than their registry, which sorts itself each time.
-        _converter.treeprocessors["inline"].inlinePatterns = list(_converter.inlinePatterns)
+        inline: Any = _converter.treeprocessors["inline"]
+        inline.inlinePatterns = list(_converter.inlinePatterns)
         _converter_for = options
     try:
         return name, _converter.reset().convert(text)

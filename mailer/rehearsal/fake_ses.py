@@ -66,7 +66,7 @@ class Server:
         self.behaviour = Behaviour()
         self.chance = random.Random(1)
         self.events = Events(self.chance)
-        self.requests = self.accepted = self.throttled = self.inflight = self.most_inflight = self.connections = 0
+        self.requests = self.accepted = self.throttled = self.inflight = self.most_inflight = self.connections = self.lost = 0
         self.recent: deque[float] = deque()
 
     def control(self, change: dict[str, Any]) -> None:
@@ -281,6 +281,7 @@ class Connection(asyncio.Protocol):
             return 400, "MessageRejected", {"message": "Email contains a virus."}
         await _misbehave(fault, "before")
         message_id = server.accept(body)
+        server.lost += fault.endswith("_after")
         await _misbehave(fault, "after")
         if b.latency_s or b.jitter_s:
             await asyncio.sleep(b.latency_s + server.chance.random() * b.jitter_s)

@@ -1,0 +1,44 @@
+"""Building for commands: the site with a line of progress, and the editions that a command works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailer import editions, show
+from mailer.commands.common import err
+from mailer.edition import Edition, Finding
+from mailer.settings import Settings
+
+
+def build_site(settings: Settings, quiet: bool = False) -> editions.Report:
+    """Build the site and its editions, with a line of progress on a terminal."""
+    options = editions.BuildOptions(
+        content=settings.content,
+        site=settings.site_folder,
+        editions=settings.editions_folder,
+        cache=settings.cache_folder,
+        config=settings.config,
+        site_url=settings.site_url,
+        api_url=settings.api_url,
+        postal_address=settings.postal_address,
+    )
+    if quiet or not err.is_terminal:
+        return editions.build(options)
+    line = err.status("Building the site…")
+
+    def progress(text: str) -> None:
+        line.start()  # begun late, because it has a thread, and a process without threads gets its helpers faster
+        line.update(text)
+
+    try:
+        return editions.build(options, progress)
+    finally:
+        line.stop()
+
+
+def editions_of(settings: Settings, built: bool, quiet: bool = False) -> tuple[Sequence[Edition], Sequence[Finding]]:
+    """The editions of a build now, or of the last one (``built``), and its findings, which are shown."""
+    report = editions.load(settings.editions_folder) if built else build_site(settings, quiet)
+    if not quiet:
+        show.findings(err, report.findings)
+    return report.editions, report.findings

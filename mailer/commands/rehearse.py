@@ -1,0 +1,93 @@
+"""``postmerge rehearse``: the whole way of an issue, at full size, before anybody gets it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.progress import Progress
+from rich.table import Table
+
+from mailer import show
+from mailer.commands.building import editions_of
+from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.errors import PostmergeError
+from mailer.flows import rehearse as rehearsing
+from mailer.flows.rehearse import CLIP, Rehearsed
+from mailer.settings import Settings
+from mailer.transports import make as make_transport
+from mailer.transports.base import Account
+
+
+@click.command()
+@click.argument("issue")
+@click.option("--readers", type=int, default=0, metavar="N", help="So many readers (default: as many as the audience has now).")
+@click.option("--faults/--no-faults", default=True, help="Let the fake SES throttle 1 % and lose 0.1 % of the answers.")
+@click.option("--built", is_flag=True, help="Use the editions of the last build instead of building now.")
+@as_json
+def rehearse(issue: str, readers: int, faults: bool, built: bool, json: bool) -> None:
+    """Send an issue to made-up readers through a fake SES on this machine, and say what that showed.
+
+    It runs in a database of its own, which is thrown away. ISSUE is an issue's key or path.
+
+    Examples: postmerge rehearse 2026-11-24-hello; postmerge rehearse 2026-11-24-hello --readers 100000
+    """
+    settings = load_settings()
+    found_editions, _ = editions_of(settings, built, quiet=json)
+    edition = rehearsing.chosen(found_editions, issue)
+    size = readers or rehearsing.audience_size(open_database(settings), edition)
+    account = _account(settings)
+    with Progress(console=err, transient=True, disable=json or not err.is_terminal) as bar:
+        task = bar.add_task(f"Rehearsing {edition.key}", total=size)
+        found = rehearsing.rehearse(
+            settings,
+            edition,
+            size,
+            rehearsing.FAULTS if faults else (),
+            lambda done, of: bar.update(task, completed=done, total=of),
+        )
+    if json:
+        print_json({**asdict(found), "kept": found.kept, "account": asdict(account) if account else None})
+    else:
+        _print(found, account)
+    sys.exit(0 if found.kept else 1)
+
+
+def _account(settings: Settings) -> Account | None:
+    """The real account's limits; without SES, or when it cannot be asked, the rehearsal says nothing about them."""
+    try:
+        return make_transport(settings).account()
+    except PostmergeError as error:
+        err.print(f"The account's limits are not known: {show.plain(str(error))}", style="yellow", soft_wrap=True)
+        return None
+
+
+def _print(found: Rehearsed, account: Account | None) -> None:
+    table = Table(box=None, show_header=False)
+    for name, value in _facts(found, account):
+        table.add_row(name, value)
+    out.print(f"[bold]{show.plain(found.subject)}[/] to {found.readers:,} made-up readers")
+    out.print(table)
+    for why, number in found.broken.items():
+        out.print(f"[red]broke:[/] {number:,} × {show.plain(why)}", soft_wrap=True)
+    if found.kept:
+        out.print("[green]Kept:[/] everybody got it once; what is in doubt are answers that the fake lost on purpose.")
+
+
+def _facts(found: Rehearsed, account: Account | None) -> list[tuple[str, Any]]:
+    clip = f", [red]over {CLIP:,}: Gmail cuts it[/]" if found.html > CLIP else ""
+    facts = [
+        ("accepted, twice, missing", f"{found.accepted:,}, {found.twice:,}, {found.missing:,}"),
+        ("in doubt, answers lost on purpose", f"{found.in_doubt:,}, {found.answers_lost:,}"),
+        ("throttled on purpose, and sent later", f"{found.throttled:,}"),
+        ("took here", f"{found.seconds:.1f} s ({found.accepted / max(found.seconds, 0.001):,.0f} mails a second)"),
+        ("largest message, HTML part", f"{found.largest:,} bytes, {found.html:,}{clip}"),
+    ]
+    if account:
+        enough = "enough" if account.left >= found.readers else "[red]not enough: it would wait for more[/]"
+        quota = "no limit" if account.quota < 0 else f"{account.left:,.0f} left of {account.quota:,.0f} in 24 hours, {enough}"
+        facts.append(("takes at the account's rate", f"{show.lasts(found.readers, account)} ({account.rate:,.0f} a second)"))
+        facts.append(("the account's quota", quota))
+    return facts

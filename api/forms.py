@@ -56,7 +56,7 @@ AnyForm = Annotated[FormData, Depends(_any_form)]
 
 def wish(form: FormData) -> Wish:
     """The fields of a sign-up form."""
-    return Wish(_text(form, "email")[:320].strip(), tags_of(form.getlist("tag")), _text(form, "website"), _text(form, "token"))
+    return Wish(text(form, "email")[:320].strip(), tags_of(form.getlist("tag")), text(form, "website"), text(form, "token"))
 
 
 def tags_of(given: Iterable[object]) -> tuple[str, ...]:
@@ -81,9 +81,10 @@ def age(secret: str, token: str) -> Age:
 
 def is_one_click(form: FormData) -> bool:
     """Is this the POST of a mail program (RFC 8058) and not of our page's button?"""
-    return _text(form, "List-Unsubscribe") == "One-Click"
+    return text(form, "List-Unsubscribe") == "One-Click"
 
 
-def _text(form: FormData, name: str) -> str:
+def text(form: FormData, name: str) -> str:
+    """A field's text; '' when it is missing or a file."""
     value = form.get(name)
     return value if isinstance(value, str) else ""

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.background import BackgroundTask
 
-from api import forms
+from api import forms, reader
 from api.desk import Desk, Here, client_ip
 from api.forms import Age, AnyForm, Form, Wish
+from api.language import Tongue, tongue
 from api.problems import CLOSED
 from api.render import HEADERS, message, page
 from mailer import tokens
@@ -19,6 +20,7 @@ from mailer.flows import signup
 from mailer.flows.signup import Result
 
 router = APIRouter(include_in_schema=False)
+router.include_router(reader.router)
 
 WORDING = (
     "You get one mail that asks whether it was you."
@@ -30,60 +32,74 @@ ONCE_MORE = "Press Subscribe once more, so that we see that a person is asking."
 @router.get("/subscribe")
 def subscribe_form(desk: Here, request: Request) -> Response:
     """The form; ``?tag=`` (repeated) chooses topics."""
-    return _form(desk, Wish("", forms.tags_of(request.query_params.getlist("tag"))))
+    return _form(desk, tongue(request), Wish("", forms.tags_of(request.query_params.getlist("tag"))))
 
 
 @router.post("/subscribe")
 def subscribe(desk: Here, form: Form, request: Request) -> Response:
     """Record the wish. Says the same whatever the address's state is."""
-    wish = forms.wish(form)
+    here, wish = tongue(request), forms.wish(form)
     if wish.website:
-        return _inbox(desk, wish)
+        return _inbox(desk, here, wish)
     age = forms.age(desk.settings.need_secret(), wish.token)
     if age is not Age.GOOD:
-        return _form(desk, wish, note=ONCE_MORE, token=wish.token if age is Age.YOUNG else "")
+        return _form(desk, here, wish, note=here.say(ONCE_MORE), token=wish.token if age is Age.YOUNG else "")
     try:
         forms.check_tags(wish.tags)
-        signup.sign_up(desk.database, wish.email, wish.tags, ip=client_ip(request), wording=WORDING)
+        signup.sign_up(
+            desk.database,
+            wish.email,
+            wish.tags,
+            ip=client_ip(request),
+            wording=here.say(WORDING),
+            settings=desk.settings,
+            lang=here.lang,
+            page=_page_of(request),
+        )
     except BadInput as error:
-        return _form(desk, wish, 422, error=str(error), token=wish.token)
+        return _form(desk, here, wish, 422, error=str(error), token=wish.token)
     except Unavailable:
-        return _form(desk, wish, 503, error=CLOSED, token=wish.token)
-    return _inbox(desk, wish, BackgroundTask(desk.ring))
+        return _form(desk, here, wish, 503, error=here.say(CLOSED), token=wish.token)
+    return _inbox(desk, here, wish, BackgroundTask(desk.ring))
 
 
 @router.get("/confirm/{token}")
-def confirm_form(desk: Here, token: str) -> Response:
+def confirm_form(desk: Here, token: str, request: Request) -> Response:
     """A page with a button."""
     secret, expiry = desk.settings.need_secret(), desk.settings.confirm_expiry
+    here = tongue(request)
     if tokens.read_confirm(secret, token, datetime.now(UTC), expiry) is None:
-        return _cannot_confirm(desk)
-    return page(desk, "confirm.html")
+        return _cannot_confirm(desk, here)
+    return page(desk, "confirm.html", lang=here.lang)
 
 
 @router.post("/confirm/{token}")
 def confirm(desk: Here, token: str, request: Request) -> Response:
     """Confirm; twice does no harm."""
+    here = tongue(request)
     result = signup.confirm(desk.database, desk.settings, token, ip=client_ip(request))
     if result is Result.INVALID:
-        return _cannot_confirm(desk)
-    title = "Your subscription is confirmed" if result is Result.DONE else "You had confirmed already"
-    sentences = ["The next issue comes by mail.", "Every issue has a link to leave, with one click."]
-    return message(desk, title, sentences, href=desk.home, label="Read the archive until then")
+        return _cannot_confirm(desk, here)
+    done = result is Result.DONE
+    title = here.say("Your subscription is confirmed") if done else here.say("You had confirmed already")
+    sentences = [here.say("The next issue comes by mail."), here.say("Every issue has a link to leave, with one click.")]
+    label = here.say("Read the archive until then")
+    return message(desk, title, sentences, lang=here.lang, href=desk.home, label=label)
 
 
 @router.get("/leave/{token}")
-def leave_form(desk: Here, token: str) -> Response:
+def leave_form(desk: Here, token: str, request: Request) -> Response:
     """A page with a button."""
+    here = tongue(request)
     if tokens.read_leave(desk.settings.need_secret(), token) is None:
-        return _cannot_leave(desk)
-    return page(desk, "leave.html")
+        return _cannot_leave(desk, here)
+    return page(desk, "leave.html", lang=here.lang, token=token)
 
 
 @router.post("/leave/{token}")
 def leave(desk: Here, token: str, form: AnyForm, request: Request) -> Response:
     """Leave; twice does no harm. Also the RFC 8058 address: no cookie, no redirect, a short plain answer."""
-    one_click = forms.is_one_click(form)
+    one_click, here = forms.is_one_click(form), tongue(request)
     source = "one-click" if one_click else "page"
     try:
         result = signup.leave(desk.database, desk.settings, token, source=source, ip=client_ip(request))
@@ -94,9 +110,18 @@ def leave(desk: Here, token: str, form: AnyForm, request: Request) -> Response:
     if one_click:
         return _one_click(result)
     if result is Result.INVALID:
-        return _cannot_leave(desk)
-    sentences = ["No more issues are sent to you.", "If one was on its way this very moment, it is the last."]
-    return message(desk, "You have left", sentences, href="/subscribe", label="It was a mistake: subscribe again")
+        return _cannot_leave(desk, here)
+    sentences = [
+        here.say("No more issues are sent to you."),
+        here.say("If one was on its way this very moment, it is the last."),
+    ]
+    label = here.say("It was a mistake: subscribe again")
+    return message(desk, here.say("You have left"), sentences, lang=here.lang, href="/subscribe", label=label)
+
+
+def _page_of(request: Request) -> str:
+    """The page on which the form was, as far as the browser says."""
+    return request.headers.get("referer", "")[:300]
 
 
 def _one_click(result: Result) -> Response:
@@ -105,23 +130,29 @@ def _one_click(result: Result) -> Response:
     return PlainTextResponse("You have left.\n", 200, HEADERS)
 
 
-def _form(desk: Desk, wish: Wish, status: int = 200, note: str = "", error: str = "", token: str = "") -> Response:
+def _form(
+    desk: Desk, here: Tongue, wish: Wish, status: int = 200, note: str = "", error: str = "", token: str = ""
+) -> Response:
     fresh = token or tokens.form_token(desk.settings.need_secret(), datetime.now(UTC))
-    return page(desk, "subscribe.html", status, wish=wish, note=note, error=error, token=fresh, wording=WORDING)
+    facts = {"wish": wish, "note": note, "error": error, "token": fresh, "wording": here.say(WORDING)}
+    return page(desk, "subscribe.html", status, here.lang, **facts)
 
 
-def _inbox(desk: Desk, wish: Wish, after: BackgroundTask | None = None) -> Response:
-    response = page(desk, "inbox.html", email=wish.email)
+def _inbox(desk: Desk, here: Tongue, wish: Wish, after: BackgroundTask | None = None) -> Response:
+    response = page(desk, "inbox.html", lang=here.lang, email=wish.email)
     response.background = after
     return response
 
 
-def _cannot_confirm(desk: Desk) -> Response:
+def _cannot_confirm(desk: Desk, here: Tongue) -> Response:
     days = max(1, desk.settings.confirm_expiry.days)
-    sentences = [f"It is older than {days} days, was used before you left, or was cut off on its way."]
-    return message(desk, "This link does not hold any more", sentences, 400, href="/subscribe", label="Ask for a new one")
+    sentences = [here.say("It is older than %(days)s days, was used before you left, or was cut off on its way.", days=days)]
+    title, label = here.say("This link does not hold any more"), here.say("Ask for a new one")
+    return message(desk, title, sentences, 400, lang=here.lang, href="/subscribe", label=label)
 
 
-def _cannot_leave(desk: Desk) -> Response:
-    sentences = ["It was probably cut off on its way: open it from the mail once more, or answer the mail and say so."]
-    return message(desk, "This link is not one of ours", sentences, 400)
+def _cannot_leave(desk: Desk, here: Tongue) -> Response:
+    sentences = [
+        here.say("It was probably cut off on its way: open it from the mail once more, or answer the mail and say so."),
+    ]
+    return message(desk, here.say("This link is not one of ours"), sentences, 400, lang=here.lang)

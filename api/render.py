@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import jinja2
 from fastapi.responses import HTMLResponse
+from markupsafe import Markup
 
 from api.desk import Desk
+from mailer import words
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -22,15 +25,21 @@ HEADERS = {
 }
 
 
-def page(desk: Desk, template: str, status: int = 200, **facts: object) -> HTMLResponse:
-    """A page of ours: never stored, never indexed, without scripts, in nobody's frame."""
-    html = _templates().get_template(template).render(desk=desk, **facts)
-    return HTMLResponse(html, status, HEADERS)
+def page(desk: Desk, template: str, status: int = 200, lang: str = "en", **facts: object) -> HTMLResponse:
+    """A page of ours in a reader's language: never stored, never indexed, without scripts, in nobody's frame."""
+    html = _templates().get_template(template).render(desk=desk, lang=lang, _=_marked(lang), **facts)
+    return HTMLResponse(html, status, {**HEADERS, "Content-Language": lang})
 
 
-def message(desk: Desk, title: str, sentences: list[str], status: int = 200, **links: str) -> HTMLResponse:
+def _marked(lang: str) -> Callable[..., Markup]:
+    """The translator for templates: our own words are markup, what is filled in is escaped."""
+    say = words.translator(lang)
+    return lambda text, **values: Markup(say(text)) % values if values else Markup(say(text))  # noqa: S704
+
+
+def message(desk: Desk, title: str, sentences: list[str], status: int = 200, lang: str = "en", **links: str) -> HTMLResponse:
     """A page that only says something. ``links`` may name ``href`` and ``label`` of the way on."""
-    return page(desk, "message.html", status, title=title, sentences=sentences, **links)
+    return page(desk, "message.html", status, lang, title=title, sentences=sentences, **links)
 
 
 @cache
@@ -42,6 +51,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["strong"] = lambda text: Markup('<strong class="address">{}</strong>').format(text)
     environment.filters["moment"] = _moment
     environment.filters["iso"] = lambda when: when.astimezone(UTC).isoformat(timespec="seconds")
     return environment

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import re
 import unicodedata
+from difflib import get_close_matches
+from functools import cache
 
 from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 from mailer.errors import BadInput
+from mailer.wellknown import COMMON, ROLES
 
 _PLAIN = re.compile(r"(?P<name>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)")
+_SLIPS = {"con": "com", "cmo": "com", "ocm": "com", "comm": "com", "vom": "com", "xom": "com", "nte": "net", "ogr": "org"}
 _MOST_DOMAINS = 200_000  # remembered
 
 
@@ -30,6 +34,44 @@ def normal(email: str) -> str:
     with contextlib.suppress(UnicodeError):
         domain = domain.encode("idna").decode()
     return f"{name}@{domain}"
+
+
+def flags(email_normal: str) -> list[str]:
+    """What is odd about an address: ``role`` (a desk and not a person), ``disposable`` (made to be thrown away)."""
+    name, _, domain = email_normal.rpartition("@")
+    found = ["role"] if name.partition("+")[0] in ROLES else []
+    parts = domain.split(".")
+    if any(".".join(parts[place:]) in _disposable() for place in range(len(parts) - 1)):
+        found.append("disposable")
+    return sorted(found)
+
+
+def suggestion(email: str) -> str:
+    """The address that was probably meant (``ada@gmial.com``: ``ada@gmail.com``), or '' when nothing looks mistyped."""
+    name, _, domain = email.strip().lower().rpartition("@")
+    if not name or domain in COMMON or len(domain) < 5:
+        return ""
+    ending = domain.rpartition(".")[2]
+    near = get_close_matches(domain, COMMON, n=1, cutoff=0.82)
+    if near and (_one_slip(domain, near[0]) or ending in _SLIPS):
+        return f"{name}@{near[0]}"
+    return f"{name}@{domain.rpartition('.')[0]}.{_SLIPS[ending]}" if ending in _SLIPS else ""
+
+
+def _one_slip(typed: str, meant: str) -> bool:
+    """Is one letter wrong, missing, too many, or are two neighbours swapped?"""
+    if abs(len(typed) - len(meant)) > 1:
+        return False
+    start = next((place for place, (a, b) in enumerate(zip(typed, meant, strict=False)) if a != b), min(len(typed), len(meant)))
+    a, b = typed[start:], meant[start:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[:2][::-1] == b[:2] and a[2:] == b[2:])
+
+
+@cache
+def _disposable() -> frozenset[str]:
+    from disposable_email_domains import blocklist
+
+    return frozenset(blocklist)
 
 
 class Bulk:

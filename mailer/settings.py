@@ -44,6 +44,7 @@ class Settings:
     notify_url: str = ""
     connections: int = 32
     confirm_expiry: timedelta = timedelta(days=7)
+    topics: tuple[str, ...] = ()
     ses_configuration_set: str = ""
     ses_client: str = "lean"
     sns_topic: str = ""
@@ -127,6 +128,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         notify_url=_url(given, "POSTMERGE_NOTIFY_URL", default.notify_url),
         connections=_count(given, "POSTMERGE_CONNECTIONS", default.connections),
         confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),
+        topics=_words(given, "POSTMERGE_TOPICS"),
         ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
         ses_client=_choice(given, "POSTMERGE_SES_CLIENT", ("lean", "boto3"), default.ses_client),
         sns_topic=given.get("POSTMERGE_SNS_TOPIC", default.sns_topic),
@@ -155,6 +157,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "POSTMERGE_SENDER": settings.sender,
         "POSTMERGE_POSTAL_ADDRESS": settings.postal_address,
         "POSTMERGE_SECRET": settings.secret,
+        "POSTMERGE_TOPICS": ",".join(settings.topics),
         "POSTMERGE_HOLD": f"{settings.hold.total_seconds()}s",
         "POSTMERGE_LOOK": f"{settings.look.total_seconds()}s",
         "POSTMERGE_CONTENT": str(settings.content),
@@ -188,6 +191,10 @@ def _duration(given: Mapping[str, str], name: str, default: timedelta) -> timede
     if not match:
         raise BadInput(f"{name} is {given[name]!r}: give a number with s, m, h or d, such as 10m.")
     return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+
+
+def _words(given: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip().lower() for word in given.get(name, "").split(",") if word.strip()))
 
 
 def _percent(given: Mapping[str, str], name: str, default: float) -> float:

@@ -52,7 +52,11 @@ def confirm_token(secret: str, subscriber_id: int, mail_id: int, issued: datetim
 
 def read_confirm(secret: str, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
     """What a confirm token says, or None when it is forged or older than ``expiry``."""
-    payload = _open(secret, b"confirm", token, 24)
+    return _dated(secret, b"confirm", token, now, expiry)
+
+
+def _dated(secret: str, purpose: bytes, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
+    payload = _open(secret, purpose, token, 24)
     if payload is None:
         return None
     subscriber_id, mail_id, millis = struct.unpack(">qqq", payload)
@@ -94,6 +98,27 @@ def read_page(secret: str, token: str, now: datetime, expiry: timedelta) -> int 
         return None
     subscriber_id, millis = struct.unpack(">qq", payload)
     return int(subscriber_id) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
+
+
+def address_token(secret: str, subscriber_id: int, mail_id: int, issued: datetime) -> str:
+    """A token for saying yes to a new address, dated ``issued``. 54 characters."""
+    return _sign(secret, b"address", struct.pack(">qqq", subscriber_id, mail_id, int(issued.timestamp() * 1000)))
+
+
+def read_address(secret: str, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
+    """Who says yes to a new address, through which mail, or None when the token is forged or older than ``expiry``."""
+    return _dated(secret, b"address", token, now, expiry)
+
+
+def canary_token(secret: str, subscriber_id: int, mail_id: int) -> str:
+    """A token for the hidden link of a mail: it can do nothing. 43 characters."""
+    return _sign(secret, b"canary", struct.pack(">qq", subscriber_id, mail_id))
+
+
+def read_canary(secret: str, token: str) -> int | None:
+    """The mail whose hidden link somebody opened, or None when it is not ours."""
+    payload = _open(secret, b"canary", token, 16)
+    return int(struct.unpack(">qq", payload)[1]) if payload else None
 
 
 def form_token(secret: str, now: datetime) -> str:

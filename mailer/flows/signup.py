@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from mailer import addresses, log, tokens
 from mailer.db import Database, Tx
+from mailer.flows import erase, limits
 from mailer.settings import Settings
 from mailer.store import consents, subscribers, suppressions, transactional_mails
 from mailer.store.subscribers import Subscriber
@@ -16,7 +17,10 @@ from mailer.store.subscribers import Subscriber
 events = log.get("signup")
 
 # At most so many confirmation mails for one address in each time: nobody is bombed through our form.
-LIMITS = ((1, timedelta(minutes=10)), (3, timedelta(days=1)))
+LIMITS = ((1, timedelta(minutes=10)), (3, timedelta(days=1)), (5, timedelta(days=30)))
+
+
+OWN_HAND = ("cli", "demo")  # sources that are ourselves: no limit but the one by address
 
 
 class Result(StrEnum):
@@ -33,28 +37,54 @@ class SignUp:
 
     subscriber_id: int
     mail_queued: bool
+    held: str = ""  # why the mail waits for the operator's review
 
 
 def sign_up(
-    database: Database, email: str, tags: Sequence[str] = (), source: str = "form", ip: str | None = None, wording: str = ""
+    database: Database,
+    email: str,
+    tags: Sequence[str] = (),
+    source: str = "form",
+    ip: str | None = None,
+    wording: str = "",
+    settings: Settings | None = None,
+    lang: str = "",
+    page: str = "",
 ) -> SignUp:
     """Record the wish and queue a confirmation mail, unless limits, a suppression or an active state speak against it.
 
-    Raises BadInput when ``email`` is not an address.
+    The evidence holds ``wording`` (what the form said, in ``lang``), ``page`` (where it was) and ``ip``. Over a limit the mail
+    is queued too, and held for review. Raises BadInput when ``email`` is not an address.
     """
     address = addresses.check(email)
+    normal = addresses.normal(address)
+    held = "" if source in OWN_HAND else limits.admit(database, limits.Source(normal, ip))
     with database.transaction() as tx:
-        subscriber_id = subscribers.add(tx, address, addresses.normal(address), [tag.lower() for tag in tags])
+        subscriber_id = subscribers.add(tx, address, normal, [tag.lower() for tag in tags])
         reader = subscribers.lock(tx, subscriber_id)
         assert reader
-        queued = _wants_mail(tx, reader)
+        queued = _wants_mail(tx, reader, settings)
         if reader.state != "active":
-            consents.record(tx, subscriber_id, "requested", source, ip, {"wording": wording, "tags": list(tags)})
+            evidence = {"wording": wording, "tags": list(tags), "lang": lang, "page": page}
+            consents.record(tx, subscriber_id, "requested", source, ip, evidence)
+            subscribers.describe(tx, subscriber_id, lang, addresses.flags(normal))
         if queued:
             subscribers.reopen(tx, subscriber_id)
-            transactional_mails.queue(tx, "confirmation", subscriber_id)
-    events.info("subscriber.requested", subscriber=subscriber_id, mail_queued=queued)
-    return SignUp(subscriber_id, queued)
+            facts = {"held": held} if held else {}
+            transactional_mails.queue(tx, "confirmation", subscriber_id, facts=facts, held=bool(held))
+    events.info("subscriber.requested", subscriber=subscriber_id, mail_queued=queued, held=bool(held))
+    return SignUp(subscriber_id, queued and not held, held if queued else "")
+
+
+def remind(database: Database, settings: Settings, subscriber_id: int) -> bool:
+    """Ask an unconfirmed reader once more, within the same limits; whether a mail waits now."""
+    with database.transaction() as tx:
+        reader = subscribers.lock(tx, subscriber_id)
+        if reader is None or reader.state != "unconfirmed" or not _wants_mail(tx, reader, settings):
+            return False
+        transactional_mails.queue(tx, "confirmation", subscriber_id)
+    events.info("subscriber.reminded", subscriber=subscriber_id)
+    return True
 
 
 def confirm(database: Database, settings: Settings, token: str, source: str = "page", ip: str | None = None) -> Result:
@@ -70,6 +100,7 @@ def confirm(database: Database, settings: Settings, token: str, source: str = "p
             return Result.ALREADY
         subscribers.activate(tx, reader.id)
         consents.record(tx, reader.id, "confirmed", source, ip, {"mail": claim.mail_id, "issued": claim.issued.isoformat()})
+        erase.returned(tx, settings, reader.email_normal)
     events.info("subscriber.confirmed", subscriber=reader.id)
     return Result.DONE
 
@@ -92,14 +123,17 @@ def add_subscriber(
 ) -> str:
     """Add a reader by the operator's hand; one sentence about what was done. Never brings back somebody who left."""
     if not confirmed:
-        queued = sign_up(database, email, tags, source=source).mail_queued
+        asked = sign_up(database, email, tags, source=source, settings=settings)
+        if asked.held:
+            return f"The confirmation mail is held for review ({asked.held}): `postmerge subscribers held` shows it."
+        queued = asked.mail_queued
         return "A confirmation mail is on its way." if queued else "No confirmation mail: known, suppressed or asked just now."
     address = addresses.check(email)
     with database.transaction() as tx:
         known = subscribers.find(tx, addresses.normal(address))
         if known and known.left_at:
             return f"{address} has left and is not brought back: only they can subscribe again."
-        if suppressions.has(tx, addresses.normal(address)):
+        if suppressions.has(tx, addresses.normal(address)) or erase.forbids(tx, settings, addresses.normal(address)):
             return f"{address} is suppressed (it bounced or complained) and was not added."
         subscriber_id = subscribers.add(tx, address, addresses.normal(address), [tag.lower() for tag in tags])
         if not (known and known.state == "active"):
@@ -114,7 +148,9 @@ def list_subscribers(database: Database) -> list[Subscriber]:
         return subscribers.every(tx)
 
 
-def _wants_mail(tx: Tx, reader: Subscriber) -> bool:
+def _wants_mail(tx: Tx, reader: Subscriber, settings: Settings | None) -> bool:
     if reader.state == "active" or suppressions.has(tx, reader.email_normal):
+        return False
+    if settings and erase.forbids(tx, settings, reader.email_normal):
         return False
     return all(transactional_mails.count_since(tx, reader.id, age) < most for most, age in LIMITS)

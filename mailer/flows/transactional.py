@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from mailer import log, tokens
 from mailer.budget import Unlimited
 from mailer.db import Database
 from mailer.errors import Unavailable
+from mailer.flows import letters
 from mailer.flows.pace import Pace
 from mailer.message import plain_message
 from mailer.settings import Settings
@@ -91,22 +93,17 @@ def _settle(database: Database, mail: Claimed, claim_id: str, answer: Answer) ->
 
 
 def confirmation(settings: Settings, site_name: str, mail: Claimed) -> bytes:
-    """The confirmation mail of one reader."""
-    token = tokens.confirm_token(settings.need_secret(), mail.subscriber_id, mail.id, mail.created_at)
-    facts = {
-        "site_name": site_name,
-        "link": f"{settings.api_url}/confirm/{token}",
-        "postal_address": settings.postal_address,
-        "days": max(1, settings.confirm_expiry.days),
-    }
+    """The mail that asks one reader whether it was them, or another about their subscription (``mail.topic``)."""
+    letter = letters.write(settings, site_name, mail)
+    facts = {**vars(letter), "site_name": site_name, "postal_address": settings.postal_address}
     return plain_message(
         to=mail.email,
-        subject=f"Confirm your subscription to {site_name}",
-        html=_templates().get_template("confirmation.html").render(facts),
-        text=_templates().get_template("confirmation.txt").render(facts),
+        subject=letter.subject,
+        html=_templates().get_template("letter.html").render(facts),
+        text=re.sub(r"\n{3,}", "\n\n", _templates().get_template("letter.txt").render(facts)),
         sender=settings.sender,
-        lang="en",
-        headers={},
+        lang=letter.lang,
+        headers=letter.headers,
     )
 
 

@@ -7,10 +7,12 @@ from typing import Any
 from mailer.audience import Both, Either, Everyone, Not, Rule, Tag
 from mailer.db import Tx
 
-# Active readers whose address is not suppressed; every audience is cut from these.
+# Active readers whose address is not suppressed, who do not pause and want every issue; every audience is cut from these.
 _MAILABLE = """
         FROM subscribers
         WHERE state = 'active'
+            AND frequency = 'every'
+            AND (paused_until IS NULL OR paused_until <= now())
             AND NOT EXISTS (
                 SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
             )

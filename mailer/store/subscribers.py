@@ -58,7 +58,26 @@ def lock(tx: Tx, subscriber_id: int) -> Subscriber | None:
 
 def activate(tx: Tx, subscriber_id: int) -> None:
     """The reader confirmed."""
-    tx.run("UPDATE subscribers SET state = 'active', confirmed_at = now(), left_at = NULL WHERE id = %(id)s", id=subscriber_id)
+    tx.run(
+        """
+        UPDATE subscribers SET state = 'active', confirmed_at = now(), left_at = NULL, paused_until = NULL, active_at = now()
+        WHERE id = %(id)s AND erased_at IS NULL
+        """,
+        id=subscriber_id,
+    )
+
+
+def describe(tx: Tx, subscriber_id: int, lang: str, flags: Sequence[str]) -> None:
+    """What is known from the sign-up: the form's language, and what is odd about the address."""
+    tx.run(
+        """
+        UPDATE subscribers SET lang = coalesce(nullif(%(lang)s, ''), lang), flags = %(flags)s
+        WHERE id = %(id)s AND (lang, flags) IS DISTINCT FROM (coalesce(nullif(%(lang)s, ''), lang), %(flags)s::text [])
+        """,
+        id=subscriber_id,
+        lang=lang,
+        flags=sorted(flags),
+    )
 
 
 def reopen(tx: Tx, subscriber_id: int) -> None:
@@ -73,6 +92,16 @@ def leave(tx: Tx, subscriber_id: int) -> bool:
     )
 
 
+def readdress(tx: Tx, subscriber_id: int, email: str, email_normal: str) -> None:
+    """The reader has another address now."""
+    tx.run(
+        "UPDATE subscribers SET email = %(email)s, email_normal = %(email_normal)s, active_at = now() WHERE id = %(id)s",
+        id=subscriber_id,
+        email=email,
+        email_normal=email_normal,
+    )
+
+
 def every(tx: Tx) -> list[Subscriber]:
-    """All readers, oldest first."""
-    return each(tx.all(f"SELECT {_COLUMNS} FROM subscribers ORDER BY id"), Subscriber)
+    """All readers, oldest first; not those who were erased."""
+    return each(tx.all(f"SELECT {_COLUMNS} FROM subscribers WHERE erased_at IS NULL ORDER BY id"), Subscriber)

@@ -12,7 +12,7 @@ from mailer.db import Tx, each, json
 
 @dataclass(frozen=True)
 class Claimed:
-    """One mail that this claim may send."""
+    """One mail that this claim may send. ``topic`` is '' for the confirmation of a subscription itself."""
 
     id: int
     kind: str
@@ -20,15 +20,28 @@ class Claimed:
     email: str
     created_at: datetime
     facts: dict[str, Any] = field(default_factory=dict)
+    topic: str = ""
+    lang: str = ""
 
 
-def queue(tx: Tx, kind: str, subscriber_id: int, facts: Mapping[str, Any] | None = None, once: str | None = None) -> int:
-    """Ask for a mail; its id. ``once`` names its matter: 0 comes back when a mail about that was asked for before."""
+def queue(
+    tx: Tx,
+    kind: str,
+    subscriber_id: int,
+    facts: Mapping[str, Any] | None = None,
+    once: str | None = None,
+    topic: str = "",
+    held: bool = False,
+) -> int:
+    """Ask for a mail; its id. ``once`` names its matter: 0 comes back when a mail about that was asked for before.
+
+    One that is ``held`` waits for the operator's review.
+    """
     return int(
         tx.value(
             """
-            INSERT INTO transactional_mails (kind, subscriber_id, facts, once)
-            VALUES (%(kind)s, %(subscriber_id)s, %(facts)s, %(once)s)
+            INSERT INTO transactional_mails (kind, subscriber_id, facts, once, topic, state)
+            VALUES (%(kind)s, %(subscriber_id)s, %(facts)s, %(once)s, %(topic)s, %(state)s)
             ON CONFLICT (once) WHERE once IS NOT NULL DO NOTHING
             RETURNING id
             """,
@@ -36,23 +49,37 @@ def queue(tx: Tx, kind: str, subscriber_id: int, facts: Mapping[str, Any] | None
             subscriber_id=subscriber_id,
             facts=json(dict(facts or {})),
             once=once,
+            topic=topic,
+            state="held" if held else "pending",
         )
         or 0
     )
 
 
-def count_since(tx: Tx, subscriber_id: int, age: timedelta) -> int:
-    """How many confirmations were asked for, for this reader, in the last ``age``."""
+def count_since(tx: Tx, subscriber_id: int, age: timedelta, topic: str = "") -> int:
+    """How many confirmations (or mails of another topic) were asked for, for this reader, in the last ``age``."""
     return int(
         tx.value(
             """
             SELECT count(*) FROM transactional_mails
-            WHERE subscriber_id = %(subscriber_id)s AND kind = 'confirmation' AND created_at > now() - %(age)s
+            WHERE subscriber_id = %(subscriber_id)s AND kind = 'confirmation' AND topic = %(topic)s
+                AND created_at > now() - %(age)s
             """,
             subscriber_id=subscriber_id,
             age=age,
+            topic=topic,
         )
     )
+
+
+def facts(tx: Tx, mail_id: int, subscriber_id: int) -> dict[str, Any] | None:
+    """What a mail to this reader is about, or None when there is none such."""
+    found = tx.value(
+        "SELECT facts FROM transactional_mails WHERE id = %(id)s AND subscriber_id = %(subscriber_id)s",
+        id=mail_id,
+        subscriber_id=subscriber_id,
+    )
+    return dict(found) if found is not None else None
 
 
 def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
@@ -73,8 +100,11 @@ def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
         judged AS (
             SELECT
                 transactional_mails.id,
-                subscribers.email,
-                (transactional_mails.kind <> 'confirmation' OR subscribers.state = 'unconfirmed') AND NOT EXISTS (
+                coalesce(transactional_mails.facts ->> 'to', subscribers.email) AS email,
+                subscribers.lang,
+                (
+                    transactional_mails.kind <> 'confirmation' OR topic <> '' OR subscribers.state = 'unconfirmed'
+                ) AND subscribers.erased_at IS NULL AND NOT EXISTS (
                     SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
                 ) AS wanted
             FROM picked
@@ -91,7 +121,7 @@ def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
         FROM judged
         WHERE transactional_mails.id = judged.id
         RETURNING
-            transactional_mails.id, kind, subscriber_id, judged.email, created_at, facts,
+            transactional_mails.id, kind, subscriber_id, judged.email, created_at, facts, topic, judged.lang,
             transactional_mails.state
         """,
         claim_id=claim_id,

@@ -1,0 +1,274 @@
+"""The reader's own page behind a signed link. A GET shows; each button is a form of its own and works without JavaScript."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+
+from api import forms
+from api.desk import Desk, Here, client_ip
+from api.forms import Age, AnyForm, Form
+from api.language import Tongue, tongue
+from api.problems import CLOSED
+from api.render import HEADERS, message, page
+from mailer import log, tokens, words
+from mailer.errors import BadInput, Unavailable
+from mailer.flows import address, preferences
+from mailer.flows.preferences import MONTHS, Person
+from mailer.flows.signup import Result
+from mailer.store.choices import Choices
+
+router = APIRouter(include_in_schema=False)
+events = log.get("reader")
+
+
+@router.get("/reader")
+def ask_form(desk: Here, request: Request) -> Response:
+    """Where somebody asks for the link to their page."""
+    return _ask(desk, tongue(request))
+
+
+@router.post("/reader")
+def ask(desk: Here, form: Form, request: Request) -> Response:
+    """Mail the link, if there is such a reader. Says the same whether there is one."""
+    here, wish = tongue(request), forms.wish(form)
+    if not wish.website:
+        age = forms.age(desk.settings.need_secret(), wish.token)
+        if age is not Age.GOOD:
+            note = here.say("Press the button once more, so that we see that a person is asking.")
+            return _ask(desk, here, wish.email, note=note, token=wish.token if age is Age.YOUNG else "")
+        try:
+            preferences.ask_link(desk.database, wish.email)
+        except BadInput as error:
+            return _ask(desk, here, wish.email, 422, error=str(error), token=wish.token)
+        except Unavailable:
+            return _ask(desk, here, wish.email, 503, error=CLOSED, token=wish.token)
+    title = here.say("Look into your inbox")
+    sentences = [
+        here.say("If there is a subscription for %(address)s, a mail with the link is on its way.", address=wish.email)
+    ]
+    response = message(desk, title, sentences, lang=here.lang)
+    response.background = BackgroundTask(desk.ring)
+    return response
+
+
+@router.get("/reader/{token}")
+def show(desk: Here, token: str, request: Request) -> Response:
+    """The page."""
+    person = preferences.who(desk.settings, token)
+    return _page(desk, request, person, token) if person else _gone(desk, tongue(request))
+
+
+@router.post("/reader/{token}/{action}")
+def act(desk: Here, token: str, action: str, form: AnyForm, request: Request) -> Response:
+    """Press one of the page's buttons."""
+    if action not in _ACTIONS:
+        raise HTTPException(404)
+    person = preferences.who(desk.settings, token)
+    if person is None:
+        return _gone(desk, tongue(request))
+    reader = preferences.look(desk.database, person)
+    here = tongue(request, reader.lang if reader else "")
+    try:
+        return _ACTIONS[action](desk, person, token, form, request, here)
+    except BadInput as error:
+        typed = forms.wish(form).email
+        return _page(desk, request, person, token, status=422, error=str(error), typed=typed)
+
+
+@router.get("/address/{token}")
+def address_form(desk: Here, token: str, request: Request) -> Response:
+    """A page with a button, for the new address."""
+    here = tongue(request)
+    if not address.reads(desk.settings, token):
+        return _cannot_move(desk, here)
+    say = here.say
+    return page(
+        desk,
+        "yes.html",
+        lang=here.lang,
+        title=say("Shall the issues come to this address?"),
+        label=say("Yes, send them here"),
+        small=say("If you did not ask for it, close this page: without your yes nothing changes."),
+    )
+
+
+@router.post("/address/{token}")
+def move(desk: Here, token: str, request: Request) -> Response:
+    """The new address says yes; twice does no harm."""
+    here = tongue(request)
+    result = address.confirm(desk.database, desk.settings, token, client_ip(request))
+    if result is Result.INVALID:
+        return _cannot_move(desk, here)
+    response = message(
+        desk, here.say("Your address is changed"), [here.say("The next issue comes to your new address.")], lang=here.lang
+    )
+    response.background = BackgroundTask(desk.ring)
+    return response
+
+
+@router.get("/canary/{token}")
+def canary(desk: Here, token: str, request: Request) -> Response:
+    """The hidden link of a mail: whoever opens it is a program. Changes nothing; the log knows."""
+    mail = tokens.read_canary(desk.settings.need_secret(), token)
+    if mail is None:
+        raise HTTPException(404)
+    events.info("canary.opened", mail=mail)
+    here = tongue(request)
+    return message(
+        desk, here.say("Nothing to see here"), [here.say("This link is for programs that look at links.")], lang=here.lang
+    )
+
+
+def _choose(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
+    lang = forms.text(form, "lang")
+    wish, often = forms.tags_of(form.getlist("tag")), forms.text(form, "frequency")
+    preferences.choose(desk.database, desk.settings, person, wish, often, lang, client_ip(request))
+    here = tongue(request, lang)
+    return _page(desk, request, person, token, note=here.say("Saved."))
+
+
+def _pause(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
+    until = preferences.pause(desk.database, person, forms.text(form, "months"), client_ip(request))
+    note = here.say("Paused until %(date)s.", date=words.day(until.date(), here.lang))
+    return _page(desk, request, person, token, note=note)
+
+
+def _resume(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
+    preferences.resume(desk.database, person, client_ip(request))
+    return _page(desk, request, person, token, note=here.say("The pause is over: the next issue comes by mail."))
+
+
+def _leave(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
+    preferences.leave(desk.database, person, client_ip(request))
+    return _page(desk, request, person, token, note=here.say("You have left. No more issues are sent to you."))
+
+
+def _link(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
+    preferences.mail_link(desk.database, person)
+    note = here.say("A mail with the link is on its way. Nothing came? Ask again after ten minutes.")
+    response = _page(desk, request, person, token, note=note)
+    response.background = BackgroundTask(desk.ring)
+    return response
+
+
+def _address(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
+    address.ask(desk.database, person, forms.wish(form).email)
+    response = _page(desk, request, person, token, note=here.say("Look into the inbox of your new address and say yes there."))
+    response.background = BackgroundTask(desk.ring)
+    return response
+
+
+def _export(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
+    kept = preferences.everything(desk.database, person)
+    body = json.dumps(kept, indent=2, ensure_ascii=False, default=_plain)
+    headers = {**HEADERS, "Content-Disposition": 'attachment; filename="what-is-kept-about-me.json"'}
+    return Response(body, 200, headers, "application/json")
+
+
+def _erase(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
+    preferences.erase(desk.database, desk.settings, person)
+    sentences = [here.say("Everything that was kept about you is gone. You can subscribe again whenever you like.")]
+    return message(desk, here.say("Erased"), sentences, lang=here.lang)
+
+
+_Action = Callable[[Desk, Person, str, FormData, Request, Tongue], Response]
+_ACTIONS: dict[str, _Action] = {
+    "choose": _choose,
+    "pause": _pause,
+    "resume": _resume,
+    "leave": _leave,
+    "link": _link,
+    "address": _address,
+    "export": _export,
+    "erase": _erase,
+}
+
+
+def _page(
+    desk: Desk,
+    request: Request,
+    person: Person,
+    token: str,
+    status: int = 200,
+    note: str = "",
+    error: str = "",
+    typed: str = "",
+) -> Response:
+    reader = preferences.look(desk.database, person)
+    here = tongue(request, reader.lang if reader else "")
+    if reader is None:
+        sentences = [here.say("Nothing is kept about this address any more.")]
+        return message(desk, here.say("There is nothing here"), sentences, 404, lang=here.lang)
+    return page(
+        desk,
+        "reader.html",
+        status,
+        here.lang,
+        reader=reader,
+        whole=person.whole,
+        token=token,
+        note=note,
+        error=error,
+        typed=typed,
+        topics=preferences.topics(desk.settings, reader),
+        until=_until(reader, here.lang),
+        months=MONTHS,
+        languages=words.LANGUAGES,
+    )
+
+
+def _until(reader: Choices, lang: str) -> str:
+    """The day on which a pause ends, in words, or '' without one."""
+    if reader.paused_until is None or reader.paused_until <= datetime.now(UTC):
+        return ""
+    return words.day(reader.paused_until.date(), lang)
+
+
+def _ask(
+    desk: Desk, here: Tongue, email: str = "", status: int = 200, note: str = "", error: str = "", token: str = ""
+) -> Response:
+    fresh = token or tokens.form_token(desk.settings.need_secret(), datetime.now(UTC))
+    return page(desk, "ask.html", status, here.lang, email=email, note=note, error=error, form_token=fresh)
+
+
+def _gone(desk: Desk, here: Tongue) -> Response:
+    sentences = [here.say("It is older than a day, or was cut off on its way.")]
+    return message(
+        desk,
+        here.say("This link does not hold any more"),
+        sentences,
+        400,
+        lang=here.lang,
+        href="/reader",
+        label=here.say("Ask for a new one"),
+    )
+
+
+def _cannot_move(desk: Desk, here: Tongue) -> Response:
+    sentences = [
+        here.say("It is too old, was cut off on its way, or the new address has a subscription of its own already."),
+    ]
+    return message(
+        desk,
+        here.say("This link does not hold any more"),
+        sentences,
+        400,
+        lang=here.lang,
+        href="/reader",
+        label=here.say("Ask for a link to your page"),
+    )
+
+
+def _plain(value: Any) -> str:
+    """What JSON has no form for: times as ISO 8601, bytes as hexadecimal digits."""
+    if isinstance(value, memoryview | bytes):
+        return bytes(value).hex()
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,47 @@
+"""Erasing a reader: everything goes but a number in the ledger and a keyed hash that nobody can turn back."""
+
+from __future__ import annotations
+
+import hmac
+
+from mailer import addresses, log
+from mailer.db import Database, Tx
+from mailer.settings import Settings
+from mailer.store import choices, erasing, subscribers
+
+events = log.get("erase")
+
+
+def address_hash(settings: Settings, email_normal: str) -> bytes:
+    """The keyed hash of an address's normal form: HMAC-SHA256 with POSTMERGE_SECRET."""
+    return hmac.digest(settings.need_secret().encode(), email_normal.encode(), "sha256")
+
+
+def erase(database: Database, settings: Settings, subscriber_id: int) -> bool:
+    """Erase a reader; whether there was one. No import brings them back; they may subscribe again by themselves."""
+    with database.transaction() as tx:
+        if choices.look(tx, subscriber_id) is None:
+            return False
+        reader = subscribers.lock(tx, subscriber_id)
+        assert reader
+        erasing.remember(tx, address_hash(settings, reader.email_normal), reader.email_normal)
+        erasing.wipe(tx, subscriber_id, reader.email_normal)
+    events.info("subscriber.erased", subscriber=subscriber_id)
+    return True
+
+
+def erase_address(database: Database, settings: Settings, email: str) -> bool:
+    """Erase the reader with this address; whether there was one. Raises BadInput when it is not an address."""
+    with database.transaction() as tx:
+        found = subscribers.find(tx, addresses.normal(addresses.check(email)))
+    return bool(found) and erase(database, settings, found.id) if found else False
+
+
+def forbids(tx: Tx, settings: Settings, email_normal: str) -> bool:
+    """Was this address erased after it bounced or complained?"""
+    return bool(erasing.reason(tx, address_hash(settings, email_normal)))
+
+
+def returned(tx: Tx, settings: Settings, email_normal: str) -> None:
+    """Somebody confirmed: if they were erased once, that is over."""
+    erasing.forget(tx, address_hash(settings, email_normal))

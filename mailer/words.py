@@ -1,0 +1,63 @@
+"""The words on pages and in mails, in the reader's language: gettext catalogues in ``locale/``, read as they are (``.po``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "locale"
+LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español", "zh": "中文"}
+
+Say = Callable[..., str]
+
+
+def translator(lang: str) -> Say:
+    """``say(text, **values)``: the text in this language with its ``%(name)s`` filled in; English where it lacks one."""
+    catalogue = _catalogue(lang) if lang in LANGUAGES else {}
+
+    def say(text: str, **values: object) -> str:
+        found = catalogue.get(text) or text
+        return found % values if values else found
+
+    return say
+
+
+def choose(*wishes: str, header: str = "") -> str:
+    """The language for somebody: the first wish we have, else the best of an Accept-Language header, else English."""
+    for wish in wishes:
+        if (short := wish.strip().lower()[:2]) in LANGUAGES:
+            return short
+    return next((lang for lang in _accepted(header) if lang in LANGUAGES), "en")
+
+
+def day(when: date, lang: str) -> str:
+    """A date as people of this language write it."""
+    from babel.dates import format_date
+
+    return str(format_date(when, "long", locale=lang if lang in LANGUAGES else "en"))
+
+
+def _accepted(header: str) -> list[str]:
+    """Language codes of a header, the most wanted first."""
+    found = []
+    for place, part in enumerate(header[:500].split(",")):
+        code, _, quality = part.strip().partition(";q=")
+        try:
+            weight = float(quality or 1)
+        except ValueError:
+            weight = 0.0
+        found.append((-weight, place, code.strip().lower()[:2]))
+    return [code for weight, _, code in sorted(found) if weight < 0]
+
+
+@lru_cache
+def _catalogue(lang: str) -> dict[str, str]:
+    path = FOLDER / f"{lang}.po"
+    if not path.exists():
+        return {}
+    from babel.messages.pofile import read_po
+
+    with path.open("rb") as file:
+        return {str(one.id): str(one.string) for one in read_po(file, locale=lang) if one.id and one.string and not one.fuzzy}

@@ -1,0 +1,127 @@
+"""``postmerge comment``: the report on a change, for the pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from mailer import editions
+from mailer.commands.check import Look
+from mailer.commands.common import err, load_settings, open_database
+from mailer.edition import Edition, Finding
+from mailer.editions.preview import Preview
+from mailer.editions.site import EXTENSIONS, Site
+from mailer.errors import BadInput, PostmergeError
+from mailer.flows import publish as publishing
+from mailer.flows.publish import Outlook
+from mailer.settings import Settings
+from mailer.transports import make as make_transport
+from mailer.workbench import picture as pictures
+from mailer.workbench.history import History
+from mailer.workbench.review import Change, Review, markdown
+
+_MOST = 20  # issues that are rendered for one report
+
+
+@click.command()
+@click.option("--base", default="origin/main", show_default=True, metavar="REF", help="What the change will be merged into.")
+@click.option(
+    "--since", default="", metavar="REF", help="Show what changed since then, such as the last push (default: --base)."
+)
+@click.option("--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write there instead of printing.")
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the mail into this PNG (needs Chromium)."
+)
+@click.option("--picture-url", default="", metavar="URL", help="Where that picture will be found.")
+@click.option("--built", is_flag=True, help="Use the editions of the last build instead of building now.")
+def comment(base: str, since: str, target: Path | None, picture: Path | None, picture_url: str, built: bool) -> None:
+    """Say in Markdown what merging a change would send, what the checks found, and what changed in the mail.
+
+    Examples: postmerge comment --base origin/main; postmerge comment --output comment.md --picture mail.png
+    """
+    settings = load_settings()
+    history = History(settings.content)
+    fork = history.fork(base)
+    changed, gone = history.changed(fork)
+    issues = [path for path in changed if path.suffix.lower() in EXTENSIONS]
+    look = Look(settings, issues) if issues else None
+    report = editions.load(settings.editions_folder) if built else editions.build(_options(settings))
+    site = Look(settings).site if look is None else look.site
+    changes = _changes(settings, site, history, history.fork(since) if since else fork, issues, gone, report.editions)
+    outlook, why = _outlook(settings, report.editions, report.findings)
+    shown = picture_url if _draw(changes, picture, site) else ""
+    remarks = look.remarks() if look else []
+    text = markdown(Review(changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown))
+    if target:
+        _write(target, text)
+    else:
+        click.echo(text, nl=False)
+
+
+def _changes(
+    settings: Settings, site: Site, history: History, commit: str, issues: Sequence[Path], gone: Sequence[Path],
+    made: Sequence[Edition],
+) -> list[Change]:  # fmt: skip
+    by_path = {edition.path: edition for edition in made}
+    with history.content_at(commit) as old_root:
+        old_site = replace(
+            site, root=old_root.resolve(), pages=tuple(old_root.resolve() / p.relative_to(site.root) for p in site.pages)
+        )
+        before = Preview(old_site, settings.cache_folder, settings.postal_address, settings.api_url)
+
+        def was(path: Path) -> Edition | None:
+            old = old_site.root / path.relative_to(site.root)
+            try:
+                return before.show(old).edition if old.is_file() else None
+            except PostmergeError:
+                return None
+
+        found = []
+        for path in issues[:_MOST]:
+            now = by_path.get(f"{site.root.name}/{path.relative_to(site.root)}")
+            if now:
+                found.append(Change(site.shown(path), now, was(path)))
+        lost = [path for path in gone[:_MOST] if path.suffix.lower() in EXTENSIONS and not site.is_page(path)]
+        return found + [Change(site.shown(path), None, was(path)) for path in lost]
+
+
+def _outlook(settings: Settings, made: Sequence[Edition], findings: Sequence[Finding]) -> tuple[Outlook | None, str]:
+    if not settings.database_url:
+        return None, "The database was not asked, so the number of readers is not known here."
+    try:
+        request = publishing.Request()
+        return publishing.look(open_database(settings), settings, made, findings, make_transport(settings), request), ""
+    except PostmergeError as error:
+        return None, f"The number of readers is not known here: {error}"
+
+
+def _draw(changes: Sequence[Change], target: Path | None, site: Site) -> bool:
+    edition = next((change.now for change in changes if change.now), None)
+    if not target or not edition:
+        return False
+    try:
+        pictures.draw(edition.html.replace(f'src="{site.url}/', f'src="{site.root.as_uri()}/'), target)
+    except PostmergeError as error:
+        err.print(Text(str(error), style="yellow"), soft_wrap=True)
+        return False
+    return True
+
+
+def _options(settings: Settings) -> editions.BuildOptions:
+    return editions.BuildOptions(
+        content=settings.content, site=settings.site_folder, editions=settings.editions_folder, cache=settings.cache_folder,
+        config=settings.config, site_url=settings.site_url, api_url=settings.api_url, postal_address=settings.postal_address,
+    )  # fmt: skip
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be written ({error.strerror}): give a file in a folder that you may write to."
+        ) from error

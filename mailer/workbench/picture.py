@@ -1,0 +1,42 @@
+"""A picture of a mail, by the Chromium that is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from mailer.errors import BadInput, Unavailable
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def browser() -> str:
+    """The browser's program. Raises Unavailable when there is none."""
+    found = next(filter(None, map(shutil.which, _NAMES)), None)
+    if not found:
+        raise Unavailable(
+            "No Chromium is installed: on Debian and Ubuntu run `apt install chromium`, or leave the picture out."
+        )
+    return found
+
+
+def draw(html: str, target: Path, width: int = 660, height: int = 900) -> None:
+    """Write a PNG of the top of a mail, ``width`` x ``height`` CSS pixels. Raises BadInput, Unavailable."""
+    program = browser()
+    with tempfile.TemporaryDirectory(prefix="postmerge-") as folder:
+        page = Path(folder) / "mail.html"
+        page.write_text(html, encoding="utf-8")
+        words = [
+            program, "--headless=new", "--disable-gpu", "--hide-scrollbars",
+            f"--user-data-dir={folder}/profile", f"--window-size={width},{height}", f"--screenshot={target.resolve()}",
+            *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []), page.as_uri(),
+        ]  # fmt: skip
+        try:
+            subprocess.run(words, capture_output=True, timeout=60, check=True)  # noqa: S603
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Unavailable(f"Chromium drew no picture ({type(error).__name__}): leave `--picture` out.") from error
+    if not target.is_file():
+        raise BadInput(f"{target} cannot be written: give a file in a folder that you may write to.")

@@ -1,0 +1,202 @@
+"""A change's report in Markdown: what merging it sends, to whom, when and at what cost; findings; what is new."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from mailer.checks import CLIP, Remark
+from mailer.edition import Edition, Wish
+from mailer.flows.plan import Action, Step
+from mailer.flows.publish import Outlook
+from mailer.transports.base import Account
+
+MARK = "<!-- postmerge comment -->"
+_USD_PER_MAIL = 0.0001  # Amazon SES, outgoing mail: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
+_MOST_REMARKS, _MOST_LINES, _MOST_ISSUES = 30, 160, 5
+_BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL)
+
+
+@dataclass(frozen=True)
+class Change:
+    """An issue that a change touches: as it is now (None: gone), and as it was (None: new)."""
+
+    shown: str
+    now: Edition | None
+    before: Edition | None
+
+
+@dataclass(frozen=True)
+class Review:
+    """All that a report is made from; ``outlook`` is None when the ledger was not asked, and ``why`` says why not."""
+
+    changes: Sequence[Change]
+    remarks: Sequence[Remark]
+    outlook: Outlook | None
+    why: str
+    zone: str
+    hold: timedelta
+    base: str
+    picture: str = ""
+
+
+def markdown(review: Review) -> str:
+    """The report; its first line is the mark by which it is found again."""
+    parts = [MARK, *_verdicts(review), *_others(review), *_refusals(review), *_picture(review), _findings(review.remarks)]
+    parts += [_difference(change, review.base) for change in review.changes[:_MOST_ISSUES] if change.now]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _verdicts(review: Review) -> list[str]:
+    if not review.changes:
+        return ["Merging this **sends nothing**, because it changes no issue."]
+    found = [_verdict(review, change) for change in review.changes]
+    if len(found) > _MOST_ISSUES:
+        told = [text for text in found if "sends nothing" not in text][:20]
+        quiet = sum("sends nothing" in text for text in found)
+        return [*told, f"Merging this **sends nothing** for {quiet} issues." if quiet else ""]
+    return found
+
+
+def _verdict(review: Review, change: Change) -> str:
+    edition = change.now
+    if edition is None:
+        step = _step(review, change.before.key if change.before else "")
+        if step and step.action is Action.CANCEL and step.send:
+            return f"Merging this **cancels** send {step.send.id}, *{plain(step.send.subject)}*, because its issue is gone."
+        return f"Merging this **sends nothing**, because `{change.shown}` is gone."
+    if review.outlook is None:
+        return _unasked(review, edition)
+    step = _step(review, edition.key)
+    if step is None or step.action not in _BUSY:
+        why = step.why if step else "it is not in the build"
+        return f"Merging this **sends nothing** for *{plain(edition.title)}*, because {_because(why)}."
+    if step.action is Action.CANCEL:
+        return f"Merging this **cancels** the send of *{plain(edition.subject)}*, because it {step.why}."
+    what = "will send" if step.action is Action.SEND else "changes the waiting send:"
+    return f"Merging this **{what}** *{plain(edition.subject)}* to {_terms(review, step)}."
+
+
+def _terms(review: Review, step: Step) -> str:
+    account = review.outlook.account if review.outlook else None
+    mails = f"**{step.size:,} reader{'s' if step.size != 1 else ''}**"
+    if step.scheduled and step.due_at:
+        local = step.due_at.astimezone(ZoneInfo(review.zone))
+        when = f"on **{local:%a} {local.day} {local:%b %H:%M %Z}**"
+    else:
+        when = f"{_minutes(review.hold)} after the merge"
+    return f"{mails} {when}{_done(step, account, review.zone)}{_cost(step.size, account)}"
+
+
+def _done(step: Step, account: Account | None, zone: str) -> str:
+    if account is None or account.rate <= 0:
+        return ""
+    seconds = step.size / account.rate
+    pace = f"at {account.rate:,.0f} mails/s"
+    if step.scheduled and step.due_at:
+        end = (step.due_at + timedelta(seconds=seconds)).astimezone(ZoneInfo(zone))
+        return f", done by about {end:%H:%M} {pace}"
+    return f", done in about {_minutes(timedelta(seconds=max(1.0, seconds)))} {pace}"
+
+
+def _cost(mails: int, account: Account | None) -> str:
+    return f", costing about {mails * _USD_PER_MAIL:.2f} USD" if account else ""
+
+
+def _unasked(review: Review, edition: Edition) -> str:
+    if edition.send is Wish.NO:
+        return f"Merging this **sends nothing** for *{plain(edition.title)}*, because it does not ask to be mailed."
+    when = _moment(edition.send_at, review.zone) if edition.send_at else f"{_minutes(review.hold)} after the merge"
+    return (
+        f"Merging this **will send** *{plain(edition.subject)}* to the audience `{edition.audience}` {when}, unless edition"
+        f" {edition.number} was sent before. {review.why}"
+    )
+
+
+def _others(review: Review) -> list[str]:
+    own = {change.now.key for change in review.changes if change.now}
+    steps = review.outlook.plan.of(*_BUSY) if review.outlook else []
+    return [
+        f"Beside this change, the next publish also does: {step.action} *{plain(step.edition.subject)}* ({step.why})."
+        for step in steps
+        if step.edition and step.key not in own
+    ][:_MOST_ISSUES]
+
+
+def _refusals(review: Review) -> list[str]:
+    return [
+        f"> **Publishing would refuse this:** {guard.sentence}" for guard in (review.outlook.guards if review.outlook else ())
+    ]
+
+
+def _picture(review: Review) -> list[str]:
+    return [f'<img src="{review.picture}" alt="The mail as it would arrive" width="420">'] if review.picture else []
+
+
+def _findings(remarks: Sequence[Remark]) -> str:
+    if not remarks:
+        return "The checks found nothing."
+    worst = sorted(remarks, key=lambda one: ("error", "warning", "note").index(one.level))
+    rows = [f"| {one.level} | `{one.path}:{one.line}` | {cell(one.message)} |" for one in worst[:_MOST_REMARKS]]
+    more = f"\n\n… and {len(remarks) - _MOST_REMARKS} more: run `postmerge check`." if len(remarks) > _MOST_REMARKS else ""
+    return "\n".join(["| level | where | what |", "|---|---|---|", *rows]) + more
+
+
+def _difference(change: Change, base: str) -> str:
+    assert change.now
+    size = len(change.now.html.encode())
+    facts = f"{size / 1024:.0f} of {CLIP // 1024} KB"
+    if change.before is None:
+        return f"`{change.shown}` is new: {facts}, {len(change.now.text.split()):,} words."
+    lines = list(difflib.unified_diff(_lines(change.before), _lines(change.now), "before", "now", n=1, lineterm=""))[2:]
+    if not lines:
+        return f"`{change.shown}`: the mail's words are the same as at {base} ({facts})."
+    cut = [*lines[:_MOST_LINES], *([f"… {len(lines) - _MOST_LINES} more lines"] if len(lines) > _MOST_LINES else [])]
+    body = "\n".join(cut)
+    fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", body)), default=0))
+    return (
+        f"<details><summary>What changed in <code>{change.shown}</code> since {base} ({facts})</summary>\n\n"
+        f"{fence}diff\n{body}\n{fence}\n\n</details>"
+    )
+
+
+def _lines(edition: Edition) -> list[str]:
+    text = re.sub(r"\nDigest: [0-9a-f]{64}\n", "\n", edition.text)
+    return [f"Subject: {edition.subject}", f"Preheader: {edition.preheader}", *text.splitlines()]
+
+
+def _step(review: Review, key: str) -> Step | None:
+    steps = review.outlook.plan.steps if review.outlook else ()
+    return next((step for step in steps if key in (step.key, step.root)), None)
+
+
+def _because(why: str) -> str:
+    if why.startswith(("edition", "its", "the ")):
+        return why
+    return f"it was {why.removeprefix('was ')}" if why.startswith(("adopted", "public", "renamed", "was ")) else f"it {why}"
+
+
+def _moment(when: datetime, zone: str) -> str:
+    local = when.astimezone(ZoneInfo(zone))
+    return f"on {local:%a} {local.day} {local:%b %H:%M %Z}"
+
+
+def _minutes(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    if seconds < 1:
+        return "at once"
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shall show as it is, without links, names of people, or HTML."""
+    return re.sub(r"([\\`*_{}\[\]()#+.!|>~-])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;")).replace("@", "&#64;")
+
+
+def cell(text: str) -> str:
+    """Text for a cell of a table: code stays code."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("@", "&#64;").replace("\n", " ")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -25,12 +27,17 @@ _SENTENCES = {
 }
 
 
-def problem(desk: Desk, path: str, status: int, sentence: str = "", code: str = "") -> Response:
-    """An answer that says what is wrong, in the form that fits the path."""
+def problem(
+    desk: Desk, path: str, status: int, sentence: str = "", code: str = "", facts: Mapping[str, str] | None = None
+) -> Response:
+    """An answer that says what is wrong, in the form that fits the path. ``facts`` are for programs."""
     sentence = sentence or _SENTENCES.get(status, HTTPStatus(status).phrase + ".")
     if path.startswith("/v1"):
         code = code or HTTPStatus(status).phrase.lower().replace(" ", "_")
-        response: Response = JSONResponse({"code": code, "detail": sentence}, status, {"Cache-Control": "no-store"})
+        body: dict[str, object] = {"code": code, "detail": sentence, **({"metadata": dict(facts)} if facts else {})}
+        if status == 422:
+            body["detail"] = [{"type": code, "loc": ["body"], "msg": sentence}]
+        response: Response = JSONResponse(body, status, {"Cache-Control": "no-store"})
     else:
         response = message(desk, HTTPStatus(status).phrase, [sentence], status)
     if status == 503:
@@ -44,12 +51,16 @@ def install(app: FastAPI, desk: Desk) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         own = "" if error.detail == HTTPStatus(error.status_code).phrase else str(error.detail)
-        response = problem(desk, request.url.path, error.status_code, own, getattr(error, "code", ""))
+        code, facts = getattr(error, "code", ""), getattr(error, "facts", None)
+        response = problem(desk, request.url.path, error.status_code, own, code, facts)
         response.headers.update(error.headers or {})
         return response
 
     async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        if request.url.path.startswith("/v1"):
+            body = {"code": "invalid_input", "detail": [_entry(one) for one in error.errors()[:20]]}
+            return JSONResponse(body, 422, {"Cache-Control": "no-store"})
         return problem(desk, request.url.path, 422, _first(error), "invalid_input")
 
     async def on_own(request: Request, error: Exception) -> Response:
@@ -67,6 +78,12 @@ def _own(error: Exception) -> tuple[int, str]:
     if isinstance(error, BadInput | Refused):
         return (422 if isinstance(error, BadInput) else 409), str(error)
     return 500, ""
+
+
+def _entry(one: Any) -> dict[str, object]:
+    """One field that cannot be used, in the contract's shape, without the value."""
+    place = ".".join(str(part) for part in one["loc"][1:]) or "The request"
+    return {"type": one["type"], "loc": list(one["loc"]), "msg": f"{place} cannot be used: {one['msg'].rstrip('.').lower()}."}
 
 
 def _first(error: RequestValidationError) -> str:

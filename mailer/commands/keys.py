@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import click
 from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
-from mailer.flows.keys import create_key, list_keys, revoke_key
+from mailer.flows.keys import PER_MINUTE, SCOPES, create_key, list_keys, revoke_key
 
 
 @click.group()
@@ -17,12 +19,21 @@ def keys() -> None:
 
 @keys.command("create")
 @click.argument("name")
-def create(name: str) -> None:
+@click.option("--scope", type=click.Choice(SCOPES), default="admin", show_default=True, help="What the key may do.")
+@click.option("--days", type=click.IntRange(1, 3650), default=None, help="It holds for so many days (default: until revoked).")
+@click.option(
+    "--per-minute", type=click.IntRange(0, 1_000_000), default=PER_MINUTE, show_default=True, help="Requests; 0: no limit."
+)
+def create(name: str, scope: str, days: int | None, per_minute: int) -> None:
     """Make a key and print it: it is shown this once and kept only as a hash.
 
-    Example: postmerge keys create dashboard
+    read sees readers and mails; subscribers also changes readers, tags, segments and notes; publish hands over editions
+    (what a CI pipeline holds) and nothing else; admin may do all.
+
+    Example: postmerge keys create ci --scope publish --days 365
     """
-    click.echo(create_key(open_database(load_settings()), name))
+    expires_in = timedelta(days=days) if days else None
+    click.echo(create_key(open_database(load_settings()), name, scope, per_minute, expires_in))
 
 
 @keys.command("list")
@@ -34,13 +45,15 @@ def list_all(json: bool) -> None:
     """
     found = list_keys(open_database(load_settings()))
     if json:
-        facts = [{"name": key.name, "created_at": key.created_at, "revoked_at": key.revoked_at} for key in found]
-        return print_json(facts)
+        return print_json([vars(key) for key in found])
     if not found:
         return out.print("No keys yet: `postmerge keys create NAME` makes one.")
-    table = Table("name", "made", "revoked", box=None, header_style="bold")
+    table = Table("name", "begins", "scope", "made", "last used", "holds", box=None, header_style="bold")
     for key in found:
-        table.add_row(Text(key.name), f"{key.created_at:%d %b %Y}", f"{key.revoked_at:%d %b %Y}" if key.revoked_at else "")
+        ends = f"until {key.expires_at:%d %b %Y}" if key.expires_at else "yes"
+        holds = ends if key.holds else ("revoked" if key.revoked_at else "expired")
+        last = f"{key.last_used_at:%d %b %Y %H:%M}" if key.last_used_at else "never"
+        table.add_row(Text(key.name), key.prefix, key.scope, f"{key.created_at:%d %b %Y}", last, holds)
     out.print(table)
 
 

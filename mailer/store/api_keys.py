@@ -3,41 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from mailer.db import Tx, each
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key without its secret; ``revoked_at`` is None while it opens the door."""
+    """A key without its secret; ``revoked_at`` is None while it opens the door. ``per_minute`` 0: as often as it likes."""
 
     id: int
     name: str
+    prefix: str
+    scope: str
+    per_minute: int
     created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
     revoked_at: datetime | None
 
+    @property
+    def holds(self) -> bool:
+        """Does it open the door just now?"""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > datetime.now(UTC))
 
-_COLUMNS = "id, name, created_at, revoked_at"
+
+_COLUMNS = "id, name, prefix, scope, per_minute, created_at, expires_at, last_used_at, revoked_at"
 
 
-def create(tx: Tx, name: str, digest: bytes) -> bool:
+def create(tx: Tx, name: str, digest: bytes, prefix: str, scope: str, per_minute: int, expires_at: datetime | None) -> bool:
     """A new key; False when a key of that name holds already."""
     return bool(
         tx.run(
             """
-            INSERT INTO api_keys (name, hash) VALUES (%(name)s, %(digest)s)
+            INSERT INTO api_keys (name, hash, prefix, scope, per_minute, expires_at)
+            VALUES (%(name)s, %(digest)s, %(prefix)s, %(scope)s, %(per_minute)s, %(expires_at)s)
             ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING
             """,
             name=name,
             digest=digest,
+            prefix=prefix,
+            scope=scope,
+            per_minute=per_minute,
+            expires_at=expires_at,
         )
     )
 
 
 def holds(tx: Tx, digest: bytes) -> Key | None:
-    """The key with this hash that is not revoked, or None."""
-    row = tx.one(f"SELECT {_COLUMNS} FROM api_keys WHERE hash = %(digest)s AND revoked_at IS NULL", digest=digest)
+    """The key with this hash that is neither revoked nor expired, or None."""
+    row = tx.one(
+        f"""
+        SELECT {_COLUMNS} FROM api_keys
+        WHERE hash = %(digest)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+        """,
+        digest=digest,
+    )
     return Key(**row) if row else None
 
 
@@ -49,3 +70,14 @@ def every(tx: Tx) -> list[Key]:
 def revoke(tx: Tx, name: str) -> bool:
     """The key of this name holds no more; whether it did."""
     return bool(tx.run("UPDATE api_keys SET revoked_at = now() WHERE name = %(name)s AND revoked_at IS NULL", name=name))
+
+
+def get(tx: Tx, key_id: int) -> Key | None:
+    """One key, whether it holds or not."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM api_keys WHERE id = %(id)s", id=key_id)
+    return Key(**row) if row else None
+
+
+def used(tx: Tx, key_id: int, at: datetime) -> None:
+    """Write down when a key was last used."""
+    tx.run("UPDATE api_keys SET last_used_at = greatest(last_used_at, %(at)s) WHERE id = %(id)s", id=key_id, at=at)

@@ -1,0 +1,31 @@
+"""The REST API under ``/v1``, shaped after Buttondown's: token keys, pages, one sentence for each error.
+
+One module for each resource; ``door`` checks keys, ``shapes`` holds the contract's shapes, ``absent`` what is not here.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from api.v1 import absent, account, sends, shapes, subscribers, tags
+from api.v1.door import Pace, authorized
+from api.v1.paging import OnlyKnown
+
+router = APIRouter(prefix="/v1", dependencies=[Depends(authorized), OnlyKnown], responses=shapes.ALWAYS)
+
+for _one in (account, subscribers, tags, sends, absent):
+    router.include_router(_one.router)
+
+
+@router.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+def nothing(rest: str) -> Response:
+    """Anything else under /v1."""
+    raise HTTPException(404)
+
+
+def install(app: FastAPI) -> None:
+    """What the API needs of the app: the pace of keys, and its description in the contract's shapes."""
+    app.state.pace = Pace()
+    shapes.describe(app)

@@ -1,0 +1,84 @@
+"""Who may come in: keys, what each scope may do, and how often."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Annotated
+
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader
+
+from api.desk import Here
+from api.v1.errors import ApiError
+from mailer.flows.keys import check_key
+from mailer.store.api_keys import Key
+
+_header = APIKeyHeader(
+    name="Authorization", auto_error=False, description="`Token KEY`; `postmerge keys create NAME` makes one."
+)
+
+# What each scope may write and read, by the first word of the path. What stands nowhere needs ``admin``.
+_WRITES = {
+    "subscribers": {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"},
+    "publish": {"publish"},
+}
+_PRIVATE = {"users", "api_requests", "webhooks"}  # read by ``admin`` only
+_PUBLISHERS = {"ping", "publish", "sends"}  # all that ``publish`` may read
+
+
+def authorized(desk: Here, request: Request, authorization: Annotated[str | None, Security(_header)]) -> Key:
+    """The key of this request. 401 without one, 403 when its scope is too small, 429 when it asks too often."""
+    scheme, _, secret = (authorization or "").partition(" ")
+    if scheme.lower() != "token" or not secret.strip():
+        raise ApiError(401, "unauthorized", "A key is needed here: send it as `Authorization: Token KEY`.")
+    key = check_key(desk.database, secret.strip())
+    if key is None:
+        raise ApiError(401, "unauthorized", "This key does not hold: make one with `postmerge keys create NAME`.")
+    request.state.key = key
+    if wait := request.app.state.pace.wait(key.id, key.per_minute):
+        raise ApiError(429, "rate_limited", f"This key is used too often: try again in {wait} s.", retry=wait)
+    word = request.url.path.removeprefix("/v1/").partition("/")[0]
+    if not may(key.scope, request.method, word):
+        raise ApiError(
+            403, "forbidden", f"A key with the scope {key.scope} may not do this: use one with {_need(request, word)}."
+        )
+    return key
+
+
+def may(scope: str, method: str, word: str) -> bool:
+    """May a key with this scope use the method on paths that begin with the word?"""
+    if scope == "admin":
+        return True
+    if scope == "publish":
+        return word in _PUBLISHERS
+    if method in ("GET", "HEAD"):
+        return word not in _PRIVATE and word not in _WRITES["publish"]
+    return scope == "subscribers" and word in _WRITES["subscribers"]
+
+
+def _need(request: Request, word: str) -> str:
+    for scope in ("read", "subscribers", "publish"):
+        if may(scope, request.method, word):
+            return f"{scope} or admin"
+    return "admin"
+
+
+class Pace:
+    """How often each key is used in this process: a bucket that fills steadily and holds a minute's worth."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    def wait(self, key_id: int, per_minute: int) -> int:
+        """Seconds until the next request is taken; 0: this one is."""
+        if per_minute <= 0:
+            return 0
+        now = time.monotonic()
+        with self._lock:
+            left, at = self._buckets.get(key_id, (float(per_minute), now))
+            left = min(per_minute, left + (now - at) * per_minute / 60)
+            taken = left >= 1
+            self._buckets[key_id] = (left - 1 if taken else left, now)
+        return 0 if taken else max(1, round((1 - left) * 60 / per_minute + 0.5))

@@ -1,0 +1,60 @@
+"""Pages as the contract has them: results, count, and the addresses of the next and the previous page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Depends, Query, Request
+from fastapi.responses import JSONResponse
+
+from api.desk import Desk
+from api.v1.errors import ApiError
+
+PAGE = 100  # rows
+PageNumber = Annotated[int, Query(ge=1, le=1_000_000, description="The page's number, from 1.")]
+PageSize = Annotated[int, Query(ge=1, le=1000, description="How many a page holds.")]
+
+
+def page(
+    desk: Desk,
+    request: Request,
+    results: Sequence[Any],
+    count: int,
+    number: int,
+    size: int = PAGE,
+    after: str | None = None,
+) -> JSONResponse:
+    """An answer with one page. ``after`` is the key of its last row: the next page starts behind it."""
+    more = number * size < count
+    return JSONResponse(
+        {
+            "results": list(results),
+            "next": _link(desk, request, number + 1, after) if more else None,
+            "previous": _link(desk, request, number - 1, None) if number > 1 else None,
+            "count": count,
+        }
+    )
+
+
+def cut(rows: Sequence[Any], number: int, size: int = PAGE) -> Sequence[Any]:
+    """Page ``number`` of rows that are all there."""
+    return rows[size * (number - 1) : size * number]
+
+
+def _only_known(request: Request) -> None:
+    """A filter that is not known would silently be no filter."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known and not request.scope["route"].name.startswith("list_subscribers"):
+            raise ApiError(400, "invalid_input", f"The parameter {name[:50]!r} is not known here: leave it out.")
+
+
+OnlyKnown = Depends(_only_known)
+
+
+def _link(desk: Desk, request: Request, number: int, after: str | None) -> str:
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("page", "after")]
+    asked = [*kept, ("page", str(number)), *([("after", after)] if after else [])]
+    return f"{desk.settings.api_url}{request.url.path}?{urlencode(asked)}"

@@ -1,0 +1,66 @@
+"""``/v1/sends``: our own, beside the contract: each send with what became of its deliveries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from api.desk import Here
+from api.v1 import paging, shapes
+from api.v1.errors import not_found
+from mailer.errors import BadInput
+from mailer.flows.status import standing_facts, status
+
+router = APIRouter(prefix="/sends", tags=["Sends"])
+
+
+class Send(BaseModel):
+    """A send with its deliveries counted by state; ``audience`` is None until it is frozen."""
+
+    id: str
+    issue: str
+    edition: int
+    digest: str
+    state: str
+    audience: int | None
+    deliveries: dict[str, int]
+    subject: str
+    rule: str
+    reason: str
+    waits_for: str
+    look_until: str | None
+    due_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+class SendPage(BaseModel):
+    """Some sends, the newest first."""
+
+    results: list[Send]
+    count: int
+    next: str | None
+    previous: str | None
+
+
+@router.get("", response_model=SendPage)
+def list_sends(desk: Here, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+    """Sends with what became of their deliveries, 100 a page."""
+    found = [_send(standing_facts(one)) for one in status(desk.database)]
+    return paging.page(desk, request, paging.cut(found, page), len(found), page)
+
+
+@router.get("/{id_or_issue}", response_model=Send, responses=shapes.errors(404))
+def get_send(desk: Here, id_or_issue: str) -> JSONResponse:
+    """One send, by its id, or the newest of an issue by the issue's key."""
+    try:
+        return JSONResponse(_send(standing_facts(status(desk.database, id_or_issue)[0])))
+    except BadInput:
+        return not_found("send")
+
+
+def _send(facts: dict[str, Any]) -> dict[str, Any]:
+    return {**facts, "id": str(facts["id"])}

@@ -1,0 +1,185 @@
+"""The filters of a list of subscribers: what the contract names, as conditions for Postgres.
+
+A filter by something that we do not keep (coupons, prices, opens, clicks, risk) finds nobody, because nobody has it.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.v1.errors import ApiError
+from mailer import addresses, public_ids
+from mailer.store.members import FIRST_IP, FIRST_SOURCE, ORDERS, TYPES, Where
+
+Words = list[Annotated[str, Field(max_length=300)]]
+_SUPPRESSED = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
+SOURCES = {  # the contract's word: ours
+    "admin": ("cli", "demo"),
+    "api": ("api",),
+    "form": ("form", "page", "mail", "one-click"),
+    "import": ("import",),
+    "stripe": ("stripe",),
+}
+_REASONS = {"hard_bounce": ("hard bounce",), "other": ("operator",), "spam": ("complaint",), "transient": ("soft bounces",)}
+_BY_DATE = {
+    "date": "created_at",
+    "unsubscription_date": "left_at",
+}
+_ABSENT = (
+    "coupon", "current_price", "price", "form", "referral_code", "subscriber_import",
+    *(f"{name}__{end}" for end in ("start", "end") for name in (
+        "last_click_date", "last_open_date", "churn_date", "upgrade_date", "open_rate", "click_rate", "risk_score",
+    )),
+)  # fmt: skip
+
+
+class Filters(BaseModel):
+    """The query of ``GET /v1/subscribers``."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    page: int = Field(1, ge=1, le=1_000_000)
+    after: str | None = Field(None, max_length=300, description="The last key of the page before; part of `next`.")
+    ordering: str = "-creation_date"
+    expand: Words = []
+    ids: Words = Field([], max_length=1000)
+    email_address: Words = []
+    type: Words = []
+    not_type: Words = Field([], alias="-type")
+    tag: Words = []
+    not_tag: Words = Field([], alias="-tag")
+    domain: Words = []
+    not_domain: Words = Field([], alias="-domain")
+    source: Words = []
+    ip_address: Words = []
+    referrer_url: Words = []
+    utm_campaign: Words = []
+    utm_medium: Words = []
+    utm_source: Words = []
+    unsubscription_reason: Words = []
+    bounce_reason: Words = []
+    undeliverability_reason: Words = []
+    date__start: date | None = None
+    date__end: date | None = None
+    unsubscription_date__start: date | None = None
+    unsubscription_date__end: date | None = None
+    bounce_date__start: date | None = None
+    bounce_date__end: date | None = None
+    undeliverability_date__start: date | None = None
+    undeliverability_date__end: date | None = None
+    coupon: Words = []
+    current_price: Words = []
+    price: Words = []
+    form: Words = []
+    referral_code: Words = []
+    subscriber_import: Words = []
+    churn_date__start: date | None = None
+    churn_date__end: date | None = None
+    last_click_date__start: date | None = None
+    last_click_date__end: date | None = None
+    last_open_date__start: date | None = None
+    last_open_date__end: date | None = None
+    upgrade_date__start: date | None = None
+    upgrade_date__end: date | None = None
+    open_rate__start: float | None = None
+    open_rate__end: float | None = None
+    click_rate__start: float | None = None
+    click_rate__end: float | None = None
+    risk_score__start: float | None = None
+    risk_score__end: float | None = None
+
+
+def conditions(asked: Filters) -> list[Where]:
+    """What the readers must fulfil. Raises ApiError when a filter cannot be read."""
+    if asked.ordering not in ORDERS:
+        raise ApiError(400, "invalid_ordering", f"The ordering must be one of {', '.join(ORDERS)}.")
+    found = [*_people(asked), *_words(asked), *_dates(asked)]
+    if any(getattr(asked, name) not in (None, []) for name in _ABSENT):
+        found.append(Where("false", {}))
+    return found
+
+
+def only_tag(asked: Filters) -> str | None:
+    """The one tag that is asked for and nothing else, or None."""
+    rest = asked.model_dump(exclude={"page", "after", "ordering", "expand", "tag"}, exclude_defaults=True)
+    return asked.tag[0].lower() if len(asked.tag) == 1 and not rest else None
+
+
+def _people(asked: Filters) -> list[Where]:
+    found = []
+    if asked.ids:
+        numbers = [number for one in asked.ids if (number := public_ids.number("sub", one)) is not None]
+        found.append(Where("id = ANY(%(ids)s::bigint [])", {"ids": numbers}))
+    if asked.email_address:
+        patterns = [f"%{_escaped(addresses.normal(one) if '@' in one[1:-1] else one.lower())}%" for one in asked.email_address]
+        found.append(Where("email_normal LIKE ANY(%(emails)s)", {"emails": patterns}))
+    for _name, words, negated in (("type", asked.type, ""), ("not_type", asked.not_type, "NOT ")):
+        if words:
+            kinds = " OR ".join(f"({TYPES[word]})" for word in words if word in TYPES) or "false"
+            found.append(Where(f"{negated}({kinds})", {}))
+    if asked.domain:
+        found.append(Where("split_part(email_normal, '@', 2) = ANY(%(domains)s)", {"domains": _lower(asked.domain)}))
+    if asked.not_domain:
+        found.append(
+            Where("split_part(email_normal, '@', 2) <> ALL(%(not_domains)s)", {"not_domains": _lower(asked.not_domain)})
+        )
+    return found
+
+
+def _words(asked: Filters) -> list[Where]:
+    found = []
+    if asked.tag:
+        found.append(Where("tags && %(tags)s::text []", {"tags": _lower(asked.tag)}))
+    if asked.not_tag:
+        found.append(Where("NOT tags && %(not_tags)s::text []", {"not_tags": _lower(asked.not_tag)}))
+    if asked.source:
+        ours = [one for word in asked.source for one in SOURCES.get(word, ())]
+        found.append(Where(f"{FIRST_SOURCE} = ANY(%(sources)s::text [])", {"sources": ours}))
+    if asked.ip_address:
+        found.append(Where(f"host({FIRST_IP}) = ANY(%(ips)s)", {"ips": asked.ip_address}))
+    if asked.referrer_url:
+        urls = [f"%{_escaped(one)}%" for one in asked.referrer_url]
+        found.append(Where("referrer_url LIKE ANY(%(urls)s)", {"urls": urls}))
+    utm = {name: getattr(asked, name) for name in ("utm_campaign", "utm_medium", "utm_source")}
+    found += [Where(f"{name} = ANY(%({name}s)s)", {f"{name}s": words}) for name, words in utm.items() if words]
+    if asked.unsubscription_reason:
+        found.append(Where("leaving_reason = ANY(%(leaving)s)", {"leaving": asked.unsubscription_reason}))
+    reasons = [*asked.bounce_reason, *asked.undeliverability_reason]
+    if reasons:
+        ours = [one for word in reasons for one in _REASONS.get(word, ())]
+        found.append(Where(f"EXISTS ({_SUPPRESSED} AND reason = ANY(%(reasons)s::text []))", {"reasons": ours}))
+    return found
+
+
+def _dates(asked: Filters) -> list[Where]:
+    found = []
+    for name, column in _BY_DATE.items():
+        for end, sign, days in (("start", ">=", 0), ("end", "<", 1)):
+            if (day := getattr(asked, f"{name}__{end}")) is not None:
+                key = f"{name}_{end}"
+                found.append(Where(f"{column} {sign} %({key})s", {key: _day(day, days)}))
+    for name in ("bounce_date", "undeliverability_date"):
+        for end, sign, days in (("start", ">=", 0), ("end", "<", 1)):
+            if (day := getattr(asked, f"{name}__{end}")) is not None:
+                key = f"{name}_{end}"
+                sql = f"EXISTS ({_SUPPRESSED} AND reason <> 'operator' AND created_at {sign} %({key})s)"
+                found.append(Where(sql, {key: _day(day, days)}))
+    return found
+
+
+def _day(day: date, more: int) -> Any:
+    try:
+        return day + timedelta(days=more)
+    except OverflowError:
+        return day
+
+
+def _lower(words: list[str]) -> list[str]:
+    return [word.lower() for word in words]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")

@@ -1,0 +1,70 @@
+"""Pages of subscribers: by key where a key is known, by the tallies where only a number is, so that depth costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mailer import public_ids
+from mailer.db import Database, Tx
+from mailer.flows.members import Rejected
+from mailer.store import members, tags, tallies
+from mailer.store.members import Member, Where
+
+PAGE = 100  # readers
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some readers, how many there are in all, and the key behind which the next page begins."""
+
+    members: list[Member]
+    count: int
+    after: str | None
+
+
+def page(
+    database: Database,
+    where: Sequence[Where],
+    ordering: str,
+    number: int,
+    after: str | None = None,
+    only_tag: str | None = None,
+    tag_names: Sequence[str] = (),
+) -> Page:
+    """Page ``number``, from 1, behind the key ``after`` when that is given.
+
+    ``only_tag`` says that one tag is the only condition: its count is known. Raises Rejected for a tag nobody knows.
+    """
+    by_id = ordering.endswith("creation_date")
+    key = _key(after, by_id)
+    with database.transaction() as tx:
+        for name in tag_names:
+            if tags.named(tx, name.lower()) is None:
+                raise Rejected("invalid_tag", f"There is no tag {name[:100]!r}.")
+        if not where and by_id:
+            count = tallies.readers(tx)
+            found = _all_by_id(tx, ordering, number, key)
+        else:
+            count = tallies.tagged(tx, only_tag) if only_tag else members.count(tx, where) if where else tallies.readers(tx)
+            offset = 0 if key is not None else PAGE * (number - 1)
+            found = members.page(tx, where, ordering, PAGE, offset, key)
+    last = found[-1] if found else None
+    return Page(found, count, (public_ids.public("sub", last.id) if by_id else last.email_normal) if last else None)
+
+
+def _all_by_id(tx: Tx, ordering: str, number: int, key: int | str | None) -> list[Member]:
+    if key is not None or number == 1:
+        return members.page(tx, [], ordering, PAGE, 0, key)
+    down = ordering.startswith("-")
+    start, offset = tallies.place(tx, PAGE * (number - 1), newest_first=down)
+    return members.page(tx, [], ordering, PAGE, offset, start + 1 if down else start - 1)
+
+
+def _key(after: str | None, by_id: bool) -> int | str | None:
+    if after is None or not by_id:
+        return after
+    found = public_ids.number("sub", after)
+    if found is None:
+        raise Rejected("invalid_ordering", "The key `after` cannot be read: leave it out, or follow `next` as it is.")
+    return found

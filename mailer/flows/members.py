@@ -1,0 +1,274 @@
+"""Subscribers as a program changes them: added, changed, reminded, removed. Rules that hold for everybody hold here too:
+who left, bounced or complained is not brought back by a program, and confirmation mails have their limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mailer import addresses, public_ids
+from mailer.db import Database, Tx, is_unique_violation, json
+from mailer.errors import BadInput
+from mailer.flows import erase, signup
+from mailer.settings import Settings
+from mailer.store import consents, members, subscribers, suppressions, tags
+from mailer.store.members import Member
+
+MOST_TAGS = 100
+_MOST_METADATA = 16_000  # characters
+
+
+class Rejected(BadInput):
+    """A change that cannot be made; ``code`` is the contract's word for why, ``facts`` more for programs."""
+
+    def __init__(self, code: str, message: str, facts: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.facts = dict(facts or {})
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A reader to add, or what to change. ``kind`` is the contract's type; None leaves a thing as it is."""
+
+    email: str | None = None
+    tags: Sequence[str] | None = None
+    metadata: Mapping[str, Any] | None = None
+    notes: str | None = None
+    referrer_url: str | None = None
+    utm: Mapping[str, str] = field(default_factory=dict)
+    kind: str | None = None
+    reason: str | None = None
+    ip: str | None = None
+
+
+def find(database: Database, id_or_email: str) -> Member | None:
+    """The reader with this public id, number or address, or None. One transaction, one statement."""
+    with database.transaction() as tx:
+        return look_up(tx, id_or_email)
+
+
+def look_up(tx: Tx, id_or_email: str) -> Member | None:
+    """The reader with this public id, number or address, or None."""
+    if "\0" in id_or_email:
+        return None
+    if "@" in id_or_email:
+        return members.by_email(tx, addresses.normal(id_or_email))
+    found = public_ids.number("sub", id_or_email)
+    return members.by_id(tx, found) if found is not None else None
+
+
+def add(database: Database, settings: Settings, wish: Wish, collision: str = "no_op") -> tuple[Member, bool]:
+    """Add a reader; who they are now, and whether a mail was queued.
+
+    ``collision`` is no_op (or fail), add or overwrite: what to do with a known address. Raises Rejected with the contract's
+    code; then nothing was written.
+    """
+    address = _address(wish.email or "")
+    names = clean_tags(wish.tags or [])
+    _check_metadata(wish.metadata or {})
+    if wish.kind not in (None, "unactivated", "regular", "unsubscribed"):
+        raise Rejected("invalid_input", f"The type {wish.kind!r} cannot be set: leave it out, or use regular or unsubscribed.")
+    known = find(database, address)
+    if known:
+        return _collide(database, settings, known, wish, names, collision)
+    if wish.kind in ("regular", "unsubscribed"):
+        return _add_as_told(database, address, wish, names), False
+    queued = signup.sign_up(database, address, names, source="api", ip=wish.ip).mail_queued
+    with database.transaction() as tx:
+        found = members.by_email(tx, addresses.normal(address))
+        if found is None:
+            raise Rejected("email_invalid", "This address cannot be taken.")
+        members.amend(tx, found.id, _columns(wish))
+        return _again(tx, found.id), queued
+
+
+def change(database: Database, id_or_email: str, wish: Wish) -> Member | None:
+    """Change a reader; None when there is none. Raises Rejected; then nothing was written."""
+    names = clean_tags(wish.tags) if wish.tags is not None else None
+    _check_metadata(wish.metadata or {})
+    with database.transaction() as tx:
+        found = look_up(tx, id_or_email)
+        if found is None:
+            return None
+        members.lock(tx, found.id)
+        found = _again(tx, found.id)
+        columns = _columns(wish) | ({"tags": names} if names is not None else {})
+        if wish.email is not None and addresses.normal(wish.email) != found.email_normal:
+            columns |= _new_address(tx, found, wish)
+        try:
+            members.amend(tx, found.id, columns)
+        except Exception as error:
+            if is_unique_violation(error):
+                raise Rejected("email_already_exists", "Another reader has this address already.") from error
+            raise
+        if wish.kind is not None and wish.kind != kind_of(found):
+            _set_kind(tx, found, wish)
+        return _again(tx, found.id)
+
+
+def remind(database: Database, id_or_email: str) -> bool | None:
+    """Queue the confirmation mail once more: whether limits allowed it, or None when there is no such reader.
+
+    Raises Rejected when the reader does not wait for one.
+    """
+    found = find(database, id_or_email)
+    if found is None:
+        return None
+    if kind_of(found) != "unactivated":
+        raise Rejected("subscriber_type_invalid", "Only a reader who has not confirmed yet can be reminded.")
+    return signup.sign_up(database, found.email, (), source="api").mail_queued
+
+
+def remove(database: Database, settings: Settings, id_or_email: str) -> bool:
+    """Erase a reader: only the row's number and a keyed hash of the address stay; whether there was one."""
+    found = find(database, id_or_email)
+    return found is not None and erase.erase(database, settings, found.id)
+
+
+def kind_of(member: Member) -> str:
+    """The contract's type of a reader; the same as ``store.members.TYPES`` in SQL."""
+    if member.suppressed:
+        return {"complaint": "complained", "operator": "blocked"}.get(member.suppressed, "undeliverable")
+    if member.state != "active":
+        return "unsubscribed" if member.state == "left" else "unactivated"
+    if member.paused:
+        return "paused"
+    if member.premium:
+        return "gifted" if member.access == "complimentary" else "premium"
+    return "regular"
+
+
+def clean_tags(given: Sequence[str]) -> list[str]:
+    """Tags as readers have them: lower case, each once. Raises Rejected when one cannot be read."""
+    names = sorted({tag.strip().lower() for tag in given})
+    if len(names) > MOST_TAGS:
+        raise Rejected("tag_invalid", f"At most {MOST_TAGS} tags are taken.")
+    for name in names:
+        if not name or len(name) > 100 or not name.isprintable():
+            raise Rejected("tag_invalid", "A tag holds signs that cannot be read: use letters, digits and plain signs.")
+    return names
+
+
+def _collide(
+    database: Database, settings: Settings, known: Member, wish: Wish, names: list[str], collision: str
+) -> tuple[Member, bool]:
+    if collision not in ("add", "overwrite"):
+        raise Rejected(
+            "email_already_exists",
+            "There is a subscriber with this address already.",
+            {"subscriber_id": public_ids.public("sub", known.id)},
+        )
+    kind = kind_of(known)
+    if kind in ("complained", "undeliverable", "blocked"):
+        raise Rejected("subscriber_suppressed", "This address bounced, complained or is blocked, and is not mailed.")
+    queued = False
+    if kind == "unsubscribed" and wish.kind != "unsubscribed":
+        if collision == "overwrite" or wish.kind == "regular":
+            raise Rejected("subscriber_blocked", "This reader has left: only they can come back, through a confirmation mail.")
+        queued = signup.sign_up(database, known.email, names, source="api", ip=wish.ip).mail_queued
+        wish = Wish(metadata=wish.metadata, notes=wish.notes, referrer_url=wish.referrer_url, utm=wish.utm)
+    merged = wish if collision == "overwrite" else _merged(known, wish)
+    tags_now = names if collision == "overwrite" else sorted({*known.tags, *names})
+    told = Wish(**{**vars(merged), "email": None, "tags": tags_now})
+    if told.kind == "unactivated":
+        told = Wish(**{**vars(told), "kind": None})
+    changed = change(database, str(known.id), told)
+    assert changed
+    return changed, queued
+
+
+def _merged(known: Member, wish: Wish) -> Wish:
+    metadata = {**known.metadata, **(wish.metadata or {})}
+    notes = known.notes if not wish.notes else wish.notes
+    return Wish(**{**vars(wish), "metadata": metadata, "notes": notes, "referrer_url": wish.referrer_url or None})
+
+
+def _add_as_told(database: Database, address: str, wish: Wish, names: list[str]) -> Member:
+    normal = addresses.normal(address)
+    with database.transaction() as tx:
+        if suppressions.has(tx, normal):
+            raise Rejected("subscriber_suppressed", "This address bounced or complained and is not mailed.")
+        subscriber_id = subscribers.add(tx, address, normal, names)
+        reader = subscribers.lock(tx, subscriber_id)
+        if reader is None or reader.state != "unconfirmed" or reader.left_at:
+            raise Rejected("email_already_exists", "There is a subscriber with this address already.")
+        if wish.kind == "regular":
+            subscribers.activate(tx, subscriber_id)
+            consents.record(tx, subscriber_id, "added", "api", wish.ip, {})
+        else:
+            subscribers.leave(tx, subscriber_id)
+            consents.record(tx, subscriber_id, "left", "api", wish.ip, {})
+        members.amend(tx, subscriber_id, _columns(wish))
+        return _again(tx, subscriber_id)
+
+
+def _new_address(tx: Tx, found: Member, wish: Wish) -> dict[str, Any]:
+    address = _address(wish.email or "")
+    normal = addresses.normal(address)
+    if suppressions.has(tx, normal):
+        raise Rejected("email_invalid", "The new address bounced or complained and is not mailed.")
+    if members.by_email(tx, normal):
+        raise Rejected("email_already_exists", "Another reader has this address already.")
+    consents.record(tx, found.id, "address", "api", wish.ip, {})
+    return {"email": address, "email_normal": normal}
+
+
+def _set_kind(tx: Tx, found: Member, wish: Wish) -> None:
+    before = kind_of(found)
+    if wish.kind == "unsubscribed" and found.state != "left":
+        subscribers.leave(tx, found.id)
+        consents.record(tx, found.id, "left", "api", wish.ip, {"reason": wish.reason or ""})
+    elif wish.kind == "regular" and before == "unactivated" and found.left_at is None:
+        subscribers.activate(tx, found.id)
+        consents.record(tx, found.id, "added", "api", wish.ip, {})
+    elif wish.kind == "regular" and before == "paused":
+        members.amend(tx, found.id, {"paused_until": None})
+        consents.record(tx, found.id, "resumed", "api", wish.ip, {})
+    else:
+        raise Rejected(
+            "subscriber_type_invalid",
+            f"A reader who is {before} cannot be made {wish.kind} by a program: set regular on one who waits, or unsubscribed.",
+        )
+
+
+def _columns(wish: Wish) -> dict[str, Any]:
+    given: dict[str, Any] = {name: getattr(wish, name) for name in ("notes", "referrer_url") if getattr(wish, name) is not None}
+    given |= {f"utm_{name}": value for name, value in wish.utm.items() if value}
+    if wish.metadata is not None:
+        given["metadata"] = json(dict(wish.metadata))
+    if wish.reason is not None:
+        given["leaving_reason"] = wish.reason
+    return given
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    simple = all(isinstance(value, str | int | float | bool | None) for value in metadata.values())
+    size = sum(len(str(name)) + len(str(value)) for name, value in metadata.items())
+    if not simple or size > _MOST_METADATA or any("\0" in f"{name}{value}" for name, value in metadata.items()):
+        raise Rejected(
+            "metadata_invalid",
+            f"Metadata is an object of names to texts, numbers, true, false or null, of at most {_MOST_METADATA:,} characters.",
+        )
+
+
+def _address(email: str) -> str:
+    if not email.strip():
+        raise Rejected("email_empty", "An address is needed: write it as name@example.org.")
+    try:
+        return addresses.check(email)
+    except BadInput as error:
+        raise Rejected("email_invalid", str(error)) from error
+
+
+def _again(tx: Tx, subscriber_id: int) -> Member:
+    found = members.by_id(tx, subscriber_id)
+    assert found
+    return found
+
+
+def tag_is_known(tx: Tx, name: str) -> bool:
+    """Is there a tag of this name?"""
+    return tags.named(tx, name) is not None

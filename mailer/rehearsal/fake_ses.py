@@ -7,6 +7,8 @@ Faults: ``POST /_control`` with ``{"faults": [{"kind": K, "next": 5}]}`` (or ``"
 ``hang_before`` and ``reset_before`` do not take the mail; ``error_after``, ``hang_after`` and ``reset_after`` take it and then
 misbehave; ``reject`` and ``paused`` refuse it as SES does.
 
+Other programs than ours may send through it as well: mails of ``Content.Simple``, and by SMTP (``--smtp``, see ``smtp_door``).
+
 Events about accepted mails come through a queue of SQS on the same port, or are posted as SNS does: see ``fake_events``.
 """
 
@@ -25,11 +27,13 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from mailer.rehearsal.fake_events import Events, Mail, Sns
+from mailer.rehearsal.smtp_door import Door, answer_for
 
 ACCESS_KEY = "AKIAFAKEFAKEFAKEFAKE"
 SECRET_KEY = "fake-secret-of-the-fake-ses"
@@ -101,12 +105,26 @@ class Server:
         return False
 
     def accept(self, body: bytes) -> str:
-        """Write the mail down; its id. Of an issue only the head is decoded, to be quick."""
+        """Write the mail of a call down; its id. Of an issue only the head is decoded, to be quick."""
+        if b'"Simple"' in body:
+            return self._accept_simple(json.loads(body))
         request, encoded = _without_data(body)
-        message_id = uuid.uuid4().hex
         start = binascii.a2b_base64(encoded[:_HEAD])
         if b"\r\n\r\n" not in start or b"\r\nAuto-Submitted:" in start:
             start = binascii.a2b_base64(encoded)
+        return self.write_down(request, start, len(encoded) // 4 * 3 - encoded[-2:].count(b"="))
+
+    def _accept_simple(self, request: dict[str, Any]) -> str:
+        """A mail that SES puts together itself, from a subject, texts and headers."""
+        simple = request["Content"]["Simple"]
+        headers = [("Subject", simple["Subject"]["Data"]), *((one["Name"], one["Value"]) for one in simple.get("Headers", []))]
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
+        size = len(head) + sum(len(part["Data"].encode()) for part in simple["Body"].values())
+        return self.write_down(request, head + b"\r\n", size)
+
+    def write_down(self, request: dict[str, Any], start: bytes, size: int) -> str:
+        """Log a mail that begins with ``start`` and has ``size`` bytes in all; its id."""
+        message_id = uuid.uuid4().hex
         head, _, rest = start.partition(b"\r\n\r\n")
         to = ",".join(request["Destination"]["ToAddresses"])
         tags = {tag["Name"]: tag["Value"] for tag in request.get("EmailTags", [])}
@@ -120,7 +138,7 @@ class Server:
             "leave_url": _field(head, b"List-Unsubscribe").strip("<>"),
             "subject": _field(head, b"Subject"),
             "configuration_set": request.get("ConfigurationSetName", ""),
-            "size": len(encoded) // 4 * 3 - encoded[-2:].count(b"="),
+            "size": size,
             "links": _links(rest) if b"\r\nAuto-Submitted:" in head else [],
         }
         self.log.write(json.dumps(line) + "\n")
@@ -129,6 +147,42 @@ class Server:
         if self.behaviour.events:
             self.events.about(Mail(message_id, to, tags, line["subject"], now))
         return message_id
+
+    async def take(self, accept: Callable[[], str]) -> tuple[int, str, Any]:
+        """SES's answer to one mail, by either door; raises Reset or Broken where it gives none."""
+        b = self.behaviour
+        self.requests += 1
+        fault = self.fault()
+        if fault == "throttle" or self.over_rate():
+            self.throttled += 1
+            return 429, "TooManyRequestsException", {"message": "Maximum sending rate exceeded."}
+        if 0 <= b.quota <= self.accepted:
+            self.throttled += 1
+            return 429, "LimitExceededException", {"message": "Daily message quota exceeded."}
+        if not b.sending or fault == "paused":
+            return 400, "SendingPausedException", {"message": "Email sending is disabled for this account."}
+        if fault == "reject":
+            return 400, "MessageRejected", {"message": "Email contains a virus."}
+        await _misbehave(fault, "before")
+        message_id = accept()
+        self.lost += fault.endswith("_after")
+        await _misbehave(fault, "after")
+        if b.latency_s or b.jitter_s:
+            await asyncio.sleep(b.latency_s + self.chance.random() * b.jitter_s)
+        if fault.startswith("error"):
+            return 500, "InternalServiceErrorException", {"message": "An internal error occurred."}
+        return 200, "", {"MessageId": message_id}
+
+    async def take_by_smtp(self, recipients: list[str], message: bytes) -> str | None:
+        """The answer at the SMTP door; None drops the connection."""
+        request = {"Destination": {"ToAddresses": recipients}}
+        try:
+            status, code, payload = await self.take(lambda: self.write_down(request, message, len(message)))
+        except Reset:
+            return None
+        except Broken:
+            status, code, payload = 500, "", {}
+        return answer_for(status, code, payload.get("MessageId") or payload.get("message", ""))
 
     def account(self) -> dict[str, Any]:
         b = self.behaviour
@@ -260,34 +314,10 @@ class Connection(asyncio.Protocol):
                 server.inflight += 1
                 server.most_inflight = max(server.most_inflight, server.inflight)
                 try:
-                    return await self.send(body)
+                    return await server.take(lambda: server.accept(body))
                 finally:
                     server.inflight -= 1
         return 404, "NotFoundException", {"message": f"no such operation: {method} {path}"}
-
-    async def send(self, body: bytes) -> tuple[int, str, Any]:
-        server, b = self.server, self.server.behaviour
-        server.requests += 1
-        fault = server.fault()
-        if fault == "throttle" or server.over_rate():
-            server.throttled += 1
-            return 429, "TooManyRequestsException", {"message": "Maximum sending rate exceeded."}
-        if 0 <= b.quota <= server.accepted:
-            server.throttled += 1
-            return 429, "LimitExceededException", {"message": "Daily message quota exceeded."}
-        if not b.sending or fault == "paused":
-            return 400, "SendingPausedException", {"message": "Email sending is disabled for this account."}
-        if fault == "reject":
-            return 400, "MessageRejected", {"message": "Email contains a virus."}
-        await _misbehave(fault, "before")
-        message_id = server.accept(body)
-        server.lost += fault.endswith("_after")
-        await _misbehave(fault, "after")
-        if b.latency_s or b.jitter_s:
-            await asyncio.sleep(b.latency_s + server.chance.random() * b.jitter_s)
-        if fault.startswith("error"):
-            return 500, "InternalServiceErrorException", {"message": "An internal error occurred."}
-        return 200, "", {"MessageId": message_id}
 
 
 async def _misbehave(fault: str, when: str) -> None:
@@ -324,14 +354,19 @@ def _response(status: int, code: str, payload: Any) -> bytes:
     return head.encode() + body
 
 
-async def _serve(port: int, log: Path) -> None:
+async def _serve(port: int, log: Path, smtp: bool = False) -> None:
     with log.open("a+") as file:
         server = Server(file)
-        listening = await asyncio.get_running_loop().create_server(lambda: Connection(server), "127.0.0.1", port, backlog=1024)
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", port, backlog=1024)
         port = listening.sockets[0].getsockname()[1]
+        ports = {"port": port}
+        if smtp:
+            door = await loop.create_server(lambda: Door(server.take_by_smtp), "127.0.0.1", 0, backlog=1024)
+            ports["smtp_port"] = door.sockets[0].getsockname()[1]
         server.sns.base = f"http://127.0.0.1:{port}"
         posting = asyncio.ensure_future(_post_events(server))
-        print(json.dumps({"port": port}), flush=True)
+        print(json.dumps(ports), flush=True)
         await listening.serve_forever()
         posting.cancel()
 
@@ -355,11 +390,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A fake Amazon SES v2 that misbehaves on demand.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--smtp", action="store_true", help="open an SMTP door too")
     parser.add_argument("--until-eof", action="store_true")
     options = parser.parse_args()
     if options.until_eof:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(_serve(options.port, options.log))
+    asyncio.run(_serve(options.port, options.log, options.smtp))
 
 
 if __name__ == "__main__":

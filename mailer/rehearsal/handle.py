@@ -18,23 +18,34 @@ from mailer.rehearsal.fake_ses import ACCESS_KEY, SECRET_KEY
 class FakeSes:
     """The fake in a process of its own, judged by its log. Use it as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, smtp: bool = False) -> None:
         handle, name = tempfile.mkstemp(prefix="fake-ses-", suffix=".jsonl")
         os.close(handle)
         self.log = Path(name)
         self.url = ""
+        self.smtp_port = 0  # of the SMTP door, when one was asked for
+        self._smtp = smtp
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> FakeSes:
         root = Path(__file__).parent.parent.parent
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mailer.rehearsal.fake_ses", "--log", str(self.log), "--until-eof"],
+            [
+                sys.executable,
+                "-m",
+                "mailer.rehearsal.fake_ses",
+                "--log",
+                str(self.log),
+                "--until-eof",
+                *(["--smtp"] if self._smtp else []),
+            ],
             cwd=root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         assert self._process.stdout
-        self.url = f"http://127.0.0.1:{json.loads(self._process.stdout.readline())['port']}"
+        ports = json.loads(self._process.stdout.readline())
+        self.url, self.smtp_port = f"http://127.0.0.1:{ports['port']}", ports.get("smtp_port", 0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -1,6 +1,8 @@
-"""The audience rule: ``everyone``, or tags joined by ``and``, ``or``, ``not`` and brackets.
+"""The audience rule: ``everyone``, tags and comparisons, joined by ``and``, ``or``, ``not`` and brackets.
 
 ``python and not beginners``, ``(paris or lyon) and events``. A tag with spaces is quoted: ``"early birds" or vip``.
+Comparisons: ``metadata.city = "New York"``, ``metadata.age >= 18``, ``metadata.plan`` (has one at all),
+``joined < 2026-01-01``, ``joined within 30d``, ``not active within 90d`` (what they last did themselves), ``lang = de``, ``domain != example.org``.
 ``parse`` makes a small tree; ``store/audiences.py`` turns the tree into SQL with parameters.
 """
 
@@ -8,6 +10,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
 
 from mailer.errors import BadInput
 
@@ -47,10 +51,30 @@ class Either:
     right: Rule
 
 
-Rule = Everyone | Tag | Not | Both | Either
+@dataclass(frozen=True)
+class Compare:
+    """Subscribers of whom this is true. ``value`` is a number, a day, a time span (``within``), a text, or None (has it).
 
-_TOKEN = re.compile(r"""\s*(?:(?P<mark>[()])|"(?P<quoted>[^"]*)"|(?P<word>[^\s()"]+))""")
+    ``field`` is metadata (of which ``name`` is compared), joined, active, lang or domain.
+    """
+
+    field: str
+    name: str
+    op: str
+    value: Decimal | date | timedelta | str | None
+
+
+Rule = Everyone | Tag | Not | Both | Either | Compare
+
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<mark>[()])|(?P<op>!=|<=|>=|=|<|>)|metadata\.(?:"(?P<key>[^"]+)"|(?P<field>(?:[^\s()"<>=!]|!(?!=))+))"""
+    r"""|"(?P<quoted>[^"]*)"|(?P<word>(?:[^\s()"<>=!]|!(?!=))+))""",
+    re.IGNORECASE,
+)
 _WORDS = {"and", "or", "not", "everyone"}
+_DATES, _TEXTS = ("joined", "active"), ("lang", "domain")
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
+_SPAN = re.compile(r"(\d{1,5})(d|w)", re.IGNORECASE | re.ASCII)
 _DEEPEST = 50
 
 
@@ -117,13 +141,67 @@ class _Parser:
             return rule
         if self._take("everyone"):
             return Everyone()
-        return Tag(self._tag())
+        return self._compare() or Tag(self._tag())
+
+    def _compare(self) -> Rule | None:
+        """A comparison, if one begins here."""
+        kind, value = self._kind(0), self._value(0)
+        if kind in ("key", "field"):
+            self.at += 1
+            return Compare("metadata", value, *self._operator(metadata=True))
+        follows = self._kind(1) == "op" or (self._kind(1) == "word" and self._value(1).lower() == "within")
+        if kind == "word" and value.lower() in (*_DATES, *_TEXTS) and follows:
+            self.at += 1
+            field = value.lower()
+            return Compare(field, "", *(self._when() if field in _DATES else self._operator(metadata=False)))
+        return None
+
+    def _operator(self, metadata: bool) -> tuple[str, Decimal | str | None]:
+        """What a value of metadata, the language or the domain is compared with."""
+        if self._kind(0) != "op":
+            return "has", None
+        op = self._value(0)
+        if not metadata and op not in ("=", "!="):
+            raise self._wrong("only = and != can be used here")
+        self.at += 1
+        kind, value = self._kind(0), self._value(0)
+        if kind not in ("word", "quoted"):
+            raise self._wrong("expected a value")
+        self.at += 1
+        if metadata and kind == "word" and _NUMBER.fullmatch(value):
+            return op, Decimal(value)
+        return op, value
+
+    def _when(self) -> tuple[str, date | timedelta]:
+        """A day that a moment is compared with, or the span within which it is."""
+        if self._take("within"):
+            span = _SPAN.fullmatch(self._value(0))
+            if not span:
+                raise self._wrong("expected a time such as 30d or 8w")
+            self.at += 1
+            return "within", timedelta(days=int(span[1]) * (7 if span[2].lower() == "w" else 1))
+        op = self._value(0)
+        self.at += 1
+        try:
+            day = date.fromisoformat(self._value(0))
+        except ValueError:
+            raise self._wrong("expected a day such as 2026-11-24") from None
+        self.at += 1
+        return op, day
+
+    def _kind(self, ahead: int) -> str:
+        place = self.at + ahead
+        return self.tokens[place][0] if place < len(self.tokens) else ""
+
+    def _value(self, ahead: int) -> str:
+        place = self.at + ahead
+        return self.tokens[place][1] if place < len(self.tokens) else ""
 
     def _tag(self) -> str:
         if self.at >= len(self.tokens):
             raise self._wrong("expected a tag")
         kind, value, _ = self.tokens[self.at]
-        if kind == "mark" or (kind == "word" and value.lower() in _WORDS) or not value.strip():
+        if kind not in ("word", "quoted") or (kind == "word" and value.lower() in _WORDS) or not value.strip():
             raise self._wrong("expected a tag")
         self.at += 1
         return value.strip().lower()
@@ -131,7 +209,7 @@ class _Parser:
     def _take(self, wanted: str) -> bool:
         if self.at < len(self.tokens):
             kind, value, _ = self.tokens[self.at]
-            if kind != "quoted" and value.lower() == wanted:
+            if kind in ("word", "mark") and value.lower() == wanted:
                 self.at += 1
                 return True
         return False
@@ -152,5 +230,5 @@ class _Parser:
         column = self.tokens[self.at][2] + 1 if self.at < len(self.tokens) else len(self.text) + 1
         return BadInput(
             f"The audience {self.text!r} cannot be read at column {column} ({what}):"
-            " write `everyone`, or tags joined by and, or, not, with brackets where needed."
+            " write `everyone`, or tags and comparisons joined by and, or, not, with brackets where needed."
         )

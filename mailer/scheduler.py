@@ -12,6 +12,7 @@ from mailer.errors import PostmergeError
 from mailer.flows import payments
 from mailer.flows.notify import post_notices
 from mailer.flows.tend import tend, watch
+from mailer.flows.upkeep import upkeep
 from mailer.settings import Settings
 
 events = log.get("scheduler")
@@ -31,6 +32,7 @@ def run(database: Database, settings: Settings, bell: Bell, stopping: threading.
             if started - watched >= WATCH_EVERY:
                 watched = started
                 watch(database)
+                upkeep(database, settings)
                 post_notices(database, settings)
         except PostmergeError as error:
             events.warning("scheduler.waits", error=str(error))

@@ -45,6 +45,8 @@ class Settings:
     connections: int = 32
     confirm_expiry: timedelta = timedelta(days=7)
     topics: tuple[str, ...] = ()
+    keep_unconfirmed: timedelta = timedelta(days=60)
+    keep_left: timedelta = timedelta(0)
     ses_configuration_set: str = ""
     ses_client: str = "lean"
     sns_topic: str = ""
@@ -128,6 +130,8 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         notify_url=_url(given, "POSTMERGE_NOTIFY_URL", default.notify_url),
         connections=_count(given, "POSTMERGE_CONNECTIONS", default.connections),
         confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),
+        keep_unconfirmed=_duration(given, "POSTMERGE_KEEP_UNCONFIRMED", default.keep_unconfirmed),
+        keep_left=_duration(given, "POSTMERGE_KEEP_LEFT", default.keep_left),
         topics=_words(given, "POSTMERGE_TOPICS"),
         ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
         ses_client=_choice(given, "POSTMERGE_SES_CLIENT", ("lean", "boto3"), default.ses_client),

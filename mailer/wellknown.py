@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 _ROLES = """
-abuse accounts accounting admin administrator all billing careers compliance contact customerservice devnull dns enquiries everyone
-feedback finance ftp hello help helpdesk hostmaster hr info inquiries invoices it jobs legal list mail mailer-daemon marketing media
-news newsletter no-reply nobody noc noreply office orders owner postmaster pr press privacy purchasing root sales security service
-shop spam staff subscribe support sysadmin team tech undisclosed-recipients unsubscribe usenet uucp webmaster www
+abuse accounts accounting admin administrator all billing careers compliance contact customerservice devnull dns
+enquiries everyone feedback finance ftp hello help helpdesk hostmaster hr info inquiries invoices it jobs legal list
+mail mailer-daemon marketing media news newsletter no-reply nobody noc noreply office orders owner postmaster pr press
+privacy purchasing root sales security service shop spam staff subscribe support sysadmin team tech
+undisclosed-recipients unsubscribe usenet uucp webmaster www
 """
 _COMMON = """
 gmail.com hotmail.com outlook.com yahoo.com icloud.com googlemail.com live.com aol.com msn.com protonmail.com proton.me
-fastmail.com gmx.de gmx.net web.de t-online.de freenet.de posteo.de orange.fr free.fr laposte.net wanadoo.fr sfr.fr hotmail.fr
-yahoo.fr hotmail.es yahoo.es yahoo.de qq.com 163.com 126.com sina.com mail.ru yandex.ru libero.it yahoo.co.uk hotmail.co.uk
-btinternet.com comcast.net verizon.net att.net me.com mac.com ymail.com pm.me mail.com gmx.com gmx.at gmx.ch outlook.de outlook.fr
-outlook.es mailbox.org email.com
+fastmail.com gmx.de gmx.net web.de t-online.de freenet.de posteo.de orange.fr free.fr laposte.net wanadoo.fr sfr.fr
+hotmail.fr yahoo.fr hotmail.es yahoo.es yahoo.de qq.com 163.com 126.com sina.com mail.ru yandex.ru libero.it yahoo.co.uk
+hotmail.co.uk btinternet.com comcast.net verizon.net att.net me.com mac.com ymail.com pm.me mail.com gmx.com gmx.at
+gmx.ch outlook.de outlook.fr outlook.es mailbox.org email.com
 """
 
 ROLES = frozenset(_ROLES.split())  # RFC 2142, and what people use

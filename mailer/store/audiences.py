@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
-from mailer.audience import Both, Either, Everyone, Not, Rule, Tag
+from mailer.audience import Both, Compare, Either, Everyone, Not, Rule, Tag
 from mailer.db import Tx
 
 # Active readers whose address is not suppressed, who do not pause and want every issue; every audience is cut from these.
@@ -22,14 +24,14 @@ _MAILABLE = """
 
 def count(tx: Tx, rule: Rule) -> int:
     """How many readers the rule chooses now."""
-    where, values = _compiled(rule)
-    return int(tx.value("SELECT count(*)" + _MAILABLE.format(rule=where), **values))
+    where, values = compiled(rule)
+    return int(tx.value("SELECT count(*)" + _MAILABLE.replace("{rule}", where), **values))
 
 
 def freeze(tx: Tx, send_id: int, rule: Rule) -> int:
     """Write the audience down as ``pending`` deliveries, in one statement; how many."""
-    where, values = _compiled(rule)
-    chosen = _MAILABLE.format(rule=where)
+    where, values = compiled(rule)
+    chosen = _MAILABLE.replace("{rule}", where)
     return tx.run(
         f"INSERT INTO deliveries (send_id, subscriber_id) SELECT %(send_id)s, subscribers.id {chosen}",
         send_id=send_id,
@@ -51,7 +53,8 @@ def unknown_tags(tx: Tx, names: set[str]) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def _compiled(rule: Rule) -> tuple[str, dict[str, Any]]:
+def compiled(rule: Rule) -> tuple[str, dict[str, Any]]:
+    """A rule as one SQL condition over ``subscribers``, never unknown, and its parameters."""
     values: dict[str, Any] = {}
     return _sql(rule, values), values
 
@@ -70,3 +73,43 @@ def _sql(rule: Rule, values: dict[str, Any]) -> str:
             return f"({_sql(left, values)} AND {_sql(right, values)})"
         case Either(left, right):
             return f"({_sql(left, values)} OR {_sql(right, values)})"
+        case Compare():
+            return _compare(rule, values)
+
+
+_MOMENTS = {
+    "joined": "coalesce(confirmed_at, created_at)",
+    "active": "greatest(active_at, confirmed_at, created_at)",
+}
+_TEXTS = {"lang": "lower(lang)", "domain": "split_part(email_normal, '@', 2)"}
+
+
+def _compare(rule: Compare, values: dict[str, Any]) -> str:
+    key = f"value_{len(values)}"
+    if rule.field == "metadata":
+        return _metadata(rule, key, values)
+    values[key] = rule.value.lower() if isinstance(rule.value, str) else rule.value
+    if rule.field in _TEXTS:
+        return f"{_TEXTS[rule.field]} {_OPERATORS[rule.op]} %({key})s"
+    moment = _MOMENTS[rule.field]
+    if isinstance(rule.value, timedelta):
+        return f"{moment} >= now() - %({key})s"
+    return f"({moment} AT TIME ZONE 'UTC')::date {_OPERATORS[rule.op]} %({key})s"
+
+
+_OPERATORS = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+
+def _metadata(rule: Compare, key: str, values: dict[str, Any]) -> str:
+    """Numbers are compared as numbers, whether kept as such or as text; text without regard to case."""
+    name = f"name_{len(values)}"
+    values[name] = rule.name
+    found = f"(metadata ->> %({name})s)"
+    if rule.op == "has":
+        return f"coalesce({found} <> '', false)"
+    values[key] = rule.value.lower() if isinstance(rule.value, str) else rule.value
+    otherwise = "true" if rule.op == "!=" else "false"
+    if isinstance(rule.value, Decimal):
+        number = f"CASE WHEN {found} ~ '^-?[0-9]{{1,15}}([.][0-9]{{1,15}})?$' THEN {found}::numeric END"
+        return f"coalesce({number} {_OPERATORS[rule.op]} %({key})s, {otherwise})"
+    return f"coalesce(lower({found}) {_OPERATORS[rule.op]} %({key})s, {otherwise})"

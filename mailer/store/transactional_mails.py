@@ -92,7 +92,7 @@ def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
         WITH picked AS (
             SELECT id FROM transactional_mails
             WHERE state = 'pending'
-            ORDER BY id
+            ORDER BY topic = 'digest', id
             LIMIT %(size)s
             FOR UPDATE SKIP LOCKED
         ),
@@ -102,9 +102,13 @@ def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
                 transactional_mails.id,
                 coalesce(transactional_mails.facts ->> 'to', subscribers.email) AS email,
                 subscribers.lang,
-                (
-                    transactional_mails.kind <> 'confirmation' OR topic <> '' OR subscribers.state = 'unconfirmed'
-                ) AND subscribers.erased_at IS NULL AND NOT EXISTS (
+                CASE
+                    WHEN transactional_mails.kind <> 'confirmation' THEN true
+                    WHEN topic = '' THEN subscribers.state = 'unconfirmed'
+                    WHEN topic IN ('digest', 'pause over')
+                        THEN subscribers.state = 'active' AND coalesce(subscribers.paused_until <= now(), true)
+                    ELSE true
+                END AND subscribers.erased_at IS NULL AND NOT EXISTS (
                     SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
                 ) AS wanted
             FROM picked

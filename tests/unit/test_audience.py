@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer.audience import Both, Either, Everyone, Not, Rule, Tag, parse, tags
+from mailer.audience import Both, Compare, Either, Everyone, Not, Rule, Tag, parse, tags
 from mailer.errors import BadInput
 
 
@@ -44,3 +46,43 @@ def test_any_text_is_a_rule_or_one_sentence(text: str) -> None:
 def test_a_very_deep_rule_is_refused_and_does_not_crash() -> None:
     with pytest.raises(BadInput, match="levels deep"):
         parse("(" * 5000 + "a" + ")" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ('metadata.city = "New York"', Compare("metadata", "city", "=", "New York")),
+        ("metadata.age>=18", Compare("metadata", "age", ">=", Decimal(18))),
+        ('metadata.age = "18"', Compare("metadata", "age", "=", "18")),
+        ('metadata."first name" != Ada', Compare("metadata", "first name", "!=", "Ada")),
+        ("Metadata.Plan", Compare("metadata", "Plan", "has", None)),
+        ("joined < 2026-01-02", Compare("joined", "", "<", date(2026, 1, 2))),
+        ("joined within 2w", Compare("joined", "", "within", timedelta(days=14))),
+        ("not active within 90d", Not(Compare("active", "", "within", timedelta(days=90)))),
+        ("lang = de and vip", Both(Compare("lang", "", "=", "de"), Tag("vip"))),
+        ("domain != example.org", Compare("domain", "", "!=", "example.org")),
+        ("joined and active", Both(Tag("joined"), Tag("active"))),
+        ('"joined" or "a=b"', Either(Tag("joined"), Tag("a=b"))),
+        ("c++ or wow!", Either(Tag("c++"), Tag("wow!"))),
+    ],
+)
+def test_a_comparison_is_read_as_people_mean_it(text: str, rule: Rule) -> None:
+    assert parse(text) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("joined < soon", "column 10"),
+        ("joined within 5", "column 15"),
+        ("lang > de", "column 6"),
+        ("metadata.a =", "column 13"),
+        ("metadata.a = )", "column 14"),
+        ("vip = 1", "column 5"),
+        ("= 1", "column 1"),
+        ("a and joined <", "column 15"),
+    ],
+)
+def test_a_broken_comparison_names_the_column(text: str, place: str) -> None:
+    with pytest.raises(BadInput, match=place):
+        parse(text)

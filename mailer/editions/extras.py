@@ -1,4 +1,4 @@
-"""What an issue's front matter says beside its text: names it had before, and a recording of it."""
+"""What an issue's front matter says beside its text: names it had before, a recording of it, a correction."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import mimetypes
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from mailer.editions.frontmatter import Source
+from mailer.editions.frontmatter import Source, date
 
 _TYPES = {".mp3": "audio/mpeg", ".m4a": "audio/x-m4a", ".ogg": "audio/ogg", ".opus": "audio/ogg"}
 
@@ -29,6 +30,14 @@ class Audio:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """That an issue was corrected after it was published; ``note`` says what, and may be empty."""
+
+    at: datetime
+    note: str
+
+
+@dataclass(frozen=True)
 class Extras:
     """``names`` are the slugs that the issue had before, oldest first; ``tags`` the names of its topics."""
 
@@ -36,22 +45,43 @@ class Extras:
     fixed: bool = False
     audio: Audio | None = None
     tags: tuple[str, ...] = ()
+    corrected: Correction | None = None
 
     def lasting(self, key: str) -> str:
         """The key that feed readers know the issue by: ``Id:``, else its first name, else its key."""
         return key if self.fixed or not self.names else self.names[0]
 
 
-def read(source: Source, fields: Mapping[str, str], root: Path, site_url: str, tags: tuple[str, ...]) -> Extras:
+def read(
+    source: Source, fields: Mapping[str, str], root: Path, site_url: str, tags: tuple[str, ...], zone: str = "UTC"
+) -> Extras:
     """The extras of an issue; what cannot be used is noted as a warning of the source."""
     names = tuple(filter(None, (former(name) for name in fields.get("formerly", "").split(","))))
-    return Extras(names, bool(fields.get("id", "").strip()), _audio(source, fields, root, site_url), tags)
+    return Extras(
+        names,
+        bool(fields.get("id", "").strip()),
+        _audio(source, fields, root, site_url),
+        tags,
+        _correction(source, fields, zone),
+    )
 
 
 def former(text: str) -> str:
     """The slug in an old name, which may be written as a slug, a file's name or a whole address."""
     last = text.strip().rstrip("/").rpartition("/")[2]
     return re.sub(r"[\\?#%\s]+|\.\.+", "-", re.sub(r"\.(md|markdown|mkd|mdown|rst|html)$", "", last))
+
+
+def _correction(source: Source, fields: Mapping[str, str], zone: str) -> Correction | None:
+    text = fields.get("corrected", "").strip()
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d(?: \d\d:\d\d)?)(?:[:,.]?\s+(.*))?", text)
+    at = date(Source(source.path), match[1], zone) if match else None
+    if at and match:
+        return Correction(at, match[2] or "")
+    if text:
+        how = "write the day, and if you like what it was: `Corrected: 2026-11-25 The table had last year's figures.`"
+        source.warning(source.lines.get("corrected", 1), f"`Corrected: {text[:60]}` cannot be read: {how}")
+    return None
 
 
 def _audio(source: Source, fields: Mapping[str, str], root: Path, site_url: str) -> Audio | None:

@@ -97,6 +97,8 @@ def _item(site: Site, feed: Feed, edition: Edition) -> dict[str, Any]:
         "language": edition.lang,
         "_postmerge": {"about": "The digest is the SHA-256 of content_html.", "digest": edition.digest},
     }
+    if extra.corrected:
+        item["date_modified"] = _changed(edition, extra).isoformat()
     if audio := extra.audio:
         attachment: dict[str, Any] = {"url": audio.url, "mime_type": audio.type, "size_in_bytes": audio.size}
         length = {"duration_in_seconds": audio.seconds} if audio.seconds else {}
@@ -114,7 +116,7 @@ def _generator(site: Site, feed: Feed) -> FeedGenerator:
     made.description(site.subtitle or feed.title)
     made.language(site.lang)
     made.generator("Postmerge")
-    newest = max((edition.dated for edition in feed.editions), default=_NEVER)
+    newest = max((_changed(edition, feed.beside(edition)) for edition in feed.editions), default=_NEVER)
     made.updated(newest)
     made.lastBuildDate(newest)
     if feed.podcast:
@@ -143,7 +145,7 @@ def _entry(made: FeedGenerator, edition: Edition, site: Site, feed: Feed) -> Non
     entry.title(edition.title)
     entry.link(href=edition.url)
     entry.published(edition.dated)
-    entry.updated(edition.dated)
+    entry.updated(_changed(edition, extra))
     entry.summary(edition.preheader)
     entry.content(edition.body, type="html")
     entry.author(name=site.name, email="")
@@ -154,6 +156,11 @@ def _entry(made: FeedGenerator, edition: Edition, site: Site, feed: Feed) -> Non
         entry.enclosure(extra.audio.url, str(extra.audio.size), extra.audio.type)
         if feed.podcast and extra.audio.seconds:
             entry.podcast.itunes_duration(extra.audio.clock)
+
+
+def _changed(edition: Edition, extra: Extras) -> datetime:
+    """When it was corrected, or published."""
+    return max(edition.dated, extra.corrected.at) if extra.corrected else edition.dated
 
 
 def _styled(data: bytes, style: str) -> bytes:

@@ -241,8 +241,9 @@ class Session:
         before = len(source.findings)
         fields = {name: str(value) for name, value in article.metadata.items()}
         names = tuple(tag.name for tag in self.tags[key])
-        self.extras[key] = extras.read(source, fields, self._root, article.settings["SITEURL"], names)
+        self.extras[key] = extras.read(source, fields, self._root, article.settings["SITEURL"], names, self._zone)
         self.findings += source.findings[before:]
+        article.corrected = self.extras[key].corrected
         article.audio, article.toc = self.extras[key].audio, _headings(article.body_html)
         wanted = article.settings.get("POSTMERGE_CARDS")
         article.card = f"{article.settings['SITEURL']}/{card_path(key)}" if wanted else ""

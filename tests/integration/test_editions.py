@@ -376,3 +376,24 @@ def test_no_content_folder_is_one_sentence(letter: Letter) -> None:
 
 def test_findings_read_like_a_compilers() -> None:
     assert str(Finding("error", "content/a.md", 3, "No.")) == "content/a.md:3: error: No."
+
+
+def test_a_correction_shows_on_the_page_and_in_the_feeds_and_leaves_the_digest(letter: Letter) -> None:
+    head = "Title: Hello\nDate: 2026-11-20 09:00\nSend: yes"
+    letter.write("hello.md", head)
+    before = letter.build().editions[0]
+    letter.write("hello.md", f"{head}\nCorrected: 2026-11-25 The <table> had last year's figures.")
+    after = letter.build()
+    assert after.editions[0] == before
+    page = letter.page("issues/hello/index.html")
+    assert 'Corrected on <time datetime="2026-11-25T00:00:00+00:00">25 November 2026</time>' in page
+    assert "The &lt;table&gt; had last year&#39;s figures." in page
+    assert '"dateModified": "2026-11-25T00:00:00+00:00"' in page
+    feed = feedparser.parse(letter.page("feeds/all.atom.xml"))
+    assert feed.entries[0].updated.startswith("2026-11-25")
+    assert feed.entries[0].published.startswith("2026-11-20")
+    assert json.loads(letter.page("feeds/all.json"))["items"][0]["date_modified"].startswith("2026-11-25")
+    letter.write("hello.md", f"{head}\nCorrected: yesterday")
+    warning = next(finding for finding in letter.build().findings if "Corrected" in finding.message)
+    assert (warning.level, warning.line) == ("warning", 4)
+    assert "write the day" in warning.message

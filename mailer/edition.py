@@ -16,12 +16,24 @@ class Wish(StrEnum):
 
 
 @dataclass(frozen=True)
+class Variant:
+    """Another text of an edition for some of its readers, with a digest of its own; ``name`` says who gets it: premium."""
+
+    name: str
+    preheader: str
+    html: str
+    text: str
+    body: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Edition:
     """One issue, rendered.
 
     ``digest`` is the SHA-256 (64 hex digits) of ``body`` in UTF-8: the issue's HTML fragment with absolute links, before
     any template. ``html`` and ``text`` are the mail's two parts; they hold the placeholders of ``mailer.message`` where
-    something differs from reader to reader.
+    something differs from reader to reader. They are what everybody may read; ``variants`` hold what only some may.
     """
 
     key: str
@@ -40,6 +52,7 @@ class Edition:
     send: Wish
     send_at: datetime | None
     audience: str
+    variants: tuple[Variant, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mailer import editions, show
+from mailer import editions, leaks, show
 from mailer.commands.common import err
 from mailer.edition import Edition, Finding
 from mailer.settings import Settings
@@ -39,6 +39,8 @@ def build_site(settings: Settings, quiet: bool = False) -> editions.Report:
 def editions_of(settings: Settings, built: bool, quiet: bool = False) -> tuple[Sequence[Edition], Sequence[Finding]]:
     """The editions of a build now, or of the last one (``built``), and its findings, which are shown."""
     report = editions.load(settings.editions_folder) if built else build_site(settings, quiet)
+    if built:
+        leaks.insist(leaks.of_editions(report.editions).find_in(settings.site_folder))
     if not quiet:
         show.findings(err, report.findings)
     return report.editions, report.findings

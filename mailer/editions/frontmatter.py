@@ -20,7 +20,7 @@ from mailer.errors import BadInput
 KNOWN = {
     "title", "date", "modified", "id", "slug", "tags", "category", "author", "authors", "summary", "lang", "status", "send",
     "subject", "preheader", "edition", "audience", "number", "keywords", "template", "translation", "save_as", "url",
-    "formerly", "audio", "audio-size", "audio-duration",
+    "formerly", "access", "free-from", "teaser", "audio", "audio-size", "audio-duration", "corrected",
 }  # fmt: skip
 _LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):\s*(.*?)\s*$")
 _MORE = re.compile(r"^ {4,}(.*)$")

@@ -21,6 +21,7 @@ from pelican.settings import DEFAULT_CONFIG
 from pelican.urlwrappers import Tag
 from pelican.utils import SafeDatetime
 
+from mailer import leaks
 from mailer.edition import Edition
 from mailer.editions import around, cards, feeds, search, store
 from mailer.editions.session import Session, card_path
@@ -129,12 +130,24 @@ def _finalized(site: pelican.Pelican) -> None:
     current.workers.close()
     _write_feeds(current, site.settings)
     _write_around(current, site.settings)
-    if current.editions_folder:
-        store.write(current.editions_folder, current.editions, current.report())
     if indexing and (wrong := indexing.finish()):
         raise BadInput(
             f"The search index cannot be made ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to go without."
         )
+    _check_leaks(current, Path(site.settings["OUTPUT_PATH"]))
+    if current.editions_folder:
+        store.write(current.editions_folder, current.editions, current.report())
+
+
+def _check_leaks(current: Session, output: Path) -> None:
+    """Nothing that was built is handed over while premium text stands anywhere in it."""
+    guard = leaks.Guard(current.secrets)
+    if guard.empty:
+        return
+    found = guard.find_in(output)
+    for edition in current.editions:
+        found += guard.find_edition(edition)
+    leaks.insist(found)
 
 
 def _begin_cards(current: Session, settings: dict[str, Any]) -> cards.Drawing | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 
 from lxml import html
 
-from mailer.edition import Edition, Finding
-from mailer.editions import cards, extras, frontmatter, mail
+from mailer.edition import Edition, Finding, Variant
+from mailer.editions import cards, extras, frontmatter, mail, premium
 from mailer.editions.body import Body, canonical, escape
 from mailer.editions.convert import Cache, Workers, convert_all, digest, own_code
 from mailer.editions.frontmatter import Asked, Source
+from mailer.editions.premium import MARK
 from mailer.editions.text import plain
+from mailer.leaks import Secret
 
 _EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 _PLACES = {"save_as", "url"}
@@ -49,6 +52,8 @@ class Session:
         self.drawing: cards.Drawing | None = None
         self.pages: list[str] = []
         self.converted = self.reused = 0
+        self.secrets: list[Secret] = []
+        self._premium: dict[str, str] = {}
         self._sources: dict[str, Source] = {}
         self._html: dict[str, str | None] = {}
         self._fields: dict[str, dict[str, str]] = {}
@@ -61,6 +66,7 @@ class Session:
         self._root = Path(settings["PATH"]).resolve()
         self._zone = settings["TIMEZONE"] or "UTC"
         self._name = self._root.name
+        self._join_url = f"{settings.get('API_URL') or settings['SITEURL']}/join"
         files = sorted(p for p in self._root.rglob("*") if p.suffix.lower() in _EXTENSIONS and p.is_file())
         pages = [self._root / folder for folder in settings["PAGE_PATHS"]]
         for path in files:
@@ -68,9 +74,15 @@ class Session:
         options = {"output_format": "html", **settings["MARKDOWN"]}
         options["extensions"] = list(options.get("extensions", [])) or sorted(options.get("extension_configs", {}))
         self._options = options
-        texts = {name: source.body for name, source in self._sources.items() if name in self._fields and not self.preview}
+        texts = self._texts(() if self.preview else self._fields)
         self._html, self.converted = convert_all(texts, options, self.cache, self.workers, self.progress)
         self.reused = len(texts) - self.converted
+
+    def _texts(self, names: Iterable[str]) -> dict[str, str]:
+        """What is to be converted: the text that all may read of each source, and beside it the one for paying readers."""
+        known = [name for name in names if name in self._sources]
+        paid = {name + MARK: self._premium[name] for name in known if name in self._premium}
+        return {name: self._sources[name].body for name in known} | paid
 
     def retake(self, path: Path, is_page: bool) -> None:
         """Read and convert one file anew, for a preview: a draft is shown, and what the head lacks is filled in."""
@@ -87,7 +99,7 @@ class Session:
             dated = frontmatter.date(Source(shown), fields.get("date", ""), self._zone) or datetime.now(UTC)
             fields |= {"title": fields.get("title") or path.stem, "date": dated.isoformat(), "status": "published"}
             self._fields[name] = fields if is_page else {**fields, "slug": self._slug(path, fields)}
-        made, _ = convert_all({name: self._sources[name].body}, self._options, self.cache, self.workers, self.progress)
+        made, _ = convert_all(self._texts([name]), self._options, self.cache, self.workers, self.progress)
         self._html.update(made)
 
     def report(self) -> list[Finding]:
@@ -113,7 +125,9 @@ class Session:
         source.fields = fields
         self._sources[str(path)] = source
         self._asked[str(path)] = frontmatter.asked(source, fields, datetime.now(UTC))
+        premium.refuse_rst(source, path.read_text(encoding="utf-8", errors="replace"))
         if source.broken:
+            self._note(source)
             return {"status": "skip"}
         return {"slug": self._slug(path, fields)}
 
@@ -126,7 +140,9 @@ class Session:
         for article in found:
             article.postmerge_url = f"{site_url}/{article.url}"
             self._check_links(article)
-            jobs[article.source_path] = self._job(article, template, settings)
+            jobs[article.source_path] = self._job(article, article.content, template, settings)
+            if (paid := self._paid_html(article, site_url)) is not None:
+                jobs[article.source_path + MARK] = self._job(article, paid, template, settings)
         keys = {path: digest(salt, *map(str, job)) for path, job in jobs.items()}
         made = {path: self.cache.get(key) for path, key in keys.items()}
         missing = [path for path, value in made.items() if value is None]
@@ -137,7 +153,7 @@ class Session:
             if number % 20 == 0:
                 self.progress(f"Rendering mails: {number} of {len(missing)}")
         for article in found:
-            self._finish(article, made[article.source_path])
+            self._finish(article, made[article.source_path], made.get(article.source_path + MARK))
 
     def _take(self, path: Path, is_page: bool) -> None:
         name = str(path)
@@ -163,9 +179,31 @@ class Session:
             draft = fields.get("status", "").lower() == "draft"
             if not source.broken and not draft:
                 fields["slug"] = self._slug(path, fields)
+        self._cut(name, source, fields, is_page)
         self._note(source)
         if not source.broken and fields.get("status", "").lower() != "draft":
             self._fields[name] = {key: value for key, value in fields.items() if value and (is_page or key not in _PLACES)}
+
+    def _cut(self, name: str, source: Source, fields: Mapping[str, str], is_page: bool) -> None:
+        """Take what only paying readers get out of a source, before anything is made from it."""
+        before = len(source.findings)
+        cut = premium.cut(source, fields, datetime.now(UTC), self._join_url)
+        if cut.premium is not None and is_page:
+            source.error("access", "A page cannot hold premium text: everybody can read it; move the text into an issue.")
+        source.body = cut.free if len(source.findings) == before else ""
+        self._premium.pop(name, None)
+        self.secrets = [one for one in self.secrets if one.path != source.path]
+        self.secrets += [Secret(source.path, text) for text in cut.secrets]
+        if cut.premium is not None:
+            self._premium[name] = cut.premium
+
+    def _paid_html(self, article: Any, site_url: str) -> str | None:
+        """The HTML for paying readers with Pelican's links resolved, or None when there is none."""
+        made = self._html.get(str(Path(article.source_path).resolve()) + MARK)
+        if made is None:
+            return None
+        self._check_links(article, made)
+        return str(type(article)._update_content(article, made, site_url))
 
     def _slug(self, path: Path, fields: Mapping[str, str]) -> str:
         """A slug that no other issue has: explicit, or the file's name, or (when no letter is left) a piece of its digest."""
@@ -179,11 +217,11 @@ class Session:
         self._slugs[slug] = self.shown(path)
         return slug
 
-    def _job(self, article: Any, template: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _job(self, article: Any, content: str, template: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
         asked_for = article.metadata
         title = _text(article.title)
         return (
-            article.content,
+            content,
             article.postmerge_url,
             template,
             title,
@@ -196,10 +234,10 @@ class Session:
             self.postal_address,
         )
 
-    def _finish(self, article: Any, made: Mapping[str, Any]) -> None:
+    def _finish(self, article: Any, made: Mapping[str, Any], paid: Mapping[str, Any] | None) -> None:
         name = str(Path(article.source_path).resolve())
         source, wants = self._sources[name], self._asked[name]
-        for what in made["dropped"]:
+        for what in dict.fromkeys([*made["dropped"], *(paid["dropped"] if paid else ())]):
             self._warn(
                 name, _line_of(source, what), f"{what} cannot stand in a mail or a feed and was left out: correct or remove it."
             )
@@ -226,8 +264,10 @@ class Session:
             send=wants.send,
             send_at=wants.send_at,
             audience=wants.audience,
+            variants=(_variant(paid),) if paid else (),
         )
-        article.edition, article.digest, article.body_html = edition, edition.digest, edition.body
+        # A theme gets nothing that only some may read.
+        article.edition, article.digest, article.body_html = replace(edition, variants=()), edition.digest, edition.body
         # Any theme prints ``content``: with the digest around it, a page says which edition it shows.
         content = f'<div data-digest="{edition.digest}">{edition.body}</div>'
         article._content, article.get_content = content, lambda siteurl: content
@@ -255,10 +295,10 @@ class Session:
             Finding("warning", edition.path, line, f"`Formerly: {name}` is the address of another page: remove that name.")
         )
 
-    def _check_links(self, article: Any) -> None:
+    def _check_links(self, article: Any, text: str | None = None) -> None:
         """Links to files that are not there, at their line."""
         name = str(Path(article.source_path).resolve())
-        for match in re.finditer(r"""\{(?:filename|static|attach)\}([^"'>\s#?]+)""", article._content or ""):
+        for match in re.finditer(r"""\{(?:filename|static|attach)\}([^"'>\s#?]+)""", text or article._content or ""):
             target = match[1].replace("%20", " ")
             base = self._root if target.startswith("/") else Path(name).parent
             if not (base / target.lstrip("/")).exists():
@@ -278,6 +318,10 @@ class Session:
     def _fail(self, name: str, field: str, message: str) -> None:
         self._sources[name].error(field, message)
         self.findings.append(self._sources[name].findings[-1])
+
+
+def _variant(paid: Mapping[str, Any]) -> Variant:
+    return Variant("premium", *(paid[name] for name in ("preheader", "html", "text", "body", "digest")))
 
 
 def card_path(key: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from mailer.edition import Edition, Finding, Wish
+from mailer.edition import Edition, Finding, Variant, Wish
 from mailer.errors import BadInput
 
 _REPORT = "report.json"
@@ -42,7 +42,8 @@ def read(folder: Path) -> tuple[list[Edition], list[Finding]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"There are no readable editions in {folder}: run `postmerge build` first.") from error
     for edition in editions:
-        if hashlib.sha256(edition.body.encode()).hexdigest() != edition.digest:
+        texts = [(edition.body, edition.digest), *((one.body, one.digest) for one in edition.variants)]
+        if any(hashlib.sha256(body.encode()).hexdigest() != digest for body, digest in texts):
             raise BadInput(
                 f"The edition of {edition.key} in {folder} was changed after the build: run `postmerge build` again."
             )
@@ -66,6 +67,7 @@ def _facts(edition: Edition) -> dict[str, Any]:
         **vars(edition),
         "dated": edition.dated.isoformat(),
         "send_at": edition.send_at.isoformat() if edition.send_at else None,
+        "variants": [vars(one) for one in edition.variants],
     }
 
 
@@ -76,6 +78,7 @@ def _edition(facts: dict[str, Any]) -> Edition:
             **facts,
             "dated": datetime.fromisoformat(facts["dated"]),
             "send": Wish(facts["send"]),
+            "variants": tuple(Variant(**one) for one in facts.get("variants", ())),
             "send_at": datetime.fromisoformat(at) if at else None,
         }
     )

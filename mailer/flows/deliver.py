@@ -92,7 +92,11 @@ def deliver(
 @dataclass(frozen=True)
 class _Prepared:
     send: Send
-    template: Template
+    templates: dict[str, Template]  # by variant; "" is the free text
+
+    def template(self, variant: str) -> Template:
+        """The message for readers with this access; the free one when the edition has none for them."""
+        return self.templates.get(variant) or self.templates[""]
 
 
 def _prepare(database: Database, settings: Settings, send_id: int) -> _Prepared | None:
@@ -101,7 +105,12 @@ def _prepare(database: Database, settings: Settings, send_id: int) -> _Prepared 
         if send is None or send.state is not State.SENDING or sends.seconds_to_rest(tx, send_id) > 0:
             return None
         edition = editions.get(tx, send.edition_id)
-    template = Template.prepare(
+        texts = {"": edition, **editions.variants(tx, edition)}
+    return _Prepared(send, {name: _template(send, one) for name, one in texts.items()})
+
+
+def _template(send: Send, edition: editions.Stored) -> Template:
+    return Template.prepare(
         subject=edition.subject,
         html=edition.html,
         text=edition.text,
@@ -110,7 +119,6 @@ def _prepare(database: Database, settings: Settings, send_id: int) -> _Prepared 
         lang=edition.lang,
         list_id=list_id(send.sender, edition.url),
     )
-    return _Prepared(send, template)
 
 
 class _Run:
@@ -204,7 +212,7 @@ def _send_one(settings: Settings, transport: Transport, prepared: _Prepared, tim
     time.sleep(max(0.0, timed.at - time.monotonic()))
     try:
         token = tokens.leave_token(settings.need_secret(), reader.subscriber_id, send.id)
-        raw = prepared.template.fill(to=reader.email, leave_url=f"{settings.api_url}/leave/{token}")
+        raw = prepared.template(reader.variant).fill(to=reader.email, leave_url=f"{settings.api_url}/leave/{token}")
     except Exception as error:
         events.exception("delivery.unbuildable", send=send.id, subscriber=reader.subscriber_id)
         return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")

@@ -15,10 +15,11 @@ STATES = (
 
 @dataclass(frozen=True)
 class Claimed:
-    """One reader whose mail this claim may send."""
+    """One reader whose mail this claim may send; ``variant`` names the text that their access gives them ("": the free one)."""
 
     subscriber_id: int
     email: str
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
                 subscribers.email,
                 hashtextextended(subscribers.email_normal, 0) AS address_hash,
                 subscribers.state = 'active' AS active,
+                CASE WHEN accesses.premium AND coalesce(accesses.until, 'infinity') > now() THEN 'premium' END AS variant,
                 EXISTS (
                     SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
                 ) AS suppressed
             FROM picked
             JOIN subscribers ON subscribers.id = picked.subscriber_id
+            LEFT JOIN accesses ON accesses.subscriber_id = picked.subscriber_id
         )
 
         UPDATE deliveries
@@ -76,16 +79,18 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
             claimed_at = clock_timestamp(),
             claimed_by = %(claim_id)s::uuid,
             address_hash = judged.address_hash,
+            variant = judged.variant,
             settled_at = CASE WHEN judged.active AND NOT judged.suppressed THEN NULL ELSE now() END
         FROM judged
         WHERE deliveries.send_id = %(send_id)s AND deliveries.subscriber_id = judged.subscriber_id
-        RETURNING deliveries.subscriber_id, judged.email, deliveries.state
+        RETURNING deliveries.subscriber_id, judged.email, judged.variant, deliveries.state
         """,
         send_id=send_id,
         claim_id=claim_id,
         size=size,
     )
-    return [Claimed(row["subscriber_id"], row["email"]) for row in rows if row["state"] == "claimed"], len(rows)
+    claimed = [row for row in rows if row["state"] == "claimed"]
+    return [Claimed(row["subscriber_id"], row["email"], row["variant"] or "") for row in claimed], len(rows)
 
 
 def settle(tx: Tx, send_id: int, claim_id: str, settlements: Sequence[Settlement]) -> int:

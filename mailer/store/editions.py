@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailer.db import Tx
 from mailer.edition import Edition
@@ -25,8 +25,8 @@ class Stored:
 
 
 def save(tx: Tx, root: str, edition: Edition) -> int:
-    """Store an edition for a send of the issue filed under ``root``; its id."""
-    return int(
+    """Store an edition, with its variants, for a send of the issue filed under ``root``; its id."""
+    edition_id = int(
         tx.value(
             """
             INSERT INTO editions (issue_key, number, digest, title, subject, preheader, lang, url, html, text)
@@ -48,6 +48,22 @@ def save(tx: Tx, root: str, edition: Edition) -> int:
             text=edition.text,
         )
     )
+    for variant in edition.variants:
+        tx.run(
+            """
+            INSERT INTO edition_variants (edition_id, name, digest, preheader, html, text, body)
+            VALUES (%(edition_id)s, %(name)s, %(digest)s, %(preheader)s, %(html)s, %(text)s, %(body)s)
+            """,
+            edition_id=edition_id,
+            **vars(variant),
+        )
+    return edition_id
+
+
+def variants(tx: Tx, edition: Stored) -> dict[str, Stored]:
+    """The other texts of a stored edition, by the variant's name."""
+    rows = tx.all("SELECT name, digest, preheader, html, text FROM edition_variants WHERE edition_id = %(id)s", id=edition.id)
+    return {row.pop("name"): replace(edition, **row) for row in rows}
 
 
 def get(tx: Tx, edition_id: int) -> Stored:

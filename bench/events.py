@@ -2,7 +2,8 @@
 
     .venv/bin/python -m bench.events --mails 20000
 
-Prints events a second from the first commit to the last, and CPU-seconds for 10,000 events: ours, Postgres, the fake.
+Prints events a second from the first commit to the last, and CPU-seconds for 10,000 events: ours, Postgres, the fake. With
+``--beside 10000`` it sends an issue to so many readers twice: alone, and while the whole backlog is taken in.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from dataclasses import dataclass, replace
 import psutil
 
 from bench.figures import Figures, parser
-from bench.send import bench_settings, cpu, postgres_cpu
+from bench.send import BODY, bench_settings, cpu, postgres_cpu
 from mailer import log
+from mailer.actors import Bell
 from mailer.db import Database
 from mailer.flows.publish import Request, adopt, publish
 from mailer.flows.status import status
 from mailer.flows.tend import tend
+from mailer.message import LEAVE_URL
 from mailer.settings import Settings
 from mailer.store import deliveries
 from mailer.transports.outbox import Outbox
@@ -68,6 +71,55 @@ def measure(mails: int, processes_of_ours: int) -> Measured:
         )
 
 
+@dataclass(frozen=True)
+class Slowed:
+    """Mails a second of the same send alone and beside the backlog, and how many events were left when it was done."""
+
+    alone: float
+    beside: float
+    left: int
+
+
+def slowed(mails: int, readers: int) -> Slowed:
+    """A send to ``readers``, without and with a backlog of two events for each of ``mails`` mails of an earlier one."""
+    with bench_settings(96) as (conf, database), FakeSes() as ses, ExitStack() as stack:
+        earlier = _sent(database, conf, mails)
+        with database.transaction() as tx:
+            tx.run("UPDATE subscribers SET tags = '{chosen}' WHERE id <= %(readers)s", readers=readers)
+        ses.control(latency_s=0.05)
+        more = {**ses.environ, "POSTMERGE_SQS_QUEUE_URL": ses.queue_url}
+        for command in ("scheduler", "worker"):
+            stack.enter_context(processes.running(command, conf, more))
+        time.sleep(2)
+        alone = _rate(database, conf, ses, "alone")
+        ses.control(events={"visibility_s": 300})
+        ses.fill(earlier, mails)
+        ses.control(events={})
+        stack.enter_context(processes.running("events", conf, more))
+        while not _recorded(database):
+            time.sleep(0.01)
+        beside = _rate(database, conf, ses, "beside")
+        return Slowed(alone, beside, 2 * mails - _recorded(database))
+
+
+def _rate(database: Database, conf: Settings, ses: FakeSes, key: str) -> float:
+    """Mails a second of one send, by SES's log."""
+    html = f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>'
+    issue = factories.edition(key, body=f"{BODY}<p>{key}</p>", html=html, audience="chosen")
+    issues = [
+        factories.old(),
+        factories.edition(),
+        *([factories.edition("alone", body=f"{BODY}<p>alone</p>")] if key == "beside" else []),
+        issue,
+    ]
+    [send_id] = publish(database, conf, issues, [], Outbox(conf.outbox), Request(issue=key)).send_ids
+    Bell(conf.redis_url).ring_send(send_id)
+    while status(database, str(send_id))[0].send.state != "finished":
+        time.sleep(0.1)
+    at = sorted(mail["at"] for mail in ses.accepted() if mail["tags"].get("send") == str(send_id))
+    return float(len(at) / (at[-1] - at[0]))
+
+
 def _sent(database: Database, conf: Settings, mails: int) -> int:
     """A send whose mails were all accepted, without sending them."""
     factories.readers(database, mails)
@@ -92,6 +144,7 @@ def main() -> None:
     command = parser(__doc__)
     command.add_argument("--mails", type=int, default=20_000)
     command.add_argument("--processes", type=int, default=1)
+    command.add_argument("--beside", type=int, default=0, metavar="READERS", help="send to so many beside the backlog")
     options = command.parse_args()
     log.configure("error")
     found = measure(options.mails, options.processes)
@@ -104,6 +157,13 @@ def main() -> None:
         ("  Postgres", f"{found.postgres / tens:.2f}"),
         ("  the fake SES", f"{found.fake / tens:.2f}"),
     ]
+    if options.beside:
+        both = slowed(options.mails, options.beside)
+        rows += [
+            (f"mails a second of a send to {options.beside:,}, alone", f"{both.alone:,.0f}"),
+            ("  beside the whole queue", f"{both.beside:,.0f}, {1 - both.beside / both.alone:.0%} slower"),
+            ("  events left when it was done", f"{both.left:,}"),
+        ]
     Figures("events", ("what", "figure"), rows).show(options.save)
 
 

@@ -17,6 +17,7 @@ from mailer.errors import PostmergeError, Refused, Unavailable
 from mailer.flows import feedback
 from mailer.flows.feedback import Taken
 from mailer.settings import Settings
+from mailer.store import sends
 from mailer.transports.queue import Letter, Queue
 
 events = log.get("events")
@@ -27,6 +28,8 @@ _GROUP = 1000  # messages a transaction
 _POLL = 10  # seconds of one long poll
 _WAITING = 50  # groups of ten that may wait for a recorder
 _PAUSE = 1.0  # seconds until the next try when something is away
+GENTLE = 3000  # events a second while a send has mails to hand over, so that a backlog does not slow it
+_LOOK = 1.0  # seconds between two looks whether one has
 
 
 @dataclass
@@ -42,6 +45,8 @@ class Intake:
     _inbox: Inbox[list[Letter]] = field(default_factory=lambda: Inbox(_WAITING))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _broken: PostmergeError | None = None
+    _looked: float = 0.0
+    _sending: bool = False
 
     def run(self) -> Taken:
         """Until stopped. What is fetched and not recorded then comes again. Raises Refused when the queue's set-up is wrong."""
@@ -84,6 +89,18 @@ class Intake:
             if letters := self._group():
                 self._take(letters)
                 deleters.submit(self._delete, [letter.receipt for letter in letters])
+                if self._is_sending():
+                    self.stopping.wait(len(letters) * RECORDERS / GENTLE)
+
+    def _is_sending(self) -> bool:
+        """Does a send have mails to hand over? Looked up once in a while."""
+        with self._lock:
+            if time.monotonic() - self._looked < _LOOK:
+                return self._sending
+            with contextlib.suppress(Unavailable), self.database.transaction() as tx:
+                self._sending = bool(sends.with_work(tx))
+            self._looked = time.monotonic()
+            return self._sending
 
     def _group(self) -> list[Letter]:
         """Everything that waits, up to a thousand messages; waits a moment for the first."""

@@ -16,7 +16,7 @@ from mailer.errors import BadInput, Refused, Unavailable
 from mailer.flows import doubt, feedback, intake
 from mailer.flows.deliver import deliver
 from mailer.flows.feedback import Taken
-from mailer.flows.intake import Intake
+from mailer.flows.intake import GENTLE, Intake
 from mailer.flows.publish import Request, adopt, publish
 from mailer.flows.status import Standing, status
 from mailer.flows.tend import tend
@@ -24,6 +24,7 @@ from mailer.rehearsal.handle import FakeSes
 from mailer.rehearsal.sns_signer import CERTIFICATE, Signer
 from mailer.settings import Settings
 from mailer.transports.base import Envelope
+from mailer.transports.outbox import Outbox
 from mailer.transports.queue import Letter
 from mailer.transports.ses_lean import LeanSes
 from mailer.transports.ses_queue import LeanSqs, Sqs, make
@@ -397,3 +398,30 @@ def test_the_certificate_is_served_at_snss_path(ses: FakeSes) -> None:
     assert fetch(ses.url + CERTIFICATE).startswith(b"-----BEGIN CERTIFICATE-----")
     with pytest.raises(Unavailable):
         fetch(ses.url + "/elsewhere")
+
+
+def test_a_backlog_gives_way_while_a_send_has_mails_to_hand_over(database: Database, conf: Settings) -> None:
+    class Endless:
+        """A queue that always has ten messages; none of them is an event."""
+
+        def receive(self, seconds: int) -> list[Letter]:
+            return [Letter('{"eventType": "Open"}', "receipt")] * 10
+
+        def delete(self, receipts: Sequence[str]) -> None: ...
+
+    def taken(seconds: float) -> float:
+        stopping = threading.Event()
+        intake = Intake(database, conf, Endless(), stopping)
+        threading.Timer(seconds, stopping.set).start()
+        started = time.monotonic()
+        return intake.run().ignored / (time.monotonic() - started)
+
+    free = taken(1)
+    readers(database, 5)
+    adopt(database, conf, [old()])
+    publish(database, conf, [old(), edition()], [], Outbox(conf.outbox), Request())
+    tend(database, conf)
+    assert status(database)[0].send.state == "sending"
+    beside = taken(2)
+    assert free > 2 * GENTLE
+    assert 0.3 * GENTLE < beside < 2 * GENTLE

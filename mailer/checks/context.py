@@ -32,10 +32,11 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Rendered:
-    """An issue's mail as far as checks look at it: size of its HTML in bytes, digest of its body."""
+    """An issue's mail as far as checks look at it: bytes of HTML, digest of its body, where it was cut."""
 
     size: int
     digest: str
+    before: str = ""
 
 
 @dataclass(frozen=True)

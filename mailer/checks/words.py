@@ -9,6 +9,7 @@ from itertools import pairwise
 from mailer.checks.context import CLIP, Context
 from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
+from mailer.editions import clip
 
 _NEVER = {"script", "style", "iframe", "frame", "object", "embed", "applet", "form", "input", "button", "textarea", "select",
           "link", "meta", "base", "noscript", "template"}  # fmt: skip
@@ -133,10 +134,9 @@ def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
         return
     made = ctx.render(doc.path)
     size = made.size if made else 0
-    if size > CLIP:
-        level = "error" if ctx.clip == "refuse" else "warning"
-        what = "the mail is cut at a heading" if ctx.clip == "cut" else "Gmail cuts it"
-        yield Found(doc.body_at, f"The mail has {size / 1024:.0f} KB and Gmail shows 102: {what}; shorten it.", level=level)
+    said = clip.judged(size, made.before if made else "", ctx.clip)
+    if said:
+        yield Found(doc.body_at, said[1], level=said[0] if doc.asks else "warning")
     elif size > CLIP * 0.9:
         yield Found(doc.body_at, f"The mail has {size / 1024:.0f} KB, close to the 102 at which Gmail cuts it.")
 

@@ -115,10 +115,11 @@ def context(settings: Settings, site: Site, every: Sequence[Document]) -> Contex
 
     def render(path: Path) -> Rendered | None:
         try:
-            edition = preview.show(path).edition
+            shown = preview.show(path)
         except PostmergeError:
             return None
-        return Rendered(len(edition.html.encode()), edition.digest) if edition else None
+        edition = shown.edition
+        return Rendered(len(edition.html.encode()), edition.digest, shown.before) if edition else None
 
     made = checks.context_of(site, every, render=render)
     if not settings.database_url or not any(doc.asks for doc in every):

@@ -21,12 +21,13 @@ _WORDS_A_MINUTE = 220
 
 @dataclass(frozen=True)
 class Shown:
-    """A file as readers get it. ``edition`` is None for a page; ``seconds`` is how long reading takes."""
+    """A file as readers get it. ``edition`` is None for a page; ``seconds``: to read it; ``before``: where the mail was cut."""
 
     page: str
     edition: Edition | None
     findings: tuple[Finding, ...]
     seconds: int
+    before: str = ""
 
 
 class Preview:
@@ -114,7 +115,9 @@ class _State:
             self.session.make_editions([made], self.settings)
             edition = made.edition
         found = tuple(f for f in self.session.report() if f.path == self.session.shown(path))
-        return Shown(self._page(generator, made, is_page), edition, found, _seconds(made.content))
+        return Shown(
+            self._page(generator, made, is_page), edition, found, _seconds(made.content), getattr(made, "cut_before", "")
+        )
 
     def _place(self, generator: Any, made: Any, is_page: bool) -> None:
         """Put it where the one before it was: among its neighbours and its translations."""

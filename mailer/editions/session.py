@@ -13,8 +13,8 @@ from typing import Any
 
 from lxml import html
 
-from mailer.edition import Edition, Finding, Variant
-from mailer.editions import cards, extras, frontmatter, mail, premium
+from mailer.edition import Edition, Finding, Variant, Wish
+from mailer.editions import cards, clip, extras, frontmatter, mail, premium, site
 from mailer.editions.body import Body, canonical, escape
 from mailer.editions.convert import Cache, Workers, convert_all, digest, own_code
 from mailer.editions.frontmatter import Asked, Source
@@ -232,6 +232,7 @@ class Session:
             settings["SITENAME"],
             settings["SITEURL"],
             self.postal_address,
+            site.clip(settings.get("POSTMERGE_CLIP")),
         )
 
     def _finish(self, article: Any, made: Mapping[str, Any], paid: Mapping[str, Any] | None) -> None:
@@ -241,6 +242,8 @@ class Session:
             self._warn(
                 name, _line_of(source, what), f"{what} cannot stand in a mail or a feed and was left out: correct or remove it."
             )
+        for long in (made, paid or made):
+            self._length(name, long, article.settings.get("POSTMERGE_CLIP"))
         key = _text(article.metadata.get("id") or "") or article.slug
         if key in self._keys:
             self._fail(
@@ -267,6 +270,7 @@ class Session:
             variants=(_variant(paid),) if paid else (),
         )
         # A theme gets nothing that only some may read.
+        article.cut_before = made["before"]
         article.edition, article.digest, article.body_html = replace(edition, variants=()), edition.digest, edition.body
         # Any theme prints ``content``: with the digest around it, a page says which edition it shows.
         content = f'<div data-digest="{edition.digest}">{edition.body}</div>'
@@ -276,6 +280,15 @@ class Session:
         self._extras(source, key, article)
         if not source.broken and article.status == "published":
             self.editions.append(edition)
+
+    def _length(self, name: str, made: Mapping[str, Any], mode: str | None) -> None:
+        """Say it when a mail is longer than Gmail shows; an error only where that is the setting, and it is to be mailed."""
+        if said := clip.judged(made["size"], made["before"], mode or "warn"):
+            level, message = said if self._asked[name].send is not Wish.NO else ("warning", said[1])
+            finding = Finding(level, self._sources[name].path, self._sources[name].body_line, message)
+            if finding not in self.findings:
+                self._sources[name].findings.append(finding)
+                self.findings.append(finding)
 
     def _extras(self, source: Source, key: str, article: Any) -> None:
         before = len(source.findings)
@@ -342,7 +355,7 @@ def _headings(body: str) -> list[tuple[str, str]]:
 
 def _make(job: tuple[Any, ...]) -> dict[str, Any]:
     """Body, digest and mail of one issue; plain data in and out, because it runs in another process."""
-    content, url, template, title, subject, preheader, lang, date, site_name, site_url, postal_address = job
+    content, url, template, title, subject, preheader, lang, date, site_name, site_url, postal_address, mode = job
     try:
         body = canonical(content, url)
     except Exception as error:
@@ -353,10 +366,10 @@ def _make(job: tuple[Any, ...]) -> dict[str, Any]:
     letter = mail.Letter(
         template, title, subject, preheader, lang, url, date, body.html, words, hexdigest, site_name, site_url, postal_address
     )
-    html, text = mail.render(letter)
+    made, text = clip.clipped(letter, mode), mail.text_part(letter)
     return {
         "body": body.html, "dropped": list(body.dropped), "digest": hexdigest, "subject": subject, "preheader": preheader,
-        "html": html, "text": text,
+        "html": made.html, "text": text, "size": clip.size(made.html), "before": made.before,
     }  # fmt: skip
 
 

@@ -84,7 +84,7 @@ class Desk:
                 return {**base, "error": str(wrong), "remarks": [], "links": []}
             shown, error = self._shown(path)
             size = len(shown.edition.html.encode()) if shown and shown.edition else 0
-            ctx = self._context(Rendered(size, shown.edition.digest) if shown and shown.edition else None)
+            ctx = self._context(Rendered(size, shown.edition.digest, shown.before) if shown and shown.edition else None)
             remarks, failed = _examined(doc, ctx, self.site.off)
             links = [_link(doc, link) for link in network.asked(doc)]
             whole = {**base, "error": error or failed, "source": doc.text[:_SHORT], "remarks": remarks, "links": links}

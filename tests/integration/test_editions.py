@@ -397,3 +397,39 @@ def test_a_correction_shows_on_the_page_and_in_the_feeds_and_leaves_the_digest(l
     warning = next(finding for finding in letter.build().findings if "Corrected" in finding.message)
     assert (warning.level, warning.line) == ("warning", 4)
     assert "write the day" in warning.message
+
+
+def long_issue(letter: Letter, mode: str) -> tuple[Report, Edition | None]:
+    """An issue of some 160 KB with twenty headings, built with POSTMERGE_CLIP set."""
+    config = letter.folder / "pelicanconf.py"
+    config.write_text((ROOT / "pelicanconf.py").read_text() + f"\nPOSTMERGE_CLIP = {mode!r}\n")
+    body = "".join(f"## Part {n}\n\n{'Some words of the text, again and again. ' * 180}\n\n" for n in range(20))
+    letter.write("long.md", "Title: Long\nDate: 2026-11-24 09:00\nSend: yes", body + "The very end.\n")
+    report = letter.build()
+    return report, next((edition for edition in report.editions if edition.key == "long"), None)
+
+
+def test_a_long_mail_is_cut_at_a_heading_and_its_text_stays_whole(letter: Letter) -> None:
+    report, edition = long_issue(letter, "cut")
+    assert edition
+    size = len(edition.html.encode())
+    assert 92_000 < size < 102 * 1024
+    kept = re.findall(r"Part (\d+)</h2>", edition.html)
+    assert kept == [str(number) for number in range(len(kept))]
+    assert re.search(rf'<a href="{edition.url}#part-{len(kept)}"[^>]*>Read the rest on the web</a>', edition.html)
+    assert LEAVE_URL in edition.html.split("Read the rest on the web")[1]
+    assert "The very end." in edition.text
+    assert "The very end." in edition.body
+    assert [str(f) for f in report.findings if f.level == "error"] == []
+    assert any(f"ends before “Part {len(kept)}”" in finding.message for finding in report.findings)
+
+
+def test_a_long_mail_is_refused_or_pointed_out_by_setting(letter: Letter) -> None:
+    report, _ = long_issue(letter, "refuse")
+    assert [finding.level for finding in report.findings if "Gmail shows 102" in finding.message] == ["error"]
+    report, edition = long_issue(letter, "warn")
+    assert edition
+    assert [finding.level for finding in report.findings if "Gmail cuts it at 102" in finding.message] == ["warning"]
+    assert "The very end." in edition.html
+    with pytest.raises(BadInput, match="POSTMERGE_CLIP is 'maybe': set it to"):
+        long_issue(letter, "maybe")

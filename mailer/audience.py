@@ -3,6 +3,7 @@
 ``python and not beginners``, ``(paris or lyon) and events``. A tag with spaces is quoted: ``"early birds" or vip``.
 Comparisons: ``metadata.city = "New York"``, ``metadata.age >= 18``, ``metadata.plan`` (has one at all),
 ``joined < 2026-01-01``, ``joined within 30d``, ``not active within 90d`` (what they last did themselves), ``lang = de``, ``domain != example.org``.
+``sent edition 1`` chooses those to whom that edition of the same issue was sent.
 ``parse`` makes a small tree; ``store/audiences.py`` turns the tree into SQL with parameters.
 """
 
@@ -64,7 +65,15 @@ class Compare:
     value: Decimal | date | timedelta | str | None
 
 
-Rule = Everyone | Tag | Not | Both | Either | Compare
+@dataclass(frozen=True)
+class Sent:
+    """Subscribers to whom an edition of the same issue was sent; ``of_issue`` fills in which issue that is."""
+
+    number: int
+    issue: str = ""
+
+
+Rule = Everyone | Tag | Not | Both | Either | Compare | Sent
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<mark>[()])|(?P<op>!=|<=|>=|=|<|>)|metadata\.(?:"(?P<key>[^"]+)"|(?P<field>(?:[^\s()"<>=!]|!(?!=))+))"""
@@ -93,6 +102,20 @@ def tags(rule: Rule) -> set[str]:
         case Both(left, right) | Either(left, right):
             return tags(left) | tags(right)
     return set()
+
+
+def of_issue(rule: Rule, issue: str) -> Rule:
+    """The rule as it stands in this issue, named by the key under which its sends are filed."""
+    match rule:
+        case Sent(number, _):
+            return Sent(number, issue)
+        case Not(inner):
+            return Not(of_issue(inner, issue))
+        case Both(left, right):
+            return Both(of_issue(left, issue), of_issue(right, issue))
+        case Either(left, right):
+            return Either(of_issue(left, issue), of_issue(right, issue))
+    return rule
 
 
 class _Parser:
@@ -141,6 +164,9 @@ class _Parser:
             return rule
         if self._take("everyone"):
             return Everyone()
+        if (self._kind(0), self._value(0).lower(), self._value(1).lower()) == ("word", "sent", "edition"):
+            self.at += 2
+            return Sent(self._number())
         return self._compare() or Tag(self._tag())
 
     def _compare(self) -> Rule | None:
@@ -188,6 +214,12 @@ class _Parser:
             raise self._wrong("expected a day such as 2026-11-24") from None
         self.at += 1
         return op, day
+
+    def _number(self) -> int:
+        if not re.fullmatch(r"[1-9]\d{0,5}", self._value(0), re.ASCII):
+            raise self._wrong("expected the number of an edition")
+        self.at += 1
+        return int(self._value(-1))
 
     def _kind(self, ahead: int) -> str:
         place = self.at + ahead

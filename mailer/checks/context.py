@@ -23,10 +23,10 @@ class Sibling:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the database knows: ``tags`` of readers, the size of an audience, and the digest under which a key was sent."""
+    """What the database knows: ``tags`` of readers, the size of a key's audience, and the digest under which a key was sent."""
 
     unknown_tags: Callable[[str], list[str]]
-    size: Callable[[str], int]
+    size: Callable[[str, str], int]
     sent: Mapping[tuple[str, int], str]
 
 

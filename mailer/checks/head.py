@@ -132,7 +132,7 @@ def audience_tag(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("audience-nobody", "error", "An audience of nobody (asks the database).")
 def audience_nobody(doc: Document, ctx: Context) -> Iterator[Found]:
     rule = doc.fields.get("audience", "") or "everyone"
-    if ctx.ledger and doc.asks and _readable(rule) and not _sent(doc, ctx) and ctx.ledger.size(rule) == 0:
+    if ctx.ledger and doc.asks and _readable(rule) and not _sent(doc, ctx) and ctx.ledger.size(rule, _key(doc, ctx)) == 0:
         yield Found(doc.field_at("audience"), f"The audience {rule!r} is nobody: correct `Audience:`, or add readers first.")
 
 
@@ -191,10 +191,14 @@ def _send_at(doc: Document) -> datetime | None:
 
 def _sent(doc: Document, ctx: Context) -> str:
     """The digest under which this edition was sent, or ""."""
-    own = ctx.siblings.get(doc.path)
-    key = doc.fields.get("id", "").strip() or (own.slug if own else "")
+    key = _key(doc, ctx)
     number = doc.fields.get("edition", "1").strip()
     return ctx.ledger.sent.get((key, int(number)), "") if ctx.ledger and number.isdecimal() else ""
+
+
+def _key(doc: Document, ctx: Context) -> str:
+    own = ctx.siblings.get(doc.path)
+    return doc.fields.get("id", "").strip() or (own.slug if own else "")
 
 
 def _dated(doc: Document, ctx: Context) -> datetime | None:

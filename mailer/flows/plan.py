@@ -174,7 +174,7 @@ def _vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
 def _counted(tx: Tx, step: Step) -> Step:
     if step.action not in (Action.SEND, Action.UPDATE) or step.edition is None:
         return step
-    rule = audience.parse(step.edition.audience)
+    rule = audience.of_issue(audience.parse(step.edition.audience), step.root)
     unknown = audiences.unknown_tags(tx, audience.tags(rule))
     return replace(step, size=audiences.count(tx, rule), unknown_tags=tuple(unknown))
 

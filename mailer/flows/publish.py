@@ -130,7 +130,8 @@ def cancel(database: Database, target: str, reason: str = "cancelled by the oper
 
 def freeze(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
     """Write a send's audience down as pending deliveries, the first slice of a staged start marked; how many."""
-    size = audiences.freeze(tx, send_id, audience.parse(rule))
+    send = sends.get(tx, send_id)
+    size = audiences.freeze(tx, send_id, audience.of_issue(audience.parse(rule), send.issue_key if send else ""))
     sends.set_frozen(tx, send_id, size)
     first = max(SMALLEST_SLICE, int(size * settings.first_slice / 100))
     if first < size:

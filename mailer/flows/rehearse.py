@@ -66,7 +66,7 @@ class Rehearsed:
 def audience_size(database: Database, edition: Edition) -> int:
     """How many readers the issue would go to now. Raises BadInput when nobody is in its audience."""
     with database.transaction() as tx:
-        size = audiences.count(tx, audience.parse(edition.audience))
+        size = audiences.count(tx, audience.of_issue(audience.parse(edition.audience), edition.key))
     if not size:
         raise BadInput(f"The audience {edition.audience!r} of {edition.path} is nobody: add subscribers, or give `--readers`.")
     return size

@@ -13,6 +13,7 @@ def ledger(database: Database) -> Ledger:
     """The ledger's answers for the checks. Raises Unavailable when there is no database."""
     with database.transaction() as tx:
         now = {known.root: known.key for known in issues.every(tx)}
+        roots = {key: root for root, key in now.items()}
         sent = [send for send in sends.every(tx) if send.state is not State.CANCELLED and send.started_at]
     by_key = {(now.get(send.issue_key, send.issue_key), send.edition_number): send.digest for send in sent}
 
@@ -20,8 +21,8 @@ def ledger(database: Database) -> Ledger:
         with database.transaction() as tx:
             return audiences.unknown_tags(tx, audience.tags(audience.parse(rule)))
 
-    def size(rule: str) -> int:
+    def size(rule: str, key: str) -> int:
         with database.transaction() as tx:
-            return audiences.count(tx, audience.parse(rule))
+            return audiences.count(tx, audience.of_issue(audience.parse(rule), roots.get(key, key)))
 
     return Ledger(unknown_tags, size, by_key)

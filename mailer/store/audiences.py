@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from mailer.audience import Both, Compare, Either, Everyone, Not, Rule, Tag
+from mailer.audience import Both, Compare, Either, Everyone, Not, Rule, Sent, Tag
 from mailer.db import Tx
 
 # Active readers whose address is not suppressed, who do not pause and want every issue; every audience is cut from these.
@@ -75,6 +75,19 @@ def _sql(rule: Rule, values: dict[str, Any]) -> str:
             return f"({_sql(left, values)} OR {_sql(right, values)})"
         case Compare():
             return _compare(rule, values)
+        case Sent():
+            return _sent(rule, values)
+
+
+def _sent(rule: Sent, values: dict[str, Any]) -> str:
+    key = f"sent_{len(values)}"
+    values |= {key: rule.issue, f"{key}_edition": rule.number}
+    return f"""EXISTS (
+                SELECT FROM deliveries JOIN sends ON sends.id = deliveries.send_id
+                WHERE deliveries.subscriber_id = subscribers.id
+                    AND sends.issue_key = %({key})s AND sends.edition_number = %({key}_edition)s
+                    AND deliveries.state IN ('accepted', 'delivered', 'bounced', 'complained', 'uncertain')
+            )"""
 
 
 _MOMENTS = {

@@ -245,3 +245,24 @@ def test_looking_writes_nothing(database: Database, run: Publish, conf: Settings
     outlook = look(database, conf, [old(), edition()], [], Limits(), Request())
     assert [step.key for step in outlook.plan.steps if step.size] == ["2026-11-24-hello"]
     assert states(database) == []
+
+
+def test_a_correction_is_mailed_to_those_who_got_the_first_edition(database: Database, run: Publish) -> None:
+    run(edition(), edition("another"), allow=("many", "duplicate"))
+    with database.transaction() as tx:
+        tx.run("UPDATE deliveries SET state = 'delivered' WHERE subscriber_id IN (SELECT id FROM subscribers LIMIT 3)")
+        tx.run("UPDATE deliveries SET state = 'skipped' WHERE state = 'pending'")
+        tx.run("UPDATE sends SET state = 'finished', started_at = now()")
+        tx.run("UPDATE deliveries SET state = 'skipped' WHERE send_id <> (SELECT min(id) FROM sends)")
+    assert run(edition()).send_ids == ()
+    done = run(
+        edition(number=2, audience="sent edition 1 and python", body="<p>Corrected: it was nine, not six, of the ten.</p>")
+    )
+    assert [step.size for step in done.plan.steps if step.edition and step.edition.number == 2] == [3]
+    newest = status(database)[0].send
+    assert (newest.edition_number, newest.audience_size) == (2, 3)
+
+
+def test_a_correction_to_nobody_is_refused(database: Database, run: Publish) -> None:
+    with pytest.raises(Refused, match=r"'sent edition 1' of issues/2026-11-24-hello\.md is nobody"):
+        run(edition(number=2, audience="sent edition 1"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailer.audience import Both, Compare, Either, Everyone, Not, Rule, Tag, parse, tags
+from mailer.audience import Both, Compare, Either, Everyone, Not, Rule, Sent, Tag, of_issue, parse, tags
 from mailer.errors import BadInput
 
 
@@ -21,6 +21,9 @@ from mailer.errors import BadInput
         ("a and (b or c)", Both(Tag("a"), Either(Tag("b"), Tag("c")))),
         ("not a and b", Both(Not(Tag("a")), Tag("b"))),
         ('"early birds" and not "or"', Both(Tag("early birds"), Not(Tag("or")))),
+        ("Sent edition 1", Sent(1)),
+        ("sent edition 2 and not sent", Both(Sent(2), Not(Tag("sent")))),
+        ("edition or sent", Either(Tag("edition"), Tag("sent"))),
         ("everyone and not vip", Both(Everyone(), Not(Tag("vip")))),
     ],
 )
@@ -30,7 +33,16 @@ def test_a_rule_is_read_as_people_mean_it(text: str, rule: Rule) -> None:
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("", "empty"), ("a b", "column 3"), ("(a", "column 3"), ("a and", "column 6"), ("and a", "column 1"), ('"a', "column 1")],
+    [
+        ("", "empty"),
+        ("a b", "column 3"),
+        ("(a", "column 3"),
+        ("a and", "column 6"),
+        ("sent edition", "column 13"),
+        ("sent edition one", "column 14"),
+        ("and a", "column 1"),
+        ('"a', "column 1"),
+    ],
 )
 def test_a_broken_rule_names_the_column(text: str, place: str) -> None:
     with pytest.raises(BadInput, match=place):
@@ -86,3 +98,9 @@ def test_a_comparison_is_read_as_people_mean_it(text: str, rule: Rule) -> None:
 def test_a_broken_comparison_names_the_column(text: str, place: str) -> None:
     with pytest.raises(BadInput, match=place):
         parse(text)
+
+
+def test_who_got_an_edition_is_asked_of_the_issue_that_says_so() -> None:
+    assert of_issue(parse("(sent edition 1 or a) and not sent edition 2"), "x") == Both(
+        Either(Sent(1, "x"), Tag("a")), Not(Sent(2, "x"))
+    )

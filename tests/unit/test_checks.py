@@ -44,7 +44,7 @@ def body(text: str) -> str:
 
 
 LEDGER = Ledger(
-    lambda rule: ["pyhton"] if "pyhton" in rule else [], lambda rule: 0 if "nobody" in rule else 9, {("sent", 1): "0" * 64}
+    lambda rule: ["pyhton"] if "pyhton" in rule else [], lambda rule, key: 0 if "nobody" in rule else 9, {("sent", 1): "0" * 64}
 )
 LONG = body("Long.\n\n" + "- word [link](https://example.org/)\n" * 3000)
 

@@ -2,7 +2,8 @@
 
 ``python and not beginners``, ``(paris or lyon) and events``. A tag with spaces is quoted: ``"early birds" or vip``.
 Comparisons: ``metadata.city = "New York"``, ``metadata.age >= 18``, ``metadata.plan`` (has one at all),
-``joined < 2026-01-01``, ``joined within 30d``, ``not active within 90d`` (what they last did themselves), ``lang = de``, ``domain != example.org``.
+``joined < 2026-01-01``, ``joined within 30d``, ``not active within 90d`` (what they last did themselves), ``lang = de``,
+``domain != example.org``.
 ``sent edition 1`` chooses those to whom that edition of the same issue was sent.
 ``parse`` makes a small tree; ``store/audiences.py`` turns the tree into SQL with parameters.
 """

@@ -193,6 +193,35 @@ def _invoice_payments(books: Books, params: Thing, _: str) -> Thing:
     return {"object": "list", "data": data, "has_more": False}
 
 
+def _prices(books: Books, params: Thing, name: str) -> Thing:
+    wanted = params.pop("lookup_keys", None)
+    found = _list("price", "active", "product")(books, params, name)
+    if wanted:
+        found["data"] = [one for one in found["data"] if one.get("lookup_key") in wanted]
+    return found
+
+
+def _new_price(books: Books, params: Thing, name: str) -> Thing:
+    books.get(params["product"], "product")
+    _transfer(books, params)
+    return _make("price", "price", active=True, lookup_key=None)(books, params, name)
+
+
+def _change_price(books: Books, params: Thing, name: str) -> Thing:
+    _transfer(books, params)
+    return _change("price")(books, params, name)
+
+
+def _transfer(books: Books, params: Thing) -> None:
+    """A lookup key belongs to one price; it moves only when the call says so."""
+    moves = params.pop("transfer_lookup_key", "") == "true"
+    for other in books.of("price"):
+        if params.get("lookup_key") and other.get("lookup_key") == params["lookup_key"]:
+            if not moves:
+                raise Trouble(400, "resource_already_exists", "A price with this lookup key already exists.")
+            other["lookup_key"] = None
+
+
 def _refund(books: Books, params: Thing, _: str) -> Thing:
     return books.refund(params["charge"], int(params["amount"]) if "amount" in params else None)
 
@@ -227,10 +256,10 @@ _ROUTES: list[tuple[str, str, Do]] = [
     ("GET", "/v1/products", _list("product", "active")),
     ("POST", "/v1/products", _make("product", "prod", active=True)),
     ("POST", "/v1/products/([^/]+)", _change("product")),
-    ("GET", "/v1/prices", _list("price", "active", "product")),
-    ("POST", "/v1/prices", _make("price", "price", active=True)),
+    ("GET", "/v1/prices", _prices),
+    ("POST", "/v1/prices", _new_price),
     ("GET", "/v1/prices/([^/]+)", _get("price")),
-    ("POST", "/v1/prices/([^/]+)", _change("price")),
+    ("POST", "/v1/prices/([^/]+)", _change_price),
     ("GET", "/v1/coupons", _list("coupon")),
     ("POST", "/v1/coupons", _make("coupon", "co")),
     ("GET", "/v1/webhook_endpoints", _list("webhook_endpoint")),

@@ -31,12 +31,16 @@ class Age(StrEnum):
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody who subscribes wrote. ``website`` is the honeypot: people leave it empty."""
+    """What somebody who subscribes wrote. ``website`` is the honeypot: people leave it empty.
+
+    ``sure`` is the address that they were asked about before: it is as they mean it.
+    """
 
     email: str
     tags: tuple[str, ...]
     website: str = ""
     token: str = ""
+    sure: str = ""
 
 
 async def _form(request: Request) -> FormData:
@@ -55,8 +59,10 @@ AnyForm = Annotated[FormData, Depends(_any_form)]
 
 
 def wish(form: FormData) -> Wish:
-    """The fields of a sign-up form."""
-    return Wish(text(form, "email")[:320].strip(), tags_of(form.getlist("tag")), text(form, "website"), text(form, "token"))
+    """The fields of a sign-up form; a press on "I meant this address" goes before what stands in the field."""
+    email = (text(form, "meant") or text(form, "email"))[:320].strip()
+    tags = tags_of(form.getlist("tag"))
+    return Wish(email, tags, text(form, "website"), text(form, "token"), text(form, "sure"))
 
 
 def tags_of(given: Iterable[object]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from api.forms import Age, AnyForm, Form, Wish
 from api.language import Tongue, tongue
 from api.problems import CLOSED
 from api.render import HEADERS, message, page
-from mailer import tokens
+from mailer import addresses, tokens
 from mailer.errors import BadInput, Unavailable
 from mailer.flows import signup
 from mailer.flows.signup import Result
@@ -44,6 +44,9 @@ def subscribe(desk: Here, form: Form, request: Request) -> Response:
     age = forms.age(desk.settings.need_secret(), wish.token)
     if age is not Age.GOOD:
         return _form(desk, here, wish, note=here.say(ONCE_MORE), token=wish.token if age is Age.YOUNG else "")
+    if (meant := addresses.suggestion(wish.email)) and wish.sure != wish.email:
+        note = here.say("Is there a typing error in the address?")
+        return _form(desk, here, wish, note=note, token=wish.token, meant=meant)
     try:
         forms.check_tags(wish.tags)
         signup.sign_up(
@@ -131,10 +134,17 @@ def _one_click(result: Result) -> Response:
 
 
 def _form(
-    desk: Desk, here: Tongue, wish: Wish, status: int = 200, note: str = "", error: str = "", token: str = ""
+    desk: Desk,
+    here: Tongue,
+    wish: Wish,
+    status: int = 200,
+    note: str = "",
+    error: str = "",
+    token: str = "",
+    meant: str = "",
 ) -> Response:
     fresh = token or tokens.form_token(desk.settings.need_secret(), datetime.now(UTC))
-    facts = {"wish": wish, "note": note, "error": error, "token": fresh, "wording": here.say(WORDING)}
+    facts = {"wish": wish, "note": note, "error": error, "token": fresh, "wording": here.say(WORDING), "meant": meant}
     return page(desk, "subscribe.html", status, here.lang, **facts)
 
 

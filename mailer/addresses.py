@@ -15,6 +15,7 @@ from mailer.errors import BadInput
 from mailer.wellknown import COMMON, ROLES
 
 _PLAIN = re.compile(r"(?P<name>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)")
+_LONG = tuple(domain for domain in COMMON if domain.index(".") >= 5)  # a short one is near to too many
 _SLIPS = {"con": "com", "cmo": "com", "ocm": "com", "comm": "com", "vom": "com", "xom": "com", "nte": "net", "ogr": "org"}
 _MOST_DOMAINS = 200_000  # remembered
 
@@ -52,7 +53,7 @@ def suggestion(email: str) -> str:
     if not name or domain in COMMON or len(domain) < 5:
         return ""
     ending = domain.rpartition(".")[2]
-    near = get_close_matches(domain, COMMON, n=1, cutoff=0.82)
+    near = get_close_matches(domain, _LONG, n=1, cutoff=0.82)
     if near and (_one_slip(domain, near[0]) or ending in _SLIPS):
         return f"{name}@{near[0]}"
     return f"{name}@{domain.rpartition('.')[0]}.{_SLIPS[ending]}" if ending in _SLIPS else ""

@@ -19,7 +19,7 @@ from mailer.commands.keys import keys
 from mailer.commands.paying import COMMANDS as PAYING
 from mailer.commands.rehearse import rehearse
 from mailer.commands.report import report
-from mailer.commands.subscribers import subscribers
+from mailer.commands.subscribers_review import subscribers
 from mailer.commands.writing import COMMANDS as WRITING
 from mailer.db import Database
 from mailer.errors import PostmergeError

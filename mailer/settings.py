@@ -45,6 +45,8 @@ class Settings:
     connections: int = 32
     confirm_expiry: timedelta = timedelta(days=7)
     topics: tuple[str, ...] = ()
+    ask_dns: bool = False
+    disposable: str = "flag"
     keep_unconfirmed: timedelta = timedelta(days=60)
     keep_left: timedelta = timedelta(0)
     ses_configuration_set: str = ""
@@ -132,6 +134,8 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),
         keep_unconfirmed=_duration(given, "POSTMERGE_KEEP_UNCONFIRMED", default.keep_unconfirmed),
         keep_left=_duration(given, "POSTMERGE_KEEP_LEFT", default.keep_left),
+        ask_dns=_choice(given, "POSTMERGE_ASK_DNS", ("on", "off"), _dns_default(given)) == "on",
+        disposable=_choice(given, "POSTMERGE_DISPOSABLE", ("flag", "refuse"), default.disposable),
         topics=_words(given, "POSTMERGE_TOPICS"),
         ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
         ses_client=_choice(given, "POSTMERGE_SES_CLIENT", ("lean", "boto3"), default.ses_client),
@@ -161,6 +165,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "POSTMERGE_SENDER": settings.sender,
         "POSTMERGE_POSTAL_ADDRESS": settings.postal_address,
         "POSTMERGE_SECRET": settings.secret,
+        "POSTMERGE_ASK_DNS": "on" if settings.ask_dns else "off",
+        "POSTMERGE_DISPOSABLE": settings.disposable,
         "POSTMERGE_TOPICS": ",".join(settings.topics),
         "POSTMERGE_HOLD": f"{settings.hold.total_seconds()}s",
         "POSTMERGE_LOOK": f"{settings.look.total_seconds()}s",
@@ -195,6 +201,10 @@ def _duration(given: Mapping[str, str], name: str, default: timedelta) -> timede
     if not match:
         raise BadInput(f"{name} is {given[name]!r}: give a number with s, m, h or d, such as 10m.")
     return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+
+
+def _dns_default(given: Mapping[str, str]) -> str:
+    return "on" if given.get("POSTMERGE_TRANSPORT", "").lower() == "ses" else "off"
 
 
 def _words(given: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ META = "metadata:"
 
 OWN = (
     "email", "state", "tags", "metadata", "lang", "frequency", "flags", "created_at", "confirmed_at", "left_at",
-    "paused_until", "active_at", "suppression", "consents",
+    "paused_until", "active_at", "suppression", "consents", "notes", "referrer_url", "utm_campaign", "utm_medium", "utm_source",
+    "leaving_reason",
 )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mailer.exchange.lines import Line
 
 GUARDED = "=+-@\t\r'"  # signs at a cell's beginning that need the guard
+PLAIN = ("notes", "referrer_url", "utm_campaign", "utm_medium", "utm_source", "leaving_reason")
+MOST_PLAIN = 100_000  # characters
 STATES = ("unconfirmed", "active", "left", "")
 FREQUENCIES = ("every", "monthly")
 KINDS = ("requested", "confirmed", "left", "added", "imported", "address", "chosen", "paused", "resumed")
@@ -57,6 +59,9 @@ def maker(header: Sequence[str]) -> Callable[[Line, list[str]], None]:
             values.moment(cells[name])
         line.suppressed = _suppression(cells["suppression"])
         _consents(cells["consents"])
+        for name in PLAIN:
+            if len(cells[name]) > MOST_PLAIN:
+                raise BadInput(f"the {name} is longer than {MOST_PLAIN:,} characters")
         line.whole = cells
 
     return make

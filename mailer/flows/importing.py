@@ -13,7 +13,7 @@ from typing import Any
 from mailer import log
 from mailer.db import Database, Tx
 from mailer.errors import BadInput
-from mailer.exchange import lines, values
+from mailer.exchange import lines, own, values
 from mailer.exchange.lines import Line, Sheet
 from mailer.settings import Settings
 from mailer.store import imports
@@ -150,9 +150,9 @@ def _row(line: Line, more: Sequence[str], hashed: Callable[[str], str]) -> str:
 
 
 def _own(whole: Mapping[str, str] | None) -> Iterator[str]:
-    """frequency, flags, paused_until, active_at, suppression, consents."""
+    """frequency, flags, paused_until, active_at, suppression, consents, and the plain ones."""
     if whole is None:
-        yield from ("\\N",) * 6
+        yield from ("\\N",) * (6 + len(own.PLAIN))
         return
     yield whole["frequency"]
     yield _array(json.loads(whole["flags"] or "[]"))
@@ -160,6 +160,7 @@ def _own(whole: Mapping[str, str] | None) -> Iterator[str]:
     yield _moment(values.moment(whole["active_at"]))
     yield _text(whole["suppression"]) or "\\N"
     yield _text(whole["consents"] or "[]")
+    yield from (_text(whole[name]) for name in own.PLAIN)
 
 
 def _text(value: str) -> str:

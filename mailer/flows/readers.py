@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mailer import addresses
 from mailer.db import Database
-from mailer.store import readers
+from mailer.errors import BadInput
+from mailer.store import choices, readers
 from mailer.store.readers import Reader
 
 PAGE = 100  # readers
@@ -35,3 +37,12 @@ def find(database: Database, id_or_email: str) -> Reader | None:
         if not (id_or_email.isascii() and id_or_email.isdecimal() and int(id_or_email) <= _LARGEST_ID):
             return None
         return readers.by_id(tx, int(id_or_email))
+
+
+def everything(database: Database, id_or_email: str) -> dict[str, list[dict[str, Any]]]:
+    """All that is kept about a reader, by table. Raises BadInput when there is none."""
+    known = find(database, id_or_email)
+    if known is None:
+        raise BadInput(f"There is no reader {id_or_email[:100]!r}: `postmerge subscribers list` shows all.")
+    with database.transaction() as tx:
+        return choices.everything(tx, known.id)

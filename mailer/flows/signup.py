@@ -9,7 +9,8 @@ from enum import StrEnum
 
 from mailer import addresses, log, tokens
 from mailer.db import Database, Tx
-from mailer.flows import erase, limits
+from mailer.errors import BadInput
+from mailer.flows import erase, limits, mail_domains
 from mailer.settings import Settings
 from mailer.store import consents, subscribers, suppressions, transactional_mails
 from mailer.store.subscribers import Subscriber
@@ -58,6 +59,8 @@ def sign_up(
     """
     address = addresses.check(email)
     normal = addresses.normal(address)
+    if settings:
+        _check_domain(database, settings, normal)
     held = "" if source in OWN_HAND else limits.admit(database, limits.Source(normal, ip))
     with database.transaction() as tx:
         subscriber_id = subscribers.add(tx, address, normal, [tag.lower() for tag in tags])
@@ -146,6 +149,13 @@ def list_subscribers(database: Database) -> list[Subscriber]:
     """All readers, oldest first."""
     with database.transaction() as tx:
         return subscribers.every(tx)
+
+
+def _check_domain(database: Database, settings: Settings, email_normal: str) -> None:
+    if settings.disposable == "refuse" and "disposable" in addresses.flags(email_normal):
+        raise BadInput("This address is made to be thrown away: give one that you read.")
+    if settings.ask_dns:
+        mail_domains.need_mail(database, email_normal)
 
 
 def _wants_mail(tx: Tx, reader: Subscriber, settings: Settings | None) -> bool:

@@ -104,7 +104,8 @@ def everything(tx: Tx, subscriber_id: int) -> dict[str, list[dict[str, Any]]]:
         SELECT table_name
         FROM information_schema.columns
         WHERE table_schema = 'public' AND column_name = 'subscriber_id' AND table_name IN (
-            SELECT tablename FROM pg_tables WHERE schemaname = 'public'
+            SELECT relname FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
         )
         ORDER BY table_name
         """

@@ -36,7 +36,7 @@ class Settlement:
 def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed], int]:
     """Take up to ``size`` pending deliveries of a running send; also how many rows were touched.
 
-    Readers who left or were suppressed since the freeze are settled as ``skipped`` on the way and not returned. When the
+    Readers who left, pause or were suppressed since the freeze are settled as ``skipped`` on the way and not returned. When the
     number touched is 0, nothing is pending (or other workers hold the rest, or the send does not run). Raises a unique
     violation when an address would get the send twice.
     """
@@ -60,6 +60,7 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
                 hashtextextended(subscribers.email_normal, 0) AS address_hash,
                 subscribers.state = 'active' AS active,
                 CASE WHEN accesses.premium AND coalesce(accesses.until, 'infinity') > now() THEN 'premium' END AS variant,
+                coalesce(subscribers.paused_until > now(), false) AS paused,
                 EXISTS (
                     SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
                 ) AS suppressed
@@ -69,9 +70,10 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
         )
 
         UPDATE deliveries
-        SET state = CASE WHEN judged.active AND NOT judged.suppressed THEN 'claimed' ELSE 'skipped' END,
+        SET state = CASE WHEN judged.active AND NOT judged.suppressed AND NOT judged.paused THEN 'claimed' ELSE 'skipped' END,
             detail = CASE
                 WHEN NOT judged.active THEN 'left after the audience was frozen'
+                WHEN judged.paused THEN 'paused after the audience was frozen'
                 WHEN judged.suppressed THEN 'suppressed after the audience was frozen'
                 ELSE ''
             END,
@@ -80,7 +82,7 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
             claimed_by = %(claim_id)s::uuid,
             address_hash = judged.address_hash,
             variant = judged.variant,
-            settled_at = CASE WHEN judged.active AND NOT judged.suppressed THEN NULL ELSE now() END
+            settled_at = CASE WHEN judged.active AND NOT judged.suppressed AND NOT judged.paused THEN NULL ELSE now() END
         FROM judged
         WHERE deliveries.send_id = %(send_id)s AND deliveries.subscriber_id = judged.subscriber_id
         RETURNING deliveries.subscriber_id, judged.email, judged.variant, deliveries.state

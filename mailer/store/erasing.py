@@ -50,6 +50,7 @@ _WIPE = (
     SET address_hash = NULL, message_id = NULL, detail = CASE WHEN state = 'pending' THEN '' ELSE detail END
     WHERE subscriber_id = %(id)s
     """,
+    "DELETE FROM notes WHERE model_type = 'subscriber' AND model_id = %(id)s",
     "UPDATE delivery_events SET detail = '' WHERE subscriber_id = %(id)s AND detail <> ''",
     """
     UPDATE subscribers
@@ -58,6 +59,12 @@ _WIPE = (
         state = 'left',
         tags = '{}',
         metadata = '{}',
+        notes = '',
+        referrer_url = '',
+        utm_campaign = '',
+        utm_medium = '',
+        utm_source = '',
+        leaving_reason = '',
         lang = '',
         frequency = 'every',
         flags = '{}',

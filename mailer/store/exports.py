@@ -31,7 +31,13 @@ _WHOLE = f"""
         coalesce({_MOMENT.format("subscribers.paused_until")}, '') AS paused_until,
         coalesce({_MOMENT.format("subscribers.active_at")}, '') AS active_at,
         {_SUPPRESSION} AS suppression,
-        coalesce(evidence.consents, '[]') AS consents
+        coalesce(evidence.consents, '[]') AS consents,
+        {_GUARD.format("subscribers.notes")} AS notes,
+        {_GUARD.format("subscribers.referrer_url")} AS referrer_url,
+        {_GUARD.format("subscribers.utm_campaign")} AS utm_campaign,
+        {_GUARD.format("subscribers.utm_medium")} AS utm_medium,
+        {_GUARD.format("subscribers.utm_source")} AS utm_source,
+        {_GUARD.format("subscribers.leaving_reason")} AS leaving_reason
     FROM subscribers
     LEFT JOIN suppressions ON suppressions.email_normal = subscribers.email_normal
     LEFT JOIN (
@@ -52,7 +58,8 @@ _WHOLE = f"""
 
 _STRANGERS = f"""
     SELECT
-        {_GUARD.format("email_normal")}, '', '[]', '{{}}', '', 'every', '[]', '', '', '', '', '', {_SUPPRESSION}, '[]'
+        {_GUARD.format("email_normal")}, '', '[]', '{{}}', '', 'every', '[]', '', '', '', '', '', {_SUPPRESSION}, '[]',
+        '', '', '', '', '', ''
     FROM suppressions
     WHERE NOT EXISTS (SELECT FROM subscribers WHERE subscribers.email_normal = suppressions.email_normal)
     ORDER BY created_at, email_normal

@@ -10,7 +10,8 @@ from mailer.db import Tx, each, json
 _STAGED = """
     number bigint, email text, email_normal text, state text, suppressed text, tags text [], metadata jsonb, lang text,
     created_at timestamptz, confirmed_at timestamptz, left_at timestamptz, proof jsonb, hash bytea, frequency text,
-    flags text [], paused_until timestamptz, active_at timestamptz, suppression jsonb, consents jsonb, wrong text
+    flags text [], paused_until timestamptz, active_at timestamptz, suppression jsonb, consents jsonb, notes text,
+    referrer_url text, utm_campaign text, utm_medium text, utm_source text, leaving_reason text, wrong text
 """
 COLUMNS = tuple(part.split()[0] for part in _STAGED.split(","))
 
@@ -194,7 +195,7 @@ _NEW = """
     WITH inserted AS (
         INSERT INTO subscribers (
             email, email_normal, state, tags, metadata, lang, frequency, flags, created_at, confirmed_at, left_at,
-            paused_until, active_at
+            paused_until, active_at, notes, referrer_url, utm_campaign, utm_medium, utm_source, leaving_reason
         )
         SELECT
             email, email_normal,
@@ -209,7 +210,8 @@ _NEW = """
                 WHEN activates OR state <> 'active' THEN confirmed_at
             END,
             CASE WHEN state = 'left' THEN coalesce(left_at, now()) WHEN consents IS NOT NULL THEN left_at END,
-            paused_until, active_at
+            paused_until, active_at, coalesce(notes, ''), coalesce(referrer_url, ''), coalesce(utm_campaign, ''),
+            coalesce(utm_medium, ''), coalesce(utm_source, ''), coalesce(leaving_reason, '')
         FROM judged
         WHERE verdict = 'new' AND state <> ''
         ORDER BY number

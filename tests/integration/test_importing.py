@@ -144,16 +144,16 @@ def _populate(database: Database) -> None:
         tx.run(
             """
             INSERT INTO subscribers (email, email_normal, state, tags, metadata, lang, frequency, flags, created_at,
-                confirmed_at, left_at, paused_until, active_at)
+                confirmed_at, left_at, paused_until, active_at, notes, utm_source)
             VALUES
             ('+plus@example.org', '+plus@example.org', 'active', %(tags)s, %(odd)s, 'de', 'monthly', '{role}',
-                '2020-01-02 03:04:05.000006+00', '2020-01-02 03:04:06+00', NULL, '2030-01-01', '2026-01-01'),
+                '2020-01-02 03:04:05.000006+00', '2020-01-02 03:04:06+00', NULL, '2030-01-01', '2026-01-01', E'=1+1\n\t"x"', '-fair'),
             ('=a@example.org', '=a@example.org', 'active', '{}', '{}', '', 'every', '{}',
-                '2020-01-02', NULL, NULL, NULL, NULL),
+                '2020-01-02', NULL, NULL, NULL, NULL, '', ''),
             ('left@bücher.example', 'left@xn--bcher-kva.example', 'left', '{b,a}', '{"x": 1e3}', '', 'every', '{}',
-                '2020-01-02', '2020-01-03', '2020-01-04', NULL, NULL),
+                '2020-01-02', '2020-01-03', '2020-01-04', NULL, NULL, '''quoted', ''),
             ('again@example.org', 'again@example.org', 'unconfirmed', '{}', '{}', '', 'every', '{}',
-                '2020-01-02', '2020-01-03', '2020-01-04', NULL, NULL)
+                '2020-01-02', '2020-01-03', '2020-01-04', NULL, NULL, '', '')
             """,
             tags=["tab\there", 'quo"te', "back\\slash", "{brace}", "NULL", ""],
             odd=as_json(odd),

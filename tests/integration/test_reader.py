@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailer import tokens
+from mailer.audience import Everyone
 from mailer.db import Database
 from mailer.db import json as as_json
 from mailer.flows import importing, preferences, signup, upkeep
@@ -71,7 +72,7 @@ def test_topics_frequency_and_language_are_chosen_and_kept_as_evidence(letter: W
     assert (row(letter)["tags"], row(letter)["frequency"], row(letter)["lang"]) == (["mail"], "monthly", "de")
     assert kinds(letter) == ["added", "chosen"]
     with letter.database.transaction() as tx:
-        assert audiences.count(tx, audiences.Everyone()) == 0
+        assert audiences.count(tx, Everyone()) == 0
 
 
 @pytest.mark.parametrize(
@@ -99,11 +100,11 @@ def test_a_pause_holds_issues_back_ends_by_itself_and_says_so(letter: Web, ada: 
     assert isinstance(until, datetime)
     assert timedelta(days=88) < until - datetime.now(UTC) < timedelta(days=93)
     with letter.database.transaction() as tx:
-        assert audiences.count(tx, audiences.Everyone()) == 0
+        assert audiences.count(tx, Everyone()) == 0
     assert preferences.end_pauses(letter.database) == 0
     with letter.database.transaction() as tx:
         tx.run("UPDATE subscribers SET paused_until = now() - interval '1 second'")
-        assert audiences.count(tx, audiences.Everyone()) == 1
+        assert audiences.count(tx, Everyone()) == 1
     assert preferences.end_pauses(letter.database) == 1
     assert preferences.end_pauses(letter.database) == 0
     letter.work()
@@ -142,7 +143,7 @@ def test_who_pauses_during_a_send_is_not_mailed_what_is_not_claimed_yet(letter: 
                 """
             )
         )
-        audiences.freeze(tx, send_id, audiences.Everyone())
+        audiences.freeze(tx, send_id, Everyone())
     letter.client.post(f"{mailed(letter, 1)}/pause", data={"months": "1"})
     with letter.database.transaction() as tx:
         claimed, touched = deliveries.claim(tx, send_id, "00000000-0000-0000-0000-000000000001", 10)

@@ -1,0 +1,189 @@
+"""Bad actors at the door: limits, the firewall, held mails, and a bomber with many victims and many addresses of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from fastapi.testclient import TestClient
+
+from mailer.cli import cli
+from mailer.db import Database
+from mailer.flows import limits, signup
+from mailer.flows.keys import create_key
+from mailer.store import limits as used
+from tests import web
+from tests.web import Web
+
+VICTIMS = [f"victim-{number}@example{number % 60}.org" for number in range(300)]
+ADDRESSES = [f"198.51.{number // 250}.{number % 250 + 1}" for number in range(500)]
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database)
+
+
+def ask(letter: Web, email: str, ip: str | None = None) -> signup.SignUp:
+    return signup.sign_up(letter.database, email, ip=ip, settings=letter.settings)
+
+
+def states(letter: Web) -> Counter[str]:
+    with letter.database.transaction() as tx:
+        return Counter(row["state"] for row in tx.all("SELECT state FROM transactional_mails"))
+
+
+def test_a_limit_lets_exactly_so_many_through_and_frees_itself(letter: Web) -> None:
+    with letter.database.transaction() as tx:
+        taken = [used.take(tx, "test", "key", 5, timedelta(hours=1)) for _ in range(8)]
+        assert taken == [True] * 5 + [False] * 3
+        assert used.take(tx, "test", "other", 5, timedelta(hours=1))
+        tx.run("UPDATE limits SET used_until = used_until - interval '12 minutes'")
+        assert [used.take(tx, "test", "key", 5, timedelta(hours=1)) for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("emails", "ips", "most", "why"),
+    [
+        ([f"r{n}@d{n}.org" for n in range(15)], ["203.0.113.7"] * 15, limits.IP, "IP address"),
+        ([f"r{n}@d{n}.org" for n in range(40)], [f"203.0.113.{n}" for n in range(40)], limits.NETWORK, "network"),
+        ([f"r{n}@one.org" for n in range(55)], [None] * 55, limits.DOMAIN, "domain"),
+    ],
+)
+def test_over_a_limit_mails_are_held_and_none_is_lost(
+    letter: Web, emails: list[str], ips: list[str | None], most: int, why: str
+) -> None:
+    held = [ask(letter, email, ip).held for email, ip in zip(emails, ips, strict=True)]
+    assert held[:most] == [""] * most
+    assert all(why in reason for reason in held[most:])
+    assert states(letter) == {"pending": most, "held": len(emails) - most}
+    letter.work()
+    assert len(letter.mails()) == most
+    assert limits.release(letter.database, None) == len(emails) - most
+    letter.work()
+    assert len({mail.to for mail in letter.mails()}) == len(emails)
+
+
+def test_everybody_is_at_gmail_and_a_proxy_of_our_own_says_nothing(letter: Web) -> None:
+    for number in range(55):
+        assert ask(letter, f"r{number}@gmail.com", "127.0.0.1").held == ""
+
+
+def test_the_firewall_trips_by_itself_holds_everything_and_calms_down(letter: Web) -> None:
+    for number in range(limits.LEAST + 5):
+        ask(letter, f"r{number}@d{number}.org", f"2001:db8:{number:x}::1")
+    counted = states(letter)
+    assert counted["held"] == 6
+    wall, waiting, number = limits.look(letter.database)
+    assert wall.up_since
+    assert (len(waiting), number) == (6, 6)
+    limits.calm(letter.database)
+    assert limits.look(letter.database)[0].up_since
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE signup_minutes SET minute = minute - interval '2 hours'")
+    limits.calm(letter.database)
+    assert limits.look(letter.database)[0].up_since is None
+    assert ask(letter, "later@example.org").held == ""
+    assert states(letter)["held"] == 6
+    with letter.database.transaction() as tx:
+        told = [row["text"] for row in tx.all("SELECT text FROM notices ORDER BY id")]
+    assert "is up" in told[0]
+    assert "is down" in told[1]
+
+
+def test_a_busy_day_that_is_usual_does_not_trip_it(letter: Web) -> None:
+    with letter.database.transaction() as tx:
+        tx.run(
+            """
+            INSERT INTO signup_minutes (minute, number)
+            SELECT date_trunc('minute', now()) - make_interval(mins => n), 3 FROM generate_series(61, 20000) AS n
+            """
+        )
+    for number in range(limits.LEAST + 5):
+        assert ask(letter, f"r{number}@d{number}.org").held == ""
+
+
+def test_the_operator_looks_releases_drops_and_switches(letter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", letter.database.url)
+    monkeypatch.setenv("POSTMERGE_SECRET", letter.settings.secret)
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli, ["subscribers", *words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "up" in run("firewall", "up")
+    for name in ("ada", "bob", "eve"):
+        ask(letter, f"{name}@example.org", "203.0.113.7")
+    shown = run("held")
+    assert "ada@example.org" in shown
+    assert "203.0.113.7" in shown
+    assert "1 mail" in run("release", "1")
+    assert "1 mail" in run("drop", "2")
+    assert states(letter) == {"pending": 1, "skipped": 1, "held": 1}
+    assert "down" in run("firewall", "down")
+    assert run("release", "--all").startswith("1 mail")
+
+
+async def bomb(letter: Web, key: str, number: int) -> Counter[int]:
+    """So many sign-ups, eight at once, each from one of the bomber's addresses, by form and by API."""
+    dice = random.Random(20261124)
+    token = letter.form_token()
+    app = letter.app()
+    gate = asyncio.Semaphore(8)
+    clients = {
+        ip: httpx.AsyncClient(transport=httpx.ASGITransport(app, client=(ip, 1)), base_url="http://t") for ip in ADDRESSES
+    }
+
+    async def one(victim: str, ip: str, by_form: bool) -> int:
+        async with gate:
+            if by_form:
+                answer = await clients[ip].post("/subscribe", data={"email": spelled(victim, dice), "token": token})
+            else:
+                answer = await clients[ip].post(
+                    "/v1/subscribers",
+                    json={"email_address": victim, "ip_address": ip},
+                    headers={"Authorization": f"Token {key}"},
+                )
+            return answer.status_code
+
+    jobs = [one(dice.choice(VICTIMS), dice.choice(ADDRESSES), dice.random() < 0.7) for _ in range(number)]
+    answers = Counter(await asyncio.gather(*jobs))
+    for client in clients.values():
+        await client.aclose()
+    return answers
+
+
+def spelled(email: str, dice: random.Random) -> str:
+    """The same address in other clothes."""
+    return dice.choice([email, email.upper(), f" {email} ", email.title()])
+
+
+def test_a_bomber_gets_no_victim_more_than_one_mail(letter: Web) -> None:
+    key = create_key(letter.database, "bomber")
+    answers = asyncio.run(bomb(letter, key, 10_000))
+    assert answers[200] > 6000
+    assert not [status for status in answers if status >= 500]
+    letter.work()
+    limits.release(letter.database, None)
+    letter.work()
+    each = Counter(mail.to.lower() for mail in letter.mails())
+    assert set(each.values()) == {1}
+    assert set(each) <= set(VICTIMS)
+    assert letter.counted("subscribers") == len(each) == 300
+    assert limits.look(letter.database)[0].up_since
+
+
+def test_a_person_gets_through_where_a_bomber_was(letter: Web) -> None:
+    for _ in range(30):
+        ask(letter, "victim@example.org", "203.0.113.7")
+    client = TestClient(letter.app(), client=("192.0.2.9", 4711))
+    client.post("/subscribe", data={"email": "ada@example.net", "token": letter.form_token()})
+    letter.work()
+    assert "ada@example.net" in {mail.to for mail in letter.mails()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from api import docs, ops, pages, problems, v1, webhooks
+from api import docs, ops, pages, paid, problems, v1, webhooks
 from api import outbox as outbox_pages
 from api.archive import Archive
 from api.desk import Desk
@@ -49,7 +49,7 @@ def create_app(
 
 
 def _include(app: FastAPI, desk: Desk) -> None:
-    routers = [pages.router, v1.router, docs.router, ops.router, webhooks.router]
+    routers = [pages.router, paid.router, v1.router, docs.router, ops.router, webhooks.router]
     if desk.settings.metrics:
         routers.append(ops.metrics_router)
     if desk.outbox:

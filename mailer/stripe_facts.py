@@ -11,6 +11,7 @@ PLAN = "postmerge_plan"  # metadata of a product, price and subscription: the pl
 READER = "postmerge_reader"  # metadata of a subscription or session: the reader who was proven by a signed link
 PAUSE = "postmerge_pause"  # metadata of a paused subscription: keep or serve
 PAID_UNTIL = "postmerge_paid_until"  # metadata of a paused subscription: seconds since 1970
+RESUMES = "postmerge_resumes"  # the same, for when it ends by itself
 PAUSED_AT = "postmerge_paused_at"  # the same, for its beginning
 RECIPIENT = "postmerge_recipient"  # of a gift: the address it is for
 GIVER = "postmerge_giver"  # of a gift: how the giver wants to be called
@@ -112,7 +113,7 @@ def subscription(raw: Mapping[str, Any]) -> Subscription:
         pause_kind=str(meta.get(PAUSE) or ""),
         paid_until=moment(_number(meta.get(PAID_UNTIL))),
         paused_at=moment(_number(meta.get(PAUSED_AT))),
-        resumes_at=moment((pause or {}).get("resumes_at")),
+        resumes_at=moment((pause or {}).get("resumes_at") or _number(meta.get(RESUMES))),
         cancel_at=stops,
         trial_end=moment(raw.get("trial_end")),
         period_start=moment(items[0].get("current_period_start")) if items else None,

@@ -81,7 +81,8 @@ def of_subscription(one: Kept, grace: timedelta) -> Standing:
         return _graced(one.invoice_at or one.period_start, grace)
     if one.cancel_at:
         return Standing(State.ENDING, True, one.cancel_at)
-    return Standing(State.TRIALING if one.status == "trialing" else State.PAYING, True)
+    trial = one.status == "trialing" and one.pause_kind != "kept"  # days kept from a pause are a trial only to Stripe
+    return Standing(State.TRIALING if trial else State.PAYING, True)
 
 
 def current(access: Access | None, now: datetime) -> Standing:
@@ -103,7 +104,7 @@ def settle(tx: Tx, subscriber_id: int, grace: timedelta, now: datetime) -> tuple
 def _canceled(one: Kept) -> Standing:
     """Ended before its time and not given back: what was paid for is kept."""
     paid_until = one.period_end if one.invoice_status == "paid" else None
-    if one.pause_kind and one.paid_until:
+    if one.pause_kind in ("keep", "serve") and one.paid_until:
         waited = one.ended_at - one.paused_at if one.pause_kind == "keep" and one.ended_at and one.paused_at else timedelta(0)
         paid_until = one.paid_until + waited
     if paid_until and one.ended_at and paid_until > one.ended_at and not one.refunded:

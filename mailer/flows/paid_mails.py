@@ -35,6 +35,8 @@ def about(tx: Tx, subscriber_id: int, before: Standing, after: Standing, held: S
     if after.state is State.ENDING:
         subject = f"You read everything until {day(after.until)}"
         tell(tx, subscriber_id, f"ending:{newest.stripe_id}:{day(after.until)}", subject, _ending(after))
+    if after.state is State.PAUSED:
+        tell(tx, subscriber_id, f"paused:{newest.stripe_id}:{newest.paused_at}", "Your subscription rests", _paused(newest))
     if after.state is State.ENDED:
         sentences = ["Your paid subscription is over and nothing more is charged.", "The free issues go on as before."]
         tell(tx, subscriber_id, f"ended:{newest.stripe_id}", "Your paid subscription has ended", sentences)
@@ -85,3 +87,11 @@ def _past_due(after: Standing) -> list[str]:
 
 def _ending(after: Standing) -> list[str]:
     return [f"Nothing more is charged. You read everything until {day(after.until)}, and the free issues after that."]
+
+
+def _paused(newest: Kept) -> list[str]:
+    ends = f" It ends by itself on {day(newest.resumes_at)}; you hear from us a week before." if newest.resumes_at else ""
+    first = f"Nothing is charged while it rests.{ends}"
+    if newest.pause_kind == "keep":
+        return [first, "The days you have paid for wait for you: they begin when you go on.", "Free issues come as before."]
+    return [first, "You read everything until the end of what you have paid for, and free issues after that."]

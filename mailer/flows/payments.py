@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from mailer.db import Database
-from mailer.flows import reconcile, stripe_events
+from mailer.flows import paying, reconcile, stripe_events
 from mailer.settings import Settings
-from mailer.store import accesses
+from mailer.store import accesses, subscriptions
 from mailer.store import stripe_events as stored
 
 
@@ -15,7 +17,8 @@ def has_work(database: Database, settings: Settings) -> bool:
         lapsed = bool(accesses.lapsed(tx, limit=1))
         if not settings.stripe_key:
             return lapsed
-        return lapsed or stored.has_work(tx) or stored.reconcile_due(tx, reconcile.EVERY)
+        paused = bool(subscriptions.resuming(tx, timedelta(0), limit=1))
+        return lapsed or paused or stored.has_work(tx) or stored.reconcile_due(tx, reconcile.EVERY)
 
 
 def work(database: Database, settings: Settings) -> bool:
@@ -25,6 +28,7 @@ def work(database: Database, settings: Settings) -> bool:
         return bool(lapsed)
     if looked := stripe_events.work(database, settings):
         return bool(looked)
+    lapsed += paying.tend_pauses(database, settings)
     if reconcile.is_due(database):
         reconcile.reconcile(database, settings)
     return bool(lapsed)

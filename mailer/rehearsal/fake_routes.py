@@ -94,6 +94,8 @@ def _typed(params: Thing) -> Thing:
             return value
         if isinstance(value, dict):
             return {inner: typed(inner, one) for inner, one in value.items()}
+        if isinstance(value, list):
+            return [typed(name, one) for one in value]
         if value in ("true", "false"):
             return value == "true"
         number = isinstance(value, str) and re.fullmatch(r"-?\d{1,15}", value) and name not in ("lookup_key", "code")
@@ -265,6 +267,7 @@ _ROUTES: list[tuple[str, str, Do]] = [
     ("GET", "/v1/webhook_endpoints", _list("webhook_endpoint")),
     ("POST", "/v1/webhook_endpoints", _make("webhook_endpoint", "we", secret="whsec_fake_signing_secret", status="enabled")),
     ("POST", "/v1/webhook_endpoints/([^/]+)", _change("webhook_endpoint")),
+    ("POST", "/v1/billing_portal/sessions", _make("billing_portal.session", "bps", url="https://billing.stripe.example/p")),
     ("GET", "/v1/billing_portal/configurations", _list("billing_portal.configuration")),
     ("POST", "/v1/billing_portal/configurations", _make("billing_portal.configuration", "bpc", active=True)),
     ("POST", "/v1/billing_portal/configurations/([^/]+)", _change("billing_portal.configuration")),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from mailer.db import Tx
+from mailer.db import Tx, each
 from mailer.edition import Edition
 
 
@@ -79,3 +80,47 @@ def get(tx: Tx, edition_id: int) -> Stored:
     if row is None:
         raise LookupError(f"edition {edition_id}")
     return Stored(**row)
+
+
+@dataclass(frozen=True)
+class Readable:
+    """An issue for reading on the web: the premium text where it has one. ``at`` is when its send began."""
+
+    key: str
+    title: str
+    lang: str
+    url: str
+    body: str
+    digest: str
+    at: datetime
+
+
+_READABLE = """
+    SELECT DISTINCT ON (editions.issue_key)
+        editions.issue_key AS key, title, lang, url, edition_variants.body, edition_variants.digest, sends.due_at AS at
+    FROM sends
+    JOIN editions ON editions.id = sends.edition_id
+    JOIN edition_variants ON edition_variants.edition_id = editions.id AND edition_variants.name = 'premium'
+    WHERE sends.state IN ('sending', 'finished', 'paused', 'stopped') AND sends.started_at IS NOT NULL
+"""
+
+
+def readable(tx: Tx, limit: int) -> list[Readable]:
+    """Mailed issues that have a premium text, newest first, each in its newest edition."""
+    rows = tx.all(
+        f"""
+        SELECT * FROM ({_READABLE} ORDER BY editions.issue_key, sends.edition_number DESC) AS newest
+        ORDER BY at DESC, key
+        LIMIT %(limit)s
+        """,
+        limit=limit,
+    )
+    return each(rows, Readable)
+
+
+def readable_one(tx: Tx, key: str) -> Readable | None:
+    """One of them."""
+    row = tx.one(
+        f"{_READABLE} AND editions.issue_key = %(key)s ORDER BY editions.issue_key, sends.edition_number DESC", key=key
+    )
+    return Readable(**row) if row else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mailer.db import Tx, each
 from mailer.stripe_facts import Charge, Subscription
@@ -11,9 +11,10 @@ from mailer.stripe_facts import Charge, Subscription
 
 @dataclass(frozen=True)
 class Kept:
-    """A subscription as the ledger has it, with what became of the charge of its latest invoice."""
+    """A subscription as the ledger has it, and what became of its latest charge; ``version`` counts the writes."""
 
     stripe_id: str
+    version: int
     customer_id: str
     subscriber_id: int | None
     plan: str
@@ -42,7 +43,7 @@ class Kept:
 
 _KEPT = """
     SELECT
-        subscriptions.stripe_id, customer_id, subscriber_id, plan, status, subscriptions.amount,
+        subscriptions.stripe_id, subscriptions.version, customer_id, subscriber_id, plan, status, subscriptions.amount,
         subscriptions.currency, months, collection_paused, pause_kind, paid_until, paused_at, resumes_at, cancel_at, trial_end,
         period_start, period_end, started_at, ended_at, subscriptions.invoice_id, invoice_status, invoice_at,
         coalesce(back.refunded >= back.amount AND back.amount > 0, false) AS refunded,
@@ -134,6 +135,22 @@ def of_reader(tx: Tx, subscriber_id: int) -> list[Kept]:
     """A reader's subscriptions that we sold, oldest first."""
     rows = tx.all(
         f"{_KEPT} WHERE subscriber_id = %(id)s AND plan <> '' ORDER BY started_at, subscriptions.stripe_id", id=subscriber_id
+    )
+    return each(rows, Kept)
+
+
+def resuming(tx: Tx, ahead: timedelta, limit: int = 200) -> list[Kept]:
+    """Subscriptions whose pause ends by itself within so much time, and that were paused by us."""
+    rows = tx.all(
+        f"""
+        {_KEPT}
+        WHERE resumes_at <= now() + %(ahead)s AND pause_kind IN ('keep', 'serve') AND status <> 'canceled'
+            AND subscriber_id IS NOT NULL
+        ORDER BY resumes_at
+        LIMIT %(limit)s
+        """,
+        ahead=ahead,
+        limit=limit,
     )
     return each(rows, Kept)
 

@@ -18,7 +18,7 @@ GRACE = 14 * DAY
 
 def kept(**more: Any) -> Kept:
     values: dict[str, Any] = {
-        "stripe_id": "sub_1", "customer_id": "cus_1", "subscriber_id": 1, "plan": "monthly", "status": "active",
+        "stripe_id": "sub_1", "version": 1, "customer_id": "cus_1", "subscriber_id": 1, "plan": "monthly", "status": "active",
         "amount": 500, "currency": "eur", "months": 1, "collection_paused": False, "pause_kind": "", "paid_until": None,
         "paused_at": None, "resumes_at": None, "cancel_at": None, "trial_end": None, "period_start": NOW - 20 * DAY,
         "period_end": NOW + 10 * DAY, "started_at": NOW - 50 * DAY, "ended_at": None, "invoice_id": "in_1",
@@ -34,6 +34,7 @@ TABLE: list[tuple[dict[str, Any], State, bool, datetime | None]] = [
     ({"status": "incomplete_expired"}, State.FREE, False, None),
     ({"status": ""}, State.FREE, False, None),
     ({"status": "trialing", "trial_end": NOW + DAY}, State.TRIALING, True, FOREVER),
+    ({"status": "trialing", "pause_kind": "kept"}, State.PAYING, True, FOREVER),
     ({"status": "active"}, State.PAYING, True, FOREVER),
     ({"status": "active", "cancel_at": NOW + 9 * DAY}, State.ENDING, True, NOW + 9 * DAY),
     ({"status": "trialing", "cancel_at": NOW + 3 * DAY}, State.ENDING, True, NOW + 3 * DAY),

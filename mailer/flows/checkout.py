@@ -1,0 +1,144 @@
+"""Paying: a page of Stripe's for a plan, for oneself or as a gift. Nobody who pays already is sent there."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from mailer import addresses, stripe_facts
+from mailer.db import Database
+from mailer.errors import BadInput, Refused
+from mailer.flows.stripe_line import line
+from mailer.flows.stripe_setup import lookup_key
+from mailer.payments.client import Stripe
+from mailer.plans import Plan, Plans, load, money
+from mailer.settings import Settings
+from mailer.store import customers, subscribers, subscriptions
+from mailer.store.subscribers import Subscriber
+
+_CHARGED = ("active", "trialing", "past_due", "paused")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody wants to pay for. ``reader`` 0: nobody we know yet; ``recipient`` makes it a gift; ``form`` is the form's
+    token: sending one form twice makes one checkout."""
+
+    plan: str
+    form: str
+    amount: str = ""
+    reader: int = 0
+    recipient: str = ""
+    giver: str = ""
+
+
+def on_sale(settings: Settings) -> Plans | None:
+    """What can be bought; None without a key or without plans: then no page offers anything."""
+    return load(settings.plans) if settings.stripe_key else None
+
+
+def begin(database: Database, settings: Settings, order: Order) -> str:
+    """The address of Stripe's page for an order. Raises BadInput or Refused with a sentence for the person, or Unavailable."""
+    plans = on_sale(settings)
+    if plans is None:
+        raise BadInput("Nothing is sold here: every issue is free.")
+    plan = plans.find(order.plan)
+    amount = _amount(plans, plan, order.amount)
+    client = line(database, settings)
+    facts = _gift(settings, plans, plan, order) if order.recipient else _own(database, settings, plans, plan, order)
+    price: dict[str, Any] = {"price": _price(client, plans, plan)}
+    if order.recipient or amount != plan.price:
+        price = {"price_data": _price_data(client, plans, plan, amount, bool(order.recipient))}
+    params = {
+        "line_items": [{**price, "quantity": 1}],
+        "success_url": f"{settings.api_url}/join/thanks",
+        "cancel_url": f"{settings.api_url}/join",
+        "allow_promotion_codes": plans.coupons,
+        "automatic_tax": {"enabled": plans.tax},
+        **facts,
+    }
+    key = hashlib.sha256(repr((order, amount)).encode()).hexdigest()
+    return str(client.call("post", "/v1/checkout/sessions", params, once=f"checkout-{key[:40]}")["url"])
+
+
+def portal(database: Database, settings: Settings, subscriber_id: int, back: str) -> str:
+    """The address of Stripe's page for a reader's card and invoices. Raises BadInput when they have none."""
+    with database.transaction() as tx:
+        customer = customers.of_reader(tx, subscriber_id)
+    if not customer:
+        raise BadInput("There is no card of yours at Stripe: you have not paid there.")
+    client = line(database, settings)
+    made = client.call(
+        "post",
+        "/v1/billing_portal/sessions",
+        {"customer": customer, "return_url": back},
+        once=f"portal-{secrets.token_hex(16)}",
+    )
+    return str(made["url"])
+
+
+def _own(database: Database, settings: Settings, plans: Plans, plan: Plan, order: Order) -> dict[str, Any]:
+    marks = {stripe_facts.PLAN: plan.name}
+    more: dict[str, Any] = {}
+    trial = plan.trial_days
+    if order.reader:
+        with database.transaction() as tx:
+            reader = subscribers.lock(tx, order.reader)
+            held = subscriptions.of_reader(tx, order.reader)
+            customer = customers.of_reader(tx, order.reader)
+        if any(one.status in _CHARGED and not one.cancel_at for one in held):
+            raise Refused("You pay already, so nothing was begun: your page shows until when, and lets you pause or leave.")
+        marks[stripe_facts.READER] = str(order.reader)
+        trial = 0 if held else trial
+        more = {"customer": customer} if customer else _mail_of(reader)
+    data = {"metadata": marks, **({"trial_period_days": trial} if trial else {})}
+    return {"mode": "subscription", "subscription_data": data, "metadata": marks, **more}
+
+
+def _mail_of(reader: Subscriber | None) -> dict[str, str]:
+    return {"customer_email": reader.email} if reader else {}
+
+
+def _gift(settings: Settings, plans: Plans, plan: Plan, order: Order) -> dict[str, Any]:
+    if not plan.gift:
+        names = ", ".join(one.title for one in plans.plans if one.gift) or "none"
+        raise BadInput(f"This plan cannot be given: choose one that can ({names}).")
+    marks = {
+        stripe_facts.GIFT: plan.name,
+        stripe_facts.RECIPIENT: addresses.check(order.recipient),
+        stripe_facts.GIVER: " ".join(order.giver.split())[:80],
+        stripe_facts.MONTHS: str(plan.months),
+    }
+    return {"mode": "payment", "metadata": marks, "customer_creation": "always"}
+
+
+def _amount(plans: Plans, plan: Plan, text: str) -> int:
+    """What the reader wants to pay, in minor units."""
+    if plan.floor is None or not text.strip():
+        return plan.price
+    digits = text.strip().replace(",", ".")
+    try:
+        amount = round(float(digits) * (1 if money(100, plans.currency).endswith(" 100") else 100))
+    except (ValueError, OverflowError) as error:
+        raise BadInput(f"{text[:20]!r} is not an amount: write a number such as {plan.price / 100:.2f}.") from error
+    if not plan.floor <= amount < 100_000_000:
+        raise BadInput(f"The least for this plan is {money(plan.floor, plans.currency)}: write that or more.")
+    return amount
+
+
+def _price(client: Stripe, plans: Plans, plan: Plan) -> str:
+    found = client.call("get", "/v1/prices", {"lookup_keys": [lookup_key(plan.name)], "active": True})["data"]
+    if not found:
+        raise Refused(f"{plan.title} cannot be bought just now: the writer has to run `postmerge stripe setup`.")
+    if found[0]["currency"] != plans.currency:
+        raise Refused(f"{plan.title} has another currency at Stripe: the writer has to run `postmerge stripe setup`.")
+    return str(found[0]["id"])
+
+
+def _price_data(client: Stripe, plans: Plans, plan: Plan, amount: int, once: bool) -> dict[str, Any]:
+    """A price of its own, for an amount that the reader chose, or for a gift, which is paid once."""
+    product = client.call("get", f"/v1/prices/{_price(client, plans, plan)}")["product"]
+    recurring = {} if once else {"recurring": {"interval": {1: "month", 12: "year"}[plan.months]}}
+    return {"currency": plans.currency, "product": product, "unit_amount": amount, "tax_behavior": "inclusive", **recurring}

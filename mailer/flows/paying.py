@@ -1,0 +1,268 @@
+"""What a reader does about their own subscription: pause, go on, leave, stay, withdraw. And refunds by the writer.
+
+Each asks Stripe with an idempotency key and then fetches the subscription again, so that a lost answer does no harm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mailer import log, stripe_facts
+from mailer.db import Database
+from mailer.errors import BadInput, PostmergeError, Refused
+from mailer.flows import access, paid_mails
+from mailer.flows.access import Standing
+from mailer.flows.stripe_line import line
+from mailer.flows.stripe_sync import refresh, refresh_charge
+from mailer.plans import Plans, load, money
+from mailer.settings import Settings
+from mailer.store import accesses, subscribers, subscriptions
+from mailer.store.accesses import Access
+from mailer.store.subscriptions import Kept
+
+events = log.get("paying")
+
+_RUNNING = ("active", "trialing", "past_due")
+NOTICE = timedelta(days=7)  # before a pause ends by itself
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a reader's own page shows. ``running`` is the subscription that buttons act on."""
+
+    email: str
+    standing: Standing
+    access: Access | None
+    running: Kept | None
+    held: tuple[Kept, ...]
+    withdraw_until: datetime | None
+
+
+def look(database: Database, settings: Settings, subscriber_id: int) -> Page | None:
+    """A reader's standing and subscriptions, from our tables; None when there is no such reader."""
+    with database.transaction() as tx:
+        reader = subscribers.lock(tx, subscriber_id)
+        if reader is None:
+            return None
+        held = subscriptions.of_reader(tx, subscriber_id)
+        written = accesses.get(tx, subscriber_id)
+    now = datetime.now(UTC)
+    running = next((one for one in held if one.status in (*_RUNNING, "paused")), None)
+    until = _withdraw_until(settings, running)
+    return Page(
+        reader.email, access.current(written, now), written, running, tuple(held), until if until and until > now else None
+    )
+
+
+def pause(database: Database, settings: Settings, subscriber_id: int, days: int = 0, until: datetime | None = None) -> Standing:
+    """Charges stop now. What was paid is kept as days or served out, as the terms say; it ends by itself."""
+    kept = _running(database, settings, subscriber_id)
+    terms = _terms(settings)
+    if kept.cancel_at:
+        raise Refused("You have left already, so there is nothing to pause: nothing more is charged.")
+    if not _paused(kept):
+        now = datetime.now(UTC)
+        ends = until or now + timedelta(days=days or terms.pause_days)
+        paid = kept.period_end if kept.status in ("active", "trialing") else None
+        marks = {
+            stripe_facts.PAUSE: terms.pause,
+            stripe_facts.PAUSED_AT: _seconds(now),
+            stripe_facts.PAID_UNTIL: _seconds(paid) if paid else "",
+            stripe_facts.RESUMES: _seconds(ends),
+        }
+        _ask(database, settings, kept, "pause", {"pause_collection": {"behavior": "void"}, "metadata": marks})
+    return _again(database, settings, kept)
+
+
+def resume(database: Database, settings: Settings, subscriber_id: int) -> Standing:
+    """Charges go on: after the kept days, after the paid time, or now when nothing is left of it."""
+    kept = _running(database, settings, subscriber_id)
+    if kept.status == "paused":
+        client = line(database, settings)
+        values = {"billing_cycle_anchor": "now", "proration_behavior": "none"}
+        client.call("post", f"/v1/subscriptions/{kept.stripe_id}/resume", values, once=_once(kept, "resume"))
+    elif kept.collection_paused:
+        _ask(database, settings, kept, "resume", _resumed(kept, datetime.now(UTC)))
+    return _again(database, settings, kept)
+
+
+def leave(database: Database, settings: Settings, subscriber_id: int) -> Standing:
+    """Nothing more is charged; what was paid for lasts to its end. Twice does no harm."""
+    kept = _running(database, settings, subscriber_id)
+    now = datetime.now(UTC)
+    if kept.cancel_at:
+        return _again(database, settings, kept)
+    if kept.status == "past_due" or (_paused(kept) and kept.pause_kind != "keep"):
+        client = line(database, settings)
+        client.call("delete", f"/v1/subscriptions/{kept.stripe_id}", once=_once(kept, "leave"))
+    elif _paused(kept):
+        _ask(database, settings, kept, "leave", {**_resumed(kept, now), "cancel_at_period_end": True})
+    else:
+        _ask(database, settings, kept, "leave", {"cancel_at_period_end": True})
+    return _again(database, settings, kept)
+
+
+def stay(database: Database, settings: Settings, subscriber_id: int) -> Standing:
+    """Leaving was a mistake: it goes on as before, as long as it has not ended."""
+    kept = _running(database, settings, subscriber_id)
+    if kept.cancel_at:
+        _ask(database, settings, kept, "stay", {"cancel_at_period_end": False})
+    return _again(database, settings, kept)
+
+
+def withdraw(database: Database, settings: Settings, subscriber_id: int) -> int:
+    """The right to withdraw: it ends now and all that was paid goes back; minor units. A mail confirms it with date and sum."""
+    kept = _running(database, settings, subscriber_id)
+    until = _withdraw_until(settings, kept)
+    now = datetime.now(UTC)
+    if until is None or until <= now:
+        raise Refused("The time for withdrawing is over: you can leave at any time, and read until the end of what you paid.")
+    back = end_with_refund(database, settings, kept, f"withdraw-{kept.stripe_id}", None)
+    sentences = [
+        f"You withdrew from your subscription ({kept.plan}) on {now:%-d %B %Y at %H:%M} UTC; this mail is your proof of it.",
+        f"{money(back, kept.currency)} goes back to the card you paid with; banks take five to ten days."
+        if back
+        else "Nothing had been charged, so nothing has to go back.",
+        "The subscription has ended and nothing more is charged.",
+    ]
+    with database.transaction() as tx:
+        paid_mails.tell(tx, subscriber_id, f"withdrawn:{kept.stripe_id}", "Your withdrawal is confirmed", sentences)
+    return back
+
+
+def refund(database: Database, settings: Settings, subscriber_id: int, amount: int | None, end: bool) -> int:
+    """The writer gives money of the latest payment back (None: all of it), and may end the subscription; minor units."""
+    with database.transaction() as tx:
+        held = subscriptions.of_reader(tx, subscriber_id)
+    kept = next((one for one in reversed(held) if one.invoice_status == "paid"), None)
+    if kept is None:
+        raise BadInput("Nothing of this reader's was paid, so nothing can go back.")
+    once = f"refund-{kept.invoice_id}-{amount or 'all'}"
+    if end:
+        return end_with_refund(database, settings, kept, once, amount)
+    client = line(database, settings)
+    back = client.refund(kept.invoice_id, once, amount)
+    if charge := client.invoice_charge(kept.invoice_id):
+        refresh_charge(database, settings, client, charge)
+    return back
+
+
+def end_with_refund(database: Database, settings: Settings, kept: Kept, once: str, amount: int | None) -> int:
+    """End a subscription now and give back money of its latest payment; what went back."""
+    client = line(database, settings)
+    charge = client.invoice_charge(kept.invoice_id)
+    back = client.end_now(kept.stripe_id, kept.invoice_id, once, amount)
+    if charge:
+        refresh_charge(database, settings, client, charge)
+    refresh(database, settings, client, kept.stripe_id)
+    return back
+
+
+def tend_pauses(database: Database, settings: Settings) -> int:
+    """Pauses whose end is near are told, and those whose end has come are ended; how many were touched."""
+    with database.transaction() as tx:
+        near = subscriptions.resuming(tx, NOTICE)
+        for one in near:
+            _tell_end(tx, one)
+    now = datetime.now(UTC)
+    due = [one for one in near if one.resumes_at and one.resumes_at <= now and one.subscriber_id]
+    for one in due:
+        assert one.subscriber_id
+        resume(database, settings, one.subscriber_id)
+    return len(due)
+
+
+def every(
+    database: Database, settings: Settings, do: Callable[[Database, Settings, int], Standing], paused: bool
+) -> tuple[int, list[str]]:
+    """Do something for all readers whose subscription is (not) paused: the writer's own break. How many; what went wrong."""
+    with database.transaction() as tx:
+        held = [one for one in subscriptions.every(tx) if one.subscriber_id and one.plan]
+    chosen = [one for one in held if one.status in (*_RUNNING, "paused") and not one.cancel_at and _paused(one) is paused]
+    done, wrong = 0, []
+    for one in chosen:
+        try:
+            do(database, settings, one.subscriber_id or 0)
+            done += 1
+        except PostmergeError as error:
+            wrong.append(f"{one.stripe_id}: {error}")
+    return done, wrong
+
+
+def _tell_end(tx: Any, one: Kept) -> None:
+    assert one.subscriber_id
+    assert one.resumes_at
+    what = "the days you had paid for begin then, and the next payment comes after them"
+    if one.pause_kind != "keep":
+        what = f"{money(one.amount, one.currency)} is charged then"
+    sentences = [
+        f"Your pause ends on {paid_mails.day(one.resumes_at)}: {what}.",
+        "To leave instead, open your page: two presses of a button, and nothing is charged.",
+    ]
+    subject = f"Your pause ends on {paid_mails.day(one.resumes_at)}"
+    paid_mails.tell(tx, one.subscriber_id, f"pause-end:{one.stripe_id}:{one.resumes_at:%s}", subject, sentences)
+
+
+def _resumed(kept: Kept, now: datetime) -> dict[str, Any]:
+    marks = {stripe_facts.PAUSED_AT: "", stripe_facts.PAID_UNTIL: "", stripe_facts.RESUMES: "", stripe_facts.PAUSE: ""}
+    values: dict[str, Any] = {"pause_collection": "", "metadata": marks, "proration_behavior": "none"}
+    if kept.pause_kind == "keep" and kept.paid_until and kept.paused_at and kept.paid_until > kept.paused_at:
+        values["trial_end"] = int((now + (kept.paid_until - kept.paused_at)).timestamp())
+        marks[stripe_facts.PAUSE] = "kept"
+    elif not (kept.paid_until and kept.paid_until > now):
+        values["billing_cycle_anchor"] = "now"
+    return values
+
+
+def _ask(database: Database, settings: Settings, kept: Kept, verb: str, values: dict[str, Any]) -> None:
+    line(database, settings).call("post", f"/v1/subscriptions/{kept.stripe_id}", values, once=_once(kept, verb, values))
+
+
+def _again(database: Database, settings: Settings, kept: Kept) -> Standing:
+    refresh(database, settings, line(database, settings), kept.stripe_id)
+    with database.transaction() as tx:
+        assert kept.subscriber_id
+        return access.current(accesses.get(tx, kept.subscriber_id), datetime.now(UTC))
+
+
+def _running(database: Database, settings: Settings, subscriber_id: int) -> Kept:
+    """The subscription that runs, fetched just now: what a lost answer had done already is not done again."""
+    with database.transaction() as tx:
+        held = subscriptions.of_reader(tx, subscriber_id)
+    for one in held:
+        if one.status in (*_RUNNING, "paused"):
+            fresh = refresh(database, settings, line(database, settings), one.stripe_id)
+            if fresh and fresh.status in (*_RUNNING, "paused"):
+                return fresh
+    raise BadInput("There is no paid subscription of yours that runs: nothing is charged.")
+
+
+def _paused(kept: Kept) -> bool:
+    return kept.collection_paused or kept.status == "paused"
+
+
+def _terms(settings: Settings) -> Plans:
+    plans = load(settings.plans)
+    if plans is None:
+        raise BadInput(f"There is no {settings.plans}, so there are no terms for a pause: write it first.")
+    return plans
+
+
+def _withdraw_until(settings: Settings, kept: Kept | None) -> datetime | None:
+    plans = load(settings.plans)
+    if kept is None or kept.started_at is None or kept.refunded or plans is None:
+        return None
+    return kept.started_at + timedelta(days=plans.withdraw_days)
+
+
+def _once(kept: Kept, verb: str, values: object = "") -> str:
+    """One call is made once, however often its answer is lost; what is asked of a newer state is another call."""
+    return f"{verb}-{kept.stripe_id}-{kept.version}-{hashlib.sha256(repr(values).encode()).hexdigest()[:12]}"
+
+
+def _seconds(when: datetime) -> str:
+    return str(int(when.timestamp()))

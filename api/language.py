@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from mailer import words
+from mailer.errors import BadInput
 from mailer.words import Say
 
 
@@ -23,3 +24,11 @@ def tongue(request: Request, chosen: str = "") -> Tongue:
     wish = request.query_params.get("lang", "")
     lang = words.choose(wish, chosen, header=request.headers.get("accept-language", ""))
     return Tongue(lang, words.translator(lang))
+
+
+CHECK = "Please check what you typed: it cannot be used as it is."
+
+
+def sentence(here: Tongue, error: BadInput) -> str:
+    """What is wrong, for the reader: exact in English, a word to check it in other languages."""
+    return str(error) if here.lang == "en" else here.say(CHECK)

@@ -11,7 +11,7 @@ from starlette.background import BackgroundTask
 from api import forms, reader
 from api.desk import Desk, Here, client_ip
 from api.forms import Age, AnyForm, Form, Wish
-from api.language import Tongue, tongue
+from api.language import Tongue, sentence, tongue
 from api.problems import CLOSED
 from api.render import HEADERS, message, page
 from mailer import addresses, tokens
@@ -60,7 +60,7 @@ def subscribe(desk: Here, form: Form, request: Request) -> Response:
             page=_page_of(request),
         )
     except BadInput as error:
-        return _form(desk, here, wish, 422, error=str(error), token=wish.token)
+        return _form(desk, here, wish, 422, error=sentence(here, error), token=wish.token)
     except Unavailable:
         return _form(desk, here, wish, 503, error=here.say(CLOSED), token=wish.token)
     return _inbox(desk, here, wish, BackgroundTask(desk.ring))

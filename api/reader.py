@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from api import forms
 from api.desk import Desk, Here, client_ip
 from api.forms import Age, AnyForm, Form
-from api.language import Tongue, tongue
+from api.language import Tongue, sentence, tongue
 from api.problems import CLOSED
 from api.render import HEADERS, message, page
 from mailer import log, tokens, words
@@ -47,9 +47,9 @@ def ask(desk: Here, form: Form, request: Request) -> Response:
         try:
             preferences.ask_link(desk.database, wish.email)
         except BadInput as error:
-            return _ask(desk, here, wish.email, 422, error=str(error), token=wish.token)
+            return _ask(desk, here, wish.email, 422, error=sentence(here, error), token=wish.token)
         except Unavailable:
-            return _ask(desk, here, wish.email, 503, error=CLOSED, token=wish.token)
+            return _ask(desk, here, wish.email, 503, error=here.say(CLOSED), token=wish.token)
     title = here.say("Look into your inbox")
     sentences = [
         here.say("If there is a subscription for %(address)s, a mail with the link is on its way.", address=wish.email)
@@ -80,7 +80,7 @@ def act(desk: Here, token: str, action: str, form: AnyForm, request: Request) ->
         return _ACTIONS[action](desk, person, token, form, request, here)
     except BadInput as error:
         typed = forms.wish(form).email
-        return _page(desk, request, person, token, status=422, error=str(error), typed=typed)
+        return _page(desk, request, person, token, status=422, error=sentence(here, error), typed=typed)
 
 
 @router.get("/address/{token}")

@@ -1,0 +1,62 @@
+"""Our own send with the peers' faults: real worker, scheduler and intake of events, the worker killed or an answer lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bench.peers_field import Trial, judged, still_sending
+from bench.send import BODY, RULE, bench_settings
+from mailer.actors import Bell
+from mailer.flows.publish import Request, adopt, publish
+from mailer.flows.status import Standing, status
+from mailer.message import LEAVE_URL
+from mailer.transports.ses import Ses
+from tests import factories, processes
+from tests.fakes.ses import FakeSes
+
+LEASE = timedelta(seconds=10)  # after which what a dead worker had claimed is in doubt
+
+
+class _Unlimited(Ses):
+    def account(self) -> None:
+        return None
+
+
+def trial(readers: int, connections: int, latency: float, fault: str) -> Trial:
+    """One send to ``readers``. ``fault``: "lost" loses one accepted mail's answer, "kill" is a kill -9 and a new worker."""
+    with bench_settings(connections) as (conf, database), FakeSes() as ses:
+        conf = replace(conf, claim_lease=LEASE)
+        ses.control(latency_s=latency, events={"late_s": 0.5})
+        environ = {**ses.environ, "POSTMERGE_SQS_QUEUE_URL": ses.queue_url}
+        factories.readers(database, readers, ("python",))
+        adopt(database, conf, [factories.old()])
+        html = f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>'
+        issue = factories.edition(body=BODY, html=html, audience=RULE)
+
+        def standing() -> Standing:
+            return status(database)[0]
+
+        with processes.running("scheduler", conf, environ), processes.running("events", conf, environ):
+            worker = processes.start("worker", conf, environ)
+            try:
+                wish = Request(allow=("unknown-tag",))
+                [send_id] = publish(database, conf, [factories.old(), issue], [], _Unlimited(), wish).send_ids
+                Bell(conf.redis_url).ring_send(send_id)
+                processes.eventually(lambda: ses.stats()["accepted"] >= readers // 4, 120, "the worker sends")
+                if fault == "lost":
+                    ses.control(faults=[{"kind": "reset_after", "next": 1}])
+                else:
+                    processes.kill(worker)
+                    still_sending(ses, readers)
+                    worker = processes.start("worker", conf, environ)
+                processes.eventually(lambda: standing().send.state == "finished", 120 + readers / 100, "the send finishes")
+                processes.eventually(lambda: not standing().deliveries["accepted"], 60, "SES's events are recorded")
+            finally:
+                processes.stop(worker)
+        said = standing().deliveries
+        record = ", ".join(f"{said[name]:,} {_WORDS.get(name, name)}" for name in sorted(said) if said[name])
+        return judged(ses, readers, 0.0, 0.0, True, record)
+
+
+_WORDS = {"uncertain": "named in doubt", "delivered": "delivered, by SES's events"}

@@ -1,0 +1,113 @@
+"""The reader's page in a real browser without JavaScript: by the keyboard alone, as a screen reader hears it, at any width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from mailer import tokens
+from mailer.db import Database
+from mailer.flows.signup import add_subscriber
+from mailer.settings import Settings
+from tests import factories, processes
+from tests.browser.test_forms import ADA, answers, browser, free_port, judge  # noqa: F401
+from tests.browser.test_site import MODES
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server with one reader."""
+
+    url: str
+    settings: Settings
+    database: Database
+
+    def page(self) -> str:
+        return f"/reader/{tokens.page_token(self.settings.need_secret(), 1, datetime.now(UTC))}"
+
+    def mailed(self) -> str:
+        return f"/reader/{tokens.leave_token(self.settings.need_secret(), 1, 1)}"
+
+
+@pytest.fixture
+def served(tmp_path: Path, database: Database) -> Iterator[Served]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = factories.settings(tmp_path, database.url, site_url=url, api_url=url, topics=("python", "mail"))
+    add_subscriber(database, settings, ADA, ["python"], confirmed=True)
+    with ExitStack() as running:
+        running.enter_context(processes.running("serve", settings, {}, "--port", str(port)))
+        processes.eventually(lambda: answers(port), 30, "the server answers")
+        yield Served(url, settings, database)
+
+
+def open_page(browser: Browser, served: Served, path: str) -> Page:  # noqa: F811
+    context = browser.new_context(base_url=served.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(path)
+    return page
+
+
+def test_everything_works_without_javascript_by_what_a_screen_reader_says(browser: Browser, served: Served) -> None:  # noqa: F811
+    page = open_page(browser, served, served.mailed())
+    expect(page.get_by_role("group", name="How often")).to_be_visible()
+    page.get_by_role("radio", name="One mail a month, with links to its issues").check()
+    page.get_by_role("group", name="Topics").get_by_role("checkbox", name="mail").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_have_text("Saved.")
+    page.get_by_role("combobox", name="For how many months").select_option("2")
+    page.get_by_role("region", name="Pause").get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("status")).to_contain_text("Paused until")
+    page.get_by_role("button", name="End the pause now").click()
+    expect(page.get_by_role("status")).to_contain_text("The pause is over")
+    page.get_by_role("button", name="Unsubscribe").click()
+    expect(page.get_by_role("status")).to_contain_text("You have left")
+    page.goto(served.page())
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download it").click()
+    assert download.value.suggested_filename == "what-is-kept-about-me.json"
+    page.get_by_role("button", name="Erase everything about me").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Erased")
+    page.context.close()
+
+
+def test_the_keyboard_alone_reaches_and_presses_every_button(browser: Browser, served: Served) -> None:  # noqa: F811
+    page = open_page(browser, served, served.page())
+    wanted = page.get_by_role("button").all_inner_texts()
+    assert len(wanted) == 6
+    reached: list[str] = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused = page.locator("button:focus")
+        if focused.count():
+            reached.append(focused.inner_text())
+            outline = page.locator("button:focus-visible")
+            assert outline.count() == 1
+    assert set(reached) == set(wanted)
+    page.get_by_role("radio", name="Every issue, when it comes out").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("radio", name="One mail a month, with links to its issues")).to_be_checked()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Saved.")
+    page.context.close()
+
+
+def test_it_fits_stands_out_and_axe_finds_nothing_in_any_language(browser: Browser, served: Served) -> None:  # noqa: F811
+    from importlib import resources
+
+    axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    for mode, width, lang in ((MODES[0], 320, "de"), (MODES[1], 360, "fr"), (MODES[0], 1280, "en"), (MODES[1], 1280, "zh")):
+        context = browser.new_context(
+            base_url=served.url, color_scheme=mode, viewport={"width": width, "height": 800}, locale=lang
+        )
+        page = context.new_page()
+        for path in (served.page(), served.mailed(), "/reader", "/reader/forged", "/address/forged", "/subscribe"):
+            page.goto(path)
+            judge(page, f"{path} {lang}", mode, axe)
+        context.close()

@@ -39,7 +39,7 @@ def create_app(
     app.mount("/-", Archive(_STATIC), name="static")
     app.mount("/", Archive(site_folder), name="archive")
     problems.install(app, desk)
-    v1.install(app)
+    v1.install(app, desk)
 
     def problem(path: str, status: int) -> Response:
         return problems.problem(desk, path, status)

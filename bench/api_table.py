@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ METHODS = ("get", "post", "put", "patch", "delete")
 _PROSE = {"description", "title", "example", "examples", "x-enum-descriptions"}
 
 
+@cache
 def contract() -> dict[str, Any]:
     """Buttondown's description."""
     found: dict[str, Any] = json.loads(CONTRACT.read_text(encoding="utf-8"))
     return found
 
 
+@cache
 def ours() -> dict[str, Any]:
     """Our own, read from the app's routes."""
     from fastapi import FastAPI
@@ -51,6 +54,11 @@ def states() -> list[tuple[str, str, str]]:
     """Each operation of the contract and its state here."""
     have = {(method, path): facts for method, path, facts in operations(ours(), "/v1")}
     return [(method, path, _state(have.get((method, path)))) for method, path, _ in operations(contract())]
+
+
+def contract_operation(method: str, path: str) -> dict[str, Any]:
+    """The contract's description of an operation; parameters in ``path`` are ``{}``."""
+    return next(facts for one, plain, facts in operations(contract()) if (one, plain) == (method, path))
 
 
 def table() -> str:

@@ -9,13 +9,29 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from api.v1 import absent, account, sends, shapes, subscribers, tags
+from api.desk import Desk
+from api.v1 import (
+    absent,
+    account,
+    api_requests,
+    emails,
+    events,
+    forms,
+    notes,
+    segments,
+    sends,
+    shapes,
+    subscribers,
+    tags,
+    users,
+)
 from api.v1.door import Pace, authorized
 from api.v1.paging import OnlyKnown
+from api.v1.request_log import Noted, RequestLog
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(authorized), OnlyKnown], responses=shapes.ALWAYS)
 
-for _one in (account, subscribers, tags, sends, absent):
+for _one in (account, subscribers, tags, segments, notes, emails, events, forms, users, api_requests, sends, absent):
     router.include_router(_one.router)
 
 
@@ -25,7 +41,10 @@ def nothing(rest: str) -> Response:
     raise HTTPException(404)
 
 
-def install(app: FastAPI) -> None:
-    """What the API needs of the app: the pace of keys, and its description in the contract's shapes."""
+def install(app: FastAPI, desk: Desk | None = None) -> None:
+    """What the API needs of the app: the pace of keys, the requests' log, and its description in the contract's shapes."""
     app.state.pace = Pace()
+    if desk:
+        app.state.requests = RequestLog(desk)
+        app.add_middleware(Noted, log=app.state.requests)
     shapes.describe(app)

@@ -68,6 +68,7 @@ _IMAGES = "Pictures lie in git: put them into content/images/ and merge."
 _FILES = "Files lie in git: put them into content/files/ and merge."
 _SNIPPETS = "Snippets are templates in git: edit theme/templates/ and merge."
 _AUTOMATIONS = "Automations are not set up by programs: what is mailed stands in git, under content/issues/."
+_FORM = "The form is a page in git: edit api/templates/subscribe.html and deploy."
 _CONFIG = "The newsletter's settings stand in git and in the environment: edit pelicanconf.py or .env."
 
 # Answered with 403, because the truth is a file in git: methods, path, sentence.
@@ -85,6 +86,8 @@ HELD = (
     ("POST", "/automations", _AUTOMATIONS),
     ("PATCH DELETE", "/automations/{id}", _AUTOMATIONS),
     ("POST", "/automations/{id}/invoke", _AUTOMATIONS),
+    ("POST", "/forms", _FORM),
+    ("PATCH DELETE", "/forms/{id}", _FORM),
     ("POST", "/newsletters", _CONFIG),
     ("PATCH DELETE", "/newsletters/{id}", _CONFIG),
 )  # fmt: skip

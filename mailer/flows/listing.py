@@ -68,3 +68,9 @@ def _key(after: str | None, by_id: bool) -> int | str | None:
     if found is None:
         raise Rejected("invalid_ordering", "The key `after` cannot be read: leave it out, or follow `next` as it is.")
     return found
+
+
+def count(database: Database, where: Sequence[Where]) -> int:
+    """How many readers fulfil all conditions."""
+    with database.transaction() as tx:
+        return members.count(tx, where)

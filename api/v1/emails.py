@@ -1,0 +1,257 @@
+"""``/v1/emails`` and ``/v1/public/emails``: issues and how their sends went. Read only: the truth is in git."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.desk import Desk, Here
+from api.v1 import paging, shapes
+from api.v1.account import check_username
+from api.v1.errors import ApiError, not_found
+from mailer import public_ids
+from mailer.flows import mails
+from mailer.flows.mails import Mail
+from mailer.store.mails import Row
+
+router = APIRouter(tags=["Emails"])
+
+Words = list[Annotated[str, Field(max_length=300)]]
+_ORDERS = {"creation_date": "dated", "publish_date": "dated", "modification_date": "last_seen_at", "subject": "subject"}
+_FIELDS = ("body", "subject", "description")
+
+
+class Filters(BaseModel):
+    """The query of ``GET /v1/emails``."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    page: int = Field(1, ge=1, le=1_000_000)
+    ordering: str = "-creation_date"
+    status: Words = []
+    not_status: Words = Field([], alias="-status")
+    ids: Words = []
+    subject: str | None = Field(None, max_length=300)
+    source: Words = []
+    archival_mode: Words = []
+    email_type: Words = []
+    attachments: Words = []
+    snippet_id: Words = []
+    excluded_fields: Words = []
+    creation_date__start: date | None = None
+    creation_date__end: date | None = None
+    publish_date__start: date | None = None
+    publish_date__end: date | None = None
+    deliveries__start: int | None = None
+    deliveries__end: int | None = None
+    click_rate__start: float | None = None
+    click_rate__end: float | None = None
+    open_rate__start: float | None = None
+    open_rate__end: float | None = None
+
+
+@router.get("/emails", responses=shapes.answer("EmailPage"))
+def list_emails(desk: Here, request: Request, asked: Annotated[Filters, Query()]) -> JSONResponse:
+    """Issues, 100 a page, the newest first."""
+    rows = [row for row in mails.every(desk.database) if _fits(row, asked)]
+    down, name = asked.ordering.startswith("-"), asked.ordering.removeprefix("-")
+    if name not in _ORDERS:
+        raise ApiError(
+            400, "invalid_ordering", f"The ordering must be one of {', '.join(_ORDERS)}, with - in front to turn it."
+        )
+    rows.sort(key=lambda row: getattr(row, _ORDERS[name]), reverse=down)
+    if asked.deliveries__start is not None or asked.deliveries__end is not None:
+        rows = _by_deliveries(desk, rows, asked)
+    shown = mails.whole(desk.database, paging.cut(rows, asked.page))
+    results = [as_email(desk, mail) for mail in shown]
+    for result in results:
+        for name in asked.excluded_fields:
+            if name in ("analytics", "attachments"):
+                result.pop(name, None)
+            elif name in result and isinstance(result[name], str) and name == "body":
+                result[name] = ""
+    return paging.page(desk, request, results, len(rows), asked.page)
+
+
+@router.get("/emails/{id}", responses=shapes.answer("Email") | shapes.errors(404))
+def get_email(desk: Here, id: str) -> JSONResponse:
+    """One issue."""
+    return JSONResponse(as_email(desk, _mail(desk, id)))
+
+
+@router.get("/emails/{id}/analytics", responses=shapes.answer("Analytics") | shapes.errors(404))
+def email_analytics(desk: Here, id: str) -> JSONResponse:
+    """How its send went, from the ledger. Opens and clicks are not measured: 0."""
+    return JSONResponse(_analytics(desk, _mail(desk, id)))
+
+
+@router.get("/emails/{id}/renders", responses=shapes.answer("Render") | shapes.errors(404))
+def email_renders(desk: Here, id: str, target: Literal["email", "html"] = "email") -> JSONResponse:
+    """The HTML of the mail as it was handed over, placeholders unfilled."""
+    editions = mails.history(desk.database, _mail(desk, id))
+    if not editions:
+        raise ApiError(404, "not_found", "This issue was never handed over for mailing: its page is on the web.")
+    return JSONResponse({"content": editions[-1].html})
+
+
+@router.get("/emails/{id}/history", responses=shapes.answer("HistoryPage") | shapes.errors(404))
+def email_history(
+    desk: Here,
+    request: Request,
+    id: str,
+    field: Annotated[str, Query(min_length=1, max_length=50)] = "body",
+    ordering: Literal["creation_date", "-creation_date"] = "creation_date",
+    query: Annotated[str, Query(max_length=300)] = "",
+    expand: Annotated[list[str], Query()] = [],  # noqa: B006
+    page: paging.PageNumber = 1,
+    page_size: paging.PageSize = paging.PAGE,
+) -> JSONResponse:
+    """Every edition that was handed over; older words are in git."""
+    if field not in _FIELDS:
+        raise ApiError(400, "invalid_input", f"The history knows the fields {', '.join(_FIELDS)}.")
+    found = [_history(one, field) for one in mails.history(desk.database, _mail(desk, id))]
+    found = [one for one in found if query.lower() in one["value"].lower()]
+    if ordering.startswith("-"):
+        found.reverse()
+    return paging.page(desk, request, paging.cut(found, page, page_size), len(found), page, page_size)
+
+
+@router.get("/emails/{id}/history/body/{history_id}", responses=shapes.answer("History") | shapes.errors(404))
+def email_history_one(
+    desk: Here,
+    id: str,
+    history_id: int,
+    expand: Annotated[list[str], Query()] = [],  # noqa: B006
+) -> JSONResponse:
+    """One edition's body."""
+    for one in mails.history(desk.database, _mail(desk, id)):
+        if one.id == history_id:
+            return JSONResponse(_history(one, "body"))
+    return not_found("edition")
+
+
+@router.get("/public/emails/{username}", responses=shapes.answer("PublicEmailPage") | shapes.errors(404))
+def public_emails(
+    desk: Here,
+    request: Request,
+    username: str,
+    q: Annotated[str, Query(max_length=300)] = "",
+    page: paging.PageNumber = 1,
+) -> JSONResponse:
+    """What is public: title and address of each issue."""
+    check_username(desk, username)
+    rows = [row for row in mails.every(desk.database) if q.lower() in row.subject.lower()]
+    results = [_public(desk, row) for row in paging.cut(rows, page)]
+    return paging.page(desk, request, results, len(rows), page)
+
+
+def as_email(desk: Desk, mail: Mail) -> dict[str, Any]:
+    """An issue in the contract's shape."""
+    row = mail.row
+    url = _url(desk, row)
+    return {
+        "id": public_ids.public("em", mail.number),
+        "creation_date": row.dated.isoformat(),
+        "publish_date": (row.due_at or row.dated).isoformat(),
+        "modification_date": row.last_seen_at.isoformat(),
+        "subject": row.subject,
+        "description": row.preheader,
+        "body": mail.body,
+        "status": mail.status,
+        "slug": row.key,
+        "absolute_url": url,
+        "canonical_url": url,
+        "image": "",
+        "source": "app" if row.send_id else "import",
+        "email_type": "public",
+        "archival_mode": "enabled",
+        "commenting_mode": "disabled",
+        "featured": False,
+        "filters": {"filters": [], "groups": [], "predicate": "and"},
+        "metadata": {"path": row.path, "audience": row.rule},
+        "related_email_ids": [],
+        "attachments": [],
+        "callouts": [],
+        "analytics": _analytics(desk, mail) if row.send_id else None,
+        "secondary_id": None,
+        "should_trigger_pay_per_email_billing": False,
+        "suppression_reason": None,
+        "template": None,
+    }
+
+
+def _fits(row: Row, asked: Filters) -> bool:
+    status = Mail(row, "", {}).status
+    source = "app" if row.send_id else "import"
+    numbers = [public_ids.number("em", one) for one in asked.ids]
+    rates = (asked.click_rate__start, asked.click_rate__end, asked.open_rate__start, asked.open_rate__end)
+    day = row.dated.date()
+    published = (row.due_at or row.dated).date()
+    return all(
+        (
+            not asked.status or status in asked.status,
+            status not in asked.not_status,
+            not asked.ids or mails.number(row.key) in numbers,
+            asked.subject is None or asked.subject.lower() in row.subject.lower(),
+            not asked.source or source in asked.source,
+            not asked.archival_mode or "enabled" in asked.archival_mode,
+            not asked.email_type or "public" in asked.email_type,
+            not asked.attachments and not asked.snippet_id and all(rate is None for rate in rates),
+            asked.creation_date__start is None or day >= asked.creation_date__start,
+            asked.creation_date__end is None or day <= asked.creation_date__end,
+            asked.publish_date__start is None or published >= asked.publish_date__start,
+            asked.publish_date__end is None or published <= asked.publish_date__end,
+        )
+    )
+
+
+def _by_deliveries(desk: Desk, rows: list[Row], asked: Filters) -> list[Row]:
+    def fits(mail: Mail) -> bool:
+        number = mail.counts.get("delivered", 0) + mail.counts.get("complained", 0)
+        return (asked.deliveries__start or 0) <= number and (asked.deliveries__end is None or number <= asked.deliveries__end)
+
+    return [mail.row for mail in mails.whole(desk.database, rows) if fits(mail)]
+
+
+def _mail(desk: Desk, id: str) -> Mail:
+    found = mails.find(desk.database, id)
+    return found if found else not_found("email")
+
+
+def _analytics(desk: Desk, mail: Mail) -> dict[str, Any]:
+    found = mails.analytics(desk.database, mail)
+    facts = {name: value for name, value in vars(found).items() if name not in ("bounced", "failed")}
+    reasons = [("hard_bounce", found.bounced), ("other", found.failed)]
+    none = ("opens", "clicks", "survey_responses", "webmentions", "page_views_lifetime", "page_views_30", "page_views_7",
+            "subscriptions", "paid_subscriptions", "replies", "comments", "social_mentions")  # fmt: skip
+    return {
+        **facts,
+        **dict.fromkeys(none, 0),
+        "temporary_failure_breakdown": [],
+        "permanent_failure_breakdown": [{"code": code, "count": number} for code, number in reasons if number],
+    }
+
+
+def _history(one: Any, field: str) -> dict[str, Any]:
+    value = {"body": one.text, "subject": one.subject, "description": one.preheader}[field]
+    return {"history_id": one.id, "creation_date": one.created_at.isoformat(), "value": value, "user_id": None}
+
+
+def _public(desk: Desk, row: Row) -> dict[str, Any]:
+    return {
+        "id": public_ids.public("em", mails.number(row.key)),
+        "creation_date": row.dated.isoformat(),
+        "publish_date": row.dated.isoformat(),
+        "subject": row.subject,
+        "slug": row.key,
+        "description": row.preheader,
+        "absolute_url": _url(desk, row),
+    }
+
+
+def _url(desk: Desk, row: Row) -> str:
+    return row.url or f"{desk.settings.site_url}/"

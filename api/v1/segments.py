@@ -1,0 +1,116 @@
+"""``/v1/segments``: named choices of readers; what they ask for must be sayable as an audience rule."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.desk import Here
+from api.v1 import paging, shapes
+from api.v1.errors import not_found, rejected
+from mailer import public_ids
+from mailer.flows import records
+from mailer.flows.members import Rejected
+
+router = APIRouter(prefix="/segments", tags=["Segments"])
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
+Words = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
+
+
+class EmailFilter(BaseModel):
+    """One comparison."""
+
+    field: Annotated[str, Field(max_length=300, pattern=r"^subscriber\.([a-z_]+|metadata\..+)$")]
+    operator: Literal[
+        "equals", "not_equals", "contains", "not_contains", "is_empty", "is_not_empty", "greater_than", "less_than"
+    ]
+    value: Words
+
+
+class EmailFilterGroup(BaseModel):
+    """Comparisons and groups, all (`and`) or any (`or`) of which must be true."""
+
+    filters: Annotated[list[EmailFilter], Field(max_length=100)]
+    groups: Annotated[list[EmailFilterGroup], Field(max_length=20)]
+    predicate: Literal["and", "or"]
+
+
+class SegmentInput(BaseModel):
+    """A new segment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    description: Words = ""
+    filters: EmailFilterGroup
+
+
+class SegmentUpdateInput(BaseModel):
+    """What to change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    description: Words | None = None
+    filters: EmailFilterGroup | None = None
+
+
+@router.get("", responses=shapes.answer("SegmentPage"))
+def list_segments(desk: Here, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+    """Segments, the newest first."""
+    rows, count = records.page(desk.database, "segments", page, paging.PAGE)
+    return paging.page(desk, request, [_segment(row) for row in rows], count, page)
+
+
+@router.post("", status_code=201, responses=shapes.answer("Segment", 201))
+def create_segment(desk: Here, wish: SegmentInput) -> JSONResponse:
+    """A new segment."""
+    values = wish.model_dump()
+    records.rule_of(values["filters"])
+    return JSONResponse(_segment(_kept(lambda: records.create(desk.database, "segments", values))), 201)
+
+
+@router.get("/{id}", responses=shapes.answer("Segment") | shapes.errors(404))
+def get_segment(desk: Here, id: str) -> JSONResponse:
+    """One segment."""
+    row = records.get(desk.database, "segments", "segment", id)
+    return JSONResponse(_segment(row)) if row else not_found("segment")
+
+
+@router.patch("/{id}", responses=shapes.answer("Segment") | shapes.errors(404))
+def update_segment(desk: Here, id: str, change: SegmentUpdateInput) -> JSONResponse:
+    """Change a segment."""
+    values = change.model_dump(exclude_none=True)
+    if "filters" in values:
+        records.rule_of(values["filters"])
+    row = _kept(lambda: records.change(desk.database, "segments", "segment", id, values))
+    return JSONResponse(_segment(row)) if row else not_found("segment")
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses=shapes.errors(404))
+def delete_segment(desk: Here, id: str) -> Response:
+    """The segment goes; its readers stay."""
+    if not records.delete(desk.database, "segments", "segment", id):
+        not_found("segment")
+    return Response(status_code=204)
+
+
+def _kept(work: Any) -> Any:
+    try:
+        return work()
+    except Rejected as error:
+        raise rejected(error) from error
+
+
+def _segment(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": public_ids.public("segment", row["id"]),
+        "creation_date": row["created_at"].isoformat(),
+        "name": row["name"],
+        "description": row["description"],
+        "filters": row["filters"],
+    }

@@ -234,11 +234,8 @@ def test_events_tell_what_became_of_each_reader(letter: Web, api: TestClient) ->
 
 
 def test_segments_and_notes_are_kept(letter: Web, api: TestClient) -> None:
-    filters = {
-        "filters": [{"field": "subscriber.tags", "operator": "contains", "value": "vip"}],
-        "groups": [],
-        "predicate": "and",
-    }
+    one = {"field": "subscriber.tags", "operator": "contains", "value": "vip"}
+    filters = {"filters": [one], "groups": [], "predicate": "and"}
     made = call(api, "POST", "/segments", json={"name": "Friends", "filters": filters}).json()
     assert made["filters"] == filters
     assert call(api, "POST", "/segments", json={"name": "Friends", "filters": filters}).json()["code"] == "name_already_exists"

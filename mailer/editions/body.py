@@ -11,7 +11,8 @@ from lxml import etree, html
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _FORBIDDEN = {
     "script", "style", "iframe", "frame", "frameset", "object", "embed", "applet", "form", "input", "button", "textarea",
-    "select", "link", "meta", "base", "noscript", "template",
+    "select", "link", "meta", "base", "noscript", "template", "foreignobject", "animate", "animatetransform",
+    "animatemotion", "set", "use",
 }  # fmt: skip
 _LINKS = ("href", "src", "poster", "cite", "longdesc", "background", "action", "data")
 _SAFE = ("http:", "https:", "mailto:", "tel:", "sms:", "irc:", "ircs:", "xmpp:", "matrix:", "news:", "ftp:", "gemini:")
@@ -32,6 +33,9 @@ def canonical(fragment: str, url: str) -> Body:
     root = html.fragment_fromstring(clean, create_parent="div") if clean.strip() else html.Element("div")
     for element in list(root.iter()):
         dropped += _element(element, url)
+    if "title=" in clean:
+        for image in list(root.iter("img")):
+            _figure(image)
     inner = [escape(root.text or "")]
     inner += [html.tostring(child, encoding="unicode", method="html") for child in root]
     return Body("".join(inner).strip() + "\n", tuple(dict.fromkeys(dropped)))
@@ -63,6 +67,18 @@ def _element(element: etree._Element, url: str) -> list[str]:
         elif key == "srcset":
             element.attrib[name] = _srcset(str(element.attrib[name]), url)
     return dropped
+
+
+def _figure(image: etree._Element) -> None:
+    """A picture that stands alone and has a title becomes a figure, with the title as its caption."""
+    parent, title = image.getparent(), str(image.get("title") or "").strip()
+    if parent is None or parent.tag != "p" or not title or len(parent) != 1 or (parent.text or image.tail or "").strip():
+        return
+    del image.attrib["title"]
+    image.tail = None
+    parent.tag = "figure"
+    parent.text = None
+    etree.SubElement(parent, "figcaption").text = title
 
 
 def _link(element: etree._Element, name: str, url: str) -> list[str]:

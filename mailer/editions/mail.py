@@ -11,6 +11,7 @@ import css_inline
 import jinja2
 from markupsafe import Markup
 
+from mailer.editions.components import for_mail
 from mailer.editions.text import WIDTH
 from mailer.errors import BadInput
 from mailer.message import LEAVE_URL
@@ -51,7 +52,7 @@ def render(letter: Letter) -> tuple[str, str]:
 
 def html_part(letter: Letter) -> str:
     """The HTML part: template, then CSS inlined; media queries stay in the style block."""
-    facts = {**vars(letter), "body": Markup(letter.body), "dir": direction(letter.lang), "leave_url": LEAVE_URL}  # noqa: S704
+    facts = {**vars(letter), "body": Markup(for_mail(letter.body)), "dir": direction(letter.lang), "leave_url": LEAVE_URL}  # noqa: S704
     del facts["template"], facts["words"]
     try:
         made = _template(letter.template).render(facts)

@@ -1,0 +1,70 @@
+"""The parts of a mail that need more than Markdown's HTML: buttons, boxes and figures become tables that Outlook draws too.
+
+Only the mail is changed; the canonical body, its digest, the page and the feeds are not.
+"""
+
+from __future__ import annotations
+
+from lxml import html
+from lxml.html import HtmlElement
+
+_SIGNS = ('class="button', "admonition", "<figure", ' button"')
+
+
+def for_mail(body: str) -> str:
+    """A canonical body as mail programs draw it best."""
+    if not any(sign in body for sign in _SIGNS):
+        return body
+    root = html.fragment_fromstring(body, create_parent="div")
+    for link in root.xpath("//a[contains(concat(' ', normalize-space(@class), ' '), ' button ')]"):
+        _button(link)
+    for box in root.xpath("//div[contains(concat(' ', normalize-space(@class), ' '), ' admonition ')]"):
+        _box(box)
+    for figure in root.iter("figure", "figcaption"):
+        figure.set("class", figure.tag)
+        figure.tag = "div"
+    inner = "".join(html.tostring(child, encoding="unicode", method="html") for child in root)
+    return (root.text or "") + inner
+
+
+def _button(link: HtmlElement) -> None:
+    """A link that stands alone in its paragraph becomes a cell with a colour of its own."""
+    parent = link.getparent()
+    if parent is None or parent.tag != "p" or len(parent) != 1 or (parent.text or "").strip() or (link.tail or "").strip():
+        return
+    table, cell = _table("button", parent)
+    cell.set("bgcolor", "#1d4ea8")
+    link.tail = None
+    cell.append(link)
+    _replace(parent, table)
+
+
+def _box(box: HtmlElement) -> None:
+    kind = "sponsor" if "sponsor" in box.get("class", "").split() else "box"
+    table, cell = _table(kind, box)
+    table.set("width", "100%")
+    for child in list(box):
+        if "admonition-title" in child.get("class", "").split():
+            child.set("class", "boxtitle")
+        cell.append(child)
+    _replace(box, table)
+
+
+def _table(kind: str, like: HtmlElement) -> tuple[HtmlElement, HtmlElement]:
+    facts = {"role": "presentation", "class": f"{kind}table", "border": "0", "cellpadding": "0", "cellspacing": "0"}
+    table = html.Element("table", facts)
+    row = html.Element("tr")
+    cell = html.Element("td", {"class": f"{kind}cell"})
+    for name in ("dir", "lang"):
+        if name in like.attrib:
+            cell.set(name, like.attrib[name])
+    row.append(cell)
+    table.append(row)
+    return table, cell
+
+
+def _replace(old: HtmlElement, new: HtmlElement) -> None:
+    new.tail, old.tail = old.tail, None
+    parent = old.getparent()
+    assert parent is not None
+    parent.replace(old, new)

@@ -147,7 +147,8 @@ def _populate(database: Database) -> None:
                 confirmed_at, left_at, paused_until, active_at, notes, utm_source)
             VALUES
             ('+plus@example.org', '+plus@example.org', 'active', %(tags)s, %(odd)s, 'de', 'monthly', '{role}',
-                '2020-01-02 03:04:05.000006+00', '2020-01-02 03:04:06+00', NULL, '2030-01-01', '2026-01-01', E'=1+1\n\t"x"', '-fair'),
+                '2020-01-02 03:04:05.000006+00', '2020-01-02 03:04:06+00', NULL, '2030-01-01', '2026-01-01',
+                E'=1+1\n\t"x"', '-fair'),
             ('=a@example.org', '=a@example.org', 'active', '{}', '{}', '', 'every', '{}',
                 '2020-01-02', NULL, NULL, NULL, NULL, '', ''),
             ('left@bücher.example', 'left@xn--bcher-kva.example', 'left', '{b,a}', '{"x": 1e3}', '', 'every', '{}',

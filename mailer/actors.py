@@ -21,7 +21,7 @@ from mailer import log
 from mailer.budget import Shared
 from mailer.db import Database
 from mailer.errors import PostmergeError
-from mailer.flows import fence, payments
+from mailer.flows import fence, payments, webhooks
 from mailer.flows.deliver import deliver
 from mailer.flows.pace import Pace
 from mailer.flows.transactional import deliver_some
@@ -33,6 +33,7 @@ events = log.get("actors")
 SENDS = "sends"
 TRANSACTIONAL = "transactional"
 PAYMENTS = "payments"
+WEBHOOKS = "webhooks"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class Bell:
     def ring_payments(self) -> bool:
         """Ask any worker to look at what Stripe said; whether Redis took it."""
         return self._ring(PAYMENTS, "look_at_payments")
+
+    def ring_webhooks(self) -> bool:
+        """Ask any worker to look at what webhooks wait for; whether Redis took it."""
+        return self._ring(WEBHOOKS, "deliver_webhooks")
 
     def waiting(self, queue: str) -> int:
         """Messages in a queue; 0 when Redis cannot be asked (a bell too many does no harm)."""
@@ -103,6 +108,7 @@ class Workshop:
         self._pace = Pace(work.transport, Shared(work.settings.redis_url))
         self._bell = Bell(work.settings.redis_url)
         self._workers = [self._worker(SENDS, bulk), self._worker(TRANSACTIONAL, 1), self._worker(PAYMENTS, 1)]
+        self._workers.append(self._worker(WEBHOOKS, 1))
 
     def start(self) -> None:
         """Start the threads. A machine that is new to a ledger which never sent joins it now."""
@@ -126,6 +132,8 @@ class Workshop:
             dramatiq.actor(actor_name="deliver_send", queue_name=queue, broker=broker)(self._send)
         elif queue == PAYMENTS:
             dramatiq.actor(actor_name="look_at_payments", queue_name=queue, broker=broker)(self._payments)
+        elif queue == WEBHOOKS:
+            dramatiq.actor(actor_name="deliver_webhooks", queue_name=queue, broker=broker)(self._webhooks)
         else:
             dramatiq.actor(actor_name="deliver_transactional", queue_name=queue, broker=broker)(self._transactional)
         return dramatiq.Worker(broker, queues={queue}, worker_threads=threads, worker_timeout=500)
@@ -167,6 +175,17 @@ class Workshop:
                     break
         except PostmergeError as error:
             events.error("transactional.waits", error=str(error))
+
+    def _webhooks(self) -> None:
+        """Post what webhooks wait for; a copy of the ledger tells nobody anything."""
+        work = self._work
+        try:
+            if fence.look(work.database, work.settings).trouble:
+                return
+            while webhooks.deliver_some(work.database, work.settings) and not self.stopping.is_set():
+                pass
+        except PostmergeError as error:
+            events.error("webhooks.wait", error=str(error))
 
     def _payments(self) -> None:
         """Work on events of Stripe, and once a day compare everything with it."""

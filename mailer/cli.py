@@ -20,6 +20,7 @@ from mailer.commands.paying import COMMANDS as PAYING
 from mailer.commands.rehearse import rehearse
 from mailer.commands.report import report
 from mailer.commands.subscribers_review import subscribers
+from mailer.commands.webhooks import webhooks
 from mailer.commands.writing import COMMANDS as WRITING
 from mailer.db import Database
 from mailer.errors import PostmergeError
@@ -83,6 +84,7 @@ for command in (
 ):
     cli.add_command(command)
 cli.add_command(subscribers)
+cli.add_command(webhooks)
 for command in (*WRITING, *PAYING):
     cli.add_command(command)
 

@@ -6,10 +6,10 @@ import threading
 import time
 
 from mailer import log
-from mailer.actors import PAYMENTS, SENDS, TRANSACTIONAL, Bell
+from mailer.actors import PAYMENTS, SENDS, TRANSACTIONAL, WEBHOOKS, Bell
 from mailer.db import Database
 from mailer.errors import PostmergeError
-from mailer.flows import payments
+from mailer.flows import payments, webhooks
 from mailer.flows.notify import post_notices
 from mailer.flows.tend import tend, watch
 from mailer.flows.upkeep import upkeep
@@ -47,5 +47,7 @@ def once(database: Database, settings: Settings, bell: Bell) -> None:
             bell.ring_send(send_id)
     if bells.transactional and bell.waiting(TRANSACTIONAL) < _ENOUGH:
         bell.ring_transactional()
+    if webhooks.has_work(database) and bell.waiting(WEBHOOKS) < _ENOUGH:
+        bell.ring_webhooks()
     if payments.has_work(database, settings) and bell.waiting(PAYMENTS) < _ENOUGH:
         bell.ring_payments()

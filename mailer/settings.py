@@ -42,6 +42,7 @@ class Settings:
     look: timedelta = timedelta(minutes=5)
     latest: timedelta = timedelta(hours=6)
     notify_url: str = ""
+    webhook_networks: str = ""
     connections: int = 32
     confirm_expiry: timedelta = timedelta(days=7)
     topics: tuple[str, ...] = ()
@@ -129,6 +130,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         first_slice=_percent(given, "POSTMERGE_FIRST_SLICE", default.first_slice),
         look=_duration(given, "POSTMERGE_LOOK", default.look),
         latest=_duration(given, "POSTMERGE_LATEST", default.latest),
+        webhook_networks=given.get("POSTMERGE_WEBHOOK_NETWORKS", default.webhook_networks),
         notify_url=_url(given, "POSTMERGE_NOTIFY_URL", default.notify_url),
         connections=_count(given, "POSTMERGE_CONNECTIONS", default.connections),
         confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),

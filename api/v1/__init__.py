@@ -24,6 +24,7 @@ from api.v1 import (
     subscribers,
     tags,
     users,
+    webhooks,
 )
 from api.v1.door import Pace, authorized
 from api.v1.paging import OnlyKnown
@@ -31,7 +32,7 @@ from api.v1.request_log import Noted, RequestLog
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(authorized), OnlyKnown], responses=shapes.ALWAYS)
 
-for _one in (account, subscribers, tags, segments, notes, emails, events, forms, users, api_requests, sends, absent):
+for _one in (account, subscribers, tags, segments, notes, emails, events, forms, users, api_requests, webhooks, sends, absent):
     router.include_router(_one.router)
 
 

@@ -1,0 +1,167 @@
+"""``/v1/webhooks``: who is told what happened, and what was tried."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.desk import Desk, Here
+from api.v1 import paging, shapes
+from api.v1.errors import not_found
+from mailer import public_ids
+from mailer.errors import BadInput
+from mailer.flows import records, webhooks
+from mailer.webhooks import outgoing
+
+router = APIRouter(prefix="/webhooks", tags=["Webhooks"])
+
+Status = Literal["enabled", "disabled"]
+Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
+# What can happen here; the contract's other types are taken, and never happen.
+Happens = Literal[
+    "subscriber.created", "subscriber.confirmed", "subscriber.unsubscribed", "subscriber.type.changed",
+    "subscriber.tags.changed", "subscriber.updated", "subscriber.changed_email", "subscriber.paused", "subscriber.resumed",
+    "subscriber.deleted", "subscriber.sent", "subscriber.delivered", "subscriber.deferred", "subscriber.bounced",
+    "subscriber.complained", "subscriber.rejected", "subscriber.activation_delivered", "subscriber.activation_deferred",
+    "subscriber.activation_bounced", "subscriber.activation_complained", "subscriber.activation_rejected", "email.created",
+    "email.status.changed", "email.send.started", "email.sent",
+]  # fmt: skip
+HAPPENS: tuple[str, ...] = get_args(Happens)
+
+
+class WebhookInput(BaseModel):
+    """A webhook. An empty signing key is made by us and comes back in the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status = "enabled"
+    event_types: Annotated[list[str], Field(max_length=100)]
+    url: Annotated[str, Field(min_length=1, max_length=2000)]
+    description: Text = ""
+    signing_key: Annotated[str, Field(max_length=255, pattern=r"^[^\x00]*$")] = ""
+
+
+@router.get("", responses=shapes.answer("WebhookPage"))
+def list_webhooks(desk: Here, request: Request, status: Status | None = None, page: paging.PageNumber = 1) -> JSONResponse:
+    """Webhooks, the newest first."""
+    where = {"enabled": status == "enabled"} if status else {}
+    rows, count = records.page(desk.database, "webhooks", page, paging.PAGE, **where)
+    return paging.page(desk, request, [_webhook(row) for row in rows], count, page)
+
+
+@router.post("", status_code=201, responses=shapes.answer("Webhook", 201))
+def create_webhook(desk: Here, wish: WebhookInput) -> JSONResponse:
+    """A new webhook. An address in a private network is refused."""
+    types = _types(wish.event_types)
+    row = webhooks.create(
+        desk.database, desk.settings, wish.url, types, wish.description, wish.signing_key, wish.status == "enabled"
+    )
+    return JSONResponse(_webhook(row), 201)
+
+
+@router.get("/{id}", responses=shapes.answer("Webhook") | shapes.errors(404))
+def get_webhook(desk: Here, id: str) -> JSONResponse:
+    """One webhook."""
+    return JSONResponse(_webhook(_row(desk, id)))
+
+
+@router.patch("/{id}", responses=shapes.answer("Webhook") | shapes.errors(404))
+def update_webhook(desk: Here, id: str, wish: WebhookInput) -> JSONResponse:
+    """Change a webhook; one that was switched off begins anew when it is enabled."""
+    outgoing.check_target(wish.url, outgoing.networks(desk.settings.webhook_networks))
+    values: dict[str, Any] = {
+        "url": wish.url,
+        "event_types": _types(wish.event_types),
+        "description": wish.description,
+        "enabled": wish.status == "enabled",
+        "failing_since": None,
+        "disabled_reason": "",
+    }
+    if wish.signing_key:
+        values["secret"] = wish.signing_key
+    row = records.change(desk.database, "webhooks", "hook", id, values)
+    return JSONResponse(_webhook(row)) if row else not_found("webhook")
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses=shapes.errors(404))
+def delete_webhook(desk: Here, id: str) -> Response:
+    """The webhook goes, with what was tried."""
+    if not records.delete(desk.database, "webhooks", "hook", id):
+        not_found("webhook")
+    return Response(status_code=204)
+
+
+_STATES = {"pending": ("pending", "claimed"), "success": ("delivered",), "failure": ("failed",)}
+
+
+@router.get("/{id}/attempts", responses=shapes.answer("WebhookAttemptOutputPage") | shapes.errors(404))
+def webhook_attempts(
+    desk: Here,
+    request: Request,
+    id: str,
+    status: Annotated[str | None, Query(max_length=50)] = None,
+    page: paging.PageNumber = 1,
+) -> JSONResponse:
+    """Messages to this webhook with how often each was tried, the newest first: pending, success or failure."""
+    row = _row(desk, id)
+    states = _STATES.get(status, ()) if status else ("pending", "claimed", "delivered", "failed")
+    rows, count = webhooks.page(desk.database, row["id"], states, page, paging.PAGE)
+    return paging.page(desk, request, [_attempt(one) for one in rows], count, page)
+
+
+@router.post("/{id}/attempts/{attempt_id}/replay", status_code=204, response_class=Response, responses=shapes.errors(404))
+def replay_attempt(desk: Here, id: str, attempt_id: str) -> Response:
+    """Post a message again (ours, beside the contract)."""
+    row, number = _row(desk, id), public_ids.number("msg", attempt_id)
+    if number is None or not webhooks.replay(desk.database, row["id"], [number]):
+        not_found("attempt")
+    return Response(status_code=204)
+
+
+@router.post("/{id}/test", status_code=204, response_class=Response, responses=shapes.errors(404))
+def try_webhook(desk: Here, id: str, event_type: Annotated[str, Query(max_length=100)] = "subscriber.created") -> Response:
+    """Queue a message that no event caused."""
+    webhooks.test(desk.database, _row(desk, id)["id"], _types([event_type])[0])
+    return Response(status_code=204)
+
+
+def _types(given: list[str]) -> list[str]:
+    known = shapes.schemas()["ExternalEventType"]["enum"]
+    for one in given:
+        if one not in known:
+            raise BadInput(f"{one[:50]!r} is no event type: the contract's ExternalEventType lists them.")
+    return sorted(set(given))
+
+
+def _row(desk: Desk, id: str) -> dict[str, Any]:
+    row = records.get(desk.database, "webhooks", "hook", id)
+    return row if row else not_found("webhook")
+
+
+def _webhook(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": public_ids.public("hook", row["id"]),
+        "creation_date": row["created_at"].isoformat(),
+        "status": "enabled" if row["enabled"] else "disabled",
+        "event_types": row["event_types"],
+        "url": row["url"],
+        "description": row["description"],
+        "signing_key": row["secret"],
+    }
+
+
+def _attempt(row: dict[str, Any]) -> dict[str, Any]:
+    status = next(word for word, states in _STATES.items() if row["state"] in states)
+    return {
+        "id": public_ids.public("msg", row["id"]),
+        "creation_date": row["created_at"].isoformat(),
+        "status": status,
+        "event_type": row["type"],
+        "error_message": row["error"] or None,
+        "attempt_count": row["attempts"],
+        "completion_date": row["settled_at"].isoformat() if row["settled_at"] else None,
+        "duration_ms": row["milliseconds"],
+    }

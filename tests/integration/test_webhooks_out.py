@@ -1,0 +1,192 @@
+"""Webhooks: written with the event, signed, tried again for three days, never into a private network."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from mailer.db import Database
+from mailer.errors import BadInput
+from mailer.flows import keys, signup, webhooks
+from mailer.webhooks import outgoing
+from tests import web
+from tests.web import Web
+
+
+class Target:
+    """A server that keeps what it gets and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.answer = 200
+        target = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                target.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(target.answer)
+                self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    made = Target()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database, webhook_networks="127.0.0.0/8")
+
+
+@pytest.fixture
+def api(letter: Web) -> TestClient:
+    client = TestClient(letter.app())
+    client.headers["Authorization"] = f"Token {keys.create_key(letter.database, 'test')}"
+    return client
+
+
+def hook(api: TestClient, url: str, *types: str) -> dict[str, Any]:
+    answer = api.post("/v1/webhooks", json={"url": url, "event_types": list(types)})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def make_due(letter: Web) -> None:
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE webhook_messages SET due_at = now() WHERE state = 'pending'")
+
+
+def test_an_event_is_told_once_signed_as_in_standard_webhooks(letter: Web, api: TestClient, target: Target) -> None:
+    made = hook(api, target.url, "subscriber.confirmed")
+    signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
+    assert webhooks.deliver_some(letter.database, letter.settings) == 1
+    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+    [(headers, body)] = target.got
+    facts = json.loads(body)
+    assert facts["event_type"] == "subscriber.confirmed"
+    assert facts["data"]["subscriber"] == api.get("/v1/subscribers/ada@example.org").json()["id"]
+    assert b"ada@" not in body
+    key = base64.b64decode(made["signing_key"].removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    wanted = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{wanted}"
+
+
+def test_an_event_that_is_rolled_back_is_told_to_nobody(letter: Web, api: TestClient, target: Target) -> None:
+    hook(api, target.url, "subscriber.created")
+    with contextlib.suppress(RuntimeError), letter.database.transaction() as tx:
+        tx.run("INSERT INTO subscribers (email, email_normal) VALUES ('a@b.org', 'a@b.org')")
+        assert tx.value("SELECT count(*) FROM webhook_messages") == 1
+        raise RuntimeError
+    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+    assert letter.counted("events") == 0
+
+
+def test_a_refused_message_is_tried_again_with_growing_gaps_and_can_be_replayed(
+    letter: Web, api: TestClient, target: Target
+) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    signup.sign_up(letter.database, "ada@example.org")
+    for _ in range(3):
+        assert webhooks.deliver_some(letter.database, letter.settings) == 1
+        assert webhooks.deliver_some(letter.database, letter.settings) == 0
+        make_due(letter)
+    [one] = api.get(f"/v1/webhooks/{made['id']}/attempts").json()["results"]
+    assert (one["status"], one["attempt_count"], one["error_message"]) == ("pending", 3, "answered 500")
+    assert letter.counted("webhook_attempts") == 3
+    target.answer = 204
+    webhooks.deliver_some(letter.database, letter.settings)
+    [one] = api.get(f"/v1/webhooks/{made['id']}/attempts?status=success").json()["results"]
+    assert api.post(f"/v1/webhooks/{made['id']}/attempts/{one['id']}/replay").status_code == 204
+    webhooks.deliver_some(letter.database, letter.settings)
+    assert len({headers["webhook-id"] for headers, _ in target.got}) == 1
+    assert len(target.got) == 5
+
+
+def test_the_gaps_grow_and_span_three_days() -> None:
+    assert list(webhooks.GAPS) == sorted(webhooks.GAPS)
+    assert timedelta(hours=71) < sum(webhooks.GAPS, timedelta()) < timedelta(hours=74)
+
+
+def test_a_dead_target_is_switched_off_with_a_notice(letter: Web, api: TestClient, target: Target) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    target.answer = 503
+    signup.sign_up(letter.database, "ada@example.org")
+    webhooks.deliver_some(letter.database, letter.settings)
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE webhooks SET failing_since = now() - interval '73 hours'")
+    make_due(letter)
+    webhooks.deliver_some(letter.database, letter.settings, datetime.now(UTC))
+    assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "disabled"
+    with letter.database.transaction() as tx:
+        assert "switched off" in tx.value("SELECT text FROM notices")
+
+
+def test_a_test_message_says_that_it_is_one(letter: Web, api: TestClient, target: Target) -> None:
+    made = hook(api, target.url, "email.sent")
+    assert api.post(f"/v1/webhooks/{made['id']}/test?event_type=email.sent").status_code == 204
+    webhooks.deliver_some(letter.database, letter.settings)
+    assert json.loads(target.got[0][1])["data"] == {"test": True}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1/", "http://10.0.0.1/x", "http://[::1]/", "http://169.254.169.254/", "http://[::ffff:10.0.0.1]/",
+     "http://0.0.0.0/", "ftp://example.org/", "http://user:pw@example.org/", "http://", "https://exa mple.org"],
+)  # fmt: skip
+def test_an_address_in_a_private_network_is_refused(url: str) -> None:
+    with pytest.raises(BadInput):
+        outgoing.check_target(url, [])
+
+
+def test_a_name_that_turns_private_later_is_refused_when_it_is_used(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: the name is public when it is checked, and private when it is posted to."""
+    url = target.url.replace("127.0.0.1", "rebind.example.org")
+    outgoing.check_target(url, [])
+    real = socket.getaddrinfo
+    asked: list[str] = []
+
+    def lying(host: str, port: int, **more: Any) -> Any:
+        asked.append(host)
+        return real("127.0.0.1", port, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lying)
+    attempt = outgoing.post(url, "secret", "msg_1", b"{}", [])
+    assert "private network" in attempt.error
+    assert target.got == []
+    assert asked == ["rebind.example.org"]
+
+
+def test_a_redirect_is_not_followed(target: Target) -> None:
+    target.answer = 302
+    attempt = outgoing.post(target.url, "secret", "msg_1", b"{}", outgoing.networks("127.0.0.0/8"))
+    assert attempt.status == 302
+    assert "not followed" in attempt.error
+    assert len(target.got) == 1

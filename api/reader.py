@@ -45,7 +45,7 @@ def ask(desk: Here, form: Form, request: Request) -> Response:
             note = here.say("Press the button once more, so that we see that a person is asking.")
             return _ask(desk, here, wish.email, note=note, token=wish.token if age is Age.YOUNG else "")
         try:
-            preferences.ask_link(desk.database, wish.email)
+            preferences.ask_link(desk.database, wish.email, client_ip(request))
         except BadInput as error:
             return _ask(desk, here, wish.email, 422, error=sentence(here, error), token=wish.token)
         except Unavailable:
@@ -160,7 +160,7 @@ def _link(desk: Desk, person: Person, token: str, form: FormData, request: Reque
 
 
 def _address(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
-    address.ask(desk.database, person, forms.wish(form).email)
+    address.ask(desk.database, person, forms.wish(form).email, client_ip(request))
     response = _page(desk, request, person, token, note=here.say("Look into the inbox of your new address and say yes there."))
     response.background = BackgroundTask(desk.ring)
     return response

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from mailer import addresses, log, tokens
 from mailer.db import Database
 from mailer.errors import BadInput
+from mailer.flows import limits
 from mailer.flows.preferences import Person
 from mailer.flows.signup import Result
 from mailer.settings import Settings
@@ -17,7 +18,7 @@ events = log.get("address")
 LIMITS = ((2, timedelta(hours=1)), (5, timedelta(days=30)))
 
 
-def ask(database: Database, person: Person, email: str) -> bool:
+def ask(database: Database, person: Person, email: str, ip: str | None = None) -> bool:
     """Queue a mail to the new address; whether one waits. What the person is told must not depend on it.
 
     Raises BadInput when ``email`` is not an address, or when the link did not just come by mail to the old one.
@@ -26,6 +27,7 @@ def ask(database: Database, person: Person, email: str) -> bool:
         raise BadInput("This link came with an issue, which may have been forwarded: ask for a fresh link first.")
     new = addresses.check(email)
     normal = addresses.normal(new)
+    held = limits.admit(database, limits.Source(normal, ip))
     with database.transaction() as tx:
         reader = subscribers.lock(tx, person.subscriber_id)
         if reader is None or choices.look(tx, person.subscriber_id) is None or normal == reader.email_normal:
@@ -34,8 +36,8 @@ def ask(database: Database, person: Person, email: str) -> bool:
             return False
         if any(transactional_mails.count_since(tx, reader.id, age, "new address") >= most for most, age in LIMITS):
             return False
-        facts = {"to": new, "from": reader.email_normal}
-        transactional_mails.queue(tx, "confirmation", reader.id, facts=facts, topic="new address")
+        facts = {"to": new, "from": reader.email_normal, **({"held": held} if held else {})}
+        transactional_mails.queue(tx, "confirmation", reader.id, facts=facts, topic="new address", held=bool(held))
     events.info("address.asked", subscriber=person.subscriber_id)
     return True
 

@@ -44,10 +44,12 @@ def admit(database: Database, source: Source) -> str:
     """Take this sign-up from all limits; why its mail must be held, or '' when it may go."""
     with database.transaction() as tx:
         tx.script("SET LOCAL synchronous_commit = off")
-        full = [name for name, key, most in _keys(source) if not limits.take(tx, name, key, most, _HOUR)]
-        limits.count_signup(tx)
         walled = _firewall(tx)
-    reason = walled or (f"too many sign-ups in an hour by {full[0]}" if full else "")
+        wanted = _keys(source)
+        taken = limits.take(tx, wanted, _HOUR)
+        limits.count_signup(tx)
+    full = next((scope for scope, _, _ in wanted if scope not in taken), "")
+    reason = walled or (f"too many sign-ups in an hour by {full}" if full else "")
     if reason:
         events.warning("signup.held", reason=reason)
     return reason

@@ -12,6 +12,7 @@ from mailer import addresses, log, tokens
 from mailer.db import Database, Tx
 from mailer.errors import BadInput
 from mailer.flows import erase as erasing
+from mailer.flows import limits
 from mailer.settings import Settings
 from mailer.store import choices, consents, subscribers, suppressions, transactional_mails
 from mailer.store.choices import Choices
@@ -127,15 +128,16 @@ def mail_link(database: Database, person: Person) -> bool:
         return _queue_link(tx, person.subscriber_id)
 
 
-def ask_link(database: Database, email: str) -> bool:
+def ask_link(database: Database, email: str, ip: str | None = None) -> bool:
     """Queue a mail with a link for a reader with this address, if there is one. Raises BadInput when it is no address.
 
     What the person is told must not depend on the result, which is for ringing the doorbell only.
     """
     address = addresses.normal(addresses.check(email))
+    held = limits.admit(database, limits.Source(address, ip))
     with database.transaction() as tx:
         reader = subscribers.find(tx, address)
-        return _queue_link(tx, reader.id) if reader else False
+        return _queue_link(tx, reader.id, held) if reader else False
 
 
 def end_pauses(database: Database, limit: int = 200) -> int:
@@ -149,13 +151,14 @@ def end_pauses(database: Database, limit: int = 200) -> int:
     return len(readers)
 
 
-def _queue_link(tx: Tx, subscriber_id: int) -> bool:
+def _queue_link(tx: Tx, subscriber_id: int, held: str = "") -> bool:
     reader = subscribers.lock(tx, subscriber_id)
     if reader is None or choices.look(tx, subscriber_id) is None or suppressions.has(tx, reader.email_normal):
         return False
     if any(transactional_mails.count_since(tx, subscriber_id, age, "page") >= most for most, age in LINK_LIMITS):
         return False
-    transactional_mails.queue(tx, "confirmation", subscriber_id, topic="page")
+    facts = {"held": held} if held else {}
+    transactional_mails.queue(tx, "confirmation", subscriber_id, facts=facts, topic="page", held=bool(held))
     return True
 
 

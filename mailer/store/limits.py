@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailer.db import Tx
 
 
-def take(tx: Tx, scope: str, key: str, most: int, per: timedelta) -> bool:
-    """Use one of ``most`` in each ``per``; whether there was one left (GCRA: exact, one row for each key)."""
-    return bool(
-        tx.run(
-            """
-            INSERT INTO limits AS used (scope, key, used_until)
-            VALUES (%(scope)s, %(key)s, clock_timestamp() + %(one)s)
-            ON CONFLICT (scope, key) DO UPDATE SET
-                used_until = greatest(used.used_until, clock_timestamp()) + %(one)s
-            WHERE greatest(used.used_until, clock_timestamp()) + %(one)s <= clock_timestamp() + %(per)s
-            """,
-            scope=scope,
-            key=key,
-            one=per / most,
-            per=per,
-        )
+def take(tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
+    """Use one of each limit (scope, key, how many in each ``per``); the scopes in which there was one left.
+
+    GCRA: exact, one row for each key. The rows are locked in the order given.
+    """
+    rows = tx.all(
+        """
+        INSERT INTO limits AS used (scope, key, used_until)
+        SELECT scope, key, clock_timestamp() + %(per)s / most
+        FROM unnest(%(scopes)s::text [], %(keys)s::text [], %(most)s::float8 [])
+            WITH ORDINALITY AS wanted (scope, key, most, place)
+        ORDER BY place
+        ON CONFLICT (scope, key) DO UPDATE SET
+            used_until = greatest(used.used_until, clock_timestamp()) + (excluded.used_until - clock_timestamp())
+        WHERE greatest(used.used_until, clock_timestamp()) + (excluded.used_until - clock_timestamp())
+            <= clock_timestamp() + %(per)s
+        RETURNING scope
+        """,
+        scopes=[scope for scope, _, _ in wanted],
+        keys=[key for _, key, _ in wanted],
+        most=[most for _, _, most in wanted],
+        per=per,
     )
+    return {row["scope"] for row in rows}
 
 
 def purge(tx: Tx) -> int:

@@ -41,11 +41,12 @@ def states(letter: Web) -> Counter[str]:
 
 def test_a_limit_lets_exactly_so_many_through_and_frees_itself(letter: Web) -> None:
     with letter.database.transaction() as tx:
-        taken = [used.take(tx, "test", "key", 5, timedelta(hours=1)) for _ in range(8)]
-        assert taken == [True] * 5 + [False] * 3
-        assert used.take(tx, "test", "other", 5, timedelta(hours=1))
+        hour, wanted = timedelta(hours=1), [("a", "key", 5), ("b", "key", 7)]
+        taken = [used.take(tx, wanted, hour) for _ in range(9)]
+        assert taken == [{"a", "b"}] * 5 + [{"b"}] * 2 + [set()] * 2
+        assert used.take(tx, [("a", "other", 5)], hour) == {"a"}
         tx.run("UPDATE limits SET used_until = used_until - interval '12 minutes'")
-        assert [used.take(tx, "test", "key", 5, timedelta(hours=1)) for _ in range(2)] == [True, False]
+        assert [used.take(tx, [("a", "key", 5)], hour) for _ in range(2)] == [{"a"}, set()]
 
 
 @pytest.mark.parametrize(
@@ -79,10 +80,10 @@ def test_the_firewall_trips_by_itself_holds_everything_and_calms_down(letter: We
     for number in range(limits.LEAST + 5):
         ask(letter, f"r{number}@d{number}.org", f"2001:db8:{number:x}::1")
     counted = states(letter)
-    assert counted["held"] == 6
+    assert counted["held"] == 5
     wall, waiting, number = limits.look(letter.database)
     assert wall.up_since
-    assert (len(waiting), number) == (6, 6)
+    assert (len(waiting), number) == (5, 5)
     limits.calm(letter.database)
     assert limits.look(letter.database)[0].up_since
     with letter.database.transaction() as tx:
@@ -90,7 +91,7 @@ def test_the_firewall_trips_by_itself_holds_everything_and_calms_down(letter: We
     limits.calm(letter.database)
     assert limits.look(letter.database)[0].up_since is None
     assert ask(letter, "later@example.org").held == ""
-    assert states(letter)["held"] == 6
+    assert states(letter)["held"] == 5
     with letter.database.transaction() as tx:
         told = [row["text"] for row in tx.all("SELECT text FROM notices ORDER BY id")]
     assert "is up" in told[0]
@@ -187,3 +188,12 @@ def test_a_person_gets_through_where_a_bomber_was(letter: Web) -> None:
     client.post("/subscribe", data={"email": "ada@example.net", "token": letter.form_token()})
     letter.work()
     assert "ada@example.net" in {mail.to for mail in letter.mails()}
+
+
+def test_asking_for_links_is_limited_too(letter: Web) -> None:
+    for number in range(limits.IP + 5):
+        signup.add_subscriber(letter.database, letter.settings, f"r{number}@d{number}.org", [], confirmed=True)
+    client = TestClient(letter.app(), client=("203.0.113.7", 4711))
+    for number in range(limits.IP + 5):
+        client.post("/reader", data={"email": f"r{number}@d{number}.org", "token": letter.form_token()})
+    assert states(letter) == {"pending": limits.IP, "held": 5}

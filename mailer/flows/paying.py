@@ -30,6 +30,11 @@ _RUNNING = ("active", "trialing", "past_due")
 NOTICE = timedelta(days=7)  # before a pause ends by itself
 
 
+def clock() -> datetime:
+    """The moment at which a reader presses a button; a rehearsal has a clock of its own."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Page:
     """What a reader's own page shows. ``running`` is the subscription that buttons act on."""
@@ -50,7 +55,7 @@ def look(database: Database, settings: Settings, subscriber_id: int) -> Page | N
             return None
         held = subscriptions.of_reader(tx, subscriber_id)
         written = accesses.get(tx, subscriber_id)
-    now = datetime.now(UTC)
+    now = clock()
     running = next((one for one in held if one.status in (*_RUNNING, "paused")), None)
     until = _withdraw_until(settings, running)
     return Page(
@@ -65,7 +70,7 @@ def pause(database: Database, settings: Settings, subscriber_id: int, days: int 
     if kept.cancel_at:
         raise Refused("You have left already, so there is nothing to pause: nothing more is charged.")
     if not _paused(kept):
-        now = datetime.now(UTC)
+        now = clock()
         ends = until or now + timedelta(days=days or terms.pause_days)
         paid = kept.period_end if kept.status in ("active", "trialing") else None
         marks = {
@@ -86,14 +91,14 @@ def resume(database: Database, settings: Settings, subscriber_id: int) -> Standi
         values = {"billing_cycle_anchor": "now", "proration_behavior": "none"}
         client.call("post", f"/v1/subscriptions/{kept.stripe_id}/resume", values, once=_once(kept, "resume"))
     elif kept.collection_paused:
-        _ask(database, settings, kept, "resume", _resumed(kept, datetime.now(UTC)))
+        _ask(database, settings, kept, "resume", _resumed(kept, clock()))
     return _again(database, settings, kept)
 
 
 def leave(database: Database, settings: Settings, subscriber_id: int) -> Standing:
     """Nothing more is charged; what was paid for lasts to its end. Twice does no harm."""
     kept = _running(database, settings, subscriber_id)
-    now = datetime.now(UTC)
+    now = clock()
     if kept.cancel_at:
         return _again(database, settings, kept)
     if kept.status == "past_due" or (_paused(kept) and kept.pause_kind != "keep"):
@@ -118,7 +123,7 @@ def withdraw(database: Database, settings: Settings, subscriber_id: int) -> int:
     """The right to withdraw: it ends now and all that was paid goes back; minor units. A mail confirms it with date and sum."""
     kept = _running(database, settings, subscriber_id)
     until = _withdraw_until(settings, kept)
-    now = datetime.now(UTC)
+    now = clock()
     if until is None or until <= now:
         raise Refused("The time for withdrawing is over: you can leave at any time, and read until the end of what you paid.")
     back = end_with_refund(database, settings, kept, f"withdraw-{kept.stripe_id}", None)
@@ -168,7 +173,7 @@ def tend_pauses(database: Database, settings: Settings) -> int:
         near = subscriptions.resuming(tx, NOTICE)
         for one in near:
             _tell_end(tx, one)
-    now = datetime.now(UTC)
+    now = clock()
     due = [one for one in near if one.resumes_at and one.resumes_at <= now and one.subscriber_id]
     for one in due:
         assert one.subscriber_id
@@ -226,7 +231,7 @@ def _again(database: Database, settings: Settings, kept: Kept) -> Standing:
     refresh(database, settings, line(database, settings), kept.stripe_id)
     with database.transaction() as tx:
         assert kept.subscriber_id
-        return access.current(accesses.get(tx, kept.subscriber_id), datetime.now(UTC))
+        return access.current(accesses.get(tx, kept.subscriber_id), clock())
 
 
 def _running(database: Database, settings: Settings, subscriber_id: int) -> Kept:

@@ -26,6 +26,11 @@ _TRIES = 20
 _LIVE = ("active", "trialing", "past_due")
 
 
+def clock() -> datetime:
+    """The moment at which access is computed; a rehearsal has a clock of its own."""
+    return datetime.now(UTC)
+
+
 def refresh(database: Database, settings: Settings, client: Stripe, stripe_id: str) -> Kept | None:
     """Fetch a subscription and write it down. Raises Unavailable when Stripe does not answer: nothing is written then."""
     for _ in range(_TRIES):
@@ -87,8 +92,7 @@ def check_customer(database: Database, client: Stripe, stripe_id: str) -> None:
 def settle(tx: Tx, settings: Settings, subscriber_id: int) -> Standing:
     """Compute a reader's access anew and tell them what changed. Locks the reader."""
     subscribers.lock(tx, subscriber_id)
-    now = datetime.now(UTC)
-    before, after = access.settle(tx, subscriber_id, settings.grace, now)
+    before, after = access.settle(tx, subscriber_id, settings.grace, clock())
     paid_mails.about(tx, subscriber_id, before, after, subscriptions.of_reader(tx, subscriber_id))
     return after
 

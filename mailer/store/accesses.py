@@ -107,3 +107,8 @@ def grants(tx: Tx, subscriber_id: int) -> list[Grant]:
         id=subscriber_id,
     )
     return each(rows, Grant)
+
+
+def every(tx: Tx) -> list[Access]:
+    """All standings that were written down."""
+    return each(tx.all("SELECT subscriber_id, state, premium, until, epoch FROM accesses ORDER BY subscriber_id"), Access)

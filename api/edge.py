@@ -19,6 +19,7 @@ from mailer import log
 events = log.get("http")
 
 MOST = 64 * 1024  # bytes of a request's body
+_LARGER = {"/v1/publish": 8 * 1024 * 1024}  # editions, by the beginning of the path
 _PATIENCE = 30.0  # seconds for a body to arrive
 _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
@@ -80,8 +81,9 @@ class _Answer:
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:
     """The whole body, or None when it is larger than MOST. Raises ClientDisconnect: half a body is none."""
+    most = next((size for path, size in _LARGER.items() if scope["path"].startswith(path)), MOST)
     length = Headers(scope=scope).get("content-length", "0")
-    if length.isdecimal() and int(length) > MOST:
+    if length.isdecimal() and int(length) > most:
         return None
     body, more = bytearray(), True
     while more:
@@ -90,7 +92,7 @@ async def _read(scope: Scope, receive: Receive) -> bytes | None:
             raise ClientDisconnect
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MOST:
+        if len(body) > most:
             return None
     return bytes(body)
 

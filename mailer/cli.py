@@ -10,7 +10,7 @@ import click
 
 from mailer import editions, show
 from mailer.actors import Bell, Work, Workshop
-from mailer.commands import control
+from mailer.commands import control, remote
 from mailer.commands import events as back
 from mailer.commands.building import build_site, editions_of
 from mailer.commands.common import as_json, err, load_settings, need_redis, open_database, out, print_json, stop_signal
@@ -147,14 +147,18 @@ def plan(built: bool, issue: str, allow: Sequence[str], gate: bool | None, every
 @one_issue
 @allow_option
 @gate_option
+@click.option("--server", metavar="URL", default="", help="Publish on this server, with the key in POSTMERGE_KEY.")
 @as_json
-def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, json: bool) -> None:
+def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, json: bool) -> None:
     """Build, and mail what asks to be mailed and was not yet. Running it again sends nothing again.
 
-    Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello
+    Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello; postmerge publish --server https://example.org
     """
     settings = load_settings()
     found, findings = editions_of(settings, built, quiet=json)
+    if server:
+        facts = remote.publish(remote.server(server, settings), found, findings, issue, allow, gate)
+        return print_json(facts) if json else out.print(show.plain("\n".join(remote.sentences(facts))))
     database = open_database(settings)
     request = publishing.Request(issue, allow, _gate(settings, gate))
     done = publishing.publish(database, settings, found, findings, make_transport(settings), request)

@@ -43,6 +43,7 @@ class Settings:
     latest: timedelta = timedelta(hours=6)
     notify_url: str = ""
     webhook_networks: str = ""
+    key: str = ""
     connections: int = 32
     confirm_expiry: timedelta = timedelta(days=7)
     topics: tuple[str, ...] = ()
@@ -130,6 +131,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         first_slice=_percent(given, "POSTMERGE_FIRST_SLICE", default.first_slice),
         look=_duration(given, "POSTMERGE_LOOK", default.look),
         latest=_duration(given, "POSTMERGE_LATEST", default.latest),
+        key=given.get("POSTMERGE_KEY", default.key),
         webhook_networks=given.get("POSTMERGE_WEBHOOK_NETWORKS", default.webhook_networks),
         notify_url=_url(given, "POSTMERGE_NOTIFY_URL", default.notify_url),
         connections=_count(given, "POSTMERGE_CONNECTIONS", default.connections),

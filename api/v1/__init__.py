@@ -18,6 +18,7 @@ from api.v1 import (
     events,
     forms,
     notes,
+    publish,
     segments,
     sends,
     shapes,
@@ -32,7 +33,22 @@ from api.v1.request_log import Noted, RequestLog
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(authorized), OnlyKnown], responses=shapes.ALWAYS)
 
-for _one in (account, subscribers, tags, segments, notes, emails, events, forms, users, api_requests, webhooks, sends, absent):
+for _one in (
+    account,
+    subscribers,
+    tags,
+    segments,
+    notes,
+    emails,
+    events,
+    forms,
+    users,
+    api_requests,
+    webhooks,
+    publish,
+    sends,
+    absent,
+):
     router.include_router(_one.router)
 
 

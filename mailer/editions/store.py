@@ -82,3 +82,20 @@ def _edition(facts: dict[str, Any]) -> Edition:
             "send_at": datetime.fromisoformat(at) if at else None,
         }
     )
+
+
+def to_bytes(edition: Edition) -> bytes:
+    """An edition as it is handed over: the same bytes for the same edition."""
+    return orjson.dumps(_facts(edition), option=orjson.OPT_SORT_KEYS)
+
+
+def from_bytes(raw: bytes) -> Edition:
+    """An edition that was handed over. Raises BadInput when it cannot be read, or its digest is not its body's."""
+    try:
+        edition = _edition(orjson.loads(raw))
+        good = hashlib.sha256(edition.body.encode()).hexdigest() == edition.digest
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput("The edition cannot be read: use the same version of postmerge on both sides.") from error
+    if not good:
+        raise BadInput(f"The edition of {edition.key} was changed after the build: run `postmerge build` again.")
+    return edition

@@ -11,7 +11,7 @@ from mailer.db import Database, Row, is_unique_violation
 from mailer.errors import BadInput
 from mailer.flows import mails
 from mailer.flows.members import Rejected
-from mailer.store import idempotency, issues, members, records, tags, tallies
+from mailer.store import handed_over, idempotency, issues, members, records, tags, tallies
 
 _OUTCOMES = ("delivered", "bounced", "complained", "rejected", "unsubscribed")
 _SEND_EVENTS = {f"subscriber.{word}": word for word in _OUTCOMES}
@@ -141,6 +141,7 @@ def tidy(database: Database) -> None:
         records.drop_old_requests(tx)
         idempotency.drop_old(tx)
         records.make_months(tx)
+        handed_over.drop_unused(tx)
 
 
 def set_scope(database: Database, key_id: int, scope: str) -> None:

@@ -1,0 +1,91 @@
+"""``postmerge publish --server URL``: hand the build's editions over to a server and publish them there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from mailer.edition import Edition, Finding
+from mailer.editions import store as format_
+from mailer.errors import BadInput, Refused, Unavailable
+from mailer.settings import Settings
+
+_TIMEOUT = 120.0  # seconds: freezing a large audience takes a while
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+class Server:
+    """A server's API with a key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadInput(f"{url!r} is no server's address: give it as https://news.example.org.")
+        if parts.scheme == "http" and parts.hostname not in _LOCAL:
+            raise BadInput("The key would be readable on the way: use an https:// address.")
+        if not key:
+            raise BadInput("POSTMERGE_KEY is not set: make one on the server with `postmerge keys create ci --scope publish`.")
+        self._base = url.rstrip("/") + "/v1/publish"
+        self._key = key
+
+    def ask(self, method: str, path: str, body: bytes) -> Any:
+        """What the server answers. Raises Refused, BadInput or Unavailable with its sentence."""
+        headers = {"Authorization": f"Token {self._key}", "Content-Type": "application/json", "User-Agent": "postmerge"}
+        request = urllib.request.Request(self._base + path, body, headers, method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+                raw = answer.read()
+        except urllib.error.HTTPError as error:
+            raise _error(error) from error
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"The server does not answer ({type(error).__name__}): running this again is safe.") from error
+        return json.loads(raw) if raw else None
+
+
+def publish(
+    server: Server, found: Sequence[Edition], findings: Sequence[Finding], issue: str, allow: Sequence[str], gate: bool | None
+) -> dict[str, Any]:
+    """Hand over what the server lacks, and publish; what was done. Safe to run again at any point."""
+    raw = {hashlib.sha256(data).hexdigest(): data for data in map(format_.to_bytes, found)}
+    digests = list(raw)
+    lacking = server.ask("POST", "/missing", json.dumps({"editions": digests}).encode())["missing"]
+    for digest in lacking:
+        server.ask("PUT", f"/editions/{digest}", raw[digest])
+    order = {
+        "editions": digests,
+        "findings": [vars(one) for one in findings],
+        "issue": issue,
+        "allow": list(allow),
+        "gate": gate,
+    }
+    done: dict[str, Any] = server.ask("POST", "", json.dumps(order).encode())
+    return {**done, "handed_over": len(lacking)}
+
+
+def server(url: str, settings: Settings) -> Server:
+    """The server with the key of the environment."""
+    return Server(url, settings.key)
+
+
+def sentences(done: dict[str, Any]) -> list[str]:
+    """What was done, a line for each thing."""
+    lines = [
+        f"{step['action']}: {step['issue']} to {step['readers']} readers. {step['why']}".rstrip() for step in done["steps"]
+    ]
+    return [f"Handed {done['handed_over']} new edition(s) over.", *(lines or ["Nothing to mail."])]
+
+
+def _error(error: urllib.error.HTTPError) -> Exception:
+    try:
+        detail = json.loads(error.read())["detail"]
+        sentence = detail if isinstance(detail, str) else detail[0]["msg"]
+    except (ValueError, KeyError, TypeError, IndexError):
+        sentence = f"The server answered {error.code}: is this the address of a postmerge server?"
+    if error.code in (429, 500, 502, 503, 504):
+        return Unavailable(sentence)
+    return Refused(sentence) if error.code in (401, 403, 409) else BadInput(sentence)

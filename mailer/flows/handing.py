@@ -1,0 +1,52 @@
+"""Publishing from afar: editions come one by one, named by what they hold, and are then published as if built here."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+
+from mailer.db import Database
+from mailer.edition import Edition, Finding
+from mailer.editions import store as format_
+from mailer.errors import BadInput
+from mailer.flows.publish import Published, Request, publish
+from mailer.settings import Settings
+from mailer.store import handed_over
+from mailer.transports.base import Transport
+
+MOST = 8 * 1024 * 1024  # bytes of one edition
+
+
+def missing(database: Database, digests: Sequence[str]) -> list[str]:
+    """Those of the digests that must be handed over first, in their order."""
+    with database.transaction() as tx:
+        known = handed_over.known(tx, digests)
+    return [digest for digest in digests if digest not in known]
+
+
+def take(database: Database, digest: str, raw: bytes) -> None:
+    """Keep an edition. Raises BadInput when it is not what its name says, or cannot be read."""
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise BadInput("The edition is not what its digest says: hand it over again.")
+    format_.from_bytes(raw)
+    with database.transaction() as tx:
+        handed_over.put(tx, digest, zlib.compress(raw))
+
+
+def publish_handed(
+    database: Database,
+    settings: Settings,
+    transport: Transport,
+    digests: Sequence[str],
+    findings: Sequence[Finding],
+    request: Request,
+) -> Published:
+    """Publish these editions, which make up the whole archive. Raises BadInput when one was not handed over."""
+    with database.transaction() as tx:
+        found = handed_over.get(tx, digests)
+    absent = [digest for digest in digests if digest not in found]
+    if absent:
+        raise BadInput(f"{len(absent)} editions were not handed over: run `postmerge publish --server` again.")
+    editions: list[Edition] = [format_.from_bytes(zlib.decompress(found[digest])) for digest in digests]
+    return publish(database, settings, editions, findings, transport, request)

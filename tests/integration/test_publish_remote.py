@@ -1,0 +1,113 @@
+"""``postmerge publish --server``: a pipeline with a publish key does over the API what direct access does."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from api.server import listen
+from mailer.commands import remote
+from mailer.db import Database
+from mailer.editions import store as format_
+from mailer.errors import BadInput, Refused
+from mailer.flows import keys
+from mailer.flows.status import status
+from tests import factories, web
+from tests.web import Web
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database)
+
+
+@pytest.fixture
+def url(letter: Web) -> Iterator[str]:
+    """A real server on a socket."""
+    listening = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(letter.app(), log_level="error", lifespan="off"))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+
+
+def with_key(letter: Web, url: str, scope: str) -> remote.Server:
+    return remote.Server(url, keys.create_key(letter.database, scope, scope))
+
+
+def test_publishing_from_afar_sends_once_however_often(letter: Web, url: str) -> None:
+    factories.readers(letter.database, 3)
+    server = with_key(letter, url, "publish")
+    archive = [factories.old()]
+    first = remote.publish(server, archive, [], "", (), None)
+    assert (first["first"], first["sends"], first["handed_over"]) == (True, [], 1)
+    archive.append(factories.edition(body="<p>" + "long " * 40_000 + "</p>"))
+    second = remote.publish(server, archive, [], "", (), None)
+    assert second["handed_over"] == 1
+    assert [(step["action"], step["readers"]) for step in second["steps"]] == [("send", 3)]
+    again = remote.publish(server, archive, [], "", (), None)
+    assert (again["sends"], again["handed_over"]) == ([], 0)
+    [standing] = status(letter.database)
+    assert standing.send.audience_size == 3
+    assert standing.send.digest == archive[1].digest
+
+
+def test_guards_refuse_over_the_api_as_they_do_at_home(letter: Web, url: str) -> None:
+    server = with_key(letter, url, "publish")
+    remote.publish(server, [factories.old()], [], "", (), None)
+    with pytest.raises(Refused, match="nobody"):
+        remote.publish(server, [factories.old(), factories.edition()], [], "", (), None)
+    assert status(letter.database) == []
+
+
+@pytest.mark.parametrize("scope", ["read", "subscribers"])
+def test_other_scopes_publish_nothing(letter: Web, url: str, scope: str) -> None:
+    with pytest.raises(Refused, match="publish or admin"):
+        remote.publish(with_key(letter, url, scope), [factories.old()], [], "", (), None)
+
+
+def test_a_publish_key_reads_no_reader(letter: Web, url: str) -> None:
+    key = keys.create_key(letter.database, "ci", "publish")
+    for path in ("/v1/subscribers", "/v1/tags", "/v1/emails", "/v1/users", "/v1/webhooks", "/v1/api_requests"):
+        assert letter.client.get(path, headers={"Authorization": f"Token {key}"}).status_code == 403
+
+
+def test_what_was_changed_on_the_way_is_refused(letter: Web, url: str) -> None:
+    server = with_key(letter, url, "publish")
+    raw = format_.to_bytes(factories.edition()).replace(b"ledger", b"Ledger")
+    with pytest.raises(BadInput, match="hand it over again"):
+        server.ask("PUT", f"/editions/{'0' * 64}", raw)
+    with pytest.raises(BadInput, match="changed after the build"):
+        server.ask("PUT", f"/editions/{hashlib.sha256(raw).hexdigest()}", raw)
+
+
+def test_a_key_is_never_sent_in_the_clear() -> None:
+    with pytest.raises(BadInput, match="https"):
+        remote.Server("http://news.example.org", "pm_x")
+    with pytest.raises(BadInput, match="POSTMERGE_KEY"):
+        remote.Server("https://news.example.org", "")
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_come_back(letter: Web) -> None:
+    key = keys.create_key(letter.database, "slow", "read", per_minute=2)
+    answers = [letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert 1 <= int(answers[2].headers["Retry-After"]) <= 31
+    assert answers[2].json()["code"] == "rate_limited"
+
+
+def test_a_key_ends_when_its_time_is_over(letter: Web) -> None:
+    key = keys.create_key(letter.database, "short", "read")
+    headers = {"Authorization": f"Token {key}"}
+    assert letter.client.get("/v1/ping", headers=headers).status_code == 200
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE api_keys SET expires_at = now() - interval '1 second'")
+    assert letter.client.get("/v1/ping", headers=headers).status_code == 401

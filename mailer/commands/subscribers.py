@@ -41,13 +41,14 @@ def add(email: str, tags: Sequence[str], confirmed: bool) -> None:
 
 
 @subscribers.command("list")
+@click.option("--audience", metavar="RULE", default="", help="Only who would get a mail to this audience now.")
 @as_json
-def list_all(json: bool) -> None:
-    """List readers with their state and tags.
+def list_all(audience: str, json: bool) -> None:
+    """List readers with their state and tags, all or by the same rules that an issue's `Audience:` takes.
 
-    Example: postmerge subscribers list --json
+    Example: postmerge subscribers list --audience 'python and joined within 30d'
     """
-    readers = list_subscribers(open_database(load_settings()))
+    readers = list_subscribers(open_database(load_settings()), audience)
     if json:
         print_json([{"email": r.email, "state": r.state, "tags": r.tags} for r in readers])
     else:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from mailer import addresses, log, tokens
+from mailer import addresses, audience, log, tokens
 from mailer.db import Database, Tx
 from mailer.errors import BadInput
 from mailer.flows import erase, limits, mail_domains
 from mailer.settings import Settings
-from mailer.store import consents, subscribers, suppressions, transactional_mails
+from mailer.store import audiences, consents, subscribers, suppressions, transactional_mails
 from mailer.store.subscribers import Subscriber
 
 events = log.get("signup")
@@ -145,10 +145,16 @@ def add_subscriber(
     return f"{address} is active."
 
 
-def list_subscribers(database: Database) -> list[Subscriber]:
-    """All readers, oldest first."""
+def list_subscribers(database: Database, rule: str = "") -> list[Subscriber]:
+    """All readers, or those who would get a mail to the audience ``rule`` now; oldest first. Raises BadInput for the rule."""
+    chosen = audience.parse(rule) if rule else None
     with database.transaction() as tx:
-        return subscribers.every(tx)
+        if chosen is None:
+            return subscribers.every(tx)
+        if unknown := audiences.unknown_tags(tx, audience.tags(chosen)):
+            raise BadInput(f"Nobody has the tag {', '.join(unknown)}: check the rule for a typing error.")
+        wanted = set(audiences.members(tx, chosen))
+        return [reader for reader in subscribers.every(tx) if reader.id in wanted]
 
 
 def _check_domain(database: Database, settings: Settings, email_normal: str) -> None:

@@ -39,6 +39,13 @@ def freeze(tx: Tx, send_id: int, rule: Rule) -> int:
     )
 
 
+def members(tx: Tx, rule: Rule) -> list[int]:
+    """The numbers of the readers whom the rule chooses now, oldest first."""
+    where, values = compiled(rule)
+    rows = tx.all("SELECT subscribers.id" + _MAILABLE.replace("{rule}", where) + "ORDER BY subscribers.id", **values)
+    return [row["id"] for row in rows]
+
+
 def unknown_tags(tx: Tx, names: set[str]) -> list[str]:
     """Those of the names that no subscriber has as a tag."""
     rows = tx.all(

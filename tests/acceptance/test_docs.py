@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-GUIDES = ("docs/writing.md", "docs/operating.md")
+GUIDES = ("docs/writing.md", "docs/operating.md", "docs/subscribers.md")
 
 
 def commands(guide: str) -> list[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailer.audience import parse
+from mailer.cli import cli
 from mailer.db import Database
 from mailer.store import audiences
 
@@ -93,3 +97,14 @@ rules = st.recursive(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_rule_and_its_opposite_share_everybody_out(filled: Database, rule: str) -> None:
     assert sorted(chosen(filled, rule) + chosen(filled, f"not ({rule})")) == list("abcd")
+
+
+def test_the_list_takes_the_same_rules_and_says_what_is_wrong(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", filled.url)
+
+    def run(rule: str) -> Result:
+        return CliRunner().invoke(cli, ["subscribers", "list", "--json", "--audience", rule])
+
+    assert [one["email"] for one in json.loads(run("vip and metadata.age > 9").output)] == ["a@x.org"]
+    assert "column 5" in str(run("vip vip").exception)
+    assert "Nobody has the tag vipp" in str(run("vipp").exception)

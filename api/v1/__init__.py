@@ -27,11 +27,12 @@ from api.v1 import (
     users,
     webhooks,
 )
+from api.v1.clean import OnlySigns
 from api.v1.door import Pace, authorized
 from api.v1.paging import OnlyKnown
 from api.v1.request_log import Noted, RequestLog
 
-router = APIRouter(prefix="/v1", dependencies=[Depends(authorized), OnlyKnown], responses=shapes.ALWAYS)
+router = APIRouter(prefix="/v1", dependencies=[Depends(authorized), OnlySigns, OnlyKnown], responses=shapes.ALWAYS)
 
 for _one in (
     account,

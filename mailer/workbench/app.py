@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,15 +16,16 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from watchfiles import awatch
 
 from mailer.checks.reach import Reach, Verdict, is_public
-from mailer.errors import BadInput
+from mailer.errors import BadInput, PostmergeError
 from mailer.workbench.desk import Desk
+from mailer.workbench.gallery import make as draw_gallery
 
 _OWN = Path(__file__).parent / "static"
 _POLICY = (
@@ -38,6 +41,7 @@ class Workbench:
 
     def __init__(self, desk: Desk, links_kept: Path | None = None, may_reach: Callable[[str], bool] = is_public) -> None:
         self.desk = desk
+        self.gallery_folder = Path(tempfile.mkdtemp(prefix="postmerge-gallery-"))
         self._links_kept, self._may_reach = links_kept, may_reach
         self._looking: dict[WebSocket, Path] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -53,6 +57,7 @@ class Workbench:
         with contextlib.suppress(asyncio.CancelledError):
             await watching
         await self.reach.close()
+        shutil.rmtree(self.gallery_folder, ignore_errors=True)
 
     async def live(self, socket: WebSocket) -> None:
         """One browser window; it says which file it wants."""
@@ -114,6 +119,8 @@ class Workbench:
 def create_app(bench: Workbench) -> Starlette:
     """The app: the workbench at ``/``, its own files below ``/-/``, the theme's and the content's files at the rest."""
 
+    shown = bench.gallery_folder
+
     async def home(request: Request) -> Response:
         return FileResponse(
             _OWN / "workbench.html", headers={"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
@@ -121,6 +128,13 @@ def create_app(bench: Workbench) -> Starlette:
 
     async def files(request: Request) -> Response:
         return JSONResponse(await asyncio.to_thread(bench.desk.files))
+
+    async def gallery(request: Request) -> Response:
+        try:
+            await asyncio.to_thread(draw_gallery, bench.desk.site, shown)
+        except PostmergeError as error:
+            return PlainTextResponse(str(error), 500)
+        return RedirectResponse("/-/gallery/index.html")
 
     async def asset(request: Request) -> Response:
         name = request.path_params["name"]
@@ -137,6 +151,7 @@ def create_app(bench: Workbench) -> Starlette:
 
     routes = [
         Route("/", home), Route("/-/files", files), WebSocketRoute("/-/live", bench.live),
+        Route("/-/gallery", gallery), Mount("/-/gallery", StaticFiles(directory=shown, check_dir=False, html=True)),
         Mount("/-", StaticFiles(directory=_OWN)), Route("/{name:path}", asset),
     ]  # fmt: skip
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS, www_redirect=False)

@@ -1,0 +1,100 @@
+"""Every component and page of the gallery, drawn by Chromium and compared with the pictures that were looked at.
+
+After a change that is meant, look at the new pictures: `POSTMERGE_NEW_PICTURES=1 pytest tests/browser/test_gallery.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops, ImageStat
+from playwright.sync_api import Browser, sync_playwright
+
+from mailer.editions import site as sites
+from mailer.workbench.gallery import Shot, make
+from tests.conftest import ROOT
+
+KEPT = Path(__file__).parent / "gallery"
+SIZE = (165, 225)  # a quarter of what is drawn: letters blur, so that another machine's typefaces do not matter
+FAR = 48.0  # difference of colour from which a picture counts as another; see `difference`
+PAGES = (
+    "page-index",
+    "page-archive",
+    "page-404",
+    "page-about",
+    "page-tags",
+    "page-text",
+    "page-sponsor",
+    "page-corrected",
+    "page-figure",
+)
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> list[Shot]:
+    folder = tmp_path_factory.mktemp("gallery")
+    (folder / "content").mkdir()
+    for name in ("pelicanconf.py", "theme", "mailer"):
+        (folder / name).symlink_to(ROOT / name)
+    return make(sites.read(folder / "content", folder / "pelicanconf.py"), folder / "made")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        made = playwright.chromium.launch(executable_path=program)
+        yield made
+        made.close()
+
+
+def draw(browser: Browser, shots: list[Shot]) -> dict[str, Image.Image]:
+    page = browser.new_page(viewport={"width": 660, "height": 900}, java_script_enabled=False)
+    found = {}
+    for shot in shots:
+        page.goto(shot.path.as_uri())
+        found[shot.name] = Image.open(io.BytesIO(page.screenshot())).convert("RGB").resize(SIZE, Image.Resampling.BOX)
+    page.close()
+    return found
+
+
+def test_the_gallery_has_every_component_in_both_directions_and_modes(shots: list[Shot]) -> None:
+    names = {shot.name for shot in shots}
+    samples = {path.stem for path in (ROOT / "mailer/workbench/samples").glob("*.md")}
+    assert len(samples) >= 24
+    assert names >= {f"{kind}-{name}-{mode}" for kind in ("mail", "page") for name in samples for mode in ("light", "dark")}
+    index = (shots[0].path.parent / "index.html").read_text()
+    assert index.count("<iframe") == len(shots)
+    assert "[1] https://example.org/" in index
+
+
+def test_pictures_are_as_they_were_looked_at(shots: list[Shot], browser: Browser) -> None:
+    wanted = [shot for shot in shots if shot.name.startswith(("mail-", *PAGES))]
+    drawn = draw(browser, wanted)
+    if os.environ.get("POSTMERGE_NEW_PICTURES"):
+        shutil.rmtree(KEPT, ignore_errors=True)
+        KEPT.mkdir()
+        for name, picture in drawn.items():
+            picture.quantize(32).save(KEPT / f"{name}.png", optimize=True)
+    assert {path.stem for path in KEPT.glob("*.png")} == set(drawn)
+    far = {name: difference(picture, Image.open(KEPT / f"{name}.png")) for name, picture in drawn.items()}
+    assert {name: round(value, 1) for name, value in far.items() if value > FAR} == {}
+
+
+def test_a_change_of_colour_would_be_seen(shots: list[Shot], browser: Browser) -> None:
+    shot = next(shot for shot in shots if shot.name == "mail-sponsor-en-light")
+    other = shot.path.with_name("other.html")
+    other.write_text(shot.path.read_text().replace("#f1f4f9", "#b0c4de"))
+    [picture] = draw(browser, [Shot("other", other)]).values()
+    assert difference(picture, Image.open(KEPT / f"{shot.name}.png")) > FAR
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """The largest difference of any colour (0 to 255) between fields of 60 by 60 pixels: letters blur, surfaces do not."""
+    apart = ImageChops.difference(one.convert("RGB"), other.convert("RGB")).resize((11, 15), Image.Resampling.BOX)
+    return float(max(high for _, high in ImageStat.Stat(apart).extrema))

@@ -168,8 +168,10 @@ class World:
             elif verb == "pause there":
                 sub["pause_collection"] = {"behavior": "void"}
                 books.emit("customer.subscription.updated", sub)
+            elif charge := books.get(sub["latest_invoice"]).get("charge_id"):
+                books.dispute(charge)
             else:
-                books.dispute(books.get(sub["latest_invoice"])["charge_id"])
+                return False  # the latest invoice was void or for nothing: no bank can dispute it
         return True
 
 

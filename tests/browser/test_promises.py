@@ -1,0 +1,169 @@
+"""Each promise to a paying reader, kept in a real browser: how many presses it takes, what is shown, what is charged."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from api.app import create_app
+from mailer import tokens
+from mailer.db import Database
+from mailer.flows import paying as flows
+from mailer.flows.access import State
+from mailer.rehearsal.fake_billing import MONTH
+from mailer.rehearsal.fake_stripe import FakeStripe
+from tests import paying
+from tests.browser.test_site import chromium, overflow
+from tests.conftest import ROOT
+from tests.paying import Shop
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def served(shop: Shop, port: int) -> Iterator[str]:
+    app = create_app(
+        settings=shop.settings, database=shop.database, site_folder=shop.settings.site_folder, outbox=None,
+        ring=lambda: True, site_name="The Letter",
+    )  # fmt: skip
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def shop(database: Database, tmp_path: Path) -> Iterator[Shop]:
+    shutil.copy(ROOT / "docs" / "plans.example.toml", tmp_path / "plans.toml")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    with FakeStripe(int(time.time())) as fake:
+        settings = paying.settings(
+            tmp_path, database, fake, plans=tmp_path / "plans.toml", api_url=f"http://127.0.0.1:{port}",
+            site_url=f"http://127.0.0.1:{port}",
+        )  # fmt: skip
+        shop = Shop(settings, database, fake)
+        product = fake.books.add("product", "prod", active=True)
+        for price, plan in ((shop.monthly, "monthly"), (shop.yearly, "yearly")):
+            fake.books.get(price).update(lookup_key=f"postmerge_{plan}", product=product["id"])
+        with served(shop, port):
+            yield shop
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    yield page
+    context.close()
+
+
+def own(shop: Shop) -> str:
+    reader = shop.reader()
+    shop.buy()
+    shop.hear()
+    return f"{shop.settings.api_url}/paid/{tokens.paid_token(shop.settings.need_secret(), reader)}"
+
+
+def paid_to(shop: Shop) -> str:
+    return f"{datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC):%-d %B %Y}"
+
+
+def test_leaving_is_two_presses_without_an_offer_and_shows_the_date(shop: Shop, page: Page) -> None:
+    page.goto(own(shop))
+    page.get_by_role("link", name="Leave").click()
+    expect(page.get_by_text(paid_to(shop))).to_be_visible()
+    page.get_by_role("button", name="Yes, leave").click()
+    expect(page.get_by_role("status")).to_contain_text("nothing more is charged")
+    expect(page.get_by_text(f"You read everything until {paid_to(shop)}")).to_be_visible()
+    assert shop.standing().state is State.ENDING
+    assert shop.subjects()[-1] == f"You read everything until {paid_to(shop)}"
+
+
+def test_an_offer_is_shown_only_when_the_writer_set_one_and_only_after_leaving(shop: Shop, page: Page) -> None:
+    offer = "If the price was it: write to us."
+    plans = shop.settings.plans
+    plans.write_text(plans.read_text().replace("[terms]", f'[terms]\noffer_after_leaving = "{offer}"'))
+    page.goto(own(shop))
+    expect(page.get_by_text(offer)).to_have_count(0)
+    page.get_by_role("link", name="Leave").click()
+    expect(page.get_by_text(offer)).to_have_count(0)
+    page.get_by_role("button", name="Yes, leave").click()
+    expect(page.get_by_text(offer)).to_be_visible()
+    assert shop.standing().state is State.ENDING
+
+
+def test_leaving_can_be_taken_back_with_one_press(shop: Shop, page: Page) -> None:
+    page.goto(own(shop))
+    page.get_by_role("link", name="Leave").click()
+    page.get_by_role("button", name="Yes, leave").click()
+    page.get_by_role("button", name="I stay after all").click()
+    expect(page.get_by_role("status")).to_contain_text("You stay")
+    assert shop.standing().state is State.PAYING
+
+
+def test_pausing_is_one_press_and_charges_stop(shop: Shop, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
+    page.goto(own(shop))
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("status")).to_contain_text("nothing is charged")
+    charged = len(shop.fake.books.charged)
+    with shop.fake.lock:
+        shop.fake.books.advance(2 * MONTH)
+    assert len(shop.fake.books.charged) == charged
+    page.get_by_role("button", name="Go on now").click()
+    expect(page.get_by_role("status")).to_contain_text("goes on")
+
+
+def test_withdrawing_has_a_button_a_confirmation_a_refund_and_a_mail(shop: Shop, page: Page) -> None:
+    page.goto(own(shop))
+    page.get_by_role("link", name="Withdraw from the contract").click()
+    page.get_by_role("button", name="Confirm withdrawal").click()
+    expect(page.get_by_role("status")).to_contain_text("EUR 5.00 goes back")
+    assert sum(amount for _, amount in shop.fake.books.charged) == 0
+    assert shop.standing().state is State.ENDED
+    assert shop.subjects()[-1] == "Your withdrawal is confirmed"
+
+
+def test_joining_is_one_press_to_stripes_page(shop: Shop, page: Page) -> None:
+    page.route(
+        "https://checkout.stripe.example/**", lambda route: route.fulfill(body="<h1>Stripe</h1>", content_type="text/html")
+    )
+    page.goto(f"{shop.settings.api_url}/join")
+    time.sleep(2.1)
+    # The fake's checkout has an address of its own, which the page's policy does not know: Stripe's real one is allowed.
+    policy = page.request.get(f"{shop.settings.api_url}/join").headers["content-security-policy"]
+    assert "form-action 'self' https://checkout.stripe.com" in policy
+    assert page.get_by_role("button", name="Subscribe to this").count() == 4
+    token = page.locator("input[name=token]").first.input_value()
+    answer = page.request.post(f"{shop.settings.api_url}/join", form={"plan": "monthly", "token": token}, max_redirects=0)
+    assert answer.status == 303
+    assert answer.headers["location"].startswith("https://checkout.stripe.example/")
+
+
+@pytest.mark.parametrize("path", ["/join", "own"])
+def test_the_pages_fit_a_phone(shop: Shop, page: Page, path: str) -> None:
+    page.goto(own(shop) if path == "own" else f"{shop.settings.api_url}{path}")
+    assert overflow(page) == 0

@@ -33,7 +33,7 @@ class Age(StrEnum):
 class Wish:
     """What somebody who subscribes wrote. ``website`` is the honeypot: people leave it empty.
 
-    ``sure`` is the address that they were asked about before: it is as they mean it.
+    ``sure`` is the address that they were asked about before: it is as they mean it. ``page`` is where they first met a form.
     """
 
     email: str
@@ -41,6 +41,7 @@ class Wish:
     website: str = ""
     token: str = ""
     sure: str = ""
+    page: str = ""
 
 
 async def _form(request: Request) -> FormData:
@@ -62,7 +63,12 @@ def wish(form: FormData) -> Wish:
     """The fields of a sign-up form; a press on "I meant this address" goes before what stands in the field."""
     email = (text(form, "meant") or text(form, "email"))[:320].strip()
     tags = tags_of(form.getlist("tag"))
-    return Wish(email, tags, text(form, "website"), text(form, "token"), text(form, "sure"))
+    return Wish(email, tags, text(form, "website"), text(form, "token"), text(form, "sure"), _printable(text(form, "page")))
+
+
+def _printable(text_: str) -> str:
+    """At most 300 signs that can be read and kept."""
+    return "".join(sign for sign in text_[:300] if sign.isprintable())
 
 
 def tags_of(given: Iterable[object]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response
@@ -32,13 +33,15 @@ ONCE_MORE = "Press Subscribe once more, so that we see that a person is asking."
 @router.get("/subscribe")
 def subscribe_form(desk: Here, request: Request) -> Response:
     """The form; ``?tag=`` (repeated) chooses topics."""
-    return _form(desk, tongue(request), Wish("", forms.tags_of(request.query_params.getlist("tag"))))
+    tags = forms.tags_of(request.query_params.getlist("tag"))
+    return _form(desk, tongue(request), Wish("", tags, page=f"{desk.settings.api_url}/subscribe"))
 
 
 @router.post("/subscribe")
 def subscribe(desk: Here, form: Form, request: Request) -> Response:
     """Record the wish. Says the same whatever the address's state is."""
     here, wish = tongue(request), forms.wish(form)
+    wish = wish if wish.page else replace(wish, page=_page_of(request))
     if wish.website:
         return _inbox(desk, here, wish)
     age = forms.age(desk.settings.need_secret(), wish.token)
@@ -57,7 +60,7 @@ def subscribe(desk: Here, form: Form, request: Request) -> Response:
             wording=here.say(WORDING),
             settings=desk.settings,
             lang=here.lang,
-            page=_page_of(request),
+            page=wish.page,
         )
     except BadInput as error:
         return _form(desk, here, wish, 422, error=sentence(here, error), token=wish.token)

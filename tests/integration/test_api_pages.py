@@ -69,6 +69,9 @@ def paths_of(app_paths: Iterator[str], letter: Web, send_id: int) -> Iterator[st
         token = {
             "/confirm/{token}": tokens.confirm_token(secret, reader, mail["id"], mail["created_at"]),
             "/leave/{token}": tokens.leave_token(secret, reader, send_id),
+            "/reader/{token}": tokens.page_token(secret, reader, mail["created_at"]),
+            "/address/{token}": tokens.address_token(secret, reader, mail["id"], mail["created_at"]),
+            "/canary/{token}": tokens.canary_token(secret, reader, mail["id"]),
             "/gift/{token}": tokens.gift_token(secret, 1),
             **dict.fromkeys(PAID, tokens.paid_token(secret, reader)),
             **dict.fromkeys(READ, tokens.paid_token(secret, reader, 1)),
@@ -94,7 +97,9 @@ def test_no_get_of_the_whole_app_changes_anything(letter: Web, site: Path) -> No
     for path in found:
         for method in ("GET", "HEAD"):
             answer = client.request(method, path)
-            assert answer.status_code == (404 if path.endswith(("/nothing", "/withdraw")) or re.search("^/paid/.*/leave$", path) else 200), f"{method} {path}"
+            assert answer.status_code == (
+                404 if path.endswith(("/nothing", "/withdraw")) or re.search("^/paid/.*/leave$", path) else 200
+            ), f"{method} {path}"
             assert "set-cookie" not in answer.headers
             assert method == "GET" or answer.content == b""
     assert letter.dump() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -13,6 +14,7 @@ from mailer.db import Database
 from tests import web
 from tests.web import Web
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 WAS_IT_YOU = {"en": "Was it you?", "de": "Waren Sie das?", "fr": "Était-ce vous ?", "es": "¿Fue usted?", "zh": "是您本人吗？"}
 
 
@@ -46,20 +48,22 @@ def test_somebody_subscribes_and_chooses_in_their_language(letter: Web, lang: st
 
 
 def test_the_evidence_says_where_the_form_was(letter: Web) -> None:
-    letter.client.post(
-        "/subscribe",
-        data={"email": "ada@example.org", "token": letter.form_token()},
-        headers={"Referer": "https://letter.example/subscribe?from=fair"},
-    )
+    place = "https://letter.example/issues/?from=fair"
+    first = letter.client.post("/subscribe", data={"email": "ada@example.org"}, headers={"Referer": place})
+    [page] = re.findall(r'name="page" value="([^"]*)"', first.text)
+    letter.client.post("/subscribe", data={"email": "ada@example.org", "page": unescape(page), "token": letter.form_token()})
     with letter.database.transaction() as tx:
         evidence = tx.value("SELECT evidence FROM consents")
-    assert evidence["page"] == "https://letter.example/subscribe?from=fair"
+    assert evidence["page"] == place
     letter.work()
     [path] = [path for path in web.paths(letter.mails()[0].text, letter.settings) if path.startswith("/confirm/")]
     letter.client.post(path)
     with letter.database.transaction() as tx:
         used = tx.value("SELECT evidence FROM consents WHERE kind = 'confirmed'")
     assert used["mail"] == 1
+    odd = {"email": "bob@example.org", "page": "a\0b\ud800", "token": letter.form_token()}
+    assert letter.client.post("/subscribe", content=urlencode(odd, errors="surrogatepass"), headers=FORM).status_code == 200
+    assert letter.state("bob@example.org") == "unconfirmed"
 
 
 def test_a_bad_address_is_said_in_the_readers_language(letter: Web) -> None:

@@ -32,7 +32,7 @@ class Desk:
         return f"{self.settings.site_url}/"
 
 
-def _desk(request: Request) -> Desk:
+async def _desk(request: Request) -> Desk:
     return cast(Desk, request.app.state.desk)
 
 

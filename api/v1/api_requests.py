@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -46,8 +46,8 @@ def list_api_requests(
     }
     given = {"key_id": api_key_id, "method": method, "path": path, "source": source, "status": status_code}
     where = {name: value for name, value in where.items() if given[name]}
-    where["since"] = creation_date__gt or date__start
-    where["until"] = creation_date__lt or (_after(date__end) if date__end else None)
+    where["since"] = _utc(creation_date__gt) or date__start
+    where["until"] = _utc(creation_date__lt) or (_after(date__end) if date__end else None)
     if version and VERSION not in version:
         where["status"] = []
     rows = records.requests(desk.database, where, limit, cursor)
@@ -62,6 +62,16 @@ def get_api_request(desk: Here, id: str) -> JSONResponse:
     if row is None:
         not_found("request")
     return JSONResponse({**_request(row), "request_data": "", "response_data": None, "headers": {}})
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """In UTC: Postgres does not take every offset that Python does."""
+    if moment is None:
+        return None
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        return moment.replace(tzinfo=UTC)
 
 
 def _after(day: date) -> date:

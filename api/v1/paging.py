@@ -43,7 +43,7 @@ def cut(rows: Sequence[Any], number: int, size: int = PAGE) -> Sequence[Any]:
     return rows[size * (number - 1) : size * number]
 
 
-def _only_known(request: Request) -> None:
+async def _only_known(request: Request) -> None:
     """A filter that is not known would silently be no filter."""
     known = {field.alias for field in request.scope["route"].dependant.query_params}
     for name in request.query_params:

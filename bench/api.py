@@ -1,0 +1,153 @@
+"""The API with 1,000,000 subscribers: a real `postmerge serve` on a durable Postgres, asked over kept connections.
+
+    .venv/bin/python -m bench.api
+    .venv/bin/python -m bench.api --readers 100000 --seconds 5
+
+Prints requests a second and the 50th and 95th percentile of what one client waits, for adding, finding by address, listing
+at the top and deep in the list, and filtering by a common, a middling and a rare tag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import socket
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.figures import Figures, parser
+from bench.send import bench_settings
+from mailer.db import Database
+from mailer.flows import keys
+from tests import processes
+
+Ask = Callable[[int], bytes]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One kind of request: a second, and milliseconds of waiting."""
+
+    name: str
+    rate: float
+    half: float
+    most: float
+    bad: int
+
+
+def seed(database: Database, readers: int) -> None:
+    """So many readers: every tenth has the tag common, every thousandth middling, ten have rare."""
+    with database.transaction() as tx:
+        tx.run(
+            """
+            INSERT INTO subscribers (email, email_normal, state, tags, confirmed_at)
+            SELECT
+                format('reader-%%s@example.org', n), format('reader-%%s@example.org', n), 'active',
+                ARRAY(
+                    SELECT tag FROM (VALUES
+                        ('common', n %% 10 = 0), ('middling', n %% 1000 = 0), ('rare', n %% (%(readers)s / 10) = 0)
+                    ) AS given (tag, has) WHERE has
+                ), now()
+            FROM generate_series(1, %(readers)s) AS n
+            """,
+            readers=readers,
+        )
+        tx.run(
+            """
+            INSERT INTO consents (subscriber_id, kind, source)
+            SELECT id, kind, 'form' FROM subscribers, unnest(ARRAY['requested', 'confirmed']) AS kind
+            """
+        )
+    with database.transaction() as tx:
+        tx.script("ANALYZE")
+
+
+async def measure(name: str, port: int, ask: Ask, seconds: float, clients: int) -> Figure:
+    """Ask for so long over so many connections."""
+    waits: list[float] = []
+    bad = 0
+    numbers = itertools.count(1)
+    until = time.perf_counter() + seconds
+
+    async def client() -> None:
+        nonlocal bad
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.perf_counter() < until:
+            started = time.perf_counter()
+            writer.write(ask(next(numbers)))
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+            await reader.readexactly(length)
+            waits.append((time.perf_counter() - started) * 1000)
+            bad += head[9:10] != b"2"
+        writer.close()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    taken = time.perf_counter() - started
+    cut = statistics.quantiles(waits, n=100) if len(waits) > 1 else [0.0] * 99
+    return Figure(name, len(waits) / taken, cut[49], cut[94], bad)
+
+
+def requests(key: str, readers: int) -> dict[str, Ask]:
+    """What is asked, by name."""
+
+    def get(path: str) -> bytes:
+        return f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Token {key}\r\n\r\n".encode()
+
+    def post(facts: dict[str, object]) -> bytes:
+        body = json.dumps({**facts, "tags": ["bench"]}).encode()
+        head = f"POST /v1/subscribers HTTP/1.1\r\nHost: x\r\nAuthorization: Token {key}\r\nContent-Type: application/json\r\n"
+        return head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    deep = readers // 100 - 5
+    return {
+        "GET by address": lambda number: get(f"/v1/subscribers/reader-{number * 7919 % readers + 1}@example.org"),
+        "list, page 1": lambda number: get("/v1/subscribers"),
+        f"list, page {deep:,}": lambda number: get(f"/v1/subscribers?page={deep - number % 5}"),
+        "tag=common (1 in 10)": lambda number: get("/v1/subscribers?tag=common"),
+        "tag=middling (1 in 1,000)": lambda number: get("/v1/subscribers?tag=middling"),
+        "tag=rare (10 readers)": lambda number: get("/v1/subscribers?tag=rare"),
+        "POST, confirmed": lambda number: post({"email_address": f"new-{number}@example.net", "type": "regular"}),
+        "POST, asks for confirmation": lambda number: post({"email_address": f"asked-{number}@d{number}.example.net"}),
+    }
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def main() -> None:
+    """Measure and print."""
+    options = parser(__doc__)
+    options.add_argument("--readers", type=int, default=1_000_000)
+    options.add_argument("--seconds", type=float, default=8.0, help="for each kind of request")
+    options.add_argument("--clients", type=int, default=8)
+    given = options.parse_args()
+    with bench_settings(32) as (conf, database):
+        started = time.perf_counter()
+        seed(database, given.readers)
+        print(f"{given.readers:,} readers in {time.perf_counter() - started:.0f} s")
+        key = keys.create_key(database, "bench", per_minute=0)
+        port = _free_port()
+        with processes.running("serve", conf, {}, "--port", str(port)):
+            processes.eventually(lambda: _listens(port), 30, "the server listens")
+            figures = [
+                asyncio.run(measure(name, port, ask, given.seconds, given.clients))
+                for name, ask in requests(key, given.readers).items()
+            ]
+    rows = [(f.name, f"{f.rate:,.0f}", f"{f.half:.1f}", f"{f.most:.1f}", str(f.bad)) for f in figures]
+    Figures("api", ("request", "a second", "50 % under (ms)", "95 % under (ms)", "not 2xx"), rows).show(given.save)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    main()

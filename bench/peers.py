@@ -88,8 +88,8 @@ def nuntiuses(plan: Plan, server: str, backend: str) -> list[Trial]:
     return trials
 
 
-def table(plan: Plan, columns: dict[str, list[Trial] | str]) -> Figures:
-    """One column for each program; of one that could not be run, why."""
+def table(plan: Plan, columns: dict[str, list[Trial] | str], loads: list[float]) -> Figures:
+    """One column for each program; of one that could not be run, why. ``loads``: of the machine, after each program's sends."""
 
     def row(what: str, number: int, cell: Callable[[Trial], str]) -> tuple[str, ...]:
         return (what, *("not run" if isinstance(one, str) else cell(one[number]) for one in columns.values()))
@@ -99,6 +99,7 @@ def table(plan: Plan, columns: dict[str, list[Trial] | str]) -> Figures:
         row("mails a second", 0, lambda one: f"{one.rate:,.0f}"),
         row("CPU-seconds for 1,000 mails", 0, lambda one: _each_thousand(one.cpu, one)),
         row("  its Postgres", 0, _postgres),
+        ("  the machine's load meanwhile", *(f"{load:.1f}" for load in loads)),
     ]
     for number, what in ((1, "one answer lost"), (2, "kill -9 in the middle")):
         rows.append(row(f"{what}: twice, never", number, lambda one: f"{one.twice}, {one.never}"))
@@ -133,6 +134,7 @@ def main() -> None:
     plan = Plan(**options)
     told = Console(stderr=True)
     columns: dict[str, list[Trial] | str] = {}
+    loads: list[float] = []  # rates compare only where these are alike
     with services.scratch("peers") as folder, services.postgres(folder, durable=True) as server:
         runs: tuple[Callable[[], list[Trial]], ...] = (
             lambda: ours(plan),
@@ -145,8 +147,9 @@ def main() -> None:
                 columns[name] = run()
             except (AssertionError, OSError, subprocess.SubprocessError) as error:
                 columns[name] = f"could not be run: {error}"
-            told.print(f"{name}: {columns[name]}; load {os.getloadavg()[0]:.1f}")
-    table(plan, columns).show(save)
+            loads.append(os.getloadavg()[1])
+            told.print(f"{name}: {columns[name]}; load {loads[-1]:.1f}")
+    table(plan, columns, loads).show(save)
 
 
 if __name__ == "__main__":

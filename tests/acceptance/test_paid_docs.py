@@ -1,0 +1,43 @@
+"""The guides about money: every command runs, every promise names a test that exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from mailer.rehearsal.fake_stripe import SECRET, FakeStripe
+from tests.acceptance.test_docs import newsletter, run
+from tests.conftest import ROOT
+
+__all__ = ["newsletter"]
+
+
+def test_every_command_of_the_guide_to_selling_runs(newsletter: Path, database_url: str) -> None:
+    found = re.findall(r"^ *\$ (postmerge .*)$", (ROOT / "docs" / "paid.md").read_text(), re.MULTILINE)
+    assert len(found) == 7
+    shutil.copy(ROOT / "docs" / "plans.example.toml", newsletter / "plans.toml")
+    with FakeStripe() as fake:
+        environment = {
+            **os.environ,
+            "DATABASE_URL": database_url,
+            "POSTMERGE_SENDER": "The Letter <letter@example.org>",
+            "POSTMERGE_SECRET": "0123456789abcdef0123456789abcdef",
+            "POSTMERGE_API_URL": "https://api.example.org",
+            "STRIPE_SECRET_KEY": fake.key,
+            "STRIPE_WEBHOOK_SECRET": SECRET,
+            "STRIPE_API_BASE": fake.url,
+            "PYTHONPATH": str(ROOT),
+        }
+        run(newsletter, environment, "postmerge subscribers add grace@example.org --confirmed")
+        for command in found:
+            run(newsletter, environment, command)
+        assert len(fake.books.of("price")) == 4
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "promises.md").read_text()))
+    code = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    assert len(named) >= 15
+    assert {name for name in named if f"def {name}(" not in code} == set()

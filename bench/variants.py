@@ -1,0 +1,111 @@
+"""Does a send with several texts go as fast as one with a single text? In one run, by turns, on the same database and readers.
+
+``python -m bench.variants --readers 100000 --rounds 2`` prints mails a second for one text and for ``--texts`` of them; a
+transport that accepts at once makes our own work the whole of it, so that a difference shows as large as it can be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailer import log
+from mailer.db import Database
+from mailer.edition import Edition, Variant
+from mailer.flows.deliver import deliver
+from mailer.flows.publish import Request, adopt, publish
+from mailer.flows.tend import tend
+from mailer.message import LEAVE_URL
+from mailer.transports.base import Account, Answer, Envelope, Outcome
+from tests import factories, services
+
+_PARAGRAPH = f"<p>{factories.PROSE}</p>\n"
+
+
+@dataclass
+class Nothing:
+    """Accepts every mail at once."""
+
+    name: str = "nothing"
+    sent: int = 0
+
+    def send(self, envelope: Envelope) -> Answer:
+        self.sent += 1
+        return Answer(Outcome.ACCEPTED, message_id=f"m{self.sent}")
+
+    def account(self) -> Account | None:
+        return None
+
+
+def edition(number: int, texts: int) -> Edition:
+    """An edition of 40 KB with so many texts."""
+    body = _PARAGRAPH * 130
+    return factories.edition(f"issue-{number}", body=f"{body}<p>{number}</p>", variants=tuple(_variants(body, texts)))
+
+
+def _variants(body: str, texts: int) -> list[Variant]:
+    names = ("premium", "other", "third")[: texts - 1]
+    found = []
+    for name in names:
+        own = f"{body}<p>{name}</p>"
+        page = f'<html><body>{own}<a href="{LEAVE_URL}">Unsubscribe</a></body></html>'
+        digest = hashlib.sha256(own.encode()).hexdigest()
+        found.append(Variant(name, "x", page, f"{own} {LEAVE_URL}", own, digest))
+    return found
+
+
+def run(database: Database, folder: Path, number: int, texts: int) -> float:
+    """Mails a second of one send."""
+    settings, transport = factories.settings(folder, database.url), Nothing()
+    issues = [factories.old(), *(edition(n, 1) for n in range(number)), edition(number, texts)]
+    [send_id] = publish(database, settings, issues, [], transport, Request(issue=f"issue-{number}")).send_ids
+    tend(database, settings)
+    started = time.monotonic()
+    while deliver(database, settings, transport, send_id).more:
+        pass
+    return transport.sent / (time.monotonic() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--readers", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--texts", type=int, default=3)
+    asked = parser.parse_args()
+    log.configure("error")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with services.postgres(folder) as server:
+            services.make_template(server, "variants_template")
+            with services.cloned(server, "variants_template") as url:
+                _measure(Database(url), folder, asked.readers, asked.rounds, asked.texts)
+
+
+def _measure(database: Database, folder: Path, readers: int, rounds: int, texts: int) -> None:
+    factories.readers(database, readers)
+    with database.transaction() as tx:
+        tx.run(
+            "INSERT INTO accesses (subscriber_id, state, premium) SELECT id, 'paying', true FROM subscribers WHERE id % 3 = 0"
+        )
+        tx.script("ANALYZE accesses")
+    adopt(database, factories.settings(folder, database.url), [factories.old()])
+    run(database, folder, 0, 1)  # the first warms everything up
+    rates: dict[int, list[float]] = {1: [], texts: []}
+    for number in range(1, 2 * rounds + 1):
+        kind = (1, texts)[(number + number // 2) % 2]
+        rates[kind].append(run(database, folder, number, kind))
+        print(f"{kind} text(s): {rates[kind][-1]:,.0f} mails/s", flush=True)
+    one, many = (sum(found) / len(found) for found in rates.values())
+    print(
+        f"{readers:,} readers, a third of them premium: 1 text {one:,.0f}/s, {texts} texts {many:,.0f}/s, {many / one - 1:+.1%}"
+    )
+    database.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -60,14 +60,18 @@ def _variants(body: str, texts: int) -> list[Variant]:
 
 def run(database: Database, folder: Path, number: int, texts: int) -> float:
     """Mails a second of one send."""
-    settings, transport = factories.settings(folder, database.url), Nothing()
+    settings, transport = factories.settings(folder, database.url, first_slice=100.0), Nothing()
     issues = [factories.old(), *(edition(n, 1) for n in range(number)), edition(number, texts)]
     [send_id] = publish(database, settings, issues, [], transport, Request(issue=f"issue-{number}")).send_ids
     tend(database, settings)
     started = time.monotonic()
     while deliver(database, settings, transport, send_id).more:
         pass
-    return transport.sent / (time.monotonic() - started)
+    seconds = time.monotonic() - started
+    with database.transaction() as tx:
+        readers = tx.value("SELECT count(*) FROM subscribers")
+    assert transport.sent == readers, f"{transport.sent} of {readers} were sent"
+    return transport.sent / seconds
 
 
 def main() -> None:

@@ -252,6 +252,24 @@ def test_segments_and_notes_are_kept(letter: Web, api: TestClient) -> None:
     assert call(api, "POST", "/notes", json=missing).status_code == 400
 
 
+def test_bulk_actions_change_many_at_once(letter: Web, api: TestClient) -> None:
+    made = [call(api, "POST", "/subscribers", json={"email_address": f"r{n}@example.org", "type": "regular"}) for n in range(3)]
+    ids = [one.json()["id"] for one in made]
+
+    def bulk(kind: str, **metadata: Any) -> Any:
+        return call(api, "POST", "/bulk_actions", json={"type": kind, "metadata": metadata})
+
+    done = bulk("apply_tags", ids=ids, tags=["VIP"]).json()
+    assert (done["status"], done["metadata"]["done"]) == ("processed", "3")
+    assert call(api, "GET", f"/bulk_actions/{done['id']}", "/bulk_actions/{}").json() == done
+    assert call(api, "GET", "/subscribers?tag=vip").json()["count"] == 3
+    assert bulk("unsubscribe_subscribers", ids=[*ids[:1], "sub_x"]).json()["metadata"]["done"] == "1"
+    assert bulk("delete_subscribers", ids=ids[1:2]).json()["metadata"]["done"] == "1"
+    assert [letter.state(f"r{n}@example.org") for n in range(3)] == ["left", None, "active"]
+    for wrong in (bulk("send_emails", ids=ids), bulk("apply_tags", ids=ids), bulk("delete_subscribers", ids=[])):
+        assert 400 <= wrong.status_code < 500
+
+
 def test_account_forms_users_and_requests(letter: Web, api: TestClient) -> None:
     assert call(api, "GET", "/ping").json() == {}
     assert call(api, "GET", "/accounts/me").json() == {"username": "the-letter", "email_address": "letter@example.org"}

@@ -1,0 +1,59 @@
+"""``/v1/bulk_actions``: one change for many, done while the request waits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
+
+from api.desk import Here
+from api.v1 import shapes
+from api.v1.errors import ApiError, not_found, rejected
+from mailer import public_ids
+from mailer.errors import BadInput
+from mailer.flows import bulk, records
+from mailer.flows.members import Rejected
+
+router = APIRouter(prefix="/bulk_actions", tags=["Bulk actions"])
+
+
+class BulkActionInput(BaseModel):
+    """What to do, and with whom: `metadata.ids`; `metadata.tags`, `metadata.metadata` or `metadata.color` where needed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Annotated[str, Field(max_length=100)]
+    metadata: dict[str, str | list[str] | dict[str, Any]]
+
+
+@router.post("", status_code=201, responses=shapes.answer("BulkAction", 201))
+def create_bulk_action(desk: Here, wish: BulkActionInput) -> JSONResponse:
+    """Do it: at most 1,000 at once. Who is protected by a rule is passed over; `metadata.done` says how many were changed."""
+    try:
+        row = bulk.run(desk.database, desk.settings, wish.type, wish.metadata)
+    except Rejected as error:
+        raise rejected(error) from error
+    except BadInput as error:
+        raise ApiError(400, "invalid_input", str(error)) from error
+    return JSONResponse(_action(row), 201, background=BackgroundTask(desk.ring))
+
+
+@router.get("/{id}", responses=shapes.answer("BulkAction") | shapes.errors(404))
+def get_bulk_action(desk: Here, id: str) -> JSONResponse:
+    """One action, as it was done."""
+    row = records.get(desk.database, "bulk_actions", "bulk", id)
+    return JSONResponse(_action(row)) if row else not_found("bulk action")
+
+
+def _action(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": public_ids.public("bulk", row["id"]),
+        "creation_date": row["created_at"].isoformat(),
+        "type": row["type"],
+        "metadata": row["metadata"],
+        "status": row["state"],
+        "completion_date": row["done_at"].isoformat() if row["done_at"] else None,
+    }

@@ -6,13 +6,16 @@ WORKERS ?= auto
 SEED ?= 20261124
 COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: run test check chaos format lock bench clean help
+.PHONY: run write test check chaos format lock bench clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: .venv/run.stamp ## Start everything on this machine (CONTENT=path, PORT=8025)
 	@.venv/bin/python -m mailer.cli stack --port $(PORT) $(if $(CONTENT),--content "$(CONTENT)")
+
+write: .venv/run.stamp ## A live preview of what you write (FILE=content/issues/…)
+	@.venv/bin/python -m mailer.cli write $(FILE)
 
 test: .venv/dev.stamp ## Run all tests, on real Postgres and Valkey
 	.venv/bin/pytest -n $(WORKERS) --dist worksteal

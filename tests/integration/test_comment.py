@@ -155,3 +155,20 @@ def test_without_git_it_is_one_sentence(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr[:7]) == (1, "error: ")
     assert "run this in the newsletter's repository." in " ".join(done.stderr.split())
+
+
+def test_the_checks_ask_the_ledger(repository: Repository, database: Database) -> None:
+    repository.write("hello", date.today().isoformat(), "First.", "Send: yes\nPreheader: In short\n")
+    repository.run("publish", "--no-gate")
+    with database.transaction() as tx:
+        tx.run("UPDATE sends SET state = 'finished', started_at = now(), finished_at = now()")
+        tx.run("UPDATE deliveries SET state = 'delivered'")
+    assert repository.run("check").endswith("nothing found.\n")
+    repository.write("hello", date.today().isoformat(), "Second.", "Send: yes\nPreheader: In short\n")
+    assert "This was mailed with another text" in repository.run("check")
+    repository.write("hello", date.today().isoformat(), "Second.", "Send: yes\nEdition: 2\nAudience: pyhton\n")
+    repository.run("check", ok=False)
+    repository.write("hello", date.today().isoformat(), "Second.", "Send: yes\nEdition: 2\nAudience: sent edition 1\n")
+    assert "audience" not in repository.run("check")
+    repository.git("checkout", "-q", "-b", "draft")
+    assert "**will send** *Hello* to **20 readers**" in repository.run("comment", "--base", "main")

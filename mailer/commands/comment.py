@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from mailer import editions
+from mailer import editions, leaks
 from mailer.commands.check import Look
 from mailer.commands.common import err, load_settings, open_database
 from mailer.edition import Edition, Finding
@@ -56,6 +56,7 @@ def comment(base: str, since: str, target: Path | None, picture: Path | None, pi
     shown = picture_url if _draw(changes, picture, site) else ""
     remarks = look.remarks() if look else []
     text = markdown(Review(changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown))
+    leaks.insist(leaks.of_editions(report.editions).find("The comment", text))
     if target:
         _write(target, text)
     else:

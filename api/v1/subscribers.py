@@ -154,13 +154,24 @@ def delete_subscriber(desk: Here, id_or_email: str) -> Response:
 def send_reminder(desk: Here, id_or_email: str) -> JSONResponse:
     """Mail the question for confirmation once more, within the limits that hold for everybody."""
     try:
-        queued = members.remind(desk.database, id_or_email)
+        queued = members.remind(desk.database, desk.settings, id_or_email)
     except Rejected as error:
         raise ApiError(409, error.code, str(error)) from error
     if queued is None:
         not_found("subscriber")
     if not queued:
         raise ApiError(429, "rate_limited", "This reader was asked just now: try again later.", retry=600)
+    return JSONResponse({}, background=BackgroundTask(desk.ring))
+
+
+@router.post("/{id_or_email}/send-magic-link", responses=shapes.errors(404))
+def send_magic_link(desk: Here, id_or_email: str) -> JSONResponse:
+    """Mail a reader the link to their own page, within the limits that hold for everybody."""
+    queued = members.send_link(desk.database, id_or_email)
+    if queued is None:
+        not_found("subscriber")
+    if not queued:
+        raise ApiError(429, "rate_limited", "This reader got a link just now, or is not mailed: try again later.", retry=600)
     return JSONResponse({}, background=BackgroundTask(desk.ring))
 
 

@@ -74,7 +74,7 @@ def _delete(database: Database, settings: Settings, one: str, metadata: Mapping[
 
 
 def _remind(database: Database, settings: Settings, one: str, metadata: Mapping[str, Any]) -> object:
-    return members.remind(database, one)
+    return members.remind(database, settings, one)
 
 
 def _metadata(database: Database, settings: Settings, one: str, metadata: Mapping[str, Any]) -> object:

@@ -11,9 +11,9 @@ from typing import Any
 from mailer import addresses, public_ids
 from mailer.db import Database, Tx, is_unique_violation, json
 from mailer.errors import BadInput
-from mailer.flows import erase, signup
+from mailer.flows import erase, preferences, signup
 from mailer.settings import Settings
-from mailer.store import consents, members, subscribers, suppressions, tags
+from mailer.store import consents, erasing, members, subscribers, suppressions, tags
 from mailer.store.members import Member
 
 MOST_TAGS = 100
@@ -75,8 +75,8 @@ def add(database: Database, settings: Settings, wish: Wish, collision: str = "no
     if known:
         return _collide(database, settings, known, wish, names, collision)
     if wish.kind in ("regular", "unsubscribed"):
-        return _add_as_told(database, address, wish, names), False
-    queued = signup.sign_up(database, address, names, source="api", ip=wish.ip).mail_queued
+        return _add_as_told(database, settings, address, wish, names), False
+    queued = _ask(database, settings, address, names, wish.ip)
     with database.transaction() as tx:
         found = members.by_email(tx, addresses.normal(address))
         if found is None:
@@ -109,7 +109,7 @@ def change(database: Database, id_or_email: str, wish: Wish) -> Member | None:
         return _again(tx, found.id)
 
 
-def remind(database: Database, id_or_email: str) -> bool | None:
+def remind(database: Database, settings: Settings, id_or_email: str) -> bool | None:
     """Queue the confirmation mail once more: whether limits allowed it, or None when there is no such reader.
 
     Raises Rejected when the reader does not wait for one.
@@ -119,7 +119,13 @@ def remind(database: Database, id_or_email: str) -> bool | None:
         return None
     if kind_of(found) != "unactivated":
         raise Rejected("subscriber_type_invalid", "Only a reader who has not confirmed yet can be reminded.")
-    return signup.sign_up(database, found.email, (), source="api").mail_queued
+    return signup.remind(database, settings, found.id)
+
+
+def send_link(database: Database, id_or_email: str) -> bool | None:
+    """Mail a reader the link to their own page: whether limits allowed it, or None when there is no such reader."""
+    found = find(database, id_or_email)
+    return preferences.ask_link(database, found.email) if found else None
 
 
 def remove(database: Database, settings: Settings, id_or_email: str) -> bool:
@@ -168,7 +174,7 @@ def _collide(
     if kind == "unsubscribed" and wish.kind != "unsubscribed":
         if collision == "overwrite" or wish.kind == "regular":
             raise Rejected("subscriber_blocked", "This reader has left: only they can come back, through a confirmation mail.")
-        queued = signup.sign_up(database, known.email, names, source="api", ip=wish.ip).mail_queued
+        queued = _ask(database, settings, known.email, names, wish.ip)
         wish = Wish(metadata=wish.metadata, notes=wish.notes, referrer_url=wish.referrer_url, utm=wish.utm)
     merged = wish if collision == "overwrite" else _merged(known, wish)
     tags_now = names if collision == "overwrite" else sorted({*known.tags, *names})
@@ -180,17 +186,28 @@ def _collide(
     return changed, queued
 
 
+def _ask(database: Database, settings: Settings, email: str, names: list[str], ip: str | None) -> bool:
+    try:
+        return signup.sign_up(database, email, names, source="api", ip=ip, settings=settings).mail_queued
+    except BadInput as error:
+        raise Rejected("email_blocked", str(error)) from error
+
+
 def _merged(known: Member, wish: Wish) -> Wish:
     metadata = {**known.metadata, **(wish.metadata or {})}
     notes = known.notes if not wish.notes else wish.notes
     return Wish(**{**vars(wish), "metadata": metadata, "notes": notes, "referrer_url": wish.referrer_url or None})
 
 
-def _add_as_told(database: Database, address: str, wish: Wish, names: list[str]) -> Member:
+def _add_as_told(database: Database, settings: Settings, address: str, wish: Wish, names: list[str]) -> Member:
     normal = addresses.normal(address)
     with database.transaction() as tx:
         if suppressions.has(tx, normal):
             raise Rejected("subscriber_suppressed", "This address bounced or complained and is not mailed.")
+        if erasing.reason(tx, erase.address_hash(settings, normal)) is not None:
+            raise Rejected(
+                "subscriber_blocked", "This reader was erased: only they can come back, through a confirmation mail."
+            )
         subscriber_id = subscribers.add(tx, address, normal, names)
         reader = subscribers.lock(tx, subscriber_id)
         if reader is None or reader.state != "unconfirmed" or reader.left_at:

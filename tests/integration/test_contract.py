@@ -252,6 +252,29 @@ def test_segments_and_notes_are_kept(letter: Web, api: TestClient) -> None:
     assert call(api, "POST", "/notes", json=missing).status_code == 400
 
 
+def test_mails_that_a_program_causes_have_their_limits(letter: Web, api: TestClient) -> None:
+    call(api, "POST", "/subscribers", json={"email_address": ADA})
+    reminder, link = f"/subscribers/{ADA}/send-reminder", f"/subscribers/{ADA}/send-magic-link"
+    assert call(api, "POST", reminder, "/subscribers/{}/send-reminder").status_code == 429
+    assert call(api, "POST", link, "/subscribers/{}/send-magic-link").status_code == 200
+    call(api, "PATCH", f"/subscribers/{ADA}", "/subscribers/{}", json={"type": "regular"})
+    assert call(api, "POST", reminder, "/subscribers/{}/send-reminder").status_code == 409
+    letter.work()
+    before = len(letter.mails())
+    for _ in range(5):
+        call(api, "POST", link, "/subscribers/{}/send-magic-link")
+    letter.work()
+    assert len(letter.mails()) - before <= 2
+
+
+def test_a_program_does_not_bring_back_who_was_erased(letter: Web, api: TestClient) -> None:
+    call(api, "POST", "/subscribers", json={"email_address": ADA, "type": "regular"})
+    call(api, "DELETE", f"/subscribers/{ADA}", "/subscribers/{}")
+    again = call(api, "POST", "/subscribers", json={"email_address": ADA, "type": "regular"})
+    assert (again.status_code, again.json()["code"]) == (400, "subscriber_blocked")
+    assert letter.state(ADA) is None
+
+
 def test_bulk_actions_change_many_at_once(letter: Web, api: TestClient) -> None:
     made = [call(api, "POST", "/subscribers", json={"email_address": f"r{n}@example.org", "type": "regular"}) for n in range(3)]
     ids = [one.json()["id"] for one in made]

@@ -10,6 +10,7 @@ a kill -9 of all that sends in the middle and a new start. The fake SES's log sa
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -131,6 +132,7 @@ def main() -> None:
     options = vars(command.parse_args())
     save = options.pop("save")
     log.configure("error")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as with Ctrl-C: everything started is stopped
     plan = Plan(**options)
     told = Console(stderr=True)
     columns: dict[str, list[Trial] | str] = {}

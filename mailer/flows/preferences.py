@@ -58,7 +58,7 @@ def look(database: Database, person: Person) -> Choices | None:
 
 def topics(settings: Settings, reader: Choices) -> list[str]:
     """The tags a reader can choose: those on offer, and those they have."""
-    return sorted({*settings.topics, *reader.tags})
+    return sorted({*settings.topics, *reader.offered, *reader.tags})
 
 
 def choose(

@@ -14,7 +14,7 @@ MOST_ROWS = 10_000  # of one table in a reader's export
 
 @dataclass(frozen=True)
 class Choices:
-    """A reader as their page shows them."""
+    """A reader as their page shows them; ``offered`` are the tags that any reader may choose."""
 
     id: int
     email: str
@@ -23,9 +23,11 @@ class Choices:
     frequency: str
     paused_until: datetime | None
     lang: str
+    offered: list[str]
 
 
-_COLUMNS = "id, email, state, tags, frequency, paused_until, lang"
+_COLUMNS = """id, email, state, tags, frequency, paused_until, lang,
+    ARRAY(SELECT tags.name FROM tags WHERE tags.subscriber_editable ORDER BY tags.name) AS offered"""
 
 
 def look(tx: Tx, subscriber_id: int) -> Choices | None:

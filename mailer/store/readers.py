@@ -46,18 +46,22 @@ _READER = """
 
 def page(tx: Tx, limit: int, offset: int) -> list[Reader]:
     """Some readers, the newest first."""
-    rows = tx.all(f"{_READER} ORDER BY subscribers.id DESC LIMIT %(limit)s OFFSET %(offset)s", limit=limit, offset=offset)
+    rows = tx.all(
+        f"{_READER} WHERE subscribers.erased_at IS NULL ORDER BY subscribers.id DESC LIMIT %(limit)s OFFSET %(offset)s",
+        limit=limit,
+        offset=offset,
+    )
     return each(rows, Reader)
 
 
 def count(tx: Tx) -> int:
     """How many readers there are, in any state."""
-    return int(tx.value("SELECT count(*) FROM subscribers"))
+    return int(tx.value("SELECT count(*) FROM subscribers WHERE erased_at IS NULL"))
 
 
 def by_id(tx: Tx, subscriber_id: int) -> Reader | None:
     """One reader, or None."""
-    row = tx.one(f"{_READER} WHERE subscribers.id = %(id)s", id=subscriber_id)
+    row = tx.one(f"{_READER} WHERE subscribers.id = %(id)s AND subscribers.erased_at IS NULL", id=subscriber_id)
     return Reader(**row) if row else None
 
 

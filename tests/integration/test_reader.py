@@ -75,6 +75,17 @@ def test_topics_frequency_and_language_are_chosen_and_kept_as_evidence(letter: W
         assert audiences.count(tx, Everyone()) == 0
 
 
+def test_a_tag_that_readers_may_edit_is_on_offer(letter: Web, ada: int) -> None:
+    assert 'value="open"' not in letter.client.get(mailed(letter)).text
+    with letter.database.transaction() as tx:
+        tx.run("INSERT INTO tags (name, subscriber_editable) VALUES ('open', true), ('shut', false)")
+    page = letter.client.get(mailed(letter)).text
+    assert 'value="open"' in page
+    assert 'value="shut"' not in page
+    letter.client.post(f"{mailed(letter)}/choose", data={"tag": "open", "frequency": "every", "lang": "en"})
+    assert row(letter)["tags"] == ["open"]
+
+
 @pytest.mark.parametrize(
     "data",
     [

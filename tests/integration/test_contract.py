@@ -275,6 +275,19 @@ def test_a_program_does_not_bring_back_who_was_erased(letter: Web, api: TestClie
     assert letter.state(ADA) is None
 
 
+def test_files_of_the_archive_are_listed(letter: Web, api: TestClient) -> None:
+    for name in ("images/a b.png", "images/.hidden", "files/guide.pdf"):
+        path = letter.settings.site_folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"12345")
+    [image] = call(api, "GET", "/images").json()["results"]
+    assert image["image"].endswith("/images/a%20b.png")
+    [file] = call(api, "GET", "/attachments").json()["results"]
+    assert (file["name"], file["size"]) == ("guide.pdf", 5)
+    assert call(api, "GET", f"/attachments/{file['id']}", "/attachments/{}").json() == file
+    assert call(api, "GET", f"/images?ids={file['id']}").json()["count"] == 0
+
+
 def test_bulk_actions_change_many_at_once(letter: Web, api: TestClient) -> None:
     made = [call(api, "POST", "/subscribers", json={"email_address": f"r{n}@example.org", "type": "regular"}) for n in range(3)]
     ids = [one.json()["id"] for one in made]

@@ -31,6 +31,7 @@ _LINK_TAG = re.compile(r"\]\(\s*<?(\{([^{}\n]*)\})")
 _SAFE_TAGS = {"filename", "static", "attach", "author", "category", "index", "tag"}
 _ESCAPED = re.compile(r"[&<>\"]")
 _TABLE = re.compile(r"^[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*\|", re.MULTILINE)
+_TABLE_ROW = re.compile(r"^(?![ \t]*(?:[-*+]|\d+[.)])[ \t]+[^|\s]).*\|.*$", re.MULTILINE)
 _TABLE_CELL = re.compile(r"(?<!\\)\|")
 
 
@@ -146,7 +147,7 @@ def _at_most(doc: Document) -> int:
     text = doc.text[doc.body_at :]
     code = sum(end - start for start, end in doc.code)
     lines = text.count("\n")
-    cells = len(_TABLE_CELL.findall(text)) if _TABLE.search(text) else 0
+    cells = sum(map(len, map(_TABLE_CELL.findall, _TABLE_ROW.findall(text)))) if _TABLE.search(text) else 0
     tags = 16 * lines + 60 * text.count("\n\n") + 150 * len(doc.headings) + 24 * len(doc.links) + 240 * cells
     return 16_000 + len(text.encode()) + tags + 5 * code + 8 * text.count("`") + 5 * len(_ESCAPED.findall(text))
 

@@ -96,13 +96,14 @@ class Web:
         with self.database.transaction() as tx:
             return int(tx.value(f"SELECT count(*) FROM {table}"))
 
-    def dump(self) -> str:
-        """Everything in the database: each table's rows, and how far each sequence is."""
+    def dump(self, without: tuple[str, ...] = ()) -> str:
+        """Everything in the database: each table's rows, and how far each sequence is; ``without`` are beginnings of names."""
         with self.database.transaction() as tx:
             tables = tx.all("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
-            names = [table["tablename"] for table in tables]
+            names = [name for table in tables if not (name := table["tablename"]).startswith(without)]
             rows = [tx.all(f"SELECT {name}::text AS whole, xmin::text AS changed FROM {name} ORDER BY 1") for name in names]
             sequences = tx.all("SELECT sequencename, last_value FROM pg_sequences ORDER BY 1")
+            sequences = [one for one in sequences if not one["sequencename"].startswith(without)]
         return repr((tables, rows, sequences))
 
 

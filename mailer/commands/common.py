@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json as jsonlib
+import re
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -15,12 +17,15 @@ from rich.console import Console
 from mailer import log
 from mailer import settings as settings_module
 from mailer.db import Database
-from mailer.errors import BadInput
+from mailer.errors import BadInput, Unavailable
 from mailer.migrate import need_current
 from mailer.settings import Settings
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+_START_PATIENCE, _START_PAUSE = 60.0, 0.5  # seconds
+_STARTING = re.compile("database system is (starting up|shutting down|in recovery|not yet accepting)")
 
 as_json = click.option("--json", "json", is_flag=True, help="Print JSON for machines.")
 
@@ -33,10 +38,17 @@ def load_settings(process: str = "") -> Settings:
 
 
 def open_database(settings: Settings) -> Database:
-    """The database, which must be up to date. Raises Refused or Unavailable."""
+    """The database, which must be up to date. Waits while Postgres is starting. Raises Refused or Unavailable."""
     database = Database(settings.need_database(), keep=settings.connections)
-    need_current(database)
-    return database
+    until = time.monotonic() + _START_PATIENCE
+    while True:
+        try:
+            need_current(database)
+            return database
+        except Unavailable as error:
+            if time.monotonic() > until or not _STARTING.search(str(error)):
+                raise
+            time.sleep(_START_PAUSE)
 
 
 def need_redis(settings: Settings) -> None:

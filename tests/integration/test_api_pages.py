@@ -63,7 +63,8 @@ def paths_of(app_paths: Iterator[str], letter: Web, send_id: int) -> Iterator[st
         "id_or_email": str(reader),
         "id_or_issue": str(send_id),
         "rest": "nothing",
-        "key": "nothing",
+        **dict.fromkeys(("key", "id", "username"), "nothing"),
+        "history_id": "1",
     }
     for path in app_paths:
         token = {
@@ -81,6 +82,9 @@ def paths_of(app_paths: Iterator[str], letter: Web, send_id: int) -> Iterator[st
         yield re.sub(r"{(\w+)(?::\w+)?}", lambda match: given[match[1]], path)  # noqa: B023
 
 
+BOOKS = ("api_keys", "api_requests")  # when a key was used last, and the log of its requests: written by design
+
+
 def test_no_get_of_the_whole_app_changes_anything(letter: Web, site: Path) -> None:
     send_id = letter.send()
     letter.subscribe(ADA)
@@ -93,16 +97,16 @@ def test_no_get_of_the_whole_app_changes_anything(letter: Web, site: Path) -> No
     found = list(paths_of((str(one.path) for one in shown), letter, send_id))
     assert len(found) >= 15
     outbox = [mail.id for mail in letter.mails()]
-    before, rung = letter.dump(), len(letter.rung)
+    before, rung = letter.dump(BOOKS), len(letter.rung)
     for path in found:
         for method in ("GET", "HEAD"):
             answer = client.request(method, path)
             assert answer.status_code == (
-                404 if path.endswith(("/nothing", "/withdraw")) or re.search("^/paid/.*/leave$", path) else 200
+                404 if "/nothing" in path or path.endswith("/withdraw") or re.search("^/paid/.*/leave$", path) else 200
             ), f"{method} {path}"
             assert "set-cookie" not in answer.headers
             assert method == "GET" or answer.content == b""
-    assert letter.dump() == before
+    assert letter.dump(BOOKS) == before
     assert len(letter.rung) == rung
     assert [mail.id for mail in letter.mails()] == outbox
 

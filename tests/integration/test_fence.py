@@ -59,6 +59,12 @@ def postgres(program: str, *options: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def put_back(url: str, file: Path) -> None:
+    """The dump in place of what the database holds now."""
+    postgres("psql", "--quiet", "--command=DROP SCHEMA public CASCADE; CREATE SCHEMA public", url)
+    postgres("pg_restore", "--no-owner", f"--dbname={url}", str(file))
+
+
 @contextmanager
 def restored(server: str, file: Path) -> Iterator[Database]:
     """The dump in a database of its own."""
@@ -113,7 +119,7 @@ def test_an_older_backup_in_place_of_the_ledger_is_noticed(ledger: Database, con
     dump(conf.database_url, tmp_path / "dump")
     go(ledger, conf, "second")
     ledger.close()
-    postgres("pg_restore", "--clean", "--no-owner", f"--dbname={conf.database_url}", str(tmp_path / "dump"))
+    put_back(conf.database_url, tmp_path / "dump")
     with pytest.raises(Refused, match=r"restored from an older backup: its fence is at epoch \d+, the file outside at \d+"):
         go(ledger, conf, "second")
     outlook = look(ledger, conf, [old(), edition("second")], [], Outbox(conf.outbox), Request())
@@ -161,7 +167,7 @@ def test_a_stretch_of_sending_advances_the_epoch_so_that_a_backup_from_within_is
     with running("scheduler", conf, {}), running("worker", conf, {}):
         eventually(lambda: status(ledger)[0].send.state == "finished", 30, "the send finishes")
     ledger.close()
-    postgres("pg_restore", "--clean", "--no-owner", f"--dbname={conf.database_url}", str(tmp_path / "dump"))
+    put_back(conf.database_url, tmp_path / "dump")
     assert status(ledger)[0].deliveries["pending"] == 20
     assert not fence.may_send(ledger, conf, 1)
 

@@ -142,7 +142,7 @@ class SignUps(threading.Thread):
             if queued:
                 self.bell.ring_transactional()
             else:
-                del self.at[email]  # held back by the firewall that this crowd trips
+                del self.at[email], self.took[email]  # held back by the firewall that this crowd trips
 
 
 def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:

@@ -198,6 +198,9 @@ def test_axe_finds_nothing_wrong(browser: Browser, site: Site, path: str, mode: 
     page.evaluate((resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
     for width in (360, 1280):
         page.set_viewport_size({"width": width, "height": 800})
+        page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => setTimeout(done, 100)))"
+        )  # the page reacts to its new width
         violations = page.evaluate("axe.run().then(found => found.violations)")
         assert [(width, one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == []
     page.context.close()

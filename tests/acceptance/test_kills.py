@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import redis
 
 from mailer.actors import Bell
 from mailer.db import Database
+from mailer.flows import control
 from mailer.flows.publish import Request, adopt, publish
 from mailer.flows.status import Standing, status
 from mailer.settings import Settings
@@ -99,6 +101,31 @@ def test_flushall_and_a_kill_together_heal_by_themselves(database: Database, con
         with running("worker", conf, ses.environ):
             eventually(lambda: finished(database), 120, "the send finishes by itself")
     judge(database, ses, 2_000, most_in_doubt=CONNECTIONS)
+
+
+def test_pause_resume_and_stop_act_within_two_seconds_on_every_worker(database: Database, conf: Settings, ses: FakeSes) -> None:
+    ses.control(rate=40)
+    begin(database, conf, 3_000)
+
+    def quiet_within_two_seconds() -> None:
+        time.sleep(2)
+        before = len(ses.accepted())
+        time.sleep(2)
+        assert len(ses.accepted()) == before
+
+    with contextlib.ExitStack() as stack:
+        for command in ("scheduler", "worker", "worker"):
+            stack.enter_context(running(command, conf, ses.environ))
+        eventually(lambda: len(ses.accepted()) > 100, 60, "the workers send")
+        control.pause(database, "1")
+        quiet_within_two_seconds()
+        paused = len(ses.accepted())
+        control.resume(database, "1")
+        eventually(lambda: len(ses.accepted()) > paused, 2, "it goes on")
+        control.stop(database, "1", "a wrong link")
+        quiet_within_two_seconds()
+    [one] = status(database)
+    assert (one.send.state, one.send.reason, one.deliveries.get("claimed", 0)) == ("stopped", "a wrong link", 0)
 
 
 def test_two_workers_share_a_send_and_a_terminated_one_leaves_nothing_in_doubt(

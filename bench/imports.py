@@ -1,14 +1,14 @@
-"""Import and export of many readers: ``python -m bench.imports [LINES]`` prints seconds for each step."""
+"""Import and export of many readers: ``python -m bench.imports`` prints seconds for each step, on a durable Postgres."""
 
 from __future__ import annotations
 
 import random
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from bench.figures import Figures, parser
 from mailer.db import Database
 from mailer.flows import exporting, importing
 from mailer.flows.importing import Request
@@ -19,27 +19,36 @@ T = TypeVar("T")
 TAGS = ("python", "mail", "paris", "lyon", "vip", "early birds")
 
 
-def main(number: int) -> None:
-    """Run the bench with so many lines."""
+def main() -> None:
+    """Run the bench."""
+    command = parser(__doc__)
+    command.add_argument("--lines", type=int, default=1_000_000)
+    given = command.parse_args()
     with services.scratch("imports") as folder, services.postgres(folder, durable=True) as url:
         services.run_outside_transaction(url, "CREATE DATABASE bench")
         database = Database(services.on_database(url, "bench"))
         migrate(database)
-        _bench(database, folder, number)
+        rows = _bench(database, folder, given.lines)
         database.close()
+    Figures("imports", (f"{given.lines:,} lines", "figure"), rows).show(given.save)
 
 
-def _bench(database: Database, folder: Path, number: int) -> None:
+def _bench(database: Database, folder: Path, number: int) -> list[tuple[str, str]]:
     settings = factories.settings(folder)
     source, back = folder / "list.csv", folder / "export.csv"
     _write(source, number)
     request = Request(source, evidence="the old list's own confirmations, 2016 to 2026")
-    print(f"{number:,} lines, {source.stat().st_size / 1e6:.0f} MB")
-    print(_timed("plan on an empty database", lambda: importing.plan(database, settings, request)).counts)
-    print(_timed("apply on an empty database", lambda: importing.apply(database, settings, request)).counts)
-    print(_timed("plan again: nothing to do", lambda: importing.plan(database, settings, request)).counts)
-    _timed("export", lambda: exporting.export_to(database, back))
-    print(f"{back.stat().st_size / 1e6:.0f} MB")
+    planned, first = _timed(lambda: importing.plan(database, settings, request))
+    applied, second = _timed(lambda: importing.apply(database, settings, request))
+    again, third = _timed(lambda: importing.plan(database, settings, request))
+    _, fourth = _timed(lambda: exporting.export_to(database, back))
+    return [
+        ("the file", f"{source.stat().st_size / 1e6:.0f} MB"),
+        (f"plan on an empty database ({_counts(planned.counts)})", first),
+        (f"apply, in one transaction ({_counts(applied.counts)})", second),
+        (f"plan again ({_counts(again.counts)})", third),
+        (f"export, {back.stat().st_size / 1e6:.0f} MB", fourth),
+    ]
 
 
 def _write(path: Path, number: int) -> None:
@@ -52,12 +61,15 @@ def _write(path: Path, number: int) -> None:
             file.write(f'Reader.{index}@host{index % 5000}.example.org,"{tags}",{day},City {index % 900},basic\n')
 
 
-def _timed(name: str, do: Callable[[], T]) -> T:
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
+
+
+def _timed(do: Callable[[], T]) -> tuple[T, str]:
     started = time.monotonic()
     result = do()
-    print(f"{name:<32}{time.monotonic() - started:8.1f} s")
-    return result
+    return result, f"{time.monotonic() - started:.1f} s"
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    main()

@@ -249,8 +249,15 @@ def main() -> None:
     save = options.pop("save")
     log.configure("error")
     wanted = Wanted(**options)
-    name = "send-rate" if wanted.rate > 0 else "send-events" if wanted.events else "send"
-    Figures(name, ("what", "figure"), _rows(wanted, measure(wanted))).show(save)
+    Figures(_section(wanted), ("what", "figure"), _rows(wanted, measure(wanted))).show(save)
+
+
+def _section(wanted: Wanted) -> str:
+    if wanted.rate > 0:
+        return "send-rate"
+    if wanted.confirmations:
+        return "send-confirmations"
+    return "send-events" if wanted.events else "send"
 
 
 def _rows(wanted: Wanted, found: Measured) -> list[tuple[str, str]]:

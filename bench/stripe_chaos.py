@@ -9,7 +9,6 @@ often was charged. Exit code 1 when one reader differs.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import random
 import sys
@@ -21,6 +20,8 @@ from pathlib import Path
 
 from stripe import HTTPClient
 
+from bench.figures import Figures
+from bench.figures import parser as command_line
 from mailer import log
 from mailer.db import Database
 from mailer.errors import PostmergeError
@@ -241,7 +242,7 @@ def _empty(database: Database) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--histories", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
@@ -254,10 +255,10 @@ def main() -> None:
         with services.postgres(folder) as server:
             services.make_template(server, "stripe_chaos_template")
             with services.cloned(server, "stripe_chaos_template") as url:
-                sys.exit(_run(Database(url), folder, asked.histories, asked.seed))
+                sys.exit(_run(Database(url), folder, asked.histories, asked.seed, asked.save))
 
 
-def _run(database: Database, folder: Path, histories: int, seed: int) -> int:
+def _run(database: Database, folder: Path, histories: int, seed: int, save: bool) -> int:
     started, agreed = time.monotonic(), 0
     wrong: list[str] = []
     total: dict[str, int] = {}
@@ -268,7 +269,12 @@ def _run(database: Database, folder: Path, histories: int, seed: int) -> int:
         for verb, number in counted.items():
             total[verb] = total.get(verb, 0) + number
         print(f"{at + GROUP:5} histories, {agreed} agree, {time.monotonic() - started:.0f} s", flush=True)
-    print("done: " + ", ".join(f"{verb} {number}" for verb, number in sorted(total.items())))
+    rows = [("histories that agree with the model", f"{agreed:,} of {histories:,}")]
+    rows += [
+        ("seconds", f"{time.monotonic() - started:.0f}"),
+        *((verb, f"{number:,}") for verb, number in sorted(total.items())),
+    ]
+    Figures("stripe-chaos", (f"seed {seed}", "figure"), rows).show(save)
     for text in wrong[:10]:
         print(text)
     database.close()

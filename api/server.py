@@ -32,17 +32,29 @@ def serve(settings: Settings, database: Database, site_name: str, host: str, por
     config = uvicorn.Config(
         app, access_log=False, log_level="warning", proxy_headers=False, timeout_graceful_shutdown=5, lifespan="off"
     )
-    asyncio.run(_until(uvicorn.Server(config), listening, stopping))
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        runner.run(_until(uvicorn.Server(config), listening, stopping))
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises Unavailable with what to do when the port is taken."""
     try:
-        return socket.create_server((host, port), backlog=512)
+        listening = socket.create_server((host, port), backlog=512)
     except OSError as error:
         raise Unavailable(
             f"Port {port} on {host} cannot be used ({error.strerror}): stop what uses it, or choose another with `--port`."
         ) from error
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a body waits 40 ms for its head to be acknowledged
+    return listening
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where there is one (not on Windows): it takes less of the processor."""
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
 
 
 async def _until(server: uvicorn.Server, listening: socket.socket, stopping: threading.Event) -> None:

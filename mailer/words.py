@@ -24,6 +24,12 @@ def translator(lang: str) -> Say:
     return say
 
 
+def spoken(lang: str) -> str:
+    """The language of our own words beside a text in ``lang`` (``de-AT``): its base language when we have it, else English."""
+    base = lang.strip().lower().replace("_", "-").partition("-")[0]
+    return base if base in LANGUAGES else "en"
+
+
 def choose(*wishes: str, header: str = "") -> str:
     """The language for somebody: the first wish we have, else the best of an Accept-Language header, else English."""
     for wish in wishes:
@@ -33,10 +39,10 @@ def choose(*wishes: str, header: str = "") -> str:
 
 
 def day(when: date, lang: str) -> str:
-    """A date as people of this language write it."""
+    """A date as people of this language write it: 24 November 2026, 24. November 2026, 2026年11月24日."""
     from babel.dates import format_date
 
-    return str(format_date(when, "long", locale=lang if lang in LANGUAGES else "en"))
+    return f"{when:%-d %B %Y}" if spoken(lang) == "en" else str(format_date(when, "long", locale=spoken(lang)))
 
 
 def _accepted(header: str) -> list[str]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from lxml import html
 from lxml.html import HtmlElement
 
+from mailer import words
 from mailer.editions.body import escape
 from mailer.editions.mail import Letter, html_part
 
 LIMIT = 102 * 1024  # bytes of HTML
 _KEPT_FREE = 1024  # what a reader's own link may add
 MODES = ("warn", "cut", "refuse")
-_REST = '<p class="rest" lang="en" dir="ltr"><a href="{url}">Read the rest on the web</a></p>\n'
+_REST = '<p class="rest" lang="{lang}" dir="ltr"><a href="{url}">{words}</a></p>\n'
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def _longest(letter: Letter, blocks: list[HtmlElement], places: list[int]) -> tu
 
 def _made(letter: Letter, blocks: list[HtmlElement], url: str) -> str:
     kept = "".join(html.tostring(block, encoding="unicode", method="html") for block in blocks)
-    return html_part(replace(letter, body=kept + _REST.format(url=escape(url).replace('"', "%22"))))
+    lang = words.spoken(letter.lang)
+    say = words.translator(lang)
+    rest = _REST.format(lang=lang, url=escape(url).replace('"', "%22"), words=escape(say("Read the rest on the web")))
+    return html_part(replace(letter, body=kept + rest))
 
 
 def _rest_url(url: str, block: HtmlElement) -> str:

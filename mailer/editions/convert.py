@@ -18,6 +18,8 @@ import markdown
 import orjson
 import pygments
 
+from mailer import words
+
 J = TypeVar("J")
 R = TypeVar("R")
 _FEW = 12  # so many files are converted here: starting processes takes longer
@@ -72,8 +74,8 @@ def digest(*parts: object) -> str:
 
 
 def own_code() -> str:
-    """A digest of this package's source: whoever changes it changes every cache key."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    """A digest of this package's source and of our words: whoever changes them changes every cache key."""
+    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(words.__file__), *sorted(words.FOLDER.glob("*.po"))]
     return digest(*(path.read_bytes() for path in files))
 
 

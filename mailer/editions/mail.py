@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -11,6 +12,7 @@ import css_inline
 import jinja2
 from markupsafe import Markup
 
+from mailer import words
 from mailer.editions.components import for_mail
 from mailer.editions.text import WIDTH
 from mailer.errors import BadInput
@@ -54,6 +56,7 @@ def html_part(letter: Letter) -> str:
     """The HTML part: template, then CSS inlined; media queries stay in the style block."""
     facts = {**vars(letter), "body": Markup(for_mail(letter.body)), "dir": direction(letter.lang), "leave_url": LEAVE_URL}  # noqa: S704
     del facts["template"], facts["words"]
+    facts |= {"_": marked(letter.lang), "words_lang": words.spoken(letter.lang), "day": words.day(letter.date, letter.lang)}
     try:
         made = _template(letter.template).render(facts)
     except jinja2.TemplateError as error:
@@ -66,17 +69,25 @@ def html_part(letter: Letter) -> str:
 
 def text_part(letter: Letter) -> str:
     """The text part, with the same content in the same order."""
-    line = "=" * min(WIDTH, max(len(letter.title), 3))
+    line, say = "=" * min(WIDTH, max(len(letter.title), 3)), words.translator(words.spoken(letter.lang))
+    why = say("You get this mail because you subscribed to %(site)s.", site=letter.site_name)
     return (
-        f"{letter.title}\n{line}\n{letter.site_name}, {letter.date:%d %B %Y}\n"
-        f"On the web: {letter.url}\n\n{letter.words}\n-- \n"
-        f"{letter.site_name}\n{letter.postal_address}\n\nUnsubscribe: {LEAVE_URL}\n\nDigest: {letter.digest}\n"
+        f"{letter.title}\n{line}\n{letter.site_name}, {words.day(letter.date, letter.lang)}\n"
+        f"{say('Read on the web')}: {letter.url}\n\n{letter.words}\n-- \n"
+        f"{why}\n{letter.site_name}\n{letter.postal_address}\n\n{say('Unsubscribe')}: {LEAVE_URL}\n\n"
+        f"Digest: {letter.digest}\n"
     )
 
 
 def direction(lang: str) -> str:
     """``rtl`` or ``ltr``."""
     return "rtl" if lang.lower().partition("-")[0] in _RTL else "ltr"
+
+
+def marked(lang: str) -> Callable[..., Markup]:
+    """``say(text, **values)`` for templates, in the language of a text: our words are markup, what is filled in is escaped."""
+    say = words.translator(words.spoken(lang))
+    return lambda text, **values: Markup(say(text)) % values if values else Markup(say(text))  # noqa: S704
 
 
 @cache

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from mailer import words
 from mailer.editions.frontmatter import Source, moment
 from mailer.errors import BadInput
 
@@ -54,7 +55,7 @@ def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str)
         return _whole(source, fields, lines, blocks, join_url, until)
     if not blocks:
         return Cut(source.body, None)
-    free, premium = _apart(lines, blocks, join_url)
+    free, premium = _apart(lines, blocks, join_url, fields.get("lang", ""))
     free, moved = _footnotes(free, premium)
     inside = ["\n".join(lines[first + 1 : last]) for kind, first, last in blocks if kind == "premium"]
     return Cut("\n".join(free), "\n".join(premium), (*inside, *moved))
@@ -133,16 +134,17 @@ def _wrong(source: Source, at: int, message: str) -> None:
     source.error(":::", message)
 
 
-def _apart(lines: list[str], blocks: list[tuple[str, int, int]], join_url: str) -> tuple[list[str], list[str]]:
+def _apart(lines: list[str], blocks: list[tuple[str, int, int]], join_url: str, lang: str) -> tuple[list[str], list[str]]:
     free, premium = list(lines), list(lines)
     said = any(kind == "free" for kind, _, _ in blocks)
+    say = words.translator(words.spoken(lang))
     for kind, first, last in blocks:
         hide = free if kind == "premium" else premium
         hide[first : last + 1] = [""] * (last + 1 - first)
         shown = premium if kind == "premium" else free
         shown[first] = shown[last] = ""
         if kind == "premium" and not said:
-            free[first + 1] = locked("This part is for paying readers.", join_url)
+            free[first + 1] = locked(say("This part is for paying readers."), join_url, lang)
             said = True
     return free, premium
 
@@ -156,9 +158,12 @@ def _whole(
     teaser = lines[:more] if more is not None else [html.escape(fields.get("teaser", ""))]
     if more is not None and any(kind == "premium" and first < more for kind, first, _ in blocks):
         _wrong(source, more, "The teaser above `<!-- more -->` holds a `:::premium` block: move it below.")
-    _, premium = _apart(lines, blocks, join_url)
-    when = f" It is free for all from {until:%-d %B %Y} on." if until else ""
-    note = locked(f"This issue is for paying readers.{when}", join_url)
+    lang = fields.get("lang", "")
+    say = words.translator(words.spoken(lang))
+    _, premium = _apart(lines, blocks, join_url, lang)
+    sentences = [say("This issue is for paying readers.")]
+    sentences += [say("It is free for all from %(date)s on.", date=words.day(until, words.spoken(lang)))] if until else []
+    note = locked(" ".join(sentences), join_url, lang)
     kept = [line for line in teaser if not _FENCE.match(line)]
     free = [*kept, "", note, ""]
     rest = "\n".join(lines[more + 1 :] if more is not None else lines)
@@ -193,7 +198,7 @@ def _footnotes(free: list[str], premium: list[str]) -> tuple[list[str], list[str
     return kept, ["\n".join(moved)] if moved else []
 
 
-def locked(sentence: str, join_url: str) -> str:
+def locked(sentence: str, join_url: str, lang: str) -> str:
     """What free readers see in the place of what they do not get."""
-    href = html.escape(join_url, quote=True)
-    return f'<p class="locked">{html.escape(sentence)} <a href="{href}">How to read all of it</a></p>'
+    href, say = html.escape(join_url, quote=True), words.translator(words.spoken(lang))
+    return f'<p class="locked">{html.escape(sentence)} <a href="{href}">{html.escape(say("How to read all of it"))}</a></p>'

@@ -65,7 +65,7 @@ class Session:
         """Read and convert every Markdown file below the content folder, with the cache and all processors."""
         self._root = Path(settings["PATH"]).resolve()
         self._zone = settings["TIMEZONE"] or "UTC"
-        self._name = self._root.name
+        self._name, self._lang = self._root.name, str(settings["DEFAULT_LANG"])
         self._join_url = f"{settings.get('API_URL') or settings['SITEURL']}/join"
         files = sorted(p for p in self._root.rglob("*") if p.suffix.lower() in _EXTENSIONS and p.is_file())
         pages = [self._root / folder for folder in settings["PAGE_PATHS"]]
@@ -187,7 +187,7 @@ class Session:
     def _cut(self, name: str, source: Source, fields: Mapping[str, str], is_page: bool) -> None:
         """Take what only paying readers get out of a source, before anything is made from it."""
         before = len(source.findings)
-        cut = premium.cut(source, fields, datetime.now(UTC), self._join_url)
+        cut = premium.cut(source, {"lang": self._lang, **fields}, datetime.now(UTC), self._join_url)
         if cut.premium is not None and is_page:
             source.error("access", "A page cannot hold premium text: everybody can read it; move the text into an issue.")
         source.body = cut.free if len(source.findings) == before else ""
@@ -361,7 +361,7 @@ def _make(job: tuple[Any, ...]) -> dict[str, Any]:
     except Exception as error:
         body = Body(f"<pre>{content.replace('&', '&amp;').replace('<', '&lt;')}</pre>\n", (f"HTML ({type(error).__name__})",))
     hexdigest = hashlib.sha256(body.html.encode()).hexdigest()
-    words = plain(body.html)
+    words = plain(body.html, lang)
     preheader = preheader or _beginning(body.html)
     letter = mail.Letter(
         template, title, subject, preheader, lang, url, date, body.html, words, hexdigest, site_name, site_url, postal_address

@@ -8,6 +8,8 @@ import unicodedata
 
 from lxml import etree, html
 
+from mailer import words
+
 WIDTH = 72
 _BLOCKS = {
     "p", "div", "section", "article", "header", "footer", "main", "aside", "figure", "figcaption", "address", "details",
@@ -15,19 +17,20 @@ _BLOCKS = {
 }  # fmt: skip
 
 
-def plain(body: str) -> str:
-    """The text of a canonical body, ending with its numbered links."""
+def plain(body: str, lang: str = "en") -> str:
+    """The text of a canonical body, ending with its numbered links; our own words in the body's language."""
     root = html.fragment_fromstring(body, create_parent="div") if body.strip() else html.Element("div")
-    writer = _Writer()
+    writer = _Writer(words.translator(words.spoken(lang)))
     blocks = writer.blocks(root, WIDTH)
     if writer.links:
         notes = "\n".join(f"[{number}] {link}" for link, number in writer.links.items())
-        blocks.append(f"Links\n-----\n{notes}")
+        blocks.append(f"{_heading(writer.say('Links'), 'h3', WIDTH)}\n{notes}")
     return "\n\n".join(blocks) + "\n"
 
 
 class _Writer:
-    def __init__(self) -> None:
+    def __init__(self, say: words.Say) -> None:
+        self.say = say
         self.links: dict[str, int] = {}
 
     def blocks(self, parent: etree._Element, width: int) -> list[str]:
@@ -110,7 +113,7 @@ class _Writer:
             return "\v"
         if tag == "img":
             alt = _squeeze(element.get("alt", ""))
-            return f"[Image: {alt}]" if alt else ""
+            return f"[{self.say('Image: %(alt)s', alt=alt)}]" if alt else ""
         inner = self._inside(element)
         if tag in ("em", "i") and inner.strip():
             return f"*{inner}*"
@@ -125,7 +128,7 @@ class _Writer:
     def _link(self, element: etree._Element, inner: str) -> str:
         target, classes = element.get("href", ""), element.get("class", "")
         if "footnote-ref" in classes:
-            return f"[note {_squeeze(inner)}]"
+            return f"[{self.say('note %(number)s', number=_squeeze(inner))}]"
         if "footnote-backref" in classes or "headerlink" in classes:
             return ""
         shown = _squeeze(inner)

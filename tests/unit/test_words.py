@@ -14,16 +14,18 @@ from api.problems import CLOSED
 from mailer import words
 from tests.conftest import ROOT
 
+EDITIONS = [f"mailer/editions/{name}.py" for name in ("clip", "mail", "premium", "text")]
 OTHERS = [lang for lang in words.LANGUAGES if lang != "en"]
 
 
 def in_templates() -> Iterator[str]:
-    for path in (ROOT / "api" / "templates").glob("*.html"):
+    paths = [*(ROOT / "api" / "templates").glob("*.html"), *(ROOT / "theme" / "templates").rglob("*.html")]
+    for path in paths:
         yield from re.findall(r'_\(\s*"((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
 
 
 def in_code() -> Iterator[str]:
-    for name in ("api/pages.py", "api/reader.py", "mailer/flows/letters.py"):
+    for name in ("api/pages.py", "api/reader.py", "mailer/flows/letters.py", *EDITIONS):
         tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
         constants = {
             node.targets[0].id: node.value.value

@@ -62,8 +62,8 @@ def signed(**changes: Any) -> Callable[[Signer], bytes]:
     return lambda signer: signer.message(TOPIC, "body", **changes)
 
 
-OLD = (datetime.now(UTC) - timedelta(minutes=61)).isoformat()
-EARLY = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
+def dated(minutes: int) -> Callable[[Signer], bytes]:
+    return lambda signer: signer.message(TOPIC, "body", Timestamp=(datetime.now(UTC) + timedelta(minutes=minutes)).isoformat())
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ EARLY = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
         (changed("SignatureVersion", "1"), "not signed with version 2"),
         (changed("TopicArn", TOPIC + "x"), "another topic"),
         (signed(TopicArn="arn:aws:sns:eu-central-1:999:events"), "another topic"),
-        (signed(Timestamp=OLD), "more than an hour old"),
-        (signed(Timestamp=EARLY), "from the future"),
+        (dated(-61), "more than an hour old"),
+        (dated(10), "from the future"),
         (signed(Timestamp="yesterday"), "Timestamp that cannot be read"),
         (signed(SigningCertURL="https://evil.example" + CERTIFICATE), "not one of SNS"),
         (signed(SigningCertURL=BASE + ".evil.example" + CERTIFICATE), "not one of SNS"),

@@ -273,7 +273,11 @@ def run(faults: int, seed: int, smallest: int, largest: int, each: int, latency:
             number = min(each, faults)
             faults -= number
             drawn = draw(chance, number, deck)
-            rounds.append(play(here, len(rounds) + 1, chance.randint(smallest, largest), drawn, chance))
+            done = play(here, len(rounds) + 1, chance.randint(smallest, largest), drawn, chance)
+            rounds.append(done)
+            print(
+                f"round {len(rounds)}: {done.accepted:,} mails, {'; '.join(done.wrong) or 'kept'}", file=sys.stderr, flush=True
+            )
     return rounds
 
 

@@ -15,9 +15,16 @@ class Wish(StrEnum):
     AT = "at"
 
 
+PREMIUM = "premium"  # the variant for readers with access
+
+
 @dataclass(frozen=True)
 class Variant:
-    """Another text of an edition for some of its readers, with a digest of its own; ``name`` says who gets it: premium."""
+    """Another text of an edition for some of its readers, with a digest of its own.
+
+    ``name`` says who gets it: ``premium``, ``de``, ``de premium``. A translation has language, title, subject and address of
+    its own; where they are empty, the edition's hold.
+    """
 
     name: str
     preheader: str
@@ -25,6 +32,20 @@ class Variant:
     text: str
     body: str
     digest: str
+    lang: str = ""
+    title: str = ""
+    subject: str = ""
+    url: str = ""
+
+    @property
+    def premium(self) -> bool:
+        """Is it for readers with access only?"""
+        return self.name.split()[-1] == PREMIUM
+
+    @property
+    def spoken(self) -> str:
+        """The language in its name; empty for the original's."""
+        return self.name.removesuffix(PREMIUM).strip()
 
 
 @dataclass(frozen=True)
@@ -33,7 +54,8 @@ class Edition:
 
     ``digest`` is the SHA-256 (64 hex digits) of ``body`` in UTF-8: the issue's HTML fragment with absolute links, before
     any template. ``html`` and ``text`` are the mail's two parts; they hold the placeholders of ``mailer.message`` where
-    something differs from reader to reader. They are what everybody may read; ``variants`` hold what only some may.
+    something differs from reader to reader. They are what everybody may read in the issue's
+    language; ``variants`` hold what only some may read, and the translations.
     """
 
     key: str

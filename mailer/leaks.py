@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailer.edition import Edition
+from mailer.edition import Edition, Variant
 from mailer.errors import Refused
 
 SIZE = 8  # words of a shingle
@@ -88,10 +88,11 @@ class Guard:
         return list(found.values())
 
     def find_edition(self, edition: Edition) -> list[Leak]:
-        """Leaks in what everybody gets of an edition: its mail in both parts, its subject, title, preheader and body."""
-        name = f"the mail of {edition.key}"
-        parts = (edition.title, edition.subject, edition.preheader, edition.html, edition.text, edition.body)
-        return [leak for part in parts for leak in self.find(name, part)]
+        """Leaks in what everybody gets of an edition: all its words but those of premium variants, so its mails in both parts,
+        its titles and addresses. The ledger keeps them, and every answer of the API about an issue is made from them."""
+        public = [vars(edition), *(vars(one) for one in edition.variants if not one.premium)]
+        parts = [value for fields in public for value in fields.values() if isinstance(value, str)]
+        return [leak for part in parts for leak in self.find(f"the mail of {edition.key}", part)]
 
     def find_in(self, folder: Path) -> list[Leak]:
         """Leaks in all files of a folder; their names count too."""
@@ -106,8 +107,13 @@ class Guard:
 
 
 def of_editions(editions: Iterable[Edition]) -> Guard:
-    """A guard for what the editions' variants hold and their free texts do not."""
-    return Guard(Secret(one.path, _more(one.body, variant.body)) for one in editions for variant in one.variants)
+    """A guard for what premium variants hold and the free texts in their language do not."""
+    return Guard(secrets(editions))
+
+
+def secrets(editions: Iterable[Edition]) -> list[Secret]:
+    """What premium variants hold and the free texts in their language do not."""
+    return [secret for one in editions for secret in _secrets(one)]
 
 
 def insist(found: Iterable[Leak]) -> None:
@@ -116,6 +122,13 @@ def insist(found: Iterable[Leak]) -> None:
     if listed:
         more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
         raise Refused(f"Premium text would be public: {'; '.join(listed[:3])}{more}. Remove it there; nothing was published.")
+
+
+def _secrets(edition: Edition) -> Iterator[Secret]:
+    free = {one.name: one.body for one in edition.variants if not one.premium} | {"": edition.body}
+    for one in edition.variants:
+        if one.premium:
+            yield Secret(edition.path, _more(free.get(one.spoken, ""), one.body))
 
 
 def _more(free: str, paid: str) -> str:

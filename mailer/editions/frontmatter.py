@@ -19,7 +19,8 @@ from mailer.errors import BadInput
 
 KNOWN = {
     "title", "date", "modified", "id", "slug", "tags", "category", "author", "authors", "summary", "lang", "status", "send",
-    "subject", "preheader", "edition", "audience", "number", "keywords", "template", "translation", "save_as", "url",
+    "subject", "preheader", "edition", "audience", "number", "keywords", "template", "translation", "translation_id",
+    "save_as", "url",
     "formerly", "access", "free-from", "teaser", "audio", "audio-size", "audio-duration", "corrected",
 }  # fmt: skip
 _LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):\s*(.*?)\s*$")

@@ -15,15 +15,15 @@ from typing import Any
 import pelican
 from pelican import signals
 from pelican.contents import Article
-from pelican.generators import ArticlesGenerator, PagesGenerator
+from pelican.generators import ArticlesGenerator, PagesGenerator, StaticGenerator
 from pelican.readers import METADATA_PROCESSORS, BaseReader, RstReader
 from pelican.settings import DEFAULT_CONFIG
 from pelican.urlwrappers import Tag
 from pelican.utils import SafeDatetime
 
-from mailer import leaks
-from mailer.edition import Edition
-from mailer.editions import around, cards, feeds, search, store
+from mailer import leaks, words
+from mailer.edition import Edition, Finding
+from mailer.editions import around, cards, feeds, search, store, svg, translations
 from mailer.editions.session import Session, card_path
 from mailer.errors import BadInput
 
@@ -97,6 +97,7 @@ def _articles(generators: list[Any]) -> None:
     for generator in generators:
         if isinstance(generator, ArticlesGenerator):
             articles: list[Article] = [*generator.articles, *generator.translations, *generator.hidden_articles]
+            _link_languages(generator)
             session().make_editions([] if session().preview else articles, generator.settings)
             for article in articles:
                 article.override_url, article.override_save_as = article.url, article.save_as
@@ -106,6 +107,10 @@ def _articles(generators: list[Any]) -> None:
             for page in (*generator.pages, *generator.translations):
                 page.override_url, page.override_save_as = page.url, page.save_as
             session().pages = [f"{generator.settings['SITEURL']}/{page.url}" for page in generator.pages]
+        if isinstance(generator, StaticGenerator):
+            session().pictures = [
+                file for file in generator.staticfiles if Path(file.source_path).suffix.lower() in svg.SUFFIXES
+            ]
 
 
 def _plain_content(content: Any) -> None:
@@ -122,11 +127,25 @@ def _link_neighbours(newest_first: list[Article]) -> None:
         newer.postmerge_older, older.postmerge_newer = older, newer
 
 
+def _link_languages(generator: ArticlesGenerator) -> None:
+    """Each translation knows its original, has an address of its own, and all of them know each other, the original first."""
+    for original in generator.articles:
+        others = sorted((one for one in original.translations if one in generator.translations), key=lambda one: str(one.lang))
+        for one in others:
+            one.postmerge_of = original
+            if one.url == original.url or one.save_as == original.save_as:
+                one.override_url = translations.beside(original.url, one.lang)
+                one.override_save_as = translations.beside(original.save_as, one.lang)
+        for one in (original, *others):
+            one.postmerge_languages = [original, *others] if others else []
+
+
 def _finalized(site: pelican.Pelican) -> None:
     current = session()
     indexing = _begin_search(current, site.settings)
     if current.drawing:
         current.drawing.place(Path(site.settings["OUTPUT_PATH"]))
+    _clean_pictures(current, Path(site.settings["OUTPUT_PATH"]))
     current.workers.close()
     _write_feeds(current, site.settings)
     _write_around(current, site.settings)
@@ -137,6 +156,21 @@ def _finalized(site: pelican.Pelican) -> None:
     _check_leaks(current, Path(site.settings["OUTPUT_PATH"]))
     if current.editions_folder:
         store.write(current.editions_folder, current.editions, current.report())
+
+
+def _clean_pictures(current: Session, output: Path) -> None:
+    """No SVG is published with anything in it that could run."""
+    for picture in current.pictures:
+        source, target = Path(picture.source_path), output / picture.save_as
+        try:
+            dropped = svg.publish(source, target)
+        except svg.Unreadable as wrong:
+            message = f"This picture is not published, for {wrong}: save it as SVG again, or as PNG."
+            current.findings.append(Finding("warning", current.shown(source), 1, message))
+            continue
+        if dropped:
+            message = f"{', '.join(dropped)} cannot stand in a picture and was left out: remove it, or save the picture as PNG."
+            current.findings.append(Finding("warning", current.shown(source), 1, message))
 
 
 def _check_leaks(current: Session, output: Path) -> None:
@@ -155,8 +189,8 @@ def _begin_cards(current: Session, settings: dict[str, Any]) -> cards.Drawing | 
     if not settings.get("POSTMERGE_CARDS") or current.preview:
         return None
     wanted = [
-        cards.Card(card_path(edition.key), edition.title, settings["SITENAME"], f"{edition.dated:%-d %B %Y}")
-        for edition in current.editions
+        cards.Card(card_path(edition.key), edition.title, settings["SITENAME"], words.day(edition.dated, edition.lang))
+        for edition in (*current.editions, *current.translated)
     ]
     return cards.Drawing(wanted, current.cache.folder, current.workers)
 
@@ -168,7 +202,7 @@ def _begin_search(current: Session, settings: dict[str, Any]) -> search.Indexing
     if not search.available():
         raise BadInput("pagefind is not installed: run `pip install pagefind_bin`, or set POSTMERGE_SEARCH = False.")
     indexing = search.Indexing(Path(settings["OUTPUT_PATH"]), current.cache.folder)
-    indexing.start(current.editions, settings["SITEURL"], settings["DEFAULT_LANG"])
+    indexing.start([*current.editions, *current.translated], settings["SITEURL"], settings["DEFAULT_LANG"])
     return indexing
 
 

@@ -129,9 +129,11 @@ class _State:
                 if old.source_path == made.source_path:
                     found[at] = made
                     made.translations = old.translations
-                    for side in ("postmerge_older", "postmerge_newer"):
+                    for side in ("postmerge_older", "postmerge_newer", "postmerge_of", "postmerge_languages"):
                         if hasattr(old, side):
                             setattr(made, side, getattr(old, side))
+                    if hasattr(old, "postmerge_of"):
+                        made.override_url, made.override_save_as = old.url, old.save_as
 
     def _page(self, generator: Any, made: Any, is_page: bool) -> str:
         made.override_url, made.override_save_as = made.url, made.save_as

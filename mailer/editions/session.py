@@ -14,7 +14,7 @@ from typing import Any
 from lxml import html
 
 from mailer.edition import Edition, Finding, Variant, Wish
-from mailer.editions import cards, clip, extras, frontmatter, mail, premium, site
+from mailer.editions import cards, clip, extras, frontmatter, mail, premium, site, translations
 from mailer.editions.body import Body, canonical, escape
 from mailer.editions.convert import Cache, Workers, convert_all, digest, own_code
 from mailer.editions.frontmatter import Asked, Source
@@ -51,6 +51,7 @@ class Session:
         self.extras: dict[str, extras.Extras] = {}
         self.drawing: cards.Drawing | None = None
         self.pages: list[str] = []
+        self.pictures: list[Any] = []  # Pelican's static files that are SVG
         self.converted = self.reused = 0
         self.secrets: list[Secret] = []
         self._premium: dict[str, str] = {}
@@ -58,19 +59,23 @@ class Session:
         self._html: dict[str, str | None] = {}
         self._fields: dict[str, dict[str, str]] = {}
         self._asked: dict[str, Asked] = {}
-        self._slugs: dict[str, str] = {}
+        self._slugs: dict[tuple[str, str], str] = {}
         self._keys: dict[str, str] = {}
+        self.translated: list[Edition] = []
+        self._originals: dict[str, str] = {}  # the original's key, by its translation's
 
     def prepare(self, settings: Mapping[str, Any]) -> None:
         """Read and convert every Markdown file below the content folder, with the cache and all processors."""
         self._root = Path(settings["PATH"]).resolve()
         self._zone = settings["TIMEZONE"] or "UTC"
         self._name, self._lang = self._root.name, str(settings["DEFAULT_LANG"])
+        self._ids = translations.family_ids(settings)
         self._join_url = f"{settings.get('API_URL') or settings['SITEURL']}/join"
         files = sorted(p for p in self._root.rglob("*") if p.suffix.lower() in _EXTENSIONS and p.is_file())
         pages = [self._root / folder for folder in settings["PAGE_PATHS"]]
         for path in files:
             self._take(path, is_page=any(path.is_relative_to(page) for page in pages))
+        self._unite()
         options = {"output_format": "html", **settings["MARKDOWN"]}
         options["extensions"] = list(options.get("extensions", [])) or sorted(options.get("extension_configs", {}))
         self._options = options
@@ -89,11 +94,11 @@ class Session:
         name, shown = str(path), self.shown(path)
         self.findings = [finding for finding in self.findings if finding.path != shown]
         self.editions = [edition for edition in self.editions if edition.path != shown]
-        for table in (self._slugs, self._keys):
-            for key in [key for key, value in table.items() if value == shown]:
-                del table[key]
+        self._slugs = {key: value for key, value in self._slugs.items() if value != shown}
+        self._keys = {key: value for key, value in self._keys.items() if value != shown}
         self._fields.pop(name, None)
         self._take(path, is_page)
+        self._unite(name)
         if name not in self._fields:
             fields = {key: value for key, value in self._sources[name].fields.items() if value and key not in _PLACES}
             dated = frontmatter.date(Source(shown), fields.get("date", ""), self._zone) or datetime.now(UTC)
@@ -154,6 +159,8 @@ class Session:
                 self.progress(f"Rendering mails: {number} of {len(missing)}")
         for article in found:
             self._finish(article, made[article.source_path], made.get(article.source_path + MARK))
+        if not self.preview:
+            self.editions, self.translated = translations.gather(self.editions, self._originals)
 
     def _take(self, path: Path, is_page: bool) -> None:
         name = str(path)
@@ -184,6 +191,25 @@ class Session:
         if not source.broken and fields.get("status", "").lower() != "draft":
             self._fields[name] = {key: value for key, value in fields.items() if value and (is_page or key not in _PLACES)}
 
+    def _unite(self, only: str = "") -> None:
+        """Find out what is a translation of what; one that cannot be used is left out."""
+        texts = [
+            translations.Text(
+                name, self._sources[name].path, self._fields[name].get("lang") or self._lang, self._fields[name],
+                premium=name in self._premium,
+            )
+            for name in self._fields
+            if name in self._asked
+        ]  # fmt: skip
+        for family in translations.families(texts, self._ids, self._lang):
+            for text in family[1:]:
+                self._fields[text.name]["translation"] = "true"  # so that Pelican takes the same one for the original
+            for one in translations.wrong(family):
+                if only in ("", one.name):
+                    self._fail(one.name, one.field, one.message)
+                if not only:
+                    self._fields.pop(one.name, None)
+
     def _cut(self, name: str, source: Source, fields: Mapping[str, str], is_page: bool) -> None:
         """Take what only paying readers get out of a source, before anything is made from it."""
         before = len(source.findings)
@@ -206,15 +232,21 @@ class Session:
         return str(type(article)._update_content(article, made, site_url))
 
     def _slug(self, path: Path, fields: Mapping[str, str]) -> str:
-        """A slug that no other issue has: explicit, or the file's name, or (when no letter is left) a piece of its digest."""
-        wanted = fields.get("slug", "").strip().strip("/") or frontmatter.slugify(path.stem)
+        """A slug that no other issue has: explicit, or the file's name, or (when no letter is left) a piece of its digest.
+
+        Only a translation has its original's: the same ``Slug:``, or ``name.de.md`` beside ``name.md``.
+        """
+        lang = translations.code(fields.get("lang") or self._lang)
+        stem = path.stem[: -len(lang) - 1] if path.stem.lower().endswith(f".{lang}") else path.stem
+        wanted = fields.get("slug", "").strip().strip("/") or frontmatter.slugify(stem)
         wanted = re.sub(r"[/\\?#%\s]+|\.\.+", "-", wanted) or hashlib.sha256(str(path.name).encode()).hexdigest()[:12]
-        slug, number = wanted, 2
-        while slug in self._slugs:
+        slug, number, shared = wanted, 2, lang if "slug" in self._ids else ""
+        while (slug, shared) in self._slugs:
             slug, number = f"{wanted}-{number}", number + 1
         if slug != wanted:
-            self._warn(str(path), 1, f"The slug {wanted!r} is taken by {self._slugs[wanted]}; this issue is at {slug!r}.")
-        self._slugs[slug] = self.shown(path)
+            other = self._slugs[wanted, shared]
+            self._warn(str(path), 1, f"The slug {wanted!r} is taken by {other}; this issue is at {slug!r}.")
+        self._slugs[slug, shared] = self.shown(path)
         return slug
 
     def _job(self, article: Any, content: str, template: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -244,7 +276,7 @@ class Session:
             )
         for long in (made, paid or made):
             self._length(name, long, article.settings.get("POSTMERGE_CLIP"))
-        key = _text(article.metadata.get("id") or "") or article.slug
+        key = self._key(article)
         if key in self._keys:
             self._fail(
                 name, "id", f"The issue key {key!r} is already that of {self._keys[key]}: give one of them another `Id:`."
@@ -280,6 +312,15 @@ class Session:
         self._extras(source, key, article)
         if not source.broken and article.status == "published":
             self.editions.append(edition)
+
+    def _key(self, article: Any) -> str:
+        """The issue's key; a translation is filed under its original's with its language, and is never published alone."""
+        original = getattr(article, "postmerge_of", None)
+        if original is None:
+            return _text(article.metadata.get("id") or "") or str(article.slug)
+        key = f"{self._key(original)} {translations.code(article.lang)}"
+        self._originals[key] = self._key(original)
+        return key
 
     def _length(self, name: str, made: Mapping[str, Any], mode: str | None) -> None:
         """Say it when a mail is longer than Gmail shows; an error only where that is the setting, and it is to be mailed."""

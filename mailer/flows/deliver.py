@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ from mailer.flows.pace import Pace
 from mailer.flows.wire import Wire
 from mailer.message import Template, list_id
 from mailer.settings import Settings
-from mailer.store import deliveries, editions, sends
+from mailer.store import choosing, deliveries, editions, sends
 from mailer.store.deliveries import Claimed, Settlement
 from mailer.store.sends import Send, State
 from mailer.transports.base import Answer, Envelope, Outcome, Transport
@@ -84,7 +84,7 @@ def deliver(
         return Slice(0, more=False)
     deadline = time.monotonic() + seconds
     wire: Wire[Timed, Answer] = Wire(settings.connections, lambda timed: _send_one(settings, transport, prepared, timed))
-    run = _Run(database, prepared.send.id, wire, pace or Pace(transport, Unlimited()))
+    run = _Run(database, prepared, wire, pace or Pace(transport, Unlimited()))
     with wire:
         return run.until(lambda: time.monotonic() > deadline or stopping())
 
@@ -92,10 +92,11 @@ def deliver(
 @dataclass(frozen=True)
 class _Prepared:
     send: Send
-    templates: dict[str, Template]  # by variant; "" is the free text
+    templates: dict[str, Template]  # by variant; "" is the original's free text
+    texts: Mapping[str, str]  # the same for the claim, which chooses
 
     def template(self, variant: str) -> Template:
-        """The message for readers with this access; the free one when the edition has none for them."""
+        """The message for readers of this variant; the original's when the edition has none for them."""
         return self.templates.get(variant) or self.templates[""]
 
 
@@ -106,7 +107,8 @@ def _prepare(database: Database, settings: Settings, send_id: int) -> _Prepared 
             return None
         edition = editions.get(tx, send.edition_id)
         texts = {"": edition, **editions.variants(tx, edition)}
-    return _Prepared(send, {name: _template(send, one) for name, one in texts.items()})
+    templates = {name: _template(send, one) for name, one in texts.items()}
+    return _Prepared(send, templates, choosing.maps(edition.lang, filter(None, texts)))
 
 
 def _template(send: Send, edition: editions.Stored) -> Template:
@@ -124,9 +126,9 @@ def _template(send: Send, edition: editions.Stored) -> Template:
 class _Run:
     """One worker's work on one send: keeps the wire full as far as the pace allows, then lets it run dry."""
 
-    def __init__(self, database: Database, send_id: int, wire: Wire[Timed, Answer], pace: Pace) -> None:
+    def __init__(self, database: Database, prepared: _Prepared, wire: Wire[Timed, Answer], pace: Pace) -> None:
         self._database = database
-        self._send_id = send_id
+        self._send_id, self._texts = prepared.send.id, prepared.texts
         self._wire = wire
         self._pace = pace
         self._claim_id = str(uuid.uuid4())
@@ -179,7 +181,7 @@ class _Run:
             try:
                 with self._database.transaction() as tx:
                     self._settle(tx, carried)
-                    return deliveries.claim(tx, self._send_id, self._claim_id, wanted) if wanted else ([], 0)
+                    return deliveries.claim(tx, self._send_id, self._claim_id, wanted, self._texts) if wanted else ([], 0)
             except Unavailable as error:
                 if not carried:
                     raise

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -11,7 +11,9 @@ from mailer import audience
 from mailer.db import Tx
 from mailer.edition import Edition, Wish
 from mailer.flows.identity import renamed, sketch
-from mailer.store import audiences, issues, sends
+from mailer.store import audiences, choosing, issues, sends
+from mailer.store import editions as stored
+from mailer.store.editions import Mark
 from mailer.store.issues import Known
 from mailer.store.sends import Send
 
@@ -30,7 +32,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One issue of the plan. ``size`` is the audience's size now; ``due_at`` when its first mail may leave."""
+    """One issue of the plan. ``size`` is the audience's size now; ``due_at`` when its first mail may leave.
+
+    ``texts``: how many readers each variant has now ("": the original), when there are variants; ``marks``: a waiting send's.
+    """
 
     action: Action
     key: str
@@ -44,6 +49,8 @@ class Step:
     scheduled: bool = False
     twin: str = ""
     chosen: bool = False
+    marks: Set[Mark] = frozenset()
+    texts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,10 @@ class Order:
 def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Plan:
     """The plan for these editions, from the ledger as it is in this transaction."""
     known = issues.every(tx)
-    book = _Book(known, {send_key(one): one for one in sends.every(tx)}, {edition.key for edition in editions})
+    every = sends.every(tx)
+    waiting = [one.edition_id for one in every if one.state in sends.NOT_STARTED]
+    present = {edition.key for edition in editions}
+    book = _Book(known, {send_key(one): one for one in every}, present, stored.marks(tx, waiting) if waiting else {})
     steps = [_step(book, edition, order, now) for edition in editions]
     steps += _vanished(book, steps)
     return Plan(tuple(_counted(tx, step) for step in steps), first=not known, made_at=now)
@@ -83,8 +93,11 @@ def send_key(send: Send) -> tuple[str, int]:
 
 
 class _Book:
-    def __init__(self, known: list[Known], by_edition: dict[tuple[str, int], Send], present: set[str]) -> None:
+    def __init__(
+        self, known: list[Known], by_edition: dict[tuple[str, int], Send], present: set[str], marks: dict[int, set[Mark]]
+    ) -> None:
         self.known = known
+        self.marks = marks
         self.by_key = {issue.key: issue for issue in known}
         self.by_edition = by_edition
         self.present = present
@@ -112,6 +125,7 @@ def _step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
     send = book.by_edition.get((root, edition.number))
     chosen = order.issue in (edition.key, edition.path)
     blank = Step(Action.KEEP, edition.key, root, "", edition=edition, send=send, twin=book.twin(edition), chosen=chosen)
+    blank = replace(blank, marks=book.marks.get(send.edition_id, set())) if send else blank
     if send:
         return _known_send(blank, edition, send, order, now, moved=bool(origin and origin.key != edition.key))
     if not book.known and not chosen:
@@ -147,8 +161,9 @@ def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: d
     timed = _timed(step, edition, order, now)
     if edition.send is not Wish.AT and send.state is sends.State.HOLDING:
         timed = replace(timed, due_at=send.due_at)
-    same = (send.digest, send.subject, send.audience, send.due_at) == (
+    same = (send.digest, send.subject, send.audience, send.due_at, step.marks) == (
         edition.digest, edition.subject, edition.audience, timed.due_at,
+        {(one.name, one.digest, one.subject) for one in edition.variants},
     )  # fmt: skip
     why = f"waits as send {send.id}" if same else f"changed before send {send.id} started"
     return replace(timed, action=Action.KEEP if same else Action.UPDATE, why=why)
@@ -176,7 +191,9 @@ def _counted(tx: Tx, step: Step) -> Step:
         return step
     rule = audience.of_issue(audience.parse(step.edition.audience), step.root)
     unknown = audiences.unknown_tags(tx, audience.tags(rule))
-    return replace(step, size=audiences.count(tx, rule), unknown_tags=tuple(unknown))
+    names = [one.name for one in step.edition.variants]
+    texts = audiences.by_text(tx, rule, choosing.maps(step.edition.lang, names)) if names else {}
+    return replace(step, size=audiences.count(tx, rule), texts=texts, unknown_tags=tuple(unknown))
 
 
 def as_known(step: Step) -> Known | None:

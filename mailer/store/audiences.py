@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from mailer.audience import Both, Compare, Either, Everyone, Not, Rule, Sent, Tag
 from mailer.db import Tx
+from mailer.store import choosing
 
 # Active readers whose address is not suppressed, who do not pause and want every issue; every audience is cut from these.
 _MAILABLE = """
@@ -26,6 +28,24 @@ def count(tx: Tx, rule: Rule) -> int:
     """How many readers the rule chooses now."""
     where, values = compiled(rule)
     return int(tx.value("SELECT count(*)" + _MAILABLE.replace("{rule}", where), **values))
+
+
+def by_text(tx: Tx, rule: Rule, texts: Mapping[str, str]) -> dict[str, int]:
+    """How many of these readers would get which variant of an edition now ("": the original); ``texts`` as for a claim."""
+    where, values = compiled(rule)
+    rows = tx.all(
+        f"""
+        SELECT coalesce({choosing.VARIANT}, '') AS variant, count(*)::int AS number
+        FROM subscribers
+        LEFT JOIN accesses ON accesses.subscriber_id = subscribers.id
+        WHERE subscribers.id IN (SELECT subscribers.id {_MAILABLE.replace("{rule}", where)})
+        GROUP BY 1
+        ORDER BY 1
+        """,
+        **values,
+        **texts,
+    )
+    return {row["variant"]: row["number"] for row in rows}
 
 
 def freeze(tx: Tx, send_id: int, rule: Rule) -> int:

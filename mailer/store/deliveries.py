@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailer.db import Tx, each
+from mailer.store import choosing
 
 STATES = (
     "pending", "claimed", "accepted", "delivered", "skipped", "failed", "bounced", "complained", "uncertain",
@@ -15,7 +16,7 @@ STATES = (
 
 @dataclass(frozen=True)
 class Claimed:
-    """One reader whose mail this claim may send; ``variant`` names the text that their access gives them ("": the free one)."""
+    """One reader whose mail this claim may send; ``variant`` names the text for access and language ("": the original)."""
 
     subscriber_id: int
     email: str
@@ -33,15 +34,19 @@ class Settlement:
     counted: bool = True
 
 
-def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed], int]:
+def claim(
+    tx: Tx, send_id: int, claim_id: str, size: int, texts: Mapping[str, str] = choosing.ONE_TEXT
+) -> tuple[list[Claimed], int]:
     """Take up to ``size`` pending deliveries of a running send; also how many rows were touched.
+
+    ``texts`` (``choosing.maps``) say which variants the edition has; each reader gets the one for access and language now.
 
     Readers who left, pause or were suppressed since the freeze are settled as ``skipped`` on the way and not returned. When the
     number touched is 0, nothing is pending (or other workers hold the rest, or the send does not run). Raises a unique
     violation when an address would get the send twice.
     """
     rows = tx.all(
-        """
+        f"""
         WITH picked AS (
             SELECT send_id, subscriber_id
             FROM deliveries
@@ -59,7 +64,7 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
                 subscribers.email,
                 hashtextextended(subscribers.email_normal, 0) AS address_hash,
                 subscribers.state = 'active' AS active,
-                CASE WHEN accesses.premium AND coalesce(accesses.until, 'infinity') > now() THEN 'premium' END AS variant,
+                {choosing.VARIANT} AS variant,
                 coalesce(subscribers.paused_until > now(), false) AS paused,
                 EXISTS (
                     SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
@@ -90,6 +95,7 @@ def claim(tx: Tx, send_id: int, claim_id: str, size: int) -> tuple[list[Claimed]
         send_id=send_id,
         claim_id=claim_id,
         size=size,
+        **texts,
     )
     claimed = [row for row in rows if row["state"] == "claimed"]
     return [Claimed(row["subscriber_id"], row["email"], row["variant"] or "") for row in claimed], len(rows)

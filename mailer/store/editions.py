@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailer.db import Tx, each
 from mailer.edition import Edition
+
+Mark = tuple[str, str, str]  # a variant's name, digest and subject
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,11 @@ def save(tx: Tx, root: str, edition: Edition) -> int:
     for variant in edition.variants:
         tx.run(
             """
-            INSERT INTO edition_variants (edition_id, name, digest, preheader, html, text, body)
-            VALUES (%(edition_id)s, %(name)s, %(digest)s, %(preheader)s, %(html)s, %(text)s, %(body)s)
+            INSERT INTO edition_variants (edition_id, name, digest, preheader, html, text, body, lang, title, subject, url)
+            VALUES (
+                %(edition_id)s, %(name)s, %(digest)s, %(preheader)s, %(html)s, %(text)s, %(body)s, %(lang)s, %(title)s,
+                %(subject)s, %(url)s
+            )
             """,
             edition_id=edition_id,
             **vars(variant),
@@ -63,8 +69,27 @@ def save(tx: Tx, root: str, edition: Edition) -> int:
 
 def variants(tx: Tx, edition: Stored) -> dict[str, Stored]:
     """The other texts of a stored edition, by the variant's name."""
-    rows = tx.all("SELECT name, digest, preheader, html, text FROM edition_variants WHERE edition_id = %(id)s", id=edition.id)
-    return {row.pop("name"): replace(edition, **row) for row in rows}
+    rows = tx.all(
+        """
+        SELECT name, digest, preheader, html, text, lang, title, subject, url
+        FROM edition_variants
+        WHERE edition_id = %(id)s
+        ORDER BY name
+        """,
+        id=edition.id,
+    )
+    return {row.pop("name"): replace(edition, **{key: value for key, value in row.items() if value}) for row in rows}
+
+
+def marks(tx: Tx, edition_ids: Sequence[int]) -> dict[int, set[Mark]]:
+    """For each stored edition, what tells its variants from others: name, digest, subject."""
+    rows = tx.all(
+        "SELECT edition_id, name, digest, subject FROM edition_variants WHERE edition_id = ANY(%(ids)s)", ids=list(edition_ids)
+    )
+    found: dict[int, set[Mark]] = {edition_id: set() for edition_id in edition_ids}
+    for row in rows:
+        found[row["edition_id"]].add((row["name"], row["digest"], row["subject"]))
+    return found
 
 
 def get(tx: Tx, edition_id: int) -> Stored:

@@ -1,4 +1,4 @@
-"""Issues in several languages: our own words in the language of the text."""
+"""Issues in several languages: our own words in the language of the text; a translation is a text of its original."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import pytest
 from lxml import html
 
 from mailer import words
-from tests.integration.test_editions import Letter, letter, one
+from mailer.edition import Variant
+from mailer.editions import Report, load
+from mailer.errors import Refused
+from tests.integration.test_editions import SITE, Letter, letter, one, told
 
 __all__ = ["letter"]
 
@@ -38,8 +41,106 @@ def test_the_mails_own_words_are_in_the_language_of_the_text(letter: Letter, lan
     assert {element.get("lang") for element in body_of.iter() if element.get("lang")} == {spoken}
     assert words.day(made.dated, spoken) in made.html
     why = say("You get this mail because you subscribed to %(site)s.", site="The Postmerge Letter")
-    assert why in " ".join(body_of.text_content().split())
+    assert why in " ".join("".join(map(str, body_of.itertext())).split())
     for line in (why, f"{say('Read on the web')}: {made.url}", say("Links"), say("This part is for paying readers.")):
         assert line in " ".join(made.text.split())
     assert f"[{say('note %(number)s', number=1)}]" in made.text
     assert re.search(rf"^{say('Unsubscribe')}: ", made.text, re.MULTILINE)
+
+
+def write_family(letter: Letter, head: str = "", more: str = "") -> None:
+    letter.write("hello.md", f"Title: Hello\nDate: 2026-11-22 09:00\nSend: yes\nTags: one\n{head}", f"English words.\n\n{more}")
+    letter.write(
+        "hello.de.md",
+        "Title: Hallo\nSubject: Hallo!\nPreheader: Kurz\nDate: 2026-11-22 09:00\nLang: de\nTags: eins",
+        "Deutsche Worte.\n",
+    )
+    letter.write("bonjour.md", "Title: Bonjour\nSlug: hello\nDate: 2026-11-22 09:00\nLang: fr", "Des mots français.\n")
+
+
+def variants(report: Report, key: str = "hello") -> dict[str, Variant]:
+    return {variant.name: variant for variant in one(report, key).variants}
+
+
+def test_a_translation_is_a_text_of_its_original_and_no_issue_of_its_own(letter: Letter) -> None:
+    write_family(letter)
+    report = letter.build()
+    assert told(report, "error") == []
+    assert [edition.key for edition in report.editions if edition.key.startswith(("hello", "bonjour"))] == ["hello"]
+    found = variants(report)
+    assert list(found) == ["de", "fr"]
+    german = found["de"]
+    assert (german.title, german.subject, german.preheader, german.lang) == ("Hallo", "Hallo!", "Kurz", "de")
+    assert german.url == f"{SITE}/issues/hello/de/"
+    assert "Deutsche Worte." in german.html
+    assert "Deutsche Worte." in german.text
+    assert german.url in german.html
+    assert german.digest != one(report, "hello").digest
+    page = letter.page("issues/hello/de/index.html")
+    assert german.digest in page
+    assert german.body in page
+    assert "English words." in letter.page("issues/hello/index.html")
+    assert load(letter.folder / "build" / "editions").editions == report.editions
+
+
+def test_a_file_may_name_its_original_in_another_way(letter: Letter) -> None:
+    conf = letter.folder / "pelicanconf.py"
+    conf.write_text(conf.read_text() + '\nARTICLE_TRANSLATION_ID = "translation_id"\n')
+    for name in ("first", "second"):
+        path = letter.issues / f"{name}.md"
+        path.write_text(f"Translation_id: {name}\n{path.read_text()}")
+    letter.write("hello.md", "Title: Hello\nDate: 2026-11-22 09:00\nTranslation_id: x", "English words.\n")
+    letter.write("hallo.md", "Title: Hallo\nDate: 2026-11-22 09:00\nTranslation_id: x\nLang: de", "Deutsche Worte.\n")
+    found = variants(letter.build())
+    assert {name: variant.url for name, variant in found.items()} == {"de": f"{SITE}/issues/hallo/"}
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [("Send: yes", "Send"), ("Audience: python", "Audience"), ("Edition: 2", "Edition"), ("Id: other", "Id")],
+)
+def test_only_the_original_says_when_and_to_whom(letter: Letter, line: str, field: str) -> None:
+    write_family(letter)
+    path = letter.issues / "hello.de.md"
+    path.write_text(f"{line}\n{path.read_text()}")
+    report = letter.build()
+    assert told(report, "error") == [
+        f"content/issues/hello.de.md:1: error: `{field}:` stands in a translation of content/issues/hello.md, whose lines hold"
+        " for all its languages: remove the line here."
+    ]
+    assert list(variants(report)) == ["fr"]
+    assert [edition.key for edition in report.editions if edition.send.value != "no"] == ["second", "hello"]
+
+
+def test_without_a_text_in_the_sites_language_the_one_that_asks_is_the_original(letter: Letter) -> None:
+    letter.write("a.md", "Title: Hallo\nSlug: hello\nDate: 2026-11-22 09:00\nLang: de", "Deutsche Worte.\n")
+    letter.write("b.md", "Title: Bonjour\nSlug: hello\nDate: 2026-11-22 09:00\nLang: fr\nSend: yes", "Des mots français.\n")
+    report = letter.build()
+    assert told(report, "error") == []
+    assert (one(report, "hello").lang, list(variants(report))) == ("fr", ["de"])
+
+
+def test_premium_text_of_a_translation_is_kept_apart_and_never_public(letter: Letter) -> None:
+    write_family(letter, more=":::premium\nThe whole secret of the eleven dry cellars below.\n:::\n")
+    report = letter.build()
+    assert [name.split(":")[0] for name in told(report, "error")] == [
+        "content/issues/bonjour.md", "content/issues/hello.de.md",
+    ]  # fmt: skip
+    assert not (letter.folder / "build" / "site" / "issues" / "hello" / "de").exists()
+    secret = "Das ganze Geheimnis der elf trockenen Keller unter dem Hof."
+    german = letter.issues / "hello.de.md"
+    german.write_text(f"{german.read_text()}\n:::premium\n{secret}\n:::\n")
+    french = letter.issues / "bonjour.md"
+    french.write_text(f"Access: open\n{french.read_text()}")
+    report = letter.build()
+    found = variants(report)
+    assert told(report, "error") == []
+    assert list(found) == ["premium", "de", "de premium", "fr"]
+    assert secret in found["de premium"].text
+    assert (found["de premium"].lang, found["de premium"].subject) == ("de", "Hallo!")
+    for path in (letter.folder / "build" / "site").rglob("*"):
+        assert path.is_dir() or b"elf trockenen Keller" not in path.read_bytes()
+    assert "Dieser Teil ist für zahlende" in found["de"].html
+    german.write_text(f"{german.read_text()}\n{secret}\n")
+    with pytest.raises(Refused, match=r"holds premium text of content/issues/hello\.de\.md"):
+        letter.build()

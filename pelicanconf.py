@@ -62,7 +62,7 @@ FEED_MAX_ITEMS = 20
 
 MARKDOWN = {
     "extension_configs": {
-        "markdown.extensions.extra": {},
+        "markdown.extensions.extra": {"footnotes": {"SEPARATOR": "-"}},
         "markdown.extensions.admonition": {},
         "markdown.extensions.codehilite": {"css_class": "highlight", "guess_lang": False},
         "markdown.extensions.sane_lists": {},

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from mailer.checks.context import Context
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import Fix, Found, check
+from mailer.editions import svg
 
 _SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini", "data"}
 _EMPTY_TEXTS = {
@@ -24,7 +25,6 @@ _SECURE = re.compile(
     re.IGNORECASE,
 )
 _HEAVY = 1_000_000  # bytes
-_LOOKED = 200_000  # bytes of an SVG that are looked at
 
 
 @check("link-scheme", "error", "A link whose beginning is misspelt, such as `htps://`, or that no mail program follows.")
@@ -131,14 +131,17 @@ def image_format(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("image-script", "error", "An SVG with a script in it.")
 def image_script(doc: Document, ctx: Context) -> Iterator[Found]:
     for link, path in _pictures(doc, ctx):
-        if path.suffix.lower() == ".svg" and _runs(path):
-            yield Found(link.at, f"{path.name} holds a script: remove it, or save the picture as PNG.")
+        if path.suffix.lower() in svg.SUFFIXES and (what := _running(path)):
+            yield Found(link.at, f"{path.name} {what}: remove it, or save the picture as PNG.")
 
 
-def _runs(path: Path) -> bool:
-    with path.open("rb") as file:
-        text = file.read(_LOOKED)
-    return bool(re.search(rb"<script|\son[a-z]+\s*=|javascript:|<foreignObject", text, re.IGNORECASE))
+def _running(path: Path) -> str:
+    """What is wrong with a picture, or nothing."""
+    try:
+        dropped = svg.clean(path.read_bytes())[1]
+    except svg.Unreadable as wrong:
+        return f"is no readable picture, for {wrong}"
+    return f"holds what a picture must not hold ({', '.join(dropped)[:80]})" if dropped else ""
 
 
 def _pictures(doc: Document, ctx: Context) -> Iterator[tuple[Link, Path]]:

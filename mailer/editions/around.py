@@ -11,7 +11,7 @@ from urllib.parse import quote
 from mailer.edition import Edition
 from mailer.editions.extras import Extras
 
-_MOVED = """<!doctype html>
+_MOVED = """<!DOCTYPE html>
 <html lang="{lang}">
 <head>
 <meta charset="utf-8">

@@ -66,7 +66,16 @@ def _element(element: etree._Element, url: str) -> list[str]:
             dropped += _link(element, str(name), url)
         elif key == "srcset":
             element.attrib[name] = _srcset(str(element.attrib[name]), url)
+        elif key == "style" and tag in ("th", "td"):
+            _aligned(element)
     return dropped
+
+
+def _aligned(cell: etree._Element) -> None:
+    """Markdown's way to align a column becomes a class: pages may forbid styles within the text, and the mail has its own."""
+    if match := re.fullmatch(r"\s*text-align:\s*(left|right|center);?\s*", str(cell.attrib["style"])):
+        del cell.attrib["style"]
+        cell.set("class", f"{cell.get('class', '')} align-{match[1]}".strip())
 
 
 def _figure(image: etree._Element) -> None:

@@ -5,10 +5,13 @@ Only the mail is changed; the canonical body, its digest, the page and the feeds
 
 from __future__ import annotations
 
+import re
+
 from lxml import html
 from lxml.html import HtmlElement
 
-_SIGNS = ('class="button', "admonition", "<figure", ' button"')
+_SIGNS = ('class="button', "admonition", "<figure", ' button"', "align-")
+_ALIGNED = re.compile(r"(?:^|\s)align-(left|right|center)(?:\s|$)")
 
 
 def for_mail(body: str) -> str:
@@ -23,6 +26,9 @@ def for_mail(body: str) -> str:
     for figure in root.iter("figure", "figcaption"):
         figure.set("class", figure.tag)
         figure.tag = "div"
+    for cell in root.iter("th", "td"):
+        if match := _ALIGNED.search(cell.get("class", "")):
+            cell.set("style", f"text-align: {match[1]}")
     inner = "".join(html.tostring(child, encoding="unicode", method="html") for child in root)
     return (root.text or "") + inner
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,49 @@ def test_a_picture_of_forty_megabytes_is_pointed_out_and_built(letter: Letter) -
         file.truncate(40_000_000)
     letter.write("bad.md", HEAD, "![A map]({static}/images/huge.png)\n")
     assert any(edition.key == "bad" for edition in letter.build().editions)
+
+
+SVG = """<?xml version="1.0"?><?xml-stylesheet href="https://evil.example/x.css"?>
+<!DOCTYPE svg [<!ENTITY x "y"><!ATTLIST svg onfocus CDATA "alert(0)">]>
+<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" onload="alert(1)">
+<title>A bird</title><script>alert(2)</script><a xlink:href="java&#10;script:alert(3)"><circle r="4" onclick="alert(4)"/></a>
+<foreignObject><body xmlns="http://www.w3.org/1999/xhtml" onload="alert(5)"/></foreignObject>
+<set attributeName="onmouseover" to="alert(6)"/><animate attributeName="xlink:href" values="javascript:alert(7)"/>
+<use href="data:image/svg+xml,&lt;svg onload='alert(8)'/&gt;#a"/><h:script xmlns:h="http://www.w3.org/1999/xhtml">alert(9)</h:script>
+<image href="data:image/png;base64,AA=="/><animate attributeName="r" values="1;2"/></svg>"""
+
+
+def test_a_picture_with_scripts_is_published_without_them(letter: Letter) -> None:
+    (letter.folder / "content/images/bird.svg").write_text(SVG)
+    (letter.folder / "content/images/bird.svgz").write_bytes(gzip.compress(SVG.encode()))
+    clean = b'<svg xmlns="http://www.w3.org/2000/svg"><circle r="4"/></svg>'
+    (letter.folder / "content/images/clean.svg").write_bytes(clean)
+    letter.write("bad.md", HEAD, "![A bird]({static}/images/bird.svg)\n")
+    report = letter.build()
+    images = letter.folder / "build/site/images"
+    made = (images / "bird.svg").read_text()
+    assert gzip.decompress((images / "bird.svgz").read_bytes()).decode() == made
+    assert "alert" not in made
+    assert "evil" not in made
+    assert all(kept in made for kept in ("<title>A bird</title>", '<circle r="4"/>', "data:image/png", 'attributeName="r"'))
+    assert (images / "clean.svg").read_bytes() == clean
+    assert (letter.folder / "content/images/bird.svg").read_text() == SVG, "the source stays as it is"
+    [finding] = [one for one in report.findings if one.path == "content/images/bird.svg"]
+    for what in ("<script>", "onload=", "onclick=", "href=javascript:", "<foreignobject>", "<set>", "<!DOCTYPE>"):
+        assert what in finding.message
+    assert any(edition.key == "bad" for edition in report.editions)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"<svg><a></svg>", b"<html><script>1</script></html>", b"\x1f\x8bno", gzip.compress(b" " * (40 << 20))]
+)
+def test_a_picture_that_is_none_is_not_published(letter: Letter, data: bytes) -> None:
+    (letter.folder / "content/images/bird.svg").write_bytes(data)
+    report = letter.build()
+    assert not (letter.folder / "build/site/images/bird.svg").exists()
+    [finding] = [one for one in report.findings if one.path == "content/images/bird.svg"]
+    assert "not published" in finding.message
+    assert len(report.editions) == 2
 
 
 def test_a_template_with_an_error_stops_the_build_with_its_line_and_keeps_the_old_site(letter: Letter) -> None:

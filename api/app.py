@@ -49,7 +49,8 @@ def create_app(
 
 
 def _include(app: FastAPI, desk: Desk) -> None:
-    routers = [pages.router, paid.router, v1.router, docs.router, ops.router, webhooks.router]
+    v1.include(app)
+    routers = [pages.router, paid.router, docs.router, ops.router, webhooks.router]
     if desk.settings.metrics:
         routers.append(ops.metrics_router)
     if desk.outbox:

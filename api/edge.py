@@ -51,7 +51,8 @@ class Edge:
 
     async def _answer(self, scope: Scope, receive: Receive, answer: Send) -> None:
         try:
-            body = await asyncio.wait_for(_read(scope, receive), _PATIENCE)
+            async with asyncio.timeout(_PATIENCE):
+                body = await _read(scope, receive)
         except TimeoutError:
             return await self._problem(scope["path"], 408)(scope, receive, answer)
         if body is None:

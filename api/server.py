@@ -10,6 +10,7 @@ import threading
 import uvicorn
 
 from api.app import create_app
+from api.together import Together
 from mailer.actors import Bell
 from mailer.db import Database
 from mailer.errors import Unavailable
@@ -30,7 +31,13 @@ def serve(settings: Settings, database: Database, site_name: str, host: str, por
         ring_payments=bell.ring_payments if bell else lambda: False,
     )
     config = uvicorn.Config(
-        app, access_log=False, log_level="warning", proxy_headers=False, timeout_graceful_shutdown=5, lifespan="off"
+        app,
+        http=Together,
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+        lifespan="off",
     )
     with asyncio.Runner(loop_factory=_loop) as runner:
         runner.run(_until(uvicorn.Server(config), listening, stopping))

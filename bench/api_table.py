@@ -37,7 +37,7 @@ def ours() -> dict[str, Any]:
     from api import v1
 
     app = FastAPI(title="The API", version="1")
-    app.include_router(v1.router)
+    v1.include(app)
     v1.install(app)
     return app.openapi()
 

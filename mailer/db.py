@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
-from psycopg2.extras import Json, RealDictCursor
+from psycopg2.extras import Json
 
 from mailer.errors import Unavailable
 
@@ -29,22 +29,40 @@ def json(value: Any) -> Any:
     return Json(value)
 
 
+class _Connection(psycopg2.extensions.connection):
+    """A connection that knows which statements it has prepared: their SQL and their names there."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.prepared: dict[str, str] = {}
+
+
 class Tx:
     """One open transaction. Statements take named parameters: ``%(name)s`` in the SQL, keywords in the call."""
 
-    def __init__(self, connection: psycopg2.extensions.connection) -> None:
+    def __init__(self, connection: _Connection) -> None:
         self._connection = connection
 
     def all(self, sql: str, **values: Any) -> list[Row]:
         """Every row as a dict."""
         with self._cursor(sql, values) as cursor:
-            return [dict(row) for row in cursor.fetchall()]
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def one(self, sql: str, **values: Any) -> Row | None:
         """The first row as a dict, or None."""
         with self._cursor(sql, values) as cursor:
             row = cursor.fetchone()
-            return dict(row) if row else None
+            return dict(zip([column.name for column in cursor.description], row, strict=True)) if row else None
+
+    def often(self, sql: str, **values: Any) -> Row | None:
+        """Like ``one``, for a statement that is asked so often that each connection plans it only once."""
+        name = self._connection.prepared.get(sql)
+        if name is None:
+            name = f"often_{len(self._connection.prepared)}"
+            self.run(f"PREPARE {name} AS {sql % {key: f'${place}' for place, key in enumerate(values, 1)}}")
+            self._connection.prepared[sql] = name
+        return self.one(f"EXECUTE {name} ({', '.join(f'%({key})s' for key in values)})", **values)
 
     def value(self, sql: str, **values: Any) -> Any:
         """The first column of the first row, or None."""
@@ -69,7 +87,7 @@ class Tx:
 
     @contextmanager
     def _cursor(self, sql: str, values: Mapping[str, Any]) -> Iterator[Any]:
-        with self._connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        with self._connection.cursor() as cursor:
             cursor.execute(sql, dict(values) or None)
             yield cursor
 
@@ -81,7 +99,7 @@ class Database:
         self.url = url
         self._name = name
         self._keep = keep
-        self._idle: list[psycopg2.extensions.connection] = []
+        self._idle: list[_Connection] = []
         self._lock = threading.Lock()
 
     @contextmanager
@@ -103,6 +121,21 @@ class Database:
             raise
         self._give_back(connection)
 
+    @contextmanager
+    def glance(self) -> Iterator[Tx]:
+        """For a single SELECT, without BEGIN and COMMIT: a third of the round trips. Raises Unavailable as above."""
+        connection = self._take()
+        try:
+            connection.autocommit = True
+            yield Tx(connection)
+            connection.autocommit = False
+        except BaseException as error:
+            self._discard(connection)
+            if _is_lost(error):
+                raise Unavailable(_unreachable(error)) from error
+            raise
+        self._give_back(connection)
+
     def close(self) -> None:
         """Close the idle connections."""
         with self._lock:
@@ -110,13 +143,17 @@ class Database:
         for connection in idle:
             connection.close()
 
-    def _take(self) -> psycopg2.extensions.connection:
+    def _take(self) -> _Connection:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
         try:
             connection = psycopg2.connect(
-                self.url, application_name=self._name, connect_timeout=10, options="-c timezone=UTC -c jit=off"
+                self.url,
+                connection_factory=_Connection,
+                application_name=self._name,
+                connect_timeout=10,
+                options="-c timezone=UTC -c jit=off",
             )
         except psycopg2.OperationalError as error:
             raise Unavailable(_unreachable(error)) from error
@@ -124,19 +161,19 @@ class Database:
             raise Unavailable("DATABASE_URL cannot be read: give it as postgresql://user@host:5432/name.") from error
         return connection
 
-    def _give_back(self, connection: psycopg2.extensions.connection) -> None:
+    def _give_back(self, connection: _Connection) -> None:
         with self._lock:
             if len(self._idle) < self._keep and not connection.closed:
                 self._idle.append(connection)
                 return
         connection.close()
 
-    def _discard(self, connection: psycopg2.extensions.connection) -> None:
+    def _discard(self, connection: _Connection) -> None:
         """A lost connection mostly means that its idle sisters are lost too (a restarted server)."""
         connection.close()
         self.close()
 
-    def _roll_back(self, connection: psycopg2.extensions.connection) -> None:
+    def _roll_back(self, connection: _Connection) -> None:
         try:
             connection.rollback()
             self._give_back(connection)

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader
 
+from api.aside import aside
 from api.desk import Here
 from api.v1.errors import ApiError
 from mailer.flows.keys import check_key
@@ -27,12 +28,12 @@ _PRIVATE = {"users", "api_requests", "webhooks"}  # read by ``admin`` only
 _PUBLISHERS = {"ping", "publish", "sends"}  # all that ``publish`` may read
 
 
-def authorized(desk: Here, request: Request, authorization: Annotated[str | None, Security(_header)]) -> Key:
+async def authorized(desk: Here, request: Request, authorization: Annotated[str | None, Security(_header)]) -> Key:
     """The key of this request. 401 without one, 403 when its scope is too small, 429 when it asks too often."""
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "token" or not secret.strip():
         raise ApiError(401, "unauthorized", "A key is needed here: send it as `Authorization: Token KEY`.")
-    key = check_key(desk.database, secret.strip())
+    key = await aside(check_key, desk.database, secret.strip())
     if key is None:
         raise ApiError(401, "unauthorized", "This key does not hold: make one with `postmerge keys create NAME`.")
     request.state.key = key

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
+from api.aside import aside
 from api.desk import Desk, Here
 from api.v1 import paging, shapes
 from api.v1.errors import ApiError, not_found, rejected
@@ -117,9 +118,9 @@ def create_subscriber(
 
 
 @router.get("/{id_or_email}", responses=shapes.answer("Subscriber") | shapes.errors(404))
-def get_subscriber(desk: Here, id_or_email: str, expand: Annotated[list[str], Query()] = []) -> JSONResponse:  # noqa: B006
+async def get_subscriber(desk: Here, id_or_email: str, expand: Annotated[list[str], Query()] = []) -> JSONResponse:  # noqa: B006
     """One reader, by id or address."""
-    found = members.find(desk.database, id_or_email)
+    found = await aside(members.find, desk.database, id_or_email)
     return JSONResponse(as_subscriber(found)) if found else not_found("subscriber")
 
 

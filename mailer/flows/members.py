@@ -46,7 +46,7 @@ class Wish:
 
 def find(database: Database, id_or_email: str) -> Member | None:
     """The reader with this public id, number or address, or None. One transaction, one statement."""
-    with database.transaction() as tx:
+    with database.glance() as tx:
         return look_up(tx, id_or_email)
 
 

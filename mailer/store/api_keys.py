@@ -52,7 +52,7 @@ def create(tx: Tx, name: str, digest: bytes, prefix: str, scope: str, per_minute
 
 def holds(tx: Tx, digest: bytes) -> Key | None:
     """The key with this hash that is neither revoked nor expired, or None."""
-    row = tx.one(
+    row = tx.often(
         f"""
         SELECT {_COLUMNS} FROM api_keys
         WHERE hash = %(digest)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())

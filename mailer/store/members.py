@@ -161,5 +161,5 @@ def amend(tx: Tx, subscriber_id: int, changes: Mapping[str, Any]) -> None:
 
 def _one(tx: Tx, condition: str, **values: Any) -> Member | None:
     chosen = f"SELECT * FROM subscribers WHERE erased_at IS NULL AND {condition}"
-    row = tx.one(_MEMBER.format(chosen=chosen), **values)
+    row = tx.often(_MEMBER.format(chosen=chosen), **values)
     return Member(**row) if row else None

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailer.edition import Edition, Variant
+from mailer.edition import Edition
 from mailer.errors import Refused
 
 SIZE = 8  # words of a shingle

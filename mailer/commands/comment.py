@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from mailer import editions, leaks
+from mailer.checks import Remark
 from mailer.commands.check import Look
 from mailer.commands.common import err, load_settings, open_database
 from mailer.edition import Edition, Finding
@@ -54,13 +55,31 @@ def comment(base: str, since: str, target: Path | None, picture: Path | None, pi
     changes = _changes(settings, site, history, history.fork(since) if since else fork, issues, gone, report.editions)
     outlook, why = _outlook(settings, report.editions, report.findings)
     shown = picture_url if _draw(changes, picture, site) else ""
-    remarks = look.remarks() if look else []
+    guard = leaks.Guard([*leaks.secrets(report.editions), *_unpublished(look, report.editions)])
+    remarks = [_safe(guard, one) for one in look.remarks()] if look else []
     text = markdown(Review(changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown))
-    leaks.insist(leaks.of_editions(report.editions).find("The comment", text))
+    leaks.insist(guard.find("The comment", text))
     if target:
         _write(target, text)
     else:
         click.echo(text, nl=False)
+
+
+def _unpublished(look: Look | None, made: Sequence[Edition]) -> list[leaks.Secret]:
+    """Issues with errors are in no edition: where one of them asks to keep something back, all its text is kept back."""
+    if look is None:
+        return []
+    good = {look.site.root.parent / edition.path for edition in made}
+    broken = [doc for doc in look.docs if not doc.is_page and doc.path not in good]
+    return [leaks.Secret(doc.shown, doc.source.body) for doc in broken if doc.fields.get("access") or ":::" in doc.text]
+
+
+def _safe(guard: leaks.Guard, remark: Remark) -> Remark:
+    """The remark, without the words that it quotes from a part for paying readers."""
+    if not guard.find("", remark.message):
+        return remark
+    said = f"This is about text for paying readers, which is not quoted here: `postmerge check {remark.path}` says it."
+    return replace(remark, message=said)
 
 
 def _changes(

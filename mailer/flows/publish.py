@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mailer import audience, log
+from mailer import audience, leaks, log
 from mailer.db import Database, Tx
 from mailer.edition import Edition, Finding
 from mailer.errors import BadInput, Refused
@@ -90,10 +90,11 @@ def publish(
 ) -> Published:
     """Store the editions, create the sends and freeze their audiences, all or nothing; safe to run twice and at once.
 
-    Raises Refused when a guard says no: then nothing was written.
+    Raises Refused when a guard says no, or when premium text stands in what the ledger will show: then nothing was written.
     """
     outlook = look(database, settings, found, findings, transport, request)
     guards.insist(list(outlook.guards))
+    leaks.insist(_leaks(found, outlook.plan))
     if outlook.plan.of(Action.SEND, Action.UPDATE):
         fence.need(database, settings)
     with database.transaction() as tx:
@@ -140,6 +141,17 @@ def freeze(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
     else:
         sends.set_wave(tx, send_id, 1)
     return size
+
+
+def _leaks(found: Sequence[Edition], plan: Plan) -> list[leaks.Leak]:
+    """Premium text in what becomes public of the editions, however they came here: mails of new sends, and every title."""
+    guard = leaks.of_editions(found)
+    if guard.empty:
+        return []
+    new = [step.edition for step in plan.of(Action.SEND, Action.UPDATE) if step.edition]
+    shown = [(one.key, f"{one.title}\n\n{one.path}\n\n{one.key}") for one in found]
+    leaked = [leak for key, text in shown for leak in guard.find(f"the ledger's entry of {key}", text)]
+    return [*(leak for edition in new for leak in guard.find_edition(edition)), *leaked]
 
 
 def _order(settings: Settings, issue: str) -> Order:

@@ -172,3 +172,22 @@ def test_the_checks_ask_the_ledger(repository: Repository, database: Database) -
     assert "audience" not in repository.run("check")
     repository.git("checkout", "-q", "-b", "draft")
     assert "**will send** *Hello* to **20 readers**" in repository.run("comment", "--base", "main")
+
+
+def test_what_is_for_paying_readers_is_not_quoted_in_the_report(repository: Repository) -> None:
+    """It may be public. A remark about such a heading is told without its words, also when the issue cannot be built."""
+    heading, secret = "Eleven cellars below Brewery Lane", "The ledger of the second winter names eleven cellars under the yard"
+    repository.write("winter", "2026-11-24", f"Free.\n\n:::premium\n# {heading}\n\n#### {heading}\n\n{secret}.\n:::")
+    repository.commit()
+    said = repository.run("comment", "--base", "HEAD~1")
+    assert "This is about text for paying readers, which is not quoted here" in said
+    for words in (heading, secret):
+        assert words not in said
+    repository.write("winter", "2026-11-24", f"Free.\n\n:::premium\n# {heading}\n\n#### {heading}\n\n{secret}.")
+    repository.commit()
+    said = repository.run("comment", "--base", "HEAD~2")
+    for words in (heading, secret):
+        assert words not in said
+    repository.write("winter", "2026-11-24", f"Free: {secret}.\n\n:::premium\n{secret}.\n:::")
+    repository.commit()
+    assert "Premium text would be public" in repository.run("comment", "--base", "HEAD~3", ok=False)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.background import BackgroundTask
 
+from api import challenge as asked
 from api import forms, reader
 from api.desk import Desk, Here, client_ip
 from api.forms import Age, AnyForm, Form, Wish
@@ -17,7 +18,7 @@ from api.problems import CLOSED
 from api.render import HEADERS, message, page
 from mailer import addresses, tokens
 from mailer.errors import BadInput, Unavailable
-from mailer.flows import signup
+from mailer.flows import challenge, signup
 from mailer.flows.signup import Result
 
 router = APIRouter(include_in_schema=False)
@@ -52,6 +53,8 @@ def subscribe(desk: Here, form: Form, request: Request) -> Response:
         return _form(desk, here, wish, note=note, token=wish.token, meant=meant)
     try:
         forms.check_tags(wish.tags)
+        if not challenge.met(desk.database, desk.settings, asked.answer(desk.settings, form), client_ip(request)):
+            return _form(desk, here, wish, note=asked.unmet(desk, here), token=wish.token)
         signup.sign_up(
             desk.database,
             wish.email,
@@ -148,6 +151,7 @@ def _form(
 ) -> Response:
     fresh = token or tokens.form_token(desk.settings.need_secret(), datetime.now(UTC))
     facts = {"wish": wish, "note": note, "error": error, "token": fresh, "wording": here.say(WORDING), "meant": meant}
+    facts["challenge"] = asked.ask(desk.settings)
     return page(desk, "subscribe.html", status, here.lang, **facts)
 
 

@@ -12,6 +12,7 @@ from starlette.background import BackgroundTask
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
+from api import challenge as asked
 from api import forms
 from api.desk import Desk, Here, client_ip
 from api.forms import Age, AnyForm, Form
@@ -20,7 +21,7 @@ from api.problems import CLOSED
 from api.render import HEADERS, message, page
 from mailer import log, tokens, words
 from mailer.errors import BadInput, Unavailable
-from mailer.flows import address, preferences
+from mailer.flows import address, challenge, preferences
 from mailer.flows.preferences import MONTHS, Person
 from mailer.flows.signup import Result
 from mailer.store.choices import Choices
@@ -45,6 +46,8 @@ def ask(desk: Here, form: Form, request: Request) -> Response:
             note = here.say("Press the button once more, so that we see that a person is asking.")
             return _ask(desk, here, wish.email, note=note, token=wish.token if age is Age.YOUNG else "")
         try:
+            if not challenge.met(desk.database, desk.settings, asked.answer(desk.settings, form), client_ip(request)):
+                return _ask(desk, here, wish.email, note=asked.unmet(desk, here), token=wish.token)
             preferences.ask_link(desk.database, wish.email, client_ip(request))
         except BadInput as error:
             return _ask(desk, here, wish.email, 422, error=sentence(here, error), token=wish.token)
@@ -236,7 +239,8 @@ def _ask(
     desk: Desk, here: Tongue, email: str = "", status: int = 200, note: str = "", error: str = "", token: str = ""
 ) -> Response:
     fresh = token or tokens.form_token(desk.settings.need_secret(), datetime.now(UTC))
-    return page(desk, "ask.html", status, here.lang, email=email, note=note, error=error, form_token=fresh)
+    facts = {"email": email, "note": note, "error": error, "form_token": fresh, "challenge": asked.ask(desk.settings)}
+    return page(desk, "ask.html", status, here.lang, **facts)
 
 
 def _gone(desk: Desk, here: Tongue) -> Response:

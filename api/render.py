@@ -11,6 +11,7 @@ import jinja2
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
+from api.challenge import Challenge
 from api.desk import Desk
 from mailer import words
 
@@ -26,9 +27,14 @@ HEADERS = {
 
 
 def page(desk: Desk, template: str, status: int = 200, lang: str = "en", **facts: object) -> HTMLResponse:
-    """A page of ours in a reader's language: never stored, never indexed, without scripts, in nobody's frame."""
+    """A page of ours in a reader's language: never stored, never indexed, without scripts, in nobody's frame.
+
+    Only a form with a challenge (``challenge``, of ``api.challenge``) has scripts: the one file that asks it.
+    """
     html = _templates().get_template(template).render(desk=desk, lang=lang, _=_marked(lang), **facts)
-    return HTMLResponse(html, status, {**HEADERS, "Content-Language": lang})
+    asked = facts.get("challenge")
+    policy = f"{_POLICY}; {asked.policy}" if isinstance(asked, Challenge) else _POLICY
+    return HTMLResponse(html, status, {**HEADERS, "Content-Security-Policy": policy, "Content-Language": lang})
 
 
 def _marked(lang: str) -> Callable[..., Markup]:

@@ -5,11 +5,13 @@ AWS is configured by AWS's own variables (credential chain, region, ``AWS_ENDPOI
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from email.utils import parseaddr
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -47,6 +49,16 @@ class Settings:
     connections: int = 32
     confirm_expiry: timedelta = timedelta(days=7)
     topics: tuple[str, ...] = ()
+    challenge: str = "off"
+    challenge_bits: int = 18
+    challenge_verify_url: str = ""
+    challenge_secret: str = ""
+    challenge_site_key: str = ""
+    challenge_script: str = ""
+    challenge_name: str = "cf-turnstile"
+    challenge_trouble: str = "open"
+    trusted_proxies: str = ""
+    leave_address: str = ""
     ask_dns: bool = False
     disposable: str = "flag"
     keep_unconfirmed: timedelta = timedelta(days=60)
@@ -85,6 +97,16 @@ class Settings:
     def fence_folder(self) -> Path | None:
         """Where the fence's half outside the database lies (default: beside the build); None when it is off."""
         return None if self.fence.lower() == "off" else Path(self.fence or self.build.parent / "fence")
+
+    @property
+    def mailbox(self) -> str:
+        """The sender's bare address, where people can write to."""
+        return parseaddr(self.sender)[1]
+
+    @property
+    def sells(self) -> bool:
+        """Can anything be bought? Without a key or without plans no page offers it."""
+        return bool(self.stripe_key) and self.plans.is_file()
 
     def need_database(self) -> str:
         """The database's URL, or a sentence that says how to set it."""
@@ -141,6 +163,16 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         ask_dns=_choice(given, "POSTMERGE_ASK_DNS", ("on", "off"), _dns_default(given)) == "on",
         disposable=_choice(given, "POSTMERGE_DISPOSABLE", ("flag", "refuse"), default.disposable),
         topics=_words(given, "POSTMERGE_TOPICS"),
+        challenge=_choice(given, "POSTMERGE_CHALLENGE", ("off", "work", "hook"), default.challenge),
+        challenge_bits=_count(given, "POSTMERGE_CHALLENGE_BITS", default.challenge_bits, most=28),
+        challenge_verify_url=_url(given, "POSTMERGE_CHALLENGE_VERIFY_URL", default.challenge_verify_url),
+        challenge_secret=given.get("POSTMERGE_CHALLENGE_SECRET", default.challenge_secret),
+        challenge_site_key=given.get("POSTMERGE_CHALLENGE_SITE_KEY", default.challenge_site_key),
+        challenge_script=_url(given, "POSTMERGE_CHALLENGE_SCRIPT", default.challenge_script),
+        challenge_name=given.get("POSTMERGE_CHALLENGE_NAME", default.challenge_name),
+        challenge_trouble=_choice(given, "POSTMERGE_CHALLENGE_TROUBLE", ("open", "closed"), default.challenge_trouble),
+        trusted_proxies=_networks(given, "POSTMERGE_TRUSTED_PROXIES"),
+        leave_address=_address(given, "POSTMERGE_LEAVE_ADDRESS"),
         ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
         ses_client=_choice(given, "POSTMERGE_SES_CLIENT", ("lean", "boto3"), default.ses_client),
         sns_topic=given.get("POSTMERGE_SNS_TOPIC", default.sns_topic),
@@ -222,8 +254,27 @@ def _percent(given: Mapping[str, str], name: str, default: float) -> float:
     return float(value)
 
 
-def _count(given: Mapping[str, str], name: str, default: int) -> int:
+def _count(given: Mapping[str, str], name: str, default: int, most: int = 1000) -> int:
     value = given.get(name, str(default))
-    if not value.isdecimal() or not 1 <= int(value) <= 1000:
-        raise BadInput(f"{name} is {value!r}: give a whole number from 1 to 1000.")
+    if not value.isdecimal() or not 1 <= int(value) <= most:
+        raise BadInput(f"{name} is {value!r}: give a whole number from 1 to {most}.")
     return int(value)
+
+
+def _networks(given: Mapping[str, str], name: str) -> str:
+    value = given.get(name, "")
+    for part in filter(None, (one.strip() for one in value.split(","))):
+        try:
+            ipaddress.ip_network(part)
+        except ValueError as error:
+            raise BadInput(f"{name} holds {part!r}: give networks such as 10.0.0.0/8, separated by commas.") from error
+    return value
+
+
+def _address(given: Mapping[str, str], name: str) -> str:
+    value = given.get(name, "")
+    if value and not re.fullmatch(r"[A-Za-z0-9._-]{1,20}@[A-Za-z0-9.-]+", value):
+        raise BadInput(
+            f"{name} is {value!r}: give a plain address of at most 20 letters before the @, such as leave@example.org."
+        )
+    return value

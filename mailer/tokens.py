@@ -10,6 +10,8 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
+import secrets
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -133,6 +135,27 @@ def check_form(secret: str, token: str, now: datetime, least: timedelta, most: t
         return False
     age = now - datetime.fromtimestamp(struct.unpack(">q", payload)[0], UTC)
     return least <= age <= most
+
+
+def work_token(secret: str, now: datetime, bits: int) -> str:
+    """A sum for a browser, asked ``now``; each of ``bits`` doubles the work. 42 characters, no two the same."""
+    return _sign(secret, b"work", struct.pack(">qB6s", int(now.timestamp()), bits, secrets.token_bytes(6)))
+
+
+def read_work(secret: str, answer: str, now: datetime, most: timedelta) -> str | None:
+    """The sum that ``answer`` (sum:number) solves, or None: not ours, older than ``most``, or not solved.
+
+    Solved means that the SHA-256 of the whole answer begins with the sum's number of zero bits.
+    """
+    token, _, number = answer.partition(":")
+    payload = _open(secret, b"work", token, 15)
+    if payload is None or not re.fullmatch(r"[0-9]{1,12}", number):
+        return None
+    asked, bits, _ = struct.unpack(">qB6s", payload)
+    if not timedelta(0) <= now - datetime.fromtimestamp(asked, UTC) <= most:
+        return None
+    digest = int.from_bytes(hashlib.sha256(answer.encode()).digest())
+    return token if digest >> (256 - bits) == 0 else None
 
 
 def _sign(secret: str, purpose: bytes, payload: bytes) -> str:

@@ -18,13 +18,13 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         """The address was checked; another one was not."""
 
 
-_opener = urllib.request.build_opener(_Stay)
+opener = urllib.request.build_opener(_Stay)
 
 
 def fetch(url: str) -> bytes:
     """What lies at the address. Raises Unavailable when it cannot be had just now."""
     try:
-        with _opener.open(url, timeout=_PATIENCE) as answer:
+        with opener.open(url, timeout=_PATIENCE) as answer:
             return bytes(answer.read(_MOST))
     except (OSError, HTTPException) as error:
         why = f"{type(error).__name__} {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__

@@ -25,7 +25,7 @@ def in_templates() -> Iterator[str]:
 
 
 def in_code() -> Iterator[str]:
-    for name in ("api/pages.py", "api/reader.py", "mailer/flows/letters.py", *EDITIONS):
+    for name in ("api/challenge.py", "api/pages.py", "api/reader.py", "mailer/flows/letters.py", *EDITIONS):
         tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
         constants = {
             node.targets[0].id: node.value.value

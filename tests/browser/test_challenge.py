@@ -1,0 +1,83 @@
+"""The small sum in a real browser: with JavaScript a person notices nothing, without it they are told what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from mailer.db import Database
+from tests import factories, processes
+from tests.browser.test_forms import ADA, answers, browser, free_port  # noqa: F401
+
+
+@dataclass(frozen=True)
+class Served:
+    url: str
+    database: Database
+
+    def readers(self) -> int:
+        with self.database.transaction() as tx:
+            return int(tx.value("SELECT count(*) FROM subscribers"))
+
+
+@pytest.fixture
+def served(tmp_path: Path, database: Database) -> Iterator[Served]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = factories.settings(tmp_path, database.url, site_url=url, api_url=url)
+    more = {"POSTMERGE_CHALLENGE": "work", "POSTMERGE_CHALLENGE_BITS": "16"}
+    with ExitStack() as running:
+        running.enter_context(processes.running("serve", settings, more, "--port", str(port)))
+        processes.eventually(lambda: answers(port), 30, "the server answers")
+        yield Served(url, database)
+
+
+def test_the_browser_solves_it_while_the_address_is_typed(browser: Browser, served: Served) -> None:  # noqa: F811
+    context = browser.new_context(base_url=served.url)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto("/subscribe")
+    page.get_by_label("Your email address").fill(ADA)
+    page.wait_for_timeout(2100)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Look into your inbox")
+    assert served.readers() == 1
+    assert complaints == []
+    page.go_back()
+    page.get_by_label("Your email address").fill("bob@example.org")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).not_to_have_text("Get the next issue by mail")
+    context.close()
+
+
+def test_a_press_before_the_sum_is_solved_waits_and_goes_on_by_itself(browser: Browser, served: Served) -> None:  # noqa: F811
+    context = browser.new_context(base_url=served.url)
+    page = context.new_page()
+    page.goto("/subscribe")
+    page.wait_for_timeout(2100)
+    page.evaluate("() => { document.getElementById('email').value = 'ada@example.org'; }")
+    page.get_by_role("button", name="Subscribe").dispatch_event("click")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Look into your inbox")
+    assert served.readers() == 1
+    context.close()
+
+
+def test_without_javascript_the_page_says_what_to_do(browser: Browser, served: Served) -> None:  # noqa: F811
+    context = browser.new_context(base_url=served.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/subscribe")
+    expect(page.get_by_text("This form needs JavaScript just now")).to_be_visible()
+    page.get_by_label("Your email address").fill(ADA)
+    page.wait_for_timeout(2100)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").first).to_contain_text("without it, write to")
+    expect(page.get_by_label("Your email address")).to_have_value(ADA)
+    assert served.readers() == 0
+    context.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -75,6 +76,16 @@ class Edition:
     send_at: datetime | None
     audience: str
     variants: tuple[Variant, ...] = ()
+
+
+def by_text(texts: Mapping[str, int], lang: str) -> dict[str, int]:
+    """Readers of each text of an edition, by names for people: the original goes by its language."""
+    return {name or lang: number for name, number in texts.items()}
+
+
+def texts_said(texts: Mapping[str, int], lang: str) -> str:
+    """The same in words: ``en 1,200, de 300, de premium 12``; empty when all get one text."""
+    return ", ".join(f"{name} {number:,}" for name, number in by_text(texts, lang).items())
 
 
 @dataclass(frozen=True)

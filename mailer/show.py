@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mailer.edition import Finding
+from mailer.edition import Finding, by_text
 from mailer.flows.plan import Action, Plan, Step
 from mailer.flows.publish import Outlook, Published
 from mailer.flows.status import Standing
@@ -50,7 +50,7 @@ def _plan_cells(step: Step, outlook: Outlook) -> list[str]:
         step.key,
         str(step.action),
         step.edition.subject if step.edition and sending else "",
-        f"{step.size:,}" if sending else "",
+        f"{step.size:,}{step.texts_said}" if sending else "",
         moment(step.due_at) if sending else "",
         lasts(step.size, outlook.account) if sending else "",
         step.why,
@@ -98,6 +98,7 @@ def _step_facts(step: Step, account: Account | None) -> dict[str, Any]:
         "digest": step.edition.digest if step.edition else None,
         "audience": step.edition.audience if step.edition else None,
         "readers": step.size,
+        "texts": by_text(step.texts, step.edition.lang) if step.edition else {},
         "due_at": step.due_at.isoformat() if step.due_at else None,
         "seconds": round(seconds, 1) if seconds is not None else None,
     }
@@ -113,7 +114,8 @@ def published(console: Console, done: Published) -> None:
     for step in done.plan.of(Action.SEND):
         assert step.edition
         console.print(
-            f"{step.key}: “{step.edition.subject}” goes to {step.size:,} reader(s), first mail {moment(step.due_at)}.",
+            f"{step.key}: “{step.edition.subject}” goes to {step.size:,} reader(s){step.texts_said},"
+            f" first mail {moment(step.due_at)}.",
             soft_wrap=True,
         )
     for step in done.plan.of(Action.UPDATE, Action.CANCEL, Action.RENAME):

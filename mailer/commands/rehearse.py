@@ -13,6 +13,7 @@ from rich.table import Table
 from mailer import show
 from mailer.commands.building import editions_of
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.edition import texts_said
 from mailer.errors import PostmergeError
 from mailer.flows import rehearse as rehearsing
 from mailer.flows.rehearse import CLIP, Rehearsed
@@ -85,6 +86,8 @@ def _facts(found: Rehearsed, account: Account | None) -> list[tuple[str, Any]]:
         ("took here", f"{found.seconds:.1f} s ({found.accepted / max(found.seconds, 0.001):,.0f} mails a second)"),
         ("largest message, HTML part", f"{found.largest:,} bytes, {found.html:,}{clip}"),
     ]
+    if found.texts:
+        facts.append(("mails of each text", texts_said(found.texts, "")))
     if account:
         enough = "enough" if account.left >= found.readers else "[red]not enough: it would wait for more[/]"
         quota = "no limit" if account.quota < 0 else f"{account.left:,.0f} left of {account.quota:,.0f} in 24 hours, {enough}"

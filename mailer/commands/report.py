@@ -55,6 +55,8 @@ def show(console: Console, found: Report) -> None:
         rate = f", {found.rate:,.1f} mails a second" if found.rate else ""
         console.print(f"{found.span.mails:,} mails in {lasted(found.seconds)}{rate}.")
     console.print(_outcomes(found))
+    if found.texts:
+        console.print(_texts(found))
     if found.reasons:
         console.print(_reasons(found))
     if found.domains:
@@ -69,6 +71,14 @@ def _outcomes(found: Report) -> Table:
     for state in SHOWN:
         if number := found.outcomes.get(state):
             table.add_row(state, f"{number:,}", MEANING[state])
+    return table
+
+
+def _texts(found: Report) -> Table:
+    table = Table("text", box=None, header_style="bold", title="Which text", title_justify="left")
+    table.add_column("mails", justify="right")
+    for name, number in found.texts.items():
+        table.add_row(Text(name), f"{number:,}")
     return table
 
 

@@ -42,12 +42,17 @@ def read(folder: Path) -> tuple[list[Edition], list[Finding]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"There are no readable editions in {folder}: run `postmerge build` first.") from error
     for edition in editions:
-        texts = [(edition.body, edition.digest), *((one.body, one.digest) for one in edition.variants)]
-        if any(hashlib.sha256(body.encode()).hexdigest() != digest for body, digest in texts):
+        if not _whole(edition):
             raise BadInput(
                 f"The edition of {edition.key} in {folder} was changed after the build: run `postmerge build` again."
             )
     return editions, [Finding(**finding) for finding in report["findings"]]
+
+
+def _whole(edition: Edition) -> bool:
+    """Is every text of the edition what its digest says?"""
+    texts = [(edition.body, edition.digest), *((one.body, one.digest) for one in edition.variants)]
+    return all(hashlib.sha256(body.encode()).hexdigest() == digest for body, digest in texts)
 
 
 def _name(key: str) -> str:
@@ -93,7 +98,7 @@ def from_bytes(raw: bytes) -> Edition:
     """An edition that was handed over. Raises BadInput when it cannot be read, or its digest is not its body's."""
     try:
         edition = _edition(orjson.loads(raw))
-        good = hashlib.sha256(edition.body.encode()).hexdigest() == edition.digest
+        good = _whole(edition)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput("The edition cannot be read: use the same version of postmerge on both sides.") from error
     if not good:

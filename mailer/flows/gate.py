@@ -1,4 +1,6 @@
-"""The archive-live gate: before the first mail, the issue's page must be public and carry the edition's digest."""
+"""The archive-live gate: before the first mail, the issue's page must be public and carry the edition's digest.
+
+So must the page of each translation: mails lead to it."""
 
 from __future__ import annotations
 
@@ -22,16 +24,16 @@ def is_open(database: Database, send: Send) -> bool:
     if not send.gated:
         return True
     with database.transaction() as tx:
-        edition = editions.get(tx, send.edition_id)
-    found = live_digest(edition.url)
-    if found == edition.digest:
+        pages = editions.pages(tx, send.edition_id)
+    url, found = next(((url, found) for url, digest in pages if (found := live_digest(url)) != digest), ("", ""))
+    if not url:
         return True
     what = "shows another text" if found else "does not show this issue"
     with database.transaction() as tx:
         if datetime.now(UTC) - send.due_at > LONGEST:
-            halt(tx, send, State.PAUSED, _held(send, edition.url, what))
+            halt(tx, send, State.PAUSED, _held(send, url, what))
         else:
-            sends.rest(tx, send.id, AGAIN, f"{edition.url} {what} yet; it starts as soon as that is live")
+            sends.rest(tx, send.id, AGAIN, f"{url} {what} yet; it starts as soon as that is live")
     events.warning("send.waits_for_page", send=send.id)
     return False
 

@@ -131,13 +131,13 @@ def _quota(touched: list[Step], account: Account | None) -> Iterator[Guard]:
 def _live(step: Step) -> Iterator[Guard]:
     if step.edition is None:
         return
-    found = live_digest(step.edition.url)
-    if found != step.edition.digest:
-        what = "shows another text" if found else "does not show this issue yet"
-        yield Guard(
-            "",
-            f"{step.edition.url} {what}: deploy the site first, then publish again; without a site use `--no-gate`.",
-        )
+    translations = [(one.url, one.digest) for one in step.edition.variants if one.url and not one.premium]
+    for url, digest in [(step.edition.url, step.edition.digest), *translations]:
+        found = live_digest(url)
+        if found != digest:
+            what = "shows another text" if found else "does not show this issue yet"
+            yield Guard("", f"{url} {what}: deploy the site first, then publish again; without a site use `--no-gate`.")
+            return
 
 
 def live_digest(url: str, timeout: float = 10.0) -> str:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from mailer import audience
 from mailer.db import Tx
-from mailer.edition import Edition, Wish
+from mailer.edition import Edition, Wish, texts_said
 from mailer.flows.identity import renamed, sketch
 from mailer.store import audiences, choosing, issues, sends
 from mailer.store import editions as stored
@@ -51,6 +51,12 @@ class Step:
     chosen: bool = False
     marks: Set[Mark] = frozenset()
     texts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def texts_said(self) -> str:
+        """How many readers get which text, in brackets; empty when all get the same."""
+        said = texts_said(self.texts, self.edition.lang) if self.edition else ""
+        return f" ({said})" if said else ""
 
 
 @dataclass(frozen=True)

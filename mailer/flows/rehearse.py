@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mailer import audience, services
 from mailer.db import Database
-from mailer.edition import Edition, Wish
+from mailer.edition import Edition, Wish, by_text
 from mailer.errors import BadInput
 from mailer.flows.deliver import deliver
 from mailer.flows.guards import ALLOWED
@@ -41,7 +41,10 @@ _PAUSE = 0.2  # seconds, when the send has to rest
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What a rehearsal showed. ``seconds`` is the time it took here, ``largest`` the bytes of the largest message."""
+    """What a rehearsal showed. ``seconds`` is the time it took here, ``largest`` the bytes of the largest message.
+
+    ``html`` is the longest HTML part; ``texts`` are the mails of each text of the issue, when it has several.
+    """
 
     key: str
     subject: str
@@ -56,6 +59,7 @@ class Rehearsed:
     largest: int
     html: int
     broken: Mapping[str, int]
+    texts: Mapping[str, int]
 
     @property
     def kept(self) -> bool:
@@ -95,7 +99,7 @@ def rehearse(
         fake.control(latency_s=LATENCY, faults=[dict(one) for one in faults])
         transport = LeanSes(connections=conf.connections)
         with database.transaction() as tx:
-            rehearsals.make_up(tx, readers)
+            rehearsals.make_up(tx, readers, [("", False), *((one.spoken, one.premium) for one in issue.variants)])
         started = time.monotonic()
         request = Request(issue=issue.key, allow=ALLOWED)
         [send_id] = publish(database, conf, [issue], [], transport, request).send_ids
@@ -164,6 +168,7 @@ def _judged(database: Database, fake: FakeSes, issue: Edition, send_id: int, rea
     [standing] = status(database)
     with database.transaction() as tx:
         broken = {one.detail: one.number for one in reports.reasons(tx, send_id, 20) if one.state == "failed"}
+        texts = by_text(reports.texts(tx, send_id), issue.lang) if issue.variants else {}
     if standing.send.state != State.FINISHED:
         broken = {**broken, f"the send is {standing.send.state}: {standing.send.reason}": standing.deliveries["pending"]}
     stats = fake.stats()
@@ -180,6 +185,7 @@ def _judged(database: Database, fake: FakeSes, issue: Edition, send_id: int, rea
         throttled=stats["throttled"],
         seconds=seconds,
         largest=max((mail["size"] for mail in mails), default=0),
-        html=len(issue.html.encode()),
+        html=max([len(issue.html.encode()), *(len(one.html.encode()) for one in issue.variants)]),
         broken=broken,
+        texts=texts,
     )

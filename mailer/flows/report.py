@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mailer.db import Database
+from mailer.db import Database, Tx
+from mailer.edition import by_text
 from mailer.flows.control import find
-from mailer.store import deliveries, reports
+from mailer.store import deliveries, editions, reports
 from mailer.store.reports import Reason, Span
 from mailer.store.sends import Send
 
@@ -50,6 +51,8 @@ class Domain:
 class Report:
     """Everything about one send. ``outcomes`` counts every state; ``domain_count`` how many domains there are.
 
+    ``texts`` counts mails by the text that they were made from, when there was more than one.
+
     ``delays`` counts deliveries by the time from our hand to the reader's server, in the slots that DELAYS separate.
     """
 
@@ -62,6 +65,7 @@ class Report:
     domains: tuple[Domain, ...]
     domain_count: int
     delays: tuple[int, ...]
+    texts: dict[str, int]
 
     @property
     def total(self) -> int:
@@ -112,8 +116,14 @@ def report(database: Database, target: str) -> Report:
             reasons=tuple(reports.reasons(tx, send.id, REASONS)),
             domains=_domains(cells),
             domain_count=domain_count,
+            texts=_texts(tx, send),
             delays=tuple(slots.get(slot, 0) for slot in range(len(DELAYS) + 1)),
         )
+
+
+def _texts(tx: Tx, send: Send) -> dict[str, int]:
+    found = reports.texts(tx, send.id)
+    return by_text(found, editions.get(tx, send.edition_id).lang) if set(found) - {""} else {}
 
 
 def _width(span: Span) -> int:
@@ -150,6 +160,7 @@ def report_facts(found: Report) -> dict[str, Any]:
         "mails_per_second": round(found.rate, 2),
         "pace": {"seconds_each": found.pace.width, "mails": list(found.pace.mails)},
         "delays": {"up_to_seconds": [*DELAYS, None], "deliveries": list(found.delays)},
+        "texts": found.texts,
         "reasons": [vars(reason) for reason in found.reasons],
         "domains": [{"domain": one.name or "others", "total": one.total, **one.states} for one in found.domains],
         "domain_count": found.domain_count,

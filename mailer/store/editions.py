@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailer.db import Tx, each
-from mailer.edition import Edition
+from mailer.edition import PREMIUM, Edition
 
 Mark = tuple[str, str, str]  # a variant's name, digest and subject
 
@@ -92,6 +92,13 @@ def marks(tx: Tx, edition_ids: Sequence[int]) -> dict[int, set[Mark]]:
     return found
 
 
+def pages(tx: Tx, edition_id: int) -> list[tuple[str, str]]:
+    """Address and digest of each public page of a stored edition: the original's first, then those of its translations."""
+    edition = get(tx, edition_id)
+    free = {name: one for name, one in variants(tx, edition).items() if not name.endswith(PREMIUM)}
+    return [(one.url, one.digest) for one in (edition, *free.values())]
+
+
 def get(tx: Tx, edition_id: int) -> Stored:
     """One stored edition."""
     row = tx.one(
@@ -122,7 +129,8 @@ class Readable:
 
 _READABLE = """
     SELECT DISTINCT ON (editions.issue_key)
-        editions.issue_key AS key, title, lang, url, edition_variants.body, edition_variants.digest, sends.due_at AS at
+        editions.issue_key AS key, editions.title, editions.lang, editions.url, edition_variants.body,
+        edition_variants.digest, sends.due_at AS at
     FROM sends
     JOIN editions ON editions.id = sends.edition_id
     JOIN edition_variants ON edition_variants.edition_id = editions.id AND edition_variants.name = 'premium'

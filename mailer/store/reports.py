@@ -93,6 +93,21 @@ def reasons(tx: Tx, send_id: int, most: int) -> list[Reason]:
     return each(rows, Reason)
 
 
+def texts(tx: Tx, send_id: int) -> dict[str, int]:
+    """How many mails were made from which variant of the edition ("": the original)."""
+    rows = tx.all(
+        """
+        SELECT coalesce(variant, '') AS variant, count(*)::int AS number
+        FROM deliveries
+        WHERE send_id = %(send_id)s AND state NOT IN ('pending', 'skipped')
+        GROUP BY 1
+        ORDER BY 1
+        """,
+        send_id=send_id,
+    )
+    return {row["variant"]: row["number"] for row in rows}
+
+
 def domains(tx: Tx, send_id: int, most: int) -> tuple[list[Cell], int]:
     """The ``most`` largest domains with their states, all others together under "", and how many domains there are."""
     rows = tx.all(

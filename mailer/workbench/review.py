@@ -83,7 +83,7 @@ def _verdict(review: Review, change: Change) -> str:
 
 def _terms(review: Review, step: Step) -> str:
     account = review.outlook.account if review.outlook else None
-    mails = f"**{step.size:,} reader{'s' if step.size != 1 else ''}**"
+    mails = f"**{step.size:,} reader{'s' if step.size != 1 else ''}**{step.texts_said}"
     if step.scheduled and step.due_at:
         local = step.due_at.astimezone(ZoneInfo(review.zone))
         when = f"on **{local:%a} {local.day} {local:%b %H:%M %Z}**"

@@ -5,20 +5,31 @@ from __future__ import annotations
 import email
 import email.policy
 import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from mailer import show
+from mailer.commands.report import show as show_report
 from mailer.db import Database
 from mailer.edition import Edition, Variant
 from mailer.flows.deliver import deliver
 from mailer.flows.plan import Action
 from mailer.flows.publish import Request, adopt, look, publish
+from mailer.flows.rehearse import rehearse
+from mailer.flows.report import report, report_facts
+from mailer.flows.report_page import page
 from mailer.flows.tend import tend
 from mailer.message import LEAVE_URL
 from mailer.store import accesses
 from mailer.transports.outbox import Outbox, list_mails
+from mailer.workbench.review import Change, Review, markdown
 from tests import factories
 
 
@@ -164,3 +175,84 @@ def test_a_translation_that_comes_while_the_send_waits_is_in_time(newsletter: Ne
         assert not plan.of(Action.UPDATE), "the waiting send has it now"
     assert newsletter.deliver(send_id) == {"reader-de": "de", "reader-en": ""}
     assert newsletter.mail("de")["Subject"] == "Neu"
+
+
+def test_plan_comment_and_report_say_how_many_get_which_text(newsletter: Newsletter) -> None:
+    for lang in ("", "en", "de", "de-AT"):
+        newsletter.reader(lang)
+    newsletter.reader("de", paid=True)
+    one, screen = edition("de", "de premium"), Console(width=200, record=True)
+    outlook = look(newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request())
+    show.plan(screen, outlook, everything=False)
+    assert "5 (en 2, de 2, de premium 1)" in screen.export_text()
+    assert show.plan_facts(outlook)["steps"][0]["texts"] == {"en": 2, "de": 2, "de premium": 1}
+    said = markdown(Review([Change(one.path, one, None)], [], outlook, "", "UTC", timedelta(0), "main"))
+    assert "**5 readers** (en 2, de 2, de premium 1)" in said
+    [send_id] = newsletter.publish(one)
+    newsletter.deliver(send_id)
+    found = report(newsletter.database, str(send_id))
+    assert report_facts(found)["texts"] == {"en": 2, "de": 2, "de premium": 1}
+    show_report(screen, found)
+    assert "de premium      1" in screen.export_text()
+    assert '<td class="name">de premium</td>' in page(found)
+
+
+def test_an_issue_in_one_language_is_reported_as_before(newsletter: Newsletter) -> None:
+    newsletter.reader("de")
+    [send_id] = newsletter.publish(edition())
+    newsletter.deliver(send_id)
+    found = report(newsletter.database, str(send_id))
+    assert found.texts == {}
+    assert "Which text" not in page(found)
+
+
+def test_a_rehearsal_sends_every_text(tmp_path: Path) -> None:
+    found = rehearse(factories.settings(tmp_path), edition("premium", "de", "de premium"), 40, faults=())
+    assert found.kept
+    assert found.texts == {"en": 10, "de": 10, "de premium": 10, "premium": 10}
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    """The public site: a digest at each address."""
+
+    digests: dict[str, str] = {}  # noqa: RUF012 (the test's own)
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f'<div data-digest="{self.digests.get(self.path, "")}">'.encode())
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    Pages.digests = {}
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+def test_a_send_waits_for_the_page_of_each_language(newsletter: Newsletter, site: str) -> None:
+    newsletter.reader("de")
+    german = variant("de", url=f"{site}/de/")
+    one = factories.edition(url=f"{site}/", variants=(german, variant("premium"), variant("de premium", url=f"{site}/de/")))
+    Pages.digests = {"/": one.digest}
+    found, request = [factories.old(), one], Request(gate=True)
+    guards = look(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).guards
+    assert f"{site}/de/ does not show this issue yet" in guards[0].sentence
+    Pages.digests["/de/"] = german.digest
+    assert not look(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).guards
+    [send_id] = publish(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).send_ids
+    Pages.digests["/de/"] = "0" * 64
+    tend(newsletter.database, newsletter.settings)
+    with newsletter.database.transaction() as tx:
+        row = tx.one("SELECT state, waits_for FROM sends WHERE id = %(id)s", id=send_id)
+        tx.run("UPDATE sends SET rests_until = now()")
+    assert row
+    assert row["state"] == "holding"
+    assert row["waits_for"].startswith(f"{site}/de/ shows another text yet")
+    Pages.digests["/de/"] = german.digest
+    assert newsletter.deliver(send_id) == {"reader-de": "de"}

@@ -112,7 +112,7 @@ def create_subscriber(
             added, queued = members.add(desk.database, desk.settings, given, collision)
         except Rejected as error:
             raise rejected(error) from error
-        return JSONResponse(as_subscriber(added), 201, background=BackgroundTask(desk.ring) if queued else None)
+        return paging.Quick(as_subscriber(added), 201, background=BackgroundTask(desk.ring) if queued else None)
 
     return once.answer(work)
 
@@ -121,7 +121,7 @@ def create_subscriber(
 async def get_subscriber(desk: Here, id_or_email: str, expand: Annotated[list[str], Query()] = []) -> JSONResponse:  # noqa: B006
     """One reader, by id or address."""
     found = await aside(members.find, desk.database, id_or_email)
-    return JSONResponse(as_subscriber(found)) if found else not_found("subscriber")
+    return paging.Quick(as_subscriber(found)) if found else not_found("subscriber")
 
 
 @router.patch("/{id_or_email}", responses=shapes.answer("Subscriber") | shapes.errors(404))
@@ -140,7 +140,7 @@ def update_subscriber(desk: Here, id_or_email: str, change: SubscriberUpdateInpu
         found = members.change(desk.database, id_or_email, wish)
     except Rejected as error:
         raise rejected(error) from error
-    return JSONResponse(as_subscriber(found)) if found else not_found("subscriber")
+    return paging.Quick(as_subscriber(found)) if found else not_found("subscriber")
 
 
 @router.delete("/{id_or_email}", status_code=204, response_class=Response, responses=shapes.errors(404))

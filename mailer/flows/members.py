@@ -81,8 +81,7 @@ def add(database: Database, settings: Settings, wish: Wish, collision: str = "no
         found = members.by_email(tx, addresses.normal(address))
         if found is None:
             raise Rejected("email_invalid", "This address cannot be taken.")
-        members.amend(tx, found.id, _columns(wish))
-        return _again(tx, found.id), queued
+        return _described(tx, found, wish), queued
 
 
 def change(database: Database, id_or_email: str, wish: Wish) -> Member | None:
@@ -218,8 +217,16 @@ def _add_as_told(database: Database, settings: Settings, address: str, wish: Wis
         else:
             subscribers.leave(tx, subscriber_id)
             consents.record(tx, subscriber_id, "left", "api", wish.ip, {})
-        members.amend(tx, subscriber_id, _columns(wish))
-        return _again(tx, subscriber_id)
+        return _described(tx, _again(tx, subscriber_id), wish)
+
+
+def _described(tx: Tx, found: Member, wish: Wish) -> Member:
+    """A new reader with what else was said about them; one of whom nothing was said costs nothing."""
+    columns = {name: value for name, value in _columns(wish).items() if value and (name != "metadata" or wish.metadata)}
+    if not columns:
+        return found
+    members.amend(tx, found.id, columns)
+    return _again(tx, found.id)
 
 
 def _new_address(tx: Tx, found: Member, wish: Wish) -> dict[str, Any]:

@@ -21,6 +21,7 @@ def build_site(settings: Settings, quiet: bool = False) -> editions.Report:
         site_url=settings.site_url,
         api_url=settings.api_url,
         postal_address=settings.postal_address,
+        sells=settings.sells,
     )
     if quiet or not err.is_terminal:
         return editions.build(options)

@@ -135,6 +135,7 @@ def _options(settings: Settings) -> editions.BuildOptions:
     return editions.BuildOptions(
         content=settings.content, site=settings.site_folder, editions=settings.editions_folder, cache=settings.cache_folder,
         config=settings.config, site_url=settings.site_url, api_url=settings.api_url, postal_address=settings.postal_address,
+        sells=settings.sells,
     )  # fmt: skip
 
 

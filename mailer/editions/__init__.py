@@ -18,7 +18,7 @@ from mailer.errors import BadInput, PostmergeError
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Where a build reads and writes. ``site_url`` overrides the configuration's when given."""
+    """Where a build reads and writes. ``site_url`` overrides the configuration's when given; ``sells``: pages lead to /join."""
 
     content: Path
     site: Path
@@ -28,6 +28,7 @@ class BuildOptions:
     site_url: str = ""
     api_url: str = ""
     postal_address: str = ""
+    sells: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
         with quiet(session.findings, options.content.name):
             settings = read_settings(str(options.config), override=override)
             settings["DELETE_OUTPUT_DIRECTORY"] = False
+            settings.setdefault("POSTMERGE_JOIN", options.sells)
             Pelican(settings).run()
         _swap(fresh, options.site.resolve())
     except PostmergeError:

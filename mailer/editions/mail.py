@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,6 +57,7 @@ def render(letter: Letter) -> tuple[str, str]:
 def html_part(letter: Letter) -> str:
     """The HTML part: template, then CSS inlined; media queries stay in the style block."""
     facts = {**vars(letter), "body": Markup(for_mail(letter.body)), "dir": direction(letter.lang), "leave_url": LEAVE_URL}  # noqa: S704
+    facts["join_url"] = join_url(letter.body)
     del facts["template"], facts["words"]
     facts |= {"_": marked(letter.lang), "words_lang": words.spoken(letter.lang), "day": words.day(letter.date, letter.lang)}
     try:
@@ -70,13 +73,20 @@ def html_part(letter: Letter) -> str:
 def text_part(letter: Letter) -> str:
     """The text part, with the same content in the same order."""
     line, say = "=" * min(WIDTH, max(len(letter.title), 3)), words.translator(words.spoken(letter.lang))
+    more = f"{say('Become a paying reader')}: {join}\n\n" if (join := join_url(letter.body)) else ""
     why = say("You get this mail because you subscribed to %(site)s.", site=letter.site_name)
     return (
         f"{letter.title}\n{line}\n{letter.site_name}, {words.day(letter.date, letter.lang)}\n"
         f"{say('Read on the web')}: {letter.url}\n\n{letter.words}\n-- \n"
-        f"{why}\n{letter.site_name}\n{letter.postal_address}\n\n{say('Unsubscribe')}: {LEAVE_URL}\n\n"
+        f"{why}\n{letter.site_name}\n{letter.postal_address}\n\n{say('Unsubscribe')}: {LEAVE_URL}\n\n{more}"
         f"Digest: {letter.digest}\n"
     )
+
+
+def join_url(body: str) -> str:
+    """Where the reader of a body can pay for what was left out of it; empty when nothing was."""
+    found = re.search(r'<p class="locked">.*?<a href="([^"]+)"', body)
+    return html.unescape(found[1]) if found else ""
 
 
 def direction(lang: str) -> str:

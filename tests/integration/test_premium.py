@@ -301,3 +301,29 @@ def test_a_script_without_spaces_is_guarded_too(letter: Letter) -> None:
     letter.write("other.md", "Title: Other\nDate: 2026-11-25 09:00", f"前置き{secret[5:]}\n")
     with pytest.raises(Refused):
         letter.build()
+
+
+def test_the_mail_leads_free_readers_to_the_plans_where_something_was_left_out(letter: Letter) -> None:
+    letter.write("winter.md", f"{HEAD}\nLang: de", BODY)
+    letter.write("open.md", "Title: Open\nDate: 2026-11-23 09:00", "All of it.\n")
+    open_, winter = letter.build().editions
+    [paid] = winter.variants
+    said = "Bezahltes Abonnement abschließen"
+    assert said in winter.html
+    assert f"{said}: http" in winter.text
+    for text in (open_.html, open_.text, paid.html, paid.text):
+        assert "/join" not in text
+
+
+@pytest.mark.parametrize("sells", [True, False])
+def test_the_site_leads_to_the_plans_only_where_something_is_sold(letter: Letter, sells: bool) -> None:
+    letter.write("winter.md", HEAD, BODY)
+    if sells:  # as with a key and plans.toml where it is built
+        with (letter.folder / "pelicanconf.py").open("a") as config:
+            config.write("\nPOSTMERGE_JOIN = True\n")
+    letter.build()
+    pages = {path: path.read_text() for path in site_of(letter).rglob("*.html")}
+    said = [text.count(">Become a paying reader</a>") for text in pages.values()]
+    [issue] = [text for path, text in pages.items() if "winter" in str(path)]
+    assert min(said) == (1 if sells else 0)
+    assert issue.count(">Become a paying reader</a>") == (2 if sells else 0)

@@ -9,6 +9,7 @@ import pytest
 
 from mailer import plans
 from mailer.errors import BadInput
+from mailer.settings import Settings
 from tests.conftest import ROOT
 
 
@@ -57,3 +58,11 @@ def test_money_is_written_with_its_currency() -> None:
     assert [plans.money(*one) for one in ((500, "eur"), (5, "usd"), (-1234, "eur"), (500, "jpy"))] == [
         "EUR 5.00", "USD 0.05", "EUR -12.34", "JPY 500",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "file", "sells"), [("sk_test_1", True, True), ("", True, False), ("sk_test_1", False, False)])
+def test_something_is_sold_only_with_a_key_and_plans(tmp_path: Path, key: str, file: bool, sells: bool) -> None:
+    plans = tmp_path / "plans.toml"
+    if file:
+        plans.write_text("[plans.monthly]\nprice = 5.00\n")
+    assert Settings(stripe_key=key, plans=plans).sells is sells

@@ -44,7 +44,7 @@ def create_app(
     def problem(path: str, status: int) -> Response:
         return problems.problem(desk, path, status)
 
-    app.add_middleware(Edge, problem=problem)
+    app.add_middleware(Edge, problem=problem, tls=settings.api_url.startswith("https:"))
     return app
 
 

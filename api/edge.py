@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -26,19 +26,21 @@ _DEFAULTS = {
     "Referrer-Policy": "strict-origin-when-cross-origin",
     "Content-Security-Policy": "frame-ancestors 'none'; object-src 'none'; base-uri 'self'",
 }
+_TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
 class Edge:
-    """ASGI middleware. ``problem(path, status)`` makes the answer when the app cannot."""
+    """ASGI middleware. ``problem(path, status)`` makes the answer when the app cannot; ``tls``: people reach us by https."""
 
-    def __init__(self, app: ASGIApp, problem: Callable[[str, int], Response]) -> None:
+    def __init__(self, app: ASGIApp, problem: Callable[[str, int], Response], tls: bool = False) -> None:
         self._app = app
         self._problem = problem
+        self._headers = _DEFAULTS | (_TLS if tls else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        answer = _Answer(send, with_body=scope["method"] != "HEAD")
+        answer = _Answer(send, self._headers, with_body=scope["method"] != "HEAD")
         try:
             await self._answer(scope, receive, answer)
         except ClientDisconnect:
@@ -64,8 +66,9 @@ class Edge:
 class _Answer:
     """Sends on, with default headers; knows whether anything was sent."""
 
-    def __init__(self, send: Send, with_body: bool) -> None:
+    def __init__(self, send: Send, defaults: Mapping[str, str], with_body: bool) -> None:
         self._send = send
+        self._defaults = defaults
         self._with_body = with_body
         self.started = False
 
@@ -73,7 +76,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.started = True
             headers = MutableHeaders(scope=message)
-            for name, value in _DEFAULTS.items():
+            for name, value in self._defaults.items():
                 headers.setdefault(name, value)
         elif not self._with_body:
             message = {**message, "body": b""}

@@ -161,25 +161,27 @@ def read_all(desk: Here, token: str) -> Response:
     reader = reading.enter(desk.database, desk.settings, token)
     if reader is None:
         return _closed(desk)
-    return _private(page(desk, "paid_issues.html", issues=reading.issues(desk.database), token=token))
+    return _private(page(desk, "paid_issues.html", issues=reading.issues(desk.database, reader.lang), token=token))
 
 
 @router.get("/read/{token}/feed.xml")
 def feed(desk: Here, token: str) -> Response:
     """A reader's private feed with the full text."""
-    if reading.enter(desk.database, desk.settings, token) is None:
+    reader = reading.enter(desk.database, desk.settings, token)
+    if reader is None:
         return _closed(desk)
     base = f"{desk.settings.api_url}/read/{token}"
-    data = paid_feed.atom(desk.site_name, base, reading.issues(desk.database))
+    data = paid_feed.atom(desk.site_name, base, reading.issues(desk.database, reader.lang))
     return Response(data, 200, _PRIVATE, "application/atom+xml")
 
 
 @router.get("/read/{token}/{key:path}")
 def read(desk: Here, token: str, key: str) -> Response:
     """One issue in full."""
-    if reading.enter(desk.database, desk.settings, token) is None:
+    reader = reading.enter(desk.database, desk.settings, token)
+    if reader is None:
         return _closed(desk)
-    found = reading.issue(desk.database, key)
+    found = reading.issue(desk.database, key, reader.lang)
     if found is None:
         return message(
             desk, "There is no such issue", ["Nothing was mailed under this name."], 404, href=desk.home, label="The archive"

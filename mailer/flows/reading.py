@@ -9,7 +9,7 @@ from mailer import tokens
 from mailer.db import Database, Tx
 from mailer.flows import access
 from mailer.settings import Settings
-from mailer.store import accesses, editions
+from mailer.store import accesses, choices, editions
 from mailer.store.editions import Readable
 
 REACH = 50  # issues on a reader's page and in their feed
@@ -17,10 +17,11 @@ REACH = 50  # issues on a reader's page and in their feed
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads, with the token of their links as it is now."""
+    """Who reads, in which language ("": the newsletter's), with the token of their links as it is now."""
 
     subscriber_id: int
     token: str
+    lang: str = ""
 
 
 def own_links(database: Database, settings: Settings, subscriber_id: int) -> str:
@@ -35,19 +36,22 @@ def enter(database: Database, settings: Settings, token: str) -> Reader | None:
     if claim is None:
         return None
     with database.transaction() as tx:
-        return Reader(claim[0], token) if claim[1] and _token(tx, settings, claim[0]) == token else None
+        if not claim[1] or _token(tx, settings, claim[0]) != token:
+            return None
+        reader = choices.look(tx, claim[0])
+        return Reader(claim[0], token, reader.lang if reader else "")
 
 
-def issues(database: Database, limit: int = REACH) -> list[Readable]:
-    """The newest mailed issues as paying readers got them, newest first."""
+def issues(database: Database, lang: str, limit: int = REACH) -> list[Readable]:
+    """The newest mailed issues as paying readers of this language got them, newest first."""
     with database.transaction() as tx:
-        return editions.readable(tx, limit)
+        return editions.readable(tx, limit, lang)
 
 
-def issue(database: Database, key: str) -> Readable | None:
-    """One mailed issue as paying readers got it, in its newest edition; None when there is none."""
+def issue(database: Database, key: str, lang: str) -> Readable | None:
+    """One mailed issue as paying readers of this language got it, in its newest edition; None when there is none."""
     with database.transaction() as tx:
-        return editions.readable_one(tx, key)
+        return editions.readable_one(tx, key, lang)
 
 
 def renew(database: Database, settings: Settings, subscriber_id: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from mailer.db import Tx, each
 from mailer.edition import PREMIUM, Edition
@@ -55,7 +56,9 @@ def save(tx: Tx, root: str, edition: Edition) -> int:
     for variant in edition.variants:
         tx.run(
             """
-            INSERT INTO edition_variants (edition_id, name, digest, preheader, html, text, body, lang, title, subject, url)
+            INSERT INTO edition_variants (
+                edition_id, name, digest, preheader, html, text, body, own_lang, own_title, own_subject, own_url
+            )
             VALUES (
                 %(edition_id)s, %(name)s, %(digest)s, %(preheader)s, %(html)s, %(text)s, %(body)s, %(lang)s, %(title)s,
                 %(subject)s, %(url)s
@@ -71,7 +74,9 @@ def variants(tx: Tx, edition: Stored) -> dict[str, Stored]:
     """The other texts of a stored edition, by the variant's name."""
     rows = tx.all(
         """
-        SELECT name, digest, preheader, html, text, lang, title, subject, url
+        SELECT
+            name, digest, preheader, html, text,
+            own_lang AS lang, own_title AS title, own_subject AS subject, own_url AS url
         FROM edition_variants
         WHERE edition_id = %(id)s
         ORDER BY name
@@ -84,11 +89,12 @@ def variants(tx: Tx, edition: Stored) -> dict[str, Stored]:
 def marks(tx: Tx, edition_ids: Sequence[int]) -> dict[int, set[Mark]]:
     """For each stored edition, what tells its variants from others: name, digest, subject."""
     rows = tx.all(
-        "SELECT edition_id, name, digest, subject FROM edition_variants WHERE edition_id = ANY(%(ids)s)", ids=list(edition_ids)
+        "SELECT edition_id, name, digest, own_subject FROM edition_variants WHERE edition_id = ANY(%(ids)s)",
+        ids=list(edition_ids),
     )
     found: dict[int, set[Mark]] = {edition_id: set() for edition_id in edition_ids}
     for row in rows:
-        found[row["edition_id"]].add((row["name"], row["digest"], row["subject"]))
+        found[row["edition_id"]].add((row["name"], row["digest"], row["own_subject"]))
     return found
 
 
@@ -116,7 +122,10 @@ def get(tx: Tx, edition_id: int) -> Stored:
 
 @dataclass(frozen=True)
 class Readable:
-    """An issue for reading on the web: the premium text where it has one. ``at`` is when its send began."""
+    """An issue for reading on the web: its premium text, in the reader's language where that has one.
+
+    ``url`` is the original's, so that feeds know the issue by it in every language; ``at`` is when its send began.
+    """
 
     key: str
     title: str
@@ -129,17 +138,28 @@ class Readable:
 
 _READABLE = """
     SELECT DISTINCT ON (editions.issue_key)
-        editions.issue_key AS key, editions.title, editions.lang, editions.url, edition_variants.body,
-        edition_variants.digest, sends.due_at AS at
+        editions.issue_key AS key, text.title, text.lang, editions.url, text.body, text.digest, sends.due_at AS at
     FROM sends
     JOIN editions ON editions.id = sends.edition_id
-    JOIN edition_variants ON edition_variants.edition_id = editions.id AND edition_variants.name = 'premium'
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(nullif(edition_variants.own_title, ''), editions.title) AS title,
+            coalesce(nullif(edition_variants.own_lang, ''), editions.lang) AS lang,
+            edition_variants.body,
+            edition_variants.digest
+        FROM edition_variants
+        WHERE edition_variants.edition_id = editions.id AND edition_variants.name = ANY(%(names)s)
+        ORDER BY
+            edition_variants.name = 'premium' AND lower(editions.lang) = %(lang)s DESC,
+            array_position(%(names)s, edition_variants.name)
+        LIMIT 1
+    ) AS text
     WHERE sends.state IN ('sending', 'finished', 'paused', 'stopped') AND sends.started_at IS NOT NULL
 """
 
 
-def readable(tx: Tx, limit: int) -> list[Readable]:
-    """Mailed issues that have a premium text, newest first, each in its newest edition."""
+def readable(tx: Tx, limit: int, lang: str = "") -> list[Readable]:
+    """Mailed issues that have a premium text, newest first, each in its newest edition; ``lang`` is the reader's."""
     rows = tx.all(
         f"""
         SELECT * FROM ({_READABLE} ORDER BY editions.issue_key, sends.edition_number DESC) AS newest
@@ -147,13 +167,23 @@ def readable(tx: Tx, limit: int) -> list[Readable]:
         LIMIT %(limit)s
         """,
         limit=limit,
+        **_wish(lang),
     )
     return each(rows, Readable)
 
 
-def readable_one(tx: Tx, key: str) -> Readable | None:
+def readable_one(tx: Tx, key: str, lang: str = "") -> Readable | None:
     """One of them."""
     row = tx.one(
-        f"{_READABLE} AND editions.issue_key = %(key)s ORDER BY editions.issue_key, sends.edition_number DESC", key=key
+        f"{_READABLE} AND editions.issue_key = %(key)s ORDER BY editions.issue_key, sends.edition_number DESC",
+        key=key,
+        **_wish(lang),
     )
     return Readable(**row) if row else None
+
+
+def _wish(lang: str) -> dict[str, Any]:
+    """The premium texts that a reader of a language wants, the best first."""
+    code = lang.lower().replace("_", "-")
+    languages = [one for one in (code, code.partition("-")[0]) if one]
+    return {"lang": code, "names": [*dict.fromkeys(f"{one} {PREMIUM}" for one in languages), PREMIUM]}

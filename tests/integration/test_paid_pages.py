@@ -13,6 +13,7 @@ import pytest
 
 from mailer import tokens
 from mailer.db import Database
+from mailer.edition import Edition
 from mailer.flows import gifts, paying
 from mailer.flows.access import State
 from mailer.flows.deliver import deliver
@@ -26,6 +27,7 @@ from mailer.transports.outbox import Outbox
 from tests import factories
 from tests import paying as shops
 from tests.conftest import ROOT
+from tests.integration.test_languages_sent import variant
 from tests.integration.test_variants import SECRET, edition
 from tests.paying import Shop
 
@@ -324,10 +326,10 @@ def test_links_that_are_not_ours_do_not_hold(shop: Shop, path: str) -> None:
     assert shop.client.post(path).status_code in (404, 405)
 
 
-def published(shop: Shop) -> None:
+def published(shop: Shop, issue: Edition | None = None) -> None:
     settings, outbox = shop.settings, Outbox(shop.settings.outbox)
     adopt(shop.database, settings, [factories.old()])
-    [send_id] = publish(shop.database, settings, [factories.old(), edition()], [], outbox, Request()).send_ids
+    [send_id] = publish(shop.database, settings, [factories.old(), issue or edition()], [], outbox, Request()).send_ids
     tend(shop.database, settings)
     deliver(shop.database, settings, outbox, send_id)
 
@@ -349,6 +351,24 @@ def test_what_was_paid_for_is_read_on_the_web_and_in_a_feed_until_access_ends(sh
     for path in links:
         assert shop.client.get(path).status_code == 403
         assert SECRET not in shop.client.get(path).text
+
+
+@pytest.mark.parametrize(
+    ("lang", "text"), [("de-AT", "text de premium"), ("de", "text de premium"), ("", "text premium"), ("fr", "text premium")]
+)
+def test_a_translation_of_what_was_paid_for_is_read_in_the_readers_language(shop: Shop, lang: str, text: str) -> None:
+    reader = paying_reader(shop)
+    with shop.database.transaction() as tx:
+        tx.run("UPDATE subscribers SET lang = %(lang)s WHERE id = %(id)s", lang=lang, id=reader)
+    published(shop, factories.edition(variants=tuple(variant(name) for name in ("premium", "de", "de premium", "fr"))))
+    found = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, reader)).text)
+    assert found
+    page, feed = shop.client.get(f"{found[1]}/2026-11-24-hello").text, shop.client.get(f"{found[1]}/feed.xml").text
+    assert f"<p>{text}</p>" in page
+    assert f"{text}&lt;" in feed
+    assert "<id>http://127.0.0.1:9/issues/2026-11-24-hello/</id>" in feed, "the same in every language"
+    title = "Title de" if "de" in text else "Title of 2026-11-24-hello"
+    assert f">{title}</a>" in shop.client.get(found[1]).text
 
 
 def test_private_links_can_be_made_anew(shop: Shop) -> None:

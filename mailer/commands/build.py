@@ -1,0 +1,29 @@
+"""``postmerge build``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mailer import show
+from mailer.commands.building import build_site
+from mailer.commands.common import as_json, err, load_settings, out, print_json
+
+
+@click.command()
+@as_json
+def build(json: bool) -> None:
+    """Build the web archive, its feeds and the mail editions.
+
+    Example: postmerge build
+    """
+    report = build_site(load_settings(), quiet=json)
+    if json:
+        return print_json({"editions": len(report.editions), "findings": [vars(f) for f in report.findings]})
+    show.findings(err, report.findings)
+    out.print(
+        f"Built {len(report.editions)} issues in {report.seconds:.1f} s ({report.converted} converted, {report.reused} reused)."
+    )
+    if any(finding.level == "error" for finding in report.findings):
+        sys.exit(1)

@@ -7,7 +7,7 @@ import hmac
 from mailer import addresses, log
 from mailer.db import Database, Tx
 from mailer.settings import Settings
-from mailer.store import choices, erasing, subscribers
+from mailer.store import choices, erasing, farewells, subscribers
 
 events = log.get("erase")
 
@@ -18,13 +18,17 @@ def address_hash(settings: Settings, email_normal: str) -> bytes:
 
 
 def erase(database: Database, settings: Settings, subscriber_id: int) -> bool:
-    """Erase a reader; whether there was one. No import brings them back; they may subscribe again by themselves."""
+    """Erase a reader; whether there was one. No import brings them back; they may subscribe again by themselves.
+
+    What they pay at Stripe is ended by the worker, as soon as Stripe answers: nothing is charged any more.
+    """
     with database.transaction() as tx:
         if choices.look(tx, subscriber_id) is None:
             return False
         reader = subscribers.lock(tx, subscriber_id)
         assert reader
         erasing.remember(tx, address_hash(settings, reader.email_normal), reader.email_normal)
+        farewells.add(tx, subscriber_id)
         erasing.wipe(tx, subscriber_id, reader.email_normal)
     events.info("subscriber.erased", subscriber=subscriber_id)
     return True

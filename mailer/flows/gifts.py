@@ -12,7 +12,7 @@ from mailer.errors import BadInput
 from mailer.flows import paid_mails, stripe_sync
 from mailer.flows.signup import Result
 from mailer.settings import Settings
-from mailer.store import accesses, consents, gifts, subscribers
+from mailer.store import accesses, consents, erasing, gifts, subscribers
 from mailer.stripe_facts import Session
 
 events = log.get("gifts")
@@ -49,7 +49,8 @@ def accept(database: Database, settings: Settings, token: str, ip: str | None = 
         if gift.accepted_at:
             return Result.ALREADY, gift.accepted_at + relativedelta(months=gift.months)
         reader = subscribers.lock(tx, gift.subscriber_id)
-        assert reader
+        if reader is None or erasing.moment(tx, reader.id):
+            return Result.INVALID, None
         if reader.state != "active":
             subscribers.activate(tx, reader.id)
             consents.record(tx, reader.id, "confirmed", "gift", ip, {"gift": gift.id})

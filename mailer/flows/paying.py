@@ -20,7 +20,7 @@ from mailer.flows.stripe_line import line
 from mailer.flows.stripe_sync import refresh, refresh_charge
 from mailer.plans import Plans, load, money
 from mailer.settings import Settings
-from mailer.store import accesses, subscribers, subscriptions
+from mailer.store import accesses, erasing, subscribers, subscriptions
 from mailer.store.accesses import Access
 from mailer.store.subscriptions import Kept
 
@@ -51,7 +51,7 @@ def look(database: Database, settings: Settings, subscriber_id: int) -> Page | N
     """A reader's standing and subscriptions, from our tables; None when there is no such reader."""
     with database.transaction() as tx:
         reader = subscribers.lock(tx, subscriber_id)
-        if reader is None:
+        if reader is None or erasing.moment(tx, subscriber_id):
             return None
         held = subscriptions.of_reader(tx, subscriber_id)
         written = accesses.get(tx, subscriber_id)
@@ -170,15 +170,12 @@ def end_with_refund(database: Database, settings: Settings, kept: Kept, once: st
 def tend_pauses(database: Database, settings: Settings) -> int:
     """Pauses whose end is near are told, and those whose end has come are ended; how many were touched."""
     with database.transaction() as tx:
-        near = subscriptions.resuming(tx, NOTICE)
+        near = [one for one in subscriptions.resuming(tx, NOTICE) if not erasing.moment(tx, one.subscriber_id or 0)]
         for one in near:
             _tell_end(tx, one)
     now = clock()
     due = [one for one in near if one.resumes_at and one.resumes_at <= now and one.subscriber_id]
-    for one in due:
-        assert one.subscriber_id
-        resume(database, settings, one.subscriber_id)
-    return len(due)
+    return sum(_end_pause(database, settings, one) for one in due)
 
 
 def every(
@@ -196,6 +193,16 @@ def every(
         except PostmergeError as error:
             wrong.append(f"{one.stripe_id}: {error}")
     return done, wrong
+
+
+def _end_pause(database: Database, settings: Settings, one: Kept) -> bool:
+    """One that cannot be ended just now stops no other."""
+    try:
+        resume(database, settings, one.subscriber_id or 0)
+    except PostmergeError as error:
+        events.warning("paying.pause_goes_on", subscription=one.stripe_id, error=str(error))
+        return False
+    return True
 
 
 def _tell_end(tx: Any, one: Kept) -> None:
@@ -237,7 +244,7 @@ def _again(database: Database, settings: Settings, kept: Kept) -> Standing:
 def _running(database: Database, settings: Settings, subscriber_id: int) -> Kept:
     """The subscription that runs, fetched just now: what a lost answer had done already is not done again."""
     with database.transaction() as tx:
-        held = subscriptions.of_reader(tx, subscriber_id)
+        held = [] if erasing.moment(tx, subscriber_id) else subscriptions.of_reader(tx, subscriber_id)
     for one in held:
         if one.status in (*_RUNNING, "paused"):
             fresh = refresh(database, settings, line(database, settings), one.stripe_id)

@@ -12,10 +12,10 @@ from mailer import addresses, log
 from mailer.db import Database, Tx
 from mailer.errors import BadInput, Unavailable
 from mailer.flows import access, paid_mails
-from mailer.flows.access import Standing
+from mailer.flows.access import Standing, State
 from mailer.payments.client import Gone, Stripe
 from mailer.settings import Settings
-from mailer.store import consents, customers, notices, subscribers, subscriptions, transactional_mails
+from mailer.store import consents, customers, erasing, notices, subscribers, subscriptions, transactional_mails
 from mailer.store.subscribers import Subscriber
 from mailer.store.subscriptions import Kept
 from mailer.stripe_facts import Subscription
@@ -77,7 +77,7 @@ def check_customer(database: Database, client: Stripe, stripe_id: str) -> None:
         return
     with database.transaction() as tx:
         ours = customers.reader(tx, stripe_id)
-        if ours is None or customers.address(tx, stripe_id) == email:
+        if ours is None or erasing.moment(tx, ours) or customers.address(tx, stripe_id) == email:
             return
         customers.move(tx, stripe_id, email)
         other = subscribers.find(tx, email)
@@ -90,8 +90,10 @@ def check_customer(database: Database, client: Stripe, stripe_id: str) -> None:
 
 
 def settle(tx: Tx, settings: Settings, subscriber_id: int) -> Standing:
-    """Compute a reader's access anew and tell them what changed. Locks the reader."""
+    """Compute a reader's access anew and tell them what changed. Locks the reader. Who was erased has none."""
     subscribers.lock(tx, subscriber_id)
+    if erasing.moment(tx, subscriber_id):
+        return Standing(State.ENDED)
     before, after = access.settle(tx, subscriber_id, settings.grace, clock())
     paid_mails.about(tx, subscriber_id, before, after, subscriptions.of_reader(tx, subscriber_id))
     return after
@@ -116,12 +118,16 @@ def _settled(tx: Tx, settings: Settings, stripe_id: str, fetched: Subscription |
 def _reader(tx: Tx, fetched: Subscription) -> int:
     """Whose it is: the customer's reader, else the one a signed link proved, else the one with the address, else a new one."""
     known = customers.reader(tx, fetched.customer_id)
-    if known:
+    erased = erasing.moment(tx, known) if known else None
+    again = bool(erased and fetched.started_at and fetched.started_at > erased)  # somebody who was erased pays anew
+    if known and not again:
         return known
     proven = subscribers.lock(tx, fetched.reader) if fetched.reader else None
-    reader = proven or _by_address(tx, fetched.email)
+    reader = proven if proven and not erasing.moment(tx, proven.id) else _by_address(tx, fetched.email)
     if reader.state != "active":
         _ask(tx, reader)
+    if again:
+        customers.part(tx, fetched.customer_id)
     return customers.give(tx, fetched.customer_id, reader.id, addresses.normal(fetched.email))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import stripe
@@ -71,6 +72,16 @@ class Stripe:
         expand = [f"data.{name}" for name in _EXPAND]
         for raw in self.each("/v1/subscriptions", {"status": "all", "expand": expand}):
             yield facts.subscription(raw)
+
+    def running_of(self, customer_id: str, before: datetime) -> list[str]:
+        """What we sold to a customer before a moment and is not over; none when Stripe has no such customer."""
+        params = {"customer": customer_id, "expand": [f"data.{name}" for name in _EXPAND]}
+        try:
+            found = [facts.subscription(raw) for raw in self.each("/v1/subscriptions", params)]
+        except Gone:
+            return []
+        running = [one for one in found if one.plan and one.status not in ("canceled", "incomplete_expired")]
+        return [one.stripe_id for one in running if one.started_at is None or one.started_at <= before]
 
     def end_now(self, stripe_id: str, invoice_id: str, once: str, amount: int | None = None) -> int:
         """End a subscription at once and give back ``amount`` of its latest invoice (None: all); what went back.

@@ -29,6 +29,11 @@ def give(tx: Tx, stripe_id: str, subscriber_id: int, email_normal: str) -> int:
     )
 
 
+def part(tx: Tx, stripe_id: str) -> None:
+    """Its reader was erased and has come back as somebody new: it may be given again."""
+    tx.run("UPDATE customers SET subscriber_id = NULL, at = now() WHERE stripe_id = %(id)s", id=stripe_id)
+
+
 def of_reader(tx: Tx, subscriber_id: int) -> str:
     """A reader's customer at Stripe, the newest; empty when there is none."""
     found = tx.value(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from mailer.db import Tx
 
 
@@ -17,6 +19,12 @@ def remember(tx: Tx, hash_: bytes, email_normal: str) -> None:
         hash=hash_,
         email_normal=email_normal,
     )
+
+
+def moment(tx: Tx, subscriber_id: int) -> datetime | None:
+    """When the reader was erased; None when they were not."""
+    found: datetime | None = tx.value("SELECT erased_at FROM subscribers WHERE id = %(id)s", id=subscriber_id)
+    return found
 
 
 def reason(tx: Tx, hash_: bytes) -> str | None:
@@ -44,6 +52,8 @@ _WIPE = (
     """,
     "DELETE FROM transactional_mails WHERE subscriber_id = %(id)s",
     "DELETE FROM suppressions WHERE email_normal = %(email_normal)s",
+    "DELETE FROM accesses WHERE subscriber_id = %(id)s",
+    "DELETE FROM grants WHERE subscriber_id = %(id)s",
     "UPDATE customers SET email_normal = '' WHERE subscriber_id = %(id)s OR email_normal = %(email_normal)s",
     """
     UPDATE deliveries

@@ -35,11 +35,15 @@ def forget_unconfirmed(tx: Tx, age: timedelta, limit: int) -> int:
 
 
 def left_long_ago(tx: Tx, age: timedelta, limit: int) -> list[int]:
-    """Readers who left so long ago and are not erased yet."""
+    """Readers who left so long ago and are not erased yet. Who pays, or rests from it, stays: they read on the web."""
     rows = tx.all(
         """
         SELECT id FROM subscribers
         WHERE state = 'left' AND erased_at IS NULL AND left_at < now() - %(age)s
+            AND NOT EXISTS (
+                SELECT FROM accesses
+                WHERE accesses.subscriber_id = subscribers.id AND state NOT IN ('free', 'ended')
+            )
         ORDER BY left_at
         LIMIT %(limit)s
         """,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
@@ -9,6 +10,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "locale"
 LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español", "zh": "中文"}
+
+_CODE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})?")
 
 Say = Callable[..., str]
 
@@ -30,12 +33,36 @@ def spoken(lang: str) -> str:
     return base if base in LANGUAGES else "en"
 
 
+def name(lang: str) -> str:
+    """A language's name in itself: Deutsch, Français; the code where nobody knows the name."""
+    from babel import Locale, UnknownLocaleError
+
+    try:
+        locale = Locale.parse(lang.replace("_", "-"), sep="-")
+        found = locale.get_display_name(locale) or lang
+    except (UnknownLocaleError, ValueError):
+        return LANGUAGES.get(lang, lang)
+    return LANGUAGES.get(lang) or found[:1].upper() + found[1:]
+
+
 def choose(*wishes: str, header: str = "") -> str:
     """The language for somebody: the first wish we have, else the best of an Accept-Language header, else English."""
     for wish in wishes:
         if (short := wish.strip().lower()[:2]) in LANGUAGES:
             return short
     return next((lang for lang in _accepted(header) if lang in LANGUAGES), "en")
+
+
+def read_by(*wishes: str, header: str = "") -> str:
+    """The language that somebody reads: the first wish that is a code, else what the browser wants most; ``""`` if unknown.
+
+    Other than ``choose`` it is not bound to our own words: issues may be in any language. What we speak is told by its base.
+    """
+    for wish in [*wishes, *_accepted(header, whole=True)[:1]]:
+        code = wish.strip().lower().replace("_", "-")
+        if _CODE.fullmatch(code):
+            return spoken(code) if code.partition("-")[0] in LANGUAGES else code
+    return ""
 
 
 def day(when: date, lang: str) -> str:
@@ -45,7 +72,7 @@ def day(when: date, lang: str) -> str:
     return f"{when:%-d %B %Y}" if spoken(lang) == "en" else str(format_date(when, "long", locale=spoken(lang)))
 
 
-def _accepted(header: str) -> list[str]:
+def _accepted(header: str, whole: bool = False) -> list[str]:
     """Language codes of a header, the most wanted first."""
     found = []
     for place, part in enumerate(header[:500].split(",")):
@@ -54,7 +81,7 @@ def _accepted(header: str) -> list[str]:
             weight = float(quality or 1)
         except ValueError:
             weight = 0.0
-        found.append((-weight, place, code.strip().lower()[:2]))
+        found.append((-weight, place, code.strip().lower()[: None if whole else 2]))
     return [code for weight, _, code in sorted(found) if weight < 0]
 
 

@@ -31,13 +31,34 @@ _MOVED = """<!DOCTYPE html>
 """
 
 
-def sitemap(addresses: Iterable[tuple[str, datetime | None]], output: Path) -> None:
-    """Write sitemap.xml (https://www.sitemaps.org/protocol.html), unless the site brings its own."""
-    lines = ['<?xml version="1.0" encoding="utf-8"?>', '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">']
+def sitemap(
+    addresses: Iterable[tuple[str, datetime | None]], output: Path, languages: Iterable[Mapping[str, str]] = ()
+) -> None:
+    """Write sitemap.xml (https://www.sitemaps.org/protocol.html), unless the site brings its own.
+
+    ``languages`` has the addresses of each translated page by language (https://developers.google.com/search/docs/specialty/
+    international/localized-versions#sitemap).
+    """
+    links = {
+        url: "".join(
+            f'<xhtml:link rel="alternate" hreflang="{escape(lang)}" href="{_located(other)}"/>'
+            for lang, other in family.items()
+        )
+        for family in languages
+        for url in family.values()
+    }
+    more = ' xmlns:xhtml="http://www.w3.org/1999/xhtml"' if links else ""
+    lines = [
+        '<?xml version="1.0" encoding="utf-8"?>', f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"{more}>'
+    ]  # fmt: skip
     for url, changed in addresses:
         when = f"<lastmod>{changed.isoformat(timespec='seconds')}</lastmod>" if changed else ""
-        lines.append(f"<url><loc>{escape(quote(url, safe=':/?&=%~+,;@()!*'))}</loc>{when}</url>")
+        lines.append(f"<url><loc>{_located(url)}</loc>{when}{links.get(url, '')}</url>")
     _new(output / "sitemap.xml", "\n".join([*lines, "</urlset>", ""]))
+
+
+def _located(url: str) -> str:
+    return escape(quote(url, safe=":/?&=%~+,;@()!*"))
 
 
 def robots(site_url: str, output: Path) -> None:

@@ -23,7 +23,7 @@ from pelican.utils import SafeDatetime
 
 from mailer import leaks, words
 from mailer.edition import Edition, Finding
-from mailer.editions import around, cards, feeds, search, store, svg, translations
+from mailer.editions import around, cards, feeds, mail, search, store, svg, translations
 from mailer.editions.session import Session, card_path
 from mailer.errors import BadInput
 
@@ -54,6 +54,10 @@ def _initialized(site: pelican.Pelican) -> None:
         FEED_ATOM=None, FEED_RSS=None, CATEGORY_FEED_ATOM=None, CATEGORY_FEED_RSS=None, AUTHOR_FEED_ATOM=None,
         AUTHOR_FEED_RSS=None, TAG_FEED_ATOM=None, TAG_FEED_RSS=None, TRANSLATION_FEED_ATOM=None, TRANSLATION_FEED_RSS=None,
     )  # fmt: skip
+    site.settings["JINJA_GLOBALS"] = {
+        "words_in": mail.marked, "spoken": words.spoken, "day": words.day, "language": words.name,
+        **site.settings["JINJA_GLOBALS"],
+    }  # fmt: skip
     site.settings["JINJA_ENVIRONMENT"] = {"auto_reload": False, **site.settings["JINJA_ENVIRONMENT"]}
     for name in ("FEED_ALL_ATOM", "FEED_ALL_RSS"):
         site.settings[f"POSTMERGE_{name}"] = site.settings.get(f"POSTMERGE_{name}") or site.settings.get(name)
@@ -124,7 +128,15 @@ def _plain_content(content: Any) -> None:
 def _link_neighbours(newest_first: list[Article]) -> None:
     """What a page needs for its links to the next and the previous issue."""
     for newer, older in pairwise(newest_first):
-        newer.postmerge_older, older.postmerge_newer = older, newer
+        for one in (newer, *newer.translations):
+            one.postmerge_older = _in_language_of(one, older)
+        for one in (older, *older.translations):
+            one.postmerge_newer = _in_language_of(one, newer)
+
+
+def _in_language_of(page: Article, issue: Article) -> Article:
+    """An issue as a reader of a page wants it: the translation in the page's language, else the issue itself."""
+    return next((one for one in issue.translations if one.lang == page.lang), issue)
 
 
 def _link_languages(generator: ArticlesGenerator) -> None:
@@ -132,7 +144,7 @@ def _link_languages(generator: ArticlesGenerator) -> None:
     for original in generator.articles:
         others = sorted((one for one in original.translations if one in generator.translations), key=lambda one: str(one.lang))
         for one in others:
-            one.postmerge_of = original
+            one.postmerge_of, one.tags = original, list(getattr(original, "tags", []))
             if one.url == original.url or one.save_as == original.save_as:
                 one.override_url = translations.beside(original.url, one.lang)
                 one.override_save_as = translations.beside(original.save_as, one.lang)
@@ -247,8 +259,16 @@ def _write_around(current: Session, settings: dict[str, Any]) -> None:
     addresses: list[tuple[str, datetime | None]] = [(f"{url}/", newest)]
     addresses += [(edition.url, edition.dated) for edition in reversed(editions)]
     addresses += [(address, None) for address in [*sorted(current.pages), *tags]]
-    around.sitemap(addresses, output)
+    languages = [_languages(edition) for edition in editions if any(one.url for one in edition.variants)]
+    addresses += [(address, edition.dated) for edition in current.translated for address in [edition.url]]
+    around.sitemap(addresses, output, languages)
     around.robots(url, output)
+
+
+def _languages(edition: Edition) -> dict[str, str]:
+    """The address of an issue in each language; the original's also for those who read none of them."""
+    others = {one.lang: one.url for one in edition.variants if one.url and not one.premium}
+    return {edition.lang: edition.url, **others, "x-default": edition.url}
 
 
 def _by_tag(current: Session, listed: list[Edition]) -> dict[Tag, list[Edition]]:

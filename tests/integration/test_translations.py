@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from lxml import html
+from lxml import etree, html
 
 from mailer import words
 from mailer.edition import Variant
@@ -144,3 +144,58 @@ def test_premium_text_of_a_translation_is_kept_apart_and_never_public(letter: Le
     german.write_text(f"{german.read_text()}\n{secret}\n")
     with pytest.raises(Refused, match=r"holds premium text of content/issues/hello\.de\.md"):
         letter.build()
+
+
+def alternates(page: str) -> dict[str | None, str | None]:
+    return {
+        link.get("hreflang"): link.get("href")
+        for link in html.document_fromstring(page).iter("link")
+        if link.get("rel") == "alternate" and link.get("hreflang")
+    }
+
+
+def test_pages_in_all_languages_know_each_other(letter: Letter) -> None:
+    write_family(letter)
+    letter.write("third.md", "Title: Third\nDate: 2026-11-23 09:00", "Later.\n")
+    letter.build()
+    english = f"{SITE}/issues/hello/"
+    everywhere = {"en": english, "de": f"{english}de/", "fr": f"{english}fr/", "x-default": english}
+    for lang, name in (("en", ""), ("de", "de/"), ("fr", "fr/")):
+        page = letter.page(f"issues/hello/{name}index.html")
+        root = html.document_fromstring(page)
+        assert alternates(page) == everywhere
+        assert (root.get("lang"), root.get("dir")) == (lang, "ltr")
+        [own] = [link.get("href") for link in root.iter("link") if link.get("rel") == "canonical"]
+        assert own == everywhere[lang]
+        [switch] = [nav for nav in root.iter("nav") if nav.get("aria-label") == words.translator(lang)("Languages")]
+        links = {link.get("hreflang"): (link.text, link.get("href"), link.get("aria-current")) for link in switch.iter("a")}
+        assert links == {
+            code: (words.LANGUAGES[code], everywhere[code], "page" if code == lang else None) for code in ("en", "de", "fr")
+        }
+        assert words.translator(lang)("Get the next issue by mail") in page
+        assert f'/subscribe{"" if lang == "en" else "?lang=" + lang}"' in page
+        assert f"{SITE}/tags/one/" in page
+        assert f"{SITE}/issues/third/" in page
+    assert not alternates(letter.page("issues/third/index.html"))
+    assert f"{SITE}/issues/hello/" in letter.page("issues/third/index.html")
+
+
+def test_lists_and_feeds_have_the_original_and_the_sitemap_has_all(letter: Letter) -> None:
+    write_family(letter)
+    letter.build()
+    english = f"{SITE}/issues/hello/"
+    for name in ("feeds/all.atom.xml", "feeds/all.json", "archive/index.html", "tags/one/index.html"):
+        assert english in letter.page(name)
+        assert f"{english}de/" not in letter.page(name)
+    tree = etree.fromstring(letter.page("sitemap.xml").encode())
+    names = {"s": "http://www.sitemaps.org/schemas/sitemap/0.9", "x": "http://www.w3.org/1999/xhtml"}
+    found = {
+        url.findtext("s:loc", namespaces=names): {
+            link.get("hreflang"): link.get("href") for link in url.findall("x:link", names)
+        }
+        for url in tree.findall("s:url", names)
+    }
+    everywhere = {"en": english, "de": f"{english}de/", "fr": f"{english}fr/", "x-default": english}
+    assert [found[url] for url in (english, f"{english}de/", f"{english}fr/")] == [everywhere] * 3
+    assert found[f"{SITE}/issues/second/"] == {}
+    assert list(found).count(f"{english}de/") == 1

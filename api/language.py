@@ -17,13 +17,15 @@ class Tongue:
 
     lang: str
     say: Say
+    asked: str = ""  # by ?lang=, for the next form
+    reads: str = ""  # what issues are wanted in, whether our own words are there or not
 
 
 def tongue(request: Request, chosen: str = "") -> Tongue:
     """The language for this request; ``?lang=`` and what the reader chose go before the browser's wishes."""
-    wish = request.query_params.get("lang", "")
-    lang = words.choose(wish, chosen, header=request.headers.get("accept-language", ""))
-    return Tongue(lang, words.translator(lang))
+    wish, header = request.query_params.get("lang", ""), request.headers.get("accept-language", "")
+    lang = words.choose(wish, chosen, header=header)
+    return Tongue(lang, words.translator(lang), words.read_by(wish), words.read_by(wish, chosen, header=header))
 
 
 CHECK = "Please check what you typed: it cannot be used as it is."

@@ -63,6 +63,7 @@ def subscribe(desk: Here, form: Form, request: Request) -> Response:
             wording=here.say(WORDING),
             settings=desk.settings,
             lang=here.lang,
+            reads=here.reads,
             page=wish.page,
         )
     except BadInput as error:
@@ -151,6 +152,7 @@ def _form(
 ) -> Response:
     fresh = token or tokens.form_token(desk.settings.need_secret(), datetime.now(UTC))
     facts = {"wish": wish, "note": note, "error": error, "token": fresh, "wording": here.say(WORDING), "meant": meant}
+    facts["asked"] = here.asked
     facts["challenge"] = asked.ask(desk.settings)
     return page(desk, "subscribe.html", status, here.lang, **facts)
 

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from mailer import addresses, log, tokens
+from mailer import addresses, log, tokens, words
 from mailer.db import Database, Tx
 from mailer.errors import BadInput
 from mailer.flows import erase as erasing
 from mailer.flows import limits
 from mailer.settings import Settings
-from mailer.store import choices, consents, subscribers, suppressions, transactional_mails
+from mailer.store import choices, consents, editions, subscribers, suppressions, transactional_mails
 from mailer.store.choices import Choices
 from mailer.words import LANGUAGES
 
@@ -61,6 +61,12 @@ def topics(settings: Settings, reader: Choices) -> list[str]:
     return sorted({*settings.topics, *reader.offered, *reader.tags})
 
 
+def languages(database: Database, reader: Choices) -> dict[str, str]:
+    """The languages a reader can choose, with their names: those of our pages, of issues so far, and their own."""
+    with database.transaction() as tx:
+        return _languages(tx, reader)
+
+
 def choose(
     database: Database, settings: Settings, person: Person, tags: Sequence[str], frequency: str, lang: str, ip: str | None
 ) -> None:
@@ -69,7 +75,7 @@ def choose(
         reader = _reader(tx, person)
         chosen = sorted({tag.lower() for tag in tags})
         _known(frequency, tuple(Frequency), "how often")
-        _known(lang, ("", *LANGUAGES), "the language")
+        _known(lang, ("", *_languages(tx, reader)), "the language")
         for tag in chosen:
             _known(tag, topics(settings, reader), "the topic")
         if choices.choose(tx, reader.id, chosen, frequency, lang):
@@ -177,3 +183,8 @@ def _whole(person: Person) -> None:
 def _known(value: str, allowed: Sequence[str], what: str) -> None:
     if value not in allowed:
         raise BadInput(f"{what[0].upper()}{what[1:]} {value[:50]!r} is not on offer: choose one that the page shows.")
+
+
+def _languages(tx: Tx, reader: Choices) -> dict[str, str]:
+    codes = [code for code in (*editions.languages(tx), reader.lang.lower()) if code]
+    return {**LANGUAGES, **{code: words.name(code) for code in sorted(codes) if code not in LANGUAGES}}

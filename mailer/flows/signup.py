@@ -51,10 +51,12 @@ def sign_up(
     settings: Settings | None = None,
     lang: str = "",
     page: str = "",
+    reads: str = "",
 ) -> SignUp:
     """Record the wish and queue a confirmation mail, unless limits, a suppression or an active state speak against it.
 
-    The evidence holds ``wording`` (what the form said, in ``lang``), ``page`` (where it was) and ``ip``. Over a limit the mail
+    The evidence holds ``wording`` (what the form said, in ``lang``), ``page`` (where it was) and ``ip``; ``reads`` is the
+    language that the person reads, if that is another. Over a limit the mail
     is queued too, and held for review. Raises BadInput when ``email`` is not an address.
     """
     address = addresses.check(email)
@@ -70,7 +72,7 @@ def sign_up(
         if reader.state != "active":
             evidence = {"wording": wording, "tags": list(tags), "lang": lang, "page": page}
             consents.record(tx, subscriber_id, "requested", source, ip, evidence)
-            subscribers.describe(tx, subscriber_id, lang, addresses.flags(normal))
+            subscribers.describe(tx, subscriber_id, reads or lang, addresses.flags(normal))
         if queued:
             subscribers.reopen(tx, subscriber_id)
             facts = {"held": held} if held else {}

@@ -86,6 +86,19 @@ def variants(tx: Tx, edition: Stored) -> dict[str, Stored]:
     return {row.pop("name"): replace(edition, **{key: value for key, value in row.items() if value}) for row in rows}
 
 
+def languages(tx: Tx) -> list[str]:
+    """The languages that issues were sent in so far, as codes in lower case."""
+    rows = tx.all(
+        """
+        SELECT lower(lang) AS lang FROM editions
+        UNION
+        SELECT lower(own_lang) FROM edition_variants WHERE own_lang <> ''
+        ORDER BY lang
+        """
+    )
+    return [row["lang"] for row in rows]
+
+
 def marks(tx: Tx, edition_ids: Sequence[int]) -> dict[int, set[Mark]]:
     """For each stored edition, what tells its variants from others: name, digest, subject."""
     rows = tx.all(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
-from mailer import words
+from mailer import tokens, words
 from mailer.db import Database
 from tests import web
 from tests.web import Web
@@ -73,3 +74,47 @@ def test_a_bad_address_is_said_in_the_readers_language(letter: Web) -> None:
     assert answer.status_code == 422
     [error] = re.findall(r'role="alert">([^<]+)<', answer.text)
     assert unescape(error) == "Bitte prüfen Sie Ihre Eingabe: So kann sie nicht verwendet werden."
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "kept"),
+    [
+        ("", "nl-BE, en;q=0.8", "nl-be"),
+        ("", "de-AT, en;q=0.8", "de"),
+        ("?lang=de", "en", "de"),
+        ("?lang=nl", "en", "nl"),
+        ("?lang=%3Cscript%3E", "", "en"),
+        ("", "*", "en"),
+    ],
+)
+def test_what_somebody_reads_is_kept_whether_we_speak_it_or_not(letter: Web, query: str, header: str, kept: str) -> None:
+    letter.client.headers["Accept-Language"] = header
+    first = letter.client.post(f"/subscribe{query}", data={"email": "ada@example.org"})
+    again = re.search(r'<form class="envelope" method="post" action="([^"]+)"', first.text)
+    assert again
+    assert "script" not in again[1]
+    letter.client.post(again[1], data={"email": "ada@example.org", "token": letter.form_token()})
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT lang FROM subscribers") == kept
+
+
+def test_a_reader_chooses_among_the_languages_of_the_issues(letter: Web) -> None:
+    letter.send(1)
+    with letter.database.transaction() as tx:
+        number = tx.value("UPDATE subscribers SET lang = 'sv' RETURNING id")
+        tx.run(
+            """
+            INSERT INTO edition_variants (edition_id, name, digest, preheader, html, text, body, own_lang)
+            SELECT id, 'pt-br', '', '', '', '', '', 'pt-BR' FROM editions
+            """
+        )
+    path = f"/reader/{tokens.page_token(letter.settings.need_secret(), number, datetime.now(UTC))}"
+    shown = letter.client.get(path).text
+    options = dict(re.findall(r'<option value="([^"]*)" lang="[^"]*"([^>]*)>', shown))
+    assert {"en", "de", "fr", "es", "zh", "pt-br", "sv"} == set(options)
+    assert [code for code, chosen in options.items() if "selected" in chosen] == ["sv"]
+    assert "Português (Brasil)" in shown
+    for lang, status in (("pt-br", 200), ("nl", 422)):
+        assert letter.client.post(f"{path}/choose", data={"lang": lang, "frequency": "every"}).status_code == status
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT lang FROM subscribers") == "pt-br"

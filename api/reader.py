@@ -224,7 +224,7 @@ def _page(
         topics=preferences.topics(desk.settings, reader),
         until=_until(reader, here.lang),
         months=MONTHS,
-        languages=words.LANGUAGES,
+        languages=preferences.languages(desk.database, reader),
     )
 
 

@@ -19,7 +19,7 @@ from mailer import log
 events = log.get("http")
 
 MOST = 64 * 1024  # bytes of a request's body
-_LARGER = {"/v1/publish": 8 * 1024 * 1024}  # editions, by the beginning of the path
+_LARGER = {"/v1/publish": 8 << 20, "/v1/imports": 32 << 20, "/webhooks/ses": 300 << 10}  # by the beginning of the path
 _PATIENCE = 30.0  # seconds for a body to arrive
 _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",

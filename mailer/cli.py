@@ -20,6 +20,7 @@ COMMANDS = {
     "mailer.commands.fence": ("fence",),
     "mailer.commands.gallery": ("gallery",),
     "mailer.commands.keys": ("keys",),
+    "mailer.commands.leave_by_mail": ("leave-by-mail",),
     "mailer.commands.money": ("money", "paid"),
     "mailer.commands.new": ("new",),
     "mailer.commands.publishing": ("adopt", "plan", "publish", "status"),
@@ -44,7 +45,7 @@ class Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name, or None."""
         module = _MODULES.get(cmd_name)
-        found: click.Command | None = getattr(import_module(module), cmd_name) if module else None
+        found: click.Command | None = getattr(import_module(module), cmd_name.replace("-", "_")) if module else None
         return found
 
 

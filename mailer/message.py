@@ -22,6 +22,11 @@ from mailer.errors import BadInput
 # that neither HTML escaping nor the CSS inliner nor the plain-text walker touches it.
 LEAVE_URL = "xPOSTMERGE0LEAVE0URLx"
 
+_CANARY = (
+    f'<a href="{LEAVE_URL}/canary" aria-hidden="true" tabindex="-1"'
+    ' style="display:none;max-height:0;overflow:hidden;mso-hide:all;font-size:1px;line-height:1px"></a>'
+)
+
 _SOFT = b"=\r\n"
 
 
@@ -64,14 +69,14 @@ class Template:
             ("MIME-Version", "1.0"),
             ("Content-Type", f'multipart/alternative; boundary="{boundary}"'),
         ]
-        return cls(_headers(lines), _chunks(text), _chunks(html), boundary, host)
+        return cls(_headers(lines), _chunks(text), _chunks(_with_canary(html)), boundary, host)
 
-    def fill(self, *, to: str, leave_url: str, message_id: str = "") -> bytes:
-        """The message of one reader. Raises BadInput for an address that cannot be mailed."""
+    def fill(self, *, to: str, leave_url: str, leave_mail: str = "", message_id: str = "") -> bytes:
+        """The message of one reader. ``leave_mail`` is where a mail to leave goes. Raises BadInput for a bad address."""
         lines = [
             ("To", mailable(to)),
             ("Message-ID", message_id or f"<{secrets.token_hex(16)}@{self.host}>"),
-            ("List-Unsubscribe", f"<{leave_url}>"),
+            ("List-Unsubscribe", leave_header(leave_url, leave_mail)),
         ]
         text = _filled(self.text, leave_url)
         html = _filled(self.html, html_module.escape(leave_url, quote=True))
@@ -95,6 +100,16 @@ def plain_message(*, to: str, subject: str, html: str, text: str, sender: str, l
         ("Content-Type", f'multipart/alternative; boundary="{boundary}"'),
     ]
     return b"".join((_headers(lines), b"\r\n", _parts(boundary, _encoded(text), _encoded(html))))
+
+
+def leave_mailto(address: str, token: str) -> str:
+    """The ``mailto:`` URI for leaving; '' when no address takes such mails."""
+    return f"mailto:{address}?subject=leave%20{token}" if address else ""
+
+
+def leave_header(url: str, mailto: str) -> str:
+    """The value of List-Unsubscribe (RFC 2369): the page first, as RFC 8058 wants it."""
+    return f"<{url}>,\r\n <{mailto}>" if mailto else f"<{url}>"
 
 
 def list_id(sender: str, url: str) -> str:
@@ -149,6 +164,12 @@ def _parts(boundary: str, text: bytes, html: bytes) -> bytes:
     return b"".join(
         (mark, b"\r\n", kind % b"plain", text, b"\r\n", mark, b"\r\n", kind % b"html", html, b"\r\n", mark, b"--\r\n")
     )
+
+
+def _with_canary(html: str) -> str:
+    """The mail with a link that no person sees or hears: whoever opens it is a program that opens every link."""
+    before, end, after = html.rpartition("</body>")
+    return f"{before}{_CANARY}{end}{after}" if end else html
 
 
 def _chunks(body: str) -> tuple[bytes, ...]:

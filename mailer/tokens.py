@@ -102,6 +102,20 @@ def read_page(secret: str, token: str, now: datetime, expiry: timedelta) -> int 
     return int(subscriber_id) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
 
 
+def export_token(secret: str, export_id: int, issued: datetime) -> str:
+    """A token for fetching an export, dated ``issued``. 43 characters."""
+    return _sign(secret, b"export", struct.pack(">qq", export_id, int(issued.timestamp() * 1000)))
+
+
+def read_export(secret: str, token: str, now: datetime, expiry: timedelta) -> int | None:
+    """Which export a token fetches, or None when it is forged or older than ``expiry``."""
+    payload = _open(secret, b"export", token, 16)
+    if payload is None:
+        return None
+    export_id, millis = struct.unpack(">qq", payload)
+    return int(export_id) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
+
+
 def address_token(secret: str, subscriber_id: int, mail_id: int, issued: datetime) -> str:
     """A token for saying yes to a new address, dated ``issued``. 54 characters."""
     return _sign(secret, b"address", struct.pack(">qqq", subscriber_id, mail_id, int(issued.timestamp() * 1000)))
@@ -117,10 +131,10 @@ def canary_token(secret: str, subscriber_id: int, mail_id: int) -> str:
     return _sign(secret, b"canary", struct.pack(">qq", subscriber_id, mail_id))
 
 
-def read_canary(secret: str, token: str) -> int | None:
-    """The mail whose hidden link somebody opened, or None when it is not ours."""
+def read_canary(secret: str, token: str) -> tuple[int, int] | None:
+    """The reader and the mail whose hidden link somebody opened, or None when it is not ours."""
     payload = _open(secret, b"canary", token, 16)
-    return int(struct.unpack(">qq", payload)[1]) if payload else None
+    return struct.unpack(">qq", payload) if payload else None
 
 
 def form_token(secret: str, now: datetime) -> str:

@@ -21,7 +21,7 @@ from mailer.flows import quota
 from mailer.flows.control import halt
 from mailer.flows.pace import Pace
 from mailer.flows.wire import Wire
-from mailer.message import Template, list_id
+from mailer.message import Template, leave_mailto, list_id
 from mailer.settings import Settings
 from mailer.store import choosing, deliveries, editions, sends
 from mailer.store.deliveries import Claimed, Settlement
@@ -214,7 +214,10 @@ def _send_one(settings: Settings, transport: Transport, prepared: _Prepared, tim
     time.sleep(max(0.0, timed.at - time.monotonic()))
     try:
         token = tokens.leave_token(settings.need_secret(), reader.subscriber_id, send.id)
-        raw = prepared.template(reader.variant).fill(to=reader.email, leave_url=f"{settings.api_url}/leave/{token}")
+        by_mail = leave_mailto(settings.leave_address, token)
+        raw = prepared.template(reader.variant).fill(
+            to=reader.email, leave_url=f"{settings.api_url}/leave/{token}", leave_mail=by_mail
+        )
     except Exception as error:
         events.exception("delivery.unbuildable", send=send.id, subscriber=reader.subscriber_id)
         return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")

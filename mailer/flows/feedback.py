@@ -16,9 +16,10 @@ from datetime import timedelta
 from mailer import log
 from mailer.db import Database, Tx
 from mailer.errors import BadInput, PostmergeError, Unavailable
+from mailer.flows import leave_by_mail
 from mailer.settings import Settings
 from mailer.store import delivery_events, mail_events, suppressions, unread_events
-from mailer.webhooks import ses_events
+from mailer.webhooks import ses_events, ses_inbound
 from mailer.webhooks.ses_events import Event, Kind
 from mailer.webhooks.sns import OLDEST, Verifier
 from mailer.webhooks.sns import Kind as SnsKind
@@ -233,6 +234,8 @@ def take_sns(database: Database, settings: Settings, verifier: Verifier, raw: by
     if message.kind is SnsKind.UNSUBSCRIBE:
         events.warning("sns.unsubscribed", message=message.id)
         return "Noted: the topic does not post here any more."
+    if (mail := ses_inbound.read(message.body)) is not None:
+        return str(leave_by_mail.take(database, settings, mail))
     try:
         event = ses_events.parse(message.body)
     except BadInput as error:

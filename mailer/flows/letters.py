@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mailer import tokens, words
+from mailer.message import leave_header, leave_mailto
 from mailer.settings import Settings
 from mailer.store.transactional_mails import Claimed
 from mailer.words import Say
@@ -179,6 +180,7 @@ def _address_changed(desk: _Desk) -> Letter:
 
 def _digest(desk: _Desk) -> Letter:
     say, facts = desk.say, desk.mail.facts
+    token = tokens.leave_token(desk.secret, desk.mail.subscriber_id)
     entries = tuple(Entry(one["title"], one["url"], one.get("text", "")) for one in facts["issues"])
     number = len(entries)
     return Letter(
@@ -196,7 +198,7 @@ def _digest(desk: _Desk) -> Letter:
         leave_label=say("Change what you get, pause, or leave"),
         canary=desk.canary,
         headers={
-            "List-Unsubscribe": f"<{desk.url('leave/' + tokens.leave_token(desk.secret, desk.mail.subscriber_id))}>",
+            "List-Unsubscribe": leave_header(desk.url(f"leave/{token}"), leave_mailto(desk.settings.leave_address, token)),
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         },
     )

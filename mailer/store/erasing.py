@@ -52,6 +52,7 @@ _WIPE = (
     """,
     "DELETE FROM transactional_mails WHERE subscriber_id = %(id)s",
     "DELETE FROM suppressions WHERE email_normal = %(email_normal)s",
+    "DELETE FROM scanner_visits WHERE subscriber_id = %(id)s",
     "DELETE FROM accesses WHERE subscriber_id = %(id)s",
     "DELETE FROM grants WHERE subscriber_id = %(id)s",
     "UPDATE customers SET email_normal = '' WHERE subscriber_id = %(id)s OR email_normal = %(email_normal)s",

@@ -330,15 +330,17 @@ def test_what_is_not_to_be_kept_is_forgotten(letter: Web, ada: int) -> None:
     assert (letter.state("now@example.org"), letter.state(ADA)) == ("unconfirmed", "active")
 
 
-def test_a_scanner_that_also_opens_hidden_links_changes_nothing(letter: Web, ada: int) -> None:
+def test_a_scanner_that_also_opens_hidden_links_changes_nothing_and_is_known_by_it(letter: Web, ada: int) -> None:
+    send = letter.send()
     letter.subscribe("new@example.org")
     letter.client.post(f"{mailed(letter)}/link")
     letter.work()
-    before = letter.dump()
+    before = letter.dump(without=("scanner_visits",))
     waiting = [
         path for mail in letter.mails() for path in web.paths(mail.raw.decode() + mail.html + mail.text, letter.settings)
     ]
-    assert {path.split("/")[1] for path in waiting} >= {"confirm", "reader", "canary"}
+    assert {path.split("/")[1] for path in waiting} >= {"confirm", "reader", "canary", "leave"}
+    assert sum(path.endswith("/canary") for path in set(waiting)) == 3  # Ada and the two of web.send
     seen: set[str] = set()
     while waiting and len(seen) < 300:
         path = waiting.pop()
@@ -346,16 +348,33 @@ def test_a_scanner_that_also_opens_hidden_links_changes_nothing(letter: Web, ada
             seen.add(path)
             letter.client.head(path)
             waiting += web.paths(letter.client.get(path).text, letter.settings)
-    assert letter.dump() == before
-    assert letter.client.post(next(path for path in seen if "/canary/" in path)).status_code == 405
+    assert letter.dump(without=("scanner_visits",)) == before
+    with letter.database.transaction() as tx:
+        visits = tx.all("SELECT subscriber_id, send_id, mail_id FROM scanner_visits ORDER BY send_id, mail_id, subscriber_id")
+    assert [row["send_id"] for row in visits] == [0, 0, send, send, send]
+    assert [row["mail_id"] > 0 for row in visits] == [True, True, False, False, False]
+    for path in seen:
+        if "canary" in path:
+            assert letter.client.post(path).status_code == 405
 
 
 def test_people_do_not_see_the_hidden_link(letter: Web) -> None:
+    letter.send()
     letter.subscribe(ADA)
     letter.work()
-    [mail] = letter.mails()
-    [tag] = re.findall(r"<a [^>]*canary[^>]*>", mail.html)
-    assert 'aria-hidden="true"' in tag
-    assert 'tabindex="-1"' in tag
-    assert "display:none" in tag
-    assert "canary" not in mail.text
+    assert {mail.kind for mail in letter.mails()} == {"issue", "confirmation"}
+    for mail in letter.mails():
+        [tag] = re.findall(r"<a [^>]*canary[^>]*>", mail.html)
+        assert 'aria-hidden="true"' in tag
+        assert 'tabindex="-1"' in tag
+        assert "display:none" in tag
+        assert "canary" not in mail.text
+        assert "canary" not in str(mail.headers)
+
+
+def test_a_hidden_link_that_is_not_ours_or_of_somebody_gone_is_not_written_down(letter: Web) -> None:
+    assert letter.client.get("/leave/forged/canary").status_code == 404
+    assert letter.client.get("/canary/forged").status_code == 404
+    gone = tokens.leave_token(letter.settings.need_secret(), 999, 1)
+    assert letter.client.get(f"/leave/{gone}/canary").status_code == 200
+    assert letter.counted("scanner_visits") == 0

@@ -1,0 +1,46 @@
+"""A mail that SES received for us, as it says so over SNS: the whole mail when it is in the notification, else its header.
+
+The format is "Contents of notifications for Amazon SES email receiving" of AWS's SES guide. No database, no network.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Any
+
+
+def read(body: str) -> bytes | None:
+    """The mail as it came, or None when this is no notification of one."""
+    try:
+        facts = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(facts, dict) or facts.get("notificationType") != "Received":
+        return None
+    content = facts.get("content")
+    return _content(content, facts) if isinstance(content, str) and content else _head(facts)
+
+
+def _content(content: str, facts: dict[str, Any]) -> bytes:
+    try:
+        action = facts["receipt"]["action"]
+        if str(action.get("encoding", "")).upper() == "BASE64":
+            return base64.b64decode(content, validate=True)
+    except (KeyError, TypeError, AttributeError, binascii.Error):
+        pass
+    return content.encode("utf-8", "replace")
+
+
+def _head(facts: dict[str, Any]) -> bytes:
+    mail = facts.get("mail")
+    headers = mail.get("headers") if isinstance(mail, dict) else None
+    lines = [_line(one) for one in headers if isinstance(one, dict)] if isinstance(headers, list) else []
+    return ("".join(lines) + "\r\n").encode("utf-8", "replace")
+
+
+def _line(header: dict[str, Any]) -> str:
+    name, value = (re.sub(r"[\r\n\0]+", " ", str(header.get(part, ""))) for part in ("name", "value"))
+    return f"{name}: {value}\r\n" if re.fullmatch(r"[!-9;-~]+", name) else ""

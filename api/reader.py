@@ -19,15 +19,15 @@ from api.forms import Age, AnyForm, Form
 from api.language import Tongue, sentence, tongue
 from api.problems import CLOSED
 from api.render import HEADERS, message, page
-from mailer import log, tokens, words
+from mailer import tokens, words
 from mailer.errors import BadInput, Unavailable
 from mailer.flows import address, challenge, preferences
+from mailer.flows import canary as hidden
 from mailer.flows.preferences import MONTHS, Person
 from mailer.flows.signup import Result
 from mailer.store.choices import Choices
 
 router = APIRouter(include_in_schema=False)
-events = log.get("reader")
 
 
 @router.get("/reader")
@@ -119,11 +119,19 @@ def move(desk: Here, token: str, request: Request) -> Response:
 
 @router.get("/canary/{token}")
 def canary(desk: Here, token: str, request: Request) -> Response:
-    """The hidden link of a mail: whoever opens it is a program. Changes nothing; the log knows."""
-    mail = tokens.read_canary(desk.settings.need_secret(), token)
-    if mail is None:
+    """The hidden link of a single mail: whoever opens it is a program. Changes nothing; the visit is written down."""
+    return _canary(desk, request, hidden.opened_in_mail(desk.database, desk.settings, token))
+
+
+@router.get("/leave/{token}/canary")
+def canary_of_issue(desk: Here, token: str, request: Request) -> Response:
+    """The hidden link of an issue's mail."""
+    return _canary(desk, request, hidden.opened_in_issue(desk.database, desk.settings, token))
+
+
+def _canary(desk: Desk, request: Request, ours: bool) -> Response:
+    if not ours:
         raise HTTPException(404)
-    events.info("canary.opened", mail=mail)
     here = tongue(request)
     return message(
         desk, here.say("Nothing to see here"), [here.say("This link is for programs that look at links.")], lang=here.lang

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -43,7 +44,9 @@ DEMO_READERS = {
     "margaret@example.org": ["operations"],
     "radia@example.org": ["delivery"],
 }
-_CHILDREN = ("serve", "worker", "scheduler")
+_GERMAN = "radia@example.org"  # gets the translation of an issue, where there is one
+_CHILDREN = ("serve", "worker", "scheduler", "write")
+_BESIDE = 5  # the live preview's port is the site's and this, where that one is free
 _PATIENCE = 30.0  # seconds until the first answer of the web server
 
 
@@ -54,11 +57,22 @@ class Place:
     home: Path
     content: Path
     port: int
+    write_port: int
 
     @property
     def url(self) -> str:
-        """The one address everything is served on."""
+        """The address of everything but the live preview."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def write_url(self) -> str:
+        """The live preview's address: of its own, so that nothing of the site's can look into it."""
+        return f"http://127.0.0.1:{self.write_port}/"
+
+    def options(self, child: str) -> list[str]:
+        """What a child is told besides its settings."""
+        ports = {"serve": self.port, "write": self.write_port}
+        return ["--port", str(ports[child])] if child in ports else []
 
 
 def run(content: Path | None, port: int, home: Path, out: Console) -> None:
@@ -86,10 +100,18 @@ def _place(base: Settings, content: Path | None, port: int, home: Path) -> Place
         raise BadInput(f"There is no folder {chosen}: give the folder that holds the issues, as in `make run CONTENT=path`.")
     whole = chosen.resolve()
     name = "default" if content is None else f"{whole.parent.name}-{hashlib.sha256(str(whole).encode()).hexdigest()[:8]}"
-    place = Place(home=(home / name).resolve(), content=whole, port=port)
-    place.home.mkdir(parents=True, exist_ok=True)
     listen("127.0.0.1", port).close()
+    place = Place(home=(home / name).resolve(), content=whole, port=port, write_port=_free(port + _BESIDE))
+    place.home.mkdir(parents=True, exist_ok=True)
     return place
+
+
+def _free(wanted: int) -> int:
+    """The wanted port of 127.0.0.1, or any that is free."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port)) as found:
+            return int(found.getsockname()[1])
+    raise Unavailable("No port of 127.0.0.1 is free for the live preview: stop something that listens there.")
 
 
 @contextlib.contextmanager
@@ -150,7 +172,8 @@ def _fill(settings: Settings, out: Console) -> None:
     report = _build(settings, out)
     if not list_subscribers(database) and settings.transport == "outbox":
         for email, tags in DEMO_READERS.items():
-            add_subscriber(database, settings, email, tags, confirmed=True, source="demo")
+            lang = "de" if email == _GERMAN else ""
+            add_subscriber(database, settings, email, tags, confirmed=True, source="demo", lang=lang)
         out.print(f"[green]✓[/] {len(DEMO_READERS)} demo readers added")
     try:
         _publish(database, settings, report, out)
@@ -205,10 +228,9 @@ def _children(settings: Settings, place: Place) -> Iterator[dict[str, subprocess
 
 def _start(name: str, settings: Settings, place: Place) -> subprocess.Popen[bytes]:
     """A child in a session of its own, so that Ctrl-C reaches only us; it stops when our end of its input closes."""
-    options = ["--port", str(place.port)] if name == "serve" else []
     with (place.home / f"{name}.log").open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "mailer.cli", name, "--until-eof", *options],
+            [sys.executable, "-m", "mailer.cli", name, "--until-eof", *place.options(name)],
             env=settings_module.environment(settings),
             stdin=subprocess.PIPE,
             stdout=output,
@@ -252,12 +274,14 @@ def _show_delivery(settings: Settings, out: Console, stopping: threading.Event) 
 
 
 def _greet(place: Place, settings: Settings, out: Console) -> None:
-    rows = [("The archive", "/"), ("Subscribe", "/subscribe"), ("API and its docs", "/docs")]
+    pages = [("The archive", "/"), ("Subscribe", "/subscribe"), ("API and its docs", "/docs")]
     if settings.transport == "outbox":
-        rows[1:1] = [("The mails sent", "/outbox"), ("The ledger", "/ledger")]
+        pages[1:1] = [("The mails sent", "/outbox"), ("The ledger", "/ledger")]
+    rows = [(name, place.url + path) for name, path in pages]
+    rows += [("Write, seen live", place.write_url), ("Every component", place.write_url + "-/gallery")]
     out.print()
-    for name, path in rows:
-        out.print(f"  {name:<18} [link={place.url}{path}]{place.url}{path}[/link]")
+    for name, url in rows:
+        out.print(f"  {name:<18} [link={url}]{url}[/link]")
     out.print("\nPress Ctrl-C to stop.")
 
 

@@ -14,6 +14,7 @@ from mailer.flows import erase, limits, mail_domains
 from mailer.settings import Settings
 from mailer.store import audiences, consents, subscribers, suppressions, transactional_mails
 from mailer.store.subscribers import Subscriber
+from mailer.words import read_by
 
 events = log.get("signup")
 
@@ -124,11 +125,22 @@ def leave(database: Database, settings: Settings, token: str, source: str = "pag
 
 
 def add_subscriber(
-    database: Database, settings: Settings, email: str, tags: Sequence[str], confirmed: bool, source: str = "cli"
+    database: Database,
+    settings: Settings,
+    email: str,
+    tags: Sequence[str],
+    confirmed: bool,
+    source: str = "cli",
+    lang: str = "",
 ) -> str:
-    """Add a reader by the operator's hand; one sentence about what was done. Never brings back somebody who left."""
+    """Add a reader by the operator's hand; one sentence about what was done. Never brings back somebody who left.
+
+    ``lang`` is the language that they read. Raises BadInput for an address or a language that cannot be one.
+    """
+    if lang and not read_by(lang):
+        raise BadInput(f"{lang!r} is not the code of a language: write it as de or pt-BR.")
     if not confirmed:
-        asked = sign_up(database, email, tags, source=source, settings=settings)
+        asked = sign_up(database, email, tags, source=source, settings=settings, lang=read_by(lang))
         if asked.held:
             return f"The confirmation mail is held for review ({asked.held}): `postmerge subscribers held` shows it."
         queued = asked.mail_queued
@@ -144,6 +156,8 @@ def add_subscriber(
         if not (known and known.state == "active"):
             subscribers.activate(tx, subscriber_id)
             consents.record(tx, subscriber_id, "added", source, None, {})
+        if lang:
+            subscribers.describe(tx, subscriber_id, read_by(lang), addresses.flags(addresses.normal(address)))
     return f"{address} is active."
 
 

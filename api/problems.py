@@ -22,21 +22,27 @@ _SENTENCES = {
     404: "There is nothing at this address: check it for a typing error.",
     405: "This address does not take that kind of request.",
     408: "The request took too long to arrive: please try again.",
-    413: "That is too much for one request: at most 64 KB are taken.",
+    413: "That is too much for one request: at most 64 KB are taken, and 32 MB of a list.",
     500: "Something broke on our side and was written down: please try again in a minute.",
 }
 
 
 def problem(
-    desk: Desk, path: str, status: int, sentence: str = "", code: str = "", facts: Mapping[str, str] | None = None
+    desk: Desk,
+    path: str,
+    status: int,
+    sentence: str = "",
+    code: str = "",
+    facts: Mapping[str, str] | None = None,
+    field: str = "",
 ) -> Response:
-    """An answer that says what is wrong, in the form that fits the path. ``facts`` are for programs."""
+    """An answer that says what is wrong, in the form that fits the path. ``facts`` and ``field`` are for programs."""
     sentence = sentence or _SENTENCES.get(status, HTTPStatus(status).phrase + ".")
     if path.startswith("/v1"):
-        code = code or HTTPStatus(status).phrase.lower().replace(" ", "_")
+        code = code or ("invalid_input" if status == 422 else HTTPStatus(status).phrase.lower().replace(" ", "_"))
         body: dict[str, object] = {"code": code, "detail": sentence, **({"metadata": dict(facts)} if facts else {})}
         if status == 422:
-            body["detail"] = [{"type": code, "loc": ["body"], "msg": sentence}]
+            body["detail"] = [{"type": code, "loc": ["body", *field.split(".")] if field else ["body"], "msg": sentence}]
         response: Response = JSONResponse(body, status, {"Cache-Control": "no-store"})
     else:
         response = message(desk, HTTPStatus(status).phrase, [sentence], status)
@@ -65,7 +71,7 @@ def install(app: FastAPI, desk: Desk) -> None:
 
     async def on_own(request: Request, error: Exception) -> Response:
         status, sentence = _own(error)
-        return problem(desk, request.url.path, status, sentence)
+        return problem(desk, request.url.path, status, sentence, field=getattr(error, "field", ""))
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_validation)

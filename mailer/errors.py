@@ -8,7 +8,14 @@ class PostmergeError(Exception):
 
 
 class BadInput(PostmergeError):
-    """Something the user wrote (front matter, setting, option, address) cannot be used as it is."""
+    """Something the user wrote (front matter, setting, option, address) cannot be used as it is.
+
+    ``field`` names it for programs, where one field of a request is meant: ``metadata.ids``.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Refused(PostmergeError):

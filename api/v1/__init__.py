@@ -17,14 +17,17 @@ from api.v1 import (
     bulk_actions,
     emails,
     events,
+    exports,
     files,
     forms,
+    imports,
     notes,
     publish,
     segments,
     sends,
     shapes,
     subscribers,
+    subscriptions,
     tags,
     users,
     webhooks,
@@ -58,6 +61,9 @@ _ROUTERS = (
     api_requests.router,
     webhooks.router,
     bulk_actions.router,
+    imports.router,
+    exports.router,
+    subscriptions.router,
     publish.router,
     sends.router,
     absent.router,
@@ -71,6 +77,7 @@ def include(app: FastAPI) -> None:
         app.include_router(
             router, prefix="/v1", dependencies=[Depends(authorized), OnlySigns, OnlyKnown], responses=shapes.ALWAYS
         )
+    app.include_router(exports.files)
 
 
 def install(app: FastAPI, desk: Desk | None = None) -> None:

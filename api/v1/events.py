@@ -45,7 +45,7 @@ def list_events(
     if email_id is not None:
         where["send_id"] = records.sends_of(desk.database, public_ids.number("em", email_id))
     rows, count = records.events(desk.database, where, page, page_size, after, ordering.startswith("-"))
-    results = [_event(desk, row, expand) for row in rows]
+    results = [as_event(desk, row, expand) for row in rows]
     return paging.page(desk, request, results, count, page, page_size, results[-1]["id"] if results else None)
 
 
@@ -53,10 +53,11 @@ def list_events(
 def get_event(desk: Here, id: str, expand: Expand = []) -> JSONResponse:  # noqa: B006
     """One event."""
     row = records.event(desk.database, id)
-    return JSONResponse(_event(desk, row, expand)) if row else not_found("event")
+    return JSONResponse(as_event(desk, row, expand)) if row else not_found("event")
 
 
-def _event(desk: Desk, row: dict[str, Any], expand: list[Any]) -> dict[str, Any]:
+def as_event(desk: Desk, row: dict[str, Any], expand: list[Any]) -> dict[str, Any]:
+    """An event in the contract's shape."""
     made: dict[str, Any] = {
         "id": public_ids.public("emr", row["id"]),
         "creation_date": row["at"].isoformat(),

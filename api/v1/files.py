@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,6 +57,11 @@ def get_attachment(desk: Here, id: str) -> JSONResponse:
     """One file."""
     found = _chosen(_files(desk, "files", _DOCUMENTS), "att", [id])
     return JSONResponse(_attachment(desk, found[0])) if found else not_found("attachment")
+
+
+def images(desk: Desk) -> Iterator[dict[str, Any]]:
+    """Every picture in the contract's shape, by name."""
+    return (_image(desk, path) for path in _files(desk, "images", _PICTURES))
 
 
 def _files(desk: Desk, folder: str, endings: set[str]) -> list[str]:

@@ -64,16 +64,27 @@ def sheet(path: Path, name: str = "", corrections: Mapping[str, str] | None = No
     """
     with _open_text(path) as file:
         reader = csv.reader(file, delimiter=_delimiter(file))
-        try:
-            header = next((row for row in reader if any(cell.strip() for cell in row)), None)
-        except csv.Error as error:
-            raise BadInput(f"{path.name} is not a CSV file ({error}): export it as CSV.") from error
-        if header is None:
-            raise BadInput(f"{path.name} is empty: the first line must name the columns.")
-        chosen = formats.by_name(name) if name else formats.recognise(header)
-        becomes = formats.mapping(header, chosen, corrections or {})
-        make = own.maker(header) if chosen.name == "postmerge" else _Maker(becomes, chosen.default_state)
-        yield Sheet(chosen.name, list(zip(header, becomes, strict=True)), _lines(reader, make, len(header)))
+        names = _names(reader, path)
+        chosen = formats.by_name(name) if name else formats.recognise(names)
+        becomes = formats.mapping(names, chosen, corrections or {})
+        make = own.maker(names) if chosen.name == "postmerge" else _Maker(becomes, chosen.default_state)
+        yield Sheet(chosen.name, list(zip(names, becomes, strict=True)), _lines(reader, make, len(names)))
+
+
+def header(path: Path) -> list[str]:
+    """The names of a list's columns. Raises BadInput as ``sheet`` does."""
+    with _open_text(path) as file:
+        return _names(csv.reader(file, delimiter=_delimiter(file)), path)
+
+
+def _names(reader: Any, path: Path) -> list[str]:
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                return list(row)
+    except csv.Error as error:
+        raise BadInput(f"{path.name} is not a CSV file ({error}): export it as CSV.") from error
+    raise BadInput(f"{path.name} is empty: the first line must name the columns.")
 
 
 def _lines(reader: Any, make: Any, width: int) -> Iterator[Line]:

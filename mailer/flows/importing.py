@@ -14,6 +14,7 @@ from mailer import log
 from mailer.db import Database, Tx
 from mailer.errors import BadInput
 from mailer.exchange import lines, own, values
+from mailer.exchange.formats import NAMES as NAMES
 from mailer.exchange.lines import Line, Sheet
 from mailer.settings import Settings
 from mailer.store import imports

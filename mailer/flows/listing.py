@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mailer import public_ids
@@ -74,3 +74,15 @@ def count(database: Database, where: Sequence[Where]) -> int:
     """How many readers fulfil all conditions."""
     with database.transaction() as tx:
         return members.count(tx, where)
+
+
+def walk(database: Database, where: Sequence[Where], size: int = 1000) -> Iterator[Member]:
+    """Everybody who fulfils all conditions, the oldest first, read page by page."""
+    last: int | None = None
+    while True:
+        with database.transaction() as tx:
+            found = members.page(tx, where, "creation_date", size, 0, last)
+        yield from found
+        if len(found) < size:
+            return
+        last = found[-1].id

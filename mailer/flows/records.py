@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mailer import audience, public_ids
@@ -11,7 +11,7 @@ from mailer.db import Database, Row, is_unique_violation
 from mailer.errors import BadInput
 from mailer.flows import mails
 from mailer.flows.members import Rejected
-from mailer.store import handed_over, idempotency, issues, members, records, tags, tallies
+from mailer.store import handed_over, idempotency, issues, members, records, tags, tallies, uploads
 
 _OUTCOMES = ("delivered", "bounced", "complained", "rejected", "unsubscribed")
 _SEND_EVENTS = {f"subscriber.{word}": word for word in _OUTCOMES}
@@ -98,6 +98,18 @@ def events(
     return [{**row, "event_type": _SEND_EVENTS[row["type"]]} for row in rows], count
 
 
+def walk_events(database: Database, size: int = 5000) -> Iterator[Row]:
+    """All events as ``events`` gives them, the oldest first, read page by page."""
+    last: int | None = None
+    while True:
+        with database.transaction() as tx:
+            rows, _ = records.events(tx, {"type": list(_SEND_EVENTS)}, size, 0, last, False, counted=False)
+        yield from ({**row, "event_type": _SEND_EVENTS[row["type"]]} for row in rows)
+        if len(rows) < size:
+            return
+        last = rows[-1]["id"]
+
+
 def event(database: Database, public: str) -> Row | None:
     """One event of ``events``, or None."""
     number = public_ids.number("emr", public)
@@ -142,6 +154,7 @@ def tidy(database: Database) -> None:
         idempotency.drop_old(tx)
         records.make_months(tx)
         handed_over.drop_unused(tx)
+        uploads.drop_old(tx)
 
 
 def set_scope(database: Database, key_id: int, scope: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mailer.db import Row, Tx, json
 
-_TABLES = {"segments", "notes", "webhooks", "bulk_actions"}
+_TABLES = {"segments", "notes", "webhooks", "bulk_actions", "imports", "exports"}
 
 
 def insert(tx: Tx, table: str, values: Mapping[str, Any]) -> Row:
@@ -55,9 +55,9 @@ def page(tx: Tx, table: str, limit: int, offset: int, where: Mapping[str, Any]) 
 
 
 def events(
-    tx: Tx, where: Mapping[str, Any], limit: int, offset: int, after: int | None, newest_first: bool
+    tx: Tx, where: Mapping[str, Any], limit: int, offset: int, after: int | None, newest_first: bool, counted: bool = True
 ) -> tuple[list[Row], int]:
-    """Events with these values (a list means any of them), and how many there are."""
+    """Events with these values (a list means any of them), and how many there are (0 unless ``counted``)."""
     condition = " AND ".join(
         [
             "true",
@@ -79,7 +79,7 @@ def events(
         after=after,
         **where,
     )
-    return rows, int(tx.value(f"SELECT count(*) FROM events WHERE {condition}", **where))
+    return rows, int(tx.value(f"SELECT count(*) FROM events WHERE {condition}", **where)) if counted else 0
 
 
 def add_requests(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:

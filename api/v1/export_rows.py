@@ -1,0 +1,112 @@
+"""What an export holds: rows in the API's shapes, as CSV that no spreadsheet takes for formulas, or as JSON; some as a zip."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from api.desk import Desk
+from api.v1.emails import as_email
+from api.v1.events import as_event
+from api.v1.files import images
+from api.v1.subscribers import as_subscriber
+from api.v1.subscriptions import as_subscription
+from mailer.exchange.own import guard
+from mailer.flows import listing, mails, records, subscribed
+from mailer.store.members import Where
+
+_AT_ONCE = 500  # rows in a piece
+_IN_MEMORY = 4 << 20  # bytes of a zip; what is more lies in a file without a name
+
+COLUMNS = {
+    "subscribers": (
+        "id", "email_address", "creation_date", "type", "tags", "metadata", "notes", "source", "ip_address", "referrer_url",
+        "utm_campaign", "utm_medium", "utm_source", "unsubscription_date", "unsubscription_reason", "undeliverability_date",
+        "undeliverability_reason", "upgrade_date", "transitions",
+    ),
+    "emails": ("id", "creation_date", "publish_date", "modification_date", "subject", "status", "absolute_url", "body"),
+    "events": ("id", "creation_date", "event_type", "subscriber_id", "email_id", "metadata"),
+    "images": ("id", "creation_date", "image"),
+    "stripe_subscriptions": (
+        "subscription_id", "creation_date", "ending_date", "amount", "currency", "cadence", "status", "product",
+    ),
+}  # fmt: skip
+EMPTY = ("id", "creation_date")  # the columns of what is not kept here
+
+
+def written(
+    desk: Desk, collections: Sequence[str], form: str, columns: Sequence[str] | None, where: Sequence[Where]
+) -> Iterator[bytes]:
+    """The file, piece by piece."""
+    if len(collections) == 1:
+        return _file(desk, collections[0], form, columns, where)
+    return _zip(desk, collections, form, columns, where)
+
+
+def columns_of(collection: str, columns: Sequence[str] | None) -> Sequence[str]:
+    """The columns of a collection's file: those asked for, in the order of the whole."""
+    whole = COLUMNS.get(collection, EMPTY)
+    return [name for name in whole if columns is None or name in columns]
+
+
+def _rows(desk: Desk, collection: str, where: Sequence[Where]) -> Iterator[dict[str, Any]]:
+    make: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
+        "subscribers": lambda: (as_subscriber(one) for one in listing.walk(desk.database, where)),
+        "emails": lambda: (as_email(desk, mails.whole(desk.database, [row])[0]) for row in mails.every(desk.database)),
+        "events": lambda: (as_event(desk, row, []) for row in records.walk_events(desk.database)),
+        "images": lambda: images(desk),
+        "stripe_subscriptions": lambda: (as_subscription(one) for one in subscribed.every(desk.database)),
+    }
+    return make[collection]() if collection in make else iter(())
+
+
+def _file(desk: Desk, collection: str, form: str, columns: Sequence[str] | None, where: Sequence[Where]) -> Iterator[bytes]:
+    names = columns_of(collection, columns)
+    return (_csv if form == "csv" else _json)(_rows(desk, collection, where), names)
+
+
+def _csv(rows: Iterator[dict[str, Any]], names: Sequence[str]) -> Iterator[bytes]:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(names)
+    for number, row in enumerate(rows, 1):
+        writer.writerow([_cell(row.get(name)) for name in names])
+        if number % _AT_ONCE == 0:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue().encode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return guard(value) if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _json(rows: Iterator[dict[str, Any]], names: Sequence[str]) -> Iterator[bytes]:
+    mark = b"["
+    for row in rows:
+        yield mark + orjson.dumps({name: row.get(name) for name in names})
+        mark = b",\n"
+    yield b"]\n" if mark != b"[" else b"[]\n"
+
+
+def _zip(
+    desk: Desk, collections: Sequence[str], form: str, columns: Sequence[str] | None, where: Sequence[Where]
+) -> Iterator[bytes]:
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+            for collection in collections:
+                with packed.open(f"{collection}.{form}", "w", force_zip64=True) as part:
+                    for piece in _file(desk, collection, form, columns, where):
+                        part.write(piece)
+        file.seek(0)
+        while piece := file.read(1 << 16):
+            yield piece

@@ -57,6 +57,13 @@ class Stack:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
             return str(answer.read().decode())
 
+    def beside(self, name: str) -> str:
+        """A page of the live preview, by its name in the list of addresses."""
+        found = re.search(rf"{name}\s+(http://127\.0\.0\.1:\d+/\S*)", self.said)
+        assert found, self.said
+        with urllib.request.urlopen(found[1], timeout=120) as answer:
+            return str(answer.read().decode())
+
     def family(self) -> list[psutil.Process]:
         """All that runs because of it: its children, and the servers that work in its folder."""
         found = {one.pid: one for one in psutil.Process(self.process.pid).children(recursive=True)}
@@ -99,8 +106,10 @@ def test_everything_starts_sends_the_newest_issue_once_and_leaves_nothing_behind
     assert "<rss" in stack.get("/feeds/all.rss.xml")
     assert "openapi" in stack.get("/openapi.json")
     assert "The answer that never came" in stack.get("/outbox")
+    assert "<h1>Write</h1>" in stack.beside("Write, seen live")
+    assert "mail-button-en-dark" in stack.beside("Every component")
     family = stack.family()
-    assert len(family) >= 5
+    assert len(family) >= 6
     assert stack.interrupt() == 0
     assert "Nothing is left running" in stack.said
     _, alive = psutil.wait_procs(family, 5)

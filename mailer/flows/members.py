@@ -6,18 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from mailer import addresses, public_ids
 from mailer.db import Database, Tx, is_unique_violation, json
 from mailer.errors import BadInput
-from mailer.flows import erase, preferences, signup
+from mailer.flows import erase, limits, preferences, signup
 from mailer.settings import Settings
-from mailer.store import consents, erasing, members, subscribers, suppressions, tags
+from mailer.store import consents, erasing, members, subscribers, suppressions, tags, transactional_mails
 from mailer.store.members import Member
 
 MOST_TAGS = 100
 _MOST_METADATA = 16_000  # characters
+_MOST_TOLD = 3  # mails a day about changes of one reader's address
 
 
 class Rejected(BadInput):
@@ -88,6 +90,7 @@ def change(database: Database, id_or_email: str, wish: Wish) -> Member | None:
     """Change a reader; None when there is none. Raises Rejected; then nothing was written."""
     names = clean_tags(wish.tags) if wish.tags is not None else None
     _check_metadata(wish.metadata or {})
+    held = _admit(database, id_or_email, wish)
     with database.transaction() as tx:
         found = look_up(tx, id_or_email)
         if found is None:
@@ -96,7 +99,7 @@ def change(database: Database, id_or_email: str, wish: Wish) -> Member | None:
         found = _again(tx, found.id)
         columns = _columns(wish) | ({"tags": names} if names is not None else {})
         if wish.email is not None and addresses.normal(wish.email) != found.email_normal:
-            columns |= _new_address(tx, found, wish)
+            columns |= _new_address(tx, found, wish, held)
         try:
             members.amend(tx, found.id, columns)
         except Exception as error:
@@ -229,15 +232,36 @@ def _described(tx: Tx, found: Member, wish: Wish) -> Member:
     return _again(tx, found.id)
 
 
-def _new_address(tx: Tx, found: Member, wish: Wish) -> dict[str, Any]:
+def _new_address(tx: Tx, found: Member, wish: Wish, held: str) -> dict[str, Any]:
     address = _address(wish.email or "")
     normal = addresses.normal(address)
     if suppressions.has(tx, normal):
         raise Rejected("email_invalid", "The new address bounced or complained and is not mailed.")
     if members.by_email(tx, normal):
         raise Rejected("email_already_exists", "Another reader has this address already.")
-    consents.record(tx, found.id, "address", "api", wish.ip, {})
+    consents.record(tx, found.id, "address", "api", wish.ip, {"before": found.email, "after": address})
+    if found.state == "active":
+        _tell_old_end(tx, found, address)
+    elif found.state == "unconfirmed" and signup.may_ask(tx, found.id):
+        transactional_mails.queue(tx, "confirmation", found.id, facts={"held": held} if held else {}, held=bool(held))
     return {"email": address, "email_normal": normal}
+
+
+def _admit(database: Database, id_or_email: str, wish: Wish) -> str:
+    """Why the mail that asks at a new address must be held, or '': it keeps to the limits of sign-ups."""
+    if not wish.email:
+        return ""
+    found = find(database, id_or_email)
+    if found is None or found.state != "unconfirmed" or addresses.normal(wish.email) == found.email_normal:
+        return ""
+    return limits.admit(database, limits.Source(addresses.normal(wish.email), wish.ip))
+
+
+def _tell_old_end(tx: Tx, found: Member, address: str) -> None:
+    """The key's holder answers for the new address; who has the old one is told, so that they can object."""
+    if transactional_mails.count_since(tx, found.id, timedelta(days=1), "address changed") < _MOST_TOLD:
+        old = {"to": found.email, "new": address}
+        transactional_mails.queue(tx, "confirmation", found.id, facts=old, topic="address changed")
 
 
 def _set_kind(tx: Tx, found: Member, wish: Wish) -> None:

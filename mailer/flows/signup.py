@@ -10,7 +10,7 @@ from enum import StrEnum
 from mailer import addresses, audience, log, tokens
 from mailer.db import Database, Tx
 from mailer.errors import BadInput
-from mailer.flows import erase, limits, mail_domains
+from mailer.flows import erase, limits, mail_domains, segments
 from mailer.settings import Settings
 from mailer.store import audiences, consents, subscribers, suppressions, transactional_mails
 from mailer.store.subscribers import Subscriber
@@ -21,7 +21,7 @@ events = log.get("signup")
 # At most so many confirmation mails for one address in each time: nobody is bombed through our form.
 LIMITS = ((1, timedelta(minutes=10)), (3, timedelta(days=1)), (5, timedelta(days=30)))
 
-
+_ROUNDED = timedelta(milliseconds=1)  # what a token's time may lack
 OWN_HAND = ("cli", "demo")  # sources that are ourselves: no limit but the one by address
 
 
@@ -102,6 +102,9 @@ def confirm(database: Database, settings: Settings, token: str, source: str = "p
         reader = subscribers.lock(tx, claim.subscriber_id)
         if reader is None or (reader.left_at and claim.issued < reader.left_at):
             return Result.INVALID
+        moved = consents.latest(tx, reader.id, "address")
+        if moved and claim.issued < moved - _ROUNDED:  # that mail went to another address than the one it would confirm
+            return Result.INVALID
         if reader.state == "active":
             return Result.ALREADY
         subscribers.activate(tx, reader.id)
@@ -163,10 +166,10 @@ def add_subscriber(
 
 def list_subscribers(database: Database, rule: str = "") -> list[Subscriber]:
     """All readers, or those who would get a mail to the audience ``rule`` now; oldest first. Raises BadInput for the rule."""
-    chosen = audience.parse(rule) if rule else None
     with database.transaction() as tx:
-        if chosen is None:
+        if not rule:
             return subscribers.every(tx)
+        chosen = segments.read(tx, rule)
         if unknown := audiences.unknown_tags(tx, audience.tags(chosen)):
             raise BadInput(f"Nobody has the tag {', '.join(unknown)}: check the rule for a typing error.")
         wanted = set(audiences.members(tx, chosen))
@@ -185,4 +188,9 @@ def _wants_mail(tx: Tx, reader: Subscriber, settings: Settings | None) -> bool:
         return False
     if settings and erase.forbids(tx, settings, reader.email_normal):
         return False
-    return all(transactional_mails.count_since(tx, reader.id, age) < most for most, age in LIMITS)
+    return may_ask(tx, reader.id)
+
+
+def may_ask(tx: Tx, subscriber_id: int) -> bool:
+    """Do the limits by address allow one more confirmation mail?"""
+    return all(transactional_mails.count_since(tx, subscriber_id, age) < most for most, age in LIMITS)

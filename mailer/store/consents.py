@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from mailer.db import Tx, json
 
@@ -20,3 +21,11 @@ def record(tx: Tx, subscriber_id: int, kind: str, source: str, ip: str | None, e
         ip=ip,
         evidence=json(dict(evidence)),
     )
+
+
+def latest(tx: Tx, subscriber_id: int, kind: str) -> datetime | None:
+    """When there was evidence of this kind last; None when there is none."""
+    found: datetime | None = tx.value(
+        "SELECT max(at) FROM consents WHERE subscriber_id = %(id)s AND kind = %(kind)s", id=subscriber_id, kind=kind
+    )
+    return found

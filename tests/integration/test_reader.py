@@ -14,7 +14,7 @@ from mailer import tokens
 from mailer.audience import Everyone
 from mailer.db import Database
 from mailer.db import json as as_json
-from mailer.flows import importing, preferences, signup, upkeep
+from mailer.flows import importing, leave_by_mail, preferences, signup, upkeep
 from mailer.flows.importing import Request
 from mailer.store import audiences, deliveries
 from tests import factories, web
@@ -135,9 +135,9 @@ def test_a_pause_can_be_ended_early_and_lasts_1_to_12_months(letter: Web, ada: i
     assert row(letter)["paused_until"] is None
 
 
-def test_who_pauses_during_a_send_is_not_mailed_what_is_not_claimed_yet(letter: Web) -> None:
+def frozen(letter: Web) -> int:
+    """A send to two readers that runs, with nothing claimed yet."""
     factories.readers(letter.database, 2)
-    send_id = 0
     with letter.database.transaction() as tx:
         tx.run("INSERT INTO issues (key, path, title, dated, digest) VALUES ('a', 'a', 'a', now(), 'a')")
         tx.run(
@@ -155,7 +155,20 @@ def test_who_pauses_during_a_send_is_not_mailed_what_is_not_claimed_yet(letter: 
             )
         )
         audiences.freeze(tx, send_id, Everyone())
-    letter.client.post(f"{mailed(letter, 1)}/pause", data={"months": "1"})
+    return send_id
+
+
+@pytest.mark.parametrize("way", ["pause", "page", "one click", "mail"])
+def test_who_pauses_or_leaves_during_a_send_is_not_mailed_what_is_not_claimed_yet(letter: Web, way: str) -> None:
+    send_id = frozen(letter)
+    token = tokens.leave_token(letter.settings.need_secret(), 1, send_id)
+    if way == "pause":
+        letter.client.post(f"{mailed(letter, 1)}/pause", data={"months": "1"})
+    elif way == "mail":
+        raw = f"From: somebody@example.org\r\nSubject: leave {token}\r\n\r\n".encode()
+        assert leave_by_mail.take(letter.database, letter.settings, raw) is leave_by_mail.Outcome.LEFT
+    else:
+        letter.client.post(f"/leave/{token}", data={"List-Unsubscribe": "One-Click"} if way == "one click" else {})
     with letter.database.transaction() as tx:
         claimed, touched = deliveries.claim(tx, send_id, "00000000-0000-0000-0000-000000000001", 10)
     assert ([one.email for one in claimed], touched) == (["reader-2@example.org"], 2)

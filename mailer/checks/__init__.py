@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
 from mailer.editions import frontmatter
 from mailer.editions.site import EXTENSIONS, Site
+from mailer.editions.translations import Text, stem
 from mailer.errors import BadInput
 
 __all__ = ["CHECKS", "CLIP", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
@@ -44,6 +46,8 @@ def context_of(site: Site, every: Iterable[Document], **more: object) -> Context
     values: dict[str, object] = {
         "site_url": site.url,
         "zone": site.zone,
+        "lang": site.lang,
+        "ids": site.ids,
         "siblings": siblings,
         "words": word_list(site.words()),
         "clip": site.clip,
@@ -92,9 +96,12 @@ def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
 
 def sibling(doc: Document) -> Sibling:
     """A file as the others know it."""
-    slug = doc.fields.get("slug", "").strip().strip("/") or frontmatter.slugify(doc.path.stem)
+    lang = doc.fields.get("lang", "")
+    slug = doc.fields.get("slug", "").strip().strip("/") or frontmatter.slugify(stem(doc.path.stem, lang))
     prefix = "page:" if doc.is_page else ""
-    return Sibling(doc.shown, prefix + slug if slug else "", doc.fields.get("status", "").lower() == "draft")
+    premium = doc.fields.get("access", "").lower() == "premium" or bool(re.search(r"^:::+ *premium", doc.text, re.MULTILINE))
+    text = None if doc.is_page else Text(str(doc.path), doc.shown, lang, {**doc.fields, "slug": slug}, premium)
+    return Sibling(doc.shown, prefix + slug if slug else "", doc.fields.get("status", "").lower() == "draft", text)
 
 
 def _named(path: Path, every: Collection[Path]) -> list[Path]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+
+from mailer.editions.translations import Text, families
 
 CLIP = 102 * 1024  # bytes of HTML; Gmail shows no more
 
@@ -19,6 +21,7 @@ class Sibling:
     shown: str
     slug: str
     draft: bool
+    text: Text | None = None  # of an issue, for its translations; no language: the site's
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Context:
     root: Path
     site_url: str = ""
     zone: str = "UTC"
+    lang: str = "en"
+    ids: tuple[str, ...] = ("slug",)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     siblings: Mapping[Path, Sibling] = field(default_factory=dict)
     words: tuple[tuple[re.Pattern[str], str], ...] = ()
@@ -61,6 +66,13 @@ class Context:
             if not sibling.draft and sibling.slug:
                 found.setdefault(sibling.slug, []).append(path)
         return found
+
+    @cached_property
+    def families(self) -> dict[str, list[Text]]:
+        """The texts of each issue that has several languages, the original first, by the file of each."""
+        texts = [one.text for one in self.siblings.values() if one.text and not one.draft]
+        spoken = [replace(text, lang=text.lang or self.lang) for text in texts]
+        return {text.name: family for family in families(spoken, self.ids, self.lang) for text in family}
 
 
 def word_list(text: str) -> tuple[tuple[re.Pattern[str], str], ...]:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from mailer.audience import parse
@@ -15,6 +16,7 @@ from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
 from mailer.edition import Finding
 from mailer.editions import frontmatter
+from mailer.editions.translations import code, wrong
 from mailer.errors import BadInput
 
 _SUBJECT = 70  # letters; a desktop inbox shows about so many, a phone 35 to 45
@@ -157,9 +159,17 @@ def preheader_missing(doc: Document, ctx: Context) -> Iterator[Found]:
 def slug_double(doc: Document, ctx: Context) -> Iterator[Found]:
     own = ctx.siblings.get(doc.path)
     others = [path for path in ctx.slugs.get(own.slug, []) if path != doc.path] if own and not own.draft else []
-    if own and others and doc.fields.get("lang", "") == "":
+    others = [path for path in others if _spoken(path, ctx) == _spoken(doc.path, ctx)]
+    if own and others:
         name = ctx.siblings[others[0]].shown
         yield Found(doc.field_at("slug"), f"{name} has the address {own.slug!r} too: give one of them another `Slug:`.")
+
+
+@check("translation", "error", "A translation with lines that only its original has, or without its part for paying readers.")
+def translation(doc: Document, ctx: Context) -> Iterator[Found]:
+    for one in wrong(ctx.families.get(str(doc.path), ())):
+        if one.name == str(doc.path) and (one.field != "lang" or "slug" not in ctx.ids):
+            yield Found(doc.field_at(one.field), one.message)
 
 
 @check("sent-changed", "note", "An issue that was sent, and has another text now (asks the database).")
@@ -191,9 +201,22 @@ def _send_at(doc: Document) -> datetime | None:
 
 def _sent(doc: Document, ctx: Context) -> str:
     """The digest under which this edition was sent, or ""."""
+    if _translates(doc, ctx):
+        return ""
     key = _key(doc, ctx)
     number = doc.fields.get("edition", "1").strip()
     return ctx.ledger.sent.get((key, int(number)), "") if ctx.ledger and number.isdecimal() else ""
+
+
+def _spoken(path: Path, ctx: Context) -> str:
+    """The language of an issue; a page has none that matters."""
+    text = ctx.siblings[path].text
+    return code(text.lang or ctx.lang) if text else ""
+
+
+def _translates(doc: Document, ctx: Context) -> bool:
+    family = ctx.families.get(str(doc.path), [])
+    return bool(family) and family[0].name != str(doc.path)
 
 
 def _key(doc: Document, ctx: Context) -> str:

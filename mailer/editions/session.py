@@ -237,8 +237,7 @@ class Session:
         Only a translation has its original's: the same ``Slug:``, or ``name.de.md`` beside ``name.md``.
         """
         lang = translations.code(fields.get("lang") or self._lang)
-        stem = path.stem[: -len(lang) - 1] if path.stem.lower().endswith(f".{lang}") else path.stem
-        wanted = fields.get("slug", "").strip().strip("/") or frontmatter.slugify(stem)
+        wanted = fields.get("slug", "").strip().strip("/") or frontmatter.slugify(translations.stem(path.stem, lang))
         wanted = re.sub(r"[/\\?#%\s]+|\.\.+", "-", wanted) or hashlib.sha256(str(path.name).encode()).hexdigest()[:12]
         slug, number, shared = wanted, 2, lang if "slug" in self._ids else ""
         while (slug, shared) in self._slugs:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailer.editions.translations import family_ids
 from mailer.errors import BadInput
 
 EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
@@ -13,7 +14,10 @@ EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 
 @dataclass(frozen=True)
 class Site:
-    """``root`` is the content folder; ``clip`` what becomes of a mail that Gmail would cut: warn, cut or refuse."""
+    """``root`` is the content folder; ``clip`` what becomes of a mail that Gmail would cut: warn, cut or refuse.
+
+    ``ids`` are the fields that an issue and its translations share.
+    """
 
     root: Path
     config: Path
@@ -25,6 +29,7 @@ class Site:
     clip: str
     theme: Path
     off: tuple[str, ...]
+    ids: tuple[str, ...] = ("slug",)
 
     def is_page(self, path: Path) -> bool:
         """Is the file a page such as "About" rather than an issue?"""
@@ -74,6 +79,7 @@ def read(content: Path, config: Path, site_url: str = "") -> Site:
         clip=clip(settings.get("POSTMERGE_CLIP")),
         theme=Path(settings["THEME"]),
         off=tuple(settings.get("POSTMERGE_CHECKS_OFF") or ()),
+        ids=family_ids(settings),
     )
 
 

@@ -57,6 +57,8 @@ def families(texts: Iterable[Text], ids: Sequence[str], default_lang: str) -> li
 
 def wrong(family: Sequence[Text]) -> Iterator[Wrong]:
     """What keeps a translation from being used; it is left out then, as every issue with an error."""
+    if not family:
+        return
     original, seen = family[0], {code(family[0].lang)}
     for text in family[1:]:
         for name in _ITS_OWN:
@@ -82,6 +84,12 @@ def wrong(family: Sequence[Text]) -> Iterator[Wrong]:
 def code(lang: str) -> str:
     """A language as variants are named by it: ``de``, ``pt-br``."""
     return lang.strip().lower().replace("_", "-")
+
+
+def stem(name: str, lang: str) -> str:
+    """A file's name without its ending as an issue's: ``hello.de`` in German is a text of ``hello``."""
+    ending = f".{code(lang)}"
+    return name[: -len(ending)] if lang and name.lower().endswith(ending) else name
 
 
 def gather(editions: Iterable[Edition], originals: Mapping[str, str]) -> tuple[list[Edition], list[Edition]]:

@@ -122,6 +122,8 @@ class Desk:
             self.site.root,
             self.site.url,
             self.site.zone,
+            self.site.lang,
+            self.site.ids,
             siblings=siblings,
             words=words,
             clip=self.site.clip,

@@ -24,6 +24,7 @@ def found(folder: Path, text: str | bytes, **more: object) -> list[Remark]:
     (folder / "images" / "bad.svg").write_text("<svg><script>alert(1)</script></svg>")
     (folder / "draft.md").write_text("Title: Draft\nStatus: draft\n\nSoon.\n")
     (folder / "twin.md").write_text("Title: Twin\nDate: 2026-11-01\nSlug: same\n\nText.\n")
+    (folder / "paid.md").write_text("Title: Paid\nDate: 2026-11-01\nId: sent\n\n:::premium\nMore.\n:::\n")
     data = text if isinstance(text, bytes) else text.encode()
     doc = Document(folder / "hello.md", "content/hello.md", data)
     every = [
@@ -66,6 +67,8 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("subject-long", f"Title: {'long ' * 20}\nDate: 2026-11-24\nSend: yes\n\nText.\n", 1, 1, {}),
     ("preheader-missing", "Title: Hello\nDate: 2026-11-24\nSend: yes\n\nText.\n", 1, 1, {}),
     ("slug-double", HEAD + "Slug: same\n\nText.\n", 5, 1, {}),
+    ("translation", "Title: Hallo\nDate: 2026-11-24\nLang: de\nSlug: same\nSend: yes\n\nText.\n", 5, 1, {}),
+    ("translation", "Title: Hallo\nDate: 2026-11-24\nLang: de\nSlug: paid\n\nText.\n", 1, 1, {}),
     ("sent-changed", HEAD + "Id: sent\n\nText.\n", 1, 1, {"ledger": LEDGER, "render": lambda path: Rendered(9, "1" * 64)}),
     ("link-scheme", body("See [it](htps://example.org/)."), 6, 10, {}),
     ("link-http", body("See [it there](http://example.org/)."), 6, 16, {}),
@@ -146,6 +149,14 @@ A claim.[^1] The TODO app is done. 2 ** 3 is 8. [std][BTree] Fix.
 @pytest.mark.parametrize("change", [lambda text: text, lambda text: text.replace("\n", "\r\n"), lambda text: "\ufeff" + text])
 def test_what_is_right_is_left_alone(tmp_path: Path, change: Callable[[str], str]) -> None:
     said = found(tmp_path, change(body(GOOD.replace("[std][BTree] Fix", "Fix"))), ledger=LEDGER)
+    assert [str(one) for one in said] == []
+
+
+@pytest.mark.parametrize("head", ["Slug: same", "Slug: paid\nAccess: open"])
+def test_a_translation_is_no_second_issue_and_no_changed_one(tmp_path: Path, head: str) -> None:
+    ledger = Ledger(lambda rule: [], lambda rule, key: 9, {("same", 1): "0" * 64, ("paid", 1): "0" * 64})
+    text = f"Title: Hallo\nDate: 2026-11-24\nLang: de\nSummary: Kurz\n{head}\n\nDeutsche Worte.\n"
+    said = found(tmp_path, text, ledger=ledger, render=lambda path: Rendered(9, "1" * 64))
     assert [str(one) for one in said] == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,11 @@ def money(amount: int, currency: str) -> str:
         return f"{currency.upper()} {amount}"
     sign = "-" if amount < 0 else ""
     return f"{currency.upper()} {sign}{abs(amount) // 100}.{abs(amount) % 100:02}"
+
+
+def units(amount: int, currency: str) -> Decimal:
+    """An amount in minor units as the currency's own: 500 eur is 5.00."""
+    return Decimal(amount) if currency in _NO_CENTS else Decimal(amount) / 100
 
 
 def _plan(where: str, name: str, raw: Any, currency: str) -> Plan:

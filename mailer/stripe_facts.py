@@ -16,6 +16,7 @@ PAUSED_AT = "postmerge_paused_at"  # the same, for its beginning
 RECIPIENT = "postmerge_recipient"  # of a gift: the address it is for
 GIVER = "postmerge_giver"  # of a gift: how the giver wants to be called
 MONTHS = "postmerge_months"  # of a gift: how long it lasts
+LANG = "postmerge_lang"  # of a subscription or a gift: the language of the page on which it was begun
 GIFT = "postmerge_gift"  # metadata of a session that pays for somebody else
 
 _MONTHS = {"day": 0, "week": 0, "month": 1, "year": 12}
@@ -34,6 +35,7 @@ class Subscription:
     months: int
     reader: int
     email: str
+    lang: str = ""
     collection_paused: bool = False
     pause_kind: str = ""
     paid_until: datetime | None = None
@@ -81,6 +83,7 @@ class Session:
     recipient: str = ""
     giver: str = ""
     months: int = 12
+    lang: str = ""
 
 
 def moment(seconds: Any) -> datetime | None:
@@ -109,6 +112,7 @@ def subscription(raw: Mapping[str, Any]) -> Subscription:
         months=max(1, _MONTHS.get(recurring.get("interval", "month"), 1) * int(recurring.get("interval_count") or 1)),
         reader=_number(meta.get(READER)),
         email=str(customer.get("email") or ""),
+        lang=str(meta.get(LANG) or "")[:2],
         collection_paused=bool(pause),
         pause_kind=str(meta.get(PAUSE) or ""),
         paid_until=moment(_number(meta.get(PAID_UNTIL))),
@@ -144,6 +148,7 @@ def session(raw: Mapping[str, Any]) -> Session:
         recipient=str(meta.get(RECIPIENT) or ""),
         giver=str(meta.get(GIVER) or ""),
         months=_number(meta.get(MONTHS)) or 12,
+        lang=str(meta.get(LANG) or "")[:2],
     )
 
 

@@ -17,7 +17,7 @@ from mailer.errors import BadInput
 from mailer.flows import gifts, paying
 from mailer.flows import money as counting
 from mailer.flows.access import Standing
-from mailer.flows.paid_mails import day
+from mailer.flows.paid_words import Voice
 from mailer.flows.readers import find
 from mailer.settings import Settings
 
@@ -86,10 +86,12 @@ def show(email: str, json: bool) -> None:
         standing = found.standing
         facts = {"email": found.email, "state": standing.state, "premium": standing.premium, "until": standing.until}
         return print_json({**facts, "subscriptions": held})
-    access = f"reads everything until {day(found.standing.until)}" if found.standing.premium else "reads the free issues"
+    access = (
+        f"reads everything until {Voice('en').day(found.standing.until)}" if found.standing.premium else "reads the free issues"
+    )
     out.print(Text(f"{found.email} is {found.standing.state} and {access}."))
     for one in held:
-        out.print(Text(f"  {one['id']}  {one['plan']}  {one['status']} at Stripe, paid to {day(one['until'])}"))
+        out.print(Text(f"  {one['id']}  {one['plan']}  {one['status']} at Stripe, paid to {Voice('en').day(one['until'])}"))
 
 
 @paid.command()

@@ -10,10 +10,11 @@ from typing import Any
 from mailer import addresses, stripe_facts
 from mailer.db import Database
 from mailer.errors import BadInput, Refused
+from mailer.flows.paid_words import told, voice
 from mailer.flows.stripe_line import line
 from mailer.flows.stripe_setup import lookup_key
 from mailer.payments.client import Stripe
-from mailer.plans import Plan, Plans, load, money
+from mailer.plans import Plan, Plans, load, money, units
 from mailer.settings import Settings
 from mailer.store import customers, subscribers, subscriptions
 from mailer.store.subscribers import Subscriber
@@ -32,6 +33,7 @@ class Order:
     reader: int = 0
     recipient: str = ""
     giver: str = ""
+    lang: str = ""
 
 
 def on_sale(settings: Settings) -> Plans | None:
@@ -43,7 +45,7 @@ def begin(database: Database, settings: Settings, order: Order) -> str:
     """The address of Stripe's page for an order. Raises BadInput or Refused with a sentence for the person, or Unavailable."""
     plans = on_sale(settings)
     if plans is None:
-        raise BadInput("Nothing is sold here: every issue is free.")
+        raise told(BadInput, "Nothing is sold here: every issue is free.")
     plan = plans.find(order.plan)
     amount = _amount(plans, plan, order.amount)
     client = line(database, settings)
@@ -57,6 +59,7 @@ def begin(database: Database, settings: Settings, order: Order) -> str:
         "cancel_url": f"{settings.api_url}/join",
         "allow_promotion_codes": plans.coupons,
         "automatic_tax": {"enabled": plans.tax},
+        "locale": order.lang or "auto",
         **facts,
     }
     key = hashlib.sha256(repr((order, amount)).encode()).hexdigest()
@@ -68,7 +71,7 @@ def portal(database: Database, settings: Settings, subscriber_id: int, back: str
     with database.transaction() as tx:
         customer = customers.of_reader(tx, subscriber_id)
     if not customer:
-        raise BadInput("There is no card of yours at Stripe: you have not paid there.")
+        raise told(BadInput, "There is no card of yours at Stripe: you have not paid there.")
     client = line(database, settings)
     made = client.call(
         "post",
@@ -80,7 +83,7 @@ def portal(database: Database, settings: Settings, subscriber_id: int, back: str
 
 
 def _own(database: Database, settings: Settings, plans: Plans, plan: Plan, order: Order) -> dict[str, Any]:
-    marks = {stripe_facts.PLAN: plan.name}
+    marks = {stripe_facts.PLAN: plan.name, stripe_facts.LANG: order.lang}
     more: dict[str, Any] = {}
     trial = plan.trial_days
     if order.reader:
@@ -89,7 +92,16 @@ def _own(database: Database, settings: Settings, plans: Plans, plan: Plan, order
             held = subscriptions.of_reader(tx, order.reader)
             customer = customers.of_reader(tx, order.reader)
         if any(one.status in _CHARGED and not one.cancel_at for one in held):
-            raise Refused("You pay already, so nothing was begun: your page shows until when, and lets you pause or leave.")
+            raise told(
+                Refused, "You pay already, so nothing was begun: your page shows until when, and lets you pause or leave."
+            )
+        if ending := next((one for one in held if one.status in _CHARGED and one.cancel_at), None):
+            raise told(
+                Refused,
+                "You have left and read everything until %(date)s: the button on your own page lets you stay, and nothing is"
+                " paid twice.",
+                date=voice(order.lang).day(ending.cancel_at),
+            )
         marks[stripe_facts.READER] = str(order.reader)
         trial = 0 if held else trial
         more = {"customer": customer} if customer else _mail_of(reader)
@@ -104,12 +116,13 @@ def _mail_of(reader: Subscriber | None) -> dict[str, str]:
 def _gift(settings: Settings, plans: Plans, plan: Plan, order: Order) -> dict[str, Any]:
     if not plan.gift:
         names = ", ".join(one.title for one in plans.plans if one.gift) or "none"
-        raise BadInput(f"This plan cannot be given: choose one that can ({names}).")
+        raise told(BadInput, "This plan cannot be given: choose one that can (%(names)s).", names=names)
     marks = {
         stripe_facts.GIFT: plan.name,
         stripe_facts.RECIPIENT: addresses.check(order.recipient),
         stripe_facts.GIVER: " ".join(order.giver.split())[:80],
         stripe_facts.MONTHS: str(plan.months),
+        stripe_facts.LANG: order.lang,
     }
     return {"mode": "payment", "metadata": marks, "customer_creation": "always"}
 
@@ -120,20 +133,29 @@ def _amount(plans: Plans, plan: Plan, text: str) -> int:
         return plan.price
     digits = text.strip().replace(",", ".")
     try:
-        amount = round(float(digits) * (1 if money(100, plans.currency).endswith(" 100") else 100))
+        amount = round(float(digits) * float(100 / units(100, plans.currency)))
     except (ValueError, OverflowError) as error:
-        raise BadInput(f"{text[:20]!r} is not an amount: write a number such as {plan.price / 100:.2f}.") from error
+        raise told(
+            BadInput, "%(typed)s is not an amount: write a number such as %(example)s.", typed=repr(text[:20]),
+            example=units(plan.price, plans.currency),
+        ) from error  # fmt: skip
     if not plan.floor <= amount < 100_000_000:
-        raise BadInput(f"The least for this plan is {money(plan.floor, plans.currency)}: write that or more.")
+        raise told(
+            BadInput, "The least for this plan is %(least)s: write that or more.", least=money(plan.floor, plans.currency)
+        )
     return amount
 
 
 def _price(client: Stripe, plans: Plans, plan: Plan) -> str:
     found = client.call("get", "/v1/prices", {"lookup_keys": [lookup_key(plan.name)], "active": True})["data"]
     if not found:
-        raise Refused(f"{plan.title} cannot be bought just now: the writer has to run `postmerge stripe setup`.")
+        raise told(
+            Refused, "%(plan)s cannot be bought just now: the writer has to run `postmerge stripe setup`.", plan=plan.title
+        )
     if found[0]["currency"] != plans.currency:
-        raise Refused(f"{plan.title} has another currency at Stripe: the writer has to run `postmerge stripe setup`.")
+        raise told(
+            Refused, "%(plan)s has another currency at Stripe: the writer has to run `postmerge stripe setup`.", plan=plan.title
+        )
     return str(found[0]["id"])
 
 

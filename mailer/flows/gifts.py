@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from dateutil.relativedelta import relativedelta
 
 from mailer import addresses, log, tokens
-from mailer.db import Database
-from mailer.errors import BadInput
-from mailer.flows import paid_mails, stripe_sync
+from mailer.db import Database, Tx
+from mailer.errors import BadInput, Refused
+from mailer.flows import access, paid_mails, stripe_sync
+from mailer.flows.access import State
+from mailer.flows.paid_words import told, voice_of
 from mailer.flows.signup import Result
 from mailer.settings import Settings
 from mailer.store import accesses, consents, erasing, gifts, subscribers
@@ -23,22 +25,20 @@ def paid(database: Database, session: Session) -> bool:
     address = addresses.check(session.recipient)
     with database.transaction() as tx:
         reader = subscribers.add(tx, address, addresses.normal(address), [])
+        subscribers.speak(tx, reader, session.lang)
         gift_id = gifts.add(tx, session.stripe_id, reader, session.gift, session.months, session.amount, session.currency)
         if not gift_id:
             return False
-        giver = session.giver or "Somebody"
-        sentences = [
-            f"{giver} has paid for {_months(session.months)} of this newsletter for you, with everything that paying readers"
-            " get.",
-            "It begins when you accept. Nothing is charged to you, and nothing goes on by itself when it ends.",
-        ]
-        paid_mails.tell(tx, reader, f"gift:{gift_id}", "A gift for you", sentences, "Look at the gift", gift=gift_id)
+        _tell(tx, reader, gift_id, session)
     events.info("gift.paid", gift=gift_id)
     return True
 
 
 def accept(database: Database, settings: Settings, token: str, ip: str | None = None) -> tuple[Result, datetime | None]:
-    """Take a gift; until when it lasts. The link came by mail, so it confirms the address too. Twice does no harm."""
+    """Take a gift; until when it lasts. The link came by mail, so it confirms the address too. Twice does no harm.
+
+    It begins after what the reader has already. Raises Refused while they pay themselves: it would be lost beside that.
+    """
     claim = tokens.read_gift(settings.need_secret(), token)
     if claim is None:
         return Result.INVALID, None
@@ -47,19 +47,33 @@ def accept(database: Database, settings: Settings, token: str, ip: str | None = 
         if gift is None:
             return Result.INVALID, None
         if gift.accepted_at:
-            return Result.ALREADY, gift.accepted_at + relativedelta(months=gift.months)
+            granted = [one.until for one in accesses.grants(tx, gift.subscriber_id) if one.reason == f"gift {gift.id}"]
+            return Result.ALREADY, granted[0] if granted else None
         reader = subscribers.lock(tx, gift.subscriber_id)
         if reader is None or erasing.moment(tx, reader.id):
             return Result.INVALID, None
+        begins = _begins(tx, reader.id)
         if reader.state != "active":
             subscribers.activate(tx, reader.id)
             consents.record(tx, reader.id, "confirmed", "gift", ip, {"gift": gift.id})
         gifts.accept(tx, gift.id)
-        until = datetime.now(UTC) + relativedelta(months=gift.months)
+        until = begins + relativedelta(months=gift.months)
         accesses.grant(tx, reader.id, "gift", until, f"gift {gift.id}")
         stripe_sync.settle(tx, settings, reader.id)
     events.info("gift.accepted", gift=gift.id)
     return Result.DONE, until
+
+
+def _begins(tx: Tx, reader: int) -> datetime:
+    now = datetime.now(UTC)
+    standing = access.current(accesses.get(tx, reader), now)
+    if standing.premium and standing.state in (State.PAYING, State.TRIALING, State.PAST_DUE):
+        raise told(
+            Refused,
+            "You pay for it yourself just now, and the gift would be lost beside it: leave or pause on your own page, then open"
+            " this link again. It holds on.",
+        )
+    return max(now, standing.until) if standing.premium and standing.until else now
 
 
 def complimentary(database: Database, settings: Settings, email: str, until: datetime | None, reason: str) -> str:
@@ -87,5 +101,18 @@ def take_back(database: Database, settings: Settings, email: str) -> str:
     return f"{email} is {after.state} now."
 
 
-def _months(number: int) -> str:
-    return {1: "a month", 12: "a year"}.get(number, f"{number} months")
+def _tell(tx: Tx, reader: int, gift_id: int, session: Session) -> None:
+    voice = voice_of(tx, reader)
+    say, giver = voice.say, session.giver or voice.say("Somebody")
+    length = {1: say("a month"), 12: say("a year")}.get(session.months) or say("%(number)s months", number=session.months)
+    sentences = [
+        say(
+            "%(giver)s has paid for %(length)s of this newsletter for you, with everything that paying readers get.",
+            giver=giver,
+            length=length,
+        ),
+        say("It begins when you accept. Nothing is charged to you, and nothing goes on by itself when it ends."),
+    ]
+    paid_mails.tell(
+        tx, reader, f"gift:{gift_id}", voice, say("A gift for you"), sentences, say("Look at the gift"), gift=gift_id
+    )

@@ -16,9 +16,10 @@ from mailer.db import Database
 from mailer.errors import BadInput, PostmergeError, Refused
 from mailer.flows import access, paid_mails
 from mailer.flows.access import Standing
+from mailer.flows.paid_words import told, voice_of
 from mailer.flows.stripe_line import line
 from mailer.flows.stripe_sync import refresh, refresh_charge
-from mailer.plans import Plans, load, money
+from mailer.plans import Plans, load
 from mailer.settings import Settings
 from mailer.store import accesses, erasing, subscribers, subscriptions
 from mailer.store.accesses import Access
@@ -45,6 +46,7 @@ class Page:
     running: Kept | None
     held: tuple[Kept, ...]
     withdraw_until: datetime | None
+    lang: str = ""
 
 
 def look(database: Database, settings: Settings, subscriber_id: int) -> Page | None:
@@ -55,11 +57,18 @@ def look(database: Database, settings: Settings, subscriber_id: int) -> Page | N
             return None
         held = subscriptions.of_reader(tx, subscriber_id)
         written = accesses.get(tx, subscriber_id)
+        lang = voice_of(tx, subscriber_id).lang
     now = clock()
     running = next((one for one in held if one.status in (*_RUNNING, "paused")), None)
     until = _withdraw_until(settings, running)
     return Page(
-        reader.email, access.current(written, now), written, running, tuple(held), until if until and until > now else None
+        reader.email,
+        access.current(written, now),
+        written,
+        running,
+        tuple(held),
+        until if until and until > now else None,
+        lang,
     )
 
 
@@ -68,7 +77,7 @@ def pause(database: Database, settings: Settings, subscriber_id: int, days: int 
     kept = _running(database, settings, subscriber_id)
     terms = _terms(settings)
     if kept.cancel_at:
-        raise Refused("You have left already, so there is nothing to pause: nothing more is charged.")
+        raise told(Refused, "You have left already, so there is nothing to pause: nothing more is charged.")
     if not _paused(kept):
         now = clock()
         ends = until or now + timedelta(days=days or terms.pause_days)
@@ -125,17 +134,12 @@ def withdraw(database: Database, settings: Settings, subscriber_id: int) -> int:
     until = _withdraw_until(settings, kept)
     now = clock()
     if until is None or until <= now:
-        raise Refused("The time for withdrawing is over: you can leave at any time, and read until the end of what you paid.")
+        raise told(
+            Refused, "The time for withdrawing is over: you can leave at any time, and read until the end of what you paid."
+        )
     back = end_with_refund(database, settings, kept, f"withdraw-{kept.stripe_id}", None)
-    sentences = [
-        f"You withdrew from your subscription ({kept.plan}) on {now:%-d %B %Y at %H:%M} UTC; this mail is your proof of it.",
-        f"{money(back, kept.currency)} goes back to the card you paid with; banks take five to ten days."
-        if back
-        else "Nothing had been charged, so nothing has to go back.",
-        "The subscription has ended and nothing more is charged.",
-    ]
     with database.transaction() as tx:
-        paid_mails.tell(tx, subscriber_id, f"withdrawn:{kept.stripe_id}", "Your withdrawal is confirmed", sentences)
+        paid_mails.withdrawn(tx, subscriber_id, kept, back, now)
     return back
 
 
@@ -172,7 +176,7 @@ def tend_pauses(database: Database, settings: Settings) -> int:
     with database.transaction() as tx:
         near = [one for one in subscriptions.resuming(tx, NOTICE) if not erasing.moment(tx, one.subscriber_id or 0)]
         for one in near:
-            _tell_end(tx, one)
+            paid_mails.pause_ends(tx, one)
     now = clock()
     due = [one for one in near if one.resumes_at and one.resumes_at <= now and one.subscriber_id]
     return sum(_end_pause(database, settings, one) for one in due)
@@ -203,20 +207,6 @@ def _end_pause(database: Database, settings: Settings, one: Kept) -> bool:
         events.warning("paying.pause_goes_on", subscription=one.stripe_id, error=str(error))
         return False
     return True
-
-
-def _tell_end(tx: Any, one: Kept) -> None:
-    assert one.subscriber_id
-    assert one.resumes_at
-    what = "the days you had paid for begin then, and the next payment comes after them"
-    if one.pause_kind != "keep":
-        what = f"{money(one.amount, one.currency)} is charged then"
-    sentences = [
-        f"Your pause ends on {paid_mails.day(one.resumes_at)}: {what}.",
-        "To leave instead, open your page: two presses of a button, and nothing is charged.",
-    ]
-    subject = f"Your pause ends on {paid_mails.day(one.resumes_at)}"
-    paid_mails.tell(tx, one.subscriber_id, f"pause-end:{one.stripe_id}:{one.resumes_at:%s}", subject, sentences)
 
 
 def _resumed(kept: Kept, now: datetime) -> dict[str, Any]:
@@ -250,7 +240,7 @@ def _running(database: Database, settings: Settings, subscriber_id: int) -> Kept
             fresh = refresh(database, settings, line(database, settings), one.stripe_id)
             if fresh and fresh.status in (*_RUNNING, "paused"):
                 return fresh
-    raise BadInput("There is no paid subscription of yours that runs: nothing is charged.")
+    raise told(BadInput, "There is no paid subscription of yours that runs: nothing is charged.")
 
 
 def _paused(kept: Kept) -> bool:

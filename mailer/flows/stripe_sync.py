@@ -123,7 +123,7 @@ def _reader(tx: Tx, fetched: Subscription) -> int:
     if known and not again:
         return known
     proven = subscribers.lock(tx, fetched.reader) if fetched.reader else None
-    reader = proven if proven and not erasing.moment(tx, proven.id) else _by_address(tx, fetched.email)
+    reader = proven if proven and not erasing.moment(tx, proven.id) else _by_address(tx, fetched)
     if reader.state != "active":
         _ask(tx, reader)
     if again:
@@ -131,13 +131,14 @@ def _reader(tx: Tx, fetched: Subscription) -> int:
     return customers.give(tx, fetched.customer_id, reader.id, addresses.normal(fetched.email))
 
 
-def _by_address(tx: Tx, email: str) -> Subscriber:
+def _by_address(tx: Tx, fetched: Subscription) -> Subscriber:
     try:
-        address = addresses.check(email)
+        address = addresses.check(fetched.email)
     except BadInput:
-        address = email or "unknown@invalid"
+        address = fetched.email or "unknown@invalid"
     reader = subscribers.lock(tx, subscribers.add(tx, address, addresses.normal(address), []))
     assert reader
+    subscribers.speak(tx, reader.id, fetched.lang)
     return reader
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jinja2
 
-from mailer import log, tokens
+from mailer import log, tokens, words
 from mailer.budget import Unlimited
 from mailer.db import Database
 from mailer.errors import Unavailable
@@ -111,8 +111,11 @@ def paid(settings: Settings, site_name: str, mail: Claimed) -> bytes:
     """A mail about money, with a link to the reader's own page."""
     secret, gift = settings.need_secret(), mail.facts.get("gift")
     path = f"gift/{tokens.gift_token(secret, gift)}" if gift else f"paid/{tokens.paid_token(secret, mail.subscriber_id)}"
+    lang = mail.facts.get("lang") or "en"
     facts = {
         "site_name": site_name,
+        "lang": lang,
+        "_": words.translator(lang),
         "link": f"{settings.api_url}/{path}" if mail.facts["label"] else "",
         "postal_address": settings.postal_address,
         **{name: mail.facts[name] for name in ("subject", "sentences", "label")},
@@ -123,7 +126,7 @@ def paid(settings: Settings, site_name: str, mail: Claimed) -> bytes:
         html=_templates().get_template("paid.html").render(facts),
         text=_templates().get_template("paid.txt").render(facts),
         sender=settings.sender,
-        lang="en",
+        lang=lang,
         headers={},
     )
 

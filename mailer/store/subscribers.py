@@ -67,6 +67,11 @@ def activate(tx: Tx, subscriber_id: int) -> None:
     )
 
 
+def speak(tx: Tx, subscriber_id: int, lang: str) -> None:
+    """The language of the page where they began something; what is known already stays."""
+    tx.run("UPDATE subscribers SET lang = %(lang)s WHERE id = %(id)s AND lang = ''", id=subscriber_id, lang=lang)
+
+
 def describe(tx: Tx, subscriber_id: int, lang: str, flags: Sequence[str]) -> None:
     """What is known from the sign-up: the form's language, and what is odd about the address."""
     tx.run(

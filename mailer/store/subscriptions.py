@@ -67,7 +67,7 @@ def version(tx: Tx, stripe_id: str) -> int:
 
 def put(tx: Tx, fetched: Subscription, version: int) -> bool:
     """Write what was fetched, unless somebody wrote since ``version`` was read: then it may be stale, and False comes back."""
-    values = {name: value for name, value in vars(fetched).items() if name not in ("reader", "email", "stripe_id")}
+    values = {name: value for name, value in vars(fetched).items() if name not in ("reader", "email", "lang", "stripe_id")}
     return bool(
         tx.run(
             """

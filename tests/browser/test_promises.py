@@ -141,7 +141,7 @@ def test_withdrawing_has_a_button_a_confirmation_a_refund_and_a_mail(shop: Shop,
     page.goto(own(shop))
     page.get_by_role("link", name="Withdraw from the contract").click()
     page.get_by_role("button", name="Confirm withdrawal").click()
-    expect(page.get_by_role("status")).to_contain_text("EUR 5.00 goes back")
+    expect(page.get_by_role("status")).to_contain_text("€5.00 goes back")
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
     assert shop.standing().state is State.ENDED
     assert shop.subjects()[-1] == "Your withdrawal is confirmed"

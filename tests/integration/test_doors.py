@@ -35,8 +35,9 @@ FREE = "Everybody reads this paragraph about the beginnings of winter"
 OPEN = {
     "/subscribe", "/join", "/join/thanks", "/reader", "/docs", "/openapi.json", "/health", "/metrics",
     # by a signed link of one's own, whatever one has paid
-    "/confirm/{token}", "/leave/{token}", "/reader/{token}", "/address/{token}", "/canary/{token}", "/gift/{token}",
-    "/paid/{token}", "/paid/{token}/leave", "/paid/{token}/withdraw",
+    "/confirm/{token}", "/leave/{token}", "/leave/{token}/canary",
+    "/reader/{token}", "/address/{token}", "/canary/{token}", "/gift/{token}",
+    "/paid/{token}", "/paid/{token}/leave", "/paid/{token}/withdraw", "/exports/{token}",
 }  # fmt: skip
 PAID = {"/read/{token}", "/read/{token}/feed.xml", "/read/{token}/{key:path}"}
 DEVELOPMENT = {"/outbox", "/outbox/{mail_id}", "/outbox/{mail_id}/html", "/outbox/{mail_id}/raw", "/ledger"}
@@ -128,7 +129,7 @@ def test_what_the_ledger_would_show_is_searched_by_the_publish_itself(database: 
     factories.readers(database, 1)
     adopt(database, settings, [factories.old()])
     known = edition()
-    planted = replace(known, **{field: f"{getattr(known, field)} {SECRET}"})
+    planted = replace(known, **{field: f"{getattr(known, field)} {SECRET}"})  # type: ignore[arg-type]
     with pytest.raises(Refused, match=r"Premium text would be public: .+ holds premium text of issues/2026-11-24-hello.md"):
         publish(database, settings, [factories.old(), planted], [], Outbox(settings.outbox), Request())
     with database.transaction() as tx:

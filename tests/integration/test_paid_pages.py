@@ -183,7 +183,7 @@ def test_leaving_is_two_presses_and_shows_and_mails_the_date(shop: Shop) -> None
     end = datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC)
     date = f"{end:%-d %B %Y}"
     assert date in asked
-    assert f"You read everything until <b>{date}</b>" in done
+    assert f'You read everything until <strong class="address">{date}</strong>' in done
     assert shop.subjects()[-1] == f"You read everything until {date}"
     assert shop.standing().state is State.ENDING
     assert "You stay" in shop.client.post(f"{page}/stay").text
@@ -287,7 +287,7 @@ def test_withdrawing_gives_all_back_once_and_mails_the_proof(shop: Shop) -> None
     link = re.search(r'href="(/paid/[^"]+/withdraw)"', shop.client.get(own(shop, reader)).text)
     assert link
     assert "Confirm withdrawal" in shop.client.get(link[1]).text
-    assert "EUR 5.00 goes back" in shop.client.post(link[1]).text
+    assert "€5.00 goes back" in shop.client.post(link[1]).text
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
     assert shop.standing().state is State.ENDED
     assert shop.subjects()[-1] == "Your withdrawal is confirmed"

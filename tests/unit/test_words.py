@@ -15,6 +15,10 @@ from mailer import words
 from tests.conftest import ROOT
 
 EDITIONS = [f"mailer/editions/{name}.py" for name in ("clip", "mail", "premium", "text")]
+PAID = [
+    "api/paid.py", "api/paid_reading.py",
+    *(f"mailer/flows/{name}.py" for name in ("checkout", "gifts", "paid_mails", "paid_words", "paying")),
+]  # fmt: skip
 OTHERS = [lang for lang in words.LANGUAGES if lang != "en"]
 
 
@@ -25,7 +29,7 @@ def in_templates() -> Iterator[str]:
 
 
 def in_code() -> Iterator[str]:
-    for name in ("api/challenge.py", "api/pages.py", "api/reader.py", "mailer/flows/letters.py", *EDITIONS):
+    for name in ("api/challenge.py", "api/pages.py", "api/reader.py", *PAID, "mailer/flows/letters.py", *EDITIONS):
         tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
         constants = {
             node.targets[0].id: node.value.value
@@ -33,12 +37,21 @@ def in_code() -> Iterator[str]:
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
         }
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "say":
-                first = node.args[0]
+            called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+            if isinstance(node, ast.Call) and called in ("say", "told"):
+                first = node.args[1 if called == "told" else 0]
                 yield str(first.value if isinstance(first, ast.Constant) else constants.get(getattr(first, "id", ""), CLOSED))
 
 
-TEXTS = sorted({*in_templates(), *in_code(), CHECK, CLOSED})
+def in_errors() -> Iterator[str]:
+    for path in [*(ROOT / "api").rglob("*.py"), *(ROOT / "mailer").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Mistyped":
+                assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}"
+                yield str(node.args[0].value)
+
+
+TEXTS = sorted({*in_templates(), *in_code(), *in_errors(), CHECK, CLOSED})
 
 
 def catalogue(lang: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from mailer import tokens
-from mailer.errors import BadInput
+from mailer.errors import Mistyped
 
 MOST_TAGS = 20
 MOST_TAG = 100  # characters
@@ -78,9 +78,9 @@ def tags_of(given: Iterable[object]) -> tuple[str, ...]:
 
 
 def check_tags(tags: tuple[str, ...]) -> None:
-    """Raises BadInput when a form holds tags that none of our pages wrote."""
+    """Raises Mistyped when a form holds tags that none of our pages wrote."""
     if len(tags) > MOST_TAGS or any(len(tag) > MOST_TAG or not tag.isprintable() for tag in tags):
-        raise BadInput("The topics of this form cannot be read: open the page of a topic and subscribe there.")
+        raise Mistyped("The topics of this form cannot be read: open the page of a topic and subscribe there.")
 
 
 def age(secret: str, token: str) -> Age:

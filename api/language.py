@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from mailer import words
-from mailer.errors import BadInput
+from mailer.errors import BadInput, Mistyped
 from mailer.words import Say
 
 
@@ -32,5 +32,7 @@ CHECK = "Please check what you typed: it cannot be used as it is."
 
 
 def sentence(here: Tongue, error: BadInput) -> str:
-    """What is wrong, for the reader: exact in English, a word to check it in other languages."""
-    return str(error) if here.lang == "en" else here.say(CHECK)
+    """What is wrong, for the reader: in their language, and in English as exactly as it is known."""
+    if here.lang == "en":
+        return str(error)
+    return here.say(error.text, **error.values) if isinstance(error, Mistyped) else here.say(CHECK)

@@ -83,7 +83,8 @@ def act(desk: Here, token: str, action: str, form: AnyForm, request: Request) ->
         return _ACTIONS[action](desk, person, token, form, request, here)
     except BadInput as error:
         typed = forms.wish(form).email
-        return _page(desk, request, person, token, status=422, error=sentence(here, error), typed=typed)
+        at = action if action == "address" and person.whole and reader and reader.state == "active" else ""
+        return _page(desk, request, person, token, status=422, error=sentence(here, error), typed=typed, at=at)
 
 
 @router.get("/address/{token}")
@@ -212,6 +213,7 @@ def _page(
     note: str = "",
     error: str = "",
     typed: str = "",
+    at: str = "",
 ) -> Response:
     reader = preferences.look(desk.database, person)
     here = tongue(request, reader.lang if reader else "")
@@ -229,6 +231,7 @@ def _page(
         note=note,
         error=error,
         typed=typed,
+        at=at,
         topics=preferences.topics(desk.settings, reader),
         until=_until(reader, here.lang),
         months=MONTHS,

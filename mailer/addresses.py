@@ -11,7 +11,7 @@ from functools import cache
 from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
-from mailer.errors import BadInput
+from mailer.errors import Mistyped
 from mailer.wellknown import COMMON, ROLES
 
 _PLAIN = re.compile(r"(?P<name>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)")
@@ -26,7 +26,18 @@ def check(email: str) -> str:
         return str(validate_email(email.strip(), check_deliverability=False, allow_smtputf8=False).normalized)
     except EmailNotValidError as error:
         why = str(error).rstrip(".")
-        raise BadInput(f"{email.strip()[:100]!r} is not a mail address ({why}): write it as name@example.org.") from error
+        exactly = f"{email.strip()[:100]!r} is not a mail address ({why}): write it as name@example.org."
+        raise _mistyped(why, exactly) from error
+
+
+def _mistyped(why: str, exactly: str) -> Mistyped:
+    if "must have an @-sign" in why:
+        return Mistyped("There is no @ in it: write your address as name@example.org.", exactly)
+    if "before the @-sign" in why:
+        return Mistyped("What is before the @ cannot be mailed: write your address as name@example.org.", exactly)
+    if "fter the @-sign" in why:
+        return Mistyped("What is after the @ cannot be right: write your address as name@example.org.", exactly)
+    return Mistyped("This is not a mail address: write it as name@example.org.", exactly)
 
 
 def normal(email: str) -> str:

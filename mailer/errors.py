@@ -18,6 +18,18 @@ class BadInput(PostmergeError):
         self.field = field
 
 
+class Mistyped(BadInput):
+    """What somebody typed into a form of ours cannot be used. ``text`` with its ``%(name)s`` is in every catalogue.
+
+    ``exactly`` says it in English where more is known.
+    """
+
+    def __init__(self, text: str, exactly: str = "", **values: object) -> None:
+        super().__init__(exactly or (text % values if values else text))
+        self.text = text
+        self.values = values
+
+
 class Refused(PostmergeError):
     """A guard said no; the message names what was found and, where it is safe, the way past it."""
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from mailer import addresses, log, tokens
 from mailer.db import Database
-from mailer.errors import BadInput
+from mailer.errors import Mistyped
 from mailer.flows import limits
 from mailer.flows.preferences import Person
 from mailer.flows.signup import Result
@@ -24,7 +24,7 @@ def ask(database: Database, person: Person, email: str, ip: str | None = None) -
     Raises BadInput when ``email`` is not an address, or when the link did not just come by mail to the old one.
     """
     if not person.whole:
-        raise BadInput("This link came with an issue, which may have been forwarded: ask for a fresh link first.")
+        raise Mistyped("This link came with an issue, which may have been forwarded: ask for a fresh link first.")
     new = addresses.check(email)
     normal = addresses.normal(new)
     held = limits.admit(database, limits.Source(normal, ip))

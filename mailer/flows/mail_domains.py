@@ -12,7 +12,7 @@ from email_validator.deliverability import validate_email_deliverability
 
 from mailer import log
 from mailer.db import Database
-from mailer.errors import BadInput
+from mailer.errors import Mistyped
 from mailer.store import mail_domains
 from mailer.wellknown import COMMON
 
@@ -26,7 +26,7 @@ _resting: dict[str, float] = {}
 
 
 def need_mail(database: Database, email_normal: str) -> None:
-    """Raise BadInput when DNS says for sure that the address's domain takes no mail."""
+    """Raise Mistyped when DNS says for sure that the address's domain takes no mail."""
     domain = email_normal.rpartition("@")[2]
     if domain in COMMON:
         return
@@ -39,7 +39,7 @@ def need_mail(database: Database, email_normal: str) -> None:
         with database.transaction() as tx:
             mail_domains.remember(tx, domain, takes)
     if not takes:
-        raise BadInput(f"The domain {domain[:100]} takes no mail: check what is after the @.")
+        raise Mistyped("The domain %(domain)s takes no mail: check what is after the @.", domain=domain[:100])
 
 
 def ask(domain: str, resolver: dns.resolver.Resolver | None = None) -> bool | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mailer import addresses, log, tokens, words
 from mailer.db import Database, Tx
-from mailer.errors import BadInput
+from mailer.errors import Mistyped
 from mailer.flows import erase as erasing
 from mailer.flows import limits
 from mailer.settings import Settings
@@ -91,7 +91,7 @@ def pause(database: Database, person: Person, months: str, ip: str | None) -> da
         reader = _reader(tx, person)
         until = choices.pause(tx, reader.id, int(months))
         if until is None:
-            raise BadInput("Only who gets the issues can pause them: subscribe again first.")
+            raise Mistyped("Only who gets the issues can pause them: subscribe again first.")
         consents.record(tx, reader.id, "paused", "page", ip, {"months": int(months), "until": until.isoformat()})
     events.info("subscriber.paused", subscriber=person.subscriber_id, months=int(months))
     return until
@@ -171,18 +171,19 @@ def _queue_link(tx: Tx, subscriber_id: int, held: str = "") -> bool:
 def _reader(tx: Tx, person: Person) -> Choices:
     reader = choices.look(tx, person.subscriber_id)
     if reader is None:
-        raise BadInput("Nothing is kept about this address any more: subscribe again to get the issues.")
+        raise Mistyped("Nothing is kept about this address any more: subscribe again to get the issues.")
     return reader
 
 
 def _whole(person: Person) -> None:
     if not person.whole:
-        raise BadInput("This link came with an issue, which may have been forwarded: ask for a fresh link first.")
+        raise Mistyped("This link came with an issue, which may have been forwarded: ask for a fresh link first.")
 
 
 def _known(value: str, allowed: Sequence[str], what: str) -> None:
     if value not in allowed:
-        raise BadInput(f"{what[0].upper()}{what[1:]} {value[:50]!r} is not on offer: choose one that the page shows.")
+        exactly = f"{what[0].upper()}{what[1:]} {value[:50]!r} is not on offer: choose one that the page shows."
+        raise Mistyped("%(value)s is not on offer: choose one that the page shows.", exactly, value=value[:50])
 
 
 def _languages(tx: Tx, reader: Choices) -> dict[str, str]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from mailer import addresses, audience, log, tokens
 from mailer.db import Database, Tx
-from mailer.errors import BadInput
+from mailer.errors import BadInput, Mistyped
 from mailer.flows import erase, limits, mail_domains, segments
 from mailer.settings import Settings
 from mailer.store import audiences, consents, subscribers, suppressions, transactional_mails
@@ -178,7 +178,7 @@ def list_subscribers(database: Database, rule: str = "") -> list[Subscriber]:
 
 def _check_domain(database: Database, settings: Settings, email_normal: str) -> None:
     if settings.disposable == "refuse" and "disposable" in addresses.flags(email_normal):
-        raise BadInput("This address is made to be thrown away: give one that you read.")
+        raise Mistyped("This address is made to be thrown away: give one that you read.")
     if settings.ask_dns:
         mail_domains.need_mail(database, email_normal)
 

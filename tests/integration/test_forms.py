@@ -251,7 +251,7 @@ def test_a_scanner_that_opens_every_link_confirms_and_unsubscribes_nobody(letter
     letter.send()
     letter.subscribe(ADA)
     letter.work()
-    before = letter.dump()
+    before = letter.dump(without=("scanner_visits",))
     waiting = [
         path for mail in letter.mails() for path in web.paths(mail.raw.decode() + mail.html + mail.text, letter.settings)
     ]
@@ -264,7 +264,7 @@ def test_a_scanner_that_opens_every_link_confirms_and_unsubscribes_nobody(letter
             seen.add(path)
             letter.client.head(path)
             waiting += web.paths(letter.client.get(path).text, letter.settings)
-    assert letter.dump() == before
+    assert letter.dump(without=("scanner_visits",)) == before
     assert letter.state(ADA) == "unconfirmed"
     assert letter.state("reader-1@example.org") == "active"
 

@@ -6,12 +6,16 @@ import re
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
+import lxml.html
 import pytest
 
+from api.language import CHECK
 from mailer import tokens, words
 from mailer.db import Database
+from mailer.flows import mail_domains, signup
 from tests import web
 from tests.web import Web
 
@@ -73,7 +77,56 @@ def test_a_bad_address_is_said_in_the_readers_language(letter: Web) -> None:
     )
     assert answer.status_code == 422
     [error] = re.findall(r'role="alert">([^<]+)<', answer.text)
-    assert unescape(error) == "Bitte prüfen Sie Ihre Eingabe: So kann sie nicht verwendet werden."
+    assert unescape(error) == "Das nach dem @ kann nicht stimmen: Schreiben Sie Ihre Adresse wie name@example.org."
+
+
+BAD = [
+    "",
+    "ada",
+    "ada@",
+    "@example.org",
+    "ä@example.org",
+    "ada@-x.org",
+    "ada@x..org",
+    "Ada <ada@example.org>",
+    "ada@nomail.test",
+]
+
+
+@pytest.mark.parametrize("lang", [lang for lang in words.LANGUAGES if lang != "en"])
+@pytest.mark.parametrize("typed", BAD)
+def test_each_form_says_beside_the_field_what_is_wrong_and_keeps_what_was_typed(letter: Web, lang: str, typed: str) -> None:
+    signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
+    own = "/reader/" + tokens.page_token(letter.settings.need_secret(), 1, datetime.now(UTC))
+    before = letter.dump(without=("limits", "signup_minutes"))
+    generic = words.translator(lang)(CHECK)
+    for path in ("/subscribe", "/reader", f"{own}/address"):
+        data = {"email": typed, "sure": typed, "token": letter.form_token()}
+        answer = letter.client.post(f"{path}?lang={lang}", data=data)
+        assert answer.status_code == 422
+        page: Any = lxml.html.fromstring(answer.text)
+        [field] = page.xpath("//input[@aria-invalid='true']")
+        [error] = page.xpath(f"//*[@id='{field.get('aria-describedby')}' and @role='alert']")
+        assert field.get("value") == typed
+        assert error.getparent() is field.getparent().getparent()
+        assert error.text != generic
+        assert not re.search(r"write|address|mail address", error.text)
+        assert path.startswith("/reader/") or page.get("lang") == lang
+    assert letter.dump(without=("limits", "signup_minutes")) == before
+
+
+@pytest.mark.parametrize("lang", words.LANGUAGES)
+def test_a_domain_without_mail_is_said_in_the_readers_language(
+    database: Database, tmp_path: Path, lang: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_domains, "ask", lambda domain: False)
+    letter = web.make(tmp_path, database, ask_dns=True)
+    data = {"email": "ada@no-mail.example.com", "token": letter.form_token()}
+    answer = letter.client.post(f"/subscribe?lang={lang}", data=data)
+    said = words.translator(lang)(
+        "The domain %(domain)s takes no mail: check what is after the @.", domain="no-mail.example.com"
+    )
+    assert said in unescape(answer.text)
 
 
 @pytest.mark.parametrize(

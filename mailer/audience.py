@@ -4,6 +4,7 @@
 Comparisons: ``metadata.city = "New York"``, ``metadata.age >= 18``, ``metadata.plan`` (has one at all),
 ``joined < 2026-01-01``, ``joined within 30d``, ``not active within 90d`` (what they last did themselves), ``lang = de``,
 ``domain != example.org``.
+``segment "early birds"`` chooses whom the segment of that name chooses; ``flows/segments.py`` puts its rule in its place.
 ``sent edition 1`` chooses those to whom that edition of the same issue was sent.
 ``parse`` makes a small tree; ``store/audiences.py`` turns the tree into SQL with parameters.
 """
@@ -11,6 +12,7 @@ Comparisons: ``metadata.city = "New York"``, ``metadata.age >= 18``, ``metadata.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -74,7 +76,15 @@ class Sent:
     issue: str = ""
 
 
-Rule = Everyone | Tag | Not | Both | Either | Compare | Sent
+@dataclass(frozen=True)
+class Segment:
+    """Subscribers in the segment of this name (lower case), which stands at this column (from 1)."""
+
+    name: str
+    column: int = 1
+
+
+Rule = Everyone | Tag | Not | Both | Either | Compare | Sent | Segment
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<mark>[()])|(?P<op>!=|<=|>=|=|<|>)|metadata\.(?:"(?P<key>[^"]+)"|(?P<field>(?:[^\s()"<>=!]|!(?!=))+))"""
@@ -116,6 +126,32 @@ def of_issue(rule: Rule, issue: str) -> Rule:
             return Both(of_issue(left, issue), of_issue(right, issue))
         case Either(left, right):
             return Either(of_issue(left, issue), of_issue(right, issue))
+    return rule
+
+
+def segments(rule: Rule) -> list[Segment]:
+    """Every segment a rule names, in their order."""
+    match rule:
+        case Segment():
+            return [rule]
+        case Not(inner):
+            return segments(inner)
+        case Both(left, right) | Either(left, right):
+            return segments(left) + segments(right)
+    return []
+
+
+def filled(rule: Rule, find: Callable[[Segment], Rule]) -> Rule:
+    """The rule with each segment replaced by what ``find`` says it is."""
+    match rule:
+        case Segment():
+            return find(rule)
+        case Not(inner):
+            return Not(filled(inner, find))
+        case Both(left, right):
+            return Both(filled(left, find), filled(right, find))
+        case Either(left, right):
+            return Either(filled(left, find), filled(right, find))
     return rule
 
 
@@ -168,7 +204,15 @@ class _Parser:
         if (self._kind(0), self._value(0).lower(), self._value(1).lower()) == ("word", "sent", "edition"):
             self.at += 2
             return Sent(self._number())
-        return self._compare() or Tag(self._tag())
+        return self._segment() or self._compare() or Tag(self._tag())
+
+    def _segment(self) -> Rule | None:
+        """A segment, if one is named here; the word alone is a tag like any other."""
+        named = self._kind(1) == "quoted" or (self._kind(1) == "word" and self._value(1).lower() not in _WORDS)
+        if (self._kind(0), self._value(0).lower()) != ("word", "segment") or not named or self._kind(2) == "op":
+            return None
+        self.at += 2
+        return Segment(" ".join(self._value(-1).lower().split()), self.tokens[self.at - 2][2] + 1)
 
     def _compare(self) -> Rule | None:
         """A comparison, if one begins here."""
@@ -252,8 +296,9 @@ class _Parser:
         while text[at:].strip():
             match = _TOKEN.match(text, at)
             if not match or not match.lastgroup:
+                column = len(text) - len(text[at:].lstrip()) + 1
                 raise BadInput(
-                    f"The audience {text!r} has a quote that is never closed at column {at + 1}: close it or leave it out."
+                    f"The audience {text!r} has a quote that is never closed at column {column}: close it or leave it out."
                 )
             tokens.append((match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
             at = match.end()

@@ -27,6 +27,7 @@ COMMANDS = {
     "mailer.commands.rehearse": ("rehearse",),
     "mailer.commands.report": ("report",),
     "mailer.commands.running": ("migrate", "serve", "worker", "scheduler", "stack"),
+    "mailer.commands.segments": ("segments",),
     "mailer.commands.stripe": ("stripe",),
     "mailer.commands.subscribers_review": ("subscribers",),
     "mailer.commands.webhooks": ("webhooks",),

@@ -15,7 +15,7 @@ from api.v1.errors import ApiError, not_found
 from api.v1.subscriber_filters import Filters, conditions
 from mailer import public_ids, tokens
 from mailer.errors import BadInput
-from mailer.flows import records
+from mailer.flows import listing, records
 
 router = APIRouter(prefix="/exports", tags=["Exports"])
 files = APIRouter(include_in_schema=False)
@@ -48,7 +48,7 @@ def list_exports(desk: Here, request: Request, page: paging.PageNumber = 1) -> J
 @router.post("", status_code=201, responses=shapes.answer("Export", 201))
 def create_export(desk: Here, wish: ExportInput) -> JSONResponse:
     """A new export. `url` fetches it for an hour without a key; ask for the export again to get a new one."""
-    _check(wish)
+    _check(desk, wish)
     return JSONResponse(_export(desk, records.create(desk.database, "exports", wish.model_dump())), 201)
 
 
@@ -66,7 +66,8 @@ def fetch_export(desk: Here, token: str) -> Response:
     row = records.get(desk.database, "exports", "export", str(number)) if number is not None else None
     if row is None:
         not_found("export, or its link is older than an hour: ask the API for a new one")
-    where = conditions(Filters.model_validate(row["parameters"] or {}))
+    asked = Filters.model_validate(row["parameters"] or {})
+    where = conditions(asked) + ([listing.in_segments(desk.database, asked.segment)] if asked.segment else [])
     several = len(row["collections"]) > 1
     name = f"{'export' if several else row['collections'][0]}.{'zip' if several else row['format']}"
     kinds = {"csv": "text/csv; charset=utf-8", "json": "application/json", "zip": "application/zip"}
@@ -77,7 +78,7 @@ def fetch_export(desk: Here, token: str) -> Response:
     )
 
 
-def _check(wish: ExportInput) -> None:
+def _check(desk: Desk, wish: ExportInput) -> None:
     if not wish.collections:
         raise ApiError(400, "collection_empty_invalid", "An export needs a collection: name one, such as subscribers.")
     if len(set(wish.collections)) < len(wish.collections):
@@ -90,12 +91,15 @@ def _check(wish: ExportInput) -> None:
             sentence = f"There is no column {min(unknown)!r}: use {', '.join(sorted(known))}."
             raise ApiError(400, "columns_invalid", sentence)
     if wish.parameters:
-        _check_parameters(wish.parameters)
+        _check_parameters(desk, wish.parameters)
 
 
-def _check_parameters(parameters: dict[str, Any]) -> None:
+def _check_parameters(desk: Desk, parameters: dict[str, Any]) -> None:
     try:
-        conditions(Filters.model_validate(parameters))
+        asked = Filters.model_validate(parameters)
+        conditions(asked)
+        if asked.segment:
+            listing.in_segments(desk.database, asked.segment)
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise BadInput(

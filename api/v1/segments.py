@@ -12,7 +12,7 @@ from api.desk import Here
 from api.v1 import paging, shapes
 from api.v1.errors import not_found, rejected
 from mailer import public_ids
-from mailer.flows import records
+from mailer.flows import records, segmenting
 from mailer.flows.members import Rejected
 
 router = APIRouter(prefix="/segments", tags=["Segments"])
@@ -69,9 +69,7 @@ def list_segments(desk: Here, request: Request, page: paging.PageNumber = 1) -> 
 @router.post("", status_code=201, responses=shapes.answer("Segment", 201))
 def create_segment(desk: Here, wish: SegmentInput) -> JSONResponse:
     """A new segment."""
-    values = wish.model_dump()
-    records.rule_of(values["filters"])
-    return JSONResponse(_segment(_kept(lambda: records.create(desk.database, "segments", values))), 201)
+    return JSONResponse(_segment(_kept(lambda: segmenting.create(desk.database, wish.model_dump()))), 201)
 
 
 @router.get("/{id}", responses=shapes.answer("Segment") | shapes.errors(404))
@@ -81,20 +79,17 @@ def get_segment(desk: Here, id: str) -> JSONResponse:
     return JSONResponse(_segment(row)) if row else not_found("segment")
 
 
-@router.patch("/{id}", responses=shapes.answer("Segment") | shapes.errors(404))
+@router.patch("/{id}", responses=shapes.answer("Segment") | shapes.errors(404, 409))
 def update_segment(desk: Here, id: str, change: SegmentUpdateInput) -> JSONResponse:
     """Change a segment."""
-    values = change.model_dump(exclude_none=True)
-    if "filters" in values:
-        records.rule_of(values["filters"])
-    row = _kept(lambda: records.change(desk.database, "segments", "segment", id, values))
+    row = _kept(lambda: segmenting.change(desk.database, id, change.model_dump(exclude_none=True)))
     return JSONResponse(_segment(row)) if row else not_found("segment")
 
 
-@router.delete("/{id}", status_code=204, response_class=Response, responses=shapes.errors(404))
+@router.delete("/{id}", status_code=204, response_class=Response, responses=shapes.errors(404, 409))
 def delete_segment(desk: Here, id: str) -> Response:
-    """The segment goes; its readers stay."""
-    if not records.delete(desk.database, "segments", "segment", id):
+    """The segment goes; its readers stay. Not while another segment or a waiting issue uses it."""
+    if not segmenting.delete(desk.database, id):
         not_found("segment")
     return Response(status_code=204)
 

@@ -50,6 +50,7 @@ class Filters(BaseModel):
     type: Words = []
     not_type: Words = Field([], alias="-type")
     tag: Words = []
+    segment: Words = Field([], description="Ours: readers in one of these segments, named or by id.")
     not_tag: Words = Field([], alias="-tag")
     domain: Words = []
     not_domain: Words = Field([], alias="-domain")

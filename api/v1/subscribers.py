@@ -82,6 +82,8 @@ class SubscriberUpdateInput(BaseModel):
 def list_subscribers(desk: Here, request: Request, asked: Annotated[Filters, Query()]) -> JSONResponse:
     """Readers, 100 a page, the newest first. `next` leads on at the same speed however deep it is."""
     where = conditions(asked)
+    if asked.segment:
+        where.append(listing.in_segments(desk.database, asked.segment))
     try:
         found = listing.page(desk.database, where, asked.ordering, asked.page, asked.after, only_tag(asked), asked.tag)
     except Rejected as error:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mailer import log, public_ids
 from mailer.db import Database, Row
 from mailer.errors import BadInput
-from mailer.flows import members, records, tagging
+from mailer.flows import members, records, segments, tagging
 from mailer.flows.members import Wish
 from mailer.settings import Settings
+from mailer.store import audiences
 from mailer.store import members as shown
 from mailer.store import records as kept
 
@@ -29,9 +30,7 @@ def run(database: Database, settings: Settings, kind: str, metadata: Mapping[str
     change = _KINDS.get(kind)
     if change is None:
         raise BadInput(f"{kind} is not done here: use one of {', '.join(_KINDS)}.")
-    ids = metadata.get("ids")
-    if not isinstance(ids, list) or not ids or len(ids) > MOST or not all(isinstance(one, str) for one in ids):
-        raise BadInput(f"metadata.ids must list what is meant: 1 to {MOST:,} public ids.")
+    ids = _chosen(database, kind, metadata)
     _check(kind, metadata)
     row = records.create(database, "bulk_actions", {"type": kind, "metadata": dict(metadata), "state": "in_progress"})
     done = sum(_try(change, database, settings, one, metadata) for one in ids)
@@ -41,6 +40,22 @@ def run(database: Database, settings: Settings, kind: str, metadata: Mapping[str
         finished = kept.amend(tx, "bulk_actions", row["id"], values)
     assert finished
     return finished
+
+
+def _chosen(database: Database, kind: str, metadata: Mapping[str, Any]) -> Sequence[str]:
+    """Who is meant: the ids given, or the readers whom the audience rule ``metadata.rule`` chooses now."""
+    rule, ids = metadata.get("rule"), metadata.get("ids")
+    if rule is not None and ids is None and kind not in ("delete_tags", "change_tags_colors"):
+        if not isinstance(rule, str):
+            raise BadInput("metadata.rule must be an audience rule, such as `python and not beginners`.", "metadata.rule")
+        with database.transaction() as tx:
+            found = audiences.members(tx, segments.read(tx, rule))
+        if not 1 <= len(found) <= MOST:
+            raise BadInput(f"metadata.rule chooses {len(found):,} readers: 1 to {MOST:,} are changed at once.", "metadata.rule")
+        return [public_ids.public("sub", one) for one in found]
+    if not isinstance(ids, list) or not ids or len(ids) > MOST or not all(isinstance(one, str) for one in ids):
+        raise BadInput(f"metadata.ids must list what is meant: 1 to {MOST:,} public ids.", "metadata.ids")
+    return ids
 
 
 def _try(change: Change, database: Database, settings: Settings, one: str, metadata: Mapping[str, Any]) -> bool:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from mailer import public_ids
 from mailer.db import Database, Tx
+from mailer.flows import segments
 from mailer.flows.members import Rejected
-from mailer.store import members, tags, tallies
+from mailer.store import audiences, members, tags, tallies
+from mailer.store import segments as kept
 from mailer.store.members import Member, Where
 
 PAGE = 100  # readers
@@ -68,6 +70,14 @@ def _key(after: str | None, by_id: bool) -> int | str | None:
     if found is None:
         raise Rejected("invalid_ordering", "The key `after` cannot be read: leave it out, or follow `next` as it is.")
     return found
+
+
+def in_segments(database: Database, names: Sequence[str]) -> Where:
+    """The condition of being in one of the segments, named or by public id. Raises BadInput for one that is not there."""
+    with database.transaction() as tx:
+        shown = {public_ids.public("segment", one.id): one.name for one in kept.every(tx)}
+        rule = " or ".join(f'segment "{shown.get(name, name)}"' for name in names)
+        return Where(*audiences.compiled(segments.read(tx, rule)))
 
 
 def count(database: Database, where: Sequence[Where]) -> int:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from mailer import audience
 from mailer.db import Tx
 from mailer.edition import Edition, Wish, texts_said
+from mailer.flows import segments
 from mailer.flows.identity import renamed, sketch
 from mailer.store import audiences, choosing, issues, sends
 from mailer.store import editions as stored
@@ -195,7 +196,7 @@ def _vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
 def _counted(tx: Tx, step: Step) -> Step:
     if step.action not in (Action.SEND, Action.UPDATE) or step.edition is None:
         return step
-    rule = audience.of_issue(audience.parse(step.edition.audience), step.root)
+    rule = audience.of_issue(segments.read(tx, step.edition.audience), step.root)
     unknown = audiences.unknown_tags(tx, audience.tags(rule))
     names = [one.name for one in step.edition.variants]
     texts = audiences.by_text(tx, rule, choosing.maps(step.edition.lang, names)) if names else {}

@@ -10,7 +10,7 @@ from mailer import audience, leaks, log
 from mailer.db import Database, Tx
 from mailer.edition import Edition, Finding
 from mailer.errors import BadInput, Refused
-from mailer.flows import fence, guards
+from mailer.flows import fence, guards, segments
 from mailer.flows.control import find
 from mailer.flows.plan import Action, Order, Plan, Step, as_known, make
 from mailer.settings import Settings
@@ -132,7 +132,7 @@ def cancel(database: Database, target: str, reason: str = "cancelled by the oper
 def freeze(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
     """Write a send's audience down as pending deliveries, the first slice of a staged start marked; how many."""
     send = sends.get(tx, send_id)
-    size = audiences.freeze(tx, send_id, audience.of_issue(audience.parse(rule), send.issue_key if send else ""))
+    size = audiences.freeze(tx, send_id, audience.of_issue(segments.read(tx, rule), send.issue_key if send else ""))
     sends.set_frozen(tx, send_id, size)
     first = max(SMALLEST_SLICE, int(size * settings.first_slice / 100))
     if first < size:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mailer import audience, public_ids
+from mailer import public_ids
 from mailer.db import Database, Row, is_unique_violation
-from mailer.errors import BadInput
 from mailer.flows import mails
 from mailer.flows.members import Rejected
 from mailer.store import handed_over, idempotency, issues, members, records, tags, tallies, uploads
@@ -74,15 +72,6 @@ def knows(database: Database, kind: str, public: str) -> int | None:
         if kind == "tag":
             return number if tags.get(tx, number) else None
         return number if any(mails.number(issue.key) == number for issue in issues.every(tx)) else None
-
-
-def rule_of(filters: Mapping[str, Any]) -> str:
-    """A segment's filters as an audience rule. Raises BadInput naming the field that cannot be asked for."""
-    parts = [_term(one) for one in filters["filters"]]
-    parts += [f"({rule})" for group in filters["groups"] if (rule := rule_of(group)) != "everyone"]
-    rule = f" {filters['predicate']} ".join(parts) or "everyone"
-    audience.parse(rule)
-    return rule
 
 
 def events(
@@ -165,24 +154,3 @@ def set_scope(database: Database, key_id: int, scope: str) -> None:
 
 def _taken(error: Exception) -> Exception:
     return Rejected("name_already_exists", "There is one of this name already.") if is_unique_violation(error) else error
-
-
-_SIGNS = {"equals": "=", "not_equals": "!=", "greater_than": ">", "less_than": "<"}
-
-
-def _term(one: Mapping[str, Any]) -> str:
-    field, operator, value = one["field"], one["operator"], str(one["value"])
-    if '"' in value or not value.isprintable():
-        raise BadInput(f"The value of {field} holds signs that a rule cannot hold: leave them out.")
-    if field == "subscriber.tags" and operator in ("equals", "contains", "not_equals", "not_contains"):
-        return f'{"not " if operator.startswith("not") else ""}"{value}"'
-    if field.startswith("subscriber.metadata."):
-        name = f'metadata."{field.removeprefix("subscriber.metadata.")}"'
-        if operator in ("is_empty", "is_not_empty"):
-            return f"{'not ' if operator == 'is_empty' else ''}{name}"
-        if operator in _SIGNS:
-            number = operator.endswith("than") and re.fullmatch(r"-?\d+(\.\d+)?", value)
-            return f"{name} {_SIGNS[operator]} {value if number else chr(34) + value + chr(34)}"
-    if field == "subscriber.subscription_date" and operator in ("greater_than", "less_than"):
-        return f"joined {_SIGNS[operator]} {value[:10]}"
-    raise BadInput(f"A segment cannot ask for {field} with {operator}: use tags, metadata or the subscription date.")

@@ -20,6 +20,7 @@ from mailer import audience, services
 from mailer.db import Database
 from mailer.edition import Edition, Wish, by_text
 from mailer.errors import BadInput
+from mailer.flows import segments
 from mailer.flows.deliver import deliver
 from mailer.flows.guards import ALLOWED
 from mailer.flows.publish import Request, publish
@@ -70,7 +71,7 @@ class Rehearsed:
 def audience_size(database: Database, edition: Edition) -> int:
     """How many readers the issue would go to now. Raises BadInput when nobody is in its audience."""
     with database.transaction() as tx:
-        size = audiences.count(tx, audience.of_issue(audience.parse(edition.audience), edition.key))
+        size = audiences.count(tx, audience.of_issue(segments.read(tx, edition.audience), edition.key))
     if not size:
         raise BadInput(f"The audience {edition.audience!r} of {edition.path} is nobody: add subscribers, or give `--readers`.")
     return size

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from mailer import log
 from mailer.db import Database
+from mailer.errors import BadInput
 from mailer.flows import brakes, gate
 from mailer.flows.control import halt
 from mailer.flows.publish import freeze
@@ -53,7 +54,11 @@ def _start(database: Database, settings: Settings, send: Send) -> None:
             halt(tx, locked, State.PAUSED, late)
             return
         frozen = locked.state is State.SCHEDULED
-        size = freeze(tx, settings, send.id, locked.audience) if frozen else (locked.audience_size or 0)
+        try:
+            size = freeze(tx, settings, send.id, locked.audience) if frozen else (locked.audience_size or 0)
+        except BadInput as error:  # a segment that has gone since
+            halt(tx, locked, State.STOPPED, str(error))
+            return
         if frozen:
             deliveries.analyze(tx)
         if size == 0:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from datetime import UTC, date, datetime, timedelta
 
-from mailer import audience, log
+from mailer import log
 from mailer.db import Database
-from mailer.flows import erase, limits, preferences
+from mailer.errors import BadInput
+from mailer.flows import erase, limits, preferences, segments
 from mailer.settings import Settings
 from mailer.store import audiences, digests, retention
 
@@ -41,7 +42,11 @@ def make_digest(database: Database, now: datetime) -> int:
             return 0
         digests.collect(tx)
         for place, send in enumerate(digests.sends(tx, start, end)):
-            rule, values = audiences.compiled(audience.parse(send["audience"]))
+            try:
+                rule, values = audiences.compiled(segments.read(tx, send["audience"]))
+            except BadInput as error:  # a segment that has gone since
+                events.warning("digest.left_out", title=send["title"], reason=str(error))
+                continue
             digests.add(tx, place, send["title"], send["url"], end, rule, values)
         number = digests.queue(tx, month)
     events.info("digest.made", month=month.isoformat(), mails=number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mailer import audience
 from mailer.checks import Ledger
 from mailer.db import Database
+from mailer.flows import segments
 from mailer.store import audiences, issues, sends
 from mailer.store.sends import State
 
@@ -19,10 +20,10 @@ def ledger(database: Database) -> Ledger:
 
     def unknown_tags(rule: str) -> list[str]:
         with database.transaction() as tx:
-            return audiences.unknown_tags(tx, audience.tags(audience.parse(rule)))
+            return audiences.unknown_tags(tx, audience.tags(segments.read(tx, rule)))
 
     def size(rule: str, key: str) -> int:
         with database.transaction() as tx:
-            return audiences.count(tx, audience.of_issue(audience.parse(rule), roots.get(key, key)))
+            return audiences.count(tx, audience.of_issue(segments.read(tx, rule), roots.get(key, key)))
 
     return Ledger(unknown_tags, size, by_key)

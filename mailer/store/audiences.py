@@ -7,8 +7,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from mailer.audience import Both, Compare, Either, Everyone, Not, Rule, Sent, Tag
+from mailer.audience import Both, Compare, Either, Everyone, Not, Rule, Segment, Sent, Tag
 from mailer.db import Tx
+from mailer.errors import BadInput
 from mailer.store import choosing
 
 # Active readers whose address is not suppressed, who do not pause and want every issue; every audience is cut from these.
@@ -104,6 +105,8 @@ def _sql(rule: Rule, values: dict[str, Any]) -> str:
             return _compare(rule, values)
         case Sent():
             return _sent(rule, values)
+        case Segment(name):
+            raise BadInput(f"The segment {name!r} was not put into the rule: this is ours to mend.")
 
 
 def _sent(rule: Sent, values: dict[str, Any]) -> str:

@@ -1,0 +1,79 @@
+"""Segments made, changed and taken away; none may lead back to itself, name what is not there, or go while it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from mailer import audience, public_ids
+from mailer.db import Database, Row, Tx, is_unique_violation
+from mailer.errors import BadInput, Refused
+from mailer.flows.members import Rejected
+from mailer.flows.segments import filled, filters, plain, rule_of
+from mailer.store import records
+from mailer.store import segments as kept
+
+T = TypeVar("T")
+
+
+def create(database: Database, values: Mapping[str, Any]) -> Row:
+    """A new segment. Raises BadInput for filters that no rule can say, and Rejected when the name is taken."""
+    with database.transaction() as tx:
+        _check(tx, str(values["name"]), values["filters"], None)
+        return _written(lambda: records.insert(tx, "segments", values))
+
+
+def change(database: Database, public: str, values: Mapping[str, Any]) -> Row | None:
+    """Change a segment; None when there is none. Raises as ``create``, and Refused for a new name while others use the old."""
+    number = public_ids.number("segment", public)
+    with database.transaction() as tx:
+        row = records.get(tx, "segments", number) if number is not None else None
+        if row is None or number is None:
+            return None
+        if plain(values.get("name", row["name"])) != plain(row["name"]):
+            _unused(tx, row["name"])
+        _check(tx, values.get("name", row["name"]), values.get("filters", row["filters"]), row["name"])
+        return _written(lambda: records.amend(tx, "segments", number, values))
+
+
+def delete(database: Database, public: str) -> bool:
+    """Take a segment away; whether there was one. Raises Refused while another segment or a waiting send uses it."""
+    number = public_ids.number("segment", public)
+    with database.transaction() as tx:
+        row = records.get(tx, "segments", number) if number is not None else None
+        if row is None or number is None:
+            return False
+        _unused(tx, row["name"])
+        return records.delete(tx, "segments", number)
+
+
+def _check(tx: Tx, name: str, asked: Mapping[str, Any], before: str | None) -> None:
+    """Could a segment be so? Raises BadInput when its rule cannot be said, names what is not there, or leads back to itself."""
+    known = filters(tx)
+    if before is not None:
+        known.pop(plain(before), None)
+    if plain(name) in known:
+        raise Rejected("name_already_exists", "There is one of this name already.")
+    if not plain(name) or '"' in name or not name.isprintable():
+        raise BadInput("The name must be of signs that a rule can hold: leave quotes and line ends out.", "name")
+    rule_of(asked)
+    known[plain(name)] = asked
+    filled(audience.Segment(plain(name)), known, "The segment")
+
+
+def _unused(tx: Tx, name: str) -> None:
+    for one in kept.every(tx):
+        if any(used.name == plain(name) for used in audience.segments(audience.parse(rule_of(one.filters)))):
+            raise Refused(f"The segment {one.name!r} uses this one: change that first.")
+    for issue, text in kept.waiting_audiences(tx):
+        if any(used.name == plain(name) for used in audience.segments(audience.parse(text))):
+            raise Refused(f"The issue {issue} waits to be sent to this segment: change or cancel that first.")
+
+
+def _written(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except Exception as error:
+        if is_unique_violation(error):
+            raise Rejected("name_already_exists", "There is one of this name already.") from error
+        raise

@@ -7,13 +7,13 @@ whole of it, so that a difference shows as large as it can be.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.figures import Figures, parser
 from mailer import log
 from mailer.db import Database
 from mailer.edition import Edition, Variant
@@ -80,10 +80,10 @@ def run(database: Database, folder: Path, number: int, texts: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--readers", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=2)
-    asked = parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--readers", type=int, default=100_000)
+    made.add_argument("--rounds", type=int, default=2)
+    asked = made.parse_args()
     log.configure("error")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,10 +91,11 @@ def main() -> None:
         with services.postgres(folder) as server:
             services.make_template(server, "variants_template")
             with services.cloned(server, "variants_template") as url:
-                _measure(Database(url), folder, asked.readers, asked.rounds, 3)
+                _measure(Database(url), folder, asked.readers, asked.rounds, asked.save)
 
 
-def _measure(database: Database, folder: Path, readers: int, rounds: int, texts: int) -> None:
+def _measure(database: Database, folder: Path, readers: int, rounds: int, save: bool) -> None:
+    texts = 3
     factories.readers(database, readers)
     with database.transaction() as tx:
         tx.run(
@@ -106,14 +107,12 @@ def _measure(database: Database, folder: Path, readers: int, rounds: int, texts:
     run(database, folder, 0, 1)  # the first warms everything up
     rates: dict[int, list[float]] = {1: [], texts: []}
     for number in range(1, 2 * rounds + 1):
-        kind = (1, texts)[(number + number // 2) % 2]
+        kind = (1, texts)[number // 2 % 2]  # one, three, three, one
         rates[kind].append(run(database, folder, number, kind))
         print(f"{kind} text(s): {rates[kind][-1]:,.0f} mails/s", flush=True)
     one, many = (sum(found) / len(found) for found in rates.values())
-    print(
-        f"{readers:,} readers, a third premium, a third German:"
-        f" 1 text {one:,.0f}/s, {texts} texts {many:,.0f}/s, {many / one - 1:+.1%}"
-    )
+    rows = [["one text for all", f"{one:,.0f}", ""], ["original, premium, German", f"{many:,.0f}", f"{many / one - 1:+.1%}"]]
+    Figures("variants", ["texts", "mails a second", "difference"], rows).show(save)
     database.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ MOST_TAGS = 20
 MOST_TAG = 100  # characters
 YOUNGEST = timedelta(seconds=2)  # nobody fills a form in faster
 OLDEST = timedelta(hours=24)
+EVEN = 0.05  # seconds that an answer takes at least which must not tell by its time whom we know
 
 
 class Age(StrEnum):
@@ -89,6 +91,11 @@ def age(secret: str, token: str) -> Age:
     if tokens.check_form(secret, token, now, YOUNGEST, OLDEST):
         return Age.GOOD
     return Age.YOUNG if tokens.check_form(secret, token, now, timedelta(0), YOUNGEST) else Age.STALE
+
+
+def even_out(began: float) -> None:
+    """Wait until the answer to a form that ``began`` (``time.monotonic``) takes as long as every other."""
+    time.sleep(max(0.0, began + EVEN - time.monotonic()))
 
 
 def is_one_click(form: FormData) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -40,10 +41,11 @@ def subscribe_form(desk: Here, request: Request) -> Response:
 
 @router.post("/subscribe")
 def subscribe(desk: Here, form: Form, request: Request) -> Response:
-    """Record the wish. Says the same whatever the address's state is."""
-    here, wish = tongue(request), forms.wish(form)
+    """Record the wish. Says the same, in the same time, whatever the address's state is."""
+    began, here, wish = time.monotonic(), tongue(request), forms.wish(form)
     wish = wish if wish.page else replace(wish, page=_page_of(request))
     if wish.website:
+        forms.even_out(began)
         return _inbox(desk, here, wish)
     age = forms.age(desk.settings.need_secret(), wish.token)
     if age is not Age.GOOD:
@@ -70,6 +72,7 @@ def subscribe(desk: Here, form: Form, request: Request) -> Response:
         return _form(desk, here, wish, 422, error=sentence(here, error), token=wish.token)
     except Unavailable:
         return _form(desk, here, wish, 503, error=here.say(CLOSED), token=wish.token)
+    forms.even_out(began)
     return _inbox(desk, here, wish, BackgroundTask(desk.ring))
 
 

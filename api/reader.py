@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -38,8 +39,8 @@ def ask_form(desk: Here, request: Request) -> Response:
 
 @router.post("/reader")
 def ask(desk: Here, form: Form, request: Request) -> Response:
-    """Mail the link, if there is such a reader. Says the same whether there is one."""
-    here, wish = tongue(request), forms.wish(form)
+    """Mail the link, if there is such a reader. Says the same, in the same time, whether there is one."""
+    began, here, wish = time.monotonic(), tongue(request), forms.wish(form)
     if not wish.website:
         age = forms.age(desk.settings.need_secret(), wish.token)
         if age is not Age.GOOD:
@@ -53,6 +54,7 @@ def ask(desk: Here, form: Form, request: Request) -> Response:
             return _ask(desk, here, wish.email, 422, error=sentence(here, error), token=wish.token)
         except Unavailable:
             return _ask(desk, here, wish.email, 503, error=here.say(CLOSED), token=wish.token)
+    forms.even_out(began)
     title = here.say("Look into your inbox")
     sentences = [
         here.say("If there is a subscription for %(address)s, a mail with the link is on its way.", address=wish.email)

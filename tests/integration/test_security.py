@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
+from api import edge, forms
+from mailer import log, tokens
 from mailer import settings as settings_module
 from mailer.db import Database
 from mailer.errors import BadInput
 from mailer.flows import mail_domains, members
+from mailer.flows.keys import create_key
 from mailer.flows.members import Wish
 from mailer.flows.signup import add_subscriber
 from tests import web
@@ -141,3 +149,123 @@ def test_a_key_is_refused_domains_without_mail_as_the_form_is(letter: Web, monke
     with pytest.raises(members.Rejected, match="takes no mail"):
         members.add(asking.database, asking.settings, Wish(email=ADA))
     assert letter.state(ADA) is None
+
+
+@pytest.mark.parametrize("path", ["/subscribe", "/reader"])
+def test_the_time_of_an_answer_says_nothing_about_an_address(letter: Web, path: str) -> None:
+    add_subscriber(letter.database, letter.settings, ADA, [], confirmed=True)
+    least = {"known": 9.0, "new": 9.0, "robot": 9.0}
+    for number in range(12):
+        for kind, email in (("known", ADA), ("new", f"new-{number}@example.com"), ("robot", f"r-{number}@example.com")):
+            data = {"email": email, "token": letter.form_token(), "website": "x" if kind == "robot" else ""}
+            began = time.perf_counter()
+            assert "Look into your inbox" in letter.client.post(path, data=data).text
+            least[kind] = min(least[kind], time.perf_counter() - began)
+    assert min(least.values()) >= forms.EVEN
+    assert max(least.values()) - min(least.values()) < 0.01
+
+
+def test_a_token_for_one_purpose_is_worth_nothing_for_another(letter: Web) -> None:
+    secret, now, long = letter.settings.need_secret(), datetime.now(UTC), timedelta(days=1)
+    made = {
+        "leave": tokens.leave_token(secret, 1, 1),
+        "confirm": tokens.confirm_token(secret, 1, 1, now),
+        "paid": tokens.paid_token(secret, 1),
+        "gift": tokens.gift_token(secret, 1),
+        "page": tokens.page_token(secret, 1, now),
+        "address": tokens.address_token(secret, 1, 1, now),
+        "canary": tokens.canary_token(secret, 1, 1),
+        "form": tokens.form_token(secret, now),
+        "work": tokens.work_token(secret, now, 1),
+    }
+    readers: dict[str, Callable[[str], object]] = {
+        "leave": lambda token: tokens.read_leave(secret, token),
+        "confirm": lambda token: tokens.read_confirm(secret, token, now, long),
+        "paid": lambda token: tokens.read_paid(secret, token),
+        "gift": lambda token: tokens.read_gift(secret, token),
+        "page": lambda token: tokens.read_page(secret, token, now, long),
+        "address": lambda token: tokens.read_address(secret, token, now, long),
+        "canary": lambda token: tokens.read_canary(secret, token),
+        "form": lambda token: tokens.check_form(secret, token, now, timedelta(0), long),
+        "work": lambda token: any(tokens.read_work(secret, f"{token}:{n}", now, long) for n in range(99)),
+    }
+    for name, read in readers.items():
+        assert {kind for kind, token in made.items() if read(token)} == {name}
+        for place in range(len(made[name])):
+            changed = made[name][:place] + ("A" if made[name][place] != "A" else "B") + made[name][place + 1 :]
+            assert not read(changed), (name, place)
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example/", "/\\evil.example/", "/%5c%5cevil.example", "/%2f%2fevil.example/..", "/https:/evil.example/"]
+)
+def test_no_path_leads_to_another_host(letter: Web, path: str) -> None:
+    letter.settings.site_folder.joinpath("evil.example").mkdir(parents=True)
+    target = letter.client.get(path).headers.get("location", "/")
+    assert target.startswith("/")
+    assert not target.startswith(("//", "/\\"))
+
+
+def test_the_host_header_gets_into_no_link(letter: Web) -> None:
+    headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
+    page = letter.client.post("/subscribe", data={"email": ADA, "token": letter.form_token()}, headers=headers)
+    letter.work()
+    [mail] = letter.mails()
+    assert "evil" not in page.text + str(page.headers) + mail.text + mail.html
+
+
+def test_line_breaks_in_a_form_get_into_no_header(letter: Web) -> None:
+    for email in ("ada@example.org\r\nBcc: eve@example.org", "ada@example.org\nX: y", "ada@example.org\0"):
+        answer = letter.client.post("/subscribe", data={"email": email, "token": letter.form_token()})
+        assert answer.status_code == 422
+    data = {"email": ADA, "page": "x\r\nBcc: eve@example.org", "tag": "a", "lang": "de\r\nX: y", "token": letter.form_token()}
+    answer = letter.client.post("/subscribe?lang=de%0d%0aX:%20y", data=data)
+    assert "x" not in answer.headers
+    letter.work()
+    assert all("eve@" not in mail.raw.decode() for mail in letter.mails())
+
+
+def test_no_secret_key_or_token_is_in_the_logs(letter: Web, capfd: pytest.CaptureFixture[str]) -> None:
+    secrets = [letter.settings.need_secret(), create_key(letter.database, "robot")]
+    log.configure("debug")
+    try:
+        letter.send()
+        letter.subscribe(ADA)
+        letter.work()
+        links = [path for mail in letter.mails() for path in web.paths(mail.text + mail.html, letter.settings)]
+        secrets += [path.split("/")[2] for path in links if path.split("/")[1] in ("confirm", "leave", "reader", "canary")]
+        for path in links:
+            letter.client.get(path)
+            letter.client.post(path)
+            letter.client.post(path[:-1])
+        letter.client.get("/v1/subscribers", headers={"Authorization": f"Token {secrets[1]}"})
+        letter.client.get("/v1/subscribers", headers={"Authorization": f"Token {secrets[1]}x"})
+    finally:
+        log.configure("error")
+    written = capfd.readouterr().err
+    assert "canary.opened" in written
+    assert len(secrets) > 5
+    assert not [secret for secret in secrets if secret in written]
+
+
+def test_a_body_that_never_ends_is_not_waited_for(letter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "_PATIENCE", 0.2)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/subscribe",
+        "raw_path": b"/subscribe",
+        "query_string": b"",
+        "headers": [],
+    }
+    asyncio.run(letter.app()(scope, receive, send))
+    assert sent[0]["status"] == 408

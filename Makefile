@@ -25,6 +25,7 @@ check: .venv/dev.stamp ## Linters, types, layers, migrations
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python -m pip check
 	.venv/bin/squawk --assume-in-transaction --pg-version=16.0 --exclude=prefer-bigint-over-int,prefer-bigint-over-smallint mailer/migrations/*.sql
 
 chaos: .venv/dev.stamp ## Fifty random faults while real processes send (SEED=20261124)

@@ -106,6 +106,7 @@ def test_everything_starts_sends_the_newest_issue_once_and_leaves_nothing_behind
     assert "<rss" in stack.get("/feeds/all.rss.xml")
     assert "openapi" in stack.get("/openapi.json")
     assert "The answer that never came" in stack.get("/outbox")
+    assert "Die Antwort, die nie kam" in stack.get("/outbox")
     assert "<h1>Write</h1>" in stack.beside("Write, seen live")
     assert "mail-button-en-dark" in stack.beside("Every component")
     family = stack.family()

@@ -19,6 +19,7 @@ from mailer.errors import BadInput, Refused
 from mailer.flows import keys
 from mailer.flows.status import status
 from tests import factories, web
+from tests.integration.test_languages_sent import variant
 from tests.web import Web
 
 
@@ -58,6 +59,25 @@ def test_publishing_from_afar_sends_once_however_often(letter: Web, url: str) ->
     [standing] = status(letter.database)
     assert standing.send.audience_size == 3
     assert standing.send.digest == archive[1].digest
+
+
+def test_translations_are_handed_over_too(letter: Web, url: str) -> None:
+    factories.readers(letter.database, 2)
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE subscribers SET lang = 'de' WHERE id = 1")
+    server, issue = with_key(letter, url, "publish"), factories.edition(variants=(variant("de"), variant("premium")))
+    remote.publish(server, [factories.old()], [], "", (), None)
+    assert remote.publish(server, [factories.old(), issue], [], "", (), None)["sends"]
+    letter.work()
+    with letter.database.transaction() as tx:
+        rows = tx.all("SELECT name, digest, own_lang, own_subject, own_url FROM edition_variants ORDER BY name")
+    assert [tuple(row.values()) for row in rows] == [
+        (one.name, one.digest, one.lang, one.subject, one.url) for one in issue.variants
+    ]
+    assert format_.from_bytes(format_.to_bytes(issue)) == issue
+    forged = format_.to_bytes(issue).replace(b"text de", b"text !!")
+    with pytest.raises(BadInput, match="was changed after the build"):
+        format_.from_bytes(forged)
 
 
 def test_guards_refuse_over_the_api_as_they_do_at_home(letter: Web, url: str) -> None:

@@ -22,7 +22,8 @@ def test_each_threat_has_a_test_and_each_test_exists() -> None:
         assert threat
         assert holds
         named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", played)
-        assert named and not re.sub(r"`[^`]+`|[, ]", "", played), threat
+        assert named, threat
+        assert not re.sub(r"`[^`]+`|[, ]", "", played), threat
         for path, name in named:
             tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
             found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -48,7 +49,7 @@ def test_every_pin_is_final_and_has_hashes(name: str) -> None:
     for line in lines:
         pin = Requirement(line.partition("--hash")[0].strip())
         [exact] = pin.specifier
-        assert exact.operator == "==" and pin.url is None, line[:80]
+        assert (exact.operator, pin.url) == ("==", None), line[:80]
         assert not exact.prereleases, line[:80]
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", line), line[:80]
 

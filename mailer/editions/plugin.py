@@ -6,12 +6,15 @@ only adds options and takes the report.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections import defaultdict
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pelican
 from pelican import signals
 from pelican.contents import Article
@@ -29,6 +32,7 @@ from mailer.errors import BadInput
 
 _current: Session | None = None
 _MARKS = ('"{', "'{", '"|', "'|")  # how the value of an attribute begins that Pelican's INTRASITE_LINK_REGEX would match
+_JINJA = ("ENVIRONMENT", "FILTERS", "TESTS")  # what has a part in compiling
 
 
 def register() -> None:
@@ -58,10 +62,27 @@ def _initialized(site: pelican.Pelican) -> None:
         "words_in": mail.marked, "spoken": words.spoken, "day": words.day, "language": words.name,
         **site.settings["JINJA_GLOBALS"],
     }  # fmt: skip
-    site.settings["JINJA_ENVIRONMENT"] = {"auto_reload": False, **site.settings["JINJA_ENVIRONMENT"]}
+    site.settings["JINJA_ENVIRONMENT"] = {
+        "auto_reload": False,
+        "bytecode_cache": _compiled(_current.cache.folder, site.settings),
+        **site.settings["JINJA_ENVIRONMENT"],
+    }
     for name in ("FEED_ALL_ATOM", "FEED_ALL_RSS"):
         site.settings[f"POSTMERGE_{name}"] = site.settings.get(f"POSTMERGE_{name}") or site.settings.get(name)
         site.settings[name] = None
+
+
+def _compiled(folder: Path | None, settings: dict[str, Any]) -> jinja2.FileSystemBytecodeCache | None:
+    """Where compiled templates are kept by the digest of their source; not when a site's own code has a part in compiling."""
+    same = all(settings.get(f"JINJA_{name}") == DEFAULT_CONFIG[f"JINJA_{name}"] for name in _JINJA)
+    if not folder or not same or len(settings["PLUGINS"]) > 1:
+        return None
+    kept = folder / "templates" / f"{jinja2.__version__}-{pelican.__version__}"
+    with contextlib.suppress(OSError):
+        kept.mkdir(parents=True, exist_ok=True)
+    if not os.access(kept, os.W_OK):
+        return None
+    return jinja2.FileSystemBytecodeCache(str(kept))
 
 
 class PreparedReader(BaseReader):  # type: ignore[misc]

@@ -223,6 +223,7 @@ def test_the_archive_is_searched_in_the_browser(browser: Browser, odd_site: Site
     expect(page.get_by_role("status")).to_contain_text(re.compile(r"\d+ issues?"))
     expect(page.locator(".results a", has_text="The answer that never came")).to_have_attribute("href", f"/{NEWEST}")
     expect(page.locator(".results mark").first).to_have_text(re.compile("uncertain", re.IGNORECASE))
+    expect(page.locator(".results li", has_text="The answer that never came").locator("time")).to_have_text("24 November 2026")
     page.get_by_label("Words in the issues").fill("zebracorn")
     expect(page.get_by_role("status")).to_have_text("No issue has “zebracorn”.")
     page.goto(f"{odd_site.url}/search/?q=吾輩")

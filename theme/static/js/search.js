@@ -4,6 +4,9 @@ const box = form.elements.q;
 const status = document.querySelector(".found");
 const list = document.querySelector(".results");
 const PAGE = 20;
+const day = new Intl.DateTimeFormat(document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang, {
+  day: "numeric", month: "long", year: "numeric", timeZone: "UTC",
+});
 let loading, turn = 0;
 
 async function load() {
@@ -21,7 +24,8 @@ async function load() {
 function entry(found) {
   const item = document.createElement("li");
   const date = document.createElement("time");
-  date.dateTime = date.textContent = found.meta.date || "";
+  date.dateTime = found.meta.date || "";
+  date.textContent = found.meta.date ? day.format(new Date(found.meta.date.slice(0, 10))) : "";
   const text = document.createElement("div");
   const link = document.createElement("a");
   link.href = found.url;

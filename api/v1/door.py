@@ -38,7 +38,9 @@ async def authorized(desk: Here, request: Request, authorization: Annotated[str 
         raise ApiError(401, "unauthorized", "This key does not hold: make one with `postmerge keys create NAME`.")
     request.state.key = key
     if wait := request.app.state.pace.wait(key.id, key.per_minute):
-        raise ApiError(429, "rate_limited", f"This key is used too often: try again in {wait} s.", retry=wait)
+        limits = {"Limit": key.per_minute, "Remaining": 0, "Reset": int(time.time()) + wait}
+        headers = {f"X-RateLimit-{name}": str(value) for name, value in limits.items()}
+        raise ApiError(429, "rate_limited", f"This key is used too often: try again in {wait} s.", retry=wait, headers=headers)
     word = request.url.path.removeprefix("/v1/").partition("/")[0]
     if not may(key.scope, request.method, word):
         raise ApiError(

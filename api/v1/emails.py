@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,12 @@ router = APIRouter(tags=["Emails"])
 
 Words = list[Annotated[str, Field(max_length=300)]]
 _ORDERS = {"creation_date": "dated", "publish_date": "dated", "modification_date": "last_seen_at", "subject": "subject"}
+# What is not counted here is the same for all: they stay in the order of their dates.
+_ALIKE = (
+    "email_type", "clicks", "opens", "click_rate", "open_rate", "page_views_lifetime", "page_views_30", "page_views_7",
+    "webmentions", "subscriptions", "paid_subscriptions", "replies", "comments", "social_mentions",
+)  # fmt: skip
+_COUNTED = ("unsubscriptions", "permanent_failure_rate", "complaint_rate")
 _FIELDS = ("body", "subject", "description")
 
 
@@ -31,7 +38,7 @@ class Filters(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     page: int = Field(1, ge=1, le=1_000_000)
-    ordering: str = "-creation_date"
+    ordering: str = "creation_date"
     status: Words = []
     not_status: Words = Field([], alias="-status")
     ids: Words = []
@@ -56,14 +63,8 @@ class Filters(BaseModel):
 
 @router.get("/emails", responses=shapes.answer("EmailPage"))
 def list_emails(desk: Here, request: Request, asked: Annotated[Filters, Query()]) -> JSONResponse:
-    """Issues, 100 a page, the newest first."""
-    rows = [row for row in mails.every(desk.database) if _fits(row, asked)]
-    down, name = asked.ordering.startswith("-"), asked.ordering.removeprefix("-")
-    if name not in _ORDERS:
-        raise ApiError(
-            400, "invalid_ordering", f"The ordering must be one of {', '.join(_ORDERS)}, with - in front to turn it."
-        )
-    rows.sort(key=lambda row: getattr(row, _ORDERS[name]), reverse=down)
+    """Issues, 100 a page, the oldest first as in the contract; `ordering=-creation_date` turns it."""
+    rows = _ordered(desk, [row for row in mails.every(desk.database) if _fits(row, asked)], asked.ordering)
     if asked.deliveries__start is not None or asked.deliveries__end is not None:
         rows = _by_deliveries(desk, rows, asked)
     shown = mails.whole(desk.database, paging.cut(rows, asked.page))
@@ -207,6 +208,34 @@ def _fits(row: Row, asked: Filters) -> bool:
             asked.publish_date__end is None or published <= asked.publish_date__end,
         )
     )
+
+
+def _ordered(desk: Desk, rows: list[Row], ordering: str) -> list[Row]:
+    down, name = ordering.startswith("-"), ordering.removeprefix("-")
+    known = (*_ORDERS, "status", *_COUNTED, *_ALIKE)
+    if name not in known:
+        raise ApiError(400, "invalid_ordering", f"The ordering must be one of {', '.join(known)}, with - in front to turn it.")
+    dated = sorted(rows, key=lambda row: row.dated, reverse=down)
+    if name in _ALIKE:
+        return dated
+    if name == "status":
+        return sorted(dated, key=lambda row: Mail(row, "", {}).status, reverse=down)
+    if name in _COUNTED:
+        return [mail.row for mail in sorted(mails.whole(desk.database, dated), key=_counted(desk, name), reverse=down)]
+    return sorted(rows, key=lambda row: getattr(row, _ORDERS[name]), reverse=down)
+
+
+def _counted(desk: Desk, name: str) -> Callable[[Mail], float]:
+    def key(mail: Mail) -> float:
+        went = mails.analytics(desk.database, mail)
+        among = max(went.recipients, 1)
+        return {
+            "unsubscriptions": float(went.unsubscriptions),
+            "permanent_failure_rate": went.permanent_failures / among,
+            "complaint_rate": went.complaints / among,
+        }[name]
+
+    return key
 
 
 def _by_deliveries(desk: Desk, rows: list[Row], asked: Filters) -> list[Row]:

@@ -14,9 +14,15 @@ class ApiError(HTTPException):
     """An error with a code that programs can tell apart, and facts for them."""
 
     def __init__(
-        self, status_code: int, code: str, detail: str, facts: Mapping[str, str] | None = None, retry: int | None = None
+        self,
+        status_code: int,
+        code: str,
+        detail: str,
+        facts: Mapping[str, str] | None = None,
+        retry: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status_code, detail, {"Retry-After": str(retry)} if retry is not None else None)
+        super().__init__(status_code, detail, {**({"Retry-After": str(retry)} if retry is not None else {}), **(headers or {})})
         self.code = code
         self.facts = dict(facts or {})
 

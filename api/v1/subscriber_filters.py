@@ -6,14 +6,16 @@ A filter by something that we do not keep (coupons, prices, opens, clicks, risk)
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.v1.errors import ApiError
 from mailer import addresses, public_ids
 from mailer.store.members import FIRST_IP, FIRST_SOURCE, ORDERS, TYPES, Where
 
+Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
 Words = list[Annotated[str, Field(max_length=300)]]
 _SUPPRESSED = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
 SOURCES = {  # the contract's word: ours
@@ -44,7 +46,7 @@ class Filters(BaseModel):
     page: int = Field(1, ge=1, le=1_000_000)
     after: str | None = Field(None, max_length=300, description="The last key of the page before; part of `next`.")
     ordering: str = "-creation_date"
-    expand: Words = []
+    expand: Expand = []
     ids: Words = Field([], max_length=1000)
     email_address: Words = []
     type: Words = []

@@ -15,9 +15,10 @@ from api.desk import Desk, Here
 from api.v1 import paging, shapes
 from api.v1.errors import ApiError, not_found, rejected
 from api.v1.idempotency import Once
-from api.v1.subscriber_filters import SOURCES, Filters, conditions, only_tag
+from api.v1.subscriber_filters import SOURCES, Expand, Filters, conditions, only_tag
+from api.v1.subscriptions import as_subscription
 from mailer import public_ids
-from mailer.flows import listing, members
+from mailer.flows import listing, members, subscribed
 from mailer.flows.members import Rejected, Wish
 from mailer.store.members import Member
 
@@ -88,7 +89,7 @@ def list_subscribers(desk: Here, request: Request, asked: Annotated[Filters, Que
         found = listing.page(desk.database, where, asked.ordering, asked.page, asked.after, only_tag(asked), asked.tag)
     except Rejected as error:
         raise rejected(error) from error
-    results = [as_subscriber(one) for one in found.members]
+    results = [{**as_subscriber(one), **_expanded(desk, one, asked.expand)} for one in found.members]
     return paging.page(desk, request, results, found.count, asked.page, listing.PAGE, found.after)
 
 
@@ -120,10 +121,13 @@ def create_subscriber(
 
 
 @router.get("/{id_or_email}", responses=shapes.answer("Subscriber") | shapes.errors(404))
-async def get_subscriber(desk: Here, id_or_email: str, expand: Annotated[list[str], Query()] = []) -> JSONResponse:  # noqa: B006
+async def get_subscriber(desk: Here, id_or_email: str, expand: Expand = []) -> JSONResponse:  # noqa: B006
     """One reader, by id or address."""
     found = await aside(members.find, desk.database, id_or_email)
-    return paging.Quick(as_subscriber(found)) if found else not_found("subscriber")
+    if found is None:
+        not_found("subscriber")
+    more = await aside(_expanded, desk, found, expand) if expand else {}
+    return paging.Quick({**as_subscriber(found), **more})
 
 
 @router.patch("/{id_or_email}", responses=shapes.answer("Subscriber") | shapes.errors(404))
@@ -245,9 +249,20 @@ def as_subscriber(member: Member) -> dict[str, Any]:
         "purchased_message": None,
         "risk_score": None,
         "stripe_coupon": None,
-        "stripe_customer_id": None,
+        "stripe_customer_id": member.customer,
         "subscriber_import_id": None,
     }
+
+
+def _expanded(desk: Desk, member: Member, expand: list[Any]) -> dict[str, Any]:
+    """What is known of the reader at Stripe, from the ledger: the customer's id, and the newest subscription."""
+    more: dict[str, Any] = {}
+    if "stripe_customer" in expand:
+        more["stripe_customer"] = {"id": member.customer} if member.customer else None
+    if "stripe_subscription" in expand:
+        held = subscribed.of_reader(desk.database, str(member.id)) if member.customer else None
+        more["stripe_subscription"] = as_subscription(held[-1]) if held else None
+    return more
 
 
 def _nothing(desk: Desk, request: Request, id_or_email: str, page: int) -> JSONResponse:

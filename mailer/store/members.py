@@ -39,6 +39,7 @@ class Member:
     access: str | None
     premium: bool
     upgraded_at: datetime | None
+    customer: str | None
     history: list[tuple[str, str]]
 
 
@@ -87,7 +88,12 @@ _MEMBER = """
         coalesce(past.source, '') AS source, past.ip, coalesce(past.history, '[]') AS history,
         coalesce(suppressions.reason, '') AS suppressed, suppressions.created_at AS suppressed_at,
         accesses.state AS access, coalesce(accesses.premium AND accesses.until > now() IS NOT FALSE, false) AS premium,
-        accesses.at AS upgraded_at
+        accesses.at AS upgraded_at,
+        (
+            SELECT stripe_id FROM customers
+            WHERE customers.subscriber_id = subscribers.id
+            ORDER BY customers.at DESC, stripe_id DESC LIMIT 1
+        ) AS customer
     FROM ({chosen}) AS subscribers
     LEFT JOIN suppressions ON suppressions.email_normal = subscribers.email_normal
     LEFT JOIN accesses ON accesses.subscriber_id = subscribers.id

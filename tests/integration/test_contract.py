@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from referencing.jsonschema import DRAFT202012
 from bench import api_table
 from mailer.db import Database
 from mailer.flows import keys, signup
+from mailer.store import customers
 from tests import web
 from tests.conftest import ROOT
 from tests.web import Web
@@ -191,7 +193,7 @@ def test_tags_are_made_changed_renamed_and_taken_away(letter: Web, api: TestClie
 
 def test_mails_and_their_outcomes_come_from_the_ledger(letter: Web, api: TestClient) -> None:
     letter.send(3)
-    listed = call(api, "GET", "/emails").json()
+    listed = call(api, "GET", "/emails?ordering=-creation_date").json()
     assert [(one["subject"], one["status"]) for one in listed["results"]] == [
         ("Subject of 2026-11-24-hello", "sent"),
         ("Title of 2020-01-01-old", "imported"),
@@ -357,3 +359,48 @@ def test_the_table_and_the_shapes_are_true() -> None:
         [sys.executable, "-m", "bench.api_table", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_expanding_shows_what_the_ledger_knows_of_stripe(letter: Web, api: TestClient) -> None:
+    made = call(api, "POST", "/subscribers", json={"email_address": ADA, "type": "regular"}).json()
+    wanted = "?expand=stripe_customer&expand=stripe_subscription"
+    before = call(api, "GET", f"/subscribers/{ADA}{wanted}", "/subscribers/{}").json()
+    assert (before["stripe_customer_id"], before["stripe_customer"], before["stripe_subscription"]) == (None, None, None)
+    with letter.database.transaction() as tx:
+        customers.give(tx, "cus_1", made["secondary_id"], ADA)
+        tx.run(
+            """
+            INSERT INTO subscriptions (stripe_id, subscriber_id, plan, status, amount, currency, months, started_at)
+            VALUES ('sub_1', %(id)s, 'supporter', 'active', 500, 'eur', 1, now())
+            """,
+            id=made["secondary_id"],
+        )
+    for one in (
+        call(api, "GET", f"/subscribers/{ADA}{wanted}", "/subscribers/{}").json(),
+        call(api, "GET", f"/subscribers{wanted}").json()["results"][0],
+    ):
+        assert (one["stripe_customer_id"], one["stripe_customer"]) == ("cus_1", {"id": "cus_1"})
+        assert (one["stripe_subscription"]["subscription_id"], one["stripe_subscription"]["cadence"]) == ("sub_1", "month")
+    assert "stripe_customer" not in call(api, "GET", f"/subscribers/{ADA}", "/subscribers/{}").json()
+    assert api.get(f"/v1/subscribers/{ADA}?expand=father").status_code == 422
+
+
+def test_every_order_of_emails_in_the_contract_is_taken(letter: Web, api: TestClient) -> None:
+    letter.send(2)
+    described = api_table.contract_operation("GET", "/emails")["parameters"]
+    [orders] = [one["schema"]["allOf"][0]["enum"] for one in described if one["name"] == "ordering"]
+    for order in orders:
+        assert call(api, "GET", f"/emails?ordering={order}").status_code == 200, order
+    dates = [one["creation_date"] for one in call(api, "GET", "/emails").json()["results"]]
+    assert len(dates) > 1
+    assert dates == sorted(dates)
+
+
+def test_a_key_used_too_often_is_told_its_limit(letter: Web, api: TestClient) -> None:
+    api.headers["Authorization"] = f"Token {keys.create_key(letter.database, 'slow', per_minute=1)}"
+    assert api.get("/v1/ping").status_code == 200
+    refused = call(api, "GET", "/ping")
+    assert refused.status_code == 429
+    limits = {name: int(refused.headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset")}
+    assert (limits["Limit"], limits["Remaining"]) == (1, 0)
+    assert 0 < limits["Reset"] - time.time() <= 62

@@ -14,16 +14,17 @@ from api.forms import Age, Form
 from api.language import Tongue, tongue
 from api.paid_reading import private
 from api.render import HEADERS, message, page
-from mailer import tokens
-from mailer.errors import PostmergeError, Unavailable
+from mailer import log, tokens
+from mailer.errors import PostmergeError
 from mailer.flows import checkout, gifts, paying, reading
 from mailer.flows.checkout import Order
 from mailer.flows.paid_words import Voice
 from mailer.flows.signup import Result
-from mailer.plans import load
+from mailer.plans import Plans
 
 router = APIRouter(include_in_schema=False)
 router.include_router(paid_reading.router)
+events = log.get("paid")
 
 AWAY = "Stripe, which takes the payments, does not answer just now. Nothing was changed: please try again in a minute."
 PRESS_AGAIN = "Press the button once more, so that we see that a person is asking."
@@ -48,7 +49,8 @@ def join(desk: Here, form: Form, request: Request) -> Response:
     try:
         return RedirectResponse(checkout.begin(desk.database, desk.settings, order), 303, HEADERS)
     except PostmergeError as error:
-        return _join(desk, here, order, 503 if isinstance(error, Unavailable) else 422, error=_sentence(here, error))
+        status, said = _trouble(here, error, 422)
+        return _join(desk, here, order, status, error=said)
 
 
 @router.get("/join/thanks")
@@ -77,7 +79,8 @@ def gift(desk: Here, token: str, request: Request) -> Response:
     try:
         result, until = gifts.accept(desk.database, desk.settings, token, client_ip(request))
     except PostmergeError as error:
-        return _archive(desk, here, here.say("Not yet"), [_sentence(here, error)], 409)
+        status, said = _trouble(here, error, 409)
+        return _archive(desk, here, here.say("Not yet"), [said], status)
     if result is Result.INVALID:
         return _no_link(desk, here)
     date = Voice(here.lang).day(until)
@@ -128,8 +131,8 @@ def act(desk: Here, token: str, verb: str, request: Request) -> Response:
     try:
         return _act(desk, request, here, token, subscriber, verb)
     except PostmergeError as error:
-        status = 503 if isinstance(error, Unavailable) else 409
-        return _own(desk, request, token, status, error=_sentence(here, error))
+        status, said = _trouble(here, error, 409)
+        return _own(desk, request, token, status, error=said)
 
 
 def _act(desk: Desk, request: Request, here: Tongue, token: str, subscriber: int, verb: str) -> Response:
@@ -141,15 +144,17 @@ def _act(desk: Desk, request: Request, here: Tongue, token: str, subscriber: int
         reading.renew(database, settings, subscriber)
         return _own(desk, request, token, note=here.say("Your private links are new; the old ones hold no more."))
     if verb == "withdraw":
+        shown = _look(desk, token)
+        currency = shown.running.currency if shown and shown.running else ""
         back_money = paying.withdraw(database, settings, subscriber)
         desk.ring()
-        return _own(desk, request, token, note=_withdrawn(desk, here, back_money))
+        return _own(desk, request, token, note=_withdrawn(here, back_money, currency))
     verbs = {"pause": paying.pause, "resume": paying.resume, "leave": paying.leave, "stay": paying.stay}
     if verb not in verbs:
         return _no_link(desk, here)
     verbs[verb](database, settings, subscriber)
     desk.ring()
-    offer = load(settings.plans) if verb == "leave" else None
+    offer = _on_sale(desk) if verb == "leave" else None
     return _own(desk, request, token, note=_done(here, verb), offer=offer.offer_after_leaving if offer else "")
 
 
@@ -163,10 +168,9 @@ def _done(here: Tongue, verb: str) -> str:
     }[verb]
 
 
-def _withdrawn(desk: Desk, here: Tongue, back: int) -> str:
-    plans = load(desk.settings.plans)
-    if plans and back:
-        amount = Voice(here.lang).money(back, plans.currency)
+def _withdrawn(here: Tongue, back: int, currency: str) -> str:
+    if back:
+        amount = Voice(here.lang).money(back, currency)
         return here.say("You have withdrawn. %(money)s goes back to your card. A mail confirms it.", money=amount)
     return here.say("You have withdrawn. Nothing had been charged. A mail confirms it.")
 
@@ -181,7 +185,7 @@ def _own(
     links, voice = reading.own_links(desk.database, desk.settings, _reader(desk, token)), Voice(here.lang)
     response = page(
         desk, "paid.html", status, here.lang, shown=shown, token=token, links=links, note=note, error=error, offer=offer,
-        voice=voice, plans=checkout.on_sale(desk.settings),
+        voice=voice, plans=_on_sale(desk),
     )  # fmt: skip
     return private(_to_stripe(desk, response))
 
@@ -200,6 +204,14 @@ def _join(desk: Desk, here: Tongue, order: Order, status: int = 200, note: str =
         voice=Voice(here.lang),
     )  # fmt: skip
     return _to_stripe(desk, response)
+
+
+def _on_sale(desk: Desk) -> Plans | None:
+    """What can be bought; nothing while it cannot be read: a reader's own page works all the same."""
+    try:
+        return checkout.on_sale(desk.settings)
+    except PostmergeError:
+        return None
 
 
 def _to_stripe(desk: Desk, response: Response) -> Response:
@@ -236,8 +248,12 @@ def _no_link(desk: Desk, here: Tongue) -> Response:
     return message(desk, say("This link does not hold"), sentences, 404, here.lang)
 
 
-def _sentence(here: Tongue, error: PostmergeError) -> str:
-    return here.say(AWAY) if isinstance(error, Unavailable) else Voice(here.lang).sentence(error)
+def _trouble(here: Tongue, error: PostmergeError, status: int) -> tuple[int, str]:
+    """The status and the sentence for a reader; what only the writer can mend is written down for them."""
+    if said := Voice(here.lang).sentence(error):
+        return status, said
+    events.error("paid.page_failed", error=str(error))
+    return 503, here.say(AWAY)
 
 
 def _text(value: object) -> str:

@@ -64,6 +64,12 @@ class Charge:
     currency: str
     dispute: str
     disputed_at: datetime | None
+    intent: str = ""
+
+    @property
+    def back(self) -> bool:
+        """Is all of the money gone again?"""
+        return self.dispute == "lost" or (self.amount > 0 and self.refunded >= self.amount)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ class Session:
     giver: str = ""
     months: int = 12
     lang: str = ""
+    intent: str = ""
 
 
 def moment(seconds: Any) -> datetime | None:
@@ -149,6 +156,7 @@ def session(raw: Mapping[str, Any]) -> Session:
         giver=str(meta.get(GIVER) or ""),
         months=_number(meta.get(MONTHS)) or 12,
         lang=str(meta.get(LANG) or "")[:2],
+        intent=str(raw.get("payment_intent") or ""),
     )
 
 

@@ -7,9 +7,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from mailer import addresses, stripe_facts
+from mailer import addresses, log, stripe_facts
 from mailer.db import Database
-from mailer.errors import BadInput, Refused
+from mailer.errors import BadInput, Refused, Unavailable
 from mailer.flows.paid_words import told, voice
 from mailer.flows.stripe_line import line
 from mailer.flows.stripe_setup import lookup_key
@@ -18,6 +18,8 @@ from mailer.plans import Plan, Plans, load, money, units
 from mailer.settings import Settings
 from mailer.store import customers, subscribers, subscriptions
 from mailer.store.subscribers import Subscriber
+
+events = log.get("checkout")
 
 _CHARGED = ("active", "trialing", "past_due", "paused")
 
@@ -37,8 +39,17 @@ class Order:
 
 
 def on_sale(settings: Settings) -> Plans | None:
-    """What can be bought; None without a key or without plans: then no page offers anything."""
-    return load(settings.plans) if settings.stripe_key else None
+    """What can be bought; None without a key or without plans: then no page offers anything.
+
+    Raises Unavailable when the plans cannot be read: what is wrong with them is the writer's matter, and stands in the log.
+    """
+    try:
+        return load(settings.plans) if settings.stripe_key else None
+    except BadInput as error:
+        events.error("plans.unreadable", error=str(error))
+        raise Unavailable(
+            "What is sold here cannot be read just now, and nothing was changed: please try again later."
+        ) from error
 
 
 def begin(database: Database, settings: Settings, order: Order) -> str:
@@ -46,7 +57,9 @@ def begin(database: Database, settings: Settings, order: Order) -> str:
     plans = on_sale(settings)
     if plans is None:
         raise told(BadInput, "Nothing is sold here: every issue is free.")
-    plan = plans.find(order.plan)
+    plan = next((one for one in plans.plans if one.name == order.plan), None)
+    if plan is None:
+        raise told(BadInput, "This is not sold any more: choose something else.")
     amount = _amount(plans, plan, order.amount)
     client = line(database, settings)
     facts = _gift(settings, plans, plan, order) if order.recipient else _own(database, settings, plans, plan, order)

@@ -14,7 +14,7 @@ from mailer.flows.access import State
 from mailer.flows.paid_words import told, voice_of
 from mailer.flows.signup import Result
 from mailer.settings import Settings
-from mailer.store import accesses, consents, erasing, gifts, subscribers
+from mailer.store import accesses, consents, erasing, gifts, subscribers, subscriptions
 from mailer.stripe_facts import Session
 
 events = log.get("gifts")
@@ -26,9 +26,14 @@ def paid(database: Database, session: Session) -> bool:
     with database.transaction() as tx:
         reader = subscribers.add(tx, address, addresses.normal(address), [])
         subscribers.speak(tx, reader, session.lang)
-        gift_id = gifts.add(tx, session.stripe_id, reader, session.gift, session.months, session.amount, session.currency)
+        gift_id = gifts.add(
+            tx, session.stripe_id, reader, session.gift, session.months, session.amount, session.currency, session.intent
+        )
         if not gift_id:
             return False
+        if subscriptions.went_back(tx, session.intent):  # heard of before the gift itself
+            gifts.give_back(tx, gift_id)
+            return True
         _tell(tx, reader, gift_id, session)
     events.info("gift.paid", gift=gift_id)
     return True
@@ -44,7 +49,7 @@ def accept(database: Database, settings: Settings, token: str, ip: str | None = 
         return Result.INVALID, None
     with database.transaction() as tx:
         gift = gifts.lock(tx, claim)
-        if gift is None:
+        if gift is None or gift.returned_at:
             return Result.INVALID, None
         if gift.accepted_at:
             granted = [one.until for one in accesses.grants(tx, gift.subscriber_id) if one.reason == f"gift {gift.id}"]

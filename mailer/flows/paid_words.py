@@ -45,9 +45,9 @@ class Voice:
         return self.say("%(money)s every %(number)s months", money=amount_said, number=months)
 
     def sentence(self, error: PostmergeError) -> str:
-        """What an error says; in English where nobody has translated it."""
-        text, values = getattr(error, "said", ("", {}))
-        return self.say(text, **values) if text else str(error)
+        """What an error says to a reader; empty when it was not made for readers."""
+        text, values = getattr(error, "said", None) or (getattr(error, "text", ""), getattr(error, "values", {}))
+        return self.say(text, **values) if text else ""
 
 
 def voice(lang: str) -> Voice:

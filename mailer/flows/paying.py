@@ -28,6 +28,7 @@ from mailer.store.subscriptions import Kept
 events = log.get("paying")
 
 _RUNNING = ("active", "trialing", "past_due")
+LEAST = timedelta(days=14)  # for withdrawing from a contract, by the EU's law
 NOTICE = timedelta(days=7)  # before a pause ends by itself
 
 
@@ -137,7 +138,10 @@ def withdraw(database: Database, settings: Settings, subscriber_id: int) -> int:
         raise told(
             Refused, "The time for withdrawing is over: you can leave at any time, and read until the end of what you paid."
         )
-    back = end_with_refund(database, settings, kept, f"withdraw-{kept.stripe_id}", None)
+    once, client = f"withdraw-{kept.stripe_id}", line(database, settings)
+    earlier = [one for one in client.paid_invoices(kept.stripe_id) if one != kept.invoice_id]
+    back = sum(client.refund(one, f"{once}-{one}") for one in earlier)
+    back += end_with_refund(database, settings, kept, once, None)
     with database.transaction() as tx:
         paid_mails.withdrawn(tx, subscriber_id, kept, back, now)
     return back
@@ -255,10 +259,14 @@ def _terms(settings: Settings) -> Plans:
 
 
 def _withdraw_until(settings: Settings, kept: Kept | None) -> datetime | None:
-    plans = load(settings.plans)
-    if kept is None or kept.started_at is None or kept.refunded or plans is None:
+    if kept is None or kept.started_at is None or kept.refunded:
         return None
-    return kept.started_at + timedelta(days=plans.withdraw_days)
+    try:
+        plans = load(settings.plans)
+    except BadInput as error:  # a file that cannot be read takes no right away that a reader has by law
+        events.error("plans.unreadable", error=str(error))
+        return kept.started_at + LEAST
+    return kept.started_at + timedelta(days=plans.withdraw_days) if plans else kept.started_at + LEAST
 
 
 def _once(kept: Kept, verb: str, values: object = "") -> str:

@@ -15,7 +15,7 @@ from mailer.flows import access, paid_mails
 from mailer.flows.access import Standing, State
 from mailer.payments.client import Gone, Stripe
 from mailer.settings import Settings
-from mailer.store import consents, customers, erasing, notices, subscribers, subscriptions, transactional_mails
+from mailer.store import consents, customers, erasing, gifts, notices, subscribers, subscriptions, transactional_mails
 from mailer.store.subscribers import Subscriber
 from mailer.store.subscriptions import Kept
 from mailer.stripe_facts import Subscription
@@ -61,8 +61,12 @@ def refresh_charge(database: Database, settings: Settings, client: Stripe, strip
         with database.transaction() as tx:
             if not subscriptions.put_charge(tx, charge, version):
                 continue
-            if charge.dispute and charge.subscription_id:
+            gift = gifts.of_payment(tx, charge.intent)
+            if charge.dispute and (charge.subscription_id or gift):
                 paid_mails.dispute(tx, charge)
+            if gift and charge.back:
+                gifts.give_back(tx, gift.id)
+                settle(tx, settings, gift.subscriber_id)
         if charge.subscription_id:
             refresh(database, settings, client, charge.subscription_id)
         return

@@ -106,6 +106,10 @@ class Stripe:
                 return 0
             raise
 
+    def paid_invoices(self, subscription_id: str) -> list[str]:
+        """The invoices of a subscription that were paid."""
+        return [str(one["id"]) for one in self.each("/v1/invoices", {"subscription": subscription_id, "status": "paid"})]
+
     def invoice_charge(self, invoice_id: str) -> str:
         """The charge that paid an invoice; empty when nothing was charged."""
         if not invoice_id:
@@ -153,6 +157,7 @@ class Stripe:
             currency=raw["currency"],
             dispute=_DISPUTES.get(dispute.get("status", ""), "open" if dispute else ""),
             disputed_at=facts.moment(dispute.get("created")),
+            intent=str(raw.get("payment_intent") or ""),
         )
 
     def dispute_charge(self, stripe_id: str) -> str:

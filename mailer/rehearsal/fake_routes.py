@@ -179,6 +179,11 @@ def complete(books: Books, session_id: str, email: str) -> Thing:
         session["subscription"] = sub["id"]
     else:
         books.charged.append((known, int(price["unit_amount"])))
+        session["payment_intent"] = f"pi_{session_id}"
+        books.add(
+            "charge", "ch", customer=known, amount=int(price["unit_amount"]), amount_refunded=0, refunded=False, disputed=False,
+            currency=line["price_data"]["currency"], payment_intent=session["payment_intent"],
+        )  # fmt: skip
     session.update(
         status="complete", payment_status="paid", customer=known, amount_total=int(price["unit_amount"]),
         customer_details={"email": books.get(known)["email"]},
@@ -193,6 +198,13 @@ def _invoice_payments(books: Books, params: Thing, _: str) -> Thing:
     payment = {"type": "payment_intent", "payment_intent": {"id": f"pi_{invoice}", "latest_charge": charge}}
     data = [{"object": "invoice_payment", "invoice": invoice, "payment": payment}] if charge else []
     return {"object": "list", "data": data, "has_more": False}
+
+
+def _invoices(books: Books, params: Thing, name: str) -> Thing:
+    wanted = params.pop("subscription", None)
+    found = _list("invoice", "status")(books, {**params, "limit": 100}, name)
+    about = [one for one in found["data"] if one["parent"]["subscription_details"]["subscription"] == wanted]
+    return {**found, "data": about}
 
 
 def _prices(books: Books, params: Thing, name: str) -> Thing:
@@ -247,6 +259,7 @@ _ROUTES: list[tuple[str, str, Do]] = [
     ("POST", "/v1/customers", _make("customer", "cus", "customer.created", email=None)),
     ("GET", "/v1/customers/([^/]+)", _get("customer")),
     ("POST", "/v1/customers/([^/]+)", _change("customer", "customer.updated")),
+    ("GET", "/v1/invoices", _invoices),
     ("GET", "/v1/invoices/([^/]+)", _get("invoice")),
     ("GET", "/v1/invoice_payments", _invoice_payments),
     ("GET", "/v1/charges", _charges),

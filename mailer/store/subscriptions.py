@@ -185,10 +185,26 @@ def put_charge(tx: Tx, fetched: Charge, version: int) -> bool:
                 refunded = %(refunded)s,
                 currency = %(currency)s,
                 dispute = %(dispute)s,
-                disputed_at = %(disputed_at)s
+                disputed_at = %(disputed_at)s,
+                intent = %(intent)s
             WHERE stripe_id = %(stripe_id)s AND version = %(version)s
             """,
             version=version,
             **vars(fetched),
+        )
+    )
+
+
+def went_back(tx: Tx, intent: str) -> bool:
+    """Is all the money of this payment gone again, as far as we have heard?"""
+    return bool(
+        tx.value(
+            """
+            SELECT EXISTS (
+                SELECT FROM charges
+                WHERE intent = %(intent)s AND intent <> '' AND (dispute = 'lost' OR (amount > 0 AND refunded >= amount))
+            )
+            """,
+            intent=intent,
         )
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -43,7 +44,7 @@ PAID = {"/read/{token}", "/read/{token}/feed.xml", "/read/{token}/{key:path}"}
 DEVELOPMENT = {"/outbox", "/outbox/{mail_id}", "/outbox/{mail_id}/html", "/outbox/{mail_id}/raw", "/ledger"}
 
 
-def edition(**more: object) -> Edition:
+def edition(**more: Any) -> Edition:
     free, body = f"<p>{FREE}</p>", f"<p>{FREE}</p><p>{SECRET}.</p>"
     paid = Variant(
         "premium", "More", f'<html><body>{body}<a href="{LEAVE_URL}">x</a></body></html>', f"{SECRET} {LEAVE_URL}", body,

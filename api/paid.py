@@ -191,7 +191,10 @@ def _own(
 
 
 def _join(desk: Desk, here: Tongue, order: Order, status: int = 200, note: str = "", error: str = "") -> Response:
-    plans = checkout.on_sale(desk.settings)
+    try:
+        plans = checkout.on_sale(desk.settings)
+    except PostmergeError as broken:
+        return _archive(desk, here, here.say("Not yet"), [_trouble(here, broken, 503)[1]], 503)
     if plans is None:
         sentences, status = [here.say("Every issue is free: there is nothing to pay for.")], 200 if status == 200 else 422
         title, label = here.say("Nothing is sold here"), here.say("Subscribe for free")

@@ -47,8 +47,8 @@ def on_sale(settings: Settings) -> Plans | None:
         return load(settings.plans) if settings.stripe_key else None
     except BadInput as error:
         events.error("plans.unreadable", error=str(error))
-        raise Unavailable(
-            "What is sold here cannot be read just now, and nothing was changed: please try again later."
+        raise told(
+            Unavailable, "What is sold here cannot be read just now, and nothing was changed: please try again later."
         ) from error
 
 

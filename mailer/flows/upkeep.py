@@ -47,7 +47,7 @@ def make_digest(database: Database, now: datetime) -> int:
             except BadInput as error:  # a segment that has gone since
                 events.warning("digest.left_out", title=send["title"], reason=str(error))
                 continue
-            digests.add(tx, place, send["title"], send["url"], end, rule, values)
+            digests.add(tx, place, send, end, rule, values)
         number = digests.queue(tx, month)
     events.info("digest.made", month=month.isoformat(), mails=number)
     return number

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from mailer.edition import PREMIUM
 
 ACCESS = "(accesses.premium AND coalesce(accesses.until, 'infinity') > now())"
-_LANG = "translate(lower(subscribers.lang), '_', '-')"
-_BASE = f"split_part({_LANG}, '-', 1)"
+# A reader's language as variants are named, and that language without its region.
+LANG = "translate(lower(subscribers.lang), '_', '-')"
+BASE = f"split_part({LANG}, '-', 1)"
 
 # The variant's name, NULL for the original, from ``subscribers`` and ``accesses`` (which may be NULL) and the maps of ``maps``.
 # A reader with access gets premium text first: in their language (de-AT, then de), else the original's; then, as everybody, the
@@ -17,9 +18,9 @@ _BASE = f"split_part({_LANG}, '-', 1)"
 VARIANT = f"""
     coalesce(
         CASE WHEN {ACCESS} THEN coalesce(
-            %(paid)s::jsonb ->> {_LANG}, %(paid)s::jsonb ->> {_BASE}, %(paid)s::jsonb ->> ''
+            %(paid)s::jsonb ->> {LANG}, %(paid)s::jsonb ->> {BASE}, %(paid)s::jsonb ->> ''
         ) END,
-        nullif(coalesce(%(free)s::jsonb ->> {_LANG}, %(free)s::jsonb ->> {_BASE}, ''), '')
+        nullif(coalesce(%(free)s::jsonb ->> {LANG}, %(free)s::jsonb ->> {BASE}, ''), '')
     )
 """
 

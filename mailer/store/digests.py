@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from mailer.db import Tx
+from mailer.store import choosing
 
 
 def begin(tx: Tx, month: date) -> bool:
@@ -14,10 +15,10 @@ def begin(tx: Tx, month: date) -> bool:
 
 
 def sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """The sends that started in this time: id, audience (the rule), title and url, in their order."""
+    """The sends that started in this time: id, edition_id, audience (the rule), title and url, in their order."""
     return tx.all(
         """
-        SELECT sends.id, sends.audience, editions.title, editions.url
+        SELECT sends.id, sends.edition_id, sends.audience, editions.title, editions.url
         FROM sends
         JOIN editions ON editions.id = sends.edition_id
         WHERE sends.started_at >= %(start)s AND sends.started_at < %(end)s AND sends.state <> 'cancelled'
@@ -33,13 +34,23 @@ def collect(tx: Tx) -> None:
     tx.script("CREATE TEMP TABLE digest_lines (subscriber_id bigint, place bigint, title text, url text) ON COMMIT DROP")
 
 
-def add(tx: Tx, place: int, title: str, url: str, end: datetime, rule: str, values: dict[str, Any]) -> int:
-    """One issue, for every monthly reader of its audience who was there before ``end``; how many."""
+def add(tx: Tx, place: int, send: dict[str, Any], end: datetime, rule: str, values: dict[str, Any]) -> int:
+    """One issue (a row of ``sends``), for every monthly reader of its audience who was there before ``end``; how many.
+
+    Its title and address are those in the reader's language, where it is translated.
+    """
     return tx.run(
         f"""
         INSERT INTO digest_lines (subscriber_id, place, title, url)
-        SELECT subscribers.id, %(place)s, %(title)s, %(url)s
+        SELECT subscribers.id, %(place)s, coalesce(translation.own_title, %(title)s), coalesce(translation.own_url, %(url)s)
         FROM subscribers
+        LEFT JOIN LATERAL (
+            SELECT own_title, own_url
+            FROM edition_variants
+            WHERE edition_id = %(edition_id)s AND own_url <> '' AND name IN ({choosing.LANG}, {choosing.BASE})
+            ORDER BY name = {choosing.LANG} DESC
+            LIMIT 1
+        ) AS translation ON true
         WHERE state = 'active'
             AND frequency = 'monthly'
             AND confirmed_at < %(end)s
@@ -48,8 +59,9 @@ def add(tx: Tx, place: int, title: str, url: str, end: datetime, rule: str, valu
             AND {rule}
         """,
         place=place,
-        title=title,
-        url=url,
+        title=send["title"],
+        url=send["url"],
+        edition_id=send["edition_id"],
         end=end,
         **values,
     )

@@ -328,6 +328,29 @@ def test_one_mail_a_month_holds_the_months_issues_once(letter: Web) -> None:
     assert "List-Unsubscribe" in str(mail.headers)
 
 
+@pytest.mark.parametrize(("lang", "title"), [("fr", "Titre"), ("fr-CA", "Titre"), ("de", "Title of"), ("premium", "Title of")])
+def test_the_month_in_one_mail_names_translations_where_the_reader_has_them(letter: Web, lang: str, title: str) -> None:
+    letter.send(1)
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE subscribers SET confirmed_at = '2026-01-01', frequency = 'monthly', lang = %(lang)s", lang=lang)
+        tx.run("UPDATE sends SET started_at = '2026-02-10'")
+        for name, own in (("fr", "Titre"), ("premium", "")):
+            tx.run(
+                """
+                INSERT INTO edition_variants (edition_id, name, digest, preheader, html, text, body, own_title, own_url)
+                SELECT id, %(name)s, '', '', '', '', '', %(title)s, %(url)s FROM editions
+                """,
+                name=name,
+                title=own,
+                url=f"https://example.org/{own}/" if own else "",
+            )
+    assert upkeep.make_digest(letter.database, datetime(2026, 3, 1, 0, 0, 5, tzinfo=UTC)) == 1
+    letter.work()
+    text = letter.mails()[0].text
+    assert title in text
+    assert ("https://example.org/Titre/" in text) == (title == "Titre")
+
+
 def test_what_is_not_to_be_kept_is_forgotten(letter: Web, ada: int) -> None:
     for email in ("never@example.org", "now@example.org"):
         letter.subscribe(email)

@@ -7,25 +7,19 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lxml import html
-
 from mailer.edition import Edition, Finding, Variant, Wish
-from mailer.editions import cards, clip, extras, frontmatter, mail, premium, site, translations
-from mailer.editions.body import Body, canonical, escape
+from mailer.editions import cards, clip, extras, frontmatter, mail, making, premium, site, translations
+from mailer.editions.body import escape
 from mailer.editions.convert import Cache, Workers, convert_all, digest, own_code
 from mailer.editions.frontmatter import Asked, Source
 from mailer.editions.premium import MARK
-from mailer.editions.text import plain
 from mailer.leaks import Secret
 
 _EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 _PLACES = {"save_as", "url"}
-_LONG, _MANY = 6_000, 4  # letters of HTML and headings from which on an issue has a table of contents
-_PREHEADER = 110  # letters of the text that stand in for a missing `Preheader:`
 
 
 class Session:
@@ -151,7 +145,7 @@ class Session:
         keys = {path: digest(salt, *map(str, job)) for path, job in jobs.items()}
         made = {path: self.cache.get(key) for path, key in keys.items()}
         missing = [path for path, value in made.items() if value is None]
-        made_now = self.workers.map(_make, [jobs[path] for path in missing], chunk=8)
+        made_now = self.workers.map(making.make, [jobs[path] for path in missing], chunk=8)
         for number, (path, value) in enumerate(zip(missing, made_now, strict=True), 1):
             made[path] = value
             self.cache.put(keys[path], value)
@@ -337,7 +331,7 @@ class Session:
         self.extras[key] = extras.read(source, fields, self._root, article.settings["SITEURL"], names, self._zone)
         self.findings += source.findings[before:]
         article.corrected = self.extras[key].corrected
-        article.audio, article.toc = self.extras[key].audio, _headings(article.body_html)
+        article.audio, article.toc = self.extras[key].audio, making.headings(article.body_html)
         wanted = article.settings.get("POSTMERGE_CARDS")
         article.card = f"{article.settings['SITEURL']}/{card_path(key)}" if wanted else ""
 
@@ -380,45 +374,6 @@ def _variant(paid: Mapping[str, Any]) -> Variant:
 def card_path(key: str) -> str:
     """Where the picture of an issue lies in the site."""
     return f"cards/{hashlib.sha256(key.encode()).hexdigest()[:16]}.png"
-
-
-def _headings(body: str) -> list[tuple[str, str]]:
-    """Ids and HTML-free text of a long issue's main headings, for a table of contents; none for a short one."""
-    if len(body) < _LONG:
-        return []
-    for level in ("h2", "h1", "h3"):
-        found = re.findall(rf'<{level}[^>]*\bid="([^"]+)"[^>]*>(.*?)</{level}>', body, re.DOTALL)
-        if len(found) >= _MANY:
-            return [(name, " ".join(re.sub("<[^>]+>", "", text).split())) for name, text in found]
-    return []
-
-
-def _make(job: tuple[Any, ...]) -> dict[str, Any]:
-    """Body, digest and mail of one issue; plain data in and out, because it runs in another process."""
-    content, url, template, title, subject, preheader, lang, date, site_name, site_url, postal_address, mode = job
-    try:
-        body = canonical(content, url)
-    except Exception as error:
-        body = Body(f"<pre>{content.replace('&', '&amp;').replace('<', '&lt;')}</pre>\n", (f"HTML ({type(error).__name__})",))
-    hexdigest = hashlib.sha256(body.html.encode()).hexdigest()
-    words = plain(body.html, lang)
-    preheader = preheader or _beginning(body.html)
-    letter = mail.Letter(
-        template, title, subject, preheader, lang, url, date, body.html, words, hexdigest, site_name, site_url, postal_address
-    )
-    made, text = clip.clipped(letter, mode), mail.text_part(letter)
-    return {
-        "body": body.html, "dropped": list(body.dropped), "digest": hexdigest, "subject": subject, "preheader": preheader,
-        "html": made.html, "text": text, "size": clip.size(made.html), "before": made.before,
-    }  # fmt: skip
-
-
-def _beginning(body: str) -> str:
-    """The first words of a body's paragraphs, for a preheader."""
-    root = html.fragment_fromstring(body, create_parent="div")
-    flat = " ".join(" ".join("".join(map(str, p.itertext())) for p in islice(root.iter("p"), 4)).split())
-    flat = re.sub(r"\s*\[\d+\]", "", flat)
-    return flat if len(flat) <= _PREHEADER else flat[:_PREHEADER].rsplit(" ", 1)[0] + "…"
 
 
 def _line_of(source: Source, what: str) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from lxml import etree, html
 
 from mailer import words
+from mailer.db import Database
 from mailer.edition import Variant
 from mailer.editions import Report, load
 from mailer.errors import Refused
 from tests.integration.test_editions import SITE, Letter, letter, one, told
+from tests.integration.test_languages_sent import Newsletter
 
 __all__ = ["letter"]
 
@@ -199,3 +202,25 @@ def test_lists_and_feeds_have_the_original_and_the_sitemap_has_all(letter: Lette
     assert [found[url] for url in (english, f"{english}de/", f"{english}fr/")] == [everywhere] * 3
     assert found[f"{SITE}/issues/second/"] == {}
     assert list(found).count(f"{english}de/") == 1
+
+
+def test_from_files_to_mails_each_reader_gets_the_text_for_them(letter: Letter, database: Database, tmp_path: Path) -> None:
+    write_family(letter, more=":::premium\nThe whole secret of the eleven dry cellars below.\n:::\n")
+    german, french = letter.issues / "hello.de.md", letter.issues / "bonjour.md"
+    german.write_text(f"{german.read_text()}\n:::premium\nDas ganze Geheimnis der elf trockenen Keller unter dem Hof.\n:::\n")
+    french.write_text(f"Access: open\n{french.read_text()}")
+    for path in (letter.issues / "second.md", letter.issues / "first.md"):
+        path.unlink()
+    newsletter = Newsletter(database, tmp_path / "n")
+    for who in ("", "de", "de+", "fr-CH", "fr+"):
+        newsletter.reader(who.removesuffix("+"), paid=who.endswith("+"))
+    [send_id] = newsletter.publish(one(letter.build(), "hello"))
+    newsletter.deliver(send_id)
+    parts = {who: newsletter.mail(who).get_body(("plain",)) for who in ("", "de", "de+", "fr-CH", "fr+")}
+    texts = {who: " ".join(str(part.get_content()).split()) for who, part in parts.items() if part}
+    secrets = ("eleven dry cellars", "elf trockenen Keller")
+    found = {who: [secret for secret in secrets if secret in text] for who, text in texts.items()}
+    assert found == {"": [], "de": [], "de+": [secrets[1]], "fr-CH": [], "fr+": [secrets[0]]}
+    starts = {"": "Hello =", "de": "Hallo =", "de+": "Hallo =", "fr-CH": "Bonjour =", "fr+": "Hello ="}
+    assert {who: text.startswith(starts[who]) for who, text in texts.items()} == dict.fromkeys(starts, True)
+    assert "Abmelden: http" in texts["de"]

@@ -1,0 +1,56 @@
+"""What is made of one issue's HTML: its body, its digest, the two parts of its mail, a table of contents, a preheader."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from itertools import islice
+from typing import Any
+
+from lxml import html
+
+from mailer.editions import clip, mail
+from mailer.editions.body import Body, canonical
+from mailer.editions.text import plain
+
+_LONG, _MANY = 6_000, 4  # letters of HTML and headings from which on an issue has a table of contents
+_PREHEADER = 110  # letters of the text that stand in for a missing `Preheader:`
+
+
+def make(job: tuple[Any, ...]) -> dict[str, Any]:
+    """Body, digest and mail of one issue; plain data in and out, because it runs in another process."""
+    content, url, template, title, subject, preheader, lang, date, site_name, site_url, postal_address, mode = job
+    try:
+        body = canonical(content, url)
+    except Exception as error:
+        body = Body(f"<pre>{content.replace('&', '&amp;').replace('<', '&lt;')}</pre>\n", (f"HTML ({type(error).__name__})",))
+    hexdigest = hashlib.sha256(body.html.encode()).hexdigest()
+    words = plain(body.html, lang)
+    preheader = preheader or _beginning(body.html)
+    letter = mail.Letter(
+        template, title, subject, preheader, lang, url, date, body.html, words, hexdigest, site_name, site_url, postal_address
+    )
+    made, text = clip.clipped(letter, mode), mail.text_part(letter)
+    return {
+        "body": body.html, "dropped": list(body.dropped), "digest": hexdigest, "subject": subject, "preheader": preheader,
+        "html": made.html, "text": text, "size": clip.size(made.html), "before": made.before,
+    }  # fmt: skip
+
+
+def headings(body: str) -> list[tuple[str, str]]:
+    """Ids and HTML-free text of a long issue's main headings, for a table of contents; none for a short one."""
+    if len(body) < _LONG:
+        return []
+    for level in ("h2", "h1", "h3"):
+        found = re.findall(rf'<{level}[^>]*\bid="([^"]+)"[^>]*>(.*?)</{level}>', body, re.DOTALL)
+        if len(found) >= _MANY:
+            return [(name, " ".join(re.sub("<[^>]+>", "", text).split())) for name, text in found]
+    return []
+
+
+def _beginning(body: str) -> str:
+    """The first words of a body's paragraphs, for a preheader."""
+    root = html.fragment_fromstring(body, create_parent="div")
+    flat = " ".join(" ".join("".join(map(str, p.itertext())) for p in islice(root.iter("p"), 4)).split())
+    flat = re.sub(r"\s*\[\d+\]", "", flat)
+    return flat if len(flat) <= _PREHEADER else flat[:_PREHEADER].rsplit(" ", 1)[0] + "…"

@@ -56,7 +56,7 @@ def install(app: FastAPI, desk: Desk) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        own = "" if error.detail == HTTPStatus(error.status_code).phrase else str(error.detail)
+        own = str(error.detail) if str(error.detail).endswith((".", "?")) else ""  # the framework's own are no sentences
         code, facts = getattr(error, "code", ""), getattr(error, "facts", None)
         response = problem(desk, request.url.path, error.status_code, own, code, facts)
         response.headers.update(error.headers or {})

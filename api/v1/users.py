@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.desk import Desk, Here
 from api.v1 import paging, shapes
@@ -31,6 +31,8 @@ _MAY = {
 class Permissions(BaseModel):
     """What a key may do. The nearest scope that allows no more is taken: read, subscribers, publish or admin."""
 
+    model_config = ConfigDict(extra="forbid")
+
     subscriber: Level = "none"
     email: Level = "none"
     sending: Level = "none"
@@ -44,12 +46,16 @@ class Permissions(BaseModel):
 class UserInput(BaseModel):
     """A new key; ``email_address`` becomes its name."""
 
+    model_config = ConfigDict(extra="forbid")
+
     permissions: Permissions
     email_address: Annotated[str, Field(min_length=1, max_length=254)]
 
 
 class UserUpdateInput(BaseModel):
     """What the key may do from now on."""
+
+    model_config = ConfigDict(extra="forbid")
 
     permissions: Permissions
 

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -84,6 +85,7 @@ def run(content: Path | None, port: int, home: Path, out: Console) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(place))
         settings = stack.enter_context(_services(base, place, out))
+        stack.enter_context(_shell(settings, place))
         _fill(settings, out)
         children = stack.enter_context(_children(settings, place))
         _wait_for_answer(place, children, stopping)
@@ -136,6 +138,24 @@ def _services(base: Settings, place: Place, out: Console) -> Iterator[Settings]:
         with_what = " and ".join(own) + " started" if own else "Using DATABASE_URL and REDIS_URL"
         out.print(f"[green]✓[/] {with_what} ({time.monotonic() - started:.1f} s)")
         yield _complete(base, place, database_url, redis_url)
+
+
+@contextlib.contextmanager
+def _shell(settings: Settings, place: Place) -> Iterator[None]:
+    """A file that gives another terminal this stack's settings and the command, while it runs."""
+    path, given = place.home / "env", settings_module.environment(settings).items()
+    lines = [
+        f"export {name}={shlex.quote(text)}" for name, text in sorted(given) if name.startswith(("POSTMERGE_", "DATABASE_"))
+    ]
+    lines.append(
+        f'postmerge() {{ PYTHONPATH={shlex.quote(str(Path.cwd()))} {shlex.quote(sys.executable)} -m mailer.cli "$@"; }}'
+    )
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _complete(base: Settings, place: Place, database_url: str, redis_url: str) -> Settings:
@@ -282,7 +302,8 @@ def _greet(place: Place, settings: Settings, out: Console) -> None:
     out.print()
     for name, url in rows:
         out.print(f"  {name:<18} [link={url}]{url}[/link]")
-    out.print("\nPress Ctrl-C to stop.")
+    out.print(f"\nCommands in another terminal: [bold]. {place.home / 'env'}[/] and then [bold]postmerge status[/]")
+    out.print("Press Ctrl-C to stop.")
 
 
 def _watch(

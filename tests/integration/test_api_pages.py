@@ -70,6 +70,7 @@ def paths_of(app_paths: Iterator[str], letter: Web, send_id: int) -> Iterator[st
         token = {
             "/confirm/{token}": tokens.confirm_token(secret, reader, mail["id"], mail["created_at"]),
             "/leave/{token}": tokens.leave_token(secret, reader, send_id),
+            "/leave/{token}/canary": tokens.leave_token(secret, reader, send_id),
             "/reader/{token}": tokens.page_token(secret, reader, mail["created_at"]),
             "/address/{token}": tokens.address_token(secret, reader, mail["id"], mail["created_at"]),
             "/canary/{token}": tokens.canary_token(secret, reader, mail["id"]),
@@ -82,7 +83,8 @@ def paths_of(app_paths: Iterator[str], letter: Web, send_id: int) -> Iterator[st
         yield re.sub(r"{(\w+)(?::\w+)?}", lambda match: given[match[1]], path)  # noqa: B023
 
 
-BOOKS = ("api_keys", "api_requests")  # when a key was used last, and the log of its requests: written by design
+# When a key was used last, the log of its requests, and visits of hidden links: written by design.
+BOOKS = ("api_keys", "api_requests", "scanner_visits")
 
 
 def test_no_get_of_the_whole_app_changes_anything(letter: Web, site: Path) -> None:

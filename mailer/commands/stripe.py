@@ -1,16 +1,21 @@
-"""Commands about Stripe: ``postmerge stripe setup`` and ``reconcile``."""
+"""Commands about Stripe: ``postmerge stripe setup``, ``reconcile`` and ``play``."""
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 
 import click
 from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.errors import BadInput
 from mailer.flows import reconcile as reconciling
 from mailer.flows import stripe_setup as setting_up
+from mailer.rehearsal.fake_stripe import SECRET
+from mailer.rehearsal.play_stripe import PlayStripe
 
 
 @click.group()
@@ -70,6 +75,33 @@ def setup(yes: bool, json: bool) -> None:
         click.confirm(f"Do this in the {'LIVE' if found.live else 'test'} mode of {found.account}?", abort=True, err=True)
     for said in setting_up.apply(database, settings, found):
         err.print(Text(f"Write this into the environment, it is shown only once: {said}"))
+
+
+@stripe.command()
+@click.option("--port", default=8027, show_default=True, type=click.IntRange(1, 65535))
+def play(port: int) -> None:
+    """Be a Stripe to play with, on this machine and without the network, until Ctrl+C: pages to pay on, and events that come.
+
+    It forgets everything when it ends: give it a database that you can throw away.
+
+    Example: postmerge stripe play
+    """
+    settings = load_settings()
+    fake = PlayStripe(port, f"{settings.api_url}/webhooks/stripe")
+    out.print("Write this into .env, and start everything anew:", soft_wrap=True)
+    for line in (
+        f"STRIPE_SECRET_KEY={fake.key}",
+        f"STRIPE_WEBHOOK_SECRET={SECRET}",
+        f"STRIPE_API_BASE=http://127.0.0.1:{port}",
+    ):
+        out.print(Text(line), soft_wrap=True)
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        fake.serve(stopping, lambda text: err.print(Text(text, style="dim")))
+    except OSError as error:
+        raise BadInput(f"Port {port} cannot be used ({error.strerror}): choose another with `--port`.") from error
 
 
 def _show_set_up(found: setting_up.SetUp) -> None:

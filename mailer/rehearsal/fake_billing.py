@@ -34,6 +34,7 @@ class Books:
         self.events: list[Thing] = []
         self.bad_cards: set[str] = set()  # customers whose card is refused
         self.charged: list[tuple[str, int]] = []  # customer and amount of every charge, as the bank sees it
+        self.pages = "https://checkout.stripe.example"  # where somebody pays
         self._numbers = itertools.count(1)
 
     def add(self, kind: str, prefix: str, **fields: Any) -> Thing:

@@ -158,7 +158,7 @@ def _resume(books: Books, params: Thing, name: str) -> Thing:
 
 def _checkout(books: Books, params: Thing, _: str) -> Thing:
     session = books.add("checkout.session", "cs_test", status="open", payment_status="unpaid", subscription=None, customer=None)
-    session.update(_typed(params), url=f"https://checkout.stripe.example/{session['id']}")
+    session.update(_typed(params), url=f"{books.pages}/{session['id']}")
     return session
 
 

@@ -54,7 +54,7 @@ class FakeStripe:
         self._lose = self._break = 0
 
     def __enter__(self) -> FakeStripe:
-        handler = type("Handler", (_Handler,), {"fake": self})
+        handler = type("OwnHandler", (Handler,), {"fake": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -160,7 +160,9 @@ def _lists(value: Any) -> Any:
     return {name: _lists(inner) for name, inner in value.items()}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers calls of Stripe's API with what ``fake`` says."""
+
     fake: FakeStripe
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body leave together: two small packets cost 40 ms

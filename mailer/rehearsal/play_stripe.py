@@ -15,7 +15,7 @@ from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from mailer.rehearsal import fake_routes
-from mailer.rehearsal.fake_billing import Thing
+from mailer.rehearsal.fake_billing import Thing, Trouble
 from mailer.rehearsal.fake_stripe import FakeStripe, Handler
 
 _PAGE = """<!doctype html>
@@ -97,7 +97,7 @@ class _Pages(Handler):
         email = parse_qs(self.rfile.read(length).decode()).get("email", [""])[0]
         try:
             target = self.fake.pay(self._session(), email)
-        except fake_routes.Trouble as trouble:
+        except Trouble as trouble:
             return self._answer(trouble.status, str(trouble))
         self.send_response(303)
         self.send_header("Location", target)
@@ -110,7 +110,7 @@ class _Pages(Handler):
     def _html(self, made: Callable[[], str]) -> None:
         try:
             self._answer(200, made())
-        except fake_routes.Trouble as trouble:
+        except Trouble as trouble:
             self._answer(trouble.status, html.escape(str(trouble)))
 
     def _answer(self, status: int, text: str) -> None:

@@ -67,7 +67,7 @@ def sheet(path: Path, name: str = "", corrections: Mapping[str, str] | None = No
         names = _names(reader, path)
         chosen = formats.by_name(name) if name else formats.recognise(names)
         becomes = formats.mapping(names, chosen, corrections or {})
-        make = own.maker(names) if chosen.name == "postmerge" else _Maker(becomes, chosen.default_state)
+        make = own.maker(names) if chosen.name == "postmerge" else _Maker(names, becomes, chosen.default_state)
         yield Sheet(chosen.name, list(zip(names, becomes, strict=True)), _lines(reader, make, len(names)))
 
 
@@ -123,14 +123,14 @@ def _line(number: int, row: list[str], make: Any, width: int, bulk: Bulk) -> Lin
 class _Maker:
     """Fills lines from rows of another program."""
 
-    def __init__(self, becomes: Sequence[str], default_state: str) -> None:
+    def __init__(self, names: Sequence[str], becomes: Sequence[str], default_state: str) -> None:
         at: dict[str, list[int]] = {}
         for index, name in enumerate(becomes):
             at.setdefault(name, []).append(index)
         self._default = values.state(default_state)
         self._email = at["email"][0]
         self._one = {name: at[name][0] for name in at if name in formats.FIELDS and name not in ("proof", "ignore")}
-        self._proof = [(index, name) for index, name in enumerate(becomes) if name == "proof"]
+        self._proof = [(index, names[index].strip()[:60]) for index, name in enumerate(becomes) if name == "proof"]
         self._meta = [(index, name[len(formats.META) :]) for index, name in enumerate(becomes) if name.startswith(formats.META)]
 
     def __call__(self, line: Line, row: list[str]) -> None:
@@ -146,7 +146,7 @@ class _Maker:
         if meta:
             line.metadata = json.dumps(meta, ensure_ascii=False)
         if self._proof:
-            line.proof = {f"file_{index}": row[index] for index, _ in self._proof if row[index].strip()}
+            line.proof = {f"file: {name}": row[index] for index, name in self._proof if row[index].strip()}
 
 
 def _nothing(line: Line, cell: str) -> None:

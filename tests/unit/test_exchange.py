@@ -71,7 +71,7 @@ def test_every_programs_export_is_recognised_and_understood(tmp_path: Path, name
         assert lines[2].suppressed == "complaint"
     if name == "mailchimp":
         assert json.loads(ada.metadata) == {"First Name": "Ada", "Last Name": "Lovelace"}
-        assert sorted(ada.proof.values()) == ["192.0.2.1", "192.0.2.1"]
+        assert ada.proof == {"file: OPTIN_IP": "192.0.2.1", "file: CONFIRM_IP": "192.0.2.1"}
 
 
 def test_mailchimps_other_two_files_say_who_left_and_who_bounced(tmp_path: Path) -> None:

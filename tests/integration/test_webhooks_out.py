@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from fastapi.testclient import TestClient
 
+from mailer.cli import cli
 from mailer.db import Database
 from mailer.errors import BadInput
 from mailer.flows import keys, signup, webhooks
@@ -190,3 +192,24 @@ def test_a_redirect_is_not_followed(target: Target) -> None:
     assert attempt.status == 302
     assert "not followed" in attempt.error
     assert len(target.got) == 1
+
+
+def test_the_command_line_shows_and_replays_what_failed(letter: Web, api: TestClient, target: Target) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    target.answer = 410
+    signup.sign_up(letter.database, "ada@example.org")
+    webhooks.deliver_some(letter.database, letter.settings)
+    env = {"DATABASE_URL": letter.database.url}
+
+    def told(*words: str) -> str:
+        return CliRunner().invoke(cli, ["webhooks", *words], env=env, catch_exceptions=False).stdout
+
+    [failed] = json.loads(told("attempts", made["id"], "--json"))
+    assert (failed["state"], failed["attempts"]) == ("failed", 1)
+    assert "1 messages are due again" in told("replay", made["id"])
+    body = {"status": "enabled", "url": target.url, "event_types": ["subscriber.created"]}
+    assert api.patch(f"/v1/webhooks/{made['id']}", json=body).status_code == 200
+    target.answer = 200
+    webhooks.deliver_some(letter.database, letter.settings)
+    [again] = json.loads(told("attempts", made["id"], "--json"))
+    assert (again["state"], again["attempts"], len(target.got)) == ("delivered", 2, 2)

@@ -212,6 +212,7 @@ def _build(settings: Settings, out: Console) -> editions.Report:
         site_url=settings.site_url,
         api_url=settings.api_url,
         postal_address=settings.postal_address,
+        sells=settings.sells,
     )
     with out.status("Building the site…") as line:
         report = editions.build(options, progress=lambda text: line.update(text))

@@ -20,7 +20,7 @@ _EARNS = (State.PAYING, State.ENDING, State.PAST_DUE)
 
 @dataclass(frozen=True)
 class PlanMoney:
-    """One plan in one currency. ``mrr`` in minor units a month."""
+    """One plan in one currency. ``mrr`` in minor units a month, ``arr`` a year: each rounded for itself."""
 
     plan: str
     currency: str
@@ -30,6 +30,7 @@ class PlanMoney:
     paused: int
     ending: int
     mrr: int
+    arr: int
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,11 @@ class Money:
 
     @property
     def arr(self) -> dict[str, int]:
-        """Twelve times that."""
-        return {currency: 12 * amount for currency, amount in self.mrr.items()}
+        """The same for a year: a plan of EUR 50.00 a year is EUR 50.00."""
+        total: dict[str, int] = {}
+        for one in self.plans:
+            total[one.currency] = total.get(one.currency, 0) + one.arr
+        return total
 
 
 def money(database: Database, settings: Settings, months: int = 12, now: datetime | None = None) -> Money:
@@ -99,11 +103,11 @@ def _plans(states: Sequence[tuple[Kept, State]]) -> list[PlanMoney]:
     for plan, currency in sorted({(one.plan, one.currency) for one, _ in states}):
         mine = [(one, state) for one, state in states if (one.plan, one.currency) == (plan, currency)]
         count = {state: sum(1 for _, other in mine if other is state) for state in State}
-        mrr = round(sum(monthly(one) for one, state in mine if state in _EARNS and one.status != "canceled"))
+        earned = sum(monthly(one) for one, state in mine if state in _EARNS and one.status != "canceled")
         found.append(
             PlanMoney(
                 plan, currency, count[State.PAYING], count[State.TRIALING], count[State.PAST_DUE], count[State.PAUSED],
-                count[State.ENDING], mrr,
+                count[State.ENDING], round(earned), round(12 * earned),
             )
         )  # fmt: skip
     return found

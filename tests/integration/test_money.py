@@ -83,3 +83,11 @@ def test_the_sum_is_what_stripe_would_charge_in_a_month(shop: Shop) -> None:
         shop.fake.books.advance(MONTH)
     charged = sum(amount for _, amount in shop.fake.books.charged[before:])
     assert money(shop.database, shop.settings).mrr == {"eur": charged}
+
+
+def test_a_year_is_not_twelve_rounded_months(shop: Shop) -> None:
+    shop.reader()
+    shop.buy(price=shop.yearly)
+    shop.hear()
+    found = money(shop.database, shop.settings)
+    assert (found.mrr, found.arr) == ({"eur": 417}, {"eur": 5000})

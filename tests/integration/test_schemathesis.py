@@ -13,6 +13,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    negative_data_rejection,
     response_schema_conformance,
     status_code_conformance,
 )
@@ -58,7 +59,7 @@ def test_nothing_breaks_and_nothing_is_undescribed(described: Any, mode: Generat
         @given(case=operation.as_strategy(generation_mode=mode))
         def play(case: Any) -> None:
             case.headers = {**(case.headers or {}), "Authorization": f"Token {key}"}
-            case.call_and_validate(checks=CHECKS)
+            case.call_and_validate(checks=CHECKS + ([negative_data_rejection] if mode is GenerationMode.NEGATIVE else []))
 
         try:
             play()

@@ -163,7 +163,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         ask_dns=_choice(given, "POSTMERGE_ASK_DNS", ("on", "off"), _dns_default(given)) == "on",
         disposable=_choice(given, "POSTMERGE_DISPOSABLE", ("flag", "refuse"), default.disposable),
         topics=_words(given, "POSTMERGE_TOPICS"),
-        challenge=_choice(given, "POSTMERGE_CHALLENGE", ("off", "work", "hook"), default.challenge),
+        challenge=_challenge(given, default.challenge),
         challenge_bits=_count(given, "POSTMERGE_CHALLENGE_BITS", default.challenge_bits, most=28),
         challenge_verify_url=_url(given, "POSTMERGE_CHALLENGE_VERIFY_URL", default.challenge_verify_url),
         challenge_secret=given.get("POSTMERGE_CHALLENGE_SECRET", default.challenge_secret),
@@ -259,6 +259,14 @@ def _count(given: Mapping[str, str], name: str, default: int, most: int = 1000) 
     if not value.isdecimal() or not 1 <= int(value) <= most:
         raise BadInput(f"{name} is {value!r}: give a whole number from 1 to {most}.")
     return int(value)
+
+
+def _challenge(given: Mapping[str, str], default: str) -> str:
+    kind = _choice(given, "POSTMERGE_CHALLENGE", ("off", "work", "hook"), default)
+    needed = [f"POSTMERGE_CHALLENGE_{part}" for part in ("VERIFY_URL", "SECRET", "SITE_KEY", "SCRIPT")]
+    if kind == "hook" and (missing := [name for name in needed if name not in given]):
+        raise BadInput(f"POSTMERGE_CHALLENGE is hook: set {', '.join(missing)} too.")
+    return kind
 
 
 def _networks(given: Mapping[str, str], name: str) -> str:

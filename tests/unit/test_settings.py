@@ -20,6 +20,10 @@ ROOT = Path(__file__).parent.parent.parent
         ("POSTMERGE_SITE_URL", "example.org"),
         ("POSTMERGE_CONNECTIONS", "0"),
         ("POSTMERGE_LOG", "loud"),
+        ("POSTMERGE_CHALLENGE", "hook"),
+        ("POSTMERGE_CHALLENGE_BITS", "40"),
+        ("POSTMERGE_TRUSTED_PROXIES", "everybody"),
+        ("POSTMERGE_LEAVE_ADDRESS", "leave@example.org, other@example.org"),
     ],
 )
 def test_a_bad_value_names_its_variable(name: str, value: str) -> None:

@@ -23,8 +23,8 @@ PREMIUM = "premium"  # the variant for readers with access
 class Variant:
     """Another text of an edition for some of its readers, with a digest of its own.
 
-    ``name`` says who gets it: ``premium``, ``de``, ``de premium``. A translation has language, title, subject and address of
-    its own; where they are empty, the edition's hold.
+    ``name`` says who gets it: ``premium``, ``de``, ``de premium``. A translation has language, title, subject, address and
+    source file of its own; where they are empty, the edition's hold.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Variant:
     title: str = ""
     subject: str = ""
     url: str = ""
+    path: str = ""
 
     @property
     def premium(self) -> bool:

@@ -16,6 +16,7 @@ from mailer.commands.common import err, load_settings, open_database
 from mailer.edition import Edition, Finding
 from mailer.editions.preview import Preview
 from mailer.editions.site import EXTENSIONS, Site
+from mailer.editions.translations import as_issues
 from mailer.errors import BadInput, PostmergeError
 from mailer.flows import publish as publishing
 from mailer.flows.publish import Outlook
@@ -69,7 +70,7 @@ def _unpublished(look: Look | None, made: Sequence[Edition]) -> list[leaks.Secre
     """Issues with errors are in no edition: where one of them asks to keep something back, all its text is kept back."""
     if look is None:
         return []
-    good = {look.site.root.parent / edition.path for edition in made}
+    good = {look.site.root.parent / text.path for edition in made for text in as_issues(edition)}
     broken = [doc for doc in look.docs if not doc.is_page and doc.path not in good]
     return [leaks.Secret(doc.shown, doc.source.body) for doc in broken if doc.fields.get("access") or ":::" in doc.text]
 
@@ -86,7 +87,7 @@ def _changes(
     settings: Settings, site: Site, history: History, commit: str, issues: Sequence[Path], gone: Sequence[Path],
     made: Sequence[Edition],
 ) -> list[Change]:  # fmt: skip
-    by_path = {edition.path: edition for edition in made}
+    by_path = {text.path: (edition, text) for edition in made for text in as_issues(edition)}
     with history.content_at(commit) as old_root:
         old_site = replace(
             site, root=old_root.resolve(), pages=tuple(old_root.resolve() / p.relative_to(site.root) for p in site.pages)
@@ -102,9 +103,9 @@ def _changes(
 
         found = []
         for path in issues[:_MOST]:
-            now = by_path.get(f"{site.root.name}/{path.relative_to(site.root)}")
+            original, now = by_path.get(f"{site.root.name}/{path.relative_to(site.root)}", (None, None))
             if now:
-                found.append(Change(site.shown(path), now, was(path)))
+                found.append(Change(site.shown(path), now, was(path), original if original is not now else None))
         lost = [path for path in gone[:_MOST] if path.suffix.lower() in EXTENSIONS and not site.is_page(path)]
         return found + [Change(site.shown(path), None, was(path)) for path in lost]
 
@@ -120,7 +121,8 @@ def _outlook(settings: Settings, made: Sequence[Edition], findings: Sequence[Fin
 
 
 def _draw(changes: Sequence[Change], target: Path | None, site: Site) -> bool:
-    edition = next((change.now for change in changes if change.now), None)
+    drawn = sorted((change for change in changes if change.now), key=lambda change: change.original is not None)
+    edition = drawn[0].now if drawn else None
     if not target or not edition:
         return False
     try:

@@ -110,10 +110,19 @@ def gather(editions: Iterable[Edition], originals: Mapping[str, str]) -> tuple[l
 
 def _variants(translations: Iterable[Edition]) -> Iterator[Variant]:
     for one in sorted(translations, key=lambda edition: code(edition.lang)):
-        own = {"lang": one.lang, "title": one.title, "subject": one.subject, "url": one.url}
+        own = {"lang": one.lang, "title": one.title, "subject": one.subject, "url": one.url, "path": one.path}
         yield Variant(code(one.lang), one.preheader, one.html, one.text, one.body, one.digest, **own)
         for paid in one.variants:
             yield replace(paid, name=f"{code(one.lang)} {PREMIUM}", **own)
+
+
+def as_issues(edition: Edition) -> Iterator[Edition]:
+    """An edition and each of its translations as if it were alone: what everybody may read, under the same key."""
+    yield edition
+    for one in edition.variants:
+        if one.path and not one.premium:
+            facts = {name: value for name, value in vars(one).items() if name != "name"}
+            yield replace(edition, **facts, variants=())
 
 
 def beside(address: str, lang: str) -> str:

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from mailer.checks import CLIP, Remark
-from mailer.edition import Edition, Wish
+from mailer.edition import PREMIUM, Edition, Wish
+from mailer.editions.translations import code
 from mailer.flows.plan import Action, Step
 from mailer.flows.publish import Outlook
 from mailer.transports.base import Account
@@ -23,11 +24,12 @@ _BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL)
 
 @dataclass(frozen=True)
 class Change:
-    """An issue that a change touches: as it is now (None: gone), and as it was (None: new)."""
+    """An issue that a change touches: as it is now (None: gone), and as it was (None: new); for a translation, its original."""
 
     shown: str
     now: Edition | None
     before: Edition | None
+    original: Edition | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def _verdict(review: Review, change: Change) -> str:
         if step and step.action is Action.CANCEL and step.send:
             return f"Merging this **cancels** send {step.send.id}, *{plain(step.send.subject)}*, because its issue is gone."
         return f"Merging this **sends nothing**, because `{change.shown}` is gone."
+    if change.original:
+        return _translation(review, change.original, edition)
     if review.outlook is None:
         return _unasked(review, edition)
     step = _step(review, edition.key)
@@ -79,6 +83,18 @@ def _verdict(review: Review, change: Change) -> str:
         return f"Merging this **cancels** the send of *{plain(edition.subject)}*, because it {step.why}."
     what = "will send" if step.action is Action.SEND else "changes the waiting send:"
     return f"Merging this **{what}** *{plain(edition.subject)}* to {_terms(review, step)}."
+
+
+def _translation(review: Review, original: Edition, edition: Edition) -> str:
+    """A translation goes out with its original, or not at all."""
+    step, own = _step(review, original.key), code(edition.lang)
+    with_it = f"*{plain(edition.title)}* is a translation of *{plain(original.title)}*"
+    if review.outlook is None:
+        return f"{with_it}: its readers get it when that is sent."
+    if step is None or step.action not in (Action.SEND, Action.UPDATE):
+        return f"Merging this **sends nothing** for *{plain(edition.title)}*, a translation: its original is not sent."
+    number = sum(count for name, count in step.texts.items() if name.removesuffix(PREMIUM).strip() == own)
+    return f"{with_it}: **{number:,}** of its {step.size:,} readers get it in this language."
 
 
 def _terms(review: Review, step: Step) -> str:

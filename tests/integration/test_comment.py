@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -128,6 +129,29 @@ def test_a_branch_is_reported(repository: Repository) -> None:
     without = repository.run("comment", "--base", "main", DATABASE_URL="")
     assert "to the audience `everyone` at once" in without
     assert "The database was not asked" in without
+
+
+def test_a_translation_is_told_with_its_original(repository: Repository) -> None:
+    with Database(repository.environ["DATABASE_URL"]).transaction() as tx:
+        tx.run("UPDATE subscribers SET lang = 'de' WHERE id <= 3")
+    repository.git("checkout", "-q", "-b", "draft")
+    paid = "\n\n:::premium\nThe whole secret of the eleven dry cellars below.\n:::\n"
+    repository.write("hello", date.today().isoformat(), f"English words.{paid}", "Send: yes\n")
+    repository.write("hello.de", date.today().isoformat(), f"Deutsche Worte.{paid}", "Lang: de\n")
+    repository.commit()
+    said = repository.run("comment", "--base", "main")
+    assert "**will send** *Hello* to **20 readers** (en 17, de 3)" in said
+    assert "is a translation of *Hello*: **3** of its 20 readers get it in this language." in said
+    assert "`content/issues/hello.de.md` is new" in said
+    assert said.count("will send") == 1
+    assert "eleven dry cellars" not in said
+    repository.git("checkout", "-q", "main")
+    repository.git("merge", "-q", "draft")
+    repository.git("checkout", "-q", "-b", "later")
+    repository.write("old.de", "2020-01-01", "Lange her.", "Lang: de\n")
+    repository.commit()
+    said = repository.run("comment", "--base", "main")
+    assert re.search(r"\*\*sends nothing\*\* for \*.+\*, a translation: its original is not sent\.", said)
 
 
 def test_the_mail_is_drawn(repository: Repository) -> None:

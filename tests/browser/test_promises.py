@@ -20,8 +20,10 @@ from mailer import tokens
 from mailer.db import Database
 from mailer.flows import paying as flows
 from mailer.flows.access import State
+from mailer.rehearsal import fake_routes
 from mailer.rehearsal.fake_billing import MONTH
 from mailer.rehearsal.fake_stripe import FakeStripe
+from mailer.store import gifts
 from tests import paying
 from tests.browser.test_site import chromium, overflow
 from tests.conftest import ROOT
@@ -161,6 +163,86 @@ def test_joining_is_one_press_to_stripes_page(shop: Shop, page: Page) -> None:
     answer = page.request.post(f"{shop.settings.api_url}/join", form={"plan": "monthly", "token": token}, max_redirects=0)
     assert answer.status == 303
     assert answer.headers["location"].startswith("https://checkout.stripe.example/")
+
+
+def test_a_gift_is_accepted_with_one_press_and_shows_until_when(shop: Shop, page: Page) -> None:
+    reader = shop.reader("eve@example.org")
+    with shop.database.transaction() as tx:
+        gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur")
+    page.goto(f"{shop.settings.api_url}/gift/{tokens.gift_token(shop.settings.need_secret(), gift)}")
+    expect(page.get_by_text("Nothing is charged to you")).to_be_visible()
+    assert shop.standing("eve@example.org").state is State.FREE
+    page.get_by_role("button", name="Yes, I accept the gift").click()
+    expect(page.get_by_text("You read everything until")).to_be_visible()
+    assert shop.standing("eve@example.org").state is State.COMPLIMENTARY
+
+
+def test_private_links_are_made_anew_with_a_press_and_the_old_ones_are_closed(shop: Shop, page: Page) -> None:
+    address = own(shop)
+    page.goto(address)
+    old = page.get_by_role("link", name="Read everything on the web").get_attribute("href")
+    page.get_by_text("Somebody else has your private addresses?").click()
+    page.get_by_role("button", name="Make them anew").click()
+    expect(page.get_by_role("status")).to_contain_text("the old ones hold no more")
+    page.goto(f"{shop.settings.api_url}{old}")
+    expect(page.get_by_role("heading", name="This is closed")).to_be_visible()
+    page.goto(address)
+    page.get_by_role("link", name="Read everything on the web").click()
+    expect(page.get_by_role("heading", name="Everything")).to_be_visible()
+
+
+def test_who_pays_already_is_told_so_and_charged_nothing(shop: Shop, page: Page) -> None:
+    token = own(shop).rpartition("/")[2]
+    charged = len(shop.fake.books.charged)
+    page.goto(f"{shop.settings.api_url}/join?t={token}")
+    time.sleep(2.1)
+    page.get_by_role("button", name="Subscribe to this").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("You pay already, so nothing was begun")
+    assert (len(shop.fake.books.charged), shop.fake.books.of("checkout.session")) == (charged, [])
+
+
+def test_the_writers_own_break_shows_on_the_readers_page_and_charges_nothing(
+    shop: Shop, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
+    address = own(shop)
+    assert flows.every(shop.database, shop.settings, flows.pause, paused=False) == (1, [])
+    page.goto(address)
+    expect(page.get_by_text("Your subscription rests.")).to_be_visible()
+    charged = len(shop.fake.books.charged)
+    with shop.fake.lock:
+        shop.fake.books.advance(MONTH)
+    assert len(shop.fake.books.charged) == charged
+    assert flows.every(shop.database, shop.settings, flows.resume, paused=True) == (1, [])
+    page.goto(address)
+    expect(page.get_by_text("You pay, and read everything.")).to_be_visible()
+    assert len(shop.fake.books.charged) == charged
+
+
+def test_stripes_newer_pause_is_shown_and_ended_with_one_press(shop: Shop, page: Page) -> None:
+    address = own(shop)
+    with shop.fake.lock:
+        [sub] = shop.fake.books.of("subscription")
+        fake_routes.route(shop.fake.books, "POST", f"/v1/subscriptions/{sub['id']}/pause", {})
+    shop.hear()
+    page.goto(address)
+    expect(page.get_by_text("Your subscription rests.")).to_be_visible()
+    page.get_by_role("button", name="Go on now").click()
+    expect(page.get_by_role("status")).to_contain_text("goes on")
+    assert shop.standing().state is State.PAYING
+
+
+def test_a_failed_card_shows_until_when_one_reads_on(shop: Shop, page: Page) -> None:
+    address = own(shop)
+    with shop.fake.lock:
+        [customer] = shop.fake.books.of("customer")
+        shop.fake.books.bad_cards.add(customer["id"])
+        shop.fake.books.advance(MONTH + 3600)
+    shop.hear()
+    page.goto(address)
+    expect(page.get_by_text("A payment did not go through.")).to_be_visible()
+    expect(page.get_by_text("You read everything until")).to_be_visible()
+    expect(page.get_by_role("button", name="Card and invoices")).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["/join", "own"])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
-Given = ParamSpec("Given")
+Given = TypeVarTuple("Given")
 Result = TypeVar("Result")
 
-_POOL = ThreadPoolExecutor(32, thread_name_prefix="aside")
+_POOL = ThreadPoolExecutor(16, thread_name_prefix="aside")  # each may hold a connection to Postgres
 
 
-async def aside(work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+async def aside(work: Callable[[*Given], Result], *given: *Given) -> Result:
     """What the work returns or raises; meanwhile the loop goes on."""
-    assert not named
     return await asyncio.get_running_loop().run_in_executor(_POOL, work, *given)

@@ -82,7 +82,7 @@ def tags_of(given: Iterable[object]) -> tuple[str, ...]:
 def check_tags(tags: tuple[str, ...]) -> None:
     """Raises Mistyped when a form holds tags that none of our pages wrote."""
     if len(tags) > MOST_TAGS or any(len(tag) > MOST_TAG or not tag.isprintable() for tag in tags):
-        raise Mistyped("The topics of this form cannot be read: open the page of a topic and subscribe there.")
+        raise Mistyped("The topics of this form cannot be read: open the page of a topic and subscribe there.", field="tag")
 
 
 def age(secret: str, token: str) -> Age:

@@ -69,7 +69,7 @@ def subscribe(desk: Here, form: Form, request: Request) -> Response:
             page=wish.page,
         )
     except BadInput as error:
-        return _form(desk, here, wish, 422, error=sentence(here, error), token=wish.token)
+        return _form(desk, here, wish, 422, error=sentence(here, error), token=wish.token, field=error.field or "email")
     except Unavailable:
         return _form(desk, here, wish, 503, error=here.say(CLOSED), token=wish.token)
     forms.even_out(began)
@@ -152,11 +152,12 @@ def _form(
     error: str = "",
     token: str = "",
     meant: str = "",
+    field: str = "",
 ) -> Response:
     fresh = token or tokens.form_token(desk.settings.need_secret(), datetime.now(UTC))
     facts = {"wish": wish, "note": note, "error": error, "token": fresh, "wording": here.say(WORDING), "meant": meant}
     facts["asked"] = here.asked
-    facts["challenge"] = asked.ask(desk.settings)
+    facts |= {"challenge": asked.ask(desk.settings), "field": field}
     return page(desk, "subscribe.html", status, here.lang, **facts)
 
 

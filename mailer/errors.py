@@ -24,8 +24,8 @@ class Mistyped(BadInput):
     ``exactly`` says it in English where more is known.
     """
 
-    def __init__(self, text: str, exactly: str = "", **values: object) -> None:
-        super().__init__(exactly or (text % values if values else text))
+    def __init__(self, text: str, exactly: str = "", field: str = "", **values: object) -> None:
+        super().__init__(exactly or (text % values if values else text), field)
         self.text = text
         self.values = values
 

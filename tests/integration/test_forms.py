@@ -165,6 +165,9 @@ def test_a_bad_address_is_refused_with_one_sentence_and_kept_in_the_form(letter:
 def test_tags_that_no_page_of_ours_wrote_are_refused(letter: Web, tags: list[str]) -> None:
     answer = letter.client.post("/subscribe", data={"email": ADA, "tag": tags, "token": letter.form_token()})
     assert answer.status_code == 422
+    assert answer.text.count('role="alert"') == 1
+    assert "aria-invalid" not in answer.text  # the address is right
+    assert f'value="{ADA}"' in answer.text
     assert letter.counted("subscribers") == 0
 
 

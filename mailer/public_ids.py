@@ -12,13 +12,15 @@ import uuid
 
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE = {letter: number for number, letter in enumerate(_LETTERS)}
+_PAIRS = [first + second for first in _LETTERS for second in _LETTERS]  # 10 bits in one look
+_SHIFTS = tuple(range(120, -1, -10))
 _LARGEST = 2**63 - 1
 
 
 def public(kind: str, number: int) -> str:
     """The public id of row ``number``; ``kind`` is the word before the ``_``."""
     whole = (_check(kind, number) << 64) | number
-    return f"{kind}_" + "".join(_LETTERS[(whole >> shift) & 31] for shift in range(125, -1, -5))
+    return f"{kind}_" + "".join([_PAIRS[(whole >> shift) & 1023] for shift in _SHIFTS])
 
 
 def number(kind: str, text: str) -> int | None:

@@ -14,7 +14,7 @@ import re
 import unicodedata
 import urllib.parse
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ SIZE = 8  # words of a shingle
 LEAST = 4  # words of a heading or caption that is looked for whole
 _WORD = re.compile(r"[^\W_]", re.UNICODE)
 _WIDE = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_TOKEN = re.compile(rf"[{_WIDE}]|(?:(?![{_WIDE}])[^\W_])+")
+_TOKEN = re.compile(rf"[{_WIDE}]|[^\W_{_WIDE}]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff\u0300-\u036f]")
 _TAG = re.compile(r"<!--|-->|<[^<>]*>")
 _UNIT = re.compile(r"\n\s*\n|\n(?=\s*[#>*+|-])|\n(?=\s*\d+[.)])")
@@ -54,9 +54,14 @@ class Leak:
 
 
 class Guard:
-    """Knows the shingles of all secrets. ``find`` says what of them a text holds."""
+    """Knows the shingles of all secrets. ``find`` says what of them a text holds.
+
+    ``clean`` holds digests of what was found clean; ``know`` takes those of an earlier guard with the same ``digest``.
+    """
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
+        self.clean: set[str] = set()
+        self._known: frozenset[str] = frozenset()
         self._owners: dict[int, dict[tuple[str, ...], str]] = {}
         for secret in secrets:
             for shingle in shingles(secret.text):
@@ -68,10 +73,15 @@ class Guard:
         """Is there nothing to guard?"""
         return not self._owners
 
+    def know(self, clean: Iterable[str]) -> None:
+        """Do not look again at what a guard of the same ``digest`` found clean."""
+        self._known = frozenset(clean)
+
     def digest(self) -> str:
-        """What is guarded, as SHA-256."""
+        """What is guarded, and by which code, as SHA-256."""
         every = sorted(" ".join(shingle) for table in self._owners.values() for shingle in table)
-        return hashlib.sha256("\n".join(every).encode()).hexdigest()
+        how = Path(__file__).read_text(encoding="utf-8") + unicodedata.unidata_version
+        return hashlib.sha256("\n".join([how, *every]).encode()).hexdigest()
 
     def find(self, where: str, text: str) -> list[Leak]:
         """The first premium words of each issue that the text holds."""
@@ -92,17 +102,26 @@ class Guard:
         its titles and addresses. The ledger keeps them, and every answer of the API about an issue is made from them."""
         public = [vars(edition), *(vars(one) for one in edition.variants if not one.premium)]
         parts = [value for fields in public for value in fields.values() if isinstance(value, str)]
-        return [leak for part in parts for leak in self.find(f"the mail of {edition.key}", part)]
+        whole = "\0".join(parts).encode("utf-8", "surrogatepass")
+        return self._unless_clean(f"the mail of {edition.key}", whole, lambda: parts)
 
     def find_in(self, folder: Path) -> list[Leak]:
         """Leaks in all files of a folder; their names count too."""
         found: list[Leak] = []
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                name = str(path.relative_to(folder))
-                found += self.find(name, urllib.parse.unquote(name))
-                for text in readable(path.read_bytes()):
-                    found += self.find(name, text)
+                found += self._find_file(str(path.relative_to(folder)), path.read_bytes())
+        return found
+
+    def _find_file(self, name: str, data: bytes) -> list[Leak]:
+        return self._unless_clean(name, data, lambda: (urllib.parse.unquote(name), *readable(data)))
+
+    def _unless_clean(self, name: str, data: bytes, texts: Callable[[], Iterable[str]]) -> list[Leak]:
+        """Leaks in the texts, unless these very bytes of this name were clean before; only what is clean is remembered."""
+        seen = hashlib.sha256(name.encode("utf-8", "surrogateescape") + b"\0" + data).hexdigest()
+        found = [] if seen in self._known else [leak for text in texts() for leak in self.find(name, text)]
+        if not found:
+            self.clean.add(seen)
         return found
 
 

@@ -288,6 +288,23 @@ def test_a_built_site_that_was_changed_by_hand_is_caught_before_the_publish(lett
     assert (leak.where, leak.path) == ("extra.html", "content/issues/winter.md")
 
 
+def test_what_was_clean_is_looked_at_once_and_again_when_it_or_the_secret_changes(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<p>Nothing about the brewery.</p>")
+    first = leaks.Guard([leaks.Secret("a.md", SECRET)])
+    assert first.find_in(tmp_path) == []
+    again = leaks.Guard([leaks.Secret("a.md", SECRET)])
+    again.know(first.clean)
+    again.find = lambda where, text: pytest.fail(f"{where} is looked at again")  # type: ignore[method-assign]
+    assert again.find_in(tmp_path) == []
+    assert again.clean == first.clean
+    assert leaks.Guard([leaks.Secret("a.md", f"{SECRET} More.")]).digest() != again.digest()
+    last = leaks.Guard([leaks.Secret("a.md", SECRET)])
+    last.know(first.clean)
+    (tmp_path / "page.html").write_text(f"<p>{SECRET}</p>")
+    assert [leak.where for leak in last.find_in(tmp_path)] == ["page.html"]
+    assert last.clean == set()
+
+
 def test_the_common_words_of_two_issues_are_no_leak(letter: Letter) -> None:
     letter.write("winter.md", HEAD, BODY)
     letter.write("other.md", "Title: Other\nDate: 2026-11-25 09:00", "The old brewery yard, under the snow of winter.\n")

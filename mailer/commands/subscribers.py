@@ -29,9 +29,7 @@ def subscribers() -> None:
 @click.argument("email")
 @click.option("--tag", "tags", multiple=True, help="Give the reader this tag (may be given more than once).")
 @click.option("--confirmed", is_flag=True, help="You have evidence that they asked; no confirmation mail is sent.")
-@click.option(
-    "--lang", default="", metavar="CODE", help="The language they read, such as de or pt-BR."
-)
+@click.option("--lang", default="", metavar="CODE", help="The language they read, such as de or pt-BR.")
 def add(email: str, tags: Sequence[str], confirmed: bool, lang: str) -> None:
     """Add a reader; without --confirmed they get a confirmation mail and are not mailed before they say yes.
 

@@ -239,8 +239,9 @@ def test_a_file_that_is_not_utf_8_is_named_and_not_sent(letter: Letter) -> None:
 
 def test_smaller_slips_are_warnings_at_their_line(letter: Letter) -> None:
     letter.write("slips.md", "Title: X\nDate: 2026-11-02\nPreheder: oops\nSlug: second", "See [it]({filename}gone.md).\n")
+    taken = "The slug 'second' is taken by content/issues/second.md; this issue is at 'second-2'."
     assert told(letter.build(), "warning") == [
-        "content/issues/slips.md:1: warning: The slug 'second' is taken by content/issues/second.md; this issue is at 'second-2'.",
+        f"content/issues/slips.md:1: warning: {taken}",
         "content/issues/slips.md:3: warning: `Preheder:` is not known: did you mean `Preheader:`?",
         "content/issues/slips.md:6: warning: The link to gone.md leads to no file: correct the name, or add the file.",
     ]

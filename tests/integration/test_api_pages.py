@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from mailer import tokens
 from mailer.db import Database
-from mailer.flows import gifts, keys, signup
+from mailer.flows import gifts, keys, records, signup
 from mailer.transports.base import Envelope
 from mailer.transports.outbox import Outbox
 from tests import factories, web
@@ -75,6 +75,7 @@ def paths_of(app_paths: Iterator[str], letter: Web, send_id: int) -> Iterator[st
             "/address/{token}": tokens.address_token(secret, reader, mail["id"], mail["created_at"]),
             "/canary/{token}": tokens.canary_token(secret, reader, mail["id"]),
             "/gift/{token}": tokens.gift_token(secret, 1),
+            "/exports/{token}": tokens.export_token(secret, 1, datetime.now(UTC)),
             **dict.fromkeys(PAID, tokens.paid_token(secret, reader)),
             **dict.fromkeys(READ, tokens.paid_token(secret, reader, 1)),
         }
@@ -92,6 +93,7 @@ def test_no_get_of_the_whole_app_changes_anything(letter: Web, site: Path) -> No
     letter.subscribe(ADA)
     letter.work()
     gifts.complimentary(letter.database, letter.settings, ADA, None, "a friend")
+    records.create(letter.database, "exports", {"collections": ["subscribers"], "format": "csv"})
     key = keys.create_key(letter.database, "test")
     app = letter.app()
     client = TestClient(app, headers={"Authorization": f"Token {key}"})

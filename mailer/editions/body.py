@@ -33,6 +33,7 @@ def canonical(fragment: str, url: str) -> Body:
     root = html.fragment_fromstring(clean, create_parent="div") if clean.strip() else html.Element("div")
     for element in list(root.iter()):
         dropped += _element(element, url)
+    _outline(root)
     if "title=" in clean:
         for image in list(root.iter("img")):
             _figure(image)
@@ -76,6 +77,18 @@ def _aligned(cell: etree._Element) -> None:
     if match := re.fullmatch(r"\s*text-align:\s*(left|right|center);?\s*", str(cell.attrib["style"])):
         del cell.attrib["style"]
         cell.set("class", f"{cell.get('class', '')} align-{match[1]}".strip())
+
+
+def _outline(root: etree._Element) -> None:
+    """A heading that skips a level moves up to the one it skipped, with all of its rank: the title above is the h1."""
+    above = [(1, 1)]  # as written and as shown, from the outermost in
+    for heading in root.iter("h1", "h2", "h3", "h4", "h5", "h6"):
+        written = int(str(heading.tag)[1])
+        while above and above[-1][0] >= written:
+            above.pop()
+        shown = min(written, above[-1][1] + 1 if above else 1)
+        above.append((written, shown))
+        heading.tag = f"h{shown}"
 
 
 def _figure(image: etree._Element) -> None:

@@ -138,16 +138,16 @@ def read_canary(secret: str, token: str) -> tuple[int, int] | None:
 
 
 def form_token(secret: str, now: datetime) -> str:
-    """A token for a form shown ``now``."""
-    return _sign(secret, b"form", struct.pack(">q", int(now.timestamp())))
+    """A token for a form shown ``now``; no two the same, so that what two people send is never taken for one."""
+    return _sign(secret, b"form", struct.pack(">q6s", int(now.timestamp()), secrets.token_bytes(6)))
 
 
 def check_form(secret: str, token: str, now: datetime, least: timedelta, most: timedelta) -> bool:
     """Was the form shown by us, at least ``least`` and at most ``most`` ago?"""
-    payload = _open(secret, b"form", token, 8)
+    payload = _open(secret, b"form", token, 14)
     if payload is None:
         return False
-    age = now - datetime.fromtimestamp(struct.unpack(">q", payload)[0], UTC)
+    age = now - datetime.fromtimestamp(struct.unpack(">q6s", payload)[0], UTC)
     return least <= age <= most
 
 

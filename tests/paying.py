@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi.testclient import TestClient
+from stripe import HTTPClient
 
 from api.app import create_app
 from mailer.db import Database
@@ -18,6 +19,8 @@ from mailer.settings import Settings
 from mailer.store import accesses, stripe_events, subscribers
 from mailer.stripe_facts import moment
 from tests import factories
+
+setattr(HTTPClient, "INITIAL_DELAY", 0.01)  # noqa: B010 (seconds between the library's own tries)
 
 
 @dataclass

@@ -38,7 +38,7 @@ def ses() -> Iterator[FakeSes]:
 def conf(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
     redis.Redis.from_url(redis_url).flushall()
     return settings(
-        tmp_path, database_url, redis_url, transport="ses", connections=CONNECTIONS, claim_lease=timedelta(seconds=30)
+        tmp_path, database_url, redis_url, transport="ses", connections=CONNECTIONS, claim_lease=timedelta(seconds=15)
     )
 
 

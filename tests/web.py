@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp
 
 from api.app import create_app
 from mailer import tokens
 from mailer.db import Database
+from mailer.flows import keys
 from mailer.flows.deliver import deliver
 from mailer.flows.publish import Request, adopt, publish
 from mailer.flows.status import status
@@ -50,6 +57,12 @@ class Web:
             **more,
         }
         return create_app(**values)
+
+    def holder(self, per_minute: int = 0, **more: Any) -> TestClient:
+        """A client of the API that holds a key with every permission and so many requests a minute (0: no limit)."""
+        client = TestClient(self.app(), **more)
+        client.headers["Authorization"] = f"Token {keys.create_key(self.database, 'test', per_minute=per_minute)}"
+        return client
 
     def _ring(self) -> bool:
         self.rung.append(datetime.now(UTC))
@@ -110,6 +123,21 @@ class Web:
 def make(folder: Path, database: Database, **more: Any) -> Web:
     """A newsletter on this database, its files in ``folder``."""
     return Web(factories.settings(folder, database.url, **more), database)
+
+
+@contextlib.contextmanager
+def served(app: ASGIApp, port: int = 0) -> Iterator[str]:
+    """The address of a real server on a socket; it ends with the block."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started:
+        assert time.monotonic() < deadline, "the server does not listen"
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
 
 
 def paths(text: str, settings: Settings) -> list[str]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from api.app import create_app
@@ -24,7 +22,7 @@ from mailer.rehearsal import fake_routes
 from mailer.rehearsal.fake_billing import MONTH
 from mailer.rehearsal.fake_stripe import FakeStripe
 from mailer.store import gifts
-from tests import paying
+from tests import paying, web
 from tests.browser.test_site import chromium, overflow
 from tests.conftest import ROOT
 from tests.paying import Shop
@@ -45,14 +43,8 @@ def served(shop: Shop, port: int) -> Iterator[str]:
         settings=shop.settings, database=shop.database, site_folder=shop.settings.site_folder, outbox=None,
         ring=lambda: True, site_name="The Letter",
     )  # fmt: skip
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
+    with web.served(app, port) as url:
+        yield url
 
 
 @pytest.fixture

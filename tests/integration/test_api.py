@@ -33,9 +33,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
 @pytest.fixture
 def api(letter: Web) -> TestClient:
     """A client that holds a key."""
-    client = TestClient(letter.app())
-    client.headers["Authorization"] = f"Token {keys.create_key(letter.database, 'test')}"
-    return client
+    return letter.holder(keys.PER_MINUTE)
 
 
 def add(letter: Web, email: str, *tags: str) -> None:

@@ -32,9 +32,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
 
 @pytest.fixture
 def api(letter: Web) -> TestClient:
-    client = TestClient(letter.app())
-    client.headers["Authorization"] = f"Token {keys.create_key(letter.database, 'test', per_minute=0)}"
-    return client
+    return letter.holder()
 
 
 def bring(api: TestClient, text: str | bytes, name: str = "list.csv", **metadata: Any) -> Any:

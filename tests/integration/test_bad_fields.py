@@ -32,9 +32,7 @@ def api(database: Database, tmp_path: Path) -> TestClient:
     letter = web.make(tmp_path, database)
     letter.send(1)
     keys.create_key(database, "the one that the paths mean")
-    client = TestClient(letter.app(), raise_server_exceptions=False)
-    client.headers["Authorization"] = f"Token {keys.create_key(database, 'test', per_minute=0)}"
-    return client
+    return letter.holder(raise_server_exceptions=False)
 
 
 def _schema(given: dict[str, Any]) -> dict[str, Any]:

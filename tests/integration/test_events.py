@@ -32,7 +32,7 @@ from mailer.webhooks.fetch import fetch
 from mailer.webhooks.sns import Verifier
 from tests.factories import edition, old, readers, settings, sums_add_up
 from tests.processes import eventually, kill, running, start
-from tests.web import Web
+from tests.web import Web, served
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:events"
 
@@ -307,22 +307,14 @@ def test_a_certificate_that_cannot_be_fetched_makes_sns_post_again(web: Web) -> 
 
 
 def test_the_fakes_sns_door_posts_to_a_real_server(database: Database, conf: Settings, ses: FakeSes) -> None:
-    import uvicorn
-
     made = Web(conf, database)
     app = made.client.app
     app.state.sns = Verifier(TOPIC, fetch, ses.url.replace(".", r"\."))  # type: ignore[attr-defined]
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    eventually(lambda: server.started, 10, "the server listens")
-    port = server.servers[0].sockets[0].getsockname()[1]
-    ses.control(sns={"url": f"http://127.0.0.1:{port}/webhooks/ses", "topic": TOPIC}, events={"double": 0.5, "shuffle_s": 0.3})
-    assert ses.sns("SubscriptionConfirmation") == {"status": 200}
-    send(database, conf, 30)
-    eventually(lambda: status(database)[0].deliveries["delivered"] == 30, 20, "all are delivered")
-    server.should_exit = True
-    thread.join(10)
+    with served(app) as url:
+        ses.control(sns={"url": f"{url}/webhooks/ses", "topic": TOPIC}, events={"double": 0.5, "shuffle_s": 0.3})
+        assert ses.sns("SubscriptionConfirmation") == {"status": 200}
+        send(database, conf, 30)
+        eventually(lambda: status(database)[0].deliveries["delivered"] == 30, 20, "all are delivered")
 
 
 def in_doubt(database: Database, conf: Settings, ses: FakeSes) -> int:

@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.parse
 import urllib.request
@@ -20,7 +19,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from mailer.db import Database
 from mailer.errors import Unavailable
@@ -28,6 +26,7 @@ from mailer.payments.client import Gone, Stripe
 from mailer.rehearsal.fake_stripe import SECRET, FakeStripe
 from tests import paying
 from tests.paying import Shop
+from tests.web import served
 
 FOUND = os.environ.get("LOCALSTRIPE") or shutil.which("localstripe", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
@@ -90,22 +89,10 @@ def test_what_it_does_not_know_is_one_sentence(client: Stripe) -> None:
         client.account()
 
 
-@contextlib.contextmanager
-def served(shop: Shop) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(shop.client.app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
-
-
 def test_its_signed_events_are_taken_by_our_webhook(base: str, client: Stripe, database: Database, tmp_path: Path) -> None:
     with FakeStripe() as fake:
         shop = Shop(paying.settings(tmp_path, database, fake), database, fake)
-    with served(shop) as url:
+    with served(shop.client.app) as url:
         told = {"url": f"{url}/webhooks/stripe", "secret": SECRET}
         request = urllib.request.Request(f"{base}/_config/webhooks/ours", urllib.parse.urlencode(told).encode(), method="POST")
         with urllib.request.urlopen(request, timeout=10) as answer:

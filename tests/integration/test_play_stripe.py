@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from mailer.db import Database
 from mailer.flows.access import State
@@ -23,6 +22,7 @@ from tests import paying as shops
 from tests.conftest import ROOT
 from tests.integration.test_paid_pages import form_token
 from tests.paying import Shop
+from tests.web import served
 
 
 @pytest.fixture
@@ -43,16 +43,10 @@ def shop(database: Database, tmp_path: Path, ports: tuple[int, int]) -> Iterator
     playing = threading.Thread(target=fake.serve, args=(stopping, lambda text: None), daemon=True)
     playing.start()
     shop = Shop(settings, database, fake)
-    server = uvicorn.Server(uvicorn.Config(shop.client.app, host="127.0.0.1", port=ports[0], log_level="error", lifespan="off"))
-    serving = threading.Thread(target=server.run, daemon=True)
-    serving.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield shop
-    stopping.set()
-    server.should_exit = True
+    with served(shop.client.app, ports[0]):
+        yield shop
+        stopping.set()
     playing.join(10)
-    serving.join(10)
 
 
 def test_from_nothing_to_the_first_paying_reader(shop: Shop) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from api.server import listen
 from mailer.commands import remote
 from mailer.db import Database
 from mailer.editions import store as format_
@@ -31,13 +27,8 @@ def letter(database: Database, tmp_path: Path) -> Web:
 @pytest.fixture
 def url(letter: Web) -> Iterator[str]:
     """A real server on a socket."""
-    listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(letter.app(), log_level="error", lifespan="off"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
+    with web.served(letter.app()) as url:
+        yield url
 
 
 def with_key(letter: Web, url: str, scope: str) -> remote.Server:

@@ -16,7 +16,7 @@ from mailer.cli import cli
 from mailer.db import Database
 from mailer.edition import Wish
 from mailer.errors import BadInput
-from mailer.flows import keys, segments, upkeep
+from mailer.flows import segments, upkeep
 from mailer.flows.publish import Request, adopt, publish
 from mailer.flows.status import status
 from mailer.flows.tend import tend
@@ -37,8 +37,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
 
 @pytest.fixture
 def api(letter: Web) -> TestClient:
-    client = TestClient(letter.app())
-    client.headers["Authorization"] = f"Token {keys.create_key(letter.database, 'test', per_minute=0)}"
+    client = letter.holder()
     for name, tags, city in (("ada", ["python"], "Paris"), ("bob", ["python"], "Lyon"), ("eve", [], "Paris")):
         body = {"email_address": f"{name}@example.org", "type": "regular", "tags": tags, "metadata": {"city": city}}
         assert client.post("/v1/subscribers", json=body).status_code == 201

@@ -67,9 +67,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
 
 @pytest.fixture
 def api(letter: Web) -> TestClient:
-    client = TestClient(letter.app())
-    client.headers["Authorization"] = f"Token {keys.create_key(letter.database, 'test')}"
-    return client
+    return letter.holder(keys.PER_MINUTE)
 
 
 def hook(api: TestClient, url: str, *types: str) -> dict[str, Any]:

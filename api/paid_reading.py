@@ -13,8 +13,6 @@ from mailer.flows.paid_words import Voice
 
 router = APIRouter(include_in_schema=False)
 
-_PRIVATE = {**HEADERS, "Cache-Control": "private, no-store"}
-
 
 @router.get("/read/{token}")
 def read_all(desk: Here, token: str, request: Request) -> Response:
@@ -35,7 +33,7 @@ def feed(desk: Here, token: str, request: Request) -> Response:
         return _closed(desk, tongue(request))
     base = f"{desk.settings.api_url}/read/{token}"
     data = paid_feed.atom(desk.site_name, base, reading.issues(desk.database, reader.lang))
-    return Response(data, 200, _PRIVATE, "application/atom+xml")
+    return private(Response(data, 200, HEADERS, "application/atom+xml"))
 
 
 @router.get("/read/{token}/{key:path}")

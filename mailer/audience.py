@@ -12,7 +12,7 @@ Comparisons: ``metadata.city = "New York"``, ``metadata.age >= 18``, ``metadata.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -105,54 +105,46 @@ def parse(text: str) -> Rule:
 
 def tags(rule: Rule) -> set[str]:
     """Every tag a rule names."""
-    match rule:
-        case Tag(name):
-            return {name}
-        case Not(inner):
-            return tags(inner)
-        case Both(left, right) | Either(left, right):
-            return tags(left) | tags(right)
-    return set()
+    return {part.name for part in _parts(rule) if isinstance(part, Tag)}
 
 
 def of_issue(rule: Rule, issue: str) -> Rule:
     """The rule as it stands in this issue, named by the key under which its sends are filed."""
-    match rule:
-        case Sent(number, _):
-            return Sent(number, issue)
-        case Not(inner):
-            return Not(of_issue(inner, issue))
-        case Both(left, right):
-            return Both(of_issue(left, issue), of_issue(right, issue))
-        case Either(left, right):
-            return Either(of_issue(left, issue), of_issue(right, issue))
-    return rule
+    return _changed(rule, lambda part: Sent(part.number, issue) if isinstance(part, Sent) else part)
 
 
 def segments(rule: Rule) -> list[Segment]:
     """Every segment a rule names, in their order."""
-    match rule:
-        case Segment():
-            return [rule]
-        case Not(inner):
-            return segments(inner)
-        case Both(left, right) | Either(left, right):
-            return segments(left) + segments(right)
-    return []
+    return [part for part in _parts(rule) if isinstance(part, Segment)]
 
 
 def filled(rule: Rule, find: Callable[[Segment], Rule]) -> Rule:
     """The rule with each segment replaced by what ``find`` says it is."""
+    return _changed(rule, lambda part: find(part) if isinstance(part, Segment) else part)
+
+
+def _parts(rule: Rule) -> Iterator[Rule]:
+    """What the rule is made of, without ``and``, ``or`` and ``not``, in its order."""
     match rule:
-        case Segment():
-            return find(rule)
         case Not(inner):
-            return Not(filled(inner, find))
+            yield from _parts(inner)
+        case Both(left, right) | Either(left, right):
+            yield from _parts(left)
+            yield from _parts(right)
+        case _:
+            yield rule
+
+
+def _changed(rule: Rule, change: Callable[[Rule], Rule]) -> Rule:
+    """The same with each of these parts changed."""
+    match rule:
+        case Not(inner):
+            return Not(_changed(inner, change))
         case Both(left, right):
-            return Both(filled(left, find), filled(right, find))
+            return Both(_changed(left, change), _changed(right, change))
         case Either(left, right):
-            return Either(filled(left, find), filled(right, find))
-    return rule
+            return Either(_changed(left, change), _changed(right, change))
+    return change(rule)
 
 
 class _Parser:

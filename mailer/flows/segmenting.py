@@ -63,11 +63,15 @@ def _check(tx: Tx, name: str, asked: Mapping[str, Any], before: str | None) -> N
 
 def _unused(tx: Tx, name: str) -> None:
     for one in kept.every(tx):
-        if any(used.name == plain(name) for used in audience.segments(audience.parse(rule_of(one.filters)))):
+        if _names(rule_of(one.filters), name):
             raise Refused(f"The segment {one.name!r} uses this one: change that first.")
     for issue, text in kept.waiting_audiences(tx):
-        if any(used.name == plain(name) for used in audience.segments(audience.parse(text))):
+        if _names(text, name):
             raise Refused(f"The issue {issue} waits to be sent to this segment: change or cancel that first.")
+
+
+def _names(rule: str, segment: str) -> bool:
+    return any(one.name == plain(segment) for one in audience.segments(audience.parse(rule)))
 
 
 def _written(work: Callable[[], T]) -> T:

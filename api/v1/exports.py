@@ -15,7 +15,7 @@ from api.v1.errors import ApiError, not_found
 from api.v1.subscriber_filters import Filters, conditions
 from mailer import public_ids, tokens
 from mailer.errors import BadInput
-from mailer.flows import listing, records
+from mailer.flows import records
 
 router = APIRouter(prefix="/exports", tags=["Exports"])
 files = APIRouter(include_in_schema=False)
@@ -67,7 +67,7 @@ def fetch_export(desk: Here, token: str) -> Response:
     if row is None:
         not_found("export, or its link is older than an hour: ask the API for a new one")
     asked = Filters.model_validate(row["parameters"] or {})
-    where = conditions(asked) + ([listing.in_segments(desk.database, asked.segment)] if asked.segment else [])
+    where = conditions(desk.database, asked)
     several = len(row["collections"]) > 1
     name = f"{'export' if several else row['collections'][0]}.{'zip' if several else row['format']}"
     kinds = {"csv": "text/csv; charset=utf-8", "json": "application/json", "zip": "application/zip"}
@@ -96,10 +96,7 @@ def _check(desk: Desk, wish: ExportInput) -> None:
 
 def _check_parameters(desk: Desk, parameters: dict[str, Any]) -> None:
     try:
-        asked = Filters.model_validate(parameters)
-        conditions(asked)
-        if asked.segment:
-            listing.in_segments(desk.database, asked.segment)
+        conditions(desk.database, Filters.model_validate(parameters))
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise BadInput(

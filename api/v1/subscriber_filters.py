@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.v1.errors import ApiError
 from mailer import addresses, public_ids
+from mailer.db import Database
+from mailer.flows import listing
 from mailer.store.members import FIRST_IP, FIRST_SOURCE, ORDERS, TYPES, Where
 
 Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
@@ -95,13 +97,15 @@ class Filters(BaseModel):
     risk_score__end: float | None = None
 
 
-def conditions(asked: Filters) -> list[Where]:
-    """What the readers must fulfil. Raises ApiError when a filter cannot be read."""
+def conditions(database: Database, asked: Filters) -> list[Where]:
+    """What the readers must fulfil. Raises ApiError when a filter cannot be read, BadInput for a segment that is not there."""
     if asked.ordering not in ORDERS:
         raise ApiError(400, "invalid_ordering", f"The ordering must be one of {', '.join(ORDERS)}.")
     found = [*_people(asked), *_words(asked), *_dates(asked)]
     if any(getattr(asked, name) not in (None, []) for name in _ABSENT):
         found.append(Where("false", {}))
+    if asked.segment:
+        found.append(listing.in_segments(database, asked.segment))
     return found
 
 

@@ -82,9 +82,7 @@ class SubscriberUpdateInput(BaseModel):
 @router.get("", responses=shapes.answer("SubscriberPage"))
 def list_subscribers(desk: Here, request: Request, asked: Annotated[Filters, Query()]) -> JSONResponse:
     """Readers, 100 a page, the newest first. `next` leads on at the same speed however deep it is."""
-    where = conditions(asked)
-    if asked.segment:
-        where.append(listing.in_segments(desk.database, asked.segment))
+    where = conditions(desk.database, asked)
     try:
         found = listing.page(desk.database, where, asked.ordering, asked.page, asked.after, only_tag(asked), asked.tag)
     except Rejected as error:

@@ -90,30 +90,22 @@ def read_gift(secret: str, token: str) -> int | None:
 
 def page_token(secret: str, subscriber_id: int, issued: datetime) -> str:
     """A token for a reader's own page with everything on it, dated ``issued``. 43 characters."""
-    return _sign(secret, b"page", struct.pack(">qq", subscriber_id, int(issued.timestamp() * 1000)))
+    return _sign_dated(secret, b"page", subscriber_id, issued)
 
 
 def read_page(secret: str, token: str, now: datetime, expiry: timedelta) -> int | None:
     """Whose page a token opens, or None when it is forged or older than ``expiry``."""
-    payload = _open(secret, b"page", token, 16)
-    if payload is None:
-        return None
-    subscriber_id, millis = struct.unpack(">qq", payload)
-    return int(subscriber_id) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
+    return _open_dated(secret, b"page", token, now, expiry)
 
 
 def export_token(secret: str, export_id: int, issued: datetime) -> str:
     """A token for fetching an export, dated ``issued``. 43 characters."""
-    return _sign(secret, b"export", struct.pack(">qq", export_id, int(issued.timestamp() * 1000)))
+    return _sign_dated(secret, b"export", export_id, issued)
 
 
 def read_export(secret: str, token: str, now: datetime, expiry: timedelta) -> int | None:
     """Which export a token fetches, or None when it is forged or older than ``expiry``."""
-    payload = _open(secret, b"export", token, 16)
-    if payload is None:
-        return None
-    export_id, millis = struct.unpack(">qq", payload)
-    return int(export_id) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
+    return _open_dated(secret, b"export", token, now, expiry)
 
 
 def address_token(secret: str, subscriber_id: int, mail_id: int, issued: datetime) -> str:
@@ -187,6 +179,18 @@ def _open(secret: str, purpose: bytes, token: str, size: int) -> bytes | None:
     canonical = base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == token
     good = hmac.compare_digest(mac, _mac(secret, purpose, payload))
     return payload if good and canonical and len(payload) == size else None
+
+
+def _sign_dated(secret: str, purpose: bytes, number: int, issued: datetime) -> str:
+    return _sign(secret, purpose, struct.pack(">qq", number, int(issued.timestamp() * 1000)))
+
+
+def _open_dated(secret: str, purpose: bytes, token: str, now: datetime, expiry: timedelta) -> int | None:
+    payload = _open(secret, purpose, token, 16)
+    if payload is None:
+        return None
+    number, millis = struct.unpack(">qq", payload)
+    return int(number) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
 
 
 def _mac(secret: str, purpose: bytes, payload: bytes) -> bytes:

@@ -42,12 +42,12 @@ class Variant:
     @property
     def premium(self) -> bool:
         """Is it for readers with access only?"""
-        return self.name.split()[-1] == PREMIUM
+        return is_premium(self.name)
 
     @property
     def spoken(self) -> str:
         """The language in its name; empty for the original's."""
-        return self.name.removesuffix(PREMIUM).strip()
+        return spoken_in(self.name)
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,16 @@ class Edition:
     send_at: datetime | None
     audience: str
     variants: tuple[Variant, ...] = ()
+
+
+def is_premium(name: str) -> bool:
+    """Is the variant of this name for readers with access only?"""
+    return name.split()[-1:] == [PREMIUM]
+
+
+def spoken_in(name: str) -> str:
+    """The language in a variant's name; empty for the original's."""
+    return name.removesuffix(PREMIUM).strip()
 
 
 def by_text(texts: Mapping[str, int], lang: str) -> dict[str, int]:

@@ -27,9 +27,14 @@ def translator(lang: str) -> Say:
     return say
 
 
+def code(lang: str) -> str:
+    """A language as variants are named by it: ``de``, ``pt-br``."""
+    return lang.strip().lower().replace("_", "-")
+
+
 def spoken(lang: str) -> str:
     """The language of our own words beside a text in ``lang`` (``de-AT``): its base language when we have it, else English."""
-    base = lang.strip().lower().replace("_", "-").partition("-")[0]
+    base = code(lang).partition("-")[0]
     return base if base in LANGUAGES else "en"
 
 
@@ -59,9 +64,9 @@ def read_by(*wishes: str, header: str = "") -> str:
     Other than ``choose`` it is not bound to our own words: issues may be in any language. What we speak is told by its base.
     """
     for wish in [*wishes, *_accepted(header, whole=True)[:1]]:
-        code = wish.strip().lower().replace("_", "-")
-        if _CODE.fullmatch(code):
-            return spoken(code) if code.partition("-")[0] in LANGUAGES else code
+        lang = code(wish)
+        if _CODE.fullmatch(lang):
+            return spoken(lang) if lang.partition("-")[0] in LANGUAGES else lang
     return ""
 
 

@@ -16,8 +16,9 @@ from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
 from mailer.edition import Finding
 from mailer.editions import frontmatter
-from mailer.editions.translations import code, wrong
+from mailer.editions.translations import wrong
 from mailer.errors import BadInput
+from mailer.words import code
 
 _SUBJECT = 70  # letters; a desktop inbox shows about so many, a phone 35 to 45
 _OLD, _FAR = timedelta(days=7), timedelta(days=366)

@@ -17,6 +17,7 @@ from mailer.editions.convert import Cache, Workers, convert_all, digest, own_cod
 from mailer.editions.frontmatter import Asked, Source
 from mailer.editions.premium import MARK
 from mailer.leaks import Secret
+from mailer.words import code
 
 _EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 _PLACES = {"save_as", "url"}
@@ -230,7 +231,7 @@ class Session:
 
         Only a translation has its original's: the same ``Slug:``, or ``name.de.md`` beside ``name.md``.
         """
-        lang = translations.code(fields.get("lang") or self._lang)
+        lang = code(fields.get("lang") or self._lang)
         wanted = fields.get("slug", "").strip().strip("/") or frontmatter.slugify(translations.stem(path.stem, lang))
         wanted = re.sub(r"[/\\?#%\s]+|\.\.+", "-", wanted) or hashlib.sha256(str(path.name).encode()).hexdigest()[:12]
         slug, number, shared = wanted, 2, lang if "slug" in self._ids else ""
@@ -311,7 +312,7 @@ class Session:
         original = getattr(article, "postmerge_of", None)
         if original is None:
             return _text(article.metadata.get("id") or "") or str(article.slug)
-        key = f"{self._key(original)} {translations.code(article.lang)}"
+        key = f"{self._key(original)} {code(article.lang)}"
         self._originals[key] = self._key(original)
         return key
 

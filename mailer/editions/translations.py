@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mailer.edition import PREMIUM, Edition, Variant
+from mailer.words import code
 
 _ITS_OWN = ("send", "audience", "edition", "id")  # fields that only the original has
 _NOTHING = ("", "no", "false", "never", "0", "off")
@@ -79,11 +80,6 @@ def wrong(family: Sequence[Text]) -> Iterator[Wrong]:
                 f"{original.shown} keeps text for paying readers and this translation keeps none: mark it with `:::premium` or"
                 " `Access: premium`, or write `Access: open` if all of it is free.",
             )
-
-
-def code(lang: str) -> str:
-    """A language as variants are named by it: ``de``, ``pt-br``."""
-    return lang.strip().lower().replace("_", "-")
 
 
 def stem(name: str, lang: str) -> str:

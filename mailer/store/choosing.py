@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from mailer.edition import PREMIUM
+from mailer.edition import is_premium, spoken_in
+from mailer.words import code
 
 ACCESS = "(accesses.premium AND coalesce(accesses.until, 'infinity') > now())"
 # A reader's language as variants are named, and that language without its region.
@@ -27,12 +28,12 @@ VARIANT = f"""
 
 def maps(lang: str, names: Iterable[str]) -> dict[str, str]:
     """The parameters of VARIANT for an edition in ``lang`` with variants of these names: name by language, as JSON."""
-    own = lang.lower().replace("_", "-")
+    own = code(lang)
     free: dict[str, str] = {own: ""}
     paid: dict[str, str] = {}
     for name in names:
-        spoken = name.removesuffix(PREMIUM).strip()
-        if spoken == name:
+        spoken = spoken_in(name)
+        if not is_premium(name):
             free[name] = name
         else:
             paid |= {spoken: name} if spoken else {"": name, own: name}

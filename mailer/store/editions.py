@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from mailer.db import Tx, each
-from mailer.edition import PREMIUM, Edition
+from mailer.edition import PREMIUM, Edition, is_premium
+from mailer.words import code
 
 Mark = tuple[str, str, str]  # a variant's name, digest and subject
 
@@ -114,7 +115,7 @@ def marks(tx: Tx, edition_ids: Sequence[int]) -> dict[int, set[Mark]]:
 def pages(tx: Tx, edition_id: int) -> list[tuple[str, str]]:
     """Address and digest of each public page of a stored edition: the original's first, then those of its translations."""
     edition = get(tx, edition_id)
-    free = {name: one for name, one in variants(tx, edition).items() if not name.endswith(PREMIUM)}
+    free = {name: one for name, one in variants(tx, edition).items() if not is_premium(name)}
     return [(one.url, one.digest) for one in (edition, *free.values())]
 
 
@@ -197,6 +198,6 @@ def readable_one(tx: Tx, key: str, lang: str = "") -> Readable | None:
 
 def _wish(lang: str) -> dict[str, Any]:
     """The premium texts that a reader of a language wants, the best first."""
-    code = lang.lower().replace("_", "-")
-    languages = [one for one in (code, code.partition("-")[0]) if one]
-    return {"lang": code, "names": [*dict.fromkeys(f"{one} {PREMIUM}" for one in languages), PREMIUM]}
+    own = code(lang)
+    languages = [one for one in (own, own.partition("-")[0]) if one]
+    return {"lang": own, "names": [*dict.fromkeys(f"{one} {PREMIUM}" for one in languages), PREMIUM]}

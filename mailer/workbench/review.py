@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from mailer.checks import CLIP, Remark
-from mailer.edition import PREMIUM, Edition, Wish
-from mailer.editions.translations import code
+from mailer.edition import Edition, Wish, spoken_in
 from mailer.flows.plan import Action, Step
 from mailer.flows.publish import Outlook
 from mailer.transports.base import Account
+from mailer.words import code
 
 MARK = "<!-- postmerge comment -->"
 _USD_PER_MAIL = 0.0001  # Amazon SES, outgoing mail: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
@@ -93,7 +93,7 @@ def _translation(review: Review, original: Edition, edition: Edition) -> str:
         return f"{with_it}: its readers get it when that is sent."
     if step is None or step.action not in (Action.SEND, Action.UPDATE):
         return f"Merging this **sends nothing** for *{plain(edition.title)}*, a translation: its original is not sent."
-    number = sum(count for name, count in step.texts.items() if name.removesuffix(PREMIUM).strip() == own)
+    number = sum(count for name, count in step.texts.items() if spoken_in(name) == own)
     return f"{with_it}: **{number:,}** of its {step.size:,} readers get it in this language."
 
 

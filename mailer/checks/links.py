@@ -11,13 +11,11 @@ from urllib.parse import unquote
 from mailer.checks.context import Context
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import Fix, Found, check
-from mailer.editions import svg
+from mailer.editions import svg, vague
 
 _SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini", "data"}
-_EMPTY_TEXTS = {
-    "here", "click here", "click", "this", "this link", "link", "more", "read more", "see here", "this page", "over here",
-    "hier", "hier klicken", "mehr", "weiterlesen", "ici", "cliquez ici", "aquí", "qui", "clicca qui",
-}  # fmt: skip
+# A link by reference, or in HTML, with its words.
+_OTHERWISE = re.compile(r"(?<![\\!\]])\[([^\[\]\n]+)\]\[[^\[\]\n]*\]|<a\s[^<>]*\bhref\b[^<>]*>([^<>]+)</a>", re.IGNORECASE)
 # Hosts that answer every http link with the same address under https.
 _SECURE = re.compile(
     r"(?:[\w-]+\.)*(?:github\.com|github\.io|reddit\.com|wikipedia\.org|youtube\.com|youtu\.be|rust-lang\.org|python\.org"
@@ -81,9 +79,11 @@ def link_empty(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("link-text", "warning", "A link whose words say nothing about where it leads, such as “click here”.")
 def link_text(doc: Document, ctx: Context) -> Iterator[Found]:
-    for link in doc.links:
-        if not link.image and re.sub(r"[\W_]+", " ", link.text.lower()).strip() in _EMPTY_TEXTS:
-            yield Found(link.start, f"“{link.text}” says nothing about where the link leads: link the words that do.")
+    found = [(link.start, link.text) for link in doc.links if not link.image]
+    found += [(match.start(), match[1] or match[2]) for match in _OTHERWISE.finditer(doc.prose)]
+    for at, words in found:
+        if vague.says_nothing(words, doc.fields.get("lang") or ctx.lang):
+            yield Found(at, f"“{words}” says nothing about where the link leads: link the words that do.")
 
 
 @check("reference-missing", "error", "A link by a name that the text does not define.")

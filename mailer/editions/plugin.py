@@ -26,7 +26,7 @@ from pelican.utils import SafeDatetime
 
 from mailer import leaks, words
 from mailer.edition import Edition, Finding
-from mailer.editions import around, cards, feeds, mail, search, store, svg, translations
+from mailer.editions import around, cards, feeds, mail, search, store, svg, translations, vague
 from mailer.editions.convert import digest
 from mailer.editions.session import Session, card_path
 from mailer.errors import BadInput
@@ -61,6 +61,7 @@ def _initialized(site: pelican.Pelican) -> None:
     )  # fmt: skip
     site.settings["JINJA_GLOBALS"] = {
         "words_in": mail.marked, "spoken": words.spoken, "day": words.day, "language": words.name,
+        "vague": vague.words,
         **site.settings["JINJA_GLOBALS"],
     }  # fmt: skip
     site.settings["JINJA_ENVIRONMENT"] = {

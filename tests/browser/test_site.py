@@ -328,6 +328,38 @@ def test_a_page_carries_the_body_of_the_mail_byte_for_byte(site: Site) -> None:
         assert f'name="postmerge-digest" content="{edition.digest}"'.encode() in page
 
 
+VAGUE = """Title: Where to
+Date: 2026-11-23
+
+Read it [here](https://www.example.org/a), [this]({filename}wide.md), [*More* …](/about/), [here][far] or [the list](/archive/).
+
+[far]: mailto:ada@example.org
+"""
+
+
+def test_a_link_called_here_is_heard_with_the_place_it_leads_to(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "content" / "issues").mkdir(parents=True)
+    for name, text in {**ISSUES, "where": VAGUE, "wo": VAGUE.replace("Date:", "Lang: de\nDate:")}.items():
+        (tmp_path / "content" / "issues" / f"{name}.md").write_text(text, encoding="utf-8")
+    for site in served(tmp_path / "content", tmp_path / "build", clean=False):
+        page = opened(browser, f"{site.url}/issues/where/")
+        heard = [
+            page.locator(".body").get_by_role("link", name=name, exact=True)
+            for name in ("here (example.org)", "this (wide)", "More … (about)", "here (ada@example.org)", "the list")
+        ]
+        for link in heard:
+            expect(link).to_have_count(1)
+        box = page.locator(".body .heard").first.bounding_box()
+        assert box
+        assert box["width"] * box["height"] <= 1, "it is not seen"
+        page.goto(f"{site.url}/issues/wo/")
+        expect(page.locator(".body .heard")).to_have_count(0)  # in German these words would be names
+        page.context.close()
+        page = opened(browser, f"{site.url}/issues/where/", script=False)
+        expect(page.locator(".body p")).to_have_text("Read it here, this, More …, here or the list.")
+        page.context.close()
+
+
 def test_neighbours_are_linked_in_order(browser: Browser, site: Site) -> None:
     page = opened(browser, site.editions[-1].url)
     for edition in reversed(site.editions[:-1]):

@@ -1,0 +1,42 @@
+"""Words of a link that say nothing about where it leads, by language. Writers are told; pages say the place to who hears.
+
+Lighthouse's own list (``core/audits/seo/link-text.js`` of 12.8, Apache-2.0), and what else is seen in newsletters.
+"""
+
+from __future__ import annotations
+
+import re
+
+WORDS = {
+    "en": "click here|click this|click|go|here|information|learn more|link|more|more info|more information|over here"
+    "|read more|right here|see here|see more|start|this|this link|this page",
+    "de": "klicke hier|hier klicken|hier|mehr|siehe|dies|das|weiterlesen|link|dieser link|mehr erfahren",
+    "fr": "ici|cliquez ici|lien|ce lien|en savoir plus|lire la suite|plus",
+    "it": "qui|clicca qui|link|leggi tutto|altro",
+    "es": "click aquí|click aqui|clicka aquí|clicka aqui|pincha aquí|pincha aqui|aquí|aqui|más|mas|más información"
+    "|más informacion|mas información|mas informacion|este|enlace|este enlace|empezar|haz clic aquí|leer más",
+    "pt": "clique aqui|aqui|ir|mais informação|mais informações|mais|veja mais",
+    "sv": "här|klicka här|läs mer|mer|mer info|mer information",
+    "ja": "ここをクリック|こちらをクリック|リンク|続きを読む|続く|全文表示|こちら",
+    "ko": "여기|여기를 클릭|클릭|링크|자세히|자세히 보기|계속|이동|전체 보기",
+    "zh": "这里|點擊這裡|点击这里|链接|更多|阅读更多|查看更多",
+    "ta": "அடுத்த பக்கம்|மறுபக்கம்|முந்தைய பக்கம்|முன்பக்கம்|மேலும் அறிக|மேலும் தகவலுக்கு|மேலும் தரவுகளுக்கு"
+    "|தயவுசெய்து இங்கே அழுத்தவும்|இங்கே கிளிக் செய்யவும்",
+    "fa": "اطلاعات بیشتر|اطلاعات|این|اینجا بزنید|اینجا کلیک کنید|اینجا|برو|بیشتر بخوانید|بیشتر بدانید|بیشتر|شروع",
+}
+_NAMES = {"go", "das"}  # also the name of something, so that nobody is told off for them
+
+
+def words(lang: str) -> str:
+    """The words in a page's language, ``|`` between them; nothing where nobody listed any."""
+    return WORDS.get(re.split("[-_]", lang.strip().lower())[0], "")
+
+
+def says_nothing(text: str, lang: str) -> bool:
+    """Should a writer link other words? Signs and capitals do not count."""
+    flat = _flat(text)
+    return flat not in _NAMES and flat in map(_flat, words(lang).split("|")) and bool(flat)
+
+
+def _flat(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text.lower()).strip()

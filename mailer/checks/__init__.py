@@ -12,9 +12,9 @@ from mailer.checks import head, links, network, words
 from mailer.checks.context import CLIP, Context, Ledger, Rendered, Sibling, word_list
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
-from mailer.editions import frontmatter
+from mailer.editions import translations
 from mailer.editions.site import EXTENSIONS, Site
-from mailer.editions.translations import Text, stem
+from mailer.editions.translations import Text
 from mailer.errors import BadInput
 
 __all__ = ["CHECKS", "CLIP", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
@@ -42,7 +42,7 @@ def document(site: Site, path: Path) -> Document:
 
 def context_of(site: Site, every: Iterable[Document], **more: object) -> Context:
     """What the checks need to know about a site and its files; ``more`` are fields of Context."""
-    siblings = {doc.path: sibling(doc) for doc in every}
+    siblings = {doc.path: sibling(doc, site.lang) for doc in every}
     values: dict[str, object] = {
         "site_url": site.url,
         "zone": site.zone,
@@ -94,14 +94,13 @@ def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
     return [replace(one, fix=None) for one in made] if broken else made
 
 
-def sibling(doc: Document) -> Sibling:
+def sibling(doc: Document, site_lang: str) -> Sibling:
     """A file as the others know it."""
-    lang = doc.fields.get("lang", "")
-    slug = doc.fields.get("slug", "").strip().strip("/") or frontmatter.slugify(stem(doc.path.stem, lang))
+    lang, slug = doc.fields.get("lang") or site_lang, translations.slug(doc.path, doc.fields, site_lang)
     prefix = "page:" if doc.is_page else ""
     premium = doc.fields.get("access", "").lower() == "premium" or bool(re.search(r"^:::+ *premium", doc.text, re.MULTILINE))
     text = None if doc.is_page else Text(str(doc.path), doc.shown, lang, {**doc.fields, "slug": slug}, premium)
-    return Sibling(doc.shown, prefix + slug if slug else "", doc.fields.get("status", "").lower() == "draft", text)
+    return Sibling(doc.shown, prefix + slug, doc.fields.get("status", "").lower() == "draft", text)
 
 
 def _named(path: Path, every: Collection[Path]) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ class Sibling:
     shown: str
     slug: str
     draft: bool
-    text: Text | None = None  # of an issue, for its translations; no language: the site's
+    text: Text | None = None  # of an issue, for its translations
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Context:
         """Who has which address."""
         found: dict[str, list[Path]] = {}
         for path, sibling in self.siblings.items():
-            if not sibling.draft and sibling.slug:
+            if not sibling.draft:
                 found.setdefault(sibling.slug, []).append(path)
         return found
 
@@ -71,8 +71,7 @@ class Context:
     def families(self) -> dict[str, list[Text]]:
         """The texts of each issue that has several languages, the original first, by the file of each."""
         texts = [one.text for one in self.siblings.values() if one.text and not one.draft]
-        spoken = [replace(text, lang=text.lang or self.lang) for text in texts]
-        return {text.name: family for family in families(spoken, self.ids, self.lang) for text in family}
+        return {text.name: family for family in families(texts, self.ids, self.lang) for text in family}
 
 
 def word_list(text: str) -> tuple[tuple[re.Pattern[str], str], ...]:

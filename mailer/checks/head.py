@@ -210,9 +210,9 @@ def _sent(doc: Document, ctx: Context) -> str:
 
 
 def _spoken(path: Path, ctx: Context) -> str:
-    """The language of an issue; a page has none that matters."""
+    """The language that makes an issue's address its own; a page has none, nor has any issue where slugs make no families."""
     text = ctx.siblings[path].text
-    return code(text.lang or ctx.lang) if text else ""
+    return code(text.lang) if text and "slug" in ctx.ids else ""
 
 
 def _translates(doc: Document, ctx: Context) -> bool:

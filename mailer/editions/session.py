@@ -227,13 +227,12 @@ class Session:
         return str(type(article)._update_content(article, made, site_url))
 
     def _slug(self, path: Path, fields: Mapping[str, str]) -> str:
-        """A slug that no other issue has: explicit, or the file's name, or (when no letter is left) a piece of its digest.
+        """A slug that no other issue has: the one that the file asks for, with a number where somebody else has it.
 
         Only a translation has its original's: the same ``Slug:``, or ``name.de.md`` beside ``name.md``.
         """
         lang = code(fields.get("lang") or self._lang)
-        wanted = fields.get("slug", "").strip().strip("/") or frontmatter.slugify(translations.stem(path.stem, lang))
-        wanted = re.sub(r"[/\\?#%\s]+|\.\.+", "-", wanted) or hashlib.sha256(str(path.name).encode()).hexdigest()[:12]
+        wanted = translations.slug(path, fields, self._lang)
         slug, number, shared = wanted, 2, lang if "slug" in self._ids else ""
         while (slug, shared) in self._slugs:
             slug, number = f"{wanted}-{number}", number + 1

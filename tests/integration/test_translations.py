@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from lxml import etree, html
 
-from mailer import words
+from mailer import checks, words
 from mailer.db import Database
 from mailer.edition import Variant
 from mailer.editions import Report, load
+from mailer.editions import site as sites
 from mailer.errors import Refused
 from tests.integration.test_editions import SITE, Letter, letter, one, told
 from tests.integration.test_languages_sent import Newsletter
@@ -224,3 +225,26 @@ def test_from_files_to_mails_each_reader_gets_the_text_for_them(letter: Letter, 
     starts = {"": "Hello =", "de": "Hallo =", "de+": "Hallo =", "fr-CH": "Bonjour =", "fr+": "Hello ="}
     assert {who: text.startswith(starts[who]) for who, text in texts.items()} == dict.fromkeys(starts, True)
     assert "Abmelden: http" in texts["de"]
+
+
+def test_checks_and_the_build_agree_on_every_issues_address(letter: Letter) -> None:
+    names = {
+        "hello.md": "", "hello.en.md": "", "hello.de.md": "Lang: de", "Hello.DE-at.md": "Lang: de_AT", "\U0001f600.md": "",
+        "odd.md": "Slug: /a b/../c?/", "Größe & Maß.md": "", "tea.de.md": "",
+    }  # fmt: skip
+    for name, more in names.items():
+        letter.write(name, f"Title: {name}\nDate: 2026-11-20\n{more}")
+    report = letter.build()
+    built = {one.path: one.url.removeprefix(f"{SITE}/issues/").strip("/") for one in report.editions}
+    built |= {v.path: v.url.removeprefix(f"{SITE}/issues/").strip("/") for one in report.editions for v in one.variants}
+    site = sites.read(letter.folder / "content", letter.folder / "pelicanconf.py", SITE)
+    docs = checks.documents(site)
+    ctx = checks.context_of(site, docs)
+    asked = {ctx.siblings[doc.path].shown: ctx.siblings[doc.path].slug for doc in docs}
+    twice = {doc.path.name for doc in docs for found in checks.examine([doc], ctx) if found.id == "slug-double"}
+    assert twice == {"hello.md", "hello.en.md"}, "without `Lang:` both are in the site's"
+    for path, slug in built.items():
+        [name] = [shown for shown in asked if shown.endswith(path)]
+        first = slug.partition("/")[0]  # a translation is below its original
+        assert first == asked[name] or (Path(path).name in twice and first == "hello-2"), path
+    assert len(built) == len(docs)

@@ -1,14 +1,20 @@
-"""The HTTP server's process: uvicorn around the app, stopped by an event instead of a signal."""
+"""The HTTP server: uvicorn around the app in one process or several, stopped by an event instead of a signal."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import os
 import socket
 import threading
+from functools import partial
 
 import uvicorn
+from anyio import to_thread
+from fastapi import FastAPI
 
+from api import crew
 from api.app import create_app
 from api.together import Together
 from mailer.actors import Bell
@@ -16,12 +22,31 @@ from mailer.db import Database
 from mailer.errors import Unavailable
 from mailer.settings import Settings
 
+_THREADS, _LEAST = 40, 10  # that wait for the database: of all processes, and of each
 
-def serve(settings: Settings, database: Database, site_name: str, host: str, port: int, stopping: threading.Event) -> None:
-    """Serve until ``stopping`` is set. Raises Unavailable when the port is taken."""
+
+def serve(
+    settings: Settings,
+    database: Database,
+    site_name: str,
+    host: str,
+    port: int,
+    stopping: threading.Event,
+    processes: int = 1,
+) -> None:
+    """Serve with so many processes until ``stopping`` is set. Raises Unavailable when the port is taken."""
     listening = listen(host, port)
+    app = _app(settings, database, site_name)
+    if processes == 1 or not hasattr(os, "fork"):
+        return _answer(app, listening, _THREADS, stopping)
+    database.close()
+    gc.freeze()  # what is there by now is never looked through again, and so stays shared
+    crew.run(processes, partial(_answer, app, listening, max(_LEAST, _THREADS // processes)), stopping)
+
+
+def _app(settings: Settings, database: Database, site_name: str) -> FastAPI:
     bell = Bell(settings.redis_url) if settings.redis_url else None
-    app = create_app(
+    return create_app(
         settings=settings,
         database=database,
         site_folder=settings.site_folder,
@@ -30,6 +55,9 @@ def serve(settings: Settings, database: Database, site_name: str, host: str, por
         site_name=site_name,
         ring_payments=bell.ring_payments if bell else lambda: False,
     )
+
+
+def _answer(app: FastAPI, listening: socket.socket, threads: int, stopping: threading.Event) -> None:
     config = uvicorn.Config(
         app,
         http=Together,
@@ -40,7 +68,8 @@ def serve(settings: Settings, database: Database, site_name: str, host: str, por
         lifespan="off",
     )
     with asyncio.Runner(loop_factory=_loop) as runner:
-        runner.run(_until(uvicorn.Server(config), listening, stopping))
+        runner.run(_until(uvicorn.Server(config), listening, threads, stopping))
+    app.state.requests.flush()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -64,7 +93,8 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-async def _until(server: uvicorn.Server, listening: socket.socket, stopping: threading.Event) -> None:
+async def _until(server: uvicorn.Server, listening: socket.socket, threads: int, stopping: threading.Event) -> None:
+    to_thread.current_default_thread_limiter().total_tokens = threads
     with contextlib.suppress(NotImplementedError):
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     running = asyncio.create_task(server._serve([listening]))

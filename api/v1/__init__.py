@@ -33,7 +33,8 @@ from api.v1 import (
     webhooks,
 )
 from api.v1.clean import OnlySigns
-from api.v1.door import Pace, authorized
+from api.v1.door import authorized
+from api.v1.pace import Pace
 from api.v1.paging import OnlyKnown
 from api.v1.request_log import Noted, RequestLog
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Annotated
 
@@ -65,23 +64,3 @@ def _need(request: Request, word: str) -> str:
         if may(scope, request.method, word):
             return f"{scope} or admin"
     return "admin"
-
-
-class Pace:
-    """How often each key is used in this process: a bucket that fills steadily and holds a minute's worth."""
-
-    def __init__(self) -> None:
-        self._buckets: dict[int, tuple[float, float]] = {}
-        self._lock = threading.Lock()
-
-    def wait(self, key_id: int, per_minute: int) -> int:
-        """Seconds until the next request is taken; 0: this one is."""
-        if per_minute <= 0:
-            return 0
-        now = time.monotonic()
-        with self._lock:
-            left, at = self._buckets.get(key_id, (float(per_minute), now))
-            left = min(per_minute, left + (now - at) * per_minute / 60)
-            taken = left >= 1
-            self._buckets[key_id] = (left - 1 if taken else left, now)
-        return 0 if taken else max(1, round((1 - left) * 60 / per_minute + 0.5))

@@ -28,17 +28,22 @@ def migrate() -> None:
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--processes", type=click.IntRange(1, 64), default=None, help="How many share the port (default: one a core, at most 4)."
+)
 @click.option("--until-eof", is_flag=True, hidden=True)
-def serve(host: str, port: int, until_eof: bool) -> None:
+def serve(host: str, port: int, processes: int | None, until_eof: bool) -> None:
     """Serve the archive, the forms, the outbox viewer and the API.
 
     Example: postmerge serve --port 8025
     """
+    from api.crew import cores
     from api.server import serve as run_server
 
     settings = load_settings("serve")
     settings.need_secret()
-    run_server(settings, open_database(settings), editions.site_name(settings.config), host, port, stop_signal(until_eof))
+    name = editions.site_name(settings.config)
+    run_server(settings, open_database(settings), name, host, port, stop_signal(until_eof), processes or min(cores(), 4))
 
 
 @click.command()

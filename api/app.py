@@ -13,6 +13,7 @@ from api import outbox as outbox_pages
 from api.archive import Archive
 from api.desk import Desk
 from api.edge import Edge
+from mailer.asking import Asker
 from mailer.db import Database
 from mailer.settings import Settings
 
@@ -30,7 +31,7 @@ def create_app(
     ring_payments: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The app. ``outbox`` (a folder of sent mails) adds the development pages; ``ring`` wakes the transactional worker."""
-    desk = Desk(settings, database, ring, site_name, site_folder, outbox, ring_payments)
+    desk = Desk(settings, database, Asker(database.url), ring, site_name, site_folder, outbox, ring_payments)
     app = FastAPI(title=f"The API of {site_name}", version="1", docs_url=None, redoc_url=None)
     app.state.desk = desk
     app.state.sns = webhooks.verifier(settings)

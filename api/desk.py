@@ -11,6 +11,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from mailer.asking import Asker
 from mailer.db import Database
 from mailer.settings import Settings
 
@@ -21,6 +22,7 @@ class Desk:
 
     settings: Settings
     database: Database
+    asker: Asker
     ring: Callable[[], bool]
     site_name: str
     site_folder: Path

@@ -1,4 +1,4 @@
-"""Postgres, and the only place that knows psycopg2.
+"""Postgres, and, with ``asking``, the only place that knows psycopg2.
 
 ``Database`` keeps a few open connections and hands out transactions; ``Tx`` runs one statement with named parameters.
 Only ``flows/`` opens transactions, and only ``store/`` writes SQL.
@@ -7,9 +7,10 @@ Only ``flows/`` opens transactions, and only ``store/`` writes SQL.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import psycopg2
 import psycopg2.errors
@@ -20,6 +21,7 @@ from mailer.errors import Unavailable
 
 Row = dict[str, Any]
 T = TypeVar("T")
+Answer = TypeVar("Answer", covariant=True)
 
 _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
@@ -29,18 +31,35 @@ def json(value: Any) -> Any:
     return Json(value)
 
 
-class _Connection(psycopg2.extensions.connection):
+@dataclass(frozen=True)
+class Question(Generic[Answer]):
+    """A SELECT that each connection plans only once, because it is asked often; ``make(**row)`` turns a row into the answer."""
+
+    sql: str
+    values: Mapping[str, Any]
+    make: Callable[..., Answer]
+
+
+class Connection(psycopg2.extensions.connection):
     """A connection that knows which statements it has prepared: their SQL and their names there."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.prepared: dict[str, str] = {}
 
+    def plan(self, sql: str, names: Iterable[str]) -> tuple[str, str, str]:
+        """The statement's name here, what prepares it ('' when it is prepared), and what executes it with these parameters."""
+        name, first = self.prepared.get(sql, ""), ""
+        if not name:
+            name = f"often_{len(self.prepared)}"
+            first = f"PREPARE {name} AS {sql % {key: f'${place}' for place, key in enumerate(names, 1)}}"
+        return name, first, f"EXECUTE {name} ({', '.join(f'%({key})s' for key in names)})"
+
 
 class Tx:
     """One open transaction. Statements take named parameters: ``%(name)s`` in the SQL, keywords in the call."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def all(self, sql: str, **values: Any) -> list[Row]:
@@ -57,12 +76,16 @@ class Tx:
 
     def often(self, sql: str, **values: Any) -> Row | None:
         """Like ``one``, for a statement that is asked so often that each connection plans it only once."""
-        name = self._connection.prepared.get(sql)
-        if name is None:
-            name = f"often_{len(self._connection.prepared)}"
-            self.run(f"PREPARE {name} AS {sql % {key: f'${place}' for place, key in enumerate(values, 1)}}")
+        name, first, then = self._connection.plan(sql, values)
+        if first:
+            self.run(first)
             self._connection.prepared[sql] = name
-        return self.one(f"EXECUTE {name} ({', '.join(f'%({key})s' for key in values)})", **values)
+        return self.one(then, **values)
+
+    def answer(self, question: Question[T]) -> T | None:
+        """The answer to a question, or None when there is no row."""
+        row = self.often(question.sql, **question.values)
+        return question.make(**row) if row else None
 
     def value(self, sql: str, **values: Any) -> Any:
         """The first column of the first row, or None."""
@@ -92,6 +115,24 @@ class Tx:
             yield cursor
 
 
+def connect(url: str, name: str, **more: Any) -> Connection:
+    """A new connection. Raises Unavailable when Postgres cannot be reached, or the URL cannot be read."""
+    try:
+        made: Connection = psycopg2.connect(
+            url,
+            connection_factory=Connection,
+            application_name=name,
+            connect_timeout=10,
+            options="-c timezone=UTC -c jit=off",
+            **more,
+        )
+        return made
+    except psycopg2.OperationalError as error:
+        raise Unavailable(unreachable(error)) from error
+    except psycopg2.ProgrammingError as error:
+        raise Unavailable("DATABASE_URL cannot be read: give it as postgresql://user@host:5432/name.") from error
+
+
 class Database:
     """A Postgres database. Safe to share between threads; each transaction has a connection to itself."""
 
@@ -99,7 +140,7 @@ class Database:
         self.url = url
         self._name = name
         self._keep = keep
-        self._idle: list[_Connection] = []
+        self._idle: list[Connection] = []
         self._lock = threading.Lock()
 
     @contextmanager
@@ -114,9 +155,9 @@ class Database:
             yield Tx(connection)
             connection.commit()
         except BaseException as error:
-            if _is_lost(error):
+            if is_lost(error):
                 self._discard(connection)
-                raise Unavailable(_unreachable(error)) from error
+                raise Unavailable(unreachable(error)) from error
             self._roll_back(connection)
             raise
         self._give_back(connection)
@@ -131,8 +172,8 @@ class Database:
             connection.autocommit = False
         except BaseException as error:
             self._discard(connection)
-            if _is_lost(error):
-                raise Unavailable(_unreachable(error)) from error
+            if is_lost(error):
+                raise Unavailable(unreachable(error)) from error
             raise
         self._give_back(connection)
 
@@ -143,37 +184,25 @@ class Database:
         for connection in idle:
             connection.close()
 
-    def _take(self) -> _Connection:
+    def _take(self) -> Connection:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        try:
-            connection = psycopg2.connect(
-                self.url,
-                connection_factory=_Connection,
-                application_name=self._name,
-                connect_timeout=10,
-                options="-c timezone=UTC -c jit=off",
-            )
-        except psycopg2.OperationalError as error:
-            raise Unavailable(_unreachable(error)) from error
-        except psycopg2.ProgrammingError as error:
-            raise Unavailable("DATABASE_URL cannot be read: give it as postgresql://user@host:5432/name.") from error
-        return connection
+        return connect(self.url, self._name)
 
-    def _give_back(self, connection: _Connection) -> None:
+    def _give_back(self, connection: Connection) -> None:
         with self._lock:
             if len(self._idle) < self._keep and not connection.closed:
                 self._idle.append(connection)
                 return
         connection.close()
 
-    def _discard(self, connection: _Connection) -> None:
+    def _discard(self, connection: Connection) -> None:
         """A lost connection mostly means that its idle sisters are lost too (a restarted server)."""
         connection.close()
         self.close()
 
-    def _roll_back(self, connection: _Connection) -> None:
+    def _roll_back(self, connection: Connection) -> None:
         try:
             connection.rollback()
             self._give_back(connection)
@@ -181,7 +210,7 @@ class Database:
             self._discard(connection)
 
 
-def _is_lost(error: BaseException) -> bool:
+def is_lost(error: BaseException) -> bool:
     """Is the connection gone? A server that dies in the middle of an answer comes as a bare DatabaseError without a code."""
     return isinstance(error, _LOST) or (type(error) is psycopg2.DatabaseError and error.pgcode is None)
 
@@ -196,6 +225,7 @@ def each(rows: Sequence[Row], make: Callable[..., T]) -> list[T]:
     return [make(**row) for row in rows]
 
 
-def _unreachable(error: BaseException) -> str:
+def unreachable(error: BaseException) -> str:
+    """One sentence about a Postgres that does not answer, and what to do."""
     first_line = (str(error).strip() or "no answer").splitlines()[0]
     return f"Postgres cannot be reached ({first_line}): check that it runs and that DATABASE_URL is right."

@@ -8,10 +8,9 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader
 
-from api.aside import aside
 from api.desk import Here
 from api.v1.errors import ApiError
-from mailer.flows.keys import check_key
+from mailer.flows.keys import check_key_soon
 from mailer.store.api_keys import Key
 
 _header = APIKeyHeader(
@@ -32,7 +31,7 @@ async def authorized(desk: Here, request: Request, authorization: Annotated[str 
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "token" or not secret.strip():
         raise ApiError(401, "unauthorized", "A key is needed here: send it as `Authorization: Token KEY`.")
-    key = await aside(check_key, desk.database, secret.strip())
+    key = await check_key_soon(desk.asker, secret.strip())
     if key is None:
         raise ApiError(401, "unauthorized", "This key does not hold: make one with `postmerge keys create NAME`.")
     request.state.key = key

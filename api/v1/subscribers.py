@@ -9,8 +9,8 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 
-from api.aside import aside
 from api.desk import Desk, Here
 from api.v1 import paging, shapes
 from api.v1.errors import ApiError, not_found, rejected
@@ -121,10 +121,10 @@ def create_subscriber(
 @router.get("/{id_or_email}", responses=shapes.answer("Subscriber") | shapes.errors(404))
 async def get_subscriber(desk: Here, id_or_email: str, expand: Expand = []) -> JSONResponse:  # noqa: B006
     """One reader, by id or address."""
-    found = await aside(members.find, desk.database, id_or_email)
+    found = await members.find_soon(desk.asker, id_or_email)
     if found is None:
         not_found("subscriber")
-    more = await aside(_expanded, desk, found, expand) if expand else {}
+    more = await run_in_threadpool(_expanded, desk, found, expand) if expand else {}
     return paging.Quick({**as_subscriber(found), **more})
 
 

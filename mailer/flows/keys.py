@@ -8,6 +8,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from mailer import log
+from mailer.asking import Asker
 from mailer.db import Database
 from mailer.errors import BadInput
 from mailer.store import api_keys
@@ -40,7 +41,12 @@ def create_key(
 def check_key(database: Database, key: str) -> Key | None:
     """The key, when it is one of ours and neither revoked nor expired. Changes nothing."""
     with database.glance() as tx:
-        return api_keys.holds(tx, _digest(key))
+        return tx.answer(api_keys.holding(_digest(key)))
+
+
+async def check_key_soon(asker: Asker, key: str) -> Key | None:
+    """The same, asked from an event loop."""
+    return await asker.ask(api_keys.holding(_digest(key)))
 
 
 def list_keys(database: Database) -> list[Key]:

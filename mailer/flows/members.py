@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from mailer import addresses, public_ids
-from mailer.db import Database, Tx, is_unique_violation, json
+from mailer.asking import Asker
+from mailer.db import Database, Question, Tx, is_unique_violation, json
 from mailer.errors import BadInput
 from mailer.flows import erase, limits, preferences, signup
 from mailer.settings import Settings
@@ -52,14 +53,25 @@ def find(database: Database, id_or_email: str) -> Member | None:
         return look_up(tx, id_or_email)
 
 
+async def find_soon(asker: Asker, id_or_email: str) -> Member | None:
+    """The same, asked from an event loop."""
+    question = _who(id_or_email)
+    return await asker.ask(question) if question else None
+
+
 def look_up(tx: Tx, id_or_email: str) -> Member | None:
     """The reader with this public id, number or address, or None."""
+    question = _who(id_or_email)
+    return tx.answer(question) if question else None
+
+
+def _who(id_or_email: str) -> Question[Member] | None:
     if "\0" in id_or_email:
         return None
     if "@" in id_or_email:
-        return members.by_email(tx, addresses.normal(id_or_email))
+        return members.with_email(addresses.normal(id_or_email))
     found = public_ids.number("sub", id_or_email)
-    return members.by_id(tx, found) if found is not None else None
+    return members.with_id(found) if found is not None else None
 
 
 def add(database: Database, settings: Settings, wish: Wish, collision: str = "no_op") -> tuple[Member, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mailer.db import Tx, each
+from mailer.db import Question, Tx, each
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ def create(tx: Tx, name: str, digest: bytes, prefix: str, scope: str, per_minute
     )
 
 
-def holds(tx: Tx, digest: bytes) -> Key | None:
-    """The key with this hash that is neither revoked nor expired, or None."""
-    row = tx.often(
+def holding(digest: bytes) -> Question[Key]:
+    """Which key with this hash is neither revoked nor expired?"""
+    return Question(
         f"""
         SELECT {_COLUMNS} FROM api_keys
         WHERE hash = %(digest)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
         """,
-        digest=digest,
+        {"digest": digest},
+        Key,
     )
-    return Key(**row) if row else None
 
 
 def every(tx: Tx) -> list[Key]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mailer.db import Tx, each
+from mailer.db import Question, Tx, each
 
 BLOCK = 1024  # ids in one block of the tallies; the triggers of migration 0015 say the same
 
@@ -106,6 +106,10 @@ _MEMBER = """
     ) AS past ON true
 """
 
+_STANDING = "SELECT * FROM subscribers WHERE erased_at IS NULL AND "
+_WITH_ID = _MEMBER.format(chosen=_STANDING + "id = %(id)s")
+_WITH_EMAIL = _MEMBER.format(chosen=_STANDING + "email_normal = %(email)s")
+
 _ORDERS = {
     "creation_date": "id",
     "-creation_date": "id DESC",
@@ -117,12 +121,22 @@ ORDERS = tuple(_ORDERS)
 
 def by_id(tx: Tx, subscriber_id: int) -> Member | None:
     """One who was not erased, or None."""
-    return _one(tx, "id = %(id)s", id=subscriber_id)
+    return tx.answer(with_id(subscriber_id))
 
 
 def by_email(tx: Tx, email_normal: str) -> Member | None:
     """The one with this address, or None."""
-    return _one(tx, "email_normal = %(email)s", email=email_normal)
+    return tx.answer(with_email(email_normal))
+
+
+def with_id(subscriber_id: int) -> Question[Member]:
+    """Who has this id and was not erased?"""
+    return Question(_WITH_ID, {"id": subscriber_id}, Member)
+
+
+def with_email(email_normal: str) -> Question[Member]:
+    """Who has this address?"""
+    return Question(_WITH_EMAIL, {"email": email_normal}, Member)
 
 
 def page(
@@ -163,9 +177,3 @@ def amend(tx: Tx, subscriber_id: int, changes: Mapping[str, Any]) -> None:
     if changes:
         sets = ", ".join(f"{name} = %({name})s" for name in changes)
         tx.run(f"UPDATE subscribers SET {sets} WHERE id = %(id)s", id=subscriber_id, **changes)
-
-
-def _one(tx: Tx, condition: str, **values: Any) -> Member | None:
-    chosen = f"SELECT * FROM subscribers WHERE erased_at IS NULL AND {condition}"
-    row = tx.often(_MEMBER.format(chosen=chosen), **values)
-    return Member(**row) if row else None

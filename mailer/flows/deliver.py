@@ -7,9 +7,11 @@ connections, so no more can be in doubt.
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,7 +28,7 @@ from mailer.settings import Settings
 from mailer.store import choosing, deliveries, editions, sends
 from mailer.store.deliveries import Claimed, Settlement
 from mailer.store.sends import Send, State
-from mailer.transports.base import Answer, Envelope, Outcome, Transport
+from mailer.transports.base import Answer, Envelope, LoopTransport, Outcome, Transport
 
 events = log.get("deliver")
 
@@ -55,6 +57,7 @@ class Timed:
 
 
 Carried = tuple[Timed, Answer]
+Carry = Callable[[Envelope], Awaitable[Answer]]
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,23 @@ def deliver(
     if prepared is None:
         return Slice(0, more=False)
     deadline = time.monotonic() + seconds
-    wire: Wire[Timed, Answer] = Wire(settings.connections, lambda timed: _send_one(settings, transport, prepared, timed))
-    run = _Run(database, prepared, wire, pace or Pace(transport, Unlimited()))
-    with wire:
-        return run.until(lambda: time.monotonic() > deadline or stopping())
+    with ThreadPoolExecutor(settings.connections, "wire") as threads:
+        carry = _carrier(transport, threads)
+        wire: Wire[Timed, Answer] = Wire(settings.connections, lambda timed: _send_one(settings, carry, prepared, timed))
+        run = _Run(database, prepared, wire, pace or Pace(transport, Unlimited()))
+        with wire:
+            return run.until(lambda: time.monotonic() > deadline or stopping())
+
+
+def _carrier(transport: Transport, threads: ThreadPoolExecutor) -> Carry:
+    """How mails get to the other side: by the transport's own work on the loop, or in a thread for each that is on the wire."""
+    if isinstance(transport, LoopTransport):
+        return transport.carry
+
+    async def carry(envelope: Envelope) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(threads, transport.send, envelope)
+
+    return carry
 
 
 @dataclass(frozen=True)
@@ -209,9 +225,10 @@ class _Run:
             _react(tx, self._send_id, [answer for _, answer in carried])
 
 
-def _send_one(settings: Settings, transport: Transport, prepared: _Prepared, timed: Timed) -> Answer:
+async def _send_one(settings: Settings, carry: Carry, prepared: _Prepared, timed: Timed) -> Answer:
     send, reader = prepared.send, timed.reader
-    time.sleep(max(0.0, timed.at - time.monotonic()))
+    if (early := timed.at - time.monotonic()) > 0:
+        await asyncio.sleep(early)
     try:
         token = tokens.leave_token(settings.need_secret(), reader.subscriber_id, send.id)
         by_mail = leave_mailto(settings.leave_address, token)
@@ -223,7 +240,7 @@ def _send_one(settings: Settings, transport: Transport, prepared: _Prepared, tim
         return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")
     tags = {"send": str(send.id), "subscriber": str(reader.subscriber_id)}
     try:
-        return transport.send(Envelope(reader.email, raw, tags))
+        return await carry(Envelope(reader.email, raw, tags))
     except Exception as error:
         events.exception("delivery.broken_transport", send=send.id, subscriber=reader.subscriber_id)
         return Answer(Outcome.UNCERTAIN, detail=f"the transport broke ({type(error).__name__})")

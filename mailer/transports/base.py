@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Outcome(StrEnum):
@@ -62,4 +62,13 @@ class Transport(Protocol):
 
     def account(self) -> Account | None:
         """Limits, or None when there are none. Raises Refused (wrong credential, paused) or Unavailable."""
+        ...
+
+
+@runtime_checkable
+class LoopTransport(Transport, Protocol):
+    """A transport that needs no thread for each call."""
+
+    async def carry(self, envelope: Envelope) -> Answer:
+        """``send`` on the process's shared loop (``mailer.loops``)."""
         ...

@@ -1,17 +1,23 @@
-"""One kept-alive HTTP/1.1 connection for many small requests: a socket, and httptools' parser for the answers."""
+"""Kept-alive HTTP/1.1 connections for many small requests at once, on an asyncio loop; httptools parses the answers."""
 
 from __future__ import annotations
 
+import asyncio
 import select
 import socket
 import ssl
 import time
 from dataclasses import dataclass, field
+from typing import cast
 
 import httptools
 
 _MOST_IDLE = 20.0  # seconds; an older connection may have been closed by the other side just now
 _SEND_BUFFER = 262_144  # bytes; a whole request leaves in one call
+
+
+class Unreached(OSError):
+    """No connection could be made, so nothing was sent; the message names the kind of error."""
 
 
 @dataclass
@@ -34,48 +40,121 @@ class Response:
         self.body += data
 
     def on_message_complete(self) -> None:
-        """Called by the parser."""
-        self.complete = True
-        self.keep_alive = self.parser is not None and self.parser.should_keep_alive()  # the parser forgets it right after
+        """Called by the parser. An answer below 200 only announces the real one."""
+        assert self.parser
+        self.status = self.parser.get_status_code()
+        self.complete = self.status >= 200
+        self.keep_alive = self.parser.should_keep_alive()  # the parser forgets it right after
+        if not self.complete:
+            self.headers, self.body = {}, b""
 
 
-class Connection:
-    """Raises OSError when it cannot be made; timeouts are in seconds. Not safe to share between threads at once."""
+class Connection(asyncio.Protocol):
+    """One socket, one request at a time."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, connect_timeout: float, read_timeout: float) -> None:
-        plain = socket.create_connection((host, port), connect_timeout)
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[Response] | None = None
+        self._response = Response()
+        self._used = time.monotonic()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        self._transport = cast(asyncio.Transport, transport)
+        plain = transport.get_extra_info("socket")
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        if self._answer is None or self._response.parser is None:
+            self.close()  # nobody asked: whatever it is, it must not be taken for the next answer
+            return
         try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            self._socket = tls.wrap_socket(plain, server_hostname=host) if tls else plain
-            self._socket.settimeout(read_timeout)
-        except BaseException:
-            plain.close()
-            raise
-        self._used = time.monotonic()
+            self._response.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(error)
+        if self._response.complete and self._answer and not self._answer.done():
+            self._answer.set_result(self._response)
 
-    def ask(self, request: bytes) -> Response:
-        """Send one whole request and read its answer. Raises OSError or httptools' errors: then the outcome is unknown."""
-        response = Response()
-        parser = response.parser = httptools.HttpResponseParser(response)
-        self._socket.sendall(request)
-        while not response.complete:
-            data = self._socket.recv(16_384)
-            if not data:
-                raise ConnectionResetError("closed before the answer was whole")
-            parser.feed_data(data)
-            if response.complete and parser.get_status_code() < 200:
-                response.complete, response.headers, response.body = False, {}, b""
-        response.status = parser.get_status_code()
-        response.parser = None
-        self._used = time.monotonic()
-        return response
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by the loop."""
+        self._transport = None
+        self._fail(error or ConnectionResetError("closed before the answer was whole"))
+
+    async def ask(self, request: bytes, seconds: float) -> Response:
+        """Send one whole request and wait for its answer. Raises OSError (also when it takes longer) or httptools' errors: then
+        the outcome is unknown, and the connection is closed."""
+        loop = asyncio.get_running_loop()
+        if self._transport is None:
+            raise ConnectionResetError("closed before the request was written")
+        self._answer = loop.create_future()
+        self._response = Response()
+        self._response.parser = httptools.HttpResponseParser(self._response)
+        late = loop.call_later(seconds, self._fail, TimeoutError("no answer in time"))
+        try:
+            self._transport.write(request)
+            return await self._answer
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            late.cancel()
+            self._answer = self._response.parser = None
+            self._used = time.monotonic()
 
     def is_fresh(self) -> bool:
         """May it be used again? Between two requests a readable socket means that the other side closed it."""
-        return time.monotonic() - self._used < _MOST_IDLE and not select.select([self._socket], [], [], 0)[0]
+        if self._transport is None or self._transport.is_closing() or time.monotonic() - self._used > _MOST_IDLE:
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
+        """Close the socket at once."""
+        if self._transport:
+            self._transport.abort()
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer and not self._answer.done():
+            self._answer.set_exception(error)
+
+
+class Pool:
+    """Connections to one place, made when they are needed and used again, the last one first. Timeouts are in seconds.
+
+    It belongs to the loop that calls it.
+    """
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, connect_timeout: float, read_timeout: float) -> None:
+        self._place = (host, port, tls)
+        self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
+        self._idle: list[Connection] = []
+
+    async def ask(self, request: bytes) -> Response:
+        """Send one request once. Raises Unreached when nothing was sent, else what ``Connection.ask`` raises."""
+        connection = await self._take()
+        response = await connection.ask(request, self._read_timeout)
+        if response.keep_alive:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return response
+
+    async def _take(self) -> Connection:
+        while self._idle:
+            kept = self._idle.pop()
+            if kept.is_fresh():
+                return kept
+            kept.close()
+        host, port, tls = self._place
+        making = asyncio.get_running_loop().create_connection(
+            Connection, host, port, ssl=tls, server_hostname=host if tls else None
+        )
+        try:
+            _, made = await asyncio.wait_for(making, self._connect_timeout)
+        except OSError as error:
+            raise Unreached(type(error).__name__) from error
+        return made

@@ -6,28 +6,24 @@ takes a millisecond of CPU and ten events need two of them. Endpoint, region and
 
 from __future__ import annotations
 
-import queue
-import ssl
 import threading
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import boto3
 import botocore.exceptions as aws
 import orjson
 from botocore.config import Config
-from botocore.httpsession import get_cert_path
 
+from mailer import loops
 from mailer.errors import BadInput, PostmergeError, Refused, Unavailable
 from mailer.settings import Settings
+from mailer.transports.aws import Door, error_code
 from mailer.transports.base import Outcome
-from mailer.transports.connection import Connection, Response
+from mailer.transports.connection import Response
 from mailer.transports.queue import Letter, Queue
 from mailer.transports.ses import judge
-from mailer.transports.signing import sign
 
 MOST = 10  # messages a call; SQS's limit
 _MOST_WAIT = 20  # seconds of one long poll; SQS's limit
@@ -84,60 +80,16 @@ class LeanSqs(Sqs):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
+        self._door = Door("sqs", self.client, 5, _MOST_WAIT + 10)
 
     def _ask(self, operation: str, wish: dict[str, Any]) -> dict[str, Any]:
-        try:
-            request = self._request(operation, orjson.dumps(wish))
-            connection = self._take()
-        except Exception as error:
-            raise _sentence(error) from error
-        try:
-            response = connection.ask(request)
-        except Exception as error:
-            connection.close()
-            raise _sentence(error) from error
-        if response.keep_alive:
-            self._idle.put(connection)
-        else:
-            connection.close()
-        return _facts(response, operation)
-
-    def _request(self, operation: str, body: bytes) -> bytes:
-        client = self.client()
-        credentials = client._request_signer._credentials
-        if credentials is None:
-            raise aws.NoCredentialsError
         headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": f"AmazonSQS.{operation}"}
-        host = urlsplit(self._endpoint).netloc
-        signed = sign("sqs", credentials.get_frozen_credentials(), client.meta.region_name, host, "/", headers, body)
-        lines = ["POST / HTTP/1.1", f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in signed.items())]
-        return "\r\n".join([*lines, "", ""]).encode("ascii") + body
-
-    @cached_property
-    def _endpoint(self) -> str:
-        parts = urlsplit(str(self.client().meta.endpoint_url))
-        return f"{parts.scheme}://{parts.netloc}"
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext | None:
-        if urlsplit(self._endpoint).scheme != "https":
-            return None
-        verify: Any = self.client()._endpoint.http_session._verify
-        return ssl.create_default_context(cafile=get_cert_path(verify or True))
-
-    def _take(self) -> Connection:
-        while True:
-            try:
-                kept = self._idle.get_nowait()
-            except queue.Empty:
-                break
-            if kept.is_fresh():
-                return kept
-            kept.close()
-        parts = urlsplit(self._endpoint)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        return Connection(parts.hostname or "", port, self._tls, 5, _MOST_WAIT + 10)
+        try:
+            request = self._door.request("/", headers, orjson.dumps(wish))
+            response = loops.wait(self._door.ask(request))
+        except Exception as error:
+            raise _sentence(error) from error
+        return _facts(response, operation)
 
 
 def _facts(response: Response, operation: str) -> dict[str, Any]:
@@ -146,8 +98,7 @@ def _facts(response: Response, operation: str) -> dict[str, Any]:
     except ValueError:
         facts = {}
     if not 200 <= response.status < 300 or not isinstance(facts, dict):
-        code = str(facts.get("__type", "")) if isinstance(facts, dict) else ""
-        code = (code or response.headers.get("x-amzn-errortype", "")).split(":")[0].rpartition("#")[2]
+        code = error_code(response, facts if isinstance(facts, dict) else {})
         said = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": response.status}}
         raise _sentence(aws.ClientError(said, operation))  # type: ignore[arg-type]
     return facts

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import SSLError
@@ -10,6 +11,7 @@ from mailer.transports.base import Envelope, Outcome
 from mailer.transports.ses import Ses, judge
 from mailer.transports.ses_lean import LeanSes
 from tests.fakes.ses import FakeSes
+from tests.fakes.tls import certificate, proxy
 
 ENVELOPE = Envelope(
     "ada@example.org", b"Subject: x\r\nX-Postmerge-Digest: d\r\n\r\nbody\r\n", {"send": "12", "odd name": "a@b"}
@@ -143,3 +145,18 @@ def test_a_connection_is_used_again(ses: FakeSes) -> None:
     sender = transport()
     assert [sender.send(ENVELOPE).outcome for _ in range(5)] == [Outcome.ACCEPTED] * 5
     assert ses.stats()["accepted"] == 5
+
+
+def test_over_tls_a_trusted_certificate_carries_mails_and_another_is_refused_before_any_byte(
+    ses: FakeSes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = certificate(tmp_path)
+    with proxy(pem, int(ses.url.rpartition(":")[2])) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", url)
+        stranger = transport().send(ENVELOPE)
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(pem))
+        sender = transport()
+        known = [sender.send(ENVELOPE).outcome for _ in range(3)]
+    assert (stranger.outcome, "reached" in stranger.detail) == (Outcome.RETRY, True)
+    assert known == [Outcome.ACCEPTED] * 3
+    assert len(ses.accepted()) == 3

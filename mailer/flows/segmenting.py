@@ -9,7 +9,7 @@ from mailer import audience, public_ids
 from mailer.db import Database, Row, Tx, is_unique_violation
 from mailer.errors import BadInput, Refused
 from mailer.flows.members import Rejected
-from mailer.flows.segments import filled, filters, plain, rule_of
+from mailer.flows.segments import filled, filters, plain, rule_of, said
 from mailer.store import records
 from mailer.store import segments as kept
 
@@ -34,6 +34,31 @@ def change(database: Database, public: str, values: Mapping[str, Any]) -> Row | 
             _unused(tx, row["name"])
         _check(tx, values.get("name", row["name"]), values.get("filters", row["filters"]), row["name"])
         return _written(lambda: records.amend(tx, "segments", number, values))
+
+
+def define(database: Database, name: str, rule: str, description: str | None = None) -> bool:
+    """Let a name stand for a rule; whether the name is new. Raises BadInput for one that cannot be read or goes in a circle."""
+    audience.parse(rule)
+    values = {"filters": said(rule), **({} if description is None else {"description": description})}
+    public = _public(database, name)
+    if public is None:
+        create(database, {"name": name, "description": "", **values})
+        return True
+    change(database, public, values)
+    return False
+
+
+def remove(database: Database, name: str) -> bool:
+    """``delete`` by name."""
+    public = _public(database, name)
+    return public is not None and delete(database, public)
+
+
+def _public(database: Database, name: str) -> str | None:
+    with database.transaction() as tx:
+        found = (one.id for one in kept.every(tx) if plain(one.name) == plain(name))
+        number = next(found, None)
+    return None if number is None else public_ids.public("segment", number)
 
 
 def delete(database: Database, public: str) -> bool:

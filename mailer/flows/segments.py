@@ -16,6 +16,7 @@ from mailer.errors import BadInput
 from mailer.store import audiences
 from mailer.store import segments as kept
 
+AUDIENCE = "subscriber.audience"
 MOST = 200  # segments in the whole of a rule
 
 
@@ -100,11 +101,26 @@ def plain(name: str) -> str:
     return " ".join(name.lower().split())
 
 
+def _whole(rule: str, negated: bool, place: str) -> str:
+    try:
+        audience.parse(rule)
+    except BadInput as error:
+        raise BadInput(str(error), f"{place}.value") from error
+    return f"not ({rule})" if negated else rule if rule == "everyone" else f"({rule})"
+
+
 _SIGNS = {"equals": "=", "not_equals": "!=", "greater_than": ">", "less_than": "<"}
+
+
+def said(rule: str) -> dict[str, Any]:
+    """A rule as filters in the contract's shape, with the one field that is ours: ``subscriber.audience`` holds any rule."""
+    return {"filters": [{"field": AUDIENCE, "operator": "equals", "value": rule}], "groups": [], "predicate": "and"}
 
 
 def _term(one: Mapping[str, Any], place: str) -> str:
     field, operator, value = one["field"], one["operator"], str(one["value"])
+    if field == AUDIENCE and operator in ("equals", "not_equals"):
+        return _whole(value, operator == "not_equals", place)
     if '"' in value or not value.isprintable():
         raise BadInput(f"The value of {field} holds signs that a rule cannot hold: leave them out.", f"{place}.value")
     negated = "not " if operator.startswith("not") else ""
@@ -121,4 +137,5 @@ def _term(one: Mapping[str, Any], place: str) -> str:
             return f"{name} {_SIGNS[operator]} {value if number else chr(34) + value + chr(34)}"
     if field == "subscriber.subscription_date" and operator in ("greater_than", "less_than"):
         return f"joined {_SIGNS[operator]} {value[:10]}"
-    raise BadInput(f"A segment cannot ask for {field} with {operator}: use tags, metadata or the subscription date.", place)
+    instead = "use tags, metadata, the subscription date, or any rule in subscriber.audience"
+    raise BadInput(f"A segment cannot ask for {field} with {operator}: {instead}.", place)

@@ -189,3 +189,46 @@ def test_the_months_mail_does_without_an_issue_whose_segment_has_gone(letter: We
     with letter.database.transaction() as tx:
         tx.run("UPDATE sends SET audience = 'everyone', started_at = '2027-06-06'")
     assert upkeep.make_digest(letter.database, datetime(2027, 7, 2, tzinfo=UTC)) > 0
+
+
+def command(letter: Web, *words: str) -> tuple[int, str]:
+    found = CliRunner().invoke(cli, ["segments", *words], env={"DATABASE_URL": letter.database.url})
+    return found.exit_code, " ".join(found.output.split()) if found.exit_code == 0 else str(found.exception)
+
+
+def test_the_command_line_makes_changes_and_takes_away_a_segment_of_any_rule(letter: Web, api: TestClient) -> None:
+    assert command(letter, "set", "Germans", "domain = example.net or not (python)") == (
+        0,
+        "The segment 'Germans' is made: 1 reader now.",
+    )
+    assert chosen(letter, "segment germans") == ["eve"]
+    [shown] = api.get("/v1/segments").json()["results"]
+    [asked] = shown["filters"]["filters"]
+    assert (asked["field"], asked["value"]) == ("subscriber.audience", "domain = example.net or not (python)")
+    changed = command(letter, "set", "germans", "python", "--description", "who reads")
+    assert changed == (0, "The segment 'Germans' is changed: 2 readers now.")
+    assert chosen(letter, "segment germans") == ["ada", "bob"]
+    assert command(letter, "remove", "GERMANS")[0] == 0
+    assert api.get("/v1/segments").json()["count"] == 0
+
+
+def test_a_rule_that_cannot_be_read_or_goes_in_a_circle_makes_no_segment(letter: Web, api: TestClient) -> None:
+    status, said = command(letter, "set", "a", "python and and x")
+    assert (status, "column 12" in said) == (1, True), said
+    command(letter, "set", "a", "python")
+    assert command(letter, "set", "b", "segment a")[0] == 0
+    status, said = command(letter, "set", "a", "not segment b")
+    assert (status, "circle (a → b → a)" in said) == (1, True), said
+    assert "uses this one" in command(letter, "remove", "a")[1]
+    assert "There is no segment 'c'" in command(letter, "remove", "c")[1]
+    assert chosen(letter, "segment b") == ["ada", "bob"]
+
+
+def test_the_api_takes_a_whole_rule_too_and_names_the_field_of_a_wrong_one(api: TestClient, letter: Web) -> None:
+    assert (
+        make(api, "far", ("subscriber.audience", "not_equals", "python and metadata.city = Paris"), *PARIS).status_code == 201
+    )
+    assert chosen(letter, "segment far") == ["eve"]
+    wrong = make(api, "wrong", ("subscriber.audience", "equals", "python or"))
+    assert wrong.status_code == 422
+    assert [one["loc"] for one in wrong.json()["detail"]] == [["body", "filters", "filters", "0", "value"]]

@@ -7,7 +7,7 @@ import hmac
 from mailer import addresses, log
 from mailer.db import Database, Tx
 from mailer.settings import Settings
-from mailer.store import choices, erasing, farewells, subscribers
+from mailer.store import choices, erasing, farewells, subscribers, suppressions
 
 events = log.get("erase")
 
@@ -44,6 +44,12 @@ def erase_address(database: Database, settings: Settings, email: str) -> bool:
 def forbids(tx: Tx, settings: Settings, email_normal: str) -> bool:
     """Was this address erased after it bounced or complained?"""
     return bool(erasing.reason(tx, address_hash(settings, email_normal)))
+
+
+def may_be_mailed(tx: Tx, settings: Settings | None, email_normal: str) -> bool:
+    """May this address be mailed: is it not suppressed, and was it not when it was erased? Without settings only the first."""
+    suppressed, erased = suppressions.standing(tx, email_normal, address_hash(settings, email_normal) if settings else b"")
+    return not suppressed and not erased
 
 
 def returned(tx: Tx, settings: Settings, email_normal: str) -> None:

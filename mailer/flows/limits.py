@@ -43,11 +43,9 @@ class Source:
 def admit(database: Database, source: Source) -> str:
     """Take this sign-up from all limits; why its mail must be held, or '' when it may go."""
     with database.transaction() as tx:
-        tx.script("SET LOCAL synchronous_commit = off")
         walled = _firewall(tx)
         wanted = _keys(source)
-        taken = limits.take(tx, wanted, _HOUR)
-        limits.count_signup(tx)
+        taken = limits.take_for_signup(tx, wanted, _HOUR)
     full = next((scope for scope, _, _ in wanted if scope not in taken), "")
     reason = walled or (f"too many sign-ups in an hour by {full}" if full else "")
     if reason:
@@ -83,10 +81,9 @@ def _is_documentation(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool
 
 def _firewall(tx: Tx) -> str:
     """Why everything is held just now, or ''; trips by itself."""
-    wall = limits.firewall(tx)
+    wall, now = limits.at_the_door(tx, WINDOW)
     if wall.up_since:
         return f"the firewall is up ({wall.reason})"
-    now = limits.recent(tx, WINDOW)
     if now < LEAST or now < TIMES * limits.usual(tx, WINDOW, PAST):
         return ""
     reason = f"{now} sign-ups in {WINDOW.seconds // 60} minutes, far more than usual"

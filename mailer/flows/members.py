@@ -15,7 +15,7 @@ from mailer.db import Database, Question, Tx, is_unique_violation, json
 from mailer.errors import BadInput
 from mailer.flows import erase, limits, preferences, signup
 from mailer.settings import Settings
-from mailer.store import consents, erasing, members, subscribers, suppressions, tags, transactional_mails
+from mailer.store import consents, members, subscribers, suppressions, tags, transactional_mails
 from mailer.store.members import Member
 
 MOST_TAGS = 100
@@ -91,10 +91,12 @@ def add(database: Database, settings: Settings, wish: Wish, collision: str = "no
     if wish.kind in ("regular", "unsubscribed"):
         return _add_as_told(database, settings, address, wish, names), False
     queued = _ask(database, settings, address, names, wish.ip)
+    found = find(database, address)
+    if found is None:
+        raise Rejected("email_invalid", "This address cannot be taken.")
+    if not _said(wish):
+        return found, queued
     with database.transaction() as tx:
-        found = members.by_email(tx, addresses.normal(address))
-        if found is None:
-            raise Rejected("email_invalid", "This address cannot be taken.")
         return _described(tx, found, wish), queued
 
 
@@ -216,32 +218,36 @@ def _merged(known: Member, wish: Wish) -> Wish:
 def _add_as_told(database: Database, settings: Settings, address: str, wish: Wish, names: list[str]) -> Member:
     normal = addresses.normal(address)
     with database.transaction() as tx:
-        if suppressions.has(tx, normal):
+        suppressed, erased = suppressions.standing(tx, normal, erase.address_hash(settings, normal))
+        if suppressed:
             raise Rejected("subscriber_suppressed", "This address bounced or complained and is not mailed.")
-        if erasing.reason(tx, erase.address_hash(settings, normal)) is not None:
+        if erased is not None:
             raise Rejected(
                 "subscriber_blocked", "This reader was erased: only they can come back, through a confirmation mail."
             )
-        subscriber_id = subscribers.add(tx, address, normal, names)
-        reader = subscribers.lock(tx, subscriber_id)
-        if reader is None or reader.state != "unconfirmed" or reader.left_at:
+        reader, _ = subscribers.enter(tx, address, normal, names)
+        if reader.state != "unconfirmed" or reader.left_at:
             raise Rejected("email_already_exists", "There is a subscriber with this address already.")
         if wish.kind == "regular":
-            subscribers.activate(tx, subscriber_id)
-            consents.record(tx, subscriber_id, "added", "api", wish.ip, {})
+            subscribers.activate(tx, reader.id)
+            consents.record(tx, reader.id, "added", "api", wish.ip, {})
         else:
-            subscribers.leave(tx, subscriber_id)
-            consents.record(tx, subscriber_id, "left", "api", wish.ip, {})
-        return _described(tx, _again(tx, subscriber_id), wish)
+            subscribers.leave(tx, reader.id)
+            consents.record(tx, reader.id, "left", "api", wish.ip, {})
+        return _described(tx, _again(tx, reader.id), wish)
 
 
 def _described(tx: Tx, found: Member, wish: Wish) -> Member:
     """A new reader with what else was said about them; one of whom nothing was said costs nothing."""
-    columns = {name: value for name, value in _columns(wish).items() if value and (name != "metadata" or wish.metadata)}
+    columns = _said(wish)
     if not columns:
         return found
     members.amend(tx, found.id, columns)
     return _again(tx, found.id)
+
+
+def _said(wish: Wish) -> dict[str, Any]:
+    return {name: value for name, value in _columns(wish).items() if value and (name != "metadata" or wish.metadata)}
 
 
 def _new_address(tx: Tx, found: Member, wish: Wish, held: str) -> dict[str, Any]:

@@ -66,20 +66,21 @@ def sign_up(
         _check_domain(database, settings, normal)
     held = "" if source in OWN_HAND else limits.admit(database, limits.Source(normal, ip))
     with database.transaction() as tx:
-        subscriber_id = subscribers.add(tx, address, normal, [tag.lower() for tag in tags])
-        reader = subscribers.lock(tx, subscriber_id)
-        assert reader
-        queued = _wants_mail(tx, reader, settings)
+        told = [tag.lower() for tag in tags], reads or lang, addresses.flags(normal)
+        reader, new = subscribers.enter(tx, address, normal, *told)
+        queued = _wants_mail(tx, reader, settings, new)
         if reader.state != "active":
             evidence = {"wording": wording, "tags": list(tags), "lang": lang, "page": page}
-            consents.record(tx, subscriber_id, "requested", source, ip, evidence)
-            subscribers.describe(tx, subscriber_id, reads or lang, addresses.flags(normal))
+            consents.record(tx, reader.id, "requested", source, ip, evidence)
+            if not new:
+                subscribers.describe(tx, reader.id, *told[1:])
         if queued:
-            subscribers.reopen(tx, subscriber_id)
+            if reader.state == "left":
+                subscribers.reopen(tx, reader.id)
             facts = {"held": held} if held else {}
-            transactional_mails.queue(tx, "confirmation", subscriber_id, facts=facts, held=bool(held))
-    events.info("subscriber.requested", subscriber=subscriber_id, mail_queued=queued, held=bool(held))
-    return SignUp(subscriber_id, queued and not held, held if queued else "")
+            transactional_mails.queue(tx, "confirmation", reader.id, facts=facts, held=bool(held))
+    events.info("subscriber.requested", subscriber=reader.id, mail_queued=queued, held=bool(held))
+    return SignUp(reader.id, queued and not held, held if queued else "")
 
 
 def remind(database: Database, settings: Settings, subscriber_id: int) -> bool:
@@ -183,12 +184,10 @@ def _check_domain(database: Database, settings: Settings, email_normal: str) -> 
         mail_domains.need_mail(database, email_normal)
 
 
-def _wants_mail(tx: Tx, reader: Subscriber, settings: Settings | None) -> bool:
-    if reader.state == "active" or suppressions.has(tx, reader.email_normal):
+def _wants_mail(tx: Tx, reader: Subscriber, settings: Settings | None, new: bool = False) -> bool:
+    if reader.state == "active" or not erase.may_be_mailed(tx, settings, reader.email_normal):
         return False
-    if settings and erase.forbids(tx, settings, reader.email_normal):
-        return False
-    return may_ask(tx, reader.id)
+    return new or may_ask(tx, reader.id)
 
 
 def may_ask(tx: Tx, subscriber_id: int) -> bool:

@@ -10,10 +10,11 @@ from mailer.db import Tx, json
 
 def record(tx: Tx, subscriber_id: int, kind: str, source: str, ip: str | None, evidence: Mapping[str, object]) -> None:
     """Add a piece of evidence; ``kind`` is requested, confirmed, left or added."""
-    tx.run(
+    tx.often(
         """
         INSERT INTO consents (subscriber_id, kind, source, ip, evidence)
         VALUES (%(subscriber_id)s, %(kind)s, %(source)s, %(ip)s, %(evidence)s)
+        RETURNING id
         """,
         subscriber_id=subscriber_id,
         kind=kind,

@@ -14,41 +14,53 @@ def take(tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[
 
     GCRA: exact, one row for each key. The rows are locked in the order given.
     """
-    rows = tx.all(
-        """
+    return _taken(tx, _TAKE, wanted, per)
+
+
+def take_for_signup(tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
+    """The same, and one more sign-up in this minute."""
+    return _taken(tx, _TAKE_FOR_SIGNUP, wanted, per)
+
+
+_TAKEN = """
+    WITH taken AS (
         INSERT INTO limits AS used (scope, key, used_until)
-        SELECT scope, key, clock_timestamp() + %(per)s / most
+        SELECT scope, key, clock_timestamp() + %(per)s::interval / most
         FROM unnest(%(scopes)s::text [], %(keys)s::text [], %(most)s::float8 [])
             WITH ORDINALITY AS wanted (scope, key, most, place)
         ORDER BY place
         ON CONFLICT (scope, key) DO UPDATE SET
             used_until = greatest(used.used_until, clock_timestamp()) + (excluded.used_until - clock_timestamp())
         WHERE greatest(used.used_until, clock_timestamp()) + (excluded.used_until - clock_timestamp())
-            <= clock_timestamp() + %(per)s
+            <= clock_timestamp() + %(per)s::interval
         RETURNING scope
-        """,
+    )
+"""
+_COUNTED = """,
+    counted AS (
+        INSERT INTO signup_minutes AS counted (minute, number) VALUES (date_trunc('minute', now()), 1)
+        ON CONFLICT (minute) DO UPDATE SET number = counted.number + 1
+    )
+"""
+_SCOPES = "SELECT coalesce(array_agg(scope), '{}') AS scopes FROM taken"
+_TAKE, _TAKE_FOR_SIGNUP = _TAKEN + _SCOPES, _TAKEN + _COUNTED + _SCOPES
+
+
+def _taken(tx: Tx, sql: str, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
+    row = tx.often(
+        sql,
         scopes=[scope for scope, _, _ in wanted],
         keys=[key for _, key, _ in wanted],
-        most=[most for _, _, most in wanted],
+        most=[float(most) for _, _, most in wanted],
         per=per,
     )
-    return {row["scope"] for row in rows}
+    return set(row["scopes"]) if row else set()
 
 
 def purge(tx: Tx) -> int:
     """Forget limits that are wholly free again, and minutes older than a month."""
     tx.run("DELETE FROM signup_minutes WHERE minute < now() - interval '31 days'")
     return tx.run("DELETE FROM limits WHERE used_until < now()")
-
-
-def count_signup(tx: Tx) -> None:
-    """One more sign-up in this minute."""
-    tx.run(
-        """
-        INSERT INTO signup_minutes AS counted (minute, number) VALUES (date_trunc('minute', now()), 1)
-        ON CONFLICT (minute) DO UPDATE SET number = counted.number + 1
-        """
-    )
 
 
 def recent(tx: Tx, window: timedelta) -> int:
@@ -75,6 +87,24 @@ class Firewall:
     up_since: datetime | None
     reason: str
     by_hand: bool
+
+
+def at_the_door(tx: Tx, window: timedelta) -> tuple[Firewall, int]:
+    """The firewall as it is, and sign-ups in the last ``window``. Nothing here waits for the disk."""
+    row = tx.often(
+        """
+        SELECT
+            up_since, coalesce(reason, '') AS reason, coalesce(by_hand, false) AS by_hand,
+            (
+                SELECT coalesce(sum(number), 0) FROM signup_minutes WHERE minute > now() - %(window)s::interval
+            )::integer AS recent,
+            set_config('synchronous_commit', 'off', true)
+        FROM (SELECT 1) AS once LEFT JOIN firewall ON true
+        """,
+        window=window,
+    )
+    assert row
+    return Firewall(row["up_since"], row["reason"], row["by_hand"]), row["recent"]
 
 
 def firewall(tx: Tx) -> Firewall:

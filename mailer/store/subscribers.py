@@ -44,6 +44,32 @@ def add(tx: Tx, email: str, email_normal: str, tags: Sequence[str]) -> int:
     )
 
 
+def enter(
+    tx: Tx, email: str, email_normal: str, tags: Sequence[str], lang: str = "", flags: Sequence[str] = ()
+) -> tuple[Subscriber, bool]:
+    """The reader with this address, locked until the transaction ends, and whether they are new.
+
+    A known reader keeps all and gains the tags; ``lang`` and ``flags`` are of a new one.
+    """
+    row = tx.often(
+        f"""
+        INSERT INTO subscribers (email, email_normal, tags, lang, flags)
+        VALUES (%(email)s, %(email_normal)s, %(tags)s, %(lang)s, %(flags)s)
+        ON CONFLICT (email_normal) DO UPDATE SET
+            tags = ARRAY(SELECT DISTINCT unnest(subscribers.tags || EXCLUDED.tags) ORDER BY 1)
+        RETURNING {_COLUMNS}, xmax = 0 AS new
+        """,
+        email=email,
+        email_normal=email_normal,
+        tags=sorted(set(tags)),
+        lang=lang,
+        flags=sorted(flags),
+    )
+    assert row
+    new = bool(row.pop("new"))
+    return Subscriber(**row), new
+
+
 def find(tx: Tx, email_normal: str) -> Subscriber | None:
     """The reader with this address, or None."""
     row = tx.one(f"SELECT {_COLUMNS} FROM subscribers WHERE email_normal = %(email_normal)s", email_normal=email_normal)
@@ -58,10 +84,11 @@ def lock(tx: Tx, subscriber_id: int) -> Subscriber | None:
 
 def activate(tx: Tx, subscriber_id: int) -> None:
     """The reader confirmed."""
-    tx.run(
+    tx.often(
         """
         UPDATE subscribers SET state = 'active', confirmed_at = now(), left_at = NULL, paused_until = NULL, active_at = now()
         WHERE id = %(id)s AND erased_at IS NULL
+        RETURNING id
         """,
         id=subscriber_id,
     )

@@ -30,6 +30,21 @@ def has(tx: Tx, email_normal: str) -> bool:
     )
 
 
+def standing(tx: Tx, email_normal: str, hash_: bytes) -> tuple[bool, str | None]:
+    """Must this address not be mailed, and why it must not be, if it was erased ('': it may; None: nobody was erased)."""
+    row = tx.often(
+        """
+        SELECT
+            EXISTS (SELECT FROM suppressions WHERE email_normal = %(email_normal)s) AS suppressed,
+            (SELECT reason FROM erased WHERE hash = %(hash)s) AS erased
+        """,
+        email_normal=email_normal,
+        hash=hash_,
+    )
+    assert row
+    return bool(row["suppressed"]), row["erased"]
+
+
 def add_readers(tx: Tx, subscriber_ids: Sequence[int], reason: str) -> int:
     """Suppress the addresses of these readers; how many are new or have a graver reason now (the operator's stays)."""
     return tx.run(

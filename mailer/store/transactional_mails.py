@@ -37,23 +37,21 @@ def queue(
 
     One that is ``held`` waits for the operator's review.
     """
-    return int(
-        tx.value(
-            """
-            INSERT INTO transactional_mails (kind, subscriber_id, facts, once, topic, state)
-            VALUES (%(kind)s, %(subscriber_id)s, %(facts)s, %(once)s, %(topic)s, %(state)s)
-            ON CONFLICT (once) WHERE once IS NOT NULL DO NOTHING
-            RETURNING id
-            """,
-            kind=kind,
-            subscriber_id=subscriber_id,
-            facts=json(dict(facts or {})),
-            once=once,
-            topic=topic,
-            state="held" if held else "pending",
-        )
-        or 0
+    row = tx.often(
+        """
+        INSERT INTO transactional_mails (kind, subscriber_id, facts, once, topic, state)
+        VALUES (%(kind)s, %(subscriber_id)s, %(facts)s, %(once)s, %(topic)s, %(state)s)
+        ON CONFLICT (once) WHERE once IS NOT NULL DO NOTHING
+        RETURNING id
+        """,
+        kind=kind,
+        subscriber_id=subscriber_id,
+        facts=json(dict(facts or {})),
+        once=once,
+        topic=topic,
+        state="held" if held else "pending",
     )
+    return int(row["id"]) if row else 0
 
 
 def count_since(tx: Tx, subscriber_id: int, age: timedelta, topic: str = "") -> int:

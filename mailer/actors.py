@@ -1,10 +1,10 @@
 """Dramatiq: doorbells. A message carries a send's id and says "look at the ledger"; losing one loses nothing.
 
-Queues: ``sends`` for bulk, ``transactional`` for single mails, ``payments`` for Stripe, each with worker threads of its own,
-so that a confirmation never waits behind a send. No retries and no time limit on any actor: the ledger and the scheduler do
-that work, and both of Dramatiq's would copy or interrupt a running send.
-``heartbeat_timeout`` and ``maintenance_chance``
-bring messages of a killed worker back after about 15 s instead of minutes (measured with Dramatiq 2.2).
+Queues: ``sends`` for issues, ``transactional`` for single mails, ``payments`` for Stripe, ``webhooks``, and ``bulk`` for the
+API's bulk actions, each with worker threads of its own, so that a confirmation never waits behind a send. No retries and no
+time limit on any actor: the ledger and the scheduler do that work, and both of Dramatiq's would copy or interrupt a running
+send. ``heartbeat_timeout`` and ``maintenance_chance`` bring messages of a killed worker back after about 15 s instead of
+minutes (measured with Dramatiq 2.2).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mailer import log
 from mailer.budget import Shared
 from mailer.db import Database
 from mailer.errors import PostmergeError
-from mailer.flows import fence, payments, webhooks
+from mailer.flows import bulk, fence, payments, webhooks
 from mailer.flows.deliver import deliver
 from mailer.flows.pace import Pace
 from mailer.flows.transactional import deliver_some
@@ -34,6 +34,7 @@ SENDS = "sends"
 TRANSACTIONAL = "transactional"
 PAYMENTS = "payments"
 WEBHOOKS = "webhooks"
+BULK = "bulk"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ class Bell:
     def ring_webhooks(self) -> bool:
         """Ask any worker to look at what webhooks wait for; whether Redis took it."""
         return self._ring(WEBHOOKS, "deliver_webhooks")
+
+    def ring_bulk(self) -> bool:
+        """Ask any worker to look at the bulk actions; whether Redis took it."""
+        return self._ring(BULK, "work_on_bulk")
 
     def waiting(self, queue: str) -> int:
         """Messages in a queue; 0 when Redis cannot be asked (a bell too many does no harm)."""
@@ -108,7 +113,7 @@ class Workshop:
         self._pace = Pace(work.transport, Shared(work.settings.redis_url))
         self._bell = Bell(work.settings.redis_url)
         self._workers = [self._worker(SENDS, bulk), self._worker(TRANSACTIONAL, 1), self._worker(PAYMENTS, 1)]
-        self._workers.append(self._worker(WEBHOOKS, 1))
+        self._workers += [self._worker(WEBHOOKS, 1), self._worker(BULK, 1)]
 
     def start(self) -> None:
         """Start the threads. A machine that is new to a ledger which never sent joins it now."""
@@ -134,6 +139,8 @@ class Workshop:
             dramatiq.actor(actor_name="look_at_payments", queue_name=queue, broker=broker)(self._payments)
         elif queue == WEBHOOKS:
             dramatiq.actor(actor_name="deliver_webhooks", queue_name=queue, broker=broker)(self._webhooks)
+        elif queue == BULK:
+            dramatiq.actor(actor_name="work_on_bulk", queue_name=queue, broker=broker)(self._bulk)
         else:
             dramatiq.actor(actor_name="deliver_transactional", queue_name=queue, broker=broker)(self._transactional)
         return dramatiq.Worker(broker, queues={queue}, worker_threads=threads, worker_timeout=500)
@@ -186,6 +193,15 @@ class Workshop:
                 pass
         except PostmergeError as error:
             events.error("webhooks.wait", error=str(error))
+
+    def _bulk(self) -> None:
+        """Work on bulk actions until none is left."""
+        try:
+            while bulk.work(self._work.database, self._work.settings) and not self.stopping.is_set():
+                pass
+            self._bell.ring_transactional()
+        except PostmergeError as error:
+            events.error("bulk.waits", error=str(error))
 
     def _payments(self) -> None:
         """Work on events of Stripe, and once a day compare everything with it."""

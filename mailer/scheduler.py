@@ -6,10 +6,10 @@ import threading
 import time
 
 from mailer import log
-from mailer.actors import PAYMENTS, SENDS, TRANSACTIONAL, WEBHOOKS, Bell
+from mailer.actors import BULK, PAYMENTS, SENDS, TRANSACTIONAL, WEBHOOKS, Bell
 from mailer.db import Database
 from mailer.errors import PostmergeError
-from mailer.flows import payments, webhooks
+from mailer.flows import bulk, payments, webhooks
 from mailer.flows.notify import post_notices
 from mailer.flows.tend import tend, watch
 from mailer.flows.upkeep import upkeep
@@ -51,3 +51,5 @@ def once(database: Database, settings: Settings, bell: Bell) -> None:
         bell.ring_webhooks()
     if payments.has_work(database, settings) and bell.waiting(PAYMENTS) < _ENOUGH:
         bell.ring_payments()
+    if bulk.has_work(database) and bell.waiting(BULK) < _ENOUGH:
+        bell.ring_bulk()

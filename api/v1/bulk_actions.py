@@ -1,4 +1,4 @@
-"""``/v1/bulk_actions``: one change for many, done while the request waits."""
+"""``/v1/bulk_actions``: one change for many; a thousand are done while the request waits, more by a worker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BulkActionInput(BaseModel):
 
 @router.post("", status_code=201, responses=shapes.answer("BulkAction", 201))
 def create_bulk_action(desk: Here, wish: BulkActionInput) -> JSONResponse:
-    """Do it: at most 1,000 at once. Who is protected by a rule is passed over; `metadata.done` says how many were changed."""
+    """Do it: up to 1,000 at once, more by and by. Who is protected is passed over; `metadata.done` counts the changed."""
     try:
         row = bulk.run(desk.database, desk.settings, wish.type, wish.metadata)
     except Rejected as error:
@@ -43,7 +43,7 @@ def create_bulk_action(desk: Here, wish: BulkActionInput) -> JSONResponse:
 
 @router.get("/{id}", responses=shapes.answer("BulkAction") | shapes.errors(404))
 def get_bulk_action(desk: Here, id: str) -> JSONResponse:
-    """One action, as it was done."""
+    """One action: whether it is done, and how many were changed so far."""
     row = records.get(desk.database, "bulk_actions", "bulk", id)
     return JSONResponse(_action(row)) if row else not_found("bulk action")
 

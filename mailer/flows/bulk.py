@@ -7,39 +7,66 @@ from typing import Any
 
 from mailer import log, public_ids
 from mailer.db import Database, Row
-from mailer.errors import BadInput
-from mailer.flows import members, records, segments, tagging
+from mailer.errors import BadInput, PostmergeError
+from mailer.flows import members, segments, tagging
 from mailer.flows.members import Wish
 from mailer.settings import Settings
-from mailer.store import audiences
+from mailer.store import audiences, bulk_actions
 from mailer.store import members as shown
 from mailer.store import records as kept
 
 events = log.get("bulk")
 
-MOST = 1000  # things in one action
+AT_ONCE = 1_000  # things changed while the request waits; more are left to a worker
+BATCH = (
+    200  # things between two looks at whether to stop; after a kill at most so many are changed again, which changes nothing
+)
 
 Change = Callable[[Database, Settings, str, Mapping[str, Any]], object]
 
 
 def run(database: Database, settings: Settings, kind: str, metadata: Mapping[str, Any]) -> Row:
-    """Do it, one transaction for each thing, and write down that it was done. Raises BadInput before anything is done.
+    """Write down what is to be done, and do it when it is little; how the action is then. ``metadata.done`` counts.
 
-    A thing that is not there, or that a rule protects, is passed over.
+    Raises BadInput before anything is written. A thing that is not there, or that a rule protects, is passed over.
     """
-    change = _KINDS.get(kind)
-    if change is None:
+    if kind not in _KINDS:
         raise BadInput(f"{kind} is not done here: use one of {', '.join(_KINDS)}.")
-    ids = _chosen(database, kind, metadata)
+    targets = _chosen(database, kind, metadata)
     _check(kind, metadata)
-    row = records.create(database, "bulk_actions", {"type": kind, "metadata": dict(metadata), "state": "in_progress"})
-    done = sum(_try(change, database, settings, one, metadata) for one in ids)
-    events.info("bulk.done", action=row["id"], type=kind, asked=len(ids), done=done)
     with database.transaction() as tx:
-        values = {"state": "processed", "done_at": kept.now(tx), "metadata": {**metadata, "done": str(done)}}
-        finished = kept.amend(tx, "bulk_actions", row["id"], values)
-    assert finished
-    return finished
+        row = bulk_actions.add(tx, kind, metadata, targets)
+    if len(targets) <= AT_ONCE:
+        while work(database, settings, row["id"]):
+            pass
+    with database.transaction() as tx:
+        return kept.get(tx, "bulk_actions", row["id"]) or row
+
+
+def has_work(database: Database) -> bool:
+    """Is any action not finished?"""
+    with database.transaction() as tx:
+        return bulk_actions.has_work(tx)
+
+
+def work(database: Database, settings: Settings, number: int | None = None) -> bool:
+    """One batch of the oldest action (or the one named), one transaction for each thing; whether there may be more to do.
+
+    Safe to run at once in several processes: an action belongs to one of them at a time.
+    """
+    with database.transaction() as tx:
+        action = bulk_actions.take(tx, number)
+        if action is None:
+            return False
+        batch = bulk_actions.targets(tx, action["id"], BATCH)
+        if batch:
+            change = _KINDS[action["type"]]
+            done = sum(_try(change, database, settings, target, action["metadata"]) for _, target in batch)
+            bulk_actions.advance(tx, action["id"], batch[-1][0], done)
+        else:
+            bulk_actions.finish(tx, action["id"])
+            events.info("bulk.done", action=action["id"], type=action["type"], done=action["metadata"].get("done"))
+    return True
 
 
 def _chosen(database: Database, kind: str, metadata: Mapping[str, Any]) -> Sequence[str]:
@@ -50,11 +77,13 @@ def _chosen(database: Database, kind: str, metadata: Mapping[str, Any]) -> Seque
             raise BadInput("metadata.rule must be an audience rule, such as `python and not beginners`.", "metadata.rule")
         with database.transaction() as tx:
             found = audiences.members(tx, segments.read(tx, rule))
-        if not 1 <= len(found) <= MOST:
-            raise BadInput(f"metadata.rule chooses {len(found):,} readers: 1 to {MOST:,} are changed at once.", "metadata.rule")
+        if not found:
+            raise BadInput(
+                "metadata.rule chooses nobody: `postmerge subscribers list --audience RULE` shows whom.", "metadata.rule"
+            )
         return [public_ids.public("sub", one) for one in found]
-    if not isinstance(ids, list) or not ids or len(ids) > MOST or not all(isinstance(one, str) for one in ids):
-        raise BadInput(f"metadata.ids must list what is meant: 1 to {MOST:,} public ids.", "metadata.ids")
+    if not isinstance(ids, list) or not ids or not all(isinstance(one, str) for one in ids):
+        raise BadInput("metadata.ids must list what is meant, as public ids.", "metadata.ids")
     return ids
 
 
@@ -62,6 +91,11 @@ def _try(change: Change, database: Database, settings: Settings, one: str, metad
     try:
         return bool(change(database, settings, one, metadata))
     except BadInput:
+        return False
+    except PostmergeError:
+        raise  # Postgres is away: the whole batch comes again
+    except Exception:
+        events.exception("bulk.broken", target=one)
         return False
 
 

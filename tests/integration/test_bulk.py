@@ -1,0 +1,112 @@
+"""Bulk actions of any size: done once for each, by whoever is there, also when somebody dies in between."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from mailer.actors import Bell
+from mailer.db import Database
+from mailer.flows import bulk, members
+from tests import factories, processes
+from tests.web import Web
+
+MANY = 1_450
+TAG: dict[str, Any] = {"type": "apply_tags", "metadata": {"rule": "python", "tags": ["VIP"]}}
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path, redis_url: str) -> Web:
+    factories.readers(database, MANY, ("python",))
+    return Web(factories.settings(tmp_path, database.url, redis_url), database)
+
+
+@pytest.fixture
+def api(letter: Web) -> TestClient:
+    return letter.holder()
+
+
+def tagged(api: TestClient) -> int:
+    return int(api.get("/v1/subscribers?tag=vip").json().get("count", 0))  # a tag that nobody has is an error
+
+
+def test_more_than_a_thousand_are_left_to_a_worker_and_the_answer_says_how_far_it_is(letter: Web, api: TestClient) -> None:
+    made = api.post("/v1/bulk_actions", json=TAG).json()
+    assert (made["status"], made["metadata"]["done"], tagged(api)) == ("not_started", "0", 0)
+    assert bulk.work(letter.database, letter.settings)
+    shown = api.get(f"/v1/bulk_actions/{made['id']}").json()
+    assert (shown["status"], shown["metadata"]["done"], tagged(api)) == ("in_progress", "200", 200)
+    while bulk.work(letter.database, letter.settings):
+        pass
+    shown = api.get(f"/v1/bulk_actions/{made['id']}").json()
+    assert (shown["status"], shown["metadata"]["done"], tagged(api)) == ("processed", str(MANY), MANY)
+    assert not bulk.has_work(letter.database)
+
+
+def test_several_at_once_share_the_work_and_none_is_counted_twice(letter: Web, api: TestClient) -> None:
+    ids = [
+        api.post("/v1/bulk_actions", json={**TAG, "metadata": {**TAG["metadata"], "tags": [name]}}).json()["id"]
+        for name in "ab"
+    ]
+
+    def work() -> None:
+        while bulk.work(letter.database, letter.settings):
+            pass
+
+    team = [threading.Thread(target=work) for _ in range(3)]
+    for one in team:
+        one.start()
+    for one in team:
+        one.join()
+    for one in ids:
+        shown = api.get(f"/v1/bulk_actions/{one}").json()
+        assert (shown["status"], shown["metadata"]["done"]) == ("processed", str(MANY))
+
+
+def test_an_action_whose_process_died_in_the_middle_is_finished(
+    letter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = api.post("/v1/bulk_actions", json=TAG).json()
+    whole, calls = members.look_up, 0
+
+    class Killed(BaseException):
+        pass
+
+    def die(*given: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 120:
+            raise Killed
+        return whole(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(members, "look_up", die)
+    with pytest.raises(Killed):
+        bulk.work(letter.database, letter.settings)
+    monkeypatch.undo()
+    assert tagged(api) == 119
+    while bulk.work(letter.database, letter.settings):
+        pass
+    shown = api.get(f"/v1/bulk_actions/{made['id']}").json()
+    assert (shown["status"], shown["metadata"]["done"], tagged(api)) == ("processed", str(MANY), MANY)
+
+
+def test_a_real_scheduler_and_worker_do_it(letter: Web, api: TestClient) -> None:
+    made = api.post("/v1/bulk_actions", json=TAG).json()
+    with processes.running("scheduler", letter.settings, {}), processes.running("worker", letter.settings, {}):
+        processes.eventually(lambda: tagged(api) == MANY, 60, "all tagged")
+        processes.eventually(
+            lambda: api.get(f"/v1/bulk_actions/{made['id']}").json()["status"] == "processed", 10, "the action is over"
+        )
+    assert Bell(letter.settings.redis_url).waiting("bulk") <= 1
+
+
+def test_a_rule_that_chooses_nobody_is_refused_and_nothing_is_written(letter: Web, api: TestClient) -> None:
+    answer = api.post(
+        "/v1/bulk_actions", json={"type": "unsubscribe_subscribers", "metadata": {"rule": "domain = nobody.example"}}
+    )
+    assert (answer.status_code, "chooses nobody" in answer.json()["detail"]) == (400, True)
+    assert not bulk.has_work(letter.database)

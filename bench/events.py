@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import psutil
 
 from bench.figures import Figures, parser
-from bench.send import BODY, bench_settings, cpu, postgres_cpu
+from bench.send import BODY, bench_settings, cpu, is_finished, postgres_cpu
 from mailer import log
 from mailer.actors import Bell
 from mailer.db import Database
@@ -114,7 +114,7 @@ def _rate(database: Database, conf: Settings, ses: FakeSes, key: str) -> float:
     ]
     [send_id] = publish(database, conf, issues, [], Outbox(conf.outbox), Request(issue=key)).send_ids
     Bell(conf.redis_url).ring_send(send_id)
-    while status(database, str(send_id))[0].send.state != "finished":
+    while not is_finished(database, send_id):
         time.sleep(0.1)
     at = sorted(mail["at"] for mail in ses.accepted() if mail["tags"].get("send") == str(send_id))
     return float(len(at) / (at[-1] - at[0]))

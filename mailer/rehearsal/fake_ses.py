@@ -1,11 +1,9 @@
-"""A fake Amazon SES v2 on a socket, in a process of its own, that misbehaves on demand.
+"""A fake Amazon SES v2 on a socket, in a process of its own, that misbehaves on demand: the HTTP door, and the program.
 
 ``python -m mailer.rehearsal.fake_ses --log FILE`` prints its port as JSON. Its log holds one line for each mail it *accepted*,
 written before the answer leaves; it judges every send test.
 
-Faults: ``POST /_control`` with ``{"faults": [{"kind": K, "next": 5}]}`` (or ``"share": 0.1``). ``throttle``, ``error_before``,
-``hang_before`` and ``reset_before`` do not take the mail; ``error_after``, ``hang_after`` and ``reset_after`` take it and then
-misbehave; ``reject`` and ``paused`` refuse it as SES does.
+How it behaves is changed by ``POST /_control`` with fields of ``fake_account.Behaviour``, the faults among them.
 
 Other programs than ours may send through it as well: mails of ``Content.Simple``, and by SMTP (``--smtp``, see ``smtp_door``).
 
@@ -16,226 +14,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import binascii
 import json
 import os
-import quopri
-import random
 import re
 import sys
 import threading
-import time
 import uuid
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from mailer.rehearsal.fake_events import Events, Mail, Sns
-from mailer.rehearsal.smtp_door import Door, answer_for
-
-ACCESS_KEY = "AKIAFAKEFAKEFAKEFAKE"
-SECRET_KEY = "fake-secret-of-the-fake-ses"
-_HANG = 3600.0
-_HEAD = 8192  # characters of base64 in which a mail's head ends
-
-
-@dataclass
-class Behaviour:
-    """How the fake behaves now; ``rate`` in mails a second and ``quota`` in mails a day (-1: none)."""
-
-    latency_s: float = 0.0
-    jitter_s: float = 0.0
-    rate: float = -1
-    quota: float = -1
-    sending: bool = True
-    production: bool = True  # False: the sandbox
-    credential: str = ACCESS_KEY
-    seed: int = 1
-    faults: list[dict[str, Any]] = field(default_factory=list)
-    events: dict[str, Any] = field(default_factory=dict)  # see ``fake_events.Habits``; empty: no events
-    sns: dict[str, str] = field(default_factory=dict)  # url and topic: events are posted there, not queued
-
-
-class Server:
-    """State and answers; one event loop, no locks."""
-
-    def __init__(self, log: IO[str]) -> None:
-        self.log = log
-        self.sns = Sns()
-        self.reset()
-
-    def reset(self) -> None:
-        self.behaviour = Behaviour()
-        self.chance = random.Random(1)
-        self.events = Events(self.chance)
-        self.requests = self.accepted = self.throttled = self.inflight = self.most_inflight = self.connections = self.lost = 0
-        self.recent: deque[float] = deque()
-
-    def control(self, change: dict[str, Any]) -> None:
-        for name, value in change.items():
-            if not hasattr(self.behaviour, name):
-                raise ValueError(f"unknown control {name!r}")
-            setattr(self.behaviour, name, value)
-        if "seed" in change:
-            self.chance = self.events.chance = random.Random(change["seed"])
-        if "events" in change:
-            self.events.behave(change["events"])
-
-    def fault(self) -> str:
-        """The fault that the next mail meets, or ""."""
-        for fault in self.behaviour.faults:
-            if fault.get("next", 0) > 0:
-                fault["next"] -= 1
-                return str(fault["kind"])
-            if self.chance.random() < fault.get("share", 0):
-                return str(fault["kind"])
-        return ""
-
-    def over_rate(self) -> bool:
-        if self.behaviour.rate <= 0:
-            return False
-        now = time.monotonic()
-        while self.recent and now - self.recent[0] > 1:
-            self.recent.popleft()
-        if len(self.recent) >= self.behaviour.rate:
-            return True
-        self.recent.append(now)
-        return False
-
-    def accept(self, body: bytes) -> str:
-        """Write the mail of a call down; its id. Of an issue only the head is decoded, to be quick."""
-        if b'"Simple"' in body:
-            return self._accept_simple(json.loads(body))
-        request, encoded = _without_data(body)
-        start = binascii.a2b_base64(encoded[:_HEAD])
-        if b"\r\n\r\n" not in start or b"\r\nAuto-Submitted:" in start:
-            start = binascii.a2b_base64(encoded)
-        return self.write_down(request, start, len(encoded) // 4 * 3 - encoded[-2:].count(b"="))
-
-    def _accept_simple(self, request: dict[str, Any]) -> str:
-        """A mail that SES puts together itself, from a subject, texts and headers."""
-        simple = request["Content"]["Simple"]
-        headers = [("Subject", simple["Subject"]["Data"]), *((one["Name"], one["Value"]) for one in simple.get("Headers", []))]
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
-        size = len(head) + sum(len(part["Data"].encode()) for part in simple["Body"].values())
-        return self.write_down(request, head + b"\r\n", size)
-
-    def write_down(self, request: dict[str, Any], start: bytes, size: int) -> str:
-        """Log a mail that begins with ``start`` and has ``size`` bytes in all; its id."""
-        message_id = uuid.uuid4().hex
-        head, _, rest = start.partition(b"\r\n\r\n")
-        to = ",".join(request["Destination"]["ToAddresses"])
-        tags = {tag["Name"]: tag["Value"] for tag in request.get("EmailTags", [])}
-        now = time.time()
-        line = {
-            "at": now,
-            "to": to,
-            "tags": tags,
-            "message_id": message_id,
-            "digest": _field(head, b"X-Postmerge-Digest"),
-            "leave_url": _field(head, b"List-Unsubscribe").strip("<>"),
-            "subject": _field(head, b"Subject"),
-            "configuration_set": request.get("ConfigurationSetName", ""),
-            "size": size,
-            "links": _links(rest) if b"\r\nAuto-Submitted:" in head else [],
-        }
-        self.log.write(json.dumps(line) + "\n")
-        self.log.flush()
-        self.accepted += 1
-        if self.behaviour.events:
-            self.events.about(Mail(message_id, to, tags, line["subject"], now))
-        return message_id
-
-    async def take(self, accept: Callable[[], str]) -> tuple[int, str, Any]:
-        """SES's answer to one mail, by either door; raises Reset or Broken where it gives none."""
-        b = self.behaviour
-        self.requests += 1
-        fault = self.fault()
-        if fault == "throttle" or self.over_rate():
-            self.throttled += 1
-            return 429, "TooManyRequestsException", {"message": "Maximum sending rate exceeded."}
-        if 0 <= b.quota <= self.accepted:
-            self.throttled += 1
-            return 429, "LimitExceededException", {"message": "Daily message quota exceeded."}
-        if not b.sending or fault == "paused":
-            return 400, "SendingPausedException", {"message": "Email sending is disabled for this account."}
-        if fault == "reject":
-            return 400, "MessageRejected", {"message": "Email contains a virus."}
-        await _misbehave(fault, "before")
-        message_id = accept()
-        self.lost += fault.endswith("_after")
-        await _misbehave(fault, "after")
-        if b.latency_s or b.jitter_s:
-            await asyncio.sleep(b.latency_s + self.chance.random() * b.jitter_s)
-        if fault.startswith("error"):
-            return 500, "InternalServiceErrorException", {"message": "An internal error occurred."}
-        return 200, "", {"MessageId": message_id}
-
-    async def take_by_smtp(self, recipients: list[str], message: bytes) -> str | None:
-        """The answer at the SMTP door; None drops the connection."""
-        request = {"Destination": {"ToAddresses": recipients}}
-        try:
-            status, code, payload = await self.take(lambda: self.write_down(request, message, len(message)))
-        except Reset:
-            return None
-        except Broken:
-            status, code, payload = 500, "", {}
-        return answer_for(status, code, payload.get("MessageId") or payload.get("message", ""))
-
-    def account(self) -> dict[str, Any]:
-        b = self.behaviour
-        return {
-            "SendQuota": {
-                "MaxSendRate": b.rate if b.rate > 0 else 10_000,
-                "Max24HourSend": b.quota,
-                "SentLast24Hours": self.accepted,
-            },
-            "SendingEnabled": b.sending,
-            "ProductionAccessEnabled": b.production,
-            "EnforcementStatus": "HEALTHY",
-        }
-
-
-def _without_data(body: bytes) -> tuple[dict[str, Any], bytes]:
-    """The request without the message, and the message in base64."""
-    key = body.find(b'"Data"')
-    start = body.find(b'"', key + 6) + 1
-    end = body.find(b'"', start)
-    if key >= 0 and body.find(b"\\", start, end) < 0:
-        return json.loads(body[:start] + body[end:]), body[start:end]
-    request = json.loads(body)
-    return request, request["Content"]["Raw"]["Data"].encode()
-
-
-def _field(head: bytes, name: bytes) -> str:
-    """A header's value; headers that are folded are read to the end of their first line."""
-    start = (b"\r\n" + head).find(b"\r\n" + name + b":")
-    if start < 0:
-        return ""
-    value = head[start + len(name) + 1 :].partition(b"\r\n")[0]
-    return value.strip().decode("utf-8", "replace")
-
-
-def _links(body: bytes) -> list[str]:
-    text = quopri.decodestring(body).decode("utf-8", "replace")
-    return re.findall(r"https?://[^\s\"<>]+/confirm/[\w-]+", text)[:1]
-
-
-class Reset(Exception):
-    """Drop the connection without an answer."""
-
-
-class Broken(Exception):
-    """A 5xx before the mail was taken."""
+from mailer.rehearsal.fake_account import Account, Broken, Reset
+from mailer.rehearsal.smtp_door import Door
 
 
 class Connection(asyncio.Protocol):
     """One HTTP/1.1 connection, kept alive; answers in the order of the requests."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
+    def __init__(self, account: Account) -> None:
+        self.account = account
         self.buffer = bytearray()
         self.transport: asyncio.Transport | None = None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -243,7 +39,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self.server.connections += 1
+        self.account.connections += 1
 
     def connection_lost(self, error: Exception | None) -> None:
         for task in self.tasks:
@@ -280,53 +76,50 @@ class Connection(asyncio.Protocol):
             self.transport.write(_response(status, code, payload))
 
     async def route(self, method: str, path: str, head: str, body: bytes) -> tuple[int, str, Any]:
-        server = self.server
-        match (method, path):
-            case ("POST", "/_control"):
-                server.control(json.loads(body))
-                return 200, "", {}
-            case ("POST", "/_reset"):
-                server.reset()
-                server.log.seek(0)
-                server.log.truncate()
-                return 200, "", {}
-            case ("GET", "/_stats"):
-                return 200, "", {k: v for k, v in vars(server).items() if isinstance(v, int)} | server.events.stats()
-            case ("POST", "/_fill"):
-                wish = json.loads(body)
-                server.events.fill(str(wish["send"]), int(wish["mails"]))
-                return 200, "", {}
-            case ("POST", "/_release"):
-                server.events.release()
-                return 200, "", {}
-            case ("POST", "/_sns"):
-                return 200, "", await server.sns.post(server.behaviour.sns, json.loads(body))
+        """Who is asked: the fake itself, the queue, SNS, or SES."""
+        account = self.account
+        if path.startswith("/_"):
+            return 200, "", await self.steer(method, path, body)
         if target := _header(head, "X-Amz-Target"):
-            return await server.events.sqs(target, json.loads(body))
-        if method == "GET" and (page := server.sns.page(path)):
+            return await account.events.sqs(target, json.loads(body))
+        if method == "GET" and (page := account.sns.page(path)):
             return 200, "", page
-        if f"Credential={server.behaviour.credential}/" not in head:
+        if f"Credential={account.behaviour.credential}/" not in head:
             return 403, "UnrecognizedClientException", {"message": "The security token included in the request is invalid."}
         match (method, path):
             case ("GET", "/v2/email/account"):
-                return 200, "", server.account()
+                return 200, "", account.facts()
             case ("POST", "/v2/email/outbound-emails"):
-                server.inflight += 1
-                server.most_inflight = max(server.most_inflight, server.inflight)
+                account.inflight += 1
+                account.most_inflight = max(account.most_inflight, account.inflight)
                 try:
-                    return await server.take(lambda: server.accept(body))
+                    return await account.take(lambda: account.accept(body))
                 finally:
-                    server.inflight -= 1
+                    account.inflight -= 1
         return 404, "NotFoundException", {"message": f"no such operation: {method} {path}"}
 
-
-async def _misbehave(fault: str, when: str) -> None:
-    if fault == f"reset_{when}":
-        raise Reset
-    if fault == f"hang_{when}":
-        await asyncio.sleep(_HANG)
-    if fault == f"error_{when}" and when == "before":
-        raise Broken
+    async def steer(self, method: str, path: str, body: bytes) -> Any:
+        """What tests and rehearsals ask of the fake itself; ValueError for what it does not know."""
+        account = self.account
+        match (method, path):
+            case ("POST", "/_control"):
+                account.control(json.loads(body))
+            case ("POST", "/_reset"):
+                account.reset()
+                account.log.seek(0)
+                account.log.truncate()
+            case ("GET", "/_stats"):
+                return {name: value for name, value in vars(account).items() if isinstance(value, int)} | account.events.stats()
+            case ("POST", "/_fill"):
+                wish = json.loads(body)
+                account.events.fill(str(wish["send"]), int(wish["mails"]))
+            case ("POST", "/_release"):
+                account.events.release()
+            case ("POST", "/_sns"):
+                return await account.sns.post(account.behaviour.sns, json.loads(body))
+            case _:
+                raise ValueError(f"{method} {path} is not known here")
+        return {}
 
 
 def _header(head: str, name: str) -> str:
@@ -356,28 +149,28 @@ def _response(status: int, code: str, payload: Any) -> bytes:
 
 async def _serve(port: int, log: Path, smtp: bool = False) -> None:
     with log.open("a+") as file:
-        server = Server(file)
+        account = Account(file)
         loop = asyncio.get_running_loop()
-        listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", port, backlog=1024)
+        listening = await loop.create_server(lambda: Connection(account), "127.0.0.1", port, backlog=1024)
         port = listening.sockets[0].getsockname()[1]
         ports = {"port": port}
         if smtp:
-            door = await loop.create_server(lambda: Door(server.take_by_smtp), "127.0.0.1", 0, backlog=1024)
+            door = await loop.create_server(lambda: Door(account.take_by_smtp), "127.0.0.1", 0, backlog=1024)
             ports["smtp_port"] = door.sockets[0].getsockname()[1]
-        server.sns.base = f"http://127.0.0.1:{port}"
-        posting = asyncio.ensure_future(_post_events(server))
+        account.sns.base = f"http://127.0.0.1:{port}"
+        posting = asyncio.ensure_future(_post_events(account))
         print(json.dumps(ports), flush=True)
         await listening.serve_forever()
         posting.cancel()
 
 
-async def _post_events(server: Server) -> None:
+async def _post_events(account: Account) -> None:
     """Post what is due, eight at a time, when the events go by SNS."""
     while True:
         await asyncio.sleep(0.02)
-        where = server.behaviour.sns
-        while where and (due := server.events.take(8)):
-            await asyncio.gather(*(server.sns.publish(where, body) for body in due))
+        where = account.behaviour.sns
+        while where and (due := account.events.take(8)):
+            await asyncio.gather(*(account.sns.publish(where, body) for body in due))
 
 
 def _end_with_parent() -> None:

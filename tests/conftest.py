@@ -18,7 +18,18 @@ REAL_ARCHIVE = ROOT.parent / "shared" / "real-archive" / "content"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """All that a run writes lies in one folder, in memory where that is possible; it goes with the run.
+
+    ``--basetemp=FOLDER`` keeps the files of tests that failed.
+    """
     log.configure("error")
+    if not hasattr(config, "workerinput"):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(services.run_folder())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,11 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def run_folder(testrun_uid: str) -> Path:
-    """One folder a test run, shared by its parallel workers; a system user of its own may enter it."""
-    folder = Path(tempfile.gettempdir()) / f"postmerge-tests-{testrun_uid[:12]}"
-    folder.mkdir(mode=0o755, exist_ok=True)
-    return folder
+def run_folder() -> Path:
+    """The run's folder, shared by its parallel workers; a system user of its own may enter it."""
+    return Path(tempfile.gettempdir())
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +59,10 @@ def postgres_url(run_folder: Path) -> Iterator[str]:
         return
     with lock:
         context.__exit__(None, None, None)
-        if not (run_folder / "postgres" / "postmaster.pid").exists():
-            shutil.rmtree(run_folder / "postgres", ignore_errors=True)
 
 
 def _template(run_folder: Path) -> str:
-    return f"postmerge_template_{run_folder.name[-12:]}"
+    return f"postmerge_template_{run_folder.name.removeprefix('postmerge-tests-')}"
 
 
 @pytest.fixture

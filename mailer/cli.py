@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
@@ -48,6 +51,28 @@ class Lazy(click.Group):
         module = _MODULES.get(cmd_name)
         found: click.Command | None = getattr(import_module(module), cmd_name.replace("-", "_")) if module else None
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """All names and what they do, read from the sources: loading every command takes ten times as long."""
+        width = formatter.width - 6 - max(map(len, _MODULES))
+        told = {name: said(_MODULES[name], name.replace("-", "_")) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, click.Command(name, help=text).get_short_help_str(width)) for name, text in told.items()]
+            )
+
+
+def said(module: str, function: str) -> str:
+    """The help of the command that ``function`` of a module makes, from the source; where it is imported, from there."""
+    spec = find_spec(module)
+    body = ast.parse(Path(spec.origin).read_bytes()).body if spec and spec.origin else []
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return ast.get_docstring(node) or ""
+    for node in body:
+        if isinstance(node, ast.ImportFrom) and node.module and any(one.name == function for one in node.names):
+            return said(node.module, function)
+    return ""
 
 
 def main() -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from mailer import editions, leaks, show
+from mailer import leaks, show
 from mailer.commands.common import err
 from mailer.edition import Edition, Finding
 from mailer.settings import Settings
 
+if TYPE_CHECKING:
+    from mailer import editions
+
 
 def build_site(settings: Settings, quiet: bool = False) -> editions.Report:
     """Build the site and its editions, with a line of progress on a terminal."""
+    from mailer import editions
+
     options = editions.BuildOptions(
         content=settings.content,
         site=settings.site_folder,
@@ -39,6 +45,8 @@ def build_site(settings: Settings, quiet: bool = False) -> editions.Report:
 
 def editions_of(settings: Settings, built: bool, quiet: bool = False) -> tuple[Sequence[Edition], Sequence[Finding]]:
     """The editions of a build now, or of the last one (``built``), and its findings, which are shown."""
+    from mailer import editions
+
     report = editions.load(settings.editions_folder) if built else build_site(settings, quiet)
     if built:
         leaks.insist(leaks.of_editions(report.editions).find_in(settings.site_folder))

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import click
 
 from mailer import show
-from mailer.actors import Bell
-from mailer.commands import remote
 from mailer.commands.building import editions_of
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.flows import publish as flow
@@ -78,6 +76,8 @@ def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, se
     settings = load_settings()
     found, findings = editions_of(settings, built, quiet=json)
     if server:
+        from mailer.commands import remote
+
         facts = remote.publish(remote.server(server, settings), found, findings, issue, allow, gate)
         return print_json(facts) if json else out.print(show.plain("\n".join(remote.sentences(facts))))
     database = open_database(settings)
@@ -108,6 +108,8 @@ def status(send: str, json: bool) -> None:
 
 def ring(settings: Settings, send_ids: Sequence[int]) -> None:
     """Ring for new sends; the scheduler does it too."""
+    from mailer.actors import Bell
+
     bell = Bell(settings.redis_url)
     for send_id in send_ids:
         bell.ring_send(send_id)

@@ -6,13 +6,9 @@ from pathlib import Path
 
 import click
 
-from mailer import editions
-from mailer.actors import Bell, Work, Workshop
 from mailer.commands.common import load_settings, need_redis, open_database, out, stop_signal
 from mailer.db import Database
 from mailer.migrate import migrate as run_migrations
-from mailer.scheduler import run as run_scheduler
-from mailer.transports import make as make_transport
 
 
 @click.command()
@@ -39,6 +35,7 @@ def serve(host: str, port: int, processes: int | None, until_eof: bool) -> None:
     """
     from api.crew import cores
     from api.server import serve as run_server
+    from mailer import editions
 
     settings = load_settings("serve")
     settings.need_secret()
@@ -53,6 +50,10 @@ def worker(until_eof: bool) -> None:
 
     Example: postmerge worker
     """
+    from mailer import editions
+    from mailer.actors import Work, Workshop
+    from mailer.transports import make as make_transport
+
     settings = load_settings("worker")
     need_redis(settings)
     settings.need_secret()
@@ -71,6 +72,9 @@ def scheduler(until_eof: bool) -> None:
 
     Example: postmerge scheduler
     """
+    from mailer.actors import Bell
+    from mailer.scheduler import run as run_scheduler
+
     settings = load_settings("scheduler")
     need_redis(settings)
     run_scheduler(open_database(settings), settings, Bell(settings.redis_url), stop_signal(until_eof))

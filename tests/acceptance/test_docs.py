@@ -8,11 +8,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import click
 import pytest
 
+from mailer.cli import cli
 from tests.conftest import ROOT
 
 GUIDES = ("docs/writing.md", "docs/operating.md", "docs/subscribers.md")
@@ -51,8 +53,6 @@ def test_every_command_of_the_guide_runs(guide: str, newsletter: Path, database_
     }
     run(newsletter, environment, "postmerge adopt")
     run(newsletter, environment, "postmerge subscribers add grace@example.org --confirmed")
-    from datetime import date
-
     today = date.today().isoformat()
     issue = newsletter / "content" / "issues" / "2026-11-24-hello.md"
     for command in found:
@@ -71,8 +71,6 @@ def run(folder: Path, environment: dict[str, str], command: str) -> None:
 
 
 def test_every_command_of_the_program_has_help_with_an_example() -> None:
-    from mailer.cli import cli
-
     context = click.Context(cli)
     names = cli.list_commands(context)
     assert len(names) > 20
@@ -82,3 +80,19 @@ def test_every_command_of_the_program_has_help_with_an_example() -> None:
         children = getattr(command, "commands", {name: command})
         for child in children.values():
             assert "Example" in (child.help or ""), f"{name} {child.name}"
+
+
+def test_the_list_of_commands_says_what_each_of_them_says_of_itself() -> None:
+    """It is read from their sources, so that it need not load them."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "mailer.cli", "--help"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+    ).stdout
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command
+        assert re.search(rf"^  {name} +{re.escape(command.get_short_help_str(80))}$", shown, re.MULTILINE), name

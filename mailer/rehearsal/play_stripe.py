@@ -43,7 +43,7 @@ class PlayStripe(FakeStripe):
         handler = type("PlayHandler", (_Pages,), {"fake": self})
         server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         while not stopping.wait(0.3):
             with self.lock:
                 self.books.advance(max(0, int(time.time()) - self.books.now))

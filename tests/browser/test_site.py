@@ -107,7 +107,7 @@ def served(content: Path, build: Path, clean: bool = True) -> Iterator[Site]:
         )
     )
     assert not (clean and report.findings)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield Site(url, folder, report.editions)
     server.shutdown()
     server.server_close()

@@ -58,7 +58,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[dns.resolver.Resolver]
     Dns.asked = []
     mail_domains._resting.clear()
     with socketserver.ThreadingUDPServer(("127.0.0.1", 0), Dns) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         resolver = dns.resolver.Resolver(configure=False)
         resolver.nameservers = ["127.0.0.1"]
         resolver.port = server.server_address[1]

@@ -141,7 +141,7 @@ class Site(BaseHTTPRequestHandler):
 def site() -> Iterator[str]:
     Site.most, Site.methods = 0, []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

@@ -284,7 +284,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 def web() -> Iterator[str]:
     Page.digest, Page.got = "", []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
 

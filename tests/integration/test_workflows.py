@@ -52,7 +52,7 @@ class Forge(http.server.ThreadingHTTPServer):
         self.comments: dict[int, str] = {1: "Nice.", 2: f"I quote: {MARK}"}
         self.asked: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def ours(self) -> list[str]:
         return [text for text in self.comments.values() if text.startswith(MARK)]

@@ -10,6 +10,7 @@ minutes (measured with Dramatiq 2.2).
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import dramatiq
@@ -128,8 +129,8 @@ class Workshop:
     def stop(self, seconds: float = 30) -> None:
         """Finish the groups that are on the wire, then stop. At most ``seconds``."""
         self.stopping.set()
-        for worker in self._workers:
-            worker.stop(timeout=int(seconds * 1000))
+        with ThreadPoolExecutor(len(self._workers)) as side_by_side:
+            list(side_by_side.map(lambda worker: worker.stop(timeout=int(seconds * 1000)), self._workers))
 
     def _worker(self, queue: str, threads: int) -> dramatiq.Worker:
         broker = make_broker(self._work.settings.redis_url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import click
@@ -19,6 +20,7 @@ def build(json: bool) -> None:
     Example: postmerge build
     """
     report = build_site(load_settings(), quiet=json)
+    gc.freeze()  # the process is about to end: what it made need not be searched for garbage once more
     if json:
         return print_json({"editions": len(report.editions), "findings": [vars(f) for f in report.findings]})
     show.findings(err, report.findings)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mailer.edition import Edition, Finding
-from mailer.editions import store
+from mailer.editions import folders, store
 from mailer.editions.quiet import quiet
 from mailer.editions.session import Session
 from mailer.errors import BadInput, PostmergeError
@@ -53,26 +54,20 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
 
     started = time.monotonic()
     _need(options)
-    fresh = options.site.with_name(f".{options.site.name}.next").resolve()
-    shutil.rmtree(fresh, ignore_errors=True)
-    session = Session(options.cache, options.editions, options.postal_address, progress or (lambda text: None))
-    override: dict[str, Any] = {
-        "PATH": str(options.content.resolve()),
-        "OUTPUT_PATH": str(fresh),
-        "POSTMERGE_SESSION": session,
-    }
+    site = options.site.resolve()
+    session = Session(options.cache, options.editions, options.postal_address, progress or (lambda text: None), earlier=site)
+    override: dict[str, Any] = {"PATH": str(options.content.resolve()), "POSTMERGE_SESSION": session}
     if options.site_url:
         override["SITEURL"] = options.site_url
     if options.api_url:
         override["API_URL"] = options.api_url
     override["LOAD_CONTENT_CACHE"] = override["CACHE_CONTENT"] = False
     try:
-        with quiet(session.findings, options.content.name):
-            settings = read_settings(str(options.config), override=override)
+        with quiet(session.findings, options.content.name), _unburdened(), folders.replacing(site) as (fresh, session.spare):
+            settings = read_settings(str(options.config), override={**override, "OUTPUT_PATH": str(fresh)})
             settings["DELETE_OUTPUT_DIRECTORY"] = False
             settings.setdefault("POSTMERGE_JOIN", options.sells)
             Pelican(settings).run()
-        _swap(fresh, options.site.resolve())
     except PostmergeError:
         raise
     except OSError as error:
@@ -85,20 +80,22 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
             f"The site cannot be built ({type(error).__name__}: {_first_line(error)}): mend {_where(error)}."
         ) from error
     finally:
-        session.workers.close()
+        session.close()
     editions = tuple(store.oldest_first(session.editions))
     seconds = time.monotonic() - started
     return Report(editions, tuple(session.report()), seconds, session.converted, session.reused)
 
 
-def _swap(fresh: Path, site: Path) -> None:
-    """Put the new site in place of the old one, with nothing left of what is no longer built."""
-    old = site.with_name(f".{site.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if site.exists():
-        site.rename(old)
-    fresh.rename(site)
-    shutil.rmtree(old, ignore_errors=True)
+@contextmanager
+def _unburdened() -> Iterator[None]:
+    """Without looking for garbage: nearly all that a build makes lives until its end."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def load(folder: Path) -> Report:

@@ -6,15 +6,12 @@ only adds options and takes the report.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import defaultdict
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pelican
 from pelican import signals
 from pelican.contents import Article
@@ -29,11 +26,11 @@ from mailer.edition import Edition, Finding
 from mailer.editions import around, cards, feeds, mail, search, store, svg, translations, vague
 from mailer.editions.convert import digest
 from mailer.editions.session import Session, card_path
+from mailer.editions.writing import ThriftyWriter
 from mailer.errors import BadInput
 
 _current: Session | None = None
 _MARKS = ('"{', "'{", '"|', "'|")  # how the value of an attribute begins that Pelican's INTRASITE_LINK_REGEX would match
-_JINJA = ("ENVIRONMENT", "FILTERS", "TESTS")  # what has a part in compiling
 
 
 def register() -> None:
@@ -42,6 +39,8 @@ def register() -> None:
     signals.content_object_init.connect(_plain_content)
     signals.readers_init.connect(_readers)
     signals.all_generators_finalized.connect(_articles)
+    signals.get_writer.connect(_writer)
+    signals.article_writer_finalized.connect(_begin_search)
     signals.finalized.connect(_finalized)
 
 
@@ -64,27 +63,10 @@ def _initialized(site: pelican.Pelican) -> None:
         "vague": vague.words,
         **site.settings["JINJA_GLOBALS"],
     }  # fmt: skip
-    site.settings["JINJA_ENVIRONMENT"] = {
-        "auto_reload": False,
-        "bytecode_cache": _compiled(_current.cache.folder, site.settings),
-        **site.settings["JINJA_ENVIRONMENT"],
-    }
+    site.settings["JINJA_ENVIRONMENT"] = {"auto_reload": False, **site.settings["JINJA_ENVIRONMENT"]}
     for name in ("FEED_ALL_ATOM", "FEED_ALL_RSS"):
         site.settings[f"POSTMERGE_{name}"] = site.settings.get(f"POSTMERGE_{name}") or site.settings.get(name)
         site.settings[name] = None
-
-
-def _compiled(folder: Path | None, settings: dict[str, Any]) -> jinja2.FileSystemBytecodeCache | None:
-    """Where compiled templates are kept by the digest of their source; not when a site's own code has a part in compiling."""
-    same = all(settings.get(f"JINJA_{name}") == DEFAULT_CONFIG[f"JINJA_{name}"] for name in _JINJA)
-    if not folder or not same or len(settings["PLUGINS"]) > 1:
-        return None
-    kept = folder / "templates" / f"{jinja2.__version__}-{pelican.__version__}"
-    with contextlib.suppress(OSError):
-        kept.mkdir(parents=True, exist_ok=True)
-    if not os.access(kept, os.W_OK):
-        return None
-    return jinja2.FileSystemBytecodeCache(str(kept))
 
 
 class PreparedReader(BaseReader):  # type: ignore[misc]
@@ -140,8 +122,16 @@ def _articles(generators: list[Any]) -> None:
             ]
 
 
+def _writer(site: pelican.Pelican) -> type[ThriftyWriter] | None:
+    """Pages of the last build are used again, unless another plugin may have had its hands in them."""
+    return ThriftyWriter if session().spare and len(site.settings["PLUGINS"]) == 1 else None
+
+
 def _plain_content(content: Any) -> None:
-    """Spare Pelican its slow search for ``{filename}…`` and ``|filename|…`` where no attribute's value begins like that."""
+    """Spare Pelican what takes it long: the search for ``{filename}…`` and ``|filename|…`` where no attribute's value begins
+    like that, and working out its own path again and again."""
+    path, worked_out = content.get_relative_source_path(), content.get_relative_source_path
+    content.get_relative_source_path = lambda other=None: worked_out(other) if other else path
     usual = content.settings.get("INTRASITE_LINK_REGEX") == DEFAULT_CONFIG["INTRASITE_LINK_REGEX"]
     if usual and content._content and not any(mark in content._content for mark in _MARKS):
         content.get_static_links = set
@@ -177,14 +167,13 @@ def _link_languages(generator: ArticlesGenerator) -> None:
 
 def _finalized(site: pelican.Pelican) -> None:
     current = session()
-    indexing = _begin_search(current, site.settings)
     if current.drawing:
         current.drawing.place(Path(site.settings["OUTPUT_PATH"]))
     _clean_pictures(current, Path(site.settings["OUTPUT_PATH"]))
     current.workers.close()
     _write_feeds(current, site.settings)
     _write_around(current, site.settings)
-    if indexing and (wrong := indexing.finish()):
+    if current.indexing and (wrong := current.indexing.finish()):
         raise BadInput(
             f"The search index cannot be made ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to go without."
         )
@@ -233,15 +222,15 @@ def _begin_cards(current: Session, settings: dict[str, Any]) -> cards.Drawing | 
     return cards.Drawing(wanted, current.cache.folder, current.workers)
 
 
-def _begin_search(current: Session, settings: dict[str, Any]) -> search.Indexing | None:
-    """Start to index the pages in processes of their own, when the site wants that."""
+def _begin_search(generator: ArticlesGenerator, writer: Any) -> None:
+    """Start to index the pages of issues, now that they are written, in processes of their own, when the site wants that."""
+    current, settings = session(), generator.settings
     if not settings.get("POSTMERGE_SEARCH"):
-        return None
+        return
     if not search.available():
         raise BadInput("pagefind is not installed: run `pip install pagefind_bin`, or set POSTMERGE_SEARCH = False.")
-    indexing = search.Indexing(Path(settings["OUTPUT_PATH"]), current.cache.folder)
-    indexing.start([*current.editions, *current.translated], settings["SITEURL"], settings["DEFAULT_LANG"])
-    return indexing
+    current.indexing = search.Indexing(Path(settings["OUTPUT_PATH"]), current.cache.folder)
+    current.indexing.start([*current.editions, *current.translated], settings["SITEURL"], settings["DEFAULT_LANG"])
 
 
 def _write_feeds(current: Session, settings: dict[str, Any]) -> None:

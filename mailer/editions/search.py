@@ -69,11 +69,20 @@ class Indexing:
             elif not one.keep.exists():
                 one.made.joinpath("index").rename(one.keep)
             shutil.rmtree(one.made, ignore_errors=True)
+        self._running = []
         if not wrong:
             self._place()
+        self.close()
+        return wrong
+
+    def close(self) -> None:
+        """End what still runs, when the build failed, and clean up."""
+        for one in self._running:
+            one.process.kill()
+            one.process.communicate()
+            shutil.rmtree(one.made, ignore_errors=True)
         if self._own:
             self._own.cleanup()
-        return wrong
 
     def _begin(self, keep: Path, pages: dict[str, bytes], lang: str) -> _Running:
         made = Path(tempfile.mkdtemp(prefix=f"{keep.name}.", dir=self._cache))

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mailer.edition import Edition, Finding, Variant, Wish
-from mailer.editions import cards, clip, extras, frontmatter, mail, making, premium, site, translations
+from mailer.editions import cards, clip, extras, frontmatter, mail, making, premium, search, site, translations
 from mailer.editions.body import escape
 from mailer.editions.convert import Cache, Workers, convert_all, digest, own_code
+from mailer.editions.folders import Spare
 from mailer.editions.frontmatter import Asked, Source
 from mailer.editions.premium import MARK
 from mailer.leaks import Secret
@@ -33,8 +34,11 @@ class Session:
         postal_address: str = "",
         progress: Callable[[str], None] = lambda text: None,
         preview: bool = False,
+        earlier: Path | None = None,
     ) -> None:
         self.preview = preview
+        self.earlier = earlier  # the site as the last build left it
+        self.spare: Spare | None = None
         self.cache = Cache(cache)
         self.workers = Workers()
         self.editions_folder = editions_folder
@@ -45,6 +49,7 @@ class Session:
         self.tags: dict[str, list[Any]] = {}
         self.extras: dict[str, extras.Extras] = {}
         self.drawing: cards.Drawing | None = None
+        self.indexing: search.Indexing | None = None
         self.pages: list[str] = []
         self.pictures: list[Any] = []  # Pelican's static files that are SVG
         self.converted = self.reused = 0
@@ -58,6 +63,12 @@ class Session:
         self._keys: dict[str, str] = {}
         self.translated: list[Edition] = []
         self._originals: dict[str, str] = {}  # the original's key, by its translation's
+
+    def close(self) -> None:
+        """End what still runs beside the build."""
+        self.workers.close()
+        if self.indexing:
+            self.indexing.close()
 
     def prepare(self, settings: Mapping[str, Any]) -> None:
         """Read and convert every Markdown file below the content folder, with the cache and all processors."""

@@ -284,8 +284,41 @@ def test_an_issue_that_is_gone_leaves_no_page_and_no_edition(letter: Letter) -> 
     (letter.issues / "first.md").write_text("Title: First\nDate: 2026-11-01 09:00\n\nAlone.\n")
     letter.build()
     assert not (letter.folder / "build" / "site" / "issues" / "second").exists()
-    assert not list((letter.folder / "build").glob(".site*"))
+    assert not [path for path in (letter.folder / "build").glob(".site*/**/*") if not path.is_dir()]
     assert [edition.key for edition in editions.load(letter.folder / "build" / "editions").editions] == ["first"]
+
+
+def test_an_unchanged_page_keeps_its_file_and_a_build_that_fails_leaves_all_as_it_was(letter: Letter) -> None:
+    first, second = (letter.folder / "build" / "site" / "issues" / name / "index.html" for name in ("first", "second"))
+    letter.build()
+    letter.build()
+    before = first.stat(), second.stat()
+    path = letter.issues / "second.md"
+    path.write_text(path.read_text() + "\nOne line more.\n")
+    (letter.folder / "theme" / "templates" / "tags.html").write_text("{% if %}")
+    with pytest.raises(BadInput):
+        letter.build()
+    assert (first.stat().st_ino, second.read_text().count("One line more")) == (before[0].st_ino, 0)
+    shutil.copy(ROOT / "theme" / "templates" / "tags.html", letter.folder / "theme" / "templates")
+    letter.build()
+    assert first.stat().st_mtime_ns == before[0].st_mtime_ns, "who copies the site by dates has nothing to do"
+    assert second.stat().st_mtime_ns > before[1].st_mtime_ns
+    assert "One line more" in second.read_text()
+
+
+def test_what_was_a_folder_may_become_a_file_and_the_other_way_round(letter: Letter) -> None:
+    conf = letter.folder / "pelicanconf.py"
+    pretty = conf.read_text()
+    for number in range(4):
+        conf.write_text(pretty if number % 2 else pretty + '\nARTICLE_SAVE_AS = ARTICLE_LANG_SAVE_AS = "issues/{slug}"\n')
+        letter.build()
+        found = [
+            str(path.relative_to(letter.folder / "build/site/issues"))
+            for path in (letter.folder / "build/site/issues").rglob("*")
+        ]
+        assert sorted(found) == (
+            ["first", "first/index.html", "second", "second/index.html"] if number % 2 else ["first", "second"]
+        )
 
 
 def test_a_handed_over_edition_is_the_one_that_was_built(letter: Letter) -> None:

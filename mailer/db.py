@@ -6,6 +6,7 @@ Only ``flows/`` opens transactions, and only ``store/`` writes SQL.
 
 from __future__ import annotations
 
+import json as jsonlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
+import psycopg2.extras
 from psycopg2.extras import Json
 
 from mailer.errors import Unavailable
@@ -29,6 +31,14 @@ _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError)
 def json(value: Any) -> Any:
     """Wrap a value that goes into a ``jsonb`` column."""
     return Json(value)
+
+
+def _read_json(text: str) -> Any:
+    """What a ``jsonb`` column holds; mostly nothing."""
+    return {} if text == "{}" else jsonlib.loads(text)
+
+
+psycopg2.extras.register_default_jsonb(loads=_read_json)
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,8 @@ class Connection(psycopg2.extensions.connection):
         if not name:
             name = f"often_{len(self.prepared)}"
             first = f"PREPARE {name} AS {sql % {key: f'${place}' for place, key in enumerate(names, 1)}}"
-        return name, first, f"EXECUTE {name} ({', '.join(f'%({key})s' for key in names)})"
+        given = ", ".join(f"%({key})s" for key in names)
+        return name, first, f"EXECUTE {name} ({given})" if given else f"EXECUTE {name}"
 
 
 class Tx:
@@ -76,11 +87,11 @@ class Tx:
 
     def often(self, sql: str, **values: Any) -> Row | None:
         """Like ``one``, for a statement that is asked so often that each connection plans it only once."""
-        name, first, then = self._connection.plan(sql, values)
-        if first:
-            self.run(first)
-            self._connection.prepared[sql] = name
-        return self.one(then, **values)
+        return self.one(self._planned(sql, values), **values)
+
+    def often_all(self, sql: str, **values: Any) -> list[Row]:
+        """Like ``all``, for a statement that is asked so often that each connection plans it only once."""
+        return self.all(self._planned(sql, values), **values)
 
     def answer(self, question: Question[T]) -> T | None:
         """The answer to a question, or None when there is no row."""
@@ -107,6 +118,13 @@ class Tx:
         with self._connection.cursor() as cursor:
             cursor.copy_expert(sql, file, size=1 << 18)
             return int(cursor.rowcount)
+
+    def _planned(self, sql: str, values: Mapping[str, Any]) -> str:
+        name, first, then = self._connection.plan(sql, values)
+        if first:
+            self.run(first)
+            self._connection.prepared[sql] = name
+        return then
 
     @contextmanager
     def _cursor(self, sql: str, values: Mapping[str, Any]) -> Iterator[Any]:
@@ -164,16 +182,17 @@ class Database:
 
     @contextmanager
     def glance(self) -> Iterator[Tx]:
-        """For a single SELECT, without BEGIN and COMMIT: a third of the round trips. Raises Unavailable as above."""
+        """For SELECTs that need not see one moment: no BEGIN, no COMMIT. Raises Unavailable as above."""
         connection = self._take()
         try:
             connection.autocommit = True
             yield Tx(connection)
             connection.autocommit = False
         except BaseException as error:
-            self._discard(connection)
             if is_lost(error):
+                self._discard(connection)
                 raise Unavailable(unreachable(error)) from error
+            connection.close()
             raise
         self._give_back(connection)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.v1.errors import ApiError
 from mailer import addresses, public_ids
@@ -95,6 +96,29 @@ class Filters(BaseModel):
     click_rate__end: float | None = None
     risk_score__start: float | None = None
     risk_score__end: float | None = None
+
+
+async def _read(request: Request) -> Filters:
+    """What the framework does with a query of this shape in a tenth of the time: it looks only at what is given."""
+    given: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        if name in _LISTS:
+            given.setdefault(name, []).append(value)
+        else:
+            given[name] = value
+    try:
+        return Filters.model_validate(given)
+    except ValidationError as error:
+        raise RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in error.errors()]) from error
+
+
+_LISTS = {field.alias or name for name, field in Filters.model_fields.items() if field.default == []}
+Asked = Annotated[Filters, Depends(_read)]
+PARAMETERS = [
+    {"name": name, "in": "query", "required": False, "schema": shape}
+    | ({"description": shape["description"]} if "description" in shape else {})
+    for name, shape in Filters.model_json_schema()["properties"].items()
+]
 
 
 def conditions(database: Database, asked: Filters) -> list[Where]:

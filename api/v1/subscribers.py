@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
@@ -15,7 +15,7 @@ from api.desk import Desk, Here
 from api.v1 import paging, shapes
 from api.v1.errors import ApiError, not_found, rejected
 from api.v1.idempotency import Once
-from api.v1.subscriber_filters import SOURCES, Expand, Filters, conditions, only_tag
+from api.v1.subscriber_filters import PARAMETERS, SOURCES, Asked, Expand, conditions, only_tag
 from api.v1.subscriptions import as_subscription
 from mailer import public_ids
 from mailer.flows import listing, members, subscribed
@@ -79,8 +79,8 @@ class SubscriberUpdateInput(BaseModel):
     email_which_prompted_unsubscription_id: str | None = Field(None, max_length=50)
 
 
-@router.get("", responses=shapes.answer("SubscriberPage"))
-def list_subscribers(desk: Here, request: Request, asked: Annotated[Filters, Query()]) -> JSONResponse:
+@router.get("", responses=shapes.answer("SubscriberPage"), openapi_extra={"parameters": PARAMETERS})
+def list_subscribers(desk: Here, request: Request, asked: Asked) -> JSONResponse:
     """Readers, 100 a page, the newest first. `next` leads on at the same speed however deep it is."""
     where = conditions(desk.database, asked)
     try:

@@ -9,11 +9,12 @@ from mailer import public_ids
 from mailer.db import Database, Tx
 from mailer.flows import segments
 from mailer.flows.members import Rejected
-from mailer.store import audiences, members, tags, tallies
+from mailer.store import audiences, members, tallies
 from mailer.store import segments as kept
 from mailer.store.members import Member, Where
 
 PAGE = 100  # readers
+_FEW = 20_000  # readers that are gathered and put in order sooner than a page of them is found in order
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,27 @@ def page(
     """
     by_id = ordering.endswith("creation_date")
     key = _key(after, by_id)
-    with database.transaction() as tx:
-        for name in tag_names:
-            if tags.named(tx, name.lower()) is None:
-                raise Rejected("invalid_tag", f"There is no tag {name[:100]!r}.")
+    with database.glance() as tx:
+        tagged = _tagged(tx, tag_names)
         if not where and by_id:
             count = tallies.readers(tx)
             found = _all_by_id(tx, ordering, number, key)
         else:
-            count = tallies.tagged(tx, only_tag) if only_tag else members.count(tx, where) if where else tallies.readers(tx)
+            count = tagged[only_tag] if only_tag else members.count(tx, where) if where else tallies.readers(tx)
             offset = 0 if key is not None else PAGE * (number - 1)
-            found = members.page(tx, where, ordering, PAGE, offset, key)
+            few = bool(tagged) and sum(tagged.values()) <= _FEW
+            found = members.page(tx, where, ordering, PAGE, offset, key, few)
     last = found[-1] if found else None
     return Page(found, count, (public_ids.public("sub", last.id) if by_id else last.email_normal) if last else None)
+
+
+def _tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
+    """How many have each of these tags."""
+    found = tallies.of_tags(tx, [name.lower() for name in names]) if names else {}
+    for name in names:
+        if name.lower() not in found:
+            raise Rejected("invalid_tag", f"There is no tag {name[:100]!r}.")
+    return found
 
 
 def _all_by_id(tx: Tx, ordering: str, number: int, key: int | str | None) -> list[Member]:

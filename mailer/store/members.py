@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from mailer.db import Question, Tx, each
+import orjson
+
+from mailer.db import Question, Tx
 
 BLOCK = 1024  # ids in one block of the tallies; the triggers of migration 0015 say the same
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A subscriber with what is known about them. ``history`` is pairs of a moment (ISO 8601) and a kind of consent."""
 
     id: int
@@ -85,7 +86,7 @@ _MEMBER = """
         subscribers.utm_medium, subscribers.utm_source, subscribers.leaving_reason,
         coalesce(subscribers.paused_until > now(), false) AS paused,
         subscribers.created_at, subscribers.confirmed_at, subscribers.left_at,
-        coalesce(past.source, '') AS source, past.ip, coalesce(past.history, '[]') AS history,
+        coalesce(past.source, '') AS source, past.ip, coalesce(past.history, '[]')::text AS history,
         coalesce(suppressions.reason, '') AS suppressed, suppressions.created_at AS suppressed_at,
         accesses.state AS access, coalesce(accesses.premium AND accesses.until > now() IS NOT FALSE, false) AS premium,
         accesses.at AS upgraded_at,
@@ -131,40 +132,62 @@ def by_email(tx: Tx, email_normal: str) -> Member | None:
 
 def with_id(subscriber_id: int) -> Question[Member]:
     """Who has this id and was not erased?"""
-    return Question(_WITH_ID, {"id": subscriber_id}, Member)
+    return Question(_WITH_ID, {"id": subscriber_id}, _member)
 
 
 def with_email(email_normal: str) -> Question[Member]:
     """Who has this address?"""
-    return Question(_WITH_EMAIL, {"email": email_normal}, Member)
+    return Question(_WITH_EMAIL, {"email": email_normal}, _member)
 
 
 def page(
-    tx: Tx, where: Sequence[Where], ordering: str, limit: int, offset: int, after: int | str | None = None
+    tx: Tx,
+    where: Sequence[Where],
+    ordering: str,
+    limit: int,
+    offset: int,
+    after: int | str | None = None,
+    few: bool = False,
 ) -> list[Member]:
-    """Some subscribers. ``after`` is the last key of the page before: an id, or a normal address when in that order."""
+    """Some subscribers. ``after`` is the last key of the page before: an id, or a normal address when in that order.
+
+    When ``few`` are known to fulfil the conditions, they are gathered and then put in order, instead of looked for in order.
+    """
     order = _ORDERS[ordering]
     column, _, down = order.partition(" ")
-    values: dict[str, Any] = {"limit": limit, "offset": offset, "after": after}
-    conditions = ["erased_at IS NULL"]
-    for one in where:
-        conditions.append(f"({one.sql})")
-        values.update(one.values)
+    found, values = _conditions(where)
     if after is not None:
-        conditions.append(f"{column} {'<' if down else '>'} %(after)s")
-    chosen = f"SELECT * FROM subscribers WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s"
-    rows = tx.all(f"{_MEMBER.format(chosen=chosen)} ORDER BY subscribers.{order}", **values)
-    return each(rows, Member)
+        found += f" AND {column} {'<' if down else '>'} %(after)s"
+        values["after"] = after
+    cut = f"ORDER BY {order} LIMIT {limit:d}" + (f" OFFSET {offset:d}" if offset else "")
+    if few:
+        chosen = f"""
+            WITH gathered AS MATERIALIZED (SELECT id, email_normal FROM subscribers WHERE {found})
+
+            SELECT * FROM subscribers WHERE id IN (SELECT id FROM gathered {cut})
+        """
+    else:
+        chosen = f"SELECT * FROM subscribers WHERE {found} {cut}"
+    sql = f"{_MEMBER.format(chosen=chosen)} ORDER BY subscribers.{order}"
+    rows = tx.all(sql, **values) if where or offset else tx.often_all(sql, **values)
+    return [_member(**row) for row in rows]
+
+
+def _member(history: str, **rest: Any) -> Member:
+    return Member(history=orjson.loads(history), **rest)
+
+
+def _conditions(where: Sequence[Where]) -> tuple[str, dict[str, Any]]:
+    values: dict[str, Any] = {}
+    for one in where:
+        values.update(one.values)
+    return " AND ".join(["erased_at IS NULL", *(f"({one.sql})" for one in where)]), values
 
 
 def count(tx: Tx, where: Sequence[Where]) -> int:
     """How many fulfil all conditions."""
-    conditions: list[str] = ["erased_at IS NULL"]
-    values: dict[str, Any] = {}
-    for one in where:
-        conditions.append(f"({one.sql})")
-        values.update(one.values)
-    return int(tx.value(f"SELECT count(*) FROM subscribers WHERE {' AND '.join(conditions)}", **values))
+    found, values = _conditions(where)
+    return int(tx.value(f"SELECT count(*) FROM subscribers WHERE {found}", **values))
 
 
 def lock(tx: Tx, subscriber_id: int) -> None:

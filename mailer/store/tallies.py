@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mailer.db import Tx
 
 _ENOUGH = 500  # rows above what is needed before they are summed up
@@ -15,6 +17,18 @@ def readers(tx: Tx) -> int:
 def tagged(tx: Tx, name: str) -> int:
     """How many subscribers have the tag."""
     return int(tx.value("SELECT coalesce(sum(number), 0) FROM tallies WHERE kind = 'tag' AND key = %(name)s", name=name))
+
+
+def of_tags(tx: Tx, names: Sequence[str]) -> dict[str, int]:
+    """How many subscribers have each of these tags; one that is not there is left out."""
+    rows = tx.often_all(
+        """
+        SELECT name, (SELECT coalesce(sum(number), 0) FROM tallies WHERE kind = 'tag' AND key = name)::bigint AS number
+        FROM tags WHERE name = ANY(%(names)s::text [])
+        """,
+        names=list(names),
+    )
+    return {row["name"]: row["number"] for row in rows}
 
 
 def place(tx: Tx, offset: int, newest_first: bool) -> tuple[int, int]:

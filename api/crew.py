@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 
 from mailer import log
 
@@ -26,45 +25,38 @@ def cores() -> int:
 
 
 def run(size: int, work: Work, stopping: threading.Event) -> None:
-    """Let so many processes do ``work`` until ``stopping`` is set; each is given an event that says when it is to stop.
+    """Let so many processes do ``work`` until ``stopping`` is set, which SIGTERM must do; each has a copy of its own.
 
     Nothing of the caller may be open that two processes cannot share (a connection to Postgres). When the caller is killed,
     they end.
     """
     alive, watched = os.pipe()
-    members = {_start(work, alive, watched) for _ in range(size)}
+    members = {_start(work, alive, watched, stopping) for _ in range(size)}
     replaced = 0.0
     while not stopping.wait(_LOOK):
         members -= {pid for pid in members if _ended(pid)}
         if len(members) < size and time.monotonic() - replaced > _PAUSE:
             replaced = time.monotonic()
             events.warning("crew.replaced", missing=size - len(members))
-            members.add(_start(work, alive, watched))
+            members.add(_start(work, alive, watched, stopping))
     _stop(members)
     os.close(alive)
     os.close(watched)
 
 
-def _start(work: Work, alive: int, watched: int) -> int:
+def _start(work: Work, alive: int, watched: int, stopping: threading.Event) -> int:
     pid = os.fork()
     if pid:
         return pid
     status = 1
     try:
         os.close(watched)
-        status = _work(work, alive)
+        status = _work(work, alive, stopping)
     finally:
         os._exit(status)  # what stands behind the fork is the parent's to do
 
 
-def _work(work: Work, alive: int) -> int:
-    stopping = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which stops us
+def _work(work: Work, alive: int, stopping: threading.Event) -> int:
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     try:
         work(stopping)

@@ -36,7 +36,8 @@ class Cache:
         if self._folder is None:
             return None
         try:
-            entry = orjson.loads(self._path(key).read_bytes())
+            with open(self._path(key), "rb") as file:
+                entry = orjson.loads(file.read())
             return entry["value"] if entry["key"] == key else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -45,7 +46,7 @@ class Cache:
         """Keep a value; a full disk only costs speed."""
         if self._folder is None:
             return
-        path = self._path(key)
+        path = Path(self._path(key))
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
             data = orjson.dumps({"key": key, "value": value})
@@ -59,9 +60,8 @@ class Cache:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
-        assert self._folder
-        return self._folder / key[:2] / f"{key[2:]}.json"
+    def _path(self, key: str) -> str:
+        return f"{self._folder}/{key[:2]}/{key[2:]}.json"
 
 
 def digest(*parts: object) -> str:

@@ -6,6 +6,7 @@ only adds options and takes the report.
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from datetime import datetime
 from itertools import pairwise
@@ -75,12 +76,17 @@ class PreparedReader(BaseReader):  # type: ignore[misc]
     enabled = True
     file_extensions = ("md", "markdown", "mkd", "mdown")
 
+    def process_metadata(self, name: str, value: Any) -> Any:
+        """A field as Pelican wants it; a plain date needs no guessing."""
+        if name == "date":
+            with contextlib.suppress(ValueError):
+                return SafeDatetime.fromisoformat(value)
+        return super().process_metadata(name, value)
+
     def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
         """HTML and metadata of one file."""
         content, fields = session().read(source_path)
-        date = SafeDatetime.fromisoformat(fields["date"]) if "date" in fields else None
-        metadata = {name: self.process_metadata(name, value) for name, value in fields.items() if name != "date"}
-        return content, {**metadata, **({"date": date} if date else {})}
+        return content, {name: self.process_metadata(name, value) for name, value in fields.items()}
 
 
 class PreparedRstReader(RstReader):  # type: ignore[misc]
@@ -173,13 +179,14 @@ def _finalized(site: pelican.Pelican) -> None:
     current.workers.close()
     _write_feeds(current, site.settings)
     _write_around(current, site.settings)
+    staged = store.stage(current.editions_folder, current.editions) if current.editions_folder else None
     if current.indexing and (wrong := current.indexing.finish()):
         raise BadInput(
             f"The search index cannot be made ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to go without."
         )
     _check_leaks(current, Path(site.settings["OUTPUT_PATH"]))
-    if current.editions_folder:
-        store.write(current.editions_folder, current.editions, current.report())
+    if staged:
+        store.write(staged, current.report())
 
 
 def _clean_pictures(current: Session, output: Path) -> None:

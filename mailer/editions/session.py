@@ -56,6 +56,7 @@ class Session:
         self.secrets: list[Secret] = []
         self._premium: dict[str, str] = {}
         self._sources: dict[str, Source] = {}
+        self._names: dict[str, str] = {}
         self._html: dict[str, str | None] = {}
         self._fields: dict[str, dict[str, str]] = {}
         self._asked: dict[str, Asked] = {}
@@ -119,7 +120,7 @@ class Session:
 
     def read(self, source_path: str) -> tuple[str, dict[str, str]]:
         """HTML and fields of a Markdown file; Pelican skips a file whose source is broken."""
-        name = str(Path(source_path).resolve())
+        name = self._real(source_path)
         if name not in self._fields:
             return "", {"status": "skip", "title": "broken", "date": "2000-01-01"}
         html = self._html.get(name, "" if self.preview else None)
@@ -231,7 +232,7 @@ class Session:
 
     def _paid_html(self, article: Any, site_url: str) -> str | None:
         """The HTML for paying readers with Pelican's links resolved, or None when there is none."""
-        made = self._html.get(str(Path(article.source_path).resolve()) + MARK)
+        made = self._html.get(self._real(article.source_path) + MARK)
         if made is None:
             return None
         self._check_links(article, made)
@@ -272,7 +273,7 @@ class Session:
         )
 
     def _finish(self, article: Any, made: Mapping[str, Any], paid: Mapping[str, Any] | None) -> None:
-        name = str(Path(article.source_path).resolve())
+        name = self._real(article.source_path)
         source, wants = self._sources[name], self._asked[name]
         for what in dict.fromkeys([*made["dropped"], *(paid["dropped"] if paid else ())]):
             self._warn(
@@ -355,13 +356,19 @@ class Session:
 
     def _check_links(self, article: Any, text: str | None = None) -> None:
         """Links to files that are not there, at their line."""
-        name = str(Path(article.source_path).resolve())
+        name = self._real(article.source_path)
         for match in re.finditer(r"""\{(?:filename|static|attach)\}([^"'>\s#?]+)""", text or article._content or ""):
             target = match[1].replace("%20", " ")
             base = self._root if target.startswith("/") else Path(name).parent
             if not (base / target.lstrip("/")).exists():
                 line = _line_of(self._sources[name], target)
                 self._warn(name, line, f"The link to {target} leads to no file: correct the name, or add the file.")
+
+    def _real(self, source_path: str) -> str:
+        """The name by which this session knows a file of Pelican's."""
+        if source_path not in self._names:
+            self._names[source_path] = str(Path(source_path).resolve())
+        return self._names[source_path]
 
     def shown(self, path: Path) -> str:
         """The name of a file for people."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,32 @@ from mailer.errors import BadInput
 _REPORT = "report.json"
 
 
-def write(folder: Path, editions: Sequence[Edition], findings: Sequence[Finding]) -> None:
-    """One file for each edition, one for the findings; files of issues that are gone are removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = {_name(edition.key): edition for edition in oldest_first(editions)}
-    for name, edition in wanted.items():
-        _replace(folder / name, orjson.dumps(_facts(edition)))
-    report = {"editions": list(wanted), "findings": [vars(finding) for finding in findings]}
-    _replace(folder / _REPORT, orjson.dumps(report, option=orjson.OPT_INDENT_2))
-    for path in folder.glob("*.json"):
-        if path.name not in wanted and path.name != _REPORT:
+@dataclass(frozen=True)
+class Staged:
+    """What is to be written: the names of all editions' files, oldest first, and the bytes of those that are not there yet."""
+
+    folder: Path
+    names: list[str]
+    new: dict[str, bytes]
+
+
+def stage(folder: Path, editions: Iterable[Edition]) -> Staged:
+    """One file for each edition; nothing is written yet."""
+    every = {_name(edition.key): orjson.dumps(_facts(edition)) for edition in oldest_first(editions)}
+    return Staged(folder, list(every), {name: data for name, data in every.items() if _read(folder / name) != data})
+
+
+def write(staged: Staged, findings: Sequence[Finding]) -> None:
+    """Write the editions' files and one for the findings; files of issues that are gone are removed."""
+    staged.folder.mkdir(parents=True, exist_ok=True)
+    report = {"editions": staged.names, "findings": [vars(finding) for finding in findings]}
+    for name, data in {**staged.new, _REPORT: orjson.dumps(report, option=orjson.OPT_INDENT_2)}.items():
+        part = (staged.folder / name).with_suffix(".part")
+        part.write_bytes(data)
+        part.replace(staged.folder / name)
+    wanted = {*staged.names, _REPORT}
+    for path in staged.folder.glob("*.json"):
+        if path.name not in wanted:
             path.unlink()
 
 
@@ -59,12 +76,11 @@ def _name(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:32] + ".json"
 
 
-def _replace(path: Path, data: bytes) -> None:
-    if path.is_file() and path.read_bytes() == data:
-        return
-    part = path.with_suffix(".part")
-    part.write_bytes(data)
-    part.replace(path)
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _facts(edition: Edition) -> dict[str, Any]:

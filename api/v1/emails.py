@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from api.v1.account import check_username
 from api.v1.errors import ApiError, not_found
 from mailer import public_ids
 from mailer.flows import mails
-from mailer.flows.mails import Mail
+from mailer.flows.mails import Analytics, Mail
 from mailer.store.mails import Row
 
 router = APIRouter(tags=["Emails"])
@@ -68,7 +68,7 @@ def list_emails(desk: Here, request: Request, asked: Annotated[Filters, Query()]
     if asked.deliveries__start is not None or asked.deliveries__end is not None:
         rows = _by_deliveries(desk, rows, asked)
     shown = mails.whole(desk.database, paging.cut(rows, asked.page))
-    results = [as_email(desk, mail) for mail in shown]
+    results = as_emails(desk, shown)
     for result in results:
         for name in asked.excluded_fields:
             if name in ("analytics", "attachments"):
@@ -81,13 +81,13 @@ def list_emails(desk: Here, request: Request, asked: Annotated[Filters, Query()]
 @router.get("/emails/{id}", responses=shapes.answer("Email") | shapes.errors(404))
 def get_email(desk: Here, id: str) -> JSONResponse:
     """One issue."""
-    return JSONResponse(as_email(desk, _mail(desk, id)))
+    return JSONResponse(as_emails(desk, [_mail(desk, id)])[0])
 
 
 @router.get("/emails/{id}/analytics", responses=shapes.answer("Analytics") | shapes.errors(404))
 def email_analytics(desk: Here, id: str) -> JSONResponse:
     """How its send went, from the ledger. Opens and clicks are not measured: 0."""
-    return JSONResponse(_analytics(desk, _mail(desk, id)))
+    return JSONResponse(_analytics(mails.analytics(desk.database, [_mail(desk, id)])[0]))
 
 
 @router.get("/emails/{id}/renders", responses=shapes.answer("Render") | shapes.errors(404))
@@ -150,8 +150,12 @@ def public_emails(
     return paging.page(desk, request, results, len(rows), page)
 
 
-def as_email(desk: Desk, mail: Mail) -> dict[str, Any]:
-    """An issue in the contract's shape."""
+def as_emails(desk: Desk, found: Sequence[Mail]) -> list[dict[str, Any]]:
+    """Issues in the contract's shape; the ledger is asked once for all of them."""
+    return [_email(desk, mail, went) for mail, went in zip(found, mails.analytics(desk.database, found), strict=True)]
+
+
+def _email(desk: Desk, mail: Mail, went: Analytics) -> dict[str, Any]:
     row = mail.row
     url = _url(desk, row)
     return {
@@ -177,7 +181,7 @@ def as_email(desk: Desk, mail: Mail) -> dict[str, Any]:
         "related_email_ids": [],
         "attachments": [],
         "callouts": [],
-        "analytics": _analytics(desk, mail) if row.send_id else None,
+        "analytics": _analytics(went) if row.send_id else None,
         "secondary_id": None,
         "should_trigger_pay_per_email_billing": False,
         "suppression_reason": None,
@@ -221,21 +225,19 @@ def _ordered(desk: Desk, rows: list[Row], ordering: str) -> list[Row]:
     if name == "status":
         return sorted(dated, key=lambda row: Mail(row, "", {}).status, reverse=down)
     if name in _COUNTED:
-        return [mail.row for mail in sorted(mails.whole(desk.database, dated), key=_counted(desk, name), reverse=down)]
+        whole = mails.whole(desk.database, dated)
+        went = list(zip(whole, mails.analytics(desk.database, whole), strict=True))
+        return [mail.row for mail, _ in sorted(went, key=lambda one: _counted(one[1], name), reverse=down)]
     return sorted(rows, key=lambda row: getattr(row, _ORDERS[name]), reverse=down)
 
 
-def _counted(desk: Desk, name: str) -> Callable[[Mail], float]:
-    def key(mail: Mail) -> float:
-        went = mails.analytics(desk.database, mail)
-        among = max(went.recipients, 1)
-        return {
-            "unsubscriptions": float(went.unsubscriptions),
-            "permanent_failure_rate": went.permanent_failures / among,
-            "complaint_rate": went.complaints / among,
-        }[name]
-
-    return key
+def _counted(went: Analytics, name: str) -> float:
+    among = max(went.recipients, 1)
+    return {
+        "unsubscriptions": float(went.unsubscriptions),
+        "permanent_failure_rate": went.permanent_failures / among,
+        "complaint_rate": went.complaints / among,
+    }[name]
 
 
 def _by_deliveries(desk: Desk, rows: list[Row], asked: Filters) -> list[Row]:
@@ -251,8 +253,7 @@ def _mail(desk: Desk, id: str) -> Mail:
     return found if found else not_found("email")
 
 
-def _analytics(desk: Desk, mail: Mail) -> dict[str, Any]:
-    found = mails.analytics(desk.database, mail)
+def _analytics(found: Analytics) -> dict[str, Any]:
     facts = {name: value for name, value in vars(found).items() if name not in ("bounced", "failed")}
     reasons = [("hard_bounce", found.bounced), ("other", found.failed)]
     none = ("opens", "clicks", "survey_responses", "webmentions", "page_views_lifetime", "page_views_30", "page_views_7",

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from api.desk import Desk, Here
 from api.v1 import paging, shapes
-from api.v1.emails import as_email
+from api.v1.emails import as_emails
 from api.v1.errors import not_found
 from api.v1.subscribers import as_subscriber
 from mailer import public_ids
@@ -72,5 +72,5 @@ def as_event(desk: Desk, row: dict[str, Any], expand: list[Any]) -> dict[str, An
         made["subscriber"] = as_subscriber(found) if found else None
     if "email" in expand and row["issue_key"]:
         mail = mails.find(desk.database, row["issue_key"])
-        made["email"] = as_email(desk, mail) if mail else None
+        made["email"] = as_emails(desk, [mail])[0] if mail else None
     return made

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from api.desk import Desk
-from api.v1.emails import as_email
+from api.v1.emails import as_emails
 from api.v1.events import as_event
 from api.v1.files import images
 from api.v1.subscribers import as_subscriber
@@ -58,12 +58,19 @@ def columns_of(collection: str, columns: Sequence[str] | None) -> Sequence[str]:
 def _rows(desk: Desk, collection: str, where: Sequence[Where]) -> Iterator[dict[str, Any]]:
     make: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
         "subscribers": lambda: (as_subscriber(one) for one in listing.walk(desk.database, where)),
-        "emails": lambda: (as_email(desk, mails.whole(desk.database, [row])[0]) for row in mails.every(desk.database)),
+        "emails": lambda: _emails(desk),
         "events": lambda: (as_event(desk, row, []) for row in records.walk_events(desk.database)),
         "images": lambda: images(desk),
         "stripe_subscriptions": lambda: (as_subscription(one) for one in subscribed.every(desk.database)),
     }
     return make[collection]() if collection in make else iter(())
+
+
+def _emails(desk: Desk) -> Iterator[dict[str, Any]]:
+    """A piece at a time: bodies are long."""
+    rows = mails.every(desk.database)
+    for start in range(0, len(rows), _AT_ONCE):
+        yield from as_emails(desk, mails.whole(desk.database, rows[start : start + _AT_ONCE]))
 
 
 def _file(desk: Desk, collection: str, form: str, columns: Sequence[str] | None, where: Sequence[Where]) -> Iterator[bytes]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mailer import public_ids
-from mailer.db import Database, Tx
+from mailer.db import Database
 from mailer.store import deliveries, mails
-from mailer.store.mails import Body, Row
+from mailer.store.mails import Body, Outcome, Row
 
 _STATUS = {
     "scheduled": "scheduled",
@@ -55,6 +55,9 @@ class Analytics:
     failed: int
 
 
+_NONE = Analytics(0, 0, 0, 0, 0, 0, 0, 0)
+
+
 def number(key: str) -> int:
     """The number of an issue, from its key: the same on every server."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
@@ -83,12 +86,11 @@ def find(database: Database, public: str) -> Mail | None:
     return None
 
 
-def analytics(database: Database, mail: Mail) -> Analytics:
-    """How its send went; all 0 without one."""
-    if mail.row.send_id is None:
-        return Analytics(0, 0, 0, 0, 0, 0, 0, 0)
+def analytics(database: Database, found: Sequence[Mail]) -> list[Analytics]:
+    """How the send of each went, in their order; all 0 without one."""
     with database.transaction() as tx:
-        return _analytics(tx, mail, mail.row.send_id)
+        outcomes = mails.outcomes(tx, [mail.row.send_id for mail in found if mail.row.send_id])
+    return [_analytics(mail.counts, outcomes[mail.row.send_id]) if mail.row.send_id else _NONE for mail in found]
 
 
 def history(database: Database, mail: Mail) -> list[Body]:
@@ -97,8 +99,7 @@ def history(database: Database, mail: Mail) -> list[Body]:
         return mails.history(tx, mail.row.key)
 
 
-def _analytics(tx: Tx, mail: Mail, send_id: int) -> Analytics:
-    more, counts = mails.outcome(tx, send_id), mail.counts
+def _analytics(counts: Mapping[str, int], more: Outcome) -> Analytics:
     return Analytics(
         recipients=sum(counts[state] for state in ("accepted", "delivered", "bounced", "complained", "uncertain")),
         deliveries=counts["delivered"] + counts["complained"],

@@ -93,21 +93,27 @@ def history(tx: Tx, key: str) -> list[Body]:
     return each(rows, Body)
 
 
-def outcome(tx: Tx, send_id: int) -> Outcome:
-    """What the deliveries' states do not say."""
-    row = tx.one(
+def outcomes(tx: Tx, send_ids: Sequence[int]) -> dict[int, Outcome]:
+    """Of each of these sends, what the deliveries' states do not say."""
+    rows = tx.all(
         """
-        SELECT
-            (
-                SELECT count(DISTINCT subscriber_id) FROM consents
-                WHERE kind = 'left' AND evidence ->> 'send' = %(id)s::text
-            )::int AS left,
-            (
-                SELECT count(DISTINCT subscriber_id) FROM delivery_events
-                WHERE send_id = %(id)s AND kind IN ('delay', 'soft bounce')
-            )::int AS soft
+        WITH gone AS (
+            SELECT evidence ->> 'send' AS send, count(DISTINCT subscriber_id)::int AS number FROM consents
+            WHERE kind = 'left' AND evidence ->> 'send' = ANY(%(ids)s::bigint []::text [])
+            GROUP BY 1
+        ),
+
+        soft AS (
+            SELECT send_id, count(DISTINCT subscriber_id)::int AS number FROM delivery_events
+            WHERE send_id = ANY(%(ids)s::bigint []) AND kind IN ('delay', 'soft bounce')
+            GROUP BY 1
+        )
+
+        SELECT asked.id, coalesce(gone.number, 0) AS left, coalesce(soft.number, 0) AS soft
+        FROM unnest(%(ids)s::bigint []) AS asked (id)
+        LEFT JOIN gone ON gone.send = asked.id::text
+        LEFT JOIN soft ON soft.send_id = asked.id
         """,
-        id=send_id,
+        ids=list(send_ids),
     )
-    assert row
-    return Outcome(**row)
+    return {row["id"]: Outcome(row["left"], row["soft"]) for row in rows}

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bench import api_table
-from mailer.db import Database
+from mailer.db import Database, Tx
 from mailer.flows import erase, keys, records
 from tests import web
 from tests.integration.test_contract import call
@@ -169,6 +169,47 @@ def test_several_collections_come_as_a_zip(letter: Web, api: TestClient) -> None
     files = {name: list(csv.reader(io.StringIO(packed.read(name).decode()))) for name in packed.namelist()}
     assert sorted(files) == [f"{name}.csv" for name in sorted(wish["collections"])]
     assert (len(files["subscribers.csv"]), len(files["emails.csv"]), len(files["surveys.csv"])) == (3, issues + 1, 1)
+
+
+def test_the_ledger_is_asked_as_often_for_many_emails_as_for_one(
+    letter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter.send(3)
+    counted = letter.mails()[0].to
+    with letter.database.transaction() as tx:
+        tx.run(
+            """
+            INSERT INTO consents (subscriber_id, kind, source, evidence)
+            SELECT id, 'left', 'one-click', '{"send": 1}' FROM subscribers WHERE email = %(email)s
+            """,
+            email=counted,
+        )
+    made = call(api, "POST", "/exports", json={"collections": ["emails"], "format": "json"}).json()
+    asked: list[str] = []
+    ask = Tx.all
+
+    def listen(tx: Tx, sql: str, **values: Any) -> list[dict[str, Any]]:
+        asked.append(sql)
+        return ask(tx, sql, **values)
+
+    monkeypatch.setattr(Tx, "all", listen)
+
+    def exported() -> tuple[list[Any], int]:
+        asked.clear()
+        return fetch(api, made["url"]).json(), len(asked)
+
+    before, few = exported()
+    with letter.database.transaction() as tx:
+        tx.run(
+            """
+            INSERT INTO issues (key, path, title, dated, digest)
+            SELECT 'issue-' || n, 'issues/' || n || '.md', 'Issue ' || n, now(), md5(n::text) FROM generate_series(1, 100) AS n
+            """
+        )
+    after, many = exported()
+    assert (len(after), many) == (len(before) + 100, few)
+    [sent] = [one for one in call(api, "GET", "/emails").json()["results"] if one["analytics"]]
+    assert (sent["analytics"]["recipients"], sent["analytics"]["unsubscriptions"]) == (3, 1)
 
 
 def test_a_link_to_an_export_is_signed_and_ends(letter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,3 +96,30 @@ def test_the_list_of_commands_says_what_each_of_them_says_of_itself() -> None:
         command = cli.get_command(context, name)
         assert command
         assert re.search(rf"^  {name} +{re.escape(command.get_short_help_str(80))}$", shown, re.MULTILINE), name
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "mailer" / "README.md"])
+OURS = re.compile(
+    r"(?:\.\./)?(?:mailer|api|bench|tests|theme|hooks|docs|flows|store|checks|workbench|transports|rehearsal)/[\w./-]+\.\w+"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_link_and_command_that_a_page_names_exists(page: Path) -> None:
+    text = re.sub(r"^(```|~~~~)\w*\n.*?^\1$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    spans = re.findall(r"`([^`\n]+)`", text)
+    text = re.sub(r"`[^`\n]+`", "", text)
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if not re.match(r"[a-z]+:", link)]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    named = [name for span in spans for name in OURS.findall(span)]
+    assert [
+        name for name in named if not any((folder / name).exists() for folder in (ROOT, ROOT / "mailer", page.parent))
+    ] == []
+    commands = {span.split()[1] for span in spans if re.match(r"postmerge [a-z]", span)}
+    assert commands - set(cli.list_commands(click.Context(cli))) == set()
+
+
+def test_the_architecture_names_every_folder_of_the_program() -> None:
+    page = (ROOT / "mailer" / "README.md").read_text(encoding="utf-8")
+    folders = [path.name for path in (ROOT / "mailer").iterdir() if path.is_dir() and not path.name.startswith("__")]
+    assert [name for name in folders if f"`{name}/`" not in page] == []

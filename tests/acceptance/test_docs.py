@@ -100,7 +100,7 @@ def test_the_list_of_commands_says_what_each_of_them_says_of_itself() -> None:
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "mailer" / "README.md"])
 OURS = re.compile(
-    r"(?:\.\./)?(?:mailer|api|bench|tests|theme|hooks|docs|flows|store|checks|workbench|transports|rehearsal)/[\w./-]+\.\w+"
+    r"(?<![\w./-])(?:\.\./)?(?:mailer|api|bench|tests|theme|hooks|docs|flows|store|checks|workbench|transports|rehearsal)/[\w./-]+\.\w+"
 )
 
 

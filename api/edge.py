@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,7 +35,7 @@ class Edge:
     def __init__(self, app: ASGIApp, problem: Callable[[str, int], Response], tls: bool = False) -> None:
         self._app = app
         self._problem = problem
-        self._headers = _DEFAULTS | (_TLS if tls else {})
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in (_DEFAULTS | (_TLS if tls else {})).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,8 +53,7 @@ class Edge:
 
     async def _answer(self, scope: Scope, receive: Receive, answer: Send) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE):
-                body = await _read(scope, receive)
+            body = await _whole(scope, receive)
         except TimeoutError:
             return await self._problem(scope["path"], 408)(scope, receive, answer)
         if body is None:
@@ -66,7 +65,7 @@ class Edge:
 class _Answer:
     """Sends on, with default headers; knows whether anything was sent."""
 
-    def __init__(self, send: Send, defaults: Mapping[str, str], with_body: bool) -> None:
+    def __init__(self, send: Send, defaults: Sequence[tuple[bytes, bytes]], with_body: bool) -> None:
         self._send = send
         self._defaults = defaults
         self._with_body = with_body
@@ -75,12 +74,21 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            headers = MutableHeaders(scope=message)
-            for name, value in self._defaults.items():
-                headers.setdefault(name, value)
+            given = {name for name, _ in message["headers"]}
+            more = [header for header in self._defaults if header[0] not in given]
+            message = {**message, "headers": [*message["headers"], *more]}
         elif not self._with_body:
             message = {**message, "body": b""}
         await self._send(message)
+
+
+async def _whole(scope: Scope, receive: Receive) -> bytes | None:
+    """The body as ``_read`` gives it; a GET that announces none has none, and is not waited for. Raises TimeoutError."""
+    announced = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+    if scope["method"] in ("GET", "HEAD") and not announced:
+        return b""
+    async with asyncio.timeout(_PATIENCE):
+        return await _read(scope, receive)
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:

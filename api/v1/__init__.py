@@ -32,10 +32,8 @@ from api.v1 import (
     users,
     webhooks,
 )
-from api.v1.clean import OnlySigns
-from api.v1.door import authorized
+from api.v1.door import may_enter
 from api.v1.pace import Pace
-from api.v1.paging import OnlyKnown
 from api.v1.request_log import Noted, RequestLog
 
 _rest = APIRouter()
@@ -75,9 +73,7 @@ _ROUTERS = (
 def include(app: FastAPI) -> None:
     """Every route under ``/v1``. They lie flat in the app: each level of routers costs each request a search of its own."""
     for router in _ROUTERS:
-        app.include_router(
-            router, prefix="/v1", dependencies=[Depends(authorized), OnlySigns, OnlyKnown], responses=shapes.ALWAYS
-        )
+        app.include_router(router, prefix="/v1", dependencies=[Depends(may_enter)], responses=shapes.ALWAYS)
     app.include_router(exports.files)
 
 

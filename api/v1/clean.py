@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 
-from fastapi import Depends, Request
+from fastapi import Request
 
 from api.v1.errors import ApiError
 
 _SENTENCE = "The request holds a sign that cannot be kept (NUL, or half of a surrogate pair): leave it out."
 
 
-async def _only_signs(request: Request) -> None:
+async def need_signs(request: Request) -> None:
+    """Raise ApiError 400 when the request holds what cannot be kept."""
     if any("\0" in text for pair in request.query_params.multi_items() for text in pair):
         raise ApiError(400, "invalid_input", _SENTENCE)
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
@@ -27,6 +28,3 @@ def _has_half(body: bytes) -> bool:
         json.dumps(json.loads(body), ensure_ascii=False).encode()
         return False
     return True
-
-
-OnlySigns = Depends(_only_signs)

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader
 
-from api.desk import Here
+from api.v1.clean import need_signs
 from api.v1.errors import ApiError
+from api.v1.paging import need_known
 from mailer.flows.keys import check_key_soon
-from mailer.store.api_keys import Key
 
 _header = APIKeyHeader(
     name="Authorization", auto_error=False, description="`Token KEY`; `postmerge keys create NAME` makes one."
@@ -26,12 +26,19 @@ _PRIVATE = {"users", "api_requests", "webhooks"}  # read by ``admin`` only
 _PUBLISHERS = {"ping", "publish", "sends"}  # all that ``publish`` may read
 
 
-async def authorized(desk: Here, request: Request, authorization: Annotated[str | None, Security(_header)]) -> Key:
-    """The key of this request. 401 without one, 403 when its scope is too small, 429 when it asks too often."""
+async def may_enter(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
+    """What is asked before everything under ``/v1``, in one step, because each costs time: a key, and what can be read."""
+    await _authorize(request, authorization)
+    await need_signs(request)
+    need_known(request)
+
+
+async def _authorize(request: Request, authorization: str | None) -> None:
+    """Put the key into the request's state. 401 without one, 403 when its scope is too small, 429 when it asks too often."""
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "token" or not secret.strip():
         raise ApiError(401, "unauthorized", "A key is needed here: send it as `Authorization: Token KEY`.")
-    key = await check_key_soon(desk.asker, secret.strip())
+    key = await check_key_soon(request.app.state.desk.asker, secret.strip())
     if key is None:
         raise ApiError(401, "unauthorized", "This key does not hold: make one with `postmerge keys create NAME`.")
     request.state.key = key
@@ -44,7 +51,6 @@ async def authorized(desk: Here, request: Request, authorization: Annotated[str 
         raise ApiError(
             403, "forbidden", f"A key with the scope {key.scope} may not do this: use one with {_need(request, word)}."
         )
-    return key
 
 
 def may(scope: str, method: str, word: str) -> bool:

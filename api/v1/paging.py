@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import orjson
-from fastapi import Depends, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 
 from api.desk import Desk
@@ -54,15 +54,14 @@ def cut(rows: Sequence[Any], number: int, size: int = PAGE) -> Sequence[Any]:
     return rows[size * (number - 1) : size * number]
 
 
-async def _only_known(request: Request) -> None:
-    """A filter that is not known would silently be no filter."""
+def need_known(request: Request) -> None:
+    """Raise ApiError 400 for a parameter that is not known: it would silently be no filter."""
+    if not request.query_params:
+        return
     known = {field.alias for field in request.scope["route"].dependant.query_params}
     for name in request.query_params:
         if name not in known and request.scope["route"].name not in ("list_subscribers", "list_emails"):
             raise ApiError(400, "invalid_input", f"The parameter {name[:50]!r} is not known here: leave it out.")
-
-
-OnlyKnown = Depends(_only_known)
 
 
 def _link(desk: Desk, request: Request, number: int, after: str | None) -> str:

@@ -10,7 +10,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mailer.cli import cli
 from mailer.db import Database
 from mailer.flows.status import status
 from tests.conftest import ROOT
@@ -57,10 +59,11 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, database: Database, redis_url: str) -> Shell:
+def shell(tmp_path: Path, database: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
     readers(database, 20)
     made = Shell(tmp_path, database, redis_url)
-    assert made.run("adopt").returncode == 0
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(cli, ["adopt"], env=made.environ).exit_code == 0
     return made
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from mailer.db import Database
 from tests import factories, processes
-from tests.browser.test_forms import ADA, answers, browser, free_port  # noqa: F401
+from tests.browser.test_forms import ADA, answers, free_port
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def served(tmp_path: Path, database: Database) -> Iterator[Served]:
         yield Served(url, database)
 
 
-def test_the_browser_solves_it_while_the_address_is_typed(browser: Browser, served: Served) -> None:  # noqa: F811
+def test_the_browser_solves_it_while_the_address_is_typed(browser: Browser, served: Served) -> None:
     context = browser.new_context(base_url=served.url)
     page = context.new_page()
     complaints: list[str] = []
@@ -57,7 +57,7 @@ def test_the_browser_solves_it_while_the_address_is_typed(browser: Browser, serv
     context.close()
 
 
-def test_a_press_before_the_sum_is_solved_waits_and_goes_on_by_itself(browser: Browser, served: Served) -> None:  # noqa: F811
+def test_a_press_before_the_sum_is_solved_waits_and_goes_on_by_itself(browser: Browser, served: Served) -> None:
     context = browser.new_context(base_url=served.url)
     page = context.new_page()
     page.goto("/subscribe")
@@ -69,7 +69,7 @@ def test_a_press_before_the_sum_is_solved_waits_and_goes_on_by_itself(browser: B
     context.close()
 
 
-def test_without_javascript_the_page_says_what_to_do(browser: Browser, served: Served) -> None:  # noqa: F811
+def test_without_javascript_the_page_says_what_to_do(browser: Browser, served: Served) -> None:
     context = browser.new_context(base_url=served.url, java_script_enabled=False)
     page = context.new_page()
     page.goto("/subscribe")

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mailer import editions, tokens
 from mailer.db import Database
@@ -22,7 +22,7 @@ from mailer.flows.signup import add_subscriber
 from mailer.settings import Settings
 from mailer.transports.outbox import Outbox, list_mails
 from tests import factories, processes
-from tests.browser.test_site import MODES, Mode, chromium, overflow, too_faint
+from tests.browser.test_site import MODES, Mode, overflow, too_faint
 from tests.conftest import ROOT
 
 ADA = "ada@example.org"
@@ -47,16 +47,6 @@ class Stack:
     def has(self, kind: str) -> bool:
         """Is a mail of this kind in the outbox?"""
         return any(mail.kind == kind for mail in list_mails(self.settings.outbox)[0])
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

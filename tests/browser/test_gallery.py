@@ -8,12 +8,11 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from mailer.editions import site as sites
 from mailer.workbench.gallery import Shot, make
@@ -42,15 +41,6 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> list[Shot]:
     for name in ("pelicanconf.py", "theme", "mailer"):
         (folder / name).symlink_to(ROOT / name)
     return make(sites.read(folder / "content", folder / "pelicanconf.py"), folder / "made")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        made = playwright.chromium.launch(executable_path=program)
-        yield made
-        made.close()
 
 
 def draw(browser: Browser, shots: list[Shot]) -> dict[str, Image.Image]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from api.app import create_app
 from mailer import tokens
@@ -23,18 +23,9 @@ from mailer.rehearsal.fake_billing import MONTH
 from mailer.rehearsal.fake_stripe import FakeStripe
 from mailer.store import gifts
 from tests import paying, web
-from tests.browser.test_site import chromium, overflow
+from tests.browser.test_site import overflow
 from tests.conftest import ROOT
 from tests.paying import Shop
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @contextlib.contextmanager

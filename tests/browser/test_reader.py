@@ -16,7 +16,7 @@ from mailer.db import Database
 from mailer.flows.signup import add_subscriber
 from mailer.settings import Settings
 from tests import factories, processes
-from tests.browser.test_forms import ADA, answers, browser, free_port, judge  # noqa: F401
+from tests.browser.test_forms import ADA, answers, free_port, judge
 from tests.browser.test_site import MODES
 
 
@@ -47,14 +47,14 @@ def served(tmp_path: Path, database: Database) -> Iterator[Served]:
         yield Served(url, settings, database)
 
 
-def open_page(browser: Browser, served: Served, path: str) -> Page:  # noqa: F811
+def open_page(browser: Browser, served: Served, path: str) -> Page:
     context = browser.new_context(base_url=served.url, java_script_enabled=False)
     page = context.new_page()
     page.goto(path)
     return page
 
 
-def test_everything_works_without_javascript_by_what_a_screen_reader_says(browser: Browser, served: Served) -> None:  # noqa: F811
+def test_everything_works_without_javascript_by_what_a_screen_reader_says(browser: Browser, served: Served) -> None:
     page = open_page(browser, served, served.mailed())
     expect(page.get_by_role("group", name="How often")).to_be_visible()
     page.get_by_role("radio", name="One mail a month, with links to its issues").check()
@@ -77,7 +77,7 @@ def test_everything_works_without_javascript_by_what_a_screen_reader_says(browse
     page.context.close()
 
 
-def test_the_keyboard_alone_reaches_and_presses_every_button(browser: Browser, served: Served) -> None:  # noqa: F811
+def test_the_keyboard_alone_reaches_and_presses_every_button(browser: Browser, served: Served) -> None:
     page = open_page(browser, served, served.page())
     wanted = page.get_by_role("button").all_inner_texts()
     assert len(wanted) == 6
@@ -98,7 +98,7 @@ def test_the_keyboard_alone_reaches_and_presses_every_button(browser: Browser, s
     page.context.close()
 
 
-def test_it_fits_stands_out_and_axe_finds_nothing_in_any_language(browser: Browser, served: Served) -> None:  # noqa: F811
+def test_it_fits_stands_out_and_axe_finds_nothing_in_any_language(browser: Browser, served: Served) -> None:
     from importlib import resources
 
     axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")

@@ -12,10 +12,9 @@ from importlib import resources
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.test_site import MODES, Mode, Site, browser, opened, overflow, served
+from tests.browser.test_site import MODES, Mode, Site, opened, overflow, served
 from tests.conftest import REAL_ARCHIVE, ROOT
 
-__all__ = ["browser"]
 pytestmark = pytest.mark.real_archive
 
 

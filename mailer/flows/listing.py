@@ -68,8 +68,8 @@ def _all_by_id(tx: Tx, ordering: str, number: int, key: int | str | None) -> lis
     if key is not None or number == 1:
         return members.page(tx, [], ordering, PAGE, 0, key)
     down = ordering.startswith("-")
-    start, offset = tallies.place(tx, PAGE * (number - 1), newest_first=down)
-    return members.page(tx, [], ordering, PAGE, offset, start + 1 if down else start - 1)
+    first = tallies.at(tx, PAGE * (number - 1), newest_first=down)
+    return members.page(tx, [], ordering, PAGE, 0, first + 1 if down else first - 1) if first is not None else []
 
 
 def _key(after: str | None, by_id: bool) -> int | str | None:

@@ -11,7 +11,8 @@ _ENOUGH = 500  # rows above what is needed before they are summed up
 
 def readers(tx: Tx) -> int:
     """How many subscribers there are in any state, without those who were erased."""
-    return int(tx.value("SELECT coalesce(sum(number), 0) FROM tallies WHERE kind = 'block'"))
+    row = tx.often("SELECT coalesce(sum(number), 0) AS number FROM tallies WHERE kind = 'block'")
+    return int(row["number"]) if row else 0
 
 
 def tagged(tx: Tx, name: str) -> int:
@@ -31,32 +32,36 @@ def of_tags(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     return {row["name"]: row["number"] for row in rows}
 
 
-def place(tx: Tx, offset: int, newest_first: bool) -> tuple[int, int]:
-    """Where the reader at ``offset`` (from 0, by id) is: the first id to look at, and how many to pass from there.
+def at(tx: Tx, offset: int, newest_first: bool) -> int | None:
+    """The id of the reader at ``offset`` (from 0, by id), or None when there are not so many.
 
-    Reads at most one block of ids beyond, however deep the offset is.
+    Reads at most one block of ids besides the tallies, however deep the offset is.
     """
-    order = "DESC" if newest_first else "ASC"
-    row = tx.one(
+    order, sign, start = ("DESC", "<=", "block * 1024 + 1023") if newest_first else ("ASC", ">=", "block * 1024")
+    row = tx.often(
         f"""
         WITH blocks AS (
-            SELECT key::bigint AS block, sum(number) AS number FROM tallies WHERE kind = 'block' GROUP BY 1
+            SELECT key::bigint AS block, sum(number)::integer AS number FROM tallies WHERE kind = 'block' GROUP BY key
         ),
 
-        running AS (SELECT block, number, sum(number) OVER (ORDER BY block {order}) - number AS before FROM blocks)
+        running AS (SELECT block, number, sum(number) OVER (ORDER BY block {order}) - number AS before FROM blocks),
 
-        SELECT block, before::bigint FROM running
-        WHERE before <= %(offset)s AND number > 0
-        ORDER BY before DESC, block {"ASC" if newest_first else "DESC"}
-        LIMIT 1
+        here AS (
+            SELECT {start} AS start, before FROM running
+            WHERE before <= %(offset)s::bigint AND number > 0
+            ORDER BY before DESC
+            LIMIT 1
+        )
+
+        SELECT found.id FROM here CROSS JOIN LATERAL (
+            SELECT id FROM subscribers
+            WHERE erased_at IS NULL AND id {sign} here.start
+            ORDER BY id {order} LIMIT 1 OFFSET %(offset)s::bigint - here.before
+        ) AS found
         """,
         offset=offset,
     )
-    if row is None:
-        return 0, offset
-    block = int(row["block"])
-    first = (block + 1) * 1024 - 1 if newest_first else block * 1024
-    return first, offset - int(row["before"])
+    return int(row["id"]) if row else None
 
 
 def compact(tx: Tx) -> int:

@@ -81,3 +81,22 @@ def test_a_query_that_cannot_be_read_names_the_parameter(letter: Web) -> None:
         answer = api.get(f"/v1/subscribers?{query}")
         assert answer.status_code == 422
         assert [one["loc"] for one in answer.json()["detail"]] == [["query", name]]
+
+
+@pytest.mark.parametrize("ordering", ["creation_date", "-creation_date"])
+def test_a_page_by_number_is_the_page_that_next_leads_to(letter: Web, ordering: str) -> None:
+    with letter.database.transaction() as tx:
+        tx.run(
+            """
+            INSERT INTO subscribers (email, email_normal, state)
+            SELECT 'more-' || n || '@example.org', 'more-' || n || '@example.org', 'active' FROM generate_series(1, 3000) AS n
+            """
+        )
+        tx.run("UPDATE subscribers SET erased_at = now(), email_normal = 'erased:' || id WHERE id BETWEEN 900 AND 2300")
+    api = letter.holder()
+    followed = pages(api, f"ordering={ordering}")
+    numbers = range(1, len(followed) + 1)
+    by_number = [api.get(f"/v1/subscribers?ordering={ordering}&page={number}").json() for number in numbers]
+    assert addresses(by_number) == addresses(followed)
+    assert len(addresses(followed)) == followed[0]["count"] > 2000
+    assert api.get(f"/v1/subscribers?ordering={ordering}&page={len(followed) + 1}").json()["results"] == []

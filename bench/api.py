@@ -4,7 +4,7 @@
     .venv/bin/python -m bench.api --readers 100000 --seconds 5
 
 Prints requests a second, the 50th and 95th percentile of what one client waits, and the CPU time of one request in the
-serving process and in Postgres (which a busy machine does not change), for adding, finding by address, listing at the top
+serving processes and in Postgres (which a busy machine changes little), for adding, finding by address, listing at the top
 and deep in the list, and filtering by a common, a middling and a rare tag. ``--only GET`` measures the kinds whose name
 holds the word.
 """

@@ -7,12 +7,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import NoReturn
 
 from mailer import log
 
 events = log.get("crew")
 
-Work = Callable[[threading.Event], None]
+Work = Callable[[int, threading.Event], None]
 
 _PATIENCE = 10.0  # seconds for a process to end by itself
 _LOOK = 0.2  # seconds between looks at the processes
@@ -27,43 +29,39 @@ def cores() -> int:
 def run(size: int, work: Work, stopping: threading.Event) -> None:
     """Let so many processes do ``work`` until ``stopping`` is set, which SIGTERM must do; each has a copy of its own.
 
-    Nothing of the caller may be open that two processes cannot share (a connection to Postgres). When the caller is killed,
-    they end.
+    ``work`` is also given the process's place: 0, 1 and so on; one that replaces another has the same. Nothing of the caller
+    may be open that two processes cannot share (a connection to Postgres). When the caller is killed, they end.
     """
     alive, watched = os.pipe()
-    members = {_start(work, alive, watched, stopping) for _ in range(size)}
+
+    def start(place: int) -> int:
+        return os.fork() or _do(partial(work, place, stopping), alive, watched)
+
+    members = {place: start(place) for place in range(size)}
     replaced = 0.0
     while not stopping.wait(_LOOK):
-        members -= {pid for pid in members if _ended(pid)}
-        if len(members) < size and time.monotonic() - replaced > _PAUSE:
+        members = {place: pid for place, pid in members.items() if not _ended(pid)}
+        missing = set(range(size)) - set(members)
+        if missing and time.monotonic() - replaced > _PAUSE:
             replaced = time.monotonic()
-            events.warning("crew.replaced", missing=size - len(members))
-            members.add(_start(work, alive, watched, stopping))
-    _stop(members)
+            events.warning("crew.replaced", missing=len(missing))
+            members[min(missing)] = start(min(missing))
+    _stop(set(members.values()))
     os.close(alive)
     os.close(watched)
 
 
-def _start(work: Work, alive: int, watched: int, stopping: threading.Event) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
+def _do(work: Callable[[], None], alive: int, watched: int) -> NoReturn:
     status = 1
     try:
         os.close(watched)
-        status = _work(work, alive, stopping)
-    finally:
-        os._exit(status)  # what stands behind the fork is the parent's to do
-
-
-def _work(work: Work, alive: int, stopping: threading.Event) -> int:
-    threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
-    try:
-        work(stopping)
-        return 0
+        threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
+        work()
+        status = 0
     except Exception as error:
         events.error("crew.broke", error=type(error).__name__)
-        return 1
+    finally:
+        os._exit(status)  # what stands behind the fork is the parent's to do
 
 
 def _end_with_parent(alive: int) -> None:

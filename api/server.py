@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from api import crew
 from api.app import create_app
+from api.taking import Taking, shared_counts
 from api.together import Together
 from mailer.actors import Bell
 from mailer.db import Database
@@ -38,10 +39,11 @@ def serve(
     listening = listen(host, port)
     app = _app(settings, database, site_name)
     if processes == 1 or not hasattr(os, "fork"):
-        return _answer(app, listening, _THREADS, stopping)
+        return _answer(app, listening, _THREADS, shared_counts(1), 0, stopping)
     database.close()
     gc.freeze()  # what is there by now is never looked through again, and so stays shared
-    crew.run(processes, partial(_answer, app, listening, max(_LEAST, _THREADS // processes)), stopping)
+    work = partial(_answer, app, listening, max(_LEAST, _THREADS // processes), shared_counts(processes))
+    crew.run(processes, work, stopping)
 
 
 def _app(settings: Settings, database: Database, site_name: str) -> FastAPI:
@@ -57,7 +59,10 @@ def _app(settings: Settings, database: Database, site_name: str) -> FastAPI:
     )
 
 
-def _answer(app: FastAPI, listening: socket.socket, threads: int, stopping: threading.Event) -> None:
+def _answer(
+    app: FastAPI, listening: socket.socket, threads: int, counts: memoryview, place: int, stopping: threading.Event
+) -> None:
+    """Answer until ``stopping`` is set, as the process at ``place`` among all of them."""
     config = uvicorn.Config(
         app,
         http=Together,
@@ -68,7 +73,7 @@ def _answer(app: FastAPI, listening: socket.socket, threads: int, stopping: thre
         lifespan="off",
     )
     with asyncio.Runner(loop_factory=_loop) as runner:
-        runner.run(_until(uvicorn.Server(config), listening, threads, stopping))
+        runner.run(_until(uvicorn.Server(config), listening, threads, counts, place, stopping))
     app.state.requests.flush()
 
 
@@ -93,12 +98,25 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-async def _until(server: uvicorn.Server, listening: socket.socket, threads: int, stopping: threading.Event) -> None:
+async def _until(
+    server: uvicorn.Server,
+    listening: socket.socket,
+    threads: int,
+    counts: memoryview,
+    place: int,
+    stopping: threading.Event,
+) -> None:
     to_thread.current_default_thread_limiter().total_tokens = threads
     with contextlib.suppress(NotImplementedError):
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    running = asyncio.create_task(server._serve([listening]))
+    running = asyncio.create_task(server._serve([]))
+    while not server.started and not running.done():
+        await asyncio.sleep(0)
+    protocol = partial(Together, server.config, server.server_state, server.lifespan.state)
+    taking = Taking(listening, protocol, counts, place, lambda: len(server.server_state.connections))
     while not running.done() and not stopping.is_set():
+        taking.tell()
         await asyncio.sleep(0.1)
+    taking.stop()
     server.should_exit = True
     await running

@@ -63,6 +63,24 @@ def test_when_one_dies_the_other_answers_and_a_new_one_comes(server: Server) -> 
     assert server.ask() == 401  # the new one answers alone
 
 
+def test_clients_that_come_at_once_are_shared_out(server: Server) -> None:
+    clients = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(40)]
+    for client in clients:
+        client.sendall(b"GET /v1/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 401")
+    held = [
+        sum(
+            one.status == psutil.CONN_ESTABLISHED and one.laddr.port == server.port
+            for one in psutil.Process(pid).net_connections()
+        )
+        for pid in server.members()
+    ]
+    assert sum(held) == 40
+    assert min(held) >= 10
+    for client in clients:
+        client.close()
+
+
 def test_when_the_parent_dies_nothing_of_it_is_left(server: Server) -> None:
     members = server.members()
     kill(server.parent)

@@ -18,7 +18,7 @@ from mailer.db import Database
 from mailer.migrate import migrate
 from mailer.services import start_valkey
 
-_ROOM = 4 << 30  # bytes; a run of all tests never had more than a quarter of it at once
+_ROOM = 2 << 30  # bytes; a run of all tests had less than half a GiB at once
 
 
 def on_database(url: str, name: str) -> str:

@@ -35,6 +35,13 @@ def encoding(doc: Document, ctx: Context) -> Iterator[Found]:
         yield Found(doc.line_at(line), "The file is not UTF-8 here: save it as UTF-8.")
 
 
+@check("head-unreadable", "error", "A line between the two `---` of a head that is no field.")
+def head_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
+    if doc.source.odd:
+        line, message = doc.source.odd
+        yield Found(doc.line_at(line), message, level="error" if doc.source.broken else "warning")
+
+
 @check("title-missing", "error", "An issue without `Title:`.")
 def title_missing(doc: Document, ctx: Context) -> Iterator[Found]:
     if not doc.fields.get("title", "").strip():

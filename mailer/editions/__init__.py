@@ -12,6 +12,7 @@ from typing import Any
 
 from mailer.edition import Edition, Finding
 from mailer.editions import folders, store
+from mailer.editions.places import in_template
 from mailer.editions.quiet import quiet
 from mailer.editions.session import Session
 from mailer.errors import BadInput, PostmergeError
@@ -129,5 +130,5 @@ def _first_line(error: Exception) -> str:
 
 def _where(error: Exception) -> str:
     """A template's name and line where the error has them."""
-    name, line = getattr(error, "filename", None) or getattr(error, "name", None), getattr(error, "lineno", None)
-    return f"{Path(str(name)).name}, line {line}" if name and line else "the configuration or the theme"
+    name, line = in_template(error)
+    return f"{name}, line {line}" if name and line else "the configuration or the theme"

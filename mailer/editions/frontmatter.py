@@ -40,6 +40,7 @@ class Source:
     body: str = ""
     body_line: int = 1
     findings: list[Finding] = field(default_factory=list)
+    odd: tuple[int, str] | None = None  # the line of the head that cannot be read, and a sentence
 
     def error(self, name: str, message: str) -> None:
         """Note an error at the line of a field (or the first)."""
@@ -92,23 +93,26 @@ def _decoded(source: Source, data: bytes) -> str:
 
 
 def _fields(source: Source, lines: list[str]) -> int:
-    """Read the fields; the index of the body's first line. A YAML-like fence of ``---`` around them is accepted."""
+    """Read the fields; the index of the body's first line. Between two lines of ``---`` they are read as YAML has them."""
     at = 0
     while at < len(lines) and not lines[at].strip():
         at += 1
-    fenced = at < len(lines) and lines[at].strip() == "---"
-    at += fenced
+    if at < len(lines) and lines[at].strip() == "---":
+        end = next((n for n in range(at + 1, len(lines)) if lines[n].strip() in ("---", "...")), None)
+        if end is not None:
+            _yaml(source, lines, at + 1, end)
+            return end + 1
+        source.odd = at + 1, "The head begins with `---` and has no end: write `---` below it too, or remove this line."
+        source.warning(*source.odd)
+        at += 1
     name = ""
     while at < len(lines):
         line = lines[at]
-        if (fenced and line.strip() in ("---", "...")) or (not fenced and not line.strip()):
+        if not line.strip():
             return at + 1
         if match := _LINE.match(line):
             name = match[1].lower()
-            value = match[2]
-            if fenced and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-                value = value[1:-1]
-            source.fields[name] = value
+            source.fields[name] = match[2]
             source.lines[name] = at + 1
         elif (match := _MORE.match(line)) and name:
             source.fields[name] = f"{source.fields[name]} {match[1].strip()}".strip()
@@ -116,6 +120,44 @@ def _fields(source: Source, lines: list[str]) -> int:
             return at
         at += 1
     return at
+
+
+def _yaml(source: Source, lines: list[str], first: int, end: int) -> None:
+    """Fields with lists (their items are joined by commas), texts of several lines, quotes and comments."""
+    name, deep = "", 0
+    for at in range(first, end):
+        line, bare = lines[at], lines[at].strip()
+        inner = bool(name) and len(line) - len(line.lstrip()) > deep
+        if not bare or bare.startswith("#"):
+            continue
+        if name and bare.startswith("- "):
+            source.fields[name] = ", ".join(filter(None, (source.fields[name], _unquoted(bare[2:].strip()))))
+        elif inner:
+            source.fields[name] = f"{source.fields[name]} {bare}".strip()
+        elif match := _LINE.match(bare):
+            name, deep = match[1].lower(), len(line) - len(line.lstrip())
+            source.fields[name], source.lines[name] = _listed(match[2]), at + 1
+        elif not source.odd:
+            source.odd = (
+                at + 1,
+                "This line of the head cannot be read: write `Name: value`, or end the head above it with `---`.",
+            )
+            source.findings.append(Finding("error", source.path, *source.odd))
+    for name, value in source.fields.items():
+        source.fields[name] = _unquoted(value)
+
+
+def _listed(value: str) -> str:
+    """``[a, b]`` as ``a, b``; the sign that a text of several lines follows as nothing."""
+    if value[:1] == "[" and value[-1:] == "]":
+        return ", ".join(_unquoted(part.strip()) for part in value[1:-1].split(","))
+    return "" if re.fullmatch(r"[>|][+-]?", value) else value
+
+
+def _unquoted(value: str) -> str:
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1].replace('\\"', '"') if value[0] == '"' else value[1:-1].replace("''", "'")
+    return value
 
 
 def _check_names(source: Source) -> None:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from mailer import words
 from mailer.editions.components import for_mail
+from mailer.editions.places import in_template
 from mailer.editions.text import WIDTH
 from mailer.errors import BadInput
 from mailer.message import LEAVE_URL
@@ -63,9 +64,9 @@ def html_part(letter: Letter) -> str:
     try:
         made = _template(letter.template).render(facts)
     except jinja2.TemplateError as error:
-        line = f", line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        line = in_template(error)[1]
         raise BadInput(
-            f"The email template has an error ({error}): correct theme/templates/email/edition.html{line}."
+            f"The email template has an error ({error}): correct theme/templates/email/edition.html, line {line}."
         ) from error
     return _inliner().inline(made)
 

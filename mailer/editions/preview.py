@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 
 from mailer.edition import Edition, Finding
+from mailer.editions.places import in_template
 from mailer.editions.quiet import quiet
 from mailer.editions.session import Session
 from mailer.editions.site import Site
@@ -61,9 +62,8 @@ class Preview:
                 raise
             except jinja2.TemplateError as error:
                 self._state = None
-                name = Path(str(getattr(error, "filename", None) or getattr(error, "name", None) or "a template")).name
-                line = getattr(error, "lineno", None) or _line_in_template(error)
-                where = f"{name}, line {line}" if line else name
+                name, line = in_template(error)
+                where = f"{name}, line {line}" if name and line else name or "a template"
                 raise BadInput(f"The theme has an error in {where}: {error}") from error
             except Exception as error:
                 self._state = None
@@ -147,13 +147,3 @@ def _seconds(content: str) -> int:
     text = re.sub(r"<[^>]+>", " ", content)
     wide = len(re.findall(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]", text))
     return round((len(re.findall(r"[^\W\d_]+", text)) + wide / 2) / _WORDS_A_MINUTE * 60)
-
-
-def _line_in_template(error: BaseException) -> int:
-    """The line of the innermost template in a traceback."""
-    line, trace = 0, error.__traceback__
-    while trace:
-        if trace.tb_frame.f_code.co_filename.endswith((".html", "<template>")):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line

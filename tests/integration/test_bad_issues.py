@@ -76,6 +76,48 @@ def test_an_odd_file_is_an_issue_all_the_same(letter: Letter, name: str, data: b
     assert [finding for finding in report.findings if finding.level == "error"] == []
 
 
+YAML = """---
+# Written by another program
+title: "It is \\"bad\\""
+subject: >-
+  A subject in
+  two lines: folded
+tags:
+  - one
+  - 'two words'
+  - "three"
+date: 2026-11-24 09:00
+audience: everyone
+preheader: 'It''s short'
+send: yes
+---
+
+Text.
+"""
+
+
+def test_a_head_in_yaml_is_read_as_yaml_has_it(letter: Letter) -> None:
+    (letter.issues / "yaml.md").write_text(YAML)
+    flow = YAML.replace("tags:\n  - one\n  - 'two words'\n  - \"three\"", "tags: [one, 'two words', three]")
+    (letter.issues / "flow.md").write_text(flow)
+    report = letter.build()
+    for key in ("yaml", "flow"):
+        edition = next(edition for edition in report.editions if edition.key == key)
+        assert (edition.title, edition.subject) == ('It is "bad"', "A subject in two lines: folded")
+        assert (edition.preheader, edition.send, edition.body) == ("It's short", "yes", "<p>Text.</p>\n")
+        page = letter.page(f"issues/{key}/index.html")
+        assert [f">{tag}</a>" in page for tag in ("one", "two words", "three")] == [True] * 3
+    assert [finding for finding in report.findings if "yaml.md" in finding.path] == []
+
+
+def test_a_line_of_a_yaml_head_that_is_no_field_is_named_and_never_mailed(letter: Letter) -> None:
+    letter.write("yaml.md", YAML.replace("audience:", "who gets it\naudience:"))
+    report = letter.build()
+    assert all(edition.key != "yaml" for edition in report.editions)
+    [error] = [str(finding) for finding in report.findings if finding.level == "error"]
+    assert error.startswith("content/issues/yaml.md:12: error: This line of the head cannot be read: write `Name: value`")
+
+
 def test_a_picture_of_forty_megabytes_is_pointed_out_and_built(letter: Letter) -> None:
     with (letter.folder / "content/images/huge.png").open("wb") as file:
         file.truncate(40_000_000)

@@ -275,6 +275,9 @@ def test_a_broken_page_template_is_one_sentence_with_its_place_and_the_old_site_
     (letter.folder / "theme" / "templates" / "article.html").write_text("\n{% if %}")
     with pytest.raises(BadInput, match=r"cannot be built .*article.html, line 2"):
         letter.build()
+    (letter.folder / "theme" / "templates" / "article.html").write_text("\n\n{{ no.such.thing }}")
+    with pytest.raises(BadInput, match=r"'no' is undefined.*article.html, line 3"):
+        letter.build()
     assert "First" in letter.page("issues/first/index.html")
 
 

@@ -155,6 +155,19 @@ def test_a_template_with_an_error_is_named_with_its_line_and_mended(running: Run
     assert "Another" in browser.told()["text"]
 
 
+@pytest.mark.parametrize(("name", "mark"), [("article.html", "{% block content %}"), ("email/edition.html", "<body>")])
+def test_what_a_template_does_not_know_is_named_with_its_line(running: Running, name: str, mark: str) -> None:
+    browser = running.look("issues/hello.md")
+    browser.told()
+    template = running.folder / "theme" / "templates" / name
+    good = template.read_text()
+    template.write_text(good.replace(mark, f"{mark}{{{{ no.such.thing }}}}"))
+    line = good.partition(mark)[0].count("\n") + 1
+    assert f"{Path(name).name}, line {line}" in browser.told()["error"]
+    template.write_text(good)
+    assert browser.told()["error"] == ""
+
+
 def test_a_new_file_is_listed_and_a_file_that_goes_is_said_to_be_gone(running: Running) -> None:
     browser = running.look("issues/hello.md")
     browser.told()

@@ -51,6 +51,8 @@ LONG = body("Long.\n\n" + "- word [link](https://example.org/)\n" * 3000)
 
 CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("encoding", b"Title: Hello\nDate: 2026-11-24\n\nGr\xfc\xdfe\n", 4, 1, {}),
+    ("head-unreadable", "---\ntitle: Hello\ndate: 2026-11-24\nsome words\n---\n\nText.\n", 4, 1, {}),
+    ("head-unreadable", "---\ntitle: Hello\ndate: 2026-11-24\n\nText.\n", 1, 1, {}),
     ("title-missing", "Date: 2026-11-24\n\nText.\n", 1, 1, {}),
     ("title-double", body("# Hello\n\nText."), 6, 1, {}),
     ("field-unknown", "Title: Hello\nDate: 2026-11-24\nSned: yes\n\nText.\n", 3, 1, {}),

@@ -18,6 +18,7 @@ from api import crew
 from api.app import create_app
 from api.taking import Taking, shared_counts
 from api.together import Together
+from mailer import loops
 from mailer.actors import Bell
 from mailer.db import Database
 from mailer.errors import Unavailable
@@ -72,7 +73,7 @@ def _answer(
         timeout_graceful_shutdown=5,
         lifespan="off",
     )
-    with asyncio.Runner(loop_factory=_loop) as runner:
+    with asyncio.Runner(loop_factory=loops.new) as runner:
         runner.run(_until(uvicorn.Server(config), listening, threads, counts, place, stopping))
     app.state.requests.flush()
 
@@ -87,15 +88,6 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a body waits 40 ms for its head to be acknowledged
     return listening
-
-
-def _loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where there is one (not on Windows): it takes less of the processor."""
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        return uvloop.new_event_loop()
-    return asyncio.new_event_loop()
 
 
 async def _until(

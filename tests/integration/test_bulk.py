@@ -15,7 +15,7 @@ from mailer.flows import bulk, members
 from tests import factories, processes
 from tests.web import Web
 
-MANY = 1_450
+MANY = 1_050
 TAG: dict[str, Any] = {"type": "apply_tags", "metadata": {"rule": "python", "tags": ["VIP"]}}
 
 
@@ -97,7 +97,7 @@ def test_an_action_whose_process_died_in_the_middle_is_finished(
 def test_a_real_scheduler_and_worker_do_it(letter: Web, api: TestClient) -> None:
     made = api.post("/v1/bulk_actions", json=TAG).json()
     with processes.running("scheduler", letter.settings, {}), processes.running("worker", letter.settings, {}):
-        processes.eventually(lambda: tagged(api) == MANY, 60, "all tagged")
+        processes.eventually(lambda: tagged(api) == MANY, 120, "all tagged")
         processes.eventually(
             lambda: api.get(f"/v1/bulk_actions/{made['id']}").json()["status"] == "processed", 10, "the action is over"
         )

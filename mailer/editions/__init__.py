@@ -44,6 +44,19 @@ class Report:
     reused: int = 0
 
 
+@contextmanager
+def _unburdened() -> Iterator[None]:
+    """Without looking for garbage: nearly all that a build makes lives until its end."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+@_unburdened()
 def build(options: BuildOptions, progress: Callable[[str], None] | None = None) -> Report:
     """Build the site, its feeds and the editions.
 
@@ -64,7 +77,7 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
         override["API_URL"] = options.api_url
     override["LOAD_CONTENT_CACHE"] = override["CACHE_CONTENT"] = False
     try:
-        with quiet(session.findings, options.content.name), _unburdened(), folders.replacing(site) as (fresh, session.spare):
+        with quiet(session.findings, options.content.name), folders.replacing(site) as (fresh, session.spare):
             settings = read_settings(str(options.config), override={**override, "OUTPUT_PATH": str(fresh)})
             settings["DELETE_OUTPUT_DIRECTORY"] = False
             settings.setdefault("POSTMERGE_JOIN", options.sells)
@@ -85,18 +98,6 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
     editions = tuple(store.oldest_first(session.editions))
     seconds = time.monotonic() - started
     return Report(editions, tuple(session.report()), seconds, session.converted, session.reused)
-
-
-@contextmanager
-def _unburdened() -> Iterator[None]:
-    """Without looking for garbage: nearly all that a build makes lives until its end."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def load(folder: Path) -> Report:

@@ -112,7 +112,7 @@ def main() -> None:
             change(content, number)
             one.append(ours(content, folder))
         pages = len(list((folder / "ours" / "site" / "issues").glob("*/index.html")))
-    show(pages, *map(_best, (plain, lean, cold, one)), options.save)
+    show(pages, _best(plain), _best(lean), _best(cold), _best(one), options.save)
 
 
 def _best(times: list[Times]) -> Times:

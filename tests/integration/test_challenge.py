@@ -120,6 +120,8 @@ def test_only_these_pages_have_a_script_and_only_our_own(letter: Web) -> None:
 class Service(ThreadingHTTPServer):
     """Says of one answer that a person gave it; can be slow, broken, or talk nonsense."""
 
+    daemon_threads, block_on_close = True, False  # who is slow is not waited for
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[dict[str, list[str]]] = []
@@ -133,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
         self.server.asked.append(asked)
         if self.server.mood == "slow":
-            time.sleep(2)
+            time.sleep(20)
         said = json.dumps({"success": asked["response"][0].startswith("good") and asked["secret"] == ["sesame"]})
         body = {"nonsense": "[1, 2", "list": "[]"}.get(self.server.mood, said).encode()
         self.send_response({"broken": 500, "moved": 302}.get(self.server.mood, 200))
@@ -141,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        with contextlib.suppress(BrokenPipeError):  # who asked has gone: that is the slow mood
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # who asked has gone: that is the slow mood
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
@@ -199,7 +201,7 @@ def test_trouble_with_the_service_opens_or_closes_as_set(
     letter = hooked(tmp_path, database, service, trouble)
     began = time.monotonic()
     page = press(letter, ADA, "good")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
     assert ("Look into your inbox" in page) == (trouble == "open")
     assert (letter.state(ADA) == "unconfirmed") == (trouble == "open")
     assert len(service.asked) == 1

@@ -13,7 +13,7 @@ from mailer import loops
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PATIENCE = 0.05  # seconds that ``collect`` waits for a whole group once something is there
+PATIENCE = 0.15  # seconds that ``collect`` waits for a whole group once something is there
 
 
 class Wire(Generic[Item, Result]):

@@ -169,7 +169,7 @@ def page(
     else:
         chosen = f"SELECT * FROM subscribers WHERE {found} {cut}"
     sql = f"{_MEMBER.format(chosen=chosen)} ORDER BY subscribers.{order}"
-    often = not offset and (not where or few and len(where) == 1)  # then there are few such statements
+    often = not offset and (not where or (few and len(where) == 1))  # then there are few such statements
     rows = tx.often_all(sql, **values) if often else tx.all(sql, **values)
     return [_member(**row) for row in rows]
 

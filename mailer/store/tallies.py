@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mailer.db import Tx
 
+SPAN = 32  # blocks that are first looked at together
 _ENOUGH = 500  # rows above what is needed before they are summed up
 
 
@@ -40,11 +41,29 @@ def at(tx: Tx, offset: int, newest_first: bool) -> int | None:
     order, sign, start = ("DESC", "<=", "block * 1024 + 1023") if newest_first else ("ASC", ">=", "block * 1024")
     row = tx.often(
         f"""
-        WITH blocks AS (
-            SELECT key::bigint AS block, sum(number)::integer AS number FROM tallies WHERE kind = 'block' GROUP BY key
+        WITH spans AS (
+            SELECT key::bigint / {SPAN} AS span, sum(number)::bigint AS number FROM tallies WHERE kind = 'block' GROUP BY 1
         ),
 
-        running AS (SELECT block, number, sum(number) OVER (ORDER BY block {order}) - number AS before FROM blocks),
+        running_spans AS (SELECT span, number, sum(number) OVER (ORDER BY span {order}) - number AS before FROM spans),
+
+        there AS (
+            SELECT span, before FROM running_spans
+            WHERE before <= %(offset)s::bigint AND number > 0
+            ORDER BY before DESC
+            LIMIT 1
+        ),
+
+        blocks AS (
+            SELECT key::bigint AS block, sum(number)::bigint AS number FROM tallies
+            WHERE kind = 'block' AND key::bigint / {SPAN} = (SELECT span FROM there)
+            GROUP BY 1
+        ),
+
+        running AS (
+            SELECT block, number, (SELECT before FROM there) + sum(number) OVER (ORDER BY block {order}) - number AS before
+            FROM blocks
+        ),
 
         here AS (
             SELECT {start} AS start, before FROM running

@@ -8,20 +8,52 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, cast
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
-import structlog
+if TYPE_CHECKING:
+    import structlog
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
+class _Later:
+    """A logger that loads structlog when there is something to say: most commands never do, and it takes a while."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, method: str) -> Any:
+        import structlog
+
+        for configured in _waiting[:]:
+            configured()
+        return getattr(structlog.get_logger(part=self._name), method)
+
+
+_waiting: list[Callable[[], None]] = []
+
+
 def get(name: str) -> structlog.stdlib.BoundLogger:
     """A logger whose events are named like ``delivery.accepted`` and carry ids as keywords."""
-    return cast(structlog.stdlib.BoundLogger, structlog.get_logger(part=name))
+    return cast("structlog.stdlib.BoundLogger", _Later(name))
 
 
 def configure(level: str = "info", sentry_dsn: str = "", process: str = "") -> None:
     """Send events of ``level`` and above to standard error; call once at a process's start."""
+    _waiting[:] = [partial(_configure, level, process)]
+    if process:
+        _waiting[0]()
+    logging.getLogger("dramatiq").setLevel(logging.WARNING)
+    if sentry_dsn:
+        _start_sentry(sentry_dsn)
+
+
+def _configure(level: str, process: str) -> None:
+    import structlog
+
+    _waiting.clear()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -35,12 +67,11 @@ def configure(level: str = "info", sentry_dsn: str = "", process: str = "") -> N
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(**({"process": process} if process else {}))
-    logging.getLogger("dramatiq").setLevel(logging.WARNING)
-    if sentry_dsn:
-        _start_sentry(sentry_dsn)
 
 
 def _renderer() -> Any:
+    import structlog
+
     if sys.stderr.isatty():
         return structlog.dev.ConsoleRenderer()
     return structlog.processors.JSONRenderer()

@@ -10,25 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mailer.edition import Finding, by_text
+from mailer.edition import by_text
 from mailer.flows.plan import Action, Plan, Step
 from mailer.flows.publish import Outlook, Published
 from mailer.flows.status import Standing
 from mailer.store.subscribers import Subscriber
 from mailer.transports.base import Account
 
-_MOST_FINDINGS = 12
 _USD_PER_MAIL = 0.0001  # Amazon SES, outgoing mail: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
 _BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL, Action.RENAME, Action.RECORD)
-
-
-def findings(console: Console, found: Sequence[Finding]) -> None:
-    """Errors first, then a few warnings, and how many more there are."""
-    ordered = sorted(found, key=lambda finding: finding.level != "error")
-    for finding in ordered[:_MOST_FINDINGS]:
-        console.print(Text(str(finding), style="red" if finding.level == "error" else "yellow"), soft_wrap=True)
-    if len(ordered) > _MOST_FINDINGS:
-        console.print(f"… and {len(ordered) - _MOST_FINDINGS} more (`postmerge build --json` lists all).", style="yellow")
 
 
 def plan(console: Console, outlook: Outlook, everything: bool) -> None:

@@ -36,6 +36,7 @@ from mailer.flows.signup import add_subscriber, list_subscribers
 from mailer.flows.status import status
 from mailer.migrate import migrate
 from mailer.settings import Settings
+from mailer.show_findings import show_findings
 from mailer.transports import make as make_transport
 
 DEMO_READERS = {
@@ -216,7 +217,7 @@ def _build(settings: Settings, out: Console) -> editions.Report:
     )
     with out.status("Building the site…") as line:
         report = editions.build(options, progress=lambda text: line.update(text))
-    show.findings(out, report.findings)
+    show_findings(out, report.findings)
     out.print(f"[green]✓[/] Site built: {len(report.editions)} issues in {report.seconds:.1f} s")
     return report
 

@@ -7,9 +7,9 @@ import sys
 
 import click
 
-from mailer import show
 from mailer.commands.building import build_site
 from mailer.commands.common import as_json, err, load_settings, out, print_json
+from mailer.show_findings import show_findings
 
 
 @click.command()
@@ -23,7 +23,7 @@ def build(json: bool) -> None:
     gc.freeze()  # the process is about to end: what it made need not be searched for garbage once more
     if json:
         return print_json({"editions": len(report.editions), "findings": [vars(f) for f in report.findings]})
-    show.findings(err, report.findings)
+    show_findings(err, report.findings)
     out.print(
         f"Built {len(report.editions)} issues in {report.seconds:.1f} s ({report.converted} converted, {report.reused} reused)."
     )

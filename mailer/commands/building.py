@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mailer import leaks, show
+from mailer import leaks
 from mailer.commands.common import err
 from mailer.edition import Edition, Finding
 from mailer.settings import Settings
+from mailer.show_findings import show_findings
 
 if TYPE_CHECKING:
     from mailer import editions
@@ -51,5 +52,5 @@ def editions_of(settings: Settings, built: bool, quiet: bool = False) -> tuple[S
     if built:
         leaks.insist(leaks.of_editions(report.editions).find_in(settings.site_folder))
     if not quiet:
-        show.findings(err, report.findings)
+        show_findings(err, report.findings)
     return report.editions, report.findings

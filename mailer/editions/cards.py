@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mailer.editions.convert import Workers, digest, own_code
+from mailer.editions.files import same
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,6 @@ class Drawing:
             same(path, output / card.path)
         if self._own:
             self._own.cleanup()
-
-
-def same(path: Path, target: Path) -> None:
-    """A second name for a file, or a copy where the file system cannot do that."""
-    try:
-        os.link(path, target)
-    except OSError:
-        shutil.copyfile(path, target)
 
 
 def _drawn(cards: list[Card], workers: Workers) -> Iterable[tuple[Card, bytes]]:

@@ -18,8 +18,8 @@ from pathlib import Path
 import orjson
 
 from mailer.edition import Edition
-from mailer.editions.cards import same
 from mailer.editions.convert import digest, own_code
+from mailer.editions.files import same
 
 FOLDER = "pagefind"
 _WANTED = ("pagefind.js", "pagefind-worker.js", "pagefind-entry.json", "wasm.*", "*.pf_meta", "index/*", "fragment/*")

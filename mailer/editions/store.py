@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from mailer.edition import Edition, Finding, Variant, Wish
+from mailer.editions import files
 from mailer.errors import BadInput
 
 _REPORT = "report.json"
@@ -29,7 +30,7 @@ class Staged:
 def stage(folder: Path, editions: Iterable[Edition]) -> Staged:
     """One file for each edition; nothing is written yet."""
     every = {_name(edition.key): orjson.dumps(_facts(edition)) for edition in oldest_first(editions)}
-    return Staged(folder, list(every), {name: data for name, data in every.items() if _read(folder / name) != data})
+    return Staged(folder, list(every), {name: data for name, data in every.items() if files.read(folder / name) != data})
 
 
 def write(staged: Staged, findings: Sequence[Finding]) -> None:
@@ -74,13 +75,6 @@ def _whole(edition: Edition) -> bool:
 
 def _name(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:32] + ".json"
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 def _facts(edition: Edition) -> dict[str, Any]:

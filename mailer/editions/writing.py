@@ -9,7 +9,7 @@ from typing import Any
 from pelican.utils import sanitised_join
 from pelican.writers import Writer
 
-from mailer.editions.cards import same
+from mailer.editions import files
 
 
 class ThriftyWriter(Writer):  # type: ignore[misc]
@@ -49,15 +49,7 @@ class _Page:
 
     def __exit__(self, kind: object, *more: object) -> None:
         data = b"".join(self._parts)
-        if kind is None and _read(self._earlier) == data:
-            same(Path(self._earlier), Path(self._filename))
+        if kind is None and files.read(self._earlier) == data:
+            files.same(Path(self._earlier), Path(self._filename))
         else:
             Path(self._filename).write_bytes(data)
-
-
-def _read(path: str) -> bytes | None:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read()
-    except OSError:
-        return None

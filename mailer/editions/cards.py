@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -46,6 +47,11 @@ class Drawing:
             same(path, output / card.path)
         if self._own:
             self._own.cleanup()
+
+
+def path_of(key: str) -> str:
+    """Where the picture of an issue lies in the site."""
+    return f"cards/{hashlib.sha256(key.encode()).hexdigest()[:16]}.png"
 
 
 def _drawn(cards: list[Card], workers: Workers) -> Iterable[tuple[Card, bytes]]:

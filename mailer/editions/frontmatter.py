@@ -50,6 +50,15 @@ class Source:
         """Note a warning at a line."""
         self.findings.append(Finding("warning", self.path, line, message))
 
+    def line_of(self, what: str) -> int:
+        """The line of the body where a text, or the value of ``name=value``, stands; the first when it is not found."""
+        name, _, value = what.partition("=")
+        needle = (value or name).strip("<>").lower()
+        for number, line in enumerate(self.body.split("\n")):
+            if needle and needle in line.lower():
+                return self.body_line + number
+        return self.body_line
+
     @property
     def broken(self) -> bool:
         """Is there an error that keeps an edition from being made?"""

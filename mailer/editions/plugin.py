@@ -26,7 +26,7 @@ from mailer import leaks, words
 from mailer.edition import Edition, Finding
 from mailer.editions import around, cards, feeds, mail, search, store, svg, translations, vague
 from mailer.editions.convert import digest
-from mailer.editions.session import Session, card_path
+from mailer.editions.session import Session
 from mailer.editions.writing import ThriftyWriter
 from mailer.errors import BadInput
 
@@ -223,7 +223,7 @@ def _begin_cards(current: Session, settings: dict[str, Any]) -> cards.Drawing | 
     if not settings.get("POSTMERGE_CARDS") or current.preview:
         return None
     wanted = [
-        cards.Card(card_path(edition.key), edition.title, settings["SITENAME"], words.day(edition.dated, edition.lang))
+        cards.Card(cards.path_of(edition.key), edition.title, settings["SITENAME"], words.day(edition.dated, edition.lang))
         for edition in (*current.editions, *current.translated)
     ]
     return cards.Drawing(wanted, current.cache.folder, current.workers)

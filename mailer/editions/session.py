@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -277,7 +276,7 @@ class Session:
         source, wants = self._sources[name], self._asked[name]
         for what in dict.fromkeys([*made["dropped"], *(paid["dropped"] if paid else ())]):
             self._warn(
-                name, _line_of(source, what), f"{what} cannot stand in a mail or a feed and was left out: correct or remove it."
+                name, source.line_of(what), f"{what} cannot stand in a mail or a feed and was left out: correct or remove it."
             )
         for long in (made, paid or made):
             self._length(name, long, article.settings.get("POSTMERGE_CLIP"))
@@ -345,7 +344,7 @@ class Session:
         article.corrected = self.extras[key].corrected
         article.audio, article.toc = self.extras[key].audio, making.headings(article.body_html)
         wanted = article.settings.get("POSTMERGE_CARDS")
-        article.card = f"{article.settings['SITEURL']}/{card_path(key)}" if wanted else ""
+        article.card = f"{article.settings['SITEURL']}/{cards.path_of(key)}" if wanted else ""
 
     def taken(self, edition: Edition, name: str) -> None:
         """Warn that a former address belongs to something else now."""
@@ -361,7 +360,7 @@ class Session:
             target = match[1].replace("%20", " ")
             base = self._root if target.startswith("/") else Path(name).parent
             if not (base / target.lstrip("/")).exists():
-                line = _line_of(self._sources[name], target)
+                line = self._sources[name].line_of(target)
                 self._warn(name, line, f"The link to {target} leads to no file: correct the name, or add the file.")
 
     def _real(self, source_path: str) -> str:
@@ -387,21 +386,6 @@ class Session:
 
 def _variant(paid: Mapping[str, Any]) -> Variant:
     return Variant("premium", *(paid[name] for name in ("preheader", "html", "text", "body", "digest")))
-
-
-def card_path(key: str) -> str:
-    """Where the picture of an issue lies in the site."""
-    return f"cards/{hashlib.sha256(key.encode()).hexdigest()[:16]}.png"
-
-
-def _line_of(source: Source, what: str) -> int:
-    """The line of the body where something stands, or its first."""
-    name, _, value = what.partition("=")
-    needle = (value or name).strip("<>").lower()
-    for number, line in enumerate(source.body.split("\n")):
-        if needle and needle in line.lower():
-            return source.body_line + number
-    return source.body_line
 
 
 def _text(value: Any) -> str:

@@ -11,7 +11,7 @@ from fastapi.security import APIKeyHeader
 from api.v1.clean import need_signs
 from api.v1.errors import ApiError
 from api.v1.paging import need_known
-from mailer.flows.keys import check_key_soon
+from mailer.flows.keys import check_key
 
 _header = APIKeyHeader(
     name="Authorization", auto_error=False, description="`Token KEY`; `postmerge keys create NAME` makes one."
@@ -38,7 +38,7 @@ async def _authorize(request: Request, authorization: str | None) -> None:
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "token" or not secret.strip():
         raise ApiError(401, "unauthorized", "A key is needed here: send it as `Authorization: Token KEY`.")
-    key = await check_key_soon(request.app.state.desk.asker, secret.strip())
+    key = await check_key(request.app.state.desk.asker, secret.strip())
     if key is None:
         raise ApiError(401, "unauthorized", "This key does not hold: make one with `postmerge keys create NAME`.")
     request.state.key = key

@@ -38,14 +38,8 @@ def create_key(
     return key
 
 
-def check_key(database: Database, key: str) -> Key | None:
+async def check_key(asker: Asker, key: str) -> Key | None:
     """The key, when it is one of ours and neither revoked nor expired. Changes nothing."""
-    with database.glance() as tx:
-        return tx.answer(api_keys.holding(_digest(key)))
-
-
-async def check_key_soon(asker: Asker, key: str) -> Key | None:
-    """The same, asked from an event loop."""
     return await asker.ask(api_keys.holding(_digest(key)))
 
 

@@ -46,7 +46,8 @@ def set_rule(name: str, rule: str, description: str | None) -> None:
     """
     database = open_database(load_settings())
     new = segmenting.define(database, name, rule, description)
-    [one] = [one for one in flow.every(database) if flow.plain(one.name) == flow.plain(name)]
+    one = flow.named(database, name)
+    assert one
     size = "" if one.size is None else f": {one.size:,} {'reader' if one.size == 1 else 'readers'} now"
     out.print(Text(f"The segment {one.name!r} is {'made' if new else 'changed'}{size}."))
 

@@ -49,6 +49,13 @@ def every(database: Database) -> list[Known]:
         return [_known(tx, one) for one in kept.every(tx)]
 
 
+def named(database: Database, name: str) -> Known | None:
+    """The segment of this name, with how many readers it chooses now, or None."""
+    with database.transaction() as tx:
+        found = next((one for one in kept.every(tx) if plain(one.name) == plain(name)), None)
+        return _known(tx, found) if found else None
+
+
 def rule_of(group: Mapping[str, Any], place: str = "filters") -> str:
     """Filters in the contract's shape as an audience rule. Raises BadInput naming the field that cannot be asked for."""
     parts = [_term(one, f"{place}.filters.{number}") for number, one in enumerate(group["filters"])]

@@ -15,7 +15,8 @@ from mailer import log
 
 events = log.get("http")
 
-_TURN = 0.002  # seconds in which one that has fewer may be quicker
+_TURN = 0.002  # seconds in which one that has fewer may be quicker, for each connection that it has fewer
+_TURNS = 10  # of which so many at most, lest a process that is busy for long keeps clients waiting
 _REST = 0.5  # seconds without taking any, when the system gives no more (too many open files)
 _SIZE = 4  # bytes of a number
 
@@ -63,10 +64,11 @@ class Taking:
 
     def _look(self) -> None:
         self.tell()
-        if self._counts[self._place] <= min(self._counts):
+        more = self._counts[self._place] - min(self._counts)
+        if more <= 0:
             return self._take()
         self._loop.remove_reader(self._listening)
-        self._loop.call_later(_TURN, self._take_late)
+        self._loop.call_later(_TURN * min(more, _TURNS), self._take_late)
 
     def _take_late(self) -> None:
         if not self._stopped:

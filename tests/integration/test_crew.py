@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -40,6 +41,16 @@ class Server:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
+    def held(self) -> list[int]:
+        """How many open connections each process has."""
+        return [
+            sum(
+                one.status == psutil.CONN_ESTABLISHED and one.laddr.port == self.port
+                for one in psutil.Process(pid).net_connections()
+            )
+            for pid in sorted(self.members())
+        ]
+
     def members(self) -> set[int]:
         return {one.pid for one in psutil.Process(self.parent.pid).children() if one.status() != psutil.STATUS_ZOMBIE}
 
@@ -64,21 +75,22 @@ def test_when_one_dies_the_other_answers_and_a_new_one_comes(server: Server) -> 
 
 
 def test_clients_that_come_at_once_are_shared_out(server: Server) -> None:
-    clients = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(40)]
-    for client in clients:
-        client.sendall(b"GET /v1/ping HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert client.recv(1 << 16).startswith(b"HTTP/1.1 401")
-    held = [
-        sum(
-            one.status == psutil.CONN_ESTABLISHED and one.laddr.port == server.port
-            for one in psutil.Process(pid).net_connections()
-        )
-        for pid in server.members()
-    ]
-    assert sum(held) == 40
-    assert min(held) >= 10
-    for client in clients:
-        client.close()
+    with contextlib.ExitStack() as clients:
+
+        def client() -> list[int]:
+            """One more that stays; how many each process has now."""
+            connection = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
+            connection.sendall(b"GET /v1/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")
+            return server.held()
+
+        eventually(lambda: min(client()) > 0, 60, "both processes have begun to take clients")
+        before = server.held()
+        for _ in range(40):
+            client()
+        after = server.held()
+        assert sum(after) == sum(before) + 40
+        assert min(after) >= 10
 
 
 def test_when_the_parent_dies_nothing_of_it_is_left(server: Server) -> None:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from mailer import words
 from mailer.editions.components import for_mail
 from mailer.editions.places import in_template
-from mailer.editions.text import WIDTH
+from mailer.editions.text import heading
 from mailer.errors import BadInput
 from mailer.message import LEAVE_URL
 
@@ -73,11 +73,11 @@ def html_part(letter: Letter) -> str:
 
 def text_part(letter: Letter) -> str:
     """The text part, with the same content in the same order."""
-    line, say = "=" * min(WIDTH, max(len(letter.title), 3)), words.translator(words.spoken(letter.lang))
+    say = words.translator(words.spoken(letter.lang))
     more = f"{say('Become a paying reader')}: {join}\n\n" if (join := join_url(letter.body)) else ""
     why = say("You get this mail because you subscribed to %(site)s.", site=letter.site_name)
     return (
-        f"{letter.title}\n{line}\n{letter.site_name}, {words.day(letter.date, letter.lang)}\n"
+        f"{heading(letter.title)}\n{letter.site_name}, {words.day(letter.date, letter.lang)}\n"
         f"{say('Read on the web')}: {letter.url}\n\n{letter.words}\n-- \n"
         f"{why}\n{letter.site_name}\n{letter.postal_address}\n\n{say('Unsubscribe')}: {LEAVE_URL}\n\n{more}"
         f"Digest: {letter.digest}\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from itertools import islice
 from typing import Any
 
 from lxml import html
@@ -15,6 +14,7 @@ from mailer.editions.text import plain
 
 _LONG, _MANY = 6_000, 4  # letters of HTML and headings from which on an issue has a table of contents
 _PREHEADER = 110  # letters of the text that stand in for a missing `Preheader:`
+_ASIDE = " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in ("admonition", "footnote", "locked"))
 
 
 def make(job: tuple[Any, ...]) -> dict[str, Any]:
@@ -49,8 +49,15 @@ def headings(body: str) -> list[tuple[str, str]]:
 
 
 def _beginning(body: str) -> str:
-    """The first words of a body's paragraphs, for a preheader."""
+    """The first words of a body's paragraphs, for a preheader: no boxes, no notes at the foot, no marks that lead to them."""
     root = html.fragment_fromstring(body, create_parent="div")
-    flat = " ".join(" ".join("".join(map(str, p.itertext())) for p in islice(root.iter("p"), 4)).split())
+    for mark in root.xpath("//sup[a[contains(@class, 'footnote-ref')]]"):
+        mark.drop_tree()
+    paragraphs = root.xpath(f"//p[not(ancestor-or-self::*[{_ASIDE}])]") or list(root.iter("p"))
+    flat = " ".join(" ".join("".join(map(str, p.itertext())) for p in paragraphs[:4]).split())
     flat = re.sub(r"\s*\[\d+\]", "", flat)
-    return flat if len(flat) <= _PREHEADER else flat[:_PREHEADER].rsplit(" ", 1)[0] + "…"
+    if len(flat) <= _PREHEADER:
+        return flat
+    whole, _, rest = flat[:_PREHEADER].rpartition(" ")
+    # Scripts that put no spaces between words are cut between letters.
+    return (whole if whole and rest.isascii() else flat[:_PREHEADER]) + "…"

@@ -24,7 +24,7 @@ def plain(body: str, lang: str = "en") -> str:
     blocks = writer.blocks(root, WIDTH)
     if writer.links:
         notes = "\n".join(f"[{number}] {link}" for link, number in writer.links.items())
-        blocks.append(f"{_heading(writer.say('Links'), 'h3', WIDTH)}\n{notes}")
+        blocks.append(f"{heading(writer.say('Links'), 'h3')}\n{notes}")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -58,7 +58,7 @@ class _Writer:
     def _block(self, tag: str, element: etree._Element, width: int) -> list[str] | None:
         """The element's blocks, or None when it is inline."""
         if re.fullmatch("h[1-6]", tag):
-            return [_heading(_squeeze(self._inside(element)), tag, width)]
+            return [heading(_squeeze(self._inside(element)), tag, width)]
         if tag in ("ul", "ol"):
             return [self._list(element, tag == "ol", width)]
         if tag == "pre":
@@ -138,7 +138,8 @@ class _Writer:
         return f"{inner} [{number}]" if shown else f"[{number}]"
 
 
-def _heading(text: str, tag: str, width: int) -> str:
+def heading(text: str, tag: str = "h1", width: int = WIDTH) -> str:
+    """A heading of at most ``width`` columns a line, underlined as wide as it is."""
     mark = {"h1": "=", "h2": "="}.get(tag, "-")
     wrapped = _wrap(text, width)
     return f"{wrapped}\n{mark * min(width, max(map(_columns, wrapped.splitlines()), default=0))}" if text else ""

@@ -32,6 +32,7 @@ ISSUES = {
     "ja": "Title: 東京からの手紙\nDate: 2026-11-21\nLang: ja\n\n" + "吾輩は猫である。名前はまだ無い。" * 20 + "\n",
     "wide": "Title: " + "Donaudampfschiff" * 8 + "\nDate: 2026-11-22\nTags: python\n\n"
     + "| " + " | ".join(f"column-{n}" for n in range(20)) + " |\n" + "|---" * 20 + "|\n" + "| `value` " * 20 + "|\n\n"
+    + "!!! note\n    To be read.\n\n[Read on](https://example.org/){: .button }\n\n"
     + "```python\n" + "print('a long line')  " * 20 + "\n```\n\n<https://example.org/" + "a" * 200 + ">\n",
 }  # fmt: skip
 
@@ -382,3 +383,22 @@ def test_the_mail_keeps_its_width_and_its_direction(browser: Browser, odd_site: 
 
 def test_the_sample_mails_are_not_clipped_by_gmail(site: Site) -> None:
     assert {edition.key: len(edition.html.encode()) for edition in site.editions if len(edition.html.encode()) > 100_000} == {}
+
+
+def test_the_text_of_a_box_is_as_large_as_the_rest(browser: Browser, odd_site: Site) -> None:
+    page = opened(browser, f"{odd_site.url}/issues/wide/")
+    sizes = "e => getComputedStyle(e).fontSize + getComputedStyle(e).color"
+    assert page.locator(".admonition.note p:last-child").evaluate(sizes) == page.locator(".body").evaluate(sizes)
+    page.context.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_on_paper_nothing_is_lost(browser: Browser, odd_site: Site, mode: Mode) -> None:
+    page = opened(browser, f"{odd_site.url}/issues/wide/", mode, 700)
+    page.emulate_media(media="print")
+    cut = "[...document.querySelectorAll('.body table, .body pre')].map(e => e.scrollWidth - e.clientWidth)"
+    assert max(page.evaluate(cut)) <= 0
+    assert overflow(page) <= 0
+    button = page.locator("a.button").evaluate("e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]")
+    assert button == ["rgb(0, 0, 0)", "rgba(0, 0, 0, 0)"]
+    page.context.close()

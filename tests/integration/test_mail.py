@@ -157,6 +157,23 @@ def test_the_text_part_holds_the_same_components(mail: HtmlElement, letter: Lett
     assert re.search(r"^Ulm +12$", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("text", "beginning"),
+    [
+        ("First.[^a]\n\n!!! sponsor\n    Buy it.\n\nThen this.[1]\n\n[^a]: A note.", "First. Then this."),
+        ("!!! note\n    Only a box.", "Note Only a box."),
+        ("Postgres " + "是数据库。" * 40, "Postgres " + "是数据库。" * 20 + "是…"),
+        ("word " * 40, "word " * 21 + "word…"),
+    ],
+    ids=["notes and boxes", "nothing else", "no spaces", "spaces"],
+)
+def test_a_mail_without_a_preheader_begins_with_the_authors_own_words(letter: Letter, text: str, beginning: str) -> None:
+    letter.write("begins.md", "Title: 从未到来的回答\nDate: 2026-11-24\nLang: zh", text)
+    edition = next(edition for edition in letter.build().editions if edition.key == "begins")
+    assert edition.preheader == beginning
+    assert edition.text.splitlines()[:2] == ["从未到来的回答", "=" * 14]
+
+
 def test_page_and_feed_keep_the_body_as_it_is(mail: HtmlElement, letter: Letter) -> None:
     page = letter.page("issues/all/index.html")
     assert '<a class="button" href="https://example.org/report">Read the report</a>' in page

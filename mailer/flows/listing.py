@@ -44,8 +44,7 @@ def page(
     with database.glance() as tx:
         tagged = _tagged(tx, tag_names)
         if not where and by_id:
-            count = tallies.readers(tx)
-            found = _all_by_id(tx, ordering, number, key)
+            count, found = _all_by_id(tx, ordering, number, key)
         else:
             count = tagged[only_tag] if only_tag else members.count(tx, where) if where else tallies.readers(tx)
             offset = 0 if key is not None else PAGE * (number - 1)
@@ -64,12 +63,13 @@ def _tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _all_by_id(tx: Tx, ordering: str, number: int, key: int | str | None) -> list[Member]:
+def _all_by_id(tx: Tx, ordering: str, number: int, key: int | str | None) -> tuple[int, list[Member]]:
+    """How many there are, and the page's."""
     if key is not None or number == 1:
-        return members.page(tx, [], ordering, PAGE, 0, key)
+        return tallies.readers(tx), members.page(tx, [], ordering, PAGE, 0, key)
     down = ordering.startswith("-")
-    first = tallies.at(tx, PAGE * (number - 1), newest_first=down)
-    return members.page(tx, [], ordering, PAGE, 0, first + 1 if down else first - 1) if first is not None else []
+    count, first = tallies.at(tx, PAGE * (number - 1), newest_first=down)
+    return count, members.page(tx, [], ordering, PAGE, 0, first + 1 if down else first - 1) if first is not None else []
 
 
 def _key(after: str | None, by_id: bool) -> int | str | None:

@@ -33,8 +33,8 @@ def of_tags(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     return {row["name"]: row["number"] for row in rows}
 
 
-def at(tx: Tx, offset: int, newest_first: bool) -> int | None:
-    """The id of the reader at ``offset`` (from 0, by id), or None when there are not so many.
+def at(tx: Tx, offset: int, newest_first: bool) -> tuple[int, int | None]:
+    """How many readers there are, and the id of the one at ``offset`` (from 0, by id): None when there are not so many.
 
     Reads at most one block of ids besides the tallies, however deep the offset is.
     """
@@ -72,15 +72,19 @@ def at(tx: Tx, offset: int, newest_first: bool) -> int | None:
             LIMIT 1
         )
 
-        SELECT found.id FROM here CROSS JOIN LATERAL (
-            SELECT id FROM subscribers
-            WHERE erased_at IS NULL AND id {sign} here.start
-            ORDER BY id {order} LIMIT 1 OFFSET %(offset)s::bigint - here.before
-        ) AS found
+        SELECT
+            (SELECT coalesce(sum(number), 0)::bigint FROM spans) AS number,
+            (
+                SELECT found.id FROM here CROSS JOIN LATERAL (
+                    SELECT id FROM subscribers
+                    WHERE erased_at IS NULL AND id {sign} here.start
+                    ORDER BY id {order} LIMIT 1 OFFSET %(offset)s::bigint - here.before
+                ) AS found
+            ) AS id
         """,
         offset=offset,
     )
-    return int(row["id"]) if row else None
+    return (row["number"], row["id"]) if row else (0, None)
 
 
 def compact(tx: Tx) -> int:

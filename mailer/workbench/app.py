@@ -33,6 +33,7 @@ _POLICY = (
     " font-src 'self'; connect-src 'self'; media-src 'self' https: http:; frame-src 'self'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'"
 )
+_NOTICED = 0.5  # seconds of work from which on the writer is told that it goes on
 _HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 
 
@@ -89,7 +90,10 @@ class Workbench:
                     await self._tell({one for one, seen in self._looking.items() if seen == path}, path, began)
 
     async def _tell(self, sockets: set[WebSocket], path: Path, began: float) -> None:
-        message = await asyncio.to_thread(self.desk.show, path)
+        making = asyncio.create_task(asyncio.to_thread(self.desk.show, path))
+        if not (await asyncio.wait({making}, timeout=_NOTICED))[0]:
+            await self._send(sockets, {"kind": "working"})
+        message = await making
         urls = list(dict.fromkeys(link["url"] for link in message["links"]))
         for link in message["links"]:
             link |= _state(self.reach.known(link["url"]) or Verdict("waiting"))

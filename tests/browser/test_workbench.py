@@ -149,3 +149,13 @@ def test_a_template_with_an_error_is_named_and_what_was_shown_stays_until_it_is_
     expect(bench.page.locator("#error")).to_be_hidden()
     bench.page.click("[role=tab][data-view=page]")
     expect(bench.page.frame_locator("#stage iframe").locator("body")).to_contain_text("New.")
+
+
+def test_an_issue_that_takes_long_is_said_to_be_worked_on(bench: Bench) -> None:
+    live = bench.page.locator("#live")
+    expect(live).to_contain_text("Live")
+    bench.issue.write_text(HEAD + ("Text and *more* text, again. " * 20 + "\n\n") * 3_500)
+    expect(live).to_contain_text("Working on it")
+    expect(bench.page.locator("#stage[aria-busy=true]")).to_be_visible()
+    expect(live).to_contain_text("Live", timeout=PATIENCE)
+    expect(bench.page.locator("#stage[aria-busy]")).to_have_count(0)

@@ -101,7 +101,12 @@
 
   let soon = 0;
   const told = {
+    working() {
+      at("live").textContent = "Working on it…";
+      stage.setAttribute("aria-busy", "true");
+    },
     shown(message) {
+      stage.removeAttribute("aria-busy");
       const keepOld = message.error && !message.page ? { page: shown.page, mail: shown.mail, mail_dark: shown.mail_dark, text: shown.text, size: shown.size, subject: shown.subject, preheader: shown.preheader, seconds: shown.seconds } : {};
       shown = { ...keepOld, ...message };
       at("error").hidden = !message.error;
@@ -132,7 +137,7 @@
     socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/-/live`);
     socket.onopen = ask;
     socket.onmessage = (event) => { const message = JSON.parse(event.data); told[message.kind]?.(message); };
-    socket.onclose = () => { at("live").textContent = "Not connected: is postmerge write running?"; setTimeout(connect, 1000); };
+    socket.onclose = () => { stage.removeAttribute("aria-busy"); at("live").textContent = "Not connected: is postmerge write running?"; setTimeout(connect, 1000); };
   };
 
   const choose = (next) => { view = next; keep("view", view); draw(); };

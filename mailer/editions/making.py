@@ -58,6 +58,6 @@ def _beginning(body: str) -> str:
     flat = re.sub(r"\s*\[\d+\]", "", flat)
     if len(flat) <= _PREHEADER:
         return flat
-    whole, _, rest = flat[:_PREHEADER].rpartition(" ")
+    whole = flat[:_PREHEADER].rpartition(" ")[0]
     # Scripts that put no spaces between words are cut between letters.
-    return (whole if whole and rest.isascii() else flat[:_PREHEADER]) + "…"
+    return (whole if len(whole) > _PREHEADER // 2 else flat[:_PREHEADER]) + "…"

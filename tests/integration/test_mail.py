@@ -164,8 +164,9 @@ def test_the_text_part_holds_the_same_components(mail: HtmlElement, letter: Lett
         ("!!! note\n    Only a box.", "Note Only a box."),
         ("Postgres " + "是数据库。" * 40, "Postgres " + "是数据库。" * 20 + "是…"),
         ("word " * 40, "word " * 21 + "word…"),
+        ("слово " * 40, "слово " * 17 + "слово…"),
     ],
-    ids=["notes and boxes", "nothing else", "no spaces", "spaces"],
+    ids=["notes and boxes", "nothing else", "no spaces", "spaces", "spaces between other letters"],
 )
 def test_a_mail_without_a_preheader_begins_with_the_authors_own_words(letter: Letter, text: str, beginning: str) -> None:
     letter.write("begins.md", "Title: 从未到来的回答\nDate: 2026-11-24\nLang: zh", text)

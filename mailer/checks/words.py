@@ -19,7 +19,7 @@ _LEFT = re.compile(
     r"|\b(?i:lorem ipsum)\b"
     r"|(?<![\w`'\"“-])(?:TODO|FIXME|TKTK)(?=[ \t]*:)"
     r"|^[ \t]*(?:[-*+][ \t]+)?(?:TODO|FIXME|TKTK|XXX)\b(?![\w-])"
-    r"|\[(?i:insert|add|your|todo|link)\b[^\[\]\n]*\](?![\[(:])"
+    r"|(?<![#!\w])\[(?i:insert|add|your|todo|link)\b[^\[\]\n]*\](?![\[(:])"
     r"|\[[^\[\]\n]*\b(?:TODO|TBD|TKTK|FIXME)\](?![\[(:])",
     re.MULTILINE,
 )

@@ -142,7 +142,7 @@ todo = "TODO: http://localhost/ {{ x }} **"
 - **bold** item
 - another [**bold**](https://example.org/)
 
-A claim.[^1] The TODO app is done. 2 ** 3 is 8. [std][BTree] Fix.
+A claim.[^1] The TODO app is done. Rust has #[link] and #![link(x)]. 2 ** 3 is 8. [std][BTree] Fix.
 
 <!-- TODO: a comment may say so, http://localhost too -->
 

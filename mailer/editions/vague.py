@@ -6,6 +6,7 @@ Lighthouse's own list (``core/audits/seo/link-text.js`` of 12.8, Apache-2.0), an
 from __future__ import annotations
 
 import re
+from functools import cache
 
 WORDS = {
     "en": "click here|click this|click|go|here|information|learn more|link|more|more info|more information|over here"
@@ -34,8 +35,12 @@ def words(lang: str) -> str:
 
 def says_nothing(text: str, lang: str) -> bool:
     """Should a writer link other words? Signs and capitals do not count."""
-    flat = _flat(text)
-    return flat not in _NAMES and flat in map(_flat, words(lang).split("|")) and bool(flat)
+    return _flat(text) in _told_off(lang)
+
+
+@cache
+def _told_off(lang: str) -> frozenset[str]:
+    return frozenset(map(_flat, words(lang).split("|"))) - _NAMES - {""}
 
 
 def _flat(text: str) -> str:

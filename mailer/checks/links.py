@@ -23,12 +23,15 @@ _SECURE = re.compile(
     re.IGNORECASE,
 )
 _HEAVY = 1_000_000  # bytes
+_SCHEME = re.compile(r"([a-zA-Z][\w+.-]*):")
+_OURS = re.compile(r"[{|](filename|static|attach)[}|](.*)")
+_HOST = re.compile(r"https?://(?:[^/?#\s@]*@)?(\[[^\]]*\]|[^/:?#\s]*)", re.IGNORECASE)
 
 
 @check("link-scheme", "error", "A link whose beginning is misspelt, such as `htps://`, or that no mail program follows.")
 def link_scheme(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        match = re.match(r"([a-zA-Z][\w+.-]*):", link.target)
+        match = _SCHEME.match(link.target)
         if not match or match[1].lower() in _SCHEMES:
             continue
         if typo := re.match(r"(?:h+t+p*s*|t+ps?|htt?p?s|hppts?):/+", link.target, re.IGNORECASE):
@@ -153,7 +156,7 @@ def _pictures(doc: Document, ctx: Context) -> Iterator[tuple[Link, Path]]:
 
 def _file(doc: Document, ctx: Context, link: Link) -> Path | None:
     """The file below the content folder that a link names, or None when it names something else."""
-    match = re.match(r"[{|](filename|static|attach)[}|](.*)", link.target)
+    match = _OURS.match(link.target)
     if not match:
         return None
     name = unquote(re.split(r"[?#]", match[2])[0])
@@ -167,7 +170,7 @@ def _shown(link: Link) -> str:
 
 def _host(url: str) -> str:
     """The host of a web address, in lower case."""
-    match = re.match(r"https?://(?:[^/?#\s@]*@)?(\[[^\]]*\]|[^/:?#\s]*)", url, re.IGNORECASE)
+    match = _HOST.match(url)
     return match[1].strip("[]").lower() if match else ""
 
 

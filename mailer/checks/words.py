@@ -112,6 +112,8 @@ def emphasis_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
     if "**" not in doc.prose:
         return
     for start, piece in _pieces(doc.bare):
+        if "**" not in piece:
+            continue
         stars = re.findall(r"(?<![\\*])\*\*(?!\*)", re.sub(r"(?<=\s)\*\*(?=\s)", "  ", piece))
         if len(stars) == 1 and "***" not in piece:
             yield Found(start + piece.index("**"), "** is opened and not closed: add the second pair, or write \\*\\*.")

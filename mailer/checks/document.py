@@ -16,10 +16,10 @@ from pathlib import Path
 from mailer.editions.frontmatter import Source, split
 
 _FENCE = re.compile(r"^[ >\t]*(`{3,}|~{3,})")
-_TICKS = re.compile(r"(?<![`\\])(`+)(?!`)((?:(?!\n[ \t]*\n).)+?)(?<!`)\1(?!`)", re.DOTALL)
+_TICKS = re.compile(r"(`(?<![`\\]`)`*)(?!`)(?:[^\n]|\n(?![ \t]*\n))+?(?<!`)\1(?!`)")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_INLINE = re.compile(
-    r"(!?)\[((?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*)\]\(\s*(?:<([^<>\n]*)>|((?:[^\s()<>]|\((?:[^\s()]|\([^\s()]*\))*\))*))"
+_INLINE = re.compile(  # every pattern of links begins with its bracket, which is what makes it quick to search for
+    r"\[((?:[^\[\]]++|\[(?:[^\[\]]++|\[[^\[\]]*\])*\])*)\]\(\s*(?:<([^<>\n]*)>|((?:[^\s()<>]++|\((?:[^\s()]++|\([^\s()]*\))*\))*))"
     r"(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\)"
 )
 _DEFINED = re.compile(r"^ {0,3}\[(?!\^)([^\[\]\n]+)\]:[ \t]*\n?[ \t]*<?([^\s<>]+)>?", re.MULTILINE)
@@ -119,13 +119,13 @@ class Document:
     @cached_property
     def prose(self) -> str:
         """The text with the head, code and comments blanked out: same length, same lines."""
-        text = _blank(self.text, 0, self.body_at)
+        text = _blank(self.text[: self.body_at]) + self.text[self.body_at :]
         for start, end in self.code:
-            text = text[:start] + _blank(text[start:end], 0, end - start) + text[end:]
+            text = text[:start] + _blank(text[start:end]) + text[end:]
         if "<!--" in text:
-            text = _COMMENT.sub(lambda match: _blank(match[0], 0, len(match[0])), text)
+            text = _COMMENT.sub(lambda match: _blank(match[0]), text)
         text = self._without_indented(text)
-        return _TICKS.sub(lambda match: _blank(match[0], 0, len(match[0])), text) if "`" in text else text
+        return _TICKS.sub(lambda match: _blank(match[0]), text) if "`" in text else text
 
     @cached_property
     def bare(self) -> str:
@@ -136,7 +136,7 @@ class Document:
         for start, end in sorted(spans):
             start = max(start, last)
             if end > start:
-                pieces += [self.prose[last:start], re.sub(r"[^\n]", " ", self.prose[start:end])]
+                pieces += [self.prose[last:start], _blank(self.prose[start:end])]
                 last = end
         return "".join([*pieces, self.prose[last:]])
 
@@ -169,13 +169,10 @@ class Document:
     def _inline(self) -> Iterator[Link]:
         text = self.prose
         for match in _INLINE.finditer(text):
-            group = 3 if match[3] is not None else 4
-            words = self.text[match.start(2) : match.end(2)]
-            yield Link(match[group], words, match.start(group), match.start(), match.end(), match[1] == "!")
-            if "](" in words:  # a picture inside a link
-                for inner in _INLINE.finditer(text, match.start(2), match.end(2)):
-                    at = 3 if inner[3] is not None else 4
-                    yield Link(inner[at], inner[2], inner.start(at), inner.start(), inner.end(), inner[1] == "!")
+            yield _link(match, self.text)
+            if "](" in match[1]:  # a picture inside a link
+                for inner in _INLINE.finditer(text, match.start(1), match.end(1)):
+                    yield _link(inner, text)
 
     def _others(self) -> Iterator[Link]:
         for match in _DEFINED.finditer(self.prose):
@@ -190,6 +187,8 @@ class Document:
 
     @cached_property
     def _fences(self) -> tuple[list[tuple[int, int]], int | None]:
+        if "```" not in self.text and "~~~" not in self.text:
+            return [], None
         spans, mark, start = [], "", 0
         for line in range(self.source.body_line, len(self._starts)):
             at = self._starts[line - 1]
@@ -229,8 +228,17 @@ def _name(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def _blank(text: str, start: int, end: int) -> str:
-    return text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
+def _blank(text: str) -> str:
+    """As many spaces, with the same ends of lines."""
+    return "\n".join(" " * len(line) for line in text.split("\n"))
+
+
+def _link(match: re.Match[str], text: str) -> Link:
+    """The link or picture that _INLINE found; its words are those of ``text``."""
+    group = 2 if match[2] is not None else 3
+    start = match.start()
+    image = match.string[start - 1 : start] == "!" if start else False
+    return Link(match[group], text[match.start(1) : match.end(1)], match.start(group), start - image, match.end(), image)
 
 
 def _tag(match: re.Match[str]) -> Tag:

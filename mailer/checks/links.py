@@ -14,8 +14,9 @@ from mailer.checks.registry import Fix, Found, check
 from mailer.editions import svg, vague
 
 _SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini", "data"}
-# A link by reference, or in HTML, with its words.
-_OTHERWISE = re.compile(r"(?<![\\!\]])\[([^\[\]\n]+)\]\[[^\[\]\n]*\]|<a\s[^<>]*\bhref\b[^<>]*>([^<>]+)</a>", re.IGNORECASE)
+_REFERENCE = re.compile(r"\[(?<![\\!\]]\[)([^\[\]\n]+)\]\[[^\[\]\n]*\]")
+_ANCHOR = re.compile(r"<a\s[^<>]*\bhref\b[^<>]*>([^<>]+)</a>", re.IGNORECASE)
+_NAMED = re.compile(r"\[(?<![\\\]\[\w]\[)([^\[\]\n]+)\]\[([^\[\]\n]*)\](?![\[(:]| \[)")
 # Hosts that answer every http link with the same address under https.
 _SECURE = re.compile(
     r"(?:[\w-]+\.)*(?:github\.com|github\.io|reddit\.com|wikipedia\.org|youtube\.com|youtu\.be|rust-lang\.org|python\.org"
@@ -83,7 +84,10 @@ def link_empty(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("link-text", "warning", "A link whose words say nothing about where it leads, such as “click here”.")
 def link_text(doc: Document, ctx: Context) -> Iterator[Found]:
     found = [(link.start, link.text) for link in doc.links if not link.image]
-    found += [(match.start(), match[1] or match[2]) for match in _OTHERWISE.finditer(doc.prose)]
+    if "][" in doc.prose:
+        found += [(match.start(), match[1]) for match in _REFERENCE.finditer(doc.prose)]
+    if doc.tags:
+        found += [(match.start(), match[1]) for match in _ANCHOR.finditer(doc.prose)]
     for at, words in found:
         if vague.says_nothing(words, doc.fields.get("lang") or ctx.lang):
             yield Found(at, f"“{words}” says nothing about where the link leads: link the words that do.")
@@ -91,7 +95,7 @@ def link_text(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("reference-missing", "error", "A link by a name that the text does not define.")
 def reference_missing(doc: Document, ctx: Context) -> Iterator[Found]:
-    for match in re.finditer(r"(?<![\\\]\[\w])\[([^\[\]\n]+)\]\[([^\[\]\n]*)\](?![\[(:]| \[)", doc.prose):
+    for match in _NAMED.finditer(doc.prose) if "][" in doc.prose else ():
         name = " ".join((match[2] or match[1]).lower().split())
         if name and name not in doc.definitions and not name.startswith("^") and re.search(r"\w", name):
             yield Found(match.start(), f"No line says `[{match[2] or match[1]}]: address`: add one, or correct the name.")

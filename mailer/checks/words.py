@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from mailer.checks.context import CLIP, Context
@@ -23,13 +23,14 @@ _LEFT = re.compile(
     r"|\[[^\[\]\n]*\b(?:TODO|TBD|TKTK|FIXME)\](?![\[(:])",
     re.MULTILINE,
 )
+# Whatever _LEFT finds has one of these in its line, in small or large letters.
+_LEFT_HAS = ("{{", "{%", "lorem ipsum", "todo", "fixme", "tktk", "xxx", "tbd", "[insert", "[add", "[your", "[link")
 _VARIABLES = re.compile(
     r"\*\|[A-Z0-9_:]+\|\*|%recipient\.[\w.]+%|%%[a-z_]+%%|\{(?:subscriber|reader|recipient|contact|user)\.\w+\}"
     r"|\[\[(?:first|last)?_?name\]\]"
 )
 _LINK_TAG = re.compile(r"\]\(\s*<?(\{([^{}\n]*)\})")
 _SAFE_TAGS = {"filename", "static", "attach", "author", "category", "index", "tag"}
-_ESCAPED = re.compile(r"[&<>\"]")
 _TABLE = re.compile(r"^[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*\|", re.MULTILINE)
 _TABLE_ROW = re.compile(r"^(?![ \t]*(?:[-*+]|\d+[.)])[ \t]+[^|\s]).*\|.*$", re.MULTILINE)
 _TABLE_CELL = re.compile(r"(?<!\\)\|")
@@ -47,7 +48,7 @@ def heading_jump(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("placeholder", "error", "Something left to fill in: TODO, lorem ipsum, {{…}}.")
 def placeholder(doc: Document, ctx: Context) -> Iterator[Found]:
-    for match in _LEFT.finditer(doc.prose):
+    for match in (match for start, end in _lines_with(doc.prose, _LEFT_HAS) for match in _LEFT.finditer(doc.prose, start, end)):
         words = match[0].strip()
         at = match.start() + len(match[0]) - len(match[0].lstrip())
         if not (words.startswith("[") and " ".join(words[1:-1].lower().split()) in doc.definitions):
@@ -149,9 +150,29 @@ def _at_most(doc: Document) -> int:
     text = doc.text[doc.body_at :]
     code = sum(end - start for start, end in doc.code)
     lines = text.count("\n")
-    cells = sum(map(len, map(_TABLE_CELL.findall, _TABLE_ROW.findall(text)))) if _TABLE.search(text) else 0
+    has_table = "---" in text and "|" in text and _TABLE.search(text)
+    cells = sum(map(len, map(_TABLE_CELL.findall, _TABLE_ROW.findall(text)))) if has_table else 0
     tags = 16 * lines + 60 * text.count("\n\n") + 150 * len(doc.headings) + 24 * len(doc.links) + 240 * cells
-    return 16_000 + len(text.encode()) + tags + 5 * code + 8 * text.count("`") + 5 * len(_ESCAPED.findall(text))
+    return 16_000 + len(text.encode()) + tags + 5 * code + 8 * text.count("`") + 5 * sum(map(text.count, '&<>"'))
+
+
+def _lines_with(text: str, needles: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where the lines begin and end that hold one of the needles, which are in small letters."""
+    low = text.lower()
+    if len(low) != len(text):  # there are letters that become two
+        yield 0, len(text)
+        return
+    starts = {text.rfind("\n", 0, at) + 1 for needle in needles for at in _places(low, needle)}
+    for start in sorted(starts):
+        end = text.find("\n", start)
+        yield start, end if end >= 0 else len(text)
+
+
+def _places(text: str, needle: str) -> Iterator[int]:
+    at = text.find(needle)
+    while at >= 0:
+        yield at
+        at = text.find(needle, at + 1)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:

@@ -23,12 +23,13 @@ def pause(send: str) -> None:
 @click.command()
 @click.argument("send")
 @click.option("--yes", is_flag=True, help="You know why it was stopped, and it is mended.")
-def resume(send: str, yes: bool) -> None:
+@click.option("--no-gate", is_flag=True, help="Start although the issue's page is not live.")
+def resume(send: str, yes: bool, no_gate: bool) -> None:
     """Let a paused or stopped send go on where it was.
 
     Example: postmerge resume 12
     """
-    done = control.resume(open_database(load_settings()), send, sure=yes)
+    done = control.resume(open_database(load_settings()), send, sure=yes, gate=not no_gate)
     out.print(f"Send {done.id} of {done.issue_key} is {done.state}.")
 
 
@@ -42,6 +43,8 @@ def stop(send: str, reason: str) -> None:
     """
     done = control.stop(open_database(load_settings()), send, reason)
     out.print(f"Send {done.id} of {done.issue_key} is stopped ({done.reason}).")
+    if done.reason != reason:
+        out.print("It was stopped before; the first reason is kept.")
 
 
 @click.command()

@@ -232,6 +232,8 @@ def _begin_cards(current: Session, settings: dict[str, Any]) -> cards.Drawing | 
 def _begin_search(generator: ArticlesGenerator, writer: Any) -> None:
     """Start to index the pages of issues, now that they are written, in processes of their own, when the site wants that."""
     current, settings = session(), generator.settings
+    if isinstance(writer, ThriftyWriter):
+        writer.flush()
     if not settings.get("POSTMERGE_SEARCH"):
         return
     if not search.available():

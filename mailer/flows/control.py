@@ -25,11 +25,16 @@ def stop(database: Database, target: str, reason: str = "stopped by the operator
     return _move(database, target, (*_OPEN, State.PAUSED), State.STOPPED, reason)
 
 
-def resume(database: Database, target: str, sure: bool = False) -> Send:
-    """Go on where the send was. A stopped one needs ``sure``. Raises Refused for what does not stand still."""
+def resume(database: Database, target: str, sure: bool = False, gate: bool = True) -> Send:
+    """Go on where the send was. A stopped one needs ``sure``; without ``gate`` it starts although its page is not live.
+
+    Raises Refused for what does not stand still.
+    """
     with database.transaction() as tx:
         send = sends.lock(tx, find(tx, target).id)
         assert send
+        if not gate and send.started_at is None:
+            sends.open_gate(tx, send.id)
         if send.state in _OPEN:
             return send
         if send.state not in (State.PAUSED, State.STOPPED):
@@ -53,15 +58,25 @@ def halt(tx: Tx, send: Send, state: State, reason: str) -> bool:
 
 
 def find(tx: Tx, target: str) -> Send:
-    """A send by id, or the newest one of an issue, also under the name it has now. Raises BadInput."""
+    """A send by id, or the newest one of an issue, also under the name it has now; ``send:12`` and ``issue:12`` say which.
+
+    Raises BadInput when there is none, and when a bare number is both a send's and an issue's.
+    """
     everything = sends.every(tx)
-    for send in everything:
-        if target in (str(send.id), send.issue_key):
-            return send
     by_name = {issue.key: issue.root for issue in issues.every(tx)}
-    for send in everything:
-        if by_name.get(target) == send.issue_key:
-            return send
+    kind, _, name = target.rpartition(":")
+    if kind not in ("send", "issue"):
+        kind, name = "", target
+    by_id = next((send for send in everything if name == str(send.id) and kind != "issue"), None)
+    keys = [] if kind == "send" else [name, by_name.get(name)]
+    by_key = next((send for key in keys for send in everything if send.issue_key == key), None)
+    if by_id and by_key and by_id.id != by_key.id:
+        raise BadInput(
+            f"{name} is the number of a send (of {by_id.issue_key}) and the name of an issue (send {by_key.id}):"
+            f" write `send:{name}` or `issue:{name}`."
+        )
+    if found := by_id or by_key:
+        return found
     raise BadInput(f"There is no send {target!r}: `postmerge status` lists them.")
 
 
@@ -77,6 +92,11 @@ def _move(database: Database, target: str, source: tuple[State, ...], state: Sta
         if sends.move(tx, send.id, source, state, reason):
             events.info(f"send.{state}", send=send.id)
         now = sends.get(tx, send.id) or send
+    if now.state is State.STOPPED and state is State.PAUSED:
+        raise Refused(
+            f"Send {send.id} of {send.issue_key} is stopped already ({now.reason}): nothing leaves until"
+            f" `postmerge resume {send.id} --yes`."
+        )
     if now.state is not state:
         raise Refused(f"Send {send.id} of {send.issue_key} is {now.state}: only a send that is not over can be {state}.")
     return now

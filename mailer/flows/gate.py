@@ -16,7 +16,7 @@ from mailer.store.sends import Send, State
 events = log.get("gate")
 
 AGAIN = timedelta(seconds=15)
-LONGEST = timedelta(hours=1)  # after that the send is paused and a person is asked
+LONGEST = timedelta(hours=1)  # since the first look; after that the send is paused and a person is asked
 
 
 def is_open(database: Database, send: Send) -> bool:
@@ -30,13 +30,13 @@ def is_open(database: Database, send: Send) -> bool:
         return True
     what = "shows another text" if found else "does not show this issue"
     with database.transaction() as tx:
-        if datetime.now(UTC) - send.due_at > LONGEST:
+        if send.page_awaited_since and datetime.now(UTC) - send.page_awaited_since > LONGEST:
             halt(tx, send, State.PAUSED, _held(send, url, what))
         else:
-            sends.rest(tx, send.id, AGAIN, f"{url} {what} yet; it starts as soon as that is live")
+            sends.await_page(tx, send.id, AGAIN, f"{url} {what} yet; it starts as soon as that is live")
     events.warning("send.waits_for_page", send=send.id)
     return False
 
 
 def _held(send: Send, url: str, what: str) -> str:
-    return f"{url} still {what}: deploy the site and then `postmerge resume {send.id}`, or publish with `--no-gate`"
+    return f"{url} still {what}: deploy the site and then `postmerge resume {send.id}`, or `… --no-gate` to mail without it"

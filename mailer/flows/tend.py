@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mailer import log
-from mailer.db import Database
+from mailer.db import Database, Tx
 from mailer.errors import BadInput
 from mailer.flows import brakes, gate
 from mailer.flows.control import halt
@@ -35,7 +35,7 @@ def tend(database: Database, settings: Settings) -> Bells:
         sends.rested(tx)
         due = sends.due(tx)
     for send in due:
-        if gate.is_open(database, send):
+        if not _hold_late(database, settings, send) and gate.is_open(database, send):
             _start(database, settings, send)
     _give_up(database, settings)
     _open_waves(database, settings)
@@ -47,11 +47,8 @@ def tend(database: Database, settings: Settings) -> Bells:
 def _start(database: Database, settings: Settings, send: Send) -> None:
     """A held send begins; a scheduled one freezes its audience first, so that who joined until now is in it."""
     with database.transaction() as tx:
-        locked = sends.lock(tx, send.id)
-        if locked is None or locked.state not in NOT_STARTED or locked.due_at != send.due_at:
-            return
-        if late := _late(locked, settings):
-            halt(tx, locked, State.PAUSED, late)
+        locked = _still(tx, send)
+        if locked is None:
             return
         frozen = locked.state is State.SCHEDULED
         try:
@@ -67,15 +64,31 @@ def _start(database: Database, settings: Settings, send: Send) -> None:
             events.info("send.started", send=send.id, audience=size)
 
 
+def _hold_late(database: Database, settings: Settings, send: Send) -> bool:
+    """Pause a send that is due when everything was off for too long; whether it was so."""
+    if not (late := _late(send, settings)):
+        return False
+    with database.transaction() as tx:
+        if locked := _still(tx, send):
+            halt(tx, locked, State.PAUSED, late)
+    return True
+
+
+def _still(tx: Tx, send: Send) -> Send | None:
+    """The send, locked, unless somebody started it, moved it or took it away."""
+    locked = sends.lock(tx, send.id)
+    return locked if locked and locked.state in NOT_STARTED and locked.due_at == send.due_at else None
+
+
 def _late(send: Send, settings: Settings) -> str:
-    """Why a send is not started although it is due: everything was off for too long."""
-    behind = datetime.now(UTC) - send.due_at
+    """Why a send is not started although it is due; "" when it may be. Whoever looked for its page was not off."""
+    behind = datetime.now(UTC) - max(send.due_at, send.page_looked_at or send.due_at)
     if behind <= settings.latest:
         return ""
     hours = behind / timedelta(hours=1)
     return (
         f"it was due at {send.due_at:%Y-%m-%d %H:%M} UTC and nothing ran for {hours:.0f} hours:"
-        f" send it now with `postmerge resume {send.id}`, or cancel it"
+        f" send it now with `postmerge resume {send.id}`, or leave it with `postmerge stop {send.id}`"
     )
 
 

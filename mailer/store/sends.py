@@ -41,6 +41,8 @@ class Send:
     audience_size: int | None
     due_at: datetime
     gated: bool
+    page_awaited_since: datetime | None
+    page_looked_at: datetime | None
     open_wave: int
     look_until: datetime | None
     rests_until: datetime | None
@@ -53,8 +55,9 @@ class Send:
 
 _COLUMNS = """
     sends.id, sends.issue_key, sends.edition_number, sends.edition_id, editions.digest, editions.subject, sends.state,
-    sends.sender, sends.audience, sends.audience_size, sends.due_at, sends.gated, sends.open_wave, sends.look_until,
-    sends.rests_until, sends.waits_for, sends.reason, sends.created_at, sends.started_at, sends.finished_at
+    sends.sender, sends.audience, sends.audience_size, sends.due_at, sends.gated, sends.page_awaited_since,
+    sends.page_looked_at, sends.open_wave, sends.look_until, sends.rests_until,
+    sends.waits_for, sends.reason, sends.created_at, sends.started_at, sends.finished_at
     FROM sends JOIN editions ON editions.id = sends.edition_id
 """
 
@@ -127,7 +130,7 @@ def revise(tx: Tx, send_id: int, edition_id: int, state: State, sender: str, aud
         """
         UPDATE sends
         SET edition_id = %(edition_id)s, state = %(state)s, sender = %(sender)s, audience = %(audience)s,
-            due_at = %(due_at)s
+            due_at = %(due_at)s, page_awaited_since = NULL, page_looked_at = NULL
         WHERE id = %(id)s AND state IN ('scheduled', 'holding')
         """,
         id=send_id,
@@ -216,14 +219,32 @@ def rest(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
     )
 
 
+def await_page(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
+    """Like ``rest``, and note that the issue's page was looked for in vain."""
+    rest(tx, send_id, pause, waits_for)
+    tx.run(
+        "UPDATE sends SET page_awaited_since = coalesce(page_awaited_since, now()), page_looked_at = now() WHERE id = %(id)s",
+        id=send_id,
+    )
+
+
+def open_gate(tx: Tx, send_id: int) -> None:
+    """Start without looking for the issue's page."""
+    tx.run("UPDATE sends SET gated = false WHERE id = %(id)s", id=send_id)
+
+
 def rested(tx: Tx) -> int:
     """Forget what sends waited for when their rest is over; how many."""
     return tx.run("UPDATE sends SET rests_until = NULL, waits_for = '' WHERE rests_until <= now()")
 
 
 def set_due(tx: Tx, send_id: int, due_at: datetime) -> None:
-    """Start at another moment."""
-    tx.run("UPDATE sends SET due_at = %(due_at)s WHERE id = %(id)s", id=send_id, due_at=due_at)
+    """Start at another moment; waiting for the page begins anew."""
+    tx.run(
+        "UPDATE sends SET due_at = %(due_at)s, page_awaited_since = NULL, page_looked_at = NULL WHERE id = %(id)s",
+        id=send_id,
+        due_at=due_at,
+    )
 
 
 def set_wave(tx: Tx, send_id: int, open_wave: int, look: timedelta | None = None) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from mailer.db import Database
 from mailer.edition import Edition, Wish
-from mailer.errors import Refused
+from mailer.errors import BadInput, Refused
 from mailer.flows import control
 from mailer.flows.deliver import deliver
 from mailer.flows.notify import post_notices
@@ -306,12 +306,77 @@ def test_a_send_waits_for_its_page_and_starts_when_it_is_live(database: Database
 
 
 def test_a_page_that_never_comes_holds_the_send_with_what_to_do(database: Database, conf: Settings, web: str) -> None:
-    begin(database, conf, 5, edition(url=f"{web}/issue/"), gate=True)
-    run(database, "UPDATE sends SET due_at = now() - interval '2 hours'")
+    send_id = begin(database, conf, 5, edition(url=f"{web}/issue/"), gate=True)
+    tend(database, conf)
+    later(database, "2 hours")
     tend(database, conf)
     one = only(database)
     assert one.send.state == "paused"
-    assert "still does not show this issue: deploy the site and then `postmerge resume" in one.send.reason
+    assert (
+        f"still does not show this issue: deploy the site and then `postmerge resume {send_id}`, or `… --no-gate`"
+        in one.send.reason
+    )
+    control.resume(database, str(send_id))
+    tend(database, conf)
+    assert only(database).send.state == "holding"  # the waiting begins anew
+    control.resume(database, str(send_id), gate=False)
+    run(database, "UPDATE sends SET rests_until = now()")
+    send_all(database, conf, send_id)
+    assert only(database).send.state == "finished"
+
+
+def later(database: Database, time: str) -> None:
+    """Let time pass for a send that waits for its page; the last look was a moment ago."""
+    run(
+        database,
+        f"UPDATE sends SET due_at = due_at - interval '{time}', page_awaited_since = page_awaited_since - interval '{time}',"
+        " rests_until = now()",
+    )
+
+
+def test_a_server_that_returns_late_gives_the_page_its_whole_hour(database: Database, conf: Settings, web: str) -> None:
+    issue = edition(url=f"{web}/issue/")
+    send_id = begin(database, conf, 5, issue, gate=True)
+    run(database, "UPDATE sends SET due_at = now() - interval '3 hours'")
+    tend(database, conf)
+    assert (only(database).send.state, "does not show this issue yet" in only(database).send.waits_for) == ("holding", True)
+    Page.digest = issue.digest
+    run(database, "UPDATE sends SET rests_until = now()")
+    send_all(database, conf, send_id)
+    assert only(database).send.state == "finished"
+
+
+def test_waiting_for_a_page_is_not_taken_for_a_server_that_was_off(database: Database, conf: Settings, web: str) -> None:
+    begin(database, conf, 5, edition(url=f"{web}/issue/"), gate=True)
+    short = replace(conf, latest=timedelta(minutes=20))
+    tend(database, short)
+    later(database, "40 minutes")
+    tend(database, short)
+    assert only(database).send.state == "holding"
+    later(database, "40 minutes")
+    run(database, "UPDATE sends SET page_looked_at = now() - interval '40 minutes'")
+    tend(database, short)
+    assert "and nothing ran for 1 hours" in only(database).send.reason  # and not the page's, which would be asked for in vain
+
+
+def test_a_number_that_is_a_send_and_an_issue_is_asked_about(database: Database, conf: Settings) -> None:
+    first = begin(database, conf, 5)
+    other = edition(f"{first}")
+    [second] = publish(database, conf, [old(), edition(), other], [], Limits(), Request(gate=False)).send_ids
+    with pytest.raises(BadInput, match=f"write `send:{first}` or `issue:{first}`"):
+        control.pause(database, str(first))
+    assert control.pause(database, f"issue:{first}").id == second
+    assert control.pause(database, f"send:{first}").id == first
+
+
+def test_a_stopped_send_is_not_paused_and_keeps_its_first_reason(database: Database, conf: Settings) -> None:
+    send_id = begin(database, conf, 5)
+    control.stop(database, str(send_id), "wrong link")
+    assert control.stop(database, str(send_id), "another").reason == "wrong link"
+    with pytest.raises(
+        Refused, match=rf"is stopped already \(wrong link\): nothing leaves until `postmerge resume {send_id} --yes`"
+    ):
+        control.pause(database, str(send_id))
 
 
 def test_a_stopped_send_is_told_to_the_operator_once(database: Database, conf: Settings, web: str) -> None:

@@ -6,9 +6,13 @@ import email
 import email.policy
 import filecmp
 import json
+import os
 import random
 import re
 import shutil
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import feedparser
@@ -470,3 +474,56 @@ def test_a_long_mail_is_refused_or_pointed_out_by_setting(letter: Letter) -> Non
     assert "The very end." in edition.html
     with pytest.raises(BadInput, match="POSTMERGE_CLIP is 'maybe': set it to"):
         long_issue(letter, "maybe")
+
+
+def by_itself(letter: Letter, into: str = "build") -> subprocess.CompletedProcess[str]:
+    """`postmerge build` in a process of its own, which has one thread as a user's has."""
+    folder = letter.folder
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "POSTMERGE_CONTENT": str(folder / "content"),
+        "POSTMERGE_BUILD": str(folder / into),
+        "POSTMERGE_CONFIG": str(folder / "pelicanconf.py"),
+        "POSTMERGE_SITE_URL": SITE,
+        "POSTMERGE_POSTAL_ADDRESS": "1 Example Street",
+    }
+    command = [sys.executable, "-m", "mailer.cli", "build"]
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
+
+
+def many(letter: Letter) -> None:
+    """More issues than are written by one process."""
+    for number in range(60):
+        letter.write(f"issue-{number}.md", f"Title: Issue {number}\nDate: 2026-09-01\nTags: t{number % 3}", "One line.\n")
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor makes them by itself")
+def test_two_processes_make_the_pages_and_they_are_those_of_one(letter: Letter) -> None:
+    many(letter)
+    assert by_itself(letter).returncode == 0
+    letter.write("issue-7.md", "Title: Another\nDate: 2026-09-01\nTags: t2", "Two lines.\n")
+    assert by_itself(letter).returncode == 0
+    assert by_itself(letter, into="clean").returncode == 0
+    assert differences(letter.folder / "build" / "site", letter.folder / "clean" / "site") == []
+    assert differences(letter.folder / "build" / "editions", letter.folder / "clean" / "editions") == []
+    with (letter.folder / "pelicanconf.py").open("a") as config:
+        config.write('\nimport os\nJINJA_GLOBALS = {**globals().get("JINJA_GLOBALS", {}), "pid": os.getpid}\n')
+    template = letter.folder / "theme" / "templates" / "article.html"
+    template.write_text(template.read_text().replace("<article", '<article data-pid="{{ pid() }}"', 1))
+    assert by_itself(letter).returncode == 0
+    pages = [path.read_text() for path in (letter.folder / "build" / "site" / "issues").glob("issue-*/index.html")]
+    made_by = Counter(found[1] for page in pages if (found := re.search(r'data-pid="(\d+)"', page)))
+    assert sorted(made_by.values()) == pytest.approx([30, 30], abs=2)
+
+
+def test_a_page_that_cannot_be_made_in_the_process_beside_is_told_as_ever(letter: Letter) -> None:
+    many(letter)
+    assert by_itself(letter).returncode == 0
+    old = letter.page("issues/issue-7/index.html")
+    template = letter.folder / "theme" / "templates" / "article.html"
+    template.write_text(template.read_text().replace("<article", "{{ article.nothing.at.all }}<article", 1))
+    done = by_itself(letter)
+    assert done.returncode == 1
+    assert "The site cannot be built (UndefinedError" in " ".join(done.stderr.split())
+    assert letter.page("issues/issue-7/index.html") == old

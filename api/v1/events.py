@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -45,7 +46,7 @@ def list_events(
     if email_id is not None:
         where["send_id"] = records.sends_of(desk.database, public_ids.number("em", email_id))
     rows, count = records.events(desk.database, where, page, page_size, after, ordering.startswith("-"))
-    results = [as_event(desk, row, expand) for row in rows]
+    results = as_events(desk, rows, expand)
     return paging.page(desk, request, results, count, page, page_size, results[-1]["id"] if results else None)
 
 
@@ -53,12 +54,30 @@ def list_events(
 def get_event(desk: Here, id: str, expand: Expand = []) -> JSONResponse:  # noqa: B006
     """One event."""
     row = records.event(desk.database, id)
-    return JSONResponse(as_event(desk, row, expand)) if row else not_found("event")
+    return JSONResponse(as_events(desk, [row], expand)[0]) if row else not_found("event")
 
 
-def as_event(desk: Desk, row: dict[str, Any], expand: list[Any]) -> dict[str, Any]:
-    """An event in the contract's shape."""
-    made: dict[str, Any] = {
+def as_events(desk: Desk, rows: Sequence[dict[str, Any]], expand: Sequence[str]) -> list[dict[str, Any]]:
+    """Events in the contract's shape; what is expanded is asked for once for all of them."""
+    made = [as_event(row) for row in rows]
+    if "subscriber" in expand:
+        found = members.find_all(desk.database, {row["subscriber_id"] for row in rows if row["subscriber_id"]})
+        shown = {number: as_subscriber(one) for number, one in found.items()}
+        for event, row in zip(made, rows, strict=True):
+            if row["subscriber_id"]:
+                event["subscriber"] = shown.get(row["subscriber_id"])
+    if "email" in expand:
+        known = mails.of_keys(desk.database, {row["issue_key"] for row in rows if row["issue_key"]})
+        emails = dict(zip(known, as_emails(desk, list(known.values())), strict=True))
+        for event, row in zip(made, rows, strict=True):
+            if row["issue_key"]:
+                event["email"] = emails.get(row["issue_key"])
+    return made
+
+
+def as_event(row: dict[str, Any]) -> dict[str, Any]:
+    """An event in the contract's shape, with nothing expanded."""
+    return {
         "id": public_ids.public("emr", row["id"]),
         "creation_date": row["at"].isoformat(),
         "event_type": row["event_type"],
@@ -67,10 +86,3 @@ def as_event(desk: Desk, row: dict[str, Any], expand: list[Any]) -> dict[str, An
         "automation_id": None,
         "metadata": {name: str(value) for name, value in row["facts"].items()},
     }
-    if "subscriber" in expand and row["subscriber_id"]:
-        found = members.find(desk.database, str(row["subscriber_id"]))
-        made["subscriber"] = as_subscriber(found) if found else None
-    if "email" in expand and row["issue_key"]:
-        mail = mails.find(desk.database, row["issue_key"])
-        made["email"] = as_emails(desk, [mail])[0] if mail else None
-    return made

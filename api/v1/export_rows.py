@@ -59,7 +59,7 @@ def _rows(desk: Desk, collection: str, where: Sequence[Where]) -> Iterator[dict[
     make: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
         "subscribers": lambda: (as_subscriber(one) for one in listing.walk(desk.database, where)),
         "emails": lambda: _emails(desk),
-        "events": lambda: (as_event(desk, row, []) for row in records.walk_events(desk.database)),
+        "events": lambda: (as_event(row) for row in records.walk_events(desk.database)),
         "images": lambda: images(desk),
         "stripe_subscriptions": lambda: (as_subscription(one) for one in subscribed.every(desk.database)),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailer import public_ids
@@ -84,6 +84,12 @@ def find(database: Database, public: str) -> Mail | None:
         if row.key == public or (wanted is not None and number(row.key) == wanted):
             return whole(database, [row])[0]
     return None
+
+
+def of_keys(database: Database, keys: Collection[str]) -> dict[str, Mail]:
+    """The issues with these keys."""
+    found = whole(database, [row for row in every(database) if row.key in keys]) if keys else []
+    return {mail.row.key: mail for mail in found}
 
 
 def analytics(database: Database, found: Sequence[Mail]) -> list[Analytics]:

@@ -109,6 +109,7 @@ _MEMBER = """
 
 _STANDING = "SELECT * FROM subscribers WHERE erased_at IS NULL AND "
 _WITH_ID = _MEMBER.format(chosen=_STANDING + "id = %(id)s")
+_WITH_IDS = _MEMBER.format(chosen=_STANDING + "id = ANY(%(ids)s)")
 _WITH_EMAIL = _MEMBER.format(chosen=_STANDING + "email_normal = %(email)s")
 
 _ORDERS = {
@@ -123,6 +124,12 @@ ORDERS = tuple(_ORDERS)
 def by_id(tx: Tx, subscriber_id: int) -> Member | None:
     """One who was not erased, or None."""
     return tx.answer(with_id(subscriber_id))
+
+
+def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Member]:
+    """Those who were not erased, by their ids."""
+    found = [_member(**row) for row in tx.all(_WITH_IDS, ids=list(ids))] if ids else []
+    return {one.id: one for one in found}
 
 
 def by_email(tx: Tx, email_normal: str) -> Member | None:

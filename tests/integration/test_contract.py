@@ -17,7 +17,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from bench import api_table
-from mailer.db import Database
+from mailer.db import Database, Row, Tx
 from mailer.flows import keys, signup
 from mailer.store import customers
 from tests import web
@@ -231,6 +231,36 @@ def test_events_tell_what_became_of_each_reader(letter: Web, api: TestClient) ->
     assert one["subscriber"]["id"]
     with pytest.raises(Exception, match="only ever added"), letter.database.transaction() as tx:
         tx.run("DELETE FROM events")
+
+
+def test_what_is_expanded_is_asked_for_once_for_all_events(
+    letter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = letter.send(40)
+    with letter.database.transaction() as tx:
+        tx.run(
+            """
+            INSERT INTO delivery_events (send_id, subscriber_id, kind, at)
+            SELECT %(send)s, id, 'delivery', now() FROM subscribers
+            """,
+            send=send,
+        )
+    asked, every = list[str](), Tx.all
+
+    def counted(tx: Tx, sql: str, **values: object) -> list[Row]:
+        asked.append(sql)
+        return every(tx, sql, **values)
+
+    monkeypatch.setattr(Tx, "all", counted)
+    numbers = []
+    for size in (1, 40):
+        asked.clear()
+        listed = call(api, "GET", f"/events?page_size={size}&expand=subscriber&expand=email").json()["results"]
+        assert len(listed) == size
+        assert all(one["subscriber"]["id"] == one["subscriber_id"] for one in listed)
+        assert all(one["email"]["id"] == one["email_id"] for one in listed)
+        numbers.append(len(asked))
+    assert numbers[0] == numbers[1]
 
 
 def test_segments_and_notes_are_kept(letter: Web, api: TestClient) -> None:

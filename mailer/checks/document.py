@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mailer.editions.frontmatter import Source, split
 
-_FENCE = re.compile(r"^[ >\t]*(`{3,}|~{3,})")
+_FENCE = re.compile(r"^[ >\t]*(`{3,}(?!.*`)|~{3,})")
 _TICKS = re.compile(r"(`(?<![`\\]`)`*)(?!`)(?:[^\n]|\n(?![ \t]*\n))+?(?<!`)\1(?!`)")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _INLINE = re.compile(  # every pattern of links begins with its bracket, which is what makes it quick to search for
@@ -23,11 +23,14 @@ _INLINE = re.compile(  # every pattern of links begins with its bracket, which i
     r"(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\)"
 )
 _DEFINED = re.compile(r"^ {0,3}\[(?!\^)([^\[\]\n]+)\]:[ \t]*\n?[ \t]*<?([^\s<>]+)>?", re.MULTILINE)
+_PICTURED = re.compile(r"!\[[^\[\]\n]*\]\[([^\[\]\n]+)\]")
 _AUTO = re.compile(r"<([a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]+)>")
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)((?:\s+[^<>]*?)?)\s*/?>")
 _ATTRIBUTE = re.compile(r"([a-zA-Z_:][\w:.-]*)(?:\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+))?")
 _TARGETS = re.compile(r"<[a-zA-Z/][^<>]*>|https?://[^\s)>\]]+|^ {0,3}\[[^\]\n]+\]:.*$|\]\[[^\]\n]*\]", re.MULTILINE)
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]*([^#\n].*?)[ \t]*#*[ \t]*$|^(?![ \t>*+-])(\S.*)\n(=+|-{2,})[ \t]*$", re.MULTILINE)
+_MARKED = re.compile(r"([-*+]|\d+[.)]|\[\^[^\]]+\]:|:)\s")  # an item of a list, a note, a definition
+_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]*([^#\n].*?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_UNDERLINED = re.compile(r"\n(=+|-{2,})[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -159,12 +162,17 @@ class Document:
     @cached_property
     def headings(self) -> list[Heading]:
         """Headings, in order."""
-        found = []
-        for match in _HEADING.finditer(self.prose):
-            level = len(match[1]) if match[1] else 1 if match[4][0] == "=" else 2
-            start = match.start(2) if match[1] else match.start(3)
-            found.append(Heading(level, self.text[start : start + len(match[2] or match[3])], match.start(), match.end()))
-        return found
+        found, text = [], self.prose
+        for match in _HEADING.finditer(text) if "#" in text else ():
+            words = self.text[match.start(2) : match.end(2)]
+            found.append(Heading(len(match[1]), words, match.start(), match.end()))
+        for match in _UNDERLINED.finditer(text):
+            start = text.rfind("\n", 0, match.start()) + 1
+            if not text[start : start + 1].strip(" \t>*+-#") or text[start : match.start()].isspace():
+                continue
+            level = 1 if match[1][0] == "=" else 2
+            found.append(Heading(level, self.text[start : match.start()], start, match.end()))
+        return sorted(found, key=lambda heading: heading.at)
 
     def _inline(self) -> Iterator[Link]:
         text = self.prose
@@ -175,15 +183,16 @@ class Document:
                     yield _link(inner, text)
 
     def _others(self) -> Iterator[Link]:
+        pictures = {_name(match[1]) for match in _PICTURED.finditer(self.prose)} if "![" in self.prose else set()
         for match in _DEFINED.finditer(self.prose):
-            yield Link(match[2], "", match.start(2), match.start(), match.end())
+            yield Link(match[2], "", match.start(2), match.start(), match.end(), _name(match[1]) in pictures)
         for match in _AUTO.finditer(self.prose):
             yield Link(match[1], match[1], match.start(1), match.start(), match.end())
         for tag in self.tags:
             for name in ("href", "src"):
                 if name in tag.attributes:
                     value, at = tag.attributes[name]
-                    yield Link(value, "", at, tag.at, at, image=False)
+                    yield Link(value, "", at, tag.at, at, tag.name == "img")
 
     @cached_property
     def _fences(self) -> tuple[list[tuple[int, int]], int | None]:
@@ -205,21 +214,24 @@ class Document:
         return spans, (start if mark else None)
 
     def _without_indented(self, text: str) -> str:
-        """Blank out code that is only indented: four spaces after an empty line, outside lists and notes."""
+        """Blank out code that is only indented after an empty line: by four spaces, in lists and notes by four more."""
         if "\n    " not in text and "\n\t" not in text:
             return text
-        lines, inside, empty = text.split("\n"), False, True
+        lines, inside, empty, own = text.split("\n"), False, True, 0
         for number, line in enumerate(lines):
             bare = line.lstrip()
             if not bare:
                 empty = True
                 continue
-            deep = line.startswith(("    ", "\t"))
-            if not deep:
-                inside = bool(re.match(r"([-*+]|\d+[.)]|\[\^[^\]]+\]:|:)\s", bare)) or (inside and not empty)
-            elif empty and not inside:
+            wide = 0 if len(bare) == len(line) else len(line[: len(line) - len(bare)].expandtabs(4))
+            marked = bool(_MARKED.match(bare))
+            if wide < 4:
+                inside = marked or (inside and not empty)
+            elif empty and (not inside or wide >= own + 4):
                 lines[number] = " " * len(line)
                 continue
+            if marked and inside:
+                own = wide // 4 * 4 + 4  # where the item's own text would begin
             empty = False
         return "\n".join(lines)
 

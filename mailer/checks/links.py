@@ -23,6 +23,9 @@ _SECURE = re.compile(
     r"|mozilla\.org|docs\.rs|crates\.io|meetup\.com|twitter\.com|stackoverflow\.com|google\.com)",
     re.IGNORECASE,
 )
+_SLIP = re.compile(r"(?=www\.)|https?(?://|:/?)(?=[\w-]+\.\w)", re.IGNORECASE)  # the beginning of an address that leads nowhere
+_SHORT = re.compile(r"\[(?<![\\!\]\w]\[)([^\[\]\n]+)\](?![\[(:])")  # a link by its own words
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".avif")
 _HEAVY = 1_000_000  # bytes
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*):")
 _OURS = re.compile(r"[{|](filename|static|attach)[}|](.*)")
@@ -32,6 +35,12 @@ _HOST = re.compile(r"https?://(?:[^/?#\s@]*@)?(\[[^\]]*\]|[^/:?#\s]*)", re.IGNOR
 @check("link-scheme", "error", "A link whose beginning is misspelt, such as `htps://`, or that no mail program follows.")
 def link_scheme(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
+        if link.target[:8].lower().startswith(("https://", "http://")):
+            continue
+        if slip := _SLIP.match(link.target):
+            fix = Fix(link.at, link.at + slip.end(), "https://")
+            yield Found(link.at, f"{link.target[:80]} leads to no site: begin it with https://.", fix)
+            continue
         match = _SCHEME.match(link.target)
         if not match or match[1].lower() in _SCHEMES:
             continue
@@ -45,7 +54,7 @@ def link_scheme(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("link-http", "warning", "A link or a picture by http, which anyone between can read and change.")
 def link_http(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        if link.target.startswith("http://") and not _is_local(_host(link.target)):
+        if link.target[:7].lower() == "http://" and not _is_local(_host(link.target)):
             fix = Fix(link.at, link.at + 7, "https://") if _SECURE.fullmatch(_host(link.target)) else None
             yield Found(link.at, f"{link.target[:80]} is not encrypted: link to https://.", fix)
 
@@ -53,7 +62,7 @@ def link_http(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("link-local", "error", "A link to a machine or an address that readers cannot reach.")
 def link_local(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        if link.target.startswith(("http://", "https://")) and _is_local(_host(link.target)):
+        if link.target[:8].lower().startswith(("http://", "https://")) and _is_local(_host(link.target)):
             yield Found(link.at, f"{link.target[:80]} is reached from your machine only: link to the public address.")
 
 
@@ -63,6 +72,9 @@ def link_file(doc: Document, ctx: Context) -> Iterator[Found]:
         path = _file(doc, ctx, link)
         if path and not link.image and not path.exists():
             yield Found(link.at, f"The link to {_shown(link)} leads to no file: correct the name, or add the file.")
+        elif not link.image and _bare(link.target, (".md", ".markdown")):
+            fix = _braced(doc, ctx, link, "filename")
+            yield Found(link.at, f"{link.target[:80]} is no page: write {{filename}} before the name of its file.", fix)
 
 
 @check("link-draft", "error", "A link to a draft, which has no page.")
@@ -77,8 +89,12 @@ def link_draft(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("link-empty", "error", "A link that leads nowhere.")
 def link_empty(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        if link.target.strip() in ("", "#") and link.text:
+        if link.target.strip() not in ("", "#"):
+            continue
+        if link.text:
             yield Found(link.start, f"“{link.text[:40]}” has no address: fill in the brackets after it.")
+        elif doc.text.startswith("<", link.start):
+            yield Found(link.start, "This has no address: fill it in.")
 
 
 @check("link-text", "warning", "A link whose words say nothing about where it leads, such as “click here”.")
@@ -88,6 +104,9 @@ def link_text(doc: Document, ctx: Context) -> Iterator[Found]:
         found += [(match.start(), match[1]) for match in _REFERENCE.finditer(doc.prose)]
     if doc.tags:
         found += [(match.start(), match[1]) for match in _ANCHOR.finditer(doc.prose)]
+    if doc.definitions:
+        short = ((match.start(), match[1]) for match in _SHORT.finditer(doc.prose))
+        found += [one for one in short if " ".join(one[1].lower().split()) in doc.definitions]
     for at, words in found:
         if vague.says_nothing(words, doc.fields.get("lang") or ctx.lang):
             yield Found(at, f"“{words}” says nothing about where the link leads: link the words that do.")
@@ -104,8 +123,10 @@ def reference_missing(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("alt-empty", "warning", "A picture without words for those who do not see it.")
 def alt_empty(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        if link.image and not link.text.strip():
+        if link.image and not link.text.strip() and doc.text.startswith("!", link.start):
             yield Found(link.start, f"The picture {_shown(link)[:60]} has no words in its place: write ![what it shows](…).")
+    for match in re.finditer(r"!\[(?<!\\!\[)\s*\]\[[^\[\]\n]+\]", doc.prose):
+        yield Found(match.start(), "The picture has no words in its place: write ![what it shows][…].")
     for tag in doc.tags:
         if tag.name == "img" and not tag.closing and "alt" not in tag.attributes:
             yield Found(tag.at, 'The picture has no words in its place: add alt="what it shows".')
@@ -118,6 +139,11 @@ def image_missing(doc: Document, ctx: Context) -> Iterator[Found]:
         if link.image and path and not path.exists():
             yield Found(
                 link.at, f"There is no picture {_shown(link)}: put it into {ctx.root.name}/images/, or correct its name."
+            )
+        elif link.image and _bare(link.target, _PICTURES):
+            fix = _braced(doc, ctx, link, "static")
+            yield Found(
+                link.at, f"{link.target[:80]} is not beside the page: write {{static}} before the name of its file.", fix
             )
 
 
@@ -168,6 +194,22 @@ def _file(doc: Document, ctx: Context, link: Link) -> Path | None:
     return (base / name.lstrip("/")).resolve() if "\0" not in name and len(name) < 1000 else None
 
 
+def _bare(target: str, endings: tuple[str, ...]) -> bool:
+    """Does a target name a file beside the issue's own, where readers find nothing?"""
+    if not any(map(target.lower().__contains__, endings)) or re.match(r"[a-zA-Z][\w+.-]*:|[/#?{|]|www\.", target):
+        return False
+    return re.split("[?#]", target)[0].lower().endswith(endings)
+
+
+def _braced(doc: Document, ctx: Context, link: Link, word: str) -> Fix | None:
+    """Put ``{static}`` or ``{filename}`` before a file's name where that leads to the file."""
+    name = unquote(re.split("[?#]", link.target)[0])
+    for base, slash in ((doc.path.parent, ""), (ctx.root, "/")):
+        if "\0" not in name and len(name) < 1000 and (base / name).resolve().is_file():
+            return Fix(link.at, link.at, f"{{{word}}}{slash}")
+    return None
+
+
 def _shown(link: Link) -> str:
     return re.sub(r"^[{|]\w+[}|]", "", link.target)
 
@@ -182,7 +224,7 @@ def _is_local(host: str) -> bool:
     if host == "localhost" or host.endswith((".local", ".localhost", ".internal", ".test")):
         return True
     if not host[:1].isdigit() and ":" not in host:
-        return False
+        return bool(host) and "." not in host
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:

@@ -16,21 +16,24 @@ _NEVER = {"script", "style", "iframe", "frame", "object", "embed", "applet", "fo
 _NOT_MAIL = {"svg", "video", "audio", "canvas", "math", "dialog"}
 _LEFT = re.compile(
     r"\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}"
-    r"|\b(?i:lorem ipsum)\b"
+    r"|(?<![\"'“”„«‘\w])(?i:lorem ipsum)\b"
     r"|(?<![\w`'\"“-])(?:TODO|FIXME|TKTK)(?=[ \t]*:)"
-    r"|^[ \t]*(?:[-*+][ \t]+)?(?:TODO|FIXME|TKTK|XXX)\b(?![\w-])"
-    r"|(?<![#!\w])\[(?i:insert|add|your|todo|link)\b[^\[\]\n]*\](?![\[(:])"
+    r"|^[ \t]*(?:[-*+][ \t]+)?(?:(?:TODO|FIXME|TKTK|XXX)\b(?![\w-])|(?:TBD|TK)[.:]?[ \t]*$)"
+    r"|(?<![#!\w])\[(?i:(?:insert|add|your)[ \t]|todo\b|link(?=[ \t\]]))[^\[\]\n]*\](?![\[(:])"
     r"|\[[^\[\]\n]*\b(?:TODO|TBD|TKTK|FIXME)\](?![\[(:])",
     re.MULTILINE,
 )
-# Whatever _LEFT finds has one of these in its line, in small or large letters.
-_LEFT_HAS = ("{{", "{%", "lorem ipsum", "todo", "fixme", "tktk", "xxx", "tbd", "[insert", "[add", "[your", "[link")
+# Whatever _LEFT finds has one of these in its line; those in small letters may stand there in large ones.
+_LEFT_HAS = ("{{", "{%", "lorem ipsum", "TODO", "FIXME", "TK", "XXX", "TBD", "[insert", "[add", "[your", "[todo", "[link")
 _VARIABLES = re.compile(
     r"\*\|[A-Z0-9_:]+\|\*|%recipient\.[\w.]+%|%%[a-z_]+%%|\{(?:subscriber|reader|recipient|contact|user)\.\w+\}"
     r"|\[\[(?:first|last)?_?name\]\]"
 )
 _LINK_TAG = re.compile(r"\]\(\s*<?(\{([^{}\n]*)\})")
 _SAFE_TAGS = {"filename", "static", "attach", "author", "category", "index", "tag"}
+_RUNS_ON = re.compile(  # an address that is followed by the text, without ) until the paragraph's end
+    r"\]\(https?:[^\s()<>]+[ \t]+(?![\"'(])[^()\s](?=(?:[^()\n]|\n(?![ \t]*\n))*(?:\n[ \t]*\n|\Z))"
+)
 _TABLE = re.compile(r"^[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*\|", re.MULTILINE)
 _TABLE_ROW = re.compile(r"^(?![ \t]*(?:[-*+]|\d+[.)])[ \t]+[^|\s]).*\|.*$", re.MULTILINE)
 _TABLE_CELL = re.compile(r"(?<!\\)\|")
@@ -103,6 +106,8 @@ def markdown_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
         at = doc.text.find("<!--", end) if end >= 0 else -1
     for match in re.finditer(r"\]\((?=https?:|[{/#])[^\s()<>]*[ \t]*$(?!\n[ \t]*[\"')])", doc.prose, re.MULTILINE):
         yield Found(match.start(), "The address is not closed: put ) after it.", _closed(match))
+    for match in _RUNS_ON.finditer(doc.prose):
+        yield Found(match.start(), "The address is not closed: put ) after it.")
     for match in re.finditer(r"\][ \t]+\((https?://[^\s()]+\))", doc.prose):
         fix = Fix(match.start() + 1, match.start(1) - 1, "")
         yield Found(match.start(), "Between ] and ( no space may stand: without it this becomes a link.", fix)
@@ -115,7 +120,7 @@ def emphasis_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
     for start, piece in _pieces(doc.bare):
         if "**" not in piece:
             continue
-        stars = re.findall(r"(?<![\\*])\*\*(?!\*)", re.sub(r"(?<=\s)\*\*(?=\s)", "  ", piece))
+        stars = re.findall(r"(?<![\\*/])\*\*(?![*/])", re.sub(r"(?<=\s)\*\*(?=\s)", "  ", piece))
         if len(stars) == 1 and "***" not in piece:
             yield Found(start + piece.index("**"), "** is opened and not closed: add the second pair, or write \\*\\*.")
 
@@ -157,12 +162,12 @@ def _at_most(doc: Document) -> int:
 
 
 def _lines_with(text: str, needles: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Where the lines begin and end that hold one of the needles, which are in small letters."""
+    """Where the lines begin and end that hold one of the needles; one in small letters may stand there in large ones."""
     low = text.lower()
     if len(low) != len(text):  # there are letters that become two
         yield 0, len(text)
         return
-    starts = {text.rfind("\n", 0, at) + 1 for needle in needles for at in _places(low, needle)}
+    starts = {text.rfind("\n", 0, at) + 1 for needle in needles for at in _places(text if needle.isupper() else low, needle)}
     for start in sorted(starts):
         end = text.find("\n", start)
         yield start, end if end >= 0 else len(text)

@@ -73,19 +73,31 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("translation", "Title: Hallo\nDate: 2026-11-24\nLang: de\nSlug: paid\n\nText.\n", 1, 1, {}),
     ("sent-changed", HEAD + "Id: sent\n\nText.\n", 1, 1, {"ledger": LEDGER, "render": lambda path: Rendered(9, "1" * 64)}),
     ("link-scheme", body("See [it](htps://example.org/)."), 6, 10, {}),
+    ("link-scheme", body("See [it](www.example.org/a)."), 6, 10, {}),
+    ("link-scheme", body("See [it](https:/example.org/)."), 6, 10, {}),
+    ("link-scheme", body("See [it](http//example.org/)."), 6, 10, {}),
     ("link-http", body("See [it there](http://example.org/)."), 6, 16, {}),
+    ("link-http", body("See [it there](HTTP://example.org/)."), 6, 16, {}),
     ("link-local", body("See <http://localhost:8025/>."), 6, 6, {}),
+    ("link-local", body("See [the map](http://printer/map)."), 6, 15, {}),
+    ("link-file", body("See [it there](twin.md#top)."), 6, 16, {}),
     ("link-file", body("See [it there]({filename}gone.md)."), 6, 16, {}),
     ("link-draft", body("See [it there]({filename}draft.md)."), 6, 16, {}),
+    ("link-empty", body("<a href=''>There</a>"), 6, 1, {}),
     ("link-empty", body("See [it there]()."), 6, 5, {}),
     ("link-text", body("Read it [here](https://example.org/)."), 6, 9, {}),
     ("link-text", body("Read it [here][ref].\n\n[ref]: https://example.org/"), 6, 9, {}),
+    ("link-text", body("Read it [here].\n\n[Here]: https://example.org/"), 6, 9, {}),
     ("link-text", body("<p>Read it <a href='https://example.org/'>Here</a>.</p>"), 6, 12, {}),
     ("link-text", "Title: Hallo\nDate: 2026-11-24\nLang: de-AT\n\nLies [mehr …](https://example.org/).\n", 5, 6, {}),
     ("link-text", body("[இங்கே கிளிக் செய்யவும்](https://example.org/)"), 6, 1, {"lang": "ta"}),
     ("reference-missing", body("See [it there][ref]."), 6, 5, {}),
     ("alt-empty", body("![]({static}/images/good.png)"), 6, 1, {}),
+    ("alt-empty", body("![][chart]\n\n[chart]: {static}/images/good.png"), 6, 1, {}),
     ("image-missing", body("![A chart]({static}/images/gone.png)"), 6, 12, {}),
+    ("image-missing", body("![A chart](images/good.png)"), 6, 12, {}),
+    ("image-missing", body("![A chart][chart]\n\n[chart]: {static}/images/gone.png"), 8, 10, {}),
+    ("image-heavy", body("<img alt='A chart' src='{static}/images/heavy.png'>"), 6, 25, {}),
     ("image-heavy", body("![A chart]({static}/images/heavy.png)"), 6, 12, {}),
     ("image-format", body("![A chart]({static}/images/bad.svg)"), 6, 12, {}),
     ("image-script", body("![A chart]({static}/images/bad.svg)"), 6, 12, {}),
@@ -93,6 +105,8 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("placeholder", body("First.\n\nTODO: the rest"), 8, 1, {}),
     ("placeholder", body("Hello {{ name }}."), 6, 7, {}),
     ("placeholder", body("A [link TBD] follows."), 6, 3, {}),
+    ("placeholder", body("A [link] follows, for [your name]."), 6, 3, {}),
+    ("placeholder", body("- TBD"), 6, 1, {}),
     ("variable-unknown", body("Hello *|FNAME|*,"), 6, 7, {}),
     ("variable-unknown", body("[A page]({filname}x.md)"), 6, 10, {}),
     ("spelling", body("It is on Github."), 6, 10, {}),
@@ -103,6 +117,7 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("markdown-unclosed", body("```python\nprint()"), 6, 1, {}),
     ("markdown-unclosed", body("Text <!-- a comment"), 6, 6, {}),
     ("markdown-unclosed", body("See [it there](https://example.org/"), 6, 14, {}),
+    ("markdown-unclosed", body("See [it there](https://example.org/ and\nso on.\n\nMore (much)."), 6, 14, {}),
     ("markdown-unclosed", body("See [it there] (https://example.org/)"), 6, 14, {}),
     ("emphasis-unclosed", body("This is **bold and stays so."), 6, 9, {}),
     ("footnote-missing", body("A claim.[^1]"), 6, 9, {}),
@@ -138,6 +153,26 @@ todo = "TODO: http://localhost/ {{ x }} **"
 ```
 
     indented = "<script> [x][y] FIXME: "
+
+1. A list
+
+    ```
+    {{ x }} TODO: http://localhost/
+    ```
+
+    > A quote, and code below it:
+
+        {{ code }} http://localhost/ [x][y]
+
+    - deeper
+
+            {{ code }} http://localhost/
+
+```code``` begins this line. He wrote “lorem ipsum”, of [your] book; see src/**/*.rs.
+
+A list of #[link] attributes, #![link(name)], and [what it is][deep], or [a chart](/images/good.png).
+
+[deep]: #two
 
 - **bold** item
 - another [**bold**](https://example.org/)
@@ -179,6 +214,22 @@ def test_every_fix_leaves_nothing_to_fix_and_keeps_the_rest(tmp_path: Path) -> N
     ).replace("htps:", "https:").replace("] (", "](")
     again = Document(doc.path, doc.shown, data)
     assert [one for one in checks.examine([again], ctx) if one.fix] == []
+
+
+def test_what_is_named_as_on_disk_gets_the_braces_that_lead_to_it(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "good.png").write_bytes(b"\x89PNG")
+    (tmp_path / "issues").mkdir()
+    (tmp_path / "issues" / "twin.md").write_text("Title: Twin\n\nText.\n")
+    text = body("[A](twin.md#b) [B](gone.md) ![C](images/good.png) ![D](../images/good.png) [E](www.example.org)")
+    doc, ctx = Document(tmp_path / "issues" / "hello.md", "hello.md", text.encode()), Context(tmp_path, now=NOW)
+    data, number = checks.fixed(doc, checks.examine([doc], ctx))
+    assert (data.decode(), number) == (body(
+        "[A]({filename}twin.md#b) [B](gone.md) ![C]({static}/images/good.png) ![D]({static}../images/good.png)"
+        " [E](https://www.example.org)"
+    ), 4)  # fmt: skip
+    again = Document(doc.path, doc.shown, data)
+    assert [(one.id, one.fix) for one in checks.examine([again], ctx)] == [("link-file", None)]
 
 
 def test_a_check_never_fails_on_strange_bytes(tmp_path: Path) -> None:

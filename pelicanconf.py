@@ -67,6 +67,7 @@ MARKDOWN = {
         "markdown.extensions.codehilite": {"css_class": "highlight", "guess_lang": False},
         "markdown.extensions.sane_lists": {},
         "markdown.extensions.toc": {"permalink": False},
+        "pymdownx.superfences": {},  # fences in lists and quotes too
     },
     "output_format": "html",
 }

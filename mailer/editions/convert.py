@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,7 +109,7 @@ def convert_all(
 ) -> tuple[dict[str, str | None], int]:
     """HTML for each text (None where the converter failed), and how many were converted rather than found in the cache."""
     settings = json.dumps(options, sort_keys=True, default=str)
-    salt = digest(settings, markdown.__version__, pygments.__version__, own_code())
+    salt = digest(settings, markdown.__version__, pygments.__version__, version("pymdown-extensions"), own_code())
     keys = {name: digest(salt, text) for name, text in texts.items()}
     done: dict[str, str | None] = {name: cache.get(key) for name, key in keys.items()}
     missing = [name for name, html in done.items() if html is None]

@@ -183,6 +183,20 @@ def test_the_text_part_is_readable(letter: Letter) -> None:
     assert all(len(line) <= 78 for line in text.splitlines() if "http" not in line)
 
 
+def test_code_between_fences_is_code_in_lists_and_quotes_too(letter: Letter) -> None:
+    in_list = "1. Do this:\n\n    ```python\n    print(1)\n    ```\n\n2. Then that.\n\n"
+    letter.write(
+        "code.md", "Title: Code\nDate: 2026-11-20", in_list + "> ```\n> quoted\n> ```\n\n    :::python\n    if deep:\n"
+    )
+    made = one(letter.build(), "code")
+    for shown in (made.body, letter.page("issues/code/index.html"), made.html):
+        blocks = [block.text_content() for block in html.fromstring(shown).iter("pre")]
+        assert blocks == ["print(1)\n", "quoted\n", "if deep:\n"]
+        assert "```" not in shown
+    assert [line for line in made.text.splitlines() if line.strip() in ("print(1)", "quoted", "if deep:")] != []
+    assert "`" not in made.text
+
+
 def test_guids_stay_when_title_date_and_text_change(letter: Letter) -> None:
     letter.build()
     before = {e.title: e.id for e in feedparser.parse(letter.page("feeds/all.rss.xml")).entries}

@@ -10,7 +10,7 @@ import click
 from rich.text import Text
 
 from mailer import editions, leaks
-from mailer.checks import Remark
+from mailer.checks import Document, Remark
 from mailer.commands.check import Look
 from mailer.commands.common import err, load_settings, open_database
 from mailer.edition import Edition, Finding
@@ -58,7 +58,8 @@ def comment(base: str, since: str, target: Path | None, picture: Path | None, pi
     shown = picture_url if _draw(changes, picture, site) else ""
     guard = leaks.Guard([*leaks.secrets(report.editions), *_unpublished(look, report.editions)])
     remarks = [_safe(guard, one) for one in look.remarks()] if look else []
-    text = markdown(Review(changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown))
+    left_out = _left_out(look, report.editions)
+    text = markdown(Review(changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown, left_out))
     leaks.insist(guard.find("The comment", text))
     if target:
         _write(target, text)
@@ -68,11 +69,23 @@ def comment(base: str, since: str, target: Path | None, picture: Path | None, pi
 
 def _unpublished(look: Look | None, made: Sequence[Edition]) -> list[leaks.Secret]:
     """Issues with errors are in no edition: where one of them asks to keep something back, all its text is kept back."""
+    broken = _unmade(look, made)
+    return [leaks.Secret(doc.shown, doc.source.body) for doc in broken if doc.fields.get("access") or ":::" in doc.text]
+
+
+def _left_out(look: Look | None, made: Sequence[Edition]) -> list[tuple[str, str]]:
+    """Changed issues that the build left out, each with why."""
+    return [
+        (doc.shown, "it is a draft" if doc.fields.get("status", "").lower() == "draft" else "it has errors")
+        for doc in _unmade(look, made)
+    ]
+
+
+def _unmade(look: Look | None, made: Sequence[Edition]) -> list[Document]:
     if look is None:
         return []
     good = {look.site.root.parent / text.path for edition in made for text in as_issues(edition)}
-    broken = [doc for doc in look.docs if not doc.is_page and doc.path not in good]
-    return [leaks.Secret(doc.shown, doc.source.body) for doc in broken if doc.fields.get("access") or ":::" in doc.text]
+    return [doc for doc in look.docs if not doc.is_page and doc.path not in good]
 
 
 def _safe(guard: leaks.Guard, remark: Remark) -> Remark:

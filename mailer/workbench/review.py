@@ -44,6 +44,7 @@ class Review:
     hold: timedelta
     base: str
     picture: str = ""
+    left_out: Sequence[tuple[str, str]] = ()  # changed files that are in no edition, each with why
 
 
 def markdown(review: Review) -> str:
@@ -54,9 +55,10 @@ def markdown(review: Review) -> str:
 
 
 def _verdicts(review: Review) -> list[str]:
-    if not review.changes:
+    if not review.changes and not review.left_out:
         return ["Merging this **sends nothing**, because it changes no issue."]
     found = [_verdict(review, change) for change in review.changes]
+    found += [f"Merging this **sends nothing** for `{shown}`, because {why}." for shown, why in review.left_out]
     if len(found) > _MOST_ISSUES:
         told = [text for text in found if "sends nothing" not in text][:20]
         quiet = sum("sends nothing" in text for text in found)

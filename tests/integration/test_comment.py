@@ -126,6 +126,12 @@ def test_a_branch_is_reported(repository: Repository) -> None:
     assert "**sends nothing**, because `content/issues/old.md` is gone." in repository.run(
         "comment", "--base", "main", "--built"
     )
+    repository.write("later", "2026-12-01", "Not yet.", "Status: draft\n")
+    (repository.folder / "content/issues/broken.md").write_text("Date: 2026-12-01\n\nNo title.\n")
+    repository.commit()
+    said = repository.run("comment", "--base", "main")
+    assert "**sends nothing** for `content/issues/later.md`, because it is a draft." in said
+    assert "**sends nothing** for `content/issues/broken.md`, because it has errors." in said
     without = repository.run("comment", "--base", "main", DATABASE_URL="")
     assert "to the audience `everyone` at once" in without
     assert "The database was not asked" in without

@@ -23,7 +23,7 @@ _ENOUGH = 50  # bells in a queue; more would only pile up while no worker runs
 
 
 def run(database: Database, settings: Settings, bell: Bell, stopping: threading.Event, tick: float = TICK) -> None:
-    """Tend until ``stopping`` is set. Trouble with Postgres or Redis is logged and tried again at the next tick."""
+    """Tend until ``stopping`` is set. Trouble, whatever it is, is logged and tried again at the next tick."""
     watched = 0.0
     while not stopping.is_set():
         started = time.monotonic()
@@ -36,6 +36,8 @@ def run(database: Database, settings: Settings, bell: Bell, stopping: threading.
                 post_notices(database, settings)
         except PostmergeError as error:
             events.warning("scheduler.waits", error=str(error))
+        except Exception as error:  # a fault of ours: the other sends still need the clock
+            events.exception("scheduler.broke", error=type(error).__name__)
         stopping.wait(max(0.05, tick - (time.monotonic() - started)))
 
 

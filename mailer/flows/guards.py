@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import urllib.error
+import time
 import urllib.request
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from http.client import HTTPException, HTTPResponse
 
 from mailer.edition import Finding
 from mailer.errors import Refused
@@ -141,14 +142,25 @@ def _live(step: Step) -> Iterator[Guard]:
 
 
 def live_digest(url: str, timeout: float = 10.0) -> str:
-    """The digest that the public page at ``url`` carries, or "" when there is none (or no page). ``timeout`` in seconds."""
+    """The digest that the public page at ``url`` carries, or "" when there is none (or no page).
+
+    Raises nothing, whatever answers there. ``timeout`` in seconds: for each part of the answer, and again for all of the body.
+    """
     if not url.startswith(("http://", "https://")):
         return ""
-    request = urllib.request.Request(url, headers={"User-Agent": "postmerge", "Cache-Control": "no-cache"})  # noqa: S310
     try:
+        request = urllib.request.Request(url, headers={"User-Agent": "postmerge", "Cache-Control": "no-cache"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-            head = answer.read(4_000_000).decode("utf-8", "replace")
-    except (urllib.error.URLError, TimeoutError, OSError, ValueError):
+            head = _head(answer, time.monotonic() + timeout).decode("utf-8", "replace")
+    except (OSError, HTTPException, ValueError):
         return ""
     match = re.search(r'data-digest="([0-9a-f]{64})"|name="postmerge-digest"\s+content="([0-9a-f]{64})"', head)
     return (match[1] or match[2]) if match else ""
+
+
+def _head(answer: HTTPResponse, deadline: float) -> bytes:
+    """What has come of a page until ``deadline``, four megabytes at most."""
+    parts: list[bytes] = []
+    while time.monotonic() < deadline and sum(map(len, parts)) < 4_000_000 and (part := answer.read1(1 << 18)):
+        parts.append(part)
+    return b"".join(parts)

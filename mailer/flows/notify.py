@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from http.client import HTTPException
 
 from mailer import log
 from mailer.db import Database
@@ -31,10 +32,11 @@ def post_notices(database: Database, settings: Settings) -> int:
 
 def _post(url: str, text: str) -> bool:
     body = json.dumps({"text": text}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json", "User-Agent": "postmerge"})  # noqa: S310
+    headers = {"Content-Type": "application/json", "User-Agent": "postmerge"}
     try:
+        request = urllib.request.Request(url, body, headers)  # noqa: S310
         with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
             return True
-    except (OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         events.warning("notice.not_posted", error=type(error).__name__)
         return False

@@ -155,7 +155,9 @@ def test_a_key_is_refused_domains_without_mail_as_the_form_is(letter: Web, monke
 def test_the_time_of_an_answer_says_nothing_about_an_address(letter: Web, path: str) -> None:
     add_subscriber(letter.database, letter.settings, ADA, [], confirmed=True)
     least = {"known": 9.0, "new": 9.0, "robot": 9.0}
-    for number in range(12):
+    for number in range(60):  # the least of many: what the machine does beside is in all the others
+        if number >= 12 and max(least.values()) - min(least.values()) < 0.01:
+            break
         for kind, email in (("known", ADA), ("new", f"new-{number}@example.com"), ("robot", f"r-{number}@example.com")):
             data = {"email": email, "token": letter.form_token(), "website": "x" if kind == "robot" else ""}
             began = time.perf_counter()

@@ -1,7 +1,8 @@
 """Brakes and circuit breakers: what makes a running send stop by itself.
 
 Thresholds from FACTS (what SES and Gmail look at): soft bounces 5 %, hard bounces 1 %, complaints 0.1 %, each only after a
-least number of mails and of bad outcomes, so that one broken address does not stop a small newsletter.
+least number of mails and of bad outcomes, so that one broken address does not stop a small newsletter. With what the operator
+knew when the send was resumed, no brake is pulled again: only what is new counts.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailer.db import Tx
-from mailer.store import deliveries
-from mailer.store.sends import Send
+from mailer.store import deliveries, sends
+from mailer.store.sends import Excused, Send
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,19 @@ def reason(tx: Tx, send: Send) -> str:
             f"its ledger has {found.rows:,} rows but its audience {send.audience_size:,} readers, which must never happen:"
             " keep everything as it is and look for the cause"
         )
-    for brake, bad in ((HARD, found.hard), (SOFT, found.soft), (COMPLAINTS, found.complaints)):
-        if brake.pulled(bad, found.handed_over):
+    known = sends.excused(tx, send.id)
+    mails, since = found.handed_over - known.mails, " since it was resumed" if known.mails else ""
+    bad = ((HARD, found.hard - known.hard), (SOFT, found.soft - known.soft), (COMPLAINTS, found.complaints - known.complaints))
+    for brake, number in bad:
+        if brake.pulled(number, mails):
             return (
-                f"{bad:,} {brake.name} of {found.handed_over:,} mails are more than {brake.share:.1%}:"
+                f"{number:,} {brake.name} of {mails:,} mails{since} are more than {brake.share:.1%}:"
                 f" look at the addresses, then `postmerge resume {send.id} --yes`, or leave it stopped"
             )
     return ""
+
+
+def excuse(tx: Tx, send: Send) -> None:
+    """What is known of the outcomes now does not stop the send again."""
+    found = deliveries.health(tx, send.id)
+    sends.excuse(tx, send.id, Excused(found.handed_over, found.hard, found.soft, found.complaints))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from mailer import log
 from mailer.db import Database, Tx
 from mailer.errors import BadInput, Refused
+from mailer.flows import brakes
 from mailer.store import issues, notices, sends
 from mailer.store.sends import NOT_STARTED, Send, State
 
@@ -41,6 +42,8 @@ def resume(database: Database, target: str, sure: bool = False, gate: bool = Tru
             raise Refused(f"Send {send.id} of {send.issue_key} is {send.state}: only a paused or stopped send can go on.")
         if send.state is State.STOPPED and not sure:
             raise Refused(f"Send {send.id} was stopped ({send.reason}): when that is mended, resume it with `--yes`.")
+        if send.state is State.STOPPED and sends.excused(tx, send.id).mails:
+            brakes.excuse(tx, send)
         sends.move(tx, send.id, [send.state], _before(send))
         if send.started_at is None:
             sends.set_due(tx, send.id, max(send.due_at, datetime.now(UTC)))

@@ -110,7 +110,7 @@ def _open_waves(database: Database, settings: Settings) -> None:
             if send.look_until is None and settings.look:
                 sends.set_wave(tx, send.id, 0, settings.look)
                 events.info("send.looks", send=send.id)
-            elif send.look_until is None or send.look_until <= datetime.now(UTC):
+            elif (send.look_until is None or send.look_until <= datetime.now(UTC)) and not _braked(tx, send):
                 sends.set_wave(tx, send.id, 1)
                 events.info("send.goes_on", send=send.id)
 
@@ -120,8 +120,16 @@ def watch(database: Database) -> None:
     with database.transaction() as tx:
         running = sends.running(tx)
         for send in running:
-            if reason := brakes.reason(tx, send):
-                halt(tx, send, State.STOPPED, reason)
+            _braked(tx, send)
+
+
+def _braked(tx: Tx, send: Send) -> bool:
+    """Stop a send whose outcomes are too bad or impossible; whether it was so. Told once, they do not stop it again."""
+    if not (reason := brakes.reason(tx, send)):
+        return False
+    if halt(tx, send, State.STOPPED, reason):
+        brakes.excuse(tx, send)
+    return True
 
 
 def _finish(database: Database) -> None:
@@ -130,7 +138,5 @@ def _finish(database: Database) -> None:
             send = sends.lock(tx, send_id)
             if send is None:
                 continue
-            if reason := brakes.reason(tx, send):
-                halt(tx, send, State.STOPPED, reason)
-            elif sends.move(tx, send_id, [State.SENDING], State.FINISHED):
+            if not _braked(tx, send) and sends.move(tx, send_id, [State.SENDING], State.FINISHED):
                 events.info("send.finished", send=send_id)

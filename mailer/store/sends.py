@@ -257,6 +257,42 @@ def set_wave(tx: Tx, send_id: int, open_wave: int, look: timedelta | None = None
     )
 
 
+@dataclass(frozen=True)
+class Excused:
+    """Outcomes that no longer count for a send's brakes, because the operator knew of them when it went on."""
+
+    mails: int
+    hard: int
+    soft: int
+    complaints: int
+
+
+def excused(tx: Tx, send_id: int) -> Excused:
+    """What no longer counts; all 0 for a send that no brake ever stopped."""
+    row = tx.one(
+        """
+        SELECT excused_mails AS mails, excused_hard AS hard, excused_soft AS soft, excused_complaints AS complaints
+        FROM sends
+        WHERE id = %(id)s
+        """,
+        id=send_id,
+    )
+    return Excused(**row) if row else Excused(0, 0, 0, 0)
+
+
+def excuse(tx: Tx, send_id: int, known: Excused) -> None:
+    """From now on the brakes count only what comes on top of this."""
+    tx.run(
+        """
+        UPDATE sends
+        SET excused_mails = %(mails)s, excused_hard = %(hard)s, excused_soft = %(soft)s, excused_complaints = %(complaints)s
+        WHERE id = %(id)s
+        """,
+        id=send_id,
+        **vars(known),
+    )
+
+
 def seconds_to_rest(tx: Tx, send_id: int) -> float:
     """How long the send still rests; 0 when it does not."""
     value = tx.value(

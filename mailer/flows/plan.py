@@ -86,7 +86,7 @@ def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Pl
     """The plan for these editions, from the ledger as it is in this transaction."""
     known = issues.every(tx)
     every = sends.every(tx)
-    waiting = [one.edition_id for one in every if one.state in sends.NOT_STARTED]
+    waiting = [one.edition_id for one in every if one.waits]
     present = {edition.key for edition in editions}
     book = _Book(known, {send_key(one): one for one in every}, present, stored.marks(tx, waiting) if waiting else {})
     steps = [_step(book, edition, order, now) for edition in editions]
@@ -156,7 +156,7 @@ def _quiet(step: Step, origin: Known | None, why: str) -> Step:
 
 
 def _known_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime, moved: bool) -> Step:
-    if send.state in sends.NOT_STARTED:
+    if send.waits:
         return _waiting_send(step, edition, send, order, now)
     why = f"edition {send.edition_number} is {send.state} as send {send.id}"
     return replace(step, action=Action.RENAME if moved else Action.KEEP, why=f"renamed; {why}" if moved else why)
@@ -166,14 +166,24 @@ def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: d
     if edition.send is Wish.NO and not order.issue:
         return replace(step, action=Action.CANCEL, why="no longer asks to be mailed")
     timed = _timed(step, edition, order, now)
-    if edition.send is not Wish.AT and send.state is sends.State.HOLDING:
-        timed = replace(timed, due_at=send.due_at)
+    if _keeps_time(edition, send, now + order.hold):
+        timed = replace(timed, due_at=send.due_at, scheduled=send.audience_size is None)
     same = (send.digest, send.subject, send.audience, send.due_at, step.marks) == (
         edition.digest, edition.subject, edition.audience, timed.due_at,
         {(one.name, one.digest, one.subject) for one in edition.variants},
     )  # fmt: skip
     why = f"waits as send {send.id}" if same else f"changed before send {send.id} started"
+    if send.state not in sends.NOT_STARTED:
+        sure = " --yes" if send.state is sends.State.STOPPED else ""
+        why += f", which is {send.state}: `postmerge resume {send.id}{sure}` lets it go on"
     return replace(timed, action=Action.KEEP if same else Action.UPDATE, why=why)
+
+
+def _keeps_time(edition: Edition, send: Send, earliest: datetime) -> bool:
+    """Does the send stay at its moment? A hold window that has begun is not begun anew by another merge."""
+    if edition.send is Wish.AT and edition.send_at:
+        return edition.send_at <= send.due_at <= earliest
+    return send.audience_size is not None
 
 
 def _timed(step: Step, edition: Edition, order: Order, now: datetime) -> Step:
@@ -189,7 +199,7 @@ def _vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
     return [
         Step(Action.CANCEL, send.issue_key, send.issue_key, "its issue is gone from the build", send=send)
         for key, send in book.by_edition.items()
-        if send.state in sends.NOT_STARTED and key not in alive
+        if send.waits and key not in alive
     ]
 
 

@@ -115,18 +115,27 @@ def is_empty(database: Database) -> bool:
 
 
 def cancel(database: Database, target: str, reason: str = "cancelled by the operator") -> sends.Send:
-    """Cancel a send that has not started, named by its id or its issue's key."""
+    """Cancel a send that has not begun (a paused one too), named by its id or its issue's key."""
     with database.transaction() as tx:
         send = find(tx, target)
-        if sends.move(tx, send.id, sends.NOT_STARTED, State.CANCELLED, reason):
-            deliveries.thaw(tx, send.id)
-            sends.set_frozen(tx, send.id, 0)
+        if _call_off(tx, send.id, reason):
             events.info("send.cancelled", send=send.id)
             return send
         now = sends.get(tx, send.id) or send
     if now.state is State.CANCELLED:
         return now
-    raise Refused(f"Send {send.id} of {send.issue_key} is {now.state}: only a scheduled or holding send can be cancelled.")
+    raise Refused(f"Send {send.id} of {send.issue_key} is {now.state}: only a send that has not begun can be cancelled.")
+
+
+def _call_off(tx: Tx, send_id: int, why: str) -> bool:
+    """Cancel a send and forget its audience, unless it has begun meanwhile; whether it was cancelled."""
+    held = sends.lock(tx, send_id)
+    if held is None or not held.waits:
+        return False
+    sends.move(tx, send_id, [held.state], State.CANCELLED, why)
+    deliveries.thaw(tx, send_id)
+    sends.set_frozen(tx, send_id, 0)
+    return True
 
 
 def freeze(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
@@ -178,9 +187,7 @@ def _apply(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
     if step.action is Action.UPDATE:
         _update(tx, settings, step)
     if step.action is Action.CANCEL and step.send:
-        sends.move(tx, step.send.id, sends.NOT_STARTED, State.CANCELLED, step.why)
-        deliveries.thaw(tx, step.send.id)
-        sends.set_frozen(tx, step.send.id, 0)
+        _call_off(tx, step.send.id, step.why)
     return None
 
 
@@ -209,10 +216,12 @@ def _update(tx: Tx, settings: Settings, step: Step) -> None:
     assert step.send
     assert step.due_at
     held = sends.lock(tx, step.send.id)
-    if held is None or held.state not in sends.NOT_STARTED:
+    if held is None or not held.waits:
         return
     edition_id = editions.save(tx, step.root, step.edition)
     state = State.SCHEDULED if step.scheduled else State.HOLDING
+    if held.state not in sends.NOT_STARTED:
+        state = held.state  # a paused send stays paused
     sends.revise(tx, held.id, edition_id, state, settings.sender, step.edition.audience, step.due_at)
     deliveries.thaw(tx, held.id)
     sends.set_frozen(tx, held.id, None)

@@ -52,6 +52,11 @@ class Send:
     started_at: datetime | None
     finished_at: datetime | None
 
+    @property
+    def waits(self) -> bool:
+        """Has it not begun, so that its text, time and audience may still change? Also while it is paused or stopped."""
+        return self.started_at is None and self.state not in (State.FINISHED, State.CANCELLED)
+
 
 _COLUMNS = """
     sends.id, sends.issue_key, sends.edition_number, sends.edition_id, editions.digest, editions.subject, sends.state,
@@ -131,7 +136,7 @@ def revise(tx: Tx, send_id: int, edition_id: int, state: State, sender: str, aud
         UPDATE sends
         SET edition_id = %(edition_id)s, state = %(state)s, sender = %(sender)s, audience = %(audience)s,
             due_at = %(due_at)s, page_awaited_since = NULL, page_looked_at = NULL
-        WHERE id = %(id)s AND state IN ('scheduled', 'holding')
+        WHERE id = %(id)s AND started_at IS NULL AND state NOT IN ('finished', 'cancelled')
         """,
         id=send_id,
         edition_id=edition_id,

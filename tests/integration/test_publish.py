@@ -175,7 +175,7 @@ def test_cancel_stops_a_holding_send_and_refuses_a_running_one(database: Databas
     assert states(database) == ["cancelled"]
     run(edition("other", body="<p>quite another text for another day</p>"))
     tend_once(database)
-    with pytest.raises(Refused, match="is sending: only a scheduled or holding send can be cancelled"):
+    with pytest.raises(Refused, match="is sending: only a send that has not begun can be cancelled"):
         cancel(database, "other")
     with pytest.raises(BadInput, match="There is no send 'nothing'"):
         cancel(database, "nothing")

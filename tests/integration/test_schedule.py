@@ -1,4 +1,4 @@
-"""A send that waits: merges beside it do not move it, and until it begins its issue may change or go, also while it is paused."""
+"""A send that waits: merges beside it do not move it; until it begins its issue may change or go, also while it is paused."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from mailer.edition import Edition, Wish
 from mailer.errors import Refused
 from mailer.flows import control
 from mailer.flows import publish as publishing
-from mailer.flows.plan import Action
+from mailer.flows.plan import Action, Plan, make
 from mailer.flows.publish import Request, adopt, cancel, publish
 from mailer.flows.tend import tend
 from mailer.settings import Settings
@@ -42,9 +43,9 @@ def begin(database: Database, conf: Settings, issue: Edition) -> str:
     return str(only(database).send.id)
 
 
-def at(minutes: int, **more: object) -> Edition:
+def at(minutes: int) -> Edition:
     """An issue with a schedule in so many minutes."""
-    return edition(send=Wish.AT, send_at=datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=minutes), **more)
+    return edition(send=Wish.AT, send_at=datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=minutes))
 
 
 @pytest.mark.parametrize("minutes", [-60, 2, 5])
@@ -118,17 +119,15 @@ def test_a_revert_that_comes_in_the_moment_of_the_start_leaves_the_audience(
     database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_id = begin(database, replace(conf, hold=timedelta(0)), edition())
-    made = publishing.make
+    outlook = publishing.look(database, conf, [old()], [], Limits(), Request())
 
-    def make(*given, **named):  # type: ignore[no-untyped-def]
-        plan = made(*given, **named)
+    def late(*given: Any) -> Plan:
+        plan = make(*given)
         tend(database, conf)  # the scheduler starts the send after the plan was made
         return plan
 
-    monkeypatch.setattr(publishing, "make", make)
-    monkeypatch.setattr(publishing, "look", lambda *_: publishing.Outlook(made_plan, (), None))
-    with database.transaction() as tx:
-        made_plan = made(tx, [old()], publishing._order(conf, ""), datetime.now(UTC))
+    monkeypatch.setattr(publishing, "look", lambda *_: outlook)
+    monkeypatch.setattr(publishing, "make", late)
     publish(database, conf, [old()], [], Limits(), Request())
     one = only(database)
     assert (one.send.state, one.send.audience_size, one.deliveries["pending"]) == ("sending", 5, 5)

@@ -22,11 +22,11 @@ def wait(database: Database, send_id: int) -> None:
         back, at = deliveries.quota_returns_at(tx, wanted)
         now = datetime.now(UTC)
         rest = min(LOOK_AGAIN, max(_SOONEST, at - now)) if at else LOOK_AGAIN
-        when = f"resumes about {_moment(at, now)} UTC, when {back:,} of the quota come back" if at else "looks again in 15 minutes"
+        when = f"resumes about {_day(at, now)} UTC, when {back:,} of the quota come back" if at else "looks again in 15 minutes"
         sends.rest(tx, send_id, rest, f"the account's quota of 24 hours is used up; {when}")
     events.warning("send.waits_for_quota", send=send_id, seconds=int(rest.total_seconds()))
 
 
-def _moment(at: datetime, now: datetime) -> str:
+def _day(at: datetime, now: datetime) -> str:
     """The time, with the day when that is not today: mostly it is tomorrow."""
     return f"{at:%H:%M}" if at.date() == now.date() else f"{at:%a %d %b %H:%M}"

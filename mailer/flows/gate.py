@@ -7,11 +7,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from mailer import log
-from mailer.db import Database
+from mailer.db import Database, Tx
 from mailer.flows.control import halt
 from mailer.flows.guards import live_digest
 from mailer.store import editions, sends
-from mailer.store.sends import Send, State
+from mailer.store.sends import NOT_STARTED, Send, State
 
 events = log.get("gate")
 
@@ -30,12 +30,21 @@ def is_open(database: Database, send: Send) -> bool:
         return True
     what = "shows another text" if found else "does not show this issue"
     with database.transaction() as tx:
+        if not still(tx, send):
+            return False
         if send.page_awaited_since and datetime.now(UTC) - send.page_awaited_since > LONGEST:
             halt(tx, send, State.PAUSED, _held(send, url, what))
         else:
             sends.await_page(tx, send.id, AGAIN, f"{url} {what} yet; it starts as soon as that is live")
     events.warning("send.waits_for_page", send=send.id)
     return False
+
+
+def still(tx: Tx, send: Send) -> Send | None:
+    """The send, locked, unless it was started, changed or taken away since it was read: fetching a page takes long."""
+    now = sends.lock(tx, send.id)
+    same = now and (now.state, now.due_at, now.edition_id, now.gated) == (send.state, send.due_at, send.edition_id, send.gated)
+    return now if same and now and now.state in NOT_STARTED else None
 
 
 def _held(send: Send, url: str, what: str) -> str:

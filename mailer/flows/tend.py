@@ -47,7 +47,7 @@ def tend(database: Database, settings: Settings) -> Bells:
 def _start(database: Database, settings: Settings, send: Send) -> None:
     """A held send begins; a scheduled one freezes its audience first, so that who joined until now is in it."""
     with database.transaction() as tx:
-        locked = _still(tx, send)
+        locked = gate.still(tx, send)
         if locked is None:
             return
         frozen = locked.state is State.SCHEDULED
@@ -69,15 +69,9 @@ def _hold_late(database: Database, settings: Settings, send: Send) -> bool:
     if not (late := _late(send, settings)):
         return False
     with database.transaction() as tx:
-        if locked := _still(tx, send):
+        if locked := gate.still(tx, send):
             halt(tx, locked, State.PAUSED, late)
     return True
-
-
-def _still(tx: Tx, send: Send) -> Send | None:
-    """The send, locked, unless somebody started it, moved it or took it away."""
-    locked = sends.lock(tx, send.id)
-    return locked if locked and locked.state in NOT_STARTED and locked.due_at == send.due_at else None
 
 
 def _late(send: Send, settings: Settings) -> str:

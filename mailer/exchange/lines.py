@@ -211,7 +211,8 @@ def _delimiter(file: TextIO) -> str:
 
 @contextmanager
 def _open_text(path: Path) -> Iterator[TextIO]:
-    with path.open(encoding=_encoding(path), newline="") as file:
+    """A byte that the encoding lacks becomes U+FFFD: it spoils its own cell and not the file."""
+    with path.open(encoding=_encoding(path), errors="replace", newline="") as file:
         yield file
 
 

@@ -20,7 +20,10 @@ _JUDGED = """
     WITH looked AS (
         SELECT
             staged.*,
-            min(staged.number) OVER (PARTITION BY staged.email_normal, staged.wrong) AS first_number,
+            first_value(staged.number) OVER (
+                PARTITION BY staged.email_normal, staged.wrong
+                ORDER BY staged.suppressed <> '' DESC, staged.state = 'left' DESC, staged.number
+            ) AS chosen_number,
             known.id AS known_id, known.state AS known_state, known.left_at AS known_left_at,
             known.tags AS known_tags, known.metadata AS known_metadata, known.lang AS known_lang,
             coalesce(known.confirmed_at, known.created_at) AS known_since,
@@ -37,9 +40,9 @@ _JUDGED = """
             *,
             CASE
                 WHEN wrong <> '' THEN 'cannot be read'
-                WHEN first_number <> number THEN 'twice in the file'
+                WHEN chosen_number <> number THEN 'twice in the file'
                 WHEN was_erased THEN 'erased'
-                WHEN known_left_at IS NOT NULL AND state IN ('active', 'unconfirmed') THEN 'left'
+                WHEN known_left_at IS NOT NULL AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'left'
                 WHEN known_reason IS NOT NULL AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'suppressed'
                 WHEN state = 'left' AND known_state = 'active' AND (left_at IS NULL OR left_at <= known_since)
                     THEN 'active here'
@@ -51,7 +54,8 @@ _JUDGED = """
     weighed AS (
         SELECT
             *,
-            state = 'active' AND %(evidence)s AND (known_state IS NULL OR known_state = 'unconfirmed') AS activates,
+            state = 'active' AND %(evidence)s AND known_left_at IS NULL
+            AND (known_state IS NULL OR known_state = 'unconfirmed') AS activates,
             state = 'left' AND known_state IN ('unconfirmed', 'active') AS leaves,
             suppressed <> '' AND known_reason IS NULL AS suppresses,
             known_id IS NOT NULL AND (NOT tags <@ known_tags) AS tagged,
@@ -71,7 +75,7 @@ _JUDGED = """
         END AS verdict,
         CASE
             WHEN refusal = 'cannot be read' THEN wrong
-            WHEN refusal = 'twice in the file' THEN 'the same address as line ' || first_number
+            WHEN refusal = 'twice in the file' THEN 'the same address as line ' || chosen_number
             WHEN refusal = 'erased' THEN 'was erased at their own wish: only they can subscribe again'
             WHEN refusal = 'left' THEN 'left on ' || known_left_at::date || ': only they can subscribe again'
             WHEN refusal = 'suppressed' THEN 'is not mailed any more (' || known_reason || ')'
@@ -116,7 +120,10 @@ def any_erased(tx: Tx) -> bool:
 
 
 def judge(tx: Tx, evidence: bool) -> None:
-    """Judge each staged line against the readers as they are now."""
+    """Judge each staged line against the readers as they are now.
+
+    Of several lines with one address the one counts that keeps mail from it, else the first.
+    """
     tx.run(_JUDGED, evidence=evidence)
 
 

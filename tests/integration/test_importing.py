@@ -109,6 +109,45 @@ def test_what_the_list_says_about_leaving_and_bouncing_is_kept(letter: Web) -> N
     assert (later.counts["changed"], letter.state("here@example.org")) == (1, "left")
 
 
+def test_of_two_lines_with_one_address_the_one_that_keeps_mail_away_counts(letter: Web) -> None:
+    """A list glued together from two names whoever left in it twice."""
+    text = "email,state\nleft@example.org,active\nspam@example.org,active\nboth@example.org,left\n"
+    text += "Left@example.org,unsubscribed\nspam@example.org,complained\nboth@example.org,bounced\n"
+    done = run(letter, text, evidence="yes")
+    assert [(line.number, line.why) for line in done.refused] == [
+        (2, "the same address as line 5"),
+        (3, "the same address as line 6"),
+        (4, "the same address as line 7"),
+    ]
+    assert letter.state("left@example.org") == "left"
+    with letter.database.transaction() as tx:
+        rows = tx.all("SELECT email_normal, reason FROM suppressions ORDER BY email_normal")
+    assert [tuple(row.values()) for row in rows] == [("both@example.org", "hard bounce"), ("spam@example.org", "complaint")]
+
+
+@pytest.mark.parametrize("asks_again", [False, True])
+def test_a_complaint_of_somebody_who_left_is_kept_and_brings_nobody_back(letter: Web, asks_again: bool) -> None:
+    add(letter, "gone@example.org", "left")
+    if asks_again:
+        letter.subscribe("gone@example.org")
+    before = letter.state("gone@example.org")
+    done = run(letter, "email,state\ngone@example.org,complained\n", evidence="yes")
+    assert (done.counts["changed"], letter.state("gone@example.org")) == (1, before)
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT reason FROM suppressions") == "complaint"
+        assert tx.value("SELECT evidence ->> 'what' FROM consents WHERE kind = 'imported'") == "is not mailed any more (complaint)"
+
+
+@pytest.mark.parametrize("cut", [b"email,name\nada@example.org,A\x81\x9d\n", "email,name\nada@example.org,A".encode("utf-16") + b"\n"])
+def test_bytes_that_no_encoding_has_spoil_their_cell_only(letter: Web, cut: bytes) -> None:
+    path = letter.settings.build.parent / "list.csv"
+    path.write_bytes(cut)
+    done = importing.apply(letter.database, letter.settings, Request(path))
+    assert done.counts["new"] == 1
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT metadata ->> 'name' FROM subscribers").rstrip("\ufffd") == "A"
+
+
 def test_a_reader_is_merged_and_loses_nothing(letter: Web) -> None:
     run(letter, 'email,tags,metadata\nada@example.org,a,"{""city"": ""Paris"", ""n"": 1}"\n', evidence="yes")
     run(letter, 'email,tags,metadata\nada@example.org,"b,c","{""city"": ""London""}"\n', evidence="yes", tags=["d e"])

@@ -1,15 +1,19 @@
-"""Signs that Postgres cannot keep are refused at the door: NUL, and halves of a pair that stand alone."""
+"""What Postgres cannot keep is refused at the door: NUL, halves of a pair that stand alone, numbers that are none."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
+import re
 
 from fastapi import Request
 
 from api.v1.errors import ApiError
 
 _SENTENCE = "The request holds a sign that cannot be kept (NUL, or half of a surrogate pair): leave it out."
+_NUMBER = "The request holds a number that cannot be kept (NaN, Infinity, or one too large): leave it out."
+_PERHAPS_ENDLESS = re.compile(rb"nan|infinity|\d\.?e\+?\d|\d{309}")  # in lower case; only then a look inside pays
 
 
 async def need_signs(request: Request) -> None:
@@ -21,6 +25,22 @@ async def need_signs(request: Request) -> None:
     body = (await request.body()).lower()
     if b"\\u0000" in body or (b"\\ud" in body and _has_half(body)):
         raise ApiError(400, "invalid_input", _SENTENCE)
+    if _PERHAPS_ENDLESS.search(body) and _has_endless(await request.body()):
+        raise ApiError(400, "invalid_input", _NUMBER)
+
+
+def _has_endless(body: bytes) -> bool:
+    """Does JSON hold a number that is none? What is no JSON is refused elsewhere."""
+    found: list[str] = []
+
+    def number(text: str) -> float:
+        if not math.isfinite(value := float(text)):
+            found.append(text)
+        return value
+
+    with contextlib.suppress(ValueError, UnicodeDecodeError, RecursionError):
+        json.loads(body, parse_float=number, parse_constant=number)
+    return bool(found)
 
 
 def _has_half(body: bytes) -> bool:

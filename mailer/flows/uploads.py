@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import tempfile
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Any, BinaryIO
 from mailer import log
 from mailer.db import Database, Row
 from mailer.errors import BadInput, Refused
-from mailer.exchange import lines
+from mailer.exchange import lines, values
 from mailer.flows import importing
 from mailer.flows.importing import Plan, Request
 from mailer.settings import Settings
@@ -187,11 +186,11 @@ def _results(done: Plan, report: Path) -> dict[str, Any]:
 
 
 def read_given(text: str | None) -> dict[str, Any]:
-    """The form's field ``metadata``: a JSON object. Raises BadInput."""
+    """The form's field ``metadata``: a JSON object that Postgres takes as well. Raises BadInput."""
     try:
-        found = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
+        found = values.as_json(text, "metadata") if text else {}
+    except BadInput:
         found = None
     if not isinstance(found, dict):
-        raise BadInput("metadata must be a JSON object.")
+        raise BadInput("metadata must be a JSON object without NUL signs, half signs and numbers without end.")
     return found

@@ -130,3 +130,21 @@ def test_a_body_that_is_no_object_is_refused_with_a_sentence(api: TestClient, bo
     answer = api.post("/v1/subscribers", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
     assert all(one.endswith(".") for one in _sentences(answer))
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "9" * 309 + ".0", "9" * 300 + "e9"])
+def test_a_number_that_is_none_is_refused_and_nobody_is_half_written(api: TestClient, number: str) -> None:
+    body = f'{{"email_address": "nan@example.org", "metadata": {{"a": {number}}}}}'
+    answer = api.post("/v1/subscribers", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["code"] == "invalid_input"
+    assert "number" in answer.json()["detail"]
+    assert api.get("/v1/subscribers/nan@example.org").status_code == 404
+
+
+@pytest.mark.parametrize("value", ["NaN", '"a\\u0000b"', '"\\ud800"', "1e999"])
+def test_what_cannot_be_kept_is_refused_beside_a_file_too(api: TestClient, value: str) -> None:
+    form = {"metadata": f'{{"evidence": {value}}}'}
+    answer = api.post("/v1/imports", files={"file": ("list.csv", b"email\nada@example.org\n")}, data=form)
+    assert answer.status_code == 422, answer.text
+    assert "JSON object" in answer.text

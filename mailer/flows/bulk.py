@@ -72,7 +72,9 @@ def work(database: Database, settings: Settings, number: int | None = None) -> b
 def _chosen(database: Database, kind: str, metadata: Mapping[str, Any]) -> Sequence[str]:
     """Who is meant: the ids given, or the readers whom the audience rule ``metadata.rule`` chooses now."""
     rule, ids = metadata.get("rule"), metadata.get("ids")
-    if rule is not None and ids is None and kind not in ("delete_tags", "change_tags_colors"):
+    if rule is not None and ids is not None:
+        raise BadInput("metadata has both ids and a rule: give one of them.", "metadata.rule")
+    if rule is not None and kind not in ("delete_tags", "change_tags_colors"):
         if not isinstance(rule, str):
             raise BadInput("metadata.rule must be an audience rule, such as `python and not beginners`.", "metadata.rule")
         with database.transaction() as tx:
@@ -145,8 +147,13 @@ def _check(kind: str, metadata: Mapping[str, Any]) -> None:
         if not isinstance(tags, list) or not tags or not all(isinstance(one, str) for one in tags):
             raise BadInput("metadata.tags must list the tags to give.")
         members.clean_tags([one for one in tags if public_ids.number("sub_tag", one) is None])
-    if kind == "apply_metadata" and not isinstance(metadata.get("metadata"), dict):
-        raise BadInput("metadata.metadata must be the object to give.")
+        if metadata.get("action", "add") not in ("add", "remove"):
+            raise BadInput("metadata.action must be add or remove.", "metadata.action")
+    if kind == "apply_metadata":
+        given = metadata.get("metadata")
+        if not isinstance(given, dict):
+            raise BadInput("metadata.metadata must be the object to give.")
+        members.check_metadata(given)
     if kind == "change_tags_colors" and not _is_color(metadata.get("color")):
         raise BadInput("metadata.color must be a colour such as #0069FF.")
 

@@ -88,7 +88,7 @@ def add(database: Database, settings: Settings, wish: Wish, collision: str = "no
     """
     address = _address(wish.email or "")
     names = clean_tags(wish.tags or [])
-    _check_metadata(wish.metadata or {})
+    check_metadata(wish.metadata or {})
     if wish.kind not in (None, "unactivated", "regular", "unsubscribed"):
         raise Rejected("invalid_input", f"The type {wish.kind!r} cannot be set: leave it out, or use regular or unsubscribed.")
     known = find(database, address)
@@ -109,7 +109,7 @@ def add(database: Database, settings: Settings, wish: Wish, collision: str = "no
 def change(database: Database, id_or_email: str, wish: Wish) -> Member | None:
     """Change a reader; None when there is none. Raises Rejected; then nothing was written."""
     names = clean_tags(wish.tags) if wish.tags is not None else None
-    _check_metadata(wish.metadata or {})
+    check_metadata(wish.metadata or {})
     held = _admit(database, id_or_email, wish)
     with database.transaction() as tx:
         found = look_up(tx, id_or_email)
@@ -316,7 +316,8 @@ def _columns(wish: Wish) -> dict[str, Any]:
     return given
 
 
-def _check_metadata(metadata: Mapping[str, Any]) -> None:
+def check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Raise Rejected when a reader cannot have this metadata."""
     simple = all(isinstance(value, str | int | float | bool | None) for value in metadata.values())
     size = sum(len(str(name)) + len(str(value)) for name, value in metadata.items())
     if not simple or size > _MOST_METADATA or any("\0" in f"{name}{value}" for name, value in metadata.items()):

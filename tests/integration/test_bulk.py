@@ -111,3 +111,20 @@ def test_a_rule_that_chooses_nobody_is_refused_and_nothing_is_written(letter: We
     )
     assert (answer.status_code, "chooses nobody" in answer.json()["detail"]) == (400, True)
     assert not bulk.has_work(letter.database)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "said"),
+    [
+        ("apply_tags", {"tags": ["a"], "action": "removed"}, "action"),
+        ("apply_tags", {"tags": ["a"], "rule": "everyone"}, "both"),
+        ("apply_metadata", {"metadata": {"a": [1]}}, "Metadata is an object"),
+    ],
+)
+def test_what_would_change_nobody_or_the_wrong_way_is_refused_at_once(
+    letter: Web, api: TestClient, kind: str, more: dict[str, Any], said: str
+) -> None:
+    answer = api.post("/v1/bulk_actions", json={"type": kind, "metadata": {"ids": ["sub_1"], **more}})
+    assert answer.status_code == 400
+    assert said in answer.json()["detail"]
+    assert letter.counted("bulk_actions") == 0

@@ -21,7 +21,8 @@ LIMITS = ((2, timedelta(hours=1)), (5, timedelta(days=30)))
 def ask(database: Database, person: Person, email: str, ip: str | None = None) -> bool:
     """Queue a mail to the new address; whether one waits. What the person is told must not depend on it.
 
-    Raises BadInput when ``email`` is not an address, or when the link did not just come by mail to the old one.
+    Raises BadInput when ``email`` is not an address, when the link did not just come by mail to the old one, and for who
+    has left: the old address must stay known as one that left.
     """
     if not person.whole:
         raise Mistyped("This link came with an issue, which may have been forwarded: ask for a fresh link first.")
@@ -32,6 +33,8 @@ def ask(database: Database, person: Person, email: str, ip: str | None = None) -
         reader = subscribers.lock(tx, person.subscriber_id)
         if reader is None or choices.look(tx, person.subscriber_id) is None or normal == reader.email_normal:
             return False
+        if reader.state != "active":
+            raise Mistyped("Only who gets the issues can do this: subscribe again first.")
         if subscribers.find(tx, normal) or suppressions.has(tx, normal):
             return False
         if any(transactional_mails.count_since(tx, reader.id, age, "new address") >= most for most, age in LIMITS):
@@ -48,14 +51,14 @@ def reads(settings: Settings, token: str) -> bool:
 
 
 def confirm(database: Database, settings: Settings, token: str, ip: str | None) -> Result:
-    """The new address says yes: the change is made and the old one is told. Twice does no harm."""
+    """The new address says yes: the change is made and the old one is told. Twice does no harm; who left stays."""
     claim = tokens.read_address(settings.need_secret(), token, datetime.now(UTC), settings.confirm_expiry)
     if claim is None:
         return Result.INVALID
     with database.transaction() as tx:
         reader = subscribers.lock(tx, claim.subscriber_id)
         facts = transactional_mails.facts(tx, claim.mail_id, claim.subscriber_id)
-        if reader is None or facts is None:
+        if reader is None or facts is None or reader.state != "active":
             return Result.INVALID
         new = str(facts["to"])
         normal = addresses.normal(new)

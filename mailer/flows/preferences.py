@@ -91,16 +91,18 @@ def pause(database: Database, person: Person, months: str, ip: str | None) -> da
         reader = _reader(tx, person)
         until = choices.pause(tx, reader.id, int(months))
         if until is None:
-            raise Mistyped("Only who gets the issues can pause them: subscribe again first.")
+            raise Mistyped("Only who gets the issues can do this: subscribe again first.")
         consents.record(tx, reader.id, "paused", "page", ip, {"months": int(months), "until": until.isoformat()})
     events.info("subscriber.paused", subscriber=person.subscriber_id, months=int(months))
     return until
 
 
 def resume(database: Database, person: Person, ip: str | None) -> None:
-    """End the pause now."""
+    """End the pause now. Raises BadInput for who has left, whom no issue would come to."""
     with database.transaction() as tx:
         reader = _reader(tx, person)
+        if reader.state != "active":
+            raise Mistyped("Only who gets the issues can do this: subscribe again first.")
         if choices.resume(tx, reader.id):
             consents.record(tx, reader.id, "resumed", "page", ip, {})
     events.info("subscriber.resumed", subscriber=person.subscriber_id)

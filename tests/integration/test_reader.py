@@ -310,6 +310,22 @@ def test_an_address_that_is_taken_suppressed_or_wrong_is_not_moved_to(letter: We
     assert letter.client.post("/address/forged").status_code == 400
 
 
+def test_who_left_is_told_of_no_next_issue_and_their_address_stays_known_as_left(letter: Web, ada: int) -> None:
+    """A tab that is still open, and the link to a new address that was asked for before."""
+    page = fresh(letter)
+    letter.client.post(f"{page}/address", data={"email": "ada@new.example"})
+    letter.work()
+    [path] = [path for path in web.paths(letter.mails()[0].text, letter.settings) if path.startswith("/address/")]
+    letter.client.post(f"{page}/leave")
+    assert letter.client.post(path).status_code == 400
+    for action, data in (("resume", {}), ("address", {"email": "ada@other.example"})):
+        answer = letter.client.post(f"{page}/{action}", data=data)
+        assert (answer.status_code, "subscribe again first" in answer.text) == (422, True)
+    assert (row(letter)["email"], row(letter)["state"], kinds(letter)) == (ADA, "left", ["added", "left"])
+    letter.work()
+    assert len(letter.mails()) == 1
+
+
 def test_one_mail_a_month_holds_the_months_issues_once(letter: Web) -> None:
     letter.send(2)
     letter.client.post(f"{mailed(letter, 1)}/choose", data={"tag": [], "frequency": "monthly", "lang": "fr"})

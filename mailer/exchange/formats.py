@@ -74,6 +74,7 @@ CSV = _format(
     email="email|email address|email_address|e-mail|mail|adresse|correo", tags="tags|tag|labels|topics", metadata="metadata",
     state="state|status|type", created="created_at|created|creation_date|date|subscribed_at|joined|signup date",
     confirmed="confirmed_at|confirmed", left="left_at|unsubscribed_at", lang="lang|language|locale",
+    left_flag="unsubscribed|opted out|opted_out", subscribed_flag="subscribed",
     proof="ip|ip_address",
 )  # fmt: skip
 

@@ -140,6 +140,8 @@ class _Maker:
         for name, index in one.items():
             if cell := row[index]:
                 _SET.get(name, _nothing)(line, cell)
+            elif name == "subscribed flag" and line.state == values.ACTIVE:
+                line.state = values.UNCONFIRMED  # nobody is mailed because a cell is empty
         meta = {name: row[index] for index, name in self._meta if row[index].strip()}
         if "metadata" in one:
             meta = {**meta, **values.metadata(row[one["metadata"]])}
@@ -172,12 +174,13 @@ def _left(line: Line, cell: str) -> None:
 
 
 def _left_flag(line: Line, cell: str) -> None:
-    if values.is_true(cell):
+    if said := values.flag(cell):
         line.state = values.LEFT
+        line.left_at = line.left_at if said is True else said
 
 
 def _subscribed_flag(line: Line, cell: str) -> None:
-    if not values.is_true(cell):
+    if not values.flag(cell):
         line.state = values.LEFT
 
 

@@ -41,9 +41,20 @@ def state(word: str) -> tuple[str, str]:
         raise BadInput(f"the state {word.strip()[:30]!r} is not known") from None
 
 
-def is_true(word: str) -> bool:
-    """Does a cell say yes?"""
-    return word.strip().lower() in ("true", "yes", "1", "t", "y")
+def flag(word: str) -> bool | datetime:
+    """What a cell says of a thing that happened or did not: yes, no, or when."""
+    word = word.strip().lower()
+    if word in ("true", "yes", "1", "t", "y", "x"):
+        return True
+    if word in ("false", "no", "0", "f", "n", ""):
+        return False
+    try:
+        found = None if word.isdigit() else moment(word)
+    except BadInput:
+        found = None
+    if found is None:
+        raise BadInput(f"{word[:40]!r} is neither yes nor no nor a date")
+    return found
 
 
 @lru_cache(maxsize=4096)

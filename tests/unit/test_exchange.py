@@ -82,6 +82,36 @@ def test_mailchimps_other_two_files_say_who_left_and_who_bounced(tmp_path: Path)
     assert cleaned.suppressed == "hard bounce"
 
 
+@pytest.mark.parametrize(
+    ("head", "cell", "state"),
+    [
+        ("Unsubscribed", "Yes", "left"),
+        ("unsubscribed", "2021-02-03", "left"),
+        ("unsubscribed", "no", "active"),
+        ("unsubscribed", "", "active"),
+        ("opted out", "x", "left"),
+        ("subscribed", "false", "left"),
+        ("subscribed", "2020-01-02", "active"),
+        ("subscribed", "", "unconfirmed"),
+    ],
+)
+def test_a_plain_list_that_says_who_left_in_a_column_of_its_own_is_believed(
+    tmp_path: Path, head: str, cell: str, state: str
+) -> None:
+    [line] = read(tmp_path / "a", f"email,{head}\nada@example.org,{cell}\n")
+    assert (line.state, line.wrong) == (state, "")
+    assert (line.left_at is not None) == (state == "left" and cell.startswith("20"))
+
+
+def test_a_flag_that_cannot_be_read_or_is_empty_lets_nobody_be_mailed(tmp_path: Path) -> None:
+    [line] = read(tmp_path / "a", "email,unsubscribed\nada@example.org,perhaps\n")
+    assert "neither yes nor no" in line.wrong
+    head = "email,deleted_at,subscribed_to_emails,complimentary_plan\n"
+    [empty] = read(tmp_path / "b", head + "ada@example.org,,,false\n")
+    [gone] = read(tmp_path / "c", head + "ada@example.org,2021-02-03,,false\n")
+    assert (empty.state, gone.state) == ("unconfirmed", "left")
+
+
 def test_columns_can_be_corrected(tmp_path: Path) -> None:
     text = "Who;Where;City;Junk\nada@example.org;a, b;London;x\n"
     with pytest.raises(BadInput, match="--column"):

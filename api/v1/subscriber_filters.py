@@ -20,6 +20,20 @@ from mailer.store.members import FIRST_IP, FIRST_SOURCE, ORDERS, TYPES, Where
 
 Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
 Words = list[Annotated[str, Field(max_length=300)]]
+# A word that the contract does not know is refused: `-type=unsubscribd` would find everybody.
+Type = Literal[
+    "blocked", "churned", "churning", "complained", "gifted", "past_due", "paused", "premium", "regular", "removed",
+    "trialed", "unactivated", "undeliverable", "unpaid", "unsubscribed", "upcoming",
+]  # fmt: skip
+Source = Literal[
+    "admin", "api", "carrd", "comment", "embedded_form", "form", "import", "memberful", "netlify", "organic", "patreon",
+    "shopify", "stripe", "user", "zapier",
+]  # fmt: skip
+Reason = Literal[
+    "access_denied", "authentication_issue", "delivery_expired", "disabled", "does_not_exist", "domain_blocked",
+    "email_blocked", "hard_bounce", "ip_blocked", "ip_undeliverable", "malformed", "on_esp_denylist", "other",
+    "out_of_storage", "problematic_url", "rate_limited", "spam", "spf_failed", "transient", "unreachable",
+]  # fmt: skip
 _SUPPRESSED = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
 SOURCES = {  # the contract's word: ours
     "admin": ("cli", "demo"),
@@ -34,7 +48,7 @@ _BY_DATE = {
     "unsubscription_date": "left_at",
 }
 _ABSENT = (
-    "coupon", "current_price", "price", "form", "referral_code", "subscriber_import",
+    "coupon", "current_price", "price", "form", "subscriber_import",
     *(f"{name}__{end}" for end in ("start", "end") for name in (
         "last_click_date", "last_open_date", "churn_date", "upgrade_date", "open_rate", "click_rate", "risk_score",
     )),
@@ -52,22 +66,22 @@ class Filters(BaseModel):
     expand: Expand = []
     ids: Words = Field([], max_length=1000)
     email_address: Words = []
-    type: Words = []
-    not_type: Words = Field([], alias="-type")
+    type: list[Type] = []
+    not_type: list[Type] = Field([], alias="-type")
     tag: Words = []
     segment: Words = Field([], description="Ours: readers in one of these segments, named or by id.")
     not_tag: Words = Field([], alias="-tag")
     domain: Words = []
     not_domain: Words = Field([], alias="-domain")
-    source: Words = []
+    source: list[Source] = []
     ip_address: Words = []
     referrer_url: Words = []
     utm_campaign: Words = []
     utm_medium: Words = []
     utm_source: Words = []
     unsubscription_reason: Words = []
-    bounce_reason: Words = []
-    undeliverability_reason: Words = []
+    bounce_reason: list[Reason] = []
+    undeliverability_reason: list[Reason] = []
     date__start: date | None = None
     date__end: date | None = None
     unsubscription_date__start: date | None = None
@@ -144,6 +158,8 @@ def _people(asked: Filters) -> list[Where]:
     if asked.ids:
         numbers = [number for one in asked.ids if (number := public_ids.number("sub", one)) is not None]
         found.append(Where("id = ANY(%(ids)s::bigint [])", {"ids": numbers}))
+    if asked.referral_code:
+        found.append(Where("id::text = ANY(%(codes)s)", {"codes": asked.referral_code}))
     if asked.email_address:
         patterns = [f"%{_escaped(addresses.normal(one) if '@' in one[1:-1] else one.lower())}%" for one in asked.email_address]
         found.append(Where("email_normal LIKE ANY(%(emails)s)", {"emails": patterns}))

@@ -166,6 +166,12 @@ def test_filters_ordering_and_pages_find_who_they_should(letter: Web, api: TestC
     assert found("open_rate__start=0.5") == []
     one = api.get("/v1/subscribers/r1@d1.example.org").json()["id"]
     assert found(f"ids={one}") == ["r1"]
+    code = api.get("/v1/subscribers/r1@d1.example.org").json()["referral_code"]
+    assert found(f"referral_code={code}") == ["r1"]
+    assert found("type=churned") == []
+    for query in ("type=regulr", "-type=unsubscribd", "source=forms", "bounce_reason=hard", "undeliverability_reason=hard"):
+        answer = call(api, "GET", f"/subscribers?{query}")
+        assert (answer.status_code, answer.json()["detail"][0]["loc"][1]) == (422, query.partition("=")[0])
     for query, code in (("tag=nobody", "invalid_tag"), ("ordering=height", "invalid_ordering")):
         answer = call(api, "GET", f"/subscribers?{query}")
         assert (answer.status_code, answer.json()["code"]) == (400, code)

@@ -129,8 +129,7 @@ def _remind(database: Database, settings: Settings, one: str, metadata: Mapping[
 
 
 def _metadata(database: Database, settings: Settings, one: str, metadata: Mapping[str, Any]) -> object:
-    found = members.find(database, one)
-    return found and members.change(database, one, Wish(metadata={**found.metadata, **metadata["metadata"]}))
+    return members.change(database, one, Wish(metadata=metadata["metadata"]), gains=True)
 
 
 def _delete_tag(database: Database, settings: Settings, one: str, metadata: Mapping[str, Any]) -> object:

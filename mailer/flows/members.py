@@ -106,8 +106,11 @@ def add(database: Database, settings: Settings, wish: Wish, collision: str = "no
         return _described(tx, found, wish), queued
 
 
-def change(database: Database, id_or_email: str, wish: Wish) -> Member | None:
-    """Change a reader; None when there is none. Raises Rejected; then nothing was written."""
+def change(database: Database, id_or_email: str, wish: Wish, gains: bool = False) -> Member | None:
+    """Change a reader; None when there is none. Raises Rejected; then nothing was written.
+
+    With ``gains`` tags and metadata come to those the reader has, as they are under the lock: of many at once none is lost.
+    """
     names = clean_tags(wish.tags) if wish.tags is not None else None
     check_metadata(wish.metadata or {})
     held = _admit(database, id_or_email, wish)
@@ -117,6 +120,10 @@ def change(database: Database, id_or_email: str, wish: Wish) -> Member | None:
             return None
         members.lock(tx, found.id)
         found = _again(tx, found.id)
+        if gains:
+            wish = _merged(found, wish)
+            check_metadata(wish.metadata or {})
+            names = clean_tags([*found.tags, *names]) if names is not None else None
         columns = _columns(wish) | ({"tags": names} if names is not None else {})
         if wish.email is not None and addresses.normal(wish.email) != found.email_normal:
             columns |= _new_address(tx, found, wish, held)
@@ -198,12 +205,10 @@ def _collide(
             raise Rejected("subscriber_blocked", "This reader has left: only they can come back, through a confirmation mail.")
         queued = _ask(database, settings, known.email, names, wish.ip)
         wish = Wish(metadata=wish.metadata, notes=wish.notes, referrer_url=wish.referrer_url, utm=wish.utm)
-    merged = wish if collision == "overwrite" else _merged(known, wish)
-    tags_now = names if collision == "overwrite" else sorted({*known.tags, *names})
-    told = Wish(**{**vars(merged), "email": None, "tags": tags_now})
+    told = Wish(**{**vars(wish), "email": None, "tags": names})
     if told.kind == "unactivated":
         told = Wish(**{**vars(told), "kind": None})
-    changed = change(database, str(known.id), told)
+    changed = change(database, str(known.id), told, gains=collision == "add")
     assert changed
     return changed, queued
 

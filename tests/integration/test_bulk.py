@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,20 @@ def test_what_would_change_nobody_or_the_wrong_way_is_refused_at_once(
     assert answer.status_code == 400
     assert said in answer.json()["detail"]
     assert letter.counted("bulk_actions") == 0
+
+
+def test_what_many_add_to_one_reader_at_once_is_all_there_in_the_end(letter: Web, api: TestClient) -> None:
+    add = {"X-Buttondown-Collision-Behavior": "add"}
+    api.post("/v1/subscribers", json={"email_address": "ada@example.org", "type": "regular"})
+
+    def one(number: int) -> tuple[int, int]:
+        name = f"m{number}"
+        told = {"email_address": "ada@example.org", "tags": [f"t{number}"], "metadata": {name: 1}}
+        action = {"type": "apply_metadata", "metadata": {"ids": ["ada@example.org"], "metadata": {f"b{number}": 1}}}
+        first = api.post("/v1/subscribers", json=told, headers=add)
+        return first.status_code, api.post("/v1/bulk_actions", json=action).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(one, range(16))) == {(201, 201)}
+    kept = api.get("/v1/subscribers/ada@example.org").json()
+    assert (len(kept["tags"]), len(kept["metadata"])) == (16, 32)

@@ -7,7 +7,7 @@ import hmac
 from mailer import addresses, log
 from mailer.db import Database, Tx
 from mailer.settings import Settings
-from mailer.store import choices, erasing, farewells, subscribers, suppressions
+from mailer.store import choices, consents, erasing, farewells, subscribers, suppressions
 
 events = log.get("erase")
 
@@ -28,6 +28,9 @@ def erase(database: Database, settings: Settings, subscriber_id: int) -> bool:
         reader = subscribers.lock(tx, subscriber_id)
         assert reader
         erasing.remember(tx, address_hash(settings, reader.email_normal), reader.email_normal)
+        for former in {addresses.normal(before) for before in consents.former_addresses(tx, subscriber_id)}:
+            if subscribers.find(tx, former) is None:
+                erasing.remember(tx, address_hash(settings, former), former)
         farewells.add(tx, subscriber_id)
         erasing.wipe(tx, subscriber_id, reader.email_normal)
     events.info("subscriber.erased", subscriber=subscriber_id)

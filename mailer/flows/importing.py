@@ -10,14 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mailer import log
+from mailer import addresses, log
 from mailer.db import Database, Tx
 from mailer.errors import BadInput
 from mailer.exchange import lines, own, values
 from mailer.exchange.formats import NAMES as NAMES
 from mailer.exchange.lines import Line, Sheet
 from mailer.settings import Settings
-from mailer.store import imports
+from mailer.store import consents, imports
 from mailer.store.imports import Judged
 
 events = log.get("import")
@@ -74,7 +74,8 @@ def _run(database: Database, settings: Settings, request: Request, apply: bool) 
     more = values.tags(",".join(f'"{tag}"' for tag in request.tags)) if request.tags else ()
     with lines.sheet(request.path, request.format, request.columns) as sheet, database.transaction() as tx:
         imports.stage(tx, _Rows(sheet, more, _hasher(tx, settings)))
-        imports.judge(tx, bool(request.evidence.strip()))
+        moved = {addresses.normal(before) for before in consents.former_addresses(tx)}
+        imports.judge(tx, bool(request.evidence.strip()), sorted(moved))
         found = _plan(tx, sheet, request)
         if request.report:
             _report(tx, request.report)

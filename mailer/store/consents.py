@@ -30,3 +30,16 @@ def latest(tx: Tx, subscriber_id: int, kind: str) -> datetime | None:
         "SELECT max(at) FROM consents WHERE subscriber_id = %(id)s AND kind = %(kind)s", id=subscriber_id, kind=kind
     )
     return found
+
+
+def former_addresses(tx: Tx, subscriber_id: int | None = None) -> list[str]:
+    """Addresses that readers (or this one) changed for others, as they were written; each once."""
+    rows = tx.all(
+        """
+        SELECT DISTINCT evidence ->> 'before' AS email
+        FROM consents
+        WHERE kind = 'address' AND evidence ->> 'before' <> '' AND (%(id)s::bigint IS NULL OR subscriber_id = %(id)s)
+        """,
+        id=subscriber_id,
+    )
+    return [str(row["email"]) for row in rows]

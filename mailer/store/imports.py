@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +29,13 @@ _JUDGED = """
             known.tags AS known_tags, known.metadata AS known_metadata, known.lang AS known_lang,
             coalesce(known.confirmed_at, known.created_at) AS known_since,
             suppressions.reason AS known_reason,
-            erased.hash IS NOT NULL AS was_erased
+            erased.hash IS NOT NULL AS was_erased,
+            moved.email_normal IS NOT NULL AND known.id IS NULL AS has_moved
         FROM staged
         LEFT JOIN subscribers AS known ON known.email_normal = staged.email_normal AND known.erased_at IS NULL
         LEFT JOIN suppressions ON suppressions.email_normal = staged.email_normal
         LEFT JOIN erased ON erased.hash = staged.hash
+        LEFT JOIN unnest(%(moved)s::text []) AS moved (email_normal) ON moved.email_normal = staged.email_normal
     ),
 
     refused AS (
@@ -42,6 +45,7 @@ _JUDGED = """
                 WHEN wrong <> '' THEN 'cannot be read'
                 WHEN chosen_number <> number THEN 'twice in the file'
                 WHEN was_erased THEN 'erased'
+                WHEN has_moved AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'moved'
                 WHEN known_left_at IS NOT NULL AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'left'
                 WHEN known_reason IS NOT NULL AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'suppressed'
                 WHEN state = 'left' AND known_state = 'active' AND (left_at IS NULL OR left_at <= known_since)
@@ -77,6 +81,7 @@ _JUDGED = """
             WHEN refusal = 'cannot be read' THEN wrong
             WHEN refusal = 'twice in the file' THEN 'the same address as line ' || chosen_number
             WHEN refusal = 'erased' THEN 'was erased at their own wish: only they can subscribe again'
+            WHEN refusal = 'moved' THEN 'its reader took another address here since: only they can subscribe with this one'
             WHEN refusal = 'left' THEN 'left on ' || known_left_at::date || ': only they can subscribe again'
             WHEN refusal = 'suppressed' THEN 'is not mailed any more (' || known_reason || ')'
             WHEN refusal = 'active here' THEN 'is active here, and the file does not say that they left after that'
@@ -119,12 +124,13 @@ def any_erased(tx: Tx) -> bool:
     return bool(tx.value("SELECT EXISTS (SELECT FROM erased)"))
 
 
-def judge(tx: Tx, evidence: bool) -> None:
+def judge(tx: Tx, evidence: bool, moved: Sequence[str]) -> None:
     """Judge each staged line against the readers as they are now.
 
-    Of several lines with one address the one counts that keeps mail from it, else the first.
+    Of several lines with one address the one counts that keeps mail from it, else the first. ``moved`` are normal forms of
+    addresses, each once, that readers changed for others: an old list must not bring these back.
     """
-    tx.run(_JUDGED, evidence=evidence)
+    tx.run(_JUDGED, evidence=evidence, moved=list(moved))
 
 
 def counts(tx: Tx) -> dict[str, int]:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from mailer.db import Database
 from mailer.db import json as as_json
-from mailer.flows import exporting, importing, signup
+from mailer.flows import exporting, importing, members, signup
 from mailer.flows.importing import Plan, Request
+from mailer.flows.members import Wish
 from mailer.settings import Settings
 from tests import factories, services
 from tests.web import Web, make
@@ -93,6 +94,21 @@ def test_who_left_and_is_asking_again_waits_for_their_own_yes(letter: Web) -> No
     assert letter.state("gone@example.org") == "unconfirmed"
     run(letter, "email\ngone@example.org\n", evidence="I have evidence")
     assert letter.state("gone@example.org") == "unconfirmed"
+
+
+@pytest.mark.parametrize("then", ["stays", "leaves", "is erased"])
+def test_an_old_list_does_not_bring_back_an_address_that_its_reader_changed(letter: Web, then: str) -> None:
+    add(letter, "Old@example.org")
+    members.change(letter.database, "old@example.org", Wish(email="new@example.org"))
+    if then == "leaves":
+        members.change(letter.database, "new@example.org", Wish(kind="unsubscribed"))
+    if then == "is erased":
+        members.remove(letter.database, letter.settings, "new@example.org")
+    done = run(letter, "email\nold@example.org\n", evidence="our list of last year")
+    assert done.reasons == {"erased" if then == "is erased" else "moved": 1}
+    assert letter.state("old@example.org") is None
+    letter.subscribe("old@example.org")
+    assert letter.state("old@example.org") == "unconfirmed"
 
 
 def test_what_the_list_says_about_leaving_and_bouncing_is_kept(letter: Web) -> None:

@@ -131,7 +131,8 @@ def _by_place(path: Path, given: Mapping[str, Any]) -> dict[str, str]:
 def _as_file(name: str, file: BinaryIO) -> Any:
     """The bytes as a file of that name that only we can read, gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / (re.sub(r"[^\w. -]", "_", name[-100:]).strip(". ") or "list.csv")
+        short = name.encode(errors="replace")[-100:].decode(errors="ignore")
+        path = Path(folder) / (re.sub(r"[^\w. -]", "_", short).strip(". ") or "list.csv")
         with path.open("wb") as copy:
             while piece := file.read(1 << 20):
                 copy.write(piece)

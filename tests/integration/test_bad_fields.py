@@ -148,3 +148,8 @@ def test_what_cannot_be_kept_is_refused_beside_a_file_too(api: TestClient, value
     answer = api.post("/v1/imports", files={"file": ("list.csv", b"email\nada@example.org\n")}, data=form)
     assert answer.status_code == 422, answer.text
     assert "JSON object" in answer.text
+
+
+def test_a_file_with_a_long_name_in_any_script_is_taken(api: TestClient) -> None:
+    answer = api.post("/v1/imports", files={"file": ("读" * 120 + ".csv", b"email\nada@example.org\n")})
+    assert answer.status_code == 201, answer.text

@@ -106,6 +106,8 @@ def mapping(header: Sequence[str], chosen: Format, corrections: Mapping[str, str
     found = []
     for shown, name in zip(header, names, strict=True):
         field = wanted.get(name) or chosen.columns.get(name, "")
+        if field == "email" and "email" in wanted.values() and name not in wanted:
+            field = ""  # who says which column holds the addresses means that one only
         keep = f"{META}{shown.strip()}" if name else "ignore"
         found.append(keep if not field or (field == "metadata" and wanted.get(name)) else field)
     if found.count("email") != 1:

@@ -118,6 +118,9 @@ def test_columns_can_be_corrected(tmp_path: Path) -> None:
         read(tmp_path / "a", text)
     [line] = read(tmp_path / "a", text, corrections={"who": "email", "Where": "tags", "junk": "ignore"})
     assert (line.email, list(line.tags), json.loads(line.metadata)) == ("ada@example.org", ["a", "b"], {"City": "London"})
+    two = "email,Work address\nold@example.org,ada@example.org\n"
+    [line] = read(tmp_path / "b", two, corrections={"work address": "email"})
+    assert (line.email, json.loads(line.metadata)) == ("ada@example.org", {"email": "old@example.org"})
     for wrong in ({"nobody": "email"}, {"who": "emails"}):
         with pytest.raises(BadInput, match="column"):
             read(tmp_path / "a", text, corrections=wrong)

@@ -190,7 +190,7 @@ def test_code_between_fences_is_code_in_lists_and_quotes_too(letter: Letter) -> 
     )
     made = one(letter.build(), "code")
     for shown in (made.body, letter.page("issues/code/index.html"), made.html):
-        blocks = ["".join(block.itertext()) for block in html.fromstring(shown).iter("pre")]
+        blocks = ["".join(map(str, block.itertext())) for block in html.fromstring(shown).iter("pre")]
         assert blocks == ["print(1)\n", "quoted\n", "if deep:\n"]
         assert "```" not in shown
     assert [line for line in made.text.splitlines() if line.strip() in ("print(1)", "quoted", "if deep:")] != []

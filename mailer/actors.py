@@ -147,20 +147,22 @@ class Workshop:
         return dramatiq.Worker(broker, queues={queue}, worker_threads=threads, worker_timeout=500)
 
     def _send(self, send_id: int) -> None:
-        with self._lock:
-            if send_id in self._busy:
-                return
-            self._busy.add(send_id)
-        try:
-            more = self._stretch(send_id)
-        except PostmergeError as error:
-            events.error("send.waits", send=send_id, error=str(error))
-            more = False
-        finally:
+        """Stretch after stretch, with a bell between two so that other sends get their turn; without Redis it goes on here."""
+        more = True
+        while more:
             with self._lock:
-                self._busy.discard(send_id)
-        if more and not self.stopping.is_set():
-            self._bell.ring_send(send_id)
+                if send_id in self._busy:
+                    return
+                self._busy.add(send_id)
+            try:
+                more = self._stretch(send_id)
+            except PostmergeError as error:
+                events.error("send.waits", send=send_id, error=str(error))
+                more = False
+            finally:
+                with self._lock:
+                    self._busy.discard(send_id)
+            more = more and not self.stopping.is_set() and not self._bell.ring_send(send_id)
 
     def _stretch(self, send_id: int) -> bool:
         """Deliver for a while, inside the fence; whether more is to do."""

@@ -67,9 +67,7 @@ def find(tx: Tx, target: str) -> Send:
     """
     everything = sends.every(tx)
     by_name = {issue.key: issue.root for issue in issues.every(tx)}
-    kind, _, name = target.rpartition(":")
-    if kind not in ("send", "issue"):
-        kind, name = "", target
+    kind, name = named(target)
     by_id = next((send for send in everything if name == str(send.id) and kind != "issue"), None)
     keys = [] if kind == "send" else [name, by_name.get(name)]
     by_key = next((send for key in keys for send in everything if send.issue_key == key), None)
@@ -81,6 +79,12 @@ def find(tx: Tx, target: str) -> Send:
     if found := by_id or by_key:
         return found
     raise BadInput(f"There is no send {target!r}: `postmerge status` lists them.")
+
+
+def named(target: str) -> tuple[str, str]:
+    """What kind of name an operator gave ("send", "issue", or "" for either), and the name."""
+    kind, _, name = target.partition(":")
+    return (kind, name) if kind in ("send", "issue") else ("", target)
 
 
 def _before(send: Send) -> State:

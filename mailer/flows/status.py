@@ -7,6 +7,7 @@ from typing import Any
 
 from mailer.db import Database
 from mailer.errors import BadInput
+from mailer.flows.control import named
 from mailer.store import deliveries, sends
 from mailer.store.sends import Send
 
@@ -20,9 +21,17 @@ class Standing:
 
 
 def status(database: Database, target: str = "") -> list[Standing]:
-    """All sends, newest first, or those with this id or issue key. Raises BadInput when there is none of that name."""
+    """All sends, newest first, or those with this id or issue key (``send:12`` and ``issue:12`` say which).
+
+    Raises BadInput when there is none of that name.
+    """
+    kind, name = named(target)
     with database.transaction() as tx:
-        found = [send for send in sends.every(tx) if not target or target in (str(send.id), send.issue_key)]
+        found = [
+            send
+            for send in sends.every(tx)
+            if not target or (kind != "issue" and name == str(send.id)) or (kind != "send" and name == send.issue_key)
+        ]
         counts = deliveries.counts(tx, [send.id for send in found])
     if target and not found:
         raise BadInput(f"There is no send {target!r}: `postmerge status` lists them.")

@@ -215,9 +215,12 @@ def without_work(tx: Tx) -> list[int]:
 
 
 def rest(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
-    """No start and no claims for a while; ``waits_for`` says why."""
+    """No start and no claims for a while; ``waits_for`` says why. Nothing for a send that is over or stands still."""
     tx.run(
-        "UPDATE sends SET rests_until = now() + %(pause)s, waits_for = %(waits_for)s WHERE id = %(id)s",
+        """
+        UPDATE sends SET rests_until = now() + %(pause)s, waits_for = %(waits_for)s
+        WHERE id = %(id)s AND state IN ('scheduled', 'holding', 'sending')
+        """,
         id=send_id,
         pause=pause,
         waits_for=waits_for,

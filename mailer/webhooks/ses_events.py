@@ -99,7 +99,7 @@ def _event(facts: Mapping[str, Any]) -> Event | None:
             subtype=_plain(subtype, 40),
             detail=_plain(detail, MOST_DETAIL),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise BadInput(f"The event of the kind {kind!r} lacks a part of its kind ({type(error).__name__}).") from error
 
 
@@ -164,7 +164,7 @@ def _load(body: str) -> dict[str, Any]:
 
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _number(tags: Mapping[str, Any], name: str) -> int:

@@ -15,7 +15,7 @@ import pytest
 from mailer.db import Database
 from mailer.edition import Edition, Wish
 from mailer.errors import BadInput, Refused
-from mailer.flows import control
+from mailer.flows import control, quota
 from mailer.flows.deliver import deliver
 from mailer.flows.notify import post_notices
 from mailer.flows.publish import Request, adopt, publish
@@ -367,6 +367,15 @@ def test_a_number_that_is_a_send_and_an_issue_is_asked_about(database: Database,
         control.pause(database, str(first))
     assert control.pause(database, f"issue:{first}").id == second
     assert control.pause(database, f"send:{first}").id == first
+    assert [one.send.id for one in status(database, f"issue:{first}")] == [second]
+    assert [one.send.id for one in status(database, f"send:{first}")] == [first]
+
+
+def test_a_send_that_is_over_waits_for_nothing(database: Database, conf: Settings) -> None:
+    send_id = begin(database, conf, 5)
+    send_all(database, conf, send_id)
+    quota.wait(database, send_id)
+    assert (only(database).send.state, only(database).send.waits_for) == ("finished", "")
 
 
 def test_a_stopped_send_is_not_paused_and_keeps_its_first_reason(database: Database, conf: Settings) -> None:

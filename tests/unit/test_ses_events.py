@@ -43,6 +43,12 @@ def test_each_kind_is_read_with_its_tags(said: str, kind: Kind, subtype: str) ->
     assert found.at.tzinfo is not None
 
 
+def test_a_time_that_no_clock_in_utc_shows_is_refused_here_and_not_by_the_database() -> None:
+    said = event("Delivery").replace(json.loads(event("Delivery"))["delivery"]["timestamp"], "9999-12-31T23:59:59-23:00")
+    with pytest.raises(BadInput, match="OverflowError"):
+        parse(said)
+
+
 def test_a_rendering_failure_is_read() -> None:
     failure = {"templateName": "t", "errorMessage": "Attribute 'name' is not present for ada@example.org"}
     found = parse(event("Send", eventType="Rendering Failure", failure=failure))

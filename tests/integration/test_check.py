@@ -92,7 +92,7 @@ def test_the_real_archive_takes_less_than_ten_seconds(folder: Path) -> None:
     counts = {
         name: sum(one["id"] == name for one in facts["findings"]) for name in ("link-scheme", "link-empty", "html-forbidden")
     }
-    assert counts == {"link-scheme": 4, "link-empty": 6, "html-forbidden": 2}
+    assert counts == {"link-scheme": 5, "link-empty": 6, "html-forbidden": 2}
 
 
 class Site(BaseHTTPRequestHandler):

@@ -7,6 +7,7 @@ Only ``flows/`` opens transactions, and only ``store/`` writes SQL.
 from __future__ import annotations
 
 import json as jsonlib
+import select
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -204,9 +205,14 @@ class Database:
             connection.close()
 
     def _take(self) -> Connection:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                connection = self._idle.pop()
+            if _is_quiet(connection):
+                return connection
+            connection.close()
         return connect(self.url, self._name)
 
     def _give_back(self, connection: Connection) -> None:
@@ -227,6 +233,13 @@ class Database:
             self._give_back(connection)
         except _LOST:
             self._discard(connection)
+
+
+def _is_quiet(connection: Connection) -> bool:
+    """Is an idle connection as it was left? One that has something to say was mostly closed by a server that restarted."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
 
 
 def is_lost(error: BaseException) -> bool:

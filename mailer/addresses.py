@@ -23,7 +23,7 @@ _MOST_DOMAINS = 200_000  # remembered
 def check(email: str) -> str:
     """The address as it will be mailed. Raises BadInput with one sentence when it cannot be one."""
     try:
-        return str(validate_email(email.strip(), check_deliverability=False, allow_smtputf8=False).normalized)
+        return str(validate_email(email.strip(), check_deliverability=False, allow_smtputf8=False, strict=True).normalized)
     except EmailNotValidError as error:
         why = str(error).rstrip(".")
         exactly = f"{email.strip()[:100]!r} is not a mail address ({why}): write it as name@example.org."

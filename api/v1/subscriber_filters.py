@@ -204,7 +204,8 @@ def _words(asked: Filters) -> list[Where]:
 def _dates(asked: Filters) -> list[Where]:
     found = []
     for name, column in _BY_DATE.items():
-        for end, sign, days in (("start", ">=", 0), ("end", "<", 1)):
+        last = 0 if name == "date" else 1  # the contract says "created before", and "on or before" of all others
+        for end, sign, days in (("start", ">=", 0), ("end", "<", last)):
             if (day := getattr(asked, f"{name}__{end}")) is not None:
                 key = f"{name}_{end}"
                 found.append(Where(f"{column} {sign} %({key})s", {key: _day(day, days)}))

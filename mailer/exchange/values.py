@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import csv
 import json
 from datetime import UTC, datetime
@@ -22,14 +24,14 @@ BOUNCED, COMPLAINED, BLOCKED = "hard bounce", "complaint", "operator"
 _STATES: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
         ("active", "subscribed", "confirmed", "enabled", "regular", "premium", "gifted", "trialed", "unpaid", "past_due",
-         "churning", "churned", "upcoming", "paused", "yes", "true", "1", "paid", "free", "comped"),
+         "churning", "churned", "upcoming", "yes", "true", "1", "paid", "free", "comped"),
         (ACTIVE, ""),
     ),
-    **dict.fromkeys(("unconfirmed", "unactivated", "pending", "unverified", ""), (UNCONFIRMED, "")),
+    **dict.fromkeys(("unconfirmed", "unactivated", "pending", "unverified", "paused", ""), (UNCONFIRMED, "")),
     **dict.fromkeys(("left", "unsubscribed", "removed", "inactive", "disabled", "no", "false", "0"), (LEFT, "")),
     **dict.fromkeys(("bounced", "cleaned", "undeliverable", "hard bounce"), (ACTIVE, BOUNCED)),
     **dict.fromkeys(("complained", "complaint", "spam"), (ACTIVE, COMPLAINED)),
-    **dict.fromkeys(("blocklisted", "blocked", "suppressed"), (LEFT, BLOCKED)),
+    **dict.fromkeys(("blocklisted", "blocked", "suppressed", "spammy"), (LEFT, BLOCKED)),
 }  # fmt: skip
 
 
@@ -91,10 +93,11 @@ def tags(text: str) -> tuple[str, ...]:
 
 
 def _json_tags(text: str) -> list[str]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
+    found: object = None
+    for read in (json.loads, ast.literal_eval):  # Python's way of writing a list is seen in exports as well
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            found = read(text)
+            break
     if not isinstance(found, list) or not all(isinstance(tag, str) for tag in found):
         raise BadInput(f"the tags {text[:30]!r} are not a JSON array of words")
     return found

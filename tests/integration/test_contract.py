@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,9 @@ def test_filters_ordering_and_pages_find_who_they_should(letter: Web, api: TestC
     assert found("source=admin") == ["r3", "r2", "r1", "r0"]
     assert found("source=api") == []
     assert found("date__end=2020-01-01") == []
+    today, tomorrow = (datetime.now(UTC).date() + timedelta(days=days) for days in (0, 1))
+    assert found(f"date__end={today}") == []  # "created before the given date"
+    assert found(f"date__end={tomorrow}") == ["r3", "r2", "r1", "r0"]
     assert found("date__start=2020-01-01") == ["r3", "r2", "r1", "r0"]
     assert found("bounce_reason=hard_bounce") == ["r3"]
     assert found("coupon=x") == []

@@ -112,6 +112,22 @@ def test_a_flag_that_cannot_be_read_or_is_empty_lets_nobody_be_mailed(tmp_path: 
     assert (empty.state, gone.state) == ("unconfirmed", "left")
 
 
+@pytest.mark.parametrize(("word", "state", "kept_away"), [("paused", "unconfirmed", ""), ("spammy", "left", "operator")])
+def test_a_state_that_says_nothing_of_mail_wanted_now_lets_nobody_be_mailed(
+    tmp_path: Path, word: str, state: str, kept_away: str
+) -> None:
+    [line] = read(tmp_path / "a", f"email,state\nada@example.org,{word}\n")
+    assert (line.state, line.suppressed, line.wrong) == (state, kept_away, "")
+
+
+def test_tags_are_read_as_json_and_as_python_write_them(tmp_path: Path) -> None:
+    cells = ('"[""b"", ""a""]"', "\"['b', 'a']\"")
+    lines = read(tmp_path / "a", "email,tags\n" + "".join(f"r{n}@example.org,{cell}\n" for n, cell in enumerate(cells)))
+    assert [(line.tags, line.wrong) for line in lines] == [(("a", "b"), ""), (("a", "b"), "")]
+    [odd] = read(tmp_path / "b", "email,tags\nada@example.org,\"[__import__('os'), 1]\"\n")
+    assert "not a JSON array of words" in odd.wrong
+
+
 def test_columns_can_be_corrected(tmp_path: Path) -> None:
     text = "Who;Where;City;Junk\nada@example.org;a, b;London;x\n"
     with pytest.raises(BadInput, match="--column"):
@@ -131,6 +147,7 @@ def test_columns_can_be_corrected(tmp_path: Path) -> None:
     [
         ("not an address,,,", "not a mail address"),
         (",active,,", "not a mail address"),
+        (f"{'a' * 65}@example.org,active,,", "not a mail address"),
         ("a@example.org,sleeping,,", "the state 'sleeping'"),
         ("a@example.org,active,yesterdayish,", "not a date"),
         ("a@example.org,active,,{oops", "metadata"),

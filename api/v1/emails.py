@@ -22,6 +22,13 @@ from mailer.store.mails import Row
 router = APIRouter(tags=["Emails"])
 
 Words = list[Annotated[str, Field(max_length=300)]]
+Status = Literal[
+    "draft", "managed_by_rss", "about_to_send", "scheduled", "in_flight", "paused", "deleted", "errored", "sent", "imported",
+    "throttled", "resending", "transactional", "suppressed",
+]  # fmt: skip
+Source = Literal["api", "import", "app", "external_feed", "smtp"]
+Archival = Literal["archive_only", "disabled", "enabled", "enabled_for_paid_subscribers", "enabled_for_subscribers"]
+EmailType = Literal["public", "private", "premium", "free", "churned", "archival"]
 _ORDERS = {"creation_date": "dated", "publish_date": "dated", "modification_date": "last_seen_at", "subject": "subject"}
 # What is not counted here is the same for all: they stay in the order of their dates.
 _ALIKE = (
@@ -39,13 +46,13 @@ class Filters(BaseModel):
 
     page: int = Field(1, ge=1, le=1_000_000)
     ordering: str = "creation_date"
-    status: Words = []
-    not_status: Words = Field([], alias="-status")
+    status: list[Status] = []
+    not_status: list[Status] = Field([], alias="-status")
     ids: Words = []
     subject: str | None = Field(None, max_length=300)
-    source: Words = []
-    archival_mode: Words = []
-    email_type: Words = []
+    source: list[Source] = []
+    archival_mode: list[Archival] = []
+    email_type: list[EmailType] = []
     attachments: Words = []
     snippet_id: Words = []
     excluded_fields: Words = []

@@ -215,6 +215,8 @@ def test_mails_and_their_outcomes_come_from_the_ledger(letter: Web, api: TestCli
     path = f"/emails/{one['id']}/history/body/{past['history_id']}"
     assert call(api, "GET", path, "/emails/{}/history/body/{}").json()["value"] == one["body"]
     assert call(api, "GET", "/emails?status=sent").json()["count"] == 1
+    for wrong in ("status=bogus", "-status=bogus", "source=x", "archival_mode=x", "email_type=x"):
+        assert api.get(f"/v1/emails?{wrong}").status_code == 422
     public = call(api, "GET", "/public/emails/the-letter", "/public/emails/{}").json()
     assert [entry["slug"] for entry in public["results"]] == ["2026-11-24-hello", "2020-01-01-old"]
 

@@ -113,7 +113,7 @@ def mapping(header: Sequence[str], chosen: Format, corrections: Mapping[str, str
     if found.count("email") != 1:
         raise BadInput(
             f"{'No column holds' if 'email' not in found else 'More than one column holds'} the addresses:"
-            f" the columns are {', '.join(header)[:300]}; say which with --column 'NAME=email'."
+            f" the columns are {', '.join(header)[:300]}; say which with --column 'NAME=email' (API: `email_column`)."
         )
     return found
 

@@ -66,7 +66,8 @@ def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
         if not close:
             yield Found(at, f"`{_titled(name)}:` is not a field of ours: it does nothing here.", level="note")
             continue
-        fix = Fix(at, at + len(name), _titled(close[0])) if doc.text[at:].lower().startswith(name) else None
+        safe = close[0] not in doc.source.lines and doc.text[at:].lower().startswith(name)  # the last of two would count
+        fix = Fix(at, at + len(name), _titled(close[0])) if safe else None
         yield Found(at, f"`{_titled(name)}:` is not known: did you mean `{_titled(close[0])}:`?", fix)
 
 

@@ -204,8 +204,13 @@ def _bare(target: str, endings: tuple[str, ...]) -> bool:
 def _braced(doc: Document, ctx: Context, link: Link, word: str) -> Fix | None:
     """Put ``{static}`` or ``{filename}`` before a file's name where that leads to the file."""
     name = unquote(re.split("[?#]", link.target)[0])
+    if doc.text.startswith("<", link.start) and doc.text[link.at - 1] not in "\"'":  # braces need the signs in HTML
+        return None
     for base, slash in ((doc.path.parent, ""), (ctx.root, "/")):
-        if "\0" not in name and len(name) < 1000 and (base / name).resolve().is_file():
+        if "\0" in name or len(name) >= 1000:
+            continue
+        path = (base / name).resolve()
+        if path.is_file() and path.is_relative_to(ctx.root.resolve()):
             return Fix(link.at, link.at, f"{{{word}}}{slash}")
     return None
 

@@ -34,6 +34,9 @@ _SAFE_TAGS = {"filename", "static", "attach", "author", "category", "index", "ta
 _RUNS_ON = re.compile(  # an address that is followed by the text, without ) until the paragraph's end
     r"\]\(https?:[^\s()<>]+[ \t]+(?![\"'(])[^()\s](?=(?:[^()\n]|\n(?![ \t]*\n))*(?:\n[ \t]*\n|\Z))"
 )
+_APART = re.compile(  # words and their address; a box to tick, a note, a number and what is a link already are none
+    r"\[(?<![\\\]\w]\[)(?![ \txX]?\]|\^|\d+\]|sic\])([^\[\]\n]*[^\[\]\n\\])\][ \t]+\((https?://[^\s()]+\))"
+)
 _TABLE = re.compile(r"^[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*\|", re.MULTILINE)
 _TABLE_ROW = re.compile(r"^(?![ \t]*(?:[-*+]|\d+[.)])[ \t]+[^|\s]).*\|.*$", re.MULTILINE)
 _TABLE_CELL = re.compile(r"(?<!\\)\|")
@@ -108,9 +111,10 @@ def markdown_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
         yield Found(match.start(), "The address is not closed: put ) after it.", _closed(match))
     for match in _RUNS_ON.finditer(doc.prose):
         yield Found(match.start(), "The address is not closed: put ) after it.")
-    for match in re.finditer(r"\][ \t]+\((https?://[^\s()]+\))", doc.prose):
-        fix = Fix(match.start() + 1, match.start(1) - 1, "")
-        yield Found(match.start(), "Between ] and ( no space may stand: without it this becomes a link.", fix)
+    for match in _APART.finditer(doc.prose):
+        if " ".join(match[1].lower().split()) not in doc.definitions:
+            fix = Fix(match.end(1) + 1, match.start(2) - 1, "")
+            yield Found(match.end(1), "Between ] and ( no space may stand: without it this becomes a link.", fix)
 
 
 @check("emphasis-unclosed", "warning", "Stars for bold that are opened and not closed.")
@@ -195,8 +199,12 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
         yield start, "\n".join(lines)
 
 
-def _closed(match: re.Match[str]) -> Fix:
-    end = match.start() + len(match[0].rstrip())
+def _closed(match: re.Match[str]) -> Fix | None:
+    """Put ) after an address, before the sentence's own sign; none where the paragraph has one: the address may go on there."""
+    rest = re.split(r"\n[ \t]*\n", match.string[match.end() :], maxsplit=1)[0]
+    if rest.count(")") > rest.count("("):
+        return None
+    end = match.start() + len(match[0].rstrip().rstrip(".,;:!?|"))
     return Fix(end, end, ")")
 
 

@@ -232,6 +232,51 @@ def test_what_is_named_as_on_disk_gets_the_braces_that_lead_to_it(tmp_path: Path
     assert [(one.id, one.fix) for one in checks.examine([again], ctx)] == [("link-file", None)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- [x] (https://a.example/) is done",
+        "- [ ] (https://a.example/) is to do",
+        "Text[^1] (https://a.example/) and more\n\n[^1]: Note",
+        "[Foo][bar] (https://a.example/)\n\n[bar]: https://b.example/",
+        "[Foo] (https://a.example/)\n\n[foo]: https://b.example/",
+        "\\[some\\] (https://a.example/), a[0] (https://a.example/), [1] (https://a.example/), a [sic] (https://a.example/)",
+    ],
+)
+def test_brackets_before_an_address_that_are_no_link_stay(tmp_path: Path, text: str) -> None:
+    assert [one.id for one in found(tmp_path, body(text))] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[A](https://a.example/long-\nname/of-it) and more",
+        "[A](../../README.md)",
+        "[A](../README.md)",
+        '<img src=good.png alt="A">',
+    ],
+)
+def test_what_a_fix_would_not_mend_is_only_said(tmp_path: Path, text: str) -> None:
+    (tmp_path / "README.md").write_text("Text.\n")
+    content = tmp_path / "content"
+    (content / "issues").mkdir(parents=True)
+    (content / "issues" / "good.png").write_bytes(b"\x89PNG")
+    doc = Document(content / "issues" / "hello.md", "hello.md", body(text).encode())
+    said = checks.examine([doc], Context(content, now=NOW))
+    assert [one.fix for one in said] == [None]
+
+
+def test_an_address_is_closed_before_the_sentence_ends(tmp_path: Path) -> None:
+    doc = Document(tmp_path / "hello.md", "hello.md", body("See [A](https://a.example/b.\n\nMore (of it).").encode())
+    data, _ = checks.fixed(doc, checks.examine([doc], Context(tmp_path, now=NOW)))
+    assert data.decode() == body("See [A](https://a.example/b).\n\nMore (of it).")
+
+
+def test_a_misspelt_field_does_not_become_a_second_one(tmp_path: Path) -> None:
+    said = found(tmp_path, "Title: Hello\nTags: a\nTag: b\nDate: 2026-11-24\n\nText.\n")
+    assert [(one.id, one.fix) for one in said if one.id == "field-unknown"] == [("field-unknown", None)]
+
+
 def test_a_check_never_fails_on_strange_bytes(tmp_path: Path) -> None:
     import random
 

@@ -67,7 +67,7 @@ MARKDOWN = {
         "markdown.extensions.codehilite": {"css_class": "highlight", "guess_lang": False},
         "markdown.extensions.sane_lists": {},
         "markdown.extensions.toc": {"permalink": False},
-        "pymdownx.superfences": {},  # fences in lists and quotes too
+        "pymdownx.superfences": {"relaxed_headers": True},  # in lists and quotes, whatever stands after ```
     },
     "output_format": "html",
 }

@@ -197,6 +197,15 @@ def test_code_between_fences_is_code_in_lists_and_quotes_too(letter: Letter) -> 
     assert "`" not in made.text
 
 
+@pytest.mark.parametrize("after", ["rust,ignore", "python copy", "jsx:src/a.js", 'js title="a.js" copy', "sh $ ls"])
+def test_whatever_stands_after_a_fence_the_code_stays_code(letter: Letter, after: str) -> None:
+    letter.write("code.md", "Title: Code\nDate: 2026-11-20", f"Before.\n\n```{after}\nfirst()\nsecond()\n```\n\nAfter.\n")
+    made = one(letter.build(), "code")
+    blocks = ["".join(map(str, block.itertext())) for block in html.fromstring(made.html).iter("pre")]
+    assert blocks == ["first()\nsecond()\n"]
+    assert "\n    first()\n    second()\n" in made.text
+
+
 def test_guids_stay_when_title_date_and_text_change(letter: Letter) -> None:
     letter.build()
     before = {e.title: e.id for e in feedparser.parse(letter.page("feeds/all.rss.xml")).entries}

@@ -39,13 +39,17 @@ class Correction:
 
 @dataclass(frozen=True)
 class Extras:
-    """``names`` are the slugs that the issue had before, oldest first; ``tags`` the names of its topics."""
+    """``names`` are the slugs that the issue had before, oldest first; ``tags`` the names of its topics.
+
+    ``summary`` is the sentence for lists and feeds; empty when none is written.
+    """
 
     names: tuple[str, ...] = ()
     fixed: bool = False
     audio: Audio | None = None
     tags: tuple[str, ...] = ()
     corrected: Correction | None = None
+    summary: str = ""
 
     def lasting(self, key: str) -> str:
         """The key that feed readers know the issue by: ``Id:``, else its first name, else its key."""
@@ -63,6 +67,7 @@ def read(
         _audio(source, fields, root, site_url),
         tags,
         _correction(source, fields, zone),
+        source.fields.get("summary", "").strip(),
     )
 
 

@@ -91,7 +91,7 @@ def _item(site: Site, feed: Feed, edition: Edition) -> dict[str, Any]:
         "url": edition.url,
         "title": edition.title,
         "content_html": edition.body,
-        "summary": edition.preheader,
+        "summary": extra.summary or edition.preheader,
         "date_published": edition.dated.isoformat(),
         "tags": list(extra.tags),
         "language": edition.lang,
@@ -146,7 +146,7 @@ def _entry(made: FeedGenerator, edition: Edition, site: Site, feed: Feed) -> Non
     entry.link(href=edition.url)
     entry.published(edition.dated)
     entry.updated(_changed(edition, extra))
-    entry.summary(edition.preheader)
+    entry.summary(extra.summary or edition.preheader)
     entry.content(edition.body, type="html")
     entry.author(name=site.name, email="")
     entry.category(term=edition.digest, scheme=DIGEST_SCHEME, label=edition.digest)

@@ -206,6 +206,18 @@ def test_whatever_stands_after_a_fence_the_code_stays_code(letter: Letter, after
     assert "\n    first()\n    second()\n" in made.text
 
 
+def test_feeds_say_the_summary_that_is_written(letter: Letter) -> None:
+    letter.write("said.md", "Title: Said\nDate: 2026-11-20\nPreheader: Grey line\nSummary: Cats & dogs", "Some text.\n")
+    letter.write("unsaid.md", "Title: Unsaid\nDate: 2026-11-20", "This & that.\n")
+    assert one(letter.build(), "said").preheader == "Grey line"
+    for path in ("feeds/all.rss.xml", "feeds/all.atom.xml"):
+        entries = {entry.title: entry for entry in feedparser.parse(letter.page(path)).entries}
+        assert entries["Said"].summary == "Cats & dogs"
+    items = {item["title"]: item for item in json.loads(letter.page("feeds/all.json"))["items"]}
+    assert items["Said"]["summary"] == "Cats & dogs"
+    assert items["Unsaid"]["summary"] == "This & that."
+
+
 def test_guids_stay_when_title_date_and_text_change(letter: Letter) -> None:
     letter.build()
     before = {e.title: e.id for e in feedparser.parse(letter.page("feeds/all.rss.xml")).entries}

@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
 from mailer.budget import CUT, HEADROOM, SAFE_SHARE, Grant, Shared
 from mailer.db import Database
@@ -60,11 +62,6 @@ def start(database: Database, conf: Settings, number: int) -> int:
     return send_id
 
 
-def moments(grant: Grant) -> list[float]:
-    now = time.monotonic() + grant.delay
-    return [now + number * grant.gap for number in range(grant.count)]
-
-
 def busiest_second(slots: list[float]) -> int:
     slots = sorted(slots)
     return max(sum(1 for slot in slots[at:] if slot < first + 1) for at, first in enumerate(slots))
@@ -72,11 +69,16 @@ def busiest_second(slots: list[float]) -> int:
 
 def test_workers_share_one_rate(redis_url: str, key: str) -> None:
     team = [Shared(redis_url, key) for _ in range(3)]
+    client: Any = redis.Redis.from_url(redis_url)
     slots: list[float] = []
     until = time.monotonic() + 2.5
     while time.monotonic() < until:
         for one in team:
-            slots += moments(one.take(20, RATE))
+            grant = one.take(20, RATE)
+            after, now = (float(part) / 1e6 for part in client.hmget(key, "next", "at"))  # by the clock that all share
+            first = after - grant.count * grant.gap
+            slots += [first + number * grant.gap for number in range(grant.count)]
+            assert grant.count == 0 or grant.delay == pytest.approx(max(0.0, first - now), abs=0.0001)
         time.sleep(0.005)
     assert 0.95 * RATE * 2.5 <= len(slots) <= HEADROOM * RATE * 2.8
     assert busiest_second(slots) <= RATE

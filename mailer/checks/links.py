@@ -62,7 +62,7 @@ def link_http(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("link-local", "error", "A link to a machine or an address that readers cannot reach.")
 def link_local(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        if link.target[:8].lower().startswith(("http://", "https://")) and _is_local(_host(link.target)):
+        if _is_local(_host(link.target)):
             yield Found(link.at, f"{link.target[:80]} is reached from your machine only: link to the public address.")
 
 

@@ -221,8 +221,9 @@ def test_mails_and_their_outcomes_come_from_the_ledger(letter: Web, api: TestCli
     assert [entry["slug"] for entry in public["results"]] == ["2026-11-24-hello", "2020-01-01-old"]
 
 
-def test_events_tell_what_became_of_each_reader(letter: Web, api: TestClient) -> None:
-    send = letter.send(2)
+def deliver(letter: Web, number: int) -> None:
+    """Send an issue to so many readers; SES says of each that it was delivered."""
+    send = letter.send(number)
     with letter.database.transaction() as tx:
         tx.run(
             """
@@ -231,6 +232,11 @@ def test_events_tell_what_became_of_each_reader(letter: Web, api: TestClient) ->
             """,
             send=send,
         )
+
+
+def test_events_tell_what_became_of_each_reader(letter: Web, api: TestClient) -> None:
+    deliver(letter, 2)
+    with letter.database.transaction() as tx:
         tx.run("UPDATE subscribers SET state = 'left', left_at = now() WHERE id = 1")
     listed = call(api, "GET", "/events").json()
     assert [one["event_type"] for one in listed["results"]] == ["unsubscribed", "delivered", "delivered"]
@@ -248,15 +254,7 @@ def test_events_tell_what_became_of_each_reader(letter: Web, api: TestClient) ->
 def test_what_is_expanded_is_asked_for_once_for_all_events(
     letter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send = letter.send(40)
-    with letter.database.transaction() as tx:
-        tx.run(
-            """
-            INSERT INTO delivery_events (send_id, subscriber_id, kind, at)
-            SELECT %(send)s, id, 'delivery', now() FROM subscribers
-            """,
-            send=send,
-        )
+    deliver(letter, 40)
     asked, every = list[str](), Tx.all
 
     def counted(tx: Tx, sql: str, **values: object) -> list[Row]:

@@ -77,6 +77,12 @@ class Edition:
     send_at: datetime | None
     audience: str
     variants: tuple[Variant, ...] = ()
+    named: bool = False  # its key is an `Id:` of its own
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The source files: the issue's own and those of its translations."""
+        return (self.path, *dict.fromkeys(one.path for one in self.variants if one.path))
 
 
 def is_premium(name: str) -> bool:
@@ -101,12 +107,18 @@ def texts_said(texts: Mapping[str, int], lang: str) -> str:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong in a source file. Errors keep ``publish`` from going on; warnings do not."""
+    """Something wrong in a source file. An error in an issue that is to be sent keeps ``publish`` from sending.
+
+    ``asks`` is the number of the edition that the file's issue asks to send, 0 if it asks for nothing; ``issue`` is that
+    issue's path, which differs from ``path`` in a translation.
+    """
 
     level: str
     path: str
     line: int
     message: str
+    issue: str = ""
+    asks: int = 0
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.level}: {self.message}"

@@ -12,13 +12,13 @@ from mailer.checks import head, links, network, words
 from mailer.checks.context import CLIP, Context, Ledger, Rendered, Sibling, word_list
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
-from mailer.editions import translations
 from mailer.editions.site import EXTENSIONS, Site
+from mailer.editions.slugs import File, Slugs
 from mailer.editions.translations import Text
 from mailer.errors import BadInput
 
 __all__ = ["CHECKS", "CLIP", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
-           "Sibling", "context_of", "documents", "examine", "fixed", "head", "links", "network", "sibling", "word_list",
+           "Sibling", "context_of", "documents", "examine", "fixed", "head", "links", "network", "siblings", "word_list",
            "words"]  # fmt: skip
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
@@ -42,13 +42,12 @@ def document(site: Site, path: Path) -> Document:
 
 def context_of(site: Site, every: Iterable[Document], **more: object) -> Context:
     """What the checks need to know about a site and its files; ``more`` are fields of Context."""
-    siblings = {doc.path: sibling(doc, site.lang) for doc in every}
     values: dict[str, object] = {
         "site_url": site.url,
         "zone": site.zone,
         "lang": site.lang,
         "ids": site.ids,
-        "siblings": siblings,
+        "siblings": siblings(list(every), site.root, site.lang, site.zone, site.ids),
         "words": word_list(site.words()),
         "clip": site.clip,
         **more,
@@ -81,7 +80,7 @@ def summary(remarks: Iterable[Remark]) -> Counter[str]:
 
 
 def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
-    if doc.fields.get("status", "").lower() == "draft" and not doc.asks:
+    if _is_draft(doc) and not doc.asks:
         skip = {*skip, "title-missing", "date-unreadable"}
     made = []
     for one in CHECKS.values():
@@ -94,13 +93,23 @@ def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
     return [replace(one, fix=None) for one in made] if broken else made
 
 
-def sibling(doc: Document, site_lang: str) -> Sibling:
-    """A file as the others know it."""
-    lang, slug = doc.fields.get("lang") or site_lang, translations.slug(doc.path, doc.fields, site_lang)
+def siblings(docs: Collection[Document], root: Path, lang: str, zone: str, ids: Collection[str]) -> dict[Path, Sibling]:
+    """The files as the others know them, by path; ``lang``, ``zone`` and ``ids`` are the site's."""
+    files = {doc.path: File.of(doc.path, root, doc.fields, lang, zone) for doc in docs}
+    placed = Slugs("slug" in ids).place_all(files[doc.path] for doc in docs if not doc.is_page and not _is_draft(doc))
+    return {doc.path: _sibling(doc, files[doc.path], placed.get(files[doc.path].path)) for doc in docs}
+
+
+def _sibling(doc: Document, file: File, slug: str | None) -> Sibling:
     prefix = "page:" if doc.is_page else ""
+    own = prefix + (slug or file.wanted)
     premium = doc.fields.get("access", "").lower() == "premium" or bool(re.search(r"^:::+ *premium", doc.text, re.MULTILINE))
-    text = None if doc.is_page else Text(str(doc.path), doc.shown, lang, {**doc.fields, "slug": slug}, premium)
-    return Sibling(doc.shown, prefix + slug, doc.fields.get("status", "").lower() == "draft", text)
+    text = None if doc.is_page else Text(str(doc.path), doc.shown, file.lang, {**doc.fields, "slug": own}, premium)
+    return Sibling(doc.shown, own, prefix + file.wanted, _is_draft(doc), text)
+
+
+def _is_draft(doc: Document) -> bool:
+    return doc.fields.get("status", "").lower() == "draft"
 
 
 def _named(path: Path, every: Collection[Path]) -> list[Path]:

@@ -16,10 +16,11 @@ CLIP = 102 * 1024  # bytes of HTML; Gmail shows no more
 
 @dataclass(frozen=True)
 class Sibling:
-    """Another file of the newsletter, by the little that the checks need."""
+    """Another file of the newsletter, by the little that the checks need: ``slug`` is its own, ``wanted`` what it asks for."""
 
     shown: str
     slug: str
+    wanted: str
     draft: bool
     text: Text | None = None  # of an issue, for its translations
 
@@ -60,11 +61,11 @@ class Context:
 
     @cached_property
     def slugs(self) -> dict[str, list[Path]]:
-        """Who has which address."""
+        """Who asks for which address."""
         found: dict[str, list[Path]] = {}
         for path, sibling in self.siblings.items():
             if not sibling.draft:
-                found.setdefault(sibling.slug, []).append(path)
+                found.setdefault(sibling.wanted, []).append(path)
         return found
 
     @cached_property

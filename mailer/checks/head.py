@@ -164,14 +164,19 @@ def preheader_missing(doc: Document, ctx: Context) -> Iterator[Found]:
         yield Found(doc.field_at("title"), "No `Preheader:`: inboxes show the first words of the text after the subject.")
 
 
-@check("slug-double", "error", "Two issues with one address.")
+@check("slug-double", "error", "Two issues that ask for one address: an error where a `Slug:` says so, else a warning.")
 def slug_double(doc: Document, ctx: Context) -> Iterator[Found]:
     own = ctx.siblings.get(doc.path)
-    others = [path for path in ctx.slugs.get(own.slug, []) if path != doc.path] if own and not own.draft else []
+    others = [path for path in ctx.slugs.get(own.wanted, []) if path != doc.path] if own and not own.draft else []
     others = [path for path in others if _spoken(path, ctx) == _spoken(doc.path, ctx)]
-    if own and others:
-        name = ctx.siblings[others[0]].shown
-        yield Found(doc.field_at("slug"), f"{name} has the address {own.slug!r} too: give one of them another `Slug:`.")
+    if not own or not others:
+        return
+    name = ctx.siblings[others[0]].shown
+    if doc.is_page or doc.fields.get("slug", "").strip():
+        yield Found(doc.field_at("slug"), f"{name} has the address {own.wanted!r} too: give one of them another `Slug:`.")
+    elif own.slug != own.wanted:
+        said = f"{name} has the address {own.wanted!r}, so this issue is at {own.slug!r}: give it a `Slug:` of its own."
+        yield Found(doc.field_at("slug"), said, level="warning")
 
 
 @check("translation", "error", "A translation with lines that only its original has, or without its part for paying readers.")

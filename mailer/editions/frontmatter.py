@@ -60,6 +60,11 @@ class Source:
         return self.body_line
 
     @property
+    def asks(self) -> bool:
+        """Does it ask to be sent, also where the time cannot be read?"""
+        return self.fields.get("send", "").strip().lower() not in _NO
+
+    @property
     def broken(self) -> bool:
         """Is there an error that keeps an edition from being made?"""
         return any(finding.level == "error" for finding in self.findings)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,23 @@ from mailer.editions.convert import Cache, Workers, convert_all, digest, own_cod
 from mailer.editions.folders import Spare
 from mailer.editions.frontmatter import Asked, Source
 from mailer.editions.premium import MARK
+from mailer.editions.slugs import File, Slugs
 from mailer.leaks import Secret
 from mailer.words import code
 
 _EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 _PLACES = {"save_as", "url"}
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """An issue that asks to be sent: its file's name for people and the edition's number."""
+
+    issue: str
+    number: int
+
+    def mark(self, finding: Finding) -> Finding:
+        return replace(finding, issue=self.issue, asks=self.number) if finding.level == "error" else finding
 
 
 class Session:
@@ -59,8 +72,7 @@ class Session:
         self._html: dict[str, str | None] = {}
         self._fields: dict[str, dict[str, str]] = {}
         self._asked: dict[str, Asked] = {}
-        self._slugs: dict[tuple[str, str], str] = {}
-        self._keys: dict[str, str] = {}
+        self._slugs = Slugs()
         self.translated: list[Edition] = []
         self._originals: dict[str, str] = {}  # the original's key, by its translation's
 
@@ -81,6 +93,8 @@ class Session:
         pages = [self._root / folder for folder in settings["PAGE_PATHS"]]
         for path in files:
             self._take(path, is_page=any(path.is_relative_to(page) for page in pages))
+        self._slugs = Slugs(by_language="slug" in self._ids)
+        self._place_all()
         self._unite()
         options = {"output_format": "html", **settings["MARKDOWN"]}
         options["extensions"] = list(options.get("extensions", [])) or sorted(options.get("extension_configs", {}))
@@ -100,8 +114,6 @@ class Session:
         name, shown = str(path), self.shown(path)
         self.findings = [finding for finding in self.findings if finding.path != shown]
         self.editions = [edition for edition in self.editions if edition.path != shown]
-        self._slugs = {key: value for key, value in self._slugs.items() if value != shown}
-        self._keys = {key: value for key, value in self._keys.items() if value != shown}
         self._fields.pop(name, None)
         self._take(path, is_page)
         self._unite(name)
@@ -114,8 +126,20 @@ class Session:
         self._html.update(made)
 
     def report(self) -> list[Finding]:
-        """What was found, in the order of files and lines."""
-        return sorted(self.findings, key=lambda finding: (finding.path, finding.line))
+        """What was found, in the order of files and lines; an error says whether the issue that it is in asks to be sent."""
+        asking = self._asking()
+        found = [asking[one.path].mark(one) if one.path in asking else one for one in self.findings]
+        return sorted(found, key=lambda finding: (finding.path, finding.line))
+
+    def _asking(self) -> dict[str, _Asking]:
+        """The files whose issue asks to be sent, those with errors and translations included, by their names for people."""
+        found: dict[str, _Asking] = {}
+        for family in self._slugs.families():
+            names = [str(self._root / path) for path in family]
+            if first := next((name for name in names if self._sources[name].asks), ""):
+                asking = _Asking(self._sources[first].path, self._asked[first].number)
+                found |= {self._sources[name].path: asking for name in names}
+        return found
 
     def read(self, source_path: str) -> tuple[str, dict[str, str]]:
         """HTML and fields of a Markdown file; Pelican skips a file whose source is broken."""
@@ -163,6 +187,7 @@ class Session:
             self.cache.put(keys[path], value)
             if number % 20 == 0:
                 self.progress(f"Rendering mails: {number} of {len(missing)}")
+        self._refuse_shared_keys(found)
         for article in found:
             self._finish(article, made[article.source_path], made.get(article.source_path + MARK))
         if not self.preview:
@@ -189,9 +214,6 @@ class Session:
             self._asked[name] = frontmatter.asked(source, fields, datetime.now(UTC))
             dated = frontmatter.date(source, fields.get("date", ""), self._zone)
             fields["date"] = dated.isoformat() if dated else ""
-            draft = fields.get("status", "").lower() == "draft"
-            if not source.broken and not draft:
-                fields["slug"] = self._slug(path, fields)
         self._cut(name, source, fields, is_page)
         self._note(source)
         if not source.broken and fields.get("status", "").lower() != "draft":
@@ -237,20 +259,32 @@ class Session:
         self._check_links(article, made)
         return str(type(article)._update_content(article, made, site_url))
 
-    def _slug(self, path: Path, fields: Mapping[str, str]) -> str:
-        """A slug that no other issue has: the one that the file asks for, with a number where somebody else has it.
+    def _place_all(self) -> None:
+        """Give every issue its slug, those with errors too, so that mending one moves no other."""
+        drafts = {name for name, source in self._sources.items() if source.fields.get("status", "").lower() == "draft"}
+        files = {name: self._file(Path(name), self._sources[name].fields) for name in self._asked if name not in drafts}
+        slugs = self._slugs.place_all(files.values())
+        for name in files.keys() & self._fields.keys():
+            self._fields[name]["slug"] = self._said(name, files[name], slugs[files[name].path])
 
-        Only a translation has its original's: the same ``Slug:``, or ``name.de.md`` beside ``name.md``.
-        """
-        lang = code(fields.get("lang") or self._lang)
-        wanted = translations.slug(path, fields, self._lang)
-        slug, number, shared = wanted, 2, lang if "slug" in self._ids else ""
-        while (slug, shared) in self._slugs:
-            slug, number = f"{wanted}-{number}", number + 1
-        if slug != wanted:
-            other = self._slugs[wanted, shared]
-            self._warn(str(path), 1, f"The slug {wanted!r} is taken by {other}; this issue is at {slug!r}.")
-        self._slugs[slug, shared] = self.shown(path)
+    def _slug(self, path: Path, fields: Mapping[str, str]) -> str:
+        """The slug of one issue that is read again, or later than the others."""
+        file = self._file(path, fields)
+        return self._said(str(path), file, self._slugs.place(file))
+
+    def _file(self, path: Path, fields: Mapping[str, str]) -> File:
+        return File.of(path, self._root, fields, self._lang, self._zone)
+
+    def _said(self, name: str, file: File, slug: str) -> str:
+        """The slug, with a warning when it is another one than the file asks for."""
+        if slug != file.wanted:
+            other = self._slugs.holder(file.wanted)
+            self._warn(
+                name,
+                self._sources[name].lines.get("slug", 1),
+                f"The slug {file.wanted!r} is that of {self._name}/{other}; this issue is at {slug!r}: give it a `Slug:` of its"
+                " own.",
+            )
         return slug
 
     def _job(self, article: Any, content: str, template: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -281,13 +315,9 @@ class Session:
         for long in (made, paid or made):
             self._length(name, long, article.settings.get("POSTMERGE_CLIP"))
         key = self._key(article)
-        if key in self._keys:
-            self._fail(
-                name, "id", f"The issue key {key!r} is already that of {self._keys[key]}: give one of them another `Id:`."
-            )
-        self._keys.setdefault(key, source.path)
         edition = Edition(
             key=key,
+            named=bool(_text(article.metadata.get("id") or "")),
             number=wants.number,
             title=_text(article.title),
             subject=made["subject"],
@@ -325,6 +355,24 @@ class Session:
         key = f"{self._key(original)} {code(article.lang)}"
         self._originals[key] = self._key(original)
         return key
+
+    def _refuse_shared_keys(self, articles: Iterable[Any]) -> None:
+        """Two files with one key: both are named, and only the older issue is made."""
+        by_key: dict[str, list[Any]] = defaultdict(list)
+        for article in sorted(articles, key=lambda one: (one.date, one.source_path)):
+            if article.status == "published":
+                by_key[self._key(article)].append(article)
+        for key, (first, *others) in by_key.items():
+            for one in others:
+                self._fail(self._real(one.source_path), "id", self._shared_key(key, first))
+            if others:
+                source = self._sources[self._real(first.source_path)]
+                line = source.lines.get("id", 1)
+                self.findings.append(Finding("error", source.path, line, self._shared_key(key, others[0])))
+
+    def _shared_key(self, key: str, other: Any) -> str:
+        shown = self._sources[self._real(other.source_path)].path
+        return f"The issue key {key!r} is also that of {shown}: give one of them another `Id:`."
 
     def _length(self, name: str, made: Mapping[str, Any], mode: str | None) -> None:
         """Say it when a mail is longer than Gmail shows; an error only where that is the setting, and it is to be mailed."""

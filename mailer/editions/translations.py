@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from mailer.edition import PREMIUM, Edition, Variant
-from mailer.editions.frontmatter import slugify
 from mailer.words import code
 
 _ITS_OWN = ("send", "audience", "edition", "id")  # fields that only the original has
@@ -84,15 +80,6 @@ def wrong(family: Sequence[Text]) -> Iterator[Wrong]:
                 f"{original.shown} keeps text for paying readers and this translation keeps none: mark it with `:::premium` or"
                 " `Access: premium`, or write `Access: open` if all of it is free.",
             )
-
-
-def slug(path: Path, fields: Mapping[str, str], default_lang: str) -> str:
-    """The place that a file asks for: its ``Slug:``, else its name without the ``.de`` of a German text, else
-    (when no letter is left) a piece of its name's digest. ``default_lang`` is the site's."""
-    ending, name = f".{code(fields.get('lang') or default_lang)}", path.stem
-    bare = name[: -len(ending)] if name.lower().endswith(ending) else name
-    wanted = fields.get("slug", "").strip().strip("/") or slugify(bare)
-    return re.sub(r"[/\\?#%\s]+|\.\.+", "-", wanted) or hashlib.sha256(path.name.encode()).hexdigest()[:12]
 
 
 def gather(editions: Iterable[Edition], originals: Mapping[str, str]) -> tuple[list[Edition], list[Edition]]:

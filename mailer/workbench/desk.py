@@ -116,7 +116,7 @@ class Desk:
         return re.sub(rf"""(\b(?:src|href)=["']){re.escape(self.site.url)}/""", r"\1/", html)
 
     def _context(self, made: Rendered | None) -> Context:
-        siblings = {doc.path: checks.sibling(doc, self.site.lang) for doc in self._docs.values()}
+        siblings = checks.siblings(self._docs.values(), self.site.root, self.site.lang, self.site.zone, self.site.ids)
         words = self._words
         return Context(
             self.site.root,

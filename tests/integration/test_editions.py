@@ -251,7 +251,6 @@ def test_nothing_that_runs_reaches_page_feed_or_mail(letter: Letter) -> None:
         ("Title: X\nDate: 2026-11-01\nSend: 2026-12-01 09:00 Europe/Berlni", ":3:", "does not exist"),
         ("Title: X\nDate: 2026-11-01\nEdition: two", ":3:", "is not a number from 1 on"),
         ("Title: X\nDate: 2026-11-01\nAudience: python and", ":3:", "cannot be read at column 11"),
-        ("Title: X\nDate: 2026-11-01\nId: first", ":3:", "is already that of content/issues/first.md"),
     ],
 )
 def test_a_broken_issue_is_an_error_at_its_line_and_the_others_are_built(
@@ -263,6 +262,28 @@ def test_a_broken_issue_is_an_error_at_its_line_and_the_others_are_built(
     assert error.startswith(f"content/issues/bad.md{place} error: ")
     assert sentence in error
     assert [edition.key for edition in report.editions] == ["first", "second"]
+
+
+def test_of_two_issues_with_one_id_both_are_named_and_the_older_is_built(letter: Letter) -> None:
+    letter.write("a-copy.md", "Title: X\nDate: 2026-11-20\nId: first\nSend: yes")
+    report = letter.build()
+    copy, first = (one for one in report.findings if one.level == "error")
+    assert str(copy).startswith(
+        "content/issues/a-copy.md:3: error: The issue key 'first' is also that of content/issues/first.md"
+    )
+    assert str(first).startswith(
+        "content/issues/first.md:1: error: The issue key 'first' is also that of content/issues/a-copy"
+    )
+    assert (copy.issue, copy.asks) == ("content/issues/a-copy.md", 1)
+    assert [edition.path for edition in report.editions] == ["content/issues/first.md", "content/issues/second.md"]
+
+
+def test_an_error_in_a_translation_says_which_issue_asks_to_be_sent(letter: Letter) -> None:
+    letter.write("hello.md", "Title: Hello\nDate: 2026-11-02\nSend: yes\nEdition: 2")
+    letter.write("hello.de.md", "Title: Hallo\nDate: soon\nLang: de")
+    letter.write("quiet.md", "Title: Quiet\nDate: soon")
+    found = {one.path: (one.issue, one.asks) for one in letter.build().findings if one.level == "error"}
+    assert found == {"content/issues/hello.de.md": ("content/issues/hello.md", 2), "content/issues/quiet.md": ("", 0)}
 
 
 def test_a_file_that_is_not_utf_8_is_named_and_not_sent(letter: Letter) -> None:
@@ -277,11 +298,11 @@ def test_a_file_that_is_not_utf_8_is_named_and_not_sent(letter: Letter) -> None:
 
 
 def test_smaller_slips_are_warnings_at_their_line(letter: Letter) -> None:
-    letter.write("slips.md", "Title: X\nDate: 2026-11-02\nPreheder: oops\nSlug: second", "See [it]({filename}gone.md).\n")
-    taken = "The slug 'second' is taken by content/issues/second.md; this issue is at 'second-2'."
+    letter.write("slips.md", "Title: X\nDate: 2026-11-20\nPreheder: oops\nSlug: second", "See [it]({filename}gone.md).\n")
+    taken = "The slug 'second' is that of content/issues/second.md; this issue is at 'slips': give it a `Slug:` of its own."
     assert told(letter.build(), "warning") == [
-        f"content/issues/slips.md:1: warning: {taken}",
         "content/issues/slips.md:3: warning: `Preheder:` is not known: did you mean `Preheader:`?",
+        f"content/issues/slips.md:4: warning: {taken}",
         "content/issues/slips.md:6: warning: The link to gone.md leads to no file: correct the name, or add the file.",
     ]
 

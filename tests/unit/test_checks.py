@@ -31,7 +31,7 @@ def found(folder: Path, text: str | bytes, **more: object) -> list[Remark]:
         doc,
         *(Document(p, f"content/{p.name}", p.read_bytes()) for p in sorted(folder.glob("*.md")) if p.name != "hello.md"),
     ]
-    siblings = {one.path: checks.sibling(one, "en") for one in every}
+    siblings = checks.siblings(every, folder, "en", "UTC", ("slug",))
     values: dict[str, object] = {
         "now": NOW,
         "siblings": siblings,

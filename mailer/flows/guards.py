@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http.client import HTTPException, HTTPResponse
 
-from mailer.edition import Finding
+from mailer.edition import Edition, Finding, Wish
 from mailer.errors import Refused
 from mailer.flows.plan import Action, Plan, Step
 from mailer.settings import Settings
+from mailer.store.issues import Known
 from mailer.transports.base import Account
 
 OLDEST = timedelta(days=7)
 LATEST = timedelta(hours=6)
-ALLOWED = ("many", "old", "late", "unknown-tag", "duplicate", "quota", "sandbox")
+ALLOWED = ("checks", "many", "old", "late", "unknown-tag", "duplicate", "identity", "address", "quota", "sandbox")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def check(
     """Everything that speaks against the plan's sends, apart from what ``allow`` names. Fetches pages when ``gate``."""
     sending = plan.of(Action.SEND)
     touched = plan.of(Action.SEND, Action.UPDATE)
-    found = [*_sources(findings), *(_ground(settings) if touched else ()), *_number(sending)]
+    found = [*_sources(plan, findings), *_identities(plan), *(_ground(settings) if touched else ()), *_number(sending)]
     for step in touched:
         found += [*_issue(step, plan), *(_live(step) if gate and not step.scheduled else ())]
     found += _quota(touched, account)
@@ -43,16 +44,63 @@ def check(
 
 
 def insist(guards: list[Guard]) -> None:
-    """Raise Refused for the first guard, and say how many more there are."""
+    """Raise Refused with all that was found, each on a line of its own; the error is named after the first."""
     if guards:
-        more = f" ({len(guards) - 1} more to see with `postmerge plan`)" if len(guards) > 1 else ""
-        raise Refused(guards[0].sentence + more, guards[0].name)
+        lines = [guard.sentence for guard in guards]
+        if any(guard.name == "checks" for guard in guards):
+            lines.append("Correct what is named with its line, or publish with `--allow checks`.")
+        raise Refused("\n".join(lines), guards[0].name)
 
 
-def _sources(findings: Iterable[Finding]) -> Iterator[Guard]:
-    for finding in findings:
-        if finding.level == "error":
-            yield Guard("", f"{finding.path}:{finding.line}: {finding.message}")
+def blocking(plan: Plan, findings: Iterable[Finding]) -> list[Finding]:
+    """The errors in what is to be sent: in a new or a waiting send's files, or in a file that asks and was left out for them.
+
+    On an empty ledger all of them, for every issue has to be written down as public before the first one is sent.
+    """
+    sending = {path for step in plan.of(Action.SEND, Action.UPDATE) if step.edition for path in step.edition.paths}
+    return [
+        one
+        for one in findings
+        if one.level == "error"
+        and (plan.first or one.path in sending or (one.asks and plan.settled.get(one.issue, 0) < one.asks))
+    ]
+
+
+def _sources(plan: Plan, findings: Iterable[Finding]) -> Iterator[Guard]:
+    for finding in blocking(plan, findings):
+        yield Guard("checks", f"{finding.path}:{finding.line}: {finding.message}")
+
+
+def _identities(plan: Plan) -> Iterator[Guard]:
+    """Files of which the ledger cannot say whether they are new issues."""
+    for step in plan.steps:
+        edition, match = step.edition, step.match
+        if edition is None or match is None:
+            continue
+        asks = edition.send is not Wish.NO
+        if match.rival and asks:
+            yield Guard(
+                "",
+                f"{edition.path} has the `Id: {edition.key}` of an issue that is in {match.rival}:"
+                " give it an `Id:` of its own, or remove the line.",
+            )
+        if match.doubt and match.issue and asks and not step.chosen and step.action in (Action.KEEP, Action.RENAME):
+            yield Guard(
+                "identity",
+                f"{edition.path} may be a new issue or {_known_as(edition, match.issue.latest)}: if it is new, give it"
+                f" an `Id:` of its own; if it is the same, write `Id: {match.root}` or publish with `--allow identity`.",
+            )
+        if step.evicted_by:
+            yield Guard(
+                "address",
+                f"{step.evicted_by} would take the address of {edition.path}, {match.issue.latest.url if match.issue else ''}:"
+                f" give {step.evicted_by} a `Slug:` of its own, or publish with `--allow address`.",
+            )
+
+
+def _known_as(edition: Edition, known: Known) -> str:
+    where = "the one that was there" if known.path == edition.path else f"the one that was at {known.path}"
+    return f"{where}, “{known.title}”"
 
 
 def _ground(settings: Settings) -> Iterator[Guard]:
@@ -69,7 +117,7 @@ def _number(sending: list[Step]) -> Iterator[Guard]:
         keys = ", ".join(step.key for step in sending[:5])
         yield Guard(
             "many",
-            f"{len(sending)} issues ask to be mailed at once ({keys}):"
+            f"{len(sending)} issues ask to be sent at once ({keys}):"
             " publish one with `--issue KEY`, or all with `--allow many`.",
         )
 
@@ -98,10 +146,11 @@ def _issue(step: Step, plan: Plan) -> Iterator[Guard]:
         yield Guard(
             "", f"The audience {edition.audience!r} of {edition.path} is nobody: correct `Audience:`, or add subscribers first."
         )
-    if step.twin and step.action is Action.SEND:
+    if step.match and step.match.copied and step.action is Action.SEND and not step.match.rival:
         yield Guard(
             "duplicate",
-            f"{edition.path} has the same text as the issue {step.twin}: change it, or publish with `--allow duplicate`.",
+            f"{edition.path} has nearly the same text as {step.match.copied}: write its own text into {edition.path} and leave"
+            f" {step.match.copied} as it is, or publish with `--allow duplicate`.",
         )
 
 

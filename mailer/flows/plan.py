@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from mailer import audience
 from mailer.db import Tx
 from mailer.edition import Edition, Wish, texts_said
 from mailer.flows import segments
-from mailer.flows.identity import renamed, sketch
+from mailer.flows.identity import Issue, Match, identify, known_issues
 from mailer.store import audiences, choosing, issues, sends
 from mailer.store import editions as stored
 from mailer.store.editions import Mark
 from mailer.store.issues import Known
-from mailer.store.sends import Send
+from mailer.store.sends import Canceller, Send, State
 
 
 class Action(StrEnum):
@@ -35,7 +37,8 @@ class Action(StrEnum):
 class Step:
     """One issue of the plan. ``size`` is the audience's size now; ``due_at`` when its first mail may leave.
 
-    ``texts``: how many readers each variant has now ("": the original), when there are variants; ``marks``: a waiting send's.
+    ``texts``: how many subscribers each variant has now ("": the original), when there are variants; ``marks``: a waiting
+    send's. ``evicted_by``: the file that would take the address of this issue.
     """
 
     action: Action
@@ -48,7 +51,8 @@ class Step:
     unknown_tags: tuple[str, ...] = ()
     due_at: datetime | None = None
     scheduled: bool = False
-    twin: str = ""
+    match: Match | None = None
+    evicted_by: str = ""
     chosen: bool = False
     marks: Set[Mark] = frozenset()
     texts: Mapping[str, int] = field(default_factory=dict)
@@ -62,11 +66,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps, in the editions' order; ``first`` is set when the ledger has never seen an issue."""
+    """All steps, in the editions' order; ``first`` is set when the ledger has never seen an issue.
+
+    ``settled``: by the path of an issue, the highest edition of it that asks for nothing any more, as it was sent or adopted.
+    """
 
     steps: tuple[Step, ...]
     first: bool
     made_at: datetime
+    settled: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, *actions: Action) -> list[Step]:
         """The steps with one of these actions."""
@@ -84,14 +92,16 @@ class Order:
 
 def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Plan:
     """The plan for these editions, from the ledger as it is in this transaction."""
-    known = issues.every(tx)
+    rows = issues.every(tx)
     every = sends.every(tx)
     waiting = [one.edition_id for one in every if one.waits]
-    present = {edition.key for edition in editions}
-    book = _Book(known, {send_key(one): one for one in every}, present, stored.marks(tx, waiting) if waiting else {})
+    marks = stored.marks(tx, waiting) if waiting else {}
+    by_edition = {send_key(one): one for one in every}
+    book = _Book(rows, by_edition, identify(editions, rows), marks, {_address(one.url): one.path for one in editions})
     steps = [_step(book, edition, order, now) for edition in editions]
     steps += _vanished(book, steps)
-    return Plan(tuple(_counted(tx, step) for step in steps), first=not known, made_at=now)
+    settled = _settled(known_issues(rows), every)
+    return Plan(tuple(_counted(tx, step) for step in steps), first=not rows, made_at=now, settled=settled)
 
 
 def send_key(send: Send) -> tuple[str, int]:
@@ -99,59 +109,74 @@ def send_key(send: Send) -> tuple[str, int]:
     return send.issue_key, send.edition_number
 
 
+@dataclass(frozen=True)
 class _Book:
-    def __init__(
-        self, known: list[Known], by_edition: dict[tuple[str, int], Send], present: set[str], marks: dict[int, set[Mark]]
-    ) -> None:
-        self.known = known
-        self.marks = marks
-        self.by_key = {issue.key: issue for issue in known}
-        self.by_edition = by_edition
-        self.present = present
-        self.taken: set[str] = set()
+    """What the ledger says, and what each edition is by its path. ``addresses``: the path of the edition at each address."""
 
-    def origin(self, edition: Edition) -> Known | None:
-        """The issue as the ledger knows it, under its own key or the one it had."""
-        if edition.key in self.by_key:
-            return self.by_key[edition.key]
-        free = [issue for issue in self.known if issue.key not in self.taken]
-        before = renamed(edition, free, self.present)
-        if before:
-            self.taken.add(before.key)
-        return before
+    known: Sequence[Known]
+    by_edition: Mapping[tuple[str, int], Send]
+    matches: Mapping[str, Match]
+    marks: Mapping[int, Set[Mark]]
+    addresses: Mapping[str, str]
 
-    def twin(self, edition: Edition) -> str:
-        """Another present issue with the very same body."""
-        same = (i.key for i in self.known if i.digest == edition.digest and i.key != edition.key and i.key in self.present)
-        return next(same, "")
+    def evicted_by(self, edition: Edition, origin: Issue | None) -> str:
+        """The other file at the address that an issue, still at its path, has had so far."""
+        if origin is None or not origin.latest.url or origin.latest.path != edition.path:
+            return ""
+        other = self.addresses.get(_address(origin.latest.url), edition.path)
+        return "" if other == edition.path else other
+
+
+def _address(url: str) -> str:
+    return urlsplit(url).path.rstrip("/")
+
+
+def _settled(known: Sequence[Issue], every: Sequence[Send]) -> dict[str, int]:
+    numbers: dict[str, int] = defaultdict(int)
+    for send in every:
+        if not send.waits and send.cancelled_by is not Canceller.MERGE:
+            numbers[send.issue_key] = max(numbers[send.issue_key], send.edition_number)
+    return {one.latest.path: max(numbers[one.root], one.latest.adopted_edition or 0) for one in known}
 
 
 def _step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
-    origin = book.origin(edition)
-    root = origin.root if origin else edition.key
+    match = book.matches[edition.path]
+    origin, root = match.issue, match.root
     send = book.by_edition.get((root, edition.number))
-    chosen = order.issue in (edition.key, edition.path)
-    blank = Step(Action.KEEP, edition.key, root, "", edition=edition, send=send, twin=book.twin(edition), chosen=chosen)
+    chosen = bool(order.issue) and order.issue in (edition.key, edition.path, match.key, root)
+    evicted_by = book.evicted_by(edition, origin)
+    blank = Step(
+        Action.KEEP, match.key, root, "", edition=edition, send=send, match=match, chosen=chosen, evicted_by=evicted_by
+    )
     blank = replace(blank, marks=book.marks.get(send.edition_id, set())) if send else blank
-    if send:
-        return _known_send(blank, edition, send, order, now, moved=bool(origin and origin.key != edition.key))
+    if send and send.state is not State.CANCELLED:
+        return _known_send(blank, edition, send, order, now, moved=bool(origin and origin.latest.path != edition.path))
     if not book.known and not chosen:
         return replace(blank, action=Action.ADOPT, why="public before the ledger began")
-    if origin and (origin.adopted_edition or 0) >= edition.number and not chosen:
+    if origin and (origin.latest.adopted_edition or 0) >= edition.number and not chosen:
         return _quiet(blank, origin, "adopted: public before the ledger began")
     if edition.send is Wish.NO and not chosen:
-        return _quiet(blank, origin, "does not ask to be mailed (no `Send:` in its front matter)")
+        return _quiet(blank, origin, "does not ask to be sent (no `Send:` in its front matter)")
+    if send and send.cancelled_by is not Canceller.MERGE and not chosen:
+        return _quiet(blank, origin, f"cancelled by the operator: `postmerge publish --issue {match.key}` sends it")
     if order.issue and not chosen:
-        return replace(blank, why=f"asks to be mailed, but only {order.issue} was chosen")
-    why = "chosen with --issue" if chosen else "asks to be mailed"
-    return _timed(replace(blank, action=Action.SEND, why=why), edition, order, now)
+        return replace(blank, why=f"asks to be sent, but only {order.issue} was chosen")
+    return _timed(replace(blank, action=Action.SEND, why=_reason(send, chosen)), edition, order, now)
 
 
-def _quiet(step: Step, origin: Known | None, why: str) -> Step:
+def _reason(send: Send | None, chosen: bool) -> str:
+    why = "chosen with --issue" if chosen else "asks to be sent"
+    if send is None:
+        return why
+    by = "a merge" if send.cancelled_by is Canceller.MERGE else "the operator"
+    return f"{why} again: send {send.id}, which {by} cancelled, is armed again"
+
+
+def _quiet(step: Step, origin: Issue | None, why: str) -> Step:
     if origin is None:
         return replace(step, action=Action.RECORD, why=why)
-    if origin.key != step.key:
-        return replace(step, action=Action.RENAME, why=f"was {origin.key}; {why}")
+    if step.edition and origin.latest.path != step.edition.path:
+        return replace(step, action=Action.RENAME, why=f"was {origin.latest.path}; {why}")
     return replace(step, why=why)
 
 
@@ -164,7 +189,7 @@ def _known_send(step: Step, edition: Edition, send: Send, order: Order, now: dat
 
 def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime) -> Step:
     if edition.send is Wish.NO and not order.issue:
-        return replace(step, action=Action.CANCEL, why="no longer asks to be mailed")
+        return replace(step, action=Action.CANCEL, why="no longer asks to be sent")
     timed = _timed(step, edition, order, now)
     if _keeps_time(edition, send, now + order.hold):
         timed = replace(timed, due_at=send.due_at, scheduled=send.audience_size is None)
@@ -223,7 +248,8 @@ def as_known(step: Step) -> Known | None:
         title=step.edition.title,
         dated=step.edition.dated,
         digest=step.edition.digest,
-        sketch=sketch(step.edition.body),
+        sketch=step.match.sketch if step.match else [],
         renamed_from=step.root if step.root != step.key else None,
         adopted_edition=step.edition.number if step.action is Action.ADOPT else None,
+        url=step.edition.url,
     )

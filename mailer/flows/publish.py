@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mailer import audience, leaks, log
@@ -15,11 +15,12 @@ from mailer.flows.control import find
 from mailer.flows.plan import Action, Order, Plan, Step, as_known, make
 from mailer.settings import Settings
 from mailer.store import audiences, deliveries, editions, issues, sends
-from mailer.store.sends import State
+from mailer.store.sends import Canceller, State
 from mailer.transports.base import Account, Transport
 
 events = log.get("publish")
 
+_CHANGED = "The ledger changed while publishing ({}): run `postmerge publish` again."
 SMALLEST_SLICE = 100  # readers; a smaller audience starts whole
 
 
@@ -55,10 +56,18 @@ def adopt(database: Database, settings: Settings, found: Sequence[Edition]) -> i
         issues.lock(tx)
         plan = make(tx, found, _order(settings, ""), datetime.now(UTC))
         open_steps = [step for step in plan.of(Action.SEND, Action.RECORD, Action.ADOPT) if step.edition]
-        for step in open_steps:
-            _record(tx, Step(Action.ADOPT, step.key, step.root, "adopted", edition=step.edition))
+        for step in plan.steps:
+            _record(tx, replace(step, action=Action.ADOPT) if step in open_steps else step)
     events.info("publish.adopted", issues=len(open_steps))
     return len(open_steps)
+
+
+def make_plan(database: Database, settings: Settings, found: Sequence[Edition], issue: str = "") -> Plan:
+    """The plan for these editions; ``issue`` names one to send by its key or path. Raises BadInput where that is not one."""
+    with database.transaction() as tx:
+        plan = make(tx, found, _order(settings, issue), datetime.now(UTC))
+    _need_issue(plan, issue)
+    return plan
 
 
 def look(
@@ -70,9 +79,7 @@ def look(
     request: Request,
 ) -> Outlook:
     """What publishing would do, and which guards would refuse it. Writes nothing."""
-    _need_issue(found, request.issue)
-    with database.transaction() as tx:
-        plan = make(tx, found, _order(settings, request.issue), datetime.now(UTC))
+    plan = make_plan(database, settings, found, request.issue)
     account = transport.account() if plan.of(Action.SEND, Action.UPDATE) else None
     against = guards.check(plan, settings, findings, account, request.allow, request.gate)
     if plan.of(Action.SEND, Action.UPDATE) and (trouble := fence.look(database, settings).trouble):
@@ -118,21 +125,23 @@ def cancel(database: Database, target: str, reason: str = "cancelled by the oper
     """Cancel a send that has not begun (a paused one too), named by its id or its issue's key."""
     with database.transaction() as tx:
         send = find(tx, target)
-        if _call_off(tx, send.id, reason):
+        if _call_off(tx, send.id, reason, Canceller.OPERATOR):
             events.info("send.cancelled", send=send.id)
             return send
+        sends.set_canceller(tx, send.id, Canceller.OPERATOR)
         now = sends.get(tx, send.id) or send
     if now.state is State.CANCELLED:
         return now
     raise Refused(f"Send {send.id} of {send.issue_key} is {now.state}: only a send that has not begun can be cancelled.")
 
 
-def _call_off(tx: Tx, send_id: int, why: str) -> bool:
+def _call_off(tx: Tx, send_id: int, why: str, canceller: Canceller) -> bool:
     """Cancel a send and forget its audience, unless it has begun meanwhile; whether it was cancelled."""
     held = sends.lock(tx, send_id)
     if held is None or not held.waits:
         return False
     sends.move(tx, send_id, [held.state], State.CANCELLED, why)
+    sends.set_canceller(tx, send_id, canceller)
     deliveries.thaw(tx, send_id)
     sends.set_frozen(tx, send_id, 0)
     return True
@@ -167,9 +176,12 @@ def _order(settings: Settings, issue: str) -> Order:
     return Order(sender=settings.sender, hold=settings.hold, issue=issue)
 
 
-def _need_issue(found: Sequence[Edition], issue: str) -> None:
-    if issue and not any(issue in (edition.key, edition.path) for edition in found):
+def _need_issue(plan: Plan, issue: str) -> None:
+    chosen = [step.edition.path for step in plan.steps if step.chosen and step.edition]
+    if issue and not chosen:
         raise BadInput(f"No issue has the key or path {issue!r}: `postmerge plan --all` lists them.")
+    if len(chosen) > 1:
+        raise BadInput(f"{issue!r} may be {' or '.join(chosen)}: name the issue by its path.")
 
 
 def _same_intents(judged: Plan, now: Plan) -> None:
@@ -177,7 +189,7 @@ def _same_intents(judged: Plan, now: Plan) -> None:
     passed = {(step.root, step.edition.number, step.edition.digest) for step in judged.steps if step.edition}
     fresh = [s for s in now.of(Action.SEND) if s.edition and (s.root, s.edition.number, s.edition.digest) not in passed]
     if fresh:
-        raise Refused(f"The ledger changed while publishing ({fresh[0].key}): run `postmerge publish` again.")
+        raise Refused(_CHANGED.format(fresh[0].key))
 
 
 def _apply(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
@@ -187,7 +199,7 @@ def _apply(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
     if step.action is Action.UPDATE:
         _update(tx, settings, step)
     if step.action is Action.CANCEL and step.send:
-        _call_off(tx, step.send.id, step.why)
+        _call_off(tx, step.send.id, step.why, Canceller.MERGE)
     return None
 
 
@@ -202,9 +214,13 @@ def _create(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
     assert step.due_at
     edition_id = editions.save(tx, step.root, step.edition)
     state = State.SCHEDULED if step.scheduled else State.HOLDING
-    send_id = sends.create(
-        tx, step.root, step.edition.number, edition_id, state, settings.sender, step.edition.audience, step.due_at, gate
-    )
+    rule, due_at = step.edition.audience, step.due_at
+    if step.send:
+        send_id = step.send.id
+        if not sends.rearm(tx, step.send, edition_id, state, settings.sender, rule, due_at, gate):
+            raise Refused(_CHANGED.format(step.key))
+    else:
+        send_id = sends.create(tx, step.root, step.edition.number, edition_id, state, settings.sender, rule, due_at, gate)
     if not step.scheduled:
         freeze(tx, settings, send_id, step.edition.audience)
     return send_id

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from mailer.db import Tx, each
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Known:
-    """One issue as it was when last published. ``root`` is the key under which its sends are filed."""
+    """One issue as it was when last published, under one of its keys; ``url`` is the address of its page."""
 
     key: str
     path: str
@@ -20,6 +22,8 @@ class Known:
     sketch: list[int] = field(default_factory=list)
     renamed_from: str | None = None
     adopted_edition: int | None = None
+    url: str = ""
+    last_seen_at: datetime = _NEVER
 
     @property
     def root(self) -> str:
@@ -36,7 +40,7 @@ def every(tx: Tx) -> list[Known]:
     """All issues, in the order in which they were first seen."""
     rows = tx.all(
         """
-        SELECT key, path, title, dated, digest, sketch, renamed_from, adopted_edition
+        SELECT key, path, title, dated, digest, sketch, renamed_from, adopted_edition, url, last_seen_at
         FROM issues
         ORDER BY first_seen_at, key
         """
@@ -48,14 +52,15 @@ def record(tx: Tx, issue: Known) -> None:
     """Write down an issue as it is now; what was adopted or renamed once stays so."""
     tx.run(
         """
-        INSERT INTO issues (key, path, title, dated, digest, sketch, renamed_from, adopted_edition)
-        VALUES (%(key)s, %(path)s, %(title)s, %(dated)s, %(digest)s, %(sketch)s, %(renamed_from)s, %(adopted)s)
+        INSERT INTO issues (key, path, title, dated, digest, sketch, renamed_from, adopted_edition, url)
+        VALUES (%(key)s, %(path)s, %(title)s, %(dated)s, %(digest)s, %(sketch)s, %(renamed_from)s, %(adopted)s, %(url)s)
         ON CONFLICT (key) DO UPDATE SET
             path = EXCLUDED.path,
             title = EXCLUDED.title,
             dated = EXCLUDED.dated,
             digest = EXCLUDED.digest,
             sketch = EXCLUDED.sketch,
+            url = EXCLUDED.url,
             adopted_edition = greatest(issues.adopted_edition, EXCLUDED.adopted_edition),
             last_seen_at = now()
         """,
@@ -67,4 +72,5 @@ def record(tx: Tx, issue: Known) -> None:
         sketch=issue.sketch,
         renamed_from=issue.renamed_from,
         adopted=issue.adopted_edition,
+        url=issue.url,
     )

@@ -66,7 +66,11 @@ def every(tx: Tx) -> list[Row]:
             WHERE sends.issue_key = coalesce(issues.renamed_from, issues.key) ORDER BY sends.id DESC LIMIT 1
         ) AS last ON true
         LEFT JOIN editions ON editions.id = last.edition_id
-        WHERE NOT EXISTS (SELECT FROM issues AS later WHERE later.renamed_from = issues.key AND later.key <> issues.key)
+        WHERE NOT EXISTS (
+            SELECT FROM issues AS later
+            WHERE coalesce(later.renamed_from, later.key) = coalesce(issues.renamed_from, issues.key)
+                AND (later.last_seen_at, later.key) > (issues.last_seen_at, issues.key)
+        )
         ORDER BY issues.dated DESC, issues.key
         """
     )

@@ -22,6 +22,14 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Canceller(StrEnum):
+    """Who cancelled a send."""
+
+    NOBODY = ""
+    MERGE = "merge"
+    OPERATOR = "operator"
+
+
 NOT_STARTED = (State.SCHEDULED, State.HOLDING)
 
 
@@ -51,6 +59,7 @@ class Send:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    cancelled_by: Canceller = Canceller.NOBODY
 
     @property
     def waits(self) -> bool:
@@ -62,7 +71,8 @@ _COLUMNS = """
     sends.id, sends.issue_key, sends.edition_number, sends.edition_id, editions.digest, editions.subject, sends.state,
     sends.sender, sends.audience, sends.audience_size, sends.due_at, sends.gated, sends.page_awaited_since,
     sends.page_looked_at, sends.open_wave, sends.look_until, sends.rests_until,
-    sends.waits_for, sends.reason, sends.created_at, sends.started_at, sends.finished_at
+    sends.waits_for, sends.reason, sends.created_at, sends.started_at, sends.finished_at,
+    sends.cancelled_by
     FROM sends JOIN editions ON editions.id = sends.edition_id
 """
 
@@ -127,6 +137,42 @@ def move(tx: Tx, send_id: int, source: Iterable[State], target: State, reason: s
             reason=reason,
         )
     )
+
+
+def set_canceller(tx: Tx, send_id: int, canceller: Canceller) -> None:
+    """Note who cancelled a send; what the operator cancelled stays theirs."""
+    tx.run(
+        "UPDATE sends SET cancelled_by = %(by)s WHERE id = %(id)s AND state = 'cancelled' AND cancelled_by <> 'operator'",
+        id=send_id,
+        by=canceller,
+    )
+
+
+def rearm(
+    tx: Tx, cancelled: Send, edition_id: int, state: State, sender: str, audience: str, due_at: datetime, gated: bool
+) -> bool:
+    """Bring back a cancelled send of which nothing left, as if it were new; its audience is to be frozen again.
+
+    Returns whether the send was still as it is given.
+    """
+    changed = tx.run(
+        """
+        UPDATE sends
+        SET edition_id = %(edition_id)s, state = %(state)s, sender = %(sender)s, audience = %(audience)s,
+            audience_size = NULL, frozen_at = NULL, due_at = %(due_at)s, gated = %(gated)s, page_awaited_since = NULL,
+            page_looked_at = NULL, reason = '', cancelled_by = ''
+        WHERE id = %(id)s AND started_at IS NULL AND state = 'cancelled' AND cancelled_by = %(by)s
+        """,
+        id=cancelled.id,
+        by=cancelled.cancelled_by,
+        edition_id=edition_id,
+        state=state,
+        sender=sender,
+        audience=audience,
+        due_at=due_at,
+        gated=gated,
+    )
+    return bool(changed)
 
 
 def revise(tx: Tx, send_id: int, edition_id: int, state: State, sender: str, audience: str, due_at: datetime) -> None:
@@ -310,4 +356,5 @@ def seconds_to_rest(tx: Tx, send_id: int) -> float:
 
 
 def _sends(rows: list[dict[str, object]]) -> list[Send]:
-    return each([{**row, "state": State(str(row["state"]))} for row in rows], Send)
+    typed = [{"state": State(str(row["state"])), "cancelled_by": Canceller(str(row["cancelled_by"]))} for row in rows]
+    return each([{**row, **more} for row, more in zip(rows, typed, strict=True)], Send)

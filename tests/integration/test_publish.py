@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from mailer.db import Database
-from mailer.edition import Edition, Finding, Wish
+from mailer.edition import Edition, Finding, Variant, Wish
 from mailer.errors import BadInput, Refused
+from mailer.flows.guards import ALLOWED
+from mailer.flows.plan import Action
 from mailer.flows.publish import Published, Request, adopt, cancel, look, publish
 from mailer.flows.status import status
 from mailer.flows.tend import tend
@@ -119,16 +121,92 @@ def test_a_new_issue_with_the_title_of_a_deleted_one_is_sent(database: Database,
     assert len(run(edition("two", title="This week", body="<p>one two three four five six</p>")).send_ids) == 1
 
 
-def test_a_revert_in_the_hold_window_cancels_and_merging_again_does_not_send(
-    database: Database, run: Publish, conf: Settings
+@pytest.fixture
+def holding(conf: Settings) -> Settings:
+    return replace(conf, hold=timedelta(minutes=10))
+
+
+@pytest.mark.parametrize("gone", ["the file", "its `Send:`"])
+def test_what_a_merge_cancelled_is_sent_once_when_a_merge_brings_it_back(
+    database: Database, run: Publish, holding: Settings, gone: str
 ) -> None:
-    holding = replace(conf, hold=timedelta(minutes=10))
-    run(edition(), conf=holding)
-    assert states(database) == ["holding"]
-    run(conf=holding)
+    [send_id] = run(edition(), conf=holding).send_ids
+    without = [] if gone == "the file" else [replace(edition(), send=Wish.NO)]
+    run(*without, conf=holding)
     assert states(database) == ["cancelled"]
+    for _ in range(3):
+        assert run(*without, edition("other", send=Wish.NO, body="<p>An unrelated page.</p>"), conf=holding).send_ids == ()
+    assert states(database) == ["cancelled"]
+    assert sums_add_up(database)
+
+    before = status(database)[0].send.due_at
+    done = run(edition(), conf=holding)
+    assert done.send_ids == (send_id,)
+    assert done.plan.of(Action.SEND)[0].why == f"asks to be sent again: send {send_id}, which a merge cancelled, is armed again"
+    [one] = status(database)
+    assert (one.send.state, one.send.audience_size, one.send.reason) == (State.HOLDING, 10, "")
+    assert one.send.due_at > before, "the hold window begins again"
+    assert sums_add_up(database)
     assert run(edition(), conf=holding).send_ids == ()
-    assert len(run(edition(number=2), conf=holding).send_ids) == 1
+    assert len(states(database)) == 1
+
+
+def test_what_comes_back_has_the_text_and_the_audience_of_the_last_merge(
+    database: Database, run: Publish, holding: Settings
+) -> None:
+    run(edition(), conf=holding)
+    run(conf=holding)
+    again = edition(body="<p>Written once more, from the beginning.</p>", audience="python and not beginners")
+    run(again, conf=holding, allow=["unknown-tag"])
+    [one] = status(database)
+    assert (one.send.digest, one.send.audience, one.send.audience_size) == (again.digest, again.audience, 10)
+
+
+def test_what_the_operator_cancelled_stays_cancelled_until_they_say_so(
+    database: Database, run: Publish, holding: Settings
+) -> None:
+    run(edition(), conf=holding)
+    cancel(database, "2026-11-24-hello")
+    for editions in ([edition()], [], [edition()], [edition(body="<p>Changed all over.</p>")]):
+        done = run(*editions, conf=holding)
+        assert done.send_ids == ()
+        said = [step.why for step in done.plan.steps if step.key == "2026-11-24-hello"]
+        assert said == ["cancelled by the operator: `postmerge publish --issue 2026-11-24-hello` sends it"] * len(editions)
+    assert states(database) == ["cancelled"]
+    assert len(run(edition(), conf=holding, issue="2026-11-24-hello").send_ids) == 1
+    assert states(database) == ["holding"]
+
+
+def test_a_cancelled_send_that_the_operator_cancels_too_stays_cancelled(
+    database: Database, run: Publish, holding: Settings
+) -> None:
+    run(edition(), conf=holding)
+    run(conf=holding)
+    cancel(database, "2026-11-24-hello")
+    assert run(edition(), conf=holding).send_ids == ()
+    assert states(database) == ["cancelled"]
+
+
+def test_after_a_cancelled_send_the_audience_of_edition_1_is_right(database: Database, run: Publish, holding: Settings) -> None:
+    second = edition(number=2, audience="sent edition 1", body="<p>Corrected: it was nine.</p>")
+    run(edition(audience="python"), conf=holding)
+    run(conf=holding)
+    with pytest.raises(Refused, match="is nobody"):
+        run(second, conf=holding)
+    run(edition(audience="python"), conf=holding)
+    with database.transaction() as tx:
+        tx.run("UPDATE deliveries SET state = 'delivered'")
+        tx.run("UPDATE sends SET state = 'finished', started_at = now()")
+    assert [step.size for step in run(second, conf=holding).plan.of(Action.SEND)] == [10]
+
+
+def test_a_merge_that_was_too_late_to_cancel_sends_nothing_again(database: Database, run: Publish) -> None:
+    run(edition())
+    tend_once(database)
+    run()
+    assert states(database) == ["sending"]
+    assert run(edition()).send_ids == ()
+    assert status(database)[0].deliveries["pending"] == 10
 
 
 def test_an_edit_in_the_hold_window_changes_what_is_sent(database: Database, run: Publish, conf: Settings) -> None:
@@ -182,13 +260,13 @@ def test_cancel_stops_a_holding_send_and_refuses_a_running_one(database: Databas
 
 
 REFUSALS: dict[str, tuple[list[Edition], dict[str, object], str]] = {
-    "many": ([edition("a"), edition("b", body="<p>b</p>")], {}, "2 issues ask to be mailed at once"),
+    "many": ([edition("a"), edition("b", body="<p>b</p>")], {}, "2 issues ask to be sent at once"),
     "old": ([edition(dated=NOW - timedelta(days=30))], {}, "is dated 30 days ago"),
     "late": ([edition(send=Wish.AT, send_at=NOW - timedelta(days=2))], {}, "which is past"),
     "unknown-tag": ([edition(audience="not pyhton")], {}, "names the tag 'pyhton', which no subscriber has"),
     "quota": ([edition()], {"account": Account(rate=14, quota=200, sent=195)}, "SES takes only 5 more mails"),
     "sandbox": ([edition()], {"account": Account(rate=1, quota=200, sent=0, production=False)}, "in the sandbox"),
-    "duplicate": ([edition(body=old().body)], {}, "has the same text as the issue 2020-01-01-old"),
+    "duplicate": ([edition(body=old().body)], {}, "has nearly the same text as issues/2020-01-01-old.md"),
 }
 
 
@@ -234,11 +312,164 @@ def test_a_page_that_is_not_live_is_refused(database: Database, run: Publish) ->
     assert states(database) == []
 
 
-def test_an_error_in_any_source_refuses_with_its_place(database: Database, run: Publish) -> None:
-    broken = Finding("error", "issues/x.md", 3, "`Send:` has no zone: write it as 2026-12-01 09:00 Europe/Berlin.")
-    with pytest.raises(Refused, match=r"issues/x.md:3: `Send:` has no zone"):
-        run(edition(), findings=[broken])
+BROKEN = Finding("error", "issues/x.md", 3, "`Send:` has no zone: write it as 2026-12-01 09:00 Europe/Berlin.")
+ERRORS: dict[str, Finding] = {
+    "in the issue": replace(BROKEN, path="issues/2026-11-24-hello.md"),
+    "in a translation of it": replace(BROKEN, path="issues/2026-11-24-hello.de.md"),
+    "in an issue that was left out and asks to be sent": replace(BROKEN, issue="issues/x.md", asks=1),
+    "in another edition of an adopted issue": replace(
+        BROKEN, path="issues/2020-01-01-old.md", issue="issues/2020-01-01-old.md", asks=2
+    ),
+}
+
+
+@pytest.mark.parametrize("where", ERRORS)
+def test_an_error_in_what_is_to_be_sent_refuses_with_its_place(database: Database, run: Publish, where: str) -> None:
+    german = Variant("de", "", "", "", "", "", lang="de", path="issues/2026-11-24-hello.de.md")
+    issue = replace(edition(), variants=(german,)) if "translation" in where else edition()
+    with pytest.raises(Refused, match=rf"{ERRORS[where].path}:3: `Send:` has no zone") as caught:
+        run(issue, findings=[ERRORS[where]])
+    assert "--allow checks" in str(caught.value)
     assert states(database) == []
+    assert len(run(issue, findings=[ERRORS[where]], allow=["checks"]).send_ids) == 1
+
+
+def test_an_error_in_another_issue_keeps_nothing_from_being_sent(database: Database, run: Publish) -> None:
+    adopted = replace(BROKEN, path="issues/2020-01-01-old.md", issue="issues/2020-01-01-old.md", asks=1)
+    assert len(run(edition(), findings=[BROKEN, adopted]).send_ids) == 1
+    tend_once(database)
+    sent = replace(BROKEN, path="issues/2026-11-24-hello.md", issue="issues/2026-11-24-hello.md", asks=1)
+    assert run(findings=[sent]).send_ids == ()
+
+
+def test_an_error_in_an_issue_whose_send_waits_refuses_and_keeps_the_send(
+    database: Database, run: Publish, holding: Settings
+) -> None:
+    run(edition(), conf=holding)
+    broken = replace(BROKEN, path="issues/2026-11-24-hello.md", issue="issues/2026-11-24-hello.md", asks=1)
+    with pytest.raises(Refused, match="has no zone"):
+        run(conf=holding, findings=[broken])
+    assert states(database) == ["holding"]
+
+
+def test_the_first_publish_wants_every_issue_without_errors(database: Database, conf: Settings) -> None:
+    with pytest.raises(Refused, match="has no zone"):
+        publish(database, conf, [old()], [BROKEN], Limits(), Request())
+    assert publish(database, conf, [old()], [BROKEN], Limits(), Request(allow=["checks"])).plan.first
+
+
+def test_every_reason_is_named_once(database: Database, run: Publish) -> None:
+    with pytest.raises(Refused) as caught:
+        run(edition("a", dated=NOW - timedelta(days=30)), edition("b", body="<p>b</p>", audience="nobody"))
+    lines = str(caught.value).split("\n")
+    assert len(lines) == len(set(lines)) == 4
+    assert [word in str(caught.value) for word in ("at once", "30 days ago", "'nobody', which", "is nobody:")] == [True] * 4
+
+
+OTHER = "<p>Seven swans were counted at dawn by volunteers who had slept badly in a cold hut.</p>"
+
+
+def test_a_new_file_of_a_known_name_is_sent_once_and_the_known_issue_is_not_sent_again(
+    database: Database, run: Publish
+) -> None:
+    run(edition("index", path="issues/2026-11/index.md", url="http://127.0.0.1:9/issues/index/"))
+    tend_once(database)
+    fixed = edition("2026-11", path="issues/2026-11/index.md", body=edition("index").body.replace("small", "little"))
+    late = edition("2026-10-late", path="issues/2026-10-late/index.md", body=OTHER)
+    done = run(late, fixed)
+    assert [step.edition.path for step in done.plan.of(Action.SEND) if step.edition] == ["issues/2026-10-late/index.md"]
+    assert run(late, fixed).send_ids == ()
+    assert [one.send.issue_key for one in status(database)] == ["2026-10-late", "index"]
+
+
+def test_a_rename_and_a_new_file_of_the_old_name_send_the_new_issue_only(database: Database, run: Publish) -> None:
+    before = edition()
+    run(before)
+    tend_once(database)
+    moved = replace(before, key="hello-old", path="issues/hello-old.md", url="http://127.0.0.1:9/issues/hello-old/")
+    new = edition(title="Swans", body=OTHER, dated=NOW - timedelta(hours=1))
+    done = run(new, moved)
+    assert [(step.key, step.edition.title) for step in done.plan.of(Action.SEND) if step.edition] == [
+        ("2026-11-24-hello-2", "Swans")
+    ]
+    for again in (run(new, moved), run(moved, new), run(moved)):
+        assert again.send_ids == ()
+    assert {one.send.issue_key: one.send.digest for one in status(database)} == {
+        "2026-11-24-hello": before.digest, "2026-11-24-hello-2": new.digest,
+    }  # fmt: skip
+
+
+def test_a_new_file_beside_a_waiting_send_does_not_change_its_text(database: Database, run: Publish, holding: Settings) -> None:
+    first = edition("01", path="issues/2026/01.md")
+    run(first, conf=holding)
+    second = edition("01", path="issues/2025/01.md", title="Swans", body=OTHER, dated=NOW - timedelta(days=3))
+    run(second, replace(first, key="2026-01"), conf=holding)
+    assert {(one.send.issue_key, one.send.digest, str(one.send.state)) for one in status(database)} == {
+        ("01", first.digest, "holding"), ("01-2", second.digest, "holding"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("said", [{"key": "2026-11-24-hello", "named": True}, {"key": "swans", "named": True}])
+def test_a_file_filled_with_another_issue_is_in_doubt_until_its_id_says_what_it_is(
+    database: Database, run: Publish, said: dict[str, object]
+) -> None:
+    run(edition())
+    tend_once(database)
+    other = edition(title="Swans", body=OTHER, dated=NOW + timedelta(hours=9))
+    with pytest.raises(Refused, match=r"may be a new issue or the one that was there, “Title of 2026-11-24-hello”") as caught:
+        run(other)
+    assert "`Id: 2026-11-24-hello`" in str(caught.value)
+    sent = len(run(replace(other, **said)).send_ids)  # type: ignore[arg-type]
+    assert sent == (1 if said["key"] == "swans" else 0)
+    assert run(replace(other, **said)).send_ids == ()  # type: ignore[arg-type]
+
+
+def test_a_doubt_that_was_settled_with_allow_is_not_raised_again(database: Database, run: Publish) -> None:
+    run(edition())
+    tend_once(database)
+    other = edition(title="Swans", body=OTHER, dated=NOW + timedelta(hours=9))
+    assert run(other, allow=["identity"]).send_ids == ()
+    assert run(other).send_ids == ()
+    assert len(states(database)) == 1
+
+
+def test_an_issue_does_not_lose_its_address_to_a_new_one(database: Database, run: Publish) -> None:
+    first = edition("01", path="issues/2026/01.md")
+    run(first)
+    tend_once(database)
+    moved = replace(first, key="2026-01", url="http://127.0.0.1:9/issues/2026-01/")
+    new = edition("01", path="issues/2025/01.md", title="Swans", body=OTHER, send=Wish.NO)
+    with pytest.raises(Refused, match=r"issues/2025/01\.md would take the address of issues/2026/01\.md"):
+        run(new, moved)
+    assert run(new, moved, allow=["address"]).send_ids == ()
+
+
+def test_an_id_of_another_files_issue_is_refused_whatever_is_allowed(database: Database, run: Publish) -> None:
+    run(edition())
+    tend_once(database)
+    thief = edition("2026-11-24-hello", path="issues/thief.md", title="Swans", body=OTHER, named=True)
+    with pytest.raises(Refused, match=r"has the `Id: 2026-11-24-hello` of an issue that is in issues/2026-11-24-hello\.md"):
+        run(replace(edition(), key="another-slug"), thief, allow=ALLOWED)
+    assert len(states(database)) == 1
+
+
+def test_a_copy_is_refused_also_when_the_advice_is_followed_in_the_wrong_file(database: Database, run: Publish) -> None:
+    run(edition())
+    tend_once(database)
+    copy = edition("copy", title="Copy", body=edition().body)
+    corrected = edition(body=edition().body.replace("small group", "little group"))
+    for first, second in ((edition(), copy), (corrected, copy)):
+        with pytest.raises(Refused, match=r"has nearly the same text as issues/2026-11-24-hello\.md"):
+            run(first, second)
+    assert len(states(database)) == 1
+
+
+def test_one_name_for_two_issues_wants_the_path(database: Database, run: Publish) -> None:
+    run(edition("01", path="issues/2026/01.md", send=Wish.NO))
+    two = [edition("2026-01", path="issues/2026/01.md"), edition("01", path="issues/2025/01.md", title="Swans", body=OTHER)]
+    with pytest.raises(BadInput, match=r"'01' may be issues/2026/01\.md or issues/2025/01\.md: name the issue by its path"):
+        run(*two, issue="01", allow=["address"])
+    assert len(run(*two, issue="issues/2025/01.md", allow=["address"]).send_ids) == 1
 
 
 def test_looking_writes_nothing(database: Database, run: Publish, conf: Settings) -> None:

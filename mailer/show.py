@@ -22,16 +22,19 @@ _BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL, Action.RENAME, Action.RECORD
 
 
 def plan(console: Console, outlook: Outlook, everything: bool) -> None:
-    """The plan as a table, and under it what refuses."""
+    """The plan as a table, and under it what publishing would do or why it refuses."""
     steps = [step for step in outlook.plan.steps if everything or step.action in _BUSY]
     if steps:
         table = Table("issue", "what", "subject", "readers", "first mail", "takes", "why", box=None, header_style="bold")
         for step in steps:
             table.add_row(*_plan_cells(step, outlook))
         console.print(table)
-    console.print(_verdict(outlook))
-    for guard in outlook.guards:
-        console.print(Text(f"refused: {guard.sentence}", style="red"), soft_wrap=True)
+    if outlook.guards:
+        console.print(Text("Publishing refuses and sends nothing:", style="bold red"))
+        for guard in outlook.guards:
+            console.print(Text(f"- {guard.sentence}", style="red"), soft_wrap=True)
+    else:
+        console.print(_verdict(outlook))
 
 
 def _plan_cells(step: Step, outlook: Outlook) -> list[str]:
@@ -57,7 +60,7 @@ def _verdict(outlook: Outlook) -> str:
         return "Publishing now sends nothing new."
     mails = sum(step.size for step in sending)
     cost = f", costing about {mails * _USD_PER_MAIL:.2f} USD" if outlook.account else ""
-    return f"Publishing now mails {len(sending)} issue(s) to {mails:,} reader(s){cost}."
+    return f"Publishing now sends {count(len(sending), 'issue')} to {count(mails, 'subscriber')}{cost}."
 
 
 def plan_facts(outlook: Outlook) -> dict[str, Any]:
@@ -98,18 +101,23 @@ def published(console: Console, done: Published) -> None:
     """What publishing did, a line for each thing."""
     if done.plan.first:
         adopted = len(done.plan.of(Action.ADOPT))
-        console.print(f"First publish: {adopted} issue(s) written down as already public and not mailed.")
+        console.print(f"First publish: {count(adopted, 'issue')} recorded as already public and not sent.")
         if not done.send_ids:
             console.print(_verdict(Outlook(done.plan, (), None)).split("sends nothing.")[-1].strip() or "")
     for step in done.plan.of(Action.SEND):
         assert step.edition
         console.print(
-            f"{step.key}: “{step.edition.subject}” goes to {step.size:,} reader(s){step.texts_said},"
-            f" first mail {moment(step.due_at)}.",
+            Text(
+                f"{step.key}: “{step.edition.subject}” goes to {count(step.size, 'subscriber')}{step.texts_said},"
+                f" first email {moment(step.due_at)}{'; armed again after a cancellation' if step.send else ''}."
+            ),
             soft_wrap=True,
         )
     for step in done.plan.of(Action.UPDATE, Action.CANCEL, Action.RENAME):
-        console.print(f"{step.key}: {step.action} ({step.why}).")
+        console.print(Text(f"{step.key}: {step.action} ({step.why})."), soft_wrap=True)
+    for step in done.plan.of(Action.KEEP):
+        if step.held_back:
+            console.print(Text(f"{step.key}: {step.why}."), soft_wrap=True)
     if not done.plan.first and not done.send_ids:
         console.print("Nothing new to send.")
 
@@ -154,6 +162,11 @@ def subscribers(console: Console, readers: Sequence[Subscriber]) -> None:
         table.add_row(reader.email, reader.state, ", ".join(reader.tags))
     console.print(table)
     console.print(f"{len(readers):,} subscriber(s).")
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: ``1 issue``, ``2,000 issues``."""
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
 
 
 def plain(text: str) -> str:

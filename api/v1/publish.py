@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -9,15 +10,16 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
-from api.desk import Here
+from api.desk import Desk, Here
 from api.v1 import shapes
 from mailer.edition import Finding
 from mailer.errors import BadInput
 from mailer.flows import handing
 from mailer.flows import publish as publishing
 from mailer.flows.guards import ALLOWED
-from mailer.flows.plan import Step
+from mailer.flows.plan import Action, Plan, Step
 from mailer.transports import make as make_transport
+from mailer.transports.base import Transport
 
 router = APIRouter(prefix="/publish", tags=["Publish"])
 
@@ -40,6 +42,8 @@ class Told(BaseModel):
     path: Annotated[str, Field(max_length=1000)]
     line: int
     message: Annotated[str, Field(max_length=2000)]
+    issue: Annotated[str, Field(max_length=1000)] = ""
+    asks: int = 0
 
 
 class Order(Archive):
@@ -65,6 +69,14 @@ class Done(BaseModel):
     steps: list[dict[str, Any]]
 
 
+class Planned(BaseModel):
+    """What publishing would do; `refusals` say what keeps it from doing so."""
+
+    first: bool
+    steps: list[dict[str, Any]]
+    refusals: list[dict[str, Any]]
+
+
 async def _body(request: Request) -> bytes:
     return await request.body()
 
@@ -82,24 +94,32 @@ def hand_over(desk: Here, digest: str, raw: Annotated[bytes, Depends(_body)]) ->
     return Response(status_code=204)
 
 
+@router.post("/plan", response_model=Planned)
+def plan(desk: Here, order: Order) -> JSONResponse:
+    """Say what publishing would do, and what refuses it. Changes nothing."""
+    outlook = handing.look_handed(desk.database, desk.settings, *_arguments(desk, order))
+    refusals = [{"guard": guard.name, "sentence": guard.sentence} for guard in outlook.guards]
+    return JSONResponse({"first": outlook.plan.first, "steps": _steps(outlook.plan), "refusals": refusals})
+
+
 @router.post("", response_model=Done, responses=shapes.errors(409))
 def publish(desk: Here, order: Order) -> JSONResponse:
-    """Publish: the same plan and the same guards as on the server itself; again does nothing new."""
-    settings = desk.settings
-    gate = settings.transport == "ses" if order.gate is None else order.gate
-    if unknown := [name for name in order.allow if name not in ALLOWED]:
-        raise BadInput(f"{unknown[0][:50]!r} is no guard: use one of {', '.join(ALLOWED)}.")
-    done = handing.publish_handed(
-        desk.database,
-        settings,
-        make_transport(settings),
-        order.editions,
-        [Finding(**told.model_dump()) for told in order.findings],
-        publishing.Request(order.issue, order.allow, gate),
-    )
-    steps = [_step(step) for step in done.plan.steps if str(step.action) in ("send", "update", "cancel")]
-    facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": steps}
+    """Publish: the same plan and the same preflight as on the server itself; again does nothing new."""
+    done = handing.publish_handed(desk.database, desk.settings, *_arguments(desk, order))
+    facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": _steps(done.plan)}
     return JSONResponse(facts, background=BackgroundTask(desk.ring))
+
+
+def _arguments(desk: Desk, order: Order) -> tuple[Transport, Sequence[str], Sequence[Finding], publishing.Request]:
+    gate = desk.settings.transport == "ses" if order.gate is None else order.gate
+    if unknown := [name for name in order.allow if name not in ALLOWED]:
+        raise BadInput(f"{unknown[0][:50]!r} is not part of the preflight: use one of {', '.join(ALLOWED)}.")
+    findings = [Finding(**told.model_dump()) for told in order.findings]
+    return make_transport(desk.settings), order.editions, findings, publishing.Request(order.issue, order.allow, gate)
+
+
+def _steps(plan: Plan) -> list[dict[str, Any]]:
+    return [_step(step) for step in plan.of(Action.SEND, Action.UPDATE, Action.CANCEL)]
 
 
 def _step(step: Step) -> dict[str, Any]:
@@ -110,4 +130,5 @@ def _step(step: Step) -> dict[str, Any]:
         "subject": step.edition.subject if step.edition else None,
         "readers": step.size,
         "due_at": step.due_at.isoformat() if step.due_at else None,
+        "paths": list(step.edition.paths) if step.edition else [],
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
+
+from rich.text import Text
 
 from mailer import leaks
 from mailer.commands.common import err
@@ -13,6 +15,9 @@ from mailer.show_findings import show_findings
 
 if TYPE_CHECKING:
     from mailer import editions
+
+
+_IN_PREFLIGHT = ("audience-tag", "audience-nobody")  # checks of what the preflight asks the ledger itself
 
 
 def build_site(settings: Settings, quiet: bool = False) -> editions.Report:
@@ -45,12 +50,33 @@ def build_site(settings: Settings, quiet: bool = False) -> editions.Report:
 
 
 def editions_of(settings: Settings, built: bool, quiet: bool = False) -> tuple[Sequence[Edition], Sequence[Finding]]:
-    """The editions of a build now, or of the last one (``built``), and its findings, which are shown."""
+    """The editions of a build now, or of the last one (``built``), and its findings; warnings are shown."""
     from mailer import editions
 
     report = editions.load(settings.editions_folder) if built else build_site(settings, quiet)
     if built:
         leaks.insist(leaks.of_editions(report.editions).find_in(settings.site_folder))
     if not quiet:
-        show_findings(err, report.findings)
+        show_findings(err, [one for one in report.findings if one.level != "error"])
     return report.editions, report.findings
+
+
+def with_checks(settings: Settings, findings: Sequence[Finding], paths: Collection[str]) -> list[Finding]:
+    """The build's findings and the errors of ``postmerge check`` in these files, each place once."""
+    from mailer.commands.check import Look
+
+    root = settings.content.resolve().parent
+    files = [file for path in sorted(paths) if (file := root / path).is_file()]
+    remarks = Look(settings, files, _IN_PREFLIGHT).remarks() if files else []
+    known = {(one.path, one.line) for one in findings}
+    errors = [one for one in remarks if one.level == "error" and (one.path, one.line) not in known]
+    return [*findings, *(Finding("error", one.path, one.line, one.message) for one in errors)]
+
+
+def show_other_errors(findings: Sequence[Finding]) -> None:
+    """One line for errors in issues that are not to be sent."""
+    errors = [one for one in findings if one.level == "error"]
+    if errors:
+        files = ", ".join(dict.fromkeys(one.path for one in errors[:4]))
+        said = f"{len(errors)} {'error' if len(errors) == 1 else 'errors'} in issues that are not to be sent ({files})"
+        err.print(Text(f"{said}: `postmerge check` shows them.", style="yellow"), soft_wrap=True)

@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
+from rich.text import Text
 
 from mailer import show
-from mailer.commands.building import editions_of
-from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands import remote
+from mailer.commands.building import editions_of, show_other_errors, with_checks
+from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.edition import Edition, Finding
+from mailer.errors import Refused
 from mailer.flows import publish as flow
 from mailer.flows.guards import ALLOWED
+from mailer.flows.plan import Action, Plan
 from mailer.flows.status import standing_facts
 from mailer.flows.status import status as read_status
 from mailer.settings import Settings
+from mailer.show_findings import show_findings
 from mailer.transports import make as make_transport
 
 built = click.option("--built", is_flag=True, help="Use the editions of the last build instead of building now.")
 one_issue = click.option("--issue", metavar="KEY", default="", help="Send this one issue (key or path), whatever it asks for.")
 allow_option = click.option(
-    "--allow", multiple=True, type=click.Choice(ALLOWED), help="Pass a guard that refused (may be given more than once)."
+    "--allow",
+    multiple=True,
+    type=click.Choice(ALLOWED),
+    help="Publish although this check of the preflight refuses (repeatable).",
 )
 gate_option = click.option(
     "--gate/--no-gate", default=None, help="Look at the live page first (default: only with the ses transport)."
 )
 
+server_option = click.option("--server", metavar="URL", default="", help="Ask this server, with the key in POSTMERGE_KEY.")
+
 
 @click.command()
 @built
 def adopt(built: bool) -> None:
-    """Write every issue down as already public, so that it is never mailed by itself.
+    """Record every issue as already public, so that it is never sent by itself.
 
     Example: postmerge adopt
     """
     settings = load_settings()
-    found, _ = editions_of(settings, built)
+    found, findings = editions_of(settings, built)
     number = flow.adopt(open_database(settings), settings, found)
-    out.print(f"Adopted {number} of {len(found)} issues; nothing was sent. New issues with `Send: yes` will be mailed.")
+    out.print(f"Adopted {number} of {len(found)} issues; nothing was sent. New issues with `Send: yes` will be sent.")
+    if errors := [one for one in findings if one.level == "error"]:
+        show_findings(err, errors)
+        raise Refused("Files with errors were left out and are not adopted: correct them, and run `postmerge adopt` again.")
 
 
 @click.command()
@@ -44,21 +60,33 @@ def adopt(built: bool) -> None:
 @one_issue
 @allow_option
 @gate_option
+@server_option
 @click.option("--all", "everything", is_flag=True, help="Show issues with nothing to do as well.")
 @as_json
-def plan(built: bool, issue: str, allow: Sequence[str], gate: bool | None, everything: bool, json: bool) -> None:
-    """Show what publishing would do now: which issues, to how many, when, how long. Changes nothing.
+def plan(
+    built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, everything: bool, json: bool
+) -> None:  # fmt: skip
+    """Show what publishing would do now: which issues, to how many, when, how long. Changes nothing; exits 1 when refused.
 
-    Example: postmerge plan
+    Examples: postmerge plan; postmerge plan --server https://news.example.org
     """
     settings = load_settings()
     found, findings = editions_of(settings, built, quiet=json)
+    if server:
+        order, _ = remote.hand_over(remote.server(server, settings), found, issue, allow, gate)
+        facts = _planned_there(settings, remote.server(server, settings), order, findings)[1]
+        print_json(facts) if json else out.print(Text("\n".join(remote.planned(facts))))
+        sys.exit(1 if facts["refusals"] else 0)
+    database = open_database(settings)
+    findings = _checked(settings, flow.make_plan(database, settings, found, issue), findings)
     request = flow.Request(issue, allow, _gate(settings, gate))
-    outlook = flow.look(open_database(settings), settings, found, findings, make_transport(settings), request)
+    outlook = flow.look(database, settings, found, findings, make_transport(settings), request)
     if json:
         print_json(show.plan_facts(outlook))
     else:
         show.plan(out, outlook, everything)
+    if outlook.guards:
+        sys.exit(1)
 
 
 @click.command()
@@ -66,29 +94,58 @@ def plan(built: bool, issue: str, allow: Sequence[str], gate: bool | None, every
 @one_issue
 @allow_option
 @gate_option
-@click.option("--server", metavar="URL", default="", help="Publish on this server, with the key in POSTMERGE_KEY.")
+@server_option
 @as_json
 def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, json: bool) -> None:
-    """Build, and mail what asks to be mailed and was not yet. Running it again sends nothing again.
+    """Build, check, and send what asks to be sent and was not yet. Running it again sends nothing again.
 
     Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello; postmerge publish --server https://example.org
     """
     settings = load_settings()
     found, findings = editions_of(settings, built, quiet=json)
     if server:
-        from mailer.commands import remote
-
-        facts = remote.publish(remote.server(server, settings), found, findings, issue, allow, gate)
-        return print_json(facts) if json else out.print(show.plain("\n".join(remote.sentences(facts))))
+        return _publish_there(settings, server, found, findings, issue, allow, gate, json)
     database = open_database(settings)
+    findings = _checked(settings, flow.make_plan(database, settings, found, issue), findings)
     request = flow.Request(issue, allow, _gate(settings, gate))
     done = flow.publish(database, settings, found, findings, make_transport(settings), request)
     if settings.redis_url and settings.hold.total_seconds() == 0:
         ring(settings, done.send_ids)
     if json:
-        print_json({**show.steps_facts(done.plan), "sends": list(done.send_ids)})
-    else:
-        show.published(out, done)
+        return print_json({**show.steps_facts(done.plan), "sends": list(done.send_ids)})
+    show_other_errors(findings)
+    show.published(out, done)
+
+
+def _publish_there(
+    settings: Settings, url: str, found: Sequence[Edition], findings: Sequence[Finding], issue: str,
+    allow: Sequence[str], gate: bool | None, json: bool,
+) -> None:  # fmt: skip
+    there = remote.server(url, settings)
+    order, new = remote.hand_over(there, found, issue, allow, gate)
+    if not json:
+        out.print(f"Handed {new} new {'edition' if new == 1 else 'editions'} over.")
+    findings, _ = _planned_there(settings, there, order, findings)
+    facts = remote.publish(there, order, findings)
+    if json:
+        return print_json({**facts, "handed_over": new})
+    show_other_errors(findings)
+    out.print(Text("\n".join(remote.sentences(facts))))
+
+
+def _planned_there(
+    settings: Settings, there: remote.Server, order: remote.Order, findings: Sequence[Finding]
+) -> tuple[Sequence[Finding], dict[str, Any]]:
+    """The findings with the errors of the checks, which need the sources, and the server's plan with them."""
+    facts = remote.plan(there, order, findings)
+    paths = [path for step in facts["steps"] if step["action"] in ("send", "update") for path in step["paths"]]
+    checked = with_checks(settings, findings, paths)
+    return checked, facts if len(checked) == len(findings) else remote.plan(there, order, checked)
+
+
+def _checked(settings: Settings, plan: Plan, findings: Sequence[Finding]) -> Sequence[Finding]:
+    sending = [step.edition for step in plan.of(Action.SEND, Action.UPDATE) if step.edition]
+    return with_checks(settings, findings, [path for edition in sending for path in edition.paths])
 
 
 @click.command()

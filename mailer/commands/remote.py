@@ -7,6 +7,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from mailer.edition import Edition, Finding
 from mailer.editions import store as format_
 from mailer.errors import BadInput, Refused, Unavailable
 from mailer.settings import Settings
+from mailer.show import count
 
 _TIMEOUT = 120.0  # seconds: freezing a large audience takes a while
 _LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -47,24 +49,42 @@ class Server:
         return json.loads(raw) if raw else None
 
 
-def publish(
-    server: Server, found: Sequence[Edition], findings: Sequence[Finding], issue: str, allow: Sequence[str], gate: bool | None
-) -> dict[str, Any]:
-    """Hand over what the server lacks, and publish; what was done. Safe to run again at any point."""
+@dataclass(frozen=True)
+class Order:
+    """What to publish: all editions of the archive, by the digests under which they were handed over."""
+
+    editions: Sequence[str]
+    issue: str
+    allow: Sequence[str]
+    gate: bool | None
+
+    def body(self, findings: Sequence[Finding]) -> bytes:
+        """The request's body."""
+        facts = {**vars(self), "editions": list(self.editions), "allow": list(self.allow)}
+        return json.dumps({**facts, "findings": [vars(one) for one in findings if one.level == "error"]}).encode()
+
+
+def hand_over(
+    server: Server, found: Sequence[Edition], issue: str, allow: Sequence[str], gate: bool | None
+) -> tuple[Order, int]:
+    """Give the server the editions that it lacks; the order to publish all of them, and how many were new to it."""
     raw = {hashlib.sha256(data).hexdigest(): data for data in map(format_.to_bytes, found)}
-    digests = list(raw)
-    lacking = server.ask("POST", "/missing", json.dumps({"editions": digests}).encode())["missing"]
+    lacking = server.ask("POST", "/missing", json.dumps({"editions": list(raw)}).encode())["missing"]
     for digest in lacking:
         server.ask("PUT", f"/editions/{digest}", raw[digest])
-    order = {
-        "editions": digests,
-        "findings": [vars(one) for one in findings],
-        "issue": issue,
-        "allow": list(allow),
-        "gate": gate,
-    }
-    done: dict[str, Any] = server.ask("POST", "", json.dumps(order).encode())
-    return {**done, "handed_over": len(lacking)}
+    return Order(list(raw), issue, allow, gate), len(lacking)
+
+
+def plan(server: Server, order: Order, findings: Sequence[Finding]) -> dict[str, Any]:
+    """What publishing would do, and the refusals."""
+    done: dict[str, Any] = server.ask("POST", "/plan", order.body(findings))
+    return done
+
+
+def publish(server: Server, order: Order, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Publish what was handed over; what was done. Safe to run again at any point."""
+    done: dict[str, Any] = server.ask("POST", "", order.body(findings))
+    return done
 
 
 def server(url: str, settings: Settings) -> Server:
@@ -72,12 +92,20 @@ def server(url: str, settings: Settings) -> Server:
     return Server(url, settings.key)
 
 
+def planned(facts: dict[str, Any]) -> list[str]:
+    """What publishing would do, a line for each thing; or that it refuses, and why."""
+    if facts["refusals"]:
+        return ["Publishing refuses and sends nothing:", *(f"- {one['sentence']}" for one in facts["refusals"])]
+    return sentences(facts)
+
+
 def sentences(done: dict[str, Any]) -> list[str]:
     """What was done, a line for each thing."""
-    lines = [
-        f"{step['action']}: {step['issue']} to {step['readers']} readers. {step['why']}".rstrip() for step in done["steps"]
-    ]
-    return [f"Handed {done['handed_over']} new edition(s) over.", *(lines or ["Nothing to mail."])]
+    return [_sentence(step) for step in done["steps"]] or ["Nothing new to send."]
+
+
+def _sentence(step: dict[str, Any]) -> str:
+    return f"{step['action']}: {step['issue']} to {count(step['readers'], 'subscriber')}. {step['why']}".rstrip()
 
 
 def _error(error: urllib.error.HTTPError) -> Exception:

@@ -10,7 +10,7 @@ from mailer.db import Database
 from mailer.edition import Edition, Finding
 from mailer.editions import store as format_
 from mailer.errors import BadInput
-from mailer.flows.publish import Published, Request, publish
+from mailer.flows.publish import Outlook, Published, Request, look, publish
 from mailer.settings import Settings
 from mailer.store import handed_over
 from mailer.transports.base import Transport
@@ -34,6 +34,18 @@ def take(database: Database, digest: str, raw: bytes) -> None:
         handed_over.put(tx, digest, zlib.compress(raw))
 
 
+def look_handed(
+    database: Database,
+    settings: Settings,
+    transport: Transport,
+    digests: Sequence[str],
+    findings: Sequence[Finding],
+    request: Request,
+) -> Outlook:
+    """What publishing these editions, which make up the whole archive, would do. Raises BadInput like ``publish_handed``."""
+    return look(database, settings, _editions(database, digests), findings, transport, request)
+
+
 def publish_handed(
     database: Database,
     settings: Settings,
@@ -43,10 +55,13 @@ def publish_handed(
     request: Request,
 ) -> Published:
     """Publish these editions, which make up the whole archive. Raises BadInput when one was not handed over."""
+    return publish(database, settings, _editions(database, digests), findings, transport, request)
+
+
+def _editions(database: Database, digests: Sequence[str]) -> list[Edition]:
     with database.transaction() as tx:
         found = handed_over.get(tx, digests)
     absent = [digest for digest in digests if digest not in found]
     if absent:
         raise BadInput(f"{len(absent)} editions were not handed over: run `postmerge publish --server` again.")
-    editions: list[Edition] = [format_.from_bytes(zlib.decompress(found[digest])) for digest in digests]
-    return publish(database, settings, editions, findings, transport, request)
+    return [format_.from_bytes(zlib.decompress(found[digest])) for digest in digests]

@@ -38,7 +38,7 @@ class Step:
     """One issue of the plan. ``size`` is the audience's size now; ``due_at`` when its first mail may leave.
 
     ``texts``: how many subscribers each variant has now ("": the original), when there are variants; ``marks``: a waiting
-    send's. ``evicted_by``: the file that would take the address of this issue.
+    send's. ``evicted_by``: the file that would take the address of this issue; ``was_at``: a vanished issue's file.
     """
 
     action: Action
@@ -52,10 +52,23 @@ class Step:
     due_at: datetime | None = None
     scheduled: bool = False
     match: Match | None = None
+    was_at: str = ""
     evicted_by: str = ""
     chosen: bool = False
     marks: Set[Mark] = frozenset()
     texts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The issue's file."""
+        return self.edition.path if self.edition else self.was_at
+
+    @property
+    def held_back(self) -> bool:
+        """Does its issue ask to be sent, and is not, because the operator cancelled its send?"""
+        asks = self.edition is not None and self.edition.send is not Wish.NO
+        cancelled = self.send is not None and self.send.cancelled_by is Canceller.OPERATOR
+        return asks and cancelled and self.action in (Action.KEEP, Action.RENAME)
 
     @property
     def texts_said(self) -> str:
@@ -100,8 +113,8 @@ def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Pl
     book = _Book(rows, by_edition, identify(editions, rows), marks, {_address(one.url): one.path for one in editions})
     steps = [_step(book, edition, order, now) for edition in editions]
     steps += _vanished(book, steps)
-    settled = _settled(known_issues(rows), every)
-    return Plan(tuple(_counted(tx, step) for step in steps), first=not rows, made_at=now, settled=settled)
+    counted = tuple(_counted(tx, step) for step in steps)
+    return Plan(counted, first=not rows, made_at=now, settled=_settled(known_issues(rows), every))
 
 
 def send_key(send: Send) -> tuple[str, int]:
@@ -146,8 +159,9 @@ def _step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
     chosen = bool(order.issue) and order.issue in (edition.key, edition.path, match.key, root)
     evicted_by = book.evicted_by(edition, origin)
     blank = Step(
-        Action.KEEP, match.key, root, "", edition=edition, send=send, match=match, chosen=chosen, evicted_by=evicted_by
-    )
+        Action.KEEP, match.key, root, "", edition=edition, send=send, match=match, chosen=chosen,
+        evicted_by=evicted_by,
+    )  # fmt: skip
     blank = replace(blank, marks=book.marks.get(send.edition_id, set())) if send else blank
     if send and send.state is not State.CANCELLED:
         return _known_send(blank, edition, send, order, now, moved=bool(origin and origin.latest.path != edition.path))
@@ -221,8 +235,10 @@ def _timed(step: Step, edition: Edition, order: Order, now: datetime) -> Step:
 def _vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
     """Sends that have not started and whose issue is gone from the build: a revert."""
     alive = {(step.root, step.edition.number) for step in steps if step.edition}
+    paths = {issue.root: issue.latest.path for issue in known_issues(book.known)}
+    why = "its issue is gone from the build"
     return [
-        Step(Action.CANCEL, send.issue_key, send.issue_key, "its issue is gone from the build", send=send)
+        Step(Action.CANCEL, send.issue_key, send.issue_key, why, send=send, was_at=paths.get(send.issue_key, ""))
         for key, send in book.by_edition.items()
         if send.waits and key not in alive
     ]

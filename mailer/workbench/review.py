@@ -69,7 +69,7 @@ def _verdicts(review: Review) -> list[str]:
 def _verdict(review: Review, change: Change) -> str:
     edition = change.now
     if edition is None:
-        step = _step(review, change.before.key if change.before else "")
+        step = _step(review, change.shown)
         if step and step.action is Action.CANCEL and step.send:
             return f"Merging this **cancels** send {step.send.id}, *{plain(step.send.subject)}*, because its issue is gone."
         return f"Merging this **sends nothing**, because `{change.shown}` is gone."
@@ -77,19 +77,21 @@ def _verdict(review: Review, change: Change) -> str:
         return _translation(review, change.original, edition)
     if review.outlook is None:
         return _unasked(review, edition)
-    step = _step(review, edition.key)
+    step = _step(review, edition.path)
     if step is None or step.action not in _BUSY:
         why = step.why if step else "it is not in the build"
         return f"Merging this **sends nothing** for *{plain(edition.title)}*, because {_because(why)}."
     if step.action is Action.CANCEL:
         return f"Merging this **cancels** the send of *{plain(edition.subject)}*, because it {step.why}."
-    what = "will send" if step.action is Action.SEND else "changes the waiting send:"
+    refused = bool(review.outlook and review.outlook.guards)
+    sends = "would send, once publishing does not refuse it," if refused else "will send"
+    what = sends if step.action is Action.SEND else "changes the waiting send:"
     return f"Merging this **{what}** *{plain(edition.subject)}* to {_terms(review, step)}."
 
 
 def _translation(review: Review, original: Edition, edition: Edition) -> str:
     """A translation goes out with its original, or not at all."""
-    step, own = _step(review, original.key), code(edition.lang)
+    step, own = _step(review, original.path), code(edition.lang)
     with_it = f"*{plain(edition.title)}* is a translation of *{plain(original.title)}*"
     if review.outlook is None:
         return f"{with_it}: its readers get it when that is sent."
@@ -136,12 +138,12 @@ def _unasked(review: Review, edition: Edition) -> str:
 
 
 def _others(review: Review) -> list[str]:
-    own = {change.now.key for change in review.changes if change.now}
+    own = {change.now.path for change in review.changes if change.now}
     steps = review.outlook.plan.of(*_BUSY) if review.outlook else []
     return [
         f"Beside this change, the next publish also does: {step.action} *{plain(step.edition.subject)}* ({step.why})."
         for step in steps
-        if step.edition and step.key not in own
+        if step.edition and step.path not in own
     ][:_MOST_ISSUES]
 
 
@@ -187,9 +189,9 @@ def _lines(edition: Edition) -> list[str]:
     return [f"Subject: {edition.subject}", f"Preheader: {edition.preheader}", *text.splitlines()]
 
 
-def _step(review: Review, key: str) -> Step | None:
+def _step(review: Review, path: str) -> Step | None:
     steps = review.outlook.plan.steps if review.outlook else ()
-    return next((step for step in steps if key in (step.key, step.root)), None)
+    return next((step for step in steps if step.path == path), None)
 
 
 def _because(why: str) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mailer.commands import remote
 from mailer.db import Database
+from mailer.edition import Edition, Finding
 from mailer.editions import store as format_
 from mailer.errors import BadInput, Refused
 from mailer.flows import keys
@@ -35,21 +37,45 @@ def with_key(letter: Web, url: str, scope: str) -> remote.Server:
     return remote.Server(url, keys.create_key(letter.database, scope, scope))
 
 
+def publish(server: remote.Server, archive: Sequence[Edition], findings: Sequence[Finding] = ()) -> dict[str, Any]:
+    """Hand the archive over and publish it."""
+    order, new = remote.hand_over(server, archive, "", (), None)
+    return {**remote.publish(server, order, findings), "handed_over": new}
+
+
 def test_publishing_from_afar_sends_once_however_often(letter: Web, url: str) -> None:
     factories.readers(letter.database, 3)
     server = with_key(letter, url, "publish")
     archive = [factories.old()]
-    first = remote.publish(server, archive, [], "", (), None)
+    first = publish(server, archive)
     assert (first["first"], first["sends"], first["handed_over"]) == (True, [], 1)
     archive.append(factories.edition(body="<p>" + "long " * 40_000 + "</p>"))
-    second = remote.publish(server, archive, [], "", (), None)
+    second = publish(server, archive)
     assert second["handed_over"] == 1
     assert [(step["action"], step["readers"]) for step in second["steps"]] == [("send", 3)]
-    again = remote.publish(server, archive, [], "", (), None)
+    again = publish(server, archive)
     assert (again["sends"], again["handed_over"]) == ([], 0)
     [standing] = status(letter.database)
     assert standing.send.audience_size == 3
     assert standing.send.digest == archive[1].digest
+
+
+def test_a_plan_from_afar_says_what_publishing_would_do_and_what_refuses_it(letter: Web, url: str) -> None:
+    factories.readers(letter.database, 3)
+    server = with_key(letter, url, "publish")
+    publish(server, [factories.old()])
+    issue = factories.edition()
+    order, _ = remote.hand_over(server, [factories.old(), issue], "", (), None)
+    planned = remote.plan(server, order, [])
+    assert [(step["action"], step["readers"], step["paths"]) for step in planned["steps"]] == [("send", 3, [issue.path])]
+    assert planned["refusals"] == []
+    wrong = Finding("error", issue.path, 7, "TODO stands here.")
+    refused = remote.plan(server, order, [wrong])
+    assert remote.planned(refused) == ["Publishing refuses and sends nothing:", f"- {issue.path}:7: TODO stands here."]
+    assert status(letter.database) == []
+    with pytest.raises(Refused, match="TODO stands here"):
+        remote.publish(server, order, [wrong])
+    assert status(letter.database) == []
 
 
 def test_translations_are_handed_over_too(letter: Web, url: str) -> None:
@@ -57,8 +83,8 @@ def test_translations_are_handed_over_too(letter: Web, url: str) -> None:
     with letter.database.transaction() as tx:
         tx.run("UPDATE subscribers SET lang = 'de' WHERE id = 1")
     server, issue = with_key(letter, url, "publish"), factories.edition(variants=(variant("de"), variant("premium")))
-    remote.publish(server, [factories.old()], [], "", (), None)
-    assert remote.publish(server, [factories.old(), issue], [], "", (), None)["sends"]
+    publish(server, [factories.old()])
+    assert publish(server, [factories.old(), issue])["sends"]
     letter.work()
     with letter.database.transaction() as tx:
         rows = tx.all("SELECT name, digest, own_lang, own_subject, own_url FROM edition_variants ORDER BY name")
@@ -73,16 +99,16 @@ def test_translations_are_handed_over_too(letter: Web, url: str) -> None:
 
 def test_guards_refuse_over_the_api_as_they_do_at_home(letter: Web, url: str) -> None:
     server = with_key(letter, url, "publish")
-    remote.publish(server, [factories.old()], [], "", (), None)
+    publish(server, [factories.old()])
     with pytest.raises(Refused, match="nobody"):
-        remote.publish(server, [factories.old(), factories.edition()], [], "", (), None)
+        publish(server, [factories.old(), factories.edition()])
     assert status(letter.database) == []
 
 
 @pytest.mark.parametrize("scope", ["read", "subscribers"])
 def test_other_scopes_publish_nothing(letter: Web, url: str, scope: str) -> None:
     with pytest.raises(Refused, match="publish or admin"):
-        remote.publish(with_key(letter, url, scope), [factories.old()], [], "", (), None)
+        publish(with_key(letter, url, scope), [factories.old()])
 
 
 def test_a_publish_key_reads_no_reader(letter: Web, url: str) -> None:

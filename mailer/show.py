@@ -156,11 +156,6 @@ def subscribers(console: Console, readers: Sequence[Subscriber]) -> None:
     console.print(f"{len(readers):,} subscriber(s).")
 
 
-def plain(text: str) -> str:
-    """Text that the console shall not read as markup."""
-    return text.replace("[", r"\[")
-
-
 def moment(when: datetime | None) -> str:
     """A moment as people read it, in the machine's own zone."""
     return f"{when.astimezone():%a %d %b %Y %H:%M %Z}" if when else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from mailer import leaks
 from mailer.commands.common import err
 from mailer.edition import Edition, Finding
@@ -36,7 +38,7 @@ def build_site(settings: Settings, quiet: bool = False) -> editions.Report:
 
     def progress(text: str) -> None:
         line.start()  # begun late, because it has a thread, and a process without threads gets its helpers faster
-        line.update(text)
+        line.update(Text(text))
 
     try:
         return editions.build(options, progress)

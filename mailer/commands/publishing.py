@@ -79,7 +79,7 @@ def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, se
         from mailer.commands import remote
 
         facts = remote.publish(remote.server(server, settings), found, findings, issue, allow, gate)
-        return print_json(facts) if json else out.print(show.plain("\n".join(remote.sentences(facts))))
+        return print_json(facts) if json else out.print("\n".join(remote.sentences(facts)))
     database = open_database(settings)
     request = flow.Request(issue, allow, _gate(settings, gate))
     done = flow.publish(database, settings, found, findings, make_transport(settings), request)

@@ -227,7 +227,7 @@ def _pair(path: Path, line: Binding) -> tuple[str, str] | None:
 
 
 def aws_region() -> str | None:
-    """The region that ``AWS_REGION`` names, else ``AWS_DEFAULT_REGION``, as in every AWS SDK but boto3, which reads the latter only.
+    """The region that ``AWS_REGION`` names, else ``AWS_DEFAULT_REGION``, as in the AWS SDKs. boto3 reads only the latter.
 
     None leaves it to AWS's configuration files.
     """

@@ -83,5 +83,5 @@ def test_the_example_file_can_be_copied_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sender", ["News", "News #1", "News, weekly <news@example.org>", "<>", "a@b@c"])
 def test_a_sender_that_is_no_address_is_one_sentence(sender: str) -> None:
-    with pytest.raises(BadInput, match="POSTMERGE_SENDER is .*: write it as Name <address@your.domain>"):
+    with pytest.raises(BadInput, match=r"POSTMERGE_SENDER is .*: write it as Name <address@your.domain>"):
         settings.load({"POSTMERGE_SENDER": sender})

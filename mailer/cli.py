@@ -87,9 +87,9 @@ def main() -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except PostmergeError as error:
-        from mailer.show import plain
+        from rich.text import Text
 
-        err.print(f"[bold red]error:[/] {plain(str(error))}", soft_wrap=True)
+        err.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

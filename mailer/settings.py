@@ -1,10 +1,12 @@
-"""Every setting, read once from the environment (and ``.env`` in development); nothing else reads ``os.environ``.
+"""Every setting, read once from the environment and from an environment file under it; nothing else reads ``os.environ``.
 
-AWS is configured by AWS's own variables (credential chain, region, ``AWS_ENDPOINT_URL_SESV2``), which boto3 reads itself.
+The file is ``.env``, or the one that ``POSTMERGE_ENV_FILE`` names. AWS is configured by AWS's own variables (credential chain,
+region, ``AWS_ENDPOINT_URL_SESV2``), which boto3 reads itself.
 """
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
 import re
@@ -14,10 +16,13 @@ from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 
 from mailer.errors import BadInput
 
+_ENV_FILE = "POSTMERGE_ENV_FILE"
+# A sender whose name is in quotes, as email writes it; the parser takes the first pair for the whole value's.
+_QUOTED_NAME = re.compile(r'\s*(?:export\s+)?(?P<key>[A-Z_]+)\s*=\s*(?P<value>"[^"\n]*"\s*<[^<>\s]+>)\s*')
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -126,12 +131,14 @@ class Settings:
 
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
-    """Settings from ``environ`` (default: the process's own, over the lines of ``.env``).
+    """Settings from ``environ`` (default: the process's own, over the lines of the environment file).
 
-    Raises BadInput naming the variable whose value cannot be used.
+    AWS's variables of the file go into the process's environment, where boto3 looks. Raises BadInput naming the variable
+    whose value cannot be used.
     """
     if environ is None:
-        environ = {**{k: v or "" for k, v in dotenv_values(dotenv).items()}, **os.environ}
+        environ = {**_env_file(dotenv), **os.environ}
+        os.environ.update({name: value for name, value in environ.items() if name.startswith("AWS_")})
     given = {k: v.strip() for k, v in environ.items() if v.strip()}
     default = Settings()
     return Settings(
@@ -140,7 +147,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         transport=_choice(given, "POSTMERGE_TRANSPORT", ("outbox", "ses"), default.transport),
         site_url=_url(given, "POSTMERGE_SITE_URL", default.site_url),
         api_url=_url(given, "POSTMERGE_API_URL", default.api_url),
-        sender=given.get("POSTMERGE_SENDER", default.sender),
+        sender=_sender(given, "POSTMERGE_SENDER"),
         postal_address=given.get("POSTMERGE_POSTAL_ADDRESS", default.postal_address),
         secret=given.get("POSTMERGE_SECRET", default.secret),
         hold=_duration(given, "POSTMERGE_HOLD", default.hold),
@@ -190,6 +197,43 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
     )
 
 
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of an environment file, as written: nothing in a value is substituted.
+
+    Raises BadInput for a file or a line that cannot be read.
+    """
+    try:
+        lines = parse_stream(io.StringIO(path.read_text("utf-8-sig")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read as text in UTF-8 ({error}): correct the file or its rights.") from error
+    return dict(pair for line in lines if (pair := _pair(path, line)))
+
+
+def _env_file(default: Path) -> dict[str, str]:
+    """The file that ``POSTMERGE_ENV_FILE`` names, which must be there, else ``default``, which may be missing."""
+    path = Path(os.environ.get(_ENV_FILE) or default)
+    return read_env_file(path) if os.environ.get(_ENV_FILE) or path.is_file() else {}
+
+
+def _pair(path: Path, line: Binding) -> tuple[str, str] | None:
+    if not line.error:
+        return (line.key, line.value or "") if line.key else None
+    quoted = _QUOTED_NAME.fullmatch(line.original.string)
+    if not quoted:
+        raise BadInput(
+            f"{path}:{line.original.line} cannot be read: write NAME=value, a value with quotes or # in it in single quotes."
+        )
+    return quoted["key"], quoted["value"]
+
+
+def aws_region() -> str | None:
+    """The region that ``AWS_REGION`` names, else ``AWS_DEFAULT_REGION``, as in the AWS SDKs. boto3 reads only the latter.
+
+    None leaves it to AWS's configuration files.
+    """
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """The environment for a child process that shall have these settings."""
     own = {
@@ -227,6 +271,15 @@ def _url(given: Mapping[str, str], name: str, default: str) -> str:
     value = given.get(name, default).rstrip("/")
     if value and not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?", value):
         raise BadInput(f"{name} is {value!r}: give a whole address such as https://news.example.org.")
+    return value
+
+
+def _sender(given: Mapping[str, str], name: str) -> str:
+    value = given.get(name, "")
+    if value and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", parseaddr(value)[1]):
+        raise BadInput(
+            f"{name} is {value!r}: write it as Name <address@your.domain>, a name with a comma or semicolon in double quotes."
+        )
     return value
 
 

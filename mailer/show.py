@@ -169,11 +169,6 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else f'{noun}s'}"
 
 
-def plain(text: str) -> str:
-    """Text that the console shall not read as markup."""
-    return text.replace("[", r"\[")
-
-
 def moment(when: datetime | None) -> str:
     """A moment as people read it, in the machine's own zone."""
     return f"{when.astimezone():%a %d %b %Y %H:%M %Z}" if when else ""

@@ -25,6 +25,7 @@ from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 from api.server import listen
 from mailer import editions, log, services, show
@@ -137,7 +138,7 @@ def _services(base: Settings, place: Place, out: Console) -> Iterator[Settings]:
         redis_url = base.redis_url or stack.enter_context(services.valkey(place.home / "valkey"))
         own = [name for name, given in (("Postgres", base.database_url), ("Valkey", base.redis_url)) if not given]
         with_what = " and ".join(own) + " started" if own else "Using DATABASE_URL and REDIS_URL"
-        out.print(f"[green]✓[/] {with_what} ({time.monotonic() - started:.1f} s)")
+        out.print(_done(f"{with_what} ({time.monotonic() - started:.1f} s)"))
         yield _complete(base, place, database_url, redis_url)
 
 
@@ -189,17 +190,17 @@ def _fill(settings: Settings, out: Console) -> None:
     """Migrate, build, add demo readers to an empty database, and publish."""
     database = Database(settings.database_url)
     if done := migrate(database):
-        out.print(f"[green]✓[/] Database made ({', '.join(done)})")
+        out.print(_done(f"Database made ({', '.join(done)})"))
     report = _build(settings, out)
     if not list_subscribers(database) and settings.transport == "outbox":
         for email, tags in DEMO_READERS.items():
             lang = "de" if email == _GERMAN else ""
             add_subscriber(database, settings, email, tags, confirmed=True, source="demo", lang=lang)
-        out.print(f"[green]✓[/] {len(DEMO_READERS)} demo readers added")
+        out.print(_done(f"{len(DEMO_READERS)} demo readers added"))
     try:
         _publish(database, settings, report, out)
     except PostmergeError as error:
-        out.print(f"[yellow]![/] Not published: {show.plain(str(error))}", soft_wrap=True)
+        out.print(_warning(f"Not published: {error}"), soft_wrap=True)
     database.close()
 
 
@@ -216,9 +217,9 @@ def _build(settings: Settings, out: Console) -> editions.Report:
         sells=settings.sells,
     )
     with out.status("Building the site…") as line:
-        report = editions.build(options, progress=lambda text: line.update(text))
+        report = editions.build(options, progress=lambda text: line.update(Text(text)))
     show_findings(out, report.findings)
-    out.print(f"[green]✓[/] Site built: {len(report.editions)} issues in {report.seconds:.1f} s")
+    out.print(_done(f"Site built: {len(report.editions)} issues in {report.seconds:.1f} s"))
     return report
 
 
@@ -278,7 +279,7 @@ def _wait_for_answer(place: Place, children: dict[str, subprocess.Popen[bytes]],
 def _show_delivery(settings: Settings, out: Console, stopping: threading.Event) -> None:
     """A bar for the sends that run now; goes away when they are done (or after a minute: the rest is on `status`)."""
     database, deadline = Database(settings.database_url), time.monotonic() + 60
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("mails"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("mails"))
     with Progress(*columns, console=out, transient=False) as progress:
         tasks: dict[int, TaskID] = {}
         while not stopping.is_set() and time.monotonic() < deadline:
@@ -303,8 +304,9 @@ def _greet(place: Place, settings: Settings, out: Console) -> None:
     rows += [("Write, seen live", place.write_url), ("Every component", place.write_url + "-/gallery")]
     out.print()
     for name, url in rows:
-        out.print(f"  {name:<18} [link={url}]{url}[/link]")
-    out.print(f"\nCommands in another terminal: [bold]. {place.home / 'env'}[/] and then [bold]postmerge status[/]")
+        out.print(Text.assemble(f"  {name:<18} ", (url, f"link {url}")))
+    here = (f". {place.home / 'env'}", "bold")
+    out.print(Text.assemble("\nCommands in another terminal: ", here, " and then ", ("postmerge status", "bold")))
     out.print("Press Ctrl-C to stop.")
 
 
@@ -318,10 +320,17 @@ def _watch(
     while not stopping.wait(0.5):
         for name, child in list(children.items()):
             if child.poll() is not None:
-                out.print(
-                    f"[yellow]![/] {name} ended ({child.returncode}) and is started again; its log: {place.home / name}.log"
-                )
+                said = f"{name} ended ({child.returncode}) and is started again; its log: {place.home / name}.log"
+                out.print(_warning(said))
                 children[name] = _start(name, settings, place)
+
+
+def _done(said: str) -> Text:
+    return Text.assemble(("✓", "green"), f" {said}")
+
+
+def _warning(said: str) -> Text:
+    return Text.assemble(("!", "yellow"), f" {said}")
 
 
 def _stop_on_signals() -> threading.Event:

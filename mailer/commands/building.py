@@ -41,7 +41,7 @@ def build_site(settings: Settings, quiet: bool = False) -> editions.Report:
 
     def progress(text: str) -> None:
         line.start()  # begun late, because it has a thread, and a process without threads gets its helpers faster
-        line.update(text)
+        line.update(Text(text))
 
     try:
         return editions.build(options, progress)

@@ -21,8 +21,9 @@ from mailer.errors import BadInput, Unavailable
 from mailer.migrate import need_current
 from mailer.settings import Settings
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Addresses, tags, titles and errors come from outside: no string is markup here. Colours are given as ``Text`` or ``style``.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 _START_PATIENCE, _START_PAUSE = 60.0, 0.5  # seconds
 _STARTING = re.compile("database system is (starting up|shutting down|in recovery|not yet accepting)")

@@ -49,7 +49,7 @@ def _show(found: counting.Money) -> None:
         return out.print("Nobody pays yet. `postmerge stripe setup` makes the plans at Stripe.")
     for currency, amount in found.mrr.items():
         year = plans.money(found.arr[currency], currency)
-        out.print(f"[bold]{plans.money(amount, currency)}[/] a month, {year} a year")
+        out.print(Text.assemble((plans.money(amount, currency), "bold"), f" a month, {year} a year"))
     out.print(", ".join(f"{number} {state.replace('_', ' ')}" for state, number in found.readers.items() if number))
     table = Table("plan", "paying", "trial", "card fails", "paused", "ending", "a month", box=None, header_style="bold")
     for one in found.plans:

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from mailer import show
 from mailer.commands.building import editions_of
@@ -40,7 +41,8 @@ def rehearse(issue: str, readers: int, faults: bool, built: bool, json: bool) ->
     edition = rehearsing.chosen(found_editions, issue)
     size = readers or rehearsing.audience_size(open_database(settings), edition)
     account = _account(settings)
-    with Progress(console=err, transient=True, disable=json or not err.is_terminal) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=json or not err.is_terminal) as bar:
         task = bar.add_task(f"Rehearsing {edition.key}", total=size)
         found = rehearsing.rehearse(
             settings,
@@ -61,7 +63,7 @@ def _account(settings: Settings) -> Account | None:
     try:
         return make_transport(settings).account()
     except PostmergeError as error:
-        err.print(f"The account's limits are not known: {show.plain(str(error))}", style="yellow", soft_wrap=True)
+        err.print(f"The account's limits are not known: {error}", style="yellow", soft_wrap=True)
         return None
 
 
@@ -69,28 +71,30 @@ def _print(found: Rehearsed, account: Account | None) -> None:
     table = Table(box=None, show_header=False)
     for name, value in _facts(found, account):
         table.add_row(name, value)
-    out.print(f"[bold]{show.plain(found.subject)}[/] to {found.readers:,} made-up readers")
+    out.print(Text.assemble((found.subject, "bold"), f" to {found.readers:,} made-up readers"))
     out.print(table)
     for why, number in found.broken.items():
-        out.print(f"[red]broke:[/] {number:,} × {show.plain(why)}", soft_wrap=True)
+        out.print(Text.assemble(("broke:", "red"), f" {number:,} × {why}"), soft_wrap=True)
     if found.kept:
-        out.print("[green]Kept:[/] everybody got it once; what is in doubt are answers that the fake lost on purpose.")
+        said = " everybody got it once; what is in doubt are answers that the fake lost on purpose."
+        out.print(Text.assemble(("Kept:", "green"), said))
 
 
 def _facts(found: Rehearsed, account: Account | None) -> list[tuple[str, Any]]:
-    clip = f", [red]over {CLIP:,}: Gmail cuts it[/]" if found.html > CLIP else ""
+    clip = (f", over {CLIP:,}: Gmail cuts it" if found.html > CLIP else "", "red")
     facts = [
         ("accepted, twice, missing", f"{found.accepted:,}, {found.twice:,}, {found.missing:,}"),
         ("in doubt, answers lost on purpose", f"{found.in_doubt:,}, {found.answers_lost:,}"),
         ("throttled on purpose, and sent later", f"{found.throttled:,}"),
         ("took here", f"{found.seconds:.1f} s ({found.accepted / max(found.seconds, 0.001):,.0f} mails a second)"),
-        ("largest message, HTML part", f"{found.largest:,} bytes, {found.html:,}{clip}"),
+        ("largest message, HTML part", Text.assemble(f"{found.largest:,} bytes, {found.html:,}", clip)),
     ]
     if found.texts:
         facts.append(("mails of each text", texts_said(found.texts, "")))
     if account:
-        enough = "enough" if account.left >= found.readers else "[red]not enough: it would wait for more[/]"
-        quota = "no limit" if account.quota < 0 else f"{account.left:,.0f} left of {account.quota:,.0f} in 24 hours, {enough}"
+        enough = "enough" if account.left >= found.readers else ("not enough: it would wait for more", "red")
+        left = Text.assemble(f"{account.left:,.0f} left of {account.quota:,.0f} in 24 hours, ", enough)
+        quota = "no limit" if account.quota < 0 else left
         facts.append(("takes at the account's rate", f"{show.lasts(found.readers, account)} ({account.rate:,.0f} a second)"))
         facts.append(("the account's quota", quota))
     return facts

@@ -105,7 +105,8 @@ def play(port: int) -> None:
 
 
 def _show_set_up(found: setting_up.SetUp) -> None:
-    out.print(f"Stripe account {found.account}, {'[bold red]LIVE[/] mode: real money' if found.live else 'test mode'}")
+    mode = (("LIVE", "bold red"), " mode: real money") if found.live else ("test mode",)
+    out.print(Text.assemble(f"Stripe account {found.account}, ", *mode))
     table = Table(box=None, show_header=False)
     for one in found.changes:
         table.add_row(Text(one.action), Text(one.what), Text(one.detail))

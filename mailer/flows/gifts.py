@@ -107,7 +107,7 @@ def take_back(database: Database, settings: Settings, email: str) -> str:
 
 
 def _tell(tx: Tx, reader: int, gift_id: int, session: Session) -> None:
-    voice = voice_of(tx, reader)
+    voice = voice_of(tx, reader, session.lang)
     say, giver = voice.say, session.giver or voice.say("Somebody")
     length = {1: say("a month"), 12: say("a year")}.get(session.months) or say("%(number)s months", number=session.months)
     sentences = [

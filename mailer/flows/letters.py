@@ -91,12 +91,34 @@ def _confirmation(desk: _Desk) -> Letter:
                 " Say yes, and the next issue comes to you.",
                 site=desk.site,
             ),
+            *([say("Topics: %(tags)s", tags=", ".join(mail.facts["tags"]))] if mail.facts.get("tags") else []),
         ),
         link=desk.url(f"confirm/{token}"),
         label=say("Confirm my subscription"),
         otherwise=say("If the button does nothing, open this address:"),
         instead=say("To confirm, open this page and press the button:"),
         after=(_holds(desk), say("If it was not you, do nothing: without your yes nothing more is sent.")),
+        canary=desk.canary,
+    )
+
+
+def _topics(desk: _Desk) -> Letter:
+    say, mail = desk.say, desk.mail
+    token = tokens.confirm_token(desk.secret, mail.subscriber_id, mail.id, mail.created_at)
+    return Letter(
+        lang=desk.lang,
+        subject=say("Confirm your topics for %(site)s", site=desk.site),
+        preheader=say("You get these topics once you confirm."),
+        title=say("Was it you?"),
+        before=(
+            say("Someone, hopefully you, asked for more topics of %(site)s at this address.", site=desk.site),
+            say("Topics: %(tags)s", tags=", ".join(mail.facts["tags"])),
+        ),
+        link=desk.url(f"confirm/{token}"),
+        label=say("Confirm my topics"),
+        otherwise=say("If the button does nothing, open this address:"),
+        instead=say("To confirm, open this page and press the button:"),
+        after=(_holds(desk), say("If you did not ask for it, do nothing: nothing changes.")),
         canary=desk.canary,
     )
 
@@ -206,6 +228,7 @@ def _digest(desk: _Desk) -> Letter:
 
 _TOPICS: dict[str, Callable[[_Desk], Letter]] = {
     "": _confirmation,
+    "topics": _topics,
     "page": _page,
     "pause over": _pause_over,
     "new address": _new_address,

@@ -272,7 +272,7 @@ def _new_address(tx: Tx, found: Member, wish: Wish, held: str) -> dict[str, Any]
     if found.state == "active":
         _tell_old_end(tx, found, address)
     elif found.state == "unconfirmed" and signup.may_ask(tx, found.id):
-        transactional_mails.queue(tx, "confirmation", found.id, facts={"held": held} if held else {}, held=bool(held))
+        signup.queue_confirmation(tx, found.id, transactional_mails.asked_tags(tx, found.id), held)
     return {"email": address, "email_normal": normal}
 
 

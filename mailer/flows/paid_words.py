@@ -55,10 +55,10 @@ def voice(lang: str) -> Voice:
     return Voice(words.choose(lang))
 
 
-def voice_of(tx: Tx, subscriber_id: int) -> Voice:
-    """The voice for a reader."""
+def voice_of(tx: Tx, subscriber_id: int, otherwise: str = "") -> Voice:
+    """The voice for a reader; ``otherwise`` is the language for one whose own is not known."""
     reader = choices.look(tx, subscriber_id)
-    return voice(reader.lang if reader else "")
+    return voice((reader.lang if reader else "") or otherwise)
 
 
 def told(kind: type[_E], text: str, **values: object) -> _E:

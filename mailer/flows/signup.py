@@ -13,6 +13,7 @@ from mailer.errors import BadInput, Mistyped
 from mailer.flows import erase, limits, mail_domains, segments
 from mailer.settings import Settings
 from mailer.store import audiences, consents, subscribers, suppressions, transactional_mails
+from mailer.store import tags as offers
 from mailer.store.subscribers import Subscriber
 from mailer.words import read_by
 
@@ -23,6 +24,8 @@ LIMITS = ((1, timedelta(minutes=10)), (3, timedelta(days=1)), (5, timedelta(days
 
 _ROUNDED = timedelta(milliseconds=1)  # what a token's time may lack
 OWN_HAND = ("cli", "demo")  # sources that are ourselves: no limit but the one by address
+OPERATORS = (*OWN_HAND, "api")  # sources that prove to act for the operator
+TOPICS = "topics"  # the topic of the email that asks an active subscriber about tags
 
 
 class Result(StrEnum):
@@ -54,9 +57,12 @@ def sign_up(
     page: str = "",
     reads: str = "",
 ) -> SignUp:
-    """Record the wish and queue a confirmation mail, unless limits, a suppression or an active state speak against it.
+    """Record a request and queue a confirmation email, unless limits or a suppression speak against it.
 
-    The evidence holds ``wording`` (what the form said, in ``lang``), ``page`` (where it was) and ``ip``; ``reads`` is the
+    Anybody can ask for anybody. So a subscriber who is active stays as they are, and tags that a form asks for travel in the
+    email and are added when its link confirms them: only tags on offer. An active subscriber is asked about those that they
+    do not have. Tags from our own commands and from programs with a key are the operator's, and a new subscriber has them at
+    once. The evidence holds ``wording`` (what the form said, in ``lang``), ``page`` (where it was) and ``ip``; ``reads`` is the
     language that the person reads, if that is another. Over a limit the mail
     is queued too, and held for review. Raises BadInput when ``email`` is not an address.
     """
@@ -66,19 +72,23 @@ def sign_up(
         _check_domain(database, settings, normal)
     held = "" if source in OWN_HAND else limits.admit(database, limits.Source(normal, ip))
     with database.transaction() as tx:
-        told = [tag.lower() for tag in tags], reads or lang, addresses.flags(normal)
-        reader, new = subscribers.enter(tx, address, normal, *told)
+        asked = [tag.lower() for tag in tags]
+        own, asked = (asked, []) if source in OPERATORS else ([], _on_offer(tx, settings, asked))
+        told = reads or lang, addresses.flags(normal)
+        reader, new = subscribers.enter(tx, address, normal, own, *told)
         queued = _wants_mail(tx, reader, settings, new)
-        if reader.state != "active":
+        if own and not new:
+            subscribers.gain(tx, reader.id, own)
+        if reader.state == "active":
+            queued = _ask_topics(tx, reader, settings, asked, held)
+        else:
             evidence = {"wording": wording, "tags": list(tags), "lang": lang, "page": page}
             consents.record(tx, reader.id, "requested", source, ip, evidence)
             if not new:
-                subscribers.describe(tx, reader.id, *told[1:])
-        if queued:
-            if reader.state == "left":
+                subscribers.describe(tx, reader.id, *told)
+            if queued:
                 subscribers.reopen(tx, reader.id)
-            facts = {"held": held} if held else {}
-            transactional_mails.queue(tx, "confirmation", reader.id, facts=facts, held=bool(held))
+                queue_confirmation(tx, reader.id, asked, held)
     events.info("subscriber.requested", subscriber=reader.id, mail_queued=queued, held=bool(held))
     return SignUp(reader.id, queued and not held, held if queued else "")
 
@@ -89,13 +99,16 @@ def remind(database: Database, settings: Settings, subscriber_id: int) -> bool:
         reader = subscribers.lock(tx, subscriber_id)
         if reader is None or reader.state != "unconfirmed" or not _wants_mail(tx, reader, settings):
             return False
-        transactional_mails.queue(tx, "confirmation", subscriber_id)
+        queue_confirmation(tx, subscriber_id, transactional_mails.asked_tags(tx, subscriber_id))
     events.info("subscriber.reminded", subscriber=subscriber_id)
     return True
 
 
 def confirm(database: Database, settings: Settings, token: str, source: str = "page", ip: str | None = None) -> Result:
-    """Unconfirmed becomes active. Twice does no harm; a token older than the reader's leaving is worth nothing."""
+    """Unconfirmed becomes active, with the tags that the email asked about, which come to an active one too.
+
+    Twice does no harm; a token older than the reader's leaving is worth nothing.
+    """
     claim = tokens.read_confirm(settings.need_secret(), token, datetime.now(UTC), settings.confirm_expiry)
     if claim is None:
         return Result.INVALID
@@ -106,10 +119,15 @@ def confirm(database: Database, settings: Settings, token: str, source: str = "p
         moved = consents.latest(tx, reader.id, "address")
         if moved and claim.issued < moved - _ROUNDED:  # that mail went to another address than the one it would confirm
             return Result.INVALID
+        tags = (transactional_mails.facts(tx, claim.mail_id, reader.id) or {}).get("tags") or []
+        gained = subscribers.gain(tx, reader.id, tags)
+        evidence = {"mail": claim.mail_id, "issued": claim.issued.isoformat(), "tags": tags}
         if reader.state == "active":
-            return Result.ALREADY
+            if gained:
+                consents.record(tx, reader.id, "chosen", source, ip, {**evidence, "before": reader.tags})
+            return Result.DONE if gained else Result.ALREADY
         subscribers.activate(tx, reader.id)
-        consents.record(tx, reader.id, "confirmed", source, ip, {"mail": claim.mail_id, "issued": claim.issued.isoformat()})
+        consents.record(tx, reader.id, "confirmed", source, ip, evidence)
         erase.returned(tx, settings, reader.email_normal)
     events.info("subscriber.confirmed", subscriber=reader.id)
     return Result.DONE
@@ -190,6 +208,30 @@ def _wants_mail(tx: Tx, reader: Subscriber, settings: Settings | None, new: bool
     return new or may_ask(tx, reader.id)
 
 
-def may_ask(tx: Tx, subscriber_id: int) -> bool:
+def _on_offer(tx: Tx, settings: Settings | None, asked: Sequence[str]) -> list[str]:
+    """Those of the tags that any subscriber may choose. The others are not refused: the form may be an old page's."""
+    if not asked:
+        return []
+    offered = {*(settings.topics if settings else ()), *offers.editable(tx)}
+    return sorted(offered.intersection(asked))
+
+
+def _ask_topics(tx: Tx, reader: Subscriber, settings: Settings | None, asked: Sequence[str], held: str) -> bool:
+    """Queue the email that asks an active subscriber about tags that they do not have; whether one waits now."""
+    if set(asked) <= set(reader.tags) or not erase.may_be_mailed(tx, settings, reader.email_normal):
+        return False
+    if not may_ask(tx, reader.id, TOPICS):
+        return False
+    queue_confirmation(tx, reader.id, asked, held, TOPICS)
+    return True
+
+
+def queue_confirmation(tx: Tx, subscriber_id: int, tags: Sequence[str], held: str = "", topic: str = "") -> None:
+    """Queue the email whose link confirms a subscription or, by its ``topic``, only the tags."""
+    facts = {**({"tags": list(tags)} if tags else {}), **({"held": held} if held else {})}
+    transactional_mails.queue(tx, "confirmation", subscriber_id, facts=facts, topic=topic, held=bool(held))
+
+
+def may_ask(tx: Tx, subscriber_id: int, topic: str = "") -> bool:
     """Do the limits by address allow one more confirmation mail?"""
-    return all(transactional_mails.count_since(tx, subscriber_id, age) < most for most, age in LIMITS)
+    return all(transactional_mails.count_since(tx, subscriber_id, age, topic) < most for most, age in LIMITS)

@@ -150,7 +150,7 @@ def _ask(tx: Tx, reader: Subscriber) -> None:
     """Who pays wants the mails; the address still has to say so itself."""
     subscribers.reopen(tx, reader.id)
     consents.record(tx, reader.id, "requested", "checkout", None, {})
-    transactional_mails.queue(tx, "confirmation", reader.id)
+    transactional_mails.queue(tx, "confirmation", reader.id, facts={"tags": transactional_mails.asked_tags(tx, reader.id)})
 
 
 def _doubles(database: Database, kept: Kept | None) -> list[Kept]:

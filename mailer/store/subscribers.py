@@ -47,16 +47,15 @@ def add(tx: Tx, email: str, email_normal: str, tags: Sequence[str]) -> int:
 def enter(
     tx: Tx, email: str, email_normal: str, tags: Sequence[str], lang: str = "", flags: Sequence[str] = ()
 ) -> tuple[Subscriber, bool]:
-    """The reader with this address, locked until the transaction ends, and whether they are new.
+    """The subscriber with this address, locked until the transaction ends, and whether they are new.
 
-    A known reader keeps all and gains the tags; ``lang`` and ``flags`` are of a new one.
+    ``tags``, ``lang`` and ``flags`` are those of a new one; a known one stays as they are.
     """
     row = tx.often(
         f"""
         INSERT INTO subscribers (email, email_normal, tags, lang, flags)
         VALUES (%(email)s, %(email_normal)s, %(tags)s, %(lang)s, %(flags)s)
-        ON CONFLICT (email_normal) DO UPDATE SET
-            tags = ARRAY(SELECT DISTINCT unnest(subscribers.tags || EXCLUDED.tags) ORDER BY 1)
+        ON CONFLICT (email_normal) DO UPDATE SET email_normal = EXCLUDED.email_normal -- changes nothing: it locks the row
         RETURNING {_COLUMNS}, xmax = 0 AS new
         """,
         email=email,
@@ -82,6 +81,20 @@ def lock(tx: Tx, subscriber_id: int) -> Subscriber | None:
     return Subscriber(**row) if row else None
 
 
+def gain(tx: Tx, subscriber_id: int, tags: Sequence[str]) -> bool:
+    """Add tags to those that a subscriber has; whether any was missing."""
+    return bool(
+        tx.run(
+            """
+            UPDATE subscribers SET tags = ARRAY(SELECT DISTINCT unnest(tags || %(tags)s::text []) ORDER BY 1)
+            WHERE id = %(id)s AND NOT tags @> %(tags)s::text []
+            """,
+            id=subscriber_id,
+            tags=list(tags),
+        )
+    )
+
+
 def activate(tx: Tx, subscriber_id: int) -> None:
     """The reader confirmed."""
     tx.often(
@@ -95,8 +108,12 @@ def activate(tx: Tx, subscriber_id: int) -> None:
 
 
 def speak(tx: Tx, subscriber_id: int, lang: str) -> None:
-    """The language of the page where they began something; what is known already stays."""
-    tx.run("UPDATE subscribers SET lang = %(lang)s WHERE id = %(id)s AND lang = ''", id=subscriber_id, lang=lang)
+    """The language of the page where somebody began something for them; what is known, and an active subscriber, stays."""
+    tx.run(
+        "UPDATE subscribers SET lang = %(lang)s WHERE id = %(id)s AND lang = '' AND state <> 'active'",
+        id=subscriber_id,
+        lang=lang,
+    )
 
 
 def describe(tx: Tx, subscriber_id: int, lang: str, flags: Sequence[str]) -> None:

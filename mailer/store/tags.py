@@ -50,6 +50,11 @@ def named(tx: Tx, name: str) -> Tag | None:
     return Tag(**row) if row else None
 
 
+def editable(tx: Tx) -> list[str]:
+    """The names of the tags that any subscriber may choose."""
+    return [str(row["name"]) for row in tx.all("SELECT name FROM tags WHERE subscriber_editable ORDER BY name")]
+
+
 def create(tx: Tx, name: str) -> int | None:
     """A new tag's id, or None when the name is taken."""
     found = tx.value("INSERT INTO tags (name) VALUES (%(name)s) ON CONFLICT DO NOTHING RETURNING id", name=name)

@@ -80,6 +80,20 @@ def facts(tx: Tx, mail_id: int, subscriber_id: int) -> dict[str, Any] | None:
     return dict(found) if found is not None else None
 
 
+def asked_tags(tx: Tx, subscriber_id: int) -> list[str]:
+    """The tags that the newest confirmation to this subscriber asks about."""
+    found = tx.value(
+        """
+        SELECT facts -> 'tags' FROM transactional_mails
+        WHERE subscriber_id = %(subscriber_id)s AND kind = 'confirmation' AND topic = ''
+        ORDER BY id DESC
+        LIMIT 1
+        """,
+        subscriber_id=subscriber_id,
+    )
+    return list(found or [])
+
+
 def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
     """Take up to ``size`` pending mails; also how many rows were touched.
 
@@ -103,6 +117,7 @@ def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
                 CASE
                     WHEN transactional_mails.kind <> 'confirmation' THEN true
                     WHEN topic = '' THEN subscribers.state = 'unconfirmed'
+                    WHEN topic = 'topics' THEN subscribers.state = 'active'
                     WHEN topic IN ('digest', 'pause over')
                         THEN subscribers.state = 'active' AND coalesce(subscribers.paused_until <= now(), true)
                     ELSE true

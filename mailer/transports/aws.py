@@ -1,6 +1,6 @@
-"""Signed POSTs to one service of AWS over kept-alive connections, with a fraction of the work of a boto3 call.
+"""AWS's clients: boto3's own, and signed POSTs over kept-alive connections with a fraction of the work of a boto3 call.
 
-Credentials, region, endpoint and trusted certificates are those that boto3 finds for the client given.
+For the latter, credentials, region, endpoint and trusted certificates are those that boto3 finds for the client given.
 """
 
 from __future__ import annotations
@@ -11,11 +11,22 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
+from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import get_cert_path
 
+from mailer.settings import aws_region
 from mailer.transports.connection import Pool, Response
 from mailer.transports.signing import sign
+
+
+def make_client(service: str, config: Config) -> Any:
+    """boto3's client for a service, in the region of ``AWS_REGION``, which botocore by itself does not read.
+
+    Raises botocore's errors for a set-up that is incomplete.
+    """
+    return boto3.session.Session(region_name=aws_region()).client(service, config=config)  # type: ignore[call-overload]
 
 
 class Door:

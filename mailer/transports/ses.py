@@ -10,12 +10,12 @@ import re
 import threading
 from typing import Any
 
-import boto3
 import botocore.exceptions as aws
 from botocore.config import Config
 
 from mailer.errors import Refused, Unavailable
 from mailer.message import mailable
+from mailer.transports.aws import make_client
 from mailer.transports.base import Account, Answer, Envelope, Outcome
 
 # Nothing left this machine, or nothing arrived: safe to try again.
@@ -114,7 +114,7 @@ class Ses:
         """boto3's client, made once. Raises botocore's errors for a set-up that is incomplete."""
         with self._lock:
             if self._made is None:
-                self._made = boto3.session.Session().client("sesv2", config=self._config)
+                self._made = make_client("sesv2", self._config)
             return self._made
 
 
@@ -122,6 +122,10 @@ def judge(error: Exception) -> Answer:
     """What an exception of boto3 proves about one attempt. The detail never holds an address."""
     if isinstance(error, _NOT_SENT) or (isinstance(error, aws.SSLError) and _HANDSHAKE.search(str(error))):
         return Answer(Outcome.RETRY, detail=f"SES could not be reached ({type(error).__name__}).")
+    if isinstance(error, aws.NoRegionError):
+        return Answer(
+            Outcome.HALT, detail="AWS_REGION is not set: set it to the region of your SES account, such as eu-central-1."
+        )
     if isinstance(error, _SETUP):
         return Answer(
             Outcome.HALT, detail=f"The AWS set-up is incomplete ({_clean(str(error))}): set credentials and AWS_REGION."

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.request import getproxies
 
-import boto3
 import botocore.exceptions as aws
 import orjson
 from botocore.config import Config
@@ -19,7 +18,7 @@ from botocore.config import Config
 from mailer import loops
 from mailer.errors import BadInput, PostmergeError, Refused, Unavailable
 from mailer.settings import Settings
-from mailer.transports.aws import Door, error_code
+from mailer.transports.aws import Door, error_code, make_client
 from mailer.transports.base import Outcome
 from mailer.transports.connection import Response
 from mailer.transports.queue import Letter, Queue
@@ -71,7 +70,7 @@ class Sqs:
         with self._lock:
             if self._made is None:
                 config = Config(connect_timeout=5, read_timeout=_MOST_WAIT + 10, max_pool_connections=50)
-                self._made = boto3.session.Session().client("sqs", config=config)
+                self._made = make_client("sqs", config)
             return self._made
 
 

@@ -26,7 +26,7 @@ CRAFTED = '"><script>alert(1)</script>'
 
 @pytest.fixture
 def letter(database: Database, tmp_path: Path) -> Web:
-    return web.make(tmp_path, database)
+    return web.make(tmp_path, database, topics=("python", "mail"))
 
 
 def confirm_path(letter: Web) -> str:

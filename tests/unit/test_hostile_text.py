@@ -17,7 +17,7 @@ from lxml.etree import LxmlError
 
 from mailer import addresses, audience, leaks, message, public_ids, tokens, words
 from mailer.checks import CHECKS, Context, Document, word_list
-from mailer.editions import components, extras, frontmatter, making, premium, svg, text, translations, vague
+from mailer.editions import components, extras, frontmatter, making, premium, svg, text, vague
 from mailer.editions.body import Body, canonical
 from mailer.errors import BadInput, PostmergeError
 from mailer.exchange import lines, values
@@ -247,9 +247,3 @@ def test_a_longer_rule_is_no_deeper_one() -> None:
     rule = audience.parse(" or ".join(f"t{number}" for number in range(1_000)))
     assert len(audience.tags(rule)) == 1_000
     assert audience.of_issue(rule, "a") == rule
-
-
-def test_translations_name_a_slug_of_any_length() -> None:
-    for unit in UNITS:
-        with quick():
-            translations.slug(Path("a.md"), {"slug": unit * (SIZE // len(unit))}, "en")

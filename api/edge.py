@@ -20,6 +20,7 @@ events = log.get("http")
 
 MOST = 64 * 1024  # bytes of a request's body
 _LARGER = {"/v1/publish": 8 << 20, "/v1/imports": 32 << 20, "/webhooks/ses": 300 << 10}  # by the beginning of the path
+MAX_LENGTH_DIGITS = 18  # of a Content-Length
 _PATIENCE = 30.0  # seconds for a body to arrive
 _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
@@ -95,7 +96,7 @@ async def _read(scope: Scope, receive: Receive) -> bytes | None:
     """The whole body, or None when it is larger than MOST. Raises ClientDisconnect: half a body is none."""
     most = next((size for path, size in _LARGER.items() if scope["path"].startswith(path)), MOST)
     length = Headers(scope=scope).get("content-length", "0")
-    if length.isdecimal() and int(length) > most:
+    if length.isdecimal() and (len(length) > MAX_LENGTH_DIGITS or int(length) > most):
         return None
     body, more = bytearray(), True
     while more:

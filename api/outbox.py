@@ -56,7 +56,7 @@ def mail_html(desk: Here, mail_id: str) -> Response:
     """The mail's HTML for the frame: sandboxed, links open in a new tab."""
     html = _read(desk, mail_id).html or "<p>This mail has no HTML part."
     base = '<base target="_blank">'
-    framed, heads = re.subn(r"(<head\b[^>]*>)", rf"\1{base}", html, count=1, flags=re.IGNORECASE)
+    framed, heads = re.subn(r"(<head\b[^<>]*>)", rf"\1{base}", html, count=1, flags=re.IGNORECASE)
     return HTMLResponse(framed if heads else base + html, headers={**HEADERS, "Content-Security-Policy": _MAIL_POLICY})
 
 
@@ -99,7 +99,7 @@ def _read(desk: Desk, mail_id: str) -> Mail:
 def _leave_path(mail: Mail) -> str:
     """Our own path in the List-Unsubscribe header, or ''."""
     header = dict(mail.headers).get("List-Unsubscribe", "")
-    match = re.search(r"<(https?://[^>\s]+)>", header)
+    match = re.search(r"<(https?://[^<>\s]+)>", header)
     path = urlsplit(match[1]).path if match else ""
     return path[path.find("/leave/") :] if re.search(r"/leave/[\w-]+$", path) else ""
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from mailer.errors import BadInput
+from mailer.errors import BadRule
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,17 @@ _TOKEN = re.compile(
 )
 _WORDS = {"and", "or", "not", "everyone"}
 _DATES, _TEXTS = ("joined", "active"), ("lang", "domain")
+_MAX_SHOWN_CHARS = 300  # of a rule, in an error
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 _SPAN = re.compile(r"(\d{1,5})(d|w)", re.IGNORECASE | re.ASCII)
-_DEEPEST = 50
+MAX_RULE_CHARS = 20_000
+MAX_RULE_TERMS = 1_000  # tags, comparisons and segments, with those of the segments that a rule names
+MAX_RULE_DEPTH = 50  # brackets and nots inside one another in one rule
+_MAX_TREE_DEPTH = 200  # with the rules of segments in their place
 
 
 def parse(text: str) -> Rule:
-    """The rule that ``text`` says. Raises BadInput naming the column (from 1) where it stops making sense."""
+    """The rule that ``text`` says. Raises BadRule naming the column (from 1) where it stops making sense."""
     return _Parser(text).whole()
 
 
@@ -120,7 +124,23 @@ def segments(rule: Rule) -> list[Segment]:
 
 def filled(rule: Rule, find: Callable[[Segment], Rule]) -> Rule:
     """The rule with each segment replaced by what ``find`` says it is."""
-    return _changed(rule, lambda part: find(part) if isinstance(part, Segment) else part)
+    whole = _changed(rule, lambda part: find(part) if isinstance(part, Segment) else part)
+    _check_size(whole)
+    return whole
+
+
+def _check_size(rule: Rule) -> None:
+    """Raises BadRule for a rule that Python's and Postgres's stacks might not hold."""
+    waiting, terms = [(rule, 1)], 0
+    while waiting:
+        part, depth = waiting.pop()
+        inner = [part.inner] if isinstance(part, Not) else [part.left, part.right] if isinstance(part, Both | Either) else []
+        waiting += [(one, depth + 1) for one in inner]
+        terms += not inner
+        if terms > MAX_RULE_TERMS or depth > _MAX_TREE_DEPTH:
+            raise BadRule(
+                f"The audience has more than {MAX_RULE_TERMS:,} terms, or too many levels, with its segments: use tags."
+            )
 
 
 def _parts(rule: Rule) -> Iterator[Rule]:
@@ -147,43 +167,64 @@ def _changed(rule: Rule, change: Callable[[Rule], Rule]) -> Rule:
     return change(rule)
 
 
+def _joined(kind: type[Both | Either], parts: list[Rule]) -> Rule:
+    """Parts joined in halves: a long rule is not a deep one."""
+    if len(parts) == 1:
+        return parts[0]
+    half = (len(parts) + 1) // 2
+    return kind(_joined(kind, parts[:half]), _joined(kind, parts[half:]))
+
+
+def shown(text: str) -> str:
+    """A rule as an error quotes it, cut when it is long."""
+    return repr(text if len(text) <= _MAX_SHOWN_CHARS else text[:_MAX_SHOWN_CHARS] + "…")
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
+        if len(text) > MAX_RULE_CHARS:
+            raise BadRule(
+                f"The audience has more than {MAX_RULE_CHARS:,} characters: give these subscribers a tag and name that."
+            )
         self.tokens = self._cut(text)
         self.at = 0
         self.depth = 0
+        self.terms = 0
 
     def whole(self) -> Rule:
         if not self.tokens:
-            raise BadInput("The audience is empty: write `everyone`, or tags joined by and, or, not.")
+            raise BadRule("The audience is empty: write `everyone`, or tags joined by and, or, not.")
         rule = self._either()
         if self.at < len(self.tokens):
             raise self._wrong("expected `and` or `or`")
         return rule
 
     def _either(self) -> Rule:
-        rule = self._both()
+        parts = [self._both()]
         while self._take("or"):
-            rule = Either(rule, self._both())
-        return rule
+            parts.append(self._both())
+        return _joined(Either, parts)
 
     def _both(self) -> Rule:
-        rule = self._single()
+        parts = [self._single()]
         while self._take("and"):
-            rule = Both(rule, self._single())
-        return rule
+            parts.append(self._single())
+        return _joined(Both, parts)
 
     def _single(self) -> Rule:
         self.depth += 1
-        if self.depth > _DEEPEST:
-            raise self._wrong(f"more than {_DEEPEST} levels deep")
+        if self.depth > MAX_RULE_DEPTH:
+            raise self._wrong(f"more than {MAX_RULE_DEPTH} levels deep")
         try:
             return self._operand()
         finally:
             self.depth -= 1
 
     def _operand(self) -> Rule:
+        self.terms += 1
+        if self.terms > MAX_RULE_TERMS:
+            raise self._wrong(f"more than {MAX_RULE_TERMS:,} terms")
         if self._take("not"):
             return Not(self._single())
         if self._take("("):
@@ -284,21 +325,21 @@ class _Parser:
         return False
 
     def _cut(self, text: str) -> list[tuple[str, str, int]]:
-        tokens, at = [], 0
-        while text[at:].strip():
+        tokens, at, end = [], 0, len(text.rstrip())
+        while at < end:
             match = _TOKEN.match(text, at)
             if not match or not match.lastgroup:
                 column = len(text) - len(text[at:].lstrip()) + 1
-                raise BadInput(
-                    f"The audience {text!r} has a quote that is never closed at column {column}: close it or leave it out."
+                raise BadRule(
+                    f"The audience {shown(text)} has a quote that is never closed at column {column}: close it or leave it out."
                 )
             tokens.append((match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
             at = match.end()
         return tokens
 
-    def _wrong(self, what: str) -> BadInput:
+    def _wrong(self, what: str) -> BadRule:
         column = self.tokens[self.at][2] + 1 if self.at < len(self.tokens) else len(self.text) + 1
-        return BadInput(
-            f"The audience {self.text!r} cannot be read at column {column} ({what}):"
+        return BadRule(
+            f"The audience {shown(self.text)} cannot be read at column {column} ({what}):"
             " write `everyone`, or tags and comparisons joined by and, or, not, with brackets where needed."
         )

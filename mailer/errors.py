@@ -18,6 +18,10 @@ class BadInput(PostmergeError):
         self.field = field
 
 
+class BadRule(BadInput):
+    """An audience rule cannot be read, or says more than one rule may."""
+
+
 class Mistyped(BadInput):
     """What somebody typed into a form of ours cannot be used. ``text`` with its ``%(name)s`` is in every catalogue.
 

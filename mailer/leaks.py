@@ -29,7 +29,8 @@ _TOKEN = re.compile(rf"[{_WIDE}]|[^\W_{_WIDE}]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff\u0300-\u036f]")
 _TAG = re.compile(r"<!--|-->|<[^<>]*>")
 _UNIT = re.compile(r"\n\s*\n|\n(?=\s*[#>*+|-])|\n(?=\s*\d+[.)])")
-_TITLES = re.compile(r"""\[([^\]]+)\]|\(\S+\s+"([^"]+)"\)|(?:alt|title|content|summary)=["']([^"']+)["']""")
+_BRACKETS = re.compile(r"\[([^\]]+)\]")
+_TITLES = re.compile(r"""\([^\s(]++\s++"([^"]+)"\)|(?:alt|title|content|summary)=["']([^"']+)["']""")
 _MOST = 64 * 1024 * 1024  # bytes of an unpacked file
 
 
@@ -165,15 +166,23 @@ def words(text: str) -> list[str]:
 def shingles(markdown: str) -> set[tuple[str, ...]]:
     """Everything of a premium text that must not be found elsewhere: its runs of words, its headings, captions and titles."""
     source = html.unescape(markdown)
-    plain = re.sub(r"\]\([^)]*\)|\]\[[^\]]*\]|https?://\S+", "] ", _TAG.sub("", source))
+    plain = _without_targets(_TAG.sub("", source))
     found: set[tuple[str, ...]] = set()
-    units = [*_UNIT.split(plain), *(next(filter(None, match)) for match in _TITLES.findall(source))]
+    bracketed = _BRACKETS.findall(source[: source.rfind("]") + 1])  # behind the last ] each [ would be followed to the end
+    units = [*_UNIT.split(plain), *bracketed, *(next(filter(None, match)) for match in _TITLES.findall(source))]
     for unit in units:
         tokens = words(unit)
         if LEAST <= len(tokens) < SIZE:
             found.add(tuple(tokens))
         found |= {tuple(tokens[at : at + SIZE]) for at in range(len(tokens) - SIZE + 1)}
     return found
+
+
+def _without_targets(text: str) -> str:
+    """Without the addresses of links; what is behind the last ) is apart, as each link there would be followed to the end."""
+    end = text.rfind(")") + 1
+    closed = re.sub(r"\]\([^)]*\)|\]\[[^\]]*\]|https?://\S+", "] ", text[:end])
+    return closed + re.sub(r"\]\[[^\]]*\]|https?://\S+", "] ", text[end:])
 
 
 def readable(data: bytes) -> Iterator[str]:

@@ -7,6 +7,7 @@ structlog writes them: readable lines on a terminal, JSON otherwise. When ``SENT
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     import structlog
 
+_WORD = re.compile(r"\S+")  # with an @ in the pattern, each place in a long word is tried as the beginning of an address
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -38,6 +40,11 @@ _waiting: list[Callable[[], None]] = []
 def get(name: str) -> structlog.stdlib.BoundLogger:
     """A logger whose events are named like ``delivery.accepted`` and carry ids as keywords."""
     return cast("structlog.stdlib.BoundLogger", _Later(name))
+
+
+def without_addresses(text: str) -> str:
+    """What another program said, with ``(address)`` for each word that holds an ``@``."""
+    return _WORD.sub(lambda word: "(address)" if "@" in word[0] else word[0], text)
 
 
 def configure(level: str = "info", sentry_dsn: str = "", process: str = "") -> None:

@@ -13,7 +13,7 @@ from api.desk import Here
 from api.v1 import shapes
 from api.v1.errors import ApiError, not_found, rejected
 from mailer import public_ids
-from mailer.errors import BadInput
+from mailer.errors import BadInput, BadRule
 from mailer.flows import bulk, records
 from mailer.flows.members import Rejected
 
@@ -36,6 +36,8 @@ def create_bulk_action(desk: Here, wish: BulkActionInput) -> JSONResponse:
         row = bulk.run(desk.database, desk.settings, wish.type, wish.metadata)
     except Rejected as error:
         raise rejected(error) from error
+    except BadRule:
+        raise
     except BadInput as error:
         raise ApiError(400, "invalid_input", str(error)) from error
     return JSONResponse(_action(row), 201, background=BackgroundTask(desk.ring))

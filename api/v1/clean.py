@@ -13,7 +13,7 @@ from api.v1.errors import ApiError
 
 _SENTENCE = "The request holds a sign that cannot be kept (NUL, or half of a surrogate pair): leave it out."
 _NUMBER = "The request holds a number that cannot be kept (NaN, Infinity, or one too large): leave it out."
-_PERHAPS_ENDLESS = re.compile(rb"nan|infinity|\d\.?e\+?\d|\d{309}")  # in lower case; only then a look inside pays
+_PERHAPS_ENDLESS = re.compile(rb"nan|infinity|\d\.?e\+?\d|(?<!\d)\d{309}")  # in lower case; only then a look inside pays
 
 
 async def need_signs(request: Request) -> None:

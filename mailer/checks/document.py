@@ -7,29 +7,29 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
-from mailer.editions.frontmatter import Source, split
+from mailer.editions.frontmatter import MAX_SOURCE_BYTES, Source, split
 
-_FENCE = re.compile(r"^[ >\t]*(`{3,}(?!.*`)|~{3,})")
+_FENCE = re.compile(r"^[ >\t]*(`{3,}+(?!.*`)|~{3,})")
 _TICKS = re.compile(r"(`(?<![`\\]`)`*)(?!`)(?:[^\n]|\n(?![ \t]*\n))+?(?<!`)\1(?!`)")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _INLINE = re.compile(  # every pattern of links begins with its bracket, which is what makes it quick to search for
-    r"\[((?:[^\[\]]++|\[(?:[^\[\]]++|\[[^\[\]]*\])*\])*)\]\(\s*(?:<([^<>\n]*)>|((?:[^\s()<>]++|\((?:[^\s()]++|\([^\s()]*\))*\))*))"
-    r"(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\)"
+    r"\[((?:[^\[\]]++|\[(?:[^\[\]]++|\[[^\[\]]*\])*\])*)\]\(\s*+(?:<([^<>\n]*)>|((?:[^\s()<>]++|\((?:[^\s()]++|\([^\s()]*\))*\))*))"
+    r"(?:\s++(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*+\)"
 )
-_DEFINED = re.compile(r"^ {0,3}\[(?!\^)([^\[\]\n]+)\]:[ \t]*\n?[ \t]*<?([^\s<>]+)>?", re.MULTILINE)
+_DEFINED = re.compile(r"^ {0,3}\[(?!\^)([^\[\]\n]+)\]:[ \t]*+\n?[ \t]*+<?([^\s<>]+)>?", re.MULTILINE)
 _PICTURED = re.compile(r"!\[[^\[\]\n]*\]\[([^\[\]\n]+)\]")
 _AUTO = re.compile(r"<([a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]+)>")
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)((?:\s+[^<>]*?)?)\s*/?>")
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*+)((?:\s[^<>]*+)?)/?>")
 _ATTRIBUTE = re.compile(r"([a-zA-Z_:][\w:.-]*)(?:\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+))?")
 _TARGETS = re.compile(r"<[a-zA-Z/][^<>]*>|https?://[^\s)>\]]+|^ {0,3}\[[^\]\n]+\]:.*$|\]\[[^\]\n]*\]", re.MULTILINE)
 _MARKED = re.compile(r"([-*+]|\d+[.)]|\[\^[^\]]+\]:|:)\s")  # an item of a list, a note, a definition
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]*([^#\n].*?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]*([^#\n].*)$", re.MULTILINE)
 _UNDERLINED = re.compile(r"\n(=+|-{2,})[ \t]*$", re.MULTILINE)
 
 
@@ -122,9 +122,10 @@ class Document:
     @cached_property
     def prose(self) -> str:
         """The text with the head, code and comments blanked out: same length, same lines."""
+        if len(self.data) > MAX_SOURCE_BYTES:
+            return _blank(self.text)
         text = _blank(self.text[: self.body_at]) + self.text[self.body_at :]
-        for start, end in self.code:
-            text = text[:start] + _blank(text[start:end]) + text[end:]
+        text = _blanked(text, self.code)
         if "<!--" in text:
             text = _COMMENT.sub(lambda match: _blank(match[0]), text)
         text = self._without_indented(text)
@@ -135,13 +136,7 @@ class Document:
         """The prose with the targets of links and all HTML blanked out as well: what people read."""
         spans = [(link.at, link.at + len(link.target)) for link in self.links]
         spans += [match.span() for match in _TARGETS.finditer(self.prose)]
-        pieces, last = [], 0
-        for start, end in sorted(spans):
-            start = max(start, last)
-            if end > start:
-                pieces += [self.prose[last:start], _blank(self.prose[start:end])]
-                last = end
-        return "".join([*pieces, self.prose[last:]])
+        return _blanked(self.prose, sorted(spans))
 
     @cached_property
     def links(self) -> list[Link]:
@@ -164,7 +159,7 @@ class Document:
         """Headings, in order."""
         found, text = [], self.prose
         for match in _HEADING.finditer(text) if "#" in text else ():
-            words = self.text[match.start(2) : match.end(2)]
+            words = self.text[match.start(2) : match.end(2)].rstrip(" \t").rstrip("#").rstrip(" \t") or match[2][0]
             found.append(Heading(len(match[1]), words, match.start(), match.end()))
         for match in _UNDERLINED.finditer(text):
             start = text.rfind("\n", 0, match.start()) + 1
@@ -245,6 +240,17 @@ def _blank(text: str) -> str:
     return "\n".join(" " * len(line) for line in text.split("\n"))
 
 
+def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text with these parts of it, in their order, blanked out."""
+    pieces, last = [], 0
+    for start, end in spans:
+        start = max(start, last)
+        if end > start:
+            pieces += [text[last:start], _blank(text[start:end])]
+            last = end
+    return "".join([*pieces, text[last:]])
+
+
 def _link(match: re.Match[str], text: str) -> Link:
     """The link or picture that _INLINE found; its words are those of ``text``."""
     group = 2 if match[2] is not None else 3
@@ -255,7 +261,7 @@ def _link(match: re.Match[str], text: str) -> Link:
 
 def _tag(match: re.Match[str]) -> Tag:
     found = {}
-    for one in _ATTRIBUTE.finditer(match[3] or ""):
+    for one in _ATTRIBUTE.finditer(match[3].removesuffix("/")):
         raw = one[2] or ""
         quoted = raw[:1] in ("'", '"')
         value = raw[1:-1] if quoted else raw

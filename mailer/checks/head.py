@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from mailer.audience import parse
+from mailer.audience import parse, shown
 from mailer.checks.context import Context
 from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
@@ -23,6 +23,7 @@ from mailer.words import code
 _SUBJECT = 70  # letters; a desktop inbox shows about so many, a phone 35 to 45
 _OLD, _FAR = timedelta(days=7), timedelta(days=366)
 _NIGHT = range(6, 22)  # the hours that are not night
+_EDITION = re.compile(r"[0-9]{1,6}")
 _FIELD = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):", re.MULTILINE)
 
 
@@ -66,7 +67,7 @@ def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
         if not close:
             yield Found(at, f"`{_titled(name)}:` is not a field of ours: it does nothing here.", level="note")
             continue
-        safe = close[0] not in doc.source.lines and doc.text[at:].lower().startswith(name)  # the last of two would count
+        safe = close[0] not in doc.source.lines and doc.text[at : at + len(name)].lower() == name  # the last of two would count
         fix = Fix(at, at + len(name), _titled(close[0])) if safe else None
         yield Found(at, f"`{_titled(name)}:` is not known: did you mean `{_titled(close[0])}:`?", fix)
 
@@ -144,7 +145,9 @@ def audience_tag(doc: Document, ctx: Context) -> Iterator[Found]:
 def audience_nobody(doc: Document, ctx: Context) -> Iterator[Found]:
     rule = doc.fields.get("audience", "") or "everyone"
     if ctx.ledger and doc.asks and _readable(rule) and not _sent(doc, ctx) and ctx.ledger.size(rule, _key(doc, ctx)) == 0:
-        yield Found(doc.field_at("audience"), f"The audience {rule!r} is nobody: correct `Audience:`, or add readers first.")
+        yield Found(
+            doc.field_at("audience"), f"The audience {shown(rule)} is nobody: correct `Audience:`, or add readers first."
+        )
 
 
 @check("subject-long", "warning", f"A subject of more than {_SUBJECT} letters: inboxes cut it.")
@@ -219,7 +222,7 @@ def _sent(doc: Document, ctx: Context) -> str:
         return ""
     key = _key(doc, ctx)
     number = doc.fields.get("edition", "1").strip()
-    return ctx.ledger.sent.get((key, int(number)), "") if ctx.ledger and number.isdecimal() else ""
+    return ctx.ledger.sent.get((key, int(number)), "") if ctx.ledger and _EDITION.fullmatch(number) else ""
 
 
 def _spoken(path: Path, ctx: Context) -> str:

@@ -15,7 +15,7 @@ from mailer.editions import svg, vague
 
 _SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini", "data"}
 _REFERENCE = re.compile(r"\[(?<![\\!\]]\[)([^\[\]\n]+)\]\[[^\[\]\n]*\]")
-_ANCHOR = re.compile(r"<a\s[^<>]*\bhref\b[^<>]*>([^<>]+)</a>", re.IGNORECASE)
+_ANCHOR = re.compile(r"<a\s(?=[^<>]*\bhref\b)[^<>]*+>([^<>]++)</a>", re.IGNORECASE)
 _NAMED = re.compile(r"\[(?<![\\\]\[\w]\[)([^\[\]\n]+)\]\[([^\[\]\n]*)\](?![\[(:]| \[)")
 # Hosts that answer every http link with the same address under https.
 _SECURE = re.compile(

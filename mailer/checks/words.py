@@ -37,8 +37,9 @@ _RUNS_ON = re.compile(  # an address that is followed by the text, without ) unt
 _APART = re.compile(  # words and their address; a box to tick, a note, a number and what is a link already are none
     r"\[(?<![\\\]\w]\[)(?![ \txX]?\]|\^|\d+\]|sic\])([^\[\]\n]*[^\[\]\n\\])\][ \t]+\((https?://[^\s()]+\))"
 )
-_TABLE = re.compile(r"^[ \t]*\|?[ \t]*:?-{3,}:?[ \t]*\|", re.MULTILINE)
+_TABLE = re.compile(r"^[ \t]*+(?:\|[ \t]*+)?:?-{3,}+:?[ \t]*+\|", re.MULTILINE)
 _TABLE_ROW = re.compile(r"^(?![ \t]*(?:[-*+]|\d+[.)])[ \t]+[^|\s]).*\|.*$", re.MULTILINE)
+MAX_PARAGRAPH_CHARS = 2_000  # that are searched for the end of an address
 _TABLE_CELL = re.compile(r"(?<!\\)\|")
 
 
@@ -131,14 +132,14 @@ def emphasis_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("footnote-missing", "error", "A footnote without its text.")
 def footnote_missing(doc: Document, ctx: Context) -> Iterator[Found]:
-    noted = set(re.findall(r"^ {0,3}\[\^([^\]\s]+)\]:", doc.prose, re.MULTILINE))
-    used = list(re.finditer(r"\[\^([^\]\s]+)\](?!:)", doc.prose))
+    defined = re.finditer(r"^ {0,3}(\[\^([^\[\]\s]+)\]:)", doc.prose, re.MULTILINE)
+    noted = {match[2]: match.start(1) for match in defined}
+    used = list(re.finditer(r"\[\^([^\[\]\s]+)\](?!:)", doc.prose))
     for match in used:
         if match[1] not in noted:
             yield Found(match.start(), f"The footnote {match[1]} has no text: add a line `[^{match[1]}]: …`.")
-    for name in sorted(noted - {match[1] for match in used}):
-        at = doc.prose.index(f"[^{name}]:")
-        yield Found(at, f"Nothing refers to the footnote {name}: write [^{name}] where it belongs.", level="warning")
+    for name in sorted(noted.keys() - {match[1] for match in used}):
+        yield Found(noted[name], f"Nothing refers to the footnote {name}: write [^{name}] where it belongs.", level="warning")
 
 
 @check("size-clip", "warning", "A mail near or over the 102 KB at which Gmail cuts it.")
@@ -178,10 +179,12 @@ def _lines_with(text: str, needles: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _places(text: str, needle: str) -> Iterator[int]:
+    """One place in each line that holds the needle."""
     at = text.find(needle)
     while at >= 0:
         yield at
-        at = text.find(needle, at + 1)
+        end = text.find("\n", at)
+        at = text.find(needle, end) if end >= 0 else -1
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
@@ -201,7 +204,8 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
 
 def _closed(match: re.Match[str]) -> Fix | None:
     """Put ) after an address, before the sentence's own sign; none where the paragraph has one: the address may go on there."""
-    rest = re.split(r"\n[ \t]*\n", match.string[match.end() :], maxsplit=1)[0]
+    rest = match.string[match.end() : match.end() + MAX_PARAGRAPH_CHARS]
+    rest = re.split(r"\n[ \t]*+\n", rest, maxsplit=1)[0]
     if rest.count(")") > rest.count("("):
         return None
     end = match.start() + len(match[0].rstrip().rstrip(".,;:!?|"))

@@ -22,7 +22,7 @@ def leave_by_mail() -> None:
     Example: postmerge leave-by-mail < message.eml
     """
     settings = load_settings()
-    raw = sys.stdin.buffer.read(leaving.MOST)
+    raw = sys.stdin.buffer.read(leaving.MAX_EMAIL_BYTES)
     try:
         out.print(str(leaving.take(open_database(settings), settings, raw)))
     except Unavailable as error:

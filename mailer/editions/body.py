@@ -8,6 +8,8 @@ from urllib.parse import urljoin
 
 from lxml import etree, html
 
+MAX_DEPTH = 100  # elements inside one another
+_DROPPED = "postmerge-dropped"
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _FORBIDDEN = {
     "script", "style", "iframe", "frame", "frameset", "object", "embed", "applet", "form", "input", "button", "textarea",
@@ -27,12 +29,17 @@ class Body:
 
 
 def canonical(fragment: str, url: str) -> Body:
-    """Make every link absolute against ``url`` and drop what a mail or a reader's page must never carry."""
+    """Make every link absolute against ``url`` and drop what a mail or a reader's page must never carry.
+
+    Raises ValueError for elements deeper inside one another than MAX_DEPTH.
+    """
     clean = _ILLEGAL.sub("", fragment)
     dropped = ["control characters"] if clean != fragment else []
     root = html.fragment_fromstring(clean, create_parent="div") if clean.strip() else html.Element("div")
+    _check_depth(root)
     for element in list(root.iter()):
         dropped += _element(element, url)
+    strip(root, _DROPPED, etree.Comment, etree.ProcessingInstruction)
     _outline(root)
     if "title=" in clean:
         for image in list(root.iter("img")):
@@ -49,13 +56,10 @@ def escape(text: str) -> str:
 
 def _element(element: etree._Element, url: str) -> list[str]:
     if not isinstance(element.tag, str):
-        if element.getparent() is not None:
-            _drop(element)
         return []
     tag = element.tag.lower()
     if tag in _FORBIDDEN:
-        if element.getparent() is not None:
-            _drop(element)
+        element.tag = _DROPPED
         return [f"<{tag}>"]
     dropped = []
     for name in list(element.attrib):
@@ -128,14 +132,17 @@ def _srcset(text: str, url: str) -> str:
     return ", ".join(" ".join([urljoin(url, image[0]), *image[1:]]) for image in images)
 
 
-def _drop(element: etree._Element) -> None:
-    """Remove an element with its content, but keep the text that follows it."""
-    parent = element.getparent()
-    assert parent is not None
-    if element.tail:
-        before = element.getprevious()
-        if before is not None:
-            before.tail = (before.tail or "") + element.tail
-        else:
-            parent.text = (parent.text or "") + element.tail
-    parent.remove(element)
+def strip(root: etree._Element, *kinds: object) -> None:
+    """Remove elements of these tags or kinds with their content, but keep the text that follows each.
+
+    In one go: what follows many removed one by one would be copied again for each.
+    """
+    etree.strip_elements(root, *kinds, with_tail=False)
+
+
+def _check_depth(root: etree._Element) -> None:
+    depth = 0
+    for event, _ in etree.iterwalk(root, events=("start", "end")):
+        depth += 1 if event == "start" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} elements inside one another")

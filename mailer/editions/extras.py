@@ -98,7 +98,7 @@ def _audio(source: Source, fields: Mapping[str, str], root: Path, site_url: str)
     kind = _TYPES.get(suffix) or mimetypes.guess_type(target)[0] or "audio/mpeg"
     if target.startswith(("https://", "http://")):
         size = fields.get("audio-size", "").replace("_", "").strip()
-        if not size.isdecimal():
+        if not re.fullmatch(r"[0-9]{1,15}", size):
             return _none(source, "`Audio:` on another server needs its size in bytes: add `Audio-Size: 12345678`.")
         return Audio(target, int(size), kind, seconds)
     name = target.removeprefix("{static}").lstrip("/")
@@ -111,7 +111,7 @@ def _audio(source: Source, fields: Mapping[str, str], root: Path, site_url: str)
 
 
 def _seconds(source: Source, text: str) -> int:
-    match = re.fullmatch(r"(?:(\d+):)?(\d{1,3}):(\d\d)", text.strip())
+    match = re.fullmatch(r"(?:([0-9]{1,3}):)?([0-9]{1,3}):([0-9]{2})", text.strip())
     if match:
         return int(match[1] or 0) * 3600 + int(match[2]) * 60 + int(match[3])
     _none(source, "`Audio:` needs its length: add `Audio-Duration: 32:10`.")

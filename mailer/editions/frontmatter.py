@@ -23,9 +23,14 @@ KNOWN = {
     "save_as", "url",
     "formerly", "access", "free-from", "teaser", "audio", "audio-size", "audio-duration", "corrected",
 }  # fmt: skip
-_LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):\s*(.*?)\s*$")
+_LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):(.*)")
 _MORE = re.compile(r"^ {4,}(.*)$")
+MAX_SOURCE_BYTES = 4_000_000
+MAX_HEAD_LINES = 500
+MAX_DATE_CHARS = 100
 _NO_YEAR = datetime(1, 1, 1)
+_LONG_HEAD = f"The head has more than {MAX_HEAD_LINES} lines: end it with an empty line before the text."
+_NO_FIELD = "This line of the head cannot be read: write `Name: value`, or end the head above it with `---`."
 _YES = {"yes", "true", "now", "1", "on"}
 _NO = {"no", "false", "never", "0", "off", ""}
 
@@ -83,6 +88,10 @@ class Asked:
 def split(path: str, data: bytes) -> Source:
     """Take a Markdown file apart. Never raises: what cannot be read is a finding."""
     source = Source(path)
+    if len(data) > MAX_SOURCE_BYTES:
+        size = f"{MAX_SOURCE_BYTES // 1_000_000} MB"
+        _odd(source, 1, f"The file has more than {size}: put pictures into files of their own, or split the text.")
+        return source
     text = _decoded(source, data)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     at = _fields(source, lines)
@@ -119,14 +128,17 @@ def _fields(source: Source, lines: list[str]) -> int:
         source.odd = at + 1, "The head begins with `---` and has no end: write `---` below it too, or remove this line."
         source.warning(*source.odd)
         at += 1
-    name = ""
+    name, first = "", at
     while at < len(lines):
         line = lines[at]
+        if at - first >= MAX_HEAD_LINES:
+            _odd(source, at + 1, _LONG_HEAD)
+            return at
         if not line.strip():
             return at + 1
         if match := _LINE.match(line):
             name = match[1].lower()
-            source.fields[name] = match[2]
+            source.fields[name] = match[2].strip()
             source.lines[name] = at + 1
         elif (match := _MORE.match(line)) and name:
             source.fields[name] = f"{source.fields[name]} {match[1].strip()}".strip()
@@ -139,6 +151,8 @@ def _fields(source: Source, lines: list[str]) -> int:
 def _yaml(source: Source, lines: list[str], first: int, end: int) -> None:
     """Fields with lists (their items are joined by commas), texts of several lines, quotes and comments."""
     name, deep = "", 0
+    if end - first > MAX_HEAD_LINES:
+        return _odd(source, first, _LONG_HEAD)
     for at in range(first, end):
         line, bare = lines[at], lines[at].strip()
         inner = bool(name) and len(line) - len(line.lstrip()) > deep
@@ -150,15 +164,16 @@ def _yaml(source: Source, lines: list[str], first: int, end: int) -> None:
             source.fields[name] = f"{source.fields[name]} {bare}".strip()
         elif match := _LINE.match(bare):
             name, deep = match[1].lower(), len(line) - len(line.lstrip())
-            source.fields[name], source.lines[name] = _listed(match[2]), at + 1
+            source.fields[name], source.lines[name] = _listed(match[2].strip()), at + 1
         elif not source.odd:
-            source.odd = (
-                at + 1,
-                "This line of the head cannot be read: write `Name: value`, or end the head above it with `---`.",
-            )
-            source.findings.append(Finding("error", source.path, *source.odd))
+            _odd(source, at + 1, _NO_FIELD)
     for name, value in source.fields.items():
         source.fields[name] = _unquoted(value)
+
+
+def _odd(source: Source, line: int, message: str) -> None:
+    source.odd = line, message
+    source.findings.append(Finding("error", source.path, line, message))
 
 
 def _listed(value: str) -> str:
@@ -252,6 +267,8 @@ def date(source: Source, text: str, zone: str) -> datetime | None:
 
 
 def _read(text: str) -> datetime:
+    if len(text) > MAX_DATE_CHARS:
+        return _NO_YEAR
     if re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?", text):
         with contextlib.suppress(ValueError):
             return datetime.fromisoformat(text)

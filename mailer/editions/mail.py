@@ -86,7 +86,7 @@ def text_part(letter: Letter) -> str:
 
 def join_url(body: str) -> str:
     """Where the reader of a body can pay for what was left out of it; empty when nothing was."""
-    found = re.search(r'<p class="locked">.*?<a href="([^"]+)"', body)
+    found = re.search(r'<p class="locked">(?:(?!<p class="locked">).)*?<a href="([^"]+)"', body)
     return html.unescape(found[1]) if found else ""
 
 

@@ -42,9 +42,9 @@ def headings(body: str) -> list[tuple[str, str]]:
     if len(body) < _LONG:
         return []
     for level in ("h2", "h1", "h3"):
-        found = re.findall(rf'<{level}[^>]*\bid="([^"]+)"[^>]*>(.*?)</{level}>', body, re.DOTALL)
+        found = re.findall(rf'<{level}(?=[^<>]*\bid="([^"<>]+)")[^<>]*+>(.*?)</{level}>', body, re.DOTALL)
         if len(found) >= _MANY:
-            return [(name, " ".join(re.sub("<[^>]+>", "", text).split())) for name, text in found]
+            return [(name, " ".join(re.sub("<[^<>]+>", "", text).split())) for name, text in found]
     return []
 
 

@@ -18,9 +18,10 @@ from mailer import words
 from mailer.editions.frontmatter import Source, moment
 from mailer.errors import BadInput
 
+MAX_NOTES = 1_000  # footnotes of an issue with paid parts: each is looked for in the whole of the text
 MARK = "\0premium"  # at the end of a name: the text for paying readers
 MORE = re.compile(r"<!--\s*more\s*-->\s*$", re.IGNORECASE)
-_FENCE = re.compile(r"^:::+\s*(\S*)\s*$")
+_FENCE = re.compile(r"^:::++\s*+(\S*+)\s*$")
 _CODE = re.compile(r"^ {0,3}(```+|~~~+)")
 _NOTE = re.compile(r"^\[\^([^\]]+)\]:")
 _WORDS = ("premium", "free", "paid", "paying", "members", "subscribers")
@@ -58,6 +59,9 @@ def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str)
     if not blocks:
         return Cut(source.body, None)
     free, premium = _apart(lines, blocks, join_url, fields.get("lang", ""))
+    if sum(map(bool, map(_NOTE.match, free))) > MAX_NOTES:
+        _wrong(source, 0, f"There are more than {MAX_NOTES:,} footnotes: leave some out.")
+        return Cut("", "")
     free, moved = _footnotes(free, premium)
     inside = ["\n".join(lines[first + 1 : last]) for kind, first, last in blocks if kind == "premium"]
     return Cut("\n".join(free), "\n".join(premium), (*inside, *moved))

@@ -144,6 +144,6 @@ class _State:
 
 def _seconds(content: str) -> int:
     """How long reading takes: 220 words a minute, and CJK letters as half a word."""
-    text = re.sub(r"<[^>]+>", " ", content)
+    text = re.sub(r"<[^<>]+>", " ", content)
     wide = len(re.findall(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]", text))
     return round((len(re.findall(r"[^\W\d_]+", text)) + wide / 2) / _WORDS_A_MINUTE * 60)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mailer.words import code
 
 _EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 _PLACES = {"save_as", "url"}
+MAX_MISSING_LINKS = 100  # of one issue, each with a warning
 
 
 @dataclass(frozen=True)
@@ -404,12 +406,13 @@ class Session:
     def _check_links(self, article: Any, text: str | None = None) -> None:
         """Links to files that are not there, at their line."""
         name = self._real(article.source_path)
-        for match in re.finditer(r"""\{(?:filename|static|attach)\}([^"'>\s#?]+)""", text or article._content or ""):
-            target = match[1].replace("%20", " ")
-            base = self._root if target.startswith("/") else Path(name).parent
-            if not (base / target.lstrip("/")).exists():
-                line = self._sources[name].line_of(target)
-                self._warn(name, line, f"The link to {target} leads to no file: correct the name, or add the file.")
+        found = re.findall(r"""\{(?:filename|static|attach)\}([^"'>\s#?]+)""", text or article._content or "")
+        targets = dict.fromkeys(target.replace("%20", " ") for target in found)
+        base = Path(name).parent
+        missing = (one for one in targets if not ((self._root if one[0] == "/" else base) / one.lstrip("/")).exists())
+        for target in islice(missing, MAX_MISSING_LINKS):
+            line = self._sources[name].line_of(target)
+            self._warn(name, line, f"The link to {target} leads to no file: correct the name, or add the file.")
 
     def _real(self, source_path: str) -> str:
         """The name by which this session knows a file of Pelican's."""

@@ -9,9 +9,12 @@ from pathlib import Path
 
 from lxml import etree
 
+from mailer.editions.body import strip
+
 SUFFIXES = {".svg", ".svgz"}
 _RUNNING = {"script", "foreignobject", "iframe", "object", "embed", "audio", "video", "handler", "listener"}
 _CHANGING = {"set", "animate", "animatetransform", "animatemotion"}  # they may write an address or a handler later
+_DROPPED = "postmerge-dropped"
 _MOST = 32 * 1024 * 1024  # bytes; a picture that unpacks to more is taken for a trap
 
 
@@ -29,6 +32,7 @@ def clean(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     root, dropped = _parsed(_unpacked(data) if packed else data)
     for element in list(root.iter()):
         dropped += _element(element)
+    strip(root, _DROPPED, etree.Entity, etree.ProcessingInstruction)
     if not dropped:
         return data, ()
     made: bytes = etree.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -70,7 +74,8 @@ def _parsed(data: bytes) -> tuple[etree._Element, list[str]]:
         raise Unreadable(f"it holds <{etree.QName(root).localname}> where <svg> should stand")
     around = [*root.itersiblings(preceding=True), *root.itersiblings()]
     dropped = ["<?…?>" for one in around if isinstance(one, etree._ProcessingInstruction)]
-    if re.search(rb"<!DOCTYPE[^>]*\[", data.replace(b"\0", b""), re.IGNORECASE):  # entities and defaults of attributes
+    found = re.findall(rb"<!DOCTYPE[^>]*+", data.replace(b"\0", b""), re.IGNORECASE)
+    if any(b"[" in one for one in found):  # entities and defaults of attributes
         dropped.append("<!DOCTYPE>")
     return (_alone(root) if dropped else root), dropped
 
@@ -87,7 +92,7 @@ def _alone(root: etree._Element) -> etree._Element:
 def _element(element: etree._Element) -> list[str]:
     parent = element.getparent()
     if isinstance(element, (etree._ProcessingInstruction, etree._Entity)):
-        return _drop(element, str(element))
+        return [str(element)]
     if not isinstance(element.tag, str):
         return []
     tag = etree.QName(element).localname.lower()
@@ -127,13 +132,5 @@ def _picture(address: str) -> bool:
 
 
 def _drop(element: etree._Element, name: str) -> list[str]:
-    parent = element.getparent()
-    if parent is None:
-        return []
-    before, tail = element.getprevious(), element.tail or ""
-    if before is not None:
-        before.tail = (before.tail or "") + tail
-    else:
-        parent.text = (parent.text or "") + tail
-    parent.remove(element)
+    element.tag = _DROPPED
     return [name]

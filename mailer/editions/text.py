@@ -78,7 +78,7 @@ class _Writer:
     def _list(self, element: etree._Element, numbered: bool, width: int) -> str:
         items = [child for child in element if child.tag == "li"]
         start = element.get("start", "1")
-        first = int(start) if start.isdecimal() else 1
+        first = int(start) if re.fullmatch(r"[0-9]{1,9}", start) else 1
         lines = []
         loose = any(child.tag == "p" for item in items for child in item)
         for number, item in enumerate(items, first):

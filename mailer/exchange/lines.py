@@ -18,6 +18,7 @@ from mailer.errors import BadInput
 from mailer.exchange import formats, own, values
 
 csv.field_size_limit(1_000_000)
+MAX_COLUMNS = 1_000
 _ENCODINGS = ("utf-8-sig", "cp1252")
 
 
@@ -80,6 +81,8 @@ def header(path: Path) -> list[str]:
 def _names(reader: Any, path: Path) -> list[str]:
     try:
         for row in reader:
+            if len(row) > MAX_COLUMNS:
+                raise BadInput(f"{path.name} has {len(row):,} columns, and {MAX_COLUMNS:,} are read: export fewer fields.")
             if any(cell.strip() for cell in row):
                 return list(row)
     except csv.Error as error:

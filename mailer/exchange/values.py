@@ -14,6 +14,8 @@ from dateutil import parser as dates
 
 from mailer.errors import BadInput
 
+MAX_DATE_CHARS = 100
+MAX_TAGS_CHARS = 20_000  # of a cell with tags
 MOST_TAG = 100  # characters
 MOST_METADATA = 20_000  # characters of JSON
 
@@ -65,6 +67,8 @@ def moment(text: str) -> datetime | None:
     text = text.strip()
     if not text:
         return None
+    if len(text) > MAX_DATE_CHARS:
+        raise BadInput(f"{text[:40]!r} is not a date: it has more than {MAX_DATE_CHARS} characters")
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -84,6 +88,8 @@ def tags(text: str) -> tuple[str, ...]:
     text = text.strip()
     if not text:
         return ()
+    if len(text) > MAX_TAGS_CHARS:
+        raise BadInput(f"the tags {text[:30]!r} have more than {MAX_TAGS_CHARS:,} characters")
     found = _json_tags(text) if text.startswith("[") else _listed(text)
     flat = [" ".join(tag.split()).lower() for tag in found]
     for tag in flat:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http.client import HTTPException, HTTPResponse
 
+from mailer.audience import shown
 from mailer.edition import Edition, Finding, Wish
 from mailer.errors import Refused
 from mailer.flows.plan import Action, Plan, Step
@@ -19,6 +20,7 @@ from mailer.transports.base import Account
 
 OLDEST = timedelta(days=7)
 LATEST = timedelta(hours=6)
+MAX_PAGE_BYTES = 4_000_000
 ALLOWED = ("checks", "many", "old", "late", "unknown-tag", "duplicate", "identity", "address", "quota", "sandbox")
 
 
@@ -144,7 +146,9 @@ def _issue(step: Step, plan: Plan) -> Iterator[Guard]:
         )
     if step.size == 0 and not step.scheduled:
         yield Guard(
-            "", f"The audience {edition.audience!r} of {edition.path} is nobody: correct `Audience:`, or add subscribers first."
+            "",
+            f"The audience {shown(edition.audience)} of {edition.path} is nobody:"
+            " correct `Audience:`, or add subscribers first.",
         )
     if step.match and step.match.copied and step.action is Action.SEND and not step.match.rival:
         yield Guard(
@@ -208,8 +212,8 @@ def live_digest(url: str, timeout: float = 10.0) -> str:
 
 
 def _head(answer: HTTPResponse, deadline: float) -> bytes:
-    """What has come of a page until ``deadline``, four megabytes at most."""
-    parts: list[bytes] = []
-    while time.monotonic() < deadline and sum(map(len, parts)) < 4_000_000 and (part := answer.read1(1 << 18)):
-        parts.append(part)
-    return b"".join(parts)
+    """What has come of a page until ``deadline``, about MAX_PAGE_BYTES at most."""
+    head = bytearray()
+    while time.monotonic() < deadline and len(head) < MAX_PAGE_BYTES and (part := answer.read1(1 << 18)):
+        head += part
+    return bytes(head)

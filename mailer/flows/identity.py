@@ -27,7 +27,7 @@ _COPIED, _COPIED_WITH_TITLE = 0.9, 0.8  # of the text: nobody should get it a se
 
 def sketch(body: str) -> list[int]:
     """The smallest hashes of the body's three-word runs (a bottom-k sketch): a cheap stand-in for its whole text."""
-    words = re.findall(r"\w+", re.sub(r"<[^>]+>", " ", body).lower())
+    words = re.findall(r"\w+", re.sub(r"<[^<>]+>", " ", body).lower())
     runs = {" ".join(words[at : at + 3]) for at in range(max(1, len(words) - 2))} if words else set()
     return sorted({zlib.crc32(run.encode()) for run in runs})[:_KEPT]
 

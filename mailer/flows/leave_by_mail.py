@@ -8,11 +8,15 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email import message_from_bytes
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
+from email.policy import Compat32
 from email.utils import getaddresses, parseaddr
 from enum import StrEnum
 
@@ -25,8 +29,15 @@ from mailer.store import subscribers
 
 events = log.get("leave")
 
-MOST = 1024 * 1024  # bytes of a mail that are looked at
-_MOST_PARTS = 50
+MAX_EMAIL_BYTES = 1024 * 1024  # what is behind them is not looked at
+MAX_LINES = 20_000
+MAX_BOUNDARIES = 20  # Python's parser compares each line with every open boundary
+MAX_PARTS = 50
+MAX_HEADER_CHARS = 4_000  # the parsers of parameters, encoded words and addresses take the square of a header's length
+MAX_REQUEST_CHARS = 200  # of a line that may ask to unsubscribe
+_SLOW_CHARSETS = ("punycode", "idna")  # they take the square of a text's length, and no text is written in them
+_BOUNDARY = re.compile(rb"boundary\s*[*=]", re.IGNORECASE)
+_REPLY = re.compile(r"((re|aw|sv|antw|tr|rv)\s*:\s*)+")
 _TOKEN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 _POLITE = re.compile(r"\b(please|bitte|svp|s.il vous plaît|por favor|me|mich|moi)\b|请")
 _WORDS = {
@@ -64,7 +75,7 @@ class _Mail:
 
 def take(database: Database, settings: Settings, raw: bytes) -> Outcome:
     """What one mail, as it came, asks for is done; twice does no harm. Raises Unavailable."""
-    mail = _read(raw[:MOST])
+    mail = _read(raw[:MAX_EMAIL_BYTES])
     if mail is None or mail.answered_by_machine:
         return _said(Outcome.AUTOMATIC)
     if token := _signed(settings, f"{mail.subject} {mail.recipients}"):
@@ -106,18 +117,38 @@ def _belongs(database: Database, settings: Settings, token: str, sender: str) ->
 
 
 def _asks(line: str) -> bool:
-    bare = re.sub(r"^((re|aw|sv|antw|tr|rv)\s*:\s*)+|[.!?…。！]+$", "", line.strip().lower())
+    bare = line[: MAX_REQUEST_CHARS + 1].strip().lower()
+    if len(bare) > MAX_REQUEST_CHARS:
+        return False
+    bare = bare.removeprefix(match[0] if (match := _REPLY.match(bare)) else "").rstrip(".!?…。！")
     return " ".join(_POLITE.sub(" ", bare).split()).strip(" ,") in _WORDS
 
 
 def _read(raw: bytes) -> _Mail | None:
     """The mail, or None when it cannot be read or stands in for none."""
     try:
-        found = message_from_bytes(raw)
-        text = _text(found)
+        return _parsed(raw)
     except Exception:  # what strangers send breaks the standard library's parser in ways of its own
         events.warning("leave.unreadable_mail")
         return None
+
+
+class _ShortHeaders(Compat32):
+    """Cuts the headers of an email and of its parts before anything parses them."""
+
+    def header_source_parse(self, sourcelines: Sequence[str]) -> tuple[str, str]:
+        """Called by the parser with the lines of one header."""
+        name, value = super().header_source_parse(list(sourcelines))
+        return name, value[:MAX_HEADER_CHARS]
+
+
+def _parsed(raw: bytes) -> _Mail:
+    """Raises whatever the standard library raises, and ValueError for more parts inside one another than any email has."""
+    raw = b"\n".join(raw.split(b"\n", MAX_LINES)[:MAX_LINES])
+    if len(_BOUNDARY.findall(raw)) > MAX_BOUNDARIES:
+        raise ValueError("too many boundaries")
+    found = message_from_bytes(raw, policy=_ShortHeaders())
+    text = _text(found)
     sender = parseaddr(_header(found, "from"))[1]
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith((">", "<"))]
     to = getaddresses([_header(found, name) for name in ("to", "cc", "delivered-to", "x-original-to", "envelope-to")])
@@ -150,12 +181,12 @@ def _header(mail: Message, name: str) -> str:
     value = " ".join(str(mail.get(name, "")).split())
     try:
         return str(make_header(decode_header(value)))
-    except (ValueError, LookupError):
+    except (ValueError, LookupError, MessageError):
         return value
 
 
 def _text(mail: Message) -> str:
-    parts = [part for _, part in zip(range(_MOST_PARTS), mail.walk(), strict=False) if part.get_content_maintype() == "text"]
+    parts = [part for _, part in zip(range(MAX_PARTS), mail.walk(), strict=False) if part.get_content_maintype() == "text"]
     plain_first = sorted(parts, key=lambda part: part.get_content_subtype() != "plain")
     return "\n".join(_decoded(part) for part in plain_first)
 
@@ -163,7 +194,8 @@ def _text(mail: Message) -> str:
 def _decoded(part: Message) -> str:
     payload = part.get_payload(decode=True)
     body = payload if isinstance(payload, bytes) else b""
+    charset = part.get_content_charset() or "utf-8"
     try:
-        return body.decode(part.get_content_charset() or "utf-8", "replace")
+        return body.decode("utf-8" if codecs.lookup(charset).name in _SLOW_CHARSETS else charset, "replace")
     except LookupError:
         return body.decode("utf-8", "replace")

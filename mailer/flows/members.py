@@ -324,8 +324,8 @@ def _columns(wish: Wish) -> dict[str, Any]:
 def check_metadata(metadata: Mapping[str, Any]) -> None:
     """Raise Rejected when a reader cannot have this metadata."""
     simple = all(isinstance(value, str | int | float | bool | None) for value in metadata.values())
-    size = sum(len(str(name)) + len(str(value)) for name, value in metadata.items())
-    if not simple or size > _MOST_METADATA or any("\0" in f"{name}{value}" for name, value in metadata.items()):
+    flat = [f"{name}{value}" for name, value in metadata.items()] if simple else []
+    if not simple or sum(map(len, flat)) > _MOST_METADATA or any("\0" in one for one in flat):
         raise Rejected(
             "metadata_invalid",
             f"Metadata is an object of names to texts, numbers, true, false or null, of at most {_MOST_METADATA:,} characters.",

@@ -34,7 +34,9 @@ def find(database: Database, id_or_email: str) -> Reader | None:
     with database.transaction() as tx:
         if "@" in id_or_email:
             return readers.by_email(tx, addresses.normal(id_or_email))
-        if not (id_or_email.isascii() and id_or_email.isdecimal() and int(id_or_email) <= _LARGEST_ID):
+        if not (id_or_email.isascii() and id_or_email.isdecimal() and len(id_or_email) < 20):
+            return None
+        if int(id_or_email) > _LARGEST_ID:
             return None
         return readers.by_id(tx, int(id_or_email))
 

@@ -73,7 +73,10 @@ def audience_size(database: Database, edition: Edition) -> int:
     with database.transaction() as tx:
         size = audiences.count(tx, audience.of_issue(segments.read(tx, edition.audience), edition.key))
     if not size:
-        raise BadInput(f"The audience {edition.audience!r} of {edition.path} is nobody: add subscribers, or give `--readers`.")
+        raise BadInput(
+            f"The audience {audience.shown(edition.audience)} of {edition.path} is nobody:"
+            " add subscribers, or give `--readers`."
+        )
     return size
 
 

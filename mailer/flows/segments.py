@@ -18,6 +18,7 @@ from mailer.store import segments as kept
 
 AUDIENCE = "subscriber.audience"
 MOST = 200  # segments in the whole of a rule
+MAX_SEGMENT_DEPTH = 10  # segments inside one another
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def read(tx: Tx, text: str) -> Rule:
     rule = audience.parse(text)
     if not audience.segments(rule):
         return rule
-    return filled(rule, filters(tx), f"The audience {text!r}")
+    return filled(rule, filters(tx), f"The audience {audience.shown(text)}")
 
 
 def every(database: Database) -> list[Known]:
@@ -90,6 +91,10 @@ def _filled(rule: Rule, known: Mapping[str, Mapping[str, Any]], where: str, abov
     def find(one: audience.Segment) -> Rule:
         if next(used) > MOST:
             raise BadInput(f"{where} leads to more than {MOST} segments: name fewer, or say the rule itself.", "filters")
+        if len(above) >= MAX_SEGMENT_DEPTH:
+            raise BadInput(
+                f"{where} leads to more than {MAX_SEGMENT_DEPTH} segments inside one another: name fewer.", "filters"
+            )
         if one.name in above:
             circle = " → ".join([*above[above.index(one.name) :], one.name])
             raise BadInput(f"{where} goes in a circle ({circle}): take one of these segments out of another.", "filters")

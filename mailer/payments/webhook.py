@@ -48,7 +48,7 @@ def read(secrets: str, header: str, body: bytes) -> Event:
             livemode=bool(raw["livemode"]),
             account=str(raw.get("account") or ""),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput("This is not an event of Stripe: post what Stripe posts.") from error
 
 

@@ -13,6 +13,7 @@ from typing import cast
 import httptools
 
 _MOST_IDLE = 20.0  # seconds; an older connection may have been closed by the other side just now
+MAX_ANSWER_BYTES = 16 << 20  # head and body; ten messages of SQS are a tenth of it
 _SEND_BUFFER = 262_144  # bytes; a whole request leaves in one call
 
 
@@ -26,7 +27,8 @@ class Response:
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
+    received: int = 0  # bytes
     complete: bool = False
     keep_alive: bool = False
     parser: httptools.HttpResponseParser | None = None
@@ -46,7 +48,7 @@ class Response:
         self.complete = self.status >= 200
         self.keep_alive = self.parser.should_keep_alive()  # the parser forgets it right after
         if not self.complete:
-            self.headers, self.body = {}, b""
+            self.headers, self.body = {}, bytearray()
 
 
 class Connection(asyncio.Protocol):
@@ -70,6 +72,10 @@ class Connection(asyncio.Protocol):
         """Called by the loop."""
         if self._answer is None or self._response.parser is None:
             self.close()  # nobody asked: whatever it is, it must not be taken for the next answer
+            return
+        self._response.received += len(data)
+        if self._response.received > MAX_ANSWER_BYTES:
+            self._fail(ConnectionResetError("the answer does not end"))
             return
         try:
             self._response.parser.feed_data(data)

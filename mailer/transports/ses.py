@@ -14,6 +14,7 @@ import botocore.exceptions as aws
 from botocore.config import Config
 
 from mailer.errors import Refused, Unavailable
+from mailer.log import without_addresses
 from mailer.message import mailable
 from mailer.transports.aws import make_client
 from mailer.transports.base import Account, Answer, Envelope, Outcome
@@ -155,7 +156,7 @@ def judge_answer(code: str, status: int, message: str) -> Answer:
 
 
 def _clean(text: str) -> str:
-    return re.sub(r"\S+@\S+", "(address)", " ".join(text.split()))[:300]
+    return without_addresses(" ".join(text.split()))[:300]
 
 
 def tag(text: str) -> str:

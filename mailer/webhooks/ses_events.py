@@ -6,7 +6,6 @@ The format is "Contents of event data that Amazon SES publishes to Amazon SNS" o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,10 +15,10 @@ from typing import Any
 import orjson
 
 from mailer.errors import BadInput, Refused
+from mailer.log import without_addresses
 
 MOST_DETAIL = 200  # characters
 _MOST_DIGITS = 18  # a number of more does not fit into a bigint
-_ADDRESS = re.compile(r"\S*@\S+")
 _IGNORED = frozenset({"Open", "Click", "Subscription"})
 _GREETING = "Successfully validated SNS topic"  # SES says so once, when a topic is connected
 
@@ -99,7 +98,7 @@ def _event(facts: Mapping[str, Any]) -> Event | None:
             subtype=_plain(subtype, 40),
             detail=_plain(detail, MOST_DETAIL),
         )
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise BadInput(f"The event of the kind {kind!r} lacks a part of its kind ({type(error).__name__}).") from error
 
 
@@ -176,8 +175,7 @@ def _number(tags: Mapping[str, Any], name: str) -> int:
 
 def _plain(text: str, most: int) -> str:
     """Without addresses and without signs that a database or a terminal does not take."""
-    if "@" in text:
-        text = _ADDRESS.sub("(address)", text)
+    text = without_addresses(text)
     if text.isprintable():
         return text[:most]
     return "".join(sign if sign.isprintable() else " " for sign in text)[:most]

@@ -6,7 +6,6 @@ The format is "Contents of notifications for Amazon SES email receiving" of AWS'
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from typing import Any
@@ -29,7 +28,7 @@ def _content(content: str, facts: dict[str, Any]) -> bytes:
         action = facts["receipt"]["action"]
         if str(action.get("encoding", "")).upper() == "BASE64":
             return base64.b64decode(content, validate=True)
-    except (KeyError, TypeError, AttributeError, binascii.Error):
+    except (KeyError, TypeError, AttributeError, ValueError):
         pass
     return content.encode("utf-8", "replace")
 

@@ -64,6 +64,7 @@ def test_no_page_mail_or_feed_carries_a_script(letter: Letter) -> None:
         ("yaml.md", b"---\ntitle: 'Bad'\ndate: 2026-11-24 09:00\nsend: yes\n---\n\nText.\n"),
         ("\U0001f600 \u4f60\u597d.md", HEAD.encode() + b"\nText.\n"),
         ("broken.md", HEAD.encode() + b"\n```\n**never [closed](\n\n> > > - 1. Text.\n"),
+        ("deep.md", HEAD.encode() + b"\n" + b"<b>" * 250 + b"Text."),
         ("big.md", HEAD.encode() + b"\n" + b"Text and *more* text, again and again.\n\n" * 52_000),
     ],
 )

@@ -9,6 +9,7 @@ import click
 
 from mailer.commands.building import build_site
 from mailer.commands.common import as_json, err, load_settings, out, print_json
+from mailer.show import count
 from mailer.show_findings import show_findings
 
 
@@ -27,5 +28,6 @@ def build(json: bool) -> None:
     out.print(
         f"Built {len(report.editions)} issues in {report.seconds:.1f} s ({report.converted} converted, {report.reused} reused)."
     )
-    if any(finding.level == "error" for finding in report.findings):
+    if broken := {finding.path for finding in report.findings if finding.level == "error"}:
+        out.print(f"{count(len(broken), 'file')} with errors: what they ask for is left out until they are corrected.")
         sys.exit(1)

@@ -15,6 +15,7 @@ from mailer.editions import folders, store
 from mailer.editions.places import in_template
 from mailer.editions.quiet import quiet
 from mailer.editions.session import Session
+from mailer.editions.site import need_plugin
 from mailer.errors import BadInput, PostmergeError
 
 
@@ -81,7 +82,9 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
             settings = read_settings(str(options.config), override={**override, "OUTPUT_PATH": str(fresh)})
             settings["DELETE_OUTPUT_DIRECTORY"] = False
             settings.setdefault("POSTMERGE_JOIN", options.sells)
-            Pelican(settings).run()
+            pelican = Pelican(settings)
+            need_plugin(pelican, options.config)
+            pelican.run()
     except PostmergeError:
         raise
     except OSError as error:

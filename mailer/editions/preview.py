@@ -14,7 +14,7 @@ from mailer.edition import Edition, Finding
 from mailer.editions.places import in_template
 from mailer.editions.quiet import quiet
 from mailer.editions.session import Session
-from mailer.editions.site import Site
+from mailer.editions.site import Site, need_plugin
 from mailer.errors import BadInput, PostmergeError
 
 _WORDS_A_MINUTE = 220
@@ -87,6 +87,7 @@ class _State:
             override["API_URL"] = api_url
         self.settings = read_settings(str(site.config), override=override)
         self.pelican = Pelican(self.settings)
+        need_plugin(self.pelican, site.config)
         self.context = {
             **self.settings, "generated_content": {}, "static_links": set(), "static_content": {},
             "localsiteurl": self.settings["SITEURL"],

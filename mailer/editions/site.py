@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mailer.editions.translations import family_ids
 from mailer.errors import BadInput
 
+_PLUGIN = "mailer.editions.plugin"
 EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 
 
@@ -88,3 +90,9 @@ def clip(value: object) -> str:
     if value not in (None, "warn", "cut", "refuse"):
         raise BadInput(f"POSTMERGE_CLIP is {value!r}: set it to 'warn', 'cut' or 'refuse' in pelicanconf.py.")
     return str(value or "warn")
+
+
+def need_plugin(pelican: Any, config: Path) -> None:
+    """Raise BadInput when a Pelican that was set up loaded no plugin of ours, so that it reads no issue for sending."""
+    if _PLUGIN not in (getattr(plugin, "__name__", plugin) for plugin in pelican.plugins):
+        raise BadInput(f'{config} does not load the plugin, so nothing can be sent: add `PLUGINS = ["{_PLUGIN}"]` to it.')

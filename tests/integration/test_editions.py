@@ -323,6 +323,18 @@ def test_two_issues_without_a_letter_in_their_names_do_not_collide(letter: Lette
     assert len({edition.key for edition in report.editions}) == 4
 
 
+@pytest.mark.parametrize("theme", ["notmyidea", "ours"])
+def test_a_build_without_the_plugin_says_so_and_the_old_site_stays(letter: Letter, theme: str) -> None:
+    letter.build()
+    before = letter.page("index.html")
+    lines = ["PLUGINS = []"] + ([f"THEME = {theme!r}"] if theme != "ours" else [])
+    with (letter.folder / "pelicanconf.py").open("a") as config:
+        config.write("\n" + "\n".join(lines) + "\n")
+    with pytest.raises(BadInput, match=r'does not load the plugin.*add `PLUGINS = \["mailer\.editions\.plugin"\]`'):
+        letter.build()
+    assert letter.page("index.html") == before
+
+
 def test_a_broken_email_template_is_one_sentence_with_its_place(letter: Letter) -> None:
     template = letter.folder / "theme" / "templates" / "email" / "edition.html"
     template.write_text("<html><body>{{ title </body></html>")

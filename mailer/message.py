@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr, parseaddr
 
+from mailer.characters import clean
 from mailer.errors import BadInput
 
 # Stands in an edition's html and text where the reader's own unsubscribe link goes. Plain ASCII letters and digits, so
@@ -138,12 +139,12 @@ def _sender(sender: str) -> tuple[str, str]:
     name, address = parseaddr(sender)
     if "@" not in address or re.search(r"[\r\n]", sender):
         raise BadInput(f"The sender {sender!r} is not an address: write POSTMERGE_SENDER as Name <address@your.domain>.")
-    return name, mailable(address)
+    return clean(name), mailable(address)
 
 
 def _words(text: str) -> str:
     """A header's free text, encoded (RFC 2047) when it is not plain ASCII."""
-    flat = " ".join(text.split())
+    flat = clean(" ".join(text.split()))
     return flat if flat.isascii() and len(flat) < 900 else Header(flat, "utf-8", maxlinelen=75).encode(linesep="\r\n")
 
 
@@ -153,8 +154,8 @@ def _token(text: str) -> str:
 
 def _headers(lines: list[tuple[str, str]]) -> bytes:
     for name, value in lines:
-        if re.search(r"[\r\n]", re.sub(r"\r\n[ \t]", "", value)) or "\0" in value:
-            raise BadInput(f"The header {name} would hold a line break: remove it.")
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", re.sub(r"\r\n[ \t]", "", value)):
+            raise BadInput(f"The header {name} would hold a line break or a control character: remove it.")
     return b"".join(f"{name}: {value}\r\n".encode("ascii", "replace") for name, value in lines)
 
 

@@ -60,7 +60,7 @@ def title_double(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("field-unknown", "warning", "A field whose name is not known, or misspelt.")
 def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
     for name, line in doc.source.lines.items():
-        if name in frontmatter.KNOWN:
+        if name in frontmatter.KNOWN | frontmatter.NOT_YET:
             continue
         at = doc.line_at(line)
         close = difflib.get_close_matches(name, frontmatter.KNOWN, n=1, cutoff=0.72)

@@ -78,7 +78,7 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
         override["API_URL"] = options.api_url
     override["LOAD_CONTENT_CACHE"] = override["CACHE_CONTENT"] = False
     try:
-        with quiet(session.findings, options.content.name), folders.replacing(site) as (fresh, session.spare):
+        with quiet(session.findings, options.content), folders.replacing(site) as (fresh, session.spare):
             settings = read_settings(str(options.config), override={**override, "OUTPUT_PATH": str(fresh)})
             settings["DELETE_OUTPUT_DIRECTORY"] = False
             settings.setdefault("POSTMERGE_JOIN", options.sells)
@@ -129,7 +129,9 @@ def _need(options: BuildOptions) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or "no message").splitlines()[0][:200]
+    """The error's own first line, and in which issue's page it arose where that is known."""
+    said = (str(error).strip() or "no message").splitlines()[0][:200]
+    return ", ".join([said, *getattr(error, "__notes__", [])])
 
 
 def _where(error: Exception) -> str:

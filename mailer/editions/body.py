@@ -8,9 +8,10 @@ from urllib.parse import urljoin
 
 from lxml import etree, html
 
+from mailer.characters import clean_html
+
 MAX_DEPTH = 100  # elements inside one another
 _DROPPED = "postmerge-dropped"
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _FORBIDDEN = {
     "script", "style", "iframe", "frame", "frameset", "object", "embed", "applet", "form", "input", "button", "textarea",
     "select", "link", "meta", "base", "noscript", "template", "foreignobject", "animate", "animatetransform",
@@ -33,7 +34,7 @@ def canonical(fragment: str, url: str) -> Body:
 
     Raises ValueError for elements deeper inside one another than MAX_DEPTH.
     """
-    clean = _ILLEGAL.sub("", fragment)
+    clean = clean_html(fragment)
     dropped = ["control characters"] if clean != fragment else []
     root = html.fragment_fromstring(clean, create_parent="div") if clean.strip() else html.Element("div")
     _check_depth(root)

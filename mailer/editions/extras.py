@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mailer.editions.frontmatter import Source, date
+from mailer.editions.given import is_long
 
 _TYPES = {".mp3": "audio/mpeg", ".m4a": "audio/x-m4a", ".ogg": "audio/ogg", ".opus": "audio/ogg"}
 
@@ -60,15 +61,21 @@ def read(
     source: Source, fields: Mapping[str, str], root: Path, site_url: str, tags: tuple[str, ...], zone: str = "UTC"
 ) -> Extras:
     """The extras of an issue; what cannot be used is noted as a warning of the source."""
-    names = tuple(filter(None, (former(name) for name in fields.get("formerly", "").split(","))))
     return Extras(
-        names,
+        _names(source, fields.get("formerly", "")),
         bool(fields.get("id", "").strip()),
         _audio(source, fields, root, site_url),
         tags,
         _correction(source, fields, zone),
         source.fields.get("summary", "").strip(),
     )
+
+
+def _names(source: Source, text: str) -> tuple[str, ...]:
+    names = list(filter(None, (former(name) for name in text.split(","))))
+    for name in filter(is_long, names):
+        source.warning(source.lines.get("formerly", 1), f"`Formerly: {name[:40]}…` is too long for an address: remove it.")
+    return tuple(name for name in names if not is_long(name))
 
 
 def former(text: str) -> str:
@@ -102,10 +109,10 @@ def _audio(source: Source, fields: Mapping[str, str], root: Path, site_url: str)
             return _none(source, "`Audio:` on another server needs its size in bytes: add `Audio-Size: 12345678`.")
         return Audio(target, int(size), kind, seconds)
     name = target.removeprefix("{static}").lstrip("/")
-    path = (root / name).resolve()
+    path = (root / name).resolve() if not is_long(Path(name).name) else root
     if not path.is_file() or not path.is_relative_to(root):
         return _none(
-            source, f"`Audio: {target}` leads to no file: put it into {root.name}/audio/ and name it as audio/name.mp3."
+            source, f"`Audio: {target[:60]}` leads to no file: put it into {root.name}/audio/ and name it as audio/name.mp3."
         )
     return Audio(f"{site_url}/{name}", path.stat().st_size, kind, seconds)
 

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from dateutil import parser as dateparser
 
 from mailer.audience import parse
+from mailer.characters import ILLEGAL, OVERRIDES, clean
+from mailer.characters import name as character
 from mailer.edition import Finding, Wish
 from mailer.errors import BadInput
 
@@ -23,6 +25,13 @@ KNOWN = {
     "save_as", "url",
     "formerly", "access", "free-from", "teaser", "audio", "audio-size", "audio-duration", "corrected",
 }  # fmt: skip
+# Fields by which this and other generators say that a text is not published yet; ``editions.drafts`` reads them.
+NOT_YET = {
+    "draft", "isdraft", "is_draft", "published", "publish", "hidden", "unlisted", "headless", "permalink", "render", "build",
+    "_build", "eleventyexcludefromcollections", "publishdate", "publish_date", "pubdate", "expirydate", "unpublishdate",
+}  # fmt: skip
+_MAX_ODD_LINES = 10  # lines with characters that cannot be carried, named one by one
+NOWHERE = "cannot stand in a page, a feed or an email"
 _LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):(.*)")
 _MORE = re.compile(r"^ {4,}(.*)$")
 MAX_SOURCE_BYTES = 4_000_000
@@ -94,7 +103,10 @@ def split(path: str, data: bytes) -> Source:
         return source
     text = _decoded(source, data)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if ILLEGAL.search(text):
+        _clean_lines(source, lines)
     at = _fields(source, lines)
+    _clean_fields(source)
     source.body, source.body_line = "\n".join(lines[at:]), at + 1
     _check_names(source)
     return source
@@ -113,6 +125,24 @@ def _decoded(source: Source, data: bytes) -> str:
     else:
         source.warning(line, said + "; the byte is shown as \ufffd.")
     return text
+
+
+def _clean_lines(source: Source, lines: list[str]) -> None:
+    """Leave out what no page, feed or email can carry, and name it at its line."""
+    odd = [(number, found[0]) for number, line in enumerate(lines) if (found := ILLEGAL.search(line))]
+    for number, first in odd[:_MAX_ODD_LINES]:
+        source.warning(number + 1, f"The character {character(first)} {NOWHERE} and was left out: remove it.")
+    for number, _ in odd:
+        lines[number] = clean(lines[number])
+
+
+def _clean_fields(source: Source) -> None:
+    """Leave out of the fields what would turn the order of the text around them, as in an inbox."""
+    for name, value in source.fields.items():
+        if found := OVERRIDES.search(value):
+            source.fields[name] = OVERRIDES.sub("", value)
+            message = f"The character {character(found[0])} turns the order of letters and was left out: remove it."
+            source.warning(source.lines.get(name, 1), message)
 
 
 def _fields(source: Source, lines: list[str]) -> int:
@@ -191,7 +221,7 @@ def _unquoted(value: str) -> str:
 
 def _check_names(source: Source) -> None:
     for name, line in source.lines.items():
-        close = [] if name in KNOWN else difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.72)
+        close = [] if name in KNOWN | NOT_YET else difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.72)
         if close:
             source.warning(line, f"`{name.title()}:` is not known: did you mean `{close[0].title()}:`?")
 
@@ -240,9 +270,10 @@ def moment(text: str) -> datetime:
         raise BadInput(f"`Send: {text}` has no zone: {how}")
     try:
         if re.fullmatch(r"[+-]\d\d:?\d\d|Z", zone):
-            return datetime.fromisoformat(f"{day}T{hour}{'+00:00' if zone == 'Z' else zone}")
+            fixed = datetime.fromisoformat(f"{day}T{hour}{'+00:00' if zone == 'Z' else zone}")
+            return fixed.astimezone(UTC).astimezone(fixed.tzinfo)
         return _local(datetime.fromisoformat(f"{day}T{hour}"), zone)
-    except (ValueError, ZoneInfoNotFoundError, OSError) as error:
+    except (ValueError, OverflowError, ZoneInfoNotFoundError, OSError) as error:
         raise BadInput(f"`Send: {text}` names a time or a zone that does not exist: {how}") from error
 
 
@@ -260,13 +291,14 @@ def date(source: Source, text: str, zone: str) -> datetime | None:
         source.error("date", "`Date:` is missing: write it as `Date: 2026-11-24 09:00`.")
         return None
     read = _read(text.strip())
-    if read.year == _NO_YEAR.year:
-        source.error("date", f"`Date: {text}` cannot be read: write it as `Date: 2026-11-24 09:00`.")
+    if read.year in (_NO_YEAR.year, datetime.max.year):  # the last year has hours that are in no year elsewhere
+        source.error("date", f"`Date: {text[:60]}` cannot be read: write it as `Date: 2026-11-24 09:00`.")
         return None
     return read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))
 
 
 def _read(text: str) -> datetime:
+    """A date as people write it; the year 1 when it cannot be read, or when it is none in every zone."""
     if len(text) > MAX_DATE_CHARS:
         return _NO_YEAR
     if re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?", text):
@@ -274,6 +306,7 @@ def _read(text: str) -> datetime:
             return datetime.fromisoformat(text)
     try:
         read: datetime = dateparser.parse(text, default=_NO_YEAR)
+        read.replace(tzinfo=read.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         return _NO_YEAR
     return read

@@ -4,17 +4,60 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from lxml import html
 
+from mailer.characters import clean
 from mailer.editions import clip, mail
 from mailer.editions.body import Body, canonical
+from mailer.editions.site import clip as clip_setting
 from mailer.editions.text import plain
+from mailer.errors import PostmergeError
 
 _LONG, _MANY = 6_000, 4  # letters of HTML and headings from which on an issue has a table of contents
 _PREHEADER = 110  # letters of the text that stand in for a missing `Preheader:`
 _ASIDE = " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in ("admonition", "footnote", "locked"))
+
+
+def job(article: Any, content: str, template: str, settings: Mapping[str, Any], postal_address: str) -> tuple[Any, ...]:
+    """All that an issue is made from, for ``make``."""
+    asked_for, title = article.metadata, flat(article.title)
+    return (
+        content,
+        article.postmerge_url,
+        template,
+        title,
+        flat(asked_for.get("subject") or "") or title,
+        flat(asked_for.get("preheader") or ""),
+        article.lang,
+        article.date,
+        settings["SITENAME"],
+        settings["SITEURL"],
+        postal_address,
+        clip_setting(settings.get("POSTMERGE_CLIP")),
+    )
+
+
+def flat(value: Any) -> str:
+    """A field as one line."""
+    return " ".join(str(value).split())
+
+
+def attempt(job: tuple[Any, ...]) -> dict[str, Any]:
+    """The same as ``make``; an issue that cannot be made gives ``failed`` with the reason. Raises BadInput for a template."""
+    try:
+        return make(job)
+    except PostmergeError:
+        raise
+    except Exception as error:
+        return {"failed": said(error)}
+
+
+def said(error: Exception) -> str:
+    """An exception in a few words."""
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 def make(job: tuple[Any, ...]) -> dict[str, Any]:
@@ -23,7 +66,8 @@ def make(job: tuple[Any, ...]) -> dict[str, Any]:
     try:
         body = canonical(content, url)
     except Exception as error:
-        body = Body(f"<pre>{content.replace('&', '&amp;').replace('<', '&lt;')}</pre>\n", (f"HTML ({type(error).__name__})",))
+        text = clean(content).replace("&", "&amp;").replace("<", "&lt;")
+        body = Body(f"<pre>{text}</pre>\n", (f"HTML ({type(error).__name__})",))
     hexdigest = hashlib.sha256(body.html.encode()).hexdigest()
     words = plain(body.html, lang)
     preheader = preheader or _beginning(body.html)

@@ -24,7 +24,7 @@ from pelican.utils import SafeDatetime
 
 from mailer import leaks, words
 from mailer.edition import Edition, Finding
-from mailer.editions import around, cards, feeds, mail, search, store, svg, translations, vague
+from mailer.editions import around, cards, feeds, given, leaving, mail, search, store, svg, translations, vague
 from mailer.editions.convert import digest
 from mailer.editions.session import Session
 from mailer.editions.writing import ThriftyWriter
@@ -96,7 +96,8 @@ class PreparedRstReader(RstReader):  # type: ignore[misc]
         """HTML and metadata of one file."""
         content, metadata = super().read(source_path)
         fields = session().read_rst(source_path, metadata)
-        return content, {**metadata, **{name: self.process_metadata(name, value) for name, value in fields.items()}}
+        kept = {name: value for name, value in metadata.items() if not given.is_reserved(name)}
+        return content, {**kept, **{name: self.process_metadata(name, value) for name, value in fields.items()}}
 
 
 def _readers(readers: Any) -> None:
@@ -111,9 +112,13 @@ def _articles(generators: list[Any]) -> None:
     """After all reading and before any page is written: each article gets its body, its digest and its edition."""
     for generator in generators:
         if isinstance(generator, ArticlesGenerator):
-            articles: list[Article] = [*generator.articles, *generator.translations, *generator.hidden_articles]
+            generator.drafts, generator.drafts_translations = [], []  # of formats that are read by Pelican alone
+            articles: list[Article] = [
+                *generator.articles, *generator.translations, *generator.hidden_articles, *generator.hidden_translations,
+            ]  # fmt: skip
             _link_languages(generator)
             session().make_editions([] if session().preview else articles, generator.settings)
+            leaving.leave_out(generator, session().left_out)
             for article in articles:
                 article.override_url, article.override_save_as = article.url, article.save_as
             _link_neighbours(generator.articles)

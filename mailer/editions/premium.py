@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from mailer import words
+from mailer.edition import Variant
 from mailer.editions.frontmatter import Source, moment
 from mailer.errors import BadInput
 
@@ -42,6 +44,11 @@ class Cut:
     free: str
     premium: str | None
     secrets: tuple[str, ...] = ()
+
+
+def variant(made: Mapping[str, Any]) -> Variant:
+    """What paying readers get of an issue, from what ``making.make`` gave."""
+    return Variant("premium", *(made[name] for name in ("preheader", "html", "text", "body", "digest")))
 
 
 def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str) -> Cut:

@@ -54,7 +54,7 @@ class Preview:
         """
         with self._lock:
             try:
-                with quiet([], self._site.root.name):
+                with quiet([], self._site.root):
                     self._state = self._state or _State(self._site, self._cache, self._postal_address, self._api_url)
                     return self._state.show(path)
             except PostmergeError:

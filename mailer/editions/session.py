@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mailer.edition import Edition, Finding, Variant, Wish
-from mailer.editions import cards, clip, extras, frontmatter, mail, making, premium, search, site, translations
+from mailer.characters import printable
+from mailer.edition import Edition, Finding, Wish
+from mailer.editions import (
+    cards,
+    clip,
+    drafts,
+    extras,
+    frontmatter,
+    given,
+    mail,
+    making,
+    premium,
+    restructured,
+    search,
+    translations,
+)  # fmt: skip
 from mailer.editions.body import escape
 from mailer.editions.convert import Cache, Workers, convert_all, digest, own_code
 from mailer.editions.folders import Spare
 from mailer.editions.frontmatter import Asked, Source
 from mailer.editions.premium import MARK
 from mailer.editions.slugs import File, Slugs
+from mailer.errors import PostmergeError
 from mailer.leaks import Secret
 from mailer.words import code
 
 _EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
-_PLACES = {"save_as", "url"}
-MAX_MISSING_LINKS = 100  # of one issue, each with a warning
+_CORRECT = "correct the name, or add the file"
 
 
 @dataclass(frozen=True)
@@ -68,12 +80,14 @@ class Session:
         self.pictures: list[Any] = []  # Pelican's static files that are SVG
         self.converted = self.reused = 0
         self.secrets: list[Secret] = []
+        self.left_out: set[str] = set()  # Pelican's names of the sources of articles that cannot be published
         self._premium: dict[str, str] = {}
         self._sources: dict[str, Source] = {}
         self._names: dict[str, str] = {}
         self._html: dict[str, str | None] = {}
         self._fields: dict[str, dict[str, str]] = {}
         self._asked: dict[str, Asked] = {}
+        self._drafts: set[str] = set()
         self._slugs = Slugs()
         self.translated: list[Edition] = []
         self._originals: dict[str, str] = {}  # the original's key, by its translation's
@@ -86,7 +100,7 @@ class Session:
 
     def prepare(self, settings: Mapping[str, Any]) -> None:
         """Read and convert every Markdown file below the content folder, with the cache and all processors."""
-        self._root = Path(settings["PATH"]).resolve()
+        self._root, self._settings = Path(settings["PATH"]).resolve(), settings
         self._zone = settings["TIMEZONE"] or "UTC"
         self._name, self._lang = self._root.name, str(settings["DEFAULT_LANG"])
         self._ids = translations.family_ids(settings)
@@ -120,7 +134,7 @@ class Session:
         self._take(path, is_page)
         self._unite(name)
         if name not in self._fields:
-            fields = {key: value for key, value in self._sources[name].fields.items() if value and key not in _PLACES}
+            fields = {key: value for key, value in self._sources[name].fields.items() if value and key not in given.PLACES}
             dated = frontmatter.date(Source(shown), fields.get("date", ""), self._zone) or datetime.now(UTC)
             fields |= {"title": fields.get("title") or path.stem, "date": dated.isoformat(), "status": "published"}
             self._fields[name] = fields if is_page else {**fields, "slug": self._slug(path, fields)}
@@ -157,12 +171,13 @@ class Session:
     def read_rst(self, source_path: str, metadata: Mapping[str, Any]) -> dict[str, str]:
         """The fields that a reStructuredText file gets on top of its own."""
         path = Path(source_path).resolve()
-        source = Source(f"{self._name}/{path.relative_to(self._root)}")
-        fields = {name: str(value) for name, value in metadata.items() if isinstance(value, str)}
-        source.fields = fields
-        self._sources[str(path)] = source
-        self._asked[str(path)] = frontmatter.asked(source, fields, datetime.now(UTC))
-        premium.refuse_rst(source, path.read_text(encoding="utf-8", errors="replace"))
+        source, fields, now = Source(self.shown(path)), restructured.fields(metadata), datetime.now(UTC)
+        self._sources[str(path)], source.fields = source, fields
+        self._asked[str(path)] = asked = frontmatter.asked(source, fields, now)
+        if drafts.judge(source, fields, path.relative_to(self._root), self._zone, now, asked.send):
+            return {"status": "skip"}
+        restructured.check(source, fields, path.read_text(encoding="utf-8", errors="replace"))
+        given.check(source, fields, self._settings)
         if source.broken:
             self._note(source)
             return {"status": "skip"}
@@ -170,56 +185,58 @@ class Session:
 
     def make_editions(self, articles: Iterable[Any], settings: Mapping[str, Any]) -> None:
         """Bodies, digests and mails for all articles, found in the cache or made in all processors."""
-        found = list(articles)
+        found = [article for article in articles if self._knows(article)]
         theme, site_url = Path(settings["THEME"]), settings["SITEURL"]
         template, salt = mail.template_source(theme), own_code()
         jobs = {}
         for article in found:
             article.postmerge_url = f"{site_url}/{article.url}"
             self._check_links(article)
-            jobs[article.source_path] = self._job(article, article.content, template, settings)
+            jobs[article.source_path] = making.job(article, article.content, template, settings, self.postal_address)
             if (paid := self._paid_html(article, site_url)) is not None:
-                jobs[article.source_path + MARK] = self._job(article, paid, template, settings)
+                jobs[article.source_path + MARK] = making.job(article, paid, template, settings, self.postal_address)
         keys = {path: digest(salt, *map(str, job)) for path, job in jobs.items()}
         made = {path: self.cache.get(key) for path, key in keys.items()}
         missing = [path for path, value in made.items() if value is None]
-        made_now = self.workers.map(making.make, [jobs[path] for path in missing], chunk=8)
+        made_now = self.workers.map(making.attempt, [jobs[path] for path in missing], chunk=8)
         for number, (path, value) in enumerate(zip(missing, made_now, strict=True), 1):
             made[path] = value
-            self.cache.put(keys[path], value)
+            if "failed" not in value:
+                self.cache.put(keys[path], value)
             if number % 20 == 0:
                 self.progress(f"Rendering mails: {number} of {len(missing)}")
         self._refuse_shared_keys(found)
         for article in found:
-            self._finish(article, made[article.source_path], made.get(article.source_path + MARK))
+            self._try_to_finish(article, made[article.source_path], made.get(article.source_path + MARK))
         if not self.preview:
             self.editions, self.translated = translations.gather(self.editions, self._originals)
 
     def _take(self, path: Path, is_page: bool) -> None:
         name = str(path)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            source = Source(self.shown(path))
-            source.error("", f"The file cannot be read ({error.strerror}): check its permissions.")
+        self._sources[name] = source = given.read(path, self._root, self.shown(path))
+        if source.broken and not (source.fields or source.body):
             return self._note(source)
-        source = frontmatter.split(self.shown(path), data)
-        self._sources[name] = source
-        fields = dict(source.fields)
-        if not fields.get("title", "").strip():
+        fields, now = dict(source.fields), datetime.now(UTC)
+        if not is_page:
+            self._asked[name] = frontmatter.asked(source, fields, now)
+        send = Wish.NO if is_page else self._asked[name].send
+        draft = drafts.judge(source, fields, path.relative_to(self._root), self._zone, now, send)
+        (self._drafts.add if draft else self._drafts.discard)(name)
+        if not draft and not fields.get("title", "").strip():
             source.error("title", "`Title:` is missing: write one at the head of the file, followed by an empty line.")
         if not is_page:
-            for place in _PLACES & fields.keys():
-                source.warning(
-                    source.lines[place], f"`{place.title()}:` is not used for an issue: name its place with `Slug:`."
-                )
-            self._asked[name] = frontmatter.asked(source, fields, datetime.now(UTC))
-            dated = frontmatter.date(source, fields.get("date", ""), self._zone)
+            given.warn_of_places(source)
+            dated = frontmatter.date(Source(source.path) if draft else source, fields.get("date", ""), self._zone)
             fields["date"] = dated.isoformat() if dated else ""
+        if not draft:
+            given.check(source, fields, self._settings)
+            given.check_slug(source, "" if is_page else self._file(path, fields).wanted)
         self._cut(name, source, fields, is_page)
         self._note(source)
-        if not source.broken and fields.get("status", "").lower() != "draft":
-            self._fields[name] = {key: value for key, value in fields.items() if value and (is_page or key not in _PLACES)}
+        if not source.broken and not draft:
+            fields["status"] = drafts.status(fields)
+            kept = {key: value for key, value in fields.items() if value and not given.is_reserved(key)}
+            self._fields[name] = {key: value for key, value in kept.items() if is_page or key not in given.PLACES}
 
     def _unite(self, only: str = "") -> None:
         """Find out what is a translation of what; one that cannot be used is left out."""
@@ -263,8 +280,8 @@ class Session:
 
     def _place_all(self) -> None:
         """Give every issue its slug, those with errors too, so that mending one moves no other."""
-        drafts = {name for name, source in self._sources.items() if source.fields.get("status", "").lower() == "draft"}
-        files = {name: self._file(Path(name), self._sources[name].fields) for name in self._asked if name not in drafts}
+        asked = self._asked.keys() - self._drafts
+        files = {name: self._file(Path(name), self._sources[name].fields) for name in sorted(asked)}
         slugs = self._slugs.place_all(files.values())
         for name in files.keys() & self._fields.keys():
             self._fields[name]["slug"] = self._said(name, files[name], slugs[files[name].path])
@@ -289,23 +306,27 @@ class Session:
             )
         return slug
 
-    def _job(self, article: Any, content: str, template: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
-        asked_for = article.metadata
-        title = _text(article.title)
-        return (
-            content,
-            article.postmerge_url,
-            template,
-            title,
-            _text(asked_for.get("subject") or "") or title,
-            _text(asked_for.get("preheader") or ""),
-            article.lang,
-            article.date,
-            settings["SITENAME"],
-            settings["SITEURL"],
-            self.postal_address,
-            site.clip(settings.get("POSTMERGE_CLIP")),
-        )
+    def _knows(self, article: Any) -> bool:
+        """Was the article read from a format that issues are written in? Others are named and left out."""
+        if self._real(article.source_path) in self._sources:
+            return True
+        message = "This cannot be an issue: write it in Markdown, or move it out of the folders of issues."
+        self.findings.append(Finding("error", self.shown(Path(self._real(article.source_path))), 1, message))
+        self.left_out.add(article.source_path)
+        return False
+
+    def _try_to_finish(self, article: Any, made: Mapping[str, Any], paid: Mapping[str, Any] | None) -> None:
+        """Finish an issue; one that cannot be made is named and left out, so that it does not stop the others."""
+        failed = made.get("failed") or (paid or {}).get("failed")
+        try:
+            if not failed:
+                return self._finish(article, made, paid)
+        except PostmergeError:
+            raise
+        except Exception as error:
+            failed = making.said(error)
+        self.left_out.add(article.source_path)
+        return self._fail(self._real(article.source_path), "", f"The issue cannot be rendered ({failed}): simplify its text.")
 
     def _finish(self, article: Any, made: Mapping[str, Any], paid: Mapping[str, Any] | None) -> None:
         name = self._real(article.source_path)
@@ -319,9 +340,9 @@ class Session:
         key = self._key(article)
         edition = Edition(
             key=key,
-            named=bool(_text(article.metadata.get("id") or "")),
+            named=bool(making.flat(article.metadata.get("id") or "")),
             number=wants.number,
-            title=_text(article.title),
+            title=making.flat(article.title),
             subject=made["subject"],
             preheader=made["preheader"],
             lang=article.lang,
@@ -335,7 +356,7 @@ class Session:
             send=wants.send,
             send_at=wants.send_at,
             audience=wants.audience,
-            variants=(_variant(paid),) if paid else (),
+            variants=(premium.variant(paid),) if paid else (),
         )
         # A theme gets nothing that only some may read.
         article.cut_before = made["before"]
@@ -353,7 +374,7 @@ class Session:
         """The issue's key; a translation is filed under its original's with its language, and is never published alone."""
         original = getattr(article, "postmerge_of", None)
         if original is None:
-            return _text(article.metadata.get("id") or "") or str(article.slug)
+            return making.flat(article.metadata.get("id") or "") or str(article.slug)
         key = f"{self._key(original)} {code(article.lang)}"
         self._originals[key] = self._key(original)
         return key
@@ -406,13 +427,8 @@ class Session:
     def _check_links(self, article: Any, text: str | None = None) -> None:
         """Links to files that are not there, at their line."""
         name = self._real(article.source_path)
-        found = re.findall(r"""\{(?:filename|static|attach)\}([^"'>\s#?]+)""", text or article._content or "")
-        targets = dict.fromkeys(target.replace("%20", " ") for target in found)
-        base = Path(name).parent
-        missing = (one for one in targets if not ((self._root if one[0] == "/" else base) / one.lstrip("/")).exists())
-        for target in islice(missing, MAX_MISSING_LINKS):
-            line = self._sources[name].line_of(target)
-            self._warn(name, line, f"The link to {target} leads to no file: correct the name, or add the file.")
+        for target in given.missing_files(text or article._content or "", Path(name), self._root):
+            self._warn(name, self._sources[name].line_of(target), f"The link to {target} leads to no file: {_CORRECT}.")
 
     def _real(self, source_path: str) -> str:
         """The name by which this session knows a file of Pelican's."""
@@ -422,7 +438,7 @@ class Session:
 
     def shown(self, path: Path) -> str:
         """The name of a file for people."""
-        return f"{self._name}/{path.relative_to(self._root)}"
+        return printable(f"{self._name}/{path.relative_to(self._root)}")
 
     def _note(self, source: Source) -> None:
         self.findings += source.findings
@@ -433,11 +449,3 @@ class Session:
     def _fail(self, name: str, field: str, message: str) -> None:
         self._sources[name].error(field, message)
         self.findings.append(self._sources[name].findings[-1])
-
-
-def _variant(paid: Mapping[str, Any]) -> Variant:
-    return Variant("premium", *(paid[name] for name in ("preheader", "html", "text", "body", "digest")))
-
-
-def _text(value: Any) -> str:
-    return " ".join(str(value).split())

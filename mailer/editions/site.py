@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mailer.characters import printable
 from mailer.editions.translations import family_ids
 from mailer.errors import BadInput
 
@@ -40,7 +41,7 @@ class Site:
     def shown(self, path: Path) -> str:
         """The file's name for people: from the working folder where it is inside, else from the content folder."""
         here = Path.cwd()
-        return (
+        return printable(
             str(path.relative_to(here))
             if path.is_relative_to(here)
             else os.path.join(self.root.name, path.relative_to(self.root))

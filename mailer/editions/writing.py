@@ -98,7 +98,12 @@ class ThriftyWriter(Writer):  # type: ignore[misc]
 
     def _write(self, asked: list[_Asked]) -> None:
         for name, arguments, named in asked:
-            super().write_file(name, *arguments, **named)
+            try:
+                super().write_file(name, *arguments, **named)
+            except Exception as error:
+                if "article" in named:
+                    error.add_note(f"in the page of {Path(named['article'].source_path).name}")
+                raise
 
     def _open_w(self, filename: str, encoding: str, override: bool = False) -> Any:
         if filename in self._written_files or filename in self._overridden_files:

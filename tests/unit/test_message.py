@@ -115,3 +115,20 @@ def test_filling_a_40_kb_body_takes_far_less_than_building_it() -> None:
     big = template(html=("<p>word</p>" * 3700) + LEAVE_URL)
     seconds = timeit.timeit(lambda: big.fill(to="a@example.org", leave_url=URL), number=200) / 200
     assert seconds < 0.001
+
+
+@pytest.mark.parametrize("character", ["\x07", "\0", "\x1b", "\x7f", "\r", "\n"])
+def test_no_control_character_reaches_a_header(character: str) -> None:
+    raw = template(subject=f"He{character}llo").fill(to="a@example.org", leave_url=URL)
+    head = raw.partition(b"\r\n\r\n")[0].replace(b"\r\n", b"")
+    assert not re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", head)
+    with pytest.raises(BadInput, match="Reply-To would hold a line break or a control character"):
+        plain_message(
+            to="a@example.org", subject="x", html="x", text="x", sender="a@example.org", lang="en",
+            headers={"Reply-To": f"a{character}b"},
+        )  # fmt: skip
+
+
+def test_a_control_character_in_the_senders_name_is_left_out() -> None:
+    raw = template(sender="The \x07Letter <letter@example.org>").fill(to="a@example.org", leave_url=URL)
+    assert b"From: The Letter <letter@example.org>\r\n" in raw

@@ -1,0 +1,35 @@
+"""Characters that XML (https://www.w3.org/TR/xml/#charsets) or the header of an email cannot carry."""
+
+from __future__ import annotations
+
+import re
+
+ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+OVERRIDES = re.compile("[\u202d\u202e]")  # they turn the order of all that follows, in the inbox too
+_REFERENCE = re.compile(r"&#(?:[xX]0{0,6}([0-9a-fA-F]{1,6})|0{0,7}([0-9]{1,7}))(?![0-9a-fA-F]);?")
+
+
+def clean(text: str) -> str:
+    """The text without what cannot be carried."""
+    return ILLEGAL.sub("", text)
+
+
+def clean_html(text: str) -> str:
+    """The same for HTML, where a character may also be written as a reference such as ``&#7;``."""
+    text = clean(text)
+    return _REFERENCE.sub(_legal, text) if "&#" in text else text
+
+
+def name(character: str) -> str:
+    """A character as people look it up: ``U+0007``."""
+    return f"U+{ord(character):04X}"
+
+
+def printable(text: str) -> str:
+    """A file's name on one line, and such that every terminal and every JSON can carry it."""
+    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "?", text)
+
+
+def _legal(match: re.Match[str]) -> str:
+    number = int(match[1], 16) if match[1] else int(match[2])
+    return "" if number <= 0x10FFFF and ILLEGAL.match(chr(number)) else match[0]

@@ -6,7 +6,13 @@ import re
 
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 OVERRIDES = re.compile("[\u202d\u202e]")  # they turn the order of all that follows, in the inbox too
+_CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _REFERENCE = re.compile(r"&#(?:[xX]0{0,6}([0-9a-fA-F]{1,6})|0{0,7}([0-9]{1,7}))(?![0-9a-fA-F]);?")
+
+
+def may_hold_illegal(data: bytes) -> bool:
+    """Might a file's bytes hold such a character? Much faster than looking, and right for nearly all files."""
+    return len(data.translate(None, _CONTROLS)) != len(data) or b"\xef\xbf" in data
 
 
 def clean(text: str) -> str:

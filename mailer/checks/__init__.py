@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mailer.checks import head, links, network, words
+from mailer.checks import head, links, network, placeholders, words
 from mailer.checks.context import CLIP, Context, Ledger, Rendered, Sibling, word_list
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
@@ -18,8 +18,8 @@ from mailer.editions.translations import Text
 from mailer.errors import BadInput
 
 __all__ = ["CHECKS", "CLIP", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
-           "Sibling", "context_of", "documents", "examine", "fixed", "head", "links", "network", "siblings", "word_list",
-           "words"]  # fmt: skip
+           "Sibling", "context_of", "documents", "examine", "fixed", "head", "links", "network", "placeholders",
+           "siblings", "word_list", "words"]  # fmt: skip
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
@@ -80,7 +80,7 @@ def summary(remarks: Iterable[Remark]) -> Counter[str]:
 
 
 def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
-    if _is_draft(doc) and not doc.asks:
+    if doc.is_draft and not doc.asks:
         skip = {*skip, "title-missing", "date-unreadable"}
     made = []
     for one in CHECKS.values():
@@ -96,7 +96,7 @@ def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
 def siblings(docs: Collection[Document], root: Path, lang: str, zone: str, ids: Collection[str]) -> dict[Path, Sibling]:
     """The files as the others know them, by path; ``lang``, ``zone`` and ``ids`` are the site's."""
     files = {doc.path: File.of(doc.path, root, doc.fields, lang, zone) for doc in docs}
-    placed = Slugs("slug" in ids).place_all(files[doc.path] for doc in docs if not doc.is_page and not _is_draft(doc))
+    placed = Slugs("slug" in ids).place_all(files[doc.path] for doc in docs if not doc.is_page and not doc.is_draft)
     return {doc.path: _sibling(doc, files[doc.path], placed.get(files[doc.path].path)) for doc in docs}
 
 
@@ -105,11 +105,7 @@ def _sibling(doc: Document, file: File, slug: str | None) -> Sibling:
     own = prefix + (slug or file.wanted)
     premium = doc.fields.get("access", "").lower() == "premium" or bool(re.search(r"^:::+ *premium", doc.text, re.MULTILINE))
     text = None if doc.is_page else Text(str(doc.path), doc.shown, file.lang, {**doc.fields, "slug": own}, premium)
-    return Sibling(doc.shown, own, prefix + file.wanted, _is_draft(doc), text)
-
-
-def _is_draft(doc: Document) -> bool:
-    return doc.fields.get("status", "").lower() == "draft"
+    return Sibling(doc.shown, own, prefix + file.wanted, doc.is_draft, text)
 
 
 def _named(path: Path, every: Collection[Path]) -> list[Path]:

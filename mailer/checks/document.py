@@ -9,14 +9,16 @@ import bisect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from mailer.editions import drafts
 from mailer.editions.frontmatter import MAX_SOURCE_BYTES, Source, split
 
 _FENCE = re.compile(r"^[ >\t]*(`{3,}+(?!.*`)|~{3,})")
-_TICKS = re.compile(r"(`(?<![`\\]`)`*)(?!`)(?:[^\n]|\n(?![ \t]*\n))+?(?<!`)\1(?!`)")
+TICKS = re.compile(r"(`(?<![`\\]`)`*)(?!`)(?:[^\n]|\n(?![ \t]*\n))+?(?<!`)\1(?!`)")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _INLINE = re.compile(  # every pattern of links begins with its bracket, which is what makes it quick to search for
     r"\[((?:[^\[\]]++|\[(?:[^\[\]]++|\[[^\[\]]*\])*\])*)\]\(\s*+(?:<([^<>\n]*)>|((?:[^\s()<>]++|\((?:[^\s()]++|\([^\s()]*\))*\))*))"
@@ -109,6 +111,19 @@ class Document:
         """Where a field stands, or the beginning."""
         return self.line_at(self.source.lines.get(name, 1))
 
+    def field_text(self, name: str) -> tuple[int, str]:
+        """What stands after a field's name, with the lines that go on from it, and where that begins."""
+        line = self.source.lines[name]
+        after = min((other for other in self.source.lines.values() if other > line), default=self.source.body_line)
+        at = self.text.find(":", self.line_at(line)) + 1
+        text = self.text[at : max(at, self.line_at(after) if after > line else self.body_at)]
+        return at + len(text) - len(text.lstrip()), re.sub(r"\n[ \t]*(?:---|\.\.\.)[ \t]*\Z", "", text.rstrip()).strip()
+
+    @cached_property
+    def is_draft(self) -> bool:
+        """Is it left out of the build because it is not ready?"""
+        return drafts.is_draft(self.fields, PurePath(self.shown), "UTC", datetime.now(UTC))
+
     @cached_property
     def open_fence(self) -> int | None:
         """Where a block of code begins that never ends."""
@@ -129,7 +144,7 @@ class Document:
         if "<!--" in text:
             text = _COMMENT.sub(lambda match: _blank(match[0]), text)
         text = self._without_indented(text)
-        return _TICKS.sub(lambda match: _blank(match[0]), text) if "`" in text else text
+        return TICKS.sub(lambda match: _blank(match[0]), text) if "`" in text else text
 
     @cached_property
     def bare(self) -> str:

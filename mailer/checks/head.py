@@ -7,21 +7,26 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from mailer.audience import parse, shown
+from mailer.characters import ILLEGAL, OVERRIDES
+from mailer.characters import name as character_name
 from mailer.checks.context import Context
 from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
-from mailer.edition import Finding
-from mailer.editions import frontmatter
+from mailer.edition import Finding, Wish
+from mailer.editions import drafts, frontmatter
+from mailer.editions.frontmatter import NOWHERE
 from mailer.editions.translations import wrong
 from mailer.errors import BadInput
 from mailer.words import code
 
 _SUBJECT = 70  # letters; a desktop inbox shows about so many, a phone 35 to 45
 _OLD, _FAR = timedelta(days=7), timedelta(days=366)
+_MANY = 20  # characters of one file that are named
 _NIGHT = range(6, 22)  # the hours that are not night
 _EDITION = re.compile(r"[0-9]{1,6}")
 _FIELD = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):", re.MULTILINE)
@@ -109,6 +114,26 @@ def date_future(doc: Document, ctx: Context) -> Iterator[Found]:
 def send_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
     if not doc.is_page:
         yield from (Found(doc.line_at(f.line), f.message) for f in _asked(doc) if not f.message.startswith("The audience"))
+
+
+@check("not-yet", "error", "An issue that asks to be emailed and says elsewhere that it is not ready, or is dated ahead.")
+def not_yet(doc: Document, ctx: Context) -> Iterator[Found]:
+    source = frontmatter.Source(doc.shown, fields=dict(doc.fields), lines=doc.source.lines)
+    send = Wish.NO if doc.is_page else frontmatter.asked(frontmatter.Source(doc.shown), doc.fields, ctx.now).send
+    path = doc.path.relative_to(ctx.root) if doc.path.is_relative_to(ctx.root) else Path(doc.shown)
+    drafts.judge(source, doc.fields, path, ctx.zone, ctx.now, send)
+    yield from (Found(doc.line_at(one.line), one.message) for one in source.findings)
+
+
+@check("character", "warning", "A character that no page, feed or email can carry.")
+def character(doc: Document, ctx: Context) -> Iterator[Found]:
+    if any(f"{NOWHERE} and was left out" in one.message for one in doc.source.findings):
+        for match in islice(ILLEGAL.finditer(doc.text), _MANY):
+            message = f"The character {character_name(match[0])} {NOWHERE} and is left out: remove it."
+            yield Found(match.start(), message, Fix(match.start(), match.end(), ""))
+    for match in OVERRIDES.finditer(doc.text, 0, doc.body_at):
+        message = f"The character {character_name(match[0])} turns the order of letters and is left out: remove it."
+        yield Found(match.start(), message, Fix(match.start(), match.end(), ""))
 
 
 @check("schedule-past", "warning", "A time to send at that is past.")

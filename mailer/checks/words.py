@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 
 from mailer.checks.context import CLIP, Context
@@ -14,23 +14,6 @@ from mailer.editions import clip
 _NEVER = {"script", "style", "iframe", "frame", "object", "embed", "applet", "form", "input", "button", "textarea", "select",
           "link", "meta", "base", "noscript", "template"}  # fmt: skip
 _NOT_MAIL = {"svg", "video", "audio", "canvas", "math", "dialog"}
-_LEFT = re.compile(
-    r"\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}"
-    r"|(?<![\"'“”„«‘\w])(?i:lorem ipsum)\b"
-    r"|(?<![\w`'\"“-])(?:TODO|FIXME|TKTK)(?=[ \t]*:)"
-    r"|^[ \t]*(?:[-*+][ \t]+)?(?:(?:TODO|FIXME|TKTK|XXX)\b(?![\w-])|(?:TBD|TK)[.:]?[ \t]*$)"
-    r"|(?<![#!\w])\[(?i:(?:insert|add|your)[ \t]|todo\b|link(?=[ \t\]]))[^\[\]\n]*\](?![\[(:])"
-    r"|\[[^\[\]\n]*\b(?:TODO|TBD|TKTK|FIXME)\](?![\[(:])",
-    re.MULTILINE,
-)
-# Whatever _LEFT finds has one of these in its line; those in small letters may stand there in large ones.
-_LEFT_HAS = ("{{", "{%", "lorem ipsum", "TODO", "FIXME", "TK", "XXX", "TBD", "[insert", "[add", "[your", "[todo", "[link")
-_VARIABLES = re.compile(
-    r"\*\|[A-Z0-9_:]+\|\*|%recipient\.[\w.]+%|%%[a-z_]+%%|\{(?:subscriber|reader|recipient|contact|user)\.\w+\}"
-    r"|\[\[(?:first|last)?_?name\]\]"
-)
-_LINK_TAG = re.compile(r"\]\(\s*<?(\{([^{}\n]*)\})")
-_SAFE_TAGS = {"filename", "static", "attach", "author", "category", "index", "tag"}
 _RUNS_ON = re.compile(  # an address that is followed by the text, without ) until the paragraph's end
     r"\]\(https?:[^\s()<>]+[ \t]+(?![\"'(])[^()\s](?=(?:[^()\n]|\n(?![ \t]*\n))*(?:\n[ \t]*\n|\Z))"
 )
@@ -51,24 +34,6 @@ def heading_jump(doc: Document, ctx: Context) -> Iterator[Found]:
                 after.at,
                 f"From level {before.level} to {after.level}: write {'#' * (before.level + 1)} before “{after.text[:40]}”.",
             )
-
-
-@check("placeholder", "error", "Something left to fill in: TODO, lorem ipsum, {{…}}.")
-def placeholder(doc: Document, ctx: Context) -> Iterator[Found]:
-    for match in (match for start, end in _lines_with(doc.prose, _LEFT_HAS) for match in _LEFT.finditer(doc.prose, start, end)):
-        words = match[0].strip()
-        at = match.start() + len(match[0]) - len(match[0].lstrip())
-        if not (words.startswith("[") and " ".join(words[1:-1].lower().split()) in doc.definitions):
-            yield Found(at, f"“{words[:40]}” was left to fill in: write what belongs here.")
-
-
-@check("variable-unknown", "error", "A variable that nothing fills in.")
-def variable_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
-    for match in _VARIABLES.finditer(doc.prose):
-        yield Found(match.start(), f"{match[0]} would be mailed as it stands: issues have no variables; write the words.")
-    for match in _LINK_TAG.finditer(doc.prose):
-        if match[2] not in _SAFE_TAGS:
-            yield Found(match.start(1), f"{match[1]} is not known: write {{filename}} for a page, {{static}} for a picture.")
 
 
 @check("spelling", "warning", "A name that the word list (words.txt beside the content) writes otherwise.")
@@ -164,27 +129,6 @@ def _at_most(doc: Document) -> int:
     cells = sum(map(len, map(_TABLE_CELL.findall, _TABLE_ROW.findall(text)))) if has_table else 0
     tags = 16 * lines + 60 * text.count("\n\n") + 150 * len(doc.headings) + 24 * len(doc.links) + 240 * cells
     return 16_000 + len(text.encode()) + tags + 5 * code + 8 * text.count("`") + 5 * sum(map(text.count, '&<>"'))
-
-
-def _lines_with(text: str, needles: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Where the lines begin and end that hold one of the needles; one in small letters may stand there in large ones."""
-    low = text.lower()
-    if len(low) != len(text):  # there are letters that become two
-        yield 0, len(text)
-        return
-    starts = {text.rfind("\n", 0, at) + 1 for needle in needles for at in _places(text if needle.isupper() else low, needle)}
-    for start in sorted(starts):
-        end = text.find("\n", start)
-        yield start, end if end >= 0 else len(text)
-
-
-def _places(text: str, needle: str) -> Iterator[int]:
-    """One place in each line that holds the needle."""
-    at = text.find(needle)
-    while at >= 0:
-        yield at
-        end = text.find("\n", at)
-        at = text.find(needle, end) if end >= 0 else -1
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:

@@ -75,10 +75,7 @@ def _unpublished(look: Look | None, made: Sequence[Edition]) -> list[leaks.Secre
 
 def _left_out(look: Look | None, made: Sequence[Edition]) -> list[tuple[str, str]]:
     """Changed issues that the build left out, each with why."""
-    return [
-        (doc.shown, "it is a draft" if doc.fields.get("status", "").lower() == "draft" else "it has errors")
-        for doc in _unmade(look, made)
-    ]
+    return [(doc.shown, "it is a draft" if doc.is_draft else "it has errors") for doc in _unmade(look, made)]
 
 
 def _unmade(look: Look | None, made: Sequence[Edition]) -> list[Document]:

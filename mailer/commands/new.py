@@ -53,7 +53,7 @@ def new(title: str, date: str, send: str) -> None:
 def _day(text: str, zone: str) -> datetime:
     now = datetime.now(ZoneInfo(zone))
     if not text:
-        return now.replace(hour=9, minute=0)
+        return min(now, now.replace(hour=9, minute=0))  # a date ahead would contradict `Send: yes`
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(hour=9)
     except ValueError as error:

@@ -23,6 +23,7 @@ from mailer.editions.frontmatter import KNOWN, NOT_YET, Source
 _YES = {"true", "yes", "y", "on", "1"}
 _NO = {"false", "no", "n", "off", "0"}
 _EMPTY = {"", "null", "~"}  # a field without a value
+_KNOWN = KNOWN | NOT_YET
 _DRAFT = ("draft", "isdraft", "is_draft")
 _PUBLISHED = ("published", "publish")
 _BUILD = re.compile(r"[\"']?(render|list)[\"']?\s*:\s*[\"']?(\w+)")
@@ -83,14 +84,16 @@ def _insist_on_past(source: Source, text: str, zone: str, now: datetime) -> None
 
 
 def _reasons(fields: Mapping[str, str], path: PurePath, zone: str, now: datetime) -> Iterator[NotYet]:
-    yield from _status(status(fields))
-    for name in (*_DRAFT, *_PUBLISHED):
-        yield from _flag(fields, name, zone, now)
-    yield from _elsewhere(fields)
-    for name in ("publishdate", "publish_date", "pubdate"):
-        yield from _dated(fields, name, zone, now, ahead=True)
-    for name in ("expirydate", "unpublishdate"):
-        yield from _dated(fields, name, zone, now, ahead=False)
+    if "status" in fields:
+        yield from _status(status(fields))
+    if fields.keys() & NOT_YET:
+        for name in (*_DRAFT, *_PUBLISHED):
+            yield from _flag(fields, name, zone, now)
+        yield from _elsewhere(fields)
+        for name in ("publishdate", "publish_date", "pubdate"):
+            yield from _dated(fields, name, zone, now, ahead=True)
+        for name in ("expirydate", "unpublishdate"):
+            yield from _dated(fields, name, zone, now, ahead=False)
     yield from _by_name(path)
     yield from _misspelt(fields)
 
@@ -152,10 +155,10 @@ def _by_name(path: PurePath) -> Iterator[NotYet]:
 
 def _misspelt(fields: Mapping[str, str]) -> Iterator[NotYet]:
     """``Satus: draft`` and ``Darft: true``: fields that would be passed over, and the issue emailed."""
-    for name, text in fields.items():
-        value = _plain(text)
-        odd = value in ("draft", "skip", "hidden", *_YES) and name not in KNOWN | NOT_YET
-        if close := difflib.get_close_matches(name if odd else "", ("status", "draft"), n=1, cutoff=0.72):
+    for name in fields.keys() - _KNOWN:
+        value = _plain(fields[name])
+        close = difflib.get_close_matches(name, ("status", "draft"), n=1, cutoff=0.72)
+        if close and value in ("draft", "skip", "hidden", *_YES):
             yield NotYet(name, f"`{name}: {value}`", Says.HIDDEN, f"correct it to `{close[0].title()}:`, or remove it")
 
 
@@ -165,4 +168,4 @@ def _moment(value: str, zone: str) -> datetime | None:
 
 def _plain(value: str) -> str:
     """A value without quotes, comment and capitals."""
-    return re.sub(r"\s+#.*", "", value).strip().strip("\"'").strip().lower()
+    return re.split(r"\s#", value, maxsplit=1)[0].strip().strip("\"'").strip().lower()

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from dateutil import parser as dateparser
 
 from mailer.audience import parse
-from mailer.characters import ILLEGAL, OVERRIDES, clean
+from mailer.characters import ILLEGAL, OVERRIDES, clean, may_hold_illegal
 from mailer.characters import name as character
 from mailer.edition import Finding, Wish
 from mailer.errors import BadInput
@@ -103,7 +103,7 @@ def split(path: str, data: bytes) -> Source:
         return source
     text = _decoded(source, data)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if ILLEGAL.search(text):
+    if may_hold_illegal(data):
         _clean_lines(source, lines)
     at = _fields(source, lines)
     _clean_fields(source)

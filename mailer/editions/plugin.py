@@ -165,8 +165,9 @@ def _in_language_of(page: Article, issue: Article) -> Article:
 
 def _link_languages(generator: ArticlesGenerator) -> None:
     """Each translation knows its original, has an address of its own, and all of them know each other, the original first."""
-    for original in generator.articles:
-        others = sorted((one for one in original.translations if one in generator.translations), key=lambda one: str(one.lang))
+    translated = [*generator.translations, *generator.hidden_translations]
+    for original in (*generator.articles, *generator.hidden_articles):
+        others = sorted((one for one in original.translations if one in translated), key=lambda one: str(one.lang))
         for one in others:
             one.postmerge_of, one.tags = original, list(getattr(original, "tags", []))
             if one.url == original.url or one.save_as == original.save_as:

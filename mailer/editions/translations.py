@@ -73,6 +73,9 @@ def wrong(family: Sequence[Text]) -> Iterator[Wrong]:
         if code(text.lang) in seen:
             yield Wrong(text.name, "lang", f"{original.shown} has another text in {text.lang!r} already: correct `Lang:`.")
         seen.add(code(text.lang))
+        if _hidden(text) != _hidden(original):
+            how = "`Status: hidden` holds for all languages of an issue, or for none"
+            yield Wrong(text.name, "status", f"{how}: give it the same `Status:` as {original.shown}.")
         if not text.premium and original.premium and not text.fields.get("access"):
             yield Wrong(
                 text.name,
@@ -122,6 +125,10 @@ def beside(address: str, lang: str) -> str:
         return f"{folder}{slash}{code(lang)}/{name}"
     stem, dot, ending = name.rpartition(".")
     return f"{folder}{slash}{stem}-{code(lang)}{dot}{ending}" if stem else f"{folder}{slash}{name}-{code(lang)}"
+
+
+def _hidden(text: Text) -> bool:
+    return text.fields.get("status", "").strip().lower() == "hidden"
 
 
 def _asks(text: Text, name: str) -> bool:

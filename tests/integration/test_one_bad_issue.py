@@ -71,8 +71,10 @@ YAML = "---\ntitle: Bad\ndate: 2026-11-24 09:00\nsend: yes\nsubject: |\n  Hello\
 def test_a_subject_of_several_lines_is_one_header(letter: Letter) -> None:
     (letter.issues / "bad.md").write_text(YAML)
     edition = next(edition for edition in letter.build().editions if edition.key == "bad")
-    values = {"html": "x", "text": "x", "sender": "a@example.org", "digest": "0" * 64, "lang": "en", "list_id": "<x.example>"}
-    raw = Template.prepare(subject=edition.subject, **values).fill(to="b@example.org", leave_url=LEAVE_URL)
+    template = Template.prepare(
+        subject=edition.subject, html="x", text="x", sender="a@example.org", digest="0" * 64, lang="en", list_id="<x.example>"
+    )
+    raw = template.fill(to="b@example.org", leave_url=LEAVE_URL)
     assert b"Subject: Hello Bcc: all@example.org\r\n" in raw
 
 
@@ -186,3 +188,40 @@ def test_a_page_that_cannot_be_written_names_the_issue(letter: Letter) -> None:
     template.write_text("{% if article.slug == 'bad' %}{{ 1 // 0 }}{% endif %}")
     with pytest.raises(BadInput, match=r"in the page of bad\.md"):
         letter.build()
+
+
+@pytest.mark.parametrize("line", ["draft: true", "published: no", "isDraft: 1", "headless: true", "permalink: false"])
+def test_a_draft_in_another_generators_words_has_no_page_and_no_edition(letter: Letter, line: str) -> None:
+    letter.write("bad.md", HEAD + line + "\n")
+    assert left_out(letter) == []
+    assert not (letter.folder / "build/site/issues/bad").exists()
+
+
+@pytest.mark.parametrize(
+    "line", ["Status: hidden", "unlisted: true", "publishDate: 2999-01-01", "Draft: maybe", "Status: drft"]
+)
+def test_what_contradicts_send_is_an_error_and_never_an_edition(letter: Letter, line: str) -> None:
+    letter.write("bad.md", HEAD + line + "\n")
+    [error] = left_out(letter)
+    assert error.startswith("content/issues/bad.md:4: error: ")
+
+
+def test_a_date_ahead_with_send_yes_is_an_error_and_with_a_time_is_not(letter: Letter) -> None:
+    head = HEAD.replace("2026-11-24", "2999-11-24")
+    letter.write("bad.md", head)
+    [error] = left_out(letter)
+    assert "write `Send: 2999-11-24 09:00 UTC` to email it then" in error
+    letter.write("bad.md", head.replace("Send: yes", "Send: 2999-11-24 09:00 UTC"))
+    assert "bad" in [edition.key for edition in letter.build().editions]
+
+
+def test_a_hidden_issue_in_two_languages_has_its_pages_and_stops_nothing(letter: Letter) -> None:
+    hidden = "Title: Bad\nDate: 2026-11-24 09:00\nStatus: hidden\n"
+    letter.write("bad.md", hidden)
+    letter.write("bad.de.md", hidden + "Lang: de\n")
+    assert left_out(letter) == []
+    assert "data-digest" in letter.page("issues/bad/index.html")
+    assert "data-digest" in letter.page("issues/bad/de/index.html")
+    letter.write("bad.de.md", hidden.replace("hidden", "published") + "Lang: de\n")
+    [error] = left_out(letter)
+    assert error.startswith("content/issues/bad.de.md:3: error: `Status: hidden` holds for all languages")

@@ -107,6 +107,33 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("placeholder", body("A [link TBD] follows."), 6, 3, {}),
     ("placeholder", body("A [link] follows, for [your name]."), 6, 3, {}),
     ("placeholder", body("- TBD"), 6, 1, {}),
+    ("placeholder", body("## **TODO**"), 6, 1, {}),
+    ("placeholder", body("Read [TK] first."), 6, 6, {}),
+    ("placeholder", body("XXX ask Ada"), 6, 1, {}),
+    ("placeholder", body("![TODO]({static}/images/good.png)"), 6, 3, {}),
+    ("placeholder", body("<img src='{static}/images/good.png' alt='TBD'>"), 6, 42, {}),
+    ("placeholder", body("See [TODO](https://example.org/)."), 6, 6, {}),
+    ("placeholder", HEAD.replace("Hello", "TODO") + "\nText.\n", 1, 8, {}),
+    ("placeholder", HEAD.replace("Hello", "TODO title") + "\nText.\n", 1, 8, {}),
+    ("placeholder", HEAD.replace("Hello", "FIXME") + "\nText.\n", 1, 8, {}),
+    ("placeholder", HEAD.replace("Hello", "XXX") + "\nText.\n", 1, 8, {}),
+    ("placeholder", HEAD.replace("In short", "[TK]") + "\nText.\n", 3, 12, {}),
+    ("placeholder", HEAD + "Subject: Hi {{ first_name }}\n\nText.\n", 5, 13, {}),
+    ("placeholder", HEAD + "Summary: Lorem ipsum dolor\n\nText.\n", 5, 10, {}),
+    ("placeholder", HEAD + "Tags: TBD\n\nText.\n", 5, 7, {}),
+    ("placeholder", "---\ntitle: Hello\ndate: 2026-11-24\nsummary: >\n  Words and\n  TODO: more\n---\n\nText.\n", 6, 3, {}),
+    ("variable-unknown", body("Hello ${name},"), 6, 7, {}),
+    ("variable-unknown", body("Hello <%= name %>,"), 6, 7, {}),
+    ("variable-unknown", body("Hello {name},"), 6, 7, {}),
+    ("variable-unknown", HEAD + "Subject: Hi *|FNAME|*\n\nText.\n", 5, 13, {}),
+    ("variable-unknown", HEAD + "Subject: Hi ${name}\n\nText.\n", 5, 13, {}),
+    ("variable-unknown", HEAD + "Subject: Hi {first name}\n\nText.\n", 5, 13, {}),
+    ("not-yet", HEAD + "Status: hidden\n\nText.\n", 5, 1, {}),
+    ("not-yet", HEAD + "Draft: maybe\n\nText.\n", 5, 1, {}),
+    ("not-yet", HEAD.replace("11-24", "11-26") + "\nText.\n", 2, 1, {}),
+    ("character", HEAD + "Summary: A\x07B\n\nText.\n", 5, 11, {}),
+    ("character", body("Te\x1bxt."), 6, 3, {}),
+    ("character", HEAD + "Subject: A\u202eB\n\nText.\n", 5, 11, {}),
     ("variable-unknown", body("Hello *|FNAME|*,"), 6, 7, {}),
     ("variable-unknown", body("[A page]({filname}x.md)"), 6, 10, {}),
     ("spelling", body("It is on Github."), 6, 10, {}),
@@ -191,6 +218,44 @@ A claim.[^1] The TODO app is done. Rust has #[link] and #![link(x)]. 2 ** 3 is 8
 def test_what_is_right_is_left_alone(tmp_path: Path, change: Callable[[str], str]) -> None:
     said = found(tmp_path, change(body(GOOD.replace("[std][BTree] Fix", "Fix"))), ledger=LEDGER)
     assert [str(one) for one in said] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        body("TODO el mundo lo sabe."),
+        body("**TODO EL MUNDO**\n\nTodo bien."),
+        body("My favourite\nTODO apps are old."),
+        HEAD.replace("Hello", "TODO sobre Rust") + "\nText.\n",
+        HEAD.replace("Hello", "TODO") + "Lang: es\n\nText.\n",
+        HEAD.replace("Hello", "The TODO app, Super Bowl XXX, and `${name}`") + "\nText.\n",
+        body("The venue is TBD, see [**TBD**](https://example.org/) and `${name}`, `{name}`, `<%= name %>`."),
+        body('Use std::{fs, io}, impl Trait for T {block}, f"hello {name}", ${}, {}, {x}, {#id} and {: .button }.'),
+        body("<https://example.org/{name}> and [it there](https://example.org/{owner}/{name})."),
+        body("[TODO]: https://example.org/\n\nSee [TODO]."),
+    ],
+)
+def test_what_only_looks_left_to_fill_in_is_left_alone(tmp_path: Path, text: str) -> None:
+    found_here = [str(one) for one in found(tmp_path, text) if one.id in ("placeholder", "variable-unknown")]
+    assert found_here == []
+
+
+def test_a_braced_word_is_a_warning_and_a_braced_name_in_the_subject_an_error(tmp_path: Path) -> None:
+    for text, level in ((body("Hello {name},"), "warning"), (HEAD + "Subject: Hi {name}\n\nText.\n", "error")):
+        [one] = [one for one in found(tmp_path, text) if one.id == "variable-unknown"]
+        assert one.level == level
+
+
+def test_a_character_that_cannot_be_carried_is_removed_by_fix(tmp_path: Path) -> None:
+    doc = Document(tmp_path / "hello.md", "content/hello.md", (HEAD + "Summary: A\x07B\n\nTe\x1bxt.\n").encode())
+    data, number = checks.fixed(doc, checks.examine([doc], Context(tmp_path, now=NOW)))
+    assert (data.decode(), number) == (HEAD + "Summary: AB\n\nText.\n", 2)
+
+
+@pytest.mark.parametrize("line", ["draft: true", "published: false", "headless: true"])
+def test_a_draft_in_another_generators_words_has_no_page_to_link_to(tmp_path: Path, line: str) -> None:
+    (tmp_path / "soon.md").write_text(f"Title: Soon\n{line}\n\nText.\n")
+    assert "link-draft" in [one.id for one in found(tmp_path, body("See [it there]({filename}soon.md)."))]
 
 
 @pytest.mark.parametrize("head", ["Slug: same", "Slug: paid\nAccess: open"])

@@ -1,0 +1,140 @@
+"""Checks for what was left to fill in: in the text, in the fields of the head, and in alternative texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from mailer.checks.context import Context
+from mailer.checks.document import TICKS, Document
+from mailer.checks.registry import Found, check
+from mailer.words import code
+
+_FIELDS = ("title", "subject", "preheader", "summary", "tags", "keywords", "category", "author", "authors", "corrected")
+_SPANISH = {"es", "pt", "gl", "ast"}  # the languages in which "todo" is a word
+_FOLLOWS = r"el|la|lo|los|las|un|una|es|está|sobre|esto|eso|este|esta|en|de|y|o|por|para|con|tu|su|mi|os|as|um|uma|é|mundo"
+_TASK = "title|subject|preheader|summary|headline|text|write|add|fill|fix|insert|change|check|ask|find|replace|update|link"
+_TODO = rf"TODO(?!\w|[ \t]+(?i:{_FOLLOWS})\b)(?=[ \t]*(?:[:.…!?*_)\]]|$)|[ \t]+(?:{_TASK}|the|a|this)\b)"
+_WHOLE = re.compile(r"[\W_]*(?:TODO|TBD|TBA|FIXME|XXX|TK|TKTK|LOREM IPSUM)[\W_]*")
+_WORDS_OF_LINK = re.compile(r"\[([^\w\[\]\n]*(?:TODO|TBD|TBA|FIXME|XXX|TK|TKTK)[^\w\[\]\n]*)\](?=[(\[])")
+_LEFT = re.compile(
+    r"\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}"
+    r"|(?<![\"'“”„«‘\w])(?i:lorem ipsum)\b"
+    r"|(?<![\w`'\"“-])(?:TODO|FIXME|TKTK)(?=[ \t]*:)"
+    rf"|^[ \t>#*_(]*(?:[-*+][ \t]+)?(?:{_TODO}|(?:FIXME|TKTK|XXX)\b(?![\w-])|(?:TBD|TK)[.:]?[ \t*_)]*$)"
+    r"|(?<![#!\w])\[(?i:(?:insert|add|your)[ \t]|todo\b|link(?=[ \t\]]))[^\[\]\n]*\](?![\[(:])"
+    r"|\[[^\[\]\n]*\b(?:TODO|TBD|TKTK|TK|FIXME|XXX)\](?![\[(:])",
+    re.MULTILINE,
+)
+# Whatever _LEFT finds has one of these in its line; those in small letters may stand there in large ones.
+_LEFT_HAS = ("{{", "{%", "lorem ipsum", "TODO", "FIXME", "TK", "XXX", "TBD", "[insert", "[add", "[your", "[todo", "[link")
+_PERSON = r"(?:first|last|full|user)?[_ .-]?name|[fl]name|e-?mail"
+_VARIABLES = re.compile(
+    r"\*\|[A-Za-z0-9_:]+\|\*|%recipient\.[\w.]+%|%%[a-z_]+%%|\{(?:subscriber|reader|recipient|contact|user)\.\w+\}"
+    r"|\[\[(?:first|last)?_?name\]\]|<%[=-]?[ \t]*[A-Za-z_@][^%<>\n]*%>"
+    r"|(?<![\\\w])\$\{[A-Za-z_][\w.]*\}|\{[$!][A-Za-z_][\w.]*\}"
+)
+_VARIABLES_HAVE = ("*|", "%recipient", "%%", "{", "[[", "<%")
+_BRACED = re.compile(  # what follows a sign may be code, and so may what stands in an f-string
+    rf"(?<![\w:$#{{}}%!\\/&@<=.(-])\{{([A-Za-z_]\w+|{_PERSON})\}}(?![\w{{}}(:=/-])", re.IGNORECASE
+)
+_F_STRING = re.compile(r"\bf[\"']")
+_PELICANS = {"filename", "static", "attach", "author", "category", "index", "tag"}
+_LINK_TAG = re.compile(r"\]\(\s*<?(\{([^{}\n]*)\})")
+
+
+@check("placeholder", "error", "Something left to fill in: TODO, lorem ipsum, {{…}}.")
+def placeholder(doc: Document, ctx: Context) -> Iterator[Found]:
+    spanish = code(doc.fields.get("lang") or ctx.lang).partition("-")[0] in _SPANISH
+    for start, end in lines_with(doc.prose, _LEFT_HAS):
+        for match in _LEFT.finditer(doc.prose, start, end):
+            if not _is_reference(doc, match[0].strip()) and not (spanish and _is_spanish(match)):
+                yield _left(match[0], match.start())
+    for at, text in _fields(doc):
+        if _WHOLE.fullmatch(text) and not (spanish and "TODO" in text):
+            yield _left(text, at)
+        else:
+            yield from (_left(m[0], at + m.start()) for m in _LEFT.finditer(text) if not (spanish and _is_spanish(m)))
+    yield from _alternatives(doc)
+
+
+@check("variable-unknown", "error", "A variable that nothing fills in.")
+def variable_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
+    for start, end in lines_with(doc.prose, _VARIABLES_HAVE):
+        yield from (_variable(match[0], match.start()) for match in _VARIABLES.finditer(doc.prose, start, end))
+        if not _F_STRING.search(doc.prose, start, end):
+            yield from _braced(doc, start, end)
+    for at, text in _fields(doc):
+        yield from (_variable(match[0], at + match.start()) for match in _VARIABLES.finditer(text))
+        for match in _BRACED.finditer(text):
+            sure = re.fullmatch(_PERSON, match[1], re.IGNORECASE)
+            yield _variable(match[0], at + match.start(), "error" if sure else "warning")
+    for match in _LINK_TAG.finditer(doc.prose):
+        if match[2] not in _PELICANS:
+            yield Found(match.start(1), f"{match[1]} is not known: write {{filename}} for a page, {{static}} for a picture.")
+
+
+def lines_with(text: str, needles: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where the lines begin and end that hold one of the needles; one in small letters may stand there in large ones."""
+    low = text.lower()
+    if len(low) != len(text):  # there are letters that become two
+        yield 0, len(text)
+        return
+    starts = {text.rfind("\n", 0, at) + 1 for needle in needles for at in _places(text if needle.isupper() else low, needle)}
+    for start in sorted(starts):
+        end = text.find("\n", start)
+        yield start, end if end >= 0 else len(text)
+
+
+def _fields(doc: Document) -> Iterator[tuple[int, str]]:
+    """The values of the fields that people read, as they stand in the file, code blanked out, each with its place."""
+    for name in _FIELDS:
+        if name in doc.source.lines:
+            at, text = doc.field_text(name)
+            yield at, TICKS.sub(lambda match: " " * len(match[0]), text) if "`" in text else text
+
+
+def _braced(doc: Document, start: int, end: int) -> Iterator[Found]:
+    """``{name}`` in the text, which may be meant as it stands."""
+    for match in _BRACED.finditer(doc.prose, start, end):
+        in_target = any(link.at <= match.start() < link.at + len(link.target) for link in doc.links)
+        if match[1] not in _PELICANS and not in_target:
+            yield _variable(match[0], match.start(), "warning")
+
+
+def _alternatives(doc: Document) -> Iterator[Found]:
+    """Words of pictures and links that are nothing but a placeholder."""
+    for match in _WORDS_OF_LINK.finditer(doc.prose):
+        is_image = doc.prose[match.start() - 1 : match.start()] == "!"
+        if is_image or "TB" not in match[1]:  # "TBD" may be what somebody else calls what is linked
+            yield _left(match[1], match.start(1))
+    for tag in doc.tags:
+        value, at = tag.attributes.get("alt", ("", 0))
+        if value and _WHOLE.fullmatch(value):
+            yield _left(value, at)
+
+
+def _left(words: str, at: int) -> Found:
+    bare = words.strip()
+    return Found(at + len(words) - len(words.lstrip()), f"“{bare[:40]}” was left to fill in: write what belongs here.")
+
+
+def _variable(words: str, at: int, level: str = "") -> Found:
+    return Found(at, f"{words[:60]} would be mailed as it stands: issues have no variables; write the words.", level=level)
+
+
+def _is_reference(doc: Document, words: str) -> bool:
+    return words.startswith("[") and " ".join(words[1:-1].lower().split()) in doc.definitions
+
+
+def _is_spanish(match: re.Match[str]) -> bool:
+    return match[0].strip(" \t>#*_(-+") == "TODO" and match.string[match.end() : match.end() + 1] != ":"
+
+
+def _places(text: str, needle: str) -> Iterator[int]:
+    """One place in each line that holds the needle."""
+    at = text.find(needle)
+    while at >= 0:
+        yield at
+        end = text.find("\n", at)
+        at = text.find(needle, end) if end >= 0 else -1

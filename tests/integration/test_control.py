@@ -339,7 +339,12 @@ def test_the_page_is_looked_for_again_after_a_rest_and_not_at_once(
     begin(database, conf, 5, edition(url=f"{web}/issue/"), gate=True)
     looks: list[str] = []
     fetch = Page.do_GET
-    monkeypatch.setattr(Page, "do_GET", lambda page: (looks.append(page.path), fetch(page))[1])
+
+    def look(page: Page) -> None:
+        looks.append(page.path)
+        fetch(page)
+
+    monkeypatch.setattr(Page, "do_GET", look)
     for _ in range(3):
         tend(database, conf)
     assert len(looks) == 1

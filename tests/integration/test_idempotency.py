@@ -1,4 +1,4 @@
-"""``Idempotency-Key`` and the clock: an answer is kept for a day, an unfinished request for a minute, a failure of ours not at all."""
+"""``Idempotency-Key`` and the clock: an answer is kept for a day, unfinished work for a minute, a failure not at all."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ def test_a_subscriber_is_erased_once_and_then_not_there(letter: Web, api: TestCl
 
 def pages(api: TestClient, first: str, link: str = "next") -> list[dict[str, Any]]:
     """A list from its first page on, as a client follows it."""
-    found, address = [], first
+    found: list[dict[str, Any]] = []
+    address = first
     while address:
         assert len(found) < 10
         answer = api.get(address)

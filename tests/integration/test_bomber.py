@@ -181,6 +181,27 @@ def test_a_bomber_gets_no_victim_more_than_one_mail(letter: Web) -> None:
     assert limits.look(letter.database)[0].up_since
 
 
+def test_a_bomber_who_comes_back_for_weeks_gets_its_victim_no_more_than_three_mails_a_day_and_five_a_month(
+    letter: Web,
+) -> None:
+    """Every eleven minutes for two hours, then every day for five weeks; the operator releases whatever is held."""
+    per_day = []
+    for day in range(35):
+        before = letter.counted("transactional_mails")
+        for _ in range(11 if day == 0 else 1):
+            ask(letter, VICTIMS[0], ADDRESSES[day])
+            with letter.database.transaction() as tx:
+                tx.run("UPDATE transactional_mails SET created_at = created_at - interval '11 minutes'")
+        per_day.append(letter.counted("transactional_mails") - before)
+        with letter.database.transaction() as tx:
+            tx.run("UPDATE transactional_mails SET created_at = created_at - interval '1 day'")
+    assert (per_day[:3], sum(per_day[3:29]), max(per_day[29:])) == ([3, 1, 1], 0, 1)
+    limits.release(letter.database, None)
+    letter.work()
+    assert {mail.to for mail in letter.mails()} == {VICTIMS[0]}
+    assert len(letter.mails()) == sum(per_day)
+
+
 def test_a_person_gets_through_where_a_bomber_was(letter: Web) -> None:
     for _ in range(30):
         ask(letter, "victim@example.org", "203.0.113.7")

@@ -117,7 +117,7 @@ CLOSED = {"nothing": "", "a paid block": ":::premium\nPaid.\n:::\n\n", "a free b
 
 
 @pytest.mark.parametrize("kind", ["premium", "free"])
-@pytest.mark.parametrize("before", itertools.product(CLOSED, CLOSED), ids=" and ".join)
+@pytest.mark.parametrize("before", list(itertools.product(CLOSED, CLOSED)), ids=" and ".join)
 def test_a_block_that_is_never_closed_is_an_error_at_its_line_whatever_stands_before_it(
     kind: str, before: tuple[str, str]
 ) -> None:

@@ -199,6 +199,51 @@ def test_a_subscription_beside_one_that_ends_is_kept(shop: Shop) -> None:
     assert moment(first["cancel_at"])
 
 
+@pytest.mark.parametrize("is_on", [True, False])
+def test_taxes_and_coupons_are_asked_for_as_the_terms_say(shop: Shop, is_on: bool) -> None:
+    text = shop.settings.plans.read_text()
+    shop.settings.plans.write_text(
+        text.replace("[terms]", f"[terms]\ntax = {str(is_on).lower()}\ncoupons = {str(is_on).lower()}")
+    )
+    asked = session(shop, amount="7")
+    assert (asked["automatic_tax"], asked["allow_promotion_codes"]) == ({"enabled": is_on}, is_on)
+    assert asked["line_items"][0]["price_data"]["tax_behavior"] == "inclusive"
+
+
+def test_a_checkout_says_whose_it_is_and_where_it_leads_back(shop: Shop) -> None:
+    reader = shop.reader()
+    asked = session(shop, reader=reader, lang="de")
+    marks = {"postmerge_plan": "monthly", "postmerge_reader": str(reader), "postmerge_lang": "de"}
+    assert asked["metadata"] == asked["subscription_data"]["metadata"] == {**asked["metadata"], **marks}
+    assert (asked["customer_email"], asked["locale"]) == ("ada@example.org", "de")
+    assert asked["success_url"] == f"{shop.settings.api_url}/join/thanks"
+    assert asked["cancel_url"] == f"{shop.settings.api_url}/join"
+    assert "postmerge_reader" not in session(shop)["metadata"]
+
+
+def test_the_givers_name_is_one_short_line(shop: Shop) -> None:
+    asked = session(shop, plan="yearly", recipient="eve@example.org", giver="  Ada\r\nBcc: all\t" + "x" * 100)
+    giver = asked["metadata"]["postmerge_giver"]
+    assert giver.startswith("Ada Bcc: all xxx")
+    assert len(giver) == 80
+
+
+def test_an_amount_for_a_plan_with_a_fixed_price_changes_nothing(shop: Shop) -> None:
+    shop.settings.plans.write_text("[plans.monthly]\nprice = 5\n")
+    assert session(shop, amount="1")["line_items"] == [{"price": shop.monthly, "quantity": 1}]
+
+
+def test_one_form_makes_one_checkout_and_another_amount_another(shop: Shop) -> None:
+    names = [session(shop, form="one", amount=amount)["id"] for amount in ("7", "7", "7.00", "8", "")]
+    assert (names[0] == names[1], len(set(names))) == (True, 4)
+
+
+def test_a_price_in_another_currency_at_stripe_is_not_sold(shop: Shop) -> None:
+    shop.fake.books.get(shop.monthly)["currency"] = "usd"
+    with pytest.raises(Refused, match="another currency at Stripe"):
+        session(shop)
+
+
 def test_without_plans_nothing_is_sold(shop: Shop) -> None:
     with pytest.raises(BadInput, match="Nothing is sold here"):
         checkout.begin(shop.database, replace(shop.settings, stripe_key=""), Order("monthly", "form"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -9,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from mailer.db import Database
+from mailer.budget import Unlimited
+from mailer.db import Database, Tx
+from mailer.errors import Unavailable
+from mailer.flows import deliver as deliver_module
 from mailer.flows.deliver import Slice, deliver
+from mailer.flows.pace import Pace
 from mailer.flows.publish import Request, adopt, publish
 from mailer.flows.status import Standing, status
 from mailer.flows.tend import tend
@@ -234,6 +239,8 @@ def test_each_answer_is_asked_for_once_and_has_its_place_in_the_ledger(
     assert max(other_side.asked.values()) == 1
     assert len(other_side.asked) == 20 if sent_to_all else len(other_side.asked) <= conf.connections
     assert one.send.state == ("finished" if sent_to_all else "stopped" if outcome is Outcome.HALT else "sending")
+    tried = {Outcome.HALT: 0, Outcome.RETRY: other_side.asked.total()}
+    assert attempts(database) == tried.get(outcome, 20) if outcome else 20
     with database.transaction() as tx:
         assert "@" not in str(tx.all("SELECT detail FROM deliveries"))
         assert tx.value("SELECT count(*) FROM notices") == (outcome is Outcome.HALT)
@@ -271,3 +278,58 @@ def test_a_worker_whose_time_is_up_says_that_there_is_more(database: Database, t
     assert (first.sent, first.more) == (0, True)
     rest = deliver(database, conf, Answering(Outcome.ACCEPTED), send_id)
     assert (rest.sent, rest.more) == (20, False)
+
+
+def test_a_throttled_email_slows_the_worker_down(database: Database, tmp_path: Path) -> None:
+    conf = settings(tmp_path, connections=2)
+    other_side = Answering(Outcome.THROTTLED)
+    slowed: list[bool] = []
+
+    class Counting(Pace):
+        def throttled(self) -> None:
+            slowed.append(True)
+            other_side.outcome = Outcome.ACCEPTED
+
+    send_id = start(database, conf, 6, Outbox(conf.outbox))
+    deliver(database, conf, other_side, send_id, pace=Counting(other_side, Unlimited()))
+    assert slowed == [True]
+    assert status(database)[0].deliveries["accepted"] == 6
+
+
+class Away(Database):
+    """A database that is away for some of its transactions, counted from the first."""
+
+    def __init__(self, url: str, away: set[int]) -> None:
+        super().__init__(url)
+        self.away, self.begun = away, 0
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        self.begun += 1
+        if self.begun in self.away:
+            raise Unavailable("Postgres cannot be reached.")
+        with super().transaction() as tx:
+            yield tx
+
+
+def test_outcomes_are_kept_until_postgres_is_back_and_no_email_is_sent_again(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver_module, "_SETTLE_EVERY", 0.01)
+    conf = settings(tmp_path, connections=4)
+    send_id = start(database, conf, 8, Outbox(conf.outbox))
+    other_side = Answering(Outcome.ACCEPTED)
+    deliver(Away(database.url, {3, 4, 5}), conf, other_side, send_id)
+    assert status(database)[0].deliveries["claimed"] == 0
+    deliver(database, conf, other_side, send_id)
+    assert status(database)[0].deliveries["accepted"] == 8
+    assert set(other_side.asked.values()) == {1}
+
+
+@pytest.mark.timeout(20)
+def test_a_worker_with_nothing_on_the_wire_gives_up_when_postgres_is_away(database: Database, tmp_path: Path) -> None:
+    conf = settings(tmp_path)
+    send_id = start(database, conf, 3, Outbox(conf.outbox))
+    with pytest.raises(Unavailable):
+        deliver(Away(database.url, set(range(2, 100))), conf, Answering(Outcome.ACCEPTED), send_id)
+    assert status(database)[0].deliveries["pending"] == 3

@@ -22,6 +22,7 @@ from mailer.store import (
     bulk_actions,
     choices,
     deliveries,
+    delivery_events,
     farewells,
     gifts,
     imports,
@@ -55,6 +56,9 @@ LOCKS: dict[str, tuple[str, Callable[[Tx, int], object]]] = {
     "a subscriber, for the API": ("subscribers", members.lock),
     "a subscriber who signs up again": (
         "subscribers", lambda tx, id: subscribers.enter(tx, "reader-1@example.org", "reader-1@example.org", ["new"]),
+    ),
+    "a subscriber whose soft bounces are counted": (
+        "subscribers", lambda tx, id: delivery_events.softly_bounced(tx, [id], timedelta(days=90), 3),
     ),
     "a gift": ("gifts", gifts.lock),
     "a gift, by its payment": ("gifts", lambda tx, id: gifts.of_payment(tx, "pi_1")),

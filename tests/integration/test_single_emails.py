@@ -6,8 +6,9 @@ import email
 import email.policy
 import re
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from lxml import html as lxml_html
 
 from mailer.budget import Unlimited
 from mailer.db import Database
+from mailer.errors import Unavailable
 from mailer.flows import signup, transactional
 from mailer.flows.pace import Pace
 from mailer.flows.tend import tend
@@ -186,3 +188,79 @@ def test_what_anybody_wrote_stays_text_in_an_email_to_a_stranger(
     assert '<a href="https://evil.example/">' in re.sub(r"\s+", " ", found["text/plain"])
     assert "&lt;" not in found["text/plain"]
     assert "&#3" not in found["text/plain"]
+
+
+STATES = ("unconfirmed", "active", "paused", "left", "suppressed", "erased")
+WANTED = {
+    "": {"unconfirmed"}, "page": {"unconfirmed", "active", "paused", "left"}, "pause over": {"active"}, "digest": {"active"},
+    "new address": {"unconfirmed", "active", "paused", "left"}, "address changed": {"unconfirmed", "active", "paused", "left"},
+}  # fmt: skip
+
+
+def test_each_kind_of_email_goes_to_those_who_want_it_when_it_leaves(database: Database) -> None:
+    factories.readers(database, len(STATES))
+    with database.transaction() as tx:
+        for number, state in enumerate(STATES, 1):
+            changes = {"paused": "paused_until = now() + interval '1 day'", "erased": "erased_at = now()"}
+            changes["suppressed"] = "state = 'active'"
+            change = changes.get(state, f"state = '{state}'")
+            tx.run(f"UPDATE subscribers SET {change} WHERE id = %(id)s", id=number)
+        tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('reader-5@example.org', 'hard bounce')")
+    for topic, wanted in WANTED.items():
+        with database.transaction() as tx:
+            for number in range(1, len(STATES) + 1):
+                transactional_mails.queue(tx, "confirmation", number, topic=topic)
+            claimed, touched = transactional_mails.claim(tx, CLAIM, 10)
+        assert {STATES[one.subscriber_id - 1] for one in claimed} == wanted, topic
+        assert touched == len(STATES)
+
+
+def test_digests_of_the_month_leave_last(database: Database) -> None:
+    factories.readers(database, 1)
+    with database.transaction() as tx:
+        for topic in ("digest", "page", "digest", "address changed"):
+            transactional_mails.queue(tx, "confirmation", 1, topic=topic)
+        assert [transactional_mails.claim(tx, CLAIM, 1)[0][0].id for _ in range(4)] == [2, 4, 1, 3]
+
+
+def test_one_kind_of_email_is_not_counted_for_another(database: Database) -> None:
+    factories.readers(database, 2)
+    with database.transaction() as tx:
+        for kind, topic, reader in (("confirmation", "", 1), ("confirmation", "page", 1), ("confirmation", "page", 1),
+                                    ("paid", "page", 1), ("paid", "", 1), ("confirmation", "page", 2)):  # fmt: skip
+            transactional_mails.queue(tx, kind, reader, topic=topic)
+        hour = timedelta(hours=1)
+        assert [transactional_mails.count_since(tx, 1, hour, topic) for topic in ("", "page", "digest")] == [1, 2, 0]
+
+
+@pytest.mark.parametrize("stuck", [Outcome.THROTTLED, Outcome.RETRY, Outcome.HALT])
+def test_a_worker_rests_when_one_email_of_a_group_is_not_taken(database: Database, conf: Settings, stuck: Outcome) -> None:
+    ask(database)
+
+    class Mixed(Answering):
+        def send(self, envelope: Envelope) -> Answer:
+            return Answer(stuck) if "reader-1" in envelope.to else super().send(envelope)
+
+    assert deliver_some(database, conf, Mixed(Outcome.ACCEPTED), "The Letter") == 0
+    assert states(database) == {"accepted": 2, "pending": 1}
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_an_outcome_is_written_when_postgres_is_back_and_the_email_is_not_sent_again(
+    database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    ask(database, 1)
+    away = iter([True] * failures + [False])
+    write = transactional_mails.settle
+
+    def settle(*given: Any) -> int:
+        if next(away):
+            raise Unavailable("Postgres cannot be reached.")
+        return write(*given)
+
+    monkeypatch.setattr(transactional_mails, "settle", settle)
+    monkeypatch.setattr(transactional, "time", SimpleNamespace(sleep=lambda _seconds: None))
+    other_side = Answering(Outcome.ACCEPTED)
+    assert deliver_some(database, conf, other_side, "The Letter") == 1
+    assert states(database) == {"accepted": 1}
+    assert other_side.asked.total() == 1

@@ -259,6 +259,23 @@ def test_an_event_over_https_whose_row_stays_locked_must_come_again_and_is_taken
     assert state(database, send_id, 1) == "complained"
 
 
+@pytest.mark.parametrize(("minutes", "is_known"), [(1, True), (61, True), (119, True), (121, False)])
+def test_a_message_is_known_for_longer_than_it_could_be_replayed(
+    database: Database, tmp_path: Path, minutes: int, is_known: bool
+) -> None:
+    conf = settings(tmp_path)
+    send_id = start(database, conf, 1)
+    signer = Signer("https://sns.eu-central-1.amazonaws.com")
+    verifier = Verifier(TOPIC, lambda _: signer.certificate)
+    first = signer.message(TOPIC, event(send_id, 1, "Delivery"))
+    feedback.take_sns(database, conf, verifier, first)
+    with database.transaction() as tx:
+        tx.run("UPDATE sns_messages SET at = at - make_interval(mins => %(minutes)s)", minutes=minutes)
+    feedback.take_sns(database, conf, verifier, signer.message(TOPIC, event(send_id, 1, "Send")))
+    said = feedback.take_sns(database, conf, verifier, first)
+    assert said == ("The message was taken before." if is_known else "The event is recorded.")
+
+
 def test_an_event_of_a_single_email_waits_for_its_row_too(database: Database, tmp_path: Path) -> None:
     conf = settings(tmp_path)
     factories.readers(database, 1)

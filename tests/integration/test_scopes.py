@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,9 @@ def test_without_a_key_no_door_opens(letter: Web) -> None:
 def test_the_rule_holds_for_words_that_have_no_route_yet(verb: str, word: str) -> None:
     for scope in SCOPES:
         assert may(scope, verb.upper(), word) is allowed(scope, "get" if verb == "head" else verb, word)
+
+
+@pytest.mark.parametrize(("lasts", "status"), [(None, 200), (timedelta(hours=1), 200), (-timedelta(seconds=1), 401)])
+def test_a_key_opens_no_door_after_its_end(letter: Web, lasts: timedelta | None, status: int) -> None:
+    key = create_key(letter.database, "one", expires_in=lasts)
+    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == status

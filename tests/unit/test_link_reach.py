@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import httpcore
@@ -51,3 +53,67 @@ def test_the_connection_goes_to_the_address_that_was_checked_and_not_to_the_name
 
 def test_an_address_that_does_not_answer_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked(monkeypatch, PUBLIC, OTHER, broken=1) == [PUBLIC, OTHER]
+
+
+SITE = "https://news.example.org"
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, *hops: tuple[int, str], seconds: float = 0.0) -> reach.Verdict:
+    """The verdict about a link whose server answers like this, hop by hop (the last stays)."""
+    asked: list[str] = []
+    clock = iter([0.0, seconds])
+
+    async def status(_self: object, url: str) -> tuple[int, str]:
+        asked.append(url)
+        return hops[min(len(asked), len(hops)) - 1]
+
+    monkeypatch.setattr(reach.Reach, "_status", status)
+    monkeypatch.setattr(reach, "time", SimpleNamespace(monotonic=lambda: next(clock), time=time.time))
+
+    async def ask() -> reach.Verdict:
+        asker = reach.Reach()
+        verdict = await asker.ask(f"{SITE}/a")
+        await asker.close()
+        return verdict
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("hops", "state", "detail"),
+    [
+        ([(200, "")], "fine", "200"), ([(204, "")], "fine", "204"), ([(304, "")], "fine", "304"),
+        ([(404, "")], "gone", "answers 404"), ([(410, "")], "gone", "answers 410"), ([(451, "")], "gone", "answers 451"),
+        ([(400, "")], "unsure", "answers 400 to programs"), ([(401, "")], "unsure", "answers 401 to programs"),
+        ([(403, "")], "unsure", "answers 403 to programs"), ([(429, "")], "unsure", "answers 429 to programs"),
+        ([(500, "")], "unsure", "answers 500 to programs"), ([(503, "")], "unsure", "answers 503 to programs"),
+        ([(301, "/b"), (200, "")], "redirected", f"{SITE}/b"), ([(308, "/b"), (200, "")], "redirected", f"{SITE}/b"),
+        ([(302, "/b"), (200, "")], "fine", "200"), ([(303, "/b"), (200, "")], "fine", "200"),
+        ([(307, "/b"), (200, "")], "fine", "200"), ([(301, "/a/"), (200, "")], "fine", "200"),
+        ([(301, "/b"), (302, "/c"), (200, "")], "fine", "200"), ([(302, "/b"), (301, "/c"), (200, "")], "fine", "200"),
+        ([(301, "/b"), (301, "https://b.example/c"), (200, "")], "redirected", "https://b.example/c"),
+        ([(301, "/b"), (404, "")], "gone", "answers 404"), ([(301, "")], "fine", "301"),
+        ([(301, "ftp://news.example.org/x")], "gone", "leads to ftp://news.example.org/x"),
+        ([(301, "/b")], "gone", "leads on more than 5 times"),
+    ],
+)  # fmt: skip
+def test_each_answer_of_a_server_is_one_verdict(
+    monkeypatch: pytest.MonkeyPatch, hops: list[tuple[int, str]], state: str, detail: str
+) -> None:
+    found = judged(monkeypatch, *hops)
+    assert (found.state, found.detail) == (state, detail)
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(4.9, "fine"), (5.0, "fine"), (5.1, "slow")])
+def test_more_than_five_seconds_are_slow(monkeypatch: pytest.MonkeyPatch, seconds: float, state: str) -> None:
+    assert judged(monkeypatch, (200, ""), seconds=seconds).state == state
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "::1", "fe80::1%eth0", "fc00::1",
+     "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::", "2002:e000:1::", "224.0.0.1", "ff02::1", "0.0.0.0", "100.64.0.1",
+     "64:ff9b::e000:1", "::ffff:224.0.0.1"],
+)  # fmt: skip
+def test_whatever_a_private_address_is_wrapped_in_it_is_not_public(address: str) -> None:
+    assert not reach.is_public(address)

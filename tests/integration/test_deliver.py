@@ -292,7 +292,7 @@ def test_a_throttled_email_slows_the_worker_down(database: Database, tmp_path: P
 
     send_id = start(database, conf, 6, Outbox(conf.outbox))
     deliver(database, conf, other_side, send_id, pace=Counting(other_side, Unlimited()))
-    assert slowed == [True]
+    assert 1 <= len(slowed) <= conf.connections
     assert status(database)[0].deliveries["accepted"] == 6
 
 

@@ -502,7 +502,7 @@ def test_a_correction_to_nobody_is_refused(database: Database, run: Publish) -> 
         run(edition(number=2, audience="sent edition 1"))
 
 
-OTHER = edition("another", body="<p>quite another text for another day, with nothing of the first in it</p>")
+ANOTHER = edition("another", body="<p>quite another text for another day, with nothing of the first in it</p>")
 
 
 @pytest.mark.parametrize("allow", [(), ("many",)])
@@ -510,9 +510,9 @@ OTHER = edition("another", body="<p>quite another text for another day, with not
 def test_one_of_two_issues_is_chosen_and_the_other_is_not_mailed(
     database: Database, run: Publish, by: str, allow: tuple[str, ...]
 ) -> None:
-    run(edition(), OTHER, issue=getattr(OTHER, by), allow=allow)
+    run(edition(), ANOTHER, issue=getattr(ANOTHER, by), allow=allow)
     assert [one.send.issue_key for one in status(database)] == ["another"]
-    run(edition(), OTHER)
+    run(edition(), ANOTHER)
     assert sorted(one.send.issue_key for one in status(database)) == ["2026-11-24-hello", "another"]
 
 

@@ -23,7 +23,7 @@ Ask = Callable[[Web], object]
 
 @pytest.fixture
 def letter(database: Database, tmp_path: Path) -> Web:
-    return web.make(tmp_path, database)
+    return web.make(tmp_path, database, topics=("mail", "php", "python"))
 
 
 def form(letter: Web) -> object:
@@ -133,8 +133,16 @@ def test_an_active_subscriber_who_signs_up_again_is_not_asked_and_nothing_of_the
     assert before.count("confirmed") == letter.dump(("limits", "signup_minutes")).count("confirmed")
 
 
+def by_form(letter: Web, *tags: str) -> object:
+    """They ask for topics and confirm them by the link that is emailed to them."""
+    signup.sign_up(letter.database, ADA, tags, settings=letter.settings)
+    letter.work()
+    [path] = [path for path in web.paths(letter.mails()[0].text, letter.settings) if path.startswith("/confirm/")]
+    return letter.client.post(path)
+
+
 TAGGERS: dict[str, Callable[[Web], object]] = {
-    "the form": lambda letter: signup.sign_up(letter.database, ADA, ["mail", "Python"], settings=letter.settings),
+    "the form, and the link in the email": lambda letter: by_form(letter, "mail", "Python"),
     "the operator": lambda letter: confirmed(letter, ("mail", "Python")),
     "the operator, who asks": lambda letter: signup.add_subscriber(
         letter.database, letter.settings, ADA, ["mail", "Python"], confirmed=False

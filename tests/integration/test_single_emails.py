@@ -162,7 +162,7 @@ PAID_FACTS = {"subject": f"A gift from {CRAFTED}", "sentences": [f"{CRAFTED} giv
 ISSUES = [{"title": CRAFTED, "url": "https://news.example.org/a/", "text": CRAFTED}]
 LETTERS: dict[str, dict[str, Any]] = {
     "": {}, "page": {}, "pause over": {}, "new address": {"to": "a@example.org"}, "address changed": {"new": CRAFTED},
-    "digest": {"issues": ISSUES},
+    "digest": {"issues": ISSUES}, "topics": {"tags": [CRAFTED]},
 }  # fmt: skip
 
 

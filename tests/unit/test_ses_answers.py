@@ -13,14 +13,14 @@ from mailer.transports.ses import judge_answer
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_only_an_answer_of_the_200s_is_an_accepted_email(status: int) -> None:
-    answer = ses_lean._answer(Response(status, {}, orjson.dumps({"MessageId": "m-1"})))
+    answer = ses_lean._answer(Response(status, {}, bytearray(orjson.dumps({"MessageId": "m-1"}))))
     assert (answer.outcome, answer.message_id) == (Outcome.ACCEPTED, "m-1")
 
 
 @pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 303, 304, 307, 308, 399])
 @pytest.mark.parametrize("body", [b"", b"<html>Please log in</html>", b'{"MessageId": "m-1"}', b"[]"])
 def test_a_redirect_or_a_captive_portal_is_no_accepted_email(status: int, body: bytes) -> None:
-    answer = ses_lean._answer(Response(status, {"location": "https://portal.example/"}, body))
+    answer = ses_lean._answer(Response(status, {"location": "https://portal.example/"}, bytearray(body)))
     assert (answer.outcome, answer.message_id) == (Outcome.UNCERTAIN, "")
 
 

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         applied(one, (ROOT / one.file).read_text())
     made = [one for one in changes if not one.equivalent]
     with _copy() as copy:
-        if broken := _failed(copy, sorted({test for one in made for test in one.tests})):
+        if broken := _failed(copy, ["-n", "auto", *sorted({test for one in made for test in one.tests})], MAX_SECONDS * 10):
             print(f"the tests fail without any change:\n{broken}")
             return 1
         survived = [one for one in made if not _noticed(copy, one)]
@@ -108,12 +108,12 @@ def _noticed(copy: Path, change: Change) -> bool:
     return noticed
 
 
-def _failed(copy: Path, tests: Sequence[str]) -> str:
+def _failed(copy: Path, tests: Sequence[str], seconds: float = MAX_SECONDS) -> str:
     """What pytest says of the tests when they fail, else ""."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        run = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=MAX_SECONDS)
+        run = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return "the tests did not end"
     return "" if run.returncode == 0 else run.stdout[-3000:] + run.stderr[-1000:]

@@ -89,3 +89,36 @@ def test_the_way_back_leads_over_the_same_rows(letter: Web, api: TestClient) -> 
     there = pages(api, "/v1/subscribers")
     back = pages(api, "/v1/subscribers?page=3", "previous")
     assert [page["results"] for page in back] == [page["results"] for page in reversed(there)]
+
+
+ADD = "FROM generate_series(1, %(number)s) AS n"
+OTHER_LISTS = {
+    "/v1/tags": f"INSERT INTO tags (name) SELECT 'tag-' || n {ADD}",
+    "/v1/segments": f"INSERT INTO segments (name, filters) SELECT 's-' || n, %(filters)s::jsonb {ADD}",
+    "/v1/webhooks": f"INSERT INTO webhooks (url, event_types, secret) SELECT 'https://a.example/' || n, '{{}}', 'x' {ADD}",
+    "/v1/users": f"INSERT INTO api_keys (name, hash) SELECT 'key-' || n, sha256(n::text::bytea) {ADD}",
+    "/v1/webhooks/1/attempts": f"INSERT INTO webhook_messages (webhook_id, type, body) SELECT 1, 'email.sent', '{{}}' {ADD}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [99, 100, 101])
+@pytest.mark.parametrize("path", OTHER_LISTS)
+def test_every_other_list_ends_where_its_rows_do(letter: Web, api: TestClient, path: str, number: int) -> None:
+    filters = '{"filters": [], "groups": [], "predicate": "and"}'
+    there = 1 if path == "/v1/users" else 0  # the key that asks
+    with letter.database.transaction() as tx:
+        tx.run("INSERT INTO webhooks (url, event_types, secret) VALUES ('https://a.example/', '{}', 'x')")
+        tx.run("DELETE FROM webhooks WHERE %(path)s = '/v1/webhooks'", path=path)
+        tx.run(OTHER_LISTS[path], number=number - there, **({"filters": filters} if path == "/v1/segments" else {}))
+    found = pages(api, path)
+    assert [len(page["results"]) for page in found] == ([number] if number <= 100 else [100, number - 100])
+    ids = [one["id"] for page in found for one in page["results"]]
+    assert len(set(ids)) == number
+    assert {page["count"] for page in found} == {number}
+
+
+@pytest.mark.parametrize(("size", "lengths"), [(1, [1, 1, 1, 1]), (2, [2, 2]), (3, [3, 1]), (4, [4]), (5, [4])])
+def test_a_page_is_as_long_as_it_was_asked_to_be(letter: Web, api: TestClient, size: int, lengths: list[int]) -> None:
+    with letter.database.transaction() as tx:
+        tx.run(OTHER_LISTS["/v1/tags"], number=4)
+    assert [len(page["results"]) for page in pages(api, f"/v1/tags?page_size={size}")] == lengths

@@ -4,9 +4,11 @@ CONTENT ?=
 PORT ?= 8025
 WORKERS ?= auto
 SEED ?= 20261124
+SLICE ?= 1/1
+ONLY ?=
 COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: run write test check chaos format lock bench clean help
+.PHONY: run write test check chaos mutants format lock bench clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +32,9 @@ check: .venv/dev.stamp ## Linters, types, layers, migrations
 
 chaos: .venv/dev.stamp ## Fifty random faults while real processes send (SEED=20261124)
 	.venv/bin/python -m bench.chaos --faults 50 --seed $(SEED)
+
+mutants: .venv/dev.stamp ## Make small changes to the code and see whether the tests fail (SLICE=1/4, ONLY=checkout)
+	.venv/bin/python -m bench.mutants --slice $(SLICE) $(addprefix --only ,$(ONLY))
 
 format: .venv/dev.stamp ## Format the Python code
 	.venv/bin/ruff check --fix .

@@ -98,6 +98,32 @@ def test_the_firewall_trips_by_itself_holds_everything_and_calms_down(letter: We
     assert "is down" in told[1]
 
 
+def test_a_firewall_that_the_operator_put_up_stays_up_until_they_lower_it(letter: Web) -> None:
+    assert limits.set_firewall(letter.database, True)
+    limits.calm(letter.database)
+    assert limits.look(letter.database)[0].up_since
+    assert "firewall is up" in ask(letter, "ada@example.org").held
+    assert limits.set_firewall(letter.database, False)
+    assert ask(letter, "bob@example.org").held == ""
+
+
+@pytest.mark.parametrize(
+    ("ip", "network"),
+    [("203.0.113.7", "203.0.113.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), ("8.8.8.8", "8.8.8.0/24"), ("127.0.0.1", ""),
+     ("10.1.2.3", ""), ("::1", ""), ("fd00::1", ""), ("unknown", "")],
+)  # fmt: skip
+def test_neighbours_of_a_network_share_its_limit(ip: str, network: str) -> None:
+    assert limits.network_of(ip) == network
+
+
+@pytest.mark.parametrize("most", [2, 3])
+def test_everybody_together_has_a_limit_too(letter: Web, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(limits, "OVERALL", most)
+    held = [ask(letter, f"r{n}@d{n}.org", f"2001:db8:{n:x}::1").held for n in range(5)]
+    assert held[:most] == [""] * most
+    assert all("by everybody" in one for one in held[most:])
+
+
 def test_a_busy_day_that_is_usual_does_not_trip_it(letter: Web) -> None:
     with letter.database.transaction() as tx:
         tx.run(
@@ -179,6 +205,27 @@ def test_a_bomber_gets_no_victim_more_than_one_mail(letter: Web) -> None:
     assert set(each) <= set(VICTIMS)
     assert letter.counted("subscribers") == len(each) == 300
     assert limits.look(letter.database)[0].up_since
+
+
+def test_a_bomber_who_comes_back_for_weeks_gets_its_victim_no_more_than_three_mails_a_day_and_five_a_month(
+    letter: Web,
+) -> None:
+    """Every eleven minutes for two hours, then every day for five weeks; the operator releases whatever is held."""
+    per_day = []
+    for day in range(35):
+        before = letter.counted("transactional_mails")
+        for _ in range(11 if day == 0 else 1):
+            ask(letter, VICTIMS[0], ADDRESSES[day])
+            with letter.database.transaction() as tx:
+                tx.run("UPDATE transactional_mails SET created_at = created_at - interval '11 minutes'")
+        per_day.append(letter.counted("transactional_mails") - before)
+        with letter.database.transaction() as tx:
+            tx.run("UPDATE transactional_mails SET created_at = created_at - interval '1 day'")
+    assert (per_day[:3], sum(per_day[3:29]), max(per_day[29:])) == ([3, 1, 1], 0, 1)
+    limits.release(letter.database, None)
+    letter.work()
+    assert {mail.to for mail in letter.mails()} == {VICTIMS[0]}
+    assert len(letter.mails()) == sum(per_day)
 
 
 def test_a_person_gets_through_where_a_bomber_was(letter: Web) -> None:

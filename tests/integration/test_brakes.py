@@ -85,3 +85,31 @@ def test_outcomes_are_judged_before_the_rest_follows(database: Database, conf: S
     assert tend(database, quick).sends == ()
     one = only(database)
     assert (one.send.state, one.send.open_wave, one.deliveries["pending"]) == ("stopped", 0, 500)
+
+
+BAD = [("bounced", "hard", 6, "hard bounces"), ("bounced", "soft", 26, "soft bounces"), ("complained", "", 2, "complaints")]
+
+
+@pytest.mark.parametrize(("state", "detail", "number", "name"), BAD, ids=[name for *_, name in BAD])
+def test_what_the_operator_knew_of_stops_no_send_again_and_as_much_of_the_same_does(
+    database: Database, conf: Settings, state: str, detail: str, number: int, name: str
+) -> None:
+    send_id = begin(database, conf, 1000)
+    send_all(database, conf, send_id)
+    turn_bad(database, state, detail, number)
+    watch(database)
+    assert f"{number} {name} of 500 mails are more" in only(database).send.reason
+    control.resume(database, str(send_id), sure=True)
+    run(database, "UPDATE sends SET look_until = now()")
+    tend(database, conf)
+    deliver(database, conf, Outbox(conf.outbox), send_id)
+    watch(database)
+    assert only(database).send.state == "sending"
+    turn_bad(database, state, detail, number - 1)
+    watch(database)
+    assert only(database).send.state == "sending"
+    turn_bad(database, state, detail, 1)
+    watch(database)
+    assert f"{number} {name} of 500 mails since it was resumed are more" in only(database).send.reason
+    with database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM notices") == 2

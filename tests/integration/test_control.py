@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import itertools
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,9 +20,13 @@ from mailer.flows.publish import Request, adopt, publish
 from mailer.flows.status import Standing, status
 from mailer.flows.tend import tend, watch
 from mailer.settings import Settings
+from mailer.store import sends
+from mailer.store.sends import State
 from mailer.transports.outbox import Outbox
 from tests.factories import NOW, edition, old, readers, settings
 from tests.integration.test_publish import Limits
+from tests.pages import Page
+from tests.pages import web as web
 
 
 @pytest.fixture
@@ -259,36 +261,6 @@ def test_a_send_that_was_missed_by_less_goes_out_on_return(database: Database, c
     assert only(database).send.state == "finished"
 
 
-class Page(http.server.BaseHTTPRequestHandler):
-    """A page that shows a digest, or is missing, and takes notices."""
-
-    digest = ""
-    got: list[str] = []  # noqa: RUF012
-
-    def do_GET(self) -> None:
-        body = f'<div data-digest="{Page.digest}"></div>'.encode()
-        self.send_response(200 if Page.digest else 404)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_POST(self) -> None:
-        Page.got.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def web() -> Iterator[str]:
-    Page.digest, Page.got = "", []
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-
-
 def test_a_send_waits_for_its_page_and_starts_when_it_is_live(database: Database, conf: Settings, web: str) -> None:
     issue = edition(url=f"{web}/issue/")
     send_id = begin(database, conf, 5, issue, gate=True)
@@ -340,10 +312,63 @@ def test_a_server_that_returns_late_gives_the_page_its_whole_hour(database: Data
     run(database, "UPDATE sends SET due_at = now() - interval '3 hours'")
     tend(database, conf)
     assert (only(database).send.state, "does not show this issue yet" in only(database).send.waits_for) == ("holding", True)
+    for _ in range(2):  # 58 minutes after the first look it still waits
+        later(database, "29 minutes")
+        tend(database, conf)
+        assert only(database).send.state == "holding"
     Page.digest = issue.digest
-    run(database, "UPDATE sends SET rests_until = now()")
+    later(database, "1 minute")
     send_all(database, conf, send_id)
     assert only(database).send.state == "finished"
+
+
+def test_a_page_that_is_not_there_an_hour_after_the_first_look_is_not_waited_for(
+    database: Database, conf: Settings, web: str
+) -> None:
+    begin(database, conf, 5, edition(url=f"{web}/issue/"), gate=True)
+    run(database, "UPDATE sends SET due_at = now() - interval '3 hours'")
+    tend(database, conf)
+    later(database, "61 minutes")
+    tend(database, conf)
+    assert only(database).send.state == "paused"
+
+
+def test_the_page_is_looked_for_again_after_a_rest_and_not_at_once(
+    database: Database, conf: Settings, web: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(database, conf, 5, edition(url=f"{web}/issue/"), gate=True)
+    looks: list[str] = []
+    fetch = Page.do_GET
+
+    def look(page: Page) -> None:
+        looks.append(page.path)
+        fetch(page)
+
+    monkeypatch.setattr(Page, "do_GET", look)
+    for _ in range(3):
+        tend(database, conf)
+    assert len(looks) == 1
+    run(database, "UPDATE sends SET rests_until = now()")
+    tend(database, conf)
+    assert len(looks) == 2
+
+
+@pytest.mark.parametrize("target", [State.PAUSED, State.STOPPED])
+@pytest.mark.parametrize("state", State)
+def test_only_a_send_that_is_open_is_halted_and_told_once(
+    database: Database, conf: Settings, state: State, target: State
+) -> None:
+    """A late answer of SES about the account is no news for a send that is over or stands still."""
+    send_id = begin(database, conf, 2)
+    run(database, f"UPDATE sends SET state = '{state}', reason = 'as it was'")
+    is_open = state in (State.SCHEDULED, State.HOLDING, State.SENDING)
+    with database.transaction() as tx:
+        send = sends.get(tx, send_id)
+        assert send
+        assert [control.halt(tx, send, target, "late") for _ in range(2)] == [is_open, False]
+        assert tx.value("SELECT count(*) FROM notices") == is_open
+    now = only(database).send
+    assert (now.state, now.reason) == ((target, "late") if is_open else (state, "as it was"))
 
 
 def test_waiting_for_a_page_is_not_taken_for_a_server_that_was_off(database: Database, conf: Settings, web: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import threading
 from collections.abc import Sequence
@@ -250,6 +251,52 @@ def test_events_of_single_mails_move_them_and_suppress(database: Database, conf:
         states = [row["state"] for row in tx.all("SELECT state FROM transactional_mails ORDER BY id")]
     assert states == ["delivered", "bounced"]
     assert suppressed(database) == {"reader-2@example.org": "hard bounce"}
+
+
+ENDS = {
+    "DeliveryDelay": ("uncertain", 0), "Send": ("accepted", 1), "Reject": ("failed", 2),
+    "Delivery": ("delivered", 3), "Transient": ("bounced", 4), "Permanent": ("bounced", 5), "Complaint": ("complained", 6),
+}  # fmt: skip
+
+
+def test_of_two_events_the_graver_one_stands_in_whatever_order_they_come(database: Database, conf: Settings) -> None:
+    send_id = start(database, conf, 1)
+    [reader] = readers(database)
+    for first, second in itertools.product(ENDS, ENDS):
+        with database.transaction() as tx:
+            tx.script("DELETE FROM delivery_events; DELETE FROM suppressions")
+            tx.run("UPDATE deliveries SET state = 'uncertain', detail = ''")
+        for kind in (first, second):
+            feedback.take(database, conf, [event(send_id, reader, kind)])
+        graver = first if ENDS[first][1] >= ENDS[second][1] else second
+        found = row(database, send_id, reader)
+        assert found["state"] == ENDS[graver][0], (first, second)
+        assert found["detail"].startswith("hard") is (graver == "Permanent"), (first, second)
+        reason = "complaint" if "Complaint" in (first, second) else "hard bounce"
+        is_bad = {"Complaint", "Permanent"} & {first, second}
+        assert list(suppressed(database).values()) == ([reason] if is_bad else []), (first, second)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ledger", "reason"),
+    [("Send", "accepted", None), ("Delivery", "delivered", None), ("Transient", "bounced", None), ("Reject", "failed", None),
+     ("Permanent", "bounced", "hard bounce"), ("Complaint", "complained", "complaint")],
+)  # fmt: skip
+def test_an_event_of_a_single_email_does_what_one_of_an_issue_does(
+    database: Database, conf: Settings, kind: str, ledger: str, reason: str | None
+) -> None:
+    factories.readers(database, 1)
+    with database.transaction() as tx:
+        mail_id = transactional_mails.queue(tx, "paid", 1)
+        transactional_mails.claim(tx, CLAIM, 10)
+        transactional_mails.settle(tx, mail_id, CLAIM, "accepted", "of-the-answer", "")
+    mail = Mail("of-the-event", "reader-1@example.org", {"mail": str(mail_id), "kind": "paid"}, "Hi", NOW.timestamp())
+    taken = [feedback.take(database, conf, [json.dumps(story(Happened(kind, mail, NOW.timestamp())))]) for _ in range(2)]
+    assert [one.recorded for one in taken] == [1, 0]
+    with database.transaction() as tx:
+        found = tx.one("SELECT state, message_id FROM transactional_mails")
+    assert found == {"state": ledger, "message_id": "of-the-answer"}
+    assert list(suppressed(database).values()) == ([reason] if reason else [])
 
 
 def test_a_row_that_a_worker_holds_is_waited_for_without_holding_up_the_others(database: Database, conf: Settings) -> None:

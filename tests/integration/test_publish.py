@@ -16,10 +16,13 @@ from mailer.flows.plan import Action
 from mailer.flows.publish import Published, Request, adopt, cancel, look, publish
 from mailer.flows.status import status
 from mailer.flows.tend import tend
+from mailer.message import LEAVE_URL
 from mailer.settings import Settings
 from mailer.store.sends import State
 from mailer.transports.base import Account, Answer, Envelope
 from tests.factories import NOW, edition, old, readers, settings, sums_add_up
+from tests.pages import Page
+from tests.pages import web as web
 
 Publish = Callable[..., Published]
 
@@ -497,3 +500,85 @@ def test_a_correction_is_mailed_to_those_who_got_the_first_edition(database: Dat
 def test_a_correction_to_nobody_is_refused(database: Database, run: Publish) -> None:
     with pytest.raises(Refused, match=r"'sent edition 1' of issues/2026-11-24-hello\.md is nobody"):
         run(edition(number=2, audience="sent edition 1"))
+
+
+ANOTHER = edition("another", body="<p>quite another text for another day, with nothing of the first in it</p>")
+
+
+@pytest.mark.parametrize("allow", [(), ("many",)])
+@pytest.mark.parametrize("by", ["key", "path"])
+def test_one_of_two_issues_is_chosen_and_the_other_is_not_mailed(
+    database: Database, run: Publish, by: str, allow: tuple[str, ...]
+) -> None:
+    run(edition(), ANOTHER, issue=getattr(ANOTHER, by), allow=allow)
+    assert [one.send.issue_key for one in status(database)] == ["another"]
+    run(edition(), ANOTHER)
+    assert sorted(one.send.issue_key for one in status(database)) == ["2026-11-24-hello", "another"]
+
+
+def test_an_account_whose_sending_is_switched_off_is_not_published_into(database: Database, run: Publish) -> None:
+    off = Account(rate=14, quota=50_000, sent=0, sending=False)
+    for allow in ((), ("quota", "sandbox", "many", "old")):
+        with pytest.raises(Refused, match="SES has switched sending off for this account"):
+            run(edition(), account=off, allow=allow)
+    assert states(database) == []
+    run(edition(send=Wish.AT, send_at=NOW + timedelta(days=2)), account=off)  # it may be on again by then
+    assert states(database) == ["scheduled"]
+
+
+@pytest.mark.parametrize("left", [0, 9, 10, 11])
+def test_an_audience_that_just_fits_into_the_quota_is_sent(database: Database, run: Publish, left: int) -> None:
+    account = Account(rate=14, quota=1000, sent=1000 - left)
+    if left < 10:
+        with pytest.raises(Refused, match=f"10 readers but SES takes only {left} more"):
+            run(edition(), account=account)
+    else:
+        assert len(run(edition(), account=account).send_ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("issue", "refused"),
+    [
+        (edition(dated=NOW - timedelta(days=7) + timedelta(hours=1)), ""),
+        (edition(dated=NOW - timedelta(days=7, hours=1)), "is dated 7 days ago"),
+        (edition(send=Wish.AT, send_at=NOW - timedelta(hours=5)), ""),
+        (edition(send=Wish.AT, send_at=NOW - timedelta(hours=7)), "which is past"),
+        (edition(send=Wish.AT, send_at=NOW + timedelta(days=1), dated=NOW - timedelta(days=30)), ""),
+        (edition(audience="not python", send=Wish.AT, send_at=NOW + timedelta(days=1)), ""),
+    ],
+)
+def test_what_is_too_old_or_too_late_begins_at_its_limit(
+    database: Database, run: Publish, issue: Edition, refused: str
+) -> None:
+    if refused:
+        with pytest.raises(Refused, match=refused):
+            run(issue)
+    else:
+        assert len(run(issue).send_ids) == 1
+
+
+@pytest.mark.parametrize("shown", ["", "0" * 64, "the right one"])
+def test_only_the_very_text_of_the_live_page_is_mailed(database: Database, run: Publish, web: str, shown: str) -> None:
+    issue = edition(url=f"{web}/issue/")
+    Page.digest = issue.digest if shown == "the right one" else shown
+    if shown == "the right one":
+        assert len(run(issue, gate=True).send_ids) == 1
+        return
+    with pytest.raises(Refused, match="shows another text" if shown else "does not show this issue yet"):
+        run(issue, gate=True)
+    assert states(database) == []
+
+
+def test_the_page_of_each_translation_must_show_its_text_too(database: Database, run: Publish, web: str) -> None:
+    issue = edition(url=f"{web}/issue/")
+    Page.digest = issue.digest
+    html = f'<html><body><p>deutsch</p><a href="{LEAVE_URL}">x</a></body></html>'
+    german = Variant("de", "Kurz", html, f"deutsch {LEAVE_URL}", "<p>deutsch</p>", "e" * 64, lang="de", url=f"{web}/de/")
+    with pytest.raises(Refused, match=r"/de/ shows another text"):
+        run(replace(issue, variants=(german,)), gate=True)
+    assert len(run(replace(issue, variants=(replace(german, digest=issue.digest),)), gate=True).send_ids) == 1
+
+
+def test_who_looks_for_no_page_fetches_none(database: Database, run: Publish, web: str) -> None:
+    Page.digest = "0" * 64
+    assert len(run(edition(url=f"{web}/issue/")).send_ids) == 1

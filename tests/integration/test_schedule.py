@@ -18,6 +18,7 @@ from mailer.flows.plan import Action, Plan, make
 from mailer.flows.publish import Request, adopt, cancel, publish
 from mailer.flows.tend import tend
 from mailer.settings import Settings
+from mailer.store import sends
 from tests.factories import edition, old, readers, settings, sums_add_up
 from tests.integration.test_control import only, run, send_all
 from tests.integration.test_publish import Limits
@@ -133,3 +134,58 @@ def test_a_revert_that_comes_in_the_moment_of_the_start_leaves_the_audience(
     assert (one.send.state, one.send.audience_size, one.deliveries["pending"]) == ("sending", 5, 5)
     send_all(database, conf, int(send_id))
     assert only(database).send.state == "finished"
+
+
+def test_a_schedule_whose_audience_is_nobody_when_it_is_due_stops_and_is_told(database: Database, conf: Settings) -> None:
+    begin(database, conf, at(60))
+    run(database, "UPDATE subscribers SET state = 'left'")
+    run(database, "UPDATE sends SET due_at = now()")
+    for _ in range(2):
+        tend(database, conf)
+    one = only(database).send
+    assert (one.state, one.reason, one.audience_size) == ("stopped", "its audience was nobody when it was due", 0)
+    with database.transaction() as tx:
+        assert [row["text"] for row in tx.all("SELECT text FROM notices")] == [
+            f"Send {one.id} of {one.issue_key} is stopped: its audience was nobody when it was due"
+        ]
+
+
+def test_a_send_that_another_scheduler_started_meanwhile_is_not_paused_as_late(
+    database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(database, conf, at(60))
+    run(database, "UPDATE sends SET due_at = now() - interval '1 hour'")
+    with database.transaction() as tx:
+        seen = sends.due(tx)
+    tend(database, conf)
+    assert only(database).send.state == "sending"
+    monkeypatch.setattr(sends, "due", lambda tx: seen)
+    tend(database, replace(conf, latest=timedelta(minutes=1)))
+    assert only(database).send.state == "sending"
+    with database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM notices") == 0
+
+
+@pytest.mark.parametrize(("behind", "state"), [("3 hours 59 minutes", "sending"), ("4 hours 1 minute", "paused")])
+def test_a_send_starts_late_up_to_the_limit_and_not_after(database: Database, conf: Settings, behind: str, state: str) -> None:
+    begin(database, conf, at(60))
+    run(database, f"UPDATE sends SET due_at = now() - interval '{behind}'")
+    tend(database, replace(conf, latest=timedelta(hours=4)))
+    assert only(database).send.state == state
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(-60, "holding"), (1, "holding"), (9, "holding"), (11, "scheduled")])
+def test_a_time_within_the_hold_window_freezes_the_audience_now_and_a_later_one_when_due(
+    database: Database, conf: Settings, minutes: int, state: str
+) -> None:
+    begin(database, conf, at(minutes))
+    one = only(database).send
+    assert (one.state, one.audience_size) == (state, 5 if state == "holding" else None)
+    least = timedelta(minutes=max(minutes, 10))
+    assert timedelta(0) <= least - (one.due_at - datetime.now(UTC)) < timedelta(seconds=10)
+    run(
+        database, "INSERT INTO subscribers (email, email_normal, state) VALUES ('new@example.org', 'new@example.org', 'active')"
+    )
+    run(database, "UPDATE sends SET due_at = now()")
+    tend(database, conf)
+    assert only(database).send.audience_size == (5 if state == "holding" else 6)

@@ -23,6 +23,7 @@ from mailer.cli import cli
 from mailer.db import Database
 from mailer.errors import BadInput
 from mailer.flows import keys, signup, webhooks
+from mailer.store import webhook_outbox
 from mailer.webhooks import outgoing
 from tests import web
 from tests.web import Web
@@ -130,13 +131,56 @@ def test_a_refused_message_is_tried_again_with_growing_gaps_and_can_be_replayed(
     assert len(target.got) == 5
 
 
-def test_the_gaps_grow_and_span_three_days() -> None:
-    assert list(webhooks.GAPS) == sorted(webhooks.GAPS)
-    assert timedelta(hours=71) < sum(webhooks.GAPS, timedelta()) < timedelta(hours=74)
+def fail(letter: Web, target: Target, number: int = 1, now: datetime | None = None) -> None:
+    """So many attempts in a row, each when it is due."""
+    for _ in range(number):
+        make_due(letter)
+        assert webhooks.deliver_some(letter.database, letter.settings, now) == 1
+
+
+def message(letter: Web) -> dict[str, Any]:
+    with letter.database.transaction() as tx:
+        return tx.one("SELECT state, attempts, due_at FROM webhook_messages ORDER BY id LIMIT 1") or {}
+
+
+def test_the_gaps_grow_and_span_three_days(letter: Web, api: TestClient, target: Target) -> None:
+    hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    signup.sign_up(letter.database, "ada@example.org")
+    now, gaps = datetime.now(UTC), []
+    for number in range(1, 14):
+        fail(letter, target, now=now)
+        one = message(letter)
+        assert (one["state"], one["attempts"]) == ("pending", number)
+        gaps.append(one["due_at"] - now)
+    assert gaps == sorted(gaps)
+    assert gaps[0] == timedelta(seconds=5)
+    assert timedelta(hours=71) < sum(gaps, timedelta()) < timedelta(hours=74)
+    fail(letter, target, now=now)
+    assert (message(letter)["state"], message(letter)["attempts"], len(target.got)) == ("failed", 14, 14)
+    make_due(letter)
+    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_message_is_due_again_when_its_gap_is_over_and_not_before(
+    letter: Web, api: TestClient, target: Target, late: bool
+) -> None:
+    hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    signup.sign_up(letter.database, "ada@example.org")
+    fail(letter, target, 3)
+    with letter.database.transaction() as tx:
+        tx.run(f"UPDATE webhook_messages SET due_at = due_at - interval '{'121' if late else '100'} seconds'")
+    assert webhooks.has_work(letter.database) is late
+    assert webhooks.deliver_some(letter.database, letter.settings) == late
 
 
 def test_a_dead_target_is_switched_off_with_a_notice(letter: Web, api: TestClient, target: Target) -> None:
     made = hook(api, target.url, "subscriber.created")
+    other = hook(api, target.url + "/other", "subscriber.created")
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE webhooks SET enabled = false WHERE url LIKE '%/other'")
     target.answer = 503
     signup.sign_up(letter.database, "ada@example.org")
     webhooks.deliver_some(letter.database, letter.settings)
@@ -147,6 +191,109 @@ def test_a_dead_target_is_switched_off_with_a_notice(letter: Web, api: TestClien
     assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "disabled"
     with letter.database.transaction() as tx:
         assert "switched off" in tx.value("SELECT text FROM notices")
+    posted = len(target.got)
+    signup.sign_up(letter.database, "bob@example.org")
+    nothing_is_posted(letter, target)
+    switch(api, made, "enabled")
+    target.answer = 200
+    make_due(letter)
+    assert webhooks.deliver_some(letter.database, letter.settings) >= 1
+    assert len(target.got) > posted
+    assert api.get(f"/v1/webhooks/{other['id']}").json()["status"] == "disabled"
+
+
+def nothing_is_posted(letter: Web, target: Target) -> None:
+    posted = len(target.got)
+    make_due(letter)
+    assert not webhooks.has_work(letter.database)
+    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+    assert len(target.got) == posted
+
+
+def switch(api: TestClient, made: dict[str, Any], status: str) -> None:
+    body = {"status": status, "url": made["url"], "event_types": made["event_types"]}
+    assert api.patch(f"/v1/webhooks/{made['id']}", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("when", ["before the event", "before the first attempt", "between two attempts"])
+def test_a_webhook_that_is_switched_off_by_hand_is_posted_to_no_more(
+    letter: Web, api: TestClient, target: Target, when: str
+) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    if when == "before the event":
+        switch(api, made, "disabled")
+    signup.sign_up(letter.database, "ada@example.org")
+    if when == "between two attempts":
+        fail(letter, target)
+    switch(api, made, "disabled")
+    nothing_is_posted(letter, target)
+
+
+def test_a_target_that_is_gone_is_switched_off_at_once_and_another_goes_on(
+    letter: Web, api: TestClient, target: Target
+) -> None:
+    gone, good = hook(api, target.url, "subscriber.created"), hook(api, "http://127.0.0.2:1/", "subscriber.created")
+    target.answer = 410
+    for name in ("ada", "bob"):
+        signup.sign_up(letter.database, f"{name}@example.org")
+    webhooks.deliver_some(letter.database, letter.settings)
+    statuses = {one["id"]: api.get(f"/v1/webhooks/{one['id']}").json()["status"] for one in (gone, good)}
+    assert statuses == {gone["id"]: "disabled", good["id"]: "enabled"}
+    posted = len(target.got)
+    make_due(letter)
+    webhooks.deliver_some(letter.database, letter.settings)
+    assert len(target.got) == posted
+
+
+@pytest.mark.parametrize(("hours", "status"), [(71, "enabled"), (73, "disabled")])
+def test_a_target_is_dead_after_three_days_without_an_answer(
+    letter: Web, api: TestClient, target: Target, hours: int, status: str
+) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    signup.sign_up(letter.database, "ada@example.org")
+    fail(letter, target)
+    with letter.database.transaction() as tx:
+        tx.run(f"UPDATE webhooks SET failing_since = failing_since - interval '{hours} hours'")
+    fail(letter, target)
+    assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == status
+
+
+def test_a_target_that_took_one_message_has_its_three_days_again(letter: Web, api: TestClient, target: Target) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    for answer in (500, 200, 500):
+        target.answer = answer
+        signup.sign_up(letter.database, f"ada-{letter.counted('subscribers')}@example.org")
+        make_due(letter)
+        webhooks.deliver_some(letter.database, letter.settings)
+        with letter.database.transaction() as tx:
+            tx.run("UPDATE webhooks SET failing_since = failing_since - interval '50 hours'")
+    assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "enabled"
+
+
+@pytest.mark.parametrize(("age", "is_free"), [("0 seconds", False), ("110 seconds", False), ("130 seconds", True)])
+def test_a_message_of_a_worker_that_died_is_posted_after_its_lease(
+    letter: Web, api: TestClient, target: Target, age: str, is_free: bool
+) -> None:
+    hook(api, target.url, "subscriber.created")
+    signup.sign_up(letter.database, "ada@example.org")
+    with letter.database.transaction() as tx:
+        assert len(webhook_outbox.claim(tx, 10, webhooks.LEASE)) == 1
+        tx.run(f"UPDATE webhook_messages SET claimed_at = claimed_at - interval '{age}'")
+    assert webhooks.has_work(letter.database) is is_free
+    assert webhooks.deliver_some(letter.database, letter.settings) == is_free
+    assert len(target.got) == is_free
+
+
+def test_each_webhook_is_told_what_it_asked_for_and_no_other(letter: Web, api: TestClient, target: Target) -> None:
+    for path, types in (("/a", ["subscriber.created"]), ("/b", ["subscriber.confirmed"]), ("/c", ["email.sent"])):
+        hook(api, target.url + path, *types)
+    signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
+    while webhooks.deliver_some(letter.database, letter.settings):
+        pass
+    told = sorted(json.loads(body)["event_type"] for _, body in target.got)
+    assert told == ["subscriber.confirmed", "subscriber.created"]
 
 
 def test_a_test_message_says_that_it_is_one(letter: Web, api: TestClient, target: Target) -> None:

@@ -153,6 +153,19 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
 ]  # fmt: skip
 
 
+NOT_UTF_8 = b"Title: Hello\nDate: 2026-11-24\nSned: yes\n\nGr\xfc\xdfe from Github, [here](http://example.org/).\n"
+
+
+def test_a_file_that_is_not_utf_8_is_never_rewritten(tmp_path: Path) -> None:
+    readable = NOT_UTF_8.replace(b"\xfc\xdf", "üß".encode())
+    assert sum(one.fix is not None for one in found(tmp_path, readable)) >= 2
+    broken = found(tmp_path, NOT_UTF_8)
+    assert {"encoding", "field-unknown", "spelling"} <= {one.id for one in broken}
+    assert [one for one in broken if one.fix] == []
+    doc = Document(tmp_path / "hello.md", "content/hello.md", NOT_UTF_8)
+    assert checks.fixed(doc, broken)[1] == 0
+
+
 @pytest.mark.parametrize(("name", "text", "line", "column", "more"), CASES, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(CASES)])
 def test_a_fault_is_found_at_its_place(
     tmp_path: Path, name: str, text: str | bytes, line: int, column: int, more: dict[str, object]

@@ -6,6 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from mailer.errors import BadInput, PostmergeError, Refused
 from mailer.rehearsal.sns_signer import CERTIFICATE, Signer
@@ -143,8 +148,47 @@ def test_snss_own_addresses_are_known_in_every_region(region: str, signer: Signe
     assert Verifier(TOPIC, net).verify(own.message(TOPIC, "body")).body == "body"
 
 
-def test_china_has_another_host_and_an_expired_certificate_is_refused(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_china_has_another_host() -> None:
     china = Signer("https://sns.cn-north-1.amazonaws.com.cn")
     assert Verifier(TOPIC, lambda _: china.certificate, HOST).verify(china.message(TOPIC, "body")).body == "body"
-    with pytest.raises(Refused, match="no certificate"):
-        Verifier(TOPIC, lambda _: b"<html>").verify(signer.message(TOPIC, "body"))
+
+
+def certificate(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey, first: timedelta, last: timedelta) -> bytes:
+    """A certificate that is valid from ``first`` to ``last``, counted from now, as PEM."""
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")]), datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(7)
+    made = made.not_valid_before(now + first).not_valid_after(now + last)
+    return made.sign(key, SHA256() if isinstance(key, rsa.RSAPrivateKey) else None).public_bytes(Encoding.PEM)
+
+
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [(-DAY, -MINUTE), (-400 * DAY, -35 * DAY), (MINUTE, DAY)], ids=["just expired", "long expired", "early"]
+)
+def test_a_certificate_that_is_not_valid_today_is_refused(signer: Signer, first: timedelta, last: timedelta) -> None:
+    pem = certificate(signer.key, first, last)
+    with pytest.raises(Refused, match="not valid today"):
+        Verifier(TOPIC, lambda _: pem).verify(signer.message(TOPIC, "body"))
+
+
+def test_a_certificate_is_valid_from_its_first_minute_to_its_last(signer: Signer) -> None:
+    for first, last in ((-MINUTE, DAY), (-DAY, MINUTE)):
+        pem = certificate(signer.key, first, last)
+        assert Verifier(TOPIC, lambda _, pem=pem: pem).verify(signer.message(TOPIC, "body")).body == "body"  # type: ignore[misc]
+
+
+def test_what_is_no_certificate_with_an_rsa_key_is_refused(signer: Signer) -> None:
+    other = certificate(ed25519.Ed25519PrivateKey.generate(), -DAY, DAY)
+    for pem, said in ((b"<html>", "no certificate"), (b"", "no certificate"), (other, "no RSA key")):
+        with pytest.raises(Refused, match=said):
+            Verifier(TOPIC, lambda _, pem=pem: pem).verify(signer.message(TOPIC, "body"))  # type: ignore[misc]
+
+
+def test_a_message_is_taken_up_to_an_hour_late_and_five_minutes_early(signer: Signer, verifier: Verifier) -> None:
+    for minutes in (-59, 4):
+        assert verifier.verify(dated(minutes)(signer)).body == "body"
+    for minutes in (-61, 6):
+        with pytest.raises(Refused, match="replay"):
+            verifier.verify(dated(minutes)(signer))

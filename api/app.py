@@ -8,14 +8,16 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from api import docs, ops, pages, paid, problems, v1, webhooks
+from api import docs, ops, v1, webhooks
 from api import outbox as outbox_pages
-from api.archive import Archive
-from api.desk import Desk
-from api.edge import Edge
-from mailer.asking import Asker
-from mailer.db import Database
-from mailer.settings import Settings
+from api.common import error_responses
+from api.common.dependencies import Desk
+from api.common.middleware import Edge
+from api.web import paid_pages, signup_pages
+from api.web.archive import Archive
+from mailer.core.async_db import Asker
+from mailer.core.db import Database
+from mailer.core.settings import Settings
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -39,11 +41,11 @@ def create_app(
     docs.mount(app)
     app.mount("/-", Archive(_STATIC), name="static")
     app.mount("/", Archive(site_folder), name="archive")
-    problems.install(app, desk)
+    error_responses.install(app, desk)
     v1.install(app, desk)
 
     def problem(path: str, status: int) -> Response:
-        return problems.problem(desk, path, status)
+        return error_responses.problem(desk, path, status)
 
     app.add_middleware(Edge, problem=problem, tls=settings.api_url.startswith("https:"))
     return app
@@ -51,7 +53,7 @@ def create_app(
 
 def _include(app: FastAPI, desk: Desk) -> None:
     v1.include(app)
-    routers = [pages.router, paid.router, docs.router, ops.router, webhooks.router]
+    routers = [signup_pages.router, paid_pages.router, docs.router, ops.router, webhooks.router]
     if desk.settings.metrics:
         routers.append(ops.metrics_router)
     if desk.outbox:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 from swagger_ui_bundle import swagger_ui_path
 
-from api.archive import Archive
-from api.desk import Here
-from api.render import page
+from api.common.dependencies import Here
+from api.common.render import page
+from api.web.archive import Archive
 
 router = APIRouter(include_in_schema=False)
 

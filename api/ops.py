@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from api.desk import Desk, Here
-from mailer.errors import Unavailable
-from mailer.flows import health as checks
+from api.common.dependencies import Desk, Here
+from mailer.core.errors import Unavailable
+from mailer.flows.operations import health as checks
 
 router = APIRouter(include_in_schema=False)
 metrics_router = APIRouter(include_in_schema=False)

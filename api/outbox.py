@@ -11,11 +11,12 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
-from api.desk import Desk, Here
-from api.render import HEADERS, page
-from mailer.errors import BadInput
-from mailer.flows import ledger, readers
-from mailer.flows.status import status
+from api.common.dependencies import Desk, Here
+from api.common.render import HEADERS, page
+from mailer.core.errors import BadInput
+from mailer.flows.sending import ledger_view
+from mailer.flows.sending.send_status import status
+from mailer.flows.subscribers import subscriber_search
 from mailer.transports.outbox import Mail, list_mails, read
 
 router = APIRouter(include_in_schema=False)
@@ -72,19 +73,19 @@ def show_ledger(desk: Here, send: Annotated[int, Query(ge=0, lt=2**63)] = 0, lin
     """Sends with their counts; the deliveries of one (the newest, or ``send``); the subscribers."""
     sends = status(desk.database)[:_MOST_SENDS]
     chosen = next((one for one in sends if send in (0, one.send.id)), None)
-    shown = readers.page(desk.database, people)
+    shown = subscriber_search.page(desk.database, people)
     return page(
         desk,
         "ledger.html",
         sends=sends,
         chosen=chosen,
-        lines=ledger.lines(desk.database, chosen.send.id, lines) if chosen else [],
+        lines=ledger_view.lines(desk.database, chosen.send.id, lines) if chosen else [],
         line_number=lines,
-        line_pages=_pages(sum(chosen.deliveries.values()) if chosen else 0, ledger.PAGE),
+        line_pages=_pages(sum(chosen.deliveries.values()) if chosen else 0, ledger_view.PAGE),
         readers=shown.readers,
         reader_count=shown.count,
         reader_number=people,
-        reader_pages=_pages(shown.count, readers.PAGE),
+        reader_pages=_pages(shown.count, subscriber_search.PAGE),
     )
 
 

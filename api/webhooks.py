@@ -8,14 +8,14 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from starlette.background import BackgroundTask
 
-from api.desk import Here
-from mailer import log
-from mailer.errors import BadInput, Refused, Unavailable
-from mailer.flows import stripe_events
-from mailer.flows.feedback import take_sns
-from mailer.settings import Settings
-from mailer.webhooks.fetch import fetch
+from api.common.dependencies import Here
+from mailer.core import log
+from mailer.core.errors import BadInput, Refused, Unavailable
+from mailer.core.settings import Settings
+from mailer.flows.billing import stripe_events
+from mailer.flows.events.mail_events import take_sns
 from mailer.webhooks.sns import Verifier
+from mailer.webhooks.sns_fetch import fetch
 
 router = APIRouter(include_in_schema=False)
 events = log.get("webhook")

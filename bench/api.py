@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 from bench.figures import Figures, parser
 from bench.send import bench_settings, cpu, postgres_cpu
-from mailer.db import Database
-from mailer.flows import keys
+from mailer.core.db import Database
+from mailer.flows.operations import api_keys
 from tests import processes
 
 Ask = Callable[[int], bytes]
@@ -145,7 +145,7 @@ def main() -> None:
         started = time.perf_counter()
         seed(database, given.readers)
         print(f"{given.readers:,} readers in {time.perf_counter() - started:.0f} s")
-        key = keys.create_key(database, "bench", per_minute=0)
+        key = api_keys.create_key(database, "bench", per_minute=0)
         port = _free_port()
         with processes.running("serve", conf, {}, "--port", str(port)) as serving:
             processes.eventually(lambda: _listens(port), 60, "the server listens")

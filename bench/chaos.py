@@ -25,10 +25,10 @@ from rich.table import Table
 
 from bench.field import CONNECTIONS, WORKERS, Field, field, patiently
 from bench.figures import Figures, parser
-from mailer import log
-from mailer.edition import Edition
-from mailer.flows.publish import Request, adopt, publish
-from mailer.flows.status import Standing, status
+from mailer.core import log
+from mailer.core.edition import Edition
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.sending.send_status import Standing, status
 from mailer.transports.ses import Ses
 from tests import factories
 

@@ -16,16 +16,16 @@ import psutil
 
 from bench.figures import Figures, parser
 from bench.send import BODY, bench_settings, cpu, is_finished, postgres_cpu
-from mailer import log
-from mailer.actors import Bell
-from mailer.db import Database
-from mailer.flows.publish import Request, adopt, publish
-from mailer.flows.status import status
-from mailer.flows.tend import tend
-from mailer.message import LEAVE_URL
-from mailer.settings import Settings
-from mailer.store import deliveries
+from mailer.core import log
+from mailer.core.db import Database
+from mailer.core.message import LEAVE_URL
+from mailer.core.settings import Settings
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.sending.send_status import status
+from mailer.store.sending import deliveries
 from mailer.transports.outbox import Outbox
+from mailer.workers.actors import Bell
 from tests import factories, processes
 from tests.fakes.ses import FakeSes
 

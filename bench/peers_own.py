@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from bench.peers_field import Trial, judged, still_sending
 from bench.send import BODY, RULE, bench_settings
-from mailer.actors import Bell
-from mailer.flows.publish import Request, adopt, publish
-from mailer.flows.status import Standing, status
-from mailer.message import LEAVE_URL
+from mailer.core.message import LEAVE_URL
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.sending.send_status import Standing, status
 from mailer.transports.ses import Ses
+from mailer.workers.actors import Bell
 from tests import factories, processes
 from tests.fakes.ses import FakeSes
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bench.figures import Figures, parser
 from bench.send import RULE, Measured, Wanted, measure
-from mailer import log
+from mailer.core import log
 
 
 def main() -> None:

@@ -19,17 +19,17 @@ from datetime import timedelta
 import psutil
 
 from bench.figures import Figures, parser
-from mailer import log
-from mailer.actors import Bell
-from mailer.db import Database
-from mailer.flows.publish import Request, adopt, publish
-from mailer.flows.signup import sign_up
-from mailer.flows.status import status
-from mailer.message import LEAVE_URL
-from mailer.migrate import migrate
-from mailer.settings import Settings
-from mailer.store import sends
+from mailer.core import log
+from mailer.core.db import Database
+from mailer.core.message import LEAVE_URL
+from mailer.core.migrate import migrate
+from mailer.core.settings import Settings
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.sending.send_status import status
+from mailer.flows.subscribers.signup import sign_up
+from mailer.store.sending import sends
 from mailer.transports.ses import Ses
+from mailer.workers.actors import Bell
 from tests import factories, processes, services
 from tests.fakes.ses import FakeSes
 

@@ -22,13 +22,13 @@ from stripe import HTTPClient
 
 from bench.figures import Figures
 from bench.figures import parser as command_line
-from mailer import log
-from mailer.db import Database
-from mailer.errors import PostmergeError
-from mailer.flows import paying, stripe_sync
-from mailer.flows.reconcile import reconcile
-from mailer.rehearsal.fake_billing import DAY, Thing
-from mailer.rehearsal.fake_stripe import FakeStripe, Habits
+from mailer.core import log
+from mailer.core.db import Database
+from mailer.core.errors import PostmergeError
+from mailer.fakes.fake_billing import DAY, Thing
+from mailer.fakes.fake_stripe import FakeStripe, Habits
+from mailer.flows.billing import plan_changes, stripe_sync
+from mailer.flows.billing.stripe_reconcile import reconcile
 from tests import services
 from tests.conftest import ROOT
 from tests.paying import Shop
@@ -154,7 +154,7 @@ class World:
         if verb in ("leave", "stay", "pause", "resume", "withdraw"):
             if self.chance.random() < 0.3:
                 self.shop.fake.lose_answers(self.chance.randint(1, 2))
-            ask = getattr(paying, verb)
+            ask = getattr(plan_changes, verb)
             try:
                 more = {"days": 365} if verb == "pause" else {}
                 ask(self.shop.database, self.shop.settings, reader, **more)
@@ -187,7 +187,7 @@ def group(database: Database, folder: Path, histories: int, seed: int) -> tuple[
         def clock() -> datetime:
             return datetime.fromtimestamp(fake.books.now, UTC)
 
-        paying.clock = stripe_sync.clock = clock
+        plan_changes.clock = stripe_sync.clock = clock
         world = World(shop, chance, start)
         people = [_begin(shop, chance, number, start) for number in range(histories)]
         shop.hear()

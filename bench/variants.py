@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import Figures, parser
-from mailer import log
-from mailer.db import Database
-from mailer.edition import Edition, Variant
-from mailer.flows.deliver import deliver
-from mailer.flows.publish import Request, adopt, publish
-from mailer.flows.tend import tend
-from mailer.message import LEAVE_URL
-from mailer.store import reports
+from mailer.core import log
+from mailer.core.db import Database
+from mailer.core.edition import Edition, Variant
+from mailer.core.message import LEAVE_URL
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.sending.delivery_worker import deliver
+from mailer.store.sending import send_reports
 from mailer.transports.base import Account, Answer, Envelope, Outcome
 from tests import factories, services
 
@@ -72,7 +72,7 @@ def run(database: Database, folder: Path, number: int, texts: int) -> float:
     seconds = time.monotonic() - started
     with database.transaction() as tx:
         readers = tx.value("SELECT count(*) FROM subscribers")
-        shares = sorted(reports.texts(tx, send_id).values())
+        shares = sorted(send_reports.texts(tx, send_id).values())
     assert transport.sent == readers, f"{transport.sent} of {readers} were sent"
     assert len(shares) == texts, f"{len(shares)} of {texts} texts were chosen"
     assert shares[0] > readers / texts - 2, f"the texts went to {shares} readers"

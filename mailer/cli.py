@@ -11,30 +11,30 @@ from pathlib import Path
 import click
 
 from mailer.commands.common import err
-from mailer.errors import PostmergeError
+from mailer.core.errors import PostmergeError
 
 # Each command's module is loaded when the command is asked for: a build needs neither Stripe nor Redis nor AWS.
 COMMANDS = {
-    "mailer.commands.build": ("build",),
-    "mailer.commands.check": ("check",),
-    "mailer.commands.comment": ("comment",),
-    "mailer.commands.control": ("pause", "resume", "stop", "cancel"),
-    "mailer.commands.events": ("events", "uncertain"),
-    "mailer.commands.fence": ("fence",),
-    "mailer.commands.gallery": ("gallery",),
-    "mailer.commands.keys": ("keys",),
-    "mailer.commands.leave_by_mail": ("leave-by-mail",),
-    "mailer.commands.money": ("money", "paid"),
-    "mailer.commands.new": ("new",),
-    "mailer.commands.publishing": ("adopt", "plan", "publish", "status"),
-    "mailer.commands.rehearse": ("rehearse",),
-    "mailer.commands.report": ("report",),
-    "mailer.commands.running": ("migrate", "serve", "worker", "scheduler", "stack"),
-    "mailer.commands.segments": ("segments",),
-    "mailer.commands.stripe": ("stripe",),
-    "mailer.commands.subscribers_review": ("subscribers",),
-    "mailer.commands.webhooks": ("webhooks",),
-    "mailer.commands.write": ("write",),
+    "mailer.commands.publishing.build": ("build",),
+    "mailer.commands.publishing.check": ("check",),
+    "mailer.commands.publishing.comment": ("comment",),
+    "mailer.commands.sending.send_control": ("pause", "resume", "stop", "cancel"),
+    "mailer.commands.events.events": ("events", "uncertain"),
+    "mailer.commands.operations.fence": ("fence",),
+    "mailer.commands.publishing.gallery": ("gallery",),
+    "mailer.commands.operations.api_keys": ("keys",),
+    "mailer.commands.subscribers.unsubscribe_by_mail": ("leave-by-mail",),
+    "mailer.commands.billing.revenue": ("money", "paid"),
+    "mailer.commands.publishing.new": ("new",),
+    "mailer.commands.publishing.publish": ("adopt", "plan", "publish", "status"),
+    "mailer.commands.operations.rehearse": ("rehearse",),
+    "mailer.commands.sending.report": ("report",),
+    "mailer.commands.operations.processes": ("migrate", "serve", "worker", "scheduler", "stack"),
+    "mailer.commands.subscribers.segments": ("segments",),
+    "mailer.commands.billing.stripe": ("stripe",),
+    "mailer.commands.subscribers.subscribers_review": ("subscribers",),
+    "mailer.commands.operations.webhooks": ("webhooks",),
+    "mailer.commands.publishing.write": ("write",),
 }
 _MODULES = {name: module for module, names in COMMANDS.items() for name in names}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import fasteners
 import pytest
 
-from mailer import log
-from mailer.db import Database
+from mailer.core import log
+from mailer.core.db import Database
 from tests import services
 
 ROOT = Path(__file__).parent.parent

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mailer.db import Database
-from mailer.edition import Edition, Wish
-from mailer.message import LEAVE_URL
-from mailer.settings import Settings
+from mailer.core.db import Database
+from mailer.core.edition import Edition, Wish
+from mailer.core.message import LEAVE_URL
+from mailer.core.settings import Settings
 
 NOW = datetime.now(UTC)
 PROSE = """The ledger has one row for each reader and each send, and every change of state is one statement. A worker

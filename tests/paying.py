@@ -10,14 +10,15 @@ from fastapi.testclient import TestClient
 from stripe import HTTPClient
 
 from api.app import create_app
-from mailer.db import Database
-from mailer.flows import payments
-from mailer.flows.access import Standing, current
-from mailer.rehearsal.fake_billing import Thing
-from mailer.rehearsal.fake_stripe import SECRET, FakeStripe, Habits
-from mailer.settings import Settings
-from mailer.store import accesses, stripe_events, subscribers
-from mailer.stripe_facts import moment
+from mailer.core.db import Database
+from mailer.core.settings import Settings
+from mailer.fakes.fake_billing import Thing
+from mailer.fakes.fake_stripe import SECRET, FakeStripe, Habits
+from mailer.flows.billing import billing_jobs
+from mailer.flows.billing.entitlements import Standing, current
+from mailer.payments.models import moment
+from mailer.store.billing import entitlements, stripe_events
+from mailer.store.subscribers import subscribers
 from tests import factories
 
 setattr(HTTPClient, "INITIAL_DELAY", 0.01)  # noqa: B010 (seconds between the library's own tries)
@@ -77,7 +78,7 @@ class Shop:
 
     def work(self) -> None:
         """What the worker does."""
-        while payments.work(self.database, self.settings):
+        while billing_jobs.work(self.database, self.settings):
             pass
 
     def hurry(self) -> None:
@@ -91,7 +92,7 @@ class Shop:
             known = subscribers.find(tx, email)
             now = moment(self.fake.books.now)
             assert now
-            return current(accesses.get(tx, known.id) if known else None, now)
+            return current(entitlements.get(tx, known.id) if known else None, now)
 
     def subjects(self) -> list[str]:
         """Subjects of all mails about money, oldest first."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from mailer import settings as settings_module
-from mailer.settings import Settings
+from mailer.core import settings as settings_module
+from mailer.core.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 

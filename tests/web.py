@@ -18,16 +18,16 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp
 
 from api.app import create_app
-from mailer import tokens
-from mailer.db import Database
-from mailer.flows import keys
-from mailer.flows.deliver import deliver
-from mailer.flows.publish import Request, adopt, publish
-from mailer.flows.status import status
-from mailer.flows.tend import tend
-from mailer.flows.transactional import deliver_some
-from mailer.settings import Settings
-from mailer.store.sends import State
+from mailer.core import tokens
+from mailer.core.db import Database
+from mailer.core.settings import Settings
+from mailer.flows.operations import api_keys
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.sending.delivery_worker import deliver
+from mailer.flows.sending.send_status import status
+from mailer.flows.transactional.transactional_worker import deliver_some
+from mailer.store.sending.sends import State
 from mailer.transports.outbox import Mail, Outbox, list_mails
 from tests import factories
 
@@ -61,7 +61,7 @@ class Web:
     def holder(self, per_minute: int = 0, **more: Any) -> TestClient:
         """A client of the API that holds a key with every permission and so many requests a minute (0: no limit)."""
         client = TestClient(self.app(), **more)
-        client.headers["Authorization"] = f"Token {keys.create_key(self.database, 'test', per_minute=per_minute)}"
+        client.headers["Authorization"] = f"Token {api_keys.create_key(self.database, 'test', per_minute=per_minute)}"
         return client
 
     def _ring(self) -> bool:

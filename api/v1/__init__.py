@@ -9,9 +9,8 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from api.desk import Desk
+from api.common.dependencies import Desk
 from api.v1 import (
-    absent,
     account,
     api_requests,
     bulk_actions,
@@ -23,17 +22,18 @@ from api.v1 import (
     imports,
     notes,
     publish,
+    schemas,
     segments,
     sends,
-    shapes,
     subscribers,
     subscriptions,
     tags,
+    unsupported,
     users,
     webhooks,
 )
-from api.v1.door import may_enter
-from api.v1.pace import Pace
+from api.v1.authentication import may_enter
+from api.v1.rate_limit import Pace
 from api.v1.request_log import Noted, RequestLog
 
 _rest = APIRouter()
@@ -65,7 +65,7 @@ _ROUTERS = (
     subscriptions.router,
     publish.router,
     sends.router,
-    absent.router,
+    unsupported.router,
     _rest,
 )
 
@@ -73,7 +73,7 @@ _ROUTERS = (
 def include(app: FastAPI) -> None:
     """Every route under ``/v1``. They lie flat in the app: each level of routers costs each request a search of its own."""
     for router in _ROUTERS:
-        app.include_router(router, prefix="/v1", dependencies=[Depends(may_enter)], responses=shapes.ALWAYS)
+        app.include_router(router, prefix="/v1", dependencies=[Depends(may_enter)], responses=schemas.ALWAYS)
     app.include_router(exports.files)
 
 
@@ -83,4 +83,4 @@ def install(app: FastAPI, desk: Desk | None = None) -> None:
     if desk:
         app.state.requests = RequestLog(desk)
         app.add_middleware(Noted, log=app.state.requests)
-    shapes.describe(app)
+    schemas.describe(app)

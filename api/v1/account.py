@@ -8,33 +8,33 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from api.desk import Desk, Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Desk, Here
+from api.v1 import paging, schemas
 from api.v1.errors import ApiError, not_found
-from mailer import public_ids
+from mailer.core import public_ids
 
 router = APIRouter()
 
 
-@router.get("/ping", tags=["Ping"], responses=shapes.answer("Empty"))
+@router.get("/ping", tags=["Ping"], responses=schemas.answer("Empty"))
 def ping() -> JSONResponse:
     """Does the key hold?"""
     return JSONResponse({})
 
 
-@router.get("/accounts/me", tags=["Account"], responses=shapes.answer("Account"))
+@router.get("/accounts/me", tags=["Account"], responses=schemas.answer("Account"))
 def get_account(desk: Here) -> JSONResponse:
     """The newsletter's name and sender."""
     return JSONResponse({"username": username(desk), "email_address": parseaddr(desk.settings.sender)[1]})
 
 
-@router.get("/newsletters", tags=["Newsletters"], responses=shapes.answer("NewsletterPage"))
+@router.get("/newsletters", tags=["Newsletters"], responses=schemas.answer("NewsletterPage"))
 def list_newsletters(desk: Here, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
     """The one newsletter of this server."""
     return paging.page(desk, request, paging.cut([_newsletter(desk)], page), 1, page)
 
 
-@router.get("/newsletters/{id}", tags=["Newsletters"], responses=shapes.answer("Newsletter") | shapes.errors(404))
+@router.get("/newsletters/{id}", tags=["Newsletters"], responses=schemas.answer("Newsletter") | schemas.errors(404))
 def get_newsletter(desk: Here, id: str) -> JSONResponse:
     """The one newsletter of this server."""
     if public_ids.number("news", id) != 1:

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
-from api.desk import Here
-from api.v1 import shapes
+from api.common.dependencies import Here
+from api.v1 import schemas
 from api.v1.errors import not_found
-from mailer import public_ids
-from mailer.flows import records
+from mailer.core import public_ids
+from mailer.flows.operations import api_records
 
 router = APIRouter(prefix="/api_requests", tags=["API requests"])
 
@@ -20,7 +20,7 @@ VERSION = "2026-04-01"  # of the contract
 Words = Annotated[list[str], Query(max_length=100)]
 
 
-@router.get("", responses=shapes.answer("APIRequestList"))
+@router.get("", responses=schemas.answer("APIRequestList"))
 def list_api_requests(
     desk: Here,
     api_key_id: Words = [],  # noqa: B006
@@ -50,15 +50,15 @@ def list_api_requests(
     where["until"] = _utc(creation_date__lt) or (_after(date__end) if date__end else None)
     if version and VERSION not in version:
         where["status"] = []
-    rows = records.requests(desk.database, where, limit, cursor)
+    rows = api_records.requests(desk.database, where, limit, cursor)
     after = public_ids.public("api_req", rows[-1]["id"]) if len(rows) == limit else None
     return JSONResponse({"results": [_request(row) for row in rows], "cursor": after})
 
 
-@router.get("/{id}", responses=shapes.answer("APIRequestDetail") | shapes.errors(404))
+@router.get("/{id}", responses=schemas.answer("APIRequestDetail") | schemas.errors(404))
 def get_api_request(desk: Here, id: str) -> JSONResponse:
     """One request. What it carried is not kept."""
-    row = records.request(desk.database, id)
+    row = api_records.request(desk.database, id)
     if row is None:
         not_found("request")
     return JSONResponse({**_request(row), "request_data": "", "response_data": None, "headers": {}})

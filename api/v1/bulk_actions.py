@@ -9,13 +9,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
-from api.desk import Here
-from api.v1 import shapes
+from api.common.dependencies import Here
+from api.v1 import schemas
 from api.v1.errors import ApiError, not_found, rejected
-from mailer import public_ids
-from mailer.errors import BadInput, BadRule
-from mailer.flows import bulk, records
-from mailer.flows.members import Rejected
+from mailer.core import public_ids
+from mailer.core.errors import BadInput, BadRule
+from mailer.flows.operations import api_records
+from mailer.flows.subscribers import bulk_actions
+from mailer.flows.subscribers.subscriber_admin import Rejected
 
 router = APIRouter(prefix="/bulk_actions", tags=["Bulk actions"])
 
@@ -29,11 +30,11 @@ class BulkActionInput(BaseModel):
     metadata: dict[str, str | list[str] | dict[str, Any]]
 
 
-@router.post("", status_code=201, responses=shapes.answer("BulkAction", 201))
+@router.post("", status_code=201, responses=schemas.answer("BulkAction", 201))
 def create_bulk_action(desk: Here, wish: BulkActionInput) -> JSONResponse:
     """Do it: up to 1,000 at once, more by and by. Who is protected is passed over; `metadata.done` counts the changed."""
     try:
-        row = bulk.run(desk.database, desk.settings, wish.type, wish.metadata)
+        row = bulk_actions.run(desk.database, desk.settings, wish.type, wish.metadata)
     except Rejected as error:
         raise rejected(error) from error
     except BadRule:
@@ -43,10 +44,10 @@ def create_bulk_action(desk: Here, wish: BulkActionInput) -> JSONResponse:
     return JSONResponse(_action(row), 201, background=BackgroundTask(desk.ring))
 
 
-@router.get("/{id}", responses=shapes.answer("BulkAction") | shapes.errors(404))
+@router.get("/{id}", responses=schemas.answer("BulkAction") | schemas.errors(404))
 def get_bulk_action(desk: Here, id: str) -> JSONResponse:
     """One action: whether it is done, and how many were changed so far."""
-    row = records.get(desk.database, "bulk_actions", "bulk", id)
+    row = api_records.get(desk.database, "bulk_actions", "bulk", id)
     return JSONResponse(_action(row)) if row else not_found("bulk action")
 
 

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.desk import Desk, Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Desk, Here
+from api.v1 import paging, schemas
 from api.v1.account import check_username
 from api.v1.errors import ApiError, not_found
-from mailer import public_ids
-from mailer.flows import mails
-from mailer.flows.mails import Analytics, Mail
-from mailer.store.mails import Row
+from mailer.core import public_ids
+from mailer.flows.sending import issue_overview
+from mailer.flows.sending.issue_overview import Analytics, Mail
+from mailer.store.sending.issue_overview import Row
 
 router = APIRouter(tags=["Emails"])
 
@@ -68,13 +68,13 @@ class Filters(BaseModel):
     open_rate__end: float | None = None
 
 
-@router.get("/emails", responses=shapes.answer("EmailPage"))
+@router.get("/emails", responses=schemas.answer("EmailPage"))
 def list_emails(desk: Here, request: Request, asked: Annotated[Filters, Query()]) -> JSONResponse:
     """Issues, 100 a page, the oldest first as in the contract; `ordering=-creation_date` turns it."""
-    rows = _ordered(desk, [row for row in mails.every(desk.database) if _fits(row, asked)], asked.ordering)
+    rows = _ordered(desk, [row for row in issue_overview.every(desk.database) if _fits(row, asked)], asked.ordering)
     if asked.deliveries__start is not None or asked.deliveries__end is not None:
         rows = _by_deliveries(desk, rows, asked)
-    shown = mails.whole(desk.database, paging.cut(rows, asked.page))
+    shown = issue_overview.whole(desk.database, paging.cut(rows, asked.page))
     results = as_emails(desk, shown)
     for result in results:
         for name in asked.excluded_fields:
@@ -85,28 +85,28 @@ def list_emails(desk: Here, request: Request, asked: Annotated[Filters, Query()]
     return paging.page(desk, request, results, len(rows), asked.page)
 
 
-@router.get("/emails/{id}", responses=shapes.answer("Email") | shapes.errors(404))
+@router.get("/emails/{id}", responses=schemas.answer("Email") | schemas.errors(404))
 def get_email(desk: Here, id: str) -> JSONResponse:
     """One issue."""
     return JSONResponse(as_emails(desk, [_mail(desk, id)])[0])
 
 
-@router.get("/emails/{id}/analytics", responses=shapes.answer("Analytics") | shapes.errors(404))
+@router.get("/emails/{id}/analytics", responses=schemas.answer("Analytics") | schemas.errors(404))
 def email_analytics(desk: Here, id: str) -> JSONResponse:
     """How its send went, from the ledger. Opens and clicks are not measured: 0."""
-    return JSONResponse(_analytics(mails.analytics(desk.database, [_mail(desk, id)])[0]))
+    return JSONResponse(_analytics(issue_overview.analytics(desk.database, [_mail(desk, id)])[0]))
 
 
-@router.get("/emails/{id}/renders", responses=shapes.answer("Render") | shapes.errors(404))
+@router.get("/emails/{id}/renders", responses=schemas.answer("Render") | schemas.errors(404))
 def email_renders(desk: Here, id: str, target: Literal["email", "html"] = "email") -> JSONResponse:
     """The HTML of the mail as it was handed over, placeholders unfilled."""
-    editions = mails.history(desk.database, _mail(desk, id))
+    editions = issue_overview.history(desk.database, _mail(desk, id))
     if not editions:
         raise ApiError(404, "not_found", "This issue was never handed over for mailing: its page is on the web.")
     return JSONResponse({"content": editions[-1].html})
 
 
-@router.get("/emails/{id}/history", responses=shapes.answer("HistoryPage") | shapes.errors(404))
+@router.get("/emails/{id}/history", responses=schemas.answer("HistoryPage") | schemas.errors(404))
 def email_history(
     desk: Here,
     request: Request,
@@ -121,14 +121,14 @@ def email_history(
     """Every edition that was handed over; older words are in git."""
     if field not in _FIELDS:
         raise ApiError(400, "invalid_input", f"The history knows the fields {', '.join(_FIELDS)}.")
-    found = [_history(one, field) for one in mails.history(desk.database, _mail(desk, id))]
+    found = [_history(one, field) for one in issue_overview.history(desk.database, _mail(desk, id))]
     found = [one for one in found if query.lower() in one["value"].lower()]
     if ordering.startswith("-"):
         found.reverse()
     return paging.page(desk, request, paging.cut(found, page, page_size), len(found), page, page_size)
 
 
-@router.get("/emails/{id}/history/body/{history_id}", responses=shapes.answer("History") | shapes.errors(404))
+@router.get("/emails/{id}/history/body/{history_id}", responses=schemas.answer("History") | schemas.errors(404))
 def email_history_one(
     desk: Here,
     id: str,
@@ -136,13 +136,13 @@ def email_history_one(
     expand: Annotated[list[str], Query()] = [],  # noqa: B006
 ) -> JSONResponse:
     """One edition's body."""
-    for one in mails.history(desk.database, _mail(desk, id)):
+    for one in issue_overview.history(desk.database, _mail(desk, id)):
         if one.id == history_id:
             return JSONResponse(_history(one, "body"))
     return not_found("edition")
 
 
-@router.get("/public/emails/{username}", responses=shapes.answer("PublicEmailPage") | shapes.errors(404))
+@router.get("/public/emails/{username}", responses=schemas.answer("PublicEmailPage") | schemas.errors(404))
 def public_emails(
     desk: Here,
     request: Request,
@@ -152,14 +152,14 @@ def public_emails(
 ) -> JSONResponse:
     """What is public: title and address of each issue."""
     check_username(desk, username)
-    rows = [row for row in mails.every(desk.database) if q.lower() in row.subject.lower()]
+    rows = [row for row in issue_overview.every(desk.database) if q.lower() in row.subject.lower()]
     results = [_public(desk, row) for row in paging.cut(rows, page)]
     return paging.page(desk, request, results, len(rows), page)
 
 
 def as_emails(desk: Desk, found: Sequence[Mail]) -> list[dict[str, Any]]:
     """Issues in the contract's shape; the ledger is asked once for all of them."""
-    return [_email(desk, mail, went) for mail, went in zip(found, mails.analytics(desk.database, found), strict=True)]
+    return [_email(desk, mail, went) for mail, went in zip(found, issue_overview.analytics(desk.database, found), strict=True)]
 
 
 def _email(desk: Desk, mail: Mail, went: Analytics) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _fits(row: Row, asked: Filters) -> bool:
         (
             not asked.status or status in asked.status,
             status not in asked.not_status,
-            not asked.ids or mails.number(row.key) in numbers,
+            not asked.ids or issue_overview.number(row.key) in numbers,
             asked.subject is None or asked.subject.lower() in row.subject.lower(),
             not asked.source or source in asked.source,
             not asked.archival_mode or "enabled" in asked.archival_mode,
@@ -232,8 +232,8 @@ def _ordered(desk: Desk, rows: list[Row], ordering: str) -> list[Row]:
     if name == "status":
         return sorted(dated, key=lambda row: Mail(row, "", {}).status, reverse=down)
     if name in _COUNTED:
-        whole = mails.whole(desk.database, dated)
-        went = list(zip(whole, mails.analytics(desk.database, whole), strict=True))
+        whole = issue_overview.whole(desk.database, dated)
+        went = list(zip(whole, issue_overview.analytics(desk.database, whole), strict=True))
         return [mail.row for mail, _ in sorted(went, key=lambda one: _counted(one[1], name), reverse=down)]
     return sorted(rows, key=lambda row: getattr(row, _ORDERS[name]), reverse=down)
 
@@ -252,11 +252,11 @@ def _by_deliveries(desk: Desk, rows: list[Row], asked: Filters) -> list[Row]:
         number = mail.counts.get("delivered", 0) + mail.counts.get("complained", 0)
         return (asked.deliveries__start or 0) <= number and (asked.deliveries__end is None or number <= asked.deliveries__end)
 
-    return [mail.row for mail in mails.whole(desk.database, rows) if fits(mail)]
+    return [mail.row for mail in issue_overview.whole(desk.database, rows) if fits(mail)]
 
 
 def _mail(desk: Desk, id: str) -> Mail:
-    found = mails.find(desk.database, id)
+    found = issue_overview.find(desk.database, id)
     return found if found else not_found("email")
 
 
@@ -280,7 +280,7 @@ def _history(one: Any, field: str) -> dict[str, Any]:
 
 def _public(desk: Desk, row: Row) -> dict[str, Any]:
     return {
-        "id": public_ids.public("em", mails.number(row.key)),
+        "id": public_ids.public("em", issue_overview.number(row.key)),
         "creation_date": row.dated.isoformat(),
         "publish_date": row.dated.isoformat(),
         "subject": row.subject,

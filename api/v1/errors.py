@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from starlette.exceptions import HTTPException
 
-from mailer.flows.members import Rejected
+from mailer.flows.subscribers.subscriber_admin import Rejected
 
 
 class ApiError(HTTPException):

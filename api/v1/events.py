@@ -8,13 +8,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
-from api.desk import Desk, Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Desk, Here
+from api.v1 import paging, schemas
 from api.v1.emails import as_emails
 from api.v1.errors import not_found
 from api.v1.subscribers import as_subscriber
-from mailer import public_ids
-from mailer.flows import mails, members, records
+from mailer.core import public_ids
+from mailer.flows.operations import api_records
+from mailer.flows.sending import issue_overview
+from mailer.flows.subscribers import subscriber_admin
 
 router = APIRouter(prefix="/events", tags=["Events"])
 
@@ -22,7 +24,7 @@ Kind = Literal["bounced", "clicked", "complained", "delivered", "opened", "rejec
 Expand = Annotated[list[Literal["automation", "subscriber", "email"]], Query(max_length=3)]
 
 
-@router.get("", responses=shapes.answer("EmailEventPage"))
+@router.get("", responses=schemas.answer("EmailEventPage"))
 def list_events(
     desk: Here,
     request: Request,
@@ -44,16 +46,16 @@ def list_events(
         number = public_ids.number("sub", subscriber_id)
         where["subscriber_id"] = -1 if number is None else number
     if email_id is not None:
-        where["send_id"] = records.sends_of(desk.database, public_ids.number("em", email_id))
-    rows, count = records.events(desk.database, where, page, page_size, after, ordering.startswith("-"))
+        where["send_id"] = api_records.sends_of(desk.database, public_ids.number("em", email_id))
+    rows, count = api_records.events(desk.database, where, page, page_size, after, ordering.startswith("-"))
     results = as_events(desk, rows, expand)
     return paging.page(desk, request, results, count, page, page_size, results[-1]["id"] if results else None)
 
 
-@router.get("/{id}", responses=shapes.answer("EmailEvent") | shapes.errors(404))
+@router.get("/{id}", responses=schemas.answer("EmailEvent") | schemas.errors(404))
 def get_event(desk: Here, id: str, expand: Expand = []) -> JSONResponse:  # noqa: B006
     """One event."""
-    row = records.event(desk.database, id)
+    row = api_records.event(desk.database, id)
     return JSONResponse(as_events(desk, [row], expand)[0]) if row else not_found("event")
 
 
@@ -61,13 +63,13 @@ def as_events(desk: Desk, rows: Sequence[dict[str, Any]], expand: Sequence[str])
     """Events in the contract's shape; what is expanded is asked for once for all of them."""
     made = [as_event(row) for row in rows]
     if "subscriber" in expand:
-        found = members.find_all(desk.database, {row["subscriber_id"] for row in rows if row["subscriber_id"]})
+        found = subscriber_admin.find_all(desk.database, {row["subscriber_id"] for row in rows if row["subscriber_id"]})
         shown = {number: as_subscriber(one) for number, one in found.items()}
         for event, row in zip(made, rows, strict=True):
             if row["subscriber_id"]:
                 event["subscriber"] = shown.get(row["subscriber_id"])
     if "email" in expand:
-        known = mails.of_keys(desk.database, {row["issue_key"] for row in rows if row["issue_key"]})
+        known = issue_overview.of_keys(desk.database, {row["issue_key"] for row in rows if row["issue_key"]})
         emails = dict(zip(known, as_emails(desk, list(known.values())), strict=True))
         for event, row in zip(made, rows, strict=True):
             if row["issue_key"]:
@@ -82,7 +84,7 @@ def as_event(row: dict[str, Any]) -> dict[str, Any]:
         "creation_date": row["at"].isoformat(),
         "event_type": row["event_type"],
         "subscriber_id": public_ids.public("sub", row["subscriber_id"]) if row["subscriber_id"] else None,
-        "email_id": public_ids.public("em", mails.number(row["issue_key"])) if row["issue_key"] else None,
+        "email_id": public_ids.public("em", issue_overview.number(row["issue_key"])) if row["issue_key"] else None,
         "automation_id": None,
         "metadata": {name: str(value) for name, value in row["facts"].items()},
     }

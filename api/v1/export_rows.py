@@ -11,15 +11,18 @@ from typing import Any
 
 import orjson
 
-from api.desk import Desk
+from api.common.dependencies import Desk
 from api.v1.emails import as_emails
 from api.v1.events import as_event
 from api.v1.files import images
 from api.v1.subscribers import as_subscriber
 from api.v1.subscriptions import as_subscription
 from mailer.exchange.own import guard
-from mailer.flows import listing, mails, records, subscribed
-from mailer.store.members import Where
+from mailer.flows.billing import subscription_views
+from mailer.flows.operations import api_records
+from mailer.flows.sending import issue_overview
+from mailer.flows.subscribers import subscriber_query
+from mailer.store.subscribers.subscriber_admin import Where
 
 _AT_ONCE = 500  # rows in a piece
 _IN_MEMORY = 4 << 20  # bytes of a zip; what is more lies in a file without a name
@@ -57,20 +60,20 @@ def columns_of(collection: str, columns: Sequence[str] | None) -> Sequence[str]:
 
 def _rows(desk: Desk, collection: str, where: Sequence[Where]) -> Iterator[dict[str, Any]]:
     make: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
-        "subscribers": lambda: (as_subscriber(one) for one in listing.walk(desk.database, where)),
+        "subscribers": lambda: (as_subscriber(one) for one in subscriber_query.walk(desk.database, where)),
         "emails": lambda: _emails(desk),
-        "events": lambda: (as_event(row) for row in records.walk_events(desk.database)),
+        "events": lambda: (as_event(row) for row in api_records.walk_events(desk.database)),
         "images": lambda: images(desk),
-        "stripe_subscriptions": lambda: (as_subscription(one) for one in subscribed.every(desk.database)),
+        "stripe_subscriptions": lambda: (as_subscription(one) for one in subscription_views.every(desk.database)),
     }
     return make[collection]() if collection in make else iter(())
 
 
 def _emails(desk: Desk) -> Iterator[dict[str, Any]]:
     """A piece at a time: bodies are long."""
-    rows = mails.every(desk.database)
+    rows = issue_overview.every(desk.database)
     for start in range(0, len(rows), _AT_ONCE):
-        yield from as_emails(desk, mails.whole(desk.database, rows[start : start + _AT_ONCE]))
+        yield from as_emails(desk, issue_overview.whole(desk.database, rows[start : start + _AT_ONCE]))
 
 
 def _file(desk: Desk, collection: str, form: str, columns: Sequence[str] | None, where: Sequence[Where]) -> Iterator[bytes]:

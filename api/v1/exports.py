@@ -9,13 +9,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.desk import Desk, Here
-from api.v1 import export_rows, paging, shapes
+from api.common.dependencies import Desk, Here
+from api.v1 import export_rows, paging, schemas
 from api.v1.errors import ApiError, not_found
 from api.v1.subscriber_filters import Filters, conditions
-from mailer import public_ids, tokens
-from mailer.errors import BadInput
-from mailer.flows import records
+from mailer.core import public_ids, tokens
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_records
 
 router = APIRouter(prefix="/exports", tags=["Exports"])
 files = APIRouter(include_in_schema=False)
@@ -38,24 +38,24 @@ class ExportInput(BaseModel):
     columns: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=100)] | None = None
 
 
-@router.get("", responses=shapes.answer("ExportPage"))
+@router.get("", responses=schemas.answer("ExportPage"))
 def list_exports(desk: Here, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
     """Exports, the newest first."""
-    rows, count = records.page(desk.database, "exports", page, paging.PAGE)
+    rows, count = api_records.page(desk.database, "exports", page, paging.PAGE)
     return paging.page(desk, request, [_export(desk, row) for row in rows], count, page)
 
 
-@router.post("", status_code=201, responses=shapes.answer("Export", 201))
+@router.post("", status_code=201, responses=schemas.answer("Export", 201))
 def create_export(desk: Here, wish: ExportInput) -> JSONResponse:
     """A new export. `url` fetches it for an hour without a key; ask for the export again to get a new one."""
     _check(desk, wish)
-    return JSONResponse(_export(desk, records.create(desk.database, "exports", wish.model_dump())), 201)
+    return JSONResponse(_export(desk, api_records.create(desk.database, "exports", wish.model_dump())), 201)
 
 
-@router.get("/{id}", responses=shapes.answer("Export") | shapes.errors(404))
+@router.get("/{id}", responses=schemas.answer("Export") | schemas.errors(404))
 def get_export(desk: Here, id: str) -> JSONResponse:
     """One export, with a fresh link."""
-    row = records.get(desk.database, "exports", "export", id)
+    row = api_records.get(desk.database, "exports", "export", id)
     return JSONResponse(_export(desk, row)) if row else not_found("export")
 
 
@@ -63,7 +63,7 @@ def get_export(desk: Here, id: str) -> JSONResponse:
 def fetch_export(desk: Here, token: str) -> Response:
     """The file, written now."""
     number = tokens.read_export(desk.settings.need_secret(), token, datetime.now(UTC), HOLDS)
-    row = records.get(desk.database, "exports", "export", str(number)) if number is not None else None
+    row = api_records.get(desk.database, "exports", "export", str(number)) if number is not None else None
     if row is None:
         not_found("export, or its link is older than an hour: ask the API for a new one")
     asked = Filters.model_validate(row["parameters"] or {})

@@ -12,10 +12,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
-from api.desk import Desk, Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Desk, Here
+from api.v1 import paging, schemas
 from api.v1.errors import not_found
-from mailer import public_ids
+from mailer.core import public_ids
 
 router = APIRouter(tags=["Files"])
 
@@ -24,7 +24,7 @@ _DOCUMENTS = {".pdf", ".zip", ".csv", ".txt", ".epub", ".mp3", ".mp4", ".docx", 
 Ids = Annotated[list[str], Query(max_length=1000)]
 
 
-@router.get("/images", responses=shapes.answer("ImagePage"))
+@router.get("/images", responses=schemas.answer("ImagePage"))
 def list_images(
     desk: Here,
     request: Request,
@@ -38,7 +38,7 @@ def list_images(
     return paging.page(desk, request, results, len(found), page, page_size)
 
 
-@router.get("/attachments", responses=shapes.answer("AttachmentPage"))
+@router.get("/attachments", responses=schemas.answer("AttachmentPage"))
 def list_attachments(
     desk: Here,
     request: Request,
@@ -52,7 +52,7 @@ def list_attachments(
     return paging.page(desk, request, results, len(found), page, page_size)
 
 
-@router.get("/attachments/{id}", responses=shapes.answer("Attachment") | shapes.errors(404))
+@router.get("/attachments/{id}", responses=schemas.answer("Attachment") | schemas.errors(404))
 def get_attachment(desk: Here, id: str) -> JSONResponse:
     """One file."""
     found = _chosen(_files(desk, "files", _DOCUMENTS), "att", [id])

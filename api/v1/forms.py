@@ -7,19 +7,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
-from api.desk import Desk, Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Desk, Here
+from api.v1 import paging, schemas
 from api.v1.errors import not_found
-from mailer import public_ids
-from mailer.flows import listing
-from mailer.store.members import FIRST_SOURCE, Where
+from mailer.core import public_ids
+from mailer.flows.subscribers import subscriber_query
+from mailer.store.subscribers.subscriber_admin import FIRST_SOURCE, Where
 
 router = APIRouter(prefix="/forms", tags=["Forms"])
 
 _OURS = Where(f"{FIRST_SOURCE} IN ('form', 'page')", {})
 
 
-@router.get("", responses=shapes.answer("FormPage"))
+@router.get("", responses=schemas.answer("FormPage"))
 def list_forms(
     desk: Here,
     request: Request,
@@ -35,7 +35,7 @@ def list_forms(
     return paging.page(desk, request, paging.cut(found, page), len(found), page)
 
 
-@router.get("/{id}", responses=shapes.answer("Form") | shapes.errors(404))
+@router.get("/{id}", responses=schemas.answer("Form") | schemas.errors(404))
 def get_form(desk: Here, id: str) -> JSONResponse:
     """The page at `/subscribe`."""
     if public_ids.number("form", id) != 1:
@@ -56,7 +56,7 @@ def _form(desk: Desk) -> dict[str, Any]:
         "tags": [],
         "admin": False,
         "status": "active",
-        "subscriber_count": listing.count(desk.database, [_OURS]),
-        "confirmed_subscriber_count": listing.count(desk.database, [_OURS, Where("state = 'active'", {})]),
+        "subscriber_count": subscriber_query.count(desk.database, [_OURS]),
+        "confirmed_subscriber_count": subscriber_query.count(desk.database, [_OURS, Where("state = 'active'", {})]),
         "page_view_count": 0,
     }

@@ -11,9 +11,9 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
 
-from api.desk import Desk, Here
+from api.common.dependencies import Desk, Here
 from api.v1.errors import ApiError
-from mailer.flows import idempotency
+from mailer.flows.operations import idempotency
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.desk import Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Here
+from api.v1 import paging, schemas
 from api.v1.errors import ApiError, not_found
-from mailer import public_ids
-from mailer.errors import BadInput
-from mailer.flows import records, uploads
+from mailer.core import public_ids
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_records
+from mailer.flows.subscribers import uploads
 
 router = APIRouter(prefix="/imports", tags=["Imports"])
 
@@ -31,14 +32,14 @@ class UpdateImportInput(BaseModel):
     status: Literal["in_progress"] | None = None
 
 
-@router.get("", responses=shapes.answer("ImportPage"))
+@router.get("", responses=schemas.answer("ImportPage"))
 def list_imports(desk: Here, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
     """Imports, the newest first."""
-    rows, count = records.page(desk.database, "imports", page, paging.PAGE)
+    rows, count = api_records.page(desk.database, "imports", page, paging.PAGE)
     return paging.page(desk, request, [_import(row) for row in rows], count, page)
 
 
-@router.post("", status_code=201, responses=shapes.answer("Import", 201))
+@router.post("", status_code=201, responses=schemas.answer("Import", 201))
 def create_import(
     desk: Here, file: UploadFile, metadata: Annotated[str | None, Form(max_length=20_000)] = None
 ) -> JSONResponse:
@@ -53,17 +54,17 @@ def create_import(
     return JSONResponse(_import(row), 201)
 
 
-@router.get("/{id}", responses=shapes.answer("Import") | shapes.errors(404))
+@router.get("/{id}", responses=schemas.answer("Import") | schemas.errors(404))
 def get_import(desk: Here, id: str) -> JSONResponse:
     """One import."""
-    row = records.get(desk.database, "imports", "sub_imp", id)
+    row = api_records.get(desk.database, "imports", "sub_imp", id)
     return JSONResponse(_import(row)) if row else not_found("import")
 
 
-@router.patch("/{id}", responses=shapes.answer("Import") | shapes.errors(404, 409))
+@router.patch("/{id}", responses=schemas.answer("Import") | schemas.errors(404, 409))
 def update_import(desk: Here, id: str, change: UpdateImportInput) -> JSONResponse:
     """Correct an import, or do it. Who left, bounced or complained stays away; nobody is confirmed without evidence."""
-    row = records.get(desk.database, "imports", "sub_imp", id)
+    row = api_records.get(desk.database, "imports", "sub_imp", id)
     if row is None:
         not_found("import")
     if change.label is not None or change.metadata is not None:
@@ -73,10 +74,10 @@ def update_import(desk: Here, id: str, change: UpdateImportInput) -> JSONRespons
     return JSONResponse(_import(row))
 
 
-@router.delete("/{id}", status_code=204, response_class=Response, responses=shapes.errors(404))
+@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.errors(404))
 def delete_import(desk: Here, id: str) -> Response:
     """The file and what is known of it go; readers whom it brought stay, with their evidence."""
-    if not records.delete(desk.database, "imports", "sub_imp", id):
+    if not api_records.delete(desk.database, "imports", "sub_imp", id):
         not_found("import")
     return Response(status_code=204)
 

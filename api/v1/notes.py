@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from api.desk import Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Here
+from api.v1 import paging, schemas
 from api.v1.errors import ApiError, not_found
-from mailer import public_ids
-from mailer.flows import records
+from mailer.core import public_ids
+from mailer.flows.operations import api_records
 
 router = APIRouter(prefix="/notes", tags=["Notes"])
 
@@ -32,7 +32,7 @@ class NoteInput(BaseModel):
     metadata: dict[str, Any] = {}
 
 
-@router.get("", responses=shapes.answer("NotePage"))
+@router.get("", responses=schemas.answer("NotePage"))
 def list_notes(
     desk: Here,
     request: Request,
@@ -50,24 +50,24 @@ def list_notes(
         if kind is None:
             return paging.page(desk, request, [], 0, page)
         where = {"model_type": kind, "model_id": numbers[kind]}
-    rows, count = records.page(desk.database, "notes", page, paging.PAGE, **where)
+    rows, count = api_records.page(desk.database, "notes", page, paging.PAGE, **where)
     return paging.page(desk, request, [_note(row) for row in rows], count, page)
 
 
-@router.post("", status_code=201, responses=shapes.answer("Note", 201))
+@router.post("", status_code=201, responses=schemas.answer("Note", 201))
 def create_note(desk: Here, wish: NoteInput) -> JSONResponse:
     """A new note."""
-    number = records.knows(desk.database, wish.model_type, wish.model_id)
+    number = api_records.knows(desk.database, wish.model_type, wish.model_id)
     if number is None:
         raise ApiError(400, "invalid_input", "There is no reader, tag or mail with this model_type and model_id.")
-    row = records.create(desk.database, "notes", {**wish.model_dump(), "model_id": number})
+    row = api_records.create(desk.database, "notes", {**wish.model_dump(), "model_id": number})
     return JSONResponse(_note(row), 201)
 
 
-@router.delete("/{id}", status_code=204, response_class=Response, responses=shapes.errors(404))
+@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.errors(404))
 def delete_note(desk: Here, id: str) -> Response:
     """The note goes."""
-    if not records.delete(desk.database, "notes", "note", id):
+    if not api_records.delete(desk.database, "notes", "note", id):
         not_found("note")
     return Response(status_code=204)
 

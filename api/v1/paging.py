@@ -10,7 +10,7 @@ import orjson
 from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 
-from api.desk import Desk
+from api.common.dependencies import Desk
 from api.v1.errors import ApiError
 
 PAGE = 100  # rows

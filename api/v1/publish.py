@@ -10,14 +10,14 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
-from api.desk import Desk, Here
-from api.v1 import shapes
-from mailer.edition import Finding
-from mailer.errors import BadInput
-from mailer.flows import handing
-from mailer.flows import publish as publishing
-from mailer.flows.guards import ALLOWED
-from mailer.flows.plan import Action, Plan, Step
+from api.common.dependencies import Desk, Here
+from api.v1 import schemas
+from mailer.core.edition import Finding
+from mailer.core.errors import BadInput
+from mailer.flows.publishing import publish as publishing
+from mailer.flows.publishing import remote_publish
+from mailer.flows.publishing.preflight import ALLOWED
+from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.transports import make as make_transport
 from mailer.transports.base import Transport
 
@@ -84,28 +84,28 @@ async def _body(request: Request) -> bytes:
 @router.post("/missing", response_model=Missing)
 def missing(desk: Here, archive: Archive) -> JSONResponse:
     """Which of these editions are not here yet."""
-    return JSONResponse({"missing": handing.missing(desk.database, archive.editions)})
+    return JSONResponse({"missing": remote_publish.missing(desk.database, archive.editions)})
 
 
 @router.put("/editions/{digest}", status_code=204, response_class=Response)
 def hand_over(desk: Here, digest: str, raw: Annotated[bytes, Depends(_body)]) -> Response:
     """Hand one edition over, as the JSON that its build wrote; `digest` is the SHA-256 of the body."""
-    handing.take(desk.database, digest, raw)
+    remote_publish.take(desk.database, digest, raw)
     return Response(status_code=204)
 
 
 @router.post("/plan", response_model=Planned)
 def plan(desk: Here, order: Order) -> JSONResponse:
     """Say what publishing would do, and what refuses it. Changes nothing."""
-    outlook = handing.look_handed(desk.database, desk.settings, *_arguments(desk, order))
+    outlook = remote_publish.look_handed(desk.database, desk.settings, *_arguments(desk, order))
     refusals = [{"guard": guard.name, "sentence": guard.sentence} for guard in outlook.guards]
     return JSONResponse({"first": outlook.plan.first, "steps": _steps(outlook.plan), "refusals": refusals})
 
 
-@router.post("", response_model=Done, responses=shapes.errors(409))
+@router.post("", response_model=Done, responses=schemas.errors(409))
 def publish(desk: Here, order: Order) -> JSONResponse:
     """Publish: the same plan and the same preflight as on the server itself; again does nothing new."""
-    done = handing.publish_handed(desk.database, desk.settings, *_arguments(desk, order))
+    done = remote_publish.publish_handed(desk.database, desk.settings, *_arguments(desk, order))
     facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": _steps(done.plan)}
     return JSONResponse(facts, background=BackgroundTask(desk.ring))
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.desk import Desk
-from mailer import log
-from mailer.errors import PostmergeError
-from mailer.flows import records
+from api.common.dependencies import Desk
+from mailer.core import log
+from mailer.core.errors import PostmergeError
+from mailer.flows.operations import api_records
 
 events = log.get("api")
 
@@ -45,10 +45,10 @@ class RequestLog:
     def flush(self) -> None:
         """Write down what waits."""
         rows = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        records.keep_house(self._desk.database, rows)
+        api_records.keep_house(self._desk.database, rows)
         if time.monotonic() - self._tidied > _TIDY:
             self._tidied = time.monotonic()
-            records.tidy(self._desk.database)
+            api_records.tidy(self._desk.database)
 
     def _work(self) -> None:
         time.sleep(_EVERY)

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.desk import Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Here
+from api.v1 import paging, schemas
 from api.v1.errors import not_found, rejected
-from mailer import public_ids
-from mailer.flows import records, segmenting
-from mailer.flows.members import Rejected
+from mailer.core import public_ids
+from mailer.flows.operations import api_records
+from mailer.flows.subscribers import segment_admin
+from mailer.flows.subscribers.subscriber_admin import Rejected
 
 router = APIRouter(prefix="/segments", tags=["Segments"])
 
@@ -59,37 +60,37 @@ class SegmentUpdateInput(BaseModel):
     filters: EmailFilterGroup | None = None
 
 
-@router.get("", responses=shapes.answer("SegmentPage"))
+@router.get("", responses=schemas.answer("SegmentPage"))
 def list_segments(desk: Here, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
     """Segments, the newest first."""
-    rows, count = records.page(desk.database, "segments", page, paging.PAGE)
+    rows, count = api_records.page(desk.database, "segments", page, paging.PAGE)
     return paging.page(desk, request, [_segment(row) for row in rows], count, page)
 
 
-@router.post("", status_code=201, responses=shapes.answer("Segment", 201))
+@router.post("", status_code=201, responses=schemas.answer("Segment", 201))
 def create_segment(desk: Here, wish: SegmentInput) -> JSONResponse:
     """A new segment."""
-    return JSONResponse(_segment(_kept(lambda: segmenting.create(desk.database, wish.model_dump()))), 201)
+    return JSONResponse(_segment(_kept(lambda: segment_admin.create(desk.database, wish.model_dump()))), 201)
 
 
-@router.get("/{id}", responses=shapes.answer("Segment") | shapes.errors(404))
+@router.get("/{id}", responses=schemas.answer("Segment") | schemas.errors(404))
 def get_segment(desk: Here, id: str) -> JSONResponse:
     """One segment."""
-    row = records.get(desk.database, "segments", "segment", id)
+    row = api_records.get(desk.database, "segments", "segment", id)
     return JSONResponse(_segment(row)) if row else not_found("segment")
 
 
-@router.patch("/{id}", responses=shapes.answer("Segment") | shapes.errors(404, 409))
+@router.patch("/{id}", responses=schemas.answer("Segment") | schemas.errors(404, 409))
 def update_segment(desk: Here, id: str, change: SegmentUpdateInput) -> JSONResponse:
     """Change a segment."""
-    row = _kept(lambda: segmenting.change(desk.database, id, change.model_dump(exclude_none=True)))
+    row = _kept(lambda: segment_admin.change(desk.database, id, change.model_dump(exclude_none=True)))
     return JSONResponse(_segment(row)) if row else not_found("segment")
 
 
-@router.delete("/{id}", status_code=204, response_class=Response, responses=shapes.errors(404, 409))
+@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.errors(404, 409))
 def delete_segment(desk: Here, id: str) -> Response:
     """The segment goes; its readers stay. Not while another segment or a waiting issue uses it."""
-    if not segmenting.delete(desk.database, id):
+    if not segment_admin.delete(desk.database, id):
         not_found("segment")
     return Response(status_code=204)
 

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from api.desk import Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Here
+from api.v1 import paging, schemas
 from api.v1.errors import not_found
-from mailer.errors import BadInput
-from mailer.flows.status import standing_facts, status
+from mailer.core.errors import BadInput
+from mailer.flows.sending.send_status import standing_facts, status
 
 router = APIRouter(prefix="/sends", tags=["Sends"])
 
@@ -53,7 +53,7 @@ def list_sends(desk: Here, request: Request, page: paging.PageNumber = 1) -> JSO
     return paging.page(desk, request, paging.cut(found, page), len(found), page)
 
 
-@router.get("/{id_or_issue}", response_model=Send, responses=shapes.errors(404))
+@router.get("/{id_or_issue}", response_model=Send, responses=schemas.errors(404))
 def get_send(desk: Here, id_or_issue: str) -> JSONResponse:
     """One send, by its id, or the newest of an issue by the issue's key."""
     try:

@@ -13,10 +13,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.v1.errors import ApiError
-from mailer import addresses, public_ids
-from mailer.db import Database
-from mailer.flows import listing
-from mailer.store.members import FIRST_IP, FIRST_SOURCE, ORDERS, TYPES, Where
+from mailer.core import addresses, public_ids
+from mailer.core.db import Database
+from mailer.flows.subscribers import subscriber_query
+from mailer.store.subscribers.subscriber_admin import FIRST_IP, FIRST_SOURCE, ORDERS, TYPES, Where
 
 Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
 Words = list[Annotated[str, Field(max_length=300)]]
@@ -143,7 +143,7 @@ def conditions(database: Database, asked: Filters) -> list[Where]:
     if any(getattr(asked, name) not in (None, []) for name in _ABSENT):
         found.append(Where("false", {}))
     if asked.segment:
-        found.append(listing.in_segments(database, asked.segment))
+        found.append(subscriber_query.in_segments(database, asked.segment))
     return found
 
 

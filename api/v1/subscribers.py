@@ -11,16 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from api.desk import Desk, Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Desk, Here
+from api.v1 import paging, schemas
 from api.v1.errors import ApiError, not_found, rejected
 from api.v1.idempotency import Once
 from api.v1.subscriber_filters import PARAMETERS, SOURCES, Asked, Expand, conditions, only_tag
 from api.v1.subscriptions import as_subscription
-from mailer import public_ids
-from mailer.flows import listing, members, subscribed
-from mailer.flows.members import Rejected, Wish
-from mailer.store.members import Member
+from mailer.core import public_ids
+from mailer.flows.billing import subscription_views
+from mailer.flows.subscribers import subscriber_admin, subscriber_query
+from mailer.flows.subscribers.subscriber_admin import Rejected, Wish
+from mailer.store.subscribers.subscriber_admin import Member
 
 router = APIRouter(prefix="/subscribers", tags=["Subscribers"])
 
@@ -79,19 +80,19 @@ class SubscriberUpdateInput(BaseModel):
     email_which_prompted_unsubscription_id: str | None = Field(None, max_length=50)
 
 
-@router.get("", responses=shapes.answer("SubscriberPage"), openapi_extra={"parameters": PARAMETERS})
+@router.get("", responses=schemas.answer("SubscriberPage"), openapi_extra={"parameters": PARAMETERS})
 def list_subscribers(desk: Here, request: Request, asked: Asked) -> JSONResponse:
     """Readers, 100 a page, the newest first. `next` leads on at the same speed however deep it is."""
     where = conditions(desk.database, asked)
     try:
-        found = listing.page(desk.database, where, asked.ordering, asked.page, asked.after, only_tag(asked), asked.tag)
+        found = subscriber_query.page(desk.database, where, asked.ordering, asked.page, asked.after, only_tag(asked), asked.tag)
     except Rejected as error:
         raise rejected(error) from error
     results = [{**as_subscriber(one), **_expanded(desk, one, asked.expand)} for one in found.members]
-    return paging.page(desk, request, results, found.count, asked.page, listing.PAGE, found.after)
+    return paging.page(desk, request, results, found.count, asked.page, subscriber_query.PAGE, found.after)
 
 
-@router.post("", status_code=201, responses=shapes.answer("Subscriber", 201) | shapes.errors(409))
+@router.post("", status_code=201, responses=schemas.answer("Subscriber", 201) | schemas.errors(409))
 def create_subscriber(
     desk: Here,
     wish: SubscriberInput,
@@ -110,7 +111,7 @@ def create_subscriber(
             wish.type, None, _ip(wish.ip_address),
         )  # fmt: skip
         try:
-            added, queued = members.add(desk.database, desk.settings, given, collision)
+            added, queued = subscriber_admin.add(desk.database, desk.settings, given, collision)
         except Rejected as error:
             raise rejected(error) from error
         return paging.Quick(as_subscriber(added), 201, background=BackgroundTask(desk.ring) if queued else None)
@@ -118,17 +119,17 @@ def create_subscriber(
     return once.answer(work)
 
 
-@router.get("/{id_or_email}", responses=shapes.answer("Subscriber") | shapes.errors(404))
+@router.get("/{id_or_email}", responses=schemas.answer("Subscriber") | schemas.errors(404))
 async def get_subscriber(desk: Here, id_or_email: str, expand: Expand = []) -> JSONResponse:  # noqa: B006
     """One reader, by id or address."""
-    found = await members.find_soon(desk.asker, id_or_email)
+    found = await subscriber_admin.find_soon(desk.asker, id_or_email)
     if found is None:
         not_found("subscriber")
     more = await run_in_threadpool(_expanded, desk, found, expand) if expand else {}
     return paging.Quick({**as_subscriber(found), **more})
 
 
-@router.patch("/{id_or_email}", responses=shapes.answer("Subscriber") | shapes.errors(404))
+@router.patch("/{id_or_email}", responses=schemas.answer("Subscriber") | schemas.errors(404))
 def update_subscriber(desk: Here, id_or_email: str, change: SubscriberUpdateInput) -> JSONResponse:
     """Change a reader; what is left out stays."""
     wish = Wish(
@@ -141,25 +142,25 @@ def update_subscriber(desk: Here, id_or_email: str, change: SubscriberUpdateInpu
         reason=change.unsubscription_reason,
     )
     try:
-        found = members.change(desk.database, id_or_email, wish)
+        found = subscriber_admin.change(desk.database, id_or_email, wish)
     except Rejected as error:
         raise rejected(error) from error
     return paging.Quick(as_subscriber(found)) if found else not_found("subscriber")
 
 
-@router.delete("/{id_or_email}", status_code=204, response_class=Response, responses=shapes.errors(404))
+@router.delete("/{id_or_email}", status_code=204, response_class=Response, responses=schemas.errors(404))
 def delete_subscriber(desk: Here, id_or_email: str) -> Response:
     """Erase a reader: a number in the ledger and a keyed hash of the address stay, nothing else."""
-    if not members.remove(desk.database, desk.settings, id_or_email):
+    if not subscriber_admin.remove(desk.database, desk.settings, id_or_email):
         not_found("subscriber")
     return Response(status_code=204)
 
 
-@router.post("/{id_or_email}/send-reminder", responses=shapes.errors(404, 409))
+@router.post("/{id_or_email}/send-reminder", responses=schemas.errors(404, 409))
 def send_reminder(desk: Here, id_or_email: str) -> JSONResponse:
     """Mail the question for confirmation once more, within the limits that hold for everybody."""
     try:
-        queued = members.remind(desk.database, desk.settings, id_or_email)
+        queued = subscriber_admin.remind(desk.database, desk.settings, id_or_email)
     except Rejected as error:
         raise ApiError(409, error.code, str(error)) from error
     if queued is None:
@@ -169,10 +170,10 @@ def send_reminder(desk: Here, id_or_email: str) -> JSONResponse:
     return JSONResponse({}, background=BackgroundTask(desk.ring))
 
 
-@router.post("/{id_or_email}/send-magic-link", responses=shapes.errors(404))
+@router.post("/{id_or_email}/send-magic-link", responses=schemas.errors(404))
 def send_magic_link(desk: Here, id_or_email: str) -> JSONResponse:
     """Mail a reader the link to their own page, within the limits that hold for everybody."""
-    queued = members.send_link(desk.database, id_or_email)
+    queued = subscriber_admin.send_link(desk.database, id_or_email)
     if queued is None:
         not_found("subscriber")
     if not queued:
@@ -180,19 +181,19 @@ def send_magic_link(desk: Here, id_or_email: str) -> JSONResponse:
     return JSONResponse({}, background=BackgroundTask(desk.ring))
 
 
-@router.get("/{id_or_email}/referrals", responses=shapes.answer("SubscriberPage") | shapes.errors(404))
+@router.get("/{id_or_email}/referrals", responses=schemas.answer("SubscriberPage") | schemas.errors(404))
 def get_referrals(desk: Here, request: Request, id_or_email: str, page: paging.PageNumber = 1) -> JSONResponse:
     """Referrals are not counted: always empty."""
     return _nothing(desk, request, id_or_email, page)
 
 
-@router.get("/{id_or_email}/automations", responses=shapes.answer("AutomationForSubscriberPage") | shapes.errors(404))
+@router.get("/{id_or_email}/automations", responses=schemas.answer("AutomationForSubscriberPage") | schemas.errors(404))
 def get_automations(desk: Here, request: Request, id_or_email: str, page: paging.PageNumber = 1) -> JSONResponse:
     """Nobody is in an automation: always empty."""
     return _nothing(desk, request, id_or_email, page)
 
 
-@router.post("/{id_or_email}/emails/{email_id}", status_code=400, responses=shapes.errors(404))
+@router.post("/{id_or_email}/emails/{email_id}", status_code=400, responses=schemas.errors(404))
 def send_email_to(desk: Here, id_or_email: str, email_id: str) -> Response:
     """Refused: an issue goes to its audience, once, when it is published."""
     raise ApiError(400, "not_here", "An issue is mailed to its whole audience by `postmerge publish`, never to one reader.")
@@ -200,7 +201,7 @@ def send_email_to(desk: Here, id_or_email: str, email_id: str) -> Response:
 
 def as_subscriber(member: Member) -> dict[str, Any]:
     """A reader in the contract's shape. Opens and clicks are not measured: null."""
-    kind = members.kind_of(member)
+    kind = subscriber_admin.kind_of(member)
     bounced = _UNDELIVERABLE.get(member.suppressed)
     suppressed_at = member.suppressed_at.isoformat() if member.suppressed_at and bounced else None
     return {
@@ -258,13 +259,13 @@ def _expanded(desk: Desk, member: Member, expand: list[Any]) -> dict[str, Any]:
     if "stripe_customer" in expand:
         more["stripe_customer"] = {"id": member.customer} if member.customer else None
     if "stripe_subscription" in expand:
-        held = subscribed.of_reader(desk.database, str(member.id)) if member.customer else None
+        held = subscription_views.of_reader(desk.database, str(member.id)) if member.customer else None
         more["stripe_subscription"] = as_subscription(held[-1]) if held else None
     return more
 
 
 def _nothing(desk: Desk, request: Request, id_or_email: str, page: int) -> JSONResponse:
-    if members.find(desk.database, id_or_email) is None:
+    if subscriber_admin.find(desk.database, id_or_email) is None:
         not_found("subscriber")
     return paging.page(desk, request, [], 0, page)
 

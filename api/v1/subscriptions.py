@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from api.desk import Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Here
+from api.v1 import paging, schemas
 from api.v1.errors import not_found
-from mailer.flows import subscribed
-from mailer.store.subscriptions import Kept
+from mailer.flows.billing import subscription_views
+from mailer.store.billing.subscriptions import Kept
 
 router = APIRouter(tags=["Subscribers"])
 
@@ -20,11 +20,11 @@ _CADENCES = {1: "month", 12: "year"}
 
 @router.get(
     "/subscribers/{id_or_email}/stripe-subscriptions",
-    responses=shapes.answer("StripeSubscriptionPage") | shapes.errors(404),
+    responses=schemas.answer("StripeSubscriptionPage") | schemas.errors(404),
 )
 def get_stripe_subscriptions(desk: Here, request: Request, id_or_email: str, page: paging.PageNumber = 1) -> JSONResponse:
     """A reader's subscriptions, oldest first; nothing where nothing is sold."""
-    found = subscribed.of_reader(desk.database, id_or_email)
+    found = subscription_views.of_reader(desk.database, id_or_email)
     if found is None:
         not_found("subscriber")
     results = [as_subscription(one) for one in paging.cut(found, page)]

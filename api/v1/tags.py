@@ -8,13 +8,13 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.desk import Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Here
+from api.v1 import paging, schemas
 from api.v1.errors import not_found, rejected
-from mailer import public_ids
-from mailer.flows import tagging
-from mailer.flows.members import Rejected
-from mailer.store.tags import Tag
+from mailer.core import public_ids
+from mailer.flows.subscribers import tags as tagging
+from mailer.flows.subscribers.subscriber_admin import Rejected
+from mailer.store.subscribers.tags import Tag
 
 router = APIRouter(prefix="/tags", tags=["Tags"])
 
@@ -48,7 +48,7 @@ class TagUpdateInput(BaseModel):
     subscriber_editable: bool | None = None
 
 
-@router.get("", responses=shapes.answer("TagPage"))
+@router.get("", responses=schemas.answer("TagPage"))
 def list_tags(
     desk: Here,
     request: Request,
@@ -62,7 +62,7 @@ def list_tags(
     return paging.page(desk, request, [as_tag(one) for one in tags], count, page, page_size)
 
 
-@router.post("", status_code=201, responses=shapes.answer("Tag", 201) | shapes.answer("Tag"))
+@router.post("", status_code=201, responses=schemas.answer("Tag", 201) | schemas.answer("Tag"))
 def create_tag(
     desk: Here,
     wish: TagInput,
@@ -76,14 +76,14 @@ def create_tag(
     return JSONResponse(as_tag(tag), 201 if new else 200)
 
 
-@router.get("/{id}", responses=shapes.answer("Tag") | shapes.errors(404))
+@router.get("/{id}", responses=schemas.answer("Tag") | schemas.errors(404))
 def get_tag(desk: Here, id: str) -> JSONResponse:
     """One tag."""
     found = tagging.find(desk.database, id)
     return JSONResponse(as_tag(found)) if found else not_found("tag")
 
 
-@router.patch("/{id}", responses=shapes.answer("Tag") | shapes.errors(404))
+@router.patch("/{id}", responses=schemas.answer("Tag") | schemas.errors(404))
 def update_tag(desk: Here, id: str, change: TagUpdateInput) -> JSONResponse:
     """Change a tag."""
     given = change.model_dump(exclude={"secondary_id"}, exclude_unset=True)
@@ -94,7 +94,7 @@ def update_tag(desk: Here, id: str, change: TagUpdateInput) -> JSONResponse:
     return JSONResponse(as_tag(found)) if found else not_found("tag")
 
 
-@router.delete("/{id}", status_code=204, response_class=Response, responses=shapes.errors(404))
+@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.errors(404))
 def delete_tag(desk: Here, id: str) -> Response:
     """The tag goes, from all readers too."""
     if not tagging.remove(desk.database, id):
@@ -102,7 +102,7 @@ def delete_tag(desk: Here, id: str) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/{id}/analytics", responses=shapes.answer("TagAnalytics") | shapes.errors(404))
+@router.get("/{id}/analytics", responses=schemas.answer("TagAnalytics") | schemas.errors(404))
 def tag_analytics(desk: Here, id: str) -> JSONResponse:
     """How many readers have the tag. Opens and clicks are not measured: 0."""
     number = tagging.readers(desk.database, id)

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.desk import Desk, Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Desk, Here
+from api.v1 import paging, schemas
 from api.v1.errors import ApiError, not_found
-from mailer import public_ids
-from mailer.errors import BadInput
-from mailer.flows import keys, records
-from mailer.store.api_keys import Key
+from mailer.core import public_ids
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_keys, api_records
+from mailer.store.operations.api_keys import Key
 
 router = APIRouter(prefix="/users", tags=["Users"])
 
@@ -60,53 +60,53 @@ class UserUpdateInput(BaseModel):
     permissions: Permissions
 
 
-@router.get("", responses=shapes.answer("UserPage"))
+@router.get("", responses=schemas.answer("UserPage"))
 def list_users(desk: Here, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
     """Keys, revoked ones too, the oldest first."""
-    found = keys.list_keys(desk.database)
+    found = api_keys.list_keys(desk.database)
     return paging.page(desk, request, [_user(key) for key in paging.cut(found, page)], len(found), page)
 
 
-@router.post("", status_code=201, responses=shapes.answer("User", 201))
+@router.post("", status_code=201, responses=schemas.answer("User", 201))
 def create_user(desk: Here, wish: UserInput) -> JSONResponse:
     """A new key, shown this once in the field `key`, which the contract does not have."""
     name = wish.email_address.replace("@", " at ")
     try:
-        secret = keys.create_key(desk.database, name, _scope(wish.permissions))
+        secret = api_keys.create_key(desk.database, name, _scope(wish.permissions))
     except BadInput as error:
         raise ApiError(400, "invalid_input", str(error)) from error
-    made = next(key for key in keys.list_keys(desk.database) if key.name == name and key.revoked_at is None)
+    made = next(key for key in api_keys.list_keys(desk.database) if key.name == name and key.revoked_at is None)
     return JSONResponse({**_user(made), "key": secret}, 201)
 
 
-@router.get("/{id}", responses=shapes.answer("User") | shapes.errors(404))
+@router.get("/{id}", responses=schemas.answer("User") | schemas.errors(404))
 def get_user(desk: Here, id: str) -> JSONResponse:
     """One key, without its secret."""
     return JSONResponse(_user(_key(desk, id)))
 
 
-@router.patch("/{id}", responses=shapes.answer("User") | shapes.errors(404))
+@router.patch("/{id}", responses=schemas.answer("User") | schemas.errors(404))
 def update_user(desk: Here, id: str, change: UserUpdateInput) -> JSONResponse:
     """Change what a key may do."""
     key = _key(desk, id)
-    records.set_scope(desk.database, key.id, _scope(change.permissions))
+    api_records.set_scope(desk.database, key.id, _scope(change.permissions))
     return JSONResponse(_user(_key(desk, id)))
 
 
-@router.delete("/{id}", status_code=204, response_class=Response, responses=shapes.errors(404, 409))
+@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.errors(404, 409))
 def delete_user(desk: Here, request: Request, id: str) -> Response:
     """Revoke a key: the next request with it is refused. The key of this very request cannot revoke itself."""
     key = _key(desk, id)
     if key.id == request.state.key.id:
         raise ApiError(409, "conflict", "This key is in use for this request: revoke it with another one.")
     if key.revoked_at is None:
-        keys.revoke_key(desk.database, key.name)
+        api_keys.revoke_key(desk.database, key.name)
     return Response(status_code=204)
 
 
 def _key(desk: Desk, id: str) -> Key:
     number = public_ids.number("acc", id)
-    found = keys.get_key(desk.database, number) if number is not None else None
+    found = api_keys.get_key(desk.database, number) if number is not None else None
     return found if found else not_found("user")
 
 

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.desk import Desk, Here
-from api.v1 import paging, shapes
+from api.common.dependencies import Desk, Here
+from api.v1 import paging, schemas
 from api.v1.errors import not_found
-from mailer import public_ids
-from mailer.errors import BadInput
-from mailer.flows import records, webhooks
-from mailer.webhooks import outgoing
+from mailer.core import public_ids
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_records, webhooks
+from mailer.webhooks import signed_post
 
 router = APIRouter(prefix="/webhooks", tags=["Webhooks"])
 
@@ -44,15 +44,15 @@ class WebhookInput(BaseModel):
     signing_key: Annotated[str, Field(max_length=255, pattern=r"^[^\x00]*$")] = ""
 
 
-@router.get("", responses=shapes.answer("WebhookPage"))
+@router.get("", responses=schemas.answer("WebhookPage"))
 def list_webhooks(desk: Here, request: Request, status: Status | None = None, page: paging.PageNumber = 1) -> JSONResponse:
     """Webhooks, the newest first."""
     where = {"enabled": status == "enabled"} if status else {}
-    rows, count = records.page(desk.database, "webhooks", page, paging.PAGE, **where)
+    rows, count = api_records.page(desk.database, "webhooks", page, paging.PAGE, **where)
     return paging.page(desk, request, [_webhook(row) for row in rows], count, page)
 
 
-@router.post("", status_code=201, responses=shapes.answer("Webhook", 201))
+@router.post("", status_code=201, responses=schemas.answer("Webhook", 201))
 def create_webhook(desk: Here, wish: WebhookInput) -> JSONResponse:
     """A new webhook. An address in a private network is refused."""
     types = _types(wish.event_types)
@@ -62,16 +62,16 @@ def create_webhook(desk: Here, wish: WebhookInput) -> JSONResponse:
     return JSONResponse(_webhook(row), 201)
 
 
-@router.get("/{id}", responses=shapes.answer("Webhook") | shapes.errors(404))
+@router.get("/{id}", responses=schemas.answer("Webhook") | schemas.errors(404))
 def get_webhook(desk: Here, id: str) -> JSONResponse:
     """One webhook."""
     return JSONResponse(_webhook(_row(desk, id)))
 
 
-@router.patch("/{id}", responses=shapes.answer("Webhook") | shapes.errors(404))
+@router.patch("/{id}", responses=schemas.answer("Webhook") | schemas.errors(404))
 def update_webhook(desk: Here, id: str, wish: WebhookInput) -> JSONResponse:
     """Change a webhook; one that was switched off begins anew when it is enabled."""
-    outgoing.check_target(wish.url, outgoing.networks(desk.settings.webhook_networks))
+    signed_post.check_target(wish.url, signed_post.networks(desk.settings.webhook_networks))
     values: dict[str, Any] = {
         "url": wish.url,
         "event_types": _types(wish.event_types),
@@ -82,14 +82,14 @@ def update_webhook(desk: Here, id: str, wish: WebhookInput) -> JSONResponse:
     }
     if wish.signing_key:
         values["secret"] = wish.signing_key
-    row = records.change(desk.database, "webhooks", "hook", id, values)
+    row = api_records.change(desk.database, "webhooks", "hook", id, values)
     return JSONResponse(_webhook(row)) if row else not_found("webhook")
 
 
-@router.delete("/{id}", status_code=204, response_class=Response, responses=shapes.errors(404))
+@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.errors(404))
 def delete_webhook(desk: Here, id: str) -> Response:
     """The webhook goes, with what was tried."""
-    if not records.delete(desk.database, "webhooks", "hook", id):
+    if not api_records.delete(desk.database, "webhooks", "hook", id):
         not_found("webhook")
     return Response(status_code=204)
 
@@ -97,7 +97,7 @@ def delete_webhook(desk: Here, id: str) -> Response:
 _STATES = {"pending": ("pending", "claimed"), "success": ("delivered",), "failure": ("failed",)}
 
 
-@router.get("/{id}/attempts", responses=shapes.answer("WebhookAttemptOutputPage") | shapes.errors(404))
+@router.get("/{id}/attempts", responses=schemas.answer("WebhookAttemptOutputPage") | schemas.errors(404))
 def webhook_attempts(
     desk: Here,
     request: Request,
@@ -112,7 +112,7 @@ def webhook_attempts(
     return paging.page(desk, request, [_attempt(one) for one in rows], count, page)
 
 
-@router.post("/{id}/attempts/{attempt_id}/replay", status_code=204, response_class=Response, responses=shapes.errors(404))
+@router.post("/{id}/attempts/{attempt_id}/replay", status_code=204, response_class=Response, responses=schemas.errors(404))
 def replay_attempt(desk: Here, id: str, attempt_id: str) -> Response:
     """Post a message again (ours, beside the contract)."""
     row, number = _row(desk, id), public_ids.number("msg", attempt_id)
@@ -121,7 +121,7 @@ def replay_attempt(desk: Here, id: str, attempt_id: str) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/{id}/test", status_code=204, response_class=Response, responses=shapes.errors(404))
+@router.post("/{id}/test", status_code=204, response_class=Response, responses=schemas.errors(404))
 def try_webhook(desk: Here, id: str, event_type: Annotated[str, Query(max_length=100)] = "subscriber.created") -> Response:
     """Queue a message that no event caused."""
     webhooks.test(desk.database, _row(desk, id)["id"], _types([event_type])[0])
@@ -129,7 +129,7 @@ def try_webhook(desk: Here, id: str, event_type: Annotated[str, Query(max_length
 
 
 def _types(given: list[str]) -> list[str]:
-    known = shapes.schemas()["ExternalEventType"]["enum"]
+    known = schemas.schemas()["ExternalEventType"]["enum"]
     for one in given:
         if one not in known:
             raise BadInput(f"{one[:50]!r} is no event type: the contract's ExternalEventType lists them.")
@@ -137,7 +137,7 @@ def _types(given: list[str]) -> list[str]:
 
 
 def _row(desk: Desk, id: str) -> dict[str, Any]:
-    row = records.get(desk.database, "webhooks", "hook", id)
+    row = api_records.get(desk.database, "webhooks", "hook", id)
     return row if row else not_found("webhook")
 
 

@@ -12,10 +12,10 @@ from mailer.checks import head, links, network, placeholders, words
 from mailer.checks.context import CLIP, Context, Ledger, Rendered, Sibling, word_list
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
-from mailer.editions.site import EXTENSIONS, Site
-from mailer.editions.slugs import File, Slugs
-from mailer.editions.translations import Text
-from mailer.errors import BadInput
+from mailer.core.errors import BadInput
+from mailer.editions.source.site_config import EXTENSIONS, Site
+from mailer.editions.source.slugs import File, Slugs
+from mailer.editions.source.translations import Text
 
 __all__ = ["CHECKS", "CLIP", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
            "Sibling", "context_of", "documents", "examine", "fixed", "head", "links", "network", "placeholders",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from mailer.editions.translations import Text, families
+from mailer.editions.source.translations import Text, families
 
 CLIP = 102 * 1024  # bytes of HTML; Gmail shows no more
 

@@ -14,8 +14,8 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path, PurePath
 
-from mailer.editions import drafts
-from mailer.editions.frontmatter import MAX_SOURCE_BYTES, Source, split
+from mailer.editions.source import drafts
+from mailer.editions.source.front_matter import MAX_SOURCE_BYTES, Source, split
 
 _FENCE = re.compile(r"^[ >\t]*(`{3,}+(?!.*`)|~{3,})")
 TICKS = re.compile(r"(`(?<![`\\]`)`*)(?!`)(?:[^\n]|\n(?![ \t]*\n))+?(?<!`)\1(?!`)")

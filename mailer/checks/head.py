@@ -11,18 +11,18 @@ from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from mailer.audience import parse, shown
-from mailer.characters import ILLEGAL, OVERRIDES
-from mailer.characters import name as character_name
 from mailer.checks.context import Context
 from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
-from mailer.edition import Finding, Wish
-from mailer.editions import drafts, frontmatter
-from mailer.editions.frontmatter import NOWHERE
-from mailer.editions.translations import wrong
-from mailer.errors import BadInput
-from mailer.words import code
+from mailer.core.audience import parse, shown
+from mailer.core.characters import ILLEGAL, OVERRIDES
+from mailer.core.characters import name as character_name
+from mailer.core.edition import Finding, Wish
+from mailer.core.errors import BadInput
+from mailer.core.i18n import code
+from mailer.editions.source import drafts, front_matter
+from mailer.editions.source.front_matter import NOWHERE
+from mailer.editions.source.translations import wrong
 
 _SUBJECT = 70  # letters; a desktop inbox shows about so many, a phone 35 to 45
 _OLD, _FAR = timedelta(days=7), timedelta(days=366)
@@ -65,10 +65,10 @@ def title_double(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("field-unknown", "warning", "A field whose name is not known, or misspelt.")
 def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
     for name, line in doc.source.lines.items():
-        if name in frontmatter.KNOWN | frontmatter.NOT_YET:
+        if name in front_matter.KNOWN | front_matter.NOT_YET:
             continue
         at = doc.line_at(line)
-        close = difflib.get_close_matches(name, frontmatter.KNOWN, n=1, cutoff=0.72)
+        close = difflib.get_close_matches(name, front_matter.KNOWN, n=1, cutoff=0.72)
         if not close:
             yield Found(at, f"`{_titled(name)}:` is not a field of ours: it does nothing here.", level="note")
             continue
@@ -118,8 +118,8 @@ def send_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("not-yet", "error", "An issue that asks to be emailed and says elsewhere that it is not ready, or is dated ahead.")
 def not_yet(doc: Document, ctx: Context) -> Iterator[Found]:
-    source = frontmatter.Source(doc.shown, fields=dict(doc.fields), lines=doc.source.lines)
-    send = Wish.NO if doc.is_page else frontmatter.asked(frontmatter.Source(doc.shown), doc.fields, ctx.now).send
+    source = front_matter.Source(doc.shown, fields=dict(doc.fields), lines=doc.source.lines)
+    send = Wish.NO if doc.is_page else front_matter.asked(front_matter.Source(doc.shown), doc.fields, ctx.now).send
     path = doc.path.relative_to(ctx.root) if doc.path.is_relative_to(ctx.root) else Path(doc.shown)
     drafts.judge(source, doc.fields, path, ctx.zone, ctx.now, send)
     yield from (Found(doc.line_at(one.line), one.message) for one in source.findings)
@@ -229,14 +229,14 @@ def sent_changed(doc: Document, ctx: Context) -> Iterator[Found]:
 
 
 def _asked(doc: Document) -> list[Finding]:
-    source = frontmatter.Source(doc.shown, fields=dict(doc.fields), lines=doc.source.lines)
-    frontmatter.asked(source, source.fields, datetime.now(UTC))
+    source = front_matter.Source(doc.shown, fields=dict(doc.fields), lines=doc.source.lines)
+    front_matter.asked(source, source.fields, datetime.now(UTC))
     return source.findings
 
 
 def _send_at(doc: Document) -> datetime | None:
     try:
-        return frontmatter.moment(doc.fields.get("send", "")) if doc.asks else None
+        return front_matter.moment(doc.fields.get("send", "")) if doc.asks else None
     except BadInput:
         return None
 
@@ -267,7 +267,7 @@ def _key(doc: Document, ctx: Context) -> str:
 
 
 def _dated(doc: Document, ctx: Context) -> datetime | None:
-    return frontmatter.date(frontmatter.Source(doc.shown), doc.fields.get("date", ""), ctx.zone)
+    return front_matter.date(front_matter.Source(doc.shown), doc.fields.get("date", ""), ctx.zone)
 
 
 def _readable(rule: str) -> bool:

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 from mailer.checks.context import Context
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import Fix, Found, check
-from mailer.editions import svg, vague
+from mailer.editions.images import svg_sanitizer
+from mailer.editions.source import vague_links
 
 _SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini", "data"}
 _REFERENCE = re.compile(r"\[(?<![\\!\]]\[)([^\[\]\n]+)\]\[[^\[\]\n]*\]")
@@ -108,7 +109,7 @@ def link_text(doc: Document, ctx: Context) -> Iterator[Found]:
         short = ((match.start(), match[1]) for match in _SHORT.finditer(doc.prose))
         found += [one for one in short if " ".join(one[1].lower().split()) in doc.definitions]
     for at, words in found:
-        if vague.says_nothing(words, doc.fields.get("lang") or ctx.lang):
+        if vague_links.says_nothing(words, doc.fields.get("lang") or ctx.lang):
             yield Found(at, f"“{words}” says nothing about where the link leads: link the words that do.")
 
 
@@ -164,15 +165,15 @@ def image_format(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("image-script", "error", "An SVG with a script in it.")
 def image_script(doc: Document, ctx: Context) -> Iterator[Found]:
     for link, path in _pictures(doc, ctx):
-        if path.suffix.lower() in svg.SUFFIXES and (what := _running(path)):
+        if path.suffix.lower() in svg_sanitizer.SUFFIXES and (what := _running(path)):
             yield Found(link.at, f"{path.name} {what}: remove it, or save the picture as PNG.")
 
 
 def _running(path: Path) -> str:
     """What is wrong with a picture, or nothing."""
     try:
-        dropped = svg.clean(path.read_bytes())[1]
-    except svg.Unreadable as wrong:
+        dropped = svg_sanitizer.clean(path.read_bytes())[1]
+    except svg_sanitizer.Unreadable as wrong:
         return f"is no readable picture, for {wrong}"
     return f"holds what a picture must not hold ({', '.join(dropped)[:80]})" if dropped else ""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from mailer.checks.context import Context
 from mailer.checks.document import TICKS, Document
 from mailer.checks.registry import Found, check
-from mailer.words import code
+from mailer.core.i18n import code
 
 _FIELDS = ("title", "subject", "preheader", "summary", "tags", "keywords", "category", "author", "authors", "corrected")
 _SPANISH = {"es", "pt", "gl", "ast"}  # the languages in which "todo" is a word

@@ -9,7 +9,7 @@ from itertools import pairwise
 from mailer.checks.context import CLIP, Context
 from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
-from mailer.editions import clip
+from mailer.editions.mail import gmail_clipping
 
 _NEVER = {"script", "style", "iframe", "frame", "object", "embed", "applet", "form", "input", "button", "textarea", "select",
           "link", "meta", "base", "noscript", "template"}  # fmt: skip
@@ -113,7 +113,7 @@ def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
         return
     made = ctx.render(doc.path)
     size = made.size if made else 0
-    said = clip.judged(size, made.before if made else "", ctx.clip)
+    said = gmail_clipping.judged(size, made.before if made else "", ctx.clip)
     if said:
         yield Found(doc.body_at, said[1], level=said[0] if doc.asks else "warning")
     elif size > CLIP * 0.9:

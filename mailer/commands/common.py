@@ -14,12 +14,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from mailer import log
-from mailer import settings as settings_module
-from mailer.db import Database
-from mailer.errors import BadInput, Unavailable
-from mailer.migrate import need_current
-from mailer.settings import Settings
+from mailer.core import log
+from mailer.core import settings as settings_module
+from mailer.core.db import Database
+from mailer.core.errors import BadInput, Unavailable
+from mailer.core.migrate import need_current
+from mailer.core.settings import Settings
 
 # Addresses, tags, titles and errors come from outside: no string is markup here. Colours are given as ``Text`` or ``style``.
 out = Console(highlight=False, markup=False, emoji=False)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mailer.edition import Edition, Finding
-from mailer.editions import folders, store
-from mailer.editions.places import in_template
-from mailer.editions.quiet import quiet
-from mailer.editions.session import Session
-from mailer.editions.site import need_plugin
-from mailer.errors import BadInput, PostmergeError
+from mailer.core.edition import Edition, Finding
+from mailer.core.errors import BadInput, PostmergeError
+from mailer.editions.mail.template_errors import in_template
+from mailer.editions.site import edition_files, output_folder
+from mailer.editions.site.build_session import Session
+from mailer.editions.site.pelican_log import quiet
+from mailer.editions.source.site_config import need_plugin
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
         override["API_URL"] = options.api_url
     override["LOAD_CONTENT_CACHE"] = override["CACHE_CONTENT"] = False
     try:
-        with quiet(session.findings, options.content), folders.replacing(site) as (fresh, session.spare):
+        with quiet(session.findings, options.content), output_folder.replacing(site) as (fresh, session.spare):
             settings = read_settings(str(options.config), override={**override, "OUTPUT_PATH": str(fresh)})
             settings["DELETE_OUTPUT_DIRECTORY"] = False
             settings.setdefault("POSTMERGE_JOIN", options.sells)
@@ -98,14 +98,14 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
         ) from error
     finally:
         session.close()
-    editions = tuple(store.oldest_first(session.editions))
+    editions = tuple(edition_files.oldest_first(session.editions))
     seconds = time.monotonic() - started
     return Report(editions, tuple(session.report()), seconds, session.converted, session.reused)
 
 
 def load(folder: Path) -> Report:
     """What the last build wrote, digests checked, without Pelican. Raises BadInput."""
-    editions, findings = store.read(folder)
+    editions, findings = edition_files.read(folder)
     return Report(tuple(editions), tuple(findings))
 
 

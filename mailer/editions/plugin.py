@@ -22,13 +22,16 @@ from pelican.settings import DEFAULT_CONFIG
 from pelican.urlwrappers import Tag
 from pelican.utils import SafeDatetime
 
-from mailer import leaks, words
-from mailer.edition import Edition, Finding
-from mailer.editions import around, cards, feeds, given, leaving, mail, search, store, svg, translations, vague
-from mailer.editions.convert import digest
-from mailer.editions.session import Session
-from mailer.editions.writing import ThriftyWriter
-from mailer.errors import BadInput
+from mailer.core import i18n
+from mailer.core.edition import Edition, Finding
+from mailer.core.errors import BadInput
+from mailer.editions.images import share_cards, svg_sanitizer
+from mailer.editions.mail import mail_document
+from mailer.editions.mail.markdown_to_html import digest
+from mailer.editions.site import article_filter, edition_files, feeds, search_index, sitemap_and_redirects
+from mailer.editions.site.build_session import Session
+from mailer.editions.site.incremental_writer import ThriftyWriter
+from mailer.editions.source import field_rules, paid_leaks, translations, vague_links
 
 _current: Session | None = None
 _MARKS = ('"{', "'{", '"|', "'|")  # how the value of an attribute begins that Pelican's INTRASITE_LINK_REGEX would match
@@ -60,8 +63,8 @@ def _initialized(site: pelican.Pelican) -> None:
         AUTHOR_FEED_RSS=None, TAG_FEED_ATOM=None, TAG_FEED_RSS=None, TRANSLATION_FEED_ATOM=None, TRANSLATION_FEED_RSS=None,
     )  # fmt: skip
     site.settings["JINJA_GLOBALS"] = {
-        "words_in": mail.marked, "spoken": words.spoken, "day": words.day, "language": words.name,
-        "vague": vague.words,
+        "words_in": mail_document.marked, "spoken": i18n.spoken, "day": i18n.day, "language": i18n.name,
+        "vague": vague_links.words,
         **site.settings["JINJA_GLOBALS"],
     }  # fmt: skip
     site.settings["JINJA_ENVIRONMENT"] = {"auto_reload": False, **site.settings["JINJA_ENVIRONMENT"]}
@@ -96,7 +99,7 @@ class PreparedRstReader(RstReader):  # type: ignore[misc]
         """HTML and metadata of one file."""
         content, metadata = super().read(source_path)
         fields = session().read_rst(source_path, metadata)
-        kept = {name: value for name, value in metadata.items() if not given.is_reserved(name)}
+        kept = {name: value for name, value in metadata.items() if not field_rules.is_reserved(name)}
         return content, {**kept, **{name: self.process_metadata(name, value) for name, value in fields.items()}}
 
 
@@ -118,7 +121,7 @@ def _articles(generators: list[Any]) -> None:
             ]  # fmt: skip
             _link_languages(generator)
             session().make_editions([] if session().preview else articles, generator.settings)
-            leaving.leave_out(generator, session().left_out)
+            article_filter.leave_out(generator, session().left_out)
             for article in articles:
                 article.override_url, article.override_save_as = article.url, article.save_as
             _link_neighbours(generator.articles)
@@ -129,7 +132,7 @@ def _articles(generators: list[Any]) -> None:
             session().pages = [f"{generator.settings['SITEURL']}/{page.url}" for page in generator.pages]
         if isinstance(generator, StaticGenerator):
             session().pictures = [
-                file for file in generator.staticfiles if Path(file.source_path).suffix.lower() in svg.SUFFIXES
+                file for file in generator.staticfiles if Path(file.source_path).suffix.lower() in svg_sanitizer.SUFFIXES
             ]
 
 
@@ -185,14 +188,14 @@ def _finalized(site: pelican.Pelican) -> None:
     current.workers.close()
     _write_feeds(current, site.settings)
     _write_around(current, site.settings)
-    staged = store.stage(current.editions_folder, current.editions) if current.editions_folder else None
+    staged = edition_files.stage(current.editions_folder, current.editions) if current.editions_folder else None
     if current.indexing and (wrong := current.indexing.finish()):
         raise BadInput(
             f"The search index cannot be made ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to go without."
         )
     _check_leaks(current, Path(site.settings["OUTPUT_PATH"]))
     if staged:
-        store.write(staged, current.report())
+        edition_files.write(staged, current.report())
 
 
 def _clean_pictures(current: Session, output: Path) -> None:
@@ -200,8 +203,8 @@ def _clean_pictures(current: Session, output: Path) -> None:
     for picture in current.pictures:
         source, target = Path(picture.source_path), output / picture.save_as
         try:
-            dropped = svg.publish(source, target)
-        except svg.Unreadable as wrong:
+            dropped = svg_sanitizer.publish(source, target)
+        except svg_sanitizer.Unreadable as wrong:
             message = f"This picture is not published, for {wrong}: save it as SVG again, or as PNG."
             current.findings.append(Finding("warning", current.shown(source), 1, message))
             continue
@@ -212,7 +215,7 @@ def _clean_pictures(current: Session, output: Path) -> None:
 
 def _check_leaks(current: Session, output: Path) -> None:
     """Nothing that was built is handed over while premium text stands anywhere in it."""
-    guard = leaks.Guard(current.secrets)
+    guard = paid_leaks.Guard(current.secrets)
     if guard.empty:
         return
     kept = digest("leaks", guard.digest())
@@ -221,18 +224,20 @@ def _check_leaks(current: Session, output: Path) -> None:
     for edition in current.editions:
         found += guard.find_edition(edition)
     current.cache.put(kept, sorted(guard.clean))
-    leaks.insist(found)
+    paid_leaks.insist(found)
 
 
-def _begin_cards(current: Session, settings: dict[str, Any]) -> cards.Drawing | None:
+def _begin_cards(current: Session, settings: dict[str, Any]) -> share_cards.Drawing | None:
     """Start to draw the cards while Pelican writes the pages, when the site wants them."""
     if not settings.get("POSTMERGE_CARDS") or current.preview:
         return None
     wanted = [
-        cards.Card(cards.path_of(edition.key), edition.title, settings["SITENAME"], words.day(edition.dated, edition.lang))
+        share_cards.Card(
+            share_cards.path_of(edition.key), edition.title, settings["SITENAME"], i18n.day(edition.dated, edition.lang)
+        )
         for edition in (*current.editions, *current.translated)
     ]
-    return cards.Drawing(wanted, current.cache.folder, current.workers)
+    return share_cards.Drawing(wanted, current.cache.folder, current.workers)
 
 
 def _begin_search(generator: ArticlesGenerator, writer: Any) -> None:
@@ -242,9 +247,9 @@ def _begin_search(generator: ArticlesGenerator, writer: Any) -> None:
         writer.flush()
     if not settings.get("POSTMERGE_SEARCH"):
         return
-    if not search.available():
+    if not search_index.available():
         raise BadInput("pagefind is not installed: run `pip install pagefind_bin`, or set POSTMERGE_SEARCH = False.")
-    current.indexing = search.Indexing(Path(settings["OUTPUT_PATH"]), current.cache.folder)
+    current.indexing = search_index.Indexing(Path(settings["OUTPUT_PATH"]), current.cache.folder)
     current.indexing.start([*current.editions, *current.translated], settings["SITEURL"], settings["DEFAULT_LANG"])
 
 
@@ -281,8 +286,8 @@ def _style(settings: dict[str, Any]) -> str:
 def _write_around(current: Session, settings: dict[str, Any]) -> None:
     """Redirects, sitemap and robots.txt."""
     output, url = Path(settings["OUTPUT_PATH"]), settings["SITEURL"]
-    editions = store.oldest_first(current.editions)
-    for edition, name in around.redirects(editions, current.extras, str(settings["ARTICLE_SAVE_AS"]), output):
+    editions = edition_files.oldest_first(current.editions)
+    for edition, name in sitemap_and_redirects.redirects(editions, current.extras, str(settings["ARTICLE_SAVE_AS"]), output):
         current.taken(edition, name)
     tags = sorted({f"{url}/{tag.url}" for tags in current.tags.values() for tag in tags})
     newest = editions[-1].dated if editions else None
@@ -291,8 +296,8 @@ def _write_around(current: Session, settings: dict[str, Any]) -> None:
     addresses += [(address, None) for address in [*sorted(current.pages), *tags]]
     languages = [_languages(edition) for edition in editions if any(one.url for one in edition.variants)]
     addresses += [(address, edition.dated) for edition in current.translated for address in [edition.url]]
-    around.sitemap(addresses, output, languages)
-    around.robots(url, output)
+    sitemap_and_redirects.sitemap(addresses, output, languages)
+    sitemap_and_redirects.robots(url, output)
 
 
 def _languages(edition: Edition) -> dict[str, str]:

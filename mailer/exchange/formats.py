@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mailer.errors import BadInput
+from mailer.core.errors import BadInput
 
 # What a column can become. ``proof`` goes into the evidence of the consent; what is not named becomes metadata.
 FIELDS = (

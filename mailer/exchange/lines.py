@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from mailer.addresses import Bulk
-from mailer.errors import BadInput
+from mailer.core.addresses import Bulk
+from mailer.core.errors import BadInput
 from mailer.exchange import formats, own, values
 
 csv.field_size_limit(1_000_000)

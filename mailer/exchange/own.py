@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mailer.errors import BadInput
+from mailer.core.errors import BadInput
 from mailer.exchange import values
 from mailer.exchange.formats import OWN
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dateutil import parser as dates
 
-from mailer.errors import BadInput
+from mailer.core.errors import BadInput
 
 MAX_DATE_CHARS = 100
 MAX_TAGS_CHARS = 20_000  # of a cell with tags

@@ -14,9 +14,9 @@ from typing import Any
 
 import stripe
 
-from mailer import stripe_facts as facts
-from mailer.errors import BadInput, Refused, Unavailable
-from mailer.stripe_facts import Charge, Session, Subscription
+from mailer.core.errors import BadInput, Refused, Unavailable
+from mailer.payments import models
+from mailer.payments.models import Charge, Session, Subscription
 
 TIMEOUT = 20  # seconds for one answer
 _EXPAND = ["customer", "latest_invoice", "discounts.source.coupon"]
@@ -65,19 +65,19 @@ class Stripe:
 
     def subscription(self, stripe_id: str) -> Subscription:
         """One subscription, as it is now."""
-        return facts.subscription(self.call("get", f"/v1/subscriptions/{stripe_id}", {"expand": _EXPAND}))
+        return models.subscription(self.call("get", f"/v1/subscriptions/{stripe_id}", {"expand": _EXPAND}))
 
     def subscriptions(self) -> Iterator[Subscription]:
         """Every subscription of the account, ended ones too."""
         expand = [f"data.{name}" for name in _EXPAND]
         for raw in self.each("/v1/subscriptions", {"status": "all", "expand": expand}):
-            yield facts.subscription(raw)
+            yield models.subscription(raw)
 
     def running_of(self, customer_id: str, before: datetime) -> list[str]:
         """What we sold to a customer before a moment and is not over; none when Stripe has no such customer."""
         params = {"customer": customer_id, "expand": [f"data.{name}" for name in _EXPAND]}
         try:
-            found = [facts.subscription(raw) for raw in self.each("/v1/subscriptions", params)]
+            found = [models.subscription(raw) for raw in self.each("/v1/subscriptions", params)]
         except Gone:
             return []
         running = [one for one in found if one.plan and one.status not in ("canceled", "incomplete_expired")]
@@ -126,12 +126,12 @@ class Stripe:
 
     def session(self, stripe_id: str) -> Session:
         """One checkout session, as it is now."""
-        return facts.session(self.call("get", f"/v1/checkout/sessions/{stripe_id}"))
+        return models.session(self.call("get", f"/v1/checkout/sessions/{stripe_id}"))
 
     def finished_gifts(self) -> Iterator[Session]:
         """Checkouts of gifts that were paid for."""
         for raw in self.each("/v1/checkout/sessions", {"status": "complete"}):
-            session = facts.session(raw)
+            session = models.session(raw)
             if session.gift and session.paid:
                 yield session
 
@@ -156,7 +156,7 @@ class Stripe:
             refunded=int(raw.get("amount_refunded") or 0),
             currency=raw["currency"],
             dispute=_DISPUTES.get(dispute.get("status", ""), "open" if dispute else ""),
-            disputed_at=facts.moment(dispute.get("created")),
+            disputed_at=models.moment(dispute.get("created")),
             intent=str(raw.get("payment_intent") or ""),
         )
 

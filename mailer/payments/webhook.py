@@ -8,8 +8,8 @@ from datetime import datetime
 
 import stripe
 
-from mailer.errors import BadInput, Refused
-from mailer.stripe_facts import moment
+from mailer.core.errors import BadInput, Refused
+from mailer.payments.models import moment
 
 TOLERANCE = 300  # seconds, Stripe's own advice
 WANTED = ("checkout.session.", "customer.", "invoice.", "charge.refunded", "charge.dispute.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.request import getproxies
 
-from mailer.settings import Settings
+from mailer.core.settings import Settings
 from mailer.transports.base import Transport
 from mailer.transports.outbox import Outbox
 
@@ -13,7 +13,7 @@ def make(settings: Settings) -> Transport:
     """The transport that the settings name."""
     if settings.transport == "ses":
         from mailer.transports.ses import Ses
-        from mailer.transports.ses_lean import LeanSes
+        from mailer.transports.ses_fast import LeanSes
 
         made = Ses if settings.ses_client == "boto3" or "https" in getproxies() else LeanSes
         return made(settings.ses_configuration_set, settings.connections)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
 
-from mailer.errors import BadInput
+from mailer.core.errors import BadInput
 from mailer.transports.base import Account, Answer, Envelope, Outcome
 
 _count = itertools.count()

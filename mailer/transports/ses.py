@@ -13,10 +13,10 @@ from typing import Any
 import botocore.exceptions as aws
 from botocore.config import Config
 
-from mailer.errors import Refused, Unavailable
-from mailer.log import without_addresses
-from mailer.message import mailable
-from mailer.transports.aws import make_client
+from mailer.core.errors import Refused, Unavailable
+from mailer.core.log import without_addresses
+from mailer.core.message import mailable
+from mailer.transports.aws_client import make_client
 from mailer.transports.base import Account, Answer, Envelope, Outcome
 
 # Nothing left this machine, or nothing arrived: safe to try again.

@@ -15,14 +15,14 @@ import botocore.exceptions as aws
 import orjson
 from botocore.config import Config
 
-from mailer import loops
-from mailer.errors import BadInput, PostmergeError, Refused, Unavailable
-from mailer.settings import Settings
-from mailer.transports.aws import Door, error_code, make_client
+from mailer.core import event_loop
+from mailer.core.errors import BadInput, PostmergeError, Refused, Unavailable
+from mailer.core.settings import Settings
+from mailer.transports.aws_client import Door, error_code, make_client
 from mailer.transports.base import Outcome
-from mailer.transports.connection import Response
-from mailer.transports.queue import Letter, Queue
+from mailer.transports.http_connection import Response
 from mailer.transports.ses import judge
+from mailer.transports.sqs import Letter, Queue
 
 MOST = 10  # messages a call; SQS's limit
 _MOST_WAIT = 20  # seconds of one long poll; SQS's limit
@@ -85,7 +85,7 @@ class LeanSqs(Sqs):
         headers = {"content-type": "application/x-amz-json-1.0", "x-amz-target": f"AmazonSQS.{operation}"}
         try:
             request = self._door.request("/", headers, orjson.dumps(wish))
-            response = loops.wait(self._door.ask(request))
+            response = event_loop.wait(self._door.ask(request))
         except Exception as error:
             raise _sentence(error) from error
         return _facts(response, operation)

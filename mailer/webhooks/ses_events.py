@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from mailer.errors import BadInput, Refused
-from mailer.log import without_addresses
+from mailer.core.errors import BadInput, Refused
+from mailer.core.log import without_addresses
 
 MOST_DETAIL = 200  # characters
 _MOST_DIGITS = 18  # a number of more does not fit into a bigint

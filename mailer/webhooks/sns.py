@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from mailer.errors import BadInput, Refused
+from mailer.core.errors import BadInput, Refused
 
 HOST = r"https://sns\.[a-z]{2}(?:-[a-z]+)+-[0-9]\.amazonaws\.com(?:\.cn)?"
 CERTIFICATE = r"/SimpleNotificationService-[0-9a-f]{8,64}\.pem"

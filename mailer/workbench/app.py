@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from watchfiles import awatch
 
 from mailer.checks.reach import Reach, Verdict, is_public
-from mailer.errors import BadInput, PostmergeError
+from mailer.core.errors import BadInput, PostmergeError
 from mailer.workbench.desk import Desk
 from mailer.workbench.gallery import make as draw_gallery
 

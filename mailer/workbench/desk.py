@@ -10,12 +10,12 @@ from typing import Any
 
 from mailer import checks
 from mailer.checks import CLIP, Context, Document, Link, Remark, Rendered, network, output
-from mailer.edition import Edition
-from mailer.editions import site as sites
-from mailer.editions.preview import Preview, Shown
-from mailer.editions.site import EXTENSIONS
-from mailer.errors import BadInput, PostmergeError
-from mailer.settings import Settings
+from mailer.core.edition import Edition
+from mailer.core.errors import BadInput, PostmergeError
+from mailer.core.settings import Settings
+from mailer.editions.site.preview import Preview, Shown
+from mailer.editions.source import site_config
+from mailer.editions.source.site_config import EXTENSIONS
 
 _DARK = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(dark|light)\s*\)")
 _SHORT = 2_000_000  # letters of source that are shown
@@ -138,7 +138,7 @@ class Desk:
 
     def _read(self) -> None:
         settings = self._settings
-        self.site = sites.read(settings.content, settings.config, settings.site_url)
+        self.site = site_config.read(settings.content, settings.config, settings.site_url)
         self._preview = Preview(self.site, settings.cache_folder, settings.postal_address, settings.api_url)
         self._docs = {doc.path: doc for doc in checks.documents(self.site)}
         self._words = checks.word_list(self.site.words())

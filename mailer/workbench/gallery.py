@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from mailer import editions
-from mailer.editions.site import Site
+from mailer.editions.source.site_config import Site
 
 _URL = "https://gallery.invalid"
 _MODES = ("light", "dark")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mailer.errors import BadInput
+from mailer.core.errors import BadInput
 
 
 class History:

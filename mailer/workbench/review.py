@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from mailer.checks import CLIP, Remark
-from mailer.edition import Edition, Wish, spoken_in
-from mailer.flows.plan import Action, Step
-from mailer.flows.publish import Outlook
+from mailer.core.edition import Edition, Wish, spoken_in
+from mailer.core.i18n import code
+from mailer.flows.publishing.publish import Outlook
+from mailer.flows.publishing.publish_plan import Action, Step
 from mailer.transports.base import Account
-from mailer.words import code
 
 MARK = "<!-- postmerge comment -->"
 _USD_PER_MAIL = 0.0001  # Amazon SES, outgoing mail: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from mailer.cli import cli
-from mailer.db import Database
-from mailer.flows.status import status
+from mailer.core.db import Database
+from mailer.flows.sending.send_status import status
 from tests.conftest import ROOT
 from tests.factories import readers, settings
 from tests.fakes.ses import FakeSes

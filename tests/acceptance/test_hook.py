@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from mailer.db import Database
-from mailer.flows.status import status
+from mailer.core.db import Database
+from mailer.flows.sending.send_status import status
 from tests.conftest import ROOT
 from tests.factories import readers, settings
 from tests.processes import eventually, running

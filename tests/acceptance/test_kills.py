@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from mailer.actors import Bell
-from mailer.db import Database
-from mailer.flows import control
-from mailer.flows.publish import Request, adopt, publish
-from mailer.flows.status import Standing, status
-from mailer.settings import Settings
+from mailer.core.db import Database
+from mailer.core.settings import Settings
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.sending import send_control
+from mailer.flows.sending.send_status import Standing, status
+from mailer.workers.actors import Bell
 from tests.factories import edition, old, readers, settings, sums_add_up
 from tests.fakes.ses import FakeSes
-from tests.integration.test_publish import Limits
+from tests.integration.publishing.test_publish import Limits
 from tests.processes import eventually, kill, running, start, stop
 
 READERS = 10_000
@@ -117,12 +117,12 @@ def test_pause_resume_and_stop_act_within_two_seconds_on_every_worker(database: 
         for command in ("scheduler", "worker", "worker"):
             stack.enter_context(running(command, conf, ses.environ))
         eventually(lambda: len(ses.accepted()) > 100, 60, "the workers send")
-        control.pause(database, "1")
+        send_control.pause(database, "1")
         quiet_within_two_seconds()
         paused = len(ses.accepted())
-        control.resume(database, "1")
+        send_control.resume(database, "1")
         eventually(lambda: len(ses.accepted()) > paused, 2, "it goes on")
-        control.stop(database, "1", "a wrong link")
+        send_control.stop(database, "1", "a wrong link")
         quiet_within_two_seconds()
     [one] = status(database)
     assert (one.send.state, one.send.reason, one.deliveries.get("claimed", 0)) == ("stopped", "a wrong link", 0)

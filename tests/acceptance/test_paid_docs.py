@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from mailer.rehearsal.fake_stripe import SECRET, FakeStripe
+from mailer.fakes.fake_stripe import SECRET, FakeStripe
 from tests.acceptance.test_docs import newsletter, run
 from tests.conftest import ROOT
 

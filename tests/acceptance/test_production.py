@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mailer.db import Database
+from mailer.core.db import Database
 from tests.conftest import ROOT
 from tests.factories import readers
 from tests.fakes.ses import FakeSes

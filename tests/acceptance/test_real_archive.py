@@ -16,11 +16,11 @@ import pytest
 from lxml import html
 
 from mailer import editions
-from mailer.db import Database
+from mailer.core.db import Database
+from mailer.core.message import LEAVE_URL
+from mailer.core.settings import Settings
 from mailer.editions import BuildOptions, Report
-from mailer.flows.status import status
-from mailer.message import LEAVE_URL
-from mailer.settings import Settings
+from mailer.flows.sending.send_status import status
 from tests.conftest import REAL_ARCHIVE, ROOT
 from tests.factories import readers, settings, sums_add_up
 from tests.fakes.ses import FakeSes

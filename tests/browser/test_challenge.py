@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from mailer.db import Database
+from mailer.core.db import Database
 from tests import factories, processes
 from tests.browser.test_forms import ADA, answers, free_port
 

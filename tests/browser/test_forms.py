@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from mailer import editions, tokens
-from mailer.db import Database
-from mailer.edition import Edition
-from mailer.flows import publish as publishing
-from mailer.flows.signup import add_subscriber
-from mailer.settings import Settings
+from mailer import editions
+from mailer.core import tokens
+from mailer.core.db import Database
+from mailer.core.edition import Edition
+from mailer.core.settings import Settings
+from mailer.flows.publishing import publish
+from mailer.flows.subscribers.signup import add_subscriber
 from mailer.transports.outbox import Outbox, list_mails
 from tests import factories, processes
 from tests.browser.test_site import MODES, Mode, overflow, too_faint
@@ -40,8 +41,8 @@ class Stack:
     def publish_newest(self) -> None:
         """Mail the newest issue; returns when it is in the outbox."""
         newest = max(self.editions, key=lambda edition: edition.dated)
-        request = publishing.Request(issue=newest.key, gate=False)
-        publishing.publish(self.database, self.settings, self.editions, [], Outbox(self.settings.outbox), request)
+        request = publish.Request(issue=newest.key, gate=False)
+        publish.publish(self.database, self.settings, self.editions, [], Outbox(self.settings.outbox), request)
         processes.eventually(lambda: self.has("issue"), 30, "the issue is in the outbox")
 
     def has(self, kind: str) -> bool:

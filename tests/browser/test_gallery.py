@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import Browser
 
-from mailer.editions import site as sites
+from mailer.editions.source import site_config
 from mailer.workbench.gallery import Shot, make
 from tests.conftest import ROOT
 
@@ -40,7 +40,7 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> list[Shot]:
     (folder / "content").mkdir()
     for name in ("pelicanconf.py", "theme", "mailer"):
         (folder / name).symlink_to(ROOT / name)
-    return make(sites.read(folder / "content", folder / "pelicanconf.py"), folder / "made")
+    return make(site_config.read(folder / "content", folder / "pelicanconf.py"), folder / "made")
 
 
 def draw(browser: Browser, shots: list[Shot]) -> dict[str, Image.Image]:

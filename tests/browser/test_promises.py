@@ -14,14 +14,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from api.app import create_app
-from mailer import tokens
-from mailer.db import Database
-from mailer.flows import paying as flows
-from mailer.flows.access import State
-from mailer.rehearsal import fake_routes
-from mailer.rehearsal.fake_billing import MONTH
-from mailer.rehearsal.fake_stripe import FakeStripe
-from mailer.store import gifts
+from mailer.core import tokens
+from mailer.core.db import Database
+from mailer.fakes import fake_routes
+from mailer.fakes.fake_billing import MONTH
+from mailer.fakes.fake_stripe import FakeStripe
+from mailer.flows.billing import plan_changes
+from mailer.flows.billing.entitlements import State
+from mailer.store.billing import gifts
 from tests import paying, web
 from tests.browser.test_site import overflow
 from tests.conftest import ROOT
@@ -110,7 +110,7 @@ def test_leaving_can_be_taken_back_with_one_press(shop: Shop, page: Page) -> Non
 
 
 def test_pausing_is_one_press_and_charges_stop(shop: Shop, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
+    monkeypatch.setattr(plan_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
     page.goto(own(shop))
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("status")).to_contain_text("nothing is charged")
@@ -187,16 +187,16 @@ def test_who_pays_already_is_told_so_and_charged_nothing(shop: Shop, page: Page)
 def test_the_writers_own_break_shows_on_the_readers_page_and_charges_nothing(
     shop: Shop, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flows, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
+    monkeypatch.setattr(plan_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
     address = own(shop)
-    assert flows.every(shop.database, shop.settings, flows.pause, paused=False) == (1, [])
+    assert plan_changes.every(shop.database, shop.settings, plan_changes.pause, paused=False) == (1, [])
     page.goto(address)
     expect(page.get_by_text("Your subscription rests.")).to_be_visible()
     charged = len(shop.fake.books.charged)
     with shop.fake.lock:
         shop.fake.books.advance(MONTH)
     assert len(shop.fake.books.charged) == charged
-    assert flows.every(shop.database, shop.settings, flows.resume, paused=True) == (1, [])
+    assert plan_changes.every(shop.database, shop.settings, plan_changes.resume, paused=True) == (1, [])
     page.goto(address)
     expect(page.get_by_text("You pay, and read everything.")).to_be_visible()
     assert len(shop.fake.books.charged) == charged

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from mailer import tokens
-from mailer.db import Database
-from mailer.flows.signup import add_subscriber
-from mailer.settings import Settings
+from mailer.core import tokens
+from mailer.core.db import Database
+from mailer.core.settings import Settings
+from mailer.flows.subscribers.signup import add_subscriber
 from tests import factories, processes
 from tests.browser.test_forms import ADA, answers, free_port, judge
 from tests.browser.test_site import MODES

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from pygments.token import STANDARD_TYPES
 
 from mailer import editions
-from mailer.edition import Edition
+from mailer.core.edition import Edition
 from tests.conftest import ROOT
 
 Mode = Literal["light", "dark"]

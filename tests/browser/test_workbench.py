@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Dialog, expect
 
 from tests.conftest import ROOT
-from tests.integration.test_bad_issues import SCRIPTS, SVG
+from tests.integration.editions.test_bad_issues import SCRIPTS, SVG
 
 HEAD = "Title: Bad\nDate: 2026-11-24 09:00\nSend: yes\n\n"
 SMILE = "\U0001f600 你好.md"

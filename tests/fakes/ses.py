@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailer.rehearsal.fake_account import ACCESS_KEY, SECRET_KEY
-from mailer.rehearsal.handle import FakeSes
+from mailer.fakes.fake_account import ACCESS_KEY, SECRET_KEY
+from mailer.fakes.handle import FakeSes
 
 __all__ = ["ACCESS_KEY", "SECRET_KEY", "FakeSes"]

@@ -1,0 +1,68 @@
+"""Pages from templates, with the headers that a page of ours always has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import jinja2
+from fastapi.responses import HTMLResponse
+from markupsafe import Markup
+
+from api.common.challenge import Challenge
+from api.common.dependencies import Desk
+from mailer.core import i18n
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
+
+def page(desk: Desk, template: str, status: int = 200, lang: str = "en", **facts: object) -> HTMLResponse:
+    """A page of ours in a reader's language: never stored, never indexed, without scripts, in nobody's frame.
+
+    Only a form with a challenge (``challenge``, of ``api.challenge``) has scripts: the one file that asks it.
+    """
+    html = _templates().get_template(template).render(desk=desk, lang=lang, _=_marked(lang), **facts)
+    asked = facts.get("challenge")
+    policy = f"{_POLICY}; {asked.policy}" if isinstance(asked, Challenge) else _POLICY
+    return HTMLResponse(html, status, {**HEADERS, "Content-Security-Policy": policy, "Content-Language": lang})
+
+
+def _marked(lang: str) -> Callable[..., Markup]:
+    """The translator for templates: our own words are markup, what is filled in is escaped."""
+    say = i18n.translator(lang)
+    return lambda text, **values: Markup(say(text)) % values if values else Markup(say(text))  # noqa: S704
+
+
+def message(desk: Desk, title: str, sentences: list[str], status: int = 200, lang: str = "en", **links: str) -> HTMLResponse:
+    """A page that only says something. ``links`` may name ``href`` and ``label`` of the way on."""
+    return page(desk, "message.html", status, lang, title=title, sentences=sentences, **links)
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent.parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["strong"] = lambda text: Markup('<strong class="address">{}</strong>').format(text)
+    environment.filters["moment"] = _moment
+    environment.filters["iso"] = lambda when: when.astimezone(UTC).isoformat(timespec="seconds")
+    return environment
+
+
+def _moment(when: datetime) -> str:
+    """A moment in UTC, as people read it."""
+    return f"{when.astimezone(UTC):%d %b %Y, %H:%M:%S} UTC"

@@ -1,0 +1,114 @@
+"""The HTTP server: uvicorn around the app in one process or several, stopped by an event instead of a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+import threading
+from functools import partial
+
+import uvicorn
+from anyio import to_thread
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.server import prefork
+from api.server.accept_balancing import Taking, shared_counts
+from api.server.coalesced_write import Together
+from mailer.core import event_loop
+from mailer.core.db import Database
+from mailer.core.errors import Unavailable
+from mailer.core.settings import Settings
+from mailer.workers.actors import Bell
+
+_THREADS, _LEAST = 40, 10  # that wait for the database: of all processes, and of each
+
+
+def serve(
+    settings: Settings,
+    database: Database,
+    site_name: str,
+    host: str,
+    port: int,
+    stopping: threading.Event,
+    processes: int = 1,
+) -> None:
+    """Serve with so many processes until ``stopping`` is set. Raises Unavailable when the port is taken."""
+    listening = listen(host, port)
+    app = _app(settings, database, site_name)
+    if processes == 1 or not hasattr(os, "fork"):
+        return _answer(app, listening, _THREADS, shared_counts(1), 0, stopping)
+    database.close()
+    gc.freeze()  # what is there by now is never looked through again, and so stays shared
+    work = partial(_answer, app, listening, max(_LEAST, _THREADS // processes), shared_counts(processes))
+    prefork.run(processes, work, stopping)
+
+
+def _app(settings: Settings, database: Database, site_name: str) -> FastAPI:
+    bell = Bell(settings.redis_url) if settings.redis_url else None
+    return create_app(
+        settings=settings,
+        database=database,
+        site_folder=settings.site_folder,
+        outbox=settings.outbox if settings.transport == "outbox" else None,
+        ring=bell.ring_transactional if bell else lambda: False,
+        site_name=site_name,
+        ring_payments=bell.ring_payments if bell else lambda: False,
+    )
+
+
+def _answer(
+    app: FastAPI, listening: socket.socket, threads: int, counts: memoryview, place: int, stopping: threading.Event
+) -> None:
+    """Answer until ``stopping`` is set, as the process at ``place`` among all of them."""
+    config = uvicorn.Config(
+        app,
+        http=Together,
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+        lifespan="off",
+    )
+    with asyncio.Runner(loop_factory=event_loop.new) as runner:
+        runner.run(_until(uvicorn.Server(config), listening, threads, counts, place, stopping))
+    app.state.requests.flush()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises Unavailable with what to do when the port is taken."""
+    try:
+        listening = socket.create_server((host, port), backlog=512)
+    except OSError as error:
+        raise Unavailable(
+            f"Port {port} on {host} cannot be used ({error.strerror}): stop what uses it, or choose another with `--port`."
+        ) from error
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a body waits 40 ms for its head to be acknowledged
+    return listening
+
+
+async def _until(
+    server: uvicorn.Server,
+    listening: socket.socket,
+    threads: int,
+    counts: memoryview,
+    place: int,
+    stopping: threading.Event,
+) -> None:
+    to_thread.current_default_thread_limiter().total_tokens = threads
+    with contextlib.suppress(NotImplementedError):
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    running = asyncio.create_task(server._serve([]))
+    while not server.started and not running.done():
+        await asyncio.sleep(0)
+    protocol = partial(Together, server.config, server.server_state, server.lifespan.state)
+    taking = Taking(listening, protocol, counts, place, lambda: len(server.server_state.connections))
+    while not running.done() and not stopping.is_set():
+        taking.tell()
+        await asyncio.sleep(0.1)
+    taking.stop()
+    server.should_exit = True
+    await running

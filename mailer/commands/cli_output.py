@@ -1,0 +1,182 @@
+"""What the command line prints: tables for people, plain facts for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mailer.core.edition import by_text
+from mailer.flows.publishing.publish import Outlook, Published
+from mailer.flows.publishing.publish_plan import Action, Plan, Step
+from mailer.flows.sending.send_status import Standing
+from mailer.store.subscribers.subscribers import Subscriber
+from mailer.transports.base import Account
+
+_USD_PER_MAIL = 0.0001  # Amazon SES, outgoing mail: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
+_BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL, Action.RENAME, Action.RECORD)
+
+
+def plan(console: Console, outlook: Outlook, everything: bool) -> None:
+    """The plan as a table, and under it what publishing would do or why it refuses."""
+    steps = [step for step in outlook.plan.steps if everything or step.action in _BUSY]
+    if steps:
+        table = Table("issue", "what", "subject", "readers", "first mail", "takes", "why", box=None, header_style="bold")
+        for step in steps:
+            table.add_row(*_plan_cells(step, outlook))
+        console.print(table)
+    if outlook.guards:
+        console.print(Text("Publishing refuses and sends nothing:", style="bold red"))
+        for guard in outlook.guards:
+            console.print(Text(f"- {guard.sentence}", style="red"), soft_wrap=True)
+    else:
+        console.print(_verdict(outlook))
+
+
+def _plan_cells(step: Step, outlook: Outlook) -> list[str]:
+    sending = step.action in (Action.SEND, Action.UPDATE) and step.edition
+    return [
+        step.key,
+        str(step.action),
+        step.edition.subject if step.edition and sending else "",
+        f"{step.size:,}{step.texts_said}" if sending else "",
+        moment(step.due_at) if sending else "",
+        lasts(step.size, outlook.account) if sending else "",
+        step.why,
+    ]
+
+
+def _verdict(outlook: Outlook) -> str:
+    if outlook.plan.first and not outlook.plan.of(Action.SEND):
+        newest = max((s.edition for s in outlook.plan.steps if s.edition), key=lambda e: e.dated, default=None)
+        hint = f" To mail the newest one: `postmerge publish --issue {newest.key}`." if newest else ""
+        return f"The ledger is empty: publishing adopts {len(outlook.plan.of(Action.ADOPT))} issues and sends nothing.{hint}"
+    sending = outlook.plan.of(Action.SEND)
+    if not sending:
+        return "Publishing now sends nothing new."
+    mails = sum(step.size for step in sending)
+    cost = f", costing about {mails * _USD_PER_MAIL:.2f} USD" if outlook.account else ""
+    return f"Publishing now sends {count(len(sending), 'issue')} to {count(mails, 'subscriber')}{cost}."
+
+
+def plan_facts(outlook: Outlook) -> dict[str, Any]:
+    """The plan for machines."""
+    return {
+        **steps_facts(outlook.plan, outlook.account),
+        "refusals": [{"guard": guard.name, "sentence": guard.sentence} for guard in outlook.guards],
+    }
+
+
+def steps_facts(plan: Plan, account: Account | None = None) -> dict[str, Any]:
+    """The steps that do something, for machines."""
+    return {
+        "first": plan.first,
+        "counts": {str(action): len(plan.of(action)) for action in Action},
+        "steps": [_step_facts(step, account) for step in plan.steps if step.action in _BUSY],
+    }
+
+
+def _step_facts(step: Step, account: Account | None) -> dict[str, Any]:
+    seconds = step.size / account.rate if account and account.rate > 0 else None
+    return {
+        "issue": step.key,
+        "action": str(step.action),
+        "why": step.why,
+        "subject": step.edition.subject if step.edition else None,
+        "edition": step.edition.number if step.edition else None,
+        "digest": step.edition.digest if step.edition else None,
+        "audience": step.edition.audience if step.edition else None,
+        "readers": step.size,
+        "texts": by_text(step.texts, step.edition.lang) if step.edition else {},
+        "due_at": step.due_at.isoformat() if step.due_at else None,
+        "seconds": round(seconds, 1) if seconds is not None else None,
+    }
+
+
+def published(console: Console, done: Published) -> None:
+    """What publishing did, a line for each thing."""
+    if done.plan.first:
+        adopted = len(done.plan.of(Action.ADOPT))
+        console.print(f"First publish: {count(adopted, 'issue')} recorded as already public and not sent.")
+        if not done.send_ids:
+            console.print(_verdict(Outlook(done.plan, (), None)).split("sends nothing.")[-1].strip() or "")
+    for step in done.plan.of(Action.SEND):
+        assert step.edition
+        console.print(
+            Text(
+                f"{step.key}: “{step.edition.subject}” goes to {count(step.size, 'subscriber')}{step.texts_said},"
+                f" first email {moment(step.due_at)}{'; armed again after a cancellation' if step.send else ''}."
+            ),
+            soft_wrap=True,
+        )
+    for step in done.plan.of(Action.UPDATE, Action.CANCEL, Action.RENAME):
+        console.print(Text(f"{step.key}: {step.action} ({step.why})."), soft_wrap=True)
+    for step in done.plan.of(Action.KEEP):
+        if step.held_back:
+            console.print(Text(f"{step.key}: {step.why}."), soft_wrap=True)
+    if not done.plan.first and not done.send_ids:
+        console.print("Nothing new to send.")
+
+
+def status(console: Console, standings: Sequence[Standing]) -> None:
+    """Sends as a table; columns only for states that occur."""
+    if not standings:
+        console.print("No sends yet: `postmerge plan` shows what publishing would do.")
+        return
+    states = [state for state in standings[0].deliveries if any(one.deliveries[state] for one in standings)]
+    table = Table("send", "issue", "edition", "state", "readers", *states, "when", box=None, header_style="bold")
+    for one in standings:
+        send = one.send
+        readers = "" if send.audience_size is None else f"{send.audience_size:,}"
+        counts = [f"{one.deliveries[state]:,}" for state in states]
+        when = moment(send.finished_at or send.started_at or send.due_at)
+        table.add_row(str(send.id), send.issue_key, str(send.edition_number), str(send.state), readers, *counts, when)
+    console.print(table)
+    for one in standings:
+        if note := standing_note(one):
+            console.print(Text(f"Send {one.send.id} {note}", style="yellow"), soft_wrap=True)
+
+
+def standing_note(one: Standing) -> str:
+    """What a person should know about a send that does not simply go on: why it stands, waits, or watches."""
+    send = one.send
+    if send.reason:
+        return f"{send.state}: {send.reason}"
+    if send.waits_for:
+        return f"waits: {send.waits_for}"
+    if send.open_wave == 0 and send.look_until:
+        return f"watches the outcomes of its first slice until {moment(send.look_until)}, then the rest follows"
+    if send.open_wave == 0 and send.state == "sending":
+        return "sends its first slice; then its outcomes are watched before the rest follows"
+    return ""
+
+
+def subscribers(console: Console, readers: Sequence[Subscriber]) -> None:
+    """Readers as a table."""
+    table = Table("email", "state", "tags", box=None, header_style="bold")
+    for reader in readers:
+        table.add_row(reader.email, reader.state, ", ".join(reader.tags))
+    console.print(table)
+    console.print(f"{len(readers):,} subscriber(s).")
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: ``1 issue``, ``2,000 issues``."""
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
+
+
+def moment(when: datetime | None) -> str:
+    """A moment as people read it, in the machine's own zone."""
+    return f"{when.astimezone():%a %d %b %Y %H:%M %Z}" if when else ""
+
+
+def lasts(mails: int, account: Account | None) -> str:
+    """How long so many mails take at the account's rate."""
+    if account is None or account.rate <= 0:
+        return "moments"
+    seconds = mails / account.rate
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,94 @@
+"""What runs until it is stopped: the server, workers, the clock, or all of them; and the database's migrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mailer.commands.common import load_settings, need_redis, open_database, out, stop_signal
+from mailer.core.db import Database
+from mailer.core.migrate import migrate as run_migrations
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database up to date; safe to run again, and while the program runs.
+
+    Example: postmerge migrate
+    """
+    done = run_migrations(Database(load_settings().need_database()))
+    out.print(f"Applied {', '.join(done)}." if done else "The database is up to date.")
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--processes", type=click.IntRange(1, 64), default=None, help="How many share the port (default: one a core, at most 4)."
+)
+@click.option("--until-eof", is_flag=True, hidden=True)
+def serve(host: str, port: int, processes: int | None, until_eof: bool) -> None:
+    """Serve the archive, the forms, the outbox viewer and the API.
+
+    Example: postmerge serve --port 8025
+    """
+    from api.server.prefork import cores
+    from api.server.uvicorn_server import serve as run_server
+    from mailer import editions
+
+    settings = load_settings("serve")
+    settings.need_secret()
+    name = editions.site_name(settings.config)
+    run_server(settings, open_database(settings), name, host, port, stop_signal(until_eof), processes or min(cores(), 4))
+
+
+@click.command()
+@click.option("--until-eof", is_flag=True, hidden=True)
+def worker(until_eof: bool) -> None:
+    """Deliver mails, as the doorbells ask. Run as many as you like, on any machine.
+
+    Example: postmerge worker
+    """
+    from mailer import editions
+    from mailer.transports import make as make_transport
+    from mailer.workers.actors import Work, Workshop
+
+    settings = load_settings("worker")
+    need_redis(settings)
+    settings.need_secret()
+    stopping = stop_signal(until_eof)
+    work = Work(open_database(settings), settings, make_transport(settings), editions.site_name(settings.config))
+    workshop = Workshop(work)
+    workshop.start()
+    stopping.wait()
+    workshop.stop()
+
+
+@click.command()
+@click.option("--until-eof", is_flag=True, hidden=True)
+def scheduler(until_eof: bool) -> None:
+    """Be the clock: start what is due, finish what is done, ring doorbells. One is enough, two do no harm.
+
+    Example: postmerge scheduler
+    """
+    from mailer.workers.actors import Bell
+    from mailer.workers.scheduler import run as run_scheduler
+
+    settings = load_settings("scheduler")
+    need_redis(settings)
+    run_scheduler(open_database(settings), settings, Bell(settings.redis_url), stop_signal(until_eof))
+
+
+@click.command()
+@click.option("--content", type=click.Path(path_type=Path), default=None, help="Folder of issues (default: content).")
+@click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--home", type=click.Path(path_type=Path), default=Path(".postmerge"), show_default=True)
+def stack(content: Path | None, port: int, home: Path) -> None:
+    """Everything on one machine: Postgres, Valkey, site, forms, worker, scheduler. This is `make run`.
+
+    Example: postmerge stack --content ../my-letter/content
+    """
+    from mailer.commands.operations.dev_stack import run
+
+    run(content, port, home, out)

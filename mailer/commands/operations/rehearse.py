@@ -1,0 +1,102 @@
+"""``postmerge rehearse``: the whole way of an issue, at full size, before anybody gets it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from mailer.commands import cli_output
+from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.commands.publishing.build_steps import editions_of
+from mailer.core.edition import texts_said
+from mailer.core.errors import PostmergeError
+from mailer.core.settings import Settings
+from mailer.flows.operations import send_rehearsal
+from mailer.flows.operations.send_rehearsal import CLIP, Rehearsed
+from mailer.transports import make as make_transport
+from mailer.transports.base import Account
+
+
+@click.command()
+@click.argument("issue")
+@click.option("--readers", type=int, default=0, metavar="N", help="So many readers (default: as many as the audience has now).")
+@click.option("--faults/--no-faults", default=True, help="Let the fake SES throttle 1 % and lose 0.1 % of the answers.")
+@click.option("--built", is_flag=True, help="Use the editions of the last build instead of building now.")
+@as_json
+def rehearse(issue: str, readers: int, faults: bool, built: bool, json: bool) -> None:
+    """Send an issue to made-up readers through a fake SES on this machine, and say what that showed.
+
+    It runs in a database of its own, which is thrown away. ISSUE is an issue's key or path.
+
+    Examples: postmerge rehearse 2026-11-24-hello; postmerge rehearse 2026-11-24-hello --readers 100000
+    """
+    settings = load_settings()
+    found_editions, _ = editions_of(settings, built, quiet=json)
+    edition = send_rehearsal.chosen(found_editions, issue)
+    size = readers or send_rehearsal.audience_size(open_database(settings), edition)
+    account = _account(settings)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=json or not err.is_terminal) as bar:
+        task = bar.add_task(f"Rehearsing {edition.key}", total=size)
+        found = send_rehearsal.rehearse(
+            settings,
+            edition,
+            size,
+            send_rehearsal.FAULTS if faults else (),
+            lambda done, of: bar.update(task, completed=done, total=of),
+        )
+    if json:
+        print_json({**asdict(found), "kept": found.kept, "account": asdict(account) if account else None})
+    else:
+        _print(found, account)
+    sys.exit(0 if found.kept else 1)
+
+
+def _account(settings: Settings) -> Account | None:
+    """The real account's limits; without SES, or when it cannot be asked, the rehearsal says nothing about them."""
+    try:
+        return make_transport(settings).account()
+    except PostmergeError as error:
+        err.print(f"The account's limits are not known: {error}", style="yellow", soft_wrap=True)
+        return None
+
+
+def _print(found: Rehearsed, account: Account | None) -> None:
+    table = Table(box=None, show_header=False)
+    for name, value in _facts(found, account):
+        table.add_row(name, value)
+    out.print(Text.assemble((found.subject, "bold"), f" to {found.readers:,} made-up readers"))
+    out.print(table)
+    for why, number in found.broken.items():
+        out.print(Text.assemble(("broke:", "red"), f" {number:,} × {why}"), soft_wrap=True)
+    if found.kept:
+        said = " everybody got it once; what is in doubt are answers that the fake lost on purpose."
+        out.print(Text.assemble(("Kept:", "green"), said))
+
+
+def _facts(found: Rehearsed, account: Account | None) -> list[tuple[str, Any]]:
+    clip = (f", over {CLIP:,}: Gmail cuts it" if found.html > CLIP else "", "red")
+    facts = [
+        ("accepted, twice, missing", f"{found.accepted:,}, {found.twice:,}, {found.missing:,}"),
+        ("in doubt, answers lost on purpose", f"{found.in_doubt:,}, {found.answers_lost:,}"),
+        ("throttled on purpose, and sent later", f"{found.throttled:,}"),
+        ("took here", f"{found.seconds:.1f} s ({found.accepted / max(found.seconds, 0.001):,.0f} mails a second)"),
+        ("largest message, HTML part", Text.assemble(f"{found.largest:,} bytes, {found.html:,}", clip)),
+    ]
+    if found.texts:
+        facts.append(("mails of each text", texts_said(found.texts, "")))
+    if account:
+        enough = "enough" if account.left >= found.readers else ("not enough: it would wait for more", "red")
+        left = Text.assemble(f"{account.left:,.0f} left of {account.quota:,.0f} in 24 hours, ", enough)
+        quota = "no limit" if account.quota < 0 else left
+        facts.append(
+            ("takes at the account's rate", f"{cli_output.lasts(found.readers, account)} ({account.rate:,.0f} a second)")
+        )
+        facts.append(("the account's quota", quota))
+    return facts

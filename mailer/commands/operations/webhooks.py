@@ -1,0 +1,90 @@
+"""Commands for webhooks: ``postmerge webhooks list``, ``add``, ``attempts``, ``replay``."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.core import public_ids
+from mailer.flows.operations import webhooks as flow
+
+
+@click.group()
+def webhooks() -> None:
+    """Tell other programs what happens: where, what was tried, and trying again."""
+
+
+@webhooks.command("add")
+@click.argument("url")
+@click.option("--event", "types", multiple=True, required=True, help="An event's type, such as subscriber.confirmed.")
+def add(url: str, types: tuple[str, ...]) -> None:
+    """Post these events to URL from now on; prints the key that signs them.
+
+    Example: postmerge webhooks add https://example.org/hook --event subscriber.confirmed
+    """
+    settings = load_settings()
+    row = flow.create(open_database(settings), settings, url, types, "", "", True)
+    out.print(Text(f"Webhook {row['id']} is told. It is signed with {row['secret']}"), soft_wrap=True)
+
+
+@webhooks.command("list")
+@as_json
+def list_all(json: bool) -> None:
+    """List webhooks and whether they take what is posted.
+
+    Example: postmerge webhooks list
+    """
+    rows = flow.every(open_database(load_settings()))
+    if json:
+        hidden = ("secret",)
+        return print_json([{name: value for name, value in row.items() if name not in hidden} for row in rows])
+    if not rows:
+        return out.print("No webhooks yet: `postmerge webhooks add URL --event TYPE` makes one.")
+    table = Table("id", "url", "events", "state", box=None, header_style="bold")
+    for row in rows:
+        state = (
+            "off: " + (row["disabled_reason"] or "by hand")
+            if not row["enabled"]
+            else "failing"
+            if row["failing_since"]
+            else "on"
+        )
+        table.add_row(str(row["id"]), Text(row["url"]), Text(", ".join(row["event_types"])), state)
+    out.print(table)
+
+
+@webhooks.command("attempts")
+@click.argument("webhook")
+@as_json
+def attempts(webhook: str, json: bool) -> None:
+    """Show the newest messages to a webhook and what came of them.
+
+    Example: postmerge webhooks attempts 1
+    """
+    database = open_database(load_settings())
+    states = ("pending", "claimed", "delivered", "failed")
+    rows, _ = flow.page(database, flow.find(database, webhook)["id"], states, 1, 50)
+    if json:
+        return print_json(rows)
+    table = Table("id", "event", "state", "attempts", "last answer", box=None, header_style="bold")
+    for row in rows:
+        table.add_row(str(row["id"]), row["type"], row["state"], str(row["attempts"]), Text(row["error"] or ""))
+    out.print(table)
+
+
+@webhooks.command("replay")
+@click.argument("webhook")
+@click.argument("messages", nargs=-1)
+def replay(webhook: str, messages: tuple[str, ...]) -> None:
+    """Post messages again: the ones named, or all that failed.
+
+    Example: postmerge webhooks replay 1
+    """
+    database = open_database(load_settings())
+    numbers = [number for one in messages if (number := public_ids.number("msg", one)) is not None]
+    if messages and not numbers:
+        raise click.UsageError("These are no messages: `postmerge webhooks attempts WEBHOOK` lists them.")
+    number = flow.replay(database, flow.find(database, webhook)["id"], numbers)
+    out.print(f"{number} messages are due again.")

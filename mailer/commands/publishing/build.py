@@ -1,0 +1,33 @@
+"""``postmerge build``."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+import click
+
+from mailer.commands.cli_findings import show_findings
+from mailer.commands.cli_output import count
+from mailer.commands.common import as_json, err, load_settings, out, print_json
+from mailer.commands.publishing.build_steps import build_site
+
+
+@click.command()
+@as_json
+def build(json: bool) -> None:
+    """Build the web archive, its feeds and the mail editions.
+
+    Example: postmerge build
+    """
+    report = build_site(load_settings(), quiet=json)
+    gc.freeze()  # the process is about to end: what it made need not be searched for garbage once more
+    if json:
+        return print_json({"editions": len(report.editions), "findings": [vars(f) for f in report.findings]})
+    show_findings(err, report.findings)
+    out.print(
+        f"Built {len(report.editions)} issues in {report.seconds:.1f} s ({report.converted} converted, {report.reused} reused)."
+    )
+    if broken := {finding.path for finding in report.findings if finding.level == "error"}:
+        out.print(f"{count(len(broken), 'file')} with errors: what they ask for is left out until they are corrected.")
+        sys.exit(1)

@@ -1,0 +1,161 @@
+"""``postmerge comment``: the report on a change, for the pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from mailer import editions
+from mailer.checks import Document, Remark
+from mailer.commands.common import err, load_settings, open_database
+from mailer.commands.publishing.check import Look
+from mailer.core.edition import Edition, Finding
+from mailer.core.errors import BadInput, PostmergeError
+from mailer.core.settings import Settings
+from mailer.editions.site.preview import Preview
+from mailer.editions.source import paid_leaks
+from mailer.editions.source.site_config import EXTENSIONS, Site
+from mailer.editions.source.translations import as_issues
+from mailer.flows.publishing import publish
+from mailer.flows.publishing.publish import Outlook
+from mailer.transports import make as make_transport
+from mailer.workbench import picture as pictures
+from mailer.workbench.history import History
+from mailer.workbench.review import Change, Review, markdown
+
+_MOST = 20  # issues that are rendered for one report
+
+
+@click.command()
+@click.option("--base", default="origin/main", show_default=True, metavar="REF", help="What the change will be merged into.")
+@click.option(
+    "--since", default="", metavar="REF", help="Show what changed since then, such as the last push (default: --base)."
+)
+@click.option("--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write there instead of printing.")
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the mail into this PNG (needs Chromium)."
+)
+@click.option("--picture-url", default="", metavar="URL", help="Where that picture will be found.")
+@click.option("--built", is_flag=True, help="Use the editions of the last build instead of building now.")
+def comment(base: str, since: str, target: Path | None, picture: Path | None, picture_url: str, built: bool) -> None:
+    """Say in Markdown what merging a change would send, what the checks found, and what changed in the mail.
+
+    Examples: postmerge comment --base origin/main; postmerge comment --output comment.md --picture mail.png
+    """
+    settings = load_settings()
+    history = History(settings.content)
+    fork = history.fork(base)
+    changed, gone = history.changed(fork)
+    issues = [path for path in changed if path.suffix.lower() in EXTENSIONS]
+    look = Look(settings, issues) if issues else None
+    report = editions.load(settings.editions_folder) if built else editions.build(_options(settings))
+    site = Look(settings).site if look is None else look.site
+    changes = _changes(settings, site, history, history.fork(since) if since else fork, issues, gone, report.editions)
+    outlook, why = _outlook(settings, report.editions, report.findings)
+    shown = picture_url if _draw(changes, picture, site) else ""
+    guard = paid_leaks.Guard([*paid_leaks.secrets(report.editions), *_unpublished(look, report.editions)])
+    remarks = [_safe(guard, one) for one in look.remarks()] if look else []
+    left_out = _left_out(look, report.editions)
+    text = markdown(Review(changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown, left_out))
+    paid_leaks.insist(guard.find("The comment", text))
+    if target:
+        _write(target, text)
+    else:
+        click.echo(text, nl=False)
+
+
+def _unpublished(look: Look | None, made: Sequence[Edition]) -> list[paid_leaks.Secret]:
+    """Issues with errors are in no edition: where one of them asks to keep something back, all its text is kept back."""
+    broken = _unmade(look, made)
+    return [paid_leaks.Secret(doc.shown, doc.source.body) for doc in broken if doc.fields.get("access") or ":::" in doc.text]
+
+
+def _left_out(look: Look | None, made: Sequence[Edition]) -> list[tuple[str, str]]:
+    """Changed issues that the build left out, each with why."""
+    return [(doc.shown, "it is a draft" if doc.is_draft else "it has errors") for doc in _unmade(look, made)]
+
+
+def _unmade(look: Look | None, made: Sequence[Edition]) -> list[Document]:
+    if look is None:
+        return []
+    good = {look.site.root.parent / text.path for edition in made for text in as_issues(edition)}
+    return [doc for doc in look.docs if not doc.is_page and doc.path not in good]
+
+
+def _safe(guard: paid_leaks.Guard, remark: Remark) -> Remark:
+    """The remark, without the words that it quotes from a part for paying readers."""
+    if not guard.find("", remark.message):
+        return remark
+    said = f"This is about text for paying readers, which is not quoted here: `postmerge check {remark.path}` says it."
+    return replace(remark, message=said)
+
+
+def _changes(
+    settings: Settings, site: Site, history: History, commit: str, issues: Sequence[Path], gone: Sequence[Path],
+    made: Sequence[Edition],
+) -> list[Change]:  # fmt: skip
+    by_path = {text.path: (edition, text) for edition in made for text in as_issues(edition)}
+    with history.content_at(commit) as old_root:
+        old_site = replace(
+            site, root=old_root.resolve(), pages=tuple(old_root.resolve() / p.relative_to(site.root) for p in site.pages)
+        )
+        before = Preview(old_site, settings.cache_folder, settings.postal_address, settings.api_url)
+
+        def was(path: Path) -> Edition | None:
+            old = old_site.root / path.relative_to(site.root)
+            try:
+                return before.show(old).edition if old.is_file() else None
+            except PostmergeError:
+                return None
+
+        found = []
+        for path in issues[:_MOST]:
+            original, now = by_path.get(f"{site.root.name}/{path.relative_to(site.root)}", (None, None))
+            if now:
+                found.append(Change(site.shown(path), now, was(path), original if original is not now else None))
+        lost = [path for path in gone[:_MOST] if path.suffix.lower() in EXTENSIONS and not site.is_page(path)]
+        return found + [Change(site.shown(path), None, was(path)) for path in lost]
+
+
+def _outlook(settings: Settings, made: Sequence[Edition], findings: Sequence[Finding]) -> tuple[Outlook | None, str]:
+    if not settings.database_url:
+        return None, "The database was not asked, so the number of readers is not known here."
+    try:
+        request = publish.Request()
+        return publish.look(open_database(settings), settings, made, findings, make_transport(settings), request), ""
+    except PostmergeError as error:
+        return None, f"The number of readers is not known here: {error}"
+
+
+def _draw(changes: Sequence[Change], target: Path | None, site: Site) -> bool:
+    drawn = sorted((change for change in changes if change.now), key=lambda change: change.original is not None)
+    edition = drawn[0].now if drawn else None
+    if not target or not edition:
+        return False
+    try:
+        pictures.draw(edition.html.replace(f'src="{site.url}/', f'src="{site.root.as_uri()}/'), target)
+    except PostmergeError as error:
+        err.print(Text(str(error), style="yellow"), soft_wrap=True)
+        return False
+    return True
+
+
+def _options(settings: Settings) -> editions.BuildOptions:
+    return editions.BuildOptions(
+        content=settings.content, site=settings.site_folder, editions=settings.editions_folder, cache=settings.cache_folder,
+        config=settings.config, site_url=settings.site_url, api_url=settings.api_url, postal_address=settings.postal_address,
+        sells=settings.sells,
+    )  # fmt: skip
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be written ({error.strerror}): give a file in a folder that you may write to."
+        ) from error

@@ -1,0 +1,31 @@
+"""``postmerge gallery``: every component and page, in both directions and colour modes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from mailer.commands.common import load_settings, out
+from mailer.core.errors import BadInput
+from mailer.editions.source import site_config
+
+
+@click.command()
+@click.option(
+    "--output", "target", type=click.Path(file_okay=False, path_type=Path), help="The folder (default: build/gallery)."
+)
+def gallery(target: Path | None) -> None:
+    """Draw every component of the mail and every page with your theme, light and dark, left to right and right to left.
+
+    Example: postmerge gallery
+    """
+    from mailer.workbench.gallery import make
+
+    settings = load_settings()
+    folder = target or settings.build / "gallery"
+    if folder.exists() and any(folder.iterdir()) and not (folder / "index.html").is_file():
+        raise BadInput(f"{folder} holds something else: give a folder of its own with `--output`.")
+    shots = make(site_config.read(settings.content, settings.config, settings.site_url), folder)
+    out.print(Text(f"{len(shots)} pictures: open {folder / 'index.html'}"), soft_wrap=True)

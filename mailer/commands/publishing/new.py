@@ -1,0 +1,78 @@
+"""``postmerge new``: a file with the right front matter."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import click
+from rich.text import Text
+
+from mailer.commands.common import load_settings, out
+from mailer.core.errors import BadInput, Refused
+from mailer.editions.source import site_config
+from mailer.editions.source.front_matter import slugify
+
+_HEAD = """Title: {title}
+Date: {date}
+Tags:
+Summary:
+Preheader:
+Send: {send}
+Status: draft
+
+"""
+
+
+@click.command()
+@click.argument("title")
+@click.option("--date", default="", metavar="YYYY-MM-DD", help="The issue's date (default: today).")
+@click.option("--send", default="yes", show_default=True, help="yes, no, or a time with its zone.")
+def new(title: str, date: str, send: str) -> None:
+    """Begin an issue: write a draft with its front matter, and print the file's name.
+
+    Example: postmerge new "The answer that never came"
+    """
+    settings = load_settings()
+    site = site_config.read(settings.content, settings.config, settings.site_url)
+    title = " ".join(title.split())
+    if not title:
+        raise BadInput('The title is empty: write `postmerge new "Your title"`.')
+    day = _day(date, site.zone)
+    name = slugify(title)[:80].strip("-")
+    issues = site.root / "issues"
+    path = (issues if issues.is_dir() else site.root) / f"{day:%Y-%m-%d}{'-' if name else ''}{name}.md"
+    _create(path, _HEAD.format(title=title, date=f"{day:%Y-%m-%d %H:%M}", send=_send(send)))
+    out.print(Text(site.shown(path)), soft_wrap=True)
+    out.print(
+        Text(f"Write it with `postmerge write {site.shown(path)}`; remove `Status: draft` when it is ready."), soft_wrap=True
+    )
+
+
+def _day(text: str, zone: str) -> datetime:
+    now = datetime.now(ZoneInfo(zone))
+    if not text:
+        return min(now, now.replace(hour=9, minute=0))  # a date ahead would contradict `Send: yes`
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(hour=9)
+    except ValueError as error:
+        raise BadInput(f"`--date {text}` cannot be read: write it as 2026-11-24.") from error
+
+
+def _send(text: str) -> str:
+    from mailer.editions.source.front_matter import moment
+
+    if text.lower() not in ("yes", "no"):
+        moment(text)
+    return text
+
+
+def _create(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Refused(f"{path.name} is there already: choose another title, or open that file.") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written ({error.strerror}): check the folder's permissions.") from error

@@ -1,0 +1,119 @@
+"""``postmerge publish --server URL``: hand the build's editions over to a server and publish them there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from mailer.commands.cli_output import count
+from mailer.core.edition import Edition, Finding
+from mailer.core.errors import BadInput, Refused, Unavailable
+from mailer.core.settings import Settings
+from mailer.editions.site import edition_files
+
+_TIMEOUT = 120.0  # seconds: freezing a large audience takes a while
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+class Server:
+    """A server's API with a key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadInput(f"{url!r} is no server's address: give it as https://news.example.org.")
+        if parts.scheme == "http" and parts.hostname not in _LOCAL:
+            raise BadInput("The key would be readable on the way: use an https:// address.")
+        if not key:
+            raise BadInput("POSTMERGE_KEY is not set: make one on the server with `postmerge keys create ci --scope publish`.")
+        self._base = url.rstrip("/") + "/v1/publish"
+        self._key = key
+
+    def ask(self, method: str, path: str, body: bytes) -> Any:
+        """What the server answers. Raises Refused, BadInput or Unavailable with its sentence."""
+        headers = {"Authorization": f"Token {self._key}", "Content-Type": "application/json", "User-Agent": "postmerge"}
+        request = urllib.request.Request(self._base + path, body, headers, method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+                raw = answer.read()
+        except urllib.error.HTTPError as error:
+            raise _error(error) from error
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"The server does not answer ({type(error).__name__}): running this again is safe.") from error
+        return json.loads(raw) if raw else None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to publish: all editions of the archive, by the digests under which they were handed over."""
+
+    editions: Sequence[str]
+    issue: str
+    allow: Sequence[str]
+    gate: bool | None
+
+    def body(self, findings: Sequence[Finding]) -> bytes:
+        """The request's body."""
+        facts = {**vars(self), "editions": list(self.editions), "allow": list(self.allow)}
+        return json.dumps({**facts, "findings": [vars(one) for one in findings if one.level == "error"]}).encode()
+
+
+def hand_over(
+    server: Server, found: Sequence[Edition], issue: str, allow: Sequence[str], gate: bool | None
+) -> tuple[Order, int]:
+    """Give the server the editions that it lacks; the order to publish all of them, and how many were new to it."""
+    raw = {hashlib.sha256(data).hexdigest(): data for data in map(edition_files.to_bytes, found)}
+    lacking = server.ask("POST", "/missing", json.dumps({"editions": list(raw)}).encode())["missing"]
+    for digest in lacking:
+        server.ask("PUT", f"/editions/{digest}", raw[digest])
+    return Order(list(raw), issue, allow, gate), len(lacking)
+
+
+def plan(server: Server, order: Order, findings: Sequence[Finding]) -> dict[str, Any]:
+    """What publishing would do, and the refusals."""
+    done: dict[str, Any] = server.ask("POST", "/plan", order.body(findings))
+    return done
+
+
+def publish(server: Server, order: Order, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Publish what was handed over; what was done. Safe to run again at any point."""
+    done: dict[str, Any] = server.ask("POST", "", order.body(findings))
+    return done
+
+
+def server(url: str, settings: Settings) -> Server:
+    """The server with the key of the environment."""
+    return Server(url, settings.key)
+
+
+def planned(facts: dict[str, Any]) -> list[str]:
+    """What publishing would do, a line for each thing; or that it refuses, and why."""
+    if facts["refusals"]:
+        return ["Publishing refuses and sends nothing:", *(f"- {one['sentence']}" for one in facts["refusals"])]
+    return sentences(facts)
+
+
+def sentences(done: dict[str, Any]) -> list[str]:
+    """What was done, a line for each thing."""
+    return [_sentence(step) for step in done["steps"]] or ["Nothing new to send."]
+
+
+def _sentence(step: dict[str, Any]) -> str:
+    return f"{step['action']}: {step['issue']} to {count(step['readers'], 'subscriber')}. {step['why']}".rstrip()
+
+
+def _error(error: urllib.error.HTTPError) -> Exception:
+    try:
+        detail = json.loads(error.read())["detail"]
+        sentence = detail if isinstance(detail, str) else detail[0]["msg"]
+    except (ValueError, KeyError, TypeError, IndexError):
+        sentence = f"The server answered {error.code}: is this the address of a postmerge server?"
+    if error.code in (429, 500, 502, 503, 504):
+        return Unavailable(sentence)
+    return Refused(sentence) if error.code in (401, 403, 409) else BadInput(sentence)

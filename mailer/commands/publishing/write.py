@@ -1,0 +1,67 @@
+"""``postmerge write``: a live preview of an issue in the browser."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import click
+from rich.text import Text
+
+from mailer.commands.common import load_settings, out
+from mailer.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    import uvicorn
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--port", default=8030, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--open/--no-open", "show", default=False, help="Open it in the browser.")
+@click.option("--until-eof", is_flag=True, hidden=True)
+def write(file: Path | None, port: int, show: bool, until_eof: bool) -> None:
+    """Show an issue live while it is written: page, mail, text, size, checks, links. FILE is shown first.
+
+    Example: postmerge write content/issues/2026-11-24-hello.md
+    """
+    import uvicorn
+
+    from mailer.workbench.app import Workbench, create_app
+    from mailer.workbench.desk import Desk
+
+    settings = load_settings()
+    desk = Desk(settings)
+    part = f"#{quote(desk.name(desk.path(str(file.resolve()))), safe='')}" if file else ""
+    listening = _listen(port)
+    bench = Workbench(desk, settings.cache_folder / "links.json")
+    out.print(Text(f"Write: http://127.0.0.1:{port}/{part} (end with Ctrl+C)"), soft_wrap=True)
+    if show:
+        webbrowser.open(f"http://127.0.0.1:{port}/{part}")
+    config = uvicorn.Config(
+        create_app(bench), access_log=False, log_level="warning", ws_max_size=1_000_000, timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    if until_eof:
+        threading.Thread(target=_at_eof, args=(server,), daemon=True).start()
+    server.run(sockets=[listening])
+
+
+def _at_eof(server: uvicorn.Server) -> None:
+    """Stop when the supervisor's end of our standard input is gone."""
+    sys.stdin.read()
+    server.should_exit = True
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise Unavailable(
+            f"Port {port} on 127.0.0.1 cannot be used ({error.strerror}): stop what uses it, or choose another with `--port`."
+        ) from error

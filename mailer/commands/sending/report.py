@@ -1,0 +1,102 @@
+"""``postmerge report``: what became of a send, as a table, JSON or a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.core.errors import BadInput
+from mailer.flows.sending.send_report import Report, report_facts
+from mailer.flows.sending.send_report import report as read_report
+from mailer.flows.sending.send_report_page import MEANING, SHOWN, lasted, page
+
+
+@click.command()
+@click.argument("send")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Write a self-contained page.")
+@as_json
+def report(send: str, html: Path | None, json: bool) -> None:
+    """Show what became of a send: outcomes, pace, domains, what was skipped and why. SEND is an id or an issue's key.
+
+    Example: postmerge report 12 --html report.html
+    """
+    found = read_report(open_database(load_settings()), send)
+    if html:
+        _write(html, page(found))
+    if json:
+        print_json(report_facts(found))
+    else:
+        show(out, found)
+        if html:
+            out.print(Text(f"Written: {html}"))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be written ({error.strerror}): give a file in a folder that you may write to."
+        ) from error
+
+
+def show(console: Console, found: Report) -> None:
+    """The report as tables."""
+    send = found.send
+    console.print(Text(f"Send {send.id} of {send.issue_key}, {send.state}: {send.subject}", style="bold"), soft_wrap=True)
+    if send.reason or send.waits_for:
+        console.print(Text(send.reason or send.waits_for, style="yellow"), soft_wrap=True)
+    if found.span.first:
+        rate = f", {found.rate:,.1f} mails a second" if found.rate else ""
+        console.print(f"{found.span.mails:,} mails in {lasted(found.seconds)}{rate}.")
+    console.print(_outcomes(found))
+    if found.texts:
+        console.print(_texts(found))
+    if found.reasons:
+        console.print(_reasons(found))
+    if found.domains:
+        console.print(_domains(found))
+    console.print(found.sum_sentence(), style="" if found.adds_up or send.audience_size is None else "red", soft_wrap=True)
+
+
+def _outcomes(found: Report) -> Table:
+    table = Table("outcome", box=None, header_style="bold")
+    table.add_column("readers", justify="right")
+    table.add_column("what it means")
+    for state in SHOWN:
+        if number := found.outcomes.get(state):
+            table.add_row(state, f"{number:,}", MEANING[state])
+    return table
+
+
+def _texts(found: Report) -> Table:
+    table = Table("text", box=None, header_style="bold", title="Which text", title_justify="left")
+    table.add_column("mails", justify="right")
+    for name, number in found.texts.items():
+        table.add_row(Text(name), f"{number:,}")
+    return table
+
+
+def _reasons(found: Report) -> Table:
+    table = Table("outcome", box=None, header_style="bold", title="Why", title_justify="left")
+    table.add_column("readers", justify="right")
+    table.add_column("why")
+    for reason in found.reasons:
+        table.add_row(reason.state, f"{reason.number:,}", Text(reason.detail or "no reason was given"))
+    return table
+
+
+def _domains(found: Report) -> Table:
+    states = [state for state in SHOWN if found.outcomes.get(state)]
+    table = Table("domain", box=None, header_style="bold", title="Per domain", title_justify="left")
+    for name in ("readers", *states):
+        table.add_column(name, justify="right")
+    for one in found.domains:
+        name = one.name or f"{found.domain_count - len(found.domains) + 1:,} others"
+        table.add_row(Text(name), f"{one.total:,}", *(f"{one.states.get(state, 0):,}" for state in states))
+    return table

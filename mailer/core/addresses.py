@@ -1,0 +1,112 @@
+"""Addresses: one check and one normal form."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import unicodedata
+from difflib import get_close_matches
+from functools import cache
+
+from email_validator import EmailNotValidError, validate_email
+from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
+
+from mailer.core.errors import Mistyped
+from mailer.core.known_mail_domains import COMMON, ROLES
+
+_PLAIN = re.compile(r"(?P<name>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)")
+_LONG = tuple(domain for domain in COMMON if domain.index(".") >= 5)  # a short one is near to too many
+_SLIPS = {"con": "com", "cmo": "com", "ocm": "com", "comm": "com", "vom": "com", "xom": "com", "nte": "net", "ogr": "org"}
+_MOST_DOMAINS = 200_000  # remembered
+
+
+def check(email: str) -> str:
+    """The address as it will be mailed. Raises BadInput with one sentence when it cannot be one."""
+    try:
+        return str(validate_email(email.strip(), check_deliverability=False, allow_smtputf8=False, strict=True).normalized)
+    except EmailNotValidError as error:
+        why = str(error).rstrip(".")
+        exactly = f"{email.strip()[:100]!r} is not a mail address ({why}): write it as name@example.org."
+        raise _mistyped(why, exactly) from error
+
+
+def _mistyped(why: str, exactly: str) -> Mistyped:
+    if "must have an @-sign" in why:
+        return Mistyped("There is no @ in it: write your address as name@example.org.", exactly)
+    if "before the @-sign" in why:
+        return Mistyped("What is before the @ cannot be mailed: write your address as name@example.org.", exactly)
+    if "fter the @-sign" in why:
+        return Mistyped("What is after the @ cannot be right: write your address as name@example.org.", exactly)
+    return Mistyped("This is not a mail address: write it as name@example.org.", exactly)
+
+
+def normal(email: str) -> str:
+    """The form that decides whether two addresses are the same: lower case, NFC, the domain in ASCII. Plus-tags stay."""
+    name, _, domain = unicodedata.normalize("NFC", email.strip()).lower().rpartition("@")
+    with contextlib.suppress(UnicodeError):
+        domain = domain.encode("idna").decode()
+    return f"{name}@{domain}"
+
+
+def flags(email_normal: str) -> list[str]:
+    """What is odd about an address: ``role`` (a desk and not a person), ``disposable`` (made to be thrown away)."""
+    name, _, domain = email_normal.rpartition("@")
+    found = ["role"] if name.partition("+")[0] in ROLES else []
+    parts = domain.split(".")
+    if any(".".join(parts[place:]) in _disposable() for place in range(len(parts) - 1)):
+        found.append("disposable")
+    return sorted(found)
+
+
+def suggestion(email: str) -> str:
+    """The address that was probably meant (``ada@gmial.com``: ``ada@gmail.com``), or '' when nothing looks mistyped."""
+    name, _, domain = email.strip().lower().rpartition("@")
+    if not name or domain in COMMON or len(domain) < 5:
+        return ""
+    ending = domain.rpartition(".")[2]
+    near = get_close_matches(domain, _LONG, n=1, cutoff=0.82)
+    if near and (_one_slip(domain, near[0]) or ending in _SLIPS):
+        return f"{name}@{near[0]}"
+    return f"{name}@{domain.rpartition('.')[0]}.{_SLIPS[ending]}" if ending in _SLIPS else ""
+
+
+def _one_slip(typed: str, meant: str) -> bool:
+    """Is one letter wrong, missing, too many, or are two neighbours swapped?"""
+    if abs(len(typed) - len(meant)) > 1:
+        return False
+    start = next((place for place, (a, b) in enumerate(zip(typed, meant, strict=False)) if a != b), min(len(typed), len(meant)))
+    a, b = typed[start:], meant[start:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[:2][::-1] == b[:2] and a[2:] == b[2:])
+
+
+@cache
+def _disposable() -> frozenset[str]:
+    from disposable_email_domains import blocklist
+
+    return frozenset(blocklist)
+
+
+class Bulk:
+    """``check`` and ``normal`` for very many addresses: each domain is looked at once. The verdicts are the same."""
+
+    def __init__(self) -> None:
+        self._domains: dict[str, tuple[str, str]] = {}
+
+    def check(self, email: str) -> tuple[str, str]:
+        """The address as it will be mailed and its normal form. Raises BadInput as ``check`` does."""
+        email = email.strip()
+        plain = _PLAIN.fullmatch(email)
+        if not plain or len(email) > 254 or len(plain["name"]) > 64 or plain["name"].lower() in CASE_INSENSITIVE_MAILBOX_NAMES:
+            address = check(email)
+            return address, normal(address)
+        shown, ascii_form = self._domain(plain["domain"], email)
+        return f"{plain['name']}@{shown}", f"{plain['name'].lower()}@{ascii_form}"
+
+    def _domain(self, domain: str, email: str) -> tuple[str, str]:
+        known = self._domains.get(domain)
+        if known is None:
+            address = check(email)
+            known = address.rpartition("@")[2], normal(address).rpartition("@")[2]
+            if len(self._domains) < _MOST_DOMAINS:
+                self._domains[domain] = known
+        return known

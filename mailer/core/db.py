@@ -1,0 +1,263 @@
+"""Postgres, and, with ``asking``, the only place that knows psycopg2.
+
+``Database`` keeps a few open connections and hands out transactions; ``Tx`` runs one statement with named parameters.
+Only ``flows/`` opens transactions, and only ``store/`` writes SQL.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import select
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
+import psycopg2.extras
+from psycopg2.extras import Json
+
+from mailer.core.errors import Unavailable
+
+Row = dict[str, Any]
+T = TypeVar("T")
+Answer = TypeVar("Answer", covariant=True)
+
+_LOST = (psycopg2.OperationalError, psycopg2.InterfaceError)
+
+
+def json(value: Any) -> Any:
+    """Wrap a value that goes into a ``jsonb`` column."""
+    return Json(value)
+
+
+def _read_json(text: str) -> Any:
+    """What a ``jsonb`` column holds; mostly nothing."""
+    return {} if text == "{}" else jsonlib.loads(text)
+
+
+psycopg2.extras.register_default_jsonb(loads=_read_json)
+
+
+@dataclass(frozen=True)
+class Question(Generic[Answer]):
+    """A SELECT that each connection plans only once, because it is asked often; ``make(**row)`` turns a row into the answer."""
+
+    sql: str
+    values: Mapping[str, Any]
+    make: Callable[..., Answer]
+
+
+class Connection(psycopg2.extensions.connection):
+    """A connection that knows which statements it has prepared: their SQL and their names there."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.prepared: dict[str, str] = {}
+
+    def plan(self, sql: str, names: Iterable[str]) -> tuple[str, str, str]:
+        """The statement's name here, what prepares it ('' when it is prepared), and what executes it with these parameters."""
+        name, first = self.prepared.get(sql, ""), ""
+        if not name:
+            name = f"often_{len(self.prepared)}"
+            first = f"PREPARE {name} AS {sql % {key: f'${place}' for place, key in enumerate(names, 1)}}"
+        given = ", ".join(f"%({key})s" for key in names)
+        return name, first, f"EXECUTE {name} ({given})" if given else f"EXECUTE {name}"
+
+
+class Tx:
+    """One open transaction. Statements take named parameters: ``%(name)s`` in the SQL, keywords in the call."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def all(self, sql: str, **values: Any) -> list[Row]:
+        """Every row as a dict."""
+        with self._cursor(sql, values) as cursor:
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def one(self, sql: str, **values: Any) -> Row | None:
+        """The first row as a dict, or None."""
+        with self._cursor(sql, values) as cursor:
+            row = cursor.fetchone()
+            return dict(zip([column.name for column in cursor.description], row, strict=True)) if row else None
+
+    def often(self, sql: str, **values: Any) -> Row | None:
+        """Like ``one``, for a statement that is asked so often that each connection plans it only once."""
+        return self.one(self._planned(sql, values), **values)
+
+    def often_all(self, sql: str, **values: Any) -> list[Row]:
+        """Like ``all``, for a statement that is asked so often that each connection plans it only once."""
+        return self.all(self._planned(sql, values), **values)
+
+    def answer(self, question: Question[T]) -> T | None:
+        """The answer to a question, or None when there is no row."""
+        row = self.often(question.sql, **question.values)
+        return question.make(**row) if row else None
+
+    def value(self, sql: str, **values: Any) -> Any:
+        """The first column of the first row, or None."""
+        row = self.one(sql, **values)
+        return next(iter(row.values())) if row else None
+
+    def run(self, sql: str, **values: Any) -> int:
+        """Run a statement; how many rows it touched."""
+        with self._cursor(sql, values) as cursor:
+            return int(cursor.rowcount)
+
+    def script(self, sql: str) -> None:
+        """Run several statements without parameters (a migration)."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def copy(self, sql: str, file: Any) -> int:
+        """Run a COPY from or to a file-like object; how many rows."""
+        with self._connection.cursor() as cursor:
+            cursor.copy_expert(sql, file, size=1 << 18)
+            return int(cursor.rowcount)
+
+    def _planned(self, sql: str, values: Mapping[str, Any]) -> str:
+        name, first, then = self._connection.plan(sql, values)
+        if first:
+            self.run(first)
+            self._connection.prepared[sql] = name
+        return then
+
+    @contextmanager
+    def _cursor(self, sql: str, values: Mapping[str, Any]) -> Iterator[Any]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, dict(values) or None)
+            yield cursor
+
+
+def connect(url: str, name: str, **more: Any) -> Connection:
+    """A new connection. Raises Unavailable when Postgres cannot be reached, or the URL cannot be read."""
+    try:
+        made: Connection = psycopg2.connect(
+            url,
+            connection_factory=Connection,
+            application_name=name,
+            connect_timeout=10,
+            options="-c timezone=UTC -c jit=off",
+            **more,
+        )
+        return made
+    except psycopg2.OperationalError as error:
+        raise Unavailable(unreachable(error)) from error
+    except psycopg2.ProgrammingError as error:
+        raise Unavailable("DATABASE_URL cannot be read: give it as postgresql://user@host:5432/name.") from error
+
+
+class Database:
+    """A Postgres database. Safe to share between threads; each transaction has a connection to itself."""
+
+    def __init__(self, url: str, name: str = "postmerge", keep: int = 8) -> None:
+        self.url = url
+        self._name = name
+        self._keep = keep
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """Commit when the block ends, roll back when it raises.
+
+        Raises Unavailable when Postgres cannot be reached or is lost on the way: nothing of the block is then kept, with
+        one exception that no client can tell apart: a connection lost while committing.
+        """
+        connection = self._take()
+        try:
+            yield Tx(connection)
+            connection.commit()
+        except BaseException as error:
+            if is_lost(error):
+                self._discard(connection)
+                raise Unavailable(unreachable(error)) from error
+            self._roll_back(connection)
+            raise
+        self._give_back(connection)
+
+    @contextmanager
+    def glance(self) -> Iterator[Tx]:
+        """For SELECTs that need not see one moment: no BEGIN, no COMMIT. Raises Unavailable as above."""
+        connection = self._take()
+        try:
+            connection.autocommit = True
+            yield Tx(connection)
+            connection.autocommit = False
+        except BaseException as error:
+            if is_lost(error):
+                self._discard(connection)
+                raise Unavailable(unreachable(error)) from error
+            connection.close()
+            raise
+        self._give_back(connection)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> Connection:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                connection = self._idle.pop()
+            if _is_quiet(connection):
+                return connection
+            connection.close()
+        return connect(self.url, self._name)
+
+    def _give_back(self, connection: Connection) -> None:
+        with self._lock:
+            if len(self._idle) < self._keep and not connection.closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _discard(self, connection: Connection) -> None:
+        """A lost connection mostly means that its idle sisters are lost too (a restarted server)."""
+        connection.close()
+        self.close()
+
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            connection.rollback()
+            self._give_back(connection)
+        except _LOST:
+            self._discard(connection)
+
+
+def _is_quiet(connection: Connection) -> bool:
+    """Is an idle connection as it was left? One that has something to say was mostly closed by a server that restarted."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Is the connection gone? A server that dies in the middle of an answer comes as a bare DatabaseError without a code."""
+    return isinstance(error, _LOST) or (type(error) is psycopg2.DatabaseError and error.pgcode is None)
+
+
+def is_unique_violation(error: BaseException) -> bool:
+    """Did a UNIQUE constraint refuse the row (somebody else was first)?"""
+    return isinstance(error, psycopg2.errors.UniqueViolation)
+
+
+def each(rows: Sequence[Row], make: Callable[..., T]) -> list[T]:
+    """Rows as objects: ``each(rows, Send)`` calls ``Send(**row)`` for each."""
+    return [make(**row) for row in rows]
+
+
+def unreachable(error: BaseException) -> str:
+    """One sentence about a Postgres that does not answer, and what to do."""
+    first_line = (str(error).strip() or "no answer").splitlines()[0]
+    return f"Postgres cannot be reached ({first_line}): check that it runs and that DATABASE_URL is right."

@@ -1,0 +1,187 @@
+"""MIME messages: a send's message is built once as bytes, and for each reader only its placeholders are replaced.
+
+Measured (FACTS): a message built by ``email`` for each reader costs 5.7 CPU-seconds for 1,000 mails of 40 KB; replacing bytes
+costs next to nothing. Bodies are quoted-printable, every line at most 76 bytes, CRLF throughout.
+"""
+
+from __future__ import annotations
+
+import binascii
+import html as html_module
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.header import Header
+from email.utils import format_datetime, formataddr, parseaddr
+
+from mailer.core.characters import clean
+from mailer.core.errors import BadInput
+
+# Stands in an edition's html and text where the reader's own unsubscribe link goes. Plain ASCII letters and digits, so
+# that neither HTML escaping nor the CSS inliner nor the plain-text walker touches it.
+LEAVE_URL = "xPOSTMERGE0LEAVE0URLx"
+
+_CANARY = (
+    f'<a href="{LEAVE_URL}/canary" aria-hidden="true" tabindex="-1"'
+    ' style="display:none;max-height:0;overflow:hidden;mso-hide:all;font-size:1px;line-height:1px"></a>'
+)
+
+_SOFT = b"=\r\n"
+
+
+@dataclass(frozen=True)
+class Template:
+    """One send's message. ``fill`` is safe to call from many threads."""
+
+    head: bytes
+    text: tuple[bytes, ...]
+    html: tuple[bytes, ...]
+    boundary: str
+    host: str
+
+    @classmethod
+    def prepare(
+        cls,
+        *,
+        subject: str,
+        html: str,
+        text: str,
+        sender: str,
+        digest: str,
+        lang: str,
+        list_id: str,
+        date: datetime | None = None,
+    ) -> Template:
+        """Build all that is the same for every reader. Raises BadInput for a sender that is not an address."""
+        name, address = _sender(sender)
+        host = address.rpartition("@")[2]
+        boundary = f"=_postmerge_{secrets.token_hex(12)}"
+        lines = [
+            ("From", formataddr((name, address))),
+            ("Subject", _words(subject)),
+            ("Date", format_datetime(date or datetime.now(UTC))),
+            ("List-Id", list_id),
+            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+            ("Feedback-ID", f"{digest[:16]}:issue:postmerge:{_token(host)}"),
+            ("X-Postmerge-Digest", digest),
+            ("Content-Language", lang or "en"),
+            ("MIME-Version", "1.0"),
+            ("Content-Type", f'multipart/alternative; boundary="{boundary}"'),
+        ]
+        return cls(_headers(lines), _chunks(text), _chunks(_with_canary(html)), boundary, host)
+
+    def fill(self, *, to: str, leave_url: str, leave_mail: str = "", message_id: str = "") -> bytes:
+        """The message of one reader. ``leave_mail`` is where a mail to leave goes. Raises BadInput for a bad address."""
+        lines = [
+            ("To", mailable(to)),
+            ("Message-ID", message_id or f"<{secrets.token_hex(16)}@{self.host}>"),
+            ("List-Unsubscribe", leave_header(leave_url, leave_mail)),
+        ]
+        text = _filled(self.text, leave_url)
+        html = _filled(self.html, html_module.escape(leave_url, quote=True))
+        return b"".join((_headers(lines), self.head, b"\r\n", _parts(self.boundary, text, html)))
+
+
+def plain_message(*, to: str, subject: str, html: str, text: str, sender: str, lang: str, headers: Mapping[str, str]) -> bytes:
+    """A single (transactional) message, for one reader, outside any send."""
+    name, address = _sender(sender)
+    boundary = f"=_postmerge_{secrets.token_hex(12)}"
+    lines = [
+        ("From", formataddr((name, address))),
+        ("To", mailable(to)),
+        ("Subject", _words(subject)),
+        ("Date", format_datetime(datetime.now(UTC))),
+        ("Message-ID", f"<{secrets.token_hex(16)}@{address.rpartition('@')[2]}>"),
+        ("Auto-Submitted", "auto-generated"),
+        ("Content-Language", lang or "en"),
+        *headers.items(),
+        ("MIME-Version", "1.0"),
+        ("Content-Type", f'multipart/alternative; boundary="{boundary}"'),
+    ]
+    return b"".join((_headers(lines), b"\r\n", _parts(boundary, _encoded(text), _encoded(html))))
+
+
+def leave_mailto(address: str, token: str) -> str:
+    """The ``mailto:`` URI for leaving; '' when no address takes such mails."""
+    return f"mailto:{address}?subject=leave%20{token}" if address else ""
+
+
+def leave_header(url: str, mailto: str) -> str:
+    """The value of List-Unsubscribe (RFC 2369): the page first, as RFC 8058 wants it."""
+    return f"<{url}>,\r\n <{mailto}>" if mailto else f"<{url}>"
+
+
+def list_id(sender: str, url: str) -> str:
+    """The List-Id (RFC 2919) of a newsletter: the sender's name and the archive's host."""
+    name, address = parseaddr(sender)
+    match = re.match(r"https?://([^/:]+)", url)
+    host = match[1] if match else address.rpartition("@")[2]
+    label = host if "." in host and not re.fullmatch(r"[\d.]+", host) else f"postmerge.{address.rpartition('@')[2]}"
+    shown = re.sub(r"[^\w .-]", "", name, flags=re.ASCII).strip()
+    return f'"{shown}" <{label}>' if shown else f"<{label}>"
+
+
+def mailable(email: str) -> str:
+    """The address as it goes into a header and an envelope: the domain in ASCII. Raises BadInput when it cannot."""
+    name, _, domain = email.rpartition("@")
+    try:
+        ascii_form = f"{name}@{domain.encode('idna').decode()}"
+    except UnicodeError as error:
+        raise BadInput("The domain of an address cannot be written in ASCII: correct the address.") from error
+    if not ascii_form.isascii() or not name or re.search(r"[\s<>,;:\x00-\x1f\x7f]", ascii_form):
+        raise BadInput("An address holds letters or signs before the @ that cannot be mailed: correct the address.")
+    return ascii_form
+
+
+def _sender(sender: str) -> tuple[str, str]:
+    name, address = parseaddr(sender)
+    if "@" not in address or re.search(r"[\r\n]", sender):
+        raise BadInput(f"The sender {sender!r} is not an address: write POSTMERGE_SENDER as Name <address@your.domain>.")
+    return clean(name), mailable(address)
+
+
+def _words(text: str) -> str:
+    """A header's free text, encoded (RFC 2047) when it is not plain ASCII."""
+    flat = clean(" ".join(text.split()))
+    return flat if flat.isascii() and len(flat) < 900 else Header(flat, "utf-8", maxlinelen=75).encode(linesep="\r\n")
+
+
+def _token(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]", "-", text)[:60]
+
+
+def _headers(lines: list[tuple[str, str]]) -> bytes:
+    for name, value in lines:
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", re.sub(r"\r\n[ \t]", "", value)):
+            raise BadInput(f"The header {name} would hold a line break or a control character: remove it.")
+    return b"".join(f"{name}: {value}\r\n".encode("ascii", "replace") for name, value in lines)
+
+
+def _parts(boundary: str, text: bytes, html: bytes) -> bytes:
+    mark = b"--" + boundary.encode()
+    kind = b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    return b"".join(
+        (mark, b"\r\n", kind % b"plain", text, b"\r\n", mark, b"\r\n", kind % b"html", html, b"\r\n", mark, b"--\r\n")
+    )
+
+
+def _with_canary(html: str) -> str:
+    """The mail with a link that no person sees or hears: whoever opens it is a program that opens every link."""
+    before, end, after = html.rpartition("</body>")
+    return f"{before}{_CANARY}{end}{after}" if end else html
+
+
+def _chunks(body: str) -> tuple[bytes, ...]:
+    return tuple(_encoded(chunk) for chunk in body.split(LEAVE_URL))
+
+
+def _filled(chunks: tuple[bytes, ...], value: str) -> bytes:
+    """Chunks and value are each quoted-printable; soft line breaks between them keep every line short."""
+    return (_SOFT + _encoded(value) + _SOFT).join(chunks)
+
+
+def _encoded(text: str) -> bytes:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return binascii.b2a_qp(lines.encode("utf-8", "replace"), istext=True).replace(b"\n", b"\r\n")

@@ -1,0 +1,341 @@
+"""Every setting, read once from the environment and from an environment file under it; nothing else reads ``os.environ``.
+
+The file is ``.env``, or the one that ``POSTMERGE_ENV_FILE`` names. AWS is configured by AWS's own variables (credential chain,
+region, ``AWS_ENDPOINT_URL_SESV2``), which boto3 reads itself.
+"""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parseaddr
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+
+from mailer.core.errors import BadInput
+
+_ENV_FILE = "POSTMERGE_ENV_FILE"
+# A sender whose name is in quotes, as email writes it; the parser takes the first pair for the whole value's.
+_QUOTED_NAME = re.compile(r'\s*(?:export\s+)?(?P<key>[A-Z_]+)\s*=\s*(?P<value>"[^"\n]*"\s*<[^<>\s]+>)\s*')
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says. Durations are ``timedelta``; paths are as given, relative to the working folder."""
+
+    database_url: str = ""
+    redis_url: str = ""
+    transport: str = "outbox"
+    site_url: str = ""
+    api_url: str = "http://127.0.0.1:8025"
+    sender: str = ""
+    postal_address: str = ""
+    secret: str = ""
+    hold: timedelta = timedelta(minutes=10)
+    content: Path = Path("content")
+    config: Path = Path("pelicanconf.py")
+    build: Path = Path("build")
+    outbox: Path = Path("build/outbox")
+    fence: str = ""
+    claim_lease: timedelta = timedelta(seconds=60)
+    first_slice: float = 1.0
+    look: timedelta = timedelta(minutes=5)
+    latest: timedelta = timedelta(hours=6)
+    notify_url: str = ""
+    webhook_networks: str = ""
+    key: str = ""
+    connections: int = 32
+    confirm_expiry: timedelta = timedelta(days=7)
+    topics: tuple[str, ...] = ()
+    challenge: str = "off"
+    challenge_bits: int = 18
+    challenge_verify_url: str = ""
+    challenge_secret: str = ""
+    challenge_site_key: str = ""
+    challenge_script: str = ""
+    challenge_name: str = "cf-turnstile"
+    challenge_trouble: str = "open"
+    trusted_proxies: str = ""
+    leave_address: str = ""
+    ask_dns: bool = False
+    disposable: str = "flag"
+    keep_unconfirmed: timedelta = timedelta(days=60)
+    keep_left: timedelta = timedelta(0)
+    ses_configuration_set: str = ""
+    ses_client: str = "lean"
+    sns_topic: str = ""
+    sqs_queue_url: str = ""
+    soft_bounces: int = 3
+    soft_bounce_window: timedelta = timedelta(days=90)
+    log_level: str = "info"
+    stripe_key: str = ""
+    stripe_webhook_secret: str = ""
+    stripe_base: str = ""
+    plans: Path = Path("plans.toml")
+    grace: timedelta = timedelta(days=14)
+    sentry_dsn: str = ""
+    metrics: bool = True
+
+    @property
+    def site_folder(self) -> Path:
+        """Where the built web archive lies."""
+        return self.build / "site"
+
+    @property
+    def editions_folder(self) -> Path:
+        """Where the built editions lie: outside the public site, one JSON file an issue."""
+        return self.build / "editions"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where converted bodies are kept between builds; safe to delete."""
+        return self.build / "cache"
+
+    @property
+    def fence_folder(self) -> Path | None:
+        """Where the fence's half outside the database lies (default: beside the build); None when it is off."""
+        return None if self.fence.lower() == "off" else Path(self.fence or self.build.parent / "fence")
+
+    @property
+    def mailbox(self) -> str:
+        """The sender's bare address, where people can write to."""
+        return parseaddr(self.sender)[1]
+
+    @property
+    def sells(self) -> bool:
+        """Can anything be bought? Without a key or without plans no page offers it."""
+        return bool(self.stripe_key) and self.plans.is_file()
+
+    def need_database(self) -> str:
+        """The database's URL, or a sentence that says how to set it."""
+        if not self.database_url:
+            raise BadInput(
+                "DATABASE_URL is not set: give it the Postgres URL, or use `make run`, which brings its own Postgres."
+            )
+        return self.database_url
+
+    def need_secret(self) -> str:
+        """The signing secret, or a sentence that says how to make one."""
+        if len(self.secret) < 16:
+            raise BadInput(
+                "POSTMERGE_SECRET is missing or shorter than 16 characters: set it to the output of `openssl rand -hex 32`."
+            )
+        return self.secret
+
+
+def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
+    """Settings from ``environ`` (default: the process's own, over the lines of the environment file).
+
+    AWS's variables of the file go into the process's environment, where boto3 looks. Raises BadInput naming the variable
+    whose value cannot be used.
+    """
+    if environ is None:
+        environ = {**_env_file(dotenv), **os.environ}
+        os.environ.update({name: value for name, value in environ.items() if name.startswith("AWS_")})
+    given = {k: v.strip() for k, v in environ.items() if v.strip()}
+    default = Settings()
+    return Settings(
+        database_url=given.get("DATABASE_URL", ""),
+        redis_url=given.get("REDIS_URL", ""),
+        transport=_choice(given, "POSTMERGE_TRANSPORT", ("outbox", "ses"), default.transport),
+        site_url=_url(given, "POSTMERGE_SITE_URL", default.site_url),
+        api_url=_url(given, "POSTMERGE_API_URL", default.api_url),
+        sender=_sender(given, "POSTMERGE_SENDER"),
+        postal_address=given.get("POSTMERGE_POSTAL_ADDRESS", default.postal_address),
+        secret=given.get("POSTMERGE_SECRET", default.secret),
+        hold=_duration(given, "POSTMERGE_HOLD", default.hold),
+        content=Path(given.get("POSTMERGE_CONTENT", default.content)),
+        config=Path(given.get("POSTMERGE_CONFIG", default.config)),
+        build=Path(given.get("POSTMERGE_BUILD", default.build)),
+        outbox=Path(given.get("POSTMERGE_OUTBOX", default.outbox)),
+        fence=given.get("POSTMERGE_FENCE", default.fence),
+        claim_lease=_duration(given, "POSTMERGE_CLAIM_LEASE", default.claim_lease),
+        first_slice=_percent(given, "POSTMERGE_FIRST_SLICE", default.first_slice),
+        look=_duration(given, "POSTMERGE_LOOK", default.look),
+        latest=_duration(given, "POSTMERGE_LATEST", default.latest),
+        key=given.get("POSTMERGE_KEY", default.key),
+        webhook_networks=given.get("POSTMERGE_WEBHOOK_NETWORKS", default.webhook_networks),
+        notify_url=_url(given, "POSTMERGE_NOTIFY_URL", default.notify_url),
+        connections=_count(given, "POSTMERGE_CONNECTIONS", default.connections),
+        confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),
+        keep_unconfirmed=_duration(given, "POSTMERGE_KEEP_UNCONFIRMED", default.keep_unconfirmed),
+        keep_left=_duration(given, "POSTMERGE_KEEP_LEFT", default.keep_left),
+        ask_dns=_choice(given, "POSTMERGE_ASK_DNS", ("on", "off"), _dns_default(given)) == "on",
+        disposable=_choice(given, "POSTMERGE_DISPOSABLE", ("flag", "refuse"), default.disposable),
+        topics=_words(given, "POSTMERGE_TOPICS"),
+        challenge=_challenge(given, default.challenge),
+        challenge_bits=_count(given, "POSTMERGE_CHALLENGE_BITS", default.challenge_bits, most=28),
+        challenge_verify_url=_url(given, "POSTMERGE_CHALLENGE_VERIFY_URL", default.challenge_verify_url),
+        challenge_secret=given.get("POSTMERGE_CHALLENGE_SECRET", default.challenge_secret),
+        challenge_site_key=given.get("POSTMERGE_CHALLENGE_SITE_KEY", default.challenge_site_key),
+        challenge_script=_url(given, "POSTMERGE_CHALLENGE_SCRIPT", default.challenge_script),
+        challenge_name=given.get("POSTMERGE_CHALLENGE_NAME", default.challenge_name),
+        challenge_trouble=_choice(given, "POSTMERGE_CHALLENGE_TROUBLE", ("open", "closed"), default.challenge_trouble),
+        trusted_proxies=_networks(given, "POSTMERGE_TRUSTED_PROXIES"),
+        leave_address=_address(given, "POSTMERGE_LEAVE_ADDRESS"),
+        ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
+        ses_client=_choice(given, "POSTMERGE_SES_CLIENT", ("lean", "boto3"), default.ses_client),
+        sns_topic=given.get("POSTMERGE_SNS_TOPIC", default.sns_topic),
+        sqs_queue_url=_url(given, "POSTMERGE_SQS_QUEUE_URL", default.sqs_queue_url),
+        soft_bounces=_count(given, "POSTMERGE_SOFT_BOUNCES", default.soft_bounces),
+        soft_bounce_window=_duration(given, "POSTMERGE_SOFT_BOUNCE_WINDOW", default.soft_bounce_window),
+        log_level=_choice(given, "POSTMERGE_LOG", ("debug", "info", "warning", "error"), default.log_level),
+        stripe_key=given.get("STRIPE_SECRET_KEY", default.stripe_key),
+        stripe_webhook_secret=given.get("STRIPE_WEBHOOK_SECRET", default.stripe_webhook_secret),
+        stripe_base=_url(given, "STRIPE_API_BASE", default.stripe_base),
+        plans=Path(given.get("POSTMERGE_PLANS", default.plans)),
+        grace=_duration(given, "POSTMERGE_GRACE", default.grace),
+        sentry_dsn=given.get("SENTRY_DSN", default.sentry_dsn),
+        metrics=_choice(given, "POSTMERGE_METRICS", ("on", "off"), "on") == "on",
+    )
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of an environment file, as written: nothing in a value is substituted.
+
+    Raises BadInput for a file or a line that cannot be read.
+    """
+    try:
+        lines = parse_stream(io.StringIO(path.read_text("utf-8-sig")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read as text in UTF-8 ({error}): correct the file or its rights.") from error
+    return dict(pair for line in lines if (pair := _pair(path, line)))
+
+
+def _env_file(default: Path) -> dict[str, str]:
+    """The file that ``POSTMERGE_ENV_FILE`` names, which must be there, else ``default``, which may be missing."""
+    path = Path(os.environ.get(_ENV_FILE) or default)
+    return read_env_file(path) if os.environ.get(_ENV_FILE) or path.is_file() else {}
+
+
+def _pair(path: Path, line: Binding) -> tuple[str, str] | None:
+    if not line.error:
+        return (line.key, line.value or "") if line.key else None
+    quoted = _QUOTED_NAME.fullmatch(line.original.string)
+    if not quoted:
+        raise BadInput(
+            f"{path}:{line.original.line} cannot be read: write NAME=value, a value with quotes or # in it in single quotes."
+        )
+    return quoted["key"], quoted["value"]
+
+
+def aws_region() -> str | None:
+    """The region that ``AWS_REGION`` names, else ``AWS_DEFAULT_REGION``, as in the AWS SDKs. boto3 reads only the latter.
+
+    None leaves it to AWS's configuration files.
+    """
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment for a child process that shall have these settings."""
+    own = {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "POSTMERGE_TRANSPORT": settings.transport,
+        "POSTMERGE_SITE_URL": settings.site_url,
+        "POSTMERGE_API_URL": settings.api_url,
+        "POSTMERGE_SENDER": settings.sender,
+        "POSTMERGE_POSTAL_ADDRESS": settings.postal_address,
+        "POSTMERGE_SECRET": settings.secret,
+        "POSTMERGE_ASK_DNS": "on" if settings.ask_dns else "off",
+        "POSTMERGE_DISPOSABLE": settings.disposable,
+        "POSTMERGE_TOPICS": ",".join(settings.topics),
+        "POSTMERGE_HOLD": f"{settings.hold.total_seconds()}s",
+        "POSTMERGE_LOOK": f"{settings.look.total_seconds()}s",
+        "POSTMERGE_CONTENT": str(settings.content),
+        "POSTMERGE_CONFIG": str(settings.config),
+        "POSTMERGE_BUILD": str(settings.build),
+        "POSTMERGE_OUTBOX": str(settings.outbox),
+        "POSTMERGE_FENCE": str(settings.fence_folder or "off"),
+        "POSTMERGE_LOG": settings.log_level,
+    }
+    return {**os.environ, **own}
+
+
+def _choice(given: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:
+    value = given.get(name, default).lower()
+    if value not in allowed:
+        raise BadInput(f"{name} is {value!r}: set it to one of {', '.join(allowed)}.")
+    return value
+
+
+def _url(given: Mapping[str, str], name: str, default: str) -> str:
+    value = given.get(name, default).rstrip("/")
+    if value and not re.fullmatch(r"https?://[^\s/]+(/[^\s]*)?", value):
+        raise BadInput(f"{name} is {value!r}: give a whole address such as https://news.example.org.")
+    return value
+
+
+def _sender(given: Mapping[str, str], name: str) -> str:
+    value = given.get(name, "")
+    if value and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", parseaddr(value)[1]):
+        raise BadInput(
+            f"{name} is {value!r}: write it as Name <address@your.domain>, a name with a comma or semicolon in double quotes."
+        )
+    return value
+
+
+def _duration(given: Mapping[str, str], name: str, default: timedelta) -> timedelta:
+    if name not in given:
+        return default
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", given[name].lower())
+    if not match:
+        raise BadInput(f"{name} is {given[name]!r}: give a number with s, m, h or d, such as 10m.")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
+
+
+def _dns_default(given: Mapping[str, str]) -> str:
+    return "on" if given.get("POSTMERGE_TRANSPORT", "").lower() == "ses" else "off"
+
+
+def _words(given: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip().lower() for word in given.get(name, "").split(",") if word.strip()))
+
+
+def _percent(given: Mapping[str, str], name: str, default: float) -> float:
+    value = given.get(name, str(default)).rstrip("% ")
+    if not re.fullmatch(r"\d+(\.\d+)?", value) or not 0 < float(value) <= 100:
+        raise BadInput(f"{name} is {given.get(name)!r}: give a percentage above 0 and up to 100, such as 1%.")
+    return float(value)
+
+
+def _count(given: Mapping[str, str], name: str, default: int, most: int = 1000) -> int:
+    value = given.get(name, str(default))
+    if not value.isdecimal() or not 1 <= int(value) <= most:
+        raise BadInput(f"{name} is {value!r}: give a whole number from 1 to {most}.")
+    return int(value)
+
+
+def _challenge(given: Mapping[str, str], default: str) -> str:
+    kind = _choice(given, "POSTMERGE_CHALLENGE", ("off", "work", "hook"), default)
+    needed = [f"POSTMERGE_CHALLENGE_{part}" for part in ("VERIFY_URL", "SECRET", "SITE_KEY", "SCRIPT")]
+    if kind == "hook" and (missing := [name for name in needed if name not in given]):
+        raise BadInput(f"POSTMERGE_CHALLENGE is hook: set {', '.join(missing)} too.")
+    return kind
+
+
+def _networks(given: Mapping[str, str], name: str) -> str:
+    value = given.get(name, "")
+    for part in filter(None, (one.strip() for one in value.split(","))):
+        try:
+            ipaddress.ip_network(part)
+        except ValueError as error:
+            raise BadInput(f"{name} holds {part!r}: give networks such as 10.0.0.0/8, separated by commas.") from error
+    return value
+
+
+def _address(given: Mapping[str, str], name: str) -> str:
+    value = given.get(name, "")
+    if value and not re.fullmatch(r"[A-Za-z0-9._-]{1,20}@[A-Za-z0-9.-]+", value):
+        raise BadInput(
+            f"{name} is {value!r}: give a plain address of at most 20 letters before the @, such as leave@example.org."
+        )
+    return value

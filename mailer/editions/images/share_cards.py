@@ -1,0 +1,62 @@
+"""A picture of each issue for places that show a link as a card; kept in the cache by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from mailer.editions.mail.markdown_to_html import Workers, digest, own_code
+from mailer.editions.source.build_files import same
+
+
+@dataclass(frozen=True)
+class Card:
+    """What one picture shows, and its path below the site."""
+
+    path: str
+    title: str
+    site: str
+    date: str
+
+
+class Drawing:
+    """The pictures of a site: begun in all processors for what the cache does not have, ``place`` waits for them."""
+
+    def __init__(self, cards: Sequence[Card], kept: Path | None, workers: Workers) -> None:
+        self._own = None if kept else tempfile.TemporaryDirectory(prefix="postmerge-cards-")
+        folder = kept / "cards" if kept else Path(self._own.name if self._own else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        salt = digest(version("pillow"), own_code())
+        self._files = {card: folder / f"{digest(salt, card.title, card.site, card.date)}.png" for card in cards}
+        self._drawn = _drawn([card for card, path in self._files.items() if not path.is_file()], workers)
+
+    def place(self, output: Path) -> None:
+        """Put the picture of each issue into the site."""
+        for card, data in self._drawn:
+            part = self._files[card].with_suffix(f".{os.getpid()}.part")
+            part.write_bytes(data)
+            part.replace(self._files[card])
+        for folder in {(output / card.path).parent for card in self._files}:
+            folder.mkdir(parents=True, exist_ok=True)
+        for card, path in self._files.items():
+            same(path, output / card.path)
+        if self._own:
+            self._own.cleanup()
+
+
+def path_of(key: str) -> str:
+    """Where the picture of an issue lies in the site."""
+    return f"cards/{hashlib.sha256(key.encode()).hexdigest()[:16]}.png"
+
+
+def _drawn(cards: list[Card], workers: Workers) -> Iterable[tuple[Card, bytes]]:
+    if not cards:
+        return ()
+    from mailer.editions.images.card_drawing import draw  # loads Pillow, which most builds do not need
+
+    return zip(cards, workers.map(draw, cards, chunk=8), strict=True)

@@ -1,0 +1,149 @@
+"""The canonical body: an issue's HTML with absolute links and nothing that runs. Page, feed and mail carry these bytes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+from lxml import etree, html
+
+from mailer.core.characters import clean_html
+
+MAX_DEPTH = 100  # elements inside one another
+_DROPPED = "postmerge-dropped"
+_FORBIDDEN = {
+    "script", "style", "iframe", "frame", "frameset", "object", "embed", "applet", "form", "input", "button", "textarea",
+    "select", "link", "meta", "base", "noscript", "template", "foreignobject", "animate", "animatetransform",
+    "animatemotion", "set", "use",
+}  # fmt: skip
+_LINKS = ("href", "src", "poster", "cite", "longdesc", "background", "action", "data")
+_SAFE = ("http:", "https:", "mailto:", "tel:", "sms:", "irc:", "ircs:", "xmpp:", "matrix:", "news:", "ftp:", "gemini:")
+
+
+@dataclass(frozen=True)
+class Body:
+    """``html`` is the fragment; ``dropped`` names what was taken out, each once."""
+
+    html: str
+    dropped: tuple[str, ...]
+
+
+def canonical(fragment: str, url: str) -> Body:
+    """Make every link absolute against ``url`` and drop what a mail or a reader's page must never carry.
+
+    Raises ValueError for elements deeper inside one another than MAX_DEPTH.
+    """
+    clean = clean_html(fragment)
+    dropped = ["control characters"] if clean != fragment else []
+    root = html.fragment_fromstring(clean, create_parent="div") if clean.strip() else html.Element("div")
+    _check_depth(root)
+    for element in list(root.iter()):
+        dropped += _element(element, url)
+    strip(root, _DROPPED, etree.Comment, etree.ProcessingInstruction)
+    _outline(root)
+    if "title=" in clean:
+        for image in list(root.iter("img")):
+            _figure(image)
+    inner = [escape(root.text or "")]
+    inner += [html.tostring(child, encoding="unicode", method="html") for child in root]
+    return Body("".join(inner).strip() + "\n", tuple(dict.fromkeys(dropped)))
+
+
+def escape(text: str) -> str:
+    """Text between tags."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _element(element: etree._Element, url: str) -> list[str]:
+    if not isinstance(element.tag, str):
+        return []
+    tag = element.tag.lower()
+    if tag in _FORBIDDEN:
+        element.tag = _DROPPED
+        return [f"<{tag}>"]
+    dropped = []
+    for name in list(element.attrib):
+        key = str(name).lower()
+        if key.startswith("on") or key in ("srcdoc", "formaction"):
+            del element.attrib[name]
+            dropped.append(f"{key}=")
+        elif key in _LINKS or key == "xlink:href":
+            dropped += _link(element, str(name), url)
+        elif key == "srcset":
+            element.attrib[name] = _srcset(str(element.attrib[name]), url)
+        elif key == "style" and tag in ("th", "td"):
+            _aligned(element)
+    return dropped
+
+
+def _aligned(cell: etree._Element) -> None:
+    """Markdown's way to align a column becomes a class: pages may forbid styles within the text, and the mail has its own."""
+    if match := re.fullmatch(r"\s*text-align:\s*(left|right|center);?\s*", str(cell.attrib["style"])):
+        del cell.attrib["style"]
+        cell.set("class", f"{cell.get('class', '')} align-{match[1]}".strip())
+
+
+def _outline(root: etree._Element) -> None:
+    """A heading that skips a level moves up to the one it skipped, with all of its rank: the title above is the h1."""
+    above = [(1, 1)]  # as written and as shown, from the outermost in
+    for heading in root.iter("h1", "h2", "h3", "h4", "h5", "h6"):
+        written = int(str(heading.tag)[1])
+        while above and above[-1][0] >= written:
+            above.pop()
+        shown = min(written, above[-1][1] + 1 if above else 1)
+        above.append((written, shown))
+        heading.tag = f"h{shown}"
+
+
+def _figure(image: etree._Element) -> None:
+    """A picture that stands alone and has a title becomes a figure, with the title as its caption."""
+    parent, title = image.getparent(), str(image.get("title") or "").strip()
+    if parent is None or parent.tag != "p" or not title or len(parent) != 1 or (parent.text or image.tail or "").strip():
+        return
+    del image.attrib["title"]
+    image.tail = None
+    parent.tag = "figure"
+    parent.text = None
+    etree.SubElement(parent, "figcaption").text = title
+
+
+def _link(element: etree._Element, name: str, url: str) -> list[str]:
+    target = re.sub(r"[\x00-\x20]+", " ", str(element.attrib[name])).strip()
+    absolute = target if target.startswith(("https://", "http://")) else _joined(url, target)
+    bare = re.sub(r"\s", "", absolute).lower()
+    if element.tag == "img" and bare.startswith("data:image/") and "svg" not in bare[:30]:
+        return []
+    if not bare.startswith(_SAFE):
+        del element.attrib[name]
+        return [f"{name}={target[:60]}"]
+    element.attrib[name] = absolute.replace(" ", "%20")
+    return []
+
+
+def _joined(url: str, target: str) -> str:
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        return ""
+
+
+def _srcset(text: str, url: str) -> str:
+    images = [image.split() for image in text.split(",") if image.strip()]
+    return ", ".join(" ".join([urljoin(url, image[0]), *image[1:]]) for image in images)
+
+
+def strip(root: etree._Element, *kinds: object) -> None:
+    """Remove elements of these tags or kinds with their content, but keep the text that follows each.
+
+    In one go: what follows many removed one by one would be copied again for each.
+    """
+    etree.strip_elements(root, *kinds, with_tail=False)
+
+
+def _check_depth(root: etree._Element) -> None:
+    depth = 0
+    for event, _ in etree.iterwalk(root, events=("start", "end")):
+        depth += 1 if event == "start" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} elements inside one another")

@@ -1,0 +1,91 @@
+"""Gmail cuts a mail's HTML at about 102 KB. By setting we warn, refuse, or cut it at a heading, with a link on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from lxml import html
+from lxml.html import HtmlElement
+
+from mailer.core import i18n
+from mailer.editions.mail.canonical_html import escape
+from mailer.editions.mail.mail_document import Letter, html_part
+
+LIMIT = 102 * 1024  # bytes of HTML
+_KEPT_FREE = 1024  # what a reader's own link may add
+MODES = ("warn", "cut", "refuse")
+_REST = '<p class="rest" lang="{lang}" dir="ltr"><a href="{url}">{words}</a></p>\n'
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """A mail's HTML as it is sent; ``before`` is the heading at which it was cut, or what stands for it, and empty if whole."""
+
+    html: str
+    before: str = ""
+
+
+def clipped(letter: Letter, mode: str) -> Clipped:
+    """The HTML part of a letter, cut when that is the setting and it is too long."""
+    whole = html_part(letter)
+    if mode != "cut" or size(whole) <= LIMIT - _KEPT_FREE:
+        return Clipped(whole)
+    blocks = _blocks(letter.body)
+    headings = [at for at, block in enumerate(blocks) if at and re.fullmatch("h[1-4]", str(block.tag))]
+    for places in (headings, list(range(1, len(blocks)))):
+        made, at = _longest(letter, blocks, places)
+        if made:
+            return Clipped(made, " ".join(blocks[at].text_content().split())[:60] or "a picture")
+    return Clipped(_made(letter, [], letter.url), "everything")
+
+
+def size(made: str) -> int:
+    """Bytes."""
+    return len(made.encode())
+
+
+def judged(bytes_of_html: int, before: str, mode: str) -> tuple[str, str] | None:
+    """What a writer should know about a mail's length: a level and a sentence, or nothing."""
+    kilobytes = f"{bytes_of_html / 1024:.0f}"
+    if before:
+        return "warning", f"The mail was too long for Gmail and ends before “{before}”, with a link to the rest on the web."
+    if bytes_of_html <= LIMIT:
+        return None
+    if mode == "refuse":
+        return "error", f"The mail has {kilobytes} KB and Gmail shows 102: shorten it, or set POSTMERGE_CLIP = 'cut'."
+    return "warning", f"The mail has {kilobytes} KB and Gmail cuts it at 102: shorten it, or set POSTMERGE_CLIP = 'cut'."
+
+
+def _longest(letter: Letter, blocks: list[HtmlElement], places: list[int]) -> tuple[str, int]:
+    """The longest mail that ends at one of the places and fits, found by halving; "" when none fits."""
+    best, at, low, high = "", 0, 0, len(places) - 1
+    while low <= high:
+        middle = (low + high) // 2
+        made = _made(letter, blocks[: places[middle]], _rest_url(letter.url, blocks[places[middle]]))
+        if size(made) <= LIMIT - _KEPT_FREE:
+            best, at, low = made, places[middle], middle + 1
+        else:
+            high = middle - 1
+    return best, at
+
+
+def _made(letter: Letter, blocks: list[HtmlElement], url: str) -> str:
+    kept = "".join(html.tostring(block, encoding="unicode", method="html") for block in blocks)
+    lang = i18n.spoken(letter.lang)
+    say = i18n.translator(lang)
+    rest = _REST.format(lang=lang, url=escape(url).replace('"', "%22"), words=escape(say("Read the rest on the web")))
+    return html_part(replace(letter, body=kept + rest))
+
+
+def _rest_url(url: str, block: HtmlElement) -> str:
+    name = block.get("id")
+    return f"{url}#{name}" if name and re.fullmatch(r"[\w.-]+", name) else url
+
+
+def _blocks(body: str) -> list[HtmlElement]:
+    """The top-level elements; loose text between them becomes a paragraph."""
+    return [
+        piece if not isinstance(piece, str) else html.fromstring(f"<p>{escape(piece)}</p>")
+        for piece in html.fragments_fromstring(body)
+    ]

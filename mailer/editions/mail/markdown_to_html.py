@@ -1,0 +1,143 @@
+"""Markdown to HTML, in two processes and with a cache whose keys hold everything that goes in."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import markdown
+import orjson
+import pygments
+
+from mailer.core import i18n
+
+J = TypeVar("J")
+R = TypeVar("R")
+_FEW = 12  # so many files are converted here: starting processes takes longer
+
+
+class Cache:
+    """JSON values by digest in a folder. A value that cannot be read counts as missing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = self._folder = folder
+
+    def get(self, key: str) -> Any:
+        """The value, or None."""
+        if self._folder is None:
+            return None
+        try:
+            with open(self._path(key), "rb") as file:
+                entry = orjson.loads(file.read())
+            return entry["value"] if entry["key"] == key else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a value; a full disk only costs speed."""
+        if self._folder is None:
+            return
+        path = Path(self._path(key))
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            data = orjson.dumps({"key": key, "value": value})
+            try:
+                part.write_bytes(data)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part.write_bytes(data)
+            part.replace(path)
+        except (OSError, TypeError):
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> str:
+        return f"{self._folder}/{key[:2]}/{key[2:]}.json"
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 over the parts, each with its length, so that no two lists of parts look alike."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
+        total.update(len(data).to_bytes(8, "big") + data)
+    return total.hexdigest()
+
+
+def own_code() -> str:
+    """A digest of this package's source and of our words: whoever changes them changes every cache key."""
+    files = [*sorted(Path(__file__).parent.parent.rglob("*.py")), Path(i18n.__file__), *sorted(i18n.FOLDER.glob("*.po"))]
+    return digest(*(path.read_bytes() for path in files))
+
+
+class Workers:
+    """All processors for long lists of jobs; started when first needed. Call ``close`` at the end."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(self, function: Callable[[J], R], jobs: Sequence[J], chunk: int) -> Iterable[R]:
+        """Results in the order of the jobs."""
+        processors = os.cpu_count() or 1
+        if len(jobs) <= _FEW or processors < 2:
+            return map(function, jobs)
+        if self._pool is None:
+            # Forking is faster, but may hang a child when another thread holds a lock at that moment.
+            method = "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
+            self._pool = ProcessPoolExecutor(min(processors, 8), mp_context=multiprocessing.get_context(method))
+        return self._pool.map(function, jobs, chunksize=chunk)
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
+def convert_all(
+    texts: Mapping[str, str], options: dict[str, Any], cache: Cache, workers: Workers, progress: Callable[[str], None]
+) -> tuple[dict[str, str | None], int]:
+    """HTML for each text (None where the converter failed), and how many were converted rather than found in the cache."""
+    settings = json.dumps(options, sort_keys=True, default=str)
+    salt = digest(settings, markdown.__version__, pygments.__version__, version("pymdown-extensions"), own_code())
+    keys = {name: digest(salt, text) for name, text in texts.items()}
+    done: dict[str, str | None] = {name: cache.get(key) for name, key in keys.items()}
+    missing = [name for name, html in done.items() if html is None]
+    jobs = sorted(((name, texts[name], options) for name in missing), key=lambda job: -len(job[1]))
+    for number, (name, html) in enumerate(workers.map(_convert, jobs, chunk=4), 1):
+        done[name] = html
+        if html is not None:
+            cache.put(keys[name], html)
+        if number % 20 == 0:
+            progress(f"Converting Markdown: {number} of {len(missing)}")
+    return done, len(missing)
+
+
+_converter: markdown.Markdown | None = None
+_converter_for: dict[str, Any] | None = None
+
+
+def _convert(job: tuple[str, str, dict[str, Any]]) -> tuple[str, str | None]:
+    global _converter, _converter_for
+    name, text, options = job
+    if _converter is None or _converter_for != options:
+        _converter = markdown.Markdown(**options)
+        # The same patterns in the same order; a list is looked up faster than their registry, which sorts itself each time.
+        inline: Any = _converter.treeprocessors["inline"]
+        inline.inlinePatterns = list(_converter.inlinePatterns)
+        _converter_for = options
+    try:
+        return name, _converter.reset().convert(text)
+    except Exception:
+        _converter = None
+        return name, None

@@ -1,0 +1,168 @@
+"""An issue as plain text that a person likes to read: wrapped, links as numbered notes, tables aligned, code kept."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import unicodedata
+
+from lxml import etree, html
+
+from mailer.core import i18n
+
+WIDTH = 72
+_BLOCKS = {
+    "p", "div", "section", "article", "header", "footer", "main", "aside", "figure", "figcaption", "address", "details",
+    "summary", "dl", "dt", "dd", "center", "nav",
+}  # fmt: skip
+
+
+def plain(body: str, lang: str = "en") -> str:
+    """The text of a canonical body, ending with its numbered links; our own words in the body's language."""
+    root = html.fragment_fromstring(body, create_parent="div") if body.strip() else html.Element("div")
+    writer = _Writer(i18n.translator(i18n.spoken(lang)))
+    blocks = writer.blocks(root, WIDTH)
+    if writer.links:
+        notes = "\n".join(f"[{number}] {link}" for link, number in writer.links.items())
+        blocks.append(f"{heading(writer.say('Links'), 'h3')}\n{notes}")
+    return "\n\n".join(blocks) + "\n"
+
+
+class _Writer:
+    def __init__(self, say: i18n.Say) -> None:
+        self.say = say
+        self.links: dict[str, int] = {}
+
+    def blocks(self, parent: etree._Element, width: int) -> list[str]:
+        """The blocks inside an element, loose text between them included."""
+        found: list[str] = []
+        run: list[str] = [parent.text or ""]
+        for child in parent:
+            tag = child.tag.lower() if isinstance(child.tag, str) else ""
+            made = self._block(tag, child, width) if tag else []
+            if made is None:
+                run.append(self._inline(child))
+            else:
+                self._flush(run, found, width)
+                found += [block for block in made if block.strip()]
+            run.append(child.tail or "")
+        self._flush(run, found, width)
+        return found
+
+    def _flush(self, run: list[str], found: list[str], width: int) -> None:
+        text = _squeeze("".join(run))
+        run.clear()
+        if text:
+            found.append(_wrap(text, width))
+
+    def _block(self, tag: str, element: etree._Element, width: int) -> list[str] | None:
+        """The element's blocks, or None when it is inline."""
+        if re.fullmatch("h[1-6]", tag):
+            return [heading(_squeeze(self._inside(element)), tag, width)]
+        if tag in ("ul", "ol"):
+            return [self._list(element, tag == "ol", width)]
+        if tag == "pre":
+            code = "".join(str(piece) for piece in element.itertext()).rstrip("\n")
+            return [textwrap.indent(code.expandtabs(4), "    ", lambda line: True).rstrip()]
+        if tag == "blockquote":
+            inner = "\n\n".join(self.blocks(element, width - 2))
+            return [textwrap.indent(inner, "> ", lambda line: True)]
+        if tag == "table":
+            return [self._table(element)]
+        if tag == "hr":
+            return ["-" * 24]
+        if tag in _BLOCKS or (tag in ("span", "a") and len(element) and element[0].tag in ("div", "table", "pre")):
+            return self.blocks(element, width)
+        return None
+
+    def _list(self, element: etree._Element, numbered: bool, width: int) -> str:
+        items = [child for child in element if child.tag == "li"]
+        start = element.get("start", "1")
+        first = int(start) if re.fullmatch(r"[0-9]{1,9}", start) else 1
+        lines = []
+        loose = any(child.tag == "p" for item in items for child in item)
+        for number, item in enumerate(items, first):
+            mark = f"{number}. " if numbered else "- "
+            inner = self.blocks(item, width - len(mark))
+            text = ("\n\n" if loose and len(inner) > 1 else "\n").join(inner)
+            lines.append(mark + textwrap.indent(text, " " * len(mark)).lstrip())
+        return "\n".join(lines)
+
+    def _table(self, element: etree._Element) -> str:
+        rows = [[_squeeze(self._inside(cell)) for cell in row if cell.tag in ("td", "th")] for row in element.iter("tr")]
+        rows = [row for row in rows if row]
+        if not rows:
+            return ""
+        widths = [max((_columns(row[at]) for row in rows if at < len(row)), default=0) for at in range(max(map(len, rows)))]
+        if sum(widths) + 2 * len(widths) > WIDTH + 8:
+            head = rows[0]
+            return "\n\n".join(_record(head, row) for row in rows[1:]) or ", ".join(head)
+        lines = ["  ".join(cell + " " * (widths[at] - _columns(cell)) for at, cell in enumerate(row)).rstrip() for row in rows]
+        if element.find(".//th") is not None:
+            lines.insert(1, "  ".join("-" * width for width in widths))
+        return "\n".join(lines)
+
+    def _inside(self, element: etree._Element) -> str:
+        return (element.text or "") + "".join(self._inline(child) + (child.tail or "") for child in element)
+
+    def _inline(self, element: etree._Element) -> str:
+        tag = element.tag.lower() if isinstance(element.tag, str) else ""
+        if not tag:
+            return ""
+        if tag == "br":
+            return "\v"
+        if tag == "img":
+            alt = _squeeze(element.get("alt", ""))
+            return f"[{self.say('Image: %(alt)s', alt=alt)}]" if alt else ""
+        inner = self._inside(element)
+        if tag in ("em", "i") and inner.strip():
+            return f"*{inner}*"
+        if tag == "code":
+            return f"`{inner}`"
+        if tag == "sup" and inner.strip():
+            return inner if inner.strip().startswith("[") else f"^{inner.strip()}"
+        if tag == "a":
+            return self._link(element, inner)
+        return inner
+
+    def _link(self, element: etree._Element, inner: str) -> str:
+        target, classes = element.get("href", ""), element.get("class", "")
+        if "footnote-ref" in classes:
+            return f"[{self.say('note %(number)s', number=_squeeze(inner))}]"
+        if "footnote-backref" in classes or "headerlink" in classes:
+            return ""
+        shown = _squeeze(inner)
+        if not target or shown in (target, target.removeprefix("mailto:")):
+            return inner
+        number = self.links.setdefault(target, len(self.links) + 1)
+        return f"{inner} [{number}]" if shown else f"[{number}]"
+
+
+def heading(text: str, tag: str = "h1", width: int = WIDTH) -> str:
+    """A heading of at most ``width`` columns a line, underlined as wide as it is."""
+    mark = {"h1": "=", "h2": "="}.get(tag, "-")
+    wrapped = _wrap(text, width)
+    return f"{wrapped}\n{mark * min(width, max(map(_columns, wrapped.splitlines()), default=0))}" if text else ""
+
+
+def _record(head: list[str], row: list[str]) -> str:
+    """A row too wide for columns: one line for each cell."""
+    return "\n".join(f"{head[at]}: {cell}" if at < len(head) and head[at] else cell for at, cell in enumerate(row))
+
+
+def _squeeze(text: str) -> str:
+    lines = (" ".join(line.split()) for line in text.split("\v"))
+    return "\n".join(lines).strip()
+
+
+def _wrap(text: str, width: int) -> str:
+    return "\n".join(line if len(line) <= width else _filled(line, max(20, width)) for line in text.split("\n"))
+
+
+def _filled(line: str, width: int) -> str:
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _columns(text: str) -> int:
+    """How many columns a terminal gives the text: wide letters take two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1 for char in text)

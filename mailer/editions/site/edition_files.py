@@ -1,0 +1,116 @@
+"""Editions as JSON files, outside the public site: what a build hands to publishing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from mailer.core.edition import Edition, Finding, Variant, Wish
+from mailer.core.errors import BadInput
+from mailer.editions.source import build_files
+
+_REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What is to be written: the names of all editions' files, oldest first, and the bytes of those that are not there yet."""
+
+    folder: Path
+    names: list[str]
+    new: dict[str, bytes]
+
+
+def stage(folder: Path, editions: Iterable[Edition]) -> Staged:
+    """One file for each edition; nothing is written yet."""
+    every = {_name(edition.key): orjson.dumps(_facts(edition)) for edition in oldest_first(editions)}
+    return Staged(folder, list(every), {name: data for name, data in every.items() if build_files.read(folder / name) != data})
+
+
+def write(staged: Staged, findings: Sequence[Finding]) -> None:
+    """Write the editions' files and one for the findings; files of issues that are gone are removed."""
+    staged.folder.mkdir(parents=True, exist_ok=True)
+    report = {"editions": staged.names, "findings": [vars(finding) for finding in findings]}
+    for name, data in {**staged.new, _REPORT: orjson.dumps(report, option=orjson.OPT_INDENT_2)}.items():
+        part = (staged.folder / name).with_suffix(".part")
+        part.write_bytes(data)
+        part.replace(staged.folder / name)
+    wanted = {*staged.names, _REPORT}
+    for path in staged.folder.glob("*.json"):
+        if path.name not in wanted:
+            path.unlink()
+
+
+def oldest_first(editions: Iterable[Edition]) -> list[Edition]:
+    """The order in which editions are handed over."""
+    return sorted(editions, key=lambda edition: (edition.dated, edition.key))
+
+
+def read(folder: Path) -> tuple[list[Edition], list[Finding]]:
+    """What the last build wrote. Raises BadInput when there is none, or when a digest does not match its body."""
+    try:
+        report = orjson.loads((folder / _REPORT).read_bytes())
+        editions = [_edition(orjson.loads((folder / name).read_bytes())) for name in report["editions"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"There are no readable editions in {folder}: run `postmerge build` first.") from error
+    for edition in editions:
+        if not _whole(edition):
+            raise BadInput(
+                f"The edition of {edition.key} in {folder} was changed after the build: run `postmerge build` again."
+            )
+    return editions, [Finding(**finding) for finding in report["findings"]]
+
+
+def _whole(edition: Edition) -> bool:
+    """Is every text of the edition what its digest says?"""
+    texts = [(edition.body, edition.digest), *((one.body, one.digest) for one in edition.variants)]
+    return all(hashlib.sha256(body.encode()).hexdigest() == digest for body, digest in texts)
+
+
+def _name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:32] + ".json"
+
+
+def _facts(edition: Edition) -> dict[str, Any]:
+    return {
+        **vars(edition),
+        "dated": edition.dated.isoformat(),
+        "send_at": edition.send_at.isoformat() if edition.send_at else None,
+        "variants": [vars(one) for one in edition.variants],
+    }
+
+
+def _edition(facts: dict[str, Any]) -> Edition:
+    at = facts["send_at"]
+    return Edition(
+        **{
+            **facts,
+            "dated": datetime.fromisoformat(facts["dated"]),
+            "send": Wish(facts["send"]),
+            "variants": tuple(Variant(**one) for one in facts.get("variants", ())),
+            "send_at": datetime.fromisoformat(at) if at else None,
+        }
+    )
+
+
+def to_bytes(edition: Edition) -> bytes:
+    """An edition as it is handed over: the same bytes for the same edition."""
+    return orjson.dumps(_facts(edition), option=orjson.OPT_SORT_KEYS)
+
+
+def from_bytes(raw: bytes) -> Edition:
+    """An edition that was handed over. Raises BadInput when it cannot be read, or its digest is not its body's."""
+    try:
+        edition = _edition(orjson.loads(raw))
+        good = _whole(edition)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput("The edition cannot be read: use the same version of postmerge on both sides.") from error
+    if not good:
+        raise BadInput(f"The edition of {edition.key} was changed after the build: run `postmerge build` again.")
+    return edition

@@ -1,0 +1,134 @@
+"""Pages that did not change are not written anew: byte for byte the same as in the site before, they are its files.
+
+The pages of issues are made in two processes.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pelican.utils import sanitised_join
+from pelican.writers import Writer
+
+from mailer.editions.source import build_files
+
+_MANY = 50  # so many pages are worth a process
+_Asked = tuple[str, tuple[Any, ...], dict[str, Any]]
+
+
+def run_beside(other: Callable[[], None], mine: Callable[[], None], findings: list[Any]) -> bool:
+    """Call both, ``other`` in a process beside when that is safe and there are two processors; whether it was done and well.
+
+    What ``other`` adds to ``findings`` comes over; nothing else does, so it must leave its results in files.
+    """
+    if sys.platform != "linux" or threading.active_count() > 1 or (os.cpu_count() or 1) < 2:
+        mine()
+        return False
+    known = len(findings)
+    answer, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.close(answer)
+            other()
+            with open(write, "wb") as pipe:
+                pickle.dump(findings[known:], pipe)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(write)
+    try:
+        mine()
+    finally:
+        with open(answer, "rb") as pipe:
+            said = pipe.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == 0:
+        findings += pickle.loads(said)  # noqa: S301 (from our own fork)
+    return code == 0
+
+
+class ThriftyWriter(Writer):  # type: ignore[misc]
+    """Pelican's writer, which gives an unchanged page a second name instead of a new file, in a folder that there was.
+
+    The pages of the site before are looked for in ``POSTMERGE_SESSION.earlier``, and each is compared as a whole.
+    Until ``flush`` is called pages are only noted.
+    """
+
+    def __init__(self, output_path: str, settings: Any = None) -> None:
+        super().__init__(output_path, settings=settings)
+        self._noted: list[_Asked] | None = []
+
+    def write_file(self, name: str, *arguments: Any, **named: Any) -> None:
+        """Write a page; no name, no page."""
+        if not name:
+            return
+        self.settings["POSTMERGE_SESSION"].spare.make(os.path.dirname(sanitised_join(self.output_path, name)))
+        if self._noted is None:
+            super().write_file(name, *arguments, **named)
+        else:
+            self._noted.append((name, arguments, named))
+
+    def flush(self) -> None:
+        """Write the pages that were noted, every other one in a process beside, and each later one at once."""
+        noted, self._noted = self._noted or [], None
+        names = [name for name, _, _ in noted]
+        if len(noted) < _MANY or len(set(names)) < len(names):
+            return self._write(noted)
+        beside = [one for one in noted if "article" in one[2]][::2]  # lists, which may have several pages each, stay here
+        others = {id(one) for one in beside}
+        mine = [one for one in noted if id(one) not in others]
+        if run_beside(lambda: self._write(beside), lambda: self._write(mine), self.settings["POSTMERGE_SESSION"].findings):
+            for name, _, named in beside:
+                self._note(sanitised_join(self.output_path, name), named.get("override_output", False))
+        else:
+            self._write(beside)
+
+    def _note(self, filename: str, override: bool) -> None:
+        """Remember what was written, as Pelican's writer does."""
+        if override:
+            self._overridden_files.add(filename)
+        self._written_files.add(filename)
+
+    def _write(self, asked: list[_Asked]) -> None:
+        for name, arguments, named in asked:
+            try:
+                super().write_file(name, *arguments, **named)
+            except Exception as error:
+                if "article" in named:
+                    error.add_note(f"in the page of {Path(named['article'].source_path).name}")
+                raise
+
+    def _open_w(self, filename: str, encoding: str, override: bool = False) -> Any:
+        if filename in self._written_files or filename in self._overridden_files:
+            return super()._open_w(filename, encoding, override)
+        self._note(filename, override)
+        return _Page(filename, filename.replace(self.output_path, str(self.settings["POSTMERGE_SESSION"].earlier), 1), encoding)
+
+
+class _Page:
+    """What is written into it is a file at the end of the block."""
+
+    def __init__(self, filename: str, earlier: str, encoding: str) -> None:
+        self._filename, self._earlier, self._encoding = filename, earlier, encoding
+        self._parts: list[bytes] = []
+
+    def write(self, text: str) -> None:
+        """More of the page."""
+        self._parts.append(text.encode(self._encoding))
+
+    def __enter__(self) -> _Page:
+        return self
+
+    def __exit__(self, kind: object, *more: object) -> None:
+        data = b"".join(self._parts)
+        if kind is None and build_files.read(self._earlier) == data:
+            build_files.same(Path(self._earlier), Path(self._filename))
+        else:
+            Path(self._filename).write_bytes(data)

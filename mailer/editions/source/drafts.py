@@ -1,0 +1,171 @@
+"""Which texts are not to be published yet, in this tool's words and in those of other generators.
+
+``docs/writing.md`` has the table. Sources: Hugo's front matter and build options (https://gohugo.io/content-management/),
+Jekyll's ``published`` and ``_drafts`` (https://jekyllrb.com/docs/posts/#drafts), Zola's ``draft`` and ``render``
+(https://www.getzola.org/documentation/content/page/), Eleventy's ``permalink: false`` and ``eleventyExcludeFromCollections``
+(https://www.11ty.dev/docs/), ``_`` before a file's name as Astro has it, and the ``unlisted`` of many themes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import PurePath
+
+from mailer.core.edition import Wish
+from mailer.editions.source import front_matter
+from mailer.editions.source.front_matter import KNOWN, NOT_YET, Source
+
+_YES = {"true", "yes", "y", "on", "1"}
+_NO = {"false", "no", "n", "off", "0"}
+_EMPTY = {"", "null", "~"}  # a field without a value
+_KNOWN = KNOWN | NOT_YET
+_DRAFT = ("draft", "isdraft", "is_draft")
+_PUBLISHED = ("published", "publish")
+_BUILD = re.compile(r"[\"']?(render|list)[\"']?\s*:\s*[\"']?(\w+)")
+
+
+class Says(Enum):
+    """How sure it is that a text is not to be published."""
+
+    DRAFT = 1  # it is left out, whatever `Send:` says
+    LATER = 2  # it is left out; together with `Send:` this is an error
+    HIDDEN = 3  # it has a page that no list shows; together with `Send:` this is an error
+    NOTHING = 4  # it cannot be read, which is an error
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """What keeps a text from being emailed: the field ("" for the file's name), and the words as they stand there."""
+
+    field: str
+    words: str
+    says: Says = Says.DRAFT
+    advice: str = "remove `Send:`, or this"
+
+
+def judge(source: Source, fields: Mapping[str, str], path: PurePath, zone: str, now: datetime, send: Wish) -> bool:
+    """Is the text left out of the build as a draft? What contradicts itself is noted as an error of the source.
+
+    ``path`` is the file's below the content folder.
+    """
+    found = list(_reasons(fields, path, zone, now))
+    if any(one.says is Says.DRAFT for one in found):
+        return True
+    for one in found:
+        if one.says is Says.NOTHING:
+            source.error(one.field, f"{one.words} cannot be read: {one.advice}.")
+        elif send is not Wish.NO:
+            source.error(one.field, f"{one.words} says that this is not to be published now: {one.advice}.")
+    if send is Wish.YES:
+        _insist_on_past(source, fields.get("date", ""), zone, now)
+    return any(one.says is Says.LATER for one in found)
+
+
+def is_draft(fields: Mapping[str, str], path: PurePath, zone: str, now: datetime) -> bool:
+    """The same without noting anything."""
+    return any(one.says in (Says.DRAFT, Says.LATER) for one in _reasons(fields, path, zone, now))
+
+
+def status(fields: Mapping[str, str]) -> str:
+    """What ``Status:`` says, without quotes, comment and capitals."""
+    return _plain(fields.get("status", ""))
+
+
+def _insist_on_past(source: Source, text: str, zone: str, now: datetime) -> None:
+    dated = _moment(text, zone)
+    if dated and dated > now:
+        how = f"write `Send: {dated:%Y-%m-%d %H:%M} {zone}` to email it then, or correct `Date:`"
+        source.error("date", f"`Date: {text}` is ahead, and `Send: yes` would email the issue before it: {how}.")
+
+
+def _reasons(fields: Mapping[str, str], path: PurePath, zone: str, now: datetime) -> Iterator[NotYet]:
+    if "status" in fields:
+        yield from _status(status(fields))
+    if fields.keys() & NOT_YET:
+        for name in (*_DRAFT, *_PUBLISHED):
+            yield from _flag(fields, name, zone, now)
+        yield from _elsewhere(fields)
+        for name in ("publishdate", "publish_date", "pubdate"):
+            yield from _dated(fields, name, zone, now, ahead=True)
+        for name in ("expirydate", "unpublishdate"):
+            yield from _dated(fields, name, zone, now, ahead=False)
+    yield from _by_name(path)
+    yield from _misspelt(fields)
+
+
+def _status(word: str) -> Iterator[NotYet]:
+    words = f"`Status: {word[:40]}`"
+    if word in ("draft", "skip"):
+        yield NotYet("status", words)
+    elif word == "hidden":
+        yield NotYet("status", words, Says.HIDDEN)
+    elif word not in ("published", *_EMPTY):
+        yield NotYet("status", words, Says.NOTHING, "write `Status: draft`, or remove the line")
+
+
+def _flag(fields: Mapping[str, str], name: str, zone: str, now: datetime) -> Iterator[NotYet]:
+    value = _plain(fields.get(name, ""))
+    holds, lets = (_NO, _YES) if name in _PUBLISHED else (_YES, _NO)
+    if value in holds:
+        yield NotYet(name, f"`{name}: {value}`")
+    elif name == "published" and _moment(value, zone):  # Hugo reads a date there
+        yield from _dated(fields, name, zone, now, ahead=True)
+    elif value not in (*lets, *_EMPTY):
+        yield NotYet(name, f"`{name}: {value[:40]}`", Says.NOTHING, f"write `{name}: true` or `{name}: false`")
+
+
+def _elsewhere(fields: Mapping[str, str]) -> Iterator[NotYet]:
+    """Settings of other generators that keep a page from being made, or out of all lists."""
+    for name, values in (("headless", _YES), ("permalink", _NO), ("render", _NO)):
+        if (value := _plain(fields.get(name, ""))) in values:
+            yield NotYet(name, f"`{name}: {value}`")
+    for name in ("hidden", "unlisted", "eleventyexcludefromcollections"):
+        if (value := _plain(fields.get(name, ""))) in _YES:
+            yield NotYet(name, f"`{name}: {value}`", Says.HIDDEN)
+    for name in ("build", "_build"):
+        for what, value in _BUILD.findall(fields.get(name, "").lower()):
+            if value not in ("always", "true"):
+                yield NotYet(name, f"`{name}: {what}: {value}`", Says.DRAFT if what == "render" else Says.HIDDEN)
+
+
+def _dated(fields: Mapping[str, str], name: str, zone: str, now: datetime, ahead: bool) -> Iterator[NotYet]:
+    """A day from which on, or until which, a text is published."""
+    value = _plain(fields.get(name, ""))
+    at, words = _moment(value, zone), f"`{name}: {value[:40]}`"
+    if at and (at > now) is ahead:
+        yield NotYet(name, words, Says.LATER)
+    elif not at and value not in _EMPTY:
+        yield NotYet(name, words, Says.NOTHING, "write the day as 2026-11-24, or remove the line")
+
+
+def _by_name(path: PurePath) -> Iterator[NotYet]:
+    folders = [folder.lower() for folder in path.parts[:-1]]
+    if "_drafts" in folders:
+        yield NotYet("", "The folder `_drafts`")
+    if "drafts" in folders:
+        yield NotYet("", "The folder `drafts`", Says.HIDDEN, "move the file, or remove `Send:`")
+    if path.name.startswith("_"):
+        yield NotYet("", f"The `_` before the file's name, {path.name},", Says.HIDDEN, "rename the file, or remove `Send:`")
+
+
+def _misspelt(fields: Mapping[str, str]) -> Iterator[NotYet]:
+    """``Satus: draft`` and ``Darft: true``: fields that would be passed over, and the issue emailed."""
+    for name in fields.keys() - _KNOWN:
+        value = _plain(fields[name])
+        close = difflib.get_close_matches(name, ("status", "draft"), n=1, cutoff=0.72)
+        if close and value in ("draft", "skip", "hidden", *_YES):
+            yield NotYet(name, f"`{name}: {value}`", Says.HIDDEN, f"correct it to `{close[0].title()}:`, or remove it")
+
+
+def _moment(value: str, zone: str) -> datetime | None:
+    return front_matter.date(Source(""), value, zone) if value not in _EMPTY else None
+
+
+def _plain(value: str) -> str:
+    """A value without quotes, comment and capitals."""
+    return re.split(r"\s#", value, maxsplit=1)[0].strip().strip("\"'").strip().lower()

@@ -1,0 +1,318 @@
+"""Front matter: what the lines at the head of an issue say, and what is wrong with them, at file:line."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dateutil import parser as dateparser
+
+from mailer.core.audience import parse
+from mailer.core.characters import ILLEGAL, OVERRIDES, clean, may_hold_illegal
+from mailer.core.characters import name as character
+from mailer.core.edition import Finding, Wish
+from mailer.core.errors import BadInput
+
+KNOWN = {
+    "title", "date", "modified", "id", "slug", "tags", "category", "author", "authors", "summary", "lang", "status", "send",
+    "subject", "preheader", "edition", "audience", "number", "keywords", "template", "translation", "translation_id",
+    "save_as", "url",
+    "formerly", "access", "free-from", "teaser", "audio", "audio-size", "audio-duration", "corrected",
+}  # fmt: skip
+# Fields by which this and other generators say that a text is not published yet; ``editions.drafts`` reads them.
+NOT_YET = {
+    "draft", "isdraft", "is_draft", "published", "publish", "hidden", "unlisted", "headless", "permalink", "render", "build",
+    "_build", "eleventyexcludefromcollections", "publishdate", "publish_date", "pubdate", "expirydate", "unpublishdate",
+}  # fmt: skip
+_MAX_ODD_LINES = 10  # lines with characters that cannot be carried, named one by one
+NOWHERE = "cannot stand in a page, a feed or an email"
+_LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):(.*)")
+_MORE = re.compile(r"^ {4,}(.*)$")
+MAX_SOURCE_BYTES = 4_000_000
+MAX_HEAD_LINES = 500
+MAX_DATE_CHARS = 100
+_NO_YEAR = datetime(1, 1, 1)
+_LONG_HEAD = f"The head has more than {MAX_HEAD_LINES} lines: end it with an empty line before the text."
+_NO_FIELD = "This line of the head cannot be read: write `Name: value`, or end the head above it with `---`."
+_YES = {"yes", "true", "now", "1", "on"}
+_NO = {"no", "false", "never", "0", "off", ""}
+
+
+@dataclass
+class Source:
+    """One source file: its fields (names in lower case), the body, the line each field stands on, and what is wrong."""
+
+    path: str
+    fields: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    body: str = ""
+    body_line: int = 1
+    findings: list[Finding] = field(default_factory=list)
+    odd: tuple[int, str] | None = None  # the line of the head that cannot be read, and a sentence
+
+    def error(self, name: str, message: str) -> None:
+        """Note an error at the line of a field (or the first)."""
+        self.findings.append(Finding("error", self.path, self.lines.get(name, 1), message))
+
+    def warning(self, line: int, message: str) -> None:
+        """Note a warning at a line."""
+        self.findings.append(Finding("warning", self.path, line, message))
+
+    def line_of(self, what: str) -> int:
+        """The line of the body where a text, or the value of ``name=value``, stands; the first when it is not found."""
+        name, _, value = what.partition("=")
+        needle = (value or name).strip("<>").lower()
+        for number, line in enumerate(self.body.split("\n")):
+            if needle and needle in line.lower():
+                return self.body_line + number
+        return self.body_line
+
+    @property
+    def asks(self) -> bool:
+        """Does it ask to be sent, also where the time cannot be read?"""
+        return self.fields.get("send", "").strip().lower() not in _NO
+
+    @property
+    def broken(self) -> bool:
+        """Is there an error that keeps an edition from being made?"""
+        return any(finding.level == "error" for finding in self.findings)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the front matter asks of the mailing."""
+
+    number: int
+    send: Wish
+    send_at: datetime | None
+    audience: str
+
+
+def split(path: str, data: bytes) -> Source:
+    """Take a Markdown file apart. Never raises: what cannot be read is a finding."""
+    source = Source(path)
+    if len(data) > MAX_SOURCE_BYTES:
+        size = f"{MAX_SOURCE_BYTES // 1_000_000} MB"
+        _odd(source, 1, f"The file has more than {size}: put pictures into files of their own, or split the text.")
+        return source
+    text = _decoded(source, data)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if may_hold_illegal(data):
+        _clean_lines(source, lines)
+    at = _fields(source, lines)
+    _clean_fields(source)
+    source.body, source.body_line = "\n".join(lines[at:]), at + 1
+    _check_names(source)
+    return source
+
+
+def _decoded(source: Source, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        text = data.decode("utf-8-sig", "replace")
+    wants = re.search(r"^send:\s*(?!no\b)\S", text, re.IGNORECASE | re.MULTILINE)
+    said = "The file is not UTF-8 here: save it as UTF-8"
+    if wants or "\0" in text:
+        source.findings.append(Finding("error", source.path, line, said + "."))
+    else:
+        source.warning(line, said + "; the byte is shown as \ufffd.")
+    return text
+
+
+def _clean_lines(source: Source, lines: list[str]) -> None:
+    """Leave out what no page, feed or email can carry, and name it at its line."""
+    odd = [(number, found[0]) for number, line in enumerate(lines) if (found := ILLEGAL.search(line))]
+    for number, first in odd[:_MAX_ODD_LINES]:
+        source.warning(number + 1, f"The character {character(first)} {NOWHERE} and was left out: remove it.")
+    for number, _ in odd:
+        lines[number] = clean(lines[number])
+
+
+def _clean_fields(source: Source) -> None:
+    """Leave out of the fields what would turn the order of the text around them, as in an inbox."""
+    for name, value in source.fields.items():
+        if found := OVERRIDES.search(value):
+            source.fields[name] = OVERRIDES.sub("", value)
+            message = f"The character {character(found[0])} turns the order of letters and was left out: remove it."
+            source.warning(source.lines.get(name, 1), message)
+
+
+def _fields(source: Source, lines: list[str]) -> int:
+    """Read the fields; the index of the body's first line. Between two lines of ``---`` they are read as YAML has them."""
+    at = 0
+    while at < len(lines) and not lines[at].strip():
+        at += 1
+    if at < len(lines) and lines[at].strip() == "---":
+        end = next((n for n in range(at + 1, len(lines)) if lines[n].strip() in ("---", "...")), None)
+        if end is not None:
+            _yaml(source, lines, at + 1, end)
+            return end + 1
+        source.odd = at + 1, "The head begins with `---` and has no end: write `---` below it too, or remove this line."
+        source.warning(*source.odd)
+        at += 1
+    name, first = "", at
+    while at < len(lines):
+        line = lines[at]
+        if at - first >= MAX_HEAD_LINES:
+            _odd(source, at + 1, _LONG_HEAD)
+            return at
+        if not line.strip():
+            return at + 1
+        if match := _LINE.match(line):
+            name = match[1].lower()
+            source.fields[name] = match[2].strip()
+            source.lines[name] = at + 1
+        elif (match := _MORE.match(line)) and name:
+            source.fields[name] = f"{source.fields[name]} {match[1].strip()}".strip()
+        elif line.strip():
+            return at
+        at += 1
+    return at
+
+
+def _yaml(source: Source, lines: list[str], first: int, end: int) -> None:
+    """Fields with lists (their items are joined by commas), texts of several lines, quotes and comments."""
+    name, deep = "", 0
+    if end - first > MAX_HEAD_LINES:
+        return _odd(source, first, _LONG_HEAD)
+    for at in range(first, end):
+        line, bare = lines[at], lines[at].strip()
+        inner = bool(name) and len(line) - len(line.lstrip()) > deep
+        if not bare or bare.startswith("#"):
+            continue
+        if name and bare.startswith("- "):
+            source.fields[name] = ", ".join(filter(None, (source.fields[name], _unquoted(bare[2:].strip()))))
+        elif inner:
+            source.fields[name] = f"{source.fields[name]} {bare}".strip()
+        elif match := _LINE.match(bare):
+            name, deep = match[1].lower(), len(line) - len(line.lstrip())
+            source.fields[name], source.lines[name] = _listed(match[2].strip()), at + 1
+        elif not source.odd:
+            _odd(source, at + 1, _NO_FIELD)
+    for name, value in source.fields.items():
+        source.fields[name] = _unquoted(value)
+
+
+def _odd(source: Source, line: int, message: str) -> None:
+    source.odd = line, message
+    source.findings.append(Finding("error", source.path, line, message))
+
+
+def _listed(value: str) -> str:
+    """``[a, b]`` as ``a, b``; the sign that a text of several lines follows as nothing."""
+    if value[:1] == "[" and value[-1:] == "]":
+        return ", ".join(_unquoted(part.strip()) for part in value[1:-1].split(","))
+    return "" if re.fullmatch(r"[>|][+-]?", value) else value
+
+
+def _unquoted(value: str) -> str:
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1].replace('\\"', '"') if value[0] == '"' else value[1:-1].replace("''", "'")
+    return value
+
+
+def _check_names(source: Source) -> None:
+    for name, line in source.lines.items():
+        close = [] if name in KNOWN | NOT_YET else difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.72)
+        if close:
+            source.warning(line, f"`{name.title()}:` is not known: did you mean `{close[0].title()}:`?")
+
+
+def asked(source: Source, fields: Mapping[str, str], now: datetime) -> Asked:
+    """What the fields ask of the mailing; what cannot be read is noted as an error of the source."""
+    send, send_at = _send(source, fields.get("send", ""))
+    audience = fields.get("audience", "").strip() or "everyone"
+    try:
+        parse(audience)
+    except BadInput as error:
+        source.error("audience", str(error))
+    return Asked(_edition(source, fields.get("edition", "")), send, send_at, audience)
+
+
+def _edition(source: Source, text: str) -> int:
+    if not text.strip():
+        return 1
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text.strip()):
+        source.error("edition", f"`Edition: {text}` is not a number from 1 on: write it as `Edition: 2`.")
+        return 1
+    return int(text)
+
+
+def _send(source: Source, text: str) -> tuple[Wish, datetime | None]:
+    word = text.strip().lower()
+    if word in _NO:
+        return Wish.NO, None
+    if word in _YES:
+        return Wish.YES, None
+    try:
+        return Wish.AT, moment(text)
+    except BadInput as error:
+        source.error("send", str(error))
+        return Wish.NO, None
+
+
+def moment(text: str) -> datetime:
+    """A moment with its zone: ``2026-12-01 09:00 Europe/Berlin`` or with an offset. Raises BadInput."""
+    how = "write `Send: yes`, `Send: no`, or a time with its zone as in `Send: 2026-12-01 09:00 Europe/Berlin`."
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?)\s*(\S+)?", text.strip())
+    if not match:
+        raise BadInput(f"`Send: {text}` cannot be read: {how}")
+    day, hour, zone = match.groups()
+    if not zone:
+        raise BadInput(f"`Send: {text}` has no zone: {how}")
+    try:
+        if re.fullmatch(r"[+-]\d\d:?\d\d|Z", zone):
+            fixed = datetime.fromisoformat(f"{day}T{hour}{'+00:00' if zone == 'Z' else zone}")
+            return fixed.astimezone(UTC).astimezone(fixed.tzinfo)
+        return _local(datetime.fromisoformat(f"{day}T{hour}"), zone)
+    except (ValueError, OverflowError, ZoneInfoNotFoundError, OSError) as error:
+        raise BadInput(f"`Send: {text}` names a time or a zone that does not exist: {how}") from error
+
+
+def _local(naive: datetime, zone: str) -> datetime:
+    """A wall-clock time in a zone; one that summer time skips does not exist."""
+    local = naive.replace(tzinfo=UTC if zone.upper() in ("UTC", "GMT") else ZoneInfo(zone))
+    if local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != naive:
+        raise ValueError("skipped by summer time")
+    return local
+
+
+def date(source: Source, text: str, zone: str) -> datetime | None:
+    """An issue's date in the site's zone unless it names its own; None, and an error noted, when it cannot be read."""
+    if not text.strip():
+        source.error("date", "`Date:` is missing: write it as `Date: 2026-11-24 09:00`.")
+        return None
+    read = _read(text.strip())
+    if read.year in (_NO_YEAR.year, datetime.max.year):  # the last year has hours that are in no year elsewhere
+        source.error("date", f"`Date: {text[:60]}` cannot be read: write it as `Date: 2026-11-24 09:00`.")
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))
+
+
+def _read(text: str) -> datetime:
+    """A date as people write it; the year 1 when it cannot be read, or when it is none in every zone."""
+    if len(text) > MAX_DATE_CHARS:
+        return _NO_YEAR
+    if re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?", text):
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(text)
+    try:
+        read: datetime = dateparser.parse(text, default=_NO_YEAR)
+        read.replace(tzinfo=read.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return _NO_YEAR
+    return read
+
+
+def slugify(text: str) -> str:
+    """A file's or a tag's name in a URL: lower case, letters of any script and digits, joined by ``-``."""
+    flat = unicodedata.normalize("NFKC", text).lower()
+    return re.sub(r"[^\w]+|_+", "-", flat).strip("-")

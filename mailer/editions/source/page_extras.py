@@ -1,0 +1,131 @@
+"""What an issue's front matter says beside its text: names it had before, a recording of it, a correction."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mailer.editions.source.field_rules import is_long
+from mailer.editions.source.front_matter import Source, date
+
+_TYPES = {".mp3": "audio/mpeg", ".m4a": "audio/x-m4a", ".ogg": "audio/ogg", ".opus": "audio/ogg"}
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A recording: its address, its size in bytes, its media type, its length in seconds (0: not said)."""
+
+    url: str
+    size: int
+    type: str
+    seconds: int
+
+    @property
+    def clock(self) -> str:
+        """The length as ``H:MM:SS``."""
+        return f"{self.seconds // 3600}:{self.seconds // 60 % 60:02}:{self.seconds % 60:02}"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """That an issue was corrected after it was published; ``note`` says what, and may be empty."""
+
+    at: datetime
+    note: str
+
+
+@dataclass(frozen=True)
+class Extras:
+    """``names`` are the slugs that the issue had before, oldest first; ``tags`` the names of its topics.
+
+    ``summary`` is the sentence for lists and feeds; empty when none is written.
+    """
+
+    names: tuple[str, ...] = ()
+    fixed: bool = False
+    audio: Audio | None = None
+    tags: tuple[str, ...] = ()
+    corrected: Correction | None = None
+    summary: str = ""
+
+    def lasting(self, key: str) -> str:
+        """The key that feed readers know the issue by: ``Id:``, else its first name, else its key."""
+        return key if self.fixed or not self.names else self.names[0]
+
+
+def read(
+    source: Source, fields: Mapping[str, str], root: Path, site_url: str, tags: tuple[str, ...], zone: str = "UTC"
+) -> Extras:
+    """The extras of an issue; what cannot be used is noted as a warning of the source."""
+    return Extras(
+        _names(source, fields.get("formerly", "")),
+        bool(fields.get("id", "").strip()),
+        _audio(source, fields, root, site_url),
+        tags,
+        _correction(source, fields, zone),
+        source.fields.get("summary", "").strip(),
+    )
+
+
+def _names(source: Source, text: str) -> tuple[str, ...]:
+    names = list(filter(None, (former(name) for name in text.split(","))))
+    for name in filter(is_long, names):
+        source.warning(source.lines.get("formerly", 1), f"`Formerly: {name[:40]}…` is too long for an address: remove it.")
+    return tuple(name for name in names if not is_long(name))
+
+
+def former(text: str) -> str:
+    """The slug in an old name, which may be written as a slug, a file's name or a whole address."""
+    last = text.strip().rstrip("/").rpartition("/")[2]
+    return re.sub(r"[\\?#%\s]+|\.\.+", "-", re.sub(r"\.(md|markdown|mkd|mdown|rst|html)$", "", last))
+
+
+def _correction(source: Source, fields: Mapping[str, str], zone: str) -> Correction | None:
+    text = fields.get("corrected", "").strip()
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d(?: \d\d:\d\d)?)(?:[:,.]?\s+(.*))?", text)
+    at = date(Source(source.path), match[1], zone) if match else None
+    if at and match:
+        return Correction(at, match[2] or "")
+    if text:
+        how = "write the day, and if you like what it was: `Corrected: 2026-11-25 The table had last year's figures.`"
+        source.warning(source.lines.get("corrected", 1), f"`Corrected: {text[:60]}` cannot be read: {how}")
+    return None
+
+
+def _audio(source: Source, fields: Mapping[str, str], root: Path, site_url: str) -> Audio | None:
+    target = fields.get("audio", "").strip()
+    if not target:
+        return None
+    seconds = _seconds(source, fields.get("audio-duration", ""))
+    suffix = Path(target.partition("?")[0]).suffix.lower()
+    kind = _TYPES.get(suffix) or mimetypes.guess_type(target)[0] or "audio/mpeg"
+    if target.startswith(("https://", "http://")):
+        size = fields.get("audio-size", "").replace("_", "").strip()
+        if not re.fullmatch(r"[0-9]{1,15}", size):
+            return _none(source, "`Audio:` on another server needs its size in bytes: add `Audio-Size: 12345678`.")
+        return Audio(target, int(size), kind, seconds)
+    name = target.removeprefix("{static}").lstrip("/")
+    path = (root / name).resolve() if not is_long(Path(name).name) else root
+    if not path.is_file() or not path.is_relative_to(root):
+        return _none(
+            source, f"`Audio: {target[:60]}` leads to no file: put it into {root.name}/audio/ and name it as audio/name.mp3."
+        )
+    return Audio(f"{site_url}/{name}", path.stat().st_size, kind, seconds)
+
+
+def _seconds(source: Source, text: str) -> int:
+    match = re.fullmatch(r"(?:([0-9]{1,3}):)?([0-9]{1,3}):([0-9]{2})", text.strip())
+    if match:
+        return int(match[1] or 0) * 3600 + int(match[2]) * 60 + int(match[3])
+    _none(source, "`Audio:` needs its length: add `Audio-Duration: 32:10`.")
+    return 0
+
+
+def _none(source: Source, message: str) -> Audio | None:
+    """Note a warning; there is no recording."""
+    source.warning(source.lines.get("audio", 1), message)
+    return None

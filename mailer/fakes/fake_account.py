@@ -1,0 +1,229 @@
+"""The fake SES's account: what it accepts, refuses and loses, and the log of what it took; both doors ask it.
+
+Faults: ``{"faults": [{"kind": K, "next": 5}]}`` (or ``"share": 0.1``). ``throttle``, ``error_before``, ``hang_before`` and
+``reset_before`` do not take the mail; ``error_after``, ``hang_after`` and ``reset_after`` take it and then misbehave;
+``reject`` and ``paused`` refuse it as SES does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+import quopri
+import random
+import re
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from mailer.fakes.fake_events import Events, Mail, Sns
+from mailer.fakes.smtp_door import answer_for
+
+ACCESS_KEY = "AKIAFAKEFAKEFAKEFAKE"
+SECRET_KEY = "fake-secret-of-the-fake-ses"
+_HANG = 3600.0
+_HEAD = 8192  # characters of base64 in which a mail's head ends
+
+
+class Reset(Exception):
+    """Drop the connection without an answer."""
+
+
+class Broken(Exception):
+    """A 5xx before the mail was taken."""
+
+
+@dataclass
+class Behaviour:
+    """How the fake behaves now; ``rate`` in mails a second and ``quota`` in mails a day (-1: none)."""
+
+    latency_s: float = 0.0
+    jitter_s: float = 0.0
+    rate: float = -1
+    quota: float = -1
+    sending: bool = True
+    production: bool = True  # False: the sandbox
+    credential: str = ACCESS_KEY
+    seed: int = 1
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    events: dict[str, Any] = field(default_factory=dict)  # see ``fake_events.Habits``; empty: no events
+    sns: dict[str, str] = field(default_factory=dict)  # url and topic: events are posted there, not queued
+
+
+class Account:
+    """State and answers; one event loop, no locks."""
+
+    def __init__(self, log: IO[str]) -> None:
+        self.log = log
+        self.sns = Sns()
+        self.reset()
+
+    def reset(self) -> None:
+        self.behaviour = Behaviour()
+        self.chance = random.Random(1)
+        self.events = Events(self.chance)
+        self.requests = self.accepted = self.throttled = self.inflight = self.most_inflight = self.connections = self.lost = 0
+        self.recent: deque[float] = deque()
+
+    def control(self, change: dict[str, Any]) -> None:
+        for name, value in change.items():
+            if not hasattr(self.behaviour, name):
+                raise ValueError(f"unknown control {name!r}")
+            setattr(self.behaviour, name, value)
+        if "seed" in change:
+            self.chance = self.events.chance = random.Random(change["seed"])
+        if "events" in change:
+            self.events.behave(change["events"])
+
+    def fault(self) -> str:
+        """The fault that the next mail meets, or ""."""
+        for fault in self.behaviour.faults:
+            if fault.get("next", 0) > 0:
+                fault["next"] -= 1
+                return str(fault["kind"])
+            if self.chance.random() < fault.get("share", 0):
+                return str(fault["kind"])
+        return ""
+
+    def over_rate(self) -> bool:
+        if self.behaviour.rate <= 0:
+            return False
+        now = time.monotonic()
+        while self.recent and now - self.recent[0] > 1:
+            self.recent.popleft()
+        if len(self.recent) >= self.behaviour.rate:
+            return True
+        self.recent.append(now)
+        return False
+
+    def accept(self, body: bytes) -> str:
+        """Write the mail of a call down; its id. Of an issue only the head is decoded, to be quick."""
+        if b'"Simple"' in body:
+            return self._accept_simple(json.loads(body))
+        request, encoded = _without_data(body)
+        start = binascii.a2b_base64(encoded[:_HEAD])
+        if b"\r\n\r\n" not in start or b"\r\nAuto-Submitted:" in start:
+            start = binascii.a2b_base64(encoded)
+        return self.write_down(request, start, len(encoded) // 4 * 3 - encoded[-2:].count(b"="))
+
+    def _accept_simple(self, request: dict[str, Any]) -> str:
+        """A mail that SES puts together itself, from a subject, texts and headers."""
+        simple = request["Content"]["Simple"]
+        headers = [("Subject", simple["Subject"]["Data"]), *((one["Name"], one["Value"]) for one in simple.get("Headers", []))]
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
+        size = len(head) + sum(len(part["Data"].encode()) for part in simple["Body"].values())
+        return self.write_down(request, head + b"\r\n", size)
+
+    def write_down(self, request: dict[str, Any], start: bytes, size: int) -> str:
+        """Log a mail that begins with ``start`` and has ``size`` bytes in all; its id."""
+        message_id = uuid.uuid4().hex
+        head, _, rest = start.partition(b"\r\n\r\n")
+        to = ",".join(request["Destination"]["ToAddresses"])
+        tags = {tag["Name"]: tag["Value"] for tag in request.get("EmailTags", [])}
+        now = time.time()
+        line = {
+            "at": now,
+            "to": to,
+            "tags": tags,
+            "message_id": message_id,
+            "digest": _field(head, b"X-Postmerge-Digest"),
+            "leave_url": _field(head, b"List-Unsubscribe").strip("<>"),
+            "subject": _field(head, b"Subject"),
+            "configuration_set": request.get("ConfigurationSetName", ""),
+            "size": size,
+            "links": _links(rest) if b"\r\nAuto-Submitted:" in head else [],
+        }
+        self.log.write(json.dumps(line) + "\n")
+        self.log.flush()
+        self.accepted += 1
+        if self.behaviour.events:
+            self.events.about(Mail(message_id, to, tags, line["subject"], now))
+        return message_id
+
+    async def take(self, accept: Callable[[], str]) -> tuple[int, str, Any]:
+        """SES's answer to one mail, by either door; raises Reset or Broken where it gives none."""
+        b = self.behaviour
+        self.requests += 1
+        fault = self.fault()
+        if fault == "throttle" or self.over_rate():
+            self.throttled += 1
+            return 429, "TooManyRequestsException", {"message": "Maximum sending rate exceeded."}
+        if 0 <= b.quota <= self.accepted:
+            self.throttled += 1
+            return 429, "LimitExceededException", {"message": "Daily message quota exceeded."}
+        if not b.sending or fault == "paused":
+            return 400, "SendingPausedException", {"message": "Email sending is disabled for this account."}
+        if fault == "reject":
+            return 400, "MessageRejected", {"message": "Email contains a virus."}
+        await _misbehave(fault, "before")
+        message_id = accept()
+        self.lost += fault.endswith("_after")
+        await _misbehave(fault, "after")
+        if b.latency_s or b.jitter_s:
+            await asyncio.sleep(b.latency_s + self.chance.random() * b.jitter_s)
+        if fault.startswith("error"):
+            return 500, "InternalServiceErrorException", {"message": "An internal error occurred."}
+        return 200, "", {"MessageId": message_id}
+
+    async def take_by_smtp(self, recipients: list[str], message: bytes) -> str | None:
+        """The answer at the SMTP door; None drops the connection."""
+        request = {"Destination": {"ToAddresses": recipients}}
+        try:
+            status, code, payload = await self.take(lambda: self.write_down(request, message, len(message)))
+        except Reset:
+            return None
+        except Broken:
+            status, code, payload = 500, "", {}
+        return answer_for(status, code, payload.get("MessageId") or payload.get("message", ""))
+
+    def facts(self) -> dict[str, Any]:
+        """What SES says about the account itself."""
+        b = self.behaviour
+        return {
+            "SendQuota": {
+                "MaxSendRate": b.rate if b.rate > 0 else 10_000,
+                "Max24HourSend": b.quota,
+                "SentLast24Hours": self.accepted,
+            },
+            "SendingEnabled": b.sending,
+            "ProductionAccessEnabled": b.production,
+            "EnforcementStatus": "HEALTHY",
+        }
+
+
+def _without_data(body: bytes) -> tuple[dict[str, Any], bytes]:
+    """The request without the message, and the message in base64."""
+    key = body.find(b'"Data"')
+    start = body.find(b'"', key + 6) + 1
+    end = body.find(b'"', start)
+    if key >= 0 and body.find(b"\\", start, end) < 0:
+        return json.loads(body[:start] + body[end:]), body[start:end]
+    request = json.loads(body)
+    return request, request["Content"]["Raw"]["Data"].encode()
+
+
+def _field(head: bytes, name: bytes) -> str:
+    """A header's value; headers that are folded are read to the end of their first line."""
+    start = (b"\r\n" + head).find(b"\r\n" + name + b":")
+    if start < 0:
+        return ""
+    value = head[start + len(name) + 1 :].partition(b"\r\n")[0]
+    return value.strip().decode("utf-8", "replace")
+
+
+def _links(body: bytes) -> list[str]:
+    text = quopri.decodestring(body).decode("utf-8", "replace")
+    return re.findall(r"https?://[^\s\"<>]+/confirm/[\w-]+", text)[:1]
+
+
+async def _misbehave(fault: str, when: str) -> None:
+    if fault == f"reset_{when}":
+        raise Reset
+    if fault == f"hang_{when}":
+        await asyncio.sleep(_HANG)
+    if fault == f"error_{when}" and when == "before":
+        raise Broken

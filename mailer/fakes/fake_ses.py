@@ -1,0 +1,195 @@
+"""A fake Amazon SES v2 on a socket, in a process of its own, that misbehaves on demand: the HTTP door, and the program.
+
+``python -m mailer.rehearsal.fake_ses --log FILE`` prints its port as JSON. Its log holds one line for each mail it *accepted*,
+written before the answer leaves; it judges every send test.
+
+How it behaves is changed by ``POST /_control`` with fields of ``fake_account.Behaviour``, the faults among them.
+
+Other programs than ours may send through it as well: mails of ``Content.Simple``, and by SMTP (``--smtp``, see ``smtp_door``).
+
+Events about accepted mails come through a queue of SQS on the same port, or are posted as SNS does: see ``fake_events``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import sys
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+from mailer.fakes.fake_account import Account, Broken, Reset
+from mailer.fakes.smtp_door import Door
+
+
+class Connection(asyncio.Protocol):
+    """One HTTP/1.1 connection, kept alive; answers in the order of the requests."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.buffer = bytearray()
+        self.transport: asyncio.Transport | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.account.connections += 1
+
+    def connection_lost(self, error: Exception | None) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self.buffer[:end]).decode("latin-1")
+            size = int(_header(head, "Content-Length") or 0)
+            if "100-continue" in head.lower() and len(self.buffer) == end + 4 and size and self.transport:
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if len(self.buffer) < end + 4 + size:
+                return
+            body = bytes(self.buffer[end + 4 : end + 4 + size])
+            del self.buffer[: end + 4 + size]
+            task = asyncio.ensure_future(self.answer(head, body))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def answer(self, head: str, body: bytes) -> None:
+        method, path = head.split(" ", 2)[:2]
+        try:
+            status, code, payload = await self.route(method, path, head, body)
+        except Reset:
+            if self.transport:
+                self.transport.abort()
+            return
+        except Broken:
+            status, code, payload = 500, "InternalServiceErrorException", {"message": "An internal error occurred."}
+        except (ValueError, KeyError) as error:
+            status, code, payload = 400, "BadRequestException", {"message": repr(error)}
+        if self.transport and not self.transport.is_closing():
+            self.transport.write(_response(status, code, payload))
+
+    async def route(self, method: str, path: str, head: str, body: bytes) -> tuple[int, str, Any]:
+        """Who is asked: the fake itself, the queue, SNS, or SES."""
+        account = self.account
+        if path.startswith("/_"):
+            return 200, "", await self.steer(method, path, body)
+        if target := _header(head, "X-Amz-Target"):
+            return await account.events.sqs(target, json.loads(body))
+        if method == "GET" and (page := account.sns.page(path)):
+            return 200, "", page
+        if f"Credential={account.behaviour.credential}/" not in head:
+            return 403, "UnrecognizedClientException", {"message": "The security token included in the request is invalid."}
+        match (method, path):
+            case ("GET", "/v2/email/account"):
+                return 200, "", account.facts()
+            case ("POST", "/v2/email/outbound-emails"):
+                account.inflight += 1
+                account.most_inflight = max(account.most_inflight, account.inflight)
+                try:
+                    return await account.take(lambda: account.accept(body))
+                finally:
+                    account.inflight -= 1
+        return 404, "NotFoundException", {"message": f"no such operation: {method} {path}"}
+
+    async def steer(self, method: str, path: str, body: bytes) -> Any:
+        """What tests and rehearsals ask of the fake itself; ValueError for what it does not know."""
+        account = self.account
+        match (method, path):
+            case ("POST", "/_control"):
+                account.control(json.loads(body))
+            case ("POST", "/_reset"):
+                account.reset()
+                account.log.seek(0)
+                account.log.truncate()
+            case ("GET", "/_stats"):
+                return {name: value for name, value in vars(account).items() if isinstance(value, int)} | account.events.stats()
+            case ("POST", "/_fill"):
+                wish = json.loads(body)
+                account.events.fill(str(wish["send"]), int(wish["mails"]))
+            case ("POST", "/_release"):
+                account.events.release()
+            case ("POST", "/_sns"):
+                return await account.sns.post(account.behaviour.sns, json.loads(body))
+            case _:
+                raise ValueError(f"{method} {path} is not known here")
+        return {}
+
+
+def _header(head: str, name: str) -> str:
+    match = re.search(rf"^{name}:[ \t]*(.*?)\r?$", head, re.IGNORECASE | re.MULTILINE)
+    return match[1].strip() if match else ""
+
+
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+}
+
+
+def _response(status: int, code: str, payload: Any) -> bytes:
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    error = f"x-amzn-ErrorType: {code}\r\n" if code else ""
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n{error}"
+        f"x-amzn-RequestId: {uuid.uuid4()}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _serve(port: int, log: Path, smtp: bool = False) -> None:
+    with log.open("a+") as file:
+        account = Account(file)
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(lambda: Connection(account), "127.0.0.1", port, backlog=1024)
+        port = listening.sockets[0].getsockname()[1]
+        ports = {"port": port}
+        if smtp:
+            door = await loop.create_server(lambda: Door(account.take_by_smtp), "127.0.0.1", 0, backlog=1024)
+            ports["smtp_port"] = door.sockets[0].getsockname()[1]
+        account.sns.base = f"http://127.0.0.1:{port}"
+        posting = asyncio.ensure_future(_post_events(account))
+        print(json.dumps(ports), flush=True)
+        await listening.serve_forever()
+        posting.cancel()
+
+
+async def _post_events(account: Account) -> None:
+    """Post what is due, eight at a time, when the events go by SNS."""
+    while True:
+        await asyncio.sleep(0.02)
+        where = account.behaviour.sns
+        while where and (due := account.events.take(8)):
+            await asyncio.gather(*(account.sns.publish(where, body) for body in due))
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve until killed, or until standard input ends."""
+    parser = argparse.ArgumentParser(description="A fake Amazon SES v2 that misbehaves on demand.")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--smtp", action="store_true", help="open an SMTP door too")
+    parser.add_argument("--until-eof", action="store_true")
+    options = parser.parse_args()
+    if options.until_eof:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    asyncio.run(_serve(options.port, options.log, options.smtp))
+
+
+if __name__ == "__main__":
+    main()

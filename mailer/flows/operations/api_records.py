@@ -1,0 +1,159 @@
+"""Segments, notes, events, requests, webhooks' settings: found, made, changed. Each is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mailer.core import public_ids
+from mailer.core.db import Database, Row, is_unique_violation
+from mailer.flows.sending import issue_overview
+from mailer.flows.subscribers.subscriber_admin import Rejected
+from mailer.store.operations import api_records, idempotency
+from mailer.store.publishing import issues, uploaded_editions
+from mailer.store.sending import counters
+from mailer.store.subscribers import subscriber_admin, tags, uploads
+
+_OUTCOMES = ("delivered", "bounced", "complained", "rejected", "unsubscribed")
+_SEND_EVENTS = {f"subscriber.{word}": word for word in _OUTCOMES}
+
+
+def page(database: Database, table: str, number: int, size: int, **where: Any) -> tuple[list[Row], int]:
+    """Page ``number`` of a table, from 1, the newest first; and how many there are."""
+    with database.transaction() as tx:
+        return api_records.page(tx, table, size, size * (number - 1), where)
+
+
+def get(database: Database, table: str, kind: str, public: str) -> Row | None:
+    """The row with this public id, or None."""
+    number = public_ids.number(kind, public)
+    if number is None:
+        return None
+    with database.transaction() as tx:
+        return api_records.get(tx, table, number)
+
+
+def create(database: Database, table: str, values: Mapping[str, Any]) -> Row:
+    """A new row. Raises Rejected when its name is taken."""
+    try:
+        with database.transaction() as tx:
+            return api_records.insert(tx, table, values)
+    except Exception as error:
+        raise _taken(error) from error
+
+
+def change(database: Database, table: str, kind: str, public: str, values: Mapping[str, Any]) -> Row | None:
+    """Change a row; how it is now, or None when there is none. Raises Rejected when its new name is taken."""
+    number = public_ids.number(kind, public)
+    if number is None:
+        return None
+    try:
+        with database.transaction() as tx:
+            return api_records.amend(tx, table, number, values)
+    except Exception as error:
+        raise _taken(error) from error
+
+
+def delete(database: Database, table: str, kind: str, public: str) -> bool:
+    """Take a row away; whether there was one."""
+    number = public_ids.number(kind, public)
+    if number is None:
+        return False
+    with database.transaction() as tx:
+        return api_records.delete(tx, table, number)
+
+
+def knows(database: Database, kind: str, public: str) -> int | None:
+    """The number of the reader, tag or mail with this public id, or None when there is none."""
+    prefix = {"subscriber": "sub", "tag": "sub_tag", "email": "em"}.get(kind, "")
+    number = public_ids.number(prefix, public) if prefix else None
+    if number is None:
+        return None
+    with database.transaction() as tx:
+        if kind == "subscriber":
+            return number if subscriber_admin.by_id(tx, number) else None
+        if kind == "tag":
+            return number if tags.get(tx, number) else None
+        return number if any(issue_overview.number(issue.key) == number for issue in issues.every(tx)) else None
+
+
+def events(
+    database: Database, where: Mapping[str, Any], number: int, size: int, after: str | None, newest_first: bool
+) -> tuple[list[Row], int]:
+    """What happened to mails and readers, in the contract's words: ``event_type`` is added to each row."""
+    wanted = dict(where)
+    word = wanted.pop("event_type", None)
+    wanted["type"] = [f"subscriber.{word}"] if word else list(_SEND_EVENTS)
+    key = public_ids.number("emr", after) if after else None
+    with database.transaction() as tx:
+        rows, count = api_records.events(tx, wanted, size, 0 if key else size * (number - 1), key, newest_first)
+    return [{**row, "event_type": _SEND_EVENTS[row["type"]]} for row in rows], count
+
+
+def walk_events(database: Database, size: int = 5000) -> Iterator[Row]:
+    """All events as ``events`` gives them, the oldest first, read page by page."""
+    last: int | None = None
+    while True:
+        with database.transaction() as tx:
+            rows, _ = api_records.events(tx, {"type": list(_SEND_EVENTS)}, size, 0, last, False, counted=False)
+        yield from ({**row, "event_type": _SEND_EVENTS[row["type"]]} for row in rows)
+        if len(rows) < size:
+            return
+        last = rows[-1]["id"]
+
+
+def event(database: Database, public: str) -> Row | None:
+    """One event of ``events``, or None."""
+    number = public_ids.number("emr", public)
+    found, _ = events(database, {"id": number}, 1, 1, None, True) if number is not None else ([], 0)
+    return found[0] if found else None
+
+
+def sends_of(database: Database, numbers: int | None) -> list[int]:
+    """The ids of the sends of the issue with this number."""
+    rows = [row for row in issue_overview.every(database) if issue_overview.number(row.key) == numbers and row.send_id]
+    return [row.send_id for row in rows if row.send_id]
+
+
+def requests(database: Database, where: Mapping[str, Any], limit: int, cursor: str | None) -> list[Row]:
+    """Requests, the newest first, older than the cursor."""
+    with database.transaction() as tx:
+        return api_records.requests(tx, where, limit, public_ids.number("api_req", cursor) if cursor else None)
+
+
+def request(database: Database, public: str) -> Row | None:
+    """One request, or None."""
+    number = public_ids.number("api_req", public)
+    if number is None:
+        return None
+    with database.transaction() as tx:
+        return api_records.request(tx, number)
+
+
+def keep_house(database: Database, waiting: Sequence[Mapping[str, Any]]) -> None:
+    """Write requests down and sum the tallies up."""
+    with database.transaction() as tx:
+        if waiting:
+            api_records.add_requests(tx, waiting)
+    with database.transaction() as tx:
+        counters.compact(tx)
+
+
+def tidy(database: Database) -> None:
+    """Once in a while: what is too old goes, and the months ahead get their partitions."""
+    with database.transaction() as tx:
+        api_records.drop_old_requests(tx)
+        idempotency.drop_old(tx)
+        api_records.make_months(tx)
+        uploaded_editions.drop_unused(tx)
+        uploads.drop_old(tx)
+
+
+def set_scope(database: Database, key_id: int, scope: str) -> None:
+    """A key may do more, or less, from the next request on."""
+    with database.transaction() as tx:
+        api_records.set_scope(tx, key_id, scope)
+
+
+def _taken(error: Exception) -> Exception:
+    return Rejected("name_already_exists", "There is one of this name already.") if is_unique_violation(error) else error

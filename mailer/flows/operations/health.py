@@ -1,0 +1,39 @@
+"""Health and numbers: cheap looks at the database that change nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mailer.core import migrate
+from mailer.core.db import Database
+from mailer.store.sending import deliveries, ledger_queries
+from mailer.store.sending.sends import State
+
+RECENT = timedelta(days=1)  # deliveries of sends that finished longer ago are not counted
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Counts for monitoring, each state with a number (0 when there is none)."""
+
+    sends: dict[str, int]
+    deliveries: dict[str, int]
+    waiting_transactional: int
+
+
+def missing_migrations(database: Database) -> list[str]:
+    """Names of migrations that this program has and the database has not. Raises Unavailable."""
+    with database.transaction() as tx:
+        done = ledger_queries.migrations(tx)
+    return [path.stem for path in migrate.files() if path.stem not in done]
+
+
+def numbers(database: Database) -> Numbers:
+    """What the ledger says now. Raises Unavailable."""
+    with database.transaction() as tx:
+        return Numbers(
+            sends={**{str(state): 0 for state in State}, **ledger_queries.sends_by_state(tx)},
+            deliveries={**dict.fromkeys(deliveries.STATES, 0), **ledger_queries.deliveries_by_state(tx, RECENT)},
+            waiting_transactional=ledger_queries.waiting_transactional(tx),
+        )

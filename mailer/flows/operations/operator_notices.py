@@ -1,0 +1,42 @@
+"""Telling the operator: notices that wait are posted to POSTMERGE_NOTIFY_URL, and tried again for a day."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from http.client import HTTPException
+
+from mailer.core import log
+from mailer.core.db import Database
+from mailer.core.settings import Settings
+from mailer.store.operations import notices
+
+events = log.get("notify")
+
+_TIMEOUT = 10.0  # seconds
+
+
+def post_notices(database: Database, settings: Settings) -> int:
+    """Post what waits, oldest first; how many were taken. Stops at the first that is not: it is tried again later."""
+    if not settings.notify_url:
+        return 0
+    with database.transaction() as tx:
+        waiting = notices.waiting(tx)
+    for number, notice in enumerate(waiting):
+        if not _post(settings.notify_url, notice.text):
+            return number
+        with database.transaction() as tx:
+            notices.posted(tx, notice.id)
+    return len(waiting)
+
+
+def _post(url: str, text: str) -> bool:
+    body = json.dumps({"text": text}).encode()
+    headers = {"Content-Type": "application/json", "User-Agent": "postmerge"}
+    try:
+        request = urllib.request.Request(url, body, headers)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
+            return True
+    except (OSError, HTTPException, ValueError) as error:
+        events.warning("notice.not_posted", error=type(error).__name__)
+        return False

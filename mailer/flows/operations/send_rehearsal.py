@@ -1,0 +1,197 @@
+"""Rehearsing: the real publish and deliver with the real audience's size, to made-up addresses, at a fake SES.
+
+Everything happens beside the real thing: a Postgres of its own in a temporary folder, a fake SES on this machine, and readers
+at ``rehearsal.example``. The real ledger is only asked how many readers the issue's audience has.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from mailer.core import audience
+from mailer.core.db import Database
+from mailer.core.edition import Edition, Wish, by_text
+from mailer.core.errors import BadInput
+from mailer.core.migrate import migrate
+from mailer.core.settings import Settings
+from mailer.fakes import embedded_services
+from mailer.fakes.handle import FakeSes
+from mailer.flows.publishing.preflight import ALLOWED
+from mailer.flows.publishing.publish import Request, publish
+from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.sending.delivery_worker import deliver
+from mailer.flows.sending.send_status import status
+from mailer.flows.subscribers import segments
+from mailer.store.operations import rehearsal_readers
+from mailer.store.sending import audiences, send_reports
+from mailer.store.sending.sends import State
+from mailer.transports.ses_fast import LeanSes
+
+LATENCY = 0.05  # seconds that the fake SES takes for an answer
+FAULTS = ({"kind": "error_after", "share": 0.001}, {"kind": "throttle", "share": 0.01})  # the first that meets a mail counts
+CLIP = 102_000  # bytes of HTML from which on Gmail cuts a mail
+_SLICE = 2.0  # seconds between two reports of progress
+_PAUSE = 0.2  # seconds, when the send has to rest
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What a rehearsal showed. ``seconds`` is the time it took here, ``largest`` the bytes of the largest message.
+
+    ``html`` is the longest HTML part; ``texts`` are the mails of each text of the issue, when it has several.
+    """
+
+    key: str
+    subject: str
+    readers: int
+    accepted: int
+    twice: int
+    missing: int
+    in_doubt: int
+    answers_lost: int
+    throttled: int
+    seconds: float
+    largest: int
+    html: int
+    broken: Mapping[str, int]
+    texts: Mapping[str, int]
+
+    @property
+    def kept(self) -> bool:
+        """Did everybody get the mail once, apart from those whose answer was lost on purpose?"""
+        return not (self.twice or self.missing or self.broken or self.in_doubt > self.answers_lost)
+
+
+def audience_size(database: Database, edition: Edition) -> int:
+    """How many readers the issue would go to now. Raises BadInput when nobody is in its audience."""
+    with database.transaction() as tx:
+        size = audiences.count(tx, audience.of_issue(segments.read(tx, edition.audience), edition.key))
+    if not size:
+        raise BadInput(
+            f"The audience {audience.shown(edition.audience)} of {edition.path} is nobody:"
+            " add subscribers, or give `--readers`."
+        )
+    return size
+
+
+def chosen(found: Sequence[Edition], issue: str) -> Edition:
+    """The issue with this key or path. Raises BadInput."""
+    for edition in found:
+        if issue in (edition.key, edition.path):
+            return edition
+    raise BadInput(f"No issue has the key or path {issue!r}: `postmerge plan --all` lists them.")
+
+
+def rehearse(
+    settings: Settings,
+    edition: Edition,
+    readers: int,
+    faults: Sequence[Mapping[str, object]] = FAULTS,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Rehearsed:
+    """Send the issue to ``readers`` made-up readers; ``progress`` is told how many are done. Raises BadInput, Unavailable."""
+    if readers < 1:
+        raise BadInput("A rehearsal needs at least one reader: give a larger number with `--readers`.")
+    issue = replace(edition, audience="everyone", send=Wish.YES, send_at=None, dated=datetime.now(UTC))
+    with _stage(settings) as (database, conf, fake):
+        fake.control(latency_s=LATENCY, faults=[dict(one) for one in faults])
+        transport = LeanSes(connections=conf.connections)
+        with database.transaction() as tx:
+            rehearsal_readers.make_up(tx, readers, [("", False), *((one.spoken, one.premium) for one in issue.variants)])
+        started = time.monotonic()
+        request = Request(issue=issue.key, allow=ALLOWED)
+        [send_id] = publish(database, conf, [issue], [], transport, request).send_ids
+        _run(database, conf, transport, send_id, readers, progress)
+        return _judged(database, fake, issue, send_id, readers, time.monotonic() - started)
+
+
+@contextmanager
+def _stage(settings: Settings) -> Iterator[tuple[Database, Settings, FakeSes]]:
+    """A Postgres and a fake SES of the rehearsal's own; AWS's variables point at the fake while it lasts."""
+    with ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="postmerge-rehearsal-", ignore_cleanup_errors=True))
+        )
+        folder.chmod(0o755)  # Postgres may run as a user of its own
+        fake = stack.enter_context(FakeSes())
+        stack.enter_context(_environ(fake.environ))
+        conf = replace(
+            settings,
+            database_url=stack.enter_context(embedded_services.postgres(folder / "postgres")),
+            transport="ses",
+            sender=settings.sender or "Rehearsal <letter@rehearsal.example>",
+            postal_address=settings.postal_address or "1 Rehearsal Street",
+            secret=settings.secret or "a rehearsal needs no secret of its own",
+            fence=str(folder / "fence"),
+            hold=timedelta(0),
+            look=timedelta(0),
+            first_slice=100.0,
+        )
+        database = Database(conf.database_url)
+        stack.callback(database.close)
+        migrate(database)
+        yield database, conf, fake
+
+
+@contextmanager
+def _environ(values: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _run(
+    database: Database, conf: Settings, transport: LeanSes, send_id: int, readers: int, progress: Callable[[int, int], None]
+) -> None:
+    while True:
+        tend(database, conf)
+        done = deliver(database, conf, transport, send_id, seconds=_SLICE)
+        [standing] = status(database)
+        progress(readers - standing.deliveries["pending"], readers)
+        if standing.send.state not in (State.HOLDING, State.SCHEDULED, State.SENDING):
+            return
+        if not done.sent:
+            time.sleep(_PAUSE)
+
+
+def _judged(database: Database, fake: FakeSes, issue: Edition, send_id: int, readers: int, seconds: float) -> Rehearsed:
+    mails = fake.accepted()
+    times = Counter(mail["to"] for mail in mails)
+    [standing] = status(database)
+    with database.transaction() as tx:
+        broken = {one.detail: one.number for one in send_reports.reasons(tx, send_id, 20) if one.state == "failed"}
+        texts = by_text(send_reports.texts(tx, send_id), issue.lang) if issue.variants else {}
+    if standing.send.state != State.FINISHED:
+        broken = {**broken, f"the send is {standing.send.state}: {standing.send.reason}": standing.deliveries["pending"]}
+    stats = fake.stats()
+    in_doubt = standing.deliveries["uncertain"]
+    return Rehearsed(
+        key=issue.key,
+        subject=issue.subject,
+        readers=readers,
+        accepted=len(mails),
+        twice=sum(number > 1 for number in times.values()),
+        missing=max(0, readers - len(times) - sum(broken.values())),
+        in_doubt=in_doubt,
+        answers_lost=stats["lost"],
+        throttled=stats["throttled"],
+        seconds=seconds,
+        largest=max((mail["size"] for mail in mails), default=0),
+        html=max([len(issue.html.encode()), *(len(one.html.encode()) for one in issue.variants)]),
+        broken=broken,
+        texts=texts,
+    )

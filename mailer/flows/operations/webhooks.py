@@ -1,0 +1,144 @@
+"""Webhooks: telling others what happened. Claim what is due, commit, post side by side, write down what came of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from mailer.core import log, public_ids
+from mailer.core.db import Database, Row
+from mailer.core.errors import BadInput
+from mailer.core.settings import Settings
+from mailer.flows.sending import issue_overview
+from mailer.store.operations import api_records, notices, webhook_outbox
+from mailer.store.operations.webhook_outbox import Message
+from mailer.webhooks import signed_post
+from mailer.webhooks.signed_post import Attempt
+
+events = log.get("webhooks")
+
+# The gaps between attempts: the last comes about three days after the first.
+GAPS = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 43200, 43200, 71000)
+)
+PATIENCE = timedelta(days=3)  # a target that took nothing for so long is switched off
+LEASE = timedelta(minutes=2)
+_GROUP = 20
+
+
+def create(
+    database: Database, settings: Settings, url: str, types: Sequence[str], description: str, secret: str, enabled: bool
+) -> Row:
+    """A new webhook. Raises BadInput when its address cannot be used. An empty secret is made here."""
+    signed_post.check_target(url, signed_post.networks(settings.webhook_networks))
+    values = {
+        "url": url,
+        "event_types": list(types),
+        "description": description,
+        "secret": secret or new_secret(),
+        "enabled": enabled,
+    }
+    with database.transaction() as tx:
+        return api_records.insert(tx, "webhooks", values)
+
+
+def new_secret() -> str:
+    """A secret of 256 bits in the form of Standard Webhooks."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def deliver_some(database: Database, settings: Settings, now: datetime | None = None) -> int:
+    """Post a group of messages that are due; how many."""
+    allowed = signed_post.networks(settings.webhook_networks)
+    with database.transaction() as tx:
+        taken = webhook_outbox.claim(tx, _GROUP, LEASE)
+    with ThreadPoolExecutor(_GROUP, thread_name_prefix="webhook") as pool:
+        attempts = list(pool.map(partial(_post, allowed=allowed), taken))
+    for message, attempt in zip(taken, attempts, strict=True):
+        _settle(database, message, attempt, now or datetime.now(UTC))
+    return len(taken)
+
+
+def has_work(database: Database) -> bool:
+    """Is a message due?"""
+    with database.transaction() as tx:
+        return webhook_outbox.has_work(tx)
+
+
+def test(database: Database, webhook_id: int, kind: str) -> int:
+    """Queue a message that no event caused; its id."""
+    with database.transaction() as tx:
+        return webhook_outbox.test(tx, webhook_id, kind)
+
+
+def replay(database: Database, webhook_id: int, message_ids: Sequence[int] = ()) -> int:
+    """Post messages again: these, or all of the webhook that failed; how many."""
+    with database.transaction() as tx:
+        return webhook_outbox.replay(tx, webhook_id, message_ids or webhook_outbox.failed_ids(tx, webhook_id))
+
+
+def page(database: Database, webhook_id: int, states: Sequence[str], number: int, size: int) -> tuple[list[Row], int]:
+    """Page ``number`` of a webhook's messages, and how many there are."""
+    with database.transaction() as tx:
+        return webhook_outbox.page(tx, webhook_id, states, size, size * (number - 1))
+
+
+def every(database: Database) -> list[Row]:
+    """All webhooks, the newest first."""
+    with database.transaction() as tx:
+        return api_records.page(tx, "webhooks", 1000, 0, {})[0]
+
+
+def find(database: Database, id: str) -> Row:
+    """A webhook by its number or public id. Raises BadInput when there is none."""
+    number = public_ids.number("hook", id)
+    with database.transaction() as tx:
+        row = api_records.get(tx, "webhooks", number) if number is not None else None
+    if row is None:
+        raise BadInput(f"There is no webhook {id!r}: `postmerge webhooks list` shows them.")
+    return row
+
+
+def payload(message: Message) -> bytes:
+    """What is posted: the event's type, when it was, and the public ids of whom and what it was about."""
+    body = message.body
+    data: dict[str, Any] = {}
+    if body.get("subscriber"):
+        data["subscriber"] = public_ids.public("sub", body["subscriber"])
+    if message.issue_key:
+        data["email"] = public_ids.public("em", issue_overview.number(message.issue_key))
+    facts = body.get("facts") or {}
+    whole = {
+        "id": public_ids.public("ext_evt", message.event_id or message.id),
+        "event_type": message.type,
+        "creation_date": body.get("at") or message.created_at.isoformat(),
+        "data": {**data, **({"facts": facts} if facts else {}), **({"test": True} if body.get("test") else {})},
+    }
+    return json.dumps(whole, separators=(",", ":")).encode()
+
+
+def _post(message: Message, allowed: Sequence[signed_post.IPNetwork]) -> Attempt:
+    name = public_ids.public("msg", message.id)
+    return signed_post.post(message.url, message.secret, name, payload(message), allowed)
+
+
+def _settle(database: Database, message: Message, attempt: Attempt, now: datetime) -> None:
+    bad, gone = bool(attempt.error), attempt.status == 410
+    last = gone or message.attempts > len(GAPS)
+    again_at = now + GAPS[message.attempts - 1] if bad and not last else None
+    with database.transaction() as tx:
+        webhook_outbox.settle(
+            tx, message.id, attempt.status, attempt.error, attempt.milliseconds, again_at, failed=bad and last
+        )
+        if not bad:
+            webhook_outbox.worked(tx, message.webhook_id)
+        elif url := webhook_outbox.failed(tx, message.webhook_id, PATIENCE, gone):
+            notices.add(tx, f"The webhook {url} took nothing for three days and was switched off: `postmerge webhooks list`.")
+    log_as = events.warning if bad else events.info
+    log_as("webhook.refused" if bad else "webhook.taken", webhook=message.webhook_id, message=message.id, error=attempt.error)

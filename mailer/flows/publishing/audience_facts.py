@@ -1,0 +1,30 @@
+"""What the ledger can tell a writer: which tags readers have, how many an audience is, what was sent already."""
+
+from __future__ import annotations
+
+from mailer.checks import Ledger
+from mailer.core import audience
+from mailer.core.db import Database
+from mailer.flows.subscribers import segments
+from mailer.store.publishing import issues
+from mailer.store.sending import audiences, sends
+from mailer.store.sending.sends import State
+
+
+def ledger(database: Database) -> Ledger:
+    """The ledger's answers for the checks. Raises Unavailable when there is no database."""
+    with database.transaction() as tx:
+        now = {known.root: known.key for known in issues.every(tx)}
+        roots = {key: root for root, key in now.items()}
+        sent = [send for send in sends.every(tx) if send.state is not State.CANCELLED and send.started_at]
+    by_key = {(now.get(send.issue_key, send.issue_key), send.edition_number): send.digest for send in sent}
+
+    def unknown_tags(rule: str) -> list[str]:
+        with database.transaction() as tx:
+            return audiences.unknown_tags(tx, audience.tags(segments.read(tx, rule)))
+
+    def size(rule: str, key: str) -> int:
+        with database.transaction() as tx:
+            return audiences.count(tx, audience.of_issue(segments.read(tx, rule), roots.get(key, key)))
+
+    return Ledger(unknown_tags, size, by_key)

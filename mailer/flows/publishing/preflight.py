@@ -1,0 +1,219 @@
+"""Guards before a send: each refuses with one sentence that says what was found and, where it is safe, the way past it."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.request
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from http.client import HTTPException, HTTPResponse
+
+from mailer.core.audience import shown
+from mailer.core.edition import Edition, Finding, Wish
+from mailer.core.errors import Refused
+from mailer.core.settings import Settings
+from mailer.flows.publishing.publish_plan import Action, Plan, Step
+from mailer.store.publishing.issues import Known
+from mailer.transports.base import Account
+
+OLDEST = timedelta(days=7)
+LATEST = timedelta(hours=6)
+MAX_PAGE_BYTES = 4_000_000
+ALLOWED = ("checks", "many", "old", "late", "unknown-tag", "duplicate", "identity", "address", "quota", "sandbox")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A refusal that is waiting to be raised; ``name`` is what ``--allow`` takes, empty when nothing overrides it."""
+
+    name: str
+    sentence: str
+
+
+def check(
+    plan: Plan, settings: Settings, findings: Iterable[Finding], account: Account | None, allow: Collection[str], gate: bool
+) -> list[Guard]:
+    """Everything that speaks against the plan's sends, apart from what ``allow`` names. Fetches pages when ``gate``."""
+    sending = plan.of(Action.SEND)
+    touched = plan.of(Action.SEND, Action.UPDATE)
+    found = [*_sources(plan, findings), *_identities(plan), *(_ground(settings) if touched else ()), *_number(sending)]
+    for step in touched:
+        found += [*_issue(step, plan), *(_live(step) if gate and not step.scheduled else ())]
+    found += _quota(touched, account)
+    return [guard for guard in found if guard.name not in allow]
+
+
+def insist(guards: list[Guard]) -> None:
+    """Raise Refused with all that was found, each on a line of its own; the error is named after the first."""
+    if guards:
+        lines = [guard.sentence for guard in guards]
+        if any(guard.name == "checks" for guard in guards):
+            lines.append("Correct what is named with its line, or publish with `--allow checks`.")
+        raise Refused("\n".join(lines), guards[0].name)
+
+
+def blocking(plan: Plan, findings: Iterable[Finding]) -> list[Finding]:
+    """The errors in what is to be sent: in a new or a waiting send's files, or in a file that asks and was left out for them.
+
+    On an empty ledger all of them, for every issue has to be written down as public before the first one is sent.
+    """
+    sending = {path for step in plan.of(Action.SEND, Action.UPDATE) if step.edition for path in step.edition.paths}
+    return [
+        one
+        for one in findings
+        if one.level == "error"
+        and (plan.first or one.path in sending or (one.asks and plan.settled.get(one.issue, 0) < one.asks))
+    ]
+
+
+def _sources(plan: Plan, findings: Iterable[Finding]) -> Iterator[Guard]:
+    for finding in blocking(plan, findings):
+        yield Guard("checks", f"{finding.path}:{finding.line}: {finding.message}")
+
+
+def _identities(plan: Plan) -> Iterator[Guard]:
+    """Files of which the ledger cannot say whether they are new issues."""
+    for step in plan.steps:
+        edition, match = step.edition, step.match
+        if edition is None or match is None:
+            continue
+        asks = edition.send is not Wish.NO
+        if match.rival and asks:
+            yield Guard(
+                "",
+                f"{edition.path} has the `Id: {edition.key}` of an issue that is in {match.rival}:"
+                " give it an `Id:` of its own, or remove the line.",
+            )
+        if match.doubt and match.issue and asks and not step.chosen and step.action in (Action.KEEP, Action.RENAME):
+            yield Guard(
+                "identity",
+                f"{edition.path} may be a new issue or {_known_as(edition, match.issue.latest)}: if it is new, give it"
+                f" an `Id:` of its own; if it is the same, write `Id: {match.root}` or publish with `--allow identity`.",
+            )
+        if step.evicted_by:
+            yield Guard(
+                "address",
+                f"{step.evicted_by} would take the address of {edition.path}, {match.issue.latest.url if match.issue else ''}:"
+                f" give {step.evicted_by} a `Slug:` of its own, or publish with `--allow address`.",
+            )
+
+
+def _known_as(edition: Edition, known: Known) -> str:
+    where = "the one that was there" if known.path == edition.path else f"the one that was at {known.path}"
+    return f"{where}, “{known.title}”"
+
+
+def _ground(settings: Settings) -> Iterator[Guard]:
+    if not settings.sender:
+        yield Guard("", 'No sender is set: put POSTMERGE_SENDER="Name <address@your.domain>" into the environment.')
+    if not settings.postal_address:
+        yield Guard(
+            "", "No postal address is set, which law asks for in every mail: put POSTMERGE_POSTAL_ADDRESS into the environment."
+        )
+
+
+def _number(sending: list[Step]) -> Iterator[Guard]:
+    if len(sending) > 1:
+        keys = ", ".join(step.key for step in sending[:5])
+        yield Guard(
+            "many",
+            f"{len(sending)} issues ask to be sent at once ({keys}):"
+            " publish one with `--issue KEY`, or all with `--allow many`.",
+        )
+
+
+def _issue(step: Step, plan: Plan) -> Iterator[Guard]:
+    edition = step.edition
+    if edition is None:
+        return
+    if step.action is Action.SEND and not step.chosen and not step.scheduled and plan.made_at - edition.dated > OLDEST:
+        days = (plan.made_at - edition.dated).days
+        yield Guard("old", f"{edition.path} is dated {days} days ago: correct its `Date:`, or publish with `--allow old`.")
+    if edition.send_at and not step.chosen and plan.made_at - edition.send_at > LATEST and step.action is Action.SEND:
+        yield Guard(
+            "late",
+            f"{edition.path} asks to be sent at {edition.send_at:%Y-%m-%d %H:%M %Z}, which is past:"
+            " move `Send:` into the future, or publish with `--allow late`.",
+        )
+    if step.unknown_tags:
+        tags = ", ".join(repr(tag) for tag in step.unknown_tags)
+        yield Guard(
+            "unknown-tag",
+            f"The audience of {edition.path} names the tag {tags}, which no subscriber has:"
+            " correct `Audience:`, or publish with `--allow unknown-tag`.",
+        )
+    if step.size == 0 and not step.scheduled:
+        yield Guard(
+            "",
+            f"The audience {shown(edition.audience)} of {edition.path} is nobody:"
+            " correct `Audience:`, or add subscribers first.",
+        )
+    if step.match and step.match.copied and step.action is Action.SEND and not step.match.rival:
+        yield Guard(
+            "duplicate",
+            f"{edition.path} has nearly the same text as {step.match.copied}: write its own text into {edition.path} and leave"
+            f" {step.match.copied} as it is, or publish with `--allow duplicate`.",
+        )
+
+
+def _quota(touched: list[Step], account: Account | None) -> Iterator[Guard]:
+    if account is None:
+        return
+    needed = sum(step.size for step in touched if not step.scheduled)
+    if needed and not account.sending:
+        yield Guard("", "SES has switched sending off for this account: open the SES console and follow what it says there.")
+    if needed and not account.production:
+        yield Guard(
+            "sandbox",
+            "This SES account is in the sandbox, which mails only to verified addresses: ask AWS for production access"
+            " in the SES console, or publish with `--allow sandbox`.",
+        )
+    if needed and account.quota == 0:
+        yield Guard(
+            "", "SES grants this account no mail at all (a quota of 0): open the SES console and follow what it says there."
+        )
+    elif needed > account.left:
+        yield Guard(
+            "quota",
+            f"The audience has {needed:,} readers but SES takes only {account.left:,.0f} more mails in these 24 hours:"
+            " wait, ask AWS for more, or publish with `--allow quota`.",
+        )
+
+
+def _live(step: Step) -> Iterator[Guard]:
+    if step.edition is None:
+        return
+    translations = [(one.url, one.digest) for one in step.edition.variants if one.url and not one.premium]
+    for url, digest in [(step.edition.url, step.edition.digest), *translations]:
+        found = live_digest(url)
+        if found != digest:
+            what = "shows another text" if found else "does not show this issue yet"
+            yield Guard("", f"{url} {what}: deploy the site first, then publish again; without a site use `--no-gate`.")
+            return
+
+
+def live_digest(url: str, timeout: float = 10.0) -> str:
+    """The digest that the public page at ``url`` carries, or "" when there is none (or no page).
+
+    Raises nothing, whatever answers there. ``timeout`` in seconds: for each part of the answer, and again for all of the body.
+    """
+    if not url.startswith(("http://", "https://")):
+        return ""
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "postmerge", "Cache-Control": "no-cache"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+            head = _head(answer, time.monotonic() + timeout).decode("utf-8", "replace")
+    except (OSError, HTTPException, ValueError):
+        return ""
+    match = re.search(r'data-digest="([0-9a-f]{64})"|name="postmerge-digest"\s+content="([0-9a-f]{64})"', head)
+    return (match[1] or match[2]) if match else ""
+
+
+def _head(answer: HTTPResponse, deadline: float) -> bytes:
+    """What has come of a page until ``deadline``, about MAX_PAGE_BYTES at most."""
+    head = bytearray()
+    while time.monotonic() < deadline and len(head) < MAX_PAGE_BYTES and (part := answer.read1(1 << 18)):
+        head += part
+    return bytes(head)

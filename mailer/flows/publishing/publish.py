@@ -1,0 +1,249 @@
+"""Publishing: from editions and a ledger to sends with frozen audiences, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from mailer.core import audience, log
+from mailer.core.db import Database, Tx
+from mailer.core.edition import Edition, Finding
+from mailer.core.errors import BadInput, Refused
+from mailer.core.settings import Settings
+from mailer.editions.source import paid_leaks
+from mailer.flows.publishing import preflight as guards
+from mailer.flows.publishing.publish_plan import Action, Order, Plan, Step, as_known, make
+from mailer.flows.sending import fence
+from mailer.flows.sending.send_control import find
+from mailer.flows.subscribers import segments
+from mailer.store.publishing import editions, issues
+from mailer.store.sending import audiences, deliveries, sends
+from mailer.store.sending.sends import Canceller, State
+from mailer.transports.base import Account, Transport
+
+events = log.get("publish")
+
+_CHANGED = "The ledger changed while publishing ({}): run `postmerge publish` again."
+SMALLEST_SLICE = 100  # readers; a smaller audience starts whole
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked: ``issue`` chooses one by key or path, ``allow`` names guards to pass, ``gate`` looks at the live page."""
+
+    issue: str = ""
+    allow: Collection[str] = ()
+    gate: bool = False
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was done; ``send_ids`` are new sends."""
+
+    plan: Plan
+    send_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A plan with what speaks against it. ``rate`` is mails a second, or None when nothing limits it."""
+
+    plan: Plan
+    guards: tuple[guards.Guard, ...]
+    account: Account | None
+
+
+def adopt(database: Database, settings: Settings, found: Sequence[Edition]) -> int:
+    """Write down every issue that has no send as public and not to be mailed; how many were new to the ledger."""
+    with database.transaction() as tx:
+        issues.lock(tx)
+        plan = make(tx, found, _order(settings, ""), datetime.now(UTC))
+        open_steps = [step for step in plan.of(Action.SEND, Action.RECORD, Action.ADOPT) if step.edition]
+        for step in plan.steps:
+            _record(tx, replace(step, action=Action.ADOPT) if step in open_steps else step)
+    events.info("publish.adopted", issues=len(open_steps))
+    return len(open_steps)
+
+
+def make_plan(database: Database, settings: Settings, found: Sequence[Edition], issue: str = "") -> Plan:
+    """The plan for these editions; ``issue`` names one to send by its key or path. Raises BadInput where that is not one."""
+    with database.transaction() as tx:
+        plan = make(tx, found, _order(settings, issue), datetime.now(UTC))
+    _need_issue(plan, issue)
+    return plan
+
+
+def look(
+    database: Database,
+    settings: Settings,
+    found: Sequence[Edition],
+    findings: Sequence[Finding],
+    transport: Transport,
+    request: Request,
+) -> Outlook:
+    """What publishing would do, and which guards would refuse it. Writes nothing."""
+    plan = make_plan(database, settings, found, request.issue)
+    account = transport.account() if plan.of(Action.SEND, Action.UPDATE) else None
+    against = guards.check(plan, settings, findings, account, request.allow, request.gate)
+    if plan.of(Action.SEND, Action.UPDATE) and (trouble := fence.look(database, settings).trouble):
+        against.insert(0, guards.Guard("", trouble))
+    return Outlook(plan, tuple(against), account)
+
+
+def publish(
+    database: Database,
+    settings: Settings,
+    found: Sequence[Edition],
+    findings: Sequence[Finding],
+    transport: Transport,
+    request: Request,
+) -> Published:
+    """Store the editions, create the sends and freeze their audiences, all or nothing; safe to run twice and at once.
+
+    Raises Refused when a guard says no, or when premium text stands in what the ledger will show: then nothing was written.
+    """
+    outlook = look(database, settings, found, findings, transport, request)
+    guards.insist(list(outlook.guards))
+    paid_leaks.insist(_leaks(found, outlook.plan))
+    if outlook.plan.of(Action.SEND, Action.UPDATE):
+        fence.need(database, settings)
+    with database.transaction() as tx:
+        issues.lock(tx)
+        plan = make(tx, found, _order(settings, request.issue), datetime.now(UTC))
+        _same_intents(outlook.plan, plan)
+        new = [send_id for step in plan.steps if (send_id := _apply(tx, settings, step, request.gate))]
+        if plan.of(Action.SEND, Action.UPDATE):
+            deliveries.analyze(tx)
+    events.info("publish.done", sends=new, steps=len(plan.steps), first=plan.first)
+    return Published(plan, tuple(new))
+
+
+def is_empty(database: Database) -> bool:
+    """Has the ledger never seen an issue?"""
+    with database.transaction() as tx:
+        return not issues.every(tx)
+
+
+def cancel(database: Database, target: str, reason: str = "cancelled by the operator") -> sends.Send:
+    """Cancel a send that has not begun (a paused one too), named by its id or its issue's key."""
+    with database.transaction() as tx:
+        send = find(tx, target)
+        if _call_off(tx, send.id, reason, Canceller.OPERATOR):
+            events.info("send.cancelled", send=send.id)
+            return send
+        sends.set_canceller(tx, send.id, Canceller.OPERATOR)
+        now = sends.get(tx, send.id) or send
+    if now.state is State.CANCELLED:
+        return now
+    raise Refused(f"Send {send.id} of {send.issue_key} is {now.state}: only a send that has not begun can be cancelled.")
+
+
+def _call_off(tx: Tx, send_id: int, why: str, canceller: Canceller) -> bool:
+    """Cancel a send and forget its audience, unless it has begun meanwhile; whether it was cancelled."""
+    held = sends.lock(tx, send_id)
+    if held is None or not held.waits:
+        return False
+    sends.move(tx, send_id, [held.state], State.CANCELLED, why)
+    sends.set_canceller(tx, send_id, canceller)
+    deliveries.thaw(tx, send_id)
+    sends.set_frozen(tx, send_id, 0)
+    return True
+
+
+def freeze(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
+    """Write a send's audience down as pending deliveries, the first slice of a staged start marked; how many."""
+    send = sends.get(tx, send_id)
+    size = audiences.freeze(tx, send_id, audience.of_issue(segments.read(tx, rule), send.issue_key if send else ""))
+    sends.set_frozen(tx, send_id, size)
+    first = max(SMALLEST_SLICE, int(size * settings.first_slice / 100))
+    if first < size:
+        deliveries.mark_first_wave(tx, send_id, first)
+        sends.set_wave(tx, send_id, 0)
+    else:
+        sends.set_wave(tx, send_id, 1)
+    return size
+
+
+def _leaks(found: Sequence[Edition], plan: Plan) -> list[paid_leaks.Leak]:
+    """Premium text in what becomes public of the editions, however they came here: mails of new sends, and every title."""
+    guard = paid_leaks.of_editions(found)
+    if guard.empty:
+        return []
+    new = [step.edition for step in plan.of(Action.SEND, Action.UPDATE) if step.edition]
+    shown = [(one.key, f"{one.title}\n\n{one.path}\n\n{one.key}") for one in found]
+    leaked = [leak for key, text in shown for leak in guard.find(f"the ledger's entry of {key}", text)]
+    return [*(leak for edition in new for leak in guard.find_edition(edition)), *leaked]
+
+
+def _order(settings: Settings, issue: str) -> Order:
+    return Order(sender=settings.sender, hold=settings.hold, issue=issue)
+
+
+def _need_issue(plan: Plan, issue: str) -> None:
+    chosen = [step.edition.path for step in plan.steps if step.chosen and step.edition]
+    if issue and not chosen:
+        raise BadInput(f"No issue has the key or path {issue!r}: `postmerge plan --all` lists them.")
+    if len(chosen) > 1:
+        raise BadInput(f"{issue!r} may be {' or '.join(chosen)}: name the issue by its path.")
+
+
+def _same_intents(judged: Plan, now: Plan) -> None:
+    """Between the guards and the lock somebody else may have published: less to do is fine, more is not."""
+    passed = {(step.root, step.edition.number, step.edition.digest) for step in judged.steps if step.edition}
+    fresh = [s for s in now.of(Action.SEND) if s.edition and (s.root, s.edition.number, s.edition.digest) not in passed]
+    if fresh:
+        raise Refused(_CHANGED.format(fresh[0].key))
+
+
+def _apply(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
+    _record(tx, step)
+    if step.action is Action.SEND:
+        return _create(tx, settings, step, gate)
+    if step.action is Action.UPDATE:
+        _update(tx, settings, step)
+    if step.action is Action.CANCEL and step.send:
+        _call_off(tx, step.send.id, step.why, Canceller.MERGE)
+    return None
+
+
+def _record(tx: Tx, step: Step) -> None:
+    known = as_known(step)
+    if known:
+        issues.record(tx, known)
+
+
+def _create(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
+    assert step.edition
+    assert step.due_at
+    edition_id = editions.save(tx, step.root, step.edition)
+    state = State.SCHEDULED if step.scheduled else State.HOLDING
+    rule, due_at = step.edition.audience, step.due_at
+    if step.send:
+        send_id = step.send.id
+        if not sends.rearm(tx, step.send, edition_id, state, settings.sender, rule, due_at, gate):
+            raise Refused(_CHANGED.format(step.key))
+    else:
+        send_id = sends.create(tx, step.root, step.edition.number, edition_id, state, settings.sender, rule, due_at, gate)
+    if not step.scheduled:
+        freeze(tx, settings, send_id, step.edition.audience)
+    return send_id
+
+
+def _update(tx: Tx, settings: Settings, step: Step) -> None:
+    """The send gets the new edition; a frozen audience is thawed and frozen anew, because the rule may have changed."""
+    assert step.edition
+    assert step.send
+    assert step.due_at
+    held = sends.lock(tx, step.send.id)
+    if held is None or not held.waits:
+        return
+    edition_id = editions.save(tx, step.root, step.edition)
+    state = State.SCHEDULED if step.scheduled else State.HOLDING
+    if held.state not in sends.NOT_STARTED:
+        state = held.state  # a paused send stays paused
+    sends.revise(tx, held.id, edition_id, state, settings.sender, step.edition.audience, step.due_at)
+    deliveries.thaw(tx, held.id)
+    sends.set_frozen(tx, held.id, None)
+    if not step.scheduled:
+        freeze(tx, settings, held.id, step.edition.audience)

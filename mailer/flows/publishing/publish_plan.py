@@ -1,0 +1,273 @@
+"""The plan: what publishing would do now. Computed from the editions and the ledger; it writes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from mailer.core import audience
+from mailer.core.db import Tx
+from mailer.core.edition import Edition, Wish, texts_said
+from mailer.flows.publishing.issue_identity import Issue, Match, identify, known_issues
+from mailer.flows.subscribers import segments
+from mailer.store.publishing import editions as stored_editions
+from mailer.store.publishing import issues
+from mailer.store.publishing.editions import Mark
+from mailer.store.publishing.issues import Known
+from mailer.store.sending import audiences, sends
+from mailer.store.sending.sends import Canceller, Send, State
+from mailer.store.subscribers import text_selection
+
+
+class Action(StrEnum):
+    """What publishing does about one issue."""
+
+    SEND = "send"  # a new intent
+    UPDATE = "update"  # a send that has not started gets the new edition, time or audience
+    CANCEL = "cancel"  # a send that has not started is no longer asked for
+    ADOPT = "adopt"  # public before the ledger began: written down as not to be mailed
+    RENAME = "rename"  # known under another key
+    RECORD = "record"  # new, and does not ask to be mailed
+    KEEP = "keep"  # nothing to do
+
+
+@dataclass(frozen=True)
+class Step:
+    """One issue of the plan. ``size`` is the audience's size now; ``due_at`` when its first mail may leave.
+
+    ``texts``: how many subscribers each variant has now ("": the original), when there are variants; ``marks``: a waiting
+    send's. ``evicted_by``: the file that would take the address of this issue; ``was_at``: a vanished issue's file.
+    """
+
+    action: Action
+    key: str
+    root: str
+    why: str
+    edition: Edition | None = None
+    send: Send | None = None
+    size: int = 0
+    unknown_tags: tuple[str, ...] = ()
+    due_at: datetime | None = None
+    scheduled: bool = False
+    match: Match | None = None
+    was_at: str = ""
+    evicted_by: str = ""
+    chosen: bool = False
+    marks: Set[Mark] = frozenset()
+    texts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The issue's file."""
+        return self.edition.path if self.edition else self.was_at
+
+    @property
+    def held_back(self) -> bool:
+        """Does its issue ask to be sent, and is not, because the operator cancelled its send?"""
+        asks = self.edition is not None and self.edition.send is not Wish.NO
+        cancelled = self.send is not None and self.send.cancelled_by is Canceller.OPERATOR
+        return asks and cancelled and self.action in (Action.KEEP, Action.RENAME)
+
+    @property
+    def texts_said(self) -> str:
+        """How many readers get which text, in brackets; empty when all get the same."""
+        said = texts_said(self.texts, self.edition.lang) if self.edition else ""
+        return f" ({said})" if said else ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps, in the editions' order; ``first`` is set when the ledger has never seen an issue.
+
+    ``settled``: by the path of an issue, the highest edition of it that asks for nothing any more, as it was sent or adopted.
+    """
+
+    steps: tuple[Step, ...]
+    first: bool
+    made_at: datetime
+    settled: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, *actions: Action) -> list[Step]:
+        """The steps with one of these actions."""
+        return [step for step in self.steps if step.action in actions]
+
+
+@dataclass(frozen=True)
+class Order:
+    """How publishing was asked for: ``issue`` names the one issue to send although nothing else would send it."""
+
+    sender: str
+    hold: timedelta
+    issue: str = ""
+
+
+def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Plan:
+    """The plan for these editions, from the ledger as it is in this transaction."""
+    rows = issues.every(tx)
+    every = sends.every(tx)
+    waiting = [one.edition_id for one in every if one.waits]
+    marks = stored_editions.marks(tx, waiting) if waiting else {}
+    by_edition = {send_key(one): one for one in every}
+    book = _Book(rows, by_edition, identify(editions, rows), marks, {_address(one.url): one.path for one in editions})
+    steps = [_step(book, edition, order, now) for edition in editions]
+    steps += _vanished(book, steps)
+    counted = tuple(_counted(tx, step) for step in steps)
+    return Plan(counted, first=not rows, made_at=now, settled=_settled(known_issues(rows), every))
+
+
+def send_key(send: Send) -> tuple[str, int]:
+    """What makes a send the only one of its kind: the issue's first key and the edition's number."""
+    return send.issue_key, send.edition_number
+
+
+@dataclass(frozen=True)
+class _Book:
+    """What the ledger says, and what each edition is by its path. ``addresses``: the path of the edition at each address."""
+
+    known: Sequence[Known]
+    by_edition: Mapping[tuple[str, int], Send]
+    matches: Mapping[str, Match]
+    marks: Mapping[int, Set[Mark]]
+    addresses: Mapping[str, str]
+
+    def evicted_by(self, edition: Edition, origin: Issue | None) -> str:
+        """The other file at the address that an issue, still at its path, has had so far."""
+        if origin is None or not origin.latest.url or origin.latest.path != edition.path:
+            return ""
+        other = self.addresses.get(_address(origin.latest.url), edition.path)
+        return "" if other == edition.path else other
+
+
+def _address(url: str) -> str:
+    return urlsplit(url).path.rstrip("/")
+
+
+def _settled(known: Sequence[Issue], every: Sequence[Send]) -> dict[str, int]:
+    numbers: dict[str, int] = defaultdict(int)
+    for send in every:
+        if not send.waits and send.cancelled_by is not Canceller.MERGE:
+            numbers[send.issue_key] = max(numbers[send.issue_key], send.edition_number)
+    return {one.latest.path: max(numbers[one.root], one.latest.adopted_edition or 0) for one in known}
+
+
+def _step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
+    match = book.matches[edition.path]
+    origin, root = match.issue, match.root
+    send = book.by_edition.get((root, edition.number))
+    chosen = bool(order.issue) and order.issue in (edition.key, edition.path, match.key, root)
+    evicted_by = book.evicted_by(edition, origin)
+    blank = Step(
+        Action.KEEP, match.key, root, "", edition=edition, send=send, match=match, chosen=chosen,
+        evicted_by=evicted_by,
+    )  # fmt: skip
+    blank = replace(blank, marks=book.marks.get(send.edition_id, set())) if send else blank
+    if send and send.state is not State.CANCELLED:
+        return _known_send(blank, edition, send, order, now, moved=bool(origin and origin.latest.path != edition.path))
+    if not book.known and not chosen:
+        return replace(blank, action=Action.ADOPT, why="public before the ledger began")
+    if origin and (origin.latest.adopted_edition or 0) >= edition.number and not chosen:
+        return _quiet(blank, origin, "adopted: public before the ledger began")
+    if edition.send is Wish.NO and not chosen:
+        return _quiet(blank, origin, "does not ask to be sent (no `Send:` in its front matter)")
+    if send and send.cancelled_by is not Canceller.MERGE and not chosen:
+        return _quiet(blank, origin, f"cancelled by the operator: `postmerge publish --issue {match.key}` sends it")
+    if order.issue and not chosen:
+        return replace(blank, why=f"asks to be sent, but only {order.issue} was chosen")
+    return _timed(replace(blank, action=Action.SEND, why=_reason(send, chosen)), edition, order, now)
+
+
+def _reason(send: Send | None, chosen: bool) -> str:
+    why = "chosen with --issue" if chosen else "asks to be sent"
+    if send is None:
+        return why
+    by = "a merge" if send.cancelled_by is Canceller.MERGE else "the operator"
+    return f"{why} again: send {send.id}, which {by} cancelled, is armed again"
+
+
+def _quiet(step: Step, origin: Issue | None, why: str) -> Step:
+    if origin is None:
+        return replace(step, action=Action.RECORD, why=why)
+    if step.edition and origin.latest.path != step.edition.path:
+        return replace(step, action=Action.RENAME, why=f"was {origin.latest.path}; {why}")
+    return replace(step, why=why)
+
+
+def _known_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime, moved: bool) -> Step:
+    if send.waits:
+        return _waiting_send(step, edition, send, order, now)
+    why = f"edition {send.edition_number} is {send.state} as send {send.id}"
+    return replace(step, action=Action.RENAME if moved else Action.KEEP, why=f"renamed; {why}" if moved else why)
+
+
+def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime) -> Step:
+    if edition.send is Wish.NO and not order.issue:
+        return replace(step, action=Action.CANCEL, why="no longer asks to be sent")
+    timed = _timed(step, edition, order, now)
+    if _keeps_time(edition, send, now + order.hold):
+        timed = replace(timed, due_at=send.due_at, scheduled=send.audience_size is None)
+    same = (send.digest, send.subject, send.audience, send.due_at, step.marks) == (
+        edition.digest, edition.subject, edition.audience, timed.due_at,
+        {(one.name, one.digest, one.subject) for one in edition.variants},
+    )  # fmt: skip
+    why = f"waits as send {send.id}" if same else f"changed before send {send.id} started"
+    if send.state not in sends.NOT_STARTED:
+        sure = " --yes" if send.state is sends.State.STOPPED else ""
+        why += f", which is {send.state}: `postmerge resume {send.id}{sure}` lets it go on"
+    return replace(timed, action=Action.KEEP if same else Action.UPDATE, why=why)
+
+
+def _keeps_time(edition: Edition, send: Send, earliest: datetime) -> bool:
+    """Does the send stay at its moment? A hold window that has begun is not begun anew by another merge."""
+    if edition.send is Wish.AT and edition.send_at:
+        return edition.send_at <= send.due_at <= earliest
+    return send.audience_size is not None
+
+
+def _timed(step: Step, edition: Edition, order: Order, now: datetime) -> Step:
+    earliest = now + order.hold
+    if edition.send is Wish.AT and edition.send_at and not step.chosen:
+        return replace(step, due_at=max(edition.send_at, earliest), scheduled=edition.send_at > earliest)
+    return replace(step, due_at=earliest)
+
+
+def _vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
+    """Sends that have not started and whose issue is gone from the build: a revert."""
+    alive = {(step.root, step.edition.number) for step in steps if step.edition}
+    paths = {issue.root: issue.latest.path for issue in known_issues(book.known)}
+    why = "its issue is gone from the build"
+    return [
+        Step(Action.CANCEL, send.issue_key, send.issue_key, why, send=send, was_at=paths.get(send.issue_key, ""))
+        for key, send in book.by_edition.items()
+        if send.waits and key not in alive
+    ]
+
+
+def _counted(tx: Tx, step: Step) -> Step:
+    if step.action not in (Action.SEND, Action.UPDATE) or step.edition is None:
+        return step
+    rule = audience.of_issue(segments.read(tx, step.edition.audience), step.root)
+    unknown = audiences.unknown_tags(tx, audience.tags(rule))
+    names = [one.name for one in step.edition.variants]
+    texts = audiences.by_text(tx, rule, text_selection.maps(step.edition.lang, names)) if names else {}
+    return replace(step, size=audiences.count(tx, rule), texts=texts, unknown_tags=tuple(unknown))
+
+
+def as_known(step: Step) -> Known | None:
+    """What the ledger writes down about a step's issue."""
+    if step.edition is None:
+        return None
+    return Known(
+        key=step.key,
+        path=step.edition.path,
+        title=step.edition.title,
+        dated=step.edition.dated,
+        digest=step.edition.digest,
+        sketch=step.match.sketch if step.match else [],
+        renamed_from=step.root if step.root != step.key else None,
+        adopted_edition=step.edition.number if step.action is Action.ADOPT else None,
+        url=step.edition.url,
+    )

@@ -1,0 +1,60 @@
+"""Status: each send with its counts, read from the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mailer.core.db import Database
+from mailer.core.errors import BadInput
+from mailer.flows.sending.send_control import named
+from mailer.store.sending import deliveries, sends
+from mailer.store.sending.sends import Send
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A send and how many of its deliveries are in each state; the counts add up to ``send.audience_size``."""
+
+    send: Send
+    deliveries: dict[str, int]
+
+
+def status(database: Database, target: str = "") -> list[Standing]:
+    """All sends, newest first, or those with this id or issue key (``send:12`` and ``issue:12`` say which).
+
+    Raises BadInput when there is none of that name.
+    """
+    kind, name = named(target)
+    with database.transaction() as tx:
+        found = [
+            send
+            for send in sends.every(tx)
+            if not target or (kind != "issue" and name == str(send.id)) or (kind != "send" and name == send.issue_key)
+        ]
+        counts = deliveries.counts(tx, [send.id for send in found])
+    if target and not found:
+        raise BadInput(f"There is no send {target!r}: `postmerge status` lists them.")
+    return [Standing(send, counts[send.id]) for send in found]
+
+
+def standing_facts(one: Standing) -> dict[str, Any]:
+    """A send for machines, with the keys that DESIGN names."""
+    send = one.send
+    return {
+        "id": send.id,
+        "issue": send.issue_key,
+        "edition": send.edition_number,
+        "digest": send.digest,
+        "state": str(send.state),
+        "audience": send.audience_size,
+        "deliveries": one.deliveries,
+        "subject": send.subject,
+        "rule": send.audience,
+        "reason": send.reason,
+        "waits_for": send.waits_for,
+        "look_until": send.look_until.isoformat() if send.look_until else None,
+        "due_at": send.due_at.isoformat(),
+        "started_at": send.started_at.isoformat() if send.started_at else None,
+        "finished_at": send.finished_at.isoformat() if send.finished_at else None,
+    }

@@ -1,0 +1,145 @@
+"""Delivering transactional mails (confirmations, mails about money): claim a few, send them, settle."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+
+import jinja2
+
+from mailer.core import i18n, log, tokens
+from mailer.core.db import Database
+from mailer.core.errors import Unavailable
+from mailer.core.message import plain_message
+from mailer.core.rate_budget import Unlimited
+from mailer.core.settings import Settings
+from mailer.flows.sending.send_rate import Pace
+from mailer.flows.transactional import subscription_mails
+from mailer.store.transactional import transactional_mails
+from mailer.store.transactional.transactional_mails import Claimed
+from mailer.transports.base import Answer, Envelope, Outcome, Transport
+
+events = log.get("transactional")
+
+_GROUP = 10
+_LEDGER = {
+    Outcome.ACCEPTED: "accepted",
+    Outcome.THROTTLED: "pending",
+    Outcome.RETRY: "pending",
+    Outcome.HALT: "pending",
+    Outcome.UNCERTAIN: "uncertain",
+    Outcome.REFUSED: "failed",
+}
+
+
+def deliver_some(database: Database, settings: Settings, transport: Transport, site_name: str, pace: Pace | None = None) -> int:
+    """Send a small group of waiting mails side by side; how many rows were settled.
+
+    0 also when the other side takes none just now. These mails go ahead of bulk: they leave at once and the others make room.
+    """
+    claim_id = str(uuid.uuid4())
+    pace = pace or Pace(transport, Unlimited())
+    if pace.room(urgent=True) < 1:
+        events.warning("transactional.waits_for_quota")
+        return 0
+    with database.transaction() as tx:
+        mails, touched = transactional_mails.claim(tx, claim_id, _GROUP)
+    pace.take(len(mails), urgent=True)
+    with ThreadPoolExecutor(_GROUP, thread_name_prefix="single") as pool:
+        sent = partial(_deliver_one, database, settings, transport, site_name, claim_id)
+        outcomes = list(pool.map(sent, mails))
+    stuck = any(_LEDGER[outcome] == "pending" for outcome in outcomes)
+    return 0 if stuck else touched
+
+
+def _deliver_one(
+    database: Database, settings: Settings, transport: Transport, site_name: str, claim_id: str, mail: Claimed
+) -> Outcome:
+    answer = _send(settings, transport, site_name, mail)
+    _settle(database, mail, claim_id, answer)
+    log_as = events.info if answer.outcome is Outcome.ACCEPTED else events.warning
+    log_as(f"transactional.{answer.outcome}", mail=mail.id, detail=answer.detail)
+    return answer.outcome
+
+
+def _send(settings: Settings, transport: Transport, site_name: str, mail: Claimed) -> Answer:
+    try:
+        raw = _KINDS[mail.kind](settings, site_name, mail)
+    except Exception as error:
+        events.exception("transactional.unbuildable", mail=mail.id)
+        return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")
+    try:
+        return transport.send(Envelope(mail.email, raw, {"mail": str(mail.id), "kind": mail.kind}))
+    except Exception as error:
+        events.exception("transactional.broken_transport", mail=mail.id)
+        return Answer(Outcome.UNCERTAIN, detail=f"the transport broke ({type(error).__name__})")
+
+
+def _settle(database: Database, mail: Claimed, claim_id: str, answer: Answer) -> None:
+    while True:
+        try:
+            with database.transaction() as tx:
+                transactional_mails.settle(
+                    tx, mail.id, claim_id, _LEDGER[answer.outcome], answer.message_id, answer.detail[:500]
+                )
+            return
+        except Unavailable as error:
+            events.warning("transactional.settling_waits", mail=mail.id, error=str(error))
+            time.sleep(1)
+
+
+def confirmation(settings: Settings, site_name: str, mail: Claimed) -> bytes:
+    """The mail that asks one reader whether it was them, or another about their subscription (``mail.topic``)."""
+    letter = subscription_mails.write(settings, site_name, mail)
+    facts = {**vars(letter), "site_name": site_name, "postal_address": settings.postal_address}
+    return plain_message(
+        to=mail.email,
+        subject=letter.subject,
+        html=_templates().get_template("letter.html").render(facts),
+        text=re.sub(r"\n{3,}", "\n\n", _templates().get_template("letter.txt").render(facts)),
+        sender=settings.sender,
+        lang=letter.lang,
+        headers=letter.headers,
+    )
+
+
+def paid(settings: Settings, site_name: str, mail: Claimed) -> bytes:
+    """A mail about money, with a link to the reader's own page."""
+    secret, gift = settings.need_secret(), mail.facts.get("gift")
+    path = f"gift/{tokens.gift_token(secret, gift)}" if gift else f"paid/{tokens.paid_token(secret, mail.subscriber_id)}"
+    lang = mail.facts.get("lang") or "en"
+    facts = {
+        "site_name": site_name,
+        "lang": lang,
+        "_": i18n.translator(lang),
+        "link": f"{settings.api_url}/{path}" if mail.facts["label"] else "",
+        "postal_address": settings.postal_address,
+        **{name: mail.facts[name] for name in ("subject", "sentences", "label")},
+    }
+    return plain_message(
+        to=mail.email,
+        subject=mail.facts["subject"],
+        html=_templates().get_template("paid.html").render(facts),
+        text=_templates().get_template("paid.txt").render(facts),
+        sender=settings.sender,
+        lang=lang,
+        headers={},
+    )
+
+
+_KINDS = {"confirmation": confirmation, "paid": paid}
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    folder = Path(__file__).parent.parent.parent / "templates"
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )

@@ -1,0 +1,141 @@
+"""``plans.toml``: what is sold, and on which terms. One reviewed file; `postmerge stripe setup` makes Stripe agree with it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from mailer.core.errors import BadInput
+
+_EVERY = {"month": 1, "year": 12}
+_NO_CENTS = {"jpy", "krw", "vnd", "clp", "xaf", "xof", "xpf", "isk", "ugx"}
+_PLAN_KEYS = {"title", "every", "price", "floor", "trial_days", "gift", "about"}
+_TERMS_KEYS = {"currency", "tax", "pause", "pause_days", "withdraw_days", "coupons", "offer_after_leaving"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One thing to buy. ``price`` in minor units; with ``floor`` the reader says what they pay, from the floor on."""
+
+    name: str
+    title: str
+    months: int
+    price: int
+    floor: int | None
+    trial_days: int
+    gift: bool
+    about: str
+
+
+@dataclass(frozen=True)
+class Plans:
+    """All plans and the terms. ``pause`` is keep (paid days wait) or serve (paid days are served out)."""
+
+    currency: str
+    tax: bool
+    pause: str
+    pause_days: int
+    withdraw_days: int
+    coupons: bool
+    offer_after_leaving: str
+    plans: tuple[Plan, ...]
+
+    def find(self, name: str) -> Plan:
+        """The plan of this name. Raises BadInput."""
+        for plan in self.plans:
+            if plan.name == name:
+                return plan
+        raise BadInput(f"There is no plan {name!r}: choose one of {', '.join(plan.name for plan in self.plans)}.")
+
+
+def load(path: Path) -> Plans | None:
+    """The file's plans; None when there is no file. Raises BadInput naming what cannot be used."""
+    if not path.is_file():
+        return None
+    try:
+        return parse(tomllib.loads(path.read_text(encoding="utf-8")), path.name)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read ({error}): correct it there.") from error
+
+
+def parse(raw: dict[str, Any], name: str = "plans.toml") -> Plans:
+    """From the file's tables."""
+    terms, plans = raw.get("terms", {}), raw.get("plans", {})
+    _known(f"{name}, [terms]", terms, _TERMS_KEYS)
+    if not plans or not isinstance(plans, dict):
+        raise BadInput(f"{name} names no plan: add a table such as [plans.monthly] with price = 5.00.")
+    currency = str(terms.get("currency", "eur")).lower()
+    if not re.fullmatch("[a-z]{3}", currency):
+        raise BadInput(f"{name}, [terms]: currency is {currency!r}: write three letters such as eur.")
+    pause = terms.get("pause", "keep")
+    if pause not in ("keep", "serve"):
+        raise BadInput(f"{name}, [terms]: pause is {pause!r}: write keep (paid days wait) or serve (they are served out).")
+    return Plans(
+        currency=currency,
+        tax=bool(terms.get("tax", False)),
+        pause=pause,
+        pause_days=_days(f"{name}, [terms]: pause_days", terms.get("pause_days", 90), 1, 365),
+        withdraw_days=_days(f"{name}, [terms]: withdraw_days", terms.get("withdraw_days", 14), 14, 365),
+        coupons=bool(terms.get("coupons", False)),
+        offer_after_leaving=str(terms.get("offer_after_leaving", "")),
+        plans=tuple(_plan(f"{name}, [plans.{key}]", key, table, currency) for key, table in plans.items()),
+    )
+
+
+def money(amount: int, currency: str) -> str:
+    """``EUR 5.00``."""
+    if currency in _NO_CENTS:
+        return f"{currency.upper()} {amount}"
+    sign = "-" if amount < 0 else ""
+    return f"{currency.upper()} {sign}{abs(amount) // 100}.{abs(amount) % 100:02}"
+
+
+def units(amount: int, currency: str) -> Decimal:
+    """An amount in minor units as the currency's own: 500 eur is 5.00."""
+    return Decimal(amount) if currency in _NO_CENTS else Decimal(amount) / 100
+
+
+def _plan(where: str, name: str, raw: Any, currency: str) -> Plan:
+    if not isinstance(raw, dict) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", name):
+        raise BadInput(f"{where} cannot be read: a plan is a table whose name is in small letters, such as [plans.monthly].")
+    _known(where, raw, _PLAN_KEYS)
+    every = raw.get("every", "month")
+    if every not in _EVERY:
+        raise BadInput(f"{where}: every is {every!r}: write month or year.")
+    price = _minor(f"{where}: price", raw.get("price"), currency)
+    floor = _minor(f"{where}: floor", raw["floor"], currency) if "floor" in raw else None
+    if floor is not None and floor > price:
+        raise BadInput(f"{where}: the floor is above the price: lower it.")
+    return Plan(
+        name=name,
+        title=str(raw.get("title") or name.capitalize()),
+        months=_EVERY[every],
+        price=price,
+        floor=floor,
+        trial_days=_days(f"{where}: trial_days", raw.get("trial_days", 0), 0, 730),
+        gift=bool(raw.get("gift", False)),
+        about=str(raw.get("about", "")),
+    )
+
+
+def _minor(where: str, value: Any, currency: str) -> int:
+    amount = value * (1 if currency in _NO_CENTS else 100) if isinstance(value, int | float) else 0
+    if isinstance(value, bool) or not 0 < amount < 100_000_000 or abs(amount - round(amount)) > 1e-6:
+        raise BadInput(f"{where} is {value!r}: write an amount such as 5.00.")
+    return round(amount)
+
+
+def _days(where: str, value: Any, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise BadInput(f"{where} is {value!r}: write a whole number of days from {least} to {most}.")
+    return value
+
+
+def _known(where: str, table: Any, names: set[str]) -> None:
+    unknown = sorted(set(table) - names) if isinstance(table, dict) else ["a table"]
+    if unknown:
+        raise BadInput(f"{where}: {unknown[0]!r} is not known: use {', '.join(sorted(names))}.")

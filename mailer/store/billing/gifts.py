@@ -1,0 +1,70 @@
+"""Gifts that were paid for, and whether they were accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailer.core.db import Tx
+
+
+@dataclass(frozen=True)
+class Gift:
+    """``months`` of access for a reader."""
+
+    id: int
+    subscriber_id: int
+    plan: str
+    months: int
+    accepted_at: datetime | None
+    returned_at: datetime | None = None
+
+
+_COLUMNS = "id, subscriber_id, plan, months, accepted_at, returned_at"
+
+
+def add(
+    tx: Tx, session_id: str, subscriber_id: int, plan: str, months: int, amount: int, currency: str, intent: str = ""
+) -> int:
+    """Write a paid gift down; its id, or 0 when this checkout's gift is known."""
+    return int(
+        tx.value(
+            """
+            INSERT INTO gifts (session_id, subscriber_id, plan, months, amount, currency, intent)
+            VALUES (%(session_id)s, %(subscriber_id)s, %(plan)s, %(months)s, %(amount)s, %(currency)s, %(intent)s)
+            ON CONFLICT (session_id) DO NOTHING
+            RETURNING id
+            """,
+            session_id=session_id,
+            subscriber_id=subscriber_id,
+            plan=plan,
+            months=months,
+            amount=amount,
+            currency=currency,
+            intent=intent,
+        )
+        or 0
+    )
+
+
+def lock(tx: Tx, gift_id: int) -> Gift | None:
+    """One gift, locked until the transaction ends, or None."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM gifts WHERE id = %(id)s FOR UPDATE", id=gift_id)
+    return Gift(**row) if row else None
+
+
+def accept(tx: Tx, gift_id: int) -> None:
+    """The reader took it."""
+    tx.run("UPDATE gifts SET accepted_at = now() WHERE id = %(id)s", id=gift_id)
+
+
+def of_payment(tx: Tx, intent: str) -> Gift | None:
+    """The gift that a payment is for, locked, or None."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM gifts WHERE intent = %(intent)s AND intent <> '' FOR UPDATE", intent=intent)
+    return Gift(**row) if row else None
+
+
+def give_back(tx: Tx, gift_id: int) -> None:
+    """Its money went back: it is over."""
+    tx.run("UPDATE gifts SET returned_at = now() WHERE id = %(id)s AND returned_at IS NULL", id=gift_id)
+    tx.run("UPDATE grants SET revoked_at = now() WHERE kind = 'gift' AND reason = %(reason)s", reason=f"gift {gift_id}")

@@ -1,0 +1,254 @@
+"""Events of deliveries: what the outside said about each mail, only ever added, and how it moves the ledger.
+
+No statement here waits for a row of the ledger that somebody else holds: such rows are ``busy`` and asked for again, so that
+events and workers can never lock each other out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailer.core.db import Tx, each
+
+Key = tuple[int, int]  # send, subscriber
+
+# How much a state knows: only proof of more moves a row, so that the order of events does not matter.
+RANK = """
+    CASE deliveries.state
+        WHEN 'complained' THEN 6
+        WHEN 'bounced' THEN CASE WHEN deliveries.detail LIKE 'hard%%' THEN 5 ELSE 4 END
+        WHEN 'delivered' THEN 3
+        WHEN 'failed' THEN 2
+        WHEN 'accepted' THEN 1
+        ELSE 0
+    END
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The most that is known now about one delivery: its state, how much that state knows, and why."""
+
+    send_id: int
+    subscriber_id: int
+    state: str
+    rank: int
+    message_id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event of one delivery. ``at`` is the outside's time."""
+
+    send_id: int
+    subscriber_id: int
+    kind: str
+    at: datetime
+    subtype: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """How many events were new, and the readers of whom something bad is new."""
+
+    number: int
+    soft: Sequence[int]
+    hard: Sequence[int]
+    complaints: Sequence[int]
+
+
+def find(tx: Tx, message_ids: Sequence[str]) -> dict[str, Key]:
+    """Deliveries by the transport's id of the message."""
+    rows = tx.all(
+        "SELECT message_id, send_id, subscriber_id FROM deliveries WHERE message_id = ANY(%(ids)s::text [])",
+        ids=list(message_ids),
+    )
+    return {row["message_id"]: (row["send_id"], row["subscriber_id"]) for row in rows}
+
+
+def advance(tx: Tx, news: Sequence[News]) -> tuple[set[Key], set[Key]]:
+    """Move deliveries forward, never back; which are unknown, and which are busy. One row of ``news`` for a delivery.
+
+    A row in any state moves when the news knows more: also ``claimed`` and ``uncertain`` ones (the answer of the call comes
+    later or never), and one that was put back to ``pending`` by mistake, which is then not sent again.
+    """
+    rows = tx.all(
+        f"""
+        WITH news AS (
+            SELECT * FROM unnest(
+                %(sends)s::bigint [], %(subscribers)s::bigint [], %(states)s::text [], %(ranks)s::int [],
+                %(message_ids)s::text [], %(details)s::text []
+            ) AS news (send_id, subscriber_id, state, rank, message_id, detail)
+        ),
+
+        taken AS (
+            SELECT deliveries.send_id, deliveries.subscriber_id
+            FROM news
+            JOIN deliveries ON deliveries.send_id = news.send_id AND deliveries.subscriber_id = news.subscriber_id
+            WHERE {RANK} < news.rank
+            ORDER BY deliveries.send_id, deliveries.subscriber_id
+            FOR UPDATE OF deliveries SKIP LOCKED
+        ),
+
+        moved AS (
+            UPDATE deliveries
+            SET state = news.state,
+                detail = news.detail,
+                message_id = coalesce(deliveries.message_id, nullif(news.message_id, '')),
+                settled_at = coalesce(deliveries.settled_at, now())
+            FROM taken
+            JOIN news ON news.send_id = taken.send_id AND news.subscriber_id = taken.subscriber_id
+            WHERE deliveries.send_id = taken.send_id AND deliveries.subscriber_id = taken.subscriber_id
+            RETURNING deliveries.send_id, deliveries.subscriber_id
+        )
+
+        SELECT news.send_id, news.subscriber_id, deliveries.send_id IS NULL AS unknown
+        FROM news
+        LEFT JOIN deliveries ON deliveries.send_id = news.send_id AND deliveries.subscriber_id = news.subscriber_id
+        LEFT JOIN moved ON moved.send_id = news.send_id AND moved.subscriber_id = news.subscriber_id
+        WHERE deliveries.send_id IS NULL OR (moved.send_id IS NULL AND {RANK} < news.rank)
+        """,
+        sends=[one.send_id for one in news],
+        subscribers=[one.subscriber_id for one in news],
+        states=[one.state for one in news],
+        ranks=[one.rank for one in news],
+        message_ids=[one.message_id for one in news],
+        details=[one.detail for one in news],
+    )
+    unknown = {(row["send_id"], row["subscriber_id"]) for row in rows if row["unknown"]}
+    return unknown, {(row["send_id"], row["subscriber_id"]) for row in rows if not row["unknown"]}
+
+
+def add(tx: Tx, happenings: Sequence[Happening]) -> Fresh:
+    """Write events down; those that are written already change nothing."""
+    row = tx.one(
+        """
+        WITH fresh AS (
+            INSERT INTO delivery_events (send_id, subscriber_id, kind, at, subtype, detail)
+            SELECT * FROM unnest(
+                %(sends)s::bigint [], %(subscribers)s::bigint [], %(kinds)s::text [], %(moments)s::timestamptz [],
+                %(subtypes)s::text [], %(details)s::text []
+            ) AS happened (send_id, subscriber_id, kind, at, subtype, detail)
+            ORDER BY send_id, subscriber_id, kind, at
+            ON CONFLICT DO NOTHING
+            RETURNING subscriber_id, kind
+        )
+
+        SELECT
+            count(*)::int AS number,
+            coalesce(array_agg(DISTINCT subscriber_id) FILTER (WHERE kind = 'soft bounce'), '{}') AS soft,
+            coalesce(array_agg(DISTINCT subscriber_id) FILTER (WHERE kind = 'hard bounce'), '{}') AS hard,
+            coalesce(array_agg(DISTINCT subscriber_id) FILTER (WHERE kind = 'complaint'), '{}') AS complaints
+        FROM fresh
+        """,
+        sends=[one.send_id for one in happenings],
+        subscribers=[one.subscriber_id for one in happenings],
+        kinds=[one.kind for one in happenings],
+        moments=[one.at for one in happenings],
+        subtypes=[one.subtype for one in happenings],
+        details=[one.detail for one in happenings],
+    )
+    assert row
+    return Fresh(**row)
+
+
+def softly_bounced(tx: Tx, subscriber_ids: Sequence[int], window: timedelta, least: int) -> list[int]:
+    """Of these readers, those who had soft bounces of at least ``least`` sends within ``window``.
+
+    Their rows are locked first, so that two batches that each see one bounce less do not both overlook the last.
+    """
+    tx.run(
+        "SELECT id FROM subscribers WHERE id = ANY(%(ids)s::bigint []) ORDER BY id FOR NO KEY UPDATE", ids=list(subscriber_ids)
+    )
+    rows = tx.all(
+        """
+        SELECT subscriber_id
+        FROM delivery_events
+        WHERE kind = 'soft bounce' AND subscriber_id = ANY(%(ids)s::bigint []) AND at > now() - %(window)s
+        GROUP BY subscriber_id
+        HAVING count(DISTINCT send_id) >= %(least)s
+        """,
+        ids=list(subscriber_ids),
+        window=window,
+        least=least,
+    )
+    return [row["subscriber_id"] for row in rows]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A delivery that is ``uncertain``, with what is known. ``seen`` lists the kinds of its events, oldest first."""
+
+    send_id: int
+    issue_key: str
+    subscriber_id: int
+    email: str
+    since: datetime
+    attempts: int
+    detail: str
+    seen: Sequence[str]
+
+
+def doubts(tx: Tx, send_id: int | None, subscriber_id: int | None, limit: int) -> list[Doubt]:
+    """What is in doubt, of one send or of all, newest send first."""
+    rows = tx.all(
+        """
+        SELECT
+            deliveries.send_id, sends.issue_key, deliveries.subscriber_id, subscribers.email,
+            coalesce(deliveries.claimed_at, deliveries.settled_at) AS since, deliveries.attempts, deliveries.detail,
+            ARRAY(
+                SELECT delivery_events.kind
+                FROM delivery_events
+                WHERE delivery_events.send_id = deliveries.send_id
+                    AND delivery_events.subscriber_id = deliveries.subscriber_id
+                ORDER BY delivery_events.at
+            ) AS seen
+        FROM deliveries
+        JOIN sends ON sends.id = deliveries.send_id
+        JOIN subscribers ON subscribers.id = deliveries.subscriber_id
+        WHERE deliveries.state = 'uncertain'
+            AND deliveries.send_id = coalesce(%(send_id)s, deliveries.send_id)
+            AND deliveries.subscriber_id = coalesce(%(subscriber_id)s, deliveries.subscriber_id)
+        ORDER BY deliveries.send_id DESC, deliveries.subscriber_id
+        LIMIT %(limit)s
+        """,
+        send_id=send_id,
+        subscriber_id=subscriber_id,
+        limit=limit,
+    )
+    return each(rows, Doubt)
+
+
+def decide(tx: Tx, send_id: int, subscriber_id: int | None, sent: bool) -> int:
+    """The operator's word on what is in doubt: ``accepted`` or back to ``pending``; how many rows took it.
+
+    A delivery of which any event was seen was taken by the other side, so it is never put back.
+    """
+    return tx.run(
+        """
+        UPDATE deliveries
+        SET state = CASE WHEN %(sent)s THEN 'accepted' ELSE 'pending' END,
+            detail = CASE WHEN %(sent)s THEN 'sent, says the operator' ELSE 'not sent, says the operator' END,
+            claimed_at = CASE WHEN %(sent)s THEN claimed_at END,
+            claimed_by = CASE WHEN %(sent)s THEN claimed_by END,
+            settled_at = CASE WHEN %(sent)s THEN settled_at END
+        WHERE state = 'uncertain'
+            AND send_id = %(send_id)s
+            AND subscriber_id = coalesce(%(subscriber_id)s, subscriber_id)
+            AND (
+                %(sent)s
+                OR NOT EXISTS (
+                    SELECT FROM delivery_events
+                    WHERE delivery_events.send_id = deliveries.send_id
+                        AND delivery_events.subscriber_id = deliveries.subscriber_id
+                )
+            )
+        """,
+        send_id=send_id,
+        subscriber_id=subscriber_id,
+        sent=sent,
+    )

@@ -1,0 +1,100 @@
+"""What came in and could not be used: messages that cannot be read, events of unknown mails, and SNS's ids seen before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailer.core.db import Tx, each
+
+_MOST_BODY = 65_536  # characters
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A message that could not be read; ``body`` is kept whole up to 65,536 characters and may hold addresses."""
+
+    source: str
+    reason: str
+    body: str
+    times: int
+    first_at: datetime
+    last_at: datetime
+
+
+def keep(tx: Tx, source: str, reason: str, body: str) -> None:
+    """Keep a message for the operator; the same one again is counted."""
+    plain = body.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    tx.run(
+        """
+        INSERT INTO unread_events (digest, source, reason, body)
+        VALUES (%(digest)s, %(source)s, %(reason)s, %(body)s)
+        ON CONFLICT (digest) DO UPDATE SET times = unread_events.times + 1, last_at = now(), reason = excluded.reason
+        """,
+        digest=hashlib.sha256(plain.encode()).digest(),
+        source=source,
+        reason=reason,
+        body=plain[:_MOST_BODY],
+    )
+
+
+def listed(tx: Tx, limit: int) -> list[Unread]:
+    """The latest first."""
+    rows = tx.all(
+        """
+        SELECT source, reason, body, times, first_at, last_at
+        FROM unread_events
+        ORDER BY last_at DESC, digest
+        LIMIT %(limit)s
+        """,
+        limit=limit,
+    )
+    return each(rows, Unread)
+
+
+def count_unknown(tx: Tx, numbers: Mapping[str, int]) -> None:
+    """Count events of mails that the ledger does not know, by kind and day (UTC)."""
+    kinds: Sequence[str] = sorted(numbers)
+    tx.run(
+        """
+        INSERT INTO unknown_events (day, kind, number)
+        SELECT current_date, kind, number
+        FROM unnest(%(kinds)s::text [], %(numbers)s::bigint []) AS counted (kind, number)
+        ORDER BY kind
+        ON CONFLICT (day, kind) DO UPDATE SET number = unknown_events.number + excluded.number
+        """,
+        kinds=kinds,
+        numbers=[numbers[kind] for kind in kinds],
+    )
+
+
+def unknown_numbers(tx: Tx, age: timedelta) -> dict[str, int]:
+    """How many events of unknown mails came in the last ``age``, by kind."""
+    rows = tx.all(
+        """
+        SELECT kind, sum(number)::bigint AS number
+        FROM unknown_events
+        WHERE day > (now() - %(age)s)::date
+        GROUP BY kind
+        ORDER BY kind
+        """,
+        age=age,
+    )
+    return {row["kind"]: int(row["number"]) for row in rows}
+
+
+def first_time(tx: Tx, sns_id: str, keep_for: timedelta) -> bool:
+    """Note SNS's id of a message; whether it was not seen before. Ids older than ``keep_for`` are forgotten on the way."""
+    fresh = tx.run("INSERT INTO sns_messages (id) VALUES (%(id)s) ON CONFLICT DO NOTHING", id=sns_id)
+    tx.run(
+        """
+        DELETE FROM sns_messages
+        WHERE id IN (
+            SELECT id FROM sns_messages WHERE at < now() - %(keep_for)s ORDER BY at LIMIT 20 FOR UPDATE SKIP LOCKED
+        )
+        """,
+        keep_for=keep_for,
+    )
+    return bool(fresh)

@@ -1,0 +1,159 @@
+"""Small things of the API: segments, notes, webhooks' settings, requests. Each function is one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mailer.core.db import Row, Tx, json
+
+_TABLES = {"segments", "notes", "webhooks", "bulk_actions", "imports", "exports"}
+
+
+def insert(tx: Tx, table: str, values: Mapping[str, Any]) -> Row:
+    """A new row, whole. Names come from the caller's own code, never from outside."""
+    assert table in _TABLES
+    names = ", ".join(values)
+    marks = ", ".join(f"%({name})s" for name in values)
+    row = tx.one(f"INSERT INTO {table} ({names}) VALUES ({marks}) RETURNING *", **_wrapped(values))
+    assert row
+    return row
+
+
+def get(tx: Tx, table: str, number: int) -> Row | None:
+    """One row, or None."""
+    assert table in _TABLES
+    return tx.one(f"SELECT * FROM {table} WHERE id = %(id)s", id=number)
+
+
+def amend(tx: Tx, table: str, number: int, values: Mapping[str, Any]) -> Row | None:
+    """Change a row; how it is now, or None when there is none."""
+    assert table in _TABLES
+    if not values:
+        return get(tx, table, number)
+    sets = ", ".join(f"{name} = %({name})s" for name in values)
+    return tx.one(f"UPDATE {table} SET {sets} WHERE id = %(id)s RETURNING *", id=number, **_wrapped(values))
+
+
+def delete(tx: Tx, table: str, number: int) -> bool:
+    """Take a row away; whether there was one."""
+    assert table in _TABLES
+    return bool(tx.run(f"DELETE FROM {table} WHERE id = %(id)s", id=number))
+
+
+def page(tx: Tx, table: str, limit: int, offset: int, where: Mapping[str, Any]) -> tuple[list[Row], int]:
+    """Some rows, the newest first, with these values; and how many there are."""
+    assert table in _TABLES
+    condition = " AND ".join(["true", *(f"{name} = %({name})s" for name in where)])
+    rows = tx.all(
+        f"SELECT * FROM {table} WHERE {condition} ORDER BY id DESC LIMIT %(limit)s OFFSET %(offset)s",
+        limit=limit,
+        offset=offset,
+        **where,
+    )
+    return rows, int(tx.value(f"SELECT count(*) FROM {table} WHERE {condition}", **where))
+
+
+def events(
+    tx: Tx, where: Mapping[str, Any], limit: int, offset: int, after: int | None, newest_first: bool, counted: bool = True
+) -> tuple[list[Row], int]:
+    """Events with these values (a list means any of them), and how many there are (0 unless ``counted``)."""
+    condition = " AND ".join(
+        [
+            "true",
+            *(
+                f"{name} = ANY(%({name})s)" if isinstance(value, list) else f"{name} = %({name})s"
+                for name, value in where.items()
+            ),
+        ]
+    )
+    behind = f"AND id {'<' if newest_first else '>'} %(after)s" if after is not None else ""
+    rows = tx.all(
+        f"""
+        SELECT events.*, (SELECT issue_key FROM sends WHERE sends.id = events.send_id) AS issue_key
+        FROM events WHERE {condition} {behind}
+        ORDER BY id {"DESC" if newest_first else "ASC"} LIMIT %(limit)s OFFSET %(offset)s
+        """,
+        limit=limit,
+        offset=offset,
+        after=after,
+        **where,
+    )
+    return rows, int(tx.value(f"SELECT count(*) FROM events WHERE {condition}", **where)) if counted else 0
+
+
+def add_requests(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write requests down, many at once, and when each key was last used."""
+    tx.run(
+        """
+        WITH given AS (
+            SELECT * FROM jsonb_to_recordset(%(rows)s)
+                AS one (at timestamptz, key_id bigint, method text, path text, status integer, source text, ip inet)
+        ),
+
+        used AS (
+            UPDATE api_keys SET last_used_at = last.at
+            FROM (SELECT key_id, max(at) AS at FROM given WHERE key_id IS NOT NULL GROUP BY key_id) AS last
+            WHERE api_keys.id = last.key_id
+        )
+
+        INSERT INTO api_requests (at, key_id, method, path, status, source, ip)
+        SELECT at, key_id, method, path, status, source, ip FROM given
+        """,
+        rows=json(list(rows)),
+    )
+
+
+def requests(tx: Tx, where: Mapping[str, Any], limit: int, before: int | None) -> list[Row]:
+    """Requests, the newest first; ``since`` and ``until`` bound their time."""
+    names = {"key_id": "key_id", "method": "method", "path": "path", "status": "status", "source": "source"}
+    condition = " AND ".join(f"api_requests.{names[name]} = ANY(%({name})s)" for name in where if name in names) or "true"
+    return tx.all(
+        f"""
+        SELECT api_requests.*, host(ip) AS address, api_keys.name AS key_name
+        FROM api_requests LEFT JOIN api_keys ON api_keys.id = key_id
+        WHERE {condition}
+            AND (%(before)s IS NULL OR api_requests.id < %(before)s)
+            AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+            AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
+        ORDER BY api_requests.id DESC LIMIT %(limit)s
+        """,
+        **{"since": None, "until": None, **where},
+        limit=limit,
+        before=before,
+    )
+
+
+def request(tx: Tx, number: int) -> Row | None:
+    """One request, or None."""
+    return tx.one(
+        """
+        SELECT api_requests.*, host(ip) AS address, api_keys.name AS key_name
+        FROM api_requests LEFT JOIN api_keys ON api_keys.id = key_id WHERE api_requests.id = %(id)s
+        """,
+        id=number,
+    )
+
+
+def drop_old_requests(tx: Tx) -> int:
+    """Requests older than 90 days go; how many."""
+    return tx.run("DELETE FROM api_requests WHERE at < now() - interval '90 days'")
+
+
+def make_months(tx: Tx) -> None:
+    """Partitions of events for the months ahead."""
+    tx.run("SELECT make_events_months(3)")
+
+
+def set_scope(tx: Tx, key_id: int, scope: str) -> None:
+    """A key may do more, or less, from the next request on."""
+    tx.run("UPDATE api_keys SET scope = %(scope)s WHERE id = %(id)s", id=key_id, scope=scope)
+
+
+def _wrapped(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: json(value) if isinstance(value, dict) else value for name, value in values.items()}
+
+
+def now(tx: Tx) -> Any:
+    """The transaction's moment."""
+    return tx.value("SELECT now()")

@@ -1,0 +1,177 @@
+"""The outbox of webhooks: messages, written by a trigger in the transaction of their event, and what was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from mailer.core.db import Row, Tx, each, json
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message that this claim may post."""
+
+    id: int
+    webhook_id: int
+    event_id: int | None
+    type: str
+    body: dict[str, Any]
+    attempts: int
+    created_at: datetime
+    url: str
+    secret: str
+    issue_key: str | None
+
+
+def claim(tx: Tx, size: int, lease: timedelta) -> list[Message]:
+    """Take messages that are due; those of a worker that died are due again after the lease."""
+    rows = tx.all(
+        """
+        WITH picked AS (
+            SELECT webhook_messages.id FROM webhook_messages
+            JOIN webhooks ON webhooks.id = webhook_id AND webhooks.enabled
+            WHERE (webhook_messages.state = 'pending' AND due_at <= now())
+                OR (webhook_messages.state = 'claimed' AND claimed_at < now() - %(lease)s)
+            ORDER BY due_at LIMIT %(size)s
+            FOR UPDATE OF webhook_messages SKIP LOCKED
+        )
+
+        UPDATE webhook_messages AS taken
+        SET state = 'claimed', claimed_at = now(), attempts = attempts + 1
+        FROM picked, webhooks
+        WHERE taken.id = picked.id AND webhooks.id = taken.webhook_id
+        RETURNING taken.id, taken.webhook_id, taken.event_id, taken.type, taken.body, taken.attempts, taken.created_at,
+            webhooks.url, webhooks.secret,
+            (SELECT issue_key FROM sends WHERE sends.id = (taken.body ->> 'send')::bigint) AS issue_key
+        """,
+        size=size,
+        lease=lease,
+    )
+    return each(rows, Message)
+
+
+def settle(
+    tx: Tx, message_id: int, status: int | None, error: str, milliseconds: int, again_at: datetime | None, failed: bool
+) -> None:
+    """Keep an attempt; the message is delivered, due again, or failed for good."""
+    state = "failed" if failed else "pending" if again_at else "delivered"
+    tx.run(
+        """
+        INSERT INTO webhook_attempts (message_id, milliseconds, status, error)
+        VALUES (%(id)s, %(milliseconds)s, %(status)s, %(error)s)
+        """,
+        id=message_id,
+        milliseconds=milliseconds,
+        status=status,
+        error=error[:300],
+    )
+    tx.run(
+        """
+        UPDATE webhook_messages
+        SET state = %(state)s, due_at = coalesce(%(again_at)s, due_at), claimed_at = NULL,
+            settled_at = CASE WHEN %(state)s = 'pending' THEN NULL ELSE now() END
+        WHERE id = %(id)s
+        """,
+        id=message_id,
+        state=state,
+        again_at=again_at,
+    )
+
+
+def worked(tx: Tx, webhook_id: int) -> None:
+    """The target took a message."""
+    tx.run("UPDATE webhooks SET failing_since = NULL WHERE id = %(id)s AND failing_since IS NOT NULL", id=webhook_id)
+
+
+def failed(tx: Tx, webhook_id: int, patience: timedelta, gone: bool) -> str | None:
+    """The target took no message; its address when that has lasted too long (or it is gone) and it is switched off now."""
+    tx.run("UPDATE webhooks SET failing_since = now() WHERE id = %(id)s AND failing_since IS NULL", id=webhook_id)
+    found = tx.value(
+        """
+        UPDATE webhooks SET enabled = false, disabled_reason = 'it took nothing any more'
+        WHERE id = %(id)s AND enabled AND (%(gone)s OR failing_since < now() - %(patience)s)
+        RETURNING url
+        """,
+        id=webhook_id,
+        gone=gone,
+        patience=patience,
+    )
+    return str(found) if found else None
+
+
+def test(tx: Tx, webhook_id: int, kind: str) -> int:
+    """A message that no event caused; its id."""
+    return int(
+        tx.value(
+            "INSERT INTO webhook_messages (webhook_id, type, body) VALUES (%(id)s, %(type)s, %(body)s) RETURNING id",
+            id=webhook_id,
+            type=kind,
+            body=json({"test": True}),
+        )
+    )
+
+
+def replay(tx: Tx, webhook_id: int, ids: Sequence[int]) -> int:
+    """These messages of a webhook are due again, whatever became of them; how many there are."""
+    return tx.run(
+        """
+        UPDATE webhook_messages SET state = 'pending', due_at = now(), attempts = 0, settled_at = NULL
+        WHERE webhook_id = %(webhook_id)s AND id = ANY(%(ids)s::bigint []) AND state <> 'claimed'
+        """,
+        webhook_id=webhook_id,
+        ids=list(ids),
+    )
+
+
+def failed_ids(tx: Tx, webhook_id: int) -> list[int]:
+    """Messages of a webhook that failed for good."""
+    rows = tx.all("SELECT id FROM webhook_messages WHERE webhook_id = %(id)s AND state = 'failed'", id=webhook_id)
+    return [row["id"] for row in rows]
+
+
+def page(tx: Tx, webhook_id: int, states: Sequence[str], limit: int, offset: int) -> tuple[list[Row], int]:
+    """Messages of a webhook with their last attempt, the newest first; and how many there are."""
+    rows = tx.all(
+        """
+        SELECT webhook_messages.*, last.error, last.milliseconds
+        FROM webhook_messages
+        LEFT JOIN LATERAL (
+            SELECT * FROM webhook_attempts WHERE message_id = webhook_messages.id ORDER BY id DESC LIMIT 1
+        ) AS last ON true
+        WHERE webhook_id = %(id)s AND state = ANY(%(states)s::text [])
+        ORDER BY webhook_messages.id DESC LIMIT %(limit)s OFFSET %(offset)s
+        """,
+        id=webhook_id,
+        states=list(states),
+        limit=limit,
+        offset=offset,
+    )
+    count = tx.value(
+        "SELECT count(*) FROM webhook_messages WHERE webhook_id = %(id)s AND state = ANY(%(states)s::text [])",
+        id=webhook_id,
+        states=list(states),
+    )
+    return rows, int(count)
+
+
+def attempts(tx: Tx, message_id: int) -> list[Row]:
+    """Each attempt of a message, the oldest first."""
+    return tx.all("SELECT * FROM webhook_attempts WHERE message_id = %(id)s ORDER BY id", id=message_id)
+
+
+def has_work(tx: Tx) -> bool:
+    """Is a message due?"""
+    return bool(
+        tx.value(
+            """
+            SELECT EXISTS (
+                SELECT FROM webhook_messages JOIN webhooks ON webhooks.id = webhook_id AND webhooks.enabled
+                WHERE (webhook_messages.state = 'pending' AND due_at <= now())
+                    OR (webhook_messages.state = 'claimed' AND claimed_at < now() - interval '2 minutes')
+            )
+            """
+        )
+    )

@@ -1,0 +1,76 @@
+"""Issues the ledger knows: what was public, under which key, and how to recognise it after a rename."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from mailer.core.db import Tx, each
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Known:
+    """One issue as it was when last published, under one of its keys; ``url`` is the address of its page."""
+
+    key: str
+    path: str
+    title: str
+    dated: datetime
+    digest: str
+    sketch: list[int] = field(default_factory=list)
+    renamed_from: str | None = None
+    adopted_edition: int | None = None
+    url: str = ""
+    last_seen_at: datetime = _NEVER
+
+    @property
+    def root(self) -> str:
+        """The first key of an issue that was renamed; else its own."""
+        return self.renamed_from or self.key
+
+
+def lock(tx: Tx) -> None:
+    """One publish at a time; released at the end of the transaction."""
+    tx.run("SELECT pg_advisory_xact_lock(hashtext('postmerge.publish'))")
+
+
+def every(tx: Tx) -> list[Known]:
+    """All issues, in the order in which they were first seen."""
+    rows = tx.all(
+        """
+        SELECT key, path, title, dated, digest, sketch, renamed_from, adopted_edition, url, last_seen_at
+        FROM issues
+        ORDER BY first_seen_at, key
+        """
+    )
+    return each(rows, Known)
+
+
+def record(tx: Tx, issue: Known) -> None:
+    """Write down an issue as it is now; what was adopted or renamed once stays so."""
+    tx.run(
+        """
+        INSERT INTO issues (key, path, title, dated, digest, sketch, renamed_from, adopted_edition, url)
+        VALUES (%(key)s, %(path)s, %(title)s, %(dated)s, %(digest)s, %(sketch)s, %(renamed_from)s, %(adopted)s, %(url)s)
+        ON CONFLICT (key) DO UPDATE SET
+            path = EXCLUDED.path,
+            title = EXCLUDED.title,
+            dated = EXCLUDED.dated,
+            digest = EXCLUDED.digest,
+            sketch = EXCLUDED.sketch,
+            url = EXCLUDED.url,
+            adopted_edition = greatest(issues.adopted_edition, EXCLUDED.adopted_edition),
+            last_seen_at = now()
+        """,
+        key=issue.key,
+        path=issue.path,
+        title=issue.title,
+        dated=issue.dated,
+        digest=issue.digest,
+        sketch=issue.sketch,
+        renamed_from=issue.renamed_from,
+        adopted=issue.adopted_edition,
+        url=issue.url,
+    )

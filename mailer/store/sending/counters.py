@@ -1,0 +1,103 @@
+"""Counts that need no counting: sums over the small rows that triggers write. See migration 0015."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailer.core.db import Tx
+
+SPAN = 32  # blocks that are first looked at together
+_ENOUGH = 500  # rows above what is needed before they are summed up
+
+
+def readers(tx: Tx) -> int:
+    """How many subscribers there are in any state, without those who were erased."""
+    row = tx.often("SELECT coalesce(sum(number), 0) AS number FROM tallies WHERE kind = 'block'")
+    return int(row["number"]) if row else 0
+
+
+def tagged(tx: Tx, name: str) -> int:
+    """How many subscribers have the tag."""
+    return int(tx.value("SELECT coalesce(sum(number), 0) FROM tallies WHERE kind = 'tag' AND key = %(name)s", name=name))
+
+
+def of_tags(tx: Tx, names: Sequence[str]) -> dict[str, int]:
+    """How many subscribers have each of these tags; one that is not there is left out."""
+    rows = tx.often_all(
+        """
+        SELECT name, (SELECT coalesce(sum(number), 0) FROM tallies WHERE kind = 'tag' AND key = name)::bigint AS number
+        FROM tags WHERE name = ANY(%(names)s::text [])
+        """,
+        names=list(names),
+    )
+    return {row["name"]: row["number"] for row in rows}
+
+
+def at(tx: Tx, offset: int, newest_first: bool) -> tuple[int, int | None]:
+    """How many readers there are, and the id of the one at ``offset`` (from 0, by id): None when there are not so many.
+
+    Reads at most one block of ids besides the tallies, however deep the offset is.
+    """
+    order, sign, start = ("DESC", "<=", "block * 1024 + 1023") if newest_first else ("ASC", ">=", "block * 1024")
+    row = tx.often(
+        f"""
+        WITH spans AS (
+            SELECT key::bigint / {SPAN} AS span, sum(number)::bigint AS number FROM tallies WHERE kind = 'block' GROUP BY 1
+        ),
+
+        running_spans AS (SELECT span, number, sum(number) OVER (ORDER BY span {order}) - number AS before FROM spans),
+
+        there AS (
+            SELECT span, before FROM running_spans
+            WHERE before <= %(offset)s::bigint AND number > 0
+            ORDER BY before DESC
+            LIMIT 1
+        ),
+
+        blocks AS (
+            SELECT key::bigint AS block, sum(number)::bigint AS number FROM tallies
+            WHERE kind = 'block' AND key::bigint / {SPAN} = (SELECT span FROM there)
+            GROUP BY 1
+        ),
+
+        running AS (
+            SELECT block, number, (SELECT before FROM there) + sum(number) OVER (ORDER BY block {order}) - number AS before
+            FROM blocks
+        ),
+
+        here AS (
+            SELECT {start} AS start, before FROM running
+            WHERE before <= %(offset)s::bigint AND number > 0
+            ORDER BY before DESC
+            LIMIT 1
+        )
+
+        SELECT
+            (SELECT coalesce(sum(number), 0)::bigint FROM spans) AS number,
+            (
+                SELECT found.id FROM here CROSS JOIN LATERAL (
+                    SELECT id FROM subscribers
+                    WHERE erased_at IS NULL AND id {sign} here.start
+                    ORDER BY id {order} LIMIT 1 OFFSET %(offset)s::bigint - here.before
+                ) AS found
+            ) AS id
+        """,
+        offset=offset,
+    )
+    return (row["number"], row["id"]) if row else (0, None)
+
+
+def compact(tx: Tx) -> int:
+    """Sum the rows of each key up, when there are many and nobody else does it; how many rows are gone."""
+    needless = tx.value("SELECT count(*) - count(DISTINCT (kind, key)) FROM tallies")
+    if needless < _ENOUGH or not tx.value("SELECT pg_try_advisory_xact_lock(hashtext('postmerge.tallies'))"):
+        return 0
+    tx.run(
+        """
+        WITH gone AS (DELETE FROM tallies RETURNING kind, key, number)
+
+        INSERT INTO tallies (kind, key, number)
+        SELECT kind, key, sum(number) FROM gone GROUP BY kind, key HAVING sum(number) <> 0
+        """
+    )
+    return int(needless)

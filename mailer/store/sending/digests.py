@@ -1,0 +1,87 @@
+"""The mails of a month for readers who want one mail a month, queued set by set."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from mailer.core.db import Tx
+from mailer.store.subscribers import text_selection
+
+
+def begin(tx: Tx, month: date) -> bool:
+    """Is this month's digest still to be made? Then it is being made by this transaction."""
+    return bool(tx.run("INSERT INTO digests (month, readers) VALUES (%(month)s, 0) ON CONFLICT DO NOTHING", month=month))
+
+
+def sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """The sends that started in this time: id, edition_id, audience (the rule), title and url, in their order."""
+    return tx.all(
+        """
+        SELECT sends.id, sends.edition_id, sends.audience, editions.title, editions.url
+        FROM sends
+        JOIN editions ON editions.id = sends.edition_id
+        WHERE sends.started_at >= %(start)s AND sends.started_at < %(end)s AND sends.state <> 'cancelled'
+        ORDER BY sends.started_at
+        """,
+        start=start,
+        end=end,
+    )
+
+
+def collect(tx: Tx) -> None:
+    """An empty list of who gets which issue."""
+    tx.script("CREATE TEMP TABLE digest_lines (subscriber_id bigint, place bigint, title text, url text) ON COMMIT DROP")
+
+
+def add(tx: Tx, place: int, send: dict[str, Any], end: datetime, rule: str, values: dict[str, Any]) -> int:
+    """One issue (a row of ``sends``), for every monthly reader of its audience who was there before ``end``; how many.
+
+    Its title and address are those in the reader's language, where it is translated.
+    """
+    return tx.run(
+        f"""
+        INSERT INTO digest_lines (subscriber_id, place, title, url)
+        SELECT subscribers.id, %(place)s, coalesce(translation.own_title, %(title)s), coalesce(translation.own_url, %(url)s)
+        FROM subscribers
+        LEFT JOIN LATERAL (
+            SELECT own_title, own_url
+            FROM edition_variants
+            WHERE edition_id = %(edition_id)s AND own_url <> '' AND name IN ({text_selection.LANG}, {text_selection.BASE})
+            ORDER BY name = {text_selection.LANG} DESC
+            LIMIT 1
+        ) AS translation ON true
+        WHERE state = 'active'
+            AND frequency = 'monthly'
+            AND confirmed_at < %(end)s
+            AND (paused_until IS NULL OR paused_until <= now())
+            AND NOT EXISTS (SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal)
+            AND {rule}
+        """,
+        place=place,
+        title=send["title"],
+        url=send["url"],
+        edition_id=send["edition_id"],
+        end=end,
+        **values,
+    )
+
+
+def queue(tx: Tx, month: date) -> int:
+    """A mail for each reader on the list; how many."""
+    number = tx.run(
+        """
+        INSERT INTO transactional_mails (kind, topic, subscriber_id, facts, once)
+        SELECT
+            'confirmation', 'digest', subscriber_id,
+            jsonb_build_object('issues', jsonb_agg(jsonb_build_object('title', title, 'url', url) ORDER BY place)),
+            'digest ' || %(month)s::date || ' ' || subscriber_id
+        FROM digest_lines
+        GROUP BY subscriber_id
+        ORDER BY subscriber_id
+        ON CONFLICT (once) WHERE once IS NOT NULL DO NOTHING
+        """,
+        month=month,
+    )
+    tx.run("UPDATE digests SET readers = %(number)s WHERE month = %(month)s", number=number, month=month)
+    return number

@@ -1,0 +1,82 @@
+"""The ledger as a whole, read only: counts for metrics, rows for the eye."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mailer.core.db import Tx, each
+
+
+@dataclass(frozen=True)
+class Line:
+    """One delivery with its reader; ``since`` is when it came into its state, ``reader`` the reader's state now."""
+
+    subscriber_id: int
+    email: str
+    state: str
+    since: datetime
+    detail: str
+    reader: str
+
+
+def migrations(tx: Tx) -> set[str]:
+    """Names of the migrations that were applied; none when the database is empty."""
+    if tx.value("SELECT to_regclass('schema_migrations')") is None:
+        return set()
+    return {row["name"] for row in tx.all("SELECT name FROM schema_migrations")}
+
+
+def lines(tx: Tx, send_id: int, limit: int, offset: int) -> list[Line]:
+    """Some deliveries of a send, in the order of its readers."""
+    rows = tx.all(
+        """
+        SELECT
+            deliveries.subscriber_id, subscribers.email, deliveries.state,
+            coalesce(deliveries.settled_at, deliveries.claimed_at, sends.frozen_at, sends.created_at) AS since,
+            deliveries.detail, subscribers.state AS reader
+        FROM deliveries
+        JOIN sends ON sends.id = deliveries.send_id
+        JOIN subscribers ON subscribers.id = deliveries.subscriber_id
+        WHERE deliveries.send_id = %(send_id)s
+        ORDER BY deliveries.subscriber_id
+        LIMIT %(limit)s OFFSET %(offset)s
+        """,
+        send_id=send_id,
+        limit=limit,
+        offset=offset,
+    )
+    return each(rows, Line)
+
+
+def sends_by_state(tx: Tx) -> dict[str, int]:
+    """How many sends are in each state."""
+    return _counts(tx.all("SELECT state, count(*)::int AS number FROM sends GROUP BY state"))
+
+
+def deliveries_by_state(tx: Tx, finished_within: timedelta) -> dict[str, int]:
+    """How many deliveries are in each state, of sends that are not over or finished a while ago at most.
+
+    Older sends are left out, so that the cost does not grow with the ledger.
+    """
+    rows = tx.all(
+        """
+        SELECT deliveries.state, count(*)::int AS number
+        FROM sends
+        JOIN deliveries ON deliveries.send_id = sends.id
+        WHERE sends.state IN ('scheduled', 'holding', 'sending', 'paused', 'stopped')
+            OR sends.finished_at > now() - %(finished_within)s
+        GROUP BY deliveries.state
+        """,
+        finished_within=finished_within,
+    )
+    return _counts(rows)
+
+
+def waiting_transactional(tx: Tx) -> int:
+    """How many transactional mails are not yet on their way."""
+    return int(tx.value("SELECT count(*) FROM transactional_mails WHERE state = 'pending'"))
+
+
+def _counts(rows: list[dict[str, object]]) -> dict[str, int]:
+    return {str(row["state"]): int(str(row["number"])) for row in rows}

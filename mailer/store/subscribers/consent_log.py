@@ -1,0 +1,45 @@
+"""Consents: the evidence of who asked for what, when and from where. Rows are only ever added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from mailer.core.db import Tx, json
+
+
+def record(tx: Tx, subscriber_id: int, kind: str, source: str, ip: str | None, evidence: Mapping[str, object]) -> None:
+    """Add a piece of evidence; ``kind`` is requested, confirmed, left or added."""
+    tx.often(
+        """
+        INSERT INTO consents (subscriber_id, kind, source, ip, evidence)
+        VALUES (%(subscriber_id)s, %(kind)s, %(source)s, %(ip)s, %(evidence)s)
+        RETURNING id
+        """,
+        subscriber_id=subscriber_id,
+        kind=kind,
+        source=source,
+        ip=ip,
+        evidence=json(dict(evidence)),
+    )
+
+
+def latest(tx: Tx, subscriber_id: int, kind: str) -> datetime | None:
+    """When there was evidence of this kind last; None when there is none."""
+    found: datetime | None = tx.value(
+        "SELECT max(at) FROM consents WHERE subscriber_id = %(id)s AND kind = %(kind)s", id=subscriber_id, kind=kind
+    )
+    return found
+
+
+def former_addresses(tx: Tx, subscriber_id: int | None = None) -> list[str]:
+    """Addresses that readers (or this one) changed for others, as they were written; each once."""
+    rows = tx.all(
+        """
+        SELECT DISTINCT evidence ->> 'before' AS email
+        FROM consents
+        WHERE kind = 'address' AND evidence ->> 'before' <> '' AND (%(id)s::bigint IS NULL OR subscriber_id = %(id)s)
+        """,
+        id=subscriber_id,
+    )
+    return [str(row["email"]) for row in rows]

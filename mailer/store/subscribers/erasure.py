@@ -1,0 +1,90 @@
+"""Erasing: of a reader only a number stays, so that the ledger adds up, and a keyed hash of their address."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mailer.core.db import Tx
+
+
+def remember(tx: Tx, hash_: bytes, email_normal: str) -> None:
+    """Keep the hash of an address, with the reason why it must not be mailed, if there is one."""
+    tx.run(
+        """
+        INSERT INTO erased (hash, reason)
+        VALUES (%(hash)s, coalesce((SELECT reason FROM suppressions WHERE email_normal = %(email_normal)s), ''))
+        ON CONFLICT (hash) DO UPDATE SET
+            reason = CASE WHEN excluded.reason = '' THEN erased.reason ELSE excluded.reason END, at = now()
+        """,
+        hash=hash_,
+        email_normal=email_normal,
+    )
+
+
+def moment(tx: Tx, subscriber_id: int) -> datetime | None:
+    """When the reader was erased; None when they were not."""
+    found: datetime | None = tx.value("SELECT erased_at FROM subscribers WHERE id = %(id)s", id=subscriber_id)
+    return found
+
+
+def reason(tx: Tx, hash_: bytes) -> str | None:
+    """Why an erased address must not be mailed ('' when it may), or None when nobody with it was erased."""
+    found = tx.value("SELECT reason FROM erased WHERE hash = %(hash)s", hash=hash_)
+    return None if found is None else str(found)
+
+
+def forget(tx: Tx, hash_: bytes) -> None:
+    """Who was erased came back by themselves."""
+    tx.run("DELETE FROM erased WHERE hash = %(hash)s AND reason = ''", hash=hash_)
+
+
+def wipe(tx: Tx, subscriber_id: int, email_normal: str) -> None:
+    """Take away all that says who this was."""
+    for statement in _WIPE:
+        tx.run(statement, id=subscriber_id, email_normal=email_normal)
+
+
+_WIPE = (
+    "DELETE FROM consents WHERE subscriber_id = %(id)s",
+    """
+    DELETE FROM transactional_mail_events
+    WHERE mail_id IN (SELECT id FROM transactional_mails WHERE subscriber_id = %(id)s)
+    """,
+    "DELETE FROM transactional_mails WHERE subscriber_id = %(id)s",
+    "DELETE FROM suppressions WHERE email_normal = %(email_normal)s",
+    "DELETE FROM scanner_visits WHERE subscriber_id = %(id)s",
+    "DELETE FROM accesses WHERE subscriber_id = %(id)s",
+    "DELETE FROM grants WHERE subscriber_id = %(id)s",
+    "UPDATE customers SET email_normal = '' WHERE subscriber_id = %(id)s OR email_normal = %(email_normal)s",
+    """
+    UPDATE deliveries
+    SET address_hash = NULL, message_id = NULL, detail = CASE WHEN state = 'pending' THEN '' ELSE detail END
+    WHERE subscriber_id = %(id)s
+    """,
+    "DELETE FROM notes WHERE model_type = 'subscriber' AND model_id = %(id)s",
+    "UPDATE delivery_events SET detail = '' WHERE subscriber_id = %(id)s AND detail <> ''",
+    """
+    UPDATE subscribers
+    SET email = '',
+        email_normal = 'erased:' || id,
+        state = 'left',
+        tags = '{}',
+        metadata = '{}',
+        notes = '',
+        referrer_url = '',
+        utm_campaign = '',
+        utm_medium = '',
+        utm_source = '',
+        leaving_reason = '',
+        lang = '',
+        frequency = 'every',
+        flags = '{}',
+        created_at = now(),
+        confirmed_at = NULL,
+        left_at = now(),
+        paused_until = NULL,
+        active_at = NULL,
+        erased_at = now()
+    WHERE id = %(id)s
+    """,
+)

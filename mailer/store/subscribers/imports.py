@@ -1,0 +1,297 @@
+"""Imports: a list staged in a temporary table, judged against the readers, and applied. All inside one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mailer.core.db import Tx, each, json
+
+_STAGED = """
+    number bigint, email text, email_normal text, state text, suppressed text, tags text [], metadata jsonb, lang text,
+    created_at timestamptz, confirmed_at timestamptz, left_at timestamptz, proof jsonb, hash bytea, frequency text,
+    flags text [], paused_until timestamptz, active_at timestamptz, suppression jsonb, consents jsonb, notes text,
+    referrer_url text, utm_campaign text, utm_medium text, utm_source text, leaving_reason text, wrong text
+"""
+COLUMNS = tuple(part.split()[0] for part in _STAGED.split(","))
+
+_JUDGED = """
+    CREATE TEMP TABLE judged ON COMMIT DROP AS
+    WITH looked AS (
+        SELECT
+            staged.*,
+            first_value(staged.number) OVER (
+                PARTITION BY staged.email_normal, staged.wrong
+                ORDER BY staged.suppressed <> '' DESC, staged.state = 'left' DESC, staged.number
+            ) AS chosen_number,
+            known.id AS known_id, known.state AS known_state, known.left_at AS known_left_at,
+            known.tags AS known_tags, known.metadata AS known_metadata, known.lang AS known_lang,
+            coalesce(known.confirmed_at, known.created_at) AS known_since,
+            suppressions.reason AS known_reason,
+            erased.hash IS NOT NULL AS was_erased,
+            moved.email_normal IS NOT NULL AND known.id IS NULL AS has_moved
+        FROM staged
+        LEFT JOIN subscribers AS known ON known.email_normal = staged.email_normal AND known.erased_at IS NULL
+        LEFT JOIN suppressions ON suppressions.email_normal = staged.email_normal
+        LEFT JOIN erased ON erased.hash = staged.hash
+        LEFT JOIN unnest(%(moved)s::text []) AS moved (email_normal) ON moved.email_normal = staged.email_normal
+    ),
+
+    refused AS (
+        SELECT
+            *,
+            CASE
+                WHEN wrong <> '' THEN 'cannot be read'
+                WHEN chosen_number <> number THEN 'twice in the file'
+                WHEN was_erased THEN 'erased'
+                WHEN has_moved AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'moved'
+                WHEN known_left_at IS NOT NULL AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'left'
+                WHEN known_reason IS NOT NULL AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'suppressed'
+                WHEN state = 'left' AND known_state = 'active' AND (left_at IS NULL OR left_at <= known_since)
+                    THEN 'active here'
+                ELSE ''
+            END AS refusal
+        FROM looked
+    ),
+
+    weighed AS (
+        SELECT
+            *,
+            state = 'active' AND %(evidence)s AND known_left_at IS NULL
+            AND (known_state IS NULL OR known_state = 'unconfirmed') AS activates,
+            state = 'left' AND known_state IN ('unconfirmed', 'active') AS leaves,
+            suppressed <> '' AND known_reason IS NULL AS suppresses,
+            known_id IS NOT NULL AND (NOT tags <@ known_tags) AS tagged,
+            known_id IS NOT NULL AND known_metadata || metadata <> known_metadata AS described,
+            known_lang = '' AND lang <> '' AS translated
+        FROM refused
+    )
+
+    SELECT
+        *,
+        CASE
+            WHEN refusal <> '' THEN 'refused'
+            WHEN state = '' THEN CASE WHEN suppresses THEN 'new' ELSE 'same' END
+            WHEN known_id IS NULL THEN 'new'
+            WHEN activates OR leaves OR suppresses OR tagged OR described OR translated THEN 'changed'
+            ELSE 'same'
+        END AS verdict,
+        CASE
+            WHEN refusal = 'cannot be read' THEN wrong
+            WHEN refusal = 'twice in the file' THEN 'the same address as line ' || chosen_number
+            WHEN refusal = 'erased' THEN 'was erased at their own wish: only they can subscribe again'
+            WHEN refusal = 'moved' THEN 'its reader took another address here since: only they can subscribe with this one'
+            WHEN refusal = 'left' THEN 'left on ' || known_left_at::date || ': only they can subscribe again'
+            WHEN refusal = 'suppressed' THEN 'is not mailed any more (' || known_reason || ')'
+            WHEN refusal = 'active here' THEN 'is active here, and the file does not say that they left after that'
+            ELSE concat_ws(
+                ', ',
+                CASE WHEN known_id IS NOT NULL AND activates THEN 'becomes active' END,
+                CASE WHEN leaves THEN 'leaves' END,
+                CASE WHEN suppresses THEN 'is not mailed any more (' || suppressed || ')' END,
+                CASE WHEN tagged THEN 'gains tags' END,
+                CASE WHEN described THEN 'metadata' END,
+                CASE WHEN translated THEN 'language' END,
+                CASE WHEN known_id IS NULL AND state = 'active' AND NOT %(evidence)s THEN 'unconfirmed: no --evidence' END
+            )
+        END AS why
+    FROM weighed
+"""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What would become of one line: new, changed, same or refused, and why."""
+
+    number: int
+    email: str
+    verdict: str
+    why: str
+
+
+def stage(tx: Tx, file: Any) -> int:
+    """Take lines (COPY text, in COLUMNS' order) into the temporary table; how many."""
+    tx.script(f"CREATE TEMP TABLE staged ({_STAGED}) ON COMMIT DROP")
+    tx.script("SET LOCAL work_mem = '128MB'")
+    number = tx.copy(f"COPY staged ({', '.join(COLUMNS)}) FROM STDIN", file)
+    tx.script("ANALYZE staged")
+    return number
+
+
+def any_erased(tx: Tx) -> bool:
+    """Was anybody ever erased?"""
+    return bool(tx.value("SELECT EXISTS (SELECT FROM erased)"))
+
+
+def judge(tx: Tx, evidence: bool, moved: Sequence[str]) -> None:
+    """Judge each staged line against the readers as they are now.
+
+    Of several lines with one address the one counts that keeps mail from it, else the first. ``moved`` are normal forms of
+    addresses, each once, that readers changed for others: an old list must not bring these back.
+    """
+    tx.run(_JUDGED, evidence=evidence, moved=list(moved))
+
+
+def counts(tx: Tx) -> dict[str, int]:
+    """How many lines there are of each verdict."""
+    rows = tx.all("SELECT verdict, count(*) AS number FROM judged GROUP BY verdict")
+    return {row["verdict"]: row["number"] for row in rows}
+
+
+def refusals(tx: Tx) -> dict[str, int]:
+    """How many lines are refused for each kind of reason, most first."""
+    rows = tx.all("SELECT refusal, count(*) AS number FROM judged WHERE refusal <> '' GROUP BY refusal ORDER BY 2 DESC, 1")
+    return {row["refusal"]: row["number"] for row in rows}
+
+
+def unconfirmed(tx: Tx) -> int:
+    """How many lines say active and come as unconfirmed, because no evidence was given."""
+    return int(tx.value("SELECT count(*) FROM judged WHERE verdict = 'new' AND state = 'active' AND NOT activates"))
+
+
+def lines(tx: Tx, limit: int | None, verdicts: tuple[str, ...]) -> list[Judged]:
+    """Lines of these verdicts in the file's order."""
+    rows = tx.all(
+        """
+        SELECT number, email, verdict, why
+        FROM judged
+        WHERE verdict = ANY(%(verdicts)s)
+        ORDER BY number
+        LIMIT %(limit)s
+        """,
+        verdicts=list(verdicts),
+        limit=limit,
+    )
+    return each(rows, Judged)
+
+
+def report(tx: Tx, file: Any) -> int:
+    """Write every line's verdict as CSV; how many."""
+    return tx.copy(
+        "COPY (SELECT number AS line, verdict, why, email FROM judged ORDER BY number) TO STDOUT (FORMAT csv, HEADER)", file
+    )
+
+
+def run(tx: Tx, file: str, digest: str, file_format: str, evidence: str, numbers: dict[str, int]) -> int:
+    """Write down that an import is applied; its id."""
+    return int(
+        tx.value(
+            """
+            INSERT INTO import_runs (file, digest, format, evidence, counts)
+            VALUES (%(file)s, %(digest)s, %(format)s, %(evidence)s, %(counts)s)
+            RETURNING id
+            """,
+            file=file,
+            digest=digest,
+            format=file_format,
+            evidence=evidence,
+            counts=json(numbers),
+        )
+    )
+
+
+def apply(tx: Tx, run_id: int, evidence: str) -> None:
+    """Write what was judged: new readers, changed ones, suppressions, and the evidence of each."""
+    tx.script("CREATE TEMP TABLE added (id bigint, email_normal text) ON COMMIT DROP")
+    tx.run(_NEW)
+    tx.script("ANALYZE added")
+    tx.run(_NEW_CONSENTS, run=run_id, evidence=evidence)
+    tx.run(_OWN_CONSENTS)
+    tx.run(_CHANGED_CONSENTS, run=run_id, evidence=evidence)
+    tx.run(_CHANGED)
+    tx.run(_SUPPRESSIONS)
+    tx.script("ANALYZE subscribers")
+
+
+_NEW = """
+    WITH inserted AS (
+        INSERT INTO subscribers (
+            email, email_normal, state, tags, metadata, lang, frequency, flags, created_at, confirmed_at, left_at,
+            paused_until, active_at, notes, referrer_url, utm_campaign, utm_medium, utm_source, leaving_reason
+        )
+        SELECT
+            email, email_normal,
+            CASE WHEN state = 'active' AND NOT activates THEN 'unconfirmed' ELSE state END,
+            tags, metadata, lang, coalesce(frequency, 'every'), coalesce(flags, '{}'),
+            CASE WHEN consents IS NULL
+                THEN least(now(), coalesce(created_at, confirmed_at, left_at, now()))
+                ELSE coalesce(created_at, now())
+            END,
+            CASE
+                WHEN activates AND consents IS NULL THEN least(now(), coalesce(confirmed_at, created_at, now()))
+                WHEN activates OR state <> 'active' THEN confirmed_at
+            END,
+            CASE WHEN state = 'left' THEN coalesce(left_at, now()) WHEN consents IS NOT NULL THEN left_at END,
+            paused_until, active_at, coalesce(notes, ''), coalesce(referrer_url, ''), coalesce(utm_campaign, ''),
+            coalesce(utm_medium, ''), coalesce(utm_source, ''), coalesce(leaving_reason, '')
+        FROM judged
+        WHERE verdict = 'new' AND state <> ''
+        ORDER BY number
+        ON CONFLICT (email_normal) DO NOTHING
+        RETURNING id, email_normal
+    )
+
+    INSERT INTO added (id, email_normal) SELECT id, email_normal FROM inserted
+"""
+
+_NEW_CONSENTS = """
+    INSERT INTO consents (subscriber_id, kind, source, evidence)
+    SELECT
+        added.id, 'imported', 'import',
+        judged.proof || jsonb_build_object('import', %(run)s, 'line', judged.number, 'evidence', %(evidence)s)
+    FROM added
+    JOIN judged ON judged.email_normal = added.email_normal AND judged.verdict = 'new'
+    WHERE judged.consents IS NULL
+    ORDER BY added.id
+"""
+
+_OWN_CONSENTS = """
+    INSERT INTO consents (subscriber_id, kind, source, ip, evidence, at)
+    SELECT
+        added.id, one.value ->> 'kind', one.value ->> 'source', (one.value ->> 'ip')::inet,
+        one.value -> 'evidence', (one.value ->> 'at')::timestamptz
+    FROM added
+    JOIN judged ON judged.email_normal = added.email_normal AND judged.verdict = 'new'
+    CROSS JOIN LATERAL jsonb_array_elements(judged.consents) WITH ORDINALITY AS one (value, place)
+    WHERE judged.consents IS NOT NULL
+    ORDER BY added.id, one.place
+"""
+
+_CHANGED_CONSENTS = """
+    INSERT INTO consents (subscriber_id, kind, source, evidence)
+    SELECT
+        known_id, CASE WHEN leaves THEN 'left' ELSE 'imported' END, 'import',
+        proof || jsonb_build_object('import', %(run)s, 'line', number, 'evidence', %(evidence)s, 'what', why)
+    FROM judged
+    WHERE verdict = 'changed'
+    ORDER BY number
+"""
+
+_CHANGED = """
+    UPDATE subscribers
+    SET state = CASE WHEN activates THEN 'active' WHEN leaves THEN 'left' ELSE subscribers.state END,
+        confirmed_at = CASE
+            WHEN activates THEN least(now(), coalesce(judged.confirmed_at, now())) ELSE subscribers.confirmed_at
+        END,
+        left_at = CASE WHEN leaves THEN least(now(), coalesce(judged.left_at, now())) ELSE subscribers.left_at END,
+        tags = ARRAY(SELECT DISTINCT unnest(subscribers.tags || judged.tags) ORDER BY 1),
+        metadata = subscribers.metadata || judged.metadata,
+        lang = CASE WHEN translated THEN judged.lang ELSE subscribers.lang END
+    FROM judged
+    WHERE judged.verdict = 'changed'
+        AND subscribers.id = judged.known_id
+        AND subscribers.state = judged.known_state
+        AND subscribers.left_at IS NOT DISTINCT FROM judged.known_left_at
+"""
+
+_SUPPRESSIONS = """
+    INSERT INTO suppressions (email_normal, reason, detail, created_at)
+    SELECT
+        email_normal, suppressed,
+        coalesce(suppression ->> 'detail', 'as the imported list says'),
+        coalesce((suppression ->> 'at')::timestamptz, now())
+    FROM judged
+    WHERE verdict IN ('new', 'changed') AND suppresses
+    ON CONFLICT (email_normal) DO NOTHING
+"""

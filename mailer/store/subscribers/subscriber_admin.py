@@ -1,0 +1,210 @@
+"""Subscribers as the API shows them: one or a page, filtered, in order; every value is a parameter. Read only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from mailer.core.db import Question, Tx
+
+BLOCK = 1024  # ids in one block of the tallies; the triggers of migration 0015 say the same
+
+
+class Member(NamedTuple):
+    """A subscriber with what is known about them. ``history`` is pairs of a moment (ISO 8601) and a kind of consent."""
+
+    id: int
+    email: str
+    email_normal: str
+    state: str
+    tags: list[str]
+    metadata: dict[str, Any]
+    notes: str
+    referrer_url: str
+    utm_campaign: str
+    utm_medium: str
+    utm_source: str
+    leaving_reason: str
+    paused: bool
+    created_at: datetime
+    confirmed_at: datetime | None
+    left_at: datetime | None
+    source: str
+    ip: str | None
+    suppressed: str
+    suppressed_at: datetime | None
+    access: str | None
+    premium: bool
+    upgraded_at: datetime | None
+    customer: str | None
+    history: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Where:
+    """A condition: SQL with named parameters, and their values."""
+
+    sql: str
+    values: Mapping[str, Any]
+
+
+_SUPPRESSION = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
+_READING = f"state = 'active' AND paused_until > now() IS NOT TRUE AND NOT EXISTS ({_SUPPRESSION})"
+_PAID = """EXISTS (
+    SELECT FROM accesses
+    WHERE accesses.subscriber_id = subscribers.id AND premium AND until > now() IS NOT FALSE {which}
+)"""
+# What the contract calls the type, as SQL. The API's words for it are the keys of TYPES.
+TYPES = {
+    "complained": f"EXISTS ({_SUPPRESSION} AND reason = 'complaint')",
+    "undeliverable": f"EXISTS ({_SUPPRESSION} AND reason IN ('hard bounce', 'soft bounces'))",
+    "blocked": f"EXISTS ({_SUPPRESSION} AND reason = 'operator')",
+    "unsubscribed": f"state = 'left' AND NOT EXISTS ({_SUPPRESSION})",
+    "unactivated": f"state = 'unconfirmed' AND NOT EXISTS ({_SUPPRESSION})",
+    "paused": f"state = 'active' AND paused_until > now() AND NOT EXISTS ({_SUPPRESSION})",
+    "premium": f"{_READING} AND " + _PAID.format(which="AND accesses.state <> 'complimentary'"),
+    "gifted": f"{_READING} AND " + _PAID.format(which="AND accesses.state = 'complimentary'"),
+    "regular": f"{_READING} AND NOT " + _PAID.format(which=""),
+}
+
+_FIRST = """(
+    SELECT consents.{column} FROM consents
+    WHERE consents.subscriber_id = subscribers.id
+    ORDER BY consents.at, consents.id LIMIT 1
+)"""
+FIRST_SOURCE = _FIRST.format(column="source")
+FIRST_IP = _FIRST.format(column="ip")
+
+_MEMBER = """
+    SELECT
+        subscribers.id, subscribers.email, subscribers.email_normal, subscribers.state, subscribers.tags,
+        subscribers.metadata, subscribers.notes, subscribers.referrer_url, subscribers.utm_campaign,
+        subscribers.utm_medium, subscribers.utm_source, subscribers.leaving_reason,
+        coalesce(subscribers.paused_until > now(), false) AS paused,
+        subscribers.created_at, subscribers.confirmed_at, subscribers.left_at,
+        coalesce(past.source, '') AS source, past.ip, coalesce(past.history, '[]')::text AS history,
+        coalesce(suppressions.reason, '') AS suppressed, suppressions.created_at AS suppressed_at,
+        accesses.state AS access, coalesce(accesses.premium AND accesses.until > now() IS NOT FALSE, false) AS premium,
+        accesses.at AS upgraded_at,
+        (
+            SELECT stripe_id FROM customers
+            WHERE customers.subscriber_id = subscribers.id
+            ORDER BY customers.at DESC, stripe_id DESC LIMIT 1
+        ) AS customer
+    FROM ({chosen}) AS subscribers
+    LEFT JOIN suppressions ON suppressions.email_normal = subscribers.email_normal
+    LEFT JOIN accesses ON accesses.subscriber_id = subscribers.id
+    LEFT JOIN LATERAL (
+        SELECT
+            (array_agg(consents.source ORDER BY at, id))[1] AS source,
+            host((array_agg(consents.ip ORDER BY at, id))[1]) AS ip,
+            json_agg(json_build_array(at, kind) ORDER BY at, id) AS history
+        FROM consents WHERE consents.subscriber_id = subscribers.id
+    ) AS past ON true
+"""
+
+_STANDING = "SELECT * FROM subscribers WHERE erased_at IS NULL AND "
+_WITH_ID = _MEMBER.format(chosen=_STANDING + "id = %(id)s")
+_WITH_IDS = _MEMBER.format(chosen=_STANDING + "id = ANY(%(ids)s)")
+_WITH_EMAIL = _MEMBER.format(chosen=_STANDING + "email_normal = %(email)s")
+
+_ORDERS = {
+    "creation_date": "id",
+    "-creation_date": "id DESC",
+    "email_address": "email_normal",
+    "-email_address": "email_normal DESC",
+}
+ORDERS = tuple(_ORDERS)
+
+
+def by_id(tx: Tx, subscriber_id: int) -> Member | None:
+    """One who was not erased, or None."""
+    return tx.answer(with_id(subscriber_id))
+
+
+def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Member]:
+    """Those who were not erased, by their ids."""
+    found = [_member(**row) for row in tx.all(_WITH_IDS, ids=list(ids))] if ids else []
+    return {one.id: one for one in found}
+
+
+def by_email(tx: Tx, email_normal: str) -> Member | None:
+    """The one with this address, or None."""
+    return tx.answer(with_email(email_normal))
+
+
+def with_id(subscriber_id: int) -> Question[Member]:
+    """Who has this id and was not erased?"""
+    return Question(_WITH_ID, {"id": subscriber_id}, _member)
+
+
+def with_email(email_normal: str) -> Question[Member]:
+    """Who has this address?"""
+    return Question(_WITH_EMAIL, {"email": email_normal}, _member)
+
+
+def page(
+    tx: Tx,
+    where: Sequence[Where],
+    ordering: str,
+    limit: int,
+    offset: int,
+    after: int | str | None = None,
+    few: bool = False,
+) -> list[Member]:
+    """Some subscribers. ``after`` is the last key of the page before: an id, or a normal address when in that order.
+
+    When ``few`` are known to fulfil the conditions, they are gathered and then put in order, instead of looked for in order.
+    """
+    order = _ORDERS[ordering]
+    column, _, down = order.partition(" ")
+    found, values = _conditions(where)
+    if after is not None:
+        found += f" AND {column} {'<' if down else '>'} %(after)s"
+        values["after"] = after
+    cut = f"ORDER BY {order} LIMIT {limit:d}" + (f" OFFSET {offset:d}" if offset else "")
+    if few:
+        chosen = f"""
+            WITH gathered AS MATERIALIZED (SELECT id, email_normal FROM subscribers WHERE {found})
+
+            SELECT * FROM subscribers WHERE id IN (SELECT id FROM gathered {cut})
+        """
+    else:
+        chosen = f"SELECT * FROM subscribers WHERE {found} {cut}"
+    sql = f"{_MEMBER.format(chosen=chosen)} ORDER BY subscribers.{order}"
+    often = not offset and (not where or (few and len(where) == 1))  # then there are few such statements
+    rows = tx.often_all(sql, **values) if often else tx.all(sql, **values)
+    return [_member(**row) for row in rows]
+
+
+def _member(history: str, **rest: Any) -> Member:
+    return Member(history=orjson.loads(history), **rest)
+
+
+def _conditions(where: Sequence[Where]) -> tuple[str, dict[str, Any]]:
+    values: dict[str, Any] = {}
+    for one in where:
+        values.update(one.values)
+    return " AND ".join(["erased_at IS NULL", *(f"({one.sql})" for one in where)]), values
+
+
+def count(tx: Tx, where: Sequence[Where]) -> int:
+    """How many fulfil all conditions."""
+    found, values = _conditions(where)
+    return int(tx.value(f"SELECT count(*) FROM subscribers WHERE {found}", **values))
+
+
+def lock(tx: Tx, subscriber_id: int) -> None:
+    """Nobody else changes this row until the transaction ends."""
+    tx.run("SELECT FROM subscribers WHERE id = %(id)s FOR UPDATE", id=subscriber_id)
+
+
+def amend(tx: Tx, subscriber_id: int, changes: Mapping[str, Any]) -> None:
+    """Set columns; the caller chooses their names from its own list, never from outside."""
+    if changes:
+        sets = ", ".join(f"{name} = %({name})s" for name in changes)
+        tx.run(f"UPDATE subscribers SET {sets} WHERE id = %(id)s", id=subscriber_id, **changes)

@@ -1,0 +1,146 @@
+"""Posting to addresses that others chose: signed as in Standard Webhooks, never into a private network, never redirected.
+
+The name is resolved once, every address it has is checked, and the connection goes to the very address that was checked: a
+name that answers differently the second time gains nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mailer.core.errors import BadInput
+
+TIMEOUT = 10.0  # seconds to connect, and for each read
+_MOST = 4096  # bytes of the answer that are read
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of one try. ``status`` is None when no answer came; ``error`` is empty when it was taken."""
+
+    status: int | None
+    error: str
+    milliseconds: int
+
+
+def networks(text: str) -> list[IPNetwork]:
+    """Networks that are allowed though private, separated by commas. Raises BadInput."""
+    try:
+        return [ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip()]
+    except ValueError as error:
+        raise BadInput(f"POSTMERGE_WEBHOOK_NETWORKS is {text!r}: give networks such as 10.1.0.0/16, with commas.") from error
+
+
+def check_target(url: str, allowed: Sequence[IPNetwork]) -> None:
+    """Raises BadInput when the address cannot be posted to as it is written. The name is looked up again at each try."""
+    parts = _parts(url)
+    try:
+        address = ipaddress.ip_address(parts[1])
+    except ValueError:
+        return
+    if not _may(address, allowed):
+        raise BadInput(_PRIVATE)
+
+
+def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """The header ``webhook-signature``: ``v1,`` and the HMAC-SHA256 of id, time and body in base64."""
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode()
+
+
+def post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> Attempt:
+    """Post once. Nothing is raised: what went wrong is in the answer."""
+    started = time.monotonic()
+    try:
+        status = _post(url, secret, message_id, body, allowed)
+        error = (
+            ""
+            if 200 <= status < 300
+            else f"answered {status}" + (" (redirects are not followed)" if 300 <= status < 400 else "")
+        )
+    except BadInput as refused:
+        status, error = None, str(refused)
+    except (OSError, http.client.HTTPException, ValueError) as broken:
+        status, error = None, f"no answer ({type(broken).__name__})"
+    return Attempt(status, error, round((time.monotonic() - started) * 1000))
+
+
+_PRIVATE = "This address lies in a private network: use a public one, or allow it in POSTMERGE_WEBHOOK_NETWORKS."
+
+
+def _post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> int:
+    scheme, host, port, path = _parts(url)
+    now = int(time.time())
+    headers = {
+        "Host": host if port in (80, 443) else f"{host}:{port}",
+        "Content-Type": "application/json",
+        "User-Agent": "postmerge",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(now),
+        "webhook-signature": signature(secret, message_id, now, body),
+        "X-Buttondown-Signature": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
+    }
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    connection.sock = _connect(scheme, host, port, allowed)
+    try:
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        answer.read(_MOST)
+        return answer.status
+    finally:
+        connection.close()
+
+
+def _connect(scheme: str, host: str, port: int, allowed: Sequence[IPNetwork]) -> socket.socket:
+    found = [info[4][0] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    if not found or not all(_may(ipaddress.ip_address(str(one).partition("%")[0]), allowed) for one in found):
+        raise BadInput(_PRIVATE)
+    plain = socket.create_connection((str(found[0]), port), TIMEOUT)
+    if scheme == "http":
+        return plain
+    try:
+        return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def _may(address: ipaddress.IPv4Address | ipaddress.IPv6Address, allowed: Sequence[IPNetwork]) -> bool:
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    if any(address.version == one.version and address in one for one in allowed):
+        return True
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _parts(url: str) -> tuple[str, str, int, str]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadInput("The address cannot be read: write it as https://example.org/hook.") from error
+    printable = url.isascii() and url.isprintable() and " " not in url
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None or not printable:
+        raise BadInput("The address cannot be used: write it as https://example.org/hook, without a name and password.")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80), path
+
+
+def _key(secret: str) -> bytes:
+    if secret.startswith("whsec_"):
+        try:
+            return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            pass
+    return secret.encode()

@@ -1,0 +1,256 @@
+"""The REST API and its keys."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from mailer.core.async_db import Asker
+from mailer.core.db import Database
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_keys
+from mailer.flows.sending.send_status import standing_facts, status
+from mailer.flows.subscribers import signup
+from tests import factories, web
+from tests.conftest import ROOT
+from tests.web import Web
+
+ADA = "ada@example.org"
+BUTTONDOWN = ROOT.parent / "shared" / "buttondown" / "openapi.json"
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database)
+
+
+@pytest.fixture
+def api(letter: Web) -> TestClient:
+    """A client that holds a key."""
+    return letter.holder(api_keys.PER_MINUTE)
+
+
+def add(letter: Web, email: str, *tags: str) -> None:
+    signup.add_subscriber(letter.database, letter.settings, email, tags, confirmed=True)
+
+
+def test_a_key_opens_the_door_until_it_is_revoked(letter: Web, api: TestClient) -> None:
+    assert api.get("/v1/ping").status_code == 200
+    api_keys.revoke_key(letter.database, "test")
+    answer = api.get("/v1/ping")
+    assert answer.status_code == 401
+    assert answer.json().keys() == {"code", "detail"}
+
+
+@pytest.mark.parametrize("header", ["", "Token", "Token ", "Token wrong", "Bearer x", "Token pm_\xe9", "Basic dG9rZW4="])
+@pytest.mark.parametrize("path", ["/v1/ping", "/v1/subscribers", "/v1/sends", "/v1/nothing"])
+def test_without_a_key_nothing_is_said(letter: Web, header: str, path: str) -> None:
+    answer = letter.client.get(path, headers={"Authorization": header.encode("latin-1")})
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "unauthorized"
+    assert letter.client.post("/v1/subscribers", json={"email_address": ADA}).status_code == 401
+    assert letter.state(ADA) is None
+
+
+def test_only_a_keys_hash_is_stored(letter: Web) -> None:
+    key = api_keys.create_key(letter.database, "dashboard")
+    assert key not in letter.dump()
+    with letter.database.transaction() as tx:
+        assert bytes(tx.value("SELECT hash FROM api_keys")) == hashlib.sha256(key.encode()).digest()
+
+
+def test_a_name_is_free_again_after_its_key_was_revoked(letter: Web) -> None:
+    first = api_keys.create_key(letter.database, "dashboard")
+    with pytest.raises(BadInput, match="already"):
+        api_keys.create_key(letter.database, "dashboard")
+    api_keys.revoke_key(letter.database, "dashboard")
+    second = api_keys.create_key(letter.database, "dashboard")
+    assert asyncio.run(api_keys.check_key(Asker(letter.database.url), first)) is None
+    assert asyncio.run(api_keys.check_key(Asker(letter.database.url), second))
+    with pytest.raises(BadInput, match="no key"):
+        api_keys.revoke_key(letter.database, "other")
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 61, "<b>"])
+def test_a_keys_name_is_plain(letter: Web, name: str) -> None:
+    with pytest.raises(BadInput):
+        api_keys.create_key(letter.database, name)
+
+
+def test_the_commands_make_list_and_revoke_a_key(letter: Web, tmp_path: Path) -> None:
+    def run(*words: str) -> str:
+        environment = {**os.environ, "DATABASE_URL": letter.database.url, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "mailer.cli", "keys", *words]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    key = run("create", "dashboard")
+    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 200
+    [listed] = json.loads(run("list", "--json"))
+    assert listed["name"] == "dashboard"
+    assert listed["revoked_at"] is None
+    assert key not in run("list")
+    run("revoke", "dashboard")
+    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 401
+
+
+def test_subscribers_come_in_pages_of_100_newest_first(letter: Web, api: TestClient) -> None:
+    factories.readers(letter.database, 250)
+    first = api.get("/v1/subscribers").json()
+    assert first["count"] == 250
+    assert len(first["results"]) == 100
+    assert first["previous"] is None
+    second = api.get(first["next"].removeprefix(letter.settings.api_url)).json()
+    third = api.get(second["next"].removeprefix(letter.settings.api_url)).json()
+    assert third["next"] is None
+    assert len(third["results"]) == 50
+    emails = [one["email_address"] for page in (first, second, third) for one in page["results"]]
+    assert emails == [f"reader-{n}@example.org" for n in range(250, 0, -1)]
+
+
+def test_a_filter_that_is_not_known_is_refused_instead_of_ignored(api: TestClient) -> None:
+    answer = api.get("/v1/subscribers", params={"colour": "red"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "colour"]
+    assert api.get("/v1/tags?colour=red").status_code == 400
+    assert api.get("/v1/subscribers?page=0").status_code == 422
+    [entry] = api.get("/v1/subscribers?page=x").json()["detail"]
+    assert entry["msg"].count(".") == 1
+
+
+def test_a_subscriber_is_found_by_id_and_by_address(letter: Web, api: TestClient) -> None:
+    add(letter, ADA, "python")
+    by_email = api.get(f"/v1/subscribers/{ADA.upper()}").json()
+    assert by_email["email_address"] == ADA
+    assert by_email["type"] == "regular"
+    assert by_email["tags"] == ["python"]
+    assert isinstance(by_email["id"], str)
+    assert api.get(f"/v1/subscribers/{by_email['id']}").json() == by_email
+
+
+@pytest.mark.parametrize("name", ["0", "999", "99999999999999999999999", "-1", "x", "none@example.org", "²", "%00"])
+def test_an_unknown_subscriber_is_not_found(api: TestClient, name: str) -> None:
+    answer = api.get(f"/v1/subscribers/{name}")
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "not_found"
+
+
+def test_adding_asks_the_reader_first_unless_there_is_evidence(letter: Web, api: TestClient) -> None:
+    asked = api.post("/v1/subscribers", json={"email_address": ADA, "tags": ["python"]})
+    assert asked.status_code == 201
+    assert asked.json()["type"] == "unactivated"
+    assert asked.json()["source"] == "api"
+    assert len(letter.rung) == 1
+    letter.work()
+    assert [mail.to for mail in letter.mails()] == [ADA]
+    given = api.post("/v1/subscribers", json={"email_address": "grace@example.org", "type": "regular"})
+    assert given.json()["type"] == "regular"
+    letter.work()
+    assert len(letter.mails()) == 1
+
+
+def test_adding_somebody_known_is_refused_even_when_they_left(letter: Web, api: TestClient) -> None:
+    add(letter, ADA)
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE subscribers SET state = 'left', left_at = now()")
+    for kind in ("unactivated", "regular"):
+        answer = api.post("/v1/subscribers", json={"email_address": ADA, "type": kind})
+        assert answer.status_code == 400
+        assert answer.json()["code"] == "email_already_exists"
+    assert letter.state(ADA) == "left"
+    assert letter.counted("transactional_mails") == 0
+
+
+def test_a_suppressed_address_is_not_added_by_evidence(letter: Web, api: TestClient) -> None:
+    with letter.database.transaction() as tx:
+        tx.run("INSERT INTO suppressions (email_normal, reason) VALUES (%(email)s, 'complaint')", email=ADA)
+    answer = api.post("/v1/subscribers", json={"email_address": ADA, "type": "regular"})
+    assert answer.json()["code"] == "subscriber_suppressed"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"email_address": "nobody"},
+        {"email_address": 7},
+        {"email_address": ADA, "tags": ["a\0b"]},
+        {"email_address": ADA, "tags": "python"},
+        {"email_address": ADA, "type": "premium"},
+        {"email_address": ADA, "colour": "red"},
+        {"email_address": ADA, "tags": ["x"] * 101},
+        {"email_address": ADA, "metadata": {"a": {"b": 1}}},
+        {"email_address": ADA, "ip_address": "300.1.1.1"},
+        [],
+        None,
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_code_and_one_sentence(letter: Web, api: TestClient, body: Any) -> None:
+    answer = api.post("/v1/subscribers", json=body)
+    assert answer.status_code in (400, 422)
+    assert answer.json().keys() == {"code", "detail"}
+    assert letter.counted("subscribers") == 0
+
+
+def test_broken_json_and_unknown_addresses_are_errors_of_the_same_shape(api: TestClient) -> None:
+    broken = api.post("/v1/subscribers", content=b"{", headers={"Content-Type": "application/json"})
+    missing, wrong = api.get("/v1/nothing"), api.put("/v1/ping")
+    assert [broken.status_code, missing.status_code] == [422, 404]
+    assert wrong.status_code in (404, 405)
+    for answer in (broken, missing, wrong):
+        assert answer.json().keys() == {"code", "detail"}
+
+
+def test_sends_say_what_the_status_command_says(letter: Web, api: TestClient) -> None:
+    send_id = letter.send(3)
+    [facts] = [standing_facts(one) for one in status(letter.database)]
+    [listed] = api.get("/v1/sends").json()["results"]
+    assert listed == api.get(f"/v1/sends/{send_id}").json() == api.get(f"/v1/sends/{facts['issue']}").json()
+    for name in ("issue", "edition", "digest", "state", "audience", "deliveries", "subject"):
+        assert listed[name] == facts[name]
+    assert listed["id"] == str(send_id)
+    assert listed["deliveries"]["accepted"] == 3
+    assert api.get("/v1/sends/999").status_code == 404
+
+
+def test_when_postgres_is_away_the_api_says_so_in_json(letter: Web) -> None:
+    away = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    answer = TestClient(letter.app(database=away)).get("/v1/ping", headers={"Authorization": "Token x"})
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert answer.json().keys() == {"code", "detail"}
+
+
+def test_the_description_lists_the_api_and_nothing_else(letter: Web) -> None:
+    described = letter.client.get("/openapi.json").json()
+    assert {path.split("/")[1] for path in described["paths"]} == {"v1"}
+    assert "HTTPValidationError" not in described["components"]["schemas"]
+
+
+def test_the_docs_load_nothing_from_elsewhere(letter: Web) -> None:
+    page = letter.client.get("/docs")
+    assert "http" not in page.text
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "script-src 'self' 'unsafe-inline'" not in policy
+    for path in ("/docs/files/swagger-ui.css", "/docs/files/swagger-ui-bundle.js", "/-/docs.js"):
+        assert letter.client.get(path).status_code == 200
+
+
+@pytest.mark.skipif(not BUTTONDOWN.is_file(), reason="needs ../shared/buttondown/openapi.json")
+def test_what_we_have_of_buttondowns_api_is_shaped_like_theirs(letter: Web) -> None:
+    theirs = json.loads(BUTTONDOWN.read_text())["components"]["schemas"]
+    ours = letter.client.get("/openapi.json").json()["components"]["schemas"]
+    assert set(ours["Subscriber"]["properties"]) <= set(theirs["Subscriber"]["properties"])
+    assert set(ours["SubscriberInput"]["properties"]) <= set(theirs["SubscriberInput"]["properties"])
+    assert set(ours["SubscriberPage"]["properties"]) == set(theirs["SubscriberPage"]["properties"])
+    assert set(ours["ErrorMessage"]["properties"]) <= set(theirs["ErrorMessage"]["properties"])

@@ -1,0 +1,146 @@
+"""Every door of the server that a stranger, a free reader or an API key can open: none of them holds a word of premium text."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from mailer.core import public_ids, tokens
+from mailer.core.db import Database
+from mailer.core.edition import Edition, Variant
+from mailer.core.errors import Refused
+from mailer.core.message import LEAVE_URL
+from mailer.editions.source import paid_leaks
+from mailer.flows.operations.api_keys import SCOPES, create_key
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.sending import issue_overview
+from mailer.flows.sending.delivery_worker import deliver
+from mailer.store.billing import entitlements
+from mailer.transports.outbox import Outbox
+from tests import factories, web
+from tests.web import Web
+
+SECRET = "The ledger of the second winter names eleven cellars under the old brewery yard"
+FREE = "Everybody reads this paragraph about the beginnings of winter"
+
+# Doors without a key, each with what can stand behind it. A new one fails the test until it is written down here.
+OPEN = {
+    "/subscribe", "/join", "/join/thanks", "/reader", "/docs", "/openapi.json", "/health", "/metrics",
+    # by a signed link of one's own, whatever one has paid
+    "/confirm/{token}", "/leave/{token}", "/leave/{token}/canary",
+    "/reader/{token}", "/address/{token}", "/canary/{token}", "/gift/{token}",
+    "/paid/{token}", "/paid/{token}/leave", "/paid/{token}/withdraw", "/exports/{token}",
+}  # fmt: skip
+PAID = {"/read/{token}", "/read/{token}/feed.xml", "/read/{token}/{key:path}"}
+DEVELOPMENT = {"/outbox", "/outbox/{mail_id}", "/outbox/{mail_id}/html", "/outbox/{mail_id}/raw", "/ledger"}
+
+
+def edition(**more: Any) -> Edition:
+    free, body = f"<p>{FREE}</p>", f"<p>{FREE}</p><p>{SECRET}.</p>"
+    paid = Variant(
+        "premium", "More", f'<html><body>{body}<a href="{LEAVE_URL}">x</a></body></html>', f"{SECRET} {LEAVE_URL}", body,
+        hashlib.sha256(body.encode()).hexdigest(),
+    )  # fmt: skip
+    return factories.edition(body=free, variants=(paid,), **more)
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    letter = web.make(tmp_path, database)
+    factories.readers(database, 2)
+    with database.transaction() as tx:
+        entitlements.put(tx, 1, "paying", True, None)
+    adopt(database, letter.settings, [factories.old()])
+    outbox = Outbox(letter.settings.outbox)
+    [send] = publish(database, letter.settings, [factories.old(), edition()], [], outbox, Request()).send_ids
+    tend(database, letter.settings)
+    deliver(database, letter.settings, outbox, send)
+    return letter
+
+
+def routes(app: FastAPI) -> Iterator[str]:
+    """All paths that answer a GET and stand in no description of the API."""
+    waiting = list(app.routes)
+    while waiting:
+        route = waiting.pop()
+        waiting += getattr(getattr(route, "original_router", None), "routes", [])
+        if not (isinstance(route, APIRoute) and route.include_in_schema) and "GET" in (getattr(route, "methods", None) or ()):
+            yield str(getattr(route, "path", ""))
+
+
+def guard() -> paid_leaks.Guard:
+    return paid_leaks.of_editions([edition()])
+
+
+def test_every_door_without_a_key_is_known(letter: Web) -> None:
+    found = set(routes(letter.app())) - {"/{rest:path}"}
+    assert found - {"/v1/{rest:path}"} == OPEN | PAID | DEVELOPMENT
+    assert not set(routes(letter.app(outbox=None))) & DEVELOPMENT
+
+
+def test_no_open_door_and_no_free_readers_link_holds_premium_text(letter: Web) -> None:
+    secret, now = letter.settings.need_secret(), datetime.now(UTC)
+    made = {
+        "confirm": tokens.confirm_token(secret, 2, 1, now), "leave": tokens.leave_token(secret, 2),
+        "reader": tokens.page_token(secret, 2, now), "address": tokens.address_token(secret, 2, 1, now),
+        "canary": tokens.canary_token(secret, 2, 1), "gift": tokens.gift_token(secret, 1), "paid": tokens.paid_token(secret, 2),
+    }  # fmt: skip
+    for path in OPEN:
+        answer = letter.client.get(path.replace("{token}", made.get(path.split("/")[1], "")))
+        assert answer.status_code in (200, 404), path
+        assert guard().find(path, answer.text) == []
+    for path in PAID:
+        address = path.replace("{token}", tokens.paid_token(secret, 2, 1)).replace("{key:path}", "2026-11-24-hello")
+        answer = letter.client.get(address)
+        assert answer.status_code == 403
+        assert guard().find(path, answer.text) == []
+    reader = f"/read/{tokens.paid_token(secret, 1, 1)}/2026-11-24-hello"
+    assert guard().find(reader, letter.client.get(reader).text)  # and who pays reads it: the guard would have seen it
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_no_answer_of_the_api_holds_premium_text_whatever_the_key(letter: Web, scope: str) -> None:
+    key = {"Authorization": f"Token {create_key(letter.database, 'one', scope)}"}
+    public = public_ids.public("em", issue_overview.number("2026-11-24-hello"))
+    read = set()
+    for path, verbs in letter.app().openapi()["paths"].items():
+        if "get" not in verbs:
+            continue
+        address = path.replace("{id_or_issue}", "2026-11-24-hello").replace("{username}", "letter").replace("{id}", public)
+        answer = letter.client.get(re.sub(r"\{[^}]+\}", "1", address), headers=key)
+        assert guard().find(path, answer.text) == []
+        if FREE in answer.text:
+            read.add(path)
+    assert read == (set() if scope == "publish" else {"/v1/emails/{id}/renders"})
+
+
+@pytest.mark.parametrize("field", ["title", "subject", "preheader", "html", "text", "url", "path"])
+def test_what_the_ledger_would_show_is_searched_by_the_publish_itself(database: Database, tmp_path: Path, field: str) -> None:
+    """Also of editions that were handed over from another machine, whose check may have been left out."""
+    settings = factories.settings(tmp_path, database.url)
+    factories.readers(database, 1)
+    adopt(database, settings, [factories.old()])
+    known = edition()
+    planted = replace(known, **{field: f"{getattr(known, field)} {SECRET}"})  # type: ignore[arg-type]
+    with pytest.raises(Refused, match=r"Premium text would be public: .+ holds premium text of issues/2026-11-24-hello.md"):
+        publish(database, settings, [factories.old(), planted], [], Outbox(settings.outbox), Request())
+    with database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM sends") == 0
+
+
+def test_an_old_title_that_quotes_a_new_secret_is_no_way_out(database: Database, tmp_path: Path) -> None:
+    settings = factories.settings(tmp_path, database.url)
+    factories.readers(database, 1)
+    adopt(database, settings, [factories.old()])
+    with pytest.raises(Refused, match="the ledger's entry of 2020-01-01-old"):
+        publish(database, settings, [factories.old(title=SECRET), edition()], [], Outbox(settings.outbox), Request())

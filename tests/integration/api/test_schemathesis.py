@@ -1,0 +1,68 @@
+"""schemathesis plays our own description against the API: no 5xx, no status and no shape that is not described."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from mailer.core.db import Database
+from mailer.flows.operations import api_keys
+from tests import web
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+TRIES = int(os.environ.get("POSTMERGE_TRIES", "8"))  # for each operation
+
+
+@pytest.fixture
+def described(database: Database, tmp_path: Path) -> Any:
+    letter = web.make(tmp_path, database)
+    letter.send(2)
+    key = api_keys.create_key(database, "schemathesis", per_minute=0)
+    schema = schemathesis.openapi.from_asgi("/openapi.json", letter.app())
+    return schema, key
+
+
+def _told(error: BaseException) -> str:
+    inner = getattr(error, "exceptions", ())
+    return " | ".join(_told(one) for one in inner) if inner else str(error)[:700]
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_nothing_breaks_and_nothing_is_undescribed(described: Any, mode: GenerationMode) -> None:
+    """With what our description allows, and with what it does not: the same requests in every run."""
+    schema, key = described
+    problems: list[str] = []
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @settings(
+            max_examples=TRIES,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def play(case: Any) -> None:
+            case.headers = {**(case.headers or {}), "Authorization": f"Token {key}"}
+            case.call_and_validate(checks=CHECKS + ([negative_data_rejection] if mode is GenerationMode.NEGATIVE else []))
+
+        try:
+            play()
+        except (Exception, BaseExceptionGroup) as error:
+            problems.append(f"{operation.method.upper()} {operation.path}: {_told(error)}")
+    assert not problems, "\n\n".join(problems)

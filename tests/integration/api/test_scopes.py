@@ -1,0 +1,78 @@
+"""The API's doors as a matrix: what a key of each scope may do on every route, written down as a promise."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from api.v1.authentication import may
+from mailer.core.db import Database
+from mailer.flows.operations.api_keys import SCOPES, create_key
+from tests import web
+from tests.web import Web
+
+PRIVATE = {"users", "api_requests", "webhooks"}  # for admin alone: addresses of people, and signing keys
+LISTS = {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"}
+PUBLISHER = {"ping", "publish", "sends"}
+VERBS = ("get", "post", "put", "patch", "delete")
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database)
+
+
+def allowed(scope: str, verb: str, word: str) -> bool:
+    """The promise of docs/api.md."""
+    if scope in ("admin", "publish"):
+        return scope == "admin" or word in PUBLISHER
+    if verb == "get":
+        return word not in PRIVATE | {"publish"}
+    return scope == "subscribers" and word in LISTS
+
+
+def routes(letter: Web) -> list[tuple[str, str]]:
+    """One path for each first word and verb of the API."""
+    found: dict[tuple[str, str], str] = {}
+    app = letter.client.app
+    assert isinstance(app, FastAPI)
+    for path, verbs in app.openapi()["paths"].items():
+        for verb in verbs:
+            found.setdefault((path.split("/")[2], verb), re.sub(r"\{[^}]+\}", "1", path))
+    return [(path, verb) for (_, verb), path in found.items()]
+
+
+def test_each_scope_opens_its_own_doors_and_no_other(letter: Web) -> None:
+    known = routes(letter)
+    assert len(known) > 30
+    for scope in SCOPES:
+        key = {"Authorization": f"Token {create_key(letter.database, scope, scope)}"}
+        for path, verb in known:
+            word = path.split("/")[2]
+            answer = letter.client.request(verb, path, headers=key)
+            refused = answer.status_code == 403 and answer.json()["code"] == "forbidden"
+            assert refused is not allowed(scope, verb, word), (scope, verb, path, answer.status_code)
+
+
+def test_without_a_key_no_door_opens(letter: Web) -> None:
+    for path, verb in routes(letter):
+        assert letter.client.request(verb, path).status_code == 401, (verb, path)
+    for header in ("", "Token", "Token ", "Token pm_wrong", "Bearer pm_wrong"):
+        assert letter.client.get("/v1/ping", headers={"Authorization": header}).status_code == 401
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "head", "options"])
+@pytest.mark.parametrize("word", [*sorted(PRIVATE | LISTS | PUBLISHER), "emails", "something-new", ""])
+def test_the_rule_holds_for_words_that_have_no_route_yet(verb: str, word: str) -> None:
+    for scope in SCOPES:
+        assert may(scope, verb.upper(), word) is allowed(scope, "get" if verb == "head" else verb, word)
+
+
+@pytest.mark.parametrize(("lasts", "status"), [(None, 200), (timedelta(hours=1), 200), (-timedelta(seconds=1), 401)])
+def test_a_key_opens_no_door_after_its_end(letter: Web, lasts: timedelta | None, status: int) -> None:
+    key = create_key(letter.database, "one", expires_in=lasts)
+    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == status

@@ -1,0 +1,138 @@
+"""Every route that takes a token, with every kind of token: each opens its own pages and no other, and robots open no form."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from api.web import forms
+from mailer.core import tokens
+from mailer.fakes.fake_stripe import FakeStripe
+from mailer.flows.billing import paid_content
+from mailer.store.billing import gifts
+from mailer.store.subscribers import subscribers
+from tests.integration.api.test_open_routes import DEVELOPMENT, OPEN, PAID, routes
+from tests.integration.billing.test_paid_pages import join, own, paying_reader
+from tests.integration.billing.test_paid_pages import shop as shop
+from tests.paying import Shop
+from tests.web import Web
+
+ADA = "ada@example.org"
+# The kinds of token that open each address; ``paid`` is a reader's own page, ``reading`` lies in every feed reader.
+GET = {
+    "/confirm/{token}": {"confirm"}, "/leave/{token}": {"leave"}, "/leave/{token}/canary": {"leave"},
+    "/reader/{token}": {"leave", "page"}, "/address/{token}": {"address"}, "/canary/{token}": {"canary"},
+    "/gift/{token}": {"gift"}, "/paid/{token}": {"paid"}, "/paid/{token}/leave": {"paid"}, "/paid/{token}/withdraw": {"paid"},
+    "/exports/{token}": {"export"}, "/read/{token}": {"reading"}, "/read/{token}/feed.xml": {"reading"},
+    "/read/{token}/2026-11-24-hello": {"reading"},
+}  # fmt: skip
+POST = {
+    "/confirm/{token}": {"confirm"}, "/leave/{token}": {"leave"}, "/address/{token}": {"address"}, "/gift/{token}": {"gift"},
+    **{f"/paid/{{token}}/{verb}": {"paid"} for verb in ("card", "links", "withdraw", "pause", "resume", "leave", "stay")},
+    **{f"/reader/{{token}}/{action}": {"leave", "page"} for action in
+       ("choose", "pause", "resume", "leave", "link", "address", "export", "erase")},
+}  # fmt: skip
+WHOLE = {f"/reader/{{token}}/{action}": {"page"} for action in ("address", "export", "erase")}  # not for a forwarded issue
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeStripe]:
+    with FakeStripe(int(time.time())) as fake:
+        yield fake
+
+
+def made(shop: Shop, reader: int) -> dict[str, str]:
+    """A good token of each kind, about one subscriber who pays."""
+    secret, now = shop.settings.need_secret(), datetime.now(UTC)
+    with shop.database.transaction() as tx:
+        gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur", "pi_1")
+    return {
+        "leave": tokens.leave_token(secret, reader, 1), "confirm": tokens.confirm_token(secret, reader, 1, now),
+        "paid": tokens.paid_token(secret, reader), "reading": paid_content.own_links(shop.database, shop.settings, reader),
+        "gift": tokens.gift_token(secret, gift), "page": tokens.page_token(secret, reader, now),
+        "address": tokens.address_token(secret, reader, 1, now), "canary": tokens.canary_token(secret, reader, 1),
+        "form": tokens.form_token(secret, now), "work": tokens.work_token(secret, now, 1),
+        "export": tokens.export_token(secret, reader, now),
+    }  # fmt: skip
+
+
+def test_every_route_with_a_token_is_in_the_table(shop: Shop) -> None:
+    known = {path for path in OPEN | PAID if "{token}" in path}
+    assert known <= set(routes(Web(shop.settings, shop.database).app()))
+    assert {path.replace("{key:path}", "2026-11-24-hello") for path in known} == set(GET)
+    assert not any("{token}" in path for path in DEVELOPMENT)
+
+
+def test_a_token_opens_the_pages_of_its_own_purpose_and_changes_nothing_elsewhere(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    letter, kinds = Web(shop.settings, shop.database), made(shop, reader)
+    assert all(kinds.values())
+    before, charged = letter.dump(), list(shop.fake.books.charged)
+    for method, table in (("GET", GET), ("POST", POST | WHOLE)):
+        for path, own_kinds in table.items():
+            for kind in kinds.keys() - own_kinds:
+                answer = letter.client.request(method, path.replace("{token}", kinds[kind]))
+                refused = answer.status_code in (400, 403, 404) or (path in WHOLE and answer.status_code == 422)
+                assert refused, (method, path, kind, answer.status_code)
+    assert letter.dump() == before
+    assert shop.fake.books.charged == charged
+    for path, own_kinds in GET.items():
+        for kind in own_kinds - {"export"}:
+            answer = letter.client.get(path.replace("{token}", kinds[kind]))
+            nothing_mailed = path.endswith("2026-11-24-hello") and "There is no such issue" in answer.text
+            assert answer.status_code == 200 or nothing_mailed, (path, kind)
+
+
+def test_the_link_of_a_private_feed_does_not_name_its_reader_at_the_checkout(shop: Shop) -> None:
+    reader = shop.reader()
+    secret = shop.settings.need_secret()
+    for token, known in (
+        (tokens.paid_token(secret, reader), True),
+        (tokens.paid_token(secret, reader, 1), False),
+        ("x", False),
+    ):
+        status, address = join(shop, plan="yearly", t=token)
+        assert status == 303
+        session = shop.fake.books.get(address.rpartition("/")[2])
+        assert (session.get("customer_email") == ADA) is known
+        assert (f'name="t" value="{token}"' in shop.client.get(f"/join?t={token}").text) is known
+
+
+@pytest.mark.parametrize(
+    ("age", "is_person"),
+    [(timedelta(0), False), (timedelta(seconds=30), False), (timedelta(seconds=90), True), (timedelta(hours=23), True),
+     (timedelta(hours=25), False), (-timedelta(minutes=1), False), (None, False)],
+    ids=str,
+)  # fmt: skip
+def test_a_robot_that_posts_at_once_opens_no_form(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, age: timedelta | None, is_person: bool
+) -> None:
+    monkeypatch.setattr(forms, "YOUNGEST", timedelta(minutes=1))  # two seconds pass too soon on a busy machine
+    letter = Web(shop.settings, shop.database)
+    with shop.database.transaction() as tx:
+        subscribers.activate(tx, subscribers.add(tx, ADA, ADA, []))
+    token = "x" if age is None else letter.form_token(age)
+    letter.client.post("/subscribe", data={"email": "new@example.org", "token": token})
+    assert (letter.state("new@example.org") is not None) is is_person
+    mails = letter.counted("transactional_mails")
+    letter.client.post("/reader", data={"email": ADA, "token": token})
+    assert letter.counted("transactional_mails") - mails == is_person
+    status, _ = join(shop, token=token)
+    assert (status == 303) is is_person
+    assert len(shop.fake.books.of("checkout.session")) == is_person
+
+
+def test_no_answer_of_the_server_may_be_framed(shop: Shop) -> None:
+    site: Path = shop.settings.site_folder
+    site.mkdir(parents=True)
+    (site / "index.html").write_text("<p>The archive</p>")
+    paths = ("/", "/index.html", "/nothing", "/health", "/v1/ping", "/v1/nothing", "/subscribe", "/leave/x", "/openapi.json",
+             "/join", "/outbox", own(shop, shop.reader()), "/-/desk.css")  # fmt: skip
+    for path in paths:
+        headers = shop.client.get(path).headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+        assert headers["x-content-type-options"] == "nosniff", path

@@ -1,0 +1,191 @@
+"""A reader who was erased is never charged again, whatever Stripe does at that moment; and is not brought back by Stripe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mailer.core import tokens
+from mailer.core.db import Database
+from mailer.fakes import fake_routes
+from mailer.fakes.fake_billing import DAY, MONTH
+from mailer.fakes.fake_stripe import FakeStripe
+from mailer.flows.billing import billing_jobs, plan_changes, stripe_reconcile
+from mailer.flows.scheduled.subscriber_maintenance import forget
+from mailer.flows.subscribers import erasure
+from mailer.store.billing import erased_customers, gifts
+from tests import paying as shops
+from tests.paying import Shop
+
+ADA = "ada@example.org"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeStripe]:
+    with FakeStripe(int(time.time()) - 60) as fake:
+        yield fake
+
+
+@pytest.fixture
+def shop(database: Database, tmp_path: Path, fake: FakeStripe) -> Shop:
+    (tmp_path / "plans.toml").write_text("[plans.monthly]\nprice = 5.00\n")
+    return Shop(shops.settings(tmp_path, database, fake, plans=tmp_path / "plans.toml"), database, fake)
+
+
+def payer(shop: Shop) -> int:
+    reader = shop.reader()
+    shop.buy()
+    shop.hear()
+    assert shop.standing().premium
+    return reader
+
+
+def due(shop: Shop) -> None:
+    with shop.database.transaction() as tx:
+        tx.run("UPDATE farewells SET due_at = now()")
+
+
+def waiting(shop: Shop) -> int:
+    with shop.database.transaction() as tx:
+        return len(erased_customers.open_ones(tx))
+
+
+def charged_later(shop: Shop) -> int:
+    """What Stripe takes in the next three months."""
+    before = len(shop.fake.books.charged)
+    with shop.fake.lock:
+        shop.fake.books.advance(3 * MONTH)
+    return len(shop.fake.books.charged) - before
+
+
+def test_an_erased_reader_is_not_charged_again(shop: Shop) -> None:
+    reader = payer(shop)
+    assert erasure.erase_address(shop.database, shop.settings, ADA)
+    assert billing_jobs.has_work(shop.database, shop.settings)
+    shop.work()
+    assert (waiting(shop), charged_later(shop)) == (0, 0)
+    assert shop.fake.unkeyed == []
+    token = tokens.paid_token(shop.settings.need_secret(), reader, 1)
+    assert shop.client.get(f"/read/{token}").status_code == 403
+
+
+@pytest.mark.parametrize("fault", ["answers get lost", "Stripe is away", "Stripe breaks for an hour"])
+def test_it_ends_however_long_stripe_is_away(shop: Shop, fault: str) -> None:
+    payer(shop)
+    erasure.erase_address(shop.database, shop.settings, ADA)
+    if fault == "answers get lost":
+        shop.fake.lose_answers(9)  # the work is done, and nobody hears of it
+    elif fault == "Stripe is away":
+        shop.fake.break_calls(1000)
+    else:
+        shop.fake.break_calls(30)
+    for _ in range(12):
+        shop.work()
+        due(shop)
+    if fault == "Stripe is away":
+        assert waiting(shop) == 1
+        shop.fake.break_calls(0)
+        shop.work()
+    assert (waiting(shop), charged_later(shop)) == (0, 0)
+
+
+def test_a_subscription_we_never_heard_of_ends_too_and_that_of_another_shop_does_not(shop: Shop) -> None:
+    payer(shop)
+    with shop.fake.lock:
+        [customer] = shop.fake.books.of("customer")
+        unheard = shop.fake.books.subscribe(customer["id"], shop.yearly, {})
+        foreign = shop.fake.books.subscribe(customer["id"], shop.price("", 900, "month"), {})
+        shop.fake.books.events.clear()
+    erasure.erase_address(shop.database, shop.settings, ADA)
+    shop.work()
+    assert shop.fake.books.get(unheard["id"])["status"] == "canceled"
+    assert shop.fake.books.get(foreign["id"])["status"] == "active"
+
+
+def test_what_stripe_says_later_brings_nothing_back(shop: Shop) -> None:
+    payer(shop)
+    erasure.erase_address(shop.database, shop.settings, ADA)
+    shop.work()
+    with shop.fake.lock:
+        [customer] = shop.fake.books.of("customer")
+        shop.fake.books.emit("customer.updated", customer)
+    shop.hear()
+    stripe_reconcile.reconcile(shop.database, shop.settings)
+    with shop.database.transaction() as tx:
+        assert tx.all("SELECT email_normal FROM customers") == [{"email_normal": ""}]
+        assert tx.value("SELECT count(*) FROM subscribers WHERE email <> ''") == 0
+        assert tx.value("SELECT count(*) FROM transactional_mails") == 0
+        assert tx.value("SELECT count(*) FROM accesses") == 0
+        assert ADA not in repr([tx.all(f"SELECT * FROM {table}") for table in ("subscriptions", "notices", "farewells")])
+
+
+def test_a_pause_of_an_erased_reader_never_ends_in_a_charge(shop: Shop) -> None:
+    reader = payer(shop)
+    plan_changes.pause(shop.database, shop.settings, reader, days=5)
+    erasure.erase_address(shop.database, shop.settings, ADA)
+    with shop.database.transaction() as tx:
+        tx.run("UPDATE subscriptions SET resumes_at = now() - interval '1 minute'")
+    assert plan_changes.tend_pauses(shop.database, shop.settings) == 0
+    shop.work()
+    assert charged_later(shop) == 0
+
+
+def test_who_pays_anew_after_being_erased_is_a_new_reader_with_access(shop: Shop) -> None:
+    payer(shop)
+    erasure.erase_address(shop.database, shop.settings, ADA)
+    shop.work()
+    with shop.fake.lock:
+        shop.fake.books.now = int(time.time()) + DAY
+        [customer] = shop.fake.books.of("customer")
+        shop.fake.books.subscribe(customer["id"], shop.monthly, {})
+    shop.hear()
+    assert shop.standing().premium
+    with shop.database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
+
+
+def test_no_link_of_an_erased_reader_does_anything(shop: Shop) -> None:
+    reader = payer(shop)
+    with shop.database.transaction() as tx:
+        gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur")
+    erasure.erase_address(shop.database, shop.settings, ADA)
+    secret = shop.settings.need_secret()
+    own = f"/paid/{tokens.paid_token(secret, reader)}"
+    assert shop.client.get(own).status_code == 404
+    assert shop.client.post(f"{own}/pause").status_code in (404, 409)
+    assert shop.client.post(f"/gift/{tokens.gift_token(secret, gift)}").status_code == 404
+    with shop.database.transaction() as tx:
+        assert tx.value("SELECT state FROM subscribers") == "left"
+
+
+def test_who_left_the_mails_and_still_pays_is_not_forgotten_by_the_retention_rule(shop: Shop) -> None:
+    payer(shop)
+    with shop.database.transaction() as tx:
+        tx.run("UPDATE subscribers SET state = 'left', left_at = now() - interval '9 years'")
+    keep = type(shop.settings)(**{**vars(shop.settings), "keep_left": timedelta(days=365)})
+    forget(shop.database, keep)
+    with shop.database.transaction() as tx:
+        assert tx.value("SELECT email FROM subscribers") == ADA
+        tx.run("UPDATE accesses SET premium = false, state = 'ended'")
+    forget(shop.database, keep)
+    with shop.database.transaction() as tx:
+        assert tx.value("SELECT email FROM subscribers") == ""
+
+
+def test_one_pause_that_cannot_end_stops_no_other(shop: Shop) -> None:
+    for name in ("ada", "bob"):
+        reader = shop.reader(f"{name}@example.org")
+        shop.buy(f"{name}@example.org")
+        shop.hear()
+        plan_changes.pause(shop.database, shop.settings, reader, days=5)
+    with shop.fake.lock:
+        first, second = shop.fake.books.of("subscription")
+        fake_routes.route(shop.fake.books, "DELETE", f"/v1/subscriptions/{first['id']}", {})
+    with shop.database.transaction() as tx:
+        tx.run("UPDATE subscriptions SET resumes_at = now() - interval '1 minute'")
+    assert plan_changes.tend_pauses(shop.database, shop.settings) == 1
+    assert not shop.fake.books.get(second["id"])["pause_collection"]

@@ -1,0 +1,128 @@
+"""Pages and mails about money come in the reader's language, with amounts and dates as people write them there."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from html import unescape
+
+import pytest
+
+from mailer.core import i18n
+from mailer.fakes.fake_billing import MONTH
+from mailer.fakes.fake_stripe import FakeStripe
+from mailer.flows.billing import gifts, plan_changes
+from mailer.flows.billing.billing_text import Voice
+from mailer.flows.transactional.transactional_worker import deliver_some
+from mailer.payments.models import Session
+from mailer.transports.outbox import Mail, Outbox, list_mails
+from tests.integration.billing.test_paid_pages import form_token, own, pay
+from tests.integration.billing.test_paid_pages import shop as shop
+from tests.paying import Shop
+
+FIVE = {"en": "€5.00", "de": "5,00 €", "fr": "5,00 €", "es": "5,00 €", "zh": "€5.00"}
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeStripe]:
+    with FakeStripe(int(time.time())) as fake:
+        yield fake
+
+
+def plain(text: str) -> str:
+    """As people see it: narrow and unbreakable spaces are spaces."""
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", text)).replace("\u202f", " ").replace("\u00a0", " "))
+
+
+def payer(shop: Shop, lang: str) -> int:
+    reader = shop.reader()
+    with shop.database.transaction() as tx:
+        tx.run("UPDATE subscribers SET lang = %(lang)s", lang=lang)
+    shop.buy()
+    shop.hear()
+    return reader
+
+
+def mails(shop: Shop) -> list[Mail]:
+    """Mails about money; those of one moment in any order."""
+    while deliver_some(shop.database, shop.settings, Outbox(shop.settings.outbox), "The Letter"):
+        pass
+    found = reversed(list_mails(shop.settings.outbox, limit=100)[0])
+    return [mail for mail in found if "/confirm/" not in mail.text]
+
+
+@pytest.mark.parametrize("lang", i18n.LANGUAGES)
+def test_every_page_and_mail_of_a_subscription_is_in_the_readers_language(shop: Shop, lang: str) -> None:
+    say, page = Voice(lang).say, own(shop, payer(shop, lang))
+    date = Voice(lang).day(datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC))
+    first = shop.client.get(page)
+    assert f'<html lang="{lang}"' in first.text
+    for said in (say("You pay, and read everything."), say("%(money)s every month", money=FIVE[lang]), date):
+        assert plain(said) in plain(first.text)
+    leave = shop.client.get(f"{page}/leave").text
+    assert plain(say("Nothing more is charged, and you read everything until %(date)s.", date=date)) in plain(leave)
+    for verb, said in (
+        ("pause", "Your subscription rests: nothing is charged."), ("resume", "Your subscription goes on."),
+        ("leave", "You have left: nothing more is charged."), ("stay", "You stay: it goes on as before."),
+    ):  # fmt: skip
+        assert plain(say(said)) in plain(shop.client.post(f"{page}/{verb}").text)
+    done = shop.client.post(f"{page}/withdraw").text
+    sentence = say("You have withdrawn. %(money)s goes back to your card. A mail confirms it.", money=FIVE[lang])
+    assert plain(sentence) in plain(done)
+    refused = shop.client.post(f"{page}/pause")
+    assert refused.status_code == 409
+    assert plain(say("There is no paid subscription of yours that runs: nothing is charged.")) in plain(refused.text)
+    subjects = ["Thank you: you read everything now", "Your subscription rests", "Your withdrawal is confirmed"]
+    sent = mails(shop)
+    assert {say(one) for one in subjects} <= {mail.subject for mail in sent}
+    for mail in sent:
+        assert f'<html lang="{lang}"' in mail.html
+        assert ("Content-Language", lang) in list(dict(mail.headers).items())
+    assert FIVE[lang] in plain(next(mail.text for mail in sent if mail.subject == say(subjects[2])))
+
+
+@pytest.mark.parametrize("lang", i18n.LANGUAGES)
+def test_joining_speaks_the_browsers_language_and_so_does_what_comes_of_it(shop: Shop, lang: str) -> None:
+    say = Voice(lang).say
+    shop.client.headers["Accept-Language"] = lang
+    form = shop.client.get("/join").text
+    assert plain(say("%(money)s every month", money=FIVE[lang])) in plain(form)
+    wrong = shop.client.post("/join", data={"plan": "kind", "amount": "much", "token": form_token(shop), "lang": lang})
+    assert plain(say("%(typed)s is not an amount: write a number such as %(example)s.", typed="'much'", example="8")) in plain(
+        wrong.text
+    )
+    address = shop.client.post("/join", data={"plan": "yearly", "token": form_token(shop), "lang": lang}).headers["location"]
+    session = shop.fake.books.get(address.rpartition("/")[2])
+    assert session["locale"] == lang
+    pay(shop, address, "new@example.org")
+    with shop.database.transaction() as tx:
+        assert tx.value("SELECT lang FROM subscribers") == lang
+    assert [mail.subject for mail in mails(shop)] == [say("Thank you: you read everything now")]
+    assert say("This is closed") in plain(shop.client.get("/read/x").text)
+
+
+def test_a_gift_is_told_in_the_language_of_the_giver_until_the_reader_has_one(shop: Shop) -> None:
+    session = Session(
+        "cs_1", "", True, "cus_1", ADA, "", "yearly", 0, 5000, "eur", recipient="eve@example.org", giver="Ada", lang="de"
+    )
+    assert gifts.paid(shop.database, session)
+    [mail] = mails(shop)
+    assert mail.subject == "Ein Geschenk für Sie"
+    assert "Ada hat für Sie ein Jahr dieses Newsletters bezahlt" in plain(mail.text)
+
+
+def test_a_pauses_end_is_told_with_date_and_amount(shop: Shop) -> None:
+    plans = shop.settings.plans
+    plans.write_text(plans.read_text().replace('pause = "keep"', 'pause = "serve"'))
+    reader = payer(shop, "fr")
+    plan_changes.pause(shop.database, shop.settings, reader, until=datetime(2020, 1, 1, tzinfo=UTC))
+    with shop.database.transaction() as tx:
+        tx.run("UPDATE subscriptions SET resumes_at = now() + interval '6 days'")
+    plan_changes.tend_pauses(shop.database, shop.settings)
+    [last] = [mail for mail in mails(shop) if mail.subject.startswith("Votre pause se termine le ")]
+    assert "5,00 € sont alors débités" in plain(last.text)
+
+
+ADA = "ada@example.org"

@@ -1,0 +1,393 @@
+"""Pages about money: joining, gifts, pause, leaving, withdrawing, reading in full; and what is private stays private."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mailer.core import tokens
+from mailer.core.db import Database
+from mailer.core.edition import Edition
+from mailer.fakes import fake_routes
+from mailer.fakes.fake_billing import DAY, MONTH
+from mailer.fakes.fake_stripe import FakeStripe
+from mailer.flows.billing import gifts, plan_changes
+from mailer.flows.billing.entitlements import State
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.sending.delivery_worker import deliver
+from mailer.store.billing import subscriptions
+from mailer.transports.outbox import Outbox
+from tests import factories
+from tests import paying as shops
+from tests.conftest import ROOT
+from tests.integration.sending.test_languages_sent import variant
+from tests.integration.sending.test_variants import SECRET, edition
+from tests.paying import Shop
+
+ADA = "ada@example.org"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeStripe]:
+    with FakeStripe(int(time.time())) as fake:
+        yield fake
+
+
+@pytest.fixture
+def shop(database: Database, tmp_path: Path, fake: FakeStripe) -> Shop:
+    shutil.copy(ROOT / "docs" / "plans.example.toml", tmp_path / "plans.toml")
+    shop = Shop(shops.settings(tmp_path, database, fake, plans=tmp_path / "plans.toml"), database, fake)
+    for price, plan in ((shop.monthly, "monthly"), (shop.yearly, "yearly"), (shop.price("kind", 800, "month"), "kind")):
+        product = fake.books.add("product", "prod", active=True)
+        fake.books.get(price).update(lookup_key=f"postmerge_{plan}", product=product["id"])
+    return shop
+
+
+def form_token(shop: Shop) -> str:
+    return tokens.form_token(shop.settings.need_secret(), datetime.now(UTC) - timedelta(seconds=5))
+
+
+def own(shop: Shop, reader: int) -> str:
+    return f"/paid/{tokens.paid_token(shop.settings.need_secret(), reader)}"
+
+
+def join(shop: Shop, **fields: str) -> tuple[int, str]:
+    answer = shop.client.post("/join", data={"plan": "monthly", "token": form_token(shop), **fields})
+    return answer.status_code, answer.headers.get("location", answer.text)
+
+
+def pay(shop: Shop, address: str, email: str = ADA) -> None:
+    with shop.fake.lock:
+        fake_routes.complete(shop.fake.books, address.rpartition("/")[2], email)
+    shop.hear()
+
+
+def paying_reader(shop: Shop) -> int:
+    reader = shop.reader()
+    shop.buy()
+    shop.hear()
+    return reader
+
+
+def test_a_reader_joins_from_their_own_link_and_is_known_by_it(shop: Shop) -> None:
+    reader = shop.reader()
+    page = shop.client.get(own(shop, reader)).text
+    link = re.search(r'href="(/join\?t=[^"]+)"', page)
+    assert link
+    field = re.search(r'name="t" value="([^"]+)"', shop.client.get(link[1]).text)
+    assert field
+    status, address = join(shop, t=field[1])
+    assert (status, address.startswith("https://checkout.stripe.example/")) == (303, True)
+    pay(shop, address, "other@example.org")
+    assert shop.standing().state is State.TRIALING
+    assert shop.fake.unkeyed == []
+
+
+def test_sending_one_form_twice_makes_one_checkout(shop: Shop) -> None:
+    token = form_token(shop)
+    assert join(shop, token=token) == join(shop, token=token)
+    assert len(shop.fake.books.of("checkout.session")) == 1
+
+
+def test_somebody_unknown_joins_by_the_address_they_pay_with_and_confirms_it(shop: Shop) -> None:
+    _, address = join(shop, plan="yearly")
+    pay(shop, address, "new@example.org")
+    assert shop.standing("new@example.org").state is State.PAYING
+    with shop.database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
+
+
+def test_who_pays_already_is_not_sent_to_pay_again(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    token = tokens.paid_token(shop.settings.need_secret(), reader)
+    status, text = join(shop, t=token)
+    assert status == 422
+    assert "You pay already" in text
+
+
+def test_a_reader_says_what_they_pay_from_the_floor_on(shop: Shop) -> None:
+    assert "The least for this plan is EUR 3.00" in join(shop, plan="kind", amount="2,99")[1]
+    assert "is not an amount" in join(shop, plan="kind", amount="much")[1]
+    _, address = join(shop, plan="kind", amount="12.50")
+    session = shop.fake.books.get(address.rpartition("/")[2])
+    assert session["line_items"][0]["price_data"]["unit_amount"] == 1250
+
+
+def test_a_plan_that_is_gone_at_stripe_is_a_sentence(shop: Shop) -> None:
+    shop.fake.books.get(shop.monthly)["active"] = False
+    status, text = join(shop)
+    assert status == 422
+    assert "has to run `postmerge stripe setup`" in text
+
+
+def test_stripe_away_is_a_sentence_and_nothing_is_lost(shop: Shop) -> None:
+    shop.fake.break_calls(50)
+    status, text = join(shop)
+    assert status == 503
+    assert "Nothing was changed" in text
+
+
+def test_without_a_key_the_site_works_and_sells_nothing(shop: Shop) -> None:
+    free = Shop(type(shop.settings)(**{**vars(shop.settings), "stripe_key": ""}), shop.database, shop.fake)
+    assert "Nothing is sold here" in free.client.get("/join").text
+    assert free.client.post("/join", data={"plan": "monthly", "token": form_token(shop)}).status_code == 422
+    reader = free.reader()
+    page = free.client.get(own(free, reader))
+    assert page.status_code == 200
+    assert "/join" not in page.text
+
+
+def test_a_gift_is_paid_by_one_and_accepted_by_another(shop: Shop) -> None:
+    _, address = join(shop, plan="yearly", recipient="eve@example.org", giver="Ada")
+    pay(shop, address)
+    assert shop.subjects() == ["A gift for you"]
+    shop.hear()
+    with shop.database.transaction() as tx:
+        gift = int(tx.value("SELECT id FROM gifts"))
+    link = f"/gift/{tokens.gift_token(shop.settings.need_secret(), gift)}"
+    assert shop.standing("eve@example.org").state is State.FREE
+    assert "Nothing is charged to you" in shop.client.get(link).text
+    for _ in range(2):
+        assert "You read everything until" in shop.client.post(link).text
+    assert shop.standing("eve@example.org").state is State.COMPLIMENTARY
+    with shop.database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM grants") == 1
+    assert "cannot be given" in join(shop, plan="monthly", recipient="eve@example.org")[1]
+
+
+def test_complimentary_access_ends_on_its_day(shop: Shop) -> None:
+    shop.reader()
+    until = datetime.now(UTC) + timedelta(days=30)
+    assert "is complimentary" in gifts.complimentary(shop.database, shop.settings, ADA, until, "a friend")
+    assert shop.standing().premium
+    shop.fake.books.now += 31 * DAY
+    assert shop.standing().state is State.ENDED
+    assert gifts.take_back(shop.database, shop.settings, ADA) == f"{ADA} is free now."
+
+
+def test_leaving_is_two_presses_and_shows_and_mails_the_date(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    page = own(shop, reader)
+    link = re.search(r'href="(/paid/[^"]+/leave)"', shop.client.get(page).text)
+    assert link
+    asked = shop.client.get(link[1]).text
+    assert "You have left" not in asked
+    done = shop.client.post(link[1]).text
+    end = datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC)
+    date = f"{end:%-d %B %Y}"
+    assert date in asked
+    assert f'You read everything until <strong class="address">{date}</strong>' in done
+    assert shop.subjects()[-1] == f"You read everything until {date}"
+    assert shop.standing().state is State.ENDING
+    assert "You stay" in shop.client.post(f"{page}/stay").text
+    assert shop.standing().state is State.PAYING
+
+
+def test_pausing_is_one_press_keeps_the_paid_days_and_stops_charges(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    with shop.fake.lock:
+        shop.fake.books.advance(10 * DAY)
+    charged = list(shop.fake.books.charged)
+    assert "nothing is charged" in shop.client.post(f"{own(shop, reader)}/pause").text
+    assert shop.standing().state is State.PAUSED
+    assert not shop.standing().premium
+    with shop.fake.lock:
+        shop.fake.books.advance(60 * DAY)
+    assert shop.fake.books.charged == charged
+    with shop.database.transaction() as tx:
+        [kept] = subscriptions.of_reader(tx, reader)
+    assert kept.paid_until
+    assert kept.paused_at
+    days = kept.paid_until - kept.paused_at
+    resumed = plan_changes._resumed(kept, datetime.fromtimestamp(shop.fake.books.now, UTC))
+    assert resumed["trial_end"] == shop.fake.books.now + int(days.total_seconds())
+
+
+def test_going_on_after_a_pause_charges_only_after_the_kept_days(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    shop.client.post(f"{own(shop, reader)}/pause")
+    charged = len(shop.fake.books.charged)
+    assert "goes on" in shop.client.post(f"{own(shop, reader)}/resume").text
+    assert shop.standing().state is State.PAYING
+    assert len(shop.fake.books.charged) == charged
+    with shop.fake.lock:
+        shop.fake.books.advance(29 * DAY)
+    assert len(shop.fake.books.charged) == charged
+    with shop.fake.lock:
+        shop.fake.books.advance(2 * DAY)
+    assert len(shop.fake.books.charged) == charged + 1
+
+
+def test_a_pause_can_serve_the_paid_time_out(shop: Shop) -> None:
+    plans = shop.settings.plans
+    plans.write_text(plans.read_text().replace('pause = "keep"', 'pause = "serve"'))
+    reader = paying_reader(shop)
+    shop.client.post(f"{own(shop, reader)}/pause")
+    standing = shop.standing()
+    assert (standing.state, standing.premium) == (State.PAUSED, True)
+    assert standing.until == datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC)
+
+
+def test_leaving_during_a_pause_gives_the_kept_days_first(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    shop.client.post(f"{own(shop, reader)}/pause")
+    shop.client.post(f"{own(shop, reader)}/leave")
+    standing = shop.standing()
+    assert standing.state is State.ENDING
+    assert standing.until
+    assert standing.until - datetime.now(UTC) > timedelta(days=29)
+
+
+def test_stripes_newer_pause_is_understood_and_ended(shop: Shop) -> None:
+    reader = shop.reader()
+    sub = shop.buy()
+    with shop.fake.lock:
+        fake_routes.route(shop.fake.books, "POST", f"/v1/subscriptions/{sub['id']}/pause", {})
+    shop.hear()
+    assert shop.standing().state is State.PAUSED
+    shop.client.post(f"{own(shop, reader)}/resume")
+    assert shop.standing().state is State.PAYING
+
+
+def test_a_pause_ends_by_itself_with_a_mail_a_week_before(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    plan_changes.pause(shop.database, shop.settings, reader, until=datetime.now(UTC) + timedelta(days=6))
+    assert plan_changes.tend_pauses(shop.database, shop.settings) == 0
+    assert shop.subjects()[-1].startswith("Your pause ends on")
+    with shop.fake.lock:
+        [sub] = shop.fake.books.of("subscription")
+        sub["metadata"]["postmerge_resumes"] = str(int(time.time()) - 1)
+        shop.fake.books.emit("customer.subscription.updated", sub)
+    shop.hear()
+    assert shop.standing().state is State.PAYING
+    assert sum(subject.startswith("Your pause ends on") for subject in shop.subjects()) <= 2
+
+
+def test_the_writer_pauses_all_and_goes_on(shop: Shop) -> None:
+    for name in ("ada", "bob"):
+        shop.reader(f"{name}@example.org")
+        shop.buy(f"{name}@example.org")
+    shop.hear()
+    assert plan_changes.every(shop.database, shop.settings, plan_changes.pause, paused=False) == (2, [])
+    assert plan_changes.every(shop.database, shop.settings, plan_changes.pause, paused=False) == (0, [])
+    assert {shop.standing(f"{name}@example.org").state for name in ("ada", "bob")} == {State.PAUSED}
+    assert plan_changes.every(shop.database, shop.settings, plan_changes.resume, paused=True) == (2, [])
+    assert {shop.standing(f"{name}@example.org").state for name in ("ada", "bob")} == {State.PAYING}
+
+
+def test_withdrawing_gives_all_back_once_and_mails_the_proof(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    link = re.search(r'href="(/paid/[^"]+/withdraw)"', shop.client.get(own(shop, reader)).text)
+    assert link
+    assert "Confirm withdrawal" in shop.client.get(link[1]).text
+    assert "€5.00 goes back" in shop.client.post(link[1]).text
+    assert sum(amount for _, amount in shop.fake.books.charged) == 0
+    assert shop.standing().state is State.ENDED
+    assert shop.subjects()[-1] == "Your withdrawal is confirmed"
+    shop.client.post(link[1])
+    assert sum(amount for _, amount in shop.fake.books.charged) == 0
+
+
+def test_answers_that_get_lost_charge_and_refund_nothing_twice(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    for verb in ("pause", "resume", "leave", "stay", "withdraw"):
+        shop.fake.lose_answers(2)
+        assert shop.client.post(f"{own(shop, reader)}/{verb}").status_code == 200
+    assert sum(amount for _, amount in shop.fake.books.charged) == 0
+    assert shop.standing().state is State.ENDED
+    assert shop.fake.unkeyed == []
+
+
+def test_a_part_goes_back_by_the_writers_hand(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    for _ in range(2):
+        assert plan_changes.refund(shop.database, shop.settings, reader, 200, end=False) == 200
+    assert sum(amount for _, amount in shop.fake.books.charged) == 300
+    assert shop.standing().state is State.PAYING
+
+
+def test_no_get_changes_anything(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    for verb in ("", "/leave", "/withdraw", "/pause", "/stay"):
+        shop.client.get(f"{own(shop, reader)}{verb}")
+    assert shop.standing().state is State.PAYING
+
+
+@pytest.mark.parametrize("path", ["/paid/x", "/paid/x/leave", "/gift/x", "/paid/" + "A" * 43])
+def test_links_that_are_not_ours_do_not_hold(shop: Shop, path: str) -> None:
+    assert shop.client.get(path).status_code == 404
+    assert shop.client.post(path).status_code in (404, 405)
+
+
+def published(shop: Shop, issue: Edition | None = None) -> None:
+    settings, outbox = shop.settings, Outbox(shop.settings.outbox)
+    adopt(shop.database, settings, [factories.old()])
+    [send_id] = publish(shop.database, settings, [factories.old(), issue or edition()], [], outbox, Request()).send_ids
+    tend(shop.database, settings)
+    deliver(shop.database, settings, outbox, send_id)
+
+
+def test_what_was_paid_for_is_read_on_the_web_and_in_a_feed_until_access_ends(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    published(shop)
+    found = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, reader)).text)
+    assert found
+    links = [found[1], f"{found[1]}/feed.xml", f"{found[1]}/2026-11-24-hello"]
+    for path in links:
+        answer = shop.client.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "private, no-store"
+        assert answer.headers["x-robots-tag"] == "noindex, nofollow"
+    assert SECRET in shop.client.get(links[1]).text
+    assert SECRET in shop.client.get(links[2]).text
+    shop.client.post(f"{own(shop, reader)}/withdraw")
+    for path in links:
+        assert shop.client.get(path).status_code == 403
+        assert SECRET not in shop.client.get(path).text
+
+
+@pytest.mark.parametrize(
+    ("lang", "text"), [("de-AT", "text de premium"), ("de", "text de premium"), ("", "text premium"), ("fr", "text premium")]
+)
+def test_a_translation_of_what_was_paid_for_is_read_in_the_readers_language(shop: Shop, lang: str, text: str) -> None:
+    reader = paying_reader(shop)
+    with shop.database.transaction() as tx:
+        tx.run("UPDATE subscribers SET lang = %(lang)s WHERE id = %(id)s", lang=lang, id=reader)
+    published(shop, factories.edition(variants=tuple(variant(name) for name in ("premium", "de", "de premium", "fr"))))
+    found = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, reader)).text)
+    assert found
+    page, feed = shop.client.get(f"{found[1]}/2026-11-24-hello").text, shop.client.get(f"{found[1]}/feed.xml").text
+    assert f"<p>{text}</p>" in page
+    assert f"{text}&lt;" in feed
+    assert "<id>http://127.0.0.1:9/issues/2026-11-24-hello/</id>" in feed, "the same in every language"
+    title = "Title de" if "de" in text else "Title of 2026-11-24-hello"
+    assert f">{title}</a>" in shop.client.get(found[1]).text
+
+
+def test_private_links_can_be_made_anew(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    found = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, reader)).text)
+    assert found
+    shop.client.post(f"{own(shop, reader)}/links")
+    assert shop.client.get(found[1]).status_code == 403
+    again = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, reader)).text)
+    assert again
+    assert shop.client.get(again[1]).status_code == 200
+
+
+def test_a_forged_or_foreign_reading_link_is_closed(shop: Shop) -> None:
+    reader = paying_reader(shop)
+    secret = shop.settings.need_secret()
+    for token in (
+        tokens.paid_token(secret, reader),
+        tokens.paid_token(secret, reader, 2),
+        tokens.paid_token("y" * 32, reader, 1),
+    ):
+        assert shop.client.get(f"/read/{token}").status_code == 403

@@ -1,0 +1,40 @@
+"""From Stripe's post to a reader's access through real Valkey: the doorbell, the worker, the clock."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from mailer.core.db import Database
+from mailer.fakes.fake_stripe import FakeStripe
+from mailer.flows.billing.entitlements import State
+from mailer.transports.outbox import Outbox
+from mailer.workers import scheduler
+from mailer.workers.actors import Bell, Work, Workshop
+from tests import paying, processes
+from tests.paying import Shop
+
+
+def test_an_event_reaches_the_worker_by_its_bell_and_a_lost_bell_by_the_clock(
+    database: Database, tmp_path: Path, redis_url: str
+) -> None:
+    with FakeStripe(int(time.time())) as fake:
+        settings = paying.settings(tmp_path, database, fake, redis_url=redis_url)
+        shop, bell = Shop(settings, database, fake), Bell(redis_url)
+        workshop = Workshop(Work(database, settings, Outbox(settings.outbox), "The Letter"))
+        workshop.start()
+        try:
+            shop.reader()
+            shop.buy()
+            fake.deliver(shop.post)
+            assert bell.ring_payments()
+            processes.eventually(lambda: shop.standing().state is State.PAYING, 20, "the bell was heard")
+            shop.reader("bob@example.org")
+            shop.buy("bob@example.org")
+            fake.deliver(shop.post)
+            scheduler.once(database, settings, bell)
+            processes.eventually(
+                lambda: shop.standing("bob@example.org").state is State.PAYING, 20, "the clock rang for what waits"
+            )
+        finally:
+            workshop.stop(10)

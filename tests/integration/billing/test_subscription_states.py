@@ -1,0 +1,145 @@
+"""A subscriber's own buttons in every state of a subscription: what may be done, until when, and what is charged after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mailer.core.db import Database
+from mailer.core.errors import BadInput, Refused
+from mailer.fakes.fake_billing import DAY
+from mailer.fakes.fake_stripe import FakeStripe
+from mailer.flows.billing import plan_changes
+from mailer.store.billing import subscriptions
+from tests import paying as shops
+from tests.integration.billing.test_checkout import held
+from tests.paying import Shop
+
+HOUR = 3600
+RUNS = {"active": True, "trialing": True, "past_due": True, "paused": True, "canceled": False, "unpaid": False,
+        "incomplete_expired": False}  # fmt: skip
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeStripe]:
+    with FakeStripe(int(time.time())) as fake:
+        yield fake
+
+
+@pytest.fixture
+def shop(database: Database, tmp_path: Path, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    made = Shop(shops.settings(tmp_path, database, fake, plans=tmp_path / "plans.toml"), database, fake)
+    monkeypatch.setattr(plan_changes, "clock", lambda: datetime.fromtimestamp(fake.books.now, UTC))
+    terms(made)
+    return made
+
+
+def terms(shop: Shop, more: str = "") -> None:
+    shop.settings.plans.write_text(f'[terms]\n{more}\n[plans.monthly]\nprice = 5\n[plans.yearly]\nprice = 50\nevery = "year"\n')
+
+
+def charged(shop: Shop) -> int:
+    return sum(amount for _, amount in shop.fake.books.charged)
+
+
+@pytest.mark.parametrize("status", RUNS)
+def test_who_leaves_is_charged_nothing_more_whatever_the_state(shop: Shop, status: str) -> None:
+    reader, bought = held(shop, status)
+    page = plan_changes.look(shop.database, shop.settings, reader)
+    assert page
+    assert (page.running is not None) is RUNS[status]
+    if not RUNS[status]:
+        with pytest.raises(BadInput, match="nothing is charged"):
+            plan_changes.leave(shop.database, shop.settings, reader)
+        return
+    before = charged(shop)
+    plan_changes.leave(shop.database, shop.settings, reader)
+    if status == "past_due":  # nothing was paid for the days from here on
+        assert bought["status"] == "canceled"
+    with shop.fake.lock:
+        shop.fake.books.advance(70 * DAY)
+    assert charged(shop) == before
+
+
+@pytest.mark.parametrize(
+    "verb", [plan_changes.pause, plan_changes.resume, plan_changes.leave, plan_changes.stay, plan_changes.withdraw]
+)
+@pytest.mark.parametrize("status", [status for status, runs in RUNS.items() if not runs])
+def test_no_button_does_anything_about_what_is_over(shop: Shop, status: str, verb) -> None:  # type: ignore[no-untyped-def]
+    reader, _ = held(shop, status)
+    before = charged(shop)
+    with pytest.raises(BadInput):
+        verb(shop.database, shop.settings, reader)
+    assert charged(shop) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "last_day"), [("", 14), ("withdraw_days = 14", 14), ("withdraw_days = 20", 20), ("no file", 14), ("broken [", 14)]
+)
+def test_a_contract_can_be_withdrawn_from_until_the_last_hour_of_the_terms_and_by_law(
+    shop: Shop, more: str, last_day: int
+) -> None:
+    reader = shop.reader()
+    shop.buy(price=shop.yearly)
+    shop.hear()
+    terms(shop, more)
+    if more == "no file":
+        shop.settings.plans.unlink()
+    for hours, may in ((last_day * 24 - 1, True), (last_day * 24 + 1, False)):
+        with shop.fake.lock:
+            shop.fake.books.advance(hours * HOUR - (0 if may else last_day * 24 * HOUR - HOUR))
+        page = plan_changes.look(shop.database, shop.settings, reader)
+        assert page
+        assert (page.withdraw_until is not None) is may
+    with pytest.raises(Refused, match="time for withdrawing is over"):
+        plan_changes.withdraw(shop.database, shop.settings, reader)
+    assert charged(shop) == 5000
+
+
+def test_what_went_back_already_cannot_be_withdrawn_again(shop: Shop) -> None:
+    reader = shop.reader()
+    shop.buy(price=shop.yearly)
+    shop.hear()
+    plan_changes.refund(shop.database, shop.settings, reader, None, end=False)
+    page = plan_changes.look(shop.database, shop.settings, reader)
+    assert page
+    assert page.withdraw_until is None
+    with pytest.raises(Refused):
+        plan_changes.withdraw(shop.database, shop.settings, reader)
+    assert charged(shop) == 0
+
+
+@pytest.mark.parametrize(("more", "days", "ends"), [("", 0, 90), ("pause_days = 30", 0, 30), ("pause_days = 30", 10, 10)])
+def test_a_pause_ends_after_the_days_of_the_terms_or_those_that_were_asked_for(
+    shop: Shop, more: str, days: int, ends: int
+) -> None:
+    reader, _ = held(shop, "active")
+    terms(shop, more)
+    plan_changes.pause(shop.database, shop.settings, reader, days=days)
+    with shop.database.transaction() as tx:
+        [kept] = subscriptions.of_reader(tx, reader)
+    assert kept.resumes_at == datetime.fromtimestamp(shop.fake.books.now + ends * DAY, UTC)
+
+
+@pytest.mark.parametrize(("status", "is_kept"), [("active", True), ("trialing", True), ("past_due", False)])
+def test_a_pause_keeps_the_days_that_were_paid_for_and_no_others(shop: Shop, status: str, is_kept: bool) -> None:
+    reader, _ = held(shop, status)
+    plan_changes.pause(shop.database, shop.settings, reader)
+    with shop.database.transaction() as tx:
+        [kept] = subscriptions.of_reader(tx, reader)
+    assert (kept.paid_until is not None) is is_kept
+    assert kept.collection_paused
+
+
+def test_who_has_left_has_nothing_to_pause(shop: Shop) -> None:
+    reader, _ = held(shop, "active")
+    plan_changes.leave(shop.database, shop.settings, reader)
+    with pytest.raises(Refused, match="nothing to pause"):
+        plan_changes.pause(shop.database, shop.settings, reader)
+    end = shop.standing().until
+    assert end
+    assert end - datetime.fromtimestamp(shop.fake.books.now, UTC) == timedelta(days=30)

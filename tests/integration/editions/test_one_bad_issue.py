@@ -1,0 +1,227 @@
+"""One issue with anything in it never stops the others: it is cleaned, or left out with an error at its line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import feedparser
+import pytest
+from lxml import etree
+
+from mailer.core.characters import ILLEGAL
+from mailer.core.errors import BadInput
+from mailer.core.message import LEAVE_URL, Template
+from tests.integration.editions.test_editions import Letter, letter
+
+__all__ = ["letter"]
+HEAD = "Title: Bad\nDate: 2026-11-24 09:00\nSend: yes\n"
+GOOD = ["first", "second"]  # the keys of the issues that the newsletter has beside the bad one
+
+
+def left_out(letter: Letter) -> list[str]:
+    """Build, expect the others to be there, and give back the errors."""
+    report = letter.build()
+    assert sorted(edition.key for edition in report.editions) == GOOD
+    return [str(finding) for finding in report.findings if finding.level == "error"]
+
+
+@pytest.mark.parametrize("character", ["\x07", "\0", "\x0b", "\x1b", "\x7f", "\ufffe", "\uffff"])
+def test_a_character_that_no_feed_or_header_can_carry_is_left_out_of_every_field_and_named(
+    letter: Letter, character: str
+) -> None:
+    fields = "Subject: a{0}b\nPreheader: c{0}d\nSummary: e{0}f\nTags: g{0}h\nCorrected: 2026-11-25 i{0}j\nFormerly: k{0}l\n"
+    letter.write("bad.md", HEAD.replace("Bad", f"B{character}ad") + fields.format(character), f"Te{character}xt.\n")
+    report = letter.build()
+    edition = next(edition for edition in report.editions if edition.key == "bad")
+    assert (edition.title, edition.subject, edition.preheader) == ("Bad", "ab", "cd")
+    lines = [finding.line for finding in report.findings if finding.path == "content/issues/bad.md"]
+    assert lines == [1, 4, 5, 6, 7, 8, 9, 11]
+    assert f"U+{ord(character):04X}" in report.findings[-1].message
+    site = letter.folder / "build" / "site"
+    for path in [*site.glob("feeds/**/*.*"), *site.glob("**/*.html"), site / "sitemap.xml"]:
+        assert not ILLEGAL.search(path.read_text(encoding="utf-8")), path
+    etree.parse(site / "feeds/all.atom.xml")
+    assert json.loads((site / "feeds/all.json").read_bytes())["items"][0]["tags"] == ["gh"]
+    assert not feedparser.parse((site / "feeds/all.rss.xml").read_bytes()).bozo
+
+
+def test_a_character_written_as_a_reference_is_left_out_of_page_feed_and_email(letter: Letter) -> None:
+    letter.write("bad.md", HEAD, "a &#7; b &#x1f; &#xFFFE; &#0; ![c&#7;d](https://x.example/&#7;e.png) &#169;\n")
+    report = letter.build()
+    edition = next(edition for edition in report.editions if edition.key == "bad")
+    assert not ILLEGAL.search(edition.html + edition.text + edition.body)
+    assert "©" in edition.body
+    etree.parse(letter.folder / "build/site/feeds/all.rss.xml")
+
+
+def test_an_override_of_the_order_of_letters_never_reaches_the_inbox(letter: Letter) -> None:
+    letter.write("bad.md", HEAD + "Subject: Pay \u202eevil\u202c\n", "Text.\n")
+    report = letter.build()
+    edition = next(edition for edition in report.editions if edition.key == "bad")
+    assert "\u202e" not in edition.subject
+    assert any(finding.line == 4 and "U+202E" in finding.message for finding in report.findings)
+
+
+YAML = "---\ntitle: Bad\ndate: 2026-11-24 09:00\nsend: yes\nsubject: |\n  Hello\n  Bcc: all@example.org\n---\n\nText.\n"
+
+
+def test_a_subject_of_several_lines_is_one_header(letter: Letter) -> None:
+    (letter.issues / "bad.md").write_text(YAML)
+    edition = next(edition for edition in letter.build().editions if edition.key == "bad")
+    template = Template.prepare(
+        subject=edition.subject, html="x", text="x", sender="a@example.org", digest="0" * 64, lang="en", list_id="<x.example>"
+    )
+    raw = template.fill(to="b@example.org", leave_url=LEAVE_URL)
+    assert b"Subject: Hello Bcc: all@example.org\r\n" in raw
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("Tags: ???", "'???' has no letter or digit to make an address of: correct `Tags:`."),
+        ("Tags: fine, ..", "'..' has no letter or digit"),
+        ("Tags: \U0001f389", "'\U0001f389' has no letter or digit"),
+        ("Category: ???", "correct `Category:`."),
+        ("Author: ???", "correct `Author:`."),
+        ("Tags: " + "x" * 300, "is longer than 240 bytes: shorten it in `Tags:`."),
+        ("Slug: " + "x" * 300, "is longer than 240 bytes: give it a short `Slug:`."),
+        ("Template: nothing", "`Template: nothing` is not in the theme"),
+        ("Template: ../../pelicanconf", "is not in the theme"),
+        ("Modified: soon", "`Modified: soon` cannot be read"),
+        ("Modified: 2026-01-01 00:00 +9999", "`Modified: 2026-01-01 00:00 +9999` cannot be read"),
+        ("Date: 2026-01-01 00:00 +9999", "`Date: 2026-01-01 00:00 +9999` cannot be read"),
+        ("Date: 9999-12-31 23:59", "`Date: 9999-12-31 23:59` cannot be read"),
+        ("Send: 9999-12-31 23:59 America/New_York", "names a time or a zone that does not exist"),
+        ("Send: 9999-12-31 23:59 -05:00", "names a time or a zone that does not exist"),
+    ],
+)
+def test_a_field_with_which_no_site_can_be_built_is_an_error_at_its_line(letter: Letter, line: str, sentence: str) -> None:
+    letter.write("bad.md", HEAD + line + "\n")
+    [error] = left_out(letter)
+    assert error.startswith("content/issues/bad.md:4: error: ")
+    assert sentence in error
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Formerly: " + "x" * 300,
+        "Audio: " + "x" * 5000,
+        "Settings: x",
+        "Get_content: x",
+        "Is_valid: x",
+        "Default_template: x",
+        "Postmerge_of: x",
+        "__class__: x",
+        "Override_save_as: ../../x",
+        "Timezone: Mars",
+    ],
+)
+def test_a_field_that_would_break_the_build_is_passed_over(letter: Letter, line: str) -> None:
+    letter.write("bad.md", HEAD + line + "\n")
+    report = letter.build()
+    assert sorted(edition.key for edition in report.editions) == ["bad", *GOOD]
+    assert [finding for finding in report.findings if finding.level == "error"] == []
+
+
+def test_a_text_too_deep_to_render_leaves_out_only_its_issue(letter: Letter) -> None:
+    letter.write("bad.md", HEAD + "Tags: alone\n", "<b>" * 20_000 + "x\n")
+    [error] = left_out(letter)
+    assert re.match(r"content/issues/bad\.md:\d+: error: The issue cannot be rendered \(RecursionError", error)
+    site = letter.folder / "build/site"
+    assert not (site / "issues/bad").exists()
+    assert not (site / "tags/alone").exists()
+    assert "issues/bad/" not in "".join(path.read_text() for path in site.rglob("*.html"))
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.md", b"d\xe9/x.md"])
+def test_a_name_that_is_not_utf_8_is_named_and_left_out(letter: Letter, name: bytes) -> None:
+    path = os.path.join(os.fsencode(letter.issues), name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    Path(os.fsdecode(path)).write_text(HEAD + "\nText.\n")
+    [error] = left_out(letter)
+    assert "?" in error
+    assert error.endswith(":1: error: The name of this file or of its folder is not UTF-8: rename it.")
+
+
+HTML = "<html><head><title>Bad</title><meta name='date' content='{}'><meta name='status' content='{}'></head>Text</html>"
+RST = "Bad\n###\n\n:date: 2026-11-24\n:send: yes\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        (
+            "bad.html",
+            HTML.format("2026-11-24", "published"),
+            "bad.html:1: error: This cannot be an issue: write it",
+        ),
+        ("bad.html", HTML.format("soon", "published"), "bad.html:1: error: The file was left out (ValueError: 'soon' is not"),
+        ("bad.rst", RST + "\nText\x07.\n", "bad.rst:7: error: The character U+0007 cannot stand in a page"),
+        ("bad.rst", RST + ":tags: ???\n\nText.\n", "'???' has no letter or digit"),
+        ("bad.rst", RST + ":template: nothing\n\nText.\n", "`Template: nothing` is not in the theme"),
+        ("bad.rst", ":date: 2026-11-24\n\nText.\n", "bad.rst:1: error: The title is missing"),
+        ("bad.rst", "Bad\n###\n\nText.\n", "bad.rst:1: error: The date is missing"),
+        ("bad.rst", RST + ":modified: soon\n\nText.\n", "bad.rst:1: error: The file was left out (ValueError: 'soon' is not"),
+    ],
+)
+def test_a_file_of_another_format_is_left_out_at_its_name(letter: Letter, name: str, text: str, sentence: str) -> None:
+    (letter.issues / name).write_text(text)
+    errors = left_out(letter)
+    assert any(sentence in error for error in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("b.html", HTML.format("2026-11-24", "draft")), ("b.rst", RST + ":status: draft\n")]
+)
+def test_a_draft_of_another_format_is_left_out(letter: Letter, name: str, text: str) -> None:
+    (letter.issues / name).write_text(text + "\nText.\n")
+    assert left_out(letter) == []
+
+
+def test_a_page_that_cannot_be_written_names_the_issue(letter: Letter) -> None:
+    letter.write("bad.md", HEAD)
+    template = letter.folder / "theme/templates/article.html"
+    template.write_text("{% if article.slug == 'bad' %}{{ 1 // 0 }}{% endif %}")
+    with pytest.raises(BadInput, match=r"in the page of bad\.md"):
+        letter.build()
+
+
+@pytest.mark.parametrize("line", ["draft: true", "published: no", "isDraft: 1", "headless: true", "permalink: false"])
+def test_a_draft_in_another_generators_words_has_no_page_and_no_edition(letter: Letter, line: str) -> None:
+    letter.write("bad.md", HEAD + line + "\n")
+    assert left_out(letter) == []
+    assert not (letter.folder / "build/site/issues/bad").exists()
+
+
+@pytest.mark.parametrize(
+    "line", ["Status: hidden", "unlisted: true", "publishDate: 2999-01-01", "Draft: maybe", "Status: drft"]
+)
+def test_what_contradicts_send_is_an_error_and_never_an_edition(letter: Letter, line: str) -> None:
+    letter.write("bad.md", HEAD + line + "\n")
+    [error] = left_out(letter)
+    assert error.startswith("content/issues/bad.md:4: error: ")
+
+
+def test_a_date_ahead_with_send_yes_is_an_error_and_with_a_time_is_not(letter: Letter) -> None:
+    head = HEAD.replace("2026-11-24", "2999-11-24")
+    letter.write("bad.md", head)
+    [error] = left_out(letter)
+    assert "write `Send: 2999-11-24 09:00 UTC` to email it then" in error
+    letter.write("bad.md", head.replace("Send: yes", "Send: 2999-11-24 09:00 UTC"))
+    assert "bad" in [edition.key for edition in letter.build().editions]
+
+
+def test_a_hidden_issue_in_two_languages_has_its_pages_and_stops_nothing(letter: Letter) -> None:
+    hidden = "Title: Bad\nDate: 2026-11-24 09:00\nStatus: hidden\n"
+    letter.write("bad.md", hidden)
+    letter.write("bad.de.md", hidden + "Lang: de\n")
+    assert left_out(letter) == []
+    assert "data-digest" in letter.page("issues/bad/index.html")
+    assert "data-digest" in letter.page("issues/bad/de/index.html")
+    letter.write("bad.de.md", hidden.replace("hidden", "published") + "Lang: de\n")
+    [error] = left_out(letter)
+    assert error.startswith("content/issues/bad.de.md:3: error: `Status: hidden` holds for all languages")

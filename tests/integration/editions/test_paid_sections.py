@@ -1,0 +1,347 @@
+"""Premium text: variants with digests of their own, and no way for a word of it into what everybody can read."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from mailer import editions
+from mailer.core.errors import BadInput, Refused
+from mailer.editions import Report
+from mailer.editions.source import paid_leaks
+from tests.integration.editions.test_editions import Letter
+
+HEAD = "Title: The second winter\nDate: 2026-11-24 09:00\nSend: yes"
+SECRET = "The ledger of the second winter names eleven cellars under the old brewery yard"
+HEADING = "Eleven cellars below Brewery Lane"
+BODY = f"""Everybody reads this first paragraph about the winter and its quiet beginnings.
+
+:::premium
+## {HEADING}
+
+{SECRET}, and a map of them.
+:::
+
+Everybody reads the last paragraph too.
+"""
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> Letter:
+    return Letter(tmp_path)
+
+
+def site_of(letter: Letter) -> Path:
+    return letter.folder / "build" / "site"
+
+
+def everywhere(letter: Letter, report: Report) -> str:
+    """All that is public, unpacked and without tags, in one text."""
+    found = [text for path in site_of(letter).rglob("*") if path.is_file() for text in paid_leaks.readable(path.read_bytes())]
+    for one in report.editions:
+        found += [one.html, one.text, one.subject, one.preheader, one.body, one.title]
+    return " ".join(paid_leaks.words(" ".join(found)))
+
+
+def plain(text: str) -> str:
+    return " ".join(paid_leaks.words(text))
+
+
+def test_one_source_makes_two_texts_with_digests_of_their_own(letter: Letter) -> None:
+    letter.write("winter.md", HEAD, BODY)
+    report = letter.build()
+    [edition] = report.editions
+    [paid] = edition.variants
+    assert SECRET in paid.html
+    assert SECRET in " ".join(paid.text.split())
+    assert HEADING in paid.body
+    assert paid.digest != edition.digest
+    assert paid.digest in paid.html
+    assert "How to read all of it" in edition.html
+    assert "How to read all of it" not in paid.html
+    for part in ("first paragraph", "last paragraph"):
+        assert part in edition.body
+        assert part in paid.body
+    assert plain(SECRET) not in everywhere(letter, report)
+    assert plain(HEADING) not in everywhere(letter, report)
+
+
+def test_editions_are_read_back_as_they_were_built(letter: Letter) -> None:
+    letter.write("winter.md", HEAD, BODY)
+    built = letter.build().editions
+    assert editions.load(letter.folder / "build" / "editions").editions == built
+
+
+def test_a_changed_variant_is_noticed(letter: Letter) -> None:
+    letter.write("winter.md", HEAD, BODY)
+    letter.build()
+    [path] = [p for p in (letter.folder / "build" / "editions").glob("*.json") if p.name != "report.json"]
+    path.write_text(path.read_text().replace("and a map of them", "and no map of them"))
+    with pytest.raises(BadInput, match="was changed after the build"):
+        editions.load(path.parent)
+
+
+def test_free_readers_can_get_words_of_their_own(letter: Letter) -> None:
+    letter.write("winter.md", HEAD, f"{BODY}\n:::free\nThere is more below the yard for those who pay.\n:::\n")
+    [edition] = letter.build().editions
+    assert "for those who pay" in edition.body
+    assert "for those who pay" not in edition.variants[0].body
+    assert "This part is for paying readers" not in edition.body
+
+
+def test_a_whole_issue_shows_its_teaser(letter: Letter) -> None:
+    letter.write("winter.md", f"{HEAD}\nAccess: premium", f"A teaser for all.\n\n<!-- more -->\n\n{SECRET}.\n")
+    report = letter.build()
+    [edition] = report.editions
+    assert "A teaser for all" in edition.body
+    assert "A teaser for all" in edition.variants[0].body
+    assert SECRET in edition.variants[0].body
+    assert plain(SECRET) not in everywhere(letter, report)
+
+
+def test_a_whole_issue_without_a_teaser_shows_nothing_of_itself(letter: Letter) -> None:
+    letter.write("winter.md", f"{HEAD}\nAccess: premium\nTeaser: Soon <b>more</b>.", f"{SECRET}.\n")
+    report = letter.build()
+    assert plain(SECRET) not in everywhere(letter, report)
+    assert "Soon &lt;b&gt;more" in report.editions[0].body
+
+
+def test_an_early_issue_is_free_from_its_date_on(letter: Letter) -> None:
+    later = f"{HEAD}\nAccess: early\nFree-From: 2999-01-01 09:00 UTC"
+    letter.write("winter.md", later, BODY)
+    [edition] = letter.build().editions
+    assert edition.variants
+    assert "free for all from 1 January 2999" in edition.body
+    letter.write("winter.md", later.replace("2999", "2020"), BODY)
+    [edition] = letter.build().editions
+    assert not edition.variants
+    assert SECRET in edition.body
+    assert ":::" not in edition.body
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "said"),
+    [
+        ("", f":::premium\n{SECRET}\n", "`:::premium` is never closed"),
+        ("", f":::premuim\n{SECRET}\n:::\n", "did you mean `:::premium`"),
+        ("", f":::paid\n{SECRET}\n:::\n", "did you mean `:::premium`"),
+        ("", f"  :::premium\n{SECRET}\n:::\n", "must stand alone"),
+        ("", f":::premium {SECRET}\n:::\n", "must stand alone"),
+        ("", f":::premium\n:::premium\n{SECRET}\n:::\n", "begins inside"),
+        ("", f"{SECRET}\n\n:::\n", "closes nothing"),
+        ("", f"```\n:::premium\n{SECRET}\n:::\n```\n", "stands in a block of code"),
+        ("", f"~~~~\nx\n~~~\n:::premium\n{SECRET}\n:::\n", "stands in a block of code"),
+        ("", "A.\n\n:::premium\n\n:::\n", "is empty"),
+        ("Access: payed", SECRET, "is not known"),
+        ("Access: early", SECRET, "needs a date"),
+        ("Access: premium", f":::premium\n{SECRET}\n:::\n\n<!-- more -->\nMore.\n", "holds a `:::premium` block"),
+    ],
+)
+def test_a_slip_in_the_marks_keeps_the_issue_back_with_its_line(letter: Letter, head: str, body: str, said: str) -> None:
+    letter.write("winter.md", f"{HEAD}\n{head}".strip(), body)
+    report = letter.build()
+    assert any(said in f.message and f.level == "error" and f.line >= 1 for f in report.findings), report.findings
+    assert report.editions == ()
+    assert plain(SECRET) not in everywhere(letter, report)
+
+
+def test_a_page_and_restructured_text_cannot_hold_premium_text(letter: Letter) -> None:
+    (letter.folder / "content" / "pages").mkdir()
+    (letter.folder / "content" / "pages" / "about.md").write_text(f"Title: About\n\n:::premium\n{SECRET}\n:::\n")
+    (letter.issues / "old.rst").write_text(f"Old\n###\n\n:date: 2026-11-01\n:access: premium\n\n{SECRET}\n")
+    report = letter.build()
+    assert {f.path: f.level for f in report.findings} == {"content/pages/about.md": "error", "content/issues/old.rst": "error"}
+    assert plain(SECRET) not in everywhere(letter, report)
+
+
+def test_marks_in_code_can_be_shown(letter: Letter) -> None:
+    letter.write("winter.md", HEAD, "```\n :::premium\n text\n :::\n```\n")
+    report = letter.build()
+    assert [f for f in report.findings if f.level == "error"] == []
+    assert ":::premium" in report.editions[0].body
+
+
+# Twenty ways by which premium text gets out. Here it stands where a build might take it from: nothing of it may appear.
+IMPOSSIBLE: dict[str, str] = {
+    "a heading in the table of contents": "".join(
+        f"## Part {n} of the open text\n\n{'Words that all may read. ' * 60}\n\n" for n in range(6)
+    )
+    + f":::premium\n## {SECRET}\n\nMore.\n:::\n",
+    "the title of a picture": f'Free.\n\n:::premium\n![x](/images/chart.png "{SECRET}")\n:::\n',
+    "the words for who cannot see a picture": f"Free.\n\n:::premium\n![{SECRET}](/images/chart.png)\n:::\n",
+    "the title of a link": f'Free.\n\n:::premium\n[a link](https://example.org "{SECRET}") here\n:::\n',
+    "a summary made by itself": f":::premium\n{SECRET}.\n:::\n\nThe free text begins late.\n",
+    "a footnote inside the block": f"Free.\n\n:::premium\nA claim.[^1]\n\n[^1]: {SECRET}.\n:::\n",
+    "a footnote at the end of the file": f"Free.\n\n:::premium\nA claim.[^1]\n:::\n\nFree.\n\n[^1]: {SECRET}.\n",
+    "a footnote of two paragraphs": f"Free.\n\n:::premium\nA claim.[^n]\n:::\n\n[^n]: It says:\n\n    {SECRET}.\n\nFree.\n",
+    "a table": f"Free.\n\n:::premium\n| a | b |\n|---|---|\n| {SECRET} | 2 |\n:::\n",
+    "code": f"Free.\n\n:::premium\n```python\n# {SECRET}\n```\n:::\n",
+    "raw HTML": f"Free.\n\n:::premium\n<details><summary>{SECRET}</summary></details>\n:::\n",
+    "a comment": f"Free.\n\n:::premium\n<!-- {SECRET} -->\nMore.\n:::\n",
+}
+
+
+@pytest.mark.parametrize("way", IMPOSSIBLE)
+def test_no_way_out_of_a_block(letter: Letter, way: str) -> None:
+    letter.write("winter.md", HEAD, IMPOSSIBLE[way])
+    report = letter.build()
+    assert [f.message for f in report.findings if f.level == "error"] == []
+    assert report.editions[0].variants
+    assert plain(SECRET) not in everywhere(letter, report)
+
+
+def _issue(head: str = "", more: str = "") -> Callable[[Letter], object]:
+    return lambda letter: letter.write("winter.md", f"{HEAD}\n{head}".strip(), f"{BODY}\n{more}\n")
+
+
+def _file(name: str, data: bytes) -> Callable[[Letter], object]:
+    def plant(letter: Letter) -> None:
+        path = letter.folder / "content" / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    return plant
+
+
+def _picture() -> bytes:
+    body = b"Comment\0" + SECRET.encode()
+    chunk = struct.pack(">I", len(body)) + b"tEXt" + body + struct.pack(">I", zlib.crc32(b"tEXt" + body))
+    return b"\x89PNG\r\n\x1a\n" + chunk
+
+
+def _include(letter: Letter) -> None:
+    (letter.folder / "content" / "notes.txt").write_text(f"{SECRET}.\n")
+    (letter.issues / "old.rst").write_text("Old\n###\n\n:date: 2026-11-01\n\n.. include:: ../notes.txt\n")
+
+
+def _page(letter: Letter) -> None:
+    (letter.folder / "content" / "pages").mkdir()
+    (letter.folder / "content" / "pages" / "about.md").write_text(f"Title: About\n\n{SECRET}\n")
+
+
+def _sources(letter: Letter) -> None:
+    with (letter.folder / "pelicanconf.py").open("a") as config:
+        config.write("\nOUTPUT_SOURCES = True\n")
+
+
+def _theme(letter: Letter) -> None:
+    with (letter.folder / "theme" / "templates" / "base.html").open("a") as template:
+        template.write(f"<meta name='description' content='{SECRET.upper()}'>")
+
+
+# And here a person or a program has put it where everybody can read it: the build stops and names file and words.
+CAUGHT: dict[str, Callable[[Letter], object]] = {
+    "Summary:": _issue(f"Summary: {SECRET}"),
+    "Preheader:": _issue(f"Preheader: {SECRET}"),
+    "Subject:": _issue(f"Subject: {SECRET}"),
+    "Title: of another issue, and so its card": lambda letter: letter.write(
+        "other.md", f"Title: {SECRET}\nDate: 2026-11-25 09:00"
+    ),
+    "Tags:": _issue(f"Tags: {SECRET}"),
+    "a heading in the free text": _issue(more=f"## {HEADING}"),
+    "the words for who cannot see a picture": _issue(more=f"![{SECRET}](/images/chart.png)"),
+    "the title of a link": _issue(more=f'[a](https://example.org "{SECRET}")'),
+    "an address": _issue(more=f"[a](https://example.org/?q={SECRET.replace(' ', '%20')})"),
+    "with marks inside the words": _issue(more=SECRET.replace("winter", "win**ter**").replace("eleven", "*eleven*")),
+    "with letters nobody sees": _issue(more=SECRET.replace("cellars", "cel\u00adlars").replace("old", "o\u200bld")),
+    "as entities": _issue(more=SECRET.replace("e", "&#101;")),
+    "a quotation in another issue": lambda letter: letter.write(
+        "other.md", "Title: Other\nDate: 2026-11-25 09:00", f"> {SECRET}\n"
+    ),
+    "reStructuredText that includes a file": _include,
+    "a page": _page,
+    "a text file beside the pictures": _file("notes.txt", SECRET.encode()),
+    "JSON": _file("data.json", orjson.dumps({"a": SECRET}).replace(b"w", b"\\u0077")),
+    "a source map": _file("app.js.map", orjson.dumps({"sourcesContent": [f"/* {SECRET} */"]})),
+    "a packed file": _file("notes.gz", gzip.compress(SECRET.encode())),
+    "the comment of a picture": _file("map.png", _picture()),
+    "UTF-16": _file("notes16.txt", SECRET.encode("utf-16")),
+    "a file's name": _file(f"{SECRET}.txt", b"x"),
+    "the sources copied beside the pages": _sources,
+    "the theme": _theme,
+}
+
+
+@pytest.mark.parametrize("way", CAUGHT)
+def test_what_got_out_is_caught_and_nothing_is_published(letter: Letter, way: str) -> None:
+    letter.write("winter.md", HEAD, BODY)
+    letter.build()
+    before = (site_of(letter) / "index.html").stat().st_ino
+    CAUGHT[way](letter)
+    with pytest.raises(Refused, match=r"holds premium text of content/issues/winter.md: “.+”"):
+        letter.build()
+    assert (site_of(letter) / "index.html").stat().st_ino == before
+
+
+def test_a_built_site_that_was_changed_by_hand_is_caught_before_the_publish(letter: Letter) -> None:
+    letter.write("winter.md", HEAD, BODY)
+    report = letter.build()
+    guard = paid_leaks.of_editions(report.editions)
+    assert guard.find_in(site_of(letter)) == []
+    (site_of(letter) / "extra.html").write_text(f"<p>{SECRET}</p>")
+    [leak] = guard.find_in(site_of(letter))
+    assert (leak.where, leak.path) == ("extra.html", "content/issues/winter.md")
+
+
+def test_what_was_clean_is_looked_at_once_and_again_when_it_or_the_secret_changes(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<p>Nothing about the brewery.</p>")
+    first = paid_leaks.Guard([paid_leaks.Secret("a.md", SECRET)])
+    assert first.find_in(tmp_path) == []
+    again = paid_leaks.Guard([paid_leaks.Secret("a.md", SECRET)])
+    again.know(first.clean)
+    again.find = lambda where, text: pytest.fail(f"{where} is looked at again")  # type: ignore[method-assign]
+    assert again.find_in(tmp_path) == []
+    assert again.clean == first.clean
+    assert paid_leaks.Guard([paid_leaks.Secret("a.md", f"{SECRET} More.")]).digest() != again.digest()
+    last = paid_leaks.Guard([paid_leaks.Secret("a.md", SECRET)])
+    last.know(first.clean)
+    (tmp_path / "page.html").write_text(f"<p>{SECRET}</p>")
+    assert [leak.where for leak in last.find_in(tmp_path)] == ["page.html"]
+    assert last.clean == set()
+
+
+def test_the_common_words_of_two_issues_are_no_leak(letter: Letter) -> None:
+    letter.write("winter.md", HEAD, BODY)
+    letter.write("other.md", "Title: Other\nDate: 2026-11-25 09:00", "The old brewery yard, under the snow of winter.\n")
+    assert len(letter.build().editions) == 2
+
+
+def test_a_script_without_spaces_is_guarded_too(letter: Letter) -> None:
+    secret = "第二の冬の帳簿には古い醸造所の庭の下にある十一の地下室の名がある"
+    letter.write("winter.md", HEAD, f"Free.\n\n:::premium\n{secret}\n:::\n")
+    letter.build()
+    letter.write("other.md", "Title: Other\nDate: 2026-11-25 09:00", f"前置き{secret[5:]}\n")
+    with pytest.raises(Refused):
+        letter.build()
+
+
+def test_the_mail_leads_free_readers_to_the_plans_where_something_was_left_out(letter: Letter) -> None:
+    letter.write("winter.md", f"{HEAD}\nLang: de", BODY)
+    letter.write("open.md", "Title: Open\nDate: 2026-11-23 09:00", "All of it.\n")
+    open_, winter = letter.build().editions
+    [paid] = winter.variants
+    said = "Bezahltes Abonnement abschließen"
+    assert said in winter.html
+    assert f"{said}: http" in winter.text
+    for text in (open_.html, open_.text, paid.html, paid.text):
+        assert "/join" not in text
+
+
+@pytest.mark.parametrize("sells", [True, False])
+def test_the_site_leads_to_the_plans_only_where_something_is_sold(letter: Letter, sells: bool) -> None:
+    letter.write("winter.md", HEAD, BODY)
+    if sells:  # as with a key and plans.toml where it is built
+        with (letter.folder / "pelicanconf.py").open("a") as config:
+            config.write("\nPOSTMERGE_JOIN = True\n")
+    letter.build()
+    pages = {path: path.read_text() for path in site_of(letter).rglob("*.html")}
+    said = [text.count(">Become a paying reader</a>") for text in pages.values()]
+    [issue] = [text for path, text in pages.items() if "winter" in str(path)]
+    assert min(said) == (1 if sells else 0)
+    assert issue.count(">Become a paying reader</a>") == (2 if sells else 0)

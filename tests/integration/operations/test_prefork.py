@@ -1,0 +1,115 @@
+"""`postmerge serve` with several processes on one port: what one of them dying, the parent dying and stopping do."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mailer.core.db import Database
+from mailer.flows.operations import api_keys
+from tests.factories import settings
+from tests.processes import eventually, kill, running
+
+
+@dataclass
+class Server:
+    """A running server of two processes and the one that watches over them."""
+
+    port: int
+    parent: subprocess.Popen[bytes]
+
+    def ask(self, key: str = "") -> int:
+        """The status of an answer on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("GET", "/v1/ping", headers={"Authorization": f"Token {key}"} if key else {})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def held(self) -> list[int]:
+        """How many open connections each process has."""
+        return [
+            sum(
+                one.status == psutil.CONN_ESTABLISHED and one.laddr.port == self.port
+                for one in psutil.Process(pid).net_connections()
+            )
+            for pid in sorted(self.members())
+        ]
+
+    def members(self) -> set[int]:
+        return {one.pid for one in psutil.Process(self.parent.pid).children() if one.status() != psutil.STATUS_ZOMBIE}
+
+
+@pytest.fixture
+def server(database: Database, tmp_path: Path) -> Iterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    with running("serve", settings(tmp_path, database.url), {}, "--port", str(port), "--processes", "2") as parent:
+        found = Server(port, parent)
+        eventually(lambda: found.listens() and len(found.members()) == 2, 60, "two processes serve")
+        yield found
+
+
+def test_when_one_dies_the_other_answers_and_a_new_one_comes(server: Server) -> None:
+    before = server.members()
+    os.kill(min(before), signal.SIGKILL)
+    assert [server.ask() for _ in range(20)] == [401] * 20
+    eventually(lambda: len(server.members() - before) == 1, 20, "a new process replaces the dead one")
+    os.kill(max(before), signal.SIGKILL)
+    assert server.ask() == 401  # the new one answers alone
+
+
+def test_clients_that_come_at_once_are_shared_out(server: Server) -> None:
+    with contextlib.ExitStack() as clients:
+
+        def client() -> list[int]:
+            """One more that stays; how many each process has now."""
+            connection = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
+            connection.sendall(b"GET /v1/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")
+            return server.held()
+
+        eventually(lambda: min(client()) > 0, 60, "both processes have begun to take clients")
+        before = server.held()
+        for _ in range(40):
+            client()
+        after = server.held()
+        assert sum(after) == sum(before) + 40
+        assert min(after) >= 10
+
+
+def test_when_the_parent_dies_nothing_of_it_is_left(server: Server) -> None:
+    members = server.members()
+    kill(server.parent)
+    eventually(lambda: not any(psutil.pid_exists(pid) for pid in members), 5, "the processes end")
+    assert not server.listens()
+
+
+def test_a_stop_ends_all_and_says_that_all_is_well(server: Server) -> None:
+    members = server.members()
+    assert server.ask() == 401
+    server.parent.terminate()
+    assert server.parent.wait(20) == 0
+    assert not any(psutil.pid_exists(pid) for pid in members)
+
+
+def test_a_keys_limit_holds_for_all_processes_together(server: Server, database: Database) -> None:
+    key = api_keys.create_key(database, "slow", per_minute=12)
+    answers = Counter(server.ask(key) for _ in range(40))
+    assert set(answers) == {200, 429}
+    assert 12 <= answers[200] <= 14  # a bucket of a minute's worth, and what fills while we ask

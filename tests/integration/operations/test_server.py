@@ -1,0 +1,98 @@
+"""The real server on a socket: answers leave whole and at once, in the order they were asked for, whatever their size."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.server import uvicorn_server
+from mailer.core.db import Database
+from tests.factories import settings
+
+BIG = bytes(range(256)) * 6_000  # 1.5 MB
+
+
+@pytest.fixture
+def port(database: Database, tmp_path: Path) -> Iterator[int]:
+    conf = settings(tmp_path, database.url)
+    conf.site_folder.mkdir(parents=True)
+    (conf.site_folder / "big.bin").write_bytes(BIG)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number = int(free.getsockname()[1])
+    stopping = threading.Event()
+    thread = threading.Thread(target=uvicorn_server.serve, args=(conf, database, "The Letter", "127.0.0.1", number, stopping))
+    thread.start()
+    yield number
+    stopping.set()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def connected(port: int) -> socket.socket:
+    for _ in range(200):
+        try:
+            return socket.create_connection(("127.0.0.1", port), 20)
+        except ConnectionRefusedError:
+            threading.Event().wait(0.05)
+    raise AssertionError("the server does not listen")
+
+
+def ask(path: str, method: str = "GET", more: str = "", body: bytes = b"") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode() + body
+
+
+def answers(connection: socket.socket, number: int) -> list[bytes]:
+    """So many bodies, in their order."""
+    file, found = connection.makefile("rb"), []
+    for _ in range(number):
+        length = 0
+        while (line := file.readline()) not in (b"\r\n", b""):
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.partition(b":")[2])
+        found.append(file.read(length))
+    return found
+
+
+def test_head_and_body_of_an_answer_leave_together_and_at_once(port: int) -> None:
+    with connected(port) as connection:
+        for _ in range(5):
+            connection.sendall(ask("/v1/ping"))
+            whole = connection.recv(1 << 16)
+            head, _, body = whole.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 401")
+            assert b'"code":"unauthorized"' in body
+    with uvicorn_server.listen("127.0.0.1", 0) as listening:
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_requests_sent_at_once_are_answered_in_their_order(port: int) -> None:
+    with connected(port) as connection:
+        connection.sendall(ask("/health") + ask("/v1/ping") + ask("/big.bin") + ask("/nothing/here"))
+        health, ping, big, nothing = answers(connection, 4)
+    assert b"unauthorized" in ping
+    assert big == BIG
+    assert b"There is nothing at this address" in nothing
+    assert health
+
+
+def test_a_slow_reader_gets_a_large_file_whole(port: int) -> None:
+    with connected(port) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        connection.sendall(ask("/big.bin", more="Connection: close\r\n"))
+        parts = []
+        while part := connection.recv(1 << 16):
+            parts.append(part)
+    assert b"".join(parts).partition(b"\r\n\r\n")[2] == BIG
+
+
+def test_a_client_that_waits_for_the_word_to_go_on_gets_it(port: int) -> None:
+    with connected(port) as connection:
+        more = "Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+        connection.sendall(ask("/v1/subscribers", "POST", more))
+        assert connection.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"{}")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")

@@ -1,0 +1,361 @@
+"""Webhooks: written with the event, signed, tried again for three days, never into a private network."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from fastapi.testclient import TestClient
+
+from mailer.cli import cli
+from mailer.core.db import Database
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_keys, webhooks
+from mailer.flows.subscribers import signup
+from mailer.store.operations import webhook_outbox
+from mailer.webhooks import signed_post
+from tests import web
+from tests.web import Web
+
+
+class Target:
+    """A server that keeps what it gets and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.answer = 200
+        target = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                target.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(target.answer)
+                self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    made = Target()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database, webhook_networks="127.0.0.0/8")
+
+
+@pytest.fixture
+def api(letter: Web) -> TestClient:
+    return letter.holder(api_keys.PER_MINUTE)
+
+
+def hook(api: TestClient, url: str, *types: str) -> dict[str, Any]:
+    answer = api.post("/v1/webhooks", json={"url": url, "event_types": list(types)})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def make_due(letter: Web) -> None:
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE webhook_messages SET due_at = now() WHERE state = 'pending'")
+
+
+def test_an_event_is_told_once_signed_as_in_standard_webhooks(letter: Web, api: TestClient, target: Target) -> None:
+    made = hook(api, target.url, "subscriber.confirmed")
+    signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
+    assert webhooks.deliver_some(letter.database, letter.settings) == 1
+    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+    [(headers, body)] = target.got
+    facts = json.loads(body)
+    assert facts["event_type"] == "subscriber.confirmed"
+    assert facts["data"]["subscriber"] == api.get("/v1/subscribers/ada@example.org").json()["id"]
+    assert b"ada@" not in body
+    key = base64.b64decode(made["signing_key"].removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    wanted = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{wanted}"
+
+
+def test_an_event_that_is_rolled_back_is_told_to_nobody(letter: Web, api: TestClient, target: Target) -> None:
+    hook(api, target.url, "subscriber.created")
+    with contextlib.suppress(RuntimeError), letter.database.transaction() as tx:
+        tx.run("INSERT INTO subscribers (email, email_normal) VALUES ('a@b.org', 'a@b.org')")
+        assert tx.value("SELECT count(*) FROM webhook_messages") == 1
+        raise RuntimeError
+    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+    assert letter.counted("events") == 0
+
+
+def test_a_refused_message_is_tried_again_with_growing_gaps_and_can_be_replayed(
+    letter: Web, api: TestClient, target: Target
+) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    signup.sign_up(letter.database, "ada@example.org")
+    for _ in range(3):
+        assert webhooks.deliver_some(letter.database, letter.settings) == 1
+        assert webhooks.deliver_some(letter.database, letter.settings) == 0
+        make_due(letter)
+    [one] = api.get(f"/v1/webhooks/{made['id']}/attempts").json()["results"]
+    assert (one["status"], one["attempt_count"], one["error_message"]) == ("pending", 3, "answered 500")
+    assert letter.counted("webhook_attempts") == 3
+    target.answer = 204
+    webhooks.deliver_some(letter.database, letter.settings)
+    [one] = api.get(f"/v1/webhooks/{made['id']}/attempts?status=success").json()["results"]
+    assert api.post(f"/v1/webhooks/{made['id']}/attempts/{one['id']}/replay").status_code == 204
+    webhooks.deliver_some(letter.database, letter.settings)
+    assert len({headers["webhook-id"] for headers, _ in target.got}) == 1
+    assert len(target.got) == 5
+
+
+def fail(letter: Web, target: Target, number: int = 1, now: datetime | None = None) -> None:
+    """So many attempts in a row, each when it is due."""
+    for _ in range(number):
+        make_due(letter)
+        assert webhooks.deliver_some(letter.database, letter.settings, now) == 1
+
+
+def message(letter: Web) -> dict[str, Any]:
+    with letter.database.transaction() as tx:
+        return tx.one("SELECT state, attempts, due_at FROM webhook_messages ORDER BY id LIMIT 1") or {}
+
+
+def test_the_gaps_grow_and_span_three_days(letter: Web, api: TestClient, target: Target) -> None:
+    hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    signup.sign_up(letter.database, "ada@example.org")
+    now, gaps = datetime.now(UTC), []
+    for number in range(1, 14):
+        fail(letter, target, now=now)
+        one = message(letter)
+        assert (one["state"], one["attempts"]) == ("pending", number)
+        gaps.append(one["due_at"] - now)
+    assert gaps == sorted(gaps)
+    assert gaps[0] == timedelta(seconds=5)
+    assert timedelta(hours=71) < sum(gaps, timedelta()) < timedelta(hours=74)
+    fail(letter, target, now=now)
+    assert (message(letter)["state"], message(letter)["attempts"], len(target.got)) == ("failed", 14, 14)
+    make_due(letter)
+    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_message_is_due_again_when_its_gap_is_over_and_not_before(
+    letter: Web, api: TestClient, target: Target, late: bool
+) -> None:
+    hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    signup.sign_up(letter.database, "ada@example.org")
+    fail(letter, target, 3)
+    with letter.database.transaction() as tx:
+        tx.run(f"UPDATE webhook_messages SET due_at = due_at - interval '{'121' if late else '100'} seconds'")
+    assert webhooks.has_work(letter.database) is late
+    assert webhooks.deliver_some(letter.database, letter.settings) == late
+
+
+def test_a_dead_target_is_switched_off_with_a_notice(letter: Web, api: TestClient, target: Target) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    other = hook(api, target.url + "/other", "subscriber.created")
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE webhooks SET enabled = false WHERE url LIKE '%/other'")
+    target.answer = 503
+    signup.sign_up(letter.database, "ada@example.org")
+    webhooks.deliver_some(letter.database, letter.settings)
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE webhooks SET failing_since = now() - interval '73 hours'")
+    make_due(letter)
+    webhooks.deliver_some(letter.database, letter.settings, datetime.now(UTC))
+    assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "disabled"
+    with letter.database.transaction() as tx:
+        assert "switched off" in tx.value("SELECT text FROM notices")
+    posted = len(target.got)
+    signup.sign_up(letter.database, "bob@example.org")
+    nothing_is_posted(letter, target)
+    switch(api, made, "enabled")
+    target.answer = 200
+    make_due(letter)
+    assert webhooks.deliver_some(letter.database, letter.settings) >= 1
+    assert len(target.got) > posted
+    assert api.get(f"/v1/webhooks/{other['id']}").json()["status"] == "disabled"
+
+
+def nothing_is_posted(letter: Web, target: Target) -> None:
+    posted = len(target.got)
+    make_due(letter)
+    assert not webhooks.has_work(letter.database)
+    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+    assert len(target.got) == posted
+
+
+def switch(api: TestClient, made: dict[str, Any], status: str) -> None:
+    body = {"status": status, "url": made["url"], "event_types": made["event_types"]}
+    assert api.patch(f"/v1/webhooks/{made['id']}", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("when", ["before the event", "before the first attempt", "between two attempts"])
+def test_a_webhook_that_is_switched_off_by_hand_is_posted_to_no_more(
+    letter: Web, api: TestClient, target: Target, when: str
+) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    if when == "before the event":
+        switch(api, made, "disabled")
+    signup.sign_up(letter.database, "ada@example.org")
+    if when == "between two attempts":
+        fail(letter, target)
+    switch(api, made, "disabled")
+    nothing_is_posted(letter, target)
+
+
+def test_a_target_that_is_gone_is_switched_off_at_once_and_another_goes_on(
+    letter: Web, api: TestClient, target: Target
+) -> None:
+    gone, good = hook(api, target.url, "subscriber.created"), hook(api, "http://127.0.0.2:1/", "subscriber.created")
+    target.answer = 410
+    for name in ("ada", "bob"):
+        signup.sign_up(letter.database, f"{name}@example.org")
+    webhooks.deliver_some(letter.database, letter.settings)
+    statuses = {one["id"]: api.get(f"/v1/webhooks/{one['id']}").json()["status"] for one in (gone, good)}
+    assert statuses == {gone["id"]: "disabled", good["id"]: "enabled"}
+    posted = len(target.got)
+    make_due(letter)
+    webhooks.deliver_some(letter.database, letter.settings)
+    assert len(target.got) == posted
+
+
+@pytest.mark.parametrize(("hours", "status"), [(71, "enabled"), (73, "disabled")])
+def test_a_target_is_dead_after_three_days_without_an_answer(
+    letter: Web, api: TestClient, target: Target, hours: int, status: str
+) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    signup.sign_up(letter.database, "ada@example.org")
+    fail(letter, target)
+    with letter.database.transaction() as tx:
+        tx.run(f"UPDATE webhooks SET failing_since = failing_since - interval '{hours} hours'")
+    fail(letter, target)
+    assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == status
+
+
+def test_a_target_that_took_one_message_has_its_three_days_again(letter: Web, api: TestClient, target: Target) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    for answer in (500, 200, 500):
+        target.answer = answer
+        signup.sign_up(letter.database, f"ada-{letter.counted('subscribers')}@example.org")
+        make_due(letter)
+        webhooks.deliver_some(letter.database, letter.settings)
+        with letter.database.transaction() as tx:
+            tx.run("UPDATE webhooks SET failing_since = failing_since - interval '50 hours'")
+    assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "enabled"
+
+
+@pytest.mark.parametrize(("age", "is_free"), [("0 seconds", False), ("110 seconds", False), ("130 seconds", True)])
+def test_a_message_of_a_worker_that_died_is_posted_after_its_lease(
+    letter: Web, api: TestClient, target: Target, age: str, is_free: bool
+) -> None:
+    hook(api, target.url, "subscriber.created")
+    signup.sign_up(letter.database, "ada@example.org")
+    with letter.database.transaction() as tx:
+        assert len(webhook_outbox.claim(tx, 10, webhooks.LEASE)) == 1
+        tx.run(f"UPDATE webhook_messages SET claimed_at = claimed_at - interval '{age}'")
+    assert webhooks.has_work(letter.database) is is_free
+    assert webhooks.deliver_some(letter.database, letter.settings) == is_free
+    assert len(target.got) == is_free
+
+
+def test_each_webhook_is_told_what_it_asked_for_and_no_other(letter: Web, api: TestClient, target: Target) -> None:
+    for path, types in (("/a", ["subscriber.created"]), ("/b", ["subscriber.confirmed"]), ("/c", ["email.sent"])):
+        hook(api, target.url + path, *types)
+    signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
+    while webhooks.deliver_some(letter.database, letter.settings):
+        pass
+    told = sorted(json.loads(body)["event_type"] for _, body in target.got)
+    assert told == ["subscriber.confirmed", "subscriber.created"]
+
+
+def test_a_test_message_says_that_it_is_one(letter: Web, api: TestClient, target: Target) -> None:
+    made = hook(api, target.url, "email.sent")
+    assert api.post(f"/v1/webhooks/{made['id']}/test?event_type=email.sent").status_code == 204
+    webhooks.deliver_some(letter.database, letter.settings)
+    assert json.loads(target.got[0][1])["data"] == {"test": True}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1/", "http://10.0.0.1/x", "http://[::1]/", "http://169.254.169.254/", "http://[::ffff:10.0.0.1]/",
+     "http://0.0.0.0/", "ftp://example.org/", "http://user:pw@example.org/", "http://", "https://exa mple.org"],
+)  # fmt: skip
+def test_an_address_in_a_private_network_is_refused(url: str) -> None:
+    with pytest.raises(BadInput):
+        signed_post.check_target(url, [])
+
+
+def test_a_name_that_turns_private_later_is_refused_when_it_is_used(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: the name is public when it is checked, and private when it is posted to."""
+    url = target.url.replace("127.0.0.1", "rebind.example.org")
+    signed_post.check_target(url, [])
+    real = socket.getaddrinfo
+    asked: list[str] = []
+
+    def lying(host: str, port: int, **more: Any) -> Any:
+        asked.append(host)
+        return real("127.0.0.1", port, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lying)
+    attempt = signed_post.post(url, "secret", "msg_1", b"{}", [])
+    assert "private network" in attempt.error
+    assert target.got == []
+    assert asked == ["rebind.example.org"]
+
+
+def test_a_redirect_is_not_followed(target: Target) -> None:
+    target.answer = 302
+    attempt = signed_post.post(target.url, "secret", "msg_1", b"{}", signed_post.networks("127.0.0.0/8"))
+    assert attempt.status == 302
+    assert "not followed" in attempt.error
+    assert len(target.got) == 1
+
+
+def test_the_command_line_shows_and_replays_what_failed(letter: Web, api: TestClient, target: Target) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    target.answer = 410
+    signup.sign_up(letter.database, "ada@example.org")
+    webhooks.deliver_some(letter.database, letter.settings)
+    env = {"DATABASE_URL": letter.database.url}
+
+    def told(*words: str) -> str:
+        return CliRunner().invoke(cli, ["webhooks", *words], env=env, catch_exceptions=False).stdout
+
+    [failed] = json.loads(told("attempts", made["id"], "--json"))
+    assert (failed["state"], failed["attempts"]) == ("failed", 1)
+    assert "1 messages are due again" in told("replay", made["id"])
+    body = {"status": "enabled", "url": target.url, "event_types": ["subscriber.created"]}
+    assert api.patch(f"/v1/webhooks/{made['id']}", json=body).status_code == 200
+    target.answer = 200
+    webhooks.deliver_some(letter.database, letter.settings)
+    [again] = json.loads(told("attempts", made["id"], "--json"))
+    assert (again["state"], len(target.got)) == ("delivered", 2)

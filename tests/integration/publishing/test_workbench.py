@@ -1,0 +1,247 @@
+"""`postmerge write`: what a browser is told over the websocket, after each save, whatever is saved."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
+
+from mailer.core.settings import Settings
+from mailer.workbench.app import Workbench, create_app
+from mailer.workbench.desk import Desk
+from tests.conftest import REAL_ARCHIVE, ROOT
+from tests.integration.publishing.test_check import site
+
+__all__ = ["site"]
+HEAD = "Title: Hello\nDate: 2026-11-24 09:00\nSend: yes\n\n"
+
+
+class Running:
+    """A workbench over a newsletter's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        settings = Settings(content=folder / "content", config=folder / "pelicanconf.py", site_url="https://news.example.org",
+                            build=folder / "build", postal_address="1 Example Street")  # fmt: skip
+        bench = Workbench(Desk(settings), may_reach=lambda address: address == "127.0.0.1")
+        config = uvicorn.Config(create_app(bench), host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def look(self, file: str) -> Browser:
+        socket = connect(f"ws://127.0.0.1:{self.port}/-/live", origin=Origin(self.url), max_size=None, legacy=True)
+        return Browser(socket, file)
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(10)
+
+
+class Browser:
+    """One window."""
+
+    def __init__(self, socket: ClientConnection, file: str) -> None:
+        self.socket = socket
+        socket.send(json.dumps({"file": file}))
+
+    def told(self, kind: str = "shown") -> dict[str, Any]:
+        while True:
+            message: dict[str, Any] = json.loads(self.socket.recv(timeout=150))
+            if message["kind"] == kind:
+                return message
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> Path:
+    (tmp_path / "mailer").symlink_to(ROOT / "mailer")
+    shutil.copy(ROOT / "pelicanconf.py", tmp_path)
+    shutil.copytree(ROOT / "theme", tmp_path / "theme")
+    (tmp_path / "content" / "issues").mkdir(parents=True)
+    (tmp_path / "content" / "images").mkdir()
+    (tmp_path / "content" / "images" / "bad.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>")
+    (tmp_path / "content" / "issues" / "hello.md").write_text(f"{HEAD}First.\n")
+    return tmp_path
+
+
+@pytest.fixture
+def running(letter: Path) -> Iterator[Running]:
+    made = Running(letter)
+    yield made
+    made.stop()
+
+
+def test_a_save_is_shown_everywhere(running: Running) -> None:
+    browser = running.look("issues/hello.md")
+    first = browser.told()
+    assert (first["subject"], first["error"]) == ("Hello", "")
+    issue = running.folder / "content/issues/hello.md"
+    issue.write_text(f"{HEAD}Second, see [here](https://x.invalid/).\n\n![]({{static}}/images/bad.svg)\n")
+    told = browser.told()
+    for part in ("page", "mail", "mail_dark", "text", "source"):
+        assert "Second" in told[part], part
+    assert told["size"] > 5_000
+    assert {(one["id"], one["line"]) for one in told["remarks"]} >= {("link-text", 5), ("alt-empty", 7), ("image-script", 7)}
+    assert 'src="/images/bad.svg"' in told["mail"]
+    assert "prefers-color-scheme" not in told["mail"]
+    assert told["links"][0]["state"] == "waiting"
+
+
+def test_broken_input_is_named_and_the_next_save_is_shown(running: Running) -> None:
+    issue = running.folder / "content/issues/hello.md"
+    browser = running.look("issues/hello.md")
+    browser.told()
+    head = HEAD.encode()
+    broken: list[bytes] = [
+        b"",
+        b"\xef\xbb\xbfTitle: Bom\r\nDate: 2026-11-24\r\n\r\nText\r\n",
+        b"Text without a head",
+        head + b"Gr\xfc\xdfe \0\n",
+        b"---\ntitle: 'Yaml'\ndate: 2026-11-24\n---\n\nText\n",
+        head + b"```\nnever closed **\n<script>alert(1)</script>",
+        b"Date: never\nTitle: Hello\n\nText",
+        head + b"[" * 3000 + b"\n\n" + b"> " * 400 + b"x\n",
+        head + "\U0001f600 word **bold** and [a link](https://x.invalid/)\n\n".encode() * 40_000,
+    ]
+    for number, data in enumerate(broken):
+        issue.write_bytes(data)
+        told = browser.told()
+        assert "<script>alert(1)" not in told.get("mail", "") + told.get("page", ""), number
+        assert told["error"] or told["page"], number
+    issue.write_text(f"{HEAD}All is well.\n")
+    while "All is well." not in (told := browser.told()).get("text", ""):
+        pass
+    assert told["error"] == ""
+
+
+def test_a_template_with_an_error_is_named_with_its_line_and_mended(running: Running) -> None:
+    browser = running.look("issues/hello.md")
+    browser.told()
+    for name, part in (("templates/article.html", "page"), ("templates/email/edition.html", "mail")):
+        template = running.folder / "theme" / name
+        good = template.read_text()
+        template.write_text("\n\n{% if %}\n" + good)
+        told = browser.told()
+        assert Path(name).name in told["error"]
+        assert "line 3" in told["error"]
+        template.write_text(
+            good.replace("</body>", "<p>New</p></body>").replace("{% block content %}", "{% block content %}<p>New</p>")
+        )
+        assert "<p" in browser.told()[part]
+    config = running.folder / "pelicanconf.py"
+    good = config.read_text()
+    config.write_text(good + "\nSITENAME = \n")
+    assert "SyntaxError" in browser.told()["error"]
+    config.write_text(good + "\nSITENAME = 'Another'\n")
+    assert "Another" in browser.told()["text"]
+
+
+@pytest.mark.parametrize(("name", "mark"), [("article.html", "{% block content %}"), ("email/edition.html", "<body>")])
+def test_what_a_template_does_not_know_is_named_with_its_line(running: Running, name: str, mark: str) -> None:
+    browser = running.look("issues/hello.md")
+    browser.told()
+    template = running.folder / "theme" / "templates" / name
+    good = template.read_text()
+    template.write_text(good.replace(mark, f"{mark}{{{{ no.such.thing }}}}"))
+    line = good.partition(mark)[0].count("\n") + 1
+    assert f"{Path(name).name}, line {line}" in browser.told()["error"]
+    template.write_text(good)
+    assert browser.told()["error"] == ""
+
+
+def test_a_new_file_is_listed_and_a_file_that_goes_is_said_to_be_gone(running: Running) -> None:
+    browser = running.look("issues/hello.md")
+    browser.told()
+    (running.folder / "content/issues/new \U0001f600.md").write_text(HEAD.replace("Hello", "New"))
+    browser.told()
+    assert {one["title"] for one in httpx.get(f"{running.url}/-/files").json()} == {"Hello", "New"}
+    (running.folder / "content/issues/hello.md").unlink()
+    assert "cannot be read" in browser.told()["error"]
+
+
+def test_links_are_told_one_by_one(running: Running, site: str) -> None:
+    links = " ".join(f"[{name}]({site}/{name})" for name in ("fine", "gone", "away"))
+    (running.folder / "content/issues/hello.md").write_text(f"{HEAD}{links} [private](http://10.0.0.1/)\n")
+    browser = running.look("issues/hello.md")
+    assert {one["state"] for one in browser.told()["links"]} == {"waiting"}
+    states: dict[str, str] = {}
+    while len(states) < 4:
+        told = browser.told("link")
+        states[told["url"].removeprefix(site)] = told["state"]
+    assert states == {"/fine": "fine", "/gone": "gone", "/away": "redirected", "http://10.0.0.1/": "refused"}
+    (running.folder / "content/issues/hello.md").write_text(f"{HEAD}Now {links}\n")
+    assert {one["state"] for one in browser.told()["links"]} == {"fine", "gone", "redirected"}
+
+
+def test_other_sites_cannot_look_in(running: Running) -> None:
+    for origin in (Origin("https://evil.example"), None):
+        with pytest.raises(InvalidStatus):
+            connect(f"ws://127.0.0.1:{running.port}/-/live", origin=origin, legacy=True)
+    assert httpx.get(running.url, headers={"Host": "evil.example"}).status_code == 400
+    for name in ("/../pelicanconf.py", "/%2e%2e/pelicanconf.py", "/..%2fpelicanconf.py", "/theme/../templates/base.html"):
+        assert httpx.get(running.url + name).status_code == 404
+    assert "sandbox" in httpx.get(f"{running.url}/images/bad.svg").headers["content-security-policy"]
+    browser = running.look("../pelicanconf.py")
+    assert "is not a Markdown file of the newsletter" in browser.told("refused")["error"]
+
+
+def test_a_draft_is_begun_and_is_never_overwritten(letter: Path) -> None:
+    command = [sys.executable, "-m", "mailer.cli", "new", "The answer: it’s “here”", "--date", "2026-12-01"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=letter, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    name = done.stdout.splitlines()[0]
+    assert name == "content/issues/2026-12-01-the-answer-it-s-here.md"
+    text = (letter / name).read_text()
+    assert text.startswith("Title: The answer: it’s “here”\nDate: 2026-12-01 09:00\n")
+    assert "Status: draft" in text
+    again = subprocess.run(command, cwd=letter, env=env, capture_output=True, text=True)
+    assert (again.returncode, "is there already" in again.stderr) == (1, True)
+    checked = subprocess.run(
+        [*command[:3], "check", name], cwd=letter, env={**env, "DATABASE_URL": ""}, capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.real_archive
+def test_one_issue_among_610_follows_a_save_in_less_than_half_a_second(letter: Path) -> None:
+    shutil.rmtree(letter / "content")
+    shutil.copytree(REAL_ARCHIVE, letter / "content")
+    issue = max((letter / "content").glob("*.md"))
+    os.chmod(letter / "content", 0o755)
+    os.chmod(issue, 0o644)
+    text = issue.read_text()
+    running = Running(letter)
+    try:
+        browser = running.look(issue.name)
+        browser.told()
+        seconds = []
+        for number in range(7):
+            started = time.monotonic()
+            issue.write_text(f"{text}\nSave number {number}.\n")
+            while f"Save number {number}." not in browser.told()["text"]:
+                pass
+            seconds.append(time.monotonic() - started)
+        busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # other tests may have the processors
+        assert statistics.median(seconds) < 0.5 * busy, seconds
+    finally:
+        running.stop()

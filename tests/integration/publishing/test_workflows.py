@@ -1,0 +1,209 @@
+"""The steps of the GitHub and GitLab pipelines, run by the shells that run them there, against servers on a socket.
+
+``gh`` is a stand-in that asks the socket what the real one would ask GitHub; ``curl`` and ``jq`` are the real ones.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from mailer.workbench.review import MARK
+from tests.conftest import ROOT
+from tests.integration.publishing.test_comment import Repository, repository
+
+__all__ = ["repository"]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+GH = """#!{python}
+import json, subprocess, sys, urllib.request
+words = sys.argv[1:]
+assert words.pop(0) == "api"
+method = words[words.index("--method") + 1] if "--method" in words else "GET"
+path = next(word for word in words if word.startswith("repos/"))
+fields = [words[at + 1] for at, word in enumerate(words) if word == "-F"]
+body = json.dumps({{f.split("=")[0]: open(f.split("=@")[1]).read() for f in fields}}).encode() if fields else None
+request = urllib.request.Request("{url}/" + path, body, {{"Authorization": "x"}}, method=method)
+answer = urllib.request.urlopen(request).read()
+if "--silent" not in words:
+    sys.stdout.flush()
+    sys.exit(subprocess.run(["jq", "-r", words[words.index("--jq") + 1]], input=answer).returncode)
+"""
+
+
+class Forge(http.server.ThreadingHTTPServer):
+    """The comments of one change, as GitHub and GitLab keep them, and what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.comments: dict[int, str] = {1: "Nice.", 2: f"I quote: {MARK}"}
+        self.asked: list[str] = []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def ours(self) -> list[str]:
+        return [text for text in self.comments.values() if text.startswith(MARK)]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Forge
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def answer(self) -> None:
+        path = urlsplit(self.path).path
+        self.server.asked.append(f"{self.command} {path}")
+        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if not (self.headers.get("Authorization") or self.headers.get("PRIVATE-TOKEN")):
+            return self.say(401, {})
+        if path.endswith("/uploads"):
+            return self.say(201, {"url": "/uploads/1/mail.png"} if b"\x89PNG" in data else {})
+        if self.command == "GET":
+            return self.say(200, [{"id": number, "body": text} for number, text in self.server.comments.items()])
+        text = json.loads(data)["body"] if data.startswith(b"{") else parse_qs(data.decode())["body"][0]
+        last = path.rpartition("/")[2]
+        number = int(last) if self.command in ("PATCH", "PUT") else max(self.server.comments) + 1
+        self.server.comments[number] = text
+        self.say(200, {"id": number})
+
+    do_GET = do_POST = do_PATCH = do_PUT = answer
+
+    def say(self, status: int, facts: Any) -> None:
+        body = json.dumps(facts).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def forge() -> Iterator[Forge]:
+    made = Forge()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.fixture
+def change(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A branch with a new issue in a clone, as a pipeline checks it out."""
+    for program in ("jq", "curl", "git"):
+        if not shutil.which(program):
+            pytest.skip(f"needs {program}, which is not here")
+    origin = tmp_path_factory.mktemp("origin")
+    subprocess.run(["git", "clone", "-q", "--bare", str(repository.folder), str(origin)], check=True)
+    repository.git("remote", "add", "origin", str(origin))
+    repository.git("fetch", "-q", "origin")
+    repository.git("checkout", "-q", "-b", "draft")
+    repository.write("hello", date.today().isoformat(), "See [here](https://example.org/).", "Send: yes\n")
+    repository.commit()
+    python = repository.folder / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    with (repository.folder / ".git" / "info" / "exclude").open("a") as file:
+        file.write(".venv\nbin\ntemp\n")
+    return repository
+
+
+def steps(name: str, job: str) -> dict[str, dict[str, Any]]:
+    """The steps of a GitHub job that run a shell, by name."""
+    made = yaml.safe_load((ROOT / ".github" / "workflows" / name).read_text())
+    return {one.get("name", one["run"]): one for one in made["jobs"][job]["steps"] if "run" in one}
+
+
+def run(repository: Repository, script: str, **environ: str) -> str:
+    """One step, by the shell that GitHub takes."""
+    env = {**repository.environ, **environ, "PATH": f"{repository.folder / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=repository.folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def filled(step: dict[str, Any], values: dict[str, str]) -> dict[str, str]:
+    """A step's environment, its expressions replaced; an expression that the test does not know is a KeyError."""
+    return {name: re.sub(r"\$\{\{\s*(.*?)\s*\}\}", lambda m: values[m[1]], text) for name, text in step.get("env", {}).items()}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_every_step_is_a_shell_script_and_names_commands_that_exist(path: Path) -> None:
+    from mailer.cli import COMMANDS
+
+    known = {name for names in COMMANDS.values() for name in names}
+    for job in yaml.safe_load(path.read_text())["jobs"].values():
+        assert job["timeout-minutes"]
+        for step in job["steps"]:
+            assert "@" in step.get("uses", "@"), "an action has a version"
+            script = re.sub(r"\$\{\{.*?\}\}", "value", step.get("run", ""))
+            subprocess.run(["bash", "-n", "-c", script], check=True)
+            assert set(re.findall(r"mailer\.cli (\w+)", script)) <= known
+
+
+def test_githubs_steps_post_one_comment_renew_it_and_keep_the_picture(change: Repository, forge: Forge) -> None:
+    gh = change.folder / "bin" / "gh"
+    gh.parent.mkdir()
+    gh.write_text(GH.format(python=sys.executable, url=forge.url))
+    gh.chmod(0o755)
+    (change.folder / "temp").mkdir()
+    made = steps("comment.yml", "comment")
+    since = "github.event.action == 'synchronize' && github.event.before || ''"
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=change.folder, capture_output=True, text=True).stdout.strip()
+    environ = {
+        "GITHUB_SERVER_URL": "https://github.example", "GITHUB_REPOSITORY": "ada/letter", "PICTURE": f"7-{head}.png",
+        "RUNNER_TEMP": str(change.folder / "temp"),
+    }  # fmt: skip
+    for before in ("", "0" * 40):
+        change.git("checkout", "-q", "draft")
+        for name in ("Write the report", "Keep the picture", "Post it, or renew the one that is there"):
+            values = {"github.base_ref": "main", since: before, "github.token": "t", "github.event.pull_request.number": "7"}
+            run(change, made[name]["run"], **environ, **filled(made[name], values))
+        [said] = forge.ours()
+        assert "**will send** *Hello* to **20 readers**" in said
+        assert f"blob/mail-pictures/7-{head}.png?raw=true" in said
+    assert [one.split()[0] for one in forge.asked] == ["GET", "POST", "GET", "PATCH"]
+    assert (forge.comments[1], len(forge.comments)) == ("Nice.", 3)
+    listed = ["git", "ls-tree", "--name-only", "origin/mail-pictures"]
+    change.git("fetch", "-q", "origin")
+    assert subprocess.run(listed, cwd=change.folder, capture_output=True, text=True).stdout == f"7-{head}.png\n"
+
+
+def test_githubs_findings_stand_beside_the_lines_of_the_change(change: Repository) -> None:
+    step = steps("comment.yml", "annotate")["Check what was changed"]
+    said = run(change, step["run"], DATABASE_URL="", **filled(step, {"github.base_ref": "main"}))
+    assert "::warning file=content/issues/hello.md,line=5" in said
+    assert "old.md" not in said
+
+
+def test_gitlabs_script_posts_one_note_and_renews_it(change: Repository, forge: Forge) -> None:
+    script = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())["comment"]["script"]
+    assert script[0].startswith("apt-get ")
+    assert script[1].startswith("make ")
+    environ = {
+        "CI_API_V4_URL": f"{forge.url}/api/v4", "CI_PROJECT_ID": "5", "CI_MERGE_REQUEST_IID": "7",
+        "POSTMERGE_GITLAB_TOKEN": "t", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+    }  # fmt: skip
+    for _ in range(2):
+        run(change, "\n".join(script[2:]), **environ)
+        [said] = forge.ours()
+        assert "**will send** *Hello* to **20 readers**" in said
+        assert 'src="/uploads/1/mail.png"' in said
+    assert [one.split()[0] for one in forge.asked] == ["POST", "GET", "POST", "POST", "GET", "PUT"]
+    found = json.loads((change.folder / "checks.json").read_text())
+    assert [(one["location"]["path"], one["location"]["lines"]["begin"]) for one in found] == [
+        ("content/issues/hello.md", 1),  # no preheader
+        ("content/issues/hello.md", 5),  # "here"
+    ]

@@ -1,0 +1,308 @@
+"""Two connections at once: what one of them holds the other waits for, passes over, or finds changed; nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailer.core.db import Database, Tx
+from mailer.core.edition import Edition
+from mailer.core.errors import Refused, Unavailable
+from mailer.fakes.fake_events import Happened, Mail, story
+from mailer.fakes.sns_signer import Signer
+from mailer.flows.events import mail_events
+from mailer.flows.publishing import publish
+from mailer.flows.subscribers import imports as importing
+from mailer.flows.subscribers.imports import Request
+from mailer.store.billing import erased_customers, gifts, stripe_events
+from mailer.store.events import delivery_events
+from mailer.store.operations import webhook_outbox
+from mailer.store.publishing import issues
+from mailer.store.sending import deliveries, sends
+from mailer.store.subscribers import bulk_actions, imports, preferences, subscriber_admin, subscribers
+from mailer.store.transactional import transactional_mails
+from mailer.webhooks.sns import Verifier
+from tests import factories
+from tests.factories import edition, old, readers, settings
+from tests.integration.events.test_mail_events import CLAIM, claim, event, start, state
+from tests.integration.publishing.test_publish import Limits
+from tests.processes import eventually
+
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:events"
+
+
+def is_locked(database: Database, table: str, id: int) -> bool:
+    """Does somebody else hold this row?"""
+    with database.transaction() as tx:
+        return tx.value(f"SELECT id FROM {table} WHERE id = %(id)s FOR UPDATE SKIP LOCKED", id=id) is None
+
+
+LOCKS: dict[str, tuple[str, Callable[[Tx, int], object]]] = {
+    "a send": ("sends", sends.lock),
+    "a subscriber": ("subscribers", subscribers.lock),
+    "a subscriber, for the API": ("subscribers", subscriber_admin.lock),
+    "a subscriber who signs up again": (
+        "subscribers", lambda tx, id: subscribers.enter(tx, "reader-1@example.org", "reader-1@example.org", ["new"]),
+    ),
+    "a subscriber whose soft bounces are counted": (
+        "subscribers", lambda tx, id: delivery_events.softly_bounced(tx, [id], timedelta(days=90), 3),
+    ),
+    "a gift": ("gifts", gifts.lock),
+    "a gift, by its payment": ("gifts", lambda tx, id: gifts.of_payment(tx, "pi_1")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", LOCKS)
+def test_what_is_locked_is_held_until_the_transaction_ends(database: Database, tmp_path: Path, what: str) -> None:
+    send_id = start(database, settings(tmp_path), 1)
+    with database.transaction() as tx:
+        gift = gifts.add(tx, "cs_1", 1, "yearly", 12, 5000, "eur", "pi_1")
+    table, lock = LOCKS[what]
+    id = {"sends": send_id, "subscribers": 1, "gifts": gift}[table]
+    assert not is_locked(database, table, id)
+    with database.transaction() as tx:
+        assert lock(tx, id) is not False
+        assert is_locked(database, table, id)
+    assert not is_locked(database, table, id)
+
+
+def test_two_publishes_follow_one_another(database: Database) -> None:
+    with database.transaction() as first, database.transaction() as second:
+        issues.lock(first)
+        second.run("SET LOCAL lock_timeout = '50ms'")
+        with pytest.raises(Exception, match="lock timeout"):
+            issues.lock(second)
+        second._connection.rollback()
+
+
+def add_webhooks(tx: Tx) -> None:
+    tx.run("INSERT INTO webhooks (url, event_types, secret) VALUES ('https://example.org/', '{}', 'x')")
+    for _ in range(2):
+        webhook_outbox.test(tx, 1, "email.sent")
+
+
+def add_single_emails(tx: Tx) -> None:
+    tx.run("UPDATE subscribers SET state = 'unconfirmed'")
+    for reader in (1, 2):
+        transactional_mails.queue(tx, "confirmation", reader)
+
+
+def add_stripe_events(tx: Tx) -> None:
+    for name in ("evt_1", "evt_2"):
+        stripe_events.add(tx, name, "invoice.paid", "in_1", datetime.now(UTC))
+
+
+def add_farewells(tx: Tx) -> None:
+    for reader in (1, 2):
+        tx.run("INSERT INTO customers (stripe_id, subscriber_id) VALUES (%(id)s, %(n)s)", id=f"cus_{reader}", n=reader)
+        erased_customers.add(tx, reader)
+
+
+def add_bulk_actions(tx: Tx) -> None:
+    for _ in range(2):
+        bulk_actions.add(tx, "apply_tags", {"done": "0"}, ["1"])
+
+
+def add_pauses(tx: Tx) -> None:
+    tx.run("UPDATE subscribers SET paused_until = now() - interval '1 minute'")
+
+
+Queue = tuple[Callable[[Tx], None], Callable[[Tx], Sequence[Any]]]
+QUEUES: dict[str, Queue] = {
+    "deliveries": (lambda tx: None, lambda tx: deliveries.claim(tx, 1, CLAIM, 1)[0]),
+    "single emails": (add_single_emails, lambda tx: transactional_mails.claim(tx, CLAIM, 1)[0]),
+    "webhooks": (add_webhooks, lambda tx: webhook_outbox.claim(tx, 1, timedelta(minutes=2))),
+    "Stripe's events": (add_stripe_events, lambda tx: stripe_events.take(tx, 1)),
+    "payers who were erased": (add_farewells, lambda tx: [one] if (one := erased_customers.take(tx)) else []),
+    "bulk actions": (add_bulk_actions, lambda tx: [one["id"]] if (one := bulk_actions.take(tx)) else []),
+    "pauses that are over": (add_pauses, lambda tx: preferences.ended(tx, 1)),
+}
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_two_workers_take_different_rows_and_neither_waits(database: Database, tmp_path: Path, queue: str) -> None:
+    start(database, settings(tmp_path), 2)
+    add, take = QUEUES[queue]
+    with database.transaction() as tx:
+        add(tx)
+    with database.transaction() as first, database.transaction() as second, database.transaction() as third:
+        for tx in (second, third):
+            tx.run("SET LOCAL lock_timeout = '200ms'")
+        [one], [other] = take(first), take(second)
+        assert one != other
+        assert list(take(third)) == []
+
+
+def test_a_queues_oldest_rows_come_first(database: Database, tmp_path: Path) -> None:
+    start(database, settings(tmp_path), 3)
+    with database.transaction() as tx:
+        add_webhooks(tx)
+        tx.run("UPDATE webhook_messages SET due_at = now() - interval '1 hour' WHERE id = 2")
+        assert [one.id for one in webhook_outbox.claim(tx, 1, timedelta(minutes=2))] == [2]
+
+
+@pytest.mark.parametrize("leaves", ["leaves", "leaves and asks again", "nothing"])
+def test_who_leaves_while_an_import_is_applied_stays_away(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: str
+) -> None:
+    """The import has judged everybody; before it writes, one of them unsubscribes over another connection."""
+    with database.transaction() as tx:
+        ada = subscribers.add(tx, "ada@example.org", "ada@example.org", [])
+    path = tmp_path / "list.csv"
+    path.write_text("email,tags\nada@example.org,vip\nbob@example.org,\n")
+    write = imports.apply
+
+    def late(tx: Tx, run_id: int, evidence: str) -> None:
+        with database.transaction() as other:
+            if leaves != "nothing":
+                subscribers.leave(other, ada)
+            if leaves == "leaves and asks again":
+                subscribers.reopen(other, ada)
+        write(tx, run_id, evidence)
+
+    monkeypatch.setattr(imports, "apply", late)
+    importing.apply(database, settings(tmp_path, database.url), Request(path, evidence="signed at the fair"))
+    with database.transaction() as tx:
+        states = {one.email: one.state for one in subscribers.every(tx)}
+    wanted = {"leaves": "left", "leaves and asks again": "unconfirmed", "nothing": "active"}[leaves]
+    assert states == {"ada@example.org": wanted, "bob@example.org": "active"}
+
+
+OTHER = edition("another", body="<p>quite another text for another day, which nobody has looked at before</p>")
+
+
+@pytest.mark.parametrize(
+    "late", [OTHER, edition(number=2), edition(body="<p>changed since</p>")], ids=["new", "number", "text"]
+)
+def test_what_no_guard_has_seen_is_not_published(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: Edition
+) -> None:
+    """Between the guards and the lock another pipeline changed what there is to do."""
+    conf = settings(tmp_path)
+    readers(database, 3)
+    publish.adopt(database, conf, [old()])
+    seen = publish.look(database, conf, [old(), edition()], [], Limits(), publish.Request())
+    monkeypatch.setattr(publish, "look", lambda *_: seen)
+    found = [old(), late] if late.key == edition().key else [old(), edition(), late]
+    with pytest.raises(Refused, match="The ledger changed while publishing"):
+        publish.publish(database, conf, found, [], Limits(), publish.Request())
+    with database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM sends") == 0
+    assert len(publish.publish(database, conf, [old(), edition()], [], Limits(), publish.Request()).send_ids) == 1
+
+
+def test_less_to_do_than_the_guards_saw_is_fine(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = settings(tmp_path)
+    readers(database, 3)
+    publish.adopt(database, conf, [old()])
+    seen = publish.look(database, conf, [old(), edition()], [], Limits(), publish.Request())
+    assert len(publish.publish(database, conf, [old(), edition()], [], Limits(), publish.Request()).send_ids) == 1
+    monkeypatch.setattr(publish, "look", lambda *_: seen)
+    assert publish.publish(database, conf, [old(), edition()], [], Limits(), publish.Request()).send_ids == ()
+
+
+def posted(database: Database, send_id: int, kind: str, conf: Any) -> str:
+    """SNS posts an event of the first subscriber over HTTPS; the answer."""
+    signer = Signer("https://sns.eu-central-1.amazonaws.com")
+    raw = signer.message(TOPIC, event(send_id, 1, kind))
+    return mail_events.take_sns(database, conf, Verifier(TOPIC, lambda _: signer.certificate), raw)
+
+
+@pytest.mark.parametrize("kind", ["Complaint", "Permanent", "Delivery"])
+def test_an_event_over_https_waits_for_a_row_that_a_worker_holds(database: Database, tmp_path: Path, kind: str) -> None:
+    conf = settings(tmp_path)
+    send_id = start(database, conf, 1)
+    claim(database, send_id)
+    said: list[str] = []
+    poster = threading.Thread(target=lambda: said.append(posted(database, send_id, kind, conf)))
+    with database.transaction() as tx:
+        deliveries.settle(tx, send_id, CLAIM, [deliveries.Settlement(1, "accepted", "m")])
+        poster.start()
+        poster.join(0.3)
+        assert said == []
+    poster.join(10)
+    assert said == ["The event is recorded."]
+    wanted = {"Complaint": "complained", "Permanent": "bounced", "Delivery": "delivered"}[kind]
+    assert state(database, send_id, 1) == wanted
+    with database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM suppressions") == (kind != "Delivery")
+
+
+def test_an_event_over_https_whose_row_stays_locked_must_come_again_and_is_taken_then(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_events, "_BUSY_PATIENCE", 0.1)
+    conf = settings(tmp_path)
+    send_id = start(database, conf, 1)
+    claim(database, send_id)
+    signer = Signer("https://sns.eu-central-1.amazonaws.com")
+    raw, verifier = signer.message(TOPIC, event(send_id, 1, "Complaint")), Verifier(TOPIC, lambda _: signer.certificate)
+    with database.transaction() as tx:
+        deliveries.settle(tx, send_id, CLAIM, [deliveries.Settlement(1, "accepted", "m")])
+        with pytest.raises(Unavailable, match="stays locked"):
+            mail_events.take_sns(database, conf, verifier, raw)
+    assert mail_events.take_sns(database, conf, verifier, raw) == "The event is recorded."
+    assert mail_events.take_sns(database, conf, verifier, raw) == "The message was taken before."
+    assert state(database, send_id, 1) == "complained"
+
+
+@pytest.mark.parametrize(("minutes", "is_known"), [(1, True), (61, True), (119, True), (121, False)])
+def test_a_message_is_known_for_longer_than_it_could_be_replayed(
+    database: Database, tmp_path: Path, minutes: int, is_known: bool
+) -> None:
+    conf = settings(tmp_path)
+    send_id = start(database, conf, 1)
+    signer = Signer("https://sns.eu-central-1.amazonaws.com")
+    verifier = Verifier(TOPIC, lambda _: signer.certificate)
+    first = signer.message(TOPIC, event(send_id, 1, "Delivery"))
+    mail_events.take_sns(database, conf, verifier, first)
+    with database.transaction() as tx:
+        tx.run("UPDATE sns_messages SET at = at - make_interval(mins => %(minutes)s)", minutes=minutes)
+    mail_events.take_sns(database, conf, verifier, signer.message(TOPIC, event(send_id, 1, "Send")))
+    said = mail_events.take_sns(database, conf, verifier, first)
+    assert said == ("The message was taken before." if is_known else "The event is recorded.")
+
+
+def test_an_event_of_a_single_email_waits_for_its_row_too(database: Database, tmp_path: Path) -> None:
+    conf = settings(tmp_path)
+    factories.readers(database, 1)
+    with database.transaction() as tx:
+        add = transactional_mails.queue(tx, "paid", 1)
+        transactional_mails.claim(tx, CLAIM, 10)
+    mail = Mail("c-1", "reader-1@example.org", {"mail": str(add), "kind": "paid"}, "Hi", 0)
+    body = json.dumps(story(Happened("Permanent", mail, 1)))
+    done: list[mail_events.Taken] = []
+    worker = threading.Thread(target=lambda: done.append(mail_events.take(database, conf, [body])))
+    with database.transaction() as tx:
+        transactional_mails.settle(tx, add, CLAIM, "accepted", "c-1", "")
+        worker.start()
+        worker.join(0.2)
+        assert done == []
+    eventually(lambda: bool(done), 10, "the event is recorded")
+    assert done[0].recorded == 1
+
+
+def test_events_wait_while_postgres_is_away_and_none_is_taken_for_broken(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = settings(tmp_path)
+    send_id = start(database, conf, 2)
+    bodies = [event(send_id, reader, "Delivery") for reader in (1, 2)]
+    whole = mail_events.record
+
+    def away(*_given: Any) -> mail_events.Taken:
+        raise Unavailable("Postgres cannot be reached.")
+
+    monkeypatch.setattr(mail_events, "record", away)
+    for take in (mail_events.take, mail_events.take_one_by_one):
+        with pytest.raises(Unavailable):
+            take(database, conf, bodies)
+    assert mail_events.listed_unread(database, 10) == ([], {})
+    monkeypatch.setattr(mail_events, "record", whole)
+    assert mail_events.take_one_by_one(database, conf, bodies).recorded == 2

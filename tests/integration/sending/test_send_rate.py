@@ -1,0 +1,185 @@
+"""The rate and the quota: never more than the account allows, shared by all workers, and visible when it has to wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from mailer.core.db import Database
+from mailer.core.rate_budget import CUT, HEADROOM, SAFE_SHARE, Grant, Shared
+from mailer.core.settings import Settings
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.sending import send_rate
+from mailer.flows.sending.delivery_worker import deliver
+from mailer.flows.sending.send_rate import Pace, reserve
+from mailer.flows.sending.send_status import status
+from mailer.flows.subscribers.signup import sign_up
+from mailer.flows.transactional.transactional_worker import deliver_some
+from mailer.transports.base import Account
+from mailer.transports.ses_fast import LeanSes
+from tests.factories import edition, old, readers, settings, sums_add_up
+from tests.fakes.ses import FakeSes
+
+RATE = 200.0
+
+
+@pytest.fixture(scope="module")
+def ses() -> Iterator[FakeSes]:
+    with FakeSes() as fake:
+        yield fake
+
+
+@pytest.fixture
+def conf(tmp_path: Path, ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    ses.reset()
+    for name, value in ses.environ.items():
+        monkeypatch.setenv(name, value)
+    return settings(tmp_path, transport="ses", connections=16, first_slice=100.0)
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest) -> str:
+    return f"test:{request.node.name}"
+
+
+def transport(conf: Settings) -> LeanSes:
+    return LeanSes(connections=conf.connections, connect_timeout=2, read_timeout=2)
+
+
+def start(database: Database, conf: Settings, number: int) -> int:
+    readers(database, number)
+    adopt(database, conf, [old()])
+    allow = Request(allow=("quota",))
+    [send_id] = publish(database, conf, [old(), edition()], [], transport(conf), allow).send_ids
+    tend(database, conf)
+    return send_id
+
+
+def busiest_second(slots: list[float]) -> int:
+    slots = sorted(slots)
+    return max(sum(1 for slot in slots[at:] if slot < first + 1) for at, first in enumerate(slots))
+
+
+def test_workers_share_one_rate(redis_url: str, key: str) -> None:
+    team = [Shared(redis_url, key) for _ in range(3)]
+    client: Any = redis.Redis.from_url(redis_url)
+    slots: list[float] = []
+    until = time.monotonic() + 2.5
+    while time.monotonic() < until:
+        for one in team:
+            grant = one.take(20, RATE)
+            after, now = (float(part) / 1e6 for part in client.hmget(key, "next", "at"))  # by the clock that all share
+            first = after - grant.count * grant.gap
+            slots += [first + number * grant.gap for number in range(grant.count)]
+            assert grant.count == 0 or grant.delay == pytest.approx(max(0.0, first - now), abs=0.0001)
+        time.sleep(0.005)
+    assert 0.95 * RATE * 2.5 <= len(slots) <= HEADROOM * RATE * 2.8
+    assert busiest_second(slots) <= RATE
+
+
+def test_without_redis_a_worker_takes_its_safe_share(key: str) -> None:
+    alone = Shared("redis://127.0.0.1:1/0", key)
+    until, given = time.monotonic() + 1.5, 0
+    while time.monotonic() < until:
+        given += alone.take(20, RATE).count
+        time.sleep(0.01)
+    share = RATE / SAFE_SHARE
+    assert 0.5 * share * 1.5 <= given <= share * 1.5 + 0.2 * share + 1
+
+
+def test_throttling_cuts_the_common_rate_and_it_grows_back(redis_url: str, key: str) -> None:
+    one, other = Shared(redis_url, key), Shared(redis_url, key)
+    before = one.take(1, RATE).gap
+    one.throttled(RATE)
+    one.throttled(RATE)  # the same storm: one cut a second
+    cut = other.take(1, RATE).gap
+    assert cut == pytest.approx(before / CUT, rel=0.05)
+    time.sleep(2)
+    assert other.take(1, RATE).gap == pytest.approx(before, rel=0.02)
+
+
+def test_a_single_mail_leaves_at_once_and_bulk_makes_room(redis_url: str, key: str) -> None:
+    budget = Shared(redis_url, key)
+    while budget.take(20, RATE).count:
+        pass
+    urgent = budget.take(10, RATE, urgent=True)
+    assert (urgent.count, urgent.delay) == (10, 0)
+    started = time.monotonic()
+    while not budget.take(1, RATE).count:
+        time.sleep(0.002)
+    assert time.monotonic() - started >= 9 / RATE  # the ten slots are gone
+
+
+def test_the_limits_are_asked_again_while_it_sends(conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send_rate, "ASK_EVERY", 0.1)
+
+    class Seen:
+        def __init__(self) -> None:
+            self.rates: list[float] = []
+
+        def take(self, wanted: int, rate: float, urgent: bool = False) -> Grant:
+            self.rates.append(rate)
+            return Grant(wanted)
+
+        def throttled(self, rate: float) -> None: ...
+
+    seen = Seen()
+    pace = Pace(transport(conf), seen)
+    ses.control(rate=14, quota=50_000)
+    pace.take(1)
+    ses.control(rate=50)
+    time.sleep(0.15)
+    pace.take(1)
+    assert seen.rates == [14, 50]
+
+
+def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database, conf: Settings, ses: FakeSes) -> None:
+    ses.control(quota=40)
+    send_id = start(database, conf, 60)
+    kept = int(reserve(Account(rate=1, quota=40, sent=0)))
+    deliver(database, conf, transport(conf), send_id, pace=Pace(transport(conf), Shared("redis://127.0.0.1:1/0")))
+    [waiting] = status(database)
+    assert len(ses.accepted()) <= 40 - kept
+    assert waiting.send.state == "sending"
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%a %d %b}"  # the mails were handed over just now
+    assert f"quota of 24 hours is used up; resumes about {tomorrow}" in (waiting.send.waits_for)
+    sign_up(database, "late@example.net")
+    assert (
+        deliver_some(database, conf, transport(conf), "The Letter", Pace(transport(conf), Shared("redis://127.0.0.1:1/0"))) == 1
+    )
+    assert ses.accepted()[-1]["to"] == "late@example.net"
+    ses.control(quota=10_000)
+    with database.transaction() as tx:
+        tx.run("UPDATE sends SET rests_until = now()")
+    while status(database)[0].send.state == "sending":
+        deliver(database, conf, transport(conf), send_id)
+        tend(database, conf)
+    [done] = status(database)
+    assert done.send.state == "finished"
+    assert done.deliveries["accepted"] == 60
+    assert len({mail["to"] for mail in ses.accepted()}) == len(ses.accepted()) == 61
+    assert sums_add_up(database)
+
+
+def test_a_quota_that_others_used_up_loses_no_mail(database: Database, conf: Settings, ses: FakeSes) -> None:
+    """SES says no although we believed in room: the mails go back to pending, and no attempt is counted."""
+    ses.control(quota=10_000)
+    send_id = start(database, conf, 30)
+    pace = Pace(transport(conf), Shared("redis://127.0.0.1:1/0"))
+    pace.room()
+    ses.control(quota=0)
+    deliver(database, conf, transport(conf), send_id, seconds=1, pace=pace)
+    assert ses.accepted() == []
+    with database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM deliveries WHERE state = 'pending' AND attempts = 0") == 30
+
+
+def test_the_reserve_is_one_percent_and_at_least_ten() -> None:
+    assert [reserve(Account(1, quota, 0)) for quota in (-1, 5, 200, 50_000)] == [0, 5, 10, 500]

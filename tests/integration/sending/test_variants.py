@@ -1,0 +1,101 @@
+"""Each reader's mail is the text of their access at the moment of the claim, rendered once and not for each reader."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailer.core.db import Database
+from mailer.core.edition import Edition, Variant
+from mailer.core.message import LEAVE_URL, Template
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.sending.delivery_worker import deliver
+from mailer.store.billing import entitlements
+from mailer.transports.outbox import Outbox, list_mails
+from tests import factories
+
+SECRET = "eleven cellars under the yard"
+
+
+def edition() -> Edition:
+    body = f"<p>free</p><p>{SECRET}</p>"
+    paid = Variant(
+        "premium", "More", f'<html><body>{body}<a href="{LEAVE_URL}">x</a></body></html>', f"{SECRET} {LEAVE_URL}", body,
+        hashlib.sha256(body.encode()).hexdigest(),
+    )  # fmt: skip
+    return factories.edition(variants=(paid,))
+
+
+def access(database: Database, reader: int, premium: bool, until: datetime | None = None) -> None:
+    with database.transaction() as tx:
+        entitlements.put(tx, reader, "paying" if premium else "ended", premium, until)
+
+
+def send(database: Database, folder: Path) -> tuple[Outbox, int]:
+    settings = factories.settings(folder, database.url)
+    outbox = Outbox(settings.outbox)
+    adopt(database, settings, [factories.old()])
+    [send_id] = publish(database, settings, [factories.old(), edition()], [], outbox, Request()).send_ids
+    tend(database, settings)
+    return outbox, send_id
+
+
+def test_each_reader_gets_the_text_of_their_access_at_the_claim(database: Database, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    factories.readers(database, 6)
+    access(database, 1, True)
+    access(database, 2, True, now + timedelta(days=1))
+    access(database, 3, True, now - timedelta(seconds=1))
+    access(database, 4, True)
+    outbox, send_id = send(database, tmp_path)
+    access(database, 4, False)
+    access(database, 5, True)
+    settings = factories.settings(tmp_path, database.url)
+    deliver(database, settings, outbox, send_id)
+    got = {mail.to: outbox.folder.joinpath(f"{mail.id}.eml").read_text() for mail in list_mails(settings.outbox)[0]}
+    whole = {to.removeprefix("reader-").removesuffix("@example.org") for to, raw in got.items() if SECRET in raw}
+    assert len(got) == 6
+    assert whole == {"1", "2", "5"}
+    one = edition()
+    for to, raw in got.items():
+        digest = one.variants[0].digest if to[7] in whole else one.digest
+        assert f"X-Postmerge-Digest: {digest}" in raw
+    with database.transaction() as tx:
+        rows = tx.all("SELECT subscriber_id FROM deliveries WHERE variant = 'premium' ORDER BY 1")
+    assert [row["subscriber_id"] for row in rows] == [1, 2, 5]
+
+
+def test_texts_are_rendered_once_each_and_not_for_each_reader(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factories.readers(database, 30)
+    for reader in range(1, 16):
+        access(database, reader, True)
+    outbox, send_id = send(database, tmp_path)
+    made = []
+    prepare = Template.prepare
+
+    def counted(cls: type[Template], /, **facts: Any) -> Template:
+        made.append(1)
+        return prepare(**facts)
+
+    monkeypatch.setattr(Template, "prepare", classmethod(counted))
+    done = deliver(database, factories.settings(tmp_path, database.url), outbox, send_id)
+    assert (done.sent, len(made)) == (30, 2)
+
+
+def test_an_issue_that_is_the_same_for_all_is_so_for_who_pays(database: Database, tmp_path: Path) -> None:
+    factories.readers(database, 2)
+    access(database, 1, True)
+    settings = factories.settings(tmp_path, database.url)
+    outbox = Outbox(settings.outbox)
+    adopt(database, settings, [factories.old()])
+    [send_id] = publish(database, settings, [factories.old(), factories.edition()], [], outbox, Request()).send_ids
+    tend(database, settings)
+    assert deliver(database, settings, outbox, send_id).sent == 2
+    assert len({mail.subject for mail in list_mails(settings.outbox)[0]}) == 1

@@ -1,0 +1,175 @@
+"""Addresses at the door: mail servers asked of a real DNS server that misbehaves, typing errors, roles, throw-away domains."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.resolver
+import dns.rrset
+import pytest
+
+from mailer.core import addresses
+from mailer.core.db import Database
+from mailer.core.errors import BadInput
+from mailer.flows.subscribers import mail_domain_check, signup
+from tests import web
+from tests.web import Web
+
+RECORDS = {
+    ("good.example", "MX"): "10 mail.good.example.",
+    ("null.example", "MX"): "0 .",
+    ("web.example", "A"): "8.8.4.4",
+}
+
+
+class Dns(socketserver.BaseRequestHandler):
+    """A name server: good, null, web and empty exist; gone does not; broken fails; silent says nothing."""
+
+    asked: list[str] = []  # noqa: RUF012
+
+    def handle(self) -> None:
+        wire, socket = self.request
+        question = dns.message.from_wire(wire)
+        name = question.question[0].name.to_text().rstrip(".")
+        kind = dns.rdatatype.to_text(question.question[0].rdtype)
+        self.asked.append(name)
+        if name == "silent.example":
+            return
+        answer = dns.message.make_response(question)
+        answer.flags |= dns.flags.RA
+        if name == "gone.example":
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+        elif name == "broken.example":
+            answer.set_rcode(dns.rcode.SERVFAIL)
+        elif data := RECORDS.get((name, kind)):
+            answer.answer.append(dns.rrset.from_text(f"{name}.", 60, "IN", kind, data))
+        socket.sendto(answer.to_wire(), self.client_address)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[dns.resolver.Resolver]:
+    Dns.asked = []
+    mail_domain_check._resting.clear()
+    with socketserver.ThreadingUDPServer(("127.0.0.1", 0), Dns) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers = ["127.0.0.1"]
+        resolver.port = server.server_address[1]
+        resolver.lifetime = 1.0
+        monkeypatch.setattr(dns.resolver, "Resolver", lambda: resolver)
+        yield resolver
+        server.shutdown()
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database, ask_dns=True)
+
+
+@pytest.mark.parametrize(
+    ("domain", "takes"),
+    [("good", True), ("web", True), ("null", False), ("gone", False), ("empty", False), ("broken", None), ("silent", None)],
+)
+def test_dns_is_believed_when_it_is_sure(resolver: dns.resolver.Resolver, domain: str, takes: bool | None) -> None:
+    started = time.monotonic()
+    assert mail_domain_check.ask(f"{domain}.example") is takes
+    assert time.monotonic() - started < mail_domain_check.PATIENCE + 1
+
+
+def test_a_domain_without_mail_is_refused_and_trouble_refuses_nobody(letter: Web, resolver: dns.resolver.Resolver) -> None:
+    def post(email: str) -> tuple[int, str]:
+        answer = letter.client.post("/subscribe", data={"email": email, "token": letter.form_token()})
+        return answer.status_code, answer.text
+
+    status, page = post("ada@gone.example")
+    assert (status, "takes no mail" in page, 'value="ada@gone.example"' in page) == (422, True, True)
+    for domain in ("good", "broken", "silent"):
+        assert post(f"ada@{domain}.example")[0] == 200
+    assert letter.counted("subscribers") == 3
+
+
+def test_each_domain_is_asked_for_once_in_a_while(letter: Web, resolver: dns.resolver.Resolver) -> None:
+    for name in ("ada", "bob", "eve"):
+        signup.sign_up(letter.database, f"{name}@good.example", settings=letter.settings)
+        with pytest.raises(BadInput):
+            signup.sign_up(letter.database, f"{name}@null.example", settings=letter.settings)
+        signup.sign_up(letter.database, f"{name}@silent.example", settings=letter.settings)
+    assert [Dns.asked.count(f"{name}.example") for name in ("good", "null")] == [1, 1]
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE mail_domains SET asked_at = now() - interval '8 days'")
+    signup.sign_up(letter.database, "new@good.example", settings=letter.settings)
+    assert Dns.asked.count("good.example") == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("ada@gmial.com", "ada@gmail.com"),
+        ("ada@gmai.com", "ada@gmail.com"),
+        ("ada@gmaill.com", "ada@gmail.com"),
+        ("ada@gmail.con", "ada@gmail.com"),
+        ("ada@hotmial.com", "ada@hotmail.com"),
+        ("ada@example.con", "ada@example.com"),
+        ("Ada@Outlok.com", "ada@outlook.com"),
+        ("ada@gmail.com", ""),
+        ("ada@mail.com", ""),
+        ("ada@gmx.at", ""),
+        ("ada@example.org", ""),
+        ("ada@ail.com", ""),
+        ("ada", ""),
+        ("", ""),
+    ],
+)
+def test_typing_errors_are_suggested_and_right_ones_left_alone(typed: str, meant: str) -> None:
+    assert addresses.suggestion(typed) == meant
+
+
+def test_the_form_suggests_and_never_insists(database: Database, tmp_path: Path) -> None:
+    letter = web.make(tmp_path, database)
+    token = letter.form_token()
+    asked = letter.client.post("/subscribe", data={"email": "ada@gmial.com", "tag": "python", "token": token})
+    assert "Did you mean" in asked.text
+    assert 'name="meant" value="ada@gmail.com"' in asked.text
+    assert letter.counted("subscribers") == 0
+    kept = {"email": "ada@gmial.com", "tag": "python", "token": token, "sure": "ada@gmial.com"}
+    assert "Look into your inbox" in letter.client.post("/subscribe", data=kept).text
+    assert letter.state("ada@gmial.com") == "unconfirmed"
+    letter.client.post("/subscribe", data={**kept, "meant": "ada@gmail.com"})
+    assert letter.state("ada@gmail.com") == "unconfirmed"
+
+
+@pytest.mark.parametrize(
+    ("email", "flags"),
+    [
+        ("info@example.org", ["role"]),
+        ("info+news@example.org", ["role"]),
+        ("ada@mailinator.com", ["disposable"]),
+        ("postmaster@sub.mailinator.com", ["disposable", "role"]),
+        ("informer@example.org", []),
+    ],
+)
+def test_desks_and_throw_away_addresses_are_flagged(database: Database, tmp_path: Path, email: str, flags: list[str]) -> None:
+    assert addresses.flags(email) == flags
+    letter = web.make(tmp_path, database)
+    letter.subscribe(email)
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT flags FROM subscribers") == flags
+    refusing = web.make(tmp_path, database, disposable="refuse").settings
+    if "disposable" in flags:
+        with pytest.raises(BadInput, match="thrown away"):
+            signup.sign_up(database, email, settings=refusing)
+
+
+def test_two_ways_of_writing_an_address_are_one_reader(database: Database) -> None:
+    for email in ("Ada@Bücher.example", "ada@xn--bcher-kva.example", " ADA@BÜCHER.EXAMPLE "):
+        signup.sign_up(database, email)
+    signup.sign_up(database, "ada+news@bücher.example")
+    with database.transaction() as tx:
+        assert tx.value("SELECT count(*) FROM subscribers") == 2

@@ -1,0 +1,224 @@
+"""Nothing a stranger posts changes an active subscriber, beyond an email to that subscriber."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from mailer.core import tokens
+from mailer.core.db import Database
+from mailer.flows.billing import gifts, stripe_sync
+from mailer.flows.subscribers import signup, unsubscribe_by_mail
+from mailer.payments.models import Session, Subscription
+from tests import web
+from tests.web import Web
+
+ADA = "ada@example.org"
+TOPICS = ("python", "mail")
+# What a stranger fills into every field that any of our forms and bodies has.
+FIELDS = {
+    **dict.fromkeys(("email", "email_address", "meant", "sure", "recipient", "to", "from", "address"), ADA),
+    **{name: ["python", "board-members", "[/foo]"] for name in ("tag", "tags")},
+    **dict.fromkeys(("lang", "language"), "de"),
+    **dict.fromkeys(
+        ("source", "referrer", "referrer_url", "page", "utm_source", "notes", "name", "giver"), "https://evil.example"
+    ),
+    **dict.fromkeys(("type", "state", "kind"), "unsubscribed"),
+    **{"frequency": "monthly", "months": "3", "plan": "monthly", "List-Unsubscribe": "One-Click", "website": ""},
+}
+EVIDENCE = ("subscribers", "consents", "accesses", "suppressions", "customers")
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    letter = web.make(tmp_path, database, topics=TOPICS)
+    signup.add_subscriber(database, letter.settings, ADA, ["beginners"], confirmed=True)
+    with database.transaction() as tx:
+        tx.run("UPDATE subscribers SET metadata = '{\"city\": \"Köln\"}', referrer_url = 'https://example.org'")
+    return letter
+
+
+def kept(database: Database) -> str:
+    """All that is known about subscribers, but for emails that wait for them."""
+    with database.transaction() as tx:
+        return repr([tx.all(f"SELECT to_jsonb({table})::text AS whole FROM {table} ORDER BY 1") for table in EVIDENCE])
+
+
+def mails(database: Database) -> list[tuple[str, list[str]]]:
+    with database.transaction() as tx:
+        return [
+            (row["topic"], row["facts"].get("tags", []))
+            for row in tx.all("SELECT topic, facts FROM transactional_mails ORDER BY id")
+        ]
+
+
+def tags(letter: Web, email: str = ADA) -> list[str]:
+    with letter.database.transaction() as tx:
+        return list(tx.value("SELECT tags FROM subscribers WHERE email_normal = %(email)s", email=email))
+
+
+def doors(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Every method and path that may change something."""
+    waiting = list(app.routes)
+    while waiting:
+        route = waiting.pop()
+        waiting += getattr(getattr(route, "original_router", None), "routes", [])
+        for method in {"POST", "PUT", "PATCH", "DELETE"} & set(getattr(route, "methods", None) or ()):
+            yield method, str(getattr(route, "path", ""))
+    for path, verbs in app.openapi()["paths"].items():
+        yield from ((verb.upper(), path) for verb in verbs if verb != "get")
+
+
+def test_no_door_that_a_stranger_finds_changes_an_active_subscriber(letter: Web) -> None:
+    """Each is tried as a form and as JSON, with an address for an id, and with tokens that are signed for something else."""
+    secret, now, before = letter.settings.need_secret(), datetime.now(UTC), kept(letter.database)
+    wrong = ("x", tokens.form_token(secret, now), tokens.canary_token(secret, 1, 1), tokens.confirm_token("x" * 20, 1, 1, now))
+    tried = set()
+    for method, path in doors(letter.app()):
+        tried.add(path)
+        for token in wrong if "token" in path else wrong[:1]:
+            address = re.sub(r"\{(token)[^}]*\}", token, path).replace("{action}", "choose").replace("{verb}", "leave")
+            address = re.sub(r"\{[^}]+\}", ADA, address)
+            letter.client.request(method, address, data={**FIELDS, "token": letter.form_token()})
+            letter.client.request(method, address, json=FIELDS)
+            assert kept(letter.database) == before, (method, path)
+    assert {"/subscribe", "/reader", "/join", "/confirm/{token}", "/v1/subscribers", "/webhooks/ses"} <= tried
+    assert len(tried) > 20
+    assert sorted(mails(letter.database)) == [("page", []), ("topics", ["python"])]  # the forms did take what was posted
+
+
+def test_an_email_from_an_active_subscribers_address_changes_nothing(letter: Web) -> None:
+    before = kept(letter.database)
+    for subject in ("unsubscribe", "Unsubscribe " + "A" * 43, "subscribe python"):
+        raw = f"From: {ADA}\r\nTo: leave@example.org\r\nSubject: {subject}\r\n\r\nunsubscribe\r\n"
+        unsubscribe_by_mail.take(letter.database, letter.settings, raw.encode())
+    assert kept(letter.database) == before
+
+
+def test_a_gift_to_an_active_subscriber_changes_nothing_until_they_accept(letter: Web) -> None:
+    before = kept(letter.database)
+    session = Session(
+        "cs_1", "", True, "cus_1", "giver@example.org", "", "yearly", 0, 5000, "eur", ADA, "Eve", 12, "de", "pi_1"
+    )
+    assert gifts.paid(letter.database, session)
+    assert kept(letter.database) == before
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT facts ->> 'lang' FROM transactional_mails") == "de"
+
+
+def test_whoever_pays_with_an_active_subscribers_address_changes_neither_tags_nor_language(letter: Web) -> None:
+    before = kept(letter.database)
+    fetched = Subscription("sub_1", "cus_1", "monthly", "active", 500, "eur", 1, 0, ADA, lang="de")
+    with letter.database.transaction() as tx:
+        assert stripe_sync._by_address(tx, fetched).email == ADA
+    assert kept(letter.database) == before
+
+
+def test_tags_come_to_a_new_subscriber_when_the_link_confirms_them(letter: Web) -> None:
+    answer = subscribe(letter, "new@example.org", "Python", "board-members", "[/foo]")
+    assert answer == 200
+    assert tags(letter, "new@example.org") == []
+    assert "Topics: python" in " ".join(newest(letter).split())
+    assert letter.client.post(link(letter)).status_code == 200
+    assert (letter.state("new@example.org"), tags(letter, "new@example.org")) == ("active", ["python"])
+
+
+def test_a_second_form_for_somebody_who_has_not_confirmed_adds_no_tags_to_the_first(letter: Web) -> None:
+    subscribe(letter, "new@example.org", "python")
+    first = link(letter)
+    subscribe(letter, "new@example.org", "mail")
+    letter.client.post(first)
+    assert tags(letter, "new@example.org") == ["python"]
+
+
+def test_a_reminder_asks_about_the_tags_of_the_form(letter: Web) -> None:
+    subscribe(letter, "new@example.org", "python")
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE transactional_mails SET created_at = now() - interval '1 hour'")
+        known = int(tx.value("SELECT id FROM subscribers WHERE email_normal = 'new@example.org'"))
+    assert signup.remind(letter.database, letter.settings, known)
+    assert mails(letter.database) == [("", ["python"]), ("", ["python"])]
+
+
+def test_an_active_subscriber_gets_more_tags_only_by_the_link_in_their_own_email(letter: Web) -> None:
+    before = kept(letter.database)
+    subscribe(letter, ADA, "python", "board-members")
+    assert kept(letter.database) == before
+    assert mails(letter.database) == [("topics", ["python"])]
+    path = link(letter)
+    letter.client.get(path)
+    assert kept(letter.database) == before
+    letter.client.post(path)
+    assert tags(letter) == ["beginners", "python"]
+    with letter.database.transaction() as tx:
+        last = tx.one("SELECT kind, evidence FROM consents ORDER BY id DESC LIMIT 1")
+    assert last
+    assert (last["kind"], last["evidence"]["tags"], last["evidence"]["before"]) == ("chosen", ["python"], ["beginners"])
+    after = kept(letter.database)
+    letter.client.post(path)
+    assert kept(letter.database) == after
+
+
+def test_the_link_about_topics_does_not_bring_back_who_unsubscribed(letter: Web) -> None:
+    subscribe(letter, ADA, "python")
+    path = link(letter)
+    letter.client.post("/leave/" + tokens.leave_token(letter.settings.need_secret(), 1))
+    assert letter.client.post(path).status_code == 400
+    assert (letter.state(ADA), tags(letter)) == ("left", ["beginners"])
+
+
+@pytest.mark.parametrize("asked", [(), ("beginners",), ("board-members",), ("[/foo]", "x" * 100)])
+def test_an_active_subscriber_is_not_emailed_about_tags_they_have_or_that_are_not_on_offer(
+    letter: Web, asked: tuple[str, ...]
+) -> None:
+    assert subscribe(letter, ADA, *asked) == 200
+    assert mails(letter.database) == []
+
+
+def test_an_active_subscriber_is_not_bombed_with_emails_about_topics(letter: Web) -> None:
+    for _ in range(5):
+        subscribe(letter, ADA, "python")
+        subscribe(letter, ADA, "mail")
+    assert len(mails(letter.database)) == 1
+
+
+def test_tags_that_subscribers_may_choose_themselves_are_on_offer_too(letter: Web) -> None:
+    with letter.database.transaction() as tx:
+        tx.run("INSERT INTO tags (name, subscriber_editable) VALUES ('cycling', true), ('vip', false)")
+    subscribe(letter, ADA, "cycling", "vip")
+    assert mails(letter.database) == [("topics", ["cycling"])]
+
+
+def test_the_answer_does_not_tell_whether_an_address_is_active(letter: Web) -> None:
+    def answer(email: str) -> tuple[int, str]:
+        data = {"email": email, "tag": ["python", "vip"], "token": letter.form_token()}
+        found = letter.client.post("/subscribe", data=data)
+        return found.status_code, found.text.replace(email, "")
+
+    assert answer(ADA) == answer("new@example.org")
+
+
+def test_the_operators_own_tags_are_given_at_once(letter: Web) -> None:
+    signup.add_subscriber(letter.database, letter.settings, ADA, ["vip"], confirmed=False)
+    signup.add_subscriber(letter.database, letter.settings, "new@example.org", ["vip"], confirmed=False)
+    assert (tags(letter), tags(letter, "new@example.org")) == (["beginners", "vip"], ["vip"])
+
+
+def subscribe(letter: Web, email: str, *asked: str) -> int:
+    data = {"email": email, "tag": asked, "token": letter.form_token()}
+    return int(letter.client.post("/subscribe", data=data).status_code)
+
+
+def newest(letter: Web) -> str:
+    letter.work()
+    return letter.mails()[0].text
+
+
+def link(letter: Web) -> str:
+    """The link to confirm in the newest email."""
+    return next(path for path in web.paths(newest(letter), letter.settings) if path.startswith("/confirm/"))

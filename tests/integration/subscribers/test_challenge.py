@@ -1,0 +1,207 @@
+"""The optional challenge of forms: a small sum, or another service's verdict; what was solved is worth nothing twice."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from mailer.core import tokens
+from mailer.core.db import Database
+from mailer.flows.subscribers import challenge
+from mailer.webhooks import captcha
+from tests import web
+from tests.web import Web
+
+ADA, BOB = "ada@example.org", "bob@example.org"
+BITS = 8
+
+
+def solved(sum_: str, bits: int = BITS) -> str:
+    """What a browser finds."""
+    answers = (f"{sum_}:{number}" for number in range(1 << 20))
+    return next(one for one in answers if int.from_bytes(hashlib.sha256(one.encode()).digest()[:4]) >> (32 - bits) == 0)
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database, challenge="work", challenge_bits=BITS)
+
+
+def sum_of(page: str) -> str:
+    return str(re.findall(r'data-sum="([^"]+)"', page)[0])
+
+
+def post(letter: Web, email: str, work: str, path: str = "/subscribe") -> str:
+    answer = letter.client.post(path, data={"email": email, "token": letter.form_token(), "work": work})
+    assert answer.status_code == 200
+    return str(answer.text)
+
+
+def test_a_solved_sum_opens_the_form_once(letter: Web) -> None:
+    work = solved(sum_of(letter.client.get("/subscribe").text))
+    assert "Look into your inbox" in post(letter, ADA, work)
+    assert letter.state(ADA) == "unconfirmed"
+    again = post(letter, BOB, work)
+    assert "Press the button once more" in again
+    assert f'value="{BOB}"' in again
+    assert letter.state(BOB) is None
+    assert "Look into your inbox" in post(letter, BOB, solved(sum_of(again)))
+
+
+def test_what_is_not_solved_records_nothing_and_says_what_to_do(letter: Web) -> None:
+    secret, now = letter.settings.need_secret(), datetime.now(UTC)
+    fresh = tokens.work_token(secret, now, BITS)
+    unsolved = next(one for n in range(99) if not tokens.read_work(secret, one := f"{fresh}:{n}", now, challenge.HOLDS))
+    for work in (
+        "",
+        fresh,
+        unsolved,
+        "rubbish:1",
+        solved(tokens.work_token("another secret of some length", now, BITS)),
+        solved(tokens.work_token(secret, now - timedelta(hours=25), BITS)),
+        solved(tokens.work_token(secret, now + timedelta(hours=1), BITS)),
+        solved(tokens.form_token(secret, now)),
+    ):
+        page = post(letter, ADA, work)
+        assert "without it, write to letter@example.org" in page, work
+    assert letter.state(ADA) is None
+
+
+def test_the_difficulty_is_signed(letter: Web) -> None:
+    secret, now = letter.settings.need_secret(), datetime.now(UTC)
+    hard = tokens.work_token(secret, now, 28)
+    assert tokens.read_work(secret, solved(hard), now, challenge.HOLDS) is None
+    assert tokens.read_work(secret, solved(tokens.work_token(secret, now, BITS)), now, challenge.HOLDS)
+
+
+def test_two_at_once_use_a_solution_once(letter: Web) -> None:
+    work = solved(sum_of(letter.client.get("/subscribe").text))
+    found: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(challenge.met(letter.database, letter.settings, work, None)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [False, False, False, True]
+
+
+def test_the_form_for_the_own_page_asks_too(letter: Web) -> None:
+    letter.client.post("/reader", data={"email": ADA, "token": letter.form_token()})
+    assert letter.counted("limits") == 0
+    work = solved(sum_of(letter.client.get("/reader").text))
+    assert "Look into your inbox" in post(letter, ADA, work, "/reader")
+
+
+def test_only_these_pages_have_a_script_and_only_our_own(letter: Web) -> None:
+    for path in ("/subscribe", "/reader"):
+        page = letter.client.get(path)
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert policy.endswith("; script-src 'self'")
+        assert re.findall(r"<script[^>]*>", page.text) == ['<script src="/-/work.js" defer>']
+    assert letter.client.get("/-/work.js").headers["content-type"].startswith("text/javascript")
+    assert "script-src" not in letter.client.get("/leave/x").headers["content-security-policy"]
+
+
+class Service(ThreadingHTTPServer):
+    """Says of one answer that a person gave it; can be slow, broken, or talk nonsense."""
+
+    daemon_threads, block_on_close = True, False  # who is slow is not waited for
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[dict[str, list[str]]] = []
+        self.mood = ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Service
+
+    def do_POST(self) -> None:
+        asked = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+        self.server.asked.append(asked)
+        if self.server.mood == "slow":
+            time.sleep(20)
+        said = json.dumps({"success": asked["response"][0].startswith("good") and asked["secret"] == ["sesame"]})
+        body = {"nonsense": "[1, 2", "list": "[]"}.get(self.server.mood, said).encode()
+        self.send_response({"broken": 500, "moved": 302}.get(self.server.mood, 200))
+        if self.server.mood == "moved":
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # who asked has gone: that is the slow mood
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    service = Service()
+    thread = threading.Thread(target=service.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield service
+    service.shutdown()
+    service.server_close()
+
+
+def hooked(folder: Path, database: Database, service: Service, trouble: str = "open") -> Web:
+    return web.make(
+        folder,
+        database,
+        challenge="hook",
+        challenge_verify_url=f"http://127.0.0.1:{service.server_port}/verify",
+        challenge_secret="sesame",
+        challenge_site_key="key-1",
+        challenge_script="https://challenges.example.com/api.js",
+        challenge_trouble=trouble,
+    )
+
+
+def press(letter: Web, email: str, response: str) -> str:
+    data = {"email": email, "token": letter.form_token(), "cf-turnstile-response": response}
+    return str(letter.client.post("/subscribe", data=data).text)
+
+
+def test_a_service_is_asked_and_believed(database: Database, tmp_path: Path, service: Service) -> None:
+    letter = hooked(tmp_path, database, service)
+    page = letter.client.get("/subscribe")
+    assert '<div class="cf-turnstile" data-sitekey="key-1">' in page.text
+    assert "script-src https://challenges.example.com;" in page.headers["content-security-policy"]
+    assert "Look into your inbox" in press(letter, ADA, "good")
+    assert "once more" in press(letter, BOB, "good")
+    assert "once more" in press(letter, BOB, "bad")
+    assert "once more" in press(letter, BOB, "")
+    assert letter.state(BOB) is None
+    assert [asked["response"] for asked in service.asked] == [["good"], ["bad"]]
+
+
+@pytest.mark.parametrize("mood", ["broken", "nonsense", "list", "moved", "slow"])
+@pytest.mark.parametrize("trouble", ["open", "closed"])
+def test_trouble_with_the_service_opens_or_closes_as_set(
+    database: Database, tmp_path: Path, service: Service, mood: str, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captcha, "PATIENCE", 0.3)
+    service.mood = mood
+    letter = hooked(tmp_path, database, service, trouble)
+    began = time.monotonic()
+    page = press(letter, ADA, "good")
+    assert time.monotonic() - began < 15
+    assert ("Look into your inbox" in page) == (trouble == "open")
+    assert (letter.state(ADA) == "unconfirmed") == (trouble == "open")
+    assert len(service.asked) == 1

@@ -1,0 +1,299 @@
+"""Importing and exporting readers on a real Postgres: who is taken, who never is, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from mailer.core.db import Database
+from mailer.core.db import json as as_json
+from mailer.core.settings import Settings
+from mailer.flows.subscribers import exports, imports, signup, subscriber_admin
+from mailer.flows.subscribers.imports import Plan, Request
+from mailer.flows.subscribers.subscriber_admin import Wish
+from tests import factories, services
+from tests.web import Web, make
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return make(tmp_path, database)
+
+
+def run(letter: Web, text: str, apply: bool = True, **more: object) -> Plan:
+    path = letter.settings.build.parent / "list.csv"
+    path.write_text(text, encoding="utf-8")
+    do = imports.apply if apply else imports.plan
+    return do(letter.database, letter.settings, Request(path, **more))  # type: ignore[arg-type]
+
+
+def exported(database: Database) -> str:
+    file = io.BytesIO()
+    exports.export(database, file)
+    return file.getvalue().decode()
+
+
+def add(letter: Web, email: str, state: str = "active") -> None:
+    signup.add_subscriber(letter.database, letter.settings, email, [], confirmed=True)
+    with letter.database.transaction() as tx:
+        if state == "left":
+            tx.run("UPDATE subscribers SET state = 'left', left_at = now() WHERE email_normal = %(email)s", email=email)
+        elif state != "active":
+            tx.run("INSERT INTO suppressions (email_normal, reason) VALUES (%(email)s, %(state)s)", email=email, state=state)
+
+
+def test_a_plan_writes_nothing_and_applying_does_what_it_said(letter: Web) -> None:
+    add(letter, "known@example.org")
+    text = "email,tags\nnew@example.org,python\nknown@example.org,vip\nnonsense,\nNEW@example.org,\n"
+    before = letter.dump()
+    planned = run(letter, text, apply=False, evidence="asked on paper")
+    assert letter.dump() == before
+    assert planned.counts == {"new": 1, "changed": 1, "same": 0, "refused": 2}
+    assert [(line.number, line.why[:20]) for line in planned.refused] == [
+        (4, "'nonsense' is not a "),
+        (5, "the same address as "),
+    ]
+    done = run(letter, text, evidence="asked on paper")
+    assert (done.counts, done.applied) == (planned.counts, 1)
+    assert letter.state("new@example.org") == "active"
+    again = run(letter, text, evidence="asked on paper")
+    assert again.counts == {"new": 0, "changed": 0, "same": 2, "refused": 2}
+
+
+def test_without_evidence_nobody_is_confirmed_and_with_it_it_is_kept(letter: Web) -> None:
+    done = run(letter, "email\nada@example.org\n")
+    assert (letter.state("ada@example.org"), done.waiting) == ("unconfirmed", 1)
+    run(letter, "email\nada@example.org\n", evidence="signed at the fair, 2024")
+    assert letter.state("ada@example.org") == "active"
+    with letter.database.transaction() as tx:
+        evidence = tx.value("SELECT evidence FROM consents WHERE kind = 'imported' ORDER BY id DESC LIMIT 1")
+    assert (evidence["evidence"], evidence["line"]) == ("signed at the fair, 2024", 2)
+    assert letter.counted("transactional_mails") == 0
+
+
+@pytest.mark.parametrize("state", ["left", "hard bounce", "complaint"])
+def test_who_left_bounced_or_complained_is_never_brought_back(letter: Web, state: str) -> None:
+    add(letter, "gone@example.org", state)
+    before = exported(letter.database)
+    done = run(letter, "email,state,tags\nGone@Example.org,active,vip\n", evidence="I have evidence")
+    assert done.counts["refused"] == 1
+    assert exported(letter.database) == before
+
+
+def test_who_left_and_is_asking_again_waits_for_their_own_yes(letter: Web) -> None:
+    add(letter, "gone@example.org", "left")
+    letter.subscribe("gone@example.org")
+    assert letter.state("gone@example.org") == "unconfirmed"
+    run(letter, "email\ngone@example.org\n", evidence="I have evidence")
+    assert letter.state("gone@example.org") == "unconfirmed"
+
+
+@pytest.mark.parametrize("then", ["stays", "leaves", "is erased"])
+def test_an_old_list_does_not_bring_back_an_address_that_its_reader_changed(letter: Web, then: str) -> None:
+    add(letter, "Old@example.org")
+    subscriber_admin.change(letter.database, "old@example.org", Wish(email="new@example.org"))
+    if then == "leaves":
+        subscriber_admin.change(letter.database, "new@example.org", Wish(kind="unsubscribed"))
+    if then == "is erased":
+        subscriber_admin.remove(letter.database, letter.settings, "new@example.org")
+    done = run(letter, "email\nold@example.org\n", evidence="our list of last year")
+    assert done.reasons == {"erased" if then == "is erased" else "moved": 1}
+    assert letter.state("old@example.org") is None
+    letter.subscribe("old@example.org")
+    assert letter.state("old@example.org") == "unconfirmed"
+
+
+def test_what_the_list_says_about_leaving_and_bouncing_is_kept(letter: Web) -> None:
+    add(letter, "here@example.org")
+    text = "email,state,left_at\nleft@example.org,unsubscribed,2020-01-01\nbounced@example.org,bounced,\n"
+    text += "here@example.org,unsubscribed,2020-01-01\n"
+    done = run(letter, text, evidence="yes")
+    assert letter.state("left@example.org") == "left"
+    assert letter.state("here@example.org") == "active"
+    assert done.reasons == {"active here": 1}
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT reason FROM suppressions WHERE email_normal = 'bounced@example.org'") == "hard bounce"
+    later = run(letter, "email,left_at\nhere@example.org,2099-01-01\n", evidence="yes")
+    assert (later.counts["changed"], letter.state("here@example.org")) == (1, "left")
+
+
+def test_of_two_lines_with_one_address_the_one_that_keeps_mail_away_counts(letter: Web) -> None:
+    """A list glued together from two names whoever left in it twice."""
+    text = "email,state\nleft@example.org,active\nspam@example.org,active\nboth@example.org,left\n"
+    text += "Left@example.org,unsubscribed\nspam@example.org,complained\nboth@example.org,bounced\n"
+    done = run(letter, text, evidence="yes")
+    assert [(line.number, line.why) for line in done.refused] == [
+        (2, "the same address as line 5"),
+        (3, "the same address as line 6"),
+        (4, "the same address as line 7"),
+    ]
+    assert letter.state("left@example.org") == "left"
+    with letter.database.transaction() as tx:
+        rows = tx.all("SELECT email_normal, reason FROM suppressions ORDER BY email_normal")
+    assert [tuple(row.values()) for row in rows] == [("both@example.org", "hard bounce"), ("spam@example.org", "complaint")]
+
+
+@pytest.mark.parametrize("asks_again", [False, True])
+def test_a_complaint_of_somebody_who_left_is_kept_and_brings_nobody_back(letter: Web, asks_again: bool) -> None:
+    add(letter, "gone@example.org", "left")
+    if asks_again:
+        letter.subscribe("gone@example.org")
+    before = letter.state("gone@example.org")
+    done = run(letter, "email,state\ngone@example.org,complained\n", evidence="yes")
+    assert (done.counts["changed"], letter.state("gone@example.org")) == (1, before)
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT reason FROM suppressions") == "complaint"
+        what = tx.value("SELECT evidence ->> 'what' FROM consents WHERE kind = 'imported'")
+    assert what == "is not mailed any more (complaint)"
+
+
+@pytest.mark.parametrize(
+    "cut", [b"email,name\nada@example.org,A\x81\x9d\n", "email,name\nada@example.org,A".encode("utf-16") + b"\n"]
+)
+def test_bytes_that_no_encoding_has_spoil_their_cell_only(letter: Web, cut: bytes) -> None:
+    path = letter.settings.build.parent / "list.csv"
+    path.write_bytes(cut)
+    done = imports.apply(letter.database, letter.settings, Request(path))
+    assert done.counts["new"] == 1
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT metadata ->> 'name' FROM subscribers").rstrip("\ufffd") == "A"
+
+
+def test_a_reader_is_merged_and_loses_nothing(letter: Web) -> None:
+    run(letter, 'email,tags,metadata\nada@example.org,a,"{""city"": ""Paris"", ""n"": 1}"\n', evidence="yes")
+    run(letter, 'email,tags,metadata\nada@example.org,"b,c","{""city"": ""London""}"\n', evidence="yes", tags=["d e"])
+    with letter.database.transaction() as tx:
+        row = tx.one("SELECT tags, metadata FROM subscribers")
+    assert row == {"tags": ["a", "b", "c", "d e"], "metadata": {"city": "London", "n": 1}}
+
+
+def test_a_whole_list_goes_out_and_comes_back_exactly(letter: Web, postgres_url: str, tmp_path: Path) -> None:
+    _populate(letter.database)
+    whole = exported(letter.database)
+    assert len(list(csv.reader(io.StringIO(whole)))) == 1 + 5
+    assert roundtrip(postgres_url, tmp_path, whole, letter.settings) == whole
+
+
+def roundtrip(postgres_url: str, folder: Path, text: str, settings: Settings) -> str:
+    """What a fresh database exports after it imported this export."""
+    path = folder / "whole.csv"
+    path.write_bytes(text.encode())
+    with services.migrated(postgres_url) as url:
+        other = Database(url)
+        try:
+            done = imports.apply(other, settings, Request(path, evidence="our own export"))
+            assert (done.format, done.counts["refused"]) == ("postmerge", 0), done.refused
+            return exported(other)
+        finally:
+            other.close()
+
+
+def _populate(database: Database) -> None:
+    odd = {"n": 1.50, "text": "a,\"b\"\n=cmd|' /C calc'!A0", "yes": True, "nothing": None, "é": "✓", "nested": "[1]"}
+    with database.transaction() as tx:
+        tx.run(
+            """
+            INSERT INTO subscribers (email, email_normal, state, tags, metadata, lang, frequency, flags, created_at,
+                confirmed_at, left_at, paused_until, active_at, notes, utm_source)
+            VALUES
+            ('+plus@example.org', '+plus@example.org', 'active', %(tags)s, %(odd)s, 'de', 'monthly', '{role}',
+                '2020-01-02 03:04:05.000006+00', '2020-01-02 03:04:06+00', NULL, '2030-01-01', '2026-01-01',
+                E'=1+1\n\t"x"', '-fair'),
+            ('=a@example.org', '=a@example.org', 'active', '{}', '{}', '', 'every', '{}',
+                '2020-01-02', NULL, NULL, NULL, NULL, '', ''),
+            ('left@bücher.example', 'left@xn--bcher-kva.example', 'left', '{b,a}', '{"x": 1e3}', '', 'every', '{}',
+                '2020-01-02', '2020-01-03', '2020-01-04', NULL, NULL, '''quoted', ''),
+            ('again@example.org', 'again@example.org', 'unconfirmed', '{}', '{}', '', 'every', '{}',
+                '2020-01-02', '2020-01-03', '2020-01-04', NULL, NULL, '', '')
+            """,
+            tags=["tab\there", 'quo"te', "back\\slash", "{brace}", "NULL", ""],
+            odd=as_json(odd),
+        )
+        tx.run(
+            """
+            INSERT INTO consents (subscriber_id, kind, source, ip, evidence, at)
+            VALUES (1, 'requested', 'form', '192.0.2.1', '{"wording": "é \\"x\\" \\n"}', '2020-01-02 03:04:05.000007+00'),
+                (1, 'confirmed', 'page', '2001:db8::1', '{}', '2020-01-02 03:04:06+00'),
+                (3, 'left', 'one-click', NULL, '{"send": 3}', '2020-01-04')
+            """
+        )
+        tx.run(
+            """
+            INSERT INTO suppressions (email_normal, reason, detail, created_at)
+            VALUES ('=a@example.org', 'soft bounces', E'=1+1\\t', '2021-01-01'),
+                ('nobody@example.org', 'operator', '', '2021-01-01')
+            """
+        )
+
+
+names = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+
+
+@given(
+    metadata=st.dictionaries(names, names | st.integers(-(2**40), 2**40) | st.booleans() | st.none(), max_size=4),
+    tags=st.lists(names, max_size=4),
+    detail=names,
+)
+@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_anything_that_can_be_kept_comes_back_exactly(
+    postgres_url: str, tmp_path: Path, metadata: dict[str, object], tags: list[str], detail: str
+) -> None:
+    with services.migrated(postgres_url) as url:
+        database = Database(url)
+        with database.transaction() as tx:
+            tx.run(
+                """
+                INSERT INTO subscribers (email, email_normal, state, tags, metadata)
+                VALUES ('a@example.org', 'a@example.org', 'left', %(tags)s, %(metadata)s)
+                """,
+                tags=tags,
+                metadata=as_json(metadata),
+            )
+            tx.run("UPDATE subscribers SET left_at = created_at")
+            tx.run(
+                "INSERT INTO consents (subscriber_id, kind, source, evidence) VALUES (1, 'left', %(detail)s, %(evidence)s)",
+                detail=detail,
+                evidence=as_json({"detail": detail}),
+            )
+        whole = exported(database)
+        database.close()
+    settings = factories.settings(tmp_path)
+    assert roundtrip(postgres_url, tmp_path, whole, settings) == whole
+
+
+def test_no_cell_of_an_export_is_a_formula(letter: Web) -> None:
+    _populate(letter.database)
+    for row in csv.reader(io.StringIO(exported(letter.database))):
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+
+
+def test_the_command_shows_the_plan_the_columns_and_every_verdict(letter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mailer.cli import cli
+
+    monkeypatch.setenv("DATABASE_URL", letter.database.url)
+    monkeypatch.setenv("POSTMERGE_SECRET", letter.settings.secret)
+    folder = letter.settings.build.parent
+    (folder / "in.csv").write_text("Email Address;Topics\nada@example.org;x\nnobody;\n")
+    words = ["subscribers", "import", str(folder / "in.csv"), "--report", str(folder / "verdicts.csv")]
+    shown = CliRunner().invoke(cli, words)
+    assert shown.exit_code == 0, shown.output
+    assert "Nothing was written" in shown.output
+    assert "1 new" in shown.output
+    assert "line 3: refused" in shown.output
+    assert letter.counted("subscribers") == 0
+    assert (folder / "verdicts.csv").read_text().splitlines()[1].startswith("2,new,")
+    done = CliRunner().invoke(cli, [*words, "--apply", "--evidence", "paper", "--json"])
+    facts = json.loads(done.output)
+    assert (facts["applied"], facts["columns"]["Topics"]) == (1, "tags")
+    out = CliRunner().invoke(cli, ["subscribers", "export", str(folder / "out.csv")])
+    assert out.exit_code == 0
+    assert (folder / "out.csv").stat().st_mode & 0o077 == 0
+    assert "ada@example.org" in (folder / "out.csv").read_text()

@@ -1,0 +1,173 @@
+"""Pages and mails come in the reader's language, from the form's first word to the last mail."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import lxml.html
+import pytest
+
+from api.common.language import CHECK
+from mailer.core import i18n, tokens
+from mailer.core.db import Database
+from mailer.flows.subscribers import mail_domain_check, signup
+from tests import web
+from tests.web import Web
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+WAS_IT_YOU = {"en": "Was it you?", "de": "Waren Sie das?", "fr": "Était-ce vous ?", "es": "¿Fue usted?", "zh": "是您本人吗？"}
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database)
+
+
+@pytest.mark.parametrize("lang", i18n.LANGUAGES)
+def test_somebody_subscribes_and_chooses_in_their_language(letter: Web, lang: str) -> None:
+    letter.client.headers["Accept-Language"] = lang
+    say = i18n.translator(lang)
+    form = letter.client.get("/subscribe")
+    assert f'<html lang="{lang}"' in form.text
+    assert say("Get the next issue by mail") in unescape(form.text)
+    answer = letter.client.post("/subscribe", data={"email": "ada@example.org", "token": letter.form_token()})
+    assert say("Look into your inbox") in unescape(answer.text)
+    letter.work()
+    [mail] = letter.mails()
+    assert f'<html lang="{lang}"' in mail.html
+    assert mail.text.startswith(WAS_IT_YOU[lang])
+    assert ("Content-Language", lang) in list(dict(mail.headers).items())
+    [path] = [path for path in web.paths(mail.text, letter.settings) if path.startswith("/confirm/")]
+    assert say("Your subscription is confirmed") in unescape(letter.client.post(path).text)
+    with letter.database.transaction() as tx:
+        row = tx.one("SELECT lang FROM subscribers")
+        evidence = tx.value("SELECT evidence FROM consents WHERE kind = 'requested'")
+    assert row == {"lang": lang}
+    assert evidence["lang"] == lang
+    assert evidence["wording"] in unescape(form.text)
+
+
+def test_the_evidence_says_where_the_form_was(letter: Web) -> None:
+    place = "https://letter.example/issues/?from=fair"
+    first = letter.client.post("/subscribe", data={"email": "ada@example.org"}, headers={"Referer": place})
+    [page] = re.findall(r'name="page" value="([^"]*)"', first.text)
+    letter.client.post("/subscribe", data={"email": "ada@example.org", "page": unescape(page), "token": letter.form_token()})
+    with letter.database.transaction() as tx:
+        evidence = tx.value("SELECT evidence FROM consents")
+    assert evidence["page"] == place
+    letter.work()
+    [path] = [path for path in web.paths(letter.mails()[0].text, letter.settings) if path.startswith("/confirm/")]
+    letter.client.post(path)
+    with letter.database.transaction() as tx:
+        used = tx.value("SELECT evidence FROM consents WHERE kind = 'confirmed'")
+    assert used["mail"] == 1
+    odd = {"email": "bob@example.org", "page": "a\0b\ud800", "token": letter.form_token()}
+    assert letter.client.post("/subscribe", content=urlencode(odd, errors="surrogatepass"), headers=FORM).status_code == 200
+    assert letter.state("bob@example.org") == "unconfirmed"
+
+
+def test_a_bad_address_is_said_in_the_readers_language(letter: Web) -> None:
+    answer = letter.client.post(
+        "/subscribe", data={"email": "ada@", "token": letter.form_token()}, headers={"Accept-Language": "de"}
+    )
+    assert answer.status_code == 422
+    [error] = re.findall(r'role="alert">([^<]+)<', answer.text)
+    assert unescape(error) == "Das nach dem @ kann nicht stimmen: Schreiben Sie Ihre Adresse wie name@example.org."
+
+
+BAD = [
+    "",
+    "ada",
+    "ada@",
+    "@example.org",
+    "ä@example.org",
+    "ada@-x.org",
+    "ada@x..org",
+    "Ada <ada@example.org>",
+    "ada@nomail.test",
+]
+
+
+@pytest.mark.parametrize("lang", [lang for lang in i18n.LANGUAGES if lang != "en"])
+@pytest.mark.parametrize("typed", BAD)
+def test_each_form_says_beside_the_field_what_is_wrong_and_keeps_what_was_typed(letter: Web, lang: str, typed: str) -> None:
+    signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
+    own = "/reader/" + tokens.page_token(letter.settings.need_secret(), 1, datetime.now(UTC))
+    before = letter.dump(without=("limits", "signup_minutes"))
+    generic = i18n.translator(lang)(CHECK)
+    for path in ("/subscribe", "/reader", f"{own}/address"):
+        data = {"email": typed, "sure": typed, "token": letter.form_token()}
+        answer = letter.client.post(f"{path}?lang={lang}", data=data)
+        assert answer.status_code == 422
+        page: Any = lxml.html.fromstring(answer.text)
+        [field] = page.xpath("//input[@aria-invalid='true']")
+        [error] = page.xpath(f"//*[@id='{field.get('aria-describedby')}' and @role='alert']")
+        assert field.get("value") == typed
+        assert error.getparent() is field.getparent().getparent()
+        assert error.text != generic
+        assert not re.search(r"write|address|mail address", error.text)
+        assert path.startswith("/reader/") or page.get("lang") == lang
+    assert letter.dump(without=("limits", "signup_minutes")) == before
+
+
+@pytest.mark.parametrize("lang", i18n.LANGUAGES)
+def test_a_domain_without_mail_is_said_in_the_readers_language(
+    database: Database, tmp_path: Path, lang: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_domain_check, "ask", lambda domain: False)
+    letter = web.make(tmp_path, database, ask_dns=True)
+    data = {"email": "ada@no-mail.example.com", "token": letter.form_token()}
+    answer = letter.client.post(f"/subscribe?lang={lang}", data=data)
+    said = i18n.translator(lang)(
+        "The domain %(domain)s takes no mail: check what is after the @.", domain="no-mail.example.com"
+    )
+    assert said in unescape(answer.text)
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "kept"),
+    [
+        ("", "nl-BE, en;q=0.8", "nl-be"),
+        ("", "de-AT, en;q=0.8", "de"),
+        ("?lang=de", "en", "de"),
+        ("?lang=nl", "en", "nl"),
+        ("?lang=%3Cscript%3E", "", "en"),
+        ("", "*", "en"),
+    ],
+)
+def test_what_somebody_reads_is_kept_whether_we_speak_it_or_not(letter: Web, query: str, header: str, kept: str) -> None:
+    letter.client.headers["Accept-Language"] = header
+    first = letter.client.post(f"/subscribe{query}", data={"email": "ada@example.org"})
+    again = re.search(r'<form class="envelope" method="post" action="([^"]+)"', first.text)
+    assert again
+    assert "script" not in again[1]
+    letter.client.post(again[1], data={"email": "ada@example.org", "token": letter.form_token()})
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT lang FROM subscribers") == kept
+
+
+def test_a_reader_chooses_among_the_languages_of_the_issues(letter: Web) -> None:
+    letter.send(1)
+    with letter.database.transaction() as tx:
+        number = tx.value("UPDATE subscribers SET lang = 'sv' RETURNING id")
+        tx.run(
+            """
+            INSERT INTO edition_variants (edition_id, name, digest, preheader, html, text, body, own_lang)
+            SELECT id, 'pt-br', '', '', '', '', '', 'pt-BR' FROM editions
+            """
+        )
+    path = f"/reader/{tokens.page_token(letter.settings.need_secret(), number, datetime.now(UTC))}"
+    shown = letter.client.get(path).text
+    options = dict(re.findall(r'<option value="([^"]*)" lang="[^"]*"([^>]*)>', shown))
+    assert {"en", "de", "fr", "es", "zh", "pt-br", "sv"} == set(options)
+    assert [code for code, chosen in options.items() if "selected" in chosen] == ["sv"]
+    assert "Português (Brasil)" in shown
+    for lang, status in (("pt-br", 200), ("nl", 422)):
+        assert letter.client.post(f"{path}/choose", data={"lang": lang, "frequency": "every"}).status_code == status
+    with letter.database.transaction() as tx:
+        assert tx.value("SELECT lang FROM subscribers") == "pt-br"

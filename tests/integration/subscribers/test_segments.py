@@ -1,0 +1,235 @@
+"""Segments are named audience rules: the same readers in the API, on the command line and for an issue; never in a circle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from fastapi.testclient import TestClient
+
+from mailer.cli import cli
+from mailer.core.db import Database
+from mailer.core.edition import Wish
+from mailer.core.errors import BadInput
+from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.scheduled import subscriber_maintenance
+from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.sending.send_status import status
+from mailer.flows.subscribers import segments
+from mailer.store.sending.sends import State
+from tests import web
+from tests.factories import edition, old
+from tests.integration.publishing.test_publish import Limits
+from tests.web import Web
+
+PYTHON = [("subscriber.tags", "contains", "python")]
+PARIS = [("subscriber.metadata.city", "equals", "Paris")]
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database)
+
+
+@pytest.fixture
+def api(letter: Web) -> TestClient:
+    client = letter.holder()
+    for name, tags, city in (("ada", ["python"], "Paris"), ("bob", ["python"], "Lyon"), ("eve", [], "Paris")):
+        body = {"email_address": f"{name}@example.org", "type": "regular", "tags": tags, "metadata": {"city": city}}
+        assert client.post("/v1/subscribers", json=body).status_code == 201
+    return client
+
+
+def group(*terms: tuple[str, str, str], predicate: str = "and") -> dict[str, Any]:
+    filters = [{"field": field, "operator": operator, "value": value} for field, operator, value in terms]
+    return {"filters": filters, "groups": [], "predicate": predicate}
+
+
+def make(api: TestClient, name: str, *terms: tuple[str, str, str]) -> Any:
+    return api.post("/v1/segments", json={"name": name, "filters": group(*terms)})
+
+
+def chosen(letter: Web, rule: str) -> list[str]:
+    env = {"DATABASE_URL": letter.database.url}
+    found = CliRunner().invoke(cli, ["subscribers", "list", "--audience", rule, "--json"], env=env, catch_exceptions=False)
+    return [one["email"].partition("@")[0] for one in json.loads(found.stdout)]
+
+
+def test_a_segment_is_named_in_any_rule(letter: Web, api: TestClient) -> None:
+    assert make(api, "Early Birds", *PYTHON).status_code == 201
+    assert make(api, "parisians", *PARIS).status_code == 201
+    assert chosen(letter, 'segment "early birds"') == ["ada", "bob"]
+    assert chosen(letter, 'not segment "EARLY  birds"') == ["eve"]
+    assert chosen(letter, 'segment parisians and (segment "Early Birds" or domain = example.net)') == ["ada"]
+
+
+def test_a_segment_may_name_another_and_all_change_together(letter: Web, api: TestClient) -> None:
+    first = make(api, "coders", *PYTHON).json()
+    make(api, "coders in paris", ("subscriber.segment", "equals", "coders"), *PARIS)
+    assert chosen(letter, 'segment "coders in paris"') == ["ada"]
+    api.patch(f"/v1/segments/{first['id']}", json={"filters": group(*PARIS)})
+    assert chosen(letter, 'segment "coders in paris"') == ["ada", "eve"]
+
+
+def test_no_segment_leads_back_to_itself(letter: Web, api: TestClient) -> None:
+    first = make(api, "a", *PYTHON).json()
+    make(api, "b", ("subscriber.segment", "equals", "a"))
+    make(api, "c", ("subscriber.segment", "equals", "b"))
+    answer = api.patch(f"/v1/segments/{first['id']}", json={"filters": group(("subscriber.segment", "equals", "c"))})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "filters"]
+    assert "goes in a circle (a → c → b → a)" in answer.json()["detail"][0]["msg"]
+    assert chosen(letter, "segment c") == ["ada", "bob"]
+
+
+def test_segments_that_double_each_other_are_bounded(letter: Web, api: TestClient) -> None:
+    make(api, "s0", *PYTHON)
+    for number in range(1, 12):
+        name = f"s{number - 1}"
+        body = {"name": f"s{number}", "filters": group(*[("subscriber.segment", "equals", name)] * 2)}
+        if (answer := api.post("/v1/segments", json=body)).status_code != 201:
+            break
+    assert (answer.status_code, number) == (422, 7)
+    assert "more than 200 segments" in answer.json()["detail"][0]["msg"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("python and segment codrs", "at column 12 that is not there: did you mean 'coders'?"),
+        ("segment zzz", "at column 1 that is not there: `postmerge segments` lists those that are."),
+        ('segment "coders', "never closed at column 9"),
+        ("segment coders paris", "at column 16 (expected `and` or `or`)"),
+    ],
+)
+def test_a_rule_with_a_wrong_segment_says_where(letter: Web, api: TestClient, rule: str, says: str) -> None:
+    make(api, "coders", *PYTHON)
+    with letter.database.transaction() as tx, pytest.raises(BadInput) as told:
+        segments.read(tx, rule)
+    assert says in str(told.value)
+
+
+def test_the_word_alone_stays_a_tag(letter: Web, api: TestClient) -> None:
+    api.patch("/v1/subscribers/eve@example.org", json={"tags": ["segment"]})
+    assert chosen(letter, "segment") == ["eve"]
+    assert chosen(letter, "segment or python") == ["ada", "bob", "eve"]
+
+
+def test_an_issue_goes_to_a_segment_and_an_unknown_one_is_refused(letter: Web, api: TestClient) -> None:
+    make(api, "coders", *PYTHON)
+    conf = replace(letter.settings, transport="ses")
+    adopt(letter.database, conf, [old()])
+    with pytest.raises(BadInput, match=r"names a segment 'coder' at column 1 .* did you mean 'coders'"):
+        publish(letter.database, conf, [old(), edition(audience="segment coder")], [], Limits(), Request(gate=False))
+    assert status(letter.database)[:0] == []
+    publish(letter.database, conf, [old(), edition(audience="segment coders")], [], Limits(), Request(gate=False))
+    assert status(letter.database)[0].send.audience_size == 2
+
+
+def test_a_scheduled_issue_keeps_its_segment(letter: Web, api: TestClient) -> None:
+    made = make(api, "coders", *PYTHON).json()
+    conf = replace(letter.settings, transport="ses")
+    adopt(letter.database, conf, [old()])
+    later = edition(audience="segment coders", send=Wish.AT, send_at=datetime.now(UTC) + timedelta(hours=3))
+    publish(letter.database, conf, [old(), later], [], Limits(), Request(gate=False))
+    for answer in (api.delete(f"/v1/segments/{made['id']}"), api.patch(f"/v1/segments/{made['id']}", json={"name": "x"})):
+        assert answer.status_code == 409
+        assert f"The issue {later.key} waits to be sent to this segment" in answer.json()["detail"]
+    with letter.database.transaction() as tx:
+        tx.run("DELETE FROM segments")
+        tx.run("UPDATE sends SET due_at = now()")
+    tend(letter.database, conf)
+    stopped = status(letter.database)[0].send
+    assert (stopped.state, "names a segment 'coders'" in stopped.reason) == (State.STOPPED, True)
+
+
+def test_a_segment_in_use_stays(letter: Web, api: TestClient) -> None:
+    made = make(api, "coders", *PYTHON).json()
+    make(api, "inner", ("subscriber.segment", "equals", "coders"))
+    answer = api.delete(f"/v1/segments/{made['id']}")
+    assert (answer.status_code, "'inner' uses this one" in answer.json()["detail"]) == (409, True)
+
+
+def test_a_list_and_a_bulk_action_take_segments(letter: Web, api: TestClient) -> None:
+    made = make(api, "coders", *PYTHON).json()
+    for name in ("coders", made["id"]):
+        page = api.get("/v1/subscribers", params={"segment": name, "ordering": "creation_date"}).json()
+        assert (page["count"], [one["email_address"][:3] for one in page["results"]]) == (2, ["ada", "bob"])
+    assert api.get("/v1/subscribers?segment=codrs").status_code == 422
+    body = {"type": "apply_tags", "metadata": {"rule": "segment coders and not metadata.city = Lyon", "tags": ["gift"]}}
+    done = api.post("/v1/bulk_actions", json=body).json()
+    assert (done["status"], done["metadata"]["done"]) == ("processed", "1")
+    assert api.get("/v1/subscribers?tag=gift").json()["results"][0]["email_address"] == "ada@example.org"
+    nobody = api.post("/v1/bulk_actions", json={"type": "unsubscribe_subscribers", "metadata": {"rule": "segment zzz"}})
+    assert (nobody.status_code, "not there" in nobody.json()["detail"]) == (400, True)
+
+
+def test_the_command_line_lists_them(letter: Web, api: TestClient) -> None:
+    make(api, "coders", *PYTHON)
+    make(api, "inner", ("subscriber.segment", "equals", "coders"), *PARIS)
+    env = {"DATABASE_URL": letter.database.url}
+    shown = json.loads(CliRunner().invoke(cli, ["segments", "--json"], env=env, catch_exceptions=False).stdout)
+    assert [(one["name"], one["size"], one["rule"]) for one in shown] == [
+        ("coders", 2, '"python"'),
+        ("inner", 1, 'segment "coders" and metadata."city" = "Paris"'),
+    ]
+    assert "coders" in CliRunner().invoke(cli, ["segments"], env=env, catch_exceptions=False).stdout
+
+
+def test_the_months_mail_does_without_an_issue_whose_segment_has_gone(letter: Web, api: TestClient) -> None:
+    letter.send(1)
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE sends SET audience = 'segment gone', started_at = '2027-05-06'")
+        assert tx.run("UPDATE subscribers SET frequency = 'monthly'") > 0
+    assert subscriber_maintenance.make_digest(letter.database, datetime(2027, 6, 2, tzinfo=UTC)) == 0
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE sends SET audience = 'everyone', started_at = '2027-06-06'")
+    assert subscriber_maintenance.make_digest(letter.database, datetime(2027, 7, 2, tzinfo=UTC)) > 0
+
+
+def command(letter: Web, *words: str) -> tuple[int, str]:
+    found = CliRunner().invoke(cli, ["segments", *words], env={"DATABASE_URL": letter.database.url})
+    return found.exit_code, " ".join(found.output.split()) if found.exit_code == 0 else str(found.exception)
+
+
+def test_the_command_line_makes_changes_and_takes_away_a_segment_of_any_rule(letter: Web, api: TestClient) -> None:
+    assert command(letter, "set", "Germans", "domain = example.net or not (python)") == (
+        0,
+        "The segment 'Germans' is made: 1 reader now.",
+    )
+    assert chosen(letter, "segment germans") == ["eve"]
+    [shown] = api.get("/v1/segments").json()["results"]
+    [asked] = shown["filters"]["filters"]
+    assert (asked["field"], asked["value"]) == ("subscriber.audience", "domain = example.net or not (python)")
+    changed = command(letter, "set", "germans", "python", "--description", "who reads")
+    assert changed == (0, "The segment 'Germans' is changed: 2 readers now.")
+    assert chosen(letter, "segment germans") == ["ada", "bob"]
+    assert command(letter, "remove", "GERMANS")[0] == 0
+    assert api.get("/v1/segments").json()["count"] == 0
+
+
+def test_a_rule_that_cannot_be_read_or_goes_in_a_circle_makes_no_segment(letter: Web, api: TestClient) -> None:
+    status, said = command(letter, "set", "a", "python and and x")
+    assert (status, "column 12" in said) == (1, True), said
+    command(letter, "set", "a", "python")
+    assert command(letter, "set", "b", "segment a")[0] == 0
+    status, said = command(letter, "set", "a", "not segment b")
+    assert (status, "circle (a → b → a)" in said) == (1, True), said
+    assert "uses this one" in command(letter, "remove", "a")[1]
+    assert "There is no segment 'c'" in command(letter, "remove", "c")[1]
+    assert chosen(letter, "segment b") == ["ada", "bob"]
+
+
+def test_the_api_takes_a_whole_rule_too_and_names_the_field_of_a_wrong_one(api: TestClient, letter: Web) -> None:
+    assert (
+        make(api, "far", ("subscriber.audience", "not_equals", "python and metadata.city = Paris"), *PARIS).status_code == 201
+    )
+    assert chosen(letter, "segment far") == ["eve"]
+    wrong = make(api, "wrong", ("subscriber.audience", "equals", "python or"))
+    assert wrong.status_code == 422
+    assert [one["loc"] for one in wrong.json()["detail"]] == [["body", "filters", "filters", "0", "value"]]

@@ -1,0 +1,246 @@
+"""Bad actors at the door: limits, the firewall, held mails, and a bomber with many victims and many addresses of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from fastapi.testclient import TestClient
+
+from mailer.cli import cli
+from mailer.core.db import Database
+from mailer.flows.operations.api_keys import create_key
+from mailer.flows.subscribers import signup, signup_limits
+from mailer.store.subscribers import signup_limits as stored_signup_limits
+from tests import web
+from tests.web import Web
+
+VICTIMS = [f"victim-{number}@example{number % 60}.org" for number in range(300)]
+ADDRESSES = [f"198.51.{number // 250}.{number % 250 + 1}" for number in range(500)]
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database)
+
+
+def ask(letter: Web, email: str, ip: str | None = None) -> signup.SignUp:
+    return signup.sign_up(letter.database, email, ip=ip, settings=letter.settings)
+
+
+def states(letter: Web) -> Counter[str]:
+    with letter.database.transaction() as tx:
+        return Counter(row["state"] for row in tx.all("SELECT state FROM transactional_mails"))
+
+
+def test_a_limit_lets_exactly_so_many_through_and_frees_itself(letter: Web) -> None:
+    with letter.database.transaction() as tx:
+        hour, wanted = timedelta(hours=1), [("a", "key", 5), ("b", "key", 7)]
+        taken = [stored_signup_limits.take(tx, wanted, hour) for _ in range(9)]
+        assert taken == [{"a", "b"}] * 5 + [{"b"}] * 2 + [set()] * 2
+        assert stored_signup_limits.take(tx, [("a", "other", 5)], hour) == {"a"}
+        tx.run("UPDATE limits SET used_until = used_until - interval '12 minutes'")
+        assert [stored_signup_limits.take(tx, [("a", "key", 5)], hour) for _ in range(2)] == [{"a"}, set()]
+
+
+@pytest.mark.parametrize(
+    ("emails", "ips", "most", "why"),
+    [
+        ([f"r{n}@d{n}.org" for n in range(15)], ["203.0.113.7"] * 15, signup_limits.IP, "IP address"),
+        ([f"r{n}@d{n}.org" for n in range(40)], [f"203.0.113.{n}" for n in range(40)], signup_limits.NETWORK, "network"),
+        ([f"r{n}@one.org" for n in range(55)], [None] * 55, signup_limits.DOMAIN, "domain"),
+    ],
+)
+def test_over_a_limit_mails_are_held_and_none_is_lost(
+    letter: Web, emails: list[str], ips: list[str | None], most: int, why: str
+) -> None:
+    held = [ask(letter, email, ip).held for email, ip in zip(emails, ips, strict=True)]
+    assert held[:most] == [""] * most
+    assert all(why in reason for reason in held[most:])
+    assert states(letter) == {"pending": most, "held": len(emails) - most}
+    letter.work()
+    assert len(letter.mails()) == most
+    assert signup_limits.release(letter.database, None) == len(emails) - most
+    letter.work()
+    assert len({mail.to for mail in letter.mails()}) == len(emails)
+
+
+def test_everybody_is_at_gmail_and_a_proxy_of_our_own_says_nothing(letter: Web) -> None:
+    for number in range(55):
+        assert ask(letter, f"r{number}@gmail.com", "127.0.0.1").held == ""
+
+
+def test_the_firewall_trips_by_itself_holds_everything_and_calms_down(letter: Web) -> None:
+    for number in range(signup_limits.LEAST + 5):
+        ask(letter, f"r{number}@d{number}.org", f"2001:db8:{number:x}::1")
+    counted = states(letter)
+    assert counted["held"] == 5
+    wall, waiting, number = signup_limits.look(letter.database)
+    assert wall.up_since
+    assert (len(waiting), number) == (5, 5)
+    signup_limits.calm(letter.database)
+    assert signup_limits.look(letter.database)[0].up_since
+    with letter.database.transaction() as tx:
+        tx.run("UPDATE signup_minutes SET minute = minute - interval '2 hours'")
+    signup_limits.calm(letter.database)
+    assert signup_limits.look(letter.database)[0].up_since is None
+    assert ask(letter, "later@example.org").held == ""
+    assert states(letter)["held"] == 5
+    with letter.database.transaction() as tx:
+        told = [row["text"] for row in tx.all("SELECT text FROM notices ORDER BY id")]
+    assert "is up" in told[0]
+    assert "is down" in told[1]
+
+
+def test_a_firewall_that_the_operator_put_up_stays_up_until_they_lower_it(letter: Web) -> None:
+    assert signup_limits.set_firewall(letter.database, True)
+    signup_limits.calm(letter.database)
+    assert signup_limits.look(letter.database)[0].up_since
+    assert "firewall is up" in ask(letter, "ada@example.org").held
+    assert signup_limits.set_firewall(letter.database, False)
+    assert ask(letter, "bob@example.org").held == ""
+
+
+@pytest.mark.parametrize(
+    ("ip", "network"),
+    [("203.0.113.7", "203.0.113.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), ("8.8.8.8", "8.8.8.0/24"), ("127.0.0.1", ""),
+     ("10.1.2.3", ""), ("::1", ""), ("fd00::1", ""), ("unknown", "")],
+)  # fmt: skip
+def test_neighbours_of_a_network_share_its_limit(ip: str, network: str) -> None:
+    assert signup_limits.network_of(ip) == network
+
+
+@pytest.mark.parametrize("most", [2, 3])
+def test_everybody_together_has_a_limit_too(letter: Web, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(signup_limits, "OVERALL", most)
+    held = [ask(letter, f"r{n}@d{n}.org", f"2001:db8:{n:x}::1").held for n in range(5)]
+    assert held[:most] == [""] * most
+    assert all("by everybody" in one for one in held[most:])
+
+
+def test_a_busy_day_that_is_usual_does_not_trip_it(letter: Web) -> None:
+    with letter.database.transaction() as tx:
+        tx.run(
+            """
+            INSERT INTO signup_minutes (minute, number)
+            SELECT date_trunc('minute', now()) - make_interval(mins => n), 3 FROM generate_series(61, 20000) AS n
+            """
+        )
+    for number in range(signup_limits.LEAST + 5):
+        assert ask(letter, f"r{number}@d{number}.org").held == ""
+
+
+def test_the_operator_looks_releases_drops_and_switches(letter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", letter.database.url)
+    monkeypatch.setenv("POSTMERGE_SECRET", letter.settings.secret)
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli, ["subscribers", *words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "up" in run("firewall", "up")
+    for name in ("ada", "bob", "eve"):
+        ask(letter, f"{name}@example.org", "203.0.113.7")
+    shown = run("held")
+    assert "ada@example.org" in shown
+    assert "203.0.113.7" in shown
+    assert "1 mail" in run("release", "1")
+    assert "1 mail" in run("drop", "2")
+    assert states(letter) == {"pending": 1, "skipped": 1, "held": 1}
+    assert "down" in run("firewall", "down")
+    assert run("release", "--all").startswith("1 mail")
+
+
+async def bomb(letter: Web, key: str, number: int) -> Counter[int]:
+    """So many sign-ups, eight at once, each from one of the bomber's addresses, by form and by API."""
+    dice = random.Random(20261124)
+    token = letter.form_token()
+    app = letter.app()
+    gate = asyncio.Semaphore(8)
+    clients = {
+        ip: httpx.AsyncClient(transport=httpx.ASGITransport(app, client=(ip, 1)), base_url="http://t") for ip in ADDRESSES
+    }
+
+    async def one(victim: str, ip: str, by_form: bool) -> int:
+        async with gate:
+            if by_form:
+                answer = await clients[ip].post("/subscribe", data={"email": spelled(victim, dice), "token": token})
+            else:
+                answer = await clients[ip].post(
+                    "/v1/subscribers",
+                    json={"email_address": victim, "ip_address": ip},
+                    headers={"Authorization": f"Token {key}"},
+                )
+            return answer.status_code
+
+    jobs = [one(dice.choice(VICTIMS), dice.choice(ADDRESSES), dice.random() < 0.7) for _ in range(number)]
+    answers = Counter(await asyncio.gather(*jobs))
+    for client in clients.values():
+        await client.aclose()
+    return answers
+
+
+def spelled(email: str, dice: random.Random) -> str:
+    """The same address in other clothes."""
+    return dice.choice([email, email.upper(), f" {email} ", email.title()])
+
+
+def test_a_bomber_gets_no_victim_more_than_one_mail(letter: Web) -> None:
+    key = create_key(letter.database, "bomber")
+    answers = asyncio.run(bomb(letter, key, 10_000))
+    assert answers[200] > 6000
+    assert not [status for status in answers if status >= 500]
+    letter.work()
+    signup_limits.release(letter.database, None)
+    letter.work()
+    each = Counter(mail.to.lower() for mail in letter.mails())
+    assert set(each.values()) == {1}
+    assert set(each) <= set(VICTIMS)
+    assert letter.counted("subscribers") == len(each) == 300
+    assert signup_limits.look(letter.database)[0].up_since
+
+
+def test_a_bomber_who_comes_back_for_weeks_gets_its_victim_no_more_than_three_mails_a_day_and_five_a_month(
+    letter: Web,
+) -> None:
+    """Every eleven minutes for two hours, then every day for five weeks; the operator releases whatever is held."""
+    per_day = []
+    for day in range(35):
+        before = letter.counted("transactional_mails")
+        for _ in range(11 if day == 0 else 1):
+            ask(letter, VICTIMS[0], ADDRESSES[day])
+            with letter.database.transaction() as tx:
+                tx.run("UPDATE transactional_mails SET created_at = created_at - interval '11 minutes'")
+        per_day.append(letter.counted("transactional_mails") - before)
+        with letter.database.transaction() as tx:
+            tx.run("UPDATE transactional_mails SET created_at = created_at - interval '1 day'")
+    assert (per_day[:3], sum(per_day[3:29]), max(per_day[29:])) == ([3, 1, 1], 0, 1)
+    signup_limits.release(letter.database, None)
+    letter.work()
+    assert {mail.to for mail in letter.mails()} == {VICTIMS[0]}
+    assert len(letter.mails()) == sum(per_day)
+
+
+def test_a_person_gets_through_where_a_bomber_was(letter: Web) -> None:
+    for _ in range(30):
+        ask(letter, "victim@example.org", "203.0.113.7")
+    client = TestClient(letter.app(), client=("192.0.2.9", 4711))
+    client.post("/subscribe", data={"email": "ada@example.net", "token": letter.form_token()})
+    letter.work()
+    assert "ada@example.net" in {mail.to for mail in letter.mails()}
+
+
+def test_asking_for_links_is_limited_too(letter: Web) -> None:
+    for number in range(signup_limits.IP + 5):
+        signup.add_subscriber(letter.database, letter.settings, f"r{number}@d{number}.org", [], confirmed=True)
+    client = TestClient(letter.app(), client=("203.0.113.7", 4711))
+    for number in range(signup_limits.IP + 5):
+        client.post("/reader", data={"email": f"r{number}@d{number}.org", "token": letter.form_token()})
+    assert states(letter) == {"pending": signup_limits.IP, "held": 5}

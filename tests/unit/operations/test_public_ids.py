@@ -1,0 +1,41 @@
+"""Public ids say their kind, and a wrong letter is noticed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.v1.webhooks import HAPPENS
+from mailer.core import public_ids
+
+TYPE_ID = r"(?:sub)_[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}"
+
+
+@given(st.integers(min_value=0, max_value=2**63 - 1))
+def test_an_id_leads_back_to_its_row_and_to_no_other_kind(number: int) -> None:
+    public = public_ids.public("sub", number)
+    assert re.fullmatch(TYPE_ID, public)
+    assert public_ids.number("sub", public) == public_ids.number("sub", public_ids.as_uuid("sub", number)) == number
+    assert public_ids.number("em", public) is None
+    assert public_ids.number("em", public.replace("sub_", "em_")) is None
+
+
+@pytest.mark.parametrize("text", ["", "sub_", "sub_x", "9" * 30, "-1", "²", "sub_" + "z" * 26, "\0"])
+def test_what_is_no_id_leads_nowhere(text: str) -> None:
+    assert public_ids.number("sub", text) is None
+
+
+def test_every_event_that_can_happen_is_explained() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "events.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z._]+)`", page, re.MULTILINE)) == set(HAPPENS)
+
+
+def test_every_event_that_the_triggers_write_is_listed() -> None:
+    folder = Path(__file__).parents[3] / "mailer" / "migrations"
+    sql = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sql")) if path.name >= "0016")
+    written = set(re.findall(r"'((?:subscriber|email)\.[a-z_.]+[a-z])'", sql))
+    assert written <= set(HAPPENS)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mailer.core import settings
+from mailer.core.errors import BadInput
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTMERGE_TRANSPORT", "smtp"),
+        ("POSTMERGE_HOLD", "ten minutes"),
+        ("POSTMERGE_SITE_URL", "example.org"),
+        ("POSTMERGE_CONNECTIONS", "0"),
+        ("POSTMERGE_LOG", "loud"),
+        ("POSTMERGE_CHALLENGE", "hook"),
+        ("POSTMERGE_CHALLENGE_BITS", "40"),
+        ("POSTMERGE_TRUSTED_PROXIES", "everybody"),
+        ("POSTMERGE_LEAVE_ADDRESS", "leave@example.org, other@example.org"),
+    ],
+)
+def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
+    with pytest.raises(BadInput, match=name):
+        settings.load({name: value})
+
+
+def test_durations_and_empty_values_are_read() -> None:
+    read = settings.load({"POSTMERGE_HOLD": "1.5h", "POSTMERGE_SITE_URL": "", "POSTMERGE_API_URL": "https://x.org/"})
+    assert (read.hold, read.site_url, read.api_url) == (timedelta(minutes=90), "", "https://x.org")
+
+
+def test_a_file_of_development_is_read_under_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("POSTMERGE_SENDER=File <a@b.org>\nPOSTMERGE_HOLD=1m\n")
+    monkeypatch.setenv("POSTMERGE_HOLD", "2m")
+    monkeypatch.delenv("POSTMERGE_SENDER", raising=False)
+    read = settings.load(dotenv=tmp_path / ".env")
+    assert (read.sender, read.hold) == ("File <a@b.org>", timedelta(minutes=2))
+
+
+def test_the_example_file_lists_every_setting() -> None:
+    code = (ROOT / "mailer" / "core" / "settings.py").read_text()
+    used = set(re.findall(r'"((?:POSTMERGE_|DATABASE_|REDIS_|SENTRY_|STRIPE_)[A-Z_]+)"', code))
+    listed = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert used == listed
+
+
+def test_a_child_gets_the_same_settings_as_its_parent(tmp_path: Path) -> None:
+    parent = settings.load({"POSTMERGE_SENDER": "A <a@b.org>", "POSTMERGE_HOLD": "90s", "POSTMERGE_SECRET": "x" * 20})
+    child = settings.load(settings.environment(parent))
+    assert (child.sender, child.hold, child.secret) == (parent.sender, parent.hold, parent.secret)

@@ -1,0 +1,157 @@
+"""A worker's rate and quota without Redis or SES: what was taken is counted once, and limits are asked for when it matters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mailer.core.errors import Unavailable
+from mailer.core.rate_budget import RESERVE, Grant, Unlimited
+from mailer.flows.sending import send_rate
+from mailer.flows.sending.send_rate import ASK_EVERY, ASK_SOON, Pace, reserve
+from mailer.transports.base import Account, Answer, Envelope
+
+ACCOUNT = Account(rate=10, quota=50_000, sent=0)
+
+
+class Clock:
+    """``time.monotonic`` of the module under test, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Ses:
+    """An account whose numbers a test sets; it counts how often it is asked."""
+
+    name = "ses"
+
+    def __init__(self, account: Account | None = ACCOUNT) -> None:
+        self.account_now, self.asked, self.away = account, 0, False
+
+    def send(self, envelope: Envelope) -> Answer:
+        raise AssertionError
+
+    def account(self) -> Account | None:
+        self.asked += 1
+        if self.away:
+            raise Unavailable("SES cannot be asked.")
+        return self.account_now
+
+    def used(self, sent: float) -> None:
+        self.account_now = replace(ACCOUNT, sent=sent)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(send_rate, "time", clock)
+    return clock
+
+
+def test_emails_that_ses_has_counted_are_not_counted_twice(clock: Clock) -> None:
+    ses = Ses()
+    pace = Pace(ses, Unlimited())
+    free = pace.room()
+    assert pace.take(1000).grant.count == 1000
+    assert pace.room() == free - 1000
+    ses.used(1000)
+    clock.now += ASK_EVERY
+    assert pace.room() == free - 1000
+    pace.take(500)
+    assert pace.room() == free - 1500
+
+
+@pytest.mark.parametrize(
+    ("left", "bulk", "urgent"), [(0, 0, 0), (500, 0, 500), (501, 1, 501), (600, 100, 600), (50_000, 1000, 1000)]
+)
+def test_bulk_leaves_the_reserve_to_single_emails_and_no_more(clock: Clock, left: int, bulk: int, urgent: int) -> None:
+    for wanted, granted, is_urgent in ((1000, bulk, False), (1000, urgent, True)):
+        pace = Pace(Ses(replace(ACCOUNT, sent=50_000 - left)), Unlimited())
+        allowed = pace.take(wanted, urgent=is_urgent)
+        assert (allowed.grant.count, allowed.exhausted) == (granted, granted == 0)
+
+
+@pytest.mark.parametrize(("quota", "kept"), [(50_000, 500), (1000, 10), (200, 10), (5, 5), (0, 0), (-1, 0)])
+def test_the_reserve_is_one_hundredth_and_ten_at_least(quota: int, kept: int) -> None:
+    assert RESERVE == 0.01
+    assert reserve(replace(ACCOUNT, quota=quota)) == kept
+
+
+def test_the_limits_are_asked_for_every_30_seconds_and_sooner_when_little_is_left(clock: Clock) -> None:
+    ses = Ses()
+    pace = Pace(ses, Unlimited())
+    for seconds, asked in ((0, 1), (ASK_EVERY - 1, 1), (1, 2), (ASK_SOON + 1, 2)):
+        clock.now += seconds
+        pace.room()
+        assert ses.asked == asked
+    ses.used(50_000 - ACCOUNT.rate * ASK_EVERY + 1)
+    clock.now += ASK_EVERY
+    pace.room()
+    for seconds, asked in ((ASK_SOON - 1, 3), (1, 4), (ASK_SOON - 1, 4), (1, 5)):
+        clock.now += seconds
+        pace.room()
+        assert ses.asked == asked
+
+
+def test_after_throttling_the_limits_are_asked_for_within_a_second(clock: Clock) -> None:
+    ses = Ses()
+    pace = Pace(ses, Unlimited())
+    pace.room()
+    clock.now += 2
+    pace.throttled()
+    pace.room()
+    assert ses.asked == 1
+    clock.now += 1
+    pace.room()
+    assert ses.asked == 2
+    clock.now += ASK_EVERY - 0.5
+    pace.throttled()  # it does not put off what is about to be asked anyway
+    clock.now += 0.5
+    pace.room()
+    assert ses.asked == 3
+
+
+def test_throttling_cuts_the_rate_that_the_account_has(clock: Clock) -> None:
+    cut: list[float] = []
+
+    class Budget(Unlimited):
+        def throttled(self, rate: float) -> None:
+            cut.append(rate)
+
+    pace = Pace(Ses(), Budget())
+    pace.room()
+    pace.throttled()
+    assert cut == [10]
+
+
+def test_while_ses_cannot_be_asked_the_last_limits_hold_and_at_first_those_of_a_new_account(clock: Clock) -> None:
+    rates: list[float] = []
+
+    class Budget(Unlimited):
+        def take(self, wanted: int, rate: float, urgent: bool = False) -> Grant:
+            rates.append(rate)
+            return Grant(wanted)
+
+    ses = Ses()
+    ses.away = True
+    pace = Pace(ses, Budget())
+    assert pace.take(1000).grant.count == 200 - 10
+    ses.away = False
+    clock.now += ASK_EVERY
+    assert pace.take(1000).grant.count == 1000
+    ses.away = True
+    clock.now += ASK_EVERY
+    assert pace.take(1000).grant.count == 1000
+    assert rates == [1, 10, 10]
+
+
+def test_a_transport_without_limits_is_never_slowed(clock: Clock) -> None:
+    pace = Pace(Ses(None), Unlimited())
+    allowed = pace.take(10**6)
+    assert (allowed.grant.count, allowed.exhausted, pace.room()) == (10**6, False, float("inf"))
+    pace.throttled()

@@ -14,6 +14,7 @@ from lxml import etree
 from mailer.core.characters import ILLEGAL
 from mailer.core.errors import BadInput
 from mailer.core.message import LEAVE_URL, Template
+from mailer.editions.mail import issue_renderer, plain_text
 from tests.integration.editions.test_editions import Letter, letter
 
 __all__ = ["letter"]
@@ -127,8 +128,16 @@ def test_a_field_that_would_break_the_build_is_passed_over(letter: Letter, line:
     assert [finding for finding in report.findings if finding.level == "error"] == []
 
 
-def test_a_text_too_deep_to_render_leaves_out_only_its_issue(letter: Letter) -> None:
-    letter.write("bad.md", HEAD + "Tags: alone\n", "<b>" * 20_000 + "x\n")
+def test_a_text_that_fails_to_render_leaves_out_only_its_issue(letter: Letter, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = plain_text.plain
+
+    def fail_for_bad(html: str, lang: str) -> str:
+        if "unlucky" in html:
+            raise RecursionError("too deep")
+        return usual(html, lang)
+
+    monkeypatch.setattr(issue_renderer, "plain", fail_for_bad)
+    letter.write("bad.md", HEAD + "Tags: alone\n", "An unlucky text.\n")
     [error] = left_out(letter)
     assert re.match(r"content/issues/bad\.md:\d+: error: The issue cannot be rendered \(RecursionError", error)
     site = letter.folder / "build/site"

@@ -1,4 +1,4 @@
-"""Make ``api/v1/shapes.json`` and the table in ``docs/api.md`` from the contract and our own description.
+"""Make ``api/v1/shapes.json`` and the table in ``docs/api.md`` from the contract's shapes and our own description.
 
 python -m bench.api_table            writes both
 python -m bench.api_table --check    says what is not true any more, and fails
@@ -13,19 +13,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.data import buttondown
+
 ROOT = Path(__file__).parent.parent
-CONTRACT = ROOT.parent / "shared" / "buttondown" / "openapi.json"
 SHAPES = ROOT / "api" / "v1" / "shapes.json"
 GUIDE = ROOT / "docs" / "api.md"
 BEGIN, END = "<!-- table: python -m bench.api_table -->", "<!-- end of the table -->"
 METHODS = ("get", "post", "put", "patch", "delete")
-_PROSE = {"description", "title", "example", "examples", "x-enum-descriptions"}
 
 
 @cache
 def contract() -> dict[str, Any]:
-    """Buttondown's description."""
-    found: dict[str, Any] = json.loads(CONTRACT.read_text(encoding="utf-8"))
+    """The shapes of Buttondown's description."""
+    found: dict[str, Any] = json.loads(buttondown.TARGET.read_text(encoding="utf-8"))
     return found
 
 
@@ -72,12 +72,12 @@ def table() -> str:
 
 
 def shapes(described: dict[str, Any]) -> dict[str, Any]:
-    """The contract's schemas that our description refers to, whole, without prose."""
+    """The contract's schemas that our description refers to, and those that they refer to."""
     theirs = contract()["components"]["schemas"]
     wanted, found = set(_refs(described)) & set(theirs), {}
     while wanted:
         name = wanted.pop()
-        found[name] = _without_prose(theirs[name])
+        found[name] = theirs[name]
         wanted |= set(_refs(found[name])) - set(found)
     return dict(sorted(found.items()))
 
@@ -91,12 +91,6 @@ def _refs(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for one in value:
             yield from _refs(one)
-
-
-def _without_prose(value: Any, names: bool = False) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_prose(one, key == "properties") for key, one in value.items() if names or key not in _PROSE}
-    return [_without_prose(one) for one in value] if isinstance(value, list) else value
 
 
 def _plain(path: str) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from bench import api_table
 from mailer.core.db import Database, Tx
 from mailer.flows.operations import api_keys, api_records
 from mailer.flows.subscribers import erasure
@@ -21,7 +20,6 @@ from tests import web
 from tests.integration.api.test_contract import call
 from tests.web import Web
 
-pytestmark = pytest.mark.skipif(not api_table.CONTRACT.is_file(), reason="needs ../shared/buttondown/openapi.json")
 ADA, BOB, EVE = "ada@example.org", "bob@example.org", "eve@example.org"
 LIST = f"E-Mail,City,tags\n{ADA},Paris,python\n{BOB},Lyon,\nnot an address,,\n{EVE},Rome,\n"
 

@@ -26,7 +26,6 @@ from tests import web
 from tests.conftest import ROOT
 from tests.web import Web
 
-pytestmark = pytest.mark.skipif(not api_table.CONTRACT.is_file(), reason="needs ../shared/buttondown/openapi.json")
 ADA = "ada@example.org"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from mailer import __version__
 from mailer.commands.common import err
 from mailer.core.errors import PostmergeError
 
@@ -96,7 +97,7 @@ def main() -> None:
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option("0.1.0", prog_name="postmerge")
+@click.version_option(__version__, prog_name="postmerge")
 def cli() -> None:
     """Your newsletter as a repository: what you reviewed is what was sent, once, and you can prove it.
 

@@ -1,4 +1,4 @@
-"""Make ``api/v1/shapes.json`` and the table in ``docs/api.md`` from the contract's shapes and our own description.
+"""Make ``api/v1/shapes.json`` and the table in ``docs/reference/api.md`` from the contract and our own description.
 
 python -m bench.api_table            writes both
 python -m bench.api_table --check    says what is not true any more, and fails
@@ -17,7 +17,7 @@ from tests.data import buttondown
 
 ROOT = Path(__file__).parent.parent
 SHAPES = ROOT / "api" / "v1" / "shapes.json"
-GUIDE = ROOT / "docs" / "api.md"
+GUIDE = ROOT / "docs" / "reference" / "api.md"
 BEGIN, END = "<!-- table: python -m bench.api_table -->", "<!-- end of the table -->"
 METHODS = ("get", "post", "put", "patch", "delete")
 

@@ -1,4 +1,4 @@
-"""Tables of figures: printed, and with ``--save`` written into docs/performance.md under the command that made them."""
+"""Tables of figures: printed, and with ``--save`` written into docs/explanation/performance.md under their command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "performance.md"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Figures:
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """A bench's command line, with ``--save``."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--save", action="store_true", help="write the table into docs/performance.md")
+    made.add_argument("--save", action="store_true", help="write the table into docs/explanation/performance.md")
     return made
 
 

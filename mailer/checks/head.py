@@ -21,6 +21,7 @@ from mailer.core.edition import Finding, Wish
 from mailer.core.errors import BadInput
 from mailer.core.i18n import code
 from mailer.editions.source import drafts, front_matter
+from mailer.editions.source.fields import KNOWN
 from mailer.editions.source.front_matter import NOWHERE
 from mailer.editions.source.translations import wrong
 
@@ -65,10 +66,10 @@ def title_double(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("field-unknown", "warning", "A field whose name is not known, or misspelt.")
 def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
     for name, line in doc.source.lines.items():
-        if name in front_matter.KNOWN | front_matter.NOT_YET:
+        if name in KNOWN | front_matter.NOT_YET:
             continue
         at = doc.line_at(line)
-        close = difflib.get_close_matches(name, front_matter.KNOWN, n=1, cutoff=0.72)
+        close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.72)
         if not close:
             yield Found(at, f"`{_titled(name)}:` is not a field of ours: it does nothing here.", level="note")
             continue

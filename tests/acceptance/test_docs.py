@@ -17,7 +17,7 @@ import pytest
 from mailer.cli import cli
 from tests.conftest import ROOT
 
-GUIDES = ("docs/writing.md", "docs/operating.md", "docs/subscribers.md")
+GUIDES = ("docs/how-to/writing.md", "docs/how-to/operating.md", "docs/how-to/subscribers.md")
 
 
 def commands(guide: str) -> list[str]:
@@ -98,7 +98,7 @@ def test_the_list_of_commands_says_what_each_of_them_says_of_itself() -> None:
         assert re.search(rf"^  {name} +{re.escape(command.get_short_help_str(80))}$", shown, re.MULTILINE), name
 
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "mailer" / "README.md"])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "mailer" / "README.md"])
 OURS = re.compile(
     r"(?<![\w./-])(?:\.\./)?(?:mailer|api|bench|tests|theme|hooks|docs|flows|store|checks|workbench|transports|rehearsal)/[\w./-]+\.\w+"
 )

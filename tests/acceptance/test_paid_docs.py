@@ -15,7 +15,7 @@ __all__ = ["newsletter"]
 
 
 def test_every_command_of_the_guide_to_selling_runs(newsletter: Path, database_url: str) -> None:
-    found = re.findall(r"^ *\$ (postmerge .*)$", (ROOT / "docs" / "paid.md").read_text(), re.MULTILINE)
+    found = re.findall(r"^ *\$ (postmerge .*)$", (ROOT / "docs" / "how-to" / "paid.md").read_text(), re.MULTILINE)
     assert len(found) == 8
     shutil.copy(ROOT / "docs" / "plans.example.toml", newsletter / "plans.toml")
     with FakeStripe() as fake:
@@ -40,7 +40,7 @@ def test_every_command_of_the_guide_to_selling_runs(newsletter: Path, database_u
 
 def test_every_promise_names_a_test_that_exists() -> None:
     """Also every odd case of the guide; what is called a browser's test is one, and no browser's promise is left out."""
-    promises, guide = ((ROOT / "docs" / name).read_text() for name in ("promises.md", "paid.md"))
+    promises, guide = ((ROOT / "docs" / name).read_text() for name in ("explanation/promises.md", "how-to/paid.md"))
     code = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
     named = set(re.findall(r"`(test_\w+)`", promises + guide))
     assert len(named) >= 35

@@ -1,6 +1,6 @@
 """Which texts are not to be published yet, in this tool's words and in those of other generators.
 
-``docs/writing.md`` has the table. Sources: Hugo's front matter and build options (https://gohugo.io/content-management/),
+``docs/how-to/writing.md`` has the table. Sources: Hugo's front matter and build options (https://gohugo.io/content-management/),
 Jekyll's ``published`` and ``_drafts`` (https://jekyllrb.com/docs/posts/#drafts), Zola's ``draft`` and ``render``
 (https://www.getzola.org/documentation/content/page/), Eleventy's ``permalink: false`` and ``eleventyExcludeFromCollections``
 (https://www.11ty.dev/docs/), ``_`` before a file's name as Astro has it, and the ``unlisted`` of many themes.
@@ -18,7 +18,8 @@ from pathlib import PurePath
 
 from mailer.core.edition import Wish
 from mailer.editions.source import front_matter
-from mailer.editions.source.front_matter import KNOWN, NOT_YET, Source
+from mailer.editions.source.fields import KNOWN
+from mailer.editions.source.front_matter import NOT_YET, Source
 
 _YES = {"true", "yes", "y", "on", "1"}
 _NO = {"false", "no", "n", "off", "0"}

@@ -14,7 +14,8 @@ from pelican.readers import ensure_metadata_list
 from pelican.urlwrappers import Author, Category, Tag
 
 from mailer.editions.source import front_matter
-from mailer.editions.source.front_matter import KNOWN, Source
+from mailer.editions.source.fields import KNOWN
+from mailer.editions.source.front_matter import Source
 
 MAX_NAME_BYTES = 240  # file systems allow 255 for each part of a path, and endings are added to it
 MAX_MISSING_LINKS = 100  # of one issue, each with a warning

@@ -18,13 +18,8 @@ from mailer.core.characters import ILLEGAL, OVERRIDES, clean, may_hold_illegal
 from mailer.core.characters import name as character
 from mailer.core.edition import Finding, Wish
 from mailer.core.errors import BadInput
+from mailer.editions.source.fields import KNOWN
 
-KNOWN = {
-    "title", "date", "modified", "id", "slug", "tags", "category", "author", "authors", "summary", "lang", "status", "send",
-    "subject", "preheader", "edition", "audience", "number", "keywords", "template", "translation", "translation_id",
-    "save_as", "url",
-    "formerly", "access", "free-from", "teaser", "audio", "audio-size", "audio-duration", "corrected",
-}  # fmt: skip
 # Fields by which this and other generators say that a text is not published yet; ``editions.drafts`` reads them.
 NOT_YET = {
     "draft", "isdraft", "is_draft", "published", "publish", "hidden", "unlisted", "headless", "permalink", "render", "build",

@@ -66,7 +66,7 @@ def standing(held: Sequence[Kept], grants: Sequence[Grant], grace: timedelta, no
 
 
 def of_subscription(one: Kept, grace: timedelta) -> Standing:
-    """What one subscription at Stripe gives; the table stands in docs/paid.md."""
+    """What one subscription at Stripe gives; the table stands in docs/how-to/paid.md."""
     if one.status in ("", "incomplete", "incomplete_expired"):
         return Standing(State.FREE)
     if one.dispute == "lost" or one.status == "unpaid":

@@ -58,7 +58,7 @@ def look(database: Database, settings: Settings) -> SetUp:
     """Compare ``plans.toml`` with Stripe; changes nothing. Raises BadInput without key or plans, Refused on a mix of modes."""
     plans = load(settings.plans)
     if plans is None:
-        raise BadInput(f"There is no {settings.plans}: write what you sell there; docs/paid.md shows one to copy.")
+        raise BadInput(f"There is no {settings.plans}: write what you sell there; docs/how-to/paid.md shows one to copy.")
     client = open_line(settings)
     account = client.account()
     _same_account(database, client, account)

@@ -27,7 +27,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
 
 
 def allowed(scope: str, verb: str, word: str) -> bool:
-    """The promise of docs/api.md."""
+    """The promise of docs/reference/api.md."""
     if scope in ("admin", "publish"):
         return scope == "admin" or word in PUBLISHER
     if verb == "get":

@@ -1,6 +1,6 @@
 """Our line to Stripe and our webhook against localstripe, a stand-in that others wrote, where it knows what we use.
 
-It has no prices, checkouts, portal, disputes or idempotency keys: those stand before our own fake, see docs/paid.md.
+It has no prices, checkouts, portal, disputes or idempotency keys: those stand before our own fake, see docs/how-to/paid.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What strangers try at our doors; docs/security.md names each threat and its test."""
+"""What strangers try at our doors; docs/explanation/security.md names each threat and its test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may read what we sell: every state of Stripe, in a table. The same table stands in docs/paid.md."""
+"""Who may read what we sell: every state of Stripe, in a table. The same table stands in docs/how-to/paid.md."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_what_is_no_id_leads_nowhere(text: str) -> None:
 
 
 def test_every_event_that_can_happen_is_explained() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "events.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "events.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `([a-z._]+)`", page, re.MULTILINE)) == set(HAPPENS)
 
 

@@ -1,4 +1,4 @@
-"""docs/security.md tells the truth: each test that it names exists; what `make check` is said to look at is looked at."""
+"""docs/explanation/security.md is true: each test that it names exists, and `make check` looks at what it says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from tests.conftest import ROOT
 
-PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
 ROWS = [row.split("|")[1:-1] for row in re.findall(r"^\|.*\|$", PAGE, re.MULTILINE)]
 THREATS = [[cell.strip() for cell in row] for row in ROWS if not row[0].startswith(("-", " threat"))]
 

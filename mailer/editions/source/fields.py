@@ -1,0 +1,57 @@
+"""The fields of an issue's front matter: what each does, and what holds without it. The reference is made from this list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field. ``without`` says what holds when it is missing; ``kind`` groups the fields of the reference."""
+
+    name: str
+    does: str
+    without: str
+    kind: str = "issue"
+
+    @property
+    def shown(self) -> str:
+        """The name as people write it."""
+        return "-".join(part.capitalize() for part in self.name.split("-"))
+
+
+FIELDS = (
+    Field("title", "The heading, and the email's subject.", "An error."),
+    Field("date", "The date shown, and the order of issues; in the site's time zone unless it names its own.", "An error."),
+    Field("send", "Asks for the issue to be sent: `yes`, `no`, or a time with its zone.", "The issue is not sent."),
+    Field("audience", "Who gets it: a rule over subscribers' tags and segments.", "`everyone`."),
+    Field("subject", "Another subject for the email.", "The title."),
+    Field("preheader", "The grey line that inboxes show after the subject.", "The first words of the text."),
+    Field("summary", "The sentence in lists, in feeds, and for search engines.", "The preheader."),
+    Field("tags", "Topics, separated by commas; each has a page and a feed.", "No topics."),
+    Field("lang", "The language, such as `de` or `ar`; it also sets the direction of the text.", "The site's language."),
+    Field("slug", "Another address than the file's name.", "The file's name; its folder's name for `index.md`."),
+    Field("id", "Another key than the slug; set it once, and never change it.", "The slug."),
+    Field("edition", "1, 2, 3…: a higher number is the only way to send an issue again.", "1."),
+    Field("formerly", "Names or addresses that the issue had before, separated by commas; they lead to it.", "None."),
+    Field("corrected", "When it was corrected, and what was wrong; the page and the feeds show it.", "Nothing is shown."),
+    Field("status", "`draft` leaves the issue out altogether.", "`published`."),
+    Field("access", "`premium`: only paid subscribers may read it; `open`: all of it is free.", "`open`.", "paid"),
+    Field("free-from", "The day from which everybody may read it.", "Never.", "paid"),
+    Field("teaser", "The text that stands in place of the paid part.", "A sentence of ours.", "paid"),
+    Field("audio", "A recording: a file below `content/`, or an address with `Audio-Size:`.", "No episode.", "audio"),
+    Field("audio-size", "The recording's size in bytes, for a recording at another address.", "The file's size.", "audio"),
+    Field("audio-duration", "The recording's length, such as `32:10`.", "Not shown.", "audio"),
+    Field("modified", "The day of the last change.", "Not shown.", "Pelican"),
+    Field("category", "Pelican's category.", "Pelican's default.", "Pelican"),
+    Field("author", "Who wrote it.", "`AUTHOR` of `pelicanconf.py`.", "Pelican"),
+    Field("authors", "The same for several people, separated by commas.", "`AUTHOR` of `pelicanconf.py`.", "Pelican"),
+    Field("keywords", "Keywords for search engines.", "None.", "Pelican"),
+    Field("template", "Another template of the theme for this page.", "`article`.", "Pelican"),
+    Field("translation", "`true` marks a translation.", "Found by name and language.", "Pelican"),
+    Field("translation_id", "What translations share, where `ARTICLE_TRANSLATION_ID` names it.", "—", "Pelican"),
+    Field("number", "The issue's number, for themes that show it.", "Not shown.", "Pelican"),
+    Field("save_as", "Not used for an issue: set `Slug:`.", "—", "Pelican"),
+    Field("url", "Not used for an issue: set `Slug:`.", "—", "Pelican"),
+)
+KNOWN = {field.name for field in FIELDS}

@@ -91,7 +91,7 @@ class Ses:
             answer = self.client().send_email(**request)
         except Exception as error:
             return judge(error)
-        return Answer(Outcome.ACCEPTED, message_id=str(answer.get("MessageId", "")))
+        return accepted(answer.get("MessageId"))
 
     def account(self) -> Account | None:
         """The limits that ``GetAccount`` tells. Raises Refused for a wrong set-up, Unavailable when SES cannot be asked."""
@@ -117,6 +117,13 @@ class Ses:
             if self._made is None:
                 self._made = make_client("sesv2", self._config)
             return self._made
+
+
+def accepted(message_id: object) -> Answer:
+    """An answer of the 200s: SES always names the message; without a name something else answered, such as a captive portal."""
+    if message_id and isinstance(message_id, str):
+        return Answer(Outcome.ACCEPTED, message_id=message_id)
+    return Answer(Outcome.UNCERTAIN, detail="the answer names no message, so it may not be from SES")
 
 
 def judge(error: Exception) -> Answer:

@@ -16,7 +16,7 @@ from mailer.core.message import mailable
 from mailer.transports.aws_client import Door, error_code
 from mailer.transports.base import Account, Answer, Envelope, Outcome
 from mailer.transports.http_connection import Response, Unreached
-from mailer.transports.ses import Ses, judge, judge_answer, tag
+from mailer.transports.ses import Ses, accepted, judge, judge_answer, tag
 
 _PATH = "/v2/email/outbound-emails"
 _HEADERS = {"content-type": "application/json"}
@@ -75,5 +75,5 @@ def _answer(response: Response) -> Answer:
     if not isinstance(facts, dict):
         facts = {}
     if 200 <= response.status < 300:
-        return Answer(Outcome.ACCEPTED, message_id=str(facts.get("MessageId", "")))
+        return accepted(facts.get("MessageId"))
     return judge_answer(error_code(response, facts), response.status, str(facts.get("message") or facts.get("Message") or ""))

@@ -143,7 +143,7 @@ def test_the_hook_takes_every_line_that_the_settings_file_allows(pushing: Pushin
     pushing.write("2020-01-01-old.md", "Title: Old\nDate: 2020-01-01\n\nLong ago.\n")
     pushing.push("the archive")
     pushing.write("hello.md", f"Title: Hello\nDate: {date.today()}\nSend: yes\n\n{BODY}\n")
-    assert "goes to 3 reader(s)" in pushing.push("the first issue")
+    assert "goes to 3 subscribers" in pushing.push("the first issue")
     eventually(lambda: pushing.mails() == 3, 60, "three mails are in the outbox")
     mail = message_from_bytes(next(pushing.settings.outbox.glob("*.eml")).read_bytes(), policy=default)
     assert mail["From"].addresses[0].display_name == "Letters, weekly"

@@ -124,6 +124,6 @@ def test_with_the_settings_that_readme_names_a_push_is_emailed_through_ses(serve
             stack.enter_context(here.running(*words))
         here.push()
         here.write("hello.md", f"Title: Hello\nDate: {date.today()}\nSend: yes\n\n{BODY}\n")
-        assert "goes to 3 reader(s)" in here.push()
+        assert "goes to 3 subscribers" in here.push()
         eventually(lambda: len(ses.accepted()) == 3, 60, "three emails are at SES")
         assert {mail["to"] for mail in ses.accepted()} == {f"reader-{n}@example.org" for n in (1, 2, 3)}

@@ -98,7 +98,7 @@ def mails(home: Path) -> int:
 
 def test_everything_starts_sends_the_newest_issue_once_and_leaves_nothing_behind(home: Path) -> None:
     stack = Stack(home).started()
-    assert "goes to 5 reader(s)" in stack.said
+    assert "goes to 5 subscribers" in stack.said
     assert f"http://127.0.0.1:{stack.port}/outbox" in stack.said
     eventually(lambda: mails(home) == 5, 30, "five mails are in the outbox")
     eventually(lambda: "finished" in stack.get("/ledger"), 20, "the ledger says so")

@@ -225,6 +225,7 @@ def _create(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
             raise Refused(_CHANGED.format(step.key))
     else:
         send_id = sends.create(tx, step.root, step.edition.number, edition_id, state, settings.sender, rule, due_at, gate)
+    sends.set_chosen(tx, send_id, step.chosen)
     if not step.scheduled:
         freeze(tx, settings, send_id, step.edition.audience)
     return send_id
@@ -243,6 +244,7 @@ def _update(tx: Tx, settings: Settings, step: Step) -> None:
     if held.state not in sends.NOT_STARTED:
         state = held.state  # a paused send stays paused
     sends.revise(tx, held.id, edition_id, state, settings.sender, step.edition.audience, step.due_at)
+    sends.set_chosen(tx, held.id, step.chosen or held.chosen)
     deliveries.thaw(tx, held.id)
     sends.set_frozen(tx, held.id, None)
     if not step.scheduled:

@@ -204,7 +204,7 @@ def _known_send(step: Step, edition: Edition, send: Send, order: Order, now: dat
 
 
 def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime) -> Step:
-    if edition.send is Wish.NO and not order.issue:
+    if edition.send is Wish.NO and not order.issue and not send.chosen:
         return replace(step, action=Action.CANCEL, why="no longer asks to be sent")
     timed = _timed(step, edition, order, now)
     if _keeps_time(edition, send, now + order.hold):
@@ -222,7 +222,7 @@ def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: d
 
 def _keeps_time(edition: Edition, send: Send, earliest: datetime) -> bool:
     """Does the send stay at its moment? A hold window that has begun is not begun anew by another merge."""
-    if edition.send is Wish.AT and edition.send_at:
+    if edition.send is Wish.AT and edition.send_at and not send.chosen:
         return edition.send_at <= send.due_at <= earliest
     return send.audience_size is not None
 

@@ -60,6 +60,7 @@ class Send:
     started_at: datetime | None
     finished_at: datetime | None
     cancelled_by: Canceller = Canceller.NOBODY
+    chosen: bool = False  # by ``publish --issue``, whatever the issue itself asks for
 
     @property
     def waits(self) -> bool:
@@ -72,7 +73,7 @@ _COLUMNS = """
     sends.sender, sends.audience, sends.audience_size, sends.due_at, sends.gated, sends.page_awaited_since,
     sends.page_looked_at, sends.open_wave, sends.look_until, sends.rests_until,
     sends.waits_for, sends.reason, sends.created_at, sends.started_at, sends.finished_at,
-    sends.cancelled_by
+    sends.cancelled_by, sends.chosen
     FROM sends JOIN editions ON editions.id = sends.edition_id
 """
 
@@ -173,6 +174,11 @@ def rearm(
         gated=gated,
     )
     return bool(changed)
+
+
+def set_chosen(tx: Tx, send_id: int, chosen: bool) -> None:
+    """Note whether the operator chose the issue with ``publish --issue``."""
+    tx.run("UPDATE sends SET chosen = %(chosen)s WHERE id = %(id)s", id=send_id, chosen=chosen)
 
 
 def revise(tx: Tx, send_id: int, edition_id: int, state: State, sender: str, audience: str, due_at: datetime) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,6 +179,32 @@ def test_what_the_operator_cancelled_stays_cancelled_until_they_say_so(
     assert states(database) == ["cancelled"]
     assert len(run(edition(), conf=holding, issue="2026-11-24-hello").send_ids) == 1
     assert states(database) == ["holding"]
+
+
+@pytest.mark.parametrize("asks", [{"send": Wish.NO}, {"send": Wish.AT, "send_at": NOW + timedelta(days=3)}])
+def test_what_the_operator_chose_is_sent_whatever_is_merged_meanwhile(
+    database: Database, run: Publish, holding: Settings, asks: dict[str, Any]
+) -> None:
+    quiet = edition(**asks)
+    run(quiet, conf=holding, issue=quiet.key)
+    due = status(database)[0].send.due_at
+    for again in (quiet, edition(body="<p>Better words.</p>", **asks)):
+        run(again, conf=holding)
+        [one] = status(database)
+        assert (one.send.state, one.send.due_at, one.send.digest) == (State.HOLDING, due, again.digest)
+    assert sums_add_up(database)
+    run(conf=holding)
+    assert states(database) == ["cancelled"], "its issue is gone"
+
+
+def test_choosing_a_scheduled_issue_sends_it_now(database: Database, run: Publish, holding: Settings) -> None:
+    later = edition(send=Wish.AT, send_at=NOW + timedelta(days=3))
+    run(later, conf=holding)
+    run(later, conf=holding, issue=later.key)
+    run(later, conf=holding)
+    [one] = status(database)
+    assert one.send.state is State.HOLDING
+    assert one.send.due_at < NOW + timedelta(hours=1)
 
 
 def test_a_cancelled_send_that_the_operator_cancels_too_stays_cancelled(

@@ -17,6 +17,12 @@ def test_only_an_answer_of_the_200s_is_an_accepted_email(status: int) -> None:
     assert (answer.outcome, answer.message_id) == (Outcome.ACCEPTED, "m-1")
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>Please log in</html>", b"{}", b"[]", b'{"MessageId": ""}', b'{"MessageId": 7}'])
+def test_an_answer_that_names_no_message_is_no_accepted_email(body: bytes) -> None:
+    answer = ses_fast._answer(Response(200, {}, bytearray(body)))
+    assert (answer.outcome, answer.message_id) == (Outcome.UNCERTAIN, "")
+
+
 @pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 303, 304, 307, 308, 399])
 @pytest.mark.parametrize("body", [b"", b"<html>Please log in</html>", b'{"MessageId": "m-1"}', b"[]"])
 def test_a_redirect_or_a_captive_portal_is_no_accepted_email(status: int, body: bytes) -> None:

@@ -27,7 +27,7 @@ def settings(folder: Path, database_url: str = "", redis_url: str = "", transpor
         "postal_address": "1 Example Street",
         "secret": "0123456789abcdef0123456789abcdef",
         "hold": timedelta(0),
-        "look": timedelta(0),
+        "first_slice_wait": timedelta(0),
         "build": folder / "build",
         "outbox": folder / "outbox",
         **more,

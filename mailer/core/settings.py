@@ -46,11 +46,11 @@ class Settings:
     fence: str = ""
     claim_lease: timedelta = timedelta(seconds=60)
     first_slice: float = 1.0
-    look: timedelta = timedelta(minutes=5)
-    latest: timedelta = timedelta(hours=6)
+    first_slice_wait: timedelta = timedelta(minutes=5)
+    max_lateness: timedelta = timedelta(hours=6)
     notify_url: str = ""
     webhook_networks: str = ""
-    key: str = ""
+    api_key: str = ""
     connections: int = 32
     confirm_expiry: timedelta = timedelta(days=7)
     topics: tuple[str, ...] = ()
@@ -61,13 +61,13 @@ class Settings:
     challenge_site_key: str = ""
     challenge_script: str = ""
     challenge_name: str = "cf-turnstile"
-    challenge_trouble: str = "open"
+    challenge_on_error: str = "open"
     trusted_proxies: str = ""
-    leave_address: str = ""
-    ask_dns: bool = False
+    unsubscribe_address: str = ""
+    check_dns: bool = False
     disposable: str = "flag"
     keep_unconfirmed: timedelta = timedelta(days=60)
-    keep_left: timedelta = timedelta(0)
+    keep_unsubscribed: timedelta = timedelta(0)
     ses_configuration_set: str = ""
     ses_client: str = "lean"
     sns_topic: str = ""
@@ -158,16 +158,16 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         fence=given.get("POSTMERGE_FENCE", default.fence),
         claim_lease=_duration(given, "POSTMERGE_CLAIM_LEASE", default.claim_lease),
         first_slice=_percent(given, "POSTMERGE_FIRST_SLICE", default.first_slice),
-        look=_duration(given, "POSTMERGE_LOOK", default.look),
-        latest=_duration(given, "POSTMERGE_LATEST", default.latest),
-        key=given.get("POSTMERGE_KEY", default.key),
+        first_slice_wait=_duration(given, "POSTMERGE_FIRST_SLICE_WAIT", default.first_slice_wait),
+        max_lateness=_duration(given, "POSTMERGE_MAX_LATENESS", default.max_lateness),
+        api_key=given.get("POSTMERGE_API_KEY", default.api_key),
         webhook_networks=given.get("POSTMERGE_WEBHOOK_NETWORKS", default.webhook_networks),
         notify_url=_url(given, "POSTMERGE_NOTIFY_URL", default.notify_url),
         connections=_count(given, "POSTMERGE_CONNECTIONS", default.connections),
         confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),
         keep_unconfirmed=_duration(given, "POSTMERGE_KEEP_UNCONFIRMED", default.keep_unconfirmed),
-        keep_left=_duration(given, "POSTMERGE_KEEP_LEFT", default.keep_left),
-        ask_dns=_choice(given, "POSTMERGE_ASK_DNS", ("on", "off"), _dns_default(given)) == "on",
+        keep_unsubscribed=_duration(given, "POSTMERGE_KEEP_UNSUBSCRIBED", default.keep_unsubscribed),
+        check_dns=_choice(given, "POSTMERGE_CHECK_DNS", ("on", "off"), _dns_default(given)) == "on",
         disposable=_choice(given, "POSTMERGE_DISPOSABLE", ("flag", "refuse"), default.disposable),
         topics=_words(given, "POSTMERGE_TOPICS"),
         challenge=_challenge(given, default.challenge),
@@ -177,9 +177,9 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         challenge_site_key=given.get("POSTMERGE_CHALLENGE_SITE_KEY", default.challenge_site_key),
         challenge_script=_url(given, "POSTMERGE_CHALLENGE_SCRIPT", default.challenge_script),
         challenge_name=given.get("POSTMERGE_CHALLENGE_NAME", default.challenge_name),
-        challenge_trouble=_choice(given, "POSTMERGE_CHALLENGE_TROUBLE", ("open", "closed"), default.challenge_trouble),
+        challenge_on_error=_choice(given, "POSTMERGE_CHALLENGE_ON_ERROR", ("open", "closed"), default.challenge_on_error),
         trusted_proxies=_networks(given, "POSTMERGE_TRUSTED_PROXIES"),
-        leave_address=_address(given, "POSTMERGE_LEAVE_ADDRESS"),
+        unsubscribe_address=_address(given, "POSTMERGE_UNSUBSCRIBE_ADDRESS"),
         ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
         ses_client=_choice(given, "POSTMERGE_SES_CLIENT", ("lean", "boto3"), default.ses_client),
         sns_topic=given.get("POSTMERGE_SNS_TOPIC", default.sns_topic),
@@ -245,11 +245,11 @@ def environment(settings: Settings) -> dict[str, str]:
         "POSTMERGE_SENDER": settings.sender,
         "POSTMERGE_POSTAL_ADDRESS": settings.postal_address,
         "POSTMERGE_SECRET": settings.secret,
-        "POSTMERGE_ASK_DNS": "on" if settings.ask_dns else "off",
+        "POSTMERGE_CHECK_DNS": "on" if settings.check_dns else "off",
         "POSTMERGE_DISPOSABLE": settings.disposable,
         "POSTMERGE_TOPICS": ",".join(settings.topics),
         "POSTMERGE_HOLD": f"{settings.hold.total_seconds()}s",
-        "POSTMERGE_LOOK": f"{settings.look.total_seconds()}s",
+        "POSTMERGE_FIRST_SLICE_WAIT": f"{settings.first_slice_wait.total_seconds()}s",
         "POSTMERGE_CONTENT": str(settings.content),
         "POSTMERGE_CONFIG": str(settings.config),
         "POSTMERGE_BUILD": str(settings.build),

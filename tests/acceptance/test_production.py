@@ -57,7 +57,7 @@ class Server:
         }
         # What a test needs that nobody has in production: another endpoint, no metadata service, no ten minutes of waiting.
         rehearsal = ("AWS_ENDPOINT_URL_SESV2", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED")
-        extra = {name: ses.environ[name] for name in rehearsal} | {"POSTMERGE_HOLD": "0s", "POSTMERGE_LOOK": "0s"}
+        extra = {name: ses.environ[name] for name in rehearsal} | {"POSTMERGE_HOLD": "0s", "POSTMERGE_FIRST_SLICE_WAIT": "0s"}
         self.file = self.bare / "hooks" / "postmerge.env"
         self._make_repository(folder)
         lines = {**self.settings, **extra, "POSTMERGE_BIN": str(self.program)}

@@ -36,7 +36,7 @@ gate_option = click.option(
     "--gate/--no-gate", default=None, help="Look at the live page first (default: only with the ses transport)."
 )
 
-server_option = click.option("--server", metavar="URL", default="", help="Ask this server, with the key in POSTMERGE_KEY.")
+server_option = click.option("--server", metavar="URL", default="", help="Ask this server, with the key in POSTMERGE_API_KEY.")
 
 
 @click.command()

@@ -31,7 +31,9 @@ class Server:
         if parts.scheme == "http" and parts.hostname not in _LOCAL:
             raise BadInput("The key would be readable on the way: use an https:// address.")
         if not key:
-            raise BadInput("POSTMERGE_KEY is not set: make one on the server with `postmerge keys create ci --scope publish`.")
+            raise BadInput(
+                "POSTMERGE_API_KEY is not set: make one on the server with `postmerge keys create ci --scope publish`."
+            )
         self._base = url.rstrip("/") + "/v1/publish"
         self._key = key
 
@@ -89,7 +91,7 @@ def publish(server: Server, order: Order, findings: Sequence[Finding]) -> dict[s
 
 def server(url: str, settings: Settings) -> Server:
     """The server with the key of the environment."""
-    return Server(url, settings.key)
+    return Server(url, settings.api_key)
 
 
 def planned(facts: dict[str, Any]) -> list[str]:

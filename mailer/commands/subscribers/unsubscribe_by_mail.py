@@ -1,4 +1,4 @@
-"""``postmerge leave-by-mail``: one mail on standard input, from the mail server's pipe."""
+"""``postmerge unsubscribe-by-mail``: one email on standard input, from a mail server's pipe."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import click
 
 from mailer.commands.common import err, load_settings, open_database, out
 from mailer.core.errors import Unavailable
-from mailer.flows.subscribers import unsubscribe_by_mail
+from mailer.flows.subscribers.unsubscribe_by_mail import MAX_EMAIL_BYTES, take
 
-TRY_AGAIN = 75  # EX_TEMPFAIL: the mail server keeps the mail and comes back
+TRY_AGAIN = 75  # EX_TEMPFAIL: the mail server keeps the email and retries
 
 
-@click.command("leave-by-mail")
-def leave_by_mail() -> None:
-    """Read one mail from standard input: who asks in it to leave, leaves.
+@click.command("unsubscribe-by-mail")
+def unsubscribe_by_mail() -> None:
+    """Read one email from standard input and unsubscribe the sender if it asks for that.
 
-    For the pipe of a mail server, and whatever reads a mailbox. Exit code 75 when the database is away.
+    For a pipe from your mail server or a script that reads a mailbox. Exits with 75 if the database is unavailable.
 
-    Example: postmerge leave-by-mail < message.eml
+    Example: postmerge unsubscribe-by-mail < message.eml
     """
     settings = load_settings()
-    raw = sys.stdin.buffer.read(unsubscribe_by_mail.MAX_EMAIL_BYTES)
+    raw = sys.stdin.buffer.read(MAX_EMAIL_BYTES)
     try:
-        out.print(str(unsubscribe_by_mail.take(open_database(settings), settings, raw)))
+        out.print(str(take(open_database(settings), settings, raw)))
     except Unavailable as error:
         err.print(str(error), soft_wrap=True)
         sys.exit(TRY_AGAIN)

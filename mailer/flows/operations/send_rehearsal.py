@@ -132,7 +132,7 @@ def _stage(settings: Settings) -> Iterator[tuple[Database, Settings, FakeSes]]:
             secret=settings.secret or "a rehearsal needs no secret of its own",
             fence=str(folder / "fence"),
             hold=timedelta(0),
-            look=timedelta(0),
+            first_slice_wait=timedelta(0),
             first_slice=100.0,
         )
         database = Database(conf.database_url)

@@ -79,7 +79,7 @@ def _hold_late(database: Database, settings: Settings, send: Send) -> bool:
 def _late(send: Send, settings: Settings) -> str:
     """Why a send is not started although it is due; "" when it may be. Whoever looked for its page was not off."""
     behind = datetime.now(UTC) - max(send.due_at, send.page_looked_at or send.due_at)
-    if behind <= settings.latest:
+    if behind <= settings.max_lateness:
         return ""
     hours = behind / timedelta(hours=1)
     return (
@@ -103,8 +103,8 @@ def _open_waves(database: Database, settings: Settings) -> None:
         for send in staged:
             if deliveries.wave_open(tx, send.id, 0):
                 continue
-            if send.look_until is None and settings.look:
-                sends.set_wave(tx, send.id, 0, settings.look)
+            if send.look_until is None and settings.first_slice_wait:
+                sends.set_wave(tx, send.id, 0, settings.first_slice_wait)
                 events.info("send.looks", send=send.id)
             elif (send.look_until is None or send.look_until <= datetime.now(UTC)) and not _braked(tx, send):
                 sends.set_wave(tx, send.id, 1)

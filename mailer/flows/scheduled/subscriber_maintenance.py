@@ -58,7 +58,7 @@ def forget(database: Database, settings: Settings) -> tuple[int, int]:
     """The retention rule: how many sign-ups were forgotten, and how many who left long ago were erased."""
     with database.transaction() as tx:
         forgotten = retention.forget_unconfirmed(tx, settings.keep_unconfirmed, _MANY)
-        old = retention.left_long_ago(tx, settings.keep_left, _MANY) if settings.keep_left else []
+        old = retention.left_long_ago(tx, settings.keep_unsubscribed, _MANY) if settings.keep_unsubscribed else []
     erased = sum(erasure.erase(database, settings, subscriber_id) for subscriber_id in old)
     if forgotten or erased:
         events.info("retention.done", forgotten=forgotten, erased=erased)

@@ -233,7 +233,7 @@ async def _send_one(settings: Settings, carry: Carry, prepared: _Prepared, timed
         await asyncio.sleep(early)
     try:
         token = tokens.leave_token(settings.need_secret(), reader.subscriber_id, send.id)
-        by_mail = leave_mailto(settings.leave_address, token)
+        by_mail = leave_mailto(settings.unsubscribe_address, token)
         raw = prepared.template(reader.variant).fill(
             to=reader.email, leave_url=f"{settings.api_url}/leave/{token}", leave_mail=by_mail
         )

@@ -39,5 +39,5 @@ def _verdict(settings: Settings, answer: str, ip: str | None) -> bool:
     try:
         return captcha.ask(settings.challenge_verify_url, settings.challenge_secret, answer, ip)
     except Unavailable as error:
-        events.warning("challenge.trouble", reason=str(error), let_in=settings.challenge_trouble == "open")
-        return settings.challenge_trouble == "open"
+        events.warning("challenge.trouble", reason=str(error), let_in=settings.challenge_on_error == "open")
+        return settings.challenge_on_error == "open"

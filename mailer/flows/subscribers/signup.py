@@ -200,7 +200,7 @@ def list_subscribers(database: Database, rule: str = "") -> list[Subscriber]:
 def _check_domain(database: Database, settings: Settings, email_normal: str) -> None:
     if settings.disposable == "refuse" and "disposable" in addresses.flags(email_normal):
         raise Mistyped("This address is made to be thrown away: give one that you read.")
-    if settings.ask_dns:
+    if settings.check_dns:
         mail_domain_check.need_mail(database, email_normal)
 
 

@@ -1,4 +1,4 @@
-"""Leaving by a mail to POSTMERGE_LEAVE_ADDRESS. What counts is a signed token, never the sender's address alone.
+"""Leaving by a mail to POSTMERGE_UNSUBSCRIBE_ADDRESS. What counts is a signed token, never the sender's address alone.
 
 - A token in the subject or in the recipient (the ``mailto:`` of List-Unsubscribe): the reader leaves.
 - A reply that says so, quotes the link to leave of the very reader it comes from: the reader leaves.

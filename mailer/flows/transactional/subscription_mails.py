@@ -220,7 +220,9 @@ def _digest(desk: _Desk) -> Letter:
         leave_label=say("Change what you get, pause, or leave"),
         canary=desk.canary,
         headers={
-            "List-Unsubscribe": leave_header(desk.url(f"leave/{token}"), leave_mailto(desk.settings.leave_address, token)),
+            "List-Unsubscribe": leave_header(
+                desk.url(f"leave/{token}"), leave_mailto(desk.settings.unsubscribe_address, token)
+            ),
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         },
     )

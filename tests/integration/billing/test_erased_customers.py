@@ -166,7 +166,7 @@ def test_who_left_the_mails_and_still_pays_is_not_forgotten_by_the_retention_rul
     payer(shop)
     with shop.database.transaction() as tx:
         tx.run("UPDATE subscribers SET state = 'left', left_at = now() - interval '9 years'")
-    keep = type(shop.settings)(**{**vars(shop.settings), "keep_left": timedelta(days=365)})
+    keep = type(shop.settings)(**{**vars(shop.settings), "keep_unsubscribed": timedelta(days=365)})
     forget(shop.database, keep)
     with shop.database.transaction() as tx:
         assert tx.value("SELECT email FROM subscribers") == ADA

@@ -145,7 +145,7 @@ def test_a_key_is_refused_domains_without_mail_as_the_form_is(letter: Web, monke
         raise BadInput("The domain takes no mail.")
 
     monkeypatch.setattr(mail_domain_check, "need_mail", no_mail)
-    asking = web.make(letter.settings.build.parent, letter.database, ask_dns=True)
+    asking = web.make(letter.settings.build.parent, letter.database, check_dns=True)
     with pytest.raises(subscriber_admin.Rejected, match="takes no mail"):
         subscriber_admin.add(asking.database, asking.settings, Wish(email=ADA))
     assert letter.state(ADA) is None

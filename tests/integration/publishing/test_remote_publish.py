@@ -129,7 +129,7 @@ def test_what_was_changed_on_the_way_is_refused(letter: Web, url: str) -> None:
 def test_a_key_is_never_sent_in_the_clear() -> None:
     with pytest.raises(BadInput, match="https"):
         remote_publish.Server("http://news.example.org", "pm_x")
-    with pytest.raises(BadInput, match="POSTMERGE_KEY"):
+    with pytest.raises(BadInput, match="POSTMERGE_API_KEY"):
         remote_publish.Server("https://news.example.org", "")
 
 

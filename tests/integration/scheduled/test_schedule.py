@@ -160,7 +160,7 @@ def test_a_send_that_another_scheduler_started_meanwhile_is_not_paused_as_late(
     tend(database, conf)
     assert only(database).send.state == "sending"
     monkeypatch.setattr(sends, "due", lambda tx: seen)
-    tend(database, replace(conf, latest=timedelta(minutes=1)))
+    tend(database, replace(conf, max_lateness=timedelta(minutes=1)))
     assert only(database).send.state == "sending"
     with database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM notices") == 0
@@ -170,7 +170,7 @@ def test_a_send_that_another_scheduler_started_meanwhile_is_not_paused_as_late(
 def test_a_send_starts_late_up_to_the_limit_and_not_after(database: Database, conf: Settings, behind: str, state: str) -> None:
     begin(database, conf, at(60))
     run(database, f"UPDATE sends SET due_at = now() - interval '{behind}'")
-    tend(database, replace(conf, latest=timedelta(hours=4)))
+    tend(database, replace(conf, max_lateness=timedelta(hours=4)))
     assert only(database).send.state == state
 
 

@@ -20,7 +20,7 @@ from tests.integration.sending.test_send_control import begin, only, run, send_a
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Settings:
-    return settings(tmp_path, look=timedelta(hours=1), first_slice=50.0)
+    return settings(tmp_path, first_slice_wait=timedelta(hours=1), first_slice=50.0)
 
 
 def brake(database: Database, conf: Settings, readers: int = 1000) -> int:
@@ -74,7 +74,7 @@ def test_an_operators_own_stop_excuses_no_outcomes(database: Database, conf: Set
 
 @pytest.mark.parametrize("look", [timedelta(0), timedelta(hours=1)])
 def test_outcomes_are_judged_before_the_rest_follows(database: Database, conf: Settings, look: timedelta) -> None:
-    quick = replace(conf, look=look)
+    quick = replace(conf, first_slice_wait=look)
     send_id = begin(database, quick, 1000)
     tend(database, quick)
     deliver(database, quick, Outbox(quick.outbox), send_id)

@@ -142,7 +142,7 @@ def test_a_paused_schedule_goes_on_as_a_schedule(database: Database, conf: Setti
 
 
 def test_a_staged_start_sends_a_slice_looks_and_then_sends_the_rest(database: Database, conf: Settings) -> None:
-    staged = replace(conf, look=timedelta(hours=1))
+    staged = replace(conf, first_slice_wait=timedelta(hours=1))
     send_id = begin(database, staged, 300)
     send_all(database, staged, send_id)
     assert (only(database).send.state, only(database).deliveries["accepted"]) == ("sending", 100)
@@ -206,7 +206,7 @@ def turn_bad(database: Database, state: str, detail: str, number: int) -> None:
 def test_a_brake_stops_the_rest(
     database: Database, conf: Settings, state: str, detail: str, fine: int, bad: int, sentence: str
 ) -> None:
-    staged = replace(conf, look=timedelta(hours=1), first_slice=50.0)
+    staged = replace(conf, first_slice_wait=timedelta(hours=1), first_slice=50.0)
     send_all(database, staged, begin(database, staged, 1000))
     turn_bad(database, state, detail, fine)
     watch(database)
@@ -245,7 +245,7 @@ def test_more_rows_than_the_audience_has_readers_stops_the_send(database: Databa
 def test_a_send_that_was_missed_by_hours_holds_and_asks(database: Database, conf: Settings) -> None:
     send_id = begin(database, conf, 5, edition(send=Wish.AT, send_at=NOW + timedelta(days=1)))
     run(database, "UPDATE sends SET due_at = now() - interval '5 hours'")
-    tend(database, replace(conf, latest=timedelta(hours=4)))
+    tend(database, replace(conf, max_lateness=timedelta(hours=4)))
     one = only(database)
     assert one.send.state == "paused"
     assert f"nothing ran for 5 hours: send it now with `postmerge resume {send_id}`" in one.send.reason
@@ -373,7 +373,7 @@ def test_only_a_send_that_is_open_is_halted_and_told_once(
 
 def test_waiting_for_a_page_is_not_taken_for_a_server_that_was_off(database: Database, conf: Settings, web: str) -> None:
     begin(database, conf, 5, edition(url=f"{web}/issue/"), gate=True)
-    short = replace(conf, latest=timedelta(minutes=20))
+    short = replace(conf, max_lateness=timedelta(minutes=20))
     tend(database, short)
     later(database, "40 minutes")
     tend(database, short)

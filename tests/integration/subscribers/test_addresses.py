@@ -70,7 +70,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[dns.resolver.Resolver]
 
 @pytest.fixture
 def letter(database: Database, tmp_path: Path) -> Web:
-    return web.make(tmp_path, database, ask_dns=True)
+    return web.make(tmp_path, database, check_dns=True)
 
 
 @pytest.mark.parametrize(

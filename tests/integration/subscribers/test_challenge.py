@@ -169,7 +169,7 @@ def hooked(folder: Path, database: Database, service: Service, trouble: str = "o
         challenge_secret="sesame",
         challenge_site_key="key-1",
         challenge_script="https://challenges.example.com/api.js",
-        challenge_trouble=trouble,
+        challenge_on_error=trouble,
     )
 
 

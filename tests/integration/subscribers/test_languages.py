@@ -120,7 +120,7 @@ def test_a_domain_without_mail_is_said_in_the_readers_language(
     database: Database, tmp_path: Path, lang: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mail_domain_check, "ask", lambda domain: False)
-    letter = web.make(tmp_path, database, ask_dns=True)
+    letter = web.make(tmp_path, database, check_dns=True)
     data = {"email": "ada@no-mail.example.com", "token": letter.form_token()}
     answer = letter.client.post(f"/subscribe?lang={lang}", data=data)
     said = i18n.translator(lang)(

@@ -377,7 +377,7 @@ def test_what_is_not_to_be_kept_is_forgotten(letter: Web, ada: int) -> None:
         tx.run("UPDATE consents SET at = '2020-01-01' WHERE subscriber_id = 2")
         tx.run("UPDATE subscribers SET state = 'left', left_at = '2020-01-01' WHERE email_normal = 'left@example.org'")
     assert subscriber_maintenance.forget(letter.database, letter.settings) == (1, 0)
-    kept = web.make(letter.settings.build.parent, letter.database, keep_left=timedelta(days=365)).settings
+    kept = web.make(letter.settings.build.parent, letter.database, keep_unsubscribed=timedelta(days=365)).settings
     assert subscriber_maintenance.forget(letter.database, kept) == (0, 1)
     assert (letter.state("never@example.org"), letter.state("left@example.org")) == (None, None)
     assert (letter.state("now@example.org"), letter.state(ADA)) == ("unconfirmed", "active")

@@ -31,7 +31,7 @@ TOPIC = "arn:aws:sns:eu-central-1:123456789012:events"
 
 @pytest.fixture
 def letter(database: Database, tmp_path: Path) -> Web:
-    letter = web.make(tmp_path, database, leave_address=LEAVE)
+    letter = web.make(tmp_path, database, unsubscribe_address=LEAVE)
     for email in (ADA, BOB):
         add_subscriber(database, letter.settings, email, [], confirmed=True)
     return letter
@@ -171,10 +171,10 @@ def test_the_command_reads_one_mail_and_waits_for_a_database_that_is_away(letter
     monkeypatch.setenv("DATABASE_URL", letter.settings.database_url)
     monkeypatch.setenv("POSTMERGE_SECRET", letter.settings.secret)
     raw = mail(f"leave {token(letter)}")
-    done = CliRunner().invoke(cli.cli, ["leave-by-mail"], input=raw)
+    done = CliRunner().invoke(cli.cli, ["unsubscribe-by-mail"], input=raw)
     assert (done.exit_code, done.output) == (0, "The reader has left.\n")
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    assert CliRunner().invoke(cli.cli, ["leave-by-mail"], input=raw).exit_code == 75
+    assert CliRunner().invoke(cli.cli, ["unsubscribe-by-mail"], input=raw).exit_code == 75
 
 
 def test_ses_hands_over_whole_mails_and_headers_alone(letter: Web) -> None:

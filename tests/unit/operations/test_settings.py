@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
         ("POSTMERGE_CHALLENGE", "hook"),
         ("POSTMERGE_CHALLENGE_BITS", "40"),
         ("POSTMERGE_TRUSTED_PROXIES", "everybody"),
-        ("POSTMERGE_LEAVE_ADDRESS", "leave@example.org, other@example.org"),
+        ("POSTMERGE_UNSUBSCRIBE_ADDRESS", "leave@example.org, other@example.org"),
     ],
 )
 def test_a_bad_value_names_its_variable(name: str, value: str) -> None:

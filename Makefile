@@ -8,7 +8,7 @@ SLICE ?= 1/1
 ONLY ?=
 COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: run write test check chaos mutants format lock licences bench clean help
+.PHONY: run write test test-fast test-slow check chaos mutants format lock licences bench clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,8 +19,15 @@ run: .venv/run.stamp ## Start everything on this machine (CONTENT=path, PORT=802
 write: .venv/run.stamp ## A live preview of what you write (FILE=content/issues/…)
 	@.venv/bin/python -m mailer.cli write $(FILE)
 
-test: .venv/dev.stamp ## Run all tests, on real Postgres and Valkey
-	.venv/bin/pytest -n $(WORKERS) --dist worksteal
+test: .venv/dev.stamp ## Run the tests, on real Postgres and Valkey
+	.venv/bin/pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+test-fast: .venv/dev.stamp ## Run the unit tests and those of the store (under a minute)
+	.venv/bin/pytest -q -n $(WORKERS) --dist worksteal -m "not slow" tests/unit tests/integration/sending/test_ledger.py \
+		tests/integration/sending/test_locks.py tests/integration/publishing/test_publish.py
+
+test-slow: .venv/dev.stamp ## Run what is slow by nature: killed processes, floods, the real archive
+	.venv/bin/pytest -n $(WORKERS) --dist worksteal -m slow
 
 check: .venv/dev.stamp ## Linters, types, layers, migrations
 	.venv/bin/ruff check .

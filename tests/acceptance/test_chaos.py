@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from bench.chaos import KINDS, draw, run
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_same_seed_draws_the_same_faults_and_each_kind_comes_before_any_comes_again() -> None:

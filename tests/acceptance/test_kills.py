@@ -23,6 +23,8 @@ from tests.fakes.ses import FakeSes
 from tests.integration.publishing.test_publish import Limits
 from tests.processes import eventually, kill, running, start, stop
 
+pytestmark = pytest.mark.slow
+
 READERS = 10_000
 CONNECTIONS = 16
 

@@ -27,7 +27,7 @@ from tests.fakes.ses import FakeSes
 from tests.processes import environment, eventually, running
 
 READERS = 10_000
-pytestmark = pytest.mark.real_archive
+pytestmark = [pytest.mark.real_archive, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

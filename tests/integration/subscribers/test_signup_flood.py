@@ -21,6 +21,8 @@ from mailer.store.subscribers import signup_limits as stored_signup_limits
 from tests import web
 from tests.web import Web
 
+pytestmark = pytest.mark.slow
+
 VICTIMS = [f"victim-{number}@example{number % 60}.org" for number in range(300)]
 ADDRESSES = [f"198.51.{number // 250}.{number % 250 + 1}" for number in range(500)]
 

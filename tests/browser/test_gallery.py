@@ -1,10 +1,13 @@
 """Every component and page of the gallery, drawn by Chromium and compared with the pictures that were looked at.
 
+Characters are drawn as boxes, so that the typefaces of the machine do not matter.
+
 After a change that is meant, look at the new pictures: `POSTMERGE_NEW_PICTURES=1 pytest tests/browser/test_gallery.py`.
 """
 
 from __future__ import annotations
 
+import html
 import io
 import os
 import shutil
@@ -16,10 +19,11 @@ from playwright.sync_api import Browser
 
 from mailer.editions.source import site_config
 from mailer.workbench.gallery import Shot, make
+from tests.browser import box_font
 from tests.conftest import ROOT
 
 KEPT = Path(__file__).parent / "gallery"
-SIZE = (165, 225)  # a quarter of what is drawn: letters blur, so that another machine's typefaces do not matter
+SIZE = (165, 225)  # a quarter of what is drawn
 FAR = 48.0  # difference of colour from which a picture counts as another; see `difference`
 PAGES = (
     "page-index",
@@ -46,8 +50,13 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> list[Shot]:
 def draw(browser: Browser, shots: list[Shot]) -> dict[str, Image.Image]:
     page = browser.new_page(viewport={"width": 660, "height": 900}, java_script_enabled=False)
     found = {}
+    sources = {shot.name: shot.path.read_text(encoding="utf-8") for shot in shots}
+    styles = (path.read_text(encoding="utf-8") for path in (ROOT / "theme").rglob("*.css"))
+    boxes = box_font.style([*map(html.unescape, sources.values()), *styles])
     for shot in shots:
-        page.goto(shot.path.as_uri())
+        boxed = shot.path.with_name(f"boxed-{shot.path.name}")
+        boxed.write_text(sources[shot.name].replace("</head>", f"{boxes}</head>", 1), encoding="utf-8")
+        page.goto(boxed.as_uri())
         found[shot.name] = Image.open(io.BytesIO(page.screenshot())).convert("RGB").resize(SIZE, Image.Resampling.BOX)
     page.close()
     return found

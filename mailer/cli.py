@@ -14,7 +14,7 @@ from mailer import __version__
 from mailer.commands.common import err
 from mailer.core.errors import PostmergeError
 
-# Each command's module is loaded when the command is asked for: a build needs neither Stripe nor Redis nor AWS.
+# Modules are loaded on demand: a build needs neither Stripe nor Redis nor AWS.
 COMMANDS = {
     "mailer.commands.publishing.build": ("build",),
     "mailer.commands.publishing.check": ("check",),
@@ -40,31 +40,31 @@ COMMANDS = {
 _MODULES = {name: module for module, names in COMMANDS.items() for name in names}
 
 
-class Lazy(click.Group):
-    """A group whose commands are imported when they are needed."""
+class LazyGroup(click.Group):
+    """A group that imports a command only when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names."""
+        """List the names of all commands."""
         return sorted(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name, or None."""
+        """Load a command by name, or return None."""
         module = _MODULES.get(cmd_name)
         found: click.Command | None = getattr(import_module(module), cmd_name.replace("-", "_")) if module else None
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """All names and what they do, read from the sources: loading every command takes ten times as long."""
+        """Write all commands with their help, read from the source files: loading them all takes ten times as long."""
         width = formatter.width - 6 - max(map(len, _MODULES))
-        told = {name: said(_MODULES[name], name.replace("-", "_")) for name in self.list_commands(ctx)}
+        texts = {name: read_help(_MODULES[name], name.replace("-", "_")) for name in self.list_commands(ctx)}
         with formatter.section("Commands"):
             formatter.write_dl(
-                [(name, click.Command(name, help=text).get_short_help_str(width)) for name, text in told.items()]
+                [(name, click.Command(name, help=text).get_short_help_str(width)) for name, text in texts.items()]
             )
 
 
-def said(module: str, function: str) -> str:
-    """The help of the command that ``function`` of a module makes, from the source; where it is imported, from there."""
+def read_help(module: str, function: str) -> str:
+    """Read a command's help from the source of its module, or of the module it is imported from."""
     spec = find_spec(module)
     body = ast.parse(Path(spec.origin).read_bytes()).body if spec and spec.origin else []
     for node in body:
@@ -72,12 +72,12 @@ def said(module: str, function: str) -> str:
             return ast.get_docstring(node) or ""
     for node in body:
         if isinstance(node, ast.ImportFrom) and node.module and any(one.name == function for one in node.names):
-            return said(node.module, function)
+            return read_help(node.module, function)
     return ""
 
 
 def main() -> None:
-    """Run ``postmerge``; a user's mistake ends with one sentence and exit code 1, never a traceback."""
+    """Run ``postmerge``; a user error prints one sentence and exits with 1, without a traceback."""
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
@@ -96,7 +96,7 @@ def main() -> None:
         sys.exit(130)
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="postmerge")
 def cli() -> None:
     """Your newsletter as a repository: what you reviewed is what was sent, once, and you can prove it.

@@ -1,1 +1,1 @@
-"""The program's commands, one module a topic; ``mailer.cli`` puts them together."""
+"""The commands, one module for each topic. ``mailer.cli`` registers them."""

@@ -1,4 +1,4 @@
-"""What a build found, on the console."""
+"""Print the findings of a build."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rich.text import Text
 
 from mailer.core.edition import Finding
 
-_MOST_FINDINGS = 12
+_MAX_FINDINGS = 12
 
 
 def show_findings(console: Console, found: Sequence[Finding]) -> None:
-    """Errors first, then a few warnings, and how many more there are."""
+    """Print errors first, then some warnings, and the number of findings left out."""
     ordered = sorted(found, key=lambda finding: finding.level != "error")
-    for finding in ordered[:_MOST_FINDINGS]:
+    for finding in ordered[:_MAX_FINDINGS]:
         console.print(Text(str(finding), style="red" if finding.level == "error" else "yellow"), soft_wrap=True)
-    if len(ordered) > _MOST_FINDINGS:
-        console.print(f"… and {len(ordered) - _MOST_FINDINGS} more (`postmerge build --json` lists all).", style="yellow")
+    if len(ordered) > _MAX_FINDINGS:
+        console.print(f"… and {len(ordered) - _MAX_FINDINGS} more (`postmerge build --json` lists them all).", style="yellow")

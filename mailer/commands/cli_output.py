@@ -1,4 +1,4 @@
-"""What the command line prints: tables for people, plain facts for machines."""
+"""Output of the command line: tables for people, plain data for programs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from mailer.flows.sending.send_status import Standing
 from mailer.store.subscribers.subscribers import Subscriber
 from mailer.transports.base import Account
 
-_USD_PER_MAIL = 0.0001  # Amazon SES, outgoing mail: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
+_USD_PER_EMAIL = 0.0001  # Amazon SES, outgoing email: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
 _BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL, Action.RENAME, Action.RECORD)
 
 
 def plan(console: Console, outlook: Outlook, everything: bool) -> None:
-    """The plan as a table, and under it what publishing would do or why it refuses."""
+    """Print the plan as a table, then what publishing would do or why it is refused."""
     steps = [step for step in outlook.plan.steps if everything or step.action in _BUSY]
     if steps:
-        table = Table("issue", "what", "subject", "readers", "first mail", "takes", "why", box=None, header_style="bold")
+        table = Table(
+            "issue", "action", "subject", "subscribers", "first email", "duration", "why", box=None, header_style="bold"
+        )
         for step in steps:
             table.add_row(*_plan_cells(step, outlook))
         console.print(table)
     if outlook.guards:
-        console.print(Text("Publishing refuses and sends nothing:", style="bold red"))
+        console.print(Text("Publishing is refused. Nothing is sent:", style="bold red"))
         for guard in outlook.guards:
             console.print(Text(f"- {guard.sentence}", style="red"), soft_wrap=True)
     else:
@@ -53,18 +55,19 @@ def _plan_cells(step: Step, outlook: Outlook) -> list[str]:
 def _verdict(outlook: Outlook) -> str:
     if outlook.plan.first and not outlook.plan.of(Action.SEND):
         newest = max((s.edition for s in outlook.plan.steps if s.edition), key=lambda e: e.dated, default=None)
-        hint = f" To mail the newest one: `postmerge publish --issue {newest.key}`." if newest else ""
-        return f"The ledger is empty: publishing adopts {len(outlook.plan.of(Action.ADOPT))} issues and sends nothing.{hint}"
+        hint = f" To send the newest one: `postmerge publish --issue {newest.key}`." if newest else ""
+        adopted = count(len(outlook.plan.of(Action.ADOPT)), "issue")
+        return f"The ledger is empty: publishing adopts {adopted} and sends nothing.{hint}"
     sending = outlook.plan.of(Action.SEND)
     if not sending:
-        return "Publishing now sends nothing new."
+        return "Publishing now would send nothing."
     mails = sum(step.size for step in sending)
-    cost = f", costing about {mails * _USD_PER_MAIL:.2f} USD" if outlook.account else ""
-    return f"Publishing now sends {count(len(sending), 'issue')} to {count(mails, 'subscriber')}{cost}."
+    cost = f", costing about {mails * _USD_PER_EMAIL:.2f} USD" if outlook.account else ""
+    return f"Publishing now would send {count(len(sending), 'issue')} to {count(mails, 'subscriber')}{cost}."
 
 
 def plan_facts(outlook: Outlook) -> dict[str, Any]:
-    """The plan for machines."""
+    """The plan as JSON data."""
     return {
         **steps_facts(outlook.plan, outlook.account),
         "refusals": [{"guard": guard.name, "sentence": guard.sentence} for guard in outlook.guards],
@@ -72,7 +75,7 @@ def plan_facts(outlook: Outlook) -> dict[str, Any]:
 
 
 def steps_facts(plan: Plan, account: Account | None = None) -> dict[str, Any]:
-    """The steps that do something, for machines."""
+    """The steps that change something, as JSON data."""
     return {
         "first": plan.first,
         "counts": {str(action): len(plan.of(action)) for action in Action},
@@ -98,10 +101,10 @@ def _step_facts(step: Step, account: Account | None) -> dict[str, Any]:
 
 
 def published(console: Console, done: Published) -> None:
-    """What publishing did, a line for each thing."""
+    """Print what publishing did, one line for each step."""
     if done.plan.first:
         adopted = len(done.plan.of(Action.ADOPT))
-        console.print(f"First publish: {count(adopted, 'issue')} recorded as already public and not sent.")
+        console.print(f"First publish: {count(adopted, 'issue')} recorded as already published, none sent.")
         if not done.send_ids:
             console.print(_verdict(Outlook(done.plan, (), None)).split("sends nothing.")[-1].strip() or "")
     for step in done.plan.of(Action.SEND):
@@ -109,7 +112,7 @@ def published(console: Console, done: Published) -> None:
         console.print(
             Text(
                 f"{step.key}: “{step.edition.subject}” goes to {count(step.size, 'subscriber')}{step.texts_said},"
-                f" first email {moment(step.due_at)}{'; armed again after a cancellation' if step.send else ''}."
+                f" first email {moment(step.due_at)}{'; scheduled again after a cancellation' if step.send else ''}."
             ),
             soft_wrap=True,
         )
@@ -123,12 +126,12 @@ def published(console: Console, done: Published) -> None:
 
 
 def status(console: Console, standings: Sequence[Standing]) -> None:
-    """Sends as a table; columns only for states that occur."""
+    """Print sends as a table, with columns only for the states that occur."""
     if not standings:
-        console.print("No sends yet: `postmerge plan` shows what publishing would do.")
+        console.print("No sends yet. `postmerge plan` shows what publishing would do.")
         return
     states = [state for state in standings[0].deliveries if any(one.deliveries[state] for one in standings)]
-    table = Table("send", "issue", "edition", "state", "readers", *states, "when", box=None, header_style="bold")
+    table = Table("send", "issue", "edition", "state", "subscribers", *states, "when", box=None, header_style="bold")
     for one in standings:
         send = one.send
         readers = "" if send.audience_size is None else f"{send.audience_size:,}"
@@ -142,41 +145,42 @@ def status(console: Console, standings: Sequence[Standing]) -> None:
 
 
 def standing_note(one: Standing) -> str:
-    """What a person should know about a send that does not simply go on: why it stands, waits, or watches."""
+    """Explain why a send is not progressing: it is paused, waiting, or watching its first slice."""
     send = one.send
     if send.reason:
         return f"{send.state}: {send.reason}"
     if send.waits_for:
-        return f"waits: {send.waits_for}"
+        return f"is waiting: {send.waits_for}"
     if send.open_wave == 0 and send.look_until:
-        return f"watches the outcomes of its first slice until {moment(send.look_until)}, then the rest follows"
+        return f"is waiting for the outcomes of its first slice until {moment(send.look_until)}, then sends to the rest"
     if send.open_wave == 0 and send.state == "sending":
-        return "sends its first slice; then its outcomes are watched before the rest follows"
+        return "is sending its first slice and waits for the outcomes before it sends to the rest"
     return ""
 
 
 def subscribers(console: Console, readers: Sequence[Subscriber]) -> None:
-    """Readers as a table."""
+    """Print subscribers as a table."""
     table = Table("email", "state", "tags", box=None, header_style="bold")
     for reader in readers:
         table.add_row(reader.email, reader.state, ", ".join(reader.tags))
     console.print(table)
-    console.print(f"{len(readers):,} subscriber(s).")
+    console.print(f"{count(len(readers), 'subscriber')}.")
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun: ``1 issue``, ``2,000 issues``."""
-    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
+    """Format a number with its noun: ``1 issue``, ``2,000 issues``, ``2 deliveries``."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def moment(when: datetime | None) -> str:
-    """A moment as people read it, in the machine's own zone."""
+    """Format a time for people, in the local time zone."""
     return f"{when.astimezone():%a %d %b %Y %H:%M %Z}" if when else ""
 
 
 def lasts(mails: int, account: Account | None) -> str:
-    """How long so many mails take at the account's rate."""
+    """Format how long sending takes at the account's rate."""
     if account is None or account.rate <= 0:
-        return "moments"
+        return "a moment"
     seconds = mails / account.rate
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,4 +1,4 @@
-"""What all commands share: consoles, options, settings, the database, the signal to stop."""
+"""Shared by all commands: consoles, options, settings, the database, stop signals."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from mailer.core.errors import BadInput, Unavailable
 from mailer.core.migrate import need_current
 from mailer.core.settings import Settings
 
-# Addresses, tags, titles and errors come from outside: no string is markup here. Colours are given as ``Text`` or ``style``.
+# Addresses, tags, titles and errors come from outside, so markup is off. Colours are set with ``Text`` or ``style``.
 out = Console(highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
-_START_PATIENCE, _START_PAUSE = 60.0, 0.5  # seconds
+_START_TIMEOUT, _START_PAUSE = 60.0, 0.5  # seconds
 _STARTING = re.compile("database system is (starting up|shutting down|in recovery|not yet accepting)")
 
-as_json = click.option("--json", "json", is_flag=True, help="Print JSON for machines.")
+as_json = click.option("--json", "json", is_flag=True, help="Print JSON.")
 
 
 def load_settings(process: str = "") -> Settings:
-    """Settings from the environment; a long-running ``process`` logs as they say, a command only errors."""
+    """Settings from the environment; a long-running ``process`` uses their log level, a command logs only errors."""
     settings = settings_module.load()
     log.configure(settings.log_level if process else "error", settings.sentry_dsn, process)
     return settings
 
 
 def open_database(settings: Settings) -> Database:
-    """The database, which must be up to date. Waits while Postgres is starting. Raises Refused or Unavailable."""
+    """Open the database, whose schema must be current. Waits while Postgres is starting. Raises Refused or Unavailable."""
     database = Database(settings.need_database(), keep=settings.connections)
-    until = time.monotonic() + _START_PATIENCE
+    until = time.monotonic() + _START_TIMEOUT
     while True:
         try:
             need_current(database)
@@ -55,16 +55,16 @@ def open_database(settings: Settings) -> Database:
 def need_redis(settings: Settings) -> None:
     """Raise BadInput when REDIS_URL is not set."""
     if not settings.redis_url:
-        raise BadInput("REDIS_URL is not set: give it the Redis or Valkey URL, or use `make run`, which brings its own.")
+        raise BadInput("REDIS_URL is not set: set it to the URL of Redis or Valkey, or use `make run`, which starts its own.")
 
 
 def print_json(facts: Any) -> None:
-    """Facts for machines."""
+    """Print data as JSON."""
     click.echo(jsonlib.dumps(facts, indent=2, default=str, ensure_ascii=False))
 
 
 def stop_signal(until_eof: bool) -> threading.Event:
-    """Set by SIGTERM and SIGINT, and, under a supervisor, when the supervisor's end of our standard input is gone."""
+    """Return an event that is set by SIGTERM or SIGINT or, with ``until_eof``, when standard input closes."""
     stopping = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

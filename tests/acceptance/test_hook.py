@@ -94,7 +94,7 @@ def pushing(tmp_path: Path, database: Database, redis_url: str) -> Iterator[Push
 
 def test_a_push_mails_once_and_never_again(pushing: Pushing, database: Database) -> None:
     pushing.write("2020-01-01-old.md", "Title: Old\nDate: 2020-01-01\n\nLong ago.\n")
-    assert "recorded as already public" in pushing.push("the archive")
+    assert "recorded as already published" in pushing.push("the archive")
     issue = f"Title: Hello\nDate: {date.today()}\nSend: yes\n\n{BODY}\n"
     pushing.write("hello.md", issue)
     assert "goes to 3 subscribers" in pushing.push("the first issue")

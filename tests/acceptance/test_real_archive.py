@@ -122,7 +122,7 @@ def test_adopting_sends_nothing_and_one_new_issue_reaches_each_of_10_000_readers
     readers(database, READERS)
     letter = Newsletter(tmp_path, conf, ses)
     with running("scheduler", conf, ses.environ), running("worker", conf, ses.environ), running("worker", conf, ses.environ):
-        assert f"Adopted {len(sources())} of {len(sources())} issues; nothing was sent." in letter.run("adopt")
+        assert f"Adopted {len(sources())} of {len(sources())} issues. Nothing was sent." in letter.run("adopt")
         assert "Nothing new to send" in letter.run("publish", "--no-gate")
         (letter.content / "new.md").write_text(f"Title: One more\nDate: {date.today()}\nSend: yes\n\nA new issue.\n")
         plan = json.loads(letter.run("plan", "--no-gate", "--json"))

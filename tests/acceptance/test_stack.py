@@ -107,12 +107,12 @@ def test_everything_starts_sends_the_newest_issue_once_and_leaves_nothing_behind
     assert "openapi" in stack.get("/openapi.json")
     assert "The answer that never came" in stack.get("/outbox")
     assert "Die Antwort, die nie kam" in stack.get("/outbox")
-    assert "<h1>Write</h1>" in stack.beside("Write, seen live")
-    assert "mail-button-en-dark" in stack.beside("Every component")
+    assert "<h1>Write</h1>" in stack.beside("Live preview")
+    assert "mail-button-en-dark" in stack.beside("Gallery")
     family = stack.family()
     assert len(family) >= 6
     assert stack.interrupt() == 0
-    assert "Nothing is left running" in stack.said
+    assert "All processes have ended" in stack.said
     _, alive = psutil.wait_procs(family, 5)
     assert alive == []
 
@@ -140,5 +140,5 @@ def test_two_stacks_on_one_folder_are_refused(home: Path) -> None:
     stack = Stack(home).started()
     second = Stack(home)
     assert second.process.wait(60) == 1
-    eventually(lambda: "Another stack already runs on" in second.said, 5, "it says why")
+    eventually(lambda: "Another stack is already running in" in second.said, 5, "it says why")
     assert stack.interrupt() == 0

@@ -1,4 +1,4 @@
-"""``postmerge money``, and what a writer does for single readers: ``postmerge paid``."""
+"""``postmerge money``, and changes for single subscribers: ``postmerge paid``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
@@ -22,12 +23,12 @@ from mailer.payments import plans
 
 
 @click.command()
-@click.option("--months", default=12, show_default=True, type=click.IntRange(1, 120))
+@click.option("--months", default=12, show_default=True, type=click.IntRange(1, 120), help="Months to show.")
 @as_json
 def money(months: int, json: bool) -> None:
-    """Show who pays: readers, MRR, ARR, churn, trials, failing cards, by plan and month. From our tables.
+    """Show revenue: paying subscribers, MRR, ARR, churn, trials and failed payments, by plan and month.
 
-    `postmerge stripe reconcile` checks them against Stripe's.
+    The numbers come from the database; `postmerge stripe reconcile` compares it with Stripe.
 
     Example: postmerge money --json
     """
@@ -45,17 +46,17 @@ def money(months: int, json: bool) -> None:
 
 def _show(found: revenue.Money) -> None:
     if not found.plans and not any(found.readers.values()):
-        return out.print("Nobody pays yet. `postmerge stripe setup` makes the plans at Stripe.")
+        return out.print("No paying subscribers yet. `postmerge stripe setup` creates the plans at Stripe.")
     for currency, amount in found.mrr.items():
         year = plans.money(found.arr[currency], currency)
         out.print(Text.assemble((plans.money(amount, currency), "bold"), f" a month, {year} a year"))
     out.print(", ".join(f"{number} {state.replace('_', ' ')}" for state, number in found.readers.items() if number))
-    table = Table("plan", "paying", "trial", "card fails", "paused", "ending", "a month", box=None, header_style="bold")
+    table = Table("plan", "paying", "trial", "past due", "paused", "ending", "MRR", box=None, header_style="bold")
     for one in found.plans:
         numbers = (one.paying, one.trialing, one.failing, one.paused, one.ending)
         table.add_row(Text(one.plan), *map(str, numbers), plans.money(one.mrr, one.currency))
     out.print(table)
-    table = Table("month", "paying at its start", "began", "ended", "churn", box=None, header_style="bold")
+    table = Table("month", "paying at start", "started", "ended", "churn", box=None, header_style="bold")
     for month in found.months:
         table.add_row(month.month, str(month.paying_at_start), str(month.began), str(month.ended), f"{month.churn:.1%}")
     out.print(table)
@@ -63,20 +64,20 @@ def _show(found: revenue.Money) -> None:
 
 @click.group()
 def paid() -> None:
-    """Look at and help single paying readers; pause the whole newsletter."""
+    """Show and change paid subscriptions; pause billing for everyone."""
 
 
 @paid.command()
 @click.argument("email")
 @as_json
 def show(email: str, json: bool) -> None:
-    """Show a reader's standing and subscriptions.
+    """Show a subscriber's access and paid subscriptions.
 
     Example: postmerge paid show ada@example.org
     """
     settings = load_settings()
     database = open_database(settings)
-    found = plan_changes.look(database, settings, _reader(database, email))
+    found = plan_changes.look(database, settings, _subscriber_id(database, email))
     assert found
     held: list[dict[str, Any]] = [
         {"id": one.stripe_id, "plan": one.plan, "status": one.status, "until": one.period_end} for one in found.held
@@ -86,7 +87,9 @@ def show(email: str, json: bool) -> None:
         facts = {"email": found.email, "state": standing.state, "premium": standing.premium, "until": standing.until}
         return print_json({**facts, "subscriptions": held})
     access = (
-        f"reads everything until {Voice('en').day(found.standing.until)}" if found.standing.premium else "reads the free issues"
+        f"has full access until {Voice('en').day(found.standing.until)}"
+        if found.standing.premium
+        else "has access to free issues"
     )
     out.print(Text(f"{found.email} is {found.standing.state} and {access}."))
     for one in held:
@@ -95,10 +98,10 @@ def show(email: str, json: bool) -> None:
 
 @paid.command()
 @click.argument("email")
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last day; without it there is no end.")
-@click.option("--reason", default="", help="For yourself: why.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last day of access (default: no end).")
+@click.option("--reason", default="", help="A note for yourself.")
 def give(email: str, until: datetime | None, reason: str) -> None:
-    """Give a reader complimentary access.
+    """Give a subscriber complimentary access.
 
     Example: postmerge paid give ada@example.org --until 2027-12-31 --reason "wrote a guest issue"
     """
@@ -110,7 +113,7 @@ def give(email: str, until: datetime | None, reason: str) -> None:
 @paid.command("take-back")
 @click.argument("email")
 def take_back(email: str) -> None:
-    """End a reader's complimentary access; what was paid for stays.
+    """End a subscriber's complimentary access. Paid access is kept.
 
     Example: postmerge paid take-back ada@example.org
     """
@@ -120,70 +123,70 @@ def take_back(email: str) -> None:
 
 @paid.command()
 @click.argument("email")
-@click.option("--amount", help="A part, such as 2.50; without it all of the latest payment.")
-@click.option("--end", is_flag=True, help="End the subscription at once as well.")
-@click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.option("--amount", help="The amount, such as 2.50 (default: the whole latest payment).")
+@click.option("--end", is_flag=True, help="Also end the subscription immediately.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
 def refund(email: str, amount: str | None, end: bool, yes: bool) -> None:
-    """Give a reader's latest payment back. The same refund twice is made once.
+    """Refund a subscriber's latest payment. Running the same refund again does nothing.
 
     Example: postmerge paid refund ada@example.org --amount 2.50
     """
     settings = load_settings()
     database = open_database(settings)
     minor = _minor(amount)
-    reader = _reader(database, email)
+    reader = _subscriber_id(database, email)
     if not yes:
-        click.confirm(f"Give {amount or 'all of the latest payment'} back to {email}?", abort=True, err=True)
+        click.confirm(f"Refund {amount or 'the whole latest payment'} to {email}?", abort=True, err=True)
     back = plan_changes.refund(database, settings, reader, minor, end)
-    out.print(f"{back / 100:.2f} went back." if back else "Nothing was left to give back.")
+    out.print(f"Refunded {back / 100:.2f}." if back else "Nothing left to refund.")
 
 
 @paid.command("pause-all")
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), required=True, help="When charges go on by themselves.")
-@click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The day when billing resumes.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
 def pause_all(until: datetime, yes: bool) -> None:
-    """Pause the whole newsletter: no paying reader is charged until the day. Running it again does the rest.
+    """Pause billing for all paying subscribers until a day. If interrupted, run it again to finish.
 
     Example: postmerge paid pause-all --until 2027-02-01
     """
     settings = load_settings()
     database = open_database(settings)
     if not yes:
-        click.confirm(f"Stop the charges of all paying readers until {until:%Y-%m-%d}?", abort=True, err=True)
+        click.confirm(f"Pause billing for all paying subscribers until {until:%Y-%m-%d}?", abort=True, err=True)
     end = until.replace(tzinfo=UTC)
 
     def pause(database: Database, settings: Settings, reader: int) -> Standing:
         return plan_changes.pause(database, settings, reader, until=end)
 
-    _said("paused", *plan_changes.every(database, settings, pause, paused=False))
+    _show_done("paused", *plan_changes.every(database, settings, pause, paused=False))
 
 
 @paid.command("resume-all")
-@click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
 def resume_all(yes: bool) -> None:
-    """Let all paused readers' subscriptions go on now.
+    """Resume all paused subscriptions now.
 
     Example: postmerge paid resume-all
     """
     settings = load_settings()
     database = open_database(settings)
     if not yes:
-        click.confirm("Let all paused subscriptions go on now?", abort=True, err=True)
-    _said("going on", *plan_changes.every(database, settings, plan_changes.resume, paused=True))
+        click.confirm("Resume all paused subscriptions now?", abort=True, err=True)
+    _show_done("resumed", *plan_changes.every(database, settings, plan_changes.resume, paused=True))
 
 
-def _said(what: str, done: int, wrong: list[str]) -> None:
-    out.print(f"{done} subscriptions are {what}.")
+def _show_done(what: str, done: int, wrong: list[str]) -> None:
+    out.print(f"{count(done, 'subscription')} {what}.")
     for sentence in wrong:
         out.print(Text(sentence))
     if wrong:
         sys.exit(1)
 
 
-def _reader(database: Database, email: str) -> int:
+def _subscriber_id(database: Database, email: str) -> int:
     found = find(database, email)
     if found is None:
-        raise BadInput(f"Nobody has the address {email}: `postmerge subscribers list` shows all.")
+        raise BadInput(f"No subscriber has the address {email}: `postmerge subscribers list` lists all subscribers.")
     return found.id
 
 
@@ -195,5 +198,5 @@ def _minor(amount: str | None) -> int | None:
     except ValueError:
         minor = 0
     if minor <= 0:
-        raise BadInput(f"--amount {amount!r} is not an amount: write it as 2.50.")
+        raise BadInput(f"--amount {amount!r} is not an amount: use the form 2.50.")
     return minor

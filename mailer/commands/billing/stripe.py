@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
 from mailer.core.errors import BadInput
 from mailer.fakes.fake_stripe import SECRET
@@ -19,27 +20,27 @@ from mailer.flows.billing import stripe_reconcile, stripe_setup
 
 @click.group()
 def stripe() -> None:
-    """Set up and check the sale of paid subscriptions through Stripe."""
+    """Set up and check paid subscriptions through Stripe."""
 
 
 @stripe.command()
-@click.option("--look", is_flag=True, help="Only show what differs; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Only show differences; change nothing.")
 @as_json
-def reconcile(look: bool, json: bool) -> None:
-    """Compare every subscription with Stripe, show what differs, and mend it. The scheduler does it daily.
+def reconcile(dry_run: bool, json: bool) -> None:
+    """Compare all subscriptions with Stripe and correct differences. The scheduler does this daily.
 
-    Exit code 1 when something differs that was not mended.
+    Exits with 1 if a difference was not corrected.
 
-    Example: postmerge stripe reconcile --look
+    Example: postmerge stripe reconcile --dry-run
     """
     settings = load_settings()
     database = open_database(settings)
     if json or not err.is_terminal:
-        found = stripe_reconcile.reconcile(database, settings, mend=not look)
+        found = stripe_reconcile.reconcile(database, settings, mend=not dry_run)
     else:
         with err.status("Comparing with Stripe…") as line:
             found = stripe_reconcile.reconcile(
-                database, settings, not look, lambda number: line.update(f"Comparing with Stripe: {number}")
+                database, settings, not dry_run, lambda number: line.update(f"Comparing with Stripe: {number}")
             )
     if json:
         print_json({**vars(found), "differences": [vars(one) for one in found.differences]})
@@ -50,12 +51,12 @@ def reconcile(look: bool, json: bool) -> None:
 
 
 @stripe.command()
-@click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
 @as_json
 def setup(yes: bool, json: bool) -> None:
-    """Make Stripe agree with plans.toml: products, prices, portal and webhook. Shows what it would do and asks first.
+    """Create or update products, prices, portal and webhook at Stripe from plans.toml. Asks before it changes anything.
 
-    Running it again changes nothing. With a test key it works in Stripe's test mode, with a live key on real money.
+    Running it again changes nothing. A test key uses Stripe's test mode; a live key charges real money.
 
     Example: postmerge stripe setup
     """
@@ -68,26 +69,28 @@ def setup(yes: bool, json: bool) -> None:
     else:
         _show_set_up(found)
     if found.open and not yes and (json or not sys.stdin.isatty()):
-        err.print("Nothing was changed: run it again with --yes.")
+        err.print("Nothing was changed. To apply the changes, run this again with --yes.")
         return
     if found.open and not yes:
-        click.confirm(f"Do this in the {'LIVE' if found.live else 'test'} mode of {found.account}?", abort=True, err=True)
+        click.confirm(
+            f"Apply these changes in the {'LIVE' if found.live else 'test'} mode of {found.account}?", abort=True, err=True
+        )
     for said in stripe_setup.apply(database, settings, found):
-        err.print(Text(f"Write this into the environment, it is shown only once: {said}"))
+        err.print(Text(f"Add this to the environment (it is shown only once): {said}"))
 
 
 @stripe.command()
 @click.option("--port", default=8027, show_default=True, type=click.IntRange(1, 65535))
 def play(port: int) -> None:
-    """Be a Stripe to play with, on this machine and without the network, until Ctrl+C: pages to pay on, and events that come.
+    """Run a local fake Stripe with checkout pages and webhook events, without a network, until Ctrl+C.
 
-    It forgets everything when it ends: give it a database that you can throw away.
+    All its data is lost when it stops, so use a database that you can delete.
 
     Example: postmerge stripe play
     """
     settings = load_settings()
     fake = PlayStripe(port, f"{settings.api_url}/webhooks/stripe")
-    out.print("Write this into .env, and start everything anew:", soft_wrap=True)
+    out.print("Add these lines to .env, then restart all processes:", soft_wrap=True)
     for line in (
         f"STRIPE_SECRET_KEY={fake.key}",
         f"STRIPE_WEBHOOK_SECRET={SECRET}",
@@ -100,7 +103,7 @@ def play(port: int) -> None:
     try:
         fake.serve(stopping, lambda text: err.print(Text(text, style="dim")))
     except OSError as error:
-        raise BadInput(f"Port {port} cannot be used ({error.strerror}): choose another with `--port`.") from error
+        raise BadInput(f"Port {port} is not available ({error.strerror}): choose another with `--port`.") from error
 
 
 def _show_set_up(found: stripe_setup.SetUp) -> None:
@@ -111,16 +114,16 @@ def _show_set_up(found: stripe_setup.SetUp) -> None:
         table.add_row(Text(one.action), Text(one.what), Text(one.detail))
     out.print(table)
     if not found.open:
-        out.print("Stripe is as plans.toml says.")
+        out.print("Stripe matches plans.toml.")
 
 
 def _show(found: stripe_reconcile.Reconciled) -> None:
-    foreign = f" ({found.foreign} of them not sold by us)" if found.foreign else ""
+    foreign = f" ({found.foreign} not sold by Postmerge)" if found.foreign else ""
     if not found.differences:
-        return out.print(f"Compared {found.compared} subscriptions{foreign}: we and Stripe say the same.")
-    table = Table("what", "field", "ours", "Stripe's", "", box=None, header_style="bold")
+        return out.print(f"Compared {count(found.compared, 'subscription')}{foreign}: no differences.")
+    table = Table("object", "field", "Postmerge", "Stripe", "result", box=None, header_style="bold")
     for one in found.differences:
-        row = (one.what, one.field, one.ours, one.theirs, "mended" if one.mended else "differs")
+        row = (one.what, one.field, one.ours, one.theirs, "corrected" if one.mended else "differs")
         table.add_row(*map(Text, row))
     out.print(table)
-    out.print(f"Compared {found.compared} subscriptions{foreign}: {len(found.differences)} differences.")
+    out.print(f"Compared {count(found.compared, 'subscription')}{foreign}: {count(len(found.differences), 'difference')}.")

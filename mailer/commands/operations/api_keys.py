@@ -14,21 +14,25 @@ from mailer.flows.operations.api_keys import PER_MINUTE, SCOPES, create_key, lis
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke keys for the REST API."""
+    """Create, list and revoke keys for the REST API."""
 
 
 @keys.command("create")
 @click.argument("name")
-@click.option("--scope", type=click.Choice(SCOPES), default="admin", show_default=True, help="What the key may do.")
-@click.option("--days", type=click.IntRange(1, 3650), default=None, help="It holds for so many days (default: until revoked).")
+@click.option("--scope", type=click.Choice(SCOPES), default="admin", show_default=True, help="What the key allows.")
+@click.option("--days", type=click.IntRange(1, 3650), default=None, help="Days until it expires (default: never).")
 @click.option(
-    "--per-minute", type=click.IntRange(0, 1_000_000), default=PER_MINUTE, show_default=True, help="Requests; 0: no limit."
+    "--per-minute",
+    type=click.IntRange(0, 1_000_000),
+    default=PER_MINUTE,
+    show_default=True,
+    help="Requests a minute; 0 for no limit.",
 )
 def create(name: str, scope: str, days: int | None, per_minute: int) -> None:
-    """Make a key and print it: it is shown this once and kept only as a hash.
+    """Create a key and print it. It is shown only once; the database stores only its hash.
 
-    read sees readers and mails; subscribers also changes readers, tags, segments and notes; publish hands over editions
-    (what a CI pipeline holds) and nothing else; admin may do all.
+    Scopes: read allows reading subscribers and emails; subscribers also allows changing subscribers, tags, segments and
+    notes; publish only allows publishing, for CI pipelines; admin allows everything.
 
     Example: postmerge keys create ci --scope publish --days 365
     """
@@ -39,7 +43,7 @@ def create(name: str, scope: str, days: int | None, per_minute: int) -> None:
 @keys.command("list")
 @as_json
 def list_all(json: bool) -> None:
-    """List keys by name, revoked ones too; never the keys themselves.
+    """List all keys by name, including revoked ones. The keys themselves are not shown.
 
     Example: postmerge keys list
     """
@@ -47,22 +51,22 @@ def list_all(json: bool) -> None:
     if json:
         return print_json([vars(key) for key in found])
     if not found:
-        return out.print("No keys yet: `postmerge keys create NAME` makes one.")
-    table = Table("name", "begins", "scope", "made", "last used", "holds", box=None, header_style="bold")
+        return out.print("No keys yet. `postmerge keys create NAME` creates one.")
+    table = Table("name", "prefix", "scope", "created", "last used", "valid", box=None, header_style="bold")
     for key in found:
         ends = f"until {key.expires_at:%d %b %Y}" if key.expires_at else "yes"
-        holds = ends if key.holds else ("revoked" if key.revoked_at else "expired")
+        valid = ends if key.holds else ("revoked" if key.revoked_at else "expired")
         last = f"{key.last_used_at:%d %b %Y %H:%M}" if key.last_used_at else "never"
-        table.add_row(Text(key.name), key.prefix, key.scope, f"{key.created_at:%d %b %Y}", last, holds)
+        table.add_row(Text(key.name), key.prefix, key.scope, f"{key.created_at:%d %b %Y}", last, valid)
     out.print(table)
 
 
 @keys.command("revoke")
 @click.argument("name")
 def revoke(name: str) -> None:
-    """Revoke a key: the next request with it is refused.
+    """Revoke a key. Further requests with it are refused.
 
     Example: postmerge keys revoke dashboard
     """
     revoke_key(open_database(load_settings()), name)
-    out.print(Text(f"The key {name} holds no more."))
+    out.print(Text(f"Key {name} revoked."))

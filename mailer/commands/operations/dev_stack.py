@@ -1,7 +1,7 @@
 """Everything on one machine: what ``make run`` starts.
 
 Postgres and Valkey come from pip wheels (or from DATABASE_URL and REDIS_URL); the web server, the worker and the
-scheduler are real processes, started anew when they die. All that is kept lies in one folder.
+scheduler are real processes, restarted when they die. All data is in one folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from mailer.flows.sending.send_status import status
 from mailer.flows.subscribers.signup import add_subscriber, list_subscribers
 from mailer.transports import make as make_transport
 
-DEMO_READERS = {
+DEMO_SUBSCRIBERS = {
     "ada@example.org": ["python"],
     "grace@example.org": ["python", "operations"],
     "katherine@example.org": [],
@@ -53,7 +53,7 @@ DEMO_READERS = {
 _GERMAN = "radia@example.org"  # gets the translation of an issue, where there is one
 _CHILDREN = ("serve", "worker", "scheduler", "write")
 _BESIDE = 5  # the live preview's port is the site's and this, where that one is free
-_PATIENCE = 30.0  # seconds until the first answer of the web server
+_START_TIMEOUT = 30.0  # seconds until the first answer of the web server
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,13 @@ def run(content: Path | None, port: int, home: Path, out: Console) -> None:
         _greet(place, settings, out)
         _watch(settings, place, children, stopping, out)
         out.print("Stopping…")
-    out.print("Stopped. Nothing is left running; what was kept lies in " + str(place.home))
+    out.print("Stopped. All processes have ended. Data is kept in " + str(place.home))
 
 
 def _place(base: Settings, content: Path | None, port: int, home: Path) -> Place:
     chosen = content or base.content
     if not chosen.is_dir():
-        raise BadInput(f"There is no folder {chosen}: give the folder that holds the issues, as in `make run CONTENT=path`.")
+        raise BadInput(f"There is no folder {chosen}: give the folder of the issues, as in `make run CONTENT=path`.")
     whole = chosen.resolve()
     name = "default" if content is None else f"{whole.parent.name}-{hashlib.sha256(str(whole).encode()).hexdigest()[:8]}"
     listen("127.0.0.1", port).close()
@@ -118,7 +118,7 @@ def _free(wanted: int) -> int:
     for port in (wanted, 0):
         with contextlib.suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port)) as found:
             return int(found.getsockname()[1])
-    raise Unavailable("No port of 127.0.0.1 is free for the live preview: stop something that listens there.")
+    raise Unavailable("No port on 127.0.0.1 is free for the live preview: stop a program that uses one.")
 
 
 @contextlib.contextmanager
@@ -128,7 +128,9 @@ def _alone(place: Place) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise Refused(f"Another stack already runs on {place.home}: stop it first, or give this one `--home`.") from error
+            raise Refused(
+                f"Another stack is already running in {place.home}: stop it, or choose another folder with `--home`."
+            ) from error
         yield
 
 
@@ -193,13 +195,13 @@ def _fill(settings: Settings, out: Console) -> None:
     """Migrate, build, add demo readers to an empty database, and publish."""
     database = Database(settings.database_url)
     if done := migrate(database):
-        out.print(_done(f"Database made ({', '.join(done)})"))
+        out.print(_done(f"Database created ({', '.join(done)})"))
     report = _build(settings, out)
     if not list_subscribers(database) and settings.transport == "outbox":
-        for email, tags in DEMO_READERS.items():
+        for email, tags in DEMO_SUBSCRIBERS.items():
             lang = "de" if email == _GERMAN else ""
             add_subscriber(database, settings, email, tags, confirmed=True, source="demo", lang=lang)
-        out.print(_done(f"{len(DEMO_READERS)} demo readers added"))
+        out.print(_done(f"{len(DEMO_SUBSCRIBERS)} demo subscribers added"))
     try:
         _publish(database, settings, report, out)
     except PostmergeError as error:
@@ -222,7 +224,7 @@ def _build(settings: Settings, out: Console) -> editions.Report:
     with out.status("Building the site…") as line:
         report = editions.build(options, progress=lambda text: line.update(Text(text)))
     show_findings(out, report.findings)
-    out.print(_done(f"Site built: {len(report.editions)} issues in {report.seconds:.1f} s"))
+    out.print(_done(f"Site built: {cli_output.count(len(report.editions), 'issue')} in {report.seconds:.1f} s"))
     return report
 
 
@@ -266,7 +268,7 @@ def _start(name: str, settings: Settings, place: Place) -> subprocess.Popen[byte
 
 
 def _wait_for_answer(place: Place, children: dict[str, subprocess.Popen[bytes]], stopping: threading.Event) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline and not stopping.is_set():
         if children["serve"].poll() is not None:
             break
@@ -276,13 +278,13 @@ def _wait_for_answer(place: Place, children: dict[str, subprocess.Popen[bytes]],
         except OSError:
             time.sleep(0.1)
     if not stopping.is_set():
-        raise Unavailable(f"The web server does not answer: its log {place.home / 'serve.log'} says why.")
+        raise Unavailable(f"The web server does not respond: see its log {place.home / 'serve.log'}.")
 
 
 def _show_delivery(settings: Settings, out: Console, stopping: threading.Event) -> None:
-    """A bar for the sends that run now; goes away when they are done (or after a minute: the rest is on `status`)."""
+    """Show a progress bar for running sends until they are done, for at most a minute."""
     database, deadline = Database(settings.database_url), time.monotonic() + 60
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("mails"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("emails"))
     with Progress(*columns, console=out, transient=False) as progress:
         tasks: dict[int, TaskID] = {}
         while not stopping.is_set() and time.monotonic() < deadline:
@@ -302,9 +304,9 @@ def _show_delivery(settings: Settings, out: Console, stopping: threading.Event) 
 def _greet(place: Place, settings: Settings, out: Console) -> None:
     pages = [("The archive", "/"), ("Subscribe", "/subscribe"), ("API and its docs", "/docs")]
     if settings.transport == "outbox":
-        pages[1:1] = [("The mails sent", "/outbox"), ("The ledger", "/ledger")]
+        pages[1:1] = [("Sent emails", "/outbox"), ("The ledger", "/ledger")]
     rows = [(name, place.url + path) for name, path in pages]
-    rows += [("Write, seen live", place.write_url), ("Every component", place.write_url + "-/gallery")]
+    rows += [("Live preview", place.write_url), ("Gallery", place.write_url + "-/gallery")]
     out.print()
     for name, url in rows:
         out.print(Text.assemble(f"  {name:<18} ", (url, f"link {url}")))
@@ -323,7 +325,7 @@ def _watch(
     while not stopping.wait(0.5):
         for name, child in list(children.items()):
             if child.poll() is not None:
-                said = f"{name} ended ({child.returncode}) and is started again; its log: {place.home / name}.log"
+                said = f"{name} ended ({child.returncode}) and was restarted. Log: {place.home / name}.log"
                 out.print(_warning(said))
                 children[name] = _start(name, settings, place)
 

@@ -1,4 +1,4 @@
-"""``postmerge fence``: whether this database is the ledger that may mail."""
+"""``postmerge fence``: whether this database may send."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mailer.flows.sending.fence import Standing
 @as_json
 @click.pass_context
 def fence(context: click.Context, json: bool) -> None:
-    """Show the mark in the database and its twin outside; while they disagree nothing is mailed.
+    """Show whether the database matches its fence file. If it does not, nothing is sent.
 
     Examples: postmerge fence; postmerge fence accept
     """
@@ -29,7 +29,7 @@ def fence(context: click.Context, json: bool) -> None:
 @fence.command()
 @as_json
 def accept(json: bool) -> None:
-    """Your word that this database is the ledger that shall mail from now on, after a restore or on a new machine.
+    """Accept this database as the live one, after a restore or on a new machine.
 
     Example: postmerge fence accept
     """
@@ -42,14 +42,14 @@ def _show(settings: Settings, found: Standing, json: bool) -> None:
     if json:
         return print_json(facts)
     if not settings.fence_folder:
-        return out.print("The fence is off (POSTMERGE_FENCE=off): this machine does not look at it.")
+        return out.print("The fence is off on this machine (POSTMERGE_FENCE=off).")
     if found.mark is None:
-        return out.print("No fence yet: the first publish, or `postmerge fence accept`, makes both halves.")
+        return out.print("No fence yet. The first publish or `postmerge fence accept` creates it.")
     outside = "none" if found.outside is None else f"epoch {found.outside}"
-    out.print(f"in the database  epoch {found.mark.epoch}, ledger {found.mark.id}")
-    out.print(Text(f"outside          {outside}, in {settings.fence_folder}"), soft_wrap=True)
+    out.print(f"database    epoch {found.mark.epoch}, ledger {found.mark.id}")
+    out.print(Text(f"fence file  {outside}, in {settings.fence_folder}"), soft_wrap=True)
     out.print(
-        Text(found.trouble or "They agree: this database may mail.", style="red" if found.trouble else ""), soft_wrap=True
+        Text(found.trouble or "They match: this database may send.", style="red" if found.trouble else ""), soft_wrap=True
     )
 
 

@@ -1,4 +1,4 @@
-"""What runs until it is stopped: the server, workers, the clock, or all of them; and the database's migrations."""
+"""Long-running processes (web server, worker, scheduler, or all of them) and database migrations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailer.core.migrate import migrate as run_migrations
 
 @click.command()
 def migrate() -> None:
-    """Bring the database up to date; safe to run again, and while the program runs.
+    """Run database migrations. Safe to run again, and while other processes run.
 
     Example: postmerge migrate
     """
@@ -22,10 +22,13 @@ def migrate() -> None:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option(
-    "--processes", type=click.IntRange(1, 64), default=None, help="How many share the port (default: one a core, at most 4)."
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Processes that share the port (default: one for each core, at most 4).",
 )
 @click.option("--until-eof", is_flag=True, hidden=True)
 def serve(host: str, port: int, processes: int | None, until_eof: bool) -> None:
@@ -46,7 +49,7 @@ def serve(host: str, port: int, processes: int | None, until_eof: bool) -> None:
 @click.command()
 @click.option("--until-eof", is_flag=True, hidden=True)
 def worker(until_eof: bool) -> None:
-    """Deliver mails, as the doorbells ask. Run as many as you like, on any machine.
+    """Run a worker that sends emails. Run any number of them, on any machine.
 
     Example: postmerge worker
     """
@@ -68,7 +71,7 @@ def worker(until_eof: bool) -> None:
 @click.command()
 @click.option("--until-eof", is_flag=True, hidden=True)
 def scheduler(until_eof: bool) -> None:
-    """Be the clock: start what is due, finish what is done, ring doorbells. One is enough, two do no harm.
+    """Run the scheduler: start due sends and enqueue pending work. One is enough; more are safe.
 
     Example: postmerge scheduler
     """
@@ -81,11 +84,11 @@ def scheduler(until_eof: bool) -> None:
 
 
 @click.command()
-@click.option("--content", type=click.Path(path_type=Path), default=None, help="Folder of issues (default: content).")
-@click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--home", type=click.Path(path_type=Path), default=Path(".postmerge"), show_default=True)
+@click.option("--content", type=click.Path(path_type=Path), default=None, help="Folder of the issues (default: content).")
+@click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option("--home", type=click.Path(path_type=Path), default=Path(".postmerge"), show_default=True, help="Folder for data.")
 def stack(content: Path | None, port: int, home: Path) -> None:
-    """Everything on one machine: Postgres, Valkey, site, forms, worker, scheduler. This is `make run`.
+    """Run everything on one machine: Postgres, Valkey, web server, worker, scheduler. Same as `make run`.
 
     Example: postmerge stack --content ../my-letter/content
     """

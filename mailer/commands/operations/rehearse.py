@@ -1,4 +1,4 @@
-"""``postmerge rehearse``: the whole way of an issue, at full size, before anybody gets it."""
+"""``postmerge rehearse``: a full-size trial run of a send."""
 
 from __future__ import annotations
 
@@ -25,16 +25,23 @@ from mailer.transports.base import Account
 
 @click.command()
 @click.argument("issue")
-@click.option("--readers", type=int, default=0, metavar="N", help="So many readers (default: as many as the audience has now).")
-@click.option("--faults/--no-faults", default=True, help="Let the fake SES throttle 1 % and lose 0.1 % of the answers.")
-@click.option("--built", is_flag=True, help="Use the editions of the last build instead of building now.")
+@click.option(
+    "--subscribers",
+    "readers",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Number of test subscribers (default: the size of the audience).",
+)
+@click.option("--faults/--no-faults", default=True, help="Let the fake SES throttle 1% of requests and drop 0.1% of responses.")
+@click.option("--built", is_flag=True, help="Use the last build instead of building now.")
 @as_json
 def rehearse(issue: str, readers: int, faults: bool, built: bool, json: bool) -> None:
-    """Send an issue to made-up readers through a fake SES on this machine, and say what that showed.
+    """Send an issue to test subscribers through a local fake SES and report the results.
 
-    It runs in a database of its own, which is thrown away. ISSUE is an issue's key or path.
+    Uses a temporary database. ISSUE is an issue's key or path.
 
-    Examples: postmerge rehearse 2026-11-24-hello; postmerge rehearse 2026-11-24-hello --readers 100000
+    Examples: postmerge rehearse 2026-11-24-hello; postmerge rehearse 2026-11-24-hello --subscribers 100000
     """
     settings = load_settings()
     found_editions, _ = editions_of(settings, built, quiet=json)
@@ -59,11 +66,11 @@ def rehearse(issue: str, readers: int, faults: bool, built: bool, json: bool) ->
 
 
 def _account(settings: Settings) -> Account | None:
-    """The real account's limits; without SES, or when it cannot be asked, the rehearsal says nothing about them."""
+    """Read the real account's limits, or return None if SES is not used or not reachable."""
     try:
         return make_transport(settings).account()
     except PostmergeError as error:
-        err.print(f"The account's limits are not known: {error}", style="yellow", soft_wrap=True)
+        err.print(f"The account's limits are unknown: {error}", style="yellow", soft_wrap=True)
         return None
 
 
@@ -71,32 +78,32 @@ def _print(found: Rehearsed, account: Account | None) -> None:
     table = Table(box=None, show_header=False)
     for name, value in _facts(found, account):
         table.add_row(name, value)
-    out.print(Text.assemble((found.subject, "bold"), f" to {found.readers:,} made-up readers"))
+    out.print(Text.assemble((found.subject, "bold"), f" to {found.readers:,} test subscribers"))
     out.print(table)
     for why, number in found.broken.items():
-        out.print(Text.assemble(("broke:", "red"), f" {number:,} × {why}"), soft_wrap=True)
+        out.print(Text.assemble(("problem:", "red"), f" {number:,} × {why}"), soft_wrap=True)
     if found.kept:
-        said = " everybody got it once; what is in doubt are answers that the fake lost on purpose."
-        out.print(Text.assemble(("Kept:", "green"), said))
+        said = " everyone got it exactly once. Uncertain deliveries are responses that were dropped on purpose."
+        out.print(Text.assemble(("Passed:", "green"), said))
 
 
 def _facts(found: Rehearsed, account: Account | None) -> list[tuple[str, Any]]:
     clip = (f", over {CLIP:,}: Gmail cuts it" if found.html > CLIP else "", "red")
     facts = [
-        ("accepted, twice, missing", f"{found.accepted:,}, {found.twice:,}, {found.missing:,}"),
-        ("in doubt, answers lost on purpose", f"{found.in_doubt:,}, {found.answers_lost:,}"),
-        ("throttled on purpose, and sent later", f"{found.throttled:,}"),
-        ("took here", f"{found.seconds:.1f} s ({found.accepted / max(found.seconds, 0.001):,.0f} mails a second)"),
+        ("accepted, duplicate, missing", f"{found.accepted:,}, {found.twice:,}, {found.missing:,}"),
+        ("uncertain, responses dropped", f"{found.in_doubt:,}, {found.answers_lost:,}"),
+        ("throttled, then sent", f"{found.throttled:,}"),
+        ("duration here", f"{found.seconds:.1f} s ({found.accepted / max(found.seconds, 0.001):,.0f} emails a second)"),
         ("largest message, HTML part", Text.assemble(f"{found.largest:,} bytes, {found.html:,}", clip)),
     ]
     if found.texts:
-        facts.append(("mails of each text", texts_said(found.texts, "")))
+        facts.append(("emails of each variant", texts_said(found.texts, "")))
     if account:
-        enough = "enough" if account.left >= found.readers else ("not enough: it would wait for more", "red")
+        enough = "enough" if account.left >= found.readers else ("not enough: the send would wait", "red")
         left = Text.assemble(f"{account.left:,.0f} left of {account.quota:,.0f} in 24 hours, ", enough)
         quota = "no limit" if account.quota < 0 else left
         facts.append(
-            ("takes at the account's rate", f"{cli_output.lasts(found.readers, account)} ({account.rate:,.0f} a second)")
+            ("duration at the account's rate", f"{cli_output.lasts(found.readers, account)} ({account.rate:,.0f} a second)")
         )
         facts.append(("the account's quota", quota))
     return facts

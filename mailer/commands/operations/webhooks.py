@@ -6,6 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core import public_ids
 from mailer.flows.operations import webhooks as flow
@@ -13,26 +14,26 @@ from mailer.flows.operations import webhooks as flow
 
 @click.group()
 def webhooks() -> None:
-    """Tell other programs what happens: where, what was tried, and trying again."""
+    """Post events to other programs: add and list webhooks, show and repeat deliveries."""
 
 
 @webhooks.command("add")
 @click.argument("url")
 @click.option("--event", "types", multiple=True, required=True, help="An event's type, such as subscriber.confirmed.")
 def add(url: str, types: tuple[str, ...]) -> None:
-    """Post these events to URL from now on; prints the key that signs them.
+    """Post events to URL from now on, and print the signing secret.
 
     Example: postmerge webhooks add https://example.org/hook --event subscriber.confirmed
     """
     settings = load_settings()
     row = flow.create(open_database(settings), settings, url, types, "", "", True)
-    out.print(Text(f"Webhook {row['id']} is told. It is signed with {row['secret']}"), soft_wrap=True)
+    out.print(Text(f"Webhook {row['id']} created. Signing secret: {row['secret']}"), soft_wrap=True)
 
 
 @webhooks.command("list")
 @as_json
 def list_all(json: bool) -> None:
-    """List webhooks and whether they take what is posted.
+    """List webhooks and their state.
 
     Example: postmerge webhooks list
     """
@@ -41,11 +42,11 @@ def list_all(json: bool) -> None:
         hidden = ("secret",)
         return print_json([{name: value for name, value in row.items() if name not in hidden} for row in rows])
     if not rows:
-        return out.print("No webhooks yet: `postmerge webhooks add URL --event TYPE` makes one.")
+        return out.print("No webhooks yet. `postmerge webhooks add URL --event TYPE` adds one.")
     table = Table("id", "url", "events", "state", box=None, header_style="bold")
     for row in rows:
         state = (
-            "off: " + (row["disabled_reason"] or "by hand")
+            "disabled: " + (row["disabled_reason"] or "manually")
             if not row["enabled"]
             else "failing"
             if row["failing_since"]
@@ -59,7 +60,7 @@ def list_all(json: bool) -> None:
 @click.argument("webhook")
 @as_json
 def attempts(webhook: str, json: bool) -> None:
-    """Show the newest messages to a webhook and what came of them.
+    """Show the latest messages to a webhook and their results.
 
     Example: postmerge webhooks attempts 1
     """
@@ -68,7 +69,7 @@ def attempts(webhook: str, json: bool) -> None:
     rows, _ = flow.page(database, flow.find(database, webhook)["id"], states, 1, 50)
     if json:
         return print_json(rows)
-    table = Table("id", "event", "state", "attempts", "last answer", box=None, header_style="bold")
+    table = Table("id", "event", "state", "attempts", "last error", box=None, header_style="bold")
     for row in rows:
         table.add_row(str(row["id"]), row["type"], row["state"], str(row["attempts"]), Text(row["error"] or ""))
     out.print(table)
@@ -78,13 +79,13 @@ def attempts(webhook: str, json: bool) -> None:
 @click.argument("webhook")
 @click.argument("messages", nargs=-1)
 def replay(webhook: str, messages: tuple[str, ...]) -> None:
-    """Post messages again: the ones named, or all that failed.
+    """Post messages again: those given, or all that failed.
 
     Example: postmerge webhooks replay 1
     """
     database = open_database(load_settings())
     numbers = [number for one in messages if (number := public_ids.number("msg", one)) is not None]
     if messages and not numbers:
-        raise click.UsageError("These are no messages: `postmerge webhooks attempts WEBHOOK` lists them.")
+        raise click.UsageError("No such messages: `postmerge webhooks attempts WEBHOOK` lists them.")
     number = flow.replay(database, flow.find(database, webhook)["id"], numbers)
-    out.print(f"{number} messages are due again.")
+    out.print(f"{count(number, 'message')} queued again.")

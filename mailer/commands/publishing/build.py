@@ -16,18 +16,19 @@ from mailer.commands.publishing.build_steps import build_site
 @click.command()
 @as_json
 def build(json: bool) -> None:
-    """Build the web archive, its feeds and the mail editions.
+    """Build the web archive, feeds and emails.
 
     Example: postmerge build
     """
     report = build_site(load_settings(), quiet=json)
-    gc.freeze()  # the process is about to end: what it made need not be searched for garbage once more
+    gc.freeze()  # the process is about to end, so a last garbage collection is a waste of time
     if json:
         return print_json({"editions": len(report.editions), "findings": [vars(f) for f in report.findings]})
     show_findings(err, report.findings)
     out.print(
-        f"Built {len(report.editions)} issues in {report.seconds:.1f} s ({report.converted} converted, {report.reused} reused)."
+        f"Built {count(len(report.editions), 'issue')} in {report.seconds:.1f} s"
+        f" ({report.converted} converted, {report.reused} reused)."
     )
     if broken := {finding.path for finding in report.findings if finding.level == "error"}:
-        out.print(f"{count(len(broken), 'file')} with errors: what they ask for is left out until they are corrected.")
+        out.print(f"{count(len(broken), 'file')} with errors, left out until you correct them.")
         sys.exit(1)

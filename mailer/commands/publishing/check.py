@@ -1,4 +1,4 @@
-"""``postmerge check``: what is wrong in the issues, at file:line:column, for people and for machines."""
+"""``postmerge check``: report problems in issues at file:line:column, for people and programs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from mailer import checks
 from mailer.checks import CHECKS, Context, Document, Remark, Rendered, network, output
+from mailer.commands.cli_output import count
 from mailer.commands.common import err, load_settings, out
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, PostmergeError
@@ -30,19 +31,19 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--fix", is_flag=True, help="Correct what can be corrected without asking.")
-@click.option("--format", "form", type=click.Choice(output.FORMATS), default="text", show_default=True)
-@click.option("--json", "json", is_flag=True, help="The same as --format json.")
-@click.option("--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write there instead.")
-@click.option("--links", is_flag=True, help="Ask the network whether links work.")
-@click.option("--skip", multiple=True, metavar="ID", help="Leave a check out (may be given more than once).")
-@click.option("--strict", is_flag=True, help="Exit 1 for warnings too.")
+@click.option("--fix", is_flag=True, help="Correct what can be corrected automatically.")
+@click.option("--format", "form", type=click.Choice(output.FORMATS), default="text", show_default=True, help="Output format.")
+@click.option("--json", "json", is_flag=True, help="Same as --format json.")
+@click.option("--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
+@click.option("--links", is_flag=True, help="Check that links work (uses the network).")
+@click.option("--skip", multiple=True, metavar="ID", help="Skip a check (repeatable).")
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @click.option("--list", "listed", is_flag=True, help="List the checks.")
 def check(
     files: Sequence[Path], fix: bool, form: str, json: bool, target: Path | None, links: bool, skip: Sequence[str],
     strict: bool, listed: bool,
 ) -> None:  # fmt: skip
-    """Check issues: FILES, or all. Errors exit 1; warnings do not, without --strict.
+    """Check issues: FILES, or all. Exits with 1 for errors, and with --strict for warnings.
 
     Examples: postmerge check; postmerge check content/issues/2026-11-24-hello.md --fix; postmerge check --format sarif
     """
@@ -50,7 +51,7 @@ def check(
         return _list()
     for name in skip:
         if name not in CHECKS:
-            raise BadInput(f"There is no check {name!r}: `postmerge check --list` names them.")
+            raise BadInput(f"There is no check {name!r}: `postmerge check --list` lists them.")
     started = time.monotonic()
     look = Look(load_settings(), files, skip)
     if fix:
@@ -78,7 +79,7 @@ class Look:
         unknown = [name for name in self.site.off if name not in CHECKS]
         if unknown:
             raise BadInput(
-                f"POSTMERGE_CHECKS_OFF names {unknown[0]!r}, which is no check: `postmerge check --list` names them."
+                f"POSTMERGE_CHECKS_OFF names {unknown[0]!r}, which is not a check: `postmerge check --list` lists them."
             )
         self.skip = {*skip, *self.site.off}
         self.links_kept = settings.cache_folder / "links.json"
@@ -129,7 +130,7 @@ def context(settings: Settings, site: Site, every: Sequence[Document]) -> Contex
         need_current(database)
         return replace(made, ledger=ledger(database))
     except PostmergeError as error:
-        err.print(Text(f"The database was not asked: {error}", style="yellow"), soft_wrap=True)
+        err.print(Text(f"The database was not used: {error}", style="yellow"), soft_wrap=True)
         return made
 
 
@@ -148,12 +149,12 @@ def _show(remarks: Sequence[Remark], files: int, seconds: float, every: bool) ->
             out.print(Text(str(one), style=_COLOURS[one.level]), soft_wrap=True)
     for name, number in told.items():
         if not every and number > _SHOWN:
-            out.print(f"… and {number - _SHOWN:,} more of {name} (`--json` lists all).", style="yellow")
+            out.print(f"… and {number - _SHOWN:,} more of {name} (`--json` lists them all).", style="yellow")
     counts = checks.summary(remarks)
     said = ", ".join(f"{counts[level]:,} {level}{'s' if counts[level] != 1 else ''}" for level in _COLOURS if counts[level])
     fixable = sum(one.fix is not None for one in remarks)
     hint = f"; `--fix` corrects {fixable:,}" if fixable else ""
-    out.print(f"{files:,} files in {seconds:.1f} s: {said or 'nothing found'}{hint}.")
+    out.print(f"{count(files, 'file')} in {seconds:.1f} s: {said or 'nothing found'}{hint}.")
 
 
 def _list() -> None:
@@ -167,6 +168,4 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise BadInput(
-            f"{path} cannot be written ({error.strerror}): give a file in a folder that you may write to."
-        ) from error
+        raise BadInput(f"{path} cannot be written ({error.strerror}): choose a file in a writable folder.") from error

@@ -31,20 +31,24 @@ _MOST = 20  # issues that are rendered for one report
 
 
 @click.command()
-@click.option("--base", default="origin/main", show_default=True, metavar="REF", help="What the change will be merged into.")
 @click.option(
-    "--since", default="", metavar="REF", help="Show what changed since then, such as the last push (default: --base)."
+    "--base", default="origin/main", show_default=True, metavar="REF", help="The branch the change will be merged into."
 )
-@click.option("--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write there instead of printing.")
 @click.option(
-    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the mail into this PNG (needs Chromium)."
+    "--since", default="", metavar="REF", help="Show what changed since this commit, such as the last push (default: --base)."
 )
-@click.option("--picture-url", default="", metavar="URL", help="Where that picture will be found.")
-@click.option("--built", is_flag=True, help="Use the editions of the last build instead of building now.")
+@click.option(
+    "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of printing."
+)
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Render the email to this PNG file (needs Chromium)."
+)
+@click.option("--picture-url", default="", metavar="URL", help="The public URL of that picture.")
+@click.option("--built", is_flag=True, help="Use the last build instead of building now.")
 def comment(base: str, since: str, target: Path | None, picture: Path | None, picture_url: str, built: bool) -> None:
-    """Say in Markdown what merging a change would send, what the checks found, and what changed in the mail.
+    """Report in Markdown what merging a change would send, what the checks found, and what changed in the email.
 
-    Examples: postmerge comment --base origin/main; postmerge comment --output comment.md --picture mail.png
+    Examples: postmerge comment --base origin/main; postmerge comment --output comment.md --picture email.png
     """
     settings = load_settings()
     history = History(settings.content)
@@ -90,7 +94,9 @@ def _safe(guard: paid_leaks.Guard, remark: Remark) -> Remark:
     """The remark, without the words that it quotes from a part for paying readers."""
     if not guard.find("", remark.message):
         return remark
-    said = f"This is about text for paying readers, which is not quoted here: `postmerge check {remark.path}` says it."
+    said = (
+        f"This is about text for paying subscribers, which is not quoted here: run `postmerge check {remark.path}` to see it."
+    )
     return replace(remark, message=said)
 
 
@@ -123,12 +129,12 @@ def _changes(
 
 def _outlook(settings: Settings, made: Sequence[Edition], findings: Sequence[Finding]) -> tuple[Outlook | None, str]:
     if not settings.database_url:
-        return None, "The database was not asked, so the number of readers is not known here."
+        return None, "The database is not available here, so the number of subscribers is unknown."
     try:
         request = publish.Request()
         return publish.look(open_database(settings), settings, made, findings, make_transport(settings), request), ""
     except PostmergeError as error:
-        return None, f"The number of readers is not known here: {error}"
+        return None, f"The number of subscribers is unknown: {error}"
 
 
 def _draw(changes: Sequence[Change], target: Path | None, site: Site) -> bool:
@@ -156,6 +162,4 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BadInput(
-            f"{path} cannot be written ({error.strerror}): give a file in a folder that you may write to."
-        ) from error
+        raise BadInput(f"{path} cannot be written ({error.strerror}): choose a file in a writable folder.") from error

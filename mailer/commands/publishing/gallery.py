@@ -14,10 +14,10 @@ from mailer.editions.source import site_config
 
 @click.command()
 @click.option(
-    "--output", "target", type=click.Path(file_okay=False, path_type=Path), help="The folder (default: build/gallery)."
+    "--output", "target", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to (default: build/gallery)."
 )
 def gallery(target: Path | None) -> None:
-    """Draw every component of the mail and every page with your theme, light and dark, left to right and right to left.
+    """Render every email component and page with your theme, in light and dark mode and both text directions.
 
     Example: postmerge gallery
     """
@@ -26,6 +26,6 @@ def gallery(target: Path | None) -> None:
     settings = load_settings()
     folder = target or settings.build / "gallery"
     if folder.exists() and any(folder.iterdir()) and not (folder / "index.html").is_file():
-        raise BadInput(f"{folder} holds something else: give a folder of its own with `--output`.")
+        raise BadInput(f"{folder} contains other files: choose an empty folder with `--output`.")
     shots = make(site_config.read(settings.content, settings.config, settings.site_url), folder)
     out.print(Text(f"{len(shots)} pictures: open {folder / 'index.html'}"), soft_wrap=True)

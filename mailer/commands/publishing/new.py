@@ -28,9 +28,9 @@ Status: draft
 @click.command()
 @click.argument("title")
 @click.option("--date", default="", metavar="YYYY-MM-DD", help="The issue's date (default: today).")
-@click.option("--send", default="yes", show_default=True, help="yes, no, or a time with its zone.")
+@click.option("--send", default="yes", show_default=True, help="yes, no, or a time with a time zone.")
 def new(title: str, date: str, send: str) -> None:
-    """Begin an issue: write a draft with its front matter, and print the file's name.
+    """Create a draft of an issue with its front matter and print the file name.
 
     Example: postmerge new "The answer that never came"
     """
@@ -46,7 +46,7 @@ def new(title: str, date: str, send: str) -> None:
     _create(path, _HEAD.format(title=title, date=f"{day:%Y-%m-%d %H:%M}", send=_send(send)))
     out.print(Text(site.shown(path)), soft_wrap=True)
     out.print(
-        Text(f"Write it with `postmerge write {site.shown(path)}`; remove `Status: draft` when it is ready."), soft_wrap=True
+        Text(f"Preview it with `postmerge write {site.shown(path)}`. Remove `Status: draft` when it is ready."), soft_wrap=True
     )
 
 
@@ -57,7 +57,7 @@ def _day(text: str, zone: str) -> datetime:
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(hour=9)
     except ValueError as error:
-        raise BadInput(f"`--date {text}` cannot be read: write it as 2026-11-24.") from error
+        raise BadInput(f"`--date {text}` is not a date: use the form 2026-11-24.") from error
 
 
 def _send(text: str) -> str:
@@ -73,6 +73,6 @@ def _create(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise Refused(f"{path.name} is there already: choose another title, or open that file.") from None
+        raise Refused(f"{path.name} already exists: choose another title, or edit that file.") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be written ({error.strerror}): check the folder's permissions.") from error

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from mailer.commands import cli_output
 from mailer.commands.cli_findings import show_findings
+from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
 from mailer.commands.publishing import remote_publish
 from mailer.commands.publishing.build_steps import editions_of, show_other_errors, with_checks
@@ -24,35 +25,37 @@ from mailer.flows.sending.send_status import standing_facts
 from mailer.flows.sending.send_status import status as read_status
 from mailer.transports import make as make_transport
 
-built = click.option("--built", is_flag=True, help="Use the editions of the last build instead of building now.")
-one_issue = click.option("--issue", metavar="KEY", default="", help="Send this one issue (key or path), whatever it asks for.")
+built = click.option("--built", is_flag=True, help="Use the last build instead of building now.")
+one_issue = click.option(
+    "--issue", metavar="KEY", default="", help="Send this issue (key or path), whatever its front matter says."
+)
 allow_option = click.option(
     "--allow",
     multiple=True,
     type=click.Choice(ALLOWED),
-    help="Publish although this check of the preflight refuses (repeatable).",
+    help="Publish although this preflight check fails (repeatable).",
 )
 gate_option = click.option(
-    "--gate/--no-gate", default=None, help="Look at the live page first (default: only with the ses transport)."
+    "--gate/--no-gate", default=None, help="Check the live page first (default: only with the ses transport)."
 )
 
-server_option = click.option("--server", metavar="URL", default="", help="Ask this server, with the key in POSTMERGE_API_KEY.")
+server_option = click.option("--server", metavar="URL", default="", help="Use this server, with the key in POSTMERGE_API_KEY.")
 
 
 @click.command()
 @built
 def adopt(built: bool) -> None:
-    """Record every issue as already public, so that it is never sent by itself.
+    """Record all issues as already published, so that they are never sent automatically.
 
     Example: postmerge adopt
     """
     settings = load_settings()
     found, findings = editions_of(settings, built)
     number = flow.adopt(open_database(settings), settings, found)
-    out.print(f"Adopted {number} of {len(found)} issues; nothing was sent. New issues with `Send: yes` will be sent.")
+    out.print(f"Adopted {number} of {count(len(found), 'issue')}. Nothing was sent. New issues with `Send: yes` will be sent.")
     if errors := [one for one in findings if one.level == "error"]:
         show_findings(err, errors)
-        raise Refused("Files with errors were left out and are not adopted: correct them, and run `postmerge adopt` again.")
+        raise Refused("Files with errors were not adopted: correct them, then run `postmerge adopt` again.")
 
 
 @click.command()
@@ -61,12 +64,12 @@ def adopt(built: bool) -> None:
 @allow_option
 @gate_option
 @server_option
-@click.option("--all", "everything", is_flag=True, help="Show issues with nothing to do as well.")
+@click.option("--all", "everything", is_flag=True, help="Also show issues with nothing to do.")
 @as_json
 def plan(
     built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, everything: bool, json: bool
 ) -> None:  # fmt: skip
-    """Show what publishing would do now: which issues, to how many, when, how long. Changes nothing; exits 1 when refused.
+    """Show what publishing would do now, without changing anything. Exits with 1 if publishing would be refused.
 
     Examples: postmerge plan; postmerge plan --server https://news.example.org
     """
@@ -74,7 +77,7 @@ def plan(
     found, findings = editions_of(settings, built, quiet=json)
     if server:
         order, _ = remote_publish.hand_over(remote_publish.server(server, settings), found, issue, allow, gate)
-        facts = _planned_there(settings, remote_publish.server(server, settings), order, findings)[1]
+        facts = _plan_remotely(settings, remote_publish.server(server, settings), order, findings)[1]
         print_json(facts) if json else out.print(Text("\n".join(remote_publish.planned(facts))))
         sys.exit(1 if facts["refusals"] else 0)
     database = open_database(settings)
@@ -97,35 +100,35 @@ def plan(
 @server_option
 @as_json
 def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, json: bool) -> None:
-    """Build, check, and send what asks to be sent and was not yet. Running it again sends nothing again.
+    """Build, check, and send all issues that are due and not yet sent. Running it again never sends an issue twice.
 
     Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello; postmerge publish --server https://example.org
     """
     settings = load_settings()
     found, findings = editions_of(settings, built, quiet=json)
     if server:
-        return _publish_there(settings, server, found, findings, issue, allow, gate, json)
+        return _publish_remotely(settings, server, found, findings, issue, allow, gate, json)
     database = open_database(settings)
     findings = _checked(settings, flow.make_plan(database, settings, found, issue), findings)
     request = flow.Request(issue, allow, _gate(settings, gate))
     done = flow.publish(database, settings, found, findings, make_transport(settings), request)
     if settings.redis_url and settings.hold.total_seconds() == 0:
-        ring(settings, done.send_ids)
+        wake_workers(settings, done.send_ids)
     if json:
         return print_json({**cli_output.steps_facts(done.plan), "sends": list(done.send_ids)})
     show_other_errors(findings)
     cli_output.published(out, done)
 
 
-def _publish_there(
+def _publish_remotely(
     settings: Settings, url: str, found: Sequence[Edition], findings: Sequence[Finding], issue: str,
     allow: Sequence[str], gate: bool | None, json: bool,
 ) -> None:  # fmt: skip
     there = remote_publish.server(url, settings)
     order, new = remote_publish.hand_over(there, found, issue, allow, gate)
     if not json:
-        out.print(f"Handed {new} new {'edition' if new == 1 else 'editions'} over.")
-    findings, _ = _planned_there(settings, there, order, findings)
+        out.print(f"Uploaded {count(new, 'new edition')}.")
+    findings, _ = _plan_remotely(settings, there, order, findings)
     facts = remote_publish.publish(there, order, findings)
     if json:
         return print_json({**facts, "handed_over": new})
@@ -133,7 +136,7 @@ def _publish_there(
     out.print(Text("\n".join(remote_publish.sentences(facts))))
 
 
-def _planned_there(
+def _plan_remotely(
     settings: Settings, there: remote_publish.Server, order: remote_publish.Order, findings: Sequence[Finding]
 ) -> tuple[Sequence[Finding], dict[str, Any]]:
     """The findings with the errors of the checks, which need the sources, and the server's plan with them."""
@@ -152,7 +155,7 @@ def _checked(settings: Settings, plan: Plan, findings: Sequence[Finding]) -> Seq
 @click.argument("send", required=False, default="")
 @as_json
 def status(send: str, json: bool) -> None:
-    """Show sends and what became of each delivery; SEND is an id or an issue's key.
+    """Show sends and their deliveries. SEND is an id or an issue's key.
 
     Example: postmerge status 12
     """
@@ -163,8 +166,8 @@ def status(send: str, json: bool) -> None:
         cli_output.status(out, standings)
 
 
-def ring(settings: Settings, send_ids: Sequence[int]) -> None:
-    """Ring for new sends; the scheduler does it too."""
+def wake_workers(settings: Settings, send_ids: Sequence[int]) -> None:
+    """Wake the workers for new sends; otherwise the scheduler does it."""
     from mailer.workers.actors import Bell
 
     bell = Bell(settings.redis_url)

@@ -1,4 +1,4 @@
-"""``postmerge publish --server URL``: hand the build's editions over to a server and publish them there."""
+"""``postmerge publish --server URL``: upload the editions of a build to a server and publish them there."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Server:
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInput(f"{url!r} is no server's address: give it as https://news.example.org.")
+            raise BadInput(f"{url!r} is not a server's URL: use the form https://news.example.org.")
         if parts.scheme == "http" and parts.hostname not in _LOCAL:
-            raise BadInput("The key would be readable on the way: use an https:// address.")
+            raise BadInput("The key would be sent unencrypted: use an https:// URL.")
         if not key:
             raise BadInput(
-                "POSTMERGE_API_KEY is not set: make one on the server with `postmerge keys create ci --scope publish`."
+                "POSTMERGE_API_KEY is not set: create one on the server with `postmerge keys create ci --scope publish`."
             )
         self._base = url.rstrip("/") + "/v1/publish"
         self._key = key
@@ -47,7 +47,7 @@ class Server:
         except urllib.error.HTTPError as error:
             raise _error(error) from error
         except (OSError, ValueError) as error:
-            raise Unavailable(f"The server does not answer ({type(error).__name__}): running this again is safe.") from error
+            raise Unavailable(f"The server does not respond ({type(error).__name__}): running this again is safe.") from error
         return json.loads(raw) if raw else None
 
 
@@ -97,7 +97,7 @@ def server(url: str, settings: Settings) -> Server:
 def planned(facts: dict[str, Any]) -> list[str]:
     """What publishing would do, a line for each thing; or that it refuses, and why."""
     if facts["refusals"]:
-        return ["Publishing refuses and sends nothing:", *(f"- {one['sentence']}" for one in facts["refusals"])]
+        return ["Publishing is refused. Nothing is sent:", *(f"- {one['sentence']}" for one in facts["refusals"])]
     return sentences(facts)
 
 
@@ -115,7 +115,7 @@ def _error(error: urllib.error.HTTPError) -> Exception:
         detail = json.loads(error.read())["detail"]
         sentence = detail if isinstance(detail, str) else detail[0]["msg"]
     except (ValueError, KeyError, TypeError, IndexError):
-        sentence = f"The server answered {error.code}: is this the address of a postmerge server?"
+        sentence = f"The server responded with {error.code}: check that this is the URL of a Postmerge server."
     if error.code in (429, 500, 502, 503, 504):
         return Unavailable(sentence)
     return Refused(sentence) if error.code in (401, 403, 409) else BadInput(sentence)

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--port", default=8030, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--open/--no-open", "show", default=False, help="Open it in the browser.")
+@click.option("--port", default=8030, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option("--open/--no-open", "show", default=False, help="Open it in a browser.")
 @click.option("--until-eof", is_flag=True, hidden=True)
 def write(file: Path | None, port: int, show: bool, until_eof: bool) -> None:
-    """Show an issue live while it is written: page, mail, text, size, checks, links. FILE is shown first.
+    """Preview an issue live while you write: page, email, text, size, checks and links. FILE is opened first.
 
     Example: postmerge write content/issues/2026-11-24-hello.md
     """
@@ -40,7 +40,7 @@ def write(file: Path | None, port: int, show: bool, until_eof: bool) -> None:
     part = f"#{quote(desk.name(desk.path(str(file.resolve()))), safe='')}" if file else ""
     listening = _listen(port)
     bench = Workbench(desk, settings.cache_folder / "links.json")
-    out.print(Text(f"Write: http://127.0.0.1:{port}/{part} (end with Ctrl+C)"), soft_wrap=True)
+    out.print(Text(f"Preview: http://127.0.0.1:{port}/{part} (press Ctrl+C to stop)"), soft_wrap=True)
     if show:
         webbrowser.open(f"http://127.0.0.1:{port}/{part}")
     config = uvicorn.Config(
@@ -63,5 +63,5 @@ def _listen(port: int) -> socket.socket:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
         raise Unavailable(
-            f"Port {port} on 127.0.0.1 cannot be used ({error.strerror}): stop what uses it, or choose another with `--port`."
+            f"Port {port} on 127.0.0.1 is not available ({error.strerror}): stop what uses it, or choose another with `--port`."
         ) from error

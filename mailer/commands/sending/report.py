@@ -1,4 +1,4 @@
-"""``postmerge report``: what became of a send, as a table, JSON or a page."""
+"""``postmerge report``: the outcomes of a send as a table, JSON or a page."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core.errors import BadInput
 from mailer.flows.sending.send_report import Report, report_facts
@@ -18,10 +19,10 @@ from mailer.flows.sending.send_report_page import MEANING, SHOWN, lasted, page
 
 @click.command()
 @click.argument("send")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Write a self-contained page.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Write a self-contained HTML page.")
 @as_json
 def report(send: str, html: Path | None, json: bool) -> None:
-    """Show what became of a send: outcomes, pace, domains, what was skipped and why. SEND is an id or an issue's key.
+    """Report on a send: outcomes, rate, domains, and why deliveries were skipped. SEND is an id or an issue's key.
 
     Example: postmerge report 12 --html report.html
     """
@@ -33,16 +34,14 @@ def report(send: str, html: Path | None, json: bool) -> None:
     else:
         show(out, found)
         if html:
-            out.print(Text(f"Written: {html}"))
+            out.print(Text(f"Report written to {html}."))
 
 
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BadInput(
-            f"{path} cannot be written ({error.strerror}): give a file in a folder that you may write to."
-        ) from error
+        raise BadInput(f"{path} cannot be written ({error.strerror}): choose a file in a writable folder.") from error
 
 
 def show(console: Console, found: Report) -> None:
@@ -52,8 +51,8 @@ def show(console: Console, found: Report) -> None:
     if send.reason or send.waits_for:
         console.print(Text(send.reason or send.waits_for, style="yellow"), soft_wrap=True)
     if found.span.first:
-        rate = f", {found.rate:,.1f} mails a second" if found.rate else ""
-        console.print(f"{found.span.mails:,} mails in {lasted(found.seconds)}{rate}.")
+        rate = f", {found.rate:,.1f} emails a second" if found.rate else ""
+        console.print(f"{count(found.span.mails, 'email')} in {lasted(found.seconds)}{rate}.")
     console.print(_outcomes(found))
     if found.texts:
         console.print(_texts(found))
@@ -66,8 +65,8 @@ def show(console: Console, found: Report) -> None:
 
 def _outcomes(found: Report) -> Table:
     table = Table("outcome", box=None, header_style="bold")
-    table.add_column("readers", justify="right")
-    table.add_column("what it means")
+    table.add_column("subscribers", justify="right")
+    table.add_column("meaning")
     for state in SHOWN:
         if number := found.outcomes.get(state):
             table.add_row(state, f"{number:,}", MEANING[state])
@@ -75,26 +74,26 @@ def _outcomes(found: Report) -> Table:
 
 
 def _texts(found: Report) -> Table:
-    table = Table("text", box=None, header_style="bold", title="Which text", title_justify="left")
-    table.add_column("mails", justify="right")
+    table = Table("variant", box=None, header_style="bold", title="By variant", title_justify="left")
+    table.add_column("emails", justify="right")
     for name, number in found.texts.items():
         table.add_row(Text(name), f"{number:,}")
     return table
 
 
 def _reasons(found: Report) -> Table:
-    table = Table("outcome", box=None, header_style="bold", title="Why", title_justify="left")
-    table.add_column("readers", justify="right")
-    table.add_column("why")
+    table = Table("outcome", box=None, header_style="bold", title="Reasons", title_justify="left")
+    table.add_column("subscribers", justify="right")
+    table.add_column("reason")
     for reason in found.reasons:
-        table.add_row(reason.state, f"{reason.number:,}", Text(reason.detail or "no reason was given"))
+        table.add_row(reason.state, f"{reason.number:,}", Text(reason.detail or "no reason given"))
     return table
 
 
 def _domains(found: Report) -> Table:
     states = [state for state in SHOWN if found.outcomes.get(state)]
-    table = Table("domain", box=None, header_style="bold", title="Per domain", title_justify="left")
-    for name in ("readers", *states):
+    table = Table("domain", box=None, header_style="bold", title="By domain", title_justify="left")
+    for name in ("subscribers", *states):
         table.add_column(name, justify="right")
     for one in found.domains:
         name = one.name or f"{found.domain_count - len(found.domains) + 1:,} others"

@@ -1,4 +1,4 @@
-"""``postmerge segments``: named audience rules, with how many readers each chooses now."""
+"""``postmerge segments``: named audience rules with their current sizes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core.errors import BadInput
 from mailer.flows.subscribers import segment_admin
@@ -16,9 +17,9 @@ from mailer.flows.subscribers import segments as flow
 @as_json
 @click.pass_context
 def segments(context: click.Context, json: bool) -> None:
-    """List the segments that an issue's `Audience:` can name, their rules, and how many would get a mail now.
+    """List the segments for `Audience:`, with their rules and current sizes.
 
-    `set` and `remove` change them, and so does the API (`/v1/segments`).
+    Change them with `set` and `remove`, or with the API (`/v1/segments`).
 
     Example: postmerge segments
     """
@@ -28,8 +29,8 @@ def segments(context: click.Context, json: bool) -> None:
     if json:
         return print_json([vars(one) for one in found])
     if not found:
-        return out.print('There is no segment yet: `postmerge segments set NAME "RULE"` makes one.')
-    table = Table("segment", "readers", "rule", box=None, header_style="bold", pad_edge=False)
+        return out.print('No segments yet. `postmerge segments set NAME "RULE"` creates one.')
+    table = Table("segment", "subscribers", "rule", box=None, header_style="bold", pad_edge=False)
     for one in found:
         table.add_row(Text(one.name), "" if one.size is None else f"{one.size:,}", Text(one.wrong or one.rule))
     return out.print(table)
@@ -38,9 +39,9 @@ def segments(context: click.Context, json: bool) -> None:
 @segments.command("set")
 @click.argument("name")
 @click.argument("rule")
-@click.option("--description", default=None, help="What it is for.")
+@click.option("--description", default=None, help="A description of its purpose.")
 def set_rule(name: str, rule: str, description: str | None) -> None:
-    """Let NAME stand for RULE, an audience rule; one that is there already takes the new rule.
+    """Create the segment NAME with the audience rule RULE, or change its rule.
 
     Example: postmerge segments set "early birds" 'joined < 2025-01-01 and lang = de'
     """
@@ -48,17 +49,17 @@ def set_rule(name: str, rule: str, description: str | None) -> None:
     new = segment_admin.define(database, name, rule, description)
     one = flow.named(database, name)
     assert one
-    size = "" if one.size is None else f": {one.size:,} {'reader' if one.size == 1 else 'readers'} now"
-    out.print(Text(f"The segment {one.name!r} is {'made' if new else 'changed'}{size}."))
+    size = "" if one.size is None else f": {count(one.size, 'subscriber')} now"
+    out.print(Text(f"Segment {one.name!r} {'created' if new else 'changed'}{size}."))
 
 
 @segments.command()
 @click.argument("name")
 def remove(name: str) -> None:
-    """Take a segment away; its readers stay. Not while another segment or a waiting issue uses it.
+    """Remove a segment; its subscribers are kept. Refused while another segment or a waiting issue uses it.
 
     Example: postmerge segments remove "early birds"
     """
     if not segment_admin.remove(open_database(load_settings()), name):
-        raise BadInput(f"There is no segment {name!r}: `postmerge segments` lists those that are.")
-    out.print(Text(f"The segment {name!r} is gone; its readers stay."))
+        raise BadInput(f"There is no segment {name!r}: `postmerge segments` lists all.")
+    out.print(Text(f"Segment {name!r} removed. Its subscribers are kept."))

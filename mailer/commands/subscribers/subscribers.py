@@ -1,4 +1,4 @@
-"""Commands for readers: ``postmerge subscribers add``, ``list``, ``import``, ``export``."""
+"""Commands for subscribers: ``postmerge subscribers add``, ``list``, ``import``, ``export``."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from mailer.flows.subscribers.signup import add_subscriber, list_subscribers
 
 @click.group()
 def subscribers() -> None:
-    """Readers: add, show, import, export, hold back, erase."""
+    """Add, show, import, export and erase subscribers; review held confirmation emails."""
 
 
 @subscribers.command("add")
 @click.argument("email")
-@click.option("--tag", "tags", multiple=True, help="Give the reader this tag (may be given more than once).")
-@click.option("--confirmed", is_flag=True, help="You have evidence that they asked; no confirmation mail is sent.")
-@click.option("--lang", default="", metavar="CODE", help="The language they read, such as de or pt-BR.")
+@click.option("--tag", "tags", multiple=True, help="Add this tag (repeatable).")
+@click.option("--confirmed", is_flag=True, help="Skip the confirmation email because you have evidence of consent.")
+@click.option("--lang", default="", metavar="CODE", help="The subscriber's language, such as de or pt-BR.")
 def add(email: str, tags: Sequence[str], confirmed: bool, lang: str) -> None:
-    """Add a reader; without --confirmed they get a confirmation mail and are not mailed before they say yes.
+    """Add a subscriber. Without --confirmed they get a confirmation email, and nothing else until they confirm.
 
     Example: postmerge subscribers add ada@example.org --tag python --confirmed
     """
@@ -43,10 +43,10 @@ def add(email: str, tags: Sequence[str], confirmed: bool, lang: str) -> None:
 
 
 @subscribers.command("list")
-@click.option("--audience", metavar="RULE", default="", help="Only who would get a mail to this audience now.")
+@click.option("--audience", metavar="RULE", default="", help="Only those who match this audience now.")
 @as_json
 def list_all(audience: str, json: bool) -> None:
-    """List readers with their state and tags, all or by the same rules that an issue's `Audience:` takes.
+    """List subscribers with their state and tags: all, or those who match an audience rule as in `Audience:`.
 
     Example: postmerge subscribers list --audience 'python and joined within 30d'
     """
@@ -59,12 +59,14 @@ def list_all(audience: str, json: bool) -> None:
 
 @subscribers.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--apply", is_flag=True, help="Do it. Without this only the plan is shown and nothing is written.")
-@click.option("--format", "format_", type=click.Choice(NAMES), default=None, help="The list's program (default: recognised).")
-@click.option("--column", "columns", multiple=True, metavar="NAME=FIELD", help="Correct what a column becomes.")
-@click.option("--tag", "tags", multiple=True, help="Give every reader of the list this tag.")
-@click.option("--evidence", default="", help="How you know that they asked; kept with each. Without it nobody is confirmed.")
-@click.option("--report", type=click.Path(path_type=Path), help="Write the verdict on every line to this CSV file.")
+@click.option("--apply", is_flag=True, help="Apply the import. Without this, only a preview is shown.")
+@click.option("--format", "format_", type=click.Choice(NAMES), default=None, help="Format of the list (default: detected).")
+@click.option("--column", "columns", multiple=True, metavar="NAME=FIELD", help="Map a column to a field (repeatable).")
+@click.option("--tag", "tags", multiple=True, help="Add this tag to every subscriber in the list (repeatable).")
+@click.option(
+    "--evidence", default="", help="How you know that they consented; recorded for each. Without it, nobody is confirmed."
+)
+@click.option("--report", type=click.Path(path_type=Path), help="Write the result for every line to this CSV file.")
 @click.option("--lines", default=imports.SHOWN, show_default=True, type=click.IntRange(0, 100_000), help="Lines to show.")
 @as_json
 def import_(
@@ -78,9 +80,9 @@ def import_(
     lines: int,
     json: bool,
 ) -> None:
-    """Import a list: CSV, or an export of Buttondown, Mailchimp, Substack, Ghost, listmonk or our own.
+    """Import a list: CSV, or an export from Postmerge, Buttondown, Mailchimp, Substack, Ghost or listmonk.
 
-    First shows the plan; with --apply it is done, in one transaction. Who left, bounced or complained is never brought back.
+    Shows a preview; --apply imports in one transaction. Never reactivates people who unsubscribed, bounced or complained.
 
     Example: postmerge subscribers import list.csv --evidence "asked on the old site, 2019 to 2026" --apply
     """
@@ -96,18 +98,18 @@ def import_(
 @subscribers.command("export")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 def export(file: Path) -> None:
-    """Write all readers with all that is kept to a CSV file (- for standard output); `import` reads it back exactly.
+    """Export all subscribers with all their data to a CSV file (- for standard output), for backup or `import`.
 
-    Example: postmerge subscribers export readers.csv
+    Example: postmerge subscribers export subscribers.csv
     """
     database = open_database(load_settings())
     if str(file) == "-":
         exports.export(database, sys.stdout.buffer)
         return
     if file.is_dir():
-        raise BadInput(f"{file} is a folder: give the name of a file.")
+        raise BadInput(f"{file} is a folder: give a file name.")
     number = exports.export_to(database, file)
-    err.print(f"Wrote {number:,} {'line' if number == 1 else 'lines'} to {file}; only you can read it.")
+    err.print(f"Wrote {cli_output.count(number, 'line')} to {file}. Only you can read the file.")
 
 
 def _facts(found: Plan) -> dict[str, object]:
@@ -121,7 +123,7 @@ def _facts(found: Plan) -> dict[str, object]:
 
 def _show(found: Plan, applied: bool, report: Path | None) -> None:
     out.print(f"Format: {found.format}")
-    columns = Table("column", "becomes", box=None, header_style="bold", pad_edge=False)
+    columns = Table("column", "field", box=None, header_style="bold", pad_edge=False)
     for name, becomes in found.columns:
         columns.add_row(Text(name), Text(becomes.replace("metadata:", "metadata ")))
     out.print(columns)
@@ -132,13 +134,14 @@ def _show(found: Plan, applied: bool, report: Path | None) -> None:
     _lines(found)
     if found.waiting:
         out.print(
-            f"{found.waiting:,} come as unconfirmed and are not mailed: say with --evidence how you know that they asked.",
+            f"{found.waiting:,} are imported as unconfirmed and get no emails. If they consented, say how with --evidence.",
             style="yellow",
         )
     if report:
-        out.print(Text(f"The verdict on every line is in {report}."))
+        out.print(Text(f"Results for every line: {report}"))
     out.print(
-        f"Applied as import {found.applied}." if applied else "Nothing was written: run it again with --apply.", style="bold"
+        f"Applied as import {found.applied}." if applied else "Nothing was imported. To import, run this again with --apply.",
+        style="bold",
     )
 
 
@@ -147,4 +150,4 @@ def _lines(found: Plan) -> None:
         out.print(Text(f"  line {line.number}: {line.verdict}: {line.email or '(no address)'}: {line.why}"), soft_wrap=True)
     rest = found.counts["refused"] - len(found.refused) + found.counts["changed"] - len(found.changes)
     if rest > 0:
-        out.print(f"  and {rest:,} more: --report FILE writes them all.")
+        out.print(f"  … and {rest:,} more: --report FILE lists them all.")

@@ -1,5 +1,4 @@
-"""Commands for one reader and for what waits: ``subscribers show``, ``remind``, ``erase``, ``held``, ``release``, ``drop``,
-``firewall``."""
+"""Commands for one subscriber (``show``, ``remind``, ``erase``) and for held emails (``held``, ``release``, ``drop``)."""
 
 from __future__ import annotations
 
@@ -9,6 +8,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.commands.subscribers.subscribers import subscribers
 from mailer.core import addresses
@@ -20,14 +20,14 @@ __all__ = ["subscribers"]
 
 
 @subscribers.command("show")
-@click.argument("reader")
+@click.argument("subscriber")
 @as_json
-def show(reader: str, json: bool) -> None:
-    """Show all that is kept about a reader, by address or number, with the evidence of their consent.
+def show(subscriber: str, json: bool) -> None:
+    """Show everything stored about a subscriber, with evidence of consent. SUBSCRIBER is an address or id.
 
     Example: postmerge subscribers show ada@example.org
     """
-    kept = subscriber_search.everything(open_database(load_settings()), reader)
+    kept = subscriber_search.everything(open_database(load_settings()), subscriber)
     if json:
         return print_json(kept)
     for table, rows in kept.items():
@@ -40,7 +40,7 @@ def show(reader: str, json: bool) -> None:
 @subscribers.command("remind")
 @click.argument("email")
 def remind(email: str) -> None:
-    """Ask somebody who has not confirmed once more, within the limits.
+    """Send an unconfirmed subscriber another confirmation email, within the limits.
 
     Example: postmerge subscribers remind ada@example.org
     """
@@ -48,28 +48,28 @@ def remind(email: str) -> None:
     database = open_database(settings)
     known = subscriber_search.find(database, addresses.check(email))
     if known is None:
-        raise BadInput(f"Nobody has the address {email}: `postmerge subscribers add {email}` asks them.")
+        raise BadInput(f"No subscriber has the address {email}: `postmerge subscribers add {email}` adds them.")
     done = signup.remind(database, settings, known.id)
-    out.print("A confirmation mail is on its way." if done else "No mail: confirmed, suppressed, or asked too often already.")
+    out.print("Confirmation email queued." if done else "No email sent: already confirmed, suppressed, or over the limit.")
 
 
 @subscribers.command("erase")
 @click.argument("email")
 def erase(email: str) -> None:
-    """Erase a reader: only a number and a keyed hash of the address stay, and no import brings them back.
+    """Erase a subscriber. Only an id and a keyed hash of the address are kept, so that no import adds them again.
 
     Example: postmerge subscribers erase ada@example.org
     """
     settings = load_settings()
     if not erasure.erase_address(open_database(settings), settings, email):
-        raise BadInput(f"Nobody has the address {email}: nothing was erased.")
-    out.print(Text(f"{email} is erased."))
+        raise BadInput(f"No subscriber has the address {email}: nothing was erased.")
+    out.print(Text(f"{email} erased."))
 
 
 @subscribers.command("held")
 @as_json
 def held(json: bool) -> None:
-    """List the confirmation mails that are held back for review, and why.
+    """List confirmation emails held for review, with the reasons.
 
     Example: postmerge subscribers held
     """
@@ -78,30 +78,30 @@ def held(json: bool) -> None:
         facts = {"since": wall.up_since, "reason": wall.reason}
         return print_json({"firewall": facts, "held": [vars(one) for one in waiting], "count": number})
     if wall.up_since:
-        out.print(Text(f"The firewall is up since {wall.up_since:%Y-%m-%d %H:%M} UTC: {wall.reason}."), style="yellow")
+        out.print(Text(f"The firewall has been up since {wall.up_since:%Y-%m-%d %H:%M} UTC: {wall.reason}."), style="yellow")
     if not waiting:
-        return out.print("No mail is held.")
-    table = Table("mail", "address", "asked from", "when (UTC)", "why", box=None, header_style="bold")
+        return out.print("No emails are held.")
+    table = Table("id", "address", "IP address", "time (UTC)", "reason", box=None, header_style="bold")
     for one in waiting:
         table.add_row(str(one.id), Text(one.email), one.ip, f"{one.created_at:%Y-%m-%d %H:%M}", Text(one.why))
     out.print(table)
     if number > len(waiting):
-        out.print(f"and {number - len(waiting):,} more.")
-    out.print("`postmerge subscribers release MAIL` (or --all) lets them go; `drop` does not send them.")
+        out.print(f"… and {number - len(waiting):,} more.")
+    out.print("To send them, run `postmerge subscribers release ID` (or --all). To discard them, use `drop`.")
 
 
 def _chosen(do: Callable[[Database, list[int] | None], int], mails: Sequence[int], everything: bool, done: str) -> None:
     if bool(mails) == everything:
-        raise click.UsageError("Give the numbers of mails, or --all.")
+        raise click.UsageError("Give the ids of emails, or --all.")
     number = do(open_database(load_settings()), None if everything else list(mails))
-    out.print(f"{number:,} {'mail is' if number == 1 else 'mails are'} {done}.")
+    out.print(f"{count(number, 'email')} {done}.")
 
 
 @subscribers.command("release")
-@click.argument("mails", nargs=-1, type=int)
-@click.option("--all", "everything", is_flag=True, help="All that are held.")
+@click.argument("mails", metavar="[ID]...", nargs=-1, type=int)
+@click.option("--all", "everything", is_flag=True, help="All held emails.")
 def release(mails: Sequence[int], everything: bool) -> None:
-    """Let held confirmation mails go; their links hold from now.
+    """Send held confirmation emails. Their links are valid from now.
 
     Example: postmerge subscribers release 17 18
     """
@@ -109,10 +109,10 @@ def release(mails: Sequence[int], everything: bool) -> None:
 
 
 @subscribers.command("drop")
-@click.argument("mails", nargs=-1, type=int)
-@click.option("--all", "everything", is_flag=True, help="All that are held.")
+@click.argument("mails", metavar="[ID]...", nargs=-1, type=int)
+@click.option("--all", "everything", is_flag=True, help="All held emails.")
 def drop(mails: Sequence[int], everything: bool) -> None:
-    """Do not send held confirmation mails; the person can ask again.
+    """Discard held confirmation emails. The person can sign up again.
 
     Example: postmerge subscribers drop 17
     """
@@ -122,9 +122,9 @@ def drop(mails: Sequence[int], everything: bool) -> None:
 @subscribers.command("firewall")
 @click.argument("state", type=click.Choice(["up", "down"]))
 def firewall(state: str) -> None:
-    """Hold all confirmation mails back, or stop doing so; what is held stays held until `release`.
+    """Turn the firewall on or off: while it is up, all confirmation emails are held until `release`.
 
     Example: postmerge subscribers firewall up
     """
     changed = signup_limits.set_firewall(open_database(load_settings()), state == "up")
-    out.print(f"The firewall is {state}." if changed else f"The firewall was {state} already.")
+    out.print(f"The firewall is {state}." if changed else f"The firewall was already {state}.")

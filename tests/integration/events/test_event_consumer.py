@@ -339,7 +339,7 @@ def run(conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch, *words: s
 def test_uncertain_lists_what_is_known_and_the_addresses(
     database: Database, conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "Nothing is in doubt" in run(conf, ses, monkeypatch, "uncertain")[1]
+    assert "No uncertain deliveries" in run(conf, ses, monkeypatch, "uncertain")[1]
     send_id = in_doubt(database, conf, ses)
     code, text = run(conf, ses, monkeypatch, "uncertain", str(send_id), "--json")
     found = json.loads(text)

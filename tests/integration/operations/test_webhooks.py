@@ -352,7 +352,7 @@ def test_the_command_line_shows_and_replays_what_failed(letter: Web, api: TestCl
 
     [failed] = json.loads(told("attempts", made["id"], "--json"))
     assert (failed["state"], failed["attempts"]) == ("failed", 1)
-    assert "1 messages are due again" in told("replay", made["id"])
+    assert "1 message queued again" in told("replay", made["id"])
     body = {"status": "enabled", "url": target.url, "event_types": ["subscriber.created"]}
     assert api.patch(f"/v1/webhooks/{made['id']}", json=body).status_code == 200
     target.answer = 200

@@ -46,7 +46,7 @@ def test_people_get_a_sentence_at_its_place_and_exit_1(folder: Path) -> None:
     lines = done.stdout.splitlines()
     assert "content/issues/hello.md:3:1: warning: `Sned:` is not known: did you mean `Send:`? [field-unknown]" in lines
     assert "content/issues/hello.md:7:1: error: “TODO” was left to fill in: write what belongs here. [placeholder]" in lines
-    assert lines[-1].startswith("1 files in ")
+    assert lines[-1].startswith("1 file in ")
 
 
 def test_fix_corrects_the_file_and_skip_leaves_a_check_out(folder: Path) -> None:

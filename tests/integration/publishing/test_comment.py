@@ -134,7 +134,7 @@ def test_a_branch_is_reported(repository: Repository) -> None:
     assert "**sends nothing** for `content/issues/broken.md`, because it has errors." in said
     without = repository.run("comment", "--base", "main", DATABASE_URL="")
     assert "to the audience `everyone` at once" in without
-    assert "The database was not asked" in without
+    assert "The database is not available here" in without
 
 
 def test_a_translation_is_told_with_its_original(repository: Repository) -> None:
@@ -210,7 +210,7 @@ def test_what_is_for_paying_readers_is_not_quoted_in_the_report(repository: Repo
     repository.write("winter", "2026-11-24", f"Free.\n\n:::premium\n# {heading}\n\n#### {heading}\n\n{secret}.\n:::")
     repository.commit()
     said = repository.run("comment", "--base", "HEAD~1")
-    assert "This is about text for paying readers, which is not quoted here" in said
+    assert "This is about text for paying subscribers, which is not quoted here" in said
     for words in (heading, secret):
         assert words not in said
     repository.write("winter", "2026-11-24", f"Free.\n\n:::premium\n# {heading}\n\n#### {heading}\n\n{secret}.")

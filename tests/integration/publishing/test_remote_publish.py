@@ -71,7 +71,10 @@ def test_a_plan_from_afar_says_what_publishing_would_do_and_what_refuses_it(lett
     assert planned["refusals"] == []
     wrong = Finding("error", issue.path, 7, "TODO stands here.")
     refused = remote_publish.plan(server, order, [wrong])
-    assert remote_publish.planned(refused) == ["Publishing refuses and sends nothing:", f"- {issue.path}:7: TODO stands here."]
+    assert remote_publish.planned(refused) == [
+        "Publishing is refused. Nothing is sent:",
+        f"- {issue.path}:7: TODO stands here.",
+    ]
     assert status(letter.database) == []
     with pytest.raises(Refused, match="TODO stands here"):
         remote_publish.publish(server, order, [wrong])

@@ -215,7 +215,7 @@ def test_a_draft_is_begun_and_is_never_overwritten(letter: Path) -> None:
     assert text.startswith("Title: The answer: it’s “here”\nDate: 2026-12-01 09:00\n")
     assert "Status: draft" in text
     again = subprocess.run(command, cwd=letter, env=env, capture_output=True, text=True)
-    assert (again.returncode, "is there already" in again.stderr) == (1, True)
+    assert (again.returncode, "already exists" in again.stderr) == (1, True)
     checked = subprocess.run(
         [*command[:3], "check", name], cwd=letter, env={**env, "DATABASE_URL": ""}, capture_output=True, text=True
     )

@@ -199,7 +199,7 @@ def test_the_command_shows_both_halves_and_off_is_off(ledger: Database, conf: Se
     with ledger.transaction() as tx:
         tx.run("UPDATE fence SET epoch = 1")
     assert "restored from an older backup" in call().stdout
-    assert "They agree" in call("accept").stdout
+    assert "They match" in call("accept").stdout
     off = replace(conf, fence="off")
     assert "The fence is off" in call(conf=off).stdout
     assert call("accept", conf=off).returncode == 1

@@ -285,7 +285,7 @@ def test_the_command_shows_the_plan_the_columns_and_every_verdict(letter: Web, m
     words = ["subscribers", "import", str(folder / "in.csv"), "--report", str(folder / "verdicts.csv")]
     shown = CliRunner().invoke(cli, words)
     assert shown.exit_code == 0, shown.output
-    assert "Nothing was written" in shown.output
+    assert "Nothing was imported" in shown.output
     assert "1 new" in shown.output
     assert "line 3: refused" in shown.output
     assert letter.counted("subscribers") == 0

@@ -200,14 +200,14 @@ def command(letter: Web, *words: str) -> tuple[int, str]:
 def test_the_command_line_makes_changes_and_takes_away_a_segment_of_any_rule(letter: Web, api: TestClient) -> None:
     assert command(letter, "set", "Germans", "domain = example.net or not (python)") == (
         0,
-        "The segment 'Germans' is made: 1 reader now.",
+        "Segment 'Germans' created: 1 subscriber now.",
     )
     assert chosen(letter, "segment germans") == ["eve"]
     [shown] = api.get("/v1/segments").json()["results"]
     [asked] = shown["filters"]["filters"]
     assert (asked["field"], asked["value"]) == ("subscriber.audience", "domain = example.net or not (python)")
     changed = command(letter, "set", "germans", "python", "--description", "who reads")
-    assert changed == (0, "The segment 'Germans' is changed: 2 readers now.")
+    assert changed == (0, "Segment 'Germans' changed: 2 subscribers now.")
     assert chosen(letter, "segment germans") == ["ada", "bob"]
     assert command(letter, "remove", "GERMANS")[0] == 0
     assert api.get("/v1/segments").json()["count"] == 0

@@ -42,7 +42,7 @@ def encoding(doc: Document, ctx: Context) -> Iterator[Found]:
         yield Found(doc.line_at(line), "The file is not UTF-8 here: save it as UTF-8.")
 
 
-@check("head-unreadable", "error", "A line between the two `---` of a head that is no field.")
+@check("head-unreadable", "error", "A line of the front matter that is not a field.")
 def head_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
     if doc.source.odd:
         line, message = doc.source.odd
@@ -52,10 +52,12 @@ def head_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("title-missing", "error", "An issue without `Title:`.")
 def title_missing(doc: Document, ctx: Context) -> Iterator[Found]:
     if not doc.fields.get("title", "").strip():
-        yield Found(doc.field_at("title"), "`Title:` is missing: write one at the head of the file, followed by an empty line.")
+        yield Found(
+            doc.field_at("title"), "`Title:` is missing: add one at the beginning of the file, followed by an empty line."
+        )
 
 
-@check("title-double", "warning", "The text begins with the title, which stands above it anyway.")
+@check("title-double", "warning", "The text begins with the title, which the page shows above it anyway.")
 def title_double(doc: Document, ctx: Context) -> Iterator[Found]:
     first = next(iter(doc.headings), None)
     if first and _same(first.text, doc.fields.get("title", "")) and not doc.prose[doc.body_at : first.at].strip():
@@ -63,7 +65,7 @@ def title_double(doc: Document, ctx: Context) -> Iterator[Found]:
         yield Found(first.at, "This repeats the title: remove it.", Fix(first.at, end, ""))
 
 
-@check("field-unknown", "warning", "A field whose name is not known, or misspelt.")
+@check("field-unknown", "warning", "A field with an unknown or misspelled name.")
 def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
     for name, line in doc.source.lines.items():
         if name in KNOWN | front_matter.NOT_YET:
@@ -71,53 +73,59 @@ def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
         at = doc.line_at(line)
         close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.72)
         if not close:
-            yield Found(at, f"`{_titled(name)}:` is not a field of ours: it does nothing here.", level="note")
+            yield Found(
+                at,
+                f"`{_titled(name)}:` is not a Postmerge field and has no effect: remove it unless your theme uses it.",
+                level="note",
+            )
             continue
         safe = close[0] not in doc.source.lines and doc.text[at : at + len(name)].lower() == name  # the last of two would count
         fix = Fix(at, at + len(name), _titled(close[0])) if safe else None
-        yield Found(at, f"`{_titled(name)}:` is not known: did you mean `{_titled(close[0])}:`?", fix)
+        yield Found(at, f"Unknown field `{_titled(name)}:`. Did you mean `{_titled(close[0])}:`?", fix)
 
 
-@check("field-double", "warning", "A field that is there twice; the last one counts.")
+@check("field-double", "warning", "A field that occurs more than once; only the last one is used.")
 def field_double(doc: Document, ctx: Context) -> Iterator[Found]:
     names = [(match[1].lower(), match.start(1)) for match in _FIELD.finditer(doc.text[: doc.body_at])]
     times = Counter(name for name, _ in names)
     for name, at in names:
         if times[name] > 1 and doc.place(at)[0] == doc.source.lines.get(name):
-            yield Found(at, f"`{_titled(name)}:` is there {times[name]} times: keep one.")
+            yield Found(at, f"`{_titled(name)}:` occurs {times[name]} times: keep one.")
 
 
-@check("date-unreadable", "error", "A date that is missing or cannot be read.")
+@check("date-unreadable", "error", "A date that is missing or invalid.")
 def date_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
     if doc.is_page or _dated(doc, ctx):
         return
     text = doc.fields.get("date", "")
-    what = f"`Date: {text}` cannot be read" if text else "`Date:` is missing"
+    what = f"`Date: {text}` is not a valid date" if text else "`Date:` is missing"
     yield Found(doc.field_at("date"), f"{what}: write it as `Date: 2026-11-24 09:00`.")
 
 
-@check("date-old", "warning", "An issue that asks to be mailed and is dated more than 7 days ago.")
+@check("date-old", "warning", "An issue to be sent that is dated more than 7 days ago.")
 def date_old(doc: Document, ctx: Context) -> Iterator[Found]:
     dated = _dated(doc, ctx)
     if doc.asks and dated and ctx.now - dated > _OLD and not _sent(doc, ctx) and not _send_at(doc):
         days = (ctx.now - dated).days
-        yield Found(doc.field_at("date"), f"The issue asks to be mailed and is dated {days} days ago: correct `Date:`.")
+        yield Found(doc.field_at("date"), f"The issue is to be sent, but it is dated {days} days ago: correct `Date:`.")
 
 
-@check("date-future", "warning", "A date more than a year ahead.")
+@check("date-future", "warning", "A date more than a year in the future.")
 def date_future(doc: Document, ctx: Context) -> Iterator[Found]:
     dated = _dated(doc, ctx)
     if dated and dated - ctx.now > _FAR and not doc.is_page:
-        yield Found(doc.field_at("date"), f"The date is {(dated - ctx.now).days} days ahead: correct the year in `Date:`.")
+        yield Found(
+            doc.field_at("date"), f"The date is {(dated - ctx.now).days} days in the future: correct the year in `Date:`."
+        )
 
 
-@check("send-unreadable", "error", "A `Send:` or an `Edition:` that cannot be read.")
+@check("send-unreadable", "error", "An invalid `Send:` or `Edition:`.")
 def send_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
     if not doc.is_page:
         yield from (Found(doc.line_at(f.line), f.message) for f in _asked(doc) if not f.message.startswith("The audience"))
 
 
-@check("not-yet", "error", "An issue that asks to be emailed and says elsewhere that it is not ready, or is dated ahead.")
+@check("not-yet", "error", "An issue to be sent that is also marked as not ready, or is dated in the future.")
 def not_yet(doc: Document, ctx: Context) -> Iterator[Found]:
     source = front_matter.Source(doc.shown, fields=dict(doc.fields), lines=doc.source.lines)
     send = Wish.NO if doc.is_page else front_matter.asked(front_matter.Source(doc.shown), doc.fields, ctx.now).send
@@ -126,74 +134,82 @@ def not_yet(doc: Document, ctx: Context) -> Iterator[Found]:
     yield from (Found(doc.line_at(one.line), one.message) for one in source.findings)
 
 
-@check("character", "warning", "A character that no page, feed or email can carry.")
+@check("character", "warning", "A character that is not allowed in pages, feeds, and emails.")
 def character(doc: Document, ctx: Context) -> Iterator[Found]:
-    if any(f"{NOWHERE} and was left out" in one.message for one in doc.source.findings):
+    if any(f"{NOWHERE} and was dropped" in one.message for one in doc.source.findings):
         for match in islice(ILLEGAL.finditer(doc.text), _MANY):
-            message = f"The character {character_name(match[0])} {NOWHERE} and is left out: remove it."
+            message = f"The character {character_name(match[0])} {NOWHERE} and is dropped: remove it."
             yield Found(match.start(), message, Fix(match.start(), match.end(), ""))
     for match in OVERRIDES.finditer(doc.text, 0, doc.body_at):
-        message = f"The character {character_name(match[0])} turns the order of letters and is left out: remove it."
+        message = f"The character {character_name(match[0])} changes the direction of the text and is dropped: remove it."
         yield Found(match.start(), message, Fix(match.start(), match.end(), ""))
 
 
-@check("schedule-past", "warning", "A time to send at that is past.")
+@check("schedule-past", "warning", "A scheduled time in the past.")
 def schedule_past(doc: Document, ctx: Context) -> Iterator[Found]:
     at = _send_at(doc)
     if at and at < ctx.now and not _sent(doc, ctx):
-        yield Found(doc.field_at("send"), f"`Send: {doc.fields['send']}` is past: move it into the future, or say `Send: yes`.")
+        yield Found(
+            doc.field_at("send"), f"`Send: {doc.fields['send']}` is in the past: choose a later time, or write `Send: yes`."
+        )
 
 
-@check("schedule-night", "warning", "A time to send at in the night of most readers (10 p.m. to 6 a.m. in the site's zone).")
+@check("schedule-night", "warning", "A scheduled time at night (10 p.m. to 6 a.m. in the site's time zone).")
 def schedule_night(doc: Document, ctx: Context) -> Iterator[Found]:
     at = _send_at(doc)
     if at and at > ctx.now and (local := at.astimezone(ZoneInfo(ctx.zone))).hour not in _NIGHT:
         yield Found(
-            doc.field_at("send"), f"That is {local:%H:%M} in {ctx.zone}, where most readers sleep: choose another hour."
+            doc.field_at("send"), f"That is {local:%H:%M} in {ctx.zone}, when most people are asleep: choose another time."
         )
 
 
-@check("audience-unreadable", "error", "An audience that cannot be read.")
+@check("audience-unreadable", "error", "An invalid audience.")
 def audience_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
     if not doc.is_page:
         yield from (Found(doc.line_at(f.line), f.message) for f in _asked(doc) if f.message.startswith("The audience"))
 
 
-@check("audience-tag", "error", "An audience with a tag that no reader has (asks the database).")
+@check("audience-tag", "error", "An audience with a tag that no subscriber has (needs the database).")
 def audience_tag(doc: Document, ctx: Context) -> Iterator[Found]:
     rule = doc.fields.get("audience", "")
     if ctx.ledger and doc.asks and rule and _readable(rule):
         for tag in ctx.ledger.unknown_tags(rule):
-            yield Found(doc.field_at("audience"), f"No reader has the tag {tag!r}: correct `Audience:`.")
+            yield Found(doc.field_at("audience"), f"No subscriber has the tag {tag!r}: correct `Audience:`.")
 
 
-@check("audience-nobody", "error", "An audience of nobody (asks the database).")
+@check("audience-nobody", "error", "An audience without any subscribers (needs the database).")
 def audience_nobody(doc: Document, ctx: Context) -> Iterator[Found]:
     rule = doc.fields.get("audience", "") or "everyone"
     if ctx.ledger and doc.asks and _readable(rule) and not _sent(doc, ctx) and ctx.ledger.size(rule, _key(doc, ctx)) == 0:
         yield Found(
-            doc.field_at("audience"), f"The audience {shown(rule)} is nobody: correct `Audience:`, or add readers first."
+            doc.field_at("audience"),
+            f"The audience {shown(rule)} has no subscribers: correct `Audience:`, or add subscribers first.",
         )
 
 
-@check("subject-long", "warning", f"A subject of more than {_SUBJECT} letters: inboxes cut it.")
+@check("subject-long", "warning", f"A subject of more than {_SUBJECT} characters: inboxes cut it off.")
 def subject_long(doc: Document, ctx: Context) -> Iterator[Found]:
     name = "subject" if doc.fields.get("subject") else "title"
     length = len(doc.fields.get(name, ""))
     if doc.asks and length > _SUBJECT:
         yield Found(
             doc.field_at(name),
-            f"The subject has {length} letters, and inboxes cut it at about {_SUBJECT}: add a short `Subject:`.",
+            f"The subject has {length} characters, and inboxes cut it off at about {_SUBJECT}: add a short `Subject:`.",
         )
 
 
-@check("preheader-missing", "note", "A mail without `Preheader:`: inboxes show the first words of the text.")
+@check(
+    "preheader-missing", "note", "An issue to be sent without `Preheader:`: inboxes show the first words of the text instead."
+)
 def preheader_missing(doc: Document, ctx: Context) -> Iterator[Found]:
     if doc.asks and not doc.fields.get("preheader"):
-        yield Found(doc.field_at("title"), "No `Preheader:`: inboxes show the first words of the text after the subject.")
+        yield Found(
+            doc.field_at("title"),
+            "`Preheader:` is missing: inboxes show the first words of the text after the subject. Add one.",
+        )
 
 
-@check("slug-double", "error", "Two issues that ask for one address: an error where a `Slug:` says so, else a warning.")
+@check("slug-double", "error", "Two issues with the same address: an error if a `Slug:` sets it, otherwise a warning.")
 def slug_double(doc: Document, ctx: Context) -> Iterator[Found]:
     own = ctx.siblings.get(doc.path)
     others = [path for path in ctx.slugs.get(own.wanted, []) if path != doc.path] if own and not own.draft else []
@@ -202,20 +218,22 @@ def slug_double(doc: Document, ctx: Context) -> Iterator[Found]:
         return
     name = ctx.siblings[others[0]].shown
     if doc.is_page or doc.fields.get("slug", "").strip():
-        yield Found(doc.field_at("slug"), f"{name} has the address {own.wanted!r} too: give one of them another `Slug:`.")
+        yield Found(doc.field_at("slug"), f"{name} has the address {own.wanted!r} too: give one of them a different `Slug:`.")
     elif own.slug != own.wanted:
         said = f"{name} has the address {own.wanted!r}, so this issue is at {own.slug!r}: give it a `Slug:` of its own."
         yield Found(doc.field_at("slug"), said, level="warning")
 
 
-@check("translation", "error", "A translation with lines that only its original has, or without its part for paying readers.")
+@check(
+    "translation", "error", "A translation with fields that belong in the original, or without the paid part of the original."
+)
 def translation(doc: Document, ctx: Context) -> Iterator[Found]:
     for one in wrong(ctx.families.get(str(doc.path), ())):
         if one.name == str(doc.path) and (one.field != "lang" or "slug" not in ctx.ids):
             yield Found(doc.field_at(one.field), one.message)
 
 
-@check("sent-changed", "note", "An issue that was sent, and has another text now (asks the database).")
+@check("sent-changed", "note", "An issue whose text has changed since it was sent (needs the database).")
 def sent_changed(doc: Document, ctx: Context) -> Iterator[Found]:
     digest = _sent(doc, ctx)
     if not digest or doc.fields.get("corrected"):
@@ -224,8 +242,8 @@ def sent_changed(doc: Document, ctx: Context) -> Iterator[Found]:
     if made and made.digest != digest:
         yield Found(
             doc.field_at("title"),
-            "This was mailed with another text; the page changes, the mails do not: add `Corrected:` with the date if readers"
-            " should know, or `Edition: 2` to mail it again.",
+            "The text has changed since this issue was sent. The page is updated, the sent emails are not: add `Corrected:`"
+            " with the date to tell your readers, or `Edition: 2` to send the issue again.",
         )
 
 

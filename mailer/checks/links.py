@@ -33,72 +33,72 @@ _OURS = re.compile(r"[{|](filename|static|attach)[}|](.*)")
 _HOST = re.compile(r"https?://(?:[^/?#\s@]*@)?(\[[^\]]*\]|[^/:?#\s]*)", re.IGNORECASE)
 
 
-@check("link-scheme", "error", "A link whose beginning is misspelt, such as `htps://`, or that no mail program follows.")
+@check("link-scheme", "error", "A link with a misspelled scheme, such as `htps://`, or one that email programs don't open.")
 def link_scheme(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         if link.target[:8].lower().startswith(("https://", "http://")):
             continue
         if slip := _SLIP.match(link.target):
             fix = Fix(link.at, link.at + slip.end(), "https://")
-            yield Found(link.at, f"{link.target[:80]} leads to no site: begin it with https://.", fix)
+            yield Found(link.at, f"{link.target[:80]} is not a web address: begin it with https://.", fix)
             continue
         match = _SCHEME.match(link.target)
         if not match or match[1].lower() in _SCHEMES:
             continue
         if typo := re.match(r"(?:h+t+p*s*|t+ps?|htt?p?s|hppts?):/+", link.target, re.IGNORECASE):
             fix = Fix(link.at, link.at + typo.end(), "https://")
-            yield Found(link.at, f"{typo[0]} is misspelt: write https://.", fix)
+            yield Found(link.at, f"{typo[0]} is misspelled: write https://.", fix)
         elif match[1].lower() in ("javascript", "vbscript", "file"):
-            yield Found(link.at, f"A link to {match[1]}: is left out of pages and mails: link to a page.")
+            yield Found(link.at, f"Links with {match[1]}: are removed from pages and emails: link to a web page instead.")
 
 
-@check("link-http", "warning", "A link or a picture by http, which anyone between can read and change.")
+@check("link-http", "warning", "A link or an image over unencrypted http.")
 def link_http(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         if link.target[:7].lower() == "http://" and not _is_local(_host(link.target)):
             fix = Fix(link.at, link.at + 7, "https://") if _SECURE.fullmatch(_host(link.target)) else None
-            yield Found(link.at, f"{link.target[:80]} is not encrypted: link to https://.", fix)
+            yield Found(link.at, f"{link.target[:80]} is not encrypted: use https://.", fix)
 
 
-@check("link-local", "error", "A link to a machine or an address that readers cannot reach.")
+@check("link-local", "error", "A link to a local address that readers can't reach.")
 def link_local(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         if _is_local(_host(link.target)):
-            yield Found(link.at, f"{link.target[:80]} is reached from your machine only: link to the public address.")
+            yield Found(link.at, f"{link.target[:80]} is reachable only from your machine or network: use the public address.")
 
 
-@check("link-file", "error", "A link to a file of the newsletter that is not there.")
+@check("link-file", "error", "A link to a file that doesn't exist in the newsletter.")
 def link_file(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         path = _file(doc, ctx, link)
         if path and not link.image and not path.exists():
-            yield Found(link.at, f"The link to {_shown(link)} leads to no file: correct the name, or add the file.")
+            yield Found(link.at, f"The linked file {_shown(link)} doesn't exist: correct the name, or add the file.")
         elif not link.image and _bare(link.target, (".md", ".markdown")):
             fix = _braced(doc, ctx, link, "filename")
-            yield Found(link.at, f"{link.target[:80]} is no page: write {{filename}} before the name of its file.", fix)
+            yield Found(link.at, f"{link.target[:80]} is a source file, not a page: write {{filename}} before its name.", fix)
 
 
-@check("link-draft", "error", "A link to a draft, which has no page.")
+@check("link-draft", "error", "A link to a draft, which isn't published.")
 def link_draft(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         path = _file(doc, ctx, link)
         sibling = ctx.siblings.get(path) if path else None
         if sibling and sibling.draft:
-            yield Found(link.at, f"{sibling.shown} is a draft and has no page: publish it first, or remove the link.")
+            yield Found(link.at, f"{sibling.shown} is a draft and isn't published: publish it first, or remove the link.")
 
 
-@check("link-empty", "error", "A link that leads nowhere.")
+@check("link-empty", "error", "A link without an address.")
 def link_empty(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         if link.target.strip() not in ("", "#"):
             continue
         if link.text:
-            yield Found(link.start, f"“{link.text[:40]}” has no address: fill in the brackets after it.")
+            yield Found(link.start, f"The link “{link.text[:40]}” has no address: write one between the parentheses.")
         elif doc.text.startswith("<", link.start):
-            yield Found(link.start, "This has no address: fill it in.")
+            yield Found(link.start, "This link has no address: add one.")
 
 
-@check("link-text", "warning", "A link whose words say nothing about where it leads, such as “click here”.")
+@check("link-text", "warning", "A link text that doesn't describe its target, such as “click here”.")
 def link_text(doc: Document, ctx: Context) -> Iterator[Found]:
     found = [(link.start, link.text) for link in doc.links if not link.image]
     if "][" in doc.prose:
@@ -110,63 +110,67 @@ def link_text(doc: Document, ctx: Context) -> Iterator[Found]:
         found += [one for one in short if " ".join(one[1].lower().split()) in doc.definitions]
     for at, words in found:
         if vague_links.says_nothing(words, doc.fields.get("lang") or ctx.lang):
-            yield Found(at, f"“{words}” says nothing about where the link leads: link the words that do.")
+            yield Found(at, f"The link text “{words}” doesn't describe its target: link more descriptive words.")
 
 
-@check("reference-missing", "error", "A link by a name that the text does not define.")
+@check("reference-missing", "error", "A reference link that the text doesn't define.")
 def reference_missing(doc: Document, ctx: Context) -> Iterator[Found]:
     for match in _NAMED.finditer(doc.prose) if "][" in doc.prose else ():
         name = " ".join((match[2] or match[1]).lower().split())
         if name and name not in doc.definitions and not name.startswith("^") and re.search(r"\w", name):
-            yield Found(match.start(), f"No line says `[{match[2] or match[1]}]: address`: add one, or correct the name.")
+            shown = match[2] or match[1]
+            how = f"add a line `[{shown}]: address`, or correct the name"
+            yield Found(match.start(), f"The reference [{shown}] is not defined: {how}.")
 
 
-@check("alt-empty", "warning", "A picture without words for those who do not see it.")
+@check("alt-empty", "warning", "An image without alternative text.")
 def alt_empty(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         if link.image and not link.text.strip() and doc.text.startswith("!", link.start):
-            yield Found(link.start, f"The picture {_shown(link)[:60]} has no words in its place: write ![what it shows](…).")
+            yield Found(link.start, f"The image {_shown(link)[:60]} has no alternative text: write ![what it shows](…).")
     for match in re.finditer(r"!\[(?<!\\!\[)\s*\]\[[^\[\]\n]+\]", doc.prose):
-        yield Found(match.start(), "The picture has no words in its place: write ![what it shows][…].")
+        yield Found(match.start(), "The image has no alternative text: write ![what it shows][…].")
     for tag in doc.tags:
         if tag.name == "img" and not tag.closing and "alt" not in tag.attributes:
-            yield Found(tag.at, 'The picture has no words in its place: add alt="what it shows".')
+            yield Found(tag.at, 'The image has no alternative text: add alt="what it shows".')
 
 
-@check("image-missing", "error", "A picture that is not there.")
+@check("image-missing", "error", "An image file that doesn't exist.")
 def image_missing(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         path = _file(doc, ctx, link)
         if link.image and path and not path.exists():
             yield Found(
-                link.at, f"There is no picture {_shown(link)}: put it into {ctx.root.name}/images/, or correct its name."
+                link.at, f"The image {_shown(link)} doesn't exist: add it to {ctx.root.name}/images/, or correct its name."
             )
         elif link.image and _bare(link.target, _PICTURES):
             fix = _braced(doc, ctx, link, "static")
             yield Found(
-                link.at, f"{link.target[:80]} is not beside the page: write {{static}} before the name of its file.", fix
+                link.at, f"{link.target[:80]} is not published next to the page: write {{static}} before its name.", fix
             )
 
 
-@check("image-heavy", "warning", "A picture of more than 1 MB.")
+@check("image-heavy", "warning", "An image of more than 1 MB.")
 def image_heavy(doc: Document, ctx: Context) -> Iterator[Found]:
     for link, path in _pictures(doc, ctx):
         if (size := path.stat().st_size) > _HEAVY:
-            yield Found(link.at, f"{_shown(link)} weighs {size / 1e6:.1f} MB: make it smaller, 1,200 pixels wide is enough.")
+            yield Found(link.at, f"{_shown(link)} has {size / 1e6:.1f} MB: make it smaller. A width of 1,200 pixels is enough.")
 
 
-@check("image-format", "warning", "A picture that many mail programs do not show (SVG, WebP, AVIF, TIFF).")
+@check("image-format", "warning", "An image format that many email programs can't display (SVG, WebP, AVIF, TIFF, BMP).")
 def image_format(doc: Document, ctx: Context) -> Iterator[Found]:
     for link, path in _pictures(doc, ctx):
         if path.suffix.lower() in (".svg", ".webp", ".avif", ".tif", ".tiff", ".bmp") and doc.asks:
-            yield Found(link.at, f"Many mail programs do not show {path.suffix[1:].upper()}: save {path.name} as PNG or JPEG.")
+            yield Found(
+                link.at, f"Many email programs can't display {path.suffix[1:].upper()}: save {path.name} as PNG or JPEG."
+            )
 
 
-@check("image-script", "error", "An SVG with a script in it.")
+@check("image-script", "error", "An SVG that contains scripts or other forbidden content.")
 def image_script(doc: Document, ctx: Context) -> Iterator[Found]:
     for link, path in _pictures(doc, ctx):
         if path.suffix.lower() in svg_sanitizer.SUFFIXES and (what := _running(path)):
-            yield Found(link.at, f"{path.name} {what}: remove it, or save the picture as PNG.")
+            yield Found(link.at, f"{path.name} {what}: remove it, or save the image as PNG.")
 
 
 def _running(path: Path) -> str:
@@ -174,8 +178,8 @@ def _running(path: Path) -> str:
     try:
         dropped = svg_sanitizer.clean(path.read_bytes())[1]
     except svg_sanitizer.Unreadable as wrong:
-        return f"is no readable picture, for {wrong}"
-    return f"holds what a picture must not hold ({', '.join(dropped)[:80]})" if dropped else ""
+        return f"is not a valid image, because {wrong}"
+    return f"contains what is not allowed in an image ({', '.join(dropped)[:80]})" if dropped else ""
 
 
 def _pictures(doc: Document, ctx: Context) -> Iterator[tuple[Link, Path]]:

@@ -14,17 +14,17 @@ from mailer.checks.reach import Reach, Verdict
 from mailer.checks.registry import Fix, Found, Remark, check
 
 
-@check("link-dead", "error", "A link that leads to nothing (with --links).")
+@check("link-dead", "error", "A broken link (needs --links).")
 def link_dead(doc: Document, ctx: Context) -> Iterable[Found]:
     return ()
 
 
-@check("link-moved", "note", "A link that its server sends elsewhere for good (with --links).")
+@check("link-moved", "note", "A link that redirects permanently (needs --links).")
 def link_moved(doc: Document, ctx: Context) -> Iterable[Found]:
     return ()
 
 
-@check("link-slow", "note", "A link that takes long to answer (with --links).")
+@check("link-slow", "note", "A link that responds slowly or not at all (needs --links).")
 def link_slow(doc: Document, ctx: Context) -> Iterable[Found]:
     return ()
 
@@ -42,11 +42,11 @@ def examine(docs: Sequence[Document], console: Console, keep: Path | None = None
     async def run() -> None:
         reach = Reach(keep)
         try:
-            with console.status(f"Asking for {len(urls):,} links…") as line:
+            with console.status(f"Checking {len(urls):,} links…") as line:
 
                 def tell(url: str, verdict: Verdict) -> None:
                     verdicts[url] = verdict
-                    line.update(f"Asking for links: {len(verdicts):,} of {len(urls):,}")
+                    line.update(f"Checking links: {len(verdicts):,} of {len(urls):,}")
 
                 await reach.ask_all(urls, tell)
         finally:
@@ -60,10 +60,25 @@ def remark(doc: Document, link: Link, verdict: Verdict) -> Iterator[Remark]:
     """What a verdict means for the line that the link stands on."""
     line, column = doc.place(link.at)
     if verdict.state == "gone":
-        text = f"{link.target[:100]} leads to nothing: {verdict.detail}."
+        text = f"{link.target[:100]} is a broken link ({verdict.detail}): correct or remove it."
         yield Remark("link-dead", "error", doc.shown, line, column, text)
     elif verdict.state == "redirected":
         fix = Fix(link.at, link.at + len(link.target), verdict.detail) if "#" not in link.target else None
-        yield Remark("link-moved", "note", doc.shown, line, column, f"This has moved to {verdict.detail[:100]}.", fix)
+        yield Remark(
+            "link-moved",
+            "note",
+            doc.shown,
+            line,
+            column,
+            f"The page has moved permanently: link to {verdict.detail[:100]}.",
+            fix,
+        )
     elif verdict.state == "slow":
-        yield Remark("link-slow", "note", doc.shown, line, column, f"{link.target[:100]}: {verdict.detail}.")
+        yield Remark(
+            "link-slow",
+            "note",
+            doc.shown,
+            line,
+            column,
+            f"{link.target[:100]} is slow ({verdict.detail}): check that it works.",
+        )

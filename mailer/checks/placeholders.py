@@ -1,4 +1,4 @@
-"""Checks for what was left to fill in: in the text, in the fields of the head, and in alternative texts."""
+"""Checks for placeholders and merge variables in the text, the front matter, and alternative texts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PELICANS = {"filename", "static", "attach", "author", "category", "index", "tag
 _LINK_TAG = re.compile(r"\]\(\s*<?(\{([^{}\n]*)\})")
 
 
-@check("placeholder", "error", "Something left to fill in: TODO, lorem ipsum, {{…}}.")
+@check("placeholder", "error", "Placeholder text: TODO, lorem ipsum, {{…}}.")
 def placeholder(doc: Document, ctx: Context) -> Iterator[Found]:
     spanish = code(doc.fields.get("lang") or ctx.lang).partition("-")[0] in _SPANISH
     for start, end in lines_with(doc.prose, _LEFT_HAS):
@@ -58,7 +58,7 @@ def placeholder(doc: Document, ctx: Context) -> Iterator[Found]:
     yield from _alternatives(doc)
 
 
-@check("variable-unknown", "error", "A variable that nothing fills in.")
+@check("variable-unknown", "error", "A merge variable, which Postmerge doesn't replace.")
 def variable_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
     for start, end in lines_with(doc.prose, _VARIABLES_HAVE):
         yield from (_variable(match[0], match.start()) for match in _VARIABLES.finditer(doc.prose, start, end))
@@ -71,7 +71,7 @@ def variable_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
             yield _variable(match[0], at + match.start(), "error" if sure else "warning")
     for match in _LINK_TAG.finditer(doc.prose):
         if match[2] not in _PELICANS:
-            yield Found(match.start(1), f"{match[1]} is not known: write {{filename}} for a page, {{static}} for a picture.")
+            yield Found(match.start(1), f"{match[1]} is unknown: write {{filename}} for a page, or {{static}} for an image.")
 
 
 def lines_with(text: str, needles: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -116,11 +116,15 @@ def _alternatives(doc: Document) -> Iterator[Found]:
 
 def _left(words: str, at: int) -> Found:
     bare = words.strip()
-    return Found(at + len(words) - len(words.lstrip()), f"“{bare[:40]}” was left to fill in: write what belongs here.")
+    return Found(at + len(words) - len(words.lstrip()), f"“{bare[:40]}” is a placeholder: replace it with the final text.")
 
 
 def _variable(words: str, at: int, level: str = "") -> Found:
-    return Found(at, f"{words[:60]} would be mailed as it stands: issues have no variables; write the words.", level=level)
+    return Found(
+        at,
+        f"{words[:60]} would appear unchanged in the email, because issues have no variables: write the text itself.",
+        level=level,
+    )
 
 
 def _is_reference(doc: Document, words: str) -> bool:

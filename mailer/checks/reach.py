@@ -145,17 +145,17 @@ class Reach:
         try:
             verdict = await self._follow(url)
         except Private:
-            verdict = Verdict("refused", "an address of a private network")
+            verdict = Verdict("refused", "it is a private network address")
         except (TimeoutError, httpcore.TimeoutException):
-            verdict = Verdict("slow", f"no answer in {_LONGEST:.0f} s")
+            verdict = Verdict("slow", f"no response within {_LONGEST:.0f} s")
         except socket.gaierror as error:
             none = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
             gone = none and await _online()
-            verdict = Verdict("gone", "no such host") if gone else Verdict("unsure", "the network does not answer")
+            verdict = Verdict("gone", "no such host") if gone else Verdict("unsure", "the network is unreachable")
         except (httpcore.ConnectError, httpcore.NetworkError, OSError) as error:
             verdict = Verdict("gone", f"no connection ({str(error)[:60] or type(error).__name__})")
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
-            verdict = Verdict("gone", f"not an answer ({str(error)[:60]})")
+            verdict = Verdict("gone", f"invalid response ({str(error)[:60]})")
         self._known[url] = (verdict.state, verdict.detail, time.time() + _KEPT[verdict.state])
         return verdict
 
@@ -168,16 +168,16 @@ class Reach:
             permanent = permanent and status in _PERMANENT
             here = urljoin(here, target)
             if not here.startswith(("http://", "https://")):
-                return Verdict("gone", f"leads to {here[:60]}")
-        return Verdict("gone", f"leads on more than {_HOPS} times")
+                return Verdict("gone", f"redirects to {here[:60]}")
+        return Verdict("gone", f"more than {_HOPS} redirects")
 
     def _judged(self, status: int, url: str, here: str, seconds: float) -> Verdict:
         if status in _GONE:
-            return Verdict("gone", f"answers {status}")
+            return Verdict("gone", f"status {status}")
         if status >= 400:
-            return Verdict("unsure", f"answers {status} to programs")
+            return Verdict("unsure", f"status {status} for bots")
         if seconds > _SLOW:
-            return Verdict("slow", f"answers in {seconds:.0f} s")
+            return Verdict("slow", f"response after {seconds:.0f} s")
         return Verdict("redirected", here) if here.rstrip("/") != url.rstrip("/") else Verdict("fine", str(status))
 
     async def _status(self, url: str) -> tuple[int, str]:

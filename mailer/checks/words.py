@@ -26,47 +26,49 @@ MAX_PARAGRAPH_CHARS = 2_000  # that are searched for the end of an address
 _TABLE_CELL = re.compile(r"(?<!\\)\|")
 
 
-@check("heading-jump", "warning", "A heading that skips a level: readers who hear the page look for what is missing.")
+@check("heading-jump", "warning", "A heading that skips a level, which confuses people who use a screen reader.")
 def heading_jump(doc: Document, ctx: Context) -> Iterator[Found]:
     for before, after in pairwise(doc.headings):
         if after.level > before.level + 1:
-            yield Found(
-                after.at,
-                f"From level {before.level} to {after.level}: write {'#' * (before.level + 1)} before “{after.text[:40]}”.",
-            )
+            how = f"write {'#' * (before.level + 1)} before “{after.text[:40]}”"
+            yield Found(after.at, f"The heading skips from level {before.level} to {after.level}: {how}.")
 
 
-@check("spelling", "warning", "A name that the word list (words.txt beside the content) writes otherwise.")
+@check("spelling", "warning", "A name spelled differently in the word list (`words.txt` next to `pelicanconf.py`).")
 def spelling(doc: Document, ctx: Context) -> Iterator[Found]:
     text = doc.bare if ctx.words else ""
     for pattern, right in ctx.words:
         for match in pattern.finditer(text):
-            yield Found(match.start(), f"“{match[0]}” is spelled {right}.", Fix(match.start(), match.end(), right))
+            yield Found(
+                match.start(),
+                f"“{match[0]}” is spelled {right} in the word list: correct it.",
+                Fix(match.start(), match.end(), right),
+            )
 
 
-@check("html-forbidden", "error", "HTML that is left out of pages and mails: scripts, forms, frames, handlers.")
+@check("html-forbidden", "error", "HTML that is removed from pages and emails: scripts, forms, frames, event handlers.")
 def html_forbidden(doc: Document, ctx: Context) -> Iterator[Found]:
     for tag in doc.tags:
         if tag.closing:
             continue
         if tag.name in _NEVER:
-            yield Found(tag.at, f"<{tag.name}> is left out of pages and mails: write it in Markdown.")
+            yield Found(tag.at, f"<{tag.name}> is removed from pages and emails: write it in Markdown.")
         for name, (value, at) in tag.attributes.items():
             if name.startswith("on") and value:
-                yield Found(at, f"{name}= is left out of pages and mails: remove it.")
+                yield Found(at, f"{name}= is removed from pages and emails: delete it.")
 
 
-@check("html-mail", "warning", "HTML that mail programs do not show: SVG, video, audio.")
-def html_mail(doc: Document, ctx: Context) -> Iterator[Found]:
+@check("html-email", "warning", "HTML that email programs can't display: SVG, video, audio.")
+def html_email(doc: Document, ctx: Context) -> Iterator[Found]:
     for tag in doc.tags:
         if tag.name in _NOT_MAIL and not tag.closing and doc.asks:
-            yield Found(tag.at, f"Mail programs do not show <{tag.name}>: use a picture, and link to the page.")
+            yield Found(tag.at, f"Email programs can't display <{tag.name}>: use an image, and link to the page.")
 
 
-@check("markdown-unclosed", "error", "A block of code, a comment or a link that is opened and not closed.")
+@check("markdown-unclosed", "error", "A code block, a comment, or a link that isn't closed.")
 def markdown_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
     if doc.open_fence is not None:
-        yield Found(doc.open_fence, "This block of code is never closed: end it with a line of the same signs.")
+        yield Found(doc.open_fence, "This code block is never closed: end it with the same characters on a line of their own.")
     at = doc.text.find("<!--", doc.body_at)
     while at >= 0:
         end = doc.text.find("-->", at)
@@ -80,10 +82,10 @@ def markdown_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
     for match in _APART.finditer(doc.prose):
         if " ".join(match[1].lower().split()) not in doc.definitions:
             fix = Fix(match.end(1) + 1, match.start(2) - 1, "")
-            yield Found(match.end(1), "Between ] and ( no space may stand: without it this becomes a link.", fix)
+            yield Found(match.end(1), "A space between ] and ( prevents this from being a link: remove it.", fix)
 
 
-@check("emphasis-unclosed", "warning", "Stars for bold that are opened and not closed.")
+@check("emphasis-unclosed", "warning", "Bold text whose `**` isn't closed.")
 def emphasis_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
     if "**" not in doc.prose:
         return
@@ -92,10 +94,10 @@ def emphasis_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
             continue
         stars = re.findall(r"(?<![\\*/])\*\*(?![*/])", re.sub(r"(?<=\s)\*\*(?=\s)", "  ", piece))
         if len(stars) == 1 and "***" not in piece:
-            yield Found(start + piece.index("**"), "** is opened and not closed: add the second pair, or write \\*\\*.")
+            yield Found(start + piece.index("**"), "** is never closed: add the closing **, or write \\*\\*.")
 
 
-@check("footnote-missing", "error", "A footnote without its text.")
+@check("footnote-missing", "error", "A footnote reference without its text, or a footnote that nothing refers to.")
 def footnote_missing(doc: Document, ctx: Context) -> Iterator[Found]:
     defined = re.finditer(r"^ {0,3}(\[\^([^\[\]\s]+)\]:)", doc.prose, re.MULTILINE)
     noted = {match[2]: match.start(1) for match in defined}
@@ -104,10 +106,14 @@ def footnote_missing(doc: Document, ctx: Context) -> Iterator[Found]:
         if match[1] not in noted:
             yield Found(match.start(), f"The footnote {match[1]} has no text: add a line `[^{match[1]}]: …`.")
     for name in sorted(noted.keys() - {match[1] for match in used}):
-        yield Found(noted[name], f"Nothing refers to the footnote {name}: write [^{name}] where it belongs.", level="warning")
+        yield Found(
+            noted[name],
+            f"Nothing refers to the footnote {name}: write [^{name}] where it belongs, or remove the footnote.",
+            level="warning",
+        )
 
 
-@check("size-clip", "warning", "A mail near or over the 102 KB at which Gmail cuts it.")
+@check("size-clip", "warning", "An email near or over the 102 KB at which Gmail clips it.")
 def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
     if doc.is_page or _at_most(doc) < CLIP * 0.9:
         return
@@ -117,7 +123,9 @@ def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
     if said:
         yield Found(doc.body_at, said[1], level=said[0] if doc.asks else "warning")
     elif size > CLIP * 0.9:
-        yield Found(doc.body_at, f"The mail has {size / 1024:.0f} KB, close to the 102 at which Gmail cuts it.")
+        yield Found(
+            doc.body_at, f"The email has {size / 1024:.0f} KB of HTML, close to the 102 KB at which Gmail clips it: shorten it."
+        )
 
 
 def _at_most(doc: Document) -> int:

@@ -89,12 +89,12 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
         raise
     except OSError as error:
         raise BadInput(
-            f"{error.filename or options.site} cannot be written or read ({error.strerror}): correct it, or set POSTMERGE_BUILD"
-            " to a folder that you may write to."
+            f"{error.filename or options.site} cannot be read or written ({error.strerror}): correct its permissions, or set"
+            " POSTMERGE_BUILD to a writable folder."
         ) from error
     except Exception as error:
         raise BadInput(
-            f"The site cannot be built ({type(error).__name__}: {_first_line(error)}): mend {_where(error)}."
+            f"The site cannot be built ({type(error).__name__}: {_first_line(error)}): correct {_where(error)}."
         ) from error
     finally:
         session.close()

@@ -191,7 +191,7 @@ def _finalized(site: pelican.Pelican) -> None:
     staged = edition_files.stage(current.editions_folder, current.editions) if current.editions_folder else None
     if current.indexing and (wrong := current.indexing.finish()):
         raise BadInput(
-            f"The search index cannot be made ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to go without."
+            f"The search index cannot be built ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to disable search."
         )
     _check_leaks(current, Path(site.settings["OUTPUT_PATH"]))
     if staged:
@@ -205,11 +205,11 @@ def _clean_pictures(current: Session, output: Path) -> None:
         try:
             dropped = svg_sanitizer.publish(source, target)
         except svg_sanitizer.Unreadable as wrong:
-            message = f"This picture is not published, for {wrong}: save it as SVG again, or as PNG."
+            message = f"This image is not published, because {wrong}: save it as SVG again, or as PNG."
             current.findings.append(Finding("warning", current.shown(source), 1, message))
             continue
         if dropped:
-            message = f"{', '.join(dropped)} cannot stand in a picture and was left out: remove it, or save the picture as PNG."
+            message = f"{', '.join(dropped)} is not allowed in images and was removed: delete it, or save the image as PNG."
             current.findings.append(Finding("warning", current.shown(source), 1, message))
 
 

@@ -76,8 +76,8 @@ def ses() -> Iterator[FakeSes]:
 @pytest.mark.parametrize(
     ("head", "body", "sentence"),
     [
-        (f"Date: {date.today()}\nSend: yes\n", b"x\n", "bad.md:1: `Title:` is missing: write one at the head of the file"),
-        (GOOD + "Edition: two\n", b"x\n", "bad.md:4: `Edition: two` is not a number from 1 on: write it as `Edition: 2`."),
+        (f"Date: {date.today()}\nSend: yes\n", b"x\n", "bad.md:1: `Title:` is missing: add one at the beginning of the file"),
+        (GOOD + "Edition: two\n", b"x\n", "bad.md:4: `Edition: two` is not a positive whole number: write it as `Edition: 2`."),
         (GOOD + "Audience: a or\n", b"x\n", "bad.md:4: The audience 'a or' cannot be read at column 5"),
         (GOOD + "Audience: pyhton\n", b"x\n", "names the tag 'pyhton', which no subscriber has: correct `Audience:`"),
         (GOOD, b"Gr\xfc\xdfe\n", "bad.md:5: The file is not UTF-8 here: save it as UTF-8."),

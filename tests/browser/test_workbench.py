@@ -115,19 +115,19 @@ def test_whatever_is_saved_the_preview_lives_and_names_it_at_its_line(bench: Ben
     yaml = "---\ntitle: 'Yaml'\ndate: 2026-11-24\ntags:\n  - one\nwho knows\n---\n\nIn Yaml.\n"
     for data, words, line, remark in (
         ("```\n**never [closed](\n\n> > - 1. Text.\n\n<div><p>open <table><tr><td>x\n", "Text.", 5, "never closed"),
-        ("Text.\n" + SCRIPTS, "Text.", 7, "<script> is left out"),
-        ("![A bird]({static}/images/bird.svg)\n\nText.\n", "Text.", 5, "holds what a picture must not hold"),
+        ("Text.\n" + SCRIPTS, "Text.", 7, "<script> is removed"),
+        ("![A bird]({static}/images/bird.svg)\n\nText.\n", "Text.", 5, "contains what is not allowed in an image"),
         ("![A map]({static}/images/huge.png)\n\nText.\n", "Text.", 5, "weighs 40.0 MB"),
-        (("Text and *more* text, again. " * 20 + "\n\n") * 3_500, "Text and more text", 5, "KB and Gmail cuts it"),
+        (("Text and *more* text, again. " * 20 + "\n\n") * 3_500, "Text and more text", 5, "KB of HTML, and Gmail clips it"),
     ):
         bench.save(lambda data=data: bench.issue.write_text(HEAD + data))  # type: ignore[misc]
         bench.names(line, remark)
         bench.shows(words)
     for raw, words, line, remark in (
-        (yaml.encode(), "In Yaml.", 6, "This line of the head cannot be read"),
+        (yaml.encode(), "In Yaml.", 6, "This line of the front matter is not a field"),
         (b"\xef\xbb\xbf" + f"{HEAD}[here](https://example.org/)\n".replace("\n", "\r\n").encode(), "here", 5, "says nothing"),
         (HEAD.encode() + b"Gr\xfc\xdfe\n", "Gr", 5, "not UTF-8"),
-        (b"Sned: yes\nTitle: X\nDate: someday\n\nText.\n", "Text.", 3, "cannot be read"),
+        (b"Sned: yes\nTitle: X\nDate: someday\n\nText.\n", "Text.", 3, "is not a valid date"),
     ):
         bench.save(lambda raw=raw: bench.issue.write_bytes(raw))  # type: ignore[misc]
         bench.names(line, remark)

@@ -57,9 +57,9 @@ def _unpacked(data: bytes) -> bytes:
     try:
         made = zlib.decompressobj(31).decompress(data, _MOST + 1)
     except zlib.error as error:
-        raise Unreadable("it cannot be unpacked") from error
+        raise Unreadable("it cannot be decompressed") from error
     if len(made) > _MOST:
-        raise Unreadable(f"it unpacks to more than {_MOST >> 20} MB")
+        raise Unreadable(f"it decompresses to more than {_MOST >> 20} MB")
     return made
 
 
@@ -71,7 +71,7 @@ def _parsed(data: bytes) -> tuple[etree._Element, list[str]]:
     except (etree.XMLSyntaxError, ValueError) as error:
         raise Unreadable(f"it is not well-formed XML: {str(error)[:120]}") from error
     if etree.QName(root).localname.lower() != "svg":
-        raise Unreadable(f"it holds <{etree.QName(root).localname}> where <svg> should stand")
+        raise Unreadable(f"its root element is <{etree.QName(root).localname}> instead of <svg>")
     around = [*root.itersiblings(preceding=True), *root.itersiblings()]
     dropped = ["<?…?>" for one in around if isinstance(one, etree._ProcessingInstruction)]
     found = re.findall(rb"<!DOCTYPE[^>]*+", data.replace(b"\0", b""), re.IGNORECASE)

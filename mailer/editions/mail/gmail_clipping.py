@@ -49,12 +49,18 @@ def judged(bytes_of_html: int, before: str, mode: str) -> tuple[str, str] | None
     """What a writer should know about a mail's length: a level and a sentence, or nothing."""
     kilobytes = f"{bytes_of_html / 1024:.0f}"
     if before:
-        return "warning", f"The mail was too long for Gmail and ends before “{before}”, with a link to the rest on the web."
+        return "warning", f"The email was too long for Gmail: it ends before “{before}”, with a link to the rest on the web."
     if bytes_of_html <= LIMIT:
         return None
     if mode == "refuse":
-        return "error", f"The mail has {kilobytes} KB and Gmail shows 102: shorten it, or set POSTMERGE_CLIP = 'cut'."
-    return "warning", f"The mail has {kilobytes} KB and Gmail cuts it at 102: shorten it, or set POSTMERGE_CLIP = 'cut'."
+        return (
+            "error",
+            f"The email has {kilobytes} KB of HTML, and Gmail shows only 102 KB: shorten it, or set POSTMERGE_CLIP = 'cut'.",
+        )
+    return (
+        "warning",
+        f"The email has {kilobytes} KB of HTML, and Gmail clips it at 102 KB: shorten it, or set POSTMERGE_CLIP = 'cut'.",
+    )
 
 
 def _longest(letter: Letter, blocks: list[HtmlElement], places: list[int]) -> tuple[str, int]:

@@ -164,7 +164,7 @@ class Session:
             return "", {"status": "skip", "title": "broken", "date": "2000-01-01"}
         html = self._html.get(name, "" if self.preview else None)
         if html is None:
-            self._warn(name, 1, "Markdown's converter failed on this file; its text is shown as it is.")
+            self._warn(name, 1, "This file cannot be converted from Markdown; its source is shown instead: simplify the text.")
             html = f"<pre>{self._sources[name].body.replace('&', '&amp;').replace('<', '&lt;')}</pre>"
         return html, self._fields[name]
 
@@ -223,7 +223,7 @@ class Session:
         draft = drafts.judge(source, fields, path.relative_to(self._root), self._zone, now, send)
         (self._drafts.add if draft else self._drafts.discard)(name)
         if not draft and not fields.get("title", "").strip():
-            source.error("title", "`Title:` is missing: write one at the head of the file, followed by an empty line.")
+            source.error("title", "`Title:` is missing: add one at the beginning of the file, followed by an empty line.")
         if not is_page:
             field_rules.warn_of_places(source)
             dated = front_matter.date(Source(source.path) if draft else source, fields.get("date", ""), self._zone)
@@ -262,7 +262,9 @@ class Session:
         before = len(source.findings)
         cut = paid_sections.cut(source, {"lang": self._lang, **fields}, datetime.now(UTC), self._join_url)
         if cut.premium is not None and is_page:
-            source.error("access", "A page cannot hold premium text: everybody can read it; move the text into an issue.")
+            source.error(
+                "access", "A page cannot contain paid text, because everybody can read it: move the text into an issue."
+            )
         source.body = cut.free if len(source.findings) == before else ""
         self._premium.pop(name, None)
         self.secrets = [one for one in self.secrets if one.path != source.path]
@@ -301,8 +303,8 @@ class Session:
             self._warn(
                 name,
                 self._sources[name].lines.get("slug", 1),
-                f"The slug {file.wanted!r} is that of {self._name}/{other}; this issue is at {slug!r}: give it a `Slug:` of its"
-                " own.",
+                f"The slug {file.wanted!r} is taken by {self._name}/{other}, so this issue is at {slug!r}: give it a different"
+                " `Slug:`.",
             )
         return slug
 
@@ -310,7 +312,7 @@ class Session:
         """Was the article read from a format that issues are written in? Others are named and left out."""
         if self._real(article.source_path) in self._sources:
             return True
-        message = "This cannot be an issue: write it in Markdown, or move it out of the folders of issues."
+        message = "This file format is not supported for issues: write it in Markdown, or move it out of the folders of issues."
         self.findings.append(Finding("error", self.shown(Path(self._real(article.source_path))), 1, message))
         self.left_out.add(article.source_path)
         return False
@@ -333,7 +335,7 @@ class Session:
         source, wants = self._sources[name], self._asked[name]
         for what in dict.fromkeys([*made["dropped"], *(paid["dropped"] if paid else ())]):
             self._warn(
-                name, source.line_of(what), f"{what} cannot stand in a mail or a feed and was left out: correct or remove it."
+                name, source.line_of(what), f"{what} is not allowed in emails and feeds and was removed: correct or delete it."
             )
         for long in (made, paid or made):
             self._length(name, long, article.settings.get("POSTMERGE_CLIP"))
@@ -395,7 +397,7 @@ class Session:
 
     def _shared_key(self, key: str, other: Any) -> str:
         shown = self._sources[self._real(other.source_path)].path
-        return f"The issue key {key!r} is also that of {shown}: give one of them another `Id:`."
+        return f"The issue key {key!r} is also used by {shown}: give one of them a different `Id:`."
 
     def _length(self, name: str, made: Mapping[str, Any], mode: str | None) -> None:
         """Say it when a mail is longer than Gmail shows; an error only where that is the setting, and it is to be mailed."""
@@ -421,14 +423,14 @@ class Session:
         """Warn that a former address belongs to something else now."""
         line = next((s.lines.get("formerly", 1) for s in self._sources.values() if s.path == edition.path), 1)
         self.findings.append(
-            Finding("warning", edition.path, line, f"`Formerly: {name}` is the address of another page: remove that name.")
+            Finding("warning", edition.path, line, f"`Formerly: {name}` is the address of another page now: remove that name.")
         )
 
     def _check_links(self, article: Any, text: str | None = None) -> None:
         """Links to files that are not there, at their line."""
         name = self._real(article.source_path)
         for target in field_rules.missing_files(text or article._content or "", Path(name), self._root):
-            self._warn(name, self._sources[name].line_of(target), f"The link to {target} leads to no file: {_CORRECT}.")
+            self._warn(name, self._sources[name].line_of(target), f"The linked file {target} doesn't exist: {_CORRECT}.")
 
     def _real(self, source_path: str) -> str:
         """The name by which this session knows a file of Pelican's."""

@@ -42,7 +42,7 @@ class _Ear(logging.Handler):
         error = sys.exc_info()[1]
         why = f"{type(error).__name__}: {error}" if error else said.partition(": ")[2]
         path = printable(f"{self._content.name}/{os.path.relpath(self._content / source, self._content)}")
-        return Finding("error", path, 1, f"The file was left out ({' '.join(why.split())[:200]}): correct it.")
+        return Finding("error", path, 1, f"The file was skipped ({' '.join(why.split())[:200]}): correct it.")
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class Preview:
                 raise BadInput(f"The theme has an error in {where}: {error}") from error
             except Exception as error:
                 self._state = None
-                raise BadInput(f"{path.name} cannot be shown ({type(error).__name__}: {error}): correct it.") from error
+                raise BadInput(f"{path.name} cannot be previewed ({type(error).__name__}: {error}): correct it.") from error
 
 
 class _State:

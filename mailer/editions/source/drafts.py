@@ -46,7 +46,7 @@ class NotYet:
     field: str
     words: str
     says: Says = Says.DRAFT
-    advice: str = "remove `Send:`, or this"
+    advice: str = "remove one of the two"
 
 
 def judge(source: Source, fields: Mapping[str, str], path: PurePath, zone: str, now: datetime, send: Wish) -> bool:
@@ -59,9 +59,9 @@ def judge(source: Source, fields: Mapping[str, str], path: PurePath, zone: str, 
         return True
     for one in found:
         if one.says is Says.NOTHING:
-            source.error(one.field, f"{one.words} cannot be read: {one.advice}.")
+            source.error(one.field, f"{one.words} is not valid: {one.advice}.")
         elif send is not Wish.NO:
-            source.error(one.field, f"{one.words} says that this is not to be published now: {one.advice}.")
+            source.error(one.field, f"{one.words} marks this issue as not ready, but `Send:` asks to send it: {one.advice}.")
     if send is Wish.YES:
         _insist_on_past(source, fields.get("date", ""), zone, now)
     return any(one.says is Says.LATER for one in found)
@@ -80,8 +80,8 @@ def status(fields: Mapping[str, str]) -> str:
 def _insist_on_past(source: Source, text: str, zone: str, now: datetime) -> None:
     dated = _moment(text, zone)
     if dated and dated > now:
-        how = f"write `Send: {dated:%Y-%m-%d %H:%M} {zone}` to email it then, or correct `Date:`"
-        source.error("date", f"`Date: {text}` is ahead, and `Send: yes` would email the issue before it: {how}.")
+        how = f"write `Send: {dated:%Y-%m-%d %H:%M} {zone}` to send it then, or correct `Date:`"
+        source.error("date", f"`Date: {text}` is in the future, but `Send: yes` sends the issue immediately: {how}.")
 
 
 def _reasons(fields: Mapping[str, str], path: PurePath, zone: str, now: datetime) -> Iterator[NotYet]:

@@ -41,7 +41,7 @@ def read(path: Path, root: Path, shown: str) -> Source:
         str(path.relative_to(root)).encode()  # names are bytes, and those that are not UTF-8 can stand in no address
         return front_matter.split(shown, path.read_bytes())
     except UnicodeEncodeError:
-        source.error("", "The name of this file or of its folder is not UTF-8: rename it.")
+        source.error("", "The name of this file or of its folder is not valid UTF-8: rename it.")
     except OSError as error:
         source.error("", f"The file cannot be read ({error.strerror}): check its permissions.")
     return source
@@ -71,17 +71,17 @@ def check(source: Source, fields: Mapping[str, str], settings: Mapping[str, Any]
             _check_name(source, name, value, {**_LISTS, **_NAMES}[name](value, settings).slug)
     modified = fields.get("modified", "")
     if modified and front_matter.date(Source(source.path), modified, "UTC") is None:
-        source.error("modified", f"`Modified: {modified[:60]}` cannot be read: write it as `Modified: 2026-11-24 09:00`.")
+        source.error("modified", f"`Modified: {modified[:60]}` is not a valid date: write it as `Modified: 2026-11-24 09:00`.")
     if (template := fields.get("template", "")) and not _has_template(settings, template):
         source.error(
-            "template", f"`Template: {template[:60]}` is not in the theme: name a file of its templates without .html."
+            "template", f"`Template: {template[:60]}` is not in the theme: use the name of one of its templates, without .html."
         )
 
 
 def warn_of_places(source: Source) -> None:
     """Fields that would move a page in Pelican, and that issues do not have."""
     for place in PLACES & source.fields.keys():
-        source.warning(source.lines[place], f"`{place.title()}:` is not used for an issue: name its place with `Slug:`.")
+        source.warning(source.lines[place], f"`{place.title()}:` is ignored for issues: set the address with `Slug:`.")
 
 
 def check_slug(source: Source, slug: str) -> None:
@@ -105,6 +105,6 @@ def _values(fields: Mapping[str, str], name: str) -> Iterator[str]:
 
 def _check_name(source: Source, field: str, value: str, slug: str) -> None:
     if not re.search(r"\w", slug):
-        source.error(field, f"{value[:40]!r} has no letter or digit to make an address of: correct `{field.title()}:`.")
+        source.error(field, f"{value[:40]!r} has no letter or digit for an address: correct `{field.title()}:`.")
     elif is_long(slug):
         source.error(field, f"{value[:40] + '…'!r} is longer than {MAX_NAME_BYTES} bytes: shorten it in `{field.title()}:`.")

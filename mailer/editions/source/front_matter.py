@@ -26,15 +26,15 @@ NOT_YET = {
     "_build", "eleventyexcludefromcollections", "publishdate", "publish_date", "pubdate", "expirydate", "unpublishdate",
 }  # fmt: skip
 _MAX_ODD_LINES = 10  # lines with characters that cannot be carried, named one by one
-NOWHERE = "cannot stand in a page, a feed or an email"
+NOWHERE = "is not allowed in pages, feeds, and emails"
 _LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):(.*)")
 _MORE = re.compile(r"^ {4,}(.*)$")
 MAX_SOURCE_BYTES = 4_000_000
 MAX_HEAD_LINES = 500
 MAX_DATE_CHARS = 100
 _NO_YEAR = datetime(1, 1, 1)
-_LONG_HEAD = f"The head has more than {MAX_HEAD_LINES} lines: end it with an empty line before the text."
-_NO_FIELD = "This line of the head cannot be read: write `Name: value`, or end the head above it with `---`."
+_LONG_HEAD = f"The front matter has more than {MAX_HEAD_LINES} lines: end it with an empty line before the text."
+_NO_FIELD = "This line of the front matter is not a field: write `Name: value`, or end the front matter above it with `---`."
 _YES = {"yes", "true", "now", "1", "on"}
 _NO = {"no", "false", "never", "0", "off", ""}
 
@@ -94,7 +94,7 @@ def split(path: str, data: bytes) -> Source:
     source = Source(path)
     if len(data) > MAX_SOURCE_BYTES:
         size = f"{MAX_SOURCE_BYTES // 1_000_000} MB"
-        _odd(source, 1, f"The file has more than {size}: put pictures into files of their own, or split the text.")
+        _odd(source, 1, f"The file is larger than {size}: move images into separate files, or split the text.")
         return source
     text = _decoded(source, data)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -126,7 +126,7 @@ def _clean_lines(source: Source, lines: list[str]) -> None:
     """Leave out what no page, feed or email can carry, and name it at its line."""
     odd = [(number, found[0]) for number, line in enumerate(lines) if (found := ILLEGAL.search(line))]
     for number, first in odd[:_MAX_ODD_LINES]:
-        source.warning(number + 1, f"The character {character(first)} {NOWHERE} and was left out: remove it.")
+        source.warning(number + 1, f"The character {character(first)} {NOWHERE} and was dropped: remove it.")
     for number, _ in odd:
         lines[number] = clean(lines[number])
 
@@ -136,7 +136,7 @@ def _clean_fields(source: Source) -> None:
     for name, value in source.fields.items():
         if found := OVERRIDES.search(value):
             source.fields[name] = OVERRIDES.sub("", value)
-            message = f"The character {character(found[0])} turns the order of letters and was left out: remove it."
+            message = f"The character {character(found[0])} changes the direction of the text and was dropped: remove it."
             source.warning(source.lines.get(name, 1), message)
 
 
@@ -218,7 +218,7 @@ def _check_names(source: Source) -> None:
     for name, line in source.lines.items():
         close = [] if name in KNOWN | NOT_YET else difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.72)
         if close:
-            source.warning(line, f"`{name.title()}:` is not known: did you mean `{close[0].title()}:`?")
+            source.warning(line, f"Unknown field `{name.title()}:`. Did you mean `{close[0].title()}:`?")
 
 
 def asked(source: Source, fields: Mapping[str, str], now: datetime) -> Asked:
@@ -236,7 +236,7 @@ def _edition(source: Source, text: str) -> int:
     if not text.strip():
         return 1
     if not re.fullmatch(r"[1-9][0-9]{0,5}", text.strip()):
-        source.error("edition", f"`Edition: {text}` is not a number from 1 on: write it as `Edition: 2`.")
+        source.error("edition", f"`Edition: {text}` is not a positive whole number: write it as `Edition: 2`.")
         return 1
     return int(text)
 
@@ -256,20 +256,20 @@ def _send(source: Source, text: str) -> tuple[Wish, datetime | None]:
 
 def moment(text: str) -> datetime:
     """A moment with its zone: ``2026-12-01 09:00 Europe/Berlin`` or with an offset. Raises BadInput."""
-    how = "write `Send: yes`, `Send: no`, or a time with its zone as in `Send: 2026-12-01 09:00 Europe/Berlin`."
+    how = "write `Send: yes`, `Send: no`, or a time with its time zone as in `Send: 2026-12-01 09:00 Europe/Berlin`."
     match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?)\s*(\S+)?", text.strip())
     if not match:
-        raise BadInput(f"`Send: {text}` cannot be read: {how}")
+        raise BadInput(f"`Send: {text}` is not valid: {how}")
     day, hour, zone = match.groups()
     if not zone:
-        raise BadInput(f"`Send: {text}` has no zone: {how}")
+        raise BadInput(f"`Send: {text}` has no time zone: {how}")
     try:
         if re.fullmatch(r"[+-]\d\d:?\d\d|Z", zone):
             fixed = datetime.fromisoformat(f"{day}T{hour}{'+00:00' if zone == 'Z' else zone}")
             return fixed.astimezone(UTC).astimezone(fixed.tzinfo)
         return _local(datetime.fromisoformat(f"{day}T{hour}"), zone)
     except (ValueError, OverflowError, ZoneInfoNotFoundError, OSError) as error:
-        raise BadInput(f"`Send: {text}` names a time or a zone that does not exist: {how}") from error
+        raise BadInput(f"`Send: {text}` names a time or a time zone that doesn't exist: {how}") from error
 
 
 def _local(naive: datetime, zone: str) -> datetime:
@@ -287,7 +287,7 @@ def date(source: Source, text: str, zone: str) -> datetime | None:
         return None
     read = _read(text.strip())
     if read.year in (_NO_YEAR.year, datetime.max.year):  # the last year has hours that are in no year elsewhere
-        source.error("date", f"`Date: {text[:60]}` cannot be read: write it as `Date: 2026-11-24 09:00`.")
+        source.error("date", f"`Date: {text[:60]}` is not a valid date: write it as `Date: 2026-11-24 09:00`.")
         return None
     return read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))
 

@@ -74,7 +74,9 @@ def read(
 def _names(source: Source, text: str) -> tuple[str, ...]:
     names = list(filter(None, (former(name) for name in text.split(","))))
     for name in filter(is_long, names):
-        source.warning(source.lines.get("formerly", 1), f"`Formerly: {name[:40]}…` is too long for an address: remove it.")
+        source.warning(
+            source.lines.get("formerly", 1), f"`Formerly: {name[:40]}…` is too long for an address: remove that name."
+        )
     return tuple(name for name in names if not is_long(name))
 
 
@@ -91,8 +93,8 @@ def _correction(source: Source, fields: Mapping[str, str], zone: str) -> Correct
     if at and match:
         return Correction(at, match[2] or "")
     if text:
-        how = "write the day, and if you like what it was: `Corrected: 2026-11-25 The table had last year's figures.`"
-        source.warning(source.lines.get("corrected", 1), f"`Corrected: {text[:60]}` cannot be read: {how}")
+        how = "write the date, then optionally what was wrong: `Corrected: 2026-11-25 The table had last year's figures.`"
+        source.warning(source.lines.get("corrected", 1), f"`Corrected: {text[:60]}` is not valid: {how}")
     return None
 
 
@@ -106,13 +108,14 @@ def _audio(source: Source, fields: Mapping[str, str], root: Path, site_url: str)
     if target.startswith(("https://", "http://")):
         size = fields.get("audio-size", "").replace("_", "").strip()
         if not re.fullmatch(r"[0-9]{1,15}", size):
-            return _none(source, "`Audio:` on another server needs its size in bytes: add `Audio-Size: 12345678`.")
+            return _none(source, "A recording on another server needs its size in bytes: add `Audio-Size: 12345678`.")
         return Audio(target, int(size), kind, seconds)
     name = target.removeprefix("{static}").lstrip("/")
     path = (root / name).resolve() if not is_long(Path(name).name) else root
     if not path.is_file() or not path.is_relative_to(root):
         return _none(
-            source, f"`Audio: {target[:60]}` leads to no file: put it into {root.name}/audio/ and name it as audio/name.mp3."
+            source,
+            f"`Audio: {target[:60]}` is not a file: put it into {root.name}/audio/ and write `Audio: audio/name.mp3`.",
         )
     return Audio(f"{site_url}/{name}", path.stat().st_size, kind, seconds)
 

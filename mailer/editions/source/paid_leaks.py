@@ -51,7 +51,7 @@ class Leak:
     words: str
 
     def __str__(self) -> str:
-        return f"{self.where} holds premium text of {self.path}: “{self.words}”"
+        return f"{self.where} contains paid text from {self.path}: “{self.words}”"
 
 
 class Guard:
@@ -104,7 +104,7 @@ class Guard:
         public = [vars(edition), *(vars(one) for one in edition.variants if not one.premium)]
         parts = [value for fields in public for value in fields.values() if isinstance(value, str)]
         whole = "\0".join(parts).encode("utf-8", "surrogatepass")
-        return self._unless_clean(f"the mail of {edition.key}", whole, lambda: parts)
+        return self._unless_clean(f"the email of {edition.key}", whole, lambda: parts)
 
     def find_in(self, folder: Path) -> list[Leak]:
         """Leaks in all files of a folder; their names count too."""
@@ -141,7 +141,7 @@ def insist(found: Iterable[Leak]) -> None:
     listed = list(dict.fromkeys(map(str, found)))
     if listed:
         more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-        raise Refused(f"Premium text would be public: {'; '.join(listed[:3])}{more}. Remove it there; nothing was published.")
+        raise Refused(f"Paid text would become public: {'; '.join(listed[:3])}{more}. Remove it there. Nothing was published.")
 
 
 def _secrets(edition: Edition) -> Iterator[Secret]:

@@ -67,7 +67,7 @@ def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str)
         return Cut(source.body, None)
     free, premium = _apart(lines, blocks, join_url, fields.get("lang", ""))
     if sum(map(bool, map(_NOTE.match, free))) > MAX_NOTES:
-        _wrong(source, 0, f"There are more than {MAX_NOTES:,} footnotes: leave some out.")
+        _wrong(source, 0, f"There are more than {MAX_NOTES:,} footnotes: remove some.")
         return Cut("", "")
     free, moved = _footnotes(free, premium)
     inside = ["\n".join(lines[first + 1 : last]) for kind, first, last in blocks if kind == "premium"]
@@ -77,7 +77,7 @@ def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str)
 def refuse_rst(source: Source, text: str) -> None:
     """In reStructuredText nothing can be kept for paying readers: an issue that tries is not published."""
     if source.fields.get("access", "").strip().lower() not in ("", "open", "free") or re.search(r"^:::", text, re.MULTILINE):
-        source.error("access", "Premium text needs Markdown: write this issue as a .md file.")
+        source.error("access", "Paid text requires Markdown: write this issue as a .md file.")
 
 
 def _access(source: Source, fields: Mapping[str, str]) -> tuple[Access, datetime | None]:
@@ -87,7 +87,7 @@ def _access(source: Source, fields: Mapping[str, str]) -> tuple[Access, datetime
     if word == "premium":
         return Access.PREMIUM, None
     if word != "early":
-        source.error("access", f"`Access: {word}` is not known: write `Access: premium`, `Access: early` or leave it out.")
+        source.error("access", f"`Access: {word}` is unknown: write `Access: premium` or `Access: early`, or remove the line.")
         return Access.PREMIUM, None
     try:
         return Access.EARLY, moment(fields.get("free-from", ""))
@@ -105,27 +105,31 @@ def _blocks(source: Source, lines: list[str]) -> list[tuple[str, int, int]]:
         match = _FENCE.match(line)
         if not match:
             if re.match(r"^\s*:::+\s*(premium|free)\b", line, re.IGNORECASE) and not code:
-                _wrong(source, at, f"`{line.strip()[:40]}` must stand alone at the beginning of its line.")
+                _wrong(source, at, f"`{line.strip()[:40]}` is not a fence here: put it at the beginning of a line of its own.")
             continue
         word = match[1].lower()
         if code and not kind:
-            _wrong(source, at, f"`{line.strip()}` stands in a block of code: put a space before it, or close the code first.")
+            _wrong(
+                source, at, f"`{line.strip()}` is inside a code block: put a space before it, or close the code block first."
+            )
         elif word in ("premium", "free") and not kind:
             kind, first = word, at
         elif not word and kind:
             if not "".join(lines[first + 1 : at]).strip():
-                _wrong(source, first, f"The block `:::{kind}` is empty: write something in it, or remove it.")
+                _wrong(source, first, f"The block `:::{kind}` is empty: add text, or remove it.")
             found.append((kind, first, at))
             kind = ""
         elif word in ("premium", "free"):
             _wrong(
-                source, at, f"`:::{word}` begins inside `:::{kind}` of line {source.body_line + first}: close that with `:::`."
+                source,
+                at,
+                f"`:::{word}` is inside `:::{kind}` of line {source.body_line + first}: close that block with `:::` first.",
             )
         elif not word:
             _wrong(source, at, "`:::` closes nothing: remove it, or begin with `:::premium`.")
         elif close := difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.6):
             meant = close[0] if close[0] == "free" else "premium"
-            _wrong(source, at, f"`:::{match[1]}` is not known: did you mean `:::{meant}`?")
+            _wrong(source, at, f"`:::{match[1]}` is unknown. Did you mean `:::{meant}`?")
     if kind:
         _wrong(source, first, f"`:::{kind}` is never closed: write `:::` on a line of its own after it.")
     return found
@@ -170,7 +174,7 @@ def _whole(
     more = next((at for at, line in enumerate(lines) if MORE.search(line)), None)
     teaser = lines[:more] if more is not None else [html.escape(fields.get("teaser", ""))]
     if more is not None and any(kind == "premium" and first < more for kind, first, _ in blocks):
-        _wrong(source, more, "The teaser above `<!-- more -->` holds a `:::premium` block: move it below.")
+        _wrong(source, more, "The teaser above `<!-- more -->` contains a `:::premium` block: move the block below.")
     lang = fields.get("lang", "")
     say = i18n.translator(i18n.spoken(lang))
     _, premium = _apart(lines, blocks, join_url, lang)

@@ -20,7 +20,7 @@ def check(source: Source, fields: Mapping[str, str], text: str) -> None:
     """Note what keeps the file from being an issue. ``text`` is all of it."""
     for field in ("title", "date"):
         if not fields.get(field):
-            source.error(field, f"The {field} is missing: write one at the head of the file.")
+            source.error(field, f"The {field} is missing: add it at the beginning of the file.")
     if found := ILLEGAL.search(text):
         line = text.count("\n", 0, found.start()) + 1
         message = f"The character {name(found[0])} {NOWHERE}: remove it."

@@ -55,7 +55,7 @@ class Site:
         except FileNotFoundError:
             return ""
         except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path} cannot be read ({error}): save it as UTF-8, a name on each line.") from error
+            raise BadInput(f"{path} cannot be read ({error}): save it as UTF-8, with one name on each line.") from error
 
 
 def read(content: Path, config: Path, site_url: str = "") -> Site:
@@ -70,7 +70,7 @@ def read(content: Path, config: Path, site_url: str = "") -> Site:
     try:
         settings = read_settings(str(config), override={"PATH": str(root)})
     except Exception as error:
-        raise BadInput(f"{config} has an error ({type(error).__name__}: {error}): mend it.") from error
+        raise BadInput(f"{config} has an error ({type(error).__name__}: {error}): correct it.") from error
     return Site(
         root=root,
         config=config.resolve(),

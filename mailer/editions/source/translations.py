@@ -67,20 +67,20 @@ def wrong(family: Sequence[Text]) -> Iterator[Wrong]:
                 yield Wrong(
                     text.name,
                     name,
-                    f"`{name.title()}:` stands in a translation of {original.shown}, whose lines hold for all its languages:"
+                    f"`{name.title()}:` is in a translation of {original.shown}, but the original sets it for all languages:"
                     " remove the line here.",
                 )
         if code(text.lang) in seen:
-            yield Wrong(text.name, "lang", f"{original.shown} has another text in {text.lang!r} already: correct `Lang:`.")
+            yield Wrong(text.name, "lang", f"{original.shown} already has a text in {text.lang!r}: correct `Lang:`.")
         seen.add(code(text.lang))
         if _hidden(text) != _hidden(original):
-            how = "`Status: hidden` holds for all languages of an issue, or for none"
-            yield Wrong(text.name, "status", f"{how}: give it the same `Status:` as {original.shown}.")
+            how = "`Status: hidden` must be the same in all languages of an issue"
+            yield Wrong(text.name, "status", f"{how}: use the `Status:` of {original.shown}.")
         if not text.premium and original.premium and not text.fields.get("access"):
             yield Wrong(
                 text.name,
                 "access",
-                f"{original.shown} keeps text for paying readers and this translation keeps none: mark it with `:::premium` or"
+                f"{original.shown} has paid text, but this translation has none: mark it with `:::premium` or"
                 " `Access: premium`, or write `Access: open` if all of it is free.",
             )
 

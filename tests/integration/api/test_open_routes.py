@@ -132,7 +132,7 @@ def test_what_the_ledger_would_show_is_searched_by_the_publish_itself(database: 
     adopt(database, settings, [factories.old()])
     known = edition()
     planted = replace(known, **{field: f"{getattr(known, field)} {SECRET}"})  # type: ignore[arg-type]
-    with pytest.raises(Refused, match=r"Premium text would be public: .+ holds premium text of issues/2026-11-24-hello.md"):
+    with pytest.raises(Refused, match=r"Paid text would become public: .+ contains paid text from issues/2026-11-24-hello.md"):
         publish(database, settings, [factories.old(), planted], [], Outbox(settings.outbox), Request())
     with database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM sends") == 0

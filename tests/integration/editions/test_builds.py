@@ -79,7 +79,7 @@ def test_after_a_refused_build_the_last_editions_are_still_the_ones_to_publish(l
     write(letter, 2, "Send: yes", "teller")
     (letter.issues / "teller.md").write_text((letter.issues / "teller.md").read_text() + f"\n{SECRET}.\n")
     letter.write("winter.md", "Title: Winter\nDate: 2026-11-03 09:00\nSend: yes", f"Free.\n\n:::premium\n{SECRET}.\n:::\n")
-    with pytest.raises(Refused, match="Premium text would be public"):
+    with pytest.raises(Refused, match="Paid text would become public"):
         letter.build()
     kept = editions.load(letter.folder / "build" / "editions")
     assert [one.key for one in kept.editions] == ["issue-01"]

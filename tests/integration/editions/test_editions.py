@@ -243,13 +243,13 @@ def test_nothing_that_runs_reaches_page_feed_or_mail(letter: Letter) -> None:
     [
         ("Date: 2026-11-01", ":1:", "`Title:` is missing"),
         ("Title: X", ":1:", "`Date:` is missing"),
-        ("Title: X\nDate: someday", ":2:", "`Date: someday` cannot be read"),
-        ("Title: X\nDate: 10:30", ":2:", "`Date: 10:30` cannot be read"),
-        ("Title: X\nDate: 2026-11-01\nSend: soon", ":3:", "`Send: soon` cannot be read"),
-        ("Title: X\nDate: 2026-11-01\nSend: 2026-12-01 09:00", ":3:", "has no zone"),
-        ("Title: X\nDate: 2026-11-01\nSend: 2027-03-28 02:30 Europe/Berlin", ":3:", "does not exist"),
-        ("Title: X\nDate: 2026-11-01\nSend: 2026-12-01 09:00 Europe/Berlni", ":3:", "does not exist"),
-        ("Title: X\nDate: 2026-11-01\nEdition: two", ":3:", "is not a number from 1 on"),
+        ("Title: X\nDate: someday", ":2:", "`Date: someday` is not a valid date"),
+        ("Title: X\nDate: 10:30", ":2:", "`Date: 10:30` is not a valid date"),
+        ("Title: X\nDate: 2026-11-01\nSend: soon", ":3:", "`Send: soon` is not valid"),
+        ("Title: X\nDate: 2026-11-01\nSend: 2026-12-01 09:00", ":3:", "has no time zone"),
+        ("Title: X\nDate: 2026-11-01\nSend: 2027-03-28 02:30 Europe/Berlin", ":3:", "doesn't exist"),
+        ("Title: X\nDate: 2026-11-01\nSend: 2026-12-01 09:00 Europe/Berlni", ":3:", "doesn't exist"),
+        ("Title: X\nDate: 2026-11-01\nEdition: two", ":3:", "is not a positive whole number"),
         ("Title: X\nDate: 2026-11-01\nAudience: python and", ":3:", "cannot be read at column 11"),
     ],
 )
@@ -269,10 +269,10 @@ def test_of_two_issues_with_one_id_both_are_named_and_the_older_is_built(letter:
     report = letter.build()
     copy, first = (one for one in report.findings if one.level == "error")
     assert str(copy).startswith(
-        "content/issues/a-copy.md:3: error: The issue key 'first' is also that of content/issues/first.md"
+        "content/issues/a-copy.md:3: error: The issue key 'first' is also used by content/issues/first.md"
     )
     assert str(first).startswith(
-        "content/issues/first.md:1: error: The issue key 'first' is also that of content/issues/a-copy"
+        "content/issues/first.md:1: error: The issue key 'first' is also used by content/issues/a-copy"
     )
     assert (copy.issue, copy.asks) == ("content/issues/a-copy.md", 1)
     assert [edition.path for edition in report.editions] == ["content/issues/first.md", "content/issues/second.md"]
@@ -299,11 +299,11 @@ def test_a_file_that_is_not_utf_8_is_named_and_not_sent(letter: Letter) -> None:
 
 def test_smaller_slips_are_warnings_at_their_line(letter: Letter) -> None:
     letter.write("slips.md", "Title: X\nDate: 2026-11-20\nPreheder: oops\nSlug: second", "See [it]({filename}gone.md).\n")
-    taken = "The slug 'second' is that of content/issues/second.md; this issue is at 'slips': give it a `Slug:` of its own."
+    taken = "The slug 'second' is taken by content/issues/second.md, so this issue is at 'slips': give it a different `Slug:`."
     assert told(letter.build(), "warning") == [
-        "content/issues/slips.md:3: warning: `Preheder:` is not known: did you mean `Preheader:`?",
+        "content/issues/slips.md:3: warning: Unknown field `Preheder:`. Did you mean `Preheader:`?",
         f"content/issues/slips.md:4: warning: {taken}",
-        "content/issues/slips.md:6: warning: The link to gone.md leads to no file: correct the name, or add the file.",
+        "content/issues/slips.md:6: warning: The linked file gone.md doesn't exist: correct the name, or add the file.",
     ]
 
 
@@ -535,10 +535,10 @@ def test_a_long_mail_is_cut_at_a_heading_and_its_text_stays_whole(letter: Letter
 
 def test_a_long_mail_is_refused_or_pointed_out_by_setting(letter: Letter) -> None:
     report, _ = long_issue(letter, "refuse")
-    assert [finding.level for finding in report.findings if "Gmail shows 102" in finding.message] == ["error"]
+    assert [finding.level for finding in report.findings if "Gmail shows only 102 KB" in finding.message] == ["error"]
     report, edition = long_issue(letter, "warn")
     assert edition
-    assert [finding.level for finding in report.findings if "Gmail cuts it at 102" in finding.message] == ["warning"]
+    assert [finding.level for finding in report.findings if "Gmail clips it at 102 KB" in finding.message] == ["warning"]
     assert "The very end." in edition.html
     with pytest.raises(BadInput, match="POSTMERGE_CLIP is 'maybe': set it to"):
         long_issue(letter, "maybe")

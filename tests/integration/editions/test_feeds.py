@@ -96,7 +96,7 @@ def test_a_former_address_that_is_anothers_now_is_a_warning_at_its_line(letter: 
     rename(letter, "second")
     report = letter.build()
     assert told(report, "warning") == [
-        "content/issues/new.md:1: warning: `Formerly: second` is the address of another page: remove that name."
+        "content/issues/new.md:1: warning: `Formerly: second` is the address of another page now: remove that name."
     ]
     assert "refresh" not in letter.page("issues/second/index.html")
 
@@ -134,8 +134,8 @@ def test_an_issue_with_a_recording_is_an_episode(letter: Letter) -> None:
 @pytest.mark.parametrize(
     ("head", "sentence"),
     [
-        ("Audio: audio/gone.mp3\nAudio-Duration: 2:03", "`Audio: audio/gone.mp3` leads to no file"),
-        ("Audio: ../../secret.mp3\nAudio-Duration: 2:03", "`Audio: ../../secret.mp3` leads to no file"),
+        ("Audio: audio/gone.mp3\nAudio-Duration: 2:03", "`Audio: audio/gone.mp3` is not a file"),
+        ("Audio: ../../secret.mp3\nAudio-Duration: 2:03", "`Audio: ../../secret.mp3` is not a file"),
         ("Audio: https://cdn.example.org/a.mp3\nAudio-Duration: 2:03", "needs its size in bytes: add `Audio-Size: 12345678`"),
         ("Audio: https://cdn.example.org/a.mp3\nAudio-Size: 5", "needs its length: add `Audio-Duration: 32:10`"),
     ],

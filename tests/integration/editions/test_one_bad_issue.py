@@ -82,7 +82,7 @@ def test_a_subject_of_several_lines_is_one_header(letter: Letter) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("Tags: ???", "'???' has no letter or digit to make an address of: correct `Tags:`."),
+        ("Tags: ???", "'???' has no letter or digit for an address: correct `Tags:`."),
         ("Tags: fine, ..", "'..' has no letter or digit"),
         ("Tags: \U0001f389", "'\U0001f389' has no letter or digit"),
         ("Category: ???", "correct `Category:`."),
@@ -91,12 +91,12 @@ def test_a_subject_of_several_lines_is_one_header(letter: Letter) -> None:
         ("Slug: " + "x" * 300, "is longer than 240 bytes: give it a short `Slug:`."),
         ("Template: nothing", "`Template: nothing` is not in the theme"),
         ("Template: ../../pelicanconf", "is not in the theme"),
-        ("Modified: soon", "`Modified: soon` cannot be read"),
-        ("Modified: 2026-01-01 00:00 +9999", "`Modified: 2026-01-01 00:00 +9999` cannot be read"),
-        ("Date: 2026-01-01 00:00 +9999", "`Date: 2026-01-01 00:00 +9999` cannot be read"),
-        ("Date: 9999-12-31 23:59", "`Date: 9999-12-31 23:59` cannot be read"),
-        ("Send: 9999-12-31 23:59 America/New_York", "names a time or a zone that does not exist"),
-        ("Send: 9999-12-31 23:59 -05:00", "names a time or a zone that does not exist"),
+        ("Modified: soon", "`Modified: soon` is not a valid date"),
+        ("Modified: 2026-01-01 00:00 +9999", "`Modified: 2026-01-01 00:00 +9999` is not a valid date"),
+        ("Date: 2026-01-01 00:00 +9999", "`Date: 2026-01-01 00:00 +9999` is not a valid date"),
+        ("Date: 9999-12-31 23:59", "`Date: 9999-12-31 23:59` is not a valid date"),
+        ("Send: 9999-12-31 23:59 America/New_York", "names a time or a time zone that doesn't exist"),
+        ("Send: 9999-12-31 23:59 -05:00", "names a time or a time zone that doesn't exist"),
     ],
 )
 def test_a_field_with_which_no_site_can_be_built_is_an_error_at_its_line(letter: Letter, line: str, sentence: str) -> None:
@@ -153,7 +153,7 @@ def test_a_name_that_is_not_utf_8_is_named_and_left_out(letter: Letter, name: by
     Path(os.fsdecode(path)).write_text(HEAD + "\nText.\n")
     [error] = left_out(letter)
     assert "?" in error
-    assert error.endswith(":1: error: The name of this file or of its folder is not UTF-8: rename it.")
+    assert error.endswith(":1: error: The name of this file or of its folder is not valid UTF-8: rename it.")
 
 
 HTML = "<html><head><title>Bad</title><meta name='date' content='{}'><meta name='status' content='{}'></head>Text</html>"
@@ -166,15 +166,15 @@ RST = "Bad\n###\n\n:date: 2026-11-24\n:send: yes\n"
         (
             "bad.html",
             HTML.format("2026-11-24", "published"),
-            "bad.html:1: error: This cannot be an issue: write it",
+            "bad.html:1: error: This file format is not supported for issues: write it",
         ),
-        ("bad.html", HTML.format("soon", "published"), "bad.html:1: error: The file was left out (ValueError: 'soon' is not"),
-        ("bad.rst", RST + "\nText\x07.\n", "bad.rst:7: error: The character U+0007 cannot stand in a page"),
+        ("bad.html", HTML.format("soon", "published"), "bad.html:1: error: The file was skipped (ValueError: 'soon' is not"),
+        ("bad.rst", RST + "\nText\x07.\n", "bad.rst:7: error: The character U+0007 is not allowed in pages"),
         ("bad.rst", RST + ":tags: ???\n\nText.\n", "'???' has no letter or digit"),
         ("bad.rst", RST + ":template: nothing\n\nText.\n", "`Template: nothing` is not in the theme"),
         ("bad.rst", ":date: 2026-11-24\n\nText.\n", "bad.rst:1: error: The title is missing"),
         ("bad.rst", "Bad\n###\n\nText.\n", "bad.rst:1: error: The date is missing"),
-        ("bad.rst", RST + ":modified: soon\n\nText.\n", "bad.rst:1: error: The file was left out (ValueError: 'soon' is not"),
+        ("bad.rst", RST + ":modified: soon\n\nText.\n", "bad.rst:1: error: The file was skipped (ValueError: 'soon' is not"),
     ],
 )
 def test_a_file_of_another_format_is_left_out_at_its_name(letter: Letter, name: str, text: str, sentence: str) -> None:
@@ -219,7 +219,7 @@ def test_a_date_ahead_with_send_yes_is_an_error_and_with_a_time_is_not(letter: L
     head = HEAD.replace("2026-11-24", "2999-11-24")
     letter.write("bad.md", head)
     [error] = left_out(letter)
-    assert "write `Send: 2999-11-24 09:00 UTC` to email it then" in error
+    assert "write `Send: 2999-11-24 09:00 UTC` to send it then" in error
     letter.write("bad.md", head.replace("Send: yes", "Send: 2999-11-24 09:00 UTC"))
     assert "bad" in [edition.key for edition in letter.build().editions]
 
@@ -233,4 +233,4 @@ def test_a_hidden_issue_in_two_languages_has_its_pages_and_stops_nothing(letter:
     assert "data-digest" in letter.page("issues/bad/de/index.html")
     letter.write("bad.de.md", hidden.replace("hidden", "published") + "Lang: de\n")
     [error] = left_out(letter)
-    assert error.startswith("content/issues/bad.de.md:3: error: `Status: hidden` holds for all languages")
+    assert error.startswith("content/issues/bad.de.md:3: error: `Status: hidden` must be the same in all languages")

@@ -129,16 +129,16 @@ def test_an_early_issue_is_free_from_its_date_on(letter: Letter) -> None:
     ("head", "body", "said"),
     [
         ("", f":::premium\n{SECRET}\n", "`:::premium` is never closed"),
-        ("", f":::premuim\n{SECRET}\n:::\n", "did you mean `:::premium`"),
-        ("", f":::paid\n{SECRET}\n:::\n", "did you mean `:::premium`"),
-        ("", f"  :::premium\n{SECRET}\n:::\n", "must stand alone"),
-        ("", f":::premium {SECRET}\n:::\n", "must stand alone"),
+        ("", f":::premuim\n{SECRET}\n:::\n", "Did you mean `:::premium`"),
+        ("", f":::paid\n{SECRET}\n:::\n", "Did you mean `:::premium`"),
+        ("", f"  :::premium\n{SECRET}\n:::\n", "is not a fence here"),
+        ("", f":::premium {SECRET}\n:::\n", "is not a fence here"),
         ("", f":::premium\n:::premium\n{SECRET}\n:::\n", "begins inside"),
         ("", f"{SECRET}\n\n:::\n", "closes nothing"),
-        ("", f"```\n:::premium\n{SECRET}\n:::\n```\n", "stands in a block of code"),
-        ("", f"~~~~\nx\n~~~\n:::premium\n{SECRET}\n:::\n", "stands in a block of code"),
+        ("", f"```\n:::premium\n{SECRET}\n:::\n```\n", "is inside a code block"),
+        ("", f"~~~~\nx\n~~~\n:::premium\n{SECRET}\n:::\n", "is inside a code block"),
         ("", "A.\n\n:::premium\n\n:::\n", "is empty"),
-        ("Access: payed", SECRET, "is not known"),
+        ("Access: payed", SECRET, "is unknown"),
         ("Access: early", SECRET, "needs a date"),
         ("Access: premium", f":::premium\n{SECRET}\n:::\n\n<!-- more -->\nMore.\n", "holds a `:::premium` block"),
     ],
@@ -274,7 +274,7 @@ def test_what_got_out_is_caught_and_nothing_is_published(letter: Letter, way: st
     letter.build()
     before = (site_of(letter) / "index.html").stat().st_ino
     CAUGHT[way](letter)
-    with pytest.raises(Refused, match=r"holds premium text of content/issues/winter.md: “.+”"):
+    with pytest.raises(Refused, match=r"contains paid text from content/issues/winter.md: “.+”"):
         letter.build()
     assert (site_of(letter) / "index.html").stat().st_ino == before
 

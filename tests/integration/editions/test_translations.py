@@ -110,8 +110,8 @@ def test_only_the_original_says_when_and_to_whom(letter: Letter, line: str, fiel
     path.write_text(f"{line}\n{path.read_text()}")
     report = letter.build()
     assert told(report, "error") == [
-        f"content/issues/hello.de.md:1: error: `{field}:` stands in a translation of content/issues/hello.md, whose lines hold"
-        " for all its languages: remove the line here."
+        f"content/issues/hello.de.md:1: error: `{field}:` is in a translation of content/issues/hello.md, but the original"
+        " sets it for all languages: remove the line here."
     ]
     assert list(variants(report)) == ["fr"]
     assert [edition.key for edition in report.editions if edition.send.value != "no"] == ["second", "hello"]
@@ -147,7 +147,7 @@ def test_premium_text_of_a_translation_is_kept_apart_and_never_public(letter: Le
         assert path.is_dir() or b"elf trockenen Keller" not in path.read_bytes()
     assert "Dieser Teil ist für zahlende" in found["de"].html
     german.write_text(f"{german.read_text()}\n{secret}\n")
-    with pytest.raises(Refused, match=r"holds premium text of content/issues/hello\.de\.md"):
+    with pytest.raises(Refused, match=r"contains paid text from content/issues/hello\.de\.md"):
         letter.build()
 
 

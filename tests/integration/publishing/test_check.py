@@ -44,8 +44,8 @@ def test_people_get_a_sentence_at_its_place_and_exit_1(folder: Path) -> None:
     done = run(folder)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert "content/issues/hello.md:3:1: warning: `Sned:` is not known: did you mean `Send:`? [field-unknown]" in lines
-    assert "content/issues/hello.md:7:1: error: “TODO” was left to fill in: write what belongs here. [placeholder]" in lines
+    assert "content/issues/hello.md:3:1: warning: Unknown field `Sned:`. Did you mean `Send:`? [field-unknown]" in lines
+    assert "content/issues/hello.md:7:1: error: “TODO” is a placeholder: replace it with the final text. [placeholder]" in lines
     assert lines[-1].startswith("1 file in ")
 
 

@@ -195,7 +195,7 @@ def test_the_checks_ask_the_ledger(repository: Repository, database: Database) -
         tx.run("UPDATE deliveries SET state = 'delivered'")
     assert repository.run("check").endswith("nothing found.\n")
     repository.write("hello", date.today().isoformat(), "Second.", "Send: yes\nPreheader: In short\n")
-    assert "This was mailed with another text" in repository.run("check")
+    assert "The text has changed since this issue was sent" in repository.run("check")
     repository.write("hello", date.today().isoformat(), "Second.", "Send: yes\nEdition: 2\nAudience: pyhton\n")
     repository.run("check", ok=False)
     repository.write("hello", date.today().isoformat(), "Second.", "Send: yes\nEdition: 2\nAudience: sent edition 1\n")
@@ -220,4 +220,4 @@ def test_what_is_for_paying_readers_is_not_quoted_in_the_report(repository: Repo
         assert words not in said
     repository.write("winter", "2026-11-24", f"Free: {secret}.\n\n:::premium\n{secret}.\n:::")
     repository.commit()
-    assert "Premium text would be public" in repository.run("comment", "--base", "HEAD~3", ok=False)
+    assert "Paid text would become public" in repository.run("comment", "--base", "HEAD~3", ok=False)

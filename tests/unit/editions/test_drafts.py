@@ -63,7 +63,7 @@ def test_a_page_that_no_list_shows_is_never_emailed(lines: str) -> None:
     draft, [error] = judged(lines)
     assert not draft
     assert error.startswith("5: ")
-    assert "says that this is not to be published now: " in error
+    assert "marks this issue as not ready, but `Send:` asks to send it: " in error
     assert judged(lines, send="") == (False, [])
 
 
@@ -85,10 +85,10 @@ def test_a_day_on_which_it_is_not_published_leaves_it_out_and_contradicts_send(l
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        ("draft: maybe", "`draft: maybe` cannot be read: write `draft: true` or `draft: false`."),
-        ("published: perhaps", "`published: perhaps` cannot be read"),
-        ("status: drft", "`Status: drft` cannot be read: write `Status: draft`, or remove the line."),
-        ("publishDate: soon", "`publishdate: soon` cannot be read: write the day as 2026-11-24, or remove the line."),
+        ("draft: maybe", "`draft: maybe` is not valid: write `draft: true` or `draft: false`."),
+        ("published: perhaps", "`published: perhaps` is not valid"),
+        ("status: drft", "`Status: drft` is not valid: write `Status: draft`, or remove the line."),
+        ("publishDate: soon", "`publishdate: soon` is not valid: write the day as 2026-11-24, or remove the line."),
     ],
 )
 def test_a_value_that_cannot_be_read_is_an_error_with_and_without_send(lines: str, sentence: str) -> None:
@@ -102,7 +102,7 @@ def test_a_date_ahead_contradicts_send_yes(date: str, wrong: bool) -> None:
     errors = judged(f"date: {date}")[1]
     assert bool(errors) is wrong
     assert all(
-        f"5: `Date: {date}` is ahead, and `Send: yes` would email the issue before it: write `Send:" in e for e in errors
+        f"5: `Date: {date}` is in the future, but `Send: yes` sends the issue immediately: write `Send:" in e for e in errors
     )
     assert judged(f"date: {date}", send="send: 2027-02-01 09:00 UTC\n") == (False, [])
 

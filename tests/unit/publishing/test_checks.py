@@ -140,7 +140,7 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("spelling", body("We use Postgress now."), 6, 8, {}),
     ("html-forbidden", body("Text <script>alert(1)</script>"), 6, 6, {}),
     ("html-forbidden", body('<p onclick="x()">Text</p>'), 6, 13, {}),
-    ("html-mail", body("<video src='x.mp4'></video>"), 6, 1, {}),
+    ("html-email", body("<video src='x.mp4'></video>"), 6, 1, {}),
     ("markdown-unclosed", body("```python\nprint()"), 6, 1, {}),
     ("markdown-unclosed", body("Text <!-- a comment"), 6, 6, {}),
     ("markdown-unclosed", body("See [it there](https://example.org/"), 6, 14, {}),

@@ -369,7 +369,7 @@ def test_the_operators_word_that_they_were_not_sent_sends_them_and_needs_yes(
     send_id = in_doubt(database, conf, ses)
     code, text = run(conf, ses, monkeypatch, "uncertain", str(send_id), "--not-sent")
     assert code == 1
-    assert "3 readers" in text
+    assert "3 subscribers" in text
     assert len(ses.accepted()) == 3
     assert run(conf, ses, monkeypatch, "uncertain", str(send_id), "--not-sent", "--yes")[0] == 0
     assert work(database, conf, send_id).deliveries["accepted"] == 6

@@ -1,6 +1,6 @@
-"""The HTTP edge, one app on one port.
+"""The HTTP layer: one app on one port.
 
-``app`` puts it together; ``pages`` holds the public forms, ``v1`` the REST API, ``docs`` its description, ``outbox`` the pages
-for development, ``ops`` health and metrics, ``archive`` the built site. ``edge`` is the layer around them all, ``problems``
-what is said when something is wrong, ``render`` how a page is made, ``desk`` what every route needs.
+``app`` assembles it. ``v1`` holds the REST API, ``web`` the public pages, the archive and the development pages, ``common``
+what both share (middleware, errors, rendering, languages), ``server`` the server processes. ``docs`` serves the API reference,
+``inbound_webhooks`` receives events from SES and Stripe, ``monitoring`` reports health and metrics.
 """

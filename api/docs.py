@@ -8,9 +8,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 from swagger_ui_bundle import swagger_ui_path
 
-from api.common.dependencies import Here
-from api.common.render import page
-from api.web.archive import Archive
+from api.common.dependencies import Context
+from api.common.render import render_page
+from api.web.archive import ArchiveFiles
 
 router = APIRouter(include_in_schema=False)
 
@@ -22,13 +22,13 @@ _POLICY = (
 
 
 @router.get("/docs")
-def docs(desk: Here) -> Response:
+def show_docs(context: Context) -> Response:
     """Swagger UI on our own OpenAPI description."""
-    response = page(desk, "docs.html")
+    response = render_page(context, "docs.html")
     response.headers["Content-Security-Policy"] = _POLICY
     return response
 
 
-def mount(app: FastAPI) -> None:
+def mount_swagger_ui(app: FastAPI) -> None:
     """Serve Swagger UI's own files beside the page."""
-    app.mount("/docs/files", Archive(Path(swagger_ui_path)), name="swagger-ui")
+    app.mount("/docs/files", ArchiveFiles(Path(swagger_ui_path)), name="swagger-ui")

@@ -1,4 +1,4 @@
-"""Make ``api/v1/shapes.json`` and the table in ``docs/reference/api.md`` from the contract and our own description.
+"""Make ``api/v1/common/shapes.json`` and the table in ``docs/reference/api.md`` from the contract and our own description.
 
 python -m bench.api_table            writes both
 python -m bench.api_table --check    says what is not true any more, and fails
@@ -16,7 +16,7 @@ from typing import Any
 from tests.data import buttondown
 
 ROOT = Path(__file__).parent.parent
-SHAPES = ROOT / "api" / "v1" / "shapes.json"
+SHAPES = ROOT / "api" / "v1" / "common" / "shapes.json"
 GUIDE = ROOT / "docs" / "reference" / "api.md"
 BEGIN, END = "<!-- table: python -m bench.api_table -->", "<!-- end of the table -->"
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -37,8 +37,8 @@ def ours() -> dict[str, Any]:
     from api import v1
 
     app = FastAPI(title="The API", version="1")
-    v1.include(app)
-    v1.install(app)
+    v1.include_routes(app)
+    v1.install_api(app)
     return app.openapi()
 
 

@@ -37,7 +37,7 @@ class Shop:
         self.client = TestClient(
             create_app(
                 settings=self.settings, database=self.database, site_folder=self.settings.site_folder,
-                outbox=self.settings.outbox, ring=lambda: True, site_name="The Letter",
+                outbox=self.settings.outbox, wake_transactional=lambda: True, site_name="The Letter",
             ), follow_redirects=False,
         )  # fmt: skip
         with self.database.transaction() as tx:

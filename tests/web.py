@@ -52,7 +52,7 @@ class Web:
             "database": self.database,
             "site_folder": self.settings.site_folder,
             "outbox": self.settings.outbox,
-            "ring": self._ring,
+            "wake_transactional": self._ring,
             "site_name": SITE_NAME,
             **more,
         }

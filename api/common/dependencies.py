@@ -17,17 +17,17 @@ from mailer.core.settings import Settings
 
 
 @dataclass(frozen=True)
-class Desk:
+class AppContext:
     """One app's surroundings. ``outbox`` is the folder of sent mails in development, else None."""
 
     settings: Settings
     database: Database
     asker: Asker
-    ring: Callable[[], bool]
+    wake_transactional: Callable[[], bool]
     site_name: str
     site_folder: Path
     outbox: Path | None
-    ring_payments: Callable[[], bool] = lambda: False
+    wake_payments: Callable[[], bool] = lambda: False
 
     @property
     def home(self) -> str:
@@ -35,11 +35,11 @@ class Desk:
         return f"{self.settings.site_url}/"
 
 
-async def _desk(request: Request) -> Desk:
-    return cast(Desk, request.app.state.desk)
+async def _get_context(request: Request) -> AppContext:
+    return cast(AppContext, request.app.state.context)
 
 
-Here = Annotated[Desk, Depends(_desk)]
+Context = Annotated[AppContext, Depends(_get_context)]
 
 
 def client_ip(request: Request) -> str | None:
@@ -48,7 +48,7 @@ def client_ip(request: Request) -> str | None:
     It is the address at the other end of the socket. When that is a proxy of ours (POSTMERGE_TRUSTED_PROXIES), it is what the
     proxy wrote last into X-Forwarded-For, and so on to the left for as long as the writer is trusted.
     """
-    ours = _networks(request.app.state.desk.settings.trusted_proxies)
+    ours = _networks(request.app.state.context.settings.trusted_proxies)
     found = _ip(request.client.host if request.client else "")
     said = ",".join(request.headers.getlist("x-forwarded-for")).split(",") if ours else []
     while found and said and any(found in network for network in ours):

@@ -11,11 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from api.common.dependencies import Desk
-from api.common.render import message
+from api.common.dependencies import AppContext
+from api.common.render import render_message
 from mailer.core.errors import BadInput, PostmergeError, Refused, Unavailable
 
-CLOSED = "Our database does not answer just now. Nothing was lost: please try again in a minute."
+DATABASE_UNAVAILABLE = "Our database does not answer just now. Nothing was lost: please try again in a minute."
 _SENTENCES = {
     400: "The request could not be read: go back and try again.",
     401: "A key is needed here: send it as `Authorization: Token KEY`.",
@@ -27,8 +27,8 @@ _SENTENCES = {
 }
 
 
-def problem(
-    desk: Desk,
+def error_response(
+    context: AppContext,
     path: str,
     status: int,
     sentence: str = "",
@@ -45,20 +45,20 @@ def problem(
             body["detail"] = [{"type": code, "loc": ["body", *field.split(".")] if field else ["body"], "msg": sentence}]
         response: Response = JSONResponse(body, status, {"Cache-Control": "no-store"})
     else:
-        response = message(desk, HTTPStatus(status).phrase, [sentence], status)
+        response = render_message(context, HTTPStatus(status).phrase, [sentence], status)
     if status == 503:
         response.headers["Retry-After"] = "60"
     return response
 
 
-def install(app: FastAPI, desk: Desk) -> None:
+def install_handlers(app: FastAPI, context: AppContext) -> None:
     """Answer every known error of the app with ``problem``."""
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         own = str(error.detail) if str(error.detail).endswith((".", "?")) else ""  # the framework's own are no sentences
         code, facts = getattr(error, "code", ""), getattr(error, "facts", None)
-        response = problem(desk, request.url.path, error.status_code, own, code, facts)
+        response = error_response(context, request.url.path, error.status_code, own, code, facts)
         response.headers.update(error.headers or {})
         return response
 
@@ -67,11 +67,11 @@ def install(app: FastAPI, desk: Desk) -> None:
         if request.url.path.startswith("/v1"):
             body = {"code": "invalid_input", "detail": [_entry(one) for one in error.errors()[:20]]}
             return JSONResponse(body, 422, {"Cache-Control": "no-store"})
-        return problem(desk, request.url.path, 422, _first(error), "invalid_input")
+        return error_response(context, request.url.path, 422, _first(error), "invalid_input")
 
     async def on_own(request: Request, error: Exception) -> Response:
         status, sentence = _own(error)
-        return problem(desk, request.url.path, status, sentence, field=getattr(error, "field", ""))
+        return error_response(context, request.url.path, status, sentence, field=getattr(error, "field", ""))
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_validation)
@@ -80,7 +80,7 @@ def install(app: FastAPI, desk: Desk) -> None:
 
 def _own(error: Exception) -> tuple[int, str]:
     if isinstance(error, Unavailable):
-        return 503, CLOSED
+        return 503, DATABASE_UNAVAILABLE
     if isinstance(error, BadInput | Refused):
         return (422 if isinstance(error, BadInput) else 409), str(error)
     return 500, ""

@@ -12,7 +12,7 @@ from mailer.core.i18n import Say
 
 
 @dataclass(frozen=True)
-class Tongue:
+class PageLanguage:
     """A language's code, and the function that says things in it."""
 
     lang: str
@@ -21,18 +21,18 @@ class Tongue:
     reads: str = ""  # what issues are wanted in, whether our own words are there or not
 
 
-def tongue(request: Request, chosen: str = "") -> Tongue:
+def get_language(request: Request, chosen: str = "") -> PageLanguage:
     """The language for this request; ``?lang=`` and what the reader chose go before the browser's wishes."""
     wish, header = request.query_params.get("lang", ""), request.headers.get("accept-language", "")
     lang = i18n.choose(wish, chosen, header=header)
-    return Tongue(lang, i18n.translator(lang), i18n.read_by(wish), i18n.read_by(wish, chosen, header=header))
+    return PageLanguage(lang, i18n.translator(lang), i18n.read_by(wish), i18n.read_by(wish, chosen, header=header))
 
 
 CHECK = "Please check what you typed: it cannot be used as it is."
 
 
-def sentence(here: Tongue, error: BadInput) -> str:
+def explain_error(language: PageLanguage, error: BadInput) -> str:
     """What is wrong, for the reader: in their language, and in English as exactly as it is known."""
-    if here.lang == "en":
+    if language.lang == "en":
         return str(error)
-    return here.say(error.text, **error.values) if isinstance(error, Mistyped) else here.say(CHECK)
+    return language.say(error.text, **error.values) if isinstance(error, Mistyped) else language.say(CHECK)

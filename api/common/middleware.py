@@ -30,7 +30,7 @@ _DEFAULTS = {
 _TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
-class Edge:
+class HttpMiddleware:
     """ASGI middleware. ``problem(path, status)`` makes the answer when the app cannot; ``tls``: people reach us by https."""
 
     def __init__(self, app: ASGIApp, problem: Callable[[str, int], Response], tls: bool = False) -> None:

@@ -11,8 +11,8 @@ import jinja2
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
-from api.common.challenge import Challenge
-from api.common.dependencies import Desk
+from api.common.dependencies import AppContext
+from api.common.form_challenge import Challenge
 from mailer.core import i18n
 
 _POLICY = (
@@ -26,12 +26,12 @@ HEADERS = {
 }
 
 
-def page(desk: Desk, template: str, status: int = 200, lang: str = "en", **facts: object) -> HTMLResponse:
+def render_page(context: AppContext, template: str, status: int = 200, lang: str = "en", **facts: object) -> HTMLResponse:
     """A page of ours in a reader's language: never stored, never indexed, without scripts, in nobody's frame.
 
     Only a form with a challenge (``challenge``, of ``api.challenge``) has scripts: the one file that asks it.
     """
-    html = _templates().get_template(template).render(desk=desk, lang=lang, _=_marked(lang), **facts)
+    html = _templates().get_template(template).render(context=context, lang=lang, _=_marked(lang), **facts)
     asked = facts.get("challenge")
     policy = f"{_POLICY}; {asked.policy}" if isinstance(asked, Challenge) else _POLICY
     return HTMLResponse(html, status, {**HEADERS, "Content-Security-Policy": policy, "Content-Language": lang})
@@ -43,9 +43,11 @@ def _marked(lang: str) -> Callable[..., Markup]:
     return lambda text, **values: Markup(say(text)) % values if values else Markup(say(text))  # noqa: S704
 
 
-def message(desk: Desk, title: str, sentences: list[str], status: int = 200, lang: str = "en", **links: str) -> HTMLResponse:
+def render_message(
+    context: AppContext, title: str, sentences: list[str], status: int = 200, lang: str = "en", **links: str
+) -> HTMLResponse:
     """A page that only says something. ``links`` may name ``href`` and ``label`` of the way on."""
-    return page(desk, "message.html", status, lang, title=title, sentences=sentences, **links)
+    return render_page(context, "message.html", status, lang, title=title, sentences=sentences, **links)
 
 
 @cache

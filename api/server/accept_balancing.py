@@ -26,7 +26,7 @@ def shared_counts(size: int) -> memoryview:
     return memoryview(mmap.mmap(-1, size * _SIZE)).cast("i")
 
 
-class Taking:
+class ConnectionAcceptor:
     """Takes connections from a listening socket until it is stopped. ``counts[place]`` is ours, ``count`` says how many."""
 
     def __init__(

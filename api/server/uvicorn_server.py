@@ -16,8 +16,8 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.server import prefork
-from api.server.accept_balancing import Taking, shared_counts
-from api.server.coalesced_write import Together
+from api.server.accept_balancing import ConnectionAcceptor, shared_counts
+from api.server.coalesced_write import CoalescingProtocol
 from mailer.core import event_loop
 from mailer.core.db import Database
 from mailer.core.errors import Unavailable
@@ -54,9 +54,9 @@ def _app(settings: Settings, database: Database, site_name: str) -> FastAPI:
         database=database,
         site_folder=settings.site_folder,
         outbox=settings.outbox if settings.transport == "outbox" else None,
-        ring=bell.ring_transactional if bell else lambda: False,
+        wake_transactional=bell.ring_transactional if bell else lambda: False,
         site_name=site_name,
-        ring_payments=bell.ring_payments if bell else lambda: False,
+        wake_payments=bell.ring_payments if bell else lambda: False,
     )
 
 
@@ -66,7 +66,7 @@ def _answer(
     """Answer until ``stopping`` is set, as the process at ``place`` among all of them."""
     config = uvicorn.Config(
         app,
-        http=Together,
+        http=CoalescingProtocol,
         access_log=False,
         log_level="warning",
         proxy_headers=False,
@@ -104,8 +104,8 @@ async def _until(
     running = asyncio.create_task(server._serve([]))
     while not server.started and not running.done():
         await asyncio.sleep(0)
-    protocol = partial(Together, server.config, server.server_state, server.lifespan.state)
-    taking = Taking(listening, protocol, counts, place, lambda: len(server.server_state.connections))
+    protocol = partial(CoalescingProtocol, server.config, server.server_state, server.lifespan.state)
+    taking = ConnectionAcceptor(listening, protocol, counts, place, lambda: len(server.server_state.connections))
     while not running.done() and not stopping.is_set():
         taking.tell()
         await asyncio.sleep(0.1)

@@ -24,7 +24,7 @@ _REVALIDATE = "no-cache"  # pages and feeds: kept, but asked for each time (an E
 _SHORT = "public, max-age=600"  # seconds, for what pages refer to: names carry no version
 
 
-class Archive(StaticFiles):
+class ArchiveFiles(StaticFiles):
     """Static files of a folder that need not exist yet and is exchanged whole when the site is built anew."""
 
     def __init__(self, folder: Path) -> None:

@@ -16,14 +16,14 @@ from starlette.exceptions import HTTPException
 from mailer.core import tokens
 from mailer.core.errors import Mistyped
 
-MOST_TAGS = 20
-MOST_TAG = 100  # characters
-YOUNGEST = timedelta(seconds=2)  # nobody fills a form in faster
-OLDEST = timedelta(hours=24)
-EVEN = 0.05  # seconds that an answer takes at least which must not tell by its time whom we know
+MAX_TAGS = 20
+MAX_TAG_CHARS = 100  # characters
+MIN_FORM_AGE = timedelta(seconds=2)  # nobody fills a form in faster
+MAX_FORM_AGE = timedelta(hours=24)
+MIN_ANSWER_SECONDS = 0.05  # seconds that an answer takes at least which must not tell by its time whom we know
 
 
-class Age(StrEnum):
+class FormAge(StrEnum):
     """How old a form is when it comes back."""
 
     GOOD = "good"
@@ -32,7 +32,7 @@ class Age(StrEnum):
 
 
 @dataclass(frozen=True)
-class Wish:
+class SignupForm:
     """What somebody who subscribes wrote. ``website`` is the honeypot: people leave it empty.
 
     ``sure`` is the address that they were asked about before: it is as they mean it. ``page`` is where they first met a form.
@@ -61,19 +61,26 @@ Form = Annotated[FormData, Depends(_form)]
 AnyForm = Annotated[FormData, Depends(_any_form)]
 
 
-def wish(form: FormData) -> Wish:
+def read_signup(form: FormData) -> SignupForm:
     """The fields of a sign-up form; a press on "I meant this address" goes before what stands in the field."""
-    email = (text(form, "meant") or text(form, "email"))[:320].strip()
-    tags = tags_of(form.getlist("tag"))
-    return Wish(email, tags, text(form, "website"), text(form, "token"), text(form, "sure"), _printable(text(form, "page")))
+    email = (get_text(form, "meant") or get_text(form, "email"))[:320].strip()
+    tags = clean_tags(form.getlist("tag"))
+    return SignupForm(
+        email,
+        tags,
+        get_text(form, "website"),
+        get_text(form, "token"),
+        get_text(form, "sure"),
+        _keep_printable(get_text(form, "page")),
+    )
 
 
-def _printable(text_: str) -> str:
+def _keep_printable(text_: str) -> str:
     """At most 300 signs that can be read and kept."""
     return "".join(sign for sign in text_[:300] if sign.isprintable())
 
 
-def tags_of(given: Iterable[object]) -> tuple[str, ...]:
+def clean_tags(given: Iterable[object]) -> tuple[str, ...]:
     """Tags as written, without blanks and doubles."""
     flat = (" ".join(tag.split()) for tag in given if isinstance(tag, str))
     return tuple(dict.fromkeys(tag for tag in flat if tag))
@@ -81,29 +88,29 @@ def tags_of(given: Iterable[object]) -> tuple[str, ...]:
 
 def check_tags(tags: tuple[str, ...]) -> None:
     """Raises Mistyped when a form holds tags that none of our pages wrote."""
-    if len(tags) > MOST_TAGS or any(len(tag) > MOST_TAG or not tag.isprintable() for tag in tags):
+    if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS or not tag.isprintable() for tag in tags):
         raise Mistyped("The topics of this form cannot be read: open the page of a topic and subscribe there.", field="tag")
 
 
-def age(secret: str, token: str) -> Age:
+def check_age(secret: str, token: str) -> FormAge:
     """How old the form with this token is; one that is not ours is stale."""
     now = datetime.now(UTC)
-    if tokens.check_form(secret, token, now, YOUNGEST, OLDEST):
-        return Age.GOOD
-    return Age.YOUNG if tokens.check_form(secret, token, now, timedelta(0), YOUNGEST) else Age.STALE
+    if tokens.check_form(secret, token, now, MIN_FORM_AGE, MAX_FORM_AGE):
+        return FormAge.GOOD
+    return FormAge.YOUNG if tokens.check_form(secret, token, now, timedelta(0), MIN_FORM_AGE) else FormAge.STALE
 
 
-def even_out(began: float) -> None:
+def equalize_timing(began: float) -> None:
     """Wait until the answer to a form that ``began`` (``time.monotonic``) takes as long as every other."""
-    time.sleep(max(0.0, began + EVEN - time.monotonic()))
+    time.sleep(max(0.0, began + MIN_ANSWER_SECONDS - time.monotonic()))
 
 
 def is_one_click(form: FormData) -> bool:
     """Is this the POST of a mail program (RFC 8058) and not of our page's button?"""
-    return text(form, "List-Unsubscribe") == "One-Click"
+    return get_text(form, "List-Unsubscribe") == "One-Click"
 
 
-def text(form: FormData, name: str) -> str:
+def get_text(form: FormData, name: str) -> str:
     """A field's text; '' when it is missing or a file."""
     value = form.get(name)
     return value if isinstance(value, str) else ""

@@ -13,13 +13,13 @@ from starlette.background import BackgroundTask
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from api.common import challenge as asked
-from api.common.dependencies import Desk, Here, client_ip
-from api.common.error_responses import CLOSED
-from api.common.language import Tongue, sentence, tongue
-from api.common.render import HEADERS, message, page
+from api.common import form_challenge
+from api.common.dependencies import AppContext, Context, client_ip
+from api.common.error_responses import DATABASE_UNAVAILABLE
+from api.common.language import PageLanguage, explain_error, get_language
+from api.common.render import HEADERS, render_message, render_page
 from api.web import forms
-from api.web.forms import Age, AnyForm, Form
+from api.web.forms import AnyForm, Form, FormAge
 from mailer.core import i18n, tokens
 from mailer.core.errors import BadInput, Unavailable
 from mailer.flows.subscribers import challenge, change_of_address, preferences, scanner_detection
@@ -31,74 +31,78 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/reader")
-def ask_form(desk: Here, request: Request) -> Response:
+def ask_form(context: Context, request: Request) -> Response:
     """Where somebody asks for the link to their page."""
-    return _ask(desk, tongue(request))
+    return _ask(context, get_language(request))
 
 
 @router.post("/reader")
-def ask(desk: Here, form: Form, request: Request) -> Response:
+def ask(context: Context, form: Form, request: Request) -> Response:
     """Mail the link, if there is such a reader. Says the same, in the same time, whether there is one."""
-    began, here, wish = time.monotonic(), tongue(request), forms.wish(form)
+    began, language, wish = time.monotonic(), get_language(request), forms.read_signup(form)
     if not wish.website:
-        age = forms.age(desk.settings.need_secret(), wish.token)
-        if age is not Age.GOOD:
-            note = here.say("Press the button once more, so that we see that a person is asking.")
-            return _ask(desk, here, wish.email, note=note, token=wish.token if age is Age.YOUNG else "")
+        age = forms.check_age(context.settings.need_secret(), wish.token)
+        if age is not FormAge.GOOD:
+            note = language.say("Press the button once more, so that we see that a person is asking.")
+            return _ask(context, language, wish.email, note=note, token=wish.token if age is FormAge.YOUNG else "")
         try:
-            if not challenge.met(desk.database, desk.settings, asked.answer(desk.settings, form), client_ip(request)):
-                return _ask(desk, here, wish.email, note=asked.unmet(desk, here), token=wish.token)
-            preferences.ask_link(desk.database, wish.email, client_ip(request))
+            if not challenge.met(
+                context.database, context.settings, form_challenge.read_answer(context.settings, form), client_ip(request)
+            ):
+                return _ask(
+                    context, language, wish.email, note=form_challenge.explain_failure(context, language), token=wish.token
+                )
+            preferences.ask_link(context.database, wish.email, client_ip(request))
         except BadInput as error:
-            return _ask(desk, here, wish.email, 422, error=sentence(here, error), token=wish.token)
+            return _ask(context, language, wish.email, 422, error=explain_error(language, error), token=wish.token)
         except Unavailable:
-            return _ask(desk, here, wish.email, 503, error=here.say(CLOSED), token=wish.token)
-    forms.even_out(began)
-    title = here.say("Look into your inbox")
+            return _ask(context, language, wish.email, 503, error=language.say(DATABASE_UNAVAILABLE), token=wish.token)
+    forms.equalize_timing(began)
+    title = language.say("Look into your inbox")
     sentences = [
-        here.say("If there is a subscription for %(address)s, a mail with the link is on its way.", address=wish.email)
+        language.say("If there is a subscription for %(address)s, a mail with the link is on its way.", address=wish.email)
     ]
-    response = message(desk, title, sentences, lang=here.lang)
-    response.background = BackgroundTask(desk.ring)
+    response = render_message(context, title, sentences, lang=language.lang)
+    response.background = BackgroundTask(context.wake_transactional)
     return response
 
 
 @router.get("/reader/{token}")
-def show(desk: Here, token: str, request: Request) -> Response:
+def show(context: Context, token: str, request: Request) -> Response:
     """The page."""
-    person = preferences.who(desk.settings, token)
-    return _page(desk, request, person, token) if person else _gone(desk, tongue(request))
+    person = preferences.who(context.settings, token)
+    return _page(context, request, person, token) if person else _gone(context, get_language(request))
 
 
 @router.post("/reader/{token}/{action}")
-def act(desk: Here, token: str, action: str, form: AnyForm, request: Request) -> Response:
+def act(context: Context, token: str, action: str, form: AnyForm, request: Request) -> Response:
     """Press one of the page's buttons."""
     if action not in _ACTIONS:
         raise HTTPException(404)
-    person = preferences.who(desk.settings, token)
+    person = preferences.who(context.settings, token)
     if person is None:
-        return _gone(desk, tongue(request))
-    reader = preferences.look(desk.database, person)
-    here = tongue(request, reader.lang if reader else "")
+        return _gone(context, get_language(request))
+    reader = preferences.look(context.database, person)
+    language = get_language(request, reader.lang if reader else "")
     try:
-        return _ACTIONS[action](desk, person, token, form, request, here)
+        return _ACTIONS[action](context, person, token, form, request, language)
     except BadInput as error:
-        typed = forms.wish(form).email
+        typed = forms.read_signup(form).email
         at = action if action == "address" and person.whole and reader and reader.state == "active" else ""
-        return _page(desk, request, person, token, status=422, error=sentence(here, error), typed=typed, at=at)
+        return _page(context, request, person, token, status=422, error=explain_error(language, error), typed=typed, at=at)
 
 
 @router.get("/address/{token}")
-def address_form(desk: Here, token: str, request: Request) -> Response:
+def address_form(context: Context, token: str, request: Request) -> Response:
     """A page with a button, for the new address."""
-    here = tongue(request)
-    if not change_of_address.reads(desk.settings, token):
-        return _cannot_move(desk, here)
-    say = here.say
-    return page(
-        desk,
+    language = get_language(request)
+    if not change_of_address.reads(context.settings, token):
+        return _cannot_move(context, language)
+    say = language.say
+    return render_page(
+        context,
         "yes.html",
-        lang=here.lang,
+        lang=language.lang,
         title=say("Shall the issues come to this address?"),
         label=say("Yes, send them here"),
         small=say("If you did not ask for it, close this page: without your yes nothing changes."),
@@ -106,93 +110,117 @@ def address_form(desk: Here, token: str, request: Request) -> Response:
 
 
 @router.post("/address/{token}")
-def move(desk: Here, token: str, request: Request) -> Response:
+def move(context: Context, token: str, request: Request) -> Response:
     """The new address says yes; twice does no harm."""
-    here = tongue(request)
-    result = change_of_address.confirm(desk.database, desk.settings, token, client_ip(request))
+    language = get_language(request)
+    result = change_of_address.confirm(context.database, context.settings, token, client_ip(request))
     if result is Result.INVALID:
-        return _cannot_move(desk, here)
-    response = message(
-        desk, here.say("Your address is changed"), [here.say("The next issue comes to your new address.")], lang=here.lang
+        return _cannot_move(context, language)
+    response = render_message(
+        context,
+        language.say("Your address is changed"),
+        [language.say("The next issue comes to your new address.")],
+        lang=language.lang,
     )
-    response.background = BackgroundTask(desk.ring)
+    response.background = BackgroundTask(context.wake_transactional)
     return response
 
 
 @router.get("/canary/{token}")
-def canary(desk: Here, token: str, request: Request) -> Response:
+def canary(context: Context, token: str, request: Request) -> Response:
     """The hidden link of a single mail: whoever opens it is a program. Changes nothing; the visit is written down."""
-    return _canary(desk, request, scanner_detection.opened_in_mail(desk.database, desk.settings, token))
+    return _canary(context, request, scanner_detection.opened_in_mail(context.database, context.settings, token))
 
 
 @router.get("/leave/{token}/canary")
-def canary_of_issue(desk: Here, token: str, request: Request) -> Response:
+def canary_of_issue(context: Context, token: str, request: Request) -> Response:
     """The hidden link of an issue's mail."""
-    return _canary(desk, request, scanner_detection.opened_in_issue(desk.database, desk.settings, token))
+    return _canary(context, request, scanner_detection.opened_in_issue(context.database, context.settings, token))
 
 
-def _canary(desk: Desk, request: Request, ours: bool) -> Response:
+def _canary(context: AppContext, request: Request, ours: bool) -> Response:
     if not ours:
         raise HTTPException(404)
-    here = tongue(request)
-    return message(
-        desk, here.say("Nothing to see here"), [here.say("This link is for programs that look at links.")], lang=here.lang
+    language = get_language(request)
+    return render_message(
+        context,
+        language.say("Nothing to see here"),
+        [language.say("This link is for programs that look at links.")],
+        lang=language.lang,
     )
 
 
-def _choose(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
-    lang = forms.text(form, "lang")
-    wish, often = forms.tags_of(form.getlist("tag")), forms.text(form, "frequency")
-    preferences.choose(desk.database, desk.settings, person, wish, often, lang, client_ip(request))
-    here = tongue(request, lang)
-    return _page(desk, request, person, token, note=here.say("Saved."))
+def _choose(
+    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+) -> Response:
+    lang = forms.get_text(form, "lang")
+    wish, often = forms.clean_tags(form.getlist("tag")), forms.get_text(form, "frequency")
+    preferences.choose(context.database, context.settings, person, wish, often, lang, client_ip(request))
+    language = get_language(request, lang)
+    return _page(context, request, person, token, note=language.say("Saved."))
 
 
-def _pause(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
-    until = preferences.pause(desk.database, person, forms.text(form, "months"), client_ip(request))
-    note = here.say("Paused until %(date)s.", date=i18n.day(until.date(), here.lang))
-    return _page(desk, request, person, token, note=note)
+def _pause(
+    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+) -> Response:
+    until = preferences.pause(context.database, person, forms.get_text(form, "months"), client_ip(request))
+    note = language.say("Paused until %(date)s.", date=i18n.day(until.date(), language.lang))
+    return _page(context, request, person, token, note=note)
 
 
-def _resume(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
-    preferences.resume(desk.database, person, client_ip(request))
-    return _page(desk, request, person, token, note=here.say("The pause is over: the next issue comes by mail."))
+def _resume(
+    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+) -> Response:
+    preferences.resume(context.database, person, client_ip(request))
+    return _page(context, request, person, token, note=language.say("The pause is over: the next issue comes by mail."))
 
 
-def _leave(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
-    preferences.leave(desk.database, person, client_ip(request))
-    return _page(desk, request, person, token, note=here.say("You have left. No more issues are sent to you."))
+def _leave(
+    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+) -> Response:
+    preferences.leave(context.database, person, client_ip(request))
+    return _page(context, request, person, token, note=language.say("You have left. No more issues are sent to you."))
 
 
-def _link(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
-    preferences.mail_link(desk.database, person)
-    note = here.say("A mail with the link is on its way. Nothing came? Ask again after ten minutes.")
-    response = _page(desk, request, person, token, note=note)
-    response.background = BackgroundTask(desk.ring)
+def _link(
+    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+) -> Response:
+    preferences.mail_link(context.database, person)
+    note = language.say("A mail with the link is on its way. Nothing came? Ask again after ten minutes.")
+    response = _page(context, request, person, token, note=note)
+    response.background = BackgroundTask(context.wake_transactional)
     return response
 
 
-def _address(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
-    change_of_address.ask(desk.database, person, forms.wish(form).email, client_ip(request))
-    response = _page(desk, request, person, token, note=here.say("Look into the inbox of your new address and say yes there."))
-    response.background = BackgroundTask(desk.ring)
+def _address(
+    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+) -> Response:
+    change_of_address.ask(context.database, person, forms.read_signup(form).email, client_ip(request))
+    response = _page(
+        context, request, person, token, note=language.say("Look into the inbox of your new address and say yes there.")
+    )
+    response.background = BackgroundTask(context.wake_transactional)
     return response
 
 
-def _export(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
-    kept = preferences.everything(desk.database, person)
+def _export(
+    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+) -> Response:
+    kept = preferences.everything(context.database, person)
     body = json.dumps(kept, indent=2, ensure_ascii=False, default=_plain)
     headers = {**HEADERS, "Content-Disposition": 'attachment; filename="what-is-kept-about-me.json"'}
     return Response(body, 200, headers, "application/json")
 
 
-def _erase(desk: Desk, person: Person, token: str, form: FormData, request: Request, here: Tongue) -> Response:
-    preferences.erase(desk.database, desk.settings, person)
-    sentences = [here.say("Everything that was kept about you is gone. You can subscribe again whenever you like.")]
-    return message(desk, here.say("Erased"), sentences, lang=here.lang)
+def _erase(
+    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+) -> Response:
+    preferences.erase(context.database, context.settings, person)
+    sentences = [language.say("Everything that was kept about you is gone. You can subscribe again whenever you like.")]
+    return render_message(context, language.say("Erased"), sentences, lang=language.lang)
 
 
-_Action = Callable[[Desk, Person, str, FormData, Request, Tongue], Response]
+_Action = Callable[[AppContext, Person, str, FormData, Request, PageLanguage], Response]
 _ACTIONS: dict[str, _Action] = {
     "choose": _choose,
     "pause": _pause,
@@ -206,7 +234,7 @@ _ACTIONS: dict[str, _Action] = {
 
 
 def _page(
-    desk: Desk,
+    context: AppContext,
     request: Request,
     person: Person,
     token: str,
@@ -216,16 +244,16 @@ def _page(
     typed: str = "",
     at: str = "",
 ) -> Response:
-    reader = preferences.look(desk.database, person)
-    here = tongue(request, reader.lang if reader else "")
+    reader = preferences.look(context.database, person)
+    language = get_language(request, reader.lang if reader else "")
     if reader is None:
-        sentences = [here.say("Nothing is kept about this address any more.")]
-        return message(desk, here.say("There is nothing here"), sentences, 404, lang=here.lang)
-    return page(
-        desk,
+        sentences = [language.say("Nothing is kept about this address any more.")]
+        return render_message(context, language.say("There is nothing here"), sentences, 404, lang=language.lang)
+    return render_page(
+        context,
         "reader.html",
         status,
-        here.lang,
+        language.lang,
         reader=reader,
         whole=person.whole,
         token=token,
@@ -233,10 +261,10 @@ def _page(
         error=error,
         typed=typed,
         at=at,
-        topics=preferences.topics(desk.settings, reader),
-        until=_until(reader, here.lang),
+        topics=preferences.topics(context.settings, reader),
+        until=_until(reader, language.lang),
         months=MONTHS,
-        languages=preferences.languages(desk.database, reader),
+        languages=preferences.languages(context.database, reader),
     )
 
 
@@ -248,38 +276,50 @@ def _until(reader: Choices, lang: str) -> str:
 
 
 def _ask(
-    desk: Desk, here: Tongue, email: str = "", status: int = 200, note: str = "", error: str = "", token: str = ""
+    context: AppContext,
+    language: PageLanguage,
+    email: str = "",
+    status: int = 200,
+    note: str = "",
+    error: str = "",
+    token: str = "",
 ) -> Response:
-    fresh = token or tokens.form_token(desk.settings.need_secret(), datetime.now(UTC))
-    facts = {"email": email, "note": note, "error": error, "form_token": fresh, "challenge": asked.ask(desk.settings)}
-    return page(desk, "ask.html", status, here.lang, **facts)
+    fresh = token or tokens.form_token(context.settings.need_secret(), datetime.now(UTC))
+    facts = {
+        "email": email,
+        "note": note,
+        "error": error,
+        "form_token": fresh,
+        "challenge": form_challenge.new_challenge(context.settings),
+    }
+    return render_page(context, "ask.html", status, language.lang, **facts)
 
 
-def _gone(desk: Desk, here: Tongue) -> Response:
-    sentences = [here.say("It is older than a day, or was cut off on its way.")]
-    return message(
-        desk,
-        here.say("This link does not hold any more"),
+def _gone(context: AppContext, language: PageLanguage) -> Response:
+    sentences = [language.say("It is older than a day, or was cut off on its way.")]
+    return render_message(
+        context,
+        language.say("This link does not hold any more"),
         sentences,
         400,
-        lang=here.lang,
+        lang=language.lang,
         href="/reader",
-        label=here.say("Ask for a new one"),
+        label=language.say("Ask for a new one"),
     )
 
 
-def _cannot_move(desk: Desk, here: Tongue) -> Response:
+def _cannot_move(context: AppContext, language: PageLanguage) -> Response:
     sentences = [
-        here.say("It is too old, was cut off on its way, or the new address has a subscription of its own already."),
+        language.say("It is too old, was cut off on its way, or the new address has a subscription of its own already."),
     ]
-    return message(
-        desk,
-        here.say("This link does not hold any more"),
+    return render_message(
+        context,
+        language.say("This link does not hold any more"),
         sentences,
         400,
-        lang=here.lang,
+        lang=language.lang,
         href="/reader",
-        label=here.say("Ask for a link to your page"),
+        label=language.say("Ask for a link to your page"),
     )
 
 

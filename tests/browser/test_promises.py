@@ -32,7 +32,7 @@ from tests.paying import Shop
 def served(shop: Shop, port: int) -> Iterator[str]:
     app = create_app(
         settings=shop.settings, database=shop.database, site_folder=shop.settings.site_folder, outbox=None,
-        ring=lambda: True, site_name="The Letter",
+        wake_transactional=lambda: True, site_name="The Letter",
     )  # fmt: skip
     with web.served(app, port) as url:
         yield url

@@ -216,7 +216,7 @@ def test_a_link_to_an_export_is_signed_and_ends(letter: Web, api: TestClient, mo
     assert fetch(api, made["url"]).status_code == 200
     forged = made["url"][:-1] + ("A" if made["url"][-1] != "A" else "B")
     assert fetch(api, forged).status_code == 404
-    monkeypatch.setattr("api.v1.exports.HOLDS", timedelta(seconds=-1))
+    monkeypatch.setattr("api.v1.operations.exports.LINK_LIFETIME", timedelta(seconds=-1))
     assert fetch(api, made["url"]).status_code == 404
 
 

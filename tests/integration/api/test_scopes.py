@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from api.v1.authentication import may
+from api.v1.common.authentication import is_allowed
 from mailer.core.db import Database
 from mailer.flows.operations.api_keys import SCOPES, create_key
 from tests import web
@@ -69,7 +69,7 @@ def test_without_a_key_no_door_opens(letter: Web) -> None:
 @pytest.mark.parametrize("word", [*sorted(PRIVATE | LISTS | PUBLISHER), "emails", "something-new", ""])
 def test_the_rule_holds_for_words_that_have_no_route_yet(verb: str, word: str) -> None:
     for scope in SCOPES:
-        assert may(scope, verb.upper(), word) is allowed(scope, "get" if verb == "head" else verb, word)
+        assert is_allowed(scope, verb.upper(), word) is allowed(scope, "get" if verb == "head" else verb, word)
 
 
 @pytest.mark.parametrize(("lasts", "status"), [(None, 200), (timedelta(hours=1), 200), (-timedelta(seconds=1), 401)])

@@ -111,7 +111,7 @@ def test_the_link_of_a_private_feed_does_not_name_its_reader_at_the_checkout(sho
 def test_a_robot_that_posts_at_once_opens_no_form(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, age: timedelta | None, is_person: bool
 ) -> None:
-    monkeypatch.setattr(forms, "YOUNGEST", timedelta(minutes=1))  # two seconds pass too soon on a busy machine
+    monkeypatch.setattr(forms, "MIN_FORM_AGE", timedelta(minutes=1))  # two seconds pass too soon on a busy machine
     letter = Web(shop.settings, shop.database)
     with shop.database.transaction() as tx:
         subscribers.activate(tx, subscribers.add(tx, ADA, ADA, []))

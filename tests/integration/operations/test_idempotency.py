@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from fastapi.responses import JSONResponse
 
-from api.common.dependencies import Desk
-from api.v1.errors import ApiError
-from api.v1.idempotency import Wrapper
+from api.common.dependencies import AppContext
+from api.v1.common.errors import ApiError
+from api.v1.common.idempotency import IdempotentRequest
 from mailer.core.db import Database
 from mailer.flows.operations import api_keys, idempotency
 from mailer.store.operations import idempotency as stored_idempotency
@@ -97,14 +97,14 @@ def test_what_was_our_fault_is_tried_again_and_what_was_theirs_is_not(
         done.append(1)
         raise ApiError(status, "code", "Said so.")
 
-    wrapper = Wrapper(desk(letter), key_id, "one", b"d")
+    wrapper = IdempotentRequest(desk(letter), key_id, "one", b"d")
     with pytest.raises(ApiError):
-        wrapper.answer(work)
+        wrapper.run(work)
     if is_kept:
-        assert wrapper.answer(work).status_code == status
+        assert wrapper.run(work).status_code == status
     else:
         with pytest.raises(ApiError):
-            wrapper.answer(work)
+            wrapper.run(work)
     assert len(done) == (1 if is_kept else 2)
 
 
@@ -112,11 +112,11 @@ def test_work_that_breaks_is_tried_again(letter: Web, key_id: int) -> None:
     def broken() -> JSONResponse:
         raise ZeroDivisionError
 
-    wrapper = Wrapper(desk(letter), key_id, "one", b"d")
+    wrapper = IdempotentRequest(desk(letter), key_id, "one", b"d")
     with pytest.raises(ZeroDivisionError):
-        wrapper.answer(broken)
-    assert wrapper.answer(lambda: JSONResponse({"a": 1}, 201)).status_code == 201
-    again: Any = wrapper.answer(broken)
+        wrapper.run(broken)
+    assert wrapper.run(lambda: JSONResponse({"a": 1}, 201)).status_code == 201
+    again: Any = wrapper.run(broken)
     assert (again.status_code, again.body, again.headers["Idempotency-Replayed"]) == (201, b'{"a":1}', "true")
 
 
@@ -131,7 +131,7 @@ def test_only_answers_older_than_a_day_are_forgotten(letter: Web, key_id: int) -
         assert stored_idempotency.get(tx, key_id, "old") is None
 
 
-def desk(letter: Web) -> Desk:
+def desk(letter: Web) -> AppContext:
     """What the app gives its routes."""
-    found: Desk = letter.client.app.state.desk  # type: ignore[attr-defined]
+    found: AppContext = letter.client.app.state.context  # type: ignore[attr-defined]
     return found

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from babel.messages.pofile import read_po
 
-from api.common.error_responses import CLOSED
+from api.common.error_responses import DATABASE_UNAVAILABLE
 from api.common.language import CHECK
 from mailer.core import i18n
 from tests.conftest import ROOT
@@ -36,7 +36,7 @@ def in_templates() -> Iterator[str]:
 
 def in_code() -> Iterator[str]:
     for name in (
-        "api/common/challenge.py",
+        "api/common/form_challenge.py",
         "api/web/signup_pages.py",
         "api/web/preferences_page.py",
         *PAID,
@@ -53,7 +53,11 @@ def in_code() -> Iterator[str]:
             called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
             if isinstance(node, ast.Call) and called in ("say", "told"):
                 first = node.args[1 if called == "told" else 0]
-                yield str(first.value if isinstance(first, ast.Constant) else constants.get(getattr(first, "id", ""), CLOSED))
+                yield str(
+                    first.value
+                    if isinstance(first, ast.Constant)
+                    else constants.get(getattr(first, "id", ""), DATABASE_UNAVAILABLE)
+                )
 
 
 def in_errors() -> Iterator[str]:
@@ -64,7 +68,7 @@ def in_errors() -> Iterator[str]:
                 yield str(node.args[0].value)
 
 
-TEXTS = sorted({*in_templates(), *in_code(), *in_errors(), CHECK, CLOSED})
+TEXTS = sorted({*in_templates(), *in_code(), *in_errors(), CHECK, DATABASE_UNAVAILABLE})
 
 
 def catalogue(lang: str) -> dict[str, str]:

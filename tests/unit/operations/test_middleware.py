@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from api.common.middleware import Edge
+from api.common.middleware import HttpMiddleware
 
 KB, MB = 1 << 10, 1 << 20
 MOST = {
@@ -45,7 +45,7 @@ def call(path: str, body: bytes = b"", announced: int | None = None, method: str
         sent.append(message)
 
     scope: Scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
-    edge = Edge(app, lambda _path, status: PlainTextResponse("problem", status), tls)
+    edge = HttpMiddleware(app, lambda _path, status: PlainTextResponse("problem", status), tls)
     asyncio.run(edge(scope, receive, send))
     return sent
 

@@ -1,0 +1,56 @@
+"""A form's challenge: what its page needs to ask it, and the field in which the answer comes back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from starlette.datastructures import FormData
+
+from api.common.dependencies import AppContext
+from api.common.language import PageLanguage
+from mailer.core import tokens
+from mailer.core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """What the page shows. ``policy`` is what its Content-Security-Policy must let in."""
+
+    kind: str  # work, hook
+    policy: str
+    sum: str = ""
+    bits: int = 0
+    site_key: str = ""
+    script: str = ""
+    name: str = ""
+
+
+def new_challenge(settings: Settings) -> Challenge | None:
+    """A fresh challenge, or None when there is none."""
+    if settings.challenge == "work":
+        token = tokens.work_token(settings.need_secret(), datetime.now(UTC), settings.challenge_bits)
+        return Challenge("work", "script-src 'self'", sum=token, bits=settings.challenge_bits)
+    if settings.challenge == "hook":
+        origin = "/".join(settings.challenge_script.split("/")[:3])
+        origin = origin if re.fullmatch(r"https?://[\w.:-]+", origin) else "'none'"
+        policy = f"script-src {origin}; frame-src {origin}; connect-src {origin}"
+        name, key, script = settings.challenge_name, settings.challenge_site_key, settings.challenge_script
+        return Challenge("hook", policy, site_key=key, script=script, name=name)
+    return None
+
+
+def read_answer(settings: Settings, form: FormData) -> str:
+    """What came back; '' when there is nothing."""
+    value = form.get(f"{settings.challenge_name}-response" if settings.challenge == "hook" else "work")
+    return value if isinstance(value, str) else ""
+
+
+def explain_failure(context: AppContext, language: PageLanguage) -> str:
+    """What is said when the answer is missing, false, or was used before."""
+    return language.say(
+        "Press the button once more, so that we see that a person is asking."
+        " This needs JavaScript; without it, write to %(address)s.",
+        address=context.settings.mailbox,
+    )

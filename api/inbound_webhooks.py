@@ -1,0 +1,63 @@
+"""What other services post to us: events of SES by way of SNS, events of Stripe."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+from starlette.background import BackgroundTask
+
+from api.common.dependencies import Context
+from mailer.core import log
+from mailer.core.errors import BadInput, Refused, Unavailable
+from mailer.core.settings import Settings
+from mailer.flows.billing import stripe_events
+from mailer.flows.events.mail_events import take_sns
+from mailer.webhooks.sns import Verifier
+from mailer.webhooks.sns_fetch import fetch
+
+router = APIRouter(include_in_schema=False)
+events = log.get("webhook")
+
+
+def make_verifier(settings: Settings) -> Verifier:
+    """Trusts SNS's own hosts and the topic of the settings."""
+    return Verifier(settings.sns_topic, fetch)
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.post("/webhooks/ses")
+def receive_ses_event(context: Context, request: Request, body: Annotated[bytes, Depends(_body)]) -> JSONResponse:
+    """Take a message of SNS: 200 when it is settled, 4xx when it is not taken, 503 when it must come again."""
+    try:
+        return _reply(take_sns(context.database, context.settings, request.app.state.sns, body), 200)
+    except (BadInput, Refused) as error:
+        events.warning("sns.refused", reason=str(error))
+        return _reply(str(error), 400 if isinstance(error, BadInput) else 403)
+    except Unavailable as error:
+        events.warning("sns.waits", reason=str(error))
+        return _reply("Something that is needed does not answer just now: please send it again.", 503)
+
+
+@router.post("/webhooks/stripe")
+def receive_stripe_event(context: Context, request: Request, body: Annotated[bytes, Depends(_body)]) -> JSONResponse:
+    """Store an event of Stripe: 200 when it is ours to keep, 4xx when it is not taken, 503 when it must come again."""
+    try:
+        header = request.headers.get("stripe-signature", "")
+        answer = _reply(stripe_events.take(context.database, context.settings, header, body), 200)
+        answer.background = BackgroundTask(context.wake_payments)
+        return answer
+    except (BadInput, Refused) as error:
+        events.warning("stripe.refused", reason=str(error))
+        return _reply(str(error), 400 if isinstance(error, BadInput) else 403)
+    except Unavailable as error:
+        events.warning("stripe.waits", reason=str(error))
+        return _reply("Our database does not answer just now: please send it again.", 503)
+
+
+def _reply(sentence: str, status: int) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status, {"Cache-Control": "no-store"})

@@ -1,0 +1,71 @@
+"""Who may come in: keys, what each scope may do, and how often."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader
+
+from api.v1.common.errors import ApiError
+from api.v1.common.paging import refuse_unknown_parameters
+from api.v1.common.request_validation import refuse_unstorable_text
+from mailer.flows.operations.api_keys import check_key
+
+_header = APIKeyHeader(
+    name="Authorization", auto_error=False, description="`Token KEY`; `postmerge keys create NAME` makes one."
+)
+
+# What each scope may write and read, by the first word of the path. What stands nowhere needs ``admin``.
+_WRITES = {
+    "subscribers": {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"},
+    "publish": {"publish"},
+}
+_PRIVATE = {"users", "api_requests", "webhooks"}  # read by ``admin`` only
+_PUBLISHERS = {"ping", "publish", "sends"}  # all that ``publish`` may read
+
+
+async def authenticate(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
+    """What is asked before everything under ``/v1``, in one step, because each costs time: a key, and what can be read."""
+    await _authorize(request, authorization)
+    await refuse_unstorable_text(request)
+    refuse_unknown_parameters(request)
+
+
+async def _authorize(request: Request, authorization: str | None) -> None:
+    """Put the key into the request's state. 401 without one, 403 when its scope is too small, 429 when it asks too often."""
+    scheme, _, secret = (authorization or "").partition(" ")
+    if scheme.lower() != "token" or not secret.strip():
+        raise ApiError(401, "unauthorized", "A key is needed here: send it as `Authorization: Token KEY`.")
+    key = await check_key(request.app.state.context.asker, secret.strip())
+    if key is None:
+        raise ApiError(401, "unauthorized", "This key does not hold: make one with `postmerge keys create NAME`.")
+    request.state.key = key
+    if wait := request.app.state.rate_limiter.seconds_to_wait(key.id, key.per_minute):
+        limits = {"Limit": key.per_minute, "Remaining": 0, "Reset": int(time.time()) + wait}
+        headers = {f"X-RateLimit-{name}": str(value) for name, value in limits.items()}
+        raise ApiError(429, "rate_limited", f"This key is used too often: try again in {wait} s.", retry=wait, headers=headers)
+    word = request.url.path.removeprefix("/v1/").partition("/")[0]
+    if not is_allowed(key.scope, request.method, word):
+        raise ApiError(
+            403, "forbidden", f"A key with the scope {key.scope} may not do this: use one with {_needed_scope(request, word)}."
+        )
+
+
+def is_allowed(scope: str, method: str, word: str) -> bool:
+    """May a key with this scope use the method on paths that begin with the word?"""
+    if scope == "admin":
+        return True
+    if scope == "publish":
+        return word in _PUBLISHERS
+    if method in ("GET", "HEAD"):
+        return word not in _PRIVATE and word not in _WRITES["publish"]
+    return scope == "subscribers" and word in _WRITES["subscribers"]
+
+
+def _needed_scope(request: Request, word: str) -> str:
+    for scope in ("read", "subscribers", "publish"):
+        if is_allowed(scope, request.method, word):
+            return f"{scope} or admin"
+    return "admin"

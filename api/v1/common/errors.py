@@ -1,0 +1,37 @@
+"""Errors under ``/v1``: a code for programs, one sentence for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+from starlette.exceptions import HTTPException
+
+from mailer.flows.subscribers.subscriber_admin import Rejected
+
+
+class ApiError(HTTPException):
+    """An error with a code that programs can tell apart, and facts for them."""
+
+    def __init__(
+        self,
+        status_code: int,
+        code: str,
+        detail: str,
+        facts: Mapping[str, str] | None = None,
+        retry: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status_code, detail, {**({"Retry-After": str(retry)} if retry is not None else {}), **(headers or {})})
+        self.code = code
+        self.facts = dict(facts or {})
+
+
+def raise_not_found(what: str) -> NoReturn:
+    """404, in a sentence."""
+    raise ApiError(404, "not_found", f"There is no such {what}.")
+
+
+def make_rejection_error(error: Rejected) -> ApiError:
+    """A change that the flow refused."""
+    return ApiError(400, error.code, str(error), error.facts)

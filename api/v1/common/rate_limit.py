@@ -1,0 +1,45 @@
+"""How often each key is used: one moment for each key, in memory that all processes of one server share."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import mmap
+import struct
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SLOTS = 1 << 16  # keys whose numbers are so far apart share one
+_TIMESTAMP = struct.Struct("d")
+_BURST_SECONDS = 60.0  # seconds' worth that may be used at once
+
+
+class RateLimiter:
+    """A bucket for each key that fills steadily and holds a minute's worth. Made before the processes are forked."""
+
+    def __init__(self) -> None:
+        self._empty_at = mmap.mmap(-1, _SLOTS * _TIMESTAMP.size)  # for each key: until when it has used what it may (GCRA)
+        self._lock = tempfile.TemporaryFile()  # noqa: SIM115 - the kernel lets it go when a process dies
+
+    def seconds_to_wait(self, key_id: int, per_minute: int) -> int:
+        """Seconds until the next request is taken; 0: this one is. Called by one thread of a process only."""
+        if per_minute <= 0:
+            return 0
+        place = key_id % _SLOTS * _TIMESTAMP.size
+        with self._exclusive():
+            now = time.monotonic()
+            until: float = max(_TIMESTAMP.unpack_from(self._empty_at, place)[0], now) + 60 / per_minute
+            if until - now <= _BURST_SECONDS + 1e-6:
+                _TIMESTAMP.pack_into(self._empty_at, place, until)
+                return 0
+        return max(1, math.ceil(until - now - _BURST_SECONDS))
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        fcntl.lockf(self._lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)

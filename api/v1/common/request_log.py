@@ -1,0 +1,103 @@
+"""What was asked of the API, written down in groups by a thread of its own: never a body, never an address."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.common.dependencies import AppContext
+from mailer.core import log
+from mailer.core.errors import PostmergeError
+from mailer.flows.operations import api_records
+
+events = log.get("api")
+
+_FLUSH_SECONDS = 1.0  # seconds
+_CLEANUP_SECONDS = 3600.0  # seconds
+_MAX_WAITING_REQUESTS = 20_000  # requests that wait; more are forgotten while the database is away
+_SOURCES = ("axios", "curl", "go", "node", "powershell", "python", "ruby", "wordpress", "zapier", "make", "pipedream")
+
+
+class RequestLog:
+    """Takes notes and writes them down a second later."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._get_context = context
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=_MAX_WAITING_REQUESTS)
+        self._lock = threading.Lock()
+        self._flush_planned = False
+        self._cleaned_at = 0.0
+
+    def record(self, one: dict[str, Any]) -> None:
+        """Remember a request."""
+        self._waiting.append(one)
+        with self._lock:
+            if self._flush_planned:
+                return
+            self._flush_planned = True
+        threading.Thread(target=self._flush_later, name="request-log", daemon=True).start()
+
+    def flush(self) -> None:
+        """Write down what waits."""
+        rows = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        api_records.keep_house(self._get_context.database, rows)
+        if time.monotonic() - self._cleaned_at > _CLEANUP_SECONDS:
+            self._cleaned_at = time.monotonic()
+            api_records.tidy(self._get_context.database)
+
+    def _flush_later(self) -> None:
+        time.sleep(_FLUSH_SECONDS)
+        with self._lock:
+            self._flush_planned = False
+        try:
+            self.flush()
+        except PostmergeError:
+            events.warning("requests.lost")
+        except Exception as error:
+            events.warning("requests.broke", error=type(error).__name__)
+
+
+class RequestLogMiddleware:
+    """ASGI middleware: notes each answered request under ``/v1`` by its route's pattern."""
+
+    def __init__(self, app: ASGIApp, log: RequestLog) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            return await self._app(scope, receive, send)
+        status = 500
+
+        async def send_watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        scope.setdefault("state", {})
+        try:
+            await self._app(scope, receive, send_watched)
+        finally:
+            self._log.record(_describe_request(scope, status))
+
+
+def _describe_request(scope: Scope, status: int) -> dict[str, Any]:
+    key = scope.get("state", {}).get("key")
+    path = getattr(scope.get("route"), "path", "") or "/v1/"
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"").decode("latin-1").lower()
+    source = next((word for word in _SOURCES if agent.startswith(word)), "api")
+    return {
+        "at": datetime.now(UTC).isoformat(),
+        "key_id": key.id if key else None,
+        "method": scope["method"][:10],
+        "path": path.removeprefix("/v1"),
+        "status": status,
+        "source": source,
+        "ip": None,
+    }

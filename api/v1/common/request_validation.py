@@ -1,0 +1,50 @@
+"""What Postgres cannot keep is refused at the door: NUL, halves of a pair that stand alone, numbers that are none."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+
+from fastapi import Request
+
+from api.v1.common.errors import ApiError
+
+_UNSTORABLE_TEXT = "The request holds a sign that cannot be kept (NUL, or half of a surrogate pair): leave it out."
+_UNSTORABLE_NUMBER = "The request holds a number that cannot be kept (NaN, Infinity, or one too large): leave it out."
+_MAYBE_NOT_FINITE = re.compile(rb"nan|infinity|\d\.?e\+?\d|(?<!\d)\d{309}")  # in lower case; only then a look inside pays
+
+
+async def refuse_unstorable_text(request: Request) -> None:
+    """Raise ApiError 400 when the request holds what cannot be kept."""
+    if any("\0" in text for pair in request.query_params.multi_items() for text in pair):
+        raise ApiError(400, "invalid_input", _UNSTORABLE_TEXT)
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        return  # a file, which is looked at line by line
+    body = (await request.body()).lower()
+    if b"\\u0000" in body or (b"\\ud" in body and _has_lone_surrogate(body)):
+        raise ApiError(400, "invalid_input", _UNSTORABLE_TEXT)
+    if _MAYBE_NOT_FINITE.search(body) and _has_non_finite(await request.body()):
+        raise ApiError(400, "invalid_input", _UNSTORABLE_NUMBER)
+
+
+def _has_non_finite(body: bytes) -> bool:
+    """Does JSON hold a number that is none? What is no JSON is refused elsewhere."""
+    found: list[str] = []
+
+    def number(text: str) -> float:
+        if not math.isfinite(value := float(text)):
+            found.append(text)
+        return value
+
+    with contextlib.suppress(ValueError, UnicodeDecodeError, RecursionError):
+        json.loads(body, parse_float=number, parse_constant=number)
+    return bool(found)
+
+
+def _has_lone_surrogate(body: bytes) -> bool:
+    with contextlib.suppress(ValueError, UnicodeDecodeError, RecursionError):
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
+        return False
+    return True

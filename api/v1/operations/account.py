@@ -1,0 +1,73 @@
+"""``ping``, ``accounts/me`` and ``newsletters``: who this server is."""
+
+from __future__ import annotations
+
+from email.utils import parseaddr
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from api.common.dependencies import AppContext, Context
+from api.v1.common import paging, schemas
+from api.v1.common.errors import ApiError, raise_not_found
+from mailer.core import public_ids
+
+router = APIRouter()
+
+
+@router.get("/ping", tags=["Ping"], responses=schemas.response("Empty"))
+def ping() -> JSONResponse:
+    """Does the key hold?"""
+    return JSONResponse({})
+
+
+@router.get("/accounts/me", tags=["Account"], responses=schemas.response("Account"))
+def get_account(context: Context) -> JSONResponse:
+    """The newsletter's name and sender."""
+    return JSONResponse({"username": get_username(context), "email_address": parseaddr(context.settings.sender)[1]})
+
+
+@router.get("/newsletters", tags=["Newsletters"], responses=schemas.response("NewsletterPage"))
+def list_newsletters(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+    """The one newsletter of this server."""
+    return paging.page_response(context, request, paging.slice_page([_newsletter(context)], page), 1, page)
+
+
+@router.get("/newsletters/{id}", tags=["Newsletters"], responses=schemas.response("Newsletter") | schemas.error_responses(404))
+def retrieve_newsletter(context: Context, id: str) -> JSONResponse:
+    """The one newsletter of this server."""
+    if public_ids.number("news", id) != 1:
+        raise_not_found("newsletter")
+    return JSONResponse(_newsletter(context))
+
+
+def get_username(context: AppContext) -> str:
+    """The newsletter's name as a word."""
+    word = "-".join("".join(sign if sign.isalnum() else " " for sign in context.site_name.lower()).split())
+    return word or "newsletter"
+
+
+def check_username(context: AppContext, given: str) -> None:
+    """Raises ApiError 404 for the name of another newsletter."""
+    if given.lower() != get_username(context):
+        raise ApiError(404, "not_found", "There is no such newsletter here.")
+
+
+def _newsletter(context: AppContext) -> dict[str, Any]:
+    name, address = parseaddr(context.settings.sender)
+    return {
+        "id": public_ids.public("news", 1),
+        "creation_date": "1970-01-01T00:00:00+00:00",
+        "api_key": "00000000-0000-0000-0000-000000000000",
+        "name": context.site_name,
+        "username": get_username(context),
+        "description": "",
+        "domain": context.settings.site_url.partition("://")[2],
+        "email_address": address,
+        "email_domain": address.partition("@")[2],
+        "from_name": name,
+        "locale": "en",
+        "timezone": "Etc/UTC",
+        "enabled_features": [],
+    }

@@ -1,0 +1,122 @@
+"""``/v1/exports``: what is kept, as a file behind a signed link. It is written when it is fetched: no copy lies anywhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api.common.dependencies import AppContext, Context
+from api.v1.common import paging, schemas
+from api.v1.common.errors import ApiError, raise_not_found
+from api.v1.operations import export_rows
+from api.v1.subscribers.subscriber_filters import SubscriberFilters, build_conditions
+from mailer.core import public_ids, tokens
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_records
+
+router = APIRouter(prefix="/exports", tags=["Exports"])
+download_router = APIRouter(include_in_schema=False)
+
+LINK_LIFETIME = timedelta(hours=1)  # a link to the file
+Collection = Literal[
+    "subscribers", "emails", "events", "referrals", "surveys", "comments", "requests", "mentions", "conversations", "images",
+    "stripe_subscriptions", "stripe_products", "stripe_customers", "stripe_prices", "stripe_charges",
+]  # fmt: skip
+
+
+class ExportInput(BaseModel):
+    """What to export. `parameters` are filters of `GET /v1/subscribers`, for the collection of subscribers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    collections: Annotated[list[Collection], Field(max_length=15)]
+    parameters: dict[str, Any] | None = None
+    format: Literal["csv", "json"] = "csv"
+    columns: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=100)] | None = None
+
+
+@router.get("", responses=schemas.response("ExportPage"))
+def list_exports(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+    """Exports, the newest first."""
+    rows, count = api_records.page(context.database, "exports", page, paging.PAGE_SIZE)
+    return paging.page_response(context, request, [_as_export(context, row) for row in rows], count, page)
+
+
+@router.post("", status_code=201, responses=schemas.response("Export", 201))
+def create_export(context: Context, payload: ExportInput) -> JSONResponse:
+    """A new export. `url` fetches it for an hour without a key; ask for the export again to get a new one."""
+    _check_export(context, payload)
+    return JSONResponse(_as_export(context, api_records.create(context.database, "exports", payload.model_dump())), 201)
+
+
+@router.get("/{id}", responses=schemas.response("Export") | schemas.error_responses(404))
+def retrieve_export(context: Context, id: str) -> JSONResponse:
+    """One export, with a fresh link."""
+    row = api_records.get(context.database, "exports", "export", id)
+    return JSONResponse(_as_export(context, row)) if row else raise_not_found("export")
+
+
+@download_router.get("/exports/{token}")
+def download_export(context: Context, token: str) -> Response:
+    """The file, written now."""
+    number = tokens.read_export(context.settings.need_secret(), token, datetime.now(UTC), LINK_LIFETIME)
+    row = api_records.get(context.database, "exports", "export", str(number)) if number is not None else None
+    if row is None:
+        raise_not_found("export, or its link is older than an hour: ask the API for a new one")
+    asked = SubscriberFilters.model_validate(row["parameters"] or {})
+    where = build_conditions(context.database, asked)
+    several = len(row["collections"]) > 1
+    name = f"{'export' if several else row['collections'][0]}.{'zip' if several else row['format']}"
+    kinds = {"csv": "text/csv; charset=utf-8", "json": "application/json", "zip": "application/zip"}
+    return StreamingResponse(
+        export_rows.write_export(context, row["collections"], row["format"], row["columns"], where),
+        media_type=kinds[name.rpartition(".")[2]],
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    )
+
+
+def _check_export(context: AppContext, payload: ExportInput) -> None:
+    if not payload.collections:
+        raise ApiError(400, "collection_empty_invalid", "An export needs a collection: name one, such as subscribers.")
+    if len(set(payload.collections)) < len(payload.collections):
+        raise BadInput("collections names one twice: leave it out.", "collections")
+    if payload.columns is not None:
+        if not payload.columns:
+            raise ApiError(400, "columns_empty_invalid", "columns is empty: leave it out to get all.")
+        known = {name for one in payload.collections for name in export_rows.COLUMNS.get(one, export_rows.EMPTY_COLUMNS)}
+        if unknown := set(payload.columns) - known:
+            sentence = f"There is no column {min(unknown)!r}: use {', '.join(sorted(known))}."
+            raise ApiError(400, "columns_invalid", sentence)
+    if payload.parameters:
+        _check_parameters(context, payload.parameters)
+
+
+def _check_parameters(context: AppContext, parameters: dict[str, Any]) -> None:
+    try:
+        build_conditions(context.database, SubscriberFilters.model_validate(parameters))
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise BadInput(
+            f"parameters.{place[:60]} cannot be used: parameters are filters of GET /v1/subscribers, such as"
+            ' {"type": ["regular"]}.',
+            f"parameters.{place}",
+        ) from error
+
+
+def _as_export(context: AppContext, row: dict[str, Any]) -> dict[str, Any]:
+    token = tokens.export_token(context.settings.need_secret(), row["id"], datetime.now(UTC))
+    return {
+        "id": public_ids.public("export", row["id"]),
+        "creation_date": row["created_at"].isoformat(),
+        "collections": row["collections"],
+        "parameters": row["parameters"],
+        "format": row["format"],
+        "columns": row["columns"],
+        "url": f"{context.settings.api_url}/exports/{token}",
+        "completion_date": row["created_at"].isoformat(),
+        "status": "ready",
+    }

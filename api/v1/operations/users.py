@@ -1,0 +1,129 @@
+"""``/v1/users``: who may use this API. Here a user is a key: its name stands where the contract has an address."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.common.dependencies import AppContext, Context
+from api.v1.common import paging, schemas
+from api.v1.common.errors import ApiError, raise_not_found
+from mailer.core import public_ids
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_keys, api_records
+from mailer.store.operations.api_keys import Key
+
+router = APIRouter(prefix="/users", tags=["Users"])
+
+Level = Literal["none", "read", "write"]
+_AREAS = ("subscriber", "email", "sending", "styling", "administrivia", "automations", "surveys", "forms")
+_PERMISSIONS = {
+    "read": dict.fromkeys(_AREAS, "read") | {"administrivia": "none", "sending": "none"},
+    "subscribers": dict.fromkeys(_AREAS, "read") | {"administrivia": "none", "sending": "none", "subscriber": "write"},
+    "publish": dict.fromkeys(_AREAS, "none") | {"sending": "write"},
+    "admin": dict.fromkeys(_AREAS, "write"),
+}
+
+
+class Permissions(BaseModel):
+    """What a key may do. The nearest scope that allows no more is taken: read, subscribers, publish or admin."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subscriber: Level = "none"
+    email: Level = "none"
+    sending: Level = "none"
+    styling: Level = "none"
+    administrivia: Level = "none"
+    automations: Level = "none"
+    surveys: Level = "none"
+    forms: Level = "none"
+
+
+class UserInput(BaseModel):
+    """A new key; ``email_address`` becomes its name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    permissions: Permissions
+    email_address: Annotated[str, Field(min_length=1, max_length=254)]
+
+
+class UserUpdateInput(BaseModel):
+    """What the key may do from now on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    permissions: Permissions
+
+
+@router.get("", responses=schemas.response("UserPage"))
+def list_users(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+    """Keys, revoked ones too, the oldest first."""
+    found = api_keys.list_keys(context.database)
+    return paging.page_response(context, request, [_as_user(key) for key in paging.slice_page(found, page)], len(found), page)
+
+
+@router.post("", status_code=201, responses=schemas.response("User", 201))
+def create_user(context: Context, payload: UserInput) -> JSONResponse:
+    """A new key, shown this once in the field `key`, which the contract does not have."""
+    name = payload.email_address.replace("@", " at ")
+    try:
+        secret = api_keys.create_key(context.database, name, _scope_for(payload.permissions))
+    except BadInput as error:
+        raise ApiError(400, "invalid_input", str(error)) from error
+    made = next(key for key in api_keys.list_keys(context.database) if key.name == name and key.revoked_at is None)
+    return JSONResponse({**_as_user(made), "key": secret}, 201)
+
+
+@router.get("/{id}", responses=schemas.response("User") | schemas.error_responses(404))
+def retrieve_user(context: Context, id: str) -> JSONResponse:
+    """One key, without its secret."""
+    return JSONResponse(_as_user(_find_key(context, id)))
+
+
+@router.patch("/{id}", responses=schemas.response("User") | schemas.error_responses(404))
+def update_user(context: Context, id: str, change: UserUpdateInput) -> JSONResponse:
+    """Change what a key may do."""
+    key = _find_key(context, id)
+    api_records.set_scope(context.database, key.id, _scope_for(change.permissions))
+    return JSONResponse(_as_user(_find_key(context, id)))
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404, 409))
+def delete_user(context: Context, request: Request, id: str) -> Response:
+    """Revoke a key: the next request with it is refused. The key of this very request cannot revoke itself."""
+    key = _find_key(context, id)
+    if key.id == request.state.key.id:
+        raise ApiError(409, "conflict", "This key is in use for this request: revoke it with another one.")
+    if key.revoked_at is None:
+        api_keys.revoke_key(context.database, key.name)
+    return Response(status_code=204)
+
+
+def _find_key(context: AppContext, id: str) -> Key:
+    number = public_ids.number("acc", id)
+    found = api_keys.get_key(context.database, number) if number is not None else None
+    return found if found else raise_not_found("user")
+
+
+def _scope_for(permissions: Permissions) -> str:
+    if permissions.administrivia == "write":
+        return "admin"
+    if permissions.subscriber == "write":
+        return "subscribers"
+    return "publish" if permissions.sending == "write" and permissions.subscriber == "none" else "read"
+
+
+def _as_user(key: Key) -> dict[str, Any]:
+    return {
+        "id": public_ids.public("acc", key.id),
+        "creation_date": key.created_at.isoformat(),
+        "email_address": key.name.replace(" at ", "@"),
+        "permissions": _PERMISSIONS[key.scope],
+        "status": "accepted" if key.holds else "revoked",
+        "last_logged_in": key.last_used_at.isoformat() if key.last_used_at else None,
+    }

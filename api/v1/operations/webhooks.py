@@ -1,0 +1,179 @@
+"""``/v1/webhooks``: who is told what happened, and what was tried."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.common.dependencies import AppContext, Context
+from api.v1.common import paging, schemas
+from api.v1.common.errors import raise_not_found
+from mailer.core import public_ids
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_records, webhooks
+from mailer.webhooks import signed_post
+
+router = APIRouter(prefix="/webhooks", tags=["Webhooks"])
+
+Status = Literal["enabled", "disabled"]
+Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
+# What can happen here; the contract's other types are taken, and never happen.
+SupportedEvent = Literal[
+    "subscriber.created", "subscriber.confirmed", "subscriber.unsubscribed", "subscriber.type.changed",
+    "subscriber.tags.changed", "subscriber.updated", "subscriber.changed_email", "subscriber.paused", "subscriber.resumed",
+    "subscriber.deleted", "subscriber.sent", "subscriber.delivered", "subscriber.deferred", "subscriber.bounced",
+    "subscriber.complained", "subscriber.rejected", "subscriber.activation_delivered", "subscriber.activation_deferred",
+    "subscriber.activation_bounced", "subscriber.activation_complained", "subscriber.activation_rejected", "email.created",
+    "email.status.changed", "email.send.started", "email.sent",
+]  # fmt: skip
+SUPPORTED_EVENTS: tuple[str, ...] = get_args(SupportedEvent)
+
+
+class WebhookInput(BaseModel):
+    """A webhook. An empty signing key is made by us and comes back in the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status = "enabled"
+    event_types: Annotated[list[str], Field(max_length=100)]
+    url: Annotated[str, Field(min_length=1, max_length=2000)]
+    description: Text = ""
+    signing_key: Annotated[str, Field(max_length=255, pattern=r"^[^\x00]*$")] = ""
+
+
+@router.get("", responses=schemas.response("WebhookPage"))
+def list_webhooks(
+    context: Context, request: Request, status: Status | None = None, page: paging.PageNumber = 1
+) -> JSONResponse:
+    """Webhooks, the newest first."""
+    where = {"enabled": status == "enabled"} if status else {}
+    rows, count = api_records.page(context.database, "webhooks", page, paging.PAGE_SIZE, **where)
+    return paging.page_response(context, request, [_as_webhook(row) for row in rows], count, page)
+
+
+@router.post("", status_code=201, responses=schemas.response("Webhook", 201))
+def create_webhook(context: Context, payload: WebhookInput) -> JSONResponse:
+    """A new webhook. An address in a private network is refused."""
+    types = _check_event_types(payload.event_types)
+    row = webhooks.create(
+        context.database,
+        context.settings,
+        payload.url,
+        types,
+        payload.description,
+        payload.signing_key,
+        payload.status == "enabled",
+    )
+    return JSONResponse(_as_webhook(row), 201)
+
+
+@router.get("/{id}", responses=schemas.response("Webhook") | schemas.error_responses(404))
+def retrieve_webhook(context: Context, id: str) -> JSONResponse:
+    """One webhook."""
+    return JSONResponse(_as_webhook(_find_webhook(context, id)))
+
+
+@router.patch("/{id}", responses=schemas.response("Webhook") | schemas.error_responses(404))
+def update_webhook(context: Context, id: str, payload: WebhookInput) -> JSONResponse:
+    """Change a webhook; one that was switched off begins anew when it is enabled."""
+    signed_post.check_target(payload.url, signed_post.networks(context.settings.webhook_networks))
+    values: dict[str, Any] = {
+        "url": payload.url,
+        "event_types": _check_event_types(payload.event_types),
+        "description": payload.description,
+        "enabled": payload.status == "enabled",
+        "failing_since": None,
+        "disabled_reason": "",
+    }
+    if payload.signing_key:
+        values["secret"] = payload.signing_key
+    row = api_records.change(context.database, "webhooks", "hook", id, values)
+    return JSONResponse(_as_webhook(row)) if row else raise_not_found("webhook")
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404))
+def delete_webhook(context: Context, id: str) -> Response:
+    """The webhook goes, with what was tried."""
+    if not api_records.delete(context.database, "webhooks", "hook", id):
+        raise_not_found("webhook")
+    return Response(status_code=204)
+
+
+_MESSAGE_STATES = {"pending": ("pending", "claimed"), "success": ("delivered",), "failure": ("failed",)}
+
+
+@router.get("/{id}/attempts", responses=schemas.response("WebhookAttemptOutputPage") | schemas.error_responses(404))
+def retrieve_webhook_attempts(
+    context: Context,
+    request: Request,
+    id: str,
+    status: Annotated[str | None, Query(max_length=50)] = None,
+    page: paging.PageNumber = 1,
+) -> JSONResponse:
+    """Messages to this webhook with how often each was tried, the newest first: pending, success or failure."""
+    row = _find_webhook(context, id)
+    states = _MESSAGE_STATES.get(status, ()) if status else ("pending", "claimed", "delivered", "failed")
+    rows, count = webhooks.page(context.database, row["id"], states, page, paging.PAGE_SIZE)
+    return paging.page_response(context, request, [_as_attempt(one) for one in rows], count, page)
+
+
+@router.post(
+    "/{id}/attempts/{attempt_id}/replay", status_code=204, response_class=Response, responses=schemas.error_responses(404)
+)
+def replay_webhook_attempt(context: Context, id: str, attempt_id: str) -> Response:
+    """Post a message again (ours, beside the contract)."""
+    row, number = _find_webhook(context, id), public_ids.number("msg", attempt_id)
+    if number is None or not webhooks.replay(context.database, row["id"], [number]):
+        raise_not_found("attempt")
+    return Response(status_code=204)
+
+
+@router.post("/{id}/test", status_code=204, response_class=Response, responses=schemas.error_responses(404))
+def send_test_webhook(
+    context: Context, id: str, event_type: Annotated[str, Query(max_length=100)] = "subscriber.created"
+) -> Response:
+    """Queue a message that no event caused."""
+    webhooks.test(context.database, _find_webhook(context, id)["id"], _check_event_types([event_type])[0])
+    return Response(status_code=204)
+
+
+def _check_event_types(given: list[str]) -> list[str]:
+    known = schemas.load_schemas()["ExternalEventType"]["enum"]
+    for one in given:
+        if one not in known:
+            raise BadInput(f"{one[:50]!r} is no event type: the contract's ExternalEventType lists them.")
+    return sorted(set(given))
+
+
+def _find_webhook(context: AppContext, id: str) -> dict[str, Any]:
+    row = api_records.get(context.database, "webhooks", "hook", id)
+    return row if row else raise_not_found("webhook")
+
+
+def _as_webhook(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": public_ids.public("hook", row["id"]),
+        "creation_date": row["created_at"].isoformat(),
+        "status": "enabled" if row["enabled"] else "disabled",
+        "event_types": row["event_types"],
+        "url": row["url"],
+        "description": row["description"],
+        "signing_key": row["secret"],
+    }
+
+
+def _as_attempt(row: dict[str, Any]) -> dict[str, Any]:
+    status = next(word for word, states in _MESSAGE_STATES.items() if row["state"] in states)
+    return {
+        "id": public_ids.public("msg", row["id"]),
+        "creation_date": row["created_at"].isoformat(),
+        "status": status,
+        "event_type": row["type"],
+        "error_message": row["error"] or None,
+        "attempt_count": row["attempts"],
+        "completion_date": row["settled_at"].isoformat() if row["settled_at"] else None,
+        "duration_ms": row["milliseconds"],
+    }

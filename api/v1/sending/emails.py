@@ -1,0 +1,299 @@
+"""``/v1/emails`` and ``/v1/public/emails``: issues and how their sends went. Read only: the truth is in git."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.common.dependencies import AppContext, Context
+from api.v1.common import paging, schemas
+from api.v1.common.errors import ApiError, raise_not_found
+from api.v1.operations.account import check_username
+from mailer.core import public_ids
+from mailer.flows.sending import issue_overview
+from mailer.flows.sending.issue_overview import Analytics, Mail
+from mailer.store.sending.issue_overview import Row
+
+router = APIRouter(tags=["Emails"])
+
+Words = list[Annotated[str, Field(max_length=300)]]
+Status = Literal[
+    "draft", "managed_by_rss", "about_to_send", "scheduled", "in_flight", "paused", "deleted", "errored", "sent", "imported",
+    "throttled", "resending", "transactional", "suppressed",
+]  # fmt: skip
+Source = Literal["api", "import", "app", "external_feed", "smtp"]
+Archival = Literal["archive_only", "disabled", "enabled", "enabled_for_paid_subscribers", "enabled_for_subscribers"]
+EmailType = Literal["public", "private", "premium", "free", "churned", "archival"]
+_SORT_COLUMNS = {"creation_date": "dated", "publish_date": "dated", "modification_date": "last_seen_at", "subject": "subject"}
+# What is not counted here is the same for all: they stay in the order of their dates.
+_EQUAL_FOR_ALL = (
+    "email_type", "clicks", "opens", "click_rate", "open_rate", "page_views_lifetime", "page_views_30", "page_views_7",
+    "webmentions", "subscriptions", "paid_subscriptions", "replies", "comments", "social_mentions",
+)  # fmt: skip
+_SORTED_BY_RATE = ("unsubscriptions", "permanent_failure_rate", "complaint_rate")
+_HISTORY_FIELDS = ("body", "subject", "description")
+
+
+class EmailFilters(BaseModel):
+    """The query of ``GET /v1/emails``."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    page: int = Field(1, ge=1, le=1_000_000)
+    ordering: str = "creation_date"
+    status: list[Status] = []
+    not_status: list[Status] = Field([], alias="-status")
+    ids: Words = []
+    subject: str | None = Field(None, max_length=300)
+    source: list[Source] = []
+    archival_mode: list[Archival] = []
+    email_type: list[EmailType] = []
+    attachments: Words = []
+    snippet_id: Words = []
+    excluded_fields: Words = []
+    creation_date__start: date | None = None
+    creation_date__end: date | None = None
+    publish_date__start: date | None = None
+    publish_date__end: date | None = None
+    deliveries__start: int | None = None
+    deliveries__end: int | None = None
+    click_rate__start: float | None = None
+    click_rate__end: float | None = None
+    open_rate__start: float | None = None
+    open_rate__end: float | None = None
+
+
+@router.get("/emails", responses=schemas.response("EmailPage"))
+def list_emails(context: Context, request: Request, filters: Annotated[EmailFilters, Query()]) -> JSONResponse:
+    """Issues, 100 a page, the oldest first as in the contract; `ordering=-creation_date` turns it."""
+    rows = _sort(context, [row for row in issue_overview.every(context.database) if _matches(row, filters)], filters.ordering)
+    if filters.deliveries__start is not None or filters.deliveries__end is not None:
+        rows = _filter_by_deliveries(context, rows, filters)
+    shown = issue_overview.whole(context.database, paging.slice_page(rows, filters.page))
+    results = as_emails(context, shown)
+    for result in results:
+        for name in filters.excluded_fields:
+            if name in ("analytics", "attachments"):
+                result.pop(name, None)
+            elif name in result and isinstance(result[name], str) and name == "body":
+                result[name] = ""
+    return paging.page_response(context, request, results, len(rows), filters.page)
+
+
+@router.get("/emails/{id}", responses=schemas.response("Email") | schemas.error_responses(404))
+def retrieve_email(context: Context, id: str) -> JSONResponse:
+    """One issue."""
+    return JSONResponse(as_emails(context, [_find_email(context, id)])[0])
+
+
+@router.get("/emails/{id}/analytics", responses=schemas.response("Analytics") | schemas.error_responses(404))
+def retrieve_email_analytics(context: Context, id: str) -> JSONResponse:
+    """How its send went, from the ledger. Opens and clicks are not measured: 0."""
+    return JSONResponse(_as_analytics(issue_overview.analytics(context.database, [_find_email(context, id)])[0]))
+
+
+@router.get("/emails/{id}/renders", responses=schemas.response("Render") | schemas.error_responses(404))
+def retrieve_email_renders(context: Context, id: str, target: Literal["email", "html"] = "email") -> JSONResponse:
+    """The HTML of the mail as it was handed over, placeholders unfilled."""
+    editions = issue_overview.history(context.database, _find_email(context, id))
+    if not editions:
+        raise ApiError(404, "not_found", "This issue was never handed over for mailing: its page is on the web.")
+    return JSONResponse({"content": editions[-1].html})
+
+
+@router.get("/emails/{id}/history", responses=schemas.response("HistoryPage") | schemas.error_responses(404))
+def retrieve_email_history(
+    context: Context,
+    request: Request,
+    id: str,
+    field: Annotated[str, Query(min_length=1, max_length=50)] = "body",
+    ordering: Literal["creation_date", "-creation_date"] = "creation_date",
+    query: Annotated[str, Query(max_length=300)] = "",
+    expand: Annotated[list[str], Query()] = [],  # noqa: B006
+    page: paging.PageNumber = 1,
+    page_size: paging.PageSize = paging.PAGE_SIZE,
+) -> JSONResponse:
+    """Every edition that was handed over; older words are in git."""
+    if field not in _HISTORY_FIELDS:
+        raise ApiError(400, "invalid_input", f"The history knows the fields {', '.join(_HISTORY_FIELDS)}.")
+    found = [_as_history(one, field) for one in issue_overview.history(context.database, _find_email(context, id))]
+    found = [one for one in found if query.lower() in one["value"].lower()]
+    if ordering.startswith("-"):
+        found.reverse()
+    return paging.page_response(context, request, paging.slice_page(found, page, page_size), len(found), page, page_size)
+
+
+@router.get("/emails/{id}/history/body/{history_id}", responses=schemas.response("History") | schemas.error_responses(404))
+def retrieve_email_history_by_id(
+    context: Context,
+    id: str,
+    history_id: int,
+    expand: Annotated[list[str], Query()] = [],  # noqa: B006
+) -> JSONResponse:
+    """One edition's body."""
+    for one in issue_overview.history(context.database, _find_email(context, id)):
+        if one.id == history_id:
+            return JSONResponse(_as_history(one, "body"))
+    return raise_not_found("edition")
+
+
+@router.get("/public/emails/{username}", responses=schemas.response("PublicEmailPage") | schemas.error_responses(404))
+def list_public_emails(
+    context: Context,
+    request: Request,
+    username: str,
+    q: Annotated[str, Query(max_length=300)] = "",
+    page: paging.PageNumber = 1,
+) -> JSONResponse:
+    """What is public: title and address of each issue."""
+    check_username(context, username)
+    rows = [row for row in issue_overview.every(context.database) if q.lower() in row.subject.lower()]
+    results = [_as_public_email(context, row) for row in paging.slice_page(rows, page)]
+    return paging.page_response(context, request, results, len(rows), page)
+
+
+def as_emails(context: AppContext, found: Sequence[Mail]) -> list[dict[str, Any]]:
+    """Issues in the contract's shape; the ledger is asked once for all of them."""
+    return [
+        _as_email(context, mail, went)
+        for mail, went in zip(found, issue_overview.analytics(context.database, found), strict=True)
+    ]
+
+
+def _as_email(context: AppContext, mail: Mail, went: Analytics) -> dict[str, Any]:
+    row = mail.row
+    url = _web_url(context, row)
+    return {
+        "id": public_ids.public("em", mail.number),
+        "creation_date": row.dated.isoformat(),
+        "publish_date": (row.due_at or row.dated).isoformat(),
+        "modification_date": row.last_seen_at.isoformat(),
+        "subject": row.subject,
+        "description": row.preheader,
+        "body": mail.body,
+        "status": mail.status,
+        "slug": row.key,
+        "absolute_url": url,
+        "canonical_url": url,
+        "image": "",
+        "source": "app" if row.send_id else "import",
+        "email_type": "public",
+        "archival_mode": "enabled",
+        "commenting_mode": "disabled",
+        "featured": False,
+        "filters": {"filters": [], "groups": [], "predicate": "and"},
+        "metadata": {"path": row.path, "audience": row.rule},
+        "related_email_ids": [],
+        "attachments": [],
+        "callouts": [],
+        "analytics": _as_analytics(went) if row.send_id else None,
+        "secondary_id": None,
+        "should_trigger_pay_per_email_billing": False,
+        "suppression_reason": None,
+        "template": None,
+    }
+
+
+def _matches(row: Row, filters: EmailFilters) -> bool:
+    status = Mail(row, "", {}).status
+    source = "app" if row.send_id else "import"
+    numbers = [public_ids.number("em", one) for one in filters.ids]
+    rates = (filters.click_rate__start, filters.click_rate__end, filters.open_rate__start, filters.open_rate__end)
+    day = row.dated.date()
+    published = (row.due_at or row.dated).date()
+    return all(
+        (
+            not filters.status or status in filters.status,
+            status not in filters.not_status,
+            not filters.ids or issue_overview.number(row.key) in numbers,
+            filters.subject is None or filters.subject.lower() in row.subject.lower(),
+            not filters.source or source in filters.source,
+            not filters.archival_mode or "enabled" in filters.archival_mode,
+            not filters.email_type or "public" in filters.email_type,
+            not filters.attachments and not filters.snippet_id and all(rate is None for rate in rates),
+            filters.creation_date__start is None or day >= filters.creation_date__start,
+            filters.creation_date__end is None or day <= filters.creation_date__end,
+            filters.publish_date__start is None or published >= filters.publish_date__start,
+            filters.publish_date__end is None or published <= filters.publish_date__end,
+        )
+    )
+
+
+def _sort(context: AppContext, rows: list[Row], ordering: str) -> list[Row]:
+    down, name = ordering.startswith("-"), ordering.removeprefix("-")
+    known = (*_SORT_COLUMNS, "status", *_SORTED_BY_RATE, *_EQUAL_FOR_ALL)
+    if name not in known:
+        raise ApiError(400, "invalid_ordering", f"The ordering must be one of {', '.join(known)}, with - in front to turn it.")
+    dated = sorted(rows, key=lambda row: row.dated, reverse=down)
+    if name in _EQUAL_FOR_ALL:
+        return dated
+    if name == "status":
+        return sorted(dated, key=lambda row: Mail(row, "", {}).status, reverse=down)
+    if name in _SORTED_BY_RATE:
+        whole = issue_overview.whole(context.database, dated)
+        went = list(zip(whole, issue_overview.analytics(context.database, whole), strict=True))
+        return [mail.row for mail, _ in sorted(went, key=lambda one: _rate_of(one[1], name), reverse=down)]
+    return sorted(rows, key=lambda row: getattr(row, _SORT_COLUMNS[name]), reverse=down)
+
+
+def _rate_of(went: Analytics, name: str) -> float:
+    among = max(went.recipients, 1)
+    return {
+        "unsubscriptions": float(went.unsubscriptions),
+        "permanent_failure_rate": went.permanent_failures / among,
+        "complaint_rate": went.complaints / among,
+    }[name]
+
+
+def _filter_by_deliveries(context: AppContext, rows: list[Row], filters: EmailFilters) -> list[Row]:
+    def fits(mail: Mail) -> bool:
+        number = mail.counts.get("delivered", 0) + mail.counts.get("complained", 0)
+        return (filters.deliveries__start or 0) <= number and (
+            filters.deliveries__end is None or number <= filters.deliveries__end
+        )
+
+    return [mail.row for mail in issue_overview.whole(context.database, rows) if fits(mail)]
+
+
+def _find_email(context: AppContext, id: str) -> Mail:
+    found = issue_overview.find(context.database, id)
+    return found if found else raise_not_found("email")
+
+
+def _as_analytics(found: Analytics) -> dict[str, Any]:
+    facts = {name: value for name, value in vars(found).items() if name not in ("bounced", "failed")}
+    reasons = [("hard_bounce", found.bounced), ("other", found.failed)]
+    none = ("opens", "clicks", "survey_responses", "webmentions", "page_views_lifetime", "page_views_30", "page_views_7",
+            "subscriptions", "paid_subscriptions", "replies", "comments", "social_mentions")  # fmt: skip
+    return {
+        **facts,
+        **dict.fromkeys(none, 0),
+        "temporary_failure_breakdown": [],
+        "permanent_failure_breakdown": [{"code": code, "count": number} for code, number in reasons if number],
+    }
+
+
+def _as_history(one: Any, field: str) -> dict[str, Any]:
+    value = {"body": one.text, "subject": one.subject, "description": one.preheader}[field]
+    return {"history_id": one.id, "creation_date": one.created_at.isoformat(), "value": value, "user_id": None}
+
+
+def _as_public_email(context: AppContext, row: Row) -> dict[str, Any]:
+    return {
+        "id": public_ids.public("em", issue_overview.number(row.key)),
+        "creation_date": row.dated.isoformat(),
+        "publish_date": row.dated.isoformat(),
+        "subject": row.subject,
+        "slug": row.key,
+        "description": row.preheader,
+        "absolute_url": _web_url(context, row),
+    }
+
+
+def _web_url(context: AppContext, row: Row) -> str:
+    return row.url or f"{context.settings.site_url}/"

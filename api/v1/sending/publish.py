@@ -1,0 +1,135 @@
+"""``/v1/publish``: hand editions over and publish them, with a ``publish`` key. Ours, not the contract's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
+
+from api.common.dependencies import AppContext, Context
+from api.v1.common import schemas
+from mailer import transports
+from mailer.core.edition import Finding
+from mailer.core.errors import BadInput
+from mailer.flows.publishing import publish, remote_publish
+from mailer.flows.publishing.preflight import ALLOWED
+from mailer.flows.publishing.publish_plan import Action, Plan, Step
+from mailer.transports.base import Transport
+
+router = APIRouter(prefix="/publish", tags=["Publish"])
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Digests = Annotated[list[Digest], Field(max_length=20_000)]
+
+
+class ArchiveDigests(BaseModel):
+    """The digests of all editions of the archive."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    editions: Digests
+
+
+class BuildFindingInput(BaseModel):
+    """A finding of the build."""
+
+    level: Literal["error", "warning"]
+    path: Annotated[str, Field(max_length=1000)]
+    line: int
+    message: Annotated[str, Field(max_length=2000)]
+    issue: Annotated[str, Field(max_length=1000)] = ""
+    asks: int = 0
+
+
+class PublishInput(ArchiveDigests):
+    """What to publish. ``gate`` null: as the server's transport wants it."""
+
+    findings: Annotated[list[BuildFindingInput], Field(max_length=5000)] = []
+    issue: Annotated[str, Field(max_length=500)] = ""
+    allow: Annotated[list[str], Field(max_length=20)] = []
+    gate: bool | None = None
+
+
+class MissingEditions(BaseModel):
+    """The digests that must be handed over first."""
+
+    missing: list[str]
+
+
+class PublishResult(BaseModel):
+    """What publishing did; nothing new when it was done before."""
+
+    first: bool
+    sends: list[int]
+    steps: list[dict[str, Any]]
+
+
+class PublishOutlook(BaseModel):
+    """What publishing would do; `refusals` say what keeps it from doing so."""
+
+    first: bool
+    steps: list[dict[str, Any]]
+    refusals: list[dict[str, Any]]
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.post("/missing", response_model=MissingEditions)
+def list_missing_editions(context: Context, payload: ArchiveDigests) -> JSONResponse:
+    """Which of these editions are not here yet."""
+    return JSONResponse({"missing": remote_publish.missing(context.database, payload.editions)})
+
+
+@router.put("/editions/{digest}", status_code=204, response_class=Response)
+def upload_edition(context: Context, digest: str, raw: Annotated[bytes, Depends(_body)]) -> Response:
+    """Hand one edition over, as the JSON that its build wrote; `digest` is the SHA-256 of the body."""
+    remote_publish.take(context.database, digest, raw)
+    return Response(status_code=204)
+
+
+@router.post("/plan", response_model=PublishOutlook)
+def plan_publish(context: Context, payload: PublishInput) -> JSONResponse:
+    """Say what publishing would do, and what refuses it. Changes nothing."""
+    outlook = remote_publish.look_handed(context.database, context.settings, *_arguments(context, payload))
+    refusals = [{"guard": guard.name, "sentence": guard.sentence} for guard in outlook.guards]
+    return JSONResponse({"first": outlook.plan.first, "steps": _as_steps(outlook.plan), "refusals": refusals})
+
+
+@router.post("", response_model=PublishResult, responses=schemas.error_responses(409))
+def publish_archive(context: Context, payload: PublishInput) -> JSONResponse:
+    """Publish: the same plan and the same preflight as on the server itself; again does nothing new."""
+    done = remote_publish.publish_handed(context.database, context.settings, *_arguments(context, payload))
+    facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": _as_steps(done.plan)}
+    return JSONResponse(facts, background=BackgroundTask(context.wake_transactional))
+
+
+def _arguments(
+    context: AppContext, payload: PublishInput
+) -> tuple[Transport, Sequence[str], Sequence[Finding], publish.Request]:
+    gate = context.settings.transport == "ses" if payload.gate is None else payload.gate
+    if unknown := [name for name in payload.allow if name not in ALLOWED]:
+        raise BadInput(f"{unknown[0][:50]!r} is not part of the preflight: use one of {', '.join(ALLOWED)}.")
+    findings = [Finding(**finding.model_dump()) for finding in payload.findings]
+    return transports.make(context.settings), payload.editions, findings, publish.Request(payload.issue, payload.allow, gate)
+
+
+def _as_steps(plan_publish: Plan) -> list[dict[str, Any]]:
+    return [_as_step(step) for step in plan_publish.of(Action.SEND, Action.UPDATE, Action.CANCEL)]
+
+
+def _as_step(step: Step) -> dict[str, Any]:
+    return {
+        "issue": step.key,
+        "action": str(step.action),
+        "why": step.why,
+        "subject": step.edition.subject if step.edition else None,
+        "readers": step.size,
+        "due_at": step.due_at.isoformat() if step.due_at else None,
+        "paths": list(step.edition.paths) if step.edition else [],
+    }

@@ -1,0 +1,96 @@
+"""``/v1/imports``: a list is brought and planned, and imported on the client's word, while the request waits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Form, Request, UploadFile
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.common.dependencies import Context
+from api.v1.common import paging, schemas
+from api.v1.common.errors import ApiError, raise_not_found
+from mailer.core import public_ids
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_records
+from mailer.flows.subscribers import uploads
+
+router = APIRouter(prefix="/imports", tags=["Imports"])
+
+_SOURCES = {"postmerge": "custom", "listmonk": "custom", "csv": "standard"}  # the rest have the same name
+Label = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
+
+
+class UpdateImportInput(BaseModel):
+    """A label, what the columns are and how you know that they asked (`metadata.evidence`), or the word to begin."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: Label | None = None
+    metadata: dict[str, Any] | None = None
+    status: Literal["in_progress"] | None = None
+
+
+@router.get("", responses=schemas.response("ImportPage"))
+def list_imports(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+    """Imports, the newest first."""
+    rows, count = api_records.page(context.database, "imports", page, paging.PAGE_SIZE)
+    return paging.page_response(context, request, [_as_import(row) for row in rows], count, page)
+
+
+@router.post("", status_code=201, responses=schemas.response("Import", 201))
+def create_import(
+    context: Context, file: UploadFile, metadata: Annotated[str | None, Form(max_length=20_000)] = None
+) -> JSONResponse:
+    """Bring a list, of at most 32 MB. `metadata.plan` of the answer says what importing it would do; nobody is imported yet."""
+    given = uploads.read_given(metadata)
+    try:
+        row = uploads.bring(context.database, context.settings, file.filename or "", file.file, given)
+    except uploads.NotText as error:
+        raise ApiError(400, "invalid_file_type", str(error)) from error
+    except BadInput as error:
+        raise ApiError(400, "malformed_csv", str(error)) from error
+    return JSONResponse(_as_import(row), 201)
+
+
+@router.get("/{id}", responses=schemas.response("Import") | schemas.error_responses(404))
+def retrieve_import(context: Context, id: str) -> JSONResponse:
+    """One import."""
+    row = api_records.get(context.database, "imports", "sub_imp", id)
+    return JSONResponse(_as_import(row)) if row else raise_not_found("import")
+
+
+@router.patch("/{id}", responses=schemas.response("Import") | schemas.error_responses(404, 409))
+def update_import(context: Context, id: str, change: UpdateImportInput) -> JSONResponse:
+    """Correct an import, or do it. Who left, bounced or complained stays away; nobody is confirmed without evidence."""
+    row = api_records.get(context.database, "imports", "sub_imp", id)
+    if row is None:
+        raise_not_found("import")
+    if change.label is not None or change.metadata is not None:
+        row = uploads.correct(context.database, context.settings, row["id"], change.label, change.metadata)
+    if change.status:
+        row = uploads.start(context.database, context.settings, row["id"])
+    return JSONResponse(_as_import(row))
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404))
+def delete_import(context: Context, id: str) -> Response:
+    """The file and what is known of it go; readers whom it brought stay, with their evidence."""
+    if not api_records.delete(context.database, "imports", "sub_imp", id):
+        raise_not_found("import")
+    return Response(status_code=204)
+
+
+def _as_import(row: dict[str, Any]) -> dict[str, Any]:
+    failed = row["state"] == "failed"
+    return {
+        "id": public_ids.public("sub_imp", row["id"]),
+        "creation_date": row["created_at"].isoformat(),
+        "type": "subscriber_import",
+        "status": row["state"],
+        "source": _SOURCES.get(row["format"], row["format"]),
+        "label": row["label"] or None,
+        "metadata": {**row["metadata"], "plan": row["plan"], **({"error": row["results"]["reason"]} if failed else {})},
+        "results": row["results"] if row["state"] == "succeeded" else None,
+    }

@@ -1,0 +1,49 @@
+"""``/v1/subscribers/{id_or_email}/stripe-subscriptions``: what a reader pays, as the ledger last heard from Stripe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from api.common.dependencies import Context
+from api.v1.common import paging, schemas
+from api.v1.common.errors import raise_not_found
+from mailer.flows.billing import subscription_views
+from mailer.store.billing.subscriptions import Kept
+
+router = APIRouter(tags=["Subscribers"])
+
+_CADENCES = {1: "month", 12: "year"}
+
+
+@router.get(
+    "/subscribers/{id_or_email}/stripe-subscriptions",
+    responses=schemas.response("StripeSubscriptionPage") | schemas.error_responses(404),
+)
+def get_stripe_subscriptions(context: Context, request: Request, id_or_email: str, page: paging.PageNumber = 1) -> JSONResponse:
+    """A reader's subscriptions, oldest first; nothing where nothing is sold."""
+    found = subscription_views.of_reader(context.database, id_or_email)
+    if found is None:
+        raise_not_found("subscriber")
+    results = [as_subscription(one) for one in paging.slice_page(found, page)]
+    return paging.page_response(context, request, results, len(found), page)
+
+
+def as_subscription(kept: Kept) -> dict[str, Any]:
+    """A subscription in the contract's shape. ``amount`` is in minor units for each interval."""
+    began = kept.started_at or kept.period_start
+    return {
+        "subscription_id": kept.stripe_id,
+        "url": f"https://dashboard.stripe.com/subscriptions/{kept.stripe_id}",
+        "creation_date": began.isoformat() if began else "1970-01-01T00:00:00+00:00",
+        "ending_date": kept.ended_at.isoformat() if kept.ended_at else None,
+        "amount": kept.amount,
+        "currency": kept.currency,
+        "cadence": _CADENCES.get(kept.months, f"{kept.months} months"),
+        "status": kept.status,
+        "application_fee_percent": None,
+        "source": None,
+        "product": kept.plan or None,
+    }

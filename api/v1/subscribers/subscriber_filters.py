@@ -1,0 +1,235 @@
+"""The filters of a list of subscribers: what the contract names, as conditions for Postgres.
+
+A filter by something that we do not keep (coupons, prices, opens, clicks, risk) finds nobody, because nobody has it.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api.v1.common.errors import ApiError
+from mailer.core import addresses, public_ids
+from mailer.core.db import Database
+from mailer.flows.subscribers import subscriber_query
+from mailer.store.subscribers.subscriber_admin import FIRST_IP, FIRST_SOURCE, ORDERS, TYPES, Where
+
+Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
+Words = list[Annotated[str, Field(max_length=300)]]
+# A word that the contract does not know is refused: `-type=unsubscribd` would find everybody.
+Type = Literal[
+    "blocked", "churned", "churning", "complained", "gifted", "past_due", "paused", "premium", "regular", "removed",
+    "trialed", "unactivated", "undeliverable", "unpaid", "unsubscribed", "upcoming",
+]  # fmt: skip
+Source = Literal[
+    "admin", "api", "carrd", "comment", "embedded_form", "form", "import", "memberful", "netlify", "organic", "patreon",
+    "shopify", "stripe", "user", "zapier",
+]  # fmt: skip
+Reason = Literal[
+    "access_denied", "authentication_issue", "delivery_expired", "disabled", "does_not_exist", "domain_blocked",
+    "email_blocked", "hard_bounce", "ip_blocked", "ip_undeliverable", "malformed", "on_esp_denylist", "other",
+    "out_of_storage", "problematic_url", "rate_limited", "spam", "spf_failed", "transient", "unreachable",
+]  # fmt: skip
+_SUPPRESSED = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
+SOURCES = {  # the contract's word: ours
+    "admin": ("cli", "demo"),
+    "api": ("api",),
+    "form": ("form", "page", "mail", "one-click"),
+    "import": ("import",),
+    "stripe": ("stripe",),
+}
+_REASONS = {"hard_bounce": ("hard bounce",), "other": ("operator",), "spam": ("complaint",), "transient": ("soft bounces",)}
+_DATE_COLUMNS = {
+    "date": "created_at",
+    "unsubscription_date": "left_at",
+}
+_NOT_KEPT = (
+    "coupon", "current_price", "price", "form", "subscriber_import",
+    *(f"{name}__{end}" for end in ("start", "end") for name in (
+        "last_click_date", "last_open_date", "churn_date", "upgrade_date", "open_rate", "click_rate", "risk_score",
+    )),
+)  # fmt: skip
+
+
+class SubscriberFilters(BaseModel):
+    """The query of ``GET /v1/subscribers``."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    page: int = Field(1, ge=1, le=1_000_000)
+    after: str | None = Field(None, max_length=300, description="The last key of the page before; part of `next`.")
+    ordering: str = "-creation_date"
+    expand: Expand = []
+    ids: Words = Field([], max_length=1000)
+    email_address: Words = []
+    type: list[Type] = []
+    not_type: list[Type] = Field([], alias="-type")
+    tag: Words = []
+    segment: Words = Field([], description="Ours: readers in one of these segments, named or by id.")
+    not_tag: Words = Field([], alias="-tag")
+    domain: Words = []
+    not_domain: Words = Field([], alias="-domain")
+    source: list[Source] = []
+    ip_address: Words = []
+    referrer_url: Words = []
+    utm_campaign: Words = []
+    utm_medium: Words = []
+    utm_source: Words = []
+    unsubscription_reason: Words = []
+    bounce_reason: list[Reason] = []
+    undeliverability_reason: list[Reason] = []
+    date__start: date | None = None
+    date__end: date | None = None
+    unsubscription_date__start: date | None = None
+    unsubscription_date__end: date | None = None
+    bounce_date__start: date | None = None
+    bounce_date__end: date | None = None
+    undeliverability_date__start: date | None = None
+    undeliverability_date__end: date | None = None
+    coupon: Words = []
+    current_price: Words = []
+    price: Words = []
+    form: Words = []
+    referral_code: Words = []
+    subscriber_import: Words = []
+    churn_date__start: date | None = None
+    churn_date__end: date | None = None
+    last_click_date__start: date | None = None
+    last_click_date__end: date | None = None
+    last_open_date__start: date | None = None
+    last_open_date__end: date | None = None
+    upgrade_date__start: date | None = None
+    upgrade_date__end: date | None = None
+    open_rate__start: float | None = None
+    open_rate__end: float | None = None
+    click_rate__start: float | None = None
+    click_rate__end: float | None = None
+    risk_score__start: float | None = None
+    risk_score__end: float | None = None
+
+
+async def _read_query(request: Request) -> SubscriberFilters:
+    """What the framework does with a query of this shape in a tenth of the time: it looks only at what is given."""
+    given: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        if name in _LIST_PARAMETERS:
+            given.setdefault(name, []).append(value)
+        else:
+            given[name] = value
+    try:
+        return SubscriberFilters.model_validate(given)
+    except ValidationError as error:
+        raise RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in error.errors()]) from error
+
+
+_LIST_PARAMETERS = {field.alias or name for name, field in SubscriberFilters.model_fields.items() if field.default == []}
+FilterQuery = Annotated[SubscriberFilters, Depends(_read_query)]
+PARAMETERS = [
+    {"name": name, "in": "query", "required": False, "schema": shape}
+    | ({"description": shape["description"]} if "description" in shape else {})
+    for name, shape in SubscriberFilters.model_json_schema()["properties"].items()
+]
+
+
+def build_conditions(database: Database, filters: SubscriberFilters) -> list[Where]:
+    """What the readers must fulfil. Raises ApiError when a filter cannot be read, BadInput for a segment that is not there."""
+    if filters.ordering not in ORDERS:
+        raise ApiError(400, "invalid_ordering", f"The ordering must be one of {', '.join(ORDERS)}.")
+    found = [*_identity_conditions(filters), *_text_conditions(filters), *_date_conditions(filters)]
+    if any(getattr(filters, name) not in (None, []) for name in _NOT_KEPT):
+        found.append(Where("false", {}))
+    if filters.segment:
+        found.append(subscriber_query.in_segments(database, filters.segment))
+    return found
+
+
+def get_only_tag(filters: SubscriberFilters) -> str | None:
+    """The one tag that is asked for and nothing else, or None."""
+    rest = filters.model_dump(exclude={"page", "after", "ordering", "expand", "tag"}, exclude_defaults=True)
+    return filters.tag[0].lower() if len(filters.tag) == 1 and not rest else None
+
+
+def _identity_conditions(filters: SubscriberFilters) -> list[Where]:
+    found = []
+    if filters.ids:
+        numbers = [number for one in filters.ids if (number := public_ids.number("sub", one)) is not None]
+        found.append(Where("id = ANY(%(ids)s::bigint [])", {"ids": numbers}))
+    if filters.referral_code:
+        found.append(Where("id::text = ANY(%(codes)s)", {"codes": filters.referral_code}))
+    if filters.email_address:
+        patterns = [
+            f"%{_escaped(addresses.normal(one) if '@' in one[1:-1] else one.lower())}%" for one in filters.email_address
+        ]
+        found.append(Where("email_normal LIKE ANY(%(emails)s)", {"emails": patterns}))
+    for _name, words, negated in (("type", filters.type, ""), ("not_type", filters.not_type, "NOT ")):
+        if words:
+            kinds = " OR ".join(f"({TYPES[word]})" for word in words if word in TYPES) or "false"
+            found.append(Where(f"{negated}({kinds})", {}))
+    if filters.domain:
+        found.append(Where("split_part(email_normal, '@', 2) = ANY(%(domains)s)", {"domains": _lower(filters.domain)}))
+    if filters.not_domain:
+        found.append(
+            Where("split_part(email_normal, '@', 2) <> ALL(%(not_domains)s)", {"not_domains": _lower(filters.not_domain)})
+        )
+    return found
+
+
+def _text_conditions(filters: SubscriberFilters) -> list[Where]:
+    found = []
+    if filters.tag:
+        found.append(Where("tags && %(tags)s::text []", {"tags": _lower(filters.tag)}))
+    if filters.not_tag:
+        found.append(Where("NOT tags && %(not_tags)s::text []", {"not_tags": _lower(filters.not_tag)}))
+    if filters.source:
+        ours = [one for word in filters.source for one in SOURCES.get(word, ())]
+        found.append(Where(f"{FIRST_SOURCE} = ANY(%(sources)s::text [])", {"sources": ours}))
+    if filters.ip_address:
+        found.append(Where(f"host({FIRST_IP}) = ANY(%(ips)s)", {"ips": filters.ip_address}))
+    if filters.referrer_url:
+        urls = [f"%{_escaped(one)}%" for one in filters.referrer_url]
+        found.append(Where("referrer_url LIKE ANY(%(urls)s)", {"urls": urls}))
+    utm = {name: getattr(filters, name) for name in ("utm_campaign", "utm_medium", "utm_source")}
+    found += [Where(f"{name} = ANY(%({name}s)s)", {f"{name}s": words}) for name, words in utm.items() if words]
+    if filters.unsubscription_reason:
+        found.append(Where("leaving_reason = ANY(%(leaving)s)", {"leaving": filters.unsubscription_reason}))
+    reasons = [*filters.bounce_reason, *filters.undeliverability_reason]
+    if reasons:
+        ours = [one for word in reasons for one in _REASONS.get(word, ())]
+        found.append(Where(f"EXISTS ({_SUPPRESSED} AND reason = ANY(%(reasons)s::text []))", {"reasons": ours}))
+    return found
+
+
+def _date_conditions(filters: SubscriberFilters) -> list[Where]:
+    found = []
+    for name, column in _DATE_COLUMNS.items():
+        last = 0 if name == "date" else 1  # the contract says "created before", and "on or before" of all others
+        for end, sign, days in (("start", ">=", 0), ("end", "<", last)):
+            if (day := getattr(filters, f"{name}__{end}")) is not None:
+                key = f"{name}_{end}"
+                found.append(Where(f"{column} {sign} %({key})s", {key: _day(day, days)}))
+    for name in ("bounce_date", "undeliverability_date"):
+        for end, sign, days in (("start", ">=", 0), ("end", "<", 1)):
+            if (day := getattr(filters, f"{name}__{end}")) is not None:
+                key = f"{name}_{end}"
+                sql = f"EXISTS ({_SUPPRESSED} AND reason <> 'operator' AND created_at {sign} %({key})s)"
+                found.append(Where(sql, {key: _day(day, days)}))
+    return found
+
+
+def _day(day: date, more: int) -> Any:
+    try:
+        return day + timedelta(days=more)
+    except OverflowError:
+        return day
+
+
+def _lower(words: list[str]) -> list[str]:
+    return [word.lower() for word in words]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")

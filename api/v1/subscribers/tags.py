@@ -1,0 +1,125 @@
+"""``/v1/tags``: tags with colour and words; who has one stands with the readers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.common.dependencies import Context
+from api.v1.common import paging, schemas
+from api.v1.common.errors import make_rejection_error, raise_not_found
+from mailer.core import public_ids
+from mailer.flows.subscribers import tags
+from mailer.flows.subscribers.subscriber_admin import Rejected
+from mailer.store.subscribers.tags import Tag
+
+router = APIRouter(prefix="/tags", tags=["Tags"])
+
+Words = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
+Color = Annotated[str, Field(pattern=r"^#([A-Fa-f0-9]{6}|[A-Fa-f0-9]{3})$")]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class TagInput(BaseModel):
+    """A new tag. Its name is kept in lower case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    color: Color
+    description: Words | None = None
+    public_description: Words | None = None
+    subscriber_editable: bool = False
+
+
+class TagUpdateInput(BaseModel):
+    """What to change; a new name is given to all readers who have the tag."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    color: Color | None = None
+    description: Words | None = None
+    public_description: Words | None = None
+    secondary_id: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    subscriber_editable: bool | None = None
+
+
+@router.get("", responses=schemas.response("TagPage"))
+def list_tags(
+    context: Context,
+    request: Request,
+    ids: Annotated[list[str], Query(max_length=1000)] = [],  # noqa: B006
+    page_size: paging.PageSize = paging.PAGE_SIZE,
+    page: paging.PageNumber = 1,
+) -> JSONResponse:
+    """Tags, in the order in which they were first used."""
+    numbers = [number for one in ids if (number := public_ids.number("sub_tag", one)) is not None] if ids else None
+    found, count = tags.page(context.database, page_size, page, numbers)
+    return paging.page_response(context, request, [as_tag(one) for one in found], count, page, page_size)
+
+
+@router.post("", status_code=201, responses=schemas.response("Tag", 201) | schemas.response("Tag"))
+def create_tag(
+    context: Context,
+    payload: TagInput,
+    collision: Annotated[Literal["no_op", "overwrite"], Header(alias="X-Buttondown-Collision-Behavior")] = "no_op",
+) -> JSONResponse:
+    """A new tag; with the collision behaviour `overwrite` a known one is changed and comes back with 200."""
+    try:
+        tag, new = tags.create(context.database, payload.name, payload.model_dump(exclude={"name"}), collision == "overwrite")
+    except Rejected as error:
+        raise make_rejection_error(error) from error
+    return JSONResponse(as_tag(tag), 201 if new else 200)
+
+
+@router.get("/{id}", responses=schemas.response("Tag") | schemas.error_responses(404))
+def retrieve_tag(context: Context, id: str) -> JSONResponse:
+    """One tag."""
+    found = tags.find(context.database, id)
+    return JSONResponse(as_tag(found)) if found else raise_not_found("tag")
+
+
+@router.patch("/{id}", responses=schemas.response("Tag") | schemas.error_responses(404))
+def update_tag(context: Context, id: str, change: TagUpdateInput) -> JSONResponse:
+    """Change a tag."""
+    given = change.model_dump(exclude={"secondary_id"}, exclude_unset=True)
+    try:
+        found = tags.change(context.database, id, given)
+    except Rejected as error:
+        raise make_rejection_error(error) from error
+    return JSONResponse(as_tag(found)) if found else raise_not_found("tag")
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404))
+def delete_tag(context: Context, id: str) -> Response:
+    """The tag goes, from all readers too."""
+    if not tags.remove(context.database, id):
+        raise_not_found("tag")
+    return Response(status_code=204)
+
+
+@router.get("/{id}/analytics", responses=schemas.response("TagAnalytics") | schemas.error_responses(404))
+def retrieve_tag_analytics(context: Context, id: str) -> JSONResponse:
+    """How many readers have the tag. Opens and clicks are not measured: 0."""
+    number = tags.readers(context.database, id)
+    if number is None:
+        raise_not_found("tag")
+    return JSONResponse({"created_subscribers": number, "click_rate": 0, "open_rate": 0})
+
+
+def as_tag(tag: Tag) -> dict[str, Any]:
+    """A tag in the contract's shape."""
+    return {
+        "id": public_ids.public("sub_tag", tag.id),
+        "secondary_id": tag.id,
+        "creation_date": tag.created_at.isoformat(),
+        "name": tag.name,
+        "color": tag.color,
+        "description": tag.description,
+        "public_description": tag.public_description,
+        "subscriber_editable": tag.subscriber_editable,
+    }

@@ -8,6 +8,10 @@ from mailer.core.db import Database, Tx
 from mailer.core.errors import Refused
 
 FOLDER = Path(__file__).parent.parent / "migrations"
+_PRE_RELEASE = (
+    "This database has the migrations of a pre-release version: export its subscribers with that version "
+    "(`postmerge subscribers export FILE`), then import them into a new database."
+)
 _LOCK = 0x706D6967  # "pmig": one migrating process at a time
 
 
@@ -17,18 +21,20 @@ def files() -> list[Path]:
 
 
 def migrate(database: Database) -> list[str]:
-    """Apply what is missing; the names applied now. Safe to run twice and at once."""
-    with database.transaction() as tx:
-        _prepare(tx)
+    """Apply what is missing; return the names applied now. Safe to run twice and concurrently. Raises Refused."""
+    pending(database)
     return [path.stem for path in files() if _apply(database, path)]
 
 
 def pending(database: Database) -> list[str]:
-    """Names of migrations that the database has not seen."""
+    """Names of the migrations that are not applied. Raises Refused when the database belongs to a pre-release version."""
     with database.transaction() as tx:
         _prepare(tx)
         done = _done(tx)
-    return [path.stem for path in files() if path.stem not in done]
+    names = [path.stem for path in files()]
+    if done and names[0] not in done:
+        raise Refused(_PRE_RELEASE)
+    return [name for name in names if name not in done]
 
 
 def need_current(database: Database) -> None:

@@ -8,7 +8,7 @@ SLICE ?= 1/1
 ONLY ?=
 COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: run write test test-fast test-slow check chaos mutants format lock licences bench clean help
+.PHONY: run write test test-fast test-slow check chaos mutants format lock licences schema bench clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ lock: .venv/dev.stamp ## Pin requirements.in and requirements-dev.in with hashes
 
 licences: .venv/run.stamp ## List the licences of the pinned requirements
 	.venv/bin/python -m bench.licences
+
+schema: .venv/dev.stamp ## Write mailer/schema.sql from the migrations
+	.venv/bin/python -m tests.schema
 
 clean: ## Remove what builds and runs made (the database of `make run` too)
 	rm -rf build .postmerge .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -7,6 +7,7 @@ import pytest
 from mailer.core.db import Database
 from mailer.core.errors import Refused, Unavailable
 from mailer.core.migrate import FOLDER, files, migrate, need_current, pending
+from tests import schema
 
 
 def test_migrating_twice_applies_nothing_the_second_time(database: Database) -> None:
@@ -42,3 +43,7 @@ def test_a_database_of_a_newer_version_needs_no_migration(database: Database) ->
     with database.transaction() as tx:
         tx.run("INSERT INTO schema_migrations (name) VALUES ('9999_later')")
     assert migrate(database) == []
+
+
+def test_schema_sql_is_what_the_migrations_make(database_url: str) -> None:
+    assert schema.FILE.read_text(encoding="utf-8") == schema.describe_schema(database_url), "run `make schema`"

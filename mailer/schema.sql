@@ -660,8 +660,6 @@ CREATE TABLE stripe_account (
     single boolean DEFAULT true NOT NULL,
     account_id text NOT NULL,
     livemode boolean NOT NULL,
-    webhook_id text DEFAULT ''::text NOT NULL,
-    portal_id text DEFAULT ''::text NOT NULL,
     reconciled_at timestamp with time zone,
     at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT stripe_account_single_check CHECK (single)

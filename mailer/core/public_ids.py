@@ -32,11 +32,6 @@ def number(kind: str, text: str) -> int | None:
     return found if whole is not None and found <= _LARGEST and whole >> 64 == _check(kind, found) else None
 
 
-def as_uuid(kind: str, number: int) -> str:
-    """The same 128 bits, written as a UUID."""
-    return str(uuid.UUID(int=(_check(kind, number) << 64) | number))
-
-
 def _bits(kind: str, text: str) -> int | None:
     start, letters = text[: len(kind) + 1], text[len(kind) + 1 :]
     if start == f"{kind}_" and re.fullmatch(f"[0-7][{_LETTERS}]{{25}}", letters):

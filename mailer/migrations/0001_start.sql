@@ -534,8 +534,6 @@ CREATE TABLE stripe_account (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),  -- one row
     account_id text NOT NULL,
     livemode boolean NOT NULL,
-    webhook_id text NOT NULL DEFAULT '',
-    portal_id text NOT NULL DEFAULT '',
     reconciled_at timestamptz,                 -- the latest comparison of everything with Stripe
     at timestamptz NOT NULL DEFAULT now()
 );

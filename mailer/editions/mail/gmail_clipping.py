@@ -14,7 +14,6 @@ from mailer.editions.mail.mail_document import Letter, html_part
 
 LIMIT = 102 * 1024  # bytes of HTML
 _KEPT_FREE = 1024  # what a reader's own link may add
-MODES = ("warn", "cut", "refuse")
 _REST = '<p class="rest" lang="{lang}" dir="ltr"><a href="{url}">{words}</a></p>\n'
 
 

@@ -50,11 +50,6 @@ def template_source(theme: Path) -> str:
     return (own if own.is_file() else FALLBACK).read_text(encoding="utf-8")
 
 
-def render(letter: Letter) -> tuple[str, str]:
-    """The mail's HTML and text. Raises BadInput when the template has an error."""
-    return html_part(letter), text_part(letter)
-
-
 def html_part(letter: Letter) -> str:
     """The HTML part: template, then CSS inlined; media queries stay in the style block."""
     facts = {**vars(letter), "body": Markup(for_mail(letter.body)), "dir": direction(letter.lang), "leave_url": LEAVE_URL}  # noqa: S704

@@ -23,7 +23,6 @@ from mailer.core.errors import Refused
 
 SIZE = 8  # words of a shingle
 LEAST = 4  # words of a heading or caption that is looked for whole
-_WORD = re.compile(r"[^\W_]", re.UNICODE)
 _WIDE = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOKEN = re.compile(rf"[{_WIDE}]|[^\W_{_WIDE}]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff\u0300-\u036f]")

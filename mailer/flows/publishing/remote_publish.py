@@ -15,8 +15,6 @@ from mailer.flows.publishing.publish import Outlook, Published, Request, look, p
 from mailer.store.publishing import uploaded_editions
 from mailer.transports.base import Transport
 
-MOST = 8 * 1024 * 1024  # bytes of one edition
-
 
 def missing(database: Database, digests: Sequence[str]) -> list[str]:
     """Those of the digests that must be handed over first, in their order."""

@@ -15,7 +15,7 @@ from mailer.core.db import Database, Question, Tx, is_unique_violation, json
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
 from mailer.flows.subscribers import erasure, preferences, signup, signup_limits
-from mailer.store.subscribers import consent_log, subscriber_admin, subscribers, suppressions, tags
+from mailer.store.subscribers import consent_log, subscriber_admin, subscribers, suppressions
 from mailer.store.subscribers.subscriber_admin import Member
 from mailer.store.transactional import transactional_mails
 
@@ -346,8 +346,3 @@ def _again(tx: Tx, subscriber_id: int) -> Member:
     found = subscriber_admin.by_id(tx, subscriber_id)
     assert found
     return found
-
-
-def tag_is_known(tx: Tx, name: str) -> bool:
-    """Is there a tag of this name?"""
-    return tags.named(tx, name) is not None

@@ -59,11 +59,6 @@ def renew_links(tx: Tx, subscriber_id: int) -> None:
     tx.run("UPDATE accesses SET epoch = epoch + 1 WHERE subscriber_id = %(id)s", id=subscriber_id)
 
 
-def count(tx: Tx) -> int:
-    """How many readers may read everything now."""
-    return int(tx.value("SELECT count(*) FROM accesses WHERE premium AND coalesce(until, 'infinity') > now()"))
-
-
 def lapsed(tx: Tx, limit: int = 500) -> list[int]:
     """Readers whose access ran out by the clock and whose standing does not say so yet."""
     rows = tx.all(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailer.core.db import Tx, each
+from mailer.core.db import Tx
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,3 @@ def wait(tx: Tx, one: Farewell, detail: str) -> None:
 def has_work(tx: Tx) -> bool:
     """Is any due?"""
     return bool(tx.value("SELECT EXISTS (SELECT FROM farewells WHERE done_at IS NULL AND due_at <= now())"))
-
-
-def open_ones(tx: Tx) -> list[Farewell]:
-    """All that are not done, the oldest first."""
-    return each(tx.all("SELECT customer_id, at FROM farewells WHERE done_at IS NULL ORDER BY at"), Farewell)

@@ -23,8 +23,6 @@ class Account:
 
     account_id: str
     livemode: bool
-    webhook_id: str
-    portal_id: str
 
 
 def add(tx: Tx, event_id: str, kind: str, object_id: str, created_at: datetime) -> bool:
@@ -81,7 +79,7 @@ def has_work(tx: Tx) -> bool:
 
 def account(tx: Tx) -> Account | None:
     """The account this database belongs to, or None before the first set-up."""
-    row = tx.one("SELECT account_id, livemode, webhook_id, portal_id FROM stripe_account")
+    row = tx.one("SELECT account_id, livemode FROM stripe_account")
     return Account(**row) if row else None
 
 
@@ -94,15 +92,6 @@ def bind(tx: Tx, account_id: str, livemode: bool) -> None:
         """,
         account_id=account_id,
         livemode=livemode,
-    )
-
-
-def remember(tx: Tx, webhook_id: str, portal_id: str) -> None:
-    """What the set-up made at Stripe."""
-    tx.run(
-        "UPDATE stripe_account SET webhook_id = %(webhook_id)s, portal_id = %(portal_id)s, at = now()",
-        webhook_id=webhook_id,
-        portal_id=portal_id,
     )
 
 

@@ -20,7 +20,6 @@ class Unread:
     reason: str
     body: str
     times: int
-    first_at: datetime
     last_at: datetime
 
 
@@ -44,7 +43,7 @@ def listed(tx: Tx, limit: int) -> list[Unread]:
     """The latest first."""
     rows = tx.all(
         """
-        SELECT source, reason, body, times, first_at, last_at
+        SELECT source, reason, body, times, last_at
         FROM unread_events
         ORDER BY last_at DESC, digest
         LIMIT %(limit)s

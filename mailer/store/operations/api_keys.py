@@ -76,8 +76,3 @@ def get(tx: Tx, key_id: int) -> Key | None:
     """One key, whether it holds or not."""
     row = tx.one(f"SELECT {_COLUMNS} FROM api_keys WHERE id = %(id)s", id=key_id)
     return Key(**row) if row else None
-
-
-def used(tx: Tx, key_id: int, at: datetime) -> None:
-    """Write down when a key was last used."""
-    tx.run("UPDATE api_keys SET last_used_at = greatest(last_used_at, %(at)s) WHERE id = %(id)s", id=key_id, at=at)

@@ -152,8 +152,3 @@ def set_scope(tx: Tx, key_id: int, scope: str) -> None:
 
 def _wrapped(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: json(value) if isinstance(value, dict) else value for name, value in values.items()}
-
-
-def now(tx: Tx) -> Any:
-    """The transaction's moment."""
-    return tx.value("SELECT now()")

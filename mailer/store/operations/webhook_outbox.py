@@ -157,11 +157,6 @@ def page(tx: Tx, webhook_id: int, states: Sequence[str], limit: int, offset: int
     return rows, int(count)
 
 
-def attempts(tx: Tx, message_id: int) -> list[Row]:
-    """Each attempt of a message, the oldest first."""
-    return tx.all("SELECT * FROM webhook_attempts WHERE message_id = %(id)s ORDER BY id", id=message_id)
-
-
 def has_work(tx: Tx) -> bool:
     """Is a message due?"""
     return bool(

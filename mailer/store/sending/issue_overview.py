@@ -17,7 +17,6 @@ class Row:
     path: str
     title: str
     dated: datetime
-    first_seen_at: datetime
     last_seen_at: datetime
     send_id: int | None
     state: str | None
@@ -56,7 +55,7 @@ def every(tx: Tx) -> list[Row]:
     rows = tx.all(
         """
         SELECT
-            issues.key, issues.path, issues.title, issues.dated, issues.first_seen_at, issues.last_seen_at,
+            issues.key, issues.path, issues.title, issues.dated, issues.last_seen_at,
             last.id AS send_id, last.state, coalesce(last.audience, '') AS rule, last.due_at, last.finished_at,
             last.audience_size, last.edition_id, coalesce(editions.subject, issues.title) AS subject,
             coalesce(editions.preheader, '') AS preheader, coalesce(editions.url, '') AS url

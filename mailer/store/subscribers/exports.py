@@ -71,9 +71,3 @@ def everybody(tx: Tx, file: Any) -> int:
     tx.script("SET LOCAL work_mem = '128MB'")
     number = tx.copy(f"COPY ({_WHOLE.format(where='true')}) TO STDOUT (FORMAT csv, HEADER)", file)
     return number + tx.copy(f"COPY ({_STRANGERS}) TO STDOUT (FORMAT csv)", file)
-
-
-def one(tx: Tx, subscriber_id: int, file: Any) -> int:
-    """One reader's line, with the header."""
-    where = f"subscribers.id = {int(subscriber_id)}"
-    return tx.copy(f"COPY ({_WHOLE.format(where=where)}) TO STDOUT (FORMAT csv, HEADER)", file)

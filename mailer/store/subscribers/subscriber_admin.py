@@ -11,8 +11,6 @@ import orjson
 
 from mailer.core.db import Question, Tx
 
-BLOCK = 1024  # ids in one block of the tallies; the triggers of migration 0015 say the same
-
 
 class Member(NamedTuple):
     """A subscriber with what is known about them. ``history`` is pairs of a moment (ISO 8601) and a kind of consent."""

@@ -17,7 +17,7 @@ from mailer.fakes.fake_stripe import FakeStripe
 from mailer.flows.billing import billing_jobs, plan_changes, stripe_reconcile
 from mailer.flows.scheduled.subscriber_maintenance import forget
 from mailer.flows.subscribers import erasure
-from mailer.store.billing import erased_customers, gifts
+from mailer.store.billing import gifts
 from tests import paying as shops
 from tests.paying import Shop
 
@@ -51,7 +51,7 @@ def due(shop: Shop) -> None:
 
 def waiting(shop: Shop) -> int:
     with shop.database.transaction() as tx:
-        return len(erased_customers.open_ones(tx))
+        return int(tx.value("SELECT count(*) FROM farewells WHERE done_at IS NULL"))
 
 
 def charged_later(shop: Shop) -> int:

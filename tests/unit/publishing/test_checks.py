@@ -13,7 +13,6 @@ from mailer.checks import CHECKS, Context, Document, Ledger, Remark, Rendered, w
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HEAD = "Title: Hello\nDate: 2026-11-24 09:00\nPreheader: In short\nSend: yes\n"
-MORE: dict[str, object] = {}
 
 
 def found(folder: Path, text: str | bytes, **more: object) -> list[Remark]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -20,16 +20,6 @@ router = APIRouter(prefix="/webhooks", tags=["Webhooks"])
 
 Status = Literal["enabled", "disabled"]
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
-# What can happen here; the contract's other types are taken, and never happen.
-SupportedEvent = Literal[
-    "subscriber.created", "subscriber.confirmed", "subscriber.unsubscribed", "subscriber.type.changed",
-    "subscriber.tags.changed", "subscriber.updated", "subscriber.changed_email", "subscriber.paused", "subscriber.resumed",
-    "subscriber.deleted", "subscriber.sent", "subscriber.delivered", "subscriber.deferred", "subscriber.bounced",
-    "subscriber.complained", "subscriber.rejected", "subscriber.activation_delivered", "subscriber.activation_deferred",
-    "subscriber.activation_bounced", "subscriber.activation_complained", "subscriber.activation_rejected", "email.created",
-    "email.status.changed", "email.send.started", "email.sent",
-]  # fmt: skip
-SUPPORTED_EVENTS: tuple[str, ...] = get_args(SupportedEvent)
 
 
 class WebhookInput(BaseModel):

@@ -11,17 +11,20 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from pathlib import PurePath
 
-from mailer.core.edition import Edition
+from mailer.core.edition import Edition, Wish
 from mailer.store.publishing.issues import Known
 
 _KEPT = 128
-_ALIKE = 0.5  # of the text: the same issue, edited
+_EDITED = 0.8  # of the text: the same issue with corrections, whatever its title and date
+_ALIKE = 0.5  # of the text: the same issue, edited, or another one made from the same template
 _REWRITTEN = 0.2  # of the text: hardly anything is left of it
 _SAME_HEAD = 0.5  # what the same title, and the same date, add to a likeness
+_SAME_KEY = 0.25  # what a key that the issue had adds
 _COPIED, _COPIED_WITH_TITLE = 0.9, 0.8  # of the text: nobody should get it a second time
 
 
@@ -85,16 +88,24 @@ def known_issues(rows: Sequence[Known]) -> list[Issue]:
     by_root: dict[str, list[Known]] = defaultdict(list)
     for row in rows:
         by_root[row.root].append(row)
-    return [
-        Issue(latest, frozenset(row.key for row in family), present=latest.last_seen_at == newest)
-        for family in by_root.values()
-        for latest in [max(family, key=lambda row: row.last_seen_at)]
-    ]
+    return [_issue(family, newest) for family in by_root.values()]
 
 
-def identify(editions: Sequence[Edition], rows: Sequence[Known]) -> dict[str, Match]:
-    """What each edition is, by its path."""
-    return _Identifying(editions, known_issues(rows)).matches()
+def _issue(family: Sequence[Known], newest: datetime | None) -> Issue:
+    """One issue from the rows of all its keys; what was adopted under one of them is adopted under the others."""
+    latest = max(family, key=lambda row: row.last_seen_at)
+    adopted = max((row.adopted_edition for row in family if row.adopted_edition is not None), default=None)
+    keys = frozenset(row.key for row in family)
+    return Issue(replace(latest, adopted_edition=adopted), keys, present=latest.last_seen_at == newest)
+
+
+def identify(editions: Sequence[Edition], rows: Sequence[Known], decided: Collection[str] = ()) -> dict[str, Match]:
+    """What each edition is, by its path.
+
+    ``decided`` are the roots of issues of which something was sent, or which the operator keeps from being sent: a file
+    elsewhere that may be another issue is a new one, and nothing is sent twice or lost by that.
+    """
+    return _Identifying(editions, known_issues(rows), decided).matches()
 
 
 class _Text:
@@ -125,27 +136,37 @@ class _Text:
 
     def stays(self, issue: Issue) -> bool:
         """Is a file at the issue's own path still that issue beyond doubt?"""
-        one, both = self.same_title(issue) or self.same_date(issue), self.same_title(issue) and self.same_date(issue)
-        alike = self.alike(issue)
-        return alike >= _ALIKE or both or (one and alike >= _REWRITTEN)
+        if self.same_title(issue) and self.same_date(issue):
+            return issue.present or self.alike(issue) >= _REWRITTEN
+        return self.alike(issue) >= (_ALIKE if self.same_date(issue) else _EDITED)
 
     def moved(self, issue: Issue) -> bool:
         """Is a file elsewhere that issue beyond doubt?"""
-        one, both = self.same_title(issue) or self.same_date(issue), self.same_title(issue) and self.same_date(issue)
-        alike, named = self.alike(issue), self.edition.key in issue.keys
-        return alike == 1.0 or both or (one and (alike >= _ALIKE or named))
+        title, date, alike = self.same_title(issue), self.same_date(issue), self.alike(issue)
+        if title and date:
+            return issue.present or alike >= _REWRITTEN
+        if date:
+            return alike >= _ALIKE or (issue.present and _beside(self.edition.path, issue.latest.path))
+        return alike >= _EDITED if title else alike == 1.0 and issue.present
+
+    def may_be(self, issue: Issue) -> bool:
+        """Is it doubtful whether a file is that issue, or a new one that has much in common with it?"""
+        title, date = self.same_title(issue), self.same_date(issue)
+        named = self.edition.key in issue.keys
+        return self.alike(issue) >= _ALIKE or (title and (date or named)) or (date and named and issue.present)
 
 
 class _Identifying:
-    def __init__(self, editions: Sequence[Edition], issues: Sequence[Issue]) -> None:
+    def __init__(self, editions: Sequence[Edition], issues: Sequence[Issue], decided: Collection[str]) -> None:
+        self._decided = {*decided, *(issue.root for issue in issues if issue.latest.adopted_edition)}
         sketches = {issue.latest.digest: issue.latest.sketch for issue in issues}
         self._issues = issues
         self._open = {edition.path: _Text(edition, sketches) for edition in editions}
         self._texts = dict(self._open)
         self._by_key = {key: issue for issue in issues for key in issue.keys}
-        self._by_path: dict[str, Issue] = {}
-        for issue in sorted(issues, key=lambda one: one.latest.last_seen_at):
-            self._by_path[issue.latest.path] = issue
+        self._by_path: dict[str, list[Issue]] = defaultdict(list)
+        for issue in issues:
+            self._by_path[issue.latest.path].append(issue)
         self._taken: dict[str, str] = {}  # the path that an issue's root has now
         self._found: dict[str, tuple[Issue, bool]] = {}
         self._rivals: dict[str, str] = {}
@@ -155,6 +176,7 @@ class _Identifying:
         self._by_id()
         self._by_known_path()
         self._by_likeness()
+        self._in_doubt()
         return dict(self._named())
 
     def _take(self, path: str, issue: Issue, doubt: bool = False) -> None:
@@ -168,32 +190,38 @@ class _Identifying:
             if issue is None or issue.root in self._taken:
                 continue
             at_home = self._open.get(issue.latest.path)
-            if at_home and at_home is not text and not at_home.edition.named and at_home.stays(issue):
+            if at_home and at_home is not text and self._keeps_id(at_home, text, issue):
                 self._rivals[path] = issue.latest.path
                 self._take(issue.latest.path, issue)
                 del self._open[path]
             else:
                 self._take(path, issue)
 
+    def _keeps_id(self, at_home: _Text, other: _Text, issue: Issue) -> bool:
+        """Is the file at the issue's own path that issue, and the other file, which has its `Id:`, a copy?"""
+        elsewhere = at_home.edition.named and at_home.edition.key in self._by_key
+        return not elsewhere and at_home.stays(issue) and at_home.score(issue) >= other.score(issue)
+
     def _by_known_path(self) -> None:
         """Files at a path that the ledger knows, unless the text that was there is elsewhere now."""
-        homes = [(path, self._by_path[path]) for path in self._open if path in self._by_path]
-        homes = [(path, issue) for path, issue in homes if issue.root not in self._taken]
-        kept = {issue.root for path, issue in homes if self._keeps(self._open[path], issue)}
-        moved_in = self._best([issue for _, issue in homes], sure=True, kept=kept)
+        kept = ((self._open[path], issue) for path, issue in self._homes() if self._keeps(self._open[path], issue))
+        for root, path in self._best(kept).items():
+            self._take(path, self._by_key[root])
+        homes = self._homes()
+        moved_in = self._best(self._moved([issue for _, issue in homes]))
         for path, issue in homes:
             text = self._texts[path]
             other = moved_in.get(issue.root, "")
             if other in self._open and issue.root not in self._taken and self._gone(text, self._texts[other], issue):
                 self._take(other, issue)
-        for path, issue in homes:
-            if path not in self._open or issue.root in self._taken:
-                continue
-            text = self._open[path]
-            if text.stays(issue):
-                self._take(path, issue)
-            elif issue.present and not self._is_new(text):
-                self._take(path, issue, doubt=True)
+        stayed = ((text, issue) for path, issue in self._homes() for text in [self._open[path]] if text.stays(issue))
+        for root, path in self._best(stayed).items():
+            self._take(path, self._by_key[root])
+
+    def _homes(self) -> list[tuple[str, Issue]]:
+        """The open files at a path that the ledger knows, with each issue that was there last and that no other file has."""
+        homes = [(path, issue) for path in self._open for issue in self._by_path.get(path, ())]
+        return [(path, issue) for path, issue in homes if issue.root not in self._taken]
 
     def _keeps(self, text: _Text, issue: Issue) -> bool:
         return text.edition.digest == issue.latest.digest or (
@@ -211,26 +239,37 @@ class _Identifying:
     def _by_likeness(self) -> None:
         """Files that are new at their path, and issues whose path is gone."""
         issues = [issue for issue in self._issues if issue.root not in self._taken]
-        for sure in (True, False):
-            for root, path in self._best(issues, sure).items():
-                issue = self._by_key[root]
-                if path in self._open and issue.root not in self._taken:
-                    self._take(path, issue, doubt=not sure)
+        for root, path in self._best(self._moved(issues)).items():
+            self._take(path, self._by_key[root])
 
-    def _best(self, issues: Sequence[Issue], sure: bool, kept: Collection[str] = ()) -> dict[str, str]:
-        """For each issue the open file elsewhere that is most like it; no file twice, the best pairs first."""
-        pairs = []
-        for issue, text in self._candidates([issue for issue in issues if issue.root not in kept]):
-            if text.edition.path == issue.latest.path or (text.edition.named and text.edition.key in self._by_key):
-                continue
-            fits = text.moved(issue) if sure else text.alike(issue) >= _ALIKE and not self._is_new(text)
-            if fits:
-                bonus = 0.25 * (text.edition.key in issue.keys)
-                pairs.append((text.score(issue) + bonus, issue.root, text.edition.path))
+    def _in_doubt(self) -> None:
+        """Files that may be an issue that no file is: another text at its path, or half of its text elsewhere."""
+        issues = [issue for issue in self._issues if issue.root in self._decided and issue.root not in self._taken]
+        pairs = [(text, issue) for text, issue in self._elsewhere(issues) if text.may_be(issue)]
+        at_home = [(self._open[path], issue) for path, issue in self._homes()]
+        pairs += [(text, issue) for text, issue in at_home if issue.present or text.may_be(issue)]
+        for root, path in self._best((text, issue) for text, issue in pairs if not self._is_new(text)).items():
+            self._take(path, self._by_key[root], doubt=True)
+
+    def _moved(self, issues: Sequence[Issue]) -> Iterator[tuple[_Text, Issue]]:
+        return ((text, issue) for text, issue in self._elsewhere(issues) if text.moved(issue))
+
+    def _elsewhere(self, issues: Sequence[Issue]) -> Iterator[tuple[_Text, Issue]]:
+        """Issues with open files at another path that have anything in common with them, and no other issue's `Id:`."""
+        for issue, text in self._candidates(issues):
+            if text.edition.path != issue.latest.path and not (text.edition.named and text.edition.key in self._by_key):
+                yield text, issue
+
+    def _best(self, pairs: Iterable[tuple[_Text, Issue]]) -> dict[str, str]:
+        """For each issue's root the path of the file that is most like it; no file twice, the best pairs first."""
+        scored = [(text.score(issue) + _SAME_KEY * (text.edition.key in issue.keys), text, issue) for text, issue in pairs]
+        ranked = [(-score, not issue.present, issue.root, text.edition.path) for score, text, issue in scored]
         found: dict[str, str] = {}
-        for _, root, path in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
-            if root not in found and path not in found.values():
+        paths: set[str] = set()
+        for *_, root, path in sorted(ranked):
+            if root not in found and path not in paths:
                 found[root] = path
+                paths.add(path)
         return found
 
     def _candidates(self, issues: Sequence[Issue]) -> Iterator[tuple[Issue, _Text]]:
@@ -253,7 +292,9 @@ class _Identifying:
             text = self._texts[path]
             own = owners.setdefault(text.edition.key, issue.root) == issue.root
             key = text.edition.key if own else issue.latest.key
-            yield path, Match(key, text.sketch, issue, doubt, "")
+            may_be_sent = issue.root not in self._decided and text.edition.send is not Wish.NO
+            copied = self._copied(text, issue.root) if may_be_sent else ""
+            yield path, Match(key, text.sketch, issue, doubt, copied=copied)
         for path, text in self._texts.items():
             if path not in self._found:
                 key, number = text.edition.key, 2
@@ -262,16 +303,22 @@ class _Identifying:
                 owners[key] = key
                 yield path, Match(key, text.sketch, rival=self._rivals.get(path, ""), copied=self._copied(text))
 
-    def _copied(self, text: _Text) -> str:
-        """The path of another issue, known or new, that has nearly the same text."""
+    def _copied(self, text: _Text, root: str = "") -> str:
+        """The path of another issue, known or new, that has nearly the same text; ``root`` is the text's own issue."""
         known = (
-            issue.latest.path
+            self._taken.get(issue.root, issue.latest.path)
             for issue in self._issues
-            if text.alike(issue) >= (_COPIED_WITH_TITLE if text.same_title(issue) else _COPIED)
+            if issue.root != root and text.alike(issue) >= (_COPIED_WITH_TITLE if text.same_title(issue) else _COPIED)
         )
         before = (other for path, other in self._open.items() if path < text.edition.path)
         new = (other.edition.path for other in before if similarity(text.sketch, other.sketch) >= _COPIED)
         return next(known, "") or next(new, "")
+
+
+def _beside(one: str, other: str) -> bool:
+    """Do two paths differ only by a language before the ending, as those of translations do?"""
+    first, second = PurePath(one), PurePath(other)
+    return first.parent == second.parent and first.name.split(".")[0] == second.name.split(".")[0]
 
 
 def _marks(digest: str, title: str, dated: datetime, keys: Iterable[str], hashes: Iterable[int]) -> set[object]:

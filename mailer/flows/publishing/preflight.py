@@ -16,6 +16,7 @@ from mailer.core.errors import Refused
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.store.publishing.issues import Known
+from mailer.store.sending.sends import NOT_STARTED
 from mailer.transports.base import Account
 
 OLDEST = timedelta(days=7)
@@ -45,13 +46,24 @@ def check(
     return [guard for guard in found if guard.name not in allow]
 
 
-def insist(guards: list[Guard]) -> None:
+def insist(guards: list[Guard], plan: Plan) -> None:
     """Raise Refused with all that was found, each on a line of its own; the error is named after the first."""
     if guards:
         lines = [guard.sentence for guard in guards]
         if any(guard.name == "checks" for guard in guards):
             lines.append("Correct what is named with its line, or publish with `--allow checks`.")
-        raise Refused("\n".join(lines), guards[0].name)
+        raise Refused("\n".join([*lines, *_unchanged(plan)]), guards[0].name)
+
+
+def _unchanged(plan: Plan) -> Iterator[str]:
+    """Waiting sends that publishing would have cancelled or changed: their hold window ends all the same."""
+    for step in plan.of(Action.CANCEL, Action.UPDATE):
+        if step.send and step.send.state in NOT_STARTED:
+            what = "cancelled" if step.action is Action.CANCEL else "changed"
+            yield (
+                f"Send {step.send.id} of {step.key} was not {what} and starts at {step.send.due_at:%Y-%m-%d %H:%M:%S %Z} as it"
+                f" was: `postmerge cancel {step.send.id}` stops it."
+            )
 
 
 def blocking(plan: Plan, findings: Iterable[Finding]) -> list[Finding]:
@@ -60,6 +72,7 @@ def blocking(plan: Plan, findings: Iterable[Finding]) -> list[Finding]:
     On an empty ledger all of them, for every issue has to be written down as public before the first one is sent.
     """
     sending = {path for step in plan.of(Action.SEND, Action.UPDATE) if step.edition for path in step.edition.paths}
+    sending |= {step.was_at for step in plan.of(Action.CANCEL)}
     return [
         one
         for one in findings
@@ -86,7 +99,7 @@ def _identities(plan: Plan) -> Iterator[Guard]:
                 f"{edition.path} has the `Id: {edition.key}` of an issue that is in {match.rival}:"
                 " give it an `Id:` of its own, or remove the line.",
             )
-        if match.doubt and match.issue and asks and not step.chosen and step.action in (Action.KEEP, Action.RENAME):
+        if match.doubt and match.issue and (asks or step.chosen) and step.action in (Action.KEEP, Action.RENAME):
             yield Guard(
                 "identity",
                 f"{edition.path} may be a new issue or {_known_as(edition, match.issue.latest)}: if it is new, give it"

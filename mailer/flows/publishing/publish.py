@@ -104,7 +104,7 @@ def publish(
     Raises Refused when a guard says no, or when premium text stands in what the ledger will show: then nothing was written.
     """
     outlook = look(database, settings, found, findings, transport, request)
-    guards.insist(list(outlook.guards))
+    guards.insist(list(outlook.guards), outlook.plan)
     paid_leaks.insist(_leaks(found, outlook.plan))
     if outlook.plan.of(Action.SEND, Action.UPDATE):
         fence.need(database, settings)
@@ -112,6 +112,7 @@ def publish(
         issues.lock(tx)
         plan = make(tx, found, _order(settings, request.issue), datetime.now(UTC))
         _same_intents(outlook.plan, plan)
+        _cancel(tx, plan)
         new = [send_id for step in plan.steps if (send_id := _apply(tx, settings, step, request.gate))]
         if plan.of(Action.SEND, Action.UPDATE):
             deliveries.analyze(tx)
@@ -202,9 +203,18 @@ def _apply(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
         return _create(tx, settings, step, gate)
     if step.action is Action.UPDATE:
         _update(tx, settings, step)
-    if step.action is Action.CANCEL and step.send:
-        _call_off(tx, step.send.id, step.why, Canceller.MERGE)
     return None
+
+
+def _cancel(tx: Tx, plan: Plan) -> None:
+    """Cancel what no merge asks for any more; another edition of an issue is sent only if the one before it could be stopped.
+
+    Raises Refused when that one has begun meanwhile: then the plan is another.
+    """
+    sending = {step.root for step in plan.of(Action.SEND)}
+    for step in plan.of(Action.CANCEL):
+        if step.send and not _call_off(tx, step.send.id, step.why, Canceller.MERGE) and step.root in sending:
+            raise Refused(_CHANGED.format(step.key))
 
 
 def _record(tx: Tx, step: Step) -> None:

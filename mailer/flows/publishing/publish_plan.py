@@ -111,8 +111,16 @@ def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Pl
     every = sends.every(tx)
     waiting = [one.edition_id for one in every if one.waits]
     marks = stored_editions.marks(tx, waiting) if waiting else {}
+    begun = {one.issue_key: one for one in sorted(every, key=lambda one: one.edition_number) if one.started_at}
     by_edition = {send_key(one): one for one in every}
-    book = _Book(rows, by_edition, identify(editions, rows), marks, {_address(one.url): one.path for one in editions})
+    book = _Book(
+        rows,
+        by_edition,
+        identify(editions, rows, _decided(every)),
+        marks,
+        begun,
+        {_address(one.url): one.path for one in editions},
+    )
     steps = [_step(book, edition, order, now) for edition in editions]
     steps += _vanished(book, steps)
     counted = tuple(_counted(tx, step) for step in steps)
@@ -126,12 +134,17 @@ def send_key(send: Send) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class _Book:
-    """What the ledger says, and what each edition is by its path. ``addresses``: the path of the edition at each address."""
+    """What the ledger says, and what each edition is by its path.
+
+    ``begun``: each issue's send of the highest edition of which something may have left; ``addresses``: the path of the
+    edition at each address.
+    """
 
     known: Sequence[Known]
     by_edition: Mapping[tuple[str, int], Send]
     matches: Mapping[str, Match]
     marks: Mapping[int, Set[Mark]]
+    begun: Mapping[str, Send]
     addresses: Mapping[str, str]
 
     def evicted_by(self, edition: Edition, origin: Issue | None) -> str:
@@ -140,6 +153,12 @@ class _Book:
             return ""
         other = self.addresses.get(_address(origin.latest.url), edition.path)
         return "" if other == edition.path else other
+
+
+def _decided(every: Sequence[Send]) -> set[str]:
+    """The roots of issues of which something was sent, or which the operator keeps from being sent."""
+    kept = (State.PAUSED, State.STOPPED)
+    return {one.issue_key for one in every if one.started_at or one.state in kept or one.cancelled_by is Canceller.OPERATOR}
 
 
 def _address(url: str) -> str:
@@ -171,6 +190,8 @@ def _step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
         return replace(blank, action=Action.ADOPT, why="public before the ledger began")
     if origin and (origin.latest.adopted_edition or 0) >= edition.number and not chosen:
         return _quiet(blank, origin, "adopted: public before the ledger began")
+    if (newer := book.begun.get(root)) and newer.edition_number > edition.number:
+        return _quiet(blank, origin, f"edition {newer.edition_number}, a higher one, is {newer.state} as send {newer.id}")
     if edition.send is Wish.NO and not chosen:
         return _quiet(blank, origin, "does not ask to be sent (no `Send:` in its front matter)")
     if send and send.cancelled_by is not Canceller.MERGE and not chosen:
@@ -209,10 +230,7 @@ def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: d
     timed = _timed(step, edition, order, now)
     if _keeps_time(edition, send, now + order.hold):
         timed = replace(timed, due_at=send.due_at, scheduled=send.audience_size is None)
-    same = (send.digest, send.subject, send.audience, send.due_at, step.marks) == (
-        edition.digest, edition.subject, edition.audience, timed.due_at,
-        {(one.name, one.digest, one.subject) for one in edition.variants},
-    )  # fmt: skip
+    same = (send.audience, send.due_at, step.marks) == (edition.audience, timed.due_at, stored_editions.marks_of(edition))
     why = f"waits as send {send.id}" if same else f"changed before send {send.id} started"
     if send.state not in sends.NOT_STARTED:
         sure = " --yes" if send.state is sends.State.STOPPED else ""
@@ -257,9 +275,16 @@ def _counted(tx: Tx, step: Step) -> Step:
 
 
 def as_known(step: Step) -> Known | None:
-    """What the ledger writes down about a step's issue."""
+    """What the ledger writes down about a step's issue.
+
+    While it is in doubt and nothing depends on it, only that it is still there: else the doubt would be forgotten before
+    the file asks to be sent.
+    """
     if step.edition is None:
         return None
+    match, waits = step.match, step.send is not None and step.send.waits
+    if match and match.issue and match.doubt and step.edition.send is Wish.NO and not waits:
+        return match.issue.latest
     return Known(
         key=step.key,
         path=step.edition.path,

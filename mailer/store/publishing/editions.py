@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from mailer.core.db import Tx, each
-from mailer.core.edition import PREMIUM, Edition, is_premium
+from mailer.core.edition import PREMIUM, Edition, Variant, is_premium
 from mailer.core.i18n import code
 
-Mark = tuple[str, str, str]  # a variant's name, digest and subject
+Mark = tuple[str, ...]  # a text's name ("": the original) and all that its email is made from
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,31 @@ def languages(tx: Tx) -> list[str]:
 
 
 def marks(tx: Tx, edition_ids: Sequence[int]) -> dict[int, set[Mark]]:
-    """For each stored edition, what tells its variants from others: name, digest, subject."""
+    """For each stored edition, what tells its texts from others."""
     rows = tx.all(
-        "SELECT edition_id, name, digest, own_subject FROM edition_variants WHERE edition_id = ANY(%(ids)s)",
+        """
+        SELECT id, '' AS name, digest, title, subject, preheader, lang, url, html, text
+        FROM editions
+        WHERE id = ANY(%(ids)s)
+        UNION ALL
+        SELECT edition_id, name, digest, own_title, own_subject, preheader, own_lang, own_url, html, text
+        FROM edition_variants
+        WHERE edition_id = ANY(%(ids)s)
+        """,
         ids=list(edition_ids),
     )
     found: dict[int, set[Mark]] = {edition_id: set() for edition_id in edition_ids}
     for row in rows:
-        found[row["edition_id"]].add((row["name"], row["digest"], row["own_subject"]))
+        found[row.pop("id")].add(tuple(row.values()))
     return found
+
+
+def marks_of(edition: Edition) -> set[Mark]:
+    """The same for an edition that is not stored yet."""
+    texts: list[tuple[str, Edition | Variant]] = [("", edition), *((one.name, one) for one in edition.variants)]
+    return {
+        (name, one.digest, one.title, one.subject, one.preheader, one.lang, one.url, one.html, one.text) for name, one in texts
+    }
 
 
 def pages(tx: Tx, edition_id: int) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ def known(*editions: Edition, seen: int = 0) -> list[Known]:
 
 def who(rows: list[Known], *editions: Edition) -> dict[str, str]:
     """For each path: the known root, or "new KEY"; a "?" where it is in doubt."""
-    return {path: _said(match) for path, match in identify(editions, rows).items()}
+    return {path: _said(match) for path, match in identify(editions, rows, {row.root for row in rows}).items()}
 
 
 def _said(match: Match) -> str:
@@ -90,7 +90,10 @@ CASES: dict[str, tuple[list[Known], list[Edition], dict[str, str]]] = {
         {f"new/0{n}.md": f"0{n}" for n in range(4)},
     ),
     "moved to another folder under the same name, rewritten": (
-        known(OLD_AT_A), [issue("archive/a.md", NEW, "Title of a", 3)], {"archive/a.md": "a"},
+        known(OLD_AT_A), [issue("archive/a.md", NEW, "Title of a")], {"archive/a.md": "a"},
+    ),
+    "the same, with another date: perhaps next year's": (
+        known(OLD_AT_A), [issue("archive/a.md", NEW, "Title of a", 3)], {"archive/a.md": "a?"},
     ),
     "another issue with the name of one that is gone": (
         known(issue("2025/01.md", OLD, key="01")), [issue("2026/01.md", NEW, "B", 9, key="01")], {"2026/01.md": "new 01-2"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -98,12 +99,14 @@ class Session:
 
     def prepare(self, settings: Mapping[str, Any]) -> None:
         """Read and convert every Markdown file below the content folder, with the cache and all processors."""
-        self._root, self._settings = Path(settings["PATH"]).resolve(), settings
+        self._given, self._settings = Path(settings["PATH"]).absolute(), settings
+        self._root = self._given.resolve()
         self._zone = settings["TIMEZONE"] or "UTC"
         self._name, self._lang = self._root.name, str(settings["DEFAULT_LANG"])
         self._ids = translations.family_ids(settings)
         self._join_url = f"{settings.get('API_URL') or settings['SITEURL']}/join"
-        files = sorted(p for p in self._root.rglob("*") if p.suffix.lower() in _EXTENSIONS and p.is_file())
+        found = (path for path in self._root.rglob("*") if path.suffix.lower() in _EXTENSIONS)
+        files = sorted(path for path in found if path.is_file() and not path.is_symlink())
         pages = [self._root / folder for folder in settings["PAGE_PATHS"]]
         for path in files:
             self._take(path, is_page=any(path.is_relative_to(page) for page in pages))
@@ -161,6 +164,7 @@ class Session:
         """HTML and fields of a Markdown file; Pelican skips a file whose source is broken."""
         name = self._real(source_path)
         if name not in self._fields:
+            self._refuse_link(name)
             return "", {"status": "skip", "title": "broken", "date": "2000-01-01"}
         html = self._html.get(name, "" if self.preview else None)
         if html is None:
@@ -170,7 +174,9 @@ class Session:
 
     def read_rst(self, source_path: str, metadata: Mapping[str, Any]) -> dict[str, str]:
         """The fields that a reStructuredText file gets on top of its own."""
-        path = Path(source_path).resolve()
+        path = Path(self._real(source_path))
+        if self._refuse_link(str(path)):
+            return {"status": "skip"}
         source, fields, now = Source(self.shown(path)), restructured_text.fields(metadata), datetime.now(UTC)
         self._sources[str(path)], source.fields = source, fields
         self._asked[str(path)] = asked = front_matter.asked(source, fields, now)
@@ -435,8 +441,19 @@ class Session:
     def _real(self, source_path: str) -> str:
         """The name by which this session knows a file of Pelican's."""
         if source_path not in self._names:
-            self._names[source_path] = str(Path(source_path).resolve())
+            path = Path(os.path.abspath(source_path))
+            inside = path.is_relative_to(self._given)
+            self._names[source_path] = str(self._root / path.relative_to(self._given) if inside else path)
         return self._names[source_path]
+
+    def _refuse_link(self, name: str) -> bool:
+        """Name a source that a symbolic link leads to: it may be another issue, or outside the content folder."""
+        path = Path(name)
+        linked = path.resolve() != path
+        if linked and not any(one.path == self.shown(path) for one in self.findings):
+            message = "A symbolic link leads to this file, and it is left out: put the file itself here, or remove the link."
+            self.findings.append(Finding("error", self.shown(path), 1, message))
+        return linked
 
     def shown(self, path: Path) -> str:
         """The name of a file for people."""

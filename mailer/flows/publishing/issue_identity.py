@@ -23,7 +23,7 @@ _KEPT = 128
 _EDITED = 0.8  # of the text: the same issue with corrections, whatever its title and date
 _ALIKE = 0.5  # of the text: the same issue, edited, or another one made from the same template
 _REWRITTEN = 0.2  # of the text: hardly anything is left of it
-_SAME_HEAD = 0.5  # what the same title, and the same date, add to a likeness
+_SAME_HEAD = 0.5  # what the same title, the same date, and the same path add to a likeness
 _SAME_KEY = 0.25  # what a key that the issue had adds
 _COPIED, _COPIED_WITH_TITLE = 0.9, 0.8  # of the text: nobody should get it a second time
 
@@ -130,24 +130,26 @@ class _Text:
         return 1.0 if self.edition.digest == issue.latest.digest else similarity(self.sketch, issue.latest.sketch)
 
     def score(self, issue: Issue) -> float:
-        """How much speaks for this being that issue, from 0 to 2."""
-        head = self.same_title(issue) + self.same_date(issue)
-        return self.alike(issue) + _SAME_HEAD * head
+        """How much speaks for this being that issue, from 0 to 2.75."""
+        head = self.same_title(issue) + self.same_date(issue) + (self.edition.path == issue.latest.path)
+        return self.alike(issue) + _SAME_HEAD * head + _SAME_KEY * (self.edition.key in issue.keys)
 
     def stays(self, issue: Issue) -> bool:
         """Is a file at the issue's own path still that issue beyond doubt?"""
-        if self.same_title(issue) and self.same_date(issue):
-            return issue.present or self.alike(issue) >= _REWRITTEN
-        return self.alike(issue) >= (_ALIKE if self.same_date(issue) else _EDITED)
+        return self._dated(issue) or self.alike(issue) >= _EDITED
 
     def moved(self, issue: Issue) -> bool:
         """Is a file elsewhere that issue beyond doubt?"""
-        title, date, alike = self.same_title(issue), self.same_date(issue), self.alike(issue)
-        if title and date:
-            return issue.present or alike >= _REWRITTEN
-        if date:
-            return alike >= _ALIKE or (issue.present and _beside(self.edition.path, issue.latest.path))
-        return alike >= _EDITED if title else alike == 1.0 and issue.present
+        title, alike = self.same_title(issue), self.alike(issue)
+        if self._dated(issue) or (title and alike >= _EDITED):
+            return True
+        return issue.present and (alike == 1.0 or (self.same_date(issue) and _beside(self.edition.path, issue.latest.path)))
+
+    def _dated(self, issue: Issue) -> bool:
+        """Do the date and enough of the rest speak for that issue? More is needed if it was gone before."""
+        title, present = self.same_title(issue), issue.present
+        least = (0.0 if present else _REWRITTEN) if title else (_ALIKE if present else _EDITED)
+        return self.same_date(issue) and self.alike(issue) >= least
 
     def may_be(self, issue: Issue) -> bool:
         """Is it doubtful whether a file is that issue, or a new one that has much in common with it?"""
@@ -174,8 +176,8 @@ class _Identifying:
     def matches(self) -> dict[str, Match]:
         """Each edition's match, by its path."""
         self._by_id()
-        self._by_known_path()
-        self._by_likeness()
+        self._unchanged()
+        self._beyond_doubt()
         self._in_doubt()
         return dict(self._named())
 
@@ -202,57 +204,42 @@ class _Identifying:
         elsewhere = at_home.edition.named and at_home.edition.key in self._by_key
         return not elsewhere and at_home.stays(issue) and at_home.score(issue) >= other.score(issue)
 
-    def _by_known_path(self) -> None:
-        """Files at a path that the ledger knows, unless the text that was there is elsewhere now."""
-        kept = ((self._open[path], issue) for path, issue in self._homes() if self._keeps(self._open[path], issue))
-        for root, path in self._best(kept).items():
-            self._take(path, self._by_key[root])
-        homes = self._homes()
-        moved_in = self._best(self._moved([issue for _, issue in homes]))
-        for path, issue in homes:
-            text = self._texts[path]
-            other = moved_in.get(issue.root, "")
-            if other in self._open and issue.root not in self._taken and self._gone(text, self._texts[other], issue):
-                self._take(other, issue)
-        stayed = ((text, issue) for path, issue in self._homes() for text in [self._open[path]] if text.stays(issue))
-        for root, path in self._best(stayed).items():
-            self._take(path, self._by_key[root])
+    def _unchanged(self) -> None:
+        """Files at their issue's path with its text, or its title and date and half of its text."""
+        self._take_best((text, issue) for text, issue in self._at_home() if self._keeps(text, issue))
 
-    def _homes(self) -> list[tuple[str, Issue]]:
+    def _beyond_doubt(self) -> None:
+        """Files that stay that issue at its path, unless the text that was there is elsewhere now, and those that moved."""
+        issues = [issue for issue in self._issues if issue.root not in self._taken]
+        stayed = [(text, issue) for text, issue in self._at_home() if text.stays(issue)]
+        self._take_best([*stayed, *self._moved(issues)])
+
+    def _at_home(self) -> list[tuple[_Text, Issue]]:
         """The open files at a path that the ledger knows, with each issue that was there last and that no other file has."""
-        homes = [(path, issue) for path in self._open for issue in self._by_path.get(path, ())]
-        return [(path, issue) for path, issue in homes if issue.root not in self._taken]
+        homes = [(text, issue) for path, text in self._open.items() for issue in self._by_path.get(path, ())]
+        return [(text, issue) for text, issue in homes if issue.root not in self._taken]
 
     def _keeps(self, text: _Text, issue: Issue) -> bool:
         return text.edition.digest == issue.latest.digest or (
             text.same_title(issue) and text.same_date(issue) and text.alike(issue) >= _ALIKE
         )
 
-    def _gone(self, home: _Text, other: _Text, issue: Issue) -> bool:
-        """Did the issue move from its path to the other file's?"""
-        return other.alike(issue) >= _ALIKE and other.score(issue) >= home.score(issue) + _SAME_HEAD
-
     def _is_new(self, text: _Text) -> bool:
         """Does the file say itself that it is another issue, by an `Id:` that the ledger does not know?"""
         return text.edition.named and text.edition.key not in self._by_key
-
-    def _by_likeness(self) -> None:
-        """Files that are new at their path, and issues whose path is gone."""
-        issues = [issue for issue in self._issues if issue.root not in self._taken]
-        for root, path in self._best(self._moved(issues)).items():
-            self._take(path, self._by_key[root])
 
     def _in_doubt(self) -> None:
         """Files that may be an issue that no file is: another text at its path, or half of its text elsewhere."""
         issues = [issue for issue in self._issues if issue.root in self._decided and issue.root not in self._taken]
         pairs = [(text, issue) for text, issue in self._elsewhere(issues) if text.may_be(issue)]
-        at_home = [(self._open[path], issue) for path, issue in self._homes()]
-        pairs += [(text, issue) for text, issue in at_home if issue.present or text.may_be(issue)]
-        for root, path in self._best((text, issue) for text, issue in pairs if not self._is_new(text)).items():
-            self._take(path, self._by_key[root], doubt=True)
+        pairs += [(text, issue) for text, issue in self._at_home() if issue.present or text.may_be(issue)]
+        self._take_best(((text, issue) for text, issue in pairs if not self._is_new(text)), doubt=True)
 
     def _moved(self, issues: Sequence[Issue]) -> Iterator[tuple[_Text, Issue]]:
-        return ((text, issue) for text, issue in self._elsewhere(issues) if text.moved(issue))
+        for text, issue in self._elsewhere(issues):
+            another = self._is_new(text) and not text.same_title(issue) and text.alike(issue) < _EDITED
+            if text.moved(issue) and not another:
+                yield text, issue
 
     def _elsewhere(self, issues: Sequence[Issue]) -> Iterator[tuple[_Text, Issue]]:
         """Issues with open files at another path that have anything in common with them, and no other issue's `Id:`."""
@@ -260,17 +247,12 @@ class _Identifying:
             if text.edition.path != issue.latest.path and not (text.edition.named and text.edition.key in self._by_key):
                 yield text, issue
 
-    def _best(self, pairs: Iterable[tuple[_Text, Issue]]) -> dict[str, str]:
-        """For each issue's root the path of the file that is most like it; no file twice, the best pairs first."""
-        scored = [(text.score(issue) + _SAME_KEY * (text.edition.key in issue.keys), text, issue) for text, issue in pairs]
-        ranked = [(-score, not issue.present, issue.root, text.edition.path) for score, text, issue in scored]
-        found: dict[str, str] = {}
-        paths: set[str] = set()
+    def _take_best(self, pairs: Iterable[tuple[_Text, Issue]], doubt: bool = False) -> None:
+        """Match files and issues, the most alike first; no file and no issue twice."""
+        ranked = [(-text.score(issue), not issue.present, issue.root, text.edition.path) for text, issue in pairs]
         for *_, root, path in sorted(ranked):
-            if root not in found and path not in paths:
-                found[root] = path
-                paths.add(path)
-        return found
+            if root not in self._taken and path in self._open:
+                self._take(path, self._by_key[root], doubt)
 
     def _candidates(self, issues: Sequence[Issue]) -> Iterator[tuple[Issue, _Text]]:
         """Pairs that share anything: a digest, a title, a date, a key, or a few words of the text."""

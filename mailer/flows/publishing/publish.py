@@ -235,7 +235,7 @@ def _create(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
             raise Refused(_CHANGED.format(step.key))
     else:
         send_id = sends.create(tx, step.root, step.edition.number, edition_id, state, settings.sender, rule, due_at, gate)
-    sends.set_chosen(tx, send_id, step.chosen)
+    sends.set_chosen(tx, send_id, step.chosen or (step.send is not None and step.send.chosen))
     if not step.scheduled:
         freeze(tx, settings, send_id, step.edition.audience)
     return send_id

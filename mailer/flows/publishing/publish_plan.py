@@ -192,13 +192,18 @@ def _step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
         return _quiet(blank, origin, "adopted: public before the ledger began")
     if (newer := book.begun.get(root)) and newer.edition_number > edition.number:
         return _quiet(blank, origin, f"edition {newer.edition_number}, a higher one, is {newer.state} as send {newer.id}")
-    if edition.send is Wish.NO and not chosen:
+    if edition.send is Wish.NO and not (chosen or _was_chosen(send)):
         return _quiet(blank, origin, "does not ask to be sent (no `Send:` in its front matter)")
     if send and send.cancelled_by is not Canceller.MERGE and not chosen:
         return _quiet(blank, origin, f"cancelled by the operator: `postmerge publish --issue {match.key}` sends it")
     if order.issue and not chosen:
         return replace(blank, why=f"asks to be sent, but only {order.issue} was chosen")
     return _timed(replace(blank, action=Action.SEND, why=_reason(send, chosen)), edition, order, now)
+
+
+def _was_chosen(send: Send | None) -> bool:
+    """Did the operator choose the issue, whatever it asks for, and a merge cancelled its send?"""
+    return send is not None and send.chosen and send.cancelled_by is Canceller.MERGE
 
 
 def _reason(send: Send | None, chosen: bool) -> str:
@@ -277,14 +282,14 @@ def _counted(tx: Tx, step: Step) -> Step:
 def as_known(step: Step) -> Known | None:
     """What the ledger writes down about a step's issue.
 
-    While it is in doubt and nothing depends on it, only that it is still there: else the doubt would be forgotten before
-    the file asks to be sent.
+    While it is in doubt and nothing depends on it, only that there is a file at its path: else the doubt would be forgotten
+    before the file asks to be sent.
     """
     if step.edition is None:
         return None
     match, waits = step.match, step.send is not None and step.send.waits
     if match and match.issue and match.doubt and step.edition.send is Wish.NO and not waits:
-        return match.issue.latest
+        return match.issue.latest if match.issue.latest.path == step.edition.path else None
     return Known(
         key=step.key,
         path=step.edition.path,

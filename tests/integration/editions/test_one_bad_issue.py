@@ -234,3 +234,21 @@ def test_a_hidden_issue_in_two_languages_has_its_pages_and_stops_nothing(letter:
     letter.write("bad.de.md", hidden.replace("hidden", "published") + "Lang: de\n")
     [error] = left_out(letter)
     assert error.startswith("content/issues/bad.de.md:3: error: `Status: hidden` must be the same in all languages")
+
+
+@pytest.mark.parametrize("leads_to", ["another issue", "a folder", "a file that is no issue", "a file outside of the content"])
+def test_what_a_symbolic_link_leads_to_is_named_and_left_out(letter: Letter, leads_to: str) -> None:
+    issues = letter.folder / "content/issues"
+    if leads_to == "a folder":
+        (issues / "bad.md").mkdir()
+        (letter.folder / "elsewhere").mkdir()
+        (letter.folder / "elsewhere/issue.md").write_text(HEAD + "\nText.\n")
+        (issues / "bad.md/link").symlink_to(letter.folder / "elsewhere")
+    else:
+        targets = {"another issue": next(issues.glob("*.md")), "a file that is no issue": issues / "text.txt"}
+        target = targets.get(leads_to, letter.folder / "issue.md")
+        if not target.exists():
+            target.write_text(HEAD + "\nText.\n")
+        (issues / "bad.md").symlink_to(target)
+    [error] = left_out(letter)
+    assert re.match(r"content/issues/bad\.md(/link/issue\.md)?:1: error: A symbolic link leads to this file", error)

@@ -116,6 +116,33 @@ CASES: dict[str, tuple[list[Known], list[Edition], dict[str, str]]] = {
     "half of a removed issue's text in a new one": (
         known(OLD_AT_A), [issue("b.md", f"{OLD} And more of it today.", "B", 7)], {"b.md": "a?"},
     ),
+    "half of a removed issue's text, and its date, under another title": (
+        [*known(OLD_AT_A), *known(issue("z.md", OTHER), seen=1)],
+        [issue("z.md", OTHER), issue("b.md", f"{OLD} And more of it today.", "B")],
+        {"z.md": "z", "b.md": "a?"},
+    ),
+    "the title and the template of last week's issue, which is gone": (
+        known(OLD_AT_A), [issue("b.md", f"{OLD} And more of it today.", "Title of a", 7)], {"b.md": "a?"},
+    ),
+    "the name and the title of another year's issue, which is gone": (
+        known(issue("2025/01.md", OLD, "January", key="01")), [issue("2026/01.md", NEW, "January", 9, key="01")],
+        {"2026/01.md": "01?"},
+    ),
+    "the name and the date of an issue that was gone before": (
+        [*known(OLD_AT_A), *known(issue("z.md", OTHER), seen=1)], [issue("z.md", OTHER), issue("x/a.md", NEW, "Swans")],
+        {"z.md": "z", "x/a.md": "new a-2"},
+    ),
+    "renamed and rewritten, and a new file has the old name": (
+        known(OLD_AT_A), [issue("b.md", OTHER, "Title of a"), NEW_AT_A], {"b.md": "a", "a.md": "new a-2"},
+    ),
+    "back at a path that another issue had in the meantime": (
+        [*known(OLD_AT_A), *known(issue("a.md", NEW, "Swans", 7, key="a-2"), seen=1)], [OLD_AT_A], {"a.md": "a"},
+    ),
+    "a copy at the side while the first one moves": (
+        [*known(OLD_AT_A, issue("b.md", OLD, "Title of a"))],
+        [issue("b.md", OLD, "Title of a"), issue("c.md", OLD, "Title of a"), NEW_AT_A],
+        {"a.md": "new a-2", "b.md": "b", "c.md": "a"},
+    ),
     "an Id, added later": (known(OLD_AT_A), [replace(OLD_AT_A, key="bridge", named=True)], {"a.md": "a"}),
     "an Id that moves with its issue": (
         known(issue("a.md", OLD, key="x", named=True)),
@@ -124,6 +151,10 @@ CASES: dict[str, tuple[list[Known], list[Edition], dict[str, str]]] = {
     ),
     "an Id that another file's issue has": (
         known(OLD_AT_A), [issue("b.md", NEW, "B", 7, key="a", named=True), issue("a.md", OLD, key="new-slug")],
+        {"a.md": "a", "b.md": "new a-2!"},
+    ),
+    "an Id that was copied, while the first file got another": (
+        known(OLD_AT_A), [issue("b.md", NEW, "B", 7, key="a", named=True), replace(OLD_AT_A, key="y", named=True)],
         {"a.md": "a", "b.md": "new a-2!"},
     ),
 }  # fmt: skip

@@ -505,7 +505,7 @@ def test_a_correction_shows_on_the_page_and_in_the_feeds_and_leaves_the_digest(l
     letter.write("hello.md", f"{head}\nCorrected: yesterday")
     warning = next(finding for finding in letter.build().findings if "Corrected" in finding.message)
     assert (warning.level, warning.line) == ("warning", 4)
-    assert "write the day" in warning.message
+    assert "write the date" in warning.message
 
 
 def long_issue(letter: Letter, mode: str) -> tuple[Report, Edition | None]:

@@ -133,14 +133,14 @@ def test_an_early_issue_is_free_from_its_date_on(letter: Letter) -> None:
         ("", f":::paid\n{SECRET}\n:::\n", "Did you mean `:::premium`"),
         ("", f"  :::premium\n{SECRET}\n:::\n", "is not a fence here"),
         ("", f":::premium {SECRET}\n:::\n", "is not a fence here"),
-        ("", f":::premium\n:::premium\n{SECRET}\n:::\n", "begins inside"),
+        ("", f":::premium\n:::premium\n{SECRET}\n:::\n", "is inside `:::premium` of line 5"),
         ("", f"{SECRET}\n\n:::\n", "closes nothing"),
         ("", f"```\n:::premium\n{SECRET}\n:::\n```\n", "is inside a code block"),
         ("", f"~~~~\nx\n~~~\n:::premium\n{SECRET}\n:::\n", "is inside a code block"),
         ("", "A.\n\n:::premium\n\n:::\n", "is empty"),
         ("Access: payed", SECRET, "is unknown"),
         ("Access: early", SECRET, "needs a date"),
-        ("Access: premium", f":::premium\n{SECRET}\n:::\n\n<!-- more -->\nMore.\n", "holds a `:::premium` block"),
+        ("Access: premium", f":::premium\n{SECRET}\n:::\n\n<!-- more -->\nMore.\n", "contains a `:::premium` block"),
     ],
 )
 def test_a_slip_in_the_marks_keeps_the_issue_back_with_its_line(letter: Letter, head: str, body: str, said: str) -> None:

@@ -129,7 +129,7 @@ def test_a_wrong_aws_credential_is_refused_before_anything_is_written(shell: She
 def test_a_missing_content_folder_or_configuration_is_one_sentence(shell: Shell) -> None:
     assert "There is no content folder nowhere: set POSTMERGE_CONTENT" in shell.refused("build", POSTMERGE_CONTENT="nowhere")
     assert "There is no Pelican configuration nowhere.py" in shell.refused("build", POSTMERGE_CONFIG="nowhere.py")
-    assert "There is no folder nowhere: give the folder that holds the issues" in shell.refused("stack", "--content", "nowhere")
+    assert "There is no folder nowhere: give the folder of the issues" in shell.refused("stack", "--content", "nowhere")
 
 
 def test_an_issue_or_a_send_that_does_not_exist_is_one_sentence(shell: Shell) -> None:
@@ -164,4 +164,4 @@ def test_a_bad_setting_names_its_variable(shell: Shell) -> None:
 def test_a_folder_that_cannot_be_written_is_one_sentence(shell: Shell) -> None:
     (shell.folder / "file").write_text("")
     said = shell.refused("build", POSTMERGE_BUILD=str(shell.folder / "file" / "build"))
-    assert "cannot be written" in said
+    assert "cannot be read or written" in said

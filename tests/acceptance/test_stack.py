@@ -132,7 +132,7 @@ def test_another_archive_runs_beside_the_first_with_things_of_its_own(home: Path
     stack = Stack(home, "--content", str(content)).started()
     eventually(lambda: mails(home) == 5, 30, "five mails are in the outbox")
     assert "Elsewhere" in stack.get("/issues/first/")
-    assert re.search(r"first: “Elsewhere” goes to 5 reader\(s\)", stack.said)
+    assert re.search(r"first: “Elsewhere” goes to 5 subscribers", stack.said)
     assert stack.interrupt() == 0
 
 

@@ -117,7 +117,7 @@ def test_whatever_is_saved_the_preview_lives_and_names_it_at_its_line(bench: Ben
         ("```\n**never [closed](\n\n> > - 1. Text.\n\n<div><p>open <table><tr><td>x\n", "Text.", 5, "never closed"),
         ("Text.\n" + SCRIPTS, "Text.", 7, "<script> is removed"),
         ("![A bird]({static}/images/bird.svg)\n\nText.\n", "Text.", 5, "contains what is not allowed in an image"),
-        ("![A map]({static}/images/huge.png)\n\nText.\n", "Text.", 5, "weighs 40.0 MB"),
+        ("![A map]({static}/images/huge.png)\n\nText.\n", "Text.", 5, "has 40.0 MB"),
         (("Text and *more* text, again. " * 20 + "\n\n") * 3_500, "Text and more text", 5, "KB of HTML, and Gmail clips it"),
     ):
         bench.save(lambda data=data: bench.issue.write_text(HEAD + data))  # type: ignore[misc]

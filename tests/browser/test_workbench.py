@@ -125,7 +125,12 @@ def test_whatever_is_saved_the_preview_lives_and_names_it_at_its_line(bench: Ben
         bench.shows(words)
     for raw, words, line, remark in (
         (yaml.encode(), "In Yaml.", 6, "This line of the front matter is not a field"),
-        (b"\xef\xbb\xbf" + f"{HEAD}[here](https://example.org/)\n".replace("\n", "\r\n").encode(), "here", 5, "says nothing"),
+        (
+            b"\xef\xbb\xbf" + f"{HEAD}[here](https://example.org/)\n".replace("\n", "\r\n").encode(),
+            "here",
+            5,
+            "doesn't describe its target",
+        ),
         (HEAD.encode() + b"Gr\xfc\xdfe\n", "Gr", 5, "not UTF-8"),
         (b"Sned: yes\nTitle: X\nDate: someday\n\nText.\n", "Text.", 3, "is not a valid date"),
     ):

@@ -153,11 +153,11 @@ def test_the_operator_looks_releases_drops_and_switches(letter: Web, monkeypatch
     shown = run("held")
     assert "ada@example.org" in shown
     assert "203.0.113.7" in shown
-    assert "1 mail" in run("release", "1")
-    assert "1 mail" in run("drop", "2")
+    assert "1 email" in run("release", "1")
+    assert "1 email" in run("drop", "2")
     assert states(letter) == {"pending": 1, "skipped": 1, "held": 1}
     assert "down" in run("firewall", "down")
-    assert run("release", "--all").startswith("1 mail")
+    assert run("release", "--all").startswith("1 email")
 
 
 async def bomb(letter: Web, key: str, number: int) -> Counter[int]:

@@ -1,4 +1,4 @@
-"""The HTTP app: archive, forms, outbox viewer, API, health and metrics on one port."""
+"""The HTTP app: archive, public pages, development pages, API, health and metrics on one port."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def create_app(
     site_name: str,
     wake_payments: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
-    """The app. ``outbox`` (a folder of sent mails) adds the development pages; ``ring`` wakes the transactional worker."""
+    """Assemble the app. ``outbox`` (a folder of sent emails) adds the development pages; ``wake_…`` wake the workers."""
     context = AppContext(
         settings, database, Asker(database.url), wake_transactional, site_name, site_folder, outbox, wake_payments
     )

@@ -1,4 +1,4 @@
-"""The API's documentation: Swagger UI from the pinned package, without a CDN."""
+"""The API reference: Swagger UI from the pinned package, without a CDN."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api.web.archive import ArchiveFiles
 
 router = APIRouter(include_in_schema=False)
 
-# Swagger UI writes style attributes and draws with data: pictures.
+# Swagger UI uses style attributes and data: images.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -23,12 +23,12 @@ _POLICY = (
 
 @router.get("/docs")
 def show_docs(context: Context) -> Response:
-    """Swagger UI on our own OpenAPI description."""
+    """Show Swagger UI with our OpenAPI description."""
     response = render_page(context, "docs.html")
     response.headers["Content-Security-Policy"] = _POLICY
     return response
 
 
 def mount_swagger_ui(app: FastAPI) -> None:
-    """Serve Swagger UI's own files beside the page."""
+    """Serve Swagger UI's files next to the page."""
     app.mount("/docs/files", ArchiveFiles(Path(swagger_ui_path)), name="swagger-ui")

@@ -1,4 +1,4 @@
-"""What other services post to us: events of SES by way of SNS, events of Stripe."""
+"""Webhooks from other services: events of SES through SNS, events of Stripe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ events = log.get("webhook")
 
 
 def make_verifier(settings: Settings) -> Verifier:
-    """Trusts SNS's own hosts and the topic of the settings."""
+    """Verifies messages from SNS's own hosts about the configured topic."""
     return Verifier(settings.sns_topic, fetch)
 
 
@@ -32,7 +32,7 @@ async def _body(request: Request) -> bytes:
 
 @router.post("/webhooks/ses")
 def receive_ses_event(context: Context, request: Request, body: Annotated[bytes, Depends(_body)]) -> JSONResponse:
-    """Take a message of SNS: 200 when it is settled, 4xx when it is not taken, 503 when it must come again."""
+    """Process an SNS message: 200 when done, 4xx when refused, 503 when SNS must retry."""
     try:
         return _reply(take_sns(context.database, context.settings, request.app.state.sns, body), 200)
     except (BadInput, Refused) as error:
@@ -40,12 +40,12 @@ def receive_ses_event(context: Context, request: Request, body: Annotated[bytes,
         return _reply(str(error), 400 if isinstance(error, BadInput) else 403)
     except Unavailable as error:
         events.warning("sns.waits", reason=str(error))
-        return _reply("Something that is needed does not answer just now: please send it again.", 503)
+        return _reply("A service that is needed does not respond: please retry.", 503)
 
 
 @router.post("/webhooks/stripe")
 def receive_stripe_event(context: Context, request: Request, body: Annotated[bytes, Depends(_body)]) -> JSONResponse:
-    """Store an event of Stripe: 200 when it is ours to keep, 4xx when it is not taken, 503 when it must come again."""
+    """Store a Stripe event: 200 when stored, 4xx when refused, 503 when Stripe must retry."""
     try:
         header = request.headers.get("stripe-signature", "")
         answer = _reply(stripe_events.take(context.database, context.settings, header, body), 200)
@@ -56,7 +56,7 @@ def receive_stripe_event(context: Context, request: Request, body: Annotated[byt
         return _reply(str(error), 400 if isinstance(error, BadInput) else 403)
     except Unavailable as error:
         events.warning("stripe.waits", reason=str(error))
-        return _reply("Our database does not answer just now: please send it again.", 503)
+        return _reply("The database does not respond: please retry.", 503)
 
 
 def _reply(sentence: str, status: int) -> JSONResponse:

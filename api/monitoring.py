@@ -1,4 +1,4 @@
-"""For those who run it: is it well, and how much is there to do?"""
+"""Health and metrics, for operators."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from mailer.flows.operations import health
 router = APIRouter(include_in_schema=False)
 metrics_router = APIRouter(include_in_schema=False)
 
-_REDIS_TIMEOUT_SECONDS = 2.0  # seconds for Redis to answer
+_REDIS_TIMEOUT_SECONDS = 2.0  # to connect to Redis, and to get a response
 
 
 @router.get("/health")
 def report_health(context: Context) -> JSONResponse:
-    """200 when all that is needed answers, else 503 with one sentence."""
+    """Answer 200 when everything needed responds, else 503 with one sentence."""
     sentence = _find_problem(context)
-    body = {"status": "trouble" if sentence else "ok", "detail": sentence or "Everything answers."}
+    body = {"status": "trouble" if sentence else "ok", "detail": sentence or "Everything responds."}
     return JSONResponse(body, 503 if sentence else 200, {"Cache-Control": "no-store"})
 
 
 @metrics_router.get("/metrics")
 def report_metrics(context: Context) -> Response:
-    """The ledger's counts in Prometheus' format, read at the moment of asking."""
+    """Report the ledger's current counts in Prometheus' format."""
     numbers = health.numbers(context.database)
     registry = CollectorRegistry()
     _add_gauge(registry, "postmerge_sends", "Sends in each state.", numbers.sends)
-    recent = "Deliveries in each state, of sends that are not over or finished in the last 24 hours."
+    recent = "Deliveries in each state, of sends that are unfinished or finished in the last 24 hours."
     _add_gauge(registry, "postmerge_deliveries", recent, numbers.deliveries)
-    waiting = Gauge("postmerge_transactional_mails_pending", "Transactional mails that wait.", registry=registry)
+    waiting = Gauge("postmerge_transactional_mails_pending", "Transactional emails that are pending.", registry=registry)
     waiting.set(numbers.waiting_transactional)
     return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
@@ -50,11 +50,11 @@ def _find_problem(context: AppContext) -> str:
     try:
         missing = health.missing_migrations(context.database)
     except Unavailable:
-        return "Postgres does not answer."
+        return "Postgres does not respond."
     if missing:
-        return f"The database lacks {len(missing)} migration(s): run `postmerge migrate`."
+        return f"The database is missing migrations ({len(missing)}): run `postmerge migrate`."
     if context.settings.redis_url and not _redis_answers(context.settings.redis_url):
-        return "Redis does not answer: mails wait and nothing is lost."
+        return "Redis does not respond: emails are delayed, and none is lost."
     return ""
 
 

@@ -101,19 +101,23 @@ def _state(facts: dict[str, Any] | None) -> str:
     if facts is None:
         return "missing: 404"
     tags = facts.get("tags", [])
-    if "Held in git" in tags:
-        return f"held in git: 403. {facts['description']}"
-    if "Not here" in tags:
-        return f"not here: {'an empty list' if 'Always empty' in facts['description'] else '404. ' + facts['description']}"
+    if "Kept in git" in tags:
+        return f"kept in git: 403. {facts['description']}"
+    if "Not supported" in tags:
+        return f"not supported: {'an empty list' if 'Always empty' in facts['description'] else '404. ' + facts['description']}"
     if "400" in facts["responses"] and "200" not in facts["responses"] and not {"201", "204"} & set(facts["responses"]):
         return f"refused: 400. {facts['description']}"
     return "works"
 
 
 def _kind(state: str) -> str:
-    return {"works": "work", "missing": "missing", "held in git": "held in git", "not here": "not here", "refused": "refused"}[
-        state.partition(":")[0]
-    ]
+    return {
+        "works": "work",
+        "missing": "missing",
+        "kept in git": "kept in git",
+        "not supported": "not supported",
+        "refused": "refused",
+    }[state.partition(":")[0]]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What every route needs to hand: the settings, the database, the doorbell."""
+"""What every route needs: the settings, the database, the wake-ups of workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mailer.core.settings import Settings
 
 @dataclass(frozen=True)
 class AppContext:
-    """One app's surroundings. ``outbox`` is the folder of sent mails in development, else None."""
+    """What one app works with. ``outbox`` is the development folder of sent emails, else None; ``wake_…`` wake the workers."""
 
     settings: Settings
     database: Database
@@ -31,7 +31,7 @@ class AppContext:
 
     @property
     def home(self) -> str:
-        """Where the archive's front page is."""
+        """The URL of the archive's front page."""
         return f"{self.settings.site_url}/"
 
 
@@ -43,10 +43,10 @@ Context = Annotated[AppContext, Depends(_get_context)]
 
 
 def client_ip(request: Request) -> str | None:
-    """Where a request comes from; None when that is not known (a Unix socket).
+    """The client's IP address; None when it is unknown (a Unix socket).
 
-    It is the address at the other end of the socket. When that is a proxy of ours (POSTMERGE_TRUSTED_PROXIES), it is what the
-    proxy wrote last into X-Forwarded-For, and so on to the left for as long as the writer is trusted.
+    It is the peer's address. If the peer is a trusted proxy (POSTMERGE_TRUSTED_PROXIES), it is the last entry of
+    X-Forwarded-For, and so on to the left as long as the entry's writer is trusted.
     """
     ours = _networks(request.app.state.context.settings.trusted_proxies)
     found = _ip(request.client.host if request.client else "")
@@ -60,7 +60,7 @@ def client_ip(request: Request) -> str | None:
 
 
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address as sockets and proxies write it: with a port, a zone, or an IPv4 address inside IPv6."""
+    """Parse an address as sockets and proxies write it: with a port, a zone, or an IPv4 address mapped to IPv6."""
     bare = text.strip().partition("%")[0]
     if bare.startswith("["):
         bare = bare[1:].partition("]")[0]

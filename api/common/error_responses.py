@@ -1,4 +1,4 @@
-"""What a client is told when something goes wrong: one sentence, as JSON under ``/v1``, as a page elsewhere."""
+"""Error responses: one sentence, as JSON under ``/v1``, as a page elsewhere."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mailer.core.errors import BadInput, PostmergeError, Refused, Unavailable
 DATABASE_UNAVAILABLE = "Our database does not answer just now. Nothing was lost: please try again in a minute."
 _SENTENCES = {
     400: "The request could not be read: go back and try again.",
-    401: "A key is needed here: send it as `Authorization: Token KEY`.",
-    404: "There is nothing at this address: check it for a typing error.",
-    405: "This address does not take that kind of request.",
+    401: "An API key is required: send `Authorization: Token KEY`.",
+    404: "There is no page at this address: check it for typos.",
+    405: "This address does not accept that method.",
     408: "The request took too long to arrive: please try again.",
-    413: "That is too much for one request: at most 64 KB are taken, and 32 MB of a list.",
-    500: "Something broke on our side and was written down: please try again in a minute.",
+    413: "The request is too large: the limit is 64 KB, and 32 MB for an import.",
+    500: "Something went wrong on our side and was logged: please try again in a minute.",
 }
 
 
@@ -36,7 +36,7 @@ def error_response(
     facts: Mapping[str, str] | None = None,
     field: str = "",
 ) -> Response:
-    """An answer that says what is wrong, in the form that fits the path. ``facts`` and ``field`` are for programs."""
+    """A response that says what is wrong, as JSON or as a page. ``facts`` and ``field`` are for programs."""
     sentence = sentence or _SENTENCES.get(status, HTTPStatus(status).phrase + ".")
     if path.startswith("/v1"):
         code = code or ("invalid_input" if status == 422 else HTTPStatus(status).phrase.lower().replace(" ", "_"))
@@ -52,11 +52,12 @@ def error_response(
 
 
 def install_handlers(app: FastAPI, context: AppContext) -> None:
-    """Answer every known error of the app with ``problem``."""
+    """Answer every known error of the app with ``error_response``."""
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        own = str(error.detail) if str(error.detail).endswith((".", "?")) else ""  # the framework's own are no sentences
+        detail = str(error.detail)
+        own = detail if detail.endswith((".", "?")) else ""  # the framework's details are not sentences
         code, facts = getattr(error, "code", ""), getattr(error, "facts", None)
         response = error_response(context, request.url.path, error.status_code, own, code, facts)
         response.headers.update(error.headers or {})
@@ -87,7 +88,7 @@ def _own(error: Exception) -> tuple[int, str]:
 
 
 def _entry(one: Any) -> dict[str, object]:
-    """One field that cannot be used, in the contract's shape, without the value."""
+    """One invalid field in the contract's shape, without its value."""
     place = ".".join(str(part) for part in one["loc"][1:]) or "The request"
     return {"type": one["type"], "loc": list(one["loc"]), "msg": f"{place} cannot be used: {one['msg'].rstrip('.').lower()}."}
 

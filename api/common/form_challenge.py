@@ -1,4 +1,4 @@
-"""A form's challenge: what its page needs to ask it, and the field in which the answer comes back."""
+"""A form's challenge: what its page shows, and the form field that carries the answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailer.core.settings import Settings
 
 @dataclass(frozen=True)
 class Challenge:
-    """What the page shows. ``policy`` is what its Content-Security-Policy must let in."""
+    """What the page shows. ``policy`` is added to its Content-Security-Policy."""
 
     kind: str  # work, hook
     policy: str
@@ -28,7 +28,7 @@ class Challenge:
 
 
 def new_challenge(settings: Settings) -> Challenge | None:
-    """A fresh challenge, or None when there is none."""
+    """A new challenge, or None when challenges are off."""
     if settings.challenge == "work":
         token = tokens.work_token(settings.need_secret(), datetime.now(UTC), settings.challenge_bits)
         return Challenge("work", "script-src 'self'", sum=token, bits=settings.challenge_bits)
@@ -42,13 +42,13 @@ def new_challenge(settings: Settings) -> Challenge | None:
 
 
 def read_answer(settings: Settings, form: FormData) -> str:
-    """What came back; '' when there is nothing."""
+    """The answer from the form; '' when there is none."""
     value = form.get(f"{settings.challenge_name}-response" if settings.challenge == "hook" else "work")
     return value if isinstance(value, str) else ""
 
 
 def explain_failure(context: AppContext, language: PageLanguage) -> str:
-    """What is said when the answer is missing, false, or was used before."""
+    """The sentence for a missing, wrong or reused answer."""
     return language.say(
         "Press the button once more, so that we see that a person is asking."
         " This needs JavaScript; without it, write to %(address)s.",

@@ -1,4 +1,4 @@
-"""The language of a page: what the visitor's browser asks for, unless the reader chose one."""
+"""The language of a page: the subscriber's choice, else the browser's."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mailer.core.i18n import Say
 
 @dataclass(frozen=True)
 class PageLanguage:
-    """A language's code, and the function that says things in it."""
+    """A language code, and the function that translates into it."""
 
     lang: str
     say: Say
-    asked: str = ""  # by ?lang=, for the next form
-    reads: str = ""  # what issues are wanted in, whether our own words are there or not
+    asked: str = ""  # the value of ?lang=, passed on to the next form
+    reads: str = ""  # the language of issues, even if pages are not translated into it
 
 
 def get_language(request: Request, chosen: str = "") -> PageLanguage:
-    """The language for this request; ``?lang=`` and what the reader chose go before the browser's wishes."""
+    """The language of this request: ``?lang=``, then the subscriber's choice, then the browser's languages."""
     wish, header = request.query_params.get("lang", ""), request.headers.get("accept-language", "")
     lang = i18n.choose(wish, chosen, header=header)
     return PageLanguage(lang, i18n.translator(lang), i18n.read_by(wish), i18n.read_by(wish, chosen, header=header))
@@ -32,7 +32,7 @@ CHECK = "Please check what you typed: it cannot be used as it is."
 
 
 def explain_error(language: PageLanguage, error: BadInput) -> str:
-    """What is wrong, for the reader: in their language, and in English as exactly as it is known."""
+    """What is wrong, in the language of the page; in English with all the details."""
     if language.lang == "en":
         return str(error)
     return language.say(error.text, **error.values) if isinstance(error, Mistyped) else language.say(CHECK)

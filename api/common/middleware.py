@@ -1,6 +1,6 @@
-"""The outermost layer: bodies have a size limit, HEAD is GET without a body, every answer has safe headers.
+"""The outermost layer: limits the size of bodies, answers HEAD like GET without a body, adds security headers.
 
-An error that nobody expected is logged by its kind and place, without its message, which might hold an address.
+An unexpected error is logged with its type and place, but without its message, which might contain an address.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from mailer.core import log
 
 events = log.get("http")
 
-MOST = 64 * 1024  # bytes of a request's body
-_LARGER = {"/v1/publish": 8 << 20, "/v1/imports": 32 << 20, "/webhooks/ses": 300 << 10}  # by the beginning of the path
-MAX_LENGTH_DIGITS = 18  # of a Content-Length
-_PATIENCE = 30.0  # seconds for a body to arrive
+MAX_BODY_BYTES = 64 * 1024  # of a request
+_MAX_BYTES_BY_PREFIX = {"/v1/publish": 8 << 20, "/v1/imports": 32 << 20, "/webhooks/ses": 300 << 10}  # by prefix of the path
+MAX_LENGTH_DIGITS = 18  # of a Content-Length header
+_MAX_BODY_SECONDS = 30.0  # to receive a body
 _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -31,7 +31,7 @@ _TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
 class HttpMiddleware:
-    """ASGI middleware. ``problem(path, status)`` makes the answer when the app cannot; ``tls``: people reach us by https."""
+    """ASGI middleware. ``problem(path, status)`` creates the response when the app cannot; ``tls``: clients use HTTPS."""
 
     def __init__(self, app: ASGIApp, problem: Callable[[str, int], Response], tls: bool = False) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class HttpMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        answer = _Answer(send, self._headers, with_body=scope["method"] != "HEAD")
+        answer = _ResponseSender(send, self._headers, with_body=scope["method"] != "HEAD")
         try:
             await self._answer(scope, receive, answer)
         except ClientDisconnect:
@@ -54,7 +54,7 @@ class HttpMiddleware:
 
     async def _answer(self, scope: Scope, receive: Receive, answer: Send) -> None:
         try:
-            body = await _whole(scope, receive)
+            body = await _receive_body(scope, receive)
         except TimeoutError:
             return await self._problem(scope["path"], 408)(scope, receive, answer)
         if body is None:
@@ -63,8 +63,8 @@ class HttpMiddleware:
         await self._app({**scope, "method": method}, _replay(body, receive), answer)
 
 
-class _Answer:
-    """Sends on, with default headers; knows whether anything was sent."""
+class _ResponseSender:
+    """Passes messages on with default headers; knows whether the response has started."""
 
     def __init__(self, send: Send, defaults: Sequence[tuple[bytes, bytes]], with_body: bool) -> None:
         self._send = send
@@ -83,18 +83,18 @@ class _Answer:
         await self._send(message)
 
 
-async def _whole(scope: Scope, receive: Receive) -> bytes | None:
-    """The body as ``_read`` gives it; a GET that announces none has none, and is not waited for. Raises TimeoutError."""
+async def _receive_body(scope: Scope, receive: Receive) -> bytes | None:
+    """The body as ``_read_body`` returns it; a GET without a declared body is not waited for. Raises TimeoutError."""
     announced = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
     if scope["method"] in ("GET", "HEAD") and not announced:
         return b""
-    async with asyncio.timeout(_PATIENCE):
-        return await _read(scope, receive)
+    async with asyncio.timeout(_MAX_BODY_SECONDS):
+        return await _read_body(scope, receive)
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes | None:
-    """The whole body, or None when it is larger than MOST. Raises ClientDisconnect: half a body is none."""
-    most = next((size for path, size in _LARGER.items() if scope["path"].startswith(path)), MOST)
+async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
+    """The complete body, or None when it is too large. Raises ClientDisconnect when the body is cut off."""
+    most = next((size for path, size in _MAX_BYTES_BY_PREFIX.items() if scope["path"].startswith(path)), MAX_BODY_BYTES)
     length = Headers(scope=scope).get("content-length", "0")
     if length.isdecimal() and (len(length) > MAX_LENGTH_DIGITS or int(length) > most):
         return None

@@ -1,4 +1,4 @@
-"""Pages from templates, with the headers that a page of ours always has."""
+"""Renders pages from templates, with the headers that all of our pages have."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ HEADERS = {
 
 
 def render_page(context: AppContext, template: str, status: int = 200, lang: str = "en", **facts: object) -> HTMLResponse:
-    """A page of ours in a reader's language: never stored, never indexed, without scripts, in nobody's frame.
+    """Render a page in this language: never cached, never indexed, without scripts, in no frame.
 
-    Only a form with a challenge (``challenge``, of ``api.challenge``) has scripts: the one file that asks it.
+    Only a form with a challenge (``challenge``, of ``form_challenge``) has a script: the one that solves it.
     """
     html = _templates().get_template(template).render(context=context, lang=lang, _=_marked(lang), **facts)
     asked = facts.get("challenge")
@@ -38,7 +38,7 @@ def render_page(context: AppContext, template: str, status: int = 200, lang: str
 
 
 def _marked(lang: str) -> Callable[..., Markup]:
-    """The translator for templates: our own words are markup, what is filled in is escaped."""
+    """The translator for templates: our text is markup, filled-in values are escaped."""
     say = i18n.translator(lang)
     return lambda text, **values: Markup(say(text)) % values if values else Markup(say(text))  # noqa: S704
 
@@ -46,7 +46,7 @@ def _marked(lang: str) -> Callable[..., Markup]:
 def render_message(
     context: AppContext, title: str, sentences: list[str], status: int = 200, lang: str = "en", **links: str
 ) -> HTMLResponse:
-    """A page that only says something. ``links`` may name ``href`` and ``label`` of the way on."""
+    """Render a page with a title and sentences. ``links`` may have the ``href`` and ``label`` of a link."""
     return render_page(context, "message.html", status, lang, title=title, sentences=sentences, **links)
 
 
@@ -66,5 +66,5 @@ def _templates() -> jinja2.Environment:
 
 
 def _moment(when: datetime) -> str:
-    """A moment in UTC, as people read it."""
+    """Format a date and time in UTC."""
     return f"{when.astimezone(UTC):%d %b %Y, %H:%M:%S} UTC"

@@ -1,6 +1,6 @@
-"""New connections: of several processes on one socket, the one that has fewest takes the next.
+"""Balances new connections: of the processes on one socket, the one with the fewest connections accepts the next.
 
-The loop's own way takes all that wait at once, and so one process may get every client while the others have none.
+The event loop's own way accepts all pending connections at once, so that one process may get every client.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from mailer.core import log
 
 events = log.get("http")
 
-_TURN = 0.002  # seconds in which one that has fewer may be quicker, for each connection that it has fewer
-_TURNS = 10  # of which so many at most, lest a process that is busy for long keeps clients waiting
-_REST = 0.5  # seconds without taking any, when the system gives no more (too many open files)
-_SIZE = 4  # bytes of a number
+_DELAY_SECONDS = 0.002  # seconds to wait, for each connection that this process has more than the least busy one
+_MAX_DELAYS = 10  # at most so many of them, so that no client waits for a process that is busy for long
+_ERROR_PAUSE_SECONDS = 0.5  # seconds to pause after an error, such as too many open files
+_COUNT_BYTES = 4  # of a count
 
 
 def shared_counts(size: int) -> memoryview:
-    """How many connections each of so many processes has; made before they are forked."""
-    return memoryview(mmap.mmap(-1, size * _SIZE)).cast("i")
+    """The number of connections of each process, in shared memory. Create it before the processes are forked."""
+    return memoryview(mmap.mmap(-1, size * _COUNT_BYTES)).cast("i")
 
 
 class ConnectionAcceptor:
-    """Takes connections from a listening socket until it is stopped. ``counts[place]`` is ours, ``count`` says how many."""
+    """Accepts connections from a listening socket until stopped. ``counts[place]`` is its count, which ``count`` returns."""
 
     def __init__(
         self,
@@ -44,52 +44,52 @@ class ConnectionAcceptor:
         self._place = place
         self._count = count
         self._loop = asyncio.get_running_loop()
-        self._begun: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._stopped = False
         self._start()
 
     def stop(self) -> None:
-        """Take no more; whoever knocks now is answered by another process, or finds the port closed."""
+        """Accept no more: another process answers new clients, or they find the port closed."""
         self._stopped = True
         self._loop.remove_reader(self._listening)
         self._listening.close()
 
-    def tell(self) -> None:
-        """Let the others know how many we have."""
-        self._counts[self._place] = self._count() + len(self._begun)
+    def publish_count(self) -> None:
+        """Publish the own number of connections."""
+        self._counts[self._place] = self._count() + len(self._handshakes)
 
     def _start(self) -> None:
         if not self._stopped:
-            self._loop.add_reader(self._listening, self._look)
+            self._loop.add_reader(self._listening, self._on_readable)
 
-    def _look(self) -> None:
-        self.tell()
+    def _on_readable(self) -> None:
+        self.publish_count()
         more = self._counts[self._place] - min(self._counts)
         if more <= 0:
-            return self._take()
+            return self._accept()
         self._loop.remove_reader(self._listening)
-        self._loop.call_later(_TURN * min(more, _TURNS), self._take_late)
+        self._loop.call_later(_DELAY_SECONDS * min(more, _MAX_DELAYS), self._accept_late)
 
-    def _take_late(self) -> None:
+    def _accept_late(self) -> None:
         if not self._stopped:
             self._start()
-            self._take()
+            self._accept()
 
-    def _take(self) -> None:
+    def _accept(self) -> None:
         try:
             connection, _ = self._listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return  # another process was quicker, or the client has gone
+            return  # another process accepted it, or the client is gone
         except OSError as error:
             events.error("connections.wait", error=error.strerror)
             self._loop.remove_reader(self._listening)
-            self._loop.call_later(_REST, self._start)
+            self._loop.call_later(_ERROR_PAUSE_SECONDS, self._start)
             return
-        task = self._loop.create_task(self._begin(connection))
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
-        self.tell()
+        task = self._loop.create_task(self._start_protocol(connection))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+        self.publish_count()
 
-    async def _begin(self, connection: socket.socket) -> None:
+    async def _start_protocol(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
             await self._loop.connect_accepted_socket(self._protocol, connection)

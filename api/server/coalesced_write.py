@@ -1,4 +1,4 @@
-"""An answer's head and body leave in one packet: a system call and a wake-up of the client less for each request."""
+"""Writes the head and the body of a response in one packet, which saves a system call and a wake-up of the client."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class CoalescingProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on a transport that joins what is written in one turn of the loop."""
+    """uvicorn's protocol on a transport that joins the writes of one turn of the event loop."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has come."""
+        """Wrap the transport of a new connection."""
         super().connection_made(_CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
 
 
 class _CoalescingTransport:
-    """A transport that writes at the end of the loop's turn; for all else it is the one that it stands for."""
+    """A transport that writes at the end of the event loop's turn; everything else is passed on."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -28,13 +28,13 @@ class _CoalescingTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write soon."""
+        """Write at the end of the loop's turn."""
         if not self._waiting:
             self._loop.call_soon(self._flush)
         self._waiting.append(data)
 
     def close(self) -> None:
-        """Write what waits, and close."""
+        """Write pending data, then close."""
         self._flush()
         self._transport.close()
 

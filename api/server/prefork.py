@@ -1,4 +1,4 @@
-"""Several processes that do one work together: forked from one that watches over them, started again when they die."""
+"""Pre-forked worker processes: a parent forks them, watches them, and replaces those that die."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ events = log.get("crew")
 
 Work = Callable[[int, threading.Event], None]
 
-_PATIENCE = 10.0  # seconds for a process to end by itself
-_LOOK = 0.2  # seconds between looks at the processes
-_PAUSE = 1.0  # seconds between the starts of two that replace dead ones
+_MAX_STOP_SECONDS = 10.0  # for a process to end after SIGTERM
+_CHECK_SECONDS = 0.2  # between checks of the processes
+_RESTART_SECONDS = 1.0  # between the starts of two replacements
 
 
 def cores() -> int:
-    """How many of the machine's cores this process may use."""
+    """The number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(size: int, work: Work, stopping: threading.Event) -> None:
-    """Let so many processes do ``work`` until ``stopping`` is set, which SIGTERM must do; each has a copy of its own.
+    """Run ``work`` in ``size`` forked processes until ``stopping`` is set, which a SIGTERM handler must do.
 
-    ``work`` is also given the process's place: 0, 1 and so on; one that replaces another has the same. Nothing of the caller
-    may be open that two processes cannot share (a connection to Postgres). When the caller is killed, they end.
+    ``work`` gets the process's index, 0 to ``size`` - 1; a replacement has the index of the process it replaces. The caller
+    must not have anything open that processes cannot share, such as a connection to Postgres. If the caller is killed, the
+    processes end.
     """
     alive, watched = os.pipe()
 
@@ -39,10 +40,10 @@ def run(size: int, work: Work, stopping: threading.Event) -> None:
 
     members = {place: start(place) for place in range(size)}
     replaced = 0.0
-    while not stopping.wait(_LOOK):
+    while not stopping.wait(_CHECK_SECONDS):
         members = {place: pid for place, pid in members.items() if not _ended(pid)}
         missing = set(range(size)) - set(members)
-        if missing and time.monotonic() - replaced > _PAUSE:
+        if missing and time.monotonic() - replaced > _RESTART_SECONDS:
             replaced = time.monotonic()
             events.warning("crew.replaced", missing=len(missing))
             members[min(missing)] = start(min(missing))
@@ -61,11 +62,11 @@ def _do(work: Callable[[], None], alive: int, watched: int) -> NoReturn:
     except Exception as error:
         events.error("crew.broke", error=type(error).__name__)
     finally:
-        os._exit(status)  # what stands behind the fork is the parent's to do
+        os._exit(status)  # the code after the fork belongs to the parent
 
 
 def _end_with_parent(alive: int) -> None:
-    """The other end of the pipe is open for as long as the parent lives."""
+    """Exit when the parent dies: it holds the other end of the pipe open as long as it lives."""
     os.read(alive, 1)
     os._exit(1)
 
@@ -77,7 +78,7 @@ def _ended(pid: int) -> bool:
 def _stop(members: set[int]) -> None:
     for pid in members:
         os.kill(pid, signal.SIGTERM)
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _MAX_STOP_SECONDS
     while members and time.monotonic() < until:
         members = {pid for pid in members if not _ended(pid)}
         time.sleep(0.02)

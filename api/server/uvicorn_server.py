@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn around the app in one process or several, stopped by an event instead of a signal."""
+"""The HTTP server: uvicorn in one or several processes, stopped by an event instead of a signal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mailer.core.errors import Unavailable
 from mailer.core.settings import Settings
 from mailer.workers.actors import Bell
 
-_THREADS, _LEAST = 40, 10  # that wait for the database: of all processes, and of each
+_MAX_THREADS, _MIN_THREADS = 40, 10  # for blocking work: of all processes, and at least of each
 
 
 def serve(
@@ -36,14 +36,14 @@ def serve(
     stopping: threading.Event,
     processes: int = 1,
 ) -> None:
-    """Serve with so many processes until ``stopping`` is set. Raises Unavailable when the port is taken."""
+    """Serve in ``processes`` processes until ``stopping`` is set. Raises Unavailable when the port is in use."""
     listening = listen(host, port)
     app = _app(settings, database, site_name)
     if processes == 1 or not hasattr(os, "fork"):
-        return _answer(app, listening, _THREADS, shared_counts(1), 0, stopping)
+        return _answer(app, listening, _MAX_THREADS, shared_counts(1), 0, stopping)
     database.close()
-    gc.freeze()  # what is there by now is never looked through again, and so stays shared
-    work = partial(_answer, app, listening, max(_LEAST, _THREADS // processes), shared_counts(processes))
+    gc.freeze()  # existing objects are never collected, so their memory stays shared
+    work = partial(_answer, app, listening, max(_MIN_THREADS, _MAX_THREADS // processes), shared_counts(processes))
     prefork.run(processes, work, stopping)
 
 
@@ -63,7 +63,7 @@ def _app(settings: Settings, database: Database, site_name: str) -> FastAPI:
 def _answer(
     app: FastAPI, listening: socket.socket, threads: int, counts: memoryview, place: int, stopping: threading.Event
 ) -> None:
-    """Answer until ``stopping`` is set, as the process at ``place`` among all of them."""
+    """Serve until ``stopping`` is set, as the process with index ``place``."""
     config = uvicorn.Config(
         app,
         http=CoalescingProtocol,
@@ -79,14 +79,15 @@ def _answer(
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises Unavailable with what to do when the port is taken."""
+    """A listening socket. Raises Unavailable with what to do when the port is in use."""
     try:
         listening = socket.create_server((host, port), backlog=512)
     except OSError as error:
         raise Unavailable(
-            f"Port {port} on {host} cannot be used ({error.strerror}): stop what uses it, or choose another with `--port`."
+            f"Port {port} on {host} is not available ({error.strerror}): stop what uses it, or choose another with `--port`."
         ) from error
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a body waits 40 ms for its head to be acknowledged
+    # Otherwise a body waits 40 ms for the acknowledgment of its head.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
 
@@ -105,10 +106,10 @@ async def _until(
     while not server.started and not running.done():
         await asyncio.sleep(0)
     protocol = partial(CoalescingProtocol, server.config, server.server_state, server.lifespan.state)
-    taking = ConnectionAcceptor(listening, protocol, counts, place, lambda: len(server.server_state.connections))
+    acceptor = ConnectionAcceptor(listening, protocol, counts, place, lambda: len(server.server_state.connections))
     while not running.done() and not stopping.is_set():
-        taking.tell()
+        acceptor.publish_count()
         await asyncio.sleep(0.1)
-    taking.stop()
+    acceptor.stop()
     server.should_exit = True
     await running

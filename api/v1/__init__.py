@@ -1,6 +1,7 @@
-"""The REST API under ``/v1``, shaped after Buttondown's: token keys, pages, one sentence for each error.
+"""The REST API under ``/v1``, with the paths and shapes of Buttondown's: token keys, pages, one sentence for each error.
 
-One module for each resource; ``door`` checks keys, ``shapes`` holds the contract's shapes, ``absent`` what is not here.
+One module for each resource, in ``subscribers``, ``sending`` and ``operations``; ``common`` has what they share:
+authentication, rate limits, paging, idempotency keys, errors and the OpenAPI description.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.common.dependencies import AppContext
-from api.v1.common import schemas
+from api.v1.common import openapi, schemas
 from api.v1.common.authentication import authenticate
 from api.v1.common.rate_limit import RateLimiter
 from api.v1.common.request_log import RequestLog, RequestLogMiddleware
@@ -23,11 +24,11 @@ _rest = APIRouter()
 
 @_rest.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
 def raise_for_unknown_path(rest: str) -> Response:
-    """Anything else under /v1."""
+    """Answer 404 for every other path under ``/v1``."""
     raise HTTPException(404)
 
 
-# In the order in which they are looked through: what is asked most comes first, what takes all the rest last.
+# In the order of matching: the most frequent first, the route that matches everything last.
 _ROUTERS = (
     subscribers.router,
     account.router,
@@ -53,16 +54,22 @@ _ROUTERS = (
 
 
 def include_routes(app: FastAPI) -> None:
-    """Every route under ``/v1``. They lie flat in the app: each level of routers costs each request a search of its own."""
+    """Add every route under ``/v1``, directly to the app: each level of routers costs every request another search."""
     for router in _ROUTERS:
-        app.include_router(router, prefix="/v1", dependencies=[Depends(authenticate)], responses=schemas.COMMON_RESPONSES)
+        app.include_router(
+            router,
+            prefix="/v1",
+            dependencies=[Depends(authenticate)],
+            responses=schemas.COMMON_RESPONSES,
+            generate_unique_id_function=openapi.name_operation,
+        )
     app.include_router(exports.download_router)
 
 
 def install_api(app: FastAPI, context: AppContext | None = None) -> None:
-    """What the API needs of the app: the pace of keys, the requests' log, and its description in the contract's shapes."""
+    """Add what the routes need of the app: the rate limiter, the request log and the OpenAPI description."""
     app.state.rate_limiter = RateLimiter()
     if context:
         app.state.requests = RequestLog(context)
         app.add_middleware(RequestLogMiddleware, log=app.state.requests)
-    schemas.install_openapi(app)
+    openapi.install_openapi(app)

@@ -1,4 +1,4 @@
-"""The built archive, served from its folder: right types for feeds, short caching, the site's own 404 page."""
+"""Serves the built archive from its folder: content types for feeds, short caching, the site's own 404 page."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _TYPES = {
     ".webp": "image/webp",
     ".woff2": "font/woff2",
 }
-_REVALIDATE = "no-cache"  # pages and feeds: kept, but asked for each time (an ETag answers 304)
-_SHORT = "public, max-age=600"  # seconds, for what pages refer to: names carry no version
+_REVALIDATE = "no-cache"  # pages and feeds: cached, but revalidated each time (304 by ETag)
+_SHORT = "public, max-age=600"  # assets: their names have no version
 
 
 class ArchiveFiles(StaticFiles):
-    """Static files of a folder that need not exist yet and is exchanged whole when the site is built anew."""
+    """Static files of a folder that may not exist yet, and is replaced as a whole by each build."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(directory=folder, html=True, check_dir=False)
 
     async def check_config(self) -> None:
-        """The folder may come later."""
+        """Allow the folder to be missing."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file at ``path``, or the site's 404 page."""
+        """Return the file at ``path``, or the site's 404 page."""
         response = await self._found(path, scope)
         if isinstance(response, RedirectResponse):
             return _with_slash(scope)
@@ -47,7 +47,7 @@ class ArchiveFiles(StaticFiles):
         return response
 
     async def _found(self, path: str, scope: Scope) -> Response:
-        """Once more after a moment when the whole folder is missing: it is being exchanged."""
+        """Try again after a moment when the whole folder is missing: a build is replacing it."""
         try:
             return await super().get_response(path, scope)
         except HTTPException as error:
@@ -58,6 +58,6 @@ class ArchiveFiles(StaticFiles):
 
 
 def _with_slash(scope: Scope) -> Response:
-    """To the folder's address on this very host, whatever name and scheme a proxy gave it."""
+    """Redirect to the folder's URL on the same host, whatever host and scheme a proxy passed on."""
     query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
     return RedirectResponse(f"/{scope['path'].strip('/')}/{query}", 307)

@@ -1,4 +1,4 @@
-"""What people send with our forms, read leniently: a field that is missing is empty."""
+"""Parses submitted forms leniently: a missing field is empty."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mailer.core.errors import Mistyped
 
 MAX_TAGS = 20
 MAX_TAG_CHARS = 100  # characters
-MIN_FORM_AGE = timedelta(seconds=2)  # nobody fills a form in faster
+MIN_FORM_AGE = timedelta(seconds=2)  # nobody fills in a form faster
 MAX_FORM_AGE = timedelta(hours=24)
-MIN_ANSWER_SECONDS = 0.05  # seconds that an answer takes at least which must not tell by its time whom we know
+MIN_ANSWER_SECONDS = 0.05  # of responses whose time must not reveal whether an address is known
 
 
 class FormAge(StrEnum):
-    """How old a form is when it comes back."""
+    """The age of a form when it is submitted."""
 
     GOOD = "good"
     YOUNG = "young"
@@ -33,9 +33,10 @@ class FormAge(StrEnum):
 
 @dataclass(frozen=True)
 class SignupForm:
-    """What somebody who subscribes wrote. ``website`` is the honeypot: people leave it empty.
+    """The fields of a sign-up form. ``website`` is the honeypot: people leave it empty.
 
-    ``sure`` is the address that they were asked about before: it is as they mean it. ``page`` is where they first met a form.
+    ``sure`` is the address that was questioned before and is correct as typed. ``page`` is where the visitor first saw a
+    form.
     """
 
     email: str
@@ -62,7 +63,7 @@ AnyForm = Annotated[FormData, Depends(_any_form)]
 
 
 def read_signup(form: FormData) -> SignupForm:
-    """The fields of a sign-up form; a press on "I meant this address" goes before what stands in the field."""
+    """Read the fields of a sign-up form. The button "I meant this address" takes precedence over the address field."""
     email = (get_text(form, "meant") or get_text(form, "email"))[:320].strip()
     tags = clean_tags(form.getlist("tag"))
     return SignupForm(
@@ -76,24 +77,24 @@ def read_signup(form: FormData) -> SignupForm:
 
 
 def _keep_printable(text_: str) -> str:
-    """At most 300 signs that can be read and kept."""
+    """At most 300 printable characters."""
     return "".join(sign for sign in text_[:300] if sign.isprintable())
 
 
 def clean_tags(given: Iterable[object]) -> tuple[str, ...]:
-    """Tags as written, without blanks and doubles."""
+    """Tags without surplus spaces and duplicates."""
     flat = (" ".join(tag.split()) for tag in given if isinstance(tag, str))
     return tuple(dict.fromkeys(tag for tag in flat if tag))
 
 
 def check_tags(tags: tuple[str, ...]) -> None:
-    """Raises Mistyped when a form holds tags that none of our pages wrote."""
+    """Raise Mistyped when a form contains tags that none of our pages has."""
     if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS or not tag.isprintable() for tag in tags):
         raise Mistyped("The topics of this form cannot be read: open the page of a topic and subscribe there.", field="tag")
 
 
 def check_age(secret: str, token: str) -> FormAge:
-    """How old the form with this token is; one that is not ours is stale."""
+    """The age of the form with this token; a token that is not ours is stale."""
     now = datetime.now(UTC)
     if tokens.check_form(secret, token, now, MIN_FORM_AGE, MAX_FORM_AGE):
         return FormAge.GOOD
@@ -101,12 +102,12 @@ def check_age(secret: str, token: str) -> FormAge:
 
 
 def equalize_timing(began: float) -> None:
-    """Wait until the answer to a form that ``began`` (``time.monotonic``) takes as long as every other."""
+    """Wait until the response to a form that ``began`` (``time.monotonic``) takes as long as every other."""
     time.sleep(max(0.0, began + MIN_ANSWER_SECONDS - time.monotonic()))
 
 
 def is_one_click(form: FormData) -> bool:
-    """Is this the POST of a mail program (RFC 8058) and not of our page's button?"""
+    """Whether this is an email program's POST (RFC 8058), not our page's button."""
     return get_text(form, "List-Unsubscribe") == "One-Click"
 
 

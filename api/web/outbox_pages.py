@@ -1,4 +1,4 @@
-"""For development: the mails that were sent, as files; and the ledger, to see what became of each."""
+"""Development pages: the sent emails, and the ledger."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from mailer.transports.outbox import Mail, list_mails, read
 
 router = APIRouter(include_in_schema=False)
 
-PAGE = 50  # mails
-_MOST_SENDS = 100
+PAGE = 50  # emails
+MAX_SENDS = 100
 _SHOWS = {"desktop": "HTML", "phone": "HTML on a phone", "text": "Text", "headers": "Headers"}
-# The mail may load pictures and open links in a new tab; it runs no script and sends no form.
+# The email may load images and open links in a new tab; it cannot run scripts or submit forms.
 _MAIL_POLICY = (
     "default-src 'none'; img-src * data:; style-src 'unsafe-inline'; font-src * data:; media-src *; form-action 'none';"
     " frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
@@ -33,8 +33,8 @@ Number = Annotated[int, Query(ge=1, le=1_000_000)]
 
 
 @router.get("/outbox")
-def outbox(context: Context, page_number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1) -> Response:
-    """The mails, newest first."""
+def show_outbox(context: Context, page_number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1) -> Response:
+    """List the emails, newest first."""
     assert context.outbox
     mails, count = list_mails(context.outbox, PAGE, PAGE * (page_number - 1))
     rows = [{"mail": mail, "when": _when(mail), "size": _size(len(mail.raw))} for mail in mails]
@@ -42,10 +42,10 @@ def outbox(context: Context, page_number: Annotated[int, Query(alias="page", ge=
 
 
 @router.get("/outbox/{mail_id}")
-def mail(context: Context, mail_id: str, show: str = "desktop") -> Response:
-    """One mail: as a person sees it, its text, its headers."""
+def show_email(context: Context, mail_id: str, show: str = "desktop") -> Response:
+    """Show an email: as HTML, as text, or its headers."""
     found = _read(context, mail_id)
-    leave_path = _leave_path(found)
+    leave_path = _unsubscribe_path(found)
     chosen = show if show in _SHOWS else "desktop"
     response = render_page(
         context, "mail.html", mail=found, when=_when(found), show=chosen, shows=_SHOWS, leave_path=leave_path
@@ -55,17 +55,17 @@ def mail(context: Context, mail_id: str, show: str = "desktop") -> Response:
 
 
 @router.get("/outbox/{mail_id}/html")
-def mail_html(context: Context, mail_id: str) -> Response:
-    """The mail's HTML for the frame: sandboxed, links open in a new tab."""
-    html = _read(context, mail_id).html or "<p>This mail has no HTML part."
+def show_email_html(context: Context, mail_id: str) -> Response:
+    """Return the email's HTML for the frame: sandboxed, links open in a new tab."""
+    html = _read(context, mail_id).html or "<p>This email has no HTML part."
     base = '<base target="_blank">'
     framed, heads = re.subn(r"(<head\b[^<>]*>)", rf"\1{base}", html, count=1, flags=re.IGNORECASE)
     return HTMLResponse(framed if heads else base + html, headers={**HEADERS, "Content-Security-Policy": _MAIL_POLICY})
 
 
 @router.get("/outbox/{mail_id}/raw")
-def mail_raw(context: Context, mail_id: str) -> Response:
-    """The mail's bytes, to save or to open in a mail program."""
+def download_email(context: Context, mail_id: str) -> Response:
+    """Return the email's source, to save or open in an email program."""
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{mail_id}.eml"'}
     return Response(_read(context, mail_id).raw, media_type="message/rfc822", headers=headers)
 
@@ -74,8 +74,8 @@ def mail_raw(context: Context, mail_id: str) -> Response:
 def show_ledger(
     context: Context, send: Annotated[int, Query(ge=0, lt=2**63)] = 0, lines: Number = 1, people: Number = 1
 ) -> Response:
-    """Sends with their counts; the deliveries of one (the newest, or ``send``); the subscribers."""
-    sends = status(context.database)[:_MOST_SENDS]
+    """Show sends with their counts, the deliveries of one (the latest, or ``send``), and the subscribers."""
+    sends = status(context.database)[:MAX_SENDS]
     chosen = next((one for one in sends if send in (0, one.send.id)), None)
     shown = subscriber_search.page(context.database, people)
     return render_page(
@@ -101,8 +101,8 @@ def _read(context: AppContext, mail_id: str) -> Mail:
         raise HTTPException(404, str(error)) from error
 
 
-def _leave_path(mail: Mail) -> str:
-    """Our own path in the List-Unsubscribe header, or ''."""
+def _unsubscribe_path(mail: Mail) -> str:
+    """The path of our URL in the List-Unsubscribe header, or ''."""
     header = dict(mail.headers).get("List-Unsubscribe", "")
     match = re.search(r"<(https?://[^<>\s]+)>", header)
     path = urlsplit(match[1]).path if match else ""

@@ -1,4 +1,4 @@
-"""A paying reader's private feed: Atom with the full text."""
+"""A paying subscriber's private feed: Atom with the full text."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from feedgen.feed import FeedGenerator
 from mailer.store.publishing.editions import Readable
 
 
-def atom(site_name: str, base: str, issues: Sequence[Readable]) -> bytes:
-    """Atom (RFC 4287); ``base`` is the address of the reader's private pages."""
+def render_atom(site_name: str, base: str, issues: Sequence[Readable]) -> bytes:
+    """Render an Atom feed (RFC 4287); ``base`` is the URL of the subscriber's private pages."""
     made = FeedGenerator()
     made.id(base)
     made.title(f"{site_name}: everything")

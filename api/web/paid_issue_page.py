@@ -1,4 +1,4 @@
-"""Reading in full what was paid for: pages and a feed behind a reader's own link, for nobody else's cache or eyes."""
+"""Paid issues in full: pages and a feed behind a subscriber's private link, never cached between us."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/read/{token}")
-def read_all(context: Context, token: str, request: Request) -> Response:
-    """The issues that paying readers can read in full."""
+def show_paid_issues(context: Context, token: str, request: Request) -> Response:
+    """List the issues that paying subscribers can read in full."""
     reader = paid_content.enter(context.database, context.settings, token)
     language = get_language(request, reader.lang if reader else "")
     if reader is None:
         return _closed(context, language)
     issues = paid_content.issues(context.database, reader.lang)
-    return private(
+    return make_private(
         render_page(context, "paid_issues.html", 200, language.lang, issues=issues, token=token, day=Voice(language.lang).day)
     )
 
 
 @router.get("/read/{token}/feed.xml")
-def feed(context: Context, token: str, request: Request) -> Response:
-    """A reader's private feed with the full text."""
+def show_feed(context: Context, token: str, request: Request) -> Response:
+    """Return a subscriber's private feed with the full text."""
     reader = paid_content.enter(context.database, context.settings, token)
     if reader is None:
         return _closed(context, get_language(request))
     base = f"{context.settings.api_url}/read/{token}"
-    data = paid_feed.atom(context.site_name, base, paid_content.issues(context.database, reader.lang))
-    return private(Response(data, 200, HEADERS, "application/atom+xml"))
+    data = paid_feed.render_atom(context.site_name, base, paid_content.issues(context.database, reader.lang))
+    return make_private(Response(data, 200, HEADERS, "application/atom+xml"))
 
 
 @router.get("/read/{token}/{key:path}")
-def read(context: Context, token: str, key: str, request: Request) -> Response:
-    """One issue in full."""
+def show_paid_issue(context: Context, token: str, key: str, request: Request) -> Response:
+    """Show one issue in full."""
     reader = paid_content.enter(context.database, context.settings, token)
     language = get_language(request, reader.lang if reader else "")
     if reader is None:
@@ -61,11 +61,11 @@ def read(context: Context, token: str, key: str, request: Request) -> Response:
     response = render_page(context, "paid_issue.html", 200, language.lang, issue=found, token=token)
     policy = response.headers["Content-Security-Policy"].replace("img-src 'self' data:", "img-src 'self' data: https: http:")
     response.headers["Content-Security-Policy"] = policy
-    return private(response)
+    return make_private(response)
 
 
-def private(response: Response) -> Response:
-    """For this reader alone: no cache between us keeps it."""
+def make_private(response: Response) -> Response:
+    """Forbid shared caches to store this response."""
     response.headers["Cache-Control"] = "private, no-store"
     return response
 

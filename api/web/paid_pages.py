@@ -1,4 +1,4 @@
-"""Pages about money: joining, giving, one's own subscription. A GET shows; a POST changes."""
+"""Pages about payment: buying a plan, gifts, the subscriber's own plan. A GET only shows; a POST changes something."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from api.common.language import PageLanguage, get_language
 from api.common.render import HEADERS, render_message, render_page
 from api.web import forms, paid_issue_page
 from api.web.forms import Form, FormAge
-from api.web.paid_issue_page import private
+from api.web.paid_issue_page import make_private
 from mailer.core import log, tokens
 from mailer.core.errors import PostmergeError
 from mailer.flows.billing import checkout, gifts, paid_content, plan_changes
@@ -31,14 +31,16 @@ PRESS_AGAIN = "Press the button once more, so that we see that a person is askin
 
 
 @router.get("/join")
-def join_form(context: Context, request: Request) -> Response:
-    """What can be bought; ``?t=`` names a reader by their own link."""
-    return _join(context, get_language(request), Order("", "", reader=_reader(context, request.query_params.get("t", ""))))
+def show_plans(context: Context, request: Request) -> Response:
+    """Show the plans; ``?t=`` identifies a subscriber by their private link."""
+    return _show_plans(
+        context, get_language(request), Order("", "", reader=_find_subscriber(context, request.query_params.get("t", "")))
+    )
 
 
 @router.post("/join")
-def join(context: Context, form: Form, request: Request) -> Response:
-    """On to Stripe's page."""
+def start_checkout(context: Context, form: Form, request: Request) -> Response:
+    """Redirect to Stripe's checkout page."""
     language, secret, token = (
         get_language(request, _text(form.get("lang"))),
         context.settings.need_secret(),
@@ -46,126 +48,136 @@ def join(context: Context, form: Form, request: Request) -> Response:
     )
     order = Order(
         plan=_text(form.get("plan")), form=token, amount=_text(form.get("amount")),
-        reader=_reader(context, _text(form.get("t"))),
+        reader=_find_subscriber(context, _text(form.get("t"))),
         recipient=_text(form.get("recipient")).strip()[:320], giver=_text(form.get("giver")), lang=language.lang,
     )  # fmt: skip
     if forms.check_age(secret, token) is not FormAge.GOOD:
-        return _join(context, language, order, note=language.say(PRESS_AGAIN))
+        return _show_plans(context, language, order, note=language.say(PRESS_AGAIN))
     try:
         return RedirectResponse(checkout.begin(context.database, context.settings, order), 303, HEADERS)
     except PostmergeError as error:
-        status, said = _trouble(language, error, 422)
-        return _join(context, language, order, status, error=said)
+        status, said = _explain(language, error, 422)
+        return _show_plans(context, language, order, status, error=said)
 
 
 @router.get("/join/thanks")
-def thanks(context: Context, request: Request) -> Response:
-    """Back from Stripe's page. What was bought comes by mail: this page proves nothing."""
+def show_thanks(context: Context, request: Request) -> Response:
+    """Thank the buyer on return from Stripe. What was bought arrives by email: this page proves nothing."""
     language = get_language(request)
     sentences = [language.say("As soon as Stripe tells us, in a minute at most, you get a mail with all that you need.")]
-    return _archive(context, language, language.say("Thank you"), sentences)
+    return _message_with_archive(context, language, language.say("Thank you"), sentences)
 
 
 @router.get("/gift/{token}")
-def gift_form(context: Context, token: str, request: Request) -> Response:
-    """A page with a button."""
+def show_gift(context: Context, token: str, request: Request) -> Response:
+    """Ask whether to accept a gift."""
     language = get_language(request)
     if tokens.read_gift(context.settings.need_secret(), token) is None:
-        return _no_link(context, language)
+        return _invalid_link(context, language)
     title, label = language.say("Somebody gave you this newsletter"), language.say("Yes, I accept the gift")
     sentences = [
         language.say("It begins when you accept. Nothing is charged to you, and nothing goes on by itself when it ends.")
     ]
-    return _ask(context, language, title, sentences, label)
+    return _ask_confirmation(context, language, title, sentences, label)
 
 
 @router.post("/gift/{token}")
-def gift(context: Context, token: str, request: Request) -> Response:
-    """Accept; twice does no harm."""
+def accept_gift(context: Context, token: str, request: Request) -> Response:
+    """Accept a gift; repeating it changes nothing."""
     language = get_language(request)
     try:
         result, until = gifts.accept(context.database, context.settings, token, client_ip(request))
     except PostmergeError as error:
-        status, said = _trouble(language, error, 409)
-        return _archive(context, language, language.say("Not yet"), [said], status)
+        status, said = _explain(language, error, 409)
+        return _message_with_archive(context, language, language.say("Not yet"), [said], status)
     if result is Result.INVALID:
-        return _no_link(context, language)
+        return _invalid_link(context, language)
     date = Voice(language.lang).day(until)
     sentences = [language.say("You read everything until %(date)s. The next issue comes by mail.", date=date)]
-    return _archive(context, language, language.say("It is yours"), sentences)
+    return _message_with_archive(context, language, language.say("It is yours"), sentences)
 
 
 @router.get("/paid/{token}")
-def own(context: Context, token: str, request: Request) -> Response:
-    """A reader's own page: what they have, until when, and what they can do."""
-    return _own(context, request, token)
+def show_own_plan(context: Context, token: str, request: Request) -> Response:
+    """Show the subscriber's plan, its end, and the possible actions."""
+    return _show_own_plan(context, request, token)
 
 
 @router.get("/paid/{token}/leave")
-def leave_form(context: Context, token: str, request: Request) -> Response:
-    """The second of the two presses, with the date on it."""
-    shown = _look(context, token)
+def show_cancel_plan(context: Context, token: str, request: Request) -> Response:
+    """Ask whether to cancel the plan, with the date of its end."""
+    shown = _find_plan(context, token)
     language = get_language(request, shown.lang if shown else "")
     if shown is None or shown.running is None:
-        return _no_link(context, language)
+        return _invalid_link(context, language)
     date = Voice(language.lang).day(shown.running.period_end)
     sentences = [language.say("Nothing more is charged, and you read everything until %(date)s.", date=date)]
-    return _ask(context, language, language.say("Leave the paid subscription?"), sentences, language.say("Yes, leave"))
+    return _ask_confirmation(
+        context, language, language.say("Leave the paid subscription?"), sentences, language.say("Yes, leave")
+    )
 
 
 @router.get("/paid/{token}/withdraw")
-def withdraw_form(context: Context, token: str, request: Request) -> Response:
-    """The EU's withdrawal, with what it means on it."""
-    shown = _look(context, token)
+def show_withdrawal(context: Context, token: str, request: Request) -> Response:
+    """Ask whether to withdraw (an EU right), with the consequences."""
+    shown = _find_plan(context, token)
     language = get_language(request, shown.lang if shown else "")
     if shown is None or shown.withdraw_until is None:
-        return _no_link(context, language)
+        return _invalid_link(context, language)
     date = Voice(language.lang).day(shown.withdraw_until)
     sentences = [
         language.say("You can withdraw from this contract until %(date)s, without a reason.", date=date),
         language.say("It ends at once, and all that you have paid for it goes back to your card. A mail confirms it."),
     ]
-    return _ask(context, language, language.say("Withdraw from the contract?"), sentences, language.say("Confirm withdrawal"))
+    return _ask_confirmation(
+        context, language, language.say("Withdraw from the contract?"), sentences, language.say("Confirm withdrawal")
+    )
 
 
 @router.post("/paid/{token}/{verb}")
-def act(context: Context, token: str, verb: str, request: Request) -> Response:
-    """Pause, go on, leave, stay, withdraw, renew the private links, or on to Stripe's page for the card."""
-    subscriber, shown = _reader(context, token), _look(context, token)
+def change_plan(context: Context, token: str, verb: str, request: Request) -> Response:
+    """Pause, resume, cancel, keep, withdraw, renew the private links, or redirect to Stripe's page for the card."""
+    subscriber, shown = _find_subscriber(context, token), _find_plan(context, token)
     language = get_language(request, shown.lang if shown else "")
     if not subscriber or shown is None:
-        return _no_link(context, language)
+        return _invalid_link(context, language)
     try:
-        return _act(context, request, language, token, subscriber, verb)
+        return _change_plan(context, request, language, token, subscriber, verb)
     except PostmergeError as error:
-        status, said = _trouble(language, error, 409)
-        return _own(context, request, token, status, error=said)
+        status, said = _explain(language, error, 409)
+        return _show_own_plan(context, request, token, status, error=said)
 
 
-def _act(context: AppContext, request: Request, language: PageLanguage, token: str, subscriber: int, verb: str) -> Response:
+def _change_plan(
+    context: AppContext, request: Request, language: PageLanguage, token: str, subscriber: int, verb: str
+) -> Response:
     database, settings = context.database, context.settings
     if verb == "card":
         back = f"{settings.api_url}/paid/{token}"
         return RedirectResponse(checkout.portal(database, settings, subscriber, back), 303, HEADERS)
     if verb == "links":
         paid_content.renew(database, settings, subscriber)
-        return _own(context, request, token, note=language.say("Your private links are new; the old ones hold no more."))
+        return _show_own_plan(
+            context, request, token, note=language.say("Your private links are new; the old ones hold no more.")
+        )
     if verb == "withdraw":
-        shown = _look(context, token)
+        shown = _find_plan(context, token)
         currency = shown.running.currency if shown and shown.running else ""
         back_money = plan_changes.withdraw(database, settings, subscriber)
         context.wake_transactional()
-        return _own(context, request, token, note=_withdrawn(language, back_money, currency))
+        return _show_own_plan(context, request, token, note=_confirm_withdrawal(language, back_money, currency))
     verbs = {"pause": plan_changes.pause, "resume": plan_changes.resume, "leave": plan_changes.leave, "stay": plan_changes.stay}
     if verb not in verbs:
-        return _no_link(context, language)
+        return _invalid_link(context, language)
     verbs[verb](database, settings, subscriber)
     context.wake_transactional()
-    offer = _on_sale(context) if verb == "leave" else None
-    return _own(context, request, token, note=_done(language, verb), offer=offer.offer_after_leaving if offer else "")
+    offer = _find_plans(context) if verb == "leave" else None
+    return _show_own_plan(
+        context, request, token, note=_confirm_change(language, verb), offer=offer.offer_after_leaving if offer else ""
+    )
 
 
-def _done(language: PageLanguage, verb: str) -> str:
+def _confirm_change(language: PageLanguage, verb: str) -> str:
     say = language.say
     return {
         "pause": say("Your subscription rests: nothing is charged."),
@@ -175,35 +187,38 @@ def _done(language: PageLanguage, verb: str) -> str:
     }[verb]
 
 
-def _withdrawn(language: PageLanguage, back: int, currency: str) -> str:
+def _confirm_withdrawal(language: PageLanguage, back: int, currency: str) -> str:
     if back:
         amount = Voice(language.lang).money(back, currency)
         return language.say("You have withdrawn. %(money)s goes back to your card. A mail confirms it.", money=amount)
     return language.say("You have withdrawn. Nothing had been charged. A mail confirms it.")
 
 
-def _own(
+def _show_own_plan(
     context: AppContext, request: Request, token: str, status: int = 200, note: str = "", error: str = "", offer: str = ""
 ) -> Response:
-    shown = _look(context, token)
+    shown = _find_plan(context, token)
     language = get_language(request, shown.lang if shown else "")
     if shown is None:
-        return _no_link(context, language)
-    links, voice = paid_content.own_links(context.database, context.settings, _reader(context, token)), Voice(language.lang)
+        return _invalid_link(context, language)
+    links, voice = (
+        paid_content.own_links(context.database, context.settings, _find_subscriber(context, token)),
+        Voice(language.lang),
+    )
     response = render_page(
         context, "paid.html", status, language.lang, shown=shown, token=token, links=links, note=note, error=error, offer=offer,
-        voice=voice, plans=_on_sale(context),
+        voice=voice, plans=_find_plans(context),
     )  # fmt: skip
-    return private(_to_stripe(context, response))
+    return make_private(_allow_stripe(context, response))
 
 
-def _join(
+def _show_plans(
     context: AppContext, language: PageLanguage, order: Order, status: int = 200, note: str = "", error: str = ""
 ) -> Response:
     try:
         plans = checkout.on_sale(context.settings)
     except PostmergeError as broken:
-        return _archive(context, language, language.say("Not yet"), [_trouble(language, broken, 503)[1]], 503)
+        return _message_with_archive(context, language, language.say("Not yet"), [_explain(language, broken, 503)[1]], 503)
     if plans is None:
         sentences, status = [language.say("Every issue is free: there is nothing to pay for.")], 200 if status == 200 else 422
         title, label = language.say("Nothing is sold here"), language.say("Subscribe for free")
@@ -215,19 +230,19 @@ def _join(
         context, "join.html", status, language.lang, plans=plans, order=order, token=fresh, reader=reader, note=note,
         error=error,        voice=Voice(language.lang),
     )  # fmt: skip
-    return _to_stripe(context, response)
+    return _allow_stripe(context, response)
 
 
-def _on_sale(context: AppContext) -> Plans | None:
-    """What can be bought; nothing while it cannot be read: a reader's own page works all the same."""
+def _find_plans(context: AppContext) -> Plans | None:
+    """The plans on sale; None while they cannot be read, so that the subscriber's own page still works."""
     try:
         return checkout.on_sale(context.settings)
     except PostmergeError:
         return None
 
 
-def _to_stripe(context: AppContext, response: Response) -> Response:
-    """A form of this page leads on to Stripe, which the policy has to allow (Chrome checks redirects of forms too)."""
+def _allow_stripe(context: AppContext, response: Response) -> Response:
+    """Allow forms of this page to redirect to Stripe (Chrome applies form-action to redirects too)."""
     base = urlsplit(context.settings.stripe_base)
     own_base = f" {base.scheme}://{base.netloc}" if base.netloc else ""
     allowed = f"form-action 'self' https://checkout.stripe.com https://billing.stripe.com{own_base}"
@@ -236,34 +251,36 @@ def _to_stripe(context: AppContext, response: Response) -> Response:
     return response
 
 
-def _look(context: AppContext, token: str) -> plan_changes.Page | None:
-    subscriber = _reader(context, token)
+def _find_plan(context: AppContext, token: str) -> plan_changes.Page | None:
+    subscriber = _find_subscriber(context, token)
     return plan_changes.look(context.database, context.settings, subscriber) if subscriber else None
 
 
-def _reader(context: AppContext, token: str) -> int:
+def _find_subscriber(context: AppContext, token: str) -> int:
     claim = tokens.read_paid(context.settings.need_secret(), token) if token else None
     return claim[0] if claim and claim[1] == 0 else 0
 
 
-def _ask(context: AppContext, language: PageLanguage, title: str, sentences: list[str], label: str) -> Response:
+def _ask_confirmation(context: AppContext, language: PageLanguage, title: str, sentences: list[str], label: str) -> Response:
     return render_page(context, "paid_ask.html", 200, language.lang, title=title, sentences=sentences, label=label)
 
 
-def _archive(context: AppContext, language: PageLanguage, title: str, sentences: list[str], status: int = 200) -> Response:
+def _message_with_archive(
+    context: AppContext, language: PageLanguage, title: str, sentences: list[str], status: int = 200
+) -> Response:
     return render_message(
         context, title, sentences, status, language.lang, href=context.home, label=language.say("On to the archive")
     )
 
 
-def _no_link(context: AppContext, language: PageLanguage) -> Response:
+def _invalid_link(context: AppContext, language: PageLanguage) -> Response:
     say = language.say
     sentences = [say("It was probably cut off on its way, or what it was for is over: open it from the newest mail.")]
     return render_message(context, say("This link does not hold"), sentences, 404, language.lang)
 
 
-def _trouble(language: PageLanguage, error: PostmergeError, status: int) -> tuple[int, str]:
-    """The status and the sentence for a reader; what only the writer can mend is written down for them."""
+def _explain(language: PageLanguage, error: PostmergeError, status: int) -> tuple[int, str]:
+    """The status and the sentence for a subscriber; what only the operator can fix is logged."""
     if said := Voice(language.lang).sentence(error):
         return status, said
     events.error("paid.page_failed", error=str(error))

@@ -1,4 +1,4 @@
-"""The reader's own page behind a signed link. A GET shows; each button is a form of its own and works without JavaScript."""
+"""The preferences page behind a signed link. A GET only shows; each button is its own form and works without JavaScript."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/reader")
-def ask_form(context: Context, request: Request) -> Response:
-    """Where somebody asks for the link to their page."""
-    return _ask(context, get_language(request))
+def show_link_request(context: Context, request: Request) -> Response:
+    """Show the form to request the link to the preferences page."""
+    return _show_request(context, get_language(request))
 
 
 @router.post("/reader")
-def ask(context: Context, form: Form, request: Request) -> Response:
-    """Mail the link, if there is such a reader. Says the same, in the same time, whether there is one."""
+def request_link(context: Context, form: Form, request: Request) -> Response:
+    """Email the link, if this is a subscriber. The response and its time are the same either way."""
     began, language, wish = time.monotonic(), get_language(request), forms.read_signup(form)
     if not wish.website:
         age = forms.check_age(context.settings.need_secret(), wish.token)
         if age is not FormAge.GOOD:
             note = language.say("Press the button once more, so that we see that a person is asking.")
-            return _ask(context, language, wish.email, note=note, token=wish.token if age is FormAge.YOUNG else "")
+            return _show_request(context, language, wish.email, note=note, token=wish.token if age is FormAge.YOUNG else "")
         try:
             if not challenge.met(
                 context.database, context.settings, form_challenge.read_answer(context.settings, form), client_ip(request)
             ):
-                return _ask(
+                return _show_request(
                     context, language, wish.email, note=form_challenge.explain_failure(context, language), token=wish.token
                 )
             preferences.ask_link(context.database, wish.email, client_ip(request))
         except BadInput as error:
-            return _ask(context, language, wish.email, 422, error=explain_error(language, error), token=wish.token)
+            return _show_request(context, language, wish.email, 422, error=explain_error(language, error), token=wish.token)
         except Unavailable:
-            return _ask(context, language, wish.email, 503, error=language.say(DATABASE_UNAVAILABLE), token=wish.token)
+            return _show_request(context, language, wish.email, 503, error=language.say(DATABASE_UNAVAILABLE), token=wish.token)
     forms.equalize_timing(began)
     title = language.say("Look into your inbox")
     sentences = [
@@ -68,20 +68,20 @@ def ask(context: Context, form: Form, request: Request) -> Response:
 
 
 @router.get("/reader/{token}")
-def show(context: Context, token: str, request: Request) -> Response:
-    """The page."""
+def show_preferences(context: Context, token: str, request: Request) -> Response:
+    """Show the preferences page."""
     person = preferences.who(context.settings, token)
-    return _page(context, request, person, token) if person else _gone(context, get_language(request))
+    return _show_page(context, request, person, token) if person else _invalid_link(context, get_language(request))
 
 
 @router.post("/reader/{token}/{action}")
-def act(context: Context, token: str, action: str, form: AnyForm, request: Request) -> Response:
-    """Press one of the page's buttons."""
+def change_preferences(context: Context, token: str, action: str, form: AnyForm, request: Request) -> Response:
+    """Carry out one of the page's actions."""
     if action not in _ACTIONS:
         raise HTTPException(404)
     person = preferences.who(context.settings, token)
     if person is None:
-        return _gone(context, get_language(request))
+        return _invalid_link(context, get_language(request))
     reader = preferences.look(context.database, person)
     language = get_language(request, reader.lang if reader else "")
     try:
@@ -89,15 +89,15 @@ def act(context: Context, token: str, action: str, form: AnyForm, request: Reque
     except BadInput as error:
         typed = forms.read_signup(form).email
         at = action if action == "address" and person.whole and reader and reader.state == "active" else ""
-        return _page(context, request, person, token, status=422, error=explain_error(language, error), typed=typed, at=at)
+        return _show_page(context, request, person, token, status=422, error=explain_error(language, error), typed=typed, at=at)
 
 
 @router.get("/address/{token}")
-def address_form(context: Context, token: str, request: Request) -> Response:
-    """A page with a button, for the new address."""
+def show_address_change(context: Context, token: str, request: Request) -> Response:
+    """Ask the new address to confirm."""
     language = get_language(request)
     if not change_of_address.reads(context.settings, token):
-        return _cannot_move(context, language)
+        return _invalid_address_link(context, language)
     say = language.say
     return render_page(
         context,
@@ -110,12 +110,12 @@ def address_form(context: Context, token: str, request: Request) -> Response:
 
 
 @router.post("/address/{token}")
-def move(context: Context, token: str, request: Request) -> Response:
-    """The new address says yes; twice does no harm."""
+def confirm_address_change(context: Context, token: str, request: Request) -> Response:
+    """Change the address; repeating it changes nothing."""
     language = get_language(request)
     result = change_of_address.confirm(context.database, context.settings, token, client_ip(request))
     if result is Result.INVALID:
-        return _cannot_move(context, language)
+        return _invalid_address_link(context, language)
     response = render_message(
         context,
         language.say("Your address is changed"),
@@ -127,18 +127,18 @@ def move(context: Context, token: str, request: Request) -> Response:
 
 
 @router.get("/canary/{token}")
-def canary(context: Context, token: str, request: Request) -> Response:
-    """The hidden link of a single mail: whoever opens it is a program. Changes nothing; the visit is written down."""
-    return _canary(context, request, scanner_detection.opened_in_mail(context.database, context.settings, token))
+def answer_canary(context: Context, token: str, request: Request) -> Response:
+    """Answer the hidden link of a transactional email: only programs open it. The visit is recorded; nothing else changes."""
+    return _answer_canary(context, request, scanner_detection.opened_in_mail(context.database, context.settings, token))
 
 
 @router.get("/leave/{token}/canary")
-def canary_of_issue(context: Context, token: str, request: Request) -> Response:
-    """The hidden link of an issue's mail."""
-    return _canary(context, request, scanner_detection.opened_in_issue(context.database, context.settings, token))
+def answer_issue_canary(context: Context, token: str, request: Request) -> Response:
+    """Answer the hidden link of an issue's email."""
+    return _answer_canary(context, request, scanner_detection.opened_in_issue(context.database, context.settings, token))
 
 
-def _canary(context: AppContext, request: Request, ours: bool) -> Response:
+def _answer_canary(context: AppContext, request: Request, ours: bool) -> Response:
     if not ours:
         raise HTTPException(404)
     language = get_language(request)
@@ -150,14 +150,14 @@ def _canary(context: AppContext, request: Request, ours: bool) -> Response:
     )
 
 
-def _choose(
+def _save_choices(
     context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     lang = forms.get_text(form, "lang")
     wish, often = forms.clean_tags(form.getlist("tag")), forms.get_text(form, "frequency")
     preferences.choose(context.database, context.settings, person, wish, often, lang, client_ip(request))
     language = get_language(request, lang)
-    return _page(context, request, person, token, note=language.say("Saved."))
+    return _show_page(context, request, person, token, note=language.say("Saved."))
 
 
 def _pause(
@@ -165,38 +165,38 @@ def _pause(
 ) -> Response:
     until = preferences.pause(context.database, person, forms.get_text(form, "months"), client_ip(request))
     note = language.say("Paused until %(date)s.", date=i18n.day(until.date(), language.lang))
-    return _page(context, request, person, token, note=note)
+    return _show_page(context, request, person, token, note=note)
 
 
 def _resume(
     context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     preferences.resume(context.database, person, client_ip(request))
-    return _page(context, request, person, token, note=language.say("The pause is over: the next issue comes by mail."))
+    return _show_page(context, request, person, token, note=language.say("The pause is over: the next issue comes by mail."))
 
 
-def _leave(
+def _unsubscribe(
     context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     preferences.leave(context.database, person, client_ip(request))
-    return _page(context, request, person, token, note=language.say("You have left. No more issues are sent to you."))
+    return _show_page(context, request, person, token, note=language.say("You have left. No more issues are sent to you."))
 
 
-def _link(
+def _send_link(
     context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     preferences.mail_link(context.database, person)
     note = language.say("A mail with the link is on its way. Nothing came? Ask again after ten minutes.")
-    response = _page(context, request, person, token, note=note)
+    response = _show_page(context, request, person, token, note=note)
     response.background = BackgroundTask(context.wake_transactional)
     return response
 
 
-def _address(
+def _change_address(
     context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     change_of_address.ask(context.database, person, forms.read_signup(form).email, client_ip(request))
-    response = _page(
+    response = _show_page(
         context, request, person, token, note=language.say("Look into the inbox of your new address and say yes there.")
     )
     response.background = BackgroundTask(context.wake_transactional)
@@ -207,7 +207,7 @@ def _export(
     context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     kept = preferences.everything(context.database, person)
-    body = json.dumps(kept, indent=2, ensure_ascii=False, default=_plain)
+    body = json.dumps(kept, indent=2, ensure_ascii=False, default=_to_json)
     headers = {**HEADERS, "Content-Disposition": 'attachment; filename="what-is-kept-about-me.json"'}
     return Response(body, 200, headers, "application/json")
 
@@ -222,18 +222,18 @@ def _erase(
 
 _Action = Callable[[AppContext, Person, str, FormData, Request, PageLanguage], Response]
 _ACTIONS: dict[str, _Action] = {
-    "choose": _choose,
+    "choose": _save_choices,
     "pause": _pause,
     "resume": _resume,
-    "leave": _leave,
-    "link": _link,
-    "address": _address,
+    "leave": _unsubscribe,
+    "link": _send_link,
+    "address": _change_address,
     "export": _export,
     "erase": _erase,
 }
 
 
-def _page(
+def _show_page(
     context: AppContext,
     request: Request,
     person: Person,
@@ -262,20 +262,20 @@ def _page(
         typed=typed,
         at=at,
         topics=preferences.topics(context.settings, reader),
-        until=_until(reader, language.lang),
+        until=_pause_end(reader, language.lang),
         months=MONTHS,
         languages=preferences.languages(context.database, reader),
     )
 
 
-def _until(reader: Choices, lang: str) -> str:
-    """The day on which a pause ends, in words, or '' without one."""
+def _pause_end(reader: Choices, lang: str) -> str:
+    """The date on which a pause ends, or '' without a pause."""
     if reader.paused_until is None or reader.paused_until <= datetime.now(UTC):
         return ""
     return i18n.day(reader.paused_until.date(), lang)
 
 
-def _ask(
+def _show_request(
     context: AppContext,
     language: PageLanguage,
     email: str = "",
@@ -295,7 +295,7 @@ def _ask(
     return render_page(context, "ask.html", status, language.lang, **facts)
 
 
-def _gone(context: AppContext, language: PageLanguage) -> Response:
+def _invalid_link(context: AppContext, language: PageLanguage) -> Response:
     sentences = [language.say("It is older than a day, or was cut off on its way.")]
     return render_message(
         context,
@@ -308,7 +308,7 @@ def _gone(context: AppContext, language: PageLanguage) -> Response:
     )
 
 
-def _cannot_move(context: AppContext, language: PageLanguage) -> Response:
+def _invalid_address_link(context: AppContext, language: PageLanguage) -> Response:
     sentences = [
         language.say("It is too old, was cut off on its way, or the new address has a subscription of its own already."),
     ]
@@ -323,8 +323,8 @@ def _cannot_move(context: AppContext, language: PageLanguage) -> Response:
     )
 
 
-def _plain(value: Any) -> str:
-    """What JSON has no form for: times as ISO 8601, bytes as hexadecimal digits."""
+def _to_json(value: Any) -> str:
+    """Convert what JSON cannot express: times to ISO 8601, bytes to hexadecimal."""
     if isinstance(value, memoryview | bytes):
         return bytes(value).hex()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,4 +1,4 @@
-"""The public forms: subscribe, confirm, leave. A GET shows; only a POST changes something."""
+"""The public forms: subscribe, confirm, unsubscribe. A GET only shows; a POST changes something."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ PRESS_AGAIN = "Press Subscribe once more, so that we see that a person is asking
 
 @router.get("/subscribe")
 def show_subscribe(context: Context, request: Request) -> Response:
-    """The form; ``?tag=`` (repeated) chooses topics."""
+    """Show the form; ``?tag=`` (repeatable) chooses topics."""
     tags = forms.clean_tags(request.query_params.getlist("tag"))
     return _show_form(context, get_language(request), SignupForm("", tags, page=f"{context.settings.api_url}/subscribe"))
 
 
 @router.post("/subscribe")
 def subscribe(context: Context, form: Form, request: Request) -> Response:
-    """Record the wish. Says the same, in the same time, whatever the address's state is."""
+    """Sign up. The response and its time are the same whatever the address's state."""
     began, language, signup_form = time.monotonic(), get_language(request), forms.read_signup(form)
     signup_form = signup_form if signup_form.page else replace(signup_form, page=_referring_page(request))
     if signup_form.website:
@@ -98,7 +98,7 @@ def subscribe(context: Context, form: Form, request: Request) -> Response:
 
 @router.get("/confirm/{token}")
 def show_confirm(context: Context, token: str, request: Request) -> Response:
-    """A page with a button."""
+    """Ask to confirm the subscription."""
     secret, expiry = context.settings.need_secret(), context.settings.confirm_expiry
     language = get_language(request)
     if tokens.read_confirm(secret, token, datetime.now(UTC), expiry) is None:
@@ -108,7 +108,7 @@ def show_confirm(context: Context, token: str, request: Request) -> Response:
 
 @router.post("/confirm/{token}")
 def confirm(context: Context, token: str, request: Request) -> Response:
-    """Confirm; twice does no harm."""
+    """Confirm; repeating it changes nothing."""
     language = get_language(request)
     result = signup.confirm(context.database, context.settings, token, ip=client_ip(request))
     if result is Result.INVALID:
@@ -125,7 +125,7 @@ def confirm(context: Context, token: str, request: Request) -> Response:
 
 @router.get("/leave/{token}")
 def show_unsubscribe(context: Context, token: str, request: Request) -> Response:
-    """A page with a button."""
+    """Ask whether to unsubscribe."""
     language = get_language(request)
     if tokens.read_leave(context.settings.need_secret(), token) is None:
         return _invalid_unsubscribe_link(context, language)
@@ -133,8 +133,8 @@ def show_unsubscribe(context: Context, token: str, request: Request) -> Response
 
 
 @router.post("/leave/{token}")
-def leave(context: Context, token: str, form: AnyForm, request: Request) -> Response:
-    """Leave; twice does no harm. Also the RFC 8058 address: no cookie, no redirect, a short plain answer."""
+def unsubscribe(context: Context, token: str, form: AnyForm, request: Request) -> Response:
+    """Unsubscribe; repeating it changes nothing. Also the RFC 8058 address: no cookie, no redirect, a short plain answer."""
     one_click, language = forms.is_one_click(form), get_language(request)
     source = "one-click" if one_click else "page"
     try:
@@ -156,7 +156,7 @@ def leave(context: Context, token: str, form: AnyForm, request: Request) -> Resp
 
 
 def _referring_page(request: Request) -> str:
-    """The page on which the form was, as far as the browser says."""
+    """The page with the form, according to the browser."""
     return request.headers.get("referer", "")[:300]
 
 

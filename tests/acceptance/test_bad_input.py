@@ -113,7 +113,7 @@ def test_a_port_in_use_is_one_sentence(shell: Shell, command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         said = shell.refused(command, "--port", port)
-    assert f"Port {port} on 127.0.0.1 cannot be used" in said
+    assert f"Port {port} on 127.0.0.1 is not available" in said
     assert "choose another with `--port`" in said
 
 

@@ -1,4 +1,4 @@
-"""Who may come in: keys, what each scope may do, and how often."""
+"""Authentication: API keys, what each scope allows, and rate limits."""
 
 from __future__ import annotations
 
@@ -14,47 +14,49 @@ from api.v1.common.request_validation import refuse_unstorable_text
 from mailer.flows.operations.api_keys import check_key
 
 _header = APIKeyHeader(
-    name="Authorization", auto_error=False, description="`Token KEY`; `postmerge keys create NAME` makes one."
+    name="Authorization", auto_error=False, description="`Token KEY`; `postmerge keys create NAME` creates a key."
 )
 
-# What each scope may write and read, by the first word of the path. What stands nowhere needs ``admin``.
+# What each scope may write, by the first word of the path. A word that is not listed needs ``admin``.
 _WRITES = {
     "subscribers": {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"},
     "publish": {"publish"},
 }
-_PRIVATE = {"users", "api_requests", "webhooks"}  # read by ``admin`` only
-_PUBLISHERS = {"ping", "publish", "sends"}  # all that ``publish`` may read
+_PRIVATE = {"users", "api_requests", "webhooks"}  # readable with ``admin`` only
+_PUBLISHERS = {"ping", "publish", "sends"}  # all that ``publish`` may use
 
 
 async def authenticate(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
-    """What is asked before everything under ``/v1``, in one step, because each costs time: a key, and what can be read."""
+    """Check the key, the rate limit, the scope and the text of a request: one dependency, because each costs time."""
     await _authorize(request, authorization)
     await refuse_unstorable_text(request)
     refuse_unknown_parameters(request)
 
 
 async def _authorize(request: Request, authorization: str | None) -> None:
-    """Put the key into the request's state. 401 without one, 403 when its scope is too small, 429 when it asks too often."""
+    """Store the key in the request's state. Raises ApiError 401 (no valid key), 403 (its scope) or 429 (its rate limit)."""
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "token" or not secret.strip():
-        raise ApiError(401, "unauthorized", "A key is needed here: send it as `Authorization: Token KEY`.")
+        raise ApiError(401, "unauthorized", "An API key is required: send `Authorization: Token KEY`.")
     key = await check_key(request.app.state.context.asker, secret.strip())
     if key is None:
-        raise ApiError(401, "unauthorized", "This key does not hold: make one with `postmerge keys create NAME`.")
+        raise ApiError(401, "unauthorized", "This API key is not valid: create one with `postmerge keys create NAME`.")
     request.state.key = key
     if wait := request.app.state.rate_limiter.seconds_to_wait(key.id, key.per_minute):
         limits = {"Limit": key.per_minute, "Remaining": 0, "Reset": int(time.time()) + wait}
         headers = {f"X-RateLimit-{name}": str(value) for name, value in limits.items()}
-        raise ApiError(429, "rate_limited", f"This key is used too often: try again in {wait} s.", retry=wait, headers=headers)
+        raise ApiError(
+            429, "rate_limited", f"The rate limit of this key is exceeded: try again in {wait} s.", retry=wait, headers=headers
+        )
     word = request.url.path.removeprefix("/v1/").partition("/")[0]
     if not is_allowed(key.scope, request.method, word):
         raise ApiError(
-            403, "forbidden", f"A key with the scope {key.scope} may not do this: use one with {_needed_scope(request, word)}."
+            403, "forbidden", f"A key with the scope {key.scope} cannot do this: use one with {_needed_scope(request, word)}."
         )
 
 
 def is_allowed(scope: str, method: str, word: str) -> bool:
-    """May a key with this scope use the method on paths that begin with the word?"""
+    """Whether a key with this scope may use the method on paths whose first word is ``word``."""
     if scope == "admin":
         return True
     if scope == "publish":

@@ -11,7 +11,7 @@ from mailer.flows.subscribers.subscriber_admin import Rejected
 
 
 class ApiError(HTTPException):
-    """An error with a code that programs can tell apart, and facts for them."""
+    """An error with a code and facts for programs."""
 
     def __init__(
         self,
@@ -28,10 +28,10 @@ class ApiError(HTTPException):
 
 
 def raise_not_found(what: str) -> NoReturn:
-    """404, in a sentence."""
+    """Raise ApiError 404."""
     raise ApiError(404, "not_found", f"There is no such {what}.")
 
 
 def make_rejection_error(error: Rejected) -> ApiError:
-    """A change that the flow refused."""
+    """The error for a change that the flow rejected."""
     return ApiError(400, error.code, str(error), error.facts)

@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: a request that comes again within a day gets the first one's answer and does nothing."""
+"""``Idempotency-Key``: a request repeated within a day gets the response of the first one, and does nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mailer.flows.operations import idempotency
 
 @dataclass(frozen=True)
 class IdempotentRequest:
-    """Does a request's work at most once for its key; without a key it just does it."""
+    """Does a request's work at most once for its idempotency key, or simply does it when there is no key."""
 
     context: AppContext
     key_id: int
@@ -26,7 +26,7 @@ class IdempotentRequest:
     digest: bytes
 
     def run(self, work: Callable[[], JSONResponse]) -> Response:
-        """The work's answer, or the first one's. Raises ApiError 409 when the key belongs to another request."""
+        """Return the work's response, or the first one's. Raises ApiError 409 when the key belongs to another request."""
         if self.name is None:
             return work()
         try:

@@ -1,4 +1,4 @@
-"""Pages as the contract has them: results, count, and the addresses of the next and the previous page."""
+"""Pages in the contract's shape: results, count, and the URLs of the next and the previous page."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from api.common.dependencies import AppContext
 from api.v1.common.errors import ApiError
 
 PAGE_SIZE = 100  # rows
-PageNumber = Annotated[int, Query(ge=1, le=1_000_000, description="The page's number, from 1.")]
-PageSize = Annotated[int, Query(ge=1, le=1000, description="How many a page holds.")]
+PageNumber = Annotated[int, Query(ge=1, le=1_000_000, description="Page number, starting at 1.")]
+PageSize = Annotated[int, Query(ge=1, le=1000, description="Results per page.")]
 
 
 class OrjsonResponse(JSONResponse):
-    """JSON written by orjson; by the standard library where a number is too large for it."""
+    """JSON encoded by orjson, or by the standard library when a number is too large for orjson."""
 
     def render(self, content: Any) -> bytes:
-        """The bytes."""
+        """Encode the content."""
         try:
             return orjson.dumps(content)
         except TypeError:
@@ -38,7 +38,7 @@ def page_response(
     size: int = PAGE_SIZE,
     after: str | None = None,
 ) -> JSONResponse:
-    """An answer with one page. ``after`` is the key of its last row: the next page starts behind it."""
+    """A response with one page. ``after`` is the key of its last row: the next page starts after it."""
     more = number * size < count
     shown: dict[str, Any] = {
         "results": list(results),
@@ -50,18 +50,18 @@ def page_response(
 
 
 def slice_page(rows: Sequence[Any], number: int, size: int = PAGE_SIZE) -> Sequence[Any]:
-    """Page ``number`` of rows that are all there."""
+    """Page ``number`` of a complete list of rows."""
     return rows[size * (number - 1) : size * number]
 
 
 def refuse_unknown_parameters(request: Request) -> None:
-    """Raise ApiError 400 for a parameter that is not known: it would silently be no filter."""
+    """Raise ApiError 400 for an unknown query parameter, which would silently filter nothing."""
     if not request.query_params:
         return
     known = {field.alias for field in request.scope["route"].dependant.query_params}
     for name in request.query_params:
         if name not in known and request.scope["route"].name not in ("list_subscribers", "list_emails"):
-            raise ApiError(400, "invalid_input", f"The parameter {name[:50]!r} is not known here: leave it out.")
+            raise ApiError(400, "invalid_input", f"The parameter {name[:50]!r} is unknown: leave it out.")
 
 
 def _link(context: AppContext, request: Request, number: int, after: str | None) -> str:

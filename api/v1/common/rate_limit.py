@@ -1,4 +1,4 @@
-"""How often each key is used: one moment for each key, in memory that all processes of one server share."""
+"""Rate limits of API keys: one timestamp for each key (GCRA), in memory that all processes of one server share."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SLOTS = 1 << 16  # keys whose numbers are so far apart share one
+_SLOTS = 1 << 16  # keys whose ids differ by a multiple of this share a slot
 _TIMESTAMP = struct.Struct("d")
-_BURST_SECONDS = 60.0  # seconds' worth that may be used at once
+_BURST_SECONDS = 60.0  # seconds' worth of requests allowed at once
 
 
 class RateLimiter:
-    """A bucket for each key that fills steadily and holds a minute's worth. Made before the processes are forked."""
+    """Limits requests for each key, with a burst of one minute's worth. Create it before the processes are forked."""
 
     def __init__(self) -> None:
-        self._empty_at = mmap.mmap(-1, _SLOTS * _TIMESTAMP.size)  # for each key: until when it has used what it may (GCRA)
+        self._empty_at = mmap.mmap(-1, _SLOTS * _TIMESTAMP.size)  # for each key: the theoretical arrival time of GCRA
         self._lock = tempfile.TemporaryFile()  # noqa: SIM115 - the kernel lets it go when a process dies
 
     def seconds_to_wait(self, key_id: int, per_minute: int) -> int:
-        """Seconds until the next request is taken; 0: this one is. Called by one thread of a process only."""
+        """Seconds until the next request is allowed; 0 allows this one. Call it from one thread of a process only."""
         if per_minute <= 0:
             return 0
         place = key_id % _SLOTS * _TIMESTAMP.size

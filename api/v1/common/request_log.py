@@ -1,4 +1,4 @@
-"""What was asked of the API, written down in groups by a thread of its own: never a body, never an address."""
+"""The log of API requests, written in batches by a thread: never a body, never an address."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ events = log.get("api")
 
 _FLUSH_SECONDS = 1.0  # seconds
 _CLEANUP_SECONDS = 3600.0  # seconds
-_MAX_WAITING_REQUESTS = 20_000  # requests that wait; more are forgotten while the database is away
+_MAX_WAITING_REQUESTS = 20_000  # requests; the oldest are dropped while the database is down
 _SOURCES = ("axios", "curl", "go", "node", "powershell", "python", "ruby", "wordpress", "zapier", "make", "pipedream")
 
 
 class RequestLog:
-    """Takes notes and writes them down a second later."""
+    """Collects requests and writes them to the database a second later."""
 
     def __init__(self, context: AppContext) -> None:
         self._get_context = context
@@ -34,7 +34,7 @@ class RequestLog:
         self._cleaned_at = 0.0
 
     def record(self, one: dict[str, Any]) -> None:
-        """Remember a request."""
+        """Queue a request for the log."""
         self._waiting.append(one)
         with self._lock:
             if self._flush_planned:
@@ -43,7 +43,7 @@ class RequestLog:
         threading.Thread(target=self._flush_later, name="request-log", daemon=True).start()
 
     def flush(self) -> None:
-        """Write down what waits."""
+        """Write the queued requests."""
         rows = [self._waiting.popleft() for _ in range(len(self._waiting))]
         api_records.keep_house(self._get_context.database, rows)
         if time.monotonic() - self._cleaned_at > _CLEANUP_SECONDS:
@@ -63,7 +63,7 @@ class RequestLog:
 
 
 class RequestLogMiddleware:
-    """ASGI middleware: notes each answered request under ``/v1`` by its route's pattern."""
+    """ASGI middleware: records each request under ``/v1`` with its route's pattern."""
 
     def __init__(self, app: ASGIApp, log: RequestLog) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What Postgres cannot keep is refused at the door: NUL, halves of a pair that stand alone, numbers that are none."""
+"""Refuses what Postgres cannot store: NUL characters, lone surrogates, NaN and infinity."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from fastapi import Request
 
 from api.v1.common.errors import ApiError
 
-_UNSTORABLE_TEXT = "The request holds a sign that cannot be kept (NUL, or half of a surrogate pair): leave it out."
-_UNSTORABLE_NUMBER = "The request holds a number that cannot be kept (NaN, Infinity, or one too large): leave it out."
-_MAYBE_NOT_FINITE = re.compile(rb"nan|infinity|\d\.?e\+?\d|(?<!\d)\d{309}")  # in lower case; only then a look inside pays
+_UNSTORABLE_TEXT = "The request contains a character that cannot be stored (NUL or a lone surrogate): remove it."
+_UNSTORABLE_NUMBER = "The request contains a number that cannot be stored (NaN, Infinity, or one too large): remove it."
+_MAYBE_NOT_FINITE = re.compile(
+    rb"nan|infinity|\d\.?e\+?\d|(?<!\d)\d{309}"
+)  # in lower case; a cheap test before the JSON is parsed
 
 
 async def refuse_unstorable_text(request: Request) -> None:
-    """Raise ApiError 400 when the request holds what cannot be kept."""
+    """Raise ApiError 400 when the request contains something that cannot be stored."""
     if any("\0" in text for pair in request.query_params.multi_items() for text in pair):
         raise ApiError(400, "invalid_input", _UNSTORABLE_TEXT)
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        return  # a file, which is looked at line by line
+        return  # a file, which is checked line by line
     body = (await request.body()).lower()
     if b"\\u0000" in body or (b"\\ud" in body and _has_lone_surrogate(body)):
         raise ApiError(400, "invalid_input", _UNSTORABLE_TEXT)
@@ -30,7 +32,7 @@ async def refuse_unstorable_text(request: Request) -> None:
 
 
 def _has_non_finite(body: bytes) -> bool:
-    """Does JSON hold a number that is none? What is no JSON is refused elsewhere."""
+    """Whether JSON contains NaN, infinity or a number that is too large. Invalid JSON is refused elsewhere."""
     found: list[str] = []
 
     def number(text: str) -> float:

@@ -1,6 +1,6 @@
-"""The shapes of answers, taken from the contract: ``shapes.json`` holds its schemas (MIT), without their prose.
+"""The shapes of responses, taken from Buttondown's description: ``shapes.json`` holds its schemas (MIT), without their prose.
 
-``python -m bench.api_table`` writes the file anew from the contract.
+``python -m bench.api_table`` writes the file from the contract.
 """
 
 from __future__ import annotations
@@ -10,21 +10,36 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-
 _FILE = Path(__file__).parent / "shapes.json"
 Responses = dict[int | str, dict[str, Any]]
 
+# Status: what it means, and an example of the code and the sentence.
+_ERRORS = {
+    400: ("The request cannot be used.", "invalid_input", "ip_address is not an IP address."),
+    401: ("The API key is missing or invalid.", "unauthorized", "An API key is required: send `Authorization: Token KEY`."),
+    403: ("The API key's scope does not allow this.", "forbidden", "A key with the scope read cannot do this."),
+    404: ("There is nothing with this id.", "not_found", "There is no such subscriber."),
+    409: ("The request conflicts with the current state.", "conflict", "This address was asked a moment ago."),
+    413: ("The request body is too large.", "request_entity_too_large", "The request is too large: the limit is 64 KB."),
+    429: ("The rate limit is exceeded.", "rate_limited", "The rate limit of this key is exceeded: try again in 3 s."),
+    503: ("The database does not respond.", "service_unavailable", "The database does not respond: try again in a minute."),
+}  # fmt: skip
 
-def response(shape: str, status: int = 200) -> Responses:
-    """The documentation of an answer of this shape."""
-    return {status: _json(shape, "Done")}
+
+def response(shape: str, status: int = 200, example: Any = None) -> Responses:
+    """Describe a successful response with this schema of the contract; ``example`` replaces the one of ``examples.json``."""
+    return {status: _describe(shape, "Success", example)}
 
 
 def error_responses(*statuses: int) -> Responses:
-    """The documentation of errors: all have the shape ErrorMessage."""
-    return {status: _json("ErrorMessage", "Refused, with the reason") for status in statuses}
+    """Describe the errors that an operation can answer with: all have the schema ErrorMessage."""
+    return {status: error_response(status) for status in statuses}
+
+
+def error_response(status: int, code: str = "", detail: str = "") -> dict[str, Any]:
+    """Describe one error, with an example of its code and its sentence."""
+    meaning, usual_code, usual_detail = _ERRORS[status]
+    return _describe("ErrorMessage", meaning, {"code": code or usual_code, "detail": detail or usual_detail})
 
 
 @cache
@@ -34,28 +49,19 @@ def load_schemas() -> dict[str, Any]:
     return found
 
 
-def install_openapi(app: FastAPI) -> None:
-    """Let the app's own description say the contract's shapes."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            described = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            own = described.setdefault("components", {}).setdefault("schemas", {})
-            own.update({name: shape for name, shape in load_schemas().items() if name not in own})
-            for name in ("HTTPValidationError", "ValidationError"):
-                own.pop(name, None)
-            app.openapi_schema = described
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
+def _describe(shape: str, description: str, example: Any) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{shape}"}}
+    if example is not None:
+        content["example"] = example
+    return {"description": description, "content": {"application/json": content}}
 
 
-def _json(shape: str, description: str) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape}"}}}
-    return {"description": description, "content": content}
-
-
+_INVALID_FIELD = {"type": "missing", "loc": ["body", "email_address"], "msg": "email_address cannot be used: field required."}
 COMMON_RESPONSES: Responses = {
     **error_responses(400, 401, 403, 413, 429, 503),
-    422: _json("ValidationErrorMessage", "A field cannot be used; each entry names one"),
+    422: _describe(
+        "ValidationErrorMessage",
+        "A field is invalid; each entry names one.",
+        {"code": "invalid_input", "detail": [_INVALID_FIELD]},
+    ),
 }

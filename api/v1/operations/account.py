@@ -1,4 +1,4 @@
-"""``ping``, ``accounts/me`` and ``newsletters``: who this server is."""
+"""``ping``, ``accounts/me`` and ``newsletters``: this server and its newsletter."""
 
 from __future__ import annotations
 
@@ -18,40 +18,52 @@ router = APIRouter()
 
 @router.get("/ping", tags=["Ping"], responses=schemas.response("Empty"))
 def ping() -> JSONResponse:
-    """Does the key hold?"""
+    """Check that the API key is valid.
+
+    Returns an empty object.
+    """
     return JSONResponse({})
 
 
 @router.get("/accounts/me", tags=["Account"], responses=schemas.response("Account"))
 def get_account(context: Context) -> JSONResponse:
-    """The newsletter's name and sender."""
+    """Get the account.
+
+    The newsletter's username and the address of its sender.
+    """
     return JSONResponse({"username": get_username(context), "email_address": parseaddr(context.settings.sender)[1]})
 
 
 @router.get("/newsletters", tags=["Newsletters"], responses=schemas.response("NewsletterPage"))
 def list_newsletters(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
-    """The one newsletter of this server."""
+    """List newsletters.
+
+    A server has exactly one newsletter.
+    """
     return paging.page_response(context, request, paging.slice_page([_newsletter(context)], page), 1, page)
 
 
 @router.get("/newsletters/{id}", tags=["Newsletters"], responses=schemas.response("Newsletter") | schemas.error_responses(404))
 def retrieve_newsletter(context: Context, id: str) -> JSONResponse:
-    """The one newsletter of this server."""
+    """Retrieve the newsletter.
+
+    Its name, sender and domain, as configured on the server.
+    """
     if public_ids.number("news", id) != 1:
         raise_not_found("newsletter")
     return JSONResponse(_newsletter(context))
 
 
 def get_username(context: AppContext) -> str:
-    """The newsletter's name as a word."""
+    """The newsletter's name in lower case, with hyphens."""
     word = "-".join("".join(sign if sign.isalnum() else " " for sign in context.site_name.lower()).split())
     return word or "newsletter"
 
 
 def check_username(context: AppContext, given: str) -> None:
-    """Raises ApiError 404 for the name of another newsletter."""
+    """Raise ApiError 404 when this is another newsletter's username."""
     if given.lower() != get_username(context):
-        raise ApiError(404, "not_found", "There is no such newsletter here.")
+        raise ApiError(404, "not_found", "There is no such newsletter.")
 
 
 def _newsletter(context: AppContext) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``/v1/api_requests``: what was asked of this API, without bodies and addresses."""
+"""``/v1/api_requests``: the log of API requests, without bodies and addresses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailer.flows.operations import api_records
 
 router = APIRouter(prefix="/api_requests", tags=["API requests"])
 
-VERSION = "2026-04-01"  # of the contract
+VERSION = "2026-04-01"  # the contract's version
 Words = Annotated[list[str], Query(max_length=100)]
 
 
@@ -36,7 +36,10 @@ def list_api_requests(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[str | None, Query(max_length=50)] = None,
 ) -> JSONResponse:
-    """Requests of the last 90 days, the newest first; `cursor` of an answer leads on."""
+    """List API requests.
+
+    Requests of the last 90 days, newest first. Pass the `cursor` of a response to get the next page.
+    """
     where: dict[str, Any] = {
         "key_id": [number for one in api_key_id if (number := public_ids.number("acc", one)) is not None],
         "method": [one.upper() for one in method],
@@ -57,7 +60,10 @@ def list_api_requests(
 
 @router.get("/{id}", responses=schemas.response("APIRequestDetail") | schemas.error_responses(404))
 def retrieve_api_request(context: Context, id: str) -> JSONResponse:
-    """One request. What it carried is not kept."""
+    """Retrieve an API request.
+
+    Bodies and headers are not stored, so those fields are empty.
+    """
     row = api_records.request(context.database, id)
     if row is None:
         raise_not_found("request")
@@ -65,7 +71,7 @@ def retrieve_api_request(context: Context, id: str) -> JSONResponse:
 
 
 def _to_utc(moment: datetime | None) -> datetime | None:
-    """In UTC: Postgres does not take every offset that Python does."""
+    """Convert to UTC: Postgres does not accept every offset that Python does."""
     if moment is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What an export holds: rows in the API's shapes, as CSV that no spreadsheet takes for formulas, or as JSON; some as a zip."""
+"""The content of an export: rows in the API's shapes, as JSON or as CSV without formulas; several collections as a zip."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from mailer.flows.sending import issue_overview
 from mailer.flows.subscribers import subscriber_query
 from mailer.store.subscribers.subscriber_admin import Where
 
-_ROWS_PER_CHUNK = 500  # rows in a piece
-_MAX_MEMORY_BYTES = 4 << 20  # bytes of a zip; what is more lies in a file without a name
+_ROWS_PER_CHUNK = 500  # rows
+_MAX_MEMORY_BYTES = 4 << 20  # of a zip; a larger one is written to an anonymous temporary file
 
 COLUMNS = {
     "subscribers": (
@@ -40,20 +40,20 @@ COLUMNS = {
         "subscription_id", "creation_date", "ending_date", "amount", "currency", "cadence", "status", "product",
     ),
 }  # fmt: skip
-EMPTY_COLUMNS = ("id", "creation_date")  # the columns of what is not kept here
+EMPTY_COLUMNS = ("id", "creation_date")  # of collections that have no rows here
 
 
 def write_export(
     context: AppContext, collections: Sequence[str], form: str, columns: Sequence[str] | None, where: Sequence[Where]
 ) -> Iterator[bytes]:
-    """The file, piece by piece."""
+    """Yield the file in chunks."""
     if len(collections) == 1:
         return _write_file(context, collections[0], form, columns, where)
     return _write_zip(context, collections, form, columns, where)
 
 
 def list_columns(collection: str, columns: Sequence[str] | None) -> Sequence[str]:
-    """The columns of a collection's file: those asked for, in the order of the whole."""
+    """The columns of a collection's file: the requested ones, in the collection's order."""
     whole = COLUMNS.get(collection, EMPTY_COLUMNS)
     return [name for name in whole if columns is None or name in columns]
 
@@ -70,7 +70,7 @@ def _read_rows(context: AppContext, collection: str, where: Sequence[Where]) -> 
 
 
 def _read_emails(context: AppContext) -> Iterator[dict[str, Any]]:
-    """A piece at a time: bodies are long."""
+    """Yield emails in batches, because bodies are long."""
     rows = issue_overview.every(context.database)
     for start in range(0, len(rows), _ROWS_PER_CHUNK):
         yield from as_emails(context, issue_overview.whole(context.database, rows[start : start + _ROWS_PER_CHUNK]))

@@ -1,4 +1,4 @@
-"""``/v1/exports``: what is kept, as a file behind a signed link. It is written when it is fetched: no copy lies anywhere."""
+"""``/v1/exports``: data exports behind a signed link. The file is generated on download and never stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mailer.flows.operations import api_records
 router = APIRouter(prefix="/exports", tags=["Exports"])
 download_router = APIRouter(include_in_schema=False)
 
-LINK_LIFETIME = timedelta(hours=1)  # a link to the file
+LINK_LIFETIME = timedelta(hours=1)  # of a link to the file
 Collection = Literal[
     "subscribers", "emails", "events", "referrals", "surveys", "comments", "requests", "mentions", "conversations", "images",
     "stripe_subscriptions", "stripe_products", "stripe_customers", "stripe_prices", "stripe_charges",
@@ -29,7 +29,7 @@ Collection = Literal[
 
 
 class ExportInput(BaseModel):
-    """What to export. `parameters` are filters of `GET /v1/subscribers`, for the collection of subscribers."""
+    """What to export. `parameters` are filters of `GET /v1/subscribers` for the collection `subscribers`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,32 +41,41 @@ class ExportInput(BaseModel):
 
 @router.get("", responses=schemas.response("ExportPage"))
 def list_exports(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
-    """Exports, the newest first."""
+    """List exports.
+
+    Newest first.
+    """
     rows, count = api_records.page(context.database, "exports", page, paging.PAGE_SIZE)
     return paging.page_response(context, request, [_as_export(context, row) for row in rows], count, page)
 
 
 @router.post("", status_code=201, responses=schemas.response("Export", 201))
 def create_export(context: Context, payload: ExportInput) -> JSONResponse:
-    """A new export. `url` fetches it for an hour without a key; ask for the export again to get a new one."""
+    """Create an export.
+
+    `url` downloads it without a key for one hour; retrieve the export again to get a new link.
+    """
     _check_export(context, payload)
     return JSONResponse(_as_export(context, api_records.create(context.database, "exports", payload.model_dump())), 201)
 
 
 @router.get("/{id}", responses=schemas.response("Export") | schemas.error_responses(404))
 def retrieve_export(context: Context, id: str) -> JSONResponse:
-    """One export, with a fresh link."""
+    """Retrieve an export.
+
+    With a new link to the file, valid for one hour.
+    """
     row = api_records.get(context.database, "exports", "export", id)
     return JSONResponse(_as_export(context, row)) if row else raise_not_found("export")
 
 
 @download_router.get("/exports/{token}")
 def download_export(context: Context, token: str) -> Response:
-    """The file, written now."""
+    """Generate the file and return it."""
     number = tokens.read_export(context.settings.need_secret(), token, datetime.now(UTC), LINK_LIFETIME)
     row = api_records.get(context.database, "exports", "export", str(number)) if number is not None else None
     if row is None:
-        raise_not_found("export, or its link is older than an hour: ask the API for a new one")
+        raise_not_found("export, or its link is older than an hour: retrieve the export again to get a new one")
     asked = SubscriberFilters.model_validate(row["parameters"] or {})
     where = build_conditions(context.database, asked)
     several = len(row["collections"]) > 1
@@ -81,12 +90,12 @@ def download_export(context: Context, token: str) -> Response:
 
 def _check_export(context: AppContext, payload: ExportInput) -> None:
     if not payload.collections:
-        raise ApiError(400, "collection_empty_invalid", "An export needs a collection: name one, such as subscribers.")
+        raise ApiError(400, "collection_empty_invalid", "An export needs at least one collection, such as subscribers.")
     if len(set(payload.collections)) < len(payload.collections):
-        raise BadInput("collections names one twice: leave it out.", "collections")
+        raise BadInput("collections contains a duplicate: remove it.", "collections")
     if payload.columns is not None:
         if not payload.columns:
-            raise ApiError(400, "columns_empty_invalid", "columns is empty: leave it out to get all.")
+            raise ApiError(400, "columns_empty_invalid", "columns is empty: leave it out to export all columns.")
         known = {name for one in payload.collections for name in export_rows.COLUMNS.get(one, export_rows.EMPTY_COLUMNS)}
         if unknown := set(payload.columns) - known:
             sentence = f"There is no column {min(unknown)!r}: use {', '.join(sorted(known))}."
@@ -101,7 +110,7 @@ def _check_parameters(context: AppContext, parameters: dict[str, Any]) -> None:
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise BadInput(
-            f"parameters.{place[:60]} cannot be used: parameters are filters of GET /v1/subscribers, such as"
+            f"parameters.{place[:60]} is invalid: parameters are filters of GET /v1/subscribers, such as"
             ' {"type": ["regular"]}.',
             f"parameters.{place}",
         ) from error

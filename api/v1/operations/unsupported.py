@@ -1,137 +1,207 @@
-"""What this program does not have, or holds in git: empty lists, a clear 404, and where to edit instead."""
+"""Operations of the contract that this program does not support, or replaces by files in git.
+
+Lists are empty; the rest is refused with 404 or 403 and a sentence that says what to do instead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from api.common.dependencies import Context
-from api.v1.common import paging, schemas
+from api.v1.common import openapi, paging, schemas
 from api.v1.common.errors import ApiError
 
 router = APIRouter()
 
-# Lists that are always empty: path and the contract's shape.
-EMPTY = {
-    "/advertising_units": "AdvertisingUnitPage",
-    "/advertising_units/slots": "AdvertisingSlotPage",
-    "/automations": "AutomationPage",
-    "/books": "BookPage",
-    "/comments": "CommentPage",
-    "/coupons": "StripeCouponPage",
-    "/external_feeds": "ExternalFeedPage",
-    "/prices": "PricePage",
-    "/snippets": "SnippetPage",
-    "/survey_responses": "ResponsePage",
-    "/surveys": "SurveyPage",
-}
 
-_ADS = "Advertising is not part of this program."
-_BOOKS = "Books are not part of this program."
-_COMMENTS = "Comments are not part of this program."
-_FEEDS = "External feeds are not part of this program: an issue is a file in git."
-_PRICES = "Prices are not made here: plans stand in plans.toml, and Stripe holds the rest."
-_SURVEYS = "Surveys are not part of this program."
-_DOMAINS = "Domains are set up at SES and at your web server, not here."
+class Operation(NamedTuple):
+    """An operation of the contract. ``id`` is the contract's operation id."""
 
-# Answered with 404: methods, path, sentence.
-MISSING = (
-    ("POST", "/advertising_units", _ADS),
-    ("PATCH DELETE", "/advertising_units/{id}", _ADS),
-    ("PATCH", "/advertising_units/slots/{id}", _ADS),
-    ("POST", "/books", _BOOKS),
-    ("GET PATCH DELETE", "/books/{id}", _BOOKS),
-    ("POST", "/comments", _COMMENTS),
-    ("GET PATCH DELETE", "/comments/{id}", _COMMENTS),
-    ("POST", "/external_feeds", _FEEDS),
-    ("GET PATCH DELETE", "/external_feeds/{id}", _FEEDS),
-    ("GET POST", "/external_feeds/{id}/items", _FEEDS),
-    ("POST", "/prices", _PRICES),
-    ("DELETE", "/prices/{id}", _PRICES),
-    ("POST", "/surveys", _SURVEYS),
-    ("GET PATCH DELETE", "/surveys/{id}", _SURVEYS),
-    ("POST", "/survey_responses", _SURVEYS),
-    ("PATCH", "/survey_responses/{id}", _SURVEYS),
-    ("GET", "/newsletters/{id}/sending-domain", _DOMAINS),
-    ("GET", "/newsletters/{id}/hosting-domain", _DOMAINS),
-    ("GET", "/automations/{id}", "There is no such automation."),
-    ("GET", "/automations/{id}/analytics", "There is no such automation."),
-    ("GET", "/snippets/{id}", "There is no such snippet."),
-    ("PATCH", "/subscribers/{id}/automations/{second}", "Nobody is in an automation."),
+    method: str
+    path: str
+    id: str
+    summary: str
+
+
+class EmptyList(NamedTuple):
+    """A list that has no entries here. ``schema`` is the contract's."""
+
+    path: str
+    id: str
+    summary: str
+    schema: str
+
+
+EMPTY_LISTS = (
+    EmptyList("/advertising_units", "list_advertising_units", "List advertising units", "AdvertisingUnitPage"),
+    EmptyList("/advertising_units/slots", "list_advertising_slots", "List advertising slots", "AdvertisingSlotPage"),
+    EmptyList("/automations", "list_automations", "List automations", "AutomationPage"),
+    EmptyList("/books", "list_books", "List books", "BookPage"),
+    EmptyList("/comments", "list_comments", "List comments", "CommentPage"),
+    EmptyList("/coupons", "list_coupons", "List coupons", "StripeCouponPage"),
+    EmptyList("/external_feeds", "list_external_feed", "List external feeds", "ExternalFeedPage"),
+    EmptyList("/prices", "list_prices", "List prices", "PricePage"),
+    EmptyList("/snippets", "list_snippets", "List snippets", "SnippetPage"),
+    EmptyList("/survey_responses", "retrieve_survey_responses", "List survey responses", "ResponsePage"),
+    EmptyList("/surveys", "list_surveys", "List surveys", "SurveyPage"),
 )
 
-_ISSUES = "Mails are issues in git: edit content/issues/ and merge; `postmerge publish` does the rest."
-_DRAFTS = "Drafts are mailed to nobody: `postmerge write` shows one, `postmerge rehearse` tries a send."
-_IMAGES = "Pictures lie in git: put them into content/images/ and merge."
-_FILES = "Files lie in git: put them into content/files/ and merge."
-_SNIPPETS = "Snippets are templates in git: edit theme/templates/ and merge."
-_AUTOMATIONS = "Automations are not set up by programs: what is mailed stands in git, under content/issues/."
-_FORM = "The form is a page in git: edit api/templates/subscribe.html and deploy."
-_CONFIG = "The newsletter's settings stand in git and in the environment: edit pelicanconf.py or .env."
+# Answered with 404: the reason, and the operations that it holds for.
+NOT_SUPPORTED: Mapping[str, tuple[Operation, ...]] = {
+    "Advertising is not supported.": (
+        Operation("POST", "/advertising_units", "create_advertising_unit", "Create an advertising unit"),
+        Operation("PATCH", "/advertising_units/{id}", "update_advertising_unit", "Update an advertising unit"),
+        Operation("DELETE", "/advertising_units/{id}", "delete_advertising_unit", "Delete an advertising unit"),
+        Operation("PATCH", "/advertising_units/slots/{id}", "update_advertising_slot", "Update an advertising slot"),
+    ),
+    "Books are not supported.": (
+        Operation("POST", "/books", "create_book", "Create a book"),
+        Operation("GET", "/books/{id}", "retrieve_book", "Retrieve a book"),
+        Operation("PATCH", "/books/{id}", "update_book", "Update a book"),
+        Operation("DELETE", "/books/{id}", "delete_book", "Delete a book"),
+    ),
+    "Comments are not supported.": (
+        Operation("POST", "/comments", "create_comment", "Create a comment"),
+        Operation("GET", "/comments/{id}", "retrieve_comment", "Retrieve a comment"),
+        Operation("PATCH", "/comments/{id}", "update_comment", "Update a comment"),
+        Operation("DELETE", "/comments/{id}", "delete_comment", "Delete a comment"),
+    ),
+    "External feeds are not supported: an issue is a file in git.": (
+        Operation("POST", "/external_feeds", "create_external_feed", "Create an external feed"),
+        Operation("GET", "/external_feeds/{id}", "retrieve_external_feed", "Retrieve an external feed"),
+        Operation("PATCH", "/external_feeds/{id}", "update_external_feed", "Update an external feed"),
+        Operation("DELETE", "/external_feeds/{id}", "delete_external_feed", "Delete an external feed"),
+        Operation("GET", "/external_feeds/{id}/items", "retrieve_items", "List the items of an external feed"),
+        Operation("POST", "/external_feeds/{id}/items", "poll_items", "Poll an external feed for new items"),
+    ),
+    "Prices cannot be changed here: plans are defined in plans.toml, and Stripe keeps their prices.": (
+        Operation("POST", "/prices", "create_price", "Create a price"),
+        Operation("DELETE", "/prices/{id}", "delete_price", "Delete a price"),
+    ),
+    "Surveys are not supported.": (
+        Operation("POST", "/surveys", "create_survey", "Create a survey"),
+        Operation("GET", "/surveys/{id}", "retrieve_survey", "Retrieve a survey"),
+        Operation("PATCH", "/surveys/{id}", "update_survey", "Update a survey"),
+        Operation("DELETE", "/surveys/{id}", "delete_survey", "Delete a survey"),
+        Operation("POST", "/survey_responses", "create_survey_response", "Create a survey response"),
+        Operation("PATCH", "/survey_responses/{id}", "update_survey_response", "Update a survey response"),
+    ),
+    "Domains are set up in SES and on your web server, not here.": (
+        Operation("GET", "/newsletters/{id}/sending-domain", "retrieve_sending_domain", "Retrieve the sending domain"),
+        Operation("GET", "/newsletters/{id}/hosting-domain", "retrieve_hosting_domain", "Retrieve the hosting domain"),
+    ),
+    "There is no such automation.": (
+        Operation("GET", "/automations/{id}", "retrieve_automation", "Retrieve an automation"),
+        Operation("GET", "/automations/{id}/analytics", "retrieve_automation_analytics", "Retrieve an automation's analytics"),
+    ),
+    "There is no such snippet.": (Operation("GET", "/snippets/{id}", "retrieve_snippet", "Retrieve a snippet"),),
+    "Subscribers are not in automations here.": (
+        Operation(
+            "PATCH", "/subscribers/{id}/automations/{second}", "update_automation_attempt", "Update an automation attempt"
+        ),
+    ),
+}
 
-# Answered with 403, because the truth is a file in git: methods, path, sentence.
-HELD = (
-    ("POST", "/emails", _ISSUES),
-    ("PATCH DELETE", "/emails/{id}", _ISSUES),
-    ("POST", "/emails/{id}/send-draft", _DRAFTS),
-    ("POST", "/emails/{id}/publish", _ISSUES),
-    ("POST", "/images", _IMAGES),
-    ("PATCH DELETE", "/images/{id}", _IMAGES),
-    ("POST", "/attachments", _FILES),
-    ("DELETE", "/attachments/{id}", _FILES),
-    ("POST", "/snippets", _SNIPPETS),
-    ("PATCH DELETE", "/snippets/{id}", _SNIPPETS),
-    ("POST", "/automations", _AUTOMATIONS),
-    ("PATCH DELETE", "/automations/{id}", _AUTOMATIONS),
-    ("POST", "/automations/{id}/invoke", _AUTOMATIONS),
-    ("POST", "/forms", _FORM),
-    ("PATCH DELETE", "/forms/{id}", _FORM),
-    ("POST", "/newsletters", _CONFIG),
-    ("PATCH DELETE", "/newsletters/{id}", _CONFIG),
-)  # fmt: skip
+# Answered with 403: where in git the change is made, and the operations that it replaces.
+IN_GIT: Mapping[str, tuple[Operation, ...]] = {
+    "Emails are issues in git: edit content/issues/ and merge; `postmerge publish` does the rest.": (
+        Operation("POST", "/emails", "create_email", "Create an email"),
+        Operation("PATCH", "/emails/{id}", "update_email", "Update an email"),
+        Operation("DELETE", "/emails/{id}", "delete_email", "Delete an email"),
+        Operation("POST", "/emails/{id}/publish", "publish_email", "Publish an email"),
+    ),
+    "Drafts are not sent: `postmerge write` shows one, `postmerge rehearse` rehearses a send.": (
+        Operation("POST", "/emails/{id}/send-draft", "send_draft", "Send a draft"),
+    ),
+    "Images are files in git: add them to content/images/ and merge.": (
+        Operation("POST", "/images", "create_image", "Upload an image"),
+        Operation("PATCH", "/images/{id}", "update_image", "Update an image"),
+        Operation("DELETE", "/images/{id}", "delete_image", "Delete an image"),
+    ),
+    "Attachments are files in git: add them to content/files/ and merge.": (
+        Operation("POST", "/attachments", "create_attachment", "Upload an attachment"),
+        Operation("DELETE", "/attachments/{id}", "delete_attachment", "Delete an attachment"),
+    ),
+    "Snippets are templates in git: edit theme/templates/ and merge.": (
+        Operation("POST", "/snippets", "create_snippet", "Create a snippet"),
+        Operation("PATCH", "/snippets/{id}", "update_snippet", "Update a snippet"),
+        Operation("DELETE", "/snippets/{id}", "delete_snippet", "Delete a snippet"),
+    ),
+    "Automations cannot be set up through the API: what is sent is in git, under content/issues/.": (
+        Operation("POST", "/automations", "create_automation", "Create an automation"),
+        Operation("PATCH", "/automations/{id}", "update_automation", "Update an automation"),
+        Operation("DELETE", "/automations/{id}", "delete_automation", "Delete an automation"),
+        Operation("POST", "/automations/{id}/invoke", "invoke_automation", "Start an automation"),
+    ),
+    "The form is a template in git: edit api/templates/subscribe.html and deploy.": (
+        Operation("POST", "/forms", "create_form", "Create a form"),
+        Operation("PATCH", "/forms/{id}", "update_form", "Update a form"),
+        Operation("DELETE", "/forms/{id}", "delete_form", "Delete a form"),
+    ),
+    "The newsletter's settings are in git and in the environment: edit pelicanconf.py or .env.": (
+        Operation("POST", "/newsletters", "create_newsletter", "Create a newsletter"),
+        Operation("PATCH", "/newsletters/{id}", "update_newsletter", "Update the newsletter"),
+        Operation("DELETE", "/newsletters/{id}", "delete_newsletter", "Delete the newsletter"),
+    ),
+}
 
 
-def _empty() -> Callable[..., Response]:
-    def nothing_here(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
-        """Always empty: this program has none of these."""
+def _make_empty_list() -> Callable[..., Response]:
+    def list_nothing(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
         return paging.page_response(context, request, [], 0, page)
 
-    return nothing_here
+    return list_nothing
 
 
-def _refusal(path: str, status: int, code: str, sentence: str) -> Callable[..., Response]:
-    def refused() -> Response:
-        raise ApiError(status, code, sentence)
+def _make_refusal(path: str, status: int, code: str, reason: str) -> Callable[..., Response]:
+    def refuse() -> Response:
+        raise ApiError(status, code, reason)
 
-    def refused_one(id: str) -> Response:
-        raise ApiError(status, code, sentence)
+    def refuse_one(id: str) -> Response:
+        raise ApiError(status, code, reason)
 
-    def refused_pair(id: str, second: str) -> Response:
-        raise ApiError(status, code, sentence)
+    def refuse_pair(id: str, second: str) -> Response:
+        raise ApiError(status, code, reason)
 
-    return (refused, refused_one, refused_pair)[path.count("{")]
+    return (refuse, refuse_one, refuse_pair)[path.count("{")]
+
+
+def _add_empty_list(empty: EmptyList) -> None:
+    router.add_api_route(
+        empty.path,
+        _make_empty_list(),
+        methods=["GET"],
+        responses=schemas.response(empty.schema, example=openapi.EMPTY_PAGE),
+        tags=["Not supported"],
+        name=empty.id,
+        description=f"{empty.summary}.\nAlways empty: this program has none.",
+    )
+
+
+def _add_refusals(reasons: Mapping[str, tuple[Operation, ...]], status: int, code: str, tag: str) -> None:
+    for reason, operations in reasons.items():
+        for operation in operations:
+            router.add_api_route(
+                operation.path,
+                _make_refusal(operation.path, status, code, reason),
+                methods=[operation.method],
+                status_code=status,
+                responses={status: schemas.error_response(status, code, reason)},
+                tags=[tag],
+                name=operation.id,
+                description=f"{operation.summary}.\n{reason}",
+            )
 
 
 def _install() -> None:
-    for path, shape in EMPTY.items():
-        router.add_api_route(
-            path, _empty(), methods=["GET"], responses=schemas.response(shape), tags=["Not here"], name=f"no{path}"
-        )
-    for rows, status, code, tag in ((MISSING, 404, "not_found", "Not here"), (HELD, 403, "held_in_git", "Held in git")):
-        for methods, path, sentence in rows:
-            for method in methods.split():
-                router.add_api_route(
-                    path,
-                    _refusal(path, status, code, sentence),
-                    methods=[method],
-                    status_code=status,
-                    responses=schemas.error_responses(status),
-                    tags=[tag],
-                    name=f"{method} {path}",
-                    description=sentence,
-                )
+    for empty in EMPTY_LISTS:
+        _add_empty_list(empty)
+    _add_refusals(NOT_SUPPORTED, 404, "not_found", "Not supported")
+    _add_refusals(IN_GIT, 403, "held_in_git", "Kept in git")
 
 
 _install()

@@ -1,4 +1,4 @@
-"""``/v1/users``: who may use this API. Here a user is a key: its name stands where the contract has an address."""
+"""``/v1/users``: API keys. A user is a key here: the key's name takes the place of the contract's email address."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PERMISSIONS = {
 
 
 class Permissions(BaseModel):
-    """What a key may do. The nearest scope that allows no more is taken: read, subscribers, publish or admin."""
+    """What a key may do. The narrowest scope that grants no more is chosen: read, subscribers, publish or admin."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,7 +53,7 @@ class UserInput(BaseModel):
 
 
 class UserUpdateInput(BaseModel):
-    """What the key may do from now on."""
+    """The key's new permissions."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,14 +62,20 @@ class UserUpdateInput(BaseModel):
 
 @router.get("", responses=schemas.response("UserPage"))
 def list_users(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
-    """Keys, revoked ones too, the oldest first."""
+    """List users.
+
+    All API keys, including revoked ones, oldest first.
+    """
     found = api_keys.list_keys(context.database)
     return paging.page_response(context, request, [_as_user(key) for key in paging.slice_page(found, page)], len(found), page)
 
 
 @router.post("", status_code=201, responses=schemas.response("User", 201))
 def create_user(context: Context, payload: UserInput) -> JSONResponse:
-    """A new key, shown this once in the field `key`, which the contract does not have."""
+    """Create a user.
+
+    Creates an API key. The response shows it once, in the field `key`, which the contract does not have.
+    """
     name = payload.email_address.replace("@", " at ")
     try:
         secret = api_keys.create_key(context.database, name, _scope_for(payload.permissions))
@@ -81,13 +87,19 @@ def create_user(context: Context, payload: UserInput) -> JSONResponse:
 
 @router.get("/{id}", responses=schemas.response("User") | schemas.error_responses(404))
 def retrieve_user(context: Context, id: str) -> JSONResponse:
-    """One key, without its secret."""
+    """Retrieve a user.
+
+    The API key is not included.
+    """
     return JSONResponse(_as_user(_find_key(context, id)))
 
 
 @router.patch("/{id}", responses=schemas.response("User") | schemas.error_responses(404))
 def update_user(context: Context, id: str, change: UserUpdateInput) -> JSONResponse:
-    """Change what a key may do."""
+    """Update a user.
+
+    Changes the permissions of an API key.
+    """
     key = _find_key(context, id)
     api_records.set_scope(context.database, key.id, _scope_for(change.permissions))
     return JSONResponse(_as_user(_find_key(context, id)))
@@ -95,10 +107,13 @@ def update_user(context: Context, id: str, change: UserUpdateInput) -> JSONRespo
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404, 409))
 def delete_user(context: Context, request: Request, id: str) -> Response:
-    """Revoke a key: the next request with it is refused. The key of this very request cannot revoke itself."""
+    """Delete a user.
+
+    Revokes an API key: its next request is refused. A key cannot revoke itself.
+    """
     key = _find_key(context, id)
     if key.id == request.state.key.id:
-        raise ApiError(409, "conflict", "This key is in use for this request: revoke it with another one.")
+        raise ApiError(409, "conflict", "A key cannot revoke itself: use another key.")
     if key.revoked_at is None:
         api_keys.revoke_key(context.database, key.name)
     return Response(status_code=204)

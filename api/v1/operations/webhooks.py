@@ -1,4 +1,4 @@
-"""``/v1/webhooks``: who is told what happened, and what was tried."""
+"""``/v1/webhooks``: who is notified of events, and the attempts to do so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
 
 
 class WebhookInput(BaseModel):
-    """A webhook. An empty signing key is made by us and comes back in the answer."""
+    """A webhook. If the signing key is empty, one is generated and returned."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -38,7 +38,10 @@ class WebhookInput(BaseModel):
 def list_webhooks(
     context: Context, request: Request, status: Status | None = None, page: paging.PageNumber = 1
 ) -> JSONResponse:
-    """Webhooks, the newest first."""
+    """List webhooks.
+
+    Newest first.
+    """
     where = {"enabled": status == "enabled"} if status else {}
     rows, count = api_records.page(context.database, "webhooks", page, paging.PAGE_SIZE, **where)
     return paging.page_response(context, request, [_as_webhook(row) for row in rows], count, page)
@@ -46,7 +49,10 @@ def list_webhooks(
 
 @router.post("", status_code=201, responses=schemas.response("Webhook", 201))
 def create_webhook(context: Context, payload: WebhookInput) -> JSONResponse:
-    """A new webhook. An address in a private network is refused."""
+    """Create a webhook.
+
+    URLs in private networks are refused.
+    """
     types = _check_event_types(payload.event_types)
     row = webhooks.create(
         context.database,
@@ -62,13 +68,19 @@ def create_webhook(context: Context, payload: WebhookInput) -> JSONResponse:
 
 @router.get("/{id}", responses=schemas.response("Webhook") | schemas.error_responses(404))
 def retrieve_webhook(context: Context, id: str) -> JSONResponse:
-    """One webhook."""
+    """Retrieve a webhook.
+
+    With its signing key.
+    """
     return JSONResponse(_as_webhook(_find_webhook(context, id)))
 
 
 @router.patch("/{id}", responses=schemas.response("Webhook") | schemas.error_responses(404))
 def update_webhook(context: Context, id: str, payload: WebhookInput) -> JSONResponse:
-    """Change a webhook; one that was switched off begins anew when it is enabled."""
+    """Update a webhook.
+
+    Enabling a webhook that was disabled resets its failures.
+    """
     signed_post.check_target(payload.url, signed_post.networks(context.settings.webhook_networks))
     values: dict[str, Any] = {
         "url": payload.url,
@@ -86,7 +98,10 @@ def update_webhook(context: Context, id: str, payload: WebhookInput) -> JSONResp
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404))
 def delete_webhook(context: Context, id: str) -> Response:
-    """The webhook goes, with what was tried."""
+    """Delete a webhook.
+
+    Deletes its attempts too.
+    """
     if not api_records.delete(context.database, "webhooks", "hook", id):
         raise_not_found("webhook")
     return Response(status_code=204)
@@ -103,7 +118,10 @@ def retrieve_webhook_attempts(
     status: Annotated[str | None, Query(max_length=50)] = None,
     page: paging.PageNumber = 1,
 ) -> JSONResponse:
-    """Messages to this webhook with how often each was tried, the newest first: pending, success or failure."""
+    """List the attempts of a webhook.
+
+    Messages to this webhook with the number of attempts, newest first. Filter by `status`: pending, success or failure.
+    """
     row = _find_webhook(context, id)
     states = _MESSAGE_STATES.get(status, ()) if status else ("pending", "claimed", "delivered", "failed")
     rows, count = webhooks.page(context.database, row["id"], states, page, paging.PAGE_SIZE)
@@ -114,18 +132,26 @@ def retrieve_webhook_attempts(
     "/{id}/attempts/{attempt_id}/replay", status_code=204, response_class=Response, responses=schemas.error_responses(404)
 )
 def replay_webhook_attempt(context: Context, id: str, attempt_id: str) -> Response:
-    """Post a message again (ours, beside the contract)."""
+    """Replay a webhook attempt.
+
+    Sends the message again. Not part of Buttondown's API.
+    """
     row, number = _find_webhook(context, id), public_ids.number("msg", attempt_id)
     if number is None or not webhooks.replay(context.database, row["id"], [number]):
         raise_not_found("attempt")
     return Response(status_code=204)
 
 
-@router.post("/{id}/test", status_code=204, response_class=Response, responses=schemas.error_responses(404))
+@router.post(
+    "/{id}/test", operation_id="test_webhook", status_code=204, response_class=Response, responses=schemas.error_responses(404)
+)
 def send_test_webhook(
     context: Context, id: str, event_type: Annotated[str, Query(max_length=100)] = "subscriber.created"
 ) -> Response:
-    """Queue a message that no event caused."""
+    """Send a test event.
+
+    Queues a message for this webhook without an event.
+    """
     webhooks.test(context.database, _find_webhook(context, id)["id"], _check_event_types([event_type])[0])
     return Response(status_code=204)
 
@@ -134,7 +160,7 @@ def _check_event_types(given: list[str]) -> list[str]:
     known = schemas.load_schemas()["ExternalEventType"]["enum"]
     for one in given:
         if one not in known:
-            raise BadInput(f"{one[:50]!r} is no event type: the contract's ExternalEventType lists them.")
+            raise BadInput(f"{one[:50]!r} is not an event type: see ExternalEventType in the API description.")
     return sorted(set(given))
 
 

@@ -1,4 +1,4 @@
-"""``/v1/images`` and ``/v1/attachments``: files of the built archive. Read only: the truth is in git."""
+"""``/v1/images`` and ``/v1/attachments``: files of the built archive. Read-only: the files are in git."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def list_images(
     page_size: paging.PageSize = paging.PAGE_SIZE,
     page: paging.PageNumber = 1,
 ) -> JSONResponse:
-    """Pictures under `images/` of the archive, by name."""
+    """List images.
+
+    Images under `images/` of the archive, by name.
+    """
     found = _select(_list_files(context, "images", _PICTURES), "img", ids)
     results = [_as_image(context, path) for path in paging.slice_page(found, page, page_size)]
     return paging.page_response(context, request, results, len(found), page, page_size)
@@ -46,7 +49,10 @@ def list_attachments(
     page_size: paging.PageSize = paging.PAGE_SIZE,
     page: paging.PageNumber = 1,
 ) -> JSONResponse:
-    """Files under `files/` of the archive, by name."""
+    """List attachments.
+
+    Files under `files/` of the archive, by name.
+    """
     found = _select(_list_files(context, "files", _DOCUMENTS), "att", ids)
     results = [_as_attachment(context, path) for path in paging.slice_page(found, page, page_size)]
     return paging.page_response(context, request, results, len(found), page, page_size)
@@ -54,18 +60,21 @@ def list_attachments(
 
 @router.get("/attachments/{id}", responses=schemas.response("Attachment") | schemas.error_responses(404))
 def retrieve_attachment(context: Context, id: str) -> JSONResponse:
-    """One file."""
+    """Retrieve an attachment.
+
+    A file under `files/` of the archive.
+    """
     found = _select(_list_files(context, "files", _DOCUMENTS), "att", [id])
     return JSONResponse(_as_attachment(context, found[0])) if found else raise_not_found("attachment")
 
 
 def list_all_images(context: AppContext) -> Iterator[dict[str, Any]]:
-    """Every picture in the contract's shape, by name."""
+    """All images in the contract's shape, by name."""
     return (_as_image(context, path) for path in _list_files(context, "images", _PICTURES))
 
 
 def _list_files(context: AppContext, folder: str, endings: set[str]) -> list[str]:
-    """Paths inside the archive."""
+    """Paths relative to the archive."""
     root = context.site_folder
     found = (path for path in (root / folder).rglob("*") if path.suffix.lower() in endings and path.is_file())
     return sorted(path.relative_to(root).as_posix() for path in found)

@@ -1,4 +1,4 @@
-"""``/v1/emails`` and ``/v1/public/emails``: issues and how their sends went. Read only: the truth is in git."""
+"""``/v1/emails`` and ``/v1/public/emails``: issues and their sends. Read-only: issues are files in git."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Source = Literal["api", "import", "app", "external_feed", "smtp"]
 Archival = Literal["archive_only", "disabled", "enabled", "enabled_for_paid_subscribers", "enabled_for_subscribers"]
 EmailType = Literal["public", "private", "premium", "free", "churned", "archival"]
 _SORT_COLUMNS = {"creation_date": "dated", "publish_date": "dated", "modification_date": "last_seen_at", "subject": "subject"}
-# What is not counted here is the same for all: they stay in the order of their dates.
+# Not tracked here, so equal for all emails: they stay in the order of their dates.
 _EQUAL_FOR_ALL = (
     "email_type", "clicks", "opens", "click_rate", "open_rate", "page_views_lifetime", "page_views_30", "page_views_7",
     "webmentions", "subscriptions", "paid_subscriptions", "replies", "comments", "social_mentions",
@@ -70,7 +70,10 @@ class EmailFilters(BaseModel):
 
 @router.get("/emails", responses=schemas.response("EmailPage"))
 def list_emails(context: Context, request: Request, filters: Annotated[EmailFilters, Query()]) -> JSONResponse:
-    """Issues, 100 a page, the oldest first as in the contract; `ordering=-creation_date` turns it."""
+    """List emails.
+
+    Issues and their sends, 100 per page, oldest first; `ordering=-creation_date` reverses the order.
+    """
     rows = _sort(context, [row for row in issue_overview.every(context.database) if _matches(row, filters)], filters.ordering)
     if filters.deliveries__start is not None or filters.deliveries__end is not None:
         rows = _filter_by_deliveries(context, rows, filters)
@@ -87,22 +90,31 @@ def list_emails(context: Context, request: Request, filters: Annotated[EmailFilt
 
 @router.get("/emails/{id}", responses=schemas.response("Email") | schemas.error_responses(404))
 def retrieve_email(context: Context, id: str) -> JSONResponse:
-    """One issue."""
+    """Retrieve an email.
+
+    An issue with its text and, once sent, its analytics.
+    """
     return JSONResponse(as_emails(context, [_find_email(context, id)])[0])
 
 
 @router.get("/emails/{id}/analytics", responses=schemas.response("Analytics") | schemas.error_responses(404))
 def retrieve_email_analytics(context: Context, id: str) -> JSONResponse:
-    """How its send went, from the ledger. Opens and clicks are not measured: 0."""
+    """Retrieve an email's analytics.
+
+    Counts of the send from the ledger. Opens and clicks are not tracked and always 0.
+    """
     return JSONResponse(_as_analytics(issue_overview.analytics(context.database, [_find_email(context, id)])[0]))
 
 
 @router.get("/emails/{id}/renders", responses=schemas.response("Render") | schemas.error_responses(404))
 def retrieve_email_renders(context: Context, id: str, target: Literal["email", "html"] = "email") -> JSONResponse:
-    """The HTML of the mail as it was handed over, placeholders unfilled."""
+    """Retrieve an email's HTML.
+
+    The HTML of the latest edition, with placeholders.
+    """
     editions = issue_overview.history(context.database, _find_email(context, id))
     if not editions:
-        raise ApiError(404, "not_found", "This issue was never handed over for mailing: its page is on the web.")
+        raise ApiError(404, "not_found", "This issue was never sent by email: read it in the web archive.")
     return JSONResponse({"content": editions[-1].html})
 
 
@@ -118,9 +130,12 @@ def retrieve_email_history(
     page: paging.PageNumber = 1,
     page_size: paging.PageSize = paging.PAGE_SIZE,
 ) -> JSONResponse:
-    """Every edition that was handed over; older words are in git."""
+    """List an email's history.
+
+    Every edition that was published. Earlier versions of the text are in git.
+    """
     if field not in _HISTORY_FIELDS:
-        raise ApiError(400, "invalid_input", f"The history knows the fields {', '.join(_HISTORY_FIELDS)}.")
+        raise ApiError(400, "invalid_input", f"field must be one of {', '.join(_HISTORY_FIELDS)}.")
     found = [_as_history(one, field) for one in issue_overview.history(context.database, _find_email(context, id))]
     found = [one for one in found if query.lower() in one["value"].lower()]
     if ordering.startswith("-"):
@@ -135,7 +150,10 @@ def retrieve_email_history_by_id(
     history_id: int,
     expand: Annotated[list[str], Query()] = [],  # noqa: B006
 ) -> JSONResponse:
-    """One edition's body."""
+    """Retrieve an entry of an email's history.
+
+    The body of one edition.
+    """
     for one in issue_overview.history(context.database, _find_email(context, id)):
         if one.id == history_id:
             return JSONResponse(_as_history(one, "body"))
@@ -150,7 +168,10 @@ def list_public_emails(
     q: Annotated[str, Query(max_length=300)] = "",
     page: paging.PageNumber = 1,
 ) -> JSONResponse:
-    """What is public: title and address of each issue."""
+    """List public emails.
+
+    Title and web address of every issue.
+    """
     check_username(context, username)
     rows = [row for row in issue_overview.every(context.database) if q.lower() in row.subject.lower()]
     results = [_as_public_email(context, row) for row in paging.slice_page(rows, page)]
@@ -158,25 +179,25 @@ def list_public_emails(
 
 
 def as_emails(context: AppContext, found: Sequence[Mail]) -> list[dict[str, Any]]:
-    """Issues in the contract's shape; the ledger is asked once for all of them."""
+    """Issues in the contract's shape; one query for all of them."""
     return [
-        _as_email(context, mail, went)
-        for mail, went in zip(found, issue_overview.analytics(context.database, found), strict=True)
+        _as_email(context, email, analytics)
+        for email, analytics in zip(found, issue_overview.analytics(context.database, found), strict=True)
     ]
 
 
-def _as_email(context: AppContext, mail: Mail, went: Analytics) -> dict[str, Any]:
-    row = mail.row
+def _as_email(context: AppContext, email: Mail, analytics: Analytics) -> dict[str, Any]:
+    row = email.row
     url = _web_url(context, row)
     return {
-        "id": public_ids.public("em", mail.number),
+        "id": public_ids.public("em", email.number),
         "creation_date": row.dated.isoformat(),
         "publish_date": (row.due_at or row.dated).isoformat(),
         "modification_date": row.last_seen_at.isoformat(),
         "subject": row.subject,
         "description": row.preheader,
-        "body": mail.body,
-        "status": mail.status,
+        "body": email.body,
+        "status": email.status,
         "slug": row.key,
         "absolute_url": url,
         "canonical_url": url,
@@ -191,7 +212,7 @@ def _as_email(context: AppContext, mail: Mail, went: Analytics) -> dict[str, Any
         "related_email_ids": [],
         "attachments": [],
         "callouts": [],
-        "analytics": _as_analytics(went) if row.send_id else None,
+        "analytics": _as_analytics(analytics) if row.send_id else None,
         "secondary_id": None,
         "should_trigger_pay_per_email_billing": False,
         "suppression_reason": None,
@@ -228,7 +249,9 @@ def _sort(context: AppContext, rows: list[Row], ordering: str) -> list[Row]:
     down, name = ordering.startswith("-"), ordering.removeprefix("-")
     known = (*_SORT_COLUMNS, "status", *_SORTED_BY_RATE, *_EQUAL_FOR_ALL)
     if name not in known:
-        raise ApiError(400, "invalid_ordering", f"The ordering must be one of {', '.join(known)}, with - in front to turn it.")
+        raise ApiError(
+            400, "invalid_ordering", f"The ordering must be one of {', '.join(known)}, with a leading - to reverse it."
+        )
     dated = sorted(rows, key=lambda row: row.dated, reverse=down)
     if name in _EQUAL_FOR_ALL:
         return dated
@@ -236,28 +259,28 @@ def _sort(context: AppContext, rows: list[Row], ordering: str) -> list[Row]:
         return sorted(dated, key=lambda row: Mail(row, "", {}).status, reverse=down)
     if name in _SORTED_BY_RATE:
         whole = issue_overview.whole(context.database, dated)
-        went = list(zip(whole, issue_overview.analytics(context.database, whole), strict=True))
-        return [mail.row for mail, _ in sorted(went, key=lambda one: _rate_of(one[1], name), reverse=down)]
+        analytics = list(zip(whole, issue_overview.analytics(context.database, whole), strict=True))
+        return [email.row for email, _ in sorted(analytics, key=lambda one: _rate_of(one[1], name), reverse=down)]
     return sorted(rows, key=lambda row: getattr(row, _SORT_COLUMNS[name]), reverse=down)
 
 
-def _rate_of(went: Analytics, name: str) -> float:
-    among = max(went.recipients, 1)
+def _rate_of(analytics: Analytics, name: str) -> float:
+    among = max(analytics.recipients, 1)
     return {
-        "unsubscriptions": float(went.unsubscriptions),
-        "permanent_failure_rate": went.permanent_failures / among,
-        "complaint_rate": went.complaints / among,
+        "unsubscriptions": float(analytics.unsubscriptions),
+        "permanent_failure_rate": analytics.permanent_failures / among,
+        "complaint_rate": analytics.complaints / among,
     }[name]
 
 
 def _filter_by_deliveries(context: AppContext, rows: list[Row], filters: EmailFilters) -> list[Row]:
-    def fits(mail: Mail) -> bool:
-        number = mail.counts.get("delivered", 0) + mail.counts.get("complained", 0)
+    def fits(email: Mail) -> bool:
+        number = email.counts.get("delivered", 0) + email.counts.get("complained", 0)
         return (filters.deliveries__start or 0) <= number and (
             filters.deliveries__end is None or number <= filters.deliveries__end
         )
 
-    return [mail.row for mail in issue_overview.whole(context.database, rows) if fits(mail)]
+    return [email.row for email in issue_overview.whole(context.database, rows) if fits(email)]
 
 
 def _find_email(context: AppContext, id: str) -> Mail:

@@ -1,4 +1,4 @@
-"""``/v1/events``: what became of mails, reader by reader."""
+"""``/v1/events``: what happened to emails, subscriber by subscriber."""
 
 from __future__ import annotations
 
@@ -36,9 +36,14 @@ def list_events(
     subscriber_id: Annotated[str | None, Query(max_length=300)] = None,
     page_size: Annotated[int, Query(ge=1, le=5000)] = 500,
     page: paging.PageNumber = 1,
-    after: Annotated[str | None, Query(max_length=50, description="Part of `next`: the last event before.")] = None,
+    after: Annotated[
+        str | None, Query(max_length=50, description="The last event of the previous page; part of `next`.")
+    ] = None,
 ) -> JSONResponse:
-    """Events, the newest first. Opens, clicks and replies are not measured: there are none."""
+    """List events.
+
+    Newest first. Opens, clicks and replies are not tracked.
+    """
     where: dict[str, Any] = {"event_type": event_type} if event_type else {}
     if automation_id is not None:
         where["id"] = -1
@@ -54,13 +59,16 @@ def list_events(
 
 @router.get("/{id}", responses=schemas.response("EmailEvent") | schemas.error_responses(404))
 def get_event(context: Context, id: str, expand: Expand = []) -> JSONResponse:  # noqa: B006
-    """One event."""
+    """Retrieve an event.
+
+    Expand `subscriber` or `email` to include them.
+    """
     row = api_records.event(context.database, id)
     return JSONResponse(as_events(context, [row], expand)[0]) if row else raise_not_found("event")
 
 
 def as_events(context: AppContext, rows: Sequence[dict[str, Any]], expand: Sequence[str]) -> list[dict[str, Any]]:
-    """Events in the contract's shape; what is expanded is asked for once for all of them."""
+    """Events in the contract's shape; one query for everything expanded."""
     made = [as_event(row) for row in rows]
     if "subscriber" in expand:
         found = subscriber_admin.find_all(context.database, {row["subscriber_id"] for row in rows if row["subscriber_id"]})

@@ -1,4 +1,4 @@
-"""``/v1/publish``: hand editions over and publish them, with a ``publish`` key. Ours, not the contract's."""
+"""``/v1/publish``: upload editions and publish them, with a ``publish`` key. Not part of Buttondown's API."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class BuildFindingInput(BaseModel):
 
 
 class PublishInput(ArchiveDigests):
-    """What to publish. ``gate`` null: as the server's transport wants it."""
+    """What to publish. If ``gate`` is null, the server's transport decides whether a page must be live first."""
 
     findings: Annotated[list[BuildFindingInput], Field(max_length=5000)] = []
     issue: Annotated[str, Field(max_length=500)] = ""
@@ -55,13 +55,13 @@ class PublishInput(ArchiveDigests):
 
 
 class MissingEditions(BaseModel):
-    """The digests that must be handed over first."""
+    """The digests of editions to upload."""
 
     missing: list[str]
 
 
 class PublishResult(BaseModel):
-    """What publishing did; nothing new when it was done before."""
+    """What publishing did. It does nothing new when repeated."""
 
     first: bool
     sends: list[int]
@@ -69,11 +69,14 @@ class PublishResult(BaseModel):
 
 
 class PublishOutlook(BaseModel):
-    """What publishing would do; `refusals` say what keeps it from doing so."""
+    """What publishing would do; `refusals` are the reasons why it would refuse."""
 
     first: bool
     steps: list[dict[str, Any]]
     refusals: list[dict[str, Any]]
+
+
+_EDITION_BODY = {"required": True, "content": {"application/json": {"schema": {"type": "object", "title": "Edition"}}}}
 
 
 async def _body(request: Request) -> bytes:
@@ -82,20 +85,29 @@ async def _body(request: Request) -> bytes:
 
 @router.post("/missing", response_model=MissingEditions)
 def list_missing_editions(context: Context, payload: ArchiveDigests) -> JSONResponse:
-    """Which of these editions are not here yet."""
+    """List missing editions.
+
+    Returns the digests that the server does not have yet: upload those editions first.
+    """
     return JSONResponse({"missing": remote_publish.missing(context.database, payload.editions)})
 
 
-@router.put("/editions/{digest}", status_code=204, response_class=Response)
+@router.put("/editions/{digest}", status_code=204, response_class=Response, openapi_extra={"requestBody": _EDITION_BODY})
 def upload_edition(context: Context, digest: str, raw: Annotated[bytes, Depends(_body)]) -> Response:
-    """Hand one edition over, as the JSON that its build wrote; `digest` is the SHA-256 of the body."""
+    """Upload an edition.
+
+    The body is the JSON that the build wrote; `digest` is its SHA-256.
+    """
     remote_publish.take(context.database, digest, raw)
     return Response(status_code=204)
 
 
 @router.post("/plan", response_model=PublishOutlook)
 def plan_publish(context: Context, payload: PublishInput) -> JSONResponse:
-    """Say what publishing would do, and what refuses it. Changes nothing."""
+    """Plan a publish.
+
+    Returns what publishing would do, and the reasons why it would refuse. Changes nothing.
+    """
     outlook = remote_publish.look_handed(context.database, context.settings, *_arguments(context, payload))
     refusals = [{"guard": guard.name, "sentence": guard.sentence} for guard in outlook.guards]
     return JSONResponse({"first": outlook.plan.first, "steps": _as_steps(outlook.plan), "refusals": refusals})
@@ -103,7 +115,10 @@ def plan_publish(context: Context, payload: PublishInput) -> JSONResponse:
 
 @router.post("", response_model=PublishResult, responses=schemas.error_responses(409))
 def publish_archive(context: Context, payload: PublishInput) -> JSONResponse:
-    """Publish: the same plan and the same preflight as on the server itself; again does nothing new."""
+    """Publish the archive.
+
+    Runs the same preflight as `postmerge publish` on the server. Safe to repeat: nothing is sent twice.
+    """
     done = remote_publish.publish_handed(context.database, context.settings, *_arguments(context, payload))
     facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": _as_steps(done.plan)}
     return JSONResponse(facts, background=BackgroundTask(context.wake_transactional))
@@ -114,7 +129,7 @@ def _arguments(
 ) -> tuple[Transport, Sequence[str], Sequence[Finding], publish.Request]:
     gate = context.settings.transport == "ses" if payload.gate is None else payload.gate
     if unknown := [name for name in payload.allow if name not in ALLOWED]:
-        raise BadInput(f"{unknown[0][:50]!r} is not part of the preflight: use one of {', '.join(ALLOWED)}.")
+        raise BadInput(f"{unknown[0][:50]!r} is not a check of the preflight: use one of {', '.join(ALLOWED)}.")
     findings = [Finding(**finding.model_dump()) for finding in payload.findings]
     return transports.make(context.settings), payload.editions, findings, publish.Request(payload.issue, payload.allow, gate)
 

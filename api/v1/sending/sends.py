@@ -1,4 +1,4 @@
-"""``/v1/sends``: our own, beside the contract: each send with what became of its deliveries."""
+"""``/v1/sends``: each send with the states of its deliveries. Not part of Buttondown's API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/sends", tags=["Sends"])
 
 
 class SendOutput(BaseModel):
-    """A send with its deliveries counted by state; ``audience`` is None until it is frozen."""
+    """A send with its deliveries counted by state; ``audience`` is null until it is frozen."""
 
     id: str
     issue: str
@@ -38,7 +38,7 @@ class SendOutput(BaseModel):
 
 
 class SendPage(BaseModel):
-    """Some sends, the newest first."""
+    """A page of sends, newest first."""
 
     results: list[SendOutput]
     count: int
@@ -48,14 +48,20 @@ class SendPage(BaseModel):
 
 @router.get("", response_model=SendPage)
 def list_sends(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
-    """Sends with what became of their deliveries, 100 a page."""
+    """List sends.
+
+    Each send with its deliveries counted by state, newest first, 100 per page.
+    """
     found = [_as_send(standing_facts(one)) for one in status(context.database)]
     return paging.page_response(context, request, paging.slice_page(found, page), len(found), page)
 
 
 @router.get("/{id_or_issue}", response_model=SendOutput, responses=schemas.error_responses(404))
 def retrieve_send(context: Context, id_or_issue: str) -> JSONResponse:
-    """One send, by its id, or the newest of an issue by the issue's key."""
+    """Retrieve a send.
+
+    By its id, or the latest send of an issue by the issue's key.
+    """
     try:
         return JSONResponse(_as_send(standing_facts(status(context.database, id_or_issue)[0])))
     except BadInput:

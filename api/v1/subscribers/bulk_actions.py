@@ -1,4 +1,4 @@
-"""``/v1/bulk_actions``: one change for many; a thousand are done while the request waits, more by a worker."""
+"""``/v1/bulk_actions``: one change to many subscribers, up to 1,000 in the request, the rest in a worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/bulk_actions", tags=["Bulk actions"])
 
 
 class BulkActionInput(BaseModel):
-    """What to do, and with whom: `metadata.ids`; `metadata.tags`, `metadata.metadata` or `metadata.color` where needed."""
+    """The action and its subscribers (`metadata.ids`); some actions need `metadata.tags`, `.metadata` or `.color`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,7 +32,11 @@ class BulkActionInput(BaseModel):
 
 @router.post("", status_code=201, responses=schemas.response("BulkAction", 201))
 def create_bulk_action(context: Context, payload: BulkActionInput) -> JSONResponse:
-    """Do it: up to 1,000 at once, more by and by. Who is protected is passed over; `metadata.done` counts the changed."""
+    """Create a bulk action.
+
+    Up to 1,000 subscribers are changed at once, the rest in the background. Protected subscribers are skipped;
+    `metadata.done` counts the changed ones.
+    """
     try:
         row = bulk_actions.run(context.database, context.settings, payload.type, payload.metadata)
     except Rejected as error:
@@ -46,7 +50,10 @@ def create_bulk_action(context: Context, payload: BulkActionInput) -> JSONRespon
 
 @router.get("/{id}", responses=schemas.response("BulkAction") | schemas.error_responses(404))
 def retrieve_bulk_action(context: Context, id: str) -> JSONResponse:
-    """One action: whether it is done, and how many were changed so far."""
+    """Retrieve a bulk action.
+
+    Its status, and how many subscribers were changed so far.
+    """
     row = api_records.get(context.database, "bulk_actions", "bulk", id)
     return JSONResponse(_as_bulk_action(row)) if row else raise_not_found("bulk action")
 

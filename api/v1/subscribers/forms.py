@@ -1,4 +1,4 @@
-"""``/v1/forms``: the one form of this newsletter. Its words stand in git, under ``api/templates/``."""
+"""``/v1/forms``: the newsletter's one form. Its text is in git, under ``api/templates/``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def list_forms(
     ordering: str = "-creation_date",
     page: paging.PageNumber = 1,
 ) -> JSONResponse:
-    """The page at `/subscribe`."""
+    """List forms.
+
+    There is one form: the page at `/subscribe`.
+    """
     shown = "active" not in not_status and (not status or "active" in status) and admin is not True
     found = [_as_form(context)] if shown else []
     return paging.page_response(context, request, paging.slice_page(found, page), len(found), page)
@@ -37,7 +40,10 @@ def list_forms(
 
 @router.get("/{id}", responses=schemas.response("Form") | schemas.error_responses(404))
 def retrieve_form(context: Context, id: str) -> JSONResponse:
-    """The page at `/subscribe`."""
+    """Retrieve the form.
+
+    The page at `/subscribe`, with the number of subscribers who used it.
+    """
     if public_ids.number("form", id) != 1:
         raise_not_found("form")
     return JSONResponse(_as_form(context))

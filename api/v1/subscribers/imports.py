@@ -1,4 +1,4 @@
-"""``/v1/imports``: a list is brought and planned, and imported on the client's word, while the request waits."""
+"""``/v1/imports``: a list is uploaded and planned, then imported when the client starts the import."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mailer.flows.subscribers import uploads
 
 router = APIRouter(prefix="/imports", tags=["Imports"])
 
-_SOURCES = {"postmerge": "custom", "listmonk": "custom", "csv": "standard"}  # the rest have the same name
+_SOURCES = {"postmerge": "custom", "listmonk": "custom", "csv": "standard"}  # other formats have the same name
 Label = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 
 
 class UpdateImportInput(BaseModel):
-    """A label, what the columns are and how you know that they asked (`metadata.evidence`), or the word to begin."""
+    """A label, the meaning of the columns, the evidence of consent (`metadata.evidence`), or `status` to start the import."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,7 +34,10 @@ class UpdateImportInput(BaseModel):
 
 @router.get("", responses=schemas.response("ImportPage"))
 def list_imports(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
-    """Imports, the newest first."""
+    """List imports.
+
+    Newest first.
+    """
     rows, count = api_records.page(context.database, "imports", page, paging.PAGE_SIZE)
     return paging.page_response(context, request, [_as_import(row) for row in rows], count, page)
 
@@ -43,7 +46,10 @@ def list_imports(context: Context, request: Request, page: paging.PageNumber = 1
 def create_import(
     context: Context, file: UploadFile, metadata: Annotated[str | None, Form(max_length=20_000)] = None
 ) -> JSONResponse:
-    """Bring a list, of at most 32 MB. `metadata.plan` of the answer says what importing it would do; nobody is imported yet."""
+    """Create an import.
+
+    Uploads a list of at most 32 MB. `metadata.plan` of the response says what the import would do; nobody is imported yet.
+    """
     given = uploads.read_given(metadata)
     try:
         row = uploads.bring(context.database, context.settings, file.filename or "", file.file, given)
@@ -56,14 +62,20 @@ def create_import(
 
 @router.get("/{id}", responses=schemas.response("Import") | schemas.error_responses(404))
 def retrieve_import(context: Context, id: str) -> JSONResponse:
-    """One import."""
+    """Retrieve an import.
+
+    With its plan and, once it is done, its results.
+    """
     row = api_records.get(context.database, "imports", "sub_imp", id)
     return JSONResponse(_as_import(row)) if row else raise_not_found("import")
 
 
 @router.patch("/{id}", responses=schemas.response("Import") | schemas.error_responses(404, 409))
 def update_import(context: Context, id: str, change: UpdateImportInput) -> JSONResponse:
-    """Correct an import, or do it. Who left, bounced or complained stays away; nobody is confirmed without evidence."""
+    """Update an import, or start it.
+
+    An import never resubscribes anyone who unsubscribed, bounced or complained, and confirms nobody without evidence.
+    """
     row = api_records.get(context.database, "imports", "sub_imp", id)
     if row is None:
         raise_not_found("import")
@@ -76,7 +88,10 @@ def update_import(context: Context, id: str, change: UpdateImportInput) -> JSONR
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404))
 def delete_import(context: Context, id: str) -> Response:
-    """The file and what is known of it go; readers whom it brought stay, with their evidence."""
+    """Delete an import.
+
+    Deletes the file and the record of the import; imported subscribers and their evidence are kept.
+    """
     if not api_records.delete(context.database, "imports", "sub_imp", id):
         raise_not_found("import")
     return Response(status_code=204)

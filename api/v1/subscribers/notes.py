@@ -1,4 +1,4 @@
-"""``/v1/notes``: remarks on readers, tags and mails."""
+"""``/v1/notes``: notes on subscribers, tags and emails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Model = Literal[
 
 
 class NoteInput(BaseModel):
-    """A remark. Only readers, tags and mails can have one here."""
+    """A note on a subscriber, a tag or an email."""
 
     body: Annotated[str, Field(min_length=1, max_length=20_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
     model_type: Model
@@ -41,7 +41,10 @@ def list_notes(
     expand: Annotated[list[str], Query()] = [],  # noqa: B006
     page: paging.PageNumber = 1,
 ) -> JSONResponse:
-    """Notes, the newest first."""
+    """List notes.
+
+    Newest first.
+    """
     where: dict[str, Any] = {"model_type": model_type} if model_type else {}
     if model_id is not None:
         kinds = [model_type] if model_type else list(_PREFIX)
@@ -54,19 +57,31 @@ def list_notes(
     return paging.page_response(context, request, [_as_note(row) for row in rows], count, page)
 
 
-@router.post("", status_code=201, responses=schemas.response("Note", 201))
+@router.post("", operation_id="create_note_endpoint", status_code=201, responses=schemas.response("Note", 201))
 def create_note(context: Context, payload: NoteInput) -> JSONResponse:
-    """A new note."""
+    """Create a note.
+
+    On a subscriber, a tag or an email.
+    """
     number = api_records.knows(context.database, payload.model_type, payload.model_id)
     if number is None:
-        raise ApiError(400, "invalid_input", "There is no reader, tag or mail with this model_type and model_id.")
+        raise ApiError(400, "invalid_input", "There is no subscriber, tag or email with this model_type and model_id.")
     row = api_records.create(context.database, "notes", {**payload.model_dump(), "model_id": number})
     return JSONResponse(_as_note(row), 201)
 
 
-@router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404))
+@router.delete(
+    "/{id}",
+    operation_id="delete_note_endpoint",
+    status_code=204,
+    response_class=Response,
+    responses=schemas.error_responses(404),
+)
 def delete_note(context: Context, id: str) -> Response:
-    """The note goes."""
+    """Delete a note.
+
+    The subscriber, tag or email it is about does not change.
+    """
     if not api_records.delete(context.database, "notes", "note", id):
         raise_not_found("note")
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""``/v1/segments``: named choices of readers; what they ask for must be sayable as an audience rule."""
+"""``/v1/segments``: saved filters of subscribers that can be expressed as an audience rule."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EmailFilter(BaseModel):
 
 
 class EmailFilterGroup(BaseModel):
-    """Comparisons and groups, all (`and`) or any (`or`) of which must be true."""
+    """Comparisons and groups, of which all (`and`) or any (`or`) must be true."""
 
     filters: Annotated[list[EmailFilter], Field(max_length=100)]
     groups: Annotated[list[EmailFilterGroup], Field(max_length=20)]
@@ -51,7 +51,7 @@ class SegmentInput(BaseModel):
 
 
 class SegmentUpdateInput(BaseModel):
-    """What to change."""
+    """The fields to change."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,34 +62,49 @@ class SegmentUpdateInput(BaseModel):
 
 @router.get("", responses=schemas.response("SegmentPage"))
 def list_segments(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
-    """Segments, the newest first."""
+    """List segments.
+
+    Newest first.
+    """
     rows, count = api_records.page(context.database, "segments", page, paging.PAGE_SIZE)
     return paging.page_response(context, request, [_as_segment(row) for row in rows], count, page)
 
 
 @router.post("", status_code=201, responses=schemas.response("Segment", 201))
 def create_segment(context: Context, payload: SegmentInput) -> JSONResponse:
-    """A new segment."""
+    """Create a segment.
+
+    Its filters must be expressible as an audience rule.
+    """
     return JSONResponse(_as_segment(_or_rejection(lambda: segment_admin.create(context.database, payload.model_dump()))), 201)
 
 
 @router.get("/{id}", responses=schemas.response("Segment") | schemas.error_responses(404))
 def retrieve_segment(context: Context, id: str) -> JSONResponse:
-    """One segment."""
+    """Retrieve a segment.
+
+    With its filters.
+    """
     row = api_records.get(context.database, "segments", "segment", id)
     return JSONResponse(_as_segment(row)) if row else raise_not_found("segment")
 
 
 @router.patch("/{id}", responses=schemas.response("Segment") | schemas.error_responses(404, 409))
 def update_segment(context: Context, id: str, change: SegmentUpdateInput) -> JSONResponse:
-    """Change a segment."""
+    """Update a segment.
+
+    Fields that are left out do not change.
+    """
     row = _or_rejection(lambda: segment_admin.change(context.database, id, change.model_dump(exclude_none=True)))
     return JSONResponse(_as_segment(row)) if row else raise_not_found("segment")
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404, 409))
 def delete_segment(context: Context, id: str) -> Response:
-    """The segment goes; its readers stay. Not while another segment or a waiting issue uses it."""
+    """Delete a segment.
+
+    Its subscribers are kept. Refused while another segment or a scheduled issue uses it.
+    """
     if not segment_admin.delete(context.database, id):
         raise_not_found("segment")
     return Response(status_code=204)

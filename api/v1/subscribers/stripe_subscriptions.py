@@ -1,4 +1,4 @@
-"""``/v1/subscribers/{id_or_email}/stripe-subscriptions``: what a reader pays, as the ledger last heard from Stripe."""
+"""``/v1/subscribers/{id_or_email}/stripe-subscriptions``: paid subscriptions, as last reported by Stripe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _CADENCES = {1: "month", 12: "year"}
     responses=schemas.response("StripeSubscriptionPage") | schemas.error_responses(404),
 )
 def get_stripe_subscriptions(context: Context, request: Request, id_or_email: str, page: paging.PageNumber = 1) -> JSONResponse:
-    """A reader's subscriptions, oldest first; nothing where nothing is sold."""
+    """List a subscriber's Stripe subscriptions.
+
+    Oldest first; empty if the newsletter has no paid plans.
+    """
     found = subscription_views.of_reader(context.database, id_or_email)
     if found is None:
         raise_not_found("subscriber")
@@ -32,7 +35,7 @@ def get_stripe_subscriptions(context: Context, request: Request, id_or_email: st
 
 
 def as_subscription(kept: Kept) -> dict[str, Any]:
-    """A subscription in the contract's shape. ``amount`` is in minor units for each interval."""
+    """A subscription in the contract's shape. ``amount`` is in minor units per interval."""
     began = kept.started_at or kept.period_start
     return {
         "subscription_id": kept.stripe_id,

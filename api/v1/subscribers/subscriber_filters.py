@@ -1,6 +1,6 @@
-"""The filters of a list of subscribers: what the contract names, as conditions for Postgres.
+"""The filters of the list of subscribers, as conditions for Postgres.
 
-A filter by something that we do not keep (coupons, prices, opens, clicks, risk) finds nobody, because nobody has it.
+A filter on data that is not kept (coupons, prices, opens, clicks, risk) matches nobody.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mailer.store.subscribers.subscriber_admin import FIRST_IP, FIRST_SOURCE, OR
 
 Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
 Words = list[Annotated[str, Field(max_length=300)]]
-# A word that the contract does not know is refused: `-type=unsubscribd` would find everybody.
+# An unknown value is refused: `-type=unsubscribd` would match everybody.
 Type = Literal[
     "blocked", "churned", "churning", "complained", "gifted", "past_due", "paused", "premium", "regular", "removed",
     "trialed", "unactivated", "undeliverable", "unpaid", "unsubscribed", "upcoming",
@@ -35,7 +35,7 @@ Reason = Literal[
     "out_of_storage", "problematic_url", "rate_limited", "spam", "spf_failed", "transient", "unreachable",
 ]  # fmt: skip
 _SUPPRESSED = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
-SOURCES = {  # the contract's word: ours
+SOURCES = {  # the contract's value: ours
     "admin": ("cli", "demo"),
     "api": ("api",),
     "form": ("form", "page", "mail", "one-click"),
@@ -61,7 +61,7 @@ class SubscriberFilters(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     page: int = Field(1, ge=1, le=1_000_000)
-    after: str | None = Field(None, max_length=300, description="The last key of the page before; part of `next`.")
+    after: str | None = Field(None, max_length=300, description="The last key of the previous page; part of `next`.")
     ordering: str = "-creation_date"
     expand: Expand = []
     ids: Words = Field([], max_length=1000)
@@ -69,7 +69,7 @@ class SubscriberFilters(BaseModel):
     type: list[Type] = []
     not_type: list[Type] = Field([], alias="-type")
     tag: Words = []
-    segment: Words = Field([], description="Ours: readers in one of these segments, named or by id.")
+    segment: Words = Field([], description="Subscribers in one of these segments, by name or id. Not part of Buttondown's API.")
     not_tag: Words = Field([], alias="-tag")
     domain: Words = []
     not_domain: Words = Field([], alias="-domain")
@@ -113,7 +113,7 @@ class SubscriberFilters(BaseModel):
 
 
 async def _read_query(request: Request) -> SubscriberFilters:
-    """What the framework does with a query of this shape in a tenth of the time: it looks only at what is given."""
+    """Parse the query as the framework does, in a tenth of the time: only the given parameters are validated."""
     given: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
         if name in _LIST_PARAMETERS:
@@ -136,7 +136,7 @@ PARAMETERS = [
 
 
 def build_conditions(database: Database, filters: SubscriberFilters) -> list[Where]:
-    """What the readers must fulfil. Raises ApiError when a filter cannot be read, BadInput for a segment that is not there."""
+    """The conditions that subscribers must meet. Raises ApiError for an invalid filter, BadInput for an unknown segment."""
     if filters.ordering not in ORDERS:
         raise ApiError(400, "invalid_ordering", f"The ordering must be one of {', '.join(ORDERS)}.")
     found = [*_identity_conditions(filters), *_text_conditions(filters), *_date_conditions(filters)]
@@ -148,7 +148,7 @@ def build_conditions(database: Database, filters: SubscriberFilters) -> list[Whe
 
 
 def get_only_tag(filters: SubscriberFilters) -> str | None:
-    """The one tag that is asked for and nothing else, or None."""
+    """The tag, if it is the only filter, else None."""
     rest = filters.model_dump(exclude={"page", "after", "ordering", "expand", "tag"}, exclude_defaults=True)
     return filters.tag[0].lower() if len(filters.tag) == 1 and not rest else None
 
@@ -206,7 +206,7 @@ def _text_conditions(filters: SubscriberFilters) -> list[Where]:
 def _date_conditions(filters: SubscriberFilters) -> list[Where]:
     found = []
     for name, column in _DATE_COLUMNS.items():
-        last = 0 if name == "date" else 1  # the contract says "created before", and "on or before" of all others
+        last = 0 if name == "date" else 1  # exclusive for "date" in the contract ("created before"), inclusive for all others
         for end, sign, days in (("start", ">=", 0), ("end", "<", last)):
             if (day := getattr(filters, f"{name}__{end}")) is not None:
                 key = f"{name}_{end}"

@@ -1,4 +1,4 @@
-"""``/v1/subscribers``: readers, found, listed, added, changed, reminded, erased."""
+"""``/v1/subscribers``: list, add, change, remind and erase subscribers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from api.common.dependencies import AppContext, Context
-from api.v1.common import paging, schemas
+from api.v1.common import openapi, paging, schemas
 from api.v1.common.errors import ApiError, make_rejection_error, raise_not_found
 from api.v1.common.idempotency import Idempotent
 from api.v1.subscribers.stripe_subscriptions import as_subscription
@@ -47,7 +47,7 @@ _UNDELIVERABLE = {"hard bounce": "hard_bounce", "soft bounces": "transient"}
 
 
 class SubscriberInput(BaseModel):
-    """A reader to add. ``regular`` says that you have evidence that they asked; otherwise a confirmation mail asks them."""
+    """A new subscriber. `type` `regular` states that you have evidence of consent; otherwise a confirmation email is sent."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,7 +65,7 @@ class SubscriberInput(BaseModel):
 
 
 class SubscriberUpdateInput(BaseModel):
-    """What to change; what is left out stays."""
+    """The fields to change."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -82,7 +82,10 @@ class SubscriberUpdateInput(BaseModel):
 
 @router.get("", responses=schemas.response("SubscriberPage"), openapi_extra={"parameters": PARAMETERS})
 def list_subscribers(context: Context, request: Request, filters: FilterQuery) -> JSONResponse:
-    """Readers, 100 a page, the newest first. `next` leads on at the same speed however deep it is."""
+    """List subscribers.
+
+    100 per page, newest first. Follow `next`: later pages are as fast as the first.
+    """
     where = build_conditions(context.database, filters)
     try:
         found = subscriber_query.page(
@@ -104,7 +107,10 @@ def create_subscriber(
     ] = "no_op",
     bypass: Annotated[bool, Header(alias="X-Buttondown-Bypass-Firewall")] = False,
 ) -> Response:
-    """Add a reader. One who left, bounced or complained is not brought back by a program."""
+    """Create a subscriber.
+
+    Anyone who unsubscribed, bounced or complained is not resubscribed by the API.
+    """
 
     def work() -> JSONResponse:
         given = Wish(
@@ -125,7 +131,10 @@ def create_subscriber(
 
 @router.get("/{id_or_email}", responses=schemas.response("Subscriber") | schemas.error_responses(404))
 async def retrieve_subscriber(context: Context, id_or_email: str, expand: Expand = []) -> JSONResponse:  # noqa: B006
-    """One reader, by id or address."""
+    """Retrieve a subscriber.
+
+    By id or email address.
+    """
     found = await subscriber_admin.find_soon(context.asker, id_or_email)
     if found is None:
         raise_not_found("subscriber")
@@ -135,7 +144,10 @@ async def retrieve_subscriber(context: Context, id_or_email: str, expand: Expand
 
 @router.patch("/{id_or_email}", responses=schemas.response("Subscriber") | schemas.error_responses(404))
 def update_subscriber(context: Context, id_or_email: str, change: SubscriberUpdateInput) -> JSONResponse:
-    """Change a reader; what is left out stays."""
+    """Update a subscriber.
+
+    Fields that are left out do not change.
+    """
     payload = Wish(
         email=change.email_address,
         tags=change.tags,
@@ -154,15 +166,21 @@ def update_subscriber(context: Context, id_or_email: str, change: SubscriberUpda
 
 @router.delete("/{id_or_email}", status_code=204, response_class=Response, responses=schemas.error_responses(404))
 def delete_subscriber(context: Context, id_or_email: str) -> Response:
-    """Erase a reader: a number in the ledger and a keyed hash of the address stay, nothing else."""
+    """Delete a subscriber.
+
+    Erases all personal data. Only a number in the ledger and a keyed hash of the address are kept.
+    """
     if not subscriber_admin.remove(context.database, context.settings, id_or_email):
         raise_not_found("subscriber")
     return Response(status_code=204)
 
 
-@router.post("/{id_or_email}/send-reminder", responses=schemas.error_responses(404, 409))
+@router.post("/{id_or_email}/send-reminder", responses=schemas.response("Empty") | schemas.error_responses(404, 409))
 def send_reminder(context: Context, id_or_email: str) -> JSONResponse:
-    """Mail the question for confirmation once more, within the limits that hold for everybody."""
+    """Send a reminder.
+
+    Sends the confirmation email again, within the usual rate limits.
+    """
     try:
         queued = subscriber_admin.remind(context.database, context.settings, id_or_email)
     except Rejected as error:
@@ -170,43 +188,61 @@ def send_reminder(context: Context, id_or_email: str) -> JSONResponse:
     if queued is None:
         raise_not_found("subscriber")
     if not queued:
-        raise ApiError(429, "rate_limited", "This reader was asked just now: try again later.", retry=600)
+        raise ApiError(429, "rate_limited", "This subscriber was reminded recently: try again later.", retry=600)
     return JSONResponse({}, background=BackgroundTask(context.wake_transactional))
 
 
-@router.post("/{id_or_email}/send-magic-link", responses=schemas.error_responses(404))
+@router.post("/{id_or_email}/send-magic-link", responses=schemas.response("Empty") | schemas.error_responses(404))
 def send_magic_link_to_subscriber(context: Context, id_or_email: str) -> JSONResponse:
-    """Mail a reader the link to their own page, within the limits that hold for everybody."""
+    """Send a magic link.
+
+    Sends the subscriber a link to their preferences page, within the usual rate limits.
+    """
     queued = subscriber_admin.send_link(context.database, id_or_email)
     if queued is None:
         raise_not_found("subscriber")
     if not queued:
-        raise ApiError(429, "rate_limited", "This reader got a link just now, or is not mailed: try again later.", retry=600)
+        raise ApiError(
+            429, "rate_limited", "This subscriber received a link recently, or cannot be emailed: try again later.", retry=600
+        )
     return JSONResponse({}, background=BackgroundTask(context.wake_transactional))
 
 
-@router.get("/{id_or_email}/referrals", responses=schemas.response("SubscriberPage") | schemas.error_responses(404))
+@router.get(
+    "/{id_or_email}/referrals",
+    responses=schemas.response("SubscriberPage", example=openapi.EMPTY_PAGE) | schemas.error_responses(404),
+)
 def get_referrals(context: Context, request: Request, id_or_email: str, page: paging.PageNumber = 1) -> JSONResponse:
-    """Referrals are not counted: always empty."""
+    """List a subscriber's referrals.
+
+    Referrals are not tracked: always empty.
+    """
     return _empty_page(context, request, id_or_email, page)
 
 
 @router.get(
-    "/{id_or_email}/automations", responses=schemas.response("AutomationForSubscriberPage") | schemas.error_responses(404)
+    "/{id_or_email}/automations",
+    responses=schemas.response("AutomationForSubscriberPage", example=openapi.EMPTY_PAGE) | schemas.error_responses(404),
 )
 def get_automations(context: Context, request: Request, id_or_email: str, page: paging.PageNumber = 1) -> JSONResponse:
-    """Nobody is in an automation: always empty."""
+    """List a subscriber's automations.
+
+    Subscribers are not in automations here: always empty.
+    """
     return _empty_page(context, request, id_or_email, page)
 
 
 @router.post("/{id_or_email}/emails/{email_id}", status_code=400, responses=schemas.error_responses(404))
 def send_email_to(context: Context, id_or_email: str, email_id: str) -> Response:
-    """Refused: an issue goes to its audience, once, when it is published."""
-    raise ApiError(400, "not_here", "An issue is mailed to its whole audience by `postmerge publish`, never to one reader.")
+    """Send an email to a subscriber.
+
+    Always refused: publishing sends an issue to its whole audience, once.
+    """
+    raise ApiError(400, "not_here", "`postmerge publish` sends an issue to its whole audience, never to one subscriber.")
 
 
 def as_subscriber(member: Member) -> dict[str, Any]:
-    """A reader in the contract's shape. Opens and clicks are not measured: null."""
+    """A subscriber in the contract's shape. Opens and clicks are not tracked: null."""
     kind = subscriber_admin.kind_of(member)
     bounced = _UNDELIVERABLE.get(member.suppressed)
     suppressed_at = member.suppressed_at.isoformat() if member.suppressed_at and bounced else None
@@ -260,7 +296,7 @@ def as_subscriber(member: Member) -> dict[str, Any]:
 
 
 def _expanded(context: AppContext, member: Member, expand: list[Any]) -> dict[str, Any]:
-    """What is known of the reader at Stripe, from the ledger: the customer's id, and the newest subscription."""
+    """The subscriber's customer id and newest subscription at Stripe, from the ledger."""
     more: dict[str, Any] = {}
     if "stripe_customer" in expand:
         more["stripe_customer"] = {"id": member.customer} if member.customer else None

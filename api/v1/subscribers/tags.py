@@ -1,4 +1,4 @@
-"""``/v1/tags``: tags with colour and words; who has one stands with the readers."""
+"""``/v1/tags``: tags with a color and descriptions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class TagInput(BaseModel):
-    """A new tag. Its name is kept in lower case."""
+    """A new tag. Its name is stored in lower case."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,7 +36,7 @@ class TagInput(BaseModel):
 
 
 class TagUpdateInput(BaseModel):
-    """What to change; a new name is given to all readers who have the tag."""
+    """The fields to change. A new name applies to all subscribers who have the tag."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,7 +56,10 @@ def list_tags(
     page_size: paging.PageSize = paging.PAGE_SIZE,
     page: paging.PageNumber = 1,
 ) -> JSONResponse:
-    """Tags, in the order in which they were first used."""
+    """List tags.
+
+    In the order of their first use.
+    """
     numbers = [number for one in ids if (number := public_ids.number("sub_tag", one)) is not None] if ids else None
     found, count = tags.page(context.database, page_size, page, numbers)
     return paging.page_response(context, request, [as_tag(one) for one in found], count, page, page_size)
@@ -68,7 +71,10 @@ def create_tag(
     payload: TagInput,
     collision: Annotated[Literal["no_op", "overwrite"], Header(alias="X-Buttondown-Collision-Behavior")] = "no_op",
 ) -> JSONResponse:
-    """A new tag; with the collision behaviour `overwrite` a known one is changed and comes back with 200."""
+    """Create a tag.
+
+    With the collision behavior `overwrite`, an existing tag is updated and returned with 200.
+    """
     try:
         tag, new = tags.create(context.database, payload.name, payload.model_dump(exclude={"name"}), collision == "overwrite")
     except Rejected as error:
@@ -78,14 +84,20 @@ def create_tag(
 
 @router.get("/{id}", responses=schemas.response("Tag") | schemas.error_responses(404))
 def retrieve_tag(context: Context, id: str) -> JSONResponse:
-    """One tag."""
+    """Retrieve a tag.
+
+    With its color and descriptions.
+    """
     found = tags.find(context.database, id)
     return JSONResponse(as_tag(found)) if found else raise_not_found("tag")
 
 
 @router.patch("/{id}", responses=schemas.response("Tag") | schemas.error_responses(404))
 def update_tag(context: Context, id: str, change: TagUpdateInput) -> JSONResponse:
-    """Change a tag."""
+    """Update a tag.
+
+    A new name applies to all subscribers who have the tag.
+    """
     given = change.model_dump(exclude={"secondary_id"}, exclude_unset=True)
     try:
         found = tags.change(context.database, id, given)
@@ -96,7 +108,10 @@ def update_tag(context: Context, id: str, change: TagUpdateInput) -> JSONRespons
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404))
 def delete_tag(context: Context, id: str) -> Response:
-    """The tag goes, from all readers too."""
+    """Delete a tag.
+
+    Removes it from all subscribers.
+    """
     if not tags.remove(context.database, id):
         raise_not_found("tag")
     return Response(status_code=204)
@@ -104,7 +119,10 @@ def delete_tag(context: Context, id: str) -> Response:
 
 @router.get("/{id}/analytics", responses=schemas.response("TagAnalytics") | schemas.error_responses(404))
 def retrieve_tag_analytics(context: Context, id: str) -> JSONResponse:
-    """How many readers have the tag. Opens and clicks are not measured: 0."""
+    """Retrieve a tag's analytics.
+
+    The number of subscribers who have the tag. Opens and clicks are not tracked and always 0.
+    """
     number = tags.readers(context.database, id)
     if number is None:
         raise_not_found("tag")

@@ -376,12 +376,12 @@ def test_account_forms_users_and_requests(letter: Web, api: TestClient) -> None:
 def test_what_is_not_here_is_empty_and_what_is_in_git_says_where(letter: Web, api: TestClient) -> None:
     for method, path, state in api_table.states():
         asked = path.replace("{}", "x")
-        if state.startswith("not here: an empty list"):
+        if state.startswith("not supported: an empty list"):
             assert call(api, method, asked, path).json() == {"results": [], "count": 0, "next": None, "previous": None}
-        elif state.startswith("held in git"):
+        elif state.startswith("kept in git"):
             answer = api.request(method, f"/v1{asked}")
             assert (answer.status_code, answer.json()["code"]) == (403, "held_in_git")
-        elif state.startswith("not here"):
+        elif state.startswith("not supported"):
             assert api.request(method, f"/v1{asked}").status_code == 404
 
 

@@ -251,7 +251,7 @@ def test_no_secret_key_or_token_is_in_the_logs(letter: Web, capfd: pytest.Captur
 
 
 def test_a_body_that_never_ends_is_not_waited_for(letter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "_PATIENCE", 0.2)
+    monkeypatch.setattr(middleware, "_MAX_BODY_SECONDS", 0.2)
     sent: list[Message] = []
 
     async def receive() -> Message:

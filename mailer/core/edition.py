@@ -110,7 +110,7 @@ class Finding:
     """Something wrong in a source file. An error in an issue that is to be sent keeps ``publish`` from sending.
 
     ``asks`` is the number of the edition that the file's issue asks to send, 0 if it asks for nothing; ``issue`` is that
-    issue's path, which differs from ``path`` in a translation.
+    issue's path, which differs from ``path`` in a translation, and is empty where two files have one key.
     """
 
     level: str

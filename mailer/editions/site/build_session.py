@@ -79,6 +79,7 @@ class Session:
         self.pictures: list[Any] = []  # Pelican's static files that are SVG
         self.converted = self.reused = 0
         self.secrets: list[Secret] = []
+        self._shared: set[tuple[str, str]] = set()  # path and message of each file that has another one's key
         self.left_out: set[str] = set()  # Pelican's names of the sources of articles that cannot be published
         self._premium: dict[str, str] = {}
         self._sources: dict[str, Source] = {}
@@ -148,6 +149,7 @@ class Session:
         """What was found, in the order of files and lines; an error says whether the issue that it is in asks to be sent."""
         asking = self._asking()
         found = [asking[one.path].mark(one) if one.path in asking else one for one in self.findings]
+        found = [replace(one, issue="") if (one.path, one.message) in self._shared else one for one in found]
         return sorted(found, key=lambda finding: (finding.path, finding.line))
 
     def _asking(self) -> dict[str, _Asking]:
@@ -395,15 +397,17 @@ class Session:
                 by_key[self._key(article)].append(article)
         for key, (first, *others) in by_key.items():
             for one in others:
-                self._fail(self._real(one.source_path), "id", self._shared_key(key, first))
+                self._fail(self._real(one.source_path), "id", self._shared_key(key, one, first))
             if others:
                 source = self._sources[self._real(first.source_path)]
                 line = source.lines.get("id", 1)
-                self.findings.append(Finding("error", source.path, line, self._shared_key(key, others[0])))
+                self.findings.append(Finding("error", source.path, line, self._shared_key(key, first, others[0])))
 
-    def _shared_key(self, key: str, other: Any) -> str:
-        shown = self._sources[self._real(other.source_path)].path
-        return f"The issue key {key!r} is also used by {shown}: give one of them a different `Id:`."
+    def _shared_key(self, key: str, one: Any, other: Any) -> str:
+        path, shown = (self._sources[self._real(article.source_path)].path for article in (one, other))
+        message = f"The issue key {key!r} is also used by {shown}: give one of them a different `Id:`."
+        self._shared.add((path, message))
+        return message
 
     def _length(self, name: str, made: Mapping[str, Any], mode: str | None) -> None:
         """Say it when a mail is longer than Gmail shows; an error only where that is the setting, and it is to be mailed."""

@@ -61,10 +61,11 @@ def build(files: Repository) -> tuple[list[Edition], list[Finding]]:
     for path, file in sorted(files.items(), key=lambda one: (one[1].day, one[0])):
         key = file.id or placed[Path(path)]
         if key in editions:
-            other, asks = editions[key].path, file.send is not Wish.NO
+            other = editions[key].path
             for one, two in ((path, other), (other, path)):
                 said = f"The issue key {key!r} is also that of {two}: give one of them another `Id:`."
-                findings.append(Finding("error", one, 1, said, one, file.number if asks else 0))
+                asks = files[one].number if files[one].send is not Wish.NO else 0
+                findings.append(Finding("error", one, 1, said, "", asks))
         else:
             editions[key] = _edition(key, placed[Path(path)], file)
     return list(editions.values()), findings
@@ -151,12 +152,16 @@ class History:
         elsewhere = before is None or back or before.path != file.path
         if elsewhere and any((file.title, file.day) == (other.title, other.day) for other in others):
             return False  # by date and title it is the rename of one that is gone
-        if before and elsewhere and any(self._twins(file, other) for other in [*self.last.values(), *files.values()]):
+        if (
+            before
+            and elsewhere
+            and any(self._twins(one, other) for one in (file, before) for other in [*self.last.values(), *files.values()])
+        ):
             return False  # nobody can tell a copy that moves from what it is a copy of
         if back and file.id and before:
             return False  # its file may be another issue's by now, which nobody can tell from one that lost its `Id:`
         if before is None:  # a new file that is in all respects one that is gone
-            return not any(file.common(other) > 0.85 for other in others) and not any(
+            return not any(file.common(other) > 0.85 or self._same(file, other) for other in others) and not any(
                 other.path == file.path and self._same(file, other) for other in self.last.values()
             )
         same = self._same(before, file)

@@ -167,7 +167,9 @@ class _Identifying:
         self._texts = dict(self._open)
         self._by_key = {key: issue for issue in issues for key in issue.keys}
         self._by_path: dict[str, list[Issue]] = defaultdict(list)
+        self._by_digest: dict[str, list[Issue]] = defaultdict(list)
         for issue in issues:
+            self._by_digest[issue.latest.digest].append(issue)
             self._by_path[issue.latest.path].append(issue)
         self._taken: dict[str, str] = {}  # the path that an issue's root has now
         self._found: dict[str, tuple[Issue, bool]] = {}
@@ -211,7 +213,8 @@ class _Identifying:
     def _beyond_doubt(self) -> None:
         """Files that stay that issue at its path, unless the text that was there is elsewhere now, and those that moved."""
         issues = [issue for issue in self._issues if issue.root not in self._taken]
-        stayed = [(text, issue) for text, issue in self._at_home() if text.stays(issue)]
+        at_home = [(text, issue) for text, issue in self._at_home() if text.stays(issue)]
+        stayed = [(text, issue) for text, issue in at_home if not self._is_another(text, issue)]
         self._take_best([*stayed, *self._moved(issues)])
 
     def _at_home(self) -> list[tuple[_Text, Issue]]:
@@ -220,9 +223,14 @@ class _Identifying:
         return [(text, issue) for text, issue in homes if issue.root not in self._taken]
 
     def _keeps(self, text: _Text, issue: Issue) -> bool:
-        return text.edition.digest == issue.latest.digest or (
-            text.same_title(issue) and text.same_date(issue) and text.alike(issue) >= _ALIKE
-        )
+        same, headed = text.edition.digest == issue.latest.digest, text.same_title(issue) and text.same_date(issue)
+        likely = same or (headed and text.alike(issue) >= _ALIKE)
+        return likely and ((same and headed) or not self._is_another(text, issue))
+
+    def _is_another(self, text: _Text, issue: Issue) -> bool:
+        """Has the file the very title, date and text of an issue that is nowhere else?"""
+        same = (one for one in self._by_digest[text.edition.digest] if one.root not in self._taken)
+        return any(one is not issue and text.same_title(one) and text.same_date(one) for one in same)
 
     def _is_new(self, text: _Text) -> bool:
         """Does the file say itself that it is another issue, by an `Id:` that the ledger does not know?"""

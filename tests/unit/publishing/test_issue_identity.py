@@ -60,6 +60,16 @@ CASES: dict[str, tuple[list[Known], list[Edition], dict[str, str]]] = {
         [issue("a.md", NEW, "Title of b"), issue("b.md", OLD, "Title of a")],
         {"a.md": "b", "b.md": "a"},
     ),
+    "the same, with one title, one date, and much text in common": (
+        known(issue("a.md", OLD, "T"), issue("b.md", f"{OLD} And more of it today.", "T")),
+        [issue("b.md", OLD, "T"), issue("a.md", f"{OLD} And more of it today.", "T")],
+        {"a.md": "b", "b.md": "a"},
+    ),
+    "the same, with one text": (
+        known(issue("a.md", OLD), issue("b.md", OLD, day=3)),
+        [issue("a.md", OLD, "Title of b", 3), issue("b.md", OLD, "Title of a")],
+        {"a.md": "b", "b.md": "a"},
+    ),
     "copied as the start of a new issue": (
         known(OLD_AT_A), [OLD_AT_A, issue("b.md", f"{OLD} {NEW} {OTHER}", "B", 7)], {"a.md": "a", "b.md": "new b"},
     ),

@@ -198,7 +198,13 @@ class History:
             self.random.choice(("01", "02", "hello", "Hello", "news")),
         )
         used = [file.path for file in self.last.values()]
-        paths = [f"{folder}{name}.md", f"{folder}{name}/index.md", f"{folder}n{self._uids}.md", *used]
+        paths = [
+            f"m{self._uids}-{len(self.story)}.md",
+            f"{folder}{name}.md",
+            f"{folder}{name}/index.md",
+            f"{folder}n{self._uids}.md",
+            *used,
+        ]
         return self.random.choice([path for path in paths if path not in files])
 
     def some(self, files: Repository) -> File | None:

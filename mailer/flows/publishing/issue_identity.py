@@ -191,20 +191,21 @@ class _Identifying:
     def _by_id(self) -> None:
         for path, text in list(self._open.items()):
             issue = self._by_key.get(text.edition.key) if text.edition.named else None
-            if issue is None or issue.root in self._taken:
+            at_home = self._open.get(issue.latest.path) if issue else None
+            if issue is None or path not in self._open:
                 continue
-            at_home = self._open.get(issue.latest.path)
-            if at_home and at_home is not text and self._keeps_id(at_home, text, issue):
+            if issue.root in self._taken:
+                self._rivals[path] = self._taken[issue.root]
+            elif at_home and at_home is not text and self._keeps_id(at_home, text, issue):
                 self._rivals[path] = issue.latest.path
                 self._take(issue.latest.path, issue)
-                del self._open[path]
             else:
                 self._take(path, issue)
 
     def _keeps_id(self, at_home: _Text, other: _Text, issue: Issue) -> bool:
         """Is the file at the issue's own path that issue, and the other file, which has its `Id:`, a copy?"""
-        elsewhere = at_home.edition.named and at_home.edition.key in self._by_key
-        return not elsewhere and at_home.stays(issue) and at_home.score(issue) >= other.score(issue)
+        named = self._by_key.get(at_home.edition.key, issue) if at_home.edition.named else issue
+        return named is issue and at_home.stays(issue) and at_home.score(issue) >= other.score(issue)
 
     def _unchanged(self) -> None:
         """Files at their issue's path with its text, or its title and date and half of its text."""
@@ -284,7 +285,7 @@ class _Identifying:
             key = text.edition.key if own else issue.latest.key
             may_be_sent = issue.root not in self._decided and text.edition.send is not Wish.NO
             copied = self._copied(text, issue.root) if may_be_sent else ""
-            yield path, Match(key, text.sketch, issue, doubt, copied=copied)
+            yield path, Match(key, text.sketch, issue, doubt, self._rivals.get(path, ""), copied)
         for path, text in self._texts.items():
             if path not in self._found:
                 key, number = text.edition.key, 2

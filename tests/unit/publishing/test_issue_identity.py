@@ -163,6 +163,12 @@ CASES: dict[str, tuple[list[Known], list[Edition], dict[str, str]]] = {
         known(OLD_AT_A), [issue("b.md", NEW, "B", 7, key="a", named=True), issue("a.md", OLD, key="new-slug")],
         {"a.md": "a", "b.md": "new a-2!"},
     ),
+    "the same, once more": (
+        [*known(OLD_AT_A), replace(known(issue("a.md", OLD, key="y"), seen=1)[0], renamed_from="a"),
+         *known(issue("b.md", NEW, "B", 7, key="a-2"), seen=1)],
+        [issue("b.md", NEW, "B", 7, key="a", named=True), replace(OLD_AT_A, key="y", named=True)],
+        {"a.md": "a", "b.md": "a-2!"},
+    ),
     "an Id that was copied, while the first file got another": (
         known(OLD_AT_A), [issue("b.md", NEW, "B", 7, key="a", named=True), replace(OLD_AT_A, key="y", named=True)],
         {"a.md": "a", "b.md": "new a-2!"},

@@ -28,7 +28,7 @@ from bench.figures import Figures, parser
 from mailer.core import log
 from mailer.core.edition import Edition
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.sending.send_status import Standing, status
+from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.transports.ses import Ses
 from tests import factories
 
@@ -201,8 +201,8 @@ def _until(here: Field, true: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _standing(here: Field, send_id: int) -> Standing:
-    return patiently(lambda: status(here.database, str(send_id))[0])
+def _standing(here: Field, send_id: int) -> SendStatus:
+    return patiently(lambda: list_send_statuses(here.database, str(send_id))[0])
 
 
 def _left(here: Field, send_id: int) -> bool:

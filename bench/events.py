@@ -21,11 +21,11 @@ from mailer.core.db import Database
 from mailer.core.message import LEAVE_URL
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.send_status import status
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.send_status import list_send_statuses
 from mailer.store.sending import deliveries
 from mailer.transports.outbox import Outbox
-from mailer.workers.actors import Bell
+from mailer.workers.actors import WakeUps
 from tests import factories, processes
 from tests.fakes.ses import FakeSes
 
@@ -67,7 +67,7 @@ def measure(mails: int, processes_of_ours: int) -> Measured:
             ours=ours,
             postgres=postgres_cpu(database) - pg_before,
             fake=sum(fake.cpu_times()[:2]) - fake_before,
-            delivered=status(database)[0].deliveries["delivered"],
+            delivered=list_send_statuses(database)[0].deliveries["delivered"],
         )
 
 
@@ -113,7 +113,7 @@ def _rate(database: Database, conf: Settings, ses: FakeSes, key: str) -> float:
         issue,
     ]
     [send_id] = publish(database, conf, issues, [], Outbox(conf.outbox), Request(issue=key)).send_ids
-    Bell(conf.redis_url).ring_send(send_id)
+    WakeUps(conf.redis_url).enqueue_send(send_id)
     while not is_finished(database, send_id):
         time.sleep(0.1)
     at = sorted(mail["at"] for mail in ses.accepted() if mail["tags"].get("send") == str(send_id))
@@ -127,7 +127,7 @@ def _sent(database: Database, conf: Settings, mails: int) -> int:
     conf = replace(conf, first_slice=100)
     issues = [factories.old(), factories.edition()]
     [send_id] = publish(database, conf, issues, [], Outbox(conf.outbox), Request()).send_ids
-    tend(database, conf)
+    advance_sends(database, conf)
     with database.transaction() as tx:
         deliveries.claim(tx, send_id, CLAIM, mails)
         tx.run("UPDATE deliveries SET state = 'accepted', settled_at = now(), message_id = md5(subscriber_id::text)")

@@ -9,9 +9,9 @@ from bench.peers_field import Trial, judged, still_sending
 from bench.send import BODY, RULE, bench_settings
 from mailer.core.message import LEAVE_URL
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.sending.send_status import Standing, status
+from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.transports.ses import Ses
-from mailer.workers.actors import Bell
+from mailer.workers.actors import WakeUps
 from tests import factories, processes
 from tests.fakes.ses import FakeSes
 
@@ -34,15 +34,15 @@ def trial(readers: int, connections: int, latency: float, fault: str) -> Trial:
         html = f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>'
         issue = factories.edition(body=BODY, html=html, audience=RULE)
 
-        def standing() -> Standing:
-            return status(database)[0]
+        def standing() -> SendStatus:
+            return list_send_statuses(database)[0]
 
         with processes.running("scheduler", conf, environ), processes.running("events", conf, environ):
             worker = processes.start("worker", conf, environ)
             try:
                 wish = Request(allow=("unknown-tag",))
                 [send_id] = publish(database, conf, [factories.old(), issue], [], _Unlimited(), wish).send_ids
-                Bell(conf.redis_url).ring_send(send_id)
+                WakeUps(conf.redis_url).enqueue_send(send_id)
                 processes.eventually(lambda: ses.stats()["accepted"] >= readers // 4, 120, "the worker sends")
                 if fault == "lost":
                     ses.control(faults=[{"kind": "reset_after", "next": 1}])

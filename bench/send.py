@@ -25,11 +25,11 @@ from mailer.core.message import LEAVE_URL
 from mailer.core.migrate import migrate
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.sending.send_status import status
+from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers.signup import sign_up
 from mailer.store.sending import sends
 from mailer.transports.ses import Ses
-from mailer.workers.actors import Bell
+from mailer.workers.actors import WakeUps
 from tests import factories, processes, services
 from tests.fakes.ses import FakeSes
 
@@ -127,7 +127,7 @@ class SignUps(threading.Thread):
 
     def __init__(self, database: Database, conf: Settings, each_second: float) -> None:
         super().__init__(daemon=True)
-        self.database, self.bell, self.pause = database, Bell(conf.redis_url), 1 / each_second
+        self.database, self.wake_ups, self.pause = database, WakeUps(conf.redis_url), 1 / each_second
         self.at: dict[str, float] = {}
         self.took: dict[str, float] = {}
         self.stopping = threading.Event()
@@ -141,7 +141,7 @@ class SignUps(threading.Thread):
             queued = sign_up(self.database, email).mail_queued
             self.took[email] = time.time() - self.at[email]
             if queued:
-                self.bell.ring_transactional()
+                self.wake_ups.enqueue_transactional()
             else:
                 del self.at[email], self.took[email]  # held back by the firewall that this crowd trips
 
@@ -174,17 +174,17 @@ def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
                 database, conf, [factories.old(), issue], [], _Unlimited(), Request(allow=("unknown-tag",))
             ).send_ids
             freeze = time.perf_counter() - started
-            Bell(conf.redis_url).ring_send(send_id)
+            WakeUps(conf.redis_url).enqueue_send(send_id)
             while not is_finished(database, send_id):
                 time.sleep(0.25)
-            while wanted.events and status(database)[0].deliveries["delivered"] < readers:
+            while wanted.events and list_send_statuses(database)[0].deliveries["delivered"] < readers:
                 time.sleep(max(0.25, readers / 1e6))
             if people:
                 people.stopping.set()
                 time.sleep(3)
             used, pg_used = cpu(pids) - before, postgres_cpu(database) - pg_before
             watch.stopping.set()
-        delivered = status(database)[0].deliveries["delivered"]
+        delivered = list_send_statuses(database)[0].deliveries["delivered"]
         found = _measured(readers, ses, used, pg_used, watch.memory, freeze)
         held = [took for email, took in people.took.items() if since <= people.at[email] <= since + freeze] if people else []
         return replace(
@@ -200,7 +200,7 @@ def is_finished(database: Database, send_id: int) -> bool:
     """Is the send over? Asked without counting its deliveries, which would cost more than the sending at a million."""
     with database.transaction() as tx:
         send = sends.get(tx, send_id)
-    return send is not None and send.state is sends.State.FINISHED
+    return send is not None and send.state is sends.SendState.FINISHED
 
 
 def _ledger(database: Database) -> float:

@@ -19,8 +19,8 @@ from mailer.core.db import Database
 from mailer.core.edition import Edition, Variant
 from mailer.core.message import LEAVE_URL
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.delivery_worker import deliver
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.store.sending import send_reports
 from mailer.transports.base import Account, Answer, Envelope, Outcome
 from tests import factories, services
@@ -65,14 +65,14 @@ def run(database: Database, folder: Path, number: int, texts: int) -> float:
     settings, transport = factories.settings(folder, database.url, first_slice=100.0), Nothing()
     issues = [factories.old(), *(edition(n, 1) for n in range(number)), edition(number, texts)]
     [send_id] = publish(database, settings, issues, [], transport, Request(issue=f"issue-{number}")).send_ids
-    tend(database, settings)
+    advance_sends(database, settings)
     started = time.monotonic()
-    while deliver(database, settings, transport, send_id).more:
+    while deliver_send(database, settings, transport, send_id).more:
         pass
     seconds = time.monotonic() - started
     with database.transaction() as tx:
         readers = tx.value("SELECT count(*) FROM subscribers")
-        shares = sorted(send_reports.texts(tx, send_id).values())
+        shares = sorted(send_reports.count_by_text(tx, send_id).values())
     assert transport.sent == readers, f"{transport.sent} of {readers} were sent"
     assert len(shares) == texts, f"{len(shares)} of {texts} texts were chosen"
     assert shares[0] > readers / texts - 2, f"the texts went to {shares} readers"

@@ -23,11 +23,11 @@ from mailer.core.db import Database
 from mailer.core.settings import Settings
 from mailer.flows.operations import api_keys
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.delivery_worker import deliver
-from mailer.flows.sending.send_status import status
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.delivery_worker import deliver_send
+from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.transactional.transactional_worker import deliver_some
-from mailer.store.sending.sends import State
+from mailer.store.sending.sends import SendState
 from mailer.transports.outbox import Mail, Outbox, list_mails
 from tests import factories
 
@@ -78,7 +78,7 @@ class Web:
 
     def work(self) -> None:
         """What worker and scheduler do, once."""
-        tend(self.database, self.settings)
+        advance_sends(self.database, self.settings)
         while deliver_some(self.database, self.settings, Outbox(self.settings.outbox), SITE_NAME):
             pass
 
@@ -89,9 +89,9 @@ class Web:
         issues = [factories.old(), factories.edition()]
         transport = Outbox(self.settings.outbox)
         [send_id] = publish(self.database, self.settings, issues, [], transport, Request()).send_ids
-        while status(self.database, str(send_id))[0].send.state != State.FINISHED:
-            tend(self.database, self.settings)
-            deliver(self.database, self.settings, transport, send_id)
+        while list_send_statuses(self.database, str(send_id))[0].send.state != SendState.FINISHED:
+            advance_sends(self.database, self.settings)
+            deliver_send(self.database, self.settings, transport, send_id)
         return send_id
 
     def mails(self) -> list[Mail]:

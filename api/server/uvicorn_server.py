@@ -22,7 +22,7 @@ from mailer.core import event_loop
 from mailer.core.db import Database
 from mailer.core.errors import Unavailable
 from mailer.core.settings import Settings
-from mailer.workers.actors import Bell
+from mailer.workers.actors import WakeUps
 
 _MAX_THREADS, _MIN_THREADS = 40, 10  # for blocking work: of all processes, and at least of each
 
@@ -48,15 +48,15 @@ def serve(
 
 
 def _app(settings: Settings, database: Database, site_name: str) -> FastAPI:
-    bell = Bell(settings.redis_url) if settings.redis_url else None
+    wake_ups = WakeUps(settings.redis_url) if settings.redis_url else None
     return create_app(
         settings=settings,
         database=database,
         site_folder=settings.site_folder,
         outbox=settings.outbox if settings.transport == "outbox" else None,
-        wake_transactional=bell.ring_transactional if bell else lambda: False,
+        wake_transactional=wake_ups.enqueue_transactional if wake_ups else lambda: False,
         site_name=site_name,
-        wake_payments=bell.ring_payments if bell else lambda: False,
+        wake_payments=wake_ups.enqueue_payments if wake_ups else lambda: False,
     )
 
 

@@ -15,7 +15,7 @@ from api.common.dependencies import AppContext, Context
 from api.common.render import HEADERS, render_page
 from mailer.core.errors import BadInput
 from mailer.flows.sending import ledger_view
-from mailer.flows.sending.send_status import status
+from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers import subscriber_search
 from mailer.transports.outbox import Mail, list_mails, read
 
@@ -83,9 +83,9 @@ def show_ledger(
         "ledger.html",
         sends=sends,
         chosen=chosen,
-        lines=ledger_view.lines(context.database, chosen.send.id, lines) if chosen else [],
+        lines=ledger_view.list_deliveries(context.database, chosen.send.id, lines) if chosen else [],
         line_number=lines,
-        line_pages=_pages(sum(chosen.deliveries.values()) if chosen else 0, ledger_view.PAGE),
+        line_pages=_pages(sum(chosen.deliveries.values()) if chosen else 0, ledger_view.PAGE_SIZE),
         readers=shown.readers,
         reader_count=shown.count,
         reader_number=people,

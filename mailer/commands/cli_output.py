@@ -13,7 +13,7 @@ from rich.text import Text
 from mailer.core.edition import by_text
 from mailer.flows.publishing.publish import Outlook, Published
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
-from mailer.flows.sending.send_status import Standing
+from mailer.flows.sending.send_status import SendStatus
 from mailer.store.subscribers.subscribers import Subscriber
 from mailer.transports.base import Account
 
@@ -125,7 +125,7 @@ def published(console: Console, done: Published) -> None:
         console.print("Nothing new to send.")
 
 
-def status(console: Console, standings: Sequence[Standing]) -> None:
+def status(console: Console, standings: Sequence[SendStatus]) -> None:
     """Print sends as a table, with columns only for the states that occur."""
     if not standings:
         console.print("No sends yet. `postmerge plan` shows what publishing would do.")
@@ -144,7 +144,7 @@ def status(console: Console, standings: Sequence[Standing]) -> None:
             console.print(Text(f"Send {one.send.id} {note}", style="yellow"), soft_wrap=True)
 
 
-def standing_note(one: Standing) -> str:
+def standing_note(one: SendStatus) -> str:
     """Explain why a send is not progressing: it is paused, waiting, or watching its first slice."""
     send = one.send
     if send.reason:

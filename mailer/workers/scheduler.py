@@ -1,4 +1,4 @@
-"""The clock: every second it tends the ledger and rings a doorbell for each piece of work that waits."""
+"""The scheduler: each second it starts what is due in the ledger and enqueues a wake-up for each kind of pending work."""
 
 from __future__ import annotations
 
@@ -12,48 +12,50 @@ from mailer.core.settings import Settings
 from mailer.flows.billing import billing_jobs
 from mailer.flows.operations import webhooks
 from mailer.flows.operations.operator_notices import post_notices
-from mailer.flows.scheduled.send_scheduler import tend, watch
-from mailer.flows.scheduled.subscriber_maintenance import upkeep
+from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
+from mailer.flows.scheduled.subscriber_maintenance import maintain_subscribers
 from mailer.flows.subscribers import bulk_actions
-from mailer.workers.actors import BULK, PAYMENTS, SENDS, TRANSACTIONAL, WEBHOOKS, Bell
+from mailer.workers.actors import BULK_ACTIONS, PAYMENTS, SENDS, TRANSACTIONAL, WEBHOOKS, WakeUps
 
 events = log.get("scheduler")
 
-TICK = 1.0  # seconds
-WATCH_EVERY = 5.0  # seconds between two looks at the outcomes of running sends
-_ENOUGH = 50  # bells in a queue; more would only pile up while no worker runs
+TICK_SECONDS = 1.0
+WATCH_INTERVAL_SECONDS = 5.0  # how often the outcomes of running sends are checked
+_MAX_QUEUED_WAKE_UPS = 50  # in a queue; more would only pile up while no worker runs
 
 
-def run(database: Database, settings: Settings, bell: Bell, stopping: threading.Event, tick: float = TICK) -> None:
-    """Tend until ``stopping`` is set. Trouble, whatever it is, is logged and tried again at the next tick."""
+def run_scheduler(
+    database: Database, settings: Settings, wake_ups: WakeUps, stopping: threading.Event, tick: float = TICK_SECONDS
+) -> None:
+    """Run rounds until ``stopping`` is set. Any error is logged, and the next tick tries again."""
     watched = 0.0
     while not stopping.is_set():
         started = time.monotonic()
         try:
-            once(database, settings, bell)
-            if started - watched >= WATCH_EVERY:
+            run_round(database, settings, wake_ups)
+            if started - watched >= WATCH_INTERVAL_SECONDS:
                 watched = started
-                watch(database)
-                upkeep(database, settings)
+                check_circuit_breakers(database)
+                maintain_subscribers(database, settings)
                 post_notices(database, settings)
         except PostmergeError as error:
             events.warning("scheduler.waits", error=str(error))
-        except Exception as error:  # a fault of ours: the other sends still need the clock
-            events.exception("scheduler.broke", error=type(error).__name__)
+        except Exception as error:  # a bug: the other sends still need the scheduler
+            events.exception("scheduler.failed", error=type(error).__name__)
         stopping.wait(max(0.05, tick - (time.monotonic() - started)))
 
 
-def once(database: Database, settings: Settings, bell: Bell) -> None:
-    """One round."""
-    bells = tend(database, settings)
-    if bells.sends and bell.waiting(SENDS) < _ENOUGH:
-        for send_id in bells.sends:
-            bell.ring_send(send_id)
-    if bells.transactional and bell.waiting(TRANSACTIONAL) < _ENOUGH:
-        bell.ring_transactional()
-    if webhooks.has_work(database) and bell.waiting(WEBHOOKS) < _ENOUGH:
-        bell.ring_webhooks()
-    if billing_jobs.has_work(database, settings) and bell.waiting(PAYMENTS) < _ENOUGH:
-        bell.ring_payments()
-    if bulk_actions.has_work(database) and bell.waiting(BULK) < _ENOUGH:
-        bell.ring_bulk()
+def run_round(database: Database, settings: Settings, wake_ups: WakeUps) -> None:
+    """Run one round: advance the sends and enqueue wake-ups."""
+    wanted = advance_sends(database, settings)
+    if wanted.sends and wake_ups.count_queued(SENDS) < _MAX_QUEUED_WAKE_UPS:
+        for send_id in wanted.sends:
+            wake_ups.enqueue_send(send_id)
+    if wanted.transactional and wake_ups.count_queued(TRANSACTIONAL) < _MAX_QUEUED_WAKE_UPS:
+        wake_ups.enqueue_transactional()
+    if webhooks.has_work(database) and wake_ups.count_queued(WEBHOOKS) < _MAX_QUEUED_WAKE_UPS:
+        wake_ups.enqueue_webhooks()
+    if billing_jobs.has_work(database, settings) and wake_ups.count_queued(PAYMENTS) < _MAX_QUEUED_WAKE_UPS:
+        wake_ups.enqueue_payments()
+    if bulk_actions.has_work(database) and wake_ups.count_queued(BULK_ACTIONS) < _MAX_QUEUED_WAKE_UPS:
+        wake_ups.enqueue_bulk_actions()

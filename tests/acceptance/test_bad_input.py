@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from mailer.cli import cli
 from mailer.core.db import Database
-from mailer.flows.sending.send_status import status
+from mailer.flows.sending.send_status import list_send_statuses
 from tests.conftest import ROOT
 from tests.factories import readers, settings
 from tests.fakes.ses import FakeSes
@@ -88,7 +88,7 @@ def test_a_broken_issue_is_refused_with_its_place(
 ) -> None:
     shell.write("bad.md", head, body)
     assert sentence in shell.refused("publish")
-    assert status(database) == []
+    assert list_send_statuses(database) == []
 
 
 @pytest.mark.parametrize("command", ["publish", "plan", "status", "adopt", "worker", "migrate", "serve"])
@@ -122,7 +122,7 @@ def test_a_wrong_aws_credential_is_refused_before_anything_is_written(shell: She
     wrong = {**ses.environ, "POSTMERGE_TRANSPORT": "ses", "AWS_ACCESS_KEY_ID": "AKIAWRONGWRONGWRONG0"}
     said = shell.refused("publish", "--no-gate", **wrong)
     assert "SES does not accept the AWS credentials (UnrecognizedClientException): check AWS_ACCESS_KEY_ID" in said
-    assert status(database) == []
+    assert list_send_statuses(database) == []
     assert ses.accepted() == []
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mailer.core.db import Database
-from mailer.flows.sending.send_status import status
+from mailer.flows.sending.send_status import list_send_statuses
 from tests.conftest import ROOT
 from tests.factories import readers, settings
 from tests.processes import eventually, running
@@ -99,7 +99,7 @@ def test_a_push_mails_once_and_never_again(pushing: Pushing, database: Database)
     pushing.write("hello.md", issue)
     assert "goes to 3 subscribers" in pushing.push("the first issue")
     eventually(lambda: pushing.mails() == 3, 60, "three mails are in the outbox")
-    eventually(lambda: status(database)[0].send.state == "finished", 20, "the send is finished")
+    eventually(lambda: list_send_statuses(database)[0].send.state == "finished", 20, "the send is finished")
 
     assert "Nothing new to send" in pushing.push("nothing changed")
     pushing.write("hello.md", issue.replace("Paragraph 3", "Pragraph 3"))
@@ -112,7 +112,7 @@ def test_a_push_mails_once_and_never_again(pushing: Pushing, database: Database)
     assert "Nothing new to send" in pushing.push("the issue reverted")
     pushing.write("hello.md", issue)
     assert "Nothing new to send" in pushing.push("the issue merged again")
-    assert len(status(database)) == 1
+    assert len(list_send_statuses(database)) == 1
     assert pushing.mails() == 3
     assert (pushing.bare / "postmerge-work" / "build" / "site" / "index.html").exists()
 
@@ -124,7 +124,7 @@ def test_a_broken_issue_is_named_to_the_one_who_pushes(pushing: Pushing, databas
     said = pushing.push("a schedule without a zone")
     assert "bad.md:3" in said
     assert "nothing was published" in said
-    assert status(database) == []
+    assert list_send_statuses(database) == []
 
 
 # Each line is allowed; a shell that read them would fail, run something, or take other values.

@@ -16,8 +16,8 @@ from mailer.core.db import Database
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.sending import send_control
-from mailer.flows.sending.send_status import Standing, status
-from mailer.workers.actors import Bell
+from mailer.flows.sending.send_status import SendStatus, list_send_statuses
+from mailer.workers.actors import WakeUps
 from tests.factories import edition, old, readers, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 from tests.integration.publishing.test_publish import Limits
@@ -48,16 +48,16 @@ def begin(database: Database, conf: Settings, number: int) -> None:
     readers(database, number)
     adopt(database, conf, [old()])
     [send_id] = publish(database, conf, [old(), edition()], [], Limits(), Request()).send_ids
-    Bell(conf.redis_url).ring_send(send_id)
+    WakeUps(conf.redis_url).enqueue_send(send_id)
 
 
 def finished(database: Database) -> bool:
-    return status(database)[0].send.state == "finished"
+    return list_send_statuses(database)[0].send.state == "finished"
 
 
-def judge(database: Database, ses: FakeSes, number: int, most_in_doubt: int) -> Standing:
+def judge(database: Database, ses: FakeSes, number: int, most_in_doubt: int) -> SendStatus:
     """Nobody twice; who got nothing is in doubt, and no more are in doubt than were on the wire."""
-    [one] = status(database)
+    [one] = list_send_statuses(database)
     got = [mail["to"] for mail in ses.accepted()]
     assert len(got) == len(set(got)), "somebody got the mail twice"
     assert sums_add_up(database)
@@ -119,14 +119,14 @@ def test_pause_resume_and_stop_act_within_two_seconds_on_every_worker(database: 
         for command in ("scheduler", "worker", "worker"):
             stack.enter_context(running(command, conf, ses.environ))
         eventually(lambda: len(ses.accepted()) > 100, 60, "the workers send")
-        send_control.pause(database, "1")
+        send_control.pause_send(database, "1")
         quiet_within_two_seconds()
         paused = len(ses.accepted())
-        send_control.resume(database, "1")
+        send_control.resume_send(database, "1")
         eventually(lambda: len(ses.accepted()) > paused, 2, "it goes on")
-        send_control.stop(database, "1", "a wrong link")
+        send_control.stop_send(database, "1", "a wrong link")
         quiet_within_two_seconds()
-    [one] = status(database)
+    [one] = list_send_statuses(database)
     assert (one.send.state, one.send.reason, one.deliveries.get("claimed", 0)) == ("stopped", "a wrong link", 0)
 
 

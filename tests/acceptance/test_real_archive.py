@@ -20,7 +20,7 @@ from mailer.core.db import Database
 from mailer.core.message import LEAVE_URL
 from mailer.core.settings import Settings
 from mailer.editions import BuildOptions, Report
-from mailer.flows.sending.send_status import status
+from mailer.flows.sending.send_status import list_send_statuses
 from tests.conftest import REAL_ARCHIVE, ROOT
 from tests.factories import readers, settings, sums_add_up
 from tests.fakes.ses import FakeSes
@@ -129,9 +129,9 @@ def test_adopting_sends_nothing_and_one_new_issue_reaches_each_of_10_000_readers
         assert [(step["issue"], step["readers"]) for step in plan["steps"] if step["action"] == "send"] == [("new", READERS)]
         assert ses.accepted() == []
         letter.run("publish", "--no-gate")
-        eventually(lambda: status(database)[0].send.state == "finished", 120, "the send is finished")
+        eventually(lambda: list_send_statuses(database)[0].send.state == "finished", 120, "the send is finished")
     got = [mail["to"] for mail in ses.accepted()]
     assert len(got) == len(set(got)) == READERS
-    assert status(database)[0].deliveries["accepted"] == READERS
+    assert list_send_statuses(database)[0].deliveries["accepted"] == READERS
     assert sums_add_up(database)
     assert "Nothing new to send" in letter.run("publish", "--no-gate")

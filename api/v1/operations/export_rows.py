@@ -73,7 +73,7 @@ def _read_emails(context: AppContext) -> Iterator[dict[str, Any]]:
     """Yield emails in batches, because bodies are long."""
     rows = issue_overview.every(context.database)
     for start in range(0, len(rows), _ROWS_PER_CHUNK):
-        yield from as_emails(context, issue_overview.whole(context.database, rows[start : start + _ROWS_PER_CHUNK]))
+        yield from as_emails(context, issue_overview.load_overviews(context.database, rows[start : start + _ROWS_PER_CHUNK]))
 
 
 def _write_file(

@@ -16,8 +16,8 @@ from api.v1.common.errors import ApiError, raise_not_found
 from api.v1.operations.account import check_username
 from mailer.core import public_ids
 from mailer.flows.sending import issue_overview
-from mailer.flows.sending.issue_overview import Analytics, Mail
-from mailer.store.sending.issue_overview import Row
+from mailer.flows.sending.issue_overview import Analytics, IssueOverview
+from mailer.store.sending.issue_overview import IssueRow
 
 router = APIRouter(tags=["Emails"])
 
@@ -77,7 +77,7 @@ def list_emails(context: Context, request: Request, filters: Annotated[EmailFilt
     rows = _sort(context, [row for row in issue_overview.every(context.database) if _matches(row, filters)], filters.ordering)
     if filters.deliveries__start is not None or filters.deliveries__end is not None:
         rows = _filter_by_deliveries(context, rows, filters)
-    shown = issue_overview.whole(context.database, paging.slice_page(rows, filters.page))
+    shown = issue_overview.load_overviews(context.database, paging.slice_page(rows, filters.page))
     results = as_emails(context, shown)
     for result in results:
         for name in filters.excluded_fields:
@@ -173,7 +173,7 @@ def list_public_emails(
     Title and web address of every issue.
     """
     check_username(context, username)
-    rows = [row for row in issue_overview.every(context.database) if q.lower() in row.subject.lower()]
+    rows = [row for row in issue_overview.list_issues(context.database) if q.lower() in row.subject.lower()]
     results = [_as_public_email(context, row) for row in paging.slice_page(rows, page)]
     return paging.page_response(context, request, results, len(rows), page)
 
@@ -220,8 +220,8 @@ def _as_email(context: AppContext, email: Mail, analytics: Analytics) -> dict[st
     }
 
 
-def _matches(row: Row, filters: EmailFilters) -> bool:
-    status = Mail(row, "", {}).status
+def _matches(row: IssueRow, filters: EmailFilters) -> bool:
+    status = IssueOverview(row, "", {}).status
     source = "app" if row.send_id else "import"
     numbers = [public_ids.number("em", one) for one in filters.ids]
     rates = (filters.click_rate__start, filters.click_rate__end, filters.open_rate__start, filters.open_rate__end)
@@ -231,7 +231,7 @@ def _matches(row: Row, filters: EmailFilters) -> bool:
         (
             not filters.status or status in filters.status,
             status not in filters.not_status,
-            not filters.ids or issue_overview.number(row.key) in numbers,
+            not filters.ids or issue_overview.issue_number(row.key) in numbers,
             filters.subject is None or filters.subject.lower() in row.subject.lower(),
             not filters.source or source in filters.source,
             not filters.archival_mode or "enabled" in filters.archival_mode,
@@ -245,7 +245,7 @@ def _matches(row: Row, filters: EmailFilters) -> bool:
     )
 
 
-def _sort(context: AppContext, rows: list[Row], ordering: str) -> list[Row]:
+def _sort(context: AppContext, rows: list[IssueRow], ordering: str) -> list[IssueRow]:
     down, name = ordering.startswith("-"), ordering.removeprefix("-")
     known = (*_SORT_COLUMNS, "status", *_SORTED_BY_RATE, *_EQUAL_FOR_ALL)
     if name not in known:
@@ -256,7 +256,7 @@ def _sort(context: AppContext, rows: list[Row], ordering: str) -> list[Row]:
     if name in _EQUAL_FOR_ALL:
         return dated
     if name == "status":
-        return sorted(dated, key=lambda row: Mail(row, "", {}).status, reverse=down)
+        return sorted(dated, key=lambda row: IssueOverview(row, "", {}).status, reverse=down)
     if name in _SORTED_BY_RATE:
         whole = issue_overview.whole(context.database, dated)
         analytics = list(zip(whole, issue_overview.analytics(context.database, whole), strict=True))
@@ -283,8 +283,8 @@ def _filter_by_deliveries(context: AppContext, rows: list[Row], filters: EmailFi
     return [email.row for email in issue_overview.whole(context.database, rows) if fits(email)]
 
 
-def _find_email(context: AppContext, id: str) -> Mail:
-    found = issue_overview.find(context.database, id)
+def _find_email(context: AppContext, id: str) -> IssueOverview:
+    found = issue_overview.find_issue(context.database, id)
     return found if found else raise_not_found("email")
 
 
@@ -306,9 +306,9 @@ def _as_history(one: Any, field: str) -> dict[str, Any]:
     return {"history_id": one.id, "creation_date": one.created_at.isoformat(), "value": value, "user_id": None}
 
 
-def _as_public_email(context: AppContext, row: Row) -> dict[str, Any]:
+def _as_public_email(context: AppContext, row: IssueRow) -> dict[str, Any]:
     return {
-        "id": public_ids.public("em", issue_overview.number(row.key)),
+        "id": public_ids.public("em", issue_overview.issue_number(row.key)),
         "creation_date": row.dated.isoformat(),
         "publish_date": row.dated.isoformat(),
         "subject": row.subject,
@@ -318,5 +318,5 @@ def _as_public_email(context: AppContext, row: Row) -> dict[str, Any]:
     }
 
 
-def _web_url(context: AppContext, row: Row) -> str:
+def _web_url(context: AppContext, row: IssueRow) -> str:
     return row.url or f"{context.settings.site_url}/"

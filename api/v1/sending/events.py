@@ -77,7 +77,7 @@ def as_events(context: AppContext, rows: Sequence[dict[str, Any]], expand: Seque
             if row["subscriber_id"]:
                 event["subscriber"] = shown.get(row["subscriber_id"])
     if "email" in expand:
-        known = issue_overview.of_keys(context.database, {row["issue_key"] for row in rows if row["issue_key"]})
+        known = issue_overview.find_by_keys(context.database, {row["issue_key"] for row in rows if row["issue_key"]})
         emails = dict(zip(known, as_emails(context, list(known.values())), strict=True))
         for event, row in zip(made, rows, strict=True):
             if row["issue_key"]:
@@ -92,7 +92,7 @@ def as_event(row: dict[str, Any]) -> dict[str, Any]:
         "creation_date": row["at"].isoformat(),
         "event_type": row["event_type"],
         "subscriber_id": public_ids.public("sub", row["subscriber_id"]) if row["subscriber_id"] else None,
-        "email_id": public_ids.public("em", issue_overview.number(row["issue_key"])) if row["issue_key"] else None,
+        "email_id": public_ids.public("em", issue_overview.issue_number(row["issue_key"])) if row["issue_key"] else None,
         "automation_id": None,
         "metadata": {name: str(value) for name, value in row["facts"].items()},
     }

@@ -12,7 +12,7 @@ from api.common.dependencies import Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import raise_not_found
 from mailer.core.errors import BadInput
-from mailer.flows.sending.send_status import standing_facts, status
+from mailer.flows.sending.send_status import list_send_statuses, send_facts
 
 router = APIRouter(prefix="/sends", tags=["Sends"])
 
@@ -63,7 +63,7 @@ def retrieve_send(context: Context, id_or_issue: str) -> JSONResponse:
     By its id, or the latest send of an issue by the issue's key.
     """
     try:
-        return JSONResponse(_as_send(standing_facts(status(context.database, id_or_issue)[0])))
+        return JSONResponse(_as_send(send_facts(list_send_statuses(context.database, id_or_issue)[0])))
     except BadInput:
         return raise_not_found("send")
 

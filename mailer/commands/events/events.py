@@ -14,7 +14,7 @@ from mailer.core.errors import Refused
 from mailer.flows.events import mail_events
 from mailer.flows.events.event_consumer import Intake
 from mailer.flows.sending import uncertain_deliveries
-from mailer.store.events.delivery_events import Doubt
+from mailer.store.events.delivery_events import UncertainDelivery
 
 _MAX_ROWS = 50
 _NICENESS = 5  # a backlog of events must not slow down workers on the same machine
@@ -66,15 +66,15 @@ def uncertain(send: str, subscriber: int | None, sent: bool | None, yes: bool, j
     """
     database = open_database(load_settings())
     if sent is None:
-        return _list_uncertain(uncertain_deliveries.doubts(database, send, subscriber), json)
+        return _list_uncertain(uncertain_deliveries.list_uncertain(database, send, subscriber), json)
     if not send:
         raise click.UsageError("Name the send to resolve, as in `postmerge uncertain 12 --sent`.")
     if not sent and not yes:
-        number = len(uncertain_deliveries.doubts(database, send, subscriber))
+        number = len(uncertain_deliveries.list_uncertain(database, send, subscriber))
         raise Refused(
             f"This would send to {count(number, 'subscriber')} who may already have the email. To send anyway, add `--yes`."
         )
-    done = uncertain_deliveries.decide(database, send, subscriber, sent)
+    done = uncertain_deliveries.resolve_uncertain(database, send, subscriber, sent)
     if json:
         return print_json({"send": done.send.id, "moved": done.moved, "kept": done.kept, "state": str(done.send.state)})
     what = "marked as sent" if sent else "queued" if done.send.state == "sending" else "queued until the send resumes"
@@ -83,9 +83,9 @@ def uncertain(send: str, subscriber: int | None, sent: bool | None, yes: bool, j
         out.print(f"{done.kept:,} remain uncertain: SES reported events for them, so it accepted them. Use `--sent`.")
 
 
-def _list_uncertain(found: list[Doubt], json: bool) -> None:
+def _list_uncertain(found: list[UncertainDelivery], json: bool) -> None:
     if json:
-        return print_json([uncertain_deliveries.facts(one) for one in found])
+        return print_json([uncertain_deliveries.uncertain_facts(one) for one in found])
     if not found:
         return out.print("No uncertain deliveries.")
     table = Table(

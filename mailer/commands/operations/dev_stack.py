@@ -39,7 +39,7 @@ from mailer.core.migrate import migrate
 from mailer.core.settings import Settings
 from mailer.fakes import embedded_services
 from mailer.flows.publishing import publish
-from mailer.flows.sending.send_status import status
+from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers.signup import add_subscriber, list_subscribers
 from mailer.transports import make as make_transport
 
@@ -288,7 +288,9 @@ def _show_delivery(settings: Settings, out: Console, stopping: threading.Event) 
     with Progress(*columns, console=out, transient=False) as progress:
         tasks: dict[int, TaskID] = {}
         while not stopping.is_set() and time.monotonic() < deadline:
-            running = [one for one in status(database) if one.send.state in ("holding", "sending") or one.send.id in tasks]
+            running = [
+                one for one in list_send_statuses(database) if one.send.state in ("holding", "sending") or one.send.id in tasks
+            ]
             for one in running:
                 if one.send.id not in tasks:
                     tasks[one.send.id] = progress.add_task(one.send.subject[:50], total=one.send.audience_size)

@@ -10,7 +10,7 @@ from rich.text import Text
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core.settings import Settings
 from mailer.flows.sending import fence as flow
-from mailer.flows.sending.fence import Standing
+from mailer.flows.sending.fence import FenceStatus
 
 
 @click.group(invoke_without_command=True)
@@ -23,7 +23,7 @@ def fence(context: click.Context, json: bool) -> None:
     """
     if context.invoked_subcommand is None:
         settings = load_settings()
-        _show(settings, flow.look(open_database(settings), settings), json)
+        _show(settings, flow.read_fence(open_database(settings), settings), json)
 
 
 @fence.command()
@@ -34,31 +34,31 @@ def accept(json: bool) -> None:
     Example: postmerge fence accept
     """
     settings = load_settings()
-    _show(settings, flow.accept(open_database(settings), settings), json)
+    _show(settings, flow.accept_database(open_database(settings), settings), json)
 
 
-def _show(settings: Settings, found: Standing, json: bool) -> None:
+def _show(settings: Settings, found: FenceStatus, json: bool) -> None:
     facts = _facts(settings, found)
     if json:
         return print_json(facts)
     if not settings.fence_folder:
         return out.print("The fence is off on this machine (POSTMERGE_FENCE=off).")
-    if found.mark is None:
+    if found.row is None:
         return out.print("No fence yet. The first publish or `postmerge fence accept` creates it.")
-    outside = "none" if found.outside is None else f"epoch {found.outside}"
-    out.print(f"database    epoch {found.mark.epoch}, ledger {found.mark.id}")
+    outside = "none" if found.file_epoch is None else f"epoch {found.file_epoch}"
+    out.print(f"database    epoch {found.row.epoch}, ledger {found.row.id}")
     out.print(Text(f"fence file  {outside}, in {settings.fence_folder}"), soft_wrap=True)
     out.print(
-        Text(found.trouble or "They match: this database may send.", style="red" if found.trouble else ""), soft_wrap=True
+        Text(found.problem or "They match: this database may send.", style="red" if found.problem else ""), soft_wrap=True
     )
 
 
-def _facts(settings: Settings, found: Standing) -> dict[str, Any]:
+def _facts(settings: Settings, found: FenceStatus) -> dict[str, Any]:
     return {
-        "ledger": found.mark.id if found.mark else None,
-        "epoch": found.mark.epoch if found.mark else None,
-        "outside": found.outside,
+        "ledger": found.row.id if found.row else None,
+        "epoch": found.row.epoch if found.row else None,
+        "outside": found.file_epoch,
         "folder": str(settings.fence_folder or ""),
-        "agree": not found.trouble,
-        "trouble": found.trouble,
+        "agree": not found.problem,
+        "trouble": found.problem,
     }

@@ -55,14 +55,14 @@ def worker(until_eof: bool) -> None:
     """
     from mailer import editions
     from mailer.transports import make as make_transport
-    from mailer.workers.actors import Work, Workshop
+    from mailer.workers.actors import WorkerContext, WorkerThreads
 
     settings = load_settings("worker")
     need_redis(settings)
     settings.need_secret()
     stopping = stop_signal(until_eof)
-    work = Work(open_database(settings), settings, make_transport(settings), editions.site_name(settings.config))
-    workshop = Workshop(work)
+    work = WorkerContext(open_database(settings), settings, make_transport(settings), editions.site_name(settings.config))
+    workshop = WorkerThreads(work)
     workshop.start()
     stopping.wait()
     workshop.stop()
@@ -75,12 +75,12 @@ def scheduler(until_eof: bool) -> None:
 
     Example: postmerge scheduler
     """
-    from mailer.workers.actors import Bell
-    from mailer.workers.scheduler import run as run_scheduler
+    from mailer.workers.actors import WakeUps
+    from mailer.workers.scheduler import run_scheduler
 
     settings = load_settings("scheduler")
     need_redis(settings)
-    run_scheduler(open_database(settings), settings, Bell(settings.redis_url), stop_signal(until_eof))
+    run_scheduler(open_database(settings), settings, WakeUps(settings.redis_url), stop_signal(until_eof))
 
 
 @click.command()

@@ -21,8 +21,8 @@ from mailer.core.settings import Settings
 from mailer.flows.publishing import publish as flow
 from mailer.flows.publishing.preflight import ALLOWED
 from mailer.flows.publishing.publish_plan import Action, Plan
-from mailer.flows.sending.send_status import standing_facts
-from mailer.flows.sending.send_status import status as read_status
+from mailer.flows.sending.send_status import list_send_statuses as read_status
+from mailer.flows.sending.send_status import send_facts
 from mailer.transports import make as make_transport
 
 built = click.option("--built", is_flag=True, help="Use the last build instead of building now.")
@@ -161,18 +161,18 @@ def status(send: str, json: bool) -> None:
     """
     standings = read_status(open_database(load_settings()), send)
     if json:
-        print_json([standing_facts(one) for one in standings])
+        print_json([send_facts(one) for one in standings])
     else:
         cli_output.status(out, standings)
 
 
 def wake_workers(settings: Settings, send_ids: Sequence[int]) -> None:
     """Wake the workers for new sends; otherwise the scheduler does it."""
-    from mailer.workers.actors import Bell
+    from mailer.workers.actors import WakeUps
 
-    bell = Bell(settings.redis_url)
+    wake_ups = WakeUps(settings.redis_url)
     for send_id in send_ids:
-        bell.ring_send(send_id)
+        wake_ups.enqueue_send(send_id)
 
 
 def _gate(settings: Settings, asked: bool | None) -> bool:

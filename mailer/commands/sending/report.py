@@ -12,9 +12,9 @@ from rich.text import Text
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core.errors import BadInput
-from mailer.flows.sending.send_report import Report, report_facts
-from mailer.flows.sending.send_report import report as read_report
-from mailer.flows.sending.send_report_page import MEANING, SHOWN, lasted, page
+from mailer.flows.sending.send_report import SendReport, report_facts
+from mailer.flows.sending.send_report import make_report as read_report
+from mailer.flows.sending.send_report_page import MEANING, STATES_SHOWN, format_duration, render_report
 
 
 @click.command()
@@ -28,7 +28,7 @@ def report(send: str, html: Path | None, json: bool) -> None:
     """
     found = read_report(open_database(load_settings()), send)
     if html:
-        _write(html, page(found))
+        _write(html, render_report(found))
     if json:
         print_json(report_facts(found))
     else:
@@ -44,7 +44,7 @@ def _write(path: Path, text: str) -> None:
         raise BadInput(f"{path} cannot be written ({error.strerror}): choose a file in a writable folder.") from error
 
 
-def show(console: Console, found: Report) -> None:
+def show(console: Console, found: SendReport) -> None:
     """The report as tables."""
     send = found.send
     console.print(Text(f"Send {send.id} of {send.issue_key}, {send.state}: {send.subject}", style="bold"), soft_wrap=True)
@@ -52,7 +52,7 @@ def show(console: Console, found: Report) -> None:
         console.print(Text(send.reason or send.waits_for, style="yellow"), soft_wrap=True)
     if found.span.first:
         rate = f", {found.rate:,.1f} emails a second" if found.rate else ""
-        console.print(f"{count(found.span.mails, 'email')} in {lasted(found.seconds)}{rate}.")
+        console.print(f"{count(found.span.emails, 'email')} in {format_duration(found.seconds)}{rate}.")
     console.print(_outcomes(found))
     if found.texts:
         console.print(_texts(found))
@@ -63,17 +63,17 @@ def show(console: Console, found: Report) -> None:
     console.print(found.sum_sentence(), style="" if found.adds_up or send.audience_size is None else "red", soft_wrap=True)
 
 
-def _outcomes(found: Report) -> Table:
+def _outcomes(found: SendReport) -> Table:
     table = Table("outcome", box=None, header_style="bold")
     table.add_column("subscribers", justify="right")
     table.add_column("meaning")
-    for state in SHOWN:
+    for state in STATES_SHOWN:
         if number := found.outcomes.get(state):
             table.add_row(state, f"{number:,}", MEANING[state])
     return table
 
 
-def _texts(found: Report) -> Table:
+def _texts(found: SendReport) -> Table:
     table = Table("variant", box=None, header_style="bold", title="By variant", title_justify="left")
     table.add_column("emails", justify="right")
     for name, number in found.texts.items():
@@ -81,7 +81,7 @@ def _texts(found: Report) -> Table:
     return table
 
 
-def _reasons(found: Report) -> Table:
+def _reasons(found: SendReport) -> Table:
     table = Table("outcome", box=None, header_style="bold", title="Reasons", title_justify="left")
     table.add_column("subscribers", justify="right")
     table.add_column("reason")
@@ -90,8 +90,8 @@ def _reasons(found: Report) -> Table:
     return table
 
 
-def _domains(found: Report) -> Table:
-    states = [state for state in SHOWN if found.outcomes.get(state)]
+def _domains(found: SendReport) -> Table:
+    states = [state for state in STATES_SHOWN if found.outcomes.get(state)]
     table = Table("domain", box=None, header_style="bold", title="By domain", title_justify="left")
     for name in ("subscribers", *states):
         table.add_column(name, justify="right")

@@ -16,7 +16,7 @@ def pause(send: str) -> None:
 
     Example: postmerge pause 12
     """
-    done = send_control.pause(open_database(load_settings()), send)
+    done = send_control.pause_send(open_database(load_settings()), send)
     out.print(f"Send {done.id} of {done.issue_key} is paused. To continue, run `postmerge resume {done.id}`.")
 
 
@@ -29,7 +29,7 @@ def resume(send: str, yes: bool, no_gate: bool) -> None:
 
     Example: postmerge resume 12
     """
-    done = send_control.resume(open_database(load_settings()), send, sure=yes, gate=not no_gate)
+    done = send_control.resume_send(open_database(load_settings()), send, sure=yes, gate=not no_gate)
     out.print(f"Send {done.id} of {done.issue_key} is {done.state}.")
 
 
@@ -41,7 +41,7 @@ def stop(send: str, reason: str) -> None:
 
     Example: postmerge stop 12 --reason "wrong link in the second paragraph"
     """
-    done = send_control.stop(open_database(load_settings()), send, reason)
+    done = send_control.stop_send(open_database(load_settings()), send, reason)
     out.print(f"Send {done.id} of {done.issue_key} is stopped ({done.reason}).")
     if done.reason != reason:
         out.print("It was already stopped; the first reason is kept.")

@@ -98,7 +98,7 @@ class Intake:
             if time.monotonic() - self._looked < _LOOK:
                 return self._sending
             with contextlib.suppress(Unavailable), self.database.transaction() as tx:
-                self._sending = bool(sends.with_work(tx))
+                self._sending = bool(sends.list_with_pending(tx))
             self._looked = time.monotonic()
             return self._sending
 

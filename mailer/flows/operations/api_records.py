@@ -74,7 +74,7 @@ def knows(database: Database, kind: str, public: str) -> int | None:
             return number if subscriber_admin.by_id(tx, number) else None
         if kind == "tag":
             return number if tags.get(tx, number) else None
-        return number if any(issue_overview.number(issue.key) == number for issue in issues.every(tx)) else None
+        return number if any(issue_overview.issue_number(issue.key) == number for issue in issues.every(tx)) else None
 
 
 def events(
@@ -111,7 +111,9 @@ def event(database: Database, public: str) -> Row | None:
 
 def sends_of(database: Database, numbers: int | None) -> list[int]:
     """The ids of the sends of the issue with this number."""
-    rows = [row for row in issue_overview.every(database) if issue_overview.number(row.key) == numbers and row.send_id]
+    rows = [
+        row for row in issue_overview.list_issues(database) if issue_overview.issue_number(row.key) == numbers and row.send_id
+    ]
     return [row.send_id for row in rows if row.send_id]
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from mailer.core import migrate
 from mailer.core.db import Database
 from mailer.store.sending import deliveries, ledger_queries
-from mailer.store.sending.sends import State
+from mailer.store.sending.sends import SendState
 
 RECENT = timedelta(days=1)  # deliveries of sends that finished longer ago are not counted
 
@@ -25,7 +25,7 @@ class Numbers:
 def missing_migrations(database: Database) -> list[str]:
     """Names of migrations that this program has and the database has not. Raises Unavailable."""
     with database.transaction() as tx:
-        done = ledger_queries.migrations(tx)
+        done = ledger_queries.list_migrations(tx)
     return [path.stem for path in migrate.files() if path.stem not in done]
 
 
@@ -33,7 +33,7 @@ def numbers(database: Database) -> Numbers:
     """What the ledger says now. Raises Unavailable."""
     with database.transaction() as tx:
         return Numbers(
-            sends={**{str(state): 0 for state in State}, **ledger_queries.sends_by_state(tx)},
-            deliveries={**dict.fromkeys(deliveries.STATES, 0), **ledger_queries.deliveries_by_state(tx, RECENT)},
-            waiting_transactional=ledger_queries.waiting_transactional(tx),
+            sends={**{str(state): 0 for state in SendState}, **ledger_queries.count_sends_by_state(tx)},
+            deliveries={**dict.fromkeys(deliveries.STATES, 0), **ledger_queries.count_deliveries_by_state(tx, RECENT)},
+            waiting_transactional=ledger_queries.count_waiting_transactional(tx),
         )

@@ -26,13 +26,13 @@ from mailer.fakes import embedded_services
 from mailer.fakes.handle import FakeSes
 from mailer.flows.publishing.preflight import ALLOWED
 from mailer.flows.publishing.publish import Request, publish
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.delivery_worker import deliver
-from mailer.flows.sending.send_status import status
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.delivery_worker import deliver_send
+from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers import segments
 from mailer.store.operations import rehearsal_readers
 from mailer.store.sending import audiences, send_reports
-from mailer.store.sending.sends import State
+from mailer.store.sending.sends import SendState
 from mailer.transports.ses_fast import LeanSes
 
 LATENCY = 0.05  # seconds that the fake SES takes for an answer
@@ -158,11 +158,11 @@ def _run(
     database: Database, conf: Settings, transport: LeanSes, send_id: int, readers: int, progress: Callable[[int, int], None]
 ) -> None:
     while True:
-        tend(database, conf)
-        done = deliver(database, conf, transport, send_id, seconds=_SLICE)
-        [standing] = status(database)
+        advance_sends(database, conf)
+        done = deliver_send(database, conf, transport, send_id, seconds=_SLICE)
+        [standing] = list_send_statuses(database)
         progress(readers - standing.deliveries["pending"], readers)
-        if standing.send.state not in (State.HOLDING, State.SCHEDULED, State.SENDING):
+        if standing.send.state not in (SendState.HOLDING, SendState.SCHEDULED, SendState.SENDING):
             return
         if not done.sent:
             time.sleep(_PAUSE)
@@ -171,11 +171,11 @@ def _run(
 def _judged(database: Database, fake: FakeSes, issue: Edition, send_id: int, readers: int, seconds: float) -> Rehearsed:
     mails = fake.accepted()
     times = Counter(mail["to"] for mail in mails)
-    [standing] = status(database)
+    [standing] = list_send_statuses(database)
     with database.transaction() as tx:
-        broken = {one.detail: one.number for one in send_reports.reasons(tx, send_id, 20) if one.state == "failed"}
-        texts = by_text(send_reports.texts(tx, send_id), issue.lang) if issue.variants else {}
-    if standing.send.state != State.FINISHED:
+        broken = {one.detail: one.number for one in send_reports.list_reasons(tx, send_id, 20) if one.state == "failed"}
+        texts = by_text(send_reports.count_by_text(tx, send_id), issue.lang) if issue.variants else {}
+    if standing.send.state != SendState.FINISHED:
         broken = {**broken, f"the send is {standing.send.state}: {standing.send.reason}": standing.deliveries["pending"]}
     stats = fake.stats()
     in_doubt = standing.deliveries["uncertain"]

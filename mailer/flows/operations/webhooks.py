@@ -112,7 +112,7 @@ def payload(message: Message) -> bytes:
     if body.get("subscriber"):
         data["subscriber"] = public_ids.public("sub", body["subscriber"])
     if message.issue_key:
-        data["email"] = public_ids.public("em", issue_overview.number(message.issue_key))
+        data["email"] = public_ids.public("em", issue_overview.issue_number(message.issue_key))
     facts = body.get("facts") or {}
     whole = {
         "id": public_ids.public("ext_evt", message.event_id or message.id),

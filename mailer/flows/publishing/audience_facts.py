@@ -8,7 +8,7 @@ from mailer.core.db import Database
 from mailer.flows.subscribers import segments
 from mailer.store.publishing import issues
 from mailer.store.sending import audiences, sends
-from mailer.store.sending.sends import State
+from mailer.store.sending.sends import SendState
 
 
 def ledger(database: Database) -> Ledger:
@@ -16,12 +16,12 @@ def ledger(database: Database) -> Ledger:
     with database.transaction() as tx:
         now = {known.root: known.key for known in issues.every(tx)}
         roots = {key: root for root, key in now.items()}
-        sent = [send for send in sends.every(tx) if send.state is not State.CANCELLED and send.started_at]
+        sent = [send for send in sends.list_all(tx) if send.state is not SendState.CANCELLED and send.started_at]
     by_key = {(now.get(send.issue_key, send.issue_key), send.edition_number): send.digest for send in sent}
 
     def unknown_tags(rule: str) -> list[str]:
         with database.transaction() as tx:
-            return audiences.unknown_tags(tx, audience.tags(segments.read(tx, rule)))
+            return audiences.list_unknown_tags(tx, audience.tags(segments.read(tx, rule)))
 
     def size(rule: str, key: str) -> int:
         with database.transaction() as tx:

@@ -15,11 +15,11 @@ from mailer.editions.source import paid_leaks
 from mailer.flows.publishing import preflight as guards
 from mailer.flows.publishing.publish_plan import Action, Order, Plan, Step, as_known, make
 from mailer.flows.sending import fence
-from mailer.flows.sending.send_control import find
+from mailer.flows.sending.send_control import find_send
 from mailer.flows.subscribers import segments
 from mailer.store.publishing import editions, issues
 from mailer.store.sending import audiences, deliveries, sends
-from mailer.store.sending.sends import Canceller, State
+from mailer.store.sending.sends import Canceller, SendState
 from mailer.transports.base import Account, Transport
 
 events = log.get("publish")
@@ -86,7 +86,7 @@ def look(
     plan = make_plan(database, settings, found, request.issue)
     account = transport.account() if plan.of(Action.SEND, Action.UPDATE) else None
     against = guards.check(plan, settings, findings, account, request.allow, request.gate)
-    if plan.of(Action.SEND, Action.UPDATE) and (trouble := fence.look(database, settings).trouble):
+    if plan.of(Action.SEND, Action.UPDATE) and (trouble := fence.read_fence(database, settings).problem):
         against.insert(0, guards.Guard("", trouble))
     return Outlook(plan, tuple(against), account)
 
@@ -107,7 +107,7 @@ def publish(
     guards.insist(list(outlook.guards), outlook.plan)
     paid_leaks.insist(_leaks(found, outlook.plan))
     if outlook.plan.of(Action.SEND, Action.UPDATE):
-        fence.need(database, settings)
+        fence.require_fence(database, settings)
     with database.transaction() as tx:
         issues.lock(tx)
         plan = make(tx, found, _order(settings, request.issue), datetime.now(UTC))
@@ -129,13 +129,13 @@ def is_empty(database: Database) -> bool:
 def cancel(database: Database, target: str, reason: str = "cancelled by the operator") -> sends.Send:
     """Cancel a send that has not begun (a paused one too), named by its id or its issue's key."""
     with database.transaction() as tx:
-        send = find(tx, target)
+        send = find_send(tx, target)
         if _call_off(tx, send.id, reason, Canceller.OPERATOR):
             events.info("send.cancelled", send=send.id)
             return send
         sends.set_canceller(tx, send.id, Canceller.OPERATOR)
         now = sends.get(tx, send.id) or send
-    if now.state is State.CANCELLED:
+    if now.state is SendState.CANCELLED:
         return now
     raise Refused(f"Send {send.id} of {send.issue_key} is {now.state}: only a send that has not begun can be cancelled.")
 
@@ -145,9 +145,9 @@ def _call_off(tx: Tx, send_id: int, why: str, canceller: Canceller) -> bool:
     held = sends.lock(tx, send_id)
     if held is None or not held.waits:
         return False
-    sends.move(tx, send_id, [held.state], State.CANCELLED, why)
+    sends.move(tx, send_id, [held.state], SendState.CANCELLED, why)
     sends.set_canceller(tx, send_id, canceller)
-    deliveries.thaw(tx, send_id)
+    deliveries.delete_frozen(tx, send_id)
     sends.set_frozen(tx, send_id, 0)
     return True
 
@@ -227,7 +227,7 @@ def _create(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
     assert step.edition
     assert step.due_at
     edition_id = editions.save(tx, step.root, step.edition)
-    state = State.SCHEDULED if step.scheduled else State.HOLDING
+    state = SendState.SCHEDULED if step.scheduled else SendState.HOLDING
     rule, due_at = step.edition.audience, step.due_at
     if step.send:
         send_id = step.send.id
@@ -250,12 +250,12 @@ def _update(tx: Tx, settings: Settings, step: Step) -> None:
     if held is None or not held.waits:
         return
     edition_id = editions.save(tx, step.root, step.edition)
-    state = State.SCHEDULED if step.scheduled else State.HOLDING
+    state = SendState.SCHEDULED if step.scheduled else SendState.HOLDING
     if held.state not in sends.NOT_STARTED:
         state = held.state  # a paused send stays paused
     sends.revise(tx, held.id, edition_id, state, settings.sender, step.edition.audience, step.due_at)
     sends.set_chosen(tx, held.id, step.chosen or held.chosen)
-    deliveries.thaw(tx, held.id)
+    deliveries.delete_frozen(tx, held.id)
     sends.set_frozen(tx, held.id, None)
     if not step.scheduled:
         freeze(tx, settings, held.id, step.edition.audience)

@@ -19,7 +19,7 @@ from mailer.store.publishing import issues
 from mailer.store.publishing.editions import Mark
 from mailer.store.publishing.issues import Known
 from mailer.store.sending import audiences, sends
-from mailer.store.sending.sends import Canceller, Send, State
+from mailer.store.sending.sends import Canceller, Send, SendState
 from mailer.store.subscribers import text_selection
 
 
@@ -108,7 +108,7 @@ class Order:
 def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Plan:
     """The plan for these editions, from the ledger as it is in this transaction."""
     rows = issues.every(tx)
-    every = sends.every(tx)
+    every = sends.list_all(tx)
     waiting = [one.edition_id for one in every if one.waits]
     marks = stored_editions.marks(tx, waiting) if waiting else {}
     begun = {one.issue_key: one for one in sorted(every, key=lambda one: one.edition_number) if one.started_at}
@@ -184,7 +184,7 @@ def _step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
         evicted_by=evicted_by,
     )  # fmt: skip
     blank = replace(blank, marks=book.marks.get(send.edition_id, set())) if send else blank
-    if send and send.state is not State.CANCELLED:
+    if send and send.state is not SendState.CANCELLED:
         return _known_send(blank, edition, send, order, now, moved=bool(origin and origin.latest.path != edition.path))
     if not book.known and not chosen:
         return replace(blank, action=Action.ADOPT, why="public before the ledger began")
@@ -238,7 +238,7 @@ def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: d
     same = (send.audience, send.due_at, step.marks) == (edition.audience, timed.due_at, stored_editions.marks_of(edition))
     why = f"waits as send {send.id}" if same else f"changed before send {send.id} started"
     if send.state not in sends.NOT_STARTED:
-        sure = " --yes" if send.state is sends.State.STOPPED else ""
+        sure = " --yes" if send.state is sends.SendState.STOPPED else ""
         why += f", which is {send.state}: `postmerge resume {send.id}{sure}` lets it go on"
     return replace(timed, action=Action.KEEP if same else Action.UPDATE, why=why)
 
@@ -273,9 +273,9 @@ def _counted(tx: Tx, step: Step) -> Step:
     if step.action not in (Action.SEND, Action.UPDATE) or step.edition is None:
         return step
     rule = audience.of_issue(segments.read(tx, step.edition.audience), step.root)
-    unknown = audiences.unknown_tags(tx, audience.tags(rule))
+    unknown = audiences.list_unknown_tags(tx, audience.tags(rule))
     names = [one.name for one in step.edition.variants]
-    texts = audiences.by_text(tx, rule, text_selection.maps(step.edition.lang, names)) if names else {}
+    texts = audiences.count_by_text(tx, rule, text_selection.maps(step.edition.lang, names)) if names else {}
     return replace(step, size=audiences.count(tx, rule), texts=texts, unknown_tags=tuple(unknown))
 
 

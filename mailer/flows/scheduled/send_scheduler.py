@@ -1,4 +1,4 @@
-"""Tending: what the clock does. Everything here is found in the ledger, so nothing is lost when a process or Redis is."""
+"""Periodic jobs for sends. All state is in the ledger, so nothing is lost with a process or with Redis."""
 
 from __future__ import annotations
 
@@ -12,127 +12,127 @@ from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import freeze
 from mailer.flows.scheduled import page_gate
 from mailer.flows.sending import circuit_breakers
-from mailer.flows.sending.send_control import halt
+from mailer.flows.sending.send_control import halt_send
 from mailer.store.sending import deliveries, sends
-from mailer.store.sending.sends import NOT_STARTED, Send, State
+from mailer.store.sending.sends import NOT_STARTED, Send, SendState
 from mailer.store.transactional import transactional_mails
 
-events = log.get("tend")
+events = log.get("scheduler")
 
 
 @dataclass(frozen=True)
-class Bells:
-    """Which doorbells to ring: sends with pending work, and whether transactional mails wait."""
+class WantedWakeUps:
+    """Which workers to wake: for which sends, and whether for the transactional emails."""
 
     sends: tuple[int, ...]
     transactional: bool
 
 
-def tend(database: Database, settings: Settings) -> Bells:
-    """One round: start what is due, give up lost claims, open waves, finish what is done, and say where work waits.
+def advance_sends(database: Database, settings: Settings) -> WantedWakeUps:
+    """Run one round: start due sends, expire claims, open waves, finish sends, and report where work is pending.
 
-    Safe to run twice and at once: each change is a compare-and-set or runs under the send's lock.
+    Safe to run concurrently: each change is a compare-and-set or runs under the send's lock.
     """
     with database.transaction() as tx:
-        sends.rested(tx)
-        due = sends.due(tx)
+        sends.clear_ended_backoffs(tx)
+        due = sends.list_due(tx)
     for send in due:
-        if not _hold_late(database, settings, send) and page_gate.is_open(database, send):
-            _start(database, settings, send)
-    _give_up(database, settings)
+        if not _pause_late(database, settings, send) and page_gate.check_page(database, send):
+            _start_send(database, settings, send)
+    _expire_claims(database, settings)
     _open_waves(database, settings)
-    _finish(database)
+    _finish_sends(database)
     with database.transaction() as tx:
-        return Bells(tuple(sends.with_work(tx)), transactional_mails.has_work(tx))
+        return WantedWakeUps(tuple(sends.list_with_pending(tx)), transactional_mails.has_work(tx))
 
 
-def _start(database: Database, settings: Settings, send: Send) -> None:
-    """A held send begins; a scheduled one freezes its audience first, so that who joined until now is in it."""
+def _start_send(database: Database, settings: Settings, send: Send) -> None:
+    """Start a due send; a scheduled one freezes its audience now, so that it includes the latest subscribers."""
     with database.transaction() as tx:
-        locked = page_gate.still(tx, send)
+        locked = page_gate.lock_unchanged(tx, send)
         if locked is None:
             return
-        frozen = locked.state is State.SCHEDULED
+        frozen = locked.state is SendState.SCHEDULED
         try:
             size = freeze(tx, settings, send.id, locked.audience) if frozen else (locked.audience_size or 0)
-        except BadInput as error:  # a segment that has gone since
-            halt(tx, locked, State.STOPPED, str(error))
+        except BadInput as error:  # for example, a segment deleted meanwhile
+            halt_send(tx, locked, SendState.STOPPED, str(error))
             return
         if frozen:
             deliveries.analyze(tx)
         if size == 0:
-            halt(tx, locked, State.STOPPED, "its audience was nobody when it was due")
-        elif sends.move(tx, send.id, NOT_STARTED, State.SENDING):
+            halt_send(tx, locked, SendState.STOPPED, "its audience was empty when it was due")
+        elif sends.move(tx, send.id, NOT_STARTED, SendState.SENDING):
             events.info("send.started", send=send.id, audience=size)
 
 
-def _hold_late(database: Database, settings: Settings, send: Send) -> bool:
-    """Pause a send that is due when everything was off for too long; whether it was so."""
-    if not (late := _late(send, settings)):
+def _pause_late(database: Database, settings: Settings, send: Send) -> bool:
+    """Pause a send that became due while no scheduler ran, if that is too long ago; returns whether it did."""
+    if not (late := _late_reason(send, settings)):
         return False
     with database.transaction() as tx:
-        if locked := page_gate.still(tx, send):
-            halt(tx, locked, State.PAUSED, late)
+        if locked := page_gate.lock_unchanged(tx, send):
+            halt_send(tx, locked, SendState.PAUSED, late)
     return True
 
 
-def _late(send: Send, settings: Settings) -> str:
-    """Why a send is not started although it is due; "" when it may be. Whoever looked for its page was not off."""
+def _late_reason(send: Send, settings: Settings) -> str:
+    """Why a due send is too late to start, or "" if it may. A send whose page was checked lately is not late."""
     behind = datetime.now(UTC) - max(send.due_at, send.page_looked_at or send.due_at)
     if behind <= settings.max_lateness:
         return ""
     hours = behind / timedelta(hours=1)
     return (
-        f"it was due at {send.due_at:%Y-%m-%d %H:%M} UTC and nothing ran for {hours:.0f} hours:"
-        f" send it now with `postmerge resume {send.id}`, or leave it with `postmerge stop {send.id}`"
+        f"it was due at {send.due_at:%Y-%m-%d %H:%M} UTC but no scheduler ran for {hours:.0f} hours:"
+        f" send it now with `postmerge resume {send.id}`, or drop it with `postmerge stop {send.id}`"
     )
 
 
-def _give_up(database: Database, settings: Settings) -> None:
+def _expire_claims(database: Database, settings: Settings) -> None:
     with database.transaction() as tx:
-        lost = deliveries.expire(tx, settings.claim_lease)
+        lost = deliveries.expire_claims(tx, settings.claim_lease)
         lost += transactional_mails.expire(tx, settings.claim_lease)
     if lost:
-        events.warning("delivery.uncertain", mails=lost)
+        events.warning("delivery.uncertain", emails=lost)
 
 
 def _open_waves(database: Database, settings: Settings) -> None:
-    """When the first slice is out, its outcomes are watched for a while; then the rest follows."""
+    """Once the first wave is sent, watch its outcomes for a while; then open the second wave."""
     with database.transaction() as tx:
-        staged = [send for send in sends.running(tx) if send.open_wave == 0]
+        staged = [send for send in sends.list_running(tx) if send.open_wave == 0]
         for send in staged:
-            if deliveries.wave_open(tx, send.id, 0):
+            if deliveries.is_wave_open(tx, send.id, 0):
                 continue
             if send.look_until is None and settings.first_slice_wait:
                 sends.set_wave(tx, send.id, 0, settings.first_slice_wait)
-                events.info("send.looks", send=send.id)
-            elif (send.look_until is None or send.look_until <= datetime.now(UTC)) and not _braked(tx, send):
+                events.info("send.watching_first_wave", send=send.id)
+            elif (send.look_until is None or send.look_until <= datetime.now(UTC)) and not _trip_circuit_breakers(tx, send):
                 sends.set_wave(tx, send.id, 1)
-                events.info("send.goes_on", send=send.id)
+                events.info("send.second_wave_opened", send=send.id)
 
 
-def watch(database: Database) -> None:
-    """Now and then: stop sends whose outcomes are too bad or impossible."""
+def check_circuit_breakers(database: Database) -> None:
+    """Stop running sends whose outcomes are too bad or impossible."""
     with database.transaction() as tx:
-        running = sends.running(tx)
+        running = sends.list_running(tx)
         for send in running:
-            _braked(tx, send)
+            _trip_circuit_breakers(tx, send)
 
 
-def _braked(tx: Tx, send: Send) -> bool:
-    """Stop a send whose outcomes are too bad or impossible; whether it was so. Told once, they do not stop it again."""
-    if not (reason := circuit_breakers.reason(tx, send)):
+def _trip_circuit_breakers(tx: Tx, send: Send) -> bool:
+    """Stop a send whose outcomes are too bad or impossible; returns whether it did. The same outcomes do so only once."""
+    if not (reason := circuit_breakers.find_stop_reason(tx, send)):
         return False
-    if halt(tx, send, State.STOPPED, reason):
-        circuit_breakers.excuse(tx, send)
+    if halt_send(tx, send, SendState.STOPPED, reason):
+        circuit_breakers.acknowledge_outcomes(tx, send)
     return True
 
 
-def _finish(database: Database) -> None:
+def _finish_sends(database: Database) -> None:
     with database.transaction() as tx:
-        for send_id in sends.without_work(tx):
+        for send_id in sends.list_settled(tx):
             send = sends.lock(tx, send_id)
             if send is None:
                 continue
-            if not _braked(tx, send) and sends.move(tx, send_id, [State.SENDING], State.FINISHED):
+            if not _trip_circuit_breakers(tx, send) and sends.move(tx, send_id, [SendState.SENDING], SendState.FINISHED):
                 events.info("send.finished", send=send_id)

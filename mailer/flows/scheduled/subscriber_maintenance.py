@@ -1,4 +1,4 @@
-"""What the clock does for readers: pauses end, the month's mail is made, what is not to be kept is forgotten."""
+"""Periodic jobs for subscribers: end pauses, queue the monthly digest, apply the retention rules."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from mailer.flows.subscribers import erasure, preferences, segments, signup_limi
 from mailer.store.sending import audiences, digests
 from mailer.store.subscribers import retention
 
-events = log.get("upkeep")
+events = log.get("maintenance")
 
-EVERY = 60.0  # seconds between two rounds
-_MANY = 1000
+INTERVAL_SECONDS = 60.0
+_MAX_ROWS_A_ROUND = 1000
 _last = 0.0
 
 
-def upkeep(database: Database, settings: Settings) -> None:
-    """One round, at most one in each EVERY seconds. Safe to run twice and at once."""
+def maintain_subscribers(database: Database, settings: Settings) -> None:
+    """Run one round, at most once every INTERVAL_SECONDS. Safe to run concurrently."""
     global _last
-    if time.monotonic() - _last < EVERY and _last:
+    if time.monotonic() - _last < INTERVAL_SECONDS and _last:
         return
     _last = time.monotonic()
     if ended := preferences.end_pauses(database):
-        events.info("pauses.ended", readers=ended)
+        events.info("pauses.ended", subscribers=ended)
     signup_limits.calm(database)
-    make_digest(database, datetime.now(UTC))
-    forget(database, settings)
+    queue_monthly_digest(database, datetime.now(UTC))
+    apply_retention(database, settings)
 
 
-def make_digest(database: Database, now: datetime) -> int:
-    """The mail of last month for monthly readers, once for each month; how many mails are queued."""
+def queue_monthly_digest(database: Database, now: datetime) -> int:
+    """Queue last month's digest for monthly subscribers, once for each month; returns how many emails were queued."""
     this = now.date().replace(day=1)
     month = (this - timedelta(days=1)).replace(day=1)
     start, end = _midnight(month), _midnight(this)
     with database.transaction() as tx:
         if not digests.begin(tx, month):
             return 0
-        digests.collect(tx)
-        for place, send in enumerate(digests.sends(tx, start, end)):
+        digests.collect_subscribers(tx)
+        for place, send in enumerate(digests.list_sends(tx, start, end)):
             try:
-                rule, values = audiences.compiled(segments.read(tx, send["audience"]))
-            except BadInput as error:  # a segment that has gone since
-                events.warning("digest.left_out", title=send["title"], reason=str(error))
+                rule, values = audiences.compile_rule(segments.read(tx, send["audience"]))
+            except BadInput as error:  # for example, a segment deleted meanwhile
+                events.warning("digest.issue_skipped", title=send["title"], reason=str(error))
                 continue
-            digests.add(tx, place, send, end, rule, values)
-        number = digests.queue(tx, month)
-    events.info("digest.made", month=month.isoformat(), mails=number)
+            digests.add_items(tx, place, send, end, rule, values)
+        number = digests.queue_emails(tx, month)
+    events.info("digest.queued", month=month.isoformat(), emails=number)
     return number
 
 
-def forget(database: Database, settings: Settings) -> tuple[int, int]:
-    """The retention rule: how many sign-ups were forgotten, and how many who left long ago were erased."""
+def apply_retention(database: Database, settings: Settings) -> tuple[int, int]:
+    """Delete unconfirmed sign-ups and erase subscribers who unsubscribed long ago; returns how many of each."""
     with database.transaction() as tx:
-        forgotten = retention.forget_unconfirmed(tx, settings.keep_unconfirmed, _MANY)
-        old = retention.left_long_ago(tx, settings.keep_unsubscribed, _MANY) if settings.keep_unsubscribed else []
+        forgotten = retention.forget_unconfirmed(tx, settings.keep_unconfirmed, _MAX_ROWS_A_ROUND)
+        old = retention.left_long_ago(tx, settings.keep_unsubscribed, _MAX_ROWS_A_ROUND) if settings.keep_unsubscribed else []
     erased = sum(erasure.erase(database, settings, subscriber_id) for subscriber_id in old)
     if forgotten or erased:
         events.info("retention.done", forgotten=forgotten, erased=erased)

@@ -1,8 +1,8 @@
-"""Brakes and circuit breakers: what makes a running send stop by itself.
+"""Circuit breakers: the conditions that stop a running send automatically.
 
-Thresholds from FACTS (what SES and Gmail look at): soft bounces 5 %, hard bounces 1 %, complaints 0.1 %, each only after a
-least number of mails and of bad outcomes, so that one broken address does not stop a small newsletter. With what the operator
-knew when the send was resumed, no brake is pulled again: only what is new counts.
+The thresholds follow what SES and Gmail watch: 5 % soft bounces, 1 % hard bounces, 0.1 % complaints. Each applies only from
+a minimum number of emails and of bad outcomes, so that one bad address does not stop a small newsletter. Outcomes that the
+operator knew about when resuming the send do not count again.
 """
 
 from __future__ import annotations
@@ -11,49 +11,49 @@ from dataclasses import dataclass
 
 from mailer.core.db import Tx
 from mailer.store.sending import deliveries, sends
-from mailer.store.sending.sends import Excused, Send
+from mailer.store.sending.sends import AcknowledgedOutcomes, Send
 
 
 @dataclass(frozen=True)
-class Brake:
-    """Stops when at least ``least_bad`` of at least ``least`` mails, and more than ``share`` of them, ended badly."""
+class CircuitBreaker:
+    """Trips when at least ``min_bad`` of at least ``min_emails`` emails ended badly, and more than ``max_share`` of them."""
 
     name: str
-    share: float
-    least: int
-    least_bad: int
+    max_share: float
+    min_emails: int
+    min_bad: int
 
-    def pulled(self, bad: int, mails: int) -> bool:
-        """Is it too much?"""
-        return mails >= self.least and bad >= self.least_bad and bad > self.share * mails
-
-
-SOFT = Brake("soft bounces", 0.05, 100, 6)
-HARD = Brake("hard bounces", 0.01, 100, 3)
-COMPLAINTS = Brake("complaints", 0.001, 500, 2)
+    def is_tripped(self, bad: int, emails: int) -> bool:
+        """Are there too many bad outcomes?"""
+        return emails >= self.min_emails and bad >= self.min_bad and bad > self.max_share * emails
 
 
-def reason(tx: Tx, send: Send) -> str:
-    """Why the send must stop, or ""."""
-    found = deliveries.health(tx, send.id)
+SOFT = CircuitBreaker("soft bounces", 0.05, 100, 6)
+HARD = CircuitBreaker("hard bounces", 0.01, 100, 3)
+COMPLAINTS = CircuitBreaker("complaints", 0.001, 500, 2)
+
+
+def find_stop_reason(tx: Tx, send: Send) -> str:
+    """Why the send must stop, or "" when it may go on."""
+    found = deliveries.read_health(tx, send.id)
     if send.audience_size is not None and found.rows != send.audience_size:
         return (
-            f"its ledger has {found.rows:,} rows but its audience {send.audience_size:,} readers, which must never happen:"
-            " keep everything as it is and look for the cause"
+            f"the ledger has {found.rows:,} rows for an audience of {send.audience_size:,} subscribers, which must never"
+            " happen: change nothing and find the cause"
         )
-    known = sends.excused(tx, send.id)
-    mails, since = found.handed_over - known.mails, " since it was resumed" if known.mails else ""
+    known = sends.get_acknowledged(tx, send.id)
+    emails, since = found.handed_over - known.emails, " since it was resumed" if known.emails else ""
     bad = ((HARD, found.hard - known.hard), (SOFT, found.soft - known.soft), (COMPLAINTS, found.complaints - known.complaints))
-    for brake, number in bad:
-        if brake.pulled(number, mails):
+    for breaker, number in bad:
+        if breaker.is_tripped(number, emails):
             return (
-                f"{number:,} {brake.name} of {mails:,} mails{since} are more than {brake.share:.1%}:"
-                f" look at the addresses, then `postmerge resume {send.id} --yes`, or leave it stopped"
+                f"{number:,} {breaker.name} in {emails:,} emails{since} exceed {breaker.max_share:.1%}:"
+                f" check the addresses, then run `postmerge resume {send.id} --yes`, or leave the send stopped"
             )
     return ""
 
 
-def excuse(tx: Tx, send: Send) -> None:
-    """What is known of the outcomes now does not stop the send again."""
-    found = deliveries.health(tx, send.id)
-    sends.excuse(tx, send.id, Excused(found.handed_over, found.hard, found.soft, found.complaints))
+def acknowledge_outcomes(tx: Tx, send: Send) -> None:
+    """Stop counting the outcomes known now, so that they do not stop the send again."""
+    found = deliveries.read_health(tx, send.id)
+    sends.set_acknowledged(tx, send.id, AcknowledgedOutcomes(found.handed_over, found.hard, found.soft, found.complaints))

@@ -1,23 +1,24 @@
-"""The fence: a database that was restored or cloned must not mail.
+"""The fence: a restored or cloned database must not send emails.
 
-A mark in the ledger (an id, an epoch that only grows, and the place: server and database) has a twin outside: a file named
-after the id, with the epoch, in POSTMERGE_FENCE. Why a file and not an object at SES: a file needs no further permission, works
-with every transport, and is read and written in microseconds; SES allows about one such call a second.
+A row in the ledger (an id, an epoch that only grows, and the location: server and database) is paired with a file outside
+the database: it is named after the id, contains the epoch, and is in POSTMERGE_FENCE. Why a file and not an object at SES:
+a file needs no additional permission, works with every transport, and is read and written in microseconds; SES allows
+about one such call a second.
 
-What is noticed, and by what:
+What is detected, and how:
 
-- a dump restored elsewhere, or a clone: the mark's place is not where the database lies now;
-- an older backup put in place of the ledger: its epoch is smaller than the twin's;
-- a copy of the whole server (a snapshot) on other machines: no twin there.
+- a dump restored elsewhere, or a clone: the row's location is not where the database is now;
+- an older backup restored in place of the ledger: its epoch is lower than the file's;
+- a copy of the whole server (a snapshot) on other machines: there is no file.
 
-The epoch counts up with each publish, at each start of a send, and before and after each stretch of sending in each worker
-(half a minute at most). The order is always: commit in the database, then the file, then the first mail. So the file is never
-ahead of the ledger that it belongs to; a file that is behind (a crash between the two writes, or another machine sent
-meanwhile) is in order and catches up at the next look. When a mail has left a machine, that machine's twin already holds an
-epoch of after the stretch's start. One gap is left: all workers die by kill -9 in the same stretch, nothing at all runs
-afterwards, and a backup taken within that very stretch is restored.
+The epoch grows with each publish, at each start of a send, and before and after each slice of sending in each worker
+(half a minute at most). The order is always: commit in the database, then write the file, then send the first email. So
+the file is never ahead of its ledger; a file that is behind (after a crash between the two writes, or because another
+machine sent meanwhile) is fine and catches up at the next check. Once an email has left a machine, that machine's file
+already has an epoch from after the slice's start. One gap remains: all workers are killed in the same slice, nothing runs
+afterwards, and a backup from within that very slice is restored.
 
-A machine without a twin may join by itself only while no send has ever started.
+A machine without a file may create one by itself only while no send has ever started.
 """
 
 from __future__ import annotations
@@ -31,70 +32,70 @@ from mailer.core.db import Database, Tx
 from mailer.core.errors import PostmergeError, Refused
 from mailer.core.settings import Settings
 from mailer.store.sending import fence, sends
-from mailer.store.sending.fence import Mark
+from mailer.store.sending.fence import LedgerFence
 
 events = log.get("fence")
 
-REST = timedelta(seconds=5)  # until a refused send is looked at again
-_ACCEPT = "if this is the ledger that shall mail from now on, run `postmerge fence accept`"
+BACKOFF = timedelta(seconds=5)  # until a refused send is checked again
+_ACCEPT = "if this is the ledger that should send from now on, run `postmerge fence accept`"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Both halves. ``mark`` is None in a ledger that never had one; ``outside`` is the twin's epoch; ``trouble`` a sentence."""
+class FenceStatus:
+    """Row and file. ``row`` is None in a ledger that never had one; ``problem`` is a sentence, or "" when both agree."""
 
-    mark: Mark | None
-    outside: int | None
-    here: str
-    trouble: str = ""
+    row: LedgerFence | None
+    file_epoch: int | None
+    location: str
+    problem: str = ""
 
 
-def look(database: Database, settings: Settings) -> Standing:
-    """Both halves, and "" or what is wrong. Changes nothing."""
+def read_fence(database: Database, settings: Settings) -> FenceStatus:
+    """Read the row and the file and compare them. Changes nothing."""
     if not settings.fence_folder:
-        return Standing(None, None, "")
+        return FenceStatus(None, None, "")
     with database.transaction() as tx:
-        return _standing(tx, settings)
+        return _read(tx, settings)
 
 
-def enter(database: Database, settings: Settings) -> str:
-    """Before something is mailed: "" when both halves agree (then the epoch has grown on both), or why not.
+def advance_fence(database: Database, settings: Settings) -> str:
+    """Advance the epoch before sending: returns "" when row and file agree, or else the problem.
 
-    Makes both halves in a fresh ledger. Raises Unavailable.
+    Creates both in a new ledger. Raises Unavailable.
     """
     if not settings.fence_folder:
         return ""
     with database.transaction() as tx:
-        found = _standing(tx, settings)
-        if found.trouble:
-            return found.trouble
-        mark = fence.advance(tx) if found.mark else _first(tx, settings, found.here)
-    if mark:
-        fence_file.write(settings.fence_folder, mark.id, mark.epoch)
+        found = _read(tx, settings)
+        if found.problem:
+            return found.problem
+        row = fence.advance(tx) if found.row else _create_fence(tx, settings, found.location)
+    if row:
+        fence_file.write_epoch(settings.fence_folder, row.id, row.epoch)
     return ""
 
 
-def need(database: Database, settings: Settings) -> None:
-    """Like ``enter``, but raises Refused."""
-    if trouble := enter(database, settings):
-        raise Refused(trouble)
+def require_fence(database: Database, settings: Settings) -> None:
+    """Like ``advance_fence``, but raises Refused with the problem."""
+    if problem := advance_fence(database, settings):
+        raise Refused(problem)
 
 
-def may_send(database: Database, settings: Settings, send_id: int) -> bool:
-    """Before a stretch of sending: whether both halves agree; if not, the send rests and says why. Nothing is marked failed."""
+def check_before_send(database: Database, settings: Settings, send_id: int) -> bool:
+    """Whether a slice of sending may begin; if not, the send backs off and reports why. No delivery fails."""
     try:
-        trouble = enter(database, settings)
+        problem = advance_fence(database, settings)
     except PostmergeError as error:
-        trouble = str(error)
-    if trouble:
+        problem = str(error)
+    if problem:
         with database.transaction() as tx:
-            sends.rest(tx, send_id, REST, trouble)
+            sends.back_off(tx, send_id, BACKOFF, problem)
         events.error("send.fenced", send=send_id)
-    return not trouble
+    return not problem
 
 
-def accept(database: Database, settings: Settings) -> Standing:
-    """The operator's word that this database is the ledger. A copy gets an id of its own, so that the original goes on too.
+def accept_database(database: Database, settings: Settings) -> FenceStatus:
+    """Accept this database as the ledger. A copy gets a new id, so that the original can continue too.
 
     Raises Refused when the fence is off.
     """
@@ -102,62 +103,60 @@ def accept(database: Database, settings: Settings) -> Standing:
     if not folder:
         raise Refused("The fence is off (POSTMERGE_FENCE=off): there is nothing to accept.")
     with database.transaction() as tx:
-        found = _standing(tx, settings)
-        mark = found.mark or _first(tx, settings, found.here)
-        if found.trouble and not _joins(found):
-            fence.replace(tx, str(uuid.uuid4()), max(mark.epoch, found.outside or 0) + 1, found.here)
-            mark = fence.get(tx) or mark
-    fence_file.write(folder, mark.id, mark.epoch)
-    events.info("fence.accepted", ledger=mark.id, epoch=mark.epoch)
-    return look(database, settings)
+        found = _read(tx, settings)
+        row = found.row or _create_fence(tx, settings, found.location)
+        if found.problem and not _is_new_machine(found):
+            fence.replace(tx, str(uuid.uuid4()), max(row.epoch, found.file_epoch or 0) + 1, found.location)
+            row = fence.get(tx) or row
+    fence_file.write_epoch(folder, row.id, row.epoch)
+    events.info("fence.accepted", ledger=row.id, epoch=row.epoch)
+    return read_fence(database, settings)
 
 
-def _standing(tx: Tx, settings: Settings) -> Standing:
-    """The file is read before the epoch: both may grow meanwhile, and the file is never ahead of what is read after it."""
+def _read(tx: Tx, settings: Settings) -> FenceStatus:
+    """Read the file before the epoch: both may grow meanwhile, and the file is never ahead of what is read after it."""
     assert settings.fence_folder
-    before, here = fence.get(tx), fence.place(tx)
+    before, location = fence.get(tx), fence.database_location(tx)
     if before is None:
-        return Standing(None, None, here)
-    outside, mark = fence_file.read(settings.fence_folder, before.id), fence.get(tx)
-    if mark is None or mark.id != before.id:
-        return _standing(tx, settings)
-    found = Standing(mark, outside, here)
-    if _joins(found) and not fence.ever_started(tx):
+        return FenceStatus(None, None, location)
+    file_epoch, row = fence_file.read_epoch(settings.fence_folder, before.id), fence.get(tx)
+    if row is None or row.id != before.id:
+        return _read(tx, settings)
+    found = FenceStatus(row, file_epoch, location)
+    if _is_new_machine(found) and not fence.has_any_send_started(tx):
         return found
-    return replace(found, trouble=_trouble(mark, found.outside, here, str(settings.fence_folder)))
+    return replace(found, problem=_describe_problem(row, file_epoch, location, str(settings.fence_folder)))
 
 
-def _trouble(mark: Mark, outside: int | None, here: str, folder: str) -> str:
-    if not _same_place(mark, here):
-        return f"This database is a copy or was restored: the ledger lay in another place when it last mailed; {_ACCEPT}."
-    if outside is None:
+def _describe_problem(row: LedgerFence, file_epoch: int | None, location: str, folder: str) -> str:
+    if not _is_same_location(row, location):
+        return f"This database is a copy or was restored: the ledger was elsewhere when it last sent; {_ACCEPT}."
+    if file_epoch is None:
+        return f"No fence file in {folder}: copy it from the other workers, set POSTMERGE_FENCE to its folder, or, {_ACCEPT}."
+    if row.epoch < file_epoch:
         return (
-            f"This machine has no twin of the ledger's fence in {folder}: set POSTMERGE_FENCE to where it lies, or, {_ACCEPT}."
-        )
-    if mark.epoch < outside:
-        return (
-            f"This database was restored from an older backup: its fence is at epoch {mark.epoch}, the file outside at"
-            f" {outside}, so it does not know all that was mailed; compare it with what was sent, then, {_ACCEPT}."
+            f"This database was restored from an older backup: its fence is at epoch {row.epoch}, the fence file at"
+            f" {file_epoch}, so it does not know all emails that were sent; compare it with what was sent, then, {_ACCEPT}."
         )
     return ""
 
 
-def _joins(found: Standing) -> bool:
-    """Is the only trouble that this machine has no twin?"""
-    return found.mark is not None and found.outside is None and _same_place(found.mark, found.here)
+def _is_new_machine(found: FenceStatus) -> bool:
+    """Whether the only problem is that this machine has no fence file."""
+    return found.row is not None and found.file_epoch is None and _is_same_location(found.row, found.location)
 
 
-def _same_place(mark: Mark, here: str) -> bool:
-    return not mark.place or not here or mark.place == here
+def _is_same_location(row: LedgerFence, location: str) -> bool:
+    return not row.place or not location or row.place == location
 
 
-def _first(tx: Tx, settings: Settings, here: str) -> Mark:
-    """Both halves of a fresh ledger, the file first: without the row nobody asks for it."""
+def _create_fence(tx: Tx, settings: Settings, location: str) -> LedgerFence:
+    """Create the fence of a new ledger, the file first: without the row, nothing reads the file."""
     assert settings.fence_folder
-    fresh = str(uuid.uuid4())
-    fence_file.write(settings.fence_folder, fresh, 1)
-    if not fence.create(tx, fresh, here):
-        fence_file.path(settings.fence_folder, fresh).unlink(missing_ok=True)
-    mark = fence.get(tx)
-    assert mark
-    return mark
+    new_id = str(uuid.uuid4())
+    fence_file.write_epoch(settings.fence_folder, new_id, 1)
+    if not fence.create(tx, new_id, location):
+        fence_file.fence_file_path(settings.fence_folder, new_id).unlink(missing_ok=True)
+    row = fence.get(tx)
+    assert row
+    return row

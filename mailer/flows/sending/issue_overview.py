@@ -1,4 +1,4 @@
-"""Issues as mails: the list, one, how its send went, its editions. Changes nothing."""
+"""Issues as emails, for the API: list them, find one, its analytics, its editions. Read-only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mailer.core import public_ids
 from mailer.core.db import Database
 from mailer.store.sending import deliveries, issue_overview
-from mailer.store.sending.issue_overview import Body, Outcome, Row
+from mailer.store.sending.issue_overview import EditionText, IssueRow, SendFeedback
 
 _STATUS = {
     "scheduled": "scheduled",
@@ -23,27 +23,27 @@ _STATUS = {
 
 
 @dataclass(frozen=True)
-class Mail:
-    """An issue with its newest send. ``body`` is the plain text; ``counts`` its deliveries by state, empty without a send."""
+class IssueOverview:
+    """An issue with its newest send: ``body`` is the plain text, ``counts`` its deliveries by state (empty without a send)."""
 
-    row: Row
+    row: IssueRow
     body: str
     counts: dict[str, int]
 
     @property
     def number(self) -> int:
-        """What its public id is made from."""
-        return number(self.row.key)
+        """The number that its public id encodes."""
+        return issue_number(self.row.key)
 
     @property
     def status(self) -> str:
-        """The contract's word: an issue without a send was public before, or is not to be mailed."""
+        """The API's word for the state; an issue without a send was adopted or does not ask to be emailed."""
         return _STATUS.get(self.row.state or "", "imported")
 
 
 @dataclass(frozen=True)
 class Analytics:
-    """How a send went, in readers."""
+    """The outcomes of a send, in subscribers."""
 
     recipients: int
     deliveries: int
@@ -58,61 +58,61 @@ class Analytics:
 _NONE = Analytics(0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def number(key: str) -> int:
-    """The number of an issue, from its key: the same on every server."""
+def issue_number(key: str) -> int:
+    """Derive an issue's number from its key: the same on every server."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
 
 
-def every(database: Database) -> list[Row]:
-    """All issues, the newest first, without bodies."""
+def list_issues(database: Database) -> list[IssueRow]:
+    """All issues, newest first, without bodies."""
     with database.transaction() as tx:
-        return issue_overview.every(tx)
+        return issue_overview.list_all(tx)
 
 
-def whole(database: Database, rows: Sequence[Row]) -> list[Mail]:
-    """These issues with their bodies and counts."""
+def load_overviews(database: Database, rows: Sequence[IssueRow]) -> list[IssueOverview]:
+    """Add bodies and counts to these issues."""
     with database.transaction() as tx:
-        texts = issue_overview.bodies(tx, [row.edition_id for row in rows if row.edition_id])
-        counts = deliveries.counts(tx, [row.send_id for row in rows if row.send_id])
-        return [Mail(row, texts.get(row.edition_id or 0, ""), counts.get(row.send_id or 0, {})) for row in rows]
+        texts = issue_overview.list_texts(tx, [row.edition_id for row in rows if row.edition_id])
+        counts = deliveries.count_by_state(tx, [row.send_id for row in rows if row.send_id])
+        return [IssueOverview(row, texts.get(row.edition_id or 0, ""), counts.get(row.send_id or 0, {})) for row in rows]
 
 
-def find(database: Database, public: str) -> Mail | None:
-    """The issue with this public id or key, or None."""
+def find_issue(database: Database, public: str) -> IssueOverview | None:
+    """Find an issue by its public id or key; None if there is none."""
     wanted = public_ids.number("em", public)
-    for row in every(database):
-        if row.key == public or (wanted is not None and number(row.key) == wanted):
-            return whole(database, [row])[0]
+    for row in list_issues(database):
+        if row.key == public or (wanted is not None and issue_number(row.key) == wanted):
+            return load_overviews(database, [row])[0]
     return None
 
 
-def of_keys(database: Database, keys: Collection[str]) -> dict[str, Mail]:
+def find_by_keys(database: Database, keys: Collection[str]) -> dict[str, IssueOverview]:
     """The issues with these keys."""
-    found = whole(database, [row for row in every(database) if row.key in keys]) if keys else []
+    found = load_overviews(database, [row for row in list_issues(database) if row.key in keys]) if keys else []
     return {mail.row.key: mail for mail in found}
 
 
-def analytics(database: Database, found: Sequence[Mail]) -> list[Analytics]:
-    """How the send of each went, in their order; all 0 without one."""
+def load_analytics(database: Database, found: Sequence[IssueOverview]) -> list[Analytics]:
+    """The analytics of each issue's send, in the same order; all 0 without a send."""
     with database.transaction() as tx:
-        outcomes = issue_overview.outcomes(tx, [mail.row.send_id for mail in found if mail.row.send_id])
+        outcomes = issue_overview.list_feedback(tx, [mail.row.send_id for mail in found if mail.row.send_id])
     return [_analytics(mail.counts, outcomes[mail.row.send_id]) if mail.row.send_id else _NONE for mail in found]
 
 
-def history(database: Database, mail: Mail) -> list[Body]:
-    """Every edition of the issue that was handed over, the oldest first."""
+def list_editions(database: Database, mail: IssueOverview) -> list[EditionText]:
+    """Every uploaded edition of the issue, oldest first."""
     with database.transaction() as tx:
-        return issue_overview.history(tx, mail.row.key)
+        return issue_overview.list_editions(tx, mail.row.key)
 
 
-def _analytics(counts: Mapping[str, int], more: Outcome) -> Analytics:
+def _analytics(counts: Mapping[str, int], more: SendFeedback) -> Analytics:
     return Analytics(
         recipients=sum(counts[state] for state in ("accepted", "delivered", "bounced", "complained", "uncertain")),
         deliveries=counts["delivered"] + counts["complained"],
-        temporary_failures=more.soft,
+        temporary_failures=more.soft_bounced,
         permanent_failures=counts["bounced"] + counts["failed"],
         complaints=counts["complained"],
-        unsubscriptions=more.left,
+        unsubscriptions=more.unsubscribed,
         bounced=counts["bounced"],
         failed=counts["failed"],
     )

@@ -1,4 +1,4 @@
-"""The pace of a worker: the account's limits, asked again while it sends, and the budget that all workers share."""
+"""How fast a worker may send: the account's limits, refreshed while it sends, and the rate limiter that all workers share."""
 
 from __future__ import annotations
 
@@ -8,77 +8,77 @@ from dataclasses import dataclass
 
 from mailer.core import log
 from mailer.core.errors import PostmergeError
-from mailer.core.rate_budget import RESERVE, Budget, Grant
+from mailer.core.rate_limiter import QUOTA_RESERVE, RateLimiter, SendSlots
 from mailer.transports.base import Account, Transport
 
-events = log.get("pace")
+events = log.get("rate")
 
-ASK_EVERY = 30.0  # seconds between two questions for the account's limits
-ASK_SOON = 5.0  # seconds, while the quota of 24 hours is nearly used up
-_UNKNOWN = Account(rate=1, quota=200, sent=0)  # what a new SES account may send (its sandbox); used until SES has answered
+REFRESH_SECONDS = 30.0  # how often the account's limits are read again
+REFRESH_SECONDS_NEAR_QUOTA = 5.0  # the same while the 24-hour quota is nearly used up
+_UNKNOWN = Account(rate=1, quota=200, sent=0)  # the limits of a new SES account (its sandbox), used until SES has answered
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """A grant; ``exhausted`` says that the quota of 24 hours has no room for bulk mail now."""
+    """The slots granted; ``quota_exhausted`` means that the 24-hour quota allows no more bulk email now."""
 
-    grant: Grant
-    exhausted: bool = False
+    slots: SendSlots
+    quota_exhausted: bool = False
 
 
-class Pace:
-    """Safe to call from many threads. A transport without limits is never slowed."""
+class SendRate:
+    """The rate of one process. Thread-safe. A transport without limits is never slowed down."""
 
-    def __init__(self, transport: Transport, budget: Budget) -> None:
+    def __init__(self, transport: Transport, limiter: RateLimiter) -> None:
         self._transport = transport
-        self._budget = budget
+        self._limiter = limiter
         self._lock = threading.Lock()
         self._account: Account | None = _UNKNOWN
-        self._asked = -ASK_EVERY
-        self._taken = 0
+        self._asked = -REFRESH_SECONDS
+        self._used = 0
 
-    def take(self, wanted: int, urgent: bool = False) -> Allowance:
-        """How many of ``wanted`` mails may leave now, and when; an urgent mail may use the reserve too."""
-        room, account = self.room(urgent), self._account
+    def take_slots(self, wanted: int, urgent: bool = False) -> Allowance:
+        """How many of ``wanted`` emails may leave now, and when; urgent ones may use the reserve too."""
+        left, account = self.quota_left(urgent), self._account
         if account is None:
-            return Allowance(Grant(wanted))
-        if room < 1:
-            return Allowance(Grant(0), exhausted=True)
-        grant = self._budget.take(int(min(wanted, room)), account.rate, urgent)
+            return Allowance(SendSlots(wanted))
+        if left < 1:
+            return Allowance(SendSlots(0), quota_exhausted=True)
+        slots = self._limiter.take_slots(int(min(wanted, left)), account.rate, urgent)
         with self._lock:
-            self._taken += grant.count
-        return Allowance(grant)
+            self._used += slots.count
+        return Allowance(slots)
 
-    def throttled(self) -> None:
-        """The other side asked for less."""
+    def reduce(self) -> None:
+        """Lower the rate, because the transport throttled an email."""
         if self._account:
-            self._budget.throttled(self._account.rate)
+            self._limiter.reduce(self._account.rate)
         with self._lock:
-            self._asked = min(self._asked, time.monotonic() - ASK_EVERY + 1)
+            self._asked = min(self._asked, time.monotonic() - REFRESH_SECONDS + 1)
 
-    def room(self, urgent: bool = False) -> float:
-        """Mails that may still be handed over in these 24 hours (``inf`` without a quota)."""
-        account = self._limits()
+    def quota_left(self, urgent: bool = False) -> float:
+        """How many emails may still be handed over in the current 24 hours (``inf`` without a quota)."""
+        account = self._read_limits()
         if account is None:
             return float("inf")
-        return account.left - self._taken - (0 if urgent else reserve(account))
+        return account.left - self._used - (0 if urgent else quota_reserve(account))
 
-    def _limits(self) -> Account | None:
+    def _read_limits(self) -> Account | None:
         with self._lock:
-            soon = self._account is not None and self._account.left - self._taken < self._account.rate * ASK_EVERY
-            if time.monotonic() - self._asked < (ASK_SOON if soon else ASK_EVERY):
+            soon = self._account is not None and self._account.left - self._used < self._account.rate * REFRESH_SECONDS
+            if time.monotonic() - self._asked < (REFRESH_SECONDS_NEAR_QUOTA if soon else REFRESH_SECONDS):
                 return self._account
             self._asked = time.monotonic()
         try:
             account = self._transport.account()
         except PostmergeError as error:
-            events.warning("pace.limits_unknown", error=str(error))
+            events.warning("rate.limits_unknown", error=str(error))
             return self._account
         with self._lock:
-            self._account, self._taken = account, 0
+            self._account, self._used = account, 0
         return account
 
 
-def reserve(account: Account) -> float:
-    """Mails of the quota that bulk sends leave for confirmations and other single mails."""
-    return 0.0 if account.quota < 0 else min(account.quota, max(10.0, account.quota * RESERVE))
+def quota_reserve(account: Account) -> float:
+    """How many emails of the quota bulk sends leave to confirmations and other transactional emails."""
+    return 0.0 if account.quota < 0 else min(account.quota, max(10.0, account.quota * QUOTA_RESERVE))

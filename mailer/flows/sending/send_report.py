@@ -1,4 +1,4 @@
-"""The report of a send: what became of it; every part adds up to the audience. Holds domains, never addresses."""
+"""The report of a send: its outcomes, which add up to the audience. Contains domains, never addresses."""
 
 from __future__ import annotations
 
@@ -9,138 +9,138 @@ from typing import Any
 
 from mailer.core.db import Database, Tx
 from mailer.core.edition import by_text
-from mailer.flows.sending.send_control import find
+from mailer.flows.sending.send_control import find_send
 from mailer.store.publishing import editions
 from mailer.store.sending import deliveries, send_reports
-from mailer.store.sending.send_reports import Reason, Span
+from mailer.store.sending.send_reports import OutcomeReason, SendSpan
 from mailer.store.sending.sends import Send
 
-BARS = 120  # most intervals of the plot of the sending
-DOMAINS = 20
-REASONS = 30
-DELAYS = (1, 5, 30, 120, 600, 3600, 21600)  # seconds; between them lie the slots of the plot of delays
-_WIDTHS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)  # seconds
+MAX_INTERVALS = 120  # in the timeline
+MAX_DOMAINS = 20
+MAX_REASONS = 30
+DELAY_BOUNDS_SECONDS = (1, 5, 30, 120, 600, 3600, 21600)  # they separate the slots of the delay chart
+_INTERVAL_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Mails in each interval of ``width`` seconds, without gaps, from the first mail to the last."""
+class SendTimeline:
+    """The number of emails in each interval of ``width`` seconds, without gaps, from the first email to the last."""
 
     width: int
-    mails: tuple[int, ...]
+    emails: tuple[int, ...]
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Mails a second."""
-        return tuple(number / self.width for number in self.mails)
+        """Emails per second."""
+        return tuple(number / self.width for number in self.emails)
 
 
 @dataclass(frozen=True)
-class Domain:
-    """One receiving domain (or, named "", all the others): deliveries in each state."""
+class DomainOutcomes:
+    """One receiving domain (or, named "", all other domains): its deliveries in each state."""
 
     name: str
     states: dict[str, int]
 
     @property
     def total(self) -> int:
-        """All its deliveries."""
+        """The number of its deliveries."""
         return sum(self.states.values())
 
 
 @dataclass(frozen=True)
-class Report:
-    """Everything about one send. ``outcomes`` counts every state; ``domain_count`` how many domains there are.
+class SendReport:
+    """Everything about one send: ``outcomes`` counts the deliveries by state, ``domain_count`` the domains.
 
-    ``texts`` counts mails by the text that they were made from, when there was more than one.
-
-    ``delays`` counts deliveries by the time from our hand to the reader's server, in the slots that DELAYS separate.
+    ``texts`` counts the emails by variant, when there was more than one. ``delays`` counts the deliveries by the time from
+    claim to the recipient's server, in the slots that DELAY_BOUNDS_SECONDS separates.
     """
 
     send: Send
     made_at: datetime
     outcomes: dict[str, int]
-    span: Span
-    pace: Pace
-    reasons: tuple[Reason, ...]
-    domains: tuple[Domain, ...]
+    span: SendSpan
+    timeline: SendTimeline
+    reasons: tuple[OutcomeReason, ...]
+    domains: tuple[DomainOutcomes, ...]
     domain_count: int
     delays: tuple[int, ...]
     texts: dict[str, int]
 
     @property
     def total(self) -> int:
-        """All deliveries."""
+        """The number of deliveries."""
         return sum(self.outcomes.values())
 
     @property
     def adds_up(self) -> bool:
-        """Are the sum of the outcomes and the sum of the domains both the audience?"""
+        """Whether the outcomes and the domains both sum to the size of the audience."""
         return self.total == (self.send.audience_size or 0) == sum(domain.total for domain in self.domains)
 
     @property
     def seconds(self) -> float:
-        """From the first mail to the last."""
+        """From the first email to the last."""
         return (self.span.last - self.span.first).total_seconds() if self.span.first and self.span.last else 0.0
 
     @property
     def rate(self) -> float:
-        """Mails a second on average; 0 when they all left in the same moment."""
-        return self.span.mails / self.seconds if self.seconds else 0.0
+        """Emails per second on average; 0 when they all left at the same moment."""
+        return self.span.emails / self.seconds if self.seconds else 0.0
 
     def sum_sentence(self) -> str:
-        """The sum, spelled out."""
+        """Spell out the sum."""
         if self.send.audience_size is None:
-            return "The audience is not frozen yet: it is counted when the send is due."
+            return "The audience is not frozen yet: it is counted when the send starts."
         parts = " + ".join(f"{number:,} {state}" for state, number in self.outcomes.items() if number) or "0"
         if self.adds_up:
-            return f"The sums add up: {parts} = {self.send.audience_size:,} readers in the audience."
-        return f"The sums do NOT add up: {parts} = {self.total:,}, but the audience has {self.send.audience_size:,} readers."
+            return f"The sums add up: {parts} = {self.send.audience_size:,} subscribers in the audience."
+        size = self.send.audience_size
+        return f"The sums do NOT add up: {parts} = {self.total:,}, but the audience has {size:,} subscribers."
 
 
-def report(database: Database, target: str) -> Report:
-    """The report of the send with this id, or the newest of this issue. Raises BadInput when there is none."""
+def make_report(database: Database, target: str) -> SendReport:
+    """Make the report of the send with this id, or of an issue's newest send. Raises BadInput when there is none."""
     with database.transaction() as tx:
-        send_reports.steady(tx)
-        send = find(tx, target)
-        span = send_reports.span(tx, send.id)
+        send_reports.use_one_snapshot(tx)
+        send = find_send(tx, target)
+        span = send_reports.read_span(tx, send.id)
         width = _width(span)
-        mails = send_reports.pace(tx, send.id, span.first, timedelta(seconds=width)) if span.first else {}
-        slots = send_reports.delays(tx, send.id, DELAYS)
-        cells, domain_count = send_reports.domains(tx, send.id, DOMAINS)
-        return Report(
+        mails = send_reports.count_by_interval(tx, send.id, span.first, timedelta(seconds=width)) if span.first else {}
+        slots = send_reports.count_by_delay(tx, send.id, DELAY_BOUNDS_SECONDS)
+        cells, domain_count = send_reports.count_by_domain(tx, send.id, MAX_DOMAINS)
+        return SendReport(
             send=send,
             made_at=datetime.now(UTC),
-            outcomes=deliveries.counts(tx, [send.id])[send.id],
+            outcomes=deliveries.count_by_state(tx, [send.id])[send.id],
             span=span,
-            pace=Pace(width, tuple(mails.get(slot, 0) for slot in range(max(mails, default=-1) + 1))),
-            reasons=tuple(send_reports.reasons(tx, send.id, REASONS)),
+            timeline=SendTimeline(width, tuple(mails.get(slot, 0) for slot in range(max(mails, default=-1) + 1))),
+            reasons=tuple(send_reports.list_reasons(tx, send.id, MAX_REASONS)),
             domains=_domains(cells),
             domain_count=domain_count,
             texts=_texts(tx, send),
-            delays=tuple(slots.get(slot, 0) for slot in range(len(DELAYS) + 1)),
+            delays=tuple(slots.get(slot, 0) for slot in range(len(DELAY_BOUNDS_SECONDS) + 1)),
         )
 
 
 def _texts(tx: Tx, send: Send) -> dict[str, int]:
-    found = send_reports.texts(tx, send.id)
+    found = send_reports.count_by_text(tx, send.id)
     return by_text(found, editions.get(tx, send.edition_id).lang) if set(found) - {""} else {}
 
 
-def _width(span: Span) -> int:
+def _width(span: SendSpan) -> int:
     seconds = (span.last - span.first).total_seconds() if span.first and span.last else 0.0
-    return next((width for width in _WIDTHS if seconds / width <= BARS), math.ceil(seconds / BARS))
+    return next((width for width in _INTERVAL_SECONDS if seconds / width <= MAX_INTERVALS), math.ceil(seconds / MAX_INTERVALS))
 
 
-def _domains(cells: list[send_reports.Cell]) -> tuple[Domain, ...]:
+def _domains(cells: list[send_reports.DomainCount]) -> tuple[DomainOutcomes, ...]:
     found: dict[str, dict[str, int]] = {}
     for cell in cells:
         found.setdefault(cell.domain, {})[cell.state] = cell.number
-    return tuple(Domain(name, states) for name, states in sorted(found.items(), key=lambda pair: pair[0] == ""))
+    return tuple(DomainOutcomes(name, states) for name, states in sorted(found.items(), key=lambda pair: pair[0] == ""))
 
 
-def report_facts(found: Report) -> dict[str, Any]:
-    """The report for machines."""
+def report_facts(found: SendReport) -> dict[str, Any]:
+    """The report as JSON-ready facts."""
     send = found.send
     return {
         "id": send.id,
@@ -155,12 +155,12 @@ def report_facts(found: Report) -> dict[str, Any]:
         "deliveries": found.outcomes,
         "sum": found.total,
         "adds_up": found.adds_up,
-        "first_mail_at": found.span.first,
-        "last_mail_at": found.span.last,
+        "first_email_at": found.span.first,
+        "last_email_at": found.span.last,
         "seconds": round(found.seconds, 3),
-        "mails_per_second": round(found.rate, 2),
-        "pace": {"seconds_each": found.pace.width, "mails": list(found.pace.mails)},
-        "delays": {"up_to_seconds": [*DELAYS, None], "deliveries": list(found.delays)},
+        "emails_per_second": round(found.rate, 2),
+        "timeline": {"interval_seconds": found.timeline.width, "emails": list(found.timeline.emails)},
+        "delays": {"up_to_seconds": [*DELAY_BOUNDS_SECONDS, None], "deliveries": list(found.delays)},
         "texts": found.texts,
         "reasons": [vars(reason) for reason in found.reasons],
         "domains": [{"domain": one.name or "others", "total": one.total, **one.states} for one in found.domains],

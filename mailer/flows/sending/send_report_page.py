@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page: no script, nothing fetched, light and dark, for a phone and for paper."""
+"""The report as one self-contained HTML page: no scripts, no external resources, light and dark, for phones and print."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import Any
 
 import jinja2
 
-from mailer.flows.sending.send_report import DELAYS, Report
+from mailer.flows.sending.send_report import DELAY_BOUNDS_SECONDS, SendReport
 
-# In the order of a mail's life; each has a colour and a sign of its own in the page's style.
-SHOWN = ("delivered", "accepted", "pending", "claimed", "skipped", "uncertain", "bounced", "complained", "failed")
+# In the order of a delivery's life; the page's style gives each a colour and a pattern of its own.
+STATES_SHOWN = ("delivered", "accepted", "pending", "claimed", "skipped", "uncertain", "bounced", "complained", "failed")
 MEANING = {
-    "delivered": "the reader's server took it",
-    "accepted": "SES took it; no word from the reader's server",
-    "pending": "waits",
-    "claimed": "on the wire now",
-    "skipped": "not mailed: left or suppressed after the audience was frozen",
-    "uncertain": "the answer was lost: it may or may not have arrived",
-    "bounced": "the reader's server sent it back",
-    "complained": "the reader called it spam",
-    "failed": "refused for good",
+    "delivered": "the recipient's server accepted it",
+    "accepted": "SES accepted it; no report from the recipient's server yet",
+    "pending": "not sent yet",
+    "claimed": "being sent now",
+    "skipped": "not sent: unsubscribed or suppressed after the audience was frozen",
+    "uncertain": "no response from SES: it may or may not have arrived",
+    "bounced": "the recipient's server returned it",
+    "complained": "the subscriber reported it as spam",
+    "failed": "permanently refused",
 }
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a plot, in percent of the plot's size, and what it says when it is pointed at."""
+    """A bar of a chart, in percent of the chart's size, and its tooltip."""
 
     x: float
     width: float
     height: float
-    says: str
+    tooltip: str
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A part of a stacked bar, in percent of its length."""
+class BarSegment:
+    """A segment of a stacked bar, in percent of the bar's length."""
 
     state: str
     x: float
@@ -47,51 +47,53 @@ class Segment:
     number: int
 
 
-def page(found: Report) -> str:
-    """The page. It holds no addresses."""
-    ceiling = _ceiling(max(found.pace.rates, default=0))
+def render_report(found: SendReport) -> str:
+    """Render the page. It contains no addresses."""
+    ceiling = _ceiling(max(found.timeline.rates, default=0))
     return _template().render(
         report=found,
         send=found.send,
         bars=_bars(found, ceiling),
         ceiling=ceiling,
-        segments=segments(found.outcomes, found.total),
-        states=[state for state in SHOWN if found.outcomes.get(state)],
+        segments=stack_segments(found.outcomes, found.total),
+        states=[state for state in STATES_SHOWN if found.outcomes.get(state)],
         delays=_delays(found),
         meaning=MEANING,
     )
 
 
-def segments(states: dict[str, int], total: int) -> list[Segment]:
-    """A stacked bar: every state that occurs gets its share, in the order of SHOWN."""
-    made: list[Segment] = []
+def stack_segments(states: dict[str, int], total: int) -> list[BarSegment]:
+    """The segments of a stacked bar: one for each state that occurs, in the order of STATES_SHOWN."""
+    made: list[BarSegment] = []
     at = 0.0
-    for state in SHOWN:
+    for state in STATES_SHOWN:
         if number := states.get(state, 0):
             width = 100 * number / total
-            made.append(Segment(state, round(at, 3), round(width, 3), number))
+            made.append(BarSegment(state, round(at, 3), round(width, 3), number))
             at += width
     return made
 
 
-def _bars(found: Report, ceiling: float) -> list[Bar]:
-    if not found.pace.mails or not found.span.first:
+def _bars(found: SendReport, ceiling: float) -> list[Bar]:
+    if not found.timeline.emails or not found.span.first:
         return []
-    each = 100 / len(found.pace.mails)
+    each = 100 / len(found.timeline.emails)
     return [
         Bar(
             x=round(each * slot, 3),
             width=round(each * 0.86, 3),
             height=round(100 * rate / ceiling, 3),
-            says=f"{_clock(found.span.first, slot * found.pace.width)}: {number:,} mails in {found.pace.width} s",
+            tooltip=f"{_clock(found.span.first, slot * found.timeline.width)}: {number:,} emails in {found.timeline.width} s",
         )
-        for slot, (number, rate) in enumerate(zip(found.pace.mails, found.pace.rates, strict=True))
+        for slot, (number, rate) in enumerate(zip(found.timeline.emails, found.timeline.rates, strict=True))
     ]
 
 
-def _delays(found: Report) -> list[tuple[str, int, float]]:
-    """Rows of the plot of delays: its name, how many, and the bar's length in percent. Empty slots at the end are left out."""
-    names = [f"up to {lasted(bound)}" for bound in DELAYS] + [f"over {lasted(DELAYS[-1])}"]
+def _delays(found: SendReport) -> list[tuple[str, int, float]]:
+    """Rows of the delay chart: label, number and length of the bar in percent. Empty slots at the end are omitted."""
+    names = [f"up to {format_duration(bound)}" for bound in DELAY_BOUNDS_SECONDS] + [
+        f"over {format_duration(DELAY_BOUNDS_SECONDS[-1])}"
+    ]
     used = max((slot for slot, number in enumerate(found.delays) if number), default=-1) + 1
     highest = max(found.delays)
     return [(names[slot], found.delays[slot], round(100 * found.delays[slot] / highest, 3)) for slot in range(used)]
@@ -109,8 +111,8 @@ def _ceiling(highest: float) -> float:
     return float(next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= highest * 0.999))
 
 
-def lasted(seconds: float) -> str:
-    """A duration as people say it."""
+def format_duration(seconds: float) -> str:
+    """A duration in words."""
     if seconds < 1:
         return "under a second"
     if seconds < 120:
@@ -120,7 +122,7 @@ def lasted(seconds: float) -> str:
 
 
 def _share(number: int, total: int) -> str:
-    """A percentage that does not round something to nothing, nor a part to the whole."""
+    """A percentage that never rounds a few to 0 % or a part to 100 %."""
     percent = 100 * number / total if total else 0.0
     if 0 < percent < 0.1:
         return "<0.1 %"
@@ -136,7 +138,7 @@ def _template() -> jinja2.Template:
         "whole": lambda value: f"{value:,}",
         "number": _number,
         "share": _share,
-        "lasted": lasted,
+        "lasted": format_duration,
         "moment": lambda at: f"{at:%d %b %Y, %H:%M:%S} UTC" if at else "not yet",
     }
     environment = jinja2.Environment(

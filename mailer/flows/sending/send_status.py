@@ -1,4 +1,4 @@
-"""Status: each send with its counts, read from the ledger."""
+"""The status of each send, with its counts, read from the ledger."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from typing import Any
 
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
-from mailer.flows.sending.send_control import named
+from mailer.flows.sending.send_control import parse_target
 from mailer.store.sending import deliveries, sends
 from mailer.store.sending.sends import Send
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A send and how many of its deliveries are in each state; the counts add up to ``send.audience_size``."""
+class SendStatus:
+    """A send and the number of its deliveries in each state; the counts add up to ``send.audience_size``."""
 
     send: Send
     deliveries: dict[str, int]
 
 
-def status(database: Database, target: str = "") -> list[Standing]:
-    """All sends, newest first, or those with this id or issue key (``send:12`` and ``issue:12`` say which).
+def list_send_statuses(database: Database, target: str = "") -> list[SendStatus]:
+    """All sends, newest first, or those with this id or issue key (``send:12`` and ``issue:12`` disambiguate).
 
-    Raises BadInput when there is none of that name.
+    Raises BadInput when nothing matches ``target``.
     """
-    kind, name = named(target)
+    kind, name = parse_target(target)
     with database.transaction() as tx:
         found = [
             send
-            for send in sends.every(tx)
+            for send in sends.list_all(tx)
             if not target or (kind != "issue" and name == str(send.id)) or (kind != "send" and name == send.issue_key)
         ]
-        counts = deliveries.counts(tx, [send.id for send in found])
+        counts = deliveries.count_by_state(tx, [send.id for send in found])
     if target and not found:
         raise BadInput(f"There is no send {target!r}: `postmerge status` lists them.")
-    return [Standing(send, counts[send.id]) for send in found]
+    return [SendStatus(send, counts[send.id]) for send in found]
 
 
-def standing_facts(one: Standing) -> dict[str, Any]:
-    """A send for machines, with the keys that DESIGN names."""
+def send_facts(one: SendStatus) -> dict[str, Any]:
+    """A send as JSON-ready facts, as ``status --json`` prints them."""
     send = one.send
     return {
         "id": send.id,

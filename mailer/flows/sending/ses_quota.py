@@ -1,4 +1,4 @@
-"""When the account's quota of 24 hours is used up, a send waits, says until when, and goes on by itself."""
+"""When the account's 24-hour quota is used up, a send waits, reports until when, and resumes automatically."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from mailer.store.sending import deliveries, sends
 
 events = log.get("quota")
 
-LOOK_AGAIN = timedelta(minutes=15)  # when the ledger does not know who used the quota
-_SOONEST = timedelta(seconds=30)
-_STEP = 1000  # mails that are worth going on for
+RECHECK_AFTER = timedelta(minutes=15)  # used when something outside this ledger consumed the quota
+_MIN_WAIT = timedelta(seconds=30)
+_MIN_EMAILS = 1000  # how much of the quota must have returned before it is worth resuming
 
 
-def wait(database: Database, send_id: int) -> None:
-    """Let the send rest until part of the quota comes back: mails that this ledger handed over 24 hours before."""
+def wait_for_quota(database: Database, send_id: int) -> None:
+    """Back off until part of the quota returns, 24 hours after this ledger handed the emails over."""
     with database.transaction() as tx:
-        wanted = min(_STEP, max(1, deliveries.pending(tx, send_id)))
+        wanted = min(_MIN_EMAILS, max(1, deliveries.count_pending(tx, send_id)))
         back, at = deliveries.quota_returns_at(tx, wanted)
         now = datetime.now(UTC)
-        rest = min(LOOK_AGAIN, max(_SOONEST, at - now)) if at else LOOK_AGAIN
-        when = f"resumes about {_day(at, now)} UTC, when {back:,} of the quota come back" if at else "looks again in 15 minutes"
-        sends.rest(tx, send_id, rest, f"the account's quota of 24 hours is used up; {when}")
-    events.warning("send.waits_for_quota", send=send_id, seconds=int(rest.total_seconds()))
+        wait = min(RECHECK_AFTER, max(_MIN_WAIT, at - now)) if at else RECHECK_AFTER
+        when = f"resumes about {_day(at, now)} UTC, when {back:,} of it return" if at else "checks again in 15 minutes"
+        sends.back_off(tx, send_id, wait, f"the account's 24-hour quota is used up; {when}")
+    events.warning("send.waits_for_quota", send=send_id, seconds=int(wait.total_seconds()))
 
 
 def _day(at: datetime, now: datetime) -> str:
-    """The time, with the day when that is not today: mostly it is tomorrow."""
+    """The time of day, with the date unless that is today."""
     return f"{at:%H:%M}" if at.date() == now.date() else f"{at:%a %d %b %H:%M}"

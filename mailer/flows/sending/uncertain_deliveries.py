@@ -1,4 +1,4 @@
-"""Doubt: deliveries whose answer was lost and of which no event came. Only the operator's word or an event ends it."""
+"""Uncertain deliveries: no response and no event yet. Resolved by an event or by `postmerge uncertain`."""
 
 from __future__ import annotations
 
@@ -8,56 +8,58 @@ from typing import Any
 from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, Refused
-from mailer.flows.sending.send_control import find
+from mailer.flows.sending.send_control import find_send
 from mailer.store.events import delivery_events
-from mailer.store.events.delivery_events import Doubt
+from mailer.store.events.delivery_events import UncertainDelivery
 from mailer.store.sending import sends
-from mailer.store.sending.sends import Send, State
+from mailer.store.sending.sends import Send, SendState
 
-events = log.get("doubt")
+events = log.get("uncertain")
 
 _ALL = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Decided:
-    """What the operator's word did; ``kept`` are still in doubt, because an event says that they were taken."""
+class ResolvedDeliveries:
+    """The result of resolving: ``kept`` are still uncertain, because an event shows that SES accepted them."""
 
     send: Send
     moved: int
     kept: int
 
 
-def doubts(database: Database, target: str = "", subscriber_id: int | None = None, limit: int = _ALL) -> list[Doubt]:
-    """What is in doubt, of one send (id or issue key) or of all. Raises BadInput for a send that is not there."""
+def list_uncertain(
+    database: Database, target: str = "", subscriber_id: int | None = None, limit: int = _ALL
+) -> list[UncertainDelivery]:
+    """Uncertain deliveries of one send (id or issue key) or of all. Raises BadInput when there is no such send."""
     with database.transaction() as tx:
-        send_id = find(tx, target).id if target else None
-        return delivery_events.doubts(tx, send_id, subscriber_id, limit)
+        send_id = find_send(tx, target).id if target else None
+        return delivery_events.list_uncertain(tx, send_id, subscriber_id, limit)
 
 
-def decide(database: Database, target: str, subscriber_id: int | None, sent: bool) -> Decided:
-    """Take the operator's word: they were sent, or they were not and are sent now.
+def resolve_uncertain(database: Database, target: str, subscriber_id: int | None, sent: bool) -> ResolvedDeliveries:
+    """Record the operator's decision: these deliveries were sent, or they were not and become pending again.
 
-    A finished send runs again when something is put back. Raises BadInput when nothing is in doubt.
+    A finished send becomes active again when a delivery becomes pending. Raises BadInput when nothing is uncertain.
     """
     with database.transaction() as tx:
-        send = sends.lock(tx, find(tx, target).id)
+        send = sends.lock(tx, find_send(tx, target).id)
         assert send
-        if send.state is State.CANCELLED and not sent:
-            raise Refused(f"Send {send.id} is cancelled: nothing of it is sent any more.")
-        moved = delivery_events.decide(tx, send.id, subscriber_id, sent)
-        kept = len(delivery_events.doubts(tx, send.id, subscriber_id, _ALL))
+        if send.state is SendState.CANCELLED and not sent:
+            raise Refused(f"Send {send.id} is cancelled: it sends no more emails.")
+        moved = delivery_events.resolve_uncertain(tx, send.id, subscriber_id, sent)
+        kept = len(delivery_events.list_uncertain(tx, send.id, subscriber_id, _ALL))
         if not moved and not kept:
             whom = f" for subscriber {subscriber_id}" if subscriber_id is not None else ""
-            raise BadInput(f"Nothing is in doubt in send {send.id}{whom}: `postmerge uncertain` lists what is.")
+            raise BadInput(f"Send {send.id} has no uncertain deliveries{whom}: `postmerge uncertain` lists them.")
         if moved and not sent:
-            sends.move(tx, send.id, [State.FINISHED], State.SENDING)
-        events.info("delivery.decided", send=send.id, mails=moved, sent=sent)
-        return Decided(sends.get(tx, send.id) or send, moved, kept)
+            sends.move(tx, send.id, [SendState.FINISHED], SendState.SENDING)
+        events.info("delivery.resolved", send=send.id, emails=moved, sent=sent)
+        return ResolvedDeliveries(sends.get(tx, send.id) or send, moved, kept)
 
 
-def facts(one: Doubt) -> dict[str, Any]:
-    """A doubt for machines. The address is for the operator."""
+def uncertain_facts(one: UncertainDelivery) -> dict[str, Any]:
+    """An uncertain delivery as JSON-ready facts. The address is for the operator."""
     return {
         "send": one.send_id,
         "issue": one.issue_key,

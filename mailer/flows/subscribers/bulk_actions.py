@@ -80,7 +80,7 @@ def _chosen(database: Database, kind: str, metadata: Mapping[str, Any]) -> Seque
         if not isinstance(rule, str):
             raise BadInput("metadata.rule must be an audience rule, such as `python and not beginners`.", "metadata.rule")
         with database.transaction() as tx:
-            found = audiences.members(tx, segments.read(tx, rule))
+            found = audiences.list_members(tx, segments.read(tx, rule))
         if not found:
             raise BadInput(
                 "metadata.rule chooses nobody: `postmerge subscribers list --audience RULE` shows whom.", "metadata.rule"

@@ -191,9 +191,9 @@ def list_subscribers(database: Database, rule: str = "") -> list[Subscriber]:
         if not rule:
             return subscribers.every(tx)
         chosen = segments.read(tx, rule)
-        if unknown := audiences.unknown_tags(tx, audience.tags(chosen)):
+        if unknown := audiences.list_unknown_tags(tx, audience.tags(chosen)):
             raise BadInput(f"Nobody has the tag {', '.join(unknown)}: check the rule for a typing error.")
-        wanted = set(audiences.members(tx, chosen))
+        wanted = set(audiences.list_members(tx, chosen))
         return [reader for reader in subscribers.every(tx) if reader.id in wanted]
 
 

@@ -47,7 +47,7 @@ def page(
         if not where and by_id:
             count, found = _all_by_id(tx, ordering, number, key)
         else:
-            count = tagged[only_tag] if only_tag else members.count(tx, where) if where else counters.readers(tx)
+            count = tagged[only_tag] if only_tag else members.count(tx, where) if where else counters.count_subscribers(tx)
             offset = 0 if key is not None else PAGE * (number - 1)
             few = bool(tagged) and sum(tagged.values()) <= _FEW
             found = members.page(tx, where, ordering, PAGE, offset, key, few)
@@ -57,7 +57,7 @@ def page(
 
 def _tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     """How many have each of these tags."""
-    found = counters.of_tags(tx, [name.lower() for name in names]) if names else {}
+    found = counters.count_by_tag(tx, [name.lower() for name in names]) if names else {}
     for name in names:
         if name.lower() not in found:
             raise Rejected("invalid_tag", f"There is no tag {name[:100]!r}.")
@@ -67,9 +67,9 @@ def _tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
 def _all_by_id(tx: Tx, ordering: str, number: int, key: int | str | None) -> tuple[int, list[Member]]:
     """How many there are, and the page's."""
     if key is not None or number == 1:
-        return counters.readers(tx), members.page(tx, [], ordering, PAGE, 0, key)
+        return counters.count_subscribers(tx), members.page(tx, [], ordering, PAGE, 0, key)
     down = ordering.startswith("-")
-    count, first = counters.at(tx, PAGE * (number - 1), newest_first=down)
+    count, first = counters.find_block(tx, PAGE * (number - 1), newest_first=down)
     return count, members.page(tx, [], ordering, PAGE, 0, first + 1 if down else first - 1) if first is not None else []
 
 
@@ -87,7 +87,7 @@ def in_segments(database: Database, names: Sequence[str]) -> Where:
     with database.transaction() as tx:
         shown = {public_ids.public("segment", one.id): one.name for one in stored_segments.every(tx)}
         rule = " or ".join(f'segment "{shown.get(name, name)}"' for name in names)
-        return Where(*audiences.compiled(segments.read(tx, rule)))
+        return Where(*audiences.compile_rule(segments.read(tx, rule)))
 
 
 def count(database: Database, where: Sequence[Where]) -> int:

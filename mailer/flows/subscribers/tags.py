@@ -73,7 +73,7 @@ def readers(database: Database, id_or_name: str) -> int | None:
     """How many have the tag, or None when there is no such tag."""
     with database.transaction() as tx:
         found = _find(tx, id_or_name)
-        return counters.tagged(tx, found.name) if found else None
+        return counters.count_tagged(tx, found.name) if found else None
 
 
 def _find(tx: Tx, id_or_name: str) -> Tag | None:

@@ -15,9 +15,9 @@ from mailer.core import i18n, log, tokens
 from mailer.core.db import Database
 from mailer.core.errors import Unavailable
 from mailer.core.message import plain_message
-from mailer.core.rate_budget import Unlimited
+from mailer.core.rate_limiter import NoRateLimit
 from mailer.core.settings import Settings
-from mailer.flows.sending.send_rate import Pace
+from mailer.flows.sending.send_rate import SendRate
 from mailer.flows.transactional import subscription_mails
 from mailer.store.transactional import transactional_mails
 from mailer.store.transactional.transactional_mails import Claimed
@@ -36,19 +36,21 @@ _LEDGER = {
 }
 
 
-def deliver_some(database: Database, settings: Settings, transport: Transport, site_name: str, pace: Pace | None = None) -> int:
+def deliver_some(
+    database: Database, settings: Settings, transport: Transport, site_name: str, rate: SendRate | None = None
+) -> int:
     """Send a small group of waiting mails side by side; how many rows were settled.
 
     0 also when the other side takes none just now. These mails go ahead of bulk: they leave at once and the others make room.
     """
     claim_id = str(uuid.uuid4())
-    pace = pace or Pace(transport, Unlimited())
-    if pace.room(urgent=True) < 1:
+    rate = rate or SendRate(transport, NoRateLimit())
+    if rate.quota_left(urgent=True) < 1:
         events.warning("transactional.waits_for_quota")
         return 0
     with database.transaction() as tx:
         mails, touched = transactional_mails.claim(tx, claim_id, _GROUP)
-    pace.take(len(mails), urgent=True)
+    rate.take_slots(len(mails), urgent=True)
     with ThreadPoolExecutor(_GROUP, thread_name_prefix="single") as pool:
         sent = partial(_deliver_one, database, settings, transport, site_name, claim_id)
         outcomes = list(pool.map(sent, mails))

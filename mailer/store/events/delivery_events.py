@@ -180,7 +180,7 @@ def softly_bounced(tx: Tx, subscriber_ids: Sequence[int], window: timedelta, lea
 
 
 @dataclass(frozen=True)
-class Doubt:
+class UncertainDelivery:
     """A delivery that is ``uncertain``, with what is known. ``seen`` lists the kinds of its events, oldest first."""
 
     send_id: int
@@ -193,7 +193,7 @@ class Doubt:
     seen: Sequence[str]
 
 
-def doubts(tx: Tx, send_id: int | None, subscriber_id: int | None, limit: int) -> list[Doubt]:
+def list_uncertain(tx: Tx, send_id: int | None, subscriber_id: int | None, limit: int) -> list[UncertainDelivery]:
     """What is in doubt, of one send or of all, newest send first."""
     rows = tx.all(
         """
@@ -220,10 +220,10 @@ def doubts(tx: Tx, send_id: int | None, subscriber_id: int | None, limit: int) -
         subscriber_id=subscriber_id,
         limit=limit,
     )
-    return each(rows, Doubt)
+    return each(rows, UncertainDelivery)
 
 
-def decide(tx: Tx, send_id: int, subscriber_id: int | None, sent: bool) -> int:
+def resolve_uncertain(tx: Tx, send_id: int, subscriber_id: int | None, sent: bool) -> int:
     """The operator's word on what is in doubt: ``accepted`` or back to ``pending``; how many rows took it.
 
     A delivery of which any event was seen was taken by the other side, so it is never put back.

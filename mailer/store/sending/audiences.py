@@ -1,4 +1,4 @@
-"""Audience rules as SQL: who would get a mail, counted or frozen into deliveries."""
+"""Audience rules as SQL: count the subscribers that a rule selects, or freeze them into deliveries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailer.core.db import Tx
 from mailer.core.errors import BadInput
 from mailer.store.subscribers import text_selection
 
-# Active readers whose address is not suppressed, who do not pause and want every issue; every audience is cut from these.
+# Active subscribers who want every issue, are not paused and whose address is not suppressed: the base of every audience.
 _MAILABLE = """
         FROM subscribers
         WHERE state = 'active'
@@ -26,14 +26,14 @@ _MAILABLE = """
 
 
 def count(tx: Tx, rule: Rule) -> int:
-    """How many readers the rule chooses now."""
-    where, values = compiled(rule)
+    """How many subscribers the rule selects now."""
+    where, values = compile_rule(rule)
     return int(tx.value("SELECT count(*)" + _MAILABLE.replace("{rule}", where), **values))
 
 
-def by_text(tx: Tx, rule: Rule, texts: Mapping[str, str]) -> dict[str, int]:
-    """How many of these readers would get which variant of an edition now ("": the original); ``texts`` as for a claim."""
-    where, values = compiled(rule)
+def count_by_text(tx: Tx, rule: Rule, texts: Mapping[str, str]) -> dict[str, int]:
+    """How many of the rule's subscribers would get each variant now ("": the original); ``texts`` as in ``claim``."""
+    where, values = compile_rule(rule)
     rows = tx.all(
         f"""
         SELECT coalesce({text_selection.VARIANT}, '') AS variant, count(*)::int AS number
@@ -50,8 +50,8 @@ def by_text(tx: Tx, rule: Rule, texts: Mapping[str, str]) -> dict[str, int]:
 
 
 def freeze(tx: Tx, send_id: int, rule: Rule) -> int:
-    """Write the audience down as ``pending`` deliveries, in one statement; how many."""
-    where, values = compiled(rule)
+    """Insert the audience as ``pending`` deliveries, in one statement; returns how many."""
+    where, values = compile_rule(rule)
     chosen = _MAILABLE.replace("{rule}", where)
     return tx.run(
         f"INSERT INTO deliveries (send_id, subscriber_id) SELECT %(send_id)s, subscribers.id {chosen}",
@@ -60,15 +60,15 @@ def freeze(tx: Tx, send_id: int, rule: Rule) -> int:
     )
 
 
-def members(tx: Tx, rule: Rule) -> list[int]:
-    """The numbers of the readers whom the rule chooses now, oldest first."""
-    where, values = compiled(rule)
+def list_members(tx: Tx, rule: Rule) -> list[int]:
+    """The ids of the subscribers that the rule selects now, oldest first."""
+    where, values = compile_rule(rule)
     rows = tx.all("SELECT subscribers.id" + _MAILABLE.replace("{rule}", where) + "ORDER BY subscribers.id", **values)
     return [row["id"] for row in rows]
 
 
-def unknown_tags(tx: Tx, names: set[str]) -> list[str]:
-    """Those of the names that no subscriber has as a tag."""
+def list_unknown_tags(tx: Tx, names: set[str]) -> list[str]:
+    """The names that no subscriber has as a tag."""
     rows = tx.all(
         """
         SELECT name
@@ -81,8 +81,8 @@ def unknown_tags(tx: Tx, names: set[str]) -> list[str]:
     return [row["name"] for row in rows]
 
 
-def compiled(rule: Rule) -> tuple[str, dict[str, Any]]:
-    """A rule as one SQL condition over ``subscribers``, never unknown, and its parameters."""
+def compile_rule(rule: Rule) -> tuple[str, dict[str, Any]]:
+    """A rule as one SQL condition over ``subscribers`` (never NULL) and its parameters."""
     values: dict[str, Any] = {}
     return _sql(rule, values), values
 
@@ -106,7 +106,7 @@ def _sql(rule: Rule, values: dict[str, Any]) -> str:
         case Sent():
             return _sent(rule, values)
         case Segment(name):
-            raise BadInput(f"The segment {name!r} was not put into the rule: this is ours to mend.")
+            raise BadInput(f"The segment {name!r} was not expanded in the rule: this is a bug in Postmerge, please report it.")
 
 
 def _sent(rule: Sent, values: dict[str, Any]) -> str:

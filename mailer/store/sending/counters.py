@@ -1,4 +1,4 @@
-"""Counts that need no counting: sums over the small rows that triggers write. See migration 0015."""
+"""Precomputed counts: sums over the few rows of ``tallies``, which triggers maintain."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 from mailer.core.db import Tx
 
-SPAN = 32  # blocks that are first looked at together
-_ENOUGH = 500  # rows above what is needed before they are summed up
+SPAN_BLOCKS = 32  # blocks of ids in a span; a search picks the span first, then the block
+_MAX_EXTRA_ROWS = 500  # redundant rows that are tolerated before ``compact`` sums them up
 
 
-def readers(tx: Tx) -> int:
-    """How many subscribers there are in any state, without those who were erased."""
+def count_subscribers(tx: Tx) -> int:
+    """How many subscribers there are in any state, without erased ones."""
     row = tx.often("SELECT coalesce(sum(number), 0) AS number FROM tallies WHERE kind = 'block'")
     return int(row["number"]) if row else 0
 
 
-def tagged(tx: Tx, name: str) -> int:
+def count_tagged(tx: Tx, name: str) -> int:
     """How many subscribers have the tag."""
     return int(tx.value("SELECT coalesce(sum(number), 0) FROM tallies WHERE kind = 'tag' AND key = %(name)s", name=name))
 
 
-def of_tags(tx: Tx, names: Sequence[str]) -> dict[str, int]:
-    """How many subscribers have each of these tags; one that is not there is left out."""
+def count_by_tag(tx: Tx, names: Sequence[str]) -> dict[str, int]:
+    """How many subscribers have each of these tags; tags that do not exist are omitted."""
     rows = tx.often_all(
         """
         SELECT name, (SELECT coalesce(sum(number), 0) FROM tallies WHERE kind = 'tag' AND key = name)::bigint AS number
@@ -33,16 +33,19 @@ def of_tags(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     return {row["name"]: row["number"] for row in rows}
 
 
-def at(tx: Tx, offset: int, newest_first: bool) -> tuple[int, int | None]:
-    """How many readers there are, and the id of the one at ``offset`` (from 0, by id): None when there are not so many.
+def find_block(tx: Tx, offset: int, newest_first: bool) -> tuple[int, int | None]:
+    """How many subscribers there are, and the id of the one at ``offset`` (from 0, ordered by id), or None beyond the end.
 
-    Reads at most one block of ids besides the tallies, however deep the offset is.
+    Reads at most one block of ids besides the tallies, however large the offset is.
     """
     order, sign, start = ("DESC", "<=", "block * 1024 + 1023") if newest_first else ("ASC", ">=", "block * 1024")
     row = tx.often(
         f"""
         WITH spans AS (
-            SELECT key::bigint / {SPAN} AS span, sum(number)::bigint AS number FROM tallies WHERE kind = 'block' GROUP BY 1
+            SELECT key::bigint / {SPAN_BLOCKS} AS span, sum(number)::bigint AS number
+            FROM tallies
+            WHERE kind = 'block'
+            GROUP BY 1
         ),
 
         running_spans AS (SELECT span, number, sum(number) OVER (ORDER BY span {order}) - number AS before FROM spans),
@@ -56,7 +59,7 @@ def at(tx: Tx, offset: int, newest_first: bool) -> tuple[int, int | None]:
 
         blocks AS (
             SELECT key::bigint AS block, sum(number)::bigint AS number FROM tallies
-            WHERE kind = 'block' AND key::bigint / {SPAN} = (SELECT span FROM there)
+            WHERE kind = 'block' AND key::bigint / {SPAN_BLOCKS} = (SELECT span FROM there)
             GROUP BY 1
         ),
 
@@ -88,9 +91,9 @@ def at(tx: Tx, offset: int, newest_first: bool) -> tuple[int, int | None]:
 
 
 def compact(tx: Tx) -> int:
-    """Sum the rows of each key up, when there are many and nobody else does it; how many rows are gone."""
+    """Sum up the rows of each key when there are many and no other process does it; returns how many rows were removed."""
     needless = tx.value("SELECT count(*) - count(DISTINCT (kind, key)) FROM tallies")
-    if needless < _ENOUGH or not tx.value("SELECT pg_try_advisory_xact_lock(hashtext('postmerge.tallies'))"):
+    if needless < _MAX_EXTRA_ROWS or not tx.value("SELECT pg_try_advisory_xact_lock(hashtext('postmerge.tallies'))"):
         return 0
     tx.run(
         """

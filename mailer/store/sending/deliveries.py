@@ -1,4 +1,4 @@
-"""Deliveries: the ledger. One row for each send and reader; every change of state is one statement here."""
+"""Deliveries, the ledger: one row for each send and subscriber. Each change of state is one statement here."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ STATES = (
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """One reader whose mail this claim may send; ``variant`` names the text for access and language ("": the original)."""
+class ClaimedDelivery:
+    """A delivery that this claim may send; ``variant`` names the text for entitlement and language ("": the original)."""
 
     subscriber_id: int
     email: str
@@ -25,7 +25,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Settlement:
-    """What became of one claimed delivery. ``counted`` says whether the attempt counts (a throttled one does not)."""
+    """The outcome of one claimed delivery. ``counted``: whether it counts as an attempt (a throttled one does not)."""
 
     subscriber_id: int
     state: str
@@ -36,14 +36,15 @@ class Settlement:
 
 def claim(
     tx: Tx, send_id: int, claim_id: str, size: int, texts: Mapping[str, str] = text_selection.ONE_TEXT
-) -> tuple[list[Claimed], int]:
-    """Take up to ``size`` pending deliveries of a running send; also how many rows were touched.
+) -> tuple[list[ClaimedDelivery], int]:
+    """Claim up to ``size`` pending deliveries of a running send; returns them and how many rows were touched.
 
-    ``texts`` (``choosing.maps``) say which variants the edition has; each reader gets the one for access and language now.
+    ``texts`` (``text_selection.maps``) names the edition's variants; each subscriber gets the one that fits their
+    entitlement and language now.
 
-    Readers who left, pause or were suppressed since the freeze are settled as ``skipped`` on the way and not returned. When the
-    number touched is 0, nothing is pending (or other workers hold the rest, or the send does not run). Raises a unique
-    violation when an address would get the send twice.
+    Subscribers who unsubscribed, paused or were suppressed since the freeze are settled as ``skipped`` and not returned.
+    If no rows were touched, nothing is pending (or other workers have claimed the rest, or the send is not running).
+    Raises a unique violation when an address would receive the send twice.
     """
     rows = tx.all(
         f"""
@@ -77,7 +78,7 @@ def claim(
         UPDATE deliveries
         SET state = CASE WHEN judged.active AND NOT judged.suppressed AND NOT judged.paused THEN 'claimed' ELSE 'skipped' END,
             detail = CASE
-                WHEN NOT judged.active THEN 'left after the audience was frozen'
+                WHEN NOT judged.active THEN 'unsubscribed after the audience was frozen'
                 WHEN judged.paused THEN 'paused after the audience was frozen'
                 WHEN judged.suppressed THEN 'suppressed after the audience was frozen'
                 ELSE ''
@@ -98,13 +99,13 @@ def claim(
         **texts,
     )
     claimed = [row for row in rows if row["state"] == "claimed"]
-    return [Claimed(row["subscriber_id"], row["email"], row["variant"] or "") for row in claimed], len(rows)
+    return [ClaimedDelivery(row["subscriber_id"], row["email"], row["variant"] or "") for row in claimed], len(rows)
 
 
 def settle(tx: Tx, send_id: int, claim_id: str, settlements: Sequence[Settlement]) -> int:
-    """Write the outcomes of a claim in one statement; how many rows took them.
+    """Write the outcomes of a claim in one statement; returns how many rows changed.
 
-    Only the claim's owner settles, and only what is still ``claimed``, or became ``uncertain`` because the answer came
+    Only the claim's owner can settle a row, and only while it is ``claimed``, or ``uncertain`` because the answer came
     late: the answer is the proof.
     """
     return tx.run(
@@ -135,8 +136,8 @@ def settle(tx: Tx, send_id: int, claim_id: str, settlements: Sequence[Settlement
     )
 
 
-def expire(tx: Tx, lease: timedelta) -> int:
-    """Claims older than the lease have lost their worker: their outcome is unknown, so they become ``uncertain``."""
+def expire_claims(tx: Tx, lease: timedelta) -> int:
+    """Mark claims older than the lease as ``uncertain``: their worker is gone, so their outcome is unknown."""
     return tx.run(
         """
         UPDATE deliveries
@@ -148,7 +149,7 @@ def expire(tx: Tx, lease: timedelta) -> int:
 
 
 def mark_first_wave(tx: Tx, send_id: int, size: int) -> int:
-    """Put ``size`` readers of a frozen audience into wave 0, those who got the last finished send first; how many."""
+    """Put ``size`` deliveries into wave 0, preferring subscribers who received the last finished send; returns how many."""
     return tx.run(
         """
         WITH last_send AS (
@@ -177,8 +178,8 @@ def mark_first_wave(tx: Tx, send_id: int, size: int) -> int:
     )
 
 
-def wave_open(tx: Tx, send_id: int, wave: int) -> bool:
-    """Is any delivery of this wave not settled yet?"""
+def is_wave_open(tx: Tx, send_id: int, wave: int) -> bool:
+    """Whether any delivery of this wave is still unsettled."""
     return bool(
         tx.value(
             """
@@ -193,32 +194,32 @@ def wave_open(tx: Tx, send_id: int, wave: int) -> bool:
     )
 
 
-def quota_returns_at(tx: Tx, mails: int) -> tuple[int, datetime | None]:
-    """How many of ``mails``, the oldest handed over in the last 24 hours, there are, and when all of them are 24 hours old."""
+def quota_returns_at(tx: Tx, emails: int) -> tuple[int, datetime | None]:
+    """Of the oldest ``emails`` handed over in the last 24 hours: how many there are, and when the last of them is 24 h old."""
     row = tx.all(
         """
-        SELECT count(*)::int AS mails, max(settled_at) + interval '24 hours' AS at
+        SELECT count(*)::int AS emails, max(settled_at) + interval '24 hours' AS at
         FROM (
             SELECT settled_at
             FROM deliveries
             WHERE settled_at > now() - interval '24 hours'
                 AND state IN ('accepted', 'delivered', 'bounced', 'complained', 'uncertain')
             ORDER BY settled_at
-            LIMIT %(mails)s
+            LIMIT %(emails)s
         ) AS oldest
         """,
-        mails=mails,
+        emails=emails,
     )[0]
-    return row["mails"], row["at"]
+    return row["emails"], row["at"]
 
 
-def pending(tx: Tx, send_id: int) -> int:
-    """How many deliveries of a send wait."""
+def count_pending(tx: Tx, send_id: int) -> int:
+    """How many deliveries of a send are pending."""
     return int(tx.value("SELECT count(*) FROM deliveries WHERE send_id = %(send_id)s AND state = 'pending'", send_id=send_id))
 
 
-def thaw(tx: Tx, send_id: int) -> int:
-    """Forget the frozen audience of a send that has not started; how many rows."""
+def delete_frozen(tx: Tx, send_id: int) -> int:
+    """Delete the frozen audience of a send that has not started; returns how many rows."""
     return tx.run("DELETE FROM deliveries WHERE send_id = %(send_id)s AND state = 'pending'", send_id=send_id)
 
 
@@ -231,8 +232,8 @@ class Count:
     number: int
 
 
-def counts(tx: Tx, send_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """For each send, the count in each state (states with none are 0)."""
+def count_by_state(tx: Tx, send_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """How many deliveries each send has in each state; 0 where it has none."""
     rows = tx.all(
         """
         SELECT send_id, state, count(*)::int AS number
@@ -250,7 +251,7 @@ def counts(tx: Tx, send_ids: Sequence[int]) -> dict[int, dict[str, int]]:
 
 @dataclass(frozen=True)
 class Health:
-    """How a send goes: its rows, the mails handed over, and of those the bad outcomes, each reader counted once."""
+    """A send's rows, the emails handed over, and how many of those ended badly. Each subscriber counts once."""
 
     rows: int
     handed_over: int
@@ -259,8 +260,8 @@ class Health:
     complaints: int
 
 
-def health(tx: Tx, send_id: int) -> Health:
-    """Counted from the ledger and the events."""
+def read_health(tx: Tx, send_id: int) -> Health:
+    """Count a send's outcomes for the circuit breakers."""
     row = tx.one(
         """
         SELECT
@@ -279,5 +280,5 @@ def health(tx: Tx, send_id: int) -> Health:
 
 
 def analyze(tx: Tx) -> None:
-    """Tell the planner about a fresh freeze: without it, claims scan the table (measured 70 times slower)."""
+    """Update the planner's statistics after a freeze: without it, claims scan the table (70 times slower, measured)."""
     tx.script("ANALYZE deliveries")

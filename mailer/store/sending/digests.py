@@ -1,4 +1,4 @@
-"""The mails of a month for readers who want one mail a month, queued set by set."""
+"""The monthly digest: one email for subscribers who want a single email a month, queued in bulk."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mailer.store.subscribers import text_selection
 
 
 def begin(tx: Tx, month: date) -> bool:
-    """Is this month's digest still to be made? Then it is being made by this transaction."""
+    """Whether this month's digest has not been queued yet; if so, this transaction now owns it."""
     return bool(tx.run("INSERT INTO digests (month, readers) VALUES (%(month)s, 0) ON CONFLICT DO NOTHING", month=month))
 
 
-def sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """The sends that started in this time: id, edition_id, audience (the rule), title and url, in their order."""
+def list_sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    """The sends that started in this period, in order: id, edition_id, audience (the rule), title and url."""
     return tx.all(
         """
         SELECT sends.id, sends.edition_id, sends.audience, editions.title, editions.url
@@ -29,15 +29,15 @@ def sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
     )
 
 
-def collect(tx: Tx) -> None:
-    """An empty list of who gets which issue."""
+def collect_subscribers(tx: Tx) -> None:
+    """Create the empty temporary table of digest items."""
     tx.script("CREATE TEMP TABLE digest_lines (subscriber_id bigint, place bigint, title text, url text) ON COMMIT DROP")
 
 
-def add(tx: Tx, place: int, send: dict[str, Any], end: datetime, rule: str, values: dict[str, Any]) -> int:
-    """One issue (a row of ``sends``), for every monthly reader of its audience who was there before ``end``; how many.
+def add_items(tx: Tx, place: int, send: dict[str, Any], end: datetime, rule: str, values: dict[str, Any]) -> int:
+    """Add one issue (a row of ``list_sends``) for each monthly subscriber in its audience confirmed before ``end``.
 
-    Its title and address are those in the reader's language, where it is translated.
+    Title and URL are in the subscriber's language if the issue is translated. Returns how many items were added.
     """
     return tx.run(
         f"""
@@ -67,8 +67,8 @@ def add(tx: Tx, place: int, send: dict[str, Any], end: datetime, rule: str, valu
     )
 
 
-def queue(tx: Tx, month: date) -> int:
-    """A mail for each reader on the list; how many."""
+def queue_emails(tx: Tx, month: date) -> int:
+    """Queue an email for each subscriber with items; returns how many."""
     number = tx.run(
         """
         INSERT INTO transactional_mails (kind, topic, subscriber_id, facts, once)

@@ -1,4 +1,4 @@
-"""The ledger's half of the fence: one row, and where this database really lies."""
+"""The ledger's half of the fence: one row, and where this database is located."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mailer.core.db import Tx, each
 
 
 @dataclass(frozen=True)
-class Mark:
-    """The row. ``epoch`` only ever grows; ``place`` is where the ledger lay when it was accepted."""
+class LedgerFence:
+    """The row. ``epoch`` only ever grows; ``place`` is where the ledger was located when it was accepted."""
 
     id: str
     epoch: int
@@ -18,16 +18,16 @@ class Mark:
     at: datetime
 
 
-def get(tx: Tx) -> Mark | None:
-    """The mark, or None in a ledger that never had one."""
-    found = each(tx.all("SELECT id::text, epoch, place, at FROM fence"), Mark)
+def get(tx: Tx) -> LedgerFence | None:
+    """The fence, or None in a ledger that never had one."""
+    found = each(tx.all("SELECT id::text, epoch, place, at FROM fence"), LedgerFence)
     return found[0] if found else None
 
 
-def place(tx: Tx) -> str:
-    """Which server and which database this is: its system identifier and the database's oid. "" where Postgres does not tell.
+def database_location(tx: Tx) -> str:
+    """Which server and database this is: system identifier and database oid, or "" where Postgres does not permit it.
 
-    A dump restored elsewhere, a clone from a template and a copy in another server all lie in another place.
+    A dump restored elsewhere, a clone from a template and a copy on another server all have another location.
     """
     if not tx.value("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"):
         return ""
@@ -42,33 +42,33 @@ def place(tx: Tx) -> str:
     )
 
 
-def create(tx: Tx, mark_id: str, where: str) -> bool:
-    """The first mark; whether nobody else was faster."""
+def create(tx: Tx, fence_id: str, location: str) -> bool:
+    """Insert the first fence; returns False when another process was faster."""
     return bool(
         tx.run(
             "INSERT INTO fence (id, epoch, place) VALUES (%(id)s, 1, %(place)s) ON CONFLICT DO NOTHING",
-            id=mark_id,
-            place=where,
+            id=fence_id,
+            place=location,
         )
     )
 
 
-def advance(tx: Tx) -> Mark | None:
-    """Count up; the mark as it is then."""
+def advance(tx: Tx) -> LedgerFence | None:
+    """Increment the epoch and return the fence."""
     rows = tx.all("UPDATE fence SET epoch = epoch + 1, at = now() RETURNING id::text, epoch, place, at")
-    return each(rows, Mark)[0] if rows else None
+    return each(rows, LedgerFence)[0] if rows else None
 
 
-def replace(tx: Tx, mark_id: str, epoch: int, where: str) -> None:
-    """The operator accepted this database as a ledger of its own."""
+def replace(tx: Tx, fence_id: str, epoch: int, location: str) -> None:
+    """Replace the fence, because the operator accepted this database as the ledger."""
     tx.run(
         "UPDATE fence SET id = %(id)s, epoch = %(epoch)s, place = %(place)s, at = now()",
-        id=mark_id,
+        id=fence_id,
         epoch=epoch,
-        place=where,
+        place=location,
     )
 
 
-def ever_started(tx: Tx) -> bool:
-    """Has any send ever started?"""
+def has_any_send_started(tx: Tx) -> bool:
+    """Whether any send has ever started."""
     return bool(tx.value("SELECT EXISTS (SELECT FROM sends WHERE started_at IS NOT NULL)"))

@@ -1,4 +1,4 @@
-"""Issues with their newest send and stored edition, as the API shows them. Read only."""
+"""Issues with their newest send and stored edition, as the API shows them. Read-only."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mailer.core.db import Tx, each
 
 
 @dataclass(frozen=True)
-class Row:
-    """An issue of the ledger. What belongs to its newest send is None or empty when it has none."""
+class IssueRow:
+    """An issue of the ledger. The fields of its newest send are None or empty when it has none."""
 
     key: str
     path: str
@@ -31,7 +31,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Body:
+class EditionText:
     """The parts of a stored edition."""
 
     id: int
@@ -43,15 +43,15 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a send went: readers who left through it, soft bounces on the way, and reasons of the bad ends."""
+class SendFeedback:
+    """What subscribers did with a send: how many unsubscribed through it, and how many soft-bounced."""
 
-    left: int
-    soft: int
+    unsubscribed: int
+    soft_bounced: int
 
 
-def every(tx: Tx) -> list[Row]:
-    """All issues, the newest first; one that was renamed stands once, under its present key."""
+def list_all(tx: Tx) -> list[IssueRow]:
+    """All issues, newest first; a renamed one is listed once, under its current key."""
     rows = tx.all(
         """
         SELECT
@@ -73,17 +73,17 @@ def every(tx: Tx) -> list[Row]:
         ORDER BY issues.dated DESC, issues.key
         """
     )
-    return each(rows, Row)
+    return each(rows, IssueRow)
 
 
-def bodies(tx: Tx, edition_ids: Sequence[int]) -> dict[int, str]:
-    """The text parts of these editions."""
+def list_texts(tx: Tx, edition_ids: Sequence[int]) -> dict[int, str]:
+    """The plain texts of these editions."""
     rows = tx.all("SELECT id, text FROM editions WHERE id = ANY(%(ids)s::bigint [])", ids=list(edition_ids))
     return {row["id"]: row["text"] for row in rows}
 
 
-def history(tx: Tx, key: str) -> list[Body]:
-    """Every edition of an issue that was handed over, the oldest first."""
+def list_editions(tx: Tx, key: str) -> list[EditionText]:
+    """Every uploaded edition of an issue, oldest first."""
     rows = tx.all(
         """
         SELECT editions.id, editions.created_at, subject, preheader, html, text
@@ -93,14 +93,14 @@ def history(tx: Tx, key: str) -> list[Body]:
         """,
         key=key,
     )
-    return each(rows, Body)
+    return each(rows, EditionText)
 
 
-def outcomes(tx: Tx, send_ids: Sequence[int]) -> dict[int, Outcome]:
-    """Of each of these sends, what the deliveries' states do not say."""
+def list_feedback(tx: Tx, send_ids: Sequence[int]) -> dict[int, SendFeedback]:
+    """For each of these sends, what the deliveries' states do not show."""
     rows = tx.all(
         """
-        WITH gone AS (
+        WITH unsubscribed AS (
             SELECT evidence ->> 'send' AS send, count(DISTINCT subscriber_id)::int AS number FROM consents
             WHERE kind = 'left' AND evidence ->> 'send' = ANY(%(ids)s::bigint []::text [])
             GROUP BY 1
@@ -112,11 +112,11 @@ def outcomes(tx: Tx, send_ids: Sequence[int]) -> dict[int, Outcome]:
             GROUP BY 1
         )
 
-        SELECT asked.id, coalesce(gone.number, 0) AS left, coalesce(soft.number, 0) AS soft
+        SELECT asked.id, coalesce(unsubscribed.number, 0) AS unsubscribed, coalesce(soft.number, 0) AS soft_bounced
         FROM unnest(%(ids)s::bigint []) AS asked (id)
-        LEFT JOIN gone ON gone.send = asked.id::text
+        LEFT JOIN unsubscribed ON unsubscribed.send = asked.id::text
         LEFT JOIN soft ON soft.send_id = asked.id
         """,
         ids=list(send_ids),
     )
-    return {row["id"]: Outcome(row["left"], row["soft"]) for row in rows}
+    return {row["id"]: SendFeedback(row["unsubscribed"], row["soft_bounced"]) for row in rows}

@@ -1,4 +1,4 @@
-"""The ledger as a whole, read only: counts for metrics, rows for the eye."""
+"""Read-only queries over the whole ledger: counts for metrics, rows for pages."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from mailer.core.db import Tx, each
 
 
 @dataclass(frozen=True)
-class Line:
-    """One delivery with its reader; ``since`` is when it came into its state, ``reader`` the reader's state now."""
+class LedgerRow:
+    """One delivery. ``since`` is when it entered its state; ``subscriber_state`` is the subscriber's state now."""
 
     subscriber_id: int
     email: str
     state: str
     since: datetime
     detail: str
-    reader: str
+    subscriber_state: str
 
 
-def migrations(tx: Tx) -> set[str]:
-    """Names of the migrations that were applied; none when the database is empty."""
+def list_migrations(tx: Tx) -> set[str]:
+    """Names of the applied migrations; empty when the database is empty."""
     if tx.value("SELECT to_regclass('schema_migrations')") is None:
         return set()
     return {row["name"] for row in tx.all("SELECT name FROM schema_migrations")}
 
 
-def lines(tx: Tx, send_id: int, limit: int, offset: int) -> list[Line]:
-    """Some deliveries of a send, in the order of its readers."""
+def list_deliveries(tx: Tx, send_id: int, limit: int, offset: int) -> list[LedgerRow]:
+    """Some deliveries of a send, ordered by subscriber."""
     rows = tx.all(
         """
         SELECT
             deliveries.subscriber_id, subscribers.email, deliveries.state,
             coalesce(deliveries.settled_at, deliveries.claimed_at, sends.frozen_at, sends.created_at) AS since,
-            deliveries.detail, subscribers.state AS reader
+            deliveries.detail, subscribers.state AS subscriber_state
         FROM deliveries
         JOIN sends ON sends.id = deliveries.send_id
         JOIN subscribers ON subscribers.id = deliveries.subscriber_id
@@ -46,18 +46,18 @@ def lines(tx: Tx, send_id: int, limit: int, offset: int) -> list[Line]:
         limit=limit,
         offset=offset,
     )
-    return each(rows, Line)
+    return each(rows, LedgerRow)
 
 
-def sends_by_state(tx: Tx) -> dict[str, int]:
+def count_sends_by_state(tx: Tx) -> dict[str, int]:
     """How many sends are in each state."""
     return _counts(tx.all("SELECT state, count(*)::int AS number FROM sends GROUP BY state"))
 
 
-def deliveries_by_state(tx: Tx, finished_within: timedelta) -> dict[str, int]:
-    """How many deliveries are in each state, of sends that are not over or finished a while ago at most.
+def count_deliveries_by_state(tx: Tx, finished_within: timedelta) -> dict[str, int]:
+    """How many deliveries are in each state, of sends that are active or finished within ``finished_within``.
 
-    Older sends are left out, so that the cost does not grow with the ledger.
+    Older sends are omitted, so that the cost does not grow with the ledger.
     """
     rows = tx.all(
         """
@@ -73,8 +73,8 @@ def deliveries_by_state(tx: Tx, finished_within: timedelta) -> dict[str, int]:
     return _counts(rows)
 
 
-def waiting_transactional(tx: Tx) -> int:
-    """How many transactional mails are not yet on their way."""
+def count_waiting_transactional(tx: Tx) -> int:
+    """How many transactional emails are pending."""
     return int(tx.value("SELECT count(*) FROM transactional_mails WHERE state = 'pending'"))
 
 

@@ -1,4 +1,4 @@
-"""What became of a send, counted in Postgres: a ledger of 1,000,000 rows is read in a few seconds and never fetched."""
+"""A send's outcomes, aggregated in Postgres: 1,000,000 deliveries are counted in a few seconds and never fetched."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from datetime import datetime, timedelta
 
 from mailer.core.db import Tx, each
 
-# Mails that SES has, or may have: what a plot of the sending counts.
+# Emails that SES has, or may have: what the timeline counts.
 _HANDED_OVER = "state IN ('accepted', 'delivered', 'bounced', 'complained', 'uncertain')"
 
 
 @dataclass(frozen=True)
-class Span:
-    """The first and the last moment a mail was handed over (None before the first), and how many there were."""
+class SendSpan:
+    """When the first and the last email were handed over (None before the first), and how many there were."""
 
     first: datetime | None
     last: datetime | None
-    mails: int
+    emails: int
 
 
 @dataclass(frozen=True)
-class Reason:
+class OutcomeReason:
     """How many deliveries ended in a state for the same reason."""
 
     state: str
@@ -31,7 +31,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Cell:
+class DomainCount:
     """How many deliveries of a domain are in a state."""
 
     domain: str
@@ -39,27 +39,27 @@ class Cell:
     number: int
 
 
-def steady(tx: Tx) -> None:
-    """Every statement of this transaction sees the same moment, so that sums fit while the send goes on."""
+def use_one_snapshot(tx: Tx) -> None:
+    """Let all statements of this transaction see one snapshot, so that sums match while the send continues."""
     tx.script("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
-def span(tx: Tx, send_id: int) -> Span:
-    """When the send's mails left, by the moment of their claim."""
+def read_span(tx: Tx, send_id: int) -> SendSpan:
+    """When the send's emails left, by the time of their claim."""
     row = tx.one(
         f"""
-        SELECT min(claimed_at) AS first, max(claimed_at) AS last, count(*)::int AS mails
+        SELECT min(claimed_at) AS first, max(claimed_at) AS last, count(*)::int AS emails
         FROM deliveries
         WHERE send_id = %(send_id)s AND {_HANDED_OVER}
         """,
         send_id=send_id,
     )
     assert row
-    return Span(**row)
+    return SendSpan(**row)
 
 
-def pace(tx: Tx, send_id: int, first: datetime, width: timedelta) -> dict[int, int]:
-    """Mails handed over in each interval of ``width`` after ``first``, by the interval's number; empty ones are left out."""
+def count_by_interval(tx: Tx, send_id: int, first: datetime, width: timedelta) -> dict[int, int]:
+    """Emails handed over in each interval of ``width`` after ``first``, by the interval's number; empty ones are omitted."""
     rows = tx.all(
         f"""
         SELECT
@@ -76,8 +76,8 @@ def pace(tx: Tx, send_id: int, first: datetime, width: timedelta) -> dict[int, i
     return {row["slot"]: row["number"] for row in rows}
 
 
-def reasons(tx: Tx, send_id: int, most: int) -> list[Reason]:
-    """Why deliveries did not simply end well, the most frequent ``most`` of them; what looks like an address is cut out."""
+def list_reasons(tx: Tx, send_id: int, most: int) -> list[OutcomeReason]:
+    """The ``most`` most frequent reasons why deliveries did not succeed, without anything that looks like an address."""
     rows = tx.all(
         r"""
         SELECT state, regexp_replace(detail, '\S+@\S+', '(address)', 'g') AS detail, count(*)::int AS number
@@ -90,11 +90,11 @@ def reasons(tx: Tx, send_id: int, most: int) -> list[Reason]:
         send_id=send_id,
         most=most,
     )
-    return each(rows, Reason)
+    return each(rows, OutcomeReason)
 
 
-def texts(tx: Tx, send_id: int) -> dict[str, int]:
-    """How many mails were made from which variant of the edition ("": the original)."""
+def count_by_text(tx: Tx, send_id: int) -> dict[str, int]:
+    """How many emails used each variant of the edition ("": the original)."""
     rows = tx.all(
         """
         SELECT coalesce(variant, '') AS variant, count(*)::int AS number
@@ -108,8 +108,8 @@ def texts(tx: Tx, send_id: int) -> dict[str, int]:
     return {row["variant"]: row["number"] for row in rows}
 
 
-def domains(tx: Tx, send_id: int, most: int) -> tuple[list[Cell], int]:
-    """The ``most`` largest domains with their states, all others together under "", and how many domains there are."""
+def count_by_domain(tx: Tx, send_id: int, most: int) -> tuple[list[DomainCount], int]:
+    """The counts by state of the ``most`` largest domains, with all others under "", and how many domains there are."""
     rows = tx.all(
         """
         WITH cells AS MATERIALIZED (
@@ -142,11 +142,11 @@ def domains(tx: Tx, send_id: int, most: int) -> tuple[list[Cell], int]:
         send_id=send_id,
         most=most,
     )
-    return [Cell(row["domain"], row["state"], row["number"]) for row in rows], rows[0]["domains"] if rows else 0
+    return [DomainCount(row["domain"], row["state"], row["number"]) for row in rows], rows[0]["domains"] if rows else 0
 
 
-def delays(tx: Tx, send_id: int, bounds: Sequence[float]) -> dict[int, int]:
-    """Deliveries by the seconds from our hand to the reader's server: how many in each slot that ``bounds`` separate."""
+def count_by_delay(tx: Tx, send_id: int, bounds: Sequence[float]) -> dict[int, int]:
+    """Deliveries by the seconds from the claim to the recipient's server, in the slots that ``bounds`` separate."""
     rows = tx.all(
         """
         SELECT

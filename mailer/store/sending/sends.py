@@ -1,4 +1,4 @@
-"""Sends: one mailing of one edition to one frozen audience, and the states it goes through."""
+"""Sends: the emailing of one edition to one frozen audience, and its states."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from enum import StrEnum
 from mailer.core.db import Tx, each
 
 
-class State(StrEnum):
-    """``scheduled -> holding -> sending -> finished``, and three ways aside."""
+class SendState(StrEnum):
+    """``scheduled -> holding -> sending -> finished``; also ``paused``, ``stopped`` and ``cancelled``."""
 
     SCHEDULED = "scheduled"
     HOLDING = "holding"
@@ -30,7 +30,7 @@ class Canceller(StrEnum):
     OPERATOR = "operator"
 
 
-NOT_STARTED = (State.SCHEDULED, State.HOLDING)
+NOT_STARTED = (SendState.SCHEDULED, SendState.HOLDING)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Send:
     edition_id: int
     digest: str
     subject: str
-    state: State
+    state: SendState
     sender: str
     audience: str
     audience_size: int | None
@@ -64,8 +64,8 @@ class Send:
 
     @property
     def waits(self) -> bool:
-        """Has it not begun, so that its text, time and audience may still change? Also while it is paused or stopped."""
-        return self.started_at is None and self.state not in (State.FINISHED, State.CANCELLED)
+        """Whether it has not started, so that its text, time and audience may still change. Also while paused or stopped."""
+        return self.started_at is None and self.state not in (SendState.FINISHED, SendState.CANCELLED)
 
 
 _COLUMNS = """
@@ -79,9 +79,9 @@ _COLUMNS = """
 
 
 def create(
-    tx: Tx, root: str, number: int, edition_id: int, state: State, sender: str, audience: str, due_at: datetime, gated: bool
+    tx: Tx, root: str, number: int, edition_id: int, state: SendState, sender: str, audience: str, due_at: datetime, gated: bool
 ) -> int:
-    """A new send; its id. Raises a unique violation when the issue's edition has one already."""
+    """Create a send and return its id. Raises a unique violation when this edition of the issue already has one."""
     return int(
         tx.value(
             """
@@ -101,7 +101,7 @@ def create(
     )
 
 
-def every(tx: Tx) -> list[Send]:
+def list_all(tx: Tx) -> list[Send]:
     """All sends, newest first."""
     return _sends(tx.all(f"SELECT {_COLUMNS} ORDER BY sends.id DESC"))
 
@@ -113,13 +113,13 @@ def get(tx: Tx, send_id: int) -> Send | None:
 
 
 def lock(tx: Tx, send_id: int) -> Send | None:
-    """One send, locked until the transaction ends, or None."""
+    """One send, locked until the end of the transaction, or None."""
     found = _sends(tx.all(f"SELECT {_COLUMNS} WHERE sends.id = %(id)s FOR UPDATE OF sends", id=send_id))
     return found[0] if found else None
 
 
-def move(tx: Tx, send_id: int, source: Iterable[State], target: State, reason: str = "") -> bool:
-    """Compare and set: to ``target`` when the send is in one of ``source``; whether it was. Ends what it waited for."""
+def move(tx: Tx, send_id: int, source: Iterable[SendState], target: SendState, reason: str = "") -> bool:
+    """Set the state to ``target`` if it is one of ``source``; returns whether it was. Also ends a back-off."""
     return bool(
         tx.run(
             """
@@ -141,7 +141,7 @@ def move(tx: Tx, send_id: int, source: Iterable[State], target: State, reason: s
 
 
 def set_canceller(tx: Tx, send_id: int, canceller: Canceller) -> None:
-    """Note who cancelled a send; what the operator cancelled stays theirs."""
+    """Record who cancelled a send. A cancellation by the operator is not overwritten."""
     tx.run(
         "UPDATE sends SET cancelled_by = %(by)s WHERE id = %(id)s AND state = 'cancelled' AND cancelled_by <> 'operator'",
         id=send_id,
@@ -150,11 +150,11 @@ def set_canceller(tx: Tx, send_id: int, canceller: Canceller) -> None:
 
 
 def rearm(
-    tx: Tx, cancelled: Send, edition_id: int, state: State, sender: str, audience: str, due_at: datetime, gated: bool
+    tx: Tx, cancelled: Send, edition_id: int, state: SendState, sender: str, audience: str, due_at: datetime, gated: bool
 ) -> bool:
-    """Bring back a cancelled send of which nothing left, as if it were new; its audience is to be frozen again.
+    """Reactivate a cancelled send that never started; its audience has to be frozen again.
 
-    Returns whether the send was still as it is given.
+    Returns False when the send has changed since ``cancelled`` was read.
     """
     changed = tx.run(
         """
@@ -177,12 +177,12 @@ def rearm(
 
 
 def set_chosen(tx: Tx, send_id: int, chosen: bool) -> None:
-    """Note whether the operator chose the issue with ``publish --issue``."""
+    """Record whether the operator chose the issue with ``publish --issue``."""
     tx.run("UPDATE sends SET chosen = %(chosen)s WHERE id = %(id)s", id=send_id, chosen=chosen)
 
 
-def revise(tx: Tx, send_id: int, edition_id: int, state: State, sender: str, audience: str, due_at: datetime) -> None:
-    """Give a send that has not started another edition, time or audience rule."""
+def revise(tx: Tx, send_id: int, edition_id: int, state: SendState, sender: str, audience: str, due_at: datetime) -> None:
+    """Change the edition, time and audience rule of a send that has not started."""
     tx.run(
         """
         UPDATE sends
@@ -200,7 +200,7 @@ def revise(tx: Tx, send_id: int, edition_id: int, state: State, sender: str, aud
 
 
 def set_frozen(tx: Tx, send_id: int, size: int | None) -> None:
-    """Note how many readers the frozen audience has; None when it was thawed again."""
+    """Record the size of the frozen audience; None when it is no longer frozen."""
     tx.run(
         """
         UPDATE sends
@@ -212,8 +212,8 @@ def set_frozen(tx: Tx, send_id: int, size: int | None) -> None:
     )
 
 
-def due(tx: Tx) -> list[Send]:
-    """Sends that wait for a moment that has come, and do not rest."""
+def list_due(tx: Tx) -> list[Send]:
+    """Sends that are due to start and are not backing off."""
     return _sends(
         tx.all(
             f"""
@@ -227,13 +227,13 @@ def due(tx: Tx) -> list[Send]:
     )
 
 
-def running(tx: Tx) -> list[Send]:
+def list_running(tx: Tx) -> list[Send]:
     """Sends in the state ``sending``."""
     return _sends(tx.all(f"SELECT {_COLUMNS} WHERE sends.state = 'sending' ORDER BY sends.id"))
 
 
-def with_work(tx: Tx) -> list[int]:
-    """Ids of running sends that have pending deliveries and do not rest."""
+def list_with_pending(tx: Tx) -> list[int]:
+    """Ids of running sends that have pending deliveries and are not backing off."""
     rows = tx.all(
         """
         SELECT id
@@ -250,7 +250,7 @@ def with_work(tx: Tx) -> list[int]:
     return [row["id"] for row in rows]
 
 
-def without_work(tx: Tx) -> list[int]:
+def list_settled(tx: Tx) -> list[int]:
     """Ids of running sends whose deliveries are all settled."""
     rows = tx.all(
         """
@@ -266,8 +266,8 @@ def without_work(tx: Tx) -> list[int]:
     return [row["id"] for row in rows]
 
 
-def rest(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
-    """No start and no claims for a while; ``waits_for`` says why. Nothing for a send that is over or stands still."""
+def back_off(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
+    """Neither start nor claim for the time of ``pause``; ``waits_for`` says why. No effect on sends that are not active."""
     tx.run(
         """
         UPDATE sends SET rests_until = now() + %(pause)s, waits_for = %(waits_for)s
@@ -280,8 +280,8 @@ def rest(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
 
 
 def await_page(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
-    """Like ``rest``, and note that the issue's page was looked for in vain."""
-    rest(tx, send_id, pause, waits_for)
+    """Like ``back_off``, and record that the issue's page was not live yet."""
+    back_off(tx, send_id, pause, waits_for)
     tx.run(
         "UPDATE sends SET page_awaited_since = coalesce(page_awaited_since, now()), page_looked_at = now() WHERE id = %(id)s",
         id=send_id,
@@ -289,17 +289,17 @@ def await_page(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
 
 
 def open_gate(tx: Tx, send_id: int) -> None:
-    """Start without looking for the issue's page."""
+    """Let the send start without checking the issue's page."""
     tx.run("UPDATE sends SET gated = false WHERE id = %(id)s", id=send_id)
 
 
-def rested(tx: Tx) -> int:
-    """Forget what sends waited for when their rest is over; how many."""
+def clear_ended_backoffs(tx: Tx) -> int:
+    """Clear the back-offs that have ended; returns how many."""
     return tx.run("UPDATE sends SET rests_until = NULL, waits_for = '' WHERE rests_until <= now()")
 
 
 def set_due(tx: Tx, send_id: int, due_at: datetime) -> None:
-    """Start at another moment; waiting for the page begins anew."""
+    """Set when the send starts; waiting for its page begins again."""
     tx.run(
         "UPDATE sends SET due_at = %(due_at)s, page_awaited_since = NULL, page_looked_at = NULL WHERE id = %(id)s",
         id=send_id,
@@ -308,7 +308,7 @@ def set_due(tx: Tx, send_id: int, due_at: datetime) -> None:
 
 
 def set_wave(tx: Tx, send_id: int, open_wave: int, look: timedelta | None = None) -> None:
-    """Which wave may be claimed; with ``look``, how long the outcomes so far are watched."""
+    """Set which wave may be claimed and, with ``look``, for how long the outcomes so far are watched."""
     tx.run(
         "UPDATE sends SET open_wave = %(wave)s, look_until = now() + %(look)s WHERE id = %(id)s",
         id=send_id,
@@ -318,34 +318,34 @@ def set_wave(tx: Tx, send_id: int, open_wave: int, look: timedelta | None = None
 
 
 @dataclass(frozen=True)
-class Excused:
-    """Outcomes that no longer count for a send's brakes, because the operator knew of them when it went on."""
+class AcknowledgedOutcomes:
+    """Outcomes that no longer count for a send's circuit breakers, because the operator knew of them when resuming it."""
 
-    mails: int
+    emails: int
     hard: int
     soft: int
     complaints: int
 
 
-def excused(tx: Tx, send_id: int) -> Excused:
-    """What no longer counts; all 0 for a send that no brake ever stopped."""
+def get_acknowledged(tx: Tx, send_id: int) -> AcknowledgedOutcomes:
+    """The outcomes that no longer count; all 0 for a send that no circuit breaker has stopped."""
     row = tx.one(
         """
-        SELECT excused_mails AS mails, excused_hard AS hard, excused_soft AS soft, excused_complaints AS complaints
+        SELECT excused_mails AS emails, excused_hard AS hard, excused_soft AS soft, excused_complaints AS complaints
         FROM sends
         WHERE id = %(id)s
         """,
         id=send_id,
     )
-    return Excused(**row) if row else Excused(0, 0, 0, 0)
+    return AcknowledgedOutcomes(**row) if row else AcknowledgedOutcomes(0, 0, 0, 0)
 
 
-def excuse(tx: Tx, send_id: int, known: Excused) -> None:
-    """From now on the brakes count only what comes on top of this."""
+def set_acknowledged(tx: Tx, send_id: int, known: AcknowledgedOutcomes) -> None:
+    """Let the circuit breakers count only outcomes beyond these."""
     tx.run(
         """
         UPDATE sends
-        SET excused_mails = %(mails)s, excused_hard = %(hard)s, excused_soft = %(soft)s, excused_complaints = %(complaints)s
+        SET excused_mails = %(emails)s, excused_hard = %(hard)s, excused_soft = %(soft)s, excused_complaints = %(complaints)s
         WHERE id = %(id)s
         """,
         id=send_id,
@@ -353,8 +353,8 @@ def excuse(tx: Tx, send_id: int, known: Excused) -> None:
     )
 
 
-def seconds_to_rest(tx: Tx, send_id: int) -> float:
-    """How long the send still rests; 0 when it does not."""
+def backoff_seconds(tx: Tx, send_id: int) -> float:
+    """How long the send still backs off; 0 when it does not."""
     value = tx.value(
         "SELECT extract(epoch FROM greatest(rests_until - now(), interval '0')) FROM sends WHERE id = %(id)s", id=send_id
     )
@@ -362,5 +362,5 @@ def seconds_to_rest(tx: Tx, send_id: int) -> float:
 
 
 def _sends(rows: list[dict[str, object]]) -> list[Send]:
-    typed = [{"state": State(str(row["state"])), "cancelled_by": Canceller(str(row["cancelled_by"]))} for row in rows]
+    typed = [{"state": SendState(str(row["state"])), "cancelled_by": Canceller(str(row["cancelled_by"]))} for row in rows]
     return each([{**row, **more} for row, more in zip(rows, typed, strict=True)], Send)

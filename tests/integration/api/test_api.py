@@ -19,7 +19,7 @@ from mailer.core.async_db import Asker
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.flows.operations import api_keys
-from mailer.flows.sending.send_status import standing_facts, status
+from mailer.flows.sending.send_status import list_send_statuses, send_facts
 from mailer.flows.subscribers import signup
 from tests import factories, web
 from tests.conftest import ROOT
@@ -212,7 +212,7 @@ def test_broken_json_and_unknown_addresses_are_errors_of_the_same_shape(api: Tes
 
 def test_sends_say_what_the_status_command_says(letter: Web, api: TestClient) -> None:
     send_id = letter.send(3)
-    [facts] = [standing_facts(one) for one in status(letter.database)]
+    [facts] = [send_facts(one) for one in list_send_statuses(letter.database)]
     [listed] = api.get("/v1/sends").json()["results"]
     assert listed == api.get(f"/v1/sends/{send_id}").json() == api.get(f"/v1/sends/{facts['issue']}").json()
     for name in ("issue", "edition", "digest", "state", "audience", "deliveries", "subject"):

@@ -22,9 +22,9 @@ from mailer.core.message import LEAVE_URL
 from mailer.editions.source import paid_leaks
 from mailer.flows.operations.api_keys import SCOPES, create_key
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import issue_overview
-from mailer.flows.sending.delivery_worker import deliver
+from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.store.billing import entitlements
 from mailer.transports.outbox import Outbox
 from tests import factories, web
@@ -63,8 +63,8 @@ def letter(database: Database, tmp_path: Path) -> Web:
     adopt(database, letter.settings, [factories.old()])
     outbox = Outbox(letter.settings.outbox)
     [send] = publish(database, letter.settings, [factories.old(), edition()], [], outbox, Request()).send_ids
-    tend(database, letter.settings)
-    deliver(database, letter.settings, outbox, send)
+    advance_sends(database, letter.settings)
+    deliver_send(database, letter.settings, outbox, send)
     return letter
 
 
@@ -111,7 +111,7 @@ def test_no_open_door_and_no_free_readers_link_holds_premium_text(letter: Web) -
 @pytest.mark.parametrize("scope", SCOPES)
 def test_no_answer_of_the_api_holds_premium_text_whatever_the_key(letter: Web, scope: str) -> None:
     key = {"Authorization": f"Token {create_key(letter.database, 'one', scope)}"}
-    public = public_ids.public("em", issue_overview.number("2026-11-24-hello"))
+    public = public_ids.public("em", issue_overview.issue_number("2026-11-24-hello"))
     read = set()
     for path, verbs in letter.app().openapi()["paths"].items():
         if "get" not in verbs:

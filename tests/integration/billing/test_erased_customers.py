@@ -15,7 +15,7 @@ from mailer.fakes import fake_routes
 from mailer.fakes.fake_billing import DAY, MONTH
 from mailer.fakes.fake_stripe import FakeStripe
 from mailer.flows.billing import billing_jobs, plan_changes, stripe_reconcile
-from mailer.flows.scheduled.subscriber_maintenance import forget
+from mailer.flows.scheduled.subscriber_maintenance import apply_retention
 from mailer.flows.subscribers import erasure
 from mailer.store.billing import gifts
 from tests import paying as shops
@@ -167,11 +167,11 @@ def test_who_left_the_mails_and_still_pays_is_not_forgotten_by_the_retention_rul
     with shop.database.transaction() as tx:
         tx.run("UPDATE subscribers SET state = 'left', left_at = now() - interval '9 years'")
     keep = type(shop.settings)(**{**vars(shop.settings), "keep_unsubscribed": timedelta(days=365)})
-    forget(shop.database, keep)
+    apply_retention(shop.database, keep)
     with shop.database.transaction() as tx:
         assert tx.value("SELECT email FROM subscribers") == ADA
         tx.run("UPDATE accesses SET premium = false, state = 'ended'")
-    forget(shop.database, keep)
+    apply_retention(shop.database, keep)
     with shop.database.transaction() as tx:
         assert tx.value("SELECT email FROM subscribers") == ""
 

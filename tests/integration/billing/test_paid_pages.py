@@ -20,8 +20,8 @@ from mailer.fakes.fake_stripe import FakeStripe
 from mailer.flows.billing import gifts, plan_changes
 from mailer.flows.billing.entitlements import State
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.delivery_worker import deliver
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.store.billing import subscriptions
 from mailer.transports.outbox import Outbox
 from tests import factories
@@ -330,8 +330,8 @@ def published(shop: Shop, issue: Edition | None = None) -> None:
     settings, outbox = shop.settings, Outbox(shop.settings.outbox)
     adopt(shop.database, settings, [factories.old()])
     [send_id] = publish(shop.database, settings, [factories.old(), issue or edition()], [], outbox, Request()).send_ids
-    tend(shop.database, settings)
-    deliver(shop.database, settings, outbox, send_id)
+    advance_sends(shop.database, settings)
+    deliver_send(shop.database, settings, outbox, send_id)
 
 
 def test_what_was_paid_for_is_read_on_the_web_and_in_a_feed_until_access_ends(shop: Shop) -> None:

@@ -10,7 +10,7 @@ from mailer.fakes.fake_stripe import FakeStripe
 from mailer.flows.billing.entitlements import State
 from mailer.transports.outbox import Outbox
 from mailer.workers import scheduler
-from mailer.workers.actors import Bell, Work, Workshop
+from mailer.workers.actors import WakeUps, WorkerContext, WorkerThreads
 from tests import paying, processes
 from tests.paying import Shop
 
@@ -20,19 +20,19 @@ def test_an_event_reaches_the_worker_by_its_bell_and_a_lost_bell_by_the_clock(
 ) -> None:
     with FakeStripe(int(time.time())) as fake:
         settings = paying.settings(tmp_path, database, fake, redis_url=redis_url)
-        shop, bell = Shop(settings, database, fake), Bell(redis_url)
-        workshop = Workshop(Work(database, settings, Outbox(settings.outbox), "The Letter"))
+        shop, wake_ups = Shop(settings, database, fake), WakeUps(redis_url)
+        workshop = WorkerThreads(WorkerContext(database, settings, Outbox(settings.outbox), "The Letter"))
         workshop.start()
         try:
             shop.reader()
             shop.buy()
             fake.deliver(shop.post)
-            assert bell.ring_payments()
+            assert wake_ups.enqueue_payments()
             processes.eventually(lambda: shop.standing().state is State.PAYING, 20, "the bell was heard")
             shop.reader("bob@example.org")
             shop.buy("bob@example.org")
             fake.deliver(shop.post)
-            scheduler.once(database, settings, bell)
+            scheduler.run_round(database, settings, wake_ups)
             processes.eventually(
                 lambda: shop.standing("bob@example.org").state is State.PAYING, 20, "the clock rang for what waits"
             )

@@ -21,10 +21,10 @@ from mailer.flows.events import mail_events
 from mailer.flows.events.event_consumer import GENTLE, Intake
 from mailer.flows.events.mail_events import Taken
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import uncertain_deliveries
-from mailer.flows.sending.delivery_worker import deliver
-from mailer.flows.sending.send_status import Standing, status
+from mailer.flows.sending.delivery_worker import deliver_send
+from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.transports.base import Envelope
 from mailer.transports.outbox import Outbox
 from mailer.transports.ses_fast import LeanSes
@@ -53,7 +53,7 @@ def conf(tmp_path: Path, ses: FakeSes, database_url: str, monkeypatch: pytest.Mo
     return settings(tmp_path, database_url, transport="ses", connections=16, sqs_queue_url=ses.queue_url, sns_topic=TOPIC)
 
 
-def send(database: Database, conf: Settings, number: int) -> Standing:
+def send(database: Database, conf: Settings, number: int) -> SendStatus:
     """A whole send, with the transport's patience of half a second."""
     readers(database, number)
     adopt(database, conf, [old()])
@@ -62,13 +62,13 @@ def send(database: Database, conf: Settings, number: int) -> Standing:
     return work(database, conf, send_id)
 
 
-def work(database: Database, conf: Settings, send_id: int) -> Standing:
+def work(database: Database, conf: Settings, send_id: int) -> SendStatus:
     transport = LeanSes("", conf.connections, connect_timeout=2, read_timeout=0.5)
     for _ in range(30):
-        tend(database, conf)
-        if (one := status(database, str(send_id))[0]).send.state == "finished":
+        advance_sends(database, conf)
+        if (one := list_send_statuses(database, str(send_id))[0]).send.state == "finished":
             return one
-        deliver(database, conf, transport, send_id)
+        deliver_send(database, conf, transport, send_id)
         with database.transaction() as tx:
             tx.run("UPDATE sends SET rests_until = NULL")
     raise AssertionError("the send does not finish")
@@ -141,10 +141,10 @@ def test_a_whole_send_with_lost_answers_is_settled_by_the_events(database: Datab
     more = {"POSTMERGE_SQS_QUEUE_URL": ses.queue_url, **ses.environ}
     with running("events", conf, more):
         eventually(lambda: (s := ses.stats())["waiting"] == s["hidden"] == 0, 60, "all events are taken in")
-    [after] = status(database)
+    [after] = list_send_statuses(database)
     assert after.deliveries["delivered"] == len(accepted)
     assert after.deliveries["uncertain"] == 2_000 - len(accepted)
-    assert {found.email for found in uncertain_deliveries.doubts(database)}.isdisjoint(accepted)
+    assert {found.email for found in uncertain_deliveries.list_uncertain(database)}.isdisjoint(accepted)
     assert sums_add_up(database)
 
 
@@ -157,11 +157,11 @@ def test_kill_9_in_the_middle_of_a_backlog_loses_no_event(database: Database, co
     ses.fill(one.send.id, 3_000)
     more = {"POSTMERGE_SQS_QUEUE_URL": ses.queue_url, **ses.environ}
     child = start("events", conf, more)
-    eventually(lambda: status(database)[0].deliveries["delivered"] > 0, 30, "the first events are recorded")
+    eventually(lambda: list_send_statuses(database)[0].deliveries["delivered"] > 0, 30, "the first events are recorded")
     kill(child)
-    assert status(database)[0].deliveries["delivered"] < 3_000
+    assert list_send_statuses(database)[0].deliveries["delivered"] < 3_000
     with running("events", conf, more):
-        eventually(lambda: status(database)[0].deliveries["delivered"] == 3_000, 30, "all events are recorded")
+        eventually(lambda: list_send_statuses(database)[0].deliveries["delivered"] == 3_000, 30, "all events are recorded")
     assert sums_add_up(database)
 
 
@@ -177,7 +177,7 @@ def test_events_that_overtake_their_answers_all_through_a_send(database: Databas
     finally:
         stopping.set()
         thread.join(30)
-    [after] = status(database)
+    [after] = list_send_statuses(database)
     assert one.deliveries["uncertain"] == reader.total.unknown == 0
     assert after.deliveries["delivered"] + after.deliveries["bounced"] == 600
     assert len(ses.accepted()) == 600
@@ -191,7 +191,7 @@ def test_bounces_complaints_and_delays_late_doubled_and_shuffled_end_as_ses_mean
     ses.control(events={**habits, "wrapped": wrapped, "topic": TOPIC}, faults=[{"kind": "reset_after", "share": 0.02}])
     one = send(database, conf, 400)
     total = drain(database, conf, ses)
-    [after] = status(database)
+    [after] = list_send_statuses(database)
     assert total.unknown == total.unread == 0
     assert total.doubled > 50
     assert after.deliveries["uncertain"] == after.deliveries["accepted"] == 0
@@ -208,7 +208,7 @@ def test_events_of_another_topic_in_the_queue_are_kept_apart(database: Database,
     send(database, conf, 3)
     total = drain(database, conf, ses)
     assert (total.recorded, total.unread) == (0, 6)
-    assert status(database)[0].deliveries["accepted"] == 3
+    assert list_send_statuses(database)[0].deliveries["accepted"] == 3
 
 
 class Holding:
@@ -288,7 +288,7 @@ def test_sns_over_https_confirms_records_once_and_refuses_the_rest(
     assert post(message) == (200, "The event is recorded.")
     assert post(message) == (200, "The message was taken before.")
     assert post(net.message(TOPIC, letter.body)) == (200, "The event is recorded.")
-    assert status(database)[0].deliveries["delivered"] == 1
+    assert list_send_statuses(database)[0].deliveries["delivered"] == 1
     assert post(message.replace(b"Delivery", b"Delivary"))[0] == 403
     assert post(net.message(TOPIC + "2", letter.body))[0] == 403
     assert post(b"{broken")[0] == 400
@@ -316,7 +316,7 @@ def test_the_fakes_sns_door_posts_to_a_real_server(database: Database, conf: Set
         ses.control(sns={"url": f"{url}/webhooks/ses", "topic": TOPIC}, events={"double": 0.5, "shuffle_s": 0.3})
         assert ses.sns("SubscriptionConfirmation") == {"status": 200}
         send(database, conf, 30)
-        eventually(lambda: status(database)[0].deliveries["delivered"] == 30, 20, "all are delivered")
+        eventually(lambda: list_send_statuses(database)[0].deliveries["delivered"] == 30, 20, "all are delivered")
 
 
 def in_doubt(database: Database, conf: Settings, ses: FakeSes) -> int:
@@ -354,13 +354,13 @@ def test_the_operators_word_that_they_were_sent_settles_them(
     database: Database, conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_id = in_doubt(database, conf, ses)
-    first = uncertain_deliveries.doubts(database)[0].subscriber_id
+    first = uncertain_deliveries.list_uncertain(database)[0].subscriber_id
     assert run(conf, ses, monkeypatch, "uncertain", str(send_id), "--subscriber", str(first), "--sent")[0] == 0
-    assert len(uncertain_deliveries.doubts(database)) == 2
+    assert len(uncertain_deliveries.list_uncertain(database)) == 2
     assert run(conf, ses, monkeypatch, "uncertain", str(send_id), "--sent")[0] == 0
-    assert status(database)[0].deliveries["accepted"] == 6
+    assert list_send_statuses(database)[0].deliveries["accepted"] == 6
     with pytest.raises(BadInput, match="Nothing is in doubt"):
-        uncertain_deliveries.decide(database, str(send_id), None, sent=True)
+        uncertain_deliveries.resolve_uncertain(database, str(send_id), None, sent=True)
 
 
 def test_the_operators_word_that_they_were_not_sent_sends_them_and_needs_yes(
@@ -383,9 +383,9 @@ def test_what_ses_told_something_about_is_never_put_back(database: Database, con
     assert one.deliveries["uncertain"] == 1
     [delay, _] = LeanSqs(ses.queue_url).receive(1)
     mail_events.take(database, conf, [delay.body])
-    decided = uncertain_deliveries.decide(database, str(one.send.id), None, sent=False)
+    decided = uncertain_deliveries.resolve_uncertain(database, str(one.send.id), None, sent=False)
     assert (decided.moved, decided.kept) == (0, 1)
-    assert status(database)[0].send.state == "finished"
+    assert list_send_statuses(database)[0].send.state == "finished"
 
 
 def test_the_certificate_is_served_at_snss_path(ses: FakeSes) -> None:
@@ -414,8 +414,8 @@ def test_a_backlog_gives_way_while_a_send_has_mails_to_hand_over(database: Datab
     readers(database, 5)
     adopt(database, conf, [old()])
     publish(database, conf, [old(), edition()], [], Outbox(conf.outbox), Request())
-    tend(database, conf)
-    assert status(database)[0].send.state == "sending"
+    advance_sends(database, conf)
+    assert list_send_statuses(database)[0].send.state == "sending"
     beside = taken(2)
     assert free > 2 * GENTLE
     assert 0.3 * GENTLE < beside < 2 * GENTLE

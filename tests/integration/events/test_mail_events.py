@@ -19,7 +19,7 @@ from mailer.core.settings import Settings
 from mailer.fakes.fake_events import Happened, Mail, story
 from mailer.flows.events import mail_events
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.store.sending import deliveries
 from mailer.store.sending.deliveries import Settlement
 from mailer.store.transactional import transactional_mails
@@ -46,7 +46,7 @@ def start(database: Database, conf: Settings, number: int = 5, key: str = "2026-
     words = " ".join(hashlib.sha256(f"{key} {n}".encode()).hexdigest()[:8] for n in range(40))
     issues = [factories.old(), factories.edition(key, body=f"<p>{words}</p>")]
     [send_id] = publish(database, conf, issues, [], Outbox(conf.outbox), Request()).send_ids
-    tend(database, conf)
+    advance_sends(database, conf)
     return send_id
 
 
@@ -369,7 +369,7 @@ def play(database: Database, conf: Settings, steps: Sequence[Step]) -> tuple[str
             answer(database, send_id, reader, value)
         else:
             with database.transaction() as tx:
-                deliveries.expire(tx, timedelta(0))
+                deliveries.expire_claims(tx, timedelta(0))
     end = row(database, send_id, reader)
     return str(end["state"]), str(end["detail"]), str(end["message_id"]), set(suppressed(database).values())
 

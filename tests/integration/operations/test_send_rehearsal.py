@@ -13,7 +13,7 @@ from mailer.core.errors import BadInput
 from mailer.core.settings import environment
 from mailer.flows.operations import send_rehearsal
 from mailer.flows.operations.send_rehearsal import rehearse
-from mailer.flows.sending.send_status import status
+from mailer.flows.sending.send_status import list_send_statuses
 from tests.factories import edition, old, readers, settings
 
 
@@ -28,7 +28,7 @@ def test_a_rehearsal_mails_made_up_readers_and_leaves_the_real_ledger_alone(data
     assert found.kept
     assert found.largest > found.html > 300
     assert told[-1] == (250, 250)
-    assert status(database) == []
+    assert list_send_statuses(database) == []
     assert dict(os.environ) == before
 
 

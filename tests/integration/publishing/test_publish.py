@@ -17,9 +17,9 @@ from mailer.core.settings import Settings
 from mailer.flows.publishing.preflight import ALLOWED
 from mailer.flows.publishing.publish import Published, Request, adopt, cancel, look, publish
 from mailer.flows.publishing.publish_plan import Action
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.send_status import status
-from mailer.store.sending.sends import State
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.send_status import list_send_statuses
+from mailer.store.sending.sends import SendState
 from mailer.transports.base import Account, Answer, Envelope
 from tests.factories import NOW, edition, old, readers, settings, sums_add_up
 from tests.pages import Page
@@ -71,13 +71,13 @@ def run(database: Database, conf: Settings) -> Publish:
 
 
 def states(database: Database) -> list[str]:
-    return [str(one.send.state) for one in status(database)]
+    return [str(one.send.state) for one in list_send_statuses(database)]
 
 
 def test_publishing_freezes_the_audience_once(database: Database, run: Publish) -> None:
     assert len(run(edition()).send_ids) == 1
     assert run(edition()).send_ids == ()
-    [one] = status(database)
+    [one] = list_send_statuses(database)
     assert one.send.audience_size == 10
     assert one.deliveries["pending"] == 10
     assert sums_add_up(database)
@@ -100,7 +100,7 @@ def test_a_typo_fix_after_the_send_sends_nothing(database: Database, run: Publis
 
 
 def tend_once(database: Database) -> None:
-    tend(database, settings(Path()))
+    advance_sends(database, settings(Path()))
 
 
 @pytest.mark.parametrize("change", ["path only", "title too", "text too"])
@@ -143,12 +143,12 @@ def test_what_a_merge_cancelled_is_sent_once_when_a_merge_brings_it_back(
     assert states(database) == ["cancelled"]
     assert sums_add_up(database)
 
-    before = status(database)[0].send.due_at
+    before = list_send_statuses(database)[0].send.due_at
     done = run(edition(), conf=holding)
     assert done.send_ids == (send_id,)
     assert done.plan.of(Action.SEND)[0].why == f"asks to be sent again: send {send_id}, which a merge cancelled, is armed again"
-    [one] = status(database)
-    assert (one.send.state, one.send.audience_size, one.send.reason) == (State.HOLDING, 10, "")
+    [one] = list_send_statuses(database)
+    assert (one.send.state, one.send.audience_size, one.send.reason) == (SendState.HOLDING, 10, "")
     assert one.send.due_at > before, "the hold window begins again"
     assert sums_add_up(database)
     assert run(edition(), conf=holding).send_ids == ()
@@ -162,7 +162,7 @@ def test_what_comes_back_has_the_text_and_the_audience_of_the_last_merge(
     run(conf=holding)
     again = edition(body="<p>Written once more, from the beginning.</p>", audience="python and not beginners")
     run(again, conf=holding, allow=["unknown-tag"])
-    [one] = status(database)
+    [one] = list_send_statuses(database)
     assert (one.send.digest, one.send.audience, one.send.audience_size) == (again.digest, again.audience, 10)
 
 
@@ -187,11 +187,11 @@ def test_what_the_operator_chose_is_sent_whatever_is_merged_meanwhile(
 ) -> None:
     quiet = edition(**asks)
     run(quiet, conf=holding, issue=quiet.key)
-    due = status(database)[0].send.due_at
+    due = list_send_statuses(database)[0].send.due_at
     for again in (quiet, edition(body="<p>Better words.</p>", **asks)):
         run(again, conf=holding)
-        [one] = status(database)
-        assert (one.send.state, one.send.due_at, one.send.digest) == (State.HOLDING, due, again.digest)
+        [one] = list_send_statuses(database)
+        assert (one.send.state, one.send.due_at, one.send.digest) == (SendState.HOLDING, due, again.digest)
     assert sums_add_up(database)
     run(conf=holding)
     assert states(database) == ["cancelled"], "its issue is gone"
@@ -202,8 +202,8 @@ def test_choosing_a_scheduled_issue_sends_it_now(database: Database, run: Publis
     run(later, conf=holding)
     run(later, conf=holding, issue=later.key)
     run(later, conf=holding)
-    [one] = status(database)
-    assert one.send.state is State.HOLDING
+    [one] = list_send_statuses(database)
+    assert one.send.state is SendState.HOLDING
     assert one.send.due_at < NOW + timedelta(hours=1)
 
 
@@ -236,15 +236,15 @@ def test_a_merge_that_was_too_late_to_cancel_sends_nothing_again(database: Datab
     run()
     assert states(database) == ["sending"]
     assert run(edition()).send_ids == ()
-    assert status(database)[0].deliveries["pending"] == 10
+    assert list_send_statuses(database)[0].deliveries["pending"] == 10
 
 
 def test_an_edit_in_the_hold_window_changes_what_is_sent(database: Database, run: Publish, conf: Settings) -> None:
     holding = replace(conf, hold=timedelta(minutes=10))
     run(edition(), conf=holding)
-    due = status(database)[0].send.due_at
+    due = list_send_statuses(database)[0].send.due_at
     assert run(edition(body="<p>better</p>", audience="python"), conf=holding).send_ids == ()
-    [one] = status(database)
+    [one] = list_send_statuses(database)
     assert one.send.digest == edition(body="<p>better</p>").digest
     assert (one.send.audience, one.send.audience_size, one.send.due_at) == ("python", 10, due)
     assert sums_add_up(database)
@@ -253,16 +253,16 @@ def test_an_edit_in_the_hold_window_changes_what_is_sent(database: Database, run
 def test_a_schedule_moves_with_the_file_and_freezes_when_due(database: Database, run: Publish) -> None:
     later, sooner = NOW + timedelta(days=3), NOW + timedelta(days=1)
     run(edition(send=Wish.AT, send_at=later))
-    [one] = status(database)
-    assert (one.send.state, one.send.due_at, one.send.audience_size) == (State.SCHEDULED, later, None)
+    [one] = list_send_statuses(database)
+    assert (one.send.state, one.send.due_at, one.send.audience_size) == (SendState.SCHEDULED, later, None)
     run(edition(send=Wish.AT, send_at=sooner))
-    assert status(database)[0].send.due_at == sooner
+    assert list_send_statuses(database)[0].send.due_at == sooner
     with database.transaction() as tx:
         tx.run("UPDATE sends SET due_at = now() - interval '1 second'")
         tx.run("INSERT INTO subscribers (email, email_normal, state) VALUES ('late@example.org', 'late@example.org', 'active')")
     tend_once(database)
-    [one] = status(database)
-    assert (one.send.state, one.send.audience_size) == (State.SENDING, 11)
+    [one] = list_send_statuses(database)
+    assert (one.send.state, one.send.audience_size) == (SendState.SENDING, 11)
 
 
 def test_two_publishes_at_once_make_one_send(database: Database, run: Publish) -> None:
@@ -274,7 +274,7 @@ def test_two_publishes_at_once_make_one_send(database: Database, run: Publish) -
         thread.join()
     assert len(results) == 6
     assert sum(len(result.send_ids) for result in results) == 1
-    assert status(database)[0].deliveries["pending"] == 10
+    assert list_send_statuses(database)[0].deliveries["pending"] == 10
 
 
 def test_cancel_stops_a_holding_send_and_refuses_a_running_one(database: Database, run: Publish, conf: Settings) -> None:
@@ -409,7 +409,7 @@ def test_a_new_file_of_a_known_name_is_sent_once_and_the_known_issue_is_not_sent
     done = run(late, fixed)
     assert [step.edition.path for step in done.plan.of(Action.SEND) if step.edition] == ["issues/2026-10-late/index.md"]
     assert run(late, fixed).send_ids == ()
-    assert [one.send.issue_key for one in status(database)] == ["2026-10-late", "index"]
+    assert [one.send.issue_key for one in list_send_statuses(database)] == ["2026-10-late", "index"]
 
 
 def test_a_rename_and_a_new_file_of_the_old_name_send_the_new_issue_only(database: Database, run: Publish) -> None:
@@ -424,7 +424,7 @@ def test_a_rename_and_a_new_file_of_the_old_name_send_the_new_issue_only(databas
     ]
     for again in (run(new, moved), run(moved, new), run(moved)):
         assert again.send_ids == ()
-    assert {one.send.issue_key: one.send.digest for one in status(database)} == {
+    assert {one.send.issue_key: one.send.digest for one in list_send_statuses(database)} == {
         "2026-11-24-hello": before.digest, "2026-11-24-hello-2": new.digest,
     }  # fmt: skip
 
@@ -434,7 +434,7 @@ def test_a_new_file_beside_a_waiting_send_does_not_change_its_text(database: Dat
     run(first, conf=holding)
     second = edition("01", path="issues/2025/01.md", title="Swans", body=OTHER, dated=NOW - timedelta(days=3))
     run(second, replace(first, key="2026-01"), conf=holding)
-    assert {(one.send.issue_key, one.send.digest, str(one.send.state)) for one in status(database)} == {
+    assert {(one.send.issue_key, one.send.digest, str(one.send.state)) for one in list_send_statuses(database)} == {
         ("01", first.digest, "holding"), ("01-2", second.digest, "holding"),
     }  # fmt: skip
 
@@ -520,7 +520,7 @@ def test_a_correction_is_mailed_to_those_who_got_the_first_edition(database: Dat
         edition(number=2, audience="sent edition 1 and python", body="<p>Corrected: it was nine, not six, of the ten.</p>")
     )
     assert [step.size for step in done.plan.steps if step.edition and step.edition.number == 2] == [3]
-    newest = status(database)[0].send
+    newest = list_send_statuses(database)[0].send
     assert (newest.edition_number, newest.audience_size) == (2, 3)
 
 
@@ -538,9 +538,9 @@ def test_one_of_two_issues_is_chosen_and_the_other_is_not_mailed(
     database: Database, run: Publish, by: str, allow: tuple[str, ...]
 ) -> None:
     run(edition(), ANOTHER, issue=getattr(ANOTHER, by), allow=allow)
-    assert [one.send.issue_key for one in status(database)] == ["another"]
+    assert [one.send.issue_key for one in list_send_statuses(database)] == ["another"]
     run(edition(), ANOTHER)
-    assert sorted(one.send.issue_key for one in status(database)) == ["2026-11-24-hello", "another"]
+    assert sorted(one.send.issue_key for one in list_send_statuses(database)) == ["2026-11-24-hello", "another"]
 
 
 def test_an_account_whose_sending_is_switched_off_is_not_published_into(database: Database, run: Publish) -> None:

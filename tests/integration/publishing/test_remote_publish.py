@@ -15,7 +15,7 @@ from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput, Refused
 from mailer.editions.site import edition_files
 from mailer.flows.operations import api_keys
-from mailer.flows.sending.send_status import status
+from mailer.flows.sending.send_status import list_send_statuses
 from tests import factories, web
 from tests.integration.sending.test_languages_sent import variant
 from tests.web import Web
@@ -55,7 +55,7 @@ def test_publishing_from_afar_sends_once_however_often(letter: Web, url: str) ->
     assert [(step["action"], step["readers"]) for step in second["steps"]] == [("send", 3)]
     again = publish(server, archive)
     assert (again["sends"], again["handed_over"]) == ([], 0)
-    [standing] = status(letter.database)
+    [standing] = list_send_statuses(letter.database)
     assert standing.send.audience_size == 3
     assert standing.send.digest == archive[1].digest
 
@@ -75,10 +75,10 @@ def test_a_plan_from_afar_says_what_publishing_would_do_and_what_refuses_it(lett
         "Publishing is refused. Nothing is sent:",
         f"- {issue.path}:7: TODO stands here.",
     ]
-    assert status(letter.database) == []
+    assert list_send_statuses(letter.database) == []
     with pytest.raises(Refused, match="TODO stands here"):
         remote_publish.publish(server, order, [wrong])
-    assert status(letter.database) == []
+    assert list_send_statuses(letter.database) == []
 
 
 def test_translations_are_handed_over_too(letter: Web, url: str) -> None:
@@ -105,7 +105,7 @@ def test_guards_refuse_over_the_api_as_they_do_at_home(letter: Web, url: str) ->
     publish(server, [factories.old()])
     with pytest.raises(Refused, match="nobody"):
         publish(server, [factories.old(), factories.edition()])
-    assert status(letter.database) == []
+    assert list_send_statuses(letter.database) == []
 
 
 @pytest.mark.parametrize("scope", ["read", "subscribers"])

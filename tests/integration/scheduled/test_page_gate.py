@@ -13,7 +13,7 @@ from mailer.core.db import Database
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, publish
 from mailer.flows.scheduled import page_gate
-from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import send_control
 from tests.factories import edition, old, settings
 from tests.integration.publishing.test_publish import Limits
@@ -42,10 +42,10 @@ def test_a_text_that_was_merged_while_its_page_was_fetched_is_not_mailed_unseen(
     begin(database, conf, 5, issue, gate=True)
     mended = replace(issue, body="<p>mended</p>", digest="d" * 64)
     meanwhile(monkeypatch, issue.digest, lambda: publish(database, conf, [old(), mended], [], Limits(), Request()))
-    tend(database, conf)
+    advance_sends(database, conf)
     assert (only(database).send.state, only(database).send.digest) == ("holding", "d" * 64)
     meanwhile(monkeypatch, "d" * 64, lambda: None)
-    tend(database, conf)
+    advance_sends(database, conf)
     assert only(database).send.state == "sending"
 
 
@@ -54,10 +54,10 @@ def test_the_operators_word_holds_although_the_page_was_just_being_fetched(
 ) -> None:
     send_id = begin(database, conf, 5, gate=True)
     run(database, "UPDATE sends SET page_awaited_since = now() - interval '2 hours', page_looked_at = now()")
-    meanwhile(monkeypatch, "", lambda: send_control.resume(database, str(send_id), gate=False))
-    tend(database, conf)
+    meanwhile(monkeypatch, "", lambda: send_control.resume_send(database, str(send_id), gate=False))
+    advance_sends(database, conf)
     assert (only(database).send.state, only(database).send.waits_for) == ("holding", "")
-    tend(database, conf)
+    advance_sends(database, conf)
     assert only(database).send.state == "sending"
 
 
@@ -67,7 +67,7 @@ def test_a_send_that_another_scheduler_started_is_not_held_back(
     begin(database, conf, 5, gate=True)
     start = "UPDATE sends SET state = 'sending', started_at = now()"
     meanwhile(monkeypatch, "", lambda: run(database, start))
-    tend(database, conf)
+    advance_sends(database, conf)
     assert (only(database).send.state, only(database).send.waits_for, only(database).send.rests_until) == ("sending", "", None)
 
 
@@ -77,6 +77,6 @@ def test_a_send_that_was_moved_while_its_page_was_fetched_waits_for_its_new_time
     begin(database, conf, 5, gate=True)
     move = "UPDATE sends SET due_at = now() + interval '1 hour'"
     meanwhile(monkeypatch, "", lambda: run(database, move))
-    tend(database, conf)
+    advance_sends(database, conf)
     assert (only(database).send.state, only(database).send.rests_until) == ("holding", None)
     assert only(database).send.due_at - only(database).send.created_at > timedelta(minutes=50)

@@ -16,7 +16,7 @@ from mailer.core.settings import Settings
 from mailer.flows.publishing import publish as publishing
 from mailer.flows.publishing.publish import Request, adopt, cancel, publish
 from mailer.flows.publishing.publish_plan import Action, Plan, make
-from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import send_control
 from mailer.store.sending import sends
 from tests.factories import edition, old, readers, settings, sums_add_up
@@ -73,7 +73,7 @@ def test_a_schedule_that_is_near_stays_and_is_frozen_when_due(database: Database
     assert only(database).send.due_at > datetime.now(UTC) + timedelta(minutes=50)
 
 
-@pytest.mark.parametrize("verb", [send_control.pause, send_control.stop])
+@pytest.mark.parametrize("verb", [send_control.pause_send, send_control.stop_send])
 @pytest.mark.parametrize("issue", [edition(), at(60), at(5)])
 def test_an_issue_is_mended_while_its_send_is_held_back(database: Database, conf: Settings, issue: Edition, verb) -> None:  # type: ignore[no-untyped-def]
     send_id = begin(database, conf, issue)
@@ -83,34 +83,34 @@ def test_an_issue_is_mended_while_its_send_is_held_back(database: Database, conf
     assert merge(database, conf, mended) == [Action.UPDATE]
     assert merge(database, conf, mended) == [Action.KEEP]
     assert (only(database).send.state, only(database).send.digest) == (before, "d" * 64)
-    assert send_control.resume(database, send_id, sure=True).state in ("scheduled", "holding")
+    assert send_control.resume_send(database, send_id, sure=True).state in ("scheduled", "holding")
     run(database, "UPDATE sends SET due_at = now()")
     send_all(database, conf, int(send_id))
     assert (only(database).send.state, only(database).deliveries["accepted"]) == ("finished", 5)
     assert sums_add_up(database)
 
 
-@pytest.mark.parametrize("verb", [send_control.pause, send_control.stop])
+@pytest.mark.parametrize("verb", [send_control.pause_send, send_control.stop_send])
 def test_a_revert_cancels_a_send_that_is_held_back(database: Database, conf: Settings, verb) -> None:  # type: ignore[no-untyped-def]
     send_id = begin(database, conf, edition())
     verb(database, send_id)
     assert merge(database, conf) == [Action.CANCEL]
     with pytest.raises(Refused, match="is cancelled"):
-        send_control.resume(database, send_id, sure=True)
+        send_control.resume_send(database, send_id, sure=True)
     assert sums_add_up(database)
 
 
 def test_the_operator_cancels_a_paused_send_that_has_not_begun(database: Database, conf: Settings) -> None:
     send_id = begin(database, conf, edition())
-    send_control.pause(database, send_id)
+    send_control.pause_send(database, send_id)
     cancel(database, send_id)
     assert only(database).send.state == "cancelled"
 
 
 def test_a_paused_send_that_has_begun_is_not_cancelled(database: Database, conf: Settings) -> None:
     send_id = begin(database, replace(conf, hold=timedelta(0)), edition())
-    tend(database, conf)
-    send_control.pause(database, send_id)
+    advance_sends(database, conf)
+    send_control.pause_send(database, send_id)
     with pytest.raises(Refused, match="is paused: only a send that has not begun can be cancelled"):
         cancel(database, send_id)
     assert merge(database, conf) == []
@@ -124,7 +124,7 @@ def test_a_revert_that_comes_in_the_moment_of_the_start_leaves_the_audience(
 
     def late(*given: Any) -> Plan:
         plan = make(*given)
-        tend(database, conf)  # the scheduler starts the send after the plan was made
+        advance_sends(database, conf)  # the scheduler starts the send after the plan was made
         return plan
 
     monkeypatch.setattr(publishing, "look", lambda *_: outlook)
@@ -141,12 +141,12 @@ def test_a_schedule_whose_audience_is_nobody_when_it_is_due_stops_and_is_told(da
     run(database, "UPDATE subscribers SET state = 'left'")
     run(database, "UPDATE sends SET due_at = now()")
     for _ in range(2):
-        tend(database, conf)
+        advance_sends(database, conf)
     one = only(database).send
-    assert (one.state, one.reason, one.audience_size) == ("stopped", "its audience was nobody when it was due", 0)
+    assert (one.state, one.reason, one.audience_size) == ("stopped", "its audience was empty when it was due", 0)
     with database.transaction() as tx:
         assert [row["text"] for row in tx.all("SELECT text FROM notices")] == [
-            f"Send {one.id} of {one.issue_key} is stopped: its audience was nobody when it was due"
+            f"Send {one.id} of {one.issue_key} is stopped: its audience was empty when it was due"
         ]
 
 
@@ -156,11 +156,11 @@ def test_a_send_that_another_scheduler_started_meanwhile_is_not_paused_as_late(
     begin(database, conf, at(60))
     run(database, "UPDATE sends SET due_at = now() - interval '1 hour'")
     with database.transaction() as tx:
-        seen = sends.due(tx)
-    tend(database, conf)
+        seen = sends.list_due(tx)
+    advance_sends(database, conf)
     assert only(database).send.state == "sending"
-    monkeypatch.setattr(sends, "due", lambda tx: seen)
-    tend(database, replace(conf, max_lateness=timedelta(minutes=1)))
+    monkeypatch.setattr(sends, "list_due", lambda tx: seen)
+    advance_sends(database, replace(conf, max_lateness=timedelta(minutes=1)))
     assert only(database).send.state == "sending"
     with database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM notices") == 0
@@ -170,7 +170,7 @@ def test_a_send_that_another_scheduler_started_meanwhile_is_not_paused_as_late(
 def test_a_send_starts_late_up_to_the_limit_and_not_after(database: Database, conf: Settings, behind: str, state: str) -> None:
     begin(database, conf, at(60))
     run(database, f"UPDATE sends SET due_at = now() - interval '{behind}'")
-    tend(database, replace(conf, max_lateness=timedelta(hours=4)))
+    advance_sends(database, replace(conf, max_lateness=timedelta(hours=4)))
     assert only(database).send.state == state
 
 
@@ -187,5 +187,5 @@ def test_a_time_within_the_hold_window_freezes_the_audience_now_and_a_later_one_
         database, "INSERT INTO subscribers (email, email_normal, state) VALUES ('new@example.org', 'new@example.org', 'active')"
     )
     run(database, "UPDATE sends SET due_at = now()")
-    tend(database, conf)
+    advance_sends(database, conf)
     assert only(database).send.audience_size == (5 if state == "holding" else 6)

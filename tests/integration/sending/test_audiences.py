@@ -34,7 +34,7 @@ READERS = """
 
 def chosen(database: Database, rule: str) -> str:
     """The first letters of who gets a mail by this rule."""
-    where, values = audiences.compiled(parse(rule))
+    where, values = audiences.compile_rule(parse(rule))
     with database.transaction() as tx:
         mailable = audiences._MAILABLE.replace("{rule}", where)
         rows = tx.all(f"SELECT email {mailable} ORDER BY email", **values)

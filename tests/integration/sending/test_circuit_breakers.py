@@ -1,4 +1,4 @@
-"""Brakes and the operator's word: a stopped send that is resumed goes on, and stops again only for what is new."""
+"""Circuit breakers and resuming: a resumed send continues, and stops again only because of new outcomes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from mailer.core.db import Database
 from mailer.core.settings import Settings
-from mailer.flows.scheduled.send_scheduler import tend, watch
+from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
 from mailer.flows.sending import send_control
-from mailer.flows.sending.delivery_worker import deliver
+from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.transports.outbox import Outbox
 from tests.factories import settings
 from tests.integration.sending.test_send_control import begin, only, run, send_all, turn_bad
@@ -23,21 +23,21 @@ def conf(tmp_path: Path) -> Settings:
     return settings(tmp_path, first_slice_wait=timedelta(hours=1), first_slice=50.0)
 
 
-def brake(database: Database, conf: Settings, readers: int = 1000) -> int:
+def trip_breaker(database: Database, conf: Settings, readers: int = 1000) -> int:
     """A send whose first slice had too many hard bounces; it is stopped."""
     send_id = begin(database, conf, readers)
     send_all(database, conf, send_id)
     turn_bad(database, "bounced", "hard", readers // 100 + 1)
-    watch(database)
+    check_circuit_breakers(database)
     assert only(database).send.state == "stopped"
     return send_id
 
 
-def test_a_send_that_a_brake_stopped_goes_on_at_the_operators_word(database: Database, conf: Settings) -> None:
-    send_id = brake(database, conf)
+def test_a_send_stopped_by_a_circuit_breaker_continues_when_the_operator_resumes_it(database: Database, conf: Settings) -> None:
+    send_id = trip_breaker(database, conf)
     turn_bad(database, "bounced", "hard", 9)  # they come while the operator looks at the addresses
-    send_control.resume(database, str(send_id), sure=True)
-    watch(database)
+    send_control.resume_send(database, str(send_id), sure=True)
+    check_circuit_breakers(database)
     assert only(database).send.state == "sending"
     run(database, "UPDATE sends SET look_until = now()")
     send_all(database, conf, send_id)
@@ -47,42 +47,42 @@ def test_a_send_that_a_brake_stopped_goes_on_at_the_operators_word(database: Dat
 
 
 def test_a_resumed_send_is_stopped_again_by_what_is_new(database: Database, conf: Settings) -> None:
-    send_id = brake(database, conf)
-    send_control.resume(database, str(send_id), sure=True)
+    send_id = trip_breaker(database, conf)
+    send_control.resume_send(database, str(send_id), sure=True)
     run(database, "UPDATE sends SET look_until = now()")
-    tend(database, conf)
-    deliver(database, conf, Outbox(conf.outbox), send_id)
+    advance_sends(database, conf)
+    deliver_send(database, conf, Outbox(conf.outbox), send_id)
     turn_bad(database, "bounced", "hard", 6)
-    tend(database, conf)
+    advance_sends(database, conf)
     one = only(database)
     assert one.send.state == "stopped"
-    assert "6 hard bounces of 500 mails since it was resumed are more than 1.0%" in one.send.reason
-    send_control.resume(database, str(send_id), sure=True)
-    tend(database, conf)
+    assert "6 hard bounces in 500 emails since it was resumed exceed 1.0%" in one.send.reason
+    send_control.resume_send(database, str(send_id), sure=True)
+    advance_sends(database, conf)
     assert only(database).send.state == "finished"
 
 
 def test_an_operators_own_stop_excuses_no_outcomes(database: Database, conf: Settings) -> None:
     send_id = begin(database, conf, 1000)
     send_all(database, conf, send_id)
-    send_control.stop(database, str(send_id), "a wrong link")
+    send_control.stop_send(database, str(send_id), "a wrong link")
     turn_bad(database, "bounced", "hard", 6)
-    send_control.resume(database, str(send_id), sure=True)
-    watch(database)
-    assert "6 hard bounces of 500 mails are more" in only(database).send.reason
+    send_control.resume_send(database, str(send_id), sure=True)
+    check_circuit_breakers(database)
+    assert "6 hard bounces in 500 emails exceed" in only(database).send.reason
 
 
 @pytest.mark.parametrize("look", [timedelta(0), timedelta(hours=1)])
 def test_outcomes_are_judged_before_the_rest_follows(database: Database, conf: Settings, look: timedelta) -> None:
     quick = replace(conf, first_slice_wait=look)
     send_id = begin(database, quick, 1000)
-    tend(database, quick)
-    deliver(database, quick, Outbox(quick.outbox), send_id)
+    advance_sends(database, quick)
+    deliver_send(database, quick, Outbox(quick.outbox), send_id)
     if look:
-        tend(database, quick)
+        advance_sends(database, quick)
     turn_bad(database, "bounced", "hard", 6)
     run(database, "UPDATE sends SET look_until = now() WHERE look_until IS NOT NULL")
-    assert tend(database, quick).sends == ()
+    assert advance_sends(database, quick).sends == ()
     one = only(database)
     assert (one.send.state, one.send.open_wave, one.deliveries["pending"]) == ("stopped", 0, 500)
 
@@ -97,19 +97,19 @@ def test_what_the_operator_knew_of_stops_no_send_again_and_as_much_of_the_same_d
     send_id = begin(database, conf, 1000)
     send_all(database, conf, send_id)
     turn_bad(database, state, detail, number)
-    watch(database)
-    assert f"{number} {name} of 500 mails are more" in only(database).send.reason
-    send_control.resume(database, str(send_id), sure=True)
+    check_circuit_breakers(database)
+    assert f"{number} {name} in 500 emails exceed" in only(database).send.reason
+    send_control.resume_send(database, str(send_id), sure=True)
     run(database, "UPDATE sends SET look_until = now()")
-    tend(database, conf)
-    deliver(database, conf, Outbox(conf.outbox), send_id)
-    watch(database)
+    advance_sends(database, conf)
+    deliver_send(database, conf, Outbox(conf.outbox), send_id)
+    check_circuit_breakers(database)
     assert only(database).send.state == "sending"
     turn_bad(database, state, detail, number - 1)
-    watch(database)
+    check_circuit_breakers(database)
     assert only(database).send.state == "sending"
     turn_bad(database, state, detail, 1)
-    watch(database)
-    assert f"{number} {name} of 500 mails since it was resumed are more" in only(database).send.reason
+    check_circuit_breakers(database)
+    assert f"{number} {name} in 500 emails since it was resumed exceed" in only(database).send.reason
     with database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM notices") == 2

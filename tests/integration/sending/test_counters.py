@@ -26,6 +26,6 @@ def test_the_reader_at_an_offset_is_found_over_gaps_blocks_and_erased_ones(datab
         tx.run("UPDATE subscribers SET erased_at = now() WHERE id = ANY(%(gone)s)", gone=gone)
         left = sorted(set(ids) - set(gone), reverse=newest_first)
         for offset in (0, 1, 1023, 1024, len(left) - 1, *(chance.randrange(len(left)) for _ in range(200))):
-            assert counters.at(tx, offset, newest_first) == (len(left), left[offset]), offset
-        assert counters.at(tx, len(left), newest_first) == (len(left), None)
-        assert counters.readers(tx) == len(left)
+            assert counters.find_block(tx, offset, newest_first) == (len(left), left[offset]), offset
+        assert counters.find_block(tx, len(left), newest_first) == (len(left), None)
+        assert counters.count_subscribers(tx) == len(left)

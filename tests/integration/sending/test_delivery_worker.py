@@ -12,15 +12,15 @@ import pytest
 
 from mailer.core.db import Database, Tx
 from mailer.core.errors import Unavailable
-from mailer.core.rate_budget import Unlimited
+from mailer.core.rate_limiter import NoRateLimit
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import delivery_worker
-from mailer.flows.sending.delivery_worker import Slice, deliver
-from mailer.flows.sending.send_rate import Pace
-from mailer.flows.sending.send_status import Standing, status
-from mailer.store.sending.sends import State
+from mailer.flows.sending.delivery_worker import DeliveryResult, deliver_send
+from mailer.flows.sending.send_rate import SendRate
+from mailer.flows.sending.send_status import SendStatus, list_send_statuses
+from mailer.store.sending.sends import SendState
 from mailer.transports.base import Answer, Envelope, Outcome
 from mailer.transports.outbox import Outbox
 from mailer.transports.ses_fast import LeanSes
@@ -50,20 +50,20 @@ def start(database: Database, conf: Settings, number: int, transport: LeanSes | 
     readers(database, number)
     adopt(database, conf, [old()])
     [send_id] = publish(database, conf, [old(), edition()], [], transport, Request()).send_ids
-    tend(database, conf)
+    advance_sends(database, conf)
     return send_id
 
 
-def drain(database: Database, conf: Settings, send_id: int, transport: LeanSes | Outbox, rounds: int = 50) -> Standing:
+def drain(database: Database, conf: Settings, send_id: int, transport: LeanSes | Outbox, rounds: int = 50) -> SendStatus:
     for _ in range(rounds):
-        deliver(database, conf, transport, send_id)
-        tend(database, conf)
+        deliver_send(database, conf, transport, send_id)
+        advance_sends(database, conf)
         with database.transaction() as tx:
             tx.run("UPDATE sends SET rests_until = NULL")
-        [one] = status(database)
+        [one] = list_send_statuses(database)
         if one.send.state != "sending":
             break
-    return status(database)[0]
+    return list_send_statuses(database)[0]
 
 
 def attempts(database: Database) -> int:
@@ -135,11 +135,11 @@ def test_an_unreachable_ses_leaves_everything_pending_and_goes_on_later(
     send_id = start(database, conf, 30, transport(conf))
     monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", "http://127.0.0.1:1")
     for _ in range(3):  # it rests after the first attempts, whoever wakes it
-        deliver(database, conf, transport(conf), send_id, seconds=0.5)
-        assert status(database)[0].deliveries["pending"] == 30
+        deliver_send(database, conf, transport(conf), send_id, seconds=0.5)
+        assert list_send_statuses(database)[0].deliveries["pending"] == 30
         assert 0 < attempts(database) <= conf.connections
-    assert "could not be reached" in status(database)[0].send.waits_for
-    assert tend(database, conf).sends == ()
+    assert "could not be reached" in list_send_statuses(database)[0].send.waits_for
+    assert advance_sends(database, conf).sends == ()
     monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", ses.url)
     one = drain(database, conf, send_id, transport(conf))
     assert one.deliveries["accepted"] == 30
@@ -162,8 +162,8 @@ def test_a_claim_whose_worker_died_becomes_uncertain_after_its_lease(database: D
         tx.run(
             "UPDATE deliveries SET state = 'claimed', claimed_at = now() - interval '59 seconds' WHERE subscriber_id % 5 = 0"
         )
-    tend(database, conf)
-    assert status(database)[0].deliveries["claimed"] == 2
+    advance_sends(database, conf)
+    assert list_send_statuses(database)[0].deliveries["claimed"] == 2
     one = drain(database, replace(conf, claim_lease=timedelta(seconds=58)), send_id, transport(conf))
     assert (one.deliveries["accepted"], one.deliveries["uncertain"]) == (8, 2)
     assert len(ses.accepted()) == 8
@@ -232,9 +232,9 @@ def test_each_answer_is_asked_for_once_and_has_its_place_in_the_ledger(
     other_side = kind(outcome)
     send_id = start(database, conf, 20, Outbox(conf.outbox))
     for _ in range(3):
-        deliver(database, conf, other_side, send_id, seconds=0.5)
-        tend(database, conf)
-    one = status(database)[0]
+        deliver_send(database, conf, other_side, send_id, seconds=0.5)
+        advance_sends(database, conf)
+    one = list_send_statuses(database)[0]
     assert one.deliveries[ledger] == 20
     assert max(other_side.asked.values()) == 1
     assert len(other_side.asked) == 20 if sent_to_all else len(other_side.asked) <= conf.connections
@@ -252,31 +252,31 @@ def test_a_send_that_rests_is_left_alone_until_its_rest_is_over(database: Databa
     send_id = start(database, conf, 3, Outbox(conf.outbox))
     with database.transaction() as tx:
         tx.run("UPDATE sends SET rests_until = now() + interval '1 minute'")
-    assert deliver(database, conf, other_side, send_id) == Slice(0, more=False)
+    assert deliver_send(database, conf, other_side, send_id) == DeliveryResult(0, more=False)
     assert other_side.asked == {}
     with database.transaction() as tx:
         tx.run("UPDATE sends SET rests_until = now() - interval '1 second'")
-    assert deliver(database, conf, other_side, send_id).sent == 3
+    assert deliver_send(database, conf, other_side, send_id).sent == 3
 
 
-@pytest.mark.parametrize("state", [state for state in State if state is not State.SENDING])
-def test_a_send_that_does_not_run_is_left_alone(database: Database, tmp_path: Path, state: State) -> None:
+@pytest.mark.parametrize("state", [state for state in SendState if state is not SendState.SENDING])
+def test_a_send_that_does_not_run_is_left_alone(database: Database, tmp_path: Path, state: SendState) -> None:
     conf = settings(tmp_path)
     other_side = Answering(Outcome.ACCEPTED)
     send_id = start(database, conf, 3, Outbox(conf.outbox))
     with database.transaction() as tx:
         tx.run("UPDATE sends SET state = %(state)s", state=state)
-    assert deliver(database, conf, other_side, send_id) == Slice(0, more=False)
+    assert deliver_send(database, conf, other_side, send_id) == DeliveryResult(0, more=False)
     assert other_side.asked == {}
-    assert status(database)[0].deliveries["pending"] == 3
+    assert list_send_statuses(database)[0].deliveries["pending"] == 3
 
 
 def test_a_worker_whose_time_is_up_says_that_there_is_more(database: Database, tmp_path: Path) -> None:
     conf = settings(tmp_path, connections=2)
     send_id = start(database, conf, 20, Outbox(conf.outbox))
-    first = deliver(database, conf, Answering(Outcome.ACCEPTED), send_id, stopping=lambda: True)
+    first = deliver_send(database, conf, Answering(Outcome.ACCEPTED), send_id, stopping=lambda: True)
     assert (first.sent, first.more) == (0, True)
-    rest = deliver(database, conf, Answering(Outcome.ACCEPTED), send_id)
+    rest = deliver_send(database, conf, Answering(Outcome.ACCEPTED), send_id)
     assert (rest.sent, rest.more) == (20, False)
 
 
@@ -285,15 +285,15 @@ def test_a_throttled_email_slows_the_worker_down(database: Database, tmp_path: P
     other_side = Answering(Outcome.THROTTLED)
     slowed: list[bool] = []
 
-    class Counting(Pace):
-        def throttled(self) -> None:
+    class Counting(SendRate):
+        def reduce(self) -> None:
             slowed.append(True)
             other_side.outcome = Outcome.ACCEPTED
 
     send_id = start(database, conf, 6, Outbox(conf.outbox))
-    deliver(database, conf, other_side, send_id, pace=Counting(other_side, Unlimited()))
+    deliver_send(database, conf, other_side, send_id, rate=Counting(other_side, NoRateLimit()))
     assert 1 <= len(slowed) <= conf.connections
-    assert status(database)[0].deliveries["accepted"] == 6
+    assert list_send_statuses(database)[0].deliveries["accepted"] == 6
 
 
 class Away(Database):
@@ -315,14 +315,14 @@ class Away(Database):
 def test_outcomes_are_kept_until_postgres_is_back_and_no_email_is_sent_again(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery_worker, "_SETTLE_EVERY", 0.01)
+    monkeypatch.setattr(delivery_worker, "_SETTLE_RETRY_SECONDS", 0.01)
     conf = settings(tmp_path, connections=4)
     send_id = start(database, conf, 8, Outbox(conf.outbox))
     other_side = Answering(Outcome.ACCEPTED)
-    deliver(Away(database.url, {3, 4, 5}), conf, other_side, send_id)
-    assert status(database)[0].deliveries["claimed"] == 0
-    deliver(database, conf, other_side, send_id)
-    assert status(database)[0].deliveries["accepted"] == 8
+    deliver_send(Away(database.url, {3, 4, 5}), conf, other_side, send_id)
+    assert list_send_statuses(database)[0].deliveries["claimed"] == 0
+    deliver_send(database, conf, other_side, send_id)
+    assert list_send_statuses(database)[0].deliveries["accepted"] == 8
     assert set(other_side.asked.values()) == {1}
 
 
@@ -331,5 +331,5 @@ def test_a_worker_with_nothing_on_the_wire_gives_up_when_postgres_is_away(databa
     conf = settings(tmp_path)
     send_id = start(database, conf, 3, Outbox(conf.outbox))
     with pytest.raises(Unavailable):
-        deliver(Away(database.url, set(range(2, 100))), conf, Answering(Outcome.ACCEPTED), send_id)
-    assert status(database)[0].deliveries["pending"] == 3
+        deliver_send(Away(database.url, set(range(2, 100))), conf, Answering(Outcome.ACCEPTED), send_id)
+    assert list_send_statuses(database)[0].deliveries["pending"] == 3

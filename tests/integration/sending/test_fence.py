@@ -19,11 +19,11 @@ from mailer.core.db import Database
 from mailer.core.errors import Refused
 from mailer.core.settings import Settings, environment
 from mailer.flows.publishing.publish import Request, adopt, look, publish
-from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import fence
-from mailer.flows.sending.send_status import status
+from mailer.flows.sending.send_status import list_send_statuses
 from mailer.transports.outbox import Outbox
-from mailer.workers.actors import Bell
+from mailer.workers.actors import WakeUps
 from tests import services
 from tests.conftest import ROOT
 from tests.factories import edition, old, readers, settings
@@ -82,21 +82,21 @@ def mails(conf: Settings) -> int:
 
 
 def test_the_first_publish_makes_both_halves_and_each_later_one_advances_both(ledger: Database, conf: Settings) -> None:
-    before = fence.look(ledger, conf)
-    assert before.mark
-    assert (before.trouble, before.outside) == ("", before.mark.epoch)
+    before = fence.read_fence(ledger, conf)
+    assert before.row
+    assert (before.problem, before.file_epoch) == ("", before.row.epoch)
     go(ledger, conf, "second")
-    after = fence.look(ledger, conf)
-    assert after.mark
-    assert after.mark.id == before.mark.id
-    assert after.outside == after.mark.epoch > before.mark.epoch
+    after = fence.read_fence(ledger, conf)
+    assert after.row
+    assert after.row.id == before.row.id
+    assert after.file_epoch == after.row.epoch > before.row.epoch
 
 
 def test_a_dump_restored_elsewhere_neither_publishes_nor_mails_until_it_is_accepted(
     ledger: Database, conf: Settings, postgres_url: str, tmp_path: Path
 ) -> None:
     redis.Redis.from_url(conf.redis_url).flushall()
-    tend(ledger, conf)
+    advance_sends(ledger, conf)
     dump(conf.database_url, tmp_path / "dump")
     go(ledger, conf, "second")
     with restored(postgres_url, tmp_path / "dump") as copy:
@@ -104,15 +104,19 @@ def test_a_dump_restored_elsewhere_neither_publishes_nor_mails_until_it_is_accep
         with pytest.raises(Refused, match=r"is a copy or was restored.*postmerge fence accept"):
             go(copy, there, "second")
         with running("scheduler", there, {}), running("worker", there, {}):
-            Bell(conf.redis_url).ring_send(1)
-            eventually(lambda: "is a copy or was restored" in status(copy)[0].send.waits_for, 20, "the send says why it waits")
+            WakeUps(conf.redis_url).enqueue_send(1)
+            eventually(
+                lambda: "is a copy or was restored" in list_send_statuses(copy)[0].send.waits_for,
+                20,
+                "the send says why it waits",
+            )
             assert mails(conf) == 0
-            assert status(copy)[0].deliveries["pending"] == 20
-            fence.accept(copy, there)
-            eventually(lambda: status(copy)[0].send.state == "finished", 30, "the send goes on")
+            assert list_send_statuses(copy)[0].deliveries["pending"] == 20
+            fence.accept_database(copy, there)
+            eventually(lambda: list_send_statuses(copy)[0].send.state == "finished", 30, "the send goes on")
         assert mails(conf) == 20
         assert len(go(copy, there, "second")) == 1
-    assert fence.look(ledger, conf).trouble == ""
+    assert fence.read_fence(ledger, conf).problem == ""
 
 
 def test_an_older_backup_in_place_of_the_ledger_is_noticed(ledger: Database, conf: Settings, tmp_path: Path) -> None:
@@ -120,11 +124,11 @@ def test_an_older_backup_in_place_of_the_ledger_is_noticed(ledger: Database, con
     go(ledger, conf, "second")
     ledger.close()
     put_back(conf.database_url, tmp_path / "dump")
-    with pytest.raises(Refused, match=r"restored from an older backup: its fence is at epoch \d+, the file outside at \d+"):
+    with pytest.raises(Refused, match=r"restored from an older backup: its fence is at epoch \d+, the fence file at \d+"):
         go(ledger, conf, "second")
     outlook = look(ledger, conf, [old(), edition("second")], [], Outbox(conf.outbox), Request())
     assert "older backup" in outlook.guards[0].sentence
-    fence.accept(ledger, conf)
+    fence.accept_database(ledger, conf)
     assert len(go(ledger, conf, "second")) == 1
 
 
@@ -132,59 +136,59 @@ def test_a_clone_from_a_template_refuses(ledger: Database, conf: Settings, postg
     ledger.close()
     with services.cloned(postgres_url, urlsplit(conf.database_url).path[1:]) as url:
         copy = Database(url)
-        assert not fence.may_send(copy, conf, 1)
-        assert "is a copy" in status(copy)[0].send.waits_for
+        assert not fence.check_before_send(copy, conf, 1)
+        assert "is a copy" in list_send_statuses(copy)[0].send.waits_for
         copy.close()
 
 
-def test_a_machine_without_a_twin_joins_before_the_first_send_and_not_after(
+def test_a_machine_without_a_fence_file_joins_before_the_first_send_and_not_after(
     ledger: Database, conf: Settings, tmp_path: Path
 ) -> None:
     early, late = (replace(conf, fence=str(tmp_path / name)) for name in ("early", "late"))
-    assert fence.enter(ledger, early) == ""
-    tend(ledger, conf)
-    assert "has no twin" in fence.enter(ledger, late)
-    assert fence.accept(ledger, late).trouble == ""
+    assert fence.advance_fence(ledger, early) == ""
+    advance_sends(ledger, conf)
+    assert "No fence file" in fence.advance_fence(ledger, late)
+    assert fence.accept_database(ledger, late).problem == ""
     for machine in (conf, early, late):
-        assert fence.enter(ledger, machine) == ""
+        assert fence.advance_fence(ledger, machine) == ""
 
 
 def test_a_crash_between_the_two_writes_is_in_order(ledger: Database, conf: Settings) -> None:
     with ledger.transaction() as tx:
         tx.run("UPDATE fence SET epoch = epoch + 1")
-    assert fence.enter(ledger, conf) == ""
-    found = fence.look(ledger, conf)
-    assert found.mark
-    assert found.outside == found.mark.epoch
+    assert fence.advance_fence(ledger, conf) == ""
+    found = fence.read_fence(ledger, conf)
+    assert found.row
+    assert found.file_epoch == found.row.epoch
 
 
 def test_a_stretch_of_sending_advances_the_epoch_so_that_a_backup_from_within_is_noticed(
     ledger: Database, conf: Settings, tmp_path: Path
 ) -> None:
     redis.Redis.from_url(conf.redis_url).flushall()
-    tend(ledger, conf)
+    advance_sends(ledger, conf)
     dump(conf.database_url, tmp_path / "dump")
     with running("scheduler", conf, {}), running("worker", conf, {}):
-        eventually(lambda: status(ledger)[0].send.state == "finished", 30, "the send finishes")
+        eventually(lambda: list_send_statuses(ledger)[0].send.state == "finished", 30, "the send finishes")
     ledger.close()
     put_back(conf.database_url, tmp_path / "dump")
-    assert status(ledger)[0].deliveries["pending"] == 20
-    assert not fence.may_send(ledger, conf, 1)
+    assert list_send_statuses(ledger)[0].deliveries["pending"] == 20
+    assert not fence.check_before_send(ledger, conf, 1)
 
 
 def test_a_twin_never_goes_back_and_a_broken_one_counts_as_none(tmp_path: Path) -> None:
-    fence_file.write(tmp_path, "ledger", 7)
-    fence_file.write(tmp_path, "ledger", 5)
-    assert fence_file.read(tmp_path, "ledger") == 7
-    fence_file.path(tmp_path, "ledger").write_text("{")
-    assert fence_file.read(tmp_path, "ledger") is None
+    fence_file.write_epoch(tmp_path, "ledger", 7)
+    fence_file.write_epoch(tmp_path, "ledger", 5)
+    assert fence_file.read_epoch(tmp_path, "ledger") == 7
+    fence_file.fence_file_path(tmp_path, "ledger").write_text("{")
+    assert fence_file.read_epoch(tmp_path, "ledger") is None
 
 
 def test_a_folder_that_cannot_be_written_makes_the_send_wait(ledger: Database, conf: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert not fence.may_send(ledger, replace(conf, fence=str(tmp_path / "file" / "fence")), 1)
-    assert "cannot be written" in status(ledger)[0].send.waits_for
-    assert status(ledger)[0].deliveries["failed"] == 0
+    assert not fence.check_before_send(ledger, replace(conf, fence=str(tmp_path / "file" / "fence")), 1)
+    assert "cannot be written" in list_send_statuses(ledger)[0].send.waits_for
+    assert list_send_statuses(ledger)[0].deliveries["failed"] == 0
 
 
 def test_the_command_shows_both_halves_and_off_is_off(ledger: Database, conf: Settings, tmp_path: Path) -> None:
@@ -207,5 +211,5 @@ def test_the_command_shows_both_halves_and_off_is_off(ledger: Database, conf: Se
 
 def test_many_who_pass_the_fence_at_once_do_not_take_each_other_for_a_backup(ledger: Database, conf: Settings) -> None:
     with ThreadPoolExecutor(8) as pool:
-        troubles = list(pool.map(lambda _: fence.enter(ledger, conf), range(400)))
+        troubles = list(pool.map(lambda _: fence.advance_fence(ledger, conf), range(400)))
     assert set(troubles) == {""}

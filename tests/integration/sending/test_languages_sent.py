@@ -24,10 +24,10 @@ from mailer.core.message import LEAVE_URL
 from mailer.flows.operations.send_rehearsal import rehearse
 from mailer.flows.publishing.publish import Request, adopt, look, publish
 from mailer.flows.publishing.publish_plan import Action
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.delivery_worker import deliver
-from mailer.flows.sending.send_report import report, report_facts
-from mailer.flows.sending.send_report_page import page
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.delivery_worker import deliver_send
+from mailer.flows.sending.send_report import make_report, report_facts
+from mailer.flows.sending.send_report_page import render_report
 from mailer.store.billing import entitlements
 from mailer.transports.outbox import Outbox, list_mails
 from mailer.workbench.review import Change, Review, markdown
@@ -82,8 +82,8 @@ class Newsletter:
 
     def deliver(self, send_id: int) -> dict[str, str]:
         """The variant that each reader's mail was made from, by the ledger; one mail each."""
-        tend(self.database, self.settings)
-        deliver(self.database, self.settings, self.outbox, send_id)
+        advance_sends(self.database, self.settings)
+        deliver_send(self.database, self.settings, self.outbox, send_id)
         with self.database.transaction() as tx:
             rows = tx.all(
                 """
@@ -191,7 +191,7 @@ def test_plan_comment_and_report_say_how_many_get_which_text(newsletter: Newslet
     assert "**5 readers** (en 2, de 2, de premium 1)" in said
     [send_id] = newsletter.publish(one)
     newsletter.deliver(send_id)
-    found = report(newsletter.database, str(send_id))
+    found = make_report(newsletter.database, str(send_id))
     assert report_facts(found)["texts"] == {"en": 2, "de": 2, "de premium": 1}
     show_report(screen, found)
     assert re.search(r"de premium +1\b", screen.export_text())
@@ -202,9 +202,9 @@ def test_an_issue_in_one_language_is_reported_as_before(newsletter: Newsletter) 
     newsletter.reader("de")
     [send_id] = newsletter.publish(edition())
     newsletter.deliver(send_id)
-    found = report(newsletter.database, str(send_id))
+    found = make_report(newsletter.database, str(send_id))
     assert found.texts == {}
-    assert "Which text" not in page(found)
+    assert "Which text" not in render_report(found)
 
 
 def test_a_rehearsal_sends_every_text(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_send_waits_for_the_page_of_each_language(newsletter: Newsletter, site
     assert not look(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).guards
     [send_id] = publish(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).send_ids
     Pages.digests["/de/"] = "0" * 64
-    tend(newsletter.database, newsletter.settings)
+    advance_sends(newsletter.database, newsletter.settings)
     with newsletter.database.transaction() as tx:
         row = tx.one("SELECT state, waits_for FROM sends WHERE id = %(id)s", id=send_id)
         tx.run("UPDATE sends SET rests_until = now()")

@@ -14,7 +14,7 @@ from mailer.core.settings import Settings
 from mailer.flows.events import mail_events
 from mailer.store.sending import audiences, deliveries, sends
 from mailer.store.sending.deliveries import STATES, Settlement
-from mailer.store.sending.sends import State
+from mailer.store.sending.sends import SendState
 from mailer.store.transactional import transactional_mails
 from tests import factories
 from tests.integration.events.test_mail_events import CLAIM, claim, event, row, start, state
@@ -63,7 +63,7 @@ def test_an_answer_that_comes_after_the_lease_settles_what_was_uncertain(
     send_id = start(database, conf, 1)
     claim(database, send_id)
     with database.transaction() as tx:
-        assert deliveries.expire(tx, timedelta(0)) == 1
+        assert deliveries.expire_claims(tx, timedelta(0)) == 1
     assert state(database, send_id, 1) == "uncertain"
     assert settle(database, CLAIM, outcome) == 1
     assert (state(database, send_id, 1), row(database, send_id, 1)["detail"]) == (outcome, "said so")
@@ -92,13 +92,13 @@ def test_a_claim_is_given_up_after_its_lease_and_not_before(
         run(database, f"UPDATE {table} SET claimed_at = now() - interval '{age}'")
     with database.transaction() as tx:
         lease = timedelta(minutes=10)
-        assert (deliveries.expire(tx, lease), transactional_mails.expire(tx, lease)) == (is_lost, is_lost)
+        assert (deliveries.expire_claims(tx, lease), transactional_mails.expire(tx, lease)) == (is_lost, is_lost)
 
 
 @pytest.mark.parametrize(
     ("change", "detail"),
     [
-        ("UPDATE subscribers SET state = 'left'", "left after the audience was frozen"),
+        ("UPDATE subscribers SET state = 'left'", "unsubscribed after the audience was frozen"),
         ("UPDATE subscribers SET paused_until = now() + interval '1 day'", "paused after the audience was frozen"),
         (
             "INSERT INTO suppressions (email_normal, reason) VALUES ('reader-1@example.org', 'complaint')",
@@ -130,9 +130,9 @@ def test_a_wave_is_open_while_an_email_of_it_waits_or_is_on_the_wire(database: D
     run(database, f"UPDATE deliveries SET state = '{one}', wave = 0 WHERE subscriber_id = 1")
     run(database, "UPDATE deliveries SET state = 'accepted' WHERE subscriber_id = 2")
     with database.transaction() as tx:
-        assert deliveries.wave_open(tx, send_id, 0) is (one in ("pending", "claimed"))
-        assert sends.without_work(tx) == ([] if one in ("pending", "claimed") else [send_id])
-        assert not deliveries.wave_open(tx, send_id, 1)
+        assert deliveries.is_wave_open(tx, send_id, 0) is (one in ("pending", "claimed"))
+        assert sends.list_settled(tx) == ([] if one in ("pending", "claimed") else [send_id])
+        assert not deliveries.is_wave_open(tx, send_id, 1)
 
 
 @pytest.mark.parametrize(("wave", "open_wave", "work"), [(0, 0, True), (1, 0, False), (1, 1, True), (0, 1, True)])
@@ -143,7 +143,7 @@ def test_workers_are_woken_for_the_open_wave_only(
     run(database, f"UPDATE deliveries SET wave = {wave}")
     run(database, f"UPDATE sends SET open_wave = {open_wave}")
     with database.transaction() as tx:
-        assert sends.with_work(tx) == ([send_id] if work else [])
+        assert sends.list_with_pending(tx) == ([send_id] if work else [])
         assert bool(deliveries.claim(tx, send_id, CLAIM, 10)[1]) is work
 
 
@@ -155,16 +155,20 @@ def test_a_send_that_rests_is_neither_due_nor_woken(database: Database, conf: Se
     for kind in ("sending", "scheduled", "holding"):
         run(database, f"UPDATE sends SET state = '{kind}', due_at = now(), rests_until = {until}")
         with database.transaction() as tx:
-            assert [one.id for one in sends.due(tx)] == ([] if resting or kind == "sending" else [send_id])
-            assert sends.with_work(tx) == ([send_id] if kind == "sending" and not resting else [])
-            assert (sends.seconds_to_rest(tx, send_id) > 0) is resting
+            assert [one.id for one in sends.list_due(tx)] == ([] if resting or kind == "sending" else [send_id])
+            assert sends.list_with_pending(tx) == ([send_id] if kind == "sending" and not resting else [])
+            assert (sends.backoff_seconds(tx, send_id) > 0) is resting
 
 
 def test_a_send_that_goes_on_keeps_the_moment_at_which_it_began(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
     run(database, "UPDATE sends SET started_at = '2026-11-24 09:00+00'")
     with database.transaction() as tx:
-        for source, target in ((State.SENDING, State.PAUSED), (State.PAUSED, State.SENDING), (State.SENDING, State.FINISHED)):
+        for source, target in (
+            (SendState.SENDING, SendState.PAUSED),
+            (SendState.PAUSED, SendState.SENDING),
+            (SendState.SENDING, SendState.FINISHED),
+        ):
             assert sends.move(tx, send_id, [source], target)
         found = sends.get(tx, send_id)
     assert found
@@ -175,10 +179,10 @@ def test_a_send_that_goes_on_keeps_the_moment_at_which_it_began(database: Databa
 
 def test_a_send_moves_only_from_the_states_that_were_meant(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
-    for source, there in itertools.product(State, State):
+    for source, there in itertools.product(SendState, SendState):
         run(database, f"UPDATE sends SET state = '{there}'")
         with database.transaction() as tx:
-            assert sends.move(tx, send_id, [source], State.PAUSED, "so") is (source is there)
+            assert sends.move(tx, send_id, [source], SendState.PAUSED, "so") is (source is there)
 
 
 @pytest.mark.parametrize("one", STATES)
@@ -218,8 +222,8 @@ def test_a_correction_goes_to_those_who_got_that_very_edition(
     rule = audience.of_issue(audience.parse(f"sent edition {number}"), "2026-11-24-hello")
     other = audience.of_issue(audience.parse(f"sent edition {number}"), "another")
     with database.transaction() as tx:
-        assert audiences.members(tx, rule) == ([*([1] if got else []), 2] if number == 2 else [])
-        assert audiences.members(tx, other) == []
+        assert audiences.list_members(tx, rule) == ([*([1] if got else []), 2] if number == 2 else [])
+        assert audiences.list_members(tx, other) == []
 
 
 def test_an_event_does_not_replace_the_message_id_that_support_looks_for(database: Database, conf: Settings) -> None:
@@ -247,5 +251,5 @@ def test_a_sends_health_counts_each_outcome_once(
     run(database, f"UPDATE deliveries SET state = '{one}', detail = '{detail}' WHERE subscriber_id = 1")
     run(database, "UPDATE deliveries SET state = 'delivered' WHERE subscriber_id = 2")
     with database.transaction() as tx:
-        found = deliveries.health(tx, send_id)
+        found = deliveries.read_health(tx, send_id)
     assert (found.rows, found.handed_over, found.hard, found.soft, found.complaints) == (2, *health)

@@ -11,13 +11,13 @@ import pytest
 
 from mailer.core.db import Database
 from mailer.core.settings import Settings
-from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import send_control
-from mailer.flows.sending.delivery_worker import Slice, deliver
-from mailer.flows.sending.send_rate import Pace
+from mailer.flows.sending.delivery_worker import DeliveryResult, deliver_send
+from mailer.flows.sending.send_rate import SendRate
 from mailer.transports.outbox import Outbox
 from mailer.workers import actors
-from mailer.workers.actors import Work, Workshop
+from mailer.workers.actors import WorkerContext, WorkerThreads
 from tests.factories import settings
 from tests.integration.sending.test_send_control import begin, only
 
@@ -29,49 +29,51 @@ def conf(tmp_path: Path) -> Settings:
     return settings(tmp_path, redis_url=NOWHERE, connections=4, first_slice=100.0)
 
 
-def short_stretches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Each stretch of sending is over after two claims; how many mails each handed over."""
-    stretches: list[int] = []
+def short_slicees(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Each slice of sending is over after two claims; how many mails each handed over."""
+    slicees: list[int] = []
 
-    def stretch(
-        database: Database, conf: Settings, transport: Outbox, send_id: int, stopping: Callable[[], bool], pace: Pace
-    ) -> Slice:
+    def slice(
+        database: Database, conf: Settings, transport: Outbox, send_id: int, stopping: Callable[[], bool], rate: SendRate
+    ) -> DeliveryResult:
         asked = itertools.count(1)
-        done = deliver(database, conf, transport, send_id, stopping=lambda: stopping() or next(asked) > 2, pace=pace)
-        stretches.append(done.sent)
+        done = deliver_send(database, conf, transport, send_id, stopping=lambda: stopping() or next(asked) > 2, rate=rate)
+        slicees.append(done.sent)
         return done
 
-    monkeypatch.setattr(actors, "deliver", stretch)
-    return stretches
+    monkeypatch.setattr(actors, "deliver_send", slice)
+    return slicees
 
 
-def test_a_send_goes_on_without_bells(database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_send_continues_without_redis(database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     send_id = begin(database, conf, 30)
-    tend(database, conf)
-    stretches = short_stretches(monkeypatch)
-    Workshop(Work(database, conf, Outbox(conf.outbox), "The Letter"))._send(send_id)
+    advance_sends(database, conf)
+    slicees = short_slicees(monkeypatch)
+    WorkerThreads(WorkerContext(database, conf, Outbox(conf.outbox), "The Letter"))._deliver_send(send_id)
     assert only(database).deliveries["accepted"] == 30
-    assert len(stretches) > 1
+    assert len(slicees) > 1
 
 
-def test_a_send_without_bells_still_obeys(database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    send_id = begin(database, conf, 30)
-    tend(database, conf)
-    short_stretches(monkeypatch)
-    workshop = Workshop(Work(database, conf, Outbox(conf.outbox), "The Letter"))
-    send_control.pause(database, str(send_id))
-    started = time.monotonic()
-    workshop._send(send_id)
-    assert (only(database).deliveries["pending"], time.monotonic() - started < 5) == (30, True)
-
-
-def test_a_worker_that_stops_does_not_go_on_without_bells(
+def test_a_send_without_redis_can_still_be_controlled(
     database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_id = begin(database, conf, 30)
-    tend(database, conf)
-    short_stretches(monkeypatch)
-    workshop = Workshop(Work(database, conf, Outbox(conf.outbox), "The Letter"))
-    workshop.stopping.set()
-    workshop._send(send_id)
+    advance_sends(database, conf)
+    short_slicees(monkeypatch)
+    threads = WorkerThreads(WorkerContext(database, conf, Outbox(conf.outbox), "The Letter"))
+    send_control.pause_send(database, str(send_id))
+    started = time.monotonic()
+    threads._deliver_send(send_id)
+    assert (only(database).deliveries["pending"], time.monotonic() - started < 5) == (30, True)
+
+
+def test_a_stopping_worker_does_not_start_another_slice_without_redis(
+    database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_id = begin(database, conf, 30)
+    advance_sends(database, conf)
+    short_slicees(monkeypatch)
+    threads = WorkerThreads(WorkerContext(database, conf, Outbox(conf.outbox), "The Letter"))
+    threads.stopping.set()
+    threads._deliver_send(send_id)
     assert only(database).deliveries["pending"] == 30

@@ -93,6 +93,6 @@ def test_the_clock_survives_a_fault_of_ours(database: Database, tmp_path: Path, 
             raise error
         stopping.set()
 
-    monkeypatch.setattr(scheduler, "once", once)
-    scheduler.run(database, settings(tmp_path), None, stopping, tick=0.05)  # type: ignore[arg-type]
+    monkeypatch.setattr(scheduler, "run_round", once)
+    scheduler.run_scheduler(database, settings(tmp_path), None, stopping, tick=0.05)  # type: ignore[arg-type]
     assert rounds == []

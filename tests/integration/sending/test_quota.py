@@ -1,4 +1,4 @@
-"""When the account's quota of 24 hours is used up: how long a send waits, and what it says meanwhile."""
+"""When the account's 24-hour quota is used up: how long a send waits, and what it reports meanwhile."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def test_a_send_rests_until_quota_comes_back_and_looks_again_after_a_quarter_of_
         f"UPDATE deliveries SET state = 'accepted', settled_at = now() - interval '24 hours' + interval '{back_in}'"
         " WHERE subscriber_id = 1",
     )
-    ses_quota.wait(database, send_id)
+    ses_quota.wait_for_quota(database, send_id)
     with database.transaction() as tx:
-        assert sends.seconds_to_rest(tx, send_id) == pytest.approx(rest, abs=3)
+        assert sends.backoff_seconds(tx, send_id) == pytest.approx(rest, abs=3)
     known = back_in != "-1 hour"
     said = only(database).send.waits_for
-    assert ("1 of the quota come back" in said, "looks again in 15 minutes" in said) == (known, not known)
+    assert ("when 1 of it return" in said, "checks again in 15 minutes" in said) == (known, not known)
 
 
 @pytest.mark.parametrize(("waiting", "wanted"), [(0, 1), (1, 1), (999, 999), (1000, 1000), (3000, 1000)])
@@ -47,11 +47,11 @@ def test_a_send_waits_for_as_much_as_it_needs_and_a_thousand_at_most(
         asked.append(mails)
         return mails, datetime.now(UTC) + timedelta(minutes=1)
 
-    monkeypatch.setattr(deliveries, "pending", lambda tx, send: waiting)
+    monkeypatch.setattr(deliveries, "count_pending", lambda tx, send: waiting)
     monkeypatch.setattr(deliveries, "quota_returns_at", returns)
-    ses_quota.wait(database, send_id)
+    ses_quota.wait_for_quota(database, send_id)
     assert asked == [wanted]
-    assert f"when {wanted:,} of the quota come back" in only(database).send.waits_for
+    assert f"when {wanted:,} of it return" in only(database).send.waits_for
 
 
 def test_the_day_is_said_when_it_is_not_today() -> None:

@@ -12,14 +12,14 @@ import pytest
 import redis
 
 from mailer.core.db import Database
-from mailer.core.rate_budget import CUT, HEADROOM, SAFE_SHARE, Grant, Shared
+from mailer.core.rate_limiter import CUT_FACTOR, HEADROOM, LOCAL_RATE_DIVISOR, SendSlots, SharedRateLimiter
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
+from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import send_rate
-from mailer.flows.sending.delivery_worker import deliver
-from mailer.flows.sending.send_rate import Pace, reserve
-from mailer.flows.sending.send_status import status
+from mailer.flows.sending.delivery_worker import deliver_send
+from mailer.flows.sending.send_rate import SendRate, quota_reserve
+from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers.signup import sign_up
 from mailer.flows.transactional.transactional_worker import deliver_some
 from mailer.transports.base import Account
@@ -58,7 +58,7 @@ def start(database: Database, conf: Settings, number: int) -> int:
     adopt(database, conf, [old()])
     allow = Request(allow=("quota",))
     [send_id] = publish(database, conf, [old(), edition()], [], transport(conf), allow).send_ids
-    tend(database, conf)
+    advance_sends(database, conf)
     return send_id
 
 
@@ -68,13 +68,13 @@ def busiest_second(slots: list[float]) -> int:
 
 
 def test_workers_share_one_rate(redis_url: str, key: str) -> None:
-    team = [Shared(redis_url, key) for _ in range(3)]
+    team = [SharedRateLimiter(redis_url, key) for _ in range(3)]
     client: Any = redis.Redis.from_url(redis_url)
     slots: list[float] = []
     until = time.monotonic() + 2.5
     while time.monotonic() < until:
         for one in team:
-            grant = one.take(20, RATE)
+            grant = one.take_slots(20, RATE)
             after, now = (float(part) / 1e6 for part in client.hmget(key, "next", "at"))  # by the clock that all share
             first = after - grant.count * grant.gap
             slots += [first + number * grant.gap for number in range(grant.count)]
@@ -85,83 +85,88 @@ def test_workers_share_one_rate(redis_url: str, key: str) -> None:
 
 
 def test_without_redis_a_worker_takes_its_safe_share(key: str) -> None:
-    alone = Shared("redis://127.0.0.1:1/0", key)
+    alone = SharedRateLimiter("redis://127.0.0.1:1/0", key)
     until, given = time.monotonic() + 1.5, 0
     while time.monotonic() < until:
-        given += alone.take(20, RATE).count
+        given += alone.take_slots(20, RATE).count
         time.sleep(0.01)
-    share = RATE / SAFE_SHARE
+    share = RATE / LOCAL_RATE_DIVISOR
     assert 0.5 * share * 1.5 <= given <= share * 1.5 + 0.2 * share + 1
 
 
 def test_throttling_cuts_the_common_rate_and_it_grows_back(redis_url: str, key: str) -> None:
-    one, other = Shared(redis_url, key), Shared(redis_url, key)
-    before = one.take(1, RATE).gap
-    one.throttled(RATE)
-    one.throttled(RATE)  # the same storm: one cut a second
-    cut = other.take(1, RATE).gap
-    assert cut == pytest.approx(before / CUT, rel=0.05)
+    one, other = SharedRateLimiter(redis_url, key), SharedRateLimiter(redis_url, key)
+    before = one.take_slots(1, RATE).gap
+    one.reduce(RATE)
+    one.reduce(RATE)  # the same storm: one cut a second
+    cut = other.take_slots(1, RATE).gap
+    assert cut == pytest.approx(before / CUT_FACTOR, rel=0.05)
     time.sleep(2)
-    assert other.take(1, RATE).gap == pytest.approx(before, rel=0.02)
+    assert other.take_slots(1, RATE).gap == pytest.approx(before, rel=0.02)
 
 
 def test_a_single_mail_leaves_at_once_and_bulk_makes_room(redis_url: str, key: str) -> None:
-    budget = Shared(redis_url, key)
-    while budget.take(20, RATE).count:
+    budget = SharedRateLimiter(redis_url, key)
+    while budget.take_slots(20, RATE).count:
         pass
-    urgent = budget.take(10, RATE, urgent=True)
+    urgent = budget.take_slots(10, RATE, urgent=True)
     assert (urgent.count, urgent.delay) == (10, 0)
     started = time.monotonic()
-    while not budget.take(1, RATE).count:
+    while not budget.take_slots(1, RATE).count:
         time.sleep(0.002)
     assert time.monotonic() - started >= 9 / RATE  # the ten slots are gone
 
 
 def test_the_limits_are_asked_again_while_it_sends(conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(send_rate, "ASK_EVERY", 0.1)
+    monkeypatch.setattr(send_rate, "REFRESH_SECONDS", 0.1)
 
     class Seen:
         def __init__(self) -> None:
             self.rates: list[float] = []
 
-        def take(self, wanted: int, rate: float, urgent: bool = False) -> Grant:
+        def take_slots(self, wanted: int, rate: float, urgent: bool = False) -> SendSlots:
             self.rates.append(rate)
-            return Grant(wanted)
+            return SendSlots(wanted)
 
-        def throttled(self, rate: float) -> None: ...
+        def reduce(self, rate: float) -> None: ...
 
     seen = Seen()
-    pace = Pace(transport(conf), seen)
+    rate = SendRate(transport(conf), seen)
     ses.control(rate=14, quota=50_000)
-    pace.take(1)
+    rate.take_slots(1)
     ses.control(rate=50)
     time.sleep(0.15)
-    pace.take(1)
+    rate.take_slots(1)
     assert seen.rates == [14, 50]
 
 
 def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database, conf: Settings, ses: FakeSes) -> None:
     ses.control(quota=40)
     send_id = start(database, conf, 60)
-    kept = int(reserve(Account(rate=1, quota=40, sent=0)))
-    deliver(database, conf, transport(conf), send_id, pace=Pace(transport(conf), Shared("redis://127.0.0.1:1/0")))
-    [waiting] = status(database)
+    kept = int(quota_reserve(Account(rate=1, quota=40, sent=0)))
+    deliver_send(
+        database, conf, transport(conf), send_id, rate=SendRate(transport(conf), SharedRateLimiter("redis://127.0.0.1:1/0"))
+    )
+    [waiting] = list_send_statuses(database)
     assert len(ses.accepted()) <= 40 - kept
     assert waiting.send.state == "sending"
     tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%a %d %b}"  # the mails were handed over just now
-    assert f"quota of 24 hours is used up; resumes about {tomorrow}" in (waiting.send.waits_for)
+    assert f"24-hour quota is used up; resumes about {tomorrow}" in (waiting.send.waits_for)
     sign_up(database, "late@example.net")
     assert (
-        deliver_some(database, conf, transport(conf), "The Letter", Pace(transport(conf), Shared("redis://127.0.0.1:1/0"))) == 1
+        deliver_some(
+            database, conf, transport(conf), "The Letter", SendRate(transport(conf), SharedRateLimiter("redis://127.0.0.1:1/0"))
+        )
+        == 1
     )
     assert ses.accepted()[-1]["to"] == "late@example.net"
     ses.control(quota=10_000)
     with database.transaction() as tx:
         tx.run("UPDATE sends SET rests_until = now()")
-    while status(database)[0].send.state == "sending":
-        deliver(database, conf, transport(conf), send_id)
-        tend(database, conf)
-    [done] = status(database)
+    while list_send_statuses(database)[0].send.state == "sending":
+        deliver_send(database, conf, transport(conf), send_id)
+        advance_sends(database, conf)
+    [done] = list_send_statuses(database)
     assert done.send.state == "finished"
     assert done.deliveries["accepted"] == 60
     assert len({mail["to"] for mail in ses.accepted()}) == len(ses.accepted()) == 61
@@ -172,14 +177,14 @@ def test_a_quota_that_others_used_up_loses_no_mail(database: Database, conf: Set
     """SES says no although we believed in room: the mails go back to pending, and no attempt is counted."""
     ses.control(quota=10_000)
     send_id = start(database, conf, 30)
-    pace = Pace(transport(conf), Shared("redis://127.0.0.1:1/0"))
-    pace.room()
+    rate = SendRate(transport(conf), SharedRateLimiter("redis://127.0.0.1:1/0"))
+    rate.quota_left()
     ses.control(quota=0)
-    deliver(database, conf, transport(conf), send_id, seconds=1, pace=pace)
+    deliver_send(database, conf, transport(conf), send_id, seconds=1, rate=rate)
     assert ses.accepted() == []
     with database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM deliveries WHERE state = 'pending' AND attempts = 0") == 30
 
 
 def test_the_reserve_is_one_percent_and_at_least_ten() -> None:
-    assert [reserve(Account(1, quota, 0)) for quota in (-1, 5, 200, 50_000)] == [0, 5, 10, 500]
+    assert [quota_reserve(Account(1, quota, 0)) for quota in (-1, 5, 200, 50_000)] == [0, 5, 10, 500]

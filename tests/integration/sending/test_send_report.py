@@ -13,10 +13,10 @@ from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.core.settings import environment
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.delivery_worker import deliver
-from mailer.flows.sending.send_report import Report, report, report_facts
-from mailer.flows.sending.send_report_page import page
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.delivery_worker import deliver_send
+from mailer.flows.sending.send_report import SendReport, make_report, report_facts
+from mailer.flows.sending.send_report_page import render_report
 from mailer.transports.outbox import Outbox
 from tests.conftest import ROOT
 from tests.factories import edition, old, readers, settings
@@ -35,54 +35,54 @@ def sent(database: Database, tmp_path: Path) -> int:
     outbox = Outbox(conf.outbox)
     issue = edition(subject='<script>alert("1")</script> & more')
     [send_id] = publish(database, replace(conf, first_slice=100.0), [old(), issue], [], outbox, Request()).send_ids
-    tend(database, conf)
+    advance_sends(database, conf)
     with database.transaction() as tx:
         tx.run("UPDATE subscribers SET state = 'left' WHERE id <= 5")
-    deliver(database, conf, outbox, send_id)
+    deliver_send(database, conf, outbox, send_id)
     with database.transaction() as tx:
         tx.run("UPDATE deliveries SET claimed_at = timestamptz '2026-11-24 10:00Z' + interval '1 second' * (subscriber_id / 7)")
         tx.run("UPDATE deliveries SET state = 'bounced', detail = 'hard: 550 <r9@d1.example> unknown' WHERE subscriber_id = 9")
         tx.run("UPDATE deliveries SET state = 'uncertain', detail = 'the answer was lost' WHERE subscriber_id IN (11, 12)")
-    tend(database, conf)
+    advance_sends(database, conf)
     return send_id
 
 
 def test_the_sums_of_the_report_add_up_to_the_audience(database: Database, sent: int) -> None:
-    found = report(database, str(sent))
+    found = make_report(database, str(sent))
     assert found.adds_up
     assert found.sum_sentence() == (
-        "The sums add up: 592 accepted + 5 skipped + 1 bounced + 2 uncertain = 600 readers in the audience."
+        "The sums add up: 592 accepted + 5 skipped + 1 bounced + 2 uncertain = 600 subscribers in the audience."
     )
-    assert sum(found.pace.mails) == found.span.mails == 595
+    assert sum(found.timeline.emails) == found.span.emails == 595
     assert sum(reason.number for reason in found.reasons) == 5 + 1 + 2
     assert found.seconds == 85
-    assert found.pace.width == 1
+    assert found.timeline.width == 1
 
 
 def test_a_missing_row_makes_the_report_say_that_the_sums_do_not_add_up(database: Database, sent: int) -> None:
     with database.transaction() as tx:
         tx.run("DELETE FROM deliveries WHERE subscriber_id = 100")
-    found = report(database, str(sent))
+    found = make_report(database, str(sent))
     assert not found.adds_up
-    assert "do NOT add up" in page(found)
+    assert "do NOT add up" in render_report(found)
 
 
 def test_the_largest_domains_come_first_and_the_rest_is_summed(database: Database, sent: int) -> None:
-    found = report(database, str(sent))
+    found = make_report(database, str(sent))
     assert found.domains[0].name == "big.example"
     assert found.domains[0].total == 300
     assert len(found.domains) == found.domain_count == 16
     with database.transaction() as tx:
         tx.script("UPDATE subscribers SET email_normal = format('r@x%s.example', id) WHERE id > 500")
-    found = report(database, str(sent))
+    found = make_report(database, str(sent))
     assert found.domain_count == 116
     assert [one.name for one in found.domains].index("") == 20
     assert sum(one.total for one in found.domains) == 600
 
 
 def test_no_address_is_in_the_report_and_markup_of_an_issue_is_text(database: Database, sent: int) -> None:
-    found = report(database, str(sent))
-    html, facts = page(found), json.dumps(report_facts(found), default=str)
+    found = make_report(database, str(sent))
+    html, facts = render_report(found), json.dumps(report_facts(found), default=str)
     for text in (html, facts):
         assert not re.search(r"[\w.]+@[\w.]+\.example", text)
         assert "(address)" in text
@@ -91,15 +91,15 @@ def test_no_address_is_in_the_report_and_markup_of_an_issue_is_text(database: Da
 
 
 def test_the_page_stands_alone(database: Database, sent: int) -> None:
-    html = page(report(database, str(sent)))
+    html = render_report(make_report(database, str(sent)))
     assert not re.search(r"(src|href|url\()", html)
     assert html.count("<svg") == 2
     assert 'name="viewport"' in html
 
 
 def test_the_delay_until_delivery_is_counted_from_the_events(database: Database, sent: int) -> None:
-    assert sum(report(database, str(sent)).delays) == 0
-    assert "the reader's server</h2>" not in page(report(database, str(sent)))
+    assert sum(make_report(database, str(sent)).delays) == 0
+    assert "the reader's server</h2>" not in render_report(make_report(database, str(sent)))
     with database.transaction() as tx:
         tx.run(
             """
@@ -109,9 +109,9 @@ def test_the_delay_until_delivery_is_counted_from_the_events(database: Database,
             FROM deliveries WHERE subscriber_id BETWEEN 31 AND 60
             """
         )
-    found = report(database, str(sent))
+    found = make_report(database, str(sent))
     assert found.delays == (0, 10, 0, 0, 20, 0, 0, 0)
-    assert "30 deliveries were reported" in page(found)
+    assert "30 deliveries were reported" in render_report(found)
 
 
 def test_a_send_that_has_not_started_has_a_report_too(database: Database, tmp_path: Path) -> None:
@@ -119,14 +119,14 @@ def test_a_send_that_has_not_started_has_a_report_too(database: Database, tmp_pa
     readers(database, 3)
     adopt(database, conf, [old()])
     publish(database, conf, [old(), edition()], [], Outbox(conf.outbox), Request())
-    found: Report = report(database, edition().key)
-    assert (found.outcomes["pending"], found.span.mails, found.pace.mails) == (3, 0, ())
-    assert "not yet" in page(found)
+    found: SendReport = make_report(database, edition().key)
+    assert (found.outcomes["pending"], found.span.emails, found.timeline.emails) == (3, 0, ())
+    assert "not yet" in render_report(found)
 
 
 def test_an_unknown_send_is_named(database: Database) -> None:
     with pytest.raises(BadInput, match="There is no send 'nothing'"):
-        report(database, "nothing")
+        make_report(database, "nothing")
 
 
 def test_the_command_prints_and_writes(database: Database, database_url: str, sent: int, tmp_path: Path) -> None:

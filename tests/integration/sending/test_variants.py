@@ -13,8 +13,8 @@ from mailer.core.db import Database
 from mailer.core.edition import Edition, Variant
 from mailer.core.message import LEAVE_URL, Template
 from mailer.flows.publishing.publish import Request, adopt, publish
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.delivery_worker import deliver
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.store.billing import entitlements
 from mailer.transports.outbox import Outbox, list_mails
 from tests import factories
@@ -41,7 +41,7 @@ def send(database: Database, folder: Path) -> tuple[Outbox, int]:
     outbox = Outbox(settings.outbox)
     adopt(database, settings, [factories.old()])
     [send_id] = publish(database, settings, [factories.old(), edition()], [], outbox, Request()).send_ids
-    tend(database, settings)
+    advance_sends(database, settings)
     return outbox, send_id
 
 
@@ -56,7 +56,7 @@ def test_each_reader_gets_the_text_of_their_access_at_the_claim(database: Databa
     access(database, 4, False)
     access(database, 5, True)
     settings = factories.settings(tmp_path, database.url)
-    deliver(database, settings, outbox, send_id)
+    deliver_send(database, settings, outbox, send_id)
     got = {mail.to: outbox.folder.joinpath(f"{mail.id}.eml").read_text() for mail in list_mails(settings.outbox)[0]}
     whole = {to.removeprefix("reader-").removesuffix("@example.org") for to, raw in got.items() if SECRET in raw}
     assert len(got) == 6
@@ -85,7 +85,7 @@ def test_texts_are_rendered_once_each_and_not_for_each_reader(
         return prepare(**facts)
 
     monkeypatch.setattr(Template, "prepare", classmethod(counted))
-    done = deliver(database, factories.settings(tmp_path, database.url), outbox, send_id)
+    done = deliver_send(database, factories.settings(tmp_path, database.url), outbox, send_id)
     assert (done.sent, len(made)) == (30, 2)
 
 
@@ -96,6 +96,6 @@ def test_an_issue_that_is_the_same_for_all_is_so_for_who_pays(database: Database
     outbox = Outbox(settings.outbox)
     adopt(database, settings, [factories.old()])
     [send_id] = publish(database, settings, [factories.old(), factories.edition()], [], outbox, Request()).send_ids
-    tend(database, settings)
-    assert deliver(database, settings, outbox, send_id).sent == 2
+    advance_sends(database, settings)
+    assert deliver_send(database, settings, outbox, send_id).sent == 2
     assert len({mail.subject for mail in list_mails(settings.outbox)[0]}) == 1

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from mailer.core.db import Database
 from mailer.flows.subscribers import bulk_actions, subscriber_admin
-from mailer.workers.actors import Bell
+from mailer.workers.actors import WakeUps
 from tests import factories, processes
 from tests.web import Web
 
@@ -102,8 +102,8 @@ def test_a_real_scheduler_and_worker_do_it(letter: Web, api: TestClient) -> None
         processes.eventually(
             lambda: api.get(f"/v1/bulk_actions/{made['id']}").json()["status"] == "processed", 10, "the action is over"
         )
-        bell = Bell(letter.settings.redis_url)
-        processes.eventually(lambda: bell.waiting("bulk") == 0, 20, "no bell rings for work that is done")
+        wake_ups = WakeUps(letter.settings.redis_url)
+        processes.eventually(lambda: wake_ups.count_queued("bulk") == 0, 20, "no bell rings for work that is done")
 
 
 def test_a_rule_that_chooses_nobody_is_refused_and_nothing_is_written(letter: Web, api: TestClient) -> None:

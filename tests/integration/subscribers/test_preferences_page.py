@@ -334,8 +334,8 @@ def test_one_mail_a_month_holds_the_months_issues_once(letter: Web) -> None:
         tx.run("UPDATE subscribers SET confirmed_at = '2026-01-01'")
         tx.run("UPDATE sends SET started_at = '2026-02-10'")
     now = datetime(2026, 3, 1, 0, 0, 5, tzinfo=UTC)
-    assert subscriber_maintenance.make_digest(letter.database, now) == 1
-    assert subscriber_maintenance.make_digest(letter.database, now + timedelta(days=9)) == 0
+    assert subscriber_maintenance.queue_monthly_digest(letter.database, now) == 1
+    assert subscriber_maintenance.queue_monthly_digest(letter.database, now + timedelta(days=9)) == 0
     before = len(letter.mails())
     letter.work()
     mail = letter.mails()[0]
@@ -361,7 +361,7 @@ def test_the_month_in_one_mail_names_translations_where_the_reader_has_them(lett
                 title=own,
                 url=f"https://example.org/{own}/" if own else "",
             )
-    assert subscriber_maintenance.make_digest(letter.database, datetime(2026, 3, 1, 0, 0, 5, tzinfo=UTC)) == 1
+    assert subscriber_maintenance.queue_monthly_digest(letter.database, datetime(2026, 3, 1, 0, 0, 5, tzinfo=UTC)) == 1
     letter.work()
     text = letter.mails()[0].text
     assert title in text
@@ -376,9 +376,9 @@ def test_what_is_not_to_be_kept_is_forgotten(letter: Web, ada: int) -> None:
         tx.run("UPDATE subscribers SET created_at = '2020-01-01' WHERE email_normal = 'never@example.org'")
         tx.run("UPDATE consents SET at = '2020-01-01' WHERE subscriber_id = 2")
         tx.run("UPDATE subscribers SET state = 'left', left_at = '2020-01-01' WHERE email_normal = 'left@example.org'")
-    assert subscriber_maintenance.forget(letter.database, letter.settings) == (1, 0)
+    assert subscriber_maintenance.apply_retention(letter.database, letter.settings) == (1, 0)
     kept = web.make(letter.settings.build.parent, letter.database, keep_unsubscribed=timedelta(days=365)).settings
-    assert subscriber_maintenance.forget(letter.database, kept) == (0, 1)
+    assert subscriber_maintenance.apply_retention(letter.database, kept) == (0, 1)
     assert (letter.state("never@example.org"), letter.state("left@example.org")) == (None, None)
     assert (letter.state("now@example.org"), letter.state(ADA)) == ("unconfirmed", "active")
 

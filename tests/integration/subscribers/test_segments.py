@@ -18,10 +18,10 @@ from mailer.core.edition import Wish
 from mailer.core.errors import BadInput
 from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled import subscriber_maintenance
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.send_status import status
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers import segments
-from mailer.store.sending.sends import State
+from mailer.store.sending.sends import SendState
 from tests import web
 from tests.factories import edition, old
 from tests.integration.publishing.test_publish import Limits
@@ -126,9 +126,9 @@ def test_an_issue_goes_to_a_segment_and_an_unknown_one_is_refused(letter: Web, a
     adopt(letter.database, conf, [old()])
     with pytest.raises(BadInput, match=r"names a segment 'coder' at column 1 .* did you mean 'coders'"):
         publish(letter.database, conf, [old(), edition(audience="segment coder")], [], Limits(), Request(gate=False))
-    assert status(letter.database)[:0] == []
+    assert list_send_statuses(letter.database)[:0] == []
     publish(letter.database, conf, [old(), edition(audience="segment coders")], [], Limits(), Request(gate=False))
-    assert status(letter.database)[0].send.audience_size == 2
+    assert list_send_statuses(letter.database)[0].send.audience_size == 2
 
 
 def test_a_scheduled_issue_keeps_its_segment(letter: Web, api: TestClient) -> None:
@@ -143,9 +143,9 @@ def test_a_scheduled_issue_keeps_its_segment(letter: Web, api: TestClient) -> No
     with letter.database.transaction() as tx:
         tx.run("DELETE FROM segments")
         tx.run("UPDATE sends SET due_at = now()")
-    tend(letter.database, conf)
-    stopped = status(letter.database)[0].send
-    assert (stopped.state, "names a segment 'coders'" in stopped.reason) == (State.STOPPED, True)
+    advance_sends(letter.database, conf)
+    stopped = list_send_statuses(letter.database)[0].send
+    assert (stopped.state, "names a segment 'coders'" in stopped.reason) == (SendState.STOPPED, True)
 
 
 def test_a_segment_in_use_stays(letter: Web, api: TestClient) -> None:
@@ -186,10 +186,10 @@ def test_the_months_mail_does_without_an_issue_whose_segment_has_gone(letter: We
     with letter.database.transaction() as tx:
         tx.run("UPDATE sends SET audience = 'segment gone', started_at = '2027-05-06'")
         assert tx.run("UPDATE subscribers SET frequency = 'monthly'") > 0
-    assert subscriber_maintenance.make_digest(letter.database, datetime(2027, 6, 2, tzinfo=UTC)) == 0
+    assert subscriber_maintenance.queue_monthly_digest(letter.database, datetime(2027, 6, 2, tzinfo=UTC)) == 0
     with letter.database.transaction() as tx:
         tx.run("UPDATE sends SET audience = 'everyone', started_at = '2027-06-06'")
-    assert subscriber_maintenance.make_digest(letter.database, datetime(2027, 7, 2, tzinfo=UTC)) > 0
+    assert subscriber_maintenance.queue_monthly_digest(letter.database, datetime(2027, 7, 2, tzinfo=UTC)) > 0
 
 
 def command(letter: Web, *words: str) -> tuple[int, str]:

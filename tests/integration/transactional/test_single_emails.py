@@ -16,10 +16,10 @@ from lxml import html as lxml_html
 
 from mailer.core.db import Database
 from mailer.core.errors import Unavailable
-from mailer.core.rate_budget import Unlimited
+from mailer.core.rate_limiter import NoRateLimit
 from mailer.core.settings import Settings
-from mailer.flows.scheduled.send_scheduler import tend
-from mailer.flows.sending.send_rate import Pace
+from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.sending.send_rate import SendRate
 from mailer.flows.subscribers import signup
 from mailer.flows.transactional import transactional_worker
 from mailer.flows.transactional.transactional_worker import deliver_some
@@ -111,7 +111,7 @@ def test_the_last_of_the_quota_is_for_single_emails(database: Database, conf: Se
     ask(database)
     account = Account(rate=14, quota=50_000, sent=50_000 - left)
     other_side = Answering(Outcome.ACCEPTED, account)
-    assert deliver_some(database, conf, other_side, "The Letter", Pace(other_side, Unlimited())) == sent
+    assert deliver_some(database, conf, other_side, "The Letter", SendRate(other_side, NoRateLimit())) == sent
     assert other_side.asked.total() == sent
 
 
@@ -120,7 +120,7 @@ def test_a_worker_that_dies_leaves_its_emails_uncertain_and_they_are_not_sent_ag
     with database.transaction() as tx:
         transactional_mails.claim(tx, CLAIM, 2)
         tx.run("UPDATE transactional_mails SET claimed_at = now() - %(lease)s * 1.1 WHERE id = 1", lease=conf.claim_lease)
-    tend(database, conf)
+    advance_sends(database, conf)
     other_side = Answering(Outcome.ACCEPTED)
     while deliver_some(database, conf, other_side, "The Letter"):
         pass

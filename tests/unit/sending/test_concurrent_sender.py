@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 
-from mailer.flows.sending.concurrent_sender import PATIENCE, Wire
+from mailer.flows.sending.concurrent_sender import GROUP_WAIT_SECONDS, ConcurrentSender
 
 
 def test_each_item_comes_back_once_with_its_own_result_and_never_more_than_the_size_are_carried() -> None:
@@ -23,11 +23,11 @@ def test_each_item_comes_back_once_with_its_own_result_and_never_more_than_the_s
 
     came: list[tuple[int, int]] = []
     waiting = list(range(400))
-    with Wire(12, carry) as wire:
-        while waiting or wire.busy:
-            came += wire.collect()
-            count = wire.free
-            wire.put(waiting[:count])
+    with ConcurrentSender(12, carry) as wire:
+        while waiting or wire.in_flight:
+            came += wire.collect_results()
+            count = wire.free_slots
+            wire.start(waiting[:count])
             del waiting[:count]
     assert sorted(came) == [(item, item * 2) for item in range(400)]
     assert most == 12
@@ -38,11 +38,11 @@ def test_one_that_hangs_holds_the_others_back_for_a_moment_only() -> None:
         await asyncio.sleep(item)
         return "there"
 
-    with Wire(4, carry) as wire:
-        wire.put([1.0, 0.0, 0.0, 0.0])
+    with ConcurrentSender(4, carry) as wire:
+        wire.start([1.0, 0.0, 0.0, 0.0])
         started = time.monotonic()
-        first = wire.collect()
-        assert time.monotonic() - started < PATIENCE + 0.5
+        first = wire.collect_results()
+        assert time.monotonic() - started < GROUP_WAIT_SECONDS + 0.5
         assert [item for item, _ in first] == [0.0] * len(first)
         assert 1 <= len(first) <= 3
 
@@ -54,8 +54,8 @@ def test_leaving_waits_for_what_is_still_carried() -> None:
         await asyncio.sleep(0.05)
         done.append(item)
 
-    with Wire(3, carry) as wire:
-        wire.put([1, 2, 3])
+    with ConcurrentSender(3, carry) as wire:
+        wire.start([1, 2, 3])
     assert sorted(done) == [1, 2, 3]
 
 
@@ -63,5 +63,5 @@ def test_nothing_on_the_wire_is_answered_at_once() -> None:
     async def carry(item: int) -> int:
         return item
 
-    with Wire(2, carry) as wire:
-        assert wire.collect() == []
+    with ConcurrentSender(2, carry) as wire:
+        assert wire.collect_results() == []

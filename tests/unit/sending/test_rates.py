@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from mailer.core.errors import Unavailable
-from mailer.core.rate_budget import RESERVE, Grant, Unlimited
+from mailer.core.rate_limiter import QUOTA_RESERVE, NoRateLimit, SendSlots
 from mailer.flows.sending import send_rate
-from mailer.flows.sending.send_rate import ASK_EVERY, ASK_SOON, Pace, reserve
+from mailer.flows.sending.send_rate import REFRESH_SECONDS, REFRESH_SECONDS_NEAR_QUOTA, SendRate, quota_reserve
 from mailer.transports.base import Account, Answer, Envelope
 
 ACCOUNT = Account(rate=10, quota=50_000, sent=0)
@@ -55,15 +55,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_emails_that_ses_has_counted_are_not_counted_twice(clock: Clock) -> None:
     ses = Ses()
-    pace = Pace(ses, Unlimited())
-    free = pace.room()
-    assert pace.take(1000).grant.count == 1000
-    assert pace.room() == free - 1000
+    rate = SendRate(ses, NoRateLimit())
+    free = rate.quota_left()
+    assert rate.take_slots(1000).slots.count == 1000
+    assert rate.quota_left() == free - 1000
     ses.used(1000)
-    clock.now += ASK_EVERY
-    assert pace.room() == free - 1000
-    pace.take(500)
-    assert pace.room() == free - 1500
+    clock.now += REFRESH_SECONDS
+    assert rate.quota_left() == free - 1000
+    rate.take_slots(500)
+    assert rate.quota_left() == free - 1500
 
 
 @pytest.mark.parametrize(
@@ -71,87 +71,87 @@ def test_emails_that_ses_has_counted_are_not_counted_twice(clock: Clock) -> None
 )
 def test_bulk_leaves_the_reserve_to_single_emails_and_no_more(clock: Clock, left: int, bulk: int, urgent: int) -> None:
     for wanted, granted, is_urgent in ((1000, bulk, False), (1000, urgent, True)):
-        pace = Pace(Ses(replace(ACCOUNT, sent=50_000 - left)), Unlimited())
-        allowed = pace.take(wanted, urgent=is_urgent)
-        assert (allowed.grant.count, allowed.exhausted) == (granted, granted == 0)
+        rate = SendRate(Ses(replace(ACCOUNT, sent=50_000 - left)), NoRateLimit())
+        allowed = rate.take_slots(wanted, urgent=is_urgent)
+        assert (allowed.slots.count, allowed.quota_exhausted) == (granted, granted == 0)
 
 
 @pytest.mark.parametrize(("quota", "kept"), [(50_000, 500), (1000, 10), (200, 10), (5, 5), (0, 0), (-1, 0)])
 def test_the_reserve_is_one_hundredth_and_ten_at_least(quota: int, kept: int) -> None:
-    assert RESERVE == 0.01
-    assert reserve(replace(ACCOUNT, quota=quota)) == kept
+    assert QUOTA_RESERVE == 0.01
+    assert quota_reserve(replace(ACCOUNT, quota=quota)) == kept
 
 
 def test_the_limits_are_asked_for_every_30_seconds_and_sooner_when_little_is_left(clock: Clock) -> None:
     ses = Ses()
-    pace = Pace(ses, Unlimited())
-    for seconds, asked in ((0, 1), (ASK_EVERY - 1, 1), (1, 2), (ASK_SOON + 1, 2)):
+    rate = SendRate(ses, NoRateLimit())
+    for seconds, asked in ((0, 1), (REFRESH_SECONDS - 1, 1), (1, 2), (REFRESH_SECONDS_NEAR_QUOTA + 1, 2)):
         clock.now += seconds
-        pace.room()
+        rate.quota_left()
         assert ses.asked == asked
-    ses.used(50_000 - ACCOUNT.rate * ASK_EVERY + 1)
-    clock.now += ASK_EVERY
-    pace.room()
-    for seconds, asked in ((ASK_SOON - 1, 3), (1, 4), (ASK_SOON - 1, 4), (1, 5)):
+    ses.used(50_000 - ACCOUNT.rate * REFRESH_SECONDS + 1)
+    clock.now += REFRESH_SECONDS
+    rate.quota_left()
+    for seconds, asked in ((REFRESH_SECONDS_NEAR_QUOTA - 1, 3), (1, 4), (REFRESH_SECONDS_NEAR_QUOTA - 1, 4), (1, 5)):
         clock.now += seconds
-        pace.room()
+        rate.quota_left()
         assert ses.asked == asked
 
 
 def test_after_throttling_the_limits_are_asked_for_within_a_second(clock: Clock) -> None:
     ses = Ses()
-    pace = Pace(ses, Unlimited())
-    pace.room()
+    rate = SendRate(ses, NoRateLimit())
+    rate.quota_left()
     clock.now += 2
-    pace.throttled()
-    pace.room()
+    rate.reduce()
+    rate.quota_left()
     assert ses.asked == 1
     clock.now += 1
-    pace.room()
+    rate.quota_left()
     assert ses.asked == 2
-    clock.now += ASK_EVERY - 0.5
-    pace.throttled()  # it does not put off what is about to be asked anyway
+    clock.now += REFRESH_SECONDS - 0.5
+    rate.reduce()  # it does not put off what is about to be asked anyway
     clock.now += 0.5
-    pace.room()
+    rate.quota_left()
     assert ses.asked == 3
 
 
 def test_throttling_cuts_the_rate_that_the_account_has(clock: Clock) -> None:
     cut: list[float] = []
 
-    class Budget(Unlimited):
-        def throttled(self, rate: float) -> None:
+    class Budget(NoRateLimit):
+        def reduce(self, rate: float) -> None:
             cut.append(rate)
 
-    pace = Pace(Ses(), Budget())
-    pace.room()
-    pace.throttled()
+    rate = SendRate(Ses(), Budget())
+    rate.quota_left()
+    rate.reduce()
     assert cut == [10]
 
 
 def test_while_ses_cannot_be_asked_the_last_limits_hold_and_at_first_those_of_a_new_account(clock: Clock) -> None:
     rates: list[float] = []
 
-    class Budget(Unlimited):
-        def take(self, wanted: int, rate: float, urgent: bool = False) -> Grant:
+    class Budget(NoRateLimit):
+        def take_slots(self, wanted: int, rate: float, urgent: bool = False) -> SendSlots:
             rates.append(rate)
-            return Grant(wanted)
+            return SendSlots(wanted)
 
     ses = Ses()
     ses.away = True
-    pace = Pace(ses, Budget())
-    assert pace.take(1000).grant.count == 200 - 10
+    rate = SendRate(ses, Budget())
+    assert rate.take_slots(1000).slots.count == 200 - 10
     ses.away = False
-    clock.now += ASK_EVERY
-    assert pace.take(1000).grant.count == 1000
+    clock.now += REFRESH_SECONDS
+    assert rate.take_slots(1000).slots.count == 1000
     ses.away = True
-    clock.now += ASK_EVERY
-    assert pace.take(1000).grant.count == 1000
+    clock.now += REFRESH_SECONDS
+    assert rate.take_slots(1000).slots.count == 1000
     assert rates == [1, 10, 10]
 
 
 def test_a_transport_without_limits_is_never_slowed(clock: Clock) -> None:
-    pace = Pace(Ses(None), Unlimited())
-    allowed = pace.take(10**6)
-    assert (allowed.grant.count, allowed.exhausted, pace.room()) == (10**6, False, float("inf"))
-    pace.throttled()
+    rate = SendRate(Ses(None), NoRateLimit())
+    allowed = rate.take_slots(10**6)
+    assert (allowed.slots.count, allowed.quota_exhausted, rate.quota_left()) == (10**6, False, float("inf"))
+    rate.reduce()

@@ -13,17 +13,17 @@ from mailer.core import log
 from mailer.core.errors import BadInput, Refused, Unavailable
 from mailer.core.settings import Settings
 from mailer.flows.billing import stripe_events
-from mailer.flows.events.mail_events import take_sns
-from mailer.webhooks.sns import Verifier
+from mailer.flows.events.email_events import process_sns_message
+from mailer.webhooks.sns import SnsVerifier
 from mailer.webhooks.sns_fetch import fetch
 
 router = APIRouter(include_in_schema=False)
 events = log.get("webhook")
 
 
-def make_verifier(settings: Settings) -> Verifier:
+def make_verifier(settings: Settings) -> SnsVerifier:
     """Verifies messages from SNS's own hosts about the configured topic."""
-    return Verifier(settings.sns_topic, fetch)
+    return SnsVerifier(settings.sns_topic, fetch)
 
 
 async def _body(request: Request) -> bytes:
@@ -34,7 +34,7 @@ async def _body(request: Request) -> bytes:
 def receive_ses_event(context: Context, request: Request, body: Annotated[bytes, Depends(_body)]) -> JSONResponse:
     """Process an SNS message: 200 when done, 4xx when refused, 503 when SNS must retry."""
     try:
-        return _reply(take_sns(context.database, context.settings, request.app.state.sns, body), 200)
+        return _reply(process_sns_message(context.database, context.settings, request.app.state.sns, body), 200)
     except (BadInput, Refused) as error:
         events.warning("sns.refused", reason=str(error))
         return _reply(str(error), 400 if isinstance(error, BadInput) else 403)

@@ -30,7 +30,7 @@ def report_health(context: Context) -> JSONResponse:
 @metrics_router.get("/metrics")
 def report_metrics(context: Context) -> Response:
     """Report the ledger's current counts in Prometheus' format."""
-    numbers = health.numbers(context.database)
+    numbers = health.read_numbers(context.database)
     registry = CollectorRegistry()
     _add_gauge(registry, "postmerge_sends", "Sends in each state.", numbers.sends)
     recent = "Deliveries in each state, of sends that are unfinished or finished in the last 24 hours."
@@ -48,7 +48,7 @@ def _add_gauge(registry: CollectorRegistry, name: str, text: str, counts: Mappin
 
 def _find_problem(context: AppContext) -> str:
     try:
-        missing = health.missing_migrations(context.database)
+        missing = health.list_missing_migrations(context.database)
     except Unavailable:
         return "Postgres does not respond."
     if missing:

@@ -22,7 +22,7 @@ from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.store.sending import send_reports
-from mailer.transports.base import Account, Answer, Envelope, Outcome
+from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
 from tests import factories, services
 
 _PARAGRAPH = f"<p>{factories.PROSE}</p>\n"
@@ -39,7 +39,7 @@ class Nothing:
         self.sent += 1
         return Answer(Outcome.ACCEPTED, message_id=f"m{self.sent}")
 
-    def account(self) -> Account | None:
+    def account(self) -> AccountLimits | None:
         return None
 
 

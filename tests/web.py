@@ -28,7 +28,7 @@ from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.transactional.transactional_worker import deliver_some
 from mailer.store.sending.sends import SendState
-from mailer.transports.outbox import Mail, Outbox, list_mails
+from mailer.transports.outbox import Outbox, OutboxEmail, list_emails
 from tests import factories
 
 SITE_NAME = "The Letter"
@@ -94,9 +94,9 @@ class Web:
             deliver_send(self.database, self.settings, transport, send_id)
         return send_id
 
-    def mails(self) -> list[Mail]:
+    def mails(self) -> list[OutboxEmail]:
         """The outbox, newest first."""
-        return list_mails(self.settings.outbox, limit=1000)[0]
+        return list_emails(self.settings.outbox, limit=1000)[0]
 
     def state(self, email: str) -> str | None:
         """A reader's state, or None when nobody has this address."""

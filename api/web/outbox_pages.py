@@ -17,7 +17,7 @@ from mailer.core.errors import BadInput
 from mailer.flows.sending import ledger_view
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers import subscriber_search
-from mailer.transports.outbox import Mail, list_mails, read
+from mailer.transports.outbox import OutboxEmail, list_emails, read_email
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,7 +36,7 @@ Number = Annotated[int, Query(ge=1, le=1_000_000)]
 def show_outbox(context: Context, page_number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1) -> Response:
     """List the emails, newest first."""
     assert context.outbox
-    mails, count = list_mails(context.outbox, PAGE, PAGE * (page_number - 1))
+    mails, count = list_emails(context.outbox, PAGE, PAGE * (page_number - 1))
     rows = [{"mail": mail, "when": _when(mail), "size": _size(len(mail.raw))} for mail in mails]
     return render_page(context, "outbox.html", rows=rows, count=count, number=page_number, pages=_pages(count, PAGE))
 
@@ -75,7 +75,7 @@ def show_ledger(
     context: Context, send: Annotated[int, Query(ge=0, lt=2**63)] = 0, lines: Number = 1, people: Number = 1
 ) -> Response:
     """Show sends with their counts, the deliveries of one (the latest, or ``send``), and the subscribers."""
-    sends = status(context.database)[:MAX_SENDS]
+    sends = list_send_statuses(context.database)[:MAX_SENDS]
     chosen = next((one for one in sends if send in (0, one.send.id)), None)
     shown = subscriber_search.page(context.database, people)
     return render_page(
@@ -93,15 +93,15 @@ def show_ledger(
     )
 
 
-def _read(context: AppContext, mail_id: str) -> Mail:
+def _read(context: AppContext, mail_id: str) -> OutboxEmail:
     assert context.outbox
     try:
-        return read(context.outbox, mail_id)
+        return read_email(context.outbox, mail_id)
     except BadInput as error:
         raise HTTPException(404, str(error)) from error
 
 
-def _unsubscribe_path(mail: Mail) -> str:
+def _unsubscribe_path(mail: OutboxEmail) -> str:
     """The path of our URL in the List-Unsubscribe header, or ''."""
     header = dict(mail.headers).get("List-Unsubscribe", "")
     match = re.search(r"<(https?://[^<>\s]+)>", header)
@@ -109,7 +109,7 @@ def _unsubscribe_path(mail: Mail) -> str:
     return path[path.find("/leave/") :] if re.search(r"/leave/[\w-]+$", path) else ""
 
 
-def _when(mail: Mail) -> str:
+def _when(mail: OutboxEmail) -> str:
     try:
         return f"{parsedate_to_datetime(mail.date):%d %b %Y, %H:%M:%S}"
     except (ValueError, TypeError):

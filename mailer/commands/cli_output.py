@@ -15,7 +15,7 @@ from mailer.flows.publishing.publish import Outlook, Published
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.flows.sending.send_status import SendStatus
 from mailer.store.subscribers.subscribers import Subscriber
-from mailer.transports.base import Account
+from mailer.transports.base import AccountLimits
 
 _USD_PER_EMAIL = 0.0001  # Amazon SES, outgoing email: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
 _BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL, Action.RENAME, Action.RECORD)
@@ -74,7 +74,7 @@ def plan_facts(outlook: Outlook) -> dict[str, Any]:
     }
 
 
-def steps_facts(plan: Plan, account: Account | None = None) -> dict[str, Any]:
+def steps_facts(plan: Plan, account: AccountLimits | None = None) -> dict[str, Any]:
     """The steps that change something, as JSON data."""
     return {
         "first": plan.first,
@@ -83,7 +83,7 @@ def steps_facts(plan: Plan, account: Account | None = None) -> dict[str, Any]:
     }
 
 
-def _step_facts(step: Step, account: Account | None) -> dict[str, Any]:
+def _step_facts(step: Step, account: AccountLimits | None) -> dict[str, Any]:
     seconds = step.size / account.rate if account and account.rate > 0 else None
     return {
         "issue": step.key,
@@ -178,7 +178,7 @@ def moment(when: datetime | None) -> str:
     return f"{when.astimezone():%a %d %b %Y %H:%M %Z}" if when else ""
 
 
-def lasts(mails: int, account: Account | None) -> str:
+def lasts(mails: int, account: AccountLimits | None) -> str:
     """Format how long sending takes at the account's rate."""
     if account is None or account.rate <= 0:
         return "a moment"

@@ -1,6 +1,6 @@
-"""What the fake SES tells about mails it accepted: events in a queue that speaks SQS's JSON protocol, or posted as SNS does.
+"""The fake SES's events about accepted emails: in a queue that speaks SQS's JSON protocol, or posted as SNS does.
 
-``POST /_control`` with ``{"events": {"hard": 0.01, "late_s": 0.2, "double": 0.1, ...}}`` switches them on: see ``Habits``.
+``POST /_control`` with ``{"events": {"hard": 0.01, "late_s": 0.2, ...}}`` switches them on: see ``EventBehaviour``.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from mailer.fakes.sns_signer import Signer
+    from mailer.fakes.sns_signer import SnsSigner
 
-_PAUSE = 0.01  # seconds between two looks of a long poll
-_MOST_POSTS = 5  # tries of SNS
+_POLL_SECONDS = 0.01  # seconds between two looks of a long poll
+_MAX_POSTS = 5  # tries of SNS
 Answer = tuple[int, str, Any]
 
 
-class Mail(NamedTuple):
+class AcceptedEmail(NamedTuple):
     """An accepted mail; ``at`` in seconds since 1970."""
 
     message_id: str
@@ -39,7 +39,7 @@ class Mail(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Habits:
+class EventBehaviour:
     """Which events come, and how. Shares are of all mails; what neither bounces nor is rejected is delivered."""
 
     send: bool = True  # an event that the mail was accepted
@@ -56,59 +56,59 @@ class Habits:
     visibility_s: float = 30.0  # a message not deleted by then comes again
 
 
-class Happened(NamedTuple):
+class FakeEvent(NamedTuple):
     """One event; its JSON is made when somebody asks for it."""
 
     kind: str
-    mail: Mail
+    mail: AcceptedEmail
     at: float
 
 
-class Events:
+class FakeEvents:
     """The queue. One event loop, no locks."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.habits = Habits()
-        self._waiting: list[tuple[float, int, Happened]] = []
-        self._hidden: dict[str, tuple[float, Happened]] = {}
+        self.behaviour = EventBehaviour()
+        self._waiting: list[tuple[float, int, FakeEvent]] = []
+        self._hidden: dict[str, tuple[float, FakeEvent]] = {}
         self._order: deque[str] = deque()
         self._count = itertools.count()
 
-    def behave(self, habits: dict[str, Any]) -> None:
+    def behave(self, behaviour: dict[str, Any]) -> None:
         """From now on so. Raises TypeError for a habit that is not known."""
-        self.habits = Habits(**habits)
+        self.behaviour = EventBehaviour(**behaviour)
 
     def stats(self) -> dict[str, int]:
         """Messages that wait, and those handed out and not deleted yet."""
         return {"waiting": len(self._waiting), "hidden": len(self._hidden)}
 
-    def about(self, mail: Mail) -> None:
+    def about(self, mail: AcceptedEmail) -> None:
         """Events of a mail that was accepted just now."""
-        habits, now = self.habits, time.monotonic() + self.habits.late_s
+        behaviour, now = self.behaviour, time.monotonic() + self.behaviour.late_s
         for number, kind in enumerate(self._kinds()):
-            happened = Happened(kind, mail, mail.at + 0.3 * number)
-            times = 2 if habits.double and self.chance.random() < habits.double else 1
+            event = FakeEvent(kind, mail, mail.at + 0.3 * number)
+            times = 2 if behaviour.double and self.chance.random() < behaviour.double else 1
             for _ in range(times):
-                self._put(now + (self.chance.random() * habits.shuffle_s if habits.shuffle_s else 0), happened)
+                self._put(now + (self.chance.random() * behaviour.shuffle_s if behaviour.shuffle_s else 0), event)
 
     def _kinds(self) -> list[str]:
-        habits, dice = self.habits, self.chance.random()
-        kinds = ["Send"] if habits.send else []
-        if habits.delay and self.chance.random() < habits.delay:
+        behaviour, dice = self.behaviour, self.chance.random()
+        kinds = ["Send"] if behaviour.send else []
+        if behaviour.delay and self.chance.random() < behaviour.delay:
             kinds.append("DeliveryDelay")
-        for share, kind in ((habits.hard, "Permanent"), (habits.soft, "Transient"), (habits.reject, "Reject")):
+        for share, kind in ((behaviour.hard, "Permanent"), (behaviour.soft, "Transient"), (behaviour.reject, "Reject")):
             if dice < share:
                 return [*kinds, kind]
             dice -= share
-        complains = habits.complaint and self.chance.random() < habits.complaint
+        complains = behaviour.complaint and self.chance.random() < behaviour.complaint
         return [*kinds, "Delivery", *(["Complaint"] if complains else [])]
 
-    def _put(self, due: float, happened: Happened) -> None:
-        heapq.heappush(self._waiting, (due, next(self._count), happened))
+    def _put(self, due: float, event: FakeEvent) -> None:
+        heapq.heappush(self._waiting, (due, next(self._count), event))
 
-    def _due(self, most: int) -> list[Happened]:
-        now, found = time.monotonic(), list[Happened]()
+    def _due(self, most: int) -> list[FakeEvent]:
+        now, found = time.monotonic(), list[FakeEvent]()
         while self._waiting and len(found) < most and self._waiting[0][0] <= now:
             found.append(heapq.heappop(self._waiting)[2])
         return found
@@ -117,15 +117,15 @@ class Events:
         """Events of so many mails that were never sent, to readers 1, 2, and on."""
         for number in range(1, mails + 1):
             tags = {"send": send, "subscriber": str(number)}
-            self.about(Mail(uuid.uuid4().hex, f"reader-{number}@example.org", tags, "A backlog", time.time()))
+            self.about(AcceptedEmail(uuid.uuid4().hex, f"reader-{number}@example.org", tags, "A backlog", time.time()))
 
     def release(self) -> None:
         """Everything is due now, in the order in which it would have come."""
-        self._waiting = [(0.0, number, happened) for number, (_, _, happened) in enumerate(sorted(self._waiting))]
+        self._waiting = [(0.0, number, event) for number, (_, _, event) in enumerate(sorted(self._waiting))]
 
     def take(self, most: int) -> list[str]:
         """Bodies of events that are due, taken out for good."""
-        return [json.dumps(story(one)) for one in self._due(most)]
+        return [json.dumps(event_json(one)) for one in self._due(most)]
 
     async def sqs(self, target: str, request: dict[str, Any]) -> Answer:
         """Answer an operation of SQS."""
@@ -154,7 +154,7 @@ class Events:
                 return {"Messages": [self._message(one) for one in found]}
             if time.monotonic() >= deadline:
                 return {}
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _show_again(self) -> None:
         now = time.monotonic()
@@ -162,20 +162,20 @@ class Events:
             if gone := self._hidden.pop(self._order.popleft(), None):
                 self._put(now, gone[1])
 
-    def _message(self, happened: Happened) -> dict[str, str]:
+    def _message(self, event: FakeEvent) -> dict[str, str]:
         receipt = f"{next(self._count)}-{self.chance.getrandbits(64):x}"
-        self._hidden[receipt] = (time.monotonic() + self.habits.visibility_s, happened)
+        self._hidden[receipt] = (time.monotonic() + self.behaviour.visibility_s, event)
         self._order.append(receipt)
-        body = json.dumps(story(happened))
-        if self.habits.wrapped:
-            body = json.dumps({"Type": "Notification", "MessageId": receipt, "TopicArn": self.habits.topic, "Message": body})
+        body = json.dumps(event_json(event))
+        if self.behaviour.wrapped:
+            body = json.dumps({"Type": "Notification", "MessageId": receipt, "TopicArn": self.behaviour.topic, "Message": body})
         digest = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
         return {"MessageId": receipt, "ReceiptHandle": receipt, "MD5OfBody": digest, "Body": body}
 
 
-def story(happened: Happened) -> dict[str, Any]:
+def event_json(event: FakeEvent) -> dict[str, Any]:
     """The event as SES writes it (event publishing): only the parts that it always has."""
-    mail, at = happened.mail, _stamp(happened.at)
+    mail, at = event.mail, _stamp(event.at)
     about = {
         "timestamp": _stamp(mail.at),
         "source": "letter@example.org",
@@ -188,7 +188,7 @@ def story(happened: Happened) -> dict[str, Any]:
         "tags": {"ses:configuration-set": ["events"], **{name: [value] for name, value in mail.tags.items()}},
     }
     who = [{"emailAddress": mail.to}]
-    match happened.kind:
+    match event.kind:
         case "Send":
             return {"eventType": "Send", "mail": about, "send": {}}
         case "Delivery":
@@ -207,10 +207,10 @@ def story(happened: Happened) -> dict[str, Any]:
             return {"eventType": "DeliveryDelay", "mail": about, "deliveryDelay": part}
         case "Reject":
             return {"eventType": "Reject", "mail": about, "reject": {"reason": "Bad content"}}
-    hard = happened.kind == "Permanent"
+    hard = event.kind == "Permanent"
     said = f"smtp; 550 5.1.1 <{mail.to}>: user unknown" if hard else f"smtp; 452 4.2.2 <{mail.to}>: mailbox full"
     part = {
-        "bounceType": happened.kind,
+        "bounceType": event.kind,
         "bounceSubType": "General" if hard else "MailboxFull",
         "bouncedRecipients": [{"emailAddress": mail.to, "action": "failed", "diagnosticCode": said}],
         "timestamp": at,
@@ -223,21 +223,21 @@ def _stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Sns:
+class FakeSns:
     """The door of SNS: signs with a key of its own, serves its certificate, posts to an address."""
 
     def __init__(self) -> None:
         self.base = ""
-        self._made: Signer | None = None
+        self._made: SnsSigner | None = None
         self._pool = asyncio.Semaphore(8)
 
     @property
-    def signer(self) -> Signer:
+    def signer(self) -> SnsSigner:
         """Made when first needed: the key takes a moment, and a fake without SNS needs none."""
         if self._made is None:
-            from mailer.fakes.sns_signer import Signer
+            from mailer.fakes.sns_signer import SnsSigner
 
-            self._made = Signer(self.base)
+            self._made = SnsSigner(self.base)
         return self._made
 
     def page(self, path: str) -> bytes | None:
@@ -249,7 +249,7 @@ class Sns:
     async def publish(self, where: dict[str, str], body: str) -> None:
         """Post an event until it is taken, at most five times."""
         message = self.signer.message(where["topic"], body)
-        for number in range(_MOST_POSTS):
+        for number in range(_MAX_POSTS):
             if await asyncio.to_thread(_post, where["url"], message) < 300:
                 return
             await asyncio.sleep(0.2 * 2**number)

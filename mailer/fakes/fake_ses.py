@@ -23,14 +23,14 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from mailer.fakes.fake_account import Account, Broken, Reset
-from mailer.fakes.smtp_door import Door
+from mailer.fakes.fake_ses_account import FakeAccount, ResetConnection, ServerError
+from mailer.fakes.fake_smtp import SmtpConnection
 
 
-class Connection(asyncio.Protocol):
+class FakeSesConnection(asyncio.Protocol):
     """One HTTP/1.1 connection, kept alive; answers in the order of the requests."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: FakeAccount) -> None:
         self.account = account
         self.buffer = bytearray()
         self.transport: asyncio.Transport | None = None
@@ -64,11 +64,11 @@ class Connection(asyncio.Protocol):
         method, path = head.split(" ", 2)[:2]
         try:
             status, code, payload = await self.route(method, path, head, body)
-        except Reset:
+        except ResetConnection:
             if self.transport:
                 self.transport.abort()
             return
-        except Broken:
+        except ServerError:
             status, code, payload = 500, "InternalServiceErrorException", {"message": "An internal error occurred."}
         except (ValueError, KeyError) as error:
             status, code, payload = 400, "BadRequestException", {"message": repr(error)}
@@ -149,13 +149,13 @@ def _response(status: int, code: str, payload: Any) -> bytes:
 
 async def _serve(port: int, log: Path, smtp: bool = False) -> None:
     with log.open("a+") as file:
-        account = Account(file)
+        account = FakeAccount(file)
         loop = asyncio.get_running_loop()
-        listening = await loop.create_server(lambda: Connection(account), "127.0.0.1", port, backlog=1024)
+        listening = await loop.create_server(lambda: FakeSesConnection(account), "127.0.0.1", port, backlog=1024)
         port = listening.sockets[0].getsockname()[1]
         ports = {"port": port}
         if smtp:
-            door = await loop.create_server(lambda: Door(account.take_by_smtp), "127.0.0.1", 0, backlog=1024)
+            door = await loop.create_server(lambda: SmtpConnection(account.accept_smtp), "127.0.0.1", 0, backlog=1024)
             ports["smtp_port"] = door.sockets[0].getsockname()[1]
         account.sns.base = f"http://127.0.0.1:{port}"
         posting = asyncio.ensure_future(_post_events(account))
@@ -164,7 +164,7 @@ async def _serve(port: int, log: Path, smtp: bool = False) -> None:
         posting.cancel()
 
 
-async def _post_events(account: Account) -> None:
+async def _post_events(account: FakeAccount) -> None:
     """Post what is due, eight at a time, when the events go by SNS."""
     while True:
         await asyncio.sleep(0.02)

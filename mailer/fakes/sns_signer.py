@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 CERTIFICATE = "/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
 
 
-class Signer:
+class SnsSigner:
     """Signs as SNS does; ``base`` is the address whose certificate the messages name. The key is made when first needed."""
 
     def __init__(self, base: str) -> None:

@@ -9,12 +9,12 @@ from mailer.transports.base import Transport
 from mailer.transports.outbox import Outbox
 
 
-def make(settings: Settings) -> Transport:
+def make_transport(settings: Settings) -> Transport:
     """The transport that the settings name."""
     if settings.transport == "ses":
         from mailer.transports.ses import Ses
-        from mailer.transports.ses_fast import LeanSes
+        from mailer.transports.ses_fast import FastSes
 
-        made = Ses if settings.ses_client == "boto3" or "https" in getproxies() else LeanSes
+        made = Ses if settings.ses_client == "boto3" or "https" in getproxies() else FastSes
         return made(settings.ses_configuration_set, settings.connections)
     return Outbox(settings.outbox)

@@ -17,7 +17,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import get_cert_path
 
 from mailer.core.settings import aws_region
-from mailer.transports.http_connection import Pool, Response
+from mailer.transports.http_connection import HttpPool, HttpResponse
 from mailer.transports.sigv4 import sign
 
 
@@ -29,7 +29,7 @@ def make_client(service: str, config: Config) -> Any:
     return boto3.session.Session(region_name=aws_region()).client(service, config=config)  # type: ignore[call-overload]
 
 
-class Door:
+class AwsEndpoint:
     """One service. ``client`` gives boto3's client; ``ask`` runs on one loop only. Timeouts are in seconds."""
 
     def __init__(self, service: str, client: Callable[[], Any], connect_timeout: float, read_timeout: float) -> None:
@@ -50,15 +50,15 @@ class Door:
         lines = "".join(f"{name}: {value}\r\n" for name, value in signed.items())
         return f"POST {whole} HTTP/1.1\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode("ascii") + body
 
-    async def ask(self, request: bytes) -> Response:
+    async def ask(self, request: bytes) -> HttpResponse:
         """Send it once. Raises Unreached when nothing was sent; any other error leaves the outcome unknown."""
         return await self._pool.ask(request)
 
     @cached_property
-    def _pool(self) -> Pool:
+    def _pool(self) -> HttpPool:
         parts = urlsplit(self._endpoint)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        return Pool(parts.hostname or "", port, self._tls(), *self._timeouts)
+        return HttpPool(parts.hostname or "", port, self._tls(), *self._timeouts)
 
     @cached_property
     def _endpoint(self) -> str:
@@ -79,7 +79,7 @@ class Door:
         return ssl.create_default_context(cafile=get_cert_path(verify or True))
 
 
-def error_code(response: Response, facts: Mapping[str, Any]) -> str:
+def error_code(response: HttpResponse, facts: Mapping[str, Any]) -> str:
     """The name of the error that AWS answered with, '' when it gave none."""
     said = response.headers.get("x-amzn-errortype") or str(facts.get("__type", ""))
     return said.split(":")[0].rpartition("#")[2]

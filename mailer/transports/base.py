@@ -38,7 +38,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Account:
+class AccountLimits:
     """The account's limits: mails a second, mails in 24 hours, mails sent in the last 24 hours; ``sending`` may be off."""
 
     rate: float
@@ -60,15 +60,15 @@ class Transport(Protocol):
 
     def send(self, envelope: Envelope) -> Answer: ...
 
-    def account(self) -> Account | None:
+    def account(self) -> AccountLimits | None:
         """Limits, or None when there are none. Raises Refused (wrong credential, paused) or Unavailable."""
         ...
 
 
 @runtime_checkable
-class LoopTransport(Transport, Protocol):
+class AsyncTransport(Transport, Protocol):
     """A transport that needs no thread for each call."""
 
-    async def carry(self, envelope: Envelope) -> Answer:
+    async def send_async(self, envelope: Envelope) -> Answer:
         """``send`` on the process's shared loop (``mailer.loops``)."""
         ...

@@ -12,17 +12,17 @@ from typing import cast
 
 import httptools
 
-_MOST_IDLE = 20.0  # seconds; an older connection may have been closed by the other side just now
-MAX_ANSWER_BYTES = 16 << 20  # head and body; ten messages of SQS are a tenth of it
-_SEND_BUFFER = 262_144  # bytes; a whole request leaves in one call
+_MAX_IDLE_SECONDS = 20.0  # seconds; an older connection may have been closed by the other side just now
+MAX_RESPONSE_BYTES = 16 << 20  # head and body; ten messages of SQS are a tenth of it
+_SEND_BUFFER_BYTES = 262_144  # bytes; a whole request leaves in one call
 
 
-class Unreached(OSError):
+class Unreachable(OSError):
     """No connection could be made, so nothing was sent; the message names the kind of error."""
 
 
 @dataclass
-class Response:
+class HttpResponse:
     """An answer as it comes in; header names are in lower case."""
 
     status: int = 0
@@ -51,13 +51,13 @@ class Response:
             self.headers, self.body = {}, bytearray()
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """One socket, one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[Response] | None = None
-        self._response = Response()
+        self._answer: asyncio.Future[HttpResponse] | None = None
+        self._response = HttpResponse()
         self._used = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         plain = transport.get_extra_info("socket")
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
             self.close()  # nobody asked: whatever it is, it must not be taken for the next answer
             return
         self._response.received += len(data)
-        if self._response.received > MAX_ANSWER_BYTES:
+        if self._response.received > MAX_RESPONSE_BYTES:
             self._fail(ConnectionResetError("the answer does not end"))
             return
         try:
@@ -89,14 +89,14 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._fail(error or ConnectionResetError("closed before the answer was whole"))
 
-    async def ask(self, request: bytes, seconds: float) -> Response:
+    async def ask(self, request: bytes, seconds: float) -> HttpResponse:
         """Send one whole request and wait for its answer. Raises OSError (also when it takes longer) or httptools' errors: then
         the outcome is unknown, and the connection is closed."""
         loop = asyncio.get_running_loop()
         if self._transport is None:
             raise ConnectionResetError("closed before the request was written")
         self._answer = loop.create_future()
-        self._response = Response()
+        self._response = HttpResponse()
         self._response.parser = httptools.HttpResponseParser(self._response)
         late = loop.call_later(seconds, self._fail, TimeoutError("no answer in time"))
         try:
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
 
     def is_fresh(self) -> bool:
         """May it be used again? Between two requests a readable socket means that the other side closed it."""
-        if self._transport is None or self._transport.is_closing() or time.monotonic() - self._used > _MOST_IDLE:
+        if self._transport is None or self._transport.is_closing() or time.monotonic() - self._used > _MAX_IDLE_SECONDS:
             return False
         poll = select.poll()
         poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
@@ -128,7 +128,7 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(error)
 
 
-class Pool:
+class HttpPool:
     """Connections to one place, made when they are needed and used again, the last one first. Timeouts are in seconds.
 
     It belongs to the loop that calls it.
@@ -137,9 +137,9 @@ class Pool:
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, connect_timeout: float, read_timeout: float) -> None:
         self._place = (host, port, tls)
         self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
-        self._idle: list[Connection] = []
+        self._idle: list[HttpConnection] = []
 
-    async def ask(self, request: bytes) -> Response:
+    async def ask(self, request: bytes) -> HttpResponse:
         """Send one request once. Raises Unreached when nothing was sent, else what ``Connection.ask`` raises."""
         connection = await self._take()
         response = await connection.ask(request, self._read_timeout)
@@ -149,7 +149,7 @@ class Pool:
             connection.close()
         return response
 
-    async def _take(self) -> Connection:
+    async def _take(self) -> HttpConnection:
         while self._idle:
             kept = self._idle.pop()
             if kept.is_fresh():
@@ -157,10 +157,10 @@ class Pool:
             kept.close()
         host, port, tls = self._place
         making = asyncio.get_running_loop().create_connection(
-            Connection, host, port, ssl=tls, server_hostname=host if tls else None
+            HttpConnection, host, port, ssl=tls, server_hostname=host if tls else None
         )
         try:
             _, made = await asyncio.wait_for(making, self._connect_timeout)
         except OSError as error:
-            raise Unreached(type(error).__name__) from error
+            raise Unreachable(type(error).__name__) from error
         return made

@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from mailer.core.errors import BadInput
-from mailer.transports.base import Account, Answer, Envelope, Outcome
+from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
 
 _count = itertools.count()
 _TAGS = b"X-Postmerge-Tags: "
@@ -41,13 +41,13 @@ class Outbox:
             return Answer(Outcome.HALT, detail=f"The outbox {self.folder} cannot be written ({error.strerror}).")
         return Answer(Outcome.ACCEPTED, message_id=name)
 
-    def account(self) -> Account | None:
+    def account(self) -> AccountLimits | None:
         """No limits."""
         return None
 
 
 @dataclass(frozen=True)
-class Mail:
+class OutboxEmail:
     """A mail in the outbox, read back."""
 
     id: str
@@ -62,13 +62,13 @@ class Mail:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def list_mails(folder: Path, limit: int = 50, offset: int = 0) -> tuple[list[Mail], int]:
+def list_emails(folder: Path, limit: int = 50, offset: int = 0) -> tuple[list[OutboxEmail], int]:
     """The newest mails first, and how many there are in all."""
     names = sorted((path.stem for path in folder.glob("*.eml")), reverse=True) if folder.is_dir() else []
-    return [read(folder, name) for name in names[offset : offset + limit]], len(names)
+    return [read_email(folder, name) for name in names[offset : offset + limit]], len(names)
 
 
-def read(folder: Path, mail_id: str) -> Mail:
+def read_email(folder: Path, mail_id: str) -> OutboxEmail:
     """One mail. Raises BadInput when there is none of that name."""
     path = folder / f"{mail_id}.eml"
     if not re.fullmatch(r"[0-9]+-[0-9]+-[0-9]+", mail_id) or not path.is_file():
@@ -77,7 +77,7 @@ def read(folder: Path, mail_id: str) -> Mail:
     message = email.message_from_bytes(raw, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     tags = dict(pair.split("=", 1) for pair in str(message.get("X-Postmerge-Tags", "")).split("; ") if "=" in pair)
-    return Mail(
+    return OutboxEmail(
         id=mail_id,
         to=str(message.get("To", "")),
         subject=str(message.get("Subject", "")),

@@ -17,7 +17,7 @@ from mailer.core.errors import Refused, Unavailable
 from mailer.core.log import without_addresses
 from mailer.core.message import mailable
 from mailer.transports.aws_client import make_client
-from mailer.transports.base import Account, Answer, Envelope, Outcome
+from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
 
 # Nothing left this machine, or nothing arrived: safe to try again.
 _NOT_SENT = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ProxyConnectionError)
@@ -83,27 +83,27 @@ class Ses:
         request: dict[str, Any] = {
             "Destination": {"ToAddresses": [mailable(envelope.to)]},
             "Content": {"Raw": {"Data": envelope.raw}},
-            "EmailTags": [{"Name": tag(name), "Value": tag(value)} for name, value in envelope.tags.items()],
+            "EmailTags": [{"Name": clean_tag(name), "Value": clean_tag(value)} for name, value in envelope.tags.items()],
         }
         if self._configuration_set:
             request["ConfigurationSetName"] = self._configuration_set
         try:
             answer = self.client().send_email(**request)
         except Exception as error:
-            return judge(error)
-        return accepted(answer.get("MessageId"))
+            return classify_error(error)
+        return accept_response(answer.get("MessageId"))
 
-    def account(self) -> Account | None:
+    def account(self) -> AccountLimits | None:
         """The limits that ``GetAccount`` tells. Raises Refused for a wrong set-up, Unavailable when SES cannot be asked."""
         try:
             facts = self.client().get_account()
         except Exception as error:
-            answer = judge(error)
+            answer = classify_error(error)
             if answer.outcome is Outcome.HALT:
                 raise Refused(answer.detail) from error
             raise Unavailable(f"SES cannot be asked for its limits ({answer.detail}): try again in a while.") from error
         quota = facts.get("SendQuota", {})
-        return Account(
+        return AccountLimits(
             rate=float(quota.get("MaxSendRate", 1)),
             quota=float(quota.get("Max24HourSend", 200)),
             sent=float(quota.get("SentLast24Hours", 0)),
@@ -119,14 +119,14 @@ class Ses:
             return self._made
 
 
-def accepted(message_id: object) -> Answer:
+def accept_response(message_id: object) -> Answer:
     """An answer of the 200s: SES always names the message; without a name something else answered, such as a captive portal."""
     if message_id and isinstance(message_id, str):
         return Answer(Outcome.ACCEPTED, message_id=message_id)
     return Answer(Outcome.UNCERTAIN, detail="the answer names no message, so it may not be from SES")
 
 
-def judge(error: Exception) -> Answer:
+def classify_error(error: Exception) -> Answer:
     """What an exception of boto3 proves about one attempt. The detail never holds an address."""
     if isinstance(error, _NOT_SENT) or (isinstance(error, aws.SSLError) and _HANDSHAKE.search(str(error))):
         return Answer(Outcome.RETRY, detail=f"SES could not be reached ({type(error).__name__}).")
@@ -142,11 +142,11 @@ def judge(error: Exception) -> Answer:
         facts: Any = error.response
         said = facts.get("Error", {})
         status = int(facts.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        return judge_answer(str(said.get("Code", "")), status, str(said.get("Message", "")))
+        return classify_response(str(said.get("Code", "")), status, str(said.get("Message", "")))
     return Answer(Outcome.UNCERTAIN, detail=f"The answer of SES was lost ({type(error).__name__}).")
 
 
-def judge_answer(code: str, status: int, message: str) -> Answer:
+def classify_response(code: str, status: int, message: str) -> Answer:
     """What an answer that is not 2xx proves: SES's error code, the HTTP status, and what it said."""
     said = _clean(message)
     if code in _THROTTLED or status == 429:
@@ -166,6 +166,6 @@ def _clean(text: str) -> str:
     return without_addresses(" ".join(text.split()))[:300]
 
 
-def tag(text: str) -> str:
+def clean_tag(text: str) -> str:
     """A tag's name or value with only the letters that SES allows."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:256]

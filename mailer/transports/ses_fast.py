@@ -13,16 +13,16 @@ import orjson
 
 from mailer.core import event_loop
 from mailer.core.message import mailable
-from mailer.transports.aws_client import Door, error_code
-from mailer.transports.base import Account, Answer, Envelope, Outcome
-from mailer.transports.http_connection import Response, Unreached
-from mailer.transports.ses import Ses, accepted, judge, judge_answer, tag
+from mailer.transports.aws_client import AwsEndpoint, error_code
+from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
+from mailer.transports.http_connection import HttpResponse, Unreachable
+from mailer.transports.ses import Ses, accept_response, classify_error, classify_response, clean_tag
 
 _PATH = "/v2/email/outbound-emails"
 _HEADERS = {"content-type": "application/json"}
 
 
-class LeanSes:
+class FastSes:
     """The same protocol as ``Ses``. Safe to call from many threads at once; timeouts are in seconds."""
 
     name = "ses"
@@ -32,34 +32,34 @@ class LeanSes:
     ) -> None:
         self._reference = Ses(configuration_set, connections, connect_timeout, read_timeout)
         self._configuration_set = configuration_set
-        self._door = Door("ses", self._reference.client, connect_timeout, read_timeout)
+        self._endpoint_client = AwsEndpoint("ses", self._reference.client, connect_timeout, read_timeout)
 
     def send(self, envelope: Envelope) -> Answer:
         """One POST at most; the answer says what is proven."""
-        return event_loop.wait(self.carry(envelope))
+        return event_loop.wait(self.send_async(envelope))
 
-    async def carry(self, envelope: Envelope) -> Answer:
+    async def send_async(self, envelope: Envelope) -> Answer:
         """``send`` on the shared loop."""
         try:
-            request = self._door.request(_PATH, _HEADERS, self._body(envelope))
+            request = self._endpoint_client.request(_PATH, _HEADERS, self._body(envelope))
         except Exception as error:
-            return judge(error)
+            return classify_error(error)
         try:
-            response = await self._door.ask(request)
-        except Unreached as error:
+            response = await self._endpoint_client.ask(request)
+        except Unreachable as error:
             return Answer(Outcome.RETRY, detail=f"SES could not be reached ({error}).")
         except Exception as error:
             return Answer(Outcome.UNCERTAIN, detail=f"The answer of SES was lost ({type(error).__name__}).")
         return _answer(response)
 
-    def account(self) -> Account | None:
+    def account(self) -> AccountLimits | None:
         """The limits that ``GetAccount`` tells, through boto3."""
         return self._reference.account()
 
     def _body(self, envelope: Envelope) -> bytes:
         request: dict[str, Any] = {
             "Destination": {"ToAddresses": [mailable(envelope.to)]},
-            "EmailTags": [{"Name": tag(name), "Value": tag(value)} for name, value in envelope.tags.items()],
+            "EmailTags": [{"Name": clean_tag(name), "Value": clean_tag(value)} for name, value in envelope.tags.items()],
         }
         if self._configuration_set:
             request["ConfigurationSetName"] = self._configuration_set
@@ -67,7 +67,7 @@ class LeanSes:
         return b"".join((b'{"Content": {"Raw": {"Data": "', base64.b64encode(envelope.raw), b'"}}, ', rest))
 
 
-def _answer(response: Response) -> Answer:
+def _answer(response: HttpResponse) -> Answer:
     try:
         facts: Any = orjson.loads(response.body)
     except ValueError:
@@ -75,5 +75,7 @@ def _answer(response: Response) -> Answer:
     if not isinstance(facts, dict):
         facts = {}
     if 200 <= response.status < 300:
-        return accepted(facts.get("MessageId"))
-    return judge_answer(error_code(response, facts), response.status, str(facts.get("message") or facts.get("Message") or ""))
+        return accept_response(facts.get("MessageId"))
+    return classify_response(
+        error_code(response, facts), response.status, str(facts.get("message") or facts.get("Message") or "")
+    )

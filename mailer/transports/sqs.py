@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class QueueMessage:
     """One message; ``receipt`` is what deletes it."""
 
     body: str
@@ -18,7 +18,7 @@ class Letter:
 class Queue(Protocol):
     """Both may be called from many threads at once; both raise Refused (wrong set-up) or Unavailable."""
 
-    def receive(self, seconds: int) -> list[Letter]:
+    def receive(self, seconds: int) -> list[QueueMessage]:
         """Up to ten messages; waits at most so many seconds for the first."""
         ...
 

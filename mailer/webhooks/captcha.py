@@ -10,11 +10,11 @@ from http.client import HTTPException
 from mailer.core.errors import Unavailable
 from mailer.webhooks.sns_fetch import opener
 
-PATIENCE = 5.0  # seconds
-_MOST = 65_536  # bytes
+TIMEOUT_SECONDS = 5.0  # seconds
+_MAX_BYTES = 65_536  # bytes
 
 
-def ask(url: str, secret: str, answer: str, ip: str | None) -> bool:
+def verify_answer(url: str, secret: str, answer: str, ip: str | None) -> bool:
     """What the service says of this answer. Raises Unavailable when it says nothing that can be read.
 
     The shape is that of Turnstile, hCaptcha and reCAPTCHA: a form with ``secret``, ``response`` and ``remoteip`` goes there,
@@ -23,8 +23,8 @@ def ask(url: str, secret: str, answer: str, ip: str | None) -> bool:
     body = urllib.parse.urlencode({"secret": secret, "response": answer[:4096], **({"remoteip": ip} if ip else {})})
     try:
         request = urllib.request.Request(url, body.encode(), method="POST")  # noqa: S310
-        with opener.open(request, timeout=PATIENCE) as reply:
-            said = json.loads(reply.read(_MOST))
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as reply:
+            said = json.loads(reply.read(_MAX_BYTES))
     except (OSError, HTTPException, ValueError) as error:
         raise Unavailable(f"The challenge's service cannot be asked ({type(error).__name__}).") from error
     if not isinstance(said, dict) or not isinstance(said.get("success"), bool):

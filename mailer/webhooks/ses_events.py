@@ -17,13 +17,13 @@ import orjson
 from mailer.core.errors import BadInput, Refused
 from mailer.core.log import without_addresses
 
-MOST_DETAIL = 200  # characters
-_MOST_DIGITS = 18  # a number of more does not fit into a bigint
+MAX_DETAIL_CHARS = 200  # characters
+_MAX_ID_DIGITS = 18  # a number of more does not fit into a bigint
 _IGNORED = frozenset({"Open", "Click", "Subscription"})
 _GREETING = "Successfully validated SNS topic"  # SES says so once, when a topic is connected
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What happened to a mail. A bounce of type Permanent is hard; Transient and Undetermined are soft."""
 
     SEND = "send"
@@ -37,13 +37,13 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class SesEvent:
     """One event. Which mail it is about: ``send_id`` and ``subscriber_id``, or ``mail_id`` (a single mail), or ``message_id``.
 
     Ids are 0 when the event does not carry the tag. ``detail`` never holds an address. ``at`` is SES's time of the event.
     """
 
-    kind: Kind
+    kind: EventKind
     at: datetime
     message_id: str
     send_id: int = 0
@@ -53,7 +53,7 @@ class Event:
     detail: str = ""
 
 
-def read(body: str, topic: str = "") -> Event | None:
+def read_event(body: str, topic: str = "") -> SesEvent | None:
     """The event in a message of the queue, bare or in SNS's envelope; None for what we do not follow (opens, clicks).
 
     Raises BadInput for what cannot be read, Refused for an envelope of another topic than ``topic`` (when one is given).
@@ -64,31 +64,31 @@ def read(body: str, topic: str = "") -> Event | None:
             raise Refused("The message is from another topic than the one in POSTMERGE_SNS_TOPIC and is not taken.")
         if facts.get("Type") != "Notification":
             raise BadInput(f"The queue holds a message of the kind {str(facts.get('Type'))[:40]!r}, which is no event.")
-        return parse(str(facts["Message"]))
+        return parse_event(str(facts["Message"]))
     return _event(facts)
 
 
-def parse(body: str) -> Event | None:
+def parse_event(body: str) -> SesEvent | None:
     """The event in SES's JSON; None for what we do not follow. Raises BadInput for what cannot be read."""
     if body.startswith(_GREETING):
         return None
     return _event(_load(body))
 
 
-def _event(facts: Mapping[str, Any]) -> Event | None:
+def _event(facts: Mapping[str, Any]) -> SesEvent | None:
     kind = facts.get("eventType") or facts.get("notificationType")
     if not isinstance(kind, str):
         raise BadInput("The event does not say of what kind it is.")
     if kind in _IGNORED:
         return None
-    reader = _READERS.get(kind)
+    reader = _PART_READERS.get(kind)
     if reader is None:
         raise BadInput(f"The event is of the kind {kind[:40]!r}, which is not known here.")
     try:
         mail, (name, read_part) = facts["mail"], reader
         tags = mail.get("tags") or {}
         found, when, subtype, detail = read_part(facts.get(name) or {})
-        return Event(
+        return SesEvent(
             kind=found,
             at=_moment(when or mail["timestamp"]),
             message_id=_plain(str(mail["messageId"]), 200),
@@ -96,25 +96,25 @@ def _event(facts: Mapping[str, Any]) -> Event | None:
             subscriber_id=_number(tags, "subscriber"),
             mail_id=_number(tags, "mail"),
             subtype=_plain(subtype, 40),
-            detail=_plain(detail, MOST_DETAIL),
+            detail=_plain(detail, MAX_DETAIL_CHARS),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise BadInput(f"The event of the kind {kind!r} lacks a part of its kind ({type(error).__name__}).") from error
 
 
-_Part = tuple[Kind, str, str, str]  # kind, timestamp, subtype, detail
+_Part = tuple[EventKind, str, str, str]  # kind, timestamp, subtype, detail
 
 
 def _send(part: Mapping[str, Any]) -> _Part:
-    return Kind.SEND, "", "", ""
+    return EventKind.SEND, "", "", ""
 
 
 def _delivery(part: Mapping[str, Any]) -> _Part:
-    return Kind.DELIVERY, part["timestamp"], "", str(part.get("smtpResponse") or "")
+    return EventKind.DELIVERY, part["timestamp"], "", str(part.get("smtpResponse") or "")
 
 
 def _bounce(part: Mapping[str, Any]) -> _Part:
-    kind = Kind.HARD_BOUNCE if part["bounceType"] == "Permanent" else Kind.SOFT_BOUNCE
+    kind = EventKind.HARD_BOUNCE if part["bounceType"] == "Permanent" else EventKind.SOFT_BOUNCE
     subtype = str(part.get("bounceSubType") or "")
     if part["bounceType"] == "Undetermined":
         subtype = "Undetermined"
@@ -124,23 +124,23 @@ def _bounce(part: Mapping[str, Any]) -> _Part:
 
 def _complaint(part: Mapping[str, Any]) -> _Part:
     said = part.get("complaintFeedbackType") or part.get("complaintSubType")
-    return Kind.COMPLAINT, part["timestamp"], str(said or ""), ""
+    return EventKind.COMPLAINT, part["timestamp"], str(said or ""), ""
 
 
 def _delay(part: Mapping[str, Any]) -> _Part:
     first = (part.get("delayedRecipients") or [{}])[0]
-    return Kind.DELAY, part["timestamp"], str(part.get("delayType") or ""), str(first.get("diagnosticCode") or "")
+    return EventKind.DELAY, part["timestamp"], str(part.get("delayType") or ""), str(first.get("diagnosticCode") or "")
 
 
 def _reject(part: Mapping[str, Any]) -> _Part:
-    return Kind.REJECT, "", "", str(part.get("reason") or "")
+    return EventKind.REJECT, "", "", str(part.get("reason") or "")
 
 
 def _failure(part: Mapping[str, Any]) -> _Part:
-    return Kind.RENDERING_FAILURE, "", "", str(part.get("errorMessage") or "")
+    return EventKind.RENDERING_FAILURE, "", "", str(part.get("errorMessage") or "")
 
 
-_READERS = {
+_PART_READERS = {
     "Send": ("send", _send),
     "Delivery": ("delivery", _delivery),
     "Bounce": ("bounce", _bounce),
@@ -169,7 +169,7 @@ def _moment(text: str) -> datetime:
 def _number(tags: Mapping[str, Any], name: str) -> int:
     values = tags.get(name)
     value = values[0] if isinstance(values, list) and values else values
-    fits = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS
+    fits = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MAX_ID_DIGITS
     return int(value) if isinstance(value, str) and fits else 0
 
 
@@ -178,4 +178,4 @@ def _plain(text: str, most: int) -> str:
     text = without_addresses(text)
     if text.isprintable():
         return text[:most]
-    return "".join(sign if sign.isprintable() else " " for sign in text)[:most]
+    return "".join(character if character.isprintable() else " " for character in text)[:most]

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 
-def read(body: str) -> bytes | None:
+def read_email(body: str) -> bytes | None:
     """The mail as it came, or None when this is no notification of one."""
     try:
         facts = json.loads(body)

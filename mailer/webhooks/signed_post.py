@@ -20,13 +20,13 @@ from urllib.parse import urlsplit
 
 from mailer.core.errors import BadInput
 
-TIMEOUT = 10.0  # seconds to connect, and for each read
-_MOST = 4096  # bytes of the answer that are read
+TIMEOUT_SECONDS = 10.0  # seconds to connect, and for each read
+_MAX_ANSWER_BYTES = 4096  # bytes of the answer that are read
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
-class Attempt:
+class PostAttempt:
     """What came of one try. ``status`` is None when no answer came; ``error`` is empty when it was taken."""
 
     status: int | None
@@ -34,7 +34,7 @@ class Attempt:
     milliseconds: int
 
 
-def networks(text: str) -> list[IPNetwork]:
+def parse_networks(text: str) -> list[IPNetwork]:
     """Networks that are allowed though private, separated by commas. Raises BadInput."""
     try:
         return [ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip()]
@@ -49,17 +49,17 @@ def check_target(url: str, allowed: Sequence[IPNetwork]) -> None:
         address = ipaddress.ip_address(parts[1])
     except ValueError:
         return
-    if not _may(address, allowed):
-        raise BadInput(_PRIVATE)
+    if not _is_allowed(address, allowed):
+        raise BadInput(_PRIVATE_ADDRESS)
 
 
-def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """The header ``webhook-signature``: ``v1,`` and the HMAC-SHA256 of id, time and body in base64."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode()
 
 
-def post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> Attempt:
+def post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> PostAttempt:
     """Post once. Nothing is raised: what went wrong is in the answer."""
     started = time.monotonic()
     try:
@@ -73,10 +73,10 @@ def post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[
         status, error = None, str(refused)
     except (OSError, http.client.HTTPException, ValueError) as broken:
         status, error = None, f"no answer ({type(broken).__name__})"
-    return Attempt(status, error, round((time.monotonic() - started) * 1000))
+    return PostAttempt(status, error, round((time.monotonic() - started) * 1000))
 
 
-_PRIVATE = "This address lies in a private network: use a public one, or allow it in POSTMERGE_WEBHOOK_NETWORKS."
+_PRIVATE_ADDRESS = "This address lies in a private network: use a public one, or allow it in POSTMERGE_WEBHOOK_NETWORKS."
 
 
 def _post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> int:
@@ -88,15 +88,15 @@ def _post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence
         "User-Agent": "postmerge",
         "webhook-id": message_id,
         "webhook-timestamp": str(now),
-        "webhook-signature": signature(secret, message_id, now, body),
+        "webhook-signature": sign(secret, message_id, now, body),
         "X-Buttondown-Signature": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
     }
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     connection.sock = _connect(scheme, host, port, allowed)
     try:
         connection.request("POST", path, body, headers)
         answer = connection.getresponse()
-        answer.read(_MOST)
+        answer.read(_MAX_ANSWER_BYTES)
         return answer.status
     finally:
         connection.close()
@@ -104,9 +104,9 @@ def _post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence
 
 def _connect(scheme: str, host: str, port: int, allowed: Sequence[IPNetwork]) -> socket.socket:
     found = [info[4][0] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    if not found or not all(_may(ipaddress.ip_address(str(one).partition("%")[0]), allowed) for one in found):
-        raise BadInput(_PRIVATE)
-    plain = socket.create_connection((str(found[0]), port), TIMEOUT)
+    if not found or not all(_is_allowed(ipaddress.ip_address(str(one).partition("%")[0]), allowed) for one in found):
+        raise BadInput(_PRIVATE_ADDRESS)
+    plain = socket.create_connection((str(found[0]), port), TIMEOUT_SECONDS)
     if scheme == "http":
         return plain
     try:
@@ -116,7 +116,7 @@ def _connect(scheme: str, host: str, port: int, allowed: Sequence[IPNetwork]) ->
         raise
 
 
-def _may(address: ipaddress.IPv4Address | ipaddress.IPv6Address, allowed: Sequence[IPNetwork]) -> bool:
+def _is_allowed(address: ipaddress.IPv4Address | ipaddress.IPv6Address, allowed: Sequence[IPNetwork]) -> bool:
     mapped = getattr(address, "ipv4_mapped", None)
     address = mapped or address
     if any(address.version == one.version and address in one for one in allowed):

@@ -28,13 +28,13 @@ from mailer.core.errors import BadInput, Refused
 
 HOST = r"https://sns\.[a-z]{2}(?:-[a-z]+)+-[0-9]\.amazonaws\.com(?:\.cn)?"
 CERTIFICATE = r"/SimpleNotificationService-[0-9a-f]{8,64}\.pem"
-OLDEST = timedelta(hours=1)
-_AHEAD = timedelta(minutes=5)  # how far SNS's clock may be ahead of ours
+MAX_AGE = timedelta(hours=1)
+_MAX_CLOCK_SKEW = timedelta(minutes=5)  # how far SNS's clock may be ahead of ours
 
 Fetch = Callable[[str], bytes]
 
 
-class Kind(StrEnum):
+class SnsKind(StrEnum):
     """What SNS posts."""
 
     NOTIFICATION = "Notification"
@@ -43,23 +43,23 @@ class Kind(StrEnum):
 
 
 _SIGNED = {
-    Kind.NOTIFICATION: ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
-    Kind.SUBSCRIPTION: ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
-    Kind.UNSUBSCRIBE: ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+    SnsKind.NOTIFICATION: ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
+    SnsKind.SUBSCRIPTION: ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+    SnsKind.UNSUBSCRIBE: ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
 }
 
 
 @dataclass(frozen=True)
-class Message:
+class SnsMessage:
     """A genuine message of our topic. ``body`` is what was published; ``subscribe_url`` is set for confirmations."""
 
-    kind: Kind
+    kind: SnsKind
     id: str
     body: str
     subscribe_url: str = ""
 
 
-def envelope(raw: bytes | str) -> dict[str, Any]:
+def parse_envelope(raw: bytes | str) -> dict[str, Any]:
     """The JSON object that SNS posts. Raises BadInput when it is none."""
     try:
         facts = json.loads(raw)
@@ -70,7 +70,7 @@ def envelope(raw: bytes | str) -> dict[str, Any]:
     return facts
 
 
-class Verifier:
+class SnsVerifier:
     """Trusts only ``topic`` (an ARN) and certificates that ``fetch`` brings from SNS's own host.
 
     ``host`` is a pattern for scheme and host; only tests give another one than AWS's. Certificates are kept.
@@ -84,13 +84,13 @@ class Verifier:
         self._keys: dict[str, RSAPublicKey] = {}
         self._lock = threading.Lock()
 
-    def verify(self, raw: bytes | str) -> Message:
+    def verify(self, raw: bytes | str) -> SnsMessage:
         """The message in this body.
 
         Raises BadInput for what cannot be read, Refused for another topic, a false signature or an old message, and
         whatever ``fetch`` raises when the certificate cannot be had.
         """
-        facts = envelope(raw)
+        facts = parse_envelope(raw)
         kind = _kind(facts)
         if not self.topic:
             raise Refused("No topic is trusted here: set POSTMERGE_SNS_TOPIC to the ARN of the topic that SES writes to.")
@@ -99,9 +99,9 @@ class Verifier:
         _check_age(_text(facts, "Timestamp"))
         self._check_signature(kind, facts)
         url = facts.get("SubscribeURL")
-        return Message(kind, _text(facts, "MessageId"), _text(facts, "Message"), url if isinstance(url, str) else "")
+        return SnsMessage(kind, _text(facts, "MessageId"), _text(facts, "Message"), url if isinstance(url, str) else "")
 
-    def confirm(self, message: Message) -> None:
+    def confirm(self, message: SnsMessage) -> None:
         """Confirm a subscription to our topic. Raises Refused when its address is not SNS's own, or what ``fetch`` raises."""
         wanted = parse_qs(urlsplit(message.subscribe_url).query)
         ours = wanted.get("Action") == ["ConfirmSubscription"] and wanted.get("TopicArn") == [self.topic]
@@ -109,7 +109,7 @@ class Verifier:
             raise Refused("The address that would confirm the subscription is not one of SNS for our topic: it is not fetched.")
         self._fetch(message.subscribe_url)
 
-    def _check_signature(self, kind: Kind, facts: Mapping[str, Any]) -> None:
+    def _check_signature(self, kind: SnsKind, facts: Mapping[str, Any]) -> None:
         if facts.get("SignatureVersion") != "2":
             raise Refused("The message is not signed with version 2: set SignatureVersion of the topic to 2.")
         key = self._key(_text(facts, "SigningCertURL"))
@@ -132,7 +132,7 @@ class Verifier:
         return key
 
 
-def signed_text(kind: Kind, facts: Mapping[str, Any]) -> bytes:
+def signed_text(kind: SnsKind, facts: Mapping[str, Any]) -> bytes:
     """What SNS signs: each field's name and value, a line each; ``Subject`` only when there is one. Raises BadInput."""
     names = [name for name in _SIGNED[kind] if name != "Subject" or facts.get("Subject") is not None]
     return "".join(f"{name}\n{_text(facts, name)}\n" for name in names).encode("utf-8", "surrogatepass")
@@ -158,13 +158,13 @@ def _check_age(timestamp: str) -> None:
     except ValueError as error:
         raise BadInput("The message has a Timestamp that cannot be read.") from error
     sent = sent if sent.tzinfo else sent.replace(tzinfo=UTC)
-    if not -_AHEAD <= datetime.now(UTC) - sent <= OLDEST:
+    if not -_MAX_CLOCK_SKEW <= datetime.now(UTC) - sent <= MAX_AGE:
         raise Refused("The message is more than an hour old, or from the future: a replay is not taken.")
 
 
-def _kind(facts: Mapping[str, Any]) -> Kind:
+def _kind(facts: Mapping[str, Any]) -> SnsKind:
     try:
-        return Kind(_text(facts, "Type"))
+        return SnsKind(_text(facts, "Type"))
     except ValueError as error:
         raise BadInput("The message has a Type that SNS does not have.") from error
 

@@ -14,7 +14,7 @@ from mailer.core.edition import Edition, Wish, spoken_in
 from mailer.core.i18n import code
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Step
-from mailer.transports.base import Account
+from mailer.transports.base import AccountLimits
 
 MARK = "<!-- postmerge comment -->"
 _USD_PER_MAIL = 0.0001  # Amazon SES, outgoing mail: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
@@ -112,7 +112,7 @@ def _terms(review: Review, step: Step) -> str:
     return f"{mails} {when}{_done(step, account, review.zone)}{_cost(step.size, account)}"
 
 
-def _done(step: Step, account: Account | None, zone: str) -> str:
+def _done(step: Step, account: AccountLimits | None, zone: str) -> str:
     if account is None or account.rate <= 0:
         return ""
     seconds = step.size / account.rate
@@ -123,7 +123,7 @@ def _done(step: Step, account: Account | None, zone: str) -> str:
     return f", done in about {_minutes(timedelta(seconds=max(1.0, seconds)))} {pace}"
 
 
-def _cost(mails: int, account: Account | None) -> str:
+def _cost(mails: int, account: AccountLimits | None) -> str:
     return f", costing about {mails * _USD_PER_MAIL:.2f} USD" if account else ""
 
 

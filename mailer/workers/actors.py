@@ -200,7 +200,7 @@ class WorkerThreads:
         try:
             if fence.read_fence(work.database, work.settings).problem:
                 return
-            while webhooks.deliver_some(work.database, work.settings) and not self.stopping.is_set():
+            while webhooks.deliver_messages(work.database, work.settings) and not self.stopping.is_set():
                 pass
         except PostmergeError as error:
             events.error("webhooks.wait", error=str(error))

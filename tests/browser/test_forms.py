@@ -21,7 +21,7 @@ from mailer.core.edition import Edition
 from mailer.core.settings import Settings
 from mailer.flows.publishing import publish
 from mailer.flows.subscribers.signup import add_subscriber
-from mailer.transports.outbox import Outbox, list_mails
+from mailer.transports.outbox import Outbox, list_emails
 from tests import factories, processes
 from tests.browser.test_site import MODES, Mode, overflow, too_faint
 from tests.conftest import ROOT
@@ -47,7 +47,7 @@ class Stack:
 
     def has(self, kind: str) -> bool:
         """Is a mail of this kind in the outbox?"""
-        return any(mail.kind == kind for mail in list_mails(self.settings.outbox)[0])
+        return any(mail.kind == kind for mail in list_emails(self.settings.outbox)[0])
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def our_pages(stack: Stack) -> list[str]:
     )
     stack.publish_newest()
     secret = stack.settings.need_secret()
-    [mail] = list_mails(stack.settings.outbox)[0]
+    [mail] = list_emails(stack.settings.outbox)[0]
     return [
         "/subscribe?tag=python",
         f"/confirm/{tokens.confirm_token(secret, 1, 1, datetime.now(UTC))}",

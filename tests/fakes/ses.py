@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailer.fakes.fake_account import ACCESS_KEY, SECRET_KEY
-from mailer.fakes.handle import FakeSes
+from mailer.fakes.fake_ses_account import ACCESS_KEY, SECRET_KEY
+from mailer.fakes.fake_ses_process import FakeSes
 
 __all__ = ["ACCESS_KEY", "SECRET_KEY", "FakeSes"]

@@ -31,7 +31,7 @@ class IdempotentRequest:
             return work()
         try:
             before = idempotency.begin(self.context.database, self.key_id, self.name, self.digest)
-        except idempotency.Conflict as error:
+        except idempotency.IdempotencyConflict as error:
             raise ApiError(409, "conflict", str(error), retry=2) from error
         if before:
             return JSONResponse(json.loads(before.body), before.status or 500, {"Idempotency-Replayed": "true"})

@@ -45,10 +45,10 @@ class RequestLog:
     def flush(self) -> None:
         """Write the queued requests."""
         rows = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        api_records.keep_house(self._get_context.database, rows)
+        api_records.save_requests(self._get_context.database, rows)
         if time.monotonic() - self._cleaned_at > _CLEANUP_SECONDS:
             self._cleaned_at = time.monotonic()
-            api_records.tidy(self._get_context.database)
+            api_records.delete_old_rows(self._get_context.database)
 
     def _flush_later(self) -> None:
         time.sleep(_FLUSH_SECONDS)

@@ -53,7 +53,7 @@ def list_api_requests(
     where["until"] = _to_utc(creation_date__lt) or (_next_day(date__end) if date__end else None)
     if version and VERSION not in version:
         where["status"] = []
-    rows = api_records.requests(context.database, where, limit, cursor)
+    rows = api_records.list_requests(context.database, where, limit, cursor)
     after = public_ids.public("api_req", rows[-1]["id"]) if len(rows) == limit else None
     return JSONResponse({"results": [_as_api_request(row) for row in rows], "cursor": after})
 
@@ -64,7 +64,7 @@ def retrieve_api_request(context: Context, id: str) -> JSONResponse:
 
     Bodies and headers are not stored, so those fields are empty.
     """
-    row = api_records.request(context.database, id)
+    row = api_records.get_request(context.database, id)
     if row is None:
         raise_not_found("request")
     return JSONResponse({**_as_api_request(row), "request_data": "", "response_data": None, "headers": {}})

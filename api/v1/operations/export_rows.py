@@ -62,7 +62,7 @@ def _read_rows(context: AppContext, collection: str, where: Sequence[Where]) -> 
     make: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
         "subscribers": lambda: (as_subscriber(one) for one in subscriber_query.walk(context.database, where)),
         "emails": lambda: _read_emails(context),
-        "events": lambda: (as_event(row) for row in api_records.walk_events(context.database)),
+        "events": lambda: (as_event(row) for row in api_records.iterate_events(context.database)),
         "images": lambda: list_all_images(context),
         "stripe_subscriptions": lambda: (as_subscription(one) for one in subscription_views.every(context.database)),
     }
@@ -71,7 +71,7 @@ def _read_rows(context: AppContext, collection: str, where: Sequence[Where]) -> 
 
 def _read_emails(context: AppContext) -> Iterator[dict[str, Any]]:
     """Yield emails in batches, because bodies are long."""
-    rows = issue_overview.every(context.database)
+    rows = issue_overview.list_issues(context.database)
     for start in range(0, len(rows), _ROWS_PER_CHUNK):
         yield from as_emails(context, issue_overview.load_overviews(context.database, rows[start : start + _ROWS_PER_CHUNK]))
 

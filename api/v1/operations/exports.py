@@ -45,7 +45,7 @@ def list_exports(context: Context, request: Request, page: paging.PageNumber = 1
 
     Newest first.
     """
-    rows, count = api_records.page(context.database, "exports", page, paging.PAGE_SIZE)
+    rows, count = api_records.list_page(context.database, "exports", page, paging.PAGE_SIZE)
     return paging.page_response(context, request, [_as_export(context, row) for row in rows], count, page)
 
 

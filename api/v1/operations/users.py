@@ -14,7 +14,7 @@ from api.v1.common.errors import ApiError, raise_not_found
 from mailer.core import public_ids
 from mailer.core.errors import BadInput
 from mailer.flows.operations import api_keys, api_records
-from mailer.store.operations.api_keys import Key
+from mailer.store.operations.api_keys import ApiKey
 
 router = APIRouter(prefix="/users", tags=["Users"])
 
@@ -119,7 +119,7 @@ def delete_user(context: Context, request: Request, id: str) -> Response:
     return Response(status_code=204)
 
 
-def _find_key(context: AppContext, id: str) -> Key:
+def _find_key(context: AppContext, id: str) -> ApiKey:
     number = public_ids.number("acc", id)
     found = api_keys.get_key(context.database, number) if number is not None else None
     return found if found else raise_not_found("user")
@@ -133,12 +133,12 @@ def _scope_for(permissions: Permissions) -> str:
     return "publish" if permissions.sending == "write" and permissions.subscriber == "none" else "read"
 
 
-def _as_user(key: Key) -> dict[str, Any]:
+def _as_user(key: ApiKey) -> dict[str, Any]:
     return {
         "id": public_ids.public("acc", key.id),
         "creation_date": key.created_at.isoformat(),
         "email_address": key.name.replace(" at ", "@"),
         "permissions": _PERMISSIONS[key.scope],
-        "status": "accepted" if key.holds else "revoked",
+        "status": "accepted" if key.is_valid else "revoked",
         "last_logged_in": key.last_used_at.isoformat() if key.last_used_at else None,
     }

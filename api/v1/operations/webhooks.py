@@ -43,7 +43,7 @@ def list_webhooks(
     Newest first.
     """
     where = {"enabled": status == "enabled"} if status else {}
-    rows, count = api_records.page(context.database, "webhooks", page, paging.PAGE_SIZE, **where)
+    rows, count = api_records.list_page(context.database, "webhooks", page, paging.PAGE_SIZE, **where)
     return paging.page_response(context, request, [_as_webhook(row) for row in rows], count, page)
 
 
@@ -54,7 +54,7 @@ def create_webhook(context: Context, payload: WebhookInput) -> JSONResponse:
     URLs in private networks are refused.
     """
     types = _check_event_types(payload.event_types)
-    row = webhooks.create(
+    row = webhooks.create_webhook(
         context.database,
         context.settings,
         payload.url,
@@ -81,7 +81,7 @@ def update_webhook(context: Context, id: str, payload: WebhookInput) -> JSONResp
 
     Enabling a webhook that was disabled resets its failures.
     """
-    signed_post.check_target(payload.url, signed_post.networks(context.settings.webhook_networks))
+    signed_post.check_target(payload.url, signed_post.parse_networks(context.settings.webhook_networks))
     values: dict[str, Any] = {
         "url": payload.url,
         "event_types": _check_event_types(payload.event_types),
@@ -124,7 +124,7 @@ def retrieve_webhook_attempts(
     """
     row = _find_webhook(context, id)
     states = _MESSAGE_STATES.get(status, ()) if status else ("pending", "claimed", "delivered", "failed")
-    rows, count = webhooks.page(context.database, row["id"], states, page, paging.PAGE_SIZE)
+    rows, count = webhooks.list_messages(context.database, row["id"], states, page, paging.PAGE_SIZE)
     return paging.page_response(context, request, [_as_attempt(one) for one in rows], count, page)
 
 
@@ -137,7 +137,7 @@ def replay_webhook_attempt(context: Context, id: str, attempt_id: str) -> Respon
     Sends the message again. Not part of Buttondown's API.
     """
     row, number = _find_webhook(context, id), public_ids.number("msg", attempt_id)
-    if number is None or not webhooks.replay(context.database, row["id"], [number]):
+    if number is None or not webhooks.replay_messages(context.database, row["id"], [number]):
         raise_not_found("attempt")
     return Response(status_code=204)
 
@@ -152,7 +152,7 @@ def send_test_webhook(
 
     Queues a message for this webhook without an event.
     """
-    webhooks.test(context.database, _find_webhook(context, id)["id"], _check_event_types([event_type])[0])
+    webhooks.send_test_message(context.database, _find_webhook(context, id)["id"], _check_event_types([event_type])[0])
     return Response(status_code=204)
 
 

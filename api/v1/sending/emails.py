@@ -74,7 +74,9 @@ def list_emails(context: Context, request: Request, filters: Annotated[EmailFilt
 
     Issues and their sends, 100 per page, oldest first; `ordering=-creation_date` reverses the order.
     """
-    rows = _sort(context, [row for row in issue_overview.every(context.database) if _matches(row, filters)], filters.ordering)
+    rows = _sort(
+        context, [row for row in issue_overview.list_issues(context.database) if _matches(row, filters)], filters.ordering
+    )
     if filters.deliveries__start is not None or filters.deliveries__end is not None:
         rows = _filter_by_deliveries(context, rows, filters)
     shown = issue_overview.load_overviews(context.database, paging.slice_page(rows, filters.page))
@@ -103,7 +105,7 @@ def retrieve_email_analytics(context: Context, id: str) -> JSONResponse:
 
     Counts of the send from the ledger. Opens and clicks are not tracked and always 0.
     """
-    return JSONResponse(_as_analytics(issue_overview.analytics(context.database, [_find_email(context, id)])[0]))
+    return JSONResponse(_as_analytics(issue_overview.load_analytics(context.database, [_find_email(context, id)])[0]))
 
 
 @router.get("/emails/{id}/renders", responses=schemas.response("Render") | schemas.error_responses(404))
@@ -112,7 +114,7 @@ def retrieve_email_renders(context: Context, id: str, target: Literal["email", "
 
     The HTML of the latest edition, with placeholders.
     """
-    editions = issue_overview.history(context.database, _find_email(context, id))
+    editions = issue_overview.list_editions(context.database, _find_email(context, id))
     if not editions:
         raise ApiError(404, "not_found", "This issue was never sent by email: read it in the web archive.")
     return JSONResponse({"content": editions[-1].html})
@@ -136,7 +138,7 @@ def retrieve_email_history(
     """
     if field not in _HISTORY_FIELDS:
         raise ApiError(400, "invalid_input", f"field must be one of {', '.join(_HISTORY_FIELDS)}.")
-    found = [_as_history(one, field) for one in issue_overview.history(context.database, _find_email(context, id))]
+    found = [_as_history(one, field) for one in issue_overview.list_editions(context.database, _find_email(context, id))]
     found = [one for one in found if query.lower() in one["value"].lower()]
     if ordering.startswith("-"):
         found.reverse()
@@ -154,7 +156,7 @@ def retrieve_email_history_by_id(
 
     The body of one edition.
     """
-    for one in issue_overview.history(context.database, _find_email(context, id)):
+    for one in issue_overview.list_editions(context.database, _find_email(context, id)):
         if one.id == history_id:
             return JSONResponse(_as_history(one, "body"))
     return raise_not_found("edition")
@@ -178,15 +180,15 @@ def list_public_emails(
     return paging.page_response(context, request, results, len(rows), page)
 
 
-def as_emails(context: AppContext, found: Sequence[Mail]) -> list[dict[str, Any]]:
+def as_emails(context: AppContext, found: Sequence[IssueOverview]) -> list[dict[str, Any]]:
     """Issues in the contract's shape; one query for all of them."""
     return [
         _as_email(context, email, analytics)
-        for email, analytics in zip(found, issue_overview.analytics(context.database, found), strict=True)
+        for email, analytics in zip(found, issue_overview.load_analytics(context.database, found), strict=True)
     ]
 
 
-def _as_email(context: AppContext, email: Mail, analytics: Analytics) -> dict[str, Any]:
+def _as_email(context: AppContext, email: IssueOverview, analytics: Analytics) -> dict[str, Any]:
     row = email.row
     url = _web_url(context, row)
     return {
@@ -258,8 +260,8 @@ def _sort(context: AppContext, rows: list[IssueRow], ordering: str) -> list[Issu
     if name == "status":
         return sorted(dated, key=lambda row: IssueOverview(row, "", {}).status, reverse=down)
     if name in _SORTED_BY_RATE:
-        whole = issue_overview.whole(context.database, dated)
-        analytics = list(zip(whole, issue_overview.analytics(context.database, whole), strict=True))
+        whole = issue_overview.load_overviews(context.database, dated)
+        analytics = list(zip(whole, issue_overview.load_analytics(context.database, whole), strict=True))
         return [email.row for email, _ in sorted(analytics, key=lambda one: _rate_of(one[1], name), reverse=down)]
     return sorted(rows, key=lambda row: getattr(row, _SORT_COLUMNS[name]), reverse=down)
 
@@ -273,14 +275,14 @@ def _rate_of(analytics: Analytics, name: str) -> float:
     }[name]
 
 
-def _filter_by_deliveries(context: AppContext, rows: list[Row], filters: EmailFilters) -> list[Row]:
-    def fits(email: Mail) -> bool:
+def _filter_by_deliveries(context: AppContext, rows: list[IssueRow], filters: EmailFilters) -> list[IssueRow]:
+    def fits(email: IssueOverview) -> bool:
         number = email.counts.get("delivered", 0) + email.counts.get("complained", 0)
         return (filters.deliveries__start or 0) <= number and (
             filters.deliveries__end is None or number <= filters.deliveries__end
         )
 
-    return [email.row for email in issue_overview.whole(context.database, rows) if fits(email)]
+    return [email.row for email in issue_overview.load_overviews(context.database, rows) if fits(email)]
 
 
 def _find_email(context: AppContext, id: str) -> IssueOverview:

@@ -51,8 +51,8 @@ def list_events(
         number = public_ids.number("sub", subscriber_id)
         where["subscriber_id"] = -1 if number is None else number
     if email_id is not None:
-        where["send_id"] = api_records.sends_of(context.database, public_ids.number("em", email_id))
-    rows, count = api_records.events(context.database, where, page, page_size, after, ordering.startswith("-"))
+        where["send_id"] = api_records.list_send_ids(context.database, public_ids.number("em", email_id))
+    rows, count = api_records.list_events(context.database, where, page, page_size, after, ordering.startswith("-"))
     results = as_events(context, rows, expand)
     return paging.page_response(context, request, results, count, page, page_size, results[-1]["id"] if results else None)
 
@@ -63,7 +63,7 @@ def get_event(context: Context, id: str, expand: Expand = []) -> JSONResponse:  
 
     Expand `subscriber` or `email` to include them.
     """
-    row = api_records.event(context.database, id)
+    row = api_records.get_event(context.database, id)
     return JSONResponse(as_events(context, [row], expand)[0]) if row else raise_not_found("event")
 
 

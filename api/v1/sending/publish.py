@@ -131,7 +131,12 @@ def _arguments(
     if unknown := [name for name in payload.allow if name not in ALLOWED]:
         raise BadInput(f"{unknown[0][:50]!r} is not a check of the preflight: use one of {', '.join(ALLOWED)}.")
     findings = [Finding(**finding.model_dump()) for finding in payload.findings]
-    return transports.make(context.settings), payload.editions, findings, publish.Request(payload.issue, payload.allow, gate)
+    return (
+        transports.make_transport(context.settings),
+        payload.editions,
+        findings,
+        publish.Request(payload.issue, payload.allow, gate),
+    )
 
 
 def _as_steps(plan_publish: Plan) -> list[dict[str, Any]]:

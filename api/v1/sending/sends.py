@@ -52,7 +52,7 @@ def list_sends(context: Context, request: Request, page: paging.PageNumber = 1) 
 
     Each send with its deliveries counted by state, newest first, 100 per page.
     """
-    found = [_as_send(standing_facts(one)) for one in status(context.database)]
+    found = [_as_send(send_facts(one)) for one in list_send_statuses(context.database)]
     return paging.page_response(context, request, paging.slice_page(found, page), len(found), page)
 
 

@@ -38,7 +38,7 @@ def list_imports(context: Context, request: Request, page: paging.PageNumber = 1
 
     Newest first.
     """
-    rows, count = api_records.page(context.database, "imports", page, paging.PAGE_SIZE)
+    rows, count = api_records.list_page(context.database, "imports", page, paging.PAGE_SIZE)
     return paging.page_response(context, request, [_as_import(row) for row in rows], count, page)
 
 

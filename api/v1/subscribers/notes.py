@@ -53,7 +53,7 @@ def list_notes(
         if kind is None:
             return paging.page_response(context, request, [], 0, page)
         where = {"model_type": kind, "model_id": numbers[kind]}
-    rows, count = api_records.page(context.database, "notes", page, paging.PAGE_SIZE, **where)
+    rows, count = api_records.list_page(context.database, "notes", page, paging.PAGE_SIZE, **where)
     return paging.page_response(context, request, [_as_note(row) for row in rows], count, page)
 
 
@@ -63,7 +63,7 @@ def create_note(context: Context, payload: NoteInput) -> JSONResponse:
 
     On a subscriber, a tag or an email.
     """
-    number = api_records.knows(context.database, payload.model_type, payload.model_id)
+    number = api_records.resolve_id(context.database, payload.model_type, payload.model_id)
     if number is None:
         raise ApiError(400, "invalid_input", "There is no subscriber, tag or email with this model_type and model_id.")
     row = api_records.create(context.database, "notes", {**payload.model_dump(), "model_id": number})

@@ -66,7 +66,7 @@ def list_segments(context: Context, request: Request, page: paging.PageNumber = 
 
     Newest first.
     """
-    rows, count = api_records.page(context.database, "segments", page, paging.PAGE_SIZE)
+    rows, count = api_records.list_page(context.database, "segments", page, paging.PAGE_SIZE)
     return paging.page_response(context, request, [_as_segment(row) for row in rows], count, page)
 
 

@@ -11,8 +11,8 @@ from rich.text import Text
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json, stop_signal
 from mailer.core.errors import Refused
-from mailer.flows.events import mail_events
-from mailer.flows.events.event_consumer import Intake
+from mailer.flows.events import email_events
+from mailer.flows.events.event_consumer import EventConsumer
 from mailer.flows.sending import uncertain_deliveries
 from mailer.store.events.delivery_events import UncertainDelivery
 
@@ -31,18 +31,18 @@ def events(unread: bool, until_eof: bool, json: bool) -> None:
     """
     if unread:
         return _list_unread(json)
-    from mailer.transports.ses_queue import make
+    from mailer.transports.ses_queue import make_queue
 
     settings = load_settings("events")
-    queue = make(settings)
+    queue = make_queue(settings)
     os.nice(_NICENESS)
-    total = Intake(open_database(settings), settings, queue, stop_signal(until_eof)).run()
+    total = EventConsumer(open_database(settings), settings, queue, stop_signal(until_eof)).run()
     if json:
         print_json(vars(total))
 
 
 def _list_unread(json: bool) -> None:
-    found, unknown = mail_events.listed_unread(open_database(load_settings()), _MAX_ROWS)
+    found, unknown = email_events.list_rejected(open_database(load_settings()), _MAX_ROWS)
     if json:
         return print_json({"unread": [vars(one) for one in found], "unknown": unknown})
     table = Table("last seen", "times", "source", "reason", "message", box=None, header_style="bold")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
-from mailer.flows.operations.api_keys import PER_MINUTE, SCOPES, create_key, list_keys, revoke_key
+from mailer.flows.operations.api_keys import DEFAULT_REQUESTS_PER_MINUTE, SCOPES, create_key, list_keys, revoke_key
 
 
 @click.group()
@@ -24,7 +24,7 @@ def keys() -> None:
 @click.option(
     "--per-minute",
     type=click.IntRange(0, 1_000_000),
-    default=PER_MINUTE,
+    default=DEFAULT_REQUESTS_PER_MINUTE,
     show_default=True,
     help="Requests a minute; 0 for no limit.",
 )
@@ -55,7 +55,7 @@ def list_all(json: bool) -> None:
     table = Table("name", "prefix", "scope", "created", "last used", "valid", box=None, header_style="bold")
     for key in found:
         ends = f"until {key.expires_at:%d %b %Y}" if key.expires_at else "yes"
-        valid = ends if key.holds else ("revoked" if key.revoked_at else "expired")
+        valid = ends if key.is_valid else ("revoked" if key.revoked_at else "expired")
         last = f"{key.last_used_at:%d %b %Y %H:%M}" if key.last_used_at else "never"
         table.add_row(Text(key.name), key.prefix, key.scope, f"{key.created_at:%d %b %Y}", last, valid)
     out.print(table)

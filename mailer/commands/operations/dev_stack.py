@@ -41,7 +41,7 @@ from mailer.fakes import embedded_services
 from mailer.flows.publishing import publish
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers.signup import add_subscriber, list_subscribers
-from mailer.transports import make as make_transport
+from mailer.transports import make_transport as make_transport
 
 DEMO_SUBSCRIBERS = {
     "ada@example.org": ["python"],

@@ -54,7 +54,7 @@ def worker(until_eof: bool) -> None:
     Example: postmerge worker
     """
     from mailer import editions
-    from mailer.transports import make as make_transport
+    from mailer.transports import make_transport as make_transport
     from mailer.workers.actors import WorkerContext, WorkerThreads
 
     settings = load_settings("worker")

@@ -18,9 +18,9 @@ from mailer.core.edition import texts_said
 from mailer.core.errors import PostmergeError
 from mailer.core.settings import Settings
 from mailer.flows.operations import send_rehearsal
-from mailer.flows.operations.send_rehearsal import CLIP, Rehearsed
-from mailer.transports import make as make_transport
-from mailer.transports.base import Account
+from mailer.flows.operations.send_rehearsal import CLIP, RehearsalResult
+from mailer.transports import make_transport as make_transport
+from mailer.transports.base import AccountLimits
 
 
 @click.command()
@@ -45,8 +45,8 @@ def rehearse(issue: str, readers: int, faults: bool, built: bool, json: bool) ->
     """
     settings = load_settings()
     found_editions, _ = editions_of(settings, built, quiet=json)
-    edition = send_rehearsal.chosen(found_editions, issue)
-    size = readers or send_rehearsal.audience_size(open_database(settings), edition)
+    edition = send_rehearsal.find_edition(found_editions, issue)
+    size = readers or send_rehearsal.count_audience(open_database(settings), edition)
     account = _account(settings)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=json or not err.is_terminal) as bar:
@@ -65,7 +65,7 @@ def rehearse(issue: str, readers: int, faults: bool, built: bool, json: bool) ->
     sys.exit(0 if found.kept else 1)
 
 
-def _account(settings: Settings) -> Account | None:
+def _account(settings: Settings) -> AccountLimits | None:
     """Read the real account's limits, or return None if SES is not used or not reachable."""
     try:
         return make_transport(settings).account()
@@ -74,11 +74,11 @@ def _account(settings: Settings) -> Account | None:
         return None
 
 
-def _print(found: Rehearsed, account: Account | None) -> None:
+def _print(found: RehearsalResult, account: AccountLimits | None) -> None:
     table = Table(box=None, show_header=False)
     for name, value in _facts(found, account):
         table.add_row(name, value)
-    out.print(Text.assemble((found.subject, "bold"), f" to {found.readers:,} test subscribers"))
+    out.print(Text.assemble((found.subject, "bold"), f" to {found.subscribers:,} test subscribers"))
     out.print(table)
     for why, number in found.broken.items():
         out.print(Text.assemble(("problem:", "red"), f" {number:,} × {why}"), soft_wrap=True)
@@ -87,11 +87,11 @@ def _print(found: Rehearsed, account: Account | None) -> None:
         out.print(Text.assemble(("Passed:", "green"), said))
 
 
-def _facts(found: Rehearsed, account: Account | None) -> list[tuple[str, Any]]:
+def _facts(found: RehearsalResult, account: AccountLimits | None) -> list[tuple[str, Any]]:
     clip = (f", over {CLIP:,}: Gmail cuts it" if found.html > CLIP else "", "red")
     facts = [
         ("accepted, duplicate, missing", f"{found.accepted:,}, {found.twice:,}, {found.missing:,}"),
-        ("uncertain, responses dropped", f"{found.in_doubt:,}, {found.answers_lost:,}"),
+        ("uncertain, responses dropped", f"{found.uncertain:,}, {found.responses_lost:,}"),
         ("throttled, then sent", f"{found.throttled:,}"),
         ("duration here", f"{found.seconds:.1f} s ({found.accepted / max(found.seconds, 0.001):,.0f} emails a second)"),
         ("largest message, HTML part", Text.assemble(f"{found.largest:,} bytes, {found.html:,}", clip)),
@@ -99,11 +99,11 @@ def _facts(found: Rehearsed, account: Account | None) -> list[tuple[str, Any]]:
     if found.texts:
         facts.append(("emails of each variant", texts_said(found.texts, "")))
     if account:
-        enough = "enough" if account.left >= found.readers else ("not enough: the send would wait", "red")
+        enough = "enough" if account.left >= found.subscribers else ("not enough: the send would wait", "red")
         left = Text.assemble(f"{account.left:,.0f} left of {account.quota:,.0f} in 24 hours, ", enough)
         quota = "no limit" if account.quota < 0 else left
         facts.append(
-            ("duration at the account's rate", f"{cli_output.lasts(found.readers, account)} ({account.rate:,.0f} a second)")
+            ("duration at the account's rate", f"{cli_output.lasts(found.subscribers, account)} ({account.rate:,.0f} a second)")
         )
         facts.append(("the account's quota", quota))
     return facts

@@ -26,7 +26,7 @@ def add(url: str, types: tuple[str, ...]) -> None:
     Example: postmerge webhooks add https://example.org/hook --event subscriber.confirmed
     """
     settings = load_settings()
-    row = flow.create(open_database(settings), settings, url, types, "", "", True)
+    row = flow.create_webhook(open_database(settings), settings, url, types, "", "", True)
     out.print(Text(f"Webhook {row['id']} created. Signing secret: {row['secret']}"), soft_wrap=True)
 
 
@@ -37,7 +37,7 @@ def list_all(json: bool) -> None:
 
     Example: postmerge webhooks list
     """
-    rows = flow.every(open_database(load_settings()))
+    rows = flow.list_webhooks(open_database(load_settings()))
     if json:
         hidden = ("secret",)
         return print_json([{name: value for name, value in row.items() if name not in hidden} for row in rows])
@@ -66,7 +66,7 @@ def attempts(webhook: str, json: bool) -> None:
     """
     database = open_database(load_settings())
     states = ("pending", "claimed", "delivered", "failed")
-    rows, _ = flow.page(database, flow.find(database, webhook)["id"], states, 1, 50)
+    rows, _ = flow.list_messages(database, flow.find_webhook(database, webhook)["id"], states, 1, 50)
     if json:
         return print_json(rows)
     table = Table("id", "event", "state", "attempts", "last error", box=None, header_style="bold")
@@ -87,5 +87,5 @@ def replay(webhook: str, messages: tuple[str, ...]) -> None:
     numbers = [number for one in messages if (number := public_ids.number("msg", one)) is not None]
     if messages and not numbers:
         raise click.UsageError("No such messages: `postmerge webhooks attempts WEBHOOK` lists them.")
-    number = flow.replay(database, flow.find(database, webhook)["id"], numbers)
+    number = flow.replay_messages(database, flow.find_webhook(database, webhook)["id"], numbers)
     out.print(f"{count(number, 'message')} queued again.")

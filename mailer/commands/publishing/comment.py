@@ -22,7 +22,7 @@ from mailer.editions.source.site_config import EXTENSIONS, Site
 from mailer.editions.source.translations import as_issues
 from mailer.flows.publishing import publish
 from mailer.flows.publishing.publish import Outlook
-from mailer.transports import make as make_transport
+from mailer.transports import make_transport as make_transport
 from mailer.workbench import picture as pictures
 from mailer.workbench.history import History
 from mailer.workbench.review import Change, Review, markdown

@@ -23,7 +23,7 @@ from mailer.flows.publishing.preflight import ALLOWED
 from mailer.flows.publishing.publish_plan import Action, Plan
 from mailer.flows.sending.send_status import list_send_statuses as read_status
 from mailer.flows.sending.send_status import send_facts
-from mailer.transports import make as make_transport
+from mailer.transports import make_transport as make_transport
 
 built = click.option("--built", is_flag=True, help="Use the last build instead of building now.")
 one_issue = click.option(

@@ -15,131 +15,133 @@ from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import PostmergeError, Refused, Unavailable
 from mailer.core.settings import Settings
-from mailer.flows.events import mail_events
-from mailer.flows.events.mail_events import Taken
+from mailer.flows.events import email_events
+from mailer.flows.events.email_events import EventCounts
 from mailer.store.sending import sends
-from mailer.transports.sqs import Letter, Queue
+from mailer.transports.sqs import Queue, QueueMessage
 
 events = log.get("events")
 
 FETCHERS = 8
 RECORDERS = 2
-_GROUP = 1000  # messages a transaction
-_POLL = 10  # seconds of one long poll
-_WAITING = 50  # groups of ten that may wait for a recorder
-_PAUSE = 1.0  # seconds until the next try when something is away
-GENTLE = 3000  # events a second while a send has mails to hand over, so that a backlog does not slow it
-_LOOK = 1.0  # seconds between two looks whether one has
+_MAX_MESSAGES_A_BATCH = 1000  # messages a transaction
+_POLL_SECONDS = 10  # seconds of one long poll
+_MAX_WAITING_GROUPS = 50  # groups of ten that may wait for a recorder
+_RETRY_SECONDS = 1.0  # seconds until the next try when something is away
+MAX_RATE_WHILE_SENDING = 3000  # events a second while a send has mails to hand over, so that a backlog does not slow it
+_SENDING_CHECK_SECONDS = 1.0  # seconds between two looks whether one has
 
 
 @dataclass
-class Intake:
+class EventConsumer:
     """Takes events in until stopped. ``total`` counts what was done so far."""
 
     database: Database
     settings: Settings
     queue: Queue
     stopping: threading.Event
-    poll: int = _POLL
-    total: Taken = field(default_factory=Taken)
-    _inbox: Inbox[list[Letter]] = field(default_factory=lambda: Inbox(_WAITING))
+    poll: int = _POLL_SECONDS
+    total: EventCounts = field(default_factory=EventCounts)
+    _inbox: Inbox[list[QueueMessage]] = field(default_factory=lambda: Inbox(_MAX_WAITING_GROUPS))
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _broken: PostmergeError | None = None
-    _looked: float = 0.0
+    _setup_error: PostmergeError | None = None
+    _checked_at: float = 0.0
     _sending: bool = False
 
-    def run(self) -> Taken:
+    def run(self) -> EventCounts:
         """Until stopped. What is fetched and not recorded then comes again. Raises Refused when the queue's set-up is wrong."""
         for number in range(FETCHERS):
-            threading.Thread(target=self._fetch, name=f"fetch-{number}", daemon=True).start()
+            threading.Thread(target=self._fetch_messages, name=f"fetch-{number}", daemon=True).start()
         with ThreadPoolExecutor(FETCHERS, "delete") as deleters:
-            recorders = [threading.Thread(target=self._record, args=(deleters,), name="record") for _ in range(RECORDERS)]
+            recorders = [
+                threading.Thread(target=self._record_messages, args=(deleters,), name="record") for _ in range(RECORDERS)
+            ]
             for one in recorders:
                 one.start()
             for one in recorders:
                 one.join()
-        if self._broken:
-            raise self._broken
+        if self._setup_error:
+            raise self._setup_error
         return self.total
 
-    def _fetch(self) -> None:
+    def _fetch_messages(self) -> None:
         while not self.stopping.is_set():
             try:
-                letters = self.queue.receive(self.poll)
+                messages = self.queue.receive(self.poll)
             except Refused as error:
-                self._broken = error
+                self._setup_error = error
                 self.stopping.set()
                 return
             except Unavailable as error:
                 events.warning("queue.unavailable", error=str(error))
-                self.stopping.wait(_PAUSE)
+                self.stopping.wait(_RETRY_SECONDS)
                 continue
-            if letters:
-                self._put(letters)
+            if messages:
+                self._enqueue(messages)
 
-    def _put(self, letters: list[Letter]) -> None:
+    def _enqueue(self, messages: list[QueueMessage]) -> None:
         while not self.stopping.is_set():
             try:
-                return self._inbox.put(letters, timeout=0.2)
+                return self._inbox.put(messages, timeout=0.2)
             except Full:
                 continue
 
-    def _record(self, deleters: ThreadPoolExecutor) -> None:
+    def _record_messages(self, deleters: ThreadPoolExecutor) -> None:
         while not self.stopping.is_set():
-            if letters := self._group():
-                self._take(letters)
-                deleters.submit(self._delete, [letter.receipt for letter in letters])
+            if messages := self._next_batch():
+                self._process(messages)
+                deleters.submit(self._delete_messages, [message.receipt for message in messages])
                 if self._is_sending():
-                    self.stopping.wait(len(letters) * RECORDERS / GENTLE)
+                    self.stopping.wait(len(messages) * RECORDERS / MAX_RATE_WHILE_SENDING)
 
     def _is_sending(self) -> bool:
         """Does a send have mails to hand over? Looked up once in a while."""
         with self._lock:
-            if time.monotonic() - self._looked < _LOOK:
+            if time.monotonic() - self._checked_at < _SENDING_CHECK_SECONDS:
                 return self._sending
             with contextlib.suppress(Unavailable), self.database.transaction() as tx:
                 self._sending = bool(sends.list_with_pending(tx))
-            self._looked = time.monotonic()
+            self._checked_at = time.monotonic()
             return self._sending
 
-    def _group(self) -> list[Letter]:
+    def _next_batch(self) -> list[QueueMessage]:
         """Everything that waits, up to a thousand messages; waits a moment for the first."""
-        letters: list[Letter] = []
+        messages: list[QueueMessage] = []
         with contextlib.suppress(Empty):
-            letters += self._inbox.get(timeout=0.2)
-            while len(letters) < _GROUP:
-                letters += self._inbox.get_nowait()
-        return letters
+            messages += self._inbox.get(timeout=0.2)
+            while len(messages) < _MAX_MESSAGES_A_BATCH:
+                messages += self._inbox.get_nowait()
+        return messages
 
-    def _take(self, letters: Sequence[Letter]) -> None:
-        bodies = [letter.body for letter in letters]
+    def _process(self, messages: Sequence[QueueMessage]) -> None:
+        bodies = [message.body for message in messages]
         while True:
             try:
-                self._count(mail_events.take(self.database, self.settings, bodies))
+                self._add_counts(email_events.process_messages(self.database, self.settings, bodies))
                 return
             except Unavailable as error:
                 events.warning("event.recording_waits", messages=len(bodies), error=str(error))
-                time.sleep(_PAUSE)
+                time.sleep(_RETRY_SECONDS)
             except Exception as error:
                 events.exception("event.batch_broke", messages=len(bodies), error=type(error).__name__)
-                self._take_one_by_one(bodies)
+                self._process_one_by_one(bodies)
                 return
 
-    def _take_one_by_one(self, bodies: Sequence[str]) -> None:
+    def _process_one_by_one(self, bodies: Sequence[str]) -> None:
         while True:
             try:
-                return self._count(mail_events.take_one_by_one(self.database, self.settings, bodies))
+                return self._add_counts(email_events.process_one_by_one(self.database, self.settings, bodies))
             except Unavailable as error:
                 events.warning("event.recording_waits", messages=len(bodies), error=str(error))
-                time.sleep(_PAUSE)
+                time.sleep(_RETRY_SECONDS)
 
-    def _delete(self, receipts: Sequence[str]) -> None:
+    def _delete_messages(self, receipts: Sequence[str]) -> None:
         try:
             self.queue.delete(receipts)
         except PostmergeError as error:
             events.warning("queue.not_deleted", messages=len(receipts), error=str(error))
 
-    def _count(self, taken: Taken) -> None:
+    def _add_counts(self, counts: EventCounts) -> None:
         with self._lock:
-            self.total = self.total + taken
-        events.debug("event.taken", **vars(taken))
+            self.total = self.total + counts
+        events.debug("event.taken", **vars(counts))

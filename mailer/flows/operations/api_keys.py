@@ -12,17 +12,21 @@ from mailer.core.async_db import Asker
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.store.operations import api_keys
-from mailer.store.operations.api_keys import Key
+from mailer.store.operations.api_keys import ApiKey
 
 events = log.get("keys")
 
 
 SCOPES = ("read", "subscribers", "publish", "admin")
-PER_MINUTE = 1200  # requests of a new key
+DEFAULT_REQUESTS_PER_MINUTE = 1200  # requests of a new key
 
 
 def create_key(
-    database: Database, name: str, scope: str = "admin", per_minute: int = PER_MINUTE, expires_in: timedelta | None = None
+    database: Database,
+    name: str,
+    scope: str = "admin",
+    per_minute: int = DEFAULT_REQUESTS_PER_MINUTE,
+    expires_in: timedelta | None = None,
 ) -> str:
     """A new key of 256 random bits. Raises BadInput when the name is taken or cannot be one, or the scope is unknown."""
     if scope not in SCOPES:
@@ -38,18 +42,18 @@ def create_key(
     return key
 
 
-async def check_key(asker: Asker, key: str) -> Key | None:
+async def check_key(asker: Asker, key: str) -> ApiKey | None:
     """The key, when it is one of ours and neither revoked nor expired. Changes nothing."""
-    return await asker.ask(api_keys.holding(_digest(key)))
+    return await asker.ask(api_keys.valid_key_query(_digest(key)))
 
 
-def list_keys(database: Database) -> list[Key]:
+def list_keys(database: Database) -> list[ApiKey]:
     """All keys, revoked ones too, oldest first."""
     with database.transaction() as tx:
-        return api_keys.every(tx)
+        return api_keys.list_all(tx)
 
 
-def get_key(database: Database, key_id: int) -> Key | None:
+def get_key(database: Database, key_id: int) -> ApiKey | None:
     """One key, whether it holds or not."""
     with database.transaction() as tx:
         return api_keys.get(tx, key_id)

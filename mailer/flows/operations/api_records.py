@@ -18,10 +18,10 @@ _OUTCOMES = ("delivered", "bounced", "complained", "rejected", "unsubscribed")
 _SEND_EVENTS = {f"subscriber.{word}": word for word in _OUTCOMES}
 
 
-def page(database: Database, table: str, number: int, size: int, **where: Any) -> tuple[list[Row], int]:
+def list_page(database: Database, table: str, number: int, size: int, **where: Any) -> tuple[list[Row], int]:
     """Page ``number`` of a table, from 1, the newest first; and how many there are."""
     with database.transaction() as tx:
-        return api_records.page(tx, table, size, size * (number - 1), where)
+        return api_records.list_page(tx, table, size, size * (number - 1), where)
 
 
 def get(database: Database, table: str, kind: str, public: str) -> Row | None:
@@ -49,7 +49,7 @@ def change(database: Database, table: str, kind: str, public: str, values: Mappi
         return None
     try:
         with database.transaction() as tx:
-            return api_records.amend(tx, table, number, values)
+            return api_records.update(tx, table, number, values)
     except Exception as error:
         raise _taken(error) from error
 
@@ -63,7 +63,7 @@ def delete(database: Database, table: str, kind: str, public: str) -> bool:
         return api_records.delete(tx, table, number)
 
 
-def knows(database: Database, kind: str, public: str) -> int | None:
+def resolve_id(database: Database, kind: str, public: str) -> int | None:
     """The number of the reader, tag or mail with this public id, or None when there is none."""
     prefix = {"subscriber": "sub", "tag": "sub_tag", "email": "em"}.get(kind, "")
     number = public_ids.number(prefix, public) if prefix else None
@@ -77,7 +77,7 @@ def knows(database: Database, kind: str, public: str) -> int | None:
         return number if any(issue_overview.issue_number(issue.key) == number for issue in issues.every(tx)) else None
 
 
-def events(
+def list_events(
     database: Database, where: Mapping[str, Any], number: int, size: int, after: str | None, newest_first: bool
 ) -> tuple[list[Row], int]:
     """What happened to mails and readers, in the contract's words: ``event_type`` is added to each row."""
@@ -86,30 +86,30 @@ def events(
     wanted["type"] = [f"subscriber.{word}"] if word else list(_SEND_EVENTS)
     key = public_ids.number("emr", after) if after else None
     with database.transaction() as tx:
-        rows, count = api_records.events(tx, wanted, size, 0 if key else size * (number - 1), key, newest_first)
+        rows, count = api_records.list_events(tx, wanted, size, 0 if key else size * (number - 1), key, newest_first)
     return [{**row, "event_type": _SEND_EVENTS[row["type"]]} for row in rows], count
 
 
-def walk_events(database: Database, size: int = 5000) -> Iterator[Row]:
-    """All events as ``events`` gives them, the oldest first, read page by page."""
+def iterate_events(database: Database, size: int = 5000) -> Iterator[Row]:
+    """All events as ``list_events`` gives them, the oldest first, read page by page."""
     last: int | None = None
     while True:
         with database.transaction() as tx:
-            rows, _ = api_records.events(tx, {"type": list(_SEND_EVENTS)}, size, 0, last, False, counted=False)
+            rows, _ = api_records.list_events(tx, {"type": list(_SEND_EVENTS)}, size, 0, last, False, counted=False)
         yield from ({**row, "event_type": _SEND_EVENTS[row["type"]]} for row in rows)
         if len(rows) < size:
             return
         last = rows[-1]["id"]
 
 
-def event(database: Database, public: str) -> Row | None:
-    """One event of ``events``, or None."""
+def get_event(database: Database, public: str) -> Row | None:
+    """One event of ``list_events``, or None."""
     number = public_ids.number("emr", public)
-    found, _ = events(database, {"id": number}, 1, 1, None, True) if number is not None else ([], 0)
+    found, _ = list_events(database, {"id": number}, 1, 1, None, True) if number is not None else ([], 0)
     return found[0] if found else None
 
 
-def sends_of(database: Database, numbers: int | None) -> list[int]:
+def list_send_ids(database: Database, numbers: int | None) -> list[int]:
     """The ids of the sends of the issue with this number."""
     rows = [
         row for row in issue_overview.list_issues(database) if issue_overview.issue_number(row.key) == numbers and row.send_id
@@ -117,22 +117,22 @@ def sends_of(database: Database, numbers: int | None) -> list[int]:
     return [row.send_id for row in rows if row.send_id]
 
 
-def requests(database: Database, where: Mapping[str, Any], limit: int, cursor: str | None) -> list[Row]:
+def list_requests(database: Database, where: Mapping[str, Any], limit: int, cursor: str | None) -> list[Row]:
     """Requests, the newest first, older than the cursor."""
     with database.transaction() as tx:
-        return api_records.requests(tx, where, limit, public_ids.number("api_req", cursor) if cursor else None)
+        return api_records.list_requests(tx, where, limit, public_ids.number("api_req", cursor) if cursor else None)
 
 
-def request(database: Database, public: str) -> Row | None:
+def get_request(database: Database, public: str) -> Row | None:
     """One request, or None."""
     number = public_ids.number("api_req", public)
     if number is None:
         return None
     with database.transaction() as tx:
-        return api_records.request(tx, number)
+        return api_records.get_request(tx, number)
 
 
-def keep_house(database: Database, waiting: Sequence[Mapping[str, Any]]) -> None:
+def save_requests(database: Database, waiting: Sequence[Mapping[str, Any]]) -> None:
     """Write requests down and sum the tallies up."""
     with database.transaction() as tx:
         if waiting:
@@ -141,12 +141,12 @@ def keep_house(database: Database, waiting: Sequence[Mapping[str, Any]]) -> None
         counters.compact(tx)
 
 
-def tidy(database: Database) -> None:
+def delete_old_rows(database: Database) -> None:
     """Once in a while: what is too old goes, and the months ahead get their partitions."""
     with database.transaction() as tx:
         api_records.drop_old_requests(tx)
         idempotency.drop_old(tx)
-        api_records.make_months(tx)
+        api_records.create_month_partitions(tx)
         uploaded_editions.drop_unused(tx)
         uploads.drop_old(tx)
 

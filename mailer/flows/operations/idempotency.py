@@ -5,23 +5,23 @@ from __future__ import annotations
 from mailer.core.db import Database
 from mailer.core.errors import Refused
 from mailer.store.operations import idempotency
-from mailer.store.operations.idempotency import Kept
+from mailer.store.operations.idempotency import SavedResponse
 
 
-class Conflict(Refused):
+class IdempotencyConflict(Refused):
     """The name is used for another request, or the first one is still at work."""
 
 
-def begin(database: Database, key_id: int, name: str, digest: bytes) -> Kept | None:
+def begin(database: Database, key_id: int, name: str, digest: bytes) -> SavedResponse | None:
     """The first request's answer, or None when this is the first. Raises Conflict."""
     with database.transaction() as tx:
         if idempotency.claim(tx, key_id, name, digest):
             return None
         kept = idempotency.get(tx, key_id, name)
     if kept is None or kept.digest != digest:
-        raise Conflict("This Idempotency-Key was used for another request: take a new one.")
+        raise IdempotencyConflict("This Idempotency-Key was used for another request: take a new one.")
     if kept.status is None:
-        raise Conflict("The first request with this Idempotency-Key is still at work: try again in a moment.")
+        raise IdempotencyConflict("The first request with this Idempotency-Key is still at work: try again in a moment.")
     return kept
 
 

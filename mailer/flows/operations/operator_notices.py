@@ -21,12 +21,12 @@ def post_notices(database: Database, settings: Settings) -> int:
     if not settings.notify_url:
         return 0
     with database.transaction() as tx:
-        waiting = notices.waiting(tx)
+        waiting = notices.list_waiting(tx)
     for number, notice in enumerate(waiting):
         if not _post(settings.notify_url, notice.text):
             return number
         with database.transaction() as tx:
-            notices.posted(tx, notice.id)
+            notices.delete(tx, notice.id)
     return len(waiting)
 
 

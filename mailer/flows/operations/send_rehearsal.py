@@ -23,27 +23,27 @@ from mailer.core.errors import BadInput
 from mailer.core.migrate import migrate
 from mailer.core.settings import Settings
 from mailer.fakes import embedded_services
-from mailer.fakes.handle import FakeSes
+from mailer.fakes.fake_ses_process import FakeSes
 from mailer.flows.publishing.preflight import ALLOWED
 from mailer.flows.publishing.publish import Request, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers import segments
-from mailer.store.operations import rehearsal_readers
+from mailer.store.operations import rehearsal_subscribers
 from mailer.store.sending import audiences, send_reports
 from mailer.store.sending.sends import SendState
-from mailer.transports.ses_fast import LeanSes
+from mailer.transports.ses_fast import FastSes
 
-LATENCY = 0.05  # seconds that the fake SES takes for an answer
+LATENCY_SECONDS = 0.05  # seconds that the fake SES takes for an answer
 FAULTS = ({"kind": "error_after", "share": 0.001}, {"kind": "throttle", "share": 0.01})  # the first that meets a mail counts
 CLIP = 102_000  # bytes of HTML from which on Gmail cuts a mail
-_SLICE = 2.0  # seconds between two reports of progress
-_PAUSE = 0.2  # seconds, when the send has to rest
+_SLICE_SECONDS = 2.0  # seconds between two reports of progress
+_PAUSE_SECONDS = 0.2  # seconds, when the send has to rest
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class RehearsalResult:
     """What a rehearsal showed. ``seconds`` is the time it took here, ``largest`` the bytes of the largest message.
 
     ``html`` is the longest HTML part; ``texts`` are the mails of each text of the issue, when it has several.
@@ -51,12 +51,12 @@ class Rehearsed:
 
     key: str
     subject: str
-    readers: int
+    subscribers: int
     accepted: int
     twice: int
     missing: int
-    in_doubt: int
-    answers_lost: int
+    uncertain: int
+    responses_lost: int
     throttled: int
     seconds: float
     largest: int
@@ -67,10 +67,10 @@ class Rehearsed:
     @property
     def kept(self) -> bool:
         """Did everybody get the mail once, apart from those whose answer was lost on purpose?"""
-        return not (self.twice or self.missing or self.broken or self.in_doubt > self.answers_lost)
+        return not (self.twice or self.missing or self.broken or self.uncertain > self.responses_lost)
 
 
-def audience_size(database: Database, edition: Edition) -> int:
+def count_audience(database: Database, edition: Edition) -> int:
     """How many readers the issue would go to now. Raises BadInput when nobody is in its audience."""
     with database.transaction() as tx:
         size = audiences.count(tx, audience.of_issue(segments.read(tx, edition.audience), edition.key))
@@ -82,7 +82,7 @@ def audience_size(database: Database, edition: Edition) -> int:
     return size
 
 
-def chosen(found: Sequence[Edition], issue: str) -> Edition:
+def find_edition(found: Sequence[Edition], issue: str) -> Edition:
     """The issue with this key or path. Raises BadInput."""
     for edition in found:
         if issue in (edition.key, edition.path):
@@ -93,28 +93,30 @@ def chosen(found: Sequence[Edition], issue: str) -> Edition:
 def rehearse(
     settings: Settings,
     edition: Edition,
-    readers: int,
+    subscribers: int,
     faults: Sequence[Mapping[str, object]] = FAULTS,
     progress: Callable[[int, int], None] = lambda done, of: None,
-) -> Rehearsed:
-    """Send the issue to ``readers`` made-up readers; ``progress`` is told how many are done. Raises BadInput, Unavailable."""
-    if readers < 1:
+) -> RehearsalResult:
+    """Send the issue to so many made-up subscribers, reporting to ``progress``. Raises BadInput or Unavailable."""
+    if subscribers < 1:
         raise BadInput("A rehearsal needs at least one reader: give a larger number with `--readers`.")
     issue = replace(edition, audience="everyone", send=Wish.YES, send_at=None, dated=datetime.now(UTC))
-    with _stage(settings) as (database, conf, fake):
-        fake.control(latency_s=LATENCY, faults=[dict(one) for one in faults])
-        transport = LeanSes(connections=conf.connections)
+    with _rehearsal_services(settings) as (database, conf, fake):
+        fake.control(latency_s=LATENCY_SECONDS, faults=[dict(one) for one in faults])
+        transport = FastSes(connections=conf.connections)
         with database.transaction() as tx:
-            rehearsal_readers.make_up(tx, readers, [("", False), *((one.spoken, one.premium) for one in issue.variants)])
+            rehearsal_subscribers.add_subscribers(
+                tx, subscribers, [("", False), *((one.spoken, one.premium) for one in issue.variants)]
+            )
         started = time.monotonic()
         request = Request(issue=issue.key, allow=ALLOWED)
         [send_id] = publish(database, conf, [issue], [], transport, request).send_ids
-        _run(database, conf, transport, send_id, readers, progress)
-        return _judged(database, fake, issue, send_id, readers, time.monotonic() - started)
+        _run_send(database, conf, transport, send_id, subscribers, progress)
+        return _make_result(database, fake, issue, send_id, subscribers, time.monotonic() - started)
 
 
 @contextmanager
-def _stage(settings: Settings) -> Iterator[tuple[Database, Settings, FakeSes]]:
+def _rehearsal_services(settings: Settings) -> Iterator[tuple[Database, Settings, FakeSes]]:
     """A Postgres and a fake SES of the rehearsal's own; AWS's variables point at the fake while it lasts."""
     with ExitStack() as stack:
         folder = Path(
@@ -154,21 +156,23 @@ def _environ(values: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _run(
-    database: Database, conf: Settings, transport: LeanSes, send_id: int, readers: int, progress: Callable[[int, int], None]
+def _run_send(
+    database: Database, conf: Settings, transport: FastSes, send_id: int, subscribers: int, progress: Callable[[int, int], None]
 ) -> None:
     while True:
         advance_sends(database, conf)
-        done = deliver_send(database, conf, transport, send_id, seconds=_SLICE)
+        done = deliver_send(database, conf, transport, send_id, seconds=_SLICE_SECONDS)
         [standing] = list_send_statuses(database)
-        progress(readers - standing.deliveries["pending"], readers)
+        progress(subscribers - standing.deliveries["pending"], subscribers)
         if standing.send.state not in (SendState.HOLDING, SendState.SCHEDULED, SendState.SENDING):
             return
         if not done.sent:
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE_SECONDS)
 
 
-def _judged(database: Database, fake: FakeSes, issue: Edition, send_id: int, readers: int, seconds: float) -> Rehearsed:
+def _make_result(
+    database: Database, fake: FakeSes, issue: Edition, send_id: int, subscribers: int, seconds: float
+) -> RehearsalResult:
     mails = fake.accepted()
     times = Counter(mail["to"] for mail in mails)
     [standing] = list_send_statuses(database)
@@ -178,16 +182,16 @@ def _judged(database: Database, fake: FakeSes, issue: Edition, send_id: int, rea
     if standing.send.state != SendState.FINISHED:
         broken = {**broken, f"the send is {standing.send.state}: {standing.send.reason}": standing.deliveries["pending"]}
     stats = fake.stats()
-    in_doubt = standing.deliveries["uncertain"]
-    return Rehearsed(
+    uncertain = standing.deliveries["uncertain"]
+    return RehearsalResult(
         key=issue.key,
         subject=issue.subject,
-        readers=readers,
+        subscribers=subscribers,
         accepted=len(mails),
         twice=sum(number > 1 for number in times.values()),
-        missing=max(0, readers - len(times) - sum(broken.values())),
-        in_doubt=in_doubt,
-        answers_lost=stats["lost"],
+        missing=max(0, subscribers - len(times) - sum(broken.values())),
+        uncertain=uncertain,
+        responses_lost=stats["lost"],
         throttled=stats["throttled"],
         seconds=seconds,
         largest=max((mail["size"] for mail in mails), default=0),

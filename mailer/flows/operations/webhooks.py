@@ -17,26 +17,26 @@ from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
 from mailer.flows.sending import issue_overview
 from mailer.store.operations import api_records, notices, webhook_outbox
-from mailer.store.operations.webhook_outbox import Message
+from mailer.store.operations.webhook_outbox import WebhookMessage
 from mailer.webhooks import signed_post
-from mailer.webhooks.signed_post import Attempt
+from mailer.webhooks.signed_post import PostAttempt
 
 events = log.get("webhooks")
 
 # The gaps between attempts: the last comes about three days after the first.
-GAPS = tuple(
+RETRY_DELAYS = tuple(
     timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 43200, 43200, 71000)
 )
-PATIENCE = timedelta(days=3)  # a target that took nothing for so long is switched off
+DISABLE_AFTER = timedelta(days=3)  # a target that took nothing for so long is switched off
 LEASE = timedelta(minutes=2)
-_GROUP = 20
+_MAX_MESSAGES_AT_ONCE = 20
 
 
-def create(
+def create_webhook(
     database: Database, settings: Settings, url: str, types: Sequence[str], description: str, secret: str, enabled: bool
 ) -> Row:
     """A new webhook. Raises BadInput when its address cannot be used. An empty secret is made here."""
-    signed_post.check_target(url, signed_post.networks(settings.webhook_networks))
+    signed_post.check_target(url, signed_post.parse_networks(settings.webhook_networks))
     values = {
         "url": url,
         "event_types": list(types),
@@ -53,12 +53,12 @@ def new_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def deliver_some(database: Database, settings: Settings, now: datetime | None = None) -> int:
+def deliver_messages(database: Database, settings: Settings, now: datetime | None = None) -> int:
     """Post a group of messages that are due; how many."""
-    allowed = signed_post.networks(settings.webhook_networks)
+    allowed = signed_post.parse_networks(settings.webhook_networks)
     with database.transaction() as tx:
-        taken = webhook_outbox.claim(tx, _GROUP, LEASE)
-    with ThreadPoolExecutor(_GROUP, thread_name_prefix="webhook") as pool:
+        taken = webhook_outbox.claim(tx, _MAX_MESSAGES_AT_ONCE, LEASE)
+    with ThreadPoolExecutor(_MAX_MESSAGES_AT_ONCE, thread_name_prefix="webhook") as pool:
         attempts = list(pool.map(partial(_post, allowed=allowed), taken))
     for message, attempt in zip(taken, attempts, strict=True):
         _settle(database, message, attempt, now or datetime.now(UTC))
@@ -71,31 +71,31 @@ def has_work(database: Database) -> bool:
         return webhook_outbox.has_work(tx)
 
 
-def test(database: Database, webhook_id: int, kind: str) -> int:
+def send_test_message(database: Database, webhook_id: int, kind: str) -> int:
     """Queue a message that no event caused; its id."""
     with database.transaction() as tx:
-        return webhook_outbox.test(tx, webhook_id, kind)
+        return webhook_outbox.add_test_message(tx, webhook_id, kind)
 
 
-def replay(database: Database, webhook_id: int, message_ids: Sequence[int] = ()) -> int:
+def replay_messages(database: Database, webhook_id: int, message_ids: Sequence[int] = ()) -> int:
     """Post messages again: these, or all of the webhook that failed; how many."""
     with database.transaction() as tx:
-        return webhook_outbox.replay(tx, webhook_id, message_ids or webhook_outbox.failed_ids(tx, webhook_id))
+        return webhook_outbox.replay(tx, webhook_id, message_ids or webhook_outbox.list_failed_ids(tx, webhook_id))
 
 
-def page(database: Database, webhook_id: int, states: Sequence[str], number: int, size: int) -> tuple[list[Row], int]:
+def list_messages(database: Database, webhook_id: int, states: Sequence[str], number: int, size: int) -> tuple[list[Row], int]:
     """Page ``number`` of a webhook's messages, and how many there are."""
     with database.transaction() as tx:
-        return webhook_outbox.page(tx, webhook_id, states, size, size * (number - 1))
+        return webhook_outbox.list_page(tx, webhook_id, states, size, size * (number - 1))
 
 
-def every(database: Database) -> list[Row]:
+def list_webhooks(database: Database) -> list[Row]:
     """All webhooks, the newest first."""
     with database.transaction() as tx:
-        return api_records.page(tx, "webhooks", 1000, 0, {})[0]
+        return api_records.list_page(tx, "webhooks", 1000, 0, {})[0]
 
 
-def find(database: Database, id: str) -> Row:
+def find_webhook(database: Database, id: str) -> Row:
     """A webhook by its number or public id. Raises BadInput when there is none."""
     number = public_ids.number("hook", id)
     with database.transaction() as tx:
@@ -105,7 +105,7 @@ def find(database: Database, id: str) -> Row:
     return row
 
 
-def payload(message: Message) -> bytes:
+def make_payload(message: WebhookMessage) -> bytes:
     """What is posted: the event's type, when it was, and the public ids of whom and what it was about."""
     body = message.body
     data: dict[str, Any] = {}
@@ -123,22 +123,22 @@ def payload(message: Message) -> bytes:
     return json.dumps(whole, separators=(",", ":")).encode()
 
 
-def _post(message: Message, allowed: Sequence[signed_post.IPNetwork]) -> Attempt:
+def _post(message: WebhookMessage, allowed: Sequence[signed_post.IPNetwork]) -> PostAttempt:
     name = public_ids.public("msg", message.id)
-    return signed_post.post(message.url, message.secret, name, payload(message), allowed)
+    return signed_post.post(message.url, message.secret, name, make_payload(message), allowed)
 
 
-def _settle(database: Database, message: Message, attempt: Attempt, now: datetime) -> None:
+def _settle(database: Database, message: WebhookMessage, attempt: PostAttempt, now: datetime) -> None:
     bad, gone = bool(attempt.error), attempt.status == 410
-    last = gone or message.attempts > len(GAPS)
-    again_at = now + GAPS[message.attempts - 1] if bad and not last else None
+    last = gone or message.attempts > len(RETRY_DELAYS)
+    again_at = now + RETRY_DELAYS[message.attempts - 1] if bad and not last else None
     with database.transaction() as tx:
         webhook_outbox.settle(
             tx, message.id, attempt.status, attempt.error, attempt.milliseconds, again_at, failed=bad and last
         )
         if not bad:
-            webhook_outbox.worked(tx, message.webhook_id)
-        elif url := webhook_outbox.failed(tx, message.webhook_id, PATIENCE, gone):
+            webhook_outbox.record_success(tx, message.webhook_id)
+        elif url := webhook_outbox.record_failure(tx, message.webhook_id, DISABLE_AFTER, gone):
             notices.add(tx, f"The webhook {url} took nothing for three days and was switched off: `postmerge webhooks list`.")
     log_as = events.warning if bad else events.info
     log_as("webhook.refused" if bad else "webhook.taken", webhook=message.webhook_id, message=message.id, error=attempt.error)

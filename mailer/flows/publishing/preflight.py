@@ -17,7 +17,7 @@ from mailer.core.settings import Settings
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.store.publishing.issues import Known
 from mailer.store.sending.sends import NOT_STARTED
-from mailer.transports.base import Account
+from mailer.transports.base import AccountLimits
 
 OLDEST = timedelta(days=7)
 LATEST = timedelta(hours=6)
@@ -34,7 +34,12 @@ class Guard:
 
 
 def check(
-    plan: Plan, settings: Settings, findings: Iterable[Finding], account: Account | None, allow: Collection[str], gate: bool
+    plan: Plan,
+    settings: Settings,
+    findings: Iterable[Finding],
+    account: AccountLimits | None,
+    allow: Collection[str],
+    gate: bool,
 ) -> list[Guard]:
     """Everything that speaks against the plan's sends, apart from what ``allow`` names. Fetches pages when ``gate``."""
     sending = plan.of(Action.SEND)
@@ -171,7 +176,7 @@ def _issue(step: Step, plan: Plan) -> Iterator[Guard]:
         )
 
 
-def _quota(touched: list[Step], account: Account | None) -> Iterator[Guard]:
+def _quota(touched: list[Step], account: AccountLimits | None) -> Iterator[Guard]:
     if account is None:
         return
     needed = sum(step.size for step in touched if not step.scheduled)

@@ -20,7 +20,7 @@ from mailer.flows.subscribers import segments
 from mailer.store.publishing import editions, issues
 from mailer.store.sending import audiences, deliveries, sends
 from mailer.store.sending.sends import Canceller, SendState
-from mailer.transports.base import Account, Transport
+from mailer.transports.base import AccountLimits, Transport
 
 events = log.get("publish")
 
@@ -51,7 +51,7 @@ class Outlook:
 
     plan: Plan
     guards: tuple[guards.Guard, ...]
-    account: Account | None
+    account: AccountLimits | None
 
 
 def adopt(database: Database, settings: Settings, found: Sequence[Edition]) -> int:

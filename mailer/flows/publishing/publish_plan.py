@@ -157,7 +157,7 @@ class _Book:
 
 def _decided(every: Sequence[Send]) -> set[str]:
     """The roots of issues of which something was sent, or which the operator keeps from being sent."""
-    kept = (State.PAUSED, State.STOPPED)
+    kept = (SendState.PAUSED, SendState.STOPPED)
     return {one.issue_key for one in every if one.started_at or one.state in kept or one.cancelled_by is Canceller.OPERATOR}
 
 

@@ -30,7 +30,7 @@ from mailer.store.sending import deliveries, sends
 from mailer.store.sending.deliveries import ClaimedDelivery, Settlement
 from mailer.store.sending.sends import Send, SendState
 from mailer.store.subscribers import text_selection
-from mailer.transports.base import Answer, Envelope, LoopTransport, Outcome, Transport
+from mailer.transports.base import Answer, AsyncTransport, Envelope, Outcome, Transport
 
 events = log.get("deliver")
 
@@ -100,8 +100,8 @@ def deliver_send(
 
 def _make_send_one(transport: Transport, threads: ThreadPoolExecutor) -> SendOne:
     """How to send one email: on the event loop when the transport supports that, else in a thread of its own."""
-    if isinstance(transport, LoopTransport):
-        return transport.carry
+    if isinstance(transport, AsyncTransport):
+        return transport.send_async
 
     async def send_in_thread(envelope: Envelope) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(threads, transport.send, envelope)

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from mailer.core import log
 from mailer.core.errors import PostmergeError
 from mailer.core.rate_limiter import QUOTA_RESERVE, RateLimiter, SendSlots
-from mailer.transports.base import Account, Transport
+from mailer.transports.base import AccountLimits, Transport
 
 events = log.get("rate")
 
 REFRESH_SECONDS = 30.0  # how often the account's limits are read again
 REFRESH_SECONDS_NEAR_QUOTA = 5.0  # the same while the 24-hour quota is nearly used up
-_UNKNOWN = Account(rate=1, quota=200, sent=0)  # the limits of a new SES account (its sandbox), used until SES has answered
+_UNKNOWN = AccountLimits(
+    rate=1, quota=200, sent=0
+)  # the limits of a new SES account (its sandbox), used until SES has answered
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class SendRate:
         self._transport = transport
         self._limiter = limiter
         self._lock = threading.Lock()
-        self._account: Account | None = _UNKNOWN
+        self._account: AccountLimits | None = _UNKNOWN
         self._asked = -REFRESH_SECONDS
         self._used = 0
 
@@ -63,7 +65,7 @@ class SendRate:
             return float("inf")
         return account.left - self._used - (0 if urgent else quota_reserve(account))
 
-    def _read_limits(self) -> Account | None:
+    def _read_limits(self) -> AccountLimits | None:
         with self._lock:
             soon = self._account is not None and self._account.left - self._used < self._account.rate * REFRESH_SECONDS
             if time.monotonic() - self._asked < (REFRESH_SECONDS_NEAR_QUOTA if soon else REFRESH_SECONDS):
@@ -79,6 +81,6 @@ class SendRate:
         return account
 
 
-def quota_reserve(account: Account) -> float:
+def quota_reserve(account: AccountLimits) -> float:
     """How many emails of the quota bulk sends leave to confirmations and other transactional emails."""
     return 0.0 if account.quota < 0 else min(account.quota, max(10.0, account.quota * QUOTA_RESERVE))

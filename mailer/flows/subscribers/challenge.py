@@ -37,7 +37,7 @@ def _first(database: Database, key: str) -> bool:
 
 def _verdict(settings: Settings, answer: str, ip: str | None) -> bool:
     try:
-        return captcha.ask(settings.challenge_verify_url, settings.challenge_secret, answer, ip)
+        return captcha.verify_answer(settings.challenge_verify_url, settings.challenge_secret, answer, ip)
     except Unavailable as error:
         events.warning("challenge.trouble", reason=str(error), let_in=settings.challenge_on_error == "open")
         return settings.challenge_on_error == "open"

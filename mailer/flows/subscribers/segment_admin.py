@@ -33,7 +33,7 @@ def change(database: Database, public: str, values: Mapping[str, Any]) -> Row | 
         if plain(values.get("name", row["name"])) != plain(row["name"]):
             _unused(tx, row["name"])
         _check(tx, values.get("name", row["name"]), values.get("filters", row["filters"]), row["name"])
-        return _written(lambda: api_records.amend(tx, "segments", number, values))
+        return _written(lambda: api_records.update(tx, "segments", number, values))
 
 
 def define(database: Database, name: str, rule: str, description: str | None = None) -> bool:

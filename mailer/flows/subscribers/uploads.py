@@ -45,7 +45,7 @@ def bring(database: Database, settings: Settings, name: str, file: BinaryIO, giv
 def correct(database: Database, settings: Settings, number: int, label: str | None, given: Mapping[str, Any] | None) -> Row:
     """Name an import, or say anew what its columns are: it is planned again. Raises BadInput, and Refused when it has begun."""
     with database.transaction() as tx:
-        row = api_records.amend(tx, "imports", number, {} if label is None else {"label": label})
+        row = api_records.update(tx, "imports", number, {} if label is None else {"label": label})
     assert row
     if given is None:
         return row
@@ -54,7 +54,7 @@ def correct(database: Database, settings: Settings, number: int, label: str | No
     with _kept(database, row) as path:
         found = imports.plan(database, settings, _request(path, given))
     with database.transaction() as tx:
-        changed = api_records.amend(
+        changed = api_records.update(
             tx, "imports", number, {"metadata": dict(given), "format": found.format, "plan": _told(found)}
         )
     assert changed
@@ -76,7 +76,7 @@ def start(database: Database, settings: Settings, number: int) -> Row:
         return _end(database, number, {"state": "failed", "results": {"reason": str(error)}})
     except BaseException:
         with database.transaction() as tx:
-            api_records.amend(tx, "imports", number, {"state": "not_started"})
+            api_records.update(tx, "imports", number, {"state": "not_started"})
         raise
     return _end(database, number, {"state": state, "results": results, "run_id": done.applied})
 
@@ -84,7 +84,7 @@ def start(database: Database, settings: Settings, number: int) -> Row:
 def _end(database: Database, number: int, values: Mapping[str, Any]) -> Row:
     with database.transaction() as tx:
         uploads.drop(tx, number)
-        row = api_records.amend(tx, "imports", number, values)
+        row = api_records.update(tx, "imports", number, values)
     assert row
     return row
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from mailer.core.db import Tx, each
 
-Key = tuple[int, int]  # send, subscriber
+DeliveryKey = tuple[int, int]  # send, subscriber
 
 # How much a state knows: only proof of more moves a row, so that the order of events does not matter.
 RANK = """
@@ -28,7 +28,7 @@ RANK = """
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class DeliveryUpdate:
     """The most that is known now about one delivery: its state, how much that state knows, and why."""
 
     send_id: int
@@ -40,7 +40,7 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class DeliveryEvent:
     """One event of one delivery. ``at`` is the outside's time."""
 
     send_id: int
@@ -52,7 +52,7 @@ class Happening:
 
 
 @dataclass(frozen=True)
-class Fresh:
+class NewDeliveryEvents:
     """How many events were new, and the readers of whom something bad is new."""
 
     number: int
@@ -61,7 +61,7 @@ class Fresh:
     complaints: Sequence[int]
 
 
-def find(tx: Tx, message_ids: Sequence[str]) -> dict[str, Key]:
+def find_by_message_id(tx: Tx, message_ids: Sequence[str]) -> dict[str, DeliveryKey]:
     """Deliveries by the transport's id of the message."""
     rows = tx.all(
         "SELECT message_id, send_id, subscriber_id FROM deliveries WHERE message_id = ANY(%(ids)s::text [])",
@@ -70,7 +70,7 @@ def find(tx: Tx, message_ids: Sequence[str]) -> dict[str, Key]:
     return {row["message_id"]: (row["send_id"], row["subscriber_id"]) for row in rows}
 
 
-def advance(tx: Tx, news: Sequence[News]) -> tuple[set[Key], set[Key]]:
+def advance(tx: Tx, news: Sequence[DeliveryUpdate]) -> tuple[set[DeliveryKey], set[DeliveryKey]]:
     """Move deliveries forward, never back; which are unknown, and which are busy. One row of ``news`` for a delivery.
 
     A row in any state moves when the news knows more: also ``claimed`` and ``uncertain`` ones (the answer of the call comes
@@ -123,7 +123,7 @@ def advance(tx: Tx, news: Sequence[News]) -> tuple[set[Key], set[Key]]:
     return unknown, {(row["send_id"], row["subscriber_id"]) for row in rows if not row["unknown"]}
 
 
-def add(tx: Tx, happenings: Sequence[Happening]) -> Fresh:
+def add(tx: Tx, happenings: Sequence[DeliveryEvent]) -> NewDeliveryEvents:
     """Write events down; those that are written already change nothing."""
     row = tx.one(
         """
@@ -153,10 +153,10 @@ def add(tx: Tx, happenings: Sequence[Happening]) -> Fresh:
         details=[one.detail for one in happenings],
     )
     assert row
-    return Fresh(**row)
+    return NewDeliveryEvents(**row)
 
 
-def softly_bounced(tx: Tx, subscriber_ids: Sequence[int], window: timedelta, least: int) -> list[int]:
+def list_soft_bouncing(tx: Tx, subscriber_ids: Sequence[int], window: timedelta, least: int) -> list[int]:
     """Of these readers, those who had soft bounces of at least ``least`` sends within ``window``.
 
     Their rows are locked first, so that two batches that each see one bounce less do not both overlook the last.

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 from mailer.core.db import Tx, each
 
-_MOST_BODY = 65_536  # characters
+_MAX_BODY_CHARS = 65_536  # characters
 
 
 @dataclass(frozen=True)
-class Unread:
+class RejectedEvent:
     """A message that could not be read; ``body`` is kept whole up to 65,536 characters and may hold addresses."""
 
     source: str
@@ -23,7 +23,7 @@ class Unread:
     last_at: datetime
 
 
-def keep(tx: Tx, source: str, reason: str, body: str) -> None:
+def add(tx: Tx, source: str, reason: str, body: str) -> None:
     """Keep a message for the operator; the same one again is counted."""
     plain = body.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
     tx.run(
@@ -35,11 +35,11 @@ def keep(tx: Tx, source: str, reason: str, body: str) -> None:
         digest=hashlib.sha256(plain.encode()).digest(),
         source=source,
         reason=reason,
-        body=plain[:_MOST_BODY],
+        body=plain[:_MAX_BODY_CHARS],
     )
 
 
-def listed(tx: Tx, limit: int) -> list[Unread]:
+def list_newest(tx: Tx, limit: int) -> list[RejectedEvent]:
     """The latest first."""
     rows = tx.all(
         """
@@ -50,10 +50,10 @@ def listed(tx: Tx, limit: int) -> list[Unread]:
         """,
         limit=limit,
     )
-    return each(rows, Unread)
+    return each(rows, RejectedEvent)
 
 
-def count_unknown(tx: Tx, numbers: Mapping[str, int]) -> None:
+def add_unknown(tx: Tx, numbers: Mapping[str, int]) -> None:
     """Count events of mails that the ledger does not know, by kind and day (UTC)."""
     kinds: Sequence[str] = sorted(numbers)
     tx.run(
@@ -69,7 +69,7 @@ def count_unknown(tx: Tx, numbers: Mapping[str, int]) -> None:
     )
 
 
-def unknown_numbers(tx: Tx, age: timedelta) -> dict[str, int]:
+def count_unknown_by_kind(tx: Tx, age: timedelta) -> dict[str, int]:
     """How many events of unknown mails came in the last ``age``, by kind."""
     rows = tx.all(
         """
@@ -84,7 +84,7 @@ def unknown_numbers(tx: Tx, age: timedelta) -> dict[str, int]:
     return {row["kind"]: int(row["number"]) for row in rows}
 
 
-def first_time(tx: Tx, sns_id: str, keep_for: timedelta) -> bool:
+def remember_sns_id(tx: Tx, sns_id: str, keep_for: timedelta) -> bool:
     """Note SNS's id of a message; whether it was not seen before. Ids older than ``keep_for`` are forgotten on the way."""
     fresh = tx.run("INSERT INTO sns_messages (id) VALUES (%(id)s) ON CONFLICT DO NOTHING", id=sns_id)
     tx.run(

@@ -9,7 +9,7 @@ from mailer.core.db import Question, Tx, each
 
 
 @dataclass(frozen=True)
-class Key:
+class ApiKey:
     """A key without its secret; ``revoked_at`` is None while it opens the door. ``per_minute`` 0: as often as it likes."""
 
     id: int
@@ -23,7 +23,7 @@ class Key:
     revoked_at: datetime | None
 
     @property
-    def holds(self) -> bool:
+    def is_valid(self) -> bool:
         """Does it open the door just now?"""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > datetime.now(UTC))
 
@@ -50,7 +50,7 @@ def create(tx: Tx, name: str, digest: bytes, prefix: str, scope: str, per_minute
     )
 
 
-def holding(digest: bytes) -> Question[Key]:
+def valid_key_query(digest: bytes) -> Question[ApiKey]:
     """Which key with this hash is neither revoked nor expired?"""
     return Question(
         f"""
@@ -58,13 +58,13 @@ def holding(digest: bytes) -> Question[Key]:
         WHERE hash = %(digest)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
         """,
         {"digest": digest},
-        Key,
+        ApiKey,
     )
 
 
-def every(tx: Tx) -> list[Key]:
+def list_all(tx: Tx) -> list[ApiKey]:
     """All keys, revoked ones too, oldest first."""
-    return each(tx.all(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id"), Key)
+    return each(tx.all(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id"), ApiKey)
 
 
 def revoke(tx: Tx, name: str) -> bool:
@@ -72,7 +72,7 @@ def revoke(tx: Tx, name: str) -> bool:
     return bool(tx.run("UPDATE api_keys SET revoked_at = now() WHERE name = %(name)s AND revoked_at IS NULL", name=name))
 
 
-def get(tx: Tx, key_id: int) -> Key | None:
+def get(tx: Tx, key_id: int) -> ApiKey | None:
     """One key, whether it holds or not."""
     row = tx.one(f"SELECT {_COLUMNS} FROM api_keys WHERE id = %(id)s", id=key_id)
-    return Key(**row) if row else None
+    return ApiKey(**row) if row else None

@@ -26,7 +26,7 @@ def get(tx: Tx, table: str, number: int) -> Row | None:
     return tx.one(f"SELECT * FROM {table} WHERE id = %(id)s", id=number)
 
 
-def amend(tx: Tx, table: str, number: int, values: Mapping[str, Any]) -> Row | None:
+def update(tx: Tx, table: str, number: int, values: Mapping[str, Any]) -> Row | None:
     """Change a row; how it is now, or None when there is none."""
     assert table in _TABLES
     if not values:
@@ -41,7 +41,7 @@ def delete(tx: Tx, table: str, number: int) -> bool:
     return bool(tx.run(f"DELETE FROM {table} WHERE id = %(id)s", id=number))
 
 
-def page(tx: Tx, table: str, limit: int, offset: int, where: Mapping[str, Any]) -> tuple[list[Row], int]:
+def list_page(tx: Tx, table: str, limit: int, offset: int, where: Mapping[str, Any]) -> tuple[list[Row], int]:
     """Some rows, the newest first, with these values; and how many there are."""
     assert table in _TABLES
     condition = " AND ".join(["true", *(f"{name} = %({name})s" for name in where)])
@@ -54,7 +54,7 @@ def page(tx: Tx, table: str, limit: int, offset: int, where: Mapping[str, Any]) 
     return rows, int(tx.value(f"SELECT count(*) FROM {table} WHERE {condition}", **where))
 
 
-def events(
+def list_events(
     tx: Tx, where: Mapping[str, Any], limit: int, offset: int, after: int | None, newest_first: bool, counted: bool = True
 ) -> tuple[list[Row], int]:
     """Events with these values (a list means any of them), and how many there are (0 unless ``counted``)."""
@@ -104,7 +104,7 @@ def add_requests(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def requests(tx: Tx, where: Mapping[str, Any], limit: int, before: int | None) -> list[Row]:
+def list_requests(tx: Tx, where: Mapping[str, Any], limit: int, before: int | None) -> list[Row]:
     """Requests, the newest first; ``since`` and ``until`` bound their time."""
     names = {"key_id": "key_id", "method": "method", "path": "path", "status": "status", "source": "source"}
     condition = " AND ".join(f"api_requests.{names[name]} = ANY(%({name})s)" for name in where if name in names) or "true"
@@ -124,7 +124,7 @@ def requests(tx: Tx, where: Mapping[str, Any], limit: int, before: int | None) -
     )
 
 
-def request(tx: Tx, number: int) -> Row | None:
+def get_request(tx: Tx, number: int) -> Row | None:
     """One request, or None."""
     return tx.one(
         """
@@ -140,7 +140,7 @@ def drop_old_requests(tx: Tx) -> int:
     return tx.run("DELETE FROM api_requests WHERE at < now() - interval '90 days'")
 
 
-def make_months(tx: Tx) -> None:
+def create_month_partitions(tx: Tx) -> None:
     """Partitions of events for the months ahead."""
     tx.run("SELECT make_events_months(3)")
 

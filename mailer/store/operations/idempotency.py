@@ -8,7 +8,7 @@ from mailer.core.db import Tx
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedResponse:
     """A request's digest and its answer; ``status`` is None while the first request is at work."""
 
     digest: bytes
@@ -34,14 +34,14 @@ def claim(tx: Tx, key_id: int, name: str, digest: bytes) -> bool:
     )
 
 
-def get(tx: Tx, key_id: int, name: str) -> Kept | None:
+def get(tx: Tx, key_id: int, name: str) -> SavedResponse | None:
     """What is kept under a name, or None."""
     row = tx.one(
         "SELECT digest, status, body FROM idempotency WHERE key_id = %(key_id)s AND name = %(name)s",
         key_id=key_id,
         name=name,
     )
-    return Kept(bytes(row["digest"]), row["status"], row["body"]) if row else None
+    return SavedResponse(bytes(row["digest"]), row["status"], row["body"]) if row else None
 
 
 def finish(tx: Tx, key_id: int, name: str, status: int, body: str) -> None:

@@ -20,7 +20,7 @@ def add(tx: Tx, text: str) -> None:
     tx.run("INSERT INTO notices (text) VALUES (%(text)s)", text=text)
 
 
-def waiting(tx: Tx, limit: int = 20) -> list[Notice]:
+def list_waiting(tx: Tx, limit: int = 20) -> list[Notice]:
     """Notices of the last day that were not posted yet, oldest first."""
     rows = tx.all(
         """
@@ -35,6 +35,6 @@ def waiting(tx: Tx, limit: int = 20) -> list[Notice]:
     return each(rows, Notice)
 
 
-def posted(tx: Tx, notice_id: int) -> None:
+def delete(tx: Tx, notice_id: int) -> None:
     """This one was posted."""
     tx.run("UPDATE notices SET posted_at = now() WHERE id = %(id)s", id=notice_id)

@@ -11,7 +11,7 @@ from mailer.core.db import Row, Tx, each, json
 
 
 @dataclass(frozen=True)
-class Message:
+class WebhookMessage:
     """One message that this claim may post."""
 
     id: int
@@ -26,7 +26,7 @@ class Message:
     issue_key: str | None
 
 
-def claim(tx: Tx, size: int, lease: timedelta) -> list[Message]:
+def claim(tx: Tx, size: int, lease: timedelta) -> list[WebhookMessage]:
     """Take messages that are due; those of a worker that died are due again after the lease."""
     rows = tx.all(
         """
@@ -50,7 +50,7 @@ def claim(tx: Tx, size: int, lease: timedelta) -> list[Message]:
         size=size,
         lease=lease,
     )
-    return each(rows, Message)
+    return each(rows, WebhookMessage)
 
 
 def settle(
@@ -81,12 +81,12 @@ def settle(
     )
 
 
-def worked(tx: Tx, webhook_id: int) -> None:
+def record_success(tx: Tx, webhook_id: int) -> None:
     """The target took a message."""
     tx.run("UPDATE webhooks SET failing_since = NULL WHERE id = %(id)s AND failing_since IS NOT NULL", id=webhook_id)
 
 
-def failed(tx: Tx, webhook_id: int, patience: timedelta, gone: bool) -> str | None:
+def record_failure(tx: Tx, webhook_id: int, patience: timedelta, gone: bool) -> str | None:
     """The target took no message; its address when that has lasted too long (or it is gone) and it is switched off now."""
     tx.run("UPDATE webhooks SET failing_since = now() WHERE id = %(id)s AND failing_since IS NULL", id=webhook_id)
     found = tx.value(
@@ -102,7 +102,7 @@ def failed(tx: Tx, webhook_id: int, patience: timedelta, gone: bool) -> str | No
     return str(found) if found else None
 
 
-def test(tx: Tx, webhook_id: int, kind: str) -> int:
+def add_test_message(tx: Tx, webhook_id: int, kind: str) -> int:
     """A message that no event caused; its id."""
     return int(
         tx.value(
@@ -126,13 +126,13 @@ def replay(tx: Tx, webhook_id: int, ids: Sequence[int]) -> int:
     )
 
 
-def failed_ids(tx: Tx, webhook_id: int) -> list[int]:
+def list_failed_ids(tx: Tx, webhook_id: int) -> list[int]:
     """Messages of a webhook that failed for good."""
     rows = tx.all("SELECT id FROM webhook_messages WHERE webhook_id = %(id)s AND state = 'failed'", id=webhook_id)
     return [row["id"] for row in rows]
 
 
-def page(tx: Tx, webhook_id: int, states: Sequence[str], limit: int, offset: int) -> tuple[list[Row], int]:
+def list_page(tx: Tx, webhook_id: int, states: Sequence[str], limit: int, offset: int) -> tuple[list[Row], int]:
     """Messages of a webhook with their last attempt, the newest first; and how many there are."""
     rows = tx.all(
         """

@@ -36,7 +36,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
 @pytest.fixture
 def api(letter: Web) -> TestClient:
     """A client that holds a key."""
-    return letter.holder(api_keys.PER_MINUTE)
+    return letter.holder(api_keys.DEFAULT_REQUESTS_PER_MINUTE)
 
 
 def add(letter: Web, email: str, *tags: str) -> None:

@@ -121,7 +121,7 @@ def test_a_file_that_nobody_imports_goes_after_a_day(letter: Web, api: TestClien
     made = bring(api, LIST).json()
     with letter.database.transaction() as tx:
         tx.run("UPDATE imports SET created_at = now() - interval '25 hours'")
-    api_records.tidy(letter.database)
+    api_records.delete_old_rows(letter.database)
     assert letter.counted("import_parts") == 0
     now = call(api, "GET", f"/imports/{made['id']}", "/imports/{}").json()
     assert (now["status"], now["metadata"]["error"]) == ("failed", "nobody started it within a day")

@@ -17,7 +17,7 @@ from mailer.flows.billing import gifts, plan_changes
 from mailer.flows.billing.billing_text import Voice
 from mailer.flows.transactional.transactional_worker import deliver_some
 from mailer.payments.models import Session
-from mailer.transports.outbox import Mail, Outbox, list_mails
+from mailer.transports.outbox import Outbox, OutboxEmail, list_emails
 from tests.integration.billing.test_paid_pages import form_token, own, pay
 from tests.integration.billing.test_paid_pages import shop as shop
 from tests.paying import Shop
@@ -45,11 +45,11 @@ def payer(shop: Shop, lang: str) -> int:
     return reader
 
 
-def mails(shop: Shop) -> list[Mail]:
+def mails(shop: Shop) -> list[OutboxEmail]:
     """Mails about money; those of one moment in any order."""
     while deliver_some(shop.database, shop.settings, Outbox(shop.settings.outbox), "The Letter"):
         pass
-    found = reversed(list_mails(shop.settings.outbox, limit=100)[0])
+    found = reversed(list_emails(shop.settings.outbox, limit=100)[0])
     return [mail for mail in found if "/confirm/" not in mail.text]
 
 

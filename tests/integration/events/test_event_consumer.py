@@ -14,12 +14,12 @@ from mailer import cli
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, Refused, Unavailable
 from mailer.core.settings import Settings
-from mailer.fakes.handle import FakeSes
-from mailer.fakes.sns_signer import CERTIFICATE, Signer
+from mailer.fakes.fake_ses_process import FakeSes
+from mailer.fakes.sns_signer import CERTIFICATE, SnsSigner
+from mailer.flows.events import email_events
 from mailer.flows.events import event_consumer as intake
-from mailer.flows.events import mail_events
-from mailer.flows.events.event_consumer import GENTLE, Intake
-from mailer.flows.events.mail_events import Taken
+from mailer.flows.events.email_events import EventCounts
+from mailer.flows.events.event_consumer import MAX_RATE_WHILE_SENDING, EventConsumer
 from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import uncertain_deliveries
@@ -27,10 +27,10 @@ from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.transports.base import Envelope
 from mailer.transports.outbox import Outbox
-from mailer.transports.ses_fast import LeanSes
-from mailer.transports.ses_queue import LeanSqs, Sqs, make
-from mailer.transports.sqs import Letter
-from mailer.webhooks.sns import Verifier
+from mailer.transports.ses_fast import FastSes
+from mailer.transports.ses_queue import FastSqs, Sqs, make_queue
+from mailer.transports.sqs import QueueMessage
+from mailer.webhooks.sns import SnsVerifier
 from mailer.webhooks.sns_fetch import fetch
 from tests.factories import edition, old, readers, settings, sums_add_up
 from tests.processes import eventually, kill, running, start
@@ -57,13 +57,13 @@ def send(database: Database, conf: Settings, number: int) -> SendStatus:
     """A whole send, with the transport's patience of half a second."""
     readers(database, number)
     adopt(database, conf, [old()])
-    transport = LeanSes("", conf.connections, connect_timeout=2, read_timeout=0.5)
+    transport = FastSes("", conf.connections, connect_timeout=2, read_timeout=0.5)
     [send_id] = publish(database, conf, [old(), edition()], [], transport, Request()).send_ids
     return work(database, conf, send_id)
 
 
 def work(database: Database, conf: Settings, send_id: int) -> SendStatus:
-    transport = LeanSes("", conf.connections, connect_timeout=2, read_timeout=0.5)
+    transport = FastSes("", conf.connections, connect_timeout=2, read_timeout=0.5)
     for _ in range(30):
         advance_sends(database, conf)
         if (one := list_send_statuses(database, str(send_id))[0]).send.state == "finished":
@@ -74,10 +74,10 @@ def work(database: Database, conf: Settings, send_id: int) -> SendStatus:
     raise AssertionError("the send does not finish")
 
 
-def drain(database: Database, conf: Settings, ses: FakeSes, seconds: float = 30) -> Taken:
+def drain(database: Database, conf: Settings, ses: FakeSes, seconds: float = 30) -> EventCounts:
     """Take events in until none is left."""
     stopping = threading.Event()
-    reader = Intake(database, conf, make(conf), stopping, poll=1)
+    reader = EventConsumer(database, conf, make_queue(conf), stopping, poll=1)
     thread = threading.Thread(target=reader.run)
     thread.start()
     try:
@@ -88,14 +88,14 @@ def drain(database: Database, conf: Settings, ses: FakeSes, seconds: float = 30)
     return reader.total
 
 
-@pytest.mark.parametrize("made", [Sqs, LeanSqs])
+@pytest.mark.parametrize("made", [Sqs, FastSqs])
 def test_both_clients_of_the_queue_receive_wait_and_delete(made: type[Sqs], conf: Settings, ses: FakeSes) -> None:
     queue = made(ses.queue_url)
     started = time.monotonic()
     assert queue.receive(1) == []
     assert time.monotonic() - started > 0.9
     ses.control(events={"visibility_s": 0.3})
-    LeanSes().send(_envelope())
+    FastSes().send(_envelope())
     first = queue.receive(1)
     assert [json.loads(letter.body)["eventType"] for letter in first] == ["Send", "Delivery"]
     assert queue.receive(0) == []
@@ -111,7 +111,7 @@ def _envelope() -> Envelope:
     return Envelope("ada@example.org", b"Subject: Hi\r\n\r\nHello", {"send": "1", "subscriber": "1"})
 
 
-@pytest.mark.parametrize("made", [Sqs, LeanSqs])
+@pytest.mark.parametrize("made", [Sqs, FastSqs])
 def test_a_queue_that_is_away_or_set_up_wrongly_is_one_sentence(
     made: type[Sqs], conf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +125,7 @@ def test_a_queue_that_is_away_or_set_up_wrongly_is_one_sentence(
     with pytest.raises(Refused, match="credentials"):
         made("http://127.0.0.1:1/0/q").receive(0)
     with pytest.raises(BadInput, match="POSTMERGE_SQS_QUEUE_URL"):
-        make(replace(conf, sqs_queue_url=""))
+        make_queue(replace(conf, sqs_queue_url=""))
 
 
 def test_a_whole_send_with_lost_answers_is_settled_by_the_events(database: Database, conf: Settings, ses: FakeSes) -> None:
@@ -168,7 +168,7 @@ def test_kill_9_in_the_middle_of_a_backlog_loses_no_event(database: Database, co
 def test_events_that_overtake_their_answers_all_through_a_send(database: Database, conf: Settings, ses: FakeSes) -> None:
     ses.control(latency_s=0.05, events={"double": 0.5, "shuffle_s": 0.1, "soft": 0.02, "visibility_s": 2})
     stopping = threading.Event()
-    reader = Intake(database, conf, make(conf), stopping, poll=1)
+    reader = EventConsumer(database, conf, make_queue(conf), stopping, poll=1)
     thread = threading.Thread(target=reader.run)
     thread.start()
     try:
@@ -214,12 +214,12 @@ def test_events_of_another_topic_in_the_queue_are_kept_apart(database: Database,
 class Holding:
     """A queue of a few letters that notes what was deleted."""
 
-    def __init__(self, letters: Sequence[Letter]) -> None:
+    def __init__(self, letters: Sequence[QueueMessage]) -> None:
         self.letters = list(letters)
         self.deleted: list[str] = []
         self.asked = 0
 
-    def receive(self, seconds: int) -> list[Letter]:
+    def receive(self, seconds: int) -> list[QueueMessage]:
         self.asked += 1
         taken, self.letters = self.letters, []
         if not taken:
@@ -233,21 +233,21 @@ class Holding:
 def test_messages_are_deleted_only_after_the_commit(
     database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue, stopping = Holding([Letter("{broken", "r1")]), threading.Event()
+    queue, stopping = Holding([QueueMessage("{broken", "r1")]), threading.Event()
     away = threading.Event()
 
-    def fail(*_: object) -> Taken:
+    def fail(*_: object) -> EventCounts:
         away.set()
         raise Unavailable("Postgres cannot be reached.")
 
-    real = mail_events.take
-    monkeypatch.setattr(intake, "_PAUSE", 0.05)
-    monkeypatch.setattr(mail_events, "take", fail)
-    thread = threading.Thread(target=Intake(database, conf, queue, stopping).run)
+    real = email_events.process_messages
+    monkeypatch.setattr(intake, "_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(email_events, "process_messages", fail)
+    thread = threading.Thread(target=EventConsumer(database, conf, queue, stopping).run)
     thread.start()
     assert away.wait(5)
     assert queue.deleted == []
-    monkeypatch.setattr(mail_events, "take", real)
+    monkeypatch.setattr(email_events, "process_messages", real)
     eventually(lambda: queue.deleted == ["r1"], 5, "the message is deleted")
     stopping.set()
     thread.join(5)
@@ -256,28 +256,28 @@ def test_messages_are_deleted_only_after_the_commit(
 
 def test_a_refusing_queue_ends_the_process_with_its_sentence(database: Database, conf: Settings) -> None:
     class Closed(Holding):
-        def receive(self, seconds: int) -> list[Letter]:
+        def receive(self, seconds: int) -> list[QueueMessage]:
             raise Refused("There is no queue.")
 
     with pytest.raises(Refused, match="There is no queue"):
-        Intake(database, conf, Closed([]), threading.Event()).run()
+        EventConsumer(database, conf, Closed([]), threading.Event()).run()
 
 
 @pytest.fixture
 def web(database: Database, conf: Settings, ses: FakeSes) -> Web:
     made = Web(replace(conf, outbox=conf.outbox), database)
-    made.client.app.state.sns = Verifier(TOPIC, fetch, ses.url.replace(".", r"\."))  # type: ignore[attr-defined]
+    made.client.app.state.sns = SnsVerifier(TOPIC, fetch, ses.url.replace(".", r"\."))  # type: ignore[attr-defined]
     return made
 
 
 def test_sns_over_https_confirms_records_once_and_refuses_the_rest(
     web: Web, database: Database, conf: Settings, ses: FakeSes
 ) -> None:
-    net = Signer(ses.url)
-    web.client.app.state.sns = Verifier(TOPIC, lambda url: net.certificate, ses.url.replace(".", r"\."))  # type: ignore[attr-defined]
+    net = SnsSigner(ses.url)
+    web.client.app.state.sns = SnsVerifier(TOPIC, lambda url: net.certificate, ses.url.replace(".", r"\."))  # type: ignore[attr-defined]
     ses.control(events={"send": False})
     send(database, conf, 1)
-    [letter] = LeanSqs(ses.queue_url).receive(1)
+    [letter] = FastSqs(ses.queue_url).receive(1)
     message = net.message(TOPIC, letter.body)
 
     def post(raw: bytes) -> tuple[int, str]:
@@ -303,15 +303,15 @@ def test_a_certificate_that_cannot_be_fetched_makes_sns_post_again(web: Web) -> 
     def away(url: str) -> bytes:
         raise Unavailable("away")
 
-    web.client.app.state.sns = Verifier(TOPIC, away, "http://here")  # type: ignore[attr-defined]
-    answer = web.client.post("/webhooks/ses", content=Signer("http://here").message(TOPIC, "x"))
+    web.client.app.state.sns = SnsVerifier(TOPIC, away, "http://here")  # type: ignore[attr-defined]
+    answer = web.client.post("/webhooks/ses", content=SnsSigner("http://here").message(TOPIC, "x"))
     assert answer.status_code == 503
 
 
 def test_the_fakes_sns_door_posts_to_a_real_server(database: Database, conf: Settings, ses: FakeSes) -> None:
     made = Web(conf, database)
     app = made.client.app
-    app.state.sns = Verifier(TOPIC, fetch, ses.url.replace(".", r"\."))  # type: ignore[attr-defined]
+    app.state.sns = SnsVerifier(TOPIC, fetch, ses.url.replace(".", r"\."))  # type: ignore[attr-defined]
     with served(app) as url:
         ses.control(sns={"url": f"{url}/webhooks/ses", "topic": TOPIC}, events={"double": 0.5, "shuffle_s": 0.3})
         assert ses.sns("SubscriptionConfirmation") == {"status": 200}
@@ -381,8 +381,8 @@ def test_what_ses_told_something_about_is_never_put_back(database: Database, con
     ses.control(faults=[{"kind": "reset_after", "next": 1}], events={"delay": 1.0, "send": False})
     one = send(database, conf, 1)
     assert one.deliveries["uncertain"] == 1
-    [delay, _] = LeanSqs(ses.queue_url).receive(1)
-    mail_events.take(database, conf, [delay.body])
+    [delay, _] = FastSqs(ses.queue_url).receive(1)
+    email_events.process_messages(database, conf, [delay.body])
     decided = uncertain_deliveries.resolve_uncertain(database, str(one.send.id), None, sent=False)
     assert (decided.moved, decided.kept) == (0, 1)
     assert list_send_statuses(database)[0].send.state == "finished"
@@ -398,14 +398,14 @@ def test_a_backlog_gives_way_while_a_send_has_mails_to_hand_over(database: Datab
     class Endless:
         """A queue that always has ten messages; none of them is an event."""
 
-        def receive(self, seconds: int) -> list[Letter]:
-            return [Letter('{"eventType": "Open"}', "receipt")] * 10
+        def receive(self, seconds: int) -> list[QueueMessage]:
+            return [QueueMessage('{"eventType": "Open"}', "receipt")] * 10
 
         def delete(self, receipts: Sequence[str]) -> None: ...
 
     def taken(seconds: float) -> float:
         stopping = threading.Event()
-        intake = Intake(database, conf, Endless(), stopping)
+        intake = EventConsumer(database, conf, Endless(), stopping)
         threading.Timer(seconds, stopping.set).start()
         started = time.monotonic()
         return intake.run().ignored / (time.monotonic() - started)
@@ -417,5 +417,5 @@ def test_a_backlog_gives_way_while_a_send_has_mails_to_hand_over(database: Datab
     advance_sends(database, conf)
     assert list_send_statuses(database)[0].send.state == "sending"
     beside = taken(2)
-    assert free > 2 * GENTLE
-    assert 0.3 * GENTLE < beside < 2 * GENTLE
+    assert free > 2 * MAX_RATE_WHILE_SENDING
+    assert 0.3 * MAX_RATE_WHILE_SENDING < beside < 2 * MAX_RATE_WHILE_SENDING

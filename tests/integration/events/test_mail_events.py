@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from mailer.core.db import Database
 from mailer.core.errors import Unavailable
 from mailer.core.settings import Settings
-from mailer.fakes.fake_events import Happened, Mail, story
-from mailer.flows.events import mail_events
+from mailer.fakes.fake_events import AcceptedEmail, FakeEvent, event_json
+from mailer.flows.events import email_events
 from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.store.sending import deliveries
@@ -68,8 +68,8 @@ def answer(database: Database, send_id: int, reader: int, state: str) -> None:
 
 def event(send_id: int, reader: int, kind: str, seconds: float = 0, tags: bool = True, at: datetime = NOW) -> str:
     named = {"send": str(send_id), "subscriber": str(reader)} if tags else {}
-    mail = Mail(f"m-{reader}", f"reader-{reader}@example.org", named, "Hello", at.timestamp())
-    return json.dumps(story(Happened(kind, mail, at.timestamp() + seconds)))
+    mail = AcceptedEmail(f"m-{reader}", f"reader-{reader}@example.org", named, "Hello", at.timestamp())
+    return json.dumps(event_json(FakeEvent(kind, mail, at.timestamp() + seconds)))
 
 
 def state(database: Database, send_id: int, reader: int) -> str:
@@ -95,7 +95,7 @@ def test_each_event_moves_its_delivery(database: Database, conf: Settings) -> No
     kinds = ["Send", "Delivery", "Transient", "Permanent", "Complaint", "Reject", "DeliveryDelay"]
     for reader in ids:
         answer(database, send_id, reader, "accepted")
-    taken = mail_events.take(database, conf, [event(send_id, r, k) for r, k in zip(ids, kinds, strict=True)])
+    taken = email_events.process_messages(database, conf, [event(send_id, r, k) for r, k in zip(ids, kinds, strict=True)])
     assert (taken.recorded, taken.doubled, taken.unknown) == (7, 0, 0)
     states = [state(database, send_id, reader) for reader in ids]
     assert states == ["accepted", "delivered", "bounced", "bounced", "complained", "failed", "accepted"]
@@ -107,10 +107,10 @@ def test_events_that_come_twice_change_nothing(database: Database, conf: Setting
     send_id = start(database, conf)
     claim(database, send_id)
     bodies = [event(send_id, reader, kind) for reader in readers(database) for kind in ("Send", "Transient")]
-    first = mail_events.take(database, conf, bodies + bodies[:3])
+    first = email_events.process_messages(database, conf, bodies + bodies[:3])
     with database.transaction() as tx:
         before = tx.all("SELECT * FROM deliveries ORDER BY subscriber_id")
-    second = mail_events.take(database, conf, bodies)
+    second = email_events.process_messages(database, conf, bodies)
     with database.transaction() as tx:
         after = tx.all("SELECT * FROM deliveries ORDER BY subscriber_id")
         assert tx.value("SELECT count(*) FROM delivery_events") == 10
@@ -122,7 +122,7 @@ def test_an_event_before_the_answer_settles_and_the_late_answer_does_not_undo_it
     send_id = start(database, conf, 3)
     claim(database, send_id)
     accepted, lost, throttled = readers(database)
-    mail_events.take(database, conf, [event(send_id, r, "Delivery") for r in (accepted, lost, throttled)])
+    email_events.process_messages(database, conf, [event(send_id, r, "Delivery") for r in (accepted, lost, throttled)])
     for reader, said in ((accepted, "accepted"), (lost, "uncertain"), (throttled, "pending")):
         answer(database, send_id, reader, said)
     assert [state(database, send_id, r) for r in readers(database)] == ["delivered"] * 3
@@ -135,7 +135,7 @@ def test_an_event_settles_what_was_uncertain(kind: str, expected: str, database:
     claim(database, send_id)
     [reader] = readers(database)
     answer(database, send_id, reader, "uncertain")
-    mail_events.take(database, conf, [event(send_id, reader, kind)])
+    email_events.process_messages(database, conf, [event(send_id, reader, kind)])
     assert state(database, send_id, reader) == expected
     answer(database, send_id, reader, "accepted")
     assert state(database, send_id, reader) == expected
@@ -146,14 +146,14 @@ def test_a_delay_is_written_down_and_moves_nothing(database: Database, conf: Set
     claim(database, send_id)
     [reader] = readers(database)
     answer(database, send_id, reader, "uncertain")
-    assert mail_events.take(database, conf, [event(send_id, reader, "DeliveryDelay")]).recorded == 1
+    assert email_events.process_messages(database, conf, [event(send_id, reader, "DeliveryDelay")]).recorded == 1
     assert state(database, send_id, reader) == "uncertain"
 
 
 def test_a_delivery_put_back_by_mistake_is_not_sent_again_when_its_event_comes(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
     [reader] = readers(database)
-    mail_events.take(database, conf, [event(send_id, reader, "Delivery")])
+    email_events.process_messages(database, conf, [event(send_id, reader, "Delivery")])
     claim(database, send_id)
     assert state(database, send_id, reader) == "delivered"
 
@@ -162,8 +162,8 @@ def test_hard_bounces_and_complaints_suppress_at_once(database: Database, conf: 
     send_id = start(database, conf, 3)
     claim(database, send_id)
     one, two, three = readers(database)
-    mail_events.take(database, conf, [event(send_id, one, "Permanent"), event(send_id, two, "Complaint")])
-    mail_events.take(database, conf, [event(send_id, one, "Complaint"), event(send_id, three, "Transient")])
+    email_events.process_messages(database, conf, [event(send_id, one, "Permanent"), event(send_id, two, "Complaint")])
+    email_events.process_messages(database, conf, [event(send_id, one, "Complaint"), event(send_id, three, "Transient")])
     assert suppressed(database) == {"reader-1@example.org": "complaint", "reader-2@example.org": "complaint"}
 
 
@@ -171,10 +171,10 @@ def test_an_address_that_the_operator_freed_is_not_suppressed_by_an_old_event(da
     send_id = start(database, conf, 1)
     claim(database, send_id)
     body = event(send_id, readers(database)[0], "Permanent")
-    mail_events.take(database, conf, [body])
+    email_events.process_messages(database, conf, [body])
     with database.transaction() as tx:
         tx.run("DELETE FROM suppressions")
-    mail_events.take(database, conf, [body])
+    email_events.process_messages(database, conf, [body])
     assert suppressed(database) == {}
 
 
@@ -184,11 +184,15 @@ def test_soft_bounces_of_three_sends_in_the_window_suppress_and_no_fewer(databas
     old = NOW - timedelta(days=91)
     for send_id in sends:
         claim(database, send_id)
-    mail_events.take(database, conf, [event(sends[0], often, "Transient", at=old), event(sends[1], rarely, "Transient")])
-    mail_events.take(database, conf, [event(sends[1], often, "Undetermined"), event(sends[1], often, "Transient", 5)])
-    mail_events.take(database, conf, [event(sends[2], often, "Transient")])
+    email_events.process_messages(
+        database, conf, [event(sends[0], often, "Transient", at=old), event(sends[1], rarely, "Transient")]
+    )
+    email_events.process_messages(
+        database, conf, [event(sends[1], often, "Undetermined"), event(sends[1], often, "Transient", 5)]
+    )
+    email_events.process_messages(database, conf, [event(sends[2], often, "Transient")])
     assert suppressed(database) == {}
-    mail_events.take(database, conf, [event(sends[3], often, "Transient")])
+    email_events.process_messages(database, conf, [event(sends[3], often, "Transient")])
     assert suppressed(database) == {"reader-1@example.org": "soft bounces"}
 
 
@@ -197,7 +201,7 @@ def test_events_without_tags_find_their_mail_by_the_messages_id(database: Databa
     claim(database, send_id)
     [reader] = readers(database)
     answer(database, send_id, reader, "accepted")
-    assert mail_events.take(database, conf, [event(send_id, reader, "Permanent", tags=False)]).recorded == 1
+    assert email_events.process_messages(database, conf, [event(send_id, reader, "Permanent", tags=False)]).recorded == 1
     assert state(database, send_id, reader) == "bounced"
 
 
@@ -205,19 +209,19 @@ def test_events_of_unknown_mails_are_counted_and_change_nothing(database: Databa
     send_id = start(database, conf, 1)
     [reader] = readers(database)
     bodies = [event(send_id + 7, reader, "Permanent"), event(send_id, reader + 7, "Send"), event(0, 99, "Send", tags=False)]
-    taken = mail_events.take(database, conf, [*bodies, event(send_id, reader, "Delivery")])
+    taken = email_events.process_messages(database, conf, [*bodies, event(send_id, reader, "Delivery")])
     assert (taken.recorded, taken.unknown) == (1, 3)
     assert suppressed(database) == {}
-    assert mail_events.listed_unread(database, 10)[1] == {"hard bounce": 1, "send": 2}
+    assert email_events.list_rejected(database, 10)[1] == {"hard bounce": 1, "send": 2}
 
 
 def test_what_cannot_be_read_is_kept_and_does_not_stop_the_stream(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
     [reader] = readers(database)
     bodies = ["{broken", "{broken", '{"eventType": "Elopement"}\0', event(send_id, reader, "Delivery")]
-    taken = mail_events.take(database, conf, bodies)
+    taken = email_events.process_messages(database, conf, bodies)
     assert (taken.recorded, taken.unread) == (1, 3)
-    kept = {one.body: one.times for one in mail_events.listed_unread(database, 10)[0]}
+    kept = {one.body: one.times for one in email_events.list_rejected(database, 10)[0]}
     assert kept["{broken"] == 2
     assert len(kept) == 2
     assert state(database, send_id, reader) == "delivered"
@@ -232,8 +236,8 @@ def test_an_event_that_the_database_does_not_take_is_kept_and_the_others_are_rec
         tx.run("ALTER TABLE delivery_events ADD CHECK (kind <> 'reject')")
     bodies = [event(send_id, one, "Reject"), event(send_id, two, "Delivery")]
     with pytest.raises(Exception, match="check"):
-        mail_events.take(database, conf, bodies)
-    taken = mail_events.take_one_by_one(database, conf, bodies)
+        email_events.process_messages(database, conf, bodies)
+    taken = email_events.process_one_by_one(database, conf, bodies)
     assert (taken.recorded, taken.unread) == (1, 1)
     assert (state(database, send_id, one), state(database, send_id, two)) == ("pending", "delivered")
 
@@ -244,9 +248,11 @@ def test_events_of_single_mails_move_them_and_suppress(database: Database, conf:
         tx.run("UPDATE subscribers SET state = 'unconfirmed'")
         ids = [transactional_mails.queue(tx, "confirmation", reader) for reader in (1, 2)]
         transactional_mails.claim(tx, CLAIM, 10)
-    mails = [Mail(f"c-{n}", f"reader-{n}@example.org", {"mail": str(n), "kind": "confirmation"}, "Hi", 0) for n in ids]
-    bodies = [json.dumps(story(Happened(kind, mail, 1))) for kind, mail in zip(("Delivery", "Permanent"), mails, strict=True)]
-    assert mail_events.take(database, conf, bodies + bodies).recorded == 2
+    mails = [AcceptedEmail(f"c-{n}", f"reader-{n}@example.org", {"mail": str(n), "kind": "confirmation"}, "Hi", 0) for n in ids]
+    bodies = [
+        json.dumps(event_json(FakeEvent(kind, mail, 1))) for kind, mail in zip(("Delivery", "Permanent"), mails, strict=True)
+    ]
+    assert email_events.process_messages(database, conf, bodies + bodies).recorded == 2
     with database.transaction() as tx:
         transactional_mails.settle(tx, ids[0], CLAIM, "accepted", "c-1", "")
         states = [row["state"] for row in tx.all("SELECT state FROM transactional_mails ORDER BY id")]
@@ -268,7 +274,7 @@ def test_of_two_events_the_graver_one_stands_in_whatever_order_they_come(databas
             tx.script("DELETE FROM delivery_events; DELETE FROM suppressions")
             tx.run("UPDATE deliveries SET state = 'uncertain', detail = ''")
         for kind in (first, second):
-            mail_events.take(database, conf, [event(send_id, reader, kind)])
+            email_events.process_messages(database, conf, [event(send_id, reader, kind)])
         graver = first if ENDS[first][1] >= ENDS[second][1] else second
         found = row(database, send_id, reader)
         assert found["state"] == ENDS[graver][0], (first, second)
@@ -291,8 +297,11 @@ def test_an_event_of_a_single_email_does_what_one_of_an_issue_does(
         mail_id = transactional_mails.queue(tx, "paid", 1)
         transactional_mails.claim(tx, CLAIM, 10)
         transactional_mails.settle(tx, mail_id, CLAIM, "accepted", "of-the-answer", "")
-    mail = Mail("of-the-event", "reader-1@example.org", {"mail": str(mail_id), "kind": "paid"}, "Hi", NOW.timestamp())
-    taken = [mail_events.take(database, conf, [json.dumps(story(Happened(kind, mail, NOW.timestamp())))]) for _ in range(2)]
+    mail = AcceptedEmail("of-the-event", "reader-1@example.org", {"mail": str(mail_id), "kind": "paid"}, "Hi", NOW.timestamp())
+    taken = [
+        email_events.process_messages(database, conf, [json.dumps(event_json(FakeEvent(kind, mail, NOW.timestamp())))])
+        for _ in range(2)
+    ]
     assert [one.recorded for one in taken] == [1, 0]
     with database.transaction() as tx:
         found = tx.one("SELECT state, message_id FROM transactional_mails")
@@ -304,9 +313,9 @@ def test_a_row_that_a_worker_holds_is_waited_for_without_holding_up_the_others(d
     send_id = start(database, conf, 2)
     claim(database, send_id)
     held, free = readers(database)
-    done: list[mail_events.Taken] = []
+    done: list[email_events.EventCounts] = []
     bodies = [event(send_id, held, "Delivery"), event(send_id, free, "Delivery")]
-    worker = threading.Thread(target=lambda: done.append(mail_events.take(database, conf, bodies)))
+    worker = threading.Thread(target=lambda: done.append(email_events.process_messages(database, conf, bodies)))
     with database.transaction() as tx:
         deliveries.settle(tx, send_id, CLAIM, [Settlement(held, "accepted", "m")])
         worker.start()
@@ -320,14 +329,14 @@ def test_a_row_that_a_worker_holds_is_waited_for_without_holding_up_the_others(d
 def test_a_row_that_stays_locked_makes_the_messages_come_again(
     database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mail_events, "_BUSY_PATIENCE", 0.1)
+    monkeypatch.setattr(email_events, "_MAX_BUSY_SECONDS", 0.1)
     send_id = start(database, conf, 1)
     claim(database, send_id)
     [reader] = readers(database)
     with database.transaction() as tx:
         deliveries.settle(tx, send_id, CLAIM, [Settlement(reader, "accepted", "m")])
         with pytest.raises(Unavailable, match="locked"):
-            mail_events.take(database, conf, [event(send_id, reader, "Delivery")])
+            email_events.process_messages(database, conf, [event(send_id, reader, "Delivery")])
 
 
 Step = tuple[str, str]
@@ -364,7 +373,7 @@ def play(database: Database, conf: Settings, steps: Sequence[Step]) -> tuple[str
     [reader] = readers(database)
     for what, value in steps:
         if what == "event":
-            mail_events.take(database, conf, [event(send_id, reader, value)])
+            email_events.process_messages(database, conf, [event(send_id, reader, value)])
         elif what == "answer":
             answer(database, send_id, reader, value)
         else:

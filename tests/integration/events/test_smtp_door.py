@@ -10,7 +10,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from mailer.fakes import fake_account
+from mailer.fakes import fake_ses_account
 from tests.fakes.ses import FakeSes
 
 
@@ -96,7 +96,7 @@ def test_a_mail_that_ses_puts_together_is_logged_too(ses: FakeSes) -> None:
         b'{"Destination": {"ToAddresses": ["simple@example.org"]}, "Content": {"Simple": {"Subject": {"Data": "Plain"}, '
         b'"Body": {"Html": {"Data": "<p>Hi</p>"}}, "Headers": [{"Name": "List-Unsubscribe", "Value": "<https://x.example/l>"}]}}}'
     )
-    credential = f"AWS4-HMAC-SHA256 Credential={fake_account.ACCESS_KEY}/x"
+    credential = f"AWS4-HMAC-SHA256 Credential={fake_ses_account.ACCESS_KEY}/x"
     request = urllib.request.Request(f"{ses.url}/v2/email/outbound-emails", body, {"Authorization": credential})
     with urllib.request.urlopen(request) as answer:
         assert answer.status == 200

@@ -17,12 +17,12 @@ from mailer.commands.publishing import build_steps
 from mailer.core.db import Database
 from mailer.core.edition import Finding, Wish
 from mailer.flows.billing.stripe_setup import Change, SetUp
-from mailer.flows.operations.send_rehearsal import Rehearsed
+from mailer.flows.operations.send_rehearsal import RehearsalResult
 from mailer.flows.publishing import publish
 from mailer.flows.subscribers import segment_admin
 from mailer.store.events import rejected_events
 from mailer.store.transactional import transactional_mails
-from mailer.transports import make
+from mailer.transports import make_transport
 from tests import factories
 
 HOSTILE = "[/foo] [red]x[/red] :bomb: [link=x]y"
@@ -40,14 +40,14 @@ def hostile(database: Database, tmp_path: Path) -> Database:
     factories.readers(database, 1, (HOSTILE,))
     edition = factories.edition(HOSTILE, subject=HOSTILE, title=HOSTILE)
     request = publish.Request(HOSTILE)
-    publish.publish(database, settings, [edition], [], make(settings), request)
+    publish.publish(database, settings, [edition], [], make_transport(settings), request)
     with database.transaction() as tx:
         tx.run("UPDATE deliveries SET state = 'uncertain', attempts = 1, claimed_at = now(), detail = %(text)s", text=HOSTILE)
         tx.run("UPDATE sends SET state = 'stopped', reason = %(text)s", text=HOSTILE)
         tx.run("INSERT INTO webhooks (url, event_types, secret) VALUES (%(t)s, ARRAY[%(t)s], '')", t=HOSTILE)
         tx.run("INSERT INTO webhook_messages (webhook_id, type, body) VALUES (1, %(t)s, '{}')", t=HOSTILE)
         tx.run("INSERT INTO webhook_attempts (message_id, milliseconds, error) VALUES (1, 1, %(t)s)", t=HOSTILE)
-        rejected_events.keep(tx, "queue", HOSTILE, HOSTILE)
+        rejected_events.add(tx, "queue", HOSTILE, HOSTILE)
         transactional_mails.queue(tx, "confirmation", 1, facts={"held": HOSTILE}, held=True)
     segment_admin.define(database, HOSTILE, "everyone")
     return database
@@ -83,9 +83,9 @@ def test_a_plan_and_what_publishing_did_print_hostile_values_as_they_are(
     factories.readers(database, 1)
     edition = factories.edition(HOSTILE, subject=HOSTILE, send=Wish.YES)
     found, request = [factories.old(), edition], publish.Request(HOSTILE)
-    cli_output.plan(common.out, publish.look(database, settings, found, [], make(settings), request), everything=True)
+    cli_output.plan(common.out, publish.look(database, settings, found, [], make_transport(settings), request), everything=True)
     assert capsys.readouterr().out.count(HOSTILE) >= 2
-    cli_output.published(common.out, publish.publish(database, settings, found, [], make(settings), request))
+    cli_output.published(common.out, publish.publish(database, settings, found, [], make_transport(settings), request))
     assert capsys.readouterr().out.count(HOSTILE) == 2
 
 
@@ -93,7 +93,7 @@ def test_findings_and_rehearsals_and_plans_at_stripe_print_hostile_values_as_the
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     show_findings(common.out, [Finding("error", f"{HOSTILE}.md", 1, HOSTILE)])
-    found = Rehearsed(HOSTILE, HOSTILE, 1, 1, 0, 0, 0, 0, 0, 1.0, 1, 999_999, {HOSTILE: 1}, {HOSTILE: 1})
+    found = RehearsalResult(HOSTILE, HOSTILE, 1, 1, 0, 0, 0, 0, 0, 1.0, 1, 999_999, {HOSTILE: 1}, {HOSTILE: 1})
     rehearse._print(found, None)
     stripe._show_set_up(SetUp(HOSTILE, True, (Change("make", HOSTILE, HOSTILE),)))
     assert capsys.readouterr().out.count(HOSTILE) == 8

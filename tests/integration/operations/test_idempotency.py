@@ -61,9 +61,9 @@ def test_a_name_is_free_again_a_day_after_an_answer_and_a_minute_after_a_death(
 def test_a_name_belongs_to_its_key_and_its_request(letter: Web, key_id: int) -> None:
     api_keys.create_key(letter.database, "other")
     assert idempotency.begin(letter.database, 1, "one", b"d") is None
-    with pytest.raises(idempotency.Conflict, match="still at work"):
+    with pytest.raises(idempotency.IdempotencyConflict, match="still at work"):
         idempotency.begin(letter.database, 1, "one", b"d")
-    with pytest.raises(idempotency.Conflict, match="another request"):
+    with pytest.raises(idempotency.IdempotencyConflict, match="another request"):
         idempotency.begin(letter.database, 1, "one", b"other")
     assert idempotency.begin(letter.database, 1, "two", b"d") is None
     assert idempotency.begin(letter.database, 2, "one", b"d") is None

@@ -20,11 +20,11 @@ from tests.factories import edition, old, readers, settings
 def test_a_rehearsal_mails_made_up_readers_and_leaves_the_real_ledger_alone(database: Database, tmp_path: Path) -> None:
     readers(database, 7)
     before, told = dict(os.environ), []
-    size = send_rehearsal.audience_size(database, edition())
+    size = send_rehearsal.count_audience(database, edition())
     found = rehearse(settings(tmp_path), edition(), 250, progress=lambda done, of: told.append((done, of)))
     assert size == 7
-    assert (found.readers, found.accepted, found.twice, found.missing, found.broken) == (250, 250, 0, 0, {})
-    assert found.in_doubt == found.answers_lost
+    assert (found.subscribers, found.accepted, found.twice, found.missing, found.broken) == (250, 250, 0, 0, {})
+    assert found.uncertain == found.responses_lost
     assert found.kept
     assert found.largest > found.html > 300
     assert told[-1] == (250, 250)
@@ -38,7 +38,7 @@ def test_what_breaks_is_named(tmp_path: Path) -> None:
     )
     assert not found.kept
     assert found.accepted == 37
-    assert (found.in_doubt, found.answers_lost, found.twice, found.missing) == (2, 2, 0, 0)
+    assert (found.uncertain, found.responses_lost, found.twice, found.missing) == (2, 2, 0, 0)
     [(why, number)] = found.broken.items()
     assert number == 3
     assert "SES refused the message" in why
@@ -47,7 +47,7 @@ def test_what_breaks_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda conf: send_rehearsal.chosen([old()], "nothing"), "No issue has the key or path 'nothing'"),
+        (lambda conf: send_rehearsal.find_edition([old()], "nothing"), "No issue has the key or path 'nothing'"),
         (lambda conf: rehearse(conf, edition(), 0), "at least one reader"),
     ],
 )
@@ -58,7 +58,7 @@ def test_bad_input(tmp_path: Path, call: object, sentence: str) -> None:
 
 def test_an_audience_of_nobody_is_bad_input(database: Database) -> None:
     with pytest.raises(BadInput, match="is nobody: add subscribers, or give `--readers`"):
-        send_rehearsal.audience_size(database, edition())
+        send_rehearsal.count_audience(database, edition())
 
 
 def test_the_command_builds_asks_the_ledger_and_prints_facts(

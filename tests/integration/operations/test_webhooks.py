@@ -69,7 +69,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
 
 @pytest.fixture
 def api(letter: Web) -> TestClient:
-    return letter.holder(api_keys.PER_MINUTE)
+    return letter.holder(api_keys.DEFAULT_REQUESTS_PER_MINUTE)
 
 
 def hook(api: TestClient, url: str, *types: str) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def make_due(letter: Web) -> None:
 def test_an_event_is_told_once_signed_as_in_standard_webhooks(letter: Web, api: TestClient, target: Target) -> None:
     made = hook(api, target.url, "subscriber.confirmed")
     signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
-    assert webhooks.deliver_some(letter.database, letter.settings) == 1
-    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+    assert webhooks.deliver_messages(letter.database, letter.settings) == 1
+    assert webhooks.deliver_messages(letter.database, letter.settings) == 0
     [(headers, body)] = target.got
     facts = json.loads(body)
     assert facts["event_type"] == "subscriber.confirmed"
@@ -106,7 +106,7 @@ def test_an_event_that_is_rolled_back_is_told_to_nobody(letter: Web, api: TestCl
         tx.run("INSERT INTO subscribers (email, email_normal) VALUES ('a@b.org', 'a@b.org')")
         assert tx.value("SELECT count(*) FROM webhook_messages") == 1
         raise RuntimeError
-    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+    assert webhooks.deliver_messages(letter.database, letter.settings) == 0
     assert letter.counted("events") == 0
 
 
@@ -117,17 +117,17 @@ def test_a_refused_message_is_tried_again_with_growing_gaps_and_can_be_replayed(
     target.answer = 500
     signup.sign_up(letter.database, "ada@example.org")
     for _ in range(3):
-        assert webhooks.deliver_some(letter.database, letter.settings) == 1
-        assert webhooks.deliver_some(letter.database, letter.settings) == 0
+        assert webhooks.deliver_messages(letter.database, letter.settings) == 1
+        assert webhooks.deliver_messages(letter.database, letter.settings) == 0
         make_due(letter)
     [one] = api.get(f"/v1/webhooks/{made['id']}/attempts").json()["results"]
     assert (one["status"], one["attempt_count"], one["error_message"]) == ("pending", 3, "answered 500")
     assert letter.counted("webhook_attempts") == 3
     target.answer = 204
-    webhooks.deliver_some(letter.database, letter.settings)
+    webhooks.deliver_messages(letter.database, letter.settings)
     [one] = api.get(f"/v1/webhooks/{made['id']}/attempts?status=success").json()["results"]
     assert api.post(f"/v1/webhooks/{made['id']}/attempts/{one['id']}/replay").status_code == 204
-    webhooks.deliver_some(letter.database, letter.settings)
+    webhooks.deliver_messages(letter.database, letter.settings)
     assert len({headers["webhook-id"] for headers, _ in target.got}) == 1
     assert len(target.got) == 5
 
@@ -136,7 +136,7 @@ def fail(letter: Web, target: Target, number: int = 1, now: datetime | None = No
     """So many attempts in a row, each when it is due."""
     for _ in range(number):
         make_due(letter)
-        assert webhooks.deliver_some(letter.database, letter.settings, now) == 1
+        assert webhooks.deliver_messages(letter.database, letter.settings, now) == 1
 
 
 def message(letter: Web) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def test_the_gaps_grow_and_span_three_days(letter: Web, api: TestClient, target:
     fail(letter, target, now=now)
     assert (message(letter)["state"], message(letter)["attempts"], len(target.got)) == ("failed", 14, 14)
     make_due(letter)
-    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+    assert webhooks.deliver_messages(letter.database, letter.settings) == 0
 
 
 @pytest.mark.parametrize("late", [True, False])
@@ -174,7 +174,7 @@ def test_a_message_is_due_again_when_its_gap_is_over_and_not_before(
     with letter.database.transaction() as tx:
         tx.run(f"UPDATE webhook_messages SET due_at = due_at - interval '{'121' if late else '100'} seconds'")
     assert webhooks.has_work(letter.database) is late
-    assert webhooks.deliver_some(letter.database, letter.settings) == late
+    assert webhooks.deliver_messages(letter.database, letter.settings) == late
 
 
 def test_a_dead_target_is_switched_off_with_a_notice(letter: Web, api: TestClient, target: Target) -> None:
@@ -184,11 +184,11 @@ def test_a_dead_target_is_switched_off_with_a_notice(letter: Web, api: TestClien
         tx.run("UPDATE webhooks SET enabled = false WHERE url LIKE '%/other'")
     target.answer = 503
     signup.sign_up(letter.database, "ada@example.org")
-    webhooks.deliver_some(letter.database, letter.settings)
+    webhooks.deliver_messages(letter.database, letter.settings)
     with letter.database.transaction() as tx:
         tx.run("UPDATE webhooks SET failing_since = now() - interval '73 hours'")
     make_due(letter)
-    webhooks.deliver_some(letter.database, letter.settings, datetime.now(UTC))
+    webhooks.deliver_messages(letter.database, letter.settings, datetime.now(UTC))
     assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "disabled"
     with letter.database.transaction() as tx:
         assert "switched off" in tx.value("SELECT text FROM notices")
@@ -198,7 +198,7 @@ def test_a_dead_target_is_switched_off_with_a_notice(letter: Web, api: TestClien
     switch(api, made, "enabled")
     target.answer = 200
     make_due(letter)
-    assert webhooks.deliver_some(letter.database, letter.settings) >= 1
+    assert webhooks.deliver_messages(letter.database, letter.settings) >= 1
     assert len(target.got) > posted
     assert api.get(f"/v1/webhooks/{other['id']}").json()["status"] == "disabled"
 
@@ -207,7 +207,7 @@ def nothing_is_posted(letter: Web, target: Target) -> None:
     posted = len(target.got)
     make_due(letter)
     assert not webhooks.has_work(letter.database)
-    assert webhooks.deliver_some(letter.database, letter.settings) == 0
+    assert webhooks.deliver_messages(letter.database, letter.settings) == 0
     assert len(target.got) == posted
 
 
@@ -238,12 +238,12 @@ def test_a_target_that_is_gone_is_switched_off_at_once_and_another_goes_on(
     target.answer = 410
     for name in ("ada", "bob"):
         signup.sign_up(letter.database, f"{name}@example.org")
-    webhooks.deliver_some(letter.database, letter.settings)
+    webhooks.deliver_messages(letter.database, letter.settings)
     statuses = {one["id"]: api.get(f"/v1/webhooks/{one['id']}").json()["status"] for one in (gone, good)}
     assert statuses == {gone["id"]: "disabled", good["id"]: "enabled"}
     posted = len(target.got)
     make_due(letter)
-    webhooks.deliver_some(letter.database, letter.settings)
+    webhooks.deliver_messages(letter.database, letter.settings)
     assert len(target.got) == posted
 
 
@@ -267,7 +267,7 @@ def test_a_target_that_took_one_message_has_its_three_days_again(letter: Web, ap
         target.answer = answer
         signup.sign_up(letter.database, f"ada-{letter.counted('subscribers')}@example.org")
         make_due(letter)
-        webhooks.deliver_some(letter.database, letter.settings)
+        webhooks.deliver_messages(letter.database, letter.settings)
         with letter.database.transaction() as tx:
             tx.run("UPDATE webhooks SET failing_since = failing_since - interval '50 hours'")
     assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "enabled"
@@ -283,7 +283,7 @@ def test_a_message_of_a_worker_that_died_is_posted_after_its_lease(
         assert len(webhook_outbox.claim(tx, 10, webhooks.LEASE)) == 1
         tx.run(f"UPDATE webhook_messages SET claimed_at = claimed_at - interval '{age}'")
     assert webhooks.has_work(letter.database) is is_free
-    assert webhooks.deliver_some(letter.database, letter.settings) == is_free
+    assert webhooks.deliver_messages(letter.database, letter.settings) == is_free
     assert len(target.got) == is_free
 
 
@@ -291,7 +291,7 @@ def test_each_webhook_is_told_what_it_asked_for_and_no_other(letter: Web, api: T
     for path, types in (("/a", ["subscriber.created"]), ("/b", ["subscriber.confirmed"]), ("/c", ["email.sent"])):
         hook(api, target.url + path, *types)
     signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
-    while webhooks.deliver_some(letter.database, letter.settings):
+    while webhooks.deliver_messages(letter.database, letter.settings):
         pass
     told = sorted(json.loads(body)["event_type"] for _, body in target.got)
     assert told == ["subscriber.confirmed", "subscriber.created"]
@@ -300,7 +300,7 @@ def test_each_webhook_is_told_what_it_asked_for_and_no_other(letter: Web, api: T
 def test_a_test_message_says_that_it_is_one(letter: Web, api: TestClient, target: Target) -> None:
     made = hook(api, target.url, "email.sent")
     assert api.post(f"/v1/webhooks/{made['id']}/test?event_type=email.sent").status_code == 204
-    webhooks.deliver_some(letter.database, letter.settings)
+    webhooks.deliver_messages(letter.database, letter.settings)
     assert json.loads(target.got[0][1])["data"] == {"test": True}
 
 
@@ -334,7 +334,7 @@ def test_a_name_that_turns_private_later_is_refused_when_it_is_used(target: Targ
 
 def test_a_redirect_is_not_followed(target: Target) -> None:
     target.answer = 302
-    attempt = signed_post.post(target.url, "secret", "msg_1", b"{}", signed_post.networks("127.0.0.0/8"))
+    attempt = signed_post.post(target.url, "secret", "msg_1", b"{}", signed_post.parse_networks("127.0.0.0/8"))
     assert attempt.status == 302
     assert "not followed" in attempt.error
     assert len(target.got) == 1
@@ -344,7 +344,7 @@ def test_the_command_line_shows_and_replays_what_failed(letter: Web, api: TestCl
     made = hook(api, target.url, "subscriber.created")
     target.answer = 410
     signup.sign_up(letter.database, "ada@example.org")
-    webhooks.deliver_some(letter.database, letter.settings)
+    webhooks.deliver_messages(letter.database, letter.settings)
     env = {"DATABASE_URL": letter.database.url}
 
     def told(*words: str) -> str:
@@ -356,6 +356,6 @@ def test_the_command_line_shows_and_replays_what_failed(letter: Web, api: TestCl
     body = {"status": "enabled", "url": target.url, "event_types": ["subscriber.created"]}
     assert api.patch(f"/v1/webhooks/{made['id']}", json=body).status_code == 200
     target.answer = 200
-    webhooks.deliver_some(letter.database, letter.settings)
+    webhooks.deliver_messages(letter.database, letter.settings)
     [again] = json.loads(told("attempts", made["id"], "--json"))
     assert (again["state"], len(target.got)) == ("delivered", 2)

@@ -19,14 +19,14 @@ from mailer.core.edition import Wish
 from mailer.flows.publishing.preflight import Guard
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
-from mailer.transports.base import Account
+from mailer.transports.base import AccountLimits
 from mailer.workbench.review import MARK, Change, Review, markdown
 from tests.conftest import ROOT
 from tests.factories import edition, readers, settings
 from tests.processes import environment
 
 WHEN = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
-ACCOUNT = Account(rate=50, quota=50_000, sent=0)
+ACCOUNT = AccountLimits(rate=50, quota=50_000, sent=0)
 
 
 def review(step: Step | None, *, guards: tuple[Guard, ...] = (), change: Change | None = None, **more: object) -> str:

@@ -20,7 +20,7 @@ from mailer.flows.publishing.publish_plan import Action
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.store.sending.sends import SendState
-from mailer.transports.base import Account, Answer, Envelope
+from mailer.transports.base import AccountLimits, Answer, Envelope
 from tests.factories import NOW, edition, old, readers, settings, sums_add_up
 from tests.pages import Page
 from tests.pages import web as web
@@ -33,13 +33,13 @@ class Limits:
 
     name = "limits"
 
-    def __init__(self, account: Account | None = None) -> None:
+    def __init__(self, account: AccountLimits | None = None) -> None:
         self._account = account
 
     def send(self, envelope: Envelope) -> Answer:
         raise AssertionError("publishing sent a mail")
 
-    def account(self) -> Account | None:
+    def account(self) -> AccountLimits | None:
         return self._account
 
 
@@ -59,7 +59,7 @@ def run(database: Database, conf: Settings) -> Publish:
         allow: Sequence[str] = (),
         issue: str = "",
         findings: Sequence[Finding] = (),
-        account: Account | None = None,
+        account: AccountLimits | None = None,
         gate: bool = False,
         conf: Settings = conf,
         keep_old: bool = True,
@@ -294,8 +294,8 @@ REFUSALS: dict[str, tuple[list[Edition], dict[str, object], str]] = {
     "old": ([edition(dated=NOW - timedelta(days=30))], {}, "is dated 30 days ago"),
     "late": ([edition(send=Wish.AT, send_at=NOW - timedelta(days=2))], {}, "which is past"),
     "unknown-tag": ([edition(audience="not pyhton")], {}, "names the tag 'pyhton', which no subscriber has"),
-    "quota": ([edition()], {"account": Account(rate=14, quota=200, sent=195)}, "SES takes only 5 more mails"),
-    "sandbox": ([edition()], {"account": Account(rate=1, quota=200, sent=0, production=False)}, "in the sandbox"),
+    "quota": ([edition()], {"account": AccountLimits(rate=14, quota=200, sent=195)}, "SES takes only 5 more mails"),
+    "sandbox": ([edition()], {"account": AccountLimits(rate=1, quota=200, sent=0, production=False)}, "in the sandbox"),
     "duplicate": ([edition(body=old().body)], {}, "has nearly the same text as issues/2020-01-01-old.md"),
 }
 
@@ -312,7 +312,7 @@ def test_a_guard_refuses_until_it_is_allowed(database: Database, run: Publish, n
 
 def test_a_quota_of_nothing_is_refused_whatever_is_allowed(database: Database, run: Publish) -> None:
     with pytest.raises(Refused, match=r"no mail at all \(a quota of 0\)"):
-        run(edition(), account=Account(rate=1, quota=0, sent=0), allow=["quota"])
+        run(edition(), account=AccountLimits(rate=1, quota=0, sent=0), allow=["quota"])
     assert states(database) == []
 
 
@@ -544,7 +544,7 @@ def test_one_of_two_issues_is_chosen_and_the_other_is_not_mailed(
 
 
 def test_an_account_whose_sending_is_switched_off_is_not_published_into(database: Database, run: Publish) -> None:
-    off = Account(rate=14, quota=50_000, sent=0, sending=False)
+    off = AccountLimits(rate=14, quota=50_000, sent=0, sending=False)
     for allow in ((), ("quota", "sandbox", "many", "old")):
         with pytest.raises(Refused, match="SES has switched sending off for this account"):
             run(edition(), account=off, allow=allow)
@@ -555,7 +555,7 @@ def test_an_account_whose_sending_is_switched_off_is_not_published_into(database
 
 @pytest.mark.parametrize("left", [0, 9, 10, 11])
 def test_an_audience_that_just_fits_into_the_quota_is_sent(database: Database, run: Publish, left: int) -> None:
-    account = Account(rate=14, quota=1000, sent=1000 - left)
+    account = AccountLimits(rate=14, quota=1000, sent=1000 - left)
     if left < 10:
         with pytest.raises(Refused, match=f"10 readers but SES takes only {left} more"):
             run(edition(), account=account)

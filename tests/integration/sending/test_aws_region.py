@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mailer.core.errors import Refused
-from mailer.transports.aws_client import Door
+from mailer.transports.aws_client import AwsEndpoint
 from mailer.transports.base import Envelope, Outcome
 from mailer.transports.ses import Ses
-from mailer.transports.ses_fast import LeanSes
-from mailer.transports.ses_queue import LeanSqs, Sqs
+from mailer.transports.ses_fast import FastSes
+from mailer.transports.ses_queue import FastSqs, Sqs
 from tests.fakes.ses import FakeSes
 
 ENVELOPE = Envelope("ada@example.org", b"Subject: x\r\n\r\nbody\r\n", {})
@@ -41,9 +41,9 @@ def ses(fake: FakeSes, monkeypatch: pytest.MonkeyPatch) -> FakeSes:
 
 
 @pytest.mark.parametrize(("environment", "region"), ENVIRONMENTS.values(), ids=ENVIRONMENTS)
-@pytest.mark.parametrize("made", [Ses, LeanSes])
+@pytest.mark.parametrize("made", [Ses, FastSes])
 def test_ses_is_called_in_the_region_that_the_environment_names(
-    ses: FakeSes, monkeypatch: pytest.MonkeyPatch, made: Callable[[], Ses | LeanSes], environment: dict[str, str], region: str
+    ses: FakeSes, monkeypatch: pytest.MonkeyPatch, made: Callable[[], Ses | FastSes], environment: dict[str, str], region: str
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -56,7 +56,7 @@ def test_ses_is_called_in_the_region_that_the_environment_names(
 
 
 @pytest.mark.parametrize(("environment", "region"), ENVIRONMENTS.values(), ids=ENVIRONMENTS)
-@pytest.mark.parametrize("made", [Sqs, LeanSqs])
+@pytest.mark.parametrize("made", [Sqs, FastSqs])
 def test_the_queue_is_read_in_the_region_that_the_environment_names(
     ses: FakeSes, monkeypatch: pytest.MonkeyPatch, made: type[Sqs], environment: dict[str, str], region: str
 ) -> None:
@@ -67,21 +67,21 @@ def test_the_queue_is_read_in_the_region_that_the_environment_names(
     assert queue.client().meta.region_name == region
 
 
-@pytest.mark.parametrize("made", [Ses, LeanSes])
-def test_without_a_region_the_sentence_names_the_variable_to_set(ses: FakeSes, made: Callable[[], Ses | LeanSes]) -> None:
+@pytest.mark.parametrize("made", [Ses, FastSes])
+def test_without_a_region_the_sentence_names_the_variable_to_set(ses: FakeSes, made: Callable[[], Ses | FastSes]) -> None:
     answer = made().send(ENVELOPE)
     assert (answer.outcome, answer.detail[:22]) == (Outcome.HALT, "AWS_REGION is not set:")
     with pytest.raises(Refused, match="AWS_REGION is not set"):
         made().account()
 
 
-@pytest.mark.parametrize("made", [Sqs, LeanSqs])
+@pytest.mark.parametrize("made", [Sqs, FastSqs])
 def test_without_a_region_the_queue_names_the_variable_to_set(ses: FakeSes, made: type[Sqs]) -> None:
     with pytest.raises(Refused, match="AWS_REGION is not set"):
         made(f"{ses.url}/queue").receive(0)
 
 
-def _signed(one: Ses | LeanSes) -> str:
+def _signed(one: Ses | FastSes) -> str:
     """The head of a request as it is signed for this transport."""
     reference = one if isinstance(one, Ses) else one._reference
-    return Door("ses", reference.client, 1, 1).request("/", {}, b"").decode()
+    return AwsEndpoint("ses", reference.client, 1, 1).request("/", {}, b"").decode()

@@ -73,10 +73,10 @@ def test_a_payer_who_is_erased_once_more_is_looked_at_once_more(database: Databa
 @pytest.mark.parametrize(("days", "is_counted"), [(0, True), (6, True), (7, False), (8, False)])
 def test_events_of_unknown_emails_are_counted_for_a_week(database: Database, days: int, is_counted: bool) -> None:
     with database.transaction() as tx:
-        rejected_events.count_unknown(tx, Counter({"send": 2, "delivery": 1}))
-        rejected_events.count_unknown(tx, Counter({"send": 3}))
+        rejected_events.add_unknown(tx, Counter({"send": 2, "delivery": 1}))
+        rejected_events.add_unknown(tx, Counter({"send": 3}))
         tx.run("UPDATE unknown_events SET day = day - %(days)s", days=days)
-        found = rejected_events.unknown_numbers(tx, timedelta(days=7))
+        found = rejected_events.count_unknown_by_kind(tx, timedelta(days=7))
     assert found == ({"delivery": 1, "send": 5} if is_counted else {})
 
 

@@ -23,7 +23,7 @@ from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.store.sending.sends import SendState
 from mailer.transports.base import Answer, Envelope, Outcome
 from mailer.transports.outbox import Outbox
-from mailer.transports.ses_fast import LeanSes
+from mailer.transports.ses_fast import FastSes
 from tests.factories import edition, old, readers, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 
@@ -42,11 +42,11 @@ def conf(tmp_path: Path, ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> Setti
     return settings(tmp_path, transport="ses", connections=16)
 
 
-def transport(conf: Settings) -> LeanSes:
-    return LeanSes(configuration_set="", connections=conf.connections, connect_timeout=2, read_timeout=1)
+def transport(conf: Settings) -> FastSes:
+    return FastSes(configuration_set="", connections=conf.connections, connect_timeout=2, read_timeout=1)
 
 
-def start(database: Database, conf: Settings, number: int, transport: LeanSes | Outbox) -> int:
+def start(database: Database, conf: Settings, number: int, transport: FastSes | Outbox) -> int:
     readers(database, number)
     adopt(database, conf, [old()])
     [send_id] = publish(database, conf, [old(), edition()], [], transport, Request()).send_ids
@@ -54,7 +54,7 @@ def start(database: Database, conf: Settings, number: int, transport: LeanSes | 
     return send_id
 
 
-def drain(database: Database, conf: Settings, send_id: int, transport: LeanSes | Outbox, rounds: int = 50) -> SendStatus:
+def drain(database: Database, conf: Settings, send_id: int, transport: FastSes | Outbox, rounds: int = 50) -> SendStatus:
     for _ in range(rounds):
         deliver_send(database, conf, transport, send_id)
         advance_sends(database, conf)
@@ -208,7 +208,7 @@ class Answering:
 class AnsweringOnTheLoop(Answering):
     """The same for transports that work on the asyncio loop."""
 
-    async def carry(self, envelope: Envelope) -> Answer:
+    async def send_async(self, envelope: Envelope) -> Answer:
         return self.send(envelope)
 
 

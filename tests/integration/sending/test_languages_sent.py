@@ -29,7 +29,7 @@ from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_report import make_report, report_facts
 from mailer.flows.sending.send_report_page import render_report
 from mailer.store.billing import entitlements
-from mailer.transports.outbox import Outbox, list_mails
+from mailer.transports.outbox import Outbox, list_emails
 from mailer.workbench.review import Change, Review, markdown
 from tests import factories
 
@@ -93,12 +93,12 @@ class Newsletter:
                 """,
                 id=send_id,
             )
-        mails = list_mails(self.settings.outbox, 1000)[0]
+        mails = list_emails(self.settings.outbox, 1000)[0]
         assert sorted(mail.to for mail in mails) == sorted(f"{row['name']}@example.org" for row in rows), "one mail each"
         return {row["name"]: row["variant"] for row in rows}
 
     def mail(self, to: str) -> email.message.EmailMessage:
-        [found] = [mail for mail in list_mails(self.settings.outbox, 1000)[0] if mail.to == f"{box(to)}@example.org"]
+        [found] = [mail for mail in list_emails(self.settings.outbox, 1000)[0] if mail.to == f"{box(to)}@example.org"]
         raw = self.outbox.folder.joinpath(f"{found.id}.eml").read_bytes()
         return email.message_from_bytes(raw, policy=email.policy.default)
 
@@ -195,7 +195,7 @@ def test_plan_comment_and_report_say_how_many_get_which_text(newsletter: Newslet
     assert report_facts(found)["texts"] == {"en": 2, "de": 2, "de premium": 1}
     show_report(screen, found)
     assert re.search(r"de premium +1\b", screen.export_text())
-    assert '<td class="name">de premium</td>' in page(found)
+    assert '<td class="name">de premium</td>' in render_report(found)
 
 
 def test_an_issue_in_one_language_is_reported_as_before(newsletter: Newsletter) -> None:

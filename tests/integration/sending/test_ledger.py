@@ -11,7 +11,7 @@ import pytest
 from mailer.core import audience
 from mailer.core.db import Database
 from mailer.core.settings import Settings
-from mailer.flows.events import mail_events
+from mailer.flows.events import email_events
 from mailer.store.sending import audiences, deliveries, sends
 from mailer.store.sending.deliveries import STATES, Settlement
 from mailer.store.sending.sends import SendState
@@ -231,7 +231,7 @@ def test_an_event_does_not_replace_the_message_id_that_support_looks_for(databas
     claim(database, send_id)
     with database.transaction() as tx:
         deliveries.settle(tx, send_id, CLAIM, [Settlement(1, "accepted", "of-the-answer"), Settlement(2, "uncertain", "")])
-    mail_events.take(database, conf, [event(send_id, reader, "Delivery") for reader in (1, 2)])
+    email_events.process_messages(database, conf, [event(send_id, reader, "Delivery") for reader in (1, 2)])
     assert [row(database, send_id, reader)["message_id"] for reader in (1, 2)] == ["of-the-answer", "m-2"]
 
 

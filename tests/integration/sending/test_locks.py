@@ -14,9 +14,9 @@ import pytest
 from mailer.core.db import Database, Tx
 from mailer.core.edition import Edition
 from mailer.core.errors import Refused, Unavailable
-from mailer.fakes.fake_events import Happened, Mail, story
-from mailer.fakes.sns_signer import Signer
-from mailer.flows.events import mail_events
+from mailer.fakes.fake_events import AcceptedEmail, FakeEvent, event_json
+from mailer.fakes.sns_signer import SnsSigner
+from mailer.flows.events import email_events
 from mailer.flows.publishing import publish
 from mailer.flows.subscribers import imports as importing
 from mailer.flows.subscribers.imports import Request
@@ -27,7 +27,7 @@ from mailer.store.publishing import issues
 from mailer.store.sending import deliveries, sends
 from mailer.store.subscribers import bulk_actions, imports, preferences, subscriber_admin, subscribers
 from mailer.store.transactional import transactional_mails
-from mailer.webhooks.sns import Verifier
+from mailer.webhooks.sns import SnsVerifier
 from tests import factories
 from tests.factories import edition, old, readers, settings
 from tests.integration.events.test_mail_events import CLAIM, claim, event, start, state
@@ -51,7 +51,7 @@ LOCKS: dict[str, tuple[str, Callable[[Tx, int], object]]] = {
         "subscribers", lambda tx, id: subscribers.enter(tx, "reader-1@example.org", "reader-1@example.org", ["new"]),
     ),
     "a subscriber whose soft bounces are counted": (
-        "subscribers", lambda tx, id: delivery_events.softly_bounced(tx, [id], timedelta(days=90), 3),
+        "subscribers", lambda tx, id: delivery_events.list_soft_bouncing(tx, [id], timedelta(days=90), 3),
     ),
     "a gift": ("gifts", gifts.lock),
     "a gift, by its payment": ("gifts", lambda tx, id: gifts.of_payment(tx, "pi_1")),
@@ -84,7 +84,7 @@ def test_two_publishes_follow_one_another(database: Database) -> None:
 def add_webhooks(tx: Tx) -> None:
     tx.run("INSERT INTO webhooks (url, event_types, secret) VALUES ('https://example.org/', '{}', 'x')")
     for _ in range(2):
-        webhook_outbox.test(tx, 1, "email.sent")
+        webhook_outbox.add_test_message(tx, 1, "email.sent")
 
 
 def add_single_emails(tx: Tx) -> None:
@@ -209,9 +209,9 @@ def test_less_to_do_than_the_guards_saw_is_fine(database: Database, tmp_path: Pa
 
 def posted(database: Database, send_id: int, kind: str, conf: Any) -> str:
     """SNS posts an event of the first subscriber over HTTPS; the answer."""
-    signer = Signer("https://sns.eu-central-1.amazonaws.com")
+    signer = SnsSigner("https://sns.eu-central-1.amazonaws.com")
     raw = signer.message(TOPIC, event(send_id, 1, kind))
-    return mail_events.take_sns(database, conf, Verifier(TOPIC, lambda _: signer.certificate), raw)
+    return email_events.process_sns_message(database, conf, SnsVerifier(TOPIC, lambda _: signer.certificate), raw)
 
 
 @pytest.mark.parametrize("kind", ["Complaint", "Permanent", "Delivery"])
@@ -237,18 +237,18 @@ def test_an_event_over_https_waits_for_a_row_that_a_worker_holds(database: Datab
 def test_an_event_over_https_whose_row_stays_locked_must_come_again_and_is_taken_then(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mail_events, "_BUSY_PATIENCE", 0.1)
+    monkeypatch.setattr(email_events, "_MAX_BUSY_SECONDS", 0.1)
     conf = settings(tmp_path)
     send_id = start(database, conf, 1)
     claim(database, send_id)
-    signer = Signer("https://sns.eu-central-1.amazonaws.com")
-    raw, verifier = signer.message(TOPIC, event(send_id, 1, "Complaint")), Verifier(TOPIC, lambda _: signer.certificate)
+    signer = SnsSigner("https://sns.eu-central-1.amazonaws.com")
+    raw, verifier = signer.message(TOPIC, event(send_id, 1, "Complaint")), SnsVerifier(TOPIC, lambda _: signer.certificate)
     with database.transaction() as tx:
         deliveries.settle(tx, send_id, CLAIM, [deliveries.Settlement(1, "accepted", "m")])
         with pytest.raises(Unavailable, match="stays locked"):
-            mail_events.take_sns(database, conf, verifier, raw)
-    assert mail_events.take_sns(database, conf, verifier, raw) == "The event is recorded."
-    assert mail_events.take_sns(database, conf, verifier, raw) == "The message was taken before."
+            email_events.process_sns_message(database, conf, verifier, raw)
+    assert email_events.process_sns_message(database, conf, verifier, raw) == "The event is recorded."
+    assert email_events.process_sns_message(database, conf, verifier, raw) == "The message was taken before."
     assert state(database, send_id, 1) == "complained"
 
 
@@ -258,14 +258,14 @@ def test_a_message_is_known_for_longer_than_it_could_be_replayed(
 ) -> None:
     conf = settings(tmp_path)
     send_id = start(database, conf, 1)
-    signer = Signer("https://sns.eu-central-1.amazonaws.com")
-    verifier = Verifier(TOPIC, lambda _: signer.certificate)
+    signer = SnsSigner("https://sns.eu-central-1.amazonaws.com")
+    verifier = SnsVerifier(TOPIC, lambda _: signer.certificate)
     first = signer.message(TOPIC, event(send_id, 1, "Delivery"))
-    mail_events.take_sns(database, conf, verifier, first)
+    email_events.process_sns_message(database, conf, verifier, first)
     with database.transaction() as tx:
         tx.run("UPDATE sns_messages SET at = at - make_interval(mins => %(minutes)s)", minutes=minutes)
-    mail_events.take_sns(database, conf, verifier, signer.message(TOPIC, event(send_id, 1, "Send")))
-    said = mail_events.take_sns(database, conf, verifier, first)
+    email_events.process_sns_message(database, conf, verifier, signer.message(TOPIC, event(send_id, 1, "Send")))
+    said = email_events.process_sns_message(database, conf, verifier, first)
     assert said == ("The message was taken before." if is_known else "The event is recorded.")
 
 
@@ -275,10 +275,10 @@ def test_an_event_of_a_single_email_waits_for_its_row_too(database: Database, tm
     with database.transaction() as tx:
         add = transactional_mails.queue(tx, "paid", 1)
         transactional_mails.claim(tx, CLAIM, 10)
-    mail = Mail("c-1", "reader-1@example.org", {"mail": str(add), "kind": "paid"}, "Hi", 0)
-    body = json.dumps(story(Happened("Permanent", mail, 1)))
-    done: list[mail_events.Taken] = []
-    worker = threading.Thread(target=lambda: done.append(mail_events.take(database, conf, [body])))
+    mail = AcceptedEmail("c-1", "reader-1@example.org", {"mail": str(add), "kind": "paid"}, "Hi", 0)
+    body = json.dumps(event_json(FakeEvent("Permanent", mail, 1)))
+    done: list[email_events.EventCounts] = []
+    worker = threading.Thread(target=lambda: done.append(email_events.process_messages(database, conf, [body])))
     with database.transaction() as tx:
         transactional_mails.settle(tx, add, CLAIM, "accepted", "c-1", "")
         worker.start()
@@ -294,15 +294,15 @@ def test_events_wait_while_postgres_is_away_and_none_is_taken_for_broken(
     conf = settings(tmp_path)
     send_id = start(database, conf, 2)
     bodies = [event(send_id, reader, "Delivery") for reader in (1, 2)]
-    whole = mail_events.record
+    whole = email_events.record_events
 
-    def away(*_given: Any) -> mail_events.Taken:
+    def away(*_given: Any) -> email_events.EventCounts:
         raise Unavailable("Postgres cannot be reached.")
 
-    monkeypatch.setattr(mail_events, "record", away)
-    for take in (mail_events.take, mail_events.take_one_by_one):
+    monkeypatch.setattr(email_events, "record_events", away)
+    for take in (email_events.process_messages, email_events.process_one_by_one):
         with pytest.raises(Unavailable):
             take(database, conf, bodies)
-    assert mail_events.listed_unread(database, 10) == ([], {})
-    monkeypatch.setattr(mail_events, "record", whole)
-    assert mail_events.take_one_by_one(database, conf, bodies).recorded == 2
+    assert email_events.list_rejected(database, 10) == ([], {})
+    monkeypatch.setattr(email_events, "record_events", whole)
+    assert email_events.process_one_by_one(database, conf, bodies).recorded == 2

@@ -22,8 +22,8 @@ from mailer.flows.sending.send_rate import SendRate, quota_reserve
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers.signup import sign_up
 from mailer.flows.transactional.transactional_worker import deliver_some
-from mailer.transports.base import Account
-from mailer.transports.ses_fast import LeanSes
+from mailer.transports.base import AccountLimits
+from mailer.transports.ses_fast import FastSes
 from tests.factories import edition, old, readers, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 
@@ -49,8 +49,8 @@ def key(request: pytest.FixtureRequest) -> str:
     return f"test:{request.node.name}"
 
 
-def transport(conf: Settings) -> LeanSes:
-    return LeanSes(connections=conf.connections, connect_timeout=2, read_timeout=2)
+def transport(conf: Settings) -> FastSes:
+    return FastSes(connections=conf.connections, connect_timeout=2, read_timeout=2)
 
 
 def start(database: Database, conf: Settings, number: int) -> int:
@@ -143,7 +143,7 @@ def test_the_limits_are_asked_again_while_it_sends(conf: Settings, ses: FakeSes,
 def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database, conf: Settings, ses: FakeSes) -> None:
     ses.control(quota=40)
     send_id = start(database, conf, 60)
-    kept = int(quota_reserve(Account(rate=1, quota=40, sent=0)))
+    kept = int(quota_reserve(AccountLimits(rate=1, quota=40, sent=0)))
     deliver_send(
         database, conf, transport(conf), send_id, rate=SendRate(transport(conf), SharedRateLimiter("redis://127.0.0.1:1/0"))
     )
@@ -187,4 +187,4 @@ def test_a_quota_that_others_used_up_loses_no_mail(database: Database, conf: Set
 
 
 def test_the_reserve_is_one_percent_and_at_least_ten() -> None:
-    assert [quota_reserve(Account(1, quota, 0)) for quota in (-1, 5, 200, 50_000)] == [0, 5, 10, 500]
+    assert [quota_reserve(AccountLimits(1, quota, 0)) for quota in (-1, 5, 200, 50_000)] == [0, 5, 10, 500]

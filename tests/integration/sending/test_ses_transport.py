@@ -8,8 +8,8 @@ from botocore.exceptions import SSLError
 
 from mailer.core.errors import Refused, Unavailable
 from mailer.transports.base import Envelope, Outcome
-from mailer.transports.ses import Ses, judge
-from mailer.transports.ses_fast import LeanSes
+from mailer.transports.ses import Ses, classify_error
+from mailer.transports.ses_fast import FastSes
 from tests.fakes.ses import FakeSes
 from tests.fakes.tls import certificate, proxy
 
@@ -32,17 +32,17 @@ def ses(fake: FakeSes, monkeypatch: pytest.MonkeyPatch) -> FakeSes:
     return fake
 
 
-@pytest.fixture(autouse=True, params=[Ses, LeanSes], ids=["boto3", "lean"])
+@pytest.fixture(autouse=True, params=[Ses, FastSes], ids=["boto3", "lean"])
 def client(request: pytest.FixtureRequest) -> None:
     """Every test holds for both ways of calling SES."""
     global _client
     _client = request.param
 
 
-_client: type[Ses] | type[LeanSes] = Ses
+_client: type[Ses] | type[FastSes] = Ses
 
 
-def transport() -> Ses | LeanSes:
+def transport() -> Ses | FastSes:
     return _client(configuration_set="events", connections=4, connect_timeout=1, read_timeout=0.7)
 
 
@@ -104,7 +104,7 @@ def test_a_name_that_does_not_resolve_is_safe_to_try_again(ses: FakeSes, monkeyp
     ],
 )
 def test_a_failed_handshake_is_safe_to_try_again_and_a_later_tls_error_is_in_doubt(said: str, outcome: Outcome) -> None:
-    assert judge(SSLError(endpoint_url="https://ses.example", error=OSError(said))).outcome is outcome
+    assert classify_error(SSLError(endpoint_url="https://ses.example", error=OSError(said))).outcome is outcome
 
 
 @pytest.mark.parametrize("change", ["wrong key", "no region", "no key"])

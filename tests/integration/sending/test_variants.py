@@ -16,7 +16,7 @@ from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.store.billing import entitlements
-from mailer.transports.outbox import Outbox, list_mails
+from mailer.transports.outbox import Outbox, list_emails
 from tests import factories
 
 SECRET = "eleven cellars under the yard"
@@ -57,7 +57,7 @@ def test_each_reader_gets_the_text_of_their_access_at_the_claim(database: Databa
     access(database, 5, True)
     settings = factories.settings(tmp_path, database.url)
     deliver_send(database, settings, outbox, send_id)
-    got = {mail.to: outbox.folder.joinpath(f"{mail.id}.eml").read_text() for mail in list_mails(settings.outbox)[0]}
+    got = {mail.to: outbox.folder.joinpath(f"{mail.id}.eml").read_text() for mail in list_emails(settings.outbox)[0]}
     whole = {to.removeprefix("reader-").removesuffix("@example.org") for to, raw in got.items() if SECRET in raw}
     assert len(got) == 6
     assert whole == {"1", "2", "5"}
@@ -98,4 +98,4 @@ def test_an_issue_that_is_the_same_for_all_is_so_for_who_pays(database: Database
     [send_id] = publish(database, settings, [factories.old(), factories.edition()], [], outbox, Request()).send_ids
     advance_sends(database, settings)
     assert deliver_send(database, settings, outbox, send_id).sent == 2
-    assert len({mail.subject for mail in list_mails(settings.outbox)[0]}) == 1
+    assert len({mail.subject for mail in list_emails(settings.outbox)[0]}) == 1

@@ -196,7 +196,7 @@ def test_a_service_is_asked_and_believed(database: Database, tmp_path: Path, ser
 def test_trouble_with_the_service_opens_or_closes_as_set(
     database: Database, tmp_path: Path, service: Service, mood: str, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(captcha, "PATIENCE", 0.3)
+    monkeypatch.setattr(captcha, "TIMEOUT_SECONDS", 0.3)
     service.mood = mood
     letter = hooked(tmp_path, database, service, trouble)
     began = time.monotonic()

@@ -16,11 +16,11 @@ from mailer import cli
 from mailer.core import tokens
 from mailer.core.db import Database
 from mailer.core.message import leave_mailto
-from mailer.fakes.sns_signer import Signer
-from mailer.flows.events import mail_events
+from mailer.fakes.sns_signer import SnsSigner
+from mailer.flows.events import email_events
 from mailer.flows.subscribers.signup import add_subscriber
 from mailer.flows.subscribers.unsubscribe_by_mail import Outcome, take
-from mailer.webhooks.sns import Verifier
+from mailer.webhooks.sns import SnsVerifier
 from tests import web
 from tests.web import Web
 
@@ -179,8 +179,8 @@ def test_the_command_reads_one_mail_and_waits_for_a_database_that_is_away(letter
 
 def test_ses_hands_over_whole_mails_and_headers_alone(letter: Web) -> None:
     settings = replace(letter.settings, sns_topic=TOPIC)
-    net = Signer("http://127.0.0.1:1")
-    verifier = Verifier(TOPIC, lambda url: net.certificate, "http://127.0.0.1:1")
+    net = SnsSigner("http://127.0.0.1:1")
+    verifier = SnsVerifier(TOPIC, lambda url: net.certificate, "http://127.0.0.1:1")
     headers = [{"name": "From", "value": ADA}, {"name": "Subject", "value": f"leave {token(letter)}"}]
     bare = {"notificationType": "Received", "mail": {"headers": headers}, "receipt": {"action": {"type": "S3"}}}
     whole = {
@@ -196,9 +196,9 @@ def test_ses_hands_over_whole_mails_and_headers_alone(letter: Web) -> None:
         answer = client.post("/webhooks/ses", content=net.message(TOPIC, json.dumps(facts)))
         assert (answer.status_code, answer.json()["detail"]) == (200, str(Outcome.LEFT))
         assert letter.state(email) == "left"
-        again = mail_events.take_sns(letter.database, settings, verifier, net.message(TOPIC, json.dumps(facts)))
+        again = email_events.process_sns_message(letter.database, settings, verifier, net.message(TOPIC, json.dumps(facts)))
         assert again == str(Outcome.ALREADY)
     odd: dict[str, object] = {"notificationType": "Received", "mail": None, "receipt": [], "content": 7}
-    assert mail_events.take_sns(letter.database, settings, verifier, net.message(TOPIC, json.dumps(odd))) == str(
+    assert email_events.process_sns_message(letter.database, settings, verifier, net.message(TOPIC, json.dumps(odd))) == str(
         Outcome.AUTOMATIC
     )

@@ -26,7 +26,7 @@ from mailer.flows.transactional.transactional_worker import deliver_some
 from mailer.store.subscribers import subscribers
 from mailer.store.transactional import transactional_mails
 from mailer.store.transactional.transactional_mails import Claimed
-from mailer.transports.base import Account, Answer, Envelope, Outcome
+from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
 from tests import factories
 
 CLAIM, OTHER_CLAIM = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
@@ -43,7 +43,7 @@ class Answering:
 
     name = "answering"
 
-    def __init__(self, outcome: Outcome | None, account: Account | None = None) -> None:
+    def __init__(self, outcome: Outcome | None, account: AccountLimits | None = None) -> None:
         self.outcome, self._account = outcome, account
         self.asked: Counter[str] = Counter()
 
@@ -53,7 +53,7 @@ class Answering:
             raise ConnectionResetError(envelope.to)
         return Answer(self.outcome, message_id="m" if self.outcome is Outcome.ACCEPTED else "", detail="said so")
 
-    def account(self) -> Account | None:
+    def account(self) -> AccountLimits | None:
         return self._account
 
 
@@ -109,7 +109,7 @@ def test_an_email_that_cannot_be_built_fails_alone(database: Database, conf: Set
 @pytest.mark.parametrize(("left", "sent"), [(0, 0), (1, 3), (5000, 3)])
 def test_the_last_of_the_quota_is_for_single_emails(database: Database, conf: Settings, left: int, sent: int) -> None:
     ask(database)
-    account = Account(rate=14, quota=50_000, sent=50_000 - left)
+    account = AccountLimits(rate=14, quota=50_000, sent=50_000 - left)
     other_side = Answering(Outcome.ACCEPTED, account)
     assert deliver_some(database, conf, other_side, "The Letter", SendRate(other_side, NoRateLimit())) == sent
     assert other_side.asked.total() == sent

@@ -9,34 +9,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailer.core.errors import BadInput, Refused
-from mailer.fakes.fake_events import Happened, Mail, story
+from mailer.fakes.fake_events import AcceptedEmail, FakeEvent, event_json
 from mailer.webhooks import ses_events
-from mailer.webhooks.ses_events import Kind, parse, read
+from mailer.webhooks.ses_events import EventKind, parse_event, read_event
 
 AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-MAIL = Mail("0107-abc-000000", "ada@example.org", {"send": "12", "subscriber": "34"}, "Hello", AT.timestamp())
+MAIL = AcceptedEmail("0107-abc-000000", "ada@example.org", {"send": "12", "subscriber": "34"}, "Hello", AT.timestamp())
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:events"
 
 
 def event(kind: str, **changes: Any) -> str:
-    return json.dumps({**story(Happened(kind, MAIL, AT.timestamp() + 1)), **changes})
+    return json.dumps({**event_json(FakeEvent(kind, MAIL, AT.timestamp() + 1)), **changes})
 
 
 @pytest.mark.parametrize(
     ("said", "kind", "subtype"),
     [
-        ("Send", Kind.SEND, ""),
-        ("Delivery", Kind.DELIVERY, ""),
-        ("Permanent", Kind.HARD_BOUNCE, "General"),
-        ("Transient", Kind.SOFT_BOUNCE, "MailboxFull"),
-        ("Undetermined", Kind.SOFT_BOUNCE, "Undetermined"),
-        ("Complaint", Kind.COMPLAINT, "abuse"),
-        ("DeliveryDelay", Kind.DELAY, "MailboxFull"),
-        ("Reject", Kind.REJECT, ""),
+        ("Send", EventKind.SEND, ""),
+        ("Delivery", EventKind.DELIVERY, ""),
+        ("Permanent", EventKind.HARD_BOUNCE, "General"),
+        ("Transient", EventKind.SOFT_BOUNCE, "MailboxFull"),
+        ("Undetermined", EventKind.SOFT_BOUNCE, "Undetermined"),
+        ("Complaint", EventKind.COMPLAINT, "abuse"),
+        ("DeliveryDelay", EventKind.DELAY, "MailboxFull"),
+        ("Reject", EventKind.REJECT, ""),
     ],
 )
-def test_each_kind_is_read_with_its_tags(said: str, kind: Kind, subtype: str) -> None:
-    found = parse(event(said))
+def test_each_kind_is_read_with_its_tags(said: str, kind: EventKind, subtype: str) -> None:
+    found = parse_event(event(said))
     assert found is not None
     assert (found.kind, found.subtype, found.send_id, found.subscriber_id) == (kind, subtype, 12, 34)
     assert found.message_id == MAIL.message_id
@@ -46,49 +46,49 @@ def test_each_kind_is_read_with_its_tags(said: str, kind: Kind, subtype: str) ->
 def test_a_time_that_no_clock_in_utc_shows_is_refused_here_and_not_by_the_database() -> None:
     said = event("Delivery").replace(json.loads(event("Delivery"))["delivery"]["timestamp"], "9999-12-31T23:59:59-23:00")
     with pytest.raises(BadInput, match="OverflowError"):
-        parse(said)
+        parse_event(said)
 
 
 def test_a_rendering_failure_is_read() -> None:
     failure = {"templateName": "t", "errorMessage": "Attribute 'name' is not present for ada@example.org"}
-    found = parse(event("Send", eventType="Rendering Failure", failure=failure))
+    found = parse_event(event("Send", eventType="Rendering Failure", failure=failure))
     assert found is not None
-    assert (found.kind, found.detail) == (Kind.RENDERING_FAILURE, "Attribute 'name' is not present for (address)")
+    assert (found.kind, found.detail) == (EventKind.RENDERING_FAILURE, "Attribute 'name' is not present for (address)")
 
 
 def test_details_hold_no_addresses() -> None:
     for kind in ("Permanent", "Transient"):
-        found = parse(event(kind))
+        found = parse_event(event(kind))
         assert found is not None
         assert "(address)" in found.detail
         assert "@" not in found.detail
 
 
 def test_opens_clicks_and_the_greeting_of_a_new_topic_are_of_no_interest() -> None:
-    assert parse(event("Send", eventType="Open")) is None
-    assert parse(event("Send", eventType="Click")) is None
-    assert parse("Successfully validated SNS topic for Amazon SES event publishing.") is None
+    assert parse_event(event("Send", eventType="Open")) is None
+    assert parse_event(event("Send", eventType="Click")) is None
+    assert parse_event("Successfully validated SNS topic for Amazon SES event publishing.") is None
 
 
 def test_notifications_of_an_identity_are_read_without_tags() -> None:
     facts = json.loads(event("Permanent"))
     del facts["mail"]["tags"]
     facts["notificationType"] = facts.pop("eventType")
-    found = parse(json.dumps(facts))
+    found = parse_event(json.dumps(facts))
     assert found is not None
-    assert (found.kind, found.send_id, found.message_id) == (Kind.HARD_BOUNCE, 0, MAIL.message_id)
+    assert (found.kind, found.send_id, found.message_id) == (EventKind.HARD_BOUNCE, 0, MAIL.message_id)
 
 
 def test_the_envelope_of_sns_is_opened_and_another_topic_refused() -> None:
     letter = json.dumps({"Type": "Notification", "TopicArn": TOPIC, "Message": event("Send")})
-    found = read(letter, TOPIC)
+    found = read_event(letter, TOPIC)
     assert found is not None
-    assert found.kind is Kind.SEND
-    assert read(event("Send"), TOPIC) == found
+    assert found.kind is EventKind.SEND
+    assert read_event(event("Send"), TOPIC) == found
     with pytest.raises(Refused, match="another topic"):
-        read(letter, TOPIC + "2")
+        read_event(letter, TOPIC + "2")
     with pytest.raises(BadInput, match="SubscriptionConfirmation"):
-        read(json.dumps({"Type": "SubscriptionConfirmation", "TopicArn": TOPIC, "Message": "x"}), TOPIC)
+        read_event(json.dumps({"Type": "SubscriptionConfirmation", "TopicArn": TOPIC, "Message": "x"}), TOPIC)
 
 
 @pytest.mark.parametrize(
@@ -110,14 +110,14 @@ def test_the_envelope_of_sns_is_opened_and_another_topic_refused() -> None:
 )
 def test_broken_events_are_one_clear_error(body: str) -> None:
     with pytest.raises(BadInput, match="event"):
-        read(body)
+        read_event(body)
 
 
 @pytest.mark.parametrize("value", ["", "x", "-1", "²", "9" * 19, "1" * 400, None, 7, ["7"]])
 def test_a_tag_that_is_no_number_of_ours_is_no_tag(value: object) -> None:
     facts = json.loads(event("Send"))
     facts["mail"]["tags"]["send"] = [value]
-    found = parse(json.dumps(facts))
+    found = parse_event(json.dumps(facts))
     assert found is not None
     assert found.send_id == 0
 
@@ -133,7 +133,7 @@ JSON = st.recursive(
 def test_whatever_stands_in_an_event_it_is_read_or_refused(value: Any) -> None:
     for name in ("mail", "bounce", "eventType"):
         try:
-            found = parse(event("Permanent", **{name: value}))
+            found = parse_event(event("Permanent", **{name: value}))
         except BadInput:
             continue
-        assert found is None or isinstance(found, ses_events.Event)
+        assert found is None or isinstance(found, ses_events.SesEvent)

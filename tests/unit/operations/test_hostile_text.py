@@ -26,7 +26,7 @@ from mailer.editions.source import front_matter, page_extras, paid_leaks, paid_s
 from mailer.exchange import lines, values
 from mailer.flows.publishing import issue_identity
 from mailer.payments import webhook
-from mailer.transports.ses import judge_answer
+from mailer.transports.ses import classify_response
 from mailer.webhooks import ses_events, ses_inbound, signed_post, sns
 
 MAX_SECONDS = 1.0  # of CPU, for what takes some hundredths
@@ -140,12 +140,12 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "a token": lambda given: tokens.read_leave(SECRET, given),
     "a solved challenge": lambda given: tokens.read_work(SECRET, given, NOW, timedelta(1)),
     "an id": lambda given: public_ids.number("sub", given),
-    "an event": ses_events.read,
-    "parts of an event": lambda given: ses_events.read(event(given)),
-    "a message of SNS": sns.envelope,
-    "an email in a notification": ses_inbound.read,
-    "headers in a notification": lambda given: ses_inbound.read(inbound(given)),
-    "an answer of SES": lambda given: judge_answer("a", 400, given),
+    "an event": ses_events.read_event,
+    "parts of an event": lambda given: ses_events.read_event(event(given)),
+    "a message of SNS": sns.parse_envelope,
+    "an email in a notification": ses_inbound.read_email,
+    "headers in a notification": lambda given: ses_inbound.read_email(inbound(given)),
+    "an answer of SES": lambda given: classify_response("a", 400, given),
     "an SMTP answer": without_addresses,
     "an event of Stripe": lambda given: webhook.read("whsec_a", given, given.encode("utf-8", "replace")),
     "the address of a webhook": lambda given: signed_post.check_target(f"https://{given}", []),
@@ -192,7 +192,7 @@ def test_a_head_without_end_is_an_error(head: str, line: str) -> None:
 @pytest.mark.parametrize("depth", [200, 900, 5_000])
 def test_json_of_any_depth_is_refused_or_read(depth: int) -> None:
     for deep in ('{"a":' * depth + "1" + "}" * depth, "[" * depth + "]" * depth, "[" * depth):
-        for parse in (ses_events.read, sns.envelope, ses_inbound.read, values.metadata, values.tags):
+        for parse in (ses_events.read_event, sns.parse_envelope, ses_inbound.read_email, values.metadata, values.tags):
             for given in (deep, f'{{"a": {deep}}}', event("X").replace('"X"', deep), inbound("X").replace('"X"', deep)):
                 with quick(), suppress(PostmergeError):
                     parse(given)

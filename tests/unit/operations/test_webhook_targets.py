@@ -9,7 +9,7 @@ import pytest
 
 from mailer.core.errors import BadInput
 from mailer.webhooks import signed_post
-from mailer.webhooks.signed_post import networks
+from mailer.webhooks.signed_post import parse_networks
 
 PUBLIC, OTHER, PRIVATE, METADATA = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "10.0.0.1", "169.254.169.254"
 
@@ -41,7 +41,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, *answers: tuple[str, ...]) -> list[
 
 
 def post(url: str = "https://hooks.example.org/x", allowed: str = "") -> str:
-    attempt = signed_post.post(url, "secret", "msg_1", b"{}", networks(allowed))
+    attempt = signed_post.post(url, "secret", "msg_1", b"{}", parse_networks(allowed))
     assert attempt.status is None
     return attempt.error
 
@@ -90,4 +90,4 @@ def test_an_allowed_network_is_allowed_and_its_neighbour_is_not(
 @pytest.mark.parametrize("given", ["10.0.0.0/33", "example.org", "10.0.0.1/8"])
 def test_a_network_that_cannot_be_read_is_one_sentence(given: str) -> None:
     with pytest.raises(BadInput, match="POSTMERGE_WEBHOOK_NETWORKS"):
-        networks(given)
+        parse_networks(given)

@@ -13,7 +13,7 @@ def test_each_item_comes_back_once_with_its_own_result_and_never_more_than_the_s
     chance = random.Random(7)
     now = most = 0
 
-    async def carry(item: int) -> int:
+    async def send(item: int) -> int:
         nonlocal now, most
         now += 1
         most = max(most, now)
@@ -23,7 +23,7 @@ def test_each_item_comes_back_once_with_its_own_result_and_never_more_than_the_s
 
     came: list[tuple[int, int]] = []
     waiting = list(range(400))
-    with ConcurrentSender(12, carry) as wire:
+    with ConcurrentSender(12, send) as wire:
         while waiting or wire.in_flight:
             came += wire.collect_results()
             count = wire.free_slots
@@ -34,11 +34,11 @@ def test_each_item_comes_back_once_with_its_own_result_and_never_more_than_the_s
 
 
 def test_one_that_hangs_holds_the_others_back_for_a_moment_only() -> None:
-    async def carry(item: float) -> str:
+    async def send(item: float) -> str:
         await asyncio.sleep(item)
         return "there"
 
-    with ConcurrentSender(4, carry) as wire:
+    with ConcurrentSender(4, send) as wire:
         wire.start([1.0, 0.0, 0.0, 0.0])
         started = time.monotonic()
         first = wire.collect_results()
@@ -50,18 +50,18 @@ def test_one_that_hangs_holds_the_others_back_for_a_moment_only() -> None:
 def test_leaving_waits_for_what_is_still_carried() -> None:
     done: list[int] = []
 
-    async def carry(item: int) -> None:
+    async def send(item: int) -> None:
         await asyncio.sleep(0.05)
         done.append(item)
 
-    with ConcurrentSender(3, carry) as wire:
+    with ConcurrentSender(3, send) as wire:
         wire.start([1, 2, 3])
     assert sorted(done) == [1, 2, 3]
 
 
 def test_nothing_on_the_wire_is_answered_at_once() -> None:
-    async def carry(item: int) -> int:
+    async def send(item: int) -> int:
         return item
 
-    with ConcurrentSender(2, carry) as wire:
+    with ConcurrentSender(2, send) as wire:
         assert wire.collect_results() == []

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from mailer.transports.http_connection import Connection, Pool, Response, Unreached
+from mailer.transports.http_connection import HttpConnection, HttpPool, HttpResponse, Unreachable
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Kind: a\r\n\r\nok"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def met(serve: Serve, asks: int = 1, pause: float = 0.0, timeout: float = 0.5) -> tuple[list[Response | Exception], int]:
+def met(serve: Serve, asks: int = 1, pause: float = 0.0, timeout: float = 0.5) -> tuple[list[HttpResponse | Exception], int]:
     """What so many requests one after the other bring, and how many connections that took."""
     connections = 0
 
@@ -22,10 +22,10 @@ def met(serve: Serve, asks: int = 1, pause: float = 0.0, timeout: float = 0.5) -
         connections += 1
         await serve(reader, writer)
 
-    async def run() -> list[Response | Exception]:
+    async def run() -> list[HttpResponse | Exception]:
         server = await asyncio.start_server(counted, "127.0.0.1", 0)
-        pool = Pool("127.0.0.1", server.sockets[0].getsockname()[1], None, 1, timeout)
-        found: list[Response | Exception] = []
+        pool = HttpPool("127.0.0.1", server.sockets[0].getsockname()[1], None, 1, timeout)
+        found: list[HttpResponse | Exception] = []
         for _ in range(asks):
             try:
                 found.append(await pool.ask(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"))
@@ -38,8 +38,8 @@ def met(serve: Serve, asks: int = 1, pause: float = 0.0, timeout: float = 0.5) -
     return asyncio.run(run()), connections
 
 
-def bodies(found: list[Response | Exception]) -> list[object]:
-    return [(one.status, one.body) if isinstance(one, Response) else type(one) for one in found]
+def bodies(found: list[HttpResponse | Exception]) -> list[object]:
+    return [(one.status, one.body) if isinstance(one, HttpResponse) else type(one) for one in found]
 
 
 def says(*pieces: bytes, pause: float = 0.0, close: bool = False) -> Serve:
@@ -60,7 +60,7 @@ def test_a_connection_is_used_again_and_an_answer_may_come_in_pieces() -> None:
     found, connections = met(says(OK[:9], OK[9:30], OK[30:], pause=0.01), asks=3)
     assert bodies(found) == [(200, b"ok")] * 3
     assert connections == 1
-    assert isinstance(found[0], Response)
+    assert isinstance(found[0], HttpResponse)
     assert found[0].headers["x-kind"] == "a"
 
 
@@ -90,10 +90,10 @@ def test_an_answer_that_is_cut_off_garbled_or_late_is_an_error() -> None:
 
 
 def test_where_nothing_listens_nothing_was_sent() -> None:
-    with pytest.raises(Unreached, match="ConnectionRefusedError"):
-        asyncio.run(Pool("127.0.0.1", 1, None, 1, 1).ask(b""))
+    with pytest.raises(Unreachable, match="ConnectionRefusedError"):
+        asyncio.run(HttpPool("127.0.0.1", 1, None, 1, 1).ask(b""))
 
 
 def test_a_connection_that_is_gone_refuses_at_once() -> None:
     with pytest.raises(ConnectionResetError):
-        asyncio.run(Connection().ask(b"", 1))
+        asyncio.run(HttpConnection().ask(b"", 1))

@@ -10,9 +10,9 @@ from mailer.core.errors import Unavailable
 from mailer.core.rate_limiter import QUOTA_RESERVE, NoRateLimit, SendSlots
 from mailer.flows.sending import send_rate
 from mailer.flows.sending.send_rate import REFRESH_SECONDS, REFRESH_SECONDS_NEAR_QUOTA, SendRate, quota_reserve
-from mailer.transports.base import Account, Answer, Envelope
+from mailer.transports.base import AccountLimits, Answer, Envelope
 
-ACCOUNT = Account(rate=10, quota=50_000, sent=0)
+ACCOUNT = AccountLimits(rate=10, quota=50_000, sent=0)
 
 
 class Clock:
@@ -30,13 +30,13 @@ class Ses:
 
     name = "ses"
 
-    def __init__(self, account: Account | None = ACCOUNT) -> None:
+    def __init__(self, account: AccountLimits | None = ACCOUNT) -> None:
         self.account_now, self.asked, self.away = account, 0, False
 
     def send(self, envelope: Envelope) -> Answer:
         raise AssertionError
 
-    def account(self) -> Account | None:
+    def account(self) -> AccountLimits | None:
         self.asked += 1
         if self.away:
             raise Unavailable("SES cannot be asked.")

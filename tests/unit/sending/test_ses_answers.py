@@ -7,26 +7,26 @@ import pytest
 
 from mailer.transports import ses_fast
 from mailer.transports.base import Outcome
-from mailer.transports.http_connection import Response
-from mailer.transports.ses import judge_answer
+from mailer.transports.http_connection import HttpResponse
+from mailer.transports.ses import classify_response
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_only_an_answer_of_the_200s_is_an_accepted_email(status: int) -> None:
-    answer = ses_fast._answer(Response(status, {}, bytearray(orjson.dumps({"MessageId": "m-1"}))))
+    answer = ses_fast._answer(HttpResponse(status, {}, bytearray(orjson.dumps({"MessageId": "m-1"}))))
     assert (answer.outcome, answer.message_id) == (Outcome.ACCEPTED, "m-1")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Please log in</html>", b"{}", b"[]", b'{"MessageId": ""}', b'{"MessageId": 7}'])
 def test_an_answer_that_names_no_message_is_no_accepted_email(body: bytes) -> None:
-    answer = ses_fast._answer(Response(200, {}, bytearray(body)))
+    answer = ses_fast._answer(HttpResponse(200, {}, bytearray(body)))
     assert (answer.outcome, answer.message_id) == (Outcome.UNCERTAIN, "")
 
 
 @pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 303, 304, 307, 308, 399])
 @pytest.mark.parametrize("body", [b"", b"<html>Please log in</html>", b'{"MessageId": "m-1"}', b"[]"])
 def test_a_redirect_or_a_captive_portal_is_no_accepted_email(status: int, body: bytes) -> None:
-    answer = ses_fast._answer(Response(status, {"location": "https://portal.example/"}, bytearray(body)))
+    answer = ses_fast._answer(HttpResponse(status, {"location": "https://portal.example/"}, bytearray(body)))
     assert (answer.outcome, answer.message_id) == (Outcome.UNCERTAIN, "")
 
 
@@ -66,7 +66,7 @@ def test_a_redirect_or_a_captive_portal_is_no_accepted_email(status: int, body: 
 def test_what_ses_says_decides_about_this_email_and_about_all_others(
     code: str, status: int, message: str, outcome: Outcome
 ) -> None:
-    assert judge_answer(code, status, message).outcome is outcome
+    assert classify_response(code, status, message).outcome is outcome
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_ses_says_decides_about_this_email_and_about_all_others(
     ],
 )
 def test_no_address_that_ses_names_gets_into_the_ledger_or_the_logs(code: str, message: str) -> None:
-    detail = judge_answer(code, 400, message).detail
+    detail = classify_response(code, 400, message).detail
     assert "@" not in detail
     assert "example.org" not in detail
     assert code in detail
@@ -90,5 +90,5 @@ def test_no_address_that_ses_names_gets_into_the_ledger_or_the_logs(code: str, m
 def test_what_ses_says_beside_an_address_stays_readable() -> None:
     assert (
         "not verified (address) in region eu-central-1"
-        in judge_answer("MessageRejected", 400, "not verified ada@example.org in region eu-central-1").detail
+        in classify_response("MessageRejected", 400, "not verified ada@example.org in region eu-central-1").detail
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mailer.fakes.fake_account import ACCESS_KEY, SECRET_KEY
+from mailer.fakes.fake_ses_account import ACCESS_KEY, SECRET_KEY
 
 
 class FakeSes:
@@ -70,7 +70,7 @@ class FakeSes:
         return f"{self.url}/000000000000/events"
 
     def control(self, **change: Any) -> None:
-        """Change the behaviour; see :class:`mailer.fakes.fake_account.Behaviour`."""
+        """Change the behaviour; see :class:`mailer.fakes.fake_ses_account.Behaviour`."""
         self._post("/_control", change)
 
     @property

@@ -21,7 +21,7 @@ _RANK = """
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class TransactionalUpdate:
     """The most that is known now about one mail."""
 
     mail_id: int
@@ -32,7 +32,7 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class TransactionalEvent:
     """One event of one mail. ``at`` is the outside's time."""
 
     mail_id: int
@@ -43,7 +43,7 @@ class Happening:
 
 
 @dataclass(frozen=True)
-class Fresh:
+class NewTransactionalEvents:
     """How many events were new, and the readers of whom something bad is new."""
 
     number: int
@@ -51,7 +51,7 @@ class Fresh:
     complaints: Sequence[int]
 
 
-def find(tx: Tx, message_ids: Sequence[str]) -> dict[str, int]:
+def find_by_message_id(tx: Tx, message_ids: Sequence[str]) -> dict[str, int]:
     """Mails by the transport's id of the message."""
     rows = tx.all(
         "SELECT message_id, id FROM transactional_mails WHERE message_id = ANY(%(ids)s::text [])", ids=list(message_ids)
@@ -59,7 +59,7 @@ def find(tx: Tx, message_ids: Sequence[str]) -> dict[str, int]:
     return {row["message_id"]: row["id"] for row in rows}
 
 
-def advance(tx: Tx, news: Sequence[News]) -> tuple[set[int], set[int]]:
+def advance(tx: Tx, news: Sequence[TransactionalUpdate]) -> tuple[set[int], set[int]]:
     """Move mails forward, never back; which are unknown, and which are busy. One row of ``news`` for a mail."""
     rows = tx.all(
         f"""
@@ -105,7 +105,7 @@ def advance(tx: Tx, news: Sequence[News]) -> tuple[set[int], set[int]]:
     return {row["id"] for row in rows if row["unknown"]}, {row["id"] for row in rows if not row["unknown"]}
 
 
-def add(tx: Tx, happenings: Sequence[Happening]) -> Fresh:
+def add(tx: Tx, happenings: Sequence[TransactionalEvent]) -> NewTransactionalEvents:
     """Write events down; those that are written already change nothing."""
     row = tx.one(
         """
@@ -134,4 +134,4 @@ def add(tx: Tx, happenings: Sequence[Happening]) -> Fresh:
         details=[one.detail for one in happenings],
     )
     assert row
-    return Fresh(**row)
+    return NewTransactionalEvents(**row)

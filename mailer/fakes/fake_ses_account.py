@@ -20,25 +20,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from mailer.fakes.fake_events import Events, Mail, Sns
-from mailer.fakes.smtp_door import answer_for
+from mailer.fakes.fake_events import AcceptedEmail, FakeEvents, FakeSns
+from mailer.fakes.fake_smtp import smtp_reply
 
 ACCESS_KEY = "AKIAFAKEFAKEFAKEFAKE"
 SECRET_KEY = "fake-secret-of-the-fake-ses"
-_HANG = 3600.0
-_HEAD = 8192  # characters of base64 in which a mail's head ends
+_HANG_SECONDS = 3600.0
+_MAX_HEAD_CHARS = 8192  # characters of base64 in which a mail's head ends
 
 
-class Reset(Exception):
+class ResetConnection(Exception):
     """Drop the connection without an answer."""
 
 
-class Broken(Exception):
+class ServerError(Exception):
     """A 5xx before the mail was taken."""
 
 
 @dataclass
-class Behaviour:
+class FakeBehaviour:
     """How the fake behaves now; ``rate`` in mails a second and ``quota`` in mails a day (-1: none)."""
 
     latency_s: float = 0.0
@@ -54,18 +54,18 @@ class Behaviour:
     sns: dict[str, str] = field(default_factory=dict)  # url and topic: events are posted there, not queued
 
 
-class Account:
+class FakeAccount:
     """State and answers; one event loop, no locks."""
 
     def __init__(self, log: IO[str]) -> None:
         self.log = log
-        self.sns = Sns()
+        self.sns = FakeSns()
         self.reset()
 
     def reset(self) -> None:
-        self.behaviour = Behaviour()
+        self.behaviour = FakeBehaviour()
         self.chance = random.Random(1)
-        self.events = Events(self.chance)
+        self.events = FakeEvents(self.chance)
         self.requests = self.accepted = self.throttled = self.inflight = self.most_inflight = self.connections = self.lost = 0
         self.recent: deque[float] = deque()
 
@@ -105,10 +105,10 @@ class Account:
         if b'"Simple"' in body:
             return self._accept_simple(json.loads(body))
         request, encoded = _without_data(body)
-        start = binascii.a2b_base64(encoded[:_HEAD])
+        start = binascii.a2b_base64(encoded[:_MAX_HEAD_CHARS])
         if b"\r\n\r\n" not in start or b"\r\nAuto-Submitted:" in start:
             start = binascii.a2b_base64(encoded)
-        return self.write_down(request, start, len(encoded) // 4 * 3 - encoded[-2:].count(b"="))
+        return self.log_email(request, start, len(encoded) // 4 * 3 - encoded[-2:].count(b"="))
 
     def _accept_simple(self, request: dict[str, Any]) -> str:
         """A mail that SES puts together itself, from a subject, texts and headers."""
@@ -116,9 +116,9 @@ class Account:
         headers = [("Subject", simple["Subject"]["Data"]), *((one["Name"], one["Value"]) for one in simple.get("Headers", []))]
         head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
         size = len(head) + sum(len(part["Data"].encode()) for part in simple["Body"].values())
-        return self.write_down(request, head + b"\r\n", size)
+        return self.log_email(request, head + b"\r\n", size)
 
-    def write_down(self, request: dict[str, Any], start: bytes, size: int) -> str:
+    def log_email(self, request: dict[str, Any], start: bytes, size: int) -> str:
         """Log a mail that begins with ``start`` and has ``size`` bytes in all; its id."""
         message_id = uuid.uuid4().hex
         head, _, rest = start.partition(b"\r\n\r\n")
@@ -141,7 +141,7 @@ class Account:
         self.log.flush()
         self.accepted += 1
         if self.behaviour.events:
-            self.events.about(Mail(message_id, to, tags, line["subject"], now))
+            self.events.about(AcceptedEmail(message_id, to, tags, line["subject"], now))
         return message_id
 
     async def take(self, accept: Callable[[], str]) -> tuple[int, str, Any]:
@@ -169,16 +169,16 @@ class Account:
             return 500, "InternalServiceErrorException", {"message": "An internal error occurred."}
         return 200, "", {"MessageId": message_id}
 
-    async def take_by_smtp(self, recipients: list[str], message: bytes) -> str | None:
+    async def accept_smtp(self, recipients: list[str], message: bytes) -> str | None:
         """The answer at the SMTP door; None drops the connection."""
         request = {"Destination": {"ToAddresses": recipients}}
         try:
-            status, code, payload = await self.take(lambda: self.write_down(request, message, len(message)))
-        except Reset:
+            status, code, payload = await self.take(lambda: self.log_email(request, message, len(message)))
+        except ResetConnection:
             return None
-        except Broken:
+        except ServerError:
             status, code, payload = 500, "", {}
-        return answer_for(status, code, payload.get("MessageId") or payload.get("message", ""))
+        return smtp_reply(status, code, payload.get("MessageId") or payload.get("message", ""))
 
     def facts(self) -> dict[str, Any]:
         """What SES says about the account itself."""
@@ -222,8 +222,8 @@ def _links(body: bytes) -> list[str]:
 
 async def _misbehave(fault: str, when: str) -> None:
     if fault == f"reset_{when}":
-        raise Reset
+        raise ResetConnection
     if fault == f"hang_{when}":
-        await asyncio.sleep(_HANG)
+        await asyncio.sleep(_HANG_SECONDS)
     if fault == f"error_{when}" and when == "before":
-        raise Broken
+        raise ServerError

@@ -10,14 +10,14 @@ import re
 from collections.abc import Awaitable, Callable
 
 # Who takes the mail: (recipients, message with CRLF) -> SMTP answer, or None: drop the connection without one.
-Taker = Callable[[list[str], bytes], Awaitable[str | None]]
+AcceptEmail = Callable[[list[str], bytes], Awaitable[str | None]]
 
 _END = b"\r\n.\r\n"
-_MOST = 64 * 1024 * 1024  # bytes that a connection may keep waiting
+_MAX_BUFFER_BYTES = 64 * 1024 * 1024  # bytes that a connection may keep waiting
 _PATH = re.compile(rb"^(?:MAIL FROM|RCPT TO):[ ]?<([^>]*)>", re.IGNORECASE)
 
 
-def answer_for(status: int, code: str, message: str) -> str:
+def smtp_reply(status: int, code: str, message: str) -> str:
     """SES's answer by HTTP as SES's SMTP interface says it; ``message`` is the mail's id for 200."""
     match (status, code):
         case (200, _):
@@ -31,10 +31,10 @@ def answer_for(status: int, code: str, message: str) -> str:
     return "451 Temporary service failure, please try again later"
 
 
-class Door(asyncio.Protocol):
+class SmtpConnection(asyncio.Protocol):
     """One SMTP connection; commands are answered in their order."""
 
-    def __init__(self, take: Taker) -> None:
+    def __init__(self, take: AcceptEmail) -> None:
         self.take = take
         self.buffer = bytearray()
         self.recipients: list[str] = []
@@ -54,7 +54,7 @@ class Door(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        if len(self.buffer) > _MOST and self.transport:
+        if len(self.buffer) > _MAX_BUFFER_BYTES and self.transport:
             self.transport.abort()
             return
         self._go_on()

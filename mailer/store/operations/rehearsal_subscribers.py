@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mailer.core.db import Tx
 
 
-def make_up(tx: Tx, number: int, texts: Sequence[tuple[str, bool]] = (("", False),)) -> int:
+def add_subscribers(tx: Tx, number: int, texts: Sequence[tuple[str, bool]] = (("", False),)) -> int:
     """So many active readers at ``rehearsal.example``, in a database without any subscribers; how many were made.
 
     They take turns in ``texts``: their language, and whether they may read everything.

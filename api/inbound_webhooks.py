@@ -12,7 +12,7 @@ from api.common.dependencies import Context
 from mailer.core import log
 from mailer.core.errors import BadInput, Refused, Unavailable
 from mailer.core.settings import Settings
-from mailer.flows.billing import stripe_events
+from mailer.flows.billing import stripe_event_processing
 from mailer.flows.events.email_events import process_sns_message
 from mailer.webhooks.sns import SnsVerifier
 from mailer.webhooks.sns_fetch import fetch
@@ -48,7 +48,7 @@ def receive_stripe_event(context: Context, request: Request, body: Annotated[byt
     """Store a Stripe event: 200 when stored, 4xx when refused, 503 when Stripe must retry."""
     try:
         header = request.headers.get("stripe-signature", "")
-        answer = _reply(stripe_events.take(context.database, context.settings, header, body), 200)
+        answer = _reply(stripe_event_processing.store_event(context.database, context.settings, header, body), 200)
         answer.background = BackgroundTask(context.wake_payments)
         return answer
     except (BadInput, Refused) as error:

@@ -13,7 +13,7 @@ from bench.figures import Figures
 from mailer.core.db import Database
 from mailer.core.migrate import migrate
 from mailer.flows.subscribers import exports, imports
-from mailer.flows.subscribers.imports import Request
+from mailer.flows.subscribers.imports import ImportRequest
 from tests import factories, services
 
 T = TypeVar("T")
@@ -38,11 +38,11 @@ def _bench(database: Database, folder: Path, number: int) -> list[tuple[str, str
     settings = factories.settings(folder)
     source, back = folder / "list.csv", folder / "export.csv"
     _write(source, number)
-    request = Request(source, evidence="the old list's own confirmations, 2016 to 2026")
-    planned, first = _timed(lambda: imports.plan(database, settings, request))
-    applied, second = _timed(lambda: imports.apply(database, settings, request))
-    again, third = _timed(lambda: imports.plan(database, settings, request))
-    _, fourth = _timed(lambda: exports.export_to(database, back))
+    request = ImportRequest(source, evidence="the old list's own confirmations, 2016 to 2026")
+    planned, first = _timed(lambda: imports.plan_import(database, settings, request))
+    applied, second = _timed(lambda: imports.apply_import(database, settings, request))
+    again, third = _timed(lambda: imports.plan_import(database, settings, request))
+    _, fourth = _timed(lambda: exports.export_to_path(database, back))
     return [
         ("the file", f"{source.stat().st_size / 1e6:.0f} MB"),
         (f"plan on an empty database ({_counts(planned.counts)})", first),

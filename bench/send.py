@@ -138,7 +138,7 @@ class SignUps(threading.Thread):
             number += 1
             email = f"new-{number}@sign-up-{number}.example"
             self.at[email] = time.time()
-            queued = sign_up(self.database, email).mail_queued
+            queued = sign_up(self.database, email).email_queued
             self.took[email] = time.time() - self.at[email]
             if queued:
                 self.wake_ups.enqueue_transactional()

@@ -25,9 +25,9 @@ from bench.figures import parser as command_line
 from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import PostmergeError
-from mailer.fakes.fake_billing import DAY, Thing
-from mailer.fakes.fake_stripe import FakeStripe, Habits
-from mailer.flows.billing import plan_changes, stripe_sync
+from mailer.fakes.fake_stripe import EventFaults, FakeStripe
+from mailer.fakes.fake_stripe_books import DAY, StripeObject
+from mailer.flows.billing import stripe_sync, subscription_changes
 from mailer.flows.billing.stripe_reconcile import reconcile
 from tests import services
 from tests.conftest import ROOT
@@ -146,15 +146,15 @@ class World:
 
     def __init__(self, shop: Shop, chance: random.Random, start: int) -> None:
         self.shop, self.chance, self.start = shop, chance, start
-        self.habits = Habits(twice=0.2, lost=0.25, late=0.3, shuffled=True)
+        self.habits = EventFaults(twice=0.2, lost=0.25, late=0.3, shuffled=True)
 
-    def do(self, verb: str, reader: int, sub: Thing) -> bool:
+    def do(self, verb: str, reader: int, sub: StripeObject) -> bool:
         """Do it; False when Stripe or we could not and the reader saw a sentence."""
         books = self.shop.fake.books
         if verb in ("leave", "stay", "pause", "resume", "withdraw"):
             if self.chance.random() < 0.3:
                 self.shop.fake.lose_answers(self.chance.randint(1, 2))
-            ask = getattr(plan_changes, verb)
+            ask = getattr(subscription_changes, verb)
             try:
                 more = {"days": 365} if verb == "pause" else {}
                 ask(self.shop.database, self.shop.settings, reader, **more)
@@ -187,7 +187,7 @@ def group(database: Database, folder: Path, histories: int, seed: int) -> tuple[
         def clock() -> datetime:
             return datetime.fromtimestamp(fake.books.now, UTC)
 
-        plan_changes.clock = stripe_sync.clock = clock
+        subscription_changes.clock = stripe_sync.clock = clock
         world = World(shop, chance, start)
         people = [_begin(shop, chance, number, start) for number in range(histories)]
         shop.hear()
@@ -216,14 +216,14 @@ def group(database: Database, folder: Path, histories: int, seed: int) -> tuple[
     return histories - len(wrong), wrong, counted
 
 
-def _begin(shop: Shop, chance: random.Random, number: int, start: int) -> tuple[int, Thing, Model]:
+def _begin(shop: Shop, chance: random.Random, number: int, start: int) -> tuple[int, StripeObject, Model]:
     email = f"r{number}@example.org"
     trial = chance.choice((0, 0, 0, 14))
     reader = shop.reader(email)
     return reader, shop.buy(email, trial_days=trial), Model(start, trial)
 
 
-def _differs(shop: Shop, number: int, reader: int, sub: Thing, model: Model) -> str:
+def _differs(shop: Shop, number: int, reader: int, sub: StripeObject, model: Model) -> str:
     ours = shop.standing(f"r{number}@example.org")
     charged = sum(1 for customer, amount in shop.fake.books.charged if customer == sub["customer"] and amount > 0)
     back = sum(1 for customer, amount in shop.fake.books.charged if customer == sub["customer"] and amount < 0)

@@ -12,12 +12,12 @@ from stripe import HTTPClient
 from api.app import create_app
 from mailer.core.db import Database
 from mailer.core.settings import Settings
-from mailer.fakes.fake_billing import Thing
-from mailer.fakes.fake_stripe import SECRET, FakeStripe, Habits
+from mailer.fakes.fake_stripe import SECRET, EventFaults, FakeStripe
+from mailer.fakes.fake_stripe_books import StripeObject
 from mailer.flows.billing import billing_jobs
-from mailer.flows.billing.entitlements import Standing, current
-from mailer.payments.models import moment
-from mailer.store.billing import entitlements, stripe_events
+from mailer.flows.billing.entitlements import Entitlement, restore_entitlement
+from mailer.payments.models import parse_timestamp
+from mailer.store.billing import entitlement_records, stripe_events
 from mailer.store.subscribers import subscribers
 from tests import factories
 
@@ -41,7 +41,7 @@ class Shop:
             ), follow_redirects=False,
         )  # fmt: skip
         with self.database.transaction() as tx:
-            stripe_events.bind(tx, "acct_fake", self.fake.books.livemode)
+            stripe_events.bind_account(tx, "acct_fake", self.fake.books.livemode)
         self.monthly = self.price("monthly", 500, "month")
         self.yearly = self.price("yearly", 5000, "year")
 
@@ -53,13 +53,13 @@ class Shop:
         return str(made["id"])
 
     def reader(self, email: str = "ada@example.org") -> int:
-        """An active reader."""
+        """An active subscriber."""
         with self.database.transaction() as tx:
             known = subscribers.add(tx, email, email, [])
             subscribers.activate(tx, known)
         return known
 
-    def buy(self, email: str = "ada@example.org", price: str = "", **more: Any) -> Thing:
+    def buy(self, email: str = "ada@example.org", price: str = "", **more: Any) -> StripeObject:
         """Somebody pays at Stripe; the subscription."""
         books = self.fake.books
         with self.fake.lock:
@@ -71,14 +71,14 @@ class Shop:
         answer = self.client.post("/webhooks/stripe", content=body, headers={"Stripe-Signature": signature})
         return int(answer.status_code)
 
-    def hear(self, habits: Habits | None = None) -> None:
+    def hear(self, habits: EventFaults | None = None) -> None:
         """Stripe's events arrive and the worker looks."""
         self.fake.deliver(self.post, self.chance, habits)
         self.work()
 
     def work(self) -> None:
         """What the worker does."""
-        while billing_jobs.work(self.database, self.settings):
+        while billing_jobs.run_pending(self.database, self.settings):
             pass
 
     def hurry(self) -> None:
@@ -86,16 +86,16 @@ class Shop:
         with self.database.transaction() as tx:
             tx.run("UPDATE stripe_events SET due_at = now() WHERE done_at IS NULL")
 
-    def standing(self, email: str = "ada@example.org") -> Standing:
-        """Our word on a reader, as of the fake's clock."""
+    def standing(self, email: str = "ada@example.org") -> Entitlement:
+        """Our word on a subscriber, as of the fake's clock."""
         with self.database.transaction() as tx:
             known = subscribers.find(tx, email)
-            now = moment(self.fake.books.now)
+            now = parse_timestamp(self.fake.books.now)
             assert now
-            return current(entitlements.get(tx, known.id) if known else None, now)
+            return restore_entitlement(entitlement_records.get(tx, known.id) if known else None, now)
 
     def subjects(self) -> list[str]:
-        """Subjects of all mails about money, oldest first."""
+        """Subjects of all emails about money, oldest first."""
         with self.database.transaction() as tx:
             rows = tx.all("SELECT facts ->> 'subject' AS subject FROM transactional_mails WHERE kind = 'paid' ORDER BY id")
         return [row["subject"] for row in rows]

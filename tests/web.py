@@ -26,7 +26,7 @@ from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_status import list_send_statuses
-from mailer.flows.transactional.transactional_worker import deliver_some
+from mailer.flows.transactional.transactional_worker import deliver_batch
 from mailer.store.sending.sends import SendState
 from mailer.transports.outbox import Outbox, OutboxEmail, list_emails
 from tests import factories
@@ -79,7 +79,7 @@ class Web:
     def work(self) -> None:
         """What worker and scheduler do, once."""
         advance_sends(self.database, self.settings)
-        while deliver_some(self.database, self.settings, Outbox(self.settings.outbox), SITE_NAME):
+        while deliver_batch(self.database, self.settings, Outbox(self.settings.outbox), SITE_NAME):
             pass
 
     def send(self, number: int = 2) -> int:

@@ -77,7 +77,7 @@ def show_ledger(
     """Show sends with their counts, the deliveries of one (the latest, or ``send``), and the subscribers."""
     sends = list_send_statuses(context.database)[:MAX_SENDS]
     chosen = next((one for one in sends if send in (0, one.send.id)), None)
-    shown = subscriber_search.page(context.database, people)
+    shown = subscriber_search.list_page(context.database, people)
     return render_page(
         context,
         "ledger.html",
@@ -86,10 +86,10 @@ def show_ledger(
         lines=ledger_view.list_deliveries(context.database, chosen.send.id, lines) if chosen else [],
         line_number=lines,
         line_pages=_pages(sum(chosen.deliveries.values()) if chosen else 0, ledger_view.PAGE_SIZE),
-        readers=shown.readers,
+        readers=shown.subscribers,
         reader_count=shown.count,
         reader_number=people,
-        reader_pages=_pages(shown.count, subscriber_search.PAGE),
+        reader_pages=_pages(shown.count, subscriber_search.PAGE_SIZE),
     )
 
 

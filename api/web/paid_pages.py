@@ -16,10 +16,10 @@ from api.web.forms import Form, FormAge
 from api.web.paid_issue_page import make_private
 from mailer.core import log, tokens
 from mailer.core.errors import PostmergeError
-from mailer.flows.billing import checkout, gifts, paid_content, plan_changes
-from mailer.flows.billing.billing_text import Voice
-from mailer.flows.billing.checkout import Order
-from mailer.flows.subscribers.signup import Result
+from mailer.flows.billing import checkout, gifts, paid_content, subscription_changes
+from mailer.flows.billing.billing_text import Localizer
+from mailer.flows.billing.checkout import CheckoutOrder
+from mailer.flows.subscribers.signup import TokenResult
 from mailer.payments.plans import Plans
 
 router = APIRouter(include_in_schema=False)
@@ -34,7 +34,9 @@ PRESS_AGAIN = "Press the button once more, so that we see that a person is askin
 def show_plans(context: Context, request: Request) -> Response:
     """Show the plans; ``?t=`` identifies a subscriber by their private link."""
     return _show_plans(
-        context, get_language(request), Order("", "", reader=_find_subscriber(context, request.query_params.get("t", "")))
+        context,
+        get_language(request),
+        CheckoutOrder("", "", subscriber_id=_find_subscriber(context, request.query_params.get("t", ""))),
     )
 
 
@@ -46,15 +48,15 @@ def start_checkout(context: Context, form: Form, request: Request) -> Response:
         context.settings.need_secret(),
         _text(form.get("token")),
     )
-    order = Order(
+    order = CheckoutOrder(
         plan=_text(form.get("plan")), form=token, amount=_text(form.get("amount")),
-        reader=_find_subscriber(context, _text(form.get("t"))),
+        subscriber_id=_find_subscriber(context, _text(form.get("t"))),
         recipient=_text(form.get("recipient")).strip()[:320], giver=_text(form.get("giver")), lang=language.lang,
     )  # fmt: skip
     if forms.check_age(secret, token) is not FormAge.GOOD:
         return _show_plans(context, language, order, note=language.say(PRESS_AGAIN))
     try:
-        return RedirectResponse(checkout.begin(context.database, context.settings, order), 303, HEADERS)
+        return RedirectResponse(checkout.start_checkout(context.database, context.settings, order), 303, HEADERS)
     except PostmergeError as error:
         status, said = _explain(language, error, 422)
         return _show_plans(context, language, order, status, error=said)
@@ -86,13 +88,13 @@ def accept_gift(context: Context, token: str, request: Request) -> Response:
     """Accept a gift; repeating it changes nothing."""
     language = get_language(request)
     try:
-        result, until = gifts.accept(context.database, context.settings, token, client_ip(request))
+        result, until = gifts.accept_gift(context.database, context.settings, token, client_ip(request))
     except PostmergeError as error:
         status, said = _explain(language, error, 409)
         return _message_with_archive(context, language, language.say("Not yet"), [said], status)
-    if result is Result.INVALID:
+    if result is TokenResult.INVALID:
         return _invalid_link(context, language)
-    date = Voice(language.lang).day(until)
+    date = Localizer(language.lang).day(until)
     sentences = [language.say("You read everything until %(date)s. The next issue comes by mail.", date=date)]
     return _message_with_archive(context, language, language.say("It is yours"), sentences)
 
@@ -110,7 +112,7 @@ def show_cancel_plan(context: Context, token: str, request: Request) -> Response
     language = get_language(request, shown.lang if shown else "")
     if shown is None or shown.running is None:
         return _invalid_link(context, language)
-    date = Voice(language.lang).day(shown.running.period_end)
+    date = Localizer(language.lang).day(shown.running.period_end)
     sentences = [language.say("Nothing more is charged, and you read everything until %(date)s.", date=date)]
     return _ask_confirmation(
         context, language, language.say("Leave the paid subscription?"), sentences, language.say("Yes, leave")
@@ -124,7 +126,7 @@ def show_withdrawal(context: Context, token: str, request: Request) -> Response:
     language = get_language(request, shown.lang if shown else "")
     if shown is None or shown.withdraw_until is None:
         return _invalid_link(context, language)
-    date = Voice(language.lang).day(shown.withdraw_until)
+    date = Localizer(language.lang).day(shown.withdraw_until)
     sentences = [
         language.say("You can withdraw from this contract until %(date)s, without a reason.", date=date),
         language.say("It ends at once, and all that you have paid for it goes back to your card. A mail confirms it."),
@@ -154,19 +156,24 @@ def _change_plan(
     database, settings = context.database, context.settings
     if verb == "card":
         back = f"{settings.api_url}/paid/{token}"
-        return RedirectResponse(checkout.portal(database, settings, subscriber, back), 303, HEADERS)
+        return RedirectResponse(checkout.open_portal(database, settings, subscriber, back), 303, HEADERS)
     if verb == "links":
-        paid_content.renew(database, settings, subscriber)
+        paid_content.renew_links(database, settings, subscriber)
         return _show_own_plan(
             context, request, token, note=language.say("Your private links are new; the old ones hold no more.")
         )
     if verb == "withdraw":
         shown = _find_plan(context, token)
         currency = shown.running.currency if shown and shown.running else ""
-        back_money = plan_changes.withdraw(database, settings, subscriber)
+        back_money = subscription_changes.withdraw_from_contract(database, settings, subscriber)
         context.wake_transactional()
         return _show_own_plan(context, request, token, note=_confirm_withdrawal(language, back_money, currency))
-    verbs = {"pause": plan_changes.pause, "resume": plan_changes.resume, "leave": plan_changes.leave, "stay": plan_changes.stay}
+    verbs = {
+        "pause": subscription_changes.pause_subscription,
+        "resume": subscription_changes.resume_subscription,
+        "leave": subscription_changes.cancel_subscription,
+        "stay": subscription_changes.undo_cancellation,
+    }
     if verb not in verbs:
         return _invalid_link(context, language)
     verbs[verb](database, settings, subscriber)
@@ -189,7 +196,7 @@ def _confirm_change(language: PageLanguage, verb: str) -> str:
 
 def _confirm_withdrawal(language: PageLanguage, back: int, currency: str) -> str:
     if back:
-        amount = Voice(language.lang).money(back, currency)
+        amount = Localizer(language.lang).money(back, currency)
         return language.say("You have withdrawn. %(money)s goes back to your card. A mail confirms it.", money=amount)
     return language.say("You have withdrawn. Nothing had been charged. A mail confirms it.")
 
@@ -202,8 +209,8 @@ def _show_own_plan(
     if shown is None:
         return _invalid_link(context, language)
     links, voice = (
-        paid_content.own_links(context.database, context.settings, _find_subscriber(context, token)),
-        Voice(language.lang),
+        paid_content.get_link_token(context.database, context.settings, _find_subscriber(context, token)),
+        Localizer(language.lang),
     )
     response = render_page(
         context, "paid.html", status, language.lang, shown=shown, token=token, links=links, note=note, error=error, offer=offer,
@@ -213,10 +220,10 @@ def _show_own_plan(
 
 
 def _show_plans(
-    context: AppContext, language: PageLanguage, order: Order, status: int = 200, note: str = "", error: str = ""
+    context: AppContext, language: PageLanguage, order: CheckoutOrder, status: int = 200, note: str = "", error: str = ""
 ) -> Response:
     try:
-        plans = checkout.on_sale(context.settings)
+        plans = checkout.load_plans_on_sale(context.settings)
     except PostmergeError as broken:
         return _message_with_archive(context, language, language.say("Not yet"), [_explain(language, broken, 503)[1]], 503)
     if plans is None:
@@ -224,11 +231,11 @@ def _show_plans(
         title, label = language.say("Nothing is sold here"), language.say("Subscribe for free")
         return render_message(context, title, sentences, status, language.lang, href="/subscribe", label=label)
     secret = context.settings.need_secret()
-    reader = tokens.paid_token(secret, order.reader) if order.reader else ""
+    reader = tokens.paid_token(secret, order.subscriber_id) if order.subscriber_id else ""
     fresh = tokens.form_token(secret, datetime.now(UTC))
     response = render_page(
         context, "join.html", status, language.lang, plans=plans, order=order, token=fresh, reader=reader, note=note,
-        error=error,        voice=Voice(language.lang),
+        error=error,        voice=Localizer(language.lang),
     )  # fmt: skip
     return _allow_stripe(context, response)
 
@@ -236,7 +243,7 @@ def _show_plans(
 def _find_plans(context: AppContext) -> Plans | None:
     """The plans on sale; None while they cannot be read, so that the subscriber's own page still works."""
     try:
-        return checkout.on_sale(context.settings)
+        return checkout.load_plans_on_sale(context.settings)
     except PostmergeError:
         return None
 
@@ -251,9 +258,9 @@ def _allow_stripe(context: AppContext, response: Response) -> Response:
     return response
 
 
-def _find_plan(context: AppContext, token: str) -> plan_changes.Page | None:
+def _find_plan(context: AppContext, token: str) -> subscription_changes.SubscriptionPage | None:
     subscriber = _find_subscriber(context, token)
-    return plan_changes.look(context.database, context.settings, subscriber) if subscriber else None
+    return subscription_changes.get_page(context.database, context.settings, subscriber) if subscriber else None
 
 
 def _find_subscriber(context: AppContext, token: str) -> int:
@@ -281,7 +288,7 @@ def _invalid_link(context: AppContext, language: PageLanguage) -> Response:
 
 def _explain(language: PageLanguage, error: PostmergeError, status: int) -> tuple[int, str]:
     """The status and the sentence for a subscriber; what only the operator can fix is logged."""
-    if said := Voice(language.lang).sentence(error):
+    if said := Localizer(language.lang).sentence(error):
         return status, said
     events.error("paid.page_failed", error=str(error))
     return 503, language.say(AWAY)

@@ -23,9 +23,9 @@ from api.web.forms import AnyForm, Form, FormAge
 from mailer.core import i18n, tokens
 from mailer.core.errors import BadInput, Unavailable
 from mailer.flows.subscribers import challenge, change_of_address, preferences, scanner_detection
-from mailer.flows.subscribers.preferences import MONTHS, Person
-from mailer.flows.subscribers.signup import Result
-from mailer.store.subscribers.preferences import Choices
+from mailer.flows.subscribers.preferences import PAUSE_MONTHS, LinkOwner
+from mailer.flows.subscribers.signup import TokenResult
+from mailer.store.subscribers.preferences import SubscriberChoices
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,13 +46,13 @@ def request_link(context: Context, form: Form, request: Request) -> Response:
             note = language.say("Press the button once more, so that we see that a person is asking.")
             return _show_request(context, language, wish.email, note=note, token=wish.token if age is FormAge.YOUNG else "")
         try:
-            if not challenge.met(
+            if not challenge.is_passed(
                 context.database, context.settings, form_challenge.read_answer(context.settings, form), client_ip(request)
             ):
                 return _show_request(
                     context, language, wish.email, note=form_challenge.explain_failure(context, language), token=wish.token
                 )
-            preferences.ask_link(context.database, wish.email, client_ip(request))
+            preferences.request_link(context.database, wish.email, client_ip(request))
         except BadInput as error:
             return _show_request(context, language, wish.email, 422, error=explain_error(language, error), token=wish.token)
         except Unavailable:
@@ -70,7 +70,7 @@ def request_link(context: Context, form: Form, request: Request) -> Response:
 @router.get("/reader/{token}")
 def show_preferences(context: Context, token: str, request: Request) -> Response:
     """Show the preferences page."""
-    person = preferences.who(context.settings, token)
+    person = preferences.identify(context.settings, token)
     return _show_page(context, request, person, token) if person else _invalid_link(context, get_language(request))
 
 
@@ -79,16 +79,16 @@ def change_preferences(context: Context, token: str, action: str, form: AnyForm,
     """Carry out one of the page's actions."""
     if action not in _ACTIONS:
         raise HTTPException(404)
-    person = preferences.who(context.settings, token)
+    person = preferences.identify(context.settings, token)
     if person is None:
         return _invalid_link(context, get_language(request))
-    reader = preferences.look(context.database, person)
+    reader = preferences.get_choices(context.database, person)
     language = get_language(request, reader.lang if reader else "")
     try:
         return _ACTIONS[action](context, person, token, form, request, language)
     except BadInput as error:
         typed = forms.read_signup(form).email
-        at = action if action == "address" and person.whole and reader and reader.state == "active" else ""
+        at = action if action == "address" and person.has_full_access and reader and reader.state == "active" else ""
         return _show_page(context, request, person, token, status=422, error=explain_error(language, error), typed=typed, at=at)
 
 
@@ -96,7 +96,7 @@ def change_preferences(context: Context, token: str, action: str, form: AnyForm,
 def show_address_change(context: Context, token: str, request: Request) -> Response:
     """Ask the new address to confirm."""
     language = get_language(request)
-    if not change_of_address.reads(context.settings, token):
+    if not change_of_address.is_valid_link(context.settings, token):
         return _invalid_address_link(context, language)
     say = language.say
     return render_page(
@@ -113,8 +113,8 @@ def show_address_change(context: Context, token: str, request: Request) -> Respo
 def confirm_address_change(context: Context, token: str, request: Request) -> Response:
     """Change the address; repeating it changes nothing."""
     language = get_language(request)
-    result = change_of_address.confirm(context.database, context.settings, token, client_ip(request))
-    if result is Result.INVALID:
+    result = change_of_address.confirm_change(context.database, context.settings, token, client_ip(request))
+    if result is TokenResult.INVALID:
         return _invalid_address_link(context, language)
     response = render_message(
         context,
@@ -129,13 +129,13 @@ def confirm_address_change(context: Context, token: str, request: Request) -> Re
 @router.get("/canary/{token}")
 def answer_canary(context: Context, token: str, request: Request) -> Response:
     """Answer the hidden link of a transactional email: only programs open it. The visit is recorded; nothing else changes."""
-    return _answer_canary(context, request, scanner_detection.opened_in_mail(context.database, context.settings, token))
+    return _answer_canary(context, request, scanner_detection.record_email_visit(context.database, context.settings, token))
 
 
 @router.get("/leave/{token}/canary")
 def answer_issue_canary(context: Context, token: str, request: Request) -> Response:
     """Answer the hidden link of an issue's email."""
-    return _answer_canary(context, request, scanner_detection.opened_in_issue(context.database, context.settings, token))
+    return _answer_canary(context, request, scanner_detection.record_issue_visit(context.database, context.settings, token))
 
 
 def _answer_canary(context: AppContext, request: Request, ours: bool) -> Response:
@@ -151,41 +151,41 @@ def _answer_canary(context: AppContext, request: Request, ours: bool) -> Respons
 
 
 def _save_choices(
-    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+    context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     lang = forms.get_text(form, "lang")
     wish, often = forms.clean_tags(form.getlist("tag")), forms.get_text(form, "frequency")
-    preferences.choose(context.database, context.settings, person, wish, often, lang, client_ip(request))
+    preferences.save_choices(context.database, context.settings, person, wish, often, lang, client_ip(request))
     language = get_language(request, lang)
     return _show_page(context, request, person, token, note=language.say("Saved."))
 
 
 def _pause(
-    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+    context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
-    until = preferences.pause(context.database, person, forms.get_text(form, "months"), client_ip(request))
+    until = preferences.pause_issues(context.database, person, forms.get_text(form, "months"), client_ip(request))
     note = language.say("Paused until %(date)s.", date=i18n.day(until.date(), language.lang))
     return _show_page(context, request, person, token, note=note)
 
 
 def _resume(
-    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+    context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
-    preferences.resume(context.database, person, client_ip(request))
+    preferences.resume_issues(context.database, person, client_ip(request))
     return _show_page(context, request, person, token, note=language.say("The pause is over: the next issue comes by mail."))
 
 
 def _unsubscribe(
-    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+    context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
-    preferences.leave(context.database, person, client_ip(request))
+    preferences.unsubscribe(context.database, person, client_ip(request))
     return _show_page(context, request, person, token, note=language.say("You have left. No more issues are sent to you."))
 
 
 def _send_link(
-    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+    context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
-    preferences.mail_link(context.database, person)
+    preferences.send_fresh_link(context.database, person)
     note = language.say("A mail with the link is on its way. Nothing came? Ask again after ten minutes.")
     response = _show_page(context, request, person, token, note=note)
     response.background = BackgroundTask(context.wake_transactional)
@@ -193,9 +193,9 @@ def _send_link(
 
 
 def _change_address(
-    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+    context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
-    change_of_address.ask(context.database, person, forms.read_signup(form).email, client_ip(request))
+    change_of_address.request_change(context.database, person, forms.read_signup(form).email, client_ip(request))
     response = _show_page(
         context, request, person, token, note=language.say("Look into the inbox of your new address and say yes there.")
     )
@@ -204,23 +204,23 @@ def _change_address(
 
 
 def _export(
-    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+    context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
-    kept = preferences.everything(context.database, person)
+    kept = preferences.export_data(context.database, person)
     body = json.dumps(kept, indent=2, ensure_ascii=False, default=_to_json)
     headers = {**HEADERS, "Content-Disposition": 'attachment; filename="what-is-kept-about-me.json"'}
     return Response(body, 200, headers, "application/json")
 
 
 def _erase(
-    context: AppContext, person: Person, token: str, form: FormData, request: Request, language: PageLanguage
+    context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
-    preferences.erase(context.database, context.settings, person)
+    preferences.erase_subscriber(context.database, context.settings, person)
     sentences = [language.say("Everything that was kept about you is gone. You can subscribe again whenever you like.")]
     return render_message(context, language.say("Erased"), sentences, lang=language.lang)
 
 
-_Action = Callable[[AppContext, Person, str, FormData, Request, PageLanguage], Response]
+_Action = Callable[[AppContext, LinkOwner, str, FormData, Request, PageLanguage], Response]
 _ACTIONS: dict[str, _Action] = {
     "choose": _save_choices,
     "pause": _pause,
@@ -236,7 +236,7 @@ _ACTIONS: dict[str, _Action] = {
 def _show_page(
     context: AppContext,
     request: Request,
-    person: Person,
+    person: LinkOwner,
     token: str,
     status: int = 200,
     note: str = "",
@@ -244,7 +244,7 @@ def _show_page(
     typed: str = "",
     at: str = "",
 ) -> Response:
-    reader = preferences.look(context.database, person)
+    reader = preferences.get_choices(context.database, person)
     language = get_language(request, reader.lang if reader else "")
     if reader is None:
         sentences = [language.say("Nothing is kept about this address any more.")]
@@ -255,20 +255,20 @@ def _show_page(
         status,
         language.lang,
         reader=reader,
-        whole=person.whole,
+        whole=person.has_full_access,
         token=token,
         note=note,
         error=error,
         typed=typed,
         at=at,
-        topics=preferences.topics(context.settings, reader),
+        topics=preferences.list_topics(context.settings, reader),
         until=_pause_end(reader, language.lang),
-        months=MONTHS,
-        languages=preferences.languages(context.database, reader),
+        months=PAUSE_MONTHS,
+        languages=preferences.list_languages(context.database, reader),
     )
 
 
-def _pause_end(reader: Choices, lang: str) -> str:
+def _pause_end(reader: SubscriberChoices, lang: str) -> str:
     """The date on which a pause ends, or '' without a pause."""
     if reader.paused_until is None or reader.paused_until <= datetime.now(UTC):
         return ""

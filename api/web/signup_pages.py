@@ -20,7 +20,7 @@ from api.web.forms import AnyForm, Form, FormAge, SignupForm
 from mailer.core import addresses, tokens
 from mailer.core.errors import BadInput, Unavailable
 from mailer.flows.subscribers import challenge, signup
-from mailer.flows.subscribers.signup import Result
+from mailer.flows.subscribers.signup import TokenResult
 
 router = APIRouter(include_in_schema=False)
 router.include_router(preferences_page.router)
@@ -61,23 +61,20 @@ def subscribe(context: Context, form: Form, request: Request) -> Response:
         return _show_form(context, language, signup_form, note=note, token=signup_form.token, suggestion=suggestion)
     try:
         forms.check_tags(signup_form.tags)
-        if not challenge.met(
+        if not challenge.is_passed(
             context.database, context.settings, form_challenge.read_answer(context.settings, form), client_ip(request)
         ):
             return _show_form(
                 context, language, signup_form, note=form_challenge.explain_failure(context, language), token=signup_form.token
             )
-        signup.sign_up(
-            context.database,
-            signup_form.email,
-            signup_form.tags,
+        evidence = signup.SignupEvidence(
             ip=client_ip(request),
             wording=language.say(CONSENT_WORDING),
-            settings=context.settings,
             lang=language.lang,
-            reads=language.reads,
             page=signup_form.page,
+            reads=language.reads,
         )
+        signup.sign_up(context.database, signup_form.email, signup_form.tags, evidence, context.settings)
     except BadInput as error:
         return _show_form(
             context,
@@ -110,10 +107,10 @@ def show_confirm(context: Context, token: str, request: Request) -> Response:
 def confirm(context: Context, token: str, request: Request) -> Response:
     """Confirm; repeating it changes nothing."""
     language = get_language(request)
-    result = signup.confirm(context.database, context.settings, token, ip=client_ip(request))
-    if result is Result.INVALID:
+    result = signup.confirm_signup(context.database, context.settings, token, ip=client_ip(request))
+    if result is TokenResult.INVALID:
         return _invalid_confirm_link(context, language)
-    done = result is Result.DONE
+    done = result is TokenResult.DONE
     title = language.say("Your subscription is confirmed") if done else language.say("You had confirmed already")
     sentences = [
         language.say("The next issue comes by mail."),
@@ -138,14 +135,14 @@ def unsubscribe(context: Context, token: str, form: AnyForm, request: Request) -
     one_click, language = forms.is_one_click(form), get_language(request)
     source = "one-click" if one_click else "page"
     try:
-        result = signup.leave(context.database, context.settings, token, source=source, ip=client_ip(request))
+        result = signup.unsubscribe(context.database, context.settings, token, source=source, ip=client_ip(request))
     except Unavailable:
         if not one_click:
             raise
         return PlainTextResponse(DATABASE_UNAVAILABLE, 503, {**HEADERS, "Retry-After": "60"})
     if one_click:
         return _answer_one_click(result)
-    if result is Result.INVALID:
+    if result is TokenResult.INVALID:
         return _invalid_unsubscribe_link(context, language)
     sentences = [
         language.say("No more issues are sent to you."),
@@ -160,8 +157,8 @@ def _referring_page(request: Request) -> str:
     return request.headers.get("referer", "")[:300]
 
 
-def _answer_one_click(result: Result) -> Response:
-    if result is Result.INVALID:
+def _answer_one_click(result: TokenResult) -> Response:
+    if result is TokenResult.INVALID:
         return PlainTextResponse("This link is not one of ours.\n", 400, HEADERS)
     return PlainTextResponse("You have left.\n", 200, HEADERS)
 

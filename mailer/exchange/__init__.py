@@ -1,1 +1,1 @@
-"""Lists of readers as files: recognising other programs' exports, reading and writing them. Knows no database."""
+"""Lists of subscribers as files: recognize other programs' exports, read and write them. No database."""

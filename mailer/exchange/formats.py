@@ -1,4 +1,4 @@
-"""Which program a list comes from, and what becomes of each of its columns."""
+"""Which program a list comes from, and what its columns mean."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from mailer.core.errors import BadInput
 
-# What a column can become. ``proof`` goes into the evidence of the consent; what is not named becomes metadata.
+# What a column can become. ``proof`` becomes evidence of consent; unknown columns become metadata.
 FIELDS = (
     "email", "tags", "state", "metadata", "created", "confirmed", "left", "left flag", "subscribed flag", "bounced",
     "lang", "proof", "ignore",
 )  # fmt: skip
-META = "metadata:"
+METADATA_PREFIX = "metadata:"
 
-OWN = (
+OWN_COLUMNS = (
     "email", "state", "tags", "metadata", "lang", "frequency", "flags", "created_at", "confirmed_at", "left_at",
     "paused_until", "active_at", "suppression", "consents", "notes", "referrer_url", "utm_campaign", "utm_medium", "utm_source",
     "leaving_reason",
@@ -22,8 +22,8 @@ OWN = (
 
 
 @dataclass(frozen=True)
-class Format:
-    """A program's export: the columns by which it is known, and what they become."""
+class ListFormat:
+    """A program's export: the columns that identify it, and what they become."""
 
     name: str
     known_by: frozenset[str]
@@ -31,14 +31,14 @@ class Format:
     default_state: str = ""
 
 
-def _format(name: str, known_by: str, default_state: str = "", **becomes: str) -> Format:
-    """``becomes`` maps a field to the columns that become it, separated by ``|``."""
+def _format(name: str, known_by: str, default_state: str = "", **becomes: str) -> ListFormat:
+    """Build a format. ``becomes`` maps a field to the columns that become it, separated by ``|``."""
     columns = {column: field.replace("_", " ") for field, listed in becomes.items() for column in listed.split("|")}
-    return Format(name, frozenset(known_by.split("|")), columns, default_state)
+    return ListFormat(name, frozenset(known_by.split("|")), columns, default_state)
 
 
 FORMATS = (
-    Format("postmerge", frozenset(OWN), {column: column for column in OWN}),
+    ListFormat("postmerge", frozenset(OWN_COLUMNS), {column: column for column in OWN_COLUMNS}),
     _format(
         "mailchimp", "email address|leid|euid", "active",
         email="email address", tags="tags", created="optin_time", confirmed="confirm_time", left="unsub_time",
@@ -69,7 +69,7 @@ FORMATS = (
     ),
 )  # fmt: skip
 
-CSV = _format(
+PLAIN_CSV = _format(
     "csv", "", "active",
     email="email|email address|email_address|e-mail|mail|adresse|correo", tags="tags|tag|labels|topics", metadata="metadata",
     state="state|status|type", created="created_at|created|creation_date|date|subscribed_at|joined|signup date",
@@ -78,47 +78,47 @@ CSV = _format(
     proof="ip|ip_address",
 )  # fmt: skip
 
-NAMES = tuple(one.name for one in (*FORMATS, CSV))
+FORMAT_NAMES = tuple(one.name for one in (*FORMATS, PLAIN_CSV))
 
 
-def recognise(header: Sequence[str]) -> Format:
-    """The format whose columns the header has; plain CSV when it is none of the known programs'."""
+def recognize_format(header: Sequence[str]) -> ListFormat:
+    """Return the format whose columns the header has; plain CSV if it is no known program's."""
     seen = {column.strip().lower() for column in header}
     for one in FORMATS:
         if one.known_by <= seen:
             return one
-    return CSV
+    return PLAIN_CSV
 
 
-def by_name(name: str) -> Format:
-    """The format called ``name``."""
-    return next(one for one in (*FORMATS, CSV) if one.name == name)
+def get_format(name: str) -> ListFormat:
+    """Return the format called ``name``."""
+    return next(one for one in (*FORMATS, PLAIN_CSV) if one.name == name)
 
 
-def mapping(header: Sequence[str], chosen: Format, corrections: Mapping[str, str]) -> list[str]:
-    """What each column becomes: a field, ``metadata:NAME``, or ``ignore``. ``corrections`` (column to field) rule.
+def map_columns(header: Sequence[str], chosen: ListFormat, corrections: Mapping[str, str]) -> list[str]:
+    """Return what each column becomes: a field, ``metadata:NAME``, or ``ignore``. ``corrections`` (column to field) win.
 
-    Raises BadInput when a correction names no column or field, or when no column holds the addresses.
+    Raises BadInput if a correction names an unknown column or field, or if there is not exactly one address column.
     """
     wanted = {column.strip().lower(): field.strip().lower() for column, field in corrections.items()}
     names = [column.strip().lower() for column in header]
-    _check(wanted, names)
+    _check_corrections(wanted, names)
     found = []
     for shown, name in zip(header, names, strict=True):
         field = wanted.get(name) or chosen.columns.get(name, "")
         if field == "email" and "email" in wanted.values() and name not in wanted:
-            field = ""  # who says which column holds the addresses means that one only
-        keep = f"{META}{shown.strip()}" if name else "ignore"
+            field = ""  # a corrected address column replaces the recognized one
+        keep = f"{METADATA_PREFIX}{shown.strip()}" if name else "ignore"
         found.append(keep if not field or (field == "metadata" and wanted.get(name)) else field)
     if found.count("email") != 1:
         raise BadInput(
-            f"{'No column holds' if 'email' not in found else 'More than one column holds'} the addresses:"
-            f" the columns are {', '.join(header)[:300]}; say which with --column 'NAME=email' (API: `email_column`)."
+            f"{'No column contains' if 'email' not in found else 'More than one column contains'} the addresses:"
+            f" the columns are {', '.join(header)[:300]}; choose one with --column 'NAME=email' (API: `email_column`)."
         )
     return found
 
 
-def _check(wanted: Mapping[str, str], names: Sequence[str]) -> None:
+def _check_corrections(wanted: Mapping[str, str], names: Sequence[str]) -> None:
     for column, field in wanted.items():
         if column not in names:
             raise BadInput(f"The file has no column {column!r}: its columns are {', '.join(names)[:300]}.")

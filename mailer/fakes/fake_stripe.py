@@ -1,9 +1,9 @@
-"""A fake Stripe on a socket that keeps books, demands idempotency keys, and misbehaves on demand.
+"""A fake Stripe on a socket that keeps books, requires idempotency keys, and injects faults.
 
-``with FakeStripe() as fake:`` serves ``fake.url`` in threads of this process; ``fake.books`` is the bank's view. Faults:
-``lose_answers(n)`` does the work of the next n calls that make something and then closes the line without an answer;
-``break_calls(n)`` answers 500 without doing anything. Events wait in ``books.events`` until ``deliver`` posts them: with
-``habits`` they come twice, shuffled, late (in a later call) or never.
+``with FakeStripe() as fake:`` serves ``fake.url`` in threads of this process; ``fake.books`` is the bank's view.
+``lose_answers(n)`` executes the next n writing calls and then closes the connection without a response; ``break_calls(n)``
+returns 500 without doing anything. Events wait in ``books.events`` until ``deliver`` posts them; ``EventFaults`` duplicates,
+reorders, delays or loses them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from mailer.fakes import fake_routes
-from mailer.fakes.fake_billing import Books, Thing, Trouble
+from mailer.fakes import fake_stripe_routes
+from mailer.fakes.fake_stripe_books import Books, FakeStripeError, StripeObject
 
 TEST_KEY = "sk_test_fake"
 LIVE_KEY = "sk_live_fake"
@@ -32,8 +32,8 @@ START = 1_800_000_000
 
 
 @dataclass(frozen=True)
-class Habits:
-    """Shares of events, from 0 to 1."""
+class EventFaults:
+    """The shares of affected events, from 0 to 1."""
 
     twice: float = 0.0
     lost: float = 0.0
@@ -48,13 +48,13 @@ class FakeStripe:
         self.books = Books(now, livemode)
         self.key = LIVE_KEY if livemode else TEST_KEY
         self.calls: list[tuple[str, str]] = []
-        self.unkeyed: list[str] = []  # calls that made something without an idempotency key
+        self.unkeyed: list[str] = []  # writing calls without an idempotency key
         self.lock = threading.RLock()
-        self._answers: dict[str, tuple[str, int, Thing]] = {}
+        self._answers: dict[str, tuple[str, int, StripeObject]] = {}
         self._lose = self._break = 0
 
     def __enter__(self) -> FakeStripe:
-        handler = type("OwnHandler", (Handler,), {"fake": self})
+        handler = type("OwnHandler", (StripeHandler,), {"fake": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -66,15 +66,15 @@ class FakeStripe:
         self._server.server_close()
 
     def lose_answers(self, number: int) -> None:
-        """Do the work of so many calls and never answer."""
+        """Execute so many calls without responding."""
         self._lose = number
 
     def break_calls(self, number: int) -> None:
-        """Answer 500 to so many calls and do nothing."""
+        """Return 500 to so many calls without doing anything."""
         self._break = number
 
-    def answer(self, method: str, path: str, params: Thing, once: str) -> tuple[int, Thing] | None:
-        """What a call gets; None when its answer is lost on the way."""
+    def answer(self, method: str, path: str, params: StripeObject, once: str) -> tuple[int, StripeObject] | None:
+        """Return a call's response; None if it is to be lost."""
         with self.lock:
             self.calls.append((method, path))
             if self._break:
@@ -97,22 +97,22 @@ class FakeStripe:
                 return None
             return status, body
 
-    def _do(self, method: str, path: str, params: Thing) -> tuple[int, Thing]:
+    def _do(self, method: str, path: str, params: StripeObject) -> tuple[int, StripeObject]:
         try:
-            return 200, fake_routes.route(self.books, method, path, params)
-        except Trouble as trouble:
+            return 200, fake_stripe_routes.route(self.books, method, path, params)
+        except FakeStripeError as trouble:
             error = {"type": "invalid_request_error", "code": trouble.code, "message": str(trouble)}
             return trouble.status, {"error": error}
 
     def deliver(
-        self, post: Callable[[bytes, str], object], chance: random.Random | None = None, habits: Habits | None = None
+        self, post: Callable[[bytes, str], object], chance: random.Random | None = None, habits: EventFaults | None = None
     ) -> int:
-        """Post the waiting events with ``post(body, signature)``; how many were posted."""
-        chance, habits = chance or random.Random(1), habits or Habits()
+        """Post the pending events with ``post(body, signature)``; return how many were posted."""
+        chance, habits = chance or random.Random(1), habits or EventFaults()
         with self.lock:
             waiting, self.books.events = self.books.events, []
-        now: list[Thing] = []
-        later: list[Thing] = []
+        now: list[StripeObject] = []
+        later: list[StripeObject] = []
         for event in waiting:
             if chance.random() < habits.lost:
                 continue
@@ -130,15 +130,15 @@ class FakeStripe:
 
 
 def sign(body: bytes, secret: str = SECRET, at: float | None = None) -> str:
-    """The Stripe-Signature header of a body."""
+    """Return a body's Stripe-Signature header."""
     stamp = int(time.time() if at is None else at)
     mac = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={stamp},v1={mac}"
 
 
-def unform(pairs: list[tuple[str, str]]) -> Thing:
-    """``a[b][0]=c`` as nested objects; lists are objects with numbers as keys until ``_lists`` makes them lists."""
-    tree: Thing = {}
+def parse_form(pairs: list[tuple[str, str]]) -> StripeObject:
+    """Parse ``a[b][0]=c`` to nested objects; lists are objects with numbers as keys until ``_build_lists`` converts them."""
+    tree: StripeObject = {}
     for name, value in pairs:
         first, *rest = re.findall(r"[^\[\]]+", name) if "[" in name else [name]
         if name.endswith("[]"):
@@ -149,23 +149,23 @@ def unform(pairs: list[tuple[str, str]]) -> Thing:
                 at = at.setdefault(part, {})
             else:
                 at[part] = value
-    return {name: _lists(value) for name, value in tree.items()}
+    return {name: _build_lists(value) for name, value in tree.items()}
 
 
-def _lists(value: Any) -> Any:
+def _build_lists(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if value and all(name.isdecimal() for name in value):
-        return [_lists(value[name]) for name in sorted(value, key=int)]
-    return {name: _lists(inner) for name, inner in value.items()}
+        return [_build_lists(value[name]) for name in sorted(value, key=int)]
+    return {name: _build_lists(inner) for name, inner in value.items()}
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Answers calls of Stripe's API with what ``fake`` says."""
+class StripeHandler(BaseHTTPRequestHandler):
+    """Answers Stripe API calls on behalf of ``fake``."""
 
     fake: FakeStripe
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body leave together: two small packets cost 40 ms
+    wbufsize = -1  # head and body are sent together: two small packets cost 40 ms
     disable_nagle_algorithm = True
 
     def _serve(self) -> None:
@@ -174,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         text = self.rfile.read(length).decode() if length else split.query
         if self.headers.get("Authorization") != f"Bearer {self.fake.key}":
             return self._write(401, {"error": {"type": "invalid_request_error", "message": "Invalid API Key provided"}})
-        params = unform(parse_qsl(text, keep_blank_values=True))
+        params = parse_form(parse_qsl(text, keep_blank_values=True))
         answer = self.fake.answer(self.command, split.path, params, self.headers.get("Idempotency-Key") or "")
         if answer is None:
             self.close_connection = True
@@ -184,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_DELETE = _serve
 
-    def _write(self, status: int, body: Thing) -> None:
+    def _write(self, status: int, body: StripeObject) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -193,4 +193,4 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""

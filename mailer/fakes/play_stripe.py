@@ -1,6 +1,6 @@
-"""A Stripe to play with on one's own machine: the fake with a checkout page to press on, a clock, and events that arrive.
+"""A Stripe to try out on your own machine: the fake with a checkout page, a clock, and delivered events.
 
-``serve`` runs until it is told to stop. It keeps everything in memory: started anew, it knows nothing.
+``serve`` runs until it is stopped. Everything is in memory and lost on restart.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from mailer.fakes import fake_routes
-from mailer.fakes.fake_billing import Thing, Trouble
-from mailer.fakes.fake_stripe import FakeStripe, Handler
+from mailer.fakes import fake_stripe_routes
+from mailer.fakes.fake_stripe import FakeStripe, StripeHandler
+from mailer.fakes.fake_stripe_books import FakeStripeError, StripeObject
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -31,7 +31,7 @@ _FORM = """<form method="post"><label for="email">Your email address</label>
 
 
 class PlayStripe(FakeStripe):
-    """The fake with pages; ``webhook`` is where its events are posted."""
+    """The fake with pages; its events are posted to ``webhook``."""
 
     def __init__(self, port: int, webhook: str) -> None:
         super().__init__(int(time.time()))
@@ -39,7 +39,7 @@ class PlayStripe(FakeStripe):
         self.books.pages = f"http://127.0.0.1:{port}/checkout"
 
     def serve(self, stopping: threading.Event, said: Callable[[str], None]) -> None:
-        """Answer, let time pass and post events, until ``stopping`` is set. Raises OSError when the port is taken."""
+        """Serve, advance the clock and post events until ``stopping`` is set. Raises OSError if the port is taken."""
         handler = type("PlayHandler", (_Pages,), {"fake": self})
         server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         server.daemon_threads = True
@@ -52,7 +52,7 @@ class PlayStripe(FakeStripe):
         server.server_close()
 
     def _tell(self, said: Callable[[str], None]) -> None:
-        """Post what waits; what is not taken comes again."""
+        """Post the pending events; failed ones are retried."""
         with self.lock:
             before = list(self.books.events)
         try:
@@ -68,21 +68,21 @@ class PlayStripe(FakeStripe):
             pass
 
     def page(self, session_id: str) -> str:
-        """The page on which somebody pays."""
+        """Return the checkout page."""
         session = self.books.get(session_id, "checkout.session")
         if session["status"] == "complete":
             return _PAGE.format(what="This was paid for already.", form="")
-        customer: Thing = self.books.things.get(session.get("customer") or "", {})
+        customer: StripeObject = self.books.things.get(session.get("customer") or "", {})
         email = customer.get("email") or session.get("customer_email") or ""
         return _PAGE.format(what="No card is asked for.", form=_FORM.format(email=html.escape(email, quote=True)))
 
     def pay(self, session_id: str, email: str) -> str:
-        """Somebody pays; where they go on to."""
+        """Complete a checkout; return the URL to continue to."""
         with self.lock:
-            return str(fake_routes.complete(self.books, session_id, email)["success_url"])
+            return str(fake_stripe_routes.complete(self.books, session_id, email)["success_url"])
 
 
-class _Pages(Handler):
+class _Pages(StripeHandler):
     fake: PlayStripe
 
     def do_GET(self) -> None:
@@ -97,7 +97,7 @@ class _Pages(Handler):
         email = parse_qs(self.rfile.read(length).decode()).get("email", [""])[0]
         try:
             target = self.fake.pay(self._session(), email)
-        except Trouble as trouble:
+        except FakeStripeError as trouble:
             return self._answer(trouble.status, str(trouble))
         self.send_response(303)
         self.send_header("Location", target)
@@ -110,7 +110,7 @@ class _Pages(Handler):
     def _html(self, made: Callable[[], str]) -> None:
         try:
             self._answer(200, made())
-        except Trouble as trouble:
+        except FakeStripeError as trouble:
             self._answer(trouble.status, html.escape(str(trouble)))
 
     def _answer(self, status: int, text: str) -> None:

@@ -1,3 +1,3 @@
-"""Stripe: the only place that knows its library. Plain facts in and out; no database."""
+"""Stripe: the only package that uses its library. Plain facts in and out; no database."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``plans.toml``: what is sold, and on which terms. One reviewed file; `postmerge stripe setup` makes Stripe agree with it."""
+"""``plans.toml``: what is sold, and the terms. One reviewed file; `postmerge stripe setup` applies it to Stripe."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 
 from mailer.core.errors import BadInput
 
-_EVERY = {"month": 1, "year": 12}
-_NO_CENTS = {"jpy", "krw", "vnd", "clp", "xaf", "xof", "xpf", "isk", "ugx"}
+_INTERVAL_MONTHS = {"month": 1, "year": 12}
+_ZERO_DECIMAL_CURRENCIES = {"jpy", "krw", "vnd", "clp", "xaf", "xof", "xpf", "isk", "ugx"}
 _PLAN_KEYS = {"title", "every", "price", "floor", "trial_days", "gift", "about"}
 _TERMS_KEYS = {"currency", "tax", "pause", "pause_days", "withdraw_days", "coupons", "offer_after_leaving"}
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One thing to buy. ``price`` in minor units; with ``floor`` the reader says what they pay, from the floor on."""
+class PaidPlan:
+    """A plan. ``price`` is in minor units; with ``floor`` subscribers choose what they pay, from that minimum."""
 
     name: str
     title: str
@@ -33,7 +33,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Plans:
-    """All plans and the terms. ``pause`` is keep (paid days wait) or serve (paid days are served out)."""
+    """All plans and the terms. ``pause`` is keep (paid days are saved) or serve (paid days continue to run)."""
 
     currency: str
     tax: bool
@@ -42,100 +42,102 @@ class Plans:
     withdraw_days: int
     coupons: bool
     offer_after_leaving: str
-    plans: tuple[Plan, ...]
+    plans: tuple[PaidPlan, ...]
 
-    def find(self, name: str) -> Plan:
-        """The plan of this name. Raises BadInput."""
+    def find(self, name: str) -> PaidPlan:
+        """Return the plan with this name. Raises BadInput."""
         for plan in self.plans:
             if plan.name == name:
                 return plan
         raise BadInput(f"There is no plan {name!r}: choose one of {', '.join(plan.name for plan in self.plans)}.")
 
 
-def load(path: Path) -> Plans | None:
-    """The file's plans; None when there is no file. Raises BadInput naming what cannot be used."""
+def load_plans(path: Path) -> Plans | None:
+    """Load the file's plans; None if there is no file. Raises BadInput naming what is invalid."""
     if not path.is_file():
         return None
     try:
-        return parse(tomllib.loads(path.read_text(encoding="utf-8")), path.name)
+        return parse_plans(tomllib.loads(path.read_text(encoding="utf-8")), path.name)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read ({error}): correct it there.") from error
 
 
-def parse(raw: dict[str, Any], name: str = "plans.toml") -> Plans:
-    """From the file's tables."""
+def parse_plans(raw: dict[str, Any], name: str = "plans.toml") -> Plans:
+    """Parse the file's tables."""
     terms, plans = raw.get("terms", {}), raw.get("plans", {})
-    _known(f"{name}, [terms]", terms, _TERMS_KEYS)
+    _check_keys(f"{name}, [terms]", terms, _TERMS_KEYS)
     if not plans or not isinstance(plans, dict):
-        raise BadInput(f"{name} names no plan: add a table such as [plans.monthly] with price = 5.00.")
+        raise BadInput(f"{name} defines no plan: add a table such as [plans.monthly] with price = 5.00.")
     currency = str(terms.get("currency", "eur")).lower()
     if not re.fullmatch("[a-z]{3}", currency):
         raise BadInput(f"{name}, [terms]: currency is {currency!r}: write three letters such as eur.")
     pause = terms.get("pause", "keep")
     if pause not in ("keep", "serve"):
-        raise BadInput(f"{name}, [terms]: pause is {pause!r}: write keep (paid days wait) or serve (they are served out).")
+        raise BadInput(
+            f"{name}, [terms]: pause is {pause!r}: write keep (paid days are saved) or serve (they continue to run)."
+        )
     return Plans(
         currency=currency,
         tax=bool(terms.get("tax", False)),
         pause=pause,
-        pause_days=_days(f"{name}, [terms]: pause_days", terms.get("pause_days", 90), 1, 365),
-        withdraw_days=_days(f"{name}, [terms]: withdraw_days", terms.get("withdraw_days", 14), 14, 365),
+        pause_days=_check_days(f"{name}, [terms]: pause_days", terms.get("pause_days", 90), 1, 365),
+        withdraw_days=_check_days(f"{name}, [terms]: withdraw_days", terms.get("withdraw_days", 14), 14, 365),
         coupons=bool(terms.get("coupons", False)),
         offer_after_leaving=str(terms.get("offer_after_leaving", "")),
-        plans=tuple(_plan(f"{name}, [plans.{key}]", key, table, currency) for key, table in plans.items()),
+        plans=tuple(_parse_plan(f"{name}, [plans.{key}]", key, table, currency) for key, table in plans.items()),
     )
 
 
-def money(amount: int, currency: str) -> str:
-    """``EUR 5.00``."""
-    if currency in _NO_CENTS:
+def format_money(amount: int, currency: str) -> str:
+    """Format an amount: ``EUR 5.00``."""
+    if currency in _ZERO_DECIMAL_CURRENCIES:
         return f"{currency.upper()} {amount}"
     sign = "-" if amount < 0 else ""
     return f"{currency.upper()} {sign}{abs(amount) // 100}.{abs(amount) % 100:02}"
 
 
-def units(amount: int, currency: str) -> Decimal:
-    """An amount in minor units as the currency's own: 500 eur is 5.00."""
-    return Decimal(amount) if currency in _NO_CENTS else Decimal(amount) / 100
+def to_major_units(amount: int, currency: str) -> Decimal:
+    """Convert minor units to the currency's own: 500 eur is 5.00."""
+    return Decimal(amount) if currency in _ZERO_DECIMAL_CURRENCIES else Decimal(amount) / 100
 
 
-def _plan(where: str, name: str, raw: Any, currency: str) -> Plan:
+def _parse_plan(where: str, name: str, raw: Any, currency: str) -> PaidPlan:
     if not isinstance(raw, dict) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", name):
-        raise BadInput(f"{where} cannot be read: a plan is a table whose name is in small letters, such as [plans.monthly].")
-    _known(where, raw, _PLAN_KEYS)
+        raise BadInput(f"{where} cannot be read: a plan is a table with a lower-case name, such as [plans.monthly].")
+    _check_keys(where, raw, _PLAN_KEYS)
     every = raw.get("every", "month")
-    if every not in _EVERY:
+    if every not in _INTERVAL_MONTHS:
         raise BadInput(f"{where}: every is {every!r}: write month or year.")
-    price = _minor(f"{where}: price", raw.get("price"), currency)
-    floor = _minor(f"{where}: floor", raw["floor"], currency) if "floor" in raw else None
+    price = _parse_price(f"{where}: price", raw.get("price"), currency)
+    floor = _parse_price(f"{where}: floor", raw["floor"], currency) if "floor" in raw else None
     if floor is not None and floor > price:
         raise BadInput(f"{where}: the floor is above the price: lower it.")
-    return Plan(
+    return PaidPlan(
         name=name,
         title=str(raw.get("title") or name.capitalize()),
-        months=_EVERY[every],
+        months=_INTERVAL_MONTHS[every],
         price=price,
         floor=floor,
-        trial_days=_days(f"{where}: trial_days", raw.get("trial_days", 0), 0, 730),
+        trial_days=_check_days(f"{where}: trial_days", raw.get("trial_days", 0), 0, 730),
         gift=bool(raw.get("gift", False)),
         about=str(raw.get("about", "")),
     )
 
 
-def _minor(where: str, value: Any, currency: str) -> int:
-    amount = value * (1 if currency in _NO_CENTS else 100) if isinstance(value, int | float) else 0
+def _parse_price(where: str, value: Any, currency: str) -> int:
+    amount = value * (1 if currency in _ZERO_DECIMAL_CURRENCIES else 100) if isinstance(value, int | float) else 0
     if isinstance(value, bool) or not 0 < amount < 100_000_000 or abs(amount - round(amount)) > 1e-6:
         raise BadInput(f"{where} is {value!r}: write an amount such as 5.00.")
     return round(amount)
 
 
-def _days(where: str, value: Any, least: int, most: int) -> int:
+def _check_days(where: str, value: Any, least: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise BadInput(f"{where} is {value!r}: write a whole number of days from {least} to {most}.")
     return value
 
 
-def _known(where: str, table: Any, names: set[str]) -> None:
+def _check_keys(where: str, table: Any, names: set[str]) -> None:
     unknown = sorted(set(table) - names) if isinstance(table, dict) else ["a table"]
     if unknown:
-        raise BadInput(f"{where}: {unknown[0]!r} is not known: use {', '.join(sorted(names))}.")
+        raise BadInput(f"{where}: {unknown[0]!r} is unknown: use {', '.join(sorted(names))}.")

@@ -29,7 +29,7 @@ from mailer.flows.sending import fence
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_rate import SendRate
 from mailer.flows.subscribers import bulk_actions
-from mailer.flows.transactional.transactional_worker import deliver_some
+from mailer.flows.transactional.transactional_worker import deliver_batch
 from mailer.transports.base import Transport
 
 events = log.get("actors")
@@ -189,7 +189,7 @@ class WorkerThreads:
                 events.error("transactional.fenced", reason=trouble)
                 return
             while not self.stopping.is_set():
-                if not deliver_some(work.database, work.settings, work.transport, work.site_name, self._rate):
+                if not deliver_batch(work.database, work.settings, work.transport, work.site_name, self._rate):
                     break
         except PostmergeError as error:
             events.error("transactional.waits", error=str(error))
@@ -208,7 +208,7 @@ class WorkerThreads:
     def _run_bulk_actions(self) -> None:
         """Run bulk actions until none is left."""
         try:
-            while bulk_actions.work(self._work.database, self._work.settings) and not self.stopping.is_set():
+            while bulk_actions.work_batch(self._work.database, self._work.settings) and not self.stopping.is_set():
                 pass
             self._wake_ups.enqueue_transactional()
         except PostmergeError as error:
@@ -217,7 +217,7 @@ class WorkerThreads:
     def _process_payments(self) -> None:
         """Process Stripe's events, and once a day compare everything with Stripe."""
         try:
-            while billing_jobs.work(self._work.database, self._work.settings) and not self.stopping.is_set():
+            while billing_jobs.run_pending(self._work.database, self._work.settings) and not self.stopping.is_set():
                 self._wake_ups.enqueue_transactional()
         except PostmergeError as error:
             events.error("payments.wait", error=str(error))

@@ -16,11 +16,11 @@ from playwright.sync_api import Browser, Page, expect
 from api.app import create_app
 from mailer.core import tokens
 from mailer.core.db import Database
-from mailer.fakes import fake_routes
-from mailer.fakes.fake_billing import MONTH
+from mailer.fakes import fake_stripe_routes
 from mailer.fakes.fake_stripe import FakeStripe
-from mailer.flows.billing import plan_changes
-from mailer.flows.billing.entitlements import State
+from mailer.fakes.fake_stripe_books import MONTH
+from mailer.flows.billing import subscription_changes
+from mailer.flows.billing.entitlements import EntitlementState
 from mailer.store.billing import gifts
 from tests import paying, web
 from tests.browser.test_site import overflow
@@ -83,7 +83,7 @@ def test_leaving_is_two_presses_without_an_offer_and_shows_the_date(shop: Shop, 
     page.get_by_role("button", name="Yes, leave").click()
     expect(page.get_by_role("status")).to_contain_text("nothing more is charged")
     expect(page.get_by_text(f"You read everything until {paid_to(shop)}")).to_be_visible()
-    assert shop.standing().state is State.ENDING
+    assert shop.standing().state is EntitlementState.ENDING
     assert shop.subjects()[-1] == f"You read everything until {paid_to(shop)}"
 
 
@@ -97,7 +97,7 @@ def test_an_offer_is_shown_only_when_the_writer_set_one_and_only_after_leaving(s
     expect(page.get_by_text(offer)).to_have_count(0)
     page.get_by_role("button", name="Yes, leave").click()
     expect(page.get_by_text(offer)).to_be_visible()
-    assert shop.standing().state is State.ENDING
+    assert shop.standing().state is EntitlementState.ENDING
 
 
 def test_leaving_can_be_taken_back_with_one_press(shop: Shop, page: Page) -> None:
@@ -106,11 +106,11 @@ def test_leaving_can_be_taken_back_with_one_press(shop: Shop, page: Page) -> Non
     page.get_by_role("button", name="Yes, leave").click()
     page.get_by_role("button", name="I stay after all").click()
     expect(page.get_by_role("status")).to_contain_text("You stay")
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
 
 
 def test_pausing_is_one_press_and_charges_stop(shop: Shop, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
+    monkeypatch.setattr(subscription_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
     page.goto(own(shop))
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("status")).to_contain_text("nothing is charged")
@@ -128,7 +128,7 @@ def test_withdrawing_has_a_button_a_confirmation_a_refund_and_a_mail(shop: Shop,
     page.get_by_role("button", name="Confirm withdrawal").click()
     expect(page.get_by_role("status")).to_contain_text("€5.00 goes back")
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
-    assert shop.standing().state is State.ENDED
+    assert shop.standing().state is EntitlementState.ENDED
     assert shop.subjects()[-1] == "Your withdrawal is confirmed"
 
 
@@ -154,10 +154,10 @@ def test_a_gift_is_accepted_with_one_press_and_shows_until_when(shop: Shop, page
         gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur")
     page.goto(f"{shop.settings.api_url}/gift/{tokens.gift_token(shop.settings.need_secret(), gift)}")
     expect(page.get_by_text("Nothing is charged to you")).to_be_visible()
-    assert shop.standing("eve@example.org").state is State.FREE
+    assert shop.standing("eve@example.org").state is EntitlementState.FREE
     page.get_by_role("button", name="Yes, I accept the gift").click()
     expect(page.get_by_text("You read everything until")).to_be_visible()
-    assert shop.standing("eve@example.org").state is State.COMPLIMENTARY
+    assert shop.standing("eve@example.org").state is EntitlementState.COMPLIMENTARY
 
 
 def test_private_links_are_made_anew_with_a_press_and_the_old_ones_are_closed(shop: Shop, page: Page) -> None:
@@ -187,16 +187,20 @@ def test_who_pays_already_is_told_so_and_charged_nothing(shop: Shop, page: Page)
 def test_the_writers_own_break_shows_on_the_readers_page_and_charges_nothing(
     shop: Shop, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
+    monkeypatch.setattr(subscription_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
     address = own(shop)
-    assert plan_changes.every(shop.database, shop.settings, plan_changes.pause, paused=False) == (1, [])
+    assert subscription_changes.change_all(
+        shop.database, shop.settings, subscription_changes.pause_subscription, paused=False
+    ) == (1, [])
     page.goto(address)
     expect(page.get_by_text("Your subscription rests.")).to_be_visible()
     charged = len(shop.fake.books.charged)
     with shop.fake.lock:
         shop.fake.books.advance(MONTH)
     assert len(shop.fake.books.charged) == charged
-    assert plan_changes.every(shop.database, shop.settings, plan_changes.resume, paused=True) == (1, [])
+    assert subscription_changes.change_all(
+        shop.database, shop.settings, subscription_changes.resume_subscription, paused=True
+    ) == (1, [])
     page.goto(address)
     expect(page.get_by_text("You pay, and read everything.")).to_be_visible()
     assert len(shop.fake.books.charged) == charged
@@ -206,13 +210,13 @@ def test_stripes_newer_pause_is_shown_and_ended_with_one_press(shop: Shop, page:
     address = own(shop)
     with shop.fake.lock:
         [sub] = shop.fake.books.of("subscription")
-        fake_routes.route(shop.fake.books, "POST", f"/v1/subscriptions/{sub['id']}/pause", {})
+        fake_stripe_routes.route(shop.fake.books, "POST", f"/v1/subscriptions/{sub['id']}/pause", {})
     shop.hear()
     page.goto(address)
     expect(page.get_by_text("Your subscription rests.")).to_be_visible()
     page.get_by_role("button", name="Go on now").click()
     expect(page.get_by_role("status")).to_contain_text("goes on")
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
 
 
 def test_a_failed_card_shows_until_when_one_reads_on(shop: Shop, page: Page) -> None:

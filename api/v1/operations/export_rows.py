@@ -17,12 +17,12 @@ from api.v1.sending.emails import as_emails
 from api.v1.sending.events import as_event
 from api.v1.subscribers.stripe_subscriptions import as_subscription
 from api.v1.subscribers.subscribers import as_subscriber
-from mailer.exchange.own import guard
+from mailer.exchange.own_format import escape_formula
 from mailer.flows.billing import subscription_views
 from mailer.flows.operations import api_records
 from mailer.flows.sending import issue_overview
 from mailer.flows.subscribers import subscriber_query
-from mailer.store.subscribers.subscriber_admin import Where
+from mailer.store.subscribers.subscriber_records import Condition
 
 _ROWS_PER_CHUNK = 500  # rows
 _MAX_MEMORY_BYTES = 4 << 20  # of a zip; a larger one is written to an anonymous temporary file
@@ -44,7 +44,7 @@ EMPTY_COLUMNS = ("id", "creation_date")  # of collections that have no rows here
 
 
 def write_export(
-    context: AppContext, collections: Sequence[str], form: str, columns: Sequence[str] | None, where: Sequence[Where]
+    context: AppContext, collections: Sequence[str], form: str, columns: Sequence[str] | None, where: Sequence[Condition]
 ) -> Iterator[bytes]:
     """Yield the file in chunks."""
     if len(collections) == 1:
@@ -58,13 +58,13 @@ def list_columns(collection: str, columns: Sequence[str] | None) -> Sequence[str
     return [name for name in whole if columns is None or name in columns]
 
 
-def _read_rows(context: AppContext, collection: str, where: Sequence[Where]) -> Iterator[dict[str, Any]]:
+def _read_rows(context: AppContext, collection: str, where: Sequence[Condition]) -> Iterator[dict[str, Any]]:
     make: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
-        "subscribers": lambda: (as_subscriber(one) for one in subscriber_query.walk(context.database, where)),
+        "subscribers": lambda: (as_subscriber(one) for one in subscriber_query.iterate_subscribers(context.database, where)),
         "emails": lambda: _read_emails(context),
         "events": lambda: (as_event(row) for row in api_records.iterate_events(context.database)),
         "images": lambda: list_all_images(context),
-        "stripe_subscriptions": lambda: (as_subscription(one) for one in subscription_views.every(context.database)),
+        "stripe_subscriptions": lambda: (as_subscription(one) for one in subscription_views.list_all(context.database)),
     }
     return make[collection]() if collection in make else iter(())
 
@@ -77,7 +77,7 @@ def _read_emails(context: AppContext) -> Iterator[dict[str, Any]]:
 
 
 def _write_file(
-    context: AppContext, collection: str, form: str, columns: Sequence[str] | None, where: Sequence[Where]
+    context: AppContext, collection: str, form: str, columns: Sequence[str] | None, where: Sequence[Condition]
 ) -> Iterator[bytes]:
     names = list_columns(collection, columns)
     return (_write_csv if form == "csv" else _write_json)(_read_rows(context, collection, where), names)
@@ -99,7 +99,7 @@ def _write_csv(rows: Iterator[dict[str, Any]], names: Sequence[str]) -> Iterator
 def _format_cell(value: Any) -> str:
     if value is None:
         return ""
-    return guard(value) if isinstance(value, str) else orjson.dumps(value).decode()
+    return escape_formula(value) if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _write_json(rows: Iterator[dict[str, Any]], names: Sequence[str]) -> Iterator[bytes]:
@@ -111,7 +111,7 @@ def _write_json(rows: Iterator[dict[str, Any]], names: Sequence[str]) -> Iterato
 
 
 def _write_zip(
-    context: AppContext, collections: Sequence[str], form: str, columns: Sequence[str] | None, where: Sequence[Where]
+    context: AppContext, collections: Sequence[str], form: str, columns: Sequence[str] | None, where: Sequence[Condition]
 ) -> Iterator[bytes]:
     with tempfile.SpooledTemporaryFile(max_size=_MAX_MEMORY_BYTES) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:

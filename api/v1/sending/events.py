@@ -71,7 +71,9 @@ def as_events(context: AppContext, rows: Sequence[dict[str, Any]], expand: Seque
     """Events in the contract's shape; one query for everything expanded."""
     made = [as_event(row) for row in rows]
     if "subscriber" in expand:
-        found = subscriber_admin.find_all(context.database, {row["subscriber_id"] for row in rows if row["subscriber_id"]})
+        found = subscriber_admin.find_subscribers(
+            context.database, {row["subscriber_id"] for row in rows if row["subscriber_id"]}
+        )
         shown = {number: as_subscriber(one) for number, one in found.items()}
         for event, row in zip(made, rows, strict=True):
             if row["subscriber_id"]:

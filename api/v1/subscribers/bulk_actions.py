@@ -38,7 +38,7 @@ def create_bulk_action(context: Context, payload: BulkActionInput) -> JSONRespon
     `metadata.done` counts the changed ones.
     """
     try:
-        row = bulk_actions.run(context.database, context.settings, payload.type, payload.metadata)
+        row = bulk_actions.run_action(context.database, context.settings, payload.type, payload.metadata)
     except Rejected as error:
         raise make_rejection_error(error) from error
     except BadRule:

@@ -12,11 +12,11 @@ from api.v1.common import paging, schemas
 from api.v1.common.errors import raise_not_found
 from mailer.core import public_ids
 from mailer.flows.subscribers import subscriber_query
-from mailer.store.subscribers.subscriber_admin import FIRST_SOURCE, Where
+from mailer.store.subscribers.subscriber_records import FIRST_SOURCE, Condition
 
 router = APIRouter(prefix="/forms", tags=["Forms"])
 
-_FROM_OUR_PAGES = Where(f"{FIRST_SOURCE} IN ('form', 'page')", {})
+_FROM_OUR_PAGES = Condition(f"{FIRST_SOURCE} IN ('form', 'page')", {})
 
 
 @router.get("", responses=schemas.response("FormPage"))
@@ -62,9 +62,9 @@ def _as_form(context: AppContext) -> dict[str, Any]:
         "tags": [],
         "admin": False,
         "status": "active",
-        "subscriber_count": subscriber_query.count(context.database, [_FROM_OUR_PAGES]),
-        "confirmed_subscriber_count": subscriber_query.count(
-            context.database, [_FROM_OUR_PAGES, Where("state = 'active'", {})]
+        "subscriber_count": subscriber_query.count_subscribers(context.database, [_FROM_OUR_PAGES]),
+        "confirmed_subscriber_count": subscriber_query.count_subscribers(
+            context.database, [_FROM_OUR_PAGES, Condition("state = 'active'", {})]
         ),
         "page_view_count": 0,
     }

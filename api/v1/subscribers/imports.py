@@ -50,9 +50,9 @@ def create_import(
 
     Uploads a list of at most 32 MB. `metadata.plan` of the response says what the import would do; nobody is imported yet.
     """
-    given = uploads.read_given(metadata)
+    given = uploads.parse_metadata(metadata)
     try:
-        row = uploads.bring(context.database, context.settings, file.filename or "", file.file, given)
+        row = uploads.add_upload(context.database, context.settings, file.filename or "", file.file, given)
     except uploads.NotText as error:
         raise ApiError(400, "invalid_file_type", str(error)) from error
     except BadInput as error:
@@ -80,9 +80,9 @@ def update_import(context: Context, id: str, change: UpdateImportInput) -> JSONR
     if row is None:
         raise_not_found("import")
     if change.label is not None or change.metadata is not None:
-        row = uploads.correct(context.database, context.settings, row["id"], change.label, change.metadata)
+        row = uploads.correct_upload(context.database, context.settings, row["id"], change.label, change.metadata)
     if change.status:
-        row = uploads.start(context.database, context.settings, row["id"])
+        row = uploads.start_import(context.database, context.settings, row["id"])
     return JSONResponse(_as_import(row))
 
 

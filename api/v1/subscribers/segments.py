@@ -76,7 +76,9 @@ def create_segment(context: Context, payload: SegmentInput) -> JSONResponse:
 
     Its filters must be expressible as an audience rule.
     """
-    return JSONResponse(_as_segment(_or_rejection(lambda: segment_admin.create(context.database, payload.model_dump()))), 201)
+    return JSONResponse(
+        _as_segment(_or_rejection(lambda: segment_admin.create_segment(context.database, payload.model_dump()))), 201
+    )
 
 
 @router.get("/{id}", responses=schemas.response("Segment") | schemas.error_responses(404))
@@ -95,7 +97,7 @@ def update_segment(context: Context, id: str, change: SegmentUpdateInput) -> JSO
 
     Fields that are left out do not change.
     """
-    row = _or_rejection(lambda: segment_admin.change(context.database, id, change.model_dump(exclude_none=True)))
+    row = _or_rejection(lambda: segment_admin.change_segment(context.database, id, change.model_dump(exclude_none=True)))
     return JSONResponse(_as_segment(row)) if row else raise_not_found("segment")
 
 
@@ -105,7 +107,7 @@ def delete_segment(context: Context, id: str) -> Response:
 
     Its subscribers are kept. Refused while another segment or a scheduled issue uses it.
     """
-    if not segment_admin.delete(context.database, id):
+    if not segment_admin.delete_segment(context.database, id):
         raise_not_found("segment")
     return Response(status_code=204)
 

@@ -11,7 +11,7 @@ from api.common.dependencies import Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import raise_not_found
 from mailer.flows.billing import subscription_views
-from mailer.store.billing.subscriptions import Kept
+from mailer.store.billing.subscriptions import StoredSubscription
 
 router = APIRouter(tags=["Subscribers"])
 
@@ -27,14 +27,14 @@ def get_stripe_subscriptions(context: Context, request: Request, id_or_email: st
 
     Oldest first; empty if the newsletter has no paid plans.
     """
-    found = subscription_views.of_reader(context.database, id_or_email)
+    found = subscription_views.list_by_subscriber(context.database, id_or_email)
     if found is None:
         raise_not_found("subscriber")
     results = [as_subscription(one) for one in paging.slice_page(found, page)]
     return paging.page_response(context, request, results, len(found), page)
 
 
-def as_subscription(kept: Kept) -> dict[str, Any]:
+def as_subscription(kept: StoredSubscription) -> dict[str, Any]:
     """A subscription in the contract's shape. ``amount`` is in minor units per interval."""
     began = kept.started_at or kept.period_start
     return {

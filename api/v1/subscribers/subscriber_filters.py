@@ -16,7 +16,7 @@ from api.v1.common.errors import ApiError
 from mailer.core import addresses, public_ids
 from mailer.core.db import Database
 from mailer.flows.subscribers import subscriber_query
-from mailer.store.subscribers.subscriber_admin import FIRST_IP, FIRST_SOURCE, ORDERS, TYPES, Where
+from mailer.store.subscribers.subscriber_records import FIRST_IP, FIRST_SOURCE, ORDERS, TYPES, Condition
 
 Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
 Words = list[Annotated[str, Field(max_length=300)]]
@@ -135,15 +135,15 @@ PARAMETERS = [
 ]
 
 
-def build_conditions(database: Database, filters: SubscriberFilters) -> list[Where]:
+def build_conditions(database: Database, filters: SubscriberFilters) -> list[Condition]:
     """The conditions that subscribers must meet. Raises ApiError for an invalid filter, BadInput for an unknown segment."""
     if filters.ordering not in ORDERS:
         raise ApiError(400, "invalid_ordering", f"The ordering must be one of {', '.join(ORDERS)}.")
     found = [*_identity_conditions(filters), *_text_conditions(filters), *_date_conditions(filters)]
     if any(getattr(filters, name) not in (None, []) for name in _NOT_KEPT):
-        found.append(Where("false", {}))
+        found.append(Condition("false", {}))
     if filters.segment:
-        found.append(subscriber_query.in_segments(database, filters.segment))
+        found.append(subscriber_query.build_segment_condition(database, filters.segment))
     return found
 
 
@@ -153,70 +153,70 @@ def get_only_tag(filters: SubscriberFilters) -> str | None:
     return filters.tag[0].lower() if len(filters.tag) == 1 and not rest else None
 
 
-def _identity_conditions(filters: SubscriberFilters) -> list[Where]:
+def _identity_conditions(filters: SubscriberFilters) -> list[Condition]:
     found = []
     if filters.ids:
         numbers = [number for one in filters.ids if (number := public_ids.number("sub", one)) is not None]
-        found.append(Where("id = ANY(%(ids)s::bigint [])", {"ids": numbers}))
+        found.append(Condition("id = ANY(%(ids)s::bigint [])", {"ids": numbers}))
     if filters.referral_code:
-        found.append(Where("id::text = ANY(%(codes)s)", {"codes": filters.referral_code}))
+        found.append(Condition("id::text = ANY(%(codes)s)", {"codes": filters.referral_code}))
     if filters.email_address:
         patterns = [
             f"%{_escaped(addresses.normal(one) if '@' in one[1:-1] else one.lower())}%" for one in filters.email_address
         ]
-        found.append(Where("email_normal LIKE ANY(%(emails)s)", {"emails": patterns}))
+        found.append(Condition("email_normal LIKE ANY(%(emails)s)", {"emails": patterns}))
     for _name, words, negated in (("type", filters.type, ""), ("not_type", filters.not_type, "NOT ")):
         if words:
             kinds = " OR ".join(f"({TYPES[word]})" for word in words if word in TYPES) or "false"
-            found.append(Where(f"{negated}({kinds})", {}))
+            found.append(Condition(f"{negated}({kinds})", {}))
     if filters.domain:
-        found.append(Where("split_part(email_normal, '@', 2) = ANY(%(domains)s)", {"domains": _lower(filters.domain)}))
+        found.append(Condition("split_part(email_normal, '@', 2) = ANY(%(domains)s)", {"domains": _lower(filters.domain)}))
     if filters.not_domain:
         found.append(
-            Where("split_part(email_normal, '@', 2) <> ALL(%(not_domains)s)", {"not_domains": _lower(filters.not_domain)})
+            Condition("split_part(email_normal, '@', 2) <> ALL(%(not_domains)s)", {"not_domains": _lower(filters.not_domain)})
         )
     return found
 
 
-def _text_conditions(filters: SubscriberFilters) -> list[Where]:
+def _text_conditions(filters: SubscriberFilters) -> list[Condition]:
     found = []
     if filters.tag:
-        found.append(Where("tags && %(tags)s::text []", {"tags": _lower(filters.tag)}))
+        found.append(Condition("tags && %(tags)s::text []", {"tags": _lower(filters.tag)}))
     if filters.not_tag:
-        found.append(Where("NOT tags && %(not_tags)s::text []", {"not_tags": _lower(filters.not_tag)}))
+        found.append(Condition("NOT tags && %(not_tags)s::text []", {"not_tags": _lower(filters.not_tag)}))
     if filters.source:
         ours = [one for word in filters.source for one in SOURCES.get(word, ())]
-        found.append(Where(f"{FIRST_SOURCE} = ANY(%(sources)s::text [])", {"sources": ours}))
+        found.append(Condition(f"{FIRST_SOURCE} = ANY(%(sources)s::text [])", {"sources": ours}))
     if filters.ip_address:
-        found.append(Where(f"host({FIRST_IP}) = ANY(%(ips)s)", {"ips": filters.ip_address}))
+        found.append(Condition(f"host({FIRST_IP}) = ANY(%(ips)s)", {"ips": filters.ip_address}))
     if filters.referrer_url:
         urls = [f"%{_escaped(one)}%" for one in filters.referrer_url]
-        found.append(Where("referrer_url LIKE ANY(%(urls)s)", {"urls": urls}))
+        found.append(Condition("referrer_url LIKE ANY(%(urls)s)", {"urls": urls}))
     utm = {name: getattr(filters, name) for name in ("utm_campaign", "utm_medium", "utm_source")}
-    found += [Where(f"{name} = ANY(%({name}s)s)", {f"{name}s": words}) for name, words in utm.items() if words]
+    found += [Condition(f"{name} = ANY(%({name}s)s)", {f"{name}s": words}) for name, words in utm.items() if words]
     if filters.unsubscription_reason:
-        found.append(Where("leaving_reason = ANY(%(leaving)s)", {"leaving": filters.unsubscription_reason}))
+        found.append(Condition("leaving_reason = ANY(%(leaving)s)", {"leaving": filters.unsubscription_reason}))
     reasons = [*filters.bounce_reason, *filters.undeliverability_reason]
     if reasons:
         ours = [one for word in reasons for one in _REASONS.get(word, ())]
-        found.append(Where(f"EXISTS ({_SUPPRESSED} AND reason = ANY(%(reasons)s::text []))", {"reasons": ours}))
+        found.append(Condition(f"EXISTS ({_SUPPRESSED} AND reason = ANY(%(reasons)s::text []))", {"reasons": ours}))
     return found
 
 
-def _date_conditions(filters: SubscriberFilters) -> list[Where]:
+def _date_conditions(filters: SubscriberFilters) -> list[Condition]:
     found = []
     for name, column in _DATE_COLUMNS.items():
         last = 0 if name == "date" else 1  # exclusive for "date" in the contract ("created before"), inclusive for all others
         for end, sign, days in (("start", ">=", 0), ("end", "<", last)):
             if (day := getattr(filters, f"{name}__{end}")) is not None:
                 key = f"{name}_{end}"
-                found.append(Where(f"{column} {sign} %({key})s", {key: _day(day, days)}))
+                found.append(Condition(f"{column} {sign} %({key})s", {key: _day(day, days)}))
     for name in ("bounce_date", "undeliverability_date"):
         for end, sign, days in (("start", ">=", 0), ("end", "<", 1)):
             if (day := getattr(filters, f"{name}__{end}")) is not None:
                 key = f"{name}_{end}"
                 sql = f"EXISTS ({_SUPPRESSED} AND reason <> 'operator' AND created_at {sign} %({key})s)"
-                found.append(Where(sql, {key: _day(day, days)}))
+                found.append(Condition(sql, {key: _day(day, days)}))
     return found
 
 

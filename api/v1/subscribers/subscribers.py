@@ -20,8 +20,8 @@ from api.v1.subscribers.subscriber_filters import PARAMETERS, SOURCES, Expand, F
 from mailer.core import public_ids
 from mailer.flows.billing import subscription_views
 from mailer.flows.subscribers import subscriber_admin, subscriber_query
-from mailer.flows.subscribers.subscriber_admin import Rejected, Wish
-from mailer.store.subscribers.subscriber_admin import Member
+from mailer.flows.subscribers.subscriber_admin import Rejected, SubscriberChanges
+from mailer.store.subscribers.subscriber_records import SubscriberRecord
 
 router = APIRouter(prefix="/subscribers", tags=["Subscribers"])
 
@@ -88,13 +88,13 @@ def list_subscribers(context: Context, request: Request, filters: FilterQuery) -
     """
     where = build_conditions(context.database, filters)
     try:
-        found = subscriber_query.page(
+        found = subscriber_query.list_page(
             context.database, where, filters.ordering, filters.page, filters.after, get_only_tag(filters), filters.tag
         )
     except Rejected as error:
         raise make_rejection_error(error) from error
-    results = [{**as_subscriber(one), **_expanded(context, one, filters.expand)} for one in found.members]
-    return paging.page_response(context, request, results, found.count, filters.page, subscriber_query.PAGE, found.after)
+    results = [{**as_subscriber(one), **_expanded(context, one, filters.expand)} for one in found.subscribers]
+    return paging.page_response(context, request, results, found.count, filters.page, subscriber_query.PAGE_SIZE, found.after)
 
 
 @router.post("", status_code=201, responses=schemas.response("Subscriber", 201) | schemas.error_responses(409))
@@ -113,13 +113,13 @@ def create_subscriber(
     """
 
     def work() -> JSONResponse:
-        given = Wish(
+        given = SubscriberChanges(
             payload.email_address, payload.tags, payload.metadata, payload.notes, payload.referrer_url,
             {"campaign": payload.utm_campaign, "medium": payload.utm_medium, "source": payload.utm_source},
             payload.type, None, _parse_ip(payload.ip_address),
         )  # fmt: skip
         try:
-            added, queued = subscriber_admin.add(context.database, context.settings, given, collision)
+            added, queued = subscriber_admin.add_subscriber(context.database, context.settings, given, collision)
         except Rejected as error:
             raise make_rejection_error(error) from error
         return paging.OrjsonResponse(
@@ -135,7 +135,7 @@ async def retrieve_subscriber(context: Context, id_or_email: str, expand: Expand
 
     By id or email address.
     """
-    found = await subscriber_admin.find_soon(context.asker, id_or_email)
+    found = await subscriber_admin.find_subscriber_async(context.asker, id_or_email)
     if found is None:
         raise_not_found("subscriber")
     more = await run_in_threadpool(_expanded, context, found, expand) if expand else {}
@@ -148,7 +148,7 @@ def update_subscriber(context: Context, id_or_email: str, change: SubscriberUpda
 
     Fields that are left out do not change.
     """
-    payload = Wish(
+    payload = SubscriberChanges(
         email=change.email_address,
         tags=change.tags,
         metadata=change.metadata,
@@ -158,7 +158,7 @@ def update_subscriber(context: Context, id_or_email: str, change: SubscriberUpda
         reason=change.unsubscription_reason,
     )
     try:
-        found = subscriber_admin.change(context.database, id_or_email, payload)
+        found = subscriber_admin.change_subscriber(context.database, id_or_email, payload)
     except Rejected as error:
         raise make_rejection_error(error) from error
     return paging.OrjsonResponse(as_subscriber(found)) if found else raise_not_found("subscriber")
@@ -170,7 +170,7 @@ def delete_subscriber(context: Context, id_or_email: str) -> Response:
 
     Erases all personal data. Only a number in the ledger and a keyed hash of the address are kept.
     """
-    if not subscriber_admin.remove(context.database, context.settings, id_or_email):
+    if not subscriber_admin.erase_subscriber(context.database, context.settings, id_or_email):
         raise_not_found("subscriber")
     return Response(status_code=204)
 
@@ -182,7 +182,7 @@ def send_reminder(context: Context, id_or_email: str) -> JSONResponse:
     Sends the confirmation email again, within the usual rate limits.
     """
     try:
-        queued = subscriber_admin.remind(context.database, context.settings, id_or_email)
+        queued = subscriber_admin.send_reminder(context.database, context.settings, id_or_email)
     except Rejected as error:
         raise ApiError(409, error.code, str(error)) from error
     if queued is None:
@@ -198,7 +198,7 @@ def send_magic_link_to_subscriber(context: Context, id_or_email: str) -> JSONRes
 
     Sends the subscriber a link to their preferences page, within the usual rate limits.
     """
-    queued = subscriber_admin.send_link(context.database, id_or_email)
+    queued = subscriber_admin.send_preferences_link(context.database, id_or_email)
     if queued is None:
         raise_not_found("subscriber")
     if not queued:
@@ -241,9 +241,9 @@ def send_email_to(context: Context, id_or_email: str, email_id: str) -> Response
     raise ApiError(400, "not_here", "`postmerge publish` sends an issue to its whole audience, never to one subscriber.")
 
 
-def as_subscriber(member: Member) -> dict[str, Any]:
+def as_subscriber(member: SubscriberRecord) -> dict[str, Any]:
     """A subscriber in the contract's shape. Opens and clicks are not tracked: null."""
-    kind = subscriber_admin.kind_of(member)
+    kind = subscriber_admin.get_type(member)
     bounced = _UNDELIVERABLE.get(member.suppressed)
     suppressed_at = member.suppressed_at.isoformat() if member.suppressed_at and bounced else None
     return {
@@ -295,19 +295,19 @@ def as_subscriber(member: Member) -> dict[str, Any]:
     }
 
 
-def _expanded(context: AppContext, member: Member, expand: list[Any]) -> dict[str, Any]:
+def _expanded(context: AppContext, member: SubscriberRecord, expand: list[Any]) -> dict[str, Any]:
     """The subscriber's customer id and newest subscription at Stripe, from the ledger."""
     more: dict[str, Any] = {}
     if "stripe_customer" in expand:
         more["stripe_customer"] = {"id": member.customer} if member.customer else None
     if "stripe_subscription" in expand:
-        held = subscription_views.of_reader(context.database, str(member.id)) if member.customer else None
+        held = subscription_views.list_by_subscriber(context.database, str(member.id)) if member.customer else None
         more["stripe_subscription"] = as_subscription(held[-1]) if held else None
     return more
 
 
 def _empty_page(context: AppContext, request: Request, id_or_email: str, page: int) -> JSONResponse:
-    if subscriber_admin.find(context.database, id_or_email) is None:
+    if subscriber_admin.find_subscriber(context.database, id_or_email) is None:
         raise_not_found("subscriber")
     return paging.page_response(context, request, [], 0, page)
 

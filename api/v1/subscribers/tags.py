@@ -12,9 +12,9 @@ from api.common.dependencies import Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import make_rejection_error, raise_not_found
 from mailer.core import public_ids
-from mailer.flows.subscribers import tags
+from mailer.flows.subscribers import tag_admin
 from mailer.flows.subscribers.subscriber_admin import Rejected
-from mailer.store.subscribers.tags import Tag
+from mailer.store.subscribers.tags import SubscriberTag
 
 router = APIRouter(prefix="/tags", tags=["Tags"])
 
@@ -61,7 +61,7 @@ def list_tags(
     In the order of their first use.
     """
     numbers = [number for one in ids if (number := public_ids.number("sub_tag", one)) is not None] if ids else None
-    found, count = tags.page(context.database, page_size, page, numbers)
+    found, count = tag_admin.list_tags(context.database, page_size, page, numbers)
     return paging.page_response(context, request, [as_tag(one) for one in found], count, page, page_size)
 
 
@@ -76,7 +76,9 @@ def create_tag(
     With the collision behavior `overwrite`, an existing tag is updated and returned with 200.
     """
     try:
-        tag, new = tags.create(context.database, payload.name, payload.model_dump(exclude={"name"}), collision == "overwrite")
+        tag, new = tag_admin.create_tag(
+            context.database, payload.name, payload.model_dump(exclude={"name"}), collision == "overwrite"
+        )
     except Rejected as error:
         raise make_rejection_error(error) from error
     return JSONResponse(as_tag(tag), 201 if new else 200)
@@ -88,7 +90,7 @@ def retrieve_tag(context: Context, id: str) -> JSONResponse:
 
     With its color and descriptions.
     """
-    found = tags.find(context.database, id)
+    found = tag_admin.find_tag(context.database, id)
     return JSONResponse(as_tag(found)) if found else raise_not_found("tag")
 
 
@@ -100,7 +102,7 @@ def update_tag(context: Context, id: str, change: TagUpdateInput) -> JSONRespons
     """
     given = change.model_dump(exclude={"secondary_id"}, exclude_unset=True)
     try:
-        found = tags.change(context.database, id, given)
+        found = tag_admin.change_tag(context.database, id, given)
     except Rejected as error:
         raise make_rejection_error(error) from error
     return JSONResponse(as_tag(found)) if found else raise_not_found("tag")
@@ -112,7 +114,7 @@ def delete_tag(context: Context, id: str) -> Response:
 
     Removes it from all subscribers.
     """
-    if not tags.remove(context.database, id):
+    if not tag_admin.delete_tag(context.database, id):
         raise_not_found("tag")
     return Response(status_code=204)
 
@@ -123,13 +125,13 @@ def retrieve_tag_analytics(context: Context, id: str) -> JSONResponse:
 
     The number of subscribers who have the tag. Opens and clicks are not tracked and always 0.
     """
-    number = tags.readers(context.database, id)
+    number = tag_admin.count_subscribers(context.database, id)
     if number is None:
         raise_not_found("tag")
     return JSONResponse({"created_subscribers": number, "click_rate": 0, "open_rate": 0})
 
 
-def as_tag(tag: Tag) -> dict[str, Any]:
+def as_tag(tag: SubscriberTag) -> dict[str, Any]:
     """A tag in the contract's shape."""
     return {
         "id": public_ids.public("sub_tag", tag.id),

@@ -15,10 +15,10 @@ from mailer.commands.common import as_json, load_settings, open_database, out, p
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
-from mailer.flows.billing import gifts, plan_changes, revenue
-from mailer.flows.billing.billing_text import Voice
-from mailer.flows.billing.entitlements import Standing
-from mailer.flows.subscribers.subscriber_search import find
+from mailer.flows.billing import gifts, revenue, subscription_changes
+from mailer.flows.billing.billing_text import Localizer
+from mailer.flows.billing.entitlements import Entitlement
+from mailer.flows.subscribers.subscriber_search import find_subscriber
 from mailer.payments import plans
 
 
@@ -33,7 +33,7 @@ def money(months: int, json: bool) -> None:
     Example: postmerge money --json
     """
     settings = load_settings()
-    found = revenue.money(open_database(settings), settings, months)
+    found = revenue.measure_revenue(open_database(settings), settings, months)
     if json:
         facts = {
             "at": found.at, "readers": found.readers, "mrr": found.mrr, "arr": found.arr,
@@ -44,17 +44,17 @@ def money(months: int, json: bool) -> None:
     _show(found)
 
 
-def _show(found: revenue.Money) -> None:
+def _show(found: revenue.Revenue) -> None:
     if not found.plans and not any(found.readers.values()):
         return out.print("No paying subscribers yet. `postmerge stripe setup` creates the plans at Stripe.")
     for currency, amount in found.mrr.items():
-        year = plans.money(found.arr[currency], currency)
-        out.print(Text.assemble((plans.money(amount, currency), "bold"), f" a month, {year} a year"))
+        year = plans.format_money(found.arr[currency], currency)
+        out.print(Text.assemble((plans.format_money(amount, currency), "bold"), f" a month, {year} a year"))
     out.print(", ".join(f"{number} {state.replace('_', ' ')}" for state, number in found.readers.items() if number))
     table = Table("plan", "paying", "trial", "past due", "paused", "ending", "MRR", box=None, header_style="bold")
     for one in found.plans:
         numbers = (one.paying, one.trialing, one.failing, one.paused, one.ending)
-        table.add_row(Text(one.plan), *map(str, numbers), plans.money(one.mrr, one.currency))
+        table.add_row(Text(one.plan), *map(str, numbers), plans.format_money(one.mrr, one.currency))
     out.print(table)
     table = Table("month", "paying at start", "started", "ended", "churn", box=None, header_style="bold")
     for month in found.months:
@@ -77,7 +77,7 @@ def show(email: str, json: bool) -> None:
     """
     settings = load_settings()
     database = open_database(settings)
-    found = plan_changes.look(database, settings, _subscriber_id(database, email))
+    found = subscription_changes.get_page(database, settings, _subscriber_id(database, email))
     assert found
     held: list[dict[str, Any]] = [
         {"id": one.stripe_id, "plan": one.plan, "status": one.status, "until": one.period_end} for one in found.held
@@ -87,13 +87,13 @@ def show(email: str, json: bool) -> None:
         facts = {"email": found.email, "state": standing.state, "premium": standing.premium, "until": standing.until}
         return print_json({**facts, "subscriptions": held})
     access = (
-        f"has full access until {Voice('en').day(found.standing.until)}"
+        f"has full access until {Localizer('en').day(found.standing.until)}"
         if found.standing.premium
         else "has access to free issues"
     )
     out.print(Text(f"{found.email} is {found.standing.state} and {access}."))
     for one in held:
-        out.print(Text(f"  {one['id']}  {one['plan']}  {one['status']} at Stripe, paid to {Voice('en').day(one['until'])}"))
+        out.print(Text(f"  {one['id']}  {one['plan']}  {one['status']} at Stripe, paid to {Localizer('en').day(one['until'])}"))
 
 
 @paid.command()
@@ -107,7 +107,7 @@ def give(email: str, until: datetime | None, reason: str) -> None:
     """
     settings = load_settings()
     end = until.replace(hour=23, minute=59, second=59, tzinfo=UTC) if until else None
-    out.print(Text(gifts.complimentary(open_database(settings), settings, email, end, reason)))
+    out.print(Text(gifts.grant_complimentary(open_database(settings), settings, email, end, reason)))
 
 
 @paid.command("take-back")
@@ -118,7 +118,7 @@ def take_back(email: str) -> None:
     Example: postmerge paid take-back ada@example.org
     """
     settings = load_settings()
-    out.print(Text(gifts.take_back(open_database(settings), settings, email)))
+    out.print(Text(gifts.revoke_complimentary(open_database(settings), settings, email)))
 
 
 @paid.command()
@@ -137,7 +137,7 @@ def refund(email: str, amount: str | None, end: bool, yes: bool) -> None:
     reader = _subscriber_id(database, email)
     if not yes:
         click.confirm(f"Refund {amount or 'the whole latest payment'} to {email}?", abort=True, err=True)
-    back = plan_changes.refund(database, settings, reader, minor, end)
+    back = subscription_changes.refund_payment(database, settings, reader, minor, end)
     out.print(f"Refunded {back / 100:.2f}." if back else "Nothing left to refund.")
 
 
@@ -155,10 +155,10 @@ def pause_all(until: datetime, yes: bool) -> None:
         click.confirm(f"Pause billing for all paying subscribers until {until:%Y-%m-%d}?", abort=True, err=True)
     end = until.replace(tzinfo=UTC)
 
-    def pause(database: Database, settings: Settings, reader: int) -> Standing:
-        return plan_changes.pause(database, settings, reader, until=end)
+    def pause(database: Database, settings: Settings, reader: int) -> Entitlement:
+        return subscription_changes.pause_subscription(database, settings, reader, until=end)
 
-    _show_done("paused", *plan_changes.every(database, settings, pause, paused=False))
+    _show_done("paused", *subscription_changes.change_all(database, settings, pause, paused=False))
 
 
 @paid.command("resume-all")
@@ -172,7 +172,9 @@ def resume_all(yes: bool) -> None:
     database = open_database(settings)
     if not yes:
         click.confirm("Resume all paused subscriptions now?", abort=True, err=True)
-    _show_done("resumed", *plan_changes.every(database, settings, plan_changes.resume, paused=True))
+    _show_done(
+        "resumed", *subscription_changes.change_all(database, settings, subscription_changes.resume_subscription, paused=True)
+    )
 
 
 def _show_done(what: str, done: int, wrong: list[str]) -> None:
@@ -184,7 +186,7 @@ def _show_done(what: str, done: int, wrong: list[str]) -> None:
 
 
 def _subscriber_id(database: Database, email: str) -> int:
-    found = find(database, email)
+    found = find_subscriber(database, email)
     if found is None:
         raise BadInput(f"No subscriber has the address {email}: `postmerge subscribers list` lists all subscribers.")
     return found.id

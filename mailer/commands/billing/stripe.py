@@ -62,7 +62,7 @@ def setup(yes: bool, json: bool) -> None:
     """
     settings = load_settings()
     database = open_database(settings)
-    found = stripe_setup.look(database, settings)
+    found = stripe_setup.plan_setup(database, settings)
     if json:
         facts = [{"action": one.action, "what": one.what, "detail": one.detail} for one in found.changes]
         print_json({"account": found.account, "live": found.live, "changes": facts})
@@ -75,7 +75,7 @@ def setup(yes: bool, json: bool) -> None:
         click.confirm(
             f"Apply these changes in the {'LIVE' if found.live else 'test'} mode of {found.account}?", abort=True, err=True
         )
-    for said in stripe_setup.apply(database, settings, found):
+    for said in stripe_setup.apply_setup(database, settings, found):
         err.print(Text(f"Add this to the environment (it is shown only once): {said}"))
 
 
@@ -106,7 +106,7 @@ def play(port: int) -> None:
         raise BadInput(f"Port {port} is not available ({error.strerror}): choose another with `--port`.") from error
 
 
-def _show_set_up(found: stripe_setup.SetUp) -> None:
+def _show_set_up(found: stripe_setup.SetupPlan) -> None:
     mode = (("LIVE", "bold red"), " mode: real money") if found.live else ("test mode",)
     out.print(Text.assemble(f"Stripe account {found.account}, ", *mode))
     table = Table(box=None, show_header=False)

@@ -9,8 +9,7 @@ from rich.text import Text
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core.errors import BadInput
-from mailer.flows.subscribers import segment_admin
-from mailer.flows.subscribers import segments as flow
+from mailer.flows.subscribers import segment_admin, segment_rules
 
 
 @click.group(invoke_without_command=True)
@@ -25,7 +24,7 @@ def segments(context: click.Context, json: bool) -> None:
     """
     if context.invoked_subcommand:
         return None
-    found = flow.every(open_database(load_settings()))
+    found = segment_rules.list_segments(open_database(load_settings()))
     if json:
         return print_json([vars(one) for one in found])
     if not found:
@@ -46,8 +45,8 @@ def set_rule(name: str, rule: str, description: str | None) -> None:
     Example: postmerge segments set "early birds" 'joined < 2025-01-01 and lang = de'
     """
     database = open_database(load_settings())
-    new = segment_admin.define(database, name, rule, description)
-    one = flow.named(database, name)
+    new = segment_admin.define_segment(database, name, rule, description)
+    one = segment_rules.find_segment(database, name)
     assert one
     size = "" if one.size is None else f": {count(one.size, 'subscriber')} now"
     out.print(Text(f"Segment {one.name!r} {'created' if new else 'changed'}{size}."))
@@ -60,6 +59,6 @@ def remove(name: str) -> None:
 
     Example: postmerge segments remove "early birds"
     """
-    if not segment_admin.remove(open_database(load_settings()), name):
+    if not segment_admin.remove_by_name(open_database(load_settings()), name):
         raise BadInput(f"There is no segment {name!r}: `postmerge segments` lists all.")
     out.print(Text(f"Segment {name!r} removed. Its subscribers are kept."))

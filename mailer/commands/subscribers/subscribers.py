@@ -14,9 +14,9 @@ from mailer.commands import cli_output
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
 from mailer.core.addresses import check
 from mailer.core.errors import BadInput
-from mailer.exchange.formats import NAMES
+from mailer.exchange.formats import FORMAT_NAMES
 from mailer.flows.subscribers import exports, imports
-from mailer.flows.subscribers.imports import Plan, Request
+from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
 from mailer.flows.subscribers.signup import add_subscriber, list_subscribers
 
 
@@ -60,14 +60,18 @@ def list_all(audience: str, json: bool) -> None:
 @subscribers.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--apply", is_flag=True, help="Apply the import. Without this, only a preview is shown.")
-@click.option("--format", "format_", type=click.Choice(NAMES), default=None, help="Format of the list (default: detected).")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMAT_NAMES), default=None, help="Format of the list (default: detected)."
+)
 @click.option("--column", "columns", multiple=True, metavar="NAME=FIELD", help="Map a column to a field (repeatable).")
 @click.option("--tag", "tags", multiple=True, help="Add this tag to every subscriber in the list (repeatable).")
 @click.option(
     "--evidence", default="", help="How you know that they consented; recorded for each. Without it, nobody is confirmed."
 )
 @click.option("--report", type=click.Path(path_type=Path), help="Write the result for every line to this CSV file.")
-@click.option("--lines", default=imports.SHOWN, show_default=True, type=click.IntRange(0, 100_000), help="Lines to show.")
+@click.option(
+    "--lines", default=imports.MAX_SHOWN_LINES, show_default=True, type=click.IntRange(0, 100_000), help="Lines to show."
+)
 @as_json
 def import_(
     file: Path,
@@ -87,8 +91,8 @@ def import_(
     Example: postmerge subscribers import list.csv --evidence "asked on the old site, 2019 to 2026" --apply
     """
     settings = load_settings()
-    request = Request(file, format_ or "", imports.columns(columns), tags, evidence, report, lines)
-    run = imports.apply if apply else imports.plan
+    request = ImportRequest(file, format_ or "", imports.parse_columns(columns), tags, evidence, report, lines)
+    run = imports.apply_import if apply else imports.plan_import
     found = run(open_database(settings), settings, request)
     if json:
         return print_json(_facts(found))
@@ -104,15 +108,15 @@ def export(file: Path) -> None:
     """
     database = open_database(load_settings())
     if str(file) == "-":
-        exports.export(database, sys.stdout.buffer)
+        exports.export_subscribers(database, sys.stdout.buffer)
         return
     if file.is_dir():
         raise BadInput(f"{file} is a folder: give a file name.")
-    number = exports.export_to(database, file)
+    number = exports.export_to_path(database, file)
     err.print(f"Wrote {cli_output.count(number, 'line')} to {file}. Only you can read the file.")
 
 
-def _facts(found: Plan) -> dict[str, object]:
+def _facts(found: ImportPlan) -> dict[str, object]:
     return {
         **vars(found),
         "columns": dict(found.columns),
@@ -121,7 +125,7 @@ def _facts(found: Plan) -> dict[str, object]:
     }
 
 
-def _show(found: Plan, applied: bool, report: Path | None) -> None:
+def _show(found: ImportPlan, applied: bool, report: Path | None) -> None:
     out.print(f"Format: {found.format}")
     columns = Table("column", "field", box=None, header_style="bold", pad_edge=False)
     for name, becomes in found.columns:
@@ -145,7 +149,7 @@ def _show(found: Plan, applied: bool, report: Path | None) -> None:
     )
 
 
-def _lines(found: Plan) -> None:
+def _lines(found: ImportPlan) -> None:
     for line in (*found.changes, *found.refused):
         out.print(Text(f"  line {line.number}: {line.verdict}: {line.email or '(no address)'}: {line.why}"), soft_wrap=True)
     rest = found.counts["refused"] - len(found.refused) + found.counts["changed"] - len(found.changes)

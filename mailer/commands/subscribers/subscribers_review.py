@@ -27,7 +27,7 @@ def show(subscriber: str, json: bool) -> None:
 
     Example: postmerge subscribers show ada@example.org
     """
-    kept = subscriber_search.everything(open_database(load_settings()), subscriber)
+    kept = subscriber_search.export_data(open_database(load_settings()), subscriber)
     if json:
         return print_json(kept)
     for table, rows in kept.items():
@@ -46,10 +46,10 @@ def remind(email: str) -> None:
     """
     settings = load_settings()
     database = open_database(settings)
-    known = subscriber_search.find(database, addresses.check(email))
+    known = subscriber_search.find_subscriber(database, addresses.check(email))
     if known is None:
         raise BadInput(f"No subscriber has the address {email}: `postmerge subscribers add {email}` adds them.")
-    done = signup.remind(database, settings, known.id)
+    done = signup.send_reminder(database, settings, known.id)
     out.print("Confirmation email queued." if done else "No email sent: already confirmed, suppressed, or over the limit.")
 
 
@@ -61,7 +61,7 @@ def erase(email: str) -> None:
     Example: postmerge subscribers erase ada@example.org
     """
     settings = load_settings()
-    if not erasure.erase_address(open_database(settings), settings, email):
+    if not erasure.erase_by_email(open_database(settings), settings, email):
         raise BadInput(f"No subscriber has the address {email}: nothing was erased.")
     out.print(Text(f"{email} erased."))
 
@@ -73,7 +73,7 @@ def held(json: bool) -> None:
 
     Example: postmerge subscribers held
     """
-    wall, waiting, number = signup_limits.look(open_database(load_settings()))
+    wall, waiting, number = signup_limits.get_held_overview(open_database(load_settings()))
     if json:
         facts = {"since": wall.up_since, "reason": wall.reason}
         return print_json({"firewall": facts, "held": [vars(one) for one in waiting], "count": number})
@@ -105,7 +105,7 @@ def release(mails: Sequence[int], everything: bool) -> None:
 
     Example: postmerge subscribers release 17 18
     """
-    _chosen(signup_limits.release, mails, everything, "released")
+    _chosen(signup_limits.release_held, mails, everything, "released")
 
 
 @subscribers.command("drop")
@@ -116,7 +116,7 @@ def drop(mails: Sequence[int], everything: bool) -> None:
 
     Example: postmerge subscribers drop 17
     """
-    _chosen(signup_limits.drop, mails, everything, "dropped")
+    _chosen(signup_limits.drop_held, mails, everything, "dropped")
 
 
 @subscribers.command("firewall")

@@ -8,7 +8,7 @@ import click
 
 from mailer.commands.common import err, load_settings, open_database, out
 from mailer.core.errors import Unavailable
-from mailer.flows.subscribers.unsubscribe_by_mail import MAX_EMAIL_BYTES, take
+from mailer.flows.subscribers.unsubscribe_by_email import MAX_EMAIL_BYTES, process_email
 
 TRY_AGAIN = 75  # EX_TEMPFAIL: the mail server keeps the email and retries
 
@@ -24,7 +24,7 @@ def unsubscribe_by_mail() -> None:
     settings = load_settings()
     raw = sys.stdin.buffer.read(MAX_EMAIL_BYTES)
     try:
-        out.print(str(take(open_database(settings), settings, raw)))
+        out.print(str(process_email(open_database(settings), settings, raw)))
     except Unavailable as error:
         err.print(str(error), soft_wrap=True)
         sys.exit(TRY_AGAIN)

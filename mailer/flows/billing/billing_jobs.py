@@ -1,4 +1,4 @@
-"""What the clock and the worker do about money: events that wait, standings that ran out, the daily comparison."""
+"""Periodic jobs for billing: pending events, expired entitlements, the daily reconciliation."""
 
 from __future__ import annotations
 
@@ -6,38 +6,36 @@ from datetime import timedelta
 
 from mailer.core.db import Database
 from mailer.core.settings import Settings
-from mailer.flows.billing import erased_customers, plan_changes, stripe_events, stripe_reconcile
-from mailer.store.billing import entitlements, subscriptions
-from mailer.store.billing import erased_customers as stored_erased_customers
-from mailer.store.billing import stripe_events as stored_stripe_events
+from mailer.flows.billing import cancel_after_erasure, stripe_event_processing, stripe_reconcile, subscription_changes
+from mailer.store.billing import entitlement_records, erased_customers, stripe_events, subscriptions
 
 
 def has_work(database: Database, settings: Settings) -> bool:
-    """Does an event or an erased reader wait, did a standing run out, or is the daily comparison due?"""
+    """Return whether an event or an erased subscriber is pending, an entitlement expired, or the reconciliation is due."""
     with database.transaction() as tx:
-        lapsed = bool(entitlements.lapsed(tx, limit=1))
+        lapsed = bool(entitlement_records.list_lapsed(tx, limit=1))
         if not settings.stripe_key:
             return lapsed
-        paused = bool(subscriptions.resuming(tx, timedelta(0), limit=1))
+        paused = bool(subscriptions.list_resuming(tx, timedelta(0), limit=1))
         return (
             lapsed
             or paused
-            or stored_erased_customers.has_work(tx)
-            or stored_stripe_events.has_work(tx)
-            or stored_stripe_events.reconcile_due(tx, stripe_reconcile.EVERY)
+            or erased_customers.has_work(tx)
+            or stripe_events.has_work(tx)
+            or stripe_events.is_reconcile_due(tx, stripe_reconcile.RECONCILE_INTERVAL)
         )
 
 
-def work(database: Database, settings: Settings) -> bool:
-    """Do a piece of it; whether there may be more. Safe to run twice and at once."""
-    lapsed = stripe_reconcile.lapse(database, settings)
+def run_pending(database: Database, settings: Settings) -> bool:
+    """Do some of the pending work; return whether there may be more. Safe to repeat and to run concurrently."""
+    lapsed = stripe_reconcile.update_lapsed(database, settings)
     if not settings.stripe_key:
         return bool(lapsed)
-    if erased_customers.work(database, settings):
+    if cancel_after_erasure.process_next(database, settings):
         return True
-    if looked := stripe_events.work(database, settings):
+    if looked := stripe_event_processing.process_due(database, settings):
         return bool(looked)
-    lapsed += plan_changes.tend_pauses(database, settings)
+    lapsed += subscription_changes.process_pauses(database, settings)
     if stripe_reconcile.is_due(database):
         stripe_reconcile.reconcile(database, settings)
     return bool(lapsed)

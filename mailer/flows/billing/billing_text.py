@@ -1,4 +1,4 @@
-"""Money and dates in words, in a reader's language; and errors that a page can say in it."""
+"""Amounts and dates in a subscriber's language, and errors that a page can show in it."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import TypeVar
 from mailer.core import i18n
 from mailer.core.db import Tx
 from mailer.core.errors import PostmergeError
-from mailer.payments.plans import units
+from mailer.payments.plans import to_major_units
 from mailer.store.subscribers import preferences
 
 _E = TypeVar("_E", bound=PostmergeError)
 
 
 @dataclass(frozen=True)
-class Voice:
-    """Says things in the language ``lang``."""
+class Localizer:
+    """Formats text, dates and amounts in the language ``lang``."""
 
     lang: str
 
     def say(self, text: str, **values: object) -> str:
-        """The text in this language, with its ``%(name)s`` filled in."""
+        """Return the text in this language, with its ``%(name)s`` filled in."""
         return i18n.translator(self.lang)(text, **values)
 
     def day(self, when: datetime | None) -> str:
-        """A date as people read it."""
+        """Return a date in its usual written form."""
         return i18n.day(when.date(), self.lang) if when else self.say("further notice")
 
     def money(self, amount: int, currency: str) -> str:
-        """An amount in minor units, as people of this language write it: €5.00, 5,00 €."""
+        """Return an amount in minor units in its usual written form: €5.00, 5,00 €."""
         from babel.numbers import format_currency
 
-        return str(format_currency(units(amount, currency), currency.upper(), locale=self.lang))
+        return str(format_currency(to_major_units(amount, currency), currency.upper(), locale=self.lang))
 
     def price(self, amount: int, currency: str, months: int) -> str:
-        """What a subscription costs."""
+        """Return the price of a subscription."""
         amount_said = self.money(amount, currency)
         if months == 1:
             return self.say("%(money)s every month", money=amount_said)
@@ -45,24 +45,24 @@ class Voice:
         return self.say("%(money)s every %(number)s months", money=amount_said, number=months)
 
     def sentence(self, error: PostmergeError) -> str:
-        """What an error says to a reader; empty when it was not made for readers."""
+        """Return an error's text for subscribers; empty if it has none."""
         text, values = getattr(error, "said", None) or (getattr(error, "text", ""), getattr(error, "values", {}))
         return self.say(text, **values) if text else ""
 
 
-def voice(lang: str) -> Voice:
-    """The voice for a language that somebody wished for."""
-    return Voice(i18n.choose(lang))
+def get_localizer(lang: str) -> Localizer:
+    """Return the localizer for a requested language."""
+    return Localizer(i18n.choose(lang))
 
 
-def voice_of(tx: Tx, subscriber_id: int, otherwise: str = "") -> Voice:
-    """The voice for a reader; ``otherwise`` is the language for one whose own is not known."""
-    reader = preferences.look(tx, subscriber_id)
-    return voice((reader.lang if reader else "") or otherwise)
+def get_subscriber_localizer(tx: Tx, subscriber_id: int, otherwise: str = "") -> Localizer:
+    """Return a subscriber's localizer; ``otherwise`` is the language if theirs is unknown."""
+    subscriber = preferences.get(tx, subscriber_id)
+    return get_localizer((subscriber.lang if subscriber else "") or otherwise)
 
 
-def told(kind: type[_E], text: str, **values: object) -> _E:
-    """An error whose sentence can be said in any language."""
+def localized_error(kind: type[_E], text: str, **values: object) -> _E:
+    """Return an error whose text can be shown in any language."""
     error = kind(text % values if values else text)
     setattr(error, "said", (text, values))  # noqa: B010
     return error

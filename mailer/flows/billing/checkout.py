@@ -1,4 +1,4 @@
-"""Paying: a page of Stripe's for a plan, for oneself or as a gift. Nobody who pays already is sent there."""
+"""Checkout: a page at Stripe for a plan, for oneself or as a gift. Nobody who is already paying is sent there."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mailer.core import addresses, log
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, Refused, Unavailable
 from mailer.core.settings import Settings
-from mailer.flows.billing.billing_text import told, voice
-from mailer.flows.billing.stripe_client import line
+from mailer.flows.billing.billing_text import get_localizer, localized_error
+from mailer.flows.billing.stripe_client import get_client
 from mailer.flows.billing.stripe_setup import lookup_key
 from mailer.payments import models
 from mailer.payments.client import Stripe
-from mailer.payments.plans import Plan, Plans, load, money, units
+from mailer.payments.plans import PaidPlan, Plans, format_money, load_plans, to_major_units
 from mailer.store.billing import customers, subscriptions
 from mailer.store.subscribers import subscribers
 from mailer.store.subscribers.subscribers import Subscriber
@@ -27,47 +27,54 @@ _CHARGED = ("active", "trialing", "past_due", "paused")
 
 
 @dataclass(frozen=True)
-class Order:
-    """What somebody wants to pay for. ``reader`` 0: nobody we know yet; ``recipient`` makes it a gift; ``form`` is the form's
-    token: sending one form twice makes one checkout."""
+class CheckoutOrder:
+    """A plan that somebody wants to buy.
+
+    ``subscriber_id`` is 0 for an unknown visitor; ``recipient`` makes it a gift; ``form`` is the form's token, so that
+    submitting it twice creates one checkout.
+    """
 
     plan: str
     form: str
     amount: str = ""
-    reader: int = 0
+    subscriber_id: int = 0
     recipient: str = ""
     giver: str = ""
     lang: str = ""
 
 
-def on_sale(settings: Settings) -> Plans | None:
-    """What can be bought; None without a key or without plans: then no page offers anything.
+def load_plans_on_sale(settings: Settings) -> Plans | None:
+    """Return the plans on sale; None without a key or without plans: then no page offers anything.
 
-    Raises Unavailable when the plans cannot be read: what is wrong with them is the writer's matter, and stands in the log.
+    Raises Unavailable if the plans cannot be read; the reason is in the log, for the operator.
     """
     try:
-        return load(settings.plans) if settings.stripe_key else None
+        return load_plans(settings.plans) if settings.stripe_key else None
     except BadInput as error:
         events.error("plans.unreadable", error=str(error))
-        raise told(
+        raise localized_error(
             Unavailable, "What is sold here cannot be read just now, and nothing was changed: please try again later."
         ) from error
 
 
-def begin(database: Database, settings: Settings, order: Order) -> str:
-    """The address of Stripe's page for an order. Raises BadInput or Refused with a sentence for the person, or Unavailable."""
-    plans = on_sale(settings)
+def start_checkout(database: Database, settings: Settings, order: CheckoutOrder) -> str:
+    """Return the URL of Stripe's page for an order. Raises BadInput or Refused with a text for the visitor, or Unavailable."""
+    plans = load_plans_on_sale(settings)
     if plans is None:
-        raise told(BadInput, "Nothing is sold here: every issue is free.")
+        raise localized_error(BadInput, "Nothing is sold here: every issue is free.")
     plan = next((one for one in plans.plans if one.name == order.plan), None)
     if plan is None:
-        raise told(BadInput, "This is not sold any more: choose something else.")
-    amount = _amount(plans, plan, order.amount)
-    client = line(database, settings)
-    facts = _gift(settings, plans, plan, order) if order.recipient else _own(database, settings, plans, plan, order)
-    price: dict[str, Any] = {"price": _price(client, plans, plan)}
+        raise localized_error(BadInput, "This is not sold any more: choose something else.")
+    amount = _parse_amount(plans, plan, order.amount)
+    client = get_client(database, settings)
+    facts = (
+        _build_gift_params(settings, plans, plan, order)
+        if order.recipient
+        else _build_subscription_params(database, settings, plans, plan, order)
+    )
+    price: dict[str, Any] = {"price": _find_price(client, plans, plan)}
     if order.recipient or amount != plan.price:
-        price = {"price_data": _price_data(client, plans, plan, amount, bool(order.recipient))}
+        price = {"price_data": _build_price_data(client, plans, plan, amount, bool(order.recipient))}
     params = {
         "line_items": [{**price, "quantity": 1}],
         "success_url": f"{settings.api_url}/join/thanks",
@@ -78,60 +85,62 @@ def begin(database: Database, settings: Settings, order: Order) -> str:
         **facts,
     }
     key = hashlib.sha256(repr((order, amount)).encode()).hexdigest()
-    return str(client.call("post", "/v1/checkout/sessions", params, once=f"checkout-{key[:40]}")["url"])
+    return str(client.call("post", "/v1/checkout/sessions", params, idempotency_key=f"checkout-{key[:40]}")["url"])
 
 
-def portal(database: Database, settings: Settings, subscriber_id: int, back: str) -> str:
-    """The address of Stripe's page for a reader's card and invoices. Raises BadInput when they have none."""
+def open_portal(database: Database, settings: Settings, subscriber_id: int, back: str) -> str:
+    """Return the URL of Stripe's page for a subscriber's card and invoices. Raises BadInput if they have none."""
     with database.transaction() as tx:
-        customer = customers.of_reader(tx, subscriber_id)
+        customer = customers.find_by_subscriber(tx, subscriber_id)
     if not customer:
-        raise told(BadInput, "There is no card of yours at Stripe: you have not paid there.")
-    client = line(database, settings)
+        raise localized_error(BadInput, "There is no card of yours at Stripe: you have not paid there.")
+    client = get_client(database, settings)
     made = client.call(
         "post",
         "/v1/billing_portal/sessions",
         {"customer": customer, "return_url": back},
-        once=f"portal-{secrets.token_hex(16)}",
+        idempotency_key=f"portal-{secrets.token_hex(16)}",
     )
     return str(made["url"])
 
 
-def _own(database: Database, settings: Settings, plans: Plans, plan: Plan, order: Order) -> dict[str, Any]:
+def _build_subscription_params(
+    database: Database, settings: Settings, plans: Plans, plan: PaidPlan, order: CheckoutOrder
+) -> dict[str, Any]:
     marks = {models.PLAN: plan.name, models.LANG: order.lang}
     more: dict[str, Any] = {}
     trial = plan.trial_days
-    if order.reader:
+    if order.subscriber_id:
         with database.transaction() as tx:
-            reader = subscribers.lock(tx, order.reader)
-            held = subscriptions.of_reader(tx, order.reader)
-            customer = customers.of_reader(tx, order.reader)
+            subscriber = subscribers.lock(tx, order.subscriber_id)
+            held = subscriptions.list_by_subscriber(tx, order.subscriber_id)
+            customer = customers.find_by_subscriber(tx, order.subscriber_id)
         if any(one.status in _CHARGED and not one.cancel_at for one in held):
-            raise told(
+            raise localized_error(
                 Refused, "You pay already, so nothing was begun: your page shows until when, and lets you pause or leave."
             )
         if ending := next((one for one in held if one.status in _CHARGED and one.cancel_at), None):
-            raise told(
+            raise localized_error(
                 Refused,
                 "You have left and read everything until %(date)s: the button on your own page lets you stay, and nothing is"
                 " paid twice.",
-                date=voice(order.lang).day(ending.cancel_at),
+                date=get_localizer(order.lang).day(ending.cancel_at),
             )
-        marks[models.READER] = str(order.reader)
+        marks[models.SUBSCRIBER] = str(order.subscriber_id)
         trial = 0 if held else trial
-        more = {"customer": customer} if customer else _mail_of(reader)
+        more = {"customer": customer} if customer else _build_email_params(subscriber)
     data = {"metadata": marks, **({"trial_period_days": trial} if trial else {})}
     return {"mode": "subscription", "subscription_data": data, "metadata": marks, **more}
 
 
-def _mail_of(reader: Subscriber | None) -> dict[str, str]:
-    return {"customer_email": reader.email} if reader else {}
+def _build_email_params(subscriber: Subscriber | None) -> dict[str, str]:
+    return {"customer_email": subscriber.email} if subscriber else {}
 
 
-def _gift(settings: Settings, plans: Plans, plan: Plan, order: Order) -> dict[str, Any]:
+def _build_gift_params(settings: Settings, plans: Plans, plan: PaidPlan, order: CheckoutOrder) -> dict[str, Any]:
     if not plan.gift:
         names = ", ".join(one.title for one in plans.plans if one.gift) or "none"
-        raise told(BadInput, "This plan cannot be given: choose one that can (%(names)s).", names=names)
+        raise localized_error(BadInput, "This plan cannot be given: choose one that can (%(names)s).", names=names)
     marks = {
         models.GIFT: plan.name,
         models.RECIPIENT: addresses.check(order.recipient),
@@ -142,40 +151,42 @@ def _gift(settings: Settings, plans: Plans, plan: Plan, order: Order) -> dict[st
     return {"mode": "payment", "metadata": marks, "customer_creation": "always"}
 
 
-def _amount(plans: Plans, plan: Plan, text: str) -> int:
-    """What the reader wants to pay, in minor units."""
+def _parse_amount(plans: Plans, plan: PaidPlan, text: str) -> int:
+    """Parse the amount that the subscriber wants to pay, in minor units."""
     if plan.floor is None or not text.strip():
         return plan.price
     digits = text.strip().replace(",", ".")
     try:
-        amount = round(float(digits) * float(100 / units(100, plans.currency)))
+        amount = round(float(digits) * float(100 / to_major_units(100, plans.currency)))
     except (ValueError, OverflowError) as error:
-        raise told(
+        raise localized_error(
             BadInput, "%(typed)s is not an amount: write a number such as %(example)s.", typed=repr(text[:20]),
-            example=units(plan.price, plans.currency),
+            example=to_major_units(plan.price, plans.currency),
         ) from error  # fmt: skip
     if not plan.floor <= amount < 100_000_000:
-        raise told(
-            BadInput, "The least for this plan is %(least)s: write that or more.", least=money(plan.floor, plans.currency)
+        raise localized_error(
+            BadInput,
+            "The least for this plan is %(least)s: write that or more.",
+            least=format_money(plan.floor, plans.currency),
         )
     return amount
 
 
-def _price(client: Stripe, plans: Plans, plan: Plan) -> str:
+def _find_price(client: Stripe, plans: Plans, plan: PaidPlan) -> str:
     found = client.call("get", "/v1/prices", {"lookup_keys": [lookup_key(plan.name)], "active": True})["data"]
     if not found:
-        raise told(
+        raise localized_error(
             Refused, "%(plan)s cannot be bought just now: the writer has to run `postmerge stripe setup`.", plan=plan.title
         )
     if found[0]["currency"] != plans.currency:
-        raise told(
+        raise localized_error(
             Refused, "%(plan)s has another currency at Stripe: the writer has to run `postmerge stripe setup`.", plan=plan.title
         )
     return str(found[0]["id"])
 
 
-def _price_data(client: Stripe, plans: Plans, plan: Plan, amount: int, once: bool) -> dict[str, Any]:
-    """A price of its own, for an amount that the reader chose, or for a gift, which is paid once."""
-    product = client.call("get", f"/v1/prices/{_price(client, plans, plan)}")["product"]
+def _build_price_data(client: Stripe, plans: Plans, plan: PaidPlan, amount: int, once: bool) -> dict[str, Any]:
+    """Build a price for an amount that the subscriber chose, or for a gift, which is paid once."""
+    product = client.call("get", f"/v1/prices/{_find_price(client, plans, plan)}")["product"]
     recurring = {} if once else {"recurring": {"interval": {1: "month", 12: "year"}[plan.months]}}
     return {"currency": plans.currency, "product": product, "unit_amount": amount, "tax_behavior": "inclusive", **recurring}

@@ -1,4 +1,4 @@
-"""Reading on the web what was paid for: stored editions, behind a reader's own link that is worthless when access ends."""
+"""Paid issues on the web: stored editions behind a subscriber's private link, which stops working when access ends."""
 
 from __future__ import annotations
 
@@ -9,61 +9,61 @@ from mailer.core import tokens
 from mailer.core.db import Database, Tx
 from mailer.core.settings import Settings
 from mailer.flows.billing import entitlements
-from mailer.store.billing import entitlements as stored_entitlements
+from mailer.store.billing import entitlement_records
 from mailer.store.publishing import editions
 from mailer.store.publishing.editions import Readable
 from mailer.store.subscribers import preferences
 
-REACH = 50  # issues on a reader's page and in their feed
+MAX_ISSUES = 50  # issues on a subscriber's page and in their feed
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Who reads, in which language ("": the newsletter's), with the token of their links as it is now."""
+class EntitledSubscriber:
+    """An entitled subscriber, their language ("": the newsletter's), and the current token of their links."""
 
     subscriber_id: int
     token: str
     lang: str = ""
 
 
-def own_links(database: Database, settings: Settings, subscriber_id: int) -> str:
-    """The token of a reader's private links; empty without access."""
+def get_link_token(database: Database, settings: Settings, subscriber_id: int) -> str:
+    """Return the token of a subscriber's private links; empty without an entitlement."""
     with database.transaction() as tx:
-        return _token(tx, settings, subscriber_id)
+        return _build_token(tx, settings, subscriber_id)
 
 
-def enter(database: Database, settings: Settings, token: str) -> Reader | None:
-    """The reader of a private link, when they have access at this moment and the link was not renewed since."""
+def authenticate(database: Database, settings: Settings, token: str) -> EntitledSubscriber | None:
+    """Return the subscriber of a private link if they are entitled now and the link was not renewed since."""
     claim = tokens.read_paid(settings.need_secret(), token)
     if claim is None:
         return None
     with database.transaction() as tx:
-        if not claim[1] or _token(tx, settings, claim[0]) != token:
+        if not claim[1] or _build_token(tx, settings, claim[0]) != token:
             return None
-        reader = preferences.look(tx, claim[0])
-        return Reader(claim[0], token, reader.lang if reader else "")
+        subscriber = preferences.get(tx, claim[0])
+        return EntitledSubscriber(claim[0], token, subscriber.lang if subscriber else "")
 
 
-def issues(database: Database, lang: str, limit: int = REACH) -> list[Readable]:
-    """The newest mailed issues as paying readers of this language got them, newest first."""
+def list_issues(database: Database, lang: str, limit: int = MAX_ISSUES) -> list[Readable]:
+    """Return the latest issues in the paid text of this language, newest first."""
     with database.transaction() as tx:
         return editions.readable(tx, limit, lang)
 
 
-def issue(database: Database, key: str, lang: str) -> Readable | None:
-    """One mailed issue as paying readers of this language got it, in its newest edition; None when there is none."""
+def find_issue(database: Database, key: str, lang: str) -> Readable | None:
+    """Return one issue in the paid text of this language, in its latest edition; None if there is none."""
     with database.transaction() as tx:
         return editions.readable_one(tx, key, lang)
 
 
-def renew(database: Database, settings: Settings, subscriber_id: int) -> None:
-    """A reader's private links leaked or shall end: the old ones are worthless from now on."""
+def renew_links(database: Database, settings: Settings, subscriber_id: int) -> None:
+    """Invalidate a subscriber's private links, for example after a leak."""
     with database.transaction() as tx:
-        stored_entitlements.renew_links(tx, subscriber_id)
+        entitlement_records.renew_links(tx, subscriber_id)
 
 
-def _token(tx: Tx, settings: Settings, subscriber_id: int) -> str:
-    written = stored_entitlements.get(tx, subscriber_id)
-    if written is None or not entitlements.current(written, datetime.now(UTC)).premium:
+def _build_token(tx: Tx, settings: Settings, subscriber_id: int) -> str:
+    written = entitlement_records.get(tx, subscriber_id)
+    if written is None or not entitlements.restore_entitlement(written, datetime.now(UTC)).premium:
         return ""
     return tokens.paid_token(settings.need_secret(), subscriber_id, written.epoch)

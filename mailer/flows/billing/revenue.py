@@ -1,4 +1,4 @@
-"""A writer's view of the money, from our tables: who pays, how much a month, who left, whose card fails."""
+"""Revenue, from our tables: paying subscribers, monthly revenue, churn, failing cards."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from dateutil.relativedelta import relativedelta
 from mailer.core.db import Database
 from mailer.core.settings import Settings
 from mailer.flows.billing import entitlements
-from mailer.flows.billing.entitlements import State
-from mailer.store.billing import entitlements as stored_entitlements
-from mailer.store.billing import subscriptions
-from mailer.store.billing.subscriptions import Kept
+from mailer.flows.billing.entitlements import EntitlementState
+from mailer.store.billing import entitlement_records, subscriptions
+from mailer.store.billing.subscriptions import StoredSubscription
 
-_EARNS = (State.PAYING, State.ENDING, State.PAST_DUE)
+_EARNS = (EntitlementState.PAYING, EntitlementState.ENDING, EntitlementState.PAST_DUE)
 
 
 @dataclass(frozen=True)
-class PlanMoney:
-    """One plan in one currency. ``mrr`` in minor units a month, ``arr`` a year: each rounded for itself."""
+class PlanRevenue:
+    """One plan in one currency. ``mrr`` is in minor units a month, ``arr`` a year, each rounded separately."""
 
     plan: str
     currency: str
@@ -35,8 +34,8 @@ class PlanMoney:
 
 
 @dataclass(frozen=True)
-class Month:
-    """What began and ended in a month; ``churn`` is ended as a share of who paid at its beginning."""
+class RevenueMonth:
+    """Subscriptions begun and ended in a month; ``churn`` is the share ended of those paying at its start."""
 
     month: str
     began: int
@@ -45,18 +44,18 @@ class Month:
 
     @property
     def churn(self) -> float:
-        """From 0 to 1; 0 when nobody paid at the beginning."""
+        """From 0 to 1; 0 if nobody was paying at the start."""
         return self.ended / self.paying_at_start if self.paying_at_start else 0.0
 
 
 @dataclass(frozen=True)
-class Money:
+class Revenue:
     """``mrr`` and ``arr`` by currency, in minor units; ``readers`` by our states."""
 
     at: datetime
     readers: dict[str, int]
-    plans: tuple[PlanMoney, ...]
-    months: tuple[Month, ...]
+    plans: tuple[PlanRevenue, ...]
+    months: tuple[RevenueMonth, ...]
 
     @property
     def mrr(self) -> dict[str, int]:
@@ -68,53 +67,60 @@ class Money:
 
     @property
     def arr(self) -> dict[str, int]:
-        """The same for a year: a plan of EUR 50.00 a year is EUR 50.00."""
+        """Annual recurring revenue by currency: a plan of EUR 50.00 a year counts as EUR 50.00."""
         total: dict[str, int] = {}
         for one in self.plans:
             total[one.currency] = total.get(one.currency, 0) + one.arr
         return total
 
 
-def money(database: Database, settings: Settings, months: int = 12, now: datetime | None = None) -> Money:
-    """The numbers of this moment and of the last ``months`` months.
+def measure_revenue(database: Database, settings: Settings, months: int = 12, now: datetime | None = None) -> Revenue:
+    """Return the figures for this moment and the last ``months`` months.
 
-    MRR counts each subscription that is charged (also while a card fails, within the grace) at its price, coupons for ever
-    taken off, divided by the months of its interval; trials and pauses count nothing.
+    MRR counts each charged subscription (also during the grace period of a failing card) at its price less permanent coupons,
+    divided by the months of its interval; trials and pauses count as nothing.
     """
     now = now or datetime.now(UTC)
     with database.transaction() as tx:
-        held = [one for one in subscriptions.every(tx) if one.plan]
-        written = stored_entitlements.every(tx)
-    readers = {state.value: 0 for state in State if state is not State.FREE}
+        held = [one for one in subscriptions.list_all(tx) if one.plan]
+        written = entitlement_records.list_all(tx)
+    readers = {state.value: 0 for state in EntitlementState if state is not EntitlementState.FREE}
     for one in written:
-        standing = entitlements.current(one, now)
-        if standing.state is not State.FREE:
+        standing = entitlements.restore_entitlement(one, now)
+        if standing.state is not EntitlementState.FREE:
             readers[standing.state.value] += 1
-    states = [(one, entitlements.of_subscription(one, settings.grace).at(now).state) for one in held]
-    return Money(now, readers, tuple(_plans(states)), tuple(_months(held, months, now)))
+    states = [(one, entitlements.decide_for_subscription(one, settings.grace).at(now).state) for one in held]
+    return Revenue(now, readers, tuple(_measure_plans(states)), tuple(_measure_months(held, months, now)))
 
 
-def monthly(one: Kept) -> float:
-    """What a subscription brings a month, in minor units."""
+def get_monthly_amount(one: StoredSubscription) -> float:
+    """Return a subscription's revenue a month, in minor units."""
     return one.amount / one.months
 
 
-def _plans(states: Sequence[tuple[Kept, State]]) -> list[PlanMoney]:
+def _measure_plans(states: Sequence[tuple[StoredSubscription, EntitlementState]]) -> list[PlanRevenue]:
     found = []
     for plan, currency in sorted({(one.plan, one.currency) for one, _ in states}):
         mine = [(one, state) for one, state in states if (one.plan, one.currency) == (plan, currency)]
-        count = {state: sum(1 for _, other in mine if other is state) for state in State}
-        earned = sum(monthly(one) for one, state in mine if state in _EARNS and one.status != "canceled")
+        count = {state: sum(1 for _, other in mine if other is state) for state in EntitlementState}
+        earned = sum(get_monthly_amount(one) for one, state in mine if state in _EARNS and one.status != "canceled")
         found.append(
-            PlanMoney(
-                plan, currency, count[State.PAYING], count[State.TRIALING], count[State.PAST_DUE], count[State.PAUSED],
-                count[State.ENDING], round(earned), round(12 * earned),
+            PlanRevenue(
+                plan=plan,
+                currency=currency,
+                paying=count[EntitlementState.PAYING],
+                trialing=count[EntitlementState.TRIALING],
+                failing=count[EntitlementState.PAST_DUE],
+                paused=count[EntitlementState.PAUSED],
+                ending=count[EntitlementState.ENDING],
+                mrr=round(earned),
+                arr=round(12 * earned),
             )
-        )  # fmt: skip
+        )
     return found
 
 
-def _months(held: Sequence[Kept], number: int, now: datetime) -> list[Month]:
+def _measure_months(held: Sequence[StoredSubscription], number: int, now: datetime) -> list[RevenueMonth]:
     first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     found = []
     for back in range(number - 1, -1, -1):
@@ -123,12 +129,12 @@ def _months(held: Sequence[Kept], number: int, now: datetime) -> list[Month]:
         real = [one for one in held if one.started_at and one.status not in ("incomplete", "incomplete_expired")]
         began = sum(1 for one in real if one.started_at and begin <= one.started_at < end)
         ended = sum(1 for one in real if one.ended_at and begin <= one.ended_at < end)
-        at_start = sum(1 for one in real if _ran(one, begin))
-        found.append(Month(f"{begin:%Y-%m}", began, ended, at_start))
+        at_start = sum(1 for one in real if _was_charged_at(one, begin))
+        found.append(RevenueMonth(f"{begin:%Y-%m}", began, ended, at_start))
     return [month for month in found if month.began or month.ended or month.paying_at_start] or found[-1:]
 
 
-def _ran(one: Kept, when: datetime) -> bool:
-    """Was it charged at that moment? Trials do not count."""
+def _was_charged_at(one: StoredSubscription, when: datetime) -> bool:
+    """Return whether a subscription was charged at that moment. Trials do not count."""
     paid_from = one.trial_end if one.trial_end and one.pause_kind != "kept" else one.started_at
     return bool(paid_from and paid_from < when and not (one.ended_at and one.ended_at - when < timedelta(0)))

@@ -1,6 +1,6 @@
-"""Reconciling: compare every subscription with Stripe, show what differs, mend it. Runs daily, and by hand.
+"""Reconciliation: compare every subscription with Stripe, show differences, correct them. Runs daily and on request.
 
-It needs no event at all: after it, access is what Stripe's state at this moment says, whatever was lost on the way.
+It needs no events: afterwards entitlements match Stripe's state at this moment, whatever was lost on the way.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from mailer.core.db import Database
 from mailer.core.errors import PostmergeError
 from mailer.core.settings import Settings
 from mailer.flows.billing import gifts
-from mailer.flows.billing.stripe_client import line
-from mailer.flows.billing.stripe_sync import refresh, refresh_charge, settle
+from mailer.flows.billing.stripe_client import get_client
+from mailer.flows.billing.stripe_sync import refresh_charge, refresh_subscription, update_entitlement
 from mailer.payments.client import Stripe
 from mailer.payments.models import Subscription
-from mailer.store.billing import entitlements, stripe_events, subscriptions
-from mailer.store.billing.subscriptions import Kept
+from mailer.store.billing import entitlement_records, stripe_events, subscriptions
+from mailer.store.billing.subscriptions import StoredSubscription
 
 events = log.get("reconcile")
 
-EVERY = timedelta(days=1)
-_COMPARED = (
+RECONCILE_INTERVAL = timedelta(days=1)
+_COMPARED_FIELDS = (
     "customer_id", "plan", "status", "amount", "currency", "months", "collection_paused", "pause_kind", "paid_until",
     "resumes_at", "cancel_at", "trial_end", "period_start", "period_end", "ended_at", "invoice_id", "invoice_status",
 )  # fmt: skip
@@ -32,7 +32,7 @@ _COMPARED = (
 
 @dataclass(frozen=True)
 class Difference:
-    """Where we and Stripe say different things; ``mended`` tells whether we now agree."""
+    """A difference between our tables and Stripe; ``mended`` says whether it was corrected."""
 
     what: str
     field: str
@@ -43,7 +43,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What a comparison found. ``foreign`` counts subscriptions at Stripe that we did not sell."""
+    """The result of a comparison. ``foreign`` counts subscriptions at Stripe that we did not sell."""
 
     compared: int
     foreign: int
@@ -53,90 +53,92 @@ class Reconciled:
 def reconcile(
     database: Database, settings: Settings, mend: bool = True, progress: Callable[[int], None] = lambda number: None
 ) -> Reconciled:
-    """Compare all. Without ``mend`` nothing is changed. Raises Unavailable when Stripe stops answering on the way."""
-    client = line(database, settings)
+    """Compare everything. Without ``mend`` nothing is changed. Raises Unavailable if Stripe stops responding."""
+    client = get_client(database, settings)
     with database.transaction() as tx:
-        ours = {one.stripe_id: one for one in subscriptions.every(tx)}
+        ours = {one.stripe_id: one for one in subscriptions.list_all(tx)}
     found: list[Difference] = []
     compared = foreign = 0
     seen: set[str] = set()
-    for theirs in client.subscriptions():
+    for theirs in client.iterate_subscriptions():
         seen.add(theirs.stripe_id)
-        kept = ours.get(theirs.stripe_id)
+        stored = ours.get(theirs.stripe_id)
         compared += 1
         foreign += not theirs.plan
-        found += _pair(database, settings, client, kept, theirs, mend)
+        found += _compare_subscription(database, settings, client, stored, theirs, mend)
         progress(compared)
     for name in ours.keys() - seen:
-        found += _missing(database, settings, client, ours[name], mend)
-    found += _charges(database, settings, client, mend)
-    found += _gifts(database, client, mend)
+        found += _handle_missing(database, settings, client, ours[name], mend)
+    found += _compare_charges(database, settings, client, mend)
+    found += _compare_gifts(database, client, mend)
     if mend:
-        lapse(database, settings)
+        update_lapsed(database, settings)
         with database.transaction() as tx:
-            stripe_events.reconciled(tx)
+            stripe_events.mark_reconciled(tx)
     events.info("reconcile.done", compared=compared, differences=len(found), mended=mend)
     return Reconciled(compared, foreign, tuple(found))
 
 
-def lapse(database: Database, settings: Settings) -> int:
-    """Standings that ran out by the clock are computed anew, so that the reader is told; how many."""
+def update_lapsed(database: Database, settings: Settings) -> int:
+    """Recompute expired entitlements, so that their subscribers are notified; return how many."""
     with database.transaction() as tx:
-        due = entitlements.lapsed(tx)
+        due = entitlement_records.list_lapsed(tx)
     for subscriber_id in due:
         with database.transaction() as tx:
-            settle(tx, settings, subscriber_id)
+            update_entitlement(tx, settings, subscriber_id)
     return len(due)
 
 
 def is_due(database: Database) -> bool:
-    """Was the last comparison a day ago?"""
+    """Return whether the last comparison was a day ago."""
     with database.transaction() as tx:
-        return stripe_events.reconcile_due(tx, EVERY)
+        return stripe_events.is_reconcile_due(tx, RECONCILE_INTERVAL)
 
 
-def _pair(
-    database: Database, settings: Settings, client: Stripe, kept: Kept | None, theirs: Subscription, mend: bool
+def _compare_subscription(
+    database: Database, settings: Settings, client: Stripe, stored: StoredSubscription | None, theirs: Subscription, mend: bool
 ) -> list[Difference]:
-    wrong = _different(kept, theirs)
-    if not theirs.plan and not (kept and kept.plan):
+    wrong = _list_differences(stored, theirs)
+    if not theirs.plan and not (stored and stored.plan):
         return []
     if wrong and mend:
-        refresh(database, settings, client, theirs.stripe_id)
+        refresh_subscription(database, settings, client, theirs.stripe_id)
         return [replace(one, mended=True) for one in wrong]
-    if mend and kept and kept.subscriber_id:
+    if mend and stored and stored.subscriber_id:
         with database.transaction() as tx:
-            settle(tx, settings, kept.subscriber_id)
+            update_entitlement(tx, settings, stored.subscriber_id)
     return wrong
 
 
-def _different(kept: Kept | None, theirs: Subscription) -> list[Difference]:
-    if kept is None or not kept.status:
+def _list_differences(stored: StoredSubscription | None, theirs: Subscription) -> list[Difference]:
+    if stored is None or not stored.status:
         return [Difference(theirs.stripe_id, "subscription", "unknown", theirs.status, False)]
     found = [
-        Difference(theirs.stripe_id, name, str(getattr(kept, name)), str(getattr(theirs, name)), False)
-        for name in _COMPARED
-        if getattr(kept, name) != getattr(theirs, name)
+        Difference(theirs.stripe_id, name, str(getattr(stored, name)), str(getattr(theirs, name)), False)
+        for name in _COMPARED_FIELDS
+        if getattr(stored, name) != getattr(theirs, name)
     ]
-    if kept.subscriber_id is None and theirs.plan and not theirs.status.startswith("incomplete"):
-        found.append(Difference(theirs.stripe_id, "reader", "nobody", theirs.customer_id, False))
+    if stored.subscriber_id is None and theirs.plan and not theirs.status.startswith("incomplete"):
+        found.append(Difference(theirs.stripe_id, "subscriber", "nobody", theirs.customer_id, False))
     return found
 
 
-def _missing(database: Database, settings: Settings, client: Stripe, kept: Kept, mend: bool) -> list[Difference]:
-    if kept.status in ("", "canceled"):
+def _handle_missing(
+    database: Database, settings: Settings, client: Stripe, stored: StoredSubscription, mend: bool
+) -> list[Difference]:
+    if stored.status in ("", "canceled"):
         return []
     if mend:
-        refresh(database, settings, client, kept.stripe_id)
-    return [Difference(kept.stripe_id, "subscription", kept.status, "unknown", mend)]
+        refresh_subscription(database, settings, client, stored.stripe_id)
+    return [Difference(stored.stripe_id, "subscription", stored.status, "unknown", mend)]
 
 
-def _charges(database: Database, settings: Settings, client: Stripe, mend: bool) -> list[Difference]:
+def _compare_charges(database: Database, settings: Settings, client: Stripe, mend: bool) -> list[Difference]:
     found = []
-    for name in client.touched_charges():
-        theirs = client.charge(name)
+    for name in client.iterate_changed_charges():
+        theirs = client.get_charge(name)
         with database.transaction() as tx:
-            ours = subscriptions.charge(tx, name)
+            ours = subscriptions.get_charge(tx, name)
         if ours != (theirs.refunded, theirs.dispute):
             if mend:
                 refresh_charge(database, settings, client, name)
@@ -144,11 +146,11 @@ def _charges(database: Database, settings: Settings, client: Stripe, mend: bool)
     return found
 
 
-def _gifts(database: Database, client: Stripe, mend: bool) -> list[Difference]:
+def _compare_gifts(database: Database, client: Stripe, mend: bool) -> list[Difference]:
     found = []
-    for session in client.finished_gifts():
+    for session in client.iterate_paid_gifts():
         try:
-            if mend and gifts.paid(database, session):
+            if mend and gifts.record_paid_gift(database, session):
                 found.append(Difference(session.stripe_id, "gift", "unknown", "paid", True))
         except PostmergeError as error:
             found.append(Difference(session.stripe_id, "gift", str(error), "paid", False))

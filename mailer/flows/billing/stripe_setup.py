@@ -1,5 +1,7 @@
-"""Setting Stripe up from ``plans.toml``: products, prices, the portal and the webhook. Shows what it would do; doing it twice
-changes nothing the second time."""
+"""Set up Stripe from ``plans.toml``: products, prices, the portal and the webhook.
+
+Shows what it would do; a second run changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ from typing import Any
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
-from mailer.flows.billing.stripe_client import open_line
+from mailer.flows.billing.stripe_client import get_unbound_client
 from mailer.payments.client import Stripe
 from mailer.payments.models import PLAN
-from mailer.payments.plans import Plan, Plans, load, money
+from mailer.payments.plans import PaidPlan, Plans, format_money, load_plans
 from mailer.store.billing import stripe_events, subscriptions
 
 EVENTS = (
@@ -26,13 +28,15 @@ EVENTS = (
     "invoice.payment_action_required", "invoice.finalized", "invoice.voided", "invoice.marked_uncollectible",
     "charge.refunded", "charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed",
 )  # fmt: skip
-_OURS = "postmerge"  # metadata of the webhook and the portal settings that we made
+_OWN_NAME = "postmerge"  # metadata of the webhook and the portal settings that we made
 _INTERVAL = {1: "month", 12: "year"}
 
 
 @dataclass(frozen=True)
-class Change:
-    """One thing at Stripe. ``action`` is make, change, retire, keep or note; ``do`` carries it out and may say something."""
+class SetupChange:
+    """One object at Stripe. ``action`` is make, change, retire, keep or note; ``do`` carries it out and may return a
+    message.
+    """
 
     action: str
     what: str
@@ -41,44 +45,47 @@ class Change:
 
 
 @dataclass(frozen=True)
-class SetUp:
-    """What setting up would do, in which account and mode."""
+class SetupPlan:
+    """What the setup would do, in which account and mode."""
 
     account: str
     live: bool
-    changes: tuple[Change, ...]
+    changes: tuple[SetupChange, ...]
 
     @property
-    def open(self) -> list[Change]:
-        """What is not yet as it shall be."""
+    def open(self) -> list[SetupChange]:
+        """The changes that are still to be made."""
         return [change for change in self.changes if change.action in ("make", "change", "retire")]
 
 
-def look(database: Database, settings: Settings) -> SetUp:
-    """Compare ``plans.toml`` with Stripe; changes nothing. Raises BadInput without key or plans, Refused on a mix of modes."""
-    plans = load(settings.plans)
+def plan_setup(database: Database, settings: Settings) -> SetupPlan:
+    """Compare ``plans.toml`` with Stripe without changing anything.
+
+    Raises BadInput without key or plans, Refused if modes are mixed.
+    """
+    plans = load_plans(settings.plans)
     if plans is None:
         raise BadInput(f"There is no {settings.plans}: write what you sell there; docs/how-to/paid.md shows one to copy.")
-    client = open_line(settings)
-    account = client.account()
-    _same_account(database, client, account)
-    changes = [change for plan in plans.plans for change in _plan(client, plans, plan)]
-    changes += _retired(client, plans)
-    changes += [_portal(client), _webhook(client, settings)]
-    changes += _currencies(database, plans)
-    return SetUp(account, client.live, tuple(changes))
+    client = get_unbound_client(settings)
+    account = client.get_account_id()
+    _check_same_account(database, client, account)
+    changes = [change for plan in plans.plans for change in _plan_product_and_price(client, plans, plan)]
+    changes += _plan_retirements(client, plans)
+    changes += [_plan_portal(client), _plan_webhook(client, settings)]
+    changes += _note_currencies(database, plans)
+    return SetupPlan(account, client.live, tuple(changes))
 
 
-def apply(database: Database, settings: Settings, found: SetUp) -> list[str]:
-    """Carry the open changes out, in order; what the person must know (the webhook's secret)."""
+def apply_setup(database: Database, settings: Settings, found: SetupPlan) -> list[str]:
+    """Carry out the open changes in order; return messages for the operator (the webhook's secret)."""
     with database.transaction() as tx:
-        stripe_events.bind(tx, found.account, found.live)
+        stripe_events.bind_account(tx, found.account, found.live)
     return [said for change in found.open if (said := change.do())]
 
 
-def _same_account(database: Database, client: Stripe, account: str) -> None:
+def _check_same_account(database: Database, client: Stripe, account: str) -> None:
     with database.transaction() as tx:
-        bound = stripe_events.account(tx)
+        bound = stripe_events.get_account(tx)
     if bound and (bound.account_id, bound.livemode) != (account, client.live):
         mode = "live" if bound.livemode else "test"
         raise Refused(
@@ -87,10 +94,10 @@ def _same_account(database: Database, client: Stripe, account: str) -> None:
         )
 
 
-def _plan(client: Stripe, plans: Plans, plan: Plan) -> list[Change]:
-    product = _mine(client, "/v1/products", plan.name)
+def _plan_product_and_price(client: Stripe, plans: Plans, plan: PaidPlan) -> list[SetupChange]:
+    product = _find_own(client, "/v1/products", plan.name)
     wanted = {"name": plan.title, "metadata": {PLAN: plan.name}, **({"description": plan.about} if plan.about else {})}
-    first = _thing(client, "/v1/products", f"product {plan.name}", product, wanted)
+    first = _plan_object(client, "/v1/products", f"product {plan.name}", product, wanted)
     price = {
         "currency": plans.currency,
         "unit_amount": plan.price,
@@ -99,56 +106,70 @@ def _plan(client: Stripe, plans: Plans, plan: Plan) -> list[Change]:
         "tax_behavior": "inclusive",
         "metadata": {PLAN: plan.name},
     }
-    return [first, _price(client, plans, plan, price)]
+    return [first, _plan_price(client, plans, plan, price)]
 
 
-def _price(client: Stripe, plans: Plans, plan: Plan, wanted: Mapping[str, Any]) -> Change:
-    """Prices never change at Stripe: another amount is another price, and the old one takes no new readers."""
-    known = [one for one in client.each("/v1/prices", {}) if one["metadata"].get(PLAN) == plan.name]
-    same = [one for one in known if _covers({k: v for k, v in wanted.items() if k != "lookup_key"}, one)]
+def _plan_price(client: Stripe, plans: Plans, plan: PaidPlan, wanted: Mapping[str, Any]) -> SetupChange:
+    """Plan a price. Stripe's prices are immutable: a new amount is a new price, and the old one gets no new customers."""
+    known = [one for one in client.iterate("/v1/prices", {}) if one["metadata"].get(PLAN) == plan.name]
+    same = [one for one in known if _is_up_to_date({k: v for k, v in wanted.items() if k != "lookup_key"}, one)]
     sold = next((one for one in same if one["active"] and one.get("lookup_key") == wanted["lookup_key"]), None)
-    detail = f"{money(plan.price, plans.currency)} every {_INTERVAL[plan.months]}"
+    detail = f"{format_money(plan.price, plans.currency)} every {_INTERVAL[plan.months]}"
     others = [one["id"] for one in known if one["active"] and (sold is None or one["id"] != sold["id"])]
     if sold and not others:
-        return Change("keep", f"price {plan.name}", detail)
+        return SetupChange("keep", f"price {plan.name}", detail)
 
     def do() -> str:
         if sold is None and same:
             again = {"active": True, "lookup_key": wanted["lookup_key"], "transfer_lookup_key": True}
-            client.call("post", f"/v1/prices/{same[0]['id']}", again, once=_key("reopen", same[0]["id"], len(known)))
+            client.call(
+                "post",
+                f"/v1/prices/{same[0]['id']}",
+                again,
+                idempotency_key=_build_idempotency_key("reopen", same[0]["id"], len(known)),
+            )
         elif sold is None:
-            product = _mine(client, "/v1/products", plan.name)
+            product = _find_own(client, "/v1/products", plan.name)
             values = {**wanted, "product": product["id"] if product else "", "transfer_lookup_key": True}
-            client.call("post", "/v1/prices", values, once=_key("price", values))
+            client.call("post", "/v1/prices", values, idempotency_key=_build_idempotency_key("price", values))
         for old in others:
             if not same or old != same[0]["id"]:
-                client.call("post", f"/v1/prices/{old}", {"active": False}, once=_key("retire", old, len(known)))
+                client.call(
+                    "post",
+                    f"/v1/prices/{old}",
+                    {"active": False},
+                    idempotency_key=_build_idempotency_key("retire", old, len(known)),
+                )
         return ""
 
-    return Change("change" if others else "make", f"price {plan.name}", detail, do)
+    return SetupChange("change" if others else "make", f"price {plan.name}", detail, do)
 
 
-def _retired(client: Stripe, plans: Plans) -> list[Change]:
-    """Plans that are gone from the file: nobody new can buy them, who has them keeps them."""
+def _plan_retirements(client: Stripe, plans: Plans) -> list[SetupChange]:
+    """Plan to retire plans missing from the file: nobody can buy them any more, current customers keep them."""
     names = {plan.name for plan in plans.plans}
     gone = [
         (path, one)
         for path in ("/v1/prices", "/v1/products")
-        for one in client.each(path, {})
+        for one in client.iterate(path, {})
         if one.get("active") and one["metadata"].get(PLAN) and one["metadata"][PLAN] not in names
     ]
 
-    def close(path: str, one: Mapping[str, Any]) -> Change:
+    def close(path: str, one: Mapping[str, Any]) -> SetupChange:
         def do() -> str:
-            client.call("post", f"{path}/{one['id']}", {"active": False}, once=_key("close", one["id"]))
+            client.call(
+                "post", f"{path}/{one['id']}", {"active": False}, idempotency_key=_build_idempotency_key("close", one["id"])
+            )
             return ""
 
-        return Change("retire", f"{one['object']} {one['metadata'][PLAN]}", "gone from the file; its readers keep it", do)
+        return SetupChange(
+            "retire", f"{one['object']} {one['metadata'][PLAN]}", "gone from the file; current subscribers keep it", do
+        )
 
     return [close(path, one) for path, one in gone]
 
 
-def _portal(client: Stripe) -> Change:
+def _plan_portal(client: Stripe) -> SetupChange:
     features = {
         "payment_method_update": {"enabled": True},
         "invoice_history": {"enabled": True},
@@ -156,72 +177,82 @@ def _portal(client: Stripe) -> Change:
         "subscription_cancel": {"enabled": True, "mode": "at_period_end"},
         "subscription_update": {"enabled": False},
     }
-    wanted = {"features": features, "metadata": {PLAN: _OURS}}
-    return _thing(client, "/v1/billing_portal/configurations", "portal", _portal_settings(client), wanted)
+    wanted = {"features": features, "metadata": {PLAN: _OWN_NAME}}
+    return _plan_object(client, "/v1/billing_portal/configurations", "portal", _find_portal(client), wanted)
 
 
-def _portal_settings(client: Stripe) -> dict[str, Any] | None:
-    return _mine(client, "/v1/billing_portal/configurations", _OURS)
+def _find_portal(client: Stripe) -> dict[str, Any] | None:
+    return _find_own(client, "/v1/billing_portal/configurations", _OWN_NAME)
 
 
-def _webhook(client: Stripe, settings: Settings) -> Change:
+def _plan_webhook(client: Stripe, settings: Settings) -> SetupChange:
     url = f"{settings.api_url}/webhooks/stripe"
     if not url.startswith("https://"):
         how = (
-            f"Stripe reaches only https: run `stripe listen --forward-to {url}` and set STRIPE_WEBHOOK_SECRET to what it prints"
+            f"Stripe calls only https URLs: run `stripe listen --forward-to {url}` and set STRIPE_WEBHOOK_SECRET to its output"
         )
-        return Change("note", "webhook", how)
-    known = next((one for one in client.each("/v1/webhook_endpoints", {}) if one["url"] == url), None)
-    wanted = {"url": url, "enabled_events": sorted(EVENTS), "metadata": {PLAN: _OURS}}
-    return _thing(client, "/v1/webhook_endpoints", "webhook", known, wanted)
+        return SetupChange("note", "webhook", how)
+    known = next((one for one in client.iterate("/v1/webhook_endpoints", {}) if one["url"] == url), None)
+    wanted = {"url": url, "enabled_events": sorted(EVENTS), "metadata": {PLAN: _OWN_NAME}}
+    return _plan_object(client, "/v1/webhook_endpoints", "webhook", known, wanted)
 
 
-def _currencies(database: Database, plans: Plans) -> list[Change]:
+def _note_currencies(database: Database, plans: Plans) -> list[SetupChange]:
     with database.transaction() as tx:
-        others = {one.currency for one in subscriptions.every(tx) if one.status == "active" and one.currency != plans.currency}
+        others = {
+            one.currency for one in subscriptions.list_all(tx) if one.status == "active" and one.currency != plans.currency
+        }
     return [
-        Change("note", "currency", f"readers pay in {one.upper()} too: they keep it, new ones pay in {plans.currency.upper()}")
+        SetupChange(
+            "note",
+            "currency",
+            f"some pay in {one.upper()} and keep it; new ones pay in {plans.currency.upper()}",
+        )
         for one in sorted(others)
     ]
 
 
-def _thing(client: Stripe, path: str, what: str, known: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> Change:
+def _plan_object(
+    client: Stripe, path: str, what: str, known: Mapping[str, Any] | None, wanted: Mapping[str, Any]
+) -> SetupChange:
     if known is None:
 
         def make() -> str:
-            made = client.call("post", path, wanted, once=_key(path, wanted))
+            made = client.call("post", path, wanted, idempotency_key=_build_idempotency_key(path, wanted))
             return f"STRIPE_WEBHOOK_SECRET={made['secret']}" if made.get("secret") else ""
 
-        return Change("make", what, "", make)
+        return SetupChange("make", what, "", make)
     wanted = {**wanted, **({"active": True} if "active" in known else {})}
-    if _covers(wanted, known):
-        return Change("keep", what, "")
+    if _is_up_to_date(wanted, known):
+        return SetupChange("keep", what, "")
 
     def change() -> str:
-        client.call("post", f"{path}/{known['id']}", wanted, once=_key(path, known["id"], wanted, known))
+        client.call(
+            "post", f"{path}/{known['id']}", wanted, idempotency_key=_build_idempotency_key(path, known["id"], wanted, known)
+        )
         return ""
 
-    return Change("change", what, "", change)
+    return SetupChange("change", what, "", change)
 
 
-def _mine(client: Stripe, path: str, name: str) -> dict[str, Any] | None:
-    found = [one for one in client.each(path, {}) if one["metadata"].get(PLAN) == name]
+def _find_own(client: Stripe, path: str, name: str) -> dict[str, Any] | None:
+    found = [one for one in client.iterate(path, {}) if one["metadata"].get(PLAN) == name]
     return next((one for one in found if one.get("active", True)), found[0] if found else None)
 
 
-def _covers(wanted: Any, known: Any) -> bool:
-    """Does the known thing say all that is wanted?"""
+def _is_up_to_date(wanted: Any, known: Any) -> bool:
+    """Return whether the existing object has all the wanted values."""
     if isinstance(wanted, Mapping):
-        return isinstance(known, Mapping) and all(_covers(value, known.get(name)) for name, value in wanted.items())
+        return isinstance(known, Mapping) and all(_is_up_to_date(value, known.get(name)) for name, value in wanted.items())
     if isinstance(wanted, list):
         return isinstance(known, list) and sorted(map(str, wanted)) == sorted(map(str, known))
     return bool(wanted == known)
 
 
 def lookup_key(plan: str) -> str:
-    """How a plan's price is found at Stripe."""
+    """Return the key by which a plan's price is found at Stripe."""
     return f"postmerge_{plan}"
 
 
-def _key(*parts: Any) -> str:
+def _build_idempotency_key(*parts: Any) -> str:
     return "setup-" + hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:40]

@@ -1,7 +1,7 @@
-"""Bringing our tables into line with Stripe: fetch an object, write it if nobody wrote since, compute access anew.
+"""Keep our tables in sync with Stripe: fetch an object, save it unless it was saved meanwhile, recompute the entitlement.
 
-The same whatever event told us to look, and however often: events that come twice, late, shuffled or never end alike.
-No transaction is open while Stripe is asked.
+The result does not depend on which event triggered it, or how often: duplicate, late, reordered and lost events all end alike.
+No transaction is open during a request to Stripe.
 """
 
 from __future__ import annotations
@@ -12,164 +12,170 @@ from mailer.core import addresses, log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, Unavailable
 from mailer.core.settings import Settings
-from mailer.flows.billing import billing_mails, entitlements
-from mailer.flows.billing.entitlements import Standing, State
-from mailer.payments.client import Gone, Stripe
+from mailer.flows.billing import billing_emails, entitlements
+from mailer.flows.billing.entitlements import Entitlement, EntitlementState
+from mailer.payments.client import Stripe, UnknownAtStripe
 from mailer.payments.models import Subscription
 from mailer.store.billing import customers, gifts, subscriptions
-from mailer.store.billing.subscriptions import Kept
+from mailer.store.billing.subscriptions import StoredSubscription
 from mailer.store.operations import notices
 from mailer.store.subscribers import consent_log, erasure, subscribers
 from mailer.store.subscribers.subscribers import Subscriber
-from mailer.store.transactional import transactional_mails
+from mailer.store.transactional import transactional_emails
 
 events = log.get("stripe")
 
-_TRIES = 20
+_MAX_TRIES = 20
 _LIVE = ("active", "trialing", "past_due")
 
 
 def clock() -> datetime:
-    """The moment at which access is computed; a rehearsal has a clock of its own."""
+    """Return the moment for which entitlements are computed; a rehearsal replaces it."""
     return datetime.now(UTC)
 
 
-def refresh(database: Database, settings: Settings, client: Stripe, stripe_id: str) -> Kept | None:
-    """Fetch a subscription and write it down. Raises Unavailable when Stripe does not answer: nothing is written then."""
-    for _ in range(_TRIES):
+def refresh_subscription(database: Database, settings: Settings, client: Stripe, stripe_id: str) -> StoredSubscription | None:
+    """Fetch and save a subscription. Raises Unavailable if Stripe does not respond: then nothing is saved."""
+    for _ in range(_MAX_TRIES):
         with database.transaction() as tx:
-            version = subscriptions.version(tx, stripe_id)
-        fetched = _fetched(client, stripe_id)
+            version = subscriptions.get_version(tx, stripe_id)
+        fetched = _fetch(client, stripe_id)
         with database.transaction() as tx:
             if fetched is None:
-                subscriptions.lost(tx, stripe_id)
-            elif not subscriptions.put(tx, fetched, version):
+                subscriptions.mark_lost(tx, stripe_id)
+            elif not subscriptions.save_fetched(tx, fetched, version):
                 continue
-            kept = _settled(tx, settings, stripe_id, fetched)
-        for extra in _doubles(database, kept):
-            _give_back(database, settings, client, extra)
-        return kept
-    raise Unavailable(f"The subscription {stripe_id} changes faster than it can be fetched: it is tried again.")
+            stored = _assign_and_update(tx, settings, stripe_id, fetched)
+        for extra in _list_doubles(database, stored):
+            _end_double(database, settings, client, extra)
+        return stored
+    raise Unavailable(f"The subscription {stripe_id} changes faster than it can be fetched: it will be retried.")
 
 
 def refresh_charge(database: Database, settings: Settings, client: Stripe, stripe_id: str) -> None:
-    """Fetch a charge that was given back or is disputed, then the subscription it paid for."""
-    for _ in range(_TRIES):
+    """Fetch a refunded or disputed charge, then the subscription it paid for."""
+    for _ in range(_MAX_TRIES):
         with database.transaction() as tx:
-            version = subscriptions.charge_version(tx, stripe_id)
+            version = subscriptions.get_charge_version(tx, stripe_id)
         try:
-            charge = client.charge(stripe_id)
-        except Gone:
+            charge = client.get_charge(stripe_id)
+        except UnknownAtStripe:
             return
         with database.transaction() as tx:
-            if not subscriptions.put_charge(tx, charge, version):
+            if not subscriptions.save_charge(tx, charge, version):
                 continue
-            gift = gifts.of_payment(tx, charge.intent)
+            gift = gifts.lock_by_payment(tx, charge.intent)
             if charge.dispute and (charge.subscription_id or gift):
-                billing_mails.dispute(tx, charge)
-            if gift and charge.back:
-                gifts.give_back(tx, gift.id)
-                settle(tx, settings, gift.subscriber_id)
+                billing_emails.notify_dispute(tx, charge)
+            if gift and charge.is_returned:
+                gifts.revoke_refunded(tx, gift.id)
+                update_entitlement(tx, settings, gift.subscriber_id)
         if charge.subscription_id:
-            refresh(database, settings, client, charge.subscription_id)
+            refresh_subscription(database, settings, client, charge.subscription_id)
         return
-    raise Unavailable(f"The charge {stripe_id} changes faster than it can be fetched: it is tried again.")
+    raise Unavailable(f"The charge {stripe_id} changes faster than it can be fetched: it will be retried.")
 
 
 def check_customer(database: Database, client: Stripe, stripe_id: str) -> None:
-    """An address that changed at Stripe never moves a subscription to another reader; the operator is told."""
+    """Tell the operator about an address changed at Stripe. It never moves a subscription to another subscriber."""
     try:
-        email = addresses.normal(client.customer_email(stripe_id))
-    except Gone:
+        email = addresses.normal(client.get_customer_email(stripe_id))
+    except UnknownAtStripe:
         return
     with database.transaction() as tx:
-        ours = customers.reader(tx, stripe_id)
-        if ours is None or erasure.moment(tx, ours) or customers.address(tx, stripe_id) == email:
+        ours = customers.get_subscriber_id(tx, stripe_id)
+        if ours is None or erasure.get_erased_at(tx, ours) or customers.get_email(tx, stripe_id) == email:
             return
-        customers.move(tx, stripe_id, email)
+        customers.set_email(tx, stripe_id, email)
         other = subscribers.find(tx, email)
         if other and other.id != ours:
             notices.add(
                 tx,
-                f"Customer {stripe_id} has the address of another reader (subscriber {other.id}) at Stripe now; the paid"
+                f"Customer {stripe_id} has the address of another subscriber (subscriber {other.id}) at Stripe now. The paid"
                 f" subscription stays with subscriber {ours}: ask them, and correct the address at Stripe.",
             )
 
 
-def settle(tx: Tx, settings: Settings, subscriber_id: int) -> Standing:
-    """Compute a reader's access anew and tell them what changed. Locks the reader. Who was erased has none."""
+def update_entitlement(tx: Tx, settings: Settings, subscriber_id: int) -> Entitlement:
+    """Recompute a subscriber's entitlement and notify them of changes. Locks the subscriber. Erased ones have none."""
     subscribers.lock(tx, subscriber_id)
-    if erasure.moment(tx, subscriber_id):
-        return Standing(State.ENDED)
-    before, after = entitlements.settle(tx, subscriber_id, settings.grace, clock())
-    billing_mails.about(tx, subscriber_id, before, after, subscriptions.of_reader(tx, subscriber_id))
+    if erasure.get_erased_at(tx, subscriber_id):
+        return Entitlement(EntitlementState.ENDED)
+    before, after = entitlements.save_entitlement(tx, subscriber_id, settings.grace, clock())
+    billing_emails.notify_entitlement_change(
+        tx, subscriber_id, before, after, subscriptions.list_by_subscriber(tx, subscriber_id)
+    )
     return after
 
 
-def _fetched(client: Stripe, stripe_id: str) -> Subscription | None:
+def _fetch(client: Stripe, stripe_id: str) -> Subscription | None:
     try:
-        return client.subscription(stripe_id)
-    except Gone:
+        return client.get_subscription(stripe_id)
+    except UnknownAtStripe:
         return None
 
 
-def _settled(tx: Tx, settings: Settings, stripe_id: str, fetched: Subscription | None) -> Kept | None:
+def _assign_and_update(tx: Tx, settings: Settings, stripe_id: str, fetched: Subscription | None) -> StoredSubscription | None:
     if fetched and fetched.plan and fetched.status not in ("incomplete", "incomplete_expired"):
-        subscriptions.give_to(tx, stripe_id, _reader(tx, fetched))
-    kept = subscriptions.get(tx, stripe_id)
-    if kept and kept.subscriber_id:
-        settle(tx, settings, kept.subscriber_id)
-    return kept
+        subscriptions.assign(tx, stripe_id, _find_subscriber(tx, fetched))
+    stored = subscriptions.get(tx, stripe_id)
+    if stored and stored.subscriber_id:
+        update_entitlement(tx, settings, stored.subscriber_id)
+    return stored
 
 
-def _reader(tx: Tx, fetched: Subscription) -> int:
-    """Whose it is: the customer's reader, else the one a signed link proved, else the one with the address, else a new one."""
-    known = customers.reader(tx, fetched.customer_id)
-    erased = erasure.moment(tx, known) if known else None
-    again = bool(erased and fetched.started_at and fetched.started_at > erased)  # somebody who was erased pays anew
+def _find_subscriber(tx: Tx, fetched: Subscription) -> int:
+    """Return the customer's subscriber, else the one proven by a signed link, else the one with the address, else a new
+    one.
+    """
+    known = customers.get_subscriber_id(tx, fetched.customer_id)
+    erased = erasure.get_erased_at(tx, known) if known else None
+    again = bool(erased and fetched.started_at and fetched.started_at > erased)  # somebody who was erased pays again
     if known and not again:
         return known
-    proven = subscribers.lock(tx, fetched.reader) if fetched.reader else None
-    reader = proven if proven and not erasure.moment(tx, proven.id) else _by_address(tx, fetched)
-    if reader.state != "active":
-        _ask(tx, reader)
+    proven = subscribers.lock(tx, fetched.subscriber_id) if fetched.subscriber_id else None
+    subscriber = proven if proven and not erasure.get_erased_at(tx, proven.id) else _find_or_add_by_address(tx, fetched)
+    if subscriber.state != "active":
+        _request_confirmation(tx, subscriber)
     if again:
-        customers.part(tx, fetched.customer_id)
-    return customers.give(tx, fetched.customer_id, reader.id, addresses.normal(fetched.email))
+        customers.unassign(tx, fetched.customer_id)
+    return customers.assign(tx, fetched.customer_id, subscriber.id, addresses.normal(fetched.email))
 
 
-def _by_address(tx: Tx, fetched: Subscription) -> Subscriber:
+def _find_or_add_by_address(tx: Tx, fetched: Subscription) -> Subscriber:
     try:
         address = addresses.check(fetched.email)
     except BadInput:
         address = fetched.email or "unknown@invalid"
-    reader = subscribers.lock(tx, subscribers.add(tx, address, addresses.normal(address), []))
-    assert reader
-    subscribers.speak(tx, reader.id, fetched.lang)
-    return reader
+    subscriber = subscribers.lock(tx, subscribers.add(tx, address, addresses.normal(address), []))
+    assert subscriber
+    subscribers.set_language(tx, subscriber.id, fetched.lang)
+    return subscriber
 
 
-def _ask(tx: Tx, reader: Subscriber) -> None:
-    """Who pays wants the mails; the address still has to say so itself."""
-    subscribers.reopen(tx, reader.id)
-    consent_log.record(tx, reader.id, "requested", "checkout", None, {})
-    transactional_mails.queue(tx, "confirmation", reader.id, facts={"tags": transactional_mails.asked_tags(tx, reader.id)})
+def _request_confirmation(tx: Tx, subscriber: Subscriber) -> None:
+    """Ask for confirmation: paying implies the wish to get the emails, but does not prove who owns the address."""
+    subscribers.reset_to_unconfirmed(tx, subscriber.id)
+    consent_log.record(tx, subscriber.id, "requested", "checkout", None, {})
+    transactional_emails.queue(
+        tx, "confirmation", subscriber.id, facts={"tags": transactional_emails.list_requested_tags(tx, subscriber.id)}
+    )
 
 
-def _doubles(database: Database, kept: Kept | None) -> list[Kept]:
-    """Subscriptions of the same reader that are charged beside an older one."""
-    if kept is None or kept.subscriber_id is None:
+def _list_doubles(database: Database, stored: StoredSubscription | None) -> list[StoredSubscription]:
+    """Return the subscriber's subscriptions that are charged in addition to an older one."""
+    if stored is None or stored.subscriber_id is None:
         return []
     with database.transaction() as tx:
-        held = subscriptions.of_reader(tx, kept.subscriber_id)
+        held = subscriptions.list_by_subscriber(tx, stored.subscriber_id)
     return [one for one in held if one.status in _LIVE and not one.cancel_at and not one.collection_paused][1:]
 
 
-def _give_back(database: Database, settings: Settings, client: Stripe, kept: Kept) -> None:
-    """The second subscription of one reader ends at once and its money goes back: nobody is charged twice."""
-    events.warning("stripe.double", subscription=kept.stripe_id)
-    client.end_now(kept.stripe_id, kept.invoice_id, f"double-{kept.stripe_id}")
+def _end_double(database: Database, settings: Settings, client: Stripe, stored: StoredSubscription) -> None:
+    """End and refund a subscriber's second subscription at once, so that nobody is charged twice."""
+    events.warning("stripe.double", subscription=stored.stripe_id)
+    client.cancel_with_refund(stored.stripe_id, stored.invoice_id, f"double-{stored.stripe_id}")
     with database.transaction() as tx:
-        assert kept.subscriber_id
-        billing_mails.doubled(tx, kept.subscriber_id, kept)
-    refresh(database, settings, client, kept.stripe_id)
+        assert stored.subscriber_id
+        billing_emails.notify_double_payment(tx, stored.subscriber_id, stored)
+    refresh_subscription(database, settings, client, stored.stripe_id)

@@ -17,7 +17,7 @@ from mailer.core import log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, PostmergeError, Unavailable
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import unsubscribe_by_mail
+from mailer.flows.subscribers import unsubscribe_by_email
 from mailer.store.events import delivery_events, rejected_events, transactional_email_events
 from mailer.store.subscribers import suppressions
 from mailer.webhooks import ses_events, ses_inbound
@@ -203,13 +203,13 @@ def _ledger_detail(event: SesEvent) -> str:
 
 def _suppress(tx: Tx, hard: Sequence[int], complaints: Sequence[int]) -> None:
     for reason, readers in (("hard bounce", hard), ("complaint", complaints)):
-        if readers and (number := suppressions.add_readers(tx, readers, reason)):
+        if readers and (number := suppressions.add_for_subscribers(tx, readers, reason)):
             events.info("address.suppressed", reason=reason, readers=number)
 
 
 def _suppress_soft(tx: Tx, settings: Settings, soft: Sequence[int]) -> None:
     over = delivery_events.list_soft_bouncing(tx, soft, settings.soft_bounce_window, settings.soft_bounces)
-    if over and (number := suppressions.add_readers(tx, over, "soft bounces")):
+    if over and (number := suppressions.add_for_subscribers(tx, over, "soft bounces")):
         events.info("address.suppressed", reason="soft bounces", readers=number)
 
 
@@ -241,7 +241,7 @@ def process_sns_message(database: Database, settings: Settings, verifier: SnsVer
         events.warning("sns.unsubscribed", message=message.id)
         return "Noted: the topic does not post here any more."
     if (mail := ses_inbound.read_email(message.body)) is not None:
-        return str(unsubscribe_by_mail.take(database, settings, mail))
+        return str(unsubscribe_by_email.process_email(database, settings, mail))
     try:
         event = ses_events.parse_event(message.body)
     except BadInput as error:

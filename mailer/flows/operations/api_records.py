@@ -12,7 +12,7 @@ from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.operations import api_records, idempotency
 from mailer.store.publishing import issues, uploaded_editions
 from mailer.store.sending import counters
-from mailer.store.subscribers import subscriber_admin, tags, uploads
+from mailer.store.subscribers import subscriber_records, tags, uploads
 
 _OUTCOMES = ("delivered", "bounced", "complained", "rejected", "unsubscribed")
 _SEND_EVENTS = {f"subscriber.{word}": word for word in _OUTCOMES}
@@ -71,7 +71,7 @@ def resolve_id(database: Database, kind: str, public: str) -> int | None:
         return None
     with database.transaction() as tx:
         if kind == "subscriber":
-            return number if subscriber_admin.by_id(tx, number) else None
+            return number if subscriber_records.by_id(tx, number) else None
         if kind == "tag":
             return number if tags.get(tx, number) else None
         return number if any(issue_overview.issue_number(issue.key) == number for issue in issues.every(tx)) else None
@@ -148,7 +148,7 @@ def delete_old_rows(database: Database) -> None:
         idempotency.drop_old(tx)
         api_records.create_month_partitions(tx)
         uploaded_editions.drop_unused(tx)
-        uploads.drop_old(tx)
+        uploads.expire_old(tx)
 
 
 def set_scope(database: Database, key_id: int, scope: str) -> None:

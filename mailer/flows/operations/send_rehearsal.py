@@ -29,7 +29,7 @@ from mailer.flows.publishing.publish import Request, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_status import list_send_statuses
-from mailer.flows.subscribers import segments
+from mailer.flows.subscribers import segment_rules
 from mailer.store.operations import rehearsal_subscribers
 from mailer.store.sending import audiences, send_reports
 from mailer.store.sending.sends import SendState
@@ -73,7 +73,7 @@ class RehearsalResult:
 def count_audience(database: Database, edition: Edition) -> int:
     """How many readers the issue would go to now. Raises BadInput when nobody is in its audience."""
     with database.transaction() as tx:
-        size = audiences.count(tx, audience.of_issue(segments.read(tx, edition.audience), edition.key))
+        size = audiences.count(tx, audience.of_issue(segment_rules.read_rule(tx, edition.audience), edition.key))
     if not size:
         raise BadInput(
             f"The audience {audience.shown(edition.audience)} of {edition.path} is nobody:"

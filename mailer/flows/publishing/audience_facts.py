@@ -5,7 +5,7 @@ from __future__ import annotations
 from mailer.checks import Ledger
 from mailer.core import audience
 from mailer.core.db import Database
-from mailer.flows.subscribers import segments
+from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import issues
 from mailer.store.sending import audiences, sends
 from mailer.store.sending.sends import SendState
@@ -21,10 +21,10 @@ def ledger(database: Database) -> Ledger:
 
     def unknown_tags(rule: str) -> list[str]:
         with database.transaction() as tx:
-            return audiences.list_unknown_tags(tx, audience.tags(segments.read(tx, rule)))
+            return audiences.list_unknown_tags(tx, audience.tags(segment_rules.read_rule(tx, rule)))
 
     def size(rule: str, key: str) -> int:
         with database.transaction() as tx:
-            return audiences.count(tx, audience.of_issue(segments.read(tx, rule), roots.get(key, key)))
+            return audiences.count(tx, audience.of_issue(segment_rules.read_rule(tx, rule), roots.get(key, key)))
 
     return Ledger(unknown_tags, size, by_key)

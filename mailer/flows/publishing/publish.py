@@ -16,7 +16,7 @@ from mailer.flows.publishing import preflight as guards
 from mailer.flows.publishing.publish_plan import Action, Order, Plan, Step, as_known, make
 from mailer.flows.sending import fence
 from mailer.flows.sending.send_control import find_send
-from mailer.flows.subscribers import segments
+from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import editions, issues
 from mailer.store.sending import audiences, deliveries, sends
 from mailer.store.sending.sends import Canceller, SendState
@@ -155,7 +155,7 @@ def _call_off(tx: Tx, send_id: int, why: str, canceller: Canceller) -> bool:
 def freeze(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
     """Write a send's audience down as pending deliveries, the first slice of a staged start marked; how many."""
     send = sends.get(tx, send_id)
-    size = audiences.freeze(tx, send_id, audience.of_issue(segments.read(tx, rule), send.issue_key if send else ""))
+    size = audiences.freeze(tx, send_id, audience.of_issue(segment_rules.read_rule(tx, rule), send.issue_key if send else ""))
     sends.set_frozen(tx, send_id, size)
     first = max(SMALLEST_SLICE, int(size * settings.first_slice / 100))
     if first < size:

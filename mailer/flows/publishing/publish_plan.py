@@ -13,7 +13,7 @@ from mailer.core import audience
 from mailer.core.db import Tx
 from mailer.core.edition import Edition, Wish, texts_said
 from mailer.flows.publishing.issue_identity import Issue, Match, identify, known_issues
-from mailer.flows.subscribers import segments
+from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import editions as stored_editions
 from mailer.store.publishing import issues
 from mailer.store.publishing.editions import Mark
@@ -272,10 +272,10 @@ def _vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
 def _counted(tx: Tx, step: Step) -> Step:
     if step.action not in (Action.SEND, Action.UPDATE) or step.edition is None:
         return step
-    rule = audience.of_issue(segments.read(tx, step.edition.audience), step.root)
+    rule = audience.of_issue(segment_rules.read_rule(tx, step.edition.audience), step.root)
     unknown = audiences.list_unknown_tags(tx, audience.tags(rule))
     names = [one.name for one in step.edition.variants]
-    texts = audiences.count_by_text(tx, rule, text_selection.maps(step.edition.lang, names)) if names else {}
+    texts = audiences.count_by_text(tx, rule, text_selection.build_parameters(step.edition.lang, names)) if names else {}
     return replace(step, size=audiences.count(tx, rule), texts=texts, unknown_tags=tuple(unknown))
 
 

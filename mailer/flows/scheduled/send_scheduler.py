@@ -15,7 +15,7 @@ from mailer.flows.sending import circuit_breakers
 from mailer.flows.sending.send_control import halt_send
 from mailer.store.sending import deliveries, sends
 from mailer.store.sending.sends import NOT_STARTED, Send, SendState
-from mailer.store.transactional import transactional_mails
+from mailer.store.transactional import transactional_emails
 
 events = log.get("scheduler")
 
@@ -43,7 +43,7 @@ def advance_sends(database: Database, settings: Settings) -> WantedWakeUps:
     _open_waves(database, settings)
     _finish_sends(database)
     with database.transaction() as tx:
-        return WantedWakeUps(tuple(sends.list_with_pending(tx)), transactional_mails.has_work(tx))
+        return WantedWakeUps(tuple(sends.list_with_pending(tx)), transactional_emails.has_work(tx))
 
 
 def _start_send(database: Database, settings: Settings, send: Send) -> None:
@@ -91,7 +91,7 @@ def _late_reason(send: Send, settings: Settings) -> str:
 def _expire_claims(database: Database, settings: Settings) -> None:
     with database.transaction() as tx:
         lost = deliveries.expire_claims(tx, settings.claim_lease)
-        lost += transactional_mails.expire(tx, settings.claim_lease)
+        lost += transactional_emails.expire_claims(tx, settings.claim_lease)
     if lost:
         events.warning("delivery.uncertain", emails=lost)
 

@@ -9,7 +9,7 @@ from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import erasure, preferences, segments, signup_limits
+from mailer.flows.subscribers import erasure, preferences, segment_rules, signup_limits
 from mailer.store.sending import audiences, digests
 from mailer.store.subscribers import retention
 
@@ -28,7 +28,7 @@ def maintain_subscribers(database: Database, settings: Settings) -> None:
     _last = time.monotonic()
     if ended := preferences.end_pauses(database):
         events.info("pauses.ended", subscribers=ended)
-    signup_limits.calm(database)
+    signup_limits.lower_calm_firewall(database)
     queue_monthly_digest(database, datetime.now(UTC))
     apply_retention(database, settings)
 
@@ -44,7 +44,7 @@ def queue_monthly_digest(database: Database, now: datetime) -> int:
         digests.collect_subscribers(tx)
         for place, send in enumerate(digests.list_sends(tx, start, end)):
             try:
-                rule, values = audiences.compile_rule(segments.read(tx, send["audience"]))
+                rule, values = audiences.compile_rule(segment_rules.read_rule(tx, send["audience"]))
             except BadInput as error:  # for example, a segment deleted meanwhile
                 events.warning("digest.issue_skipped", title=send["title"], reason=str(error))
                 continue
@@ -57,9 +57,13 @@ def queue_monthly_digest(database: Database, now: datetime) -> int:
 def apply_retention(database: Database, settings: Settings) -> tuple[int, int]:
     """Delete unconfirmed sign-ups and erase subscribers who unsubscribed long ago; returns how many of each."""
     with database.transaction() as tx:
-        forgotten = retention.forget_unconfirmed(tx, settings.keep_unconfirmed, _MAX_ROWS_A_ROUND)
-        old = retention.left_long_ago(tx, settings.keep_unsubscribed, _MAX_ROWS_A_ROUND) if settings.keep_unsubscribed else []
-    erased = sum(erasure.erase(database, settings, subscriber_id) for subscriber_id in old)
+        forgotten = retention.delete_unconfirmed(tx, settings.keep_unconfirmed, _MAX_ROWS_A_ROUND)
+        old = (
+            retention.list_unsubscribed_before(tx, settings.keep_unsubscribed, _MAX_ROWS_A_ROUND)
+            if settings.keep_unsubscribed
+            else []
+        )
+    erased = sum(erasure.erase_subscriber(database, settings, subscriber_id) for subscriber_id in old)
     if forgotten or erased:
         events.info("retention.done", forgotten=forgotten, erased=erased)
     return forgotten, erased

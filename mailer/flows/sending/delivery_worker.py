@@ -128,7 +128,7 @@ def _prepare(database: Database, settings: Settings, send_id: int) -> _Prepared 
         edition = editions.get(tx, send.edition_id)
         texts = {"": edition, **editions.variants(tx, edition)}
     templates = {name: _make_template(send, one) for name, one in texts.items()}
-    return _Prepared(send, templates, text_selection.maps(edition.lang, filter(None, texts)))
+    return _Prepared(send, templates, text_selection.build_parameters(edition.lang, filter(None, texts)))
 
 
 def _make_template(send: Send, edition: editions.Stored) -> Template:

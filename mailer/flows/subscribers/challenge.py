@@ -1,6 +1,6 @@
-"""The optional question whether a person is there: a small sum for the browser, or the verdict of another service.
+"""The optional challenge on forms: proof of work in the browser, or an external captcha service.
 
-Off by default. What was solved once is worth nothing a second time.
+Off by default. A solution can be used only once.
 """
 
 from __future__ import annotations
@@ -17,25 +17,29 @@ from mailer.webhooks import captcha
 
 events = log.get("challenge")
 
-HOLDS = timedelta(hours=24)  # as long as the form it stands in
+MAX_CHALLENGE_AGE = timedelta(hours=24)  # the same as the form that contains it
 
 
-def met(database: Database, settings: Settings, answer: str, ip: str | None) -> bool:
-    """Is the challenge of this form met, for the first time? Always when there is none."""
+def is_passed(database: Database, settings: Settings, answer: str, ip: str | None) -> bool:
+    """Return whether this form's challenge was passed, for the first time. Always true when challenges are off."""
     if settings.challenge == "off":
         return True
     if settings.challenge == "hook":
-        return bool(answer) and _first(database, hashlib.sha256(answer.encode()).hexdigest()) and _verdict(settings, answer, ip)
-    solved = tokens.read_work(settings.need_secret(), answer, datetime.now(UTC), HOLDS)
-    return solved is not None and _first(database, solved)
+        return (
+            bool(answer)
+            and _use_once(database, hashlib.sha256(answer.encode()).hexdigest())
+            and _ask_captcha_service(settings, answer, ip)
+        )
+    solved = tokens.read_work(settings.need_secret(), answer, datetime.now(UTC), MAX_CHALLENGE_AGE)
+    return solved is not None and _use_once(database, solved)
 
 
-def _first(database: Database, key: str) -> bool:
+def _use_once(database: Database, key: str) -> bool:
     with database.transaction() as tx:
-        return bool(signup_limits.take(tx, [("challenge", key, 1)], HOLDS))
+        return bool(signup_limits.use(tx, [("challenge", key, 1)], MAX_CHALLENGE_AGE))
 
 
-def _verdict(settings: Settings, answer: str, ip: str | None) -> bool:
+def _ask_captcha_service(settings: Settings, answer: str, ip: str | None) -> bool:
     try:
         return captcha.verify_answer(settings.challenge_verify_url, settings.challenge_secret, answer, ip)
     except Unavailable as error:

@@ -1,4 +1,7 @@
-"""A change of address that both ends confirm: the old one by a link just mailed to it, the new one by a mail of its own."""
+"""Change an address with confirmation from both ends.
+
+The old address by a link just emailed to it, the new one by a confirmation email of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,68 +12,68 @@ from mailer.core.db import Database
 from mailer.core.errors import Mistyped
 from mailer.core.settings import Settings
 from mailer.flows.subscribers import signup_limits
-from mailer.flows.subscribers.preferences import Person
-from mailer.flows.subscribers.signup import Result
+from mailer.flows.subscribers.preferences import LinkOwner
+from mailer.flows.subscribers.signup import TokenResult
 from mailer.store.subscribers import consent_log, preferences, subscribers, suppressions
-from mailer.store.transactional import transactional_mails
+from mailer.store.transactional import transactional_emails
 
 events = log.get("address")
 
-LIMITS = ((2, timedelta(hours=1)), (5, timedelta(days=30)))
+EMAIL_LIMITS = ((2, timedelta(hours=1)), (5, timedelta(days=30)))
 
 
-def ask(database: Database, person: Person, email: str, ip: str | None = None) -> bool:
-    """Queue a mail to the new address; whether one waits. What the person is told must not depend on it.
+def request_change(database: Database, person: LinkOwner, email: str, ip: str | None = None) -> bool:
+    """Queue a confirmation email to the new address; return whether one is pending. Do not show the result to the visitor.
 
-    Raises BadInput when ``email`` is not an address, when the link did not just come by mail to the old one, and for who
-    has left: the old address must stay known as one that left.
+    Raises BadInput if ``email`` is not an address, if the link was not just emailed to the old address, and for unsubscribed
+    people: the old address must stay on record as unsubscribed.
     """
-    if not person.whole:
+    if not person.has_full_access:
         raise Mistyped("This link came with an issue, which may have been forwarded: ask for a fresh link first.")
     new = addresses.check(email)
     normal = addresses.normal(new)
-    held = signup_limits.admit(database, signup_limits.Source(normal, ip))
+    held = signup_limits.admit_signup(database, signup_limits.SignupSource(normal, ip))
     with database.transaction() as tx:
-        reader = subscribers.lock(tx, person.subscriber_id)
-        if reader is None or preferences.look(tx, person.subscriber_id) is None or normal == reader.email_normal:
+        subscriber = subscribers.lock(tx, person.subscriber_id)
+        if subscriber is None or preferences.get(tx, person.subscriber_id) is None or normal == subscriber.email_normal:
             return False
-        if reader.state != "active":
+        if subscriber.state != "active":
             raise Mistyped("Only who gets the issues can do this: subscribe again first.")
-        if subscribers.find(tx, normal) or suppressions.has(tx, normal):
+        if subscribers.find(tx, normal) or suppressions.is_suppressed(tx, normal):
             return False
-        if any(transactional_mails.count_since(tx, reader.id, age, "new address") >= most for most, age in LIMITS):
+        if any(transactional_emails.count_since(tx, subscriber.id, age, "new address") >= most for most, age in EMAIL_LIMITS):
             return False
-        facts = {"to": new, "from": reader.email_normal, **({"held": held} if held else {})}
-        transactional_mails.queue(tx, "confirmation", reader.id, facts=facts, topic="new address", held=bool(held))
+        facts = {"to": new, "from": subscriber.email_normal, **({"held": held} if held else {})}
+        transactional_emails.queue(tx, "confirmation", subscriber.id, facts=facts, topic="new address", held=bool(held))
     events.info("address.asked", subscriber=person.subscriber_id)
     return True
 
 
-def reads(settings: Settings, token: str) -> bool:
-    """Is this one of our links, and young enough?"""
+def is_valid_link(settings: Settings, token: str) -> bool:
+    """Return whether a link is signed by us and has not expired."""
     return tokens.read_address(settings.need_secret(), token, datetime.now(UTC), settings.confirm_expiry) is not None
 
 
-def confirm(database: Database, settings: Settings, token: str, ip: str | None) -> Result:
-    """The new address says yes: the change is made and the old one is told. Twice does no harm; who left stays."""
+def confirm_change(database: Database, settings: Settings, token: str, ip: str | None) -> TokenResult:
+    """Change the address and notify the old one. Repeating it has no effect; unsubscribed people stay unsubscribed."""
     claim = tokens.read_address(settings.need_secret(), token, datetime.now(UTC), settings.confirm_expiry)
     if claim is None:
-        return Result.INVALID
+        return TokenResult.INVALID
     with database.transaction() as tx:
-        reader = subscribers.lock(tx, claim.subscriber_id)
-        facts = transactional_mails.facts(tx, claim.mail_id, claim.subscriber_id)
-        if reader is None or facts is None or reader.state != "active":
-            return Result.INVALID
+        subscriber = subscribers.lock(tx, claim.subscriber_id)
+        facts = transactional_emails.get_facts(tx, claim.mail_id, claim.subscriber_id)
+        if subscriber is None or facts is None or subscriber.state != "active":
+            return TokenResult.INVALID
         new = str(facts["to"])
         normal = addresses.normal(new)
-        if reader.email_normal == normal:
-            return Result.ALREADY
-        if reader.email_normal != facts["from"] or subscribers.find(tx, normal) or suppressions.has(tx, normal):
-            return Result.INVALID
-        subscribers.readdress(tx, reader.id, new, normal)
-        what = {"before": reader.email, "after": new, "mail": claim.mail_id}
-        consent_log.record(tx, reader.id, "address", "page", ip, what)
-        old = {"to": reader.email, "new": new}
-        transactional_mails.queue(tx, "confirmation", reader.id, facts=old, topic="address changed")
+        if subscriber.email_normal == normal:
+            return TokenResult.ALREADY
+        if subscriber.email_normal != facts["from"] or subscribers.find(tx, normal) or suppressions.is_suppressed(tx, normal):
+            return TokenResult.INVALID
+        subscribers.set_address(tx, subscriber.id, new, normal)
+        what = {"before": subscriber.email, "after": new, "mail": claim.mail_id}
+        consent_log.record(tx, subscriber.id, "address", "page", ip, what)
+        old = {"to": subscriber.email, "new": new}
+        transactional_emails.queue(tx, "confirmation", subscriber.id, facts=old, topic="address changed")
     events.info("address.changed", subscriber=claim.subscriber_id)
-    return Result.DONE
+    return TokenResult.DONE

@@ -1,4 +1,4 @@
-"""Exporting readers: all of them with all that is kept, as a file that ``importing`` reads back exactly."""
+"""Export all subscribers with everything stored about them, as a file that an import reads back exactly."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mailer.core.errors import BadInput
 from mailer.store.subscribers import exports
 
 
-def export(database: Database, file: Any) -> int:
-    """Write everybody to a binary file object, as of one moment; how many lines."""
+def export_subscribers(database: Database, file: Any) -> int:
+    """Write all subscribers to a binary file object, from one snapshot; return the number of lines."""
     with database.transaction() as tx:
         tx.script("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        return exports.everybody(tx, file)
+        return exports.copy_all(tx, file)
 
 
-def export_to(database: Database, path: Path) -> int:
-    """Write everybody to ``path``, readable by its owner only; the file is whole or not there. Raises BadInput."""
+def export_to_path(database: Database, path: Path) -> int:
+    """Write all subscribers to ``path``, readable only by its owner. The file appears only when complete. Raises BadInput."""
     part = path.with_name(f"{path.name}.part")
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            number = export(database, file)
+            number = export_subscribers(database, file)
         part.replace(path)
     except OSError as error:
-        raise BadInput(f"{path} cannot be written ({error.strerror or error}): give another path.") from error
+        raise BadInput(f"{path} cannot be written ({error.strerror or error}): choose another path.") from error
     return number

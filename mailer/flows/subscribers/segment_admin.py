@@ -1,4 +1,8 @@
-"""Segments made, changed and taken away; none may lead back to itself, name what is not there, or go while it is used."""
+"""Create, change and delete segments.
+
+A segment must not refer to itself, directly or through others, or to one that does not exist. One that is in use cannot be
+deleted or renamed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any, TypeVar
 from mailer.core import audience, public_ids
 from mailer.core.db import Database, Row, Tx, is_unique_violation
 from mailer.core.errors import BadInput, Refused
-from mailer.flows.subscribers.segments import filled, filters, plain, rule_of, said
+from mailer.flows.subscribers.segment_rules import build_filters, build_rule, expand_rule, list_filters, normalize_name
 from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.operations import api_records
 from mailer.store.subscribers import segments
@@ -16,93 +20,93 @@ from mailer.store.subscribers import segments
 T = TypeVar("T")
 
 
-def create(database: Database, values: Mapping[str, Any]) -> Row:
-    """A new segment. Raises BadInput for filters that no rule can say, and Rejected when the name is taken."""
+def create_segment(database: Database, values: Mapping[str, Any]) -> Row:
+    """Create a segment. Raises BadInput for filters that no rule can express, and Rejected if the name is taken."""
     with database.transaction() as tx:
-        _check(tx, str(values["name"]), values["filters"], None)
-        return _written(lambda: api_records.insert(tx, "segments", values))
+        _check_segment(tx, str(values["name"]), values["filters"], None)
+        return _reject_duplicate(lambda: api_records.insert(tx, "segments", values))
 
 
-def change(database: Database, public: str, values: Mapping[str, Any]) -> Row | None:
-    """Change a segment; None when there is none. Raises as ``create``, and Refused for a new name while others use the old."""
+def change_segment(database: Database, public: str, values: Mapping[str, Any]) -> Row | None:
+    """Change a segment; None if there is none. Raises as ``create_segment``, and Refused for renaming one that is in use."""
     number = public_ids.number("segment", public)
     with database.transaction() as tx:
         row = api_records.get(tx, "segments", number) if number is not None else None
         if row is None or number is None:
             return None
-        if plain(values.get("name", row["name"])) != plain(row["name"]):
-            _unused(tx, row["name"])
-        _check(tx, values.get("name", row["name"]), values.get("filters", row["filters"]), row["name"])
-        return _written(lambda: api_records.update(tx, "segments", number, values))
+        if normalize_name(values.get("name", row["name"])) != normalize_name(row["name"]):
+            _check_unused(tx, row["name"])
+        _check_segment(tx, values.get("name", row["name"]), values.get("filters", row["filters"]), row["name"])
+        return _reject_duplicate(lambda: api_records.update(tx, "segments", number, values))
 
 
-def define(database: Database, name: str, rule: str, description: str | None = None) -> bool:
-    """Let a name stand for a rule; whether the name is new. Raises BadInput for one that cannot be read or goes in a circle."""
+def define_segment(database: Database, name: str, rule: str, description: str | None = None) -> bool:
+    """Create or redefine a segment by name; return whether it is new. Raises BadInput for an invalid or circular rule."""
     audience.parse(rule)
-    values = {"filters": said(rule), **({} if description is None else {"description": description})}
-    public = _public(database, name)
+    values = {"filters": build_filters(rule), **({} if description is None else {"description": description})}
+    public = _find_public_id(database, name)
     if public is None:
-        create(database, {"name": name, "description": "", **values})
+        create_segment(database, {"name": name, "description": "", **values})
         return True
-    change(database, public, values)
+    change_segment(database, public, values)
     return False
 
 
-def remove(database: Database, name: str) -> bool:
-    """``delete`` by name."""
-    public = _public(database, name)
-    return public is not None and delete(database, public)
+def remove_by_name(database: Database, name: str) -> bool:
+    """Delete the segment with this name; return whether there was one. Raises as ``delete_segment``."""
+    public = _find_public_id(database, name)
+    return public is not None and delete_segment(database, public)
 
 
-def _public(database: Database, name: str) -> str | None:
+def _find_public_id(database: Database, name: str) -> str | None:
     with database.transaction() as tx:
-        found = (one.id for one in segments.every(tx) if plain(one.name) == plain(name))
+        found = (one.id for one in segments.list_all(tx) if normalize_name(one.name) == normalize_name(name))
         number = next(found, None)
     return None if number is None else public_ids.public("segment", number)
 
 
-def delete(database: Database, public: str) -> bool:
-    """Take a segment away; whether there was one. Raises Refused while another segment or a waiting send uses it."""
+def delete_segment(database: Database, public: str) -> bool:
+    """Delete a segment; return whether there was one. Raises Refused while a segment or a pending send uses it."""
     number = public_ids.number("segment", public)
     with database.transaction() as tx:
         row = api_records.get(tx, "segments", number) if number is not None else None
         if row is None or number is None:
             return False
-        _unused(tx, row["name"])
+        _check_unused(tx, row["name"])
         return api_records.delete(tx, "segments", number)
 
 
-def _check(tx: Tx, name: str, asked: Mapping[str, Any], before: str | None) -> None:
-    """Could a segment be so? Raises BadInput when its rule cannot be said, names what is not there, or leads back to itself."""
-    known = filters(tx)
+def _check_segment(tx: Tx, name: str, asked: Mapping[str, Any], before: str | None) -> None:
+    """Raise BadInput if the rule cannot be expressed, refers to a missing segment, or is circular."""
+    known = list_filters(tx)
     if before is not None:
-        known.pop(plain(before), None)
-    if plain(name) in known:
-        raise Rejected("name_already_exists", "There is one of this name already.")
-    if not plain(name) or '"' in name or not name.isprintable():
-        raise BadInput("The name must be of signs that a rule can hold: leave quotes and line ends out.", "name")
-    rule_of(asked)
-    known[plain(name)] = asked
-    filled(audience.Segment(plain(name)), known, "The segment")
+        known.pop(normalize_name(before), None)
+    if normalize_name(name) in known:
+        raise Rejected("name_already_exists", "A segment with this name already exists.")
+    if not normalize_name(name) or '"' in name or not name.isprintable():
+        raise BadInput("The name must contain printable characters only, and no quotes or line breaks.", "name")
+    build_rule(asked)
+    known[normalize_name(name)] = asked
+    expand_rule(audience.Segment(normalize_name(name)), known, "The segment")
 
 
-def _unused(tx: Tx, name: str) -> None:
-    for one in segments.every(tx):
-        if _names(rule_of(one.filters), name):
-            raise Refused(f"The segment {one.name!r} uses this one: change that first.")
-    for issue, text in segments.waiting_audiences(tx):
-        if _names(text, name):
-            raise Refused(f"The issue {issue} waits to be sent to this segment: change or cancel that first.")
+def _check_unused(tx: Tx, name: str) -> None:
+    for one in segments.list_all(tx):
+        if _names_segment(build_rule(one.filters), name):
+            raise Refused(f"The segment {one.name!r} uses this one: change it first.")
+    for issue, text in segments.list_waiting_audiences(tx):
+        if _names_segment(text, name):
+            raise Refused(f"The issue {issue} is scheduled for this segment: change or cancel that send first.")
 
 
-def _names(rule: str, segment: str) -> bool:
-    return any(one.name == plain(segment) for one in audience.segments(audience.parse(rule)))
+def _names_segment(rule: str, segment: str) -> bool:
+    return any(one.name == normalize_name(segment) for one in audience.segments(audience.parse(rule)))
 
 
-def _written(work: Callable[[], T]) -> T:
+def _reject_duplicate(work: Callable[[], T]) -> T:
     try:
         return work()
     except Exception as error:
         if is_unique_violation(error):
-            raise Rejected("name_already_exists", "There is one of this name already.") from error
+            raise Rejected("name_already_exists", "A segment with this name already exists.") from error
         raise

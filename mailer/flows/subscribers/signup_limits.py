@@ -1,7 +1,8 @@
-"""Limits on what makes us mail strangers: by domain, IP, network and overall; the limit by address is in ``signup``.
+"""Limits on what makes us email strangers: per domain, IP, network and overall. The limit per address is in ``signup``.
 
-Over a limit, or while the firewall is up, a confirmation mail is held back for review instead of sent: nobody is lost. Taking
-is a transaction of its own, so that its hot rows are locked for moments only; what is taken and not used does no harm.
+Over a limit, or while the firewall is up, a confirmation email is held for review instead of sent: nothing is lost. Limits are
+counted in a transaction of their own, so that the contended rows are locked only briefly; counting a sign-up that then fails
+does no harm.
 """
 
 from __future__ import annotations
@@ -15,38 +16,38 @@ from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput
 from mailer.core.known_mail_domains import COMMON
 from mailer.store.operations import notices
-from mailer.store.subscribers import held_mails, signup_limits
-from mailer.store.subscribers.held_mails import Held
+from mailer.store.subscribers import held_emails, signup_limits
+from mailer.store.subscribers.held_emails import HeldEmail
 from mailer.store.subscribers.signup_limits import Firewall
 
 events = log.get("limits")
 
 _HOUR = timedelta(hours=1)
-# So many confirmation mails in each hour go out without review.
-DOMAIN, IP, NETWORK, OVERALL = 50, 10, 30, 2000
+# Confirmation emails per hour that are sent without review.
+MAX_HOURLY_BY_DOMAIN, MAX_HOURLY_BY_IP, MAX_HOURLY_BY_NETWORK, MAX_HOURLY_OVERALL = 50, 10, 30, 2000
 
-# Where everybody has an address the limit by domain says nothing.
-BIG = frozenset(COMMON)
+# Domains of large providers, where a limit per domain is meaningless.
+COMMON_DOMAINS = frozenset(COMMON)
 
-# The firewall trips when ten minutes bring many sign-ups and far more than ten minutes did in the last two weeks.
-WINDOW, PAST = timedelta(minutes=10), timedelta(days=14)
-LEAST, TIMES = 60, 10.0
+# The firewall is raised when ten minutes bring many sign-ups, and far more than the average of the last two weeks.
+FIREWALL_WINDOW, FIREWALL_BASELINE = timedelta(minutes=10), timedelta(days=14)
+MIN_FIREWALL_SIGNUPS, MIN_FIREWALL_FACTOR = 60, 10.0
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a sign-up comes from; ``ip`` is None when that is not known."""
+class SignupSource:
+    """Where a sign-up comes from; ``ip`` is None if unknown."""
 
     email_normal: str
     ip: str | None
 
 
-def admit(database: Database, source: Source) -> str:
-    """Take this sign-up from all limits; why its mail must be held, or '' when it may go."""
+def admit_signup(database: Database, source: SignupSource) -> str:
+    """Count this sign-up against all limits; return why its email must be held, or '' if it may be sent."""
     with database.transaction() as tx:
-        walled = _firewall(tx)
-        wanted = _keys(source)
-        taken = signup_limits.take_for_signup(tx, wanted, _HOUR)
+        walled = _check_firewall(tx)
+        wanted = _list_limits(source)
+        taken = signup_limits.use_for_signup(tx, wanted, _HOUR)
     full = next((scope for scope, _, _ in wanted if scope not in taken), "")
     reason = walled or (f"too many sign-ups in an hour by {full}" if full else "")
     if reason:
@@ -54,93 +55,96 @@ def admit(database: Database, source: Source) -> str:
     return reason
 
 
-def _keys(source: Source) -> list[tuple[str, str, int]]:
-    """Scope, key and number for each limit, always in the same order (so that two never wait for each other)."""
+def _list_limits(source: SignupSource) -> list[tuple[str, str, int]]:
+    """Return scope, key and number for each limit, always in the same order, which prevents deadlocks."""
     domain = source.email_normal.rpartition("@")[2]
-    found = [] if domain in BIG else [("domain", domain, DOMAIN)]
-    if source.ip and (network := network_of(source.ip)):
-        found += [("IP address", source.ip, IP), ("network", network, NETWORK)]
-    return [*found, ("everybody", "", OVERALL)]
+    found = [] if domain in COMMON_DOMAINS else [("domain", domain, MAX_HOURLY_BY_DOMAIN)]
+    if source.ip and (network := get_network(source.ip)):
+        found += [("IP address", source.ip, MAX_HOURLY_BY_IP), ("network", network, MAX_HOURLY_BY_NETWORK)]
+    return [*found, ("everybody", "", MAX_HOURLY_OVERALL)]
 
 
-def network_of(ip: str) -> str:
-    """The network an address belongs to (/24, or /48 of IPv6); '' for one that says nothing (our own proxy's)."""
+def get_network(ip: str) -> str:
+    """Return the network an address belongs to (/24, or /48 of IPv6); '' for a meaningless one (our own proxy's)."""
     try:
         found = ipaddress.ip_address(ip)
     except ValueError:
         return ""
-    if found.is_loopback or (found.is_private and not _is_documentation(found)):
+    if found.is_loopback or (found.is_private and not _is_documentation_range(found)):
         return ""
     return str(ipaddress.ip_network(f"{ip}/{24 if found.version == 4 else 48}", strict=False))
 
 
-def _is_documentation(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Networks for examples count as private in Python; for us they are strangers."""
+def _is_documentation_range(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Return whether an address is in a range for examples. Python calls them private; we treat them as public."""
     blocks = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "2001:db8::/32")
     return any(ip in ipaddress.ip_network(block) for block in blocks)
 
 
-def _firewall(tx: Tx) -> str:
-    """Why everything is held just now, or ''; trips by itself."""
-    wall, now = signup_limits.at_the_door(tx, WINDOW)
+def _check_firewall(tx: Tx) -> str:
+    """Return why everything is held, or ''. Raises the firewall itself if needed."""
+    wall, now = signup_limits.get_firewall_and_count(tx, FIREWALL_WINDOW)
     if wall.up_since:
         return f"the firewall is up ({wall.reason})"
-    if now < LEAST or now < TIMES * signup_limits.usual(tx, WINDOW, PAST):
+    if now < MIN_FIREWALL_SIGNUPS or now < MIN_FIREWALL_FACTOR * signup_limits.average_count(
+        tx, FIREWALL_WINDOW, FIREWALL_BASELINE
+    ):
         return ""
-    reason = f"{now} sign-ups in {WINDOW.seconds // 60} minutes, far more than usual"
+    reason = f"{now} sign-ups in {FIREWALL_WINDOW.seconds // 60} minutes, far more than usual"
     if signup_limits.raise_firewall(tx, reason):
         notices.add(
             tx,
-            f"The sign-up firewall is up: {reason}. Confirmation mails are held back and none is lost:"
-            " look at them with `postmerge subscribers held`.",
+            f"The sign-up firewall is up: {reason}. Confirmation emails are held for review and none is lost:"
+            " list them with `postmerge subscribers held`.",
         )
     return f"the firewall is up ({reason})"
 
 
-def calm(database: Database) -> None:
-    """Lower a firewall that tripped by itself when an hour was calm; forget what is free again."""
+def lower_calm_firewall(database: Database) -> None:
+    """Lower a firewall that was raised automatically after an hour of normal traffic; purge unused limits."""
     with database.transaction() as tx:
-        wall = signup_limits.firewall(tx)
+        wall = signup_limits.get_firewall(tx)
         if (
             wall.up_since
             and not wall.by_hand
-            and signup_limits.recent(tx, _HOUR) < LEAST
+            and signup_limits.count_recent(tx, _HOUR) < MIN_FIREWALL_SIGNUPS
             and signup_limits.lower_firewall(tx, True)
         ):
-            number = held_mails.count(tx)
+            number = held_emails.count_held(tx)
             notices.add(
-                tx, f"The sign-up firewall is down again; {number} mails are held: look with `postmerge subscribers held`."
+                tx,
+                f"The sign-up firewall is down again; {number} emails are held: list them with `postmerge subscribers held`.",
             )
         signup_limits.purge(tx)
 
 
-def look(database: Database, limit: int = 100) -> tuple[Firewall, list[Held], int]:
-    """The firewall, the first held mails, and how many there are."""
+def get_held_overview(database: Database, limit: int = 100) -> tuple[Firewall, list[HeldEmail], int]:
+    """Return the firewall, the first held emails, and their total number."""
     with database.transaction() as tx:
-        return signup_limits.firewall(tx), held_mails.waiting(tx, limit), held_mails.count(tx)
+        return signup_limits.get_firewall(tx), held_emails.list_held(tx, limit), held_emails.count_held(tx)
 
 
 def set_firewall(database: Database, up: bool) -> bool:
-    """Put the firewall up or down by hand; whether that is a change."""
+    """Raise or lower the firewall manually; return whether that is a change."""
     with database.transaction() as tx:
         return (
-            signup_limits.raise_firewall(tx, "an operator put it up", by_hand=True) if up else signup_limits.lower_firewall(tx)
+            signup_limits.raise_firewall(tx, "raised by an operator", by_hand=True) if up else signup_limits.lower_firewall(tx)
         )
 
 
-def release(database: Database, ids: list[int] | None) -> int:
-    """Let held mails go (None: all); how many. Raises BadInput when none of the ids is held."""
+def release_held(database: Database, ids: list[int] | None) -> int:
+    """Send held emails (None: all); return how many. Raises BadInput if none of the ids is held."""
     with database.transaction() as tx:
-        return _some(held_mails.release(tx, ids), ids)
+        return _require_some(held_emails.release(tx, ids), ids)
 
 
-def drop(database: Database, ids: list[int] | None) -> int:
-    """Do not send held mails (None: all); how many. Raises BadInput when none of the ids is held."""
+def drop_held(database: Database, ids: list[int] | None) -> int:
+    """Discard held emails (None: all); return how many. Raises BadInput if none of the ids is held."""
     with database.transaction() as tx:
-        return _some(held_mails.drop(tx, ids), ids)
+        return _require_some(held_emails.drop(tx, ids), ids)
 
 
-def _some(number: int, ids: list[int] | None) -> int:
+def _require_some(number: int, ids: list[int] | None) -> int:
     if ids and not number:
-        raise BadInput("None of these mails is held: `postmerge subscribers held` shows those that are.")
+        raise BadInput("None of these emails is held: `postmerge subscribers held` lists the held ones.")
     return number

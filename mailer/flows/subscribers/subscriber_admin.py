@@ -1,5 +1,7 @@
-"""Subscribers as a program changes them: added, changed, reminded, removed. Rules that hold for everybody hold here too:
-who left, bounced or complained is not brought back by a program, and confirmation mails have their limits.
+"""Add, change, remind and erase subscribers through the API.
+
+The general rules apply here too: the API cannot re-add people who unsubscribed, bounced or complained, and confirmation emails
+are limited.
 """
 
 from __future__ import annotations
@@ -14,18 +16,19 @@ from mailer.core.async_db import Asker
 from mailer.core.db import Database, Question, Tx, is_unique_violation, json
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
+from mailer.exchange.cell_values import MAX_TAG_CHARS
 from mailer.flows.subscribers import erasure, preferences, signup, signup_limits
-from mailer.store.subscribers import consent_log, subscriber_admin, subscribers, suppressions
-from mailer.store.subscribers.subscriber_admin import Member
-from mailer.store.transactional import transactional_mails
+from mailer.store.subscribers import consent_log, subscriber_records, subscribers, suppressions
+from mailer.store.subscribers.subscriber_records import SubscriberRecord
+from mailer.store.transactional import transactional_emails
 
-MOST_TAGS = 100
-_MOST_METADATA = 16_000  # characters
-_MOST_TOLD = 3  # mails a day about changes of one reader's address
+MAX_TAGS = 100
+_MAX_METADATA_CHARS = 16_000  # characters
+_MAX_ADDRESS_NOTICES_PER_DAY = 3  # emails a day about changes of one subscriber's address
 
 
 class Rejected(BadInput):
-    """A change that cannot be made; ``code`` is the contract's word for why, ``facts`` more for programs."""
+    """An invalid change. ``code`` is the contract's error code, ``facts`` has more details for clients."""
 
     def __init__(self, code: str, message: str, facts: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -34,8 +37,8 @@ class Rejected(BadInput):
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A reader to add, or what to change. ``kind`` is the contract's type; None leaves a thing as it is."""
+class SubscriberChanges:
+    """A subscriber to add, or what to change. ``kind`` is the contract's type; None leaves a value unchanged."""
 
     email: str | None = None
     tags: Sequence[str] | None = None
@@ -48,124 +51,128 @@ class Wish:
     ip: str | None = None
 
 
-def find(database: Database, id_or_email: str) -> Member | None:
-    """The reader with this public id, number or address, or None. One transaction, one statement."""
+def find_subscriber(database: Database, id_or_email: str) -> SubscriberRecord | None:
+    """Return the subscriber with this public id, number or address, or None. One transaction, one statement."""
     with database.glance() as tx:
-        return look_up(tx, id_or_email)
+        return look_up_subscriber(tx, id_or_email)
 
 
-def find_all(database: Database, numbers: Collection[int]) -> dict[int, Member]:
-    """The readers with these numbers who were not erased, in one statement."""
+def find_subscribers(database: Database, numbers: Collection[int]) -> dict[int, SubscriberRecord]:
+    """Return the subscribers with these numbers who were not erased, in one statement."""
     with database.glance() as tx:
-        return subscriber_admin.by_ids(tx, sorted(numbers))
+        return subscriber_records.by_ids(tx, sorted(numbers))
 
 
-async def find_soon(asker: Asker, id_or_email: str) -> Member | None:
-    """The same, asked from an event loop."""
-    question = _who(id_or_email)
+async def find_subscriber_async(asker: Asker, id_or_email: str) -> SubscriberRecord | None:
+    """Return the subscriber with this public id, number or address, or None, from an event loop."""
+    question = _build_question(id_or_email)
     return await asker.ask(question) if question else None
 
 
-def look_up(tx: Tx, id_or_email: str) -> Member | None:
-    """The reader with this public id, number or address, or None."""
-    question = _who(id_or_email)
+def look_up_subscriber(tx: Tx, id_or_email: str) -> SubscriberRecord | None:
+    """Return the subscriber with this public id, number or address, or None."""
+    question = _build_question(id_or_email)
     return tx.answer(question) if question else None
 
 
-def _who(id_or_email: str) -> Question[Member] | None:
+def _build_question(id_or_email: str) -> Question[SubscriberRecord] | None:
     if "\0" in id_or_email:
         return None
     if "@" in id_or_email:
-        return subscriber_admin.with_email(addresses.normal(id_or_email))
+        return subscriber_records.question_by_email(addresses.normal(id_or_email))
     found = public_ids.number("sub", id_or_email)
-    return subscriber_admin.with_id(found) if found is not None else None
+    return subscriber_records.question_by_id(found) if found is not None else None
 
 
-def add(database: Database, settings: Settings, wish: Wish, collision: str = "no_op") -> tuple[Member, bool]:
-    """Add a reader; who they are now, and whether a mail was queued.
+def add_subscriber(
+    database: Database, settings: Settings, changes: SubscriberChanges, collision: str = "no_op"
+) -> tuple[SubscriberRecord, bool]:
+    """Add a subscriber; return their record, and whether an email was queued.
 
-    ``collision`` is no_op (or fail), add or overwrite: what to do with a known address. Raises Rejected with the contract's
-    code; then nothing was written.
+    ``collision`` is no_op (or fail), add or overwrite: what to do about an existing address. Raises Rejected with the
+    contract's error code; then nothing was written.
     """
-    address = _address(wish.email or "")
-    names = clean_tags(wish.tags or [])
-    check_metadata(wish.metadata or {})
-    if wish.kind not in (None, "unactivated", "regular", "unsubscribed"):
-        raise Rejected("invalid_input", f"The type {wish.kind!r} cannot be set: leave it out, or use regular or unsubscribed.")
-    known = find(database, address)
+    address = _check_address(changes.email or "")
+    names = normalize_tags(changes.tags or [])
+    check_metadata(changes.metadata or {})
+    if changes.kind not in (None, "unactivated", "regular", "unsubscribed"):
+        raise Rejected("invalid_input", f"The type {changes.kind!r} cannot be set: omit it, or use regular or unsubscribed.")
+    known = find_subscriber(database, address)
     if known:
-        return _collide(database, settings, known, wish, names, collision)
-    if wish.kind in ("regular", "unsubscribed"):
-        return _add_as_told(database, settings, address, wish, names), False
-    queued = _ask(database, settings, address, names, wish.ip)
-    found = find(database, address)
+        return _handle_collision(database, settings, known, changes, names, collision)
+    if changes.kind in ("regular", "unsubscribed"):
+        return _add_without_confirmation(database, settings, address, changes, names), False
+    queued = _request_confirmation(database, settings, address, names, changes.ip)
+    found = find_subscriber(database, address)
     if found is None:
-        raise Rejected("email_invalid", "This address cannot be taken.")
-    if not _said(wish):
+        raise Rejected("email_invalid", "This address is not accepted.")
+    if not _list_details(changes):
         return found, queued
     with database.transaction() as tx:
-        return _described(tx, found, wish), queued
+        return _save_details(tx, found, changes), queued
 
 
-def change(database: Database, id_or_email: str, wish: Wish, gains: bool = False) -> Member | None:
-    """Change a reader; None when there is none. Raises Rejected; then nothing was written.
+def change_subscriber(
+    database: Database, id_or_email: str, changes: SubscriberChanges, gains: bool = False
+) -> SubscriberRecord | None:
+    """Change a subscriber; None if there is none. Raises Rejected; then nothing was written.
 
-    With ``gains`` tags and metadata come to those the reader has, as they are under the lock: of many at once none is lost.
+    With ``gains`` tags and metadata are merged into the existing ones under the row lock, so that concurrent changes are kept.
     """
-    names = clean_tags(wish.tags) if wish.tags is not None else None
-    check_metadata(wish.metadata or {})
-    held = _admit(database, id_or_email, wish)
+    names = normalize_tags(changes.tags) if changes.tags is not None else None
+    check_metadata(changes.metadata or {})
+    held = _check_signup_limits(database, id_or_email, changes)
     with database.transaction() as tx:
-        found = look_up(tx, id_or_email)
+        found = look_up_subscriber(tx, id_or_email)
         if found is None:
             return None
-        subscriber_admin.lock(tx, found.id)
-        found = _again(tx, found.id)
+        subscriber_records.lock(tx, found.id)
+        found = _reload(tx, found.id)
         if gains:
-            wish = _merged(found, wish)
-            check_metadata(wish.metadata or {})
-            names = clean_tags([*found.tags, *names]) if names is not None else None
-        columns = _columns(wish) | ({"tags": names} if names is not None else {})
-        if wish.email is not None and addresses.normal(wish.email) != found.email_normal:
-            columns |= _new_address(tx, found, wish, held)
+            changes = _merge_changes(found, changes)
+            check_metadata(changes.metadata or {})
+            names = normalize_tags([*found.tags, *names]) if names is not None else None
+        columns = _build_columns(changes) | ({"tags": names} if names is not None else {})
+        if changes.email is not None and addresses.normal(changes.email) != found.email_normal:
+            columns |= _change_address(tx, found, changes, held)
         try:
-            subscriber_admin.amend(tx, found.id, columns)
+            subscriber_records.update(tx, found.id, columns)
         except Exception as error:
             if is_unique_violation(error):
-                raise Rejected("email_already_exists", "Another reader has this address already.") from error
+                raise Rejected("email_already_exists", "Another subscriber already has this address.") from error
             raise
-        if wish.kind is not None and wish.kind != kind_of(found):
-            _set_kind(tx, found, wish)
-        return _again(tx, found.id)
+        if changes.kind is not None and changes.kind != get_type(found):
+            _set_type(tx, found, changes)
+        return _reload(tx, found.id)
 
 
-def remind(database: Database, settings: Settings, id_or_email: str) -> bool | None:
-    """Queue the confirmation mail once more: whether limits allowed it, or None when there is no such reader.
+def send_reminder(database: Database, settings: Settings, id_or_email: str) -> bool | None:
+    """Queue another confirmation email: return whether limits allowed it, or None if there is no such subscriber.
 
-    Raises Rejected when the reader does not wait for one.
+    Raises Rejected if the subscriber is not waiting for one.
     """
-    found = find(database, id_or_email)
+    found = find_subscriber(database, id_or_email)
     if found is None:
         return None
-    if kind_of(found) != "unactivated":
-        raise Rejected("subscriber_type_invalid", "Only a reader who has not confirmed yet can be reminded.")
-    return signup.remind(database, settings, found.id)
+    if get_type(found) != "unactivated":
+        raise Rejected("subscriber_type_invalid", "Only an unconfirmed subscriber can be reminded.")
+    return signup.send_reminder(database, settings, found.id)
 
 
-def send_link(database: Database, id_or_email: str) -> bool | None:
-    """Mail a reader the link to their own page: whether limits allowed it, or None when there is no such reader."""
-    found = find(database, id_or_email)
-    return preferences.ask_link(database, found.email) if found else None
+def send_preferences_link(database: Database, id_or_email: str) -> bool | None:
+    """Email a subscriber the link to their preferences: whether limits allowed it, or None if there is none."""
+    found = find_subscriber(database, id_or_email)
+    return preferences.request_link(database, found.email) if found else None
 
 
-def remove(database: Database, settings: Settings, id_or_email: str) -> bool:
-    """Erase a reader: only the row's number and a keyed hash of the address stay; whether there was one."""
-    found = find(database, id_or_email)
-    return found is not None and erasure.erase(database, settings, found.id)
+def erase_subscriber(database: Database, settings: Settings, id_or_email: str) -> bool:
+    """Erase a subscriber, except for the row's number and a keyed hash of the address; return whether there was one."""
+    found = find_subscriber(database, id_or_email)
+    return found is not None and erasure.erase_subscriber(database, settings, found.id)
 
 
-def kind_of(member: Member) -> str:
-    """The contract's type of a reader; the same as ``store.members.TYPES`` in SQL."""
+def get_type(member: SubscriberRecord) -> str:
+    """Return the contract's type of a subscriber; ``store.subscribers.subscriber_records.TYPES`` is the same in SQL."""
     if member.suppressed:
         return {"complaint": "complained", "operator": "blocked"}.get(member.suppressed, "undeliverable")
     if member.state != "active":
@@ -177,172 +184,195 @@ def kind_of(member: Member) -> str:
     return "regular"
 
 
-def clean_tags(given: Sequence[str]) -> list[str]:
-    """Tags as readers have them: lower case, each once. Raises Rejected when one cannot be read."""
+def normalize_tags(given: Sequence[str]) -> list[str]:
+    """Return tags in lower case, without duplicates. Raises Rejected for an unreadable one."""
     names = sorted({tag.strip().lower() for tag in given})
-    if len(names) > MOST_TAGS:
-        raise Rejected("tag_invalid", f"At most {MOST_TAGS} tags are taken.")
+    if len(names) > MAX_TAGS:
+        raise Rejected("tag_invalid", f"A subscriber has at most {MAX_TAGS} tags.")
     for name in names:
-        if not name or len(name) > 100 or not name.isprintable():
-            raise Rejected("tag_invalid", "A tag holds signs that cannot be read: use letters, digits and plain signs.")
+        if not name or len(name) > MAX_TAG_CHARS or not name.isprintable():
+            raise Rejected(
+                "tag_invalid",
+                "A tag is empty, too long or contains unprintable characters: use letters, digits and punctuation.",
+            )
     return names
 
 
-def _collide(
-    database: Database, settings: Settings, known: Member, wish: Wish, names: list[str], collision: str
-) -> tuple[Member, bool]:
+def _handle_collision(
+    database: Database,
+    settings: Settings,
+    known: SubscriberRecord,
+    changes: SubscriberChanges,
+    names: list[str],
+    collision: str,
+) -> tuple[SubscriberRecord, bool]:
     if collision not in ("add", "overwrite"):
         raise Rejected(
             "email_already_exists",
-            "There is a subscriber with this address already.",
+            "A subscriber with this address already exists.",
             {"subscriber_id": public_ids.public("sub", known.id)},
         )
-    kind = kind_of(known)
+    kind = get_type(known)
     if kind in ("complained", "undeliverable", "blocked"):
-        raise Rejected("subscriber_suppressed", "This address bounced, complained or is blocked, and is not mailed.")
+        raise Rejected("subscriber_suppressed", "This address bounced, complained or is blocked, so no email is sent to it.")
     queued = False
-    if kind == "unsubscribed" and wish.kind != "unsubscribed":
-        if collision == "overwrite" or wish.kind == "regular":
-            raise Rejected("subscriber_blocked", "This reader has left: only they can come back, through a confirmation mail.")
-        queued = _ask(database, settings, known.email, names, wish.ip)
-        wish = Wish(metadata=wish.metadata, notes=wish.notes, referrer_url=wish.referrer_url, utm=wish.utm)
-    told = Wish(**{**vars(wish), "email": None, "tags": names})
+    if kind == "unsubscribed" and changes.kind != "unsubscribed":
+        if collision == "overwrite" or changes.kind == "regular":
+            raise Rejected(
+                "subscriber_blocked",
+                "This subscriber has unsubscribed: only they can subscribe again, with a confirmation email.",
+            )
+        queued = _request_confirmation(database, settings, known.email, names, changes.ip)
+        changes = SubscriberChanges(
+            metadata=changes.metadata, notes=changes.notes, referrer_url=changes.referrer_url, utm=changes.utm
+        )
+    told = SubscriberChanges(**{**vars(changes), "email": None, "tags": names})
     if told.kind == "unactivated":
-        told = Wish(**{**vars(told), "kind": None})
-    changed = change(database, str(known.id), told, gains=collision == "add")
+        told = SubscriberChanges(**{**vars(told), "kind": None})
+    changed = change_subscriber(database, str(known.id), told, gains=collision == "add")
     assert changed
     return changed, queued
 
 
-def _ask(database: Database, settings: Settings, email: str, names: list[str], ip: str | None) -> bool:
+def _request_confirmation(database: Database, settings: Settings, email: str, names: list[str], ip: str | None) -> bool:
     try:
-        return signup.sign_up(database, email, names, source="api", ip=ip, settings=settings).mail_queued
+        return signup.sign_up(database, email, names, signup.SignupEvidence("api", ip), settings).email_queued
     except BadInput as error:
         raise Rejected("email_blocked", str(error)) from error
 
 
-def _merged(known: Member, wish: Wish) -> Wish:
-    metadata = {**known.metadata, **(wish.metadata or {})}
-    notes = known.notes if not wish.notes else wish.notes
-    return Wish(**{**vars(wish), "metadata": metadata, "notes": notes, "referrer_url": wish.referrer_url or None})
+def _merge_changes(known: SubscriberRecord, changes: SubscriberChanges) -> SubscriberChanges:
+    metadata = {**known.metadata, **(changes.metadata or {})}
+    notes = known.notes if not changes.notes else changes.notes
+    return SubscriberChanges(
+        **{**vars(changes), "metadata": metadata, "notes": notes, "referrer_url": changes.referrer_url or None}
+    )
 
 
-def _add_as_told(database: Database, settings: Settings, address: str, wish: Wish, names: list[str]) -> Member:
+def _add_without_confirmation(
+    database: Database, settings: Settings, address: str, changes: SubscriberChanges, names: list[str]
+) -> SubscriberRecord:
     normal = addresses.normal(address)
     with database.transaction() as tx:
-        suppressed, erased = suppressions.standing(tx, normal, erasure.address_hash(settings, normal))
+        suppressed, erased = suppressions.get_status(tx, normal, erasure.hash_address(settings, normal))
         if suppressed:
-            raise Rejected("subscriber_suppressed", "This address bounced or complained and is not mailed.")
+            raise Rejected("subscriber_suppressed", "This address bounced or complained, so no email is sent to it.")
         if erased is not None:
             raise Rejected(
-                "subscriber_blocked", "This reader was erased: only they can come back, through a confirmation mail."
+                "subscriber_blocked", "This subscriber was erased: only they can subscribe again, with a confirmation email."
             )
-        reader, _ = subscribers.enter(tx, address, normal, names)
-        if reader.state != "unconfirmed" or reader.left_at:
-            raise Rejected("email_already_exists", "There is a subscriber with this address already.")
-        if wish.kind == "regular":
-            subscribers.activate(tx, reader.id)
-            consent_log.record(tx, reader.id, "added", "api", wish.ip, {})
+        subscriber, _ = subscribers.add_or_lock(tx, address, normal, names)
+        if subscriber.state != "unconfirmed" or subscriber.left_at:
+            raise Rejected("email_already_exists", "A subscriber with this address already exists.")
+        if changes.kind == "regular":
+            subscribers.activate(tx, subscriber.id)
+            consent_log.record(tx, subscriber.id, "added", "api", changes.ip, {})
         else:
-            subscribers.leave(tx, reader.id)
-            consent_log.record(tx, reader.id, "left", "api", wish.ip, {})
-        return _described(tx, _again(tx, reader.id), wish)
+            subscribers.unsubscribe(tx, subscriber.id)
+            consent_log.record(tx, subscriber.id, "left", "api", changes.ip, {})
+        return _save_details(tx, _reload(tx, subscriber.id), changes)
 
 
-def _described(tx: Tx, found: Member, wish: Wish) -> Member:
-    """A new reader with what else was said about them; one of whom nothing was said costs nothing."""
-    columns = _said(wish)
+def _save_details(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges) -> SubscriberRecord:
+    """Save the other details of a new subscriber; without any, no statement is sent."""
+    columns = _list_details(changes)
     if not columns:
         return found
-    subscriber_admin.amend(tx, found.id, columns)
-    return _again(tx, found.id)
+    subscriber_records.update(tx, found.id, columns)
+    return _reload(tx, found.id)
 
 
-def _said(wish: Wish) -> dict[str, Any]:
-    return {name: value for name, value in _columns(wish).items() if value and (name != "metadata" or wish.metadata)}
+def _list_details(changes: SubscriberChanges) -> dict[str, Any]:
+    return {
+        name: value for name, value in _build_columns(changes).items() if value and (name != "metadata" or changes.metadata)
+    }
 
 
-def _new_address(tx: Tx, found: Member, wish: Wish, held: str) -> dict[str, Any]:
-    address = _address(wish.email or "")
+def _change_address(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges, held: str) -> dict[str, Any]:
+    address = _check_address(changes.email or "")
     normal = addresses.normal(address)
-    if suppressions.has(tx, normal):
-        raise Rejected("email_invalid", "The new address bounced or complained and is not mailed.")
-    if subscriber_admin.by_email(tx, normal):
-        raise Rejected("email_already_exists", "Another reader has this address already.")
-    consent_log.record(tx, found.id, "address", "api", wish.ip, {"before": found.email, "after": address})
+    if suppressions.is_suppressed(tx, normal):
+        raise Rejected("email_invalid", "The new address bounced or complained, so no email is sent to it.")
+    if subscriber_records.by_email(tx, normal):
+        raise Rejected("email_already_exists", "Another subscriber already has this address.")
+    consent_log.record(tx, found.id, "address", "api", changes.ip, {"before": found.email, "after": address})
     if found.state == "active":
-        _tell_old_end(tx, found, address)
-    elif found.state == "unconfirmed" and signup.may_ask(tx, found.id):
-        signup.queue_confirmation(tx, found.id, transactional_mails.asked_tags(tx, found.id), held)
+        _notify_old_address(tx, found, address)
+    elif found.state == "unconfirmed" and signup.may_send_confirmation(tx, found.id):
+        signup.queue_confirmation(tx, found.id, transactional_emails.list_requested_tags(tx, found.id), held)
     return {"email": address, "email_normal": normal}
 
 
-def _admit(database: Database, id_or_email: str, wish: Wish) -> str:
-    """Why the mail that asks at a new address must be held, or '': it keeps to the limits of sign-ups."""
-    if not wish.email:
+def _check_signup_limits(database: Database, id_or_email: str, changes: SubscriberChanges) -> str:
+    """Return why the email to a new address must be held, or '': the limits on sign-ups apply."""
+    if not changes.email:
         return ""
-    found = find(database, id_or_email)
-    if found is None or found.state != "unconfirmed" or addresses.normal(wish.email) == found.email_normal:
+    found = find_subscriber(database, id_or_email)
+    if found is None or found.state != "unconfirmed" or addresses.normal(changes.email) == found.email_normal:
         return ""
-    return signup_limits.admit(database, signup_limits.Source(addresses.normal(wish.email), wish.ip))
+    return signup_limits.admit_signup(database, signup_limits.SignupSource(addresses.normal(changes.email), changes.ip))
 
 
-def _tell_old_end(tx: Tx, found: Member, address: str) -> None:
-    """The key's holder answers for the new address; who has the old one is told, so that they can object."""
-    if transactional_mails.count_since(tx, found.id, timedelta(days=1), "address changed") < _MOST_TOLD:
+def _notify_old_address(tx: Tx, found: SubscriberRecord, address: str) -> None:
+    """Tell the old address, so that its owner can object: the API client vouches for the new one."""
+    if transactional_emails.count_since(tx, found.id, timedelta(days=1), "address changed") < _MAX_ADDRESS_NOTICES_PER_DAY:
         old = {"to": found.email, "new": address}
-        transactional_mails.queue(tx, "confirmation", found.id, facts=old, topic="address changed")
+        transactional_emails.queue(tx, "confirmation", found.id, facts=old, topic="address changed")
 
 
-def _set_kind(tx: Tx, found: Member, wish: Wish) -> None:
-    before = kind_of(found)
-    if wish.kind == "unsubscribed" and found.state != "left":
-        subscribers.leave(tx, found.id)
-        consent_log.record(tx, found.id, "left", "api", wish.ip, {"reason": wish.reason or ""})
-    elif wish.kind == "regular" and before == "unactivated" and found.left_at is None:
+def _set_type(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges) -> None:
+    before = get_type(found)
+    if changes.kind == "unsubscribed" and found.state != "left":
+        subscribers.unsubscribe(tx, found.id)
+        consent_log.record(tx, found.id, "left", "api", changes.ip, {"reason": changes.reason or ""})
+    elif changes.kind == "regular" and before == "unactivated" and found.left_at is None:
         subscribers.activate(tx, found.id)
-        consent_log.record(tx, found.id, "added", "api", wish.ip, {})
-    elif wish.kind == "regular" and before == "paused":
-        subscriber_admin.amend(tx, found.id, {"paused_until": None})
-        consent_log.record(tx, found.id, "resumed", "api", wish.ip, {})
+        consent_log.record(tx, found.id, "added", "api", changes.ip, {})
+    elif changes.kind == "regular" and before == "paused":
+        subscriber_records.update(tx, found.id, {"paused_until": None})
+        consent_log.record(tx, found.id, "resumed", "api", changes.ip, {})
     else:
         raise Rejected(
             "subscriber_type_invalid",
-            f"A reader who is {before} cannot be made {wish.kind} by a program: set regular on one who waits, or unsubscribed.",
+            f"The API cannot change a subscriber from {before} to {changes.kind}: set regular on an unactivated one, or set"
+            " unsubscribed.",
         )
 
 
-def _columns(wish: Wish) -> dict[str, Any]:
-    given: dict[str, Any] = {name: getattr(wish, name) for name in ("notes", "referrer_url") if getattr(wish, name) is not None}
-    given |= {f"utm_{name}": value for name, value in wish.utm.items() if value}
-    if wish.metadata is not None:
-        given["metadata"] = json(dict(wish.metadata))
-    if wish.reason is not None:
-        given["leaving_reason"] = wish.reason
+def _build_columns(changes: SubscriberChanges) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        name: getattr(changes, name) for name in ("notes", "referrer_url") if getattr(changes, name) is not None
+    }
+    given |= {f"utm_{name}": value for name, value in changes.utm.items() if value}
+    if changes.metadata is not None:
+        given["metadata"] = json(dict(changes.metadata))
+    if changes.reason is not None:
+        given["leaving_reason"] = changes.reason
     return given
 
 
 def check_metadata(metadata: Mapping[str, Any]) -> None:
-    """Raise Rejected when a reader cannot have this metadata."""
+    """Raise Rejected for metadata that a subscriber cannot have."""
     simple = all(isinstance(value, str | int | float | bool | None) for value in metadata.values())
     flat = [f"{name}{value}" for name, value in metadata.items()] if simple else []
-    if not simple or sum(map(len, flat)) > _MOST_METADATA or any("\0" in one for one in flat):
+    if not simple or sum(map(len, flat)) > _MAX_METADATA_CHARS or any("\0" in one for one in flat):
         raise Rejected(
             "metadata_invalid",
-            f"Metadata is an object of names to texts, numbers, true, false or null, of at most {_MOST_METADATA:,} characters.",
+            f"Metadata must be an object whose values are strings, numbers, true, false or null, of at most"
+            f" {_MAX_METADATA_CHARS:,} characters.",
         )
 
 
-def _address(email: str) -> str:
+def _check_address(email: str) -> str:
     if not email.strip():
-        raise Rejected("email_empty", "An address is needed: write it as name@example.org.")
+        raise Rejected("email_empty", "An address is required: write it as name@example.org.")
     try:
         return addresses.check(email)
     except BadInput as error:
         raise Rejected("email_invalid", str(error)) from error
 
 
-def _again(tx: Tx, subscriber_id: int) -> Member:
-    found = subscriber_admin.by_id(tx, subscriber_id)
+def _reload(tx: Tx, subscriber_id: int) -> SubscriberRecord:
+    found = subscriber_records.by_id(tx, subscriber_id)
     assert found
     return found

@@ -1,4 +1,4 @@
-"""Pages of subscribers: by key where a key is known, by the tallies where only a number is, so that depth costs nothing."""
+"""Pages of subscribers: by key if known, otherwise by the tallies, so that deep pages cost no more than the first."""
 
 from __future__ import annotations
 
@@ -7,56 +7,61 @@ from dataclasses import dataclass
 
 from mailer.core import public_ids
 from mailer.core.db import Database, Tx
-from mailer.flows.subscribers import segments
+from mailer.flows.subscribers import segment_rules
 from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.sending import audiences, counters
-from mailer.store.subscribers import segments as stored_segments
-from mailer.store.subscribers import subscriber_admin as members
-from mailer.store.subscribers.subscriber_admin import Member, Where
+from mailer.store.subscribers import segments, subscriber_records
+from mailer.store.subscribers.subscriber_records import Condition, SubscriberRecord
 
-PAGE = 100  # readers
-_FEW = 20_000  # readers that are gathered and put in order sooner than a page of them is found in order
+PAGE_SIZE = 100  # subscribers
+_MAX_GATHERED = 20_000  # up to so many matches, gathering and sorting is faster than scanning in order
 
 
 @dataclass(frozen=True)
-class Page:
-    """Some readers, how many there are in all, and the key behind which the next page begins."""
+class SubscriberPage:
+    """A page of subscribers, the total number, and the key after which the next page begins."""
 
-    members: list[Member]
+    subscribers: list[SubscriberRecord]
     count: int
     after: str | None
 
 
-def page(
+def list_page(
     database: Database,
-    where: Sequence[Where],
+    where: Sequence[Condition],
     ordering: str,
     number: int,
     after: str | None = None,
     only_tag: str | None = None,
     tag_names: Sequence[str] = (),
-) -> Page:
-    """Page ``number``, from 1, behind the key ``after`` when that is given.
+) -> SubscriberPage:
+    """Return page ``number``, from 1, or the page after the key ``after``.
 
-    ``only_tag`` says that one tag is the only condition: its count is known. Raises Rejected for a tag nobody knows.
+    ``only_tag`` says that one tag is the only condition: its count is known. Raises Rejected for an unknown tag.
     """
     by_id = ordering.endswith("creation_date")
-    key = _key(after, by_id)
+    key = _parse_key(after, by_id)
     with database.glance() as tx:
-        tagged = _tagged(tx, tag_names)
+        tagged = _count_tagged(tx, tag_names)
         if not where and by_id:
-            count, found = _all_by_id(tx, ordering, number, key)
+            count, found = _list_all_by_id(tx, ordering, number, key)
         else:
-            count = tagged[only_tag] if only_tag else members.count(tx, where) if where else counters.count_subscribers(tx)
-            offset = 0 if key is not None else PAGE * (number - 1)
-            few = bool(tagged) and sum(tagged.values()) <= _FEW
-            found = members.page(tx, where, ordering, PAGE, offset, key, few)
+            count = (
+                tagged[only_tag]
+                if only_tag
+                else subscriber_records.count(tx, where)
+                if where
+                else counters.count_subscribers(tx)
+            )
+            offset = 0 if key is not None else PAGE_SIZE * (number - 1)
+            few = bool(tagged) and sum(tagged.values()) <= _MAX_GATHERED
+            found = subscriber_records.list_page(tx, where, ordering, PAGE_SIZE, offset, key, few)
     last = found[-1] if found else None
-    return Page(found, count, (public_ids.public("sub", last.id) if by_id else last.email_normal) if last else None)
+    return SubscriberPage(found, count, (public_ids.public("sub", last.id) if by_id else last.email_normal) if last else None)
 
 
-def _tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
-    """How many have each of these tags."""
+def _count_tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
+    """Return how many subscribers have each of these tags."""
     found = counters.count_by_tag(tx, [name.lower() for name in names]) if names else {}
     for name in names:
         if name.lower() not in found:
@@ -64,44 +69,46 @@ def _tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _all_by_id(tx: Tx, ordering: str, number: int, key: int | str | None) -> tuple[int, list[Member]]:
-    """How many there are, and the page's."""
+def _list_all_by_id(tx: Tx, ordering: str, number: int, key: int | str | None) -> tuple[int, list[SubscriberRecord]]:
+    """Return the total number and the page."""
     if key is not None or number == 1:
-        return counters.count_subscribers(tx), members.page(tx, [], ordering, PAGE, 0, key)
+        return counters.count_subscribers(tx), subscriber_records.list_page(tx, [], ordering, PAGE_SIZE, 0, key)
     down = ordering.startswith("-")
-    count, first = counters.find_block(tx, PAGE * (number - 1), newest_first=down)
-    return count, members.page(tx, [], ordering, PAGE, 0, first + 1 if down else first - 1) if first is not None else []
+    count, first = counters.find_block(tx, PAGE_SIZE * (number - 1), newest_first=down)
+    return count, subscriber_records.list_page(
+        tx, [], ordering, PAGE_SIZE, 0, first + 1 if down else first - 1
+    ) if first is not None else []
 
 
-def _key(after: str | None, by_id: bool) -> int | str | None:
+def _parse_key(after: str | None, by_id: bool) -> int | str | None:
     if after is None or not by_id:
         return after
     found = public_ids.number("sub", after)
     if found is None:
-        raise Rejected("invalid_ordering", "The key `after` cannot be read: leave it out, or follow `next` as it is.")
+        raise Rejected("invalid_ordering", "The key `after` is invalid: omit it, or follow `next` unchanged.")
     return found
 
 
-def in_segments(database: Database, names: Sequence[str]) -> Where:
-    """The condition of being in one of the segments, named or by public id. Raises BadInput for one that is not there."""
+def build_segment_condition(database: Database, names: Sequence[str]) -> Condition:
+    """Return the condition of being in one of the segments, by name or public id. Raises BadInput for an unknown one."""
     with database.transaction() as tx:
-        shown = {public_ids.public("segment", one.id): one.name for one in stored_segments.every(tx)}
+        shown = {public_ids.public("segment", one.id): one.name for one in segments.list_all(tx)}
         rule = " or ".join(f'segment "{shown.get(name, name)}"' for name in names)
-        return Where(*audiences.compile_rule(segments.read(tx, rule)))
+        return Condition(*audiences.compile_rule(segment_rules.read_rule(tx, rule)))
 
 
-def count(database: Database, where: Sequence[Where]) -> int:
-    """How many readers fulfil all conditions."""
+def count_subscribers(database: Database, where: Sequence[Condition]) -> int:
+    """Return how many subscribers meet all conditions."""
     with database.transaction() as tx:
-        return members.count(tx, where)
+        return subscriber_records.count(tx, where)
 
 
-def walk(database: Database, where: Sequence[Where], size: int = 1000) -> Iterator[Member]:
-    """Everybody who fulfils all conditions, the oldest first, read page by page."""
+def iterate_subscribers(database: Database, where: Sequence[Condition], size: int = 1000) -> Iterator[SubscriberRecord]:
+    """Yield all subscribers who meet all conditions, oldest first, fetched page by page."""
     last: int | None = None
     while True:
         with database.transaction() as tx:
-            found = members.page(tx, where, "creation_date", size, 0, last)
+            found = subscriber_records.list_page(tx, where, "creation_date", size, 0, last)
         yield from found
         if len(found) < size:
             return

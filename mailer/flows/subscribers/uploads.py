@@ -1,4 +1,4 @@
-"""Imports in the two steps of the API: a file is brought and planned; on the client's word it is imported at once."""
+"""Imports in the API's two steps: a file is uploaded and planned; on request it is imported at once."""
 
 from __future__ import annotations
 
@@ -15,100 +15,110 @@ from mailer.core import log
 from mailer.core.db import Database, Row
 from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
-from mailer.exchange import lines, values
+from mailer.exchange import cell_values, formats, list_files
 from mailer.flows.subscribers import imports
-from mailer.flows.subscribers.imports import Plan, Request
+from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
 from mailer.store.operations import api_records
 from mailer.store.subscribers import uploads
 
 events = log.get("import")
 
-KNOWN = ("columns", "email_column", "metadata_columns", "evidence", "tags", "format")
-_REASONS = 1000  # lines named for one reason
+METADATA_FIELDS = ("columns", "email_column", "metadata_columns", "evidence", "tags", "format")
+_MAX_LINES_PER_REASON = 1000  # lines named for one reason
 
 
-def bring(database: Database, settings: Settings, name: str, file: BinaryIO, given: Mapping[str, Any], label: str = "") -> Row:
-    """Keep a list and plan its import; its row. Nothing is imported yet.
+def add_upload(
+    database: Database, settings: Settings, name: str, file: BinaryIO, given: Mapping[str, Any], label: str = ""
+) -> Row:
+    """Store a list and plan its import; return its row. Nothing is imported yet.
 
-    Raises BadInput when it is no list of readers, or ``given`` (what the columns are, the evidence, tags) cannot be used.
+    Raises BadInput if it is not a list of subscribers, or if ``given`` (mapping of columns, evidence, tags) is invalid.
     """
-    with _as_file(name, file) as path:
-        found = imports.plan(database, settings, _request(path, given))
+    with _write_temporary(name, file) as path:
+        found = imports.plan_import(database, settings, _build_request(path, given))
         with database.transaction() as tx, path.open("rb") as whole:
-            values = {"file": path.name, "label": label, "metadata": dict(given), "format": found.format, "plan": _told(found)}
+            values = {
+                "file": path.name,
+                "label": label,
+                "metadata": dict(given),
+                "format": found.format,
+                "plan": _summarize_plan(found),
+            }
             row = api_records.insert(tx, "imports", values)
-            uploads.keep(tx, row["id"], whole)
+            uploads.save_file(tx, row["id"], whole)
     events.info("import.brought", upload=row["id"], **found.counts)
     return row
 
 
-def correct(database: Database, settings: Settings, number: int, label: str | None, given: Mapping[str, Any] | None) -> Row:
-    """Name an import, or say anew what its columns are: it is planned again. Raises BadInput, and Refused when it has begun."""
+def correct_upload(
+    database: Database, settings: Settings, number: int, label: str | None, given: Mapping[str, Any] | None
+) -> Row:
+    """Rename an import or change its mapping, and plan it again. Raises BadInput, and Refused once it has started."""
     with database.transaction() as tx:
         row = api_records.update(tx, "imports", number, {} if label is None else {"label": label})
     assert row
     if given is None:
         return row
     if row["state"] != "not_started":
-        raise Refused("This import has begun: bring the file again to import it otherwise.")
-    with _kept(database, row) as path:
-        found = imports.plan(database, settings, _request(path, given))
+        raise Refused("This import has started: upload the file again to import it differently.")
+    with _read_stored(database, row) as path:
+        found = imports.plan_import(database, settings, _build_request(path, given))
     with database.transaction() as tx:
         changed = api_records.update(
-            tx, "imports", number, {"metadata": dict(given), "format": found.format, "plan": _told(found)}
+            tx, "imports", number, {"metadata": dict(given), "format": found.format, "plan": _summarize_plan(found)}
         )
     assert changed
     return changed
 
 
-def start(database: Database, settings: Settings, number: int) -> Row:
-    """Import it, now; its row when it is done. Raises Refused when it has begun before."""
+def start_import(database: Database, settings: Settings, number: int) -> Row:
+    """Run the import; return its row when done. Raises Refused if it was started before."""
     with database.transaction() as tx:
         row = uploads.begin(tx, number)
     if row is None:
-        raise Refused("This import has begun before: look at its status, or bring the file again.")
+        raise Refused("This import was started before: check its status, or upload the file again.")
     try:
-        with _kept(database, row) as path, tempfile.TemporaryDirectory() as folder:
+        with _read_stored(database, row) as path, tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "lines.csv"
-            done = imports.apply(database, settings, replace(_request(path, row["metadata"]), report=report))
-            results, state = _results(done, report), "succeeded"
+            done = imports.apply_import(database, settings, replace(_build_request(path, row["metadata"]), report=report))
+            results, state = _summarize_results(done, report), "succeeded"
     except BadInput as error:
-        return _end(database, number, {"state": "failed", "results": {"reason": str(error)}})
+        return _finish(database, number, {"state": "failed", "results": {"reason": str(error)}})
     except BaseException:
         with database.transaction() as tx:
             api_records.update(tx, "imports", number, {"state": "not_started"})
         raise
-    return _end(database, number, {"state": state, "results": results, "run_id": done.applied})
+    return _finish(database, number, {"state": state, "results": results, "run_id": done.applied})
 
 
-def _end(database: Database, number: int, values: Mapping[str, Any]) -> Row:
+def _finish(database: Database, number: int, values: Mapping[str, Any]) -> Row:
     with database.transaction() as tx:
-        uploads.drop(tx, number)
+        uploads.delete_file(tx, number)
         row = api_records.update(tx, "imports", number, values)
     assert row
     return row
 
 
-def _request(path: Path, given: Mapping[str, Any]) -> Request:
-    """What the client says about its file, as the command line would."""
-    if unknown := set(given) - set(KNOWN):
-        raise BadInput(f"metadata.{min(unknown)[:50]} is not known: use {', '.join(KNOWN)}.")
+def _build_request(path: Path, given: Mapping[str, Any]) -> ImportRequest:
+    """Convert the client's metadata to the request that the command line would make."""
+    if unknown := set(given) - set(METADATA_FIELDS):
+        raise BadInput(f"metadata.{min(unknown)[:50]} is unknown: use {', '.join(METADATA_FIELDS)}.")
     columns, tags = given.get("columns", {}), given.get("tags", [])
     if not isinstance(columns, dict) or not all(isinstance(one, str) for one in columns.values()):
         raise BadInput('metadata.columns must be an object such as {"E-Mail": "email"}.')
     if not isinstance(tags, list) or not all(isinstance(one, str) for one in tags):
-        raise BadInput("metadata.tags must be a list of words.")
+        raise BadInput("metadata.tags must be a list of strings.")
     for name in ("evidence", "format"):
         if not isinstance(given.get(name, ""), str):
-            raise BadInput(f"metadata.{name} must be a text.")
-    if given.get("format", "") not in ("", *imports.NAMES):
-        raise BadInput(f"metadata.format must be one of {', '.join(imports.NAMES)}.")
-    columns = {**_by_place(path, given), **columns}
-    return Request(path, given.get("format", ""), columns, tags, given.get("evidence", ""))
+            raise BadInput(f"metadata.{name} must be a string.")
+    if given.get("format", "") not in ("", *formats.FORMAT_NAMES):
+        raise BadInput(f"metadata.format must be one of {', '.join(formats.FORMAT_NAMES)}.")
+    columns = {**_columns_by_position(path, given), **columns}
+    return ImportRequest(path, given.get("format", ""), columns, tags, given.get("evidence", ""))
 
 
-def _by_place(path: Path, given: Mapping[str, Any]) -> dict[str, str]:
-    """Columns by their number, from 0, as the contract has them: ``email_column`` and ``metadata_columns``."""
+def _columns_by_position(path: Path, given: Mapping[str, Any]) -> dict[str, str]:
+    """Map columns by number, from 0, as in the contract: ``email_column`` and ``metadata_columns``."""
     places = given.get("metadata_columns", {})
     if not isinstance(places, dict):
         raise BadInput('metadata.metadata_columns must be an object such as {"name": 1}.')
@@ -117,7 +127,7 @@ def _by_place(path: Path, given: Mapping[str, Any]) -> dict[str, str]:
         wanted.append(("email", "", given["email_column"]))
     if not wanted:
         return {}
-    header = lines.header(path)
+    header = list_files.read_header(path)
     found = {}
     for field, name, place in wanted:
         if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < len(header):
@@ -131,8 +141,8 @@ def _by_place(path: Path, given: Mapping[str, Any]) -> dict[str, str]:
 
 
 @contextmanager
-def _as_file(name: str, file: BinaryIO) -> Any:
-    """The bytes as a file of that name that only we can read, gone afterwards."""
+def _write_temporary(name: str, file: BinaryIO) -> Any:
+    """Write the bytes to a temporary file of that name, readable only by us."""
     with tempfile.TemporaryDirectory() as folder:
         short = name.encode(errors="replace")[-100:].decode(errors="ignore")
         path = Path(folder) / (re.sub(r"[^\w. -]", "_", short).strip(". ") or "list.csv")
@@ -146,22 +156,22 @@ def _as_file(name: str, file: BinaryIO) -> Any:
 
 
 @contextmanager
-def _kept(database: Database, row: Row) -> Any:
+def _read_stored(database: Database, row: Row) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / row["file"]
         with database.transaction() as tx, path.open("wb") as file:
-            for piece in uploads.pieces(tx, row["id"]):
+            for piece in uploads.iterate_pieces(tx, row["id"]):
                 file.write(piece)
         if not path.stat().st_size:
-            raise BadInput("The file is gone, as it waited for more than a day: bring it again.")
+            raise BadInput("The file was deleted because the import was not started within a day: upload it again.")
         yield path
 
 
 class NotText(BadInput):
-    """A file that is no text at all, such as a spreadsheet's own."""
+    """A file that is not text, such as a spreadsheet's own format."""
 
 
-def _told(found: Plan) -> dict[str, Any]:
+def _summarize_plan(found: ImportPlan) -> dict[str, Any]:
     return {
         "counts": found.counts,
         "reasons": found.reasons,
@@ -171,14 +181,14 @@ def _told(found: Plan) -> dict[str, Any]:
     }
 
 
-def _results(done: Plan, report: Path) -> dict[str, Any]:
-    """The contract's results; who was refused is named by line, so that no address stays here."""
+def _summarize_results(done: ImportPlan, report: Path) -> dict[str, Any]:
+    """Return the contract's results. Refused lines are named by number, so that no address is stored here."""
     bad: dict[str, list[str]] = {}
     with report.open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
             if line["verdict"] == "refused":
                 named = bad.setdefault(line["why"].partition(":")[0][:200], [])
-                if len(named) < _REASONS:
+                if len(named) < _MAX_LINES_PER_REASON:
                     named.append(f"line {line['line']}")
     return {
         "new_subscribers": done.counts["new"],
@@ -189,12 +199,12 @@ def _results(done: Plan, report: Path) -> dict[str, Any]:
     }
 
 
-def read_given(text: str | None) -> dict[str, Any]:
-    """The form's field ``metadata``: a JSON object that Postgres takes as well. Raises BadInput."""
+def parse_metadata(text: str | None) -> dict[str, Any]:
+    """Parse the form's field ``metadata``: a JSON object that Postgres accepts too. Raises BadInput."""
     try:
-        found = values.as_json(text, "metadata") if text else {}
+        found = cell_values.parse_json(text, "metadata") if text else {}
     except BadInput:
         found = None
     if not isinstance(found, dict):
-        raise BadInput("metadata must be a JSON object without NUL signs, half signs and numbers without end.")
+        raise BadInput("metadata must be a JSON object without NUL characters, lone surrogates, NaN and infinity.")
     return found

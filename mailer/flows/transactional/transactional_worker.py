@@ -1,4 +1,4 @@
-"""Delivering transactional mails (confirmations, mails about money): claim a few, send them, settle."""
+"""Deliver transactional emails (confirmations, emails about payments): claim a few, send them, record the outcome."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from mailer.core.message import plain_message
 from mailer.core.rate_limiter import NoRateLimit
 from mailer.core.settings import Settings
 from mailer.flows.sending.send_rate import SendRate
-from mailer.flows.transactional import subscription_mails
-from mailer.store.transactional import transactional_mails
-from mailer.store.transactional.transactional_mails import Claimed
+from mailer.flows.transactional import subscription_emails
+from mailer.store.transactional import transactional_emails
+from mailer.store.transactional.transactional_emails import ClaimedEmail
 from mailer.transports.base import Answer, Envelope, Outcome, Transport
 
 events = log.get("transactional")
 
-_GROUP = 10
-_LEDGER = {
+_BATCH_SIZE = 10
+_STATES = {
     Outcome.ACCEPTED: "accepted",
     Outcome.THROTTLED: "pending",
     Outcome.RETRY: "pending",
@@ -36,12 +36,13 @@ _LEDGER = {
 }
 
 
-def deliver_some(
+def deliver_batch(
     database: Database, settings: Settings, transport: Transport, site_name: str, rate: SendRate | None = None
 ) -> int:
-    """Send a small group of waiting mails side by side; how many rows were settled.
+    """Send a small batch of pending emails concurrently; return how many rows were settled.
 
-    0 also when the other side takes none just now. These mails go ahead of bulk: they leave at once and the others make room.
+    Also 0 if the transport accepts none right now. These emails have priority: they are sent at once and bulk emails make
+    room.
     """
     claim_id = str(uuid.uuid4())
     rate = rate or SendRate(transport, NoRateLimit())
@@ -49,17 +50,17 @@ def deliver_some(
         events.warning("transactional.waits_for_quota")
         return 0
     with database.transaction() as tx:
-        mails, touched = transactional_mails.claim(tx, claim_id, _GROUP)
+        mails, touched = transactional_emails.claim_batch(tx, claim_id, _BATCH_SIZE)
     rate.take_slots(len(mails), urgent=True)
-    with ThreadPoolExecutor(_GROUP, thread_name_prefix="single") as pool:
+    with ThreadPoolExecutor(_BATCH_SIZE, thread_name_prefix="single") as pool:
         sent = partial(_deliver_one, database, settings, transport, site_name, claim_id)
         outcomes = list(pool.map(sent, mails))
-    stuck = any(_LEDGER[outcome] == "pending" for outcome in outcomes)
+    stuck = any(_STATES[outcome] == "pending" for outcome in outcomes)
     return 0 if stuck else touched
 
 
 def _deliver_one(
-    database: Database, settings: Settings, transport: Transport, site_name: str, claim_id: str, mail: Claimed
+    database: Database, settings: Settings, transport: Transport, site_name: str, claim_id: str, mail: ClaimedEmail
 ) -> Outcome:
     answer = _send(settings, transport, site_name, mail)
     _settle(database, mail, claim_id, answer)
@@ -68,9 +69,9 @@ def _deliver_one(
     return answer.outcome
 
 
-def _send(settings: Settings, transport: Transport, site_name: str, mail: Claimed) -> Answer:
+def _send(settings: Settings, transport: Transport, site_name: str, mail: ClaimedEmail) -> Answer:
     try:
-        raw = _KINDS[mail.kind](settings, site_name, mail)
+        raw = _BUILDERS[mail.kind](settings, site_name, mail)
     except Exception as error:
         events.exception("transactional.unbuildable", mail=mail.id)
         return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")
@@ -81,22 +82,22 @@ def _send(settings: Settings, transport: Transport, site_name: str, mail: Claime
         return Answer(Outcome.UNCERTAIN, detail=f"the transport broke ({type(error).__name__})")
 
 
-def _settle(database: Database, mail: Claimed, claim_id: str, answer: Answer) -> None:
+def _settle(database: Database, mail: ClaimedEmail, claim_id: str, answer: Answer) -> None:
     while True:
         try:
             with database.transaction() as tx:
-                transactional_mails.settle(
-                    tx, mail.id, claim_id, _LEDGER[answer.outcome], answer.message_id, answer.detail[:500]
+                transactional_emails.record_outcome(
+                    tx, mail.id, claim_id, _STATES[answer.outcome], answer.message_id, answer.detail[:500]
                 )
             return
         except Unavailable as error:
-            events.warning("transactional.settling_waits", mail=mail.id, error=str(error))
+            events.warning("transactional.settling_postponed", mail=mail.id, error=str(error))
             time.sleep(1)
 
 
-def confirmation(settings: Settings, site_name: str, mail: Claimed) -> bytes:
-    """The mail that asks one reader whether it was them, or another about their subscription (``mail.topic``)."""
-    letter = subscription_mails.write(settings, site_name, mail)
+def build_confirmation(settings: Settings, site_name: str, mail: ClaimedEmail) -> bytes:
+    """Build the email that asks a subscriber to confirm, or another one about their subscription (``mail.topic``)."""
+    letter = subscription_emails.compose_email(settings, site_name, mail)
     facts = {**vars(letter), "site_name": site_name, "postal_address": settings.postal_address}
     return plain_message(
         to=mail.email,
@@ -109,8 +110,8 @@ def confirmation(settings: Settings, site_name: str, mail: Claimed) -> bytes:
     )
 
 
-def paid(settings: Settings, site_name: str, mail: Claimed) -> bytes:
-    """A mail about money, with a link to the reader's own page."""
+def build_billing_email(settings: Settings, site_name: str, mail: ClaimedEmail) -> bytes:
+    """Build an email about payments, with a link to the subscriber's page."""
     secret, gift = settings.need_secret(), mail.facts.get("gift")
     path = f"gift/{tokens.gift_token(secret, gift)}" if gift else f"paid/{tokens.paid_token(secret, mail.subscriber_id)}"
     lang = mail.facts.get("lang") or "en"
@@ -133,7 +134,7 @@ def paid(settings: Settings, site_name: str, mail: Claimed) -> bytes:
     )
 
 
-_KINDS = {"confirmation": confirmation, "paid": paid}
+_BUILDERS = {"confirmation": build_confirmation, "paid": build_billing_email}
 
 
 @cache

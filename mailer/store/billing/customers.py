@@ -1,18 +1,18 @@
-"""Customers: which reader a customer at Stripe is. The first answer stays, whatever becomes of addresses."""
+"""Customers: which subscriber a Stripe customer is. The first assignment stays, even if addresses change."""
 
 from __future__ import annotations
 
 from mailer.core.db import Tx
 
 
-def reader(tx: Tx, stripe_id: str) -> int | None:
-    """The reader a customer was given to, or None."""
+def get_subscriber_id(tx: Tx, stripe_id: str) -> int | None:
+    """Return the subscriber a customer is assigned to, or None."""
     found = tx.value("SELECT subscriber_id FROM customers WHERE stripe_id = %(id)s", id=stripe_id)
     return int(found) if found else None
 
 
-def give(tx: Tx, stripe_id: str, subscriber_id: int, email_normal: str) -> int:
-    """Give a customer to a reader unless it has one; the reader it now has."""
+def assign(tx: Tx, stripe_id: str, subscriber_id: int, email_normal: str) -> int:
+    """Assign a customer to a subscriber unless it has one; return its subscriber."""
     return int(
         tx.value(
             """
@@ -29,13 +29,13 @@ def give(tx: Tx, stripe_id: str, subscriber_id: int, email_normal: str) -> int:
     )
 
 
-def part(tx: Tx, stripe_id: str) -> None:
-    """Its reader was erased and has come back as somebody new: it may be given again."""
+def unassign(tx: Tx, stripe_id: str) -> None:
+    """Release a customer whose subscriber was erased and has signed up again: it may be assigned again."""
     tx.run("UPDATE customers SET subscriber_id = NULL, at = now() WHERE stripe_id = %(id)s", id=stripe_id)
 
 
-def of_reader(tx: Tx, subscriber_id: int) -> str:
-    """A reader's customer at Stripe, the newest; empty when there is none."""
+def find_by_subscriber(tx: Tx, subscriber_id: int) -> str:
+    """Return a subscriber's latest customer at Stripe; empty if there is none."""
     found = tx.value(
         "SELECT stripe_id FROM customers WHERE subscriber_id = %(id)s ORDER BY at DESC, stripe_id DESC LIMIT 1",
         id=subscriber_id,
@@ -43,13 +43,13 @@ def of_reader(tx: Tx, subscriber_id: int) -> str:
     return str(found or "")
 
 
-def address(tx: Tx, stripe_id: str) -> str:
-    """The address a customer had when we last looked."""
+def get_email(tx: Tx, stripe_id: str) -> str:
+    """Return the address a customer had when last fetched."""
     return str(tx.value("SELECT email_normal FROM customers WHERE stripe_id = %(id)s", id=stripe_id) or "")
 
 
-def move(tx: Tx, stripe_id: str, email_normal: str) -> None:
-    """Its address at Stripe is another now."""
+def set_email(tx: Tx, stripe_id: str, email_normal: str) -> None:
+    """Store a customer's new address."""
     tx.run(
         "UPDATE customers SET email_normal = %(email_normal)s WHERE stripe_id = %(id)s",
         id=stripe_id,

@@ -1,4 +1,4 @@
-"""Customers at Stripe whose reader was erased: their subscriptions end there, tried until it is done."""
+"""Stripe customers of erased subscribers: their subscriptions are canceled there, retried until done."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from mailer.core.db import Tx
 
 
 @dataclass(frozen=True)
-class Farewell:
-    """What was begun before ``at`` must end."""
+class ErasedCustomer:
+    """A customer whose subscriptions begun before ``at`` must end."""
 
     customer_id: str
     at: datetime
 
 
 def add(tx: Tx, subscriber_id: int) -> int:
-    """All customers of a reader; how many."""
+    """Add all customers of a subscriber; return how many."""
     return tx.run(
         """
         INSERT INTO farewells (customer_id)
@@ -28,8 +28,10 @@ def add(tx: Tx, subscriber_id: int) -> int:
     )
 
 
-def take(tx: Tx) -> Farewell | None:
-    """One that is due; it is due again in a minute, later ever more seldom, in case this worker dies or Stripe is away."""
+def claim_next(tx: Tx) -> ErasedCustomer | None:
+    """Return one that is due. It is due again in a minute, later with increasing delays, in case the worker or Stripe
+    fails.
+    """
     row = tx.one(
         """
         UPDATE farewells
@@ -44,11 +46,11 @@ def take(tx: Tx) -> Farewell | None:
         RETURNING customer_id, at
         """
     )
-    return Farewell(**row) if row else None
+    return ErasedCustomer(**row) if row else None
 
 
-def done(tx: Tx, one: Farewell) -> None:
-    """Nothing of it runs at Stripe any more; unless the reader was erased once more meanwhile."""
+def mark_done(tx: Tx, one: ErasedCustomer) -> None:
+    """Mark as done, unless the subscriber was erased again meanwhile."""
     tx.run(
         "UPDATE farewells SET done_at = now(), detail = '' WHERE customer_id = %(id)s AND at = %(at)s",
         id=one.customer_id,
@@ -56,11 +58,11 @@ def done(tx: Tx, one: Farewell) -> None:
     )
 
 
-def wait(tx: Tx, one: Farewell, detail: str) -> None:
-    """It could not be done just now, and why."""
+def record_failure(tx: Tx, one: ErasedCustomer, detail: str) -> None:
+    """Store why it failed this time."""
     tx.run("UPDATE farewells SET detail = %(detail)s WHERE customer_id = %(id)s", id=one.customer_id, detail=detail[:500])
 
 
 def has_work(tx: Tx) -> bool:
-    """Is any due?"""
+    """Return whether any is due."""
     return bool(tx.value("SELECT EXISTS (SELECT FROM farewells WHERE done_at IS NULL AND due_at <= now())"))

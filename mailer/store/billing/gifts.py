@@ -1,4 +1,4 @@
-"""Gifts that were paid for, and whether they were accepted."""
+"""Paid gifts, and whether they were accepted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mailer.core.db import Tx
 
 @dataclass(frozen=True)
 class Gift:
-    """``months`` of access for a reader."""
+    """``months`` of access for a subscriber."""
 
     id: int
     subscriber_id: int
@@ -26,7 +26,7 @@ _COLUMNS = "id, subscriber_id, plan, months, accepted_at, returned_at"
 def add(
     tx: Tx, session_id: str, subscriber_id: int, plan: str, months: int, amount: int, currency: str, intent: str = ""
 ) -> int:
-    """Write a paid gift down; its id, or 0 when this checkout's gift is known."""
+    """Add a paid gift; return its id, or 0 if this checkout's gift was already added."""
     return int(
         tx.value(
             """
@@ -48,23 +48,23 @@ def add(
 
 
 def lock(tx: Tx, gift_id: int) -> Gift | None:
-    """One gift, locked until the transaction ends, or None."""
+    """Return one gift, locked until the transaction ends, or None."""
     row = tx.one(f"SELECT {_COLUMNS} FROM gifts WHERE id = %(id)s FOR UPDATE", id=gift_id)
     return Gift(**row) if row else None
 
 
 def accept(tx: Tx, gift_id: int) -> None:
-    """The reader took it."""
+    """Mark a gift as accepted."""
     tx.run("UPDATE gifts SET accepted_at = now() WHERE id = %(id)s", id=gift_id)
 
 
-def of_payment(tx: Tx, intent: str) -> Gift | None:
-    """The gift that a payment is for, locked, or None."""
+def lock_by_payment(tx: Tx, intent: str) -> Gift | None:
+    """Return the gift that a payment is for, locked, or None."""
     row = tx.one(f"SELECT {_COLUMNS} FROM gifts WHERE intent = %(intent)s AND intent <> '' FOR UPDATE", intent=intent)
     return Gift(**row) if row else None
 
 
-def give_back(tx: Tx, gift_id: int) -> None:
-    """Its money went back: it is over."""
+def revoke_refunded(tx: Tx, gift_id: int) -> None:
+    """End a refunded gift."""
     tx.run("UPDATE gifts SET returned_at = now() WHERE id = %(id)s AND returned_at IS NULL", id=gift_id)
     tx.run("UPDATE grants SET revoked_at = now() WHERE kind = 'gift' AND reason = %(reason)s", reason=f"gift {gift_id}")

@@ -1,4 +1,4 @@
-"""Events of Stripe: each stored once by its id, looked at until it is done. And the account they come from."""
+"""Stripe events, each stored once by its id until it is processed, and the account they come from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mailer.core.db import Tx, each
 
 
 @dataclass(frozen=True)
-class Open:
-    """An event that waits: what it is about is ``object_id``."""
+class OpenStripeEvent:
+    """A pending event about the object ``object_id``."""
 
     id: str
     type: str
@@ -18,7 +18,7 @@ class Open:
 
 
 @dataclass(frozen=True)
-class Account:
+class BoundStripeAccount:
     """The account this database belongs to."""
 
     account_id: str
@@ -26,7 +26,7 @@ class Account:
 
 
 def add(tx: Tx, event_id: str, kind: str, object_id: str, created_at: datetime) -> bool:
-    """Store an event; False when it was stored before."""
+    """Store an event; return False if it was stored before."""
     return bool(
         tx.run(
             """
@@ -42,8 +42,8 @@ def add(tx: Tx, event_id: str, kind: str, object_id: str, created_at: datetime) 
     )
 
 
-def take(tx: Tx, number: int) -> list[Open]:
-    """Up to so many events that are due; they are due again in a minute, in case this worker dies."""
+def claim_due(tx: Tx, number: int) -> list[OpenStripeEvent]:
+    """Return up to so many due events; they are due again in a minute, in case this worker dies."""
     rows = tx.all(
         """
         UPDATE stripe_events
@@ -59,32 +59,32 @@ def take(tx: Tx, number: int) -> list[Open]:
         """,
         number=number,
     )
-    return each(rows, Open)
+    return each(rows, OpenStripeEvent)
 
 
-def done(tx: Tx, event_id: str, detail: str = "") -> None:
-    """Nothing is left to do about this event."""
+def mark_done(tx: Tx, event_id: str, detail: str = "") -> None:
+    """Mark an event as processed."""
     tx.run("UPDATE stripe_events SET done_at = now(), detail = %(detail)s WHERE id = %(id)s", id=event_id, detail=detail[:500])
 
 
-def wait(tx: Tx, event_id: str, detail: str) -> None:
-    """It could not be done just now, and why."""
+def record_failure(tx: Tx, event_id: str, detail: str) -> None:
+    """Store why processing failed this time."""
     tx.run("UPDATE stripe_events SET detail = %(detail)s WHERE id = %(id)s", id=event_id, detail=detail[:500])
 
 
 def has_work(tx: Tx) -> bool:
-    """Is any event due?"""
+    """Return whether any event is due."""
     return bool(tx.value("SELECT EXISTS (SELECT FROM stripe_events WHERE done_at IS NULL AND due_at <= now())"))
 
 
-def account(tx: Tx) -> Account | None:
-    """The account this database belongs to, or None before the first set-up."""
+def get_account(tx: Tx) -> BoundStripeAccount | None:
+    """Return the account this database belongs to, or None before the first setup."""
     row = tx.one("SELECT account_id, livemode FROM stripe_account")
-    return Account(**row) if row else None
+    return BoundStripeAccount(**row) if row else None
 
 
-def bind(tx: Tx, account_id: str, livemode: bool) -> None:
-    """This database belongs to an account and mode; it stays the first one."""
+def bind_account(tx: Tx, account_id: str, livemode: bool) -> None:
+    """Bind this database to an account and mode, unless it is bound already."""
     tx.run(
         """
         INSERT INTO stripe_account (account_id, livemode) VALUES (%(account_id)s, %(livemode)s)
@@ -95,13 +95,13 @@ def bind(tx: Tx, account_id: str, livemode: bool) -> None:
     )
 
 
-def reconciled(tx: Tx) -> None:
-    """Everything was compared with Stripe just now."""
+def mark_reconciled(tx: Tx) -> None:
+    """Record that everything was compared with Stripe just now."""
     tx.run("UPDATE stripe_account SET reconciled_at = now()")
 
 
-def reconcile_due(tx: Tx, every: timedelta) -> bool:
-    """Is there an account, and was everything compared longer ago than ``every``?"""
+def is_reconcile_due(tx: Tx, every: timedelta) -> bool:
+    """Return whether there is an account whose last comparison is longer ago than ``every``."""
     return bool(
         tx.value(
             "SELECT EXISTS (SELECT FROM stripe_account WHERE coalesce(reconciled_at, at) < now() - %(every)s)", every=every

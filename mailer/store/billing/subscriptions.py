@@ -1,4 +1,4 @@
-"""Subscriptions at Stripe as they were last fetched, and charges that went back. Only a fresh fetch may be written."""
+"""Stripe subscriptions as last fetched, and refunded or disputed charges. Only a fresh fetch may be saved."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mailer.payments.models import Charge, Subscription
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A subscription as the ledger has it, and what became of its latest charge; ``version`` counts the writes."""
+class StoredSubscription:
+    """A stored subscription and what became of its latest charge; ``version`` counts the writes."""
 
     stripe_id: str
     version: int
@@ -41,7 +41,7 @@ class Kept:
     disputed_at: datetime | None
 
 
-_KEPT = """
+_SUBSCRIPTION = """
     SELECT
         subscriptions.stripe_id, subscriptions.version, customer_id, subscriber_id, plan, status, subscriptions.amount,
         subscriptions.currency, months, collection_paused, pause_kind, paid_until, paused_at, resumes_at, cancel_at, trial_end,
@@ -59,15 +59,17 @@ _KEPT = """
 """
 
 
-def version(tx: Tx, stripe_id: str) -> int:
-    """How often the subscription was written; 0 when it is new. Ask before a fetch."""
+def get_version(tx: Tx, stripe_id: str) -> int:
+    """Return how often the subscription was saved; 0 if it is new. Call it before a fetch."""
     tx.run("INSERT INTO subscriptions (stripe_id) VALUES (%(id)s) ON CONFLICT DO NOTHING", id=stripe_id)
     return int(tx.value("SELECT version FROM subscriptions WHERE stripe_id = %(id)s", id=stripe_id))
 
 
-def put(tx: Tx, fetched: Subscription, version: int) -> bool:
-    """Write what was fetched, unless somebody wrote since ``version`` was read: then it may be stale, and False comes back."""
-    values = {name: value for name, value in vars(fetched).items() if name not in ("reader", "email", "lang", "stripe_id")}
+def save_fetched(tx: Tx, fetched: Subscription, version: int) -> bool:
+    """Save a fetched subscription; return False if it was saved since ``version`` was read, as it may be outdated."""
+    values = {
+        name: value for name, value in vars(fetched).items() if name not in ("subscriber_id", "email", "lang", "stripe_id")
+    }
     return bool(
         tx.run(
             """
@@ -103,8 +105,8 @@ def put(tx: Tx, fetched: Subscription, version: int) -> bool:
     )
 
 
-def lost(tx: Tx, stripe_id: str) -> None:
-    """Stripe does not know it any more: it is over."""
+def mark_lost(tx: Tx, stripe_id: str) -> None:
+    """Mark as ended a subscription that Stripe no longer knows."""
     tx.run(
         """
         UPDATE subscriptions
@@ -116,8 +118,8 @@ def lost(tx: Tx, stripe_id: str) -> None:
     )
 
 
-def give_to(tx: Tx, stripe_id: str, subscriber_id: int) -> None:
-    """The reader whom it is for."""
+def assign(tx: Tx, stripe_id: str, subscriber_id: int) -> None:
+    """Assign a subscription to a subscriber."""
     tx.run(
         "UPDATE subscriptions SET subscriber_id = %(subscriber_id)s WHERE stripe_id = %(id)s",
         id=stripe_id,
@@ -125,25 +127,26 @@ def give_to(tx: Tx, stripe_id: str, subscriber_id: int) -> None:
     )
 
 
-def get(tx: Tx, stripe_id: str) -> Kept | None:
-    """One subscription, or None."""
-    row = tx.one(f"{_KEPT} WHERE subscriptions.stripe_id = %(id)s", id=stripe_id)
-    return Kept(**row) if row else None
+def get(tx: Tx, stripe_id: str) -> StoredSubscription | None:
+    """Return one subscription, or None."""
+    row = tx.one(f"{_SUBSCRIPTION} WHERE subscriptions.stripe_id = %(id)s", id=stripe_id)
+    return StoredSubscription(**row) if row else None
 
 
-def of_reader(tx: Tx, subscriber_id: int) -> list[Kept]:
-    """A reader's subscriptions that we sold, oldest first."""
+def list_by_subscriber(tx: Tx, subscriber_id: int) -> list[StoredSubscription]:
+    """Return a subscriber's subscriptions that we sold, oldest first."""
     rows = tx.all(
-        f"{_KEPT} WHERE subscriber_id = %(id)s AND plan <> '' ORDER BY started_at, subscriptions.stripe_id", id=subscriber_id
+        f"{_SUBSCRIPTION} WHERE subscriber_id = %(id)s AND plan <> '' ORDER BY started_at, subscriptions.stripe_id",
+        id=subscriber_id,
     )
-    return each(rows, Kept)
+    return each(rows, StoredSubscription)
 
 
-def resuming(tx: Tx, ahead: timedelta, limit: int = 200) -> list[Kept]:
-    """Subscriptions whose pause ends by itself within so much time, and that were paused by us."""
+def list_resuming(tx: Tx, ahead: timedelta, limit: int = 200) -> list[StoredSubscription]:
+    """Return subscriptions that we paused and whose pause ends by itself within so much time."""
     rows = tx.all(
         f"""
-        {_KEPT}
+        {_SUBSCRIPTION}
         WHERE resumes_at <= now() + %(ahead)s AND pause_kind IN ('keep', 'serve') AND status <> 'canceled'
             AND subscriber_id IS NOT NULL
         ORDER BY resumes_at
@@ -152,28 +155,28 @@ def resuming(tx: Tx, ahead: timedelta, limit: int = 200) -> list[Kept]:
         ahead=ahead,
         limit=limit,
     )
-    return each(rows, Kept)
+    return each(rows, StoredSubscription)
 
 
-def every(tx: Tx) -> list[Kept]:
-    """All of them, oldest first."""
-    return each(tx.all(f"{_KEPT} ORDER BY started_at, subscriptions.stripe_id"), Kept)
+def list_all(tx: Tx) -> list[StoredSubscription]:
+    """Return all subscriptions, oldest first."""
+    return each(tx.all(f"{_SUBSCRIPTION} ORDER BY started_at, subscriptions.stripe_id"), StoredSubscription)
 
 
-def charge_version(tx: Tx, stripe_id: str) -> int:
-    """How often a charge was written; ask before a fetch."""
+def get_charge_version(tx: Tx, stripe_id: str) -> int:
+    """Return how often a charge was saved; call it before a fetch."""
     tx.run("INSERT INTO charges (stripe_id) VALUES (%(id)s) ON CONFLICT DO NOTHING", id=stripe_id)
     return int(tx.value("SELECT version FROM charges WHERE stripe_id = %(id)s", id=stripe_id))
 
 
-def charge(tx: Tx, stripe_id: str) -> tuple[int, str] | None:
-    """What went back of a charge, and its dispute; None when it is new to us."""
+def get_charge(tx: Tx, stripe_id: str) -> tuple[int, str] | None:
+    """Return a charge's refunded amount and its dispute; None if it is unknown."""
     row = tx.one("SELECT refunded, dispute FROM charges WHERE stripe_id = %(id)s AND version > 0", id=stripe_id)
     return (row["refunded"], row["dispute"]) if row else None
 
 
-def put_charge(tx: Tx, fetched: Charge, version: int) -> bool:
-    """Write what was fetched, unless somebody wrote since ``version`` was read."""
+def save_charge(tx: Tx, fetched: Charge, version: int) -> bool:
+    """Save a fetched charge, unless it was saved since ``version`` was read."""
     return bool(
         tx.run(
             """
@@ -195,8 +198,8 @@ def put_charge(tx: Tx, fetched: Charge, version: int) -> bool:
     )
 
 
-def went_back(tx: Tx, intent: str) -> bool:
-    """Is all the money of this payment gone again, as far as we have heard?"""
+def is_refunded(tx: Tx, intent: str) -> bool:
+    """Return whether a payment was refunded or lost entirely, as far as we know."""
     return bool(
         tx.value(
             """

@@ -1,4 +1,4 @@
-"""Bulk actions: what is to be done, and the targets that are left. Each function is one statement."""
+"""Bulk actions and their remaining targets. Each function is one statement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailer.core.db import Row, Tx, json
 
 
 def add(tx: Tx, kind: str, metadata: Mapping[str, Any], targets: Sequence[str]) -> Row:
-    """A new action with its targets, in their order; the action's row."""
+    """Add an action with its targets, in order; return its row."""
     row = tx.one(
         """
         WITH made AS (
@@ -32,8 +32,8 @@ def add(tx: Tx, kind: str, metadata: Mapping[str, Any], targets: Sequence[str]) 
     return row
 
 
-def take(tx: Tx, number: int | None = None) -> Row | None:
-    """The oldest unfinished action (or the one named) that nobody works on now, locked; None when there is none."""
+def claim_next(tx: Tx, number: int | None = None) -> Row | None:
+    """Lock and return the oldest unfinished action (or the given one) that no worker holds; None if there is none."""
     return tx.one(
         """
         UPDATE bulk_actions SET state = 'in_progress'
@@ -49,8 +49,8 @@ def take(tx: Tx, number: int | None = None) -> Row | None:
     )
 
 
-def targets(tx: Tx, number: int, most: int) -> list[tuple[int, str]]:
-    """The next targets of an action, with their positions."""
+def list_targets(tx: Tx, number: int, most: int) -> list[tuple[int, str]]:
+    """Return the next targets of an action, with their positions."""
     rows = tx.all(
         "SELECT position, target FROM bulk_targets WHERE action_id = %(id)s ORDER BY position LIMIT %(most)s",
         id=number,
@@ -60,7 +60,7 @@ def targets(tx: Tx, number: int, most: int) -> list[tuple[int, str]]:
 
 
 def advance(tx: Tx, number: int, until: int, done: int) -> None:
-    """Targets up to a position are over, ``done`` of them changed."""
+    """Remove the targets up to a position, ``done`` of which were changed."""
     tx.run(
         """
         WITH over AS (
@@ -78,10 +78,10 @@ def advance(tx: Tx, number: int, until: int, done: int) -> None:
 
 
 def finish(tx: Tx, number: int) -> None:
-    """Nothing is left."""
+    """Mark an action as finished."""
     tx.run("UPDATE bulk_actions SET state = 'processed', done_at = now() WHERE id = %(id)s", id=number)
 
 
 def has_work(tx: Tx) -> bool:
-    """Is any action not finished?"""
+    """Return whether any action is unfinished."""
     return bool(tx.value("SELECT EXISTS (SELECT FROM bulk_actions WHERE state IN ('not_started', 'in_progress'))"))

@@ -1,4 +1,4 @@
-"""Consents: the evidence of who asked for what, when and from where. Rows are only ever added."""
+"""Consents: the evidence of who requested what, when and from where. Rows are only ever added."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from mailer.core.db import Tx, json
 
 
 def record(tx: Tx, subscriber_id: int, kind: str, source: str, ip: str | None, evidence: Mapping[str, object]) -> None:
-    """Add a piece of evidence; ``kind`` is requested, confirmed, left or added."""
+    """Add a piece of evidence; ``kind`` is requested, confirmed, left, added and so on
+    (``exchange.own_format.CONSENT_KINDS``).
+    """
     tx.often(
         """
         INSERT INTO consents (subscriber_id, kind, source, ip, evidence)
@@ -24,16 +26,16 @@ def record(tx: Tx, subscriber_id: int, kind: str, source: str, ip: str | None, e
     )
 
 
-def latest(tx: Tx, subscriber_id: int, kind: str) -> datetime | None:
-    """When there was evidence of this kind last; None when there is none."""
+def get_latest(tx: Tx, subscriber_id: int, kind: str) -> datetime | None:
+    """Return the time of the latest evidence of this kind, or None."""
     found: datetime | None = tx.value(
         "SELECT max(at) FROM consents WHERE subscriber_id = %(id)s AND kind = %(kind)s", id=subscriber_id, kind=kind
     )
     return found
 
 
-def former_addresses(tx: Tx, subscriber_id: int | None = None) -> list[str]:
-    """Addresses that readers (or this one) changed for others, as they were written; each once."""
+def list_former_addresses(tx: Tx, subscriber_id: int | None = None) -> list[str]:
+    """Return the former addresses of all subscribers (or of one), as written, without duplicates."""
     rows = tx.all(
         """
         SELECT DISTINCT evidence ->> 'before' AS email

@@ -1,4 +1,4 @@
-"""Erasing: of a reader only a number stays, so that the ledger adds up, and a keyed hash of their address."""
+"""Erasure: a subscriber's number remains, so that the ledger adds up, and a keyed hash of their address."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 from mailer.core.db import Tx
 
 
-def remember(tx: Tx, hash_: bytes, email_normal: str) -> None:
-    """Keep the hash of an address, with the reason why it must not be mailed, if there is one."""
+def remember_hash(tx: Tx, hash_: bytes, email_normal: str) -> None:
+    """Store the hash of an address, with the reason for its suppression, if any."""
     tx.run(
         """
         INSERT INTO erased (hash, reason)
@@ -21,25 +21,25 @@ def remember(tx: Tx, hash_: bytes, email_normal: str) -> None:
     )
 
 
-def moment(tx: Tx, subscriber_id: int) -> datetime | None:
-    """When the reader was erased; None when they were not."""
+def get_erased_at(tx: Tx, subscriber_id: int) -> datetime | None:
+    """Return when the subscriber was erased, or None."""
     found: datetime | None = tx.value("SELECT erased_at FROM subscribers WHERE id = %(id)s", id=subscriber_id)
     return found
 
 
-def reason(tx: Tx, hash_: bytes) -> str | None:
-    """Why an erased address must not be mailed ('' when it may), or None when nobody with it was erased."""
+def get_reason(tx: Tx, hash_: bytes) -> str | None:
+    """Return why an erased address is suppressed ('' if it is not), or None if nobody with it was erased."""
     found = tx.value("SELECT reason FROM erased WHERE hash = %(hash)s", hash=hash_)
     return None if found is None else str(found)
 
 
-def forget(tx: Tx, hash_: bytes) -> None:
-    """Who was erased came back by themselves."""
+def forget_hash(tx: Tx, hash_: bytes) -> None:
+    """Forget an erased address whose owner has subscribed again."""
     tx.run("DELETE FROM erased WHERE hash = %(hash)s AND reason = ''", hash=hash_)
 
 
-def wipe(tx: Tx, subscriber_id: int, email_normal: str) -> None:
-    """Take away all that says who this was."""
+def wipe_personal_data(tx: Tx, subscriber_id: int, email_normal: str) -> None:
+    """Delete everything that identifies a subscriber."""
     for statement in _WIPE:
         tx.run(statement, id=subscriber_id, email_normal=email_normal)
 

@@ -1,4 +1,4 @@
-"""Exports: everything about readers, written by Postgres itself as CSV. Columns as in ``exchange/formats.OWN``."""
+"""Exports: everything about subscribers, written as CSV by Postgres itself. Columns as in ``exchange/formats.OWN_COLUMNS``."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ from typing import Any
 
 from mailer.core.db import Tx
 
-_MOMENT = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-# What a spreadsheet would take for a formula gets a ' in front.
-_GUARD = "CASE WHEN left({0}, 1) = ANY(ARRAY['=', '+', '-', '@', E'\\t', E'\\r', '''']) THEN '''' || {0} ELSE {0} END"
+_TIMESTAMP = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+# A cell that a spreadsheet would run as a formula gets a leading '.
+_ESCAPED = "CASE WHEN left({0}, 1) = ANY(ARRAY['=', '+', '-', '@', E'\\t', E'\\r', '''']) THEN '''' || {0} ELSE {0} END"
 
 _SUPPRESSION = f"""
     CASE WHEN suppressions.reason IS NOT NULL THEN jsonb_build_object(
-        'reason', suppressions.reason, 'detail', suppressions.detail, 'at', {_MOMENT.format("suppressions.created_at")}
+        'reason', suppressions.reason, 'detail', suppressions.detail, 'at', {_TIMESTAMP.format("suppressions.created_at")}
     )::text ELSE '' END
 """
 
-_WHOLE = f"""
+_SUBSCRIBERS = f"""
     SELECT
-        {_GUARD.format("subscribers.email")} AS email,
+        {_ESCAPED.format("subscribers.email")} AS email,
         subscribers.state,
         to_jsonb(subscribers.tags)::text AS tags,
         subscribers.metadata::text AS metadata,
-        {_GUARD.format("subscribers.lang")} AS lang,
+        {_ESCAPED.format("subscribers.lang")} AS lang,
         subscribers.frequency,
         to_jsonb(subscribers.flags)::text AS flags,
-        {_MOMENT.format("subscribers.created_at")} AS created_at,
-        coalesce({_MOMENT.format("subscribers.confirmed_at")}, '') AS confirmed_at,
-        coalesce({_MOMENT.format("subscribers.left_at")}, '') AS left_at,
-        coalesce({_MOMENT.format("subscribers.paused_until")}, '') AS paused_until,
-        coalesce({_MOMENT.format("subscribers.active_at")}, '') AS active_at,
+        {_TIMESTAMP.format("subscribers.created_at")} AS created_at,
+        coalesce({_TIMESTAMP.format("subscribers.confirmed_at")}, '') AS confirmed_at,
+        coalesce({_TIMESTAMP.format("subscribers.left_at")}, '') AS left_at,
+        coalesce({_TIMESTAMP.format("subscribers.paused_until")}, '') AS paused_until,
+        coalesce({_TIMESTAMP.format("subscribers.active_at")}, '') AS active_at,
         {_SUPPRESSION} AS suppression,
         coalesce(evidence.consents, '[]') AS consents,
-        {_GUARD.format("subscribers.notes")} AS notes,
-        {_GUARD.format("subscribers.referrer_url")} AS referrer_url,
-        {_GUARD.format("subscribers.utm_campaign")} AS utm_campaign,
-        {_GUARD.format("subscribers.utm_medium")} AS utm_medium,
-        {_GUARD.format("subscribers.utm_source")} AS utm_source,
-        {_GUARD.format("subscribers.leaving_reason")} AS leaving_reason
+        {_ESCAPED.format("subscribers.notes")} AS notes,
+        {_ESCAPED.format("subscribers.referrer_url")} AS referrer_url,
+        {_ESCAPED.format("subscribers.utm_campaign")} AS utm_campaign,
+        {_ESCAPED.format("subscribers.utm_medium")} AS utm_medium,
+        {_ESCAPED.format("subscribers.utm_source")} AS utm_source,
+        {_ESCAPED.format("subscribers.leaving_reason")} AS leaving_reason
     FROM subscribers
     LEFT JOIN suppressions ON suppressions.email_normal = subscribers.email_normal
     LEFT JOIN (
@@ -45,7 +45,7 @@ _WHOLE = f"""
             subscriber_id,
             jsonb_agg(
                 jsonb_build_object(
-                    'kind', kind, 'source', source, 'ip', host(ip), 'evidence', evidence, 'at', {_MOMENT.format("at")}
+                    'kind', kind, 'source', source, 'ip', host(ip), 'evidence', evidence, 'at', {_TIMESTAMP.format("at")}
                 )
                 ORDER BY id
             )::text AS consents
@@ -56,9 +56,9 @@ _WHOLE = f"""
     ORDER BY subscribers.id
 """
 
-_STRANGERS = f"""
+_OTHER_SUPPRESSIONS = f"""
     SELECT
-        {_GUARD.format("email_normal")}, '', '[]', '{{}}', '', 'every', '[]', '', '', '', '', '', {_SUPPRESSION}, '[]',
+        {_ESCAPED.format("email_normal")}, '', '[]', '{{}}', '', 'every', '[]', '', '', '', '', '', {_SUPPRESSION}, '[]',
         '', '', '', '', '', ''
     FROM suppressions
     WHERE NOT EXISTS (SELECT FROM subscribers WHERE subscribers.email_normal = suppressions.email_normal)
@@ -66,8 +66,8 @@ _STRANGERS = f"""
 """
 
 
-def everybody(tx: Tx, file: Any) -> int:
-    """Every reader, oldest first, then addresses that are suppressed without being a reader's; how many lines."""
+def copy_all(tx: Tx, file: Any) -> int:
+    """Write all subscribers, oldest first, then other suppressed addresses; return the number of lines."""
     tx.script("SET LOCAL work_mem = '128MB'")
-    number = tx.copy(f"COPY ({_WHOLE.format(where='true')}) TO STDOUT (FORMAT csv, HEADER)", file)
-    return number + tx.copy(f"COPY ({_STRANGERS}) TO STDOUT (FORMAT csv)", file)
+    number = tx.copy(f"COPY ({_SUBSCRIBERS.format(where='true')}) TO STDOUT (FORMAT csv, HEADER)", file)
+    return number + tx.copy(f"COPY ({_OTHER_SUPPRESSIONS}) TO STDOUT (FORMAT csv)", file)

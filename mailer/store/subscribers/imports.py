@@ -1,4 +1,4 @@
-"""Imports: a list staged in a temporary table, judged against the readers, and applied. All inside one transaction."""
+"""Imports: a list is staged in a temporary table, judged against the subscribers, and applied. All in one transaction."""
 
 from __future__ import annotations
 
@@ -80,16 +80,16 @@ _JUDGED = """
         CASE
             WHEN refusal = 'cannot be read' THEN wrong
             WHEN refusal = 'twice in the file' THEN 'the same address as line ' || chosen_number
-            WHEN refusal = 'erased' THEN 'was erased at their own wish: only they can subscribe again'
-            WHEN refusal = 'moved' THEN 'its reader took another address here since: only they can subscribe with this one'
-            WHEN refusal = 'left' THEN 'left on ' || known_left_at::date || ': only they can subscribe again'
-            WHEN refusal = 'suppressed' THEN 'is not mailed any more (' || known_reason || ')'
-            WHEN refusal = 'active here' THEN 'is active here, and the file does not say that they left after that'
+            WHEN refusal = 'erased' THEN 'was erased on request: only they can subscribe again'
+            WHEN refusal = 'moved' THEN 'the subscriber has changed to another address: only they can subscribe with this one'
+            WHEN refusal = 'left' THEN 'unsubscribed on ' || known_left_at::date || ': only they can subscribe again'
+            WHEN refusal = 'suppressed' THEN 'is suppressed (' || known_reason || ')'
+            WHEN refusal = 'active here' THEN 'is active here, and the file has no later date of unsubscribing'
             ELSE concat_ws(
                 ', ',
                 CASE WHEN known_id IS NOT NULL AND activates THEN 'becomes active' END,
-                CASE WHEN leaves THEN 'leaves' END,
-                CASE WHEN suppresses THEN 'is not mailed any more (' || suppressed || ')' END,
+                CASE WHEN leaves THEN 'unsubscribes' END,
+                CASE WHEN suppresses THEN 'is suppressed (' || suppressed || ')' END,
                 CASE WHEN tagged THEN 'gains tags' END,
                 CASE WHEN described THEN 'metadata' END,
                 CASE WHEN translated THEN 'language' END,
@@ -101,8 +101,8 @@ _JUDGED = """
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What would become of one line: new, changed, same or refused, and why."""
+class JudgedLine:
+    """The verdict on one line: new, changed, same or refused, and why."""
 
     number: int
     email: str
@@ -110,8 +110,8 @@ class Judged:
     why: str
 
 
-def stage(tx: Tx, file: Any) -> int:
-    """Take lines (COPY text, in COLUMNS' order) into the temporary table; how many."""
+def stage_lines(tx: Tx, file: Any) -> int:
+    """Copy lines (COPY text, in the order of COLUMNS) into the temporary table; return how many."""
     tx.script(f"CREATE TEMP TABLE staged ({_STAGED}) ON COMMIT DROP")
     tx.script("SET LOCAL work_mem = '128MB'")
     number = tx.copy(f"COPY staged ({', '.join(COLUMNS)}) FROM STDIN", file)
@@ -119,39 +119,39 @@ def stage(tx: Tx, file: Any) -> int:
     return number
 
 
-def any_erased(tx: Tx) -> bool:
-    """Was anybody ever erased?"""
+def has_erased(tx: Tx) -> bool:
+    """Return whether anybody was ever erased."""
     return bool(tx.value("SELECT EXISTS (SELECT FROM erased)"))
 
 
-def judge(tx: Tx, evidence: bool, moved: Sequence[str]) -> None:
-    """Judge each staged line against the readers as they are now.
+def judge_lines(tx: Tx, evidence: bool, moved: Sequence[str]) -> None:
+    """Judge each staged line against the current subscribers.
 
-    Of several lines with one address the one counts that keeps mail from it, else the first. ``moved`` are normal forms of
-    addresses, each once, that readers changed for others: an old list must not bring these back.
+    Of several lines with one address, the one that prevents emails counts, otherwise the first. ``moved`` are normalized
+    addresses, without duplicates, that subscribers replaced by others: an old list must not add these again.
     """
     tx.run(_JUDGED, evidence=evidence, moved=list(moved))
 
 
-def counts(tx: Tx) -> dict[str, int]:
-    """How many lines there are of each verdict."""
+def count_verdicts(tx: Tx) -> dict[str, int]:
+    """Return the number of lines for each verdict."""
     rows = tx.all("SELECT verdict, count(*) AS number FROM judged GROUP BY verdict")
     return {row["verdict"]: row["number"] for row in rows}
 
 
-def refusals(tx: Tx) -> dict[str, int]:
-    """How many lines are refused for each kind of reason, most first."""
+def count_refusals(tx: Tx) -> dict[str, int]:
+    """Return the number of refused lines for each kind of reason, most frequent first."""
     rows = tx.all("SELECT refusal, count(*) AS number FROM judged WHERE refusal <> '' GROUP BY refusal ORDER BY 2 DESC, 1")
     return {row["refusal"]: row["number"] for row in rows}
 
 
-def unconfirmed(tx: Tx) -> int:
-    """How many lines say active and come as unconfirmed, because no evidence was given."""
+def count_unconfirmed(tx: Tx) -> int:
+    """Return how many lines are active in the file and become unconfirmed, because no evidence was given."""
     return int(tx.value("SELECT count(*) FROM judged WHERE verdict = 'new' AND state = 'active' AND NOT activates"))
 
 
-def lines(tx: Tx, limit: int | None, verdicts: tuple[str, ...]) -> list[Judged]:
-    """Lines of these verdicts in the file's order."""
+def list_lines(tx: Tx, limit: int | None, verdicts: tuple[str, ...]) -> list[JudgedLine]:
+    """Return the lines with these verdicts in the file's order."""
     rows = tx.all(
         """
         SELECT number, email, verdict, why
@@ -163,18 +163,18 @@ def lines(tx: Tx, limit: int | None, verdicts: tuple[str, ...]) -> list[Judged]:
         verdicts=list(verdicts),
         limit=limit,
     )
-    return each(rows, Judged)
+    return each(rows, JudgedLine)
 
 
-def report(tx: Tx, file: Any) -> int:
-    """Write every line's verdict as CSV; how many."""
+def write_report(tx: Tx, file: Any) -> int:
+    """Write every line's verdict as CSV; return how many."""
     return tx.copy(
         "COPY (SELECT number AS line, verdict, why, email FROM judged ORDER BY number) TO STDOUT (FORMAT csv, HEADER)", file
     )
 
 
-def run(tx: Tx, file: str, digest: str, file_format: str, evidence: str, numbers: dict[str, int]) -> int:
-    """Write down that an import is applied; its id."""
+def add_run(tx: Tx, file: str, digest: str, file_format: str, evidence: str, numbers: dict[str, int]) -> int:
+    """Record that an import is applied; return its id."""
     return int(
         tx.value(
             """
@@ -191,8 +191,8 @@ def run(tx: Tx, file: str, digest: str, file_format: str, evidence: str, numbers
     )
 
 
-def apply(tx: Tx, run_id: int, evidence: str) -> None:
-    """Write what was judged: new readers, changed ones, suppressions, and the evidence of each."""
+def apply_lines(tx: Tx, run_id: int, evidence: str) -> None:
+    """Apply the verdicts: new subscribers, changed ones, suppressions, and the evidence for each."""
     tx.script("CREATE TEMP TABLE added (id bigint, email_normal text) ON COMMIT DROP")
     tx.run(_NEW)
     tx.script("ANALYZE added")

@@ -1,4 +1,4 @@
-"""What a reader chose on their own page, and all that is kept about them."""
+"""Subscribers' preferences, and everything stored about them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from mailer.core.db import Tx, each
 
-MOST_ROWS = 10_000  # of one table in a reader's export
+MAX_EXPORTED_ROWS = 10_000  # per table, in a subscriber's export
 
 
 @dataclass(frozen=True)
-class Choices:
-    """A reader as their page shows them; ``offered`` are the tags that any reader may choose."""
+class SubscriberChoices:
+    """A subscriber as their preferences page shows them; ``offered`` are the tags any subscriber may choose."""
 
     id: int
     email: str
@@ -30,14 +30,14 @@ _COLUMNS = """id, email, state, tags, frequency, paused_until, lang,
     ARRAY(SELECT tags.name FROM tags WHERE tags.subscriber_editable ORDER BY tags.name) AS offered"""
 
 
-def look(tx: Tx, subscriber_id: int) -> Choices | None:
-    """The reader, unless they were erased or never were."""
+def get(tx: Tx, subscriber_id: int) -> SubscriberChoices | None:
+    """Return the subscriber, or None if they were erased or never existed."""
     row = tx.one(f"SELECT {_COLUMNS} FROM subscribers WHERE id = %(id)s AND erased_at IS NULL", id=subscriber_id)
-    return Choices(**row) if row else None
+    return SubscriberChoices(**row) if row else None
 
 
-def choose(tx: Tx, subscriber_id: int, tags: Sequence[str], frequency: str, lang: str) -> bool:
-    """Set what an active reader chose; whether anything is different now."""
+def save(tx: Tx, subscriber_id: int, tags: Sequence[str], frequency: str, lang: str) -> bool:
+    """Set the choices of an active subscriber; return whether anything changed."""
     return bool(
         tx.run(
             """
@@ -55,7 +55,7 @@ def choose(tx: Tx, subscriber_id: int, tags: Sequence[str], frequency: str, lang
 
 
 def pause(tx: Tx, subscriber_id: int, months: int) -> datetime | None:
-    """No issue for so many months from now; until when, or None when the reader is not active."""
+    """Pause issues for so many months; return the end date, or None if the subscriber is not active."""
     found = tx.value(
         """
         UPDATE subscribers
@@ -71,7 +71,7 @@ def pause(tx: Tx, subscriber_id: int, months: int) -> datetime | None:
 
 
 def resume(tx: Tx, subscriber_id: int) -> bool:
-    """The reader ends their pause; whether there was one."""
+    """End the subscriber's pause; return whether there was one."""
     return bool(
         tx.run(
             """
@@ -83,8 +83,8 @@ def resume(tx: Tx, subscriber_id: int) -> bool:
     )
 
 
-def ended(tx: Tx, limit: int) -> list[Choices]:
-    """Readers whose pause is over by now, who are not paused any more from here on."""
+def end_pauses(tx: Tx, limit: int) -> list[SubscriberChoices]:
+    """End expired pauses; return their subscribers."""
     rows = tx.all(
         f"""
         UPDATE subscribers SET paused_until = NULL
@@ -95,11 +95,11 @@ def ended(tx: Tx, limit: int) -> list[Choices]:
         """,
         limit=limit,
     )
-    return each(rows, Choices)
+    return each(rows, SubscriberChoices)
 
 
-def everything(tx: Tx, subscriber_id: int) -> dict[str, list[dict[str, Any]]]:
-    """All that is kept about a reader: their row, and every row of every table that names them, by table."""
+def export_data(tx: Tx, subscriber_id: int) -> dict[str, list[dict[str, Any]]]:
+    """Return everything stored about a subscriber: their row, and every row that refers to them, by table."""
     own = tx.all("SELECT * FROM subscribers WHERE id = %(id)s", id=subscriber_id)
     tables = tx.all(
         """
@@ -116,7 +116,7 @@ def everything(tx: Tx, subscriber_id: int) -> dict[str, list[dict[str, Any]]]:
     for row in tables:
         name = row["table_name"]
         found[name] = tx.all(
-            f'SELECT * FROM "{name}" WHERE subscriber_id = %(id)s LIMIT %(limit)s', id=subscriber_id, limit=MOST_ROWS
+            f'SELECT * FROM "{name}" WHERE subscriber_id = %(id)s LIMIT %(limit)s', id=subscriber_id, limit=MAX_EXPORTED_ROWS
         )
     found["suppressions"] = tx.all(
         "SELECT * FROM suppressions WHERE email_normal = (SELECT email_normal FROM subscribers WHERE id = %(id)s)",

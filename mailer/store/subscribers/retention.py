@@ -1,4 +1,4 @@
-"""What is not kept for ever: sign-ups that nobody confirmed, and readers who left long ago."""
+"""Retention: delete sign-ups that were never confirmed, and list subscribers who unsubscribed long ago."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import timedelta
 from mailer.core.db import Tx
 
 
-def forget_unconfirmed(tx: Tx, age: timedelta, limit: int) -> int:
-    """Delete who asked, never said yes, and asked last so long ago; how many.
+def delete_unconfirmed(tx: Tx, age: timedelta, limit: int) -> int:
+    """Delete subscribers who never confirmed and whose last request is older than ``age``; return how many.
 
-    Who came by an import, once was active, or ever got an issue stays.
+    Kept are subscribers who were imported, were ever active, or ever got an issue.
     """
     return tx.run(
         """
@@ -34,8 +34,11 @@ def forget_unconfirmed(tx: Tx, age: timedelta, limit: int) -> int:
     )
 
 
-def left_long_ago(tx: Tx, age: timedelta, limit: int) -> list[int]:
-    """Readers who left so long ago and are not erased yet. Who pays, or rests from it, stays: they read on the web."""
+def list_unsubscribed_before(tx: Tx, age: timedelta, limit: int) -> list[int]:
+    """Return subscribers who unsubscribed longer ago than ``age`` and are not erased.
+
+    Subscribers with a paid subscription, even a paused one, are left out: they read on the web.
+    """
     rows = tx.all(
         """
         SELECT id FROM subscribers

@@ -1,12 +1,12 @@
-"""Mails whose hidden link was opened: by a program, as no person sees it."""
+"""Visits to an email's hidden link: by a link scanner, as no person sees it."""
 
 from __future__ import annotations
 
 from mailer.core.db import Tx
 
 
-def record(tx: Tx, subscriber_id: int, send_id: int = 0, mail_id: int = 0) -> None:
-    """Write the first visit of a mail down; the mail is an issue's (``send_id``) or a single one (``mail_id``)."""
+def add(tx: Tx, subscriber_id: int, send_id: int = 0, mail_id: int = 0) -> None:
+    """Record the first visit of an email: an issue's (``send_id``) or a transactional one (``mail_id``)."""
     tx.run(
         """
         INSERT INTO scanner_visits (subscriber_id, send_id, mail_id)

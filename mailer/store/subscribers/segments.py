@@ -1,4 +1,4 @@
-"""Segments: named choices of readers."""
+"""Segments: named audiences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailer.core.db import Tx, each
 
 
 @dataclass(frozen=True)
-class Segment:
+class StoredSegment:
     """A segment with its filters in the contract's shape."""
 
     id: int
@@ -18,12 +18,12 @@ class Segment:
     filters: dict[str, Any]
 
 
-def every(tx: Tx) -> list[Segment]:
-    """All segments, by name."""
-    return each(tx.all("SELECT id, name, description, filters FROM segments ORDER BY lower(name), id"), Segment)
+def list_all(tx: Tx) -> list[StoredSegment]:
+    """Return all segments, by name."""
+    return each(tx.all("SELECT id, name, description, filters FROM segments ORDER BY lower(name), id"), StoredSegment)
 
 
-def waiting_audiences(tx: Tx) -> list[tuple[str, str]]:
-    """The issue and the audience of each send that has not started."""
+def list_waiting_audiences(tx: Tx) -> list[tuple[str, str]]:
+    """Return the issue and the audience of each send that has not started."""
     rows = tx.all("SELECT issue_key, audience FROM sends WHERE state IN ('scheduled', 'holding') ORDER BY id")
     return [(row["issue_key"], row["audience"]) for row in rows]

@@ -1,4 +1,4 @@
-"""How much of each limit is used, sign-ups by minute, and the firewall's state."""
+"""The use of each limit, sign-ups by minute, and the firewall's state."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from datetime import datetime, timedelta
 from mailer.core.db import Tx
 
 
-def take(tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
-    """Use one of each limit (scope, key, how many in each ``per``); the scopes in which there was one left.
+def use(tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
+    """Use one unit of each limit (scope, key, number per ``per``); return the scopes that had one left.
 
-    GCRA: exact, one row for each key. The rows are locked in the order given.
+    GCRA: exact, with one row for each key. The rows are locked in the order given.
     """
-    return _taken(tx, _TAKE, wanted, per)
+    return _use(tx, _USE, wanted, per)
 
 
-def take_for_signup(tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
-    """The same, and one more sign-up in this minute."""
-    return _taken(tx, _TAKE_FOR_SIGNUP, wanted, per)
+def use_for_signup(tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
+    """Do the same, and count a sign-up in this minute."""
+    return _use(tx, _USE_FOR_SIGNUP, wanted, per)
 
 
-_TAKEN = """
+_USED = """
     WITH taken AS (
         INSERT INTO limits AS used (scope, key, used_until)
         SELECT scope, key, clock_timestamp() + %(per)s::interval / most
@@ -43,10 +43,10 @@ _COUNTED = """,
     )
 """
 _SCOPES = "SELECT coalesce(array_agg(scope), '{}') AS scopes FROM taken"
-_TAKE, _TAKE_FOR_SIGNUP = _TAKEN + _SCOPES, _TAKEN + _COUNTED + _SCOPES
+_USE, _USE_FOR_SIGNUP = _USED + _SCOPES, _USED + _COUNTED + _SCOPES
 
 
-def _taken(tx: Tx, sql: str, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
+def _use(tx: Tx, sql: str, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
     row = tx.often(
         sql,
         scopes=[scope for scope, _, _ in wanted],
@@ -58,18 +58,18 @@ def _taken(tx: Tx, sql: str, wanted: Sequence[tuple[str, str, int]], per: timede
 
 
 def purge(tx: Tx) -> int:
-    """Forget limits that are wholly free again, and minutes older than a month."""
+    """Delete limits that are entirely unused again, and minutes older than a month."""
     tx.run("DELETE FROM signup_minutes WHERE minute < now() - interval '31 days'")
     return tx.run("DELETE FROM limits WHERE used_until < now()")
 
 
-def recent(tx: Tx, window: timedelta) -> int:
-    """Sign-ups in the last ``window``."""
+def count_recent(tx: Tx, window: timedelta) -> int:
+    """Return the number of sign-ups in the last ``window``."""
     return int(tx.value("SELECT coalesce(sum(number), 0) FROM signup_minutes WHERE minute > now() - %(window)s", window=window))
 
 
-def usual(tx: Tx, window: timedelta, past: timedelta) -> float:
-    """How many sign-ups a ``window`` had on average in the time ``past``, the last hour left out."""
+def average_count(tx: Tx, window: timedelta, past: timedelta) -> float:
+    """Return the average number of sign-ups in a ``window`` over the time ``past``, without the last hour."""
     total = tx.value(
         """
         SELECT coalesce(sum(number), 0) FROM signup_minutes
@@ -82,15 +82,15 @@ def usual(tx: Tx, window: timedelta, past: timedelta) -> float:
 
 @dataclass(frozen=True)
 class Firewall:
-    """Since when confirmation mails are held back (None: they are not), why, and whether an operator said so."""
+    """Since when confirmation emails are held (None: they are not), why, and whether an operator decided it."""
 
     up_since: datetime | None
     reason: str
     by_hand: bool
 
 
-def at_the_door(tx: Tx, window: timedelta) -> tuple[Firewall, int]:
-    """The firewall as it is, and sign-ups in the last ``window``. Nothing here waits for the disk."""
+def get_firewall_and_count(tx: Tx, window: timedelta) -> tuple[Firewall, int]:
+    """Return the firewall, and the sign-ups in the last ``window``. Does not wait for the disk."""
     row = tx.often(
         """
         SELECT
@@ -107,14 +107,14 @@ def at_the_door(tx: Tx, window: timedelta) -> tuple[Firewall, int]:
     return Firewall(row["up_since"], row["reason"], row["by_hand"]), row["recent"]
 
 
-def firewall(tx: Tx) -> Firewall:
-    """The firewall as it is."""
+def get_firewall(tx: Tx) -> Firewall:
+    """Return the firewall's state."""
     row = tx.one("SELECT up_since, reason, by_hand FROM firewall")
     return Firewall(**row) if row else Firewall(None, "", False)
 
 
 def raise_firewall(tx: Tx, reason: str, by_hand: bool = False) -> bool:
-    """Hold confirmation mails back from now on; whether that is new."""
+    """Hold confirmation emails from now on; return whether that is a change."""
     return bool(
         tx.run(
             """
@@ -127,7 +127,7 @@ def raise_firewall(tx: Tx, reason: str, by_hand: bool = False) -> bool:
 
 
 def lower_firewall(tx: Tx, only_automatic: bool = False) -> bool:
-    """Let new confirmation mails go; whether they were held. Those that are held stay held."""
+    """Stop holding new confirmation emails; return whether that is a change. Those already held stay held."""
     return bool(
         tx.run(
             """

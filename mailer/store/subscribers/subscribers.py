@@ -1,4 +1,4 @@
-"""Subscribers: readers, their state and their tags."""
+"""Subscribers, their state and their tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailer.core.db import Tx, each
 
 @dataclass(frozen=True)
 class Subscriber:
-    """A reader. ``state`` is unconfirmed, active or left."""
+    """A subscriber. ``state`` is unconfirmed, active or left (unsubscribed)."""
 
     id: int
     email: str
@@ -27,7 +27,9 @@ _COLUMNS = "id, email, email_normal, state, tags, created_at, confirmed_at, left
 
 
 def add(tx: Tx, email: str, email_normal: str, tags: Sequence[str]) -> int:
-    """The id of the reader with this address, new or known. A known reader keeps state and gains the tags."""
+    """Return the id of the subscriber with this address, new or existing. An existing one keeps the state and gets the
+    tags.
+    """
     return int(
         tx.value(
             """
@@ -44,18 +46,18 @@ def add(tx: Tx, email: str, email_normal: str, tags: Sequence[str]) -> int:
     )
 
 
-def enter(
+def add_or_lock(
     tx: Tx, email: str, email_normal: str, tags: Sequence[str], lang: str = "", flags: Sequence[str] = ()
 ) -> tuple[Subscriber, bool]:
-    """The subscriber with this address, locked until the transaction ends, and whether they are new.
+    """Return the subscriber with this address, locked until the transaction ends, and whether they are new.
 
-    ``tags``, ``lang`` and ``flags`` are those of a new one; a known one stays as they are.
+    ``tags``, ``lang`` and ``flags`` apply to a new one; an existing one is left unchanged.
     """
     row = tx.often(
         f"""
         INSERT INTO subscribers (email, email_normal, tags, lang, flags)
         VALUES (%(email)s, %(email_normal)s, %(tags)s, %(lang)s, %(flags)s)
-        ON CONFLICT (email_normal) DO UPDATE SET email_normal = EXCLUDED.email_normal -- changes nothing: it locks the row
+        ON CONFLICT (email_normal) DO UPDATE SET email_normal = EXCLUDED.email_normal -- changes nothing, but locks the row
         RETURNING {_COLUMNS}, xmax = 0 AS new
         """,
         email=email,
@@ -70,19 +72,19 @@ def enter(
 
 
 def find(tx: Tx, email_normal: str) -> Subscriber | None:
-    """The reader with this address, or None."""
+    """Return the subscriber with this address, or None."""
     row = tx.one(f"SELECT {_COLUMNS} FROM subscribers WHERE email_normal = %(email_normal)s", email_normal=email_normal)
     return Subscriber(**row) if row else None
 
 
 def lock(tx: Tx, subscriber_id: int) -> Subscriber | None:
-    """The reader with this id, locked until the transaction ends, or None."""
+    """Return the subscriber with this id, locked until the transaction ends, or None."""
     row = tx.one(f"SELECT {_COLUMNS} FROM subscribers WHERE id = %(id)s FOR UPDATE", id=subscriber_id)
     return Subscriber(**row) if row else None
 
 
-def gain(tx: Tx, subscriber_id: int, tags: Sequence[str]) -> bool:
-    """Add tags to those that a subscriber has; whether any was missing."""
+def add_tags(tx: Tx, subscriber_id: int, tags: Sequence[str]) -> bool:
+    """Add tags to a subscriber; return whether any was missing."""
     return bool(
         tx.run(
             """
@@ -96,7 +98,7 @@ def gain(tx: Tx, subscriber_id: int, tags: Sequence[str]) -> bool:
 
 
 def activate(tx: Tx, subscriber_id: int) -> None:
-    """The reader confirmed."""
+    """Make a subscriber active."""
     tx.often(
         """
         UPDATE subscribers SET state = 'active', confirmed_at = now(), left_at = NULL, paused_until = NULL, active_at = now()
@@ -107,8 +109,10 @@ def activate(tx: Tx, subscriber_id: int) -> None:
     )
 
 
-def speak(tx: Tx, subscriber_id: int, lang: str) -> None:
-    """The language of the page where somebody began something for them; what is known, and an active subscriber, stays."""
+def set_language(tx: Tx, subscriber_id: int, lang: str) -> None:
+    """Set the language of a subscriber without one, unless they are active: the language of the page somebody used for
+    them.
+    """
     tx.run(
         "UPDATE subscribers SET lang = %(lang)s WHERE id = %(id)s AND lang = '' AND state <> 'active'",
         id=subscriber_id,
@@ -116,8 +120,8 @@ def speak(tx: Tx, subscriber_id: int, lang: str) -> None:
     )
 
 
-def describe(tx: Tx, subscriber_id: int, lang: str, flags: Sequence[str]) -> None:
-    """What is known from the sign-up: the form's language, and what is odd about the address."""
+def set_signup_details(tx: Tx, subscriber_id: int, lang: str, flags: Sequence[str]) -> None:
+    """Set the form's language, and the flags of the address."""
     tx.run(
         """
         UPDATE subscribers SET lang = coalesce(nullif(%(lang)s, ''), lang), flags = %(flags)s
@@ -129,20 +133,20 @@ def describe(tx: Tx, subscriber_id: int, lang: str, flags: Sequence[str]) -> Non
     )
 
 
-def reopen(tx: Tx, subscriber_id: int) -> None:
-    """Who left asks again: unconfirmed until they confirm; when they left stays known."""
+def reset_to_unconfirmed(tx: Tx, subscriber_id: int) -> None:
+    """Make an unsubscribed person unconfirmed again; when they unsubscribed stays on record."""
     tx.run("UPDATE subscribers SET state = 'unconfirmed' WHERE id = %(id)s AND state = 'left'", id=subscriber_id)
 
 
-def leave(tx: Tx, subscriber_id: int) -> bool:
-    """The reader leaves; whether they had not left before."""
+def unsubscribe(tx: Tx, subscriber_id: int) -> bool:
+    """Unsubscribe; return whether they were subscribed before."""
     return bool(
         tx.run("UPDATE subscribers SET state = 'left', left_at = now() WHERE id = %(id)s AND state <> 'left'", id=subscriber_id)
     )
 
 
-def readdress(tx: Tx, subscriber_id: int, email: str, email_normal: str) -> None:
-    """The reader has another address now."""
+def set_address(tx: Tx, subscriber_id: int, email: str, email_normal: str) -> None:
+    """Change the subscriber's address."""
     tx.run(
         "UPDATE subscribers SET email = %(email)s, email_normal = %(email_normal)s, active_at = now() WHERE id = %(id)s",
         id=subscriber_id,
@@ -151,6 +155,6 @@ def readdress(tx: Tx, subscriber_id: int, email: str, email_normal: str) -> None
     )
 
 
-def every(tx: Tx) -> list[Subscriber]:
-    """All readers, oldest first; not those who were erased."""
+def list_all(tx: Tx) -> list[Subscriber]:
+    """Return all subscribers, oldest first, without erased ones."""
     return each(tx.all(f"SELECT {_COLUMNS} FROM subscribers WHERE erased_at IS NULL ORDER BY id"), Subscriber)

@@ -1,4 +1,4 @@
-"""Suppressions: addresses that must not be mailed, whoever asks."""
+"""Suppressions: addresses that must not be emailed, whoever requests it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from mailer.core.db import Tx
 
 
-def has(tx: Tx, email_normal: str) -> bool:
-    """Must this address not be mailed?"""
+def is_suppressed(tx: Tx, email_normal: str) -> bool:
+    """Return whether an address is suppressed."""
     return bool(
         tx.value("SELECT EXISTS (SELECT FROM suppressions WHERE email_normal = %(email_normal)s)", email_normal=email_normal)
     )
 
 
-def standing(tx: Tx, email_normal: str, hash_: bytes) -> tuple[bool, str | None]:
-    """Must this address not be mailed, and why it must not be, if it was erased ('': it may; None: nobody was erased)."""
+def get_status(tx: Tx, email_normal: str, hash_: bytes) -> tuple[bool, str | None]:
+    """Return whether an address is suppressed, and the reason if it was erased ('': none; None: not erased)."""
     row = tx.often(
         """
         SELECT
@@ -29,8 +29,8 @@ def standing(tx: Tx, email_normal: str, hash_: bytes) -> tuple[bool, str | None]
     return bool(row["suppressed"]), row["erased"]
 
 
-def add_readers(tx: Tx, subscriber_ids: Sequence[int], reason: str) -> int:
-    """Suppress the addresses of these readers; how many are new or have a graver reason now (the operator's stays)."""
+def add_for_subscribers(tx: Tx, subscriber_ids: Sequence[int], reason: str) -> int:
+    """Suppress these subscribers' addresses; return how many are new or have a stronger reason (the operator's stays)."""
     return tx.run(
         """
         INSERT INTO suppressions (email_normal, reason)

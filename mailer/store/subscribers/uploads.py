@@ -1,4 +1,4 @@
-"""Files that were brought for an import: kept in pieces until they are imported, at most a day."""
+"""Uploaded files for imports: stored in pieces until they are imported, at most for a day."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import BinaryIO
 
 from mailer.core.db import Row, Tx
 
-_PIECE = 1 << 20  # bytes
+_PIECE_BYTES = 1 << 20  # bytes
 
 
-def keep(tx: Tx, import_id: int, file: BinaryIO) -> None:
-    """Keep a file, piece by piece."""
+def save_file(tx: Tx, import_id: int, file: BinaryIO) -> None:
+    """Store a file in pieces."""
     place = 0
-    while piece := file.read(_PIECE):
+    while piece := file.read(_PIECE_BYTES):
         tx.run(
             "INSERT INTO import_parts (import_id, place, bytes) VALUES (%(id)s, %(place)s, %(bytes)s)",
             id=import_id,
@@ -23,8 +23,8 @@ def keep(tx: Tx, import_id: int, file: BinaryIO) -> None:
         place += 1
 
 
-def pieces(tx: Tx, import_id: int) -> Iterator[bytes]:
-    """The file again, piece by piece; nothing when it is gone."""
+def iterate_pieces(tx: Tx, import_id: int) -> Iterator[bytes]:
+    """Yield the file's pieces; nothing if it was deleted."""
     place = 0
     while row := tx.one(
         "SELECT bytes FROM import_parts WHERE import_id = %(id)s AND place = %(place)s", id=import_id, place=place
@@ -34,7 +34,7 @@ def pieces(tx: Tx, import_id: int) -> Iterator[bytes]:
 
 
 def begin(tx: Tx, import_id: int) -> Row | None:
-    """Mark an import as being at work; None when it is (for less than an hour), or is done. Its row, locked no longer."""
+    """Mark an import as in progress and return its row; None if it is in progress (for under an hour) or done."""
     return tx.one(
         """
         UPDATE imports SET state = 'in_progress', started_at = now()
@@ -46,13 +46,13 @@ def begin(tx: Tx, import_id: int) -> Row | None:
     )
 
 
-def drop(tx: Tx, import_id: int) -> None:
-    """The file goes."""
+def delete_file(tx: Tx, import_id: int) -> None:
+    """Delete the file."""
     tx.run("DELETE FROM import_parts WHERE import_id = %(id)s", id=import_id)
 
 
-def drop_old(tx: Tx) -> int:
-    """Files that wait for more than a day go, and their imports have failed; how many imports."""
+def expire_old(tx: Tx) -> int:
+    """Delete files older than a day and mark their imports as failed; return how many imports."""
     tx.run(
         """
         DELETE FROM import_parts USING imports

@@ -85,7 +85,7 @@ def test_no_address_of_an_import_stays_after_it(letter: Web, api: TestClient) ->
     call(api, "PATCH", f"/imports/{made['id']}", "/imports/{}", json={"status": "in_progress"})
     for reader in (ADA, BOB, EVE):
         found = api.get(f"/v1/subscribers/{reader}").json()
-        erasure.erase(letter.database, letter.settings, found["secondary_id"])
+        erasure.erase_subscriber(letter.database, letter.settings, found["secondary_id"])
     assert all(reader not in letter.dump() for reader in (ADA, BOB, EVE))
 
 
@@ -94,8 +94,8 @@ def test_no_address_of_an_import_stays_after_it(letter: Web, api: TestClient) ->
     [
         ("", "empty.csv", {}, "malformed_csv", "empty.csv is empty"),
         (b"PK\x03\x04\x00\x00", "list.xlsx", {}, "invalid_file_type", "export the list as CSV"),
-        ("name,city\nAda,Paris\n", "list.csv", {}, "malformed_csv", "No column holds the addresses"),
-        (LIST, "../../etc/passwd", {"colums": {}}, "malformed_csv", "metadata.colums is not known"),
+        ("name,city\nAda,Paris\n", "list.csv", {}, "malformed_csv", "No column contains the addresses"),
+        (LIST, "../../etc/passwd", {"colums": {}}, "malformed_csv", "metadata.colums is unknown"),
         (LIST, "list.csv", {"email_column": 7}, "malformed_csv", "a number from 0 to 2"),
         (LIST, "list.csv", {"metadata_columns": {"town": 1}}, "malformed_csv", "rename it in the file"),
         (LIST, "list.csv", {"columns": {"Town": "ignore"}}, "malformed_csv", "has no column 'town'"),

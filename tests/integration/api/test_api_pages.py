@@ -94,7 +94,7 @@ def test_no_get_of_the_whole_app_changes_anything(letter: Web, site: Path) -> No
     send_id = letter.send()
     letter.subscribe(ADA)
     letter.work()
-    gifts.complimentary(letter.database, letter.settings, ADA, None, "a friend")
+    gifts.grant_complimentary(letter.database, letter.settings, ADA, None, "a friend")
     api_records.create(letter.database, "exports", {"collections": ["subscribers"], "format": "csv"})
     key = api_keys.create_key(letter.database, "test")
     app = letter.app()
@@ -246,7 +246,7 @@ def test_the_development_pages_are_not_there_in_production(letter: Web, path: st
 
 def test_the_ledger_page_says_what_became_of_each_mail(letter: Web) -> None:
     send_id = letter.send(150)
-    signup.leave(letter.database, letter.settings, tokens.leave_token(letter.settings.need_secret(), 3, send_id))
+    signup.unsubscribe(letter.database, letter.settings, tokens.leave_token(letter.settings.need_secret(), 3, send_id))
     page = letter.client.get("/ledger").text
     assert "150 accepted" in page
     deliveries = page.split('id="deliveries"')[1].split('id="subscribers"')[0]

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from mailer.core.db import Database
 from mailer.flows.subscribers import subscriber_query
-from mailer.store.subscribers import subscriber_admin
+from mailer.store.subscribers import subscriber_records
 from tests import web
 from tests.web import Web
 
@@ -50,7 +50,7 @@ def addresses(found: list[dict[str, Any]]) -> list[str]:
     return [one["email_address"] for page in found for one in page["results"]]
 
 
-@pytest.mark.parametrize("ordering", subscriber_admin.ORDERS)
+@pytest.mark.parametrize("ordering", subscriber_records.ORDERS)
 @pytest.mark.parametrize(
     "query", ["tag=odd", "tag=first", "tag=odd&tag=third", "tag=Third&-tag=odd", "tag=third&domain=example.org"]
 )
@@ -59,7 +59,7 @@ def test_few_readers_are_gathered_and_many_looked_for_with_the_same_result(
 ) -> None:
     api = letter.holder()
     gathered = pages(api, f"{query}&ordering={ordering}")
-    monkeypatch.setattr(subscriber_query, "_FEW", 0)
+    monkeypatch.setattr(subscriber_query, "_MAX_GATHERED", 0)
     assert pages(api, f"{query}&ordering={ordering}") == gathered
     found = addresses(gathered)
     assert len(found) == len(set(found)) == gathered[0]["count"] > 0

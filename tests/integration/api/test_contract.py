@@ -405,7 +405,7 @@ def test_expanding_shows_what_the_ledger_knows_of_stripe(letter: Web, api: TestC
     before = call(api, "GET", f"/subscribers/{ADA}{wanted}", "/subscribers/{}").json()
     assert (before["stripe_customer_id"], before["stripe_customer"], before["stripe_subscription"]) == (None, None, None)
     with letter.database.transaction() as tx:
-        customers.give(tx, "cus_1", made["secondary_id"], ADA)
+        customers.assign(tx, "cus_1", made["secondary_id"], ADA)
         tx.run(
             """
             INSERT INTO subscriptions (stripe_id, subscriber_id, plan, status, amount, currency, months, started_at)

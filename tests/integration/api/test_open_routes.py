@@ -25,7 +25,7 @@ from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import issue_overview
 from mailer.flows.sending.delivery_worker import deliver_send
-from mailer.store.billing import entitlements
+from mailer.store.billing import entitlement_records
 from mailer.transports.outbox import Outbox
 from tests import factories, web
 from tests.web import Web
@@ -59,7 +59,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
     letter = web.make(tmp_path, database)
     factories.readers(database, 2)
     with database.transaction() as tx:
-        entitlements.put(tx, 1, "paying", True, None)
+        entitlement_records.save(tx, 1, "paying", True, None)
     adopt(database, letter.settings, [factories.old()])
     outbox = Outbox(letter.settings.outbox)
     [send] = publish(database, letter.settings, [factories.old(), edition()], [], outbox, Request()).send_ids

@@ -52,7 +52,7 @@ def made(shop: Shop, reader: int) -> dict[str, str]:
         gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur", "pi_1")
     return {
         "leave": tokens.leave_token(secret, reader, 1), "confirm": tokens.confirm_token(secret, reader, 1, now),
-        "paid": tokens.paid_token(secret, reader), "reading": paid_content.own_links(shop.database, shop.settings, reader),
+        "paid": tokens.paid_token(secret, reader), "reading": paid_content.get_link_token(shop.database, shop.settings, reader),
         "gift": tokens.gift_token(secret, gift), "page": tokens.page_token(secret, reader, now),
         "address": tokens.address_token(secret, reader, 1, now), "canary": tokens.canary_token(secret, reader, 1),
         "form": tokens.form_token(secret, now), "work": tokens.work_token(secret, now, 1),

@@ -1,4 +1,4 @@
-"""A reader who was erased is never charged again, whatever Stripe does at that moment; and is not brought back by Stripe."""
+"""An erased subscriber is never charged again, whatever Stripe does at that moment, and Stripe does not bring them back."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 from mailer.core import tokens
 from mailer.core.db import Database
-from mailer.fakes import fake_routes
-from mailer.fakes.fake_billing import DAY, MONTH
+from mailer.fakes import fake_stripe_routes
 from mailer.fakes.fake_stripe import FakeStripe
-from mailer.flows.billing import billing_jobs, plan_changes, stripe_reconcile
+from mailer.fakes.fake_stripe_books import DAY, MONTH
+from mailer.flows.billing import billing_jobs, stripe_reconcile, subscription_changes
 from mailer.flows.scheduled.subscriber_maintenance import apply_retention
 from mailer.flows.subscribers import erasure
 from mailer.store.billing import gifts
@@ -62,9 +62,9 @@ def charged_later(shop: Shop) -> int:
     return len(shop.fake.books.charged) - before
 
 
-def test_an_erased_reader_is_not_charged_again(shop: Shop) -> None:
+def test_an_erased_subscriber_is_not_charged_again(shop: Shop) -> None:
     reader = payer(shop)
-    assert erasure.erase_address(shop.database, shop.settings, ADA)
+    assert erasure.erase_by_email(shop.database, shop.settings, ADA)
     assert billing_jobs.has_work(shop.database, shop.settings)
     shop.work()
     assert (waiting(shop), charged_later(shop)) == (0, 0)
@@ -76,7 +76,7 @@ def test_an_erased_reader_is_not_charged_again(shop: Shop) -> None:
 @pytest.mark.parametrize("fault", ["answers get lost", "Stripe is away", "Stripe breaks for an hour"])
 def test_it_ends_however_long_stripe_is_away(shop: Shop, fault: str) -> None:
     payer(shop)
-    erasure.erase_address(shop.database, shop.settings, ADA)
+    erasure.erase_by_email(shop.database, shop.settings, ADA)
     if fault == "answers get lost":
         shop.fake.lose_answers(9)  # the work is done, and nobody hears of it
     elif fault == "Stripe is away":
@@ -100,7 +100,7 @@ def test_a_subscription_we_never_heard_of_ends_too_and_that_of_another_shop_does
         unheard = shop.fake.books.subscribe(customer["id"], shop.yearly, {})
         foreign = shop.fake.books.subscribe(customer["id"], shop.price("", 900, "month"), {})
         shop.fake.books.events.clear()
-    erasure.erase_address(shop.database, shop.settings, ADA)
+    erasure.erase_by_email(shop.database, shop.settings, ADA)
     shop.work()
     assert shop.fake.books.get(unheard["id"])["status"] == "canceled"
     assert shop.fake.books.get(foreign["id"])["status"] == "active"
@@ -108,7 +108,7 @@ def test_a_subscription_we_never_heard_of_ends_too_and_that_of_another_shop_does
 
 def test_what_stripe_says_later_brings_nothing_back(shop: Shop) -> None:
     payer(shop)
-    erasure.erase_address(shop.database, shop.settings, ADA)
+    erasure.erase_by_email(shop.database, shop.settings, ADA)
     shop.work()
     with shop.fake.lock:
         [customer] = shop.fake.books.of("customer")
@@ -123,20 +123,20 @@ def test_what_stripe_says_later_brings_nothing_back(shop: Shop) -> None:
         assert ADA not in repr([tx.all(f"SELECT * FROM {table}") for table in ("subscriptions", "notices", "farewells")])
 
 
-def test_a_pause_of_an_erased_reader_never_ends_in_a_charge(shop: Shop) -> None:
+def test_a_pause_of_an_erased_subscriber_never_ends_in_a_charge(shop: Shop) -> None:
     reader = payer(shop)
-    plan_changes.pause(shop.database, shop.settings, reader, days=5)
-    erasure.erase_address(shop.database, shop.settings, ADA)
+    subscription_changes.pause_subscription(shop.database, shop.settings, reader, days=5)
+    erasure.erase_by_email(shop.database, shop.settings, ADA)
     with shop.database.transaction() as tx:
         tx.run("UPDATE subscriptions SET resumes_at = now() - interval '1 minute'")
-    assert plan_changes.tend_pauses(shop.database, shop.settings) == 0
+    assert subscription_changes.process_pauses(shop.database, shop.settings) == 0
     shop.work()
     assert charged_later(shop) == 0
 
 
-def test_who_pays_anew_after_being_erased_is_a_new_reader_with_access(shop: Shop) -> None:
+def test_who_pays_anew_after_being_erased_is_a_new_subscriber_with_access(shop: Shop) -> None:
     payer(shop)
-    erasure.erase_address(shop.database, shop.settings, ADA)
+    erasure.erase_by_email(shop.database, shop.settings, ADA)
     shop.work()
     with shop.fake.lock:
         shop.fake.books.now = int(time.time()) + DAY
@@ -148,11 +148,11 @@ def test_who_pays_anew_after_being_erased_is_a_new_reader_with_access(shop: Shop
         assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
 
 
-def test_no_link_of_an_erased_reader_does_anything(shop: Shop) -> None:
+def test_no_link_of_an_erased_subscriber_does_anything(shop: Shop) -> None:
     reader = payer(shop)
     with shop.database.transaction() as tx:
         gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur")
-    erasure.erase_address(shop.database, shop.settings, ADA)
+    erasure.erase_by_email(shop.database, shop.settings, ADA)
     secret = shop.settings.need_secret()
     own = f"/paid/{tokens.paid_token(secret, reader)}"
     assert shop.client.get(own).status_code == 404
@@ -162,7 +162,7 @@ def test_no_link_of_an_erased_reader_does_anything(shop: Shop) -> None:
         assert tx.value("SELECT state FROM subscribers") == "left"
 
 
-def test_who_left_the_mails_and_still_pays_is_not_forgotten_by_the_retention_rule(shop: Shop) -> None:
+def test_who_left_the_emails_and_still_pays_is_not_forgotten_by_the_retention_rule(shop: Shop) -> None:
     payer(shop)
     with shop.database.transaction() as tx:
         tx.run("UPDATE subscribers SET state = 'left', left_at = now() - interval '9 years'")
@@ -181,11 +181,11 @@ def test_one_pause_that_cannot_end_stops_no_other(shop: Shop) -> None:
         reader = shop.reader(f"{name}@example.org")
         shop.buy(f"{name}@example.org")
         shop.hear()
-        plan_changes.pause(shop.database, shop.settings, reader, days=5)
+        subscription_changes.pause_subscription(shop.database, shop.settings, reader, days=5)
     with shop.fake.lock:
         first, second = shop.fake.books.of("subscription")
-        fake_routes.route(shop.fake.books, "DELETE", f"/v1/subscriptions/{first['id']}", {})
+        fake_stripe_routes.route(shop.fake.books, "DELETE", f"/v1/subscriptions/{first['id']}", {})
     with shop.database.transaction() as tx:
         tx.run("UPDATE subscriptions SET resumes_at = now() - interval '1 minute'")
-    assert plan_changes.tend_pauses(shop.database, shop.settings) == 1
+    assert subscription_changes.process_pauses(shop.database, shop.settings) == 1
     assert not shop.fake.books.get(second["id"])["pause_collection"]

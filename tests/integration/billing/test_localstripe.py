@@ -23,7 +23,7 @@ import pytest
 from mailer.core.db import Database
 from mailer.core.errors import Unavailable
 from mailer.fakes.fake_stripe import SECRET, FakeStripe
-from mailer.payments.client import Gone, Stripe
+from mailer.payments.client import Stripe, UnknownAtStripe
 from tests import paying
 from tests.paying import Shop
 from tests.web import served
@@ -57,36 +57,38 @@ def client(base: str) -> Stripe:
 
 def subscribe(client: Stripe) -> tuple[str, str]:
     """A customer with a card and a subscription; their ids."""
-    product = client.call("post", "/v1/products", {"name": "Monthly", "metadata": {"postmerge_plan": "monthly"}}, once="a")
+    product = client.call(
+        "post", "/v1/products", {"name": "Monthly", "metadata": {"postmerge_plan": "monthly"}}, idempotency_key="a"
+    )
     plan = {"id": "monthly", "amount": 500, "currency": "eur", "interval": "month", "product": product["id"]}
-    client.call("post", "/v1/plans", plan, once="b")
-    customer = client.call("post", "/v1/customers", {"email": "ada@example.org"}, once="c")["id"]
+    client.call("post", "/v1/plans", plan, idempotency_key="b")
+    customer = client.call("post", "/v1/customers", {"email": "ada@example.org"}, idempotency_key="c")["id"]
     card = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2099, "cvc": "123"}
-    method = client.call("post", "/v1/payment_methods", {"type": "card", "card": card}, once="d")["id"]
-    client.call("post", f"/v1/payment_methods/{method}/attach", {"customer": customer}, once="e")
+    method = client.call("post", "/v1/payment_methods", {"type": "card", "card": card}, idempotency_key="d")["id"]
+    client.call("post", f"/v1/payment_methods/{method}/attach", {"customer": customer}, idempotency_key="e")
     paid_by = {"invoice_settings": {"default_payment_method": method}}
-    client.call("post", f"/v1/customers/{customer}", paid_by, once="f")
+    client.call("post", f"/v1/customers/{customer}", paid_by, idempotency_key="f")
     asked = {"customer": customer, "items": [{"plan": "monthly"}]}
-    return customer, client.call("post", "/v1/subscriptions", asked, once="g")["id"]
+    return customer, client.call("post", "/v1/subscriptions", asked, idempotency_key="g")["id"]
 
 
 def test_products_customers_subscriptions_and_refunds_go_over_our_line(client: Stripe) -> None:
     customer, subscription = subscribe(client)
-    assert [one["name"] for one in client.each("/v1/products", {})] == ["Monthly"]
-    assert client.customer_email(customer) == "ada@example.org"
-    ends = client.call("post", f"/v1/subscriptions/{subscription}", {"cancel_at_period_end": True}, once="h")
+    assert [one["name"] for one in client.iterate("/v1/products", {})] == ["Monthly"]
+    assert client.get_customer_email(customer) == "ada@example.org"
+    ends = client.call("post", f"/v1/subscriptions/{subscription}", {"cancel_at_period_end": True}, idempotency_key="h")
     assert ends["cancel_at_period_end"] is True
     [invoice] = client.call("get", "/v1/invoices", {"subscription": subscription})["data"]
     charge = invoice["charge"]["id"] if isinstance(invoice["charge"], dict) else invoice["charge"]
-    assert client.call("post", "/v1/refunds", {"charge": charge, "amount": 200}, once="i")["amount"] == 200
-    client.call("delete", f"/v1/subscriptions/{subscription}", once="j")
-    with pytest.raises(Gone):
-        client.customer_email("cus_nobody")
+    assert client.call("post", "/v1/refunds", {"charge": charge, "amount": 200}, idempotency_key="i")["amount"] == 200
+    client.call("delete", f"/v1/subscriptions/{subscription}", idempotency_key="j")
+    with pytest.raises(UnknownAtStripe):
+        client.get_customer_email("cus_nobody")
 
 
 def test_what_it_does_not_know_is_one_sentence(client: Stripe) -> None:
-    with pytest.raises(Unavailable, match="Stripe does not answer as it should"):
-        client.account()
+    with pytest.raises(Unavailable, match="Stripe does not respond as expected"):
+        client.get_account_id()
 
 
 def test_its_signed_events_are_taken_by_our_webhook(base: str, client: Stripe, database: Database, tmp_path: Path) -> None:

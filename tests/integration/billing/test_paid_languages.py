@@ -1,4 +1,4 @@
-"""Pages and mails about money come in the reader's language, with amounts and dates as people write them there."""
+"""Pages and emails about money come in the subscriber's language, with amounts and dates as people write them there."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from html import unescape
 import pytest
 
 from mailer.core import i18n
-from mailer.fakes.fake_billing import MONTH
 from mailer.fakes.fake_stripe import FakeStripe
-from mailer.flows.billing import gifts, plan_changes
-from mailer.flows.billing.billing_text import Voice
-from mailer.flows.transactional.transactional_worker import deliver_some
-from mailer.payments.models import Session
+from mailer.fakes.fake_stripe_books import MONTH
+from mailer.flows.billing import gifts, subscription_changes
+from mailer.flows.billing.billing_text import Localizer
+from mailer.flows.transactional.transactional_worker import deliver_batch
+from mailer.payments.models import CheckoutSession
 from mailer.transports.outbox import Outbox, OutboxEmail, list_emails
 from tests.integration.billing.test_paid_pages import form_token, own, pay
 from tests.integration.billing.test_paid_pages import shop as shop
@@ -46,17 +46,17 @@ def payer(shop: Shop, lang: str) -> int:
 
 
 def mails(shop: Shop) -> list[OutboxEmail]:
-    """Mails about money; those of one moment in any order."""
-    while deliver_some(shop.database, shop.settings, Outbox(shop.settings.outbox), "The Letter"):
+    """Emails about money; those of one moment in any order."""
+    while deliver_batch(shop.database, shop.settings, Outbox(shop.settings.outbox), "The Letter"):
         pass
     found = reversed(list_emails(shop.settings.outbox, limit=100)[0])
     return [mail for mail in found if "/confirm/" not in mail.text]
 
 
 @pytest.mark.parametrize("lang", i18n.LANGUAGES)
-def test_every_page_and_mail_of_a_subscription_is_in_the_readers_language(shop: Shop, lang: str) -> None:
-    say, page = Voice(lang).say, own(shop, payer(shop, lang))
-    date = Voice(lang).day(datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC))
+def test_every_page_and_email_of_a_subscription_is_in_the_subscribers_language(shop: Shop, lang: str) -> None:
+    say, page = Localizer(lang).say, own(shop, payer(shop, lang))
+    date = Localizer(lang).day(datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC))
     first = shop.client.get(page)
     assert f'<html lang="{lang}"' in first.text
     for said in (say("You pay, and read everything."), say("%(money)s every month", money=FIVE[lang]), date):
@@ -85,7 +85,7 @@ def test_every_page_and_mail_of_a_subscription_is_in_the_readers_language(shop: 
 
 @pytest.mark.parametrize("lang", i18n.LANGUAGES)
 def test_joining_speaks_the_browsers_language_and_so_does_what_comes_of_it(shop: Shop, lang: str) -> None:
-    say = Voice(lang).say
+    say = Localizer(lang).say
     shop.client.headers["Accept-Language"] = lang
     form = shop.client.get("/join").text
     assert plain(say("%(money)s every month", money=FIVE[lang])) in plain(form)
@@ -103,11 +103,11 @@ def test_joining_speaks_the_browsers_language_and_so_does_what_comes_of_it(shop:
     assert say("This is closed") in plain(shop.client.get("/read/x").text)
 
 
-def test_a_gift_is_told_in_the_language_of_the_giver_until_the_reader_has_one(shop: Shop) -> None:
-    session = Session(
+def test_a_gift_is_told_in_the_language_of_the_giver_until_the_subscriber_has_one(shop: Shop) -> None:
+    session = CheckoutSession(
         "cs_1", "", True, "cus_1", ADA, "", "yearly", 0, 5000, "eur", recipient="eve@example.org", giver="Ada", lang="de"
     )
-    assert gifts.paid(shop.database, session)
+    assert gifts.record_paid_gift(shop.database, session)
     [mail] = mails(shop)
     assert mail.subject == "Ein Geschenk für Sie"
     assert "Ada hat für Sie ein Jahr dieses Newsletters bezahlt" in plain(mail.text)
@@ -117,10 +117,10 @@ def test_a_pauses_end_is_told_with_date_and_amount(shop: Shop) -> None:
     plans = shop.settings.plans
     plans.write_text(plans.read_text().replace('pause = "keep"', 'pause = "serve"'))
     reader = payer(shop, "fr")
-    plan_changes.pause(shop.database, shop.settings, reader, until=datetime(2020, 1, 1, tzinfo=UTC))
+    subscription_changes.pause_subscription(shop.database, shop.settings, reader, until=datetime(2020, 1, 1, tzinfo=UTC))
     with shop.database.transaction() as tx:
         tx.run("UPDATE subscriptions SET resumes_at = now() + interval '6 days'")
-    plan_changes.tend_pauses(shop.database, shop.settings)
+    subscription_changes.process_pauses(shop.database, shop.settings)
     [last] = [mail for mail in mails(shop) if mail.subject.startswith("Votre pause se termine le ")]
     assert "5,00 € sont alors débités" in plain(last.text)
 

@@ -11,14 +11,14 @@ import pytest
 from dateutil.relativedelta import relativedelta
 
 from mailer.core import tokens
-from mailer.fakes import fake_routes
-from mailer.fakes.fake_billing import DAY, MONTH
+from mailer.fakes import fake_stripe_routes
 from mailer.fakes.fake_stripe import FakeStripe
-from mailer.flows.billing import plan_changes, stripe_reconcile
-from mailer.flows.billing.entitlements import State
-from mailer.flows.billing.revenue import money
-from mailer.flows.billing.stripe_setup import apply, look
-from mailer.store.billing import entitlements
+from mailer.fakes.fake_stripe_books import DAY, MONTH
+from mailer.flows.billing import stripe_reconcile, subscription_changes
+from mailer.flows.billing.entitlements import EntitlementState
+from mailer.flows.billing.revenue import measure_revenue
+from mailer.flows.billing.stripe_setup import apply_setup, plan_setup
+from mailer.store.billing import entitlement_records
 from tests.integration.billing.test_paid_pages import ADA, join, own, pay, paying_reader
 from tests.integration.billing.test_paid_pages import shop as shop
 from tests.paying import Shop
@@ -53,7 +53,7 @@ def until(shop: Shop, email: str) -> datetime:
     return found
 
 
-def test_a_wrong_key_is_no_readers_matter(shop: Shop) -> None:
+def test_a_wrong_key_is_no_subscribers_matter(shop: Shop) -> None:
     reader = paying_reader(shop)
     wrong = with_settings(shop, stripe_key="sk_test_wrong")
     status, text = join(wrong)
@@ -67,7 +67,7 @@ def test_a_wrong_key_is_no_readers_matter(shop: Shop) -> None:
     assert shop.standing().premium
 
 
-def test_a_plan_that_was_taken_out_of_the_file_is_not_sold_and_its_readers_keep_it(shop: Shop) -> None:
+def test_a_plan_that_was_taken_out_of_the_file_is_not_sold_and_its_subscribers_keep_it(shop: Shop) -> None:
     paying_reader(shop)
     shop.settings.plans.write_text("[plans.yearly]\nprice = 50.00\nevery = 'year'\n")
     status, text = join(shop)
@@ -76,38 +76,36 @@ def test_a_plan_that_was_taken_out_of_the_file_is_not_sold_and_its_readers_keep_
     with shop.fake.lock:
         shop.fake.books.advance(MONTH + DAY)
     shop.hear()
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
 
 
-def test_a_plan_that_was_deleted_at_stripe_keeps_its_readers_and_is_made_again(shop: Shop) -> None:
+def test_a_plan_that_was_deleted_at_stripe_keeps_its_subscribers_and_is_made_again(shop: Shop) -> None:
     paying_reader(shop)
     shop.fake.books.get(shop.monthly)["active"] = False
     assert "cannot be bought just now" in join(shop)[1]
     settings = replace(shop.settings, api_url="https://api.example.org")
-    apply(shop.database, settings, look(shop.database, settings))
+    apply_setup(shop.database, settings, plan_setup(shop.database, settings))
     assert join(shop)[0] == 303
     stripe_reconcile.reconcile(shop.database, shop.settings)
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
 
 
-def test_another_currency_is_for_new_readers_only(shop: Shop) -> None:
+def test_another_currency_is_for_new_subscribers_only(shop: Shop) -> None:
     paying_reader(shop)
     plans = shop.settings.plans
     plans.write_text(plans.read_text().replace('currency = "eur"', 'currency = "usd"'))
     assert "has another currency at Stripe" in join(shop)[1]
     settings = replace(shop.settings, api_url="https://api.example.org")
-    found = look(shop.database, settings)
-    assert ("note", "readers pay in EUR too: they keep it, new ones pay in USD") in [
-        (c.action, c.detail) for c in found.changes
-    ]
-    apply(shop.database, settings, found)
+    found = plan_setup(shop.database, settings)
+    assert ("note", "some pay in EUR and keep it; new ones pay in USD") in [(c.action, c.detail) for c in found.changes]
+    apply_setup(shop.database, settings, found)
     _, address = join(shop)
     pay(shop, address, "new@example.org")
     with shop.fake.lock:
         shop.fake.books.advance(MONTH + DAY)
     shop.hear()
-    assert {shop.standing(one).state for one in (ADA, "new@example.org")} == {State.PAYING}
-    assert money(shop.database, shop.settings).mrr == {"eur": 500, "usd": 500}
+    assert {shop.standing(one).state for one in (ADA, "new@example.org")} == {EntitlementState.PAYING}
+    assert measure_revenue(shop.database, shop.settings).mrr == {"eur": 500, "usd": 500}
 
 
 def test_who_left_and_still_reads_is_not_sent_to_pay_twice_for_the_same_days(shop: Shop) -> None:
@@ -130,7 +128,7 @@ def test_withdrawing_gives_every_payment_back_also_earlier_ones(shop: Shop) -> N
     for _ in range(2):
         shop.client.post(f"{own(shop, reader)}/withdraw")
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
-    assert shop.standing().state is State.ENDED
+    assert shop.standing().state is EntitlementState.ENDED
 
 
 def test_a_gift_for_who_pays_is_not_lost(shop: Shop) -> None:
@@ -159,7 +157,7 @@ def test_a_gift_whose_money_went_back_gives_nothing(shop: Shop, order: str) -> N
     if order.startswith("told"):
         with shop.fake.lock:
             session = shop.fake.books.get(address.rpartition("/")[2])
-            fake_routes.complete(shop.fake.books, session["id"], "giver@example.org")
+            fake_stripe_routes.complete(shop.fake.books, session["id"], "giver@example.org")
             [charge] = shop.fake.books.of("charge")
             shop.fake.books.refund(charge["id"], None)
             shop.fake.books.events.reverse()
@@ -207,12 +205,12 @@ def test_part_of_a_gifts_money_back_leaves_the_gift(shop: Shop) -> None:
 
 
 def test_a_gift_opens_nothing_for_whom_it_is_not_for(shop: Shop) -> None:
-    """Whoever presses the button, it is the reader with the gift's address who gets it."""
+    """Whoever presses the button, it is the subscriber with the gift's address who gets it."""
     link = give(shop)
     mallory = shop.reader("mallory@example.org")
     assert shop.client.post(link).status_code == 200
     with shop.database.transaction() as tx:
-        assert entitlements.get(tx, mallory) is None
+        assert entitlement_records.get(tx, mallory) is None
     assert not shop.standing("mallory@example.org").premium
     assert shop.standing(EVE).premium
     number = tokens.read_gift(shop.settings.need_secret(), link.rpartition("/")[2])
@@ -226,7 +224,7 @@ def test_a_gift_opens_nothing_for_whom_it_is_not_for(shop: Shop) -> None:
 def test_no_day_is_lost_or_won_by_pausing_around_the_end_of_a_period(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, hours: int, kind: str
 ) -> None:
-    monkeypatch.setattr(plan_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
+    monkeypatch.setattr(subscription_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
     plans = shop.settings.plans
     plans.write_text(plans.read_text().replace('pause = "keep"', f'pause = "{kind}"'))
     reader = paying_reader(shop)
@@ -238,12 +236,12 @@ def test_no_day_is_lost_or_won_by_pausing_around_the_end_of_a_period(
         left = sub["items"]["data"][0]["current_period_end"] - shop.fake.books.now
         paid = sum(amount for _, amount in shop.fake.books.charged)
     assert paid == (500 if hours < 0 else 1000)
-    plan_changes.pause(shop.database, shop.settings, reader)
+    subscription_changes.pause_subscription(shop.database, shop.settings, reader)
     with shop.fake.lock:
         shop.fake.books.advance(10 * DAY)
     shop.hear()
     assert sum(amount for _, amount in shop.fake.books.charged) == paid
-    plan_changes.resume(shop.database, shop.settings, reader)
+    subscription_changes.resume_subscription(shop.database, shop.settings, reader)
     with shop.fake.lock:
         end = sub["items"]["data"][0]["current_period_end"]
         charged = sum(amount for _, amount in shop.fake.books.charged)
@@ -260,15 +258,15 @@ def test_no_day_is_lost_or_won_by_pausing_around_the_end_of_a_period(
 
 
 def test_pausing_and_going_on_a_hundred_times_wins_no_day(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
+    monkeypatch.setattr(subscription_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
     reader = paying_reader(shop)
     [sub] = shop.fake.books.of("subscription")
     before = sub["items"]["data"][0]["current_period_end"]
     for _ in range(20):
         with shop.fake.lock:
             shop.fake.books.advance(3600)
-        plan_changes.pause(shop.database, shop.settings, reader)
-        plan_changes.resume(shop.database, shop.settings, reader)
+        subscription_changes.pause_subscription(shop.database, shop.settings, reader)
+        subscription_changes.resume_subscription(shop.database, shop.settings, reader)
     assert abs(sub["items"]["data"][0]["current_period_end"] - before) <= 20
     assert sum(amount for _, amount in shop.fake.books.charged) == 500
 

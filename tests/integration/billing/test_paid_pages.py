@@ -14,11 +14,11 @@ import pytest
 from mailer.core import tokens
 from mailer.core.db import Database
 from mailer.core.edition import Edition
-from mailer.fakes import fake_routes
-from mailer.fakes.fake_billing import DAY, MONTH
+from mailer.fakes import fake_stripe_routes
 from mailer.fakes.fake_stripe import FakeStripe
-from mailer.flows.billing import gifts, plan_changes
-from mailer.flows.billing.entitlements import State
+from mailer.fakes.fake_stripe_books import DAY, MONTH
+from mailer.flows.billing import gifts, subscription_changes
+from mailer.flows.billing.entitlements import EntitlementState
 from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
@@ -65,7 +65,7 @@ def join(shop: Shop, **fields: str) -> tuple[int, str]:
 
 def pay(shop: Shop, address: str, email: str = ADA) -> None:
     with shop.fake.lock:
-        fake_routes.complete(shop.fake.books, address.rpartition("/")[2], email)
+        fake_stripe_routes.complete(shop.fake.books, address.rpartition("/")[2], email)
     shop.hear()
 
 
@@ -76,7 +76,7 @@ def paying_reader(shop: Shop) -> int:
     return reader
 
 
-def test_a_reader_joins_from_their_own_link_and_is_known_by_it(shop: Shop) -> None:
+def test_a_subscriber_joins_from_their_own_link_and_is_known_by_it(shop: Shop) -> None:
     reader = shop.reader()
     page = shop.client.get(own(shop, reader)).text
     link = re.search(r'href="(/join\?t=[^"]+)"', page)
@@ -86,7 +86,7 @@ def test_a_reader_joins_from_their_own_link_and_is_known_by_it(shop: Shop) -> No
     status, address = join(shop, t=field[1])
     assert (status, address.startswith("https://checkout.stripe.example/")) == (303, True)
     pay(shop, address, "other@example.org")
-    assert shop.standing().state is State.TRIALING
+    assert shop.standing().state is EntitlementState.TRIALING
     assert shop.fake.unkeyed == []
 
 
@@ -99,7 +99,7 @@ def test_sending_one_form_twice_makes_one_checkout(shop: Shop) -> None:
 def test_somebody_unknown_joins_by_the_address_they_pay_with_and_confirms_it(shop: Shop) -> None:
     _, address = join(shop, plan="yearly")
     pay(shop, address, "new@example.org")
-    assert shop.standing("new@example.org").state is State.PAYING
+    assert shop.standing("new@example.org").state is EntitlementState.PAYING
     with shop.database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
 
@@ -112,7 +112,7 @@ def test_who_pays_already_is_not_sent_to_pay_again(shop: Shop) -> None:
     assert "You pay already" in text
 
 
-def test_a_reader_says_what_they_pay_from_the_floor_on(shop: Shop) -> None:
+def test_a_subscriber_says_what_they_pay_from_the_floor_on(shop: Shop) -> None:
     assert "The least for this plan is EUR 3.00" in join(shop, plan="kind", amount="2,99")[1]
     assert "is not an amount" in join(shop, plan="kind", amount="much")[1]
     _, address = join(shop, plan="kind", amount="12.50")
@@ -152,11 +152,11 @@ def test_a_gift_is_paid_by_one_and_accepted_by_another(shop: Shop) -> None:
     with shop.database.transaction() as tx:
         gift = int(tx.value("SELECT id FROM gifts"))
     link = f"/gift/{tokens.gift_token(shop.settings.need_secret(), gift)}"
-    assert shop.standing("eve@example.org").state is State.FREE
+    assert shop.standing("eve@example.org").state is EntitlementState.FREE
     assert "Nothing is charged to you" in shop.client.get(link).text
     for _ in range(2):
         assert "You read everything until" in shop.client.post(link).text
-    assert shop.standing("eve@example.org").state is State.COMPLIMENTARY
+    assert shop.standing("eve@example.org").state is EntitlementState.COMPLIMENTARY
     with shop.database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM grants") == 1
     assert "cannot be given" in join(shop, plan="monthly", recipient="eve@example.org")[1]
@@ -165,14 +165,14 @@ def test_a_gift_is_paid_by_one_and_accepted_by_another(shop: Shop) -> None:
 def test_complimentary_access_ends_on_its_day(shop: Shop) -> None:
     shop.reader()
     until = datetime.now(UTC) + timedelta(days=30)
-    assert "is complimentary" in gifts.complimentary(shop.database, shop.settings, ADA, until, "a friend")
+    assert "is complimentary" in gifts.grant_complimentary(shop.database, shop.settings, ADA, until, "a friend")
     assert shop.standing().premium
     shop.fake.books.now += 31 * DAY
-    assert shop.standing().state is State.ENDED
-    assert gifts.take_back(shop.database, shop.settings, ADA) == f"{ADA} is free now."
+    assert shop.standing().state is EntitlementState.ENDED
+    assert gifts.revoke_complimentary(shop.database, shop.settings, ADA) == f"{ADA} is free now."
 
 
-def test_leaving_is_two_presses_and_shows_and_mails_the_date(shop: Shop) -> None:
+def test_leaving_is_two_presses_and_shows_and_emails_the_date(shop: Shop) -> None:
     reader = paying_reader(shop)
     page = own(shop, reader)
     link = re.search(r'href="(/paid/[^"]+/leave)"', shop.client.get(page).text)
@@ -185,9 +185,9 @@ def test_leaving_is_two_presses_and_shows_and_mails_the_date(shop: Shop) -> None
     assert date in asked
     assert f'You read everything until <strong class="address">{date}</strong>' in done
     assert shop.subjects()[-1] == f"You read everything until {date}"
-    assert shop.standing().state is State.ENDING
+    assert shop.standing().state is EntitlementState.ENDING
     assert "You stay" in shop.client.post(f"{page}/stay").text
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
 
 
 def test_pausing_is_one_press_keeps_the_paid_days_and_stops_charges(shop: Shop) -> None:
@@ -196,17 +196,17 @@ def test_pausing_is_one_press_keeps_the_paid_days_and_stops_charges(shop: Shop) 
         shop.fake.books.advance(10 * DAY)
     charged = list(shop.fake.books.charged)
     assert "nothing is charged" in shop.client.post(f"{own(shop, reader)}/pause").text
-    assert shop.standing().state is State.PAUSED
+    assert shop.standing().state is EntitlementState.PAUSED
     assert not shop.standing().premium
     with shop.fake.lock:
         shop.fake.books.advance(60 * DAY)
     assert shop.fake.books.charged == charged
     with shop.database.transaction() as tx:
-        [kept] = subscriptions.of_reader(tx, reader)
+        [kept] = subscriptions.list_by_subscriber(tx, reader)
     assert kept.paid_until
     assert kept.paused_at
     days = kept.paid_until - kept.paused_at
-    resumed = plan_changes._resumed(kept, datetime.fromtimestamp(shop.fake.books.now, UTC))
+    resumed = subscription_changes._build_resume_values(kept, datetime.fromtimestamp(shop.fake.books.now, UTC))
     assert resumed["trial_end"] == shop.fake.books.now + int(days.total_seconds())
 
 
@@ -215,7 +215,7 @@ def test_going_on_after_a_pause_charges_only_after_the_kept_days(shop: Shop) -> 
     shop.client.post(f"{own(shop, reader)}/pause")
     charged = len(shop.fake.books.charged)
     assert "goes on" in shop.client.post(f"{own(shop, reader)}/resume").text
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
     assert len(shop.fake.books.charged) == charged
     with shop.fake.lock:
         shop.fake.books.advance(29 * DAY)
@@ -231,7 +231,7 @@ def test_a_pause_can_serve_the_paid_time_out(shop: Shop) -> None:
     reader = paying_reader(shop)
     shop.client.post(f"{own(shop, reader)}/pause")
     standing = shop.standing()
-    assert (standing.state, standing.premium) == (State.PAUSED, True)
+    assert (standing.state, standing.premium) == (EntitlementState.PAUSED, True)
     assert standing.until == datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC)
 
 
@@ -240,7 +240,7 @@ def test_leaving_during_a_pause_gives_the_kept_days_first(shop: Shop) -> None:
     shop.client.post(f"{own(shop, reader)}/pause")
     shop.client.post(f"{own(shop, reader)}/leave")
     standing = shop.standing()
-    assert standing.state is State.ENDING
+    assert standing.state is EntitlementState.ENDING
     assert standing.until
     assert standing.until - datetime.now(UTC) > timedelta(days=29)
 
@@ -249,24 +249,24 @@ def test_stripes_newer_pause_is_understood_and_ended(shop: Shop) -> None:
     reader = shop.reader()
     sub = shop.buy()
     with shop.fake.lock:
-        fake_routes.route(shop.fake.books, "POST", f"/v1/subscriptions/{sub['id']}/pause", {})
+        fake_stripe_routes.route(shop.fake.books, "POST", f"/v1/subscriptions/{sub['id']}/pause", {})
     shop.hear()
-    assert shop.standing().state is State.PAUSED
+    assert shop.standing().state is EntitlementState.PAUSED
     shop.client.post(f"{own(shop, reader)}/resume")
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
 
 
-def test_a_pause_ends_by_itself_with_a_mail_a_week_before(shop: Shop) -> None:
+def test_a_pause_ends_by_itself_with_an_email_a_week_before(shop: Shop) -> None:
     reader = paying_reader(shop)
-    plan_changes.pause(shop.database, shop.settings, reader, until=datetime.now(UTC) + timedelta(days=6))
-    assert plan_changes.tend_pauses(shop.database, shop.settings) == 0
+    subscription_changes.pause_subscription(shop.database, shop.settings, reader, until=datetime.now(UTC) + timedelta(days=6))
+    assert subscription_changes.process_pauses(shop.database, shop.settings) == 0
     assert shop.subjects()[-1].startswith("Your pause ends on")
     with shop.fake.lock:
         [sub] = shop.fake.books.of("subscription")
         sub["metadata"]["postmerge_resumes"] = str(int(time.time()) - 1)
         shop.fake.books.emit("customer.subscription.updated", sub)
     shop.hear()
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
     assert sum(subject.startswith("Your pause ends on") for subject in shop.subjects()) <= 2
 
 
@@ -275,21 +275,27 @@ def test_the_writer_pauses_all_and_goes_on(shop: Shop) -> None:
         shop.reader(f"{name}@example.org")
         shop.buy(f"{name}@example.org")
     shop.hear()
-    assert plan_changes.every(shop.database, shop.settings, plan_changes.pause, paused=False) == (2, [])
-    assert plan_changes.every(shop.database, shop.settings, plan_changes.pause, paused=False) == (0, [])
-    assert {shop.standing(f"{name}@example.org").state for name in ("ada", "bob")} == {State.PAUSED}
-    assert plan_changes.every(shop.database, shop.settings, plan_changes.resume, paused=True) == (2, [])
-    assert {shop.standing(f"{name}@example.org").state for name in ("ada", "bob")} == {State.PAYING}
+    assert subscription_changes.change_all(
+        shop.database, shop.settings, subscription_changes.pause_subscription, paused=False
+    ) == (2, [])
+    assert subscription_changes.change_all(
+        shop.database, shop.settings, subscription_changes.pause_subscription, paused=False
+    ) == (0, [])
+    assert {shop.standing(f"{name}@example.org").state for name in ("ada", "bob")} == {EntitlementState.PAUSED}
+    assert subscription_changes.change_all(
+        shop.database, shop.settings, subscription_changes.resume_subscription, paused=True
+    ) == (2, [])
+    assert {shop.standing(f"{name}@example.org").state for name in ("ada", "bob")} == {EntitlementState.PAYING}
 
 
-def test_withdrawing_gives_all_back_once_and_mails_the_proof(shop: Shop) -> None:
+def test_withdrawing_gives_all_back_once_and_emails_the_proof(shop: Shop) -> None:
     reader = paying_reader(shop)
     link = re.search(r'href="(/paid/[^"]+/withdraw)"', shop.client.get(own(shop, reader)).text)
     assert link
     assert "Confirm withdrawal" in shop.client.get(link[1]).text
     assert "€5.00 goes back" in shop.client.post(link[1]).text
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
-    assert shop.standing().state is State.ENDED
+    assert shop.standing().state is EntitlementState.ENDED
     assert shop.subjects()[-1] == "Your withdrawal is confirmed"
     shop.client.post(link[1])
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
@@ -301,23 +307,23 @@ def test_answers_that_get_lost_charge_and_refund_nothing_twice(shop: Shop) -> No
         shop.fake.lose_answers(2)
         assert shop.client.post(f"{own(shop, reader)}/{verb}").status_code == 200
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
-    assert shop.standing().state is State.ENDED
+    assert shop.standing().state is EntitlementState.ENDED
     assert shop.fake.unkeyed == []
 
 
 def test_a_part_goes_back_by_the_writers_hand(shop: Shop) -> None:
     reader = paying_reader(shop)
     for _ in range(2):
-        assert plan_changes.refund(shop.database, shop.settings, reader, 200, end=False) == 200
+        assert subscription_changes.refund_payment(shop.database, shop.settings, reader, 200, end=False) == 200
     assert sum(amount for _, amount in shop.fake.books.charged) == 300
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
 
 
 def test_no_get_changes_anything(shop: Shop) -> None:
     reader = paying_reader(shop)
     for verb in ("", "/leave", "/withdraw", "/pause", "/stay"):
         shop.client.get(f"{own(shop, reader)}{verb}")
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
 
 
 @pytest.mark.parametrize("path", ["/paid/x", "/paid/x/leave", "/gift/x", "/paid/" + "A" * 43])
@@ -356,7 +362,7 @@ def test_what_was_paid_for_is_read_on_the_web_and_in_a_feed_until_access_ends(sh
 @pytest.mark.parametrize(
     ("lang", "text"), [("de-AT", "text de premium"), ("de", "text de premium"), ("", "text premium"), ("fr", "text premium")]
 )
-def test_a_translation_of_what_was_paid_for_is_read_in_the_readers_language(shop: Shop, lang: str, text: str) -> None:
+def test_a_translation_of_what_was_paid_for_is_read_in_the_subscribers_language(shop: Shop, lang: str, text: str) -> None:
     reader = paying_reader(shop)
     with shop.database.transaction() as tx:
         tx.run("UPDATE subscribers SET lang = %(lang)s WHERE id = %(id)s", lang=lang, id=reader)

@@ -1,4 +1,4 @@
-"""`postmerge stripe play`: a newcomer gets from nothing to the first paying reader without a network."""
+"""`postmerge stripe play`: a newcomer gets from nothing to the first paying subscriber without a network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 
 from mailer.core.db import Database
 from mailer.fakes.play_stripe import PlayStripe
-from mailer.flows.billing.entitlements import State
-from mailer.flows.billing.stripe_setup import apply, look
+from mailer.flows.billing.entitlements import EntitlementState
+from mailer.flows.billing.stripe_setup import apply_setup, plan_setup
 from tests import paying as shops
 from tests.conftest import ROOT
 from tests.integration.billing.test_paid_pages import form_token
@@ -49,8 +49,8 @@ def shop(database: Database, tmp_path: Path, ports: tuple[int, int]) -> Iterator
     playing.join(10)
 
 
-def test_from_nothing_to_the_first_paying_reader(shop: Shop) -> None:
-    apply(shop.database, shop.settings, look(shop.database, shop.settings))
+def test_from_nothing_to_the_first_paying_subscriber(shop: Shop) -> None:
+    apply_setup(shop.database, shop.settings, plan_setup(shop.database, shop.settings))
     answer = shop.client.post("/join", data={"plan": "yearly", "token": form_token(shop)})
     address = answer.headers["location"]
     assert address.startswith(f"{shop.fake.url}/checkout/")
@@ -62,10 +62,10 @@ def test_from_nothing_to_the_first_paying_reader(shop: Shop) -> None:
         assert page.url == f"{shop.settings.api_url}/join/thanks"
     for _ in range(100):
         shop.work()
-        if shop.standing().state is State.PAYING:
+        if shop.standing().state is EntitlementState.PAYING:
             break
         time.sleep(0.1)
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
     with urllib.request.urlopen(address, timeout=10) as page:
         assert "paid for already" in page.read().decode()
     with pytest.raises(urllib.error.HTTPError):

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from mailer.core.db import Database
-from mailer.fakes.fake_billing import DAY, MONTH
 from mailer.fakes.fake_stripe import FakeStripe
-from mailer.flows.billing.revenue import money
+from mailer.fakes.fake_stripe_books import DAY, MONTH
+from mailer.flows.billing.revenue import measure_revenue
 from mailer.flows.billing.stripe_reconcile import reconcile
-from mailer.payments.models import moment
+from mailer.payments.models import parse_timestamp
 from tests import paying
 from tests.paying import Shop
 
@@ -30,7 +30,7 @@ def shop(database: Database, tmp_path: Path, fake: FakeStripe) -> Shop:
 
 
 def test_nobody_pays_yet(shop: Shop) -> None:
-    found = money(shop.database, shop.settings)
+    found = measure_revenue(shop.database, shop.settings)
     assert (found.mrr, found.plans, len(found.months)) == ({}, (), 1)
 
 
@@ -42,7 +42,7 @@ def test_a_year_counts_a_twelfth_a_month_and_trials_and_pauses_nothing(shop: Sho
     paused = shop.buy("d@example.org")
     paused["pause_collection"] = {"behavior": "void"}
     shop.hear()
-    found = money(shop.database, shop.settings)
+    found = measure_revenue(shop.database, shop.settings)
     assert found.mrr == {"eur": 500 + 417 + 700}
     assert found.arr == {"eur": 12 * (500 + 700) + 5000}
     monthly = next(one for one in found.plans if one.plan == "monthly")
@@ -54,7 +54,7 @@ def test_a_coupon_for_ever_is_counted_off(shop: Shop) -> None:
     coupon = shop.fake.books.add("coupon", "co", duration="forever", percent_off=20)
     shop.buy(discounts=[{"source": {"type": "coupon", "coupon": coupon["id"]}}])
     shop.hear()
-    assert money(shop.database, shop.settings).mrr == {"eur": 400}
+    assert measure_revenue(shop.database, shop.settings).mrr == {"eur": 400}
 
 
 def test_churn_is_who_ended_of_who_paid_at_the_start_of_the_month(shop: Shop) -> None:
@@ -65,7 +65,7 @@ def test_churn_is_who_ended_of_who_paid_at_the_start_of_the_month(shop: Shop) ->
         shop.fake.books.advance(MONTH + 2 * DAY)
     shop.hear()
     reconcile(shop.database, shop.settings)
-    found = money(shop.database, shop.settings, now=moment(shop.fake.books.now))
+    found = measure_revenue(shop.database, shop.settings, now=parse_timestamp(shop.fake.books.now))
     assert sum(month.began for month in found.months) == 4
     assert sum(month.ended for month in found.months) == 1
     [ended_in] = [month for month in found.months if month.ended]
@@ -82,12 +82,12 @@ def test_the_sum_is_what_stripe_would_charge_in_a_month(shop: Shop) -> None:
     with shop.fake.lock:
         shop.fake.books.advance(MONTH)
     charged = sum(amount for _, amount in shop.fake.books.charged[before:])
-    assert money(shop.database, shop.settings).mrr == {"eur": charged}
+    assert measure_revenue(shop.database, shop.settings).mrr == {"eur": charged}
 
 
 def test_a_year_is_not_twelve_rounded_months(shop: Shop) -> None:
     shop.reader()
     shop.buy(price=shop.yearly)
     shop.hear()
-    found = money(shop.database, shop.settings)
+    found = measure_revenue(shop.database, shop.settings)
     assert (found.mrr, found.arr) == ({"eur": 417}, {"eur": 5000})

@@ -12,13 +12,13 @@ import pytest
 
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, Refused, Unavailable
-from mailer.fakes.fake_billing import DAY, MONTH
-from mailer.fakes.fake_stripe import FakeStripe, Habits, sign
-from mailer.flows.billing.entitlements import State
-from mailer.flows.billing.stripe_client import line
-from mailer.flows.billing.stripe_events import take
+from mailer.fakes.fake_stripe import EventFaults, FakeStripe, sign
+from mailer.fakes.fake_stripe_books import DAY, MONTH
+from mailer.flows.billing.entitlements import EntitlementState
+from mailer.flows.billing.stripe_client import get_client
+from mailer.flows.billing.stripe_event_processing import store_event
 from mailer.flows.billing.stripe_reconcile import reconcile
-from mailer.flows.billing.stripe_sync import refresh
+from mailer.flows.billing.stripe_sync import refresh_subscription
 from mailer.payments.client import Stripe
 from mailer.store.billing import stripe_events
 from tests import paying
@@ -48,7 +48,7 @@ def test_who_pays_reads_everything_from_the_event_on(shop: Shop) -> None:
     shop.reader()
     shop.buy()
     shop.hear()
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
     assert shop.standing().premium
     assert shop.subjects() == ["Thank you: you read everything now"]
 
@@ -59,7 +59,7 @@ def test_who_pays_with_a_new_address_is_asked_to_confirm_it(shop: Shop) -> None:
     with shop.database.transaction() as tx:
         assert tx.value("SELECT state FROM subscribers WHERE email = 'new@example.org'") == "unconfirmed"
         assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
-    assert shop.standing("new@example.org").state is State.PAYING
+    assert shop.standing("new@example.org").state is EntitlementState.PAYING
 
 
 SIGNED: dict[str, tuple[bytes, Callable[[], str], int]] = {
@@ -101,15 +101,21 @@ def test_the_answer_does_not_wait_for_stripe(shop: Shop) -> None:
 def test_old_secrets_hold_while_they_are_changed(shop: Shop) -> None:
     settings = paying.settings(Path("/nowhere"), shop.database, shop.fake)
     settings = type(settings)(**{**vars(settings), "stripe_webhook_secret": "whsec_new, whsec_fake_signing_secret"})
-    assert take(shop.database, settings, sign(event()), event()) == "Taken."
+    assert store_event(shop.database, settings, sign(event()), event()) == "Stored."
 
 
 @pytest.mark.parametrize(
     "habits",
-    [Habits(twice=1.0), Habits(shuffled=True, twice=0.5), Habits(late=0.6), Habits(lost=0.5), Habits(lost=1.0)],
+    [
+        EventFaults(twice=1.0),
+        EventFaults(shuffled=True, twice=0.5),
+        EventFaults(late=0.6),
+        EventFaults(lost=0.5),
+        EventFaults(lost=1.0),
+    ],
     ids=["twice", "shuffled", "late", "half lost", "all lost"],
 )
-def test_events_that_misbehave_end_in_the_same_state(shop: Shop, habits: Habits) -> None:
+def test_events_that_misbehave_end_in_the_same_state(shop: Shop, habits: EventFaults) -> None:
     for name in ("ada", "bob", "eve"):
         shop.reader(f"{name}@example.org")
     ada, bob, _ = shop.buy("ada@example.org"), shop.buy("bob@example.org"), shop.buy("eve@example.org", shop.yearly)
@@ -121,9 +127,9 @@ def test_events_that_misbehave_end_in_the_same_state(shop: Shop, habits: Habits)
         shop.fake.books.advance(MONTH + DAY)
     shop.hear(habits)
     reconcile(shop.database, shop.settings)
-    assert shop.standing("ada@example.org").state is State.ENDED
-    assert shop.standing("bob@example.org").state is State.PAST_DUE
-    assert shop.standing("eve@example.org").state is State.PAYING
+    assert shop.standing("ada@example.org").state is EntitlementState.ENDED
+    assert shop.standing("bob@example.org").state is EntitlementState.PAST_DUE
+    assert shop.standing("eve@example.org").state is EntitlementState.PAYING
 
 
 def test_reconcile_shows_what_differs_and_changes_nothing_when_asked_not_to(shop: Shop) -> None:
@@ -133,9 +139,9 @@ def test_reconcile_shows_what_differs_and_changes_nothing_when_asked_not_to(shop
     assert [(one.field, one.ours, one.theirs, one.mended) for one in looked.differences] == [
         ("subscription", "unknown", "active", False)
     ]
-    assert shop.standing().state is State.FREE
+    assert shop.standing().state is EntitlementState.FREE
     assert [one.mended for one in reconcile(shop.database, shop.settings).differences] == [True]
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
     assert reconcile(shop.database, shop.settings).differences == ()
 
 
@@ -146,7 +152,7 @@ def test_a_subscription_that_is_gone_from_stripe_ends(shop: Shop) -> None:
     del shop.fake.books.things[sub["id"]]
     [found] = reconcile(shop.database, shop.settings).differences
     assert (found.ours, found.theirs) == ("active", "unknown")
-    assert shop.standing().state is State.ENDED
+    assert shop.standing().state is EntitlementState.ENDED
 
 
 def test_a_subscription_that_we_did_not_sell_gives_nothing(shop: Shop) -> None:
@@ -155,7 +161,7 @@ def test_a_subscription_that_we_did_not_sell_gives_nothing(shop: Shop) -> None:
     shop.hear()
     found = reconcile(shop.database, shop.settings)
     assert (found.foreign, found.differences) == (1, ())
-    assert shop.standing().state is State.FREE
+    assert shop.standing().state is EntitlementState.FREE
 
 
 def test_an_event_waits_while_stripe_is_away_and_is_not_lost(shop: Shop) -> None:
@@ -163,11 +169,11 @@ def test_an_event_waits_while_stripe_is_away_and_is_not_lost(shop: Shop) -> None
     shop.buy()
     shop.fake.break_calls(200)
     shop.hear()
-    assert shop.standing().state is State.FREE
+    assert shop.standing().state is EntitlementState.FREE
     shop.fake.break_calls(0)
     shop.hurry()
     shop.work()
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
 
 
 def test_a_stale_fetch_never_overwrites_a_fresh_one(shop: Shop) -> None:
@@ -179,19 +185,19 @@ def test_a_stale_fetch_never_overwrites_a_fresh_one(shop: Shop) -> None:
     class Slow(Stripe):
         fetched = 0
 
-        def subscription(self, stripe_id: str):  # type: ignore[no-untyped-def]
-            found = super().subscription(stripe_id)
+        def get_subscription(self, stripe_id: str):  # type: ignore[no-untyped-def]
+            found = super().get_subscription(stripe_id)
             self.fetched += 1
             if self.fetched == 1:
                 with shop.fake.lock:
                     sub["cancel_at_period_end"] = True
-                refresh(shop.database, shop.settings, line(shop.database, shop.settings), stripe_id)
+                refresh_subscription(shop.database, shop.settings, get_client(shop.database, shop.settings), stripe_id)
             return found
 
     slow = Slow(shop.fake.key, shop.fake.url)
-    refresh(shop.database, shop.settings, slow, sub["id"])
+    refresh_subscription(shop.database, shop.settings, slow, sub["id"])
     assert slow.fetched == 2
-    assert shop.standing().state is State.ENDING
+    assert shop.standing().state is EntitlementState.ENDING
 
 
 def test_one_person_with_two_subscriptions_is_charged_once(shop: Shop) -> None:
@@ -199,10 +205,10 @@ def test_one_person_with_two_subscriptions_is_charged_once(shop: Shop) -> None:
     first = shop.buy()
     shop.fake.books.now += 60
     second = shop.buy("ADA@example.org", shop.yearly)
-    shop.hear(Habits(twice=0.5, shuffled=True))
+    shop.hear(EventFaults(twice=0.5, shuffled=True))
     assert (first["status"], second["status"]) == ("active", "canceled")
     assert sum(amount for _, amount in shop.fake.books.charged) == 500
-    assert shop.standing().state is State.PAYING
+    assert shop.standing().state is EntitlementState.PAYING
     assert shop.subjects().count("You are charged only once") == 1
 
 
@@ -220,7 +226,7 @@ def test_giving_back_a_second_payment_survives_lost_answers(shop: Shop) -> None:
     assert shop.fake.unkeyed == []
 
 
-def test_an_address_that_becomes_another_readers_at_stripe_moves_nothing(shop: Shop) -> None:
+def test_an_address_that_becomes_another_subscribers_at_stripe_moves_nothing(shop: Shop) -> None:
     ada, bob = shop.reader(), shop.reader("bob@example.org")
     sub = shop.buy()
     shop.hear()
@@ -230,8 +236,8 @@ def test_an_address_that_becomes_another_readers_at_stripe_moves_nothing(shop: S
         shop.fake.books.emit("customer.updated", customer)
         shop.fake.books.emit("customer.subscription.updated", sub)
     shop.hear()
-    assert shop.standing("ada@example.org").state is State.PAYING
-    assert shop.standing("bob@example.org").state is State.FREE
+    assert shop.standing("ada@example.org").state is EntitlementState.PAYING
+    assert shop.standing("bob@example.org").state is EntitlementState.FREE
     with shop.database.transaction() as tx:
         [notice] = tx.all("SELECT text FROM notices")
     assert f"(subscriber {bob})" in notice["text"]
@@ -245,11 +251,11 @@ def test_a_dispute_keeps_access_for_the_grace_and_a_lost_one_ends_it(shop: Shop)
     with shop.fake.lock:
         dispute = shop.fake.books.dispute(shop.fake.books.of("charge")[0]["id"])
     shop.hear()
-    assert shop.standing().state is State.PAST_DUE
+    assert shop.standing().state is EntitlementState.PAST_DUE
     with shop.fake.lock:
         shop.fake.books.judge(dispute["id"], "lost")
     shop.hear()
-    assert shop.standing().state is State.ENDED
+    assert shop.standing().state is EntitlementState.ENDED
 
 
 def test_a_failed_card_is_told_plainly_and_keeps_access_for_the_grace(shop: Shop) -> None:
@@ -259,38 +265,38 @@ def test_a_failed_card_is_told_plainly_and_keeps_access_for_the_grace(shop: Shop
     with shop.fake.lock:
         shop.fake.books.bad_cards.add(sub["customer"])
         shop.fake.books.advance(MONTH + 4 * DAY)
-    shop.hear(Habits(twice=1.0))
-    assert shop.standing().state is State.PAST_DUE
+    shop.hear(EventFaults(twice=1.0))
+    assert shop.standing().state is EntitlementState.PAST_DUE
     assert shop.subjects().count("Your payment did not go through") == 1
 
 
 def test_keys_and_databases_of_different_modes_are_not_mixed(shop: Shop, tmp_path: Path) -> None:
     live = type(shop.settings)(**{**vars(shop.settings), "stripe_key": "sk_live_x"})
     with pytest.raises(Refused, match="live key and POSTMERGE_TRANSPORT=outbox means development"):
-        line(shop.database, live)
+        get_client(shop.database, live)
     with pytest.raises(Refused, match="live key and this database belongs to Stripe's test mode"):
-        line(shop.database, type(live)(**{**vars(live), "transport": "ses"}))
+        get_client(shop.database, type(live)(**{**vars(live), "transport": "ses"}))
     with pytest.raises(BadInput, match="STRIPE_SECRET_KEY is not set"):
-        line(shop.database, type(live)(**{**vars(live), "stripe_key": ""}))
+        get_client(shop.database, type(live)(**{**vars(live), "stripe_key": ""}))
     with pytest.raises(BadInput, match="does not look like a secret key"):
-        line(shop.database, type(live)(**{**vars(live), "stripe_key": "pk_test_1"}))
+        get_client(shop.database, type(live)(**{**vars(live), "stripe_key": "pk_test_1"}))
 
 
 def test_a_wrong_key_is_one_sentence(shop: Shop) -> None:
     wrong = type(shop.settings)(**{**vars(shop.settings), "stripe_key": "sk_test_wrong"})
-    with pytest.raises(Refused, match="Stripe refuses STRIPE_SECRET_KEY"):
+    with pytest.raises(Refused, match="Stripe rejects STRIPE_SECRET_KEY"):
         reconcile(shop.database, wrong)
 
 
 def test_stripe_out_of_reach_is_one_sentence(shop: Shop) -> None:
     away = type(shop.settings)(**{**vars(shop.settings), "stripe_base": "http://127.0.0.1:9"})
-    with pytest.raises(Unavailable, match="Stripe does not answer"):
+    with pytest.raises(Unavailable, match="Stripe does not respond"):
         reconcile(shop.database, away)
 
 
 def test_random_histories_end_as_stripe_says(shop: Shop) -> None:
     chance = random.Random(7)
-    habits = Habits(twice=0.3, lost=0.3, late=0.3, shuffled=True)
+    habits = EventFaults(twice=0.3, lost=0.3, late=0.3, shuffled=True)
     subs = [shop.buy(f"r{number}@example.org") for number in range(12)]
     for _ in range(6):
         with shop.fake.lock:
@@ -314,6 +320,6 @@ def test_random_histories_end_as_stripe_says(shop: Shop) -> None:
             }[sub["status"]]
         ), number
     with shop.database.transaction() as tx:
-        bound = stripe_events.account(tx)
+        bound = stripe_events.get_account(tx)
     assert bound
     assert not bound.livemode

@@ -1,4 +1,4 @@
-"""From Stripe's post to a reader's access through real Valkey: the doorbell, the worker, the clock."""
+"""From Stripe's post to a subscriber's access through real Valkey: the doorbell, the worker, the clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailer.core.db import Database
 from mailer.fakes.fake_stripe import FakeStripe
-from mailer.flows.billing.entitlements import State
+from mailer.flows.billing.entitlements import EntitlementState
 from mailer.transports.outbox import Outbox
 from mailer.workers import scheduler
 from mailer.workers.actors import WakeUps, WorkerContext, WorkerThreads
@@ -28,13 +28,13 @@ def test_an_event_reaches_the_worker_by_its_bell_and_a_lost_bell_by_the_clock(
             shop.buy()
             fake.deliver(shop.post)
             assert wake_ups.enqueue_payments()
-            processes.eventually(lambda: shop.standing().state is State.PAYING, 20, "the bell was heard")
+            processes.eventually(lambda: shop.standing().state is EntitlementState.PAYING, 20, "the bell was heard")
             shop.reader("bob@example.org")
             shop.buy("bob@example.org")
             fake.deliver(shop.post)
             scheduler.run_round(database, settings, wake_ups)
             processes.eventually(
-                lambda: shop.standing("bob@example.org").state is State.PAYING, 20, "the clock rang for what waits"
+                lambda: shop.standing("bob@example.org").state is EntitlementState.PAYING, 20, "the clock rang for what waits"
             )
         finally:
             workshop.stop(10)

@@ -11,9 +11,9 @@ import pytest
 
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, Refused
-from mailer.fakes.fake_billing import DAY
 from mailer.fakes.fake_stripe import FakeStripe
-from mailer.flows.billing import plan_changes
+from mailer.fakes.fake_stripe_books import DAY
+from mailer.flows.billing import subscription_changes
 from mailer.store.billing import subscriptions
 from tests import paying as shops
 from tests.integration.billing.test_checkout import held
@@ -33,7 +33,7 @@ def fake() -> Iterator[FakeStripe]:
 @pytest.fixture
 def shop(database: Database, tmp_path: Path, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch) -> Shop:
     made = Shop(shops.settings(tmp_path, database, fake, plans=tmp_path / "plans.toml"), database, fake)
-    monkeypatch.setattr(plan_changes, "clock", lambda: datetime.fromtimestamp(fake.books.now, UTC))
+    monkeypatch.setattr(subscription_changes, "clock", lambda: datetime.fromtimestamp(fake.books.now, UTC))
     terms(made)
     return made
 
@@ -49,15 +49,15 @@ def charged(shop: Shop) -> int:
 @pytest.mark.parametrize("status", RUNS)
 def test_who_leaves_is_charged_nothing_more_whatever_the_state(shop: Shop, status: str) -> None:
     reader, bought = held(shop, status)
-    page = plan_changes.look(shop.database, shop.settings, reader)
+    page = subscription_changes.get_page(shop.database, shop.settings, reader)
     assert page
     assert (page.running is not None) is RUNS[status]
     if not RUNS[status]:
         with pytest.raises(BadInput, match="nothing is charged"):
-            plan_changes.leave(shop.database, shop.settings, reader)
+            subscription_changes.cancel_subscription(shop.database, shop.settings, reader)
         return
     before = charged(shop)
-    plan_changes.leave(shop.database, shop.settings, reader)
+    subscription_changes.cancel_subscription(shop.database, shop.settings, reader)
     if status == "past_due":  # nothing was paid for the days from here on
         assert bought["status"] == "canceled"
     with shop.fake.lock:
@@ -66,7 +66,14 @@ def test_who_leaves_is_charged_nothing_more_whatever_the_state(shop: Shop, statu
 
 
 @pytest.mark.parametrize(
-    "verb", [plan_changes.pause, plan_changes.resume, plan_changes.leave, plan_changes.stay, plan_changes.withdraw]
+    "verb",
+    [
+        subscription_changes.pause_subscription,
+        subscription_changes.resume_subscription,
+        subscription_changes.cancel_subscription,
+        subscription_changes.undo_cancellation,
+        subscription_changes.withdraw_from_contract,
+    ],
 )
 @pytest.mark.parametrize("status", [status for status, runs in RUNS.items() if not runs])
 def test_no_button_does_anything_about_what_is_over(shop: Shop, status: str, verb) -> None:  # type: ignore[no-untyped-def]
@@ -92,11 +99,11 @@ def test_a_contract_can_be_withdrawn_from_until_the_last_hour_of_the_terms_and_b
     for hours, may in ((last_day * 24 - 1, True), (last_day * 24 + 1, False)):
         with shop.fake.lock:
             shop.fake.books.advance(hours * HOUR - (0 if may else last_day * 24 * HOUR - HOUR))
-        page = plan_changes.look(shop.database, shop.settings, reader)
+        page = subscription_changes.get_page(shop.database, shop.settings, reader)
         assert page
         assert (page.withdraw_until is not None) is may
     with pytest.raises(Refused, match="time for withdrawing is over"):
-        plan_changes.withdraw(shop.database, shop.settings, reader)
+        subscription_changes.withdraw_from_contract(shop.database, shop.settings, reader)
     assert charged(shop) == 5000
 
 
@@ -104,12 +111,12 @@ def test_what_went_back_already_cannot_be_withdrawn_again(shop: Shop) -> None:
     reader = shop.reader()
     shop.buy(price=shop.yearly)
     shop.hear()
-    plan_changes.refund(shop.database, shop.settings, reader, None, end=False)
-    page = plan_changes.look(shop.database, shop.settings, reader)
+    subscription_changes.refund_payment(shop.database, shop.settings, reader, None, end=False)
+    page = subscription_changes.get_page(shop.database, shop.settings, reader)
     assert page
     assert page.withdraw_until is None
     with pytest.raises(Refused):
-        plan_changes.withdraw(shop.database, shop.settings, reader)
+        subscription_changes.withdraw_from_contract(shop.database, shop.settings, reader)
     assert charged(shop) == 0
 
 
@@ -119,27 +126,27 @@ def test_a_pause_ends_after_the_days_of_the_terms_or_those_that_were_asked_for(
 ) -> None:
     reader, _ = held(shop, "active")
     terms(shop, more)
-    plan_changes.pause(shop.database, shop.settings, reader, days=days)
+    subscription_changes.pause_subscription(shop.database, shop.settings, reader, days=days)
     with shop.database.transaction() as tx:
-        [kept] = subscriptions.of_reader(tx, reader)
+        [kept] = subscriptions.list_by_subscriber(tx, reader)
     assert kept.resumes_at == datetime.fromtimestamp(shop.fake.books.now + ends * DAY, UTC)
 
 
 @pytest.mark.parametrize(("status", "is_kept"), [("active", True), ("trialing", True), ("past_due", False)])
 def test_a_pause_keeps_the_days_that_were_paid_for_and_no_others(shop: Shop, status: str, is_kept: bool) -> None:
     reader, _ = held(shop, status)
-    plan_changes.pause(shop.database, shop.settings, reader)
+    subscription_changes.pause_subscription(shop.database, shop.settings, reader)
     with shop.database.transaction() as tx:
-        [kept] = subscriptions.of_reader(tx, reader)
+        [kept] = subscriptions.list_by_subscriber(tx, reader)
     assert (kept.paid_until is not None) is is_kept
     assert kept.collection_paused
 
 
 def test_who_has_left_has_nothing_to_pause(shop: Shop) -> None:
     reader, _ = held(shop, "active")
-    plan_changes.leave(shop.database, shop.settings, reader)
+    subscription_changes.cancel_subscription(shop.database, shop.settings, reader)
     with pytest.raises(Refused, match="nothing to pause"):
-        plan_changes.pause(shop.database, shop.settings, reader)
+        subscription_changes.pause_subscription(shop.database, shop.settings, reader)
     end = shop.standing().until
     assert end
     assert end - datetime.fromtimestamp(shop.fake.books.now, UTC) == timedelta(days=30)

@@ -22,7 +22,7 @@ from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.store.sending import deliveries
 from mailer.store.sending.deliveries import Settlement
-from mailer.store.transactional import transactional_mails
+from mailer.store.transactional import transactional_emails
 from mailer.transports.outbox import Outbox
 from tests import factories
 from tests.processes import eventually
@@ -246,15 +246,15 @@ def test_events_of_single_mails_move_them_and_suppress(database: Database, conf:
     factories.readers(database, 2)
     with database.transaction() as tx:
         tx.run("UPDATE subscribers SET state = 'unconfirmed'")
-        ids = [transactional_mails.queue(tx, "confirmation", reader) for reader in (1, 2)]
-        transactional_mails.claim(tx, CLAIM, 10)
+        ids = [transactional_emails.queue(tx, "confirmation", reader) for reader in (1, 2)]
+        transactional_emails.claim_batch(tx, CLAIM, 10)
     mails = [AcceptedEmail(f"c-{n}", f"reader-{n}@example.org", {"mail": str(n), "kind": "confirmation"}, "Hi", 0) for n in ids]
     bodies = [
         json.dumps(event_json(FakeEvent(kind, mail, 1))) for kind, mail in zip(("Delivery", "Permanent"), mails, strict=True)
     ]
     assert email_events.process_messages(database, conf, bodies + bodies).recorded == 2
     with database.transaction() as tx:
-        transactional_mails.settle(tx, ids[0], CLAIM, "accepted", "c-1", "")
+        transactional_emails.record_outcome(tx, ids[0], CLAIM, "accepted", "c-1", "")
         states = [row["state"] for row in tx.all("SELECT state FROM transactional_mails ORDER BY id")]
     assert states == ["delivered", "bounced"]
     assert suppressed(database) == {"reader-2@example.org": "hard bounce"}
@@ -294,9 +294,9 @@ def test_an_event_of_a_single_email_does_what_one_of_an_issue_does(
 ) -> None:
     factories.readers(database, 1)
     with database.transaction() as tx:
-        mail_id = transactional_mails.queue(tx, "paid", 1)
-        transactional_mails.claim(tx, CLAIM, 10)
-        transactional_mails.settle(tx, mail_id, CLAIM, "accepted", "of-the-answer", "")
+        mail_id = transactional_emails.queue(tx, "paid", 1)
+        transactional_emails.claim_batch(tx, CLAIM, 10)
+        transactional_emails.record_outcome(tx, mail_id, CLAIM, "accepted", "of-the-answer", "")
     mail = AcceptedEmail("of-the-event", "reader-1@example.org", {"mail": str(mail_id), "kind": "paid"}, "Hi", NOW.timestamp())
     taken = [
         email_events.process_messages(database, conf, [json.dumps(event_json(FakeEvent(kind, mail, NOW.timestamp())))])

@@ -16,12 +16,12 @@ from mailer.commands.operations import rehearse
 from mailer.commands.publishing import build_steps
 from mailer.core.db import Database
 from mailer.core.edition import Finding, Wish
-from mailer.flows.billing.stripe_setup import Change, SetUp
+from mailer.flows.billing.stripe_setup import SetupChange, SetupPlan
 from mailer.flows.operations.send_rehearsal import RehearsalResult
 from mailer.flows.publishing import publish
 from mailer.flows.subscribers import segment_admin
 from mailer.store.events import rejected_events
-from mailer.store.transactional import transactional_mails
+from mailer.store.transactional import transactional_emails
 from mailer.transports import make_transport
 from tests import factories
 
@@ -48,8 +48,8 @@ def hostile(database: Database, tmp_path: Path) -> Database:
         tx.run("INSERT INTO webhook_messages (webhook_id, type, body) VALUES (1, %(t)s, '{}')", t=HOSTILE)
         tx.run("INSERT INTO webhook_attempts (message_id, milliseconds, error) VALUES (1, 1, %(t)s)", t=HOSTILE)
         rejected_events.add(tx, "queue", HOSTILE, HOSTILE)
-        transactional_mails.queue(tx, "confirmation", 1, facts={"held": HOSTILE}, held=True)
-    segment_admin.define(database, HOSTILE, "everyone")
+        transactional_emails.queue(tx, "confirmation", 1, facts={"held": HOSTILE}, held=True)
+    segment_admin.define_segment(database, HOSTILE, "everyone")
     return database
 
 
@@ -95,7 +95,7 @@ def test_findings_and_rehearsals_and_plans_at_stripe_print_hostile_values_as_the
     show_findings(common.out, [Finding("error", f"{HOSTILE}.md", 1, HOSTILE)])
     found = RehearsalResult(HOSTILE, HOSTILE, 1, 1, 0, 0, 0, 0, 0, 1.0, 1, 999_999, {HOSTILE: 1}, {HOSTILE: 1})
     rehearse._print(found, None)
-    stripe._show_set_up(SetUp(HOSTILE, True, (Change("make", HOSTILE, HOSTILE),)))
+    stripe._show_set_up(SetupPlan(HOSTILE, True, (SetupChange("make", HOSTILE, HOSTILE),)))
     assert capsys.readouterr().out.count(HOSTILE) == 8
 
 

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from mailer.core.audience import Tag
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
-from mailer.flows.subscribers import segment_admin, segments
-from mailer.flows.subscribers.unsubscribe_by_mail import MAX_EMAIL_BYTES, Outcome, take
+from mailer.flows.subscribers import segment_admin, segment_rules
+from mailer.flows.subscribers.unsubscribe_by_email import MAX_EMAIL_BYTES, UnsubscribeEmailOutcome, process_email
 from tests import web
 from tests.web import Web
 
@@ -68,8 +68,8 @@ def quick() -> Iterator[None]:
 def test_a_hostile_email_is_read_within_a_second_and_unsubscribes_nobody(letter: Web, name: str) -> None:
     raw = ("From: stranger@example.org\nMessage-ID: <1@example.org>\n" + EMAILS[name]).encode()[:MAX_EMAIL_BYTES]
     with quick():
-        outcome = take(letter.database, letter.settings, raw)
-    assert outcome in (Outcome.NO_WISH, Outcome.AUTOMATIC, Outcome.ASKED)
+        outcome = process_email(letter.database, letter.settings, raw)
+    assert outcome in (UnsubscribeEmailOutcome.NO_REQUEST, UnsubscribeEmailOutcome.AUTOMATIC, UnsubscribeEmailOutcome.LINK_SENT)
     assert letter.counted("transactional_mails") == 0
 
 
@@ -153,7 +153,9 @@ def test_filters_of_a_segment_that_say_too_much_are_refused(api: TestClient) -> 
 
 
 def segment(letter: Web, name: str, rule: str) -> None:
-    segment_admin.create(letter.database, {"name": name, "description": "", "filters": segments.said(rule)})
+    segment_admin.create_segment(
+        letter.database, {"name": name, "description": "", "filters": segment_rules.build_filters(rule)}
+    )
 
 
 def test_segments_inside_one_another_are_bounded(letter: Web) -> None:
@@ -161,8 +163,8 @@ def test_segments_inside_one_another_are_bounded(letter: Web) -> None:
     for number in range(1, 10):
         segment(letter, f"s{number}", f'segment "s{number - 1}"')
     with letter.database.transaction() as tx:
-        assert segments.read(tx, 'segment "s9"') == Tag("a")
-    with pytest.raises(BadInput, match="inside one another"):
+        assert segment_rules.read_rule(tx, 'segment "s9"') == Tag("a")
+    with pytest.raises(BadInput, match="nested segments"):
         segment(letter, "s10", 'segment "s9"')
 
 
@@ -170,9 +172,9 @@ def test_a_rule_and_its_segments_have_no_more_terms_than_one_rule_may_have(lette
     for number in range(3):
         segment(letter, f"s{number}", " or ".join(f"t{n}" for n in range(300)))
     with letter.database.transaction() as tx:
-        assert segments.read(tx, 'segment "s0" or segment "s1" or segment "s2"')
+        assert segment_rules.read_rule(tx, 'segment "s0" or segment "s1" or segment "s2"')
         with quick(), pytest.raises(BadInput, match="more than 1,000 terms"):
-            segments.read(tx, " or ".join(['segment "s0"'] * 4))
+            segment_rules.read_rule(tx, " or ".join(['segment "s0"'] * 4))
 
 
 @pytest.mark.parametrize("unit", ["%", "_", "a", "@", "a@", "a.", "xn--", "\\", "é"])

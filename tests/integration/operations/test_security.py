@@ -18,9 +18,9 @@ from mailer.core import log, settings, tokens
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.flows.operations.api_keys import create_key
-from mailer.flows.subscribers import mail_domain_check, subscriber_admin
+from mailer.flows.subscribers import email_domain_check, subscriber_admin
 from mailer.flows.subscribers.signup import add_subscriber
-from mailer.flows.subscribers.subscriber_admin import Wish
+from mailer.flows.subscribers.subscriber_admin import SubscriberChanges
 from tests import web
 from tests.web import Web
 
@@ -88,7 +88,7 @@ def test_behind_tls_every_answer_says_to_stay_there(letter: Web, tmp_path: Path,
 
 def test_an_address_changed_by_a_key_is_evidence_and_the_old_end_is_told(letter: Web) -> None:
     add_subscriber(letter.database, letter.settings, ADA, [], confirmed=True)
-    assert subscriber_admin.change(letter.database, ADA, Wish(email="new@example.org", ip=STRANGER))
+    assert subscriber_admin.change_subscriber(letter.database, ADA, SubscriberChanges(email="new@example.org", ip=STRANGER))
     with letter.database.transaction() as tx:
         row = tx.one("SELECT source, host(ip) AS ip, evidence FROM consents WHERE kind = 'address'")
     assert row == {"source": "api", "ip": STRANGER, "evidence": {"before": ADA, "after": "new@example.org"}}
@@ -97,7 +97,7 @@ def test_an_address_changed_by_a_key_is_evidence_and_the_old_end_is_told(letter:
     assert told.to == ADA
     assert "new@example.org" in told.text
     for number in range(6):
-        subscriber_admin.change(letter.database, "1", Wish(email=f"new-{number}@example.org"))
+        subscriber_admin.change_subscriber(letter.database, "1", SubscriberChanges(email=f"new-{number}@example.org"))
     letter.work()
     assert len(letter.mails()) == 3
 
@@ -108,7 +108,7 @@ def test_the_old_addresss_link_confirms_no_new_address(letter: Web) -> None:
     [old] = [path for path in web.paths(letter.mails()[0].text, letter.settings) if path.startswith("/confirm/")]
     with letter.database.transaction() as tx:
         tx.run("UPDATE transactional_mails SET created_at = created_at - interval '11 minutes'")
-    assert subscriber_admin.change(letter.database, ADA, Wish(email="new@example.org"))
+    assert subscriber_admin.change_subscriber(letter.database, ADA, SubscriberChanges(email="new@example.org"))
     assert letter.client.post(old).status_code == 400
     assert letter.state("new@example.org") == "unconfirmed"
     letter.work()
@@ -121,11 +121,13 @@ def test_the_old_addresss_link_confirms_no_new_address(letter: Web) -> None:
 
 def test_changes_of_addresses_keep_to_the_limits_of_sign_ups(letter: Web) -> None:
     for number in range(12):
-        add = Wish(email=f"own-{number}@gmail.com", ip=STRANGER)
-        assert subscriber_admin.add(letter.database, letter.settings, add)
+        add = SubscriberChanges(email=f"own-{number}@gmail.com", ip=STRANGER)
+        assert subscriber_admin.add_subscriber(letter.database, letter.settings, add)
         with letter.database.transaction() as tx:
             tx.run("UPDATE transactional_mails SET created_at = created_at - interval '11 minutes'")
-        subscriber_admin.change(letter.database, add.email or "", Wish(email=f"victim-{number}@gmail.com", ip=STRANGER))
+        subscriber_admin.change_subscriber(
+            letter.database, add.email or "", SubscriberChanges(email=f"victim-{number}@gmail.com", ip=STRANGER)
+        )
     letter.work()
     assert len([mail for mail in letter.mails() if mail.to.startswith("victim")]) <= 10
 
@@ -134,8 +136,8 @@ def test_a_key_asks_nobody_who_complained_and_was_erased(letter: Web) -> None:
     add_subscriber(letter.database, letter.settings, ADA, [], confirmed=True)
     with letter.database.transaction() as tx:
         tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('ada@example.org', 'complaint')")
-    assert subscriber_admin.remove(letter.database, letter.settings, ADA)
-    subscriber_admin.add(letter.database, letter.settings, Wish(email=ADA))
+    assert subscriber_admin.erase_subscriber(letter.database, letter.settings, ADA)
+    subscriber_admin.add_subscriber(letter.database, letter.settings, SubscriberChanges(email=ADA))
     letter.work()
     assert letter.mails() == []
 
@@ -144,10 +146,10 @@ def test_a_key_is_refused_domains_without_mail_as_the_form_is(letter: Web, monke
     def no_mail(database: Database, email_normal: str) -> None:
         raise BadInput("The domain takes no mail.")
 
-    monkeypatch.setattr(mail_domain_check, "need_mail", no_mail)
+    monkeypatch.setattr(email_domain_check, "check_domain", no_mail)
     asking = web.make(letter.settings.build.parent, letter.database, check_dns=True)
     with pytest.raises(subscriber_admin.Rejected, match="takes no mail"):
-        subscriber_admin.add(asking.database, asking.settings, Wish(email=ADA))
+        subscriber_admin.add_subscriber(asking.database, asking.settings, SubscriberChanges(email=ADA))
     assert letter.state(ADA) is None
 
 

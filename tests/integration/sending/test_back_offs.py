@@ -12,7 +12,7 @@ from mailer.core.db import Database, Tx
 from mailer.store.billing import erased_customers, stripe_events
 from mailer.store.events import rejected_events
 from mailer.store.subscribers import signup_limits, subscribers
-from mailer.store.transactional import transactional_mails
+from mailer.store.transactional import transactional_emails
 
 MINUTES = [1, 2, 4, 8, 16, 32, 60, 60, 60]
 Queue = tuple[str, Callable[[Tx], object], Callable[[Tx], object]]
@@ -29,8 +29,8 @@ def add_farewell(tx: Tx) -> None:
 
 
 QUEUES: dict[str, Queue] = {
-    "an event of Stripe's": ("stripe_events", add_event, lambda tx: stripe_events.take(tx, 10)),
-    "a payer who was erased": ("farewells", add_farewell, erased_customers.take),
+    "an event of Stripe's": ("stripe_events", add_event, lambda tx: stripe_events.claim_due(tx, 10)),
+    "a payer who was erased": ("farewells", add_farewell, erased_customers.claim_next),
 }
 
 
@@ -62,11 +62,11 @@ def test_a_payer_who_is_erased_once_more_is_looked_at_once_more(database: Databa
     with database.transaction() as tx:
         add_farewell(tx)
     with database.transaction() as tx:
-        first = erased_customers.take(tx)
+        first = erased_customers.claim_next(tx)
         assert first
     with database.transaction() as tx:
         erased_customers.add(tx, 1)
-        erased_customers.done(tx, first)  # the worker had begun before the second time
+        erased_customers.mark_done(tx, first)  # the worker had begun before the second time
         assert erased_customers.has_work(tx)
 
 
@@ -83,16 +83,16 @@ def test_events_of_unknown_emails_are_counted_for_a_week(database: Database, day
 @pytest.mark.parametrize(("age", "is_over"), [("9 minutes", False), ("11 minutes", True)])
 def test_a_used_limit_is_free_again_when_its_time_is_over(database: Database, age: str, is_over: bool) -> None:
     with database.transaction() as tx:
-        assert signup_limits.take(tx, [("a", "key", 6)], timedelta(hours=1)) == {"a"}
+        assert signup_limits.use(tx, [("a", "key", 6)], timedelta(hours=1)) == {"a"}
         for _ in range(5):
-            signup_limits.take(tx, [("a", "key", 6)], timedelta(hours=1))
-        assert signup_limits.take(tx, [("a", "key", 6)], timedelta(hours=1)) == set()
+            signup_limits.use(tx, [("a", "key", 6)], timedelta(hours=1))
+        assert signup_limits.use(tx, [("a", "key", 6)], timedelta(hours=1)) == set()
         tx.run(f"UPDATE limits SET used_until = used_until - interval '{age}'")
-        assert bool(signup_limits.take(tx, [("a", "key", 6)], timedelta(hours=1))) is is_over
+        assert bool(signup_limits.use(tx, [("a", "key", 6)], timedelta(hours=1))) is is_over
 
 
 def test_one_matter_is_told_once(database: Database) -> None:
     with database.transaction() as tx:
         subscribers.add(tx, "ada@example.org", "ada@example.org", [])
-        asked = [transactional_mails.queue(tx, "paid", 1, once=once) for once in ("gift:1", "gift:1", "gift:2", None, None)]
+        asked = [transactional_emails.queue(tx, "paid", 1, once=once) for once in ("gift:1", "gift:1", "gift:2", None, None)]
     assert [bool(one) for one in asked] == [True, False, True, True, True]

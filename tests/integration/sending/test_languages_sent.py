@@ -28,7 +28,7 @@ from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_report import make_report, report_facts
 from mailer.flows.sending.send_report_page import render_report
-from mailer.store.billing import entitlements
+from mailer.store.billing import entitlement_records
 from mailer.transports.outbox import Outbox, list_emails
 from mailer.workbench.review import Change, Review, markdown
 from tests import factories
@@ -74,7 +74,7 @@ class Newsletter:
                 lang=lang,
             )
             if paid:
-                entitlements.put(tx, int(number), "paying", True, None)
+                entitlement_records.save(tx, int(number), "paying", True, None)
 
     def publish(self, one: Edition) -> tuple[int, ...]:
         request = Request(allow=("old",))

@@ -15,7 +15,7 @@ from mailer.flows.events import email_events
 from mailer.store.sending import audiences, deliveries, sends
 from mailer.store.sending.deliveries import STATES, Settlement
 from mailer.store.sending.sends import SendState
-from mailer.store.transactional import transactional_mails
+from mailer.store.transactional import transactional_emails
 from tests import factories
 from tests.integration.events.test_mail_events import CLAIM, claim, event, row, start, state
 from tests.integration.sending.test_send_control import run
@@ -86,13 +86,13 @@ def test_a_claim_is_given_up_after_its_lease_and_not_before(
     claim(database, send_id)
     with database.transaction() as tx:
         tx.run("UPDATE subscribers SET state = 'unconfirmed'")
-        transactional_mails.queue(tx, "confirmation", 1)
-        transactional_mails.claim(tx, CLAIM, 1)
+        transactional_emails.queue(tx, "confirmation", 1)
+        transactional_emails.claim_batch(tx, CLAIM, 1)
     for table in ("deliveries", "transactional_mails"):
         run(database, f"UPDATE {table} SET claimed_at = now() - interval '{age}'")
     with database.transaction() as tx:
         lease = timedelta(minutes=10)
-        assert (deliveries.expire_claims(tx, lease), transactional_mails.expire(tx, lease)) == (is_lost, is_lost)
+        assert (deliveries.expire_claims(tx, lease), transactional_emails.expire_claims(tx, lease)) == (is_lost, is_lost)
 
 
 @pytest.mark.parametrize(

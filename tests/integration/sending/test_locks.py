@@ -18,15 +18,14 @@ from mailer.fakes.fake_events import AcceptedEmail, FakeEvent, event_json
 from mailer.fakes.sns_signer import SnsSigner
 from mailer.flows.events import email_events
 from mailer.flows.publishing import publish
-from mailer.flows.subscribers import imports as importing
-from mailer.flows.subscribers.imports import Request
+from mailer.flows.subscribers.imports import ImportRequest, apply_import
 from mailer.store.billing import erased_customers, gifts, stripe_events
 from mailer.store.events import delivery_events
 from mailer.store.operations import webhook_outbox
 from mailer.store.publishing import issues
 from mailer.store.sending import deliveries, sends
-from mailer.store.subscribers import bulk_actions, imports, preferences, subscriber_admin, subscribers
-from mailer.store.transactional import transactional_mails
+from mailer.store.subscribers import bulk_actions, imports, preferences, subscriber_records, subscribers
+from mailer.store.transactional import transactional_emails
 from mailer.webhooks.sns import SnsVerifier
 from tests import factories
 from tests.factories import edition, old, readers, settings
@@ -46,15 +45,15 @@ def is_locked(database: Database, table: str, id: int) -> bool:
 LOCKS: dict[str, tuple[str, Callable[[Tx, int], object]]] = {
     "a send": ("sends", sends.lock),
     "a subscriber": ("subscribers", subscribers.lock),
-    "a subscriber, for the API": ("subscribers", subscriber_admin.lock),
+    "a subscriber, for the API": ("subscribers", subscriber_records.lock),
     "a subscriber who signs up again": (
-        "subscribers", lambda tx, id: subscribers.enter(tx, "reader-1@example.org", "reader-1@example.org", ["new"]),
+        "subscribers", lambda tx, id: subscribers.add_or_lock(tx, "reader-1@example.org", "reader-1@example.org", ["new"]),
     ),
     "a subscriber whose soft bounces are counted": (
         "subscribers", lambda tx, id: delivery_events.list_soft_bouncing(tx, [id], timedelta(days=90), 3),
     ),
     "a gift": ("gifts", gifts.lock),
-    "a gift, by its payment": ("gifts", lambda tx, id: gifts.of_payment(tx, "pi_1")),
+    "a gift, by its payment": ("gifts", lambda tx, id: gifts.lock_by_payment(tx, "pi_1")),
 }  # fmt: skip
 
 
@@ -90,7 +89,7 @@ def add_webhooks(tx: Tx) -> None:
 def add_single_emails(tx: Tx) -> None:
     tx.run("UPDATE subscribers SET state = 'unconfirmed'")
     for reader in (1, 2):
-        transactional_mails.queue(tx, "confirmation", reader)
+        transactional_emails.queue(tx, "confirmation", reader)
 
 
 def add_stripe_events(tx: Tx) -> None:
@@ -116,12 +115,12 @@ def add_pauses(tx: Tx) -> None:
 Queue = tuple[Callable[[Tx], None], Callable[[Tx], Sequence[Any]]]
 QUEUES: dict[str, Queue] = {
     "deliveries": (lambda tx: None, lambda tx: deliveries.claim(tx, 1, CLAIM, 1)[0]),
-    "single emails": (add_single_emails, lambda tx: transactional_mails.claim(tx, CLAIM, 1)[0]),
+    "single emails": (add_single_emails, lambda tx: transactional_emails.claim_batch(tx, CLAIM, 1)[0]),
     "webhooks": (add_webhooks, lambda tx: webhook_outbox.claim(tx, 1, timedelta(minutes=2))),
-    "Stripe's events": (add_stripe_events, lambda tx: stripe_events.take(tx, 1)),
-    "payers who were erased": (add_farewells, lambda tx: [one] if (one := erased_customers.take(tx)) else []),
-    "bulk actions": (add_bulk_actions, lambda tx: [one["id"]] if (one := bulk_actions.take(tx)) else []),
-    "pauses that are over": (add_pauses, lambda tx: preferences.ended(tx, 1)),
+    "Stripe's events": (add_stripe_events, lambda tx: stripe_events.claim_due(tx, 1)),
+    "payers who were erased": (add_farewells, lambda tx: [one] if (one := erased_customers.claim_next(tx)) else []),
+    "bulk actions": (add_bulk_actions, lambda tx: [one["id"]] if (one := bulk_actions.claim_next(tx)) else []),
+    "pauses that are over": (add_pauses, lambda tx: preferences.end_pauses(tx, 1)),
 }
 
 
@@ -156,20 +155,20 @@ def test_who_leaves_while_an_import_is_applied_stays_away(
         ada = subscribers.add(tx, "ada@example.org", "ada@example.org", [])
     path = tmp_path / "list.csv"
     path.write_text("email,tags\nada@example.org,vip\nbob@example.org,\n")
-    write = imports.apply
+    write = imports.apply_lines
 
     def late(tx: Tx, run_id: int, evidence: str) -> None:
         with database.transaction() as other:
             if leaves != "nothing":
-                subscribers.leave(other, ada)
+                subscribers.unsubscribe(other, ada)
             if leaves == "leaves and asks again":
-                subscribers.reopen(other, ada)
+                subscribers.reset_to_unconfirmed(other, ada)
         write(tx, run_id, evidence)
 
-    monkeypatch.setattr(imports, "apply", late)
-    importing.apply(database, settings(tmp_path, database.url), Request(path, evidence="signed at the fair"))
+    monkeypatch.setattr(imports, "apply_lines", late)
+    apply_import(database, settings(tmp_path, database.url), ImportRequest(path, evidence="signed at the fair"))
     with database.transaction() as tx:
-        states = {one.email: one.state for one in subscribers.every(tx)}
+        states = {one.email: one.state for one in subscribers.list_all(tx)}
     wanted = {"leaves": "left", "leaves and asks again": "unconfirmed", "nothing": "active"}[leaves]
     assert states == {"ada@example.org": wanted, "bob@example.org": "active"}
 
@@ -273,14 +272,14 @@ def test_an_event_of_a_single_email_waits_for_its_row_too(database: Database, tm
     conf = settings(tmp_path)
     factories.readers(database, 1)
     with database.transaction() as tx:
-        add = transactional_mails.queue(tx, "paid", 1)
-        transactional_mails.claim(tx, CLAIM, 10)
+        add = transactional_emails.queue(tx, "paid", 1)
+        transactional_emails.claim_batch(tx, CLAIM, 10)
     mail = AcceptedEmail("c-1", "reader-1@example.org", {"mail": str(add), "kind": "paid"}, "Hi", 0)
     body = json.dumps(event_json(FakeEvent("Permanent", mail, 1)))
     done: list[email_events.EventCounts] = []
     worker = threading.Thread(target=lambda: done.append(email_events.process_messages(database, conf, [body])))
     with database.transaction() as tx:
-        transactional_mails.settle(tx, add, CLAIM, "accepted", "c-1", "")
+        transactional_emails.record_outcome(tx, add, CLAIM, "accepted", "c-1", "")
         worker.start()
         worker.join(0.2)
         assert done == []

@@ -21,7 +21,7 @@ from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_rate import SendRate, quota_reserve
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers.signup import sign_up
-from mailer.flows.transactional.transactional_worker import deliver_some
+from mailer.flows.transactional.transactional_worker import deliver_batch
 from mailer.transports.base import AccountLimits
 from mailer.transports.ses_fast import FastSes
 from tests.factories import edition, old, readers, settings, sums_add_up
@@ -154,7 +154,7 @@ def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database,
     assert f"24-hour quota is used up; resumes about {tomorrow}" in (waiting.send.waits_for)
     sign_up(database, "late@example.net")
     assert (
-        deliver_some(
+        deliver_batch(
             database, conf, transport(conf), "The Letter", SendRate(transport(conf), SharedRateLimiter("redis://127.0.0.1:1/0"))
         )
         == 1

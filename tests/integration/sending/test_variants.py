@@ -15,7 +15,7 @@ from mailer.core.message import LEAVE_URL, Template
 from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
-from mailer.store.billing import entitlements
+from mailer.store.billing import entitlement_records
 from mailer.transports.outbox import Outbox, list_emails
 from tests import factories
 
@@ -33,7 +33,7 @@ def edition() -> Edition:
 
 def access(database: Database, reader: int, premium: bool, until: datetime | None = None) -> None:
     with database.transaction() as tx:
-        entitlements.put(tx, reader, "paying" if premium else "ended", premium, until)
+        entitlement_records.save(tx, reader, "paying" if premium else "ended", premium, until)
 
 
 def send(database: Database, folder: Path) -> tuple[Outbox, int]:

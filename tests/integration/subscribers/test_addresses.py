@@ -1,4 +1,4 @@
-"""Addresses at the door: mail servers asked of a real DNS server that misbehaves, typing errors, roles, throw-away domains."""
+"""Addresses at the door: email servers asked of a real DNS server that misbehaves, typing errors, roles, throw-away domains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from mailer.core import addresses
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
-from mailer.flows.subscribers import mail_domain_check, signup
+from mailer.flows.subscribers import email_domain_check, signup
 from tests import web
 from tests.web import Web
 
@@ -56,7 +56,7 @@ class Dns(socketserver.BaseRequestHandler):
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[dns.resolver.Resolver]:
     Dns.asked = []
-    mail_domain_check._resting.clear()
+    email_domain_check._backed_off.clear()
     with socketserver.ThreadingUDPServer(("127.0.0.1", 0), Dns) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         resolver = dns.resolver.Resolver(configure=False)
@@ -79,11 +79,11 @@ def letter(database: Database, tmp_path: Path) -> Web:
 )
 def test_dns_is_believed_when_it_is_sure(resolver: dns.resolver.Resolver, domain: str, takes: bool | None) -> None:
     started = time.monotonic()
-    assert mail_domain_check.ask(f"{domain}.example") is takes
-    assert time.monotonic() - started < mail_domain_check.PATIENCE + 1
+    assert email_domain_check.query_dns(f"{domain}.example") is takes
+    assert time.monotonic() - started < email_domain_check.DNS_TIMEOUT_SECONDS + 1
 
 
-def test_a_domain_without_mail_is_refused_and_trouble_refuses_nobody(letter: Web, resolver: dns.resolver.Resolver) -> None:
+def test_a_domain_without_email_is_refused_and_trouble_refuses_nobody(letter: Web, resolver: dns.resolver.Resolver) -> None:
     def post(email: str) -> tuple[int, str]:
         answer = letter.client.post("/subscribe", data={"email": email, "token": letter.form_token()})
         return answer.status_code, answer.text
@@ -167,7 +167,7 @@ def test_desks_and_throw_away_addresses_are_flagged(database: Database, tmp_path
             signup.sign_up(database, email, settings=refusing)
 
 
-def test_two_ways_of_writing_an_address_are_one_reader(database: Database) -> None:
+def test_two_ways_of_writing_an_address_are_one_subscriber(database: Database) -> None:
     for email in ("Ada@Bücher.example", "ada@xn--bcher-kva.example", " ADA@BÜCHER.EXAMPLE "):
         signup.sign_up(database, email)
     signup.sign_up(database, "ada+news@bücher.example")

@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from mailer.core import tokens
 from mailer.core.db import Database
 from mailer.flows.billing import gifts, stripe_sync
-from mailer.flows.subscribers import signup, unsubscribe_by_mail
-from mailer.payments.models import Session, Subscription
+from mailer.flows.subscribers import signup, unsubscribe_by_email
+from mailer.payments.models import CheckoutSession, Subscription
 from tests import web
 from tests.web import Web
 
@@ -96,16 +96,16 @@ def test_an_email_from_an_active_subscribers_address_changes_nothing(letter: Web
     before = kept(letter.database)
     for subject in ("unsubscribe", "Unsubscribe " + "A" * 43, "subscribe python"):
         raw = f"From: {ADA}\r\nTo: leave@example.org\r\nSubject: {subject}\r\n\r\nunsubscribe\r\n"
-        unsubscribe_by_mail.take(letter.database, letter.settings, raw.encode())
+        unsubscribe_by_email.process_email(letter.database, letter.settings, raw.encode())
     assert kept(letter.database) == before
 
 
 def test_a_gift_to_an_active_subscriber_changes_nothing_until_they_accept(letter: Web) -> None:
     before = kept(letter.database)
-    session = Session(
+    session = CheckoutSession(
         "cs_1", "", True, "cus_1", "giver@example.org", "", "yearly", 0, 5000, "eur", ADA, "Eve", 12, "de", "pi_1"
     )
-    assert gifts.paid(letter.database, session)
+    assert gifts.record_paid_gift(letter.database, session)
     assert kept(letter.database) == before
     with letter.database.transaction() as tx:
         assert tx.value("SELECT facts ->> 'lang' FROM transactional_mails") == "de"
@@ -115,7 +115,7 @@ def test_whoever_pays_with_an_active_subscribers_address_changes_neither_tags_no
     before = kept(letter.database)
     fetched = Subscription("sub_1", "cus_1", "monthly", "active", 500, "eur", 1, 0, ADA, lang="de")
     with letter.database.transaction() as tx:
-        assert stripe_sync._by_address(tx, fetched).email == ADA
+        assert stripe_sync._find_or_add_by_address(tx, fetched).email == ADA
     assert kept(letter.database) == before
 
 
@@ -141,7 +141,7 @@ def test_a_reminder_asks_about_the_tags_of_the_form(letter: Web) -> None:
     with letter.database.transaction() as tx:
         tx.run("UPDATE transactional_mails SET created_at = now() - interval '1 hour'")
         known = int(tx.value("SELECT id FROM subscribers WHERE email_normal = 'new@example.org'"))
-    assert signup.remind(letter.database, letter.settings, known)
+    assert signup.send_reminder(letter.database, letter.settings, known)
     assert mails(letter.database) == [("", ["python"]), ("", ["python"])]
 
 

@@ -38,10 +38,10 @@ def tagged(api: TestClient) -> int:
 def test_more_than_a_thousand_are_left_to_a_worker_and_the_answer_says_how_far_it_is(letter: Web, api: TestClient) -> None:
     made = api.post("/v1/bulk_actions", json=TAG).json()
     assert (made["status"], made["metadata"]["done"], tagged(api)) == ("not_started", "0", 0)
-    assert bulk_actions.work(letter.database, letter.settings)
+    assert bulk_actions.work_batch(letter.database, letter.settings)
     shown = api.get(f"/v1/bulk_actions/{made['id']}").json()
     assert (shown["status"], shown["metadata"]["done"], tagged(api)) == ("in_progress", "200", 200)
-    while bulk_actions.work(letter.database, letter.settings):
+    while bulk_actions.work_batch(letter.database, letter.settings):
         pass
     shown = api.get(f"/v1/bulk_actions/{made['id']}").json()
     assert (shown["status"], shown["metadata"]["done"], tagged(api)) == ("processed", str(MANY), MANY)
@@ -55,7 +55,7 @@ def test_several_at_once_share_the_work_and_none_is_counted_twice(letter: Web, a
     ]
 
     def work() -> None:
-        while bulk_actions.work(letter.database, letter.settings):
+        while bulk_actions.work_batch(letter.database, letter.settings):
             pass
 
     team = [threading.Thread(target=work) for _ in range(3)]
@@ -72,7 +72,7 @@ def test_an_action_whose_process_died_in_the_middle_is_finished(
     letter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = api.post("/v1/bulk_actions", json=TAG).json()
-    whole, calls = subscriber_admin.look_up, 0
+    whole, calls = subscriber_admin.look_up_subscriber, 0
 
     class Killed(BaseException):
         pass
@@ -84,12 +84,12 @@ def test_an_action_whose_process_died_in_the_middle_is_finished(
             raise Killed
         return whole(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(subscriber_admin, "look_up", die)
+    monkeypatch.setattr(subscriber_admin, "look_up_subscriber", die)
     with pytest.raises(Killed):
-        bulk_actions.work(letter.database, letter.settings)
+        bulk_actions.work_batch(letter.database, letter.settings)
     monkeypatch.undo()
     assert tagged(api) == 119
-    while bulk_actions.work(letter.database, letter.settings):
+    while bulk_actions.work_batch(letter.database, letter.settings):
         pass
     shown = api.get(f"/v1/bulk_actions/{made['id']}").json()
     assert (shown["status"], shown["metadata"]["done"], tagged(api)) == ("processed", str(MANY), MANY)
@@ -110,7 +110,7 @@ def test_a_rule_that_chooses_nobody_is_refused_and_nothing_is_written(letter: We
     answer = api.post(
         "/v1/bulk_actions", json={"type": "unsubscribe_subscribers", "metadata": {"rule": "domain = nobody.example"}}
     )
-    assert (answer.status_code, "chooses nobody" in answer.json()["detail"]) == (400, True)
+    assert (answer.status_code, "matches no subscriber" in answer.json()["detail"]) == (400, True)
     assert not bulk_actions.has_work(letter.database)
 
 
@@ -119,7 +119,7 @@ def test_a_rule_that_chooses_nobody_is_refused_and_nothing_is_written(letter: We
     [
         ("apply_tags", {"tags": ["a"], "action": "removed"}, "action"),
         ("apply_tags", {"tags": ["a"], "rule": "everyone"}, "both"),
-        ("apply_metadata", {"metadata": {"a": [1]}}, "Metadata is an object"),
+        ("apply_metadata", {"metadata": {"a": [1]}}, "Metadata must be an object"),
     ],
 )
 def test_what_would_change_nobody_or_the_wrong_way_is_refused_at_once(
@@ -131,7 +131,7 @@ def test_what_would_change_nobody_or_the_wrong_way_is_refused_at_once(
     assert letter.counted("bulk_actions") == 0
 
 
-def test_what_many_add_to_one_reader_at_once_is_all_there_in_the_end(letter: Web, api: TestClient) -> None:
+def test_what_many_add_to_one_subscriber_at_once_is_all_there_in_the_end(letter: Web, api: TestClient) -> None:
     add = {"X-Buttondown-Collision-Behavior": "add"}
     api.post("/v1/subscribers", json={"email_address": "ada@example.org", "type": "regular"})
 

@@ -62,7 +62,9 @@ def test_a_solved_sum_opens_the_form_once(letter: Web) -> None:
 def test_what_is_not_solved_records_nothing_and_says_what_to_do(letter: Web) -> None:
     secret, now = letter.settings.need_secret(), datetime.now(UTC)
     fresh = tokens.work_token(secret, now, BITS)
-    unsolved = next(one for n in range(99) if not tokens.read_work(secret, one := f"{fresh}:{n}", now, challenge.HOLDS))
+    unsolved = next(
+        one for n in range(99) if not tokens.read_work(secret, one := f"{fresh}:{n}", now, challenge.MAX_CHALLENGE_AGE)
+    )
     for work in (
         "",
         fresh,
@@ -81,15 +83,15 @@ def test_what_is_not_solved_records_nothing_and_says_what_to_do(letter: Web) -> 
 def test_the_difficulty_is_signed(letter: Web) -> None:
     secret, now = letter.settings.need_secret(), datetime.now(UTC)
     hard = tokens.work_token(secret, now, 28)
-    assert tokens.read_work(secret, solved(hard), now, challenge.HOLDS) is None
-    assert tokens.read_work(secret, solved(tokens.work_token(secret, now, BITS)), now, challenge.HOLDS)
+    assert tokens.read_work(secret, solved(hard), now, challenge.MAX_CHALLENGE_AGE) is None
+    assert tokens.read_work(secret, solved(tokens.work_token(secret, now, BITS)), now, challenge.MAX_CHALLENGE_AGE)
 
 
 def test_two_at_once_use_a_solution_once(letter: Web) -> None:
     work = solved(sum_of(letter.client.get("/subscribe").text))
     found: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: found.append(challenge.met(letter.database, letter.settings, work, None)))
+        threading.Thread(target=lambda: found.append(challenge.is_passed(letter.database, letter.settings, work, None)))
         for _ in range(4)
     ]
     for thread in threads:

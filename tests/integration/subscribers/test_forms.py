@@ -30,7 +30,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
 
 
 def confirm_path(letter: Web) -> str:
-    """The confirmation link of the newest mail."""
+    """The confirmation link of the newest email."""
     letter.work()
     return next(path for path in web.paths(letter.mails()[0].text, letter.settings) if path.startswith("/confirm/"))
 
@@ -382,7 +382,7 @@ def test_where_somebody_asked_from_is_the_sockets_address_whatever_headers_say(l
         assert tx.value("SELECT host(ip) FROM consents") == "192.0.2.7"
 
 
-def test_the_confirmation_mail_reads_well_everywhere(letter: Web) -> None:
+def test_the_confirmation_email_reads_well_everywhere(letter: Web) -> None:
     letter.subscribe(ADA)
     path = confirm_path(letter)
     [mail] = letter.mails()

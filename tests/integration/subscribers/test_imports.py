@@ -1,4 +1,4 @@
-"""Importing and exporting readers on a real Postgres: who is taken, who never is, and that nothing is lost on the way."""
+"""Importing and exporting subscribers on a real Postgres: who is taken, who never is, and that nothing is lost on the way."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mailer.core.db import Database
 from mailer.core.db import json as as_json
 from mailer.core.settings import Settings
 from mailer.flows.subscribers import exports, imports, signup, subscriber_admin
-from mailer.flows.subscribers.imports import Plan, Request
-from mailer.flows.subscribers.subscriber_admin import Wish
+from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
+from mailer.flows.subscribers.subscriber_admin import SubscriberChanges
 from tests import factories, services
 from tests.web import Web, make
 
@@ -28,16 +28,16 @@ def letter(database: Database, tmp_path: Path) -> Web:
     return make(tmp_path, database)
 
 
-def run(letter: Web, text: str, apply: bool = True, **more: object) -> Plan:
+def run(letter: Web, text: str, apply: bool = True, **more: object) -> ImportPlan:
     path = letter.settings.build.parent / "list.csv"
     path.write_text(text, encoding="utf-8")
-    do = imports.apply if apply else imports.plan
-    return do(letter.database, letter.settings, Request(path, **more))  # type: ignore[arg-type]
+    do = imports.apply_import if apply else imports.plan_import
+    return do(letter.database, letter.settings, ImportRequest(path, **more))  # type: ignore[arg-type]
 
 
 def exported(database: Database) -> str:
     file = io.BytesIO()
-    exports.export(database, file)
+    exports.export_subscribers(database, file)
     return file.getvalue().decode()
 
 
@@ -97,13 +97,13 @@ def test_who_left_and_is_asking_again_waits_for_their_own_yes(letter: Web) -> No
 
 
 @pytest.mark.parametrize("then", ["stays", "leaves", "is erased"])
-def test_an_old_list_does_not_bring_back_an_address_that_its_reader_changed(letter: Web, then: str) -> None:
+def test_an_old_list_does_not_bring_back_an_address_that_its_subscriber_changed(letter: Web, then: str) -> None:
     add(letter, "Old@example.org")
-    subscriber_admin.change(letter.database, "old@example.org", Wish(email="new@example.org"))
+    subscriber_admin.change_subscriber(letter.database, "old@example.org", SubscriberChanges(email="new@example.org"))
     if then == "leaves":
-        subscriber_admin.change(letter.database, "new@example.org", Wish(kind="unsubscribed"))
+        subscriber_admin.change_subscriber(letter.database, "new@example.org", SubscriberChanges(kind="unsubscribed"))
     if then == "is erased":
-        subscriber_admin.remove(letter.database, letter.settings, "new@example.org")
+        subscriber_admin.erase_subscriber(letter.database, letter.settings, "new@example.org")
     done = run(letter, "email\nold@example.org\n", evidence="our list of last year")
     assert done.reasons == {"erased" if then == "is erased" else "moved": 1}
     assert letter.state("old@example.org") is None
@@ -125,7 +125,7 @@ def test_what_the_list_says_about_leaving_and_bouncing_is_kept(letter: Web) -> N
     assert (later.counts["changed"], letter.state("here@example.org")) == (1, "left")
 
 
-def test_of_two_lines_with_one_address_the_one_that_keeps_mail_away_counts(letter: Web) -> None:
+def test_of_two_lines_with_one_address_the_one_that_keeps_email_away_counts(letter: Web) -> None:
     """A list glued together from two names whoever left in it twice."""
     text = "email,state\nleft@example.org,active\nspam@example.org,active\nboth@example.org,left\n"
     text += "Left@example.org,unsubscribed\nspam@example.org,complained\nboth@example.org,bounced\n"
@@ -152,7 +152,7 @@ def test_a_complaint_of_somebody_who_left_is_kept_and_brings_nobody_back(letter:
     with letter.database.transaction() as tx:
         assert tx.value("SELECT reason FROM suppressions") == "complaint"
         what = tx.value("SELECT evidence ->> 'what' FROM consents WHERE kind = 'imported'")
-    assert what == "is not mailed any more (complaint)"
+    assert what == "is suppressed (complaint)"
 
 
 @pytest.mark.parametrize(
@@ -161,13 +161,13 @@ def test_a_complaint_of_somebody_who_left_is_kept_and_brings_nobody_back(letter:
 def test_bytes_that_no_encoding_has_spoil_their_cell_only(letter: Web, cut: bytes) -> None:
     path = letter.settings.build.parent / "list.csv"
     path.write_bytes(cut)
-    done = imports.apply(letter.database, letter.settings, Request(path))
+    done = imports.apply_import(letter.database, letter.settings, ImportRequest(path))
     assert done.counts["new"] == 1
     with letter.database.transaction() as tx:
         assert tx.value("SELECT metadata ->> 'name' FROM subscribers").rstrip("\ufffd") == "A"
 
 
-def test_a_reader_is_merged_and_loses_nothing(letter: Web) -> None:
+def test_a_subscriber_is_merged_and_loses_nothing(letter: Web) -> None:
     run(letter, 'email,tags,metadata\nada@example.org,a,"{""city"": ""Paris"", ""n"": 1}"\n', evidence="yes")
     run(letter, 'email,tags,metadata\nada@example.org,"b,c","{""city"": ""London""}"\n', evidence="yes", tags=["d e"])
     with letter.database.transaction() as tx:
@@ -189,7 +189,7 @@ def roundtrip(postgres_url: str, folder: Path, text: str, settings: Settings) ->
     with services.migrated(postgres_url) as url:
         other = Database(url)
         try:
-            done = imports.apply(other, settings, Request(path, evidence="our own export"))
+            done = imports.apply_import(other, settings, ImportRequest(path, evidence="our own export"))
             assert (done.format, done.counts["refused"]) == ("postmerge", 0), done.refused
             return exported(other)
         finally:

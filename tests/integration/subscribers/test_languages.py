@@ -1,4 +1,4 @@
-"""Pages and mails come in the reader's language, from the form's first word to the last mail."""
+"""Pages and emails come in the subscriber's language, from the form's first word to the last email."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from api.common.language import CHECK
 from mailer.core import i18n, tokens
 from mailer.core.db import Database
-from mailer.flows.subscribers import mail_domain_check, signup
+from mailer.flows.subscribers import email_domain_check, signup
 from tests import web
 from tests.web import Web
 
@@ -71,7 +71,7 @@ def test_the_evidence_says_where_the_form_was(letter: Web) -> None:
     assert letter.state("bob@example.org") == "unconfirmed"
 
 
-def test_a_bad_address_is_said_in_the_readers_language(letter: Web) -> None:
+def test_a_bad_address_is_said_in_the_subscribers_language(letter: Web) -> None:
     answer = letter.client.post(
         "/subscribe", data={"email": "ada@", "token": letter.form_token()}, headers={"Accept-Language": "de"}
     )
@@ -116,10 +116,10 @@ def test_each_form_says_beside_the_field_what_is_wrong_and_keeps_what_was_typed(
 
 
 @pytest.mark.parametrize("lang", i18n.LANGUAGES)
-def test_a_domain_without_mail_is_said_in_the_readers_language(
+def test_a_domain_without_email_is_said_in_the_subscribers_language(
     database: Database, tmp_path: Path, lang: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mail_domain_check, "ask", lambda domain: False)
+    monkeypatch.setattr(email_domain_check, "query_dns", lambda domain: False)
     letter = web.make(tmp_path, database, check_dns=True)
     data = {"email": "ada@no-mail.example.com", "token": letter.form_token()}
     answer = letter.client.post(f"/subscribe?lang={lang}", data=data)
@@ -151,7 +151,7 @@ def test_what_somebody_reads_is_kept_whether_we_speak_it_or_not(letter: Web, que
         assert tx.value("SELECT lang FROM subscribers") == kept
 
 
-def test_a_reader_chooses_among_the_languages_of_the_issues(letter: Web) -> None:
+def test_a_subscriber_chooses_among_the_languages_of_the_issues(letter: Web) -> None:
     letter.send(1)
     with letter.database.transaction() as tx:
         number = tx.value("UPDATE subscribers SET lang = 'sv' RETURNING id")

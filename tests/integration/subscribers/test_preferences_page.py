@@ -1,4 +1,4 @@
-"""The reader's own page: what each button does, what a forwarded link cannot do, and that nothing else changes anything."""
+"""The subscriber's own page: what each button does, what a forwarded link cannot do, and that nothing else changes anything."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mailer.core.audience import Everyone
 from mailer.core.db import Database
 from mailer.core.db import json as as_json
 from mailer.flows.scheduled import subscriber_maintenance
-from mailer.flows.subscribers import imports, preferences, signup, unsubscribe_by_mail
-from mailer.flows.subscribers.imports import Request
+from mailer.flows.subscribers import imports, preferences, signup, unsubscribe_by_email
+from mailer.flows.subscribers.imports import ImportRequest
 from mailer.store.sending import audiences, deliveries
 from tests import factories, web
 from tests.web import Web
@@ -76,7 +76,7 @@ def test_topics_frequency_and_language_are_chosen_and_kept_as_evidence(letter: W
         assert audiences.count(tx, Everyone()) == 0
 
 
-def test_a_tag_that_readers_may_edit_is_on_offer(letter: Web, ada: int) -> None:
+def test_a_tag_that_subscribers_may_edit_is_on_offer(letter: Web, ada: int) -> None:
     assert 'value="open"' not in letter.client.get(mailed(letter)).text
     with letter.database.transaction() as tx:
         tx.run("INSERT INTO tags (name, subscriber_editable) VALUES ('open', true), ('shut', false)")
@@ -137,7 +137,7 @@ def test_a_pause_can_be_ended_early_and_lasts_1_to_12_months(letter: Web, ada: i
 
 
 def frozen(letter: Web) -> int:
-    """A send to two readers that runs, with nothing claimed yet."""
+    """A send to two subscribers that runs, with nothing claimed yet."""
     factories.readers(letter.database, 2)
     with letter.database.transaction() as tx:
         tx.run("INSERT INTO issues (key, path, title, dated, digest) VALUES ('a', 'a', 'a', now(), 'a')")
@@ -167,7 +167,10 @@ def test_who_pauses_or_leaves_during_a_send_is_not_mailed_what_is_not_claimed_ye
         letter.client.post(f"{mailed(letter, 1)}/pause", data={"months": "1"})
     elif way == "mail":
         raw = f"From: somebody@example.org\r\nSubject: leave {token}\r\n\r\n".encode()
-        assert unsubscribe_by_mail.take(letter.database, letter.settings, raw) is unsubscribe_by_mail.Outcome.LEFT
+        assert (
+            unsubscribe_by_email.process_email(letter.database, letter.settings, raw)
+            is unsubscribe_by_email.UnsubscribeEmailOutcome.UNSUBSCRIBED
+        )
     else:
         letter.client.post(f"/leave/{token}", data={"List-Unsubscribe": "One-Click"} if way == "one click" else {})
     with letter.database.transaction() as tx:
@@ -193,7 +196,7 @@ def test_a_forwarded_link_neither_shows_nor_erases_nor_moves(letter: Web, ada: i
     assert letter.dump() == before
 
 
-def test_a_fresh_link_comes_by_mail_and_no_more_often_than_it_should(letter: Web, ada: int) -> None:
+def test_a_fresh_link_comes_by_email_and_no_more_often_than_it_should(letter: Web, ada: int) -> None:
     for _ in range(5):
         letter.client.post(f"{mailed(letter)}/link")
         letter.client.post("/reader", data={"email": ADA, "token": letter.form_token()})
@@ -252,7 +255,7 @@ def test_no_import_brings_back_who_was_erased_but_they_can_come_themselves(lette
     letter.client.post(f"{fresh(letter)}/erase")
     path = letter.settings.build.parent / "list.csv"
     path.write_text(f"email\n{ADA}\n")
-    done = imports.apply(letter.database, letter.settings, Request(path, evidence="yes"))
+    done = imports.apply_import(letter.database, letter.settings, ImportRequest(path, evidence="yes"))
     assert done.reasons == {"erased": 1}
     assert letter.state(ADA) is None
     letter.subscribe(ADA)
@@ -327,7 +330,7 @@ def test_who_left_is_told_of_no_next_issue_and_their_address_stays_known_as_left
     assert len(letter.mails()) == 1
 
 
-def test_one_mail_a_month_holds_the_months_issues_once(letter: Web) -> None:
+def test_one_email_a_month_holds_the_months_issues_once(letter: Web) -> None:
     letter.send(2)
     letter.client.post(f"{mailed(letter, 1)}/choose", data={"tag": [], "frequency": "monthly", "lang": "fr"})
     with letter.database.transaction() as tx:
@@ -346,7 +349,7 @@ def test_one_mail_a_month_holds_the_months_issues_once(letter: Web) -> None:
 
 
 @pytest.mark.parametrize(("lang", "title"), [("fr", "Titre"), ("fr-CA", "Titre"), ("de", "Title of"), ("premium", "Title of")])
-def test_the_month_in_one_mail_names_translations_where_the_reader_has_them(letter: Web, lang: str, title: str) -> None:
+def test_the_month_in_one_email_names_translations_where_the_subscriber_has_them(letter: Web, lang: str, title: str) -> None:
     letter.send(1)
     with letter.database.transaction() as tx:
         tx.run("UPDATE subscribers SET confirmed_at = '2026-01-01', frequency = 'monthly', lang = %(lang)s", lang=lang)

@@ -1,4 +1,4 @@
-"""Segments are named audience rules: the same readers in the API, on the command line and for an issue; never in a circle."""
+"""Segments are named audience rules: the same subscribers in the API, the CLI and for an issue, and never circular."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mailer.flows.publishing.publish import Request, adopt, publish
 from mailer.flows.scheduled import subscriber_maintenance
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.send_status import list_send_statuses
-from mailer.flows.subscribers import segments
+from mailer.flows.subscribers import segment_rules
 from mailer.store.sending.sends import SendState
 from tests import web
 from tests.factories import edition, old
@@ -83,7 +83,7 @@ def test_no_segment_leads_back_to_itself(letter: Web, api: TestClient) -> None:
     answer = api.patch(f"/v1/segments/{first['id']}", json={"filters": group(("subscriber.segment", "equals", "c"))})
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["body", "filters"]
-    assert "goes in a circle (a → c → b → a)" in answer.json()["detail"][0]["msg"]
+    assert "contains a circular reference (a → c → b → a)" in answer.json()["detail"][0]["msg"]
     assert chosen(letter, "segment c") == ["ada", "bob"]
 
 
@@ -101,8 +101,8 @@ def test_segments_that_double_each_other_are_bounded(letter: Web, api: TestClien
 @pytest.mark.parametrize(
     ("rule", "says"),
     [
-        ("python and segment codrs", "at column 12 that is not there: did you mean 'coders'?"),
-        ("segment zzz", "at column 1 that is not there: `postmerge segments` lists those that are."),
+        ("python and segment codrs", "at column 12 that does not exist: did you mean 'coders'?"),
+        ("segment zzz", "at column 1 that does not exist: `postmerge segments` lists the existing ones."),
         ('segment "coders', "never closed at column 9"),
         ("segment coders paris", "at column 16 (expected `and` or `or`)"),
     ],
@@ -110,7 +110,7 @@ def test_segments_that_double_each_other_are_bounded(letter: Web, api: TestClien
 def test_a_rule_with_a_wrong_segment_says_where(letter: Web, api: TestClient, rule: str, says: str) -> None:
     make(api, "coders", *PYTHON)
     with letter.database.transaction() as tx, pytest.raises(BadInput) as told:
-        segments.read(tx, rule)
+        segment_rules.read_rule(tx, rule)
     assert says in str(told.value)
 
 
@@ -139,7 +139,7 @@ def test_a_scheduled_issue_keeps_its_segment(letter: Web, api: TestClient) -> No
     publish(letter.database, conf, [old(), later], [], Limits(), Request(gate=False))
     for answer in (api.delete(f"/v1/segments/{made['id']}"), api.patch(f"/v1/segments/{made['id']}", json={"name": "x"})):
         assert answer.status_code == 409
-        assert f"The issue {later.key} waits to be sent to this segment" in answer.json()["detail"]
+        assert f"The issue {later.key} is scheduled for this segment" in answer.json()["detail"]
     with letter.database.transaction() as tx:
         tx.run("DELETE FROM segments")
         tx.run("UPDATE sends SET due_at = now()")
@@ -166,7 +166,7 @@ def test_a_list_and_a_bulk_action_take_segments(letter: Web, api: TestClient) ->
     assert (done["status"], done["metadata"]["done"]) == ("processed", "1")
     assert api.get("/v1/subscribers?tag=gift").json()["results"][0]["email_address"] == "ada@example.org"
     nobody = api.post("/v1/bulk_actions", json={"type": "unsubscribe_subscribers", "metadata": {"rule": "segment zzz"}})
-    assert (nobody.status_code, "not there" in nobody.json()["detail"]) == (400, True)
+    assert (nobody.status_code, "does not exist" in nobody.json()["detail"]) == (400, True)
 
 
 def test_the_command_line_lists_them(letter: Web, api: TestClient) -> None:
@@ -181,7 +181,7 @@ def test_the_command_line_lists_them(letter: Web, api: TestClient) -> None:
     assert "coders" in CliRunner().invoke(cli, ["segments"], env=env, catch_exceptions=False).stdout
 
 
-def test_the_months_mail_does_without_an_issue_whose_segment_has_gone(letter: Web, api: TestClient) -> None:
+def test_the_months_email_does_without_an_issue_whose_segment_has_gone(letter: Web, api: TestClient) -> None:
     letter.send(1)
     with letter.database.transaction() as tx:
         tx.run("UPDATE sends SET audience = 'segment gone', started_at = '2027-05-06'")
@@ -219,7 +219,7 @@ def test_a_rule_that_cannot_be_read_or_goes_in_a_circle_makes_no_segment(letter:
     command(letter, "set", "a", "python")
     assert command(letter, "set", "b", "segment a")[0] == 0
     status, said = command(letter, "set", "a", "not segment b")
-    assert (status, "circle (a → b → a)" in said) == (1, True), said
+    assert (status, "circular reference (a → b → a)" in said) == (1, True), said
     assert "uses this one" in command(letter, "remove", "a")[1]
     assert "There is no segment 'c'" in command(letter, "remove", "c")[1]
     assert chosen(letter, "segment b") == ["ada", "bob"]

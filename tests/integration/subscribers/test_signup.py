@@ -10,9 +10,10 @@ import pytest
 
 from mailer.core.db import Database
 from mailer.flows.subscribers import change_of_address, imports, preferences, signup, subscriber_admin
-from mailer.flows.subscribers.imports import Request
-from mailer.flows.subscribers.preferences import Person
-from mailer.flows.subscribers.subscriber_admin import Rejected, Wish
+from mailer.flows.subscribers.change_of_address import request_change
+from mailer.flows.subscribers.imports import ImportRequest
+from mailer.flows.subscribers.preferences import LinkOwner
+from mailer.flows.subscribers.subscriber_admin import Rejected, SubscriberChanges
 from mailer.store.subscribers import subscribers
 from tests import web
 from tests.web import Web
@@ -51,7 +52,7 @@ def let_pass(letter: Web, time: timedelta) -> None:
 def change_address(letter: Web) -> object:
     """A program gives the subscriber an address that nobody has; the old one is told."""
     number = letter.counted("consents")
-    return subscriber_admin.change(letter.database, "1", Wish(email=f"ada-{number}@example.org"))
+    return subscriber_admin.change_subscriber(letter.database, "1", SubscriberChanges(email=f"ada-{number}@example.org"))
 
 
 # What makes us email one address, whether that needs an active subscriber, and how many emails go out when it is asked for so
@@ -61,15 +62,15 @@ SOURCES: dict[str, tuple[Ask, bool, dict[timedelta, list[int]]]] = {
         timedelta(minutes=9): [1, 0, 1, 0, 1, 0, 0, 0], timedelta(minutes=11): [1, 1, 1, 0, 0, 0, 0, 0],
         timedelta(hours=25): [1, 1, 1, 1, 1, 0, 0, 0], timedelta(days=31): [1] * 8,
     }),
-    "a reminder": (lambda letter: signup.remind(letter.database, letter.settings, 1), False, {
+    "a reminder": (lambda letter: signup.send_reminder(letter.database, letter.settings, 1), False, {
         timedelta(minutes=9): [1, 0, 1, 0, 1, 0, 0, 0], timedelta(minutes=11): [1, 1, 1, 0, 0, 0, 0, 0],
         timedelta(hours=25): [1, 1, 1, 1, 1, 0, 0, 0], timedelta(days=31): [1] * 8,
     }),
-    "the link to one's page": (lambda letter: preferences.ask_link(letter.database, ADA, None), True, {
+    "the link to one's page": (lambda letter: preferences.request_link(letter.database, ADA, None), True, {
         timedelta(minutes=9): [1, 0, 1, 0, 1, 0, 0, 0], timedelta(minutes=11): [1, 1, 1, 0, 0, 0, 0, 0],
         timedelta(hours=25): [1] * 8,
     }),
-    "a new address": (lambda letter: change_of_address.ask(letter.database, Person(1, whole=True), "new@example.org"), True, {
+    "a new address": (lambda letter: request_change(letter.database, LinkOwner(1, True), "new@example.org"), True, {
         timedelta(minutes=9): [1, 1, 0, 0, 0, 0, 0, 1], timedelta(minutes=61): [1, 1, 1, 1, 1, 0, 0, 0],
         timedelta(days=31): [1] * 8,
     }),
@@ -99,9 +100,9 @@ def test_one_address_gets_no_more_emails_than_the_limits_of_hours_days_and_month
 
 
 def test_the_limits_are_those_of_the_security_page(letter: Web) -> None:
-    assert ((1, timedelta(minutes=10)), (3, timedelta(days=1)), (5, timedelta(days=30))) == signup.LIMITS
+    assert ((1, timedelta(minutes=10)), (3, timedelta(days=1)), (5, timedelta(days=30))) == signup.CONFIRMATION_LIMITS
     assert ((1, timedelta(minutes=10)), (3, timedelta(days=1))) == preferences.LINK_LIMITS
-    assert ((2, timedelta(hours=1)), (5, timedelta(days=30))) == change_of_address.LIMITS
+    assert ((2, timedelta(hours=1)), (5, timedelta(days=30))) == change_of_address.EMAIL_LIMITS
 
 
 @pytest.mark.parametrize("state", ["new", "unconfirmed", "active", "left", "complained"])
@@ -147,7 +148,9 @@ TAGGERS: dict[str, Callable[[Web], object]] = {
     "the operator, who asks": lambda letter: signup.add_subscriber(
         letter.database, letter.settings, ADA, ["mail", "Python"], confirmed=False
     ),
-    "a program": lambda letter: subscriber_admin.add(letter.database, letter.settings, Wish(ADA, ["mail", "python"]), "add"),
+    "a program": lambda letter: subscriber_admin.add_subscriber(
+        letter.database, letter.settings, SubscriberChanges(ADA, ["mail", "python"]), "add"
+    ),
     "an import": lambda letter: imported(letter, "mail,python"),
 }
 
@@ -167,21 +170,25 @@ def test_paying_or_asking_without_topics_takes_none_away(letter: Web) -> None:
     with letter.database.transaction() as tx:
         subscribers.add(tx, ADA, ADA, ["php"])
         subscribers.add(tx, ADA, ADA, [])
-        subscribers.enter(tx, ADA, ADA, [])
+        subscribers.add_or_lock(tx, ADA, ADA, [])
     assert row(letter)["tags"] == ["php"]
 
 
 def imported(letter: Web, tags: str = "") -> object:
     path = letter.settings.build.parent / "list.csv"
     path.write_text(f'email,tags\n{ADA},"{tags}"\n', encoding="utf-8")
-    return imports.apply(letter.database, letter.settings, Request(path, evidence="signed at the fair"))
+    return imports.apply_import(letter.database, letter.settings, ImportRequest(path, evidence="signed at the fair"))
 
 
 def by_program(letter: Web) -> object:
     for add in (
-        lambda: subscriber_admin.add(letter.database, letter.settings, Wish(ADA, kind="regular"), "add"),
-        lambda: subscriber_admin.add(letter.database, letter.settings, Wish(ADA, kind="regular"), "overwrite"),
-        lambda: subscriber_admin.change(letter.database, ADA, Wish(kind="regular")),
+        lambda: subscriber_admin.add_subscriber(
+            letter.database, letter.settings, SubscriberChanges(ADA, kind="regular"), "add"
+        ),
+        lambda: subscriber_admin.add_subscriber(
+            letter.database, letter.settings, SubscriberChanges(ADA, kind="regular"), "overwrite"
+        ),
+        lambda: subscriber_admin.change_subscriber(letter.database, ADA, SubscriberChanges(kind="regular")),
     ):
         try:
             add()
@@ -199,7 +206,7 @@ def test_who_left_is_brought_back_by_nobody_but_themselves(letter: Web, who: str
     """Also when they have filled in the form again and have not said yes."""
     confirmed(letter)
     with letter.database.transaction() as tx:
-        subscribers.leave(tx, 1)
+        subscribers.unsubscribe(tx, 1)
     if way == "left and asked again":
         form(letter)
     before = row(letter)

@@ -1,4 +1,4 @@
-"""Bad actors at the door: limits, the firewall, held mails, and a bomber with many victims and many addresses of its own."""
+"""Bad actors at the door: limits, the firewall, held emails, and a bomber with many victims and many addresses of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mailer.cli import cli
 from mailer.core.db import Database
 from mailer.flows.operations.api_keys import create_key
 from mailer.flows.subscribers import signup, signup_limits
-from mailer.store.subscribers import signup_limits as stored_signup_limits
+from mailer.store.subscribers.signup_limits import use
 from tests import web
 from tests.web import Web
 
@@ -33,7 +33,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
 
 
 def ask(letter: Web, email: str, ip: str | None = None) -> signup.SignUp:
-    return signup.sign_up(letter.database, email, ip=ip, settings=letter.settings)
+    return signup.sign_up(letter.database, email, evidence=signup.SignupEvidence(ip=ip), settings=letter.settings)
 
 
 def states(letter: Web) -> Counter[str]:
@@ -44,22 +44,27 @@ def states(letter: Web) -> Counter[str]:
 def test_a_limit_lets_exactly_so_many_through_and_frees_itself(letter: Web) -> None:
     with letter.database.transaction() as tx:
         hour, wanted = timedelta(hours=1), [("a", "key", 5), ("b", "key", 7)]
-        taken = [stored_signup_limits.take(tx, wanted, hour) for _ in range(9)]
+        taken = [use(tx, wanted, hour) for _ in range(9)]
         assert taken == [{"a", "b"}] * 5 + [{"b"}] * 2 + [set()] * 2
-        assert stored_signup_limits.take(tx, [("a", "other", 5)], hour) == {"a"}
+        assert use(tx, [("a", "other", 5)], hour) == {"a"}
         tx.run("UPDATE limits SET used_until = used_until - interval '12 minutes'")
-        assert [stored_signup_limits.take(tx, [("a", "key", 5)], hour) for _ in range(2)] == [{"a"}, set()]
+        assert [use(tx, [("a", "key", 5)], hour) for _ in range(2)] == [{"a"}, set()]
 
 
 @pytest.mark.parametrize(
     ("emails", "ips", "most", "why"),
     [
-        ([f"r{n}@d{n}.org" for n in range(15)], ["203.0.113.7"] * 15, signup_limits.IP, "IP address"),
-        ([f"r{n}@d{n}.org" for n in range(40)], [f"203.0.113.{n}" for n in range(40)], signup_limits.NETWORK, "network"),
-        ([f"r{n}@one.org" for n in range(55)], [None] * 55, signup_limits.DOMAIN, "domain"),
+        ([f"r{n}@d{n}.org" for n in range(15)], ["203.0.113.7"] * 15, signup_limits.MAX_HOURLY_BY_IP, "IP address"),
+        (
+            [f"r{n}@d{n}.org" for n in range(40)],
+            [f"203.0.113.{n}" for n in range(40)],
+            signup_limits.MAX_HOURLY_BY_NETWORK,
+            "network",
+        ),
+        ([f"r{n}@one.org" for n in range(55)], [None] * 55, signup_limits.MAX_HOURLY_BY_DOMAIN, "domain"),
     ],
 )
-def test_over_a_limit_mails_are_held_and_none_is_lost(
+def test_over_a_limit_emails_are_held_and_none_is_lost(
     letter: Web, emails: list[str], ips: list[str | None], most: int, why: str
 ) -> None:
     held = [ask(letter, email, ip).held for email, ip in zip(emails, ips, strict=True)]
@@ -68,7 +73,7 @@ def test_over_a_limit_mails_are_held_and_none_is_lost(
     assert states(letter) == {"pending": most, "held": len(emails) - most}
     letter.work()
     assert len(letter.mails()) == most
-    assert signup_limits.release(letter.database, None) == len(emails) - most
+    assert signup_limits.release_held(letter.database, None) == len(emails) - most
     letter.work()
     assert len({mail.to for mail in letter.mails()}) == len(emails)
 
@@ -79,19 +84,19 @@ def test_everybody_is_at_gmail_and_a_proxy_of_our_own_says_nothing(letter: Web) 
 
 
 def test_the_firewall_trips_by_itself_holds_everything_and_calms_down(letter: Web) -> None:
-    for number in range(signup_limits.LEAST + 5):
+    for number in range(signup_limits.MIN_FIREWALL_SIGNUPS + 5):
         ask(letter, f"r{number}@d{number}.org", f"2001:db8:{number:x}::1")
     counted = states(letter)
     assert counted["held"] == 5
-    wall, waiting, number = signup_limits.look(letter.database)
+    wall, waiting, number = signup_limits.get_held_overview(letter.database)
     assert wall.up_since
     assert (len(waiting), number) == (5, 5)
-    signup_limits.calm(letter.database)
-    assert signup_limits.look(letter.database)[0].up_since
+    signup_limits.lower_calm_firewall(letter.database)
+    assert signup_limits.get_held_overview(letter.database)[0].up_since
     with letter.database.transaction() as tx:
         tx.run("UPDATE signup_minutes SET minute = minute - interval '2 hours'")
-    signup_limits.calm(letter.database)
-    assert signup_limits.look(letter.database)[0].up_since is None
+    signup_limits.lower_calm_firewall(letter.database)
+    assert signup_limits.get_held_overview(letter.database)[0].up_since is None
     assert ask(letter, "later@example.org").held == ""
     assert states(letter)["held"] == 5
     with letter.database.transaction() as tx:
@@ -102,8 +107,8 @@ def test_the_firewall_trips_by_itself_holds_everything_and_calms_down(letter: We
 
 def test_a_firewall_that_the_operator_put_up_stays_up_until_they_lower_it(letter: Web) -> None:
     assert signup_limits.set_firewall(letter.database, True)
-    signup_limits.calm(letter.database)
-    assert signup_limits.look(letter.database)[0].up_since
+    signup_limits.lower_calm_firewall(letter.database)
+    assert signup_limits.get_held_overview(letter.database)[0].up_since
     assert "firewall is up" in ask(letter, "ada@example.org").held
     assert signup_limits.set_firewall(letter.database, False)
     assert ask(letter, "bob@example.org").held == ""
@@ -115,12 +120,12 @@ def test_a_firewall_that_the_operator_put_up_stays_up_until_they_lower_it(letter
      ("10.1.2.3", ""), ("::1", ""), ("fd00::1", ""), ("unknown", "")],
 )  # fmt: skip
 def test_neighbours_of_a_network_share_its_limit(ip: str, network: str) -> None:
-    assert signup_limits.network_of(ip) == network
+    assert signup_limits.get_network(ip) == network
 
 
 @pytest.mark.parametrize("most", [2, 3])
 def test_everybody_together_has_a_limit_too(letter: Web, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(signup_limits, "OVERALL", most)
+    monkeypatch.setattr(signup_limits, "MAX_HOURLY_OVERALL", most)
     held = [ask(letter, f"r{n}@d{n}.org", f"2001:db8:{n:x}::1").held for n in range(5)]
     assert held[:most] == [""] * most
     assert all("by everybody" in one for one in held[most:])
@@ -134,7 +139,7 @@ def test_a_busy_day_that_is_usual_does_not_trip_it(letter: Web) -> None:
             SELECT date_trunc('minute', now()) - make_interval(mins => n), 3 FROM generate_series(61, 20000) AS n
             """
         )
-    for number in range(signup_limits.LEAST + 5):
+    for number in range(signup_limits.MIN_FIREWALL_SIGNUPS + 5):
         assert ask(letter, f"r{number}@d{number}.org").held == ""
 
 
@@ -194,22 +199,22 @@ def spelled(email: str, dice: random.Random) -> str:
     return dice.choice([email, email.upper(), f" {email} ", email.title()])
 
 
-def test_a_bomber_gets_no_victim_more_than_one_mail(letter: Web) -> None:
+def test_a_bomber_gets_no_victim_more_than_one_email(letter: Web) -> None:
     key = create_key(letter.database, "bomber")
     answers = asyncio.run(bomb(letter, key, 10_000))
     assert answers[200] > 6000
     assert not [status for status in answers if status >= 500]
     letter.work()
-    signup_limits.release(letter.database, None)
+    signup_limits.release_held(letter.database, None)
     letter.work()
     each = Counter(mail.to.lower() for mail in letter.mails())
     assert set(each.values()) == {1}
     assert set(each) <= set(VICTIMS)
     assert letter.counted("subscribers") == len(each) == 300
-    assert signup_limits.look(letter.database)[0].up_since
+    assert signup_limits.get_held_overview(letter.database)[0].up_since
 
 
-def test_a_bomber_who_comes_back_for_weeks_gets_its_victim_no_more_than_three_mails_a_day_and_five_a_month(
+def test_a_bomber_who_comes_back_for_weeks_gets_its_victim_no_more_than_three_emails_a_day_and_five_a_month(
     letter: Web,
 ) -> None:
     """Every eleven minutes for two hours, then every day for five weeks; the operator releases whatever is held."""
@@ -224,7 +229,7 @@ def test_a_bomber_who_comes_back_for_weeks_gets_its_victim_no_more_than_three_ma
         with letter.database.transaction() as tx:
             tx.run("UPDATE transactional_mails SET created_at = created_at - interval '1 day'")
     assert (per_day[:3], sum(per_day[3:29]), max(per_day[29:])) == ([3, 1, 1], 0, 1)
-    signup_limits.release(letter.database, None)
+    signup_limits.release_held(letter.database, None)
     letter.work()
     assert {mail.to for mail in letter.mails()} == {VICTIMS[0]}
     assert len(letter.mails()) == sum(per_day)
@@ -240,9 +245,9 @@ def test_a_person_gets_through_where_a_bomber_was(letter: Web) -> None:
 
 
 def test_asking_for_links_is_limited_too(letter: Web) -> None:
-    for number in range(signup_limits.IP + 5):
+    for number in range(signup_limits.MAX_HOURLY_BY_IP + 5):
         signup.add_subscriber(letter.database, letter.settings, f"r{number}@d{number}.org", [], confirmed=True)
     client = TestClient(letter.app(), client=("203.0.113.7", 4711))
-    for number in range(signup_limits.IP + 5):
+    for number in range(signup_limits.MAX_HOURLY_BY_IP + 5):
         client.post("/reader", data={"email": f"r{number}@d{number}.org", "token": letter.form_token()})
-    assert states(letter) == {"pending": signup_limits.IP, "held": 5}
+    assert states(letter) == {"pending": signup_limits.MAX_HOURLY_BY_IP, "held": 5}

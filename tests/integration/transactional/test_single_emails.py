@@ -22,10 +22,10 @@ from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.send_rate import SendRate
 from mailer.flows.subscribers import signup
 from mailer.flows.transactional import transactional_worker
-from mailer.flows.transactional.transactional_worker import deliver_some
+from mailer.flows.transactional.transactional_worker import deliver_batch
 from mailer.store.subscribers import subscribers
-from mailer.store.transactional import transactional_mails
-from mailer.store.transactional.transactional_mails import Claimed
+from mailer.store.transactional import transactional_emails
+from mailer.store.transactional.transactional_emails import ClaimedEmail
 from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
 from tests import factories
 
@@ -84,7 +84,7 @@ def test_each_answer_has_its_place_in_the_ledger_and_only_proof_of_not_sent_trie
 ) -> None:
     ask(database)
     other_side = Answering(outcome)
-    rounds = [deliver_some(database, conf, other_side, "The Letter") for _ in range(3)]
+    rounds = [deliver_batch(database, conf, other_side, "The Letter") for _ in range(3)]
     assert states(database) == {ledger: 3}
     assert set(other_side.asked.values()) == {3 if is_tried_again else 1}
     assert rounds == ([0, 0, 0] if is_tried_again else [3, 0, 0])  # 0: the worker rests before the next round
@@ -101,7 +101,7 @@ def test_an_email_that_cannot_be_built_fails_alone(database: Database, conf: Set
     with database.transaction() as tx:
         tx.run("UPDATE transactional_mails SET topic = 'unknown to this version' WHERE id = 1")
     other_side = Answering(Outcome.ACCEPTED)
-    assert deliver_some(database, conf, other_side, "The Letter") == 3
+    assert deliver_batch(database, conf, other_side, "The Letter") == 3
     assert states(database) == {"failed": 1, "accepted": 2}
     assert "reader-0@example.org" not in other_side.asked
 
@@ -111,18 +111,18 @@ def test_the_last_of_the_quota_is_for_single_emails(database: Database, conf: Se
     ask(database)
     account = AccountLimits(rate=14, quota=50_000, sent=50_000 - left)
     other_side = Answering(Outcome.ACCEPTED, account)
-    assert deliver_some(database, conf, other_side, "The Letter", SendRate(other_side, NoRateLimit())) == sent
+    assert deliver_batch(database, conf, other_side, "The Letter", SendRate(other_side, NoRateLimit())) == sent
     assert other_side.asked.total() == sent
 
 
 def test_a_worker_that_dies_leaves_its_emails_uncertain_and_they_are_not_sent_again(database: Database, conf: Settings) -> None:
     ask(database)
     with database.transaction() as tx:
-        transactional_mails.claim(tx, CLAIM, 2)
+        transactional_emails.claim_batch(tx, CLAIM, 2)
         tx.run("UPDATE transactional_mails SET claimed_at = now() - %(lease)s * 1.1 WHERE id = 1", lease=conf.claim_lease)
     advance_sends(database, conf)
     other_side = Answering(Outcome.ACCEPTED)
-    while deliver_some(database, conf, other_side, "The Letter"):
+    while deliver_batch(database, conf, other_side, "The Letter"):
         pass
     assert states(database) == {"uncertain": 1, "claimed": 1, "accepted": 1}
     assert set(other_side.asked) == {"reader-2@example.org"}
@@ -134,11 +134,11 @@ def test_only_the_worker_that_holds_a_claim_writes_its_outcome_also_when_it_is_l
 ) -> None:
     ask(database, 1)
     with database.transaction() as tx:
-        transactional_mails.claim(tx, CLAIM, 1)
+        transactional_emails.claim_batch(tx, CLAIM, 1)
         tx.run("UPDATE transactional_mails SET state = %(state)s", state=before)
-        assert transactional_mails.settle(tx, 1, OTHER_CLAIM, "accepted", "m", "") == 0
+        assert transactional_emails.record_outcome(tx, 1, OTHER_CLAIM, "accepted", "m", "") == 0
         is_open = before in ("claimed", "uncertain")
-        assert transactional_mails.settle(tx, 1, CLAIM, "accepted", "m", "") == is_open
+        assert transactional_emails.record_outcome(tx, 1, CLAIM, "accepted", "m", "") == is_open
     assert states(database) == {"accepted" if is_open else before: 1}
 
 
@@ -153,9 +153,9 @@ def test_a_confirmation_that_is_not_wanted_any_more_is_skipped(database: Databas
         elif change == "active":
             subscribers.activate(tx, 1)
         elif change == "left":
-            subscribers.leave(tx, 1)
+            subscribers.unsubscribe(tx, 1)
     other_side = Answering(Outcome.ACCEPTED)
-    assert deliver_some(database, conf, other_side, "The Letter") == 1
+    assert deliver_batch(database, conf, other_side, "The Letter") == 1
     assert states(database) == {"accepted" if change == "nothing" else "skipped": 1}
     assert other_side.asked.total() == (change == "nothing")
 
@@ -181,8 +181,8 @@ def parts(raw: bytes) -> dict[str, str]:
 def test_what_anybody_wrote_stays_text_in_an_email_to_a_stranger(
     conf: Settings, kind: str, topic: str, facts: dict[str, Any]
 ) -> None:
-    mail = Claimed(1, kind, 1, "ada@example.org", datetime.now(UTC), facts, topic, "de")
-    found = parts(transactional_worker._KINDS[kind](conf, CRAFTED.replace("\n", ""), mail))
+    mail = ClaimedEmail(1, kind, 1, "ada@example.org", datetime.now(UTC), facts, topic, "de")
+    found = parts(transactional_worker._BUILDERS[kind](conf, CRAFTED.replace("\n", ""), mail))
     shown = lxml_html.document_fromstring(found["text/html"])
     assert list(shown.iter("script")) == []
     assert not [link for link in shown.iter("a") if "evil.example" in link.get("href", "")]
@@ -211,8 +211,8 @@ def test_each_kind_of_email_goes_to_those_who_want_it_when_it_leaves(database: D
     for topic, wanted in WANTED.items():
         with database.transaction() as tx:
             for number in range(1, len(STATES) + 1):
-                transactional_mails.queue(tx, "confirmation", number, topic=topic)
-            claimed, touched = transactional_mails.claim(tx, CLAIM, 10)
+                transactional_emails.queue(tx, "confirmation", number, topic=topic)
+            claimed, touched = transactional_emails.claim_batch(tx, CLAIM, 10)
         assert {STATES[one.subscriber_id - 1] for one in claimed} == wanted, topic
         assert touched == len(STATES)
 
@@ -221,8 +221,8 @@ def test_digests_of_the_month_leave_last(database: Database) -> None:
     factories.readers(database, 1)
     with database.transaction() as tx:
         for topic in ("digest", "page", "digest", "address changed"):
-            transactional_mails.queue(tx, "confirmation", 1, topic=topic)
-        assert [transactional_mails.claim(tx, CLAIM, 1)[0][0].id for _ in range(4)] == [2, 4, 1, 3]
+            transactional_emails.queue(tx, "confirmation", 1, topic=topic)
+        assert [transactional_emails.claim_batch(tx, CLAIM, 1)[0][0].id for _ in range(4)] == [2, 4, 1, 3]
 
 
 def test_one_kind_of_email_is_not_counted_for_another(database: Database) -> None:
@@ -230,9 +230,9 @@ def test_one_kind_of_email_is_not_counted_for_another(database: Database) -> Non
     with database.transaction() as tx:
         for kind, topic, reader in (("confirmation", "", 1), ("confirmation", "page", 1), ("confirmation", "page", 1),
                                     ("paid", "page", 1), ("paid", "", 1), ("confirmation", "page", 2)):  # fmt: skip
-            transactional_mails.queue(tx, kind, reader, topic=topic)
+            transactional_emails.queue(tx, kind, reader, topic=topic)
         hour = timedelta(hours=1)
-        assert [transactional_mails.count_since(tx, 1, hour, topic) for topic in ("", "page", "digest")] == [1, 2, 0]
+        assert [transactional_emails.count_since(tx, 1, hour, topic) for topic in ("", "page", "digest")] == [1, 2, 0]
 
 
 @pytest.mark.parametrize("stuck", [Outcome.THROTTLED, Outcome.RETRY, Outcome.HALT])
@@ -243,7 +243,7 @@ def test_a_worker_rests_when_one_email_of_a_group_is_not_taken(database: Databas
         def send(self, envelope: Envelope) -> Answer:
             return Answer(stuck) if "reader-1" in envelope.to else super().send(envelope)
 
-    assert deliver_some(database, conf, Mixed(Outcome.ACCEPTED), "The Letter") == 0
+    assert deliver_batch(database, conf, Mixed(Outcome.ACCEPTED), "The Letter") == 0
     assert states(database) == {"accepted": 2, "pending": 1}
 
 
@@ -253,16 +253,16 @@ def test_an_outcome_is_written_when_postgres_is_back_and_the_email_is_not_sent_a
 ) -> None:
     ask(database, 1)
     away = iter([True] * failures + [False])
-    write = transactional_mails.settle
+    write = transactional_emails.record_outcome
 
     def settle(*given: Any) -> int:
         if next(away):
             raise Unavailable("Postgres cannot be reached.")
         return write(*given)
 
-    monkeypatch.setattr(transactional_mails, "settle", settle)
+    monkeypatch.setattr(transactional_emails, "record_outcome", settle)
     monkeypatch.setattr(transactional_worker, "time", SimpleNamespace(sleep=lambda _seconds: None))
     other_side = Answering(Outcome.ACCEPTED)
-    assert deliver_some(database, conf, other_side, "The Letter") == 1
+    assert deliver_batch(database, conf, other_side, "The Letter") == 1
     assert states(database) == {"accepted": 1}
     assert other_side.asked.total() == 1

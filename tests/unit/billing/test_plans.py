@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 
 def test_the_example_can_be_read() -> None:
-    read = plans.load(ROOT / "docs" / "plans.example.toml")
+    read = plans.load_plans(ROOT / "docs" / "plans.example.toml")
     assert read
     assert [(plan.name, plan.months, plan.price, plan.floor, plan.trial_days) for plan in read.plans] == [
         ("monthly", 1, 500, None, 14), ("yearly", 12, 5000, None, 0), ("kind", 1, 800, 300, 0), ("founder", 12, 20000, None, 0),
@@ -23,21 +23,21 @@ def test_the_example_can_be_read() -> None:
 
 
 def test_no_file_is_no_plans(tmp_path: Path) -> None:
-    assert plans.load(tmp_path / "plans.toml") is None
+    assert plans.load_plans(tmp_path / "plans.toml") is None
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "names no plan"),
+        ("", "defines no plan"),
         ("[plans.a]\nprice = 0", r"\[plans.a\]: price is 0: write an amount such as 5.00"),
         ("[plans.a]\nprice = 1.005", "price is 1.005"),
         ("[plans.a]\nprice = true", "price is True"),
         ("[plans.a]\nprice = '5'", "price is '5'"),
         ("[plans.a]\nprice = 5\nfloor = 6", "floor is above the price"),
         ("[plans.a]\nprice = 5\nevery = 'week'", "every is 'week': write month or year"),
-        ("[plans.a]\nprice = 5\ntrial = 3", "'trial' is not known"),
-        ("[plans.A]\nprice = 5", "small letters"),
+        ("[plans.a]\nprice = 5\ntrial = 3", "'trial' is unknown"),
+        ("[plans.A]\nprice = 5", "lower-case name"),
         ("[terms]\ncurrency = 'euro'\n[plans.a]\nprice = 5", "currency is 'euro'"),
         ("[terms]\npause = 'no'\n[plans.a]\nprice = 5", "pause is 'no'"),
         ("[terms]\nwithdraw_days = 3\n[plans.a]\nprice = 5", "from 14 to 365"),
@@ -45,17 +45,17 @@ def test_no_file_is_no_plans(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_used_is_named(text: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        plans.parse(tomllib.loads(text))
+        plans.parse_plans(tomllib.loads(text))
 
 
 def test_a_file_that_is_no_toml_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "plans.toml").write_text("[plans")
     with pytest.raises(BadInput, match="cannot be read"):
-        plans.load(tmp_path / "plans.toml")
+        plans.load_plans(tmp_path / "plans.toml")
 
 
 def test_money_is_written_with_its_currency() -> None:
-    assert [plans.money(*one) for one in ((500, "eur"), (5, "usd"), (-1234, "eur"), (500, "jpy"))] == [
+    assert [plans.format_money(*one) for one in ((500, "eur"), (5, "usd"), (-1234, "eur"), (500, "jpy"))] == [
         "EUR 5.00", "USD 0.05", "EUR -12.34", "JPY 500",
     ]  # fmt: skip
 

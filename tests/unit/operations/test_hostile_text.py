@@ -23,7 +23,7 @@ from mailer.editions.images import svg_sanitizer
 from mailer.editions.mail import components, issue_renderer, plain_text
 from mailer.editions.mail.canonical_html import Body, canonical
 from mailer.editions.source import front_matter, page_extras, paid_leaks, paid_sections, vague_links
-from mailer.exchange import lines, values
+from mailer.exchange import cell_values, list_files
 from mailer.flows.publishing import issue_identity
 from mailer.payments import webhook
 from mailer.transports.ses import classify_response
@@ -131,11 +131,11 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "a comment of an SVG": lambda given: svg_sanitizer.clean(
         f"<svg><!--{given.replace('-', '')}--></svg>".encode("utf-8", "replace")
     ),
-    "a date of a list": values.moment,
-    "yes or no": values.flag,
-    "tags of a list": values.tags,
-    "metadata of a list": values.metadata,
-    "a state of a list": values.state,
+    "a date of a list": cell_values.parse_moment,
+    "yes or no": cell_values.parse_flag,
+    "tags of a list": cell_values.parse_tags,
+    "metadata of a list": cell_values.parse_metadata,
+    "a state of a list": cell_values.parse_state,
     "Accept-Language": lambda given: (i18n.choose(header=given), i18n.read_by(given, header=given)),
     "a token": lambda given: tokens.read_leave(SECRET, given),
     "a solved challenge": lambda given: tokens.read_work(SECRET, given, NOW, timedelta(1)),
@@ -147,7 +147,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "headers in a notification": lambda given: ses_inbound.read_email(inbound(given)),
     "an answer of SES": lambda given: classify_response("a", 400, given),
     "an SMTP answer": without_addresses,
-    "an event of Stripe": lambda given: webhook.read("whsec_a", given, given.encode("utf-8", "replace")),
+    "an event of Stripe": lambda given: webhook.verify_event("whsec_a", given, given.encode("utf-8", "replace")),
     "the address of a webhook": lambda given: signed_post.check_target(f"https://{given}", []),
 }  # fmt: skip
 
@@ -192,16 +192,22 @@ def test_a_head_without_end_is_an_error(head: str, line: str) -> None:
 @pytest.mark.parametrize("depth", [200, 900, 5_000])
 def test_json_of_any_depth_is_refused_or_read(depth: int) -> None:
     for deep in ('{"a":' * depth + "1" + "}" * depth, "[" * depth + "]" * depth, "[" * depth):
-        for parse in (ses_events.read_event, sns.parse_envelope, ses_inbound.read_email, values.metadata, values.tags):
+        for parse in (
+            ses_events.read_event,
+            sns.parse_envelope,
+            ses_inbound.read_email,
+            cell_values.parse_metadata,
+            cell_values.parse_tags,
+        ):
             for given in (deep, f'{{"a": {deep}}}', event("X").replace('"X"', deep), inbound("X").replace('"X"', deep)):
                 with quick(), suppress(PostmergeError):
                     parse(given)
 
 
-def listed(tmp_path: Path, content: str) -> list[lines.Line]:
+def listed(tmp_path: Path, content: str) -> list[list_files.ListLine]:
     path = tmp_path / "list.csv"
     path.write_text(content, encoding="utf-8")
-    with lines.sheet(path) as sheet:
+    with list_files.open_list(path) as sheet:
         return list(sheet.lines)
 
 

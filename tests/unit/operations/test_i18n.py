@@ -22,7 +22,7 @@ PAID = [
     "api/web/paid_pages.py", "api/web/paid_issue_page.py",
     *(
         f"mailer/flows/billing/{name}.py"
-        for name in ("checkout", "gifts", "billing_mails", "billing_text", "plan_changes")
+        for name in ("checkout", "gifts", "billing_emails", "billing_text", "subscription_changes")
     ),
 ]  # fmt: skip
 OTHERS = [lang for lang in i18n.LANGUAGES if lang != "en"]
@@ -40,7 +40,7 @@ def in_code() -> Iterator[str]:
         "api/web/signup_pages.py",
         "api/web/preferences_page.py",
         *PAID,
-        "mailer/flows/transactional/subscription_mails.py",
+        "mailer/flows/transactional/subscription_emails.py",
         *EDITIONS,
     ):
         tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
@@ -51,8 +51,8 @@ def in_code() -> Iterator[str]:
         }
         for node in ast.walk(tree):
             called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
-            if isinstance(node, ast.Call) and called in ("say", "told"):
-                first = node.args[1 if called == "told" else 0]
+            if isinstance(node, ast.Call) and called in ("say", "localized_error"):
+                first = node.args[1 if called == "localized_error" else 0]
                 yield str(
                     first.value
                     if isinstance(first, ast.Constant)

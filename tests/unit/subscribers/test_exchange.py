@@ -1,4 +1,4 @@
-"""Lists of readers as files: every program's export is known by its columns, and a bad cell is one sentence."""
+"""Lists of subscribers as files: every program's export is known by its columns, and a bad cell is one sentence."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mailer.core.addresses import Bulk, check, normal
 from mailer.core.errors import BadInput
-from mailer.exchange import own, values
-from mailer.exchange.lines import Line, sheet
+from mailer.exchange import cell_values, own_format
+from mailer.exchange.list_files import ListLine, open_list
 
 LISTS = {
     "mailchimp": (
@@ -45,9 +45,9 @@ LISTS = {
 }
 
 
-def read(path: Path, text: str | bytes, **more: object) -> list[Line]:
+def read(path: Path, text: str | bytes, **more: object) -> list[ListLine]:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with sheet(path, **more) as found:  # type: ignore[arg-type]
+    with open_list(path, **more) as found:  # type: ignore[arg-type]
         return list(found.lines)
 
 
@@ -55,7 +55,7 @@ def read(path: Path, text: str | bytes, **more: object) -> list[Line]:
 def test_every_programs_export_is_recognised_and_understood(tmp_path: Path, name: str) -> None:
     path = tmp_path / "list.csv"
     path.write_text(LISTS[name])
-    with sheet(path) as found:
+    with open_list(path) as found:
         assert found.format == name
         lines = list(found.lines)
     ada = lines[0]
@@ -113,7 +113,7 @@ def test_a_flag_that_cannot_be_read_or_is_empty_lets_nobody_be_mailed(tmp_path: 
 
 
 @pytest.mark.parametrize(("word", "state", "kept_away"), [("paused", "unconfirmed", ""), ("spammy", "left", "operator")])
-def test_a_state_that_says_nothing_of_mail_wanted_now_lets_nobody_be_mailed(
+def test_a_state_that_says_nothing_of_email_wanted_now_lets_nobody_be_mailed(
     tmp_path: Path, word: str, state: str, kept_away: str
 ) -> None:
     [line] = read(tmp_path / "a", f"email,state\nada@example.org,{word}\n")
@@ -125,7 +125,7 @@ def test_tags_are_read_as_json_and_as_python_write_them(tmp_path: Path) -> None:
     lines = read(tmp_path / "a", "email,tags\n" + "".join(f"r{n}@example.org,{cell}\n" for n, cell in enumerate(cells)))
     assert [(line.tags, line.wrong) for line in lines] == [(("a", "b"), ""), (("a", "b"), "")]
     [odd] = read(tmp_path / "b", "email,tags\nada@example.org,\"[__import__('os'), 1]\"\n")
-    assert "not a JSON array of words" in odd.wrong
+    assert "not a JSON array of strings" in odd.wrong
 
 
 def test_columns_can_be_corrected(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_file_that_is_no_list_is_refused_in_one_sentence(tmp_path: Path, data:
 
 def test_a_file_that_is_not_there_is_refused_in_one_sentence(tmp_path: Path) -> None:
     for path in (tmp_path / "none.csv", tmp_path):
-        with pytest.raises(BadInput, match="cannot be read"), sheet(path):
+        with pytest.raises(BadInput, match="cannot be read"), open_list(path):
             pass
 
 
@@ -211,13 +211,13 @@ def test_the_fast_check_knows_the_odd_ones(email: str) -> None:
 
 @given(st.text(max_size=20))
 def test_the_guard_against_formulas_comes_off_exactly(cell: str) -> None:
-    assert own.unguard(own.guard(cell)) == cell
-    assert own.guard(cell)[:1] not in {"=", "+", "-", "@", "\t", "\r"}
+    assert own_format.unescape_formula(own_format.escape_formula(cell)) == cell
+    assert own_format.escape_formula(cell)[:1] not in {"=", "+", "-", "@", "\t", "\r"}
 
 
 @given(st.text(max_size=40))
 def test_any_cell_is_a_value_or_one_sentence(text: str) -> None:
-    for read_cell in (values.moment, values.tags, values.metadata, values.state):
+    for read_cell in (cell_values.parse_moment, cell_values.parse_tags, cell_values.parse_metadata, cell_values.parse_state):
         try:
             read_cell(text)
         except BadInput as error:

@@ -8,7 +8,7 @@ import pytest
 
 from mailer.core import audience
 from mailer.core.errors import BadInput
-from mailer.flows.subscribers import segments
+from mailer.flows.subscribers import segment_rules
 
 Term = tuple[str, str, str]
 TAG, SEGMENT, CITY, ANY = "subscriber.tags", "subscriber.segment", "subscriber.metadata.city", "subscriber.audience"
@@ -21,7 +21,7 @@ def group(*terms: Term, predicate: str = "and", groups: tuple[Any, ...] = ()) ->
 
 def same(group: dict[str, Any], rule: str) -> bool:
     """Do the filters say this rule?"""
-    return audience.parse(segments.rule_of(group)) == audience.parse(rule)
+    return audience.parse(segment_rules.build_rule(group)) == audience.parse(rule)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_no_filter_is_everyone_and_an_empty_group_takes_nobody_away() -> None:
 )  # fmt: skip
 def test_what_cannot_be_asked_is_refused_and_never_guessed(term: Term) -> None:
     with pytest.raises(BadInput):
-        segments.rule_of(group(term))
+        segment_rules.build_rule(group(term))
 
 
 @pytest.mark.parametrize(("span", "days"), [("30d", 30), ("8w", 56), ("8W", 56), ("30D", 30), ("1w", 7), ("1W", 7), ("1d", 1)])

@@ -1,4 +1,4 @@
-"""The mails about a reader's subscription: what each says, in the reader's language. The look is in ``templates/letter.*``."""
+"""The emails about a subscription: what each says, in the subscriber's language. ``templates/letter.*`` is the layout."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mailer.core import i18n, tokens
 from mailer.core.i18n import Say
 from mailer.core.message import leave_header, leave_mailto
 from mailer.core.settings import Settings
-from mailer.store.transactional.transactional_mails import Claimed
+from mailer.store.transactional.transactional_emails import ClaimedEmail
 
 
 @dataclass(frozen=True)
-class Entry:
+class DigestEntry:
     """A link in a list, with a line about it."""
 
     title: str
@@ -22,8 +22,8 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A mail's words. ``before`` and ``after`` are the sentences around its one button."""
+class SubscriptionEmail:
+    """An email's text. ``before`` and ``after`` are the sentences around its one button."""
 
     lang: str
     subject: str
@@ -35,7 +35,7 @@ class Letter:
     otherwise: str = ""  # above the bare address, in HTML
     instead: str = ""  # above the bare address, in plain text
     after: tuple[str, ...] = ()
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[DigestEntry, ...] = ()
     leave: str = ""
     leave_label: str = ""
     canary: str = ""
@@ -43,10 +43,10 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class _Desk:
+class _EmailContext:
     settings: Settings
     site: str
-    mail: Claimed
+    mail: ClaimedEmail
     lang: str
     say: Say
 
@@ -59,28 +59,28 @@ class _Desk:
 
     @property
     def canary(self) -> str:
-        """A link that no person sees: who opens it is a program that looks at every link."""
+        """A link that no person sees: only a link scanner opens it."""
         return self.url(f"canary/{tokens.canary_token(self.secret, self.mail.subscriber_id, self.mail.id)}")
 
     def page(self, fresh: bool = False) -> str:
-        """The reader's own page; ``fresh`` opens all of it, for a day."""
-        reader = self.mail.subscriber_id
+        """Return the link to the preferences page; ``fresh`` gives full access, for a day."""
+        subscriber = self.mail.subscriber_id
         if fresh:
-            return self.url(f"reader/{tokens.page_token(self.secret, reader, self.mail.created_at)}")
-        return self.url(f"reader/{tokens.leave_token(self.secret, reader)}")
+            return self.url(f"reader/{tokens.page_token(self.secret, subscriber, self.mail.created_at)}")
+        return self.url(f"reader/{tokens.leave_token(self.secret, subscriber)}")
 
 
-def write(settings: Settings, site_name: str, mail: Claimed) -> Letter:
-    """The letter that a claimed mail asks for. Raises KeyError for a topic that no version of ours wrote."""
+def compose_email(settings: Settings, site_name: str, mail: ClaimedEmail) -> SubscriptionEmail:
+    """Return the text of a claimed email. Raises KeyError for an unknown topic."""
     lang = i18n.choose(mail.lang)
-    desk = _Desk(settings, site_name, mail, lang, i18n.translator(lang))
+    desk = _EmailContext(settings, site_name, mail, lang, i18n.translator(lang))
     return _TOPICS[mail.topic](desk)
 
 
-def _confirmation(desk: _Desk) -> Letter:
+def _confirmation(desk: _EmailContext) -> SubscriptionEmail:
     say, mail = desk.say, desk.mail
     token = tokens.confirm_token(desk.secret, mail.subscriber_id, mail.id, mail.created_at)
-    return Letter(
+    return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Confirm your subscription to %(site)s", site=desk.site),
         preheader=say("One press of a button, and the next issue comes to you."),
@@ -97,15 +97,15 @@ def _confirmation(desk: _Desk) -> Letter:
         label=say("Confirm my subscription"),
         otherwise=say("If the button does nothing, open this address:"),
         instead=say("To confirm, open this page and press the button:"),
-        after=(_holds(desk), say("If it was not you, do nothing: without your yes nothing more is sent.")),
+        after=(_describe_expiry(desk), say("If it was not you, do nothing: without your yes nothing more is sent.")),
         canary=desk.canary,
     )
 
 
-def _topics(desk: _Desk) -> Letter:
+def _topics(desk: _EmailContext) -> SubscriptionEmail:
     say, mail = desk.say, desk.mail
     token = tokens.confirm_token(desk.secret, mail.subscriber_id, mail.id, mail.created_at)
-    return Letter(
+    return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Confirm your topics for %(site)s", site=desk.site),
         preheader=say("You get these topics once you confirm."),
@@ -118,21 +118,21 @@ def _topics(desk: _Desk) -> Letter:
         label=say("Confirm my topics"),
         otherwise=say("If the button does nothing, open this address:"),
         instead=say("To confirm, open this page and press the button:"),
-        after=(_holds(desk), say("If you did not ask for it, do nothing: nothing changes.")),
+        after=(_describe_expiry(desk), say("If you did not ask for it, do nothing: nothing changes.")),
         canary=desk.canary,
     )
 
 
-def _holds(desk: _Desk) -> str:
+def _describe_expiry(desk: _EmailContext) -> str:
     days = max(1, desk.settings.confirm_expiry.days)
     if days == 1:
         return desk.say("The link holds for one day.")
     return desk.say("The link holds for %(days)s days.", days=days)
 
 
-def _page(desk: _Desk) -> Letter:
+def _page(desk: _EmailContext) -> SubscriptionEmail:
     say = desk.say
-    return Letter(
+    return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Your subscription to %(site)s", site=desk.site),
         preheader=say("The link to your own page, as you asked."),
@@ -147,9 +147,9 @@ def _page(desk: _Desk) -> Letter:
     )
 
 
-def _pause_over(desk: _Desk) -> Letter:
+def _pause_over(desk: _EmailContext) -> SubscriptionEmail:
     say = desk.say
-    return Letter(
+    return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Your pause is over: %(site)s comes to you again", site=desk.site),
         preheader=say("The next issue comes by mail."),
@@ -163,10 +163,10 @@ def _pause_over(desk: _Desk) -> Letter:
     )
 
 
-def _new_address(desk: _Desk) -> Letter:
+def _new_address(desk: _EmailContext) -> SubscriptionEmail:
     say, mail = desk.say, desk.mail
     token = tokens.address_token(desk.secret, mail.subscriber_id, mail.id, mail.created_at)
-    return Letter(
+    return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Confirm your new address for %(site)s", site=desk.site),
         preheader=say("One press of a button, and the issues come to this address."),
@@ -176,14 +176,14 @@ def _new_address(desk: _Desk) -> Letter:
         label=say("Yes, send them here"),
         otherwise=say("If the button does nothing, open this address:"),
         instead=say("To confirm, open this page and press the button:"),
-        after=(_holds(desk), say("If it was not you, do nothing: without your yes nothing more is sent.")),
+        after=(_describe_expiry(desk), say("If it was not you, do nothing: without your yes nothing more is sent.")),
         canary=desk.canary,
     )
 
 
-def _address_changed(desk: _Desk) -> Letter:
+def _address_changed(desk: _EmailContext) -> SubscriptionEmail:
     say = desk.say
-    return Letter(
+    return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Your address for %(site)s was changed", site=desk.site),
         preheader=say("This is the last mail to this address."),
@@ -200,12 +200,12 @@ def _address_changed(desk: _Desk) -> Letter:
     )
 
 
-def _digest(desk: _Desk) -> Letter:
+def _digest(desk: _EmailContext) -> SubscriptionEmail:
     say, facts = desk.say, desk.mail.facts
     token = tokens.leave_token(desk.secret, desk.mail.subscriber_id)
-    entries = tuple(Entry(one["title"], one["url"], one.get("text", "")) for one in facts["issues"])
+    entries = tuple(DigestEntry(one["title"], one["url"], one.get("text", "")) for one in facts["issues"])
     number = len(entries)
-    return Letter(
+    return SubscriptionEmail(
         lang=desk.lang,
         subject=say("%(site)s: the month in one mail", site=desk.site),
         preheader=entries[0].title if entries else "",
@@ -228,7 +228,7 @@ def _digest(desk: _Desk) -> Letter:
     )
 
 
-_TOPICS: dict[str, Callable[[_Desk], Letter]] = {
+_TOPICS: dict[str, Callable[[_EmailContext], SubscriptionEmail]] = {
     "": _confirmation,
     "topics": _topics,
     "page": _page,

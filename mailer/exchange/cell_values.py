@@ -1,4 +1,4 @@
-"""Single values of a list's cells: dates, tags, words for a state. Each raises BadInput with what is wrong."""
+"""Parsers for single cells: dates, tags, states. Each raises BadInput saying what is wrong."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dateutil import parser as dates
 from mailer.core.errors import BadInput
 
 MAX_DATE_CHARS = 100
-MAX_TAGS_CHARS = 20_000  # of a cell with tags
-MOST_TAG = 100  # characters
-MOST_METADATA = 20_000  # characters of JSON
+MAX_TAGS_CHARS = 20_000  # in one cell
+MAX_TAG_CHARS = 100  # characters
+MAX_METADATA_CHARS = 20_000  # characters of JSON
 
-ACTIVE, UNCONFIRMED, LEFT = "active", "unconfirmed", "left"
+ACTIVE, UNCONFIRMED, UNSUBSCRIBED = "active", "unconfirmed", "left"
 BOUNCED, COMPLAINED, BLOCKED = "hard bounce", "complaint", "operator"
 
-# What programs call a reader's state, as (state, reason why the address is not mailed).
+# Other programs' words for a subscriber's state, as (state, reason for a suppression).
 _STATES: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
         ("active", "subscribed", "confirmed", "enabled", "regular", "premium", "gifted", "trialed", "unpaid", "past_due",
@@ -30,30 +30,30 @@ _STATES: dict[str, tuple[str, str]] = {
         (ACTIVE, ""),
     ),
     **dict.fromkeys(("unconfirmed", "unactivated", "pending", "unverified", "paused", ""), (UNCONFIRMED, "")),
-    **dict.fromkeys(("left", "unsubscribed", "removed", "inactive", "disabled", "no", "false", "0"), (LEFT, "")),
+    **dict.fromkeys(("left", "unsubscribed", "removed", "inactive", "disabled", "no", "false", "0"), (UNSUBSCRIBED, "")),
     **dict.fromkeys(("bounced", "cleaned", "undeliverable", "hard bounce"), (ACTIVE, BOUNCED)),
     **dict.fromkeys(("complained", "complaint", "spam"), (ACTIVE, COMPLAINED)),
-    **dict.fromkeys(("blocklisted", "blocked", "suppressed", "spammy"), (LEFT, BLOCKED)),
+    **dict.fromkeys(("blocklisted", "blocked", "suppressed", "spammy"), (UNSUBSCRIBED, BLOCKED)),
 }  # fmt: skip
 
 
-def state(word: str) -> tuple[str, str]:
-    """Our state for another program's word, and the reason for which the address is not mailed, or ''."""
+def parse_state(word: str) -> tuple[str, str]:
+    """Return our state for another program's word, and the reason for a suppression, or ''."""
     try:
         return _STATES[word.strip().lower()]
     except KeyError:
-        raise BadInput(f"the state {word.strip()[:30]!r} is not known") from None
+        raise BadInput(f"the state {word.strip()[:30]!r} is unknown") from None
 
 
-def flag(word: str) -> bool | datetime:
-    """What a cell says of a thing that happened or did not: yes, no, or when."""
+def parse_flag(word: str) -> bool | datetime:
+    """Parse a cell about an event that may have happened: yes, no, or when."""
     word = word.strip().lower()
     if word in ("true", "yes", "1", "t", "y", "x"):
         return True
     if word in ("false", "no", "0", "f", "n", ""):
         return False
     try:
-        found = None if word.isdigit() else moment(word)
+        found = None if word.isdigit() else parse_moment(word)
     except BadInput:
         found = None
     if found is None:
@@ -62,8 +62,8 @@ def flag(word: str) -> bool | datetime:
 
 
 @lru_cache(maxsize=4096)
-def moment(text: str) -> datetime | None:
-    """A date and time, in UTC when it names no zone; None for an empty cell."""
+def parse_moment(text: str) -> datetime | None:
+    """Parse a date and time, in UTC if it has no zone; None for an empty cell."""
     text = text.strip()
     if not text:
         return None
@@ -83,33 +83,33 @@ def moment(text: str) -> datetime | None:
 
 
 @lru_cache(maxsize=4096)
-def tags(text: str) -> tuple[str, ...]:
-    """Tags of a cell: a JSON array, or words between commas or semicolons, quoted where they hold one."""
+def parse_tags(text: str) -> tuple[str, ...]:
+    """Parse a cell of tags: a JSON array, or words separated by commas or semicolons, quoted if they contain one."""
     text = text.strip()
     if not text:
         return ()
     if len(text) > MAX_TAGS_CHARS:
         raise BadInput(f"the tags {text[:30]!r} have more than {MAX_TAGS_CHARS:,} characters")
-    found = _json_tags(text) if text.startswith("[") else _listed(text)
+    found = _parse_json_tags(text) if text.startswith("[") else _split_tags(text)
     flat = [" ".join(tag.split()).lower() for tag in found]
     for tag in flat:
-        if len(tag) > MOST_TAG or not tag.isprintable():
-            raise BadInput(f"the tag {tag[:30]!r} is longer than {MOST_TAG} characters or holds signs that cannot be read")
+        if len(tag) > MAX_TAG_CHARS or not tag.isprintable():
+            raise BadInput(f"the tag {tag[:30]!r} is longer than {MAX_TAG_CHARS} characters or contains unprintable ones")
     return tuple(sorted({tag for tag in flat if tag}))
 
 
-def _json_tags(text: str) -> list[str]:
+def _parse_json_tags(text: str) -> list[str]:
     found: object = None
-    for read in (json.loads, ast.literal_eval):  # Python's way of writing a list is seen in exports as well
+    for read in (json.loads, ast.literal_eval):  # some exports contain Python's notation of a list
         with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             found = read(text)
             break
     if not isinstance(found, list) or not all(isinstance(tag, str) for tag in found):
-        raise BadInput(f"the tags {text[:30]!r} are not a JSON array of words")
+        raise BadInput(f"the tags {text[:30]!r} are not a JSON array of strings")
     return found
 
 
-def _listed(text: str) -> list[str]:
+def _split_tags(text: str) -> list[str]:
     mark = ";" if ";" in text and "," not in text else ","
     try:
         return next(csv.reader([text], delimiter=mark, skipinitialspace=True), [])
@@ -117,16 +117,16 @@ def _listed(text: str) -> list[str]:
         raise BadInput(f"the tags {text[:30]!r} cannot be read") from None
 
 
-def metadata(text: str) -> dict[str, Any]:
-    """A JSON object of plain values (text, numbers, true, false, null); lists and objects inside are kept as JSON text."""
-    found = as_json(text, "metadata") if text.strip() else {}
-    if not isinstance(found, dict) or len(text) > MOST_METADATA:
-        raise BadInput(f"the metadata {text[:30]!r} is not a JSON object of at most {MOST_METADATA:,} characters")
+def parse_metadata(text: str) -> dict[str, Any]:
+    """Parse a JSON object of plain values (text, numbers, true, false, null); nested values are kept as JSON text."""
+    found = parse_json(text, "metadata") if text.strip() else {}
+    if not isinstance(found, dict) or len(text) > MAX_METADATA_CHARS:
+        raise BadInput(f"the metadata {text[:30]!r} is not a JSON object of at most {MAX_METADATA_CHARS:,} characters")
     return {key: _plain(value) for key, value in found.items()}
 
 
-def as_json(text: str, what: str) -> Any:
-    """JSON that Postgres takes as well: no NaN, no endless number, no half sign."""
+def parse_json(text: str, what: str) -> Any:
+    """Parse JSON that Postgres accepts too: no NaN, no infinity, no lone surrogates."""
     try:
         found = json.loads(text)
         if "\\u" in text or not text.isascii() or "e" in text or "E" in text or "N" in text or "I" in text:
@@ -134,7 +134,7 @@ def as_json(text: str, what: str) -> Any:
     except (ValueError, RecursionError):
         raise BadInput(f"the {what} {text[:30]!r} is not JSON") from None
     if "\\u0000" in text:
-        raise BadInput(f"the {what} holds a NUL sign")
+        raise BadInput(f"the {what} contains a NUL character")
     return found
 
 

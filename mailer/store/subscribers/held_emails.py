@@ -1,4 +1,4 @@
-"""Mails that are held back for review: looked at, released or dropped. None is ever lost."""
+"""Emails held for review: listed, released or dropped. None is ever lost."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mailer.core.db import Tx, each
 
 
 @dataclass(frozen=True)
-class Held:
-    """A mail that waits for the operator: for whom, why, and from where it was asked for."""
+class HeldEmail:
+    """An email waiting for the operator: recipient, reason, and the IP address of the request."""
 
     id: int
     email: str
@@ -20,8 +20,8 @@ class Held:
     created_at: datetime
 
 
-def waiting(tx: Tx, limit: int) -> list[Held]:
-    """Held mails, the oldest first."""
+def list_held(tx: Tx, limit: int) -> list[HeldEmail]:
+    """Return held emails, oldest first."""
     rows = tx.all(
         """
         SELECT mails.id, subscribers.email, coalesce(mails.facts ->> 'held', '') AS why, mails.created_at,
@@ -38,16 +38,16 @@ def waiting(tx: Tx, limit: int) -> list[Held]:
         """,
         limit=limit,
     )
-    return each(rows, Held)
+    return each(rows, HeldEmail)
 
 
-def count(tx: Tx) -> int:
-    """How many mails are held."""
+def count_held(tx: Tx) -> int:
+    """Return the number of held emails."""
     return int(tx.value("SELECT count(*) FROM transactional_mails WHERE state = 'held'"))
 
 
 def release(tx: Tx, ids: Sequence[int] | None) -> int:
-    """Let held mails go (None: all of them); their links hold from now. How many."""
+    """Release held emails (None: all); their links are valid from now. Return how many."""
     return tx.run(
         """
         UPDATE transactional_mails SET state = 'pending', created_at = now()
@@ -58,7 +58,7 @@ def release(tx: Tx, ids: Sequence[int] | None) -> int:
 
 
 def drop(tx: Tx, ids: Sequence[int] | None) -> int:
-    """Held mails (None: all) are not sent; the sign-up stays and can be made again. How many."""
+    """Discard held emails (None: all); the sign-ups remain and can be repeated. Return how many."""
     return tx.run(
         """
         UPDATE transactional_mails SET state = 'skipped', detail = 'dropped on review', settled_at = now()

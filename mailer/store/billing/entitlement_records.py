@@ -1,4 +1,4 @@
-"""Who may read what we sell: the standing that ``flows/access`` computed, and grants (complimentary access, gifts)."""
+"""Stored entitlements, as computed by ``flows/billing/entitlements``, and grants (complimentary access, gifts)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mailer.core.db import Tx, each
 
 
 @dataclass(frozen=True)
-class Access:
-    """A reader's standing. Access at a moment t: ``premium`` and ``until`` later than t (or empty)."""
+class StoredEntitlement:
+    """A subscriber's entitlement, in effect at a moment t if ``premium`` is true and ``until`` is later than t (or None)."""
 
     subscriber_id: int
     state: str
@@ -20,8 +20,8 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Grant:
-    """Access without a subscription at Stripe; ``until`` empty: without an end."""
+class EntitlementGrant:
+    """An entitlement without a subscription at Stripe; ``until`` None: indefinitely."""
 
     id: int
     kind: str
@@ -30,16 +30,16 @@ class Grant:
     at: datetime
 
 
-def get(tx: Tx, subscriber_id: int) -> Access | None:
-    """A reader's standing; None: free."""
+def get(tx: Tx, subscriber_id: int) -> StoredEntitlement | None:
+    """Return a subscriber's entitlement; None: free."""
     row = tx.one(
         "SELECT subscriber_id, state, premium, until, epoch FROM accesses WHERE subscriber_id = %(id)s", id=subscriber_id
     )
-    return Access(**row) if row else None
+    return StoredEntitlement(**row) if row else None
 
 
-def put(tx: Tx, subscriber_id: int, state: str, premium: bool, until: datetime | None) -> None:
-    """Write a standing down."""
+def save(tx: Tx, subscriber_id: int, state: str, premium: bool, until: datetime | None) -> None:
+    """Store an entitlement."""
     tx.run(
         """
         INSERT INTO accesses (subscriber_id, state, premium, until)
@@ -55,20 +55,20 @@ def put(tx: Tx, subscriber_id: int, state: str, premium: bool, until: datetime |
 
 
 def renew_links(tx: Tx, subscriber_id: int) -> None:
-    """Make a reader's private links worthless; they get new ones."""
+    """Invalidate a subscriber's private links; they get new ones."""
     tx.run("UPDATE accesses SET epoch = epoch + 1 WHERE subscriber_id = %(id)s", id=subscriber_id)
 
 
-def lapsed(tx: Tx, limit: int = 500) -> list[int]:
-    """Readers whose access ran out by the clock and whose standing does not say so yet."""
+def list_lapsed(tx: Tx, limit: int = 500) -> list[int]:
+    """Return subscribers whose entitlement has expired and was not recomputed yet."""
     rows = tx.all(
         "SELECT subscriber_id FROM accesses WHERE premium AND until <= now() ORDER BY until LIMIT %(limit)s", limit=limit
     )
     return [int(row["subscriber_id"]) for row in rows]
 
 
-def grant(tx: Tx, subscriber_id: int, kind: str, until: datetime | None, reason: str) -> int:
-    """Give access; the grant's id."""
+def add_grant(tx: Tx, subscriber_id: int, kind: str, until: datetime | None, reason: str) -> int:
+    """Grant an entitlement; return the grant's id."""
     return int(
         tx.value(
             """
@@ -84,8 +84,8 @@ def grant(tx: Tx, subscriber_id: int, kind: str, until: datetime | None, reason:
     )
 
 
-def revoke(tx: Tx, subscriber_id: int) -> int:
-    """Take complimentary access back; gifts stay. How many grants."""
+def revoke_complimentary(tx: Tx, subscriber_id: int) -> int:
+    """Revoke complimentary access; gifts are unaffected. Return how many grants."""
     return tx.run(
         """
         UPDATE grants SET revoked_at = now()
@@ -95,15 +95,17 @@ def revoke(tx: Tx, subscriber_id: int) -> int:
     )
 
 
-def grants(tx: Tx, subscriber_id: int) -> list[Grant]:
-    """A reader's grants that were not taken back."""
+def list_grants(tx: Tx, subscriber_id: int) -> list[EntitlementGrant]:
+    """Return a subscriber's grants that were not revoked."""
     rows = tx.all(
         "SELECT id, kind, until, reason, at FROM grants WHERE subscriber_id = %(id)s AND revoked_at IS NULL ORDER BY id",
         id=subscriber_id,
     )
-    return each(rows, Grant)
+    return each(rows, EntitlementGrant)
 
 
-def every(tx: Tx) -> list[Access]:
-    """All standings that were written down."""
-    return each(tx.all("SELECT subscriber_id, state, premium, until, epoch FROM accesses ORDER BY subscriber_id"), Access)
+def list_all(tx: Tx) -> list[StoredEntitlement]:
+    """Return all stored entitlements."""
+    return each(
+        tx.all("SELECT subscriber_id, state, premium, until, epoch FROM accesses ORDER BY subscriber_id"), StoredEntitlement
+    )

@@ -1,4 +1,4 @@
-"""Transactional mails: mails to one reader outside any send, with a ledger of their own."""
+"""Transactional emails: emails to one subscriber outside any send, with a ledger of their own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mailer.core.db import Tx, each, json
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """One mail that this claim may send. ``topic`` is '' for the confirmation of a subscription itself."""
+class ClaimedEmail:
+    """An email that this claim may send. ``topic`` is '' for the confirmation of a subscription itself."""
 
     id: int
     kind: str
@@ -33,9 +33,10 @@ def queue(
     topic: str = "",
     held: bool = False,
 ) -> int:
-    """Ask for a mail; its id. ``once`` names its matter: 0 comes back when a mail about that was asked for before.
+    """Queue an email; return its id.
 
-    One that is ``held`` waits for the operator's review.
+    ``once`` identifies its matter: 0 is returned if an email about it was queued before. One that is ``held`` waits for the
+    operator's review.
     """
     row = tx.often(
         """
@@ -55,7 +56,7 @@ def queue(
 
 
 def count_since(tx: Tx, subscriber_id: int, age: timedelta, topic: str = "") -> int:
-    """How many confirmations (or mails of another topic) were asked for, for this reader, in the last ``age``."""
+    """Return how many confirmations (or emails of another topic) were queued for this subscriber in the last ``age``."""
     return int(
         tx.value(
             """
@@ -70,8 +71,8 @@ def count_since(tx: Tx, subscriber_id: int, age: timedelta, topic: str = "") -> 
     )
 
 
-def facts(tx: Tx, mail_id: int, subscriber_id: int) -> dict[str, Any] | None:
-    """What a mail to this reader is about, or None when there is none such."""
+def get_facts(tx: Tx, mail_id: int, subscriber_id: int) -> dict[str, Any] | None:
+    """Return an email's facts, or None if this subscriber has no such email."""
     found = tx.value(
         "SELECT facts FROM transactional_mails WHERE id = %(id)s AND subscriber_id = %(subscriber_id)s",
         id=mail_id,
@@ -80,8 +81,8 @@ def facts(tx: Tx, mail_id: int, subscriber_id: int) -> dict[str, Any] | None:
     return dict(found) if found is not None else None
 
 
-def asked_tags(tx: Tx, subscriber_id: int) -> list[str]:
-    """The tags that the newest confirmation to this subscriber asks about."""
+def list_requested_tags(tx: Tx, subscriber_id: int) -> list[str]:
+    """Return the tags in the latest confirmation email to this subscriber."""
     found = tx.value(
         """
         SELECT facts -> 'tags' FROM transactional_mails
@@ -94,10 +95,11 @@ def asked_tags(tx: Tx, subscriber_id: int) -> list[str]:
     return list(found or [])
 
 
-def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
-    """Take up to ``size`` pending mails; also how many rows were touched.
+def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], int]:
+    """Claim up to ``size`` pending emails; also return the number of rows touched.
 
-    A confirmation whose reader is active by now or left, and any mail to a suppressed address, is settled as ``skipped``.
+    A confirmation whose subscriber is meanwhile active or unsubscribed, and any email to a suppressed address, is settled as
+    ``skipped``.
     """
     rows = tx.all(
         """
@@ -145,11 +147,11 @@ def claim(tx: Tx, claim_id: str, size: int) -> tuple[list[Claimed], int]:
         size=size,
     )
     taken = [{k: v for k, v in row.items() if k != "state"} for row in rows if row["state"] == "claimed"]
-    return each(taken, Claimed), len(rows)
+    return each(taken, ClaimedEmail), len(rows)
 
 
-def settle(tx: Tx, mail_id: int, claim_id: str, state: str, message_id: str, detail: str) -> int:
-    """Write down what became of a claimed mail; only the claim's owner may."""
+def record_outcome(tx: Tx, mail_id: int, claim_id: str, state: str, message_id: str, detail: str) -> int:
+    """Record the outcome of a claimed email; only the claim's owner may."""
     return tx.run(
         """
         UPDATE transactional_mails
@@ -169,8 +171,8 @@ def settle(tx: Tx, mail_id: int, claim_id: str, state: str, message_id: str, det
     )
 
 
-def expire(tx: Tx, lease: timedelta) -> int:
-    """Claims older than the lease have lost their worker; they become ``uncertain``."""
+def expire_claims(tx: Tx, lease: timedelta) -> int:
+    """Mark claims older than the lease as ``uncertain``: their worker is lost."""
     return tx.run(
         """
         UPDATE transactional_mails
@@ -182,5 +184,5 @@ def expire(tx: Tx, lease: timedelta) -> int:
 
 
 def has_work(tx: Tx) -> bool:
-    """Does any mail wait?"""
+    """Return whether any email is pending."""
     return bool(tx.value("SELECT EXISTS (SELECT FROM transactional_mails WHERE state = 'pending')"))

@@ -1,4 +1,4 @@
-"""Stripe's reference, as far as we use it: one function for each path."""
+"""The part of Stripe's API that we use: one function for each path."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from mailer.fakes.fake_billing import ACCOUNT, DAY, Books, Thing, Trouble
+from mailer.fakes.fake_stripe_books import ACCOUNT, DAY, Books, FakeStripeError, StripeObject
 
-Do = Callable[[Books, Thing, str], Thing]
+Do = Callable[[Books, StripeObject, str], StripeObject]
 
 
-def route(books: Books, method: str, path: str, params: Thing) -> Thing:
-    """The answer to one call."""
+def route(books: Books, method: str, path: str, params: StripeObject) -> StripeObject:
+    """Return the response to one call."""
     expand = params.pop("expand", [])
     for verb, pattern, do in _ROUTES:
         match = re.fullmatch(pattern, path)
@@ -22,7 +22,7 @@ def route(books: Books, method: str, path: str, params: Thing) -> Thing:
             for field in expand:
                 _expand(books, found, field.split("."))
             return found
-    raise Trouble(404, "", f"Unrecognized request URL ({method}: {path}).")
+    raise FakeStripeError(404, "", f"Unrecognized request URL ({method}: {path}).")
 
 
 def _expand(books: Books, thing: Any, parts: list[str]) -> None:
@@ -37,7 +37,7 @@ def _expand(books: Books, thing: Any, parts: list[str]) -> None:
 
 
 def _list(kind: str, *filters: str) -> Do:
-    def answer(books: Books, params: Thing, _: str) -> Thing:
+    def answer(books: Books, params: StripeObject, _: str) -> StripeObject:
         found = [t for t in books.of(kind) if all(name not in params or _same(t.get(name), params[name]) for name in filters)]
         if (after := params.get("starting_after")) is not None:
             names = [thing["id"] for thing in found]
@@ -57,7 +57,7 @@ def _get(kind: str) -> Do:
 
 
 def _make(kind: str, prefix: str, event: str = "", **defaults: Any) -> Do:
-    def answer(books: Books, params: Thing, _: str) -> Thing:
+    def answer(books: Books, params: StripeObject, _: str) -> StripeObject:
         made = books.add(kind, prefix, **{**copy.deepcopy(defaults), **_typed(params)})
         if event:
             books.emit(event, made)
@@ -67,7 +67,7 @@ def _make(kind: str, prefix: str, event: str = "", **defaults: Any) -> Do:
 
 
 def _change(kind: str, event: str = "") -> Do:
-    def answer(books: Books, params: Thing, name: str) -> Thing:
+    def answer(books: Books, params: StripeObject, name: str) -> StripeObject:
         thing = books.get(name, kind)
         values = _typed(params)
         metadata = values.pop("metadata", {})
@@ -80,14 +80,14 @@ def _change(kind: str, event: str = "") -> Do:
     return answer
 
 
-def _mark(thing: Thing, metadata: Any) -> None:
-    """Metadata are merged; an empty value takes a name away."""
+def _mark(thing: StripeObject, metadata: Any) -> None:
+    """Merge metadata; an empty value removes a name."""
     merged = {**thing["metadata"], **(metadata or {})}
     thing["metadata"] = {name: value for name, value in merged.items() if value != ""}
 
 
-def _typed(params: Thing) -> Thing:
-    """Forms hold text: numbers and truths in Stripe's objects are not text."""
+def _typed(params: StripeObject) -> StripeObject:
+    """Convert form values: numbers and booleans in Stripe's objects are not text."""
 
     def typed(name: str, value: Any) -> Any:
         if name == "metadata":
@@ -104,10 +104,10 @@ def _typed(params: Thing) -> Thing:
     return {name: typed(name, value) for name, value in params.items()}
 
 
-def _subscription(books: Books, params: Thing, name: str) -> Thing:
+def _subscription(books: Books, params: StripeObject, name: str) -> StripeObject:
     sub = books.get(name, "subscription")
     if sub["status"] == "canceled" and set(params) - {"metadata"}:
-        raise Trouble(400, "", "A canceled subscription can only update its cancellation_details and metadata.")
+        raise FakeStripeError(400, "", "A canceled subscription can only update its cancellation_details and metadata.")
     item = sub["items"]["data"][0]
     _mark(sub, params.get("metadata"))
     if "pause_collection" in params:
@@ -118,7 +118,7 @@ def _subscription(books: Books, params: Thing, name: str) -> Thing:
     if "trial_end" in params:
         end = int(params["trial_end"])
         if end <= books.now:
-            raise Trouble(400, "", "Invalid timestamp: must be an integer Unix timestamp in the future.")
+            raise FakeStripeError(400, "", "Invalid timestamp: must be an integer Unix timestamp in the future.")
         item.update(current_period_start=books.now, current_period_end=end)
         sub.update(trial_end=end, status="trialing")
     if params.get("billing_cycle_anchor") == "now":
@@ -128,26 +128,26 @@ def _subscription(books: Books, params: Thing, name: str) -> Thing:
     return sub
 
 
-def _cancel(books: Books, params: Thing, name: str) -> Thing:
+def _cancel(books: Books, params: StripeObject, name: str) -> StripeObject:
     sub = books.get(name, "subscription")
     if sub["status"] == "canceled":
-        raise Trouble(404, "resource_missing", f"No such subscription: '{name}'")
+        raise FakeStripeError(404, "resource_missing", f"No such subscription: '{name}'")
     books.end(sub)
     return sub
 
 
-def _pause(books: Books, params: Thing, name: str) -> Thing:
-    """The newer way: the status is paused, and time stands still."""
+def _pause(books: Books, params: StripeObject, name: str) -> StripeObject:
+    """Pause in the newer way: the status is paused, and time stops."""
     sub = books.get(name, "subscription")
     sub.update(status="paused", paused_at=books.now)
     books.emit("customer.subscription.paused", sub)
     return sub
 
 
-def _resume(books: Books, params: Thing, name: str) -> Thing:
+def _resume(books: Books, params: StripeObject, name: str) -> StripeObject:
     sub = books.get(name, "subscription")
     if sub["status"] != "paused":
-        raise Trouble(400, "", "Cannot resume subscription because it is not paused.")
+        raise FakeStripeError(400, "", "Cannot resume subscription because it is not paused.")
     item = sub["items"]["data"][0]
     item["current_period_end"] = books.now
     sub["status"] = "active"
@@ -156,14 +156,14 @@ def _resume(books: Books, params: Thing, name: str) -> Thing:
     return sub
 
 
-def _checkout(books: Books, params: Thing, _: str) -> Thing:
+def _checkout(books: Books, params: StripeObject, _: str) -> StripeObject:
     session = books.add("checkout.session", "cs_test", status="open", payment_status="unpaid", subscription=None, customer=None)
     session.update(_typed(params), url=f"{books.pages}/{session['id']}")
     return session
 
 
-def complete(books: Books, session_id: str, email: str) -> Thing:
-    """The reader pays at Stripe's page."""
+def complete(books: Books, session_id: str, email: str) -> StripeObject:
+    """Complete a checkout: the subscriber pays on Stripe's page."""
     session = books.get(session_id, "checkout.session")
     if session["status"] == "complete":
         return session
@@ -192,7 +192,7 @@ def complete(books: Books, session_id: str, email: str) -> Thing:
     return session
 
 
-def _invoice_payments(books: Books, params: Thing, _: str) -> Thing:
+def _invoice_payments(books: Books, params: StripeObject, _: str) -> StripeObject:
     invoice = params.get("invoice") or str(params["payment"]["payment_intent"]).removeprefix("pi_")
     charge = books.things.get(invoice, {}).get("charge_id")
     payment = {"type": "payment_intent", "payment_intent": {"id": f"pi_{invoice}", "latest_charge": charge}}
@@ -200,14 +200,14 @@ def _invoice_payments(books: Books, params: Thing, _: str) -> Thing:
     return {"object": "list", "data": data, "has_more": False}
 
 
-def _invoices(books: Books, params: Thing, name: str) -> Thing:
+def _invoices(books: Books, params: StripeObject, name: str) -> StripeObject:
     wanted = params.pop("subscription", None)
     found = _list("invoice", "status")(books, {**params, "limit": 100}, name)
     about = [one for one in found["data"] if one["parent"]["subscription_details"]["subscription"] == wanted]
     return {**found, "data": about}
 
 
-def _prices(books: Books, params: Thing, name: str) -> Thing:
+def _prices(books: Books, params: StripeObject, name: str) -> StripeObject:
     wanted = params.pop("lookup_keys", None)
     found = _list("price", "active", "product")(books, params, name)
     if wanted:
@@ -215,32 +215,32 @@ def _prices(books: Books, params: Thing, name: str) -> Thing:
     return found
 
 
-def _new_price(books: Books, params: Thing, name: str) -> Thing:
+def _new_price(books: Books, params: StripeObject, name: str) -> StripeObject:
     books.get(params["product"], "product")
     _transfer(books, params)
     return _make("price", "price", active=True, lookup_key=None)(books, params, name)
 
 
-def _change_price(books: Books, params: Thing, name: str) -> Thing:
+def _change_price(books: Books, params: StripeObject, name: str) -> StripeObject:
     _transfer(books, params)
     return _change("price")(books, params, name)
 
 
-def _transfer(books: Books, params: Thing) -> None:
+def _transfer(books: Books, params: StripeObject) -> None:
     """A lookup key belongs to one price; it moves only when the call says so."""
     moves = params.pop("transfer_lookup_key", "") == "true"
     for other in books.of("price"):
         if params.get("lookup_key") and other.get("lookup_key") == params["lookup_key"]:
             if not moves:
-                raise Trouble(400, "resource_already_exists", "A price with this lookup key already exists.")
+                raise FakeStripeError(400, "resource_already_exists", "A price with this lookup key already exists.")
             other["lookup_key"] = None
 
 
-def _refund(books: Books, params: Thing, _: str) -> Thing:
+def _refund(books: Books, params: StripeObject, _: str) -> StripeObject:
     return books.refund(params["charge"], int(params["amount"]) if "amount" in params else None)
 
 
-def _charges(books: Books, params: Thing, name: str) -> Thing:
+def _charges(books: Books, params: StripeObject, name: str) -> StripeObject:
     found = [charge for charge in books.of("charge") if charge["customer"] == params.get("customer", charge["customer"])]
     return {"object": "list", "data": found[: int(params.get("limit") or 10)], "has_more": False}
 

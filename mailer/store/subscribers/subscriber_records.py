@@ -1,4 +1,4 @@
-"""Subscribers as the API shows them: one or a page, filtered, in order; every value is a parameter. Read only."""
+"""Subscribers as the API shows them: one or a page, filtered and sorted; every value is a parameter."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import orjson
 from mailer.core.db import Question, Tx
 
 
-class Member(NamedTuple):
-    """A subscriber with what is known about them. ``history`` is pairs of a moment (ISO 8601) and a kind of consent."""
+class SubscriberRecord(NamedTuple):
+    """A subscriber with related facts. ``history`` is pairs of a moment (ISO 8601) and a kind of consent."""
 
     id: int
     email: str
@@ -43,20 +43,20 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Where:
-    """A condition: SQL with named parameters, and their values."""
+class Condition:
+    """SQL with named parameters, and their values."""
 
     sql: str
     values: Mapping[str, Any]
 
 
 _SUPPRESSION = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
-_READING = f"state = 'active' AND paused_until > now() IS NOT TRUE AND NOT EXISTS ({_SUPPRESSION})"
+_RECEIVING = f"state = 'active' AND paused_until > now() IS NOT TRUE AND NOT EXISTS ({_SUPPRESSION})"
 _PAID = """EXISTS (
     SELECT FROM accesses
     WHERE accesses.subscriber_id = subscribers.id AND premium AND until > now() IS NOT FALSE {which}
 )"""
-# What the contract calls the type, as SQL. The API's words for it are the keys of TYPES.
+# The contract's type of a subscriber, as SQL; the keys are the API's words.
 TYPES = {
     "complained": f"EXISTS ({_SUPPRESSION} AND reason = 'complaint')",
     "undeliverable": f"EXISTS ({_SUPPRESSION} AND reason IN ('hard bounce', 'soft bounces'))",
@@ -64,9 +64,9 @@ TYPES = {
     "unsubscribed": f"state = 'left' AND NOT EXISTS ({_SUPPRESSION})",
     "unactivated": f"state = 'unconfirmed' AND NOT EXISTS ({_SUPPRESSION})",
     "paused": f"state = 'active' AND paused_until > now() AND NOT EXISTS ({_SUPPRESSION})",
-    "premium": f"{_READING} AND " + _PAID.format(which="AND accesses.state <> 'complimentary'"),
-    "gifted": f"{_READING} AND " + _PAID.format(which="AND accesses.state = 'complimentary'"),
-    "regular": f"{_READING} AND NOT " + _PAID.format(which=""),
+    "premium": f"{_RECEIVING} AND " + _PAID.format(which="AND accesses.state <> 'complimentary'"),
+    "gifted": f"{_RECEIVING} AND " + _PAID.format(which="AND accesses.state = 'complimentary'"),
+    "regular": f"{_RECEIVING} AND NOT " + _PAID.format(which=""),
 }
 
 _FIRST = """(
@@ -77,7 +77,7 @@ _FIRST = """(
 FIRST_SOURCE = _FIRST.format(column="source")
 FIRST_IP = _FIRST.format(column="ip")
 
-_MEMBER = """
+_RECORD = """
     SELECT
         subscribers.id, subscribers.email, subscribers.email_normal, subscribers.state, subscribers.tags,
         subscribers.metadata, subscribers.notes, subscribers.referrer_url, subscribers.utm_campaign,
@@ -105,10 +105,10 @@ _MEMBER = """
     ) AS past ON true
 """
 
-_STANDING = "SELECT * FROM subscribers WHERE erased_at IS NULL AND "
-_WITH_ID = _MEMBER.format(chosen=_STANDING + "id = %(id)s")
-_WITH_IDS = _MEMBER.format(chosen=_STANDING + "id = ANY(%(ids)s)")
-_WITH_EMAIL = _MEMBER.format(chosen=_STANDING + "email_normal = %(email)s")
+_NOT_ERASED = "SELECT * FROM subscribers WHERE erased_at IS NULL AND "
+_WITH_ID = _RECORD.format(chosen=_NOT_ERASED + "id = %(id)s")
+_WITH_IDS = _RECORD.format(chosen=_NOT_ERASED + "id = ANY(%(ids)s)")
+_WITH_EMAIL = _RECORD.format(chosen=_NOT_ERASED + "email_normal = %(email)s")
 
 _ORDERS = {
     "creation_date": "id",
@@ -119,48 +119,49 @@ _ORDERS = {
 ORDERS = tuple(_ORDERS)
 
 
-def by_id(tx: Tx, subscriber_id: int) -> Member | None:
-    """One who was not erased, or None."""
-    return tx.answer(with_id(subscriber_id))
+def by_id(tx: Tx, subscriber_id: int) -> SubscriberRecord | None:
+    """Return a subscriber who was not erased, or None."""
+    return tx.answer(question_by_id(subscriber_id))
 
 
-def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Member]:
-    """Those who were not erased, by their ids."""
-    found = [_member(**row) for row in tx.all(_WITH_IDS, ids=list(ids))] if ids else []
+def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, SubscriberRecord]:
+    """Return subscribers who were not erased, by their ids."""
+    found = [_build_record(**row) for row in tx.all(_WITH_IDS, ids=list(ids))] if ids else []
     return {one.id: one for one in found}
 
 
-def by_email(tx: Tx, email_normal: str) -> Member | None:
-    """The one with this address, or None."""
-    return tx.answer(with_email(email_normal))
+def by_email(tx: Tx, email_normal: str) -> SubscriberRecord | None:
+    """Return the subscriber with this address, or None."""
+    return tx.answer(question_by_email(email_normal))
 
 
-def with_id(subscriber_id: int) -> Question[Member]:
-    """Who has this id and was not erased?"""
-    return Question(_WITH_ID, {"id": subscriber_id}, _member)
+def question_by_id(subscriber_id: int) -> Question[SubscriberRecord]:
+    """Build the query for a subscriber by id who was not erased."""
+    return Question(_WITH_ID, {"id": subscriber_id}, _build_record)
 
 
-def with_email(email_normal: str) -> Question[Member]:
-    """Who has this address?"""
-    return Question(_WITH_EMAIL, {"email": email_normal}, _member)
+def question_by_email(email_normal: str) -> Question[SubscriberRecord]:
+    """Build the query for a subscriber by address."""
+    return Question(_WITH_EMAIL, {"email": email_normal}, _build_record)
 
 
-def page(
+def list_page(
     tx: Tx,
-    where: Sequence[Where],
+    where: Sequence[Condition],
     ordering: str,
     limit: int,
     offset: int,
     after: int | str | None = None,
     few: bool = False,
-) -> list[Member]:
-    """Some subscribers. ``after`` is the last key of the page before: an id, or a normal address when in that order.
+) -> list[SubscriberRecord]:
+    """Return a page of subscribers.
 
-    When ``few`` are known to fulfil the conditions, they are gathered and then put in order, instead of looked for in order.
+    ``after`` is the last key of the previous page: an id, or a normalized address if sorted by it. If only a ``few`` meet the
+    conditions, they are gathered and then sorted, instead of scanned in order.
     """
     order = _ORDERS[ordering]
     column, _, down = order.partition(" ")
-    found, values = _conditions(where)
+    found, values = _join_conditions(where)
     if after is not None:
         found += f" AND {column} {'<' if down else '>'} %(after)s"
         values["after"] = after
@@ -173,36 +174,36 @@ def page(
         """
     else:
         chosen = f"SELECT * FROM subscribers WHERE {found} {cut}"
-    sql = f"{_MEMBER.format(chosen=chosen)} ORDER BY subscribers.{order}"
+    sql = f"{_RECORD.format(chosen=chosen)} ORDER BY subscribers.{order}"
     often = not offset and (not where or (few and len(where) == 1))  # then there are few such statements
     rows = tx.often_all(sql, **values) if often else tx.all(sql, **values)
-    return [_member(**row) for row in rows]
+    return [_build_record(**row) for row in rows]
 
 
-def _member(history: str, **rest: Any) -> Member:
-    return Member(history=orjson.loads(history), **rest)
+def _build_record(history: str, **rest: Any) -> SubscriberRecord:
+    return SubscriberRecord(history=orjson.loads(history), **rest)
 
 
-def _conditions(where: Sequence[Where]) -> tuple[str, dict[str, Any]]:
+def _join_conditions(where: Sequence[Condition]) -> tuple[str, dict[str, Any]]:
     values: dict[str, Any] = {}
     for one in where:
         values.update(one.values)
     return " AND ".join(["erased_at IS NULL", *(f"({one.sql})" for one in where)]), values
 
 
-def count(tx: Tx, where: Sequence[Where]) -> int:
-    """How many fulfil all conditions."""
-    found, values = _conditions(where)
+def count(tx: Tx, where: Sequence[Condition]) -> int:
+    """Return how many meet all conditions."""
+    found, values = _join_conditions(where)
     return int(tx.value(f"SELECT count(*) FROM subscribers WHERE {found}", **values))
 
 
 def lock(tx: Tx, subscriber_id: int) -> None:
-    """Nobody else changes this row until the transaction ends."""
+    """Lock the row until the transaction ends."""
     tx.run("SELECT FROM subscribers WHERE id = %(id)s FOR UPDATE", id=subscriber_id)
 
 
-def amend(tx: Tx, subscriber_id: int, changes: Mapping[str, Any]) -> None:
-    """Set columns; the caller chooses their names from its own list, never from outside."""
+def update(tx: Tx, subscriber_id: int, changes: Mapping[str, Any]) -> None:
+    """Set columns; callers choose the names from their own list, never from outside."""
     if changes:
         sets = ", ".join(f"{name} = %({name})s" for name in changes)
         tx.run(f"UPDATE subscribers SET {sets} WHERE id = %(id)s", id=subscriber_id, **changes)

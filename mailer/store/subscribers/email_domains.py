@@ -1,4 +1,4 @@
-"""Whether domains take mail, as DNS said not long ago."""
+"""Cached DNS answers to whether domains accept email."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import timedelta
 from mailer.core.db import Tx
 
 
-def known(tx: Tx, domain: str, yes_holds: timedelta, no_holds: timedelta) -> bool | None:
-    """What DNS said about this domain, or None when that was too long ago or never asked."""
+def get_answer(tx: Tx, domain: str, yes_holds: timedelta, no_holds: timedelta) -> bool | None:
+    """Return the cached answer for this domain, or None if it has expired or there is none."""
     found = tx.value(
         """
         SELECT takes_mail FROM mail_domains
@@ -22,8 +22,8 @@ def known(tx: Tx, domain: str, yes_holds: timedelta, no_holds: timedelta) -> boo
     return None if found is None else bool(found)
 
 
-def remember(tx: Tx, domain: str, takes_mail: bool) -> None:
-    """Write down what DNS says now."""
+def save_answer(tx: Tx, domain: str, takes_mail: bool) -> None:
+    """Store the current answer."""
     tx.run(
         """
         INSERT INTO mail_domains (domain, takes_mail) VALUES (%(domain)s, %(takes_mail)s)

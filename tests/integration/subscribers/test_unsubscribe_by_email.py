@@ -1,4 +1,4 @@
-"""Leaving by a mail: what is believed, what is only answered with a link, what is ignored, and that nothing goes in circles."""
+"""Unsubscribing by email: what counts, what is only answered with a link, what is ignored, and that there are no loops."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mailer.core.message import leave_mailto
 from mailer.fakes.sns_signer import SnsSigner
 from mailer.flows.events import email_events
 from mailer.flows.subscribers.signup import add_subscriber
-from mailer.flows.subscribers.unsubscribe_by_mail import Outcome, take
+from mailer.flows.subscribers.unsubscribe_by_email import UnsubscribeEmailOutcome, process_email
 from mailer.webhooks.sns import SnsVerifier
 from tests import web
 from tests.web import Web
@@ -50,11 +50,11 @@ def mail(subject: str = "", text: str = "", sender: str = ADA, to: str = LEAVE, 
     return made.as_bytes()
 
 
-def give(letter: Web, raw: bytes) -> Outcome:
-    return take(letter.database, letter.settings, raw)
+def give(letter: Web, raw: bytes) -> UnsubscribeEmailOutcome:
+    return process_email(letter.database, letter.settings, raw)
 
 
-def test_every_issue_offers_a_mail_that_leaves_when_it_is_sent(letter: Web) -> None:
+def test_every_issue_offers_an_email_that_leaves_when_it_is_sent(letter: Web) -> None:
     letter.send()
     offered = next(mail for mail in letter.mails() if mail.to == ADA)
     header = dict(offered.headers)["List-Unsubscribe"]
@@ -62,9 +62,9 @@ def test_every_issue_offers_a_mail_that_leaves_when_it_is_sent(letter: Web) -> N
     assert page.startswith("<http")
     assert mailto.startswith(f"<mailto:{LEAVE}?subject=leave%20")
     subject = mailto.partition("?subject=")[2].rstrip(">").replace("%20", " ")
-    assert give(letter, mail(subject)) is Outcome.LEFT
+    assert give(letter, mail(subject)) is UnsubscribeEmailOutcome.UNSUBSCRIBED
     assert (letter.state(ADA), letter.state(BOB)) == ("left", "active")
-    assert give(letter, mail(subject)) is Outcome.ALREADY
+    assert give(letter, mail(subject)) is UnsubscribeEmailOutcome.ALREADY
     with letter.database.transaction() as tx:
         assert tx.value("SELECT source FROM consents WHERE kind = 'left'") == "mail"
 
@@ -78,49 +78,49 @@ def test_without_an_address_nothing_is_offered(database: Database, tmp_path: Pat
 
 @pytest.mark.parametrize("sender", [ADA, BOB, "stranger@example.org", "somebody@forwarded.example"])
 def test_the_token_counts_from_whatever_address(letter: Web, sender: str) -> None:
-    assert give(letter, mail(f"Re: leave {token(letter)}", sender=sender)) is Outcome.LEFT
+    assert give(letter, mail(f"Re: leave {token(letter)}", sender=sender)) is UnsubscribeEmailOutcome.UNSUBSCRIBED
     assert (letter.state(ADA), letter.state(BOB)) == ("left", "active")
 
 
 def test_the_token_may_stand_in_the_address(letter: Web) -> None:
-    assert give(letter, mail("", to=f"leave+{token(letter)}@news.example.org")) is Outcome.LEFT
+    assert give(letter, mail("", to=f"leave+{token(letter)}@news.example.org")) is UnsubscribeEmailOutcome.UNSUBSCRIBED
 
 
-def test_a_program_may_send_the_mail_for_somebody(letter: Web) -> None:
-    assert give(letter, mail(f"leave {token(letter)}", Auto_Submitted="auto-generated")) is Outcome.LEFT
+def test_a_program_may_send_the_email_for_somebody(letter: Web) -> None:
+    assert give(letter, mail(f"leave {token(letter)}", Auto_Submitted="auto-generated")) is UnsubscribeEmailOutcome.UNSUBSCRIBED
 
 
 @pytest.mark.parametrize("word", ["Unsubscribe", "please unsubscribe me.", "Abmelden", "Se désabonner", "Baja", "退订"])
 def test_a_reply_that_says_so_and_quotes_ones_own_issue_leaves(letter: Web, word: str) -> None:
     quoted = f"{word}\n\n> On Tuesday The Letter wrote:\n> Unsubscribe: https://news.example.org/leave/{token(letter)}\n"
-    assert give(letter, mail("Re: An issue", quoted)) is Outcome.LEFT
+    assert give(letter, mail("Re: An issue", quoted)) is UnsubscribeEmailOutcome.UNSUBSCRIBED
     assert letter.state(ADA) == "left"
 
 
 def test_a_friendly_reply_leaves_nobody(letter: Web) -> None:
     quoted = f"Great issue, I will never unsubscribe!\n\n> Unsubscribe: https://x.org/leave/{token(letter)}\n"
-    assert give(letter, mail("Re: An issue", quoted)) is Outcome.NO_WISH
+    assert give(letter, mail("Re: An issue", quoted)) is UnsubscribeEmailOutcome.NO_REQUEST
     assert letter.state(ADA) == "active"
     assert letter.counted("transactional_mails") == 0
 
 
 def test_a_forwarded_issue_lets_nobody_leave_for_another(letter: Web) -> None:
     quoted = f"unsubscribe\n\n> Unsubscribe: https://x.org/leave/{token(letter)}\n"
-    assert give(letter, mail("Re: An issue", quoted, sender=BOB)) is Outcome.ASKED
+    assert give(letter, mail("Re: An issue", quoted, sender=BOB)) is UnsubscribeEmailOutcome.LINK_SENT
     assert (letter.state(ADA), letter.state(BOB)) == ("active", "active")
 
 
 def test_the_sender_alone_proves_nothing_and_gets_a_link_within_its_limits(letter: Web) -> None:
     for _ in range(5):
-        assert give(letter, mail("unsubscribe", sender=f"Ada <{ADA.upper()}>")) is Outcome.ASKED
+        assert give(letter, mail("unsubscribe", sender=f"Ada <{ADA.upper()}>")) is UnsubscribeEmailOutcome.LINK_SENT
     assert letter.state(ADA) == "active"
     assert letter.counted("transactional_mails") == 1
     letter.work()
     [answer] = letter.mails()
     assert answer.to == ADA
     assert dict(answer.headers)["Auto-Submitted"] == "auto-generated"
-    assert give(letter, answer.raw) is Outcome.AUTOMATIC  # even if our own answer came back to us
-    assert give(letter, mail("unsubscribe", sender="nobody@example.org")) is Outcome.ASKED
+    assert give(letter, answer.raw) is UnsubscribeEmailOutcome.AUTOMATIC  # even if our own answer came back to us
+    assert give(letter, mail("unsubscribe", sender="nobody@example.org")) is UnsubscribeEmailOutcome.LINK_SENT
     assert letter.counted("transactional_mails") == 1
 
 
@@ -138,13 +138,13 @@ def test_the_sender_alone_proves_nothing_and_gets_a_link_within_its_limits(lette
 def test_bounces_and_answers_of_machines_are_ignored_whatever_they_carry(letter: Web, headers: dict[str, str]) -> None:
     before = letter.dump()
     raw = mail(f"leave {token(letter)}", "unsubscribe", **headers)
-    assert give(letter, raw) is Outcome.AUTOMATIC
+    assert give(letter, raw) is UnsubscribeEmailOutcome.AUTOMATIC
     assert letter.dump() == before
 
 
 @pytest.mark.parametrize("headers", [{"Precedence": "bulk"}, {"List_Id": "<x.org>"}, {"Auto_Submitted": "auto-generated"}])
 def test_machines_that_prove_nothing_are_not_answered(letter: Web, headers: dict[str, str]) -> None:
-    assert give(letter, mail("unsubscribe", **headers)) is Outcome.AUTOMATIC
+    assert give(letter, mail("unsubscribe", **headers)) is UnsubscribeEmailOutcome.AUTOMATIC
     assert letter.counted("transactional_mails") == 0
 
 
@@ -163,21 +163,23 @@ def test_machines_that_prove_nothing_are_not_answered(letter: Web, headers: dict
 )
 def test_rubbish_breaks_nothing_and_changes_nothing(letter: Web, raw: bytes) -> None:
     before = letter.dump()
-    assert give(letter, raw) in (Outcome.AUTOMATIC, Outcome.NO_WISH)
+    assert give(letter, raw) in (UnsubscribeEmailOutcome.AUTOMATIC, UnsubscribeEmailOutcome.NO_REQUEST)
     assert letter.dump() == before
 
 
-def test_the_command_reads_one_mail_and_waits_for_a_database_that_is_away(letter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_reads_one_email_and_waits_for_a_database_that_is_away(
+    letter: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATABASE_URL", letter.settings.database_url)
     monkeypatch.setenv("POSTMERGE_SECRET", letter.settings.secret)
     raw = mail(f"leave {token(letter)}")
     done = CliRunner().invoke(cli.cli, ["unsubscribe-by-mail"], input=raw)
-    assert (done.exit_code, done.output) == (0, "The reader has left.\n")
+    assert (done.exit_code, done.output) == (0, "The subscriber is unsubscribed.\n")
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     assert CliRunner().invoke(cli.cli, ["unsubscribe-by-mail"], input=raw).exit_code == 75
 
 
-def test_ses_hands_over_whole_mails_and_headers_alone(letter: Web) -> None:
+def test_ses_hands_over_whole_emails_and_headers_alone(letter: Web) -> None:
     settings = replace(letter.settings, sns_topic=TOPIC)
     net = SnsSigner("http://127.0.0.1:1")
     verifier = SnsVerifier(TOPIC, lambda url: net.certificate, "http://127.0.0.1:1")
@@ -194,11 +196,11 @@ def test_ses_hands_over_whole_mails_and_headers_alone(letter: Web) -> None:
     client = TestClient(app)
     for facts, email in ((bare, ADA), (whole, BOB)):
         answer = client.post("/webhooks/ses", content=net.message(TOPIC, json.dumps(facts)))
-        assert (answer.status_code, answer.json()["detail"]) == (200, str(Outcome.LEFT))
+        assert (answer.status_code, answer.json()["detail"]) == (200, str(UnsubscribeEmailOutcome.UNSUBSCRIBED))
         assert letter.state(email) == "left"
         again = email_events.process_sns_message(letter.database, settings, verifier, net.message(TOPIC, json.dumps(facts)))
-        assert again == str(Outcome.ALREADY)
+        assert again == str(UnsubscribeEmailOutcome.ALREADY)
     odd: dict[str, object] = {"notificationType": "Received", "mail": None, "receipt": [], "content": 7}
     assert email_events.process_sns_message(letter.database, settings, verifier, net.message(TOPIC, json.dumps(odd))) == str(
-        Outcome.AUTOMATIC
+        UnsubscribeEmailOutcome.AUTOMATIC
     )

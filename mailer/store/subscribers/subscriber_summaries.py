@@ -1,4 +1,4 @@
-"""Readers as others see them: a subscriber with what is known from consents and suppressions. Read only."""
+"""Subscribers with facts from consents and suppressions, for lists. Read-only."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mailer.core.db import Tx, each
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A subscriber; ``source`` is how they first came, ``suppressed`` the reason why their address is not mailed, or ''."""
+class SubscriberSummary:
+    """A subscriber; ``source`` is how they first signed up, ``suppressed`` the reason for a suppression, or ''."""
 
     id: int
     email: str
@@ -24,12 +24,12 @@ class Reader:
 
     @property
     def since(self) -> datetime:
-        """When they came into their state."""
+        """Since when they have been in their state."""
         moments = {"active": self.confirmed_at, "left": self.left_at}
         return moments.get(self.state) or self.created_at
 
 
-_READER = """
+_SUMMARY = """
     SELECT
         subscribers.id, subscribers.email, subscribers.state, subscribers.tags, subscribers.created_at,
         subscribers.confirmed_at, subscribers.left_at,
@@ -44,28 +44,28 @@ _READER = """
 """
 
 
-def page(tx: Tx, limit: int, offset: int) -> list[Reader]:
-    """Some readers, the newest first."""
+def list_page(tx: Tx, limit: int, offset: int) -> list[SubscriberSummary]:
+    """Return a page of subscribers, newest first."""
     rows = tx.all(
-        f"{_READER} WHERE subscribers.erased_at IS NULL ORDER BY subscribers.id DESC LIMIT %(limit)s OFFSET %(offset)s",
+        f"{_SUMMARY} WHERE subscribers.erased_at IS NULL ORDER BY subscribers.id DESC LIMIT %(limit)s OFFSET %(offset)s",
         limit=limit,
         offset=offset,
     )
-    return each(rows, Reader)
+    return each(rows, SubscriberSummary)
 
 
 def count(tx: Tx) -> int:
-    """How many readers there are, in any state."""
+    """Return the number of subscribers, in any state."""
     return int(tx.value("SELECT count(*) FROM subscribers WHERE erased_at IS NULL"))
 
 
-def by_id(tx: Tx, subscriber_id: int) -> Reader | None:
-    """One reader, or None."""
-    row = tx.one(f"{_READER} WHERE subscribers.id = %(id)s AND subscribers.erased_at IS NULL", id=subscriber_id)
-    return Reader(**row) if row else None
+def by_id(tx: Tx, subscriber_id: int) -> SubscriberSummary | None:
+    """Return one subscriber, or None."""
+    row = tx.one(f"{_SUMMARY} WHERE subscribers.id = %(id)s AND subscribers.erased_at IS NULL", id=subscriber_id)
+    return SubscriberSummary(**row) if row else None
 
 
-def by_email(tx: Tx, email_normal: str) -> Reader | None:
-    """The reader with this address, or None."""
-    row = tx.one(f"{_READER} WHERE subscribers.email_normal = %(email_normal)s", email_normal=email_normal)
-    return Reader(**row) if row else None
+def by_email(tx: Tx, email_normal: str) -> SubscriberSummary | None:
+    """Return the subscriber with this address, or None."""
+    row = tx.one(f"{_SUMMARY} WHERE subscribers.email_normal = %(email_normal)s", email_normal=email_normal)
+    return SubscriberSummary(**row) if row else None

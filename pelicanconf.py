@@ -7,7 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 SITENAME = "The Postmerge Letter"
-SITESUBTITLE = "Notes on sending the right mail, once, to the right people"
+SITESUBTITLE = "Notes on sending the right email, once, to the right people"
 SITEURL = "http://127.0.0.1:8025"
 AUTHOR = "The Postmerge authors"
 TIMEZONE = "UTC"

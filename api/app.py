@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from api import docs, inbound_webhooks, monitoring, v1
 from api.common import error_responses
@@ -45,8 +46,8 @@ def create_app(
     error_responses.install_handlers(app, context)
     v1.install_api(app, context)
 
-    def problem(path: str, status: int) -> Response:
-        return error_responses.error_response(context, path, status)
+    def problem(scope: Scope, status: int) -> Response:
+        return error_responses.error_response(context, Request(scope), status)
 
     app.add_middleware(HttpMiddleware, problem=problem, tls=settings.api_url.startswith("https:"))
     return app

@@ -12,10 +12,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from api.common.dependencies import AppContext
+from api.common.language import CHECK, get_language
 from api.common.render import render_message
 from mailer.core.errors import BadInput, PostmergeError, Refused, Unavailable
 
-DATABASE_UNAVAILABLE = "Our database does not answer just now. Nothing was lost: please try again in a minute."
+DATABASE_UNAVAILABLE = "Something went wrong on our side. Please try again in a minute."
+# For programs, and for people who read English
 _SENTENCES = {
     400: "The request could not be read: go back and try again.",
     401: "An API key is required: send `Authorization: Token KEY`.",
@@ -27,9 +29,19 @@ _SENTENCES = {
 }
 
 
+# The title and the sentence of an error page
+PAGES = {
+    404: ("Page not found", "Check the address for a typo."),
+    422: ("That didn’t work", CHECK),
+    500: ("That didn’t work", DATABASE_UNAVAILABLE),
+    503: ("That didn’t work", DATABASE_UNAVAILABLE),
+}
+OTHER_PAGE = ("That didn’t work", "Please go back and try again.")
+
+
 def error_response(
     context: AppContext,
-    path: str,
+    request: Request,
     status: int,
     sentence: str = "",
     code: str = "",
@@ -37,15 +49,19 @@ def error_response(
     field: str = "",
 ) -> Response:
     """A response that says what is wrong, as JSON or as a page. ``facts`` and ``field`` are for programs."""
-    sentence = sentence or _SENTENCES.get(status, HTTPStatus(status).phrase + ".")
-    if path.startswith("/v1"):
+    if request.url.path.startswith("/v1"):
+        sentence = sentence or _SENTENCES.get(status, HTTPStatus(status).phrase + ".")
         code = code or ("invalid_input" if status == 422 else HTTPStatus(status).phrase.lower().replace(" ", "_"))
         body: dict[str, object] = {"code": code, "detail": sentence, **({"metadata": dict(facts)} if facts else {})}
         if status == 422:
             body["detail"] = [{"type": code, "loc": ["body", *field.split(".")] if field else ["body"], "msg": sentence}]
         response: Response = JSONResponse(body, status, {"Cache-Control": "no-store"})
     else:
-        response = render_message(context, HTTPStatus(status).phrase, [sentence], status)
+        language = get_language(request)
+        title, usual = PAGES.get(status, OTHER_PAGE)
+        exactly = sentence or ("" if status in PAGES else _SENTENCES.get(status, ""))  # in English only
+        said = exactly if exactly and language.lang == "en" else language.say(usual)
+        response = render_message(context, language.say(title), [said], status, language.lang)
     if status == 503:
         response.headers["Retry-After"] = "60"
     return response
@@ -59,7 +75,7 @@ def install_handlers(app: FastAPI, context: AppContext) -> None:
         detail = str(error.detail)
         own = detail if detail.endswith((".", "?")) else ""  # the framework's details are not sentences
         code, facts = getattr(error, "code", ""), getattr(error, "facts", None)
-        response = error_response(context, request.url.path, error.status_code, own, code, facts)
+        response = error_response(context, request, error.status_code, own, code, facts)
         response.headers.update(error.headers or {})
         return response
 
@@ -68,11 +84,11 @@ def install_handlers(app: FastAPI, context: AppContext) -> None:
         if request.url.path.startswith("/v1"):
             body = {"code": "invalid_input", "detail": [_entry(one) for one in error.errors()[:20]]}
             return JSONResponse(body, 422, {"Cache-Control": "no-store"})
-        return error_response(context, request.url.path, 422, _first(error), "invalid_input")
+        return error_response(context, request, 422, _first(error), "invalid_input")
 
     async def on_own(request: Request, error: Exception) -> Response:
         status, sentence = _own(error)
-        return error_response(context, request.url.path, status, sentence, field=getattr(error, "field", ""))
+        return error_response(context, request, status, sentence, field=getattr(error, "field", ""))
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_validation)

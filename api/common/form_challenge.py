@@ -50,7 +50,6 @@ def read_answer(settings: Settings, form: FormData) -> str:
 def explain_failure(context: AppContext, language: PageLanguage) -> str:
     """The sentence for a missing, wrong or reused answer."""
     return language.say(
-        "Press the button once more, so that we see that a person is asking."
-        " This needs JavaScript; without it, write to %(address)s.",
+        "Please click the button again so we know you’re not a bot. This needs JavaScript; without it, write to %(address)s.",
         address=context.settings.mailbox,
     )

@@ -28,7 +28,7 @@ def get_language(request: Request, chosen: str = "") -> PageLanguage:
     return PageLanguage(lang, i18n.translator(lang), i18n.read_by(wish), i18n.read_by(wish, chosen, header=header))
 
 
-CHECK = "Please check what you typed: it cannot be used as it is."
+CHECK = "Please check what you entered. We can’t use it as it is."
 
 
 def explain_error(language: PageLanguage, error: BadInput) -> str:

@@ -31,9 +31,9 @@ _TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
 class HttpMiddleware:
-    """ASGI middleware. ``problem(path, status)`` creates the response when the app cannot; ``tls``: clients use HTTPS."""
+    """ASGI middleware. ``problem(scope, status)`` creates the response when the app cannot; ``tls``: clients use HTTPS."""
 
-    def __init__(self, app: ASGIApp, problem: Callable[[str, int], Response], tls: bool = False) -> None:
+    def __init__(self, app: ASGIApp, problem: Callable[[Scope, int], Response], tls: bool = False) -> None:
         self._app = app
         self._problem = problem
         self._headers = [(name.lower().encode(), value.encode()) for name, value in (_DEFAULTS | (_TLS if tls else {})).items()]
@@ -50,15 +50,15 @@ class HttpMiddleware:
             last = traceback.extract_tb(error.__traceback__)[-1]
             events.error("request.broke", error=type(error).__name__, place=f"{last.filename}:{last.lineno}")
             if not answer.started:
-                await self._problem(scope["path"], 500)(scope, receive, answer)
+                await self._problem(scope, 500)(scope, receive, answer)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: Send) -> None:
         try:
             body = await _receive_body(scope, receive)
         except TimeoutError:
-            return await self._problem(scope["path"], 408)(scope, receive, answer)
+            return await self._problem(scope, 408)(scope, receive, answer)
         if body is None:
-            return await self._problem(scope["path"], 413)(scope, receive, answer)
+            return await self._problem(scope, 413)(scope, receive, answer)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         await self._app({**scope, "method": method}, _replay(body, receive), answer)
 

@@ -90,7 +90,7 @@ def clean_tags(given: Iterable[object]) -> tuple[str, ...]:
 def check_tags(tags: tuple[str, ...]) -> None:
     """Raise Mistyped when a form contains tags that none of our pages has."""
     if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS or not tag.isprintable() for tag in tags):
-        raise Mistyped("The topics of this form cannot be read: open the page of a topic and subscribe there.", field="tag")
+        raise Mistyped("This form’s topics aren’t valid. Open a topic’s page and subscribe there.", field="tag")
 
 
 def check_age(secret: str, token: str) -> FormAge:

@@ -50,15 +50,9 @@ def show_paid_issue(context: Context, token: str, key: str, request: Request) ->
     found = paid_content.find_issue(context.database, key, reader.lang)
     if found is None:
         say = language.say
-        sentences = [say("Nothing was mailed under this name.")]
+        sentences = [say("We haven’t sent an issue with this name.")]
         return render_message(
-            context,
-            say("There is no such issue"),
-            sentences,
-            404,
-            language.lang,
-            href=context.home,
-            label=say("On to the archive"),
+            context, say("Issue not found"), sentences, 404, language.lang, href=context.home, label=say("Go to the archive")
         )
     response = render_page(context, "paid_issue.html", 200, language.lang, issue=found, token=token)
     policy = response.headers["Content-Security-Policy"].replace("img-src 'self' data:", "img-src 'self' data: https: http:")
@@ -74,7 +68,9 @@ def make_private(response: Response) -> Response:
 
 def _closed(context: AppContext, language: PageLanguage) -> Response:
     say = language.say
-    sentences = [say("It is for paying readers, and this link does not hold any more: open your page from one of our mails.")]
+    sentences = [
+        say("This page is for paid subscribers, and this link no longer works. Open your page from one of our emails.")
+    ]
     return render_message(
-        context, say("This is closed"), sentences, 403, language.lang, href="/join", label=say("How to read all of it")
+        context, say("No access"), sentences, 403, language.lang, href="/join", label=say("Subscribe to read on")
     )

@@ -26,8 +26,8 @@ router = APIRouter(include_in_schema=False)
 router.include_router(paid_issue_page.router)
 events = log.get("paid")
 
-AWAY = "Stripe, which takes the payments, does not answer just now. Nothing was changed: please try again in a minute."
-PRESS_AGAIN = "Press the button once more, so that we see that a person is asking."
+AWAY = "Our payment provider isn’t responding right now. Nothing has changed. Please try again in a minute."
+PRESS_AGAIN = "Please click the button again so we know you’re not a bot."
 
 
 @router.get("/join")
@@ -66,7 +66,9 @@ def start_checkout(context: Context, form: Form, request: Request) -> Response:
 def show_thanks(context: Context, request: Request) -> Response:
     """Thank the buyer on return from Stripe. What was bought arrives by email: this page proves nothing."""
     language = get_language(request)
-    sentences = [language.say("As soon as Stripe tells us, in a minute at most, you get a mail with all that you need.")]
+    sentences = [
+        language.say("As soon as your payment is confirmed, usually within a minute, we’ll email you everything you need.")
+    ]
     return _message_with_archive(context, language, language.say("Thank you"), sentences)
 
 
@@ -76,10 +78,8 @@ def show_gift(context: Context, token: str, request: Request) -> Response:
     language = get_language(request)
     if tokens.read_gift(context.settings.need_secret(), token) is None:
         return _invalid_link(context, language)
-    title, label = language.say("Somebody gave you this newsletter"), language.say("Yes, I accept the gift")
-    sentences = [
-        language.say("It begins when you accept. Nothing is charged to you, and nothing goes on by itself when it ends.")
-    ]
+    title, label = language.say("You’ve received a gift subscription"), language.say("Accept gift")
+    sentences = [language.say("It starts when you accept it. You won’t be charged, and it doesn’t renew.")]
     return _ask_confirmation(context, language, title, sentences, label)
 
 
@@ -91,12 +91,14 @@ def accept_gift(context: Context, token: str, request: Request) -> Response:
         result, until = gifts.accept_gift(context.database, context.settings, token, client_ip(request))
     except PostmergeError as error:
         status, said = _explain(language, error, 409)
-        return _message_with_archive(context, language, language.say("Not yet"), [said], status)
+        return _message_with_archive(context, language, language.say("That didn’t work"), [said], status)
     if result is TokenResult.INVALID:
         return _invalid_link(context, language)
-    date = Localizer(language.lang).day(until)
-    sentences = [language.say("You read everything until %(date)s. The next issue comes by mail.", date=date)]
-    return _message_with_archive(context, language, language.say("It is yours"), sentences)
+    sentences = [language.say("You’ll get the next issue by email.")]
+    if until:
+        date = Localizer(language.lang).day(until)
+        sentences = [language.say("You have full access until %(date)s. You’ll get the next issue by email.", date=date)]
+    return _message_with_archive(context, language, language.say("Gift accepted"), sentences)
 
 
 @router.get("/paid/{token}")
@@ -112,10 +114,12 @@ def show_cancel_plan(context: Context, token: str, request: Request) -> Response
     language = get_language(request, shown.lang if shown else "")
     if shown is None or shown.running is None:
         return _invalid_link(context, language)
-    date = Localizer(language.lang).day(shown.running.period_end)
-    sentences = [language.say("Nothing more is charged, and you read everything until %(date)s.", date=date)]
+    sentences = [language.say("You won’t be charged again.")]
+    if end := shown.running.period_end:
+        date = Localizer(language.lang).day(end)
+        sentences = [language.say("You won’t be charged again, and you’ll keep full access until %(date)s.", date=date)]
     return _ask_confirmation(
-        context, language, language.say("Leave the paid subscription?"), sentences, language.say("Yes, leave")
+        context, language, language.say("Cancel your paid subscription?"), sentences, language.say("Cancel now")
     )
 
 
@@ -128,8 +132,11 @@ def show_withdrawal(context: Context, token: str, request: Request) -> Response:
         return _invalid_link(context, language)
     date = Localizer(language.lang).day(shown.withdraw_until)
     sentences = [
-        language.say("You can withdraw from this contract until %(date)s, without a reason.", date=date),
-        language.say("It ends at once, and all that you have paid for it goes back to your card. A mail confirms it."),
+        language.say("You can withdraw from this contract until %(date)s, without giving a reason.", date=date),
+        language.say(
+            "The contract ends immediately, and we’ll refund everything you’ve paid for it to your card."
+            " We’ll confirm this by email."
+        ),
     ]
     return _ask_confirmation(
         context, language, language.say("Withdraw from the contract?"), sentences, language.say("Confirm withdrawal")
@@ -160,7 +167,7 @@ def _change_plan(
     if verb == "links":
         paid_content.renew_links(database, settings, subscriber)
         return _show_own_plan(
-            context, request, token, note=language.say("Your private links are new; the old ones hold no more.")
+            context, request, token, note=language.say("Your private links have been replaced. The old ones no longer work.")
         )
     if verb == "withdraw":
         shown = _find_plan(context, token)
@@ -187,18 +194,20 @@ def _change_plan(
 def _confirm_change(language: PageLanguage, verb: str) -> str:
     say = language.say
     return {
-        "pause": say("Your subscription rests: nothing is charged."),
-        "resume": say("Your subscription goes on."),
-        "leave": say("You have left: nothing more is charged."),
-        "stay": say("You stay: it goes on as before."),
+        "pause": say("Your subscription is paused. You won’t be charged."),
+        "resume": say("Your subscription continues."),
+        "leave": say("Your subscription is cancelled. You won’t be charged again."),
+        "stay": say("Your subscription continues as before."),
     }[verb]
 
 
 def _confirm_withdrawal(language: PageLanguage, back: int, currency: str) -> str:
     if back:
         amount = Localizer(language.lang).money(back, currency)
-        return language.say("You have withdrawn. %(money)s goes back to your card. A mail confirms it.", money=amount)
-    return language.say("You have withdrawn. Nothing had been charged. A mail confirms it.")
+        return language.say(
+            "You’ve withdrawn from the contract. We’ll refund %(money)s to your card and confirm this by email.", money=amount
+        )
+    return language.say("You’ve withdrawn from the contract. You hadn’t been charged. We’ll confirm this by email.")
 
 
 def _show_own_plan(
@@ -225,10 +234,12 @@ def _show_plans(
     try:
         plans = checkout.load_plans_on_sale(context.settings)
     except PostmergeError as broken:
-        return _message_with_archive(context, language, language.say("Not yet"), [_explain(language, broken, 503)[1]], 503)
+        return _message_with_archive(
+            context, language, language.say("That didn’t work"), [_explain(language, broken, 503)[1]], 503
+        )
     if plans is None:
-        sentences, status = [language.say("Every issue is free: there is nothing to pay for.")], 200 if status == 200 else 422
-        title, label = language.say("Nothing is sold here"), language.say("Subscribe for free")
+        sentences, status = [language.say("Every issue is free, so there’s nothing to pay for.")], 200 if status == 200 else 422
+        title, label = language.say("This newsletter is free"), language.say("Subscribe for free")
         return render_message(context, title, sentences, status, language.lang, href="/subscribe", label=label)
     secret = context.settings.need_secret()
     reader = tokens.paid_token(secret, order.subscriber_id) if order.subscriber_id else ""
@@ -276,14 +287,14 @@ def _message_with_archive(
     context: AppContext, language: PageLanguage, title: str, sentences: list[str], status: int = 200
 ) -> Response:
     return render_message(
-        context, title, sentences, status, language.lang, href=context.home, label=language.say("On to the archive")
+        context, title, sentences, status, language.lang, href=context.home, label=language.say("Go to the archive")
     )
 
 
 def _invalid_link(context: AppContext, language: PageLanguage) -> Response:
     say = language.say
-    sentences = [say("It was probably cut off on its way, or what it was for is over: open it from the newest mail.")]
-    return render_message(context, say("This link does not hold"), sentences, 404, language.lang)
+    sentences = [say("Part of it is probably missing, or it’s out of date. Open it from our latest email.")]
+    return render_message(context, say("This link doesn’t work"), sentences, 404, language.lang)
 
 
 def _explain(language: PageLanguage, error: PostmergeError, status: int) -> tuple[int, str]:

@@ -22,6 +22,7 @@ from api.web import forms
 from api.web.forms import AnyForm, Form, FormAge
 from mailer.core import i18n, tokens
 from mailer.core.errors import BadInput, Unavailable
+from mailer.flows.billing import subscription_changes
 from mailer.flows.subscribers import challenge, change_of_address, preferences, scanner_detection
 from mailer.flows.subscribers.preferences import PAUSE_MONTHS, LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
@@ -43,7 +44,7 @@ def request_link(context: Context, form: Form, request: Request) -> Response:
     if not wish.website:
         age = forms.check_age(context.settings.need_secret(), wish.token)
         if age is not FormAge.GOOD:
-            note = language.say("Press the button once more, so that we see that a person is asking.")
+            note = language.say("Please click the button again so we know you’re not a bot.")
             return _show_request(context, language, wish.email, note=note, token=wish.token if age is FormAge.YOUNG else "")
         try:
             if not challenge.is_passed(
@@ -58,10 +59,8 @@ def request_link(context: Context, form: Form, request: Request) -> Response:
         except Unavailable:
             return _show_request(context, language, wish.email, 503, error=language.say(DATABASE_UNAVAILABLE), token=wish.token)
     forms.equalize_timing(began)
-    title = language.say("Look into your inbox")
-    sentences = [
-        language.say("If there is a subscription for %(address)s, a mail with the link is on its way.", address=wish.email)
-    ]
+    title = language.say("Check your inbox")
+    sentences = [language.say("If %(address)s is subscribed, we’ve sent it a link.", address=wish.email)]
     response = render_message(context, title, sentences, lang=language.lang)
     response.background = BackgroundTask(context.wake_transactional)
     return response
@@ -103,9 +102,9 @@ def show_address_change(context: Context, token: str, request: Request) -> Respo
         context,
         "yes.html",
         lang=language.lang,
-        title=say("Shall the issues come to this address?"),
-        label=say("Yes, send them here"),
-        small=say("If you did not ask for it, close this page: without your yes nothing changes."),
+        title=say("Do you want to get the issues at this address?"),
+        label=say("Confirm new address"),
+        small=say("Didn’t ask for this? Just close this page. Nothing will change."),
     )
 
 
@@ -118,8 +117,8 @@ def confirm_address_change(context: Context, token: str, request: Request) -> Re
         return _invalid_address_link(context, language)
     response = render_message(
         context,
-        language.say("Your address is changed"),
-        [language.say("The next issue comes to your new address.")],
+        language.say("Your address has been changed"),
+        [language.say("You’ll get the next issue at your new address.")],
         lang=language.lang,
     )
     response.background = BackgroundTask(context.wake_transactional)
@@ -145,7 +144,7 @@ def _answer_canary(context: AppContext, request: Request, ours: bool) -> Respons
     return render_message(
         context,
         language.say("Nothing to see here"),
-        [language.say("This link is for programs that look at links.")],
+        [language.say("This link is for bots that check the links in emails.")],
         lang=language.lang,
     )
 
@@ -172,21 +171,23 @@ def _resume(
     context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     preferences.resume_issues(context.database, person, client_ip(request))
-    return _show_page(context, request, person, token, note=language.say("The pause is over: the next issue comes by mail."))
+    return _show_page(
+        context, request, person, token, note=language.say("Your pause is over. You’ll get the next issue by email.")
+    )
 
 
 def _unsubscribe(
     context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     preferences.unsubscribe(context.database, person, client_ip(request))
-    return _show_page(context, request, person, token, note=language.say("You have left. No more issues are sent to you."))
+    return _show_page(context, request, person, token, note=language.say("You’ve unsubscribed. You won’t get any more issues."))
 
 
 def _send_link(
     context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     preferences.send_fresh_link(context.database, person)
-    note = language.say("A mail with the link is on its way. Nothing came? Ask again after ten minutes.")
+    note = language.say("We’ve sent you the link. No email yet? Try again in ten minutes.")
     response = _show_page(context, request, person, token, note=note)
     response.background = BackgroundTask(context.wake_transactional)
     return response
@@ -197,7 +198,7 @@ def _change_address(
 ) -> Response:
     change_of_address.request_change(context.database, person, forms.read_signup(form).email, client_ip(request))
     response = _show_page(
-        context, request, person, token, note=language.say("Look into the inbox of your new address and say yes there.")
+        context, request, person, token, note=language.say("Check the inbox of your new address and confirm there.")
     )
     response.background = BackgroundTask(context.wake_transactional)
     return response
@@ -216,8 +217,8 @@ def _erase(
     context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     preferences.erase_subscriber(context.database, context.settings, person)
-    sentences = [language.say("Everything that was kept about you is gone. You can subscribe again whenever you like.")]
-    return render_message(context, language.say("Erased"), sentences, lang=language.lang)
+    sentences = [language.say("All your data has been deleted. You can subscribe again at any time.")]
+    return render_message(context, language.say("Deleted"), sentences, lang=language.lang)
 
 
 _Action = Callable[[AppContext, LinkOwner, str, FormData, Request, PageLanguage], Response]
@@ -247,8 +248,8 @@ def _show_page(
     reader = preferences.get_choices(context.database, person)
     language = get_language(request, reader.lang if reader else "")
     if reader is None:
-        sentences = [language.say("Nothing is kept about this address any more.")]
-        return render_message(context, language.say("There is nothing here"), sentences, 404, lang=language.lang)
+        sentences = [language.say("We no longer store anything about this address.")]
+        return render_message(context, language.say("There’s nothing here"), sentences, 404, lang=language.lang)
     return render_page(
         context,
         "reader.html",
@@ -265,6 +266,7 @@ def _show_page(
         until=_pause_end(reader, language.lang),
         months=PAUSE_MONTHS,
         languages=preferences.list_languages(context.database, reader),
+        pays=subscription_changes.is_charged(context.database, person.subscriber_id),
     )
 
 
@@ -296,30 +298,30 @@ def _show_request(
 
 
 def _invalid_link(context: AppContext, language: PageLanguage) -> Response:
-    sentences = [language.say("It is older than a day, or was cut off on its way.")]
+    sentences = [language.say("It’s more than a day old, or part of it is missing.")]
     return render_message(
         context,
-        language.say("This link does not hold any more"),
+        language.say("This link no longer works"),
         sentences,
         400,
         lang=language.lang,
         href="/reader",
-        label=language.say("Ask for a new one"),
+        label=language.say("Get a new link"),
     )
 
 
 def _invalid_address_link(context: AppContext, language: PageLanguage) -> Response:
     sentences = [
-        language.say("It is too old, was cut off on its way, or the new address has a subscription of its own already."),
+        language.say("It’s too old, part of it is missing, or your new address already has a subscription of its own."),
     ]
     return render_message(
         context,
-        language.say("This link does not hold any more"),
+        language.say("This link no longer works"),
         sentences,
         400,
         lang=language.lang,
         href="/reader",
-        label=language.say("Ask for a link to your page"),
+        label=language.say("Get a link to your page"),
     )
 
 

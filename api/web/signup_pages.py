@@ -19,6 +19,7 @@ from api.web import forms, preferences_page
 from api.web.forms import AnyForm, Form, FormAge, SignupForm
 from mailer.core import addresses, tokens
 from mailer.core.errors import BadInput, Unavailable
+from mailer.flows.billing import subscription_changes
 from mailer.flows.subscribers import challenge, signup
 from mailer.flows.subscribers.signup import TokenResult
 
@@ -26,10 +27,9 @@ router = APIRouter(include_in_schema=False)
 router.include_router(preferences_page.router)
 
 CONSENT_WORDING = (
-    "You get one mail that asks whether it was you."
-    " Nothing more is sent until you say yes, and every issue has a link to leave."
+    "We’ll email you once to confirm your address and send nothing else until you do. Every issue has an unsubscribe link."
 )
-PRESS_AGAIN = "Press Subscribe once more, so that we see that a person is asking."
+PRESS_AGAIN = "Please click Subscribe again so we know you’re not a bot."
 
 
 @router.get("/subscribe")
@@ -57,7 +57,7 @@ def subscribe(context: Context, form: Form, request: Request) -> Response:
             token=signup_form.token if age is FormAge.YOUNG else "",
         )
     if (suggestion := addresses.suggestion(signup_form.email)) and signup_form.sure != signup_form.email:
-        note = language.say("Is there a typing error in the address?")
+        note = language.say("Is there a typo in your address?")
         return _show_form(context, language, signup_form, note=note, token=signup_form.token, suggestion=suggestion)
     try:
         forms.check_tags(signup_form.tags)
@@ -111,12 +111,14 @@ def confirm(context: Context, token: str, request: Request) -> Response:
     if result is TokenResult.INVALID:
         return _invalid_confirm_link(context, language)
     done = result is TokenResult.DONE
-    title = language.say("Your subscription is confirmed") if done else language.say("You had confirmed already")
+    title = (
+        language.say("Your subscription is confirmed") if done else language.say("You’ve already confirmed your subscription")
+    )
     sentences = [
-        language.say("The next issue comes by mail."),
-        language.say("Every issue has a link to leave, with one click."),
+        language.say("You’ll get the next issue by email."),
+        language.say("You can unsubscribe at any time with the link in every issue."),
     ]
-    label = language.say("Read the archive until then")
+    label = language.say("Read the archive in the meantime")
     return render_message(context, title, sentences, lang=language.lang, href=context.home, label=label)
 
 
@@ -145,11 +147,16 @@ def unsubscribe(context: Context, token: str, form: AnyForm, request: Request) -
     if result is TokenResult.INVALID:
         return _invalid_unsubscribe_link(context, language)
     sentences = [
-        language.say("No more issues are sent to you."),
-        language.say("If one was on its way this very moment, it is the last."),
+        language.say("You won’t get any more issues."),
+        language.say("If an issue is already on its way, it will be the last one."),
     ]
-    label = language.say("It was a mistake: subscribe again")
-    return render_message(context, language.say("You have left"), sentences, lang=language.lang, href="/subscribe", label=label)
+    claim = tokens.read_leave(context.settings.need_secret(), token)
+    if claim and subscription_changes.is_charged(context.database, claim.subscriber_id):
+        sentences.append(language.say("This only stops the emails. Your paid subscription continues."))
+    label = language.say("Unsubscribed by mistake? Subscribe again")
+    return render_message(
+        context, language.say("You’ve unsubscribed"), sentences, lang=language.lang, href="/subscribe", label=label
+    )
 
 
 def _referring_page(request: Request) -> str:
@@ -159,8 +166,8 @@ def _referring_page(request: Request) -> str:
 
 def _answer_one_click(result: TokenResult) -> Response:
     if result is TokenResult.INVALID:
-        return PlainTextResponse("This link is not one of ours.\n", 400, HEADERS)
-    return PlainTextResponse("You have left.\n", 200, HEADERS)
+        return PlainTextResponse("This link isn’t one of ours.\n", 400, HEADERS)
+    return PlainTextResponse("You’ve unsubscribed.\n", 200, HEADERS)
 
 
 def _show_form(
@@ -199,14 +206,16 @@ def _show_inbox(
 def _invalid_confirm_link(context: AppContext, language: PageLanguage) -> Response:
     days = max(1, context.settings.confirm_expiry.days)
     sentences = [
-        language.say("It is older than %(days)s days, was used before you left, or was cut off on its way.", days=days)
+        language.say(
+            "It’s more than %(days)s days old, it was used before you unsubscribed, or part of it is missing.", days=days
+        )
     ]
-    title, label = language.say("This link does not hold any more"), language.say("Ask for a new one")
+    title, label = language.say("This link no longer works"), language.say("Get a new link")
     return render_message(context, title, sentences, 400, lang=language.lang, href="/subscribe", label=label)
 
 
 def _invalid_unsubscribe_link(context: AppContext, language: PageLanguage) -> Response:
     sentences = [
-        language.say("It was probably cut off on its way: open it from the mail once more, or answer the mail and say so."),
+        language.say("Part of it is probably missing. Open it from the email again, or reply to the email and let us know."),
     ]
-    return render_message(context, language.say("This link is not one of ours"), sentences, 400, lang=language.lang)
+    return render_message(context, language.say("This link isn’t one of ours"), sentences, 400, lang=language.lang)

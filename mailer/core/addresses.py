@@ -32,12 +32,12 @@ def check(email: str) -> str:
 
 def _mistyped(why: str, exactly: str) -> Mistyped:
     if "must have an @-sign" in why:
-        return Mistyped("There is no @ in it: write your address as name@example.org.", exactly)
+        return Mistyped("The @ is missing. Write your address as name@example.org.", exactly)
     if "before the @-sign" in why:
-        return Mistyped("What is before the @ cannot be mailed: write your address as name@example.org.", exactly)
+        return Mistyped("The part before the @ isn’t valid. Write your address as name@example.org.", exactly)
     if "fter the @-sign" in why:
-        return Mistyped("What is after the @ cannot be right: write your address as name@example.org.", exactly)
-    return Mistyped("This is not a mail address: write it as name@example.org.", exactly)
+        return Mistyped("The part after the @ isn’t valid. Write your address as name@example.org.", exactly)
+    return Mistyped("This isn’t an email address. Write it as name@example.org.", exactly)
 
 
 def normal(email: str) -> str:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "locale"
-LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español", "zh": "中文"}
+LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español", "zh": "简体中文"}
 
 _CODE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})?")
 
@@ -52,10 +52,8 @@ def name(lang: str) -> str:
 
 def choose(*wishes: str, header: str = "") -> str:
     """The language for somebody: the first wish we have, else the best of an Accept-Language header, else English."""
-    for wish in wishes:
-        if (short := wish.strip().lower()[:2]) in LANGUAGES:
-            return short
-    return next((lang for lang in _accepted(header) if lang in LANGUAGES), "en")
+    known = (code(wish).partition("-")[0] for wish in [*wishes, *_accepted(header)])
+    return next((lang for lang in known if lang in LANGUAGES), "en")
 
 
 def read_by(*wishes: str, header: str = "") -> str:
@@ -63,7 +61,7 @@ def read_by(*wishes: str, header: str = "") -> str:
 
     Other than ``choose`` it is not bound to our own words: issues may be in any language. What we speak is told by its base.
     """
-    for wish in [*wishes, *_accepted(header, whole=True)[:1]]:
+    for wish in [*wishes, *_accepted(header)[:1]]:
         lang = code(wish)
         if _CODE.fullmatch(lang):
             return spoken(lang) if lang.partition("-")[0] in LANGUAGES else lang
@@ -74,10 +72,22 @@ def day(when: date, lang: str) -> str:
     """A date as people of this language write it: 24 November 2026, 24. November 2026, 2026年11月24日."""
     from babel.dates import format_date
 
-    return f"{when:%-d %B %Y}" if spoken(lang) == "en" else str(format_date(when, "long", locale=spoken(lang)))
+    return str(format_date(when, "long", locale=_dates(lang)))
 
 
-def _accepted(header: str, whole: bool = False) -> list[str]:
+def short_day(when: date, lang: str) -> str:
+    """A date without its year: 24 Nov, 24. Nov., 11月24日."""
+    from babel.dates import format_skeleton
+
+    return str(format_skeleton("MMMd", when, locale=_dates(lang)))
+
+
+def _dates(lang: str) -> str:
+    """The locale whose dates go with our own words; never the process's own, which is another on each machine."""
+    return {"en": "en_GB"}.get(spoken(lang), spoken(lang))
+
+
+def _accepted(header: str) -> list[str]:
     """Language codes of a header, the most wanted first."""
     found = []
     for place, part in enumerate(header[:500].split(",")):
@@ -86,7 +96,7 @@ def _accepted(header: str, whole: bool = False) -> list[str]:
             weight = float(quality or 1)
         except ValueError:
             weight = 0.0
-        found.append((-weight, place, code.strip().lower()[: None if whole else 2]))
+        found.append((-weight, place, code.strip().lower()))
     return [code for weight, _, code in sorted(found) if weight < 0]
 
 

@@ -63,8 +63,8 @@ def _initialized(site: pelican.Pelican) -> None:
         AUTHOR_FEED_RSS=None, TAG_FEED_ATOM=None, TAG_FEED_RSS=None, TRANSLATION_FEED_ATOM=None, TRANSLATION_FEED_RSS=None,
     )  # fmt: skip
     site.settings["JINJA_GLOBALS"] = {
-        "words_in": mail_document.marked, "spoken": i18n.spoken, "day": i18n.day, "language": i18n.name,
-        "vague": vague_links.words,
+        "words_in": mail_document.marked, "spoken": i18n.spoken, "day": i18n.day, "short_day": i18n.short_day,
+        "language": i18n.name, "vague": vague_links.words,
         **site.settings["JINJA_GLOBALS"],
     }  # fmt: skip
     site.settings["JINJA_ENVIRONMENT"] = {"auto_reload": False, **site.settings["JINJA_ENVIRONMENT"]}

@@ -50,13 +50,13 @@ def test_the_browser_solves_it_while_the_address_is_typed(browser: Browser, serv
     page.get_by_label("Your email address").fill(ADA)
     page.wait_for_timeout(2100)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Look into your inbox", timeout=60_000)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox", timeout=60_000)
     assert served.readers() == 1
     assert complaints == []
     page.go_back()
     page.get_by_label("Your email address").fill("bob@example.org")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).not_to_have_text("Get the next issue by mail", timeout=60_000)
+    expect(page.get_by_role("heading", level=1)).not_to_have_text("Get the next issue by email", timeout=60_000)
     context.close()
 
 
@@ -67,7 +67,7 @@ def test_a_press_before_the_sum_is_solved_waits_and_goes_on_by_itself(browser: B
     page.wait_for_timeout(2100)
     page.evaluate("() => { document.getElementById('email').value = 'ada@example.org'; }")
     page.get_by_role("button", name="Subscribe").dispatch_event("click")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Look into your inbox", timeout=60_000)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox", timeout=60_000)
     assert served.readers() == 1
     context.close()
 

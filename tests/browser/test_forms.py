@@ -123,10 +123,10 @@ def test_a_newcomer_subscribes_confirms_reads_leaves_and_the_ledger_says_so(
     expect(page.get_by_label("Your email address")).to_have_value(ADA)
     time.sleep(2.1)
     page.get_by_role("button", name="Subscribe").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Look into your inbox")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox")
     processes.eventually(lambda: stack.has("confirmation"), 30, "the confirmation mail is in the outbox")
 
-    confirming = follow(context, page, "Confirm your subscription", "Confirm my subscription")
+    confirming = follow(context, page, "Confirm your subscription", "Confirm subscription")
     assert "unconfirmed" in row_of(page, "Subscribers", ADA)
     confirming.get_by_role("button", name="Yes, confirm").click()
     expect(confirming.get_by_role("heading", level=1)).to_have_text("Your subscription is confirmed")
@@ -137,7 +137,7 @@ def test_a_newcomer_subscribes_confirms_reads_leaves_and_the_ledger_says_so(
     leaving = follow(context, page, "The answer that never came", "Unsubscribe")
     assert "active" in row_of(page, "Deliveries", ADA)
     leaving.get_by_role("button", name="Unsubscribe").click()
-    expect(leaving.get_by_role("heading", level=1)).to_have_text("You have left")
+    expect(leaving.get_by_role("heading", level=1)).to_have_text("You’ve unsubscribed")
     assert "left" in row_of(page, "Deliveries", ADA)
     assert "left" in row_of(page, "Subscribers", ADA)
     assert context.cookies() == []
@@ -153,7 +153,7 @@ def test_the_one_click_button_in_the_viewer_unsubscribes(browser: Browser, stack
     page.get_by_role("link", name="The answer that never came").click()
     with context.expect_page() as opened:
         page.get_by_role("button", name="Unsubscribe with one click").click()
-    expect(opened.value.get_by_text("You have left.")).to_be_visible()
+    expect(opened.value.get_by_text("You’ve unsubscribed.")).to_be_visible()
     assert "left" in row_of(page, "Subscribers", ADA)
     context.close()
 
@@ -163,12 +163,12 @@ def test_the_form_works_with_the_keyboard_alone(browser: Browser, stack: Stack) 
     page = context.new_page()
     page.goto("/subscribe")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the text")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.get_by_label("Your email address").focus()
     page.keyboard.type(ADA)
     time.sleep(2.1)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Look into your inbox")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox")
     context.close()
 
 
@@ -210,7 +210,7 @@ def test_every_page_of_ours_fits_and_stands_out_and_axe_finds_nothing(
         judge(page, "once more", mode, axe)
         time.sleep(2.1)
         page.get_by_role("button", name="Subscribe").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("Look into your inbox")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox")
         judge(page, "inbox", mode, axe)
         assert complaints == []
         context.close()

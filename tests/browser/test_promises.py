@@ -80,11 +80,11 @@ def test_leaving_is_two_presses_without_an_offer_and_shows_the_date(shop: Shop, 
     page.goto(own(shop))
     page.get_by_role("link", name="Leave").click()
     expect(page.get_by_text(paid_to(shop))).to_be_visible()
-    page.get_by_role("button", name="Yes, leave").click()
+    page.get_by_role("button", name="Cancel now").click()
     expect(page.get_by_role("status")).to_contain_text("nothing more is charged")
-    expect(page.get_by_text(f"You read everything until {paid_to(shop)}")).to_be_visible()
+    expect(page.get_by_text(f"You have full access until {paid_to(shop)}")).to_be_visible()
     assert shop.standing().state is EntitlementState.ENDING
-    assert shop.subjects()[-1] == f"You read everything until {paid_to(shop)}"
+    assert shop.subjects()[-1] == f"You have full access until {paid_to(shop)}"
 
 
 def test_an_offer_is_shown_only_when_the_writer_set_one_and_only_after_leaving(shop: Shop, page: Page) -> None:
@@ -95,7 +95,7 @@ def test_an_offer_is_shown_only_when_the_writer_set_one_and_only_after_leaving(s
     expect(page.get_by_text(offer)).to_have_count(0)
     page.get_by_role("link", name="Leave").click()
     expect(page.get_by_text(offer)).to_have_count(0)
-    page.get_by_role("button", name="Yes, leave").click()
+    page.get_by_role("button", name="Cancel now").click()
     expect(page.get_by_text(offer)).to_be_visible()
     assert shop.standing().state is EntitlementState.ENDING
 
@@ -103,8 +103,8 @@ def test_an_offer_is_shown_only_when_the_writer_set_one_and_only_after_leaving(s
 def test_leaving_can_be_taken_back_with_one_press(shop: Shop, page: Page) -> None:
     page.goto(own(shop))
     page.get_by_role("link", name="Leave").click()
-    page.get_by_role("button", name="Yes, leave").click()
-    page.get_by_role("button", name="I stay after all").click()
+    page.get_by_role("button", name="Cancel now").click()
+    page.get_by_role("button", name="Keep my subscription").click()
     expect(page.get_by_role("status")).to_contain_text("You stay")
     assert shop.standing().state is EntitlementState.PAYING
 
@@ -113,20 +113,20 @@ def test_pausing_is_one_press_and_charges_stop(shop: Shop, page: Page, monkeypat
     monkeypatch.setattr(subscription_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
     page.goto(own(shop))
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("status")).to_contain_text("nothing is charged")
+    expect(page.get_by_role("status")).to_contain_text("You won’t be charged")
     charged = len(shop.fake.books.charged)
     with shop.fake.lock:
         shop.fake.books.advance(2 * MONTH)
     assert len(shop.fake.books.charged) == charged
-    page.get_by_role("button", name="Go on now").click()
-    expect(page.get_by_role("status")).to_contain_text("goes on")
+    page.get_by_role("button", name="Resume now").click()
+    expect(page.get_by_role("status")).to_contain_text("continues")
 
 
 def test_withdrawing_has_a_button_a_confirmation_a_refund_and_a_mail(shop: Shop, page: Page) -> None:
     page.goto(own(shop))
-    page.get_by_role("link", name="Withdraw from the contract").click()
+    page.get_by_role("link", name="Withdraw from contract here").click()
     page.get_by_role("button", name="Confirm withdrawal").click()
-    expect(page.get_by_role("status")).to_contain_text("€5.00 goes back")
+    expect(page.get_by_role("status")).to_contain_text("refund €5.00")
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
     assert shop.standing().state is EntitlementState.ENDED
     assert shop.subjects()[-1] == "Your withdrawal is confirmed"
@@ -141,7 +141,7 @@ def test_joining_is_one_press_to_stripes_page(shop: Shop, page: Page) -> None:
     # The fake's checkout has an address of its own, which the page's policy does not know: Stripe's real one is allowed.
     policy = page.request.get(f"{shop.settings.api_url}/join").headers["content-security-policy"]
     assert "form-action 'self' https://checkout.stripe.com" in policy
-    assert page.get_by_role("button", name="Subscribe to this").count() == 4
+    assert page.get_by_role("button", name="Continue to payment").count() == 4
     token = page.locator("input[name=token]").first.input_value()
     answer = page.request.post(f"{shop.settings.api_url}/join", form={"plan": "monthly", "token": token}, max_redirects=0)
     assert answer.status == 303
@@ -153,24 +153,24 @@ def test_a_gift_is_accepted_with_one_press_and_shows_until_when(shop: Shop, page
     with shop.database.transaction() as tx:
         gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur")
     page.goto(f"{shop.settings.api_url}/gift/{tokens.gift_token(shop.settings.need_secret(), gift)}")
-    expect(page.get_by_text("Nothing is charged to you")).to_be_visible()
+    expect(page.get_by_text("You won’t be charged")).to_be_visible()
     assert shop.standing("eve@example.org").state is EntitlementState.FREE
-    page.get_by_role("button", name="Yes, I accept the gift").click()
-    expect(page.get_by_text("You read everything until")).to_be_visible()
+    page.get_by_role("button", name="Accept gift").click()
+    expect(page.get_by_text("You have full access until")).to_be_visible()
     assert shop.standing("eve@example.org").state is EntitlementState.COMPLIMENTARY
 
 
 def test_private_links_are_made_anew_with_a_press_and_the_old_ones_are_closed(shop: Shop, page: Page) -> None:
     address = own(shop)
     page.goto(address)
-    old = page.get_by_role("link", name="Read everything on the web").get_attribute("href")
-    page.get_by_text("Somebody else has your private addresses?").click()
-    page.get_by_role("button", name="Make them anew").click()
-    expect(page.get_by_role("status")).to_contain_text("the old ones hold no more")
+    old = page.get_by_role("link", name="Read the full issues on the web").get_attribute("href")
+    page.get_by_text("Does someone else have your private links?").click()
+    page.get_by_role("button", name="Create new links").click()
+    expect(page.get_by_role("status")).to_contain_text("The old ones no longer work")
     page.goto(f"{shop.settings.api_url}{old}")
-    expect(page.get_by_role("heading", name="This is closed")).to_be_visible()
+    expect(page.get_by_role("heading", name="No access")).to_be_visible()
     page.goto(address)
-    page.get_by_role("link", name="Read everything on the web").click()
+    page.get_by_role("link", name="Read the full issues on the web").click()
     expect(page.get_by_role("heading", name="Everything")).to_be_visible()
 
 
@@ -179,8 +179,8 @@ def test_who_pays_already_is_told_so_and_charged_nothing(shop: Shop, page: Page)
     charged = len(shop.fake.books.charged)
     page.goto(f"{shop.settings.api_url}/join?t={token}")
     time.sleep(2.1)
-    page.get_by_role("button", name="Subscribe to this").first.click()
-    expect(page.get_by_role("alert")).to_contain_text("You pay already, so nothing was begun")
+    page.get_by_role("button", name="Continue to payment").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("You already have a paid subscription, so we didn’t start another one")
     assert (len(shop.fake.books.charged), shop.fake.books.of("checkout.session")) == (charged, [])
 
 
@@ -193,7 +193,7 @@ def test_the_writers_own_break_shows_on_the_readers_page_and_charges_nothing(
         shop.database, shop.settings, subscription_changes.pause_subscription, paused=False
     ) == (1, [])
     page.goto(address)
-    expect(page.get_by_text("Your subscription rests.")).to_be_visible()
+    expect(page.get_by_text("Your subscription is paused.")).to_be_visible()
     charged = len(shop.fake.books.charged)
     with shop.fake.lock:
         shop.fake.books.advance(MONTH)
@@ -202,7 +202,7 @@ def test_the_writers_own_break_shows_on_the_readers_page_and_charges_nothing(
         shop.database, shop.settings, subscription_changes.resume_subscription, paused=True
     ) == (1, [])
     page.goto(address)
-    expect(page.get_by_text("You pay, and read everything.")).to_be_visible()
+    expect(page.get_by_text("You’re a paid subscriber with full access.")).to_be_visible()
     assert len(shop.fake.books.charged) == charged
 
 
@@ -213,9 +213,9 @@ def test_stripes_newer_pause_is_shown_and_ended_with_one_press(shop: Shop, page:
         fake_stripe_routes.route(shop.fake.books, "POST", f"/v1/subscriptions/{sub['id']}/pause", {})
     shop.hear()
     page.goto(address)
-    expect(page.get_by_text("Your subscription rests.")).to_be_visible()
-    page.get_by_role("button", name="Go on now").click()
-    expect(page.get_by_role("status")).to_contain_text("goes on")
+    expect(page.get_by_text("Your subscription is paused.")).to_be_visible()
+    page.get_by_role("button", name="Resume now").click()
+    expect(page.get_by_role("status")).to_contain_text("continues")
     assert shop.standing().state is EntitlementState.PAYING
 
 
@@ -227,8 +227,8 @@ def test_a_failed_card_shows_until_when_one_reads_on(shop: Shop, page: Page) -> 
         shop.fake.books.advance(MONTH + 3600)
     shop.hear()
     page.goto(address)
-    expect(page.get_by_text("A payment did not go through.")).to_be_visible()
-    expect(page.get_by_text("You read everything until")).to_be_visible()
+    expect(page.get_by_text("A payment didn’t go through.")).to_be_visible()
+    expect(page.get_by_text("You have full access until")).to_be_visible()
     expect(page.get_by_role("button", name="Card and invoices")).to_be_visible()
 
 

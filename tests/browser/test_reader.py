@@ -57,23 +57,23 @@ def open_page(browser: Browser, served: Served, path: str) -> Page:
 def test_everything_works_without_javascript_by_what_a_screen_reader_says(browser: Browser, served: Served) -> None:
     page = open_page(browser, served, served.mailed())
     expect(page.get_by_role("group", name="How often")).to_be_visible()
-    page.get_by_role("radio", name="One mail a month, with links to its issues").check()
+    page.get_by_role("radio", name="One email a month, with links to all issues").check()
     page.get_by_role("group", name="Topics").get_by_role("checkbox", name="mail").check()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status")).to_have_text("Saved.")
     page.get_by_role("combobox", name="For how many months").select_option("2")
     page.get_by_role("region", name="Pause").get_by_role("button", name="Pause").click()
     expect(page.get_by_role("status")).to_contain_text("Paused until")
-    page.get_by_role("button", name="End the pause now").click()
+    page.get_by_role("button", name="Resume now").click()
     expect(page.get_by_role("status")).to_contain_text("The pause is over")
     page.get_by_role("button", name="Unsubscribe").click()
-    expect(page.get_by_role("status")).to_contain_text("You have left")
+    expect(page.get_by_role("status")).to_contain_text("You’ve unsubscribed")
     page.goto(served.page())
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download it").click()
+        page.get_by_role("button", name="Download my data").click()
     assert download.value.suggested_filename == "what-is-kept-about-me.json"
-    page.get_by_role("button", name="Erase everything about me").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Erased")
+    page.get_by_role("button", name="Delete all my data").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Deleted")
     page.context.close()
 
 
@@ -90,9 +90,9 @@ def test_the_keyboard_alone_reaches_and_presses_every_button(browser: Browser, s
             outline = page.locator("button:focus-visible")
             assert outline.count() == 1
     assert set(reached) == set(wanted)
-    page.get_by_role("radio", name="Every issue, when it comes out").focus()
+    page.get_by_role("radio", name="Every issue, as soon as it’s published").focus()
     page.keyboard.press("ArrowDown")
-    expect(page.get_by_role("radio", name="One mail a month, with links to its issues")).to_be_checked()
+    expect(page.get_by_role("radio", name="One email a month, with links to all issues")).to_be_checked()
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_have_text("Saved.")
     page.context.close()

@@ -198,12 +198,12 @@ def test_a_page_reads_without_javascript(browser: Browser, site: Site) -> None:
 
 def test_the_archive_is_searched_in_the_browser(browser: Browser, odd_site: Site, site: Site) -> None:
     page = opened(browser, f"{site.url}/search/")
-    page.get_by_label("Words in the issues").fill("uncertain")
+    page.get_by_label("Search for").fill("uncertain")
     expect(page.get_by_role("status")).to_contain_text(re.compile(r"\d+ issues?"))
     expect(page.locator(".results a", has_text="The answer that never came")).to_have_attribute("href", f"/{NEWEST}")
     expect(page.locator(".results mark").first).to_have_text(re.compile("uncertain", re.IGNORECASE))
     expect(page.locator(".results li", has_text="The answer that never came").locator("time")).to_have_text("24 November 2026")
-    page.get_by_label("Words in the issues").fill("zebracorn")
+    page.get_by_label("Search for").fill("zebracorn")
     expect(page.get_by_role("status")).to_have_text("No issue has “zebracorn”.")
     page.goto(f"{odd_site.url}/search/?q=吾輩")
     expect(page.locator(".results a")).to_have_text("東京からの手紙")
@@ -224,7 +224,7 @@ def test_issues_of_several_years_are_found_by_one_search(browser: Browser, tmp_p
 
 def test_without_javascript_the_search_page_leads_to_the_archive(browser: Browser, site: Site) -> None:
     page = opened(browser, f"{site.url}/search/", script=False)
-    expect(page.get_by_text("Searching needs JavaScript")).to_be_visible()
+    expect(page.get_by_text("Search needs JavaScript")).to_be_visible()
     expect(page.get_by_role("search")).to_be_hidden()
     page.locator("main").get_by_role("link", name="archive").click()
     page.wait_for_url(f"{site.url}/archive/")
@@ -234,7 +234,7 @@ def test_without_javascript_the_search_page_leads_to_the_archive(browser: Browse
 def test_the_first_tab_leads_past_the_navigation(browser: Browser, site: Site) -> None:
     page = opened(browser, f"{site.url}/{NEWEST}")
     page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name="Skip to the text")
+    skip = page.get_by_role("link", name="Skip to content")
     expect(skip).to_be_focused()
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")

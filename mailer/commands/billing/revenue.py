@@ -86,14 +86,14 @@ def show(email: str, json: bool) -> None:
         standing = found.standing
         facts = {"email": found.email, "state": standing.state, "premium": standing.premium, "until": standing.until}
         return print_json({**facts, "subscriptions": held})
-    access = (
-        f"has full access until {Localizer('en').day(found.standing.until)}"
-        if found.standing.premium
-        else "has access to free issues"
-    )
+    access = f"has full access{_until(found.standing.until)}" if found.standing.premium else "has access to free issues"
     out.print(Text(f"{found.email} is {found.standing.state} and {access}."))
     for one in held:
-        out.print(Text(f"  {one['id']}  {one['plan']}  {one['status']} at Stripe, paid to {Localizer('en').day(one['until'])}"))
+        out.print(Text(f"  {one['id']}  {one['plan']}  {one['status']} at Stripe, paid{_until(one['until'])}"))
+
+
+def _until(when: datetime | None) -> str:
+    return f" until {Localizer('en').day(when)}" if when else ""
 
 
 @paid.command()

@@ -69,8 +69,8 @@ def html_part(letter: Letter) -> str:
 def text_part(letter: Letter) -> str:
     """The text part, with the same content in the same order."""
     say = words.translator(words.spoken(letter.lang))
-    more = f"{say('Become a paying reader')}: {join}\n\n" if (join := join_url(letter.body)) else ""
-    why = say("You get this mail because you subscribed to %(site)s.", site=letter.site_name)
+    more = f"{say('Become a paid subscriber')}: {join}\n\n" if (join := join_url(letter.body)) else ""
+    why = say("You’re getting this email because you subscribed to %(site)s.", site=letter.site_name)
     return (
         f"{heading(letter.title)}\n{letter.site_name}, {words.day(letter.date, letter.lang)}\n"
         f"{say('Read on the web')}: {letter.url}\n\n{letter.words}\n-- \n"

@@ -161,7 +161,7 @@ def _apart(lines: list[str], blocks: list[tuple[str, int, int]], join_url: str, 
         shown = premium if kind == "premium" else free
         shown[first] = shown[last] = ""
         if kind == "premium" and not said:
-            free[first + 1] = locked(say("This part is for paying readers."), join_url, lang)
+            free[first + 1] = locked(say("This part is for paid subscribers."), join_url, lang)
             said = True
     return free, premium
 
@@ -178,8 +178,8 @@ def _whole(
     lang = fields.get("lang", "")
     say = i18n.translator(i18n.spoken(lang))
     _, premium = _apart(lines, blocks, join_url, lang)
-    sentences = [say("This issue is for paying readers.")]
-    sentences += [say("It is free for all from %(date)s on.", date=i18n.day(until, i18n.spoken(lang)))] if until else []
+    sentences = [say("This issue is for paid subscribers.")]
+    sentences += [say("It will be free for everyone from %(date)s.", date=i18n.day(until, i18n.spoken(lang)))] if until else []
     note = locked(" ".join(sentences), join_url, lang)
     kept = [line for line in teaser if not _FENCE.match(line)]
     free = [*kept, "", note, ""]
@@ -218,4 +218,4 @@ def _footnotes(free: list[str], premium: list[str]) -> tuple[list[str], list[str
 def locked(sentence: str, join_url: str, lang: str) -> str:
     """What free readers see in the place of what they do not get."""
     href, say = html.escape(join_url, quote=True), i18n.translator(i18n.spoken(lang))
-    return f'<p class="locked">{html.escape(sentence)} <a href="{href}">{html.escape(say("How to read all of it"))}</a></p>'
+    return f'<p class="locked">{html.escape(sentence)} <a href="{href}">{html.escape(say("Subscribe to read on"))}</a></p>'

@@ -50,13 +50,13 @@ def notify_double_payment(tx: Tx, subscriber_id: int, stored: StoredSubscription
     """Email a subscriber that a second subscription was ended and refunded."""
     voice = get_subscriber_localizer(tx, subscriber_id)
     sentences = [
-        voice.say("You paid for a second subscription while the first one runs."),
+        voice.say("You paid for a second subscription while the first one was still running."),
         voice.say(
-            "The second one has ended and its payment of %(money)s goes back to you. The first one goes on.",
+            "We’ve ended the second one and will refund its payment of %(money)s. The first one continues.",
             money=voice.money(stored.amount, stored.currency),
         ),
     ]
-    queue_email(tx, subscriber_id, f"double:{stored.stripe_id}", voice, voice.say("You are charged only once"), sentences)
+    queue_email(tx, subscriber_id, f"double:{stored.stripe_id}", voice, voice.say("You’ll only be charged once"), sentences)
     notices.add(tx, f"Subscriber {subscriber_id} paid twice; {stored.stripe_id} was canceled and refunded.")
 
 
@@ -77,32 +77,34 @@ def notify_pause_ending(tx: Tx, one: StoredSubscription) -> None:
     voice = get_subscriber_localizer(tx, one.subscriber_id)
     day, price = voice.day(one.resumes_at), voice.money(one.amount, one.currency)
     first = voice.say(
-        "Your pause ends on %(date)s: the days you had paid for begin then, and the next payment comes after them.", date=day
+        "Your pause ends on %(date)s. The days you’ve already paid for start then, and the next payment comes after them.",
+        date=day,
     )
     if one.pause_kind != "keep":
-        first = voice.say("Your pause ends on %(date)s: %(money)s is charged then.", date=day, money=price)
-    sentences = [first, voice.say("To leave instead, open your page: two presses of a button, and nothing is charged.")]
+        first = voice.say("Your pause ends on %(date)s. You’ll be charged %(money)s that day.", date=day, money=price)
+    sentences = [first, voice.say("To cancel instead, open your page. You won’t be charged.")]
     subject = voice.say("Your pause ends on %(date)s", date=day)
     queue_email(tx, one.subscriber_id, f"pause-end:{one.stripe_id}:{one.resumes_at:%s}", voice, subject, sentences)
 
 
-def confirm_withdrawal(tx: Tx, subscriber_id: int, stored: StoredSubscription, back: int, now: datetime) -> None:
-    """Email the confirmation of a withdrawal, as proof."""
+def confirm_withdrawal(tx: Tx, subscriber_id: int, stored: StoredSubscription, plan: str, back: int, now: datetime) -> None:
+    """Email the confirmation of a withdrawal, as proof. ``plan`` is the title of the plan."""
     voice = get_subscriber_localizer(tx, subscriber_id)
     sentences = [
         voice.say(
-            "You withdrew from your subscription (%(plan)s) on %(date)s at %(time)s UTC; this mail is your proof of it.",
-            plan=stored.plan,
+            "You withdrew from the contract for your subscription (%(plan)s) on %(date)s at %(time)s UTC."
+            " This email is your proof.",
+            plan=plan,
             date=voice.day(now),
             time=f"{now:%H:%M}",
         ),
         voice.say(
-            "%(money)s goes back to the card you paid with; banks take five to ten days.",
+            "We’ll refund %(money)s to the card you paid with. Depending on your bank, this takes five to ten days.",
             money=voice.money(back, stored.currency),
         )
         if back
-        else voice.say("Nothing had been charged, so nothing has to go back."),
-        voice.say("The subscription has ended and nothing more is charged."),
+        else voice.say("You hadn’t been charged, so there’s nothing to refund."),
+        voice.say("Your paid subscription has ended, and you won’t be charged again."),
     ]
     subject = voice.say("Your withdrawal is confirmed")
     queue_email(tx, subscriber_id, f"withdrawn:{stored.stripe_id}", voice, subject, sentences)
@@ -116,22 +118,23 @@ def _compose(voice: Localizer, before: Entitlement, after: Entitlement, newest: 
     if after.state in (EntitlementState.PAYING, EntitlementState.TRIALING):
         if before.state not in (EntitlementState.FREE, EntitlementState.ENDED, EntitlementState.COMPLIMENTARY):
             return None
-        return f"began:{name}", say("Thank you: you read everything now"), _began(voice, after, newest), voice
+        return f"began:{name}", say("Thank you! You now have full access"), _began(voice, after, newest), voice
     if after.state is EntitlementState.PAST_DUE:
-        return f"past_due:{newest.invoice_id}", say("Your payment did not go through"), _past_due(voice, after), voice
+        return f"past_due:{newest.invoice_id}", say("Your payment didn’t go through"), _past_due(voice, after), voice
     if after.state is EntitlementState.ENDING:
-        subject = say("You read everything until %(date)s", date=voice.day(after.until))
+        assert after.until
+        subject = say("You have full access until %(date)s", date=voice.day(after.until))
         sentence = say(
-            "Nothing more is charged. You read everything until %(date)s, and the free issues after that.",
+            "You won’t be charged again. You can read everything until %(date)s; after that you’ll still get the free issues.",
             date=voice.day(after.until),
         )
         return f"ending:{name}:{after.until:%Y-%m-%d}", subject, [sentence], voice
     if after.state is EntitlementState.PAUSED:
-        return f"paused:{name}:{newest.paused_at}", say("Your subscription rests"), _paused(voice, newest), voice
+        return f"paused:{name}:{newest.paused_at}", say("Your subscription is paused"), _paused(voice, newest), voice
     if after.state is EntitlementState.ENDED:
         sentences = [
-            say("Your paid subscription is over and nothing more is charged."),
-            say("The free issues go on as before."),
+            say("Your paid subscription has ended, and you won’t be charged again."),
+            say("You’ll still get the free issues."),
         ]
         return f"ended:{name}", say("Your paid subscription has ended"), sentences, voice
     return None
@@ -139,33 +142,44 @@ def _compose(voice: Localizer, before: Entitlement, after: Entitlement, newest: 
 
 def _began(voice: Localizer, after: Entitlement, newest: StoredSubscription) -> list[str]:
     say, price = voice.say, voice.price(newest.amount, newest.currency, newest.months)
-    if after.state is EntitlementState.PAYING:
+    if after.state is EntitlementState.PAYING and newest.period_end:
         first = say("You pay %(price)s; the next payment is on %(date)s.", price=price, date=voice.day(newest.period_end))
-    elif newest.trial_end:
-        first = say("Your trial runs until %(date)s; then it is %(price)s.", date=voice.day(newest.trial_end), price=price)
+    elif after.state is EntitlementState.TRIALING and newest.trial_end:
+        first = say(
+            "Your trial runs until %(date)s. After that, you’ll pay %(price)s.", date=voice.day(newest.trial_end), price=price
+        )
     else:
         first = say("You pay %(price)s.", price=price)
-    return [first, say("To pause, to leave or to see the dates, open your page: leaving is two presses of a button.")]
+    return [first, say("You can pause, cancel or check your dates on your page at any time.")]
 
 
 def _past_due(voice: Localizer, after: Entitlement) -> list[str]:
+    declined = voice.say("Your bank declined the payment.")
+    if after.until:
+        declined = voice.say(
+            "Your bank declined the payment. You’ll keep full access until %(date)s.", date=voice.day(after.until)
+        )
     return [
-        voice.say(
-            "Your bank did not let the payment through. You keep reading everything until %(date)s.",
-            date=voice.day(after.until),
-        ),
-        voice.say("Stripe tries again by itself; to use another card, open your page."),
-        voice.say("If you would rather stop, do nothing: nothing that was not paid is asked for later."),
+        declined,
+        voice.say("We’ll try again automatically. To use another card, open your page."),
+        voice.say("If you’d rather stop, you don’t need to do anything. We won’t ask for the unpaid amount later."),
     ]
 
 
 def _paused(voice: Localizer, newest: StoredSubscription) -> list[str]:
     say = voice.say
-    first = say("Nothing is charged while it rests.")
+    first = say("You won’t be charged while it’s paused.")
     if newest.resumes_at:
-        ends = say("It ends by itself on %(date)s; you hear from us a week before.", date=voice.day(newest.resumes_at))
+        ends = say(
+            "The pause ends automatically on %(date)s. We’ll email you a week before.", date=voice.day(newest.resumes_at)
+        )
         first = f"{first} {ends}"
     if newest.pause_kind == "keep":
-        stored = say("The days you have paid for wait for you: they begin when you go on.")
-        return [first, stored, say("Free issues come as before.")]
-    return [first, say("You read everything until the end of what you have paid for, and free issues after that.")]
+        stored = say("The days you’ve paid for will start when you resume.")
+        return [first, stored, say("You’ll still get the free issues.")]
+    return [
+        first,
+        say(
+            "You’ll have full access until the end of the period you’ve paid for; after that you’ll still get the free issues."
+        ),
+    ]

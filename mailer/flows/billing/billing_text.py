@@ -25,9 +25,9 @@ class Localizer:
         """Return the text in this language, with its ``%(name)s`` filled in."""
         return i18n.translator(self.lang)(text, **values)
 
-    def day(self, when: datetime | None) -> str:
+    def day(self, when: datetime) -> str:
         """Return a date in its usual written form."""
-        return i18n.day(when.date(), self.lang) if when else self.say("further notice")
+        return i18n.day(when.date(), self.lang)
 
     def money(self, amount: int, currency: str) -> str:
         """Return an amount in minor units in its usual written form: €5.00, 5,00 €."""

@@ -53,7 +53,7 @@ def load_plans_on_sale(settings: Settings) -> Plans | None:
     except BadInput as error:
         events.error("plans.unreadable", error=str(error))
         raise localized_error(
-            Unavailable, "What is sold here cannot be read just now, and nothing was changed: please try again later."
+            Unavailable, "We can’t show our plans right now. Nothing has changed. Please try again later."
         ) from error
 
 
@@ -61,10 +61,10 @@ def start_checkout(database: Database, settings: Settings, order: CheckoutOrder)
     """Return the URL of Stripe's page for an order. Raises BadInput or Refused with a text for the visitor, or Unavailable."""
     plans = load_plans_on_sale(settings)
     if plans is None:
-        raise localized_error(BadInput, "Nothing is sold here: every issue is free.")
+        raise localized_error(BadInput, "Every issue is free, so there’s nothing to pay for.")
     plan = next((one for one in plans.plans if one.name == order.plan), None)
     if plan is None:
-        raise localized_error(BadInput, "This is not sold any more: choose something else.")
+        raise localized_error(BadInput, "This is no longer available. Please choose something else.")
     amount = _parse_amount(plans, plan, order.amount)
     client = get_client(database, settings)
     facts = (
@@ -93,7 +93,7 @@ def open_portal(database: Database, settings: Settings, subscriber_id: int, back
     with database.transaction() as tx:
         customer = customers.find_by_subscriber(tx, subscriber_id)
     if not customer:
-        raise localized_error(BadInput, "There is no card of yours at Stripe: you have not paid there.")
+        raise localized_error(BadInput, "We have no card on file for you.")
     client = get_client(database, settings)
     made = client.call(
         "post",
@@ -117,14 +117,16 @@ def _build_subscription_params(
             customer = customers.find_by_subscriber(tx, order.subscriber_id)
         if any(one.status in _CHARGED and not one.cancel_at for one in held):
             raise localized_error(
-                Refused, "You pay already, so nothing was begun: your page shows until when, and lets you pause or leave."
+                Refused,
+                "You already have a paid subscription, so we didn’t start another one. Your page shows how long"
+                " it runs, and you can pause or cancel it there.",
             )
-        if ending := next((one for one in held if one.status in _CHARGED and one.cancel_at), None):
+        if ends := next((one.cancel_at for one in held if one.status in _CHARGED and one.cancel_at), None):
             raise localized_error(
                 Refused,
-                "You have left and read everything until %(date)s: the button on your own page lets you stay, and nothing is"
-                " paid twice.",
-                date=get_localizer(order.lang).day(ending.cancel_at),
+                "You’ve cancelled and have full access until %(date)s. To keep your subscription, use the"
+                " button on your page. You won’t pay twice.",
+                date=get_localizer(order.lang).day(ends),
             )
         marks[models.SUBSCRIBER] = str(order.subscriber_id)
         trial = 0 if held else trial
@@ -140,7 +142,7 @@ def _build_email_params(subscriber: Subscriber | None) -> dict[str, str]:
 def _build_gift_params(settings: Settings, plans: Plans, plan: PaidPlan, order: CheckoutOrder) -> dict[str, Any]:
     if not plan.gift:
         names = ", ".join(one.title for one in plans.plans if one.gift) or "none"
-        raise localized_error(BadInput, "This plan cannot be given: choose one that can (%(names)s).", names=names)
+        raise localized_error(BadInput, "This plan can’t be given as a gift. Choose one of these: %(names)s.", names=names)
     marks = {
         models.GIFT: plan.name,
         models.RECIPIENT: addresses.check(order.recipient),
@@ -160,13 +162,13 @@ def _parse_amount(plans: Plans, plan: PaidPlan, text: str) -> int:
         amount = round(float(digits) * float(100 / to_major_units(100, plans.currency)))
     except (ValueError, OverflowError) as error:
         raise localized_error(
-            BadInput, "%(typed)s is not an amount: write a number such as %(example)s.", typed=repr(text[:20]),
+            BadInput, "%(typed)s isn’t an amount. Enter a number such as %(example)s.", typed=repr(text[:20]),
             example=to_major_units(plan.price, plans.currency),
         ) from error  # fmt: skip
     if not plan.floor <= amount < 100_000_000:
         raise localized_error(
             BadInput,
-            "The least for this plan is %(least)s: write that or more.",
+            "The minimum for this plan is %(least)s. Enter that amount or more.",
             least=format_money(plan.floor, plans.currency),
         )
     return amount
@@ -174,14 +176,9 @@ def _parse_amount(plans: Plans, plan: PaidPlan, text: str) -> int:
 
 def _find_price(client: Stripe, plans: Plans, plan: PaidPlan) -> str:
     found = client.call("get", "/v1/prices", {"lookup_keys": [lookup_key(plan.name)], "active": True})["data"]
-    if not found:
-        raise localized_error(
-            Refused, "%(plan)s cannot be bought just now: the writer has to run `postmerge stripe setup`.", plan=plan.title
-        )
-    if found[0]["currency"] != plans.currency:
-        raise localized_error(
-            Refused, "%(plan)s has another currency at Stripe: the writer has to run `postmerge stripe setup`.", plan=plan.title
-        )
+    if not found or found[0]["currency"] != plans.currency:
+        events.error("plans.not_at_stripe", plan=plan.name, fix="run `postmerge stripe setup`")
+        raise localized_error(Refused, "%(plan)s isn’t available right now. Please try again later.", plan=plan.title)
     return str(found[0]["id"])
 
 

@@ -81,8 +81,8 @@ def _find_start(tx: Tx, subscriber: int) -> datetime:
     if standing.premium and standing.state in (EntitlementState.PAYING, EntitlementState.TRIALING, EntitlementState.PAST_DUE):
         raise localized_error(
             Refused,
-            "You pay for it yourself just now, and the gift would be lost beside it: leave or pause on your own page, then open"
-            " this link again. It holds on.",
+            "You already have a paid subscription, so this gift would go to waste. Cancel or pause it on"
+            " your page, then open this link again. It won’t expire.",
         )
     return max(now, standing.until) if standing.premium and standing.until else now
 
@@ -114,16 +114,16 @@ def revoke_complimentary(database: Database, settings: Settings, email: str) -> 
 
 def _queue_gift_email(tx: Tx, subscriber: int, gift_id: int, session: CheckoutSession) -> None:
     voice = get_subscriber_localizer(tx, subscriber, session.lang)
-    say, giver = voice.say, session.giver or voice.say("Somebody")
+    say, giver = voice.say, session.giver or voice.say("Someone")
     length = {1: say("a month"), 12: say("a year")}.get(session.months) or say("%(number)s months", number=session.months)
     sentences = [
         say(
-            "%(giver)s has paid for %(length)s of this newsletter for you, with everything that paying readers get.",
+            "%(giver)s has given you %(length)s of this newsletter, with everything that paid subscribers get.",
             giver=giver,
             length=length,
         ),
-        say("It begins when you accept. Nothing is charged to you, and nothing goes on by itself when it ends."),
+        say("It starts when you accept it. You won’t be charged, and it doesn’t renew."),
     ]
     billing_emails.queue_email(
-        tx, subscriber, f"gift:{gift_id}", voice, say("A gift for you"), sentences, say("Look at the gift"), gift=gift_id
+        tx, subscriber, f"gift:{gift_id}", voice, say("A gift for you"), sentences, say("View gift"), gift=gift_id
     )

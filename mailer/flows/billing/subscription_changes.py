@@ -76,6 +76,13 @@ def get_page(database: Database, settings: Settings, subscriber_id: int) -> Subs
     )
 
 
+def is_charged(database: Database, subscriber_id: int) -> bool:
+    """Whether a subscription of theirs goes on being charged, whatever becomes of their emails."""
+    with database.transaction() as tx:
+        held = subscriptions.list_by_subscriber(tx, subscriber_id)
+    return any(one.status in _RUNNING and not one.cancel_at for one in held)
+
+
 def pause_subscription(
     database: Database, settings: Settings, subscriber_id: int, days: int = 0, until: datetime | None = None
 ) -> Entitlement:
@@ -83,7 +90,7 @@ def pause_subscription(
     stored = _get_running(database, settings, subscriber_id)
     terms = _load_terms(settings)
     if stored.cancel_at:
-        raise localized_error(Refused, "You have left already, so there is nothing to pause: nothing more is charged.")
+        raise localized_error(Refused, "You’ve already cancelled, so there’s nothing to pause. You won’t be charged again.")
     if not _is_paused(stored):
         now = clock()
         ends = until or now + timedelta(days=days or terms.pause_days)
@@ -151,14 +158,15 @@ def withdraw_from_contract(database: Database, settings: Settings, subscriber_id
     now = clock()
     if until is None or until <= now:
         raise localized_error(
-            Refused, "The time for withdrawing is over: you can leave at any time, and read until the end of what you paid."
+            Refused,
+            "The withdrawal period is over. You can cancel at any time and read until the end of the period you’ve paid for.",
         )
     once, client = f"withdraw-{stored.stripe_id}", get_client(database, settings)
     earlier = [one for one in client.list_paid_invoices(stored.stripe_id) if one != stored.invoice_id]
     back = sum(client.refund(one, f"{once}-{one}") for one in earlier)
     back += end_with_refund(database, settings, stored, once, None)
     with database.transaction() as tx:
-        billing_emails.confirm_withdrawal(tx, subscriber_id, stored, back, now)
+        billing_emails.confirm_withdrawal(tx, subscriber_id, stored, _get_plan_title(settings, stored.plan), back, now)
     return back
 
 
@@ -270,7 +278,7 @@ def _get_running(database: Database, settings: Settings, subscriber_id: int) -> 
             fresh = refresh_subscription(database, settings, get_client(database, settings), one.stripe_id)
             if fresh and fresh.status in (*_RUNNING, "paused"):
                 return fresh
-    raise localized_error(BadInput, "There is no paid subscription of yours that runs: nothing is charged.")
+    raise localized_error(BadInput, "You don’t have a paid subscription, so you’re not being charged.")
 
 
 def _is_paused(stored: StoredSubscription) -> bool:
@@ -282,6 +290,15 @@ def _load_terms(settings: Settings) -> Plans:
     if plans is None:
         raise BadInput(f"There is no {settings.plans}, so there are no terms for a pause: create it first.")
     return plans
+
+
+def _get_plan_title(settings: Settings, name: str) -> str:
+    """Return a plan's title, or its name if it is no longer sold."""
+    try:
+        plans = load_plans(settings.plans)
+    except BadInput:
+        plans = None
+    return next((plan.title for plan in plans.plans if plan.name == name), name) if plans else name
 
 
 def _get_withdrawal_deadline(settings: Settings, stored: StoredSubscription | None) -> datetime | None:

@@ -29,7 +29,7 @@ def request_change(database: Database, person: LinkOwner, email: str, ip: str | 
     people: the old address must stay on record as unsubscribed.
     """
     if not person.has_full_access:
-        raise Mistyped("This link came with an issue, which may have been forwarded: ask for a fresh link first.")
+        raise Mistyped("This link came with an issue, which may have been forwarded. Get a new link first.")
     new = addresses.check(email)
     normal = addresses.normal(new)
     held = signup_limits.admit_signup(database, signup_limits.SignupSource(normal, ip))
@@ -38,7 +38,7 @@ def request_change(database: Database, person: LinkOwner, email: str, ip: str | 
         if subscriber is None or preferences.get(tx, person.subscriber_id) is None or normal == subscriber.email_normal:
             return False
         if subscriber.state != "active":
-            raise Mistyped("Only who gets the issues can do this: subscribe again first.")
+            raise Mistyped("Only subscribers can do this. Please subscribe again first.")
         if subscribers.find(tx, normal) or suppressions.is_suppressed(tx, normal):
             return False
         if any(transactional_emails.count_since(tx, subscriber.id, age, "new address") >= most for most, age in EMAIL_LIMITS):

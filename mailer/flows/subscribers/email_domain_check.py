@@ -42,7 +42,7 @@ def check_domain(database: Database, email_normal: str) -> None:
         with database.transaction() as tx:
             email_domains.save_answer(tx, domain, takes)
     if not takes:
-        raise Mistyped("The domain %(domain)s takes no mail: check what is after the @.", domain=domain[:100])
+        raise Mistyped("The domain %(domain)s doesn’t accept email. Check the part after the @.", domain=domain[:100])
 
 
 def query_dns(domain: str, resolver: dns.resolver.Resolver | None = None) -> bool | None:

@@ -95,7 +95,7 @@ def pause_issues(database: Database, person: LinkOwner, months: str, ip: str | N
         subscriber = _require_choices(tx, person)
         until = preferences.pause(tx, subscriber.id, int(months))
         if until is None:
-            raise Mistyped("Only who gets the issues can do this: subscribe again first.")
+            raise Mistyped("Only subscribers can do this. Please subscribe again first.")
         consent_log.record(tx, subscriber.id, "paused", "page", ip, {"months": int(months), "until": until.isoformat()})
     events.info("subscriber.paused", subscriber=person.subscriber_id, months=int(months))
     return until
@@ -106,7 +106,7 @@ def resume_issues(database: Database, person: LinkOwner, ip: str | None) -> None
     with database.transaction() as tx:
         subscriber = _require_choices(tx, person)
         if subscriber.state != "active":
-            raise Mistyped("Only who gets the issues can do this: subscribe again first.")
+            raise Mistyped("Only subscribers can do this. Please subscribe again first.")
         if preferences.resume(tx, subscriber.id):
             consent_log.record(tx, subscriber.id, "resumed", "page", ip, {})
     events.info("subscriber.resumed", subscriber=person.subscriber_id)
@@ -181,19 +181,19 @@ def _queue_link(tx: Tx, subscriber_id: int, held: str = "") -> bool:
 def _require_choices(tx: Tx, person: LinkOwner) -> SubscriberChoices:
     subscriber = preferences.get(tx, person.subscriber_id)
     if subscriber is None:
-        raise Mistyped("Nothing is kept about this address any more: subscribe again to get the issues.")
+        raise Mistyped("We no longer store anything about this address. Subscribe again to get the issues.")
     return subscriber
 
 
 def _require_full_access(person: LinkOwner) -> None:
     if not person.has_full_access:
-        raise Mistyped("This link came with an issue, which may have been forwarded: ask for a fresh link first.")
+        raise Mistyped("This link came with an issue, which may have been forwarded. Get a new link first.")
 
 
 def _check_offered(value: str, allowed: Sequence[str], what: str) -> None:
     if value not in allowed:
         exactly = f"{what[0].upper()}{what[1:]} {value[:50]!r} is not on offer: choose one that the page shows."
-        raise Mistyped("%(value)s is not on offer: choose one that the page shows.", exactly, value=value[:50])
+        raise Mistyped("%(value)s isn’t available. Choose one of the options on the page.", exactly, value=value[:50])
 
 
 def _list_languages(tx: Tx, subscriber: SubscriberChoices) -> dict[str, str]:

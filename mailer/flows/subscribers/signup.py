@@ -217,7 +217,7 @@ def list_subscribers(database: Database, rule: str = "") -> list[Subscriber]:
 
 def _check_domain(database: Database, settings: Settings, email_normal: str) -> None:
     if settings.disposable == "refuse" and "disposable" in addresses.flags(email_normal):
-        raise Mistyped("This address is made to be thrown away: give one that you read.")
+        raise Mistyped("This is a disposable address. Please use one that you check.")
     if settings.check_dns:
         email_domain_check.check_domain(database, email_normal)
 

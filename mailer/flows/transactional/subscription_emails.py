@@ -83,21 +83,20 @@ def _confirmation(desk: _EmailContext) -> SubscriptionEmail:
     return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Confirm your subscription to %(site)s", site=desk.site),
-        preheader=say("One press of a button, and the next issue comes to you."),
-        title=say("Was it you?"),
+        preheader=say("Just one click, and the next issue is yours."),
+        title=say("Please confirm your subscription"),
         before=(
             say(
-                "Somebody, hopefully you, asked for %(site)s to be sent to this address."
-                " Say yes, and the next issue comes to you.",
+                "Someone, hopefully you, signed up to get %(site)s at this address. Confirm, and you’ll get the next issue.",
                 site=desk.site,
             ),
             *([say("Topics: %(tags)s", tags=", ".join(mail.facts["tags"]))] if mail.facts.get("tags") else []),
         ),
         link=desk.url(f"confirm/{token}"),
-        label=say("Confirm my subscription"),
-        otherwise=say("If the button does nothing, open this address:"),
-        instead=say("To confirm, open this page and press the button:"),
-        after=(_describe_expiry(desk), say("If it was not you, do nothing: without your yes nothing more is sent.")),
+        label=say("Confirm subscription"),
+        otherwise=say("If the button doesn’t work, open this link:"),
+        instead=say("To confirm, open this page and click the button:"),
+        after=(_describe_expiry(desk), say("If this wasn’t you, just ignore this email. You won’t be subscribed.")),
         canary=desk.canary,
     )
 
@@ -108,17 +107,17 @@ def _topics(desk: _EmailContext) -> SubscriptionEmail:
     return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Confirm your topics for %(site)s", site=desk.site),
-        preheader=say("You get these topics once you confirm."),
-        title=say("Was it you?"),
+        preheader=say("You’ll get these topics once you confirm."),
+        title=say("Please confirm your topics"),
         before=(
-            say("Someone, hopefully you, asked for more topics of %(site)s at this address.", site=desk.site),
+            say("Someone, hopefully you, asked to get more topics from %(site)s at this address.", site=desk.site),
             say("Topics: %(tags)s", tags=", ".join(mail.facts["tags"])),
         ),
         link=desk.url(f"confirm/{token}"),
-        label=say("Confirm my topics"),
-        otherwise=say("If the button does nothing, open this address:"),
-        instead=say("To confirm, open this page and press the button:"),
-        after=(_describe_expiry(desk), say("If you did not ask for it, do nothing: nothing changes.")),
+        label=say("Confirm topics"),
+        otherwise=say("If the button doesn’t work, open this link:"),
+        instead=say("To confirm, open this page and click the button:"),
+        after=(_describe_expiry(desk), say("If you didn’t ask for this, just ignore this email. Nothing will change.")),
         canary=desk.canary,
     )
 
@@ -126,8 +125,8 @@ def _topics(desk: _EmailContext) -> SubscriptionEmail:
 def _describe_expiry(desk: _EmailContext) -> str:
     days = max(1, desk.settings.confirm_expiry.days)
     if days == 1:
-        return desk.say("The link holds for one day.")
-    return desk.say("The link holds for %(days)s days.", days=days)
+        return desk.say("The link is valid for one day.")
+    return desk.say("The link is valid for %(days)s days.", days=days)
 
 
 def _page(desk: _EmailContext) -> SubscriptionEmail:
@@ -135,14 +134,21 @@ def _page(desk: _EmailContext) -> SubscriptionEmail:
     return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Your subscription to %(site)s", site=desk.site),
-        preheader=say("The link to your own page, as you asked."),
-        title=say("Your own page"),
-        before=(say("There you can choose topics and how often, pause, leave, see all that is kept about you, and erase it."),),
+        preheader=say("Here’s the link to your page that you asked for."),
+        title=say("Your page"),
+        before=(
+            say(
+                "There you can choose your topics and how often you get email, pause, unsubscribe, and see or delete your data."
+            ),
+        ),
         link=desk.page(fresh=True),
         label=say("Open my page"),
-        otherwise=say("If the button does nothing, open this address:"),
-        instead=say("Open this address:"),
-        after=(say("The link holds for one day."), say("If you did not ask for it, do nothing: nothing changes.")),
+        otherwise=say("If the button doesn’t work, open this link:"),
+        instead=say("Open this link:"),
+        after=(
+            say("The link is valid for one day."),
+            say("If you didn’t ask for this, just ignore this email. Nothing will change."),
+        ),
         canary=desk.canary,
     )
 
@@ -151,14 +157,14 @@ def _pause_over(desk: _EmailContext) -> SubscriptionEmail:
     say = desk.say
     return SubscriptionEmail(
         lang=desk.lang,
-        subject=say("Your pause is over: %(site)s comes to you again", site=desk.site),
-        preheader=say("The next issue comes by mail."),
+        subject=say("Your pause is over: %(site)s is back in your inbox", site=desk.site),
+        preheader=say("You’ll get the next issue by email."),
         title=say("Your pause is over"),
-        before=(say("You had paused %(site)s. From today you get the issues again.", site=desk.site),),
+        before=(say("You paused %(site)s. Starting today, you’ll get its issues again.", site=desk.site),),
         link=desk.page(),
-        label=say("Pause longer, change, or leave"),
-        otherwise=say("If the button does nothing, open this address:"),
-        instead=say("To pause longer, change something, or leave:"),
+        label=say("Manage subscription"),
+        otherwise=say("If the button doesn’t work, open this link:"),
+        instead=say("To pause for longer, change something or unsubscribe:"),
         canary=desk.canary,
     )
 
@@ -169,14 +175,14 @@ def _new_address(desk: _EmailContext) -> SubscriptionEmail:
     return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Confirm your new address for %(site)s", site=desk.site),
-        preheader=say("One press of a button, and the issues come to this address."),
+        preheader=say("Just one click, and your issues will go to this address."),
         title=say("Is this your address?"),
-        before=(say("A reader of %(site)s, hopefully you, wants to get the issues at this address.", site=desk.site),),
+        before=(say("A reader of %(site)s, hopefully you, asked to get issues at this address instead.", site=desk.site),),
         link=desk.url(f"address/{token}"),
-        label=say("Yes, send them here"),
-        otherwise=say("If the button does nothing, open this address:"),
-        instead=say("To confirm, open this page and press the button:"),
-        after=(_describe_expiry(desk), say("If it was not you, do nothing: without your yes nothing more is sent.")),
+        label=say("Confirm new address"),
+        otherwise=say("If the button doesn’t work, open this link:"),
+        instead=say("To confirm, open this page and click the button:"),
+        after=(_describe_expiry(desk), say("If you didn’t ask for this, just ignore this email. Nothing will change.")),
         canary=desk.canary,
     )
 
@@ -185,17 +191,17 @@ def _address_changed(desk: _EmailContext) -> SubscriptionEmail:
     say = desk.say
     return SubscriptionEmail(
         lang=desk.lang,
-        subject=say("Your address for %(site)s was changed", site=desk.site),
-        preheader=say("This is the last mail to this address."),
-        title=say("Your address was changed"),
+        subject=say("Your address for %(site)s has been changed", site=desk.site),
+        preheader=say("This is the last email to this address."),
+        title=say("Your address has been changed"),
         before=(
             say(
-                "From now on %(site)s goes to %(address)s. This is the last mail to this address.",
+                "From now on, we’ll send %(site)s to %(address)s. This is the last email to this address.",
                 site=desk.site,
                 address=desk.mail.facts["new"],
             ),
         ),
-        after=(say("If it was not you, answer this mail and say so."),),
+        after=(say("If this wasn’t you, reply to this email and let us know."),),
         canary=desk.canary,
     )
 
@@ -207,17 +213,17 @@ def _digest(desk: _EmailContext) -> SubscriptionEmail:
     number = len(entries)
     return SubscriptionEmail(
         lang=desk.lang,
-        subject=say("%(site)s: the month in one mail", site=desk.site),
+        subject=say("%(site)s: your monthly digest", site=desk.site),
         preheader=entries[0].title if entries else "",
-        title=say("The month in one mail"),
+        title=say("Your monthly digest"),
         before=(
-            say("One issue came out since the last digest.")
+            say("One issue has come out since your last digest.")
             if number == 1
-            else say("%(number)s issues came out since the last digest.", number=number),
+            else say("%(number)s issues have come out since your last digest.", number=number),
         ),
         entries=entries,
         leave=desk.page(),
-        leave_label=say("Change what you get, pause, or leave"),
+        leave_label=say("Manage your subscription or unsubscribe"),
         canary=desk.canary,
         headers={
             "List-Unsubscribe": leave_header(

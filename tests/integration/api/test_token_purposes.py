@@ -83,7 +83,7 @@ def test_a_token_opens_the_pages_of_its_own_purpose_and_changes_nothing_elsewher
     for path, own_kinds in GET.items():
         for kind in own_kinds - {"export"}:
             answer = letter.client.get(path.replace("{token}", kinds[kind]))
-            nothing_mailed = path.endswith("2026-11-24-hello") and "There is no such issue" in answer.text
+            nothing_mailed = path.endswith("2026-11-24-hello") and "Issue not found" in answer.text
             assert answer.status_code == 200 or nothing_mailed, (path, kind)
 
 

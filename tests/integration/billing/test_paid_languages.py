@@ -59,28 +59,31 @@ def test_every_page_and_email_of_a_subscription_is_in_the_subscribers_language(s
     date = Localizer(lang).day(datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC))
     first = shop.client.get(page)
     assert f'<html lang="{lang}"' in first.text
-    for said in (say("You pay, and read everything."), say("%(money)s every month", money=FIVE[lang]), date):
+    for said in (say("You’re a paid subscriber with full access."), say("%(money)s every month", money=FIVE[lang]), date):
         assert plain(said) in plain(first.text)
     leave = shop.client.get(f"{page}/leave").text
-    assert plain(say("Nothing more is charged, and you read everything until %(date)s.", date=date)) in plain(leave)
+    assert plain(say("You won’t be charged again, and you’ll keep full access until %(date)s.", date=date)) in plain(leave)
     for verb, said in (
-        ("pause", "Your subscription rests: nothing is charged."), ("resume", "Your subscription goes on."),
-        ("leave", "You have left: nothing more is charged."), ("stay", "You stay: it goes on as before."),
+        ("pause", "Your subscription is paused. You won’t be charged."), ("resume", "Your subscription continues."),
+        ("leave", "Your subscription is cancelled. You won’t be charged again."),
+        ("stay", "Your subscription continues as before."),
     ):  # fmt: skip
         assert plain(say(said)) in plain(shop.client.post(f"{page}/{verb}").text)
     done = shop.client.post(f"{page}/withdraw").text
-    sentence = say("You have withdrawn. %(money)s goes back to your card. A mail confirms it.", money=FIVE[lang])
+    sentence = say(
+        "You’ve withdrawn from the contract. We’ll refund %(money)s to your card and confirm this by email.", money=FIVE[lang]
+    )
     assert plain(sentence) in plain(done)
     refused = shop.client.post(f"{page}/pause")
     assert refused.status_code == 409
-    assert plain(say("There is no paid subscription of yours that runs: nothing is charged.")) in plain(refused.text)
-    subjects = ["Thank you: you read everything now", "Your subscription rests", "Your withdrawal is confirmed"]
+    assert plain(say("You don’t have a paid subscription, so you’re not being charged.")) in plain(refused.text)
+    subjects = ["Thank you! You now have full access", "Your subscription is paused", "Your withdrawal is confirmed"]
     sent = mails(shop)
-    assert {say(one) for one in subjects} <= {mail.subject for mail in sent}
+    assert {plain(say(one)) for one in subjects} <= {mail.subject for mail in sent}
     for mail in sent:
         assert f'<html lang="{lang}"' in mail.html
         assert ("Content-Language", lang) in list(dict(mail.headers).items())
-    assert FIVE[lang] in plain(next(mail.text for mail in sent if mail.subject == say(subjects[2])))
+    assert FIVE[lang] in plain(next(mail.text for mail in sent if mail.subject == plain(say(subjects[2]))))
 
 
 @pytest.mark.parametrize("lang", i18n.LANGUAGES)
@@ -90,7 +93,7 @@ def test_joining_speaks_the_browsers_language_and_so_does_what_comes_of_it(shop:
     form = shop.client.get("/join").text
     assert plain(say("%(money)s every month", money=FIVE[lang])) in plain(form)
     wrong = shop.client.post("/join", data={"plan": "kind", "amount": "much", "token": form_token(shop), "lang": lang})
-    assert plain(say("%(typed)s is not an amount: write a number such as %(example)s.", typed="'much'", example="8")) in plain(
+    assert plain(say("%(typed)s isn’t an amount. Enter a number such as %(example)s.", typed="'much'", example="8")) in plain(
         wrong.text
     )
     address = shop.client.post("/join", data={"plan": "yearly", "token": form_token(shop), "lang": lang}).headers["location"]
@@ -99,8 +102,14 @@ def test_joining_speaks_the_browsers_language_and_so_does_what_comes_of_it(shop:
     pay(shop, address, "new@example.org")
     with shop.database.transaction() as tx:
         assert tx.value("SELECT lang FROM subscribers") == lang
-    assert [mail.subject for mail in mails(shop)] == [say("Thank you: you read everything now")]
-    assert say("This is closed") in plain(shop.client.get("/read/x").text)
+    assert [mail.subject for mail in mails(shop)] == [plain(say("Thank you! You now have full access"))]
+    assert say("No access") in plain(shop.client.get("/read/x").text)
+
+
+def test_the_proof_of_a_withdrawal_names_the_plan_by_its_title(shop: Shop) -> None:
+    shop.client.post(f"{own(shop, payer(shop, 'en'))}/withdraw")
+    [proof] = [mail for mail in mails(shop) if mail.subject == "Your withdrawal is confirmed"]
+    assert "your subscription (Monthly)" in plain(proof.text)
 
 
 def test_a_gift_is_told_in_the_language_of_the_giver_until_the_subscriber_has_one(shop: Shop) -> None:
@@ -110,7 +119,7 @@ def test_a_gift_is_told_in_the_language_of_the_giver_until_the_subscriber_has_on
     assert gifts.record_paid_gift(shop.database, session)
     [mail] = mails(shop)
     assert mail.subject == "Ein Geschenk für Sie"
-    assert "Ada hat für Sie ein Jahr dieses Newsletters bezahlt" in plain(mail.text)
+    assert "Ada schenkt Ihnen diesen Newsletter für ein Jahr" in plain(mail.text)
 
 
 def test_a_pauses_end_is_told_with_date_and_amount(shop: Shop) -> None:
@@ -122,7 +131,7 @@ def test_a_pauses_end_is_told_with_date_and_amount(shop: Shop) -> None:
         tx.run("UPDATE subscriptions SET resumes_at = now() + interval '6 days'")
     subscription_changes.process_pauses(shop.database, shop.settings)
     [last] = [mail for mail in mails(shop) if mail.subject.startswith("Votre pause se termine le ")]
-    assert "5,00 € sont alors débités" in plain(last.text)
+    assert "Nous débiterons 5,00 € ce jour-là" in plain(last.text)
 
 
 ADA = "ada@example.org"

@@ -50,7 +50,7 @@ def test_who_pays_reads_everything_from_the_event_on(shop: Shop) -> None:
     shop.hear()
     assert shop.standing().state is EntitlementState.PAYING
     assert shop.standing().premium
-    assert shop.subjects() == ["Thank you: you read everything now"]
+    assert shop.subjects() == ["Thank you! You now have full access"]
 
 
 def test_who_pays_with_a_new_address_is_asked_to_confirm_it(shop: Shop) -> None:
@@ -209,7 +209,7 @@ def test_one_person_with_two_subscriptions_is_charged_once(shop: Shop) -> None:
     assert (first["status"], second["status"]) == ("active", "canceled")
     assert sum(amount for _, amount in shop.fake.books.charged) == 500
     assert shop.standing().state is EntitlementState.PAYING
-    assert shop.subjects().count("You are charged only once") == 1
+    assert shop.subjects().count("You’ll only be charged once") == 1
 
 
 def test_giving_back_a_second_payment_survives_lost_answers(shop: Shop) -> None:
@@ -267,7 +267,7 @@ def test_a_failed_card_is_told_plainly_and_keeps_access_for_the_grace(shop: Shop
         shop.fake.books.advance(MONTH + 4 * DAY)
     shop.hear(EventFaults(twice=1.0))
     assert shop.standing().state is EntitlementState.PAST_DUE
-    assert shop.subjects().count("Your payment did not go through") == 1
+    assert shop.subjects().count("Your payment didn’t go through") == 1
 
 
 def test_keys_and_databases_of_different_modes_are_not_mixed(shop: Shop, tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ def test_one_source_makes_two_texts_with_digests_of_their_own(letter: Letter) ->
     assert HEADING in paid.body
     assert paid.digest != edition.digest
     assert paid.digest in paid.html
-    assert "How to read all of it" in edition.html
-    assert "How to read all of it" not in paid.html
+    assert "Subscribe to read on" in edition.html
+    assert "Subscribe to read on" not in paid.html
     for part in ("first paragraph", "last paragraph"):
         assert part in edition.body
         assert part in paid.body
@@ -92,7 +92,7 @@ def test_free_readers_can_get_words_of_their_own(letter: Letter) -> None:
     [edition] = letter.build().editions
     assert "for those who pay" in edition.body
     assert "for those who pay" not in edition.variants[0].body
-    assert "This part is for paying readers" not in edition.body
+    assert "This part is for paid subscribers" not in edition.body
 
 
 def test_a_whole_issue_shows_its_teaser(letter: Letter) -> None:
@@ -341,7 +341,7 @@ def test_the_site_leads_to_the_plans_only_where_something_is_sold(letter: Letter
             config.write("\nPOSTMERGE_JOIN = True\n")
     letter.build()
     pages = {path: path.read_text() for path in site_of(letter).rglob("*.html")}
-    said = [text.count(">Become a paying reader</a>") for text in pages.values()]
+    said = [text.count(">Become a paid subscriber</a>") for text in pages.values()]
     [issue] = [text for path, text in pages.items() if "winter" in str(path)]
     assert min(said) == (1 if sells else 0)
-    assert issue.count(">Become a paying reader</a>") == (2 if sells else 0)
+    assert issue.count(">Become a paid subscriber</a>") == (2 if sells else 0)

@@ -22,8 +22,8 @@ __all__ = ["letter"]
 
 LONG = "\n".join(f"## Part {n}\n\n" + "A sentence that is repeated. " * 300 for n in range(16))
 OWN = (
-    "Read on the web", "Unsubscribe", "its page on the web", "Read the rest on the web", "This part is for paying readers.",
-    "How to read all of it",
+    "Read on the web", "Unsubscribe", "its web page", "Read the rest on the web", "This part is for paid subscribers.",
+    "Subscribe to read on",
 )  # fmt: skip
 
 
@@ -45,9 +45,9 @@ def test_the_mails_own_words_are_in_the_language_of_the_text(letter: Letter, lan
     assert (root.get("lang"), root.get("dir")) == (lang, "ltr")
     assert {element.get("lang") for element in body_of.iter() if element.get("lang")} == {spoken}
     assert i18n.day(made.dated, spoken) in made.html
-    why = say("You get this mail because you subscribed to %(site)s.", site="The Postmerge Letter")
+    why = say("You’re getting this email because you subscribed to %(site)s.", site="The Postmerge Letter")
     assert why in " ".join("".join(map(str, body_of.itertext())).split())
-    for line in (why, f"{say('Read on the web')}: {made.url}", say("Links"), say("This part is for paying readers.")):
+    for line in (why, f"{say('Read on the web')}: {made.url}", say("Links"), say("This part is for paid subscribers.")):
         assert line in " ".join(made.text.split())
     assert f"[{say('note %(number)s', number=1)}]" in made.text
     assert re.search(rf"^{say('Unsubscribe')}: ", made.text, re.MULTILINE)
@@ -177,12 +177,31 @@ def test_pages_in_all_languages_know_each_other(letter: Letter) -> None:
         assert links == {
             code: (i18n.LANGUAGES[code], everywhere[code], "page" if code == lang else None) for code in ("en", "de", "fr")
         }
-        assert i18n.translator(lang)("Get the next issue by mail") in page
+        assert i18n.translator(lang)("Get the next issue by email") in page
         assert f'/subscribe{"" if lang == "en" else "?lang=" + lang}"' in page
         assert f"{SITE}/tags/one/" in page
         assert f"{SITE}/issues/third/" in page
     assert not alternates(letter.page("issues/third/index.html"))
     assert f"{SITE}/issues/hello/" in letter.page("issues/third/index.html")
+
+
+def test_a_site_in_german_is_german_all_over(letter: Letter) -> None:
+    conf = letter.folder / "pelicanconf.py"
+    conf.write_text(conf.read_text() + '\nDEFAULT_LANG = "de"\nPOSTMERGE_JOIN = True\n')
+    for day in (23, 24):
+        letter.write(f"nummer-{day}.md", f"Title: Nummer\nDate: 2026-11-{day} 09:00\nTags: eins", "Text.\n")
+    letter.build()
+    for name, words in {
+        "index.html": ["Neueste Ausgabe", "24. November 2026", "Frühere Ausgaben", "Alle 2 Ausgaben", "Bezahltes Abonnement"],
+        "archive/index.html": ["Archiv", "2 Ausgaben · neueste zuerst", "24. Nov.", "Hauptmenü", "Weitere Seiten"],
+        "tags/eins/index.html": ["Themen", "2 Ausgaben", "RSS-Feed zu diesem Thema"],
+        "search/index.html": ["Suchbegriff", "Keine Treffer für", "Archiv", "RSS-Feed", "Atom-Feed"],
+        "404.html": ["Seite nicht gefunden", "zurück an Absender", "stehen alle Ausgaben"],
+        "issues/nummer-24/index.html": ["Zwischen hell und dunkel wechseln", "Dunkel", "name@example.org"],
+    }.items():
+        page = letter.page(name)
+        assert [word for word in words if word not in page] == [], name
+        assert not re.search(r"\b(Archive|Topics|Search|Dark|Light|issues?|[Ff]eed for|Site|More|November 24)\b<", page), name
 
 
 def test_lists_and_feeds_have_the_original_and_the_sitemap_has_all(letter: Letter) -> None:

@@ -75,7 +75,7 @@ def test_requests_sent_at_once_are_answered_in_their_order(port: int) -> None:
         health, ping, big, nothing = answers(connection, 4)
     assert b"unauthorized" in ping
     assert big == BIG
-    assert b"There is no page at this address" in nothing
+    assert b"Page not found" in nothing
     assert health
 
 

@@ -50,13 +50,13 @@ def post(letter: Web, email: str, work: str, path: str = "/subscribe") -> str:
 
 def test_a_solved_sum_opens_the_form_once(letter: Web) -> None:
     work = solved(sum_of(letter.client.get("/subscribe").text))
-    assert "Look into your inbox" in post(letter, ADA, work)
+    assert "Check your inbox" in post(letter, ADA, work)
     assert letter.state(ADA) == "unconfirmed"
     again = post(letter, BOB, work)
-    assert "Press the button once more" in again
+    assert "Please click the button again" in again
     assert f'value="{BOB}"' in again
     assert letter.state(BOB) is None
-    assert "Look into your inbox" in post(letter, BOB, solved(sum_of(again)))
+    assert "Check your inbox" in post(letter, BOB, solved(sum_of(again)))
 
 
 def test_what_is_not_solved_records_nothing_and_says_what_to_do(letter: Web) -> None:
@@ -105,7 +105,7 @@ def test_the_form_for_the_own_page_asks_too(letter: Web) -> None:
     letter.client.post("/reader", data={"email": ADA, "token": letter.form_token()})
     assert letter.counted("limits") == 0
     work = solved(sum_of(letter.client.get("/reader").text))
-    assert "Look into your inbox" in post(letter, ADA, work, "/reader")
+    assert "Check your inbox" in post(letter, ADA, work, "/reader")
 
 
 def test_only_these_pages_have_a_script_and_only_our_own(letter: Web) -> None:
@@ -185,10 +185,10 @@ def test_a_service_is_asked_and_believed(database: Database, tmp_path: Path, ser
     page = letter.client.get("/subscribe")
     assert '<div class="cf-turnstile" data-sitekey="key-1">' in page.text
     assert "script-src https://challenges.example.com;" in page.headers["content-security-policy"]
-    assert "Look into your inbox" in press(letter, ADA, "good")
-    assert "once more" in press(letter, BOB, "good")
-    assert "once more" in press(letter, BOB, "bad")
-    assert "once more" in press(letter, BOB, "")
+    assert "Check your inbox" in press(letter, ADA, "good")
+    assert "click the button again" in press(letter, BOB, "good")
+    assert "click the button again" in press(letter, BOB, "bad")
+    assert "click the button again" in press(letter, BOB, "")
     assert letter.state(BOB) is None
     assert [asked["response"] for asked in service.asked] == [["good"], ["bad"]]
 
@@ -204,6 +204,6 @@ def test_trouble_with_the_service_opens_or_closes_as_set(
     began = time.monotonic()
     page = press(letter, ADA, "good")
     assert time.monotonic() - began < 15
-    assert ("Look into your inbox" in page) == (trouble == "open")
+    assert ("Check your inbox" in page) == (trouble == "open")
     assert (letter.state(ADA) == "unconfirmed") == (trouble == "open")
     assert len(service.asked) == 1

@@ -52,7 +52,7 @@ def token_of(page: str) -> str:
 def test_somebody_subscribes_confirms_and_leaves(letter: Web) -> None:
     answer = letter.client.post("/subscribe", data={"email": ADA, "tag": ["Python", "mail"], "token": letter.form_token()})
     assert answer.status_code == 200
-    assert "Look into your inbox" in answer.text
+    assert "Check your inbox" in answer.text
     assert letter.state(ADA) == "unconfirmed"
     assert len(letter.rung) == 1
     path = confirm_path(letter)
@@ -60,11 +60,11 @@ def test_somebody_subscribes_confirms_and_leaves(letter: Web) -> None:
     assert letter.state(ADA) == "unconfirmed"
     assert "is confirmed" in letter.client.post(path).text
     assert letter.state(ADA) == "active"
-    assert "confirmed already" in letter.client.post(path).text
+    assert "already confirmed" in letter.client.post(path).text
     leaving = leave_path(letter)
     assert "<button" in letter.client.get(leaving).text
     assert letter.state(ADA) == "active"
-    assert "You have left" in letter.client.post(leaving).text
+    assert "You’ve unsubscribed" in letter.client.post(leaving).text
     assert letter.state(ADA) == "left"
     with letter.database.transaction() as tx:
         kinds = [row["kind"] for row in tx.all("SELECT kind FROM consents ORDER BY id")]
@@ -88,7 +88,7 @@ def test_a_form_without_a_good_token_comes_back_filled_in_and_records_nothing(le
     before = letter.dump()
     answer = letter.client.post("/subscribe", data={"email": ADA, "tag": ["python", "mail"], "token": token})
     assert answer.status_code == 200
-    assert "Press Subscribe once more" in answer.text
+    assert "Please click Subscribe again" in answer.text
     assert f'value="{ADA}"' in answer.text
     assert 'name="tag" value="python"' in answer.text
     assert 'name="tag" value="mail"' in answer.text
@@ -102,7 +102,7 @@ def test_a_form_without_a_good_token_comes_back_filled_in_and_records_nothing(le
 def test_a_form_that_is_too_old_gets_a_fresh_token(letter: Web) -> None:
     stale = letter.form_token(timedelta(days=2))
     answer = letter.client.post("/subscribe", data={"email": ADA, "token": stale})
-    assert "Press Subscribe once more" in answer.text
+    assert "Please click Subscribe again" in answer.text
     assert token_of(answer.text) != stale
     assert letter.state(ADA) is None
 
@@ -110,14 +110,14 @@ def test_a_form_that_is_too_old_gets_a_fresh_token(letter: Web) -> None:
 def test_a_form_that_is_too_young_keeps_its_token_so_that_patience_helps(letter: Web) -> None:
     young = letter.form_token(timedelta(0))
     answer = letter.client.post("/subscribe", data={"email": ADA, "token": young})
-    assert "Press Subscribe once more" in answer.text
+    assert "Please click Subscribe again" in answer.text
     assert token_of(answer.text) == young
     assert letter.state(ADA) is None
 
 
 def test_a_token_of_another_secret_is_worth_nothing(letter: Web) -> None:
     forged = tokens.form_token("another secret of some length", datetime.now(UTC) - timedelta(seconds=5))
-    assert "once more" in letter.client.post("/subscribe", data={"email": ADA, "token": forged}).text
+    assert "click Subscribe again" in letter.client.post("/subscribe", data={"email": ADA, "token": forged}).text
     assert letter.state(ADA) is None
 
 

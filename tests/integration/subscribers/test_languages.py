@@ -20,12 +20,25 @@ from tests import web
 from tests.web import Web
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-WAS_IT_YOU = {"en": "Was it you?", "de": "Waren Sie das?", "fr": "Était-ce vous ?", "es": "¿Fue usted?", "zh": "是您本人吗？"}
+TITLES = {
+    "en": "Please confirm your subscription",
+    "de": "Bitte bestätigen Sie Ihr Abonnement",
+    "fr": "Veuillez confirmer votre abonnement",
+    "es": "Por favor, confirme su suscripción",
+    "zh": "请确认您的订阅",
+}
 
 
 @pytest.fixture
 def letter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
+
+
+def test_an_error_page_speaks_the_browsers_language(letter: Web) -> None:
+    answer = letter.client.post("/reader/x/nothing", headers={"Accept-Language": "de"})
+    assert answer.status_code == 404
+    assert '<html lang="de"' in answer.text
+    assert "<h1>Seite nicht gefunden</h1>" in answer.text
 
 
 @pytest.mark.parametrize("lang", i18n.LANGUAGES)
@@ -34,13 +47,13 @@ def test_somebody_subscribes_and_chooses_in_their_language(letter: Web, lang: st
     say = i18n.translator(lang)
     form = letter.client.get("/subscribe")
     assert f'<html lang="{lang}"' in form.text
-    assert say("Get the next issue by mail") in unescape(form.text)
+    assert say("Get the next issue by email") in unescape(form.text)
     answer = letter.client.post("/subscribe", data={"email": "ada@example.org", "token": letter.form_token()})
-    assert say("Look into your inbox") in unescape(answer.text)
+    assert say("Check your inbox") in unescape(answer.text)
     letter.work()
     [mail] = letter.mails()
     assert f'<html lang="{lang}"' in mail.html
-    assert mail.text.startswith(WAS_IT_YOU[lang])
+    assert mail.text.startswith(TITLES[lang])
     assert ("Content-Language", lang) in list(dict(mail.headers).items())
     [path] = [path for path in web.paths(mail.text, letter.settings) if path.startswith("/confirm/")]
     assert say("Your subscription is confirmed") in unescape(letter.client.post(path).text)
@@ -77,7 +90,7 @@ def test_a_bad_address_is_said_in_the_subscribers_language(letter: Web) -> None:
     )
     assert answer.status_code == 422
     [error] = re.findall(r'role="alert">([^<]+)<', answer.text)
-    assert unescape(error) == "Das nach dem @ kann nicht stimmen: Schreiben Sie Ihre Adresse wie name@example.org."
+    assert unescape(error) == "Der Teil nach dem @ ist ungültig: Schreiben Sie Ihre Adresse in der Form name@example.org."
 
 
 BAD = [
@@ -124,7 +137,7 @@ def test_a_domain_without_email_is_said_in_the_subscribers_language(
     data = {"email": "ada@no-mail.example.com", "token": letter.form_token()}
     answer = letter.client.post(f"/subscribe?lang={lang}", data=data)
     said = i18n.translator(lang)(
-        "The domain %(domain)s takes no mail: check what is after the @.", domain="no-mail.example.com"
+        "The domain %(domain)s doesn’t accept email. Check the part after the @.", domain="no-mail.example.com"
     )
     assert said in unescape(answer.text)
 

@@ -1,15 +1,16 @@
-"""Every word on a page or in a mail is there in every language, with the same things filled in."""
+"""Every word on a page or in an email is there in every language, with the same things filled in."""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 from babel.messages.pofile import read_po
 
-from api.common.error_responses import DATABASE_UNAVAILABLE
+from api.common.error_responses import DATABASE_UNAVAILABLE, OTHER_PAGE, PAGES
 from api.common.language import CHECK
 from mailer.core import i18n
 from tests.conftest import ROOT
@@ -32,6 +33,14 @@ def in_templates() -> Iterator[str]:
     paths = [*(ROOT / "api" / "templates").glob("*.html"), *(ROOT / "theme" / "templates").rglob("*.html")]
     for path in paths:
         yield from re.findall(r'_\(\s*"((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
+
+
+def in_buttons() -> Iterator[str]:
+    """What stands on the buttons of our pages."""
+    for path in (ROOT / "api" / "templates").glob("*.html"):
+        render_page = path.read_text(encoding="utf-8")
+        yield from re.findall(r'<button[^>]*>{{ _\("([^"]+)"\) }}</button>', render_page)
+        yield from re.findall(r'{{ press\("\w+", _\("([^"]+)"\)\) }}', render_page)
 
 
 def in_code() -> Iterator[str]:
@@ -68,7 +77,8 @@ def in_errors() -> Iterator[str]:
                 yield str(node.args[0].value)
 
 
-TEXTS = sorted({*in_templates(), *in_code(), *in_errors(), CHECK, DATABASE_UNAVAILABLE})
+ON_ERROR_PAGES = {text for texts in [*PAGES.values(), OTHER_PAGE] for text in texts}
+TEXTS = sorted({*in_templates(), *in_code(), *in_errors(), *ON_ERROR_PAGES, CHECK, DATABASE_UNAVAILABLE})
 
 
 def catalogue(lang: str) -> dict[str, str]:
@@ -91,6 +101,25 @@ def test_what_is_filled_in_is_the_same(lang: str) -> None:
         assert "%" not in re.sub(r"%\(\w+\)s", "", found)
 
 
+@pytest.mark.parametrize("lang", OTHERS)
+def test_no_text_is_translated_twice(lang: str) -> None:
+    source = (i18n.FOLDER / f"{lang}.po").read_text(encoding="utf-8")
+    texts = ["".join(re.findall(r'"(.*)"', text)) for text in re.findall(r'^msgid ((?:".*"\n)+)', source, re.M)]
+    assert len(texts) == len(TEXTS) + 1  # and the header
+    assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize("lang", OTHERS)
+def test_the_words_on_buttons_are_short_in_every_language(lang: str) -> None:
+    for text in sorted(set(in_buttons())):
+        assert len(catalogue(lang)[text]) <= 30, text
+
+
+def test_french_has_its_no_break_spaces() -> None:
+    for text, found in catalogue("fr").items():
+        assert not re.search(r" [;:?!»]|« ", found), text
+
+
 @pytest.mark.parametrize(
     ("header", "lang"),
     [
@@ -99,6 +128,8 @@ def test_what_is_filled_in_is_the_same(lang: str) -> None:
         ("fr-CH, fr;q=0.9, en;q=0.8", "fr"),
         ("xx, zh-Hans-CN;q=0.8, de;q=0.5", "zh"),
         ("de;q=0, es", "es"),
+        ("frr, de;q=0.8", "de"),
+        ("esu", "en"),
         ("de;q=rubbish, es;q=0.1", "es"),
         (",;q=,;;,\0", "en"),
         ("x" * 100_000, "en"),
@@ -106,6 +137,17 @@ def test_what_is_filled_in_is_the_same(lang: str) -> None:
 )
 def test_the_browsers_best_language_is_taken(header: str, lang: str) -> None:
     assert i18n.choose(header=header) == lang
+
+
+def test_dates_are_written_in_the_language_of_the_page() -> None:
+    when = date(2026, 11, 4)
+    assert [i18n.day(when, lang) for lang in ("en", "de", "zh", "it")] == [
+        "4 November 2026",
+        "4. November 2026",
+        "2026年11月4日",
+        "4 November 2026",
+    ]
+    assert [i18n.short_day(when, lang) for lang in ("en", "de", "zh")] == ["4 Nov", "4. Nov.", "11月4日"]
 
 
 def test_what_the_reader_chose_goes_first() -> None:

@@ -45,7 +45,7 @@ def call(path: str, body: bytes = b"", announced: int | None = None, method: str
         sent.append(message)
 
     scope: Scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
-    edge = HttpMiddleware(app, lambda _path, status: PlainTextResponse("problem", status), tls)
+    edge = HttpMiddleware(app, lambda _scope, status: PlainTextResponse("problem", status), tls)
     asyncio.run(edge(scope, receive, send))
     return sent
 

@@ -19,9 +19,8 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.querySelector(".mode");
-    const label = () => { button.textContent = now() === "dark" ? "Light" : "Dark"; };
+    const label = () => { button.textContent = now() === "dark" ? button.dataset.light : button.dataset.dark; };
     button.hidden = false;
-    button.setAttribute("aria-label", "Switch between light and dark");
     button.addEventListener("click", () => {
       root.dataset.mode = now() === "dark" ? "light" : "dark";
       keep(root.dataset.mode);

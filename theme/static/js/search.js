@@ -44,6 +44,8 @@ function entry(found) {
   return item;
 }
 
+const fill = (text, values) => text.replace(/%\((\w+)\)s/g, (_, name) => values[name]);
+
 async function search() {
   const mine = ++turn;
   const words = box.value.trim();
@@ -55,11 +57,12 @@ async function search() {
     const shown = await Promise.all(results.slice(0, PAGE).map((one) => one.data()));
     if (mine !== turn) return;
     list.replaceChildren(...shown.map(entry));
-    const more = results.length > PAGE ? `; the ${PAGE} best are shown` : "";
-    status.textContent = results.length ? `${results.length} ${results.length === 1 ? "issue" : "issues"}${more}.` : `No issue has “${words}”.`;
+    const { none, one, many, most } = form.dataset;
+    const text = [none, one][results.length] ?? (results.length > PAGE ? most : many);
+    status.textContent = fill(text, { number: results.length, shown: PAGE, words });
   } catch {
     loading = undefined;
-    if (mine === turn) status.textContent = "The search index cannot be loaded. Please use the archive.";
+    if (mine === turn) status.textContent = form.dataset.broken;
   }
 }
 

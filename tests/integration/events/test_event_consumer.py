@@ -359,7 +359,7 @@ def test_the_operators_word_that_they_were_sent_settles_them(
     assert len(uncertain_deliveries.list_uncertain(database)) == 2
     assert run(conf, ses, monkeypatch, "uncertain", str(send_id), "--sent")[0] == 0
     assert list_send_statuses(database)[0].deliveries["accepted"] == 6
-    with pytest.raises(BadInput, match="Nothing is in doubt"):
+    with pytest.raises(BadInput, match="has no uncertain deliveries"):
         uncertain_deliveries.resolve_uncertain(database, str(send_id), None, sent=True)
 
 

@@ -425,4 +425,4 @@ def test_the_operator_is_notified_once_of_a_stopped_send(database: Database, con
     told = replace(conf, notify_url=web)
     assert (post_notices(database, told), post_notices(database, told)) == (1, 0)
     assert len(Page.got) == 1
-    assert "is stopped: its ledger has 20 rows" in Page.got[0]
+    assert "is stopped: the ledger has 20 rows" in Page.got[0]

@@ -70,7 +70,7 @@ class Web:
 
     def form_token(self, age: timedelta = timedelta(seconds=5)) -> str:
         """A form's token, as if the form had been shown ``age`` ago."""
-        return tokens.form_token(self.settings.need_secret(), datetime.now(UTC) - age)
+        return tokens.form_token(self.settings.need_secrets(), datetime.now(UTC) - age)
 
     def subscribe(self, email: str) -> None:
         """Post the form as a person does."""

@@ -30,7 +30,7 @@ class Challenge:
 def new_challenge(settings: Settings) -> Challenge | None:
     """A new challenge, or None when challenges are off."""
     if settings.challenge == "work":
-        token = tokens.work_token(settings.need_secret(), datetime.now(UTC), settings.challenge_bits)
+        token = tokens.work_token(settings.need_secrets(), datetime.now(UTC), settings.challenge_bits)
         return Challenge("work", "script-src 'self'", sum=token, bits=settings.challenge_bits)
     if settings.challenge == "hook":
         origin = "/".join(settings.challenge_script.split("/")[:3])

@@ -93,12 +93,12 @@ def check_tags(tags: tuple[str, ...]) -> None:
         raise Mistyped("This form’s topics aren’t valid. Open a topic’s page and subscribe there.", field="tag")
 
 
-def check_age(secret: str, token: str) -> FormAge:
+def check_age(secrets: tokens.Secrets, token: str) -> FormAge:
     """The age of the form with this token; a token that is not ours is stale."""
     now = datetime.now(UTC)
-    if tokens.check_form(secret, token, now, MIN_FORM_AGE, MAX_FORM_AGE):
+    if tokens.check_form(secrets, token, now, MIN_FORM_AGE, MAX_FORM_AGE):
         return FormAge.GOOD
-    return FormAge.YOUNG if tokens.check_form(secret, token, now, timedelta(0), MIN_FORM_AGE) else FormAge.STALE
+    return FormAge.YOUNG if tokens.check_form(secrets, token, now, timedelta(0), MIN_FORM_AGE) else FormAge.STALE
 
 
 def equalize_timing(began: float) -> None:

@@ -45,7 +45,7 @@ def start_checkout(context: Context, form: Form, request: Request) -> Response:
     """Redirect to Stripe's checkout page."""
     language, secret, token = (
         get_language(request, _text(form.get("lang"))),
-        context.settings.need_secret(),
+        context.settings.need_secrets(),
         _text(form.get("token")),
     )
     order = CheckoutOrder(
@@ -76,7 +76,7 @@ def show_thanks(context: Context, request: Request) -> Response:
 def show_gift(context: Context, token: str, request: Request) -> Response:
     """Ask whether to accept a gift."""
     language = get_language(request)
-    if tokens.read_gift(context.settings.need_secret(), token) is None:
+    if tokens.read_gift(context.settings.need_secrets(), token) is None:
         return _invalid_link(context, language)
     title, label = language.say("You’ve received a gift subscription"), language.say("Accept gift")
     sentences = [language.say("It starts when you accept it. You won’t be charged, and it doesn’t renew.")]
@@ -241,7 +241,7 @@ def _show_plans(
         sentences, status = [language.say("Every issue is free, so there’s nothing to pay for.")], 200 if status == 200 else 422
         title, label = language.say("This newsletter is free"), language.say("Subscribe for free")
         return render_message(context, title, sentences, status, language.lang, href="/subscribe", label=label)
-    secret = context.settings.need_secret()
+    secret = context.settings.need_secrets()
     reader = tokens.paid_token(secret, order.subscriber_id) if order.subscriber_id else ""
     fresh = tokens.form_token(secret, datetime.now(UTC))
     response = render_page(
@@ -275,7 +275,7 @@ def _find_plan(context: AppContext, token: str) -> subscription_changes.Subscrip
 
 
 def _find_subscriber(context: AppContext, token: str) -> int:
-    claim = tokens.read_paid(context.settings.need_secret(), token) if token else None
+    claim = tokens.read_paid(context.settings.need_secrets(), token) if token else None
     return claim[0] if claim and claim[1] == 0 else 0
 
 

@@ -42,7 +42,7 @@ def request_link(context: Context, form: Form, request: Request) -> Response:
     """Email the link, if this is a subscriber. The response and its time are the same either way."""
     began, language, wish = time.monotonic(), get_language(request), forms.read_signup(form)
     if not wish.website:
-        age = forms.check_age(context.settings.need_secret(), wish.token)
+        age = forms.check_age(context.settings.need_secrets(), wish.token)
         if age is not FormAge.GOOD:
             note = language.say("Please click the button again so we know you’re not a bot.")
             return _show_request(context, language, wish.email, note=note, token=wish.token if age is FormAge.YOUNG else "")
@@ -286,7 +286,7 @@ def _show_request(
     error: str = "",
     token: str = "",
 ) -> Response:
-    fresh = token or tokens.form_token(context.settings.need_secret(), datetime.now(UTC))
+    fresh = token or tokens.form_token(context.settings.need_secrets(), datetime.now(UTC))
     facts = {
         "email": email,
         "note": note,

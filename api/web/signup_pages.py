@@ -47,7 +47,7 @@ def subscribe(context: Context, form: Form, request: Request) -> Response:
     if signup_form.website:
         forms.equalize_timing(began)
         return _show_inbox(context, language, signup_form)
-    age = forms.check_age(context.settings.need_secret(), signup_form.token)
+    age = forms.check_age(context.settings.need_secrets(), signup_form.token)
     if age is not FormAge.GOOD:
         return _show_form(
             context,
@@ -96,7 +96,7 @@ def subscribe(context: Context, form: Form, request: Request) -> Response:
 @router.get("/confirm/{token}")
 def show_confirm(context: Context, token: str, request: Request) -> Response:
     """Ask to confirm the subscription."""
-    secret, expiry = context.settings.need_secret(), context.settings.confirm_expiry
+    secret, expiry = context.settings.need_secrets(), context.settings.confirm_expiry
     language = get_language(request)
     if tokens.read_confirm(secret, token, datetime.now(UTC), expiry) is None:
         return _invalid_confirm_link(context, language)
@@ -126,7 +126,7 @@ def confirm(context: Context, token: str, request: Request) -> Response:
 def show_unsubscribe(context: Context, token: str, request: Request) -> Response:
     """Ask whether to unsubscribe."""
     language = get_language(request)
-    if tokens.read_leave(context.settings.need_secret(), token) is None:
+    if tokens.read_leave(context.settings.need_secrets(), token) is None:
         return _invalid_unsubscribe_link(context, language)
     return render_page(context, "leave.html", lang=language.lang, token=token)
 
@@ -150,7 +150,7 @@ def unsubscribe(context: Context, token: str, form: AnyForm, request: Request) -
         language.say("You won’t get any more issues."),
         language.say("If an issue is already on its way, it will be the last one."),
     ]
-    claim = tokens.read_leave(context.settings.need_secret(), token)
+    claim = tokens.read_leave(context.settings.need_secrets(), token)
     if claim and subscription_changes.is_charged(context.database, claim.subscriber_id):
         sentences.append(language.say("This only stops the emails. Your paid subscription continues."))
     label = language.say("Unsubscribed by mistake? Subscribe again")
@@ -181,7 +181,7 @@ def _show_form(
     suggestion: str = "",
     field: str = "",
 ) -> Response:
-    fresh = token or tokens.form_token(context.settings.need_secret(), datetime.now(UTC))
+    fresh = token or tokens.form_token(context.settings.need_secrets(), datetime.now(UTC))
     facts = {
         "wish": signup_form,
         "note": note,

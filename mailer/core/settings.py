@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parseaddr
+from functools import cache
 from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
@@ -23,6 +24,7 @@ from mailer.core.errors import BadInput
 _ENV_FILE = "POSTMERGE_ENV_FILE"
 # A sender whose name is in quotes, as email writes it; the parser takes the first pair for the whole value's.
 _QUOTED_NAME = re.compile(r'\s*(?:export\s+)?(?P<key>[A-Z_]+)\s*=\s*(?P<value>"[^"\n]*"\s*<[^<>\s]+>)\s*')
+MIN_SECRET_CHARS = 16
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -121,13 +123,20 @@ class Settings:
             )
         return self.database_url
 
-    def need_secret(self) -> str:
-        """The signing secret, or a sentence that says how to make one."""
-        if len(self.secret) < 16:
+    def need_secrets(self) -> tuple[str, ...]:
+        """The signing secrets: the first signs, all of them verify. Raises BadInput if one is missing or too short."""
+        secrets = _split_secrets(self.secret)
+        if not secrets or min(map(len, secrets)) < MIN_SECRET_CHARS:
             raise BadInput(
-                "POSTMERGE_SECRET is missing or shorter than 16 characters: set it to the output of `openssl rand -hex 32`."
+                f"POSTMERGE_SECRET is missing, or one of its values is shorter than {MIN_SECRET_CHARS} characters: set it to"
+                " the output of `openssl rand -hex 32`, followed by older values, if any, after commas."
             )
-        return self.secret
+        return secrets
+
+
+@cache
+def _split_secrets(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, re.split(r"[\s,]+", text)))
 
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:

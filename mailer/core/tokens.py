@@ -11,12 +11,13 @@ import binascii
 import hashlib
 import hmac
 import re
-import secrets
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from secrets import token_bytes
 
 _MAC = 16
+Secrets = tuple[str, ...]  # the first signs, all of them verify
 
 
 @dataclass(frozen=True)
@@ -36,29 +37,29 @@ class ConfirmClaim:
     issued: datetime
 
 
-def leave_token(secret: str, subscriber_id: int, send_id: int = 0) -> str:
+def leave_token(secrets: Secrets, subscriber_id: int, send_id: int = 0) -> str:
     """A token for leaving; it holds for ever, as mails do. 43 characters."""
-    return _sign(secret, b"leave", struct.pack(">qq", subscriber_id, send_id))
+    return _sign(secrets, b"leave", struct.pack(">qq", subscriber_id, send_id))
 
 
-def read_leave(secret: str, token: str) -> LeaveClaim | None:
+def read_leave(secrets: Secrets, token: str) -> LeaveClaim | None:
     """What a leave token says, or None when it was not signed by us."""
-    payload = _open(secret, b"leave", token, 16)
+    payload = _open(secrets, b"leave", token, 16)
     return LeaveClaim(*struct.unpack(">qq", payload)) if payload else None
 
 
-def confirm_token(secret: str, subscriber_id: int, mail_id: int, issued: datetime) -> str:
+def confirm_token(secrets: Secrets, subscriber_id: int, mail_id: int, issued: datetime) -> str:
     """A token for confirming, dated ``issued``. 54 characters."""
-    return _sign(secret, b"confirm", struct.pack(">qqq", subscriber_id, mail_id, int(issued.timestamp() * 1000)))
+    return _sign(secrets, b"confirm", struct.pack(">qqq", subscriber_id, mail_id, int(issued.timestamp() * 1000)))
 
 
-def read_confirm(secret: str, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
+def read_confirm(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
     """What a confirm token says, or None when it is forged or older than ``expiry``."""
-    return _dated(secret, b"confirm", token, now, expiry)
+    return _dated(secrets, b"confirm", token, now, expiry)
 
 
-def _dated(secret: str, purpose: bytes, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
-    payload = _open(secret, purpose, token, 24)
+def _dated(secrets: Secrets, purpose: bytes, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
+    payload = _open(secrets, purpose, token, 24)
     if payload is None:
         return None
     subscriber_id, mail_id, millis = struct.unpack(">qqq", payload)
@@ -66,95 +67,95 @@ def _dated(secret: str, purpose: bytes, token: str, now: datetime, expiry: timed
     return ConfirmClaim(subscriber_id, mail_id, issued) if now - issued <= expiry else None
 
 
-def paid_token(secret: str, subscriber_id: int, epoch: int = 0) -> str:
+def paid_token(secrets: Secrets, subscriber_id: int, epoch: int = 0) -> str:
     """A token for a reader's own page (``epoch`` 0) or for what they paid for (their links' epoch). 43 characters."""
-    return _sign(secret, b"paid", struct.pack(">qq", subscriber_id, epoch))
+    return _sign(secrets, b"paid", struct.pack(">qq", subscriber_id, epoch))
 
 
-def read_paid(secret: str, token: str) -> tuple[int, int] | None:
+def read_paid(secrets: Secrets, token: str) -> tuple[int, int] | None:
     """The subscriber and the epoch that a token is for, or None when it was not signed by us."""
-    payload = _open(secret, b"paid", token, 16)
+    payload = _open(secrets, b"paid", token, 16)
     return struct.unpack(">qq", payload) if payload else None
 
 
-def gift_token(secret: str, gift_id: int) -> str:
+def gift_token(secrets: Secrets, gift_id: int) -> str:
     """A token for accepting a gift. 32 characters."""
-    return _sign(secret, b"gift", struct.pack(">q", gift_id))
+    return _sign(secrets, b"gift", struct.pack(">q", gift_id))
 
 
-def read_gift(secret: str, token: str) -> int | None:
+def read_gift(secrets: Secrets, token: str) -> int | None:
     """The gift that a token is for, or None when it was not signed by us."""
-    payload = _open(secret, b"gift", token, 8)
+    payload = _open(secrets, b"gift", token, 8)
     return int(struct.unpack(">q", payload)[0]) if payload else None
 
 
-def page_token(secret: str, subscriber_id: int, issued: datetime) -> str:
+def page_token(secrets: Secrets, subscriber_id: int, issued: datetime) -> str:
     """A token for a reader's own page with everything on it, dated ``issued``. 43 characters."""
-    return _sign_dated(secret, b"page", subscriber_id, issued)
+    return _sign_dated(secrets, b"page", subscriber_id, issued)
 
 
-def read_page(secret: str, token: str, now: datetime, expiry: timedelta) -> int | None:
+def read_page(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> int | None:
     """Whose page a token opens, or None when it is forged or older than ``expiry``."""
-    return _open_dated(secret, b"page", token, now, expiry)
+    return _open_dated(secrets, b"page", token, now, expiry)
 
 
-def export_token(secret: str, export_id: int, issued: datetime) -> str:
+def export_token(secrets: Secrets, export_id: int, issued: datetime) -> str:
     """A token for fetching an export, dated ``issued``. 43 characters."""
-    return _sign_dated(secret, b"export", export_id, issued)
+    return _sign_dated(secrets, b"export", export_id, issued)
 
 
-def read_export(secret: str, token: str, now: datetime, expiry: timedelta) -> int | None:
+def read_export(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> int | None:
     """Which export a token fetches, or None when it is forged or older than ``expiry``."""
-    return _open_dated(secret, b"export", token, now, expiry)
+    return _open_dated(secrets, b"export", token, now, expiry)
 
 
-def address_token(secret: str, subscriber_id: int, mail_id: int, issued: datetime) -> str:
+def address_token(secrets: Secrets, subscriber_id: int, mail_id: int, issued: datetime) -> str:
     """A token for saying yes to a new address, dated ``issued``. 54 characters."""
-    return _sign(secret, b"address", struct.pack(">qqq", subscriber_id, mail_id, int(issued.timestamp() * 1000)))
+    return _sign(secrets, b"address", struct.pack(">qqq", subscriber_id, mail_id, int(issued.timestamp() * 1000)))
 
 
-def read_address(secret: str, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
+def read_address(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
     """Who says yes to a new address, through which mail, or None when the token is forged or older than ``expiry``."""
-    return _dated(secret, b"address", token, now, expiry)
+    return _dated(secrets, b"address", token, now, expiry)
 
 
-def canary_token(secret: str, subscriber_id: int, mail_id: int) -> str:
+def canary_token(secrets: Secrets, subscriber_id: int, mail_id: int) -> str:
     """A token for the hidden link of a mail: it can do nothing. 43 characters."""
-    return _sign(secret, b"canary", struct.pack(">qq", subscriber_id, mail_id))
+    return _sign(secrets, b"canary", struct.pack(">qq", subscriber_id, mail_id))
 
 
-def read_canary(secret: str, token: str) -> tuple[int, int] | None:
+def read_canary(secrets: Secrets, token: str) -> tuple[int, int] | None:
     """The reader and the mail whose hidden link somebody opened, or None when it is not ours."""
-    payload = _open(secret, b"canary", token, 16)
+    payload = _open(secrets, b"canary", token, 16)
     return struct.unpack(">qq", payload) if payload else None
 
 
-def form_token(secret: str, now: datetime) -> str:
+def form_token(secrets: Secrets, now: datetime) -> str:
     """A token for a form shown ``now``; no two the same, so that what two people send is never taken for one."""
-    return _sign(secret, b"form", struct.pack(">q6s", int(now.timestamp()), secrets.token_bytes(6)))
+    return _sign(secrets, b"form", struct.pack(">q6s", int(now.timestamp()), token_bytes(6)))
 
 
-def check_form(secret: str, token: str, now: datetime, least: timedelta, most: timedelta) -> bool:
+def check_form(secrets: Secrets, token: str, now: datetime, least: timedelta, most: timedelta) -> bool:
     """Was the form shown by us, at least ``least`` and at most ``most`` ago?"""
-    payload = _open(secret, b"form", token, 14)
+    payload = _open(secrets, b"form", token, 14)
     if payload is None:
         return False
     age = now - datetime.fromtimestamp(struct.unpack(">q6s", payload)[0], UTC)
     return least <= age <= most
 
 
-def work_token(secret: str, now: datetime, bits: int) -> str:
+def work_token(secrets: Secrets, now: datetime, bits: int) -> str:
     """A sum for a browser, asked ``now``; each of ``bits`` doubles the work. 42 characters, no two the same."""
-    return _sign(secret, b"work", struct.pack(">qB6s", int(now.timestamp()), bits, secrets.token_bytes(6)))
+    return _sign(secrets, b"work", struct.pack(">qB6s", int(now.timestamp()), bits, token_bytes(6)))
 
 
-def read_work(secret: str, answer: str, now: datetime, most: timedelta) -> str | None:
+def read_work(secrets: Secrets, answer: str, now: datetime, most: timedelta) -> str | None:
     """The sum that ``answer`` (sum:number) solves, or None: not ours, older than ``most``, or not solved.
 
     Solved means that the SHA-256 of the whole answer begins with the sum's number of zero bits.
     """
     token, _, number = answer.partition(":")
-    payload = _open(secret, b"work", token, 15)
+    payload = _open(secrets, b"work", token, 15)
     if payload is None or not re.fullmatch(r"[0-9]{1,12}", number):
         return None
     asked, bits, _ = struct.unpack(">qB6s", payload)
@@ -164,11 +165,11 @@ def read_work(secret: str, answer: str, now: datetime, most: timedelta) -> str |
     return token if digest >> (256 - bits) == 0 else None
 
 
-def _sign(secret: str, purpose: bytes, payload: bytes) -> str:
-    return base64.urlsafe_b64encode(payload + _mac(secret, purpose, payload)).rstrip(b"=").decode()
+def _sign(secrets: Secrets, purpose: bytes, payload: bytes) -> str:
+    return base64.urlsafe_b64encode(payload + _mac(secrets[0], purpose, payload)).rstrip(b"=").decode()
 
 
-def _open(secret: str, purpose: bytes, token: str, size: int) -> bytes | None:
+def _open(secrets: Secrets, purpose: bytes, token: str, size: int) -> bytes | None:
     if len(token) > 100 or not token.isascii():
         return None
     try:
@@ -177,16 +178,16 @@ def _open(secret: str, purpose: bytes, token: str, size: int) -> bytes | None:
         return None
     payload, mac = raw[:-_MAC], raw[-_MAC:]
     canonical = base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == token
-    good = hmac.compare_digest(mac, _mac(secret, purpose, payload))
+    good = any(hmac.compare_digest(mac, _mac(secret, purpose, payload)) for secret in secrets)
     return payload if good and canonical and len(payload) == size else None
 
 
-def _sign_dated(secret: str, purpose: bytes, number: int, issued: datetime) -> str:
-    return _sign(secret, purpose, struct.pack(">qq", number, int(issued.timestamp() * 1000)))
+def _sign_dated(secrets: Secrets, purpose: bytes, number: int, issued: datetime) -> str:
+    return _sign(secrets, purpose, struct.pack(">qq", number, int(issued.timestamp() * 1000)))
 
 
-def _open_dated(secret: str, purpose: bytes, token: str, now: datetime, expiry: timedelta) -> int | None:
-    payload = _open(secret, purpose, token, 16)
+def _open_dated(secrets: Secrets, purpose: bytes, token: str, now: datetime, expiry: timedelta) -> int | None:
+    payload = _open(secrets, purpose, token, 16)
     if payload is None:
         return None
     number, millis = struct.unpack(">qq", payload)

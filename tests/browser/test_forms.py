@@ -179,7 +179,7 @@ def our_pages(stack: Stack) -> list[str]:
         stack.database, stack.settings, "a-long-name-that-somebody-has." * 2 + "x@example.org", ["python"], confirmed=True
     )
     stack.publish_newest()
-    secret = stack.settings.need_secret()
+    secret = stack.settings.need_secrets()
     [mail] = list_emails(stack.settings.outbox)[0]
     return [
         "/subscribe?tag=python",

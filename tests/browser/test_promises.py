@@ -69,7 +69,7 @@ def own(shop: Shop) -> str:
     reader = shop.reader()
     shop.buy()
     shop.hear()
-    return f"{shop.settings.api_url}/paid/{tokens.paid_token(shop.settings.need_secret(), reader)}"
+    return f"{shop.settings.api_url}/paid/{tokens.paid_token(shop.settings.need_secrets(), reader)}"
 
 
 def paid_to(shop: Shop) -> str:
@@ -152,7 +152,7 @@ def test_a_gift_is_accepted_with_one_press_and_shows_until_when(shop: Shop, page
     reader = shop.reader("eve@example.org")
     with shop.database.transaction() as tx:
         gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur")
-    page.goto(f"{shop.settings.api_url}/gift/{tokens.gift_token(shop.settings.need_secret(), gift)}")
+    page.goto(f"{shop.settings.api_url}/gift/{tokens.gift_token(shop.settings.need_secrets(), gift)}")
     expect(page.get_by_text("You won’t be charged")).to_be_visible()
     assert shop.standing("eve@example.org").state is EntitlementState.FREE
     page.get_by_role("button", name="Accept gift").click()

@@ -29,10 +29,10 @@ class Served:
     database: Database
 
     def page(self) -> str:
-        return f"/reader/{tokens.page_token(self.settings.need_secret(), 1, datetime.now(UTC))}"
+        return f"/reader/{tokens.page_token(self.settings.need_secrets(), 1, datetime.now(UTC))}"
 
     def mailed(self) -> str:
-        return f"/reader/{tokens.leave_token(self.settings.need_secret(), 1, 1)}"
+        return f"/reader/{tokens.leave_token(self.settings.need_secrets(), 1, 1)}"
 
 
 @pytest.fixture

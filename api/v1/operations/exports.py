@@ -72,7 +72,7 @@ def retrieve_export(context: Context, id: str) -> JSONResponse:
 @download_router.get("/exports/{token}")
 def download_export(context: Context, token: str) -> Response:
     """Generate the file and return it."""
-    number = tokens.read_export(context.settings.need_secret(), token, datetime.now(UTC), LINK_LIFETIME)
+    number = tokens.read_export(context.settings.need_secrets(), token, datetime.now(UTC), LINK_LIFETIME)
     row = api_records.get(context.database, "exports", "export", str(number)) if number is not None else None
     if row is None:
         raise_not_found("export, or its link is older than an hour: retrieve the export again to get a new one")
@@ -117,7 +117,7 @@ def _check_parameters(context: AppContext, parameters: dict[str, Any]) -> None:
 
 
 def _as_export(context: AppContext, row: dict[str, Any]) -> dict[str, Any]:
-    token = tokens.export_token(context.settings.need_secret(), row["id"], datetime.now(UTC))
+    token = tokens.export_token(context.settings.need_secrets(), row["id"], datetime.now(UTC))
     return {
         "id": public_ids.public("export", row["id"]),
         "creation_date": row["created_at"].isoformat(),

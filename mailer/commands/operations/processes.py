@@ -41,7 +41,7 @@ def serve(host: str, port: int, processes: int | None, until_eof: bool) -> None:
     from mailer import editions
 
     settings = load_settings("serve")
-    settings.need_secret()
+    settings.need_secrets()
     name = editions.site_name(settings.config)
     run_server(settings, open_database(settings), name, host, port, stop_signal(until_eof), processes or min(cores(), 4))
 
@@ -59,7 +59,7 @@ def worker(until_eof: bool) -> None:
 
     settings = load_settings("worker")
     need_redis(settings)
-    settings.need_secret()
+    settings.need_secrets()
     stopping = stop_signal(until_eof)
     work = WorkerContext(open_database(settings), settings, make_transport(settings), editions.site_name(settings.config))
     workshop = WorkerThreads(work)

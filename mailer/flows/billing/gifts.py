@@ -48,7 +48,7 @@ def accept_gift(
     Repeating it has no effect. It begins after any existing access. Raises Refused while the recipient pays themselves: the
     gift would run in parallel and be wasted.
     """
-    claim = tokens.read_gift(settings.need_secret(), token)
+    claim = tokens.read_gift(settings.need_secrets(), token)
     if claim is None:
         return TokenResult.INVALID, None
     with database.transaction() as tx:

@@ -34,7 +34,7 @@ def get_link_token(database: Database, settings: Settings, subscriber_id: int) -
 
 def authenticate(database: Database, settings: Settings, token: str) -> EntitledSubscriber | None:
     """Return the subscriber of a private link if they are entitled now and the link was not renewed since."""
-    claim = tokens.read_paid(settings.need_secret(), token)
+    claim = tokens.read_paid(settings.need_secrets(), token)
     if claim is None:
         return None
     with database.transaction() as tx:
@@ -66,4 +66,4 @@ def _build_token(tx: Tx, settings: Settings, subscriber_id: int) -> str:
     written = entitlement_records.get(tx, subscriber_id)
     if written is None or not entitlements.restore_entitlement(written, datetime.now(UTC)).premium:
         return ""
-    return tokens.paid_token(settings.need_secret(), subscriber_id, written.epoch)
+    return tokens.paid_token(settings.need_secrets(), subscriber_id, written.epoch)

@@ -131,7 +131,7 @@ def _rehearsal_services(settings: Settings) -> Iterator[tuple[Database, Settings
             transport="ses",
             sender=settings.sender or "Rehearsal <letter@rehearsal.example>",
             postal_address=settings.postal_address or "1 Rehearsal Street",
-            secret=settings.secret or "a rehearsal needs no secret of its own",
+            secret=settings.secret or "a-rehearsal-needs-no-secret-of-its-own",
             fence=str(folder / "fence"),
             hold=timedelta(0),
             first_slice_wait=timedelta(0),

@@ -30,7 +30,7 @@ def is_passed(database: Database, settings: Settings, answer: str, ip: str | Non
             and _use_once(database, hashlib.sha256(answer.encode()).hexdigest())
             and _ask_captcha_service(settings, answer, ip)
         )
-    solved = tokens.read_work(settings.need_secret(), answer, datetime.now(UTC), MAX_CHALLENGE_AGE)
+    solved = tokens.read_work(settings.need_secrets(), answer, datetime.now(UTC), MAX_CHALLENGE_AGE)
     return solved is not None and _use_once(database, solved)
 
 

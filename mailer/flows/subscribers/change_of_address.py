@@ -51,12 +51,12 @@ def request_change(database: Database, person: LinkOwner, email: str, ip: str | 
 
 def is_valid_link(settings: Settings, token: str) -> bool:
     """Return whether a link is signed by us and has not expired."""
-    return tokens.read_address(settings.need_secret(), token, datetime.now(UTC), settings.confirm_expiry) is not None
+    return tokens.read_address(settings.need_secrets(), token, datetime.now(UTC), settings.confirm_expiry) is not None
 
 
 def confirm_change(database: Database, settings: Settings, token: str, ip: str | None) -> TokenResult:
     """Change the address and notify the old one. Repeating it has no effect; unsubscribed people stay unsubscribed."""
-    claim = tokens.read_address(settings.need_secret(), token, datetime.now(UTC), settings.confirm_expiry)
+    claim = tokens.read_address(settings.need_secrets(), token, datetime.now(UTC), settings.confirm_expiry)
     if claim is None:
         return TokenResult.INVALID
     with database.transaction() as tx:

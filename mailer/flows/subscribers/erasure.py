@@ -13,9 +13,12 @@ from mailer.store.subscribers import consent_log, erasure, preferences, subscrib
 events = log.get("erase")
 
 
-def hash_address(settings: Settings, email_normal: str) -> bytes:
-    """Return the keyed hash of a normalized address: HMAC-SHA256 with POSTMERGE_SECRET."""
-    return hmac.digest(settings.need_secret().encode(), email_normal.encode(), "sha256")
+def hash_address(settings: Settings, email_normal: str) -> list[bytes]:
+    """Return the keyed hashes of a normalized address: HMAC-SHA256 with each value of POSTMERGE_SECRET, the newest first.
+
+    The first is stored; look-ups use all of them, so that a new secret forgets nobody.
+    """
+    return [hmac.digest(secret.encode(), email_normal.encode(), "sha256") for secret in settings.need_secrets()]
 
 
 def erase_subscriber(database: Database, settings: Settings, subscriber_id: int) -> bool:
@@ -29,10 +32,10 @@ def erase_subscriber(database: Database, settings: Settings, subscriber_id: int)
             return False
         subscriber = subscribers.lock(tx, subscriber_id)
         assert subscriber
-        erasure.remember_hash(tx, hash_address(settings, subscriber.email_normal), subscriber.email_normal)
+        erasure.remember_hash(tx, hash_address(settings, subscriber.email_normal)[0], subscriber.email_normal)
         for former in {addresses.normal(before) for before in consent_log.list_former_addresses(tx, subscriber_id)}:
             if subscribers.find(tx, former) is None:
-                erasure.remember_hash(tx, hash_address(settings, former), former)
+                erasure.remember_hash(tx, hash_address(settings, former)[0], former)
         erased_customers.add(tx, subscriber_id)
         erasure.wipe_personal_data(tx, subscriber_id, subscriber.email_normal)
     events.info("subscriber.erased", subscriber=subscriber_id)
@@ -55,10 +58,10 @@ def may_be_emailed(tx: Tx, settings: Settings | None, email_normal: str) -> bool
     """Return whether an address is not suppressed, and was not when it was erased. Without settings only the first is
     checked.
     """
-    suppressed, erased = suppressions.get_status(tx, email_normal, hash_address(settings, email_normal) if settings else b"")
+    suppressed, erased = suppressions.get_status(tx, email_normal, hash_address(settings, email_normal) if settings else [])
     return not suppressed and not erased
 
 
 def forget_erasure(tx: Tx, settings: Settings, email_normal: str) -> None:
     """Delete the record of an erasure after the person has confirmed a new subscription."""
-    erasure.forget_hash(tx, hash_address(settings, email_normal))
+    erasure.forget_hashes(tx, hash_address(settings, email_normal))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
 from mailer.exchange import cell_values, list_files, own_format
 from mailer.exchange.list_files import ListLine, OpenList
+from mailer.flows.subscribers import erasure
 from mailer.store.subscribers import consent_log, imports
 from mailer.store.subscribers.imports import JudgedLine
 
@@ -112,8 +112,7 @@ def _make_hasher(tx: Tx, settings: Settings) -> Callable[[str], str]:
     """Return a function that hashes an address in COPY's format; it returns NULL if nobody was ever erased."""
     if not imports.has_erased(tx):
         return lambda _: "\\N"
-    key = settings.need_secret().encode()
-    return lambda normal: "\\\\x" + hmac.digest(key, normal.encode(), "sha256").hex()
+    return lambda normal: _format_array([f"\\x{one.hex()}" for one in erasure.hash_address(settings, normal)])
 
 
 class _CopyRows:

@@ -47,7 +47,7 @@ class LinkOwner:
 
 def identify(settings: Settings, token: str) -> LinkOwner | None:
     """Return the owner of a link, or None if it is not ours or has expired."""
-    secret = settings.need_secret()
+    secret = settings.need_secrets()
     if asked := tokens.read_page(secret, token, datetime.now(UTC), MAX_LINK_AGE):
         return LinkOwner(asked, has_full_access=True)
     claim = tokens.read_leave(secret, token)

@@ -18,7 +18,7 @@ events = log.get("scanner")
 
 def record_issue_visit(database: Database, settings: Settings, leave_token: str) -> bool:
     """Record a visit to the hidden link of an issue's email; return whether the link is ours."""
-    claim = tokens.read_leave(settings.need_secret(), leave_token)
+    claim = tokens.read_leave(settings.need_secrets(), leave_token)
     if claim:
         _record_visit(database, claim.subscriber_id, send_id=claim.send_id)
     return claim is not None
@@ -26,7 +26,7 @@ def record_issue_visit(database: Database, settings: Settings, leave_token: str)
 
 def record_email_visit(database: Database, settings: Settings, token: str) -> bool:
     """Record a visit to the hidden link of a transactional email; return whether the link is ours."""
-    found = tokens.read_canary(settings.need_secret(), token)
+    found = tokens.read_canary(settings.need_secrets(), token)
     if found:
         _record_visit(database, found[0], mail_id=found[1])
     return found is not None

@@ -123,7 +123,7 @@ def confirm_signup(
 
     Repeating it has no effect; a token issued before the subscriber unsubscribed is invalid.
     """
-    claim = tokens.read_confirm(settings.need_secret(), token, datetime.now(UTC), settings.confirm_expiry)
+    claim = tokens.read_confirm(settings.need_secrets(), token, datetime.now(UTC), settings.confirm_expiry)
     if claim is None:
         return TokenResult.INVALID
     with database.transaction() as tx:
@@ -151,7 +151,7 @@ def confirm_signup(
 
 def unsubscribe(database: Database, settings: Settings, token: str, source: str = "page", ip: str | None = None) -> TokenResult:
     """Unsubscribe the owner of a token, whatever their state. Repeating it has no effect."""
-    claim = tokens.read_leave(settings.need_secret(), token)
+    claim = tokens.read_leave(settings.need_secrets(), token)
     if claim is None:
         return TokenResult.INVALID
     with database.transaction() as tx:

@@ -9,6 +9,7 @@ from mailer.core import i18n, tokens
 from mailer.core.i18n import Say
 from mailer.core.message import leave_header, leave_mailto
 from mailer.core.settings import Settings
+from mailer.core.tokens import Secrets
 from mailer.store.transactional.transactional_emails import ClaimedEmail
 
 
@@ -54,20 +55,20 @@ class _EmailContext:
         return f"{self.settings.api_url}/{path}"
 
     @property
-    def secret(self) -> str:
-        return self.settings.need_secret()
+    def secrets(self) -> Secrets:
+        return self.settings.need_secrets()
 
     @property
     def canary(self) -> str:
         """A link that no person sees: only a link scanner opens it."""
-        return self.url(f"canary/{tokens.canary_token(self.secret, self.mail.subscriber_id, self.mail.id)}")
+        return self.url(f"canary/{tokens.canary_token(self.secrets, self.mail.subscriber_id, self.mail.id)}")
 
     def page(self, fresh: bool = False) -> str:
         """Return the link to the preferences page; ``fresh`` gives full access, for a day."""
         subscriber = self.mail.subscriber_id
         if fresh:
-            return self.url(f"reader/{tokens.page_token(self.secret, subscriber, self.mail.created_at)}")
-        return self.url(f"reader/{tokens.leave_token(self.secret, subscriber)}")
+            return self.url(f"reader/{tokens.page_token(self.secrets, subscriber, self.mail.created_at)}")
+        return self.url(f"reader/{tokens.leave_token(self.secrets, subscriber)}")
 
 
 def compose_email(settings: Settings, site_name: str, mail: ClaimedEmail) -> SubscriptionEmail:
@@ -79,7 +80,7 @@ def compose_email(settings: Settings, site_name: str, mail: ClaimedEmail) -> Sub
 
 def _confirmation(desk: _EmailContext) -> SubscriptionEmail:
     say, mail = desk.say, desk.mail
-    token = tokens.confirm_token(desk.secret, mail.subscriber_id, mail.id, mail.created_at)
+    token = tokens.confirm_token(desk.secrets, mail.subscriber_id, mail.id, mail.created_at)
     return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Confirm your subscription to %(site)s", site=desk.site),
@@ -103,7 +104,7 @@ def _confirmation(desk: _EmailContext) -> SubscriptionEmail:
 
 def _topics(desk: _EmailContext) -> SubscriptionEmail:
     say, mail = desk.say, desk.mail
-    token = tokens.confirm_token(desk.secret, mail.subscriber_id, mail.id, mail.created_at)
+    token = tokens.confirm_token(desk.secrets, mail.subscriber_id, mail.id, mail.created_at)
     return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Confirm your topics for %(site)s", site=desk.site),
@@ -171,7 +172,7 @@ def _pause_over(desk: _EmailContext) -> SubscriptionEmail:
 
 def _new_address(desk: _EmailContext) -> SubscriptionEmail:
     say, mail = desk.say, desk.mail
-    token = tokens.address_token(desk.secret, mail.subscriber_id, mail.id, mail.created_at)
+    token = tokens.address_token(desk.secrets, mail.subscriber_id, mail.id, mail.created_at)
     return SubscriptionEmail(
         lang=desk.lang,
         subject=say("Confirm your new address for %(site)s", site=desk.site),
@@ -208,7 +209,7 @@ def _address_changed(desk: _EmailContext) -> SubscriptionEmail:
 
 def _digest(desk: _EmailContext) -> SubscriptionEmail:
     say, facts = desk.say, desk.mail.facts
-    token = tokens.leave_token(desk.secret, desk.mail.subscriber_id)
+    token = tokens.leave_token(desk.secrets, desk.mail.subscriber_id)
     entries = tuple(DigestEntry(one["title"], one["url"], one.get("text", "")) for one in facts["issues"])
     number = len(entries)
     return SubscriptionEmail(

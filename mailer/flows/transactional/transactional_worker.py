@@ -112,7 +112,7 @@ def build_confirmation(settings: Settings, site_name: str, mail: ClaimedEmail) -
 
 def build_billing_email(settings: Settings, site_name: str, mail: ClaimedEmail) -> bytes:
     """Build an email about payments, with a link to the subscriber's page."""
-    secret, gift = settings.need_secret(), mail.facts.get("gift")
+    secret, gift = settings.need_secrets(), mail.facts.get("gift")
     path = f"gift/{tokens.gift_token(secret, gift)}" if gift else f"paid/{tokens.paid_token(secret, mail.subscriber_id)}"
     lang = mail.facts.get("lang") or "en"
     facts = {

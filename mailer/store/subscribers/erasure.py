@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from mailer.core.db import Tx
@@ -27,15 +28,15 @@ def get_erased_at(tx: Tx, subscriber_id: int) -> datetime | None:
     return found
 
 
-def get_reason(tx: Tx, hash_: bytes) -> str | None:
-    """Return why an erased address is suppressed ('' if it is not), or None if nobody with it was erased."""
-    found = tx.value("SELECT reason FROM erased WHERE hash = %(hash)s", hash=hash_)
+def get_reason(tx: Tx, hashes: Sequence[bytes]) -> str | None:
+    """Return why an erased address is suppressed ('' if it is not), or None if nobody with one of these hashes was erased."""
+    found = tx.value("SELECT max(reason) FROM erased WHERE hash = ANY(%(hashes)s::bytea [])", hashes=list(hashes))
     return None if found is None else str(found)
 
 
-def forget_hash(tx: Tx, hash_: bytes) -> None:
+def forget_hashes(tx: Tx, hashes: Sequence[bytes]) -> None:
     """Forget an erased address whose owner has subscribed again."""
-    tx.run("DELETE FROM erased WHERE hash = %(hash)s AND reason = ''", hash=hash_)
+    tx.run("DELETE FROM erased WHERE hash = ANY(%(hashes)s::bytea []) AND reason = ''", hashes=list(hashes))
 
 
 def wipe_personal_data(tx: Tx, subscriber_id: int, email_normal: str) -> None:

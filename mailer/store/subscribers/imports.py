@@ -10,7 +10,7 @@ from mailer.core.db import Tx, each, json
 
 _STAGED = """
     number bigint, email text, email_normal text, state text, suppressed text, tags text [], metadata jsonb, lang text,
-    created_at timestamptz, confirmed_at timestamptz, left_at timestamptz, proof jsonb, hash bytea, frequency text,
+    created_at timestamptz, confirmed_at timestamptz, left_at timestamptz, proof jsonb, hashes bytea [], frequency text,
     flags text [], paused_until timestamptz, active_at timestamptz, suppression jsonb, consents jsonb, notes text,
     referrer_url text, utm_campaign text, utm_medium text, utm_source text, leaving_reason text, wrong text
 """
@@ -29,12 +29,11 @@ _JUDGED = """
             known.tags AS known_tags, known.metadata AS known_metadata, known.lang AS known_lang,
             coalesce(known.confirmed_at, known.created_at) AS known_since,
             suppressions.reason AS known_reason,
-            erased.hash IS NOT NULL AS was_erased,
+            EXISTS (SELECT FROM erased WHERE erased.hash = ANY(staged.hashes)) AS was_erased,
             moved.email_normal IS NOT NULL AND known.id IS NULL AS has_moved
         FROM staged
         LEFT JOIN subscribers AS known ON known.email_normal = staged.email_normal AND known.erased_at IS NULL
         LEFT JOIN suppressions ON suppressions.email_normal = staged.email_normal
-        LEFT JOIN erased ON erased.hash = staged.hash
         LEFT JOIN unnest(%(moved)s::text []) AS moved (email_normal) ON moved.email_normal = staged.email_normal
     ),
 

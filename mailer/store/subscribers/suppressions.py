@@ -14,16 +14,16 @@ def is_suppressed(tx: Tx, email_normal: str) -> bool:
     )
 
 
-def get_status(tx: Tx, email_normal: str, hash_: bytes) -> tuple[bool, str | None]:
+def get_status(tx: Tx, email_normal: str, hashes: Sequence[bytes]) -> tuple[bool, str | None]:
     """Return whether an address is suppressed, and the reason if it was erased ('': none; None: not erased)."""
     row = tx.often(
         """
         SELECT
             EXISTS (SELECT FROM suppressions WHERE email_normal = %(email_normal)s) AS suppressed,
-            (SELECT reason FROM erased WHERE hash = %(hash)s) AS erased
+            (SELECT max(reason) FROM erased WHERE hash = ANY(%(hashes)s::bytea [])) AS erased
         """,
         email_normal=email_normal,
-        hash=hash_,
+        hashes=list(hashes),
     )
     assert row
     return bool(row["suppressed"]), row["erased"]

@@ -55,7 +55,7 @@ READ = ("/read/{token}", "/read/{token}/feed.xml", "/read/{token}/{key:path}")
 
 def paths_of(app_paths: Iterator[str], letter: Web, send_id: int) -> Iterator[str]:
     """Each route's path with values that are valid for it; a parameter that is not known here fails by its name."""
-    secret = letter.settings.need_secret()
+    secret = letter.settings.need_secrets()
     with letter.database.transaction() as tx:
         reader = int(tx.value("SELECT max(id) FROM subscribers WHERE state = 'unconfirmed'"))
         mail = tx.one("SELECT id, created_at FROM transactional_mails")
@@ -246,7 +246,7 @@ def test_the_development_pages_are_not_there_in_production(letter: Web, path: st
 
 def test_the_ledger_page_says_what_became_of_each_mail(letter: Web) -> None:
     send_id = letter.send(150)
-    signup.unsubscribe(letter.database, letter.settings, tokens.leave_token(letter.settings.need_secret(), 3, send_id))
+    signup.unsubscribe(letter.database, letter.settings, tokens.leave_token(letter.settings.need_secrets(), 3, send_id))
     page = letter.client.get("/ledger").text
     assert "150 accepted" in page
     deliveries = page.split('id="deliveries"')[1].split('id="subscribers"')[0]

@@ -89,7 +89,7 @@ def test_every_door_without_a_key_is_known(letter: Web) -> None:
 
 
 def test_no_open_door_and_no_free_readers_link_holds_premium_text(letter: Web) -> None:
-    secret, now = letter.settings.need_secret(), datetime.now(UTC)
+    secret, now = letter.settings.need_secrets(), datetime.now(UTC)
     made = {
         "confirm": tokens.confirm_token(secret, 2, 1, now), "leave": tokens.leave_token(secret, 2),
         "reader": tokens.page_token(secret, 2, now), "address": tokens.address_token(secret, 2, 1, now),

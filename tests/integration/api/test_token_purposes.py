@@ -47,7 +47,7 @@ def fake() -> Iterator[FakeStripe]:
 
 def made(shop: Shop, reader: int) -> dict[str, str]:
     """A good token of each kind, about one subscriber who pays."""
-    secret, now = shop.settings.need_secret(), datetime.now(UTC)
+    secret, now = shop.settings.need_secrets(), datetime.now(UTC)
     with shop.database.transaction() as tx:
         gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur", "pi_1")
     return {
@@ -89,7 +89,7 @@ def test_a_token_opens_the_pages_of_its_own_purpose_and_changes_nothing_elsewher
 
 def test_the_link_of_a_private_feed_does_not_name_its_reader_at_the_checkout(shop: Shop) -> None:
     reader = shop.reader()
-    secret = shop.settings.need_secret()
+    secret = shop.settings.need_secrets()
     for token, known in (
         (tokens.paid_token(secret, reader), True),
         (tokens.paid_token(secret, reader, 1), False),

@@ -69,7 +69,7 @@ def test_an_erased_subscriber_is_not_charged_again(shop: Shop) -> None:
     shop.work()
     assert (waiting(shop), charged_later(shop)) == (0, 0)
     assert shop.fake.unkeyed == []
-    token = tokens.paid_token(shop.settings.need_secret(), reader, 1)
+    token = tokens.paid_token(shop.settings.need_secrets(), reader, 1)
     assert shop.client.get(f"/read/{token}").status_code == 403
 
 
@@ -153,7 +153,7 @@ def test_no_link_of_an_erased_subscriber_does_anything(shop: Shop) -> None:
     with shop.database.transaction() as tx:
         gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur")
     erasure.erase_by_email(shop.database, shop.settings, ADA)
-    secret = shop.settings.need_secret()
+    secret = shop.settings.need_secrets()
     own = f"/paid/{tokens.paid_token(secret, reader)}"
     assert shop.client.get(own).status_code == 404
     assert shop.client.post(f"{own}/pause").status_code in (404, 409)

@@ -38,7 +38,7 @@ def with_settings(shop: Shop, **more: object) -> Shop:
 
 def gift_link(shop: Shop) -> str:
     with shop.database.transaction() as tx:
-        return f"/gift/{tokens.gift_token(shop.settings.need_secret(), int(tx.value('SELECT max(id) FROM gifts')))}"
+        return f"/gift/{tokens.gift_token(shop.settings.need_secrets(), int(tx.value('SELECT max(id) FROM gifts')))}"
 
 
 def give(shop: Shop, to: str = EVE) -> str:
@@ -111,7 +111,7 @@ def test_another_currency_is_for_new_subscribers_only(shop: Shop) -> None:
 def test_who_left_and_still_reads_is_not_sent_to_pay_twice_for_the_same_days(shop: Shop) -> None:
     reader = paying_reader(shop)
     shop.client.post(f"{own(shop, reader)}/leave")
-    status, text = join(shop, t=tokens.paid_token(shop.settings.need_secret(), reader))
+    status, text = join(shop, t=tokens.paid_token(shop.settings.need_secrets(), reader))
     assert status == 422
     assert "You won’t pay twice" in text
 
@@ -213,9 +213,9 @@ def test_a_gift_opens_nothing_for_whom_it_is_not_for(shop: Shop) -> None:
         assert entitlement_records.get(tx, mallory) is None
     assert not shop.standing("mallory@example.org").premium
     assert shop.standing(EVE).premium
-    number = tokens.read_gift(shop.settings.need_secret(), link.rpartition("/")[2])
+    number = tokens.read_gift(shop.settings.need_secrets(), link.rpartition("/")[2])
     assert number
-    for forged in (tokens.gift_token("y" * 32, number), tokens.paid_token(shop.settings.need_secret(), number)):
+    for forged in (tokens.gift_token(("y" * 32,), number), tokens.paid_token(shop.settings.need_secrets(), number)):
         assert shop.client.post(f"/gift/{forged}").status_code == 404
 
 

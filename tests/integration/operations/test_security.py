@@ -170,7 +170,7 @@ def test_the_time_of_an_answer_says_nothing_about_an_address(letter: Web, path: 
 
 
 def test_a_token_for_one_purpose_is_worth_nothing_for_another(letter: Web) -> None:
-    secret, now, long = letter.settings.need_secret(), datetime.now(UTC), timedelta(days=1)
+    secret, now, long = letter.settings.need_secrets(), datetime.now(UTC), timedelta(days=1)
     made = {
         "leave": tokens.leave_token(secret, 1, 1),
         "confirm": tokens.confirm_token(secret, 1, 1, now),
@@ -230,7 +230,7 @@ def test_line_breaks_in_a_form_get_into_no_header(letter: Web) -> None:
 
 
 def test_no_secret_key_or_token_is_in_the_logs(letter: Web, capfd: pytest.CaptureFixture[str]) -> None:
-    secrets = [letter.settings.need_secret(), create_key(letter.database, "robot")]
+    secrets = [*letter.settings.need_secrets(), create_key(letter.database, "robot")]
     log.configure("debug")
     try:
         letter.send()

@@ -76,8 +76,9 @@ def doors(app: FastAPI) -> Iterator[tuple[str, str]]:
 
 def test_no_door_that_a_stranger_finds_changes_an_active_subscriber(letter: Web) -> None:
     """Each is tried as a form and as JSON, with an address for an id, and with tokens that are signed for something else."""
-    secret, now, before = letter.settings.need_secret(), datetime.now(UTC), kept(letter.database)
-    wrong = ("x", tokens.form_token(secret, now), tokens.canary_token(secret, 1, 1), tokens.confirm_token("x" * 20, 1, 1, now))
+    secret, now, before = letter.settings.need_secrets(), datetime.now(UTC), kept(letter.database)
+    forged = tokens.confirm_token(("x" * 20,), 1, 1, now)
+    wrong = ("x", tokens.form_token(secret, now), tokens.canary_token(secret, 1, 1), forged)
     tried = set()
     for method, path in doors(letter.app()):
         tried.add(path)
@@ -167,7 +168,7 @@ def test_an_active_subscriber_gets_more_tags_only_by_the_link_in_their_own_email
 def test_the_link_about_topics_does_not_bring_back_who_unsubscribed(letter: Web) -> None:
     subscribe(letter, ADA, "python")
     path = link(letter)
-    letter.client.post("/leave/" + tokens.leave_token(letter.settings.need_secret(), 1))
+    letter.client.post("/leave/" + tokens.leave_token(letter.settings.need_secrets(), 1))
     assert letter.client.post(path).status_code == 400
     assert (letter.state(ADA), tags(letter)) == ("left", ["beginners"])
 

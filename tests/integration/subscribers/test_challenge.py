@@ -60,7 +60,7 @@ def test_a_solved_sum_opens_the_form_once(letter: Web) -> None:
 
 
 def test_what_is_not_solved_records_nothing_and_says_what_to_do(letter: Web) -> None:
-    secret, now = letter.settings.need_secret(), datetime.now(UTC)
+    secret, now = letter.settings.need_secrets(), datetime.now(UTC)
     fresh = tokens.work_token(secret, now, BITS)
     unsolved = next(
         one for n in range(99) if not tokens.read_work(secret, one := f"{fresh}:{n}", now, challenge.MAX_CHALLENGE_AGE)
@@ -70,7 +70,7 @@ def test_what_is_not_solved_records_nothing_and_says_what_to_do(letter: Web) -> 
         fresh,
         unsolved,
         "rubbish:1",
-        solved(tokens.work_token("another secret of some length", now, BITS)),
+        solved(tokens.work_token(("another secret of some length",), now, BITS)),
         solved(tokens.work_token(secret, now - timedelta(hours=25), BITS)),
         solved(tokens.work_token(secret, now + timedelta(hours=1), BITS)),
         solved(tokens.form_token(secret, now)),
@@ -81,7 +81,7 @@ def test_what_is_not_solved_records_nothing_and_says_what_to_do(letter: Web) -> 
 
 
 def test_the_difficulty_is_signed(letter: Web) -> None:
-    secret, now = letter.settings.need_secret(), datetime.now(UTC)
+    secret, now = letter.settings.need_secrets(), datetime.now(UTC)
     hard = tokens.work_token(secret, now, 28)
     assert tokens.read_work(secret, solved(hard), now, challenge.MAX_CHALLENGE_AGE) is None
     assert tokens.read_work(secret, solved(tokens.work_token(secret, now, BITS)), now, challenge.MAX_CHALLENGE_AGE)

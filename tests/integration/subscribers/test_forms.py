@@ -36,7 +36,7 @@ def confirm_path(letter: Web) -> str:
 
 
 def leave_path(letter: Web, subscriber_id: int = 1, send_id: int = 0) -> str:
-    return "/leave/" + tokens.leave_token(letter.settings.need_secret(), subscriber_id, send_id)
+    return "/leave/" + tokens.leave_token(letter.settings.need_secrets(), subscriber_id, send_id)
 
 
 def active(letter: Web, email: str = ADA) -> int:
@@ -95,7 +95,7 @@ def test_a_form_without_a_good_token_comes_back_filled_in_and_records_nothing(le
     assert letter.dump() == before
     assert letter.rung == []
     assert tokens.check_form(
-        letter.settings.need_secret(), token_of(answer.text), datetime.now(UTC), timedelta(0), timedelta(seconds=5)
+        letter.settings.need_secrets(), token_of(answer.text), datetime.now(UTC), timedelta(0), timedelta(seconds=5)
     )
 
 
@@ -116,7 +116,7 @@ def test_a_form_that_is_too_young_keeps_its_token_so_that_patience_helps(letter:
 
 
 def test_a_token_of_another_secret_is_worth_nothing(letter: Web) -> None:
-    forged = tokens.form_token("another secret of some length", datetime.now(UTC) - timedelta(seconds=5))
+    forged = tokens.form_token(("another secret of some length",), datetime.now(UTC) - timedelta(seconds=5))
     assert "click Subscribe again" in letter.client.post("/subscribe", data={"email": ADA, "token": forged}).text
     assert letter.state(ADA) is None
 
@@ -200,7 +200,7 @@ def test_a_forged_or_broken_link_says_so_and_changes_nothing(letter: Web, kind: 
 
 
 def test_an_invalid_confirmation_shows_the_way_to_ask_again(letter: Web) -> None:
-    old = tokens.confirm_token(letter.settings.need_secret(), active(letter), 1, datetime.now(UTC) - timedelta(days=8))
+    old = tokens.confirm_token(letter.settings.need_secrets(), active(letter), 1, datetime.now(UTC) - timedelta(days=8))
     for answer in (letter.client.get(f"/confirm/{old}"), letter.client.post(f"/confirm/{old}")):
         assert answer.status_code == 400
         assert 'href="/subscribe"' in answer.text

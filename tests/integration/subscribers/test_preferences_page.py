@@ -37,12 +37,12 @@ def ada(letter: Web) -> int:
 
 def mailed(letter: Web, ada: int = 1) -> str:
     """The path of the page as issues link to it."""
-    return f"/reader/{tokens.leave_token(letter.settings.need_secret(), ada, 3)}"
+    return f"/reader/{tokens.leave_token(letter.settings.need_secrets(), ada, 3)}"
 
 
 def fresh(letter: Web, ada: int = 1, age: timedelta = timedelta(0)) -> str:
     """The path of the page by a link that was just asked for."""
-    return f"/reader/{tokens.page_token(letter.settings.need_secret(), ada, datetime.now(UTC) - age)}"
+    return f"/reader/{tokens.page_token(letter.settings.need_secrets(), ada, datetime.now(UTC) - age)}"
 
 
 def row(letter: Web) -> dict[str, object]:
@@ -57,7 +57,7 @@ def kinds(letter: Web) -> list[str]:
 
 def test_the_leave_page_leads_to_it_and_looking_changes_nothing(letter: Web, ada: int) -> None:
     before = letter.dump()
-    leave = f"/leave/{tokens.leave_token(letter.settings.need_secret(), ada, 3)}"
+    leave = f"/leave/{tokens.leave_token(letter.settings.need_secrets(), ada, 3)}"
     assert mailed(letter) in letter.client.get(leave).text
     page = letter.client.get(mailed(letter)).text
     assert re.search(r'value="python" checked', page)
@@ -162,7 +162,7 @@ def frozen(letter: Web) -> int:
 @pytest.mark.parametrize("way", ["pause", "page", "one click", "mail"])
 def test_who_pauses_or_leaves_during_a_send_is_not_mailed_what_is_not_claimed_yet(letter: Web, way: str) -> None:
     send_id = frozen(letter)
-    token = tokens.leave_token(letter.settings.need_secret(), 1, send_id)
+    token = tokens.leave_token(letter.settings.need_secrets(), 1, send_id)
     if way == "pause":
         letter.client.post(f"{mailed(letter, 1)}/pause", data={"months": "1"})
     elif way == "mail":
@@ -431,6 +431,6 @@ def test_people_do_not_see_the_hidden_link(letter: Web) -> None:
 def test_a_hidden_link_that_is_not_ours_or_of_somebody_gone_is_not_written_down(letter: Web) -> None:
     assert letter.client.get("/leave/forged/canary").status_code == 404
     assert letter.client.get("/canary/forged").status_code == 404
-    gone = tokens.leave_token(letter.settings.need_secret(), 999, 1)
+    gone = tokens.leave_token(letter.settings.need_secrets(), 999, 1)
     assert letter.client.get(f"/leave/{gone}/canary").status_code == 200
     assert letter.counted("scanner_visits") == 0

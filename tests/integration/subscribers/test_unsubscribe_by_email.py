@@ -38,7 +38,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
 
 
 def token(letter: Web, subscriber_id: int = 1) -> str:
-    return tokens.leave_token(letter.settings.need_secret(), subscriber_id, 7)
+    return tokens.leave_token(letter.settings.need_secrets(), subscriber_id, 7)
 
 
 def mail(subject: str = "", text: str = "", sender: str = ADA, to: str = LEAVE, **headers: str) -> bytes:

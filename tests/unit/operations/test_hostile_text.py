@@ -32,7 +32,7 @@ from mailer.webhooks import ses_events, ses_inbound, signed_post, sns
 MAX_SECONDS = 1.0  # of CPU, for what takes some hundredths
 SIZE = 30_000  # characters
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-SECRET = "s" * 32
+SECRETS = ("s" * 32,)
 URL = "https://news.example.org/"
 LEAKS = paid_leaks.Guard([paid_leaks.Secret("a.md", "one two three four five")])
 
@@ -137,8 +137,8 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "metadata of a list": cell_values.parse_metadata,
     "a state of a list": cell_values.parse_state,
     "Accept-Language": lambda given: (i18n.choose(header=given), i18n.read_by(given, header=given)),
-    "a token": lambda given: tokens.read_leave(SECRET, given),
-    "a solved challenge": lambda given: tokens.read_work(SECRET, given, NOW, timedelta(1)),
+    "a token": lambda given: tokens.read_leave(SECRETS, given),
+    "a solved challenge": lambda given: tokens.read_work(SECRETS, given, NOW, timedelta(1)),
     "an id": lambda given: public_ids.number("sub", given),
     "an event": ses_events.read_event,
     "parts of an event": lambda given: ses_events.read_event(event(given)),

@@ -55,3 +55,14 @@ def test_a_child_gets_the_same_settings_as_its_parent(tmp_path: Path) -> None:
     parent = settings.load({"POSTMERGE_SENDER": "A <a@b.org>", "POSTMERGE_HOLD": "90s", "POSTMERGE_SECRET": "x" * 20})
     child = settings.load(settings.environment(parent))
     assert (child.sender, child.hold, child.secret) == (parent.sender, parent.hold, parent.secret)
+
+
+@pytest.mark.parametrize("text", ["", "short", f"{'x' * 32},short", f"short {'x' * 32}", " , "])
+def test_a_missing_or_short_secret_among_several_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="POSTMERGE_SECRET"):
+        settings.load({"POSTMERGE_SECRET": text}).need_secrets()
+
+
+@pytest.mark.parametrize("separator", [",", " ", "\n", ", ", ",,"])
+def test_several_secrets_are_separated_by_commas_or_whitespace(separator: str) -> None:
+    assert settings.load({"POSTMERGE_SECRET": separator.join(["n" * 16, "o" * 16])}).need_secrets() == ("n" * 16, "o" * 16)

@@ -9,7 +9,7 @@ import pytest
 
 from mailer.core import tokens
 
-SECRET, NOW, DAY = "0123456789abcdef0123456789abcdef", datetime(2026, 11, 24, 12, tzinfo=UTC), timedelta(days=1)
+SECRET, NOW, DAY = ("0123456789abcdef0123456789abcdef",), datetime(2026, 11, 24, 12, tzinfo=UTC), timedelta(days=1)
 Read = Callable[[datetime], object]
 LINKS: dict[str, Read] = {
     "confirm": lambda now: tokens.read_confirm(SECRET, tokens.confirm_token(SECRET, 1, 2, NOW), now, DAY),

@@ -122,7 +122,7 @@ def requests(key: str, readers: int) -> dict[str, Ask]:
         f"list, page {deep:,}": lambda number: get(f"/v1/subscribers?page={deep - number % 5}"),
         "tag=common (1 in 10)": lambda number: get("/v1/subscribers?tag=common"),
         "tag=middling (1 in 1,000)": lambda number: get("/v1/subscribers?tag=middling"),
-        "tag=rare (10 readers)": lambda number: get("/v1/subscribers?tag=rare"),
+        "tag=rare (10 subscribers)": lambda number: get("/v1/subscribers?tag=rare"),
         "POST, confirmed": lambda number: post({"email_address": f"new-{number}@example.net", "type": "regular"}),
         "POST, asks for confirmation": lambda number: post({"email_address": f"asked-{number}@d{number}.example.net"}),
     }

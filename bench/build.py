@@ -123,7 +123,7 @@ def _best(times: list[Times]) -> Times:
 def show(pages: int, plain: Times, lean: Times, cold: Times, one: Times, save: bool) -> None:
     """The figures of one run."""
     rows = [
-        ("stock Pelican, all, no mail", plain, ""),
+        ("stock Pelican, all, no email", plain, ""),
         ("Postmerge, all, with editions", lean, f"{plain[0] / lean[0]:.2f} times as fast"),
         ("Postmerge, all, with search and cards too", cold, f"{plain[0] / cold[0]:.2f} times as fast"),
         ("Postmerge, one file changed", one, f"{plain[0] / one[0]:.1f} times as fast"),

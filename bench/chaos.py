@@ -70,7 +70,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round showed. ``unexplained`` are readers who got nothing and are not in doubt; ``wrong`` what was broken."""
+    """What one round showed. ``unexplained`` are subscribers who got nothing and are not uncertain; ``wrong`` what was broken."""
 
     number: int
     readers: int
@@ -303,12 +303,12 @@ def summary(rounds: list[Round], seed: int) -> Figures:
     kinds = Counter(kind for one in rounds for kind in one.faults)
     rows = [
         ("rounds, of them with a broken promise", f"{len(rounds)}, {sum(bool(one.wrong) for one in rounds)}"),
-        ("mails accepted by SES", f"{sum(one.accepted for one in rounds):,}"),
-        ("readers who got a mail twice", f"{sum(one.twice for one in rounds)}"),
-        ("readers who got nothing and are not in doubt", f"{sum(one.unexplained for one in rounds)}"),
-        ("in doubt before the events, and at most allowed (what was on the wire)",
+        ("emails accepted by SES", f"{sum(one.accepted for one in rounds):,}"),
+        ("subscribers who got an email twice", f"{sum(one.twice for one in rounds)}"),
+        ("subscribers who got nothing and are not uncertain", f"{sum(one.unexplained for one in rounds)}"),
+        ("uncertain before the events, and at most allowed (in flight at a fault)",
          f"{sum(one.in_doubt for one in rounds):,}, {sum(one.allowed for one in rounds):,}"),
-        ("accepted but still in doubt after the events", f"{sum(one.unsettled for one in rounds)}"),
+        ("accepted but still uncertain after the events", f"{sum(one.unsettled for one in rounds)}"),
         *((f"fault: {kind}", f"{number}") for kind, number in sorted(kinds.items())),
     ]  # fmt: skip
     return Figures("chaos", (f"{kinds.total()} faults, seed {seed}", "figure"), rows)

@@ -150,7 +150,7 @@ def main() -> None:
     found = measure(options.mails, options.processes)
     tens = 2 * options.mails / 10_000
     rows = [
-        ("events recorded", f"{2 * options.mails:,}, {found.delivered:,} mails delivered"),
+        ("events recorded", f"{2 * options.mails:,}, {found.delivered:,} emails delivered"),
         ("seconds for the whole queue", f"{found.seconds:.1f}"),
         ("events a second", f"{found.events / found.seconds:,.0f}"),
         ("CPU-seconds for 10,000 events, ours", f"{found.ours / tens:.2f}"),
@@ -160,7 +160,7 @@ def main() -> None:
     if options.beside:
         both = slowed(options.mails, options.beside)
         rows += [
-            (f"mails a second of a send to {options.beside:,}, alone", f"{both.alone:,.0f}"),
+            (f"emails a second of a send to {options.beside:,}, alone", f"{both.alone:,.0f}"),
             ("  beside the whole queue", f"{both.beside:,.0f}, {1 - both.beside / both.alone:.0%} slower"),
             ("  events left when it was done", f"{both.left:,}"),
         ]

@@ -36,7 +36,7 @@ NAMES = ("Postmerge", MUSELETTER, "nuntius 2.5.0 (SMTP)", "nuntius 2.5.0 (SES's 
 NOT_RUN = (
     "-",
     "TLS (SES's address, written into its client, was changed to the fake's); sending through Cloudflare",
-    "version 3 (needs Python 3.12); TLS and a password at the SMTP door",
+    "version 3 (needs Python 3.12); TLS and a password on the SMTP port",
     "version 3 (needs Python 3.12)",
 )
 
@@ -97,8 +97,8 @@ def table(plan: Plan, columns: dict[str, list[Trial] | str], loads: list[float])
 
     rows = [
         row("accepted, twice, never", 0, lambda one: f"{one.accepted:,}, {one.twice}, {one.never}"),
-        row("mails a second", 0, lambda one: f"{one.rate:,.0f}"),
-        row("CPU-seconds for 1,000 mails", 0, lambda one: _each_thousand(one.cpu, one)),
+        row("emails a second", 0, lambda one: f"{one.rate:,.0f}"),
+        row("CPU-seconds for 1,000 emails", 0, lambda one: _each_thousand(one.cpu, one)),
         row("  its Postgres", 0, _postgres),
         ("  the machine's load meanwhile", *(f"{load:.1f}" for load in loads)),
     ]
@@ -107,7 +107,7 @@ def table(plan: Plan, columns: dict[str, list[Trial] | str], loads: list[float])
         rows.append(row("  what it says itself", number, _said))
     without = (columns[name] if isinstance(columns[name], str) else why for name, why in zip(NAMES, NOT_RUN, strict=True))
     rows.append(("not run here", *map(str, without)))
-    return Figures("peers", (f"{plan.readers:,} readers", *columns), rows)
+    return Figures("peers", (f"{plan.readers:,} subscribers", *columns), rows)
 
 
 def _each_thousand(seconds: float, one: Trial) -> str:

@@ -59,4 +59,4 @@ def trial(readers: int, connections: int, latency: float, fault: str) -> Trial:
         return judged(ses, readers, 0.0, 0.0, True, record)
 
 
-_WORDS = {"uncertain": "named in doubt", "delivered": "delivered, by SES's events"}
+_WORDS = {"uncertain": "named as uncertain", "delivered": "delivered, by SES's events"}

@@ -22,7 +22,7 @@ def main() -> None:
     log.configure("error")
     sizes = [int(size) for size in options.sizes.split(",")]
     found = [measure(Wanted(readers=size, events=options.events, confirmations=20)) for size in sizes]
-    columns = (f"audience: {RULE}", *(f"{size:,} readers" for size in sizes))
+    columns = (f"audience: {RULE}", *(f"{size:,} subscribers" for size in sizes))
     Figures("scale", columns, rows(found)).show(options.save)
 
 
@@ -32,8 +32,8 @@ def rows(found: list[Measured]) -> list[list[str]]:
         "accepted by SES, of them twice": [f"{one.accepted:,}, {one.doubled}" for one in found],
         "publish, freeze included": [f"{one.freeze:.1f} s" for one in found],
         "  slowest sign-up meanwhile": [f"{one.slowest_sign_up:.2f} s" for one in found],
-        "mails a second": [f"{one.rate:,.0f}" for one in found],
-        "CPU-seconds for 1,000 mails": [f"{one.cpu / one.accepted * 1000:.2f}" for one in found],
+        "emails a second": [f"{one.rate:,.0f}" for one in found],
+        "CPU-seconds for 1,000 emails": [f"{one.cpu / one.accepted * 1000:.2f}" for one in found],
         "  Postgres": [f"{one.postgres_cpu / one.accepted * 1000:.2f}" for one in found],
         "memory of the largest process": [f"{one.memory:.0f} MB" for one in found],
         "confirmations, 99th percentile": [f"{one.waits[int(len(one.waits) * 0.99) - 1]:.2f} s" for one in found],

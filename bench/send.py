@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.send --readers 20000
 
-Prints mails a second between the first and the last mail that the fake SES accepted, CPU-seconds for 1,000 mails over our own
+Prints mails a second between the first and the last mail that the fake SES accepted, CPU-seconds for 1,000 emails over our own
 processes (worker, scheduler and, with ``--events``, the intake of SES events), and the largest memory of one of them. The body
 has 40 KB and a link of each reader's own. ``--confirmations`` lets people sign up while the bulk runs and times their mails.
 """
@@ -272,13 +272,13 @@ def _rows(wanted: Wanted, found: Measured) -> list[tuple[str, str]]:
     thousand = found.accepted / 1000
     rows = [
         ("accepted, of them twice", f"{found.accepted:,} of {found.readers:,}, {found.doubled}"),
-        ("mails a second", f"{found.rate:,.0f}"),
+        ("emails a second", f"{found.rate:,.0f}"),
     ]
     if wanted.rate > 0:
         rows.append(("  of the account's rate", f"{found.rate / wanted.rate:.1%}"))
         rows.append(("  throttled", f"{found.throttled:,} of {found.accepted + found.throttled:,} calls"))
     rows += [
-        ("CPU-seconds for 1,000 mails, ours", f"{found.cpu / thousand:.2f}"),
+        ("CPU-seconds for 1,000 emails, ours", f"{found.cpu / thousand:.2f}"),
         ("  Postgres", f"{found.postgres_cpu / thousand:.2f}"),
         ("  the fake SES", f"{found.fake_cpu / thousand:.2f}"),
         ("memory of the largest process", f"{found.memory:.0f} MB"),

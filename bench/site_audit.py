@@ -176,7 +176,7 @@ def main() -> None:
         folder = Path(made)
         five_real(options.archive, folder / "real")
         for name, title, content, around, most in (
-            ("sample", "the sample letter", ROOT / "content", AROUND, 7),
+            ("sample", "the sample newsletter", ROOT / "content", AROUND, 7),
             ("real", "five real issues", folder / "real", ("", "archive/"), 5),
         ):
             if options.only not in (None, name):

@@ -112,7 +112,7 @@ def _measure(database: Database, folder: Path, readers: int, rounds: int, save: 
         print(f"{kind} text(s): {rates[kind][-1]:,.0f} mails/s", flush=True)
     one, many = (sum(found) / len(found) for found in rates.values())
     rows = [["one text for all", f"{one:,.0f}", ""], ["original, premium, German", f"{many:,.0f}", f"{many / one - 1:+.1%}"]]
-    Figures("variants", ["texts", "mails a second", "difference"], rows).show(save)
+    Figures("variants", ["texts", "emails a second", "difference"], rows).show(save)
     database.close()
 
 

@@ -60,7 +60,7 @@ def link_http(doc: Document, ctx: Context) -> Iterator[Found]:
             yield Found(link.at, f"{link.target[:80]} is not encrypted: use https://.", fix)
 
 
-@check("link-local", "error", "A link to a local address that readers can't reach.")
+@check("link-local", "error", "A link to a local address, which works on your machine only.")
 def link_local(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         if _is_local(_host(link.target)):

@@ -70,7 +70,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round showed. ``unexplained`` are subscribers who got nothing and are not uncertain; ``wrong`` what was broken."""
+    """What one round showed. ``unexplained`` are subscribers without email or uncertainty; ``wrong`` is what was broken."""
 
     number: int
     readers: int

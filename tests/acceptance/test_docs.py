@@ -1,13 +1,15 @@
-"""Every command in the guides is run, in the order in which it stands, on a small newsletter of its own."""
+"""Every command of the guides and the tutorial runs, in order, on a newsletter of its own."""
 
 from __future__ import annotations
 
 import os
+import quopri
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -15,8 +17,13 @@ import click
 import pytest
 
 from mailer.cli import cli
+from tests.acceptance.test_stack import Stack, home
 from tests.conftest import ROOT
+from tests.processes import eventually
 
+__all__ = ["home"]
+
+TUTORIAL = "docs/tutorial/first-newsletter.md"
 GUIDES = ("docs/how-to/writing.md", "docs/how-to/operating.md", "docs/how-to/subscribers.md")
 
 
@@ -28,7 +35,7 @@ def commands(guide: str) -> list[str]:
 
 @pytest.fixture
 def newsletter(tmp_path: Path) -> Path:
-    """A clone's worth of files with one old issue and one that asks to be mailed."""
+    """Create a newsletter with one old issue."""
     for name in ("pelicanconf.py", "theme", "mailer"):
         (tmp_path / name).symlink_to(ROOT / name)
     issues = tmp_path / "content" / "issues"
@@ -59,6 +66,65 @@ def test_every_command_of_the_guide_runs(guide: str, newsletter: Path, database_
         if command not in ("postmerge migrate", "postmerge adopt"):
             issue.write_text(f"Title: Hello\nDate: {today}\nSend: yes\n\nThe first line.\n")
         run(newsletter, environment, command)
+
+
+@pytest.mark.slow
+def test_the_tutorial_leads_from_a_fresh_copy_to_an_issue_that_is_sent_once(home: Path) -> None:
+    copy = home / "copy"
+    copy.mkdir()
+    for name in ("pelicanconf.py", "theme", "mailer", "api"):
+        (copy / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "content", copy / "content")
+    stack = Stack(copy / ".postmerge", cwd=copy).started()
+    subscribe(stack, copy, "me@example.org")
+    settings, *steps = commands(TUTORIAL)
+    outputs = [walk(copy, settings, step) for step in steps]
+    assert [step.split()[1] for step in steps] == ["new", "check", "plan", "publish", "status", "publish"]
+    assert "6 subscribers" in outputs[2]
+    assert "Nothing new to send" in outputs[-1]
+    eventually(lambda: len(emails(copy, "Hello from my machine")) == 6, 30, "the issue reached all six subscribers")
+    unsubscribe(stack, copy, "me@example.org")
+    assert stack.interrupt() == 0
+
+
+def walk(copy: Path, settings: str, step: str) -> str:
+    """Run a step of the tutorial in a shell and do the writing that follows ``postmerge new``; return the output."""
+    done = subprocess.run(["bash", "-c", f"{settings} && {step}"], cwd=copy, capture_output=True, text=True)
+    assert done.returncode == 0, f"$ {step}\n{done.stdout}{done.stderr}"
+    if step.startswith("postmerge new"):
+        issue = copy / done.stdout.splitlines()[0]
+        text = issue.read_text(encoding="utf-8").replace("Status: draft\n", "")
+        issue.write_text(text + "The first sentence of the first issue.\n", encoding="utf-8")
+    return done.stdout
+
+
+def emails(copy: Path, subject: str, recipient: str = "") -> list[str]:
+    """Return the emails in the outbox with this subject, to this recipient."""
+    texts = [path.read_text(encoding="utf-8") for path in copy.rglob("*.eml")]
+    return [text for text in texts if f"Subject: {subject}" in text and (not recipient or f"To: {recipient}" in text)]
+
+
+def subscribe(stack: Stack, copy: Path, address: str) -> None:
+    """Fill in the sign-up form and confirm."""
+    form = stack.get("/subscribe")
+    time.sleep(2.1)  # forms that are filled in within two seconds are a bot's
+    stack.post("/subscribe", email=address, **dict(re.findall(r'name="(token)" value="([^"]*)"', form)))
+    eventually(lambda: bool(emails(copy, "Confirm", address)), 20, "the confirmation email arrived")
+    stack.post(find_link(emails(copy, "Confirm", address)[0], "confirm"))
+
+
+def unsubscribe(stack: Stack, copy: Path, address: str) -> None:
+    """Follow the link in the email and click the button."""
+    answer = stack.post(find_link(emails(copy, "Hello from my machine", address)[0], "leave"))
+    assert "unsubscribed" in answer
+
+
+def find_link(email: str, page: str) -> str:
+    """Return the path of a link in an email."""
+    text = quopri.decodestring(email.encode()).decode()
+    found = re.search(rf"http://127\.0\.0\.1:\d+(/{page}/[\w.-]+)", text)
+    assert found, text
+    return found[1]
 
 
 def run(folder: Path, environment: dict[str, str], command: str) -> None:

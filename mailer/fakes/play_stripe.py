@@ -24,7 +24,7 @@ _PAGE = """<!doctype html>
 <style>body {{ font: 17px/1.6 sans-serif; max-width: 26rem; margin: 12vh auto; padding: 0 1rem; }}
 input, button {{ font: inherit; padding: .6rem; width: 100%; box-sizing: border-box; margin: .3rem 0 1rem; }}
 button {{ background: #1d4ea8; color: #fff; border: 0; border-radius: 4px; }}</style></head>
-<body><h1>Play money</h1><p>This stands where Stripe's page would be. {what}</p>{form}</body></html>"""
+<body><h1>Play money</h1><p>This page takes the place of Stripe's. {what}</p>{form}</body></html>"""
 _FORM = """<form method="post"><label for="email">Your email address</label>
 <input id="email" name="email" type="email" required value="{email}">
 <button type="submit">Pay with play money</button></form>"""
@@ -74,7 +74,7 @@ class PlayStripe(FakeStripe):
             return _PAGE.format(what="This was paid for already.", form="")
         customer: StripeObject = self.books.things.get(session.get("customer") or "", {})
         email = customer.get("email") or session.get("customer_email") or ""
-        return _PAGE.format(what="No card is asked for.", form=_FORM.format(email=html.escape(email, quote=True)))
+        return _PAGE.format(what="You don't need a card.", form=_FORM.format(email=html.escape(email, quote=True)))
 
     def pay(self, session_id: str, email: str) -> str:
         """Complete a checkout; return the URL to continue to."""

@@ -72,7 +72,7 @@
     at("preheader").textContent = shown.preheader || "";
     const size = shown.size || 0;
     at("size").value = size;
-    at("size-text").textContent = size ? `${(size / 1024).toFixed(1)} of 102 KB, where Gmail cuts` : "not mailed";
+    at("size-text").textContent = size ? `${(size / 1024).toFixed(1)} KB of the 102 KB that Gmail shows` : "not sent";
     const minutes = Math.max(1, Math.round((shown.seconds || 0) / 60));
     at("reading").textContent = shown.seconds ? `${minutes} min to read` : "";
     const remarks = shown.remarks || [];

@@ -544,6 +544,11 @@ CREATE TABLE imports (
 
 ALTER TABLE imports ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
+CREATE TABLE inbox_emails (
+    inbox bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE issues (
     key text NOT NULL,
     path text NOT NULL,
@@ -1072,6 +1077,8 @@ CREATE INDEX grants_by_subscriber ON grants USING btree (subscriber_id);
 CREATE INDEX handed_over_by_age ON handed_over USING btree (used_at);
 
 CREATE INDEX idempotency_by_age ON idempotency USING btree (at);
+
+CREATE INDEX inbox_emails_by_inbox ON inbox_emails USING btree (inbox, created_at);
 
 CREATE INDEX issues_by_digest ON issues USING btree (digest);
 

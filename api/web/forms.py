@@ -14,7 +14,7 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from mailer.core import tokens
-from mailer.core.errors import Mistyped
+from mailer.core.errors import BadInput, Mistyped, TooManyRequests
 
 MAX_TAGS = 20
 MAX_TAG_CHARS = 100  # characters
@@ -99,6 +99,11 @@ def check_age(secrets: tokens.Secrets, token: str) -> FormAge:
     if tokens.check_form(secrets, token, now, MIN_FORM_AGE, MAX_FORM_AGE):
         return FormAge.GOOD
     return FormAge.YOUNG if tokens.check_form(secrets, token, now, timedelta(0), MIN_FORM_AGE) else FormAge.STALE
+
+
+def error_status(error: BadInput) -> int:
+    """The HTTP status of the page that explains an error."""
+    return 429 if isinstance(error, TooManyRequests) else 422
 
 
 def equalize_timing(began: float) -> None:

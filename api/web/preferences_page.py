@@ -88,7 +88,16 @@ def change_preferences(context: Context, token: str, action: str, form: AnyForm,
     except BadInput as error:
         typed = forms.read_signup(form).email
         at = action if action == "address" and person.has_full_access and reader and reader.state == "active" else ""
-        return _show_page(context, request, person, token, status=422, error=explain_error(language, error), typed=typed, at=at)
+        return _show_page(
+            context,
+            request,
+            person,
+            token,
+            status=forms.error_status(error),
+            error=explain_error(language, error),
+            typed=typed,
+            at=at,
+        )
 
 
 @router.get("/address/{token}")

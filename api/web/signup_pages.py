@@ -80,7 +80,7 @@ def subscribe(context: Context, form: Form, request: Request) -> Response:
             context,
             language,
             signup_form,
-            422,
+            forms.error_status(error),
             error=explain_error(language, error),
             token=signup_form.token,
             field=error.field or "email",

@@ -12,7 +12,7 @@ from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 from mailer.core.errors import Mistyped
-from mailer.core.known_mail_domains import COMMON, ROLES
+from mailer.core.known_mail_domains import COMMON, IGNORED_CHARACTERS, ROLES, SAME_MAILBOXES
 
 _PLAIN = re.compile(r"(?P<name>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)")
 _LONG = tuple(domain for domain in COMMON if domain.index(".") >= 5)  # a short one is near to too many
@@ -46,6 +46,14 @@ def normal(email: str) -> str:
     with contextlib.suppress(UnicodeError):
         domain = domain.encode("idna").decode()
     return f"{name}@{domain}"
+
+
+def inbox(email_normal: str) -> str:
+    """The mailbox that a normal address is delivered to: without a plus-tag, and spelled as its provider spells it."""
+    name, _, domain = email_normal.rpartition("@")
+    domain = SAME_MAILBOXES.get(domain, domain)
+    name = name.partition("+")[0] or name
+    return f"{name.translate({ord(char): None for char in IGNORED_CHARACTERS.get(domain, '')}) or name}@{domain}"
 
 
 def flags(email_normal: str) -> list[str]:

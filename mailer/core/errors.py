@@ -34,6 +34,10 @@ class Mistyped(BadInput):
         self.values = values
 
 
+class TooManyRequests(Mistyped):
+    """A limit on requests is used up; the same request is accepted later."""
+
+
 class Refused(PostmergeError):
     """A guard said no; the message names what was found and, where it is safe, the way past it."""
 

@@ -19,3 +19,13 @@ gmx.ch outlook.de outlook.fr outlook.es mailbox.org email.com
 
 ROLES = frozenset(_ROLES.split())  # RFC 2142, and what people use
 COMMON = tuple(_COMMON.split())  # most used first; those that people mistype
+
+# Domains of one provider whose addresses lead to the same mailbox, and the characters that it ignores in a name.
+SAME_MAILBOXES = {
+    "googlemail.com": "gmail.com",
+    "protonmail.com": "proton.me",
+    "pm.me": "proton.me",
+    "me.com": "icloud.com",
+    "mac.com": "icloud.com",
+}
+IGNORED_CHARACTERS = {"gmail.com": ".", "proton.me": ".-_"}

@@ -34,4 +34,6 @@ def raise_not_found(what: str) -> NoReturn:
 
 def make_rejection_error(error: Rejected) -> ApiError:
     """The error for a change that the flow rejected."""
+    if error.code == "rate_limited":
+        return ApiError(429, error.code, str(error), error.facts, retry=3600)
     return ApiError(400, error.code, str(error), error.facts)

@@ -27,11 +27,15 @@ def queue_email(
     sentences: Sequence[str],
     label: str = "",
     gift: int = 0,
+    held: str = "",
 ) -> bool:
-    """Queue an email unless one about this matter was queued before. ``label`` is the text of its link."""
+    """Queue an email unless one about this matter was queued before. ``label`` is the text of its link; ``held`` says why the
+    email waits for the operator's review.
+    """
     label = label or voice.say("Your subscription")
     facts = {"subject": subject, "sentences": list(sentences), "label": label, "gift": gift, "lang": voice.lang}
-    return bool(transactional_emails.queue(tx, "paid", subscriber_id, facts, once))
+    facts |= {"held": held} if held else {}
+    return bool(transactional_emails.queue(tx, "paid", subscriber_id, facts, once, held=bool(held)))
 
 
 def notify_entitlement_change(

@@ -13,6 +13,7 @@ from mailer.core.settings import Settings
 from mailer.flows.billing import billing_emails, entitlements, stripe_sync
 from mailer.flows.billing.billing_text import get_subscriber_localizer, localized_error
 from mailer.flows.billing.entitlements import EntitlementState
+from mailer.flows.subscribers import inbox_limit
 from mailer.flows.subscribers.signup import TokenResult
 from mailer.payments.models import CheckoutSession
 from mailer.store.billing import entitlement_records, gifts, subscriptions
@@ -22,7 +23,10 @@ events = log.get("gifts")
 
 
 def record_paid_gift(database: Database, session: CheckoutSession) -> bool:
-    """Record a paid gift and email its recipient; return whether it is new. Repeating it has no effect."""
+    """Record a paid gift and email its recipient; return whether it is new. Repeating it has no effect.
+
+    The email is held for review if the recipient's inbox is over its limit: a paid gift must not be lost.
+    """
     address = addresses.check(session.recipient)
     with database.transaction() as tx:
         subscriber = subscribers.add(tx, address, addresses.normal(address), [])
@@ -124,6 +128,7 @@ def _queue_gift_email(tx: Tx, subscriber: int, gift_id: int, session: CheckoutSe
         ),
         say("It starts when you accept it. You won’t be charged, and it doesn’t renew."),
     ]
+    held = "" if inbox_limit.use(tx, addresses.normal(session.recipient)) else inbox_limit.FULL
     billing_emails.queue_email(
-        tx, subscriber, f"gift:{gift_id}", voice, say("A gift for you"), sentences, say("View gift"), gift=gift_id
+        tx, subscriber, f"gift:{gift_id}", voice, say("A gift for you"), sentences, say("View gift"), gift=gift_id, held=held
     )

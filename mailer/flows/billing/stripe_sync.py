@@ -14,6 +14,7 @@ from mailer.core.errors import BadInput, Unavailable
 from mailer.core.settings import Settings
 from mailer.flows.billing import billing_emails, entitlements
 from mailer.flows.billing.entitlements import Entitlement, EntitlementState
+from mailer.flows.subscribers import inbox_limit, signup
 from mailer.payments.client import Stripe, UnknownAtStripe
 from mailer.payments.models import Subscription
 from mailer.store.billing import customers, gifts, subscriptions
@@ -157,9 +158,8 @@ def _request_confirmation(tx: Tx, subscriber: Subscriber) -> None:
     """Ask for confirmation: paying implies the wish to get the emails, but does not prove who owns the address."""
     subscribers.reset_to_unconfirmed(tx, subscriber.id)
     consent_log.record(tx, subscriber.id, "requested", "checkout", None, {})
-    transactional_emails.queue(
-        tx, "confirmation", subscriber.id, facts={"tags": transactional_emails.list_requested_tags(tx, subscriber.id)}
-    )
+    held = "" if inbox_limit.use(tx, subscriber.email_normal) else inbox_limit.FULL
+    signup.queue_confirmation(tx, subscriber.id, transactional_emails.list_requested_tags(tx, subscriber.id), held)
 
 
 def _list_doubles(database: Database, stored: StoredSubscription | None) -> list[StoredSubscription]:

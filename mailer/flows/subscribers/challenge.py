@@ -36,7 +36,7 @@ def is_passed(database: Database, settings: Settings, answer: str, ip: str | Non
 
 def _use_once(database: Database, key: str) -> bool:
     with database.transaction() as tx:
-        return bool(signup_limits.use(tx, [("challenge", key, 1)], MAX_CHALLENGE_AGE))
+        return not signup_limits.use(tx, [("challenge", key, 1)], MAX_CHALLENGE_AGE)
 
 
 def _ask_captcha_service(settings: Settings, answer: str, ip: str | None) -> bool:

@@ -11,7 +11,7 @@ from mailer.core import addresses, log, tokens
 from mailer.core.db import Database
 from mailer.core.errors import Mistyped
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import signup_limits
+from mailer.flows.subscribers import inbox_limit, signup_limits
 from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
 from mailer.store.subscribers import consent_log, preferences, subscribers, suppressions
@@ -19,6 +19,7 @@ from mailer.store.transactional import transactional_emails
 
 events = log.get("address")
 
+# The maximum number of changes that one subscriber asks for in each period, beside the limit on the new address's inbox.
 EMAIL_LIMITS = ((2, timedelta(hours=1)), (5, timedelta(days=30)))
 
 
@@ -32,7 +33,8 @@ def request_change(database: Database, person: LinkOwner, email: str, ip: str | 
         raise Mistyped("This link came with an issue, which may have been forwarded. Get a new link first.")
     new = addresses.check(email)
     normal = addresses.normal(new)
-    held = signup_limits.admit_signup(database, signup_limits.SignupSource(normal, ip))
+    admission = signup_limits.admit_signup(database, signup_limits.SignupSource(normal, ip))
+    held = admission.held
     with database.transaction() as tx:
         subscriber = subscribers.lock(tx, person.subscriber_id)
         if subscriber is None or preferences.get(tx, person.subscriber_id) is None or normal == subscriber.email_normal:
@@ -42,6 +44,8 @@ def request_change(database: Database, person: LinkOwner, email: str, ip: str | 
         if subscribers.find(tx, normal) or suppressions.is_suppressed(tx, normal):
             return False
         if any(transactional_emails.count_since(tx, subscriber.id, age, "new address") >= most for most, age in EMAIL_LIMITS):
+            return False
+        if not inbox_limit.use(tx, normal):
             return False
         facts = {"to": new, "from": subscriber.email_normal, **({"held": held} if held else {})}
         transactional_emails.queue(tx, "confirmation", subscriber.id, facts=facts, topic="new address", held=bool(held))

@@ -7,6 +7,7 @@ import hmac
 from mailer.core import addresses, log
 from mailer.core.db import Database, Tx
 from mailer.core.settings import Settings
+from mailer.flows.subscribers import inbox_limit
 from mailer.store.billing import erased_customers
 from mailer.store.subscribers import consent_log, erasure, preferences, subscribers, suppressions
 
@@ -33,7 +34,9 @@ def erase_subscriber(database: Database, settings: Settings, subscriber_id: int)
         subscriber = subscribers.lock(tx, subscriber_id)
         assert subscriber
         erasure.remember_hash(tx, hash_address(settings, subscriber.email_normal)[0], subscriber.email_normal)
+        inbox_limit.forget(tx, subscriber.email_normal)
         for former in {addresses.normal(before) for before in consent_log.list_former_addresses(tx, subscriber_id)}:
+            inbox_limit.forget(tx, former)
             if subscribers.find(tx, former) is None:
                 erasure.remember_hash(tx, hash_address(settings, former)[0], former)
         erased_customers.add(tx, subscriber_id)

@@ -13,10 +13,10 @@ from typing import Any
 
 from mailer.core import addresses, i18n, log, tokens
 from mailer.core.db import Database, Tx
-from mailer.core.errors import Mistyped
+from mailer.core.errors import Mistyped, TooManyRequests
 from mailer.core.i18n import LANGUAGES
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import erasure, signup_limits
+from mailer.flows.subscribers import erasure, inbox_limit, signup_limits
 from mailer.store.publishing import editions
 from mailer.store.subscribers import consent_log, preferences, subscribers, suppressions
 from mailer.store.subscribers.preferences import SubscriberChoices
@@ -26,8 +26,6 @@ events = log.get("preferences")
 
 MAX_LINK_AGE = timedelta(hours=24)  # of a requested link; links in issues never expire and allow less
 PAUSE_MONTHS = range(1, 13)
-# The maximum number of links for one subscriber in each period.
-LINK_LIMITS = ((1, timedelta(minutes=10)), (3, timedelta(days=1)))
 
 
 class Frequency(StrEnum):
@@ -146,10 +144,18 @@ def request_link(database: Database, email: str, ip: str | None = None) -> bool:
     Do not show the result to the visitor: it only decides whether to send a wake-up.
     """
     address = addresses.normal(addresses.check(email))
-    held = signup_limits.admit_signup(database, signup_limits.SignupSource(address, ip))
     with database.transaction() as tx:
         subscriber = subscribers.find(tx, address)
-        return _queue_link(tx, subscriber.id, held) if subscriber else False
+        if subscriber is None:
+            return False
+        if subscriber.confirmed_at:  # limited by inbox alone, so that nobody can keep them from their own page
+            return _queue_link(tx, subscriber.id)
+    try:
+        admission = signup_limits.admit_signup(database, signup_limits.SignupSource(address, ip))
+    except TooManyRequests:  # the answer must not say whether somebody has this address
+        return False
+    with database.transaction() as tx:
+        return _queue_link(tx, subscriber.id, admission.held)
 
 
 def end_pauses(database: Database, limit: int = 200) -> int:
@@ -171,7 +177,7 @@ def _queue_link(tx: Tx, subscriber_id: int, held: str = "") -> bool:
         or suppressions.is_suppressed(tx, subscriber.email_normal)
     ):
         return False
-    if any(transactional_emails.count_since(tx, subscriber_id, age, "page") >= most for most, age in LINK_LIMITS):
+    if not inbox_limit.use(tx, subscriber.email_normal, subscriber=bool(subscriber.confirmed_at)):
         return False
     facts = {"held": held} if held else {}
     transactional_emails.queue(tx, "confirmation", subscriber_id, facts=facts, topic="page", held=bool(held))

@@ -12,7 +12,8 @@ from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, Mistyped
 from mailer.core.i18n import read_by
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import email_domain_check, erasure, segment_rules, signup_limits
+from mailer.flows.subscribers import email_domain_check, erasure, inbox_limit, segment_rules, signup_limits
+from mailer.flows.subscribers.signup_limits import Admission
 from mailer.store.sending import audiences
 from mailer.store.subscribers import consent_log, subscribers, suppressions
 from mailer.store.subscribers.subscribers import Subscriber
@@ -21,11 +22,8 @@ from mailer.store.transactional import transactional_emails
 
 events = log.get("signup")
 
-# The maximum number of confirmation emails to one address in each period, so that the form cannot be used to flood anybody.
-CONFIRMATION_LIMITS = ((1, timedelta(minutes=10)), (3, timedelta(days=1)), (5, timedelta(days=30)))
-
 _TOKEN_TIME_TOLERANCE = timedelta(milliseconds=1)  # tokens store their time with less precision
-LOCAL_SOURCES = ("cli", "demo")  # the operator's own machine: only the limit per address applies
+LOCAL_SOURCES = ("cli", "demo")  # the operator's own machine: only the limit per inbox applies
 OPERATOR_SOURCES = (*LOCAL_SOURCES, "api")  # sources authenticated as the operator
 TOPICS = "topics"  # the email that asks an active subscriber about tags
 
@@ -75,20 +73,20 @@ def sign_up(
     stored with the email and added only when its link is opened: only tags on offer. An active subscriber is asked to confirm
     those that they do not have. Tags from our own commands and from API clients come from the operator, and a new subscriber
     gets them at once. Over a limit the email is queued too, but held for review. Raises BadInput if ``email`` is not an
-    address.
+    address, and TooManyRequests.
     """
     address = addresses.check(email)
     normal = addresses.normal(address)
-    if settings:
-        _check_domain(database, settings, normal)
-    limited = evidence.source not in LOCAL_SOURCES
-    held = signup_limits.admit_signup(database, signup_limits.SignupSource(normal, evidence.ip)) if limited else ""
+    admission = _admit(database, normal, evidence, settings)
+    held = admission.held
     with database.transaction() as tx:
+        if admission.inbox_full and evidence.source not in OPERATOR_SOURCES and not subscribers.find(tx, normal):
+            return SignUp(0, email_queued=False)
         asked = [tag.lower() for tag in tags]
         own, asked = (asked, []) if evidence.source in OPERATOR_SOURCES else ([], _select_offered(tx, settings, asked))
         details = evidence.reads or evidence.lang, addresses.flags(normal)
         subscriber, new = subscribers.add_or_lock(tx, address, normal, own, *details)
-        queued = _needs_confirmation(tx, subscriber, settings, new)
+        queued = _needs_confirmation(tx, subscriber, settings)
         if own and not new:
             subscribers.add_tags(tx, subscriber.id, own)
         if subscriber.state == "active":
@@ -103,6 +101,17 @@ def sign_up(
                 queue_confirmation(tx, subscriber.id, asked, held)
     events.info("subscriber.requested", subscriber=subscriber.id, email_queued=queued, held=bool(held))
     return SignUp(subscriber.id, queued and not held, held if queued else "")
+
+
+def _admit(database: Database, email_normal: str, evidence: SignupEvidence, settings: Settings | None) -> Admission:
+    if settings and settings.disposable == "refuse" and "disposable" in addresses.flags(email_normal):
+        raise Mistyped("This is a disposable address. Please use one that you check.")
+    admission = Admission()
+    if evidence.source not in LOCAL_SOURCES:
+        admission = signup_limits.admit_signup(database, signup_limits.SignupSource(email_normal, evidence.ip))
+    if settings and settings.check_dns:  # after the limits, so that nobody makes us ask more often than they allow
+        email_domain_check.check_domain(database, email_normal)
+    return admission
 
 
 def send_reminder(database: Database, settings: Settings, subscriber_id: int) -> bool:
@@ -215,17 +224,11 @@ def list_subscribers(database: Database, rule: str = "") -> list[Subscriber]:
         return [subscriber for subscriber in subscribers.list_all(tx) if subscriber.id in wanted]
 
 
-def _check_domain(database: Database, settings: Settings, email_normal: str) -> None:
-    if settings.disposable == "refuse" and "disposable" in addresses.flags(email_normal):
-        raise Mistyped("This is a disposable address. Please use one that you check.")
-    if settings.check_dns:
-        email_domain_check.check_domain(database, email_normal)
-
-
-def _needs_confirmation(tx: Tx, subscriber: Subscriber, settings: Settings | None, new: bool = False) -> bool:
+def _needs_confirmation(tx: Tx, subscriber: Subscriber, settings: Settings | None) -> bool:
+    """Return whether to queue a confirmation email now; if so, it is counted for the inbox."""
     if subscriber.state == "active" or not erasure.may_be_emailed(tx, settings, subscriber.email_normal):
         return False
-    return new or may_send_confirmation(tx, subscriber.id)
+    return inbox_limit.use(tx, subscriber.email_normal)
 
 
 def _select_offered(tx: Tx, settings: Settings | None, asked: Sequence[str]) -> list[str]:
@@ -242,7 +245,7 @@ def _queue_topic_confirmation(
     """Ask an active subscriber by email about tags they do not have; return whether an email is pending."""
     if set(asked) <= set(subscriber.tags) or not erasure.may_be_emailed(tx, settings, subscriber.email_normal):
         return False
-    if not may_send_confirmation(tx, subscriber.id, TOPICS):
+    if not inbox_limit.use(tx, subscriber.email_normal):
         return False
     queue_confirmation(tx, subscriber.id, asked, held, TOPICS)
     return True
@@ -252,8 +255,3 @@ def queue_confirmation(tx: Tx, subscriber_id: int, tags: Sequence[str], held: st
     """Queue the email whose link confirms a subscription or, depending on its ``topic``, only the tags."""
     facts = {**({"tags": list(tags)} if tags else {}), **({"held": held} if held else {})}
     transactional_emails.queue(tx, "confirmation", subscriber_id, facts=facts, topic=topic, held=bool(held))
-
-
-def may_send_confirmation(tx: Tx, subscriber_id: int, topic: str = "") -> bool:
-    """Return whether the limits per address allow another confirmation email."""
-    return all(transactional_emails.count_since(tx, subscriber_id, age, topic) < most for most, age in CONFIRMATION_LIMITS)

@@ -1,8 +1,9 @@
-"""Limits on what makes us email strangers: per domain, IP, network and overall. The limit per address is in ``signup``.
+"""Limits on what makes us email strangers: per IP, network, inbox, domain and overall, asked in this order.
 
-Over a limit, or while the firewall is up, a confirmation email is held for review instead of sent: nothing is lost. Limits are
-counted in a transaction of their own, so that the contended rows are locked only briefly; counting a sign-up that then fails
-does no harm.
+A request that one limit refuses is counted neither by it nor by those after it, and not for the firewall, so that one client
+cannot use up what everybody shares. Over a limit, or while the firewall is up, a confirmation email is held for review instead
+of sent; what may be held is limited in turn. Limits are counted in a transaction of their own, so that the contended rows are
+locked only briefly; counting a sign-up that then fails does no harm.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ from datetime import timedelta
 
 from mailer.core import log
 from mailer.core.db import Database, Tx
-from mailer.core.errors import BadInput
+from mailer.core.errors import BadInput, TooManyRequests
 from mailer.core.known_mail_domains import COMMON
+from mailer.flows.subscribers import inbox_limit
 from mailer.store.operations import notices
-from mailer.store.subscribers import held_emails, signup_limits
+from mailer.store.subscribers import held_emails, inbox_emails, signup_limits
 from mailer.store.subscribers.held_emails import HeldEmail
-from mailer.store.subscribers.signup_limits import Firewall
+from mailer.store.subscribers.signup_limits import INBOX, Firewall, InboxUse
 
 events = log.get("limits")
 
 _HOUR = timedelta(hours=1)
+_HELD_INBOX = "held by inbox"
 # Confirmation emails per hour that are sent without review.
 MAX_HOURLY_BY_DOMAIN, MAX_HOURLY_BY_IP, MAX_HOURLY_BY_NETWORK, MAX_HOURLY_OVERALL = 50, 10, 30, 2000
+# Emails per hour that are held because one of these limits is full; what is over these, too, is refused.
+MAX_HOURLY_HELD_BY_INBOX, MAX_HOURLY_HELD_BY_IP, MAX_HOURLY_HELD_BY_NETWORK, MAX_HOURLY_HELD = 1, 100, 300, 2000
 
 # Domains of large providers, where a limit per domain is meaningless.
 COMMON_DOMAINS = frozenset(COMMON)
@@ -42,26 +47,54 @@ class SignupSource:
     ip: str | None
 
 
-def admit_signup(database: Database, source: SignupSource) -> str:
-    """Count this sign-up against all limits; return why its email must be held, or '' if it may be sent."""
+@dataclass(frozen=True)
+class Admission:
+    """What the limits say about a request: why its email must be held (''), and whether its inbox gets none at all."""
+
+    held: str = ""
+    inbox_full: bool = False
+
+
+def admit_signup(database: Database, source: SignupSource) -> Admission:
+    """Count this sign-up against the limits. Raises TooManyRequests if its email can be neither sent nor held."""
+    inbox = InboxUse(inbox_limit.hash_inbox(source.email_normal), inbox_limit.INBOX_LIMITS)
     with database.transaction() as tx:
         walled = _check_firewall(tx)
-        wanted = _list_limits(source)
-        taken = signup_limits.use_for_signup(tx, wanted, _HOUR)
-    full = next((scope for scope, _, _ in wanted if scope not in taken), "")
+        full = signup_limits.use(tx, _list_limits(source), _HOUR, inbox, counts_signup=True)
+        held_full = _use_held_limits(tx, source, inbox) if full and full != INBOX else ""
+    if full == INBOX or held_full == _HELD_INBOX:
+        return Admission(inbox_full=True)
+    if held_full:
+        events.warning("signup.refused", reason=f"too many held emails in an hour: {held_full}")
+        raise TooManyRequests("Too many people on your network have signed up. Please try again in an hour.")
     reason = walled or (f"too many sign-ups in an hour by {full}" if full else "")
     if reason:
         events.warning("signup.held", reason=reason)
-    return reason
+    return Admission(reason)
+
+
+def _use_held_limits(tx: Tx, source: SignupSource, inbox: InboxUse) -> str:
+    """Count an email to hold; return the scope of the limit on held emails that is full, or ''."""
+    wanted = [(_HELD_INBOX, inbox.hash.hex(), MAX_HOURLY_HELD_BY_INBOX)]
+    wanted += _list_ip_limits(source, "held by ", MAX_HOURLY_HELD_BY_IP, MAX_HOURLY_HELD_BY_NETWORK)
+    return signup_limits.use(tx, [*wanted, ("held", "", MAX_HOURLY_HELD)], _HOUR)
 
 
 def _list_limits(source: SignupSource) -> list[tuple[str, str, int]]:
-    """Return scope, key and number for each limit, always in the same order, which prevents deadlocks."""
+    """Return scope, key and number for each limit, in the order in which they are asked."""
     domain = source.email_normal.rpartition("@")[2]
-    found = [] if domain in COMMON_DOMAINS else [("domain", domain, MAX_HOURLY_BY_DOMAIN)]
-    if source.ip and (network := get_network(source.ip)):
-        found += [("IP address", source.ip, MAX_HOURLY_BY_IP), ("network", network, MAX_HOURLY_BY_NETWORK)]
+    by_domain = [] if domain in COMMON_DOMAINS else [("domain", domain, MAX_HOURLY_BY_DOMAIN)]
+    found = [*_list_ip_limits(source, "", MAX_HOURLY_BY_IP, MAX_HOURLY_BY_NETWORK), (INBOX, "", 0), *by_domain]
     return [*found, ("everybody", "", MAX_HOURLY_OVERALL)]
+
+
+def _list_ip_limits(source: SignupSource, prefix: str, by_ip: int, by_network: int) -> list[tuple[str, str, int]]:
+    """Return the limits by IP and network. A private address is a proxy's that is not trusted: its clients share a limit."""
+    if not source.ip:
+        return []
+    network = get_network(source.ip)
+    own = [(f"{prefix}IP address", source.ip, by_ip)] if network else []
+    return [*own, (f"{prefix}network", network or source.ip, by_network)]
 
 
 def get_network(ip: str) -> str:
@@ -116,6 +149,7 @@ def lower_calm_firewall(database: Database) -> None:
                 f"The sign-up firewall is down again; {number} emails are held: list them with `postmerge subscribers held`.",
             )
         signup_limits.purge(tx)
+        inbox_emails.purge(tx)
 
 
 def get_held_overview(database: Database, limit: int = 100) -> tuple[Firewall, list[HeldEmail], int]:

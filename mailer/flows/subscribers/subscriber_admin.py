@@ -14,10 +14,10 @@ from typing import Any
 from mailer.core import addresses, public_ids
 from mailer.core.async_db import Asker
 from mailer.core.db import Database, Question, Tx, is_unique_violation, json
-from mailer.core.errors import BadInput
+from mailer.core.errors import BadInput, TooManyRequests
 from mailer.core.settings import Settings
 from mailer.exchange.cell_values import MAX_TAG_CHARS
-from mailer.flows.subscribers import erasure, preferences, signup, signup_limits
+from mailer.flows.subscribers import erasure, inbox_limit, preferences, signup, signup_limits
 from mailer.store.subscribers import consent_log, subscriber_records, subscribers, suppressions
 from mailer.store.subscribers.subscriber_records import SubscriberRecord
 from mailer.store.transactional import transactional_emails
@@ -237,8 +237,14 @@ def _handle_collision(
 def _request_confirmation(database: Database, settings: Settings, email: str, names: list[str], ip: str | None) -> bool:
     try:
         return signup.sign_up(database, email, names, signup.SignupEvidence("api", ip), settings).email_queued
+    except TooManyRequests as error:
+        raise _explain_limit(error) from error
     except BadInput as error:
         raise Rejected("email_blocked", str(error)) from error
+
+
+def _explain_limit(error: TooManyRequests) -> Rejected:
+    return Rejected("rate_limited", "Too many sign-ups in an hour, also for those held for review: try again later.")
 
 
 def _merge_changes(known: SubscriberRecord, changes: SubscriberChanges) -> SubscriberChanges:
@@ -298,7 +304,7 @@ def _change_address(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges,
     consent_log.record(tx, found.id, "address", "api", changes.ip, {"before": found.email, "after": address})
     if found.state == "active":
         _notify_old_address(tx, found, address)
-    elif found.state == "unconfirmed" and signup.may_send_confirmation(tx, found.id):
+    elif found.state == "unconfirmed" and inbox_limit.use(tx, normal):
         signup.queue_confirmation(tx, found.id, transactional_emails.list_requested_tags(tx, found.id), held)
     return {"email": address, "email_normal": normal}
 
@@ -310,7 +316,12 @@ def _check_signup_limits(database: Database, id_or_email: str, changes: Subscrib
     found = find_subscriber(database, id_or_email)
     if found is None or found.state != "unconfirmed" or addresses.normal(changes.email) == found.email_normal:
         return ""
-    return signup_limits.admit_signup(database, signup_limits.SignupSource(addresses.normal(changes.email), changes.ip))
+    try:
+        return signup_limits.admit_signup(
+            database, signup_limits.SignupSource(addresses.normal(changes.email), changes.ip)
+        ).held
+    except TooManyRequests as error:
+        raise _explain_limit(error) from error
 
 
 def _notify_old_address(tx: Tx, found: SubscriberRecord, address: str) -> None:

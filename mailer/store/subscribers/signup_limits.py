@@ -5,56 +5,77 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
 from mailer.core.db import Tx
+from mailer.store.subscribers import inbox_emails
+
+INBOX = "inbox"  # the scope of the limit on the mailed inbox, which is only looked at here: queuing an email counts it
 
 
-def use(tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
-    """Use one unit of each limit (scope, key, number per ``per``); return the scopes that had one left.
+def use(
+    tx: Tx,
+    wanted: Sequence[tuple[str, str, int]],
+    per: timedelta,
+    inbox: InboxUse | None = None,
+    counts_signup: bool = False,
+) -> str:
+    """Use one unit of each limit (scope, key, number per ``per``), in order; return the scope of the first full one, or ''.
 
-    GCRA: exact, with one row for each key. The rows are locked in the order given.
+    A limit that is full ends it: neither it nor any after it counts the request. ``counts_signup`` counts a sign-up in this
+    minute if none is full. GCRA: exact, with one row for each key.
     """
-    return _use(tx, _USE, wanted, per)
+    values: dict[str, Any] = {"per": per}
+    for place, (scope, key, most) in enumerate(wanted):
+        if scope == INBOX:
+            assert inbox
+            numbers, periods = zip(*inbox.limits, strict=True)
+            values |= {"inbox": inbox.hash, "numbers": list(numbers), "periods": list(periods)}
+        else:
+            values |= {f"scope_{place}": scope, f"key_{place}": key, f"most_{place}": float(most)}
+    row = tx.often(_compose_chain(tuple(scope == INBOX for scope, _, _ in wanted), counts_signup), **values)
+    assert row
+    return next((scope for place, (scope, _, _) in enumerate(wanted) if place == row["passed"]), "")
 
 
-def use_for_signup(tx: Tx, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
-    """Do the same, and count a sign-up in this minute."""
-    return _use(tx, _USE_FOR_SIGNUP, wanted, per)
+@dataclass(frozen=True)
+class InboxUse:
+    """The hash of an inbox, and the limits (number, period) on emails to it."""
+
+    hash: bytes
+    limits: Sequence[tuple[int, timedelta]]
 
 
-_USED = """
-    WITH taken AS (
-        INSERT INTO limits AS used (scope, key, used_until)
-        SELECT scope, key, clock_timestamp() + %(per)s::interval / most
-        FROM unnest(%(scopes)s::text [], %(keys)s::text [], %(most)s::float8 [])
-            WITH ORDINALITY AS wanted (scope, key, most, place)
-        ORDER BY place
-        ON CONFLICT (scope, key) DO UPDATE SET
-            used_until = greatest(used.used_until, clock_timestamp()) + (excluded.used_until - clock_timestamp())
-        WHERE greatest(used.used_until, clock_timestamp()) + (excluded.used_until - clock_timestamp())
-            <= clock_timestamp() + %(per)s::interval
-        RETURNING scope
-    )
+@cache
+def _compose_chain(are_inboxes: tuple[bool, ...], counts_signup: bool) -> str:
+    """Compose one statement in which each limit reads from the one before it, so that it is used only if that had room."""
+    steps, before = [], "(SELECT) AS started"
+    for place, is_inbox in enumerate(are_inboxes):
+        step = f"SELECT FROM {before} WHERE {inbox_emails.FITS}" if is_inbox else _USE.format(place=place, before=before)
+        steps.append(f"limit_{place} AS ({step})")
+        before = f"limit_{place}"
+    if counts_signup:
+        steps.append(f"counted AS ({_COUNT.format(before=before)})")
+    passed = " + ".join(f"(SELECT count(*) FROM limit_{place})" for place in range(len(are_inboxes)))
+    return f"WITH {', '.join(steps)} SELECT {passed} AS passed"
+
+
+_USE = """
+    INSERT INTO limits AS used (scope, key, used_until)
+    SELECT
+        %(scope_{place})s::text, %(key_{place})s::text, clock_timestamp() + %(per)s::interval / %(most_{place})s::float8
+    FROM {before}
+    ON CONFLICT (scope, key) DO UPDATE SET
+        used_until = greatest(used.used_until, clock_timestamp()) + (excluded.used_until - clock_timestamp())
+    WHERE greatest(used.used_until, clock_timestamp()) + (excluded.used_until - clock_timestamp())
+        <= clock_timestamp() + %(per)s::interval
+    RETURNING scope
 """
-_COUNTED = """,
-    counted AS (
-        INSERT INTO signup_minutes AS counted (minute, number) VALUES (date_trunc('minute', now()), 1)
-        ON CONFLICT (minute) DO UPDATE SET number = counted.number + 1
-    )
+_COUNT = """
+    INSERT INTO signup_minutes AS counted (minute, number) SELECT date_trunc('minute', now()), 1 FROM {before}
+    ON CONFLICT (minute) DO UPDATE SET number = counted.number + 1
 """
-_SCOPES = "SELECT coalesce(array_agg(scope), '{}') AS scopes FROM taken"
-_USE, _USE_FOR_SIGNUP = _USED + _SCOPES, _USED + _COUNTED + _SCOPES
-
-
-def _use(tx: Tx, sql: str, wanted: Sequence[tuple[str, str, int]], per: timedelta) -> set[str]:
-    row = tx.often(
-        sql,
-        scopes=[scope for scope, _, _ in wanted],
-        keys=[key for _, key, _ in wanted],
-        most=[float(most) for _, _, most in wanted],
-        per=per,
-    )
-    return set(row["scopes"]) if row else set()
 
 
 def purge(tx: Tx) -> int:

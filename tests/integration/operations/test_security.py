@@ -107,7 +107,7 @@ def test_the_old_addresss_link_confirms_no_new_address(letter: Web) -> None:
     letter.work()
     [old] = [path for path in web.paths(letter.mails()[0].text, letter.settings) if path.startswith("/confirm/")]
     with letter.database.transaction() as tx:
-        tx.run("UPDATE transactional_mails SET created_at = created_at - interval '11 minutes'")
+        tx.run("UPDATE inbox_emails SET created_at = created_at - interval '11 minutes'")
     assert subscriber_admin.change_subscriber(letter.database, ADA, SubscriberChanges(email="new@example.org"))
     assert letter.client.post(old).status_code == 400
     assert letter.state("new@example.org") == "unconfirmed"
@@ -124,7 +124,7 @@ def test_changes_of_addresses_keep_to_the_limits_of_sign_ups(letter: Web) -> Non
         add = SubscriberChanges(email=f"own-{number}@gmail.com", ip=STRANGER)
         assert subscriber_admin.add_subscriber(letter.database, letter.settings, add)
         with letter.database.transaction() as tx:
-            tx.run("UPDATE transactional_mails SET created_at = created_at - interval '11 minutes'")
+            tx.run("UPDATE inbox_emails SET created_at = created_at - interval '11 minutes'")
         subscriber_admin.change_subscriber(
             letter.database, add.email or "", SubscriberChanges(email=f"victim-{number}@gmail.com", ip=STRANGER)
         )

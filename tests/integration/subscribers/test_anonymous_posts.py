@@ -140,7 +140,7 @@ def test_a_second_form_for_somebody_who_has_not_confirmed_adds_no_tags_to_the_fi
 def test_a_reminder_asks_about_the_tags_of_the_form(letter: Web) -> None:
     subscribe(letter, "new@example.org", "python")
     with letter.database.transaction() as tx:
-        tx.run("UPDATE transactional_mails SET created_at = now() - interval '1 hour'")
+        tx.run("UPDATE inbox_emails SET created_at = now() - interval '1 hour'")
         known = int(tx.value("SELECT id FROM subscribers WHERE email_normal = 'new@example.org'"))
     assert signup.send_reminder(letter.database, letter.settings, known)
     assert mails(letter.database) == [("", ["python"]), ("", ["python"])]

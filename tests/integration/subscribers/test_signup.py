@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mailer.core.db import Database
-from mailer.flows.subscribers import change_of_address, imports, preferences, signup, subscriber_admin
+from mailer.flows.subscribers import change_of_address, imports, inbox_limit, preferences, signup, subscriber_admin
 from mailer.flows.subscribers.change_of_address import request_change
 from mailer.flows.subscribers.imports import ImportRequest
 from mailer.flows.subscribers.preferences import LinkOwner
@@ -46,6 +46,7 @@ def let_pass(letter: Web, time: timedelta) -> None:
     """Time goes by for every email and every limit."""
     with letter.database.transaction() as tx:
         tx.run("UPDATE transactional_mails SET created_at = created_at - %(time)s", time=time)
+        tx.run("UPDATE inbox_emails SET created_at = created_at - %(time)s", time=time)
         tx.run("UPDATE limits SET used_until = used_until - %(time)s", time=time)
 
 
@@ -67,11 +68,12 @@ SOURCES: dict[str, tuple[Ask, bool, dict[timedelta, list[int]]]] = {
         timedelta(hours=25): [1, 1, 1, 1, 1, 0, 0, 0], timedelta(days=31): [1] * 8,
     }),
     "the link to one's page": (lambda letter: preferences.request_link(letter.database, ADA, None), True, {
-        timedelta(minutes=9): [1, 0, 1, 0, 1, 0, 0, 0], timedelta(minutes=11): [1, 1, 1, 0, 0, 0, 0, 0],
+        timedelta(minutes=9): [1, 1, 1, 0, 0, 0, 0, 1], timedelta(minutes=11): [1, 1, 1, 0, 0, 0, 1, 1],
+        timedelta(minutes=21): [1] * 10 + [0] * 3,
         timedelta(hours=25): [1] * 8,
     }),
     "a new address": (lambda letter: request_change(letter.database, LinkOwner(1, True), "new@example.org"), True, {
-        timedelta(minutes=9): [1, 1, 0, 0, 0, 0, 0, 1], timedelta(minutes=61): [1, 1, 1, 1, 1, 0, 0, 0],
+        timedelta(minutes=9): [1, 0, 1, 0, 0, 0, 0, 1], timedelta(minutes=61): [1, 1, 1, 0, 0, 0, 0, 0],
         timedelta(days=31): [1] * 8,
     }),
     "a change by a program": (change_address, True, {
@@ -100,8 +102,8 @@ def test_one_address_gets_no_more_emails_than_the_limits_of_hours_days_and_month
 
 
 def test_the_limits_are_those_of_the_security_page(letter: Web) -> None:
-    assert ((1, timedelta(minutes=10)), (3, timedelta(days=1)), (5, timedelta(days=30))) == signup.CONFIRMATION_LIMITS
-    assert ((1, timedelta(minutes=10)), (3, timedelta(days=1))) == preferences.LINK_LIMITS
+    assert ((1, timedelta(minutes=10)), (3, timedelta(days=1)), (5, timedelta(days=30))) == inbox_limit.INBOX_LIMITS
+    assert ((3, timedelta(hours=1)), (10, timedelta(days=1))) == inbox_limit.SUBSCRIBER_LIMITS
     assert ((2, timedelta(hours=1)), (5, timedelta(days=30))) == change_of_address.EMAIL_LIMITS
 
 

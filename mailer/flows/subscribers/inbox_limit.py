@@ -1,0 +1,38 @@
+"""One limit on the emails that strangers can cause to one inbox, whichever form, page, purchase or API call causes them.
+
+An inbox is what the provider delivers to one mailbox: ``ada+news@…`` and, at Gmail, ``a.da@…`` are the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from mailer.core import addresses
+from mailer.core.db import Tx
+from mailer.store.subscribers import inbox_emails
+
+# The maximum number of emails to one inbox in each period. Subscribers who ask for their own link wait less long for it.
+INBOX_LIMITS = ((1, timedelta(minutes=10)), (3, timedelta(days=1)), (5, timedelta(days=30)))
+SUBSCRIBER_LIMITS = ((3, timedelta(hours=1)), (10, timedelta(days=1)))
+FULL = "too many emails to this inbox"  # why an email that was paid for is held
+
+
+def use(tx: Tx, email_normal: str, subscriber: bool = False) -> bool:
+    """Count an email to the address's inbox; return whether it may be sent.
+
+    ``subscriber``: it goes to a confirmed subscriber at their own address. Locks the inbox until the transaction ends.
+    """
+    inbox = hash_inbox(email_normal)
+    inbox_emails.lock(tx, inbox)
+    return inbox_emails.add(tx, inbox, SUBSCRIBER_LIMITS if subscriber else INBOX_LIMITS)
+
+
+def forget(tx: Tx, email_normal: str) -> None:
+    """Delete what the limit stores about an erased address."""
+    inbox_emails.forget(tx, hash_inbox(email_normal))
+
+
+def hash_inbox(email_normal: str) -> bytes:
+    """Return the SHA-256 of the address's inbox."""
+    return hashlib.sha256(addresses.inbox(email_normal).encode()).digest()

@@ -10,11 +10,13 @@ import binascii
 import html as html_module
 import re
 import secrets
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr, parseaddr
+from urllib.parse import unquote
 
 from mailer.core.characters import clean
 from mailer.core.errors import BadInput
@@ -22,6 +24,9 @@ from mailer.core.errors import BadInput
 # Stands in an edition's html and text where the reader's own unsubscribe link goes. Plain ASCII letters and digits, so
 # that neither HTML escaping nor the CSS inliner nor the plain-text walker touches it.
 LEAVE_URL = "xPOSTMERGE0LEAVE0URLx"
+_BARE_LEAVE_URL = LEAVE_URL.casefold().strip("x")
+_MAX_ENCODINGS = 4  # percent and entities, one in the other
+_CSS_ESCAPE = re.compile(r"\\([0-9a-fA-F]{1,6})\s?")
 
 _CANARY = (
     f'<a href="{LEAVE_URL}/canary" aria-hidden="true" tabindex="-1"'
@@ -29,6 +34,21 @@ _CANARY = (
 )
 
 _SOFT = b"=\r\n"
+
+
+def has_placeholder(text: str) -> bool:
+    """Return whether a text holds the placeholder of the unsubscribe link, however it is encoded, split, or spelled.
+
+    Only the email template may hold it: in the URL of a picture it would give every subscriber's token to a third party.
+    """
+    for _ in range(_MAX_ENCODINGS):
+        decoded = html_module.unescape(unquote(_CSS_ESCAPE.sub(lambda match: chr(min(int(match[1], 16), 0xFFFF)), text)))
+        if decoded == text:
+            break
+        text = decoded
+    plain = unicodedata.normalize("NFKC", text)
+    views = (plain, re.sub(r"<[^<>]*>", "", plain))
+    return any(_BARE_LEAVE_URL in re.sub(r"[\W_]+", "", view).casefold() for view in views)
 
 
 @dataclass(frozen=True)

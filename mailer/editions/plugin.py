@@ -7,7 +7,9 @@ only adds options and takes the report.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +33,7 @@ from mailer.editions.mail.markdown_to_html import digest
 from mailer.editions.site import article_filter, edition_files, feeds, search_index, sitemap_and_redirects
 from mailer.editions.site.build_session import Session
 from mailer.editions.site.incremental_writer import ThriftyWriter
-from mailer.editions.source import field_rules, paid_leaks, translations, vague_links
+from mailer.editions.source import containment, field_rules, paid_leaks, translations, vague_links
 
 _current: Session | None = None
 _MARKS = ('"{', "'{", '"|', "'|")  # how the value of an attribute begins that Pelican's INTRASITE_LINK_REGEX would match
@@ -57,7 +59,10 @@ def session() -> Session:
 def _initialized(site: pelican.Pelican) -> None:
     global _current
     _current = site.settings.get("POSTMERGE_SESSION") or Session()
+    containment.check_theme(site.settings)
+    containment.check_markdown(site.settings["MARKDOWN"])
     _current.prepare(site.settings)
+    site.settings["DOCUTILS_SETTINGS"] = {**(site.settings.get("DOCUTILS_SETTINGS") or {}), **containment.DOCUTILS}
     site.settings.update(
         FEED_ATOM=None, FEED_RSS=None, CATEGORY_FEED_ATOM=None, CATEGORY_FEED_RSS=None, AUTHOR_FEED_ATOM=None,
         AUTHOR_FEED_RSS=None, TAG_FEED_ATOM=None, TAG_FEED_RSS=None, TRANSLATION_FEED_ATOM=None, TRANSLATION_FEED_RSS=None,
@@ -93,7 +98,9 @@ class PreparedReader(BaseReader):  # type: ignore[misc]
 
 
 class PreparedRstReader(RstReader):  # type: ignore[misc]
-    """reStructuredText as Pelican reads it, with the slug and the checks that all issues have."""
+    """reStructuredText as Pelican reads it, with the slug and the checks that all issues have, and without other files."""
+
+    writer_class, field_body_translator_class = containment.RstWriter, containment.RstFieldTranslator
 
     def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
         """HTML and metadata of one file."""
@@ -127,13 +134,27 @@ def _articles(generators: list[Any]) -> None:
             _link_neighbours(generator.articles)
             session().drawing = _begin_cards(session(), generator.settings)
         if isinstance(generator, PagesGenerator):
+            for listed in (
+                generator.pages, generator.translations, generator.hidden_pages, generator.hidden_translations,
+                generator.draft_pages, generator.draft_translations,
+            ):  # fmt: skip
+                _refuse_outside(listed, generator.settings)
             for page in (*generator.pages, *generator.translations):
                 page.override_url, page.override_save_as = page.url, page.save_as
             session().pages = [f"{generator.settings['SITEURL']}/{page.url}" for page in generator.pages]
         if isinstance(generator, StaticGenerator):
+            _refuse_outside(generator.staticfiles, generator.settings)
             session().pictures = [
                 file for file in generator.staticfiles if Path(file.source_path).suffix.lower() in svg_sanitizer.SUFFIXES
             ]
+
+
+def _refuse_outside(listed: list[Any], settings: Mapping[str, Any]) -> None:
+    """Take out what comes from outside of the content folder, or would be written outside of the output, and name it."""
+    content, output = Path(settings["PATH"]).resolve(), Path(os.path.abspath(settings["OUTPUT_PATH"]))
+    listed[:], refused = containment.split_by_place(listed, content, output)
+    for one in refused:
+        session().refuse_outside(Path(settings["PATH"]) / one.source_path)
 
 
 def _writer(site: pelican.Pelican) -> type[ThriftyWriter] | None:

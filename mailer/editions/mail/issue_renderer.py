@@ -11,6 +11,7 @@ from lxml import html
 
 from mailer.core.characters import clean
 from mailer.core.errors import PostmergeError
+from mailer.core.message import has_placeholder
 from mailer.editions.mail import gmail_clipping, mail_document
 from mailer.editions.mail.canonical_html import Body, canonical
 from mailer.editions.mail.plain_text import plain
@@ -71,6 +72,8 @@ def make(job: tuple[Any, ...]) -> dict[str, Any]:
     hexdigest = hashlib.sha256(body.html.encode()).hexdigest()
     words = plain(body.html, lang)
     preheader = preheader or _beginning(body.html)
+    if any(map(has_placeholder, (body.html, words, title, subject, preheader, lang, url))):
+        raise ValueError("it contains the placeholder of the unsubscribe link")
     letter = mail_document.Letter(
         template, title, subject, preheader, lang, url, date, body.html, words, hexdigest, site_name, site_url, postal_address
     )

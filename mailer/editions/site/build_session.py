@@ -459,9 +459,16 @@ class Session:
             self.findings.append(Finding("error", self.shown(path), 1, message))
         return linked
 
+    def refuse_outside(self, path: Path) -> None:
+        """Name a file that comes from outside of the content folder, or would be written outside of the site."""
+        shown = self.shown(Path(self._real(str(path))))
+        if not any(one.path == shown and one.level == "error" for one in self.findings):
+            message = "This file leads out of the content folder or of the site, and it is left out: put the file itself here."
+            self.findings.append(Finding("error", shown, 1, message))
+
     def shown(self, path: Path) -> str:
         """The name of a file for people."""
-        return printable(f"{self._name}/{path.relative_to(self._root)}")
+        return printable(f"{self._name}/{os.path.relpath(path, self._root)}")
 
     def _note(self, source: Source) -> None:
         self.findings += source.findings

@@ -18,6 +18,7 @@ from mailer.core.characters import ILLEGAL, OVERRIDES, clean, may_hold_illegal
 from mailer.core.characters import name as character
 from mailer.core.edition import Finding, Wish
 from mailer.core.errors import BadInput
+from mailer.core.message import LEAVE_URL, has_placeholder
 from mailer.editions.source.fields import KNOWN
 
 # Fields by which this and other generators say that a text is not published yet; ``editions.drafts`` reads them.
@@ -104,7 +105,19 @@ def split(path: str, data: bytes) -> Source:
     _clean_fields(source)
     source.body, source.body_line = "\n".join(lines[at:]), at + 1
     _check_names(source)
+    refuse_placeholder(source, text)
     return source
+
+
+def refuse_placeholder(source: Source, text: str) -> None:
+    """Note an error where a file, or its name, holds what becomes each subscriber's own unsubscribe link."""
+    if not has_placeholder(f"{source.path}\n{text}"):
+        return
+    line = next((number for number, one in enumerate(text.splitlines(), 1) if has_placeholder(one)), 1)
+    message = (
+        f"`{LEAVE_URL}` becomes each subscriber's own unsubscribe link, and only the email template may contain it: remove it."
+    )
+    source.findings.append(Finding("error", source.path, line, message))
 
 
 def _decoded(source: Source, data: bytes) -> str:

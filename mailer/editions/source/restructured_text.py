@@ -8,7 +8,7 @@ from typing import Any
 from mailer.core.characters import ILLEGAL, name
 from mailer.core.edition import Finding
 from mailer.editions.source import paid_sections
-from mailer.editions.source.front_matter import NOWHERE, Source
+from mailer.editions.source.front_matter import NOWHERE, Source, refuse_placeholder
 
 
 def fields(metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -26,3 +26,4 @@ def check(source: Source, fields: Mapping[str, str], text: str) -> None:
         message = f"The character {name(found[0])} {NOWHERE}: remove it."
         source.findings.append(Finding("error", source.path, line, message))
     paid_sections.refuse_rst(source, text)
+    refuse_placeholder(source, text)

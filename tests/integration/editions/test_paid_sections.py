@@ -215,9 +215,8 @@ def _picture() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk
 
 
-def _include(letter: Letter) -> None:
-    (letter.folder / "content" / "notes.txt").write_text(f"{SECRET}.\n")
-    (letter.issues / "old.rst").write_text("Old\n###\n\n:date: 2026-11-01\n\n.. include:: ../notes.txt\n")
+def _restructured(letter: Letter) -> None:
+    (letter.issues / "old.rst").write_text(f"Old\n###\n\n:date: 2026-11-01\n\n{SECRET}.\n")
 
 
 def _page(letter: Letter) -> None:
@@ -254,7 +253,7 @@ CAUGHT: dict[str, Callable[[Letter], object]] = {
     "a quotation in another issue": lambda letter: letter.write(
         "other.md", "Title: Other\nDate: 2026-11-25 09:00", f"> {SECRET}\n"
     ),
-    "reStructuredText that includes a file": _include,
+    "reStructuredText": _restructured,
     "a page": _page,
     "a text file beside the pictures": _file("notes.txt", SECRET.encode()),
     "JSON": _file("data.json", orjson.dumps({"a": SECRET}).replace(b"w", b"\\u0077")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import unquote
 from mailer.checks.context import Context
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import Fix, Found, check
+from mailer.core.ip_addresses import is_public, parse_ip
 from mailer.editions.images import svg_sanitizer
 from mailer.editions.source import vague_links
 
@@ -236,6 +236,6 @@ def _is_local(host: str) -> bool:
     if not host[:1].isdigit() and ":" not in host:
         return bool(host) and "." not in host
     try:
-        return not ipaddress.ip_address(host).is_global
+        return not is_public(parse_ip(host))
     except ValueError:
         return False

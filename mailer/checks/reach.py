@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import ssl
 import time
@@ -21,6 +20,8 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import httpcore
 import orjson
 
+from mailer.core import ip_addresses
+
 _KEPT = {"fine": 86400.0, "redirected": 86400.0, "gone": 3600.0, "slow": 3600.0, "unsure": 600.0, "refused": 60.0}
 _HOPS = 5
 _AT_ONCE = 16
@@ -30,7 +31,6 @@ _PERMANENT, _MOVED = {301, 308}, {301, 302, 303, 307, 308}
 _GONE = {404, 410, 451}
 _LASTING = ("example.com", "iana.org")  # names that exist as long as there is a network
 _AGENT = "Mozilla/5.0 (compatible; postmerge link check)"
-_TRANSLATORS = ipaddress.ip_network("64:ff9b::/96")
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,7 @@ class Private(Exception):
 
 def is_public(address: str) -> bool:
     """Is this an address of the public internet, whatever it is wrapped in?"""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _TRANSLATORS:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner:
-            return inner.is_global and not inner.is_multicast
-    return ip.is_global and not ip.is_multicast
+    return ip_addresses.is_public(ip_addresses.parse_ip(address))
 
 
 class _Guarded(httpcore.AsyncNetworkBackend):

@@ -20,7 +20,7 @@ import psycopg2.extensions
 import psycopg2.extras
 from psycopg2.extras import Json
 
-from mailer.core.errors import Unavailable
+from mailer.core.errors import TimedOut, Unavailable
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -114,6 +114,10 @@ class Tx:
         with self._connection.cursor() as cursor:
             cursor.execute(sql)
 
+    def limit_time(self, seconds: float) -> None:
+        """End each later statement of this transaction after so many seconds; the transaction then raises TimedOut."""
+        self.one("SELECT set_config('statement_timeout', %(limit)s, true)", limit=f"{max(1, round(seconds * 1000))}ms")
+
     def copy(self, sql: str, file: Any) -> int:
         """Run a COPY from or to a file-like object; how many rows."""
         with self._connection.cursor() as cursor:
@@ -173,6 +177,9 @@ class Database:
         try:
             yield Tx(connection)
             connection.commit()
+        except psycopg2.errors.QueryCanceled as error:
+            self._roll_back(connection)
+            raise TimedOut("The database needed too long for this: try again later.") from error
         except BaseException as error:
             if is_lost(error):
                 self._discard(connection)

@@ -48,3 +48,7 @@ class Refused(PostmergeError):
 
 class Unavailable(PostmergeError):
     """A service we stand on (Postgres, Redis, a port) cannot be reached just now."""
+
+
+class TimedOut(Unavailable):
+    """A statement took longer than ``Tx.limit_time`` allows."""

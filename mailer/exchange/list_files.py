@@ -19,6 +19,7 @@ from mailer.exchange import cell_values, formats, own_format
 
 csv.field_size_limit(1_000_000)
 MAX_COLUMNS = 1_000
+MAX_COLUMN_NAME_CHARS = 500  # each line's metadata repeats the names
 _ENCODINGS = ("utf-8-sig", "cp1252")
 
 
@@ -87,6 +88,10 @@ def _read_names(reader: Any, path: Path) -> list[str]:
         for row in reader:
             if len(row) > MAX_COLUMNS:
                 raise BadInput(f"{path.name} has {len(row):,} columns, more than {MAX_COLUMNS:,}: export fewer fields.")
+            if long := next((cell for cell in row if len(cell) > MAX_COLUMN_NAME_CHARS), ""):
+                raise BadInput(
+                    f"{path.name} has a column name longer than {MAX_COLUMN_NAME_CHARS} characters, {long[:30]!r}…: shorten it."
+                )
             if any(cell.strip() for cell in row):
                 return list(row)
     except csv.Error as error:

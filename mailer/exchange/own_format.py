@@ -17,7 +17,8 @@ from mailer.exchange.formats import OWN_COLUMNS
 if TYPE_CHECKING:
     from mailer.exchange.list_files import ListLine
 
-FORMULA_STARTS = "=+-@\t\r'"  # first characters that need escaping
+# First characters that need escaping; spreadsheets also take the full-width signs of East Asian keyboards for formulas.
+FORMULA_STARTS = "=+-@\uff1d\uff0b\uff0d\uff20\t\r\n'"
 PLAIN_COLUMNS = ("notes", "referrer_url", "utm_campaign", "utm_medium", "utm_source", "leaving_reason")
 MAX_PLAIN_CHARS = 100_000  # characters
 STATES = ("unconfirmed", "active", "left", "")

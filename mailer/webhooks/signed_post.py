@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mailer.core.errors import BadInput
+from mailer.core.ip_addresses import IPAddress, is_public, parse_ip
 
 TIMEOUT_SECONDS = 10.0  # seconds to connect, and for each read
 _MAX_ANSWER_BYTES = 4096  # bytes of the answer that are read
@@ -46,7 +47,7 @@ def check_target(url: str, allowed: Sequence[IPNetwork]) -> None:
     """Raises BadInput when the address cannot be posted to as it is written. The name is looked up again at each try."""
     parts = _parts(url)
     try:
-        address = ipaddress.ip_address(parts[1])
+        address = parse_ip(parts[1])
     except ValueError:
         return
     if not _is_allowed(address, allowed):
@@ -104,7 +105,7 @@ def _post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence
 
 def _connect(scheme: str, host: str, port: int, allowed: Sequence[IPNetwork]) -> socket.socket:
     found = [info[4][0] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    if not found or not all(_is_allowed(ipaddress.ip_address(str(one).partition("%")[0]), allowed) for one in found):
+    if not found or not all(_is_allowed(parse_ip(str(one)), allowed) for one in found):
         raise BadInput(_PRIVATE_ADDRESS)
     plain = socket.create_connection((str(found[0]), port), TIMEOUT_SECONDS)
     if scheme == "http":
@@ -116,12 +117,9 @@ def _connect(scheme: str, host: str, port: int, allowed: Sequence[IPNetwork]) ->
         raise
 
 
-def _is_allowed(address: ipaddress.IPv4Address | ipaddress.IPv6Address, allowed: Sequence[IPNetwork]) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    if any(address.version == one.version and address in one for one in allowed):
-        return True
-    return address.is_global and not address.is_multicast and not address.is_reserved
+def _is_allowed(address: IPAddress, allowed: Sequence[IPNetwork]) -> bool:
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return any(mapped.version == one.version and mapped in one for one in allowed) or is_public(address)
 
 
 def _parts(url: str) -> tuple[str, str, int, str]:

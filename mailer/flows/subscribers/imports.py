@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +13,7 @@ from typing import Any
 
 from mailer.core import addresses, log
 from mailer.core.db import Database, Tx
-from mailer.core.errors import BadInput
+from mailer.core.errors import BadInput, TimedOut
 from mailer.core.settings import Settings
 from mailer.exchange import cell_values, list_files, own_format
 from mailer.exchange.list_files import ListLine, OpenList
@@ -28,7 +30,10 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """A requested import. ``columns`` overrides the mapping of columns; ``tags`` are added to every line."""
+    """A requested import. ``columns`` overrides the mapping of columns; ``tags`` are added to every line.
+
+    A file that needs more than ``max_seconds`` is refused.
+    """
 
     path: Path
     format: str = ""
@@ -37,6 +42,7 @@ class ImportRequest:
     evidence: str = ""
     report: Path | None = None
     shown: int = MAX_SHOWN_LINES
+    max_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,14 @@ def apply_import(database: Database, settings: Settings, request: ImportRequest)
 
 def _run_import(database: Database, settings: Settings, request: ImportRequest, apply: bool) -> ImportPlan:
     more = cell_values.parse_tags(",".join(f'"{tag}"' for tag in request.tags)) if request.tags else ()
-    with list_files.open_list(request.path, request.format, request.columns) as sheet, database.transaction() as tx:
-        imports.stage_lines(tx, _CopyRows(sheet, more, _make_hasher(tx, settings)))
+    limit = _TimeLimit(request.max_seconds)
+    with (
+        limit,
+        list_files.open_list(request.path, request.format, request.columns) as sheet,
+        database.transaction() as tx,
+    ):
+        imports.stage_lines(tx, _CopyRows(sheet, more, _make_hasher(tx, settings), limit))
+        limit.apply(tx)
         moved = {addresses.normal(before) for before in consent_log.list_former_addresses(tx)}
         imports.judge_lines(tx, bool(request.evidence.strip()), sorted(moved))
         found = _summarize(tx, sheet, request)
@@ -80,11 +92,42 @@ def _run_import(database: Database, settings: Settings, request: ImportRequest, 
             _write_report(tx, request.report)
         if not apply:
             return found
+        limit.apply(tx)
         run_id = imports.add_run(
             tx, request.path.name, list_files.hash_file(request.path), sheet.format, request.evidence.strip(), found.counts
         )
         imports.apply_lines(tx, run_id, request.evidence.strip())
     return ImportPlan(**{**vars(found), "applied": run_id})
+
+
+class _TimeLimit:
+    """The time that an import may take, so that no crafted file holds a worker and a transaction for minutes."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, TimedOut):
+            raise self._refusal() from error
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the time is used up."""
+        return time.monotonic() > self._end
+
+    def apply(self, tx: Tx) -> None:
+        """Limit later statements to the rest of the time. Raises BadInput when there is none."""
+        if self.is_over:
+            raise self._refusal()
+        if self._seconds is not None:
+            tx.limit_time(self._end - time.monotonic())
+
+    def _refusal(self) -> BadInput:
+        return BadInput(f"The import takes longer than {self._seconds:g} seconds: split the file into smaller ones.")
 
 
 def _summarize(tx: Tx, sheet: OpenList, request: ImportRequest) -> ImportPlan:
@@ -118,17 +161,20 @@ def _make_hasher(tx: Tx, settings: Settings) -> Callable[[str], str]:
 class _CopyRows:
     """Lines as a file in COPY's text format, which Postgres reads in chunks."""
 
-    def __init__(self, sheet: OpenList, more: Sequence[str], hashed: Callable[[str], str]) -> None:
+    def __init__(self, sheet: OpenList, more: Sequence[str], hashed: Callable[[str], str], limit: _TimeLimit) -> None:
         self._rows = (_format_row(line, more, hashed) for line in sheet.lines)
         self._left = b""
+        self._limit = limit
 
     def read(self, size: int) -> bytes:
         """Return the next ``size`` bytes, fewer at the end."""
+        if self._limit.is_over:
+            return b""
         parts, got = [self._left], len(self._left)
         for row in self._rows:
             parts.append(encoded := row.encode("utf-8", "replace"))
             got += len(encoded)
-            if got >= size:
+            if got >= size or self._limit.is_over:
                 break
         whole = b"".join(parts)
         self._left = whole[size:]

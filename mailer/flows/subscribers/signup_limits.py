@@ -15,6 +15,7 @@ from datetime import timedelta
 from mailer.core import log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, TooManyRequests
+from mailer.core.ip_addresses import IPAddress, is_public, parse_ip, unwrap
 from mailer.core.known_mail_domains import COMMON
 from mailer.flows.subscribers import inbox_limit
 from mailer.store.operations import notices
@@ -100,15 +101,15 @@ def _list_ip_limits(source: SignupSource, prefix: str, by_ip: int, by_network: i
 def get_network(ip: str) -> str:
     """Return the network an address belongs to (/24, or /48 of IPv6); '' for a meaningless one (our own proxy's)."""
     try:
-        found = ipaddress.ip_address(ip)
+        found = unwrap(parse_ip(ip))
     except ValueError:
         return ""
-    if found.is_loopback or (found.is_private and not _is_documentation_range(found)):
+    if not is_public(found) and not _is_documentation_range(found):
         return ""
-    return str(ipaddress.ip_network(f"{ip}/{24 if found.version == 4 else 48}", strict=False))
+    return str(ipaddress.ip_network(f"{found}/{24 if found.version == 4 else 48}", strict=False))
 
 
-def _is_documentation_range(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def _is_documentation_range(ip: IPAddress) -> bool:
     """Return whether an address is in a range for examples. Python calls them private; we treat them as public."""
     blocks = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "2001:db8::/32")
     return any(ip in ipaddress.ip_network(block) for block in blocks)

@@ -24,6 +24,7 @@ from mailer.store.subscribers import uploads
 events = log.get("import")
 
 METADATA_FIELDS = ("columns", "email_column", "metadata_columns", "evidence", "tags", "format")
+MAX_IMPORT_SECONDS = 60.0
 _MAX_LINES_PER_REASON = 1000  # lines named for one reason
 
 
@@ -114,7 +115,8 @@ def _build_request(path: Path, given: Mapping[str, Any]) -> ImportRequest:
     if given.get("format", "") not in ("", *formats.FORMAT_NAMES):
         raise BadInput(f"metadata.format must be one of {', '.join(formats.FORMAT_NAMES)}.")
     columns = {**_columns_by_position(path, given), **columns}
-    return ImportRequest(path, given.get("format", ""), columns, tags, given.get("evidence", ""))
+    evidence = given.get("evidence", "")
+    return ImportRequest(path, given.get("format", ""), columns, tags, evidence, max_seconds=MAX_IMPORT_SECONDS)
 
 
 def _columns_by_position(path: Path, given: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,11 @@ from mailer.core.db import Tx
 
 _TIMESTAMP = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 # A cell that a spreadsheet would run as a formula gets a leading '.
-_ESCAPED = "CASE WHEN left({0}, 1) = ANY(ARRAY['=', '+', '-', '@', E'\\t', E'\\r', '''']) THEN '''' || {0} ELSE {0} END"
+ESCAPED = (
+    "CASE WHEN left({0}, 1) = ANY("
+    "ARRAY['=', '+', '-', '@', '\uff1d', '\uff0b', '\uff0d', '\uff20', E'\\t', E'\\r', E'\\n', '''']"
+    ") THEN '''' || {0} ELSE {0} END"
+)
 
 _SUPPRESSION = f"""
     CASE WHEN suppressions.reason IS NOT NULL THEN jsonb_build_object(
@@ -18,11 +22,11 @@ _SUPPRESSION = f"""
 
 _SUBSCRIBERS = f"""
     SELECT
-        {_ESCAPED.format("subscribers.email")} AS email,
+        {ESCAPED.format("subscribers.email")} AS email,
         subscribers.state,
         to_jsonb(subscribers.tags)::text AS tags,
         subscribers.metadata::text AS metadata,
-        {_ESCAPED.format("subscribers.lang")} AS lang,
+        {ESCAPED.format("subscribers.lang")} AS lang,
         subscribers.frequency,
         to_jsonb(subscribers.flags)::text AS flags,
         {_TIMESTAMP.format("subscribers.created_at")} AS created_at,
@@ -32,12 +36,12 @@ _SUBSCRIBERS = f"""
         coalesce({_TIMESTAMP.format("subscribers.active_at")}, '') AS active_at,
         {_SUPPRESSION} AS suppression,
         coalesce(evidence.consents, '[]') AS consents,
-        {_ESCAPED.format("subscribers.notes")} AS notes,
-        {_ESCAPED.format("subscribers.referrer_url")} AS referrer_url,
-        {_ESCAPED.format("subscribers.utm_campaign")} AS utm_campaign,
-        {_ESCAPED.format("subscribers.utm_medium")} AS utm_medium,
-        {_ESCAPED.format("subscribers.utm_source")} AS utm_source,
-        {_ESCAPED.format("subscribers.leaving_reason")} AS leaving_reason
+        {ESCAPED.format("subscribers.notes")} AS notes,
+        {ESCAPED.format("subscribers.referrer_url")} AS referrer_url,
+        {ESCAPED.format("subscribers.utm_campaign")} AS utm_campaign,
+        {ESCAPED.format("subscribers.utm_medium")} AS utm_medium,
+        {ESCAPED.format("subscribers.utm_source")} AS utm_source,
+        {ESCAPED.format("subscribers.leaving_reason")} AS leaving_reason
     FROM subscribers
     LEFT JOIN suppressions ON suppressions.email_normal = subscribers.email_normal
     LEFT JOIN (
@@ -58,7 +62,7 @@ _SUBSCRIBERS = f"""
 
 _OTHER_SUPPRESSIONS = f"""
     SELECT
-        {_ESCAPED.format("email_normal")}, '', '[]', '{{}}', '', 'every', '[]', '', '', '', '', '', {_SUPPRESSION}, '[]',
+        {ESCAPED.format("email_normal")}, '', '[]', '{{}}', '', 'every', '[]', '', '', '', '', '', {_SUPPRESSION}, '[]',
         '', '', '', '', '', ''
     FROM suppressions
     WHERE NOT EXISTS (SELECT FROM subscribers WHERE subscribers.email_normal = suppressions.email_normal)

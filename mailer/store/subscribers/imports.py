@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mailer.core.db import Tx, each, json
+from mailer.store.subscribers.exports import ESCAPED
 
 _STAGED = """
     number bigint, email text, email_normal text, state text, suppressed text, tags text [], metadata jsonb, lang text,
@@ -168,7 +169,14 @@ def list_lines(tx: Tx, limit: int | None, verdicts: tuple[str, ...]) -> list[Jud
 def write_report(tx: Tx, file: Any) -> int:
     """Write every line's verdict as CSV; return how many."""
     return tx.copy(
-        "COPY (SELECT number AS line, verdict, why, email FROM judged ORDER BY number) TO STDOUT (FORMAT csv, HEADER)", file
+        f"""
+        COPY (
+            SELECT number AS line, verdict, {ESCAPED.format("why")} AS why, {ESCAPED.format("email")} AS email
+            FROM judged
+            ORDER BY number
+        ) TO STDOUT (FORMAT csv, HEADER)
+        """,
+        file,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from mailer.core.db import Database
+from mailer.core.db import Database, Tx
 from mailer.core.db import json as as_json
+from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
 from mailer.flows.subscribers import exports, imports, signup, subscriber_admin
 from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
 from mailer.flows.subscribers.subscriber_admin import SubscriberChanges
+from mailer.store.subscribers import imports as imports_store
 from tests import factories, services
 from tests.web import Web, make
 
@@ -269,10 +272,55 @@ def test_anything_that_can_be_kept_comes_back_exactly(
     assert roundtrip(postgres_url, tmp_path, whole, settings) == whole
 
 
+FORMULAS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+
+
 def test_no_cell_of_an_export_is_a_formula(letter: Web) -> None:
     _populate(letter.database)
-    for row in csv.reader(io.StringIO(exported(letter.database))):
-        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+    for sign in FORMULAS:
+        add(letter, f"a{ord(sign)}@example.org")
+        with letter.database.transaction() as tx:
+            tx.run("UPDATE subscribers SET notes = %(note)s WHERE notes = ''", note=f"{sign}1+1")
+    text = exported(letter.database)
+    assert text.count("1+1") >= len(FORMULAS)
+    for row in csv.reader(io.StringIO(text, newline="")):
+        assert not any(cell.startswith(FORMULAS) for cell in row)
+
+
+def test_no_cell_of_an_imports_report_is_a_formula(letter: Web, tmp_path: Path) -> None:
+    text = "email\n" + "".join(f'"{sign}cmd"\n' for sign in FORMULAS if sign not in "\t\r\n")
+    run(letter, text, apply=False, report=tmp_path / "report.csv")
+    with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 9
+    assert not any(cell.startswith(FORMULAS) for row in rows for cell in row)
+
+
+def test_an_import_whose_lines_take_too_long_is_refused_and_keeps_nothing(letter: Web) -> None:
+    before = letter.dump()
+    with pytest.raises(BadInput, match="The import takes longer than 0 seconds: split the file into smaller ones"):
+        run(letter, "email\nnew@example.org\n", evidence="asked on paper", max_seconds=0.0)
+    assert letter.dump() == before
+
+
+@pytest.mark.parametrize("step", ["judge_lines", "apply_lines"])
+def test_an_import_whose_statement_takes_too_long_is_refused_and_keeps_nothing(
+    letter: Web, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    do = getattr(imports_store, step)
+
+    def be_slow(tx: Tx, *given: object) -> None:
+        do(tx, *given)
+        tx.one("SELECT pg_sleep(20)")
+
+    monkeypatch.setattr(imports_store, step, be_slow)
+    started = time.monotonic()
+    with pytest.raises(BadInput, match="The import takes longer than 1 seconds"):
+        run(letter, "email\nnew@example.org\n", evidence="asked on paper", max_seconds=1.0)
+    assert time.monotonic() - started < 10
+    assert exported(letter.database).count("\n") == 1
+    monkeypatch.undo()
+    assert run(letter, "email\nnew@example.org\n", evidence="asked on paper").counts["new"] == 1
 
 
 def test_the_command_shows_the_plan_the_columns_and_every_verdict(letter: Web, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,6 +215,18 @@ def test_the_guard_against_formulas_comes_off_exactly(cell: str) -> None:
     assert own_format.escape_formula(cell)[:1] not in {"=", "+", "-", "@", "\t", "\r"}
 
 
+@pytest.mark.parametrize("sign", list("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"))
+def test_whatever_a_spreadsheet_takes_for_the_beginning_of_a_formula_is_guarded(sign: str) -> None:
+    assert own_format.escape_formula(f"{sign}cmd|' /C calc'!A0").startswith("'")
+
+
+def test_a_column_name_that_would_blow_up_each_lines_metadata_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"email,{'x' * 501}\na@example.org,1\n")
+    with pytest.raises(BadInput, match="column name longer than 500 characters"), open_list(path):
+        pass
+
+
 @given(st.text(max_size=40))
 def test_any_cell_is_a_value_or_one_sentence(text: str) -> None:
     for read_cell in (cell_values.parse_moment, cell_values.parse_tags, cell_values.parse_metadata, cell_values.parse_state):

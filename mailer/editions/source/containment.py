@@ -23,7 +23,7 @@ _INSERTING = {"pymdownx.snippets", "pymdownx.b64", "markdown_include", "mdx_incl
 class _ReadsNoPicture:
     """A translator's mixin, because `file_insertion_enabled` leaves the option `:loading: embed` of pictures alone."""
 
-    def uri2path(self, uri: str, output_path: object = None) -> Path:
+    def uri2path(self, *_: object) -> Path:
         """Refuse to read a picture."""
         raise ValueError("Reading external files disabled.")
 

@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from feedgen.feed import FeedGenerator
 
-from mailer.store.publishing.editions import Readable
+from mailer.store.publishing.editions import ReadableIssue
 
 
-def render_atom(site_name: str, base: str, issues: Sequence[Readable]) -> bytes:
+def render_atom(site_name: str, base: str, issues: Sequence[ReadableIssue]) -> bytes:
     """Render an Atom feed (RFC 4287); ``base`` is the URL of the subscriber's private pages."""
     made = FeedGenerator()
     made.id(base)

@@ -30,7 +30,7 @@ class IdempotentRequest:
         if self.name is None:
             return work()
         try:
-            before = idempotency.begin(self.context.database, self.key_id, self.name, self.digest)
+            before = idempotency.begin_request(self.context.database, self.key_id, self.name, self.digest)
         except idempotency.IdempotencyConflict as error:
             raise ApiError(409, "conflict", str(error), retry=2) from error
         if before:
@@ -39,15 +39,17 @@ class IdempotentRequest:
             response = work()
         except ApiError as error:
             if error.status_code >= 500:
-                idempotency.forget(self.context.database, self.key_id, self.name)
+                idempotency.forget_request(self.context.database, self.key_id, self.name)
             else:
                 body = json.dumps({"code": error.code, "detail": error.detail, "metadata": error.facts})
-                idempotency.finish(self.context.database, self.key_id, self.name, error.status_code, body)
+                idempotency.save_response(self.context.database, self.key_id, self.name, error.status_code, body)
             raise
         except Exception:
-            idempotency.forget(self.context.database, self.key_id, self.name)
+            idempotency.forget_request(self.context.database, self.key_id, self.name)
             raise
-        idempotency.finish(self.context.database, self.key_id, self.name, response.status_code, bytes(response.body).decode())
+        idempotency.save_response(
+            self.context.database, self.key_id, self.name, response.status_code, bytes(response.body).decode()
+        )
         return response
 
 

@@ -56,7 +56,7 @@ def create_export(context: Context, payload: ExportInput) -> JSONResponse:
     `url` downloads it without a key for one hour; retrieve the export again to get a new link.
     """
     _check_export(context, payload)
-    return JSONResponse(_as_export(context, api_records.create(context.database, "exports", payload.model_dump())), 201)
+    return JSONResponse(_as_export(context, api_records.create_record(context.database, "exports", payload.model_dump())), 201)
 
 
 @router.get("/{id}", responses=schemas.response("Export") | schemas.error_responses(404))
@@ -65,7 +65,7 @@ def retrieve_export(context: Context, id: str) -> JSONResponse:
 
     With a new link to the file, valid for one hour.
     """
-    row = api_records.get(context.database, "exports", "export", id)
+    row = api_records.get_record(context.database, "exports", "export", id)
     return JSONResponse(_as_export(context, row)) if row else raise_not_found("export")
 
 
@@ -73,7 +73,7 @@ def retrieve_export(context: Context, id: str) -> JSONResponse:
 def download_export(context: Context, token: str) -> Response:
     """Generate the file and return it."""
     number = tokens.read_export(context.settings.need_secrets(), token, datetime.now(UTC), LINK_LIFETIME)
-    row = api_records.get(context.database, "exports", "export", str(number)) if number is not None else None
+    row = api_records.get_record(context.database, "exports", "export", str(number)) if number is not None else None
     if row is None:
         raise_not_found("export, or its link is older than an hour: retrieve the export again to get a new one")
     asked = SubscriberFilters.model_validate(row["parameters"] or {})

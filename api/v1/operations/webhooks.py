@@ -92,7 +92,7 @@ def update_webhook(context: Context, id: str, payload: WebhookInput) -> JSONResp
     }
     if payload.signing_key:
         values["secret"] = payload.signing_key
-    row = api_records.change(context.database, "webhooks", "hook", id, values)
+    row = api_records.change_record(context.database, "webhooks", "hook", id, values)
     return JSONResponse(_as_webhook(row)) if row else raise_not_found("webhook")
 
 
@@ -102,7 +102,7 @@ def delete_webhook(context: Context, id: str) -> Response:
 
     Deletes its attempts too.
     """
-    if not api_records.delete(context.database, "webhooks", "hook", id):
+    if not api_records.delete_record(context.database, "webhooks", "hook", id):
         raise_not_found("webhook")
     return Response(status_code=204)
 
@@ -165,7 +165,7 @@ def _check_event_types(given: list[str]) -> list[str]:
 
 
 def _find_webhook(context: AppContext, id: str) -> dict[str, Any]:
-    row = api_records.get(context.database, "webhooks", "hook", id)
+    row = api_records.get_record(context.database, "webhooks", "hook", id)
     return row if row else raise_not_found("webhook")
 
 

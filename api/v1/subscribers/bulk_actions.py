@@ -54,7 +54,7 @@ def retrieve_bulk_action(context: Context, id: str) -> JSONResponse:
 
     Its status, and how many subscribers were changed so far.
     """
-    row = api_records.get(context.database, "bulk_actions", "bulk", id)
+    row = api_records.get_record(context.database, "bulk_actions", "bulk", id)
     return JSONResponse(_as_bulk_action(row)) if row else raise_not_found("bulk action")
 
 

@@ -66,7 +66,7 @@ def retrieve_import(context: Context, id: str) -> JSONResponse:
 
     With its plan and, once it is done, its results.
     """
-    row = api_records.get(context.database, "imports", "sub_imp", id)
+    row = api_records.get_record(context.database, "imports", "sub_imp", id)
     return JSONResponse(_as_import(row)) if row else raise_not_found("import")
 
 
@@ -76,7 +76,7 @@ def update_import(context: Context, id: str, change: UpdateImportInput) -> JSONR
 
     An import never resubscribes anyone who unsubscribed, bounced or complained, and confirms nobody without evidence.
     """
-    row = api_records.get(context.database, "imports", "sub_imp", id)
+    row = api_records.get_record(context.database, "imports", "sub_imp", id)
     if row is None:
         raise_not_found("import")
     if change.label is not None or change.metadata is not None:
@@ -92,7 +92,7 @@ def delete_import(context: Context, id: str) -> Response:
 
     Deletes the file and the record of the import; imported subscribers and their evidence are kept.
     """
-    if not api_records.delete(context.database, "imports", "sub_imp", id):
+    if not api_records.delete_record(context.database, "imports", "sub_imp", id):
         raise_not_found("import")
     return Response(status_code=204)
 

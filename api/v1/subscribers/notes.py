@@ -66,7 +66,7 @@ def create_note(context: Context, payload: NoteInput) -> JSONResponse:
     number = api_records.resolve_id(context.database, payload.model_type, payload.model_id)
     if number is None:
         raise ApiError(400, "invalid_input", "There is no subscriber, tag or email with this model_type and model_id.")
-    row = api_records.create(context.database, "notes", {**payload.model_dump(), "model_id": number})
+    row = api_records.create_record(context.database, "notes", {**payload.model_dump(), "model_id": number})
     return JSONResponse(_as_note(row), 201)
 
 
@@ -82,7 +82,7 @@ def delete_note(context: Context, id: str) -> Response:
 
     The subscriber, tag or email it is about does not change.
     """
-    if not api_records.delete(context.database, "notes", "note", id):
+    if not api_records.delete_record(context.database, "notes", "note", id):
         raise_not_found("note")
     return Response(status_code=204)
 

@@ -87,7 +87,7 @@ def retrieve_segment(context: Context, id: str) -> JSONResponse:
 
     With its filters.
     """
-    row = api_records.get(context.database, "segments", "segment", id)
+    row = api_records.get_record(context.database, "segments", "segment", id)
     return JSONResponse(_as_segment(row)) if row else raise_not_found("segment")
 
 

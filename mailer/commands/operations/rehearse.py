@@ -27,7 +27,6 @@ from mailer.transports.base import AccountLimits
 @click.argument("issue")
 @click.option(
     "--subscribers",
-    "readers",
     type=int,
     default=0,
     metavar="N",
@@ -36,7 +35,7 @@ from mailer.transports.base import AccountLimits
 @click.option("--faults/--no-faults", default=True, help="Let the fake SES throttle 1% of requests and drop 0.1% of responses.")
 @click.option("--built", is_flag=True, help="Use the last build instead of building now.")
 @as_json
-def rehearse(issue: str, readers: int, faults: bool, built: bool, json: bool) -> None:
+def rehearse(issue: str, subscribers: int, faults: bool, built: bool, json: bool) -> None:
     """Send an issue to test subscribers through a local fake SES and report the results.
 
     Uses a temporary database. ISSUE is an issue's key or path.
@@ -46,12 +45,12 @@ def rehearse(issue: str, readers: int, faults: bool, built: bool, json: bool) ->
     settings = load_settings()
     found_editions, _ = editions_of(settings, built, quiet=json)
     edition = send_rehearsal.find_edition(found_editions, issue)
-    size = readers or send_rehearsal.count_audience(open_database(settings), edition)
+    size = subscribers or send_rehearsal.count_audience(open_database(settings), edition)
     account = _account(settings)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=json or not err.is_terminal) as bar:
         task = bar.add_task(f"Rehearsing {edition.key}", total=size)
-        found = send_rehearsal.rehearse(
+        found = send_rehearsal.rehearse_send(
             settings,
             edition,
             size,
@@ -59,10 +58,10 @@ def rehearse(issue: str, readers: int, faults: bool, built: bool, json: bool) ->
             lambda done, of: bar.update(task, completed=done, total=of),
         )
     if json:
-        print_json({**asdict(found), "kept": found.kept, "account": asdict(account) if account else None})
+        print_json({**asdict(found), "passed": found.passed, "account": asdict(account) if account else None})
     else:
         _print(found, account)
-    sys.exit(0 if found.kept else 1)
+    sys.exit(0 if found.passed else 1)
 
 
 def _account(settings: Settings) -> AccountLimits | None:
@@ -82,7 +81,7 @@ def _print(found: RehearsalResult, account: AccountLimits | None) -> None:
     out.print(table)
     for why, number in found.broken.items():
         out.print(Text.assemble(("problem:", "red"), f" {number:,} × {why}"), soft_wrap=True)
-    if found.kept:
+    if found.passed:
         said = " everyone got it exactly once. Uncertain deliveries are responses that were dropped on purpose."
         out.print(Text.assemble(("Passed:", "green"), said))
 

@@ -11,7 +11,7 @@ from mailer.core.settings import Settings
 from mailer.flows.billing import entitlements
 from mailer.store.billing import entitlement_records
 from mailer.store.publishing import editions
-from mailer.store.publishing.editions import Readable
+from mailer.store.publishing.editions import ReadableIssue
 from mailer.store.subscribers import preferences
 
 MAX_ISSUES = 50  # issues on a subscriber's page and in their feed
@@ -44,16 +44,16 @@ def authenticate(database: Database, settings: Settings, token: str) -> Entitled
         return EntitledSubscriber(claim[0], token, subscriber.lang if subscriber else "")
 
 
-def list_issues(database: Database, lang: str, limit: int = MAX_ISSUES) -> list[Readable]:
+def list_issues(database: Database, lang: str, limit: int = MAX_ISSUES) -> list[ReadableIssue]:
     """Return the latest issues in the paid text of this language, newest first."""
     with database.transaction() as tx:
-        return editions.readable(tx, limit, lang)
+        return editions.list_readable(tx, limit, lang)
 
 
-def find_issue(database: Database, key: str, lang: str) -> Readable | None:
+def find_issue(database: Database, key: str, lang: str) -> ReadableIssue | None:
     """Return one issue in the paid text of this language, in its latest edition; None if there is none."""
     with database.transaction() as tx:
-        return editions.readable_one(tx, key, lang)
+        return editions.find_readable(tx, key, lang)
 
 
 def renew_links(database: Database, settings: Settings, subscriber_id: int) -> None:

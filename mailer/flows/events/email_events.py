@@ -1,8 +1,8 @@
-"""Feedback: what SES says about mails afterwards is written down, moves the ledger forward and suppresses addresses.
+"""SES events: record each one, update the ledger, and suppress addresses that bounced or complained.
 
-Events may come in any order, any number of times, and before the answer of the call: each only adds to what is known, and a
-delivery's state is the gravest thing known about it (complained, bounced, delivered, failed, accepted). Everything of one batch
-happens in one transaction.
+Events arrive in any order, any number of times, and possibly before the response to the send call. Each only adds facts: a
+delivery's state is the most severe one known (complained, bounced, delivered, failed, accepted). A batch is one
+transaction.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from mailer.webhooks.sns import MAX_AGE, SnsKind, SnsVerifier
 
 events = log.get("feedback")
 
-_MAX_BUSY_SECONDS = 10.0  # seconds for which rows that a worker holds are asked for again
+_MAX_BUSY_SECONDS = 10.0  # how long to retry rows that a worker has locked
 _BUSY_RETRY_SECONDS = 0.02
-_REMEMBER_IDS_FOR = MAX_AGE * 2  # an older message is refused by its time
+_REMEMBER_IDS_FOR = MAX_AGE * 2  # older messages are rejected by their timestamp
 
-# The state that an event proves, and how much that state knows (see ``delivery_events.RANK``).
+# The state that an event proves, and its rank (see ``delivery_events.RANK``).
 _PROOF = {
     EventKind.SEND: ("accepted", 1),
     EventKind.DELAY: ("", 0),
@@ -45,12 +45,12 @@ _PROOF = {
 
 @dataclass(frozen=True)
 class EventCounts:
-    """What became of a batch: events written down, doubles, events of unknown mails, unreadable ones, and of no interest."""
+    """The outcome of a batch: events recorded, duplicates, events of unknown emails, rejected messages, irrelevant ones."""
 
     recorded: int = 0
-    doubled: int = 0
+    duplicates: int = 0
     unknown: int = 0
-    unread: int = 0
+    rejected: int = 0
     ignored: int = 0
 
     def __add__(self, other: EventCounts) -> EventCounts:
@@ -59,21 +59,21 @@ class EventCounts:
 
 @dataclass
 class EventBatch:
-    """Messages read: the events in them, the messages that could not be read with the reason, and how many say nothing."""
+    """Parsed messages: their events, the rejected messages with the reason, and the number of irrelevant ones."""
 
     events: list[SesEvent] = field(default_factory=list)
-    unread: list[tuple[str, str]] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
     ignored: int = 0
 
 
 def read_messages(bodies: Sequence[str], topic: str = "") -> EventBatch:
-    """Read messages of the queue; one that cannot be read is kept apart and stops nothing."""
+    """Parse messages of the queue; an invalid one is set aside and does not stop the others."""
     batch = EventBatch()
     for body in bodies:
         try:
             event = ses_events.read_event(body, topic)
         except PostmergeError as error:
-            batch.unread.append((body, str(error)))
+            batch.rejected.append((body, str(error)))
             continue
         if event is None:
             batch.ignored += 1
@@ -83,19 +83,19 @@ def read_messages(bodies: Sequence[str], topic: str = "") -> EventBatch:
 
 
 def process_messages(database: Database, settings: Settings, bodies: Sequence[str], source: str = "sqs") -> EventCounts:
-    """Take messages of the queue in; when this returns, they are committed and may be deleted there.
+    """Process messages of the queue; once this returns, they are committed and can be deleted from the queue.
 
-    Raises Unavailable when Postgres is away or rows of the ledger stay locked: then the rest must come again, which is safe.
+    Raises Unavailable if Postgres is unavailable or rows of the ledger stay locked: processing the messages again is safe.
     """
     batch = read_messages(bodies, settings.sns_topic)
-    done = EventCounts(ignored=batch.ignored, unread=len(batch.unread))
-    if batch.unread:
-        _store_rejected(database, source, batch.unread)
+    done = EventCounts(ignored=batch.ignored, rejected=len(batch.rejected))
+    if batch.rejected:
+        _store_rejected(database, source, batch.rejected)
     return done + record_events(database, settings, batch.events)
 
 
 def process_one_by_one(database: Database, settings: Settings, bodies: Sequence[str], source: str = "sqs") -> EventCounts:
-    """Like ``process_messages``, for a batch that broke: a message that breaks alone is kept for the operator."""
+    """Process the messages of a failed batch one at a time; a message that fails alone is stored for the operator."""
     done = EventCounts()
     for body in bodies:
         try:
@@ -104,12 +104,12 @@ def process_one_by_one(database: Database, settings: Settings, bodies: Sequence[
             raise
         except Exception as error:
             _store_rejected(database, source, [(body, f"The event could not be recorded ({type(error).__name__}).")])
-            done += EventCounts(unread=1)
+            done += EventCounts(rejected=1)
     return done
 
 
 def record_events(database: Database, settings: Settings, batch: Sequence[SesEvent]) -> EventCounts:
-    """Record events in as few transactions as the workers' locks allow. Raises Unavailable like ``process_messages``."""
+    """Record events in as few transactions as the workers' locks permit. Raises Unavailable like ``process_messages``."""
     done, left, deadline = EventCounts(), list(batch), time.monotonic() + _MAX_BUSY_SECONDS
     while left:
         with database.transaction() as tx:
@@ -117,36 +117,36 @@ def record_events(database: Database, settings: Settings, batch: Sequence[SesEve
         done += some
         if left:
             if time.monotonic() > deadline:
-                raise Unavailable("Rows of the ledger stay locked: look for a transaction that does not end.")
+                raise Unavailable("Rows of the ledger are still locked: look for a transaction that was never committed.")
             time.sleep(_BUSY_RETRY_SECONDS)
     if done.unknown:
-        events.warning("event.unknown_mail", events=done.unknown)
+        events.warning("event.unknown_email", events=done.unknown)
     return done
 
 
 def apply_events(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) -> tuple[EventCounts, list[SesEvent]]:
-    """Apply a batch inside a transaction; what was done, and the events whose rows are locked just now."""
+    """Apply a batch within a transaction; return the counts, and the events whose rows are locked."""
     batch = _match_message_ids(tx, batch)
     deliveries, busy = _apply_to_deliveries(tx, settings, [e for e in batch if e.send_id and e.subscriber_id])
-    singles, busy_singles = _apply_to_transactional(tx, [e for e in batch if e.mail_id])
-    strangers = [e for e in batch if not e.mail_id and not (e.send_id and e.subscriber_id)]
-    done = deliveries + singles + _count_unknown(tx, strangers)
-    return done, busy + busy_singles
+    transactional, busy_transactional = _apply_to_transactional(tx, [e for e in batch if e.mail_id])
+    unknown_events = [e for e in batch if not e.mail_id and not (e.send_id and e.subscriber_id)]
+    done = deliveries + transactional + _count_unknown(tx, unknown_events)
+    return done, busy + busy_transactional
 
 
 def _match_message_ids(tx: Tx, batch: Sequence[SesEvent]) -> list[SesEvent]:
-    """Events without our tags get their mail by the message's id, if we know it."""
+    """Find the email of events without our tags by the message id."""
     bare = {e.message_id for e in batch if not e.mail_id and not (e.send_id and e.subscriber_id)}
     if not bare:
         return list(batch)
     by_message = delivery_events.find_by_message_id(tx, sorted(bare))
-    singles = transactional_email_events.find_by_message_id(tx, sorted(bare - set(by_message)))
-    return [_with_ids(e, by_message, singles) if e.message_id in bare else e for e in batch]
+    transactional = transactional_email_events.find_by_message_id(tx, sorted(bare - set(by_message)))
+    return [_with_ids(e, by_message, transactional) if e.message_id in bare else e for e in batch]
 
 
-def _with_ids(event: SesEvent, by_message: dict[str, delivery_events.DeliveryKey], singles: dict[str, int]) -> SesEvent:
+def _with_ids(event: SesEvent, by_message: dict[str, delivery_events.DeliveryKey], transactional: dict[str, int]) -> SesEvent:
     send_id, subscriber_id = by_message.get(event.message_id, (0, 0))
-    mail_id = singles.get(event.message_id, 0)
+    mail_id = transactional.get(event.message_id, 0)
     return SesEvent(event.kind, event.at, event.message_id, send_id, subscriber_id, mail_id, event.subtype, event.detail)
 
 
@@ -157,17 +157,17 @@ def _apply_to_deliveries(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) 
     unknown, busy = delivery_events.advance(
         tx, [delivery_events.DeliveryUpdate(*key, *_PROOF[e.kind], e.message_id, _ledger_detail(e)) for key, e in best.items()]
     )
-    away = unknown | busy
-    known = [e for e in batch if (e.send_id, e.subscriber_id) not in away]
-    fresh = delivery_events.add(
+    skipped = unknown | busy
+    known = [e for e in batch if (e.send_id, e.subscriber_id) not in skipped]
+    added = delivery_events.add(
         tx,
         [delivery_events.DeliveryEvent(e.send_id, e.subscriber_id, e.kind, e.at, e.subtype, e.detail) for e in known],
     )
-    if fresh.soft:
-        _suppress_soft(tx, settings, fresh.soft)
-    _suppress(tx, fresh.hard, fresh.complaints)
-    strangers = _count_unknown(tx, [e for e in batch if (e.send_id, e.subscriber_id) in unknown])
-    done = EventCounts(recorded=fresh.number, doubled=len(known) - fresh.number) + strangers
+    if added.soft:
+        _suppress_soft(tx, settings, added.soft)
+    _suppress(tx, added.hard, added.complaints)
+    unknown_events = _count_unknown(tx, [e for e in batch if (e.send_id, e.subscriber_id) in unknown])
+    done = EventCounts(recorded=added.number, duplicates=len(known) - added.number) + unknown_events
     return done, [e for e in batch if (e.send_id, e.subscriber_id) in busy]
 
 
@@ -183,17 +183,17 @@ def _apply_to_transactional(tx: Tx, batch: Sequence[SesEvent]) -> tuple[EventCou
         ],
     )
     known = [e for e in batch if e.mail_id not in unknown | busy]
-    fresh = transactional_email_events.add(
+    added = transactional_email_events.add(
         tx, [transactional_email_events.TransactionalEvent(e.mail_id, e.kind, e.at, e.subtype, e.detail) for e in known]
     )
-    _suppress(tx, fresh.hard, fresh.complaints)
-    strangers = _count_unknown(tx, [e for e in batch if e.mail_id in unknown])
-    done = EventCounts(recorded=fresh.number, doubled=len(known) - fresh.number) + strangers
+    _suppress(tx, added.hard, added.complaints)
+    unknown_events = _count_unknown(tx, [e for e in batch if e.mail_id in unknown])
+    done = EventCounts(recorded=added.number, duplicates=len(known) - added.number) + unknown_events
     return done, [e for e in batch if e.mail_id in busy]
 
 
 def _ledger_detail(event: SesEvent) -> str:
-    """The ledger's detail. That of a hard bounce begins with ``hard``: the brakes and the ranks read it."""
+    """Return the detail for the ledger. For a hard bounce it begins with ``hard``, which circuit breakers and ranks rely on."""
     if event.kind in (EventKind.HARD_BOUNCE, EventKind.SOFT_BOUNCE, EventKind.COMPLAINT):
         return f"{event.kind} ({event.subtype})" if event.subtype else str(event.kind)
     if event.kind in (EventKind.REJECT, EventKind.RENDERING_FAILURE):
@@ -202,15 +202,15 @@ def _ledger_detail(event: SesEvent) -> str:
 
 
 def _suppress(tx: Tx, hard: Sequence[int], complaints: Sequence[int]) -> None:
-    for reason, readers in (("hard bounce", hard), ("complaint", complaints)):
-        if readers and (number := suppressions.add_for_subscribers(tx, readers, reason)):
-            events.info("address.suppressed", reason=reason, readers=number)
+    for reason, subscriber_ids in (("hard bounce", hard), ("complaint", complaints)):
+        if subscriber_ids and (number := suppressions.add_for_subscribers(tx, subscriber_ids, reason)):
+            events.info("address.suppressed", reason=reason, subscribers=number)
 
 
 def _suppress_soft(tx: Tx, settings: Settings, soft: Sequence[int]) -> None:
     over = delivery_events.list_soft_bouncing(tx, soft, settings.soft_bounce_window, settings.soft_bounces)
     if over and (number := suppressions.add_for_subscribers(tx, over, "soft bounces")):
-        events.info("address.suppressed", reason="soft bounces", readers=number)
+        events.info("address.suppressed", reason="soft bounces", subscribers=number)
 
 
 def _count_unknown(tx: Tx, batch: Sequence[SesEvent]) -> EventCounts:
@@ -219,18 +219,18 @@ def _count_unknown(tx: Tx, batch: Sequence[SesEvent]) -> EventCounts:
     return EventCounts(unknown=len(batch))
 
 
-def _store_rejected(database: Database, source: str, unread: Sequence[tuple[str, str]]) -> None:
+def _store_rejected(database: Database, source: str, rejected: Sequence[tuple[str, str]]) -> None:
     with database.transaction() as tx:
-        for body, reason in sorted(unread):
+        for body, reason in sorted(rejected):
             rejected_events.add(tx, source, reason, body)
-    for reason, number in Counter(reason for _, reason in unread).items():
-        events.warning("event.unread", source=source, reason=reason, messages=number)
+    for reason, number in Counter(reason for _, reason in rejected).items():
+        events.warning("event.rejected", source=source, reason=reason, messages=number)
 
 
 def process_sns_message(database: Database, settings: Settings, verifier: SnsVerifier, raw: bytes) -> str:
-    """A message that SNS posted to us: one sentence about what was done with it.
+    """Process a message posted by SNS; return a sentence about the outcome.
 
-    Raises BadInput or Refused for what is not taken (nothing of it is kept), Unavailable when it must come again.
+    Raises BadInput or Refused for an invalid message, which is not stored, and Unavailable if SNS should retry.
     """
     message = verifier.verify(raw)
     if message.kind is SnsKind.SUBSCRIPTION:
@@ -239,14 +239,14 @@ def process_sns_message(database: Database, settings: Settings, verifier: SnsVer
         return "The subscription is confirmed."
     if message.kind is SnsKind.UNSUBSCRIBE:
         events.warning("sns.unsubscribed", message=message.id)
-        return "Noted: the topic does not post here any more."
-    if (mail := ses_inbound.read_email(message.body)) is not None:
-        return str(unsubscribe_by_email.process_email(database, settings, mail))
+        return "Noted: the topic no longer posts to this endpoint."
+    if (raw_email := ses_inbound.read_email(message.body)) is not None:
+        return str(unsubscribe_by_email.process_email(database, settings, raw_email))
     try:
         event = ses_events.parse_event(message.body)
     except BadInput as error:
         _store_rejected(database, "https", [(message.body, str(error))])
-        return "Kept for the operator: " + str(error)
+        return "Stored for the operator: " + str(error)
     return _record_once(database, settings, message.id, event)
 
 
@@ -256,28 +256,28 @@ def _record_once(database: Database, settings: Settings, sns_id: str, event: Ses
         try:
             with database.transaction() as tx:
                 if not rejected_events.remember_sns_id(tx, sns_id, _REMEMBER_IDS_FOR):
-                    return "The message was taken before."
+                    return "The message was processed before."
                 if event is None:
-                    return "The message is of no interest here."
+                    return "The message is irrelevant: ignored."
                 done, busy = apply_events(tx, settings, [event])
                 if busy:
                     raise _RowLocked
         except _RowLocked:
             if time.monotonic() > deadline:
-                raise Unavailable("A row of the ledger stays locked: the message will be sent again.") from None
+                raise Unavailable("A row of the ledger is still locked: SNS will send the message again.") from None
             time.sleep(_BUSY_RETRY_SECONDS)
             continue
         if done.unknown:
-            events.warning("event.unknown_mail", events=1)
-            return "The mail is not known here; the event was counted."
+            events.warning("event.unknown_email", events=1)
+            return "The email is unknown; the event was counted."
         return "The event is recorded."
 
 
 class _RowLocked(Exception):
-    """Roll back and try again: the message's id must not be kept without its event."""
+    """Roll back and retry: the message's id must not be stored without its event."""
 
 
 def list_rejected(database: Database, limit: int) -> tuple[list[rejected_events.RejectedEvent], dict[str, int]]:
-    """Messages that could not be read, latest first, and the events of unknown mails in the last 7 days by kind."""
+    """Return the rejected messages, latest first, and the number of events of unknown emails in the last 7 days, by kind."""
     with database.transaction() as tx:
         return rejected_events.list_newest(tx, limit), rejected_events.count_unknown_by_kind(tx, timedelta(days=7))

@@ -1,4 +1,4 @@
-"""Intake: events come from a queue by several threads, are recorded in large batches, and are deleted only when committed."""
+"""The event consumer: threads fetch events from a queue, record them in large batches, and delete them once committed."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ events = log.get("events")
 
 FETCHERS = 8
 RECORDERS = 2
-_MAX_MESSAGES_A_BATCH = 1000  # messages a transaction
-_POLL_SECONDS = 10  # seconds of one long poll
+_MAX_MESSAGES_A_BATCH = 1000  # in one transaction
+_POLL_SECONDS = 10  # of one long poll
 _MAX_WAITING_GROUPS = 50  # groups of ten that may wait for a recorder
-_RETRY_SECONDS = 1.0  # seconds until the next try when something is away
-MAX_RATE_WHILE_SENDING = 3000  # events a second while a send has mails to hand over, so that a backlog does not slow it
-_SENDING_CHECK_SECONDS = 1.0  # seconds between two looks whether one has
+_RETRY_SECONDS = 1.0  # after a service was unavailable
+MAX_RATE_WHILE_SENDING = (
+    3000  # events a second while a send has pending emails, so that a backlog of events does not slow it down
+)
+_SENDING_CHECK_SECONDS = 1.0  # between two such checks
 
 
 @dataclass
 class EventConsumer:
-    """Takes events in until stopped. ``total`` counts what was done so far."""
+    """Processes events until stopped. ``total`` is the sum so far."""
 
     database: Database
     settings: Settings
@@ -49,7 +51,7 @@ class EventConsumer:
     _sending: bool = False
 
     def run(self) -> EventCounts:
-        """Until stopped. What is fetched and not recorded then comes again. Raises Refused when the queue's set-up is wrong."""
+        """Run until stopped; unrecorded messages are delivered again. Raises Refused if the queue is set up wrongly."""
         for number in range(FETCHERS):
             threading.Thread(target=self._fetch_messages, name=f"fetch-{number}", daemon=True).start()
         with ThreadPoolExecutor(FETCHERS, "delete") as deleters:
@@ -95,7 +97,7 @@ class EventConsumer:
                     self.stopping.wait(len(messages) * RECORDERS / MAX_RATE_WHILE_SENDING)
 
     def _is_sending(self) -> bool:
-        """Does a send have mails to hand over? Looked up once in a while."""
+        """Return whether a send has pending emails, as of the latest check."""
         with self._lock:
             if time.monotonic() - self._checked_at < _SENDING_CHECK_SECONDS:
                 return self._sending
@@ -105,7 +107,7 @@ class EventConsumer:
             return self._sending
 
     def _next_batch(self) -> list[QueueMessage]:
-        """Everything that waits, up to a thousand messages; waits a moment for the first."""
+        """Return the waiting messages, a thousand at most; wait briefly for the first."""
         messages: list[QueueMessage] = []
         with contextlib.suppress(Empty):
             messages += self._inbox.get(timeout=0.2)
@@ -144,4 +146,4 @@ class EventConsumer:
     def _add_counts(self, counts: EventCounts) -> None:
         with self._lock:
             self.total = self.total + counts
-        events.debug("event.taken", **vars(counts))
+        events.debug("event.processed", **vars(counts))

@@ -1,4 +1,4 @@
-"""Segments, notes, events, requests, webhooks' settings: found, made, changed. Each is one transaction."""
+"""Segments, notes, events, requests and webhook settings: find, create, change and delete them, each in one transaction."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SEND_EVENTS = {f"subscriber.{word}": word for word in _OUTCOMES}
 
 
 def list_page(database: Database, table: str, number: int, size: int, **where: Any) -> tuple[list[Row], int]:
-    """Page ``number`` of a table, from 1, the newest first; and how many there are."""
+    """Return page ``number`` of a table, from 1, newest first, and the total number."""
     with database.transaction() as tx:
         return api_records.list_page(tx, table, size, size * (number - 1), where)
 
 
-def get(database: Database, table: str, kind: str, public: str) -> Row | None:
-    """The row with this public id, or None."""
+def get_record(database: Database, table: str, kind: str, public: str) -> Row | None:
+    """Return the row with this public id, or None."""
     number = public_ids.number(kind, public)
     if number is None:
         return None
@@ -33,17 +33,17 @@ def get(database: Database, table: str, kind: str, public: str) -> Row | None:
         return api_records.get(tx, table, number)
 
 
-def create(database: Database, table: str, values: Mapping[str, Any]) -> Row:
-    """A new row. Raises Rejected when its name is taken."""
+def create_record(database: Database, table: str, values: Mapping[str, Any]) -> Row:
+    """Create a row. Raises Rejected if its name is taken."""
     try:
         with database.transaction() as tx:
             return api_records.insert(tx, table, values)
     except Exception as error:
-        raise _taken(error) from error
+        raise _explain_conflict(error) from error
 
 
-def change(database: Database, table: str, kind: str, public: str, values: Mapping[str, Any]) -> Row | None:
-    """Change a row; how it is now, or None when there is none. Raises Rejected when its new name is taken."""
+def change_record(database: Database, table: str, kind: str, public: str, values: Mapping[str, Any]) -> Row | None:
+    """Change and return a row; None if there is none. Raises Rejected if its new name is taken."""
     number = public_ids.number(kind, public)
     if number is None:
         return None
@@ -51,11 +51,11 @@ def change(database: Database, table: str, kind: str, public: str, values: Mappi
         with database.transaction() as tx:
             return api_records.update(tx, table, number, values)
     except Exception as error:
-        raise _taken(error) from error
+        raise _explain_conflict(error) from error
 
 
-def delete(database: Database, table: str, kind: str, public: str) -> bool:
-    """Take a row away; whether there was one."""
+def delete_record(database: Database, table: str, kind: str, public: str) -> bool:
+    """Delete a row; return whether there was one."""
     number = public_ids.number(kind, public)
     if number is None:
         return False
@@ -64,7 +64,7 @@ def delete(database: Database, table: str, kind: str, public: str) -> bool:
 
 
 def resolve_id(database: Database, kind: str, public: str) -> int | None:
-    """The number of the reader, tag or mail with this public id, or None when there is none."""
+    """Return the number of the subscriber, tag or email with this public id, or None."""
     prefix = {"subscriber": "sub", "tag": "sub_tag", "email": "em"}.get(kind, "")
     number = public_ids.number(prefix, public) if prefix else None
     if number is None:
@@ -74,13 +74,13 @@ def resolve_id(database: Database, kind: str, public: str) -> int | None:
             return number if subscriber_records.by_id(tx, number) else None
         if kind == "tag":
             return number if tags.get(tx, number) else None
-        return number if any(issue_overview.issue_number(issue.key) == number for issue in issues.every(tx)) else None
+        return number if any(issue_overview.issue_number(issue.key) == number for issue in issues.list_all(tx)) else None
 
 
 def list_events(
     database: Database, where: Mapping[str, Any], number: int, size: int, after: str | None, newest_first: bool
 ) -> tuple[list[Row], int]:
-    """What happened to mails and readers, in the contract's words: ``event_type`` is added to each row."""
+    """Return events of emails and subscribers with the contract's ``event_type``, and the total number."""
     wanted = dict(where)
     word = wanted.pop("event_type", None)
     wanted["type"] = [f"subscriber.{word}"] if word else list(_SEND_EVENTS)
@@ -91,7 +91,7 @@ def list_events(
 
 
 def iterate_events(database: Database, size: int = 5000) -> Iterator[Row]:
-    """All events as ``list_events`` gives them, the oldest first, read page by page."""
+    """Yield all events as ``list_events`` returns them, oldest first, fetched page by page."""
     last: int | None = None
     while True:
         with database.transaction() as tx:
@@ -103,14 +103,14 @@ def iterate_events(database: Database, size: int = 5000) -> Iterator[Row]:
 
 
 def get_event(database: Database, public: str) -> Row | None:
-    """One event of ``list_events``, or None."""
+    """Return one event, or None."""
     number = public_ids.number("emr", public)
     found, _ = list_events(database, {"id": number}, 1, 1, None, True) if number is not None else ([], 0)
     return found[0] if found else None
 
 
 def list_send_ids(database: Database, numbers: int | None) -> list[int]:
-    """The ids of the sends of the issue with this number."""
+    """Return the ids of the sends of the issue with this number."""
     rows = [
         row for row in issue_overview.list_issues(database) if issue_overview.issue_number(row.key) == numbers and row.send_id
     ]
@@ -118,13 +118,13 @@ def list_send_ids(database: Database, numbers: int | None) -> list[int]:
 
 
 def list_requests(database: Database, where: Mapping[str, Any], limit: int, cursor: str | None) -> list[Row]:
-    """Requests, the newest first, older than the cursor."""
+    """Return the requests before the cursor, newest first."""
     with database.transaction() as tx:
         return api_records.list_requests(tx, where, limit, public_ids.number("api_req", cursor) if cursor else None)
 
 
 def get_request(database: Database, public: str) -> Row | None:
-    """One request, or None."""
+    """Return one request, or None."""
     number = public_ids.number("api_req", public)
     if number is None:
         return None
@@ -133,7 +133,7 @@ def get_request(database: Database, public: str) -> Row | None:
 
 
 def save_requests(database: Database, waiting: Sequence[Mapping[str, Any]]) -> None:
-    """Write requests down and sum the tallies up."""
+    """Store requests and compact the tallies."""
     with database.transaction() as tx:
         if waiting:
             api_records.add_requests(tx, waiting)
@@ -142,7 +142,7 @@ def save_requests(database: Database, waiting: Sequence[Mapping[str, Any]]) -> N
 
 
 def delete_old_rows(database: Database) -> None:
-    """Once in a while: what is too old goes, and the months ahead get their partitions."""
+    """Delete expired rows, and create the partitions of the coming months. Called periodically."""
     with database.transaction() as tx:
         api_records.drop_old_requests(tx)
         idempotency.drop_old(tx)
@@ -152,10 +152,10 @@ def delete_old_rows(database: Database) -> None:
 
 
 def set_scope(database: Database, key_id: int, scope: str) -> None:
-    """A key may do more, or less, from the next request on."""
+    """Change the scope of a key, effective from the next request."""
     with database.transaction() as tx:
         api_records.set_scope(tx, key_id, scope)
 
 
-def _taken(error: Exception) -> Exception:
-    return Rejected("name_already_exists", "There is one of this name already.") if is_unique_violation(error) else error
+def _explain_conflict(error: Exception) -> Exception:
+    return Rejected("name_already_exists", "This name is already in use.") if is_unique_violation(error) else error

@@ -1,4 +1,4 @@
-"""Doing a request's work once, whatever its client repeats: answers are kept under the client's own name for a day."""
+"""Idempotency keys: process a repeated request once. Responses are stored under the client's key for a day."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from mailer.store.operations.idempotency import SavedResponse
 
 
 class IdempotencyConflict(Refused):
-    """The name is used for another request, or the first one is still at work."""
+    """The key was used for another request, or the first request is still in progress."""
 
 
-def begin(database: Database, key_id: int, name: str, digest: bytes) -> SavedResponse | None:
-    """The first request's answer, or None when this is the first. Raises Conflict."""
+def begin_request(database: Database, key_id: int, name: str, digest: bytes) -> SavedResponse | None:
+    """Return the first request's response, or None if this is the first. Raises IdempotencyConflict."""
     with database.transaction() as tx:
         if idempotency.claim(tx, key_id, name, digest):
             return None
-        kept = idempotency.get(tx, key_id, name)
-    if kept is None or kept.digest != digest:
-        raise IdempotencyConflict("This Idempotency-Key was used for another request: take a new one.")
-    if kept.status is None:
-        raise IdempotencyConflict("The first request with this Idempotency-Key is still at work: try again in a moment.")
-    return kept
+        saved = idempotency.get(tx, key_id, name)
+    if saved is None or saved.digest != digest:
+        raise IdempotencyConflict("This Idempotency-Key was used for another request: use a new one.")
+    if saved.status is None:
+        raise IdempotencyConflict("The first request with this Idempotency-Key is still in progress: try again in a moment.")
+    return saved
 
 
-def finish(database: Database, key_id: int, name: str, status: int, body: str) -> None:
-    """Keep the answer."""
+def save_response(database: Database, key_id: int, name: str, status: int, body: str) -> None:
+    """Store the response."""
     with database.transaction() as tx:
         idempotency.finish(tx, key_id, name, status, body)
 
 
-def forget(database: Database, key_id: int, name: str) -> None:
-    """The work failed on our side: the next request with this name is the first again."""
+def forget_request(database: Database, key_id: int, name: str) -> None:
+    """Free the key after a failure of ours, so that a retry is processed."""
     with database.transaction() as tx:
         idempotency.forget(tx, key_id, name)

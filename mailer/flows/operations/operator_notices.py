@@ -1,4 +1,4 @@
-"""Telling the operator: notices that wait are posted to POSTMERGE_NOTIFY_URL, and tried again for a day."""
+"""Notices for the operator: post them to POSTMERGE_NOTIFY_URL, retrying for a day."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _TIMEOUT = 10.0  # seconds
 
 
 def post_notices(database: Database, settings: Settings) -> int:
-    """Post what waits, oldest first; how many were taken. Stops at the first that is not: it is tried again later."""
+    """Post waiting notices, oldest first; return how many were accepted. Stop at the first failure, which is retried later."""
     if not settings.notify_url:
         return 0
     with database.transaction() as tx:
         waiting = notices.list_waiting(tx)
     for number, notice in enumerate(waiting):
-        if not _post(settings.notify_url, notice.text):
+        if not _post_text(settings.notify_url, notice.text):
             return number
         with database.transaction() as tx:
-            notices.delete(tx, notice.id)
+            notices.mark_posted(tx, notice.id)
     return len(waiting)
 
 
-def _post(url: str, text: str) -> bool:
+def _post_text(url: str, text: str) -> bool:
     body = json.dumps({"text": text}).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "postmerge"}
     try:

@@ -1,7 +1,7 @@
-"""Rehearsing: the real publish and deliver with the real audience's size, to made-up addresses, at a fake SES.
+"""Rehearsals: publish and deliver an issue to as many test subscribers as its audience has, through a fake SES.
 
-Everything happens beside the real thing: a Postgres of its own in a temporary folder, a fake SES on this machine, and readers
-at ``rehearsal.example``. The real ledger is only asked how many readers the issue's audience has.
+Nothing real is touched: it uses a temporary Postgres, a fake SES on this machine, and addresses at ``rehearsal.example``. The
+real ledger is only asked for the size of the audience.
 """
 
 from __future__ import annotations
@@ -35,18 +35,21 @@ from mailer.store.sending import audiences, send_reports
 from mailer.store.sending.sends import SendState
 from mailer.transports.ses_fast import FastSes
 
-LATENCY_SECONDS = 0.05  # seconds that the fake SES takes for an answer
-FAULTS = ({"kind": "error_after", "share": 0.001}, {"kind": "throttle", "share": 0.01})  # the first that meets a mail counts
-CLIP = 102_000  # bytes of HTML from which on Gmail cuts a mail
-_SLICE_SECONDS = 2.0  # seconds between two reports of progress
-_PAUSE_SECONDS = 0.2  # seconds, when the send has to rest
+LATENCY_SECONDS = 0.05  # of the fake SES
+FAULTS = (
+    {"kind": "error_after", "share": 0.001},
+    {"kind": "throttle", "share": 0.01},
+)  # the first fault that applies to an email counts
+CLIP = 102_000  # bytes of HTML above which Gmail clips an email
+_SLICE_SECONDS = 2.0  # between two reports of progress
+_PAUSE_SECONDS = 0.2  # while nothing can be sent
 
 
 @dataclass(frozen=True)
 class RehearsalResult:
-    """What a rehearsal showed. ``seconds`` is the time it took here, ``largest`` the bytes of the largest message.
+    """The result of a rehearsal. ``seconds`` is the time it took here, ``largest`` the bytes of the largest message.
 
-    ``html`` is the longest HTML part; ``texts`` are the mails of each text of the issue, when it has several.
+    ``html`` is the bytes of the longest HTML part; ``texts`` the number of emails of each variant, if there are several.
     """
 
     key: str
@@ -65,41 +68,41 @@ class RehearsalResult:
     texts: Mapping[str, int]
 
     @property
-    def kept(self) -> bool:
-        """Did everybody get the mail once, apart from those whose answer was lost on purpose?"""
+    def passed(self) -> bool:
+        """Return whether everybody got the email once, except those whose response was dropped on purpose."""
         return not (self.twice or self.missing or self.broken or self.uncertain > self.responses_lost)
 
 
 def count_audience(database: Database, edition: Edition) -> int:
-    """How many readers the issue would go to now. Raises BadInput when nobody is in its audience."""
+    """Return the size of the issue's audience now. Raises BadInput if it is empty."""
     with database.transaction() as tx:
         size = audiences.count(tx, audience.of_issue(segment_rules.read_rule(tx, edition.audience), edition.key))
     if not size:
         raise BadInput(
-            f"The audience {audience.shown(edition.audience)} of {edition.path} is nobody:"
-            " add subscribers, or give `--readers`."
+            f"The audience {audience.shown(edition.audience)} of {edition.path} is empty:"
+            " add subscribers, or give `--subscribers`."
         )
     return size
 
 
 def find_edition(found: Sequence[Edition], issue: str) -> Edition:
-    """The issue with this key or path. Raises BadInput."""
+    """Return the edition of the issue with this key or path. Raises BadInput if there is none."""
     for edition in found:
         if issue in (edition.key, edition.path):
             return edition
     raise BadInput(f"No issue has the key or path {issue!r}: `postmerge plan --all` lists them.")
 
 
-def rehearse(
+def rehearse_send(
     settings: Settings,
     edition: Edition,
     subscribers: int,
     faults: Sequence[Mapping[str, object]] = FAULTS,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> RehearsalResult:
-    """Send the issue to so many made-up subscribers, reporting to ``progress``. Raises BadInput or Unavailable."""
+    """Send the issue to this many test subscribers, reporting to ``progress``. Raises BadInput or Unavailable."""
     if subscribers < 1:
-        raise BadInput("A rehearsal needs at least one reader: give a larger number with `--readers`.")
+        raise BadInput("A rehearsal needs at least one subscriber: give a larger number with `--subscribers`.")
     issue = replace(edition, audience="everyone", send=Wish.YES, send_at=None, dated=datetime.now(UTC))
     with _rehearsal_services(settings) as (database, conf, fake):
         fake.control(latency_s=LATENCY_SECONDS, faults=[dict(one) for one in faults])
@@ -111,25 +114,25 @@ def rehearse(
         started = time.monotonic()
         request = Request(issue=issue.key, allow=ALLOWED)
         [send_id] = publish(database, conf, [issue], [], transport, request).send_ids
-        _run_send(database, conf, transport, send_id, subscribers, progress)
+        _deliver_until_done(database, conf, transport, send_id, subscribers, progress)
         return _make_result(database, fake, issue, send_id, subscribers, time.monotonic() - started)
 
 
 @contextmanager
 def _rehearsal_services(settings: Settings) -> Iterator[tuple[Database, Settings, FakeSes]]:
-    """A Postgres and a fake SES of the rehearsal's own; AWS's variables point at the fake while it lasts."""
+    """Start a temporary Postgres and a fake SES, and point AWS's environment variables at the fake."""
     with ExitStack() as stack:
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="postmerge-rehearsal-", ignore_cleanup_errors=True))
         )
-        folder.chmod(0o755)  # Postgres may run as a user of its own
+        folder.chmod(0o755)  # Postgres may run as another user
         fake = stack.enter_context(FakeSes())
-        stack.enter_context(_environ(fake.environ))
+        stack.enter_context(_set_environ(fake.environ))
         conf = replace(
             settings,
             database_url=stack.enter_context(embedded_services.postgres(folder / "postgres")),
             transport="ses",
-            sender=settings.sender or "Rehearsal <letter@rehearsal.example>",
+            sender=settings.sender or "Rehearsal <sender@rehearsal.example>",
             postal_address=settings.postal_address or "1 Rehearsal Street",
             secret=settings.secret or "a-rehearsal-needs-no-secret-of-its-own",
             fence=str(folder / "fence"),
@@ -144,7 +147,7 @@ def _rehearsal_services(settings: Settings) -> Iterator[tuple[Database, Settings
 
 
 @contextmanager
-def _environ(values: Mapping[str, str]) -> Iterator[None]:
+def _set_environ(values: Mapping[str, str]) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(values)
     for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
@@ -156,15 +159,15 @@ def _environ(values: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _run_send(
+def _deliver_until_done(
     database: Database, conf: Settings, transport: FastSes, send_id: int, subscribers: int, progress: Callable[[int, int], None]
 ) -> None:
     while True:
         advance_sends(database, conf)
         done = deliver_send(database, conf, transport, send_id, seconds=_SLICE_SECONDS)
-        [standing] = list_send_statuses(database)
-        progress(subscribers - standing.deliveries["pending"], subscribers)
-        if standing.send.state not in (SendState.HOLDING, SendState.SCHEDULED, SendState.SENDING):
+        [status] = list_send_statuses(database)
+        progress(subscribers - status.deliveries["pending"], subscribers)
+        if status.send.state not in (SendState.HOLDING, SendState.SCHEDULED, SendState.SENDING):
             return
         if not done.sent:
             time.sleep(_PAUSE_SECONDS)
@@ -173,28 +176,28 @@ def _run_send(
 def _make_result(
     database: Database, fake: FakeSes, issue: Edition, send_id: int, subscribers: int, seconds: float
 ) -> RehearsalResult:
-    mails = fake.accepted()
-    times = Counter(mail["to"] for mail in mails)
-    [standing] = list_send_statuses(database)
+    accepted = fake.accepted()
+    times = Counter(one["to"] for one in accepted)
+    [status] = list_send_statuses(database)
     with database.transaction() as tx:
         broken = {one.detail: one.number for one in send_reports.list_reasons(tx, send_id, 20) if one.state == "failed"}
         texts = by_text(send_reports.count_by_text(tx, send_id), issue.lang) if issue.variants else {}
-    if standing.send.state != SendState.FINISHED:
-        broken = {**broken, f"the send is {standing.send.state}: {standing.send.reason}": standing.deliveries["pending"]}
+    if status.send.state != SendState.FINISHED:
+        broken = {**broken, f"the send is {status.send.state}: {status.send.reason}": status.deliveries["pending"]}
     stats = fake.stats()
-    uncertain = standing.deliveries["uncertain"]
+    uncertain = status.deliveries["uncertain"]
     return RehearsalResult(
         key=issue.key,
         subject=issue.subject,
         subscribers=subscribers,
-        accepted=len(mails),
+        accepted=len(accepted),
         twice=sum(number > 1 for number in times.values()),
         missing=max(0, subscribers - len(times) - sum(broken.values())),
         uncertain=uncertain,
         responses_lost=stats["lost"],
         throttled=stats["throttled"],
         seconds=seconds,
-        largest=max((mail["size"] for mail in mails), default=0),
+        largest=max((one["size"] for one in accepted), default=0),
         html=max([len(issue.html.encode()), *(len(one.html.encode()) for one in issue.variants)]),
         broken=broken,
         texts=texts,

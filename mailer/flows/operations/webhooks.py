@@ -1,4 +1,4 @@
-"""Webhooks: telling others what happened. Claim what is due, commit, post side by side, write down what came of it."""
+"""Outgoing webhooks: claim due messages, commit, post them concurrently, and record the outcomes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ events = log.get("webhooks")
 RETRY_DELAYS = tuple(
     timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 43200, 43200, 71000)
 )
-DISABLE_AFTER = timedelta(days=3)  # a target that took nothing for so long is switched off
+DISABLE_AFTER = timedelta(days=3)  # a target that accepted nothing for so long is disabled
 LEASE = timedelta(minutes=2)
 _MAX_MESSAGES_AT_ONCE = 20
 
@@ -35,78 +35,78 @@ _MAX_MESSAGES_AT_ONCE = 20
 def create_webhook(
     database: Database, settings: Settings, url: str, types: Sequence[str], description: str, secret: str, enabled: bool
 ) -> Row:
-    """A new webhook. Raises BadInput when its address cannot be used. An empty secret is made here."""
+    """Create a webhook, with a new secret if ``secret`` is empty. Raises BadInput for an unusable URL."""
     signed_post.check_target(url, signed_post.parse_networks(settings.webhook_networks))
     values = {
         "url": url,
         "event_types": list(types),
         "description": description,
-        "secret": secret or new_secret(),
+        "secret": secret or create_secret(),
         "enabled": enabled,
     }
     with database.transaction() as tx:
         return api_records.insert(tx, "webhooks", values)
 
 
-def new_secret() -> str:
-    """A secret of 256 bits in the form of Standard Webhooks."""
+def create_secret() -> str:
+    """Create a secret of 256 bits in the format of Standard Webhooks."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def deliver_messages(database: Database, settings: Settings, now: datetime | None = None) -> int:
-    """Post a group of messages that are due; how many."""
+    """Post a group of due messages; return how many."""
     allowed = signed_post.parse_networks(settings.webhook_networks)
     with database.transaction() as tx:
-        taken = webhook_outbox.claim(tx, _MAX_MESSAGES_AT_ONCE, LEASE)
+        claimed = webhook_outbox.claim(tx, _MAX_MESSAGES_AT_ONCE, LEASE)
     with ThreadPoolExecutor(_MAX_MESSAGES_AT_ONCE, thread_name_prefix="webhook") as pool:
-        attempts = list(pool.map(partial(_post, allowed=allowed), taken))
-    for message, attempt in zip(taken, attempts, strict=True):
-        _settle(database, message, attempt, now or datetime.now(UTC))
-    return len(taken)
+        attempts = list(pool.map(partial(_post_message, allowed=allowed), claimed))
+    for message, attempt in zip(claimed, attempts, strict=True):
+        _record_attempt(database, message, attempt, now or datetime.now(UTC))
+    return len(claimed)
 
 
 def has_work(database: Database) -> bool:
-    """Is a message due?"""
+    """Return whether a message is due."""
     with database.transaction() as tx:
         return webhook_outbox.has_work(tx)
 
 
 def send_test_message(database: Database, webhook_id: int, kind: str) -> int:
-    """Queue a message that no event caused; its id."""
+    """Queue a test message, which no event caused; return its id."""
     with database.transaction() as tx:
         return webhook_outbox.add_test_message(tx, webhook_id, kind)
 
 
 def replay_messages(database: Database, webhook_id: int, message_ids: Sequence[int] = ()) -> int:
-    """Post messages again: these, or all of the webhook that failed; how many."""
+    """Post these messages again, or all failed ones of the webhook; return how many."""
     with database.transaction() as tx:
         return webhook_outbox.replay(tx, webhook_id, message_ids or webhook_outbox.list_failed_ids(tx, webhook_id))
 
 
 def list_messages(database: Database, webhook_id: int, states: Sequence[str], number: int, size: int) -> tuple[list[Row], int]:
-    """Page ``number`` of a webhook's messages, and how many there are."""
+    """Return page ``number`` of a webhook's messages, and the total number."""
     with database.transaction() as tx:
         return webhook_outbox.list_page(tx, webhook_id, states, size, size * (number - 1))
 
 
 def list_webhooks(database: Database) -> list[Row]:
-    """All webhooks, the newest first."""
+    """Return all webhooks, newest first."""
     with database.transaction() as tx:
         return api_records.list_page(tx, "webhooks", 1000, 0, {})[0]
 
 
 def find_webhook(database: Database, id: str) -> Row:
-    """A webhook by its number or public id. Raises BadInput when there is none."""
+    """Return a webhook by its number or public id. Raises BadInput if there is none."""
     number = public_ids.number("hook", id)
     with database.transaction() as tx:
         row = api_records.get(tx, "webhooks", number) if number is not None else None
     if row is None:
-        raise BadInput(f"There is no webhook {id!r}: `postmerge webhooks list` shows them.")
+        raise BadInput(f"There is no webhook {id!r}: `postmerge webhooks list` lists all.")
     return row
 
 
-def make_payload(message: WebhookMessage) -> bytes:
-    """What is posted: the event's type, when it was, and the public ids of whom and what it was about."""
+def build_payload(message: WebhookMessage) -> bytes:
+    """Build the JSON to post: the event's type and time, and the public ids of the subscriber and the email."""
     body = message.body
     data: dict[str, Any] = {}
     if body.get("subscriber"):
@@ -123,12 +123,12 @@ def make_payload(message: WebhookMessage) -> bytes:
     return json.dumps(whole, separators=(",", ":")).encode()
 
 
-def _post(message: WebhookMessage, allowed: Sequence[signed_post.IPNetwork]) -> PostAttempt:
+def _post_message(message: WebhookMessage, allowed: Sequence[signed_post.IPNetwork]) -> PostAttempt:
     name = public_ids.public("msg", message.id)
-    return signed_post.post(message.url, message.secret, name, make_payload(message), allowed)
+    return signed_post.post(message.url, message.secret, name, build_payload(message), allowed)
 
 
-def _settle(database: Database, message: WebhookMessage, attempt: PostAttempt, now: datetime) -> None:
+def _record_attempt(database: Database, message: WebhookMessage, attempt: PostAttempt, now: datetime) -> None:
     bad, gone = bool(attempt.error), attempt.status == 410
     last = gone or message.attempts > len(RETRY_DELAYS)
     again_at = now + RETRY_DELAYS[message.attempts - 1] if bad and not last else None
@@ -139,6 +139,10 @@ def _settle(database: Database, message: WebhookMessage, attempt: PostAttempt, n
         if not bad:
             webhook_outbox.record_success(tx, message.webhook_id)
         elif url := webhook_outbox.record_failure(tx, message.webhook_id, DISABLE_AFTER, gone):
-            notices.add(tx, f"The webhook {url} took nothing for three days and was switched off: `postmerge webhooks list`.")
+            notices.add(
+                tx, f"The webhook {url} accepted nothing for three days and was disabled: see `postmerge webhooks list`."
+            )
     log_as = events.warning if bad else events.info
-    log_as("webhook.refused" if bad else "webhook.taken", webhook=message.webhook_id, message=message.id, error=attempt.error)
+    log_as(
+        "webhook.rejected" if bad else "webhook.accepted", webhook=message.webhook_id, message=message.id, error=attempt.error
+    )

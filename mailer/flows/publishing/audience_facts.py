@@ -14,7 +14,7 @@ from mailer.store.sending.sends import SendState
 def ledger(database: Database) -> Ledger:
     """The ledger's answers for the checks. Raises Unavailable when there is no database."""
     with database.transaction() as tx:
-        now = {known.root: known.key for known in issues.every(tx)}
+        now = {known.root: known.key for known in issues.list_all(tx)}
         roots = {key: root for root, key in now.items()}
         sent = [send for send in sends.list_all(tx) if send.state is not SendState.CANCELLED and send.started_at]
     by_key = {(now.get(send.issue_key, send.issue_key), send.edition_number): send.digest for send in sent}

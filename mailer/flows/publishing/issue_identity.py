@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import PurePath
 
 from mailer.core.edition import Edition, Wish
-from mailer.store.publishing.issues import Known
+from mailer.store.publishing.issues import KnownIssue
 
 _KEPT = 128
 _EDITED = 0.8  # of the text: the same issue with corrections, whatever its title and date
@@ -51,7 +51,7 @@ class Issue:
     ``present``: was it among the editions when something was last published?
     """
 
-    latest: Known
+    latest: KnownIssue
     keys: frozenset[str]
     present: bool
 
@@ -82,16 +82,16 @@ class Match:
         return self.issue.root if self.issue else self.key
 
 
-def known_issues(rows: Sequence[Known]) -> list[Issue]:
+def known_issues(rows: Sequence[KnownIssue]) -> list[Issue]:
     """The issues behind the ledger's rows, of which a renamed issue has several."""
     newest = max((row.last_seen_at for row in rows), default=None)
-    by_root: dict[str, list[Known]] = defaultdict(list)
+    by_root: dict[str, list[KnownIssue]] = defaultdict(list)
     for row in rows:
         by_root[row.root].append(row)
     return [_issue(family, newest) for family in by_root.values()]
 
 
-def _issue(family: Sequence[Known], newest: datetime | None) -> Issue:
+def _issue(family: Sequence[KnownIssue], newest: datetime | None) -> Issue:
     """One issue from the rows of all its keys; what was adopted under one of them is adopted under the others."""
     latest = max(family, key=lambda row: row.last_seen_at)
     adopted = max((row.adopted_edition for row in family if row.adopted_edition is not None), default=None)
@@ -99,7 +99,7 @@ def _issue(family: Sequence[Known], newest: datetime | None) -> Issue:
     return Issue(replace(latest, adopted_edition=adopted), keys, present=latest.last_seen_at == newest)
 
 
-def identify(editions: Sequence[Edition], rows: Sequence[Known], decided: Collection[str] = ()) -> dict[str, Match]:
+def identify(editions: Sequence[Edition], rows: Sequence[KnownIssue], decided: Collection[str] = ()) -> dict[str, Match]:
     """What each edition is, by its path.
 
     ``decided`` are the roots of issues of which something was sent, or which the operator keeps from being sent: a file

@@ -15,7 +15,7 @@ from mailer.core.edition import Edition, Finding, Wish
 from mailer.core.errors import Refused
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
-from mailer.store.publishing.issues import Known
+from mailer.store.publishing.issues import KnownIssue
 from mailer.store.sending.sends import NOT_STARTED
 from mailer.transports.base import AccountLimits
 
@@ -118,7 +118,7 @@ def _identities(plan: Plan) -> Iterator[Guard]:
             )
 
 
-def _known_as(edition: Edition, known: Known) -> str:
+def _known_as(edition: Edition, known: KnownIssue) -> str:
     where = "the one that was there" if known.path == edition.path else f"the one that was at {known.path}"
     return f"{where}, “{known.title}”"
 

@@ -123,7 +123,7 @@ def publish(
 def is_empty(database: Database) -> bool:
     """Has the ledger never seen an issue?"""
     with database.transaction() as tx:
-        return not issues.every(tx)
+        return not issues.list_all(tx)
 
 
 def cancel(database: Database, target: str, reason: str = "cancelled by the operator") -> sends.Send:
@@ -220,7 +220,7 @@ def _cancel(tx: Tx, plan: Plan) -> None:
 def _record(tx: Tx, step: Step) -> None:
     known = as_known(step)
     if known:
-        issues.record(tx, known)
+        issues.save(tx, known)
 
 
 def _create(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:

@@ -16,8 +16,8 @@ from mailer.flows.publishing.issue_identity import Issue, Match, identify, known
 from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import editions as stored_editions
 from mailer.store.publishing import issues
-from mailer.store.publishing.editions import Mark
-from mailer.store.publishing.issues import Known
+from mailer.store.publishing.editions import Fingerprint
+from mailer.store.publishing.issues import KnownIssue
 from mailer.store.sending import audiences, sends
 from mailer.store.sending.sends import Canceller, Send, SendState
 from mailer.store.subscribers import text_selection
@@ -57,7 +57,7 @@ class Step:
     was_at: str = ""
     evicted_by: str = ""
     chosen: bool = False
-    marks: Set[Mark] = frozenset()
+    marks: Set[Fingerprint] = frozenset()
     texts: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -107,10 +107,10 @@ class Order:
 
 def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Plan:
     """The plan for these editions, from the ledger as it is in this transaction."""
-    rows = issues.every(tx)
+    rows = issues.list_all(tx)
     every = sends.list_all(tx)
     waiting = [one.edition_id for one in every if one.waits]
-    marks = stored_editions.marks(tx, waiting) if waiting else {}
+    marks = stored_editions.list_fingerprints(tx, waiting) if waiting else {}
     begun = {one.issue_key: one for one in sorted(every, key=lambda one: one.edition_number) if one.started_at}
     by_edition = {send_key(one): one for one in every}
     book = _Book(
@@ -140,10 +140,10 @@ class _Book:
     edition at each address.
     """
 
-    known: Sequence[Known]
+    known: Sequence[KnownIssue]
     by_edition: Mapping[tuple[str, int], Send]
     matches: Mapping[str, Match]
-    marks: Mapping[int, Set[Mark]]
+    marks: Mapping[int, Set[Fingerprint]]
     begun: Mapping[str, Send]
     addresses: Mapping[str, str]
 
@@ -235,7 +235,11 @@ def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: d
     timed = _timed(step, edition, order, now)
     if _keeps_time(edition, send, now + order.hold):
         timed = replace(timed, due_at=send.due_at, scheduled=send.audience_size is None)
-    same = (send.audience, send.due_at, step.marks) == (edition.audience, timed.due_at, stored_editions.marks_of(edition))
+    same = (send.audience, send.due_at, step.marks) == (
+        edition.audience,
+        timed.due_at,
+        stored_editions.compute_fingerprints(edition),
+    )
     why = f"waits as send {send.id}" if same else f"changed before send {send.id} started"
     if send.state not in sends.NOT_STARTED:
         sure = " --yes" if send.state is sends.SendState.STOPPED else ""
@@ -279,7 +283,7 @@ def _counted(tx: Tx, step: Step) -> Step:
     return replace(step, size=audiences.count(tx, rule), texts=texts, unknown_tags=tuple(unknown))
 
 
-def as_known(step: Step) -> Known | None:
+def as_known(step: Step) -> KnownIssue | None:
     """What the ledger writes down about a step's issue.
 
     While it is in doubt and nothing depends on it, only that there is a file at its path: else the doubt would be forgotten
@@ -290,7 +294,7 @@ def as_known(step: Step) -> Known | None:
     match, waits = step.match, step.send is not None and step.send.waits
     if match and match.issue and match.doubt and step.edition.send is Wish.NO and not waits:
         return match.issue.latest if match.issue.latest.path == step.edition.path else None
-    return Known(
+    return KnownIssue(
         key=step.key,
         path=step.edition.path,
         title=step.edition.title,

@@ -19,7 +19,7 @@ from mailer.transports.base import Transport
 def missing(database: Database, digests: Sequence[str]) -> list[str]:
     """Those of the digests that must be handed over first, in their order."""
     with database.transaction() as tx:
-        known = uploaded_editions.known(tx, digests)
+        known = uploaded_editions.list_known(tx, digests)
     return [digest for digest in digests if digest not in known]
 
 
@@ -29,7 +29,7 @@ def take(database: Database, digest: str, raw: bytes) -> None:
         raise BadInput("The edition is not what its digest says: hand it over again.")
     edition_files.from_bytes(raw)
     with database.transaction() as tx:
-        uploaded_editions.put(tx, digest, zlib.compress(raw))
+        uploaded_editions.save(tx, digest, zlib.compress(raw))
 
 
 def look_handed(

@@ -29,7 +29,7 @@ def check_page(database: Database, send: Send) -> bool:
     if not send.gated:
         return True
     with database.transaction() as tx:
-        pages = editions.pages(tx, send.edition_id)
+        pages = editions.list_pages(tx, send.edition_id)
     url, found = next(((url, found) for url, digest in pages if (found := live_digest(url)) != digest), ("", ""))
     if not url:
         return True

@@ -126,12 +126,12 @@ def _prepare(database: Database, settings: Settings, send_id: int) -> _Prepared 
         if send is None or send.state is not SendState.SENDING or sends.backoff_seconds(tx, send_id) > 0:
             return None
         edition = editions.get(tx, send.edition_id)
-        texts = {"": edition, **editions.variants(tx, edition)}
+        texts = {"": edition, **editions.list_variants(tx, edition)}
     templates = {name: _make_template(send, one) for name, one in texts.items()}
     return _Prepared(send, templates, text_selection.build_parameters(edition.lang, filter(None, texts)))
 
 
-def _make_template(send: Send, edition: editions.Stored) -> Template:
+def _make_template(send: Send, edition: editions.StoredEdition) -> Template:
     return Template.prepare(
         subject=edition.subject,
         html=edition.html,

@@ -68,7 +68,7 @@ def find_send(tx: Tx, target: str) -> Send:
     Raises BadInput when there is none, and when a bare number matches both a send and an issue.
     """
     everything = sends.list_all(tx)
-    by_name = {issue.key: issue.root for issue in issues.every(tx)}
+    by_name = {issue.key: issue.root for issue in issues.list_all(tx)}
     kind, name = parse_target(target)
     by_id = next((send for send in everything if name == str(send.id) and kind != "issue"), None)
     keys = [] if kind == "send" else [name, by_name.get(name)]

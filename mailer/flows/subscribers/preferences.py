@@ -203,5 +203,5 @@ def _check_offered(value: str, allowed: Sequence[str], what: str) -> None:
 
 
 def _list_languages(tx: Tx, subscriber: SubscriberChoices) -> dict[str, str]:
-    codes = [code for code in (*editions.languages(tx), subscriber.lang.lower()) if code]
+    codes = [code for code in (*editions.list_languages(tx), subscriber.lang.lower()) if code]
     return {**LANGUAGES, **{code: i18n.name(code) for code in sorted(codes) if code not in LANGUAGES}}

@@ -1,4 +1,4 @@
-"""The emails about a subscription: what each says, in the subscriber's language. ``templates/letter.*`` is the layout."""
+"""The emails about a subscription: what each says, in the subscriber's language. ``templates/subscription.*`` is the layout."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class SubscriptionEmail:
     instead: str = ""  # above the bare address, in plain text
     after: tuple[str, ...] = ()
     entries: tuple[DigestEntry, ...] = ()
-    leave: str = ""
-    leave_label: str = ""
+    unsubscribe_url: str = ""
+    unsubscribe_label: str = ""
     canary: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class SubscriptionEmail:
 class _EmailContext:
     settings: Settings
     site: str
-    mail: ClaimedEmail
+    email: ClaimedEmail
     lang: str
     say: Say
 
@@ -61,80 +61,80 @@ class _EmailContext:
     @property
     def canary(self) -> str:
         """A link that no person sees: only a link scanner opens it."""
-        return self.url(f"canary/{tokens.canary_token(self.secrets, self.mail.subscriber_id, self.mail.id)}")
+        return self.url(f"canary/{tokens.canary_token(self.secrets, self.email.subscriber_id, self.email.id)}")
 
-    def page(self, fresh: bool = False) -> str:
-        """Return the link to the preferences page; ``fresh`` gives full access, for a day."""
-        subscriber = self.mail.subscriber_id
-        if fresh:
-            return self.url(f"reader/{tokens.page_token(self.secrets, subscriber, self.mail.created_at)}")
+    def page(self, full_access: bool = False) -> str:
+        """Return the link to the preferences page; ``full_access`` lasts for a day."""
+        subscriber = self.email.subscriber_id
+        if full_access:
+            return self.url(f"reader/{tokens.page_token(self.secrets, subscriber, self.email.created_at)}")
         return self.url(f"reader/{tokens.leave_token(self.secrets, subscriber)}")
 
 
-def compose_email(settings: Settings, site_name: str, mail: ClaimedEmail) -> SubscriptionEmail:
+def compose_email(settings: Settings, site_name: str, email: ClaimedEmail) -> SubscriptionEmail:
     """Return the text of a claimed email. Raises KeyError for an unknown topic."""
-    lang = i18n.choose(mail.lang)
-    desk = _EmailContext(settings, site_name, mail, lang, i18n.translator(lang))
-    return _TOPICS[mail.topic](desk)
+    lang = i18n.choose(email.lang)
+    context = _EmailContext(settings, site_name, email, lang, i18n.translator(lang))
+    return _TOPICS[email.topic](context)
 
 
-def _confirmation(desk: _EmailContext) -> SubscriptionEmail:
-    say, mail = desk.say, desk.mail
-    token = tokens.confirm_token(desk.secrets, mail.subscriber_id, mail.id, mail.created_at)
+def _confirmation(context: _EmailContext) -> SubscriptionEmail:
+    say, email = context.say, context.email
+    token = tokens.confirm_token(context.secrets, email.subscriber_id, email.id, email.created_at)
     return SubscriptionEmail(
-        lang=desk.lang,
-        subject=say("Confirm your subscription to %(site)s", site=desk.site),
+        lang=context.lang,
+        subject=say("Confirm your subscription to %(site)s", site=context.site),
         preheader=say("Just one click, and the next issue is yours."),
         title=say("Please confirm your subscription"),
         before=(
             say(
                 "Someone, hopefully you, signed up to get %(site)s at this address. Confirm, and you’ll get the next issue.",
-                site=desk.site,
+                site=context.site,
             ),
-            *([say("Topics: %(tags)s", tags=", ".join(mail.facts["tags"]))] if mail.facts.get("tags") else []),
+            *([say("Topics: %(tags)s", tags=", ".join(email.facts["tags"]))] if email.facts.get("tags") else []),
         ),
-        link=desk.url(f"confirm/{token}"),
+        link=context.url(f"confirm/{token}"),
         label=say("Confirm subscription"),
         otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("To confirm, open this page and click the button:"),
-        after=(_describe_expiry(desk), say("If this wasn’t you, just ignore this email. You won’t be subscribed.")),
-        canary=desk.canary,
+        after=(_describe_expiry(context), say("If this wasn’t you, just ignore this email. You won’t be subscribed.")),
+        canary=context.canary,
     )
 
 
-def _topics(desk: _EmailContext) -> SubscriptionEmail:
-    say, mail = desk.say, desk.mail
-    token = tokens.confirm_token(desk.secrets, mail.subscriber_id, mail.id, mail.created_at)
+def _topics(context: _EmailContext) -> SubscriptionEmail:
+    say, email = context.say, context.email
+    token = tokens.confirm_token(context.secrets, email.subscriber_id, email.id, email.created_at)
     return SubscriptionEmail(
-        lang=desk.lang,
-        subject=say("Confirm your topics for %(site)s", site=desk.site),
+        lang=context.lang,
+        subject=say("Confirm your topics for %(site)s", site=context.site),
         preheader=say("You’ll get these topics once you confirm."),
         title=say("Please confirm your topics"),
         before=(
-            say("Someone, hopefully you, asked to get more topics from %(site)s at this address.", site=desk.site),
-            say("Topics: %(tags)s", tags=", ".join(mail.facts["tags"])),
+            say("Someone, hopefully you, asked to get more topics from %(site)s at this address.", site=context.site),
+            say("Topics: %(tags)s", tags=", ".join(email.facts["tags"])),
         ),
-        link=desk.url(f"confirm/{token}"),
+        link=context.url(f"confirm/{token}"),
         label=say("Confirm topics"),
         otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("To confirm, open this page and click the button:"),
-        after=(_describe_expiry(desk), say("If you didn’t ask for this, just ignore this email. Nothing will change.")),
-        canary=desk.canary,
+        after=(_describe_expiry(context), say("If you didn’t ask for this, just ignore this email. Nothing will change.")),
+        canary=context.canary,
     )
 
 
-def _describe_expiry(desk: _EmailContext) -> str:
-    days = max(1, desk.settings.confirm_expiry.days)
+def _describe_expiry(context: _EmailContext) -> str:
+    days = max(1, context.settings.confirm_expiry.days)
     if days == 1:
-        return desk.say("The link is valid for one day.")
-    return desk.say("The link is valid for %(days)s days.", days=days)
+        return context.say("The link is valid for one day.")
+    return context.say("The link is valid for %(days)s days.", days=days)
 
 
-def _page(desk: _EmailContext) -> SubscriptionEmail:
-    say = desk.say
+def _preferences_link(context: _EmailContext) -> SubscriptionEmail:
+    say = context.say
     return SubscriptionEmail(
-        lang=desk.lang,
-        subject=say("Your subscription to %(site)s", site=desk.site),
+        lang=context.lang,
+        subject=say("Your subscription to %(site)s", site=context.site),
         preheader=say("Here’s the link to your page that you asked for."),
         title=say("Your page"),
         before=(
@@ -142,7 +142,7 @@ def _page(desk: _EmailContext) -> SubscriptionEmail:
                 "There you can choose your topics and how often you get email, pause, unsubscribe, and see or delete your data."
             ),
         ),
-        link=desk.page(fresh=True),
+        link=context.page(full_access=True),
         label=say("Open my page"),
         otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("Open this link:"),
@@ -150,71 +150,71 @@ def _page(desk: _EmailContext) -> SubscriptionEmail:
             say("The link is valid for one day."),
             say("If you didn’t ask for this, just ignore this email. Nothing will change."),
         ),
-        canary=desk.canary,
+        canary=context.canary,
     )
 
 
-def _pause_over(desk: _EmailContext) -> SubscriptionEmail:
-    say = desk.say
+def _pause_over(context: _EmailContext) -> SubscriptionEmail:
+    say = context.say
     return SubscriptionEmail(
-        lang=desk.lang,
-        subject=say("Your pause is over: %(site)s is back in your inbox", site=desk.site),
+        lang=context.lang,
+        subject=say("Your pause is over: %(site)s is back in your inbox", site=context.site),
         preheader=say("You’ll get the next issue by email."),
         title=say("Your pause is over"),
-        before=(say("You paused %(site)s. Starting today, you’ll get its issues again.", site=desk.site),),
-        link=desk.page(),
+        before=(say("You paused %(site)s. Starting today, you’ll get its issues again.", site=context.site),),
+        link=context.page(),
         label=say("Manage subscription"),
         otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("To pause for longer, change something or unsubscribe:"),
-        canary=desk.canary,
+        canary=context.canary,
     )
 
 
-def _new_address(desk: _EmailContext) -> SubscriptionEmail:
-    say, mail = desk.say, desk.mail
-    token = tokens.address_token(desk.secrets, mail.subscriber_id, mail.id, mail.created_at)
+def _new_address(context: _EmailContext) -> SubscriptionEmail:
+    say, email = context.say, context.email
+    token = tokens.address_token(context.secrets, email.subscriber_id, email.id, email.created_at)
     return SubscriptionEmail(
-        lang=desk.lang,
-        subject=say("Confirm your new address for %(site)s", site=desk.site),
+        lang=context.lang,
+        subject=say("Confirm your new address for %(site)s", site=context.site),
         preheader=say("Just one click, and your issues will go to this address."),
         title=say("Is this your address?"),
-        before=(say("A reader of %(site)s, hopefully you, asked to get issues at this address instead.", site=desk.site),),
-        link=desk.url(f"address/{token}"),
+        before=(say("A reader of %(site)s, hopefully you, asked to get issues at this address instead.", site=context.site),),
+        link=context.url(f"address/{token}"),
         label=say("Confirm new address"),
         otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("To confirm, open this page and click the button:"),
-        after=(_describe_expiry(desk), say("If you didn’t ask for this, just ignore this email. Nothing will change.")),
-        canary=desk.canary,
+        after=(_describe_expiry(context), say("If you didn’t ask for this, just ignore this email. Nothing will change.")),
+        canary=context.canary,
     )
 
 
-def _address_changed(desk: _EmailContext) -> SubscriptionEmail:
-    say = desk.say
+def _address_changed(context: _EmailContext) -> SubscriptionEmail:
+    say = context.say
     return SubscriptionEmail(
-        lang=desk.lang,
-        subject=say("Your address for %(site)s has been changed", site=desk.site),
+        lang=context.lang,
+        subject=say("Your address for %(site)s has been changed", site=context.site),
         preheader=say("This is the last email to this address."),
         title=say("Your address has been changed"),
         before=(
             say(
                 "From now on, we’ll send %(site)s to %(address)s. This is the last email to this address.",
-                site=desk.site,
-                address=desk.mail.facts["new"],
+                site=context.site,
+                address=context.email.facts["new"],
             ),
         ),
         after=(say("If this wasn’t you, reply to this email and let us know."),),
-        canary=desk.canary,
+        canary=context.canary,
     )
 
 
-def _digest(desk: _EmailContext) -> SubscriptionEmail:
-    say, facts = desk.say, desk.mail.facts
-    token = tokens.leave_token(desk.secrets, desk.mail.subscriber_id)
+def _digest(context: _EmailContext) -> SubscriptionEmail:
+    say, facts = context.say, context.email.facts
+    token = tokens.leave_token(context.secrets, context.email.subscriber_id)
     entries = tuple(DigestEntry(one["title"], one["url"], one.get("text", "")) for one in facts["issues"])
     number = len(entries)
     return SubscriptionEmail(
-        lang=desk.lang,
-        subject=say("%(site)s: your monthly digest", site=desk.site),
+        lang=context.lang,
+        subject=say("%(site)s: your monthly digest", site=context.site),
         preheader=entries[0].title if entries else "",
         title=say("Your monthly digest"),
         before=(
@@ -223,12 +223,12 @@ def _digest(desk: _EmailContext) -> SubscriptionEmail:
             else say("%(number)s issues have come out since your last digest.", number=number),
         ),
         entries=entries,
-        leave=desk.page(),
-        leave_label=say("Manage your subscription or unsubscribe"),
-        canary=desk.canary,
+        unsubscribe_url=context.page(),
+        unsubscribe_label=say("Manage your subscription or unsubscribe"),
+        canary=context.canary,
         headers={
             "List-Unsubscribe": leave_header(
-                desk.url(f"leave/{token}"), leave_mailto(desk.settings.unsubscribe_address, token)
+                context.url(f"leave/{token}"), leave_mailto(context.settings.unsubscribe_address, token)
             ),
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         },
@@ -238,7 +238,7 @@ def _digest(desk: _EmailContext) -> SubscriptionEmail:
 _TOPICS: dict[str, Callable[[_EmailContext], SubscriptionEmail]] = {
     "": _confirmation,
     "topics": _topics,
-    "page": _page,
+    "page": _preferences_link,
     "pause over": _pause_over,
     "new address": _new_address,
     "address changed": _address_changed,

@@ -41,8 +41,8 @@ def deliver_batch(
 ) -> int:
     """Send a small batch of pending emails concurrently; return how many rows were settled.
 
-    Also 0 if the transport accepts none right now. These emails have priority: they are sent at once and bulk emails make
-    room.
+    Also 0 if the transport accepts none right now. These emails have priority: they are sent at once and bulk emails wait
+    for them.
     """
     claim_id = str(uuid.uuid4())
     rate = rate or SendRate(transport, NoRateLimit())
@@ -50,84 +50,84 @@ def deliver_batch(
         events.warning("transactional.waits_for_quota")
         return 0
     with database.transaction() as tx:
-        mails, touched = transactional_emails.claim_batch(tx, claim_id, _BATCH_SIZE)
-    rate.take_slots(len(mails), urgent=True)
+        emails, touched = transactional_emails.claim_batch(tx, claim_id, _BATCH_SIZE)
+    rate.take_slots(len(emails), urgent=True)
     with ThreadPoolExecutor(_BATCH_SIZE, thread_name_prefix="single") as pool:
-        sent = partial(_deliver_one, database, settings, transport, site_name, claim_id)
-        outcomes = list(pool.map(sent, mails))
+        sent = partial(_deliver_email, database, settings, transport, site_name, claim_id)
+        outcomes = list(pool.map(sent, emails))
     stuck = any(_STATES[outcome] == "pending" for outcome in outcomes)
     return 0 if stuck else touched
 
 
-def _deliver_one(
-    database: Database, settings: Settings, transport: Transport, site_name: str, claim_id: str, mail: ClaimedEmail
+def _deliver_email(
+    database: Database, settings: Settings, transport: Transport, site_name: str, claim_id: str, email: ClaimedEmail
 ) -> Outcome:
-    answer = _send(settings, transport, site_name, mail)
-    _settle(database, mail, claim_id, answer)
+    answer = _send_email(settings, transport, site_name, email)
+    _record_outcome(database, email, claim_id, answer)
     log_as = events.info if answer.outcome is Outcome.ACCEPTED else events.warning
-    log_as(f"transactional.{answer.outcome}", mail=mail.id, detail=answer.detail)
+    log_as(f"transactional.{answer.outcome}", email=email.id, detail=answer.detail)
     return answer.outcome
 
 
-def _send(settings: Settings, transport: Transport, site_name: str, mail: ClaimedEmail) -> Answer:
+def _send_email(settings: Settings, transport: Transport, site_name: str, email: ClaimedEmail) -> Answer:
     try:
-        raw = _BUILDERS[mail.kind](settings, site_name, mail)
+        raw = _BUILDERS[email.kind](settings, site_name, email)
     except Exception as error:
-        events.exception("transactional.unbuildable", mail=mail.id)
+        events.exception("transactional.unbuildable", email=email.id)
         return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")
     try:
-        return transport.send(Envelope(mail.email, raw, {"mail": str(mail.id), "kind": mail.kind}))
+        return transport.send(Envelope(email.email, raw, {"mail": str(email.id), "kind": email.kind}))
     except Exception as error:
-        events.exception("transactional.broken_transport", mail=mail.id)
-        return Answer(Outcome.UNCERTAIN, detail=f"the transport broke ({type(error).__name__})")
+        events.exception("transactional.broken_transport", email=email.id)
+        return Answer(Outcome.UNCERTAIN, detail=f"the transport failed ({type(error).__name__})")
 
 
-def _settle(database: Database, mail: ClaimedEmail, claim_id: str, answer: Answer) -> None:
+def _record_outcome(database: Database, email: ClaimedEmail, claim_id: str, answer: Answer) -> None:
     while True:
         try:
             with database.transaction() as tx:
                 transactional_emails.record_outcome(
-                    tx, mail.id, claim_id, _STATES[answer.outcome], answer.message_id, answer.detail[:500]
+                    tx, email.id, claim_id, _STATES[answer.outcome], answer.message_id, answer.detail[:500]
                 )
             return
         except Unavailable as error:
-            events.warning("transactional.settling_postponed", mail=mail.id, error=str(error))
+            events.warning("transactional.settling_postponed", email=email.id, error=str(error))
             time.sleep(1)
 
 
-def build_confirmation(settings: Settings, site_name: str, mail: ClaimedEmail) -> bytes:
-    """Build the email that asks a subscriber to confirm, or another one about their subscription (``mail.topic``)."""
-    letter = subscription_emails.compose_email(settings, site_name, mail)
-    facts = {**vars(letter), "site_name": site_name, "postal_address": settings.postal_address}
+def build_confirmation(settings: Settings, site_name: str, email: ClaimedEmail) -> bytes:
+    """Build the email that asks a subscriber to confirm, or another one about their subscription (``email.topic``)."""
+    text = subscription_emails.compose_email(settings, site_name, email)
+    facts = {**vars(text), "site_name": site_name, "postal_address": settings.postal_address}
     return plain_message(
-        to=mail.email,
-        subject=letter.subject,
-        html=_templates().get_template("letter.html").render(facts),
-        text=re.sub(r"\n{3,}", "\n\n", _templates().get_template("letter.txt").render(facts)),
+        to=email.email,
+        subject=text.subject,
+        html=_get_templates().get_template("subscription.html").render(facts),
+        text=re.sub(r"\n{3,}", "\n\n", _get_templates().get_template("subscription.txt").render(facts)),
         sender=settings.sender,
-        lang=letter.lang,
-        headers=letter.headers,
+        lang=text.lang,
+        headers=text.headers,
     )
 
 
-def build_billing_email(settings: Settings, site_name: str, mail: ClaimedEmail) -> bytes:
+def build_billing_email(settings: Settings, site_name: str, email: ClaimedEmail) -> bytes:
     """Build an email about payments, with a link to the subscriber's page."""
-    secret, gift = settings.need_secrets(), mail.facts.get("gift")
-    path = f"gift/{tokens.gift_token(secret, gift)}" if gift else f"paid/{tokens.paid_token(secret, mail.subscriber_id)}"
-    lang = mail.facts.get("lang") or "en"
+    secret, gift = settings.need_secrets(), email.facts.get("gift")
+    path = f"gift/{tokens.gift_token(secret, gift)}" if gift else f"paid/{tokens.paid_token(secret, email.subscriber_id)}"
+    lang = email.facts.get("lang") or "en"
     facts = {
         "site_name": site_name,
         "lang": lang,
         "_": i18n.translator(lang),
-        "link": f"{settings.api_url}/{path}" if mail.facts["label"] else "",
+        "link": f"{settings.api_url}/{path}" if email.facts["label"] else "",
         "postal_address": settings.postal_address,
-        **{name: mail.facts[name] for name in ("subject", "sentences", "label")},
+        **{name: email.facts[name] for name in ("subject", "sentences", "label")},
     }
     return plain_message(
-        to=mail.email,
-        subject=mail.facts["subject"],
-        html=_templates().get_template("paid.html").render(facts),
-        text=_templates().get_template("paid.txt").render(facts),
+        to=email.email,
+        subject=email.facts["subject"],
+        html=_get_templates().get_template("billing.html").render(facts),
+        text=_get_templates().get_template("billing.txt").render(facts),
         sender=settings.sender,
         lang=lang,
         headers={},
@@ -138,7 +138,7 @@ _BUILDERS = {"confirmation": build_confirmation, "paid": build_billing_email}
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def _get_templates() -> jinja2.Environment:
     folder = Path(__file__).parent.parent.parent / "templates"
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),

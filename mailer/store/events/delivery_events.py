@@ -1,7 +1,7 @@
-"""Events of deliveries: what the outside said about each mail, only ever added, and how it moves the ledger.
+"""Events of deliveries. Rows are only ever added; each event may also advance the delivery's state.
 
-No statement here waits for a row of the ledger that somebody else holds: such rows are ``busy`` and asked for again, so that
-events and workers can never lock each other out.
+No statement here waits for a row of the ledger that another process has locked: such rows are returned as ``busy`` and
+retried, so that events and workers cannot deadlock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mailer.core.db import Tx, each
 
 DeliveryKey = tuple[int, int]  # send, subscriber
 
-# How much a state knows: only proof of more moves a row, so that the order of events does not matter.
+# The rank of a state: a row changes only to a higher rank, so that the order of events does not matter.
 RANK = """
     CASE deliveries.state
         WHEN 'complained' THEN 6
@@ -29,7 +29,7 @@ RANK = """
 
 @dataclass(frozen=True, slots=True)
 class DeliveryUpdate:
-    """The most that is known now about one delivery: its state, how much that state knows, and why."""
+    """The highest state that events prove for a delivery, its rank, and the reason."""
 
     send_id: int
     subscriber_id: int
@@ -41,7 +41,7 @@ class DeliveryUpdate:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryEvent:
-    """One event of one delivery. ``at`` is the outside's time."""
+    """An event of a delivery. ``at`` is the time that SES reports."""
 
     send_id: int
     subscriber_id: int
@@ -53,7 +53,7 @@ class DeliveryEvent:
 
 @dataclass(frozen=True)
 class NewDeliveryEvents:
-    """How many events were new, and the readers of whom something bad is new."""
+    """The number of new events, and the subscribers with new bounces and complaints."""
 
     number: int
     soft: Sequence[int]
@@ -62,7 +62,7 @@ class NewDeliveryEvents:
 
 
 def find_by_message_id(tx: Tx, message_ids: Sequence[str]) -> dict[str, DeliveryKey]:
-    """Deliveries by the transport's id of the message."""
+    """Find deliveries by the transport's message id."""
     rows = tx.all(
         "SELECT message_id, send_id, subscriber_id FROM deliveries WHERE message_id = ANY(%(ids)s::text [])",
         ids=list(message_ids),
@@ -70,61 +70,61 @@ def find_by_message_id(tx: Tx, message_ids: Sequence[str]) -> dict[str, Delivery
     return {row["message_id"]: (row["send_id"], row["subscriber_id"]) for row in rows}
 
 
-def advance(tx: Tx, news: Sequence[DeliveryUpdate]) -> tuple[set[DeliveryKey], set[DeliveryKey]]:
-    """Move deliveries forward, never back; which are unknown, and which are busy. One row of ``news`` for a delivery.
+def advance(tx: Tx, updates: Sequence[DeliveryUpdate]) -> tuple[set[DeliveryKey], set[DeliveryKey]]:
+    """Advance deliveries, never backwards; return which are unknown and which are busy. One update for each delivery.
 
-    A row in any state moves when the news knows more: also ``claimed`` and ``uncertain`` ones (the answer of the call comes
-    later or never), and one that was put back to ``pending`` by mistake, which is then not sent again.
+    Any row of a lower rank changes: also ``claimed`` and ``uncertain`` ones (the response to the call comes later or never),
+    and one that was set back to ``pending`` by mistake, which is then not sent again.
     """
     rows = tx.all(
         f"""
-        WITH news AS (
+        WITH updates AS (
             SELECT * FROM unnest(
                 %(sends)s::bigint [], %(subscribers)s::bigint [], %(states)s::text [], %(ranks)s::int [],
                 %(message_ids)s::text [], %(details)s::text []
-            ) AS news (send_id, subscriber_id, state, rank, message_id, detail)
+            ) AS updates (send_id, subscriber_id, state, rank, message_id, detail)
         ),
 
         taken AS (
             SELECT deliveries.send_id, deliveries.subscriber_id
-            FROM news
-            JOIN deliveries ON deliveries.send_id = news.send_id AND deliveries.subscriber_id = news.subscriber_id
-            WHERE {RANK} < news.rank
+            FROM updates
+            JOIN deliveries ON deliveries.send_id = updates.send_id AND deliveries.subscriber_id = updates.subscriber_id
+            WHERE {RANK} < updates.rank
             ORDER BY deliveries.send_id, deliveries.subscriber_id
             FOR UPDATE OF deliveries SKIP LOCKED
         ),
 
         moved AS (
             UPDATE deliveries
-            SET state = news.state,
-                detail = news.detail,
-                message_id = coalesce(deliveries.message_id, nullif(news.message_id, '')),
+            SET state = updates.state,
+                detail = updates.detail,
+                message_id = coalesce(deliveries.message_id, nullif(updates.message_id, '')),
                 settled_at = coalesce(deliveries.settled_at, now())
             FROM taken
-            JOIN news ON news.send_id = taken.send_id AND news.subscriber_id = taken.subscriber_id
+            JOIN updates ON updates.send_id = taken.send_id AND updates.subscriber_id = taken.subscriber_id
             WHERE deliveries.send_id = taken.send_id AND deliveries.subscriber_id = taken.subscriber_id
             RETURNING deliveries.send_id, deliveries.subscriber_id
         )
 
-        SELECT news.send_id, news.subscriber_id, deliveries.send_id IS NULL AS unknown
-        FROM news
-        LEFT JOIN deliveries ON deliveries.send_id = news.send_id AND deliveries.subscriber_id = news.subscriber_id
-        LEFT JOIN moved ON moved.send_id = news.send_id AND moved.subscriber_id = news.subscriber_id
-        WHERE deliveries.send_id IS NULL OR (moved.send_id IS NULL AND {RANK} < news.rank)
+        SELECT updates.send_id, updates.subscriber_id, deliveries.send_id IS NULL AS unknown
+        FROM updates
+        LEFT JOIN deliveries ON deliveries.send_id = updates.send_id AND deliveries.subscriber_id = updates.subscriber_id
+        LEFT JOIN moved ON moved.send_id = updates.send_id AND moved.subscriber_id = updates.subscriber_id
+        WHERE deliveries.send_id IS NULL OR (moved.send_id IS NULL AND {RANK} < updates.rank)
         """,
-        sends=[one.send_id for one in news],
-        subscribers=[one.subscriber_id for one in news],
-        states=[one.state for one in news],
-        ranks=[one.rank for one in news],
-        message_ids=[one.message_id for one in news],
-        details=[one.detail for one in news],
+        sends=[one.send_id for one in updates],
+        subscribers=[one.subscriber_id for one in updates],
+        states=[one.state for one in updates],
+        ranks=[one.rank for one in updates],
+        message_ids=[one.message_id for one in updates],
+        details=[one.detail for one in updates],
     )
     unknown = {(row["send_id"], row["subscriber_id"]) for row in rows if row["unknown"]}
     return unknown, {(row["send_id"], row["subscriber_id"]) for row in rows if not row["unknown"]}
 
 
-def add(tx: Tx, happenings: Sequence[DeliveryEvent]) -> NewDeliveryEvents:
-    """Write events down; those that are written already change nothing."""
+def add(tx: Tx, new_events: Sequence[DeliveryEvent]) -> NewDeliveryEvents:
+    """Add events; known ones change nothing."""
     row = tx.one(
         """
         WITH fresh AS (
@@ -145,21 +145,21 @@ def add(tx: Tx, happenings: Sequence[DeliveryEvent]) -> NewDeliveryEvents:
             coalesce(array_agg(DISTINCT subscriber_id) FILTER (WHERE kind = 'complaint'), '{}') AS complaints
         FROM fresh
         """,
-        sends=[one.send_id for one in happenings],
-        subscribers=[one.subscriber_id for one in happenings],
-        kinds=[one.kind for one in happenings],
-        moments=[one.at for one in happenings],
-        subtypes=[one.subtype for one in happenings],
-        details=[one.detail for one in happenings],
+        sends=[one.send_id for one in new_events],
+        subscribers=[one.subscriber_id for one in new_events],
+        kinds=[one.kind for one in new_events],
+        moments=[one.at for one in new_events],
+        subtypes=[one.subtype for one in new_events],
+        details=[one.detail for one in new_events],
     )
     assert row
     return NewDeliveryEvents(**row)
 
 
 def list_soft_bouncing(tx: Tx, subscriber_ids: Sequence[int], window: timedelta, least: int) -> list[int]:
-    """Of these readers, those who had soft bounces of at least ``least`` sends within ``window``.
+    """Return which of these subscribers had soft bounces of at least ``least`` sends within ``window``.
 
-    Their rows are locked first, so that two batches that each see one bounce less do not both overlook the last.
+    Their rows are locked first: otherwise two concurrent batches could each miss the other's bounce.
     """
     tx.run(
         "SELECT id FROM subscribers WHERE id = ANY(%(ids)s::bigint []) ORDER BY id FOR NO KEY UPDATE", ids=list(subscriber_ids)
@@ -181,7 +181,7 @@ def list_soft_bouncing(tx: Tx, subscriber_ids: Sequence[int], window: timedelta,
 
 @dataclass(frozen=True)
 class UncertainDelivery:
-    """A delivery that is ``uncertain``, with what is known. ``seen`` lists the kinds of its events, oldest first."""
+    """A delivery that is ``uncertain``, with the known facts. ``seen`` lists the kinds of its events, oldest first."""
 
     send_id: int
     issue_key: str
@@ -194,7 +194,7 @@ class UncertainDelivery:
 
 
 def list_uncertain(tx: Tx, send_id: int | None, subscriber_id: int | None, limit: int) -> list[UncertainDelivery]:
-    """What is in doubt, of one send or of all, newest send first."""
+    """Return uncertain deliveries, of one send or of all, newest send first."""
     rows = tx.all(
         """
         SELECT
@@ -224,9 +224,9 @@ def list_uncertain(tx: Tx, send_id: int | None, subscriber_id: int | None, limit
 
 
 def resolve_uncertain(tx: Tx, send_id: int, subscriber_id: int | None, sent: bool) -> int:
-    """The operator's word on what is in doubt: ``accepted`` or back to ``pending``; how many rows took it.
+    """Resolve uncertain deliveries as the operator decided: ``accepted``, or ``pending`` again; return how many changed.
 
-    A delivery of which any event was seen was taken by the other side, so it is never put back.
+    A delivery with any event was accepted by SES, so it is never set back.
     """
     return tx.run(
         """

@@ -1,4 +1,4 @@
-"""What came in and could not be used: messages that cannot be read, events of unknown mails, and SNS's ids seen before."""
+"""Rejected messages, counts of events of unknown emails, and the ids of SNS messages processed before."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 
 from mailer.core.db import Tx, each
 
-_MAX_BODY_CHARS = 65_536  # characters
+_MAX_BODY_CHARS = 65_536
 
 
 @dataclass(frozen=True)
 class RejectedEvent:
-    """A message that could not be read; ``body`` is kept whole up to 65,536 characters and may hold addresses."""
+    """A message that could not be parsed; ``body`` is its first 65,536 characters and may contain addresses."""
 
     source: str
     reason: str
@@ -24,7 +24,7 @@ class RejectedEvent:
 
 
 def add(tx: Tx, source: str, reason: str, body: str) -> None:
-    """Keep a message for the operator; the same one again is counted."""
+    """Store a message for the operator; repetitions are counted."""
     plain = body.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
     tx.run(
         """
@@ -40,7 +40,7 @@ def add(tx: Tx, source: str, reason: str, body: str) -> None:
 
 
 def list_newest(tx: Tx, limit: int) -> list[RejectedEvent]:
-    """The latest first."""
+    """Return rejected messages, latest first."""
     rows = tx.all(
         """
         SELECT source, reason, body, times, last_at
@@ -54,7 +54,7 @@ def list_newest(tx: Tx, limit: int) -> list[RejectedEvent]:
 
 
 def add_unknown(tx: Tx, numbers: Mapping[str, int]) -> None:
-    """Count events of mails that the ledger does not know, by kind and day (UTC)."""
+    """Count events of emails that are not in the ledger, by kind and day (UTC)."""
     kinds: Sequence[str] = sorted(numbers)
     tx.run(
         """
@@ -70,7 +70,7 @@ def add_unknown(tx: Tx, numbers: Mapping[str, int]) -> None:
 
 
 def count_unknown_by_kind(tx: Tx, age: timedelta) -> dict[str, int]:
-    """How many events of unknown mails came in the last ``age``, by kind."""
+    """Return how many events of unknown emails arrived in the last ``age``, by kind."""
     rows = tx.all(
         """
         SELECT kind, sum(number)::bigint AS number
@@ -85,8 +85,8 @@ def count_unknown_by_kind(tx: Tx, age: timedelta) -> dict[str, int]:
 
 
 def remember_sns_id(tx: Tx, sns_id: str, keep_for: timedelta) -> bool:
-    """Note SNS's id of a message; whether it was not seen before. Ids older than ``keep_for`` are forgotten on the way."""
-    fresh = tx.run("INSERT INTO sns_messages (id) VALUES (%(id)s) ON CONFLICT DO NOTHING", id=sns_id)
+    """Remember the id of an SNS message; return whether it is new. Also deletes ids older than ``keep_for``."""
+    added = tx.run("INSERT INTO sns_messages (id) VALUES (%(id)s) ON CONFLICT DO NOTHING", id=sns_id)
     tx.run(
         """
         DELETE FROM sns_messages
@@ -96,4 +96,4 @@ def remember_sns_id(tx: Tx, sns_id: str, keep_for: timedelta) -> bool:
         """,
         keep_for=keep_for,
     )
-    return bool(fresh)
+    return bool(added)

@@ -1,4 +1,4 @@
-"""Events of transactional mails: like those of deliveries, in tables of their own."""
+"""Events of transactional emails: like those of deliveries, in separate tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RANK = """
 
 @dataclass(frozen=True, slots=True)
 class TransactionalUpdate:
-    """The most that is known now about one mail."""
+    """The highest state that events prove for an email."""
 
     mail_id: int
     state: str
@@ -33,7 +33,7 @@ class TransactionalUpdate:
 
 @dataclass(frozen=True, slots=True)
 class TransactionalEvent:
-    """One event of one mail. ``at`` is the outside's time."""
+    """An event of an email. ``at`` is the time that SES reports."""
 
     mail_id: int
     kind: str
@@ -44,7 +44,7 @@ class TransactionalEvent:
 
 @dataclass(frozen=True)
 class NewTransactionalEvents:
-    """How many events were new, and the readers of whom something bad is new."""
+    """The number of new events, and the subscribers with new hard bounces and complaints."""
 
     number: int
     hard: Sequence[int]
@@ -52,61 +52,61 @@ class NewTransactionalEvents:
 
 
 def find_by_message_id(tx: Tx, message_ids: Sequence[str]) -> dict[str, int]:
-    """Mails by the transport's id of the message."""
+    """Find emails by the transport's message id."""
     rows = tx.all(
         "SELECT message_id, id FROM transactional_mails WHERE message_id = ANY(%(ids)s::text [])", ids=list(message_ids)
     )
     return {row["message_id"]: row["id"] for row in rows}
 
 
-def advance(tx: Tx, news: Sequence[TransactionalUpdate]) -> tuple[set[int], set[int]]:
-    """Move mails forward, never back; which are unknown, and which are busy. One row of ``news`` for a mail."""
+def advance(tx: Tx, updates: Sequence[TransactionalUpdate]) -> tuple[set[int], set[int]]:
+    """Advance emails, never backwards; return which are unknown and which are busy. One update for each email."""
     rows = tx.all(
         f"""
-        WITH news AS (
+        WITH updates AS (
             SELECT * FROM unnest(
                 %(ids)s::bigint [], %(states)s::text [], %(ranks)s::int [], %(message_ids)s::text [], %(details)s::text []
-            ) AS news (id, state, rank, message_id, detail)
+            ) AS updates (id, state, rank, message_id, detail)
         ),
 
         taken AS (
             SELECT transactional_mails.id
-            FROM news
-            JOIN transactional_mails ON transactional_mails.id = news.id
-            WHERE {_RANK} < news.rank
+            FROM updates
+            JOIN transactional_mails ON transactional_mails.id = updates.id
+            WHERE {_RANK} < updates.rank
             ORDER BY transactional_mails.id
             FOR UPDATE OF transactional_mails SKIP LOCKED
         ),
 
         moved AS (
             UPDATE transactional_mails
-            SET state = news.state,
-                detail = news.detail,
-                message_id = coalesce(transactional_mails.message_id, nullif(news.message_id, '')),
+            SET state = updates.state,
+                detail = updates.detail,
+                message_id = coalesce(transactional_mails.message_id, nullif(updates.message_id, '')),
                 settled_at = coalesce(transactional_mails.settled_at, now())
             FROM taken
-            JOIN news ON news.id = taken.id
+            JOIN updates ON updates.id = taken.id
             WHERE transactional_mails.id = taken.id
             RETURNING transactional_mails.id
         )
 
-        SELECT news.id, transactional_mails.id IS NULL AS unknown
-        FROM news
-        LEFT JOIN transactional_mails ON transactional_mails.id = news.id
-        LEFT JOIN moved ON moved.id = news.id
-        WHERE transactional_mails.id IS NULL OR (moved.id IS NULL AND {_RANK} < news.rank)
+        SELECT updates.id, transactional_mails.id IS NULL AS unknown
+        FROM updates
+        LEFT JOIN transactional_mails ON transactional_mails.id = updates.id
+        LEFT JOIN moved ON moved.id = updates.id
+        WHERE transactional_mails.id IS NULL OR (moved.id IS NULL AND {_RANK} < updates.rank)
         """,
-        ids=[one.mail_id for one in news],
-        states=[one.state for one in news],
-        ranks=[one.rank for one in news],
-        message_ids=[one.message_id for one in news],
-        details=[one.detail for one in news],
+        ids=[one.mail_id for one in updates],
+        states=[one.state for one in updates],
+        ranks=[one.rank for one in updates],
+        message_ids=[one.message_id for one in updates],
+        details=[one.detail for one in updates],
     )
     return {row["id"] for row in rows if row["unknown"]}, {row["id"] for row in rows if not row["unknown"]}
 
 
-def add(tx: Tx, happenings: Sequence[TransactionalEvent]) -> NewTransactionalEvents:
-    """Write events down; those that are written already change nothing."""
+def add(tx: Tx, new_events: Sequence[TransactionalEvent]) -> NewTransactionalEvents:
+    """Add events; known ones change nothing."""
     row = tx.one(
         """
         WITH fresh AS (
@@ -127,11 +127,11 @@ def add(tx: Tx, happenings: Sequence[TransactionalEvent]) -> NewTransactionalEve
         FROM fresh
         JOIN transactional_mails ON transactional_mails.id = fresh.mail_id
         """,
-        ids=[one.mail_id for one in happenings],
-        kinds=[one.kind for one in happenings],
-        moments=[one.at for one in happenings],
-        subtypes=[one.subtype for one in happenings],
-        details=[one.detail for one in happenings],
+        ids=[one.mail_id for one in new_events],
+        kinds=[one.kind for one in new_events],
+        moments=[one.at for one in new_events],
+        subtypes=[one.subtype for one in new_events],
+        details=[one.detail for one in new_events],
     )
     assert row
     return NewTransactionalEvents(**row)

@@ -1,4 +1,4 @@
-"""API keys: their names and hashes; a key itself is nowhere."""
+"""API keys: their names and hashes; the keys themselves are not stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mailer.core.db import Question, Tx, each
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key without its secret; ``revoked_at`` is None while it opens the door. ``per_minute`` 0: as often as it likes."""
+    """A key without its secret; ``revoked_at`` is None while the key is valid. ``per_minute`` 0: no limit."""
 
     id: int
     name: str
@@ -24,7 +24,7 @@ class ApiKey:
 
     @property
     def is_valid(self) -> bool:
-        """Does it open the door just now?"""
+        """Return whether the key is valid now."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > datetime.now(UTC))
 
 
@@ -32,7 +32,7 @@ _COLUMNS = "id, name, prefix, scope, per_minute, created_at, expires_at, last_us
 
 
 def create(tx: Tx, name: str, digest: bytes, prefix: str, scope: str, per_minute: int, expires_at: datetime | None) -> bool:
-    """A new key; False when a key of that name holds already."""
+    """Create a key; return False if a valid key has this name."""
     return bool(
         tx.run(
             """
@@ -51,7 +51,7 @@ def create(tx: Tx, name: str, digest: bytes, prefix: str, scope: str, per_minute
 
 
 def valid_key_query(digest: bytes) -> Question[ApiKey]:
-    """Which key with this hash is neither revoked nor expired?"""
+    """Build the query for the key with this hash, if neither revoked nor expired."""
     return Question(
         f"""
         SELECT {_COLUMNS} FROM api_keys
@@ -63,16 +63,16 @@ def valid_key_query(digest: bytes) -> Question[ApiKey]:
 
 
 def list_all(tx: Tx) -> list[ApiKey]:
-    """All keys, revoked ones too, oldest first."""
+    """Return all keys, including revoked ones, oldest first."""
     return each(tx.all(f"SELECT {_COLUMNS} FROM api_keys ORDER BY id"), ApiKey)
 
 
 def revoke(tx: Tx, name: str) -> bool:
-    """The key of this name holds no more; whether it did."""
+    """Revoke the key of this name; return whether it was valid."""
     return bool(tx.run("UPDATE api_keys SET revoked_at = now() WHERE name = %(name)s AND revoked_at IS NULL", name=name))
 
 
 def get(tx: Tx, key_id: int) -> ApiKey | None:
-    """One key, whether it holds or not."""
+    """Return a key, valid or not."""
     row = tx.one(f"SELECT {_COLUMNS} FROM api_keys WHERE id = %(id)s", id=key_id)
     return ApiKey(**row) if row else None

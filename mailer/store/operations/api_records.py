@@ -1,4 +1,4 @@
-"""Small things of the API: segments, notes, webhooks' settings, requests. Each function is one statement."""
+"""The API's smaller records: segments, notes, webhook settings, requests. Each function is one statement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TABLES = {"segments", "notes", "webhooks", "bulk_actions", "imports", "exports"
 
 
 def insert(tx: Tx, table: str, values: Mapping[str, Any]) -> Row:
-    """A new row, whole. Names come from the caller's own code, never from outside."""
+    """Insert and return a row. Table and column names come from the caller's code, never from a request."""
     assert table in _TABLES
     names = ", ".join(values)
     marks = ", ".join(f"%({name})s" for name in values)
@@ -21,13 +21,13 @@ def insert(tx: Tx, table: str, values: Mapping[str, Any]) -> Row:
 
 
 def get(tx: Tx, table: str, number: int) -> Row | None:
-    """One row, or None."""
+    """Return one row, or None."""
     assert table in _TABLES
     return tx.one(f"SELECT * FROM {table} WHERE id = %(id)s", id=number)
 
 
 def update(tx: Tx, table: str, number: int, values: Mapping[str, Any]) -> Row | None:
-    """Change a row; how it is now, or None when there is none."""
+    """Update and return a row; None if there is none."""
     assert table in _TABLES
     if not values:
         return get(tx, table, number)
@@ -36,13 +36,13 @@ def update(tx: Tx, table: str, number: int, values: Mapping[str, Any]) -> Row | 
 
 
 def delete(tx: Tx, table: str, number: int) -> bool:
-    """Take a row away; whether there was one."""
+    """Delete a row; return whether there was one."""
     assert table in _TABLES
     return bool(tx.run(f"DELETE FROM {table} WHERE id = %(id)s", id=number))
 
 
 def list_page(tx: Tx, table: str, limit: int, offset: int, where: Mapping[str, Any]) -> tuple[list[Row], int]:
-    """Some rows, the newest first, with these values; and how many there are."""
+    """Return a page of the rows with these values, newest first, and the total number."""
     assert table in _TABLES
     condition = " AND ".join(["true", *(f"{name} = %({name})s" for name in where)])
     rows = tx.all(
@@ -57,7 +57,7 @@ def list_page(tx: Tx, table: str, limit: int, offset: int, where: Mapping[str, A
 def list_events(
     tx: Tx, where: Mapping[str, Any], limit: int, offset: int, after: int | None, newest_first: bool, counted: bool = True
 ) -> tuple[list[Row], int]:
-    """Events with these values (a list means any of them), and how many there are (0 unless ``counted``)."""
+    """Return events with these values (a list means any of them), and the total number (0 unless ``counted``)."""
     condition = " AND ".join(
         [
             "true",
@@ -83,7 +83,7 @@ def list_events(
 
 
 def add_requests(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write requests down, many at once, and when each key was last used."""
+    """Store many requests at once, and when each key was last used."""
     tx.run(
         """
         WITH given AS (
@@ -105,7 +105,7 @@ def add_requests(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def list_requests(tx: Tx, where: Mapping[str, Any], limit: int, before: int | None) -> list[Row]:
-    """Requests, the newest first; ``since`` and ``until`` bound their time."""
+    """Return requests, newest first; ``since`` and ``until`` bound their time."""
     names = {"key_id": "key_id", "method": "method", "path": "path", "status": "status", "source": "source"}
     condition = " AND ".join(f"api_requests.{names[name]} = ANY(%({name})s)" for name in where if name in names) or "true"
     return tx.all(
@@ -125,7 +125,7 @@ def list_requests(tx: Tx, where: Mapping[str, Any], limit: int, before: int | No
 
 
 def get_request(tx: Tx, number: int) -> Row | None:
-    """One request, or None."""
+    """Return one request, or None."""
     return tx.one(
         """
         SELECT api_requests.*, host(ip) AS address, api_keys.name AS key_name
@@ -136,17 +136,17 @@ def get_request(tx: Tx, number: int) -> Row | None:
 
 
 def drop_old_requests(tx: Tx) -> int:
-    """Requests older than 90 days go; how many."""
+    """Delete requests older than 90 days; return how many."""
     return tx.run("DELETE FROM api_requests WHERE at < now() - interval '90 days'")
 
 
 def create_month_partitions(tx: Tx) -> None:
-    """Partitions of events for the months ahead."""
+    """Create the partitions of events for the coming months."""
     tx.run("SELECT make_events_months(3)")
 
 
 def set_scope(tx: Tx, key_id: int, scope: str) -> None:
-    """A key may do more, or less, from the next request on."""
+    """Change the scope of a key."""
     tx.run("UPDATE api_keys SET scope = %(scope)s WHERE id = %(id)s", id=key_id, scope=scope)
 
 

@@ -1,4 +1,4 @@
-"""Answers to requests that carried an Idempotency-Key."""
+"""Stored responses to requests with an Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailer.core.db import Tx
 
 @dataclass(frozen=True)
 class SavedResponse:
-    """A request's digest and its answer; ``status`` is None while the first request is at work."""
+    """A request's digest and response; ``status`` is None while the first request is in progress."""
 
     digest: bytes
     status: int | None
@@ -17,7 +17,7 @@ class SavedResponse:
 
 
 def claim(tx: Tx, key_id: int, name: str, digest: bytes) -> bool:
-    """Is this the first request of that name? Names older than a day, and those whose work died, are free again."""
+    """Claim a name; return whether it was free. Names older than a day, or whose request was aborted, are free again."""
     return bool(
         tx.run(
             """
@@ -35,7 +35,7 @@ def claim(tx: Tx, key_id: int, name: str, digest: bytes) -> bool:
 
 
 def get(tx: Tx, key_id: int, name: str) -> SavedResponse | None:
-    """What is kept under a name, or None."""
+    """Return the saved response of a name, or None."""
     row = tx.one(
         "SELECT digest, status, body FROM idempotency WHERE key_id = %(key_id)s AND name = %(name)s",
         key_id=key_id,
@@ -45,7 +45,7 @@ def get(tx: Tx, key_id: int, name: str) -> SavedResponse | None:
 
 
 def finish(tx: Tx, key_id: int, name: str, status: int, body: str) -> None:
-    """Keep the answer."""
+    """Store the response."""
     tx.run(
         "UPDATE idempotency SET status = %(status)s, body = %(body)s WHERE key_id = %(key_id)s AND name = %(name)s",
         key_id=key_id,
@@ -56,10 +56,10 @@ def finish(tx: Tx, key_id: int, name: str, status: int, body: str) -> None:
 
 
 def forget(tx: Tx, key_id: int, name: str) -> None:
-    """The name is free again."""
+    """Free the name."""
     tx.run("DELETE FROM idempotency WHERE key_id = %(key_id)s AND name = %(name)s", key_id=key_id, name=name)
 
 
 def drop_old(tx: Tx) -> int:
-    """Answers older than a day go; how many."""
+    """Delete responses older than a day; return how many."""
     return tx.run("DELETE FROM idempotency WHERE at < now() - interval '1 day'")

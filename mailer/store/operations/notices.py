@@ -1,4 +1,4 @@
-"""Notices: what the operator is told, once."""
+"""Notices for the operator, each posted once."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from mailer.core.db import Tx, each
 
 @dataclass(frozen=True)
 class Notice:
-    """One sentence that waits to be posted."""
+    """A sentence waiting to be posted."""
 
     id: int
     text: str
 
 
 def add(tx: Tx, text: str) -> None:
-    """Write down what the operator shall be told."""
+    """Add a notice."""
     tx.run("INSERT INTO notices (text) VALUES (%(text)s)", text=text)
 
 
 def list_waiting(tx: Tx, limit: int = 20) -> list[Notice]:
-    """Notices of the last day that were not posted yet, oldest first."""
+    """Return notices of the last day that are not posted yet, oldest first."""
     rows = tx.all(
         """
         SELECT id, text
@@ -35,6 +35,6 @@ def list_waiting(tx: Tx, limit: int = 20) -> list[Notice]:
     return each(rows, Notice)
 
 
-def delete(tx: Tx, notice_id: int) -> None:
-    """This one was posted."""
+def mark_posted(tx: Tx, notice_id: int) -> None:
+    """Mark a notice as posted."""
     tx.run("UPDATE notices SET posted_at = now() WHERE id = %(id)s", id=notice_id)

@@ -1,4 +1,4 @@
-"""Made-up readers in the database of a rehearsal, which is thrown away afterwards. Never used on a real ledger."""
+"""Test subscribers for the temporary database of a rehearsal. Never used on a real ledger."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from mailer.core.db import Tx
 
 
 def add_subscribers(tx: Tx, number: int, texts: Sequence[tuple[str, bool]] = (("", False),)) -> int:
-    """So many active readers at ``rehearsal.example``, in a database without any subscribers; how many were made.
+    """Add active subscribers at ``rehearsal.example`` to a database that has none; return how many.
 
-    They take turns in ``texts``: their language, and whether they may read everything.
+    ``texts`` (a language, and whether paid) are assigned to them in turn.
     """
     made = tx.run(
         """
         INSERT INTO subscribers (email, email_normal, state, lang, confirmed_at)
         SELECT
-            format('reader-%%s@rehearsal.example', n), format('reader-%%s@rehearsal.example', n), 'active',
+            format('subscriber-%%s@rehearsal.example', n), format('subscriber-%%s@rehearsal.example', n), 'active',
             (%(langs)s::text [])[1 + n %% %(turns)s], now()
         FROM generate_series(1, %(number)s) AS n
         WHERE NOT EXISTS (SELECT FROM subscribers)

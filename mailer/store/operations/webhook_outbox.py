@@ -1,4 +1,4 @@
-"""The outbox of webhooks: messages, written by a trigger in the transaction of their event, and what was tried."""
+"""The outbox of webhooks: messages, added by a trigger in their event's transaction, and the attempts to post them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailer.core.db import Row, Tx, each, json
 
 @dataclass(frozen=True)
 class WebhookMessage:
-    """One message that this claim may post."""
+    """A message that this claim may post."""
 
     id: int
     webhook_id: int
@@ -27,7 +27,7 @@ class WebhookMessage:
 
 
 def claim(tx: Tx, size: int, lease: timedelta) -> list[WebhookMessage]:
-    """Take messages that are due; those of a worker that died are due again after the lease."""
+    """Claim due messages; those of a lost worker are due again after the lease."""
     rows = tx.all(
         """
         WITH picked AS (
@@ -56,7 +56,7 @@ def claim(tx: Tx, size: int, lease: timedelta) -> list[WebhookMessage]:
 def settle(
     tx: Tx, message_id: int, status: int | None, error: str, milliseconds: int, again_at: datetime | None, failed: bool
 ) -> None:
-    """Keep an attempt; the message is delivered, due again, or failed for good."""
+    """Record an attempt; the message is then delivered, due again, or failed permanently."""
     state = "failed" if failed else "pending" if again_at else "delivered"
     tx.run(
         """
@@ -82,16 +82,16 @@ def settle(
 
 
 def record_success(tx: Tx, webhook_id: int) -> None:
-    """The target took a message."""
+    """Record that the target accepted a message."""
     tx.run("UPDATE webhooks SET failing_since = NULL WHERE id = %(id)s AND failing_since IS NOT NULL", id=webhook_id)
 
 
 def record_failure(tx: Tx, webhook_id: int, patience: timedelta, gone: bool) -> str | None:
-    """The target took no message; its address when that has lasted too long (or it is gone) and it is switched off now."""
+    """Record a failure; return the target's URL if it failed for too long (or is gone) and is therefore disabled now."""
     tx.run("UPDATE webhooks SET failing_since = now() WHERE id = %(id)s AND failing_since IS NULL", id=webhook_id)
     found = tx.value(
         """
-        UPDATE webhooks SET enabled = false, disabled_reason = 'it took nothing any more'
+        UPDATE webhooks SET enabled = false, disabled_reason = 'no message was accepted for too long'
         WHERE id = %(id)s AND enabled AND (%(gone)s OR failing_since < now() - %(patience)s)
         RETURNING url
         """,
@@ -103,7 +103,7 @@ def record_failure(tx: Tx, webhook_id: int, patience: timedelta, gone: bool) -> 
 
 
 def add_test_message(tx: Tx, webhook_id: int, kind: str) -> int:
-    """A message that no event caused; its id."""
+    """Add a test message, which no event caused; return its id."""
     return int(
         tx.value(
             "INSERT INTO webhook_messages (webhook_id, type, body) VALUES (%(id)s, %(type)s, %(body)s) RETURNING id",
@@ -115,7 +115,7 @@ def add_test_message(tx: Tx, webhook_id: int, kind: str) -> int:
 
 
 def replay(tx: Tx, webhook_id: int, ids: Sequence[int]) -> int:
-    """These messages of a webhook are due again, whatever became of them; how many there are."""
+    """Make these messages of a webhook due again, whatever their state; return how many."""
     return tx.run(
         """
         UPDATE webhook_messages SET state = 'pending', due_at = now(), attempts = 0, settled_at = NULL
@@ -127,13 +127,13 @@ def replay(tx: Tx, webhook_id: int, ids: Sequence[int]) -> int:
 
 
 def list_failed_ids(tx: Tx, webhook_id: int) -> list[int]:
-    """Messages of a webhook that failed for good."""
+    """Return the ids of a webhook's messages that failed permanently."""
     rows = tx.all("SELECT id FROM webhook_messages WHERE webhook_id = %(id)s AND state = 'failed'", id=webhook_id)
     return [row["id"] for row in rows]
 
 
 def list_page(tx: Tx, webhook_id: int, states: Sequence[str], limit: int, offset: int) -> tuple[list[Row], int]:
-    """Messages of a webhook with their last attempt, the newest first; and how many there are."""
+    """Return a page of a webhook's messages with their last attempt, newest first, and the total number."""
     rows = tx.all(
         """
         SELECT webhook_messages.*, last.error, last.milliseconds
@@ -158,7 +158,7 @@ def list_page(tx: Tx, webhook_id: int, states: Sequence[str], limit: int, offset
 
 
 def has_work(tx: Tx) -> bool:
-    """Is a message due?"""
+    """Return whether a message is due."""
     return bool(
         tx.value(
             """

@@ -1,4 +1,4 @@
-"""Editions as they were handed over for a send."""
+"""Editions stored for sends, with their variants."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mailer.core.db import Tx, each
 from mailer.core.edition import PREMIUM, Edition, Variant, is_premium
 from mailer.core.i18n import code
 
-Mark = tuple[str, ...]  # a text's name ("": the original) and all that its email is made from
+Fingerprint = tuple[str, ...]  # a text's name ("": the original) and everything that goes into its email
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What a mail is made from."""
+class StoredEdition:
+    """The text that emails are built from."""
 
     id: int
     number: int
@@ -31,7 +31,7 @@ class Stored:
 
 
 def save(tx: Tx, root: str, edition: Edition) -> int:
-    """Store an edition, with its variants, for a send of the issue filed under ``root``; its id."""
+    """Store an edition, with its variants, for a send of the issue with the key ``root``; return its id."""
     edition_id = int(
         tx.value(
             """
@@ -71,8 +71,8 @@ def save(tx: Tx, root: str, edition: Edition) -> int:
     return edition_id
 
 
-def variants(tx: Tx, edition: Stored) -> dict[str, Stored]:
-    """The other texts of a stored edition, by the variant's name."""
+def list_variants(tx: Tx, edition: StoredEdition) -> dict[str, StoredEdition]:
+    """Return the other texts of a stored edition, by the variant's name."""
     rows = tx.all(
         """
         SELECT
@@ -87,8 +87,8 @@ def variants(tx: Tx, edition: Stored) -> dict[str, Stored]:
     return {row.pop("name"): replace(edition, **{key: value for key, value in row.items() if value}) for row in rows}
 
 
-def languages(tx: Tx) -> list[str]:
-    """The languages that issues were sent in so far, as codes in lower case."""
+def list_languages(tx: Tx) -> list[str]:
+    """Return the languages of all issues so far, as codes in lower case."""
     rows = tx.all(
         """
         SELECT lower(lang) AS lang FROM editions
@@ -100,8 +100,8 @@ def languages(tx: Tx) -> list[str]:
     return [row["lang"] for row in rows]
 
 
-def marks(tx: Tx, edition_ids: Sequence[int]) -> dict[int, set[Mark]]:
-    """For each stored edition, what tells its texts from others."""
+def list_fingerprints(tx: Tx, edition_ids: Sequence[int]) -> dict[int, set[Fingerprint]]:
+    """Return the fingerprints of each stored edition's texts."""
     rows = tx.all(
         """
         SELECT id, '' AS name, digest, title, subject, preheader, lang, url, html, text
@@ -114,29 +114,29 @@ def marks(tx: Tx, edition_ids: Sequence[int]) -> dict[int, set[Mark]]:
         """,
         ids=list(edition_ids),
     )
-    found: dict[int, set[Mark]] = {edition_id: set() for edition_id in edition_ids}
+    found: dict[int, set[Fingerprint]] = {edition_id: set() for edition_id in edition_ids}
     for row in rows:
         found[row.pop("id")].add(tuple(row.values()))
     return found
 
 
-def marks_of(edition: Edition) -> set[Mark]:
-    """The same for an edition that is not stored yet."""
+def compute_fingerprints(edition: Edition) -> set[Fingerprint]:
+    """Return the fingerprints of an edition that may not be stored."""
     texts: list[tuple[str, Edition | Variant]] = [("", edition), *((one.name, one) for one in edition.variants)]
     return {
         (name, one.digest, one.title, one.subject, one.preheader, one.lang, one.url, one.html, one.text) for name, one in texts
     }
 
 
-def pages(tx: Tx, edition_id: int) -> list[tuple[str, str]]:
-    """Address and digest of each public page of a stored edition: the original's first, then those of its translations."""
+def list_pages(tx: Tx, edition_id: int) -> list[tuple[str, str]]:
+    """Return URL and digest of each public page of a stored edition: the original's first, then those of its translations."""
     edition = get(tx, edition_id)
-    free = {name: one for name, one in variants(tx, edition).items() if not is_premium(name)}
+    free = {name: one for name, one in list_variants(tx, edition).items() if not is_premium(name)}
     return [(one.url, one.digest) for one in (edition, *free.values())]
 
 
-def get(tx: Tx, edition_id: int) -> Stored:
-    """One stored edition."""
+def get(tx: Tx, edition_id: int) -> StoredEdition:
+    """Return a stored edition. Raises LookupError."""
     row = tx.one(
         """
         SELECT id, number, digest, title, subject, preheader, lang, url, html, text
@@ -147,14 +147,14 @@ def get(tx: Tx, edition_id: int) -> Stored:
     )
     if row is None:
         raise LookupError(f"edition {edition_id}")
-    return Stored(**row)
+    return StoredEdition(**row)
 
 
 @dataclass(frozen=True)
-class Readable:
-    """An issue for reading on the web: its premium text, in the reader's language where that has one.
+class ReadableIssue:
+    """An issue for reading on the web: its premium text, in the subscriber's language if it is translated.
 
-    ``url`` is the original's, so that feeds know the issue by it in every language; ``at`` is when its send began.
+    ``url`` is the original's, which identifies the issue in feeds of every language; ``at`` is when its send began.
     """
 
     key: str
@@ -188,8 +188,8 @@ _READABLE = """
 """
 
 
-def readable(tx: Tx, limit: int, lang: str = "") -> list[Readable]:
-    """Mailed issues that have a premium text, newest first, each in its newest edition; ``lang`` is the reader's."""
+def list_readable(tx: Tx, limit: int, lang: str = "") -> list[ReadableIssue]:
+    """Return sent issues with a premium text, newest first, each in its newest edition; ``lang`` is the subscriber's."""
     rows = tx.all(
         f"""
         SELECT * FROM ({_READABLE} ORDER BY editions.issue_key, sends.edition_number DESC) AS newest
@@ -197,23 +197,23 @@ def readable(tx: Tx, limit: int, lang: str = "") -> list[Readable]:
         LIMIT %(limit)s
         """,
         limit=limit,
-        **_wish(lang),
+        **_build_text_parameters(lang),
     )
-    return each(rows, Readable)
+    return each(rows, ReadableIssue)
 
 
-def readable_one(tx: Tx, key: str, lang: str = "") -> Readable | None:
-    """One of them."""
+def find_readable(tx: Tx, key: str, lang: str = "") -> ReadableIssue | None:
+    """Return the sent issue with this key, if it has a premium text."""
     row = tx.one(
         f"{_READABLE} AND editions.issue_key = %(key)s ORDER BY editions.issue_key, sends.edition_number DESC",
         key=key,
-        **_wish(lang),
+        **_build_text_parameters(lang),
     )
-    return Readable(**row) if row else None
+    return ReadableIssue(**row) if row else None
 
 
-def _wish(lang: str) -> dict[str, Any]:
-    """The premium texts that a reader of a language wants, the best first."""
+def _build_text_parameters(lang: str) -> dict[str, Any]:
+    """Build the parameters for a language: the variants' names, best first."""
     own = code(lang)
-    languages = [one for one in (own, own.partition("-")[0]) if one]
-    return {"lang": own, "names": [*dict.fromkeys(f"{one} {PREMIUM}" for one in languages), PREMIUM]}
+    own_languages = [one for one in (own, own.partition("-")[0]) if one]
+    return {"lang": own, "names": [*dict.fromkeys(f"{one} {PREMIUM}" for one in own_languages), PREMIUM]}

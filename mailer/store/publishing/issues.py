@@ -1,4 +1,4 @@
-"""Issues the ledger knows: what was public, under which key, and how to recognise it after a rename."""
+"""Issues in the ledger: which were published, under which keys, and what identifies them after a rename."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Known:
-    """One issue as it was when last published, under one of its keys; ``url`` is the address of its page."""
+class KnownIssue:
+    """An issue as last published, under one of its keys; ``url`` is its page."""
 
     key: str
     path: str
@@ -27,17 +27,17 @@ class Known:
 
     @property
     def root(self) -> str:
-        """The first key of an issue that was renamed; else its own."""
+        """The first key of a renamed issue, otherwise its own."""
         return self.renamed_from or self.key
 
 
 def lock(tx: Tx) -> None:
-    """One publish at a time; released at the end of the transaction."""
+    """Allow one publish at a time, until the end of the transaction."""
     tx.run("SELECT pg_advisory_xact_lock(hashtext('postmerge.publish'))")
 
 
-def every(tx: Tx) -> list[Known]:
-    """All issues, in the order in which they were first seen."""
+def list_all(tx: Tx) -> list[KnownIssue]:
+    """Return all issues in the order in which they were first seen."""
     rows = tx.all(
         """
         SELECT key, path, title, dated, digest, sketch, renamed_from, adopted_edition, url, last_seen_at
@@ -45,11 +45,11 @@ def every(tx: Tx) -> list[Known]:
         ORDER BY first_seen_at, key
         """
     )
-    return each(rows, Known)
+    return each(rows, KnownIssue)
 
 
-def record(tx: Tx, issue: Known) -> None:
-    """Write down an issue as it is now; what was adopted or renamed once stays so."""
+def save(tx: Tx, issue: KnownIssue) -> None:
+    """Store an issue as it is now; adoptions and renames are never undone."""
     tx.run(
         """
         INSERT INTO issues (key, path, title, dated, digest, sketch, renamed_from, adopted_edition, url)

@@ -95,7 +95,7 @@ def test_no_get_of_the_whole_app_changes_anything(letter: Web, site: Path) -> No
     letter.subscribe(ADA)
     letter.work()
     gifts.grant_complimentary(letter.database, letter.settings, ADA, None, "a friend")
-    api_records.create(letter.database, "exports", {"collections": ["subscribers"], "format": "csv"})
+    api_records.create_record(letter.database, "exports", {"collections": ["subscribers"], "format": "csv"})
     key = api_keys.create_key(letter.database, "test")
     app = letter.app()
     client = TestClient(app, headers={"Authorization": f"Token {key}"})

@@ -192,8 +192,8 @@ def test_bounces_complaints_and_delays_late_doubled_and_shuffled_end_as_ses_mean
     one = send(database, conf, 400)
     total = drain(database, conf, ses)
     [after] = list_send_statuses(database)
-    assert total.unknown == total.unread == 0
-    assert total.doubled > 50
+    assert total.unknown == total.rejected == 0
+    assert total.duplicates > 50
     assert after.deliveries["uncertain"] == after.deliveries["accepted"] == 0
     assert after.deliveries["bounced"] > 5
     assert after.deliveries["complained"] > 0
@@ -207,7 +207,7 @@ def test_events_of_another_topic_in_the_queue_are_kept_apart(database: Database,
     ses.control(events={"wrapped": True, "topic": TOPIC + "-of-another"})
     send(database, conf, 3)
     total = drain(database, conf, ses)
-    assert (total.recorded, total.unread) == (0, 6)
+    assert (total.recorded, total.rejected) == (0, 6)
     assert list_send_statuses(database)[0].deliveries["accepted"] == 3
 
 
@@ -286,7 +286,7 @@ def test_sns_over_https_confirms_records_once_and_refuses_the_rest(
 
     assert post(net.message(TOPIC, "x", "SubscriptionConfirmation")) == (200, "The subscription is confirmed.")
     assert post(message) == (200, "The event is recorded.")
-    assert post(message) == (200, "The message was taken before.")
+    assert post(message) == (200, "The message was processed before.")
     assert post(net.message(TOPIC, letter.body)) == (200, "The event is recorded.")
     assert list_send_statuses(database)[0].deliveries["delivered"] == 1
     assert post(message.replace(b"Delivery", b"Delivary"))[0] == 403

@@ -96,7 +96,7 @@ def test_each_event_moves_its_delivery(database: Database, conf: Settings) -> No
     for reader in ids:
         answer(database, send_id, reader, "accepted")
     taken = email_events.process_messages(database, conf, [event(send_id, r, k) for r, k in zip(ids, kinds, strict=True)])
-    assert (taken.recorded, taken.doubled, taken.unknown) == (7, 0, 0)
+    assert (taken.recorded, taken.duplicates, taken.unknown) == (7, 0, 0)
     states = [state(database, send_id, reader) for reader in ids]
     assert states == ["accepted", "delivered", "bounced", "bounced", "complained", "failed", "accepted"]
     assert row(database, send_id, ids[3])["detail"] == "hard bounce (General)"
@@ -114,7 +114,7 @@ def test_events_that_come_twice_change_nothing(database: Database, conf: Setting
     with database.transaction() as tx:
         after = tx.all("SELECT * FROM deliveries ORDER BY subscriber_id")
         assert tx.value("SELECT count(*) FROM delivery_events") == 10
-    assert (first.recorded, first.doubled, second.recorded, second.doubled) == (10, 3, 0, 10)
+    assert (first.recorded, first.duplicates, second.recorded, second.duplicates) == (10, 3, 0, 10)
     assert before == after
 
 
@@ -220,7 +220,7 @@ def test_what_cannot_be_read_is_kept_and_does_not_stop_the_stream(database: Data
     [reader] = readers(database)
     bodies = ["{broken", "{broken", '{"eventType": "Elopement"}\0', event(send_id, reader, "Delivery")]
     taken = email_events.process_messages(database, conf, bodies)
-    assert (taken.recorded, taken.unread) == (1, 3)
+    assert (taken.recorded, taken.rejected) == (1, 3)
     kept = {one.body: one.times for one in email_events.list_rejected(database, 10)[0]}
     assert kept["{broken"] == 2
     assert len(kept) == 2
@@ -238,7 +238,7 @@ def test_an_event_that_the_database_does_not_take_is_kept_and_the_others_are_rec
     with pytest.raises(Exception, match="check"):
         email_events.process_messages(database, conf, bodies)
     taken = email_events.process_one_by_one(database, conf, bodies)
-    assert (taken.recorded, taken.unread) == (1, 1)
+    assert (taken.recorded, taken.rejected) == (1, 1)
     assert (state(database, send_id, one), state(database, send_id, two)) == ("pending", "delivered")
 
 

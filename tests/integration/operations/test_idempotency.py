@@ -52,7 +52,7 @@ def test_a_name_is_free_again_a_day_after_an_answer_and_a_minute_after_a_death(
 ) -> None:
     assert claim(letter, key_id)
     if is_finished:
-        idempotency.finish(letter.database, key_id, "one", 201, "{}")
+        idempotency.save_response(letter.database, key_id, "one", 201, "{}")
     age(letter, time)
     assert claim(letter, key_id) is is_free
     assert claim(letter, key_id) is False  # whoever took it has it
@@ -60,15 +60,15 @@ def test_a_name_is_free_again_a_day_after_an_answer_and_a_minute_after_a_death(
 
 def test_a_name_belongs_to_its_key_and_its_request(letter: Web, key_id: int) -> None:
     api_keys.create_key(letter.database, "other")
-    assert idempotency.begin(letter.database, 1, "one", b"d") is None
-    with pytest.raises(idempotency.IdempotencyConflict, match="still at work"):
-        idempotency.begin(letter.database, 1, "one", b"d")
+    assert idempotency.begin_request(letter.database, 1, "one", b"d") is None
+    with pytest.raises(idempotency.IdempotencyConflict, match="still in progress"):
+        idempotency.begin_request(letter.database, 1, "one", b"d")
     with pytest.raises(idempotency.IdempotencyConflict, match="another request"):
-        idempotency.begin(letter.database, 1, "one", b"other")
-    assert idempotency.begin(letter.database, 1, "two", b"d") is None
-    assert idempotency.begin(letter.database, 2, "one", b"d") is None
-    idempotency.finish(letter.database, 1, "one", 201, '{"a": 1}')
-    found = idempotency.begin(letter.database, 1, "one", b"d")
+        idempotency.begin_request(letter.database, 1, "one", b"other")
+    assert idempotency.begin_request(letter.database, 1, "two", b"d") is None
+    assert idempotency.begin_request(letter.database, 2, "one", b"d") is None
+    idempotency.save_response(letter.database, 1, "one", 201, '{"a": 1}')
+    found = idempotency.begin_request(letter.database, 1, "one", b"d")
     assert found
     assert (found.status, found.body) == (201, '{"a": 1}')
 

@@ -12,7 +12,7 @@ from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.core.settings import environment
 from mailer.flows.operations import send_rehearsal
-from mailer.flows.operations.send_rehearsal import rehearse
+from mailer.flows.operations.send_rehearsal import rehearse_send
 from mailer.flows.sending.send_status import list_send_statuses
 from tests.factories import edition, old, readers, settings
 
@@ -21,11 +21,11 @@ def test_a_rehearsal_mails_made_up_readers_and_leaves_the_real_ledger_alone(data
     readers(database, 7)
     before, told = dict(os.environ), []
     size = send_rehearsal.count_audience(database, edition())
-    found = rehearse(settings(tmp_path), edition(), 250, progress=lambda done, of: told.append((done, of)))
+    found = rehearse_send(settings(tmp_path), edition(), 250, progress=lambda done, of: told.append((done, of)))
     assert size == 7
     assert (found.subscribers, found.accepted, found.twice, found.missing, found.broken) == (250, 250, 0, 0, {})
     assert found.uncertain == found.responses_lost
-    assert found.kept
+    assert found.passed
     assert found.largest > found.html > 300
     assert told[-1] == (250, 250)
     assert list_send_statuses(database) == []
@@ -33,10 +33,10 @@ def test_a_rehearsal_mails_made_up_readers_and_leaves_the_real_ledger_alone(data
 
 
 def test_what_breaks_is_named(tmp_path: Path) -> None:
-    found = rehearse(
+    found = rehearse_send(
         settings(tmp_path), edition(), 40, faults=[{"kind": "reject", "next": 3}, {"kind": "error_after", "next": 2}]
     )
-    assert not found.kept
+    assert not found.passed
     assert found.accepted == 37
     assert (found.uncertain, found.responses_lost, found.twice, found.missing) == (2, 2, 0, 0)
     [(why, number)] = found.broken.items()
@@ -48,7 +48,7 @@ def test_what_breaks_is_named(tmp_path: Path) -> None:
     ("call", "sentence"),
     [
         (lambda conf: send_rehearsal.find_edition([old()], "nothing"), "No issue has the key or path 'nothing'"),
-        (lambda conf: rehearse(conf, edition(), 0), "at least one reader"),
+        (lambda conf: rehearse_send(conf, edition(), 0), "at least one subscriber"),
     ],
 )
 def test_bad_input(tmp_path: Path, call: object, sentence: str) -> None:
@@ -57,7 +57,7 @@ def test_bad_input(tmp_path: Path, call: object, sentence: str) -> None:
 
 
 def test_an_audience_of_nobody_is_bad_input(database: Database) -> None:
-    with pytest.raises(BadInput, match="is nobody: add subscribers, or give `--readers`"):
+    with pytest.raises(BadInput, match="is empty: add subscribers, or give `--subscribers`"):
         send_rehearsal.count_audience(database, edition())
 
 

@@ -21,7 +21,7 @@ from mailer.commands.sending.report import show as show_report
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Variant
 from mailer.core.message import LEAVE_URL
-from mailer.flows.operations.send_rehearsal import rehearse
+from mailer.flows.operations.send_rehearsal import rehearse_send
 from mailer.flows.publishing.publish import Request, adopt, look, publish
 from mailer.flows.publishing.publish_plan import Action
 from mailer.flows.scheduled.send_scheduler import advance_sends
@@ -208,8 +208,8 @@ def test_an_issue_in_one_language_is_reported_as_before(newsletter: Newsletter) 
 
 
 def test_a_rehearsal_sends_every_text(tmp_path: Path) -> None:
-    found = rehearse(factories.settings(tmp_path), edition("premium", "de", "de premium"), 40, faults=())
-    assert found.kept
+    found = rehearse_send(factories.settings(tmp_path), edition("premium", "de", "de premium"), 40, faults=())
+    assert found.passed
     assert found.texts == {"en": 10, "de": 10, "de premium": 10, "premium": 10}
 
 

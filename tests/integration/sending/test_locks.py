@@ -247,7 +247,7 @@ def test_an_event_over_https_whose_row_stays_locked_must_come_again_and_is_taken
         with pytest.raises(Unavailable, match="stays locked"):
             email_events.process_sns_message(database, conf, verifier, raw)
     assert email_events.process_sns_message(database, conf, verifier, raw) == "The event is recorded."
-    assert email_events.process_sns_message(database, conf, verifier, raw) == "The message was taken before."
+    assert email_events.process_sns_message(database, conf, verifier, raw) == "The message was processed before."
     assert state(database, send_id, 1) == "complained"
 
 
@@ -265,7 +265,7 @@ def test_a_message_is_known_for_longer_than_it_could_be_replayed(
         tx.run("UPDATE sns_messages SET at = at - make_interval(mins => %(minutes)s)", minutes=minutes)
     email_events.process_sns_message(database, conf, verifier, signer.message(TOPIC, event(send_id, 1, "Send")))
     said = email_events.process_sns_message(database, conf, verifier, first)
-    assert said == ("The message was taken before." if is_known else "The event is recorded.")
+    assert said == ("The message was processed before." if is_known else "The event is recorded.")
 
 
 def test_an_event_of_a_single_email_waits_for_its_row_too(database: Database, tmp_path: Path) -> None:

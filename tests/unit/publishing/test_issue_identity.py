@@ -7,7 +7,7 @@ import pytest
 
 from mailer.core.edition import Edition
 from mailer.flows.publishing.issue_identity import Match, identify, similarity, sketch
-from mailer.store.publishing.issues import Known
+from mailer.store.publishing.issues import KnownIssue
 from tests.factories import NOW, PROSE, edition
 
 OLD = "The council met in the old hall, and nobody could agree on the colour of the new bridge over the river."
@@ -21,16 +21,16 @@ def issue(path: str, text: str, title: str = "", day: int = 0, key: str = "", na
     return edition(key or name, body=f"<p>{text}</p>", **values)
 
 
-def known(*editions: Edition, seen: int = 0) -> list[Known]:
+def known(*editions: Edition, seen: int = 0) -> list[KnownIssue]:
     """The ledger's rows after these editions were published."""
     at = NOW + timedelta(hours=seen)
     return [
-        Known(one.key, one.path, one.title, one.dated, one.digest, sketch(one.body), url=one.url, last_seen_at=at)
+        KnownIssue(one.key, one.path, one.title, one.dated, one.digest, sketch(one.body), url=one.url, last_seen_at=at)
         for one in editions
     ]
 
 
-def who(rows: list[Known], *editions: Edition) -> dict[str, str]:
+def who(rows: list[KnownIssue], *editions: Edition) -> dict[str, str]:
     """For each path: the known root, or "new KEY"; a "?" where it is in doubt."""
     return {path: _said(match) for path, match in identify(editions, rows, {row.root for row in rows}).items()}
 
@@ -42,7 +42,7 @@ def _said(match: Match) -> str:
 
 OLD_AT_A, NEW_AT_A = issue("a.md", OLD), issue("a.md", NEW, "Swans", 7)
 
-CASES: dict[str, tuple[list[Known], list[Edition], dict[str, str]]] = {
+CASES: dict[str, tuple[list[KnownIssue], list[Edition], dict[str, str]]] = {
     "nothing changed": (known(OLD_AT_A), [OLD_AT_A], {"a.md": "a"}),
     "a word changed": (known(OLD_AT_A), [issue("a.md", OLD.replace("river", "stream"))], {"a.md": "a"}),
     "the text is another, title and date are the same": (known(OLD_AT_A), [issue("a.md", NEW)], {"a.md": "a"}),
@@ -191,7 +191,7 @@ def test_a_renamed_issue_is_known_by_its_present_path_only() -> None:
 
 
 def test_nearly_the_same_text_is_named_whichever_file_is_new() -> None:
-    def copied(rows: list[Known], *editions: Edition) -> dict[str, str]:
+    def copied(rows: list[KnownIssue], *editions: Edition) -> dict[str, str]:
         return {path: match.copied for path, match in identify(editions, rows).items() if match.copied}
 
     long = f"{OLD} {NEW} {OTHER}"

@@ -224,7 +224,7 @@ def _begin(shop: Shop, chance: random.Random, number: int, start: int) -> tuple[
 
 
 def _differs(shop: Shop, number: int, reader: int, sub: StripeObject, model: Model) -> str:
-    ours = shop.standing(f"r{number}@example.org")
+    ours = shop.entitlement(f"r{number}@example.org")
     charged = sum(1 for customer, amount in shop.fake.books.charged if customer == sub["customer"] and amount > 0)
     back = sum(1 for customer, amount in shop.fake.books.charged if customer == sub["customer"] and amount < 0)
     said = (ours.premium, charged, back)

@@ -24,7 +24,7 @@ COMMANDS = {
     "mailer.commands.operations.fence": ("fence",),
     "mailer.commands.publishing.gallery": ("gallery",),
     "mailer.commands.operations.api_keys": ("keys",),
-    "mailer.commands.subscribers.unsubscribe_by_mail": ("unsubscribe-by-mail",),
+    "mailer.commands.subscribers.unsubscribe_by_email": ("unsubscribe-by-email",),
     "mailer.commands.billing.revenue": ("money", "paid"),
     "mailer.commands.publishing.new": ("new",),
     "mailer.commands.publishing.publish": ("adopt", "plan", "publish", "status"),

@@ -86,7 +86,7 @@ class Shop:
         with self.database.transaction() as tx:
             tx.run("UPDATE stripe_events SET due_at = now() WHERE done_at IS NULL")
 
-    def standing(self, email: str = "ada@example.org") -> Entitlement:
+    def entitlement(self, email: str = "ada@example.org") -> Entitlement:
         """Our word on a subscriber, as of the fake's clock."""
         with self.database.transaction() as tx:
             known = subscribers.find(tx, email)

@@ -23,9 +23,9 @@ class PageLanguage:
 
 def get_language(request: Request, chosen: str = "") -> PageLanguage:
     """The language of this request: ``?lang=``, then the subscriber's choice, then the browser's languages."""
-    wish, header = request.query_params.get("lang", ""), request.headers.get("accept-language", "")
-    lang = i18n.choose(wish, chosen, header=header)
-    return PageLanguage(lang, i18n.translator(lang), i18n.read_by(wish), i18n.read_by(wish, chosen, header=header))
+    requested, header = request.query_params.get("lang", ""), request.headers.get("accept-language", "")
+    lang = i18n.choose(requested, chosen, header=header)
+    return PageLanguage(lang, i18n.translator(lang), i18n.read_by(requested), i18n.read_by(requested, chosen, header=header))
 
 
 CHECK = "Please check what you entered. We can’t use it as it is."

@@ -38,16 +38,16 @@ def run(size: int, work: Work, stopping: threading.Event) -> None:
     def start(place: int) -> int:
         return os.fork() or _do(partial(work, place, stopping), alive, watched)
 
-    members = {place: start(place) for place in range(size)}
+    workers = {place: start(place) for place in range(size)}
     replaced = 0.0
     while not stopping.wait(_CHECK_SECONDS):
-        members = {place: pid for place, pid in members.items() if not _ended(pid)}
-        missing = set(range(size)) - set(members)
+        workers = {place: pid for place, pid in workers.items() if not _ended(pid)}
+        missing = set(range(size)) - set(workers)
         if missing and time.monotonic() - replaced > _RESTART_SECONDS:
             replaced = time.monotonic()
             events.warning("crew.replaced", missing=len(missing))
-            members[min(missing)] = start(min(missing))
-    _stop(set(members.values()))
+            workers[min(missing)] = start(min(missing))
+    _stop(set(workers.values()))
     os.close(alive)
     os.close(watched)
 
@@ -75,13 +75,13 @@ def _ended(pid: int) -> bool:
     return os.waitpid(pid, os.WNOHANG)[0] == pid
 
 
-def _stop(members: set[int]) -> None:
-    for pid in members:
+def _stop(workers: set[int]) -> None:
+    for pid in workers:
         os.kill(pid, signal.SIGTERM)
     until = time.monotonic() + _MAX_STOP_SECONDS
-    while members and time.monotonic() < until:
-        members = {pid for pid in members if not _ended(pid)}
+    while workers and time.monotonic() < until:
+        workers = {pid for pid in workers if not _ended(pid)}
         time.sleep(0.02)
-    for pid in members:
+    for pid in workers:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -25,7 +25,7 @@ PAGE = 50  # emails
 MAX_SENDS = 100
 _SHOWS = {"desktop": "HTML", "phone": "HTML on a phone", "text": "Text", "headers": "Headers"}
 # The email may load images and open links in a new tab; it cannot run scripts or submit forms.
-_MAIL_POLICY = (
+_EMAIL_POLICY = (
     "default-src 'none'; img-src * data:; style-src 'unsafe-inline'; font-src * data:; media-src *; form-action 'none';"
     " frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
 )
@@ -36,38 +36,44 @@ Number = Annotated[int, Query(ge=1, le=1_000_000)]
 def show_outbox(context: Context, page_number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1) -> Response:
     """List the emails, newest first."""
     assert context.outbox
-    mails, count = list_emails(context.outbox, PAGE, PAGE * (page_number - 1))
-    rows = [{"mail": mail, "when": _when(mail), "size": _size(len(mail.raw))} for mail in mails]
-    return render_page(context, "outbox.html", rows=rows, count=count, number=page_number, pages=_pages(count, PAGE))
+    emails, count = list_emails(context.outbox, PAGE, PAGE * (page_number - 1))
+    rows = [{"email": email, "when": _format_date(email), "size": _format_size(len(email.raw))} for email in emails]
+    return render_page(context, "outbox.html", rows=rows, count=count, number=page_number, pages=_count_pages(count, PAGE))
 
 
-@router.get("/outbox/{mail_id}")
-def show_email(context: Context, mail_id: str, show: str = "desktop") -> Response:
+@router.get("/outbox/{email_id}")
+def show_email(context: Context, email_id: str, show: str = "desktop") -> Response:
     """Show an email: as HTML, as text, or its headers."""
-    found = _read(context, mail_id)
-    leave_path = _unsubscribe_path(found)
+    found = _load_email(context, email_id)
+    unsubscribe_path = _unsubscribe_path(found)
     chosen = show if show in _SHOWS else "desktop"
     response = render_page(
-        context, "mail.html", mail=found, when=_when(found), show=chosen, shows=_SHOWS, leave_path=leave_path
+        context,
+        "email.html",
+        email=found,
+        when=_format_date(found),
+        show=chosen,
+        shows=_SHOWS,
+        unsubscribe_path=unsubscribe_path,
     )
     response.headers["Content-Security-Policy"] += "; frame-src 'self'"
     return response
 
 
-@router.get("/outbox/{mail_id}/html")
-def show_email_html(context: Context, mail_id: str) -> Response:
+@router.get("/outbox/{email_id}/html")
+def show_email_html(context: Context, email_id: str) -> Response:
     """Return the email's HTML for the frame: sandboxed, links open in a new tab."""
-    html = _read(context, mail_id).html or "<p>This email has no HTML part."
+    html = _load_email(context, email_id).html or "<p>This email has no HTML part."
     base = '<base target="_blank">'
     framed, heads = re.subn(r"(<head\b[^<>]*>)", rf"\1{base}", html, count=1, flags=re.IGNORECASE)
-    return HTMLResponse(framed if heads else base + html, headers={**HEADERS, "Content-Security-Policy": _MAIL_POLICY})
+    return HTMLResponse(framed if heads else base + html, headers={**HEADERS, "Content-Security-Policy": _EMAIL_POLICY})
 
 
-@router.get("/outbox/{mail_id}/raw")
-def download_email(context: Context, mail_id: str) -> Response:
+@router.get("/outbox/{email_id}/raw")
+def download_email(context: Context, email_id: str) -> Response:
     """Return the email's source, to save or open in an email program."""
-    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{mail_id}.eml"'}
-    return Response(_read(context, mail_id).raw, media_type="message/rfc822", headers=headers)
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{email_id}.eml"'}
+    return Response(_load_email(context, email_id).raw, media_type="message/rfc822", headers=headers)
 
 
 @router.get("/ledger")
@@ -85,40 +91,40 @@ def show_ledger(
         chosen=chosen,
         lines=ledger_view.list_deliveries(context.database, chosen.send.id, lines) if chosen else [],
         line_number=lines,
-        line_pages=_pages(sum(chosen.deliveries.values()) if chosen else 0, ledger_view.PAGE_SIZE),
-        readers=shown.subscribers,
-        reader_count=shown.count,
-        reader_number=people,
-        reader_pages=_pages(shown.count, subscriber_search.PAGE_SIZE),
+        line_pages=_count_pages(sum(chosen.deliveries.values()) if chosen else 0, ledger_view.PAGE_SIZE),
+        subscribers=shown.subscribers,
+        subscriber_count=shown.count,
+        subscriber_number=people,
+        subscriber_pages=_count_pages(shown.count, subscriber_search.PAGE_SIZE),
     )
 
 
-def _read(context: AppContext, mail_id: str) -> OutboxEmail:
+def _load_email(context: AppContext, email_id: str) -> OutboxEmail:
     assert context.outbox
     try:
-        return read_email(context.outbox, mail_id)
+        return read_email(context.outbox, email_id)
     except BadInput as error:
         raise HTTPException(404, str(error)) from error
 
 
-def _unsubscribe_path(mail: OutboxEmail) -> str:
+def _unsubscribe_path(email: OutboxEmail) -> str:
     """The path of our URL in the List-Unsubscribe header, or ''."""
-    header = dict(mail.headers).get("List-Unsubscribe", "")
+    header = dict(email.headers).get("List-Unsubscribe", "")
     match = re.search(r"<(https?://[^<>\s]+)>", header)
     path = urlsplit(match[1]).path if match else ""
     return path[path.find("/leave/") :] if re.search(r"/leave/[\w-]+$", path) else ""
 
 
-def _when(mail: OutboxEmail) -> str:
+def _format_date(email: OutboxEmail) -> str:
     try:
-        return f"{parsedate_to_datetime(mail.date):%d %b %Y, %H:%M:%S}"
+        return f"{parsedate_to_datetime(email.date):%d %b %Y, %H:%M:%S}"
     except (ValueError, TypeError):
-        return mail.date
+        return email.date
 
 
-def _size(number: int) -> str:
+def _format_size(number: int) -> str:
     return f"{number / 1024:.1f} KB"
 
 
-def _pages(count: int, size: int) -> int:
+def _count_pages(count: int, size: int) -> int:
     return max(1, -(-count // size))

@@ -17,11 +17,11 @@ router = APIRouter(include_in_schema=False)
 @router.get("/read/{token}")
 def show_paid_issues(context: Context, token: str, request: Request) -> Response:
     """List the issues that paying subscribers can read in full."""
-    reader = paid_content.authenticate(context.database, context.settings, token)
-    language = get_language(request, reader.lang if reader else "")
-    if reader is None:
+    subscriber = paid_content.authenticate(context.database, context.settings, token)
+    language = get_language(request, subscriber.lang if subscriber else "")
+    if subscriber is None:
         return _closed(context, language)
-    issues = paid_content.list_issues(context.database, reader.lang)
+    issues = paid_content.list_issues(context.database, subscriber.lang)
     return make_private(
         render_page(
             context, "paid_issues.html", 200, language.lang, issues=issues, token=token, day=Localizer(language.lang).day
@@ -32,22 +32,22 @@ def show_paid_issues(context: Context, token: str, request: Request) -> Response
 @router.get("/read/{token}/feed.xml")
 def show_feed(context: Context, token: str, request: Request) -> Response:
     """Return a subscriber's private feed with the full text."""
-    reader = paid_content.authenticate(context.database, context.settings, token)
-    if reader is None:
+    subscriber = paid_content.authenticate(context.database, context.settings, token)
+    if subscriber is None:
         return _closed(context, get_language(request))
     base = f"{context.settings.api_url}/read/{token}"
-    data = paid_feed.render_atom(context.site_name, base, paid_content.list_issues(context.database, reader.lang))
+    data = paid_feed.render_atom(context.site_name, base, paid_content.list_issues(context.database, subscriber.lang))
     return make_private(Response(data, 200, HEADERS, "application/atom+xml"))
 
 
 @router.get("/read/{token}/{key:path}")
 def show_paid_issue(context: Context, token: str, key: str, request: Request) -> Response:
     """Show one issue in full."""
-    reader = paid_content.authenticate(context.database, context.settings, token)
-    language = get_language(request, reader.lang if reader else "")
-    if reader is None:
+    subscriber = paid_content.authenticate(context.database, context.settings, token)
+    language = get_language(request, subscriber.lang if subscriber else "")
+    if subscriber is None:
         return _closed(context, language)
-    found = paid_content.find_issue(context.database, key, reader.lang)
+    found = paid_content.find_issue(context.database, key, subscriber.lang)
     if found is None:
         say = language.say
         sentences = [say("We haven’t sent an issue with this name.")]

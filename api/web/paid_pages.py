@@ -242,11 +242,11 @@ def _show_plans(
         title, label = language.say("This newsletter is free"), language.say("Subscribe for free")
         return render_message(context, title, sentences, status, language.lang, href="/subscribe", label=label)
     secret = context.settings.need_secrets()
-    reader = tokens.paid_token(secret, order.subscriber_id) if order.subscriber_id else ""
-    fresh = tokens.form_token(secret, datetime.now(UTC))
+    subscriber_token = tokens.paid_token(secret, order.subscriber_id) if order.subscriber_id else ""
+    form_token = tokens.form_token(secret, datetime.now(UTC))
     response = render_page(
-        context, "join.html", status, language.lang, plans=plans, order=order, token=fresh, reader=reader, note=note,
-        error=error,        voice=Localizer(language.lang),
+        context, "join.html", status, language.lang, plans=plans, order=order, token=form_token, note=note, error=error,
+        subscriber_token=subscriber_token, voice=Localizer(language.lang),
     )  # fmt: skip
     return _allow_stripe(context, response)
 

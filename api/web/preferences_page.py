@@ -40,27 +40,37 @@ def show_link_request(context: Context, request: Request) -> Response:
 @router.post("/reader")
 def request_link(context: Context, form: Form, request: Request) -> Response:
     """Email the link, if this is a subscriber. The response and its time are the same either way."""
-    began, language, wish = time.monotonic(), get_language(request), forms.read_signup(form)
-    if not wish.website:
-        age = forms.check_age(context.settings.need_secrets(), wish.token)
+    began, language, submitted = time.monotonic(), get_language(request), forms.read_signup(form)
+    if not submitted.website:
+        age = forms.check_age(context.settings.need_secrets(), submitted.token)
         if age is not FormAge.GOOD:
             note = language.say("Please click the button again so we know you’re not a bot.")
-            return _show_request(context, language, wish.email, note=note, token=wish.token if age is FormAge.YOUNG else "")
+            return _show_request(
+                context, language, submitted.email, note=note, token=submitted.token if age is FormAge.YOUNG else ""
+            )
         try:
             if not challenge.is_passed(
                 context.database, context.settings, form_challenge.read_answer(context.settings, form), client_ip(request)
             ):
                 return _show_request(
-                    context, language, wish.email, note=form_challenge.explain_failure(context, language), token=wish.token
+                    context,
+                    language,
+                    submitted.email,
+                    note=form_challenge.explain_failure(context, language),
+                    token=submitted.token,
                 )
-            preferences.request_link(context.database, wish.email, client_ip(request))
+            preferences.request_link(context.database, submitted.email, client_ip(request))
         except BadInput as error:
-            return _show_request(context, language, wish.email, 422, error=explain_error(language, error), token=wish.token)
+            return _show_request(
+                context, language, submitted.email, 422, error=explain_error(language, error), token=submitted.token
+            )
         except Unavailable:
-            return _show_request(context, language, wish.email, 503, error=language.say(DATABASE_UNAVAILABLE), token=wish.token)
+            return _show_request(
+                context, language, submitted.email, 503, error=language.say(DATABASE_UNAVAILABLE), token=submitted.token
+            )
     forms.equalize_timing(began)
     title = language.say("Check your inbox")
-    sentences = [language.say("If %(address)s is subscribed, we’ve sent it a link.", address=wish.email)]
+    sentences = [language.say("If %(address)s is subscribed, we’ve sent it a link.", address=submitted.email)]
     response = render_message(context, title, sentences, lang=language.lang)
     response.background = BackgroundTask(context.wake_transactional)
     return response
@@ -81,13 +91,13 @@ def change_preferences(context: Context, token: str, action: str, form: AnyForm,
     person = preferences.identify(context.settings, token)
     if person is None:
         return _invalid_link(context, get_language(request))
-    reader = preferences.get_choices(context.database, person)
-    language = get_language(request, reader.lang if reader else "")
+    subscriber = preferences.get_choices(context.database, person)
+    language = get_language(request, subscriber.lang if subscriber else "")
     try:
         return _ACTIONS[action](context, person, token, form, request, language)
     except BadInput as error:
         typed = forms.read_signup(form).email
-        at = action if action == "address" and person.has_full_access and reader and reader.state == "active" else ""
+        at = action if action == "address" and person.has_full_access and subscriber and subscriber.state == "active" else ""
         return _show_page(
             context,
             request,
@@ -162,8 +172,8 @@ def _save_choices(
     context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     lang = forms.get_text(form, "lang")
-    wish, often = forms.clean_tags(form.getlist("tag")), forms.get_text(form, "frequency")
-    preferences.save_choices(context.database, context.settings, person, wish, often, lang, client_ip(request))
+    submitted, often = forms.clean_tags(form.getlist("tag")), forms.get_text(form, "frequency")
+    preferences.save_choices(context.database, context.settings, person, submitted, often, lang, client_ip(request))
     language = get_language(request, lang)
     return _show_page(context, request, person, token, note=language.say("Saved."))
 
@@ -254,9 +264,9 @@ def _show_page(
     typed: str = "",
     at: str = "",
 ) -> Response:
-    reader = preferences.get_choices(context.database, person)
-    language = get_language(request, reader.lang if reader else "")
-    if reader is None:
+    subscriber = preferences.get_choices(context.database, person)
+    language = get_language(request, subscriber.lang if subscriber else "")
+    if subscriber is None:
         sentences = [language.say("We no longer store anything about this address.")]
         return render_message(context, language.say("There’s nothing here"), sentences, 404, lang=language.lang)
     return render_page(
@@ -264,26 +274,26 @@ def _show_page(
         "reader.html",
         status,
         language.lang,
-        reader=reader,
+        subscriber=subscriber,
         whole=person.has_full_access,
         token=token,
         note=note,
         error=error,
         typed=typed,
         at=at,
-        topics=preferences.list_topics(context.settings, reader),
-        until=_pause_end(reader, language.lang),
+        topics=preferences.list_topics(context.settings, subscriber),
+        until=_pause_end(subscriber, language.lang),
         months=PAUSE_MONTHS,
-        languages=preferences.list_languages(context.database, reader),
+        languages=preferences.list_languages(context.database, subscriber),
         pays=subscription_changes.is_charged(context.database, person.subscriber_id),
     )
 
 
-def _pause_end(reader: SubscriberChoices, lang: str) -> str:
+def _pause_end(subscriber: SubscriberChoices, lang: str) -> str:
     """The date on which a pause ends, or '' without a pause."""
-    if reader.paused_until is None or reader.paused_until <= datetime.now(UTC):
+    if subscriber.paused_until is None or subscriber.paused_until <= datetime.now(UTC):
         return ""
-    return i18n.day(reader.paused_until.date(), lang)
+    return i18n.day(subscriber.paused_until.date(), lang)
 
 
 def _show_request(

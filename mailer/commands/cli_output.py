@@ -61,9 +61,9 @@ def _verdict(outlook: Outlook) -> str:
     sending = outlook.plan.of(Action.SEND)
     if not sending:
         return "Publishing now would send nothing."
-    mails = sum(step.size for step in sending)
-    cost = f", costing about {mails * _USD_PER_EMAIL:.2f} USD" if outlook.account else ""
-    return f"Publishing now would send {count(len(sending), 'issue')} to {count(mails, 'subscriber')}{cost}."
+    emails = sum(step.size for step in sending)
+    cost = f", costing about {emails * _USD_PER_EMAIL:.2f} USD" if outlook.account else ""
+    return f"Publishing now would send {count(len(sending), 'issue')} to {count(emails, 'subscriber')}{cost}."
 
 
 def plan_facts(outlook: Outlook) -> dict[str, Any]:
@@ -125,26 +125,26 @@ def published(console: Console, done: Published) -> None:
         console.print("Nothing new to send.")
 
 
-def status(console: Console, standings: Sequence[SendStatus]) -> None:
+def status(console: Console, statuses: Sequence[SendStatus]) -> None:
     """Print sends as a table, with columns only for the states that occur."""
-    if not standings:
+    if not statuses:
         console.print("No sends yet. `postmerge plan` shows what publishing would do.")
         return
-    states = [state for state in standings[0].deliveries if any(one.deliveries[state] for one in standings)]
+    states = [state for state in statuses[0].deliveries if any(one.deliveries[state] for one in statuses)]
     table = Table("send", "issue", "edition", "state", "subscribers", *states, "when", box=None, header_style="bold")
-    for one in standings:
+    for one in statuses:
         send = one.send
-        readers = "" if send.audience_size is None else f"{send.audience_size:,}"
+        subscribers = "" if send.audience_size is None else f"{send.audience_size:,}"
         counts = [f"{one.deliveries[state]:,}" for state in states]
         when = moment(send.finished_at or send.started_at or send.due_at)
-        table.add_row(str(send.id), send.issue_key, str(send.edition_number), str(send.state), readers, *counts, when)
+        table.add_row(str(send.id), send.issue_key, str(send.edition_number), str(send.state), subscribers, *counts, when)
     console.print(table)
-    for one in standings:
-        if note := standing_note(one):
+    for one in statuses:
+        if note := explain_status(one):
             console.print(Text(f"Send {one.send.id} {note}", style="yellow"), soft_wrap=True)
 
 
-def standing_note(one: SendStatus) -> str:
+def explain_status(one: SendStatus) -> str:
     """Explain why a send is not progressing: it is paused, waiting, or watching its first slice."""
     send = one.send
     if send.reason:
@@ -158,13 +158,13 @@ def standing_note(one: SendStatus) -> str:
     return ""
 
 
-def subscribers(console: Console, readers: Sequence[Subscriber]) -> None:
+def subscribers(console: Console, found: Sequence[Subscriber]) -> None:
     """Print subscribers as a table."""
     table = Table("email", "state", "tags", box=None, header_style="bold")
-    for reader in readers:
-        table.add_row(reader.email, reader.state, ", ".join(reader.tags))
+    for one in found:
+        table.add_row(one.email, one.state, ", ".join(one.tags))
     console.print(table)
-    console.print(f"{count(len(readers), 'subscriber')}.")
+    console.print(f"{count(len(found), 'subscriber')}.")
 
 
 def count(number: int, noun: str) -> str:
@@ -178,9 +178,9 @@ def moment(when: datetime | None) -> str:
     return f"{when.astimezone():%a %d %b %Y %H:%M %Z}" if when else ""
 
 
-def lasts(mails: int, account: AccountLimits | None) -> str:
+def lasts(emails: int, account: AccountLimits | None) -> str:
     """Format how long sending takes at the account's rate."""
     if account is None or account.rate <= 0:
         return "a moment"
-    seconds = mails / account.rate
+    seconds = emails / account.rate
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

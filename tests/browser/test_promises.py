@@ -83,7 +83,7 @@ def test_leaving_is_two_presses_without_an_offer_and_shows_the_date(shop: Shop, 
     page.get_by_role("button", name="Cancel now").click()
     expect(page.get_by_role("status")).to_contain_text("nothing more is charged")
     expect(page.get_by_text(f"You have full access until {paid_to(shop)}")).to_be_visible()
-    assert shop.standing().state is EntitlementState.ENDING
+    assert shop.entitlement().state is EntitlementState.ENDING
     assert shop.subjects()[-1] == f"You have full access until {paid_to(shop)}"
 
 
@@ -97,7 +97,7 @@ def test_an_offer_is_shown_only_when_the_writer_set_one_and_only_after_leaving(s
     expect(page.get_by_text(offer)).to_have_count(0)
     page.get_by_role("button", name="Cancel now").click()
     expect(page.get_by_text(offer)).to_be_visible()
-    assert shop.standing().state is EntitlementState.ENDING
+    assert shop.entitlement().state is EntitlementState.ENDING
 
 
 def test_leaving_can_be_taken_back_with_one_press(shop: Shop, page: Page) -> None:
@@ -106,7 +106,7 @@ def test_leaving_can_be_taken_back_with_one_press(shop: Shop, page: Page) -> Non
     page.get_by_role("button", name="Cancel now").click()
     page.get_by_role("button", name="Keep my subscription").click()
     expect(page.get_by_role("status")).to_contain_text("You stay")
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
 
 
 def test_pausing_is_one_press_and_charges_stop(shop: Shop, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_withdrawing_has_a_button_a_confirmation_a_refund_and_a_mail(shop: Shop,
     page.get_by_role("button", name="Confirm withdrawal").click()
     expect(page.get_by_role("status")).to_contain_text("refund €5.00")
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
-    assert shop.standing().state is EntitlementState.ENDED
+    assert shop.entitlement().state is EntitlementState.ENDED
     assert shop.subjects()[-1] == "Your withdrawal is confirmed"
 
 
@@ -154,10 +154,10 @@ def test_a_gift_is_accepted_with_one_press_and_shows_until_when(shop: Shop, page
         gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur")
     page.goto(f"{shop.settings.api_url}/gift/{tokens.gift_token(shop.settings.need_secrets(), gift)}")
     expect(page.get_by_text("You won’t be charged")).to_be_visible()
-    assert shop.standing("eve@example.org").state is EntitlementState.FREE
+    assert shop.entitlement("eve@example.org").state is EntitlementState.FREE
     page.get_by_role("button", name="Accept gift").click()
     expect(page.get_by_text("You have full access until")).to_be_visible()
-    assert shop.standing("eve@example.org").state is EntitlementState.COMPLIMENTARY
+    assert shop.entitlement("eve@example.org").state is EntitlementState.COMPLIMENTARY
 
 
 def test_private_links_are_made_anew_with_a_press_and_the_old_ones_are_closed(shop: Shop, page: Page) -> None:
@@ -216,7 +216,7 @@ def test_stripes_newer_pause_is_shown_and_ended_with_one_press(shop: Shop, page:
     expect(page.get_by_text("Your subscription is paused.")).to_be_visible()
     page.get_by_role("button", name="Resume now").click()
     expect(page.get_by_role("status")).to_contain_text("continues")
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
 
 
 def test_a_failed_card_shows_until_when_one_reads_on(shop: Shop, page: Page) -> None:

@@ -241,35 +241,35 @@ def send_email_to(context: Context, id_or_email: str, email_id: str) -> Response
     raise ApiError(400, "not_here", "`postmerge publish` sends an issue to its whole audience, never to one subscriber.")
 
 
-def as_subscriber(member: SubscriberRecord) -> dict[str, Any]:
+def as_subscriber(subscriber: SubscriberRecord) -> dict[str, Any]:
     """A subscriber in the contract's shape. Opens and clicks are not tracked: null."""
-    kind = subscriber_admin.get_type(member)
-    bounced = _UNDELIVERABLE.get(member.suppressed)
-    suppressed_at = member.suppressed_at.isoformat() if member.suppressed_at and bounced else None
+    kind = subscriber_admin.get_type(subscriber)
+    bounced = _UNDELIVERABLE.get(subscriber.suppressed)
+    suppressed_at = subscriber.suppressed_at.isoformat() if subscriber.suppressed_at and bounced else None
     return {
-        "id": public_ids.public("sub", member.id),
-        "secondary_id": member.id,
-        "creation_date": member.created_at.isoformat(),
-        "email_address": member.email,
+        "id": public_ids.public("sub", subscriber.id),
+        "secondary_id": subscriber.id,
+        "creation_date": subscriber.created_at.isoformat(),
+        "email_address": subscriber.email,
         "type": kind,
-        "tags": member.tags,
-        "metadata": member.metadata,
-        "notes": member.notes,
-        "source": _SOURCE.get(member.source, "organic"),
-        "ip_address": member.ip,
-        "referral_code": str(member.id),
-        "referrer_url": member.referrer_url,
-        "utm_campaign": member.utm_campaign,
-        "utm_medium": member.utm_medium,
-        "utm_source": member.utm_source,
+        "tags": subscriber.tags,
+        "metadata": subscriber.metadata,
+        "notes": subscriber.notes,
+        "source": _SOURCE.get(subscriber.source, "organic"),
+        "ip_address": subscriber.ip,
+        "referral_code": str(subscriber.id),
+        "referrer_url": subscriber.referrer_url,
+        "utm_campaign": subscriber.utm_campaign,
+        "utm_medium": subscriber.utm_medium,
+        "utm_source": subscriber.utm_source,
         "bounce_date": suppressed_at,
         "bounce_reason": bounced,
         "undeliverability_date": suppressed_at,
         "undeliverability_reason": bounced,
-        "unsubscription_date": member.left_at.isoformat() if member.left_at else None,
-        "unsubscription_reason": member.leaving_reason or None,
-        "upgrade_date": member.upgraded_at.isoformat() if member.premium and member.upgraded_at else None,
-        "transitions": [{"date": at, "type": _TRANSITIONS[what]} for at, what in member.history if what in _TRANSITIONS],
+        "unsubscription_date": subscriber.left_at.isoformat() if subscriber.left_at else None,
+        "unsubscription_reason": subscriber.leaving_reason or None,
+        "upgrade_date": subscriber.upgraded_at.isoformat() if subscriber.premium and subscriber.upgraded_at else None,
+        "transitions": [{"date": at, "type": _TRANSITIONS[what]} for at, what in subscriber.history if what in _TRANSITIONS],
         "email_transitions": [],
         "firewall_reasons": [],
         "commenting_disabled": False,
@@ -290,18 +290,18 @@ def as_subscriber(member: SubscriberRecord) -> dict[str, Any]:
         "purchased_message": None,
         "risk_score": None,
         "stripe_coupon": None,
-        "stripe_customer_id": member.customer,
+        "stripe_customer_id": subscriber.customer,
         "subscriber_import_id": None,
     }
 
 
-def _expanded(context: AppContext, member: SubscriberRecord, expand: list[Any]) -> dict[str, Any]:
+def _expanded(context: AppContext, subscriber: SubscriberRecord, expand: list[Any]) -> dict[str, Any]:
     """The subscriber's customer id and newest subscription at Stripe, from the ledger."""
     more: dict[str, Any] = {}
     if "stripe_customer" in expand:
-        more["stripe_customer"] = {"id": member.customer} if member.customer else None
+        more["stripe_customer"] = {"id": subscriber.customer} if subscriber.customer else None
     if "stripe_subscription" in expand:
-        held = subscription_views.list_by_subscriber(context.database, str(member.id)) if member.customer else None
+        held = subscription_views.list_by_subscriber(context.database, str(subscriber.id)) if subscriber.customer else None
         more["stripe_subscription"] = as_subscription(held[-1]) if held else None
     return more
 

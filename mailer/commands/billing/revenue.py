@@ -36,7 +36,7 @@ def money(months: int, json: bool) -> None:
     found = revenue.measure_revenue(open_database(settings), settings, months)
     if json:
         facts = {
-            "at": found.at, "readers": found.readers, "mrr": found.mrr, "arr": found.arr,
+            "at": found.at, "subscribers": found.subscribers, "mrr": found.mrr, "arr": found.arr,
             "plans": [vars(one) for one in found.plans],
             "months": [{**vars(one), "churn": round(one.churn, 4)} for one in found.months],
         }  # fmt: skip
@@ -45,12 +45,12 @@ def money(months: int, json: bool) -> None:
 
 
 def _show(found: revenue.Revenue) -> None:
-    if not found.plans and not any(found.readers.values()):
+    if not found.plans and not any(found.subscribers.values()):
         return out.print("No paying subscribers yet. `postmerge stripe setup` creates the plans at Stripe.")
     for currency, amount in found.mrr.items():
         year = plans.format_money(found.arr[currency], currency)
         out.print(Text.assemble((plans.format_money(amount, currency), "bold"), f" a month, {year} a year"))
-    out.print(", ".join(f"{number} {state.replace('_', ' ')}" for state, number in found.readers.items() if number))
+    out.print(", ".join(f"{number} {state.replace('_', ' ')}" for state, number in found.subscribers.items() if number))
     table = Table("plan", "paying", "trial", "past due", "paused", "ending", "MRR", box=None, header_style="bold")
     for one in found.plans:
         numbers = (one.paying, one.trialing, one.failing, one.paused, one.ending)
@@ -83,11 +83,11 @@ def show(email: str, json: bool) -> None:
         {"id": one.stripe_id, "plan": one.plan, "status": one.status, "until": one.period_end} for one in found.held
     ]
     if json:
-        standing = found.standing
-        facts = {"email": found.email, "state": standing.state, "premium": standing.premium, "until": standing.until}
+        entitlement = found.entitlement
+        facts = {"email": found.email, "state": entitlement.state, "premium": entitlement.premium, "until": entitlement.until}
         return print_json({**facts, "subscriptions": held})
-    access = f"has full access{_until(found.standing.until)}" if found.standing.premium else "has access to free issues"
-    out.print(Text(f"{found.email} is {found.standing.state} and {access}."))
+    access = f"has full access{_until(found.entitlement.until)}" if found.entitlement.premium else "has access to free issues"
+    out.print(Text(f"{found.email} is {found.entitlement.state} and {access}."))
     for one in held:
         out.print(Text(f"  {one['id']}  {one['plan']}  {one['status']} at Stripe, paid{_until(one['until'])}"))
 
@@ -113,7 +113,7 @@ def give(email: str, until: datetime | None, reason: str) -> None:
 @paid.command("take-back")
 @click.argument("email")
 def take_back(email: str) -> None:
-    """End a subscriber's complimentary access. Paid access is kept.
+    """End a subscriber's complimentary access. Paid access is not affected.
 
     Example: postmerge paid take-back ada@example.org
     """
@@ -134,10 +134,10 @@ def refund(email: str, amount: str | None, end: bool, yes: bool) -> None:
     settings = load_settings()
     database = open_database(settings)
     minor = _minor(amount)
-    reader = _subscriber_id(database, email)
+    subscriber_id = _subscriber_id(database, email)
     if not yes:
         click.confirm(f"Refund {amount or 'the whole latest payment'} to {email}?", abort=True, err=True)
-    back = subscription_changes.refund_payment(database, settings, reader, minor, end)
+    back = subscription_changes.refund_payment(database, settings, subscriber_id, minor, end)
     out.print(f"Refunded {back / 100:.2f}." if back else "Nothing left to refund.")
 
 
@@ -155,8 +155,8 @@ def pause_all(until: datetime, yes: bool) -> None:
         click.confirm(f"Pause billing for all paying subscribers until {until:%Y-%m-%d}?", abort=True, err=True)
     end = until.replace(tzinfo=UTC)
 
-    def pause(database: Database, settings: Settings, reader: int) -> Entitlement:
-        return subscription_changes.pause_subscription(database, settings, reader, until=end)
+    def pause(database: Database, settings: Settings, subscriber_id: int) -> Entitlement:
+        return subscription_changes.pause_subscription(database, settings, subscriber_id, until=end)
 
     _show_done("paused", *subscription_changes.change_all(database, settings, pause, paused=False))
 

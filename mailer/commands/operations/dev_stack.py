@@ -76,7 +76,7 @@ class Place:
         return f"http://127.0.0.1:{self.write_port}/"
 
     def options(self, child: str) -> list[str]:
-        """What a child is told besides its settings."""
+        """Return the command-line options of a child process."""
         ports = {"serve": self.port, "write": self.write_port}
         return ["--port", str(ports[child])] if child in ports else []
 
@@ -177,7 +177,7 @@ def _complete(base: Settings, place: Place, database_url: str, redis_url: str) -
         config=base.config.resolve(),
         site_url=base.site_url or place.url,
         api_url=place.url if base.api_url == default.api_url else base.api_url,
-        sender=base.sender or "The Postmerge Letter <letter@example.org>",
+        sender=base.sender or "The Postmerge Newsletter <newsletter@example.org>",
         postal_address=base.postal_address or "Postmerge, 1 Example Street, 12345 Exampleton",
         secret=base.secret or _kept_secret(place.home / "secret"),
         hold=base.hold if base.hold != default.hold or base.transport == "ses" else default.hold * 0,
@@ -192,7 +192,7 @@ def _kept_secret(path: Path) -> str:
 
 
 def _fill(settings: Settings, out: Console) -> None:
-    """Migrate, build, add demo readers to an empty database, and publish."""
+    """Migrate, build, add demo subscribers to an empty database, and publish."""
     database = Database(settings.database_url)
     if done := migrate(database):
         out.print(_done(f"Database created ({', '.join(done)})"))

@@ -90,7 +90,7 @@ def scheduler(until_eof: bool) -> None:
 def stack(content: Path | None, port: int, home: Path) -> None:
     """Run everything on one machine: Postgres, Valkey, web server, worker, scheduler. Same as `make run`.
 
-    Example: postmerge stack --content ../my-letter/content
+    Example: postmerge stack --content ../my-newsletter/content
     """
     from mailer.commands.operations.dev_stack import run
 

@@ -91,7 +91,7 @@ def _unmade(look: Look | None, made: Sequence[Edition]) -> list[Document]:
 
 
 def _safe(guard: paid_leaks.Guard, remark: Remark) -> Remark:
-    """The remark, without the words that it quotes from a part for paying readers."""
+    """Return the finding, without words that it quotes from paid text."""
     if not guard.find("", remark.message):
         return remark
     said = (

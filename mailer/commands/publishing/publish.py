@@ -159,11 +159,11 @@ def status(send: str, json: bool) -> None:
 
     Example: postmerge status 12
     """
-    standings = read_status(open_database(load_settings()), send)
+    statuses = read_status(open_database(load_settings()), send)
     if json:
-        print_json([send_facts(one) for one in standings])
+        print_json([send_facts(one) for one in statuses])
     else:
-        cli_output.status(out, standings)
+        cli_output.status(out, statuses)
 
 
 def wake_workers(settings: Settings, send_ids: Sequence[int]) -> None:

@@ -53,7 +53,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Order:
-    """What to publish: all editions of the archive, by the digests under which they were handed over."""
+    """What to publish: all editions of the archive, by the digests of their uploads."""
 
     editions: Sequence[str]
     issue: str
@@ -84,7 +84,7 @@ def plan(server: Server, order: Order, findings: Sequence[Finding]) -> dict[str,
 
 
 def publish(server: Server, order: Order, findings: Sequence[Finding]) -> dict[str, Any]:
-    """Publish what was handed over; what was done. Safe to run again at any point."""
+    """Publish the uploaded editions; return what was done. Safe to repeat at any point."""
     done: dict[str, Any] = server.ask("POST", "", order.body(findings))
     return done
 

@@ -50,11 +50,11 @@ def list_all(audience: str, json: bool) -> None:
 
     Example: postmerge subscribers list --audience 'python and joined within 30d'
     """
-    readers = list_subscribers(open_database(load_settings()), audience)
+    found = list_subscribers(open_database(load_settings()), audience)
     if json:
-        print_json([{"email": r.email, "state": r.state, "tags": r.tags} for r in readers])
+        print_json([{"email": r.email, "state": r.state, "tags": r.tags} for r in found])
     else:
-        cli_output.subscribers(out, readers)
+        cli_output.subscribers(out, found)
 
 
 @subscribers.command("import")

@@ -1,4 +1,4 @@
-"""Commands for one subscriber (``show``, ``remind``, ``erase``) and for held emails (``held``, ``release``, ``drop``)."""
+"""Commands for one subscriber (``show``, ``remind``, ``erase``) and for held eids (``held``, ``release``, ``drop``)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def erase(email: str) -> None:
 @subscribers.command("held")
 @as_json
 def held(json: bool) -> None:
-    """List confirmation emails held for review, with the reasons.
+    """List confirmation eids held for review, with the reasons.
 
     Example: postmerge subscribers held
     """
@@ -80,7 +80,7 @@ def held(json: bool) -> None:
     if wall.up_since:
         out.print(Text(f"The firewall has been up since {wall.up_since:%Y-%m-%d %H:%M} UTC: {wall.reason}."), style="yellow")
     if not waiting:
-        return out.print("No emails are held.")
+        return out.print("No eids are held.")
     table = Table("id", "address", "IP address", "time (UTC)", "reason", box=None, header_style="bold")
     for one in waiting:
         table.add_row(str(one.id), Text(one.email), one.ip, f"{one.created_at:%Y-%m-%d %H:%M}", Text(one.why))
@@ -90,39 +90,39 @@ def held(json: bool) -> None:
     out.print("To send them, run `postmerge subscribers release ID` (or --all). To discard them, use `drop`.")
 
 
-def _chosen(do: Callable[[Database, list[int] | None], int], mails: Sequence[int], everything: bool, done: str) -> None:
-    if bool(mails) == everything:
-        raise click.UsageError("Give the ids of emails, or --all.")
-    number = do(open_database(load_settings()), None if everything else list(mails))
+def _chosen(do: Callable[[Database, list[int] | None], int], ids: Sequence[int], everything: bool, done: str) -> None:
+    if bool(ids) == everything:
+        raise click.UsageError("Give the ids of eids, or --all.")
+    number = do(open_database(load_settings()), None if everything else list(ids))
     out.print(f"{count(number, 'email')} {done}.")
 
 
 @subscribers.command("release")
-@click.argument("mails", metavar="[ID]...", nargs=-1, type=int)
-@click.option("--all", "everything", is_flag=True, help="All held emails.")
-def release(mails: Sequence[int], everything: bool) -> None:
-    """Send held confirmation emails. Their links are valid from now.
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
+@click.option("--all", "everything", is_flag=True, help="All held eids.")
+def release(ids: Sequence[int], everything: bool) -> None:
+    """Send held confirmation eids. Their links are valid from now.
 
     Example: postmerge subscribers release 17 18
     """
-    _chosen(signup_limits.release_held, mails, everything, "released")
+    _chosen(signup_limits.release_held, ids, everything, "released")
 
 
 @subscribers.command("drop")
-@click.argument("mails", metavar="[ID]...", nargs=-1, type=int)
-@click.option("--all", "everything", is_flag=True, help="All held emails.")
-def drop(mails: Sequence[int], everything: bool) -> None:
-    """Discard held confirmation emails. The person can sign up again.
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
+@click.option("--all", "everything", is_flag=True, help="All held eids.")
+def drop(ids: Sequence[int], everything: bool) -> None:
+    """Discard held confirmation eids. The person can sign up again.
 
     Example: postmerge subscribers drop 17
     """
-    _chosen(signup_limits.drop_held, mails, everything, "dropped")
+    _chosen(signup_limits.drop_held, ids, everything, "dropped")
 
 
 @subscribers.command("firewall")
 @click.argument("state", type=click.Choice(["up", "down"]))
 def firewall(state: str) -> None:
-    """Turn the firewall on or off: while it is up, all confirmation emails are held until `release`.
+    """Turn the firewall on or off: while it is up, all confirmation eids are held until `release`.
 
     Example: postmerge subscribers firewall up
     """

@@ -81,14 +81,18 @@ def accept_gift(
 
 def _find_start(tx: Tx, subscriber: int) -> datetime:
     now = datetime.now(UTC)
-    standing = entitlements.restore_entitlement(entitlement_records.get(tx, subscriber), now)
-    if standing.premium and standing.state in (EntitlementState.PAYING, EntitlementState.TRIALING, EntitlementState.PAST_DUE):
+    entitlement = entitlements.restore_entitlement(entitlement_records.get(tx, subscriber), now)
+    if entitlement.premium and entitlement.state in (
+        EntitlementState.PAYING,
+        EntitlementState.TRIALING,
+        EntitlementState.PAST_DUE,
+    ):
         raise localized_error(
             Refused,
             "You already have a paid subscription, so this gift would go to waste. Cancel or pause it on"
             " your page, then open this link again. It won’t expire.",
         )
-    return max(now, standing.until) if standing.premium and standing.until else now
+    return max(now, entitlement.until) if entitlement.premium and entitlement.until else now
 
 
 def grant_complimentary(database: Database, settings: Settings, email: str, until: datetime | None, reason: str) -> str:

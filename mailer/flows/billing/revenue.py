@@ -50,10 +50,10 @@ class RevenueMonth:
 
 @dataclass(frozen=True)
 class Revenue:
-    """``mrr`` and ``arr`` by currency, in minor units; ``readers`` by our states."""
+    """``mrr`` and ``arr`` by currency, in minor units; ``subscribers`` by entitlement state."""
 
     at: datetime
-    readers: dict[str, int]
+    subscribers: dict[str, int]
     plans: tuple[PlanRevenue, ...]
     months: tuple[RevenueMonth, ...]
 
@@ -84,13 +84,13 @@ def measure_revenue(database: Database, settings: Settings, months: int = 12, no
     with database.transaction() as tx:
         held = [one for one in subscriptions.list_all(tx) if one.plan]
         written = entitlement_records.list_all(tx)
-    readers = {state.value: 0 for state in EntitlementState if state is not EntitlementState.FREE}
+    subscribers = {state.value: 0 for state in EntitlementState if state is not EntitlementState.FREE}
     for one in written:
-        standing = entitlements.restore_entitlement(one, now)
-        if standing.state is not EntitlementState.FREE:
-            readers[standing.state.value] += 1
+        entitlement = entitlements.restore_entitlement(one, now)
+        if entitlement.state is not EntitlementState.FREE:
+            subscribers[entitlement.state.value] += 1
     states = [(one, entitlements.decide_for_subscription(one, settings.grace).at(now).state) for one in held]
-    return Revenue(now, readers, tuple(_measure_plans(states)), tuple(_measure_months(held, months, now)))
+    return Revenue(now, subscribers, tuple(_measure_plans(states)), tuple(_measure_months(held, months, now)))
 
 
 def get_monthly_amount(one: StoredSubscription) -> float:

@@ -155,7 +155,7 @@ def _find_or_add_by_address(tx: Tx, fetched: Subscription) -> Subscriber:
 
 
 def _request_confirmation(tx: Tx, subscriber: Subscriber) -> None:
-    """Ask for confirmation: paying implies the wish to get the emails, but does not prove who owns the address."""
+    """Ask for confirmation: paying implies interest in the emails, but does not prove who owns the address."""
     subscribers.reset_to_unconfirmed(tx, subscriber.id)
     consent_log.record(tx, subscriber.id, "requested", "checkout", None, {})
     held = "" if inbox_limit.use(tx, subscriber.email_normal) else inbox_limit.FULL

@@ -42,10 +42,10 @@ def clock() -> datetime:
 
 @dataclass(frozen=True)
 class SubscriptionPage:
-    """What a subscriber's page about their payments shows. Its buttons act on ``running``."""
+    """The contents of a subscriber's page about their payments. Its buttons act on ``running``."""
 
     email: str
-    standing: Entitlement
+    entitlement: Entitlement
     access: StoredEntitlement | None
     running: StoredSubscription | None
     held: tuple[StoredSubscription, ...]
@@ -77,7 +77,7 @@ def get_page(database: Database, settings: Settings, subscriber_id: int) -> Subs
 
 
 def is_charged(database: Database, subscriber_id: int) -> bool:
-    """Whether a subscription of theirs goes on being charged, whatever becomes of their emails."""
+    """Return whether a subscription of theirs is still charged, even if they get no emails."""
     with database.transaction() as tx:
         held = subscriptions.list_by_subscriber(tx, subscriber_id)
     return any(one.status in _RUNNING and not one.cancel_at for one in held)

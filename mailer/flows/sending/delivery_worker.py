@@ -237,9 +237,9 @@ async def _send_email(settings: Settings, send_one: SendOne, prepared: _Prepared
         await asyncio.sleep(early)
     try:
         token = tokens.leave_token(settings.need_secrets(), delivery.subscriber_id, send.id)
-        by_mail = leave_mailto(settings.unsubscribe_address, token)
+        mailto = leave_mailto(settings.unsubscribe_address, token)
         raw = prepared.template(delivery.variant).fill(
-            to=delivery.email, leave_url=f"{settings.api_url}/leave/{token}", leave_mail=by_mail
+            to=delivery.email, leave_url=f"{settings.api_url}/leave/{token}", leave_mail=mailto
         )
     except Exception as error:
         events.exception("delivery.unbuildable", send=send.id, subscriber=delivery.subscriber_id)
@@ -249,7 +249,7 @@ async def _send_email(settings: Settings, send_one: SendOne, prepared: _Prepared
         return await send_one(Envelope(delivery.email, raw, tags))
     except Exception as error:
         events.exception("delivery.broken_transport", send=send.id, subscriber=delivery.subscriber_id)
-        return Answer(Outcome.UNCERTAIN, detail=f"the transport broke ({type(error).__name__})")
+        return Answer(Outcome.UNCERTAIN, detail=f"the transport failed ({type(error).__name__})")
 
 
 def _make_settlement(delivery: ClaimedDelivery, answer: Answer) -> Settlement:

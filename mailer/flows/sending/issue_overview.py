@@ -89,23 +89,23 @@ def find_issue(database: Database, public: str) -> IssueOverview | None:
 def find_by_keys(database: Database, keys: Collection[str]) -> dict[str, IssueOverview]:
     """The issues with these keys."""
     found = load_overviews(database, [row for row in list_issues(database) if row.key in keys]) if keys else []
-    return {mail.row.key: mail for mail in found}
+    return {one.row.key: one for one in found}
 
 
 def load_analytics(database: Database, found: Sequence[IssueOverview]) -> list[Analytics]:
     """The analytics of each issue's send, in the same order; all 0 without a send."""
     with database.transaction() as tx:
-        outcomes = issue_overview.list_feedback(tx, [mail.row.send_id for mail in found if mail.row.send_id])
-    return [_analytics(mail.counts, outcomes[mail.row.send_id]) if mail.row.send_id else _NONE for mail in found]
+        outcomes = issue_overview.list_feedback(tx, [one.row.send_id for one in found if one.row.send_id])
+    return [_sum_analytics(one.counts, outcomes[one.row.send_id]) if one.row.send_id else _NONE for one in found]
 
 
-def list_editions(database: Database, mail: IssueOverview) -> list[EditionText]:
+def list_editions(database: Database, issue: IssueOverview) -> list[EditionText]:
     """Every uploaded edition of the issue, oldest first."""
     with database.transaction() as tx:
-        return issue_overview.list_editions(tx, mail.row.key)
+        return issue_overview.list_editions(tx, issue.row.key)
 
 
-def _analytics(counts: Mapping[str, int], more: SendFeedback) -> Analytics:
+def _sum_analytics(counts: Mapping[str, int], more: SendFeedback) -> Analytics:
     return Analytics(
         recipients=sum(counts[state] for state in ("accepted", "delivered", "bounced", "complained", "uncertain")),
         deliveries=counts["delivered"] + counts["complained"],

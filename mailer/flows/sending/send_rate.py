@@ -59,7 +59,7 @@ class SendRate:
             self._asked = min(self._asked, time.monotonic() - REFRESH_SECONDS + 1)
 
     def quota_left(self, urgent: bool = False) -> float:
-        """How many emails may still be handed over in the current 24 hours (``inf`` without a quota)."""
+        """How many emails may still be sent in the current 24 hours (``inf`` without a quota)."""
         account = self._read_limits()
         if account is None:
             return float("inf")

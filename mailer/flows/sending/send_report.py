@@ -31,7 +31,7 @@ class SendTimeline:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Emails per second."""
+        """Eemails per second."""
         return tuple(number / self.width for number in self.emails)
 
 
@@ -84,7 +84,7 @@ class SendReport:
 
     @property
     def rate(self) -> float:
-        """Emails per second on average; 0 when they all left at the same moment."""
+        """Eemails per second on average; 0 when they all left at the same moment."""
         return self.span.emails / self.seconds if self.seconds else 0.0
 
     def sum_sentence(self) -> str:
@@ -105,7 +105,7 @@ def make_report(database: Database, target: str) -> SendReport:
         send = find_send(tx, target)
         span = send_reports.read_span(tx, send.id)
         width = _width(span)
-        mails = send_reports.count_by_interval(tx, send.id, span.first, timedelta(seconds=width)) if span.first else {}
+        emails = send_reports.count_by_interval(tx, send.id, span.first, timedelta(seconds=width)) if span.first else {}
         slots = send_reports.count_by_delay(tx, send.id, DELAY_BOUNDS_SECONDS)
         cells, domain_count = send_reports.count_by_domain(tx, send.id, MAX_DOMAINS)
         return SendReport(
@@ -113,7 +113,7 @@ def make_report(database: Database, target: str) -> SendReport:
             made_at=datetime.now(UTC),
             outcomes=deliveries.count_by_state(tx, [send.id])[send.id],
             span=span,
-            timeline=SendTimeline(width, tuple(mails.get(slot, 0) for slot in range(max(mails, default=-1) + 1))),
+            timeline=SendTimeline(width, tuple(emails.get(slot, 0) for slot in range(max(emails, default=-1) + 1))),
             reasons=tuple(send_reports.list_reasons(tx, send.id, MAX_REASONS)),
             domains=_domains(cells),
             domain_count=domain_count,

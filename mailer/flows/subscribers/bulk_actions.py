@@ -79,7 +79,7 @@ def _select_targets(database: Database, kind: str, metadata: Mapping[str, Any]) 
         if not isinstance(rule, str):
             raise BadInput("metadata.rule must be an audience rule, such as `python and not beginners`.", "metadata.rule")
         with database.transaction() as tx:
-            found = audiences.list_members(tx, segment_rules.read_rule(tx, rule))
+            found = audiences.list_subscriber_ids(tx, segment_rules.read_rule(tx, rule))
         if not found:
             raise BadInput(
                 "metadata.rule matches no subscriber: `postmerge subscribers list --audience RULE` shows whom a rule matches.",

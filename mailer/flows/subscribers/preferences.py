@@ -161,12 +161,12 @@ def request_link(database: Database, email: str, ip: str | None = None) -> bool:
 def end_pauses(database: Database, limit: int = 200) -> int:
     """End expired pauses and notify the subscribers; return how many."""
     with database.transaction() as tx:
-        readers = preferences.end_pauses(tx, limit)
-        for subscriber in readers:
+        paused = preferences.end_pauses(tx, limit)
+        for subscriber in paused:
             consent_log.record(tx, subscriber.id, "resumed", "clock", None, {})
             if subscriber.state == "active" and not suppressions.is_suppressed(tx, addresses.normal(subscriber.email)):
                 transactional_emails.queue(tx, "confirmation", subscriber.id, topic="pause over")
-    return len(readers)
+    return len(paused)
 
 
 def _queue_link(tx: Tx, subscriber_id: int, held: str = "") -> bool:

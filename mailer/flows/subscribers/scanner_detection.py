@@ -16,9 +16,9 @@ from mailer.store.subscribers import scanner_visits
 events = log.get("scanner")
 
 
-def record_issue_visit(database: Database, settings: Settings, leave_token: str) -> bool:
+def record_issue_visit(database: Database, settings: Settings, unsubscribe_token: str) -> bool:
     """Record a visit to the hidden link of an issue's email; return whether the link is ours."""
-    claim = tokens.read_leave(settings.need_secrets(), leave_token)
+    claim = tokens.read_leave(settings.need_secrets(), unsubscribe_token)
     if claim:
         _record_visit(database, claim.subscriber_id, send_id=claim.send_id)
     return claim is not None
@@ -32,7 +32,7 @@ def record_email_visit(database: Database, settings: Settings, token: str) -> bo
     return found is not None
 
 
-def _record_visit(database: Database, subscriber_id: int, **mail: int) -> None:
-    events.info("canary.opened", **mail)
+def _record_visit(database: Database, subscriber_id: int, **email: int) -> None:
+    events.info("canary.opened", **email)
     with contextlib.suppress(Unavailable), database.transaction() as tx:
-        scanner_visits.add(tx, subscriber_id, **mail)
+        scanner_visits.add(tx, subscriber_id, **email)

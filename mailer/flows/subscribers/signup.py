@@ -220,7 +220,7 @@ def list_subscribers(database: Database, rule: str = "") -> list[Subscriber]:
         chosen = segment_rules.read_rule(tx, rule)
         if unknown := audiences.list_unknown_tags(tx, audience.tags(chosen)):
             raise BadInput(f"Nobody has the tag {', '.join(unknown)}: check the rule for a typo.")
-        wanted = set(audiences.list_members(tx, chosen))
+        wanted = set(audiences.list_subscriber_ids(tx, chosen))
         return [subscriber for subscriber in subscribers.list_all(tx) if subscriber.id in wanted]
 
 

@@ -171,16 +171,16 @@ def erase_subscriber(database: Database, settings: Settings, id_or_email: str) -
     return found is not None and erasure.erase_subscriber(database, settings, found.id)
 
 
-def get_type(member: SubscriberRecord) -> str:
+def get_type(subscriber: SubscriberRecord) -> str:
     """Return the contract's type of a subscriber; ``store.subscribers.subscriber_records.TYPES`` is the same in SQL."""
-    if member.suppressed:
-        return {"complaint": "complained", "operator": "blocked"}.get(member.suppressed, "undeliverable")
-    if member.state != "active":
-        return "unsubscribed" if member.state == "left" else "unactivated"
-    if member.paused:
+    if subscriber.suppressed:
+        return {"complaint": "complained", "operator": "blocked"}.get(subscriber.suppressed, "undeliverable")
+    if subscriber.state != "active":
+        return "unsubscribed" if subscriber.state == "left" else "unactivated"
+    if subscriber.paused:
         return "paused"
-    if member.premium:
-        return "gifted" if member.access == "complimentary" else "premium"
+    if subscriber.premium:
+        return "gifted" if subscriber.access == "complimentary" else "premium"
     return "regular"
 
 

@@ -75,25 +75,25 @@ class _IncomingEmail:
 
 def process_email(database: Database, settings: Settings, raw: bytes) -> UnsubscribeEmailOutcome:
     """Process one raw email. Repeating it has no effect. Raises Unavailable."""
-    mail = _parse_safely(raw[:MAX_EMAIL_BYTES])
-    if mail is None or mail.answered_by_machine:
+    email = _parse_safely(raw[:MAX_EMAIL_BYTES])
+    if email is None or email.answered_by_machine:
         return _log_outcome(UnsubscribeEmailOutcome.AUTOMATIC)
-    if token := _find_token(settings, f"{mail.subject} {mail.recipients}"):
-        return _unsubscribe(database, settings, token)
-    if mail.sent_by_machine:
+    if token := _find_token(settings, f"{email.subject} {email.recipients}"):
+        return _unsubscribe_by_token(database, settings, token)
+    if email.sent_by_machine:
         return _log_outcome(UnsubscribeEmailOutcome.AUTOMATIC)
-    if not any(_asks_to_unsubscribe(line) for line in mail.words):
+    if not any(_asks_to_unsubscribe(line) for line in email.words):
         return _log_outcome(UnsubscribeEmailOutcome.NO_REQUEST)
-    if (token := _find_token(settings, mail.quoted)) and _is_token_of_sender(database, settings, token, mail.sender):
-        return _unsubscribe(database, settings, token)
+    if (token := _find_token(settings, email.quoted)) and _is_token_of_sender(database, settings, token, email.sender):
+        return _unsubscribe_by_token(database, settings, token)
     try:
-        preferences.request_link(database, mail.sender)
+        preferences.request_link(database, email.sender)
     except BadInput:
         return _log_outcome(UnsubscribeEmailOutcome.NO_REQUEST)
     return _log_outcome(UnsubscribeEmailOutcome.LINK_SENT)
 
 
-def _unsubscribe(database: Database, settings: Settings, token: str) -> UnsubscribeEmailOutcome:
+def _unsubscribe_by_token(database: Database, settings: Settings, token: str) -> UnsubscribeEmailOutcome:
     done = signup.unsubscribe(database, settings, token, source="mail") is signup.TokenResult.DONE
     return _log_outcome(UnsubscribeEmailOutcome.UNSUBSCRIBED if done else UnsubscribeEmailOutcome.ALREADY)
 
@@ -127,7 +127,7 @@ def _asks_to_unsubscribe(line: str) -> bool:
 def _parse_safely(raw: bytes) -> _IncomingEmail | None:
     """Parse an email; None if it cannot be parsed."""
     try:
-        return _parse(raw)
+        return _parse_email(raw)
     except Exception:  # the standard library's parser fails in unpredictable ways on malformed input
         events.warning("unsubscribe.unreadable_email")
         return None
@@ -142,58 +142,63 @@ class _ShortHeaders(Compat32):
         return name, value[:MAX_HEADER_CHARS]
 
 
-def _parse(raw: bytes) -> _IncomingEmail:
+def _parse_email(raw: bytes) -> _IncomingEmail:
     """Parse an email. Raises whatever the standard library raises, and ValueError for excessive nesting."""
     raw = b"\n".join(raw.split(b"\n", MAX_LINES)[:MAX_LINES])
     if len(_BOUNDARY.findall(raw)) > MAX_BOUNDARIES:
         raise ValueError("too many boundaries")
     found = message_from_bytes(raw, policy=_ShortHeaders())
-    text = _text(found)
-    sender = parseaddr(_header(found, "from"))[1]
+    text = _join_text(found)
+    sender = parseaddr(_decode_header(found, "from"))[1]
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith((">", "<"))]
-    to = getaddresses([_header(found, name) for name in ("to", "cc", "delivered-to", "x-original-to", "envelope-to")])
+    to = getaddresses([_decode_header(found, name) for name in ("to", "cc", "delivered-to", "x-original-to", "envelope-to")])
     return _IncomingEmail(
         sender=sender,
-        subject=_header(found, "subject"),
+        subject=_decode_header(found, "subject"),
         recipients=" ".join(re.sub(r"[+@=]", " ", address) for _, address in to),
         answered_by_machine=_is_automatic_answer(found, sender),
         sent_by_machine=_is_sent_automatically(found),
-        words=(_header(found, "subject"), *lines[:1]),
+        words=(_decode_header(found, "subject"), *lines[:1]),
         quoted=text,
     )
 
 
-def _is_automatic_answer(mail: Message, sender: str) -> bool:
+def _is_automatic_answer(email: Message, sender: str) -> bool:
     name = sender.partition("@")[0].lower()
-    returned = _header(mail, "return-path").replace(" ", "") == "<>"
-    answered = _header(mail, "auto-submitted").lower().startswith("auto-replied")
-    told = any(name in mail for name in ("x-autoreply", "x-autorespond", "x-failed-recipients"))
+    returned = _decode_header(email, "return-path").replace(" ", "") == "<>"
+    answered = _decode_header(email, "auto-submitted").lower().startswith("auto-replied")
+    marked = any(name in email for name in ("x-autoreply", "x-autorespond", "x-failed-recipients"))
     return (
-        not name or name in _AUTOMATIC_SENDERS or returned or answered or told or mail.get_content_type() == "multipart/report"
+        not name
+        or name in _AUTOMATIC_SENDERS
+        or returned
+        or answered
+        or marked
+        or email.get_content_type() == "multipart/report"
     )
 
 
-def _is_sent_automatically(mail: Message) -> bool:
-    submitted = _header(mail, "auto-submitted").lower() or "no"
-    bulk = _header(mail, "precedence").lower() in ("bulk", "junk", "list", "auto_reply")
-    return not submitted.startswith("no") or bulk or "list-id" in mail
+def _is_sent_automatically(email: Message) -> bool:
+    submitted = _decode_header(email, "auto-submitted").lower() or "no"
+    bulk = _decode_header(email, "precedence").lower() in ("bulk", "junk", "list", "auto_reply")
+    return not submitted.startswith("no") or bulk or "list-id" in email
 
 
-def _header(mail: Message, name: str) -> str:
-    value = " ".join(str(mail.get(name, "")).split())
+def _decode_header(email: Message, name: str) -> str:
+    value = " ".join(str(email.get(name, "")).split())
     try:
         return str(make_header(decode_header(value)))
     except (ValueError, LookupError, MessageError):
         return value
 
 
-def _text(mail: Message) -> str:
-    parts = [part for _, part in zip(range(MAX_PARTS), mail.walk(), strict=False) if part.get_content_maintype() == "text"]
+def _join_text(email: Message) -> str:
+    parts = [part for _, part in zip(range(MAX_PARTS), email.walk(), strict=False) if part.get_content_maintype() == "text"]
     plain_first = sorted(parts, key=lambda part: part.get_content_subtype() != "plain")
-    return "\n".join(_decode(part) for part in plain_first)
+    return "\n".join(_decode_part(part) for part in plain_first)
 
 
-def _decode(part: Message) -> str:
+def _decode_part(part: Message) -> str:
     payload = part.get_payload(decode=True)
     body = payload if isinstance(payload, bytes) else b""
     charset = part.get_content_charset() or "utf-8"

@@ -60,7 +60,7 @@ def freeze(tx: Tx, send_id: int, rule: Rule) -> int:
     )
 
 
-def list_members(tx: Tx, rule: Rule) -> list[int]:
+def list_subscriber_ids(tx: Tx, rule: Rule) -> list[int]:
     """The ids of the subscribers that the rule selects now, oldest first."""
     where, values = compile_rule(rule)
     rows = tx.all("SELECT subscribers.id" + _MAILABLE.replace("{rule}", where) + "ORDER BY subscribers.id", **values)

@@ -195,7 +195,7 @@ def is_wave_open(tx: Tx, send_id: int, wave: int) -> bool:
 
 
 def quota_returns_at(tx: Tx, emails: int) -> tuple[int, datetime | None]:
-    """Of the oldest ``emails`` handed over in the last 24 hours: how many there are, and when the last of them is 24 h old."""
+    """Of the oldest ``emails`` sent in the last 24 hours: how many there are, and when the last of them is 24 h old."""
     row = tx.all(
         """
         SELECT count(*)::int AS emails, max(settled_at) + interval '24 hours' AS at
@@ -251,7 +251,7 @@ def count_by_state(tx: Tx, send_ids: Sequence[int]) -> dict[int, dict[str, int]]
 
 @dataclass(frozen=True)
 class Health:
-    """A send's rows, the emails handed over, and how many of those ended badly. Each subscriber counts once."""
+    """A send's rows, the emails sent, and how many of those ended badly. Each subscriber counts once."""
 
     rows: int
     handed_over: int

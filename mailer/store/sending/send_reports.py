@@ -14,7 +14,7 @@ _HANDED_OVER = "state IN ('accepted', 'delivered', 'bounced', 'complained', 'unc
 
 @dataclass(frozen=True)
 class SendSpan:
-    """When the first and the last email were handed over (None before the first), and how many there were."""
+    """When the first and the last email were sent (None before the first), and how many there were."""
 
     first: datetime | None
     last: datetime | None
@@ -59,7 +59,7 @@ def read_span(tx: Tx, send_id: int) -> SendSpan:
 
 
 def count_by_interval(tx: Tx, send_id: int, first: datetime, width: timedelta) -> dict[int, int]:
-    """Emails handed over in each interval of ``width`` after ``first``, by the interval's number; empty ones are omitted."""
+    """Emails sent in each interval of ``width`` after ``first``, by the interval's number; empty ones are omitted."""
     rows = tx.all(
         f"""
         SELECT

@@ -22,7 +22,7 @@ def get_answer(tx: Tx, domain: str, yes_holds: timedelta, no_holds: timedelta) -
     return None if found is None else bool(found)
 
 
-def save_answer(tx: Tx, domain: str, takes_mail: bool) -> None:
+def save_answer(tx: Tx, domain: str, accepts_email: bool) -> None:
     """Store the current answer."""
     tx.run(
         """
@@ -30,5 +30,5 @@ def save_answer(tx: Tx, domain: str, takes_mail: bool) -> None:
         ON CONFLICT (domain) DO UPDATE SET takes_mail = excluded.takes_mail, asked_at = now()
         """,
         domain=domain,
-        takes_mail=takes_mail,
+        takes_mail=accepts_email,
     )

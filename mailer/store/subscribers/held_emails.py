@@ -24,16 +24,16 @@ def list_held(tx: Tx, limit: int) -> list[HeldEmail]:
     """Return held emails, oldest first."""
     rows = tx.all(
         """
-        SELECT mails.id, subscribers.email, coalesce(mails.facts ->> 'held', '') AS why, mails.created_at,
+        SELECT emails.id, subscribers.email, coalesce(emails.facts ->> 'held', '') AS why, emails.created_at,
             coalesce((
                 SELECT host(consents.ip) FROM consents
-                WHERE consents.subscriber_id = mails.subscriber_id AND consents.kind = 'requested'
+                WHERE consents.subscriber_id = emails.subscriber_id AND consents.kind = 'requested'
                 ORDER BY consents.id DESC LIMIT 1
             ), '') AS ip
-        FROM transactional_mails AS mails
-        JOIN subscribers ON subscribers.id = mails.subscriber_id
-        WHERE mails.state = 'held'
-        ORDER BY mails.id
+        FROM transactional_mails AS emails
+        JOIN subscribers ON subscribers.id = emails.subscriber_id
+        WHERE emails.state = 'held'
+        ORDER BY emails.id
         LIMIT %(limit)s
         """,
         limit=limit,

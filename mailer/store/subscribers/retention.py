@@ -24,7 +24,7 @@ def delete_unconfirmed(tx: Tx, age: timedelta, limit: int) -> int:
                 AND EXISTS (SELECT FROM consents WHERE consents.subscriber_id = subscribers.id)
                 AND NOT EXISTS (SELECT FROM deliveries WHERE deliveries.subscriber_id = subscribers.id)
                 AND NOT EXISTS (
-                    SELECT FROM transactional_mails AS mails WHERE mails.subscriber_id = subscribers.id AND state = 'held'
+                    SELECT FROM transactional_mails AS emails WHERE emails.subscriber_id = subscribers.id AND state = 'held'
                 )
             LIMIT %(limit)s
         )

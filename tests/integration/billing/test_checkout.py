@@ -184,7 +184,7 @@ def test_a_subscription_after_one_that_is_over_is_kept(shop: Shop, status: str) 
     second = shop.buy()
     shop.hear()
     assert shop.fake.books.get(second["id"])["status"] == "active"
-    assert shop.standing().premium
+    assert shop.entitlement().premium
 
 
 def test_a_subscription_beside_one_that_ends_is_kept(shop: Shop) -> None:

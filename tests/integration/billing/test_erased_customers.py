@@ -40,7 +40,7 @@ def payer(shop: Shop) -> int:
     reader = shop.reader()
     shop.buy()
     shop.hear()
-    assert shop.standing().premium
+    assert shop.entitlement().premium
     return reader
 
 
@@ -143,7 +143,7 @@ def test_who_pays_anew_after_being_erased_is_a_new_subscriber_with_access(shop: 
         [customer] = shop.fake.books.of("customer")
         shop.fake.books.subscribe(customer["id"], shop.monthly, {})
     shop.hear()
-    assert shop.standing().premium
+    assert shop.entitlement().premium
     with shop.database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
 

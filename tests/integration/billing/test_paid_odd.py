@@ -48,7 +48,7 @@ def give(shop: Shop, to: str = EVE) -> str:
 
 
 def until(shop: Shop, email: str) -> datetime:
-    found = shop.standing(email).until
+    found = shop.entitlement(email).until
     assert found
     return found
 
@@ -64,7 +64,7 @@ def test_a_wrong_key_is_no_subscribers_matter(shop: Shop) -> None:
     for said in (text, answer.text):
         assert "STRIPE_SECRET_KEY" not in said
         assert "sk_test" not in said
-    assert shop.standing().premium
+    assert shop.entitlement().premium
 
 
 def test_a_plan_that_was_taken_out_of_the_file_is_not_sold_and_its_subscribers_keep_it(shop: Shop) -> None:
@@ -76,7 +76,7 @@ def test_a_plan_that_was_taken_out_of_the_file_is_not_sold_and_its_subscribers_k
     with shop.fake.lock:
         shop.fake.books.advance(MONTH + DAY)
     shop.hear()
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
 
 
 def test_a_plan_that_was_deleted_at_stripe_keeps_its_subscribers_and_is_made_again(shop: Shop) -> None:
@@ -87,7 +87,7 @@ def test_a_plan_that_was_deleted_at_stripe_keeps_its_subscribers_and_is_made_aga
     apply_setup(shop.database, settings, plan_setup(shop.database, settings))
     assert join(shop)[0] == 303
     stripe_reconcile.reconcile(shop.database, shop.settings)
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
 
 
 def test_another_currency_is_for_new_subscribers_only(shop: Shop) -> None:
@@ -104,7 +104,7 @@ def test_another_currency_is_for_new_subscribers_only(shop: Shop) -> None:
     with shop.fake.lock:
         shop.fake.books.advance(MONTH + DAY)
     shop.hear()
-    assert {shop.standing(one).state for one in (ADA, "new@example.org")} == {EntitlementState.PAYING}
+    assert {shop.entitlement(one).state for one in (ADA, "new@example.org")} == {EntitlementState.PAYING}
     assert measure_revenue(shop.database, shop.settings).mrr == {"eur": 500, "usd": 500}
 
 
@@ -128,7 +128,7 @@ def test_withdrawing_gives_every_payment_back_also_earlier_ones(shop: Shop) -> N
     for _ in range(2):
         shop.client.post(f"{own(shop, reader)}/withdraw")
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
-    assert shop.standing().state is EntitlementState.ENDED
+    assert shop.entitlement().state is EntitlementState.ENDED
 
 
 def test_a_gift_for_who_pays_is_not_lost(shop: Shop) -> None:
@@ -171,13 +171,13 @@ def test_a_gift_whose_money_went_back_gives_nothing(shop: Shop, order: str) -> N
         [charge] = shop.fake.books.of("charge")
         if order == "accepted before":
             shop.client.post(gift_link(shop))
-            assert shop.standing(EVE).premium
+            assert shop.entitlement(EVE).premium
         with shop.fake.lock:
             shop.fake.books.refund(charge["id"], None)
         shop.hear()
         if order == "accepted after":
             assert shop.client.post(gift_link(shop)).status_code == 404
-    assert not shop.standing(EVE).premium
+    assert not shop.entitlement(EVE).premium
 
 
 def test_a_gift_whose_payment_was_disputed_and_lost_ends_and_the_writer_is_told(shop: Shop) -> None:
@@ -186,11 +186,11 @@ def test_a_gift_whose_payment_was_disputed_and_lost_ends_and_the_writer_is_told(
     with shop.fake.lock:
         dispute = shop.fake.books.dispute(charge["id"])
     shop.hear()
-    assert shop.standing(EVE).premium
+    assert shop.entitlement(EVE).premium
     with shop.fake.lock:
         shop.fake.books.judge(dispute["id"], "lost")
     shop.hear()
-    assert not shop.standing(EVE).premium
+    assert not shop.entitlement(EVE).premium
     with shop.database.transaction() as tx:
         assert "is disputed" in tx.value("SELECT text FROM notices")
 
@@ -201,7 +201,7 @@ def test_part_of_a_gifts_money_back_leaves_the_gift(shop: Shop) -> None:
     with shop.fake.lock:
         shop.fake.books.refund(charge["id"], 100)
     shop.hear()
-    assert shop.standing(EVE).premium
+    assert shop.entitlement(EVE).premium
 
 
 def test_a_gift_opens_nothing_for_whom_it_is_not_for(shop: Shop) -> None:
@@ -211,8 +211,8 @@ def test_a_gift_opens_nothing_for_whom_it_is_not_for(shop: Shop) -> None:
     assert shop.client.post(link).status_code == 200
     with shop.database.transaction() as tx:
         assert entitlement_records.get(tx, mallory) is None
-    assert not shop.standing("mallory@example.org").premium
-    assert shop.standing(EVE).premium
+    assert not shop.entitlement("mallory@example.org").premium
+    assert shop.entitlement(EVE).premium
     number = tokens.read_gift(shop.settings.need_secrets(), link.rpartition("/")[2])
     assert number
     for forged in (tokens.gift_token(("y" * 32,), number), tokens.paid_token(shop.settings.need_secrets(), number)):
@@ -245,7 +245,7 @@ def test_no_day_is_lost_or_won_by_pausing_around_the_end_of_a_period(
     with shop.fake.lock:
         end = sub["items"]["data"][0]["current_period_end"]
         charged = sum(amount for _, amount in shop.fake.books.charged)
-    assert shop.standing().premium
+    assert shop.entitlement().premium
     if kind == "keep":
         assert charged == paid  # the days left begin now, however few
         assert abs(end - shop.fake.books.now - left) <= 1

@@ -86,7 +86,7 @@ def test_a_subscriber_joins_from_their_own_link_and_is_known_by_it(shop: Shop) -
     status, address = join(shop, t=field[1])
     assert (status, address.startswith("https://checkout.stripe.example/")) == (303, True)
     pay(shop, address, "other@example.org")
-    assert shop.standing().state is EntitlementState.TRIALING
+    assert shop.entitlement().state is EntitlementState.TRIALING
     assert shop.fake.unkeyed == []
 
 
@@ -99,7 +99,7 @@ def test_sending_one_form_twice_makes_one_checkout(shop: Shop) -> None:
 def test_somebody_unknown_joins_by_the_address_they_pay_with_and_confirms_it(shop: Shop) -> None:
     _, address = join(shop, plan="yearly")
     pay(shop, address, "new@example.org")
-    assert shop.standing("new@example.org").state is EntitlementState.PAYING
+    assert shop.entitlement("new@example.org").state is EntitlementState.PAYING
     with shop.database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
 
@@ -152,11 +152,11 @@ def test_a_gift_is_paid_by_one_and_accepted_by_another(shop: Shop) -> None:
     with shop.database.transaction() as tx:
         gift = int(tx.value("SELECT id FROM gifts"))
     link = f"/gift/{tokens.gift_token(shop.settings.need_secrets(), gift)}"
-    assert shop.standing("eve@example.org").state is EntitlementState.FREE
+    assert shop.entitlement("eve@example.org").state is EntitlementState.FREE
     assert "You won’t be charged" in shop.client.get(link).text
     for _ in range(2):
         assert "You have full access until" in shop.client.post(link).text
-    assert shop.standing("eve@example.org").state is EntitlementState.COMPLIMENTARY
+    assert shop.entitlement("eve@example.org").state is EntitlementState.COMPLIMENTARY
     with shop.database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM grants") == 1
     assert "can’t be given as a gift" in join(shop, plan="monthly", recipient="eve@example.org")[1]
@@ -180,9 +180,9 @@ def test_complimentary_access_ends_on_its_day(shop: Shop) -> None:
     shop.reader()
     until = datetime.now(UTC) + timedelta(days=30)
     assert "is complimentary" in gifts.grant_complimentary(shop.database, shop.settings, ADA, until, "a friend")
-    assert shop.standing().premium
+    assert shop.entitlement().premium
     shop.fake.books.now += 31 * DAY
-    assert shop.standing().state is EntitlementState.ENDED
+    assert shop.entitlement().state is EntitlementState.ENDED
     assert gifts.revoke_complimentary(shop.database, shop.settings, ADA) == f"{ADA} is free now."
 
 
@@ -199,9 +199,9 @@ def test_leaving_is_two_presses_and_shows_and_emails_the_date(shop: Shop) -> Non
     assert date in asked
     assert f'You have full access until <strong class="address">{date}</strong>' in done
     assert shop.subjects()[-1] == f"You have full access until {date}"
-    assert shop.standing().state is EntitlementState.ENDING
+    assert shop.entitlement().state is EntitlementState.ENDING
     assert "Your subscription continues as before." in shop.client.post(f"{page}/stay").text
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
 
 
 def test_pausing_is_one_press_keeps_the_paid_days_and_stops_charges(shop: Shop) -> None:
@@ -210,8 +210,8 @@ def test_pausing_is_one_press_keeps_the_paid_days_and_stops_charges(shop: Shop) 
         shop.fake.books.advance(10 * DAY)
     charged = list(shop.fake.books.charged)
     assert "You won’t be charged" in shop.client.post(f"{own(shop, reader)}/pause").text
-    assert shop.standing().state is EntitlementState.PAUSED
-    assert not shop.standing().premium
+    assert shop.entitlement().state is EntitlementState.PAUSED
+    assert not shop.entitlement().premium
     with shop.fake.lock:
         shop.fake.books.advance(60 * DAY)
     assert shop.fake.books.charged == charged
@@ -229,7 +229,7 @@ def test_going_on_after_a_pause_charges_only_after_the_kept_days(shop: Shop) -> 
     shop.client.post(f"{own(shop, reader)}/pause")
     charged = len(shop.fake.books.charged)
     assert "Your subscription continues." in shop.client.post(f"{own(shop, reader)}/resume").text
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
     assert len(shop.fake.books.charged) == charged
     with shop.fake.lock:
         shop.fake.books.advance(29 * DAY)
@@ -244,19 +244,19 @@ def test_a_pause_can_serve_the_paid_time_out(shop: Shop) -> None:
     plans.write_text(plans.read_text().replace('pause = "keep"', 'pause = "serve"'))
     reader = paying_reader(shop)
     shop.client.post(f"{own(shop, reader)}/pause")
-    standing = shop.standing()
-    assert (standing.state, standing.premium) == (EntitlementState.PAUSED, True)
-    assert standing.until == datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC)
+    entitlement = shop.entitlement()
+    assert (entitlement.state, entitlement.premium) == (EntitlementState.PAUSED, True)
+    assert entitlement.until == datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC)
 
 
 def test_leaving_during_a_pause_gives_the_kept_days_first(shop: Shop) -> None:
     reader = paying_reader(shop)
     shop.client.post(f"{own(shop, reader)}/pause")
     shop.client.post(f"{own(shop, reader)}/leave")
-    standing = shop.standing()
-    assert standing.state is EntitlementState.ENDING
-    assert standing.until
-    assert standing.until - datetime.now(UTC) > timedelta(days=29)
+    entitlement = shop.entitlement()
+    assert entitlement.state is EntitlementState.ENDING
+    assert entitlement.until
+    assert entitlement.until - datetime.now(UTC) > timedelta(days=29)
 
 
 def test_stripes_newer_pause_is_understood_and_ended(shop: Shop) -> None:
@@ -265,9 +265,9 @@ def test_stripes_newer_pause_is_understood_and_ended(shop: Shop) -> None:
     with shop.fake.lock:
         fake_stripe_routes.route(shop.fake.books, "POST", f"/v1/subscriptions/{sub['id']}/pause", {})
     shop.hear()
-    assert shop.standing().state is EntitlementState.PAUSED
+    assert shop.entitlement().state is EntitlementState.PAUSED
     shop.client.post(f"{own(shop, reader)}/resume")
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
 
 
 def test_a_pause_ends_by_itself_with_an_email_a_week_before(shop: Shop) -> None:
@@ -280,7 +280,7 @@ def test_a_pause_ends_by_itself_with_an_email_a_week_before(shop: Shop) -> None:
         sub["metadata"]["postmerge_resumes"] = str(int(time.time()) - 1)
         shop.fake.books.emit("customer.subscription.updated", sub)
     shop.hear()
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
     assert sum(subject.startswith("Your pause ends on") for subject in shop.subjects()) <= 2
 
 
@@ -295,11 +295,11 @@ def test_the_writer_pauses_all_and_goes_on(shop: Shop) -> None:
     assert subscription_changes.change_all(
         shop.database, shop.settings, subscription_changes.pause_subscription, paused=False
     ) == (0, [])
-    assert {shop.standing(f"{name}@example.org").state for name in ("ada", "bob")} == {EntitlementState.PAUSED}
+    assert {shop.entitlement(f"{name}@example.org").state for name in ("ada", "bob")} == {EntitlementState.PAUSED}
     assert subscription_changes.change_all(
         shop.database, shop.settings, subscription_changes.resume_subscription, paused=True
     ) == (2, [])
-    assert {shop.standing(f"{name}@example.org").state for name in ("ada", "bob")} == {EntitlementState.PAYING}
+    assert {shop.entitlement(f"{name}@example.org").state for name in ("ada", "bob")} == {EntitlementState.PAYING}
 
 
 def test_withdrawing_gives_all_back_once_and_emails_the_proof(shop: Shop) -> None:
@@ -309,7 +309,7 @@ def test_withdrawing_gives_all_back_once_and_emails_the_proof(shop: Shop) -> Non
     assert "Confirm withdrawal" in shop.client.get(link[1]).text
     assert "We’ll refund €5.00" in shop.client.post(link[1]).text
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
-    assert shop.standing().state is EntitlementState.ENDED
+    assert shop.entitlement().state is EntitlementState.ENDED
     assert shop.subjects()[-1] == "Your withdrawal is confirmed"
     shop.client.post(link[1])
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
@@ -334,7 +334,7 @@ def test_answers_that_get_lost_charge_and_refund_nothing_twice(shop: Shop) -> No
         shop.fake.lose_answers(2)
         assert shop.client.post(f"{own(shop, reader)}/{verb}").status_code == 200
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
-    assert shop.standing().state is EntitlementState.ENDED
+    assert shop.entitlement().state is EntitlementState.ENDED
     assert shop.fake.unkeyed == []
 
 
@@ -343,14 +343,14 @@ def test_a_part_goes_back_by_the_writers_hand(shop: Shop) -> None:
     for _ in range(2):
         assert subscription_changes.refund_payment(shop.database, shop.settings, reader, 200, end=False) == 200
     assert sum(amount for _, amount in shop.fake.books.charged) == 300
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
 
 
 def test_no_get_changes_anything(shop: Shop) -> None:
     reader = paying_reader(shop)
     for verb in ("", "/leave", "/withdraw", "/pause", "/stay"):
         shop.client.get(f"{own(shop, reader)}{verb}")
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
 
 
 @pytest.mark.parametrize("path", ["/paid/x", "/paid/x/leave", "/gift/x", "/paid/" + "A" * 43])

@@ -62,10 +62,10 @@ def test_from_nothing_to_the_first_paying_subscriber(shop: Shop) -> None:
         assert page.url == f"{shop.settings.api_url}/join/thanks"
     for _ in range(100):
         shop.work()
-        if shop.standing().state is EntitlementState.PAYING:
+        if shop.entitlement().state is EntitlementState.PAYING:
             break
         time.sleep(0.1)
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
     with urllib.request.urlopen(address, timeout=10) as page:
         assert "paid for already" in page.read().decode()
     with pytest.raises(urllib.error.HTTPError):

@@ -47,7 +47,7 @@ def test_a_year_counts_a_twelfth_a_month_and_trials_and_pauses_nothing(shop: Sho
     assert found.arr == {"eur": 12 * (500 + 700) + 5000}
     monthly = next(one for one in found.plans if one.plan == "monthly")
     assert (monthly.paying, monthly.trialing, monthly.paused) == (1, 1, 1)
-    assert found.readers["paying"] == 3
+    assert found.subscribers["paying"] == 3
 
 
 def test_a_coupon_for_ever_is_counted_off(shop: Shop) -> None:

@@ -48,8 +48,8 @@ def test_who_pays_reads_everything_from_the_event_on(shop: Shop) -> None:
     shop.reader()
     shop.buy()
     shop.hear()
-    assert shop.standing().state is EntitlementState.PAYING
-    assert shop.standing().premium
+    assert shop.entitlement().state is EntitlementState.PAYING
+    assert shop.entitlement().premium
     assert shop.subjects() == ["Thank you! You now have full access"]
 
 
@@ -59,7 +59,7 @@ def test_who_pays_with_a_new_address_is_asked_to_confirm_it(shop: Shop) -> None:
     with shop.database.transaction() as tx:
         assert tx.value("SELECT state FROM subscribers WHERE email = 'new@example.org'") == "unconfirmed"
         assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
-    assert shop.standing("new@example.org").state is EntitlementState.PAYING
+    assert shop.entitlement("new@example.org").state is EntitlementState.PAYING
 
 
 SIGNED: dict[str, tuple[bytes, Callable[[], str], int]] = {
@@ -127,9 +127,9 @@ def test_events_that_misbehave_end_in_the_same_state(shop: Shop, habits: EventFa
         shop.fake.books.advance(MONTH + DAY)
     shop.hear(habits)
     reconcile(shop.database, shop.settings)
-    assert shop.standing("ada@example.org").state is EntitlementState.ENDED
-    assert shop.standing("bob@example.org").state is EntitlementState.PAST_DUE
-    assert shop.standing("eve@example.org").state is EntitlementState.PAYING
+    assert shop.entitlement("ada@example.org").state is EntitlementState.ENDED
+    assert shop.entitlement("bob@example.org").state is EntitlementState.PAST_DUE
+    assert shop.entitlement("eve@example.org").state is EntitlementState.PAYING
 
 
 def test_reconcile_shows_what_differs_and_changes_nothing_when_asked_not_to(shop: Shop) -> None:
@@ -139,9 +139,9 @@ def test_reconcile_shows_what_differs_and_changes_nothing_when_asked_not_to(shop
     assert [(one.field, one.ours, one.theirs, one.mended) for one in looked.differences] == [
         ("subscription", "unknown", "active", False)
     ]
-    assert shop.standing().state is EntitlementState.FREE
+    assert shop.entitlement().state is EntitlementState.FREE
     assert [one.mended for one in reconcile(shop.database, shop.settings).differences] == [True]
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
     assert reconcile(shop.database, shop.settings).differences == ()
 
 
@@ -152,7 +152,7 @@ def test_a_subscription_that_is_gone_from_stripe_ends(shop: Shop) -> None:
     del shop.fake.books.things[sub["id"]]
     [found] = reconcile(shop.database, shop.settings).differences
     assert (found.ours, found.theirs) == ("active", "unknown")
-    assert shop.standing().state is EntitlementState.ENDED
+    assert shop.entitlement().state is EntitlementState.ENDED
 
 
 def test_a_subscription_that_we_did_not_sell_gives_nothing(shop: Shop) -> None:
@@ -161,7 +161,7 @@ def test_a_subscription_that_we_did_not_sell_gives_nothing(shop: Shop) -> None:
     shop.hear()
     found = reconcile(shop.database, shop.settings)
     assert (found.foreign, found.differences) == (1, ())
-    assert shop.standing().state is EntitlementState.FREE
+    assert shop.entitlement().state is EntitlementState.FREE
 
 
 def test_an_event_waits_while_stripe_is_away_and_is_not_lost(shop: Shop) -> None:
@@ -169,11 +169,11 @@ def test_an_event_waits_while_stripe_is_away_and_is_not_lost(shop: Shop) -> None
     shop.buy()
     shop.fake.break_calls(200)
     shop.hear()
-    assert shop.standing().state is EntitlementState.FREE
+    assert shop.entitlement().state is EntitlementState.FREE
     shop.fake.break_calls(0)
     shop.hurry()
     shop.work()
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
 
 
 def test_a_stale_fetch_never_overwrites_a_fresh_one(shop: Shop) -> None:
@@ -197,7 +197,7 @@ def test_a_stale_fetch_never_overwrites_a_fresh_one(shop: Shop) -> None:
     slow = Slow(shop.fake.key, shop.fake.url)
     refresh_subscription(shop.database, shop.settings, slow, sub["id"])
     assert slow.fetched == 2
-    assert shop.standing().state is EntitlementState.ENDING
+    assert shop.entitlement().state is EntitlementState.ENDING
 
 
 def test_one_person_with_two_subscriptions_is_charged_once(shop: Shop) -> None:
@@ -208,7 +208,7 @@ def test_one_person_with_two_subscriptions_is_charged_once(shop: Shop) -> None:
     shop.hear(EventFaults(twice=0.5, shuffled=True))
     assert (first["status"], second["status"]) == ("active", "canceled")
     assert sum(amount for _, amount in shop.fake.books.charged) == 500
-    assert shop.standing().state is EntitlementState.PAYING
+    assert shop.entitlement().state is EntitlementState.PAYING
     assert shop.subjects().count("You’ll only be charged once") == 1
 
 
@@ -236,8 +236,8 @@ def test_an_address_that_becomes_another_subscribers_at_stripe_moves_nothing(sho
         shop.fake.books.emit("customer.updated", customer)
         shop.fake.books.emit("customer.subscription.updated", sub)
     shop.hear()
-    assert shop.standing("ada@example.org").state is EntitlementState.PAYING
-    assert shop.standing("bob@example.org").state is EntitlementState.FREE
+    assert shop.entitlement("ada@example.org").state is EntitlementState.PAYING
+    assert shop.entitlement("bob@example.org").state is EntitlementState.FREE
     with shop.database.transaction() as tx:
         [notice] = tx.all("SELECT text FROM notices")
     assert f"(subscriber {bob})" in notice["text"]
@@ -251,11 +251,11 @@ def test_a_dispute_keeps_access_for_the_grace_and_a_lost_one_ends_it(shop: Shop)
     with shop.fake.lock:
         dispute = shop.fake.books.dispute(shop.fake.books.of("charge")[0]["id"])
     shop.hear()
-    assert shop.standing().state is EntitlementState.PAST_DUE
+    assert shop.entitlement().state is EntitlementState.PAST_DUE
     with shop.fake.lock:
         shop.fake.books.judge(dispute["id"], "lost")
     shop.hear()
-    assert shop.standing().state is EntitlementState.ENDED
+    assert shop.entitlement().state is EntitlementState.ENDED
 
 
 def test_a_failed_card_is_told_plainly_and_keeps_access_for_the_grace(shop: Shop) -> None:
@@ -266,7 +266,7 @@ def test_a_failed_card_is_told_plainly_and_keeps_access_for_the_grace(shop: Shop
         shop.fake.books.bad_cards.add(sub["customer"])
         shop.fake.books.advance(MONTH + 4 * DAY)
     shop.hear(EventFaults(twice=1.0))
-    assert shop.standing().state is EntitlementState.PAST_DUE
+    assert shop.entitlement().state is EntitlementState.PAST_DUE
     assert shop.subjects().count("Your payment didn’t go through") == 1
 
 
@@ -310,7 +310,7 @@ def test_random_histories_end_as_stripe_says(shop: Shop) -> None:
         shop.hear(habits)
     reconcile(shop.database, shop.settings)
     for number, sub in enumerate(subs):
-        ours = shop.standing(f"r{number}@example.org")
+        ours = shop.entitlement(f"r{number}@example.org")
         assert (
             ours.state.value
             == {

@@ -28,13 +28,15 @@ def test_an_event_reaches_the_worker_by_its_bell_and_a_lost_bell_by_the_clock(
             shop.buy()
             fake.deliver(shop.post)
             assert wake_ups.enqueue_payments()
-            processes.eventually(lambda: shop.standing().state is EntitlementState.PAYING, 20, "the bell was heard")
+            processes.eventually(lambda: shop.entitlement().state is EntitlementState.PAYING, 20, "the bell was heard")
             shop.reader("bob@example.org")
             shop.buy("bob@example.org")
             fake.deliver(shop.post)
             scheduler.run_round(database, settings, wake_ups)
             processes.eventually(
-                lambda: shop.standing("bob@example.org").state is EntitlementState.PAYING, 20, "the clock rang for what waits"
+                lambda: shop.entitlement("bob@example.org").state is EntitlementState.PAYING,
+                20,
+                "the clock rang for what waits",
             )
         finally:
             workshop.stop(10)

@@ -147,6 +147,6 @@ def test_who_has_left_has_nothing_to_pause(shop: Shop) -> None:
     subscription_changes.cancel_subscription(shop.database, shop.settings, reader)
     with pytest.raises(Refused, match="nothing to pause"):
         subscription_changes.pause_subscription(shop.database, shop.settings, reader)
-    end = shop.standing().until
+    end = shop.entitlement().until
     assert end
     assert end - datetime.fromtimestamp(shop.fake.books.now, UTC) == timedelta(days=30)

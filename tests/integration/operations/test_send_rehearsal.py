@@ -74,4 +74,4 @@ def test_the_command_builds_asks_the_ledger_and_prints_facts(
     done = CliRunner().invoke(cli, ["rehearse", "2026-11-24-hello", "--no-faults", "--json"])
     assert done.exit_code == 0, done.output
     facts = json.loads(done.stdout)
-    assert (facts["subscribers"], facts["accepted"], facts["kept"], facts["account"]) == (12, 12, True, None)
+    assert (facts["subscribers"], facts["accepted"], facts["passed"], facts["account"]) == (12, 12, True, None)

@@ -191,7 +191,7 @@ def test_a_dead_target_is_switched_off_with_a_notice(letter: Web, api: TestClien
     webhooks.deliver_messages(letter.database, letter.settings, datetime.now(UTC))
     assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "disabled"
     with letter.database.transaction() as tx:
-        assert "switched off" in tx.value("SELECT text FROM notices")
+        assert "was disabled" in tx.value("SELECT text FROM notices")
     posted = len(target.got)
     signup.sign_up(letter.database, "bob@example.org")
     nothing_is_posted(letter, target)

@@ -222,8 +222,8 @@ def test_a_correction_goes_to_those_who_got_that_very_edition(
     rule = audience.of_issue(audience.parse(f"sent edition {number}"), "2026-11-24-hello")
     other = audience.of_issue(audience.parse(f"sent edition {number}"), "another")
     with database.transaction() as tx:
-        assert audiences.list_members(tx, rule) == ([*([1] if got else []), 2] if number == 2 else [])
-        assert audiences.list_members(tx, other) == []
+        assert audiences.list_subscriber_ids(tx, rule) == ([*([1] if got else []), 2] if number == 2 else [])
+        assert audiences.list_subscriber_ids(tx, other) == []
 
 
 def test_an_event_does_not_replace_the_message_id_that_support_looks_for(database: Database, conf: Settings) -> None:

@@ -244,7 +244,7 @@ def test_an_event_over_https_whose_row_stays_locked_must_come_again_and_is_taken
     raw, verifier = signer.message(TOPIC, event(send_id, 1, "Complaint")), SnsVerifier(TOPIC, lambda _: signer.certificate)
     with database.transaction() as tx:
         deliveries.settle(tx, send_id, CLAIM, [deliveries.Settlement(1, "accepted", "m")])
-        with pytest.raises(Unavailable, match="stays locked"):
+        with pytest.raises(Unavailable, match="still locked"):
             email_events.process_sns_message(database, conf, verifier, raw)
     assert email_events.process_sns_message(database, conf, verifier, raw) == "The event is recorded."
     assert email_events.process_sns_message(database, conf, verifier, raw) == "The message was processed before."

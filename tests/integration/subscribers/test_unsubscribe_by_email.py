@@ -173,10 +173,10 @@ def test_the_command_reads_one_email_and_waits_for_a_database_that_is_away(
     monkeypatch.setenv("DATABASE_URL", letter.settings.database_url)
     monkeypatch.setenv("POSTMERGE_SECRET", letter.settings.secret)
     raw = mail(f"leave {token(letter)}")
-    done = CliRunner().invoke(cli.cli, ["unsubscribe-by-mail"], input=raw)
+    done = CliRunner().invoke(cli.cli, ["unsubscribe-by-email"], input=raw)
     assert (done.exit_code, done.output) == (0, "The subscriber is unsubscribed.\n")
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    assert CliRunner().invoke(cli.cli, ["unsubscribe-by-mail"], input=raw).exit_code == 75
+    assert CliRunner().invoke(cli.cli, ["unsubscribe-by-email"], input=raw).exit_code == 75
 
 
 def test_ses_hands_over_whole_emails_and_headers_alone(letter: Web) -> None:

@@ -1,4 +1,4 @@
-"""``postmerge unsubscribe-by-mail``: one email on standard input, from a mail server's pipe."""
+"""``postmerge unsubscribe-by-email``: one email on standard input, from a mail server's pipe."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mailer.flows.subscribers.unsubscribe_by_email import MAX_EMAIL_BYTES, proce
 TRY_AGAIN = 75  # EX_TEMPFAIL: the mail server keeps the email and retries
 
 
-@click.command("unsubscribe-by-mail")
-def unsubscribe_by_mail() -> None:
+@click.command("unsubscribe-by-email")
+def unsubscribe_by_email() -> None:
     """Read one email from standard input and unsubscribe the sender if it asks for that.
 
     For a pipe from your mail server or a script that reads a mailbox. Exits with 75 if the database is unavailable.
 
-    Example: postmerge unsubscribe-by-mail < message.eml
+    Example: postmerge unsubscribe-by-email < message.eml
     """
     settings = load_settings()
     raw = sys.stdin.buffer.read(MAX_EMAIL_BYTES)

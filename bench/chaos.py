@@ -27,7 +27,7 @@ from bench.field import CONNECTIONS, WORKERS, Field, field, patiently
 from bench.figures import Figures, parser
 from mailer.core import log
 from mailer.core.edition import Edition
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.transports.ses import Ses
 from tests import factories
@@ -268,7 +268,7 @@ def run(faults: int, seed: int, smallest: int, largest: int, each: int, latency:
     rounds: list[Round] = []
     deck: list[str] = []
     with field(latency) as here:
-        adopt(here.database, here.conf, [factories.old()])
+        adopt_issues(here.database, here.conf, [factories.old()])
         while faults > 0:
             number = min(each, faults)
             faults -= number

@@ -20,7 +20,7 @@ from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.message import LEAVE_URL
 from mailer.core.settings import Settings
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.store.sending import deliveries
@@ -123,7 +123,7 @@ def _rate(database: Database, conf: Settings, ses: FakeSes, key: str) -> float:
 def _sent(database: Database, conf: Settings, mails: int) -> int:
     """A send whose mails were all accepted, without sending them."""
     factories.readers(database, mails)
-    adopt(database, conf, [factories.old()])
+    adopt_issues(database, conf, [factories.old()])
     conf = replace(conf, first_slice=100)
     issues = [factories.old(), factories.edition()]
     [send_id] = publish(database, conf, issues, [], Outbox(conf.outbox), Request()).send_ids

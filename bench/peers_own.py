@@ -8,7 +8,7 @@ from datetime import timedelta
 from bench.peers_field import Trial, judged, still_sending
 from bench.send import BODY, RULE, bench_settings
 from mailer.core.message import LEAVE_URL
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.transports.ses import Ses
 from mailer.workers.actors import WakeUps
@@ -30,7 +30,7 @@ def trial(readers: int, connections: int, latency: float, fault: str) -> Trial:
         ses.control(latency_s=latency, events={"late_s": 0.5})
         environ = {**ses.environ, "POSTMERGE_SQS_QUEUE_URL": ses.queue_url}
         factories.readers(database, readers, ("python",))
-        adopt(database, conf, [factories.old()])
+        adopt_issues(database, conf, [factories.old()])
         html = f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>'
         issue = factories.edition(body=BODY, html=html, audience=RULE)
 

@@ -24,7 +24,7 @@ from mailer.core.db import Database
 from mailer.core.message import LEAVE_URL
 from mailer.core.migrate import migrate
 from mailer.core.settings import Settings
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers.signup import sign_up
 from mailer.store.sending import sends
@@ -153,7 +153,7 @@ def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
         ses.control(latency_s=wanted.latency, rate=rate, **({"events": {"late_s": 0.5}} if wanted.events else {}))
         environ = {**ses.environ, **(more or {}), **({"POSTMERGE_SQS_QUEUE_URL": ses.queue_url} if wanted.events else {})}
         factories.readers(database, readers, ("python",))
-        adopt(database, conf, [factories.old()])
+        adopt_issues(database, conf, [factories.old()])
         issue = factories.edition(
             body=BODY, html=f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>', audience=RULE
         )

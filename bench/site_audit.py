@@ -29,7 +29,7 @@ from playwright.sync_api import sync_playwright
 
 from bench.figures import Figures, parser
 from mailer import editions
-from mailer.workbench.picture import browser
+from mailer.workbench.picture import find_browser
 
 ROOT = Path(__file__).parent.parent
 MODES = ("light", "dark")
@@ -100,7 +100,9 @@ def lighthouse(tools: Path, url: str, mode: str, width: int) -> dict[str, Any]:
         str(tools / "node_modules" / ".bin" / "lighthouse"), url, "--quiet", "--output=json", f"--chrome-flags={flags}", *form,
         f"--screenEmulation.width={width}", "--screenEmulation.height=800", f"--only-categories={','.join(CATEGORIES)}",
     ]  # fmt: skip
-    done = subprocess.run(command, env={**os.environ, "CHROME_PATH": browser()}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env={**os.environ, "CHROME_PATH": find_browser()}, capture_output=True, text=True, check=True
+    )
     made: dict[str, Any] = json.loads(done.stdout)
     return made
 
@@ -130,7 +132,7 @@ def accessible(site: Site, seen: Seen) -> None:
     """axe-core over all pages, each in both modes and widths."""
     axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
     with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox", "--disable-gpu"])
+        made = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"])
         for mode in MODES:
             for width in WIDTHS:
                 context = made.new_context(

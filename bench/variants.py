@@ -18,7 +18,7 @@ from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Variant
 from mailer.core.message import LEAVE_URL
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.store.sending import send_reports
@@ -103,7 +103,7 @@ def _measure(database: Database, folder: Path, readers: int, rounds: int, save: 
         )
         tx.run("UPDATE subscribers SET lang = 'de-AT' WHERE id % 3 = 1")
         tx.script("ANALYZE accesses; ANALYZE subscribers")
-    adopt(database, factories.settings(folder, database.url), [factories.old()])
+    adopt_issues(database, factories.settings(folder, database.url), [factories.old()])
     run(database, folder, 0, 1)  # the first warms everything up
     rates: dict[int, list[float]] = {1: [], texts: []}
     for number in range(1, 2 * rounds + 1):

@@ -22,7 +22,7 @@ from mailer.core import tokens
 from mailer.core.db import Database
 from mailer.core.settings import Settings
 from mailer.flows.operations import api_keys
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_status import list_send_statuses
@@ -85,7 +85,7 @@ class Web:
     def send(self, number: int = 2) -> int:
         """Mail an edition to so many readers through the outbox; the send's id."""
         factories.readers(self.database, number)
-        adopt(self.database, self.settings, [factories.old()])
+        adopt_issues(self.database, self.settings, [factories.old()])
         issues = [factories.old(), factories.edition()]
         transport = Outbox(self.settings.outbox)
         [send_id] = publish(self.database, self.settings, issues, [], transport, Request()).send_ids

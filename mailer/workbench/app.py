@@ -1,4 +1,4 @@
-"""The workbench's server: one page, one websocket. Each save is shown anew; links are told as they answer."""
+"""The workbench's server: one page, one websocket. Each save updates the preview; links are reported as they are checked."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from watchfiles import awatch
 
 from mailer.checks.reach import Reach, Verdict, is_public
 from mailer.core.errors import BadInput, PostmergeError
-from mailer.workbench.desk import Desk
-from mailer.workbench.gallery import make as draw_gallery
+from mailer.workbench.gallery import write_gallery
+from mailer.workbench.live_preview import LivePreview
 
 _OWN = Path(__file__).parent / "static"
 _POLICY = (
@@ -33,15 +33,17 @@ _POLICY = (
     " font-src 'self'; connect-src 'self'; media-src 'self' https: http:; frame-src 'self'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'"
 )
-_NOTICED = 0.5  # seconds of work from which on the writer is told that it goes on
+_NOTICED = 0.5  # seconds after which the page says that work is in progress
 _HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 
 
 class Workbench:
-    """Who looks at which file, and what they are told."""
+    """The open windows with the file each one shows."""
 
-    def __init__(self, desk: Desk, links_kept: Path | None = None, may_reach: Callable[[str], bool] = is_public) -> None:
-        self.desk = desk
+    def __init__(
+        self, preview: LivePreview, links_kept: Path | None = None, may_reach: Callable[[str], bool] = is_public
+    ) -> None:
+        self.preview = preview
         self.gallery_folder = Path(tempfile.mkdtemp(prefix="postmerge-gallery-"))
         self._links_kept, self._may_reach = links_kept, may_reach
         self._looking: dict[WebSocket, Path] = {}
@@ -49,7 +51,7 @@ class Workbench:
 
     @contextlib.asynccontextmanager
     async def life(self, app: Starlette) -> AsyncIterator[None]:
-        """While the server runs, files are watched and links can be asked for."""
+        """Watch files and check links while the server runs."""
         self.reach = Reach(self._links_kept, self._may_reach)
         watching = asyncio.create_task(self._watch())
         yield
@@ -61,16 +63,16 @@ class Workbench:
         shutil.rmtree(self.gallery_folder, ignore_errors=True)
 
     async def live(self, socket: WebSocket) -> None:
-        """One browser window; it says which file it wants."""
+        """Serve one browser window, which requests files."""
         origin = urlsplit(socket.headers.get("origin", "")).netloc
         if origin != socket.headers.get("host", ""):
             return await socket.close(4403)
         await socket.accept()
         try:
             while True:
-                wish = await socket.receive_json()
+                request = await socket.receive_json()
                 try:
-                    path = self.desk.path(str(wish.get("file", "")))
+                    path = self.preview.path(str(request.get("file", "")))
                 except BadInput as error:
                     await socket.send_json({"kind": "refused", "error": str(error)})
                     continue
@@ -82,15 +84,15 @@ class Workbench:
             self._looking.pop(socket, None)
 
     async def _watch(self) -> None:
-        async for changes in awatch(*self.desk.watched(), debounce=60, step=20, recursive=True):
+        async for changes in awatch(*self.preview.watched(), debounce=60, step=20, recursive=True):
             began = time.monotonic()
-            touched = await asyncio.to_thread(self.desk.changed, [Path(name).resolve() for _, name in changes])
+            touched = await asyncio.to_thread(self.preview.changed, [Path(name).resolve() for _, name in changes])
             for path in set(self._looking.values()):
                 if touched is None or path in touched:
                     await self._tell({one for one, seen in self._looking.items() if seen == path}, path, began)
 
     async def _tell(self, sockets: set[WebSocket], path: Path, began: float) -> None:
-        making = asyncio.create_task(asyncio.to_thread(self.desk.show, path))
+        making = asyncio.create_task(asyncio.to_thread(self.preview.show, path))
         if not (await asyncio.wait({making}, timeout=_NOTICED))[0]:
             await self._send(sockets, {"kind": "working"})
         message = await making
@@ -131,18 +133,18 @@ def create_app(bench: Workbench) -> Starlette:
         )
 
     async def files(request: Request) -> Response:
-        return JSONResponse(await asyncio.to_thread(bench.desk.files))
+        return JSONResponse(await asyncio.to_thread(bench.preview.list_files))
 
     async def gallery(request: Request) -> Response:
         try:
-            await asyncio.to_thread(draw_gallery, bench.desk.site, shown)
+            await asyncio.to_thread(write_gallery, bench.preview.site, shown)
         except PostmergeError as error:
             return PlainTextResponse(str(error), 500)
         return RedirectResponse("/-/gallery/index.html")
 
     async def asset(request: Request) -> Response:
         name = request.path_params["name"]
-        site = bench.desk.site
+        site = bench.preview.site
         for base, below in ((site.theme / "static", name.removeprefix("theme/")), (site.root, name)):
             path = (base / below).resolve()
             if path.is_relative_to(base.resolve()) and path.is_file():

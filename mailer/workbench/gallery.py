@@ -31,7 +31,7 @@ class Shot:
     path: Path
 
 
-def make(site: Site, target: Path) -> list[Shot]:
+def write_gallery(site: Site, target: Path) -> list[Shot]:
     """Write the gallery into a folder, which is emptied first; its pictures. Raises BadInput for a broken theme."""
     with tempfile.TemporaryDirectory(prefix="postmerge-") as folder:
         content = Path(folder) / "content"
@@ -47,15 +47,15 @@ def make(site: Site, target: Path) -> list[Shot]:
     shots, sections = [], []
     for edition in report.editions:
         (target / f"{edition.key}.txt").write_text(edition.text, encoding="utf-8")
-        mails = [_mail(target, edition.key, edition.html, mode) for mode in _MODES]
-        pages = [_page(target, f"issues/{edition.key}/index.html", edition.key, mode) for mode in _MODES]
-        shots += [*mails, *pages]
-        sections.append(_section(edition.title, [*mails, *pages], edition.text))
+        emails = [_write_email(target, edition.key, edition.html, mode) for mode in _MODES]
+        pages = [_write_page(target, f"issues/{edition.key}/index.html", edition.key, mode) for mode in _MODES]
+        shots += [*emails, *pages]
+        sections.append(_render_section(edition.title, [*emails, *pages], edition.text))
     for path, title in _PAGES.items():
         if (target / "site" / path).is_file():
-            pages = [_page(target, path, path.split("/")[0].removesuffix(".html"), mode) for mode in _MODES]
+            pages = [_write_page(target, path, path.split("/")[0].removesuffix(".html"), mode) for mode in _MODES]
             shots += pages
-            sections.append(_section(title, pages, ""))
+            sections.append(_render_section(title, pages, ""))
     style = (_HERE / "static" / "gallery.css").read_text(encoding="utf-8")
     head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Gallery</title><style>{style}</style></head>'
     (target / "index.html").write_text(f"{head}<body><h1>Gallery</h1>{''.join(sections)}</body></html>\n", encoding="utf-8")
@@ -74,7 +74,7 @@ def _write_issues(content: Path) -> None:
         shutil.copy(sample, issues)
 
 
-def _mail(target: Path, name: str, html: str, mode: str) -> Shot:
+def _write_email(target: Path, name: str, html: str, mode: str) -> Shot:
     made = _DARK.sub(lambda match: "all" if match[1] == mode else "not all", html)
     made = made.replace("<html ", f'<html style="color-scheme:{mode}" ', 1).replace(f"{_URL}/", "site/")
     path = target / f"mail-{name}-{mode}.html"
@@ -82,7 +82,7 @@ def _mail(target: Path, name: str, html: str, mode: str) -> Shot:
     return Shot(path.stem, path)
 
 
-def _page(target: Path, page: str, name: str, mode: str) -> Shot:
+def _write_page(target: Path, page: str, name: str, mode: str) -> Shot:
     source = target / "site" / page
     up = os.path.relpath(target / "site", source.parent)
     made = source.read_text(encoding="utf-8").replace(f"{_URL}/", f"{up}/").replace(_URL, up)
@@ -91,14 +91,14 @@ def _page(target: Path, page: str, name: str, mode: str) -> Shot:
     return Shot(f"page-{name}-{mode}", path)
 
 
-def _section(title: str, shots: list[Shot], text: str) -> str:
-    frames = [_frame(shot) for shot in shots]
+def _render_section(title: str, shots: list[Shot], text: str) -> str:
+    frames = [_render_frame(shot) for shot in shots]
     if text:
         frames.insert(2, f"<div><h3>text</h3><pre>{escape(text)}</pre></div>")
     return f'<section><h2>{escape(title)}</h2><div class="row">{"".join(frames)}</div></section>'
 
 
-def _frame(shot: Shot) -> str:
+def _render_frame(shot: Shot) -> str:
     parts = shot.path.parts
     inside = "/".join(parts[parts.index("site") :]) if "site" in parts and shot.name.startswith("page-") else shot.path.name
     return f'<div><h3>{shot.name}</h3><iframe sandbox="" loading="lazy" title="{shot.name}" src="{inside}"></iframe></div>'

@@ -1,4 +1,4 @@
-"""A picture of a mail, by the Chromium that is installed."""
+"""Screenshots of emails, taken with the installed Chromium."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mailer.core.errors import BadInput, Unavailable
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-def browser() -> str:
-    """The browser's program. Raises Unavailable when there is none."""
+def find_browser() -> str:
+    """Find the browser. Raises Unavailable if none is installed."""
     found = next(filter(None, map(shutil.which, _NAMES)), None)
     if not found:
         raise Unavailable(
@@ -23,9 +23,9 @@ def browser() -> str:
     return found
 
 
-def draw(html: str, target: Path, width: int = 660, height: int = 900) -> None:
-    """Write a PNG of the top of a mail, ``width`` x ``height`` CSS pixels. Raises BadInput, Unavailable."""
-    program = browser()
+def draw_picture(html: str, target: Path, width: int = 660, height: int = 900) -> None:
+    """Write a PNG of the top of an email, ``width`` x ``height`` CSS pixels. Raises BadInput, Unavailable."""
+    program = find_browser()
     with tempfile.TemporaryDirectory(prefix="postmerge-") as folder:
         page = Path(folder) / "mail.html"
         page.write_text(html, encoding="utf-8")

@@ -17,7 +17,7 @@ from mailer.flows.publishing.publish_plan import Action, Step
 from mailer.transports.base import AccountLimits
 
 MARK = "<!-- postmerge comment -->"
-_USD_PER_MAIL = 0.0001  # Amazon SES, outgoing mail: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
+_USD_PER_EMAIL = 0.0001  # Amazon SES, outgoing email: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
 _MOST_REMARKS, _MOST_LINES, _MOST_ISSUES = 30, 160, 5
 _BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL)
 
@@ -47,7 +47,7 @@ class Review:
     left_out: Sequence[tuple[str, str]] = ()  # changed files that are in no edition, each with why
 
 
-def markdown(review: Review) -> str:
+def render_review(review: Review) -> str:
     """The report; its first line is the mark by which it is found again."""
     parts = [MARK, *_verdicts(review), *_others(review), *_refusals(review), *_picture(review), _findings(review.remarks)]
     parts += [_difference(change, review.base) for change in review.changes[:_MOST_ISSUES] if change.now]
@@ -71,7 +71,9 @@ def _verdict(review: Review, change: Change) -> str:
     if edition is None:
         step = _step(review, change.shown)
         if step and step.action is Action.CANCEL and step.send:
-            return f"Merging this **cancels** send {step.send.id}, *{plain(step.send.subject)}*, because its issue is gone."
+            return (
+                f"Merging this **cancels** send {step.send.id}, *{escape_text(step.send.subject)}*, because its issue is gone."
+            )
         return f"Merging this **sends nothing**, because `{change.shown}` is gone."
     if change.original:
         return _translation(review, change.original, edition)
@@ -80,60 +82,60 @@ def _verdict(review: Review, change: Change) -> str:
     step = _step(review, edition.path)
     if step is None or step.action not in _BUSY:
         why = step.why if step else "it is not in the build"
-        return f"Merging this **sends nothing** for *{plain(edition.title)}*, because {_because(why)}."
+        return f"Merging this **sends nothing** for *{escape_text(edition.title)}*, because {_because(why)}."
     if step.action is Action.CANCEL:
-        return f"Merging this **cancels** the send of *{plain(edition.subject)}*, because it {step.why}."
+        return f"Merging this **cancels** the send of *{escape_text(edition.subject)}*, because it {step.why}."
     refused = bool(review.outlook and review.outlook.guards)
     sends = "would send, once publishing does not refuse it," if refused else "will send"
     what = sends if step.action is Action.SEND else "changes the waiting send:"
-    return f"Merging this **{what}** *{plain(edition.subject)}* to {_terms(review, step)}."
+    return f"Merging this **{what}** *{escape_text(edition.subject)}* to {_terms(review, step)}."
 
 
 def _translation(review: Review, original: Edition, edition: Edition) -> str:
     """A translation goes out with its original, or not at all."""
     step, own = _step(review, original.path), code(edition.lang)
-    with_it = f"*{plain(edition.title)}* is a translation of *{plain(original.title)}*"
+    with_it = f"*{escape_text(edition.title)}* is a translation of *{escape_text(original.title)}*"
     if review.outlook is None:
-        return f"{with_it}: its readers get it when that is sent."
+        return f"{with_it}: its subscribers get it when that is sent."
     if step is None or step.action not in (Action.SEND, Action.UPDATE):
-        return f"Merging this **sends nothing** for *{plain(edition.title)}*, a translation: its original is not sent."
+        return f"Merging this **sends nothing** for *{escape_text(edition.title)}*, a translation: its original is not sent."
     number = sum(count for name, count in step.texts.items() if spoken_in(name) == own)
-    return f"{with_it}: **{number:,}** of its {step.size:,} readers get it in this language."
+    return f"{with_it}: **{number:,}** of its {step.size:,} subscribers get it in this language."
 
 
 def _terms(review: Review, step: Step) -> str:
     account = review.outlook.account if review.outlook else None
-    mails = f"**{step.size:,} reader{'s' if step.size != 1 else ''}**{step.texts_said}"
+    emails = f"**{step.size:,} subscriber{'s' if step.size != 1 else ''}**{step.texts_said}"
     if step.scheduled and step.due_at:
         local = step.due_at.astimezone(ZoneInfo(review.zone))
         when = f"on **{local:%a} {local.day} {local:%b %H:%M %Z}**"
     else:
         when = f"{_minutes(review.hold)} after the merge"
-    return f"{mails} {when}{_done(step, account, review.zone)}{_cost(step.size, account)}"
+    return f"{emails} {when}{_done(step, account, review.zone)}{_cost(step.size, account)}"
 
 
 def _done(step: Step, account: AccountLimits | None, zone: str) -> str:
     if account is None or account.rate <= 0:
         return ""
     seconds = step.size / account.rate
-    pace = f"at {account.rate:,.0f} mails/s"
+    at_rate = f"at {account.rate:,.0f} emails/s"
     if step.scheduled and step.due_at:
         end = (step.due_at + timedelta(seconds=seconds)).astimezone(ZoneInfo(zone))
-        return f", done by about {end:%H:%M} {pace}"
-    return f", done in about {_minutes(timedelta(seconds=max(1.0, seconds)))} {pace}"
+        return f", done by about {end:%H:%M} {at_rate}"
+    return f", done in about {_minutes(timedelta(seconds=max(1.0, seconds)))} {at_rate}"
 
 
-def _cost(mails: int, account: AccountLimits | None) -> str:
-    return f", costing about {mails * _USD_PER_MAIL:.2f} USD" if account else ""
+def _cost(emails: int, account: AccountLimits | None) -> str:
+    return f", costing about {emails * _USD_PER_EMAIL:.2f} USD" if account else ""
 
 
 def _unasked(review: Review, edition: Edition) -> str:
     if edition.send is Wish.NO:
-        return f"Merging this **sends nothing** for *{plain(edition.title)}*, because it does not ask to be mailed."
+        return f"Merging this **sends nothing** for *{escape_text(edition.title)}*, because it does not ask to be sent."
     when = _moment(edition.send_at, review.zone) if edition.send_at else f"{_minutes(review.hold)} after the merge"
     return (
-        f"Merging this **will send** *{plain(edition.subject)}* to the audience `{edition.audience}` {when}, unless edition"
-        f" {edition.number} was sent before. {review.why}"
+        f"Merging this **will send** *{escape_text(edition.subject)}* to the audience `{edition.audience}` {when}, unless"
+        f" edition {edition.number} was sent before. {review.why}"
     )
 
 
@@ -141,7 +143,7 @@ def _others(review: Review) -> list[str]:
     own = {change.now.path for change in review.changes if change.now}
     steps = review.outlook.plan.of(*_BUSY) if review.outlook else []
     return [
-        f"Beside this change, the next publish also does: {step.action} *{plain(step.edition.subject)}* ({step.why})."
+        f"Beside this change, the next publish also does: {step.action} *{escape_text(step.edition.subject)}* ({step.why})."
         for step in steps
         if step.edition and step.path not in own
     ][:_MOST_ISSUES]
@@ -154,14 +156,14 @@ def _refusals(review: Review) -> list[str]:
 
 
 def _picture(review: Review) -> list[str]:
-    return [f'<img src="{review.picture}" alt="The mail as it would arrive" width="420">'] if review.picture else []
+    return [f'<img src="{review.picture}" alt="Preview of the email" width="420">'] if review.picture else []
 
 
 def _findings(remarks: Sequence[Remark]) -> str:
     if not remarks:
         return "The checks found nothing."
     worst = sorted(remarks, key=lambda one: ("error", "warning", "note").index(one.level))
-    rows = [f"| {one.level} | `{one.path}:{one.line}` | {cell(one.message)} |" for one in worst[:_MOST_REMARKS]]
+    rows = [f"| {one.level} | `{one.path}:{one.line}` | {escape_cell(one.message)} |" for one in worst[:_MOST_REMARKS]]
     more = f"\n\n… and {len(remarks) - _MOST_REMARKS} more: run `postmerge check`." if len(remarks) > _MOST_REMARKS else ""
     return "\n".join(["| level | where | what |", "|---|---|---|", *rows]) + more
 
@@ -174,7 +176,7 @@ def _difference(change: Change, base: str) -> str:
         return f"`{change.shown}` is new: {facts}, {len(change.now.text.split()):,} words."
     lines = list(difflib.unified_diff(_lines(change.before), _lines(change.now), "before", "now", n=1, lineterm=""))[2:]
     if not lines:
-        return f"`{change.shown}`: the mail's words are the same as at {base} ({facts})."
+        return f"`{change.shown}`: the email's words are the same as at {base} ({facts})."
     cut = [*lines[:_MOST_LINES], *([f"… {len(lines) - _MOST_LINES} more lines"] if len(lines) > _MOST_LINES else [])]
     body = "\n".join(cut)
     fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", body)), default=0))
@@ -212,11 +214,11 @@ def _minutes(span: timedelta) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def plain(text: str) -> str:
+def escape_text(text: str) -> str:
     """Text that Markdown shall show as it is, without links, names of people, or HTML."""
     return re.sub(r"([\\`*_{}\[\]()#+.!|>~-])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;")).replace("@", "&#64;")
 
 
-def cell(text: str) -> str:
+def escape_cell(text: str) -> str:
     """Text for a cell of a table: code stays code."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("@", "&#64;").replace("\n", " ")

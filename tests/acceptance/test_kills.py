@@ -14,7 +14,7 @@ import redis
 
 from mailer.core.db import Database
 from mailer.core.settings import Settings
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending import send_control
 from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.workers.actors import WakeUps
@@ -46,7 +46,7 @@ def conf(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
 
 def begin(database: Database, conf: Settings, number: int) -> None:
     readers(database, number)
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     [send_id] = publish(database, conf, [old(), edition()], [], Limits(), Request()).send_ids
     WakeUps(conf.redis_url).enqueue_send(send_id)
 

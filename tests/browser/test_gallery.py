@@ -18,7 +18,7 @@ from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import Browser
 
 from mailer.editions.source import site_config
-from mailer.workbench.gallery import Shot, make
+from mailer.workbench.gallery import Shot, write_gallery
 from tests.browser import box_font
 from tests.conftest import ROOT
 
@@ -44,7 +44,7 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> list[Shot]:
     (folder / "content").mkdir()
     for name in ("pelicanconf.py", "theme", "mailer"):
         (folder / name).symlink_to(ROOT / name)
-    return make(site_config.read(folder / "content", folder / "pelicanconf.py"), folder / "made")
+    return write_gallery(site_config.read(folder / "content", folder / "pelicanconf.py"), folder / "made")
 
 
 def draw(browser: Browser, shots: list[Shot]) -> dict[str, Image.Image]:

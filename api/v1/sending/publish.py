@@ -89,7 +89,7 @@ def list_missing_editions(context: Context, payload: ArchiveDigests) -> JSONResp
 
     Returns the digests that the server does not have yet: upload those editions first.
     """
-    return JSONResponse({"missing": remote_publish.missing(context.database, payload.editions)})
+    return JSONResponse({"missing": remote_publish.list_missing(context.database, payload.editions)})
 
 
 @router.put("/editions/{digest}", status_code=204, response_class=Response, openapi_extra={"requestBody": _EDITION_BODY})
@@ -98,7 +98,7 @@ def upload_edition(context: Context, digest: str, raw: Annotated[bytes, Depends(
 
     The body is the JSON that the build wrote; `digest` is its SHA-256.
     """
-    remote_publish.take(context.database, digest, raw)
+    remote_publish.store_edition(context.database, digest, raw)
     return Response(status_code=204)
 
 
@@ -108,7 +108,7 @@ def plan_publish(context: Context, payload: PublishInput) -> JSONResponse:
 
     Returns what publishing would do, and the reasons why it would refuse. Changes nothing.
     """
-    outlook = remote_publish.look_handed(context.database, context.settings, *_arguments(context, payload))
+    outlook = remote_publish.preview_uploaded(context.database, context.settings, *_arguments(context, payload))
     refusals = [{"guard": guard.name, "sentence": guard.sentence} for guard in outlook.guards]
     return JSONResponse({"first": outlook.plan.first, "steps": _as_steps(outlook.plan), "refusals": refusals})
 
@@ -119,7 +119,7 @@ def publish_archive(context: Context, payload: PublishInput) -> JSONResponse:
 
     Runs the same preflight as `postmerge publish` on the server. Safe to repeat: nothing is sent twice.
     """
-    done = remote_publish.publish_handed(context.database, context.settings, *_arguments(context, payload))
+    done = remote_publish.publish_uploaded(context.database, context.settings, *_arguments(context, payload))
     facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": _as_steps(done.plan)}
     return JSONResponse(facts, background=BackgroundTask(context.wake_transactional))
 

@@ -23,7 +23,7 @@ from mailer.core.settings import Settings
 from mailer.editions.site.preview import Preview
 from mailer.editions.source import site_config
 from mailer.editions.source.site_config import Site
-from mailer.flows.publishing.audience_facts import ledger
+from mailer.flows.publishing.audience_facts import load_ledger
 
 _SHOWN = 10  # remarks of one check, when the whole newsletter is looked at
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -128,7 +128,7 @@ def context(settings: Settings, site: Site, every: Sequence[Document]) -> Contex
     database = Database(settings.database_url)
     try:
         need_current(database)
-        return replace(made, ledger=ledger(database))
+        return replace(made, ledger=load_ledger(database))
     except PostmergeError as error:
         err.print(Text(f"The database was not used: {error}", style="yellow"), soft_wrap=True)
         return made

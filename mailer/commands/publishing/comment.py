@@ -25,7 +25,7 @@ from mailer.flows.publishing.publish import Outlook
 from mailer.transports import make_transport as make_transport
 from mailer.workbench import picture as pictures
 from mailer.workbench.history import History
-from mailer.workbench.review import Change, Review, markdown
+from mailer.workbench.review import Change, Review, render_review
 
 _MOST = 20  # issues that are rendered for one report
 
@@ -64,7 +64,7 @@ def comment(base: str, since: str, target: Path | None, picture: Path | None, pi
     guard = paid_leaks.Guard([*paid_leaks.secrets(report.editions), *_unpublished(look, report.editions)])
     remarks = [_safe(guard, one) for one in look.remarks()] if look else []
     left_out = _left_out(look, report.editions)
-    text = markdown(Review(changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown, left_out))
+    text = render_review(Review(changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown, left_out))
     paid_leaks.insist(guard.find("The comment", text))
     if target:
         _write(target, text)
@@ -132,7 +132,7 @@ def _outlook(settings: Settings, made: Sequence[Edition], findings: Sequence[Fin
         return None, "The database is not available here, so the number of subscribers is unknown."
     try:
         request = publish.Request()
-        return publish.look(open_database(settings), settings, made, findings, make_transport(settings), request), ""
+        return publish.preview_publish(open_database(settings), settings, made, findings, make_transport(settings), request), ""
     except PostmergeError as error:
         return None, f"The number of subscribers is unknown: {error}"
 
@@ -143,7 +143,7 @@ def _draw(changes: Sequence[Change], target: Path | None, site: Site) -> bool:
     if not target or not edition:
         return False
     try:
-        pictures.draw(edition.html.replace(f'src="{site.url}/', f'src="{site.root.as_uri()}/'), target)
+        pictures.draw_picture(edition.html.replace(f'src="{site.url}/', f'src="{site.root.as_uri()}/'), target)
     except PostmergeError as error:
         err.print(Text(str(error), style="yellow"), soft_wrap=True)
         return False

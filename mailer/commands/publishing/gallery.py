@@ -21,11 +21,11 @@ def gallery(target: Path | None) -> None:
 
     Example: postmerge gallery
     """
-    from mailer.workbench.gallery import make
+    from mailer.workbench.gallery import write_gallery
 
     settings = load_settings()
     folder = target or settings.build / "gallery"
     if folder.exists() and any(folder.iterdir()) and not (folder / "index.html").is_file():
         raise BadInput(f"{folder} contains other files: choose an empty folder with `--output`.")
-    shots = make(site_config.read(settings.content, settings.config, settings.site_url), folder)
+    shots = write_gallery(site_config.read(settings.content, settings.config, settings.site_url), folder)
     out.print(Text(f"{len(shots)} pictures: open {folder / 'index.html'}"), soft_wrap=True)

@@ -51,7 +51,7 @@ def adopt(built: bool) -> None:
     """
     settings = load_settings()
     found, findings = editions_of(settings, built)
-    number = flow.adopt(open_database(settings), settings, found)
+    number = flow.adopt_issues(open_database(settings), settings, found)
     out.print(f"Adopted {number} of {count(len(found), 'issue')}. Nothing was sent. New issues with `Send: yes` will be sent.")
     if errors := [one for one in findings if one.level == "error"]:
         show_findings(err, errors)
@@ -83,7 +83,7 @@ def plan(
     database = open_database(settings)
     findings = _checked(settings, flow.make_plan(database, settings, found, issue), findings)
     request = flow.Request(issue, allow, _gate(settings, gate))
-    outlook = flow.look(database, settings, found, findings, make_transport(settings), request)
+    outlook = flow.preview_publish(database, settings, found, findings, make_transport(settings), request)
     if json:
         print_json(cli_output.plan_facts(outlook))
     else:

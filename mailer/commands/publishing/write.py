@@ -33,13 +33,13 @@ def write(file: Path | None, port: int, show: bool, until_eof: bool) -> None:
     import uvicorn
 
     from mailer.workbench.app import Workbench, create_app
-    from mailer.workbench.desk import Desk
+    from mailer.workbench.live_preview import LivePreview
 
     settings = load_settings()
-    desk = Desk(settings)
-    part = f"#{quote(desk.name(desk.path(str(file.resolve()))), safe='')}" if file else ""
+    preview = LivePreview(settings)
+    part = f"#{quote(preview.name(preview.path(str(file.resolve()))), safe='')}" if file else ""
     listening = _listen(port)
-    bench = Workbench(desk, settings.cache_folder / "links.json")
+    bench = Workbench(preview, settings.cache_folder / "links.json")
     out.print(Text(f"Preview: http://127.0.0.1:{port}/{part} (press Ctrl+C to stop)"), soft_wrap=True)
     if show:
         webbrowser.open(f"http://127.0.0.1:{port}/{part}")

@@ -54,7 +54,7 @@ def cancel(send: str) -> None:
 
     Example: postmerge cancel 2026-11-24-hello
     """
-    done = publish.cancel(open_database(load_settings()), send)
+    done = publish.cancel_send(open_database(load_settings()), send)
     out.print(
         f"Send {done.id} of {done.issue_key} is cancelled."
         f" To send the issue later, set `Edition: {done.edition_number + 1}` in it."

@@ -1,4 +1,4 @@
-"""What the ledger can tell a writer: which tags readers have, how many an audience is, what was sent already."""
+"""Facts from the ledger for the checks: subscribers' tags, audience sizes, and issues already sent."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mailer.store.sending import audiences, sends
 from mailer.store.sending.sends import SendState
 
 
-def ledger(database: Database) -> Ledger:
-    """The ledger's answers for the checks. Raises Unavailable when there is no database."""
+def load_ledger(database: Database) -> Ledger:
+    """Return the checks' view of the ledger. Raises Unavailable without a database."""
     with database.transaction() as tx:
         now = {known.root: known.key for known in issues.list_all(tx)}
         roots = {key: root for root, key in now.items()}

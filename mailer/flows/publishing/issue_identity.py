@@ -35,7 +35,7 @@ def sketch(body: str) -> list[int]:
     return sorted({zlib.crc32(run.encode()) for run in runs})[:_KEPT]
 
 
-def similarity(one: Collection[int], other: Collection[int]) -> float:
+def estimate_similarity(one: Collection[int], other: Collection[int]) -> float:
     """Share of common three-word runs, from 0 to 1, estimated from two sketches."""
     if not one or not other:
         return 0.0
@@ -65,14 +65,14 @@ class Issue:
 class Match:
     """What an edition is: a known ``issue`` or, without one, a new one, to be written down under ``key``.
 
-    ``doubt``: it may be another issue, for title, date and text differ. ``rival``: another file has its ``Id:``'s issue.
+    ``ambiguous``: it may be another issue, for title, date and text differ. ``rival``: another file has its ``Id:``'s issue.
     ``copied``: the path of the known issue that has nearly the same text.
     """
 
     key: str
     sketch: list[int] = field(default_factory=list)
     issue: Issue | None = None
-    doubt: bool = False
+    ambiguous: bool = False
     rival: str = ""
     copied: str = ""
 
@@ -82,16 +82,16 @@ class Match:
         return self.issue.root if self.issue else self.key
 
 
-def known_issues(rows: Sequence[KnownIssue]) -> list[Issue]:
+def list_known_issues(rows: Sequence[KnownIssue]) -> list[Issue]:
     """The issues behind the ledger's rows, of which a renamed issue has several."""
     newest = max((row.last_seen_at for row in rows), default=None)
     by_root: dict[str, list[KnownIssue]] = defaultdict(list)
     for row in rows:
         by_root[row.root].append(row)
-    return [_issue(family, newest) for family in by_root.values()]
+    return [_merge_rows(family, newest) for family in by_root.values()]
 
 
-def _issue(family: Sequence[KnownIssue], newest: datetime | None) -> Issue:
+def _merge_rows(family: Sequence[KnownIssue], newest: datetime | None) -> Issue:
     """One issue from the rows of all its keys; what was adopted under one of them is adopted under the others."""
     latest = max(family, key=lambda row: row.last_seen_at)
     adopted = max((row.adopted_edition for row in family if row.adopted_edition is not None), default=None)
@@ -99,13 +99,13 @@ def _issue(family: Sequence[KnownIssue], newest: datetime | None) -> Issue:
     return Issue(replace(latest, adopted_edition=adopted), keys, present=latest.last_seen_at == newest)
 
 
-def identify(editions: Sequence[Edition], rows: Sequence[KnownIssue], decided: Collection[str] = ()) -> dict[str, Match]:
+def identify_issues(editions: Sequence[Edition], rows: Sequence[KnownIssue], decided: Collection[str] = ()) -> dict[str, Match]:
     """What each edition is, by its path.
 
     ``decided`` are the roots of issues of which something was sent, or which the operator keeps from being sent: a file
     elsewhere that may be another issue is a new one, and nothing is sent twice or lost by that.
     """
-    return _Identifying(editions, known_issues(rows), decided).matches()
+    return _IssueMatcher(editions, list_known_issues(rows), decided).matches()
 
 
 class _Text:
@@ -127,7 +127,7 @@ class _Text:
 
     def alike(self, issue: Issue) -> float:
         """How much of the text is the same, from 0 to 1."""
-        return 1.0 if self.edition.digest == issue.latest.digest else similarity(self.sketch, issue.latest.sketch)
+        return 1.0 if self.edition.digest == issue.latest.digest else estimate_similarity(self.sketch, issue.latest.sketch)
 
     def score(self, issue: Issue) -> float:
         """How much speaks for this being that issue, from 0 to 2.75."""
@@ -135,15 +135,17 @@ class _Text:
         return self.alike(issue) + _SAME_HEAD * head + _SAME_KEY * (self.edition.key in issue.keys)
 
     def stays(self, issue: Issue) -> bool:
-        """Is a file at the issue's own path still that issue beyond doubt?"""
+        """Is a file at the issue's own path still that issue for certain?"""
         return self._dated(issue) or self.alike(issue) >= _EDITED
 
     def moved(self, issue: Issue) -> bool:
-        """Is a file elsewhere that issue beyond doubt?"""
+        """Is a file elsewhere that issue for certain?"""
         title, alike = self.same_title(issue), self.alike(issue)
         if self._dated(issue) or (title and alike >= _EDITED):
             return True
-        return issue.present and (alike == 1.0 or (self.same_date(issue) and _beside(self.edition.path, issue.latest.path)))
+        return issue.present and (
+            alike == 1.0 or (self.same_date(issue) and _differ_by_language(self.edition.path, issue.latest.path))
+        )
 
     def _dated(self, issue: Issue) -> bool:
         """Do the date and enough of the rest speak for that issue? More is needed if it was gone before."""
@@ -158,7 +160,7 @@ class _Text:
         return self.alike(issue) >= _ALIKE or (title and (date or named)) or (date and named and issue.present)
 
 
-class _Identifying:
+class _IssueMatcher:
     def __init__(self, editions: Sequence[Edition], issues: Sequence[Issue], decided: Collection[str]) -> None:
         self._decided = {*decided, *(issue.root for issue in issues if issue.latest.adopted_edition)}
         sketches = {issue.latest.digest: issue.latest.sketch for issue in issues}
@@ -179,13 +181,13 @@ class _Identifying:
         """Each edition's match, by its path."""
         self._by_id()
         self._unchanged()
-        self._beyond_doubt()
-        self._in_doubt()
+        self._match_certain()
+        self._match_ambiguous()
         return dict(self._named())
 
-    def _take(self, path: str, issue: Issue, doubt: bool = False) -> None:
+    def _take(self, path: str, issue: Issue, ambiguous: bool = False) -> None:
         self._taken[issue.root] = path
-        self._found[path] = (issue, doubt)
+        self._found[path] = (issue, ambiguous)
         del self._open[path]
 
     def _by_id(self) -> None:
@@ -211,7 +213,7 @@ class _Identifying:
         """Files at their issue's path with its text, or its title and date and half of its text."""
         self._take_best((text, issue) for text, issue in self._at_home() if self._keeps(text, issue))
 
-    def _beyond_doubt(self) -> None:
+    def _match_certain(self) -> None:
         """Files that stay that issue at its path, unless the text that was there is elsewhere now, and those that moved."""
         issues = [issue for issue in self._issues if issue.root not in self._taken]
         at_home = [(text, issue) for text, issue in self._at_home() if text.stays(issue)]
@@ -237,12 +239,12 @@ class _Identifying:
         """Does the file say itself that it is another issue, by an `Id:` that the ledger does not know?"""
         return text.edition.named and text.edition.key not in self._by_key
 
-    def _in_doubt(self) -> None:
+    def _match_ambiguous(self) -> None:
         """Files that may be an issue that no file is: another text at its path, or half of its text elsewhere."""
         issues = [issue for issue in self._issues if issue.root in self._decided and issue.root not in self._taken]
         pairs = [(text, issue) for text, issue in self._elsewhere(issues) if text.may_be(issue)]
         pairs += [(text, issue) for text, issue in self._at_home() if issue.present or text.may_be(issue)]
-        self._take_best(((text, issue) for text, issue in pairs if not self._is_new(text)), doubt=True)
+        self._take_best(((text, issue) for text, issue in pairs if not self._is_new(text)), ambiguous=True)
 
     def _moved(self, issues: Sequence[Issue]) -> Iterator[tuple[_Text, Issue]]:
         for text, issue in self._elsewhere(issues):
@@ -256,12 +258,12 @@ class _Identifying:
             if text.edition.path != issue.latest.path and not (text.edition.named and text.edition.key in self._by_key):
                 yield text, issue
 
-    def _take_best(self, pairs: Iterable[tuple[_Text, Issue]], doubt: bool = False) -> None:
+    def _take_best(self, pairs: Iterable[tuple[_Text, Issue]], ambiguous: bool = False) -> None:
         """Match files and issues, the most alike first; no file and no issue twice."""
         ranked = [(-text.score(issue), not issue.present, issue.root, text.edition.path) for text, issue in pairs]
         for *_, root, path in sorted(ranked):
             if root not in self._taken and path in self._open:
-                self._take(path, self._by_key[root], doubt)
+                self._take(path, self._by_key[root], ambiguous)
 
     def _candidates(self, issues: Sequence[Issue]) -> Iterator[tuple[Issue, _Text]]:
         """Pairs that share anything: a digest, a title, a date, a key, or a few words of the text."""
@@ -269,23 +271,29 @@ class _Identifying:
             return
         marks: dict[object, list[_Text]] = defaultdict(list)
         for text in self._open.values():
-            for mark in _marks(text.edition.digest, text.edition.title, text.edition.dated, [text.edition.key], text.sketch):
+            for mark in _list_features(
+                text.edition.digest, text.edition.title, text.edition.dated, [text.edition.key], text.sketch
+            ):
                 marks[mark].append(text)
         for issue in issues:
             row = issue.latest
-            shared = [text for mark in _marks(row.digest, row.title, row.dated, issue.keys, row.sketch) for text in marks[mark]]
+            shared = [
+                text
+                for mark in _list_features(row.digest, row.title, row.dated, issue.keys, row.sketch)
+                for text in marks[mark]
+            ]
             yield from ((issue, text) for text in {id(text): text for text in shared}.values())
 
     def _named(self) -> Iterator[tuple[str, Match]]:
         """The key under which each edition is written down: its own, unless that is another issue's."""
         owners = {key: issue.root for issue in self._issues for key in issue.keys}
-        for path, (issue, doubt) in self._found.items():
+        for path, (issue, ambiguous) in self._found.items():
             text = self._texts[path]
             own = owners.setdefault(text.edition.key, issue.root) == issue.root
             key = text.edition.key if own else issue.latest.key
             may_be_sent = issue.root not in self._decided and text.edition.send is not Wish.NO
             copied = self._copied(text, issue.root) if may_be_sent else ""
-            yield path, Match(key, text.sketch, issue, doubt, self._rivals.get(path, ""), copied)
+            yield path, Match(key, text.sketch, issue, ambiguous, self._rivals.get(path, ""), copied)
         for path, text in self._texts.items():
             if path not in self._found:
                 key, number = text.edition.key, 2
@@ -302,15 +310,15 @@ class _Identifying:
             if issue.root != root and text.alike(issue) >= (_COPIED_WITH_TITLE if text.same_title(issue) else _COPIED)
         )
         before = (other for path, other in self._open.items() if path < text.edition.path)
-        new = (other.edition.path for other in before if similarity(text.sketch, other.sketch) >= _COPIED)
+        new = (other.edition.path for other in before if estimate_similarity(text.sketch, other.sketch) >= _COPIED)
         return next(known, "") or next(new, "")
 
 
-def _beside(one: str, other: str) -> bool:
+def _differ_by_language(one: str, other: str) -> bool:
     """Do two paths differ only by a language before the ending, as those of translations do?"""
     first, second = PurePath(one), PurePath(other)
     return first.parent == second.parent and first.name.split(".")[0] == second.name.split(".")[0]
 
 
-def _marks(digest: str, title: str, dated: datetime, keys: Iterable[str], hashes: Iterable[int]) -> set[object]:
+def _list_features(digest: str, title: str, dated: datetime, keys: Iterable[str], hashes: Iterable[int]) -> set[object]:
     return {digest, ("title", title), dated, *(("key", key) for key in keys), *hashes}

@@ -33,7 +33,7 @@ class Guard:
     sentence: str
 
 
-def check(
+def check_plan(
     plan: Plan,
     settings: Settings,
     findings: Iterable[Finding],
@@ -44,23 +44,28 @@ def check(
     """Everything that speaks against the plan's sends, apart from what ``allow`` names. Fetches pages when ``gate``."""
     sending = plan.of(Action.SEND)
     touched = plan.of(Action.SEND, Action.UPDATE)
-    found = [*_sources(plan, findings), *_identities(plan), *(_ground(settings) if touched else ()), *_number(sending)]
+    found = [
+        *_check_sources(plan, findings),
+        *_check_identities(plan),
+        *(_check_settings(settings) if touched else ()),
+        *_check_number(sending),
+    ]
     for step in touched:
-        found += [*_issue(step, plan), *(_live(step) if gate and not step.scheduled else ())]
-    found += _quota(touched, account)
+        found += [*_check_issue(step, plan), *(_check_live_pages(step) if gate and not step.scheduled else ())]
+    found += _check_quota(touched, account)
     return [guard for guard in found if guard.name not in allow]
 
 
-def insist(guards: list[Guard], plan: Plan) -> None:
+def require_no_refusals(guards: list[Guard], plan: Plan) -> None:
     """Raise Refused with all that was found, each on a line of its own; the error is named after the first."""
     if guards:
         lines = [guard.sentence for guard in guards]
         if any(guard.name == "checks" for guard in guards):
             lines.append("Correct what is named with its line, or publish with `--allow checks`.")
-        raise Refused("\n".join([*lines, *_unchanged(plan)]), guards[0].name)
+        raise Refused("\n".join([*lines, *_list_unchanged_sends(plan)]), guards[0].name)
 
 
-def _unchanged(plan: Plan) -> Iterator[str]:
+def _list_unchanged_sends(plan: Plan) -> Iterator[str]:
     """Waiting sends that publishing would have cancelled or changed: their hold window ends all the same."""
     for step in plan.of(Action.CANCEL, Action.UPDATE):
         if step.send and step.send.state in NOT_STARTED:
@@ -71,7 +76,7 @@ def _unchanged(plan: Plan) -> Iterator[str]:
             )
 
 
-def blocking(plan: Plan, findings: Iterable[Finding]) -> list[Finding]:
+def list_blocking_findings(plan: Plan, findings: Iterable[Finding]) -> list[Finding]:
     """The errors in what is to be sent: in a new or a waiting send's files, or in a file that asks and was left out for them.
 
     On an empty ledger all of them, for every issue has to be written down as public before the first one is sent.
@@ -86,12 +91,12 @@ def blocking(plan: Plan, findings: Iterable[Finding]) -> list[Finding]:
     ]
 
 
-def _sources(plan: Plan, findings: Iterable[Finding]) -> Iterator[Guard]:
-    for finding in blocking(plan, findings):
+def _check_sources(plan: Plan, findings: Iterable[Finding]) -> Iterator[Guard]:
+    for finding in list_blocking_findings(plan, findings):
         yield Guard("checks", f"{finding.path}:{finding.line}: {finding.message}")
 
 
-def _identities(plan: Plan) -> Iterator[Guard]:
+def _check_identities(plan: Plan) -> Iterator[Guard]:
     """Files of which the ledger cannot say whether they are new issues."""
     for step in plan.steps:
         edition, match = step.edition, step.match
@@ -104,10 +109,10 @@ def _identities(plan: Plan) -> Iterator[Guard]:
                 f"{edition.path} has the `Id: {edition.key}` of an issue that is in {match.rival}:"
                 " give it an `Id:` of its own, or remove the line.",
             )
-        if match.doubt and match.issue and (asks or step.chosen) and step.action in (Action.KEEP, Action.RENAME):
+        if match.ambiguous and match.issue and (asks or step.chosen) and step.action in (Action.KEEP, Action.RENAME):
             yield Guard(
                 "identity",
-                f"{edition.path} may be a new issue or {_known_as(edition, match.issue.latest)}: if it is new, give it"
+                f"{edition.path} may be a new issue or {_describe_known(edition, match.issue.latest)}: if it is new, give it"
                 f" an `Id:` of its own; if it is the same, write `Id: {match.root}` or publish with `--allow identity`.",
             )
         if step.evicted_by:
@@ -118,21 +123,19 @@ def _identities(plan: Plan) -> Iterator[Guard]:
             )
 
 
-def _known_as(edition: Edition, known: KnownIssue) -> str:
+def _describe_known(edition: Edition, known: KnownIssue) -> str:
     where = "the one that was there" if known.path == edition.path else f"the one that was at {known.path}"
     return f"{where}, “{known.title}”"
 
 
-def _ground(settings: Settings) -> Iterator[Guard]:
+def _check_settings(settings: Settings) -> Iterator[Guard]:
     if not settings.sender:
         yield Guard("", 'No sender is set: put POSTMERGE_SENDER="Name <address@your.domain>" into the environment.')
     if not settings.postal_address:
-        yield Guard(
-            "", "No postal address is set, which law asks for in every mail: put POSTMERGE_POSTAL_ADDRESS into the environment."
-        )
+        yield Guard("", "No postal address is set, which the law requires in every email: set POSTMERGE_POSTAL_ADDRESS.")
 
 
-def _number(sending: list[Step]) -> Iterator[Guard]:
+def _check_number(sending: list[Step]) -> Iterator[Guard]:
     if len(sending) > 1:
         keys = ", ".join(step.key for step in sending[:5])
         yield Guard(
@@ -142,7 +145,7 @@ def _number(sending: list[Step]) -> Iterator[Guard]:
         )
 
 
-def _issue(step: Step, plan: Plan) -> Iterator[Guard]:
+def _check_issue(step: Step, plan: Plan) -> Iterator[Guard]:
     edition = step.edition
     if edition is None:
         return
@@ -165,7 +168,7 @@ def _issue(step: Step, plan: Plan) -> Iterator[Guard]:
     if step.size == 0 and not step.scheduled:
         yield Guard(
             "",
-            f"The audience {shown(edition.audience)} of {edition.path} is nobody:"
+            f"The audience {shown(edition.audience)} of {edition.path} is empty:"
             " correct `Audience:`, or add subscribers first.",
         )
     if step.match and step.match.copied and step.action is Action.SEND and not step.match.rival:
@@ -176,7 +179,7 @@ def _issue(step: Step, plan: Plan) -> Iterator[Guard]:
         )
 
 
-def _quota(touched: list[Step], account: AccountLimits | None) -> Iterator[Guard]:
+def _check_quota(touched: list[Step], account: AccountLimits | None) -> Iterator[Guard]:
     if account is None:
         return
     needed = sum(step.size for step in touched if not step.scheduled)
@@ -185,34 +188,34 @@ def _quota(touched: list[Step], account: AccountLimits | None) -> Iterator[Guard
     if needed and not account.production:
         yield Guard(
             "sandbox",
-            "This SES account is in the sandbox, which mails only to verified addresses: ask AWS for production access"
+            "This SES account is in the sandbox, which sends only to verified addresses: ask AWS for production access"
             " in the SES console, or publish with `--allow sandbox`.",
         )
     if needed and account.quota == 0:
         yield Guard(
-            "", "SES grants this account no mail at all (a quota of 0): open the SES console and follow what it says there."
+            "", "SES does not let this account send at all (a quota of 0): open the SES console and follow its instructions."
         )
     elif needed > account.left:
         yield Guard(
             "quota",
-            f"The audience has {needed:,} readers but SES takes only {account.left:,.0f} more mails in these 24 hours:"
+            f"The audience has {needed:,} subscribers, but SES accepts only {account.left:,.0f} more emails in these 24 hours:"
             " wait, ask AWS for more, or publish with `--allow quota`.",
         )
 
 
-def _live(step: Step) -> Iterator[Guard]:
+def _check_live_pages(step: Step) -> Iterator[Guard]:
     if step.edition is None:
         return
     translations = [(one.url, one.digest) for one in step.edition.variants if one.url and not one.premium]
     for url, digest in [(step.edition.url, step.edition.digest), *translations]:
-        found = live_digest(url)
+        found = fetch_live_digest(url)
         if found != digest:
             what = "shows another text" if found else "does not show this issue yet"
             yield Guard("", f"{url} {what}: deploy the site first, then publish again; without a site use `--no-gate`.")
             return
 
 
-def live_digest(url: str, timeout: float = 10.0) -> str:
+def fetch_live_digest(url: str, timeout: float = 10.0) -> str:
     """The digest that the public page at ``url`` carries, or "" when there is none (or no page).
 
     Raises nothing, whatever answers there. ``timeout`` in seconds: for each part of the answer, and again for all of the body.
@@ -222,14 +225,14 @@ def live_digest(url: str, timeout: float = 10.0) -> str:
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "postmerge", "Cache-Control": "no-cache"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-            head = _head(answer, time.monotonic() + timeout).decode("utf-8", "replace")
+            head = _read_head(answer, time.monotonic() + timeout).decode("utf-8", "replace")
     except (OSError, HTTPException, ValueError):
         return ""
     match = re.search(r'data-digest="([0-9a-f]{64})"|name="postmerge-digest"\s+content="([0-9a-f]{64})"', head)
     return (match[1] or match[2]) if match else ""
 
 
-def _head(answer: HTTPResponse, deadline: float) -> bytes:
+def _read_head(answer: HTTPResponse, deadline: float) -> bytes:
     """What has come of a page until ``deadline``, about MAX_PAGE_BYTES at most."""
     head = bytearray()
     while time.monotonic() < deadline and len(head) < MAX_PAGE_BYTES and (part := answer.read1(1 << 18)):

@@ -13,7 +13,7 @@ from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
 from mailer.editions.source import paid_leaks
 from mailer.flows.publishing import preflight as guards
-from mailer.flows.publishing.publish_plan import Action, Order, Plan, Step, as_known, make
+from mailer.flows.publishing.publish_plan import Action, Order, Plan, Step, build_known_issue, build_plan
 from mailer.flows.sending import fence
 from mailer.flows.sending.send_control import find_send
 from mailer.flows.subscribers import segment_rules
@@ -25,7 +25,7 @@ from mailer.transports.base import AccountLimits, Transport
 events = log.get("publish")
 
 _CHANGED = "The ledger changed while publishing ({}): run `postmerge publish` again."
-SMALLEST_SLICE = 100  # readers; a smaller audience starts whole
+SMALLEST_SLICE = 100  # subscribers; a smaller audience is sent to at once
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,21 @@ class Published:
 
 @dataclass(frozen=True)
 class Outlook:
-    """A plan with what speaks against it. ``rate`` is mails a second, or None when nothing limits it."""
+    """A plan with the reasons to refuse it. ``rate`` is emails a second, or None without a limit."""
 
     plan: Plan
     guards: tuple[guards.Guard, ...]
     account: AccountLimits | None
 
 
-def adopt(database: Database, settings: Settings, found: Sequence[Edition]) -> int:
-    """Write down every issue that has no send as public and not to be mailed; how many were new to the ledger."""
+def adopt_issues(database: Database, settings: Settings, found: Sequence[Edition]) -> int:
+    """Record every issue without a send as public and not to be sent; return how many were new to the ledger."""
     with database.transaction() as tx:
         issues.lock(tx)
-        plan = make(tx, found, _order(settings, ""), datetime.now(UTC))
+        plan = build_plan(tx, found, _build_order(settings, ""), datetime.now(UTC))
         open_steps = [step for step in plan.of(Action.SEND, Action.RECORD, Action.ADOPT) if step.edition]
         for step in plan.steps:
-            _record(tx, replace(step, action=Action.ADOPT) if step in open_steps else step)
+            _save_issue(tx, replace(step, action=Action.ADOPT) if step in open_steps else step)
     events.info("publish.adopted", issues=len(open_steps))
     return len(open_steps)
 
@@ -69,12 +69,12 @@ def adopt(database: Database, settings: Settings, found: Sequence[Edition]) -> i
 def make_plan(database: Database, settings: Settings, found: Sequence[Edition], issue: str = "") -> Plan:
     """The plan for these editions; ``issue`` names one to send by its key or path. Raises BadInput where that is not one."""
     with database.transaction() as tx:
-        plan = make(tx, found, _order(settings, issue), datetime.now(UTC))
-    _need_issue(plan, issue)
+        plan = build_plan(tx, found, _build_order(settings, issue), datetime.now(UTC))
+    _require_issue(plan, issue)
     return plan
 
 
-def look(
+def preview_publish(
     database: Database,
     settings: Settings,
     found: Sequence[Edition],
@@ -85,7 +85,7 @@ def look(
     """What publishing would do, and which guards would refuse it. Writes nothing."""
     plan = make_plan(database, settings, found, request.issue)
     account = transport.account() if plan.of(Action.SEND, Action.UPDATE) else None
-    against = guards.check(plan, settings, findings, account, request.allow, request.gate)
+    against = guards.check_plan(plan, settings, findings, account, request.allow, request.gate)
     if plan.of(Action.SEND, Action.UPDATE) and (trouble := fence.read_fence(database, settings).problem):
         against.insert(0, guards.Guard("", trouble))
     return Outlook(plan, tuple(against), account)
@@ -103,17 +103,17 @@ def publish(
 
     Raises Refused when a guard says no, or when premium text stands in what the ledger will show: then nothing was written.
     """
-    outlook = look(database, settings, found, findings, transport, request)
-    guards.insist(list(outlook.guards), outlook.plan)
-    paid_leaks.insist(_leaks(found, outlook.plan))
+    outlook = preview_publish(database, settings, found, findings, transport, request)
+    guards.require_no_refusals(list(outlook.guards), outlook.plan)
+    paid_leaks.insist(_find_leaks(found, outlook.plan))
     if outlook.plan.of(Action.SEND, Action.UPDATE):
         fence.require_fence(database, settings)
     with database.transaction() as tx:
         issues.lock(tx)
-        plan = make(tx, found, _order(settings, request.issue), datetime.now(UTC))
-        _same_intents(outlook.plan, plan)
-        _cancel(tx, plan)
-        new = [send_id for step in plan.steps if (send_id := _apply(tx, settings, step, request.gate))]
+        plan = build_plan(tx, found, _build_order(settings, request.issue), datetime.now(UTC))
+        _require_same_intents(outlook.plan, plan)
+        _cancel_sends(tx, plan)
+        new = [send_id for step in plan.steps if (send_id := _apply_step(tx, settings, step, request.gate))]
         if plan.of(Action.SEND, Action.UPDATE):
             deliveries.analyze(tx)
     events.info("publish.done", sends=new, steps=len(plan.steps), first=plan.first)
@@ -126,11 +126,11 @@ def is_empty(database: Database) -> bool:
         return not issues.list_all(tx)
 
 
-def cancel(database: Database, target: str, reason: str = "cancelled by the operator") -> sends.Send:
+def cancel_send(database: Database, target: str, reason: str = "cancelled by the operator") -> sends.Send:
     """Cancel a send that has not begun (a paused one too), named by its id or its issue's key."""
     with database.transaction() as tx:
         send = find_send(tx, target)
-        if _call_off(tx, send.id, reason, Canceller.OPERATOR):
+        if _cancel_waiting_send(tx, send.id, reason, Canceller.OPERATOR):
             events.info("send.cancelled", send=send.id)
             return send
         sends.set_canceller(tx, send.id, Canceller.OPERATOR)
@@ -140,7 +140,7 @@ def cancel(database: Database, target: str, reason: str = "cancelled by the oper
     raise Refused(f"Send {send.id} of {send.issue_key} is {now.state}: only a send that has not begun can be cancelled.")
 
 
-def _call_off(tx: Tx, send_id: int, why: str, canceller: Canceller) -> bool:
+def _cancel_waiting_send(tx: Tx, send_id: int, why: str, canceller: Canceller) -> bool:
     """Cancel a send and forget its audience, unless it has begun meanwhile; whether it was cancelled."""
     held = sends.lock(tx, send_id)
     if held is None or not held.waits:
@@ -152,7 +152,7 @@ def _call_off(tx: Tx, send_id: int, why: str, canceller: Canceller) -> bool:
     return True
 
 
-def freeze(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
+def freeze_audience(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
     """Write a send's audience down as pending deliveries, the first slice of a staged start marked; how many."""
     send = sends.get(tx, send_id)
     size = audiences.freeze(tx, send_id, audience.of_issue(segment_rules.read_rule(tx, rule), send.issue_key if send else ""))
@@ -166,8 +166,8 @@ def freeze(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
     return size
 
 
-def _leaks(found: Sequence[Edition], plan: Plan) -> list[paid_leaks.Leak]:
-    """Premium text in what becomes public of the editions, however they came here: mails of new sends, and every title."""
+def _find_leaks(found: Sequence[Edition], plan: Plan) -> list[paid_leaks.Leak]:
+    """Find paid text in what becomes public of the editions: emails of new sends, and every title."""
     guard = paid_leaks.of_editions(found)
     if guard.empty:
         return []
@@ -177,11 +177,11 @@ def _leaks(found: Sequence[Edition], plan: Plan) -> list[paid_leaks.Leak]:
     return [*(leak for edition in new for leak in guard.find_edition(edition)), *leaked]
 
 
-def _order(settings: Settings, issue: str) -> Order:
+def _build_order(settings: Settings, issue: str) -> Order:
     return Order(sender=settings.sender, hold=settings.hold, issue=issue)
 
 
-def _need_issue(plan: Plan, issue: str) -> None:
+def _require_issue(plan: Plan, issue: str) -> None:
     chosen = [step.edition.path for step in plan.steps if step.chosen and step.edition]
     if issue and not chosen:
         raise BadInput(f"No issue has the key or path {issue!r}: `postmerge plan --all` lists them.")
@@ -189,7 +189,7 @@ def _need_issue(plan: Plan, issue: str) -> None:
         raise BadInput(f"{issue!r} may be {' or '.join(chosen)}: name the issue by its path.")
 
 
-def _same_intents(judged: Plan, now: Plan) -> None:
+def _require_same_intents(judged: Plan, now: Plan) -> None:
     """Between the guards and the lock somebody else may have published: less to do is fine, more is not."""
     passed = {(step.root, step.edition.number, step.edition.digest) for step in judged.steps if step.edition}
     fresh = [s for s in now.of(Action.SEND) if s.edition and (s.root, s.edition.number, s.edition.digest) not in passed]
@@ -197,33 +197,33 @@ def _same_intents(judged: Plan, now: Plan) -> None:
         raise Refused(_CHANGED.format(fresh[0].key))
 
 
-def _apply(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
-    _record(tx, step)
+def _apply_step(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
+    _save_issue(tx, step)
     if step.action is Action.SEND:
-        return _create(tx, settings, step, gate)
+        return _create_send(tx, settings, step, gate)
     if step.action is Action.UPDATE:
-        _update(tx, settings, step)
+        _update_send(tx, settings, step)
     return None
 
 
-def _cancel(tx: Tx, plan: Plan) -> None:
+def _cancel_sends(tx: Tx, plan: Plan) -> None:
     """Cancel what no merge asks for any more; another edition of an issue is sent only if the one before it could be stopped.
 
     Raises Refused when that one has begun meanwhile: then the plan is another.
     """
     sending = {step.root for step in plan.of(Action.SEND)}
     for step in plan.of(Action.CANCEL):
-        if step.send and not _call_off(tx, step.send.id, step.why, Canceller.MERGE) and step.root in sending:
+        if step.send and not _cancel_waiting_send(tx, step.send.id, step.why, Canceller.MERGE) and step.root in sending:
             raise Refused(_CHANGED.format(step.key))
 
 
-def _record(tx: Tx, step: Step) -> None:
-    known = as_known(step)
+def _save_issue(tx: Tx, step: Step) -> None:
+    known = build_known_issue(step)
     if known:
         issues.save(tx, known)
 
 
-def _create(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
+def _create_send(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
     assert step.edition
     assert step.due_at
     edition_id = editions.save(tx, step.root, step.edition)
@@ -237,11 +237,11 @@ def _create(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
         send_id = sends.create(tx, step.root, step.edition.number, edition_id, state, settings.sender, rule, due_at, gate)
     sends.set_chosen(tx, send_id, step.chosen or (step.send is not None and step.send.chosen))
     if not step.scheduled:
-        freeze(tx, settings, send_id, step.edition.audience)
+        freeze_audience(tx, settings, send_id, step.edition.audience)
     return send_id
 
 
-def _update(tx: Tx, settings: Settings, step: Step) -> None:
+def _update_send(tx: Tx, settings: Settings, step: Step) -> None:
     """The send gets the new edition; a frozen audience is thawed and frozen anew, because the rule may have changed."""
     assert step.edition
     assert step.send
@@ -258,4 +258,4 @@ def _update(tx: Tx, settings: Settings, step: Step) -> None:
     deliveries.delete_frozen(tx, held.id)
     sends.set_frozen(tx, held.id, None)
     if not step.scheduled:
-        freeze(tx, settings, held.id, step.edition.audience)
+        freeze_audience(tx, settings, held.id, step.edition.audience)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from mailer.core import audience
 from mailer.core.db import Tx
 from mailer.core.edition import Edition, Wish, texts_said
-from mailer.flows.publishing.issue_identity import Issue, Match, identify, known_issues
+from mailer.flows.publishing.issue_identity import Issue, Match, identify_issues, list_known_issues
 from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import editions as stored_editions
 from mailer.store.publishing import issues
@@ -29,15 +29,15 @@ class Action(StrEnum):
     SEND = "send"  # a new intent
     UPDATE = "update"  # a send that has not started gets the new edition, time or audience
     CANCEL = "cancel"  # a send that has not started is no longer asked for
-    ADOPT = "adopt"  # public before the ledger began: written down as not to be mailed
+    ADOPT = "adopt"  # public before the ledger began: recorded as not to be sent
     RENAME = "rename"  # known under another key
-    RECORD = "record"  # new, and does not ask to be mailed
+    RECORD = "record"  # new, and does not ask to be sent
     KEEP = "keep"  # nothing to do
 
 
 @dataclass(frozen=True)
 class Step:
-    """One issue of the plan. ``size`` is the audience's size now; ``due_at`` when its first mail may leave.
+    """One issue of the plan. ``size`` is the audience's size now; ``due_at`` the earliest time of its first email.
 
     ``texts``: how many subscribers each variant has now ("": the original), when there are variants; ``marks``: a waiting
     send's. ``evicted_by``: the file that would take the address of this issue; ``was_at``: a vanished issue's file.
@@ -74,7 +74,7 @@ class Step:
 
     @property
     def texts_said(self) -> str:
-        """How many readers get which text, in brackets; empty when all get the same."""
+        """How many subscribers get which text, in parentheses; empty if all get the same."""
         said = texts_said(self.texts, self.edition.lang) if self.edition else ""
         return f" ({said})" if said else ""
 
@@ -105,7 +105,7 @@ class Order:
     issue: str = ""
 
 
-def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Plan:
+def build_plan(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Plan:
     """The plan for these editions, from the ledger as it is in this transaction."""
     rows = issues.list_all(tx)
     every = sends.list_all(tx)
@@ -116,15 +116,15 @@ def make(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Pl
     book = _Book(
         rows,
         by_edition,
-        identify(editions, rows, _decided(every)),
+        identify_issues(editions, rows, _list_decided_roots(every)),
         marks,
         begun,
-        {_address(one.url): one.path for one in editions},
+        {_get_url_path(one.url): one.path for one in editions},
     )
-    steps = [_step(book, edition, order, now) for edition in editions]
-    steps += _vanished(book, steps)
-    counted = tuple(_counted(tx, step) for step in steps)
-    return Plan(counted, first=not rows, made_at=now, settled=_settled(known_issues(rows), every))
+    steps = [_build_step(book, edition, order, now) for edition in editions]
+    steps += _list_vanished(book, steps)
+    counted = tuple(_count_audience(tx, step) for step in steps)
+    return Plan(counted, first=not rows, made_at=now, settled=_list_settled(list_known_issues(rows), every))
 
 
 def send_key(send: Send) -> tuple[str, int]:
@@ -151,21 +151,21 @@ class _Book:
         """The other file at the address that an issue, still at its path, has had so far."""
         if origin is None or not origin.latest.url or origin.latest.path != edition.path:
             return ""
-        other = self.addresses.get(_address(origin.latest.url), edition.path)
+        other = self.addresses.get(_get_url_path(origin.latest.url), edition.path)
         return "" if other == edition.path else other
 
 
-def _decided(every: Sequence[Send]) -> set[str]:
+def _list_decided_roots(every: Sequence[Send]) -> set[str]:
     """The roots of issues of which something was sent, or which the operator keeps from being sent."""
     kept = (SendState.PAUSED, SendState.STOPPED)
     return {one.issue_key for one in every if one.started_at or one.state in kept or one.cancelled_by is Canceller.OPERATOR}
 
 
-def _address(url: str) -> str:
+def _get_url_path(url: str) -> str:
     return urlsplit(url).path.rstrip("/")
 
 
-def _settled(known: Sequence[Issue], every: Sequence[Send]) -> dict[str, int]:
+def _list_settled(known: Sequence[Issue], every: Sequence[Send]) -> dict[str, int]:
     numbers: dict[str, int] = defaultdict(int)
     for send in every:
         if not send.waits and send.cancelled_by is not Canceller.MERGE:
@@ -173,7 +173,7 @@ def _settled(known: Sequence[Issue], every: Sequence[Send]) -> dict[str, int]:
     return {one.latest.path: max(numbers[one.root], one.latest.adopted_edition or 0) for one in known}
 
 
-def _step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
+def _build_step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
     match = book.matches[edition.path]
     origin, root = match.issue, match.root
     send = book.by_edition.get((root, edition.number))
@@ -185,20 +185,22 @@ def _step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
     )  # fmt: skip
     blank = replace(blank, marks=book.marks.get(send.edition_id, set())) if send else blank
     if send and send.state is not SendState.CANCELLED:
-        return _known_send(blank, edition, send, order, now, moved=bool(origin and origin.latest.path != edition.path))
+        return _keep_known_send(blank, edition, send, order, now, moved=bool(origin and origin.latest.path != edition.path))
     if not book.known and not chosen:
         return replace(blank, action=Action.ADOPT, why="public before the ledger began")
     if origin and (origin.latest.adopted_edition or 0) >= edition.number and not chosen:
-        return _quiet(blank, origin, "adopted: public before the ledger began")
+        return _keep_or_rename(blank, origin, "adopted: public before the ledger began")
     if (newer := book.begun.get(root)) and newer.edition_number > edition.number:
-        return _quiet(blank, origin, f"edition {newer.edition_number}, a higher one, is {newer.state} as send {newer.id}")
+        return _keep_or_rename(
+            blank, origin, f"edition {newer.edition_number}, a higher one, is {newer.state} as send {newer.id}"
+        )
     if edition.send is Wish.NO and not (chosen or _was_chosen(send)):
-        return _quiet(blank, origin, "does not ask to be sent (no `Send:` in its front matter)")
+        return _keep_or_rename(blank, origin, "does not ask to be sent (no `Send:` in its front matter)")
     if send and send.cancelled_by is not Canceller.MERGE and not chosen:
-        return _quiet(blank, origin, f"cancelled by the operator: `postmerge publish --issue {match.key}` sends it")
+        return _keep_or_rename(blank, origin, f"cancelled by the operator: `postmerge publish --issue {match.key}` sends it")
     if order.issue and not chosen:
         return replace(blank, why=f"asks to be sent, but only {order.issue} was chosen")
-    return _timed(replace(blank, action=Action.SEND, why=_reason(send, chosen)), edition, order, now)
+    return _set_time(replace(blank, action=Action.SEND, why=_explain_send(send, chosen)), edition, order, now)
 
 
 def _was_chosen(send: Send | None) -> bool:
@@ -206,7 +208,7 @@ def _was_chosen(send: Send | None) -> bool:
     return send is not None and send.chosen and send.cancelled_by is Canceller.MERGE
 
 
-def _reason(send: Send | None, chosen: bool) -> str:
+def _explain_send(send: Send | None, chosen: bool) -> str:
     why = "chosen with --issue" if chosen else "asks to be sent"
     if send is None:
         return why
@@ -214,7 +216,7 @@ def _reason(send: Send | None, chosen: bool) -> str:
     return f"{why} again: send {send.id}, which {by} cancelled, is armed again"
 
 
-def _quiet(step: Step, origin: Issue | None, why: str) -> Step:
+def _keep_or_rename(step: Step, origin: Issue | None, why: str) -> Step:
     if origin is None:
         return replace(step, action=Action.RECORD, why=why)
     if step.edition and origin.latest.path != step.edition.path:
@@ -222,17 +224,17 @@ def _quiet(step: Step, origin: Issue | None, why: str) -> Step:
     return replace(step, why=why)
 
 
-def _known_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime, moved: bool) -> Step:
+def _keep_known_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime, moved: bool) -> Step:
     if send.waits:
-        return _waiting_send(step, edition, send, order, now)
+        return _update_waiting_send(step, edition, send, order, now)
     why = f"edition {send.edition_number} is {send.state} as send {send.id}"
     return replace(step, action=Action.RENAME if moved else Action.KEEP, why=f"renamed; {why}" if moved else why)
 
 
-def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime) -> Step:
+def _update_waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime) -> Step:
     if edition.send is Wish.NO and not order.issue and not send.chosen:
         return replace(step, action=Action.CANCEL, why="no longer asks to be sent")
-    timed = _timed(step, edition, order, now)
+    timed = _set_time(step, edition, order, now)
     if _keeps_time(edition, send, now + order.hold):
         timed = replace(timed, due_at=send.due_at, scheduled=send.audience_size is None)
     same = (send.audience, send.due_at, step.marks) == (
@@ -243,7 +245,7 @@ def _waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: d
     why = f"waits as send {send.id}" if same else f"changed before send {send.id} started"
     if send.state not in sends.NOT_STARTED:
         sure = " --yes" if send.state is sends.SendState.STOPPED else ""
-        why += f", which is {send.state}: `postmerge resume {send.id}{sure}` lets it go on"
+        why += f", which is {send.state}: `postmerge resume {send.id}{sure}` resumes it"
     return replace(timed, action=Action.KEEP if same else Action.UPDATE, why=why)
 
 
@@ -254,17 +256,17 @@ def _keeps_time(edition: Edition, send: Send, earliest: datetime) -> bool:
     return send.audience_size is not None
 
 
-def _timed(step: Step, edition: Edition, order: Order, now: datetime) -> Step:
+def _set_time(step: Step, edition: Edition, order: Order, now: datetime) -> Step:
     earliest = now + order.hold
     if edition.send is Wish.AT and edition.send_at and not step.chosen:
         return replace(step, due_at=max(edition.send_at, earliest), scheduled=edition.send_at > earliest)
     return replace(step, due_at=earliest)
 
 
-def _vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
+def _list_vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
     """Sends that have not started and whose issue is gone from the build: a revert."""
     alive = {(step.root, step.edition.number) for step in steps if step.edition}
-    paths = {issue.root: issue.latest.path for issue in known_issues(book.known)}
+    paths = {issue.root: issue.latest.path for issue in list_known_issues(book.known)}
     why = "its issue is gone from the build"
     return [
         Step(Action.CANCEL, send.issue_key, send.issue_key, why, send=send, was_at=paths.get(send.issue_key, ""))
@@ -273,7 +275,7 @@ def _vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
     ]
 
 
-def _counted(tx: Tx, step: Step) -> Step:
+def _count_audience(tx: Tx, step: Step) -> Step:
     if step.action not in (Action.SEND, Action.UPDATE) or step.edition is None:
         return step
     rule = audience.of_issue(segment_rules.read_rule(tx, step.edition.audience), step.root)
@@ -283,16 +285,16 @@ def _counted(tx: Tx, step: Step) -> Step:
     return replace(step, size=audiences.count(tx, rule), texts=texts, unknown_tags=tuple(unknown))
 
 
-def as_known(step: Step) -> KnownIssue | None:
-    """What the ledger writes down about a step's issue.
+def build_known_issue(step: Step) -> KnownIssue | None:
+    """Return what to store about a step's issue, if anything.
 
-    While it is in doubt and nothing depends on it, only that there is a file at its path: else the doubt would be forgotten
-    before the file asks to be sent.
+    While the match is ambiguous and nothing depends on it, only the file at its path is recorded: otherwise the ambiguity would
+    be lost before the file asks to be sent.
     """
     if step.edition is None:
         return None
     match, waits = step.match, step.send is not None and step.send.waits
-    if match and match.issue and match.doubt and step.edition.send is Wish.NO and not waits:
+    if match and match.issue and match.ambiguous and step.edition.send is Wish.NO and not waits:
         return match.issue.latest if match.issue.latest.path == step.edition.path else None
     return KnownIssue(
         key=step.key,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from mailer.core import log
 from mailer.core.db import Database, Tx
-from mailer.flows.publishing.preflight import live_digest
+from mailer.flows.publishing.preflight import fetch_live_digest
 from mailer.flows.sending.send_control import halt_send
 from mailer.store.publishing import editions
 from mailer.store.sending import sends
@@ -30,7 +30,7 @@ def check_page(database: Database, send: Send) -> bool:
         return True
     with database.transaction() as tx:
         pages = editions.list_pages(tx, send.edition_id)
-    url, found = next(((url, found) for url, digest in pages if (found := live_digest(url)) != digest), ("", ""))
+    url, found = next(((url, found) for url, digest in pages if (found := fetch_live_digest(url)) != digest), ("", ""))
     if not url:
         return True
     what = "shows another text" if found else "does not show this issue"

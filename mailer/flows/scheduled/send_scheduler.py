@@ -9,7 +9,7 @@ from mailer.core import log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
-from mailer.flows.publishing.publish import freeze
+from mailer.flows.publishing.publish import freeze_audience
 from mailer.flows.scheduled import page_gate
 from mailer.flows.sending import circuit_breakers
 from mailer.flows.sending.send_control import halt_send
@@ -54,7 +54,7 @@ def _start_send(database: Database, settings: Settings, send: Send) -> None:
             return
         frozen = locked.state is SendState.SCHEDULED
         try:
-            size = freeze(tx, settings, send.id, locked.audience) if frozen else (locked.audience_size or 0)
+            size = freeze_audience(tx, settings, send.id, locked.audience) if frozen else (locked.audience_size or 0)
         except BadInput as error:  # for example, a segment deleted meanwhile
             halt_send(tx, locked, SendState.STOPPED, str(error))
             return

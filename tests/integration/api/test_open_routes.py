@@ -21,7 +21,7 @@ from mailer.core.errors import Refused
 from mailer.core.message import LEAVE_URL
 from mailer.editions.source import paid_leaks
 from mailer.flows.operations.api_keys import SCOPES, create_key
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import issue_overview
 from mailer.flows.sending.delivery_worker import deliver_send
@@ -60,7 +60,7 @@ def letter(database: Database, tmp_path: Path) -> Web:
     factories.readers(database, 2)
     with database.transaction() as tx:
         entitlement_records.save(tx, 1, "paying", True, None)
-    adopt(database, letter.settings, [factories.old()])
+    adopt_issues(database, letter.settings, [factories.old()])
     outbox = Outbox(letter.settings.outbox)
     [send] = publish(database, letter.settings, [factories.old(), edition()], [], outbox, Request()).send_ids
     advance_sends(database, letter.settings)
@@ -129,7 +129,7 @@ def test_what_the_ledger_would_show_is_searched_by_the_publish_itself(database: 
     """Also of editions that were handed over from another machine, whose check may have been left out."""
     settings = factories.settings(tmp_path, database.url)
     factories.readers(database, 1)
-    adopt(database, settings, [factories.old()])
+    adopt_issues(database, settings, [factories.old()])
     known = edition()
     planted = replace(known, **{field: f"{getattr(known, field)} {SECRET}"})  # type: ignore[arg-type]
     with pytest.raises(Refused, match=r"Paid text would become public: .+ contains paid text from issues/2026-11-24-hello.md"):
@@ -141,6 +141,6 @@ def test_what_the_ledger_would_show_is_searched_by_the_publish_itself(database: 
 def test_an_old_title_that_quotes_a_new_secret_is_no_way_out(database: Database, tmp_path: Path) -> None:
     settings = factories.settings(tmp_path, database.url)
     factories.readers(database, 1)
-    adopt(database, settings, [factories.old()])
+    adopt_issues(database, settings, [factories.old()])
     with pytest.raises(Refused, match="the ledger's entry of 2020-01-01-old"):
         publish(database, settings, [factories.old(title=SECRET), edition()], [], Outbox(settings.outbox), Request())

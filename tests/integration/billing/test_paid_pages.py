@@ -19,7 +19,7 @@ from mailer.fakes.fake_stripe import FakeStripe
 from mailer.fakes.fake_stripe_books import DAY, MONTH
 from mailer.flows.billing import gifts, subscription_changes
 from mailer.flows.billing.entitlements import EntitlementState
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.store.billing import subscriptions
@@ -361,7 +361,7 @@ def test_links_that_are_not_ours_do_not_hold(shop: Shop, path: str) -> None:
 
 def published(shop: Shop, issue: Edition | None = None) -> None:
     settings, outbox = shop.settings, Outbox(shop.settings.outbox)
-    adopt(shop.database, settings, [factories.old()])
+    adopt_issues(shop.database, settings, [factories.old()])
     [send_id] = publish(shop.database, settings, [factories.old(), issue or edition()], [], outbox, Request()).send_ids
     advance_sends(shop.database, settings)
     deliver_send(shop.database, settings, outbox, send_id)

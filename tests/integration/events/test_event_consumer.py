@@ -20,7 +20,7 @@ from mailer.flows.events import email_events
 from mailer.flows.events import event_consumer as intake
 from mailer.flows.events.email_events import EventCounts
 from mailer.flows.events.event_consumer import MAX_RATE_WHILE_SENDING, EventConsumer
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import uncertain_deliveries
 from mailer.flows.sending.delivery_worker import deliver_send
@@ -56,7 +56,7 @@ def conf(tmp_path: Path, ses: FakeSes, database_url: str, monkeypatch: pytest.Mo
 def send(database: Database, conf: Settings, number: int) -> SendStatus:
     """A whole send, with the transport's patience of half a second."""
     readers(database, number)
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     transport = FastSes("", conf.connections, connect_timeout=2, read_timeout=0.5)
     [send_id] = publish(database, conf, [old(), edition()], [], transport, Request()).send_ids
     return work(database, conf, send_id)
@@ -412,7 +412,7 @@ def test_a_backlog_gives_way_while_a_send_has_mails_to_hand_over(database: Datab
 
     free = taken(1)
     readers(database, 5)
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     publish(database, conf, [old(), edition()], [], Outbox(conf.outbox), Request())
     advance_sends(database, conf)
     assert list_send_statuses(database)[0].send.state == "sending"

@@ -18,7 +18,7 @@ from mailer.core.errors import Unavailable
 from mailer.core.settings import Settings
 from mailer.fakes.fake_events import AcceptedEmail, FakeEvent, event_json
 from mailer.flows.events import email_events
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.store.sending import deliveries
 from mailer.store.sending.deliveries import Settlement
@@ -42,7 +42,7 @@ def start(database: Database, conf: Settings, number: int = 5, key: str = "2026-
         first = tx.value("SELECT count(*) FROM subscribers") == 0
     if first:
         factories.readers(database, number)
-        adopt(database, conf, [factories.old()])
+        adopt_issues(database, conf, [factories.old()])
     words = " ".join(hashlib.sha256(f"{key} {n}".encode()).hexdigest()[:8] for n in range(40))
     issues = [factories.old(), factories.edition(key, body=f"<p>{words}</p>")]
     [send_id] = publish(database, conf, issues, [], Outbox(conf.outbox), Request()).send_ids

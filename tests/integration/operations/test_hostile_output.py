@@ -83,7 +83,9 @@ def test_a_plan_and_what_publishing_did_print_hostile_values_as_they_are(
     factories.readers(database, 1)
     edition = factories.edition(HOSTILE, subject=HOSTILE, send=Wish.YES)
     found, request = [factories.old(), edition], publish.Request(HOSTILE)
-    cli_output.plan(common.out, publish.look(database, settings, found, [], make_transport(settings), request), everything=True)
+    cli_output.plan(
+        common.out, publish.preview_publish(database, settings, found, [], make_transport(settings), request), everything=True
+    )
     assert capsys.readouterr().out.count(HOSTILE) >= 2
     cli_output.published(common.out, publish.publish(database, settings, found, [], make_transport(settings), request))
     assert capsys.readouterr().out.count(HOSTILE) == 2

@@ -20,7 +20,7 @@ from mailer.flows.publishing.preflight import Guard
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.transports.base import AccountLimits
-from mailer.workbench.review import MARK, Change, Review, markdown
+from mailer.workbench.review import MARK, Change, Review, render_review
 from tests.conftest import ROOT
 from tests.factories import edition, readers, settings
 from tests.processes import environment
@@ -34,7 +34,7 @@ def review(step: Step | None, *, guards: tuple[Guard, ...] = (), change: Change 
     values: dict[str, object] = {"changes": [change or Change("content/issues/a.md", step.edition if step else None, None)]}
     values |= {"remarks": [], "outlook": Outlook(plan, guards, ACCOUNT), "why": "", "zone": "Europe/Berlin"}
     values |= {"hold": timedelta(minutes=10), "base": "main", **more}
-    return markdown(Review(**values))  # type: ignore[arg-type]
+    return render_review(Review(**values))  # type: ignore[arg-type]
 
 
 def test_a_scheduled_send_is_told_in_one_sentence() -> None:
@@ -43,8 +43,8 @@ def test_a_scheduled_send_is_told_in_one_sentence() -> None:
     said = review(step)
     assert said.startswith(MARK + "\n")
     assert (
-        "Merging this **will send** *The \\*answer\\** to **12,403 readers** on **Tue 1 Dec 09:00 CET**,"
-        " done by about 09:04 at 50 mails/s, costing about 1.24 USD."
+        "Merging this **will send** *The \\*answer\\** to **12,403 subscribers** on **Tue 1 Dec 09:00 CET**,"
+        " done by about 09:04 at 50 emails/s, costing about 1.24 USD."
     ) in said
 
 
@@ -54,7 +54,7 @@ def test_what_sends_nothing_says_why_and_what_would_be_refused_is_said() -> None
     assert "**sends nothing** for *Title of 2026\\-11\\-24\\-hello*, because edition 1 is finished as send 12." in review(quiet)
     send = Step(Action.SEND, made.key, made.key, "asks", edition=made, size=1, due_at=WHEN)
     said = review(send, guards=(Guard("old", "It is dated 9 days ago."),))
-    assert "to **1 reader** 10 min after the merge, done in about 1 s at 50 mails/s" in said
+    assert "to **1 subscriber** 10 min after the merge, done in about 1 s at 50 emails/s" in said
     assert "> **Publishing would refuse this:** It is dated 9 days ago." in said
 
 
@@ -117,7 +117,7 @@ def test_a_branch_is_reported(repository: Repository) -> None:
     repository.write("old", "2020-01-01", "Very long ago.")
     repository.commit()
     said = repository.run("comment", "--base", "main")
-    assert "**will send** *Hello* to **20 readers** at once after the merge." in said
+    assert "**will send** *Hello* to **20 subscribers** at once after the merge." in said
     assert "**sends nothing** for *Old*, because it was adopted: public before the ledger began." in said
     assert "| warning | `content/issues/hello.md:5` |" in said
     assert "-Long ago." in said
@@ -146,8 +146,8 @@ def test_a_translation_is_told_with_its_original(repository: Repository) -> None
     repository.write("hello.de", date.today().isoformat(), f"Deutsche Worte.{paid}", "Lang: de\n")
     repository.commit()
     said = repository.run("comment", "--base", "main")
-    assert "**will send** *Hello* to **20 readers** (en 17, de 3)" in said
-    assert "is a translation of *Hello*: **3** of its 20 readers get it in this language." in said
+    assert "**will send** *Hello* to **20 subscribers** (en 17, de 3)" in said
+    assert "is a translation of *Hello*: **3** of its 20 subscribers get it in this language." in said
     assert "`content/issues/hello.de.md` is new" in said
     assert said.count("will send") == 1
     assert "eleven dry cellars" not in said
@@ -201,7 +201,7 @@ def test_the_checks_ask_the_ledger(repository: Repository, database: Database) -
     repository.write("hello", date.today().isoformat(), "Second.", "Send: yes\nEdition: 2\nAudience: sent edition 1\n")
     assert "audience" not in repository.run("check")
     repository.git("checkout", "-q", "-b", "draft")
-    assert "**will send** *Hello* to **20 readers**" in repository.run("comment", "--base", "main")
+    assert "**will send** *Hello* to **20 subscribers**" in repository.run("comment", "--base", "main")
 
 
 def test_what_is_for_paying_readers_is_not_quoted_in_the_report(repository: Repository) -> None:

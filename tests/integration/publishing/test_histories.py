@@ -15,7 +15,7 @@ from mailer.core.db import Database, Tx
 from mailer.core.edition import Finding, Wish
 from mailer.core.errors import Refused
 from mailer.core.settings import Settings
-from mailer.flows.publishing.publish import Request, adopt, cancel, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, cancel_send, publish
 from mailer.flows.publishing.publish_plan import Action
 from mailer.store.sending import sends
 from mailer.store.sending.sends import Send
@@ -90,7 +90,7 @@ class Publishing:
             rows = tx.all(f"{_SENDS} WHERE sends.state = 'holding' ORDER BY sends.id")
         if rows:
             row = self.history.random.choice(rows)
-            cancel(self.database, f"send:{row['id']}")
+            cancel_send(self.database, f"send:{row['id']}")
             self.history.expected.cancel((int(row["preheader"].split()[0]), row["edition_number"]))
 
     def ledger(self) -> dict[tuple[int, int], tuple[str, int]]:
@@ -115,7 +115,7 @@ def play(database: Database, conf: Settings, seed: int, merges: int) -> None:
     """One history, with the ledger looked at after each merge."""
     with database.transaction() as tx:
         tx.run("TRUNCATE issues, sends, editions CASCADE")
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     history = History(seed)
     publishing = Publishing(database, conf, history)
     for _ in range(merges):
@@ -185,7 +185,7 @@ def test_a_lower_edition_is_not_sent_when_the_higher_one_begins_at_that_moment(
 def test_an_adopted_issue_is_not_sent_after_two_merges_under_another_name(
     database: Database, run: Publish, conf: Settings
 ) -> None:
-    adopt(database, conf, [old(), edition()])
+    adopt_issues(database, conf, [old(), edition()])
     for key in ("hello-again", "hello-again", "hello-at-last"):
         assert run(replace(edition(), key=key, path=f"issues/{key}.md"), conf=conf).send_ids == ()
     assert states(database) == []

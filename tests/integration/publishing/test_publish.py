@@ -15,7 +15,7 @@ from mailer.core.errors import BadInput, Refused
 from mailer.core.message import LEAVE_URL
 from mailer.core.settings import Settings
 from mailer.flows.publishing.preflight import ALLOWED
-from mailer.flows.publishing.publish import Published, Request, adopt, cancel, look, publish
+from mailer.flows.publishing.publish import Published, Request, adopt_issues, cancel_send, preview_publish, publish
 from mailer.flows.publishing.publish_plan import Action
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.send_status import list_send_statuses
@@ -52,7 +52,7 @@ def conf(tmp_path: Path) -> Settings:
 def run(database: Database, conf: Settings) -> Publish:
     """Publish these editions; the ledger already knows one old issue."""
     readers(database, 10, ("python",))
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
 
     def call(
         *editions: Edition,
@@ -170,7 +170,7 @@ def test_what_the_operator_cancelled_stays_cancelled_until_they_say_so(
     database: Database, run: Publish, holding: Settings
 ) -> None:
     run(edition(), conf=holding)
-    cancel(database, "2026-11-24-hello")
+    cancel_send(database, "2026-11-24-hello")
     for editions in ([edition()], [], [edition()], [edition(body="<p>Changed all over.</p>")]):
         done = run(*editions, conf=holding)
         assert done.send_ids == ()
@@ -212,7 +212,7 @@ def test_a_cancelled_send_that_the_operator_cancels_too_stays_cancelled(
 ) -> None:
     run(edition(), conf=holding)
     run(conf=holding)
-    cancel(database, "2026-11-24-hello")
+    cancel_send(database, "2026-11-24-hello")
     assert run(edition(), conf=holding).send_ids == ()
     assert states(database) == ["cancelled"]
 
@@ -221,7 +221,7 @@ def test_after_a_cancelled_send_the_audience_of_edition_1_is_right(database: Dat
     second = edition(number=2, audience="sent edition 1", body="<p>Corrected: it was nine.</p>")
     run(edition(audience="python"), conf=holding)
     run(conf=holding)
-    with pytest.raises(Refused, match="is nobody"):
+    with pytest.raises(Refused, match="is empty"):
         run(second, conf=holding)
     run(edition(audience="python"), conf=holding)
     with database.transaction() as tx:
@@ -279,14 +279,14 @@ def test_two_publishes_at_once_make_one_send(database: Database, run: Publish) -
 
 def test_cancel_stops_a_holding_send_and_refuses_a_running_one(database: Database, run: Publish, conf: Settings) -> None:
     run(edition(), conf=replace(conf, hold=timedelta(minutes=10)))
-    cancel(database, "2026-11-24-hello")
+    cancel_send(database, "2026-11-24-hello")
     assert states(database) == ["cancelled"]
     run(edition("other", body="<p>quite another text for another day</p>"))
     tend_once(database)
     with pytest.raises(Refused, match="is sending: only a send that has not begun can be cancelled"):
-        cancel(database, "other")
+        cancel_send(database, "other")
     with pytest.raises(BadInput, match="There is no send 'nothing'"):
-        cancel(database, "nothing")
+        cancel_send(database, "nothing")
 
 
 REFUSALS: dict[str, tuple[list[Edition], dict[str, object], str]] = {
@@ -294,7 +294,7 @@ REFUSALS: dict[str, tuple[list[Edition], dict[str, object], str]] = {
     "old": ([edition(dated=NOW - timedelta(days=30))], {}, "is dated 30 days ago"),
     "late": ([edition(send=Wish.AT, send_at=NOW - timedelta(days=2))], {}, "which is past"),
     "unknown-tag": ([edition(audience="not pyhton")], {}, "names the tag 'pyhton', which no subscriber has"),
-    "quota": ([edition()], {"account": AccountLimits(rate=14, quota=200, sent=195)}, "SES takes only 5 more mails"),
+    "quota": ([edition()], {"account": AccountLimits(rate=14, quota=200, sent=195)}, "SES accepts only 5 more mails"),
     "sandbox": ([edition()], {"account": AccountLimits(rate=1, quota=200, sent=0, production=False)}, "in the sandbox"),
     "duplicate": ([edition(body=old().body)], {}, "has nearly the same text as issues/2020-01-01-old.md"),
 }
@@ -311,7 +311,7 @@ def test_a_guard_refuses_until_it_is_allowed(database: Database, run: Publish, n
 
 
 def test_a_quota_of_nothing_is_refused_whatever_is_allowed(database: Database, run: Publish) -> None:
-    with pytest.raises(Refused, match=r"no mail at all \(a quota of 0\)"):
+    with pytest.raises(Refused, match=r"does not let this account send at all \(a quota of 0\)"):
         run(edition(), account=AccountLimits(rate=1, quota=0, sent=0), allow=["quota"])
     assert states(database) == []
 
@@ -332,7 +332,7 @@ def test_sending_needs_a_sender_and_a_postal_address(
 
 
 def test_an_audience_of_nobody_is_refused(database: Database, run: Publish) -> None:
-    with pytest.raises(Refused, match="is nobody"):
+    with pytest.raises(Refused, match="is empty"):
         run(edition(audience="not python"))
 
 
@@ -393,7 +393,7 @@ def test_every_reason_is_named_once(database: Database, run: Publish) -> None:
         run(edition("a", dated=NOW - timedelta(days=30)), edition("b", body="<p>b</p>", audience="nobody"))
     lines = str(caught.value).split("\n")
     assert len(lines) == len(set(lines)) == 4
-    assert [word in str(caught.value) for word in ("at once", "30 days ago", "'nobody', which", "is nobody:")] == [True] * 4
+    assert [word in str(caught.value) for word in ("at once", "30 days ago", "'nobody', which", "is empty:")] == [True] * 4
 
 
 OTHER = "<p>Seven swans were counted at dawn by volunteers who had slept badly in a cold hut.</p>"
@@ -503,7 +503,7 @@ def test_one_name_for_two_issues_wants_the_path(database: Database, run: Publish
 
 
 def test_looking_writes_nothing(database: Database, run: Publish, conf: Settings) -> None:
-    outlook = look(database, conf, [old(), edition()], [], Limits(), Request())
+    outlook = preview_publish(database, conf, [old(), edition()], [], Limits(), Request())
     assert [step.key for step in outlook.plan.steps if step.size] == ["2026-11-24-hello"]
     assert states(database) == []
 
@@ -525,7 +525,7 @@ def test_a_correction_is_mailed_to_those_who_got_the_first_edition(database: Dat
 
 
 def test_a_correction_to_nobody_is_refused(database: Database, run: Publish) -> None:
-    with pytest.raises(Refused, match=r"'sent edition 1' of issues/2026-11-24-hello\.md is nobody"):
+    with pytest.raises(Refused, match=r"'sent edition 1' of issues/2026-11-24-hello\.md is empty"):
         run(edition(number=2, audience="sent edition 1"))
 
 
@@ -557,7 +557,7 @@ def test_an_account_whose_sending_is_switched_off_is_not_published_into(database
 def test_an_audience_that_just_fits_into_the_quota_is_sent(database: Database, run: Publish, left: int) -> None:
     account = AccountLimits(rate=14, quota=1000, sent=1000 - left)
     if left < 10:
-        with pytest.raises(Refused, match=f"10 readers but SES takes only {left} more"):
+        with pytest.raises(Refused, match=f"10 readers but SES accepts only {left} more"):
             run(edition(), account=account)
     else:
         assert len(run(edition(), account=account).send_ids) == 1

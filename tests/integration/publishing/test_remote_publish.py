@@ -123,7 +123,7 @@ def test_a_publish_key_reads_no_reader(letter: Web, url: str) -> None:
 def test_what_was_changed_on_the_way_is_refused(letter: Web, url: str) -> None:
     server = with_key(letter, url, "publish")
     raw = edition_files.to_bytes(factories.edition()).replace(b"ledger", b"Ledger")
-    with pytest.raises(BadInput, match="hand it over again"):
+    with pytest.raises(BadInput, match="upload it again"):
         server.ask("PUT", f"/editions/{'0' * 64}", raw)
     with pytest.raises(BadInput, match="changed after the build"):
         server.ask("PUT", f"/editions/{hashlib.sha256(raw).hexdigest()}", raw)

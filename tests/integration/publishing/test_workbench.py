@@ -23,7 +23,7 @@ from websockets.typing import Origin
 
 from mailer.core.settings import Settings
 from mailer.workbench.app import Workbench, create_app
-from mailer.workbench.desk import Desk
+from mailer.workbench.live_preview import LivePreview
 from tests.conftest import REAL_ARCHIVE, ROOT
 from tests.integration.publishing.test_check import site
 
@@ -38,7 +38,7 @@ class Running:
         self.folder = folder
         settings = Settings(content=folder / "content", config=folder / "pelicanconf.py", site_url="https://news.example.org",
                             build=folder / "build", postal_address="1 Example Street")  # fmt: skip
-        bench = Workbench(Desk(settings), may_reach=lambda address: address == "127.0.0.1")
+        bench = Workbench(LivePreview(settings), may_reach=lambda address: address == "127.0.0.1")
         config = uvicorn.Config(create_app(bench), host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)

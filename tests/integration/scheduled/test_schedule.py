@@ -14,8 +14,8 @@ from mailer.core.edition import Edition, Wish
 from mailer.core.errors import Refused
 from mailer.core.settings import Settings
 from mailer.flows.publishing import publish as publishing
-from mailer.flows.publishing.publish import Request, adopt, cancel, publish
-from mailer.flows.publishing.publish_plan import Action, Plan, make
+from mailer.flows.publishing.publish import Request, adopt_issues, cancel_send, publish
+from mailer.flows.publishing.publish_plan import Action, Plan, build_plan
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import send_control
 from mailer.store.sending import sends
@@ -39,7 +39,7 @@ def merge(database: Database, conf: Settings, *issues: Edition) -> list[Action]:
 def begin(database: Database, conf: Settings, issue: Edition) -> str:
     """Five readers and one send; its id."""
     readers(database, 5)
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     assert merge(database, conf, issue) == [Action.SEND]
     return str(only(database).send.id)
 
@@ -103,7 +103,7 @@ def test_a_revert_cancels_a_send_that_is_held_back(database: Database, conf: Set
 def test_the_operator_cancels_a_paused_send_that_has_not_begun(database: Database, conf: Settings) -> None:
     send_id = begin(database, conf, edition())
     send_control.pause_send(database, send_id)
-    cancel(database, send_id)
+    cancel_send(database, send_id)
     assert only(database).send.state == "cancelled"
 
 
@@ -112,7 +112,7 @@ def test_a_paused_send_that_has_begun_is_not_cancelled(database: Database, conf:
     advance_sends(database, conf)
     send_control.pause_send(database, send_id)
     with pytest.raises(Refused, match="is paused: only a send that has not begun can be cancelled"):
-        cancel(database, send_id)
+        cancel_send(database, send_id)
     assert merge(database, conf) == []
 
 
@@ -120,14 +120,14 @@ def test_a_revert_that_comes_in_the_moment_of_the_start_leaves_the_audience(
     database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_id = begin(database, replace(conf, hold=timedelta(0)), edition())
-    outlook = publishing.look(database, conf, [old()], [], Limits(), Request())
+    outlook = publishing.preview_publish(database, conf, [old()], [], Limits(), Request())
 
     def late(*given: Any) -> Plan:
-        plan = make(*given)
+        plan = build_plan(*given)
         advance_sends(database, conf)  # the scheduler starts the send after the plan was made
         return plan
 
-    monkeypatch.setattr(publishing, "look", lambda *_: outlook)
+    monkeypatch.setattr(publishing, "preview_publish", lambda *_: outlook)
     monkeypatch.setattr(publishing, "make", late)
     publish(database, conf, [old()], [], Limits(), Request())
     one = only(database)

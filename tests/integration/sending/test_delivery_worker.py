@@ -14,7 +14,7 @@ from mailer.core.db import Database, Tx
 from mailer.core.errors import Unavailable
 from mailer.core.rate_limiter import NoRateLimit
 from mailer.core.settings import Settings
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import delivery_worker
 from mailer.flows.sending.delivery_worker import DeliveryResult, deliver_send
@@ -48,7 +48,7 @@ def transport(conf: Settings) -> FastSes:
 
 def start(database: Database, conf: Settings, number: int, transport: FastSes | Outbox) -> int:
     readers(database, number)
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     [send_id] = publish(database, conf, [old(), edition()], [], transport, Request()).send_ids
     advance_sends(database, conf)
     return send_id

@@ -18,7 +18,7 @@ from mailer.core import fence_file
 from mailer.core.db import Database
 from mailer.core.errors import Refused
 from mailer.core.settings import Settings, environment
-from mailer.flows.publishing.publish import Request, adopt, look, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, preview_publish, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import fence
 from mailer.flows.sending.send_status import list_send_statuses
@@ -39,7 +39,7 @@ def conf(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
 def ledger(database: Database, conf: Settings) -> Database:
     """A ledger that has published, with its fence."""
     readers(database, 20)
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     go(database, conf, "first")
     return database
 
@@ -126,7 +126,7 @@ def test_an_older_backup_in_place_of_the_ledger_is_noticed(ledger: Database, con
     put_back(conf.database_url, tmp_path / "dump")
     with pytest.raises(Refused, match=r"restored from an older backup: its fence is at epoch \d+, the fence file at \d+"):
         go(ledger, conf, "second")
-    outlook = look(ledger, conf, [old(), edition("second")], [], Outbox(conf.outbox), Request())
+    outlook = preview_publish(ledger, conf, [old(), edition("second")], [], Outbox(conf.outbox), Request())
     assert "older backup" in outlook.guards[0].sentence
     fence.accept_database(ledger, conf)
     assert len(go(ledger, conf, "second")) == 1

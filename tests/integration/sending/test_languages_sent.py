@@ -22,7 +22,7 @@ from mailer.core.db import Database
 from mailer.core.edition import Edition, Variant
 from mailer.core.message import LEAVE_URL
 from mailer.flows.operations.send_rehearsal import rehearse_send
-from mailer.flows.publishing.publish import Request, adopt, look, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, preview_publish, publish
 from mailer.flows.publishing.publish_plan import Action
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
@@ -30,7 +30,7 @@ from mailer.flows.sending.send_report import make_report, report_facts
 from mailer.flows.sending.send_report_page import render_report
 from mailer.store.billing import entitlement_records
 from mailer.transports.outbox import Outbox, list_emails
-from mailer.workbench.review import Change, Review, markdown
+from mailer.workbench.review import Change, Review, render_review
 from tests import factories
 
 
@@ -59,7 +59,7 @@ class Newsletter:
         self.database = database
         self.settings = factories.settings(folder, database.url)
         self.outbox = Outbox(self.settings.outbox)
-        adopt(database, self.settings, [factories.old()])
+        adopt_issues(database, self.settings, [factories.old()])
 
     def reader(self, lang: str, paid: bool = False) -> None:
         with self.database.transaction() as tx:
@@ -128,7 +128,9 @@ def test_the_claim_chooses_by_access_and_language(
     for who in wanted:
         newsletter.reader(who.removesuffix("+"), paid=who.endswith("+"))
     one = edition(*names)
-    outlook = look(newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request())
+    outlook = preview_publish(
+        newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request()
+    )
     [step] = outlook.plan.of(Action.SEND)
     expected = {box(who): name for who, name in wanted.items()}
     counted = {name: list(expected.values()).count(name) for name in expected.values()}
@@ -172,7 +174,9 @@ def test_a_translation_that_comes_while_the_send_waits_is_in_time(newsletter: Ne
     later = [edition("de"), edition("de", "fr"), replace(edition("fr"), variants=(variant("de", subject="Neu"),))]
     for one in later:
         assert newsletter.publish(one) == ()
-        plan = look(newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request()).plan
+        plan = preview_publish(
+            newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request()
+        ).plan
         assert not plan.of(Action.UPDATE), "the waiting send has it now"
     assert newsletter.deliver(send_id) == {"reader-de": "de", "reader-en": ""}
     assert newsletter.mail("de")["Subject"] == "Neu"
@@ -183,11 +187,13 @@ def test_plan_comment_and_report_say_how_many_get_which_text(newsletter: Newslet
         newsletter.reader(lang)
     newsletter.reader("de", paid=True)
     one, screen = edition("de", "de premium"), Console(width=200, record=True)
-    outlook = look(newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request())
+    outlook = preview_publish(
+        newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request()
+    )
     cli_output.plan(screen, outlook, everything=False)
     assert "5 (en 2, de 2, de premium 1)" in screen.export_text()
     assert cli_output.plan_facts(outlook)["steps"][0]["texts"] == {"en": 2, "de": 2, "de premium": 1}
-    said = markdown(Review([Change(one.path, one, None)], [], outlook, "", "UTC", timedelta(0), "main"))
+    said = render_review(Review([Change(one.path, one, None)], [], outlook, "", "UTC", timedelta(0), "main"))
     assert "**5 readers** (en 2, de 2, de premium 1)" in said
     [send_id] = newsletter.publish(one)
     newsletter.deliver(send_id)
@@ -242,10 +248,10 @@ def test_a_send_waits_for_the_page_of_each_language(newsletter: Newsletter, site
     one = factories.edition(url=f"{site}/", variants=(german, variant("premium"), variant("de premium", url=f"{site}/de/")))
     Pages.digests = {"/": one.digest}
     found, request = [factories.old(), one], Request(gate=True)
-    guards = look(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).guards
+    guards = preview_publish(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).guards
     assert f"{site}/de/ does not show this issue yet" in guards[0].sentence
     Pages.digests["/de/"] = german.digest
-    assert not look(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).guards
+    assert not preview_publish(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).guards
     [send_id] = publish(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).send_ids
     Pages.digests["/de/"] = "0" * 64
     advance_sends(newsletter.database, newsletter.settings)

@@ -185,9 +185,9 @@ def test_what_no_guard_has_seen_is_not_published(
     """Between the guards and the lock another pipeline changed what there is to do."""
     conf = settings(tmp_path)
     readers(database, 3)
-    publish.adopt(database, conf, [old()])
-    seen = publish.look(database, conf, [old(), edition()], [], Limits(), publish.Request())
-    monkeypatch.setattr(publish, "look", lambda *_: seen)
+    publish.adopt_issues(database, conf, [old()])
+    seen = publish.preview_publish(database, conf, [old(), edition()], [], Limits(), publish.Request())
+    monkeypatch.setattr(publish, "preview_publish", lambda *_: seen)
     found = [old(), late] if late.key == edition().key else [old(), edition(), late]
     with pytest.raises(Refused, match="The ledger changed while publishing"):
         publish.publish(database, conf, found, [], Limits(), publish.Request())
@@ -199,10 +199,10 @@ def test_what_no_guard_has_seen_is_not_published(
 def test_less_to_do_than_the_guards_saw_is_fine(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conf = settings(tmp_path)
     readers(database, 3)
-    publish.adopt(database, conf, [old()])
-    seen = publish.look(database, conf, [old(), edition()], [], Limits(), publish.Request())
+    publish.adopt_issues(database, conf, [old()])
+    seen = publish.preview_publish(database, conf, [old(), edition()], [], Limits(), publish.Request())
     assert len(publish.publish(database, conf, [old(), edition()], [], Limits(), publish.Request()).send_ids) == 1
-    monkeypatch.setattr(publish, "look", lambda *_: seen)
+    monkeypatch.setattr(publish, "preview_publish", lambda *_: seen)
     assert publish.publish(database, conf, [old(), edition()], [], Limits(), publish.Request()).send_ids == ()
 
 

@@ -14,7 +14,7 @@ import pytest
 from mailer.core.db import Database
 from mailer.core.errors import Unavailable
 from mailer.flows.operations import operator_notices
-from mailer.flows.publishing.preflight import live_digest
+from mailer.flows.publishing.preflight import fetch_live_digest
 from mailer.store.operations import notices
 from mailer.workers import scheduler
 from tests.factories import settings
@@ -58,18 +58,18 @@ def answering(answer: bytes, drip: bytes = b"") -> Iterator[str]:
 @pytest.mark.parametrize("kind", ODD)
 def test_a_page_that_answers_oddly_is_not_live(kind: str) -> None:
     with answering(ODD[kind]) as url:
-        assert live_digest(url) == ""
+        assert fetch_live_digest(url) == ""
 
 
 @pytest.mark.parametrize("url", ["http://[::1/x", "http://two words.example/", "http://127.0.0.1:port/"])
 def test_an_address_that_is_none_has_no_page(url: str) -> None:
-    assert live_digest(url) == ""
+    assert fetch_live_digest(url) == ""
 
 
 def test_a_page_that_never_ends_is_read_no_longer_than_allowed() -> None:
     with answering(b"HTTP/1.1 200 OK\r\n\r\n", drip=b"x") as url:
         started = time.monotonic()
-        assert live_digest(url, timeout=0.3) == ""
+        assert fetch_live_digest(url, timeout=0.3) == ""
         assert time.monotonic() - started < 3
 
 

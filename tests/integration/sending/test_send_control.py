@@ -15,7 +15,7 @@ from mailer.core.edition import Edition, Wish
 from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
 from mailer.flows.operations.operator_notices import post_notices
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
 from mailer.flows.sending import send_control, ses_quota
 from mailer.flows.sending.delivery_worker import deliver_send
@@ -37,7 +37,7 @@ def conf(tmp_path: Path) -> Settings:
 def begin(database: Database, conf: Settings, number: int, issue: Edition | None = None, gate: bool = False) -> int:
     """Publish one issue; its send."""
     readers(database, number)
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     request = Request(gate=False)
     [send_id] = publish(database, conf, [old(), issue or edition()], [], Limits(), request).send_ids
     if gate:

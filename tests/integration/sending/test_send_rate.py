@@ -14,7 +14,7 @@ import redis
 from mailer.core.db import Database
 from mailer.core.rate_limiter import CUT_FACTOR, HEADROOM, LOCAL_RATE_DIVISOR, SendSlots, SharedRateLimiter
 from mailer.core.settings import Settings
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import send_rate
 from mailer.flows.sending.delivery_worker import deliver_send
@@ -55,7 +55,7 @@ def transport(conf: Settings) -> FastSes:
 
 def start(database: Database, conf: Settings, number: int) -> int:
     readers(database, number)
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     allow = Request(allow=("quota",))
     [send_id] = publish(database, conf, [old(), edition()], [], transport(conf), allow).send_ids
     advance_sends(database, conf)

@@ -12,7 +12,7 @@ import pytest
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.core.settings import environment
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_report import SendReport, make_report, report_facts
@@ -31,7 +31,7 @@ def sent(database: Database, tmp_path: Path) -> int:
         tx.script("UPDATE subscribers SET email_normal = format('r%s@d%s.example', id, 1 + id % 30)")
         tx.script("UPDATE subscribers SET email_normal = format('r%s@big.example', id) WHERE id % 2 = 0")
         tx.script("UPDATE subscribers SET email = email_normal")
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     outbox = Outbox(conf.outbox)
     issue = edition(subject='<script>alert("1")</script> & more')
     [send_id] = publish(database, replace(conf, first_slice=100.0), [old(), issue], [], outbox, Request()).send_ids
@@ -117,7 +117,7 @@ def test_the_delay_until_delivery_is_counted_from_the_events(database: Database,
 def test_a_send_that_has_not_started_has_a_report_too(database: Database, tmp_path: Path) -> None:
     conf = settings(tmp_path)
     readers(database, 3)
-    adopt(database, conf, [old()])
+    adopt_issues(database, conf, [old()])
     publish(database, conf, [old(), edition()], [], Outbox(conf.outbox), Request())
     found: SendReport = make_report(database, edition().key)
     assert (found.outcomes["pending"], found.span.emails, found.timeline.emails) == (3, 0, ())

@@ -12,7 +12,7 @@ import pytest
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Variant
 from mailer.core.message import LEAVE_URL, Template
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.store.billing import entitlement_records
@@ -39,7 +39,7 @@ def access(database: Database, reader: int, premium: bool, until: datetime | Non
 def send(database: Database, folder: Path) -> tuple[Outbox, int]:
     settings = factories.settings(folder, database.url)
     outbox = Outbox(settings.outbox)
-    adopt(database, settings, [factories.old()])
+    adopt_issues(database, settings, [factories.old()])
     [send_id] = publish(database, settings, [factories.old(), edition()], [], outbox, Request()).send_ids
     advance_sends(database, settings)
     return outbox, send_id
@@ -94,7 +94,7 @@ def test_an_issue_that_is_the_same_for_all_is_so_for_who_pays(database: Database
     access(database, 1, True)
     settings = factories.settings(tmp_path, database.url)
     outbox = Outbox(settings.outbox)
-    adopt(database, settings, [factories.old()])
+    adopt_issues(database, settings, [factories.old()])
     [send_id] = publish(database, settings, [factories.old(), factories.edition()], [], outbox, Request()).send_ids
     advance_sends(database, settings)
     assert deliver_send(database, settings, outbox, send_id).sent == 2

@@ -16,7 +16,7 @@ from mailer.cli import cli
 from mailer.core.db import Database
 from mailer.core.edition import Wish
 from mailer.core.errors import BadInput
-from mailer.flows.publishing.publish import Request, adopt, publish
+from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled import subscriber_maintenance
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.send_status import list_send_statuses
@@ -123,7 +123,7 @@ def test_the_word_alone_stays_a_tag(letter: Web, api: TestClient) -> None:
 def test_an_issue_goes_to_a_segment_and_an_unknown_one_is_refused(letter: Web, api: TestClient) -> None:
     make(api, "coders", *PYTHON)
     conf = replace(letter.settings, transport="ses")
-    adopt(letter.database, conf, [old()])
+    adopt_issues(letter.database, conf, [old()])
     with pytest.raises(BadInput, match=r"names a segment 'coder' at column 1 .* did you mean 'coders'"):
         publish(letter.database, conf, [old(), edition(audience="segment coder")], [], Limits(), Request(gate=False))
     assert list_send_statuses(letter.database)[:0] == []
@@ -134,7 +134,7 @@ def test_an_issue_goes_to_a_segment_and_an_unknown_one_is_refused(letter: Web, a
 def test_a_scheduled_issue_keeps_its_segment(letter: Web, api: TestClient) -> None:
     made = make(api, "coders", *PYTHON).json()
     conf = replace(letter.settings, transport="ses")
-    adopt(letter.database, conf, [old()])
+    adopt_issues(letter.database, conf, [old()])
     later = edition(audience="segment coders", send=Wish.AT, send_at=datetime.now(UTC) + timedelta(hours=3))
     publish(letter.database, conf, [old(), later], [], Limits(), Request(gate=False))
     for answer in (api.delete(f"/v1/segments/{made['id']}"), api.patch(f"/v1/segments/{made['id']}", json={"name": "x"})):

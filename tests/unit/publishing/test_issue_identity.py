@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from mailer.core.edition import Edition
-from mailer.flows.publishing.issue_identity import Match, identify, similarity, sketch
+from mailer.flows.publishing.issue_identity import Match, estimate_similarity, identify_issues, sketch
 from mailer.store.publishing.issues import KnownIssue
 from tests.factories import NOW, PROSE, edition
 
@@ -32,11 +32,11 @@ def known(*editions: Edition, seen: int = 0) -> list[KnownIssue]:
 
 def who(rows: list[KnownIssue], *editions: Edition) -> dict[str, str]:
     """For each path: the known root, or "new KEY"; a "?" where it is in doubt."""
-    return {path: _said(match) for path, match in identify(editions, rows, {row.root for row in rows}).items()}
+    return {path: _said(match) for path, match in identify_issues(editions, rows, {row.root for row in rows}).items()}
 
 
 def _said(match: Match) -> str:
-    mark = "?" if match.doubt else "!" if match.rival else ""
+    mark = "?" if match.ambiguous else "!" if match.rival else ""
     return (match.root if match.issue else f"new {match.key}") + mark
 
 
@@ -192,7 +192,7 @@ def test_a_renamed_issue_is_known_by_its_present_path_only() -> None:
 
 def test_nearly_the_same_text_is_named_whichever_file_is_new() -> None:
     def copied(rows: list[KnownIssue], *editions: Edition) -> dict[str, str]:
-        return {path: match.copied for path, match in identify(editions, rows).items() if match.copied}
+        return {path: match.copied for path, match in identify_issues(editions, rows).items() if match.copied}
 
     long = f"{OLD} {NEW} {OTHER}"
     edited = issue("a.md", long.replace("river", "stream"))
@@ -203,9 +203,9 @@ def test_nearly_the_same_text_is_named_whichever_file_is_new() -> None:
 
 
 def test_the_same_text_is_wholly_alike_and_another_text_is_not() -> None:
-    assert similarity(sketch(PROSE), sketch(PROSE)) == 1.0
-    assert similarity(sketch(PROSE), sketch("something else about quite another matter of the week")) == 0.0
+    assert estimate_similarity(sketch(PROSE), sketch(PROSE)) == 1.0
+    assert estimate_similarity(sketch(PROSE), sketch("something else about quite another matter of the week")) == 0.0
 
 
 def test_a_small_edit_stays_alike() -> None:
-    assert similarity(sketch(PROSE), sketch(PROSE.replace("small group", "little group"))) > 0.5
+    assert estimate_similarity(sketch(PROSE), sketch(PROSE.replace("small group", "little group"))) > 0.5

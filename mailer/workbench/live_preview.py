@@ -1,4 +1,4 @@
-"""What the workbench shows of one file: the page, mail in both colour modes, text, source, sizes, checks."""
+"""The live preview of a file: page, email in both color modes, text, source, sizes, findings."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _DARK = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(dark|light)\s*\)")
 _SHORT = 2_000_000  # letters of source that are shown
 
 
-class Desk:
-    """A newsletter in memory. Every method may be called from any thread."""
+class LivePreview:
+    """A newsletter in memory. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.RLock()
         self._read()
 
-    def files(self) -> list[dict[str, str]]:
-        """Every file with its title, newest first."""
+    def list_files(self) -> list[dict[str, str]]:
+        """Return every file with its title, newest first."""
         with self._lock:
             docs = sorted(
                 self._docs.values(), key=lambda doc: (not doc.is_page, doc.fields.get("date", ""), doc.shown), reverse=True
@@ -42,7 +42,7 @@ class Desk:
         return path.relative_to(self.site.root).as_posix()
 
     def path(self, name: str) -> Path:
-        """The file of a name. Raises BadInput when it is none of the newsletter's."""
+        """Return the path of a file. Raises BadInput if it does not belong to the newsletter."""
         path = (self.site.root / name).resolve()
         if path.suffix.lower() not in EXTENSIONS or not path.is_relative_to(self.site.root):
             raise BadInput(f"{name} is not a Markdown file of the newsletter: choose one from the list.")
@@ -53,7 +53,7 @@ class Desk:
         return [folder for folder in (self.site.root, self.site.theme, self.site.config.parent) if folder.is_dir()]
 
     def changed(self, paths: Iterable[Path]) -> set[Path] | None:
-        """Take note of changed files: those whose preview is touched, or None when all are."""
+        """Reload changed files; return those whose preview changes, or None if all do."""
         with self._lock:
             touched: set[Path] = set()
             for path in paths:
@@ -73,7 +73,7 @@ class Desk:
             return touched
 
     def show(self, path: Path) -> dict[str, Any]:
-        """The message about a file; what is broken is said in it, and never raised."""
+        """Return the message about a file. Errors are part of it, never raised."""
         with self._lock:
             base = {"kind": "shown", "file": self.name(path), "limit": CLIP}
             if self._broken:
@@ -102,17 +102,17 @@ class Desk:
         facts: dict[str, Any] = {"page": self._local(shown.page), "seconds": shown.seconds, "size": size}
         if edition := shown.edition:
             facts |= {"subject": edition.subject, "preheader": edition.preheader, "text": edition.text, "url": edition.url}
-            facts |= {"mail": self._mail(edition, dark=False), "mail_dark": self._mail(edition, dark=True)}
+            facts |= {"mail": self._render_email(edition, dark=False), "mail_dark": self._render_email(edition, dark=True)}
         return facts
 
-    def _mail(self, edition: Edition, dark: bool) -> str:
-        """The mail as a program in this colour mode would show it, whatever the browser's own mode is."""
+    def _render_email(self, edition: Edition, dark: bool) -> str:
+        """Return the email as an email program in this color mode shows it, whatever the browser's mode."""
         wanted = "dark" if dark else "light"
         made = _DARK.sub(lambda match: "all" if match[1] == wanted else "not all", edition.html)
         return self._local(made.replace("<html ", f'<html style="color-scheme:{wanted}" ', 1))
 
     def _local(self, html: str) -> str:
-        """Pictures and styles from here rather than from the live site."""
+        """Make images and styles load from here rather than from the live site."""
         return re.sub(rf"""(\b(?:src|href)=["']){re.escape(self.site.url)}/""", r"\1/", html)
 
     def _context(self, made: Rendered | None) -> Context:

@@ -294,7 +294,7 @@ REFUSALS: dict[str, tuple[list[Edition], dict[str, object], str]] = {
     "old": ([edition(dated=NOW - timedelta(days=30))], {}, "is dated 30 days ago"),
     "late": ([edition(send=Wish.AT, send_at=NOW - timedelta(days=2))], {}, "which is past"),
     "unknown-tag": ([edition(audience="not pyhton")], {}, "names the tag 'pyhton', which no subscriber has"),
-    "quota": ([edition()], {"account": AccountLimits(rate=14, quota=200, sent=195)}, "SES accepts only 5 more mails"),
+    "quota": ([edition()], {"account": AccountLimits(rate=14, quota=200, sent=195)}, "SES accepts only 5 more emails"),
     "sandbox": ([edition()], {"account": AccountLimits(rate=1, quota=200, sent=0, production=False)}, "in the sandbox"),
     "duplicate": ([edition(body=old().body)], {}, "has nearly the same text as issues/2020-01-01-old.md"),
 }

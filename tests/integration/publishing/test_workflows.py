@@ -172,7 +172,7 @@ def test_githubs_steps_post_one_comment_renew_it_and_keep_the_picture(change: Re
             values = {"github.base_ref": "main", since: before, "github.token": "t", "github.event.pull_request.number": "7"}
             run(change, made[name]["run"], **environ, **filled(made[name], values))
         [said] = forge.ours()
-        assert "**will send** *Hello* to **20 readers**" in said
+        assert "**will send** *Hello* to **20 subscribers**" in said
         assert f"blob/mail-pictures/7-{head}.png?raw=true" in said
     assert [one.split()[0] for one in forge.asked] == ["GET", "POST", "GET", "PATCH"]
     assert (forge.comments[1], len(forge.comments)) == ("Nice.", 3)
@@ -199,7 +199,7 @@ def test_gitlabs_script_posts_one_note_and_renews_it(change: Repository, forge: 
     for _ in range(2):
         run(change, "\n".join(script[2:]), **environ)
         [said] = forge.ours()
-        assert "**will send** *Hello* to **20 readers**" in said
+        assert "**will send** *Hello* to **20 subscribers**" in said
         assert 'src="/uploads/1/mail.png"' in said
     assert [one.split()[0] for one in forge.asked] == ["POST", "GET", "POST", "POST", "GET", "PUT"]
     found = json.loads((change.folder / "checks.json").read_text())

@@ -557,7 +557,7 @@ def test_an_account_whose_sending_is_switched_off_is_not_published_into(database
 def test_an_audience_that_just_fits_into_the_quota_is_sent(database: Database, run: Publish, left: int) -> None:
     account = AccountLimits(rate=14, quota=1000, sent=1000 - left)
     if left < 10:
-        with pytest.raises(Refused, match=f"10 readers but SES accepts only {left} more"):
+        with pytest.raises(Refused, match=f"10 subscribers, but SES accepts only {left} more"):
             run(edition(), account=account)
     else:
         assert len(run(edition(), account=account).send_ids) == 1

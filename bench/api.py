@@ -1,7 +1,7 @@
 """The API with 1,000,000 subscribers: a real `postmerge serve` on a durable Postgres, asked over kept connections.
 
     .venv/bin/python -m bench.api
-    .venv/bin/python -m bench.api --readers 100000 --seconds 5
+    .venv/bin/python -m bench.api --subscribers 100000 --seconds 5
 
 Prints requests a second, the 50th and 95th percentile of what one client waits, and the CPU time of one request in the
 serving processes and in Postgres (which a busy machine changes little), for adding, finding by address, listing at the top
@@ -48,22 +48,22 @@ class Figure:
     storing: float
 
 
-def seed(database: Database, readers: int) -> None:
-    """So many readers: every tenth has the tag common, every thousandth middling, ten have rare."""
+def seed(database: Database, subscribers: int) -> None:
+    """So many subscribers: every tenth has the tag common, every thousandth middling, ten have rare."""
     with database.transaction() as tx:
         tx.run(
             """
             INSERT INTO subscribers (email, email_normal, state, tags, confirmed_at)
             SELECT
-                format('reader-%%s@example.org', n), format('reader-%%s@example.org', n), 'active',
+                format('subscriber-%%s@example.org', n), format('subscriber-%%s@example.org', n), 'active',
                 ARRAY(
                     SELECT tag FROM (VALUES
-                        ('common', n %% 10 = 0), ('middling', n %% 1000 = 0), ('rare', n %% (%(readers)s / 10) = 0)
+                        ('common', n %% 10 = 0), ('middling', n %% 1000 = 0), ('rare', n %% (%(subscribers)s / 10) = 0)
                     ) AS given (tag, has) WHERE has
                 ), now()
-            FROM generate_series(1, %(readers)s) AS n
+            FROM generate_series(1, %(subscribers)s) AS n
             """,
-            readers=readers,
+            subscribers=subscribers,
         )
         tx.run(
             """
@@ -84,13 +84,13 @@ async def measure(name: str, port: int, ask: Ask, seconds: float, clients: int, 
 
     async def client() -> None:
         nonlocal bad
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        incoming, writer = await asyncio.open_connection("127.0.0.1", port)
         while time.perf_counter() < until:
             started = time.perf_counter()
             writer.write(ask(next(numbers)))
-            head = await reader.readuntil(b"\r\n\r\n")
+            head = await incoming.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-            await reader.readexactly(length)
+            await incoming.readexactly(length)
             waits.append((time.perf_counter() - started) * 1000)
             bad += head[9:10] != b"2"
         writer.close()
@@ -104,7 +104,7 @@ async def measure(name: str, port: int, ask: Ask, seconds: float, clients: int, 
     return Figure(name, len(waits) / taken, cut[49], cut[94], bad, serving, storing)
 
 
-def requests(key: str, readers: int) -> dict[str, Ask]:
+def requests(key: str, subscribers: int) -> dict[str, Ask]:
     """What is asked, by name."""
 
     def get(path: str) -> bytes:
@@ -115,9 +115,9 @@ def requests(key: str, readers: int) -> dict[str, Ask]:
         head = f"POST /v1/subscribers HTTP/1.1\r\nHost: x\r\nAuthorization: Token {key}\r\nContent-Type: application/json\r\n"
         return head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
 
-    deep = readers // 100 - 5
+    deep = subscribers // 100 - 5
     return {
-        "GET by address": lambda number: get(f"/v1/subscribers/reader-{number * 7919 % readers + 1}@example.org"),
+        "GET by address": lambda number: get(f"/v1/subscribers/subscriber-{number * 7919 % subscribers + 1}@example.org"),
         "list, page 1": lambda number: get("/v1/subscribers"),
         f"list, page {deep:,}": lambda number: get(f"/v1/subscribers?page={deep - number % 5}"),
         "tag=common (1 in 10)": lambda number: get("/v1/subscribers?tag=common"),
@@ -136,15 +136,15 @@ def _free_port() -> int:
 def main() -> None:
     """Measure and print."""
     options = parser(__doc__)
-    options.add_argument("--readers", type=int, default=1_000_000)
+    options.add_argument("--subscribers", type=int, default=1_000_000)
     options.add_argument("--seconds", type=float, default=8.0, help="for each kind of request")
     options.add_argument("--clients", type=int, default=8)
     options.add_argument("--only", default="", metavar="WORD", help="only the kinds whose name holds it")
     given = options.parse_args()
     with bench_settings(32) as (conf, database):
         started = time.perf_counter()
-        seed(database, given.readers)
-        print(f"{given.readers:,} readers in {time.perf_counter() - started:.0f} s")
+        seed(database, given.subscribers)
+        print(f"{given.subscribers:,} readers in {time.perf_counter() - started:.0f} s")
         key = api_keys.create_key(database, "bench", per_minute=0)
         port = _free_port()
         with processes.running("serve", conf, {}, "--port", str(port)) as serving:
@@ -153,7 +153,7 @@ def main() -> None:
                 asyncio.run(
                     measure(name, port, ask, given.seconds, given.clients, lambda: (cpu([serving.pid]), postgres_cpu(database)))
                 )
-                for name, ask in requests(key, given.readers).items()
+                for name, ask in requests(key, given.subscribers).items()
                 if given.only in name
             ]
     rows = [

@@ -2,9 +2,9 @@
 
     .venv/bin/python -m bench.build --content ../shared/real-archive/content
 
-Each build is a process of its own, timed from start to end. Ours makes the editions for mail and the feeds with full text,
+Each build is a process of its own, timed from start to end. Ours makes the editions for email and the feeds with full text,
 and, where the line says so, the search index and a card for each issue. Stock Pelican makes pages and its feeds with its
-simple theme. The best of ``--rounds`` counts, of the time by the clock and of the processors' time (of all its processes).
+simple theme. The best of ``--rounds`` counts, of the time of wall clock and of the processors' time (of all its processes).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Times = tuple[float, float]
 
 
 def timed(command: list[str], folder: Path, environ: dict[str, str]) -> Times:
-    """Seconds that a command took, by the clock and of the processors. Raises CalledProcessError, with its output shown."""
+    """Seconds of wall clock and of CPU that a command took. Raises CalledProcessError, with its output shown."""
     started, before = time.perf_counter(), _used()
     done = subprocess.run(command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True)
     if done.returncode:
@@ -103,16 +103,16 @@ def main() -> None:
         folder = Path(name)
         content = folder / "content"
         shutil.copytree(options.content, content)
-        plain, lean, cold, one = (list[Times]() for _ in range(4))
+        plain, fast, cold, one = (list[Times]() for _ in range(4))
         for number in range(options.rounds):
             plain.append(stock(content, folder))
-            for times, bare in ((lean, True), (cold, False)):
+            for times, bare in ((fast, True), (cold, False)):
                 shutil.rmtree(folder / "ours", ignore_errors=True)
                 times.append(ours(content, folder, bare))
             change(content, number)
             one.append(ours(content, folder))
         pages = len(list((folder / "ours" / "site" / "issues").glob("*/index.html")))
-    show(pages, _best(plain), _best(lean), _best(cold), _best(one), options.save)
+    show(pages, _best(plain), _best(fast), _best(cold), _best(one), options.save)
 
 
 def _best(times: list[Times]) -> Times:
@@ -120,11 +120,11 @@ def _best(times: list[Times]) -> Times:
     return min(clock), min(used)
 
 
-def show(pages: int, plain: Times, lean: Times, cold: Times, one: Times, save: bool) -> None:
+def show(pages: int, plain: Times, fast: Times, cold: Times, one: Times, save: bool) -> None:
     """The figures of one run."""
     rows = [
         ("stock Pelican, all, no email", plain, ""),
-        ("Postmerge, all, with editions", lean, f"{plain[0] / lean[0]:.2f} times as fast"),
+        ("Postmerge, all, with editions", fast, f"{plain[0] / fast[0]:.2f} times as fast"),
         ("Postmerge, all, with search and cards too", cold, f"{plain[0] / cold[0]:.2f} times as fast"),
         ("Postmerge, one file changed", one, f"{plain[0] / one[0]:.1f} times as fast"),
     ]

@@ -2,10 +2,10 @@
 
     .venv/bin/python -m bench.chaos --faults 50 --seed 1
 
-Each round is one send to readers of its own. While it runs, workers, scheduler, web server and the intake of events are killed
+Each round is one send to subscribers of its own. While it runs, workers, scheduler, web server and event consumer are killed
 with -9, Valkey is emptied and killed, Postgres is restarted with ``-m immediate``, answers of SES are lost, connections reset,
-calls hang, storms of 429 and 5xx pass, and publish is repeated. Then: nobody twice, nobody missing apart from those in doubt,
-no more in doubt than were on the wire; and when all events have come (late, doubled, shuffled), only those are in doubt who
+calls hang, storms of 429 and 5xx pass, and publish is repeated. Then: nobody twice, nobody missing unless uncertain, no
+more uncertain than were in flight; and when all events have come (late, doubled, shuffled), only those are uncertain who
 got nothing. Exits 1 when a round breaks a promise; the same seed asks for the same faults.
 """
 
@@ -32,7 +32,7 @@ from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.transports.ses import Ses
 from tests import factories
 
-# Faults of the fake SES, and whether the ledger can know afterwards that the mail was not taken.
+# Faults of the fake SES, and whether the ledger can know afterwards that the email was not taken.
 LOST = ("error_after", "reset_after", "hang_after", "error_before", "reset_before", "hang_before")
 HITS = (
     "kill worker",
@@ -51,7 +51,7 @@ STALLED = 6.0  # seconds without progress until the next fault comes anyway
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: ``at`` as a share of the round's mails, ``size`` in mails, ``away`` in seconds."""
+    """One fault: ``at`` as a share of the round's emails, ``size`` in emails, ``away`` in seconds."""
 
     kind: str
     at: float
@@ -59,8 +59,8 @@ class Fault:
     away: float
 
     @property
-    def in_doubt(self) -> int:
-        """Mails that it can put in doubt: what one worker has on the wire, all workers' claims, or the answers it takes."""
+    def uncertain(self) -> int:
+        """Emails that it can make uncertain: one worker's emails in flight, all workers' claims, or the lost responses."""
         if self.kind == "kill worker":
             return CONNECTIONS
         if self.kind == "restart postgres":
@@ -73,13 +73,13 @@ class Round:
     """What one round showed. ``unexplained`` are subscribers without email or uncertainty; ``wrong`` is what was broken."""
 
     number: int
-    readers: int
+    subscribers: int
     faults: tuple[str, ...]
     seconds: float
     accepted: int
     twice: int
     unexplained: int
-    in_doubt: int
+    uncertain: int
     allowed: int
     unsettled: int
     wrong: tuple[str, ...]
@@ -105,38 +105,40 @@ def _fault(chance: random.Random, kind: str, at: float) -> Fault:
     return Fault(kind, at, chance.randint(1, most), chance.uniform(0.1, 1.5))
 
 
-def play(here: Field, number: int, readers: int, faults: list[Fault], chance: random.Random) -> Round:
+def play(here: Field, number: int, subscribers: int, faults: list[Fault], chance: random.Random) -> Round:
     """One round, from publishing to the last event."""
     started = time.monotonic()
     before = len(here.ses.accepted())
     habits = {"visibility_s": 3, "double": 0.2, "shuffle_s": 3.0, "late_s": chance.choice((0.0, 0.5, 3600.0))}
     here.ses.control(events=habits, seed=chance.randrange(10**9))
-    tag, issue = _prepare(here, number, readers)
+    tag, issue = _prepare(here, number, subscribers)
     [send_id] = _publish(here, issue)
     for fault in faults:
-        _reach(here, send_id, before + int(fault.at * readers))
+        _reach(here, send_id, before + int(fault.at * subscribers))
         _strike(here, fault, issue, chance)
-    finished = _until(here, lambda: _standing(here, send_id).send.state in ("finished", "stopped"), 120 + readers / 50)
-    standing = _standing(here, send_id)
-    in_doubt = standing.deliveries["uncertain"]
+    finished = _until(here, lambda: _status(here, send_id).send.state in ("finished", "stopped"), 120 + subscribers / 50)
+    status = _status(here, send_id)
+    uncertain = status.deliveries["uncertain"]
     here.ses.control(faults=[])
     here.ses.release()
     drained = _until(here, lambda: here.whole() and not _left(here, send_id), 90)
-    got = Counter(mail["to"] for mail in here.ses.accepted()[before:])
-    return _judge(here, number, readers, faults, time.monotonic() - started, tag, send_id, got, in_doubt, finished, drained)
+    got = Counter(email["to"] for email in here.ses.accepted()[before:])
+    return _judge(
+        here, number, subscribers, faults, time.monotonic() - started, tag, send_id, got, uncertain, finished, drained
+    )
 
 
-def _prepare(here: Field, number: int, readers: int) -> tuple[str, Edition]:
+def _prepare(here: Field, number: int, subscribers: int) -> tuple[str, Edition]:
     tag = f"round-{number}"
     with here.database.transaction() as tx:
         tx.run(
             """
             INSERT INTO subscribers (email, email_normal, state, tags, confirmed_at)
             SELECT e, e, 'active', ARRAY[%(tag)s], now()
-            FROM (SELECT format('%%s-%%s@example.org', %(tag)s, n) AS e FROM generate_series(1, %(readers)s) AS n) AS made
+            FROM (SELECT format('%%s-%%s@example.org', %(tag)s, n) AS e FROM generate_series(1, %(subscribers)s) AS n) AS made
             """,
             tag=tag,
-            readers=readers,
+            subscribers=subscribers,
         )
         tx.script("ANALYZE subscribers")
     return tag, factories.edition(f"2026-11-{tag}", body=f"<p>{tag}: {random.Random(number).random()}</p>", audience=tag)
@@ -171,7 +173,7 @@ def _strike(here: Field, fault: Fault, issue: Edition, chance: random.Random) ->
 
 
 def _publish_twice(here: Field, issue: Edition) -> None:
-    """From two sides at once; the judge sees whether it mailed anybody."""
+    """Publish from two sides at once; the judge sees whether anybody got it twice."""
     threads = [threading.Thread(target=_publish, args=(here, issue)) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -179,15 +181,15 @@ def _publish_twice(here: Field, issue: Edition) -> None:
         thread.join()
 
 
-def _reach(here: Field, send_id: int, mails: int) -> None:
+def _reach(here: Field, send_id: int, emails: int) -> None:
     """Until SES has accepted so many in all, or the send stands still or is over."""
     last, since = -1, time.monotonic()
-    while (now := here.ses.stats()["accepted"]) < mails and time.monotonic() - since < STALLED:
+    while (now := here.ses.stats()["accepted"]) < emails and time.monotonic() - since < STALLED:
         if now != last:
             last, since = now, time.monotonic()
-        if _standing(here, send_id).send.state == "finished":
+        if _status(here, send_id).send.state == "finished":
             return
-        here.tend()
+        here.advance()
         time.sleep(0.02)
 
 
@@ -196,23 +198,23 @@ def _until(here: Field, true: Callable[[], bool], seconds: float) -> bool:
     while not true():
         if time.monotonic() > deadline:
             return False
-        here.tend()
+        here.advance()
         time.sleep(0.1)
     return True
 
 
-def _standing(here: Field, send_id: int) -> SendStatus:
+def _status(here: Field, send_id: int) -> SendStatus:
     return patiently(lambda: list_send_statuses(here.database, str(send_id))[0])
 
 
 def _left(here: Field, send_id: int) -> bool:
     """Are events still to be recorded?"""
     stats = here.ses.stats()
-    return bool(stats["waiting"] or stats["hidden"]) or _standing(here, send_id).deliveries["accepted"] > 0
+    return bool(stats["waiting"] or stats["hidden"]) or _status(here, send_id).deliveries["accepted"] > 0
 
 
 def _doubtful(here: Field, send_id: int) -> set[str]:
-    """Whom the ledger holds in doubt; read for the comparison with SES's log, never to judge it."""
+    """Addresses with an uncertain delivery; only compared with SES's log, never used to judge it."""
     with here.database.transaction() as tx:
         rows = tx.all(
             """
@@ -227,43 +229,43 @@ def _doubtful(here: Field, send_id: int) -> set[str]:
 def _judge(
     here: Field,
     number: int,
-    readers: int,
+    subscribers: int,
     faults: list[Fault],
     seconds: float,
     tag: str,
     send_id: int,
     got: Counter[str],
-    in_doubt: int,
+    uncertain: int,
     finished: bool,
     drained: bool,
 ) -> Round:
-    audience = {f"{tag}-{n}@example.org" for n in range(1, readers + 1)}
+    audience = {f"{tag}-{n}@example.org" for n in range(1, subscribers + 1)}
     doubtful = patiently(lambda: _doubtful(here, send_id))
     twice = sum(times > 1 for times in got.values())
     unexplained = len(audience - set(got) - doubtful)
-    allowed = sum(fault.in_doubt for fault in faults)
+    allowed = sum(fault.uncertain for fault in faults)
     unsettled = len(doubtful & set(got))
-    send = _standing(here, send_id).send
+    send = _status(here, send_id).send
     promises = {
         f"the send is {send.state} ({send.reason or send.waits_for})": not finished or send.state != "finished",
         "the events were not all taken in": not drained,
         "somebody got it twice": twice > 0,
-        "somebody got nothing and is not in doubt": unexplained > 0,
+        "somebody got nothing and is not uncertain": unexplained > 0,
         "somebody outside the audience got it": bool(set(got) - audience),
-        "more are in doubt than were on the wire": in_doubt > allowed,
-        "the events left accepted mails in doubt": unsettled > 0,
+        "more are uncertain than were in flight": uncertain > allowed,
+        "the events left accepted emails uncertain": unsettled > 0,
         "the web server is not well": not _until(here, here.serves, 20),
     }
     wrong = (*(name for name, broken in promises.items() if broken), *here.died)
     here.died.clear()
     kinds = tuple(fault.kind for fault in faults)
     return Round(
-        number, readers, kinds, seconds, sum(got.values()), twice, unexplained, in_doubt, allowed, unsettled, wrong
+        number, subscribers, kinds, seconds, sum(got.values()), twice, unexplained, uncertain, allowed, unsettled, wrong
     )  # fmt: skip
 
 
 def run(faults: int, seed: int, smallest: int, largest: int, each: int, latency: float = 0.02) -> list[Round]:
-    """Rounds of at most ``each`` faults until all were played; readers between ``smallest`` and ``largest`` in each."""
+    """Rounds of at most ``each`` faults until all were played; subscribers between ``smallest`` and ``largest`` in each."""
     chance = random.Random(seed)
     rounds: list[Round] = []
     deck: list[str] = []
@@ -276,7 +278,7 @@ def run(faults: int, seed: int, smallest: int, largest: int, each: int, latency:
             done = play(here, len(rounds) + 1, chance.randint(smallest, largest), drawn, chance)
             rounds.append(done)
             print(
-                f"round {len(rounds)}: {done.accepted:,} mails, {'; '.join(done.wrong) or 'kept'}", file=sys.stderr, flush=True
+                f"round {len(rounds)}: {done.accepted:,} emails, {'; '.join(done.wrong) or 'kept'}", file=sys.stderr, flush=True
             )
     return rounds
 
@@ -284,18 +286,18 @@ def run(faults: int, seed: int, smallest: int, largest: int, each: int, latency:
 def show(console: Console, rounds: list[Round], seed: int) -> None:
     """The table, and how often each kind of fault came."""
     table = Table(box=None, header_style="bold")
-    for name in ("round", "readers", "faults", "s", "accepted", "twice", "missing", "doubt", "allowed", "left"):
+    for name in ("round", "subscribers", "faults", "s", "accepted", "twice", "missing", "uncertain", "allowed", "left"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for one in rounds:
-        numbers = (one.number, one.readers, len(one.faults), round(one.seconds), one.accepted, one.twice, one.unexplained)
-        more = (one.in_doubt, one.allowed, one.unsettled)
+        numbers = (one.number, one.subscribers, len(one.faults), round(one.seconds), one.accepted, one.twice, one.unexplained)
+        more = (one.uncertain, one.allowed, one.unsettled)
         table.add_row(*(f"{number:,}" for number in (*numbers, *more)), "; ".join(one.wrong) or "kept")
     console.print(table)
     kinds = Counter(kind for one in rounds for kind in one.faults)
     console.print(f"Seed {seed}, {kinds.total()} faults: " + ", ".join(f"{n} × {kind}" for kind, n in sorted(kinds.items())))
-    console.print("missing: got nothing and is not in doubt; doubt: before the last events, at most as many as allowed;")
-    console.print("left: still in doubt although SES accepted them and all events came.")
+    console.print("missing: got nothing and is not uncertain; uncertain: before the last events, at most as many as allowed;")
+    console.print("left: still uncertain although SES accepted them and all events came.")
 
 
 def summary(rounds: list[Round], seed: int) -> Figures:
@@ -307,7 +309,7 @@ def summary(rounds: list[Round], seed: int) -> Figures:
         ("subscribers who got an email twice", f"{sum(one.twice for one in rounds)}"),
         ("subscribers who got nothing and are not uncertain", f"{sum(one.unexplained for one in rounds)}"),
         ("uncertain before the events, and at most allowed (in flight at a fault)",
-         f"{sum(one.in_doubt for one in rounds):,}, {sum(one.allowed for one in rounds):,}"),
+         f"{sum(one.uncertain for one in rounds):,}, {sum(one.allowed for one in rounds):,}"),
         ("accepted but still uncertain after the events", f"{sum(one.unsettled for one in rounds)}"),
         *((f"fault: {kind}", f"{number}") for kind, number in sorted(kinds.items())),
     ]  # fmt: skip
@@ -319,12 +321,12 @@ def main() -> None:
     command = parser(__doc__)
     command.add_argument("--faults", type=int, default=50)
     command.add_argument("--seed", type=int, default=20261124)
-    command.add_argument("--readers", type=int, nargs=2, default=(1000, 4000), metavar=("LEAST", "MOST"))
+    command.add_argument("--subscribers", type=int, nargs=2, default=(1000, 4000), metavar=("LEAST", "MOST"))
     command.add_argument("--each", type=int, default=10, help="faults in one round")
     command.add_argument("--json", action="store_true")
     options = command.parse_args()
     log.configure("error")
-    rounds = run(options.faults, options.seed, options.readers[0], options.readers[1], options.each)
+    rounds = run(options.faults, options.seed, options.subscribers[0], options.subscribers[1], options.each)
     if options.json:
         print(json.dumps([asdict(one) for one in rounds], indent=2))
     else:

@@ -1,9 +1,9 @@
 """Taking events in at full load: a real `postmerge events` process, a durable Postgres, the fake SES's queue beside them.
 
-    .venv/bin/python -m bench.events --mails 20000
+    .venv/bin/python -m bench.events --emails 20000
 
 Prints events a second from the first commit to the last, and CPU-seconds for 10,000 events: ours, Postgres, the fake. With
-``--beside 10000`` it sends an issue to so many readers twice: alone, and while the whole backlog is taken in.
+``--beside 10000`` it sends an issue to so many subscribers twice: alone, and while the whole backlog is taken in.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class Measured:
     delivered: int
 
 
-def measure(mails: int, processes_of_ours: int) -> Measured:
-    """Two events (send and delivery) for each of ``mails`` accepted mails, all waiting when we begin."""
+def measure(emails: int, processes_of_ours: int) -> Measured:
+    """Two events (send and delivery) for each of ``emails`` accepted emails, all waiting when we begin."""
     with bench_settings(32) as (conf, database), FakeSes() as ses, ExitStack() as stack:
-        send_id = _sent(database, conf, mails)
+        send_id = _sent(database, conf, emails)
         ses.control(events={"visibility_s": 300})
-        ses.fill(send_id, mails)
+        ses.fill(send_id, emails)
         fake = psutil.Process(ses.pid)
         more = {**ses.environ, "POSTMERGE_SQS_QUEUE_URL": ses.queue_url}
         pg_before, fake_before = postgres_cpu(database), sum(fake.cpu_times()[:2])
@@ -57,7 +57,7 @@ def measure(mails: int, processes_of_ours: int) -> Measured:
         while not (begun := _recorded(database)):
             time.sleep(0.01)
         started = time.perf_counter()
-        while (done := _recorded(database)) < 2 * mails:
+        while (done := _recorded(database)) < 2 * emails:
             time.sleep(0.1)
         seconds = time.perf_counter() - started
         ours = cpu([one.pid for one in team])
@@ -73,19 +73,19 @@ def measure(mails: int, processes_of_ours: int) -> Measured:
 
 @dataclass(frozen=True)
 class Slowed:
-    """Mails a second of the same send alone and beside the backlog, and how many events were left when it was done."""
+    """Emails a second of the same send alone and beside the backlog, and how many events were left when it was done."""
 
     alone: float
     beside: float
     left: int
 
 
-def slowed(mails: int, readers: int) -> Slowed:
-    """A send to ``readers``, without and with a backlog of two events for each of ``mails`` mails of an earlier one."""
+def slowed(emails: int, subscribers: int) -> Slowed:
+    """A send to ``subscribers``, without and with a backlog of two events for each of ``emails`` emails of an earlier one."""
     with bench_settings(96) as (conf, database), FakeSes() as ses, ExitStack() as stack:
-        earlier = _sent(database, conf, mails)
+        earlier = _sent(database, conf, emails)
         with database.transaction() as tx:
-            tx.run("UPDATE subscribers SET tags = '{chosen}' WHERE id <= %(readers)s", readers=readers)
+            tx.run("UPDATE subscribers SET tags = '{chosen}' WHERE id <= %(subscribers)s", subscribers=subscribers)
         ses.control(latency_s=0.05)
         more = {**ses.environ, "POSTMERGE_SQS_QUEUE_URL": ses.queue_url}
         for command in ("scheduler", "worker"):
@@ -93,17 +93,17 @@ def slowed(mails: int, readers: int) -> Slowed:
         time.sleep(2)
         alone = _rate(database, conf, ses, "alone")
         ses.control(events={"visibility_s": 300})
-        ses.fill(earlier, mails)
+        ses.fill(earlier, emails)
         ses.control(events={})
         stack.enter_context(processes.running("events", conf, more))
         while not _recorded(database):
             time.sleep(0.01)
         beside = _rate(database, conf, ses, "beside")
-        return Slowed(alone, beside, 2 * mails - _recorded(database))
+        return Slowed(alone, beside, 2 * emails - _recorded(database))
 
 
 def _rate(database: Database, conf: Settings, ses: FakeSes, key: str) -> float:
-    """Mails a second of one send, by SES's log."""
+    """Emails a second of one send, by SES's log."""
     html = f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>'
     issue = factories.edition(key, body=f"{BODY}<p>{key}</p>", html=html, audience="chosen")
     issues = [
@@ -116,20 +116,20 @@ def _rate(database: Database, conf: Settings, ses: FakeSes, key: str) -> float:
     WakeUps(conf.redis_url).enqueue_send(send_id)
     while not is_finished(database, send_id):
         time.sleep(0.1)
-    at = sorted(mail["at"] for mail in ses.accepted() if mail["tags"].get("send") == str(send_id))
+    at = sorted(email["at"] for email in ses.accepted() if email["tags"].get("send") == str(send_id))
     return float(len(at) / (at[-1] - at[0]))
 
 
-def _sent(database: Database, conf: Settings, mails: int) -> int:
-    """A send whose mails were all accepted, without sending them."""
-    factories.readers(database, mails)
+def _sent(database: Database, conf: Settings, emails: int) -> int:
+    """A send whose emails were all accepted, without sending them."""
+    factories.add_subscribers(database, emails)
     adopt_issues(database, conf, [factories.old()])
     conf = replace(conf, first_slice=100)
     issues = [factories.old(), factories.edition()]
     [send_id] = publish(database, conf, issues, [], Outbox(conf.outbox), Request()).send_ids
     advance_sends(database, conf)
     with database.transaction() as tx:
-        deliveries.claim(tx, send_id, CLAIM, mails)
+        deliveries.claim(tx, send_id, CLAIM, emails)
         tx.run("UPDATE deliveries SET state = 'accepted', settled_at = now(), message_id = md5(subscriber_id::text)")
     return send_id
 
@@ -142,15 +142,15 @@ def _recorded(database: Database) -> int:
 def main() -> None:
     """Run and print the table."""
     command = parser(__doc__)
-    command.add_argument("--mails", type=int, default=20_000)
+    command.add_argument("--emails", type=int, default=20_000)
     command.add_argument("--processes", type=int, default=1)
     command.add_argument("--beside", type=int, default=0, metavar="READERS", help="send to so many beside the backlog")
     options = command.parse_args()
     log.configure("error")
-    found = measure(options.mails, options.processes)
-    tens = 2 * options.mails / 10_000
+    found = measure(options.emails, options.processes)
+    tens = 2 * options.emails / 10_000
     rows = [
-        ("events recorded", f"{2 * options.mails:,}, {found.delivered:,} emails delivered"),
+        ("events recorded", f"{2 * options.emails:,}, {found.delivered:,} emails delivered"),
         ("seconds for the whole queue", f"{found.seconds:.1f}"),
         ("events a second", f"{found.events / found.seconds:,.0f}"),
         ("CPU-seconds for 10,000 events, ours", f"{found.ours / tens:.2f}"),
@@ -158,7 +158,7 @@ def main() -> None:
         ("  the fake SES", f"{found.fake / tens:.2f}"),
     ]
     if options.beside:
-        both = slowed(options.mails, options.beside)
+        both = slowed(options.emails, options.beside)
         rows += [
             (f"emails a second of a send to {options.beside:,}, alone", f"{both.alone:,.0f}"),
             ("  beside the whole queue", f"{both.beside:,.0f}, {1 - both.beside / both.alone:.0%} slower"),

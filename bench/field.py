@@ -54,7 +54,7 @@ class Field:
         processes.kill(self._children[name])
         self._back_at[name] = time.monotonic() + away
 
-    def tend(self) -> None:
+    def advance(self) -> None:
         """Start again, as a supervisor does: what was killed, what found no Postgres as it started, what ended by itself."""
         for name, child in list(self._children.items()):
             if child.poll() is None:

@@ -1,4 +1,4 @@
-"""Import and export of many readers: ``python -m bench.imports`` prints seconds for each step, on a durable Postgres."""
+"""Import and export of many subscribers: ``python -m bench.imports`` prints seconds for each step, on a durable Postgres."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The same issue to the same number of readers through the same fake SES: this engine beside museletter and nuntius.
+"""The same issue to the same number of subscribers through the same fake SES: this engine beside museletter and nuntius.
 
-    .venv/bin/python -m bench.peers --readers 2000
+    .venv/bin/python -m bench.peers --subscribers 2000
 
 Both are installed from the package index into environments of their own (``.postmerge/peers``) and run as their documentation
-says, with their limits of rate lifted. Each sends three times: undisturbed, with the answer to one accepted mail lost, and with
-a kill -9 of all that sends in the middle and a new start. The fake SES's log says who got it twice and who never.
+says, with their limits of rate lifted. Each sends three times: undisturbed, with the response to one accepted email lost, and
+with a kill -9 of all that sends in the middle and a new start. The fake SES's log says who got it twice and who never.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NOT_RUN = (
 class Plan:
     """What every program gets: ``latency`` in seconds; ``senders`` are nuntius's processes, ``connections`` ours."""
 
-    readers: int
+    subscribers: int
     latency: float
     senders: int
     connections: int
@@ -61,18 +61,18 @@ def fake(plan: Plan) -> Iterator[FakeSes]:
 
 def ours(plan: Plan) -> list[Trial]:
     """This engine: undisturbed as bench.send measures it, then with the two faults."""
-    found = measure(Wanted(readers=plan.readers, connections=plan.connections, latency=plan.latency))
-    never = found.readers - (found.accepted - found.doubled)
+    found = measure(Wanted(subscribers=plan.subscribers, connections=plan.connections, latency=plan.latency))
+    never = found.subscribers - (found.accepted - found.doubled)
     first = Trial(found.accepted, found.doubled, never, found.rate, found.cpu, found.postgres_cpu, True, "")
-    return [first, *(peers_own.trial(plan.readers, plan.connections, plan.latency, fault) for fault in FAULTS[1:])]
+    return [first, *(peers_own.trial(plan.subscribers, plan.connections, plan.latency, fault) for fault in FAULTS[1:])]
 
 
 def museletters(plan: Plan) -> list[Trial]:
     """museletter, three times from new."""
     trials = []
     for fault in FAULTS:
-        with fake(plan) as ses, museletter(ses, plan.readers) as peer:
-            trials.append(trial(peer, ses, plan.readers, fault))
+        with fake(plan) as ses, museletter(ses, plan.subscribers) as peer:
+            trials.append(trial(peer, ses, plan.subscribers, fault))
     return trials
 
 
@@ -80,10 +80,10 @@ def nuntiuses(plan: Plan, server: str, backend: str) -> list[Trial]:
     """nuntius, three times from new."""
     trials = []
     for fault in FAULTS:
-        with fake(plan) as ses, nuntius(server, ses, plan.readers, backend, plan.senders) as peer:
+        with fake(plan) as ses, nuntius(server, ses, plan.subscribers, backend, plan.senders) as peer:
             database = Database(server)
             try:
-                trials.append(trial(peer, ses, plan.readers, fault, partial(postgres_cpu, database)))
+                trials.append(trial(peer, ses, plan.subscribers, fault, partial(postgres_cpu, database)))
             finally:
                 database.close()
     return trials
@@ -107,7 +107,7 @@ def table(plan: Plan, columns: dict[str, list[Trial] | str], loads: list[float])
         rows.append(row("  what it says itself", number, _said))
     without = (columns[name] if isinstance(columns[name], str) else why for name, why in zip(NAMES, NOT_RUN, strict=True))
     rows.append(("not run here", *map(str, without)))
-    return Figures("peers", (f"{plan.readers:,} subscribers", *columns), rows)
+    return Figures("peers", (f"{plan.subscribers:,} subscribers", *columns), rows)
 
 
 def _each_thousand(seconds: float, one: Trial) -> str:
@@ -125,7 +125,7 @@ def _said(one: Trial) -> str:
 def main() -> None:
     """Run and print the table."""
     command = parser(__doc__)
-    command.add_argument("--readers", type=int, default=2_000)
+    command.add_argument("--subscribers", type=int, default=2_000)
     command.add_argument("--latency", type=float, default=0.05, help="seconds that the fake SES takes for an answer")
     command.add_argument("--senders", type=int, default=16, help="nuntius's sending processes (its default is 4)")
     command.add_argument("--connections", type=int, default=96, help="our connections to SES")

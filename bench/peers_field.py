@@ -19,11 +19,11 @@ import psutil
 from tests.fakes.ses import FakeSes
 
 ENVIRONMENTS = Path(__file__).parent.parent / ".postmerge" / "peers"
-QUIET = 6.0  # seconds without a new mail after which nothing more is expected
+QUIET = 6.0  # seconds without a new email after which nothing more is expected
 
 
 class Peer(Protocol):
-    """A program that sends newsletters, set up with so many readers and an issue that waits for the word."""
+    """A program that sends newsletters, set up with so many subscribers and an issue that waits for the word."""
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start what sends, in a process group of its own; returns when it is ready."""
@@ -35,12 +35,12 @@ class Peer(Protocol):
         """Does the program itself say that the send is over?"""
 
     def record(self) -> str:
-        """What its own records say about the readers."""
+        """What its own records say about the subscribers."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What the fake SES's log showed; ``cpu`` and ``postgres_cpu`` in CPU-seconds, ``rate`` in mails a second.
+    """What the fake SES's log showed; ``cpu`` and ``postgres_cpu`` in CPU-seconds, ``rate`` in emails a second.
 
     With a kill in it the processes' CPU is not told, as that of the killed ones is lost.
     """
@@ -93,39 +93,39 @@ def cpu(process: subprocess.Popen[bytes]) -> float:
 
 
 def trial(
-    peer: Peer, ses: FakeSes, readers: int, fault: str = "", database_cpu: Callable[[], float] = lambda: 0.0
+    peer: Peer, ses: FakeSes, subscribers: int, fault: str = "", database_cpu: Callable[[], float] = lambda: 0.0
 ) -> Trial:  # fmt: skip
-    """One send to ``readers``. ``fault``: "lost" loses the answer to one accepted mail, "kill" is a kill -9 and a new start."""
+    """One send to ``subscribers``. ``fault``: "lost" loses the response to an email, "kill" is a kill -9 and a restart."""
     process = peer.start()
     try:
         before, database_before = cpu(process), database_cpu()
         peer.send()
         if fault:
-            _accepted(ses, readers // 2)
+            _accepted(ses, subscribers // 2)
         if fault == "lost":
             ses.control(faults=[{"kind": "reset_after", "next": 1}])
         if fault == "kill":
             kill(process)
-            still_sending(ses, readers)
+            still_sending(ses, subscribers)
             process = peer.start()
-        finished = _over(peer, ses, 60 + readers / 5)
+        finished = _over(peer, ses, 60 + subscribers / 5)
         used = 0.0 if fault == "kill" else cpu(process) - before
         database_used = database_cpu() - database_before
         _quiet(ses)
     finally:
         kill(process)
-    return judged(ses, readers, used, database_used, finished, peer.record())
+    return judged(ses, subscribers, used, database_used, finished, peer.record())
 
 
-def judged(ses: FakeSes, readers: int, used: float, postgres_used: float, finished: bool, record: str) -> Trial:
+def judged(ses: FakeSes, subscribers: int, used: float, postgres_used: float, finished: bool, record: str) -> Trial:
     """The trial by the fake's log."""
-    mails = [mail for mail in ses.accepted() if mail["to"].startswith("reader-")]
-    times = Counter(mail["to"] for mail in mails)
+    emails = [email for email in ses.accepted() if email["to"].startswith("subscriber-")]
+    times = Counter(email["to"] for email in emails)
     return Trial(
-        accepted=len(mails),
+        accepted=len(emails),
         twice=sum(number > 1 for number in times.values()),
-        never=readers - len(times),
-        rate=(len(mails) - 1) / max(mails[-1]["at"] - mails[0]["at"], 1e-9) if len(mails) > 1 else 0.0,
+        never=subscribers - len(times),
+        rate=(len(emails) - 1) / max(emails[-1]["at"] - emails[0]["at"], 1e-9) if len(emails) > 1 else 0.0,
         cpu=used,
         postgres_cpu=postgres_used,
         finished=finished,
@@ -133,20 +133,20 @@ def judged(ses: FakeSes, readers: int, used: float, postgres_used: float, finish
     )
 
 
-def still_sending(ses: FakeSes, readers: int) -> None:
-    """Raises AssertionError when a kill came after the last mail."""
-    if ses.stats()["accepted"] >= readers:
-        raise AssertionError("the kill came after the last mail: take more readers")
+def still_sending(ses: FakeSes, subscribers: int) -> None:
+    """Raises AssertionError when a kill came after the last email."""
+    if ses.stats()["accepted"] >= subscribers:
+        raise AssertionError("the kill came after the last email: take more subscribers")
 
 
-def _accepted(ses: FakeSes, mails: int) -> None:
-    """Until SES has accepted so many. Raises AssertionError after two minutes without a new mail."""
+def _accepted(ses: FakeSes, emails: int) -> None:
+    """Until SES has accepted so many. Raises AssertionError after two minutes without a new email."""
     last, since = -1, time.monotonic()
-    while (now := ses.stats()["accepted"]) < mails:
+    while (now := ses.stats()["accepted"]) < emails:
         if now != last:
             last, since = now, time.monotonic()
         if time.monotonic() - since > 120:
-            raise AssertionError(f"no mail for two minutes after {now}")
+            raise AssertionError(f"no email for two minutes after {now}")
         time.sleep(0.02)
 
 
@@ -164,7 +164,7 @@ def _over(peer: Peer, ses: FakeSes, seconds: float) -> bool:
 
 
 def _quiet(ses: FakeSes) -> None:
-    """Until no mail came for some seconds: what was under way has arrived, and what is tried again was."""
+    """Until no email came for some seconds: what was under way has arrived, and what is tried again was."""
     last, since = -1, time.monotonic()
     while time.monotonic() - since < QUIET:
         if (now := ses.stats()["accepted"]) != last:

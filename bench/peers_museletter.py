@@ -65,9 +65,9 @@ class Museletter:
             time.sleep(0.1)
         return process
 
-    def fill(self, readers: int) -> None:
-        """Import the readers and write the campaign, while the server runs."""
-        lines = "".join(f"reader-{n}@example.org\n" for n in range(1, readers + 1))
+    def fill(self, subscribers: int) -> None:
+        """Import the subscribers and write the campaign, while the server runs."""
+        lines = "".join(f"subscriber-{n}@example.org\n" for n in range(1, subscribers + 1))
         (self.folder / "readers.csv").write_text("email\n" + lines)
         (self.folder / "issue.md").write_text(BODY)
         self._cli("subs", "import", "readers.csv")
@@ -109,13 +109,13 @@ class Museletter:
 
 
 @contextmanager
-def museletter(ses: FakeSes, readers: int) -> Iterator[Museletter]:
+def museletter(ses: FakeSes, subscribers: int) -> Iterator[Museletter]:
     """Ready to send."""
     with services.scratch("museletter") as folder:
         peer = Museletter(folder, ses)
         process = peer.start()
         try:
-            peer.fill(readers)
+            peer.fill(subscribers)
         finally:
             kill(process)
         yield peer

@@ -29,7 +29,7 @@ INSTALLED_APPS += ["stdimage", "nuntius", "anymail", "news"]
 DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", **{database!r}}}}}
 EMAIL_HOST, EMAIL_PORT = "127.0.0.1", {smtp_port}
 NUNTIUS_EMAIL_BACKEND = {backend!r}
-NUNTIUS_SUBSCRIBER_MODEL = "news.Reader"
+NUNTIUS_SUBSCRIBER_MODEL = "news.Subscriber"
 NUNTIUS_SEGMENT_MODEL = "news.everybody"
 NUNTIUS_PUBLIC_URL = "http://127.0.0.1:9"
 NUNTIUS_MAX_SENDING_RATE = 10000  # its default is 50 a second; this is no limit
@@ -40,7 +40,7 @@ _MODELS = """
 from django.db import models
 from nuntius.models import BaseSegment, BaseSubscriber
 
-class Reader(BaseSubscriber):
+class Subscriber(BaseSubscriber):
     def get_subscriber_data(self):
         return {"email": self.email, "leave_url": f"https://letter.example/leave/{self.pk}"}
 
@@ -48,9 +48,9 @@ class Everybody(BaseSegment, models.Model):
     def get_display_name(self):
         return "Everybody"
     def get_subscribers_queryset(self):
-        return Reader.objects.all()
+        return Subscriber.objects.all()
     def get_subscribers_count(self):
-        return Reader.objects.count()
+        return Subscriber.objects.count()
 """
 
 _ADMIN = """
@@ -70,9 +70,10 @@ urlpatterns = [path("admin/", admin.site.urls), path("nuntius/", include("nuntiu
 
 _FILL = """
 from nuntius.models import Campaign
-from news.models import Everybody, Reader
-Reader.objects.bulk_create(
-    [Reader(email=f"reader-{{n}}@example.org", subscriber_status=1) for n in range(1, {readers} + 1)], batch_size=1000)
+from news.models import Everybody, Subscriber
+Subscriber.objects.bulk_create(
+    [Subscriber(email=f"subscriber-{{n}}@example.org", subscriber_status=1) for n in range(1, {subscribers} + 1)],
+    batch_size=1000)
 Campaign.objects.create(
     name="An issue", segment=Everybody.objects.create(), message_from_email="letter@example.org", message_subject="An issue",
     message_content_html=open("issue.html").read(), message_content_text="An issue\\n\\nLeave: {{{{ leave_url }}}}\\n")
@@ -104,9 +105,9 @@ class Nuntius:
         html = f'<html lang="en"><body>{BODY}<a href="{{{{ leave_url }}}}">Leave</a></body></html>'
         (folder / "issue.html").write_text(html)
 
-    def fill(self, readers: int) -> None:
-        """Tables, readers and a campaign that waits."""
-        for words in (["makemigrations", "news"], ["migrate"], ["shell", "-c", _FILL.format(readers=readers)]):
+    def fill(self, subscribers: int) -> None:
+        """Tables, subscribers and a campaign that waits."""
+        for words in (["makemigrations", "news"], ["migrate"], ["shell", "-c", _FILL.format(subscribers=subscribers)]):
             command = [str(self.bin / "python"), "manage.py", *words]
             environ = {"HOME": str(self.folder), "LANG": "C.UTF-8", **self.environ}
             done = subprocess.run(command, env=environ, cwd=self.folder, capture_output=True, text=True, timeout=300)
@@ -127,7 +128,7 @@ class Nuntius:
         self._sql("UPDATE nuntius_campaign SET status = 1")
 
     def finished(self) -> bool:
-        """Sent or failed by its own word, which comes when the last mail was given out, and nobody is "sending" any more."""
+        """Sent or failed by its own word, which comes when the last email was given out, and nobody is "sending" any more."""
         return self._status() == 3 or (self._status() == 2 and not self._results().get("P"))
 
     def record(self) -> str:
@@ -151,14 +152,14 @@ class Nuntius:
 
 
 @contextmanager
-def nuntius(server: str, ses: FakeSes, readers: int, backend: str, senders: int) -> Iterator[Nuntius]:
+def nuntius(server: str, ses: FakeSes, subscribers: int, backend: str, senders: int) -> Iterator[Nuntius]:
     """Ready to send, in a new database on this Postgres server."""
     name = f"peers_{secrets.token_hex(6)}"
     services.run_outside_transaction(server, f'CREATE DATABASE "{name}"')
     try:
         with services.scratch("nuntius") as folder:
             peer = Nuntius(folder, services.on_database(server, name), ses, backend, senders)
-            peer.fill(readers)
+            peer.fill(subscribers)
             yield peer
     finally:
         services.run_outside_transaction(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -15,7 +15,7 @@ from mailer.workers.actors import WakeUps
 from tests import factories, processes
 from tests.fakes.ses import FakeSes
 
-LEASE = timedelta(seconds=10)  # after which what a dead worker had claimed is in doubt
+LEASE = timedelta(seconds=10)  # after which what a dead worker had claimed is uncertain
 
 
 class _Unlimited(Ses):
@@ -23,40 +23,40 @@ class _Unlimited(Ses):
         return None
 
 
-def trial(readers: int, connections: int, latency: float, fault: str) -> Trial:
-    """One send to ``readers``. ``fault``: "lost" loses one accepted mail's answer, "kill" is a kill -9 and a new worker."""
+def trial(subscribers: int, connections: int, latency: float, fault: str) -> Trial:
+    """One send to ``subscribers``. ``fault``: "lost" loses the response to an email, "kill" is a kill -9 and a new worker."""
     with bench_settings(connections) as (conf, database), FakeSes() as ses:
         conf = replace(conf, claim_lease=LEASE)
         ses.control(latency_s=latency, events={"late_s": 0.5})
         environ = {**ses.environ, "POSTMERGE_SQS_QUEUE_URL": ses.queue_url}
-        factories.readers(database, readers, ("python",))
+        factories.add_subscribers(database, subscribers, ("python",))
         adopt_issues(database, conf, [factories.old()])
         html = f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>'
         issue = factories.edition(body=BODY, html=html, audience=RULE)
 
-        def standing() -> SendStatus:
+        def status() -> SendStatus:
             return list_send_statuses(database)[0]
 
         with processes.running("scheduler", conf, environ), processes.running("events", conf, environ):
             worker = processes.start("worker", conf, environ)
             try:
-                wish = Request(allow=("unknown-tag",))
-                [send_id] = publish(database, conf, [factories.old(), issue], [], _Unlimited(), wish).send_ids
+                wanted = Request(allow=("unknown-tag",))
+                [send_id] = publish(database, conf, [factories.old(), issue], [], _Unlimited(), wanted).send_ids
                 WakeUps(conf.redis_url).enqueue_send(send_id)
-                processes.eventually(lambda: ses.stats()["accepted"] >= readers // 4, 120, "the worker sends")
+                processes.eventually(lambda: ses.stats()["accepted"] >= subscribers // 4, 120, "the worker sends")
                 if fault == "lost":
                     ses.control(faults=[{"kind": "reset_after", "next": 1}])
                 else:
                     processes.kill(worker)
-                    still_sending(ses, readers)
+                    still_sending(ses, subscribers)
                     worker = processes.start("worker", conf, environ)
-                processes.eventually(lambda: standing().send.state == "finished", 120 + readers / 100, "the send finishes")
-                processes.eventually(lambda: not standing().deliveries["accepted"], 60, "SES's events are recorded")
+                processes.eventually(lambda: status().send.state == "finished", 120 + subscribers / 100, "the send finishes")
+                processes.eventually(lambda: not status().deliveries["accepted"], 60, "SES's events are recorded")
             finally:
                 processes.stop(worker)
-        said = standing().deliveries
+        said = status().deliveries
         record = ", ".join(f"{said[name]:,} {_WORDS.get(name, name)}" for name in sorted(said) if said[name])
-        return judged(ses, readers, 0.0, 0.0, True, record)
+        return judged(ses, subscribers, 0.0, 0.0, True, record)
 
 
 _WORDS = {"uncertain": "named as uncertain", "delivered": "delivered, by SES's events"}

@@ -70,7 +70,8 @@ RETIRED_PROSE = {
 }
 # Uses of these words that are the field's own, or the names of others.
 ALLOWED = re.compile(
-    r"(screen|feed|rss|card)[ -]?readers?|csv\.(dict)?reader|stream_?reader|asyncio\.\w+|"
+    r"https?://\S+|[\w.+%{}'-]+@[\w.-]+|(?-i:The (?:Postmerge )?Letter)\b|"
+    r"(screen|feed|rss|card)[ _-]?readers?|csv\.(dict)?reader|stream_?reader|asyncio\.\w+|"
     r"e-?mailing list|mailing list|mail (server|client|program|provider|domain|from|transfer)s?|mail[-_.]from|mail_domains?|"
     r"\bmailto\b|mailbox|mailchimp|mailgun|mailer|gmail|apple mail|googlemail|"
     r"letters? (and|or|of|in)|capital letters?|lower-?case letters?|dead[- _]letters?|newsletter|letter-?spacing|"

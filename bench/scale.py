@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.scale --sizes 10000,100000
 
-People sign up while the audience is frozen by a rule over tags; the slowest of them is shown. 1,000,000 readers take about a
+People sign up while the audience is frozen by a rule over tags; the slowest of them is shown. 1,000,000 subscribers take a
 quarter of an hour on two cores.
 """
 
@@ -16,12 +16,12 @@ from mailer.core import log
 def main() -> None:
     """Run each size and print the table."""
     command = parser(__doc__)
-    command.add_argument("--sizes", default="10000,100000", help="readers, separated by commas")
-    command.add_argument("--events", action="store_true", help="SES tells of each mail, and `postmerge events` takes it in")
+    command.add_argument("--sizes", default="10000,100000", help="subscribers, separated by commas")
+    command.add_argument("--events", action="store_true", help="SES reports each email, and `postmerge events` takes it in")
     options = command.parse_args()
     log.configure("error")
     sizes = [int(size) for size in options.sizes.split(",")]
-    found = [measure(Wanted(readers=size, events=options.events, confirmations=20)) for size in sizes]
+    found = [measure(Wanted(subscribers=size, events=options.events, confirmations=20)) for size in sizes]
     columns = (f"audience: {RULE}", *(f"{size:,} subscribers" for size in sizes))
     Figures("scale", columns, rows(found)).show(options.save)
 

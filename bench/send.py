@@ -1,10 +1,10 @@
 """The sending engine at full load: real worker and scheduler processes, a real Postgres and Valkey, the fake SES beside them.
 
-    .venv/bin/python -m bench.send --readers 20000
+    .venv/bin/python -m bench.send --subscribers 20000
 
-Prints mails a second between the first and the last mail that the fake SES accepted, CPU-seconds for 1,000 emails over our own
-processes (worker, scheduler and, with ``--events``, the intake of SES events), and the largest memory of one of them. The body
-has 40 KB and a link of each reader's own. ``--confirmations`` lets people sign up while the bulk runs and times their mails.
+Prints emails a second between the first and the last email that the fake SES accepted, CPU-seconds for 1,000 emails over our
+own processes (worker, scheduler and, with ``--events``, the event consumer), and the largest memory of one of them. The body
+has 40 KB and each subscriber's own link. ``--confirmations`` lets people sign up while the bulk runs and times their emails.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from tests import factories, processes, services
 from tests.fakes.ses import FakeSes
 
 RULE = "python and not beginners"
-BODY = "<p>The ledger has one row for each reader and each send, and every change of state is one statement.</p>\n" * 390
+BODY = "<p>The ledger has one row for each subscriber and each send, and every change of state is one statement.</p>\n" * 390
 
 
 @dataclass(frozen=True)
 class Measured:
     """What one run showed; ``cpu`` and ``postgres_cpu`` in CPU-seconds, ``memory`` in MB."""
 
-    readers: int
+    subscribers: int
     accepted: int
     doubled: int
     rate: float
@@ -111,9 +111,9 @@ def postgres_cpu(database: Database) -> float:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to measure: ``latency`` in seconds, ``rate`` the account's limit in mails a second (-1: none)."""
+    """What to measure: ``latency`` in seconds, ``rate`` the account's limit in emails a second (-1: none)."""
 
-    readers: int = 20_000
+    subscribers: int = 20_000
     workers: int = 1
     connections: int = 96
     latency: float = 0.05
@@ -149,10 +149,10 @@ class SignUps(threading.Thread):
 def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
     """One send to made-up addresses."""
     with bench_settings(wanted.connections) as (conf, database), FakeSes() as ses:
-        readers, rate = wanted.readers, wanted.rate
+        subscribers, rate = wanted.subscribers, wanted.rate
         ses.control(latency_s=wanted.latency, rate=rate, **({"events": {"late_s": 0.5}} if wanted.events else {}))
         environ = {**ses.environ, **(more or {}), **({"POSTMERGE_SQS_QUEUE_URL": ses.queue_url} if wanted.events else {})}
-        factories.readers(database, readers, ("python",))
+        factories.add_subscribers(database, subscribers, ("python",))
         adopt_issues(database, conf, [factories.old()])
         issue = factories.edition(
             body=BODY, html=f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>', audience=RULE
@@ -177,15 +177,15 @@ def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
             WakeUps(conf.redis_url).enqueue_send(send_id)
             while not is_finished(database, send_id):
                 time.sleep(0.25)
-            while wanted.events and list_send_statuses(database)[0].deliveries["delivered"] < readers:
-                time.sleep(max(0.25, readers / 1e6))
+            while wanted.events and list_send_statuses(database)[0].deliveries["delivered"] < subscribers:
+                time.sleep(max(0.25, subscribers / 1e6))
             if people:
                 people.stopping.set()
                 time.sleep(3)
             used, pg_used = cpu(pids) - before, postgres_cpu(database) - pg_before
             watch.stopping.set()
         delivered = list_send_statuses(database)[0].deliveries["delivered"]
-        found = _measured(readers, ses, used, pg_used, watch.memory, freeze)
+        found = _measured(subscribers, ses, used, pg_used, watch.memory, freeze)
         held = [took for email, took in people.took.items() if since <= people.at[email] <= since + freeze] if people else []
         return replace(
             found,
@@ -213,22 +213,22 @@ def _waits(people: SignUps | None, ses: FakeSes) -> tuple[float, ...]:
     """How long each confirmation took; raises AssertionError when one never came."""
     if people is None:
         return ()
-    arrived = {mail["to"]: mail["at"] for mail in ses.accepted()}
+    arrived = {email["to"]: email["at"] for email in ses.accepted()}
     lost = [email for email in people.at if email not in arrived]
     assert not lost, f"{len(lost)} confirmations never came"
     return tuple(sorted(arrived[email] - at for email, at in people.at.items()))
 
 
-def _measured(readers: int, ses: FakeSes, used: float, pg_used: float, memory: float, freeze: float) -> Measured:
-    mails = [mail for mail in ses.accepted() if mail["tags"].get("send")]
-    moments = sorted(mail["at"] for mail in mails)
+def _measured(subscribers: int, ses: FakeSes, used: float, pg_used: float, memory: float, freeze: float) -> Measured:
+    emails = [email for email in ses.accepted() if email["tags"].get("send")]
+    moments = sorted(email["at"] for email in emails)
     seconds = moments[-1] - moments[0]
     fake = psutil.Process(ses._process.pid).cpu_times() if ses._process else None
     return Measured(
-        readers=readers,
-        accepted=len(mails),
-        doubled=len(mails) - len({mail["to"] for mail in mails}),
-        rate=len(mails) / seconds,
+        subscribers=subscribers,
+        accepted=len(emails),
+        doubled=len(emails) - len({email["to"] for email in emails}),
+        rate=len(emails) / seconds,
         cpu=used,
         postgres_cpu=pg_used,
         fake_cpu=fake.user + fake.system if fake else 0,
@@ -246,13 +246,13 @@ class _Unlimited(Ses):
 def main() -> None:
     """Run and print the table."""
     command = parser(__doc__)
-    command.add_argument("--readers", type=int, default=20_000)
+    command.add_argument("--subscribers", type=int, default=20_000)
     command.add_argument("--workers", type=int, default=1)
     command.add_argument("--connections", type=int, default=96)
     command.add_argument("--latency", type=float, default=0.05, help="seconds that the fake SES takes for an answer")
-    command.add_argument("--events", action="store_true", help="SES tells of each mail, and `postmerge events` takes it in")
+    command.add_argument("--events", action="store_true", help="SES reports each email, and `postmerge events` takes it in")
     command.add_argument("--confirmations", type=float, default=0, help="sign-ups a second while the bulk runs")
-    command.add_argument("--rate", type=float, default=-1, help="the account's mails a second (default: no limit)")
+    command.add_argument("--rate", type=float, default=-1, help="the account's emails a second (default: no limit)")
     options = vars(command.parse_args())
     save = options.pop("save")
     log.configure("error")
@@ -271,7 +271,7 @@ def _section(wanted: Wanted) -> str:
 def _rows(wanted: Wanted, found: Measured) -> list[tuple[str, str]]:
     thousand = found.accepted / 1000
     rows = [
-        ("accepted, of them twice", f"{found.accepted:,} of {found.readers:,}, {found.doubled}"),
+        ("accepted, of them twice", f"{found.accepted:,} of {found.subscribers:,}, {found.doubled}"),
         ("emails a second", f"{found.rate:,.0f}"),
     ]
     if wanted.rate > 0:

@@ -1,4 +1,4 @@
-"""Lighthouse, axe-core and html-validate over the readers' site: the sample letter, and five issues of a real archive.
+"""Lighthouse, axe-core and html-validate over the public site: the sample newsletter, and five issues of a real archive.
 
     mkdir -p /tmp/audit && (cd /tmp/audit && npm install lighthouse html-validate)
     .venv/bin/python -m bench.site_audit --tools /tmp/audit

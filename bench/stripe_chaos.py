@@ -1,10 +1,10 @@
-"""Random histories of paying readers, with faults: does our access equal what a plain model says, for every reader?
+"""Random histories of paying subscribers, with faults: does our access equal that of a plain model, for every subscriber?
 
-``python -m bench.stripe_chaos --histories 1000 --seed 1``. Each history is one reader's months: they pay, leave, stay, pause,
+``python -m bench.stripe_chaos --histories 1000 --seed 1``. Each history is one subscriber's months: pay, cancel, stay, pause,
 go on, withdraw, their card fails and heals; at Stripe's dashboard somebody cancels or pauses; a bank disputes. Events come
 twice, shuffled, late or never, calls break, answers are lost after the work was done. At the end ``reconcile`` runs once, and
 a model of a few lines, which knows nothing of Stripe's words or of our code and counts in days, says who may read and how
-often was charged. Exit code 1 when one reader differs.
+often was charged. Exit code 1 when one subscriber differs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ VERBS = ("leave", "stay", "pause", "resume", "withdraw", "card fails", "card hea
 
 @dataclass
 class Model:
-    """One reader, in days. ``paid_to`` is the day to which was paid; nothing here knows of Stripe."""
+    """One subscriber, in days. ``paid_to`` is the day to which was paid; nothing here knows of Stripe."""
 
     start: int
     trial: int
@@ -52,7 +52,7 @@ class Model:
     leaving: bool = False
     over: bool = False
     failing: int = -1
-    kept: int = -1  # days that wait for the end of a pause; -1: no pause of the reader's
+    kept: int = -1  # days that wait for the end of a pause; -1: no pause of the subscriber's
     there: bool = False  # paused by hand at Stripe: charges are void
     voided: bool = False
     charged: int = 0
@@ -148,8 +148,8 @@ class World:
         self.shop, self.chance, self.start = shop, chance, start
         self.habits = EventFaults(twice=0.2, lost=0.25, late=0.3, shuffled=True)
 
-    def do(self, verb: str, reader: int, sub: StripeObject) -> bool:
-        """Do it; False when Stripe or we could not and the reader saw a sentence."""
+    def do(self, verb: str, subscriber: int, sub: StripeObject) -> bool:
+        """Do it; False when Stripe or we could not and the subscriber saw a sentence."""
         books = self.shop.fake.books
         if verb in ("leave", "stay", "pause", "resume", "withdraw"):
             if self.chance.random() < 0.3:
@@ -157,7 +157,7 @@ class World:
             ask = getattr(subscription_changes, verb)
             try:
                 more = {"days": 365} if verb == "pause" else {}
-                ask(self.shop.database, self.shop.settings, reader, **more)
+                ask(self.shop.database, self.shop.settings, subscriber, **more)
                 return True
             finally:
                 self.shop.fake.lose_answers(0)
@@ -192,11 +192,11 @@ def group(database: Database, folder: Path, histories: int, seed: int) -> tuple[
         people = [_begin(shop, chance, number, start) for number in range(histories)]
         shop.hear()
         for _ in range(STEPS):
-            for reader, sub, model in people:
+            for subscriber, sub, model in people:
                 verb = chance.choice(VERBS)
                 if chance.random() < 0.35 and model.can(verb):
                     with contextlib.suppress(PostmergeError):
-                        if world.do(verb, reader, sub):
+                        if world.do(verb, subscriber, sub):
                             model.do(verb)
                             counted[verb] = counted.get(verb, 0) + 1
             days = chance.randint(1, 9)
@@ -219,11 +219,11 @@ def group(database: Database, folder: Path, histories: int, seed: int) -> tuple[
 def _begin(shop: Shop, chance: random.Random, number: int, start: int) -> tuple[int, StripeObject, Model]:
     email = f"r{number}@example.org"
     trial = chance.choice((0, 0, 0, 14))
-    reader = shop.reader(email)
-    return reader, shop.buy(email, trial_days=trial), Model(start, trial)
+    subscriber = shop.add_subscriber(email)
+    return subscriber, shop.buy(email, trial_days=trial), Model(start, trial)
 
 
-def _differs(shop: Shop, number: int, reader: int, sub: StripeObject, model: Model) -> str:
+def _differs(shop: Shop, number: int, subscriber: int, sub: StripeObject, model: Model) -> str:
     ours = shop.entitlement(f"r{number}@example.org")
     charged = sum(1 for customer, amount in shop.fake.books.charged if customer == sub["customer"] and amount > 0)
     back = sum(1 for customer, amount in shop.fake.books.charged if customer == sub["customer"] and amount < 0)

@@ -1,8 +1,8 @@
-"""Does a send with several texts go as fast as one with a single text? In one run, by turns, on the same database and readers.
+"""Does a send with several texts go as fast as one with a single text? In one run, by turns, on the same subscribers.
 
-``python -m bench.variants --readers 100000 --rounds 2`` prints mails a second for one text and for three: the original, its
-premium text and a German translation, each for a third of the readers. A transport that accepts at once makes our own work the
-whole of it, so that a difference shows as large as it can be.
+``python -m bench.variants --subscribers 100000 --rounds 2`` prints emails a second for one text and for three: the
+original, its premium text and a German translation, each for a third of the subscribers. The transport accepts at once, so
+that only our own work is measured and a difference is as visible as possible.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PARAGRAPH = f"<p>{factories.PROSE}</p>\n"
 
 @dataclass
 class Nothing:
-    """Accepts every mail at once."""
+    """Accepts every email at once."""
 
     name: str = "nothing"
     sent: int = 0
@@ -61,7 +61,7 @@ def _variants(body: str, texts: int) -> list[Variant]:
 
 
 def run(database: Database, folder: Path, number: int, texts: int) -> float:
-    """Mails a second of one send."""
+    """Emails a second of one send."""
     settings, transport = factories.settings(folder, database.url, first_slice=100.0), Nothing()
     issues = [factories.old(), *(edition(n, 1) for n in range(number)), edition(number, texts)]
     [send_id] = publish(database, settings, issues, [], transport, Request(issue=f"issue-{number}")).send_ids
@@ -71,17 +71,17 @@ def run(database: Database, folder: Path, number: int, texts: int) -> float:
         pass
     seconds = time.monotonic() - started
     with database.transaction() as tx:
-        readers = tx.value("SELECT count(*) FROM subscribers")
+        subscribers = tx.value("SELECT count(*) FROM subscribers")
         shares = sorted(send_reports.count_by_text(tx, send_id).values())
-    assert transport.sent == readers, f"{transport.sent} of {readers} were sent"
+    assert transport.sent == subscribers, f"{transport.sent} of {subscribers} were sent"
     assert len(shares) == texts, f"{len(shares)} of {texts} texts were chosen"
-    assert shares[0] > readers / texts - 2, f"the texts went to {shares} readers"
+    assert shares[0] > subscribers / texts - 2, f"the texts went to {shares} readers"
     return transport.sent / seconds
 
 
 def main() -> None:
     made = parser(__doc__)
-    made.add_argument("--readers", type=int, default=100_000)
+    made.add_argument("--subscribers", type=int, default=100_000)
     made.add_argument("--rounds", type=int, default=2)
     asked = made.parse_args()
     log.configure("error")
@@ -91,12 +91,12 @@ def main() -> None:
         with services.postgres(folder) as server:
             services.make_template(server, "variants_template")
             with services.cloned(server, "variants_template") as url:
-                _measure(Database(url), folder, asked.readers, asked.rounds, asked.save)
+                _measure(Database(url), folder, asked.subscribers, asked.rounds, asked.save)
 
 
-def _measure(database: Database, folder: Path, readers: int, rounds: int, save: bool) -> None:
+def _measure(database: Database, folder: Path, subscribers: int, rounds: int, save: bool) -> None:
     texts = 3
-    factories.readers(database, readers)
+    factories.add_subscribers(database, subscribers)
     with database.transaction() as tx:
         tx.run(
             "INSERT INTO accesses (subscriber_id, state, premium) SELECT id, 'paying', true FROM subscribers WHERE id % 3 = 0"

@@ -18,7 +18,7 @@ REAL_ARCHIVE = ROOT.parent / "shared" / "real-archive" / "content"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """All that a run writes lies in one folder, in memory where that is possible; it goes with the run.
+    """Keep all that a run writes in one folder, in memory where possible, and remove it with the run.
 
     ``--basetemp=FOLDER`` keeps the files of tests that failed.
     """
@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait for a process, a browser or the clock."""
+    """One more than there are cores: many tests wait for a process, a browser or a timeout."""
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 

@@ -1,4 +1,4 @@
-"""Things tests are made of: editions, readers, settings."""
+"""Things tests are made of: editions, subscribers, settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailer.core.message import LEAVE_URL
 from mailer.core.settings import Settings
 
 NOW = datetime.now(UTC)
-PROSE = """The ledger has one row for each reader and each send, and every change of state is one statement. A worker
+PROSE = """The ledger has one row for each subscriber and each send, and every change of state is one statement. A worker
 claims a small group, commits, sends it side by side and writes the outcomes down before it claims the next one."""
 
 
@@ -36,7 +36,7 @@ def settings(folder: Path, database_url: str = "", redis_url: str = "", transpor
 
 
 def edition(key: str = "2026-11-24-hello", body: str = "", **more: object) -> Edition:
-    """An edition that asks to be mailed now."""
+    """An edition that asks to be sent now."""
     body = body or f"<p>{key}</p><p>{PROSE}</p>"
     values: dict[str, object] = {
         "key": key,
@@ -65,13 +65,13 @@ def old(key: str = "2020-01-01-old", **more: Any) -> Edition:
     return edition(key, dated=NOW - timedelta(days=900), send=Wish.NO, **more)
 
 
-def readers(database: Database, number: int, tags: tuple[str, ...] = ()) -> None:
-    """So many active readers, ``reader-1@example.org`` and on."""
+def add_subscribers(database: Database, number: int, tags: tuple[str, ...] = ()) -> None:
+    """So many active subscribers, ``subscriber-1@example.org`` and on."""
     with database.transaction() as tx:
         tx.run(
             """
             INSERT INTO subscribers (email, email_normal, state, tags, confirmed_at)
-            SELECT format('reader-%%s@example.org', n), format('reader-%%s@example.org', n), 'active', %(tags)s, now()
+            SELECT format('subscriber-%%s@example.org', n), format('subscriber-%%s@example.org', n), 'active', %(tags)s, now()
             FROM generate_series(1, %(number)s) AS n
             """,
             number=number,

@@ -141,7 +141,7 @@ class History:
         """These files are on the branch, and publishing took them."""
         self.files = files
         self.past.append(files)
-        self.last |= {file.uid: file for file in files.values() if not self._in_doubt(file)}
+        self.last |= {file.uid: file for file in files.values() if not self._is_uncertain(file)}
         self.expected.merge(files.values())
 
     def recognisable(self, file: File, files: Repository) -> bool:
@@ -155,7 +155,7 @@ class History:
         if (
             before
             and elsewhere
-            and any(self._twins(one, other) for one in (file, before) for other in [*self.last.values(), *files.values()])
+            and any(self._look_alike(one, other) for one in (file, before) for other in [*self.last.values(), *files.values()])
         ):
             return False  # nobody can tell a copy that moves from what it is a copy of
         if back and file.id and before:
@@ -167,12 +167,12 @@ class History:
         same = self._same(before, file)
         return same and file.common(before) > 0.5 if back else same or before.path == file.path
 
-    def _in_doubt(self, file: File) -> bool:
+    def _is_uncertain(self, file: File) -> bool:
         """Is it another one by its looks, which nobody asked about yet? Then the ledger keeps what it was."""
         before = self.last.get(file.uid)
         return before is not None and file.send is Wish.NO and not self._same(before, file)
 
-    def _twins(self, one: File, other: File) -> bool:
+    def _look_alike(self, one: File, other: File) -> bool:
         return one.uid != other.uid and (one.title, one.day) == (other.title, other.day) and one.common(other) > 0.85
 
     def _same(self, one: File, other: File) -> bool:

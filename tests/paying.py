@@ -52,7 +52,7 @@ class Shop:
         made["metadata"] = {"postmerge_plan": plan} if plan else {}
         return str(made["id"])
 
-    def reader(self, email: str = "ada@example.org") -> int:
+    def add_subscriber(self, email: str = "ada@example.org") -> int:
         """An active subscriber."""
         with self.database.transaction() as tx:
             known = subscribers.add(tx, email, email, [])
@@ -87,7 +87,7 @@ class Shop:
             tx.run("UPDATE stripe_events SET due_at = now() WHERE done_at IS NULL")
 
     def entitlement(self, email: str = "ada@example.org") -> Entitlement:
-        """Our word on a subscriber, as of the fake's clock."""
+        """What a subscriber may read at the fake's current time."""
         with self.database.transaction() as tx:
             known = subscribers.find(tx, email)
             now = parse_timestamp(self.fake.books.now)

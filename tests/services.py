@@ -18,7 +18,7 @@ from mailer.core.db import Database
 from mailer.core.migrate import migrate
 from mailer.fakes.embedded_services import start_valkey
 
-_ROOM = 2 << 30  # bytes; a run of all tests had less than half a GiB at once
+_DISK_BYTES = 2 << 30  # bytes; a run of all tests had less than half a GiB at once
 
 
 def on_database(url: str, name: str) -> str:
@@ -114,7 +114,7 @@ def run_folder() -> Path:
     usable = memory.is_dir() and os.access(memory, os.W_OK) and "TMPDIR" not in os.environ
     if usable:
         facts = os.statvfs(memory)
-        usable = facts.f_bavail * facts.f_frsize >= _ROOM and not facts.f_flag & os.ST_NOEXEC
+        usable = facts.f_bavail * facts.f_frsize >= _DISK_BYTES and not facts.f_flag & os.ST_NOEXEC
     folder = Path(tempfile.mkdtemp(prefix="postmerge-tests-", dir=memory if usable else None))
     folder.chmod(0o755)
     return folder

@@ -1,4 +1,4 @@
-"""The HTTP app for tests: a newsletter with readers, a finished send and its mails in the outbox, and a client."""
+"""The HTTP app for tests: a newsletter with subscribers, a finished send and its emails in the outbox, and a client."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ SITE_NAME = "The Letter"
 
 @dataclass
 class Web:
-    """An app on a database of its own. ``rung`` counts the doorbell's rings."""
+    """An app on a database of its own. ``wake_ups`` has the moment of each wake-up."""
 
     settings: Settings
     database: Database
-    rung: list[datetime] = field(default_factory=list)
+    wake_ups: list[datetime] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.client = TestClient(self.app(), follow_redirects=False)
@@ -52,7 +52,7 @@ class Web:
             "database": self.database,
             "site_folder": self.settings.site_folder,
             "outbox": self.settings.outbox,
-            "wake_transactional": self._ring,
+            "wake_transactional": self._wake,
             "site_name": SITE_NAME,
             **more,
         }
@@ -64,8 +64,8 @@ class Web:
         client.headers["Authorization"] = f"Token {api_keys.create_key(self.database, 'test', per_minute=per_minute)}"
         return client
 
-    def _ring(self) -> bool:
-        self.rung.append(datetime.now(UTC))
+    def _wake(self) -> bool:
+        self.wake_ups.append(datetime.now(UTC))
         return True
 
     def form_token(self, age: timedelta = timedelta(seconds=5)) -> str:
@@ -83,8 +83,8 @@ class Web:
             pass
 
     def send(self, number: int = 2) -> int:
-        """Mail an edition to so many readers through the outbox; the send's id."""
-        factories.readers(self.database, number)
+        """Send an edition to so many subscribers through the outbox; the send's id."""
+        factories.add_subscribers(self.database, number)
         adopt_issues(self.database, self.settings, [factories.old()])
         issues = [factories.old(), factories.edition()]
         transport = Outbox(self.settings.outbox)
@@ -94,12 +94,12 @@ class Web:
             deliver_send(self.database, self.settings, transport, send_id)
         return send_id
 
-    def mails(self) -> list[OutboxEmail]:
+    def emails(self) -> list[OutboxEmail]:
         """The outbox, newest first."""
         return list_emails(self.settings.outbox, limit=1000)[0]
 
     def state(self, email: str) -> str | None:
-        """A reader's state, or None when nobody has this address."""
+        """A subscriber's state, or None when nobody has this address."""
         with self.database.transaction() as tx:
             found = tx.value("SELECT state FROM subscribers WHERE email_normal = %(email)s", email=email)
         return str(found) if found else None
@@ -141,6 +141,6 @@ def served(app: ASGIApp, port: int = 0) -> Iterator[str]:
 
 
 def paths(text: str, settings: Settings) -> list[str]:
-    """Paths of all links to our own server in a mail or page."""
+    """Paths of all links to our own server in an email or page."""
     found = re.findall(re.escape(settings.api_url) + r"(/[\w/.-]+)", text) + re.findall(r'href="(/[^"#]*)"', text)
     return list(dict.fromkeys(found))

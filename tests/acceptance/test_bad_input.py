@@ -16,7 +16,7 @@ from mailer.cli import cli
 from mailer.core.db import Database
 from mailer.flows.sending.send_status import list_send_statuses
 from tests.conftest import ROOT
-from tests.factories import readers, settings
+from tests.factories import add_subscribers, settings
 from tests.fakes.ses import FakeSes
 from tests.processes import environment
 
@@ -24,7 +24,7 @@ GOOD = f"Title: Hello\nDate: {date.today()}\nSend: yes\n"
 
 
 class Shell:
-    """A newsletter with 20 readers and one issue that the ledger knows; runs commands in it."""
+    """A newsletter with 20 subscribers and one issue that the ledger knows; runs commands in it."""
 
     def __init__(self, folder: Path, database: Database, redis_url: str) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class Shell:
 
 @pytest.fixture
 def shell(tmp_path: Path, database: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    readers(database, 20)
+    add_subscribers(database, 20)
     made = Shell(tmp_path, database, redis_url)
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(cli, ["adopt"], env=made.environ).exit_code == 0

@@ -1,4 +1,4 @@
-"""A push to a bare repository with the post-receive hook: the mail arrives once, whatever is pushed afterwards."""
+"""A push to a bare repository with the post-receive hook: the email arrives once, whatever is pushed afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from mailer.core.db import Database
 from mailer.flows.sending.send_status import list_send_statuses
 from tests.conftest import ROOT
-from tests.factories import readers, settings
+from tests.factories import add_subscribers, settings
 from tests.processes import eventually, running
 
 BODY = "\n\n".join(f"Paragraph {n} says something of its own about the number {n}." for n in range(12))
@@ -80,25 +80,25 @@ class Pushing:
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    def mails(self) -> int:
+    def emails(self) -> int:
         return len(list(self.settings.outbox.glob("*.eml")))
 
 
 @pytest.fixture
 def pushing(tmp_path: Path, database: Database, redis_url: str) -> Iterator[Pushing]:
-    readers(database, 3)
+    add_subscribers(database, 3)
     here = Pushing(tmp_path, database.url, redis_url)
     with running("scheduler", here.settings, {}), running("worker", here.settings, {}):
         yield here
 
 
-def test_a_push_mails_once_and_never_again(pushing: Pushing, database: Database) -> None:
+def test_a_push_sends_once_and_never_again(pushing: Pushing, database: Database) -> None:
     pushing.write("2020-01-01-old.md", "Title: Old\nDate: 2020-01-01\n\nLong ago.\n")
     assert "recorded as already published" in pushing.push("the archive")
     issue = f"Title: Hello\nDate: {date.today()}\nSend: yes\n\n{BODY}\n"
     pushing.write("hello.md", issue)
     assert "goes to 3 subscribers" in pushing.push("the first issue")
-    eventually(lambda: pushing.mails() == 3, 60, "three mails are in the outbox")
+    eventually(lambda: pushing.emails() == 3, 60, "three emails are in the outbox")
     eventually(lambda: list_send_statuses(database)[0].send.state == "finished", 20, "the send is finished")
 
     assert "Nothing new to send" in pushing.push("nothing changed")
@@ -113,7 +113,7 @@ def test_a_push_mails_once_and_never_again(pushing: Pushing, database: Database)
     pushing.write("hello.md", issue)
     assert "Nothing new to send" in pushing.push("the issue merged again")
     assert len(list_send_statuses(database)) == 1
-    assert pushing.mails() == 3
+    assert pushing.emails() == 3
     assert (pushing.bare / "postmerge-work" / "build" / "site" / "index.html").exists()
 
 
@@ -131,7 +131,7 @@ def test_a_broken_issue_is_named_to_the_one_who_pushes(pushing: Pushing, databas
 AWKWARD = """\ufeff# Settings of "The Letter" <letter@example.org>
 export POSTMERGE_POSTAL_ADDRESS='$HOME & `touch oops` ${x} #1; Köln'   # where we are\r
 
-POSTMERGE_SENDER="Letters, weekly" <letter@example.org>\r
+POSTMERGE_SENDER="The Letter, weekly" <letter@example.org>\r
 SENTRY_DSN=
 POSTMERGE_TOPICS = python, it's $(touch oops)
 """
@@ -144,14 +144,14 @@ def test_the_hook_takes_every_line_that_the_settings_file_allows(pushing: Pushin
     pushing.push("the archive")
     pushing.write("hello.md", f"Title: Hello\nDate: {date.today()}\nSend: yes\n\n{BODY}\n")
     assert "goes to 3 subscribers" in pushing.push("the first issue")
-    eventually(lambda: pushing.mails() == 3, 60, "three mails are in the outbox")
-    mail = message_from_bytes(next(pushing.settings.outbox.glob("*.eml")).read_bytes(), policy=default)
-    assert mail["From"].addresses[0].display_name == "Letters, weekly"
+    eventually(lambda: pushing.emails() == 3, 60, "three emails are in the outbox")
+    email = message_from_bytes(next(pushing.settings.outbox.glob("*.eml")).read_bytes(), policy=default)
+    assert email["From"].addresses[0].display_name == "The Letter, weekly"
     assert list(pushing.bare.rglob("oops")) == []
 
 
 class Bare:
-    """A bare repository with one commit and the hook, which calls a program that ends as it is told."""
+    """A bare repository with one commit and the hook, which calls a program with a configurable exit code."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "letter.git"

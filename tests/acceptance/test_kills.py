@@ -18,14 +18,14 @@ from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending import send_control
 from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.workers.actors import WakeUps
-from tests.factories import edition, old, readers, settings, sums_add_up
+from tests.factories import add_subscribers, edition, old, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 from tests.integration.publishing.test_publish import Limits
 from tests.processes import eventually, kill, running, start, stop
 
 pytestmark = pytest.mark.slow
 
-READERS = 10_000
+SUBSCRIBERS = 10_000
 CONNECTIONS = 16
 
 
@@ -45,7 +45,7 @@ def conf(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
 
 
 def begin(database: Database, conf: Settings, number: int) -> None:
-    readers(database, number)
+    add_subscribers(database, number)
     adopt_issues(database, conf, [old()])
     [send_id] = publish(database, conf, [old(), edition()], [], Limits(), Request()).send_ids
     WakeUps(conf.redis_url).enqueue_send(send_id)
@@ -55,15 +55,15 @@ def finished(database: Database) -> bool:
     return list_send_statuses(database)[0].send.state == "finished"
 
 
-def judge(database: Database, ses: FakeSes, number: int, most_in_doubt: int) -> SendStatus:
-    """Nobody twice; who got nothing is in doubt, and no more are in doubt than were on the wire."""
+def judge(database: Database, ses: FakeSes, number: int, most_uncertain: int) -> SendStatus:
+    """Check that nobody got two emails, and that whoever got none is uncertain: at most as many as were in flight."""
     [one] = list_send_statuses(database)
-    got = [mail["to"] for mail in ses.accepted()]
-    assert len(got) == len(set(got)), "somebody got the mail twice"
+    got = [email["to"] for email in ses.accepted()]
+    assert len(got) == len(set(got)), "somebody got the email twice"
     assert sums_add_up(database)
     assert one.deliveries["accepted"] + one.deliveries["uncertain"] == number
-    assert number - one.deliveries["uncertain"] <= len(got) <= number, "somebody was left out who is not in doubt"
-    assert one.deliveries["uncertain"] <= most_in_doubt
+    assert number - one.deliveries["uncertain"] <= len(got) <= number, "somebody was omitted who is not uncertain"
+    assert one.deliveries["uncertain"] <= most_uncertain
     return one
 
 
@@ -71,7 +71,7 @@ def test_kill_9_of_the_worker_again_and_again_loses_nobody_and_doubles_nobody(
     database: Database, conf: Settings, ses: FakeSes
 ) -> None:
     kills, chance = 5, random.Random(20261124)
-    begin(database, conf, READERS)
+    begin(database, conf, SUBSCRIBERS)
     with running("scheduler", conf, ses.environ):
         for _ in range(kills):
             worker = start("worker", conf, ses.environ)
@@ -81,7 +81,7 @@ def test_kill_9_of_the_worker_again_and_again_loses_nobody_and_doubles_nobody(
             kill(worker)
         with running("worker", conf, ses.environ):
             eventually(lambda: finished(database), 150, "the send finishes by itself")
-    judge(database, ses, READERS, most_in_doubt=kills * CONNECTIONS)
+    judge(database, ses, SUBSCRIBERS, most_uncertain=kills * CONNECTIONS)
 
 
 def test_flushall_in_mid_send_heals_by_itself(database: Database, conf: Settings, ses: FakeSes) -> None:
@@ -90,7 +90,7 @@ def test_flushall_in_mid_send_heals_by_itself(database: Database, conf: Settings
         eventually(lambda: len(ses.accepted()) > 300, 60, "the worker sends")
         redis.Redis.from_url(conf.redis_url).flushall()
         eventually(lambda: finished(database), 90, "the send finishes by itself")
-    judge(database, ses, 3_000, most_in_doubt=0)
+    judge(database, ses, 3_000, most_uncertain=0)
 
 
 def test_flushall_and_a_kill_together_heal_by_themselves(database: Database, conf: Settings, ses: FakeSes) -> None:
@@ -102,7 +102,7 @@ def test_flushall_and_a_kill_together_heal_by_themselves(database: Database, con
         redis.Redis.from_url(conf.redis_url).flushall()
         with running("worker", conf, ses.environ):
             eventually(lambda: finished(database), 120, "the send finishes by itself")
-    judge(database, ses, 2_000, most_in_doubt=CONNECTIONS)
+    judge(database, ses, 2_000, most_uncertain=CONNECTIONS)
 
 
 def test_pause_resume_and_stop_act_within_two_seconds_on_every_worker(database: Database, conf: Settings, ses: FakeSes) -> None:
@@ -123,14 +123,14 @@ def test_pause_resume_and_stop_act_within_two_seconds_on_every_worker(database: 
         quiet_within_two_seconds()
         paused = len(ses.accepted())
         send_control.resume_send(database, "1")
-        eventually(lambda: len(ses.accepted()) > paused, 2, "it goes on")
+        eventually(lambda: len(ses.accepted()) > paused, 2, "it continues")
         send_control.stop_send(database, "1", "a wrong link")
         quiet_within_two_seconds()
     [one] = list_send_statuses(database)
     assert (one.send.state, one.send.reason, one.deliveries.get("claimed", 0)) == ("stopped", "a wrong link", 0)
 
 
-def test_two_workers_share_a_send_and_a_terminated_one_leaves_nothing_in_doubt(
+def test_two_workers_share_a_send_and_nothing_of_a_terminated_one_is_uncertain(
     database: Database, conf: Settings, ses: FakeSes
 ) -> None:
     begin(database, conf, 3_000)
@@ -139,4 +139,4 @@ def test_two_workers_share_a_send_and_a_terminated_one_leaves_nothing_in_doubt(
         eventually(lambda: len(ses.accepted()) > 500, 60, "the workers send")
         stop(other)
         eventually(lambda: finished(database), 90, "the send finishes")
-    judge(database, ses, 3_000, most_in_doubt=0)
+    judge(database, ses, 3_000, most_uncertain=0)

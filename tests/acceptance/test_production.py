@@ -18,7 +18,7 @@ import pytest
 
 from mailer.core.db import Database
 from tests.conftest import ROOT
-from tests.factories import readers
+from tests.factories import add_subscribers
 from tests.fakes.ses import FakeSes
 from tests.processes import eventually
 
@@ -109,7 +109,7 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path, database: Database, redis_url: str) -> Iterator[tuple[Server, FakeSes]]:
-    readers(database, 3)
+    add_subscribers(database, 3)
     with FakeSes() as ses:
         yield Server(tmp_path, database.url, redis_url, ses), ses
 
@@ -126,4 +126,4 @@ def test_with_the_settings_that_readme_names_a_push_is_emailed_through_ses(serve
         here.write("hello.md", f"Title: Hello\nDate: {date.today()}\nSend: yes\n\n{BODY}\n")
         assert "goes to 3 subscribers" in here.push()
         eventually(lambda: len(ses.accepted()) == 3, 60, "three emails are at SES")
-        assert {mail["to"] for mail in ses.accepted()} == {f"reader-{n}@example.org" for n in (1, 2, 3)}
+        assert {email["to"] for email in ses.accepted()} == {f"subscriber-{n}@example.org" for n in (1, 2, 3)}

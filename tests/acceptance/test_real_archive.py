@@ -1,4 +1,4 @@
-"""The real archive of a weekly builds without one edit; adopting it sends nothing; one new issue reaches 10,000 readers."""
+"""The real archive of a weekly builds without one edit; adopting it sends nothing; one new issue reaches 10,000 subscribers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from mailer.core.settings import Settings
 from mailer.editions import BuildOptions, Report
 from mailer.flows.sending.send_status import list_send_statuses
 from tests.conftest import REAL_ARCHIVE, ROOT
-from tests.factories import readers, settings, sums_add_up
+from tests.factories import add_subscribers, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 from tests.processes import environment, eventually, running
 
-READERS = 10_000
+SUBSCRIBERS = 10_000
 pytestmark = [pytest.mark.real_archive, pytest.mark.slow]
 
 
@@ -67,7 +67,7 @@ def test_every_issue_is_a_page_and_an_edition(built: Report, site: Path) -> None
     assert len({edition.url for edition in built.editions}) == len(built.editions)
 
 
-def test_every_link_of_every_mail_is_absolute(built: Report) -> None:
+def test_every_link_of_every_email_is_absolute(built: Report) -> None:
     for edition in built.editions:
         root = html.document_fromstring(edition.html)
         assert isinstance(root, html.HtmlElement)
@@ -115,23 +115,25 @@ class Newsletter:
         return done.stdout
 
 
-def test_adopting_sends_nothing_and_one_new_issue_reaches_each_of_10_000_readers_once(
+def test_adopting_sends_nothing_and_one_new_issue_reaches_each_of_10_000_subscribers_once(
     tmp_path: Path, database: Database, redis_url: str, ses: FakeSes
 ) -> None:
     conf = settings(tmp_path, database.url, redis_url, transport="ses", connections=32)
-    readers(database, READERS)
-    letter = Newsletter(tmp_path, conf, ses)
+    add_subscribers(database, SUBSCRIBERS)
+    newsletter = Newsletter(tmp_path, conf, ses)
     with running("scheduler", conf, ses.environ), running("worker", conf, ses.environ), running("worker", conf, ses.environ):
-        assert f"Adopted {len(sources())} of {len(sources())} issues. Nothing was sent." in letter.run("adopt")
-        assert "Nothing new to send" in letter.run("publish", "--no-gate")
-        (letter.content / "new.md").write_text(f"Title: One more\nDate: {date.today()}\nSend: yes\n\nA new issue.\n")
-        plan = json.loads(letter.run("plan", "--no-gate", "--json"))
-        assert [(step["issue"], step["readers"]) for step in plan["steps"] if step["action"] == "send"] == [("new", READERS)]
+        assert f"Adopted {len(sources())} of {len(sources())} issues. Nothing was sent." in newsletter.run("adopt")
+        assert "Nothing new to send" in newsletter.run("publish", "--no-gate")
+        (newsletter.content / "new.md").write_text(f"Title: One more\nDate: {date.today()}\nSend: yes\n\nA new issue.\n")
+        plan = json.loads(newsletter.run("plan", "--no-gate", "--json"))
+        assert [(step["issue"], step["readers"]) for step in plan["steps"] if step["action"] == "send"] == [
+            ("new", SUBSCRIBERS)
+        ]
         assert ses.accepted() == []
-        letter.run("publish", "--no-gate")
+        newsletter.run("publish", "--no-gate")
         eventually(lambda: list_send_statuses(database)[0].send.state == "finished", 120, "the send is finished")
-    got = [mail["to"] for mail in ses.accepted()]
-    assert len(got) == len(set(got)) == READERS
-    assert list_send_statuses(database)[0].deliveries["accepted"] == READERS
+    got = [email["to"] for email in ses.accepted()]
+    assert len(got) == len(set(got)) == SUBSCRIBERS
+    assert list_send_statuses(database)[0].deliveries["accepted"] == SUBSCRIBERS
     assert sums_add_up(database)
-    assert "Nothing new to send" in letter.run("publish", "--no-gate")
+    assert "Nothing new to send" in newsletter.run("publish", "--no-gate")

@@ -98,15 +98,15 @@ def home() -> Iterator[Path]:
                     one.kill()
 
 
-def mails(home: Path) -> int:
+def emails(home: Path) -> int:
     return len(list(home.rglob("*.eml")))
 
 
-def test_everything_starts_sends_the_newest_issue_once_and_leaves_nothing_behind(home: Path) -> None:
+def test_everything_starts_sends_the_newest_issue_once_and_cleans_up(home: Path) -> None:
     stack = Stack(home).started()
     assert "goes to 5 subscribers" in stack.said
     assert f"http://127.0.0.1:{stack.port}/outbox" in stack.said
-    eventually(lambda: mails(home) == 5, 30, "five mails are in the outbox")
+    eventually(lambda: emails(home) == 5, 30, "five emails are in the outbox")
     eventually(lambda: "finished" in stack.get("/ledger"), 20, "the ledger says so")
     assert 'action="' in stack.get("/subscribe")
     assert "<rss" in stack.get("/feeds/all.rss.xml")
@@ -127,7 +127,7 @@ def test_everything_starts_sends_the_newest_issue_once_and_leaves_nothing_behind
     again.kill()
     third = Stack(home).started()
     assert "Nothing new to send" in third.said
-    assert mails(home) == 5
+    assert emails(home) == 5
     assert third.interrupt() == 0
 
 
@@ -136,7 +136,7 @@ def test_another_archive_runs_beside_the_first_with_things_of_its_own(home: Path
     content.mkdir(parents=True)
     (content / "first.md").write_text("Title: Elsewhere\nDate: 2026-11-20\n\nHello from elsewhere.\n")
     stack = Stack(home, "--content", str(content)).started()
-    eventually(lambda: mails(home) == 5, 30, "five mails are in the outbox")
+    eventually(lambda: emails(home) == 5, 30, "five emails are in the outbox")
     assert "Elsewhere" in stack.get("/issues/first/")
     assert re.search(r"first: “Elsewhere” goes to 5 subscribers", stack.said)
     assert stack.interrupt() == 0

@@ -20,7 +20,7 @@ class Served:
     url: str
     database: Database
 
-    def readers(self) -> int:
+    def count_subscribers(self) -> int:
         with self.database.transaction() as tx:
             return int(tx.value("SELECT count(*) FROM subscribers"))
 
@@ -51,7 +51,7 @@ def test_the_browser_solves_it_while_the_address_is_typed(browser: Browser, serv
     page.wait_for_timeout(2100)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox", timeout=60_000)
-    assert served.readers() == 1
+    assert served.count_subscribers() == 1
     assert complaints == []
     page.go_back()
     page.get_by_label("Your email address").fill("bob@example.org")
@@ -68,7 +68,7 @@ def test_a_press_before_the_sum_is_solved_waits_and_goes_on_by_itself(browser: B
     page.evaluate("() => { document.getElementById('email').value = 'ada@example.org'; }")
     page.get_by_role("button", name="Subscribe").dispatch_event("click")
     expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox", timeout=60_000)
-    assert served.readers() == 1
+    assert served.count_subscribers() == 1
     context.close()
 
 
@@ -82,5 +82,5 @@ def test_without_javascript_the_page_says_what_to_do(browser: Browser, served: S
     page.keyboard.press("Enter")
     expect(page.get_by_role("status").first).to_contain_text("without it, write to")
     expect(page.get_by_label("Your email address")).to_have_value(ADA)
-    assert served.readers() == 0
+    assert served.count_subscribers() == 0
     context.close()

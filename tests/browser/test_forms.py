@@ -39,15 +39,15 @@ class Stack:
     editions: tuple[Edition, ...]
 
     def publish_newest(self) -> None:
-        """Mail the newest issue; returns when it is in the outbox."""
+        """Send the newest issue; returns when it is in the outbox."""
         newest = max(self.editions, key=lambda edition: edition.dated)
         request = publish.Request(issue=newest.key, gate=False)
         publish.publish(self.database, self.settings, self.editions, [], Outbox(self.settings.outbox), request)
         processes.eventually(lambda: self.has("issue"), 30, "the issue is in the outbox")
 
     def has(self, kind: str) -> bool:
-        """Is a mail of this kind in the outbox?"""
-        return any(mail.kind == kind for mail in list_emails(self.settings.outbox)[0])
+        """Is an email of this kind in the outbox?"""
+        return any(email.kind == kind for email in list_emails(self.settings.outbox)[0])
 
 
 @pytest.fixture
@@ -94,10 +94,10 @@ def answers(port: int) -> bool:
     return True
 
 
-def follow(context: BrowserContext, page: Page, mail_of: str, link: str) -> Page:
-    """Open the newest mail with this subject in the outbox and click a link in it; the tab that it opens."""
+def follow(context: BrowserContext, page: Page, email_subject: str, link: str) -> Page:
+    """Open the newest email with this subject in the outbox and click a link in it; the tab that it opens."""
     page.goto("/outbox")
-    page.get_by_role("link", name=mail_of).first.click()
+    page.get_by_role("link", name=email_subject).first.click()
     frame = page.frame_locator("iframe.mail")
     with context.expect_page() as opened:
         frame.get_by_role("link", name=link).first.click()
@@ -111,7 +111,7 @@ def row_of(page: Page, section: str, email: str) -> str:
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with JavaScript", "without JavaScript"])
-def test_a_newcomer_subscribes_confirms_reads_leaves_and_the_ledger_says_so(
+def test_the_ledger_records_that_somebody_subscribed_confirmed_read_and_unsubscribed(
     browser: Browser, stack: Stack, script: bool
 ) -> None:
     context = browser.new_context(java_script_enabled=script, base_url=stack.url)
@@ -124,7 +124,7 @@ def test_a_newcomer_subscribes_confirms_reads_leaves_and_the_ledger_says_so(
     time.sleep(2.1)
     page.get_by_role("button", name="Subscribe").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox")
-    processes.eventually(lambda: stack.has("confirmation"), 30, "the confirmation mail is in the outbox")
+    processes.eventually(lambda: stack.has("confirmation"), 30, "the confirmation email is in the outbox")
 
     confirming = follow(context, page, "Confirm your subscription", "Confirm subscription")
     assert "unconfirmed" in row_of(page, "Subscribers", ADA)
@@ -180,14 +180,14 @@ def our_pages(stack: Stack) -> list[str]:
     )
     stack.publish_newest()
     secret = stack.settings.need_secrets()
-    [mail] = list_emails(stack.settings.outbox)[0]
+    [email] = list_emails(stack.settings.outbox)[0]
     return [
         "/subscribe?tag=python",
         f"/confirm/{tokens.confirm_token(secret, 1, 1, datetime.now(UTC))}",
         f"/leave/{tokens.leave_token(secret, 1, 1)}",
         "/leave/forged",
         "/outbox",
-        *(f"/outbox/{mail.id}?show={show}" for show in ("desktop", "phone", "text", "headers")),
+        *(f"/outbox/{email.id}?show={show}" for show in ("desktop", "phone", "text", "headers")),
         "/ledger",
     ]
 

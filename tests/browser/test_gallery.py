@@ -94,6 +94,6 @@ def test_a_change_of_colour_would_be_seen(shots: list[Shot], browser: Browser) -
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
-    """The largest difference of any colour (0 to 255) between fields of 60 by 60 pixels: letters blur, surfaces do not."""
+    """The largest difference of any colour (0 to 255) between fields of 60 by 60 pixels: text blurs, surfaces do not."""
     apart = ImageChops.difference(one.convert("RGB"), other.convert("RGB")).resize((11, 15), Image.Resampling.BOX)
     return float(max(high for _, high in ImageStat.Stat(apart).extrema))

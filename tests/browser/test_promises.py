@@ -1,4 +1,4 @@
-"""Each promise to a paying reader, kept in a real browser: how many presses it takes, what is shown, what is charged."""
+"""Each promise to a paying subscriber, kept in a real browser: how many presses it takes, what is shown, what is charged."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def own(shop: Shop) -> str:
-    reader = shop.reader()
+    subscriber = shop.add_subscriber()
     shop.buy()
     shop.hear()
-    return f"{shop.settings.api_url}/paid/{tokens.paid_token(shop.settings.need_secrets(), reader)}"
+    return f"{shop.settings.api_url}/paid/{tokens.paid_token(shop.settings.need_secrets(), subscriber)}"
 
 
 def paid_to(shop: Shop) -> str:
@@ -122,7 +122,7 @@ def test_pausing_is_one_press_and_charges_stop(shop: Shop, page: Page, monkeypat
     expect(page.get_by_role("status")).to_contain_text("continues")
 
 
-def test_withdrawing_has_a_button_a_confirmation_a_refund_and_a_mail(shop: Shop, page: Page) -> None:
+def test_withdrawing_has_a_button_a_confirmation_a_refund_and_an_email(shop: Shop, page: Page) -> None:
     page.goto(own(shop))
     page.get_by_role("link", name="Withdraw from contract here").click()
     page.get_by_role("button", name="Confirm withdrawal").click()
@@ -149,9 +149,9 @@ def test_joining_is_one_press_to_stripes_page(shop: Shop, page: Page) -> None:
 
 
 def test_a_gift_is_accepted_with_one_press_and_shows_until_when(shop: Shop, page: Page) -> None:
-    reader = shop.reader("eve@example.org")
+    subscriber = shop.add_subscriber("eve@example.org")
     with shop.database.transaction() as tx:
-        gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur")
+        gift = gifts.add(tx, "cs_1", subscriber, "yearly", 12, 5000, "eur")
     page.goto(f"{shop.settings.api_url}/gift/{tokens.gift_token(shop.settings.need_secrets(), gift)}")
     expect(page.get_by_text("You won’t be charged")).to_be_visible()
     assert shop.entitlement("eve@example.org").state is EntitlementState.FREE
@@ -184,7 +184,7 @@ def test_who_pays_already_is_told_so_and_charged_nothing(shop: Shop, page: Page)
     assert (len(shop.fake.books.charged), shop.fake.books.of("checkout.session")) == (charged, [])
 
 
-def test_the_writers_own_break_shows_on_the_readers_page_and_charges_nothing(
+def test_the_writers_break_shows_on_the_subscribers_page_and_charges_nothing(
     shop: Shop, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscription_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))

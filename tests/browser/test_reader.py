@@ -1,4 +1,4 @@
-"""The reader's page in a real browser without JavaScript: by the keyboard alone, as a screen reader hears it, at any width."""
+"""The subscriber's page without JavaScript in a real browser: by keyboard alone, as a screen reader hears it, at any width."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.browser.test_site import MODES
 
 @dataclass(frozen=True)
 class Served:
-    """A server with one reader."""
+    """A server with one subscriber."""
 
     url: str
     settings: Settings

@@ -1,6 +1,6 @@
 """Five issues of a real weekly, from 2013 to 2026: no page is wider than its window, and axe finds nothing wrong.
 
-Headings that jump a level are excepted: they are what the author wrote, and a page carries the text of the mail unchanged.
+Headings that jump a level are excepted: they are what the author wrote, and a page carries the text of the email unchanged.
 """
 
 from __future__ import annotations

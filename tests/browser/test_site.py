@@ -188,7 +188,7 @@ def test_axe_finds_nothing_wrong(browser: Browser, site: Site, path: str, mode: 
 def test_a_page_reads_without_javascript(browser: Browser, site: Site) -> None:
     page = opened(browser, f"{site.url}/{NEWEST}", script=False)
     expect(page.get_by_role("heading", level=1)).to_have_text("The answer that never came")
-    expect(page.get_by_text("Most programs that send mail keep two boxes")).to_be_visible()
+    expect(page.get_by_text("Most programs that send email keep two boxes")).to_be_visible()
     expect(page.get_by_label("Your email address")).to_be_editable()
     expect(page.locator("form")).to_have_attribute("action", f"{site.url}/subscribe")
     expect(page.locator("form")).to_have_attribute("method", "post")
@@ -297,7 +297,7 @@ def test_links_within_the_site_lead_somewhere(browser: Browser, site: Site) -> N
     page.context.close()
 
 
-def test_a_page_carries_the_body_of_the_mail_byte_for_byte(site: Site) -> None:
+def test_a_page_carries_the_body_of_the_email_byte_for_byte(site: Site) -> None:
     for edition in site.editions:
         page = (site.folder / "issues" / edition.key / "index.html").read_bytes()
         match = re.search(rb'data-digest="(\w{64})">(.*?)</div>\n<footer', page, re.DOTALL)
@@ -362,7 +362,7 @@ def test_a_page_has_the_language_and_the_direction_of_its_issue(browser: Browser
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("width", [320, 700])
-def test_the_mail_is_legible_in_both_modes(browser: Browser, site: Site, mode: Mode, width: int) -> None:
+def test_the_email_is_legible_in_both_modes(browser: Browser, site: Site, mode: Mode, width: int) -> None:
     page = opened(browser, "about:blank", mode, width)
     for edition in site.editions:
         page.set_content(edition.html)
@@ -372,7 +372,7 @@ def test_the_mail_is_legible_in_both_modes(browser: Browser, site: Site, mode: M
 
 
 @pytest.mark.parametrize("language", ["ar", "ja", "wide"])
-def test_the_mail_keeps_its_width_and_its_direction(browser: Browser, odd_site: Site, language: str) -> None:
+def test_the_email_keeps_its_width_and_its_direction(browser: Browser, odd_site: Site, language: str) -> None:
     edition = next(edition for edition in odd_site.editions if edition.key == language)
     page = opened(browser, "about:blank", width=360)
     page.set_content(edition.html)
@@ -381,7 +381,7 @@ def test_the_mail_keeps_its_width_and_its_direction(browser: Browser, odd_site: 
     page.context.close()
 
 
-def test_the_sample_mails_are_not_clipped_by_gmail(site: Site) -> None:
+def test_the_sample_emails_are_not_clipped_by_gmail(site: Site) -> None:
     assert {edition.key: len(edition.html.encode()) for edition in site.editions if len(edition.html.encode()) > 100_000} == {}
 
 

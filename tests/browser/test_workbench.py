@@ -69,7 +69,7 @@ class Bench:
         assert self.process.poll() is None
 
     def shows(self, words: str) -> None:
-        """The page and the mail hold these words, and nothing in them ran."""
+        """The page and the email hold these words, and nothing in them ran."""
         for view in ("mail", "page"):
             self.page.click(f"[role=tab][data-view={view}]")
             expect(self.page.frame_locator("#stage iframe").locator("body")).to_contain_text(words, timeout=PATIENCE)

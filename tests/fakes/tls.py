@@ -47,9 +47,9 @@ def proxy(pem: Path, port: int) -> Iterator[str]:
     ready, stopping = threading.Event(), threading.Event()
     found: list[int] = []
 
-    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer), return_exceptions=True)
+    async def one(incoming: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_far, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(_pump(incoming, far_writer), _pump(from_far, writer), return_exceptions=True)
 
     async def serve() -> None:
         server = await asyncio.start_server(one, "127.0.0.1", 0, ssl=context)
@@ -68,9 +68,9 @@ def proxy(pem: Path, port: int) -> Iterator[str]:
         thread.join(10)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(incoming: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        while data := await reader.read(65_536):
+        while data := await incoming.read(65_536):
             writer.write(data)
             await writer.drain()
     finally:

@@ -29,23 +29,23 @@ ADA = "ada@example.org"
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
 
 
 @pytest.fixture
-def api(letter: Web) -> TestClient:
+def api(newsletter: Web) -> TestClient:
     """A client that holds a key."""
-    return letter.holder(api_keys.DEFAULT_REQUESTS_PER_MINUTE)
+    return newsletter.holder(api_keys.DEFAULT_REQUESTS_PER_MINUTE)
 
 
-def add(letter: Web, email: str, *tags: str) -> None:
-    signup.add_subscriber(letter.database, letter.settings, email, tags, confirmed=True)
+def add(newsletter: Web, email: str, *tags: str) -> None:
+    signup.add_subscriber(newsletter.database, newsletter.settings, email, tags, confirmed=True)
 
 
-def test_a_key_opens_the_door_until_it_is_revoked(letter: Web, api: TestClient) -> None:
+def test_a_key_is_valid_until_it_is_revoked(newsletter: Web, api: TestClient) -> None:
     assert api.get("/v1/ping").status_code == 200
-    api_keys.revoke_key(letter.database, "test")
+    api_keys.revoke_key(newsletter.database, "test")
     answer = api.get("/v1/ping")
     assert answer.status_code == 401
     assert answer.json().keys() == {"code", "detail"}
@@ -53,68 +53,68 @@ def test_a_key_opens_the_door_until_it_is_revoked(letter: Web, api: TestClient) 
 
 @pytest.mark.parametrize("header", ["", "Token", "Token ", "Token wrong", "Bearer x", "Token pm_\xe9", "Basic dG9rZW4="])
 @pytest.mark.parametrize("path", ["/v1/ping", "/v1/subscribers", "/v1/sends", "/v1/nothing"])
-def test_without_a_key_nothing_is_said(letter: Web, header: str, path: str) -> None:
-    answer = letter.client.get(path, headers={"Authorization": header.encode("latin-1")})
+def test_without_a_key_nothing_is_said(newsletter: Web, header: str, path: str) -> None:
+    answer = newsletter.client.get(path, headers={"Authorization": header.encode("latin-1")})
     assert answer.status_code == 401
     assert answer.json()["code"] == "unauthorized"
-    assert letter.client.post("/v1/subscribers", json={"email_address": ADA}).status_code == 401
-    assert letter.state(ADA) is None
+    assert newsletter.client.post("/v1/subscribers", json={"email_address": ADA}).status_code == 401
+    assert newsletter.state(ADA) is None
 
 
-def test_only_a_keys_hash_is_stored(letter: Web) -> None:
-    key = api_keys.create_key(letter.database, "dashboard")
-    assert key not in letter.dump()
-    with letter.database.transaction() as tx:
+def test_only_a_keys_hash_is_stored(newsletter: Web) -> None:
+    key = api_keys.create_key(newsletter.database, "dashboard")
+    assert key not in newsletter.dump()
+    with newsletter.database.transaction() as tx:
         assert bytes(tx.value("SELECT hash FROM api_keys")) == hashlib.sha256(key.encode()).digest()
 
 
-def test_a_name_is_free_again_after_its_key_was_revoked(letter: Web) -> None:
-    first = api_keys.create_key(letter.database, "dashboard")
+def test_a_name_is_free_again_after_its_key_was_revoked(newsletter: Web) -> None:
+    first = api_keys.create_key(newsletter.database, "dashboard")
     with pytest.raises(BadInput, match="already"):
-        api_keys.create_key(letter.database, "dashboard")
-    api_keys.revoke_key(letter.database, "dashboard")
-    second = api_keys.create_key(letter.database, "dashboard")
-    assert asyncio.run(api_keys.check_key(Asker(letter.database.url), first)) is None
-    assert asyncio.run(api_keys.check_key(Asker(letter.database.url), second))
+        api_keys.create_key(newsletter.database, "dashboard")
+    api_keys.revoke_key(newsletter.database, "dashboard")
+    second = api_keys.create_key(newsletter.database, "dashboard")
+    assert asyncio.run(api_keys.check_key(Asker(newsletter.database.url), first)) is None
+    assert asyncio.run(api_keys.check_key(Asker(newsletter.database.url), second))
     with pytest.raises(BadInput, match="no key"):
-        api_keys.revoke_key(letter.database, "other")
+        api_keys.revoke_key(newsletter.database, "other")
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 61, "<b>"])
-def test_a_keys_name_is_plain(letter: Web, name: str) -> None:
+def test_a_keys_name_is_plain(newsletter: Web, name: str) -> None:
     with pytest.raises(BadInput):
-        api_keys.create_key(letter.database, name)
+        api_keys.create_key(newsletter.database, name)
 
 
-def test_the_commands_make_list_and_revoke_a_key(letter: Web, tmp_path: Path) -> None:
+def test_the_commands_make_list_and_revoke_a_key(newsletter: Web, tmp_path: Path) -> None:
     def run(*words: str) -> str:
-        environment = {**os.environ, "DATABASE_URL": letter.database.url, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "DATABASE_URL": newsletter.database.url, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "mailer.cli", "keys", *words]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     key = run("create", "dashboard")
-    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 200
+    assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 200
     [listed] = json.loads(run("list", "--json"))
     assert listed["name"] == "dashboard"
     assert listed["revoked_at"] is None
     assert key not in run("list")
     run("revoke", "dashboard")
-    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 401
+    assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 401
 
 
-def test_subscribers_come_in_pages_of_100_newest_first(letter: Web, api: TestClient) -> None:
-    factories.readers(letter.database, 250)
+def test_subscribers_come_in_pages_of_100_newest_first(newsletter: Web, api: TestClient) -> None:
+    factories.add_subscribers(newsletter.database, 250)
     first = api.get("/v1/subscribers").json()
     assert first["count"] == 250
     assert len(first["results"]) == 100
     assert first["previous"] is None
-    second = api.get(first["next"].removeprefix(letter.settings.api_url)).json()
-    third = api.get(second["next"].removeprefix(letter.settings.api_url)).json()
+    second = api.get(first["next"].removeprefix(newsletter.settings.api_url)).json()
+    third = api.get(second["next"].removeprefix(newsletter.settings.api_url)).json()
     assert third["next"] is None
     assert len(third["results"]) == 50
     emails = [one["email_address"] for page in (first, second, third) for one in page["results"]]
-    assert emails == [f"reader-{n}@example.org" for n in range(250, 0, -1)]
+    assert emails == [f"subscriber-{n}@example.org" for n in range(250, 0, -1)]
 
 
 def test_a_filter_that_is_not_known_is_refused_instead_of_ignored(api: TestClient) -> None:
@@ -127,8 +127,8 @@ def test_a_filter_that_is_not_known_is_refused_instead_of_ignored(api: TestClien
     assert entry["msg"].count(".") == 1
 
 
-def test_a_subscriber_is_found_by_id_and_by_address(letter: Web, api: TestClient) -> None:
-    add(letter, ADA, "python")
+def test_a_subscriber_is_found_by_id_and_by_address(newsletter: Web, api: TestClient) -> None:
+    add(newsletter, ADA, "python")
     by_email = api.get(f"/v1/subscribers/{ADA.upper()}").json()
     assert by_email["email_address"] == ADA
     assert by_email["type"] == "regular"
@@ -144,34 +144,34 @@ def test_an_unknown_subscriber_is_not_found(api: TestClient, name: str) -> None:
     assert answer.json()["code"] == "not_found"
 
 
-def test_adding_asks_the_reader_first_unless_there_is_evidence(letter: Web, api: TestClient) -> None:
+def test_adding_asks_the_subscriber_first_unless_there_is_evidence(newsletter: Web, api: TestClient) -> None:
     asked = api.post("/v1/subscribers", json={"email_address": ADA, "tags": ["python"]})
     assert asked.status_code == 201
     assert asked.json()["type"] == "unactivated"
     assert asked.json()["source"] == "api"
-    assert len(letter.rung) == 1
-    letter.work()
-    assert [mail.to for mail in letter.mails()] == [ADA]
+    assert len(newsletter.wake_ups) == 1
+    newsletter.work()
+    assert [email.to for email in newsletter.emails()] == [ADA]
     given = api.post("/v1/subscribers", json={"email_address": "grace@example.org", "type": "regular"})
     assert given.json()["type"] == "regular"
-    letter.work()
-    assert len(letter.mails()) == 1
+    newsletter.work()
+    assert len(newsletter.emails()) == 1
 
 
-def test_adding_somebody_known_is_refused_even_when_they_left(letter: Web, api: TestClient) -> None:
-    add(letter, ADA)
-    with letter.database.transaction() as tx:
+def test_adding_somebody_known_is_refused_even_when_they_left(newsletter: Web, api: TestClient) -> None:
+    add(newsletter, ADA)
+    with newsletter.database.transaction() as tx:
         tx.run("UPDATE subscribers SET state = 'left', left_at = now()")
     for kind in ("unactivated", "regular"):
         answer = api.post("/v1/subscribers", json={"email_address": ADA, "type": kind})
         assert answer.status_code == 400
         assert answer.json()["code"] == "email_already_exists"
-    assert letter.state(ADA) == "left"
-    assert letter.counted("transactional_mails") == 0
+    assert newsletter.state(ADA) == "left"
+    assert newsletter.counted("transactional_mails") == 0
 
 
-def test_a_suppressed_address_is_not_added_by_evidence(letter: Web, api: TestClient) -> None:
-    with letter.database.transaction() as tx:
+def test_a_suppressed_address_is_not_added_by_evidence(newsletter: Web, api: TestClient) -> None:
+    with newsletter.database.transaction() as tx:
         tx.run("INSERT INTO suppressions (email_normal, reason) VALUES (%(email)s, 'complaint')", email=ADA)
     answer = api.post("/v1/subscribers", json={"email_address": ADA, "type": "regular"})
     assert answer.json()["code"] == "subscriber_suppressed"
@@ -194,11 +194,11 @@ def test_a_suppressed_address_is_not_added_by_evidence(letter: Web, api: TestCli
         None,
     ],
 )
-def test_what_cannot_be_used_is_refused_with_a_code_and_one_sentence(letter: Web, api: TestClient, body: Any) -> None:
+def test_what_cannot_be_used_is_refused_with_a_code_and_one_sentence(newsletter: Web, api: TestClient, body: Any) -> None:
     answer = api.post("/v1/subscribers", json=body)
     assert answer.status_code in (400, 422)
     assert answer.json().keys() == {"code", "detail"}
-    assert letter.counted("subscribers") == 0
+    assert newsletter.counted("subscribers") == 0
 
 
 def test_broken_json_and_unknown_addresses_are_errors_of_the_same_shape(api: TestClient) -> None:
@@ -210,9 +210,9 @@ def test_broken_json_and_unknown_addresses_are_errors_of_the_same_shape(api: Tes
         assert answer.json().keys() == {"code", "detail"}
 
 
-def test_sends_say_what_the_status_command_says(letter: Web, api: TestClient) -> None:
-    send_id = letter.send(3)
-    [facts] = [send_facts(one) for one in list_send_statuses(letter.database)]
+def test_sends_say_what_the_status_command_says(newsletter: Web, api: TestClient) -> None:
+    send_id = newsletter.send(3)
+    [facts] = [send_facts(one) for one in list_send_statuses(newsletter.database)]
     [listed] = api.get("/v1/sends").json()["results"]
     assert listed == api.get(f"/v1/sends/{send_id}").json() == api.get(f"/v1/sends/{facts['issue']}").json()
     for name in ("issue", "edition", "digest", "state", "audience", "deliveries", "subject"):
@@ -222,33 +222,33 @@ def test_sends_say_what_the_status_command_says(letter: Web, api: TestClient) ->
     assert api.get("/v1/sends/999").status_code == 404
 
 
-def test_when_postgres_is_away_the_api_says_so_in_json(letter: Web) -> None:
+def test_when_postgres_is_away_the_api_says_so_in_json(newsletter: Web) -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/nothing")
-    answer = TestClient(letter.app(database=away)).get("/v1/ping", headers={"Authorization": "Token x"})
+    answer = TestClient(newsletter.app(database=away)).get("/v1/ping", headers={"Authorization": "Token x"})
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
     assert answer.json().keys() == {"code", "detail"}
 
 
-def test_the_description_lists_the_api_and_nothing_else(letter: Web) -> None:
-    described = letter.client.get("/openapi.json").json()
+def test_the_description_lists_the_api_and_nothing_else(newsletter: Web) -> None:
+    described = newsletter.client.get("/openapi.json").json()
     assert {path.split("/")[1] for path in described["paths"]} == {"v1"}
     assert "HTTPValidationError" not in described["components"]["schemas"]
 
 
-def test_the_docs_load_nothing_from_elsewhere(letter: Web) -> None:
-    page = letter.client.get("/docs")
+def test_the_docs_load_nothing_from_elsewhere(newsletter: Web) -> None:
+    page = newsletter.client.get("/docs")
     assert "http" not in page.text
     policy = page.headers["content-security-policy"]
     assert "script-src 'self'" in policy
     assert "script-src 'self' 'unsafe-inline'" not in policy
     for path in ("/docs/files/swagger-ui.css", "/docs/files/swagger-ui-bundle.js", "/-/docs.js"):
-        assert letter.client.get(path).status_code == 200
+        assert newsletter.client.get(path).status_code == 200
 
 
-def test_what_we_have_of_buttondowns_api_is_shaped_like_theirs(letter: Web) -> None:
+def test_what_we_have_of_buttondowns_api_is_shaped_like_theirs(newsletter: Web) -> None:
     theirs = api_table.contract()["components"]["schemas"]
-    ours = letter.client.get("/openapi.json").json()["components"]["schemas"]
+    ours = newsletter.client.get("/openapi.json").json()["components"]["schemas"]
     assert set(ours["Subscriber"]["properties"]) <= set(theirs["Subscriber"]["properties"])
     assert set(ours["SubscriberInput"]["properties"]) <= set(theirs["SubscriberInput"]["properties"])
     assert set(ours["SubscriberPage"]["properties"]) == set(theirs["SubscriberPage"]["properties"])

@@ -25,13 +25,13 @@ LIST = f"E-Mail,City,tags\n{ADA},Paris,python\n{BOB},Lyon,\nnot an address,,\n{E
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
 
 
 @pytest.fixture
-def api(letter: Web) -> TestClient:
-    return letter.holder()
+def api(newsletter: Web) -> TestClient:
+    return newsletter.holder()
 
 
 def bring(api: TestClient, text: str | bytes, name: str = "list.csv", **metadata: Any) -> Any:
@@ -43,18 +43,18 @@ def fetch(api: TestClient, url: str) -> Any:
     return TestClient(api.app).get("/exports/" + url.rpartition("/")[2])
 
 
-def test_an_import_is_planned_first_and_done_on_the_clients_word(letter: Web, api: TestClient) -> None:
+def test_an_import_is_planned_first_and_done_on_the_clients_word(newsletter: Web, api: TestClient) -> None:
     call(api, "POST", "/subscribers", json={"email_address": EVE, "type": "unsubscribed"})
     made = bring(api, LIST).json()
     assert (made["status"], made["source"], made["results"]) == ("not_started", "standard", None)
     assert made["metadata"]["plan"]["counts"] == {"new": 2, "changed": 0, "same": 0, "refused": 2}
     assert made["metadata"]["plan"]["unconfirmed"] == 2
-    assert letter.counted("subscribers") == 1
+    assert newsletter.counted("subscribers") == 1
     one = f"/imports/{made['id']}"
     body = {"label": "June", "metadata": {"evidence": "asked on paper, 2024", "tags": ["paper"], "email_column": 0}}
     changed = call(api, "PATCH", one, "/imports/{}", json=body).json()
     assert (changed["label"], changed["metadata"]["plan"]["unconfirmed"]) == ("June", 0)
-    assert letter.counted("subscribers") == 1
+    assert newsletter.counted("subscribers") == 1
     done = call(api, "PATCH", one, "/imports/{}", json={"status": "in_progress"}).json()
     assert done["status"] == "succeeded"
     assert (done["results"]["new_subscribers"], done["results"]["updated_subscribers"]) == (2, 0)
@@ -64,29 +64,29 @@ def test_an_import_is_planned_first_and_done_on_the_clients_word(letter: Web, ap
     ]
     ada = api.get(f"/v1/subscribers/{ADA}").json()
     assert (ada["type"], sorted(ada["tags"]), ada["metadata"]) == ("regular", ["paper", "python"], {"City": "Paris"})
-    assert letter.state(EVE) == "left"
+    assert newsletter.state(EVE) == "left"
     assert call(api, "GET", one, "/imports/{}").json() == done
     assert call(api, "GET", "/imports").json()["results"] == [done]
     assert call(api, "PATCH", one, "/imports/{}", json={"status": "in_progress"}).status_code == 409
-    assert letter.counted("import_parts") == 0
+    assert newsletter.counted("import_parts") == 0
     assert call(api, "DELETE", one, "/imports/{}").status_code == 204
     assert call(api, "GET", one, "/imports/{}").status_code == 404
-    assert letter.state(ADA) == "active"
+    assert newsletter.state(ADA) == "active"
 
 
-def test_without_evidence_nobody_is_confirmed(letter: Web, api: TestClient) -> None:
+def test_without_evidence_nobody_is_confirmed(newsletter: Web, api: TestClient) -> None:
     made = bring(api, LIST).json()
     call(api, "PATCH", f"/imports/{made['id']}", "/imports/{}", json={"status": "in_progress"})
-    assert letter.state(ADA) == "unconfirmed"
+    assert newsletter.state(ADA) == "unconfirmed"
 
 
-def test_no_address_of_an_import_stays_after_it(letter: Web, api: TestClient) -> None:
+def test_no_address_of_an_import_stays_after_it(newsletter: Web, api: TestClient) -> None:
     made = bring(api, LIST).json()
     call(api, "PATCH", f"/imports/{made['id']}", "/imports/{}", json={"status": "in_progress"})
-    for reader in (ADA, BOB, EVE):
-        found = api.get(f"/v1/subscribers/{reader}").json()
-        erasure.erase_subscriber(letter.database, letter.settings, found["secondary_id"])
-    assert all(reader not in letter.dump() for reader in (ADA, BOB, EVE))
+    for subscriber in (ADA, BOB, EVE):
+        found = api.get(f"/v1/subscribers/{subscriber}").json()
+        erasure.erase_subscriber(newsletter.database, newsletter.settings, found["secondary_id"])
+    assert all(subscriber not in newsletter.dump() for subscriber in (ADA, BOB, EVE))
 
 
 @pytest.mark.parametrize(
@@ -103,31 +103,31 @@ def test_no_address_of_an_import_stays_after_it(letter: Web, api: TestClient) ->
     ],
 )
 def test_a_list_that_cannot_be_used_is_refused_with_a_sentence(
-    letter: Web, api: TestClient, text: str | bytes, name: str, metadata: dict[str, Any], code: str, says: str
+    newsletter: Web, api: TestClient, text: str | bytes, name: str, metadata: dict[str, Any], code: str, says: str
 ) -> None:
     answer = bring(api, text, name, **metadata)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
     assert says in answer.json()["detail"]
-    assert letter.counted("imports") == 0
+    assert newsletter.counted("imports") == 0
 
 
-def test_an_upload_has_a_limit(letter: Web, api: TestClient) -> None:
+def test_an_upload_has_a_limit(newsletter: Web, api: TestClient) -> None:
     answer = api.post("/v1/imports", files={"file": ("list.csv", b"email\n" + b"a" * (32 << 20), "text/csv")})
-    assert (answer.status_code, letter.counted("imports")) == (413, 0)
+    assert (answer.status_code, newsletter.counted("imports")) == (413, 0)
     assert "32 MB" in answer.json()["detail"]
 
 
-def test_a_file_that_nobody_imports_goes_after_a_day(letter: Web, api: TestClient) -> None:
+def test_a_file_that_nobody_imports_goes_after_a_day(newsletter: Web, api: TestClient) -> None:
     made = bring(api, LIST).json()
-    with letter.database.transaction() as tx:
+    with newsletter.database.transaction() as tx:
         tx.run("UPDATE imports SET created_at = now() - interval '25 hours'")
-    api_records.delete_old_rows(letter.database)
-    assert letter.counted("import_parts") == 0
+    api_records.delete_old_rows(newsletter.database)
+    assert newsletter.counted("import_parts") == 0
     now = call(api, "GET", f"/imports/{made['id']}", "/imports/{}").json()
     assert (now["status"], now["metadata"]["error"]) == ("failed", "nobody started it within a day")
 
 
-def test_every_reader_comes_out_and_goes_back_in(letter: Web, api: TestClient) -> None:
+def test_every_subscriber_can_be_exported_and_imported_again(newsletter: Web, api: TestClient) -> None:
     body = {"email_address": ADA, "type": "regular", "tags": ["a, b", "c"], "metadata": {"city": "Paris"}, "notes": "=1+1"}
     call(api, "POST", "/subscribers", json=body)
     call(api, "POST", "/subscribers", json={"email_address": BOB, "type": "unsubscribed"})
@@ -146,36 +146,36 @@ def test_every_reader_comes_out_and_goes_back_in(letter: Web, api: TestClient) -
     assert back["metadata"]["plan"]["counts"]["same"] == 1
 
 
-def test_an_export_is_as_narrow_as_asked(letter: Web, api: TestClient) -> None:
+def test_an_export_is_as_narrow_as_asked(newsletter: Web, api: TestClient) -> None:
     for address, tag in ((ADA, "a"), (BOB, "b")):
         call(api, "POST", "/subscribers", json={"email_address": address, "type": "regular", "tags": [tag]})
-    wish = {
+    wanted = {
         "collections": ["subscribers"],
         "format": "json",
         "columns": ["email_address", "type"],
         "parameters": {"tag": ["a"]},
     }
-    made = call(api, "POST", "/exports", json=wish).json()
+    made = call(api, "POST", "/exports", json=wanted).json()
     assert fetch(api, made["url"]).json() == [{"email_address": ADA, "type": "regular"}]
 
 
-def test_several_collections_come_as_a_zip(letter: Web, api: TestClient) -> None:
-    letter.send(2)
+def test_several_collections_come_as_a_zip(newsletter: Web, api: TestClient) -> None:
+    newsletter.send(2)
     issues = api.get("/v1/emails").json()["count"]
-    wish = {"collections": ["subscribers", "emails", "events", "images", "stripe_subscriptions", "surveys"]}
-    made = call(api, "POST", "/exports", json=wish).json()
+    wanted = {"collections": ["subscribers", "emails", "events", "images", "stripe_subscriptions", "surveys"]}
+    made = call(api, "POST", "/exports", json=wanted).json()
     packed = zipfile.ZipFile(io.BytesIO(fetch(api, made["url"]).content))
     files = {name: list(csv.reader(io.StringIO(packed.read(name).decode()))) for name in packed.namelist()}
-    assert sorted(files) == [f"{name}.csv" for name in sorted(wish["collections"])]
+    assert sorted(files) == [f"{name}.csv" for name in sorted(wanted["collections"])]
     assert (len(files["subscribers.csv"]), len(files["emails.csv"]), len(files["surveys.csv"])) == (3, issues + 1, 1)
 
 
 def test_the_ledger_is_asked_as_often_for_many_emails_as_for_one(
-    letter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
+    newsletter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    letter.send(3)
-    counted = letter.mails()[0].to
-    with letter.database.transaction() as tx:
+    newsletter.send(3)
+    counted = newsletter.emails()[0].to
+    with newsletter.database.transaction() as tx:
         tx.run(
             """
             INSERT INTO consents (subscriber_id, kind, source, evidence)
@@ -198,7 +198,7 @@ def test_the_ledger_is_asked_as_often_for_many_emails_as_for_one(
         return fetch(api, made["url"]).json(), len(asked)
 
     before, few = exported()
-    with letter.database.transaction() as tx:
+    with newsletter.database.transaction() as tx:
         tx.run(
             """
             INSERT INTO issues (key, path, title, dated, digest)
@@ -211,7 +211,7 @@ def test_the_ledger_is_asked_as_often_for_many_emails_as_for_one(
     assert (sent["analytics"]["recipients"], sent["analytics"]["unsubscriptions"]) == (3, 1)
 
 
-def test_a_link_to_an_export_is_signed_and_ends(letter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_to_an_export_is_signed_and_ends(newsletter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     made = call(api, "POST", "/exports", json={"collections": ["subscribers"]}).json()
     assert fetch(api, made["url"]).status_code == 200
     forged = made["url"][:-1] + ("A" if made["url"][-1] != "A" else "B")
@@ -221,7 +221,7 @@ def test_a_link_to_an_export_is_signed_and_ends(letter: Web, api: TestClient, mo
 
 
 @pytest.mark.parametrize(
-    ("wish", "status", "code"),
+    ("wanted", "status", "code"),
     [
         ({"collections": []}, 400, "collection_empty_invalid"),
         ({"collections": ["subscribers"], "columns": []}, 400, "columns_empty_invalid"),
@@ -230,23 +230,25 @@ def test_a_link_to_an_export_is_signed_and_ends(letter: Web, api: TestClient, mo
         ({"collections": ["subscribers"], "parameters": {"shoe_size": 7}}, 422, "invalid_input"),
     ],
 )
-def test_an_export_that_cannot_be_made_is_refused(letter: Web, api: TestClient, wish: Any, status: int, code: str) -> None:
-    answer = call(api, "POST", "/exports", json=wish)
+def test_an_export_that_cannot_be_made_is_refused(
+    newsletter: Web, api: TestClient, wanted: Any, status: int, code: str
+) -> None:
+    answer = call(api, "POST", "/exports", json=wanted)
     assert (answer.status_code, answer.json().get("code")) == (status, code)
-    if "parameters" in wish:
+    if "parameters" in wanted:
         assert answer.json()["detail"][0]["loc"] == ["body", "parameters", "shoe_size"]
 
 
-def test_scopes_hold_for_lists(letter: Web, api: TestClient) -> None:
-    reader = TestClient(api.app, headers={"Authorization": f"Token {api_keys.create_key(letter.database, 'r', 'read')}"})
-    assert reader.get("/v1/imports").status_code == 200
-    assert reader.post("/v1/exports", json={"collections": ["subscribers"]}).status_code == 403
-    assert reader.post("/v1/imports", files={"file": ("a.csv", b"email\n", "text/csv")}).status_code == 403
+def test_scopes_hold_for_lists(newsletter: Web, api: TestClient) -> None:
+    read_only = TestClient(api.app, headers={"Authorization": f"Token {api_keys.create_key(newsletter.database, 'r', 'read')}"})
+    assert read_only.get("/v1/imports").status_code == 200
+    assert read_only.post("/v1/exports", json={"collections": ["subscribers"]}).status_code == 403
+    assert read_only.post("/v1/imports", files={"file": ("a.csv", b"email\n", "text/csv")}).status_code == 403
 
 
-def test_a_readers_subscriptions_come_from_the_ledger(letter: Web, api: TestClient) -> None:
+def test_a_subscribers_subscriptions_come_from_the_ledger(newsletter: Web, api: TestClient) -> None:
     made = call(api, "POST", "/subscribers", json={"email_address": ADA, "type": "regular"}).json()
-    with letter.database.transaction() as tx:
+    with newsletter.database.transaction() as tx:
         tx.run(
             """
             INSERT INTO subscriptions (stripe_id, subscriber_id, plan, status, amount, currency, months, started_at)

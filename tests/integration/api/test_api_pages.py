@@ -25,14 +25,14 @@ ADA = "ada@example.org"
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path, redis_url: str) -> Web:
+def newsletter(database: Database, tmp_path: Path, redis_url: str) -> Web:
     return web.make(tmp_path, database, redis_url=redis_url)
 
 
 @pytest.fixture
-def site(letter: Web) -> Path:
+def site(newsletter: Web) -> Path:
     """A small built archive."""
-    folder = letter.settings.site_folder
+    folder = newsletter.settings.site_folder
     for name, text in {
         "index.html": "<h1>front",
         "404.html": "<h1>no such page here",
@@ -53,16 +53,16 @@ PAID = ("/paid/{token}", "/paid/{token}/leave", "/paid/{token}/withdraw")
 READ = ("/read/{token}", "/read/{token}/feed.xml", "/read/{token}/{key:path}")
 
 
-def paths_of(app_paths: Iterator[str], letter: Web, send_id: int) -> Iterator[str]:
+def paths_of(app_paths: Iterator[str], newsletter: Web, send_id: int) -> Iterator[str]:
     """Each route's path with values that are valid for it; a parameter that is not known here fails by its name."""
-    secret = letter.settings.need_secrets()
-    with letter.database.transaction() as tx:
-        reader = int(tx.value("SELECT max(id) FROM subscribers WHERE state = 'unconfirmed'"))
-        mail = tx.one("SELECT id, created_at FROM transactional_mails")
-    assert mail
+    secret = newsletter.settings.need_secrets()
+    with newsletter.database.transaction() as tx:
+        subscriber = int(tx.value("SELECT max(id) FROM subscribers WHERE state = 'unconfirmed'"))
+        email = tx.one("SELECT id, created_at FROM transactional_mails")
+    assert email
     values = {
-        "mail_id": letter.mails()[0].id,
-        "id_or_email": str(reader),
+        "mail_id": newsletter.emails()[0].id,
+        "id_or_email": str(subscriber),
         "id_or_issue": str(send_id),
         "rest": "nothing",
         **dict.fromkeys(("key", "id", "username"), "nothing"),
@@ -70,16 +70,16 @@ def paths_of(app_paths: Iterator[str], letter: Web, send_id: int) -> Iterator[st
     }
     for path in app_paths:
         token = {
-            "/confirm/{token}": tokens.confirm_token(secret, reader, mail["id"], mail["created_at"]),
-            "/leave/{token}": tokens.leave_token(secret, reader, send_id),
-            "/leave/{token}/canary": tokens.leave_token(secret, reader, send_id),
-            "/reader/{token}": tokens.page_token(secret, reader, mail["created_at"]),
-            "/address/{token}": tokens.address_token(secret, reader, mail["id"], mail["created_at"]),
-            "/canary/{token}": tokens.canary_token(secret, reader, mail["id"]),
+            "/confirm/{token}": tokens.confirm_token(secret, subscriber, email["id"], email["created_at"]),
+            "/leave/{token}": tokens.leave_token(secret, subscriber, send_id),
+            "/leave/{token}/canary": tokens.leave_token(secret, subscriber, send_id),
+            "/reader/{token}": tokens.page_token(secret, subscriber, email["created_at"]),
+            "/address/{token}": tokens.address_token(secret, subscriber, email["id"], email["created_at"]),
+            "/canary/{token}": tokens.canary_token(secret, subscriber, email["id"]),
             "/gift/{token}": tokens.gift_token(secret, 1),
             "/exports/{token}": tokens.export_token(secret, 1, datetime.now(UTC)),
-            **dict.fromkeys(PAID, tokens.paid_token(secret, reader)),
-            **dict.fromkeys(READ, tokens.paid_token(secret, reader, 1)),
+            **dict.fromkeys(PAID, tokens.paid_token(secret, subscriber)),
+            **dict.fromkeys(READ, tokens.paid_token(secret, subscriber, 1)),
         }
         names = re.findall(r"{(\w+)(?::\w+)?}", path)
         given = {**values, **({"token": token[path]} if "token" in names else {})}
@@ -90,20 +90,20 @@ def paths_of(app_paths: Iterator[str], letter: Web, send_id: int) -> Iterator[st
 BOOKS = ("api_keys", "api_requests", "scanner_visits")
 
 
-def test_no_get_of_the_whole_app_changes_anything(letter: Web, site: Path) -> None:
-    send_id = letter.send()
-    letter.subscribe(ADA)
-    letter.work()
-    gifts.grant_complimentary(letter.database, letter.settings, ADA, None, "a friend")
-    api_records.create_record(letter.database, "exports", {"collections": ["subscribers"], "format": "csv"})
-    key = api_keys.create_key(letter.database, "test")
-    app = letter.app()
+def test_no_get_of_the_whole_app_changes_anything(newsletter: Web, site: Path) -> None:
+    send_id = newsletter.send()
+    newsletter.subscribe(ADA)
+    newsletter.work()
+    gifts.grant_complimentary(newsletter.database, newsletter.settings, ADA, None, "a friend")
+    api_records.create_record(newsletter.database, "exports", {"collections": ["subscribers"], "format": "csv"})
+    key = api_keys.create_key(newsletter.database, "test")
+    app = newsletter.app()
     client = TestClient(app, headers={"Authorization": f"Token {key}"})
     shown = (one for one in iter_route_contexts(app.routes) if "GET" in (one.methods or ()))
-    found = list(paths_of((str(one.path) for one in shown), letter, send_id))
+    found = list(paths_of((str(one.path) for one in shown), newsletter, send_id))
     assert len(found) >= 15
-    outbox = [mail.id for mail in letter.mails()]
-    before, rung = letter.dump(BOOKS), len(letter.rung)
+    outbox = [email.id for email in newsletter.emails()]
+    before, wake_ups = newsletter.dump(BOOKS), len(newsletter.wake_ups)
     for path in found:
         for method in ("GET", "HEAD"):
             answer = client.request(method, path)
@@ -112,9 +112,9 @@ def test_no_get_of_the_whole_app_changes_anything(letter: Web, site: Path) -> No
             ), f"{method} {path}"
             assert "set-cookie" not in answer.headers
             assert method == "GET" or answer.content == b""
-    assert letter.dump(BOOKS) == before
-    assert len(letter.rung) == rung
-    assert [mail.id for mail in letter.mails()] == outbox
+    assert newsletter.dump(BOOKS) == before
+    assert len(newsletter.wake_ups) == wake_ups
+    assert [email.id for email in newsletter.emails()] == outbox
 
 
 @pytest.mark.parametrize(
@@ -128,151 +128,153 @@ def test_no_get_of_the_whole_app_changes_anything(letter: Web, site: Path) -> No
         ("/theme/icon.svg", "image/svg+xml"),
     ],
 )
-def test_the_archive_is_served_with_the_right_types(letter: Web, site: Path, path: str, kind: str) -> None:
-    answer = letter.client.get(path)
+def test_the_archive_is_served_with_the_right_types(newsletter: Web, site: Path, path: str, kind: str) -> None:
+    answer = newsletter.client.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith(kind)
     assert answer.headers["x-content-type-options"] == "nosniff"
-    again = letter.client.get(path, headers={"If-None-Match": answer.headers["etag"]})
+    again = newsletter.client.get(path, headers={"If-None-Match": answer.headers["etag"]})
     assert again.status_code == 304
 
 
-def test_pages_and_feeds_are_asked_for_again_and_the_rest_is_kept_a_while(letter: Web, site: Path) -> None:
+def test_pages_and_feeds_are_asked_for_again_and_the_rest_is_kept_a_while(newsletter: Web, site: Path) -> None:
     for path in ("/", "/feeds/all.rss.xml", "/nothing"):
-        assert letter.client.get(path).headers["cache-control"] == "no-cache"
+        assert newsletter.client.get(path).headers["cache-control"] == "no-cache"
     for path in ("/theme/css/letter.css", "/images/a.png"):
-        assert letter.client.get(path).headers["cache-control"] == "public, max-age=600"
+        assert newsletter.client.get(path).headers["cache-control"] == "public, max-age=600"
 
 
-def test_a_missing_page_is_the_sites_own_404(letter: Web, site: Path) -> None:
-    answer = letter.client.get("/issues/nothing/")
+def test_a_missing_page_is_the_sites_own_404(newsletter: Web, site: Path) -> None:
+    answer = newsletter.client.get("/issues/nothing/")
     assert answer.status_code == 404
     assert "no such page here" in answer.text
 
 
-def test_without_a_built_site_everything_else_still_works(letter: Web) -> None:
-    assert letter.client.get("/").status_code == 404
-    assert letter.client.get("/subscribe").status_code == 200
-    assert letter.client.get("/-/desk.css").status_code == 200
+def test_without_a_built_site_everything_else_still_works(newsletter: Web) -> None:
+    assert newsletter.client.get("/").status_code == 404
+    assert newsletter.client.get("/subscribe").status_code == 200
+    assert newsletter.client.get("/-/desk.css").status_code == 200
 
 
 @pytest.mark.parametrize(
     "path", ["/../secret.txt", "/%2e%2e/secret.txt", "/issues/..%2f..%2f..%2fsecret.txt", "/%00", "//etc/passwd"]
 )
-def test_nothing_outside_the_archive_is_served(letter: Web, site: Path, path: str) -> None:
-    answer = letter.client.get(path)
+def test_nothing_outside_the_archive_is_served(newsletter: Web, site: Path, path: str) -> None:
+    answer = newsletter.client.get(path)
     assert answer.status_code == 404
     assert "secret" not in answer.text.replace("secret.txt", "")
 
 
 @pytest.mark.parametrize("path", ["/issues/hello", "//issues/hello", "/issues//hello"])
-def test_a_folder_without_its_slash_leads_to_this_very_host(letter: Web, site: Path, path: str) -> None:
-    answer = letter.client.get(f"http://testserver{path}", headers={"Host": "evil.example"})
+def test_a_folder_without_its_slash_leads_to_this_very_host(newsletter: Web, site: Path, path: str) -> None:
+    answer = newsletter.client.get(f"http://testserver{path}", headers={"Host": "evil.example"})
     assert answer.status_code == 307
     assert re.fullmatch(r"/issues/+hello/", answer.headers["location"])
 
 
-def test_the_archive_is_back_at_once_after_it_was_exchanged(letter: Web, site: Path) -> None:
-    assert letter.client.get("/").status_code == 200
+def test_the_archive_is_back_at_once_after_it_was_exchanged(newsletter: Web, site: Path) -> None:
+    assert newsletter.client.get("/").status_code == 200
     site.rename(site.with_name("old"))
-    assert letter.client.get("/").status_code == 404
+    assert newsletter.client.get("/").status_code == 404
     site.with_name("old").rename(site)
-    assert letter.client.get("/").status_code == 200
+    assert newsletter.client.get("/").status_code == 200
 
 
-def test_the_outbox_lists_mails_newest_first_in_pages(letter: Web) -> None:
-    letter.send(60)
-    page = letter.client.get("/outbox").text
+def test_the_outbox_lists_emails_newest_first_in_pages(newsletter: Web) -> None:
+    newsletter.send(60)
+    page = newsletter.client.get("/outbox").text
     assert page.count("<tr>") == 51
-    assert "reader-60@example.org" in page
+    assert "subscriber-60@example.org" in page
     assert "Page 1 of 2" in page
-    assert letter.client.get("/outbox?page=2").text.count("<tr>") == 11
-    assert letter.client.get("/outbox?page=99").status_code == 200
-    assert letter.client.get("/outbox?page=0").status_code == 422
+    assert newsletter.client.get("/outbox?page=2").text.count("<tr>") == 11
+    assert newsletter.client.get("/outbox?page=99").status_code == 200
+    assert newsletter.client.get("/outbox?page=0").status_code == 422
 
 
-def test_a_mail_is_shown_as_html_text_headers_and_source(letter: Web) -> None:
-    letter.send()
-    mail = letter.mails()[0]
-    base = f"/outbox/{mail.id}"
-    assert f'src="{base}/html"' in letter.client.get(base).text
-    assert 'class="mail phone"' in letter.client.get(f"{base}?show=phone").text
-    assert "2026-11-24-hello" in letter.client.get(f"{base}?show=text").text
-    assert "List-Unsubscribe-Post" in letter.client.get(f"{base}?show=headers").text
-    raw = letter.client.get(f"{base}/raw")
+def test_an_email_is_shown_as_html_text_headers_and_source(newsletter: Web) -> None:
+    newsletter.send()
+    email = newsletter.emails()[0]
+    base = f"/outbox/{email.id}"
+    assert f'src="{base}/html"' in newsletter.client.get(base).text
+    assert 'class="mail phone"' in newsletter.client.get(f"{base}?show=phone").text
+    assert "2026-11-24-hello" in newsletter.client.get(f"{base}?show=text").text
+    assert "List-Unsubscribe-Post" in newsletter.client.get(f"{base}?show=headers").text
+    raw = newsletter.client.get(f"{base}/raw")
     assert raw.headers["content-type"] == "message/rfc822"
-    assert raw.content == mail.raw
+    assert raw.content == email.raw
 
 
-def test_the_one_click_button_of_the_viewer_unsubscribes(letter: Web) -> None:
-    letter.send()
-    mail = letter.mails()[0]
-    page = letter.client.get(f"/outbox/{mail.id}").text
+def test_the_one_click_button_of_the_viewer_unsubscribes(newsletter: Web) -> None:
+    newsletter.send()
+    email = newsletter.emails()[0]
+    page = newsletter.client.get(f"/outbox/{email.id}").text
     [action] = re.findall(r'action="(/leave/[^"]+)"', page)
-    assert letter.client.post(action, data={"List-Unsubscribe": "One-Click"}).status_code == 200
-    assert letter.state(mail.to) == "left"
-    row = letter.client.get("/ledger").text.split(mail.to)[1].split("</tr>")[0]
+    assert newsletter.client.post(action, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+    assert newsletter.state(email.to) == "left"
+    row = newsletter.client.get("/ledger").text.split(email.to)[1].split("</tr>")[0]
     assert "left" in row
 
 
-def test_a_mails_html_runs_no_script_and_opens_links_in_a_new_tab(letter: Web) -> None:
+def test_an_emails_html_runs_no_script_and_opens_links_in_a_new_tab(newsletter: Web) -> None:
     html = b'<html><head></head><body><script>alert(1)</script><a href="/x">x</a>'
     crafted = b"To: ada@example.org\r\nSubject: <script>alert(2)</script>\r\nContent-Type: text/html\r\n\r\n" + html
-    Outbox(letter.settings.outbox).send(Envelope(ADA, crafted, {}))
-    [mail] = letter.mails()
-    framed = letter.client.get(f"/outbox/{mail.id}/html")
+    Outbox(newsletter.settings.outbox).send(Envelope(ADA, crafted, {}))
+    [email] = newsletter.emails()
+    framed = newsletter.client.get(f"/outbox/{email.id}/html")
     assert '<head><base target="_blank">' in framed.text
     policy = framed.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
     assert "sandbox allow-popups allow-popups-to-escape-sandbox" in policy
     assert "allow-scripts" not in policy
-    for path in ("/outbox", f"/outbox/{mail.id}", f"/outbox/{mail.id}?show=headers"):
-        assert "<script" not in letter.client.get(path).text
+    for path in ("/outbox", f"/outbox/{email.id}", f"/outbox/{email.id}?show=headers"):
+        assert "<script" not in newsletter.client.get(path).text
 
 
-@pytest.mark.parametrize("mail_id", ["x", "1-1-1", "..%2f..%2fsecret", "%00"])
-def test_a_mail_that_is_not_there_is_not_found(letter: Web, mail_id: str) -> None:
+@pytest.mark.parametrize("email_id", ["x", "1-1-1", "..%2f..%2fsecret", "%00"])
+def test_an_email_that_is_not_there_is_not_found(newsletter: Web, email_id: str) -> None:
     for path in ("", "/html", "/raw"):
-        assert letter.client.get(f"/outbox/{mail_id}{path}").status_code == 404
+        assert newsletter.client.get(f"/outbox/{email_id}{path}").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/outbox", "/outbox/1-1-1", "/outbox/1-1-1/raw", "/ledger"])
-def test_the_development_pages_are_not_there_in_production(letter: Web, path: str) -> None:
-    production = TestClient(letter.app(outbox=None))
+def test_the_development_pages_are_not_there_in_production(newsletter: Web, path: str) -> None:
+    production = TestClient(newsletter.app(outbox=None))
     assert production.get(path).status_code == 404
     assert "/outbox" not in production.get("/subscribe").text
 
 
-def test_the_ledger_page_says_what_became_of_each_mail(letter: Web) -> None:
-    send_id = letter.send(150)
-    signup.unsubscribe(letter.database, letter.settings, tokens.leave_token(letter.settings.need_secrets(), 3, send_id))
-    page = letter.client.get("/ledger").text
+def test_the_ledger_page_shows_what_became_of_each_email(newsletter: Web) -> None:
+    send_id = newsletter.send(150)
+    signup.unsubscribe(
+        newsletter.database, newsletter.settings, tokens.leave_token(newsletter.settings.need_secrets(), 3, send_id)
+    )
+    page = newsletter.client.get("/ledger").text
     assert "150 accepted" in page
     deliveries = page.split('id="deliveries"')[1].split('id="subscribers"')[0]
     assert deliveries.count("<tr>") == 101
-    left = deliveries.split("reader-3@example.org")[1].split("</tr>")[0]
+    left = deliveries.split("subscriber-3@example.org")[1].split("</tr>")[0]
     assert 'class="state accepted"' in left
     assert 'class="state left"' in left
     assert f"{datetime.now(UTC):%d %b %Y}" in left
-    more = letter.client.get(f"/ledger?send={send_id}&lines=2").text
+    more = newsletter.client.get(f"/ledger?send={send_id}&lines=2").text
     assert more.split('id="deliveries"')[1].split('id="subscribers"')[0].count("<tr>") == 51
-    assert letter.client.get("/ledger?send=999").status_code == 200
-    assert letter.client.get("/ledger?send=99999999999999999999").status_code == 422
+    assert newsletter.client.get("/ledger?send=999").status_code == 200
+    assert newsletter.client.get("/ledger?send=99999999999999999999").status_code == 422
 
 
-def test_health_is_good_when_all_answers(letter: Web) -> None:
-    answer = letter.client.get("/health")
+def test_health_is_good_when_all_answers(newsletter: Web) -> None:
+    answer = newsletter.client.get("/health")
     assert answer.status_code == 200
     assert answer.json()["status"] == "ok"
 
 
-def test_health_names_what_is_away_without_saying_where(letter: Web, database_url: str, tmp_path: Path) -> None:
+def test_health_names_what_is_away_without_saying_where(newsletter: Web, database_url: str, tmp_path: Path) -> None:
     away = Database("postgresql://nobody@127.0.0.1:1/nothing")
     no_redis = factories.settings(tmp_path, database_url, redis_url="redis://127.0.0.1:1/0")
     for client, name in (
-        (TestClient(letter.app(database=away)), "Postgres"),
-        (TestClient(letter.app(settings=no_redis)), "Redis"),
+        (TestClient(newsletter.app(database=away)), "Postgres"),
+        (TestClient(newsletter.app(settings=no_redis)), "Redis"),
     ):
         answer = client.get("/health")
         assert answer.status_code == 503
@@ -280,19 +282,19 @@ def test_health_names_what_is_away_without_saying_where(letter: Web, database_ur
         assert "127.0.0.1" not in answer.text
 
 
-def test_health_notices_a_database_that_is_older_than_the_program(letter: Web) -> None:
-    with letter.database.transaction() as tx:
+def test_health_notices_a_database_that_is_older_than_the_program(newsletter: Web) -> None:
+    with newsletter.database.transaction() as tx:
         tx.run("DELETE FROM schema_migrations WHERE name = (SELECT max(name) FROM schema_migrations)")
-    assert "postmerge migrate" in letter.client.get("/health").json()["detail"]
-    with letter.database.transaction() as tx:
+    assert "postmerge migrate" in newsletter.client.get("/health").json()["detail"]
+    with newsletter.database.transaction() as tx:
         tx.script("DROP TABLE schema_migrations")
-    assert letter.client.get("/health").status_code == 503
+    assert newsletter.client.get("/health").status_code == 503
 
 
-def test_metrics_count_sends_deliveries_and_waiting_mails(letter: Web) -> None:
-    letter.send(7)
-    letter.subscribe(ADA)
-    written = letter.client.get("/metrics").text
+def test_metrics_count_sends_deliveries_and_waiting_emails(newsletter: Web) -> None:
+    newsletter.send(7)
+    newsletter.subscribe(ADA)
+    written = newsletter.client.get("/metrics").text
     assert 'postmerge_sends{state="finished"} 1.0' in written
     assert 'postmerge_deliveries{state="accepted"} 7.0' in written
     assert 'postmerge_deliveries{state="pending"} 0.0' in written
@@ -300,6 +302,6 @@ def test_metrics_count_sends_deliveries_and_waiting_mails(letter: Web) -> None:
     assert "@" not in written
 
 
-def test_metrics_can_be_switched_off(letter: Web, database_url: str, tmp_path: Path) -> None:
+def test_metrics_can_be_switched_off(newsletter: Web, database_url: str, tmp_path: Path) -> None:
     quiet = factories.settings(tmp_path, database_url, metrics=False)
-    assert TestClient(letter.app(settings=quiet)).get("/metrics").status_code == 404
+    assert TestClient(newsletter.app(settings=quiet)).get("/metrics").status_code == 404

@@ -1,4 +1,4 @@
-"""Lists of readers by tag: whichever way Postgres is told to look, the same readers come in the same order."""
+"""Lists of subscribers by tag: whichever plan Postgres chooses, the same subscribers come in the same order."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.web import Web
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     found = web.make(tmp_path, database)
     with database.transaction() as tx:
         tx.run(
             """
             INSERT INTO subscribers (email, email_normal, state, tags, confirmed_at)
             SELECT
-                'reader-' || n || '@example.org', 'reader-' || n || '@example.org', 'active',
+                'subscriber-' || n || '@example.org', 'subscriber-' || n || '@example.org', 'active',
                 array_remove(ARRAY[
                     CASE WHEN mod(n, 2) = 1 THEN 'odd' END,
                     CASE WHEN mod(n, 3) = 0 THEN 'third' END,
@@ -54,10 +54,10 @@ def addresses(found: list[dict[str, Any]]) -> list[str]:
 @pytest.mark.parametrize(
     "query", ["tag=odd", "tag=first", "tag=odd&tag=third", "tag=Third&-tag=odd", "tag=third&domain=example.org"]
 )
-def test_few_readers_are_gathered_and_many_looked_for_with_the_same_result(
-    letter: Web, query: str, ordering: str, monkeypatch: pytest.MonkeyPatch
+def test_both_query_plans_for_tags_list_the_same_subscribers(
+    newsletter: Web, query: str, ordering: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api = letter.holder()
+    api = newsletter.holder()
     gathered = pages(api, f"{query}&ordering={ordering}")
     monkeypatch.setattr(subscriber_query, "_MAX_GATHERED", 0)
     assert pages(api, f"{query}&ordering={ordering}") == gathered
@@ -67,16 +67,16 @@ def test_few_readers_are_gathered_and_many_looked_for_with_the_same_result(
     assert addresses(by_number) == found
 
 
-def test_a_tag_that_nobody_knows_is_refused_and_the_next_question_is_answered(letter: Web) -> None:
-    api = letter.holder()
+def test_a_tag_that_nobody_knows_is_refused_and_the_next_question_is_answered(newsletter: Web) -> None:
+    api = newsletter.holder()
     answer = api.get("/v1/subscribers?tag=odd&tag=unheard-of")
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_tag")
     assert "unheard-of" in answer.json()["detail"]
     assert api.get("/v1/subscribers?tag=odd").json()["count"] == 250
 
 
-def test_a_query_that_cannot_be_read_names_the_parameter(letter: Web) -> None:
-    api = letter.holder()
+def test_a_query_that_cannot_be_read_names_the_parameter(newsletter: Web) -> None:
+    api = newsletter.holder()
     for query, name in (("page=0", "page"), ("page=x", "page"), ("date__start=soon", "date__start"), ("colour=red", "colour")):
         answer = api.get(f"/v1/subscribers?{query}")
         assert answer.status_code == 422
@@ -84,8 +84,8 @@ def test_a_query_that_cannot_be_read_names_the_parameter(letter: Web) -> None:
 
 
 @pytest.mark.parametrize("ordering", ["creation_date", "-creation_date"])
-def test_a_page_by_number_is_the_page_that_next_leads_to(letter: Web, ordering: str) -> None:
-    with letter.database.transaction() as tx:
+def test_a_page_by_number_is_the_page_that_next_leads_to(newsletter: Web, ordering: str) -> None:
+    with newsletter.database.transaction() as tx:
         tx.run(
             """
             INSERT INTO subscribers (email, email_normal, state)
@@ -93,7 +93,7 @@ def test_a_page_by_number_is_the_page_that_next_leads_to(letter: Web, ordering: 
             """
         )
         tx.run("UPDATE subscribers SET erased_at = now(), email_normal = 'erased:' || id WHERE id BETWEEN 900 AND 2300")
-    api = letter.holder()
+    api = newsletter.holder()
     followed = pages(api, f"ordering={ordering}")
     numbers = range(1, len(followed) + 1)
     by_number = [api.get(f"/v1/subscribers?ordering={ordering}&page={number}").json() for number in numbers]

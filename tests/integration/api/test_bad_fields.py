@@ -29,10 +29,10 @@ HALF = b'{"%s": "a\\ud800"}'  # half of a surrogate pair
 
 @pytest.fixture
 def api(database: Database, tmp_path: Path) -> TestClient:
-    letter = web.make(tmp_path, database)
-    letter.send(1)
+    newsletter = web.make(tmp_path, database)
+    newsletter.send(1)
     api_keys.create_key(database, "the one that the paths mean")
-    return letter.holder(raise_server_exceptions=False)
+    return newsletter.holder(raise_server_exceptions=False)
 
 
 def _schema(given: dict[str, Any]) -> dict[str, Any]:

@@ -30,13 +30,13 @@ ADA = "ada@example.org"
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
 
 
 @pytest.fixture
-def api(letter: Web) -> TestClient:
-    return letter.holder()
+def api(newsletter: Web) -> TestClient:
+    return newsletter.holder()
 
 
 @cache
@@ -67,7 +67,7 @@ def call(api: TestClient, method: str, path: str, of: str = "", **more: Any) -> 
     return answer
 
 
-def test_a_subscribers_life_is_told_in_the_contracts_shapes(letter: Web, api: TestClient) -> None:
+def test_a_subscribers_life_is_told_in_the_contracts_shapes(newsletter: Web, api: TestClient) -> None:
     body = {"email_address": ADA, "tags": ["Python"], "metadata": {"city": "Paris"}, "notes": "Hello", "utm_source": "talk"}
     made = call(api, "POST", "/subscribers", json=body).json()
     assert made["tags"] == ["python"]
@@ -89,8 +89,8 @@ def test_a_subscribers_life_is_told_in_the_contracts_shapes(letter: Web, api: Te
     assert (back.status_code, back.json()["code"]) == (400, "subscriber_type_invalid")
     assert call(api, "DELETE", f"/subscribers/{ADA}", one).status_code == 204
     assert call(api, "GET", f"/subscribers/{made['id']}", one).status_code == 404
-    assert "hello" not in letter.dump().lower()
-    assert ADA not in letter.dump()
+    assert "hello" not in newsletter.dump().lower()
+    assert ADA not in newsletter.dump()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_subscribers_life_is_told_in_the_contracts_shapes(letter: Web, api: Te
     ],
 )
 def test_a_collision_is_answered_as_asked(
-    letter: Web, api: TestClient, behavior: str | None, status: int, tags: list[str], notes: str
+    newsletter: Web, api: TestClient, behavior: str | None, status: int, tags: list[str], notes: str
 ) -> None:
     call(api, "POST", "/subscribers", json={"email_address": ADA, "tags": ["a"], "notes": "first", "type": "regular"})
     headers = {"X-Buttondown-Collision-Behavior": behavior} if behavior else {}
@@ -117,30 +117,32 @@ def test_a_collision_is_answered_as_asked(
 
 @pytest.mark.parametrize("kind", [None, "regular", "unactivated"])
 @pytest.mark.parametrize("behavior", ["no_op", "add", "overwrite"])
-def test_no_collision_brings_back_who_left_by_itself(letter: Web, api: TestClient, behavior: str, kind: str | None) -> None:
+def test_no_collision_brings_back_who_left_by_itself(newsletter: Web, api: TestClient, behavior: str, kind: str | None) -> None:
     call(api, "POST", "/subscribers", json={"email_address": ADA, "type": "unsubscribed"})
     headers = {"X-Buttondown-Collision-Behavior": behavior}
     call(api, "POST", "/subscribers", json={"email_address": ADA, "type": kind}, headers=headers)
-    assert letter.state(ADA) != "active"
+    assert newsletter.state(ADA) != "active"
 
 
-def test_an_idempotency_key_does_the_work_once(letter: Web, api: TestClient) -> None:
+def test_an_idempotency_key_does_the_work_once(newsletter: Web, api: TestClient) -> None:
     headers = {"Idempotency-Key": "sign-up-1"}
     body = {"email_address": ADA, "type": "regular"}
     first = call(api, "POST", "/subscribers", json=body, headers=headers)
     again = call(api, "POST", "/subscribers", json=body, headers=headers)
     assert (again.status_code, again.json()) == (201, first.json())
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert letter.counted("subscribers") == 1
+    assert newsletter.counted("subscribers") == 1
     other = call(api, "POST", "/subscribers", json={**body, "email_address": "b@example.org"}, headers=headers)
     assert other.status_code == 409
-    assert letter.counted("subscribers") == 1
+    assert newsletter.counted("subscribers") == 1
 
 
-def test_filters_ordering_and_pages_find_who_they_should(letter: Web, api: TestClient) -> None:
+def test_filters_ordering_and_pages_find_who_they_should(newsletter: Web, api: TestClient) -> None:
     for number, tag in enumerate(["a", "b", "a", "c"]):
-        signup.add_subscriber(letter.database, letter.settings, f"r{number}@d{number % 2}.example.org", [tag], confirmed=True)
-    with letter.database.transaction() as tx:
+        signup.add_subscriber(
+            newsletter.database, newsletter.settings, f"r{number}@d{number % 2}.example.org", [tag], confirmed=True
+        )
+    with newsletter.database.transaction() as tx:
         tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('r3@d1.example.org', 'hard bounce')")
 
     def found(query: str) -> list[str]:
@@ -181,14 +183,14 @@ def test_filters_ordering_and_pages_find_who_they_should(letter: Web, api: TestC
         assert (answer.status_code, answer.json()["code"]) == (400, code)
 
 
-def test_tags_are_made_changed_renamed_and_taken_away(letter: Web, api: TestClient) -> None:
+def test_tags_are_made_changed_renamed_and_taken_away(newsletter: Web, api: TestClient) -> None:
     made = call(api, "POST", "/tags", json={"name": "VIP", "color": "#ff0000"}).json()
     assert made["name"] == "vip"
     assert call(api, "POST", "/tags", json={"name": "vip", "color": "#00ff00"}).json()["code"] == "name_already_exists"
     headers = {"X-Buttondown-Collision-Behavior": "overwrite"}
     again = call(api, "POST", "/tags", json={"name": "vip", "color": "#00ff00"}, headers=headers)
     assert (again.status_code, again.json()["id"], again.json()["color"]) == (200, made["id"], "#00ff00")
-    signup.add_subscriber(letter.database, letter.settings, ADA, ["vip", "other"], confirmed=True)
+    signup.add_subscriber(newsletter.database, newsletter.settings, ADA, ["vip", "other"], confirmed=True)
     assert {one["name"] for one in call(api, "GET", "/tags").json()["results"]} == {"vip", "other"}
     assert call(api, "GET", f"/tags/{made['id']}/analytics", "/tags/{}/analytics").json()["created_subscribers"] == 1
     renamed = call(api, "PATCH", f"/tags/{made['id']}", "/tags/{}", json={"name": "friends"}).json()
@@ -199,8 +201,8 @@ def test_tags_are_made_changed_renamed_and_taken_away(letter: Web, api: TestClie
     assert call(api, "GET", f"/tags/{made['id']}", "/tags/{}").status_code == 404
 
 
-def test_mails_and_their_outcomes_come_from_the_ledger(letter: Web, api: TestClient) -> None:
-    letter.send(3)
+def test_emails_and_their_outcomes_come_from_the_ledger(newsletter: Web, api: TestClient) -> None:
+    newsletter.send(3)
     listed = call(api, "GET", "/emails?ordering=-creation_date").json()
     assert [(one["subject"], one["status"]) for one in listed["results"]] == [
         ("Subject of 2026-11-24-hello", "sent"),
@@ -221,10 +223,10 @@ def test_mails_and_their_outcomes_come_from_the_ledger(letter: Web, api: TestCli
     assert [entry["slug"] for entry in public["results"]] == ["2026-11-24-hello", "2020-01-01-old"]
 
 
-def deliver(letter: Web, number: int) -> None:
-    """Send an issue to so many readers; SES says of each that it was delivered."""
-    send = letter.send(number)
-    with letter.database.transaction() as tx:
+def deliver(newsletter: Web, number: int) -> None:
+    """Send an issue to so many subscribers; SES says of each that it was delivered."""
+    send = newsletter.send(number)
+    with newsletter.database.transaction() as tx:
         tx.run(
             """
             INSERT INTO delivery_events (send_id, subscriber_id, kind, at)
@@ -234,27 +236,27 @@ def deliver(letter: Web, number: int) -> None:
         )
 
 
-def test_events_tell_what_became_of_each_reader(letter: Web, api: TestClient) -> None:
-    deliver(letter, 2)
-    with letter.database.transaction() as tx:
+def test_events_tell_what_became_of_each_subscriber(newsletter: Web, api: TestClient) -> None:
+    deliver(newsletter, 2)
+    with newsletter.database.transaction() as tx:
         tx.run("UPDATE subscribers SET state = 'left', left_at = now() WHERE id = 1")
     listed = call(api, "GET", "/events").json()
     assert [one["event_type"] for one in listed["results"]] == ["unsubscribed", "delivered", "delivered"]
-    reader = listed["results"][0]["subscriber_id"]
-    assert call(api, "GET", f"/events?subscriber_id={reader}").json()["count"] == 2
-    mail = listed["results"][1]["email_id"]
-    assert call(api, "GET", f"/events?email_id={mail}&event_type=delivered").json()["count"] == 2
+    subscriber = listed["results"][0]["subscriber_id"]
+    assert call(api, "GET", f"/events?subscriber_id={subscriber}").json()["count"] == 2
+    email = listed["results"][1]["email_id"]
+    assert call(api, "GET", f"/events?email_id={email}&event_type=delivered").json()["count"] == 2
     one = call(api, "GET", f"/events/{listed['results'][1]['id']}?expand=subscriber&expand=email", "/events/{}").json()
-    assert one["email"]["id"] == mail
+    assert one["email"]["id"] == email
     assert one["subscriber"]["id"]
-    with pytest.raises(Exception, match="only ever added"), letter.database.transaction() as tx:
+    with pytest.raises(Exception, match="only ever added"), newsletter.database.transaction() as tx:
         tx.run("DELETE FROM events")
 
 
 def test_what_is_expanded_is_asked_for_once_for_all_events(
-    letter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
+    newsletter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver(letter, 40)
+    deliver(newsletter, 40)
     asked, every = list[str](), Tx.all
 
     def counted(tx: Tx, sql: str, **values: object) -> list[Row]:
@@ -273,7 +275,7 @@ def test_what_is_expanded_is_asked_for_once_for_all_events(
     assert numbers[0] == numbers[1]
 
 
-def test_segments_and_notes_are_kept(letter: Web, api: TestClient) -> None:
+def test_segments_and_notes_are_kept(newsletter: Web, api: TestClient) -> None:
     one = {"field": "subscriber.tags", "operator": "contains", "value": "vip"}
     filters = {"filters": [one], "groups": [], "predicate": "and"}
     made = call(api, "POST", "/segments", json={"name": "Friends", "filters": filters}).json()
@@ -284,40 +286,40 @@ def test_segments_and_notes_are_kept(letter: Web, api: TestClient) -> None:
     one["field"] = "subscriber.open_rate"
     assert call(api, "POST", "/segments", json={"name": "x", "filters": filters}).status_code == 422
     assert call(api, "DELETE", f"/segments/{made['id']}", "/segments/{}").status_code == 204
-    reader = call(api, "POST", "/subscribers", json={"email_address": ADA, "type": "regular"}).json()["id"]
-    note = call(api, "POST", "/notes", json={"body": "Met in Paris", "model_type": "subscriber", "model_id": reader}).json()
-    assert call(api, "GET", f"/notes?model_id={reader}").json()["results"] == [note]
+    subscriber = call(api, "POST", "/subscribers", json={"email_address": ADA, "type": "regular"}).json()["id"]
+    note = call(api, "POST", "/notes", json={"body": "Met in Paris", "model_type": "subscriber", "model_id": subscriber}).json()
+    assert call(api, "GET", f"/notes?model_id={subscriber}").json()["results"] == [note]
     assert call(api, "DELETE", f"/notes/{note['id']}", "/notes/{}").status_code == 204
     missing = {"body": "x", "model_type": "subscriber", "model_id": note["id"]}
     assert call(api, "POST", "/notes", json=missing).status_code == 400
 
 
-def test_mails_that_a_program_causes_have_their_limits(letter: Web, api: TestClient) -> None:
+def test_emails_that_a_program_causes_are_limited(newsletter: Web, api: TestClient) -> None:
     call(api, "POST", "/subscribers", json={"email_address": ADA})
     reminder, link = f"/subscribers/{ADA}/send-reminder", f"/subscribers/{ADA}/send-magic-link"
     assert call(api, "POST", reminder, "/subscribers/{}/send-reminder").status_code == 429
     assert call(api, "POST", link, "/subscribers/{}/send-magic-link").status_code == 200
     call(api, "PATCH", f"/subscribers/{ADA}", "/subscribers/{}", json={"type": "regular"})
     assert call(api, "POST", reminder, "/subscribers/{}/send-reminder").status_code == 409
-    letter.work()
-    before = len(letter.mails())
+    newsletter.work()
+    before = len(newsletter.emails())
     for _ in range(5):
         call(api, "POST", link, "/subscribers/{}/send-magic-link")
-    letter.work()
-    assert len(letter.mails()) - before <= 2
+    newsletter.work()
+    assert len(newsletter.emails()) - before <= 2
 
 
-def test_a_program_does_not_bring_back_who_was_erased(letter: Web, api: TestClient) -> None:
+def test_a_program_does_not_bring_back_who_was_erased(newsletter: Web, api: TestClient) -> None:
     call(api, "POST", "/subscribers", json={"email_address": ADA, "type": "regular"})
     call(api, "DELETE", f"/subscribers/{ADA}", "/subscribers/{}")
     again = call(api, "POST", "/subscribers", json={"email_address": ADA, "type": "regular"})
     assert (again.status_code, again.json()["code"]) == (400, "subscriber_blocked")
-    assert letter.state(ADA) is None
+    assert newsletter.state(ADA) is None
 
 
-def test_files_of_the_archive_are_listed(letter: Web, api: TestClient) -> None:
+def test_files_of_the_archive_are_listed(newsletter: Web, api: TestClient) -> None:
     for name in ("images/a b.png", "images/.hidden", "files/guide.pdf"):
-        path = letter.settings.site_folder / name
+        path = newsletter.settings.site_folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"12345")
     [image] = call(api, "GET", "/images").json()["results"]
@@ -328,7 +330,7 @@ def test_files_of_the_archive_are_listed(letter: Web, api: TestClient) -> None:
     assert call(api, "GET", f"/images?ids={file['id']}").json()["count"] == 0
 
 
-def test_bulk_actions_change_many_at_once(letter: Web, api: TestClient) -> None:
+def test_bulk_actions_change_many_at_once(newsletter: Web, api: TestClient) -> None:
     made = [call(api, "POST", "/subscribers", json={"email_address": f"r{n}@example.org", "type": "regular"}) for n in range(3)]
     ids = [one.json()["id"] for one in made]
 
@@ -341,12 +343,12 @@ def test_bulk_actions_change_many_at_once(letter: Web, api: TestClient) -> None:
     assert call(api, "GET", "/subscribers?tag=vip").json()["count"] == 3
     assert bulk("unsubscribe_subscribers", ids=[*ids[:1], "sub_x"]).json()["metadata"]["done"] == "1"
     assert bulk("delete_subscribers", ids=ids[1:2]).json()["metadata"]["done"] == "1"
-    assert [letter.state(f"r{n}@example.org") for n in range(3)] == ["left", None, "active"]
+    assert [newsletter.state(f"r{n}@example.org") for n in range(3)] == ["left", None, "active"]
     for wrong in (bulk("send_emails", ids=ids), bulk("apply_tags", ids=ids), bulk("delete_subscribers", ids=[])):
         assert 400 <= wrong.status_code < 500
 
 
-def test_account_forms_users_and_requests(letter: Web, api: TestClient) -> None:
+def test_account_forms_users_and_requests(newsletter: Web, api: TestClient) -> None:
     assert call(api, "GET", "/ping").json() == {}
     assert call(api, "GET", "/accounts/me").json() == {"username": "the-letter", "email_address": "letter@example.org"}
     news = call(api, "GET", "/newsletters").json()["results"][0]
@@ -356,12 +358,12 @@ def test_account_forms_users_and_requests(letter: Web, api: TestClient) -> None:
     made = call(api, "POST", "/users", json={"email_address": "ci@example.org", "permissions": {"sending": "write"}}).json()
     assert made["permissions"]["subscriber"] == "none"
     one = f"/users/{made['id']}"
-    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {made['key']}"}).status_code == 200
-    assert letter.client.get("/v1/subscribers", headers={"Authorization": f"Token {made['key']}"}).status_code == 403
+    assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {made['key']}"}).status_code == 200
+    assert newsletter.client.get("/v1/subscribers", headers={"Authorization": f"Token {made['key']}"}).status_code == 403
     assert call(api, "PATCH", one, "/users/{}", json={"permissions": {"subscriber": "write"}}).status_code == 200
-    assert letter.client.get("/v1/subscribers", headers={"Authorization": f"Token {made['key']}"}).status_code == 200
+    assert newsletter.client.get("/v1/subscribers", headers={"Authorization": f"Token {made['key']}"}).status_code == 200
     assert call(api, "DELETE", one, "/users/{}").status_code == 204
-    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {made['key']}"}).status_code == 401
+    assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {made['key']}"}).status_code == 401
     assert call(api, "GET", one, "/users/{}").json()["status"] == "revoked"
     assert call(api, "GET", "/users").json()["count"] == 2
     api.get(f"/v1/subscribers/{ADA}")
@@ -369,11 +371,11 @@ def test_account_forms_users_and_requests(letter: Web, api: TestClient) -> None:
     listed = call(api, "GET", "/api_requests?path=/subscribers/{id_or_email}").json()["results"]
     assert [(entry["status_code"], entry["api_key_label"]) for entry in listed] == [(404, "test")]
     assert call(api, "GET", f"/api_requests/{listed[0]['id']}", "/api_requests/{}").status_code == 200
-    assert ADA not in letter.dump()
-    assert api_keys.list_keys(letter.database)[0].last_used_at is not None
+    assert ADA not in newsletter.dump()
+    assert api_keys.list_keys(newsletter.database)[0].last_used_at is not None
 
 
-def test_what_is_not_here_is_empty_and_what_is_in_git_says_where(letter: Web, api: TestClient) -> None:
+def test_what_is_not_here_is_empty_and_what_is_in_git_says_where(newsletter: Web, api: TestClient) -> None:
     for method, path, state in api_table.states():
         asked = path.replace("{}", "x")
         if state.startswith("not supported: an empty list"):
@@ -385,7 +387,7 @@ def test_what_is_not_here_is_empty_and_what_is_in_git_says_where(letter: Web, ap
             assert api.request(method, f"/v1{asked}").status_code == 404
 
 
-def test_every_list_and_every_missing_thing_conforms(letter: Web, api: TestClient) -> None:
+def test_every_list_and_every_missing_thing_conforms(newsletter: Web, api: TestClient) -> None:
     """Whatever the contract lists with GET: our answer has its shape, also for an id that nobody has."""
     for method, path, state in api_table.states():
         if method == "GET" and state == "works":
@@ -399,12 +401,12 @@ def test_the_table_and_the_shapes_are_true() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_expanding_shows_what_the_ledger_knows_of_stripe(letter: Web, api: TestClient) -> None:
+def test_expanding_shows_what_the_ledger_knows_of_stripe(newsletter: Web, api: TestClient) -> None:
     made = call(api, "POST", "/subscribers", json={"email_address": ADA, "type": "regular"}).json()
     wanted = "?expand=stripe_customer&expand=stripe_subscription"
     before = call(api, "GET", f"/subscribers/{ADA}{wanted}", "/subscribers/{}").json()
     assert (before["stripe_customer_id"], before["stripe_customer"], before["stripe_subscription"]) == (None, None, None)
-    with letter.database.transaction() as tx:
+    with newsletter.database.transaction() as tx:
         customers.assign(tx, "cus_1", made["secondary_id"], ADA)
         tx.run(
             """
@@ -423,8 +425,8 @@ def test_expanding_shows_what_the_ledger_knows_of_stripe(letter: Web, api: TestC
     assert api.get(f"/v1/subscribers/{ADA}?expand=father").status_code == 422
 
 
-def test_every_order_of_emails_in_the_contract_is_taken(letter: Web, api: TestClient) -> None:
-    letter.send(2)
+def test_every_order_of_emails_in_the_contract_is_taken(newsletter: Web, api: TestClient) -> None:
+    newsletter.send(2)
     described = api_table.contract_operation("GET", "/emails")["parameters"]
     [orders] = [one["schema"]["allOf"][0]["enum"] for one in described if one["name"] == "ordering"]
     for order in orders:
@@ -434,8 +436,8 @@ def test_every_order_of_emails_in_the_contract_is_taken(letter: Web, api: TestCl
     assert dates == sorted(dates)
 
 
-def test_a_key_used_too_often_is_told_its_limit(letter: Web, api: TestClient) -> None:
-    api.headers["Authorization"] = f"Token {api_keys.create_key(letter.database, 'slow', per_minute=1)}"
+def test_a_key_used_too_often_is_told_its_limit(newsletter: Web, api: TestClient) -> None:
+    api.headers["Authorization"] = f"Token {api_keys.create_key(newsletter.database, 'slow', per_minute=1)}"
     assert api.get("/v1/ping").status_code == 200
     refused = call(api, "GET", "/ping")
     assert refused.status_code == 429

@@ -1,4 +1,4 @@
-"""Every door of the server that a stranger, a free reader or an API key can open: none of them holds a word of premium text."""
+"""No operation open to a stranger, a free subscriber or an API key shows a word of premium text."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ def edition(**more: Any) -> Edition:
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
-    letter = web.make(tmp_path, database)
-    factories.readers(database, 2)
+def newsletter(database: Database, tmp_path: Path) -> Web:
+    newsletter = web.make(tmp_path, database)
+    factories.add_subscribers(database, 2)
     with database.transaction() as tx:
         entitlement_records.save(tx, 1, "paying", True, None)
-    adopt_issues(database, letter.settings, [factories.old()])
-    outbox = Outbox(letter.settings.outbox)
-    [send] = publish(database, letter.settings, [factories.old(), edition()], [], outbox, Request()).send_ids
-    advance_sends(database, letter.settings)
-    deliver_send(database, letter.settings, outbox, send)
-    return letter
+    adopt_issues(database, newsletter.settings, [factories.old()])
+    outbox = Outbox(newsletter.settings.outbox)
+    [send] = publish(database, newsletter.settings, [factories.old(), edition()], [], outbox, Request()).send_ids
+    advance_sends(database, newsletter.settings)
+    deliver_send(database, newsletter.settings, outbox, send)
+    return newsletter
 
 
 def routes(app: FastAPI) -> Iterator[str]:
@@ -82,42 +82,44 @@ def guard() -> paid_leaks.Guard:
     return paid_leaks.of_editions([edition()])
 
 
-def test_every_door_without_a_key_is_known(letter: Web) -> None:
-    found = set(routes(letter.app())) - {"/{rest:path}"}
+def test_every_operation_without_a_key_is_known(newsletter: Web) -> None:
+    found = set(routes(newsletter.app())) - {"/{rest:path}"}
     assert found - {"/v1/{rest:path}"} == OPEN | PAID | DEVELOPMENT
-    assert not set(routes(letter.app(outbox=None))) & DEVELOPMENT
+    assert not set(routes(newsletter.app(outbox=None))) & DEVELOPMENT
 
 
-def test_no_open_door_and_no_free_readers_link_holds_premium_text(letter: Web) -> None:
-    secret, now = letter.settings.need_secrets(), datetime.now(UTC)
+def test_no_open_operation_and_no_free_subscribers_link_shows_premium_text(newsletter: Web) -> None:
+    secret, now = newsletter.settings.need_secrets(), datetime.now(UTC)
     made = {
         "confirm": tokens.confirm_token(secret, 2, 1, now), "leave": tokens.leave_token(secret, 2),
         "reader": tokens.page_token(secret, 2, now), "address": tokens.address_token(secret, 2, 1, now),
         "canary": tokens.canary_token(secret, 2, 1), "gift": tokens.gift_token(secret, 1), "paid": tokens.paid_token(secret, 2),
     }  # fmt: skip
     for path in OPEN:
-        answer = letter.client.get(path.replace("{token}", made.get(path.split("/")[1], "")))
+        answer = newsletter.client.get(path.replace("{token}", made.get(path.split("/")[1], "")))
         assert answer.status_code in (200, 404), path
         assert guard().find(path, answer.text) == []
     for path in PAID:
         address = path.replace("{token}", tokens.paid_token(secret, 2, 1)).replace("{key:path}", "2026-11-24-hello")
-        answer = letter.client.get(address)
+        answer = newsletter.client.get(address)
         assert answer.status_code == 403
         assert guard().find(path, answer.text) == []
-    reader = f"/read/{tokens.paid_token(secret, 1, 1)}/2026-11-24-hello"
-    assert guard().find(reader, letter.client.get(reader).text)  # and who pays reads it: the guard would have seen it
+    subscriber = f"/read/{tokens.paid_token(secret, 1, 1)}/2026-11-24-hello"
+    assert guard().find(
+        subscriber, newsletter.client.get(subscriber).text
+    )  # and who pays reads it: the guard would have seen it
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_no_answer_of_the_api_holds_premium_text_whatever_the_key(letter: Web, scope: str) -> None:
-    key = {"Authorization": f"Token {create_key(letter.database, 'one', scope)}"}
+def test_no_answer_of_the_api_holds_premium_text_whatever_the_key(newsletter: Web, scope: str) -> None:
+    key = {"Authorization": f"Token {create_key(newsletter.database, 'one', scope)}"}
     public = public_ids.public("em", issue_overview.issue_number("2026-11-24-hello"))
     read = set()
-    for path, verbs in letter.app().openapi()["paths"].items():
+    for path, verbs in newsletter.app().openapi()["paths"].items():
         if "get" not in verbs:
             continue
         address = path.replace("{id_or_issue}", "2026-11-24-hello").replace("{username}", "letter").replace("{id}", public)
-        answer = letter.client.get(re.sub(r"\{[^}]+\}", "1", address), headers=key)
+        answer = newsletter.client.get(re.sub(r"\{[^}]+\}", "1", address), headers=key)
         assert guard().find(path, answer.text) == []
         if FREE in answer.text:
             read.add(path)
@@ -126,9 +128,9 @@ def test_no_answer_of_the_api_holds_premium_text_whatever_the_key(letter: Web, s
 
 @pytest.mark.parametrize("field", ["title", "subject", "preheader", "html", "text", "url", "path"])
 def test_what_the_ledger_would_show_is_searched_by_the_publish_itself(database: Database, tmp_path: Path, field: str) -> None:
-    """Also of editions that were handed over from another machine, whose check may have been left out."""
+    """Also of editions that were sent from another machine, whose check may have been left out."""
     settings = factories.settings(tmp_path, database.url)
-    factories.readers(database, 1)
+    factories.add_subscribers(database, 1)
     adopt_issues(database, settings, [factories.old()])
     known = edition()
     planted = replace(known, **{field: f"{getattr(known, field)} {SECRET}"})  # type: ignore[arg-type]
@@ -140,7 +142,7 @@ def test_what_the_ledger_would_show_is_searched_by_the_publish_itself(database: 
 
 def test_an_old_title_that_quotes_a_new_secret_is_no_way_out(database: Database, tmp_path: Path) -> None:
     settings = factories.settings(tmp_path, database.url)
-    factories.readers(database, 1)
+    factories.add_subscribers(database, 1)
     adopt_issues(database, settings, [factories.old()])
     with pytest.raises(Refused, match="the ledger's entry of 2020-01-01-old"):
         publish(database, settings, [factories.old(title=SECRET), edition()], [], Outbox(settings.outbox), Request())

@@ -28,10 +28,10 @@ TRIES = int(os.environ.get("POSTMERGE_TRIES", "8"))  # for each operation
 
 @pytest.fixture
 def described(database: Database, tmp_path: Path) -> Any:
-    letter = web.make(tmp_path, database)
-    letter.send(2)
+    newsletter = web.make(tmp_path, database)
+    newsletter.send(2)
     key = api_keys.create_key(database, "schemathesis", per_minute=0)
-    schema = schemathesis.openapi.from_asgi("/openapi.json", letter.app())
+    schema = schemathesis.openapi.from_asgi("/openapi.json", newsletter.app())
     return schema, key
 
 

@@ -22,7 +22,7 @@ VERBS = ("get", "post", "put", "patch", "delete")
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
 
 
@@ -35,10 +35,10 @@ def allowed(scope: str, verb: str, word: str) -> bool:
     return scope == "subscribers" and word in LISTS
 
 
-def routes(letter: Web) -> list[tuple[str, str]]:
+def routes(newsletter: Web) -> list[tuple[str, str]]:
     """One path for each first word and verb of the API."""
     found: dict[tuple[str, str], str] = {}
-    app = letter.client.app
+    app = newsletter.client.app
     assert isinstance(app, FastAPI)
     for path, verbs in app.openapi()["paths"].items():
         for verb in verbs:
@@ -46,23 +46,23 @@ def routes(letter: Web) -> list[tuple[str, str]]:
     return [(path, verb) for (_, verb), path in found.items()]
 
 
-def test_each_scope_opens_its_own_doors_and_no_other(letter: Web) -> None:
-    known = routes(letter)
+def test_each_scope_allows_its_own_operations_and_no_other(newsletter: Web) -> None:
+    known = routes(newsletter)
     assert len(known) > 30
     for scope in SCOPES:
-        key = {"Authorization": f"Token {create_key(letter.database, scope, scope)}"}
+        key = {"Authorization": f"Token {create_key(newsletter.database, scope, scope)}"}
         for path, verb in known:
             word = path.split("/")[2]
-            answer = letter.client.request(verb, path, headers=key)
+            answer = newsletter.client.request(verb, path, headers=key)
             refused = answer.status_code == 403 and answer.json()["code"] == "forbidden"
             assert refused is not allowed(scope, verb, word), (scope, verb, path, answer.status_code)
 
 
-def test_without_a_key_no_door_opens(letter: Web) -> None:
-    for path, verb in routes(letter):
-        assert letter.client.request(verb, path).status_code == 401, (verb, path)
+def test_without_a_key_every_operation_is_refused(newsletter: Web) -> None:
+    for path, verb in routes(newsletter):
+        assert newsletter.client.request(verb, path).status_code == 401, (verb, path)
     for header in ("", "Token", "Token ", "Token pm_wrong", "Bearer pm_wrong"):
-        assert letter.client.get("/v1/ping", headers={"Authorization": header}).status_code == 401
+        assert newsletter.client.get("/v1/ping", headers={"Authorization": header}).status_code == 401
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "head", "options"])
@@ -73,6 +73,6 @@ def test_the_rule_holds_for_words_that_have_no_route_yet(verb: str, word: str) -
 
 
 @pytest.mark.parametrize(("lasts", "status"), [(None, 200), (timedelta(hours=1), 200), (-timedelta(seconds=1), 401)])
-def test_a_key_opens_no_door_after_its_end(letter: Web, lasts: timedelta | None, status: int) -> None:
-    key = create_key(letter.database, "one", expires_in=lasts)
-    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == status
+def test_an_expired_key_is_refused(newsletter: Web, lasts: timedelta | None, status: int) -> None:
+    key = create_key(newsletter.database, "one", expires_in=lasts)
+    assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == status

@@ -16,13 +16,13 @@ from mailer.flows.billing import paid_content
 from mailer.store.billing import gifts
 from mailer.store.subscribers import subscribers
 from tests.integration.api.test_open_routes import DEVELOPMENT, OPEN, PAID, routes
-from tests.integration.billing.test_paid_pages import join, own, paying_reader
+from tests.integration.billing.test_paid_pages import join, own, paying_subscriber
 from tests.integration.billing.test_paid_pages import shop as shop
 from tests.paying import Shop
 from tests.web import Web
 
 ADA = "ada@example.org"
-# The kinds of token that open each address; ``paid`` is a reader's own page, ``reading`` lies in every feed reader.
+# The kinds of token that open each address; ``paid`` is a subscriber's own page, ``reading`` is known to every feed reader.
 GET = {
     "/confirm/{token}": {"confirm"}, "/leave/{token}": {"leave"}, "/leave/{token}/canary": {"leave"},
     "/reader/{token}": {"leave", "page"}, "/address/{token}": {"address"}, "/canary/{token}": {"canary"},
@@ -45,18 +45,19 @@ def fake() -> Iterator[FakeStripe]:
         yield fake
 
 
-def made(shop: Shop, reader: int) -> dict[str, str]:
+def made(shop: Shop, subscriber: int) -> dict[str, str]:
     """A good token of each kind, about one subscriber who pays."""
     secret, now = shop.settings.need_secrets(), datetime.now(UTC)
     with shop.database.transaction() as tx:
-        gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur", "pi_1")
+        gift = gifts.add(tx, "cs_1", subscriber, "yearly", 12, 5000, "eur", "pi_1")
     return {
-        "leave": tokens.leave_token(secret, reader, 1), "confirm": tokens.confirm_token(secret, reader, 1, now),
-        "paid": tokens.paid_token(secret, reader), "reading": paid_content.get_link_token(shop.database, shop.settings, reader),
-        "gift": tokens.gift_token(secret, gift), "page": tokens.page_token(secret, reader, now),
-        "address": tokens.address_token(secret, reader, 1, now), "canary": tokens.canary_token(secret, reader, 1),
+        "leave": tokens.leave_token(secret, subscriber, 1), "confirm": tokens.confirm_token(secret, subscriber, 1, now),
+        "paid": tokens.paid_token(secret, subscriber),
+        "reading": paid_content.get_link_token(shop.database, shop.settings, subscriber),
+        "gift": tokens.gift_token(secret, gift), "page": tokens.page_token(secret, subscriber, now),
+        "address": tokens.address_token(secret, subscriber, 1, now), "canary": tokens.canary_token(secret, subscriber, 1),
         "form": tokens.form_token(secret, now), "work": tokens.work_token(secret, now, 1),
-        "export": tokens.export_token(secret, reader, now),
+        "export": tokens.export_token(secret, subscriber, now),
     }  # fmt: skip
 
 
@@ -68,31 +69,31 @@ def test_every_route_with_a_token_is_in_the_table(shop: Shop) -> None:
 
 
 def test_a_token_opens_the_pages_of_its_own_purpose_and_changes_nothing_elsewhere(shop: Shop) -> None:
-    reader = paying_reader(shop)
-    letter, kinds = Web(shop.settings, shop.database), made(shop, reader)
+    subscriber = paying_subscriber(shop)
+    newsletter, kinds = Web(shop.settings, shop.database), made(shop, subscriber)
     assert all(kinds.values())
-    before, charged = letter.dump(), list(shop.fake.books.charged)
+    before, charged = newsletter.dump(), list(shop.fake.books.charged)
     for method, table in (("GET", GET), ("POST", POST | WHOLE)):
         for path, own_kinds in table.items():
             for kind in kinds.keys() - own_kinds:
-                answer = letter.client.request(method, path.replace("{token}", kinds[kind]))
+                answer = newsletter.client.request(method, path.replace("{token}", kinds[kind]))
                 refused = answer.status_code in (400, 403, 404) or (path in WHOLE and answer.status_code == 422)
                 assert refused, (method, path, kind, answer.status_code)
-    assert letter.dump() == before
+    assert newsletter.dump() == before
     assert shop.fake.books.charged == charged
     for path, own_kinds in GET.items():
         for kind in own_kinds - {"export"}:
-            answer = letter.client.get(path.replace("{token}", kinds[kind]))
+            answer = newsletter.client.get(path.replace("{token}", kinds[kind]))
             nothing_mailed = path.endswith("2026-11-24-hello") and "Issue not found" in answer.text
             assert answer.status_code == 200 or nothing_mailed, (path, kind)
 
 
-def test_the_link_of_a_private_feed_does_not_name_its_reader_at_the_checkout(shop: Shop) -> None:
-    reader = shop.reader()
+def test_the_link_of_a_private_feed_does_not_name_its_subscriber_at_the_checkout(shop: Shop) -> None:
+    subscriber = shop.add_subscriber()
     secret = shop.settings.need_secrets()
     for token, known in (
-        (tokens.paid_token(secret, reader), True),
-        (tokens.paid_token(secret, reader, 1), False),
+        (tokens.paid_token(secret, subscriber), True),
+        (tokens.paid_token(secret, subscriber, 1), False),
         ("x", False),
     ):
         status, address = join(shop, plan="yearly", t=token)
@@ -112,15 +113,15 @@ def test_a_robot_that_posts_at_once_opens_no_form(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, age: timedelta | None, is_person: bool
 ) -> None:
     monkeypatch.setattr(forms, "MIN_FORM_AGE", timedelta(minutes=1))  # two seconds pass too soon on a busy machine
-    letter = Web(shop.settings, shop.database)
+    newsletter = Web(shop.settings, shop.database)
     with shop.database.transaction() as tx:
         subscribers.activate(tx, subscribers.add(tx, ADA, ADA, []))
-    token = "x" if age is None else letter.form_token(age)
-    letter.client.post("/subscribe", data={"email": "new@example.org", "token": token})
-    assert (letter.state("new@example.org") is not None) is is_person
-    mails = letter.counted("transactional_mails")
-    letter.client.post("/reader", data={"email": ADA, "token": token})
-    assert letter.counted("transactional_mails") - mails == is_person
+    token = "x" if age is None else newsletter.form_token(age)
+    newsletter.client.post("/subscribe", data={"email": "new@example.org", "token": token})
+    assert (newsletter.state("new@example.org") is not None) is is_person
+    emails = newsletter.counted("transactional_mails")
+    newsletter.client.post("/reader", data={"email": ADA, "token": token})
+    assert newsletter.counted("transactional_mails") - emails == is_person
     status, _ = join(shop, token=token)
     assert (status == 303) is is_person
     assert len(shop.fake.books.of("checkout.session")) == is_person
@@ -131,7 +132,7 @@ def test_no_answer_of_the_server_may_be_framed(shop: Shop) -> None:
     site.mkdir(parents=True)
     (site / "index.html").write_text("<p>The archive</p>")
     paths = ("/", "/index.html", "/nothing", "/health", "/v1/ping", "/v1/nothing", "/subscribe", "/leave/x", "/openapi.json",
-             "/join", "/outbox", own(shop, shop.reader()), "/-/desk.css")  # fmt: skip
+             "/join", "/outbox", own(shop, shop.add_subscriber()), "/-/desk.css")  # fmt: skip
     for path in paths:
         headers = shop.client.get(path).headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"], path

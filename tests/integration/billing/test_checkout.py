@@ -1,4 +1,4 @@
-"""What Stripe is asked for: every currency, every interval, trials, gifts, and nobody who pays already."""
+"""What is requested from Stripe: every currency, every interval, trials, gifts, and nobody who pays already."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def selling(shop: Shop, currency: str = "eur", price: int = 5, floor: int = 3) -
 
 
 def session(shop: Shop, **order: Any) -> StripeObject:
-    """What Stripe is asked for."""
+    """What is requested from Stripe."""
     order = {"plan": "monthly", "form": f"form-{time.monotonic_ns()}", **order}
     address = checkout.start_checkout(shop.database, shop.settings, CheckoutOrder(**order))
     return shop.fake.books.get(address.rpartition("/")[2])
@@ -133,36 +133,36 @@ STATUSES = {
 
 def held(shop: Shop, status: str) -> tuple[int, StripeObject]:
     """A subscriber with a subscription in this state, as we and Stripe have it."""
-    reader = shop.reader()
+    subscriber = shop.add_subscriber()
     bought = shop.buy()
     with shop.fake.lock:
         bought["status"] = status
         shop.fake.books.emit("customer.subscription.updated", bought)
     shop.hear()
-    return reader, bought
+    return subscriber, bought
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_who_is_charged_already_is_not_sent_to_pay_again(shop: Shop, status: str) -> None:
-    reader, _ = held(shop, status)
+    subscriber, _ = held(shop, status)
     if STATUSES[status]:
         with pytest.raises(Refused, match="You already have a paid subscription"):
-            session(shop, subscriber_id=reader)
+            session(shop, subscriber_id=subscriber)
         assert shop.fake.books.of("checkout.session") == []
     else:
-        assert session(shop, subscriber_id=reader)["mode"] == "subscription"
+        assert session(shop, subscriber_id=subscriber)["mode"] == "subscription"
 
 
 @pytest.mark.parametrize("plan", INTERVALS)
 def test_only_the_first_subscription_has_a_trial(shop: Shop, plan: str) -> None:
     assert session(shop, plan=plan)["subscription_data"]["trial_period_days"] == 14
-    known = shop.reader("bob@example.org")
+    known = shop.add_subscriber("bob@example.org")
     assert session(shop, plan=plan, subscriber_id=known)["subscription_data"]["trial_period_days"] == 14
-    reader, bought = held(shop, "active")
+    subscriber, bought = held(shop, "active")
     with shop.fake.lock:
         shop.fake.books.end(bought)
     shop.hear()
-    again = session(shop, plan=plan, subscriber_id=reader)
+    again = session(shop, plan=plan, subscriber_id=subscriber)
     assert "trial_period_days" not in again["subscription_data"]
     assert again["customer"] == bought["customer"]
 
@@ -211,9 +211,9 @@ def test_taxes_and_coupons_are_asked_for_as_the_terms_say(shop: Shop, is_on: boo
 
 
 def test_a_checkout_says_whose_it_is_and_where_it_leads_back(shop: Shop) -> None:
-    reader = shop.reader()
-    asked = session(shop, subscriber_id=reader, lang="de")
-    marks = {"postmerge_plan": "monthly", "postmerge_reader": str(reader), "postmerge_lang": "de"}
+    subscriber = shop.add_subscriber()
+    asked = session(shop, subscriber_id=subscriber, lang="de")
+    marks = {"postmerge_plan": "monthly", "postmerge_reader": str(subscriber), "postmerge_lang": "de"}
     assert asked["metadata"] == asked["subscription_data"]["metadata"] == {**asked["metadata"], **marks}
     assert (asked["customer_email"], asked["locale"]) == ("ada@example.org", "de")
     assert asked["success_url"] == f"{shop.settings.api_url}/join/thanks"

@@ -37,11 +37,11 @@ def shop(database: Database, tmp_path: Path, fake: FakeStripe) -> Shop:
 
 
 def payer(shop: Shop) -> int:
-    reader = shop.reader()
+    subscriber = shop.add_subscriber()
     shop.buy()
     shop.hear()
     assert shop.entitlement().premium
-    return reader
+    return subscriber
 
 
 def due(shop: Shop) -> None:
@@ -63,13 +63,13 @@ def charged_later(shop: Shop) -> int:
 
 
 def test_an_erased_subscriber_is_not_charged_again(shop: Shop) -> None:
-    reader = payer(shop)
+    subscriber = payer(shop)
     assert erasure.erase_by_email(shop.database, shop.settings, ADA)
     assert billing_jobs.has_work(shop.database, shop.settings)
     shop.work()
     assert (waiting(shop), charged_later(shop)) == (0, 0)
     assert shop.fake.unkeyed == []
-    token = tokens.paid_token(shop.settings.need_secrets(), reader, 1)
+    token = tokens.paid_token(shop.settings.need_secrets(), subscriber, 1)
     assert shop.client.get(f"/read/{token}").status_code == 403
 
 
@@ -124,8 +124,8 @@ def test_what_stripe_says_later_brings_nothing_back(shop: Shop) -> None:
 
 
 def test_a_pause_of_an_erased_subscriber_never_ends_in_a_charge(shop: Shop) -> None:
-    reader = payer(shop)
-    subscription_changes.pause_subscription(shop.database, shop.settings, reader, days=5)
+    subscriber = payer(shop)
+    subscription_changes.pause_subscription(shop.database, shop.settings, subscriber, days=5)
     erasure.erase_by_email(shop.database, shop.settings, ADA)
     with shop.database.transaction() as tx:
         tx.run("UPDATE subscriptions SET resumes_at = now() - interval '1 minute'")
@@ -149,12 +149,12 @@ def test_who_pays_anew_after_being_erased_is_a_new_subscriber_with_access(shop: 
 
 
 def test_no_link_of_an_erased_subscriber_does_anything(shop: Shop) -> None:
-    reader = payer(shop)
+    subscriber = payer(shop)
     with shop.database.transaction() as tx:
-        gift = gifts.add(tx, "cs_1", reader, "yearly", 12, 5000, "eur")
+        gift = gifts.add(tx, "cs_1", subscriber, "yearly", 12, 5000, "eur")
     erasure.erase_by_email(shop.database, shop.settings, ADA)
     secret = shop.settings.need_secrets()
-    own = f"/paid/{tokens.paid_token(secret, reader)}"
+    own = f"/paid/{tokens.paid_token(secret, subscriber)}"
     assert shop.client.get(own).status_code == 404
     assert shop.client.post(f"{own}/pause").status_code in (404, 409)
     assert shop.client.post(f"/gift/{tokens.gift_token(secret, gift)}").status_code == 404
@@ -178,10 +178,10 @@ def test_who_left_the_emails_and_still_pays_is_not_forgotten_by_the_retention_ru
 
 def test_one_pause_that_cannot_end_stops_no_other(shop: Shop) -> None:
     for name in ("ada", "bob"):
-        reader = shop.reader(f"{name}@example.org")
+        subscriber = shop.add_subscriber(f"{name}@example.org")
         shop.buy(f"{name}@example.org")
         shop.hear()
-        subscription_changes.pause_subscription(shop.database, shop.settings, reader, days=5)
+        subscription_changes.pause_subscription(shop.database, shop.settings, subscriber, days=5)
     with shop.fake.lock:
         first, second = shop.fake.books.of("subscription")
         fake_stripe_routes.route(shop.fake.books, "DELETE", f"/v1/subscriptions/{first['id']}", {})

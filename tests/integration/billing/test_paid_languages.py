@@ -37,20 +37,20 @@ def plain(text: str) -> str:
 
 
 def payer(shop: Shop, lang: str) -> int:
-    reader = shop.reader()
+    subscriber = shop.add_subscriber()
     with shop.database.transaction() as tx:
         tx.run("UPDATE subscribers SET lang = %(lang)s", lang=lang)
     shop.buy()
     shop.hear()
-    return reader
+    return subscriber
 
 
-def mails(shop: Shop) -> list[OutboxEmail]:
+def emails(shop: Shop) -> list[OutboxEmail]:
     """Emails about money; those of one moment in any order."""
     while deliver_batch(shop.database, shop.settings, Outbox(shop.settings.outbox), "The Letter"):
         pass
     found = reversed(list_emails(shop.settings.outbox, limit=100)[0])
-    return [mail for mail in found if "/confirm/" not in mail.text]
+    return [email for email in found if "/confirm/" not in email.text]
 
 
 @pytest.mark.parametrize("lang", i18n.LANGUAGES)
@@ -61,8 +61,10 @@ def test_every_page_and_email_of_a_subscription_is_in_the_subscribers_language(s
     assert f'<html lang="{lang}"' in first.text
     for said in (say("You’re a paid subscriber with full access."), say("%(money)s every month", money=FIVE[lang]), date):
         assert plain(said) in plain(first.text)
-    leave = shop.client.get(f"{page}/leave").text
-    assert plain(say("You won’t be charged again, and you’ll keep full access until %(date)s.", date=date)) in plain(leave)
+    unsubscribe = shop.client.get(f"{page}/leave").text
+    assert plain(say("You won’t be charged again, and you’ll keep full access until %(date)s.", date=date)) in plain(
+        unsubscribe
+    )
     for verb, said in (
         ("pause", "Your subscription is paused. You won’t be charged."), ("resume", "Your subscription continues."),
         ("leave", "Your subscription is cancelled. You won’t be charged again."),
@@ -78,12 +80,12 @@ def test_every_page_and_email_of_a_subscription_is_in_the_subscribers_language(s
     assert refused.status_code == 409
     assert plain(say("You don’t have a paid subscription, so you’re not being charged.")) in plain(refused.text)
     subjects = ["Thank you! You now have full access", "Your subscription is paused", "Your withdrawal is confirmed"]
-    sent = mails(shop)
-    assert {plain(say(one)) for one in subjects} <= {mail.subject for mail in sent}
-    for mail in sent:
-        assert f'<html lang="{lang}"' in mail.html
-        assert ("Content-Language", lang) in list(dict(mail.headers).items())
-    assert FIVE[lang] in plain(next(mail.text for mail in sent if mail.subject == plain(say(subjects[2]))))
+    sent = emails(shop)
+    assert {plain(say(one)) for one in subjects} <= {email.subject for email in sent}
+    for email in sent:
+        assert f'<html lang="{lang}"' in email.html
+        assert ("Content-Language", lang) in list(dict(email.headers).items())
+    assert FIVE[lang] in plain(next(email.text for email in sent if email.subject == plain(say(subjects[2]))))
 
 
 @pytest.mark.parametrize("lang", i18n.LANGUAGES)
@@ -102,14 +104,14 @@ def test_joining_speaks_the_browsers_language_and_so_does_what_comes_of_it(shop:
     pay(shop, address, "new@example.org")
     with shop.database.transaction() as tx:
         assert tx.value("SELECT lang FROM subscribers") == lang
-    assert [mail.subject for mail in mails(shop)] == [plain(say("Thank you! You now have full access"))]
+    assert [email.subject for email in emails(shop)] == [plain(say("Thank you! You now have full access"))]
     assert say("No access") in plain(shop.client.get("/read/x").text)
 
 
 def test_the_proof_of_a_withdrawal_names_the_plan_by_its_title(shop: Shop) -> None:
     shop.client.post(f"{own(shop, payer(shop, 'en'))}/withdraw")
-    [proof] = [mail for mail in mails(shop) if mail.subject == "Your withdrawal is confirmed"]
-    assert "your subscription (Monthly)" in plain(proof.text)
+    [proof] = [email for email in emails(shop) if email.subject == "Your withdrawal is confirmed"]
+    assert "your subscription (Every issue, by the month)" in plain(proof.text)
 
 
 def test_a_gift_is_told_in_the_language_of_the_giver_until_the_subscriber_has_one(shop: Shop) -> None:
@@ -117,20 +119,20 @@ def test_a_gift_is_told_in_the_language_of_the_giver_until_the_subscriber_has_on
         "cs_1", "", True, "cus_1", ADA, "", "yearly", 0, 5000, "eur", recipient="eve@example.org", giver="Ada", lang="de"
     )
     assert gifts.record_paid_gift(shop.database, session)
-    [mail] = mails(shop)
-    assert mail.subject == "Ein Geschenk für Sie"
-    assert "Ada schenkt Ihnen diesen Newsletter für ein Jahr" in plain(mail.text)
+    [email] = emails(shop)
+    assert email.subject == "Ein Geschenk für Sie"
+    assert "Ada schenkt Ihnen diesen Newsletter für ein Jahr" in plain(email.text)
 
 
 def test_a_pauses_end_is_told_with_date_and_amount(shop: Shop) -> None:
     plans = shop.settings.plans
     plans.write_text(plans.read_text().replace('pause = "keep"', 'pause = "serve"'))
-    reader = payer(shop, "fr")
-    subscription_changes.pause_subscription(shop.database, shop.settings, reader, until=datetime(2020, 1, 1, tzinfo=UTC))
+    subscriber = payer(shop, "fr")
+    subscription_changes.pause_subscription(shop.database, shop.settings, subscriber, until=datetime(2020, 1, 1, tzinfo=UTC))
     with shop.database.transaction() as tx:
         tx.run("UPDATE subscriptions SET resumes_at = now() + interval '6 days'")
     subscription_changes.process_pauses(shop.database, shop.settings)
-    [last] = [mail for mail in mails(shop) if mail.subject.startswith("Votre pause se termine le ")]
+    [last] = [email for email in emails(shop) if email.subject.startswith("Votre pause se termine le ")]
     assert "Nous débiterons 5,00 € ce jour-là" in plain(last.text)
 
 

@@ -19,7 +19,7 @@ from mailer.flows.billing.entitlements import EntitlementState
 from mailer.flows.billing.revenue import measure_revenue
 from mailer.flows.billing.stripe_setup import apply_setup, plan_setup
 from mailer.store.billing import entitlement_records
-from tests.integration.billing.test_paid_pages import ADA, join, own, pay, paying_reader
+from tests.integration.billing.test_paid_pages import ADA, join, own, pay, paying_subscriber
 from tests.integration.billing.test_paid_pages import shop as shop
 from tests.paying import Shop
 
@@ -54,12 +54,12 @@ def until(shop: Shop, email: str) -> datetime:
 
 
 def test_a_wrong_key_is_no_subscribers_matter(shop: Shop) -> None:
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     wrong = with_settings(shop, stripe_key="sk_test_wrong")
     status, text = join(wrong)
     assert status == 503
     assert "Nothing has changed" in text
-    answer = wrong.client.post(f"{own(wrong, reader)}/pause")
+    answer = wrong.client.post(f"{own(wrong, subscriber)}/pause")
     assert answer.status_code == 503
     for said in (text, answer.text):
         assert "STRIPE_SECRET_KEY" not in said
@@ -68,7 +68,7 @@ def test_a_wrong_key_is_no_subscribers_matter(shop: Shop) -> None:
 
 
 def test_a_plan_that_was_taken_out_of_the_file_is_not_sold_and_its_subscribers_keep_it(shop: Shop) -> None:
-    paying_reader(shop)
+    paying_subscriber(shop)
     shop.settings.plans.write_text("[plans.yearly]\nprice = 50.00\nevery = 'year'\n")
     status, text = join(shop)
     assert status == 422
@@ -80,7 +80,7 @@ def test_a_plan_that_was_taken_out_of_the_file_is_not_sold_and_its_subscribers_k
 
 
 def test_a_plan_that_was_deleted_at_stripe_keeps_its_subscribers_and_is_made_again(shop: Shop) -> None:
-    paying_reader(shop)
+    paying_subscriber(shop)
     shop.fake.books.get(shop.monthly)["active"] = False
     assert "isn’t available right now" in join(shop)[1]
     settings = replace(shop.settings, api_url="https://api.example.org")
@@ -91,7 +91,7 @@ def test_a_plan_that_was_deleted_at_stripe_keeps_its_subscribers_and_is_made_aga
 
 
 def test_another_currency_is_for_new_subscribers_only(shop: Shop) -> None:
-    paying_reader(shop)
+    paying_subscriber(shop)
     plans = shop.settings.plans
     plans.write_text(plans.read_text().replace('currency = "eur"', 'currency = "usd"'))
     assert "isn’t available right now" in join(shop)[1]
@@ -109,9 +109,9 @@ def test_another_currency_is_for_new_subscribers_only(shop: Shop) -> None:
 
 
 def test_who_left_and_still_reads_is_not_sent_to_pay_twice_for_the_same_days(shop: Shop) -> None:
-    reader = paying_reader(shop)
-    shop.client.post(f"{own(shop, reader)}/leave")
-    status, text = join(shop, t=tokens.paid_token(shop.settings.need_secrets(), reader))
+    subscriber = paying_subscriber(shop)
+    shop.client.post(f"{own(shop, subscriber)}/leave")
+    status, text = join(shop, t=tokens.paid_token(shop.settings.need_secrets(), subscriber))
     assert status == 422
     assert "You won’t pay twice" in text
 
@@ -119,26 +119,26 @@ def test_who_left_and_still_reads_is_not_sent_to_pay_twice_for_the_same_days(sho
 def test_withdrawing_gives_every_payment_back_also_earlier_ones(shop: Shop) -> None:
     plans = shop.settings.plans
     plans.write_text(plans.read_text().replace("withdraw_days = 14", "withdraw_days = 60"))
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     with shop.fake.lock:
         shop.fake.books.advance(MONTH + DAY)
     shop.hear()
     assert sum(amount for _, amount in shop.fake.books.charged) == 1000
     shop.fake.lose_answers(3)
     for _ in range(2):
-        shop.client.post(f"{own(shop, reader)}/withdraw")
+        shop.client.post(f"{own(shop, subscriber)}/withdraw")
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
     assert shop.entitlement().state is EntitlementState.ENDED
 
 
 def test_a_gift_for_who_pays_is_not_lost(shop: Shop) -> None:
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     link = give(shop, ADA)
     answer = shop.client.post(link)
     assert answer.status_code == 409
     assert "this gift would go to waste" in answer.text
     end = datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC)
-    shop.client.post(f"{own(shop, reader)}/leave")
+    shop.client.post(f"{own(shop, subscriber)}/leave")
     assert shop.client.post(link).status_code == 200
     assert until(shop, ADA) == end + relativedelta(months=12)
     assert shop.client.post(link).status_code == 200
@@ -195,7 +195,7 @@ def test_a_gift_whose_payment_was_disputed_and_lost_ends_and_the_writer_is_told(
         assert "is disputed" in tx.value("SELECT text FROM notices")
 
 
-def test_part_of_a_gifts_money_back_leaves_the_gift(shop: Shop) -> None:
+def test_a_partial_refund_of_a_gift_keeps_the_gift(shop: Shop) -> None:
     assert shop.client.post(give(shop)).status_code == 200
     [charge] = shop.fake.books.of("charge")
     with shop.fake.lock:
@@ -207,7 +207,7 @@ def test_part_of_a_gifts_money_back_leaves_the_gift(shop: Shop) -> None:
 def test_a_gift_opens_nothing_for_whom_it_is_not_for(shop: Shop) -> None:
     """Whoever presses the button, it is the subscriber with the gift's address who gets it."""
     link = give(shop)
-    mallory = shop.reader("mallory@example.org")
+    mallory = shop.add_subscriber("mallory@example.org")
     assert shop.client.post(link).status_code == 200
     with shop.database.transaction() as tx:
         assert entitlement_records.get(tx, mallory) is None
@@ -227,7 +227,7 @@ def test_no_day_is_lost_or_won_by_pausing_around_the_end_of_a_period(
     monkeypatch.setattr(subscription_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
     plans = shop.settings.plans
     plans.write_text(plans.read_text().replace('pause = "keep"', f'pause = "{kind}"'))
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     with shop.fake.lock:
         shop.fake.books.advance(MONTH + hours * 3600)  # just before, or just after, the next payment
     shop.hear()
@@ -236,12 +236,12 @@ def test_no_day_is_lost_or_won_by_pausing_around_the_end_of_a_period(
         left = sub["items"]["data"][0]["current_period_end"] - shop.fake.books.now
         paid = sum(amount for _, amount in shop.fake.books.charged)
     assert paid == (500 if hours < 0 else 1000)
-    subscription_changes.pause_subscription(shop.database, shop.settings, reader)
+    subscription_changes.pause_subscription(shop.database, shop.settings, subscriber)
     with shop.fake.lock:
         shop.fake.books.advance(10 * DAY)
     shop.hear()
     assert sum(amount for _, amount in shop.fake.books.charged) == paid
-    subscription_changes.resume_subscription(shop.database, shop.settings, reader)
+    subscription_changes.resume_subscription(shop.database, shop.settings, subscriber)
     with shop.fake.lock:
         end = sub["items"]["data"][0]["current_period_end"]
         charged = sum(amount for _, amount in shop.fake.books.charged)
@@ -259,26 +259,26 @@ def test_no_day_is_lost_or_won_by_pausing_around_the_end_of_a_period(
 
 def test_pausing_and_going_on_a_hundred_times_wins_no_day(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscription_changes, "clock", lambda: datetime.fromtimestamp(shop.fake.books.now, UTC))
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     [sub] = shop.fake.books.of("subscription")
     before = sub["items"]["data"][0]["current_period_end"]
     for _ in range(20):
         with shop.fake.lock:
             shop.fake.books.advance(3600)
-        subscription_changes.pause_subscription(shop.database, shop.settings, reader)
-        subscription_changes.resume_subscription(shop.database, shop.settings, reader)
+        subscription_changes.pause_subscription(shop.database, shop.settings, subscriber)
+        subscription_changes.resume_subscription(shop.database, shop.settings, subscriber)
     assert abs(sub["items"]["data"][0]["current_period_end"] - before) <= 20
     assert sum(amount for _, amount in shop.fake.books.charged) == 500
 
 
 def test_a_broken_file_of_plans_takes_nothing_from_who_pays(shop: Shop) -> None:
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     shop.settings.plans.write_text("[plans.monthly\nprice = five")
     answer = shop.client.get("/join")
     assert answer.status_code == 503
     assert "We can’t show our plans right now" in answer.text
     assert "plans.toml" not in answer.text
-    page = own(shop, reader)
+    page = own(shop, subscriber)
     assert "Withdraw from contract here" in shop.client.get(page).text
     assert shop.client.post(f"{page}/leave").status_code == 200
     assert shop.client.post(f"{page}/withdraw").status_code == 200

@@ -54,8 +54,8 @@ def form_token(shop: Shop) -> str:
     return tokens.form_token(shop.settings.need_secrets(), datetime.now(UTC) - timedelta(seconds=5))
 
 
-def own(shop: Shop, reader: int) -> str:
-    return f"/paid/{tokens.paid_token(shop.settings.need_secrets(), reader)}"
+def own(shop: Shop, subscriber: int) -> str:
+    return f"/paid/{tokens.paid_token(shop.settings.need_secrets(), subscriber)}"
 
 
 def join(shop: Shop, **fields: str) -> tuple[int, str]:
@@ -69,16 +69,16 @@ def pay(shop: Shop, address: str, email: str = ADA) -> None:
     shop.hear()
 
 
-def paying_reader(shop: Shop) -> int:
-    reader = shop.reader()
+def paying_subscriber(shop: Shop) -> int:
+    subscriber = shop.add_subscriber()
     shop.buy()
     shop.hear()
-    return reader
+    return subscriber
 
 
 def test_a_subscriber_joins_from_their_own_link_and_is_known_by_it(shop: Shop) -> None:
-    reader = shop.reader()
-    page = shop.client.get(own(shop, reader)).text
+    subscriber = shop.add_subscriber()
+    page = shop.client.get(own(shop, subscriber)).text
     link = re.search(r'href="(/join\?t=[^"]+)"', page)
     assert link
     field = re.search(r'name="t" value="([^"]+)"', shop.client.get(link[1]).text)
@@ -105,8 +105,8 @@ def test_somebody_unknown_joins_by_the_address_they_pay_with_and_confirms_it(sho
 
 
 def test_who_pays_already_is_not_sent_to_pay_again(shop: Shop) -> None:
-    reader = paying_reader(shop)
-    token = tokens.paid_token(shop.settings.need_secrets(), reader)
+    subscriber = paying_subscriber(shop)
+    token = tokens.paid_token(shop.settings.need_secrets(), subscriber)
     status, text = join(shop, t=token)
     assert status == 422
     assert "You already have a paid subscription" in text
@@ -138,8 +138,8 @@ def test_without_a_key_the_site_works_and_sells_nothing(shop: Shop) -> None:
     free = Shop(type(shop.settings)(**{**vars(shop.settings), "stripe_key": ""}), shop.database, shop.fake)
     assert "This newsletter is free" in free.client.get("/join").text
     assert free.client.post("/join", data={"plan": "monthly", "token": form_token(shop)}).status_code == 422
-    reader = free.reader()
-    page = free.client.get(own(free, reader))
+    subscriber = free.add_subscriber()
+    page = free.client.get(own(free, subscriber))
     assert page.status_code == 200
     assert "/join" not in page.text
 
@@ -177,7 +177,7 @@ def test_a_gift_that_was_taken_back_shows_no_date(shop: Shop) -> None:
 
 
 def test_complimentary_access_ends_on_its_day(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     until = datetime.now(UTC) + timedelta(days=30)
     assert "is complimentary" in gifts.grant_complimentary(shop.database, shop.settings, ADA, until, "a friend")
     assert shop.entitlement().premium
@@ -187,8 +187,8 @@ def test_complimentary_access_ends_on_its_day(shop: Shop) -> None:
 
 
 def test_leaving_is_two_presses_and_shows_and_emails_the_date(shop: Shop) -> None:
-    reader = paying_reader(shop)
-    page = own(shop, reader)
+    subscriber = paying_subscriber(shop)
+    page = own(shop, subscriber)
     link = re.search(r'href="(/paid/[^"]+/leave)"', shop.client.get(page).text)
     assert link
     asked = shop.client.get(link[1]).text
@@ -205,18 +205,18 @@ def test_leaving_is_two_presses_and_shows_and_emails_the_date(shop: Shop) -> Non
 
 
 def test_pausing_is_one_press_keeps_the_paid_days_and_stops_charges(shop: Shop) -> None:
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     with shop.fake.lock:
         shop.fake.books.advance(10 * DAY)
     charged = list(shop.fake.books.charged)
-    assert "You won’t be charged" in shop.client.post(f"{own(shop, reader)}/pause").text
+    assert "You won’t be charged" in shop.client.post(f"{own(shop, subscriber)}/pause").text
     assert shop.entitlement().state is EntitlementState.PAUSED
     assert not shop.entitlement().premium
     with shop.fake.lock:
         shop.fake.books.advance(60 * DAY)
     assert shop.fake.books.charged == charged
     with shop.database.transaction() as tx:
-        [kept] = subscriptions.list_by_subscriber(tx, reader)
+        [kept] = subscriptions.list_by_subscriber(tx, subscriber)
     assert kept.paid_until
     assert kept.paused_at
     days = kept.paid_until - kept.paused_at
@@ -225,10 +225,10 @@ def test_pausing_is_one_press_keeps_the_paid_days_and_stops_charges(shop: Shop) 
 
 
 def test_going_on_after_a_pause_charges_only_after_the_kept_days(shop: Shop) -> None:
-    reader = paying_reader(shop)
-    shop.client.post(f"{own(shop, reader)}/pause")
+    subscriber = paying_subscriber(shop)
+    shop.client.post(f"{own(shop, subscriber)}/pause")
     charged = len(shop.fake.books.charged)
-    assert "Your subscription continues." in shop.client.post(f"{own(shop, reader)}/resume").text
+    assert "Your subscription continues." in shop.client.post(f"{own(shop, subscriber)}/resume").text
     assert shop.entitlement().state is EntitlementState.PAYING
     assert len(shop.fake.books.charged) == charged
     with shop.fake.lock:
@@ -242,17 +242,17 @@ def test_going_on_after_a_pause_charges_only_after_the_kept_days(shop: Shop) -> 
 def test_a_pause_can_serve_the_paid_time_out(shop: Shop) -> None:
     plans = shop.settings.plans
     plans.write_text(plans.read_text().replace('pause = "keep"', 'pause = "serve"'))
-    reader = paying_reader(shop)
-    shop.client.post(f"{own(shop, reader)}/pause")
+    subscriber = paying_subscriber(shop)
+    shop.client.post(f"{own(shop, subscriber)}/pause")
     entitlement = shop.entitlement()
     assert (entitlement.state, entitlement.premium) == (EntitlementState.PAUSED, True)
     assert entitlement.until == datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC)
 
 
 def test_leaving_during_a_pause_gives_the_kept_days_first(shop: Shop) -> None:
-    reader = paying_reader(shop)
-    shop.client.post(f"{own(shop, reader)}/pause")
-    shop.client.post(f"{own(shop, reader)}/leave")
+    subscriber = paying_subscriber(shop)
+    shop.client.post(f"{own(shop, subscriber)}/pause")
+    shop.client.post(f"{own(shop, subscriber)}/leave")
     entitlement = shop.entitlement()
     assert entitlement.state is EntitlementState.ENDING
     assert entitlement.until
@@ -260,19 +260,21 @@ def test_leaving_during_a_pause_gives_the_kept_days_first(shop: Shop) -> None:
 
 
 def test_stripes_newer_pause_is_understood_and_ended(shop: Shop) -> None:
-    reader = shop.reader()
+    subscriber = shop.add_subscriber()
     sub = shop.buy()
     with shop.fake.lock:
         fake_stripe_routes.route(shop.fake.books, "POST", f"/v1/subscriptions/{sub['id']}/pause", {})
     shop.hear()
     assert shop.entitlement().state is EntitlementState.PAUSED
-    shop.client.post(f"{own(shop, reader)}/resume")
+    shop.client.post(f"{own(shop, subscriber)}/resume")
     assert shop.entitlement().state is EntitlementState.PAYING
 
 
 def test_a_pause_ends_by_itself_with_an_email_a_week_before(shop: Shop) -> None:
-    reader = paying_reader(shop)
-    subscription_changes.pause_subscription(shop.database, shop.settings, reader, until=datetime.now(UTC) + timedelta(days=6))
+    subscriber = paying_subscriber(shop)
+    subscription_changes.pause_subscription(
+        shop.database, shop.settings, subscriber, until=datetime.now(UTC) + timedelta(days=6)
+    )
     assert subscription_changes.process_pauses(shop.database, shop.settings) == 0
     assert shop.subjects()[-1].startswith("Your pause ends on")
     with shop.fake.lock:
@@ -286,7 +288,7 @@ def test_a_pause_ends_by_itself_with_an_email_a_week_before(shop: Shop) -> None:
 
 def test_the_writer_pauses_all_and_goes_on(shop: Shop) -> None:
     for name in ("ada", "bob"):
-        shop.reader(f"{name}@example.org")
+        shop.add_subscriber(f"{name}@example.org")
         shop.buy(f"{name}@example.org")
     shop.hear()
     assert subscription_changes.change_all(
@@ -303,8 +305,8 @@ def test_the_writer_pauses_all_and_goes_on(shop: Shop) -> None:
 
 
 def test_withdrawing_gives_all_back_once_and_emails_the_proof(shop: Shop) -> None:
-    reader = paying_reader(shop)
-    link = re.search(r'href="(/paid/[^"]+/withdraw)"', shop.client.get(own(shop, reader)).text)
+    subscriber = paying_subscriber(shop)
+    link = re.search(r'href="(/paid/[^"]+/withdraw)"', shop.client.get(own(shop, subscriber)).text)
     assert link
     assert "Confirm withdrawal" in shop.client.get(link[1]).text
     assert "We’ll refund €5.00" in shop.client.post(link[1]).text
@@ -319,37 +321,37 @@ STILL_PAYS = "This only stops the emails. Your paid subscription continues."
 
 
 def test_a_paid_subscriber_reads_that_unsubscribing_ends_no_payment(shop: Shop) -> None:
-    reader = paying_reader(shop)
-    token = tokens.leave_token(shop.settings.need_secrets(), reader)
+    subscriber = paying_subscriber(shop)
+    token = tokens.leave_token(shop.settings.need_secrets(), subscriber)
     assert shop.client.get(f"/reader/{token}").text.count(STILL_PAYS) == 2  # where they pause, where they unsubscribe
     assert STILL_PAYS in shop.client.post(f"/leave/{token}").text
-    shop.client.post(f"{own(shop, reader)}/leave")
+    shop.client.post(f"{own(shop, subscriber)}/leave")
     assert STILL_PAYS not in shop.client.get(f"/reader/{token}").text
     assert STILL_PAYS not in shop.client.post(f"/leave/{token}").text
 
 
 def test_answers_that_get_lost_charge_and_refund_nothing_twice(shop: Shop) -> None:
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     for verb in ("pause", "resume", "leave", "stay", "withdraw"):
         shop.fake.lose_answers(2)
-        assert shop.client.post(f"{own(shop, reader)}/{verb}").status_code == 200
+        assert shop.client.post(f"{own(shop, subscriber)}/{verb}").status_code == 200
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
     assert shop.entitlement().state is EntitlementState.ENDED
     assert shop.fake.unkeyed == []
 
 
 def test_a_part_goes_back_by_the_writers_hand(shop: Shop) -> None:
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     for _ in range(2):
-        assert subscription_changes.refund_payment(shop.database, shop.settings, reader, 200, end=False) == 200
+        assert subscription_changes.refund_payment(shop.database, shop.settings, subscriber, 200, end=False) == 200
     assert sum(amount for _, amount in shop.fake.books.charged) == 300
     assert shop.entitlement().state is EntitlementState.PAYING
 
 
 def test_no_get_changes_anything(shop: Shop) -> None:
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     for verb in ("", "/leave", "/withdraw", "/pause", "/stay"):
-        shop.client.get(f"{own(shop, reader)}{verb}")
+        shop.client.get(f"{own(shop, subscriber)}{verb}")
     assert shop.entitlement().state is EntitlementState.PAYING
 
 
@@ -368,9 +370,9 @@ def published(shop: Shop, issue: Edition | None = None) -> None:
 
 
 def test_what_was_paid_for_is_read_on_the_web_and_in_a_feed_until_access_ends(shop: Shop) -> None:
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     published(shop)
-    found = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, reader)).text)
+    found = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, subscriber)).text)
     assert found
     links = [found[1], f"{found[1]}/feed.xml", f"{found[1]}/2026-11-24-hello"]
     for path in links:
@@ -380,7 +382,7 @@ def test_what_was_paid_for_is_read_on_the_web_and_in_a_feed_until_access_ends(sh
         assert answer.headers["x-robots-tag"] == "noindex, nofollow"
     assert SECRET in shop.client.get(links[1]).text
     assert SECRET in shop.client.get(links[2]).text
-    shop.client.post(f"{own(shop, reader)}/withdraw")
+    shop.client.post(f"{own(shop, subscriber)}/withdraw")
     for path in links:
         assert shop.client.get(path).status_code == 403
         assert SECRET not in shop.client.get(path).text
@@ -390,11 +392,11 @@ def test_what_was_paid_for_is_read_on_the_web_and_in_a_feed_until_access_ends(sh
     ("lang", "text"), [("de-AT", "text de premium"), ("de", "text de premium"), ("", "text premium"), ("fr", "text premium")]
 )
 def test_a_translation_of_what_was_paid_for_is_read_in_the_subscribers_language(shop: Shop, lang: str, text: str) -> None:
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     with shop.database.transaction() as tx:
-        tx.run("UPDATE subscribers SET lang = %(lang)s WHERE id = %(id)s", lang=lang, id=reader)
+        tx.run("UPDATE subscribers SET lang = %(lang)s WHERE id = %(id)s", lang=lang, id=subscriber)
     published(shop, factories.edition(variants=tuple(variant(name) for name in ("premium", "de", "de premium", "fr"))))
-    found = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, reader)).text)
+    found = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, subscriber)).text)
     assert found
     page, feed = shop.client.get(f"{found[1]}/2026-11-24-hello").text, shop.client.get(f"{found[1]}/feed.xml").text
     assert f"<p>{text}</p>" in page
@@ -405,22 +407,22 @@ def test_a_translation_of_what_was_paid_for_is_read_in_the_subscribers_language(
 
 
 def test_private_links_can_be_made_anew(shop: Shop) -> None:
-    reader = paying_reader(shop)
-    found = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, reader)).text)
+    subscriber = paying_subscriber(shop)
+    found = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, subscriber)).text)
     assert found
-    shop.client.post(f"{own(shop, reader)}/links")
+    shop.client.post(f"{own(shop, subscriber)}/links")
     assert shop.client.get(found[1]).status_code == 403
-    again = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, reader)).text)
+    again = re.search(r'href="(/read/[^"/]+)"', shop.client.get(own(shop, subscriber)).text)
     assert again
     assert shop.client.get(again[1]).status_code == 200
 
 
 def test_a_forged_or_foreign_reading_link_is_closed(shop: Shop) -> None:
-    reader = paying_reader(shop)
+    subscriber = paying_subscriber(shop)
     secret = shop.settings.need_secrets()
     for token in (
-        tokens.paid_token(secret, reader),
-        tokens.paid_token(secret, reader, 2),
-        tokens.paid_token(("y" * 32,), reader, 1),
+        tokens.paid_token(secret, subscriber),
+        tokens.paid_token(secret, subscriber, 2),
+        tokens.paid_token(("y" * 32,), subscriber, 1),
     ):
         assert shop.client.get(f"/read/{token}").status_code == 403

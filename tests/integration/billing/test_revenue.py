@@ -86,7 +86,7 @@ def test_the_sum_is_what_stripe_would_charge_in_a_month(shop: Shop) -> None:
 
 
 def test_a_year_is_not_twelve_rounded_months(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     shop.buy(price=shop.yearly)
     shop.hear()
     found = measure_revenue(shop.database, shop.settings)

@@ -45,7 +45,7 @@ def event(**more: object) -> bytes:
 
 
 def test_who_pays_reads_everything_from_the_event_on(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     shop.buy()
     shop.hear()
     assert shop.entitlement().state is EntitlementState.PAYING
@@ -117,7 +117,7 @@ def test_old_secrets_hold_while_they_are_changed(shop: Shop) -> None:
 )
 def test_events_that_misbehave_end_in_the_same_state(shop: Shop, habits: EventFaults) -> None:
     for name in ("ada", "bob", "eve"):
-        shop.reader(f"{name}@example.org")
+        shop.add_subscriber(f"{name}@example.org")
     ada, bob, _ = shop.buy("ada@example.org"), shop.buy("bob@example.org"), shop.buy("eve@example.org", shop.yearly)
     shop.hear(habits)
     with shop.fake.lock:
@@ -133,7 +133,7 @@ def test_events_that_misbehave_end_in_the_same_state(shop: Shop, habits: EventFa
 
 
 def test_reconcile_shows_what_differs_and_changes_nothing_when_asked_not_to(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     shop.buy()
     looked = reconcile(shop.database, shop.settings, mend=False)
     assert [(one.field, one.ours, one.theirs, one.mended) for one in looked.differences] == [
@@ -146,7 +146,7 @@ def test_reconcile_shows_what_differs_and_changes_nothing_when_asked_not_to(shop
 
 
 def test_a_subscription_that_is_gone_from_stripe_ends(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     sub = shop.buy()
     shop.hear()
     del shop.fake.books.things[sub["id"]]
@@ -156,7 +156,7 @@ def test_a_subscription_that_is_gone_from_stripe_ends(shop: Shop) -> None:
 
 
 def test_a_subscription_that_we_did_not_sell_gives_nothing(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     shop.buy(price=shop.price("", 900, "month"))
     shop.hear()
     found = reconcile(shop.database, shop.settings)
@@ -165,7 +165,7 @@ def test_a_subscription_that_we_did_not_sell_gives_nothing(shop: Shop) -> None:
 
 
 def test_an_event_waits_while_stripe_is_away_and_is_not_lost(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     shop.buy()
     shop.fake.break_calls(200)
     shop.hear()
@@ -178,7 +178,7 @@ def test_an_event_waits_while_stripe_is_away_and_is_not_lost(shop: Shop) -> None
 
 def test_a_stale_fetch_never_overwrites_a_fresh_one(shop: Shop) -> None:
     """Somebody writes between another's fetch and their write: the slower one fetches again."""
-    shop.reader()
+    shop.add_subscriber()
     sub = shop.buy()
     shop.hear()
 
@@ -201,7 +201,7 @@ def test_a_stale_fetch_never_overwrites_a_fresh_one(shop: Shop) -> None:
 
 
 def test_one_person_with_two_subscriptions_is_charged_once(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     first = shop.buy()
     shop.fake.books.now += 60
     second = shop.buy("ADA@example.org", shop.yearly)
@@ -213,7 +213,7 @@ def test_one_person_with_two_subscriptions_is_charged_once(shop: Shop) -> None:
 
 
 def test_giving_back_a_second_payment_survives_lost_answers(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     shop.buy()
     shop.fake.books.now += 60
     shop.buy(price=shop.yearly)
@@ -227,7 +227,7 @@ def test_giving_back_a_second_payment_survives_lost_answers(shop: Shop) -> None:
 
 
 def test_an_address_that_becomes_another_subscribers_at_stripe_moves_nothing(shop: Shop) -> None:
-    ada, bob = shop.reader(), shop.reader("bob@example.org")
+    ada, bob = shop.add_subscriber(), shop.add_subscriber("bob@example.org")
     sub = shop.buy()
     shop.hear()
     with shop.fake.lock:
@@ -245,7 +245,7 @@ def test_an_address_that_becomes_another_subscribers_at_stripe_moves_nothing(sho
 
 
 def test_a_dispute_keeps_access_for_the_grace_and_a_lost_one_ends_it(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     shop.buy()
     shop.hear()
     with shop.fake.lock:
@@ -259,7 +259,7 @@ def test_a_dispute_keeps_access_for_the_grace_and_a_lost_one_ends_it(shop: Shop)
 
 
 def test_a_failed_card_is_told_plainly_and_keeps_access_for_the_grace(shop: Shop) -> None:
-    shop.reader()
+    shop.add_subscriber()
     sub = shop.buy()
     shop.hear()
     with shop.fake.lock:

@@ -1,4 +1,4 @@
-"""From Stripe's post to a subscriber's access through real Valkey: the doorbell, the worker, the clock."""
+"""From Stripe's post to a subscriber's access through real Valkey: the wake-up, the worker, the scheduler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests import paying, processes
 from tests.paying import Shop
 
 
-def test_an_event_reaches_the_worker_by_its_bell_and_a_lost_bell_by_the_clock(
+def test_an_event_wakes_the_worker_and_the_scheduler_replaces_a_lost_wake_up(
     database: Database, tmp_path: Path, redis_url: str
 ) -> None:
     with FakeStripe(int(time.time())) as fake:
@@ -24,19 +24,19 @@ def test_an_event_reaches_the_worker_by_its_bell_and_a_lost_bell_by_the_clock(
         workshop = WorkerThreads(WorkerContext(database, settings, Outbox(settings.outbox), "The Letter"))
         workshop.start()
         try:
-            shop.reader()
+            shop.add_subscriber()
             shop.buy()
             fake.deliver(shop.post)
             assert wake_ups.enqueue_payments()
-            processes.eventually(lambda: shop.entitlement().state is EntitlementState.PAYING, 20, "the bell was heard")
-            shop.reader("bob@example.org")
+            processes.eventually(lambda: shop.entitlement().state is EntitlementState.PAYING, 20, "the wake-up arrived")
+            shop.add_subscriber("bob@example.org")
             shop.buy("bob@example.org")
             fake.deliver(shop.post)
             scheduler.run_round(database, settings, wake_ups)
             processes.eventually(
                 lambda: shop.entitlement("bob@example.org").state is EntitlementState.PAYING,
                 20,
-                "the clock rang for what waits",
+                "the scheduler woke the worker",
             )
         finally:
             workshop.stop(10)

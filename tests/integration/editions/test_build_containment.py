@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.editions.test_editions import Letter, letter
+from tests.integration.editions.test_editions import NewsletterFolder, newsletter
 
-__all__ = ["letter"]
+__all__ = ["newsletter"]
 SECRET = "the-database-password"
 RST = "Report\n######\n\n:date: 2026-11-24 09:00\n{field}\n\nBefore.\n\n{text}\n\nAfter.\n"
 INSERTIONS = {
@@ -27,31 +27,33 @@ def everything(folder: Path) -> str:
     return "\n".join(path.read_text("utf-8", "replace") for path in folder.rglob("*") if path.is_file())
 
 
-def test_restructured_text_puts_no_file_into_a_page_a_feed_or_an_email(letter: Letter, monkeypatch: pytest.MonkeyPatch) -> None:
-    secret, drawing = letter.folder / "secret.txt", letter.folder / "secret.svg"
+def test_restructured_text_puts_no_file_into_a_page_a_feed_or_an_email(
+    newsletter: NewsletterFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, drawing = newsletter.folder / "secret.txt", newsletter.folder / "secret.svg"
     secret.write_text(SECRET)
     drawing.write_text(f'<svg xmlns="http://www.w3.org/2000/svg"><text>{SECRET}</text></svg>')
-    (letter.folder / "docutils.conf").write_text("[general]\nfile_insertion_enabled: yes\nraw_enabled: yes\n")
-    with (letter.folder / "pelicanconf.py").open("a") as config:
+    (newsletter.folder / "docutils.conf").write_text("[general]\nfile_insertion_enabled: yes\nraw_enabled: yes\n")
+    with (newsletter.folder / "pelicanconf.py").open("a") as config:
         config.write('\nDOCUTILS_SETTINGS = {"file_insertion_enabled": True, "raw_enabled": True}\n')
-    monkeypatch.chdir(letter.folder)
-    (letter.folder / "content/pages").mkdir()
+    monkeypatch.chdir(newsletter.folder)
+    (newsletter.folder / "content/pages").mkdir()
     for number, text in enumerate(INSERTIONS.values()):
         filled = text.format(path=secret, svg=drawing)
         for place in ("issues", "pages"):
-            (letter.folder / f"content/{place}/bad-{number}.rst").write_text(RST.format(field="", text=filled))
+            (newsletter.folder / f"content/{place}/bad-{number}.rst").write_text(RST.format(field="", text=filled))
     field = f":summary: |x|\n\n.. |x| image:: {drawing}\n   :loading: embed"
-    (letter.folder / "content/issues/bad-field.rst").write_text(RST.format(field=field, text=""))
-    (letter.folder / "content/issues/good.rst").write_text(RST.format(field="", text="A *text*."))
-    report = letter.build()
-    made = everything(letter.folder / "build")
+    (newsletter.folder / "content/issues/bad-field.rst").write_text(RST.format(field=field, text=""))
+    (newsletter.folder / "content/issues/good.rst").write_text(RST.format(field="", text="A *text*."))
+    report = newsletter.build()
+    made = everything(newsletter.folder / "build")
     assert SECRET not in made
     assert "dGhlLWRhdGFiYXNl" not in made  # the secret's beginning in base64
     assert {edition.key for edition in report.editions} >= {"good"}
 
 
-def test_a_static_file_page_or_folder_that_leads_out_is_named_and_not_published(letter: Letter) -> None:
-    content, outside = letter.folder / "content", letter.folder / "outside"
+def test_a_static_file_page_or_folder_that_leads_out_is_named_and_not_published(newsletter: NewsletterFolder) -> None:
+    content, outside = newsletter.folder / "content", newsletter.folder / "outside"
     (outside / "folder").mkdir(parents=True)
     for name in ("secret.txt", "secret.svg", "folder/secret.png", "secret.html"):
         (outside / name).write_text(f"<html><head><title>T</title></head><body>{SECRET}</body></html>")
@@ -61,17 +63,17 @@ def test_a_static_file_page_or_folder_that_leads_out_is_named_and_not_published(
     (content / "images/folder").symlink_to(outside / "folder")
     (content / "pages/page.html").symlink_to(outside / "secret.html")
     (content / "images/inside.png").symlink_to("chart.png")
-    with (letter.folder / "pelicanconf.py").open("a") as config:
+    with (newsletter.folder / "pelicanconf.py").open("a") as config:
         config.write('\nSTATIC_PATHS = ["images", "../outside/folder"]\n')
         config.write('EXTRA_PATH_METADATA = {"images/chart.png": {"path": "../../chart.png"}}\n')
-    letter.write("linked.md", "Title: A\nDate: 2026-11-24\n", "[x]({static}../../outside/secret.txt)\n")
-    report = letter.build()
+    newsletter.write("linked.md", "Title: A\nDate: 2026-11-24\n", "[x]({static}../../outside/secret.txt)\n")
+    report = newsletter.build()
     named = {one.path: one for one in report.findings if "leads out of the content folder" in one.message}
     assert sorted(named) == [
         "content/../outside/folder/secret.png", "content/../outside/secret.txt", "content/images/chart.png",
         "content/images/folder/secret.png", "content/images/secret.svg", "content/images/secret.txt", "content/pages/page.html",
     ]  # fmt: skip
     assert {one.level for one in named.values()} == {"error"}
-    assert SECRET not in everything(letter.folder / "build")
-    assert not (letter.folder / "build/chart.png").exists()
-    assert (letter.folder / "build/site/images/inside.png").is_file()
+    assert SECRET not in everything(newsletter.folder / "build")
+    assert not (newsletter.folder / "build/chart.png").exists()
+    assert (newsletter.folder / "build/site/images/inside.png").is_file()

@@ -1,4 +1,4 @@
-"""A build of many issues in a zone of its own: what is in the feeds, what is not mailed, what is handed over."""
+"""A build of many issues in a zone of its own: what is in the feeds, what is not sent, what is published."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailer import editions
 from mailer.core.errors import Refused
 from mailer.editions.source import paid_sections
 from mailer.editions.source.front_matter import Source, date, split
-from tests.integration.editions.test_editions import Letter
+from tests.integration.editions.test_editions import NewsletterFolder
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SECRET = "The ledger of the second winter names eleven cellars under the old brewery yard"
@@ -25,65 +25,67 @@ QUICK = '\nTIMEZONE = "Europe/Berlin"\nPOSTMERGE_CARDS = False\nPOSTMERGE_SEARCH
 
 
 @pytest.fixture
-def letter(tmp_path: Path) -> Letter:
-    made = Letter(tmp_path)
+def newsletter(tmp_path: Path) -> NewsletterFolder:
+    made = NewsletterFolder(tmp_path)
     conf = made.folder / "pelicanconf.py"
     conf.write_text(conf.read_text() + QUICK)
     return made
 
 
-def write(letter: Letter, day: int, more: str = "", name: str = "") -> str:
+def write(newsletter: NewsletterFolder, day: int, more: str = "", name: str = "") -> str:
     name = name or f"issue-{day:02}"
-    letter.write(f"{name}.md", f"Title: {name}\nDate: 2026-11-{day:02} 09:00\nTags: python\n{more}", f"The text of {name}.\n")
+    newsletter.write(
+        f"{name}.md", f"Title: {name}\nDate: 2026-11-{day:02} 09:00\nTags: python\n{more}", f"The text of {name}.\n"
+    )
     return name
 
 
-def entries(letter: Letter, feed: str) -> dict[str, list[tuple[str, str]]]:
+def entries(newsletter: NewsletterFolder, feed: str) -> dict[str, list[tuple[str, str]]]:
     """Title and moment of each entry, by kind of feed."""
-    found = {"json": [(one["title"], one["date_published"]) for one in json.loads(letter.page(f"{feed}.json"))["items"]]}
+    found = {"json": [(one["title"], one["date_published"]) for one in json.loads(newsletter.page(f"{feed}.json"))["items"]]}
     for kind in ("rss", "atom"):
-        read = feedparser.parse(letter.page(f"{feed}.{kind}.xml"))
+        read = feedparser.parse(newsletter.page(f"{feed}.{kind}.xml"))
         found[kind] = [
             (one.title, datetime.fromtimestamp(timegm(one.published_parsed), UTC).isoformat()) for one in read.entries
         ]
     return found
 
 
-def test_a_feed_has_the_newest_twenty_issues_newest_first_at_their_own_moment(letter: Letter) -> None:
-    names = [write(letter, day) for day in range(1, 23)]
+def test_a_feed_has_the_newest_twenty_issues_newest_first_at_their_own_moment(newsletter: NewsletterFolder) -> None:
+    names = [write(newsletter, day) for day in range(1, 23)]
     for number, status in enumerate(("hidden", "draft", "Hidden", "DRAFT"), 23):
-        write(letter, number, f"Status: {status}\nSend: yes", f"not-shown-{number}")
-    report = letter.build()
+        write(newsletter, number, f"Status: {status}\nSend: yes", f"not-shown-{number}")
+    report = newsletter.build()
     assert sorted(one.key for one in report.editions) == names
     for feed in FEEDS:
-        for found in entries(letter, feed).values():
+        for found in entries(newsletter, feed).values():
             assert [title for title, _ in found] == names[:1:-1]
             moments = [datetime.fromisoformat(at).astimezone(UTC) for _, at in found]
             assert moments == [datetime(2026, 11, day, 8, tzinfo=UTC) for day in range(22, 2, -1)]
-        rss = etree.fromstring(letter.page(f"{feed}.rss.xml").encode())
+        rss = etree.fromstring(newsletter.page(f"{feed}.rss.xml").encode())
         assert {guid.get("isPermaLink") for guid in rss.iter("guid")} == {"false"}
         assert all(str(guid.text).startswith("tag:") for guid in rss.iter("guid"))
-    assert "not-shown" not in letter.page("sitemap.xml") + letter.page("index.html")
+    assert "not-shown" not in newsletter.page("sitemap.xml") + newsletter.page("index.html")
 
 
 @pytest.mark.parametrize("status", ["hidden", "draft", "published", ""])
-def test_only_what_is_published_is_mailed(letter: Letter, status: str) -> None:
-    write(letter, 1, f"Send: yes\nStatus: {status}" if status else "Send: yes")
-    report = letter.build()
+def test_only_what_is_published_is_mailed(newsletter: NewsletterFolder, status: str) -> None:
+    write(newsletter, 1, f"Send: yes\nStatus: {status}" if status else "Send: yes")
+    report = newsletter.build()
     assert [one.key for one in report.editions] == (["issue-01"] if status in ("published", "") else [])
 
 
-def test_after_a_refused_build_the_last_editions_are_still_the_ones_to_publish(letter: Letter) -> None:
-    write(letter, 1)
-    letter.build()
-    write(letter, 2, "Send: yes", "teller")
-    (letter.issues / "teller.md").write_text((letter.issues / "teller.md").read_text() + f"\n{SECRET}.\n")
-    letter.write("winter.md", "Title: Winter\nDate: 2026-11-03 09:00\nSend: yes", f"Free.\n\n:::premium\n{SECRET}.\n:::\n")
+def test_after_a_refused_build_the_last_editions_are_still_the_ones_to_publish(newsletter: NewsletterFolder) -> None:
+    write(newsletter, 1)
+    newsletter.build()
+    write(newsletter, 2, "Send: yes", "teller")
+    (newsletter.issues / "teller.md").write_text((newsletter.issues / "teller.md").read_text() + f"\n{SECRET}.\n")
+    newsletter.write("winter.md", "Title: Winter\nDate: 2026-11-03 09:00\nSend: yes", f"Free.\n\n:::premium\n{SECRET}.\n:::\n")
     with pytest.raises(Refused, match="Paid text would become public"):
-        letter.build()
-    kept = editions.load(letter.folder / "build" / "editions")
+        newsletter.build()
+    kept = editions.load(newsletter.folder / "build" / "editions")
     assert [one.key for one in kept.editions] == ["issue-01"]
-    text = "".join(path.read_text() for path in (letter.folder / "build" / "editions").rglob("*.json"))
+    text = "".join(path.read_text() for path in (newsletter.folder / "build" / "editions").rglob("*.json"))
     assert "eleven cellars" not in text
 
 

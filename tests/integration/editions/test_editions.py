@@ -32,7 +32,7 @@ Hello *there*, see [the other issue]({filename}second.md) and [a place](/about/)
 
 ![A chart]({static}/images/chart.png)
 
-| city | mails |
+| city | emails |
 |------|------:|
 | Ulm  |    12 |
 
@@ -46,7 +46,7 @@ A claim.[^1]
 """
 
 
-class Letter:
+class NewsletterFolder:
     """A small newsletter in a folder, built with the real theme."""
 
     def __init__(self, folder: Path) -> None:
@@ -81,8 +81,8 @@ class Letter:
 
 
 @pytest.fixture
-def letter(tmp_path: Path) -> Letter:
-    made = Letter(tmp_path)
+def newsletter(tmp_path: Path) -> NewsletterFolder:
+    made = NewsletterFolder(tmp_path)
     made.write("first.md", "Title: First\nDate: 2026-11-01 09:00\nTags: python\nLang: de", BODY)
     made.write("second.md", "Title: Second\nDate: 2026-11-08 09:00\nSend: yes\nPreheader: Short & sweet")
     return made
@@ -98,7 +98,7 @@ def told(report: Report, level: str) -> list[str]:
 
 
 def skeleton(fragment: str) -> list[tuple[str, str, str]]:
-    """Tags, link targets and text of a fragment; styles that a mail needs inline do not count."""
+    """Tags, link targets and text of a fragment; styles that an email needs inline do not count."""
     root = html.fragment_fromstring(fragment, create_parent="div")
     return [
         (str(e.tag), e.get("href") or e.get("src") or "", " ".join(((e.text or "") + "|" + (e.tail or "")).split()))
@@ -111,30 +111,30 @@ def inside_body(element: etree._Element) -> bool:
 
 
 def carried(page: str) -> tuple[str, str]:
-    """Digest and body of a page or a mail: the element that carries ``data-digest``."""
+    """Digest and body of a page or an email: the element that carries ``data-digest``."""
     [element] = [element for element in html.document_fromstring(page).iter() if "data-digest" in element.attrib]
     inner = (element.text or "") + "".join(html.tostring(child, encoding="unicode") for child in element)
     return element.get("data-digest", ""), inner
 
 
-def test_page_feeds_and_mail_carry_the_same_body_and_digest(letter: Letter) -> None:
-    edition = one(letter.build(), "first")
-    page = letter.page("issues/first/index.html")
+def test_page_feeds_and_email_carry_the_same_body_and_digest(newsletter: NewsletterFolder) -> None:
+    edition = one(newsletter.build(), "first")
+    page = newsletter.page("issues/first/index.html")
     assert edition.body in page, "the page holds the very bytes of the body"
     assert carried(page)[0] == edition.digest
-    mail_digest, mail_body = carried(edition.html)
-    assert mail_digest == edition.digest
-    assert skeleton(mail_body) == skeleton(edition.body)
+    email_digest, email_body = carried(edition.html)
+    assert email_digest == edition.digest
+    assert skeleton(email_body) == skeleton(edition.body)
     for feed in ("feeds/all.rss.xml", "feeds/all.atom.xml", "feeds/tag/python.rss.xml"):
-        read = feedparser.parse(letter.page(feed), sanitize_html=False, resolve_relative_uris=False)
+        read = feedparser.parse(newsletter.page(feed), sanitize_html=False, resolve_relative_uris=False)
         entry = next(entry for entry in read.entries if entry.title == "First")
         assert entry.content[0].value.strip() == edition.body.strip(), feed
         assert edition.digest in {tag.term for tag in entry.tags}, feed
     assert edition.digest in edition.text
 
 
-def test_the_sent_bytes_carry_the_digest_and_the_readers_own_link(letter: Letter) -> None:
-    edition = one(letter.build(), "first")
+def test_the_sent_bytes_carry_the_digest_and_the_subscribers_own_link(newsletter: NewsletterFolder) -> None:
+    edition = one(newsletter.build(), "first")
     raw = Template.prepare(
         subject=edition.subject, html=edition.html, text=edition.text, sender="L <l@example.org>", digest=edition.digest,
         lang=edition.lang, list_id="<l>",
@@ -148,8 +148,8 @@ def test_the_sent_bytes_carry_the_digest_and_the_readers_own_link(letter: Letter
     assert 'href="https://x.org/leave/abc"' in page
 
 
-def test_every_link_and_image_of_a_mail_is_absolute(letter: Letter) -> None:
-    edition = one(letter.build(), "first")
+def test_every_link_and_image_of_an_email_is_absolute(newsletter: NewsletterFolder) -> None:
+    edition = one(newsletter.build(), "first")
     root = html.document_fromstring(edition.html)
     assert isinstance(root, html.HtmlElement)
     targets = [link for _, _, link, _ in root.iterlinks() if LEAVE_URL not in link]
@@ -159,8 +159,8 @@ def test_every_link_and_image_of_a_mail_is_absolute(letter: Letter) -> None:
     assert all(target.startswith(("https://", "http://", "mailto:")) for target in targets)
 
 
-def test_the_mail_has_what_a_mail_needs(letter: Letter) -> None:
-    report = letter.build()
+def test_the_email_has_what_an_email_needs(newsletter: NewsletterFolder) -> None:
+    report = newsletter.build()
     first, second = one(report, "first"), one(report, "second")
     root = html.document_fromstring(first.html)
     assert (root.get("lang"), root.get("dir")) == ("de", "ltr")
@@ -173,8 +173,8 @@ def test_the_mail_has_what_a_mail_needs(letter: Letter) -> None:
     assert "style=" in first.html
 
 
-def test_the_text_part_is_readable(letter: Letter) -> None:
-    text = one(letter.build(), "first").text
+def test_the_text_part_is_readable(newsletter: NewsletterFolder) -> None:
+    text = one(newsletter.build(), "first").text
     assert "Hello *there*, see the other issue [1]" in text
     assert f"[1] {SITE}/issues/second/" in text
     assert "[Bild: A chart]" in text, "in the language of the issue"
@@ -183,13 +183,13 @@ def test_the_text_part_is_readable(letter: Letter) -> None:
     assert all(len(line) <= 78 for line in text.splitlines() if "http" not in line)
 
 
-def test_code_between_fences_is_code_in_lists_and_quotes_too(letter: Letter) -> None:
+def test_code_between_fences_is_code_in_lists_and_quotes_too(newsletter: NewsletterFolder) -> None:
     in_list = "1. Do this:\n\n    ```python\n    print(1)\n    ```\n\n2. Then that.\n\n"
-    letter.write(
+    newsletter.write(
         "code.md", "Title: Code\nDate: 2026-11-20", in_list + "> ```\n> quoted\n> ```\n\n    :::python\n    if deep:\n"
     )
-    made = one(letter.build(), "code")
-    for shown in (made.body, letter.page("issues/code/index.html"), made.html):
+    made = one(newsletter.build(), "code")
+    for shown in (made.body, newsletter.page("issues/code/index.html"), made.html):
         blocks = ["".join(map(str, block.itertext())) for block in html.fromstring(shown).iter("pre")]
         assert blocks == ["print(1)\n", "quoted\n", "if deep:\n"]
         assert "```" not in shown
@@ -198,39 +198,39 @@ def test_code_between_fences_is_code_in_lists_and_quotes_too(letter: Letter) -> 
 
 
 @pytest.mark.parametrize("after", ["rust,ignore", "python copy", "jsx:src/a.js", 'js title="a.js" copy', "sh $ ls"])
-def test_whatever_stands_after_a_fence_the_code_stays_code(letter: Letter, after: str) -> None:
-    letter.write("code.md", "Title: Code\nDate: 2026-11-20", f"Before.\n\n```{after}\nfirst()\nsecond()\n```\n\nAfter.\n")
-    made = one(letter.build(), "code")
+def test_whatever_stands_after_a_fence_the_code_stays_code(newsletter: NewsletterFolder, after: str) -> None:
+    newsletter.write("code.md", "Title: Code\nDate: 2026-11-20", f"Before.\n\n```{after}\nfirst()\nsecond()\n```\n\nAfter.\n")
+    made = one(newsletter.build(), "code")
     blocks = ["".join(map(str, block.itertext())) for block in html.fromstring(made.html).iter("pre")]
     assert blocks == ["first()\nsecond()\n"]
     assert "\n    first()\n    second()\n" in made.text
 
 
-def test_feeds_say_the_summary_that_is_written(letter: Letter) -> None:
-    letter.write("said.md", "Title: Said\nDate: 2026-11-20\nPreheader: Grey line\nSummary: Cats & dogs", "Some text.\n")
-    letter.write("unsaid.md", "Title: Unsaid\nDate: 2026-11-20", "This & that.\n")
-    assert one(letter.build(), "said").preheader == "Grey line"
+def test_feeds_say_the_summary_that_is_written(newsletter: NewsletterFolder) -> None:
+    newsletter.write("said.md", "Title: Said\nDate: 2026-11-20\nPreheader: Grey line\nSummary: Cats & dogs", "Some text.\n")
+    newsletter.write("unsaid.md", "Title: Unsaid\nDate: 2026-11-20", "This & that.\n")
+    assert one(newsletter.build(), "said").preheader == "Grey line"
     for path in ("feeds/all.rss.xml", "feeds/all.atom.xml"):
-        entries = {entry.title: entry for entry in feedparser.parse(letter.page(path)).entries}
+        entries = {entry.title: entry for entry in feedparser.parse(newsletter.page(path)).entries}
         assert entries["Said"].summary == "Cats & dogs"
-    items = {item["title"]: item for item in json.loads(letter.page("feeds/all.json"))["items"]}
+    items = {item["title"]: item for item in json.loads(newsletter.page("feeds/all.json"))["items"]}
     assert items["Said"]["summary"] == "Cats & dogs"
     assert items["Unsaid"]["summary"] == "This & that."
 
 
-def test_guids_stay_when_title_date_and_text_change(letter: Letter) -> None:
-    letter.build()
-    before = {e.title: e.id for e in feedparser.parse(letter.page("feeds/all.rss.xml")).entries}
-    letter.write("first.md", "Title: Another\nDate: 2026-11-02 09:00", "Else.\n")
-    letter.build()
-    after = {e.title: e.id for e in feedparser.parse(letter.page("feeds/all.rss.xml")).entries}
+def test_guids_stay_when_title_date_and_text_change(newsletter: NewsletterFolder) -> None:
+    newsletter.build()
+    before = {e.title: e.id for e in feedparser.parse(newsletter.page("feeds/all.rss.xml")).entries}
+    newsletter.write("first.md", "Title: Another\nDate: 2026-11-02 09:00", "Else.\n")
+    newsletter.build()
+    after = {e.title: e.id for e in feedparser.parse(newsletter.page("feeds/all.rss.xml")).entries}
     assert after["Another"] == before["First"]
 
 
-def test_nothing_that_runs_reaches_page_feed_or_mail(letter: Letter) -> None:
+def test_nothing_that_runs_reaches_page_feed_or_email(newsletter: NewsletterFolder) -> None:
     body = '<script>alert(1)</script><p onclick="x()">Text <a href="javascript:alert(1)">link</a></p><iframe></iframe>'
-    letter.write("second.md", "Title: Second\nDate: 2026-11-08", body + "\n")
-    report = letter.build()
+    newsletter.write("second.md", "Title: Second\nDate: 2026-11-08", body + "\n")
+    report = newsletter.build()
     edition = one(report, "second")
     assert not re.search(r"alert|onclick|<iframe", edition.body + edition.html)
     warned = "\n".join(told(report, "warning"))
@@ -254,19 +254,19 @@ def test_nothing_that_runs_reaches_page_feed_or_mail(letter: Letter) -> None:
     ],
 )
 def test_a_broken_issue_is_an_error_at_its_line_and_the_others_are_built(
-    letter: Letter, head: str, place: str, sentence: str
+    newsletter: NewsletterFolder, head: str, place: str, sentence: str
 ) -> None:
-    letter.write("bad.md", head)
-    report = letter.build()
+    newsletter.write("bad.md", head)
+    report = newsletter.build()
     [error] = told(report, "error")
     assert error.startswith(f"content/issues/bad.md{place} error: ")
     assert sentence in error
     assert [edition.key for edition in report.editions] == ["first", "second"]
 
 
-def test_of_two_issues_with_one_id_both_are_named_and_the_older_is_built(letter: Letter) -> None:
-    letter.write("a-copy.md", "Title: X\nDate: 2026-11-20\nId: first\nSend: yes")
-    report = letter.build()
+def test_of_two_issues_with_one_id_both_are_named_and_the_older_is_built(newsletter: NewsletterFolder) -> None:
+    newsletter.write("a-copy.md", "Title: X\nDate: 2026-11-20\nId: first\nSend: yes")
+    report = newsletter.build()
     copy, first = (one for one in report.findings if one.level == "error")
     assert str(copy).startswith(
         "content/issues/a-copy.md:3: error: The issue key 'first' is also used by content/issues/first.md"
@@ -278,133 +278,133 @@ def test_of_two_issues_with_one_id_both_are_named_and_the_older_is_built(letter:
     assert [edition.path for edition in report.editions] == ["content/issues/first.md", "content/issues/second.md"]
 
 
-def test_an_error_in_a_translation_says_which_issue_asks_to_be_sent(letter: Letter) -> None:
-    letter.write("hello.md", "Title: Hello\nDate: 2026-11-02\nSend: yes\nEdition: 2")
-    letter.write("hello.de.md", "Title: Hallo\nDate: soon\nLang: de")
-    letter.write("quiet.md", "Title: Quiet\nDate: soon")
-    found = {one.path: (one.issue, one.asks) for one in letter.build().findings if one.level == "error"}
+def test_an_error_in_a_translation_says_which_issue_asks_to_be_sent(newsletter: NewsletterFolder) -> None:
+    newsletter.write("hello.md", "Title: Hello\nDate: 2026-11-02\nSend: yes\nEdition: 2")
+    newsletter.write("hello.de.md", "Title: Hallo\nDate: soon\nLang: de")
+    newsletter.write("quiet.md", "Title: Quiet\nDate: soon")
+    found = {one.path: (one.issue, one.asks) for one in newsletter.build().findings if one.level == "error"}
     assert found == {"content/issues/hello.de.md": ("content/issues/hello.md", 2), "content/issues/quiet.md": ("", 0)}
 
 
-def test_a_file_that_is_not_utf_8_is_named_and_not_sent(letter: Letter) -> None:
-    path = letter.write("bad.md", "Title: Bad\nDate: 2026-11-02\nSend: yes")
+def test_a_file_that_is_not_utf_8_is_named_and_not_sent(newsletter: NewsletterFolder) -> None:
+    path = newsletter.write("bad.md", "Title: Bad\nDate: 2026-11-02\nSend: yes")
     path.write_bytes(path.read_bytes() + b"\nGr\xfc\xdfe\n")
-    report = letter.build()
+    report = newsletter.build()
     assert told(report, "error") == ["content/issues/bad.md:7: error: The file is not UTF-8 here: save it as UTF-8."]
     path.write_bytes(path.read_bytes().replace(b"Send: yes", b"Send: no"))
-    report = letter.build()
+    report = newsletter.build()
     assert "Gr��e" in one(report, "bad").body
     assert told(report, "error") == []
 
 
-def test_smaller_slips_are_warnings_at_their_line(letter: Letter) -> None:
-    letter.write("slips.md", "Title: X\nDate: 2026-11-20\nPreheder: oops\nSlug: second", "See [it]({filename}gone.md).\n")
+def test_smaller_slips_are_warnings_at_their_line(newsletter: NewsletterFolder) -> None:
+    newsletter.write("slips.md", "Title: X\nDate: 2026-11-20\nPreheder: oops\nSlug: second", "See [it]({filename}gone.md).\n")
     taken = "The slug 'second' is taken by content/issues/second.md, so this issue is at 'slips': give it a different `Slug:`."
-    assert told(letter.build(), "warning") == [
+    assert told(newsletter.build(), "warning") == [
         "content/issues/slips.md:3: warning: Unknown field `Preheder:`. Did you mean `Preheader:`?",
         f"content/issues/slips.md:4: warning: {taken}",
         "content/issues/slips.md:6: warning: The linked file gone.md doesn't exist: correct the name, or add the file.",
     ]
 
 
-def test_titles_in_any_script_have_pages_of_their_own(letter: Letter) -> None:
+def test_titles_in_any_script_have_pages_of_their_own(newsletter: NewsletterFolder) -> None:
     for number, title in enumerate(("新闻", "新聞", "الأخبار", "Новости")):
-        letter.write(f"{title}.md", f"Title: {title}\nDate: 2026-10-0{number + 1}\nLang: ar")
-    report = letter.build()
+        newsletter.write(f"{title}.md", f"Title: {title}\nDate: 2026-10-0{number + 1}\nLang: ar")
+    report = newsletter.build()
     assert told(report, "error") == []
     assert len({edition.url for edition in report.editions}) == 6
     assert 'dir="rtl"' in one(report, "الأخبار").html
 
 
-def test_two_issues_without_a_letter_in_their_names_do_not_collide(letter: Letter) -> None:
+def test_two_issues_whose_names_have_only_symbols_do_not_collide(newsletter: NewsletterFolder) -> None:
     for name in ("!!!.md", "???.md"):
-        letter.write(name, f"Title: {name}\nDate: 2026-10-01")
-    report = letter.build()
+        newsletter.write(name, f"Title: {name}\nDate: 2026-10-01")
+    report = newsletter.build()
     assert len({edition.key for edition in report.editions}) == 4
 
 
 @pytest.mark.parametrize("theme", ["notmyidea", "ours"])
-def test_a_build_without_the_plugin_says_so_and_the_old_site_stays(letter: Letter, theme: str) -> None:
-    letter.build()
-    before = letter.page("index.html")
+def test_a_build_without_the_plugin_says_so_and_the_old_site_stays(newsletter: NewsletterFolder, theme: str) -> None:
+    newsletter.build()
+    before = newsletter.page("index.html")
     lines = ["PLUGINS = []"] + ([f"THEME = {theme!r}"] if theme != "ours" else [])
-    with (letter.folder / "pelicanconf.py").open("a") as config:
+    with (newsletter.folder / "pelicanconf.py").open("a") as config:
         config.write("\n" + "\n".join(lines) + "\n")
     with pytest.raises(BadInput, match=r'does not load the plugin.*add `PLUGINS = \["mailer\.editions\.plugin"\]`'):
-        letter.build()
-    assert letter.page("index.html") == before
+        newsletter.build()
+    assert newsletter.page("index.html") == before
 
 
-def test_a_broken_email_template_is_one_sentence_with_its_place(letter: Letter) -> None:
-    template = letter.folder / "theme" / "templates" / "email" / "edition.html"
+def test_a_broken_email_template_is_one_sentence_with_its_place(newsletter: NewsletterFolder) -> None:
+    template = newsletter.folder / "theme" / "templates" / "email" / "edition.html"
     template.write_text("<html><body>{{ title </body></html>")
     with pytest.raises(BadInput, match=r"email template has an error .*theme/templates/email/edition.html"):
-        letter.build()
+        newsletter.build()
 
 
-def test_a_broken_page_template_is_one_sentence_with_its_place_and_the_old_site_stays(letter: Letter) -> None:
-    letter.build()
-    (letter.folder / "theme" / "templates" / "article.html").write_text("\n{% if %}")
+def test_a_broken_page_template_is_one_sentence_with_its_place_and_the_old_site_stays(newsletter: NewsletterFolder) -> None:
+    newsletter.build()
+    (newsletter.folder / "theme" / "templates" / "article.html").write_text("\n{% if %}")
     with pytest.raises(BadInput, match=r"cannot be built .*article.html, line 2"):
-        letter.build()
-    (letter.folder / "theme" / "templates" / "article.html").write_text("\n\n{{ no.such.thing }}")
+        newsletter.build()
+    (newsletter.folder / "theme" / "templates" / "article.html").write_text("\n\n{{ no.such.thing }}")
     with pytest.raises(BadInput, match=r"'no' is undefined.*article.html, line 3"):
-        letter.build()
-    assert "First" in letter.page("issues/first/index.html")
+        newsletter.build()
+    assert "First" in newsletter.page("issues/first/index.html")
 
 
-def test_an_issue_that_is_gone_leaves_no_page_and_no_edition(letter: Letter) -> None:
-    letter.build()
-    (letter.issues / "second.md").unlink()
-    (letter.issues / "first.md").write_text("Title: First\nDate: 2026-11-01 09:00\n\nAlone.\n")
-    letter.build()
-    assert not (letter.folder / "build" / "site" / "issues" / "second").exists()
-    assert not [path for path in (letter.folder / "build").glob(".site*/**/*") if not path.is_dir()]
-    assert [edition.key for edition in editions.load(letter.folder / "build" / "editions").editions] == ["first"]
+def test_a_deleted_issue_has_no_page_and_no_edition(newsletter: NewsletterFolder) -> None:
+    newsletter.build()
+    (newsletter.issues / "second.md").unlink()
+    (newsletter.issues / "first.md").write_text("Title: First\nDate: 2026-11-01 09:00\n\nAlone.\n")
+    newsletter.build()
+    assert not (newsletter.folder / "build" / "site" / "issues" / "second").exists()
+    assert not [path for path in (newsletter.folder / "build").glob(".site*/**/*") if not path.is_dir()]
+    assert [edition.key for edition in editions.load(newsletter.folder / "build" / "editions").editions] == ["first"]
 
 
-def test_an_unchanged_page_keeps_its_file_and_a_build_that_fails_leaves_all_as_it_was(letter: Letter) -> None:
-    first, second = (letter.folder / "build" / "site" / "issues" / name / "index.html" for name in ("first", "second"))
-    letter.build()
-    letter.build()
+def test_an_unchanged_page_keeps_its_file_and_a_failed_build_changes_nothing(newsletter: NewsletterFolder) -> None:
+    first, second = (newsletter.folder / "build" / "site" / "issues" / name / "index.html" for name in ("first", "second"))
+    newsletter.build()
+    newsletter.build()
     before = first.stat(), second.stat()
-    path = letter.issues / "second.md"
+    path = newsletter.issues / "second.md"
     path.write_text(path.read_text() + "\nOne line more.\n")
-    (letter.folder / "theme" / "templates" / "tags.html").write_text("{% if %}")
+    (newsletter.folder / "theme" / "templates" / "tags.html").write_text("{% if %}")
     with pytest.raises(BadInput):
-        letter.build()
+        newsletter.build()
     assert (first.stat().st_ino, second.read_text().count("One line more")) == (before[0].st_ino, 0)
-    shutil.copy(ROOT / "theme" / "templates" / "tags.html", letter.folder / "theme" / "templates")
-    letter.build()
+    shutil.copy(ROOT / "theme" / "templates" / "tags.html", newsletter.folder / "theme" / "templates")
+    newsletter.build()
     assert first.stat().st_mtime_ns == before[0].st_mtime_ns, "who copies the site by dates has nothing to do"
     assert second.stat().st_mtime_ns > before[1].st_mtime_ns
     assert "One line more" in second.read_text()
 
 
-def test_what_was_a_folder_may_become_a_file_and_the_other_way_round(letter: Letter) -> None:
-    conf = letter.folder / "pelicanconf.py"
+def test_what_was_a_folder_may_become_a_file_and_the_other_way_round(newsletter: NewsletterFolder) -> None:
+    conf = newsletter.folder / "pelicanconf.py"
     pretty = conf.read_text()
     for number in range(4):
         conf.write_text(pretty if number % 2 else pretty + '\nARTICLE_SAVE_AS = ARTICLE_LANG_SAVE_AS = "issues/{slug}"\n')
-        letter.build()
+        newsletter.build()
         found = [
-            str(path.relative_to(letter.folder / "build/site/issues"))
-            for path in (letter.folder / "build/site/issues").rglob("*")
+            str(path.relative_to(newsletter.folder / "build/site/issues"))
+            for path in (newsletter.folder / "build/site/issues").rglob("*")
         ]
         assert sorted(found) == (
             ["first", "first/index.html", "second", "second/index.html"] if number % 2 else ["first", "second"]
         )
 
 
-def test_a_handed_over_edition_is_the_one_that_was_built(letter: Letter) -> None:
-    built = letter.build()
-    loaded = editions.load(letter.folder / "build" / "editions")
+def test_a_handed_over_edition_is_the_one_that_was_built(newsletter: NewsletterFolder) -> None:
+    built = newsletter.build()
+    loaded = editions.load(newsletter.folder / "build" / "editions")
     assert loaded.editions == built.editions
 
 
-def test_an_edition_that_was_changed_after_the_build_is_refused(letter: Letter) -> None:
-    letter.build()
-    folder = letter.folder / "build" / "editions"
+def test_an_edition_that_was_changed_after_the_build_is_refused(newsletter: NewsletterFolder) -> None:
+    newsletter.build()
+    folder = newsletter.folder / "build" / "editions"
     path = next(path for path in folder.glob("*.json") if "Short" in path.read_text())
     facts = json.loads(path.read_text())
     path.write_text(json.dumps({**facts, "body": facts["body"] + "<p>more</p>"}))
@@ -415,27 +415,29 @@ def test_an_edition_that_was_changed_after_the_build_is_refused(letter: Letter) 
         editions.load(folder)
 
 
-def test_a_build_with_the_cache_is_byte_for_byte_the_clean_one(letter: Letter) -> None:
+def test_a_build_with_the_cache_is_byte_for_byte_the_clean_one(newsletter: NewsletterFolder) -> None:
     chance = random.Random(7)
     for number in range(15):
-        letter.write(f"issue-{number}.md", f"Title: Issue {number}\nDate: 2026-09-{number + 1:02}\nTags: t{number % 3}", BODY)
-    letter.build()
+        newsletter.write(
+            f"issue-{number}.md", f"Title: Issue {number}\nDate: 2026-09-{number + 1:02}\nTags: t{number % 3}", BODY
+        )
+    newsletter.build()
     for step in range(len(EDITS)):
-        edit(letter, chance, step)
-        letter.build()
-        shutil.rmtree(letter.folder / "clean", ignore_errors=True)
-        letter.build(into="clean")
-        assert differences(letter.folder / "build" / "site", letter.folder / "clean" / "site") == []
-        assert differences(letter.folder / "build" / "editions", letter.folder / "clean" / "editions") == []
+        edit(newsletter, chance, step)
+        newsletter.build()
+        shutil.rmtree(newsletter.folder / "clean", ignore_errors=True)
+        newsletter.build(into="clean")
+        assert differences(newsletter.folder / "build" / "site", newsletter.folder / "clean" / "site") == []
+        assert differences(newsletter.folder / "build" / "editions", newsletter.folder / "clean" / "editions") == []
 
 
 EDITS = ("text", "gone", "mail", "rename", "config", "page", "title", "date", "tags", "language", "text")
 
 
-def edit(letter: Letter, chance: random.Random, step: int) -> None:
+def edit(newsletter: NewsletterFolder, chance: random.Random, step: int) -> None:
     """Something that a writer or a designer does between two builds."""
-    path = chance.choice(sorted(letter.issues.glob("issue-*.md")))
-    text, theme = path.read_text(), letter.folder / "theme" / "templates"
+    path = chance.choice(sorted(newsletter.issues.glob("issue-*.md")))
+    text, theme = path.read_text(), newsletter.folder / "theme" / "templates"
     match EDITS[step]:
         case "text":
             path.write_text(text + f"\nEdit {step}.\n")
@@ -458,7 +460,7 @@ def edit(letter: Letter, chance: random.Random, step: int) -> None:
             template = theme / "article.html"
             template.write_text(template.read_text().replace("<article>", f'<article data-step="{step}">'))
         case "config":
-            config = letter.folder / "pelicanconf.py"
+            config = newsletter.folder / "pelicanconf.py"
             config.write_text(config.read_text().replace('"guess_lang": False', '"guess_lang": True'))
 
 
@@ -469,57 +471,57 @@ def differences(one: Path, other: Path) -> list[str]:
     return unlike + missing
 
 
-def test_a_cached_value_that_was_damaged_counts_as_missing(letter: Letter) -> None:
-    first = letter.build()
-    for path in (letter.folder / "build" / "cache").rglob("*.json"):
+def test_a_cached_value_that_was_damaged_counts_as_missing(newsletter: NewsletterFolder) -> None:
+    first = newsletter.build()
+    for path in (newsletter.folder / "build" / "cache").rglob("*.json"):
         path.write_text(path.read_text()[:-20])
-    again = letter.build()
+    again = newsletter.build()
     assert (again.reused, again.editions) == (0, first.editions)
 
 
-def test_no_content_folder_is_one_sentence(letter: Letter) -> None:
-    shutil.rmtree(letter.folder / "content")
+def test_no_content_folder_is_one_sentence(newsletter: NewsletterFolder) -> None:
+    shutil.rmtree(newsletter.folder / "content")
     with pytest.raises(BadInput, match="set POSTMERGE_CONTENT to the folder that holds the issues"):
-        letter.build()
+        newsletter.build()
 
 
 def test_findings_read_like_a_compilers() -> None:
     assert str(Finding("error", "content/a.md", 3, "No.")) == "content/a.md:3: error: No."
 
 
-def test_a_correction_shows_on_the_page_and_in_the_feeds_and_leaves_the_digest(letter: Letter) -> None:
+def test_a_correction_shows_on_the_page_and_in_the_feeds_and_keeps_the_digest(newsletter: NewsletterFolder) -> None:
     head = "Title: Hello\nDate: 2026-11-20 09:00\nSend: yes"
-    letter.write("hello.md", head)
-    before = letter.build().editions[0]
-    letter.write("hello.md", f"{head}\nCorrected: 2026-11-25 The <table> had last year's figures.")
-    after = letter.build()
+    newsletter.write("hello.md", head)
+    before = newsletter.build().editions[0]
+    newsletter.write("hello.md", f"{head}\nCorrected: 2026-11-25 The <table> had last year's figures.")
+    after = newsletter.build()
     assert after.editions[0] == before
-    page = letter.page("issues/hello/index.html")
+    page = newsletter.page("issues/hello/index.html")
     assert 'Corrected on <time datetime="2026-11-25T00:00:00+00:00">25 November 2026</time>' in page
     assert "The &lt;table&gt; had last year&#39;s figures." in page
     assert '"dateModified": "2026-11-25T00:00:00+00:00"' in page
-    feed = feedparser.parse(letter.page("feeds/all.atom.xml"))
+    feed = feedparser.parse(newsletter.page("feeds/all.atom.xml"))
     assert feed.entries[0].updated.startswith("2026-11-25")
     assert feed.entries[0].published.startswith("2026-11-20")
-    assert json.loads(letter.page("feeds/all.json"))["items"][0]["date_modified"].startswith("2026-11-25")
-    letter.write("hello.md", f"{head}\nCorrected: yesterday")
-    warning = next(finding for finding in letter.build().findings if "Corrected" in finding.message)
+    assert json.loads(newsletter.page("feeds/all.json"))["items"][0]["date_modified"].startswith("2026-11-25")
+    newsletter.write("hello.md", f"{head}\nCorrected: yesterday")
+    warning = next(finding for finding in newsletter.build().findings if "Corrected" in finding.message)
     assert (warning.level, warning.line) == ("warning", 4)
     assert "write the date" in warning.message
 
 
-def long_issue(letter: Letter, mode: str) -> tuple[Report, Edition | None]:
+def long_issue(newsletter: NewsletterFolder, mode: str) -> tuple[Report, Edition | None]:
     """An issue of some 160 KB with twenty headings, built with POSTMERGE_CLIP set."""
-    config = letter.folder / "pelicanconf.py"
+    config = newsletter.folder / "pelicanconf.py"
     config.write_text((ROOT / "pelicanconf.py").read_text() + f"\nPOSTMERGE_CLIP = {mode!r}\n")
     body = "".join(f"## Part {n}\n\n{'Some words of the text, again and again. ' * 180}\n\n" for n in range(20))
-    letter.write("long.md", "Title: Long\nDate: 2026-11-24 09:00\nSend: yes", body + "The very end.\n")
-    report = letter.build()
+    newsletter.write("long.md", "Title: Long\nDate: 2026-11-24 09:00\nSend: yes", body + "The very end.\n")
+    report = newsletter.build()
     return report, next((edition for edition in report.editions if edition.key == "long"), None)
 
 
-def test_a_long_mail_is_cut_at_a_heading_and_its_text_stays_whole(letter: Letter) -> None:
-    report, edition = long_issue(letter, "cut")
+def test_a_long_email_is_cut_at_a_heading_and_its_text_stays_whole(newsletter: NewsletterFolder) -> None:
+    report, edition = long_issue(newsletter, "cut")
     assert edition
     size = len(edition.html.encode())
     assert 92_000 < size < 102 * 1024
@@ -533,20 +535,20 @@ def test_a_long_mail_is_cut_at_a_heading_and_its_text_stays_whole(letter: Letter
     assert any(f"ends before “Part {len(kept)}”" in finding.message for finding in report.findings)
 
 
-def test_a_long_mail_is_refused_or_pointed_out_by_setting(letter: Letter) -> None:
-    report, _ = long_issue(letter, "refuse")
+def test_a_long_email_is_refused_or_pointed_out_by_setting(newsletter: NewsletterFolder) -> None:
+    report, _ = long_issue(newsletter, "refuse")
     assert [finding.level for finding in report.findings if "Gmail shows only 102 KB" in finding.message] == ["error"]
-    report, edition = long_issue(letter, "warn")
+    report, edition = long_issue(newsletter, "warn")
     assert edition
     assert [finding.level for finding in report.findings if "Gmail clips it at 102 KB" in finding.message] == ["warning"]
     assert "The very end." in edition.html
     with pytest.raises(BadInput, match="POSTMERGE_CLIP is 'maybe': set it to"):
-        long_issue(letter, "maybe")
+        long_issue(newsletter, "maybe")
 
 
-def by_itself(letter: Letter, into: str = "build") -> subprocess.CompletedProcess[str]:
+def by_itself(newsletter: NewsletterFolder, into: str = "build") -> subprocess.CompletedProcess[str]:
     """`postmerge build` in a process of its own, which has one thread as a user's has."""
-    folder = letter.folder
+    folder = newsletter.folder
     environ = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -560,38 +562,38 @@ def by_itself(letter: Letter, into: str = "build") -> subprocess.CompletedProces
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
 
 
-def many(letter: Letter) -> None:
+def many(newsletter: NewsletterFolder) -> None:
     """More issues than are written by one process."""
     for number in range(60):
-        letter.write(f"issue-{number}.md", f"Title: Issue {number}\nDate: 2026-09-01\nTags: t{number % 3}", "One line.\n")
+        newsletter.write(f"issue-{number}.md", f"Title: Issue {number}\nDate: 2026-09-01\nTags: t{number % 3}", "One line.\n")
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor makes them by itself")
-def test_two_processes_make_the_pages_and_they_are_those_of_one(letter: Letter) -> None:
-    many(letter)
-    assert by_itself(letter).returncode == 0
-    letter.write("issue-7.md", "Title: Another\nDate: 2026-09-01\nTags: t2", "Two lines.\n")
-    assert by_itself(letter).returncode == 0
-    assert by_itself(letter, into="clean").returncode == 0
-    assert differences(letter.folder / "build" / "site", letter.folder / "clean" / "site") == []
-    assert differences(letter.folder / "build" / "editions", letter.folder / "clean" / "editions") == []
-    with (letter.folder / "pelicanconf.py").open("a") as config:
+def test_two_processes_make_the_pages_and_they_are_those_of_one(newsletter: NewsletterFolder) -> None:
+    many(newsletter)
+    assert by_itself(newsletter).returncode == 0
+    newsletter.write("issue-7.md", "Title: Another\nDate: 2026-09-01\nTags: t2", "Two lines.\n")
+    assert by_itself(newsletter).returncode == 0
+    assert by_itself(newsletter, into="clean").returncode == 0
+    assert differences(newsletter.folder / "build" / "site", newsletter.folder / "clean" / "site") == []
+    assert differences(newsletter.folder / "build" / "editions", newsletter.folder / "clean" / "editions") == []
+    with (newsletter.folder / "pelicanconf.py").open("a") as config:
         config.write('\nimport os\nJINJA_GLOBALS = {**globals().get("JINJA_GLOBALS", {}), "pid": os.getpid}\n')
-    template = letter.folder / "theme" / "templates" / "article.html"
+    template = newsletter.folder / "theme" / "templates" / "article.html"
     template.write_text(template.read_text().replace("<article", '<article data-pid="{{ pid() }}"', 1))
-    assert by_itself(letter).returncode == 0
-    pages = [path.read_text() for path in (letter.folder / "build" / "site" / "issues").glob("issue-*/index.html")]
+    assert by_itself(newsletter).returncode == 0
+    pages = [path.read_text() for path in (newsletter.folder / "build" / "site" / "issues").glob("issue-*/index.html")]
     made_by = Counter(found[1] for page in pages if (found := re.search(r'data-pid="(\d+)"', page)))
     assert sorted(made_by.values()) == pytest.approx([30, 30], abs=2)
 
 
-def test_a_page_that_cannot_be_made_in_the_process_beside_is_told_as_ever(letter: Letter) -> None:
-    many(letter)
-    assert by_itself(letter).returncode == 0
-    old = letter.page("issues/issue-7/index.html")
-    template = letter.folder / "theme" / "templates" / "article.html"
+def test_a_page_that_cannot_be_made_in_the_process_beside_is_told_as_ever(newsletter: NewsletterFolder) -> None:
+    many(newsletter)
+    assert by_itself(newsletter).returncode == 0
+    old = newsletter.page("issues/issue-7/index.html")
+    template = newsletter.folder / "theme" / "templates" / "article.html"
     template.write_text(template.read_text().replace("<article", "{{ article.nothing.at.all }}<article", 1))
-    done = by_itself(letter)
+    done = by_itself(newsletter)
     assert done.returncode == 1
     assert "The site cannot be built (UndefinedError" in " ".join(done.stderr.split())
-    assert letter.page("issues/issue-7/index.html") == old
+    assert newsletter.page("issues/issue-7/index.html") == old

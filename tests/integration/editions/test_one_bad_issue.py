@@ -15,33 +15,33 @@ from mailer.core.characters import ILLEGAL
 from mailer.core.errors import BadInput
 from mailer.core.message import LEAVE_URL, Template
 from mailer.editions.mail import issue_renderer, plain_text
-from tests.integration.editions.test_editions import Letter, letter
+from tests.integration.editions.test_editions import NewsletterFolder, newsletter
 
-__all__ = ["letter"]
+__all__ = ["newsletter"]
 HEAD = "Title: Bad\nDate: 2026-11-24 09:00\nSend: yes\n"
 GOOD = ["first", "second"]  # the keys of the issues that the newsletter has beside the bad one
 
 
-def left_out(letter: Letter) -> list[str]:
+def left_out(newsletter: NewsletterFolder) -> list[str]:
     """Build, expect the others to be there, and give back the errors."""
-    report = letter.build()
+    report = newsletter.build()
     assert sorted(edition.key for edition in report.editions) == GOOD
     return [str(finding) for finding in report.findings if finding.level == "error"]
 
 
 @pytest.mark.parametrize("character", ["\x07", "\0", "\x0b", "\x1b", "\x7f", "\ufffe", "\uffff"])
 def test_a_character_that_no_feed_or_header_can_carry_is_left_out_of_every_field_and_named(
-    letter: Letter, character: str
+    newsletter: NewsletterFolder, character: str
 ) -> None:
     fields = "Subject: a{0}b\nPreheader: c{0}d\nSummary: e{0}f\nTags: g{0}h\nCorrected: 2026-11-25 i{0}j\nFormerly: k{0}l\n"
-    letter.write("bad.md", HEAD.replace("Bad", f"B{character}ad") + fields.format(character), f"Te{character}xt.\n")
-    report = letter.build()
+    newsletter.write("bad.md", HEAD.replace("Bad", f"B{character}ad") + fields.format(character), f"Te{character}xt.\n")
+    report = newsletter.build()
     edition = next(edition for edition in report.editions if edition.key == "bad")
     assert (edition.title, edition.subject, edition.preheader) == ("Bad", "ab", "cd")
     lines = [finding.line for finding in report.findings if finding.path == "content/issues/bad.md"]
     assert lines == [1, 4, 5, 6, 7, 8, 9, 11]
     assert f"U+{ord(character):04X}" in report.findings[-1].message
-    site = letter.folder / "build" / "site"
+    site = newsletter.folder / "build" / "site"
     for path in [*site.glob("feeds/**/*.*"), *site.glob("**/*.html"), site / "sitemap.xml"]:
         assert not ILLEGAL.search(path.read_text(encoding="utf-8")), path
     etree.parse(site / "feeds/all.atom.xml")
@@ -49,18 +49,18 @@ def test_a_character_that_no_feed_or_header_can_carry_is_left_out_of_every_field
     assert not feedparser.parse((site / "feeds/all.rss.xml").read_bytes()).bozo
 
 
-def test_a_character_written_as_a_reference_is_left_out_of_page_feed_and_email(letter: Letter) -> None:
-    letter.write("bad.md", HEAD, "a &#7; b &#x1f; &#xFFFE; &#0; ![c&#7;d](https://x.example/&#7;e.png) &#169;\n")
-    report = letter.build()
+def test_a_character_written_as_a_reference_is_left_out_of_page_feed_and_email(newsletter: NewsletterFolder) -> None:
+    newsletter.write("bad.md", HEAD, "a &#7; b &#x1f; &#xFFFE; &#0; ![c&#7;d](https://x.example/&#7;e.png) &#169;\n")
+    report = newsletter.build()
     edition = next(edition for edition in report.editions if edition.key == "bad")
     assert not ILLEGAL.search(edition.html + edition.text + edition.body)
     assert "©" in edition.body
-    etree.parse(letter.folder / "build/site/feeds/all.rss.xml")
+    etree.parse(newsletter.folder / "build/site/feeds/all.rss.xml")
 
 
-def test_an_override_of_the_order_of_letters_never_reaches_the_inbox(letter: Letter) -> None:
-    letter.write("bad.md", HEAD + "Subject: Pay \u202eevil\u202c\n", "Text.\n")
-    report = letter.build()
+def test_bidirectional_overrides_never_reach_the_inbox(newsletter: NewsletterFolder) -> None:
+    newsletter.write("bad.md", HEAD + "Subject: Pay \u202eevil\u202c\n", "Text.\n")
+    report = newsletter.build()
     edition = next(edition for edition in report.editions if edition.key == "bad")
     assert "\u202e" not in edition.subject
     assert any(finding.line == 4 and "U+202E" in finding.message for finding in report.findings)
@@ -69,9 +69,9 @@ def test_an_override_of_the_order_of_letters_never_reaches_the_inbox(letter: Let
 YAML = "---\ntitle: Bad\ndate: 2026-11-24 09:00\nsend: yes\nsubject: |\n  Hello\n  Bcc: all@example.org\n---\n\nText.\n"
 
 
-def test_a_subject_of_several_lines_is_one_header(letter: Letter) -> None:
-    (letter.issues / "bad.md").write_text(YAML)
-    edition = next(edition for edition in letter.build().editions if edition.key == "bad")
+def test_a_subject_of_several_lines_is_one_header(newsletter: NewsletterFolder) -> None:
+    (newsletter.issues / "bad.md").write_text(YAML)
+    edition = next(edition for edition in newsletter.build().editions if edition.key == "bad")
     template = Template.prepare(
         subject=edition.subject, html="x", text="x", sender="a@example.org", digest="0" * 64, lang="en", list_id="<x.example>"
     )
@@ -99,9 +99,11 @@ def test_a_subject_of_several_lines_is_one_header(letter: Letter) -> None:
         ("Send: 9999-12-31 23:59 -05:00", "names a time or a time zone that doesn't exist"),
     ],
 )
-def test_a_field_with_which_no_site_can_be_built_is_an_error_at_its_line(letter: Letter, line: str, sentence: str) -> None:
-    letter.write("bad.md", HEAD + line + "\n")
-    [error] = left_out(letter)
+def test_a_field_with_which_no_site_can_be_built_is_an_error_at_its_line(
+    newsletter: NewsletterFolder, line: str, sentence: str
+) -> None:
+    newsletter.write("bad.md", HEAD + line + "\n")
+    [error] = left_out(newsletter)
     assert error.startswith("content/issues/bad.md:4: error: ")
     assert sentence in error
 
@@ -121,14 +123,16 @@ def test_a_field_with_which_no_site_can_be_built_is_an_error_at_its_line(letter:
         "Timezone: Mars",
     ],
 )
-def test_a_field_that_would_break_the_build_is_passed_over(letter: Letter, line: str) -> None:
-    letter.write("bad.md", HEAD + line + "\n")
-    report = letter.build()
+def test_a_field_that_would_break_the_build_is_passed_over(newsletter: NewsletterFolder, line: str) -> None:
+    newsletter.write("bad.md", HEAD + line + "\n")
+    report = newsletter.build()
     assert sorted(edition.key for edition in report.editions) == ["bad", *GOOD]
     assert [finding for finding in report.findings if finding.level == "error"] == []
 
 
-def test_a_text_that_fails_to_render_leaves_out_only_its_issue(letter: Letter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_fails_to_render_omits_only_its_issue(
+    newsletter: NewsletterFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usual = plain_text.plain
 
     def fail_for_bad(html: str, lang: str) -> str:
@@ -137,21 +141,21 @@ def test_a_text_that_fails_to_render_leaves_out_only_its_issue(letter: Letter, m
         return usual(html, lang)
 
     monkeypatch.setattr(issue_renderer, "plain", fail_for_bad)
-    letter.write("bad.md", HEAD + "Tags: alone\n", "An unlucky text.\n")
-    [error] = left_out(letter)
+    newsletter.write("bad.md", HEAD + "Tags: alone\n", "An unlucky text.\n")
+    [error] = left_out(newsletter)
     assert re.match(r"content/issues/bad\.md:\d+: error: The issue cannot be rendered \(RecursionError", error)
-    site = letter.folder / "build/site"
+    site = newsletter.folder / "build/site"
     assert not (site / "issues/bad").exists()
     assert not (site / "tags/alone").exists()
     assert "issues/bad/" not in "".join(path.read_text() for path in site.rglob("*.html"))
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.md", b"d\xe9/x.md"])
-def test_a_name_that_is_not_utf_8_is_named_and_left_out(letter: Letter, name: bytes) -> None:
-    path = os.path.join(os.fsencode(letter.issues), name)
+def test_a_name_that_is_not_utf_8_is_named_and_left_out(newsletter: NewsletterFolder, name: bytes) -> None:
+    path = os.path.join(os.fsencode(newsletter.issues), name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     Path(os.fsdecode(path)).write_text(HEAD + "\nText.\n")
-    [error] = left_out(letter)
+    [error] = left_out(newsletter)
     assert "?" in error
     assert error.endswith(":1: error: The name of this file or of its folder is not valid UTF-8: rename it.")
 
@@ -177,78 +181,80 @@ RST = "Bad\n###\n\n:date: 2026-11-24\n:send: yes\n"
         ("bad.rst", RST + ":modified: soon\n\nText.\n", "bad.rst:1: error: The file was skipped (ValueError: 'soon' is not"),
     ],
 )
-def test_a_file_of_another_format_is_left_out_at_its_name(letter: Letter, name: str, text: str, sentence: str) -> None:
-    (letter.issues / name).write_text(text)
-    errors = left_out(letter)
+def test_a_file_of_another_format_is_left_out_at_its_name(
+    newsletter: NewsletterFolder, name: str, text: str, sentence: str
+) -> None:
+    (newsletter.issues / name).write_text(text)
+    errors = left_out(newsletter)
     assert any(sentence in error for error in errors), errors
 
 
 @pytest.mark.parametrize(
     ("name", "text"), [("b.html", HTML.format("2026-11-24", "draft")), ("b.rst", RST + ":status: draft\n")]
 )
-def test_a_draft_of_another_format_is_left_out(letter: Letter, name: str, text: str) -> None:
-    (letter.issues / name).write_text(text + "\nText.\n")
-    assert left_out(letter) == []
+def test_a_draft_of_another_format_is_left_out(newsletter: NewsletterFolder, name: str, text: str) -> None:
+    (newsletter.issues / name).write_text(text + "\nText.\n")
+    assert left_out(newsletter) == []
 
 
-def test_a_page_that_cannot_be_written_names_the_issue(letter: Letter) -> None:
-    letter.write("bad.md", HEAD)
-    template = letter.folder / "theme/templates/article.html"
+def test_a_page_that_cannot_be_written_names_the_issue(newsletter: NewsletterFolder) -> None:
+    newsletter.write("bad.md", HEAD)
+    template = newsletter.folder / "theme/templates/article.html"
     template.write_text("{% if article.slug == 'bad' %}{{ 1 // 0 }}{% endif %}")
     with pytest.raises(BadInput, match=r"in the page of bad\.md"):
-        letter.build()
+        newsletter.build()
 
 
 @pytest.mark.parametrize("line", ["draft: true", "published: no", "isDraft: 1", "headless: true", "permalink: false"])
-def test_a_draft_in_another_generators_words_has_no_page_and_no_edition(letter: Letter, line: str) -> None:
-    letter.write("bad.md", HEAD + line + "\n")
-    assert left_out(letter) == []
-    assert not (letter.folder / "build/site/issues/bad").exists()
+def test_a_draft_in_another_generators_words_has_no_page_and_no_edition(newsletter: NewsletterFolder, line: str) -> None:
+    newsletter.write("bad.md", HEAD + line + "\n")
+    assert left_out(newsletter) == []
+    assert not (newsletter.folder / "build/site/issues/bad").exists()
 
 
 @pytest.mark.parametrize(
     "line", ["Status: hidden", "unlisted: true", "publishDate: 2999-01-01", "Draft: maybe", "Status: drft"]
 )
-def test_what_contradicts_send_is_an_error_and_never_an_edition(letter: Letter, line: str) -> None:
-    letter.write("bad.md", HEAD + line + "\n")
-    [error] = left_out(letter)
+def test_what_contradicts_send_is_an_error_and_never_an_edition(newsletter: NewsletterFolder, line: str) -> None:
+    newsletter.write("bad.md", HEAD + line + "\n")
+    [error] = left_out(newsletter)
     assert error.startswith("content/issues/bad.md:4: error: ")
 
 
-def test_a_date_ahead_with_send_yes_is_an_error_and_with_a_time_is_not(letter: Letter) -> None:
+def test_a_date_ahead_with_send_yes_is_an_error_and_with_a_time_is_not(newsletter: NewsletterFolder) -> None:
     head = HEAD.replace("2026-11-24", "2999-11-24")
-    letter.write("bad.md", head)
-    [error] = left_out(letter)
+    newsletter.write("bad.md", head)
+    [error] = left_out(newsletter)
     assert "write `Send: 2999-11-24 09:00 UTC` to send it then" in error
-    letter.write("bad.md", head.replace("Send: yes", "Send: 2999-11-24 09:00 UTC"))
-    assert "bad" in [edition.key for edition in letter.build().editions]
+    newsletter.write("bad.md", head.replace("Send: yes", "Send: 2999-11-24 09:00 UTC"))
+    assert "bad" in [edition.key for edition in newsletter.build().editions]
 
 
-def test_a_hidden_issue_in_two_languages_has_its_pages_and_stops_nothing(letter: Letter) -> None:
+def test_a_hidden_issue_in_two_languages_has_its_pages_and_stops_nothing(newsletter: NewsletterFolder) -> None:
     hidden = "Title: Bad\nDate: 2026-11-24 09:00\nStatus: hidden\n"
-    letter.write("bad.md", hidden)
-    letter.write("bad.de.md", hidden + "Lang: de\n")
-    assert left_out(letter) == []
-    assert "data-digest" in letter.page("issues/bad/index.html")
-    assert "data-digest" in letter.page("issues/bad/de/index.html")
-    letter.write("bad.de.md", hidden.replace("hidden", "published") + "Lang: de\n")
-    [error] = left_out(letter)
+    newsletter.write("bad.md", hidden)
+    newsletter.write("bad.de.md", hidden + "Lang: de\n")
+    assert left_out(newsletter) == []
+    assert "data-digest" in newsletter.page("issues/bad/index.html")
+    assert "data-digest" in newsletter.page("issues/bad/de/index.html")
+    newsletter.write("bad.de.md", hidden.replace("hidden", "published") + "Lang: de\n")
+    [error] = left_out(newsletter)
     assert error.startswith("content/issues/bad.de.md:3: error: `Status: hidden` must be the same in all languages")
 
 
 @pytest.mark.parametrize("leads_to", ["another issue", "a folder", "a file that is no issue", "a file outside of the content"])
-def test_what_a_symbolic_link_leads_to_is_named_and_left_out(letter: Letter, leads_to: str) -> None:
-    issues = letter.folder / "content/issues"
+def test_what_a_symbolic_link_leads_to_is_named_and_left_out(newsletter: NewsletterFolder, leads_to: str) -> None:
+    issues = newsletter.folder / "content/issues"
     if leads_to == "a folder":
         (issues / "bad.md").mkdir()
-        (letter.folder / "elsewhere").mkdir()
-        (letter.folder / "elsewhere/issue.md").write_text(HEAD + "\nText.\n")
-        (issues / "bad.md/link").symlink_to(letter.folder / "elsewhere")
+        (newsletter.folder / "elsewhere").mkdir()
+        (newsletter.folder / "elsewhere/issue.md").write_text(HEAD + "\nText.\n")
+        (issues / "bad.md/link").symlink_to(newsletter.folder / "elsewhere")
     else:
         targets = {"another issue": next(issues.glob("*.md")), "a file that is no issue": issues / "text.txt"}
-        target = targets.get(leads_to, letter.folder / "issue.md")
+        target = targets.get(leads_to, newsletter.folder / "issue.md")
         if not target.exists():
             target.write_text(HEAD + "\nText.\n")
         (issues / "bad.md").symlink_to(target)
-    [error] = left_out(letter)
+    [error] = left_out(newsletter)
     assert re.match(r"content/issues/bad\.md(/link/issue\.md)?:1: error: A symbolic link leads to this file", error)

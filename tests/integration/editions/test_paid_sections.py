@@ -15,7 +15,7 @@ from mailer import editions
 from mailer.core.errors import BadInput, Refused
 from mailer.editions import Report
 from mailer.editions.source import paid_leaks
-from tests.integration.editions.test_editions import Letter
+from tests.integration.editions.test_editions import NewsletterFolder
 
 HEAD = "Title: The second winter\nDate: 2026-11-24 09:00\nSend: yes"
 SECRET = "The ledger of the second winter names eleven cellars under the old brewery yard"
@@ -33,17 +33,19 @@ Everybody reads the last paragraph too.
 
 
 @pytest.fixture
-def letter(tmp_path: Path) -> Letter:
-    return Letter(tmp_path)
+def newsletter(tmp_path: Path) -> NewsletterFolder:
+    return NewsletterFolder(tmp_path)
 
 
-def site_of(letter: Letter) -> Path:
-    return letter.folder / "build" / "site"
+def site_of(newsletter: NewsletterFolder) -> Path:
+    return newsletter.folder / "build" / "site"
 
 
-def everywhere(letter: Letter, report: Report) -> str:
+def everywhere(newsletter: NewsletterFolder, report: Report) -> str:
     """All that is public, unpacked and without tags, in one text."""
-    found = [text for path in site_of(letter).rglob("*") if path.is_file() for text in paid_leaks.readable(path.read_bytes())]
+    found = [
+        text for path in site_of(newsletter).rglob("*") if path.is_file() for text in paid_leaks.readable(path.read_bytes())
+    ]
     for one in report.editions:
         found += [one.html, one.text, one.subject, one.preheader, one.body, one.title]
     return " ".join(paid_leaks.words(" ".join(found)))
@@ -53,9 +55,9 @@ def plain(text: str) -> str:
     return " ".join(paid_leaks.words(text))
 
 
-def test_one_source_makes_two_texts_with_digests_of_their_own(letter: Letter) -> None:
-    letter.write("winter.md", HEAD, BODY)
-    report = letter.build()
+def test_one_source_makes_two_texts_with_digests_of_their_own(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", HEAD, BODY)
+    report = newsletter.build()
     [edition] = report.editions
     [paid] = edition.variants
     assert SECRET in paid.html
@@ -68,58 +70,58 @@ def test_one_source_makes_two_texts_with_digests_of_their_own(letter: Letter) ->
     for part in ("first paragraph", "last paragraph"):
         assert part in edition.body
         assert part in paid.body
-    assert plain(SECRET) not in everywhere(letter, report)
-    assert plain(HEADING) not in everywhere(letter, report)
+    assert plain(SECRET) not in everywhere(newsletter, report)
+    assert plain(HEADING) not in everywhere(newsletter, report)
 
 
-def test_editions_are_read_back_as_they_were_built(letter: Letter) -> None:
-    letter.write("winter.md", HEAD, BODY)
-    built = letter.build().editions
-    assert editions.load(letter.folder / "build" / "editions").editions == built
+def test_editions_are_read_back_as_they_were_built(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", HEAD, BODY)
+    built = newsletter.build().editions
+    assert editions.load(newsletter.folder / "build" / "editions").editions == built
 
 
-def test_a_changed_variant_is_noticed(letter: Letter) -> None:
-    letter.write("winter.md", HEAD, BODY)
-    letter.build()
-    [path] = [p for p in (letter.folder / "build" / "editions").glob("*.json") if p.name != "report.json"]
+def test_a_changed_variant_is_noticed(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", HEAD, BODY)
+    newsletter.build()
+    [path] = [p for p in (newsletter.folder / "build" / "editions").glob("*.json") if p.name != "report.json"]
     path.write_text(path.read_text().replace("and a map of them", "and no map of them"))
     with pytest.raises(BadInput, match="was changed after the build"):
         editions.load(path.parent)
 
 
-def test_free_readers_can_get_words_of_their_own(letter: Letter) -> None:
-    letter.write("winter.md", HEAD, f"{BODY}\n:::free\nThere is more below the yard for those who pay.\n:::\n")
-    [edition] = letter.build().editions
+def test_free_subscribers_can_get_words_of_their_own(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", HEAD, f"{BODY}\n:::free\nThere is more below the yard for those who pay.\n:::\n")
+    [edition] = newsletter.build().editions
     assert "for those who pay" in edition.body
     assert "for those who pay" not in edition.variants[0].body
     assert "This part is for paid subscribers" not in edition.body
 
 
-def test_a_whole_issue_shows_its_teaser(letter: Letter) -> None:
-    letter.write("winter.md", f"{HEAD}\nAccess: premium", f"A teaser for all.\n\n<!-- more -->\n\n{SECRET}.\n")
-    report = letter.build()
+def test_a_whole_issue_shows_its_teaser(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", f"{HEAD}\nAccess: premium", f"A teaser for all.\n\n<!-- more -->\n\n{SECRET}.\n")
+    report = newsletter.build()
     [edition] = report.editions
     assert "A teaser for all" in edition.body
     assert "A teaser for all" in edition.variants[0].body
     assert SECRET in edition.variants[0].body
-    assert plain(SECRET) not in everywhere(letter, report)
+    assert plain(SECRET) not in everywhere(newsletter, report)
 
 
-def test_a_whole_issue_without_a_teaser_shows_nothing_of_itself(letter: Letter) -> None:
-    letter.write("winter.md", f"{HEAD}\nAccess: premium\nTeaser: Soon <b>more</b>.", f"{SECRET}.\n")
-    report = letter.build()
-    assert plain(SECRET) not in everywhere(letter, report)
+def test_a_whole_issue_without_a_teaser_shows_nothing_of_itself(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", f"{HEAD}\nAccess: premium\nTeaser: Soon <b>more</b>.", f"{SECRET}.\n")
+    report = newsletter.build()
+    assert plain(SECRET) not in everywhere(newsletter, report)
     assert "Soon &lt;b&gt;more" in report.editions[0].body
 
 
-def test_an_early_issue_is_free_from_its_date_on(letter: Letter) -> None:
+def test_an_early_issue_is_free_from_its_date_on(newsletter: NewsletterFolder) -> None:
     later = f"{HEAD}\nAccess: early\nFree-From: 2999-01-01 09:00 UTC"
-    letter.write("winter.md", later, BODY)
-    [edition] = letter.build().editions
+    newsletter.write("winter.md", later, BODY)
+    [edition] = newsletter.build().editions
     assert edition.variants
     assert "free for all from 1 January 2999" in edition.body
-    letter.write("winter.md", later.replace("2999", "2020"), BODY)
-    [edition] = letter.build().editions
+    newsletter.write("winter.md", later.replace("2999", "2020"), BODY)
+    [edition] = newsletter.build().editions
     assert not edition.variants
     assert SECRET in edition.body
     assert ":::" not in edition.body
@@ -143,26 +145,28 @@ def test_an_early_issue_is_free_from_its_date_on(letter: Letter) -> None:
         ("Access: premium", f":::premium\n{SECRET}\n:::\n\n<!-- more -->\nMore.\n", "contains a `:::premium` block"),
     ],
 )
-def test_a_slip_in_the_marks_keeps_the_issue_back_with_its_line(letter: Letter, head: str, body: str, said: str) -> None:
-    letter.write("winter.md", f"{HEAD}\n{head}".strip(), body)
-    report = letter.build()
+def test_a_slip_in_the_marks_keeps_the_issue_back_with_its_line(
+    newsletter: NewsletterFolder, head: str, body: str, said: str
+) -> None:
+    newsletter.write("winter.md", f"{HEAD}\n{head}".strip(), body)
+    report = newsletter.build()
     assert any(said in f.message and f.level == "error" and f.line >= 1 for f in report.findings), report.findings
     assert report.editions == ()
-    assert plain(SECRET) not in everywhere(letter, report)
+    assert plain(SECRET) not in everywhere(newsletter, report)
 
 
-def test_a_page_and_restructured_text_cannot_hold_premium_text(letter: Letter) -> None:
-    (letter.folder / "content" / "pages").mkdir()
-    (letter.folder / "content" / "pages" / "about.md").write_text(f"Title: About\n\n:::premium\n{SECRET}\n:::\n")
-    (letter.issues / "old.rst").write_text(f"Old\n###\n\n:date: 2026-11-01\n:access: premium\n\n{SECRET}\n")
-    report = letter.build()
+def test_a_page_and_restructured_text_cannot_hold_premium_text(newsletter: NewsletterFolder) -> None:
+    (newsletter.folder / "content" / "pages").mkdir()
+    (newsletter.folder / "content" / "pages" / "about.md").write_text(f"Title: About\n\n:::premium\n{SECRET}\n:::\n")
+    (newsletter.issues / "old.rst").write_text(f"Old\n###\n\n:date: 2026-11-01\n:access: premium\n\n{SECRET}\n")
+    report = newsletter.build()
     assert {f.path: f.level for f in report.findings} == {"content/pages/about.md": "error", "content/issues/old.rst": "error"}
-    assert plain(SECRET) not in everywhere(letter, report)
+    assert plain(SECRET) not in everywhere(newsletter, report)
 
 
-def test_marks_in_code_can_be_shown(letter: Letter) -> None:
-    letter.write("winter.md", HEAD, "```\n :::premium\n text\n :::\n```\n")
-    report = letter.build()
+def test_marks_in_code_can_be_shown(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", HEAD, "```\n :::premium\n text\n :::\n```\n")
+    report = newsletter.build()
     assert [f for f in report.findings if f.level == "error"] == []
     assert ":::premium" in report.editions[0].body
 
@@ -188,21 +192,21 @@ IMPOSSIBLE: dict[str, str] = {
 
 
 @pytest.mark.parametrize("way", IMPOSSIBLE)
-def test_no_way_out_of_a_block(letter: Letter, way: str) -> None:
-    letter.write("winter.md", HEAD, IMPOSSIBLE[way])
-    report = letter.build()
+def test_no_way_out_of_a_block(newsletter: NewsletterFolder, way: str) -> None:
+    newsletter.write("winter.md", HEAD, IMPOSSIBLE[way])
+    report = newsletter.build()
     assert [f.message for f in report.findings if f.level == "error"] == []
     assert report.editions[0].variants
-    assert plain(SECRET) not in everywhere(letter, report)
+    assert plain(SECRET) not in everywhere(newsletter, report)
 
 
-def _issue(head: str = "", more: str = "") -> Callable[[Letter], object]:
-    return lambda letter: letter.write("winter.md", f"{HEAD}\n{head}".strip(), f"{BODY}\n{more}\n")
+def _issue(head: str = "", more: str = "") -> Callable[[NewsletterFolder], object]:
+    return lambda newsletter: newsletter.write("winter.md", f"{HEAD}\n{head}".strip(), f"{BODY}\n{more}\n")
 
 
-def _file(name: str, data: bytes) -> Callable[[Letter], object]:
-    def plant(letter: Letter) -> None:
-        path = letter.folder / "content" / "images" / name
+def _file(name: str, data: bytes) -> Callable[[NewsletterFolder], object]:
+    def plant(newsletter: NewsletterFolder) -> None:
+        path = newsletter.folder / "content" / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
@@ -215,31 +219,31 @@ def _picture() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk
 
 
-def _restructured(letter: Letter) -> None:
-    (letter.issues / "old.rst").write_text(f"Old\n###\n\n:date: 2026-11-01\n\n{SECRET}.\n")
+def _restructured(newsletter: NewsletterFolder) -> None:
+    (newsletter.issues / "old.rst").write_text(f"Old\n###\n\n:date: 2026-11-01\n\n{SECRET}.\n")
 
 
-def _page(letter: Letter) -> None:
-    (letter.folder / "content" / "pages").mkdir()
-    (letter.folder / "content" / "pages" / "about.md").write_text(f"Title: About\n\n{SECRET}\n")
+def _page(newsletter: NewsletterFolder) -> None:
+    (newsletter.folder / "content" / "pages").mkdir()
+    (newsletter.folder / "content" / "pages" / "about.md").write_text(f"Title: About\n\n{SECRET}\n")
 
 
-def _sources(letter: Letter) -> None:
-    with (letter.folder / "pelicanconf.py").open("a") as config:
+def _sources(newsletter: NewsletterFolder) -> None:
+    with (newsletter.folder / "pelicanconf.py").open("a") as config:
         config.write("\nOUTPUT_SOURCES = True\n")
 
 
-def _theme(letter: Letter) -> None:
-    with (letter.folder / "theme" / "templates" / "base.html").open("a") as template:
+def _theme(newsletter: NewsletterFolder) -> None:
+    with (newsletter.folder / "theme" / "templates" / "base.html").open("a") as template:
         template.write(f"<meta name='description' content='{SECRET.upper()}'>")
 
 
 # And here a person or a program has put it where everybody can read it: the build stops and names file and words.
-CAUGHT: dict[str, Callable[[Letter], object]] = {
+CAUGHT: dict[str, Callable[[NewsletterFolder], object]] = {
     "Summary:": _issue(f"Summary: {SECRET}"),
     "Preheader:": _issue(f"Preheader: {SECRET}"),
     "Subject:": _issue(f"Subject: {SECRET}"),
-    "Title: of another issue, and so its card": lambda letter: letter.write(
+    "Title: of another issue, and so its card": lambda newsletter: newsletter.write(
         "other.md", f"Title: {SECRET}\nDate: 2026-11-25 09:00"
     ),
     "Tags:": _issue(f"Tags: {SECRET}"),
@@ -248,9 +252,9 @@ CAUGHT: dict[str, Callable[[Letter], object]] = {
     "the title of a link": _issue(more=f'[a](https://example.org "{SECRET}")'),
     "an address": _issue(more=f"[a](https://example.org/?q={SECRET.replace(' ', '%20')})"),
     "with marks inside the words": _issue(more=SECRET.replace("winter", "win**ter**").replace("eleven", "*eleven*")),
-    "with letters nobody sees": _issue(more=SECRET.replace("cellars", "cel\u00adlars").replace("old", "o\u200bld")),
+    "with characters nobody sees": _issue(more=SECRET.replace("cellars", "cel\u00adlars").replace("old", "o\u200bld")),
     "as entities": _issue(more=SECRET.replace("e", "&#101;")),
-    "a quotation in another issue": lambda letter: letter.write(
+    "a quotation in another issue": lambda newsletter: newsletter.write(
         "other.md", "Title: Other\nDate: 2026-11-25 09:00", f"> {SECRET}\n"
     ),
     "reStructuredText": _restructured,
@@ -268,23 +272,23 @@ CAUGHT: dict[str, Callable[[Letter], object]] = {
 
 
 @pytest.mark.parametrize("way", CAUGHT)
-def test_what_got_out_is_caught_and_nothing_is_published(letter: Letter, way: str) -> None:
-    letter.write("winter.md", HEAD, BODY)
-    letter.build()
-    before = (site_of(letter) / "index.html").stat().st_ino
-    CAUGHT[way](letter)
+def test_what_got_out_is_caught_and_nothing_is_published(newsletter: NewsletterFolder, way: str) -> None:
+    newsletter.write("winter.md", HEAD, BODY)
+    newsletter.build()
+    before = (site_of(newsletter) / "index.html").stat().st_ino
+    CAUGHT[way](newsletter)
     with pytest.raises(Refused, match=r"contains paid text from content/issues/winter.md: “.+”"):
-        letter.build()
-    assert (site_of(letter) / "index.html").stat().st_ino == before
+        newsletter.build()
+    assert (site_of(newsletter) / "index.html").stat().st_ino == before
 
 
-def test_a_built_site_that_was_changed_by_hand_is_caught_before_the_publish(letter: Letter) -> None:
-    letter.write("winter.md", HEAD, BODY)
-    report = letter.build()
+def test_a_built_site_that_was_changed_by_hand_is_caught_before_the_publish(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", HEAD, BODY)
+    report = newsletter.build()
     guard = paid_leaks.of_editions(report.editions)
-    assert guard.find_in(site_of(letter)) == []
-    (site_of(letter) / "extra.html").write_text(f"<p>{SECRET}</p>")
-    [leak] = guard.find_in(site_of(letter))
+    assert guard.find_in(site_of(newsletter)) == []
+    (site_of(newsletter) / "extra.html").write_text(f"<p>{SECRET}</p>")
+    [leak] = guard.find_in(site_of(newsletter))
     assert (leak.where, leak.path) == ("extra.html", "content/issues/winter.md")
 
 
@@ -305,25 +309,25 @@ def test_what_was_clean_is_looked_at_once_and_again_when_it_or_the_secret_change
     assert last.clean == set()
 
 
-def test_the_common_words_of_two_issues_are_no_leak(letter: Letter) -> None:
-    letter.write("winter.md", HEAD, BODY)
-    letter.write("other.md", "Title: Other\nDate: 2026-11-25 09:00", "The old brewery yard, under the snow of winter.\n")
-    assert len(letter.build().editions) == 2
+def test_the_common_words_of_two_issues_are_no_leak(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", HEAD, BODY)
+    newsletter.write("other.md", "Title: Other\nDate: 2026-11-25 09:00", "The old brewery yard, under the snow of winter.\n")
+    assert len(newsletter.build().editions) == 2
 
 
-def test_a_script_without_spaces_is_guarded_too(letter: Letter) -> None:
+def test_a_script_without_spaces_is_guarded_too(newsletter: NewsletterFolder) -> None:
     secret = "第二の冬の帳簿には古い醸造所の庭の下にある十一の地下室の名がある"
-    letter.write("winter.md", HEAD, f"Free.\n\n:::premium\n{secret}\n:::\n")
-    letter.build()
-    letter.write("other.md", "Title: Other\nDate: 2026-11-25 09:00", f"前置き{secret[5:]}\n")
+    newsletter.write("winter.md", HEAD, f"Free.\n\n:::premium\n{secret}\n:::\n")
+    newsletter.build()
+    newsletter.write("other.md", "Title: Other\nDate: 2026-11-25 09:00", f"前置き{secret[5:]}\n")
     with pytest.raises(Refused):
-        letter.build()
+        newsletter.build()
 
 
-def test_the_mail_leads_free_readers_to_the_plans_where_something_was_left_out(letter: Letter) -> None:
-    letter.write("winter.md", f"{HEAD}\nLang: de", BODY)
-    letter.write("open.md", "Title: Open\nDate: 2026-11-23 09:00", "All of it.\n")
-    open_, winter = letter.build().editions
+def test_the_email_leads_free_subscribers_to_the_plans_where_something_was_omitted(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", f"{HEAD}\nLang: de", BODY)
+    newsletter.write("open.md", "Title: Open\nDate: 2026-11-23 09:00", "All of it.\n")
+    open_, winter = newsletter.build().editions
     [paid] = winter.variants
     said = "Bezahltes Abonnement abschließen"
     assert said in winter.html
@@ -333,13 +337,13 @@ def test_the_mail_leads_free_readers_to_the_plans_where_something_was_left_out(l
 
 
 @pytest.mark.parametrize("sells", [True, False])
-def test_the_site_leads_to_the_plans_only_where_something_is_sold(letter: Letter, sells: bool) -> None:
-    letter.write("winter.md", HEAD, BODY)
+def test_the_site_leads_to_the_plans_only_where_something_is_sold(newsletter: NewsletterFolder, sells: bool) -> None:
+    newsletter.write("winter.md", HEAD, BODY)
     if sells:  # as with a key and plans.toml where it is built
-        with (letter.folder / "pelicanconf.py").open("a") as config:
+        with (newsletter.folder / "pelicanconf.py").open("a") as config:
             config.write("\nPOSTMERGE_JOIN = True\n")
-    letter.build()
-    pages = {path: path.read_text() for path in site_of(letter).rglob("*.html")}
+    newsletter.build()
+    pages = {path: path.read_text() for path in site_of(newsletter).rglob("*.html")}
     said = [text.count(">Become a paid subscriber</a>") for text in pages.values()]
     [issue] = [text for path, text in pages.items() if "winter" in str(path)]
     assert min(said) == (1 if sells else 0)

@@ -49,7 +49,7 @@ def old_blog(folder: Path, theme: str) -> Path:
 
 
 @pytest.mark.parametrize("theme", ["simple", "notmyidea"])
-def test_a_stock_theme_shows_the_body_of_the_mail_and_its_digest(tmp_path: Path, theme: str) -> None:
+def test_a_stock_theme_shows_the_body_of_the_email_and_its_digest(tmp_path: Path, theme: str) -> None:
     config = old_blog(tmp_path, theme)
     report = editions.build(
         BuildOptions(tmp_path / "content", tmp_path / "site", tmp_path / "editions", tmp_path / "cache", config)

@@ -32,7 +32,7 @@ from mailer.transports.ses_queue import FastSqs, Sqs, make_queue
 from mailer.transports.sqs import QueueMessage
 from mailer.webhooks.sns import SnsVerifier
 from mailer.webhooks.sns_fetch import fetch
-from tests.factories import edition, old, readers, settings, sums_add_up
+from tests.factories import add_subscribers, edition, old, settings, sums_add_up
 from tests.processes import eventually, kill, running, start
 from tests.web import Web, served
 
@@ -55,7 +55,7 @@ def conf(tmp_path: Path, ses: FakeSes, database_url: str, monkeypatch: pytest.Mo
 
 def send(database: Database, conf: Settings, number: int) -> SendStatus:
     """A whole send, with the transport's patience of half a second."""
-    readers(database, number)
+    add_subscribers(database, number)
     adopt_issues(database, conf, [old()])
     transport = FastSes("", conf.connections, connect_timeout=2, read_timeout=0.5)
     [send_id] = publish(database, conf, [old(), edition()], [], transport, Request()).send_ids
@@ -77,15 +77,15 @@ def work(database: Database, conf: Settings, send_id: int) -> SendStatus:
 def drain(database: Database, conf: Settings, ses: FakeSes, seconds: float = 30) -> EventCounts:
     """Take events in until none is left."""
     stopping = threading.Event()
-    reader = EventConsumer(database, conf, make_queue(conf), stopping, poll=1)
-    thread = threading.Thread(target=reader.run)
+    consumer = EventConsumer(database, conf, make_queue(conf), stopping, poll=1)
+    thread = threading.Thread(target=consumer.run)
     thread.start()
     try:
         eventually(lambda: (s := ses.stats())["waiting"] == s["hidden"] == 0, seconds, "the queue is empty")
     finally:
         stopping.set()
         thread.join(30)
-    return reader.total
+    return consumer.total
 
 
 @pytest.mark.parametrize("made", [Sqs, FastSqs])
@@ -97,12 +97,12 @@ def test_both_clients_of_the_queue_receive_wait_and_delete(made: type[Sqs], conf
     ses.control(events={"visibility_s": 0.3})
     FastSes().send(_envelope())
     first = queue.receive(1)
-    assert [json.loads(letter.body)["eventType"] for letter in first] == ["Send", "Delivery"]
+    assert [json.loads(message.body)["eventType"] for message in first] == ["Send", "Delivery"]
     assert queue.receive(0) == []
     time.sleep(0.35)
     again = queue.receive(1)
-    assert [letter.body for letter in again] == [letter.body for letter in first]
-    queue.delete([letter.receipt for letter in again])
+    assert [message.body for message in again] == [message.body for message in first]
+    queue.delete([message.receipt for message in again])
     time.sleep(0.35)
     assert queue.receive(0) == []
 
@@ -132,9 +132,9 @@ def test_a_whole_send_with_lost_answers_is_settled_by_the_events(database: Datab
     lost = [{"kind": kind, "share": 0.02} for kind in ("reset_after", "error_after", "reset_before")]
     ses.control(faults=lost, events={"late_s": 60})
     one = send(database, conf, 2_000)
-    accepted = {mail["to"] for mail in ses.accepted()}
-    in_doubt = one.deliveries["uncertain"]
-    assert in_doubt > 60
+    accepted = {email["to"] for email in ses.accepted()}
+    uncertain = one.deliveries["uncertain"]
+    assert uncertain > 60
     assert len(accepted) < 2_000
     assert ses.stats()["waiting"] == 2 * len(accepted)
     ses.release()
@@ -168,8 +168,8 @@ def test_kill_9_in_the_middle_of_a_backlog_loses_no_event(database: Database, co
 def test_events_that_overtake_their_answers_all_through_a_send(database: Database, conf: Settings, ses: FakeSes) -> None:
     ses.control(latency_s=0.05, events={"double": 0.5, "shuffle_s": 0.1, "soft": 0.02, "visibility_s": 2})
     stopping = threading.Event()
-    reader = EventConsumer(database, conf, make_queue(conf), stopping, poll=1)
-    thread = threading.Thread(target=reader.run)
+    consumer = EventConsumer(database, conf, make_queue(conf), stopping, poll=1)
+    thread = threading.Thread(target=consumer.run)
     thread.start()
     try:
         one = send(database, conf, 600)
@@ -178,7 +178,7 @@ def test_events_that_overtake_their_answers_all_through_a_send(database: Databas
         stopping.set()
         thread.join(30)
     [after] = list_send_statuses(database)
-    assert one.deliveries["uncertain"] == reader.total.unknown == 0
+    assert one.deliveries["uncertain"] == consumer.total.unknown == 0
     assert after.deliveries["delivered"] + after.deliveries["bounced"] == 600
     assert len(ses.accepted()) == 600
 
@@ -212,16 +212,16 @@ def test_events_of_another_topic_in_the_queue_are_kept_apart(database: Database,
 
 
 class Holding:
-    """A queue of a few letters that notes what was deleted."""
+    """A queue of a few emails that notes what was deleted."""
 
-    def __init__(self, letters: Sequence[QueueMessage]) -> None:
-        self.letters = list(letters)
+    def __init__(self, messages: Sequence[QueueMessage]) -> None:
+        self.messages = list(messages)
         self.deleted: list[str] = []
         self.asked = 0
 
     def receive(self, seconds: int) -> list[QueueMessage]:
         self.asked += 1
-        taken, self.letters = self.letters, []
+        taken, self.messages = self.messages, []
         if not taken:
             time.sleep(0.05)
         return taken
@@ -277,8 +277,8 @@ def test_sns_over_https_confirms_records_once_and_refuses_the_rest(
     web.client.app.state.sns = SnsVerifier(TOPIC, lambda url: net.certificate, ses.url.replace(".", r"\."))  # type: ignore[attr-defined]
     ses.control(events={"send": False})
     send(database, conf, 1)
-    [letter] = FastSqs(ses.queue_url).receive(1)
-    message = net.message(TOPIC, letter.body)
+    [queued] = FastSqs(ses.queue_url).receive(1)
+    message = net.message(TOPIC, queued.body)
 
     def post(raw: bytes) -> tuple[int, str]:
         answer = web.client.post("/webhooks/ses", content=raw, headers={"Content-Type": "text/plain"})
@@ -287,10 +287,10 @@ def test_sns_over_https_confirms_records_once_and_refuses_the_rest(
     assert post(net.message(TOPIC, "x", "SubscriptionConfirmation")) == (200, "The subscription is confirmed.")
     assert post(message) == (200, "The event is recorded.")
     assert post(message) == (200, "The message was processed before.")
-    assert post(net.message(TOPIC, letter.body)) == (200, "The event is recorded.")
+    assert post(net.message(TOPIC, queued.body)) == (200, "The event is recorded.")
     assert list_send_statuses(database)[0].deliveries["delivered"] == 1
     assert post(message.replace(b"Delivery", b"Delivary"))[0] == 403
-    assert post(net.message(TOPIC + "2", letter.body))[0] == 403
+    assert post(net.message(TOPIC + "2", queued.body))[0] == 403
     assert post(b"{broken")[0] == 400
     assert post(net.message(TOPIC, "{broken"))[0] == 200
     assert post(net.message(TOPIC, "bye", "UnsubscribeConfirmation"))[0] == 200
@@ -308,7 +308,7 @@ def test_a_certificate_that_cannot_be_fetched_makes_sns_post_again(web: Web) -> 
     assert answer.status_code == 503
 
 
-def test_the_fakes_sns_door_posts_to_a_real_server(database: Database, conf: Settings, ses: FakeSes) -> None:
+def test_the_fake_sns_posts_to_a_real_server(database: Database, conf: Settings, ses: FakeSes) -> None:
     made = Web(conf, database)
     app = made.client.app
     app.state.sns = SnsVerifier(TOPIC, fetch, ses.url.replace(".", r"\."))  # type: ignore[attr-defined]
@@ -319,8 +319,8 @@ def test_the_fakes_sns_door_posts_to_a_real_server(database: Database, conf: Set
         eventually(lambda: list_send_statuses(database)[0].deliveries["delivered"] == 30, 20, "all are delivered")
 
 
-def in_doubt(database: Database, conf: Settings, ses: FakeSes) -> int:
-    """A finished send of 6 of which 3 are in doubt, none of them taken."""
+def send_with_uncertain(database: Database, conf: Settings, ses: FakeSes) -> int:
+    """A finished send of 6 of which 3 are uncertain, none of them taken."""
     ses.control(faults=[{"kind": "reset_before", "next": 3}])
     one = send(database, conf, 6)
     assert one.deliveries["uncertain"] == 3
@@ -340,7 +340,7 @@ def test_uncertain_lists_what_is_known_and_the_addresses(
     database: Database, conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "No uncertain deliveries" in run(conf, ses, monkeypatch, "uncertain")[1]
-    send_id = in_doubt(database, conf, ses)
+    send_id = send_with_uncertain(database, conf, ses)
     code, text = run(conf, ses, monkeypatch, "uncertain", str(send_id), "--json")
     found = json.loads(text)
     assert code == 0
@@ -353,7 +353,7 @@ def test_uncertain_lists_what_is_known_and_the_addresses(
 def test_the_operators_word_that_they_were_sent_settles_them(
     database: Database, conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send_id = in_doubt(database, conf, ses)
+    send_id = send_with_uncertain(database, conf, ses)
     first = uncertain_deliveries.list_uncertain(database)[0].subscriber_id
     assert run(conf, ses, monkeypatch, "uncertain", str(send_id), "--subscriber", str(first), "--sent")[0] == 0
     assert len(uncertain_deliveries.list_uncertain(database)) == 2
@@ -366,14 +366,14 @@ def test_the_operators_word_that_they_were_sent_settles_them(
 def test_the_operators_word_that_they_were_not_sent_sends_them_and_needs_yes(
     database: Database, conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send_id = in_doubt(database, conf, ses)
+    send_id = send_with_uncertain(database, conf, ses)
     code, text = run(conf, ses, monkeypatch, "uncertain", str(send_id), "--not-sent")
     assert code == 1
     assert "3 subscribers" in text
     assert len(ses.accepted()) == 3
     assert run(conf, ses, monkeypatch, "uncertain", str(send_id), "--not-sent", "--yes")[0] == 0
     assert work(database, conf, send_id).deliveries["accepted"] == 6
-    got = [mail["to"] for mail in ses.accepted()]
+    got = [email["to"] for email in ses.accepted()]
     assert len(got) == len(set(got)) == 6
 
 
@@ -394,7 +394,7 @@ def test_the_certificate_is_served_at_snss_path(ses: FakeSes) -> None:
         fetch(ses.url + "/elsewhere")
 
 
-def test_a_backlog_gives_way_while_a_send_has_mails_to_hand_over(database: Database, conf: Settings) -> None:
+def test_a_backlog_yields_to_a_send_with_emails_left_to_send(database: Database, conf: Settings) -> None:
     class Endless:
         """A queue that always has ten messages; none of them is an event."""
 
@@ -411,7 +411,7 @@ def test_a_backlog_gives_way_while_a_send_has_mails_to_hand_over(database: Datab
         return intake.run().ignored / (time.monotonic() - started)
 
     free = taken(1)
-    readers(database, 5)
+    add_subscribers(database, 5)
     adopt_issues(database, conf, [old()])
     publish(database, conf, [old(), edition()], [], Outbox(conf.outbox), Request())
     advance_sends(database, conf)

@@ -37,11 +37,11 @@ def conf(tmp_path: Path) -> Settings:
 
 
 def start(database: Database, conf: Settings, number: int = 5, key: str = "2026-11-24-hello") -> int:
-    """A running send, frozen, nothing claimed; readers are made for the first."""
+    """A running send, frozen, nothing claimed; subscribers are made for the first."""
     with database.transaction() as tx:
         first = tx.value("SELECT count(*) FROM subscribers") == 0
     if first:
-        factories.readers(database, number)
+        factories.add_subscribers(database, number)
         adopt_issues(database, conf, [factories.old()])
     words = " ".join(hashlib.sha256(f"{key} {n}".encode()).hexdigest()[:8] for n in range(40))
     issues = [factories.old(), factories.edition(key, body=f"<p>{words}</p>")]
@@ -50,7 +50,7 @@ def start(database: Database, conf: Settings, number: int = 5, key: str = "2026-
     return send_id
 
 
-def readers(database: Database) -> list[int]:
+def add_subscribers(database: Database) -> list[int]:
     with database.transaction() as tx:
         return [row["id"] for row in tx.all("SELECT id FROM subscribers ORDER BY id")]
 
@@ -60,25 +60,25 @@ def claim(database: Database, send_id: int, size: int = 100) -> None:
         deliveries.claim(tx, send_id, CLAIM, size)
 
 
-def answer(database: Database, send_id: int, reader: int, state: str) -> None:
+def answer(database: Database, send_id: int, subscriber: int, state: str) -> None:
     with database.transaction() as tx:
-        message_id = f"m-{reader}" if state == "accepted" else ""
-        deliveries.settle(tx, send_id, CLAIM, [Settlement(reader, state, message_id)])
+        message_id = f"m-{subscriber}" if state == "accepted" else ""
+        deliveries.settle(tx, send_id, CLAIM, [Settlement(subscriber, state, message_id)])
 
 
-def event(send_id: int, reader: int, kind: str, seconds: float = 0, tags: bool = True, at: datetime = NOW) -> str:
-    named = {"send": str(send_id), "subscriber": str(reader)} if tags else {}
-    mail = AcceptedEmail(f"m-{reader}", f"reader-{reader}@example.org", named, "Hello", at.timestamp())
-    return json.dumps(event_json(FakeEvent(kind, mail, at.timestamp() + seconds)))
+def event(send_id: int, subscriber: int, kind: str, seconds: float = 0, tags: bool = True, at: datetime = NOW) -> str:
+    named = {"send": str(send_id), "subscriber": str(subscriber)} if tags else {}
+    email = AcceptedEmail(f"m-{subscriber}", f"subscriber-{subscriber}@example.org", named, "Hello", at.timestamp())
+    return json.dumps(event_json(FakeEvent(kind, email, at.timestamp() + seconds)))
 
 
-def state(database: Database, send_id: int, reader: int) -> str:
-    return str(row(database, send_id, reader)["state"])
+def state(database: Database, send_id: int, subscriber: int) -> str:
+    return str(row(database, send_id, subscriber)["state"])
 
 
-def row(database: Database, send_id: int, reader: int) -> dict[str, Any]:
+def row(database: Database, send_id: int, subscriber: int) -> dict[str, Any]:
     with database.transaction() as tx:
-        found = tx.one("SELECT * FROM deliveries WHERE send_id = %(s)s AND subscriber_id = %(r)s", s=send_id, r=reader)
+        found = tx.one("SELECT * FROM deliveries WHERE send_id = %(s)s AND subscriber_id = %(r)s", s=send_id, r=subscriber)
     assert found
     return found
 
@@ -91,13 +91,13 @@ def suppressed(database: Database) -> dict[str, str]:
 def test_each_event_moves_its_delivery(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 7)
     claim(database, send_id)
-    ids = readers(database)
+    ids = add_subscribers(database)
     kinds = ["Send", "Delivery", "Transient", "Permanent", "Complaint", "Reject", "DeliveryDelay"]
-    for reader in ids:
-        answer(database, send_id, reader, "accepted")
+    for subscriber in ids:
+        answer(database, send_id, subscriber, "accepted")
     taken = email_events.process_messages(database, conf, [event(send_id, r, k) for r, k in zip(ids, kinds, strict=True)])
     assert (taken.recorded, taken.duplicates, taken.unknown) == (7, 0, 0)
-    states = [state(database, send_id, reader) for reader in ids]
+    states = [state(database, send_id, subscriber) for subscriber in ids]
     assert states == ["accepted", "delivered", "bounced", "bounced", "complained", "failed", "accepted"]
     assert row(database, send_id, ids[3])["detail"] == "hard bounce (General)"
     assert factories.sums_add_up(database)
@@ -106,7 +106,7 @@ def test_each_event_moves_its_delivery(database: Database, conf: Settings) -> No
 def test_events_that_come_twice_change_nothing(database: Database, conf: Settings) -> None:
     send_id = start(database, conf)
     claim(database, send_id)
-    bodies = [event(send_id, reader, kind) for reader in readers(database) for kind in ("Send", "Transient")]
+    bodies = [event(send_id, subscriber, kind) for subscriber in add_subscribers(database) for kind in ("Send", "Transient")]
     first = email_events.process_messages(database, conf, bodies + bodies[:3])
     with database.transaction() as tx:
         before = tx.all("SELECT * FROM deliveries ORDER BY subscriber_id")
@@ -121,11 +121,11 @@ def test_events_that_come_twice_change_nothing(database: Database, conf: Setting
 def test_an_event_before_the_answer_settles_and_the_late_answer_does_not_undo_it(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 3)
     claim(database, send_id)
-    accepted, lost, throttled = readers(database)
+    accepted, lost, throttled = add_subscribers(database)
     email_events.process_messages(database, conf, [event(send_id, r, "Delivery") for r in (accepted, lost, throttled)])
-    for reader, said in ((accepted, "accepted"), (lost, "uncertain"), (throttled, "pending")):
-        answer(database, send_id, reader, said)
-    assert [state(database, send_id, r) for r in readers(database)] == ["delivered"] * 3
+    for subscriber, said in ((accepted, "accepted"), (lost, "uncertain"), (throttled, "pending")):
+        answer(database, send_id, subscriber, said)
+    assert [state(database, send_id, r) for r in add_subscribers(database)] == ["delivered"] * 3
     assert row(database, send_id, lost)["message_id"] == f"m-{lost}"
 
 
@@ -133,44 +133,44 @@ def test_an_event_before_the_answer_settles_and_the_late_answer_does_not_undo_it
 def test_an_event_settles_what_was_uncertain(kind: str, expected: str, database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
     claim(database, send_id)
-    [reader] = readers(database)
-    answer(database, send_id, reader, "uncertain")
-    email_events.process_messages(database, conf, [event(send_id, reader, kind)])
-    assert state(database, send_id, reader) == expected
-    answer(database, send_id, reader, "accepted")
-    assert state(database, send_id, reader) == expected
+    [subscriber] = add_subscribers(database)
+    answer(database, send_id, subscriber, "uncertain")
+    email_events.process_messages(database, conf, [event(send_id, subscriber, kind)])
+    assert state(database, send_id, subscriber) == expected
+    answer(database, send_id, subscriber, "accepted")
+    assert state(database, send_id, subscriber) == expected
 
 
 def test_a_delay_is_written_down_and_moves_nothing(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
     claim(database, send_id)
-    [reader] = readers(database)
-    answer(database, send_id, reader, "uncertain")
-    assert email_events.process_messages(database, conf, [event(send_id, reader, "DeliveryDelay")]).recorded == 1
-    assert state(database, send_id, reader) == "uncertain"
+    [subscriber] = add_subscribers(database)
+    answer(database, send_id, subscriber, "uncertain")
+    assert email_events.process_messages(database, conf, [event(send_id, subscriber, "DeliveryDelay")]).recorded == 1
+    assert state(database, send_id, subscriber) == "uncertain"
 
 
 def test_a_delivery_put_back_by_mistake_is_not_sent_again_when_its_event_comes(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
-    [reader] = readers(database)
-    email_events.process_messages(database, conf, [event(send_id, reader, "Delivery")])
+    [subscriber] = add_subscribers(database)
+    email_events.process_messages(database, conf, [event(send_id, subscriber, "Delivery")])
     claim(database, send_id)
-    assert state(database, send_id, reader) == "delivered"
+    assert state(database, send_id, subscriber) == "delivered"
 
 
 def test_hard_bounces_and_complaints_suppress_at_once(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 3)
     claim(database, send_id)
-    one, two, three = readers(database)
+    one, two, three = add_subscribers(database)
     email_events.process_messages(database, conf, [event(send_id, one, "Permanent"), event(send_id, two, "Complaint")])
     email_events.process_messages(database, conf, [event(send_id, one, "Complaint"), event(send_id, three, "Transient")])
-    assert suppressed(database) == {"reader-1@example.org": "complaint", "reader-2@example.org": "complaint"}
+    assert suppressed(database) == {"subscriber-1@example.org": "complaint", "subscriber-2@example.org": "complaint"}
 
 
 def test_an_address_that_the_operator_freed_is_not_suppressed_by_an_old_event(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
     claim(database, send_id)
-    body = event(send_id, readers(database)[0], "Permanent")
+    body = event(send_id, add_subscribers(database)[0], "Permanent")
     email_events.process_messages(database, conf, [body])
     with database.transaction() as tx:
         tx.run("DELETE FROM suppressions")
@@ -180,7 +180,7 @@ def test_an_address_that_the_operator_freed_is_not_suppressed_by_an_old_event(da
 
 def test_soft_bounces_of_three_sends_in_the_window_suppress_and_no_fewer(database: Database, conf: Settings) -> None:
     sends = [start(database, conf, 2, f"2026-11-2{n}-issue") for n in range(4)]
-    often, rarely = readers(database)
+    often, rarely = add_subscribers(database)
     old = NOW - timedelta(days=91)
     for send_id in sends:
         claim(database, send_id)
@@ -193,23 +193,27 @@ def test_soft_bounces_of_three_sends_in_the_window_suppress_and_no_fewer(databas
     email_events.process_messages(database, conf, [event(sends[2], often, "Transient")])
     assert suppressed(database) == {}
     email_events.process_messages(database, conf, [event(sends[3], often, "Transient")])
-    assert suppressed(database) == {"reader-1@example.org": "soft bounces"}
+    assert suppressed(database) == {"subscriber-1@example.org": "soft bounces"}
 
 
-def test_events_without_tags_find_their_mail_by_the_messages_id(database: Database, conf: Settings) -> None:
+def test_events_without_tags_find_their_email_by_the_messages_id(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
     claim(database, send_id)
-    [reader] = readers(database)
-    answer(database, send_id, reader, "accepted")
-    assert email_events.process_messages(database, conf, [event(send_id, reader, "Permanent", tags=False)]).recorded == 1
-    assert state(database, send_id, reader) == "bounced"
+    [subscriber] = add_subscribers(database)
+    answer(database, send_id, subscriber, "accepted")
+    assert email_events.process_messages(database, conf, [event(send_id, subscriber, "Permanent", tags=False)]).recorded == 1
+    assert state(database, send_id, subscriber) == "bounced"
 
 
-def test_events_of_unknown_mails_are_counted_and_change_nothing(database: Database, conf: Settings) -> None:
+def test_events_of_unknown_emails_are_counted_and_change_nothing(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
-    [reader] = readers(database)
-    bodies = [event(send_id + 7, reader, "Permanent"), event(send_id, reader + 7, "Send"), event(0, 99, "Send", tags=False)]
-    taken = email_events.process_messages(database, conf, [*bodies, event(send_id, reader, "Delivery")])
+    [subscriber] = add_subscribers(database)
+    bodies = [
+        event(send_id + 7, subscriber, "Permanent"),
+        event(send_id, subscriber + 7, "Send"),
+        event(0, 99, "Send", tags=False),
+    ]
+    taken = email_events.process_messages(database, conf, [*bodies, event(send_id, subscriber, "Delivery")])
     assert (taken.recorded, taken.unknown) == (1, 3)
     assert suppressed(database) == {}
     assert email_events.list_rejected(database, 10)[1] == {"hard bounce": 1, "send": 2}
@@ -217,21 +221,21 @@ def test_events_of_unknown_mails_are_counted_and_change_nothing(database: Databa
 
 def test_what_cannot_be_read_is_kept_and_does_not_stop_the_stream(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
-    [reader] = readers(database)
-    bodies = ["{broken", "{broken", '{"eventType": "Elopement"}\0', event(send_id, reader, "Delivery")]
+    [subscriber] = add_subscribers(database)
+    bodies = ["{broken", "{broken", '{"eventType": "Elopement"}\0', event(send_id, subscriber, "Delivery")]
     taken = email_events.process_messages(database, conf, bodies)
     assert (taken.recorded, taken.rejected) == (1, 3)
     kept = {one.body: one.times for one in email_events.list_rejected(database, 10)[0]}
     assert kept["{broken"] == 2
     assert len(kept) == 2
-    assert state(database, send_id, reader) == "delivered"
+    assert state(database, send_id, subscriber) == "delivered"
 
 
 def test_an_event_that_the_database_does_not_take_is_kept_and_the_others_are_recorded(
     database: Database, conf: Settings
 ) -> None:
     send_id = start(database, conf, 2)
-    one, two = readers(database)
+    one, two = add_subscribers(database)
     with database.transaction() as tx:
         tx.run("ALTER TABLE delivery_events ADD CHECK (kind <> 'reject')")
     bodies = [event(send_id, one, "Reject"), event(send_id, two, "Delivery")]
@@ -242,22 +246,24 @@ def test_an_event_that_the_database_does_not_take_is_kept_and_the_others_are_rec
     assert (state(database, send_id, one), state(database, send_id, two)) == ("pending", "delivered")
 
 
-def test_events_of_single_mails_move_them_and_suppress(database: Database, conf: Settings) -> None:
-    factories.readers(database, 2)
+def test_events_of_transactional_emails_move_them_and_suppress(database: Database, conf: Settings) -> None:
+    factories.add_subscribers(database, 2)
     with database.transaction() as tx:
         tx.run("UPDATE subscribers SET state = 'unconfirmed'")
-        ids = [transactional_emails.queue(tx, "confirmation", reader) for reader in (1, 2)]
+        ids = [transactional_emails.queue(tx, "confirmation", subscriber) for subscriber in (1, 2)]
         transactional_emails.claim_batch(tx, CLAIM, 10)
-    mails = [AcceptedEmail(f"c-{n}", f"reader-{n}@example.org", {"mail": str(n), "kind": "confirmation"}, "Hi", 0) for n in ids]
+    emails = [
+        AcceptedEmail(f"c-{n}", f"subscriber-{n}@example.org", {"mail": str(n), "kind": "confirmation"}, "Hi", 0) for n in ids
+    ]
     bodies = [
-        json.dumps(event_json(FakeEvent(kind, mail, 1))) for kind, mail in zip(("Delivery", "Permanent"), mails, strict=True)
+        json.dumps(event_json(FakeEvent(kind, email, 1))) for kind, email in zip(("Delivery", "Permanent"), emails, strict=True)
     ]
     assert email_events.process_messages(database, conf, bodies + bodies).recorded == 2
     with database.transaction() as tx:
         transactional_emails.record_outcome(tx, ids[0], CLAIM, "accepted", "c-1", "")
         states = [row["state"] for row in tx.all("SELECT state FROM transactional_mails ORDER BY id")]
     assert states == ["delivered", "bounced"]
-    assert suppressed(database) == {"reader-2@example.org": "hard bounce"}
+    assert suppressed(database) == {"subscriber-2@example.org": "hard bounce"}
 
 
 ENDS = {
@@ -268,15 +274,15 @@ ENDS = {
 
 def test_of_two_events_the_graver_one_stands_in_whatever_order_they_come(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 1)
-    [reader] = readers(database)
+    [subscriber] = add_subscribers(database)
     for first, second in itertools.product(ENDS, ENDS):
         with database.transaction() as tx:
             tx.script("DELETE FROM delivery_events; DELETE FROM suppressions")
             tx.run("UPDATE deliveries SET state = 'uncertain', detail = ''")
         for kind in (first, second):
-            email_events.process_messages(database, conf, [event(send_id, reader, kind)])
+            email_events.process_messages(database, conf, [event(send_id, subscriber, kind)])
         graver = first if ENDS[first][1] >= ENDS[second][1] else second
-        found = row(database, send_id, reader)
+        found = row(database, send_id, subscriber)
         assert found["state"] == ENDS[graver][0], (first, second)
         assert found["detail"].startswith("hard") is (graver == "Permanent"), (first, second)
         reason = "complaint" if "Complaint" in (first, second) else "hard bounce"
@@ -292,14 +298,16 @@ def test_of_two_events_the_graver_one_stands_in_whatever_order_they_come(databas
 def test_an_event_of_a_single_email_does_what_one_of_an_issue_does(
     database: Database, conf: Settings, kind: str, ledger: str, reason: str | None
 ) -> None:
-    factories.readers(database, 1)
+    factories.add_subscribers(database, 1)
     with database.transaction() as tx:
-        mail_id = transactional_emails.queue(tx, "paid", 1)
+        email_id = transactional_emails.queue(tx, "paid", 1)
         transactional_emails.claim_batch(tx, CLAIM, 10)
-        transactional_emails.record_outcome(tx, mail_id, CLAIM, "accepted", "of-the-answer", "")
-    mail = AcceptedEmail("of-the-event", "reader-1@example.org", {"mail": str(mail_id), "kind": "paid"}, "Hi", NOW.timestamp())
+        transactional_emails.record_outcome(tx, email_id, CLAIM, "accepted", "of-the-answer", "")
+    email = AcceptedEmail(
+        "of-the-event", "subscriber-1@example.org", {"mail": str(email_id), "kind": "paid"}, "Hi", NOW.timestamp()
+    )
     taken = [
-        email_events.process_messages(database, conf, [json.dumps(event_json(FakeEvent(kind, mail, NOW.timestamp())))])
+        email_events.process_messages(database, conf, [json.dumps(event_json(FakeEvent(kind, email, NOW.timestamp())))])
         for _ in range(2)
     ]
     assert [one.recorded for one in taken] == [1, 0]
@@ -312,7 +320,7 @@ def test_an_event_of_a_single_email_does_what_one_of_an_issue_does(
 def test_a_row_that_a_worker_holds_is_waited_for_without_holding_up_the_others(database: Database, conf: Settings) -> None:
     send_id = start(database, conf, 2)
     claim(database, send_id)
-    held, free = readers(database)
+    held, free = add_subscribers(database)
     done: list[email_events.EventCounts] = []
     bodies = [event(send_id, held, "Delivery"), event(send_id, free, "Delivery")]
     worker = threading.Thread(target=lambda: done.append(email_events.process_messages(database, conf, bodies)))
@@ -332,11 +340,11 @@ def test_a_row_that_stays_locked_makes_the_messages_come_again(
     monkeypatch.setattr(email_events, "_MAX_BUSY_SECONDS", 0.1)
     send_id = start(database, conf, 1)
     claim(database, send_id)
-    [reader] = readers(database)
+    [subscriber] = add_subscribers(database)
     with database.transaction() as tx:
-        deliveries.settle(tx, send_id, CLAIM, [Settlement(reader, "accepted", "m")])
+        deliveries.settle(tx, send_id, CLAIM, [Settlement(subscriber, "accepted", "m")])
         with pytest.raises(Unavailable, match="locked"):
-            email_events.process_messages(database, conf, [event(send_id, reader, "Delivery")])
+            email_events.process_messages(database, conf, [event(send_id, subscriber, "Delivery")])
 
 
 Step = tuple[str, str]
@@ -347,7 +355,7 @@ STATE = {"Send": "accepted", "Delivery": "delivered", "Transient": "bounced", "P
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[set[str], list[Step], list[Step]]:
-    """What SES says of one mail, and two orders in which it and the answer arrive, with doubles and a lost lease."""
+    """What SES says of one email, and two orders in which it and the answer arrive, with doubles and a lost lease."""
     said = draw(st.sets(st.sampled_from(EVENTS), min_size=1)) | {"Send"}
     steps: list[Step] = [("event", kind) for kind in sorted(said)]
     steps += [("answer", draw(st.sampled_from(["accepted", "uncertain"])))]
@@ -370,21 +378,21 @@ def test_any_order_of_answer_and_events_with_doubles_ends_in_the_same_state(
 
 def play(database: Database, conf: Settings, steps: Sequence[Step]) -> tuple[str, str, str, set[str]]:
     send_id = send_of(database, conf)
-    [reader] = readers(database)
+    [subscriber] = add_subscribers(database)
     for what, value in steps:
         if what == "event":
-            email_events.process_messages(database, conf, [event(send_id, reader, value)])
+            email_events.process_messages(database, conf, [event(send_id, subscriber, value)])
         elif what == "answer":
-            answer(database, send_id, reader, value)
+            answer(database, send_id, subscriber, value)
         else:
             with database.transaction() as tx:
                 deliveries.expire_claims(tx, timedelta(0))
-    end = row(database, send_id, reader)
+    end = row(database, send_id, subscriber)
     return str(end["state"]), str(end["detail"]), str(end["message_id"]), set(suppressed(database).values())
 
 
 def send_of(database: Database, conf: Settings) -> int:
-    """One send to one reader, put back to where it was claimed."""
+    """One send to one subscriber, put back to where it was claimed."""
     with database.transaction() as tx:
         found = tx.value("SELECT max(id) FROM sends")
     send_id = found or start(database, conf, 1)

@@ -55,7 +55,7 @@ def test_a_connection_that_is_lost_counts_as_away_and_the_next_question_is_answe
     assert asyncio.run(lose()) == 42
 
 
-def test_who_gives_up_leaves_no_half_answer_for_the_next(asker: Asker) -> None:
+def test_a_caller_that_gives_up_spoils_no_response_for_the_next(asker: Asker) -> None:
     async def give_up() -> list[int | None]:
         for number in range(6):  # more often than there are connections
             with pytest.raises(TimeoutError):

@@ -37,7 +37,7 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def hostile(database: Database, tmp_path: Path) -> Database:
     """A ledger in which every text that somebody else can write is hostile."""
     settings = factories.settings(tmp_path, database.url)
-    factories.readers(database, 1, (HOSTILE,))
+    factories.add_subscribers(database, 1, (HOSTILE,))
     edition = factories.edition(HOSTILE, subject=HOSTILE, title=HOSTILE)
     request = publish.Request(HOSTILE)
     publish.publish(database, settings, [edition], [], make_transport(settings), request)
@@ -57,7 +57,7 @@ def hostile(database: Database, tmp_path: Path) -> Database:
     "words",
     [
         ["subscribers", "list"],
-        ["subscribers", "show", "reader-1@example.org"],
+        ["subscribers", "show", "subscriber-1@example.org"],
         ["subscribers", "held"],
         ["segments"],
         ["webhooks", "list"],
@@ -80,7 +80,7 @@ def test_a_plan_and_what_publishing_did_print_hostile_values_as_they_are(
     database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = factories.settings(tmp_path, database.url)
-    factories.readers(database, 1)
+    factories.add_subscribers(database, 1)
     edition = factories.edition(HOSTILE, subject=HOSTILE, send=Wish.YES)
     found, request = [factories.old(), edition], publish.Request(HOSTILE)
     cli_output.plan(

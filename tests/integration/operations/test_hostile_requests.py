@@ -48,13 +48,13 @@ EMAILS = {
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
 
 
 @pytest.fixture
-def api(letter: Web) -> TestClient:
-    return letter.holder(raise_server_exceptions=False)
+def api(newsletter: Web) -> TestClient:
+    return newsletter.holder(raise_server_exceptions=False)
 
 
 @contextmanager
@@ -65,12 +65,12 @@ def quick() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", EMAILS)
-def test_a_hostile_email_is_read_within_a_second_and_unsubscribes_nobody(letter: Web, name: str) -> None:
+def test_a_hostile_email_is_read_within_a_second_and_unsubscribes_nobody(newsletter: Web, name: str) -> None:
     raw = ("From: stranger@example.org\nMessage-ID: <1@example.org>\n" + EMAILS[name]).encode()[:MAX_EMAIL_BYTES]
     with quick():
-        outcome = process_email(letter.database, letter.settings, raw)
+        outcome = process_email(newsletter.database, newsletter.settings, raw)
     assert outcome in (UnsubscribeEmailOutcome.NO_REQUEST, UnsubscribeEmailOutcome.AUTOMATIC, UnsubscribeEmailOutcome.LINK_SENT)
-    assert letter.counted("transactional_mails") == 0
+    assert newsletter.counted("transactional_mails") == 0
 
 
 def nested(depth: int, inside: str = "1") -> str:
@@ -152,26 +152,26 @@ def test_filters_of_a_segment_that_say_too_much_are_refused(api: TestClient) -> 
     assert 400 <= answer.status_code < 500
 
 
-def segment(letter: Web, name: str, rule: str) -> None:
+def segment(newsletter: Web, name: str, rule: str) -> None:
     segment_admin.create_segment(
-        letter.database, {"name": name, "description": "", "filters": segment_rules.build_filters(rule)}
+        newsletter.database, {"name": name, "description": "", "filters": segment_rules.build_filters(rule)}
     )
 
 
-def test_segments_inside_one_another_are_bounded(letter: Web) -> None:
-    segment(letter, "s0", "a")
+def test_segments_inside_one_another_are_bounded(newsletter: Web) -> None:
+    segment(newsletter, "s0", "a")
     for number in range(1, 10):
-        segment(letter, f"s{number}", f'segment "s{number - 1}"')
-    with letter.database.transaction() as tx:
+        segment(newsletter, f"s{number}", f'segment "s{number - 1}"')
+    with newsletter.database.transaction() as tx:
         assert segment_rules.read_rule(tx, 'segment "s9"') == Tag("a")
     with pytest.raises(BadInput, match="nested segments"):
-        segment(letter, "s10", 'segment "s9"')
+        segment(newsletter, "s10", 'segment "s9"')
 
 
-def test_a_rule_and_its_segments_have_no_more_terms_than_one_rule_may_have(letter: Web) -> None:
+def test_a_rule_and_its_segments_have_no_more_terms_than_one_rule_may_have(newsletter: Web) -> None:
     for number in range(3):
-        segment(letter, f"s{number}", " or ".join(f"t{n}" for n in range(300)))
-    with letter.database.transaction() as tx:
+        segment(newsletter, f"s{number}", " or ".join(f"t{n}" for n in range(300)))
+    with newsletter.database.transaction() as tx:
         assert segment_rules.read_rule(tx, 'segment "s0" or segment "s1" or segment "s2"')
         with quick(), pytest.raises(BadInput, match="more than 1,000 terms"):
             segment_rules.read_rule(tx, " or ".join(['segment "s0"'] * 4))
@@ -200,8 +200,8 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_a_header_may_be_long(letter: Web, name: str) -> None:
-    client = TestClient(letter.app(), raise_server_exceptions=False)
+def test_a_header_may_be_long(newsletter: Web, name: str) -> None:
+    client = TestClient(newsletter.app(), raise_server_exceptions=False)
     value = HEADERS[name] * (60_000 // len(HEADERS[name]))
     for method, path in (("GET", "/subscribe"), ("GET", "/"), ("POST", "/subscribe"), ("POST", "/webhooks/stripe")):
         with quick():
@@ -221,8 +221,8 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_form_of_any_shape_is_read_quickly(letter: Web, name: str) -> None:
-    client = TestClient(letter.app(), raise_server_exceptions=False)
+def test_a_form_of_any_shape_is_read_quickly(newsletter: Web, name: str) -> None:
+    client = TestClient(newsletter.app(), raise_server_exceptions=False)
     kind, body = FORMS[name]
     with quick():
         answer = client.post("/subscribe", content=body, headers={"Content-Type": kind})
@@ -231,8 +231,8 @@ def test_a_form_of_any_shape_is_read_quickly(letter: Web, name: str) -> None:
 
 @pytest.mark.parametrize("token", ["a" * 60_000, "%00" * 5_000, "." * 60_000])
 @pytest.mark.parametrize("path", ["/leave/", "/confirm/", "/reader/", "/files/", "/"])
-def test_a_token_or_a_path_may_be_long(letter: Web, path: str, token: str) -> None:
-    client = TestClient(letter.app(), raise_server_exceptions=False)
+def test_a_token_or_a_path_may_be_long(newsletter: Web, path: str, token: str) -> None:
+    client = TestClient(newsletter.app(), raise_server_exceptions=False)
     with quick():
         answer = client.get(path + token)
     assert answer.status_code < 500

@@ -1,4 +1,4 @@
-"""``Idempotency-Key`` and the clock: an answer is kept for a day, unfinished work for a minute, a failure not at all."""
+"""``Idempotency-Key`` over time: a response is kept for a day, unfinished work for a minute, a failure not at all."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from tests.web import Web
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
 
 
 @pytest.fixture
-def key_id(letter: Web) -> int:
-    api_keys.create_key(letter.database, "test")
+def key_id(newsletter: Web) -> int:
+    api_keys.create_key(newsletter.database, "test")
     return 1
 
 
-def age(letter: Web, time: str) -> None:
-    with letter.database.transaction() as tx:
+def age(newsletter: Web, time: str) -> None:
+    with newsletter.database.transaction() as tx:
         tx.run(f"UPDATE idempotency SET at = at - interval '{time}'")
 
 
-def claim(letter: Web, key_id: int, name: str = "one", digest: bytes = b"d") -> bool:
-    with letter.database.transaction() as tx:
+def claim(newsletter: Web, key_id: int, name: str = "one", digest: bytes = b"d") -> bool:
+    with newsletter.database.transaction() as tx:
         return stored_idempotency.claim(tx, key_id, name, digest)
 
 
@@ -48,40 +48,40 @@ def claim(letter: Web, key_id: int, name: str = "one", digest: bytes = b"d") -> 
     ],
 )  # fmt: skip
 def test_a_name_is_free_again_a_day_after_an_answer_and_a_minute_after_a_death(
-    letter: Web, key_id: int, is_finished: bool, time: str, is_free: bool
+    newsletter: Web, key_id: int, is_finished: bool, time: str, is_free: bool
 ) -> None:
-    assert claim(letter, key_id)
+    assert claim(newsletter, key_id)
     if is_finished:
-        idempotency.save_response(letter.database, key_id, "one", 201, "{}")
-    age(letter, time)
-    assert claim(letter, key_id) is is_free
-    assert claim(letter, key_id) is False  # whoever took it has it
+        idempotency.save_response(newsletter.database, key_id, "one", 201, "{}")
+    age(newsletter, time)
+    assert claim(newsletter, key_id) is is_free
+    assert claim(newsletter, key_id) is False  # whoever took it has it
 
 
-def test_a_name_belongs_to_its_key_and_its_request(letter: Web, key_id: int) -> None:
-    api_keys.create_key(letter.database, "other")
-    assert idempotency.begin_request(letter.database, 1, "one", b"d") is None
+def test_a_name_belongs_to_its_key_and_its_request(newsletter: Web, key_id: int) -> None:
+    api_keys.create_key(newsletter.database, "other")
+    assert idempotency.begin_request(newsletter.database, 1, "one", b"d") is None
     with pytest.raises(idempotency.IdempotencyConflict, match="still in progress"):
-        idempotency.begin_request(letter.database, 1, "one", b"d")
+        idempotency.begin_request(newsletter.database, 1, "one", b"d")
     with pytest.raises(idempotency.IdempotencyConflict, match="another request"):
-        idempotency.begin_request(letter.database, 1, "one", b"other")
-    assert idempotency.begin_request(letter.database, 1, "two", b"d") is None
-    assert idempotency.begin_request(letter.database, 2, "one", b"d") is None
-    idempotency.save_response(letter.database, 1, "one", 201, '{"a": 1}')
-    found = idempotency.begin_request(letter.database, 1, "one", b"d")
+        idempotency.begin_request(newsletter.database, 1, "one", b"other")
+    assert idempotency.begin_request(newsletter.database, 1, "two", b"d") is None
+    assert idempotency.begin_request(newsletter.database, 2, "one", b"d") is None
+    idempotency.save_response(newsletter.database, 1, "one", 201, '{"a": 1}')
+    found = idempotency.begin_request(newsletter.database, 1, "one", b"d")
     assert found
     assert (found.status, found.body) == (201, '{"a": 1}')
 
 
-def test_the_work_is_done_once_also_after_a_minute_and_again_after_a_day(letter: Web) -> None:
-    api = letter.holder()
+def test_the_work_is_done_once_also_after_a_minute_and_again_after_a_day(newsletter: Web) -> None:
+    api = newsletter.holder()
     for time, replayed in (("0 seconds", False), ("2 minutes", True), ("20 hours", True), ("25 hours", False)):
-        age(letter, time)
+        age(newsletter, time)
         answer = api.post("/v1/subscribers", json={"email_address": "ada@example.org"}, headers={"Idempotency-Key": "one"})
         assert ("Idempotency-Replayed" in answer.headers) is replayed
-        with letter.database.transaction() as tx:
+        with newsletter.database.transaction() as tx:
             tx.run("UPDATE idempotency SET at = now()")
-    assert letter.counted("subscribers") == 1
+    assert newsletter.counted("subscribers") == 1
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_work_is_done_once_also_after_a_minute_and_again_after_a_day(letter:
     [(400, True), (404, True), (409, True), (422, True), (429, True), (499, True), (500, False), (503, False)],
 )
 def test_what_was_our_fault_is_tried_again_and_what_was_theirs_is_not(
-    letter: Web, key_id: int, status: int, is_kept: bool
+    newsletter: Web, key_id: int, status: int, is_kept: bool
 ) -> None:
     done: list[int] = []
 
@@ -97,7 +97,7 @@ def test_what_was_our_fault_is_tried_again_and_what_was_theirs_is_not(
         done.append(1)
         raise ApiError(status, "code", "Said so.")
 
-    wrapper = IdempotentRequest(desk(letter), key_id, "one", b"d")
+    wrapper = IdempotentRequest(context(newsletter), key_id, "one", b"d")
     with pytest.raises(ApiError):
         wrapper.run(work)
     if is_kept:
@@ -108,11 +108,11 @@ def test_what_was_our_fault_is_tried_again_and_what_was_theirs_is_not(
     assert len(done) == (1 if is_kept else 2)
 
 
-def test_work_that_breaks_is_tried_again(letter: Web, key_id: int) -> None:
+def test_work_that_breaks_is_tried_again(newsletter: Web, key_id: int) -> None:
     def broken() -> JSONResponse:
         raise ZeroDivisionError
 
-    wrapper = IdempotentRequest(desk(letter), key_id, "one", b"d")
+    wrapper = IdempotentRequest(context(newsletter), key_id, "one", b"d")
     with pytest.raises(ZeroDivisionError):
         wrapper.run(broken)
     assert wrapper.run(lambda: JSONResponse({"a": 1}, 201)).status_code == 201
@@ -120,18 +120,18 @@ def test_work_that_breaks_is_tried_again(letter: Web, key_id: int) -> None:
     assert (again.status_code, again.body, again.headers["Idempotency-Replayed"]) == (201, b'{"a":1}', "true")
 
 
-def test_only_answers_older_than_a_day_are_forgotten(letter: Web, key_id: int) -> None:
+def test_only_answers_older_than_a_day_are_forgotten(newsletter: Web, key_id: int) -> None:
     for name, time in (("old", "25 hours"), ("young", "0 seconds")):
-        claim(letter, key_id, name)
+        claim(newsletter, key_id, name)
         if name == "old":
-            age(letter, time)
-    with letter.database.transaction() as tx:
+            age(newsletter, time)
+    with newsletter.database.transaction() as tx:
         assert stored_idempotency.drop_old(tx) == 1
         assert stored_idempotency.get(tx, key_id, "young")
         assert stored_idempotency.get(tx, key_id, "old") is None
 
 
-def desk(letter: Web) -> AppContext:
+def context(newsletter: Web) -> AppContext:
     """What the app gives its routes."""
-    found: AppContext = letter.client.app.state.context  # type: ignore[attr-defined]
+    found: AppContext = newsletter.client.app.state.context  # type: ignore[attr-defined]
     return found

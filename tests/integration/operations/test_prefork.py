@@ -48,10 +48,10 @@ class Server:
                 one.status == psutil.CONN_ESTABLISHED and one.laddr.port == self.port
                 for one in psutil.Process(pid).net_connections()
             )
-            for pid in sorted(self.members())
+            for pid in sorted(self.workers())
         ]
 
-    def members(self) -> set[int]:
+    def workers(self) -> set[int]:
         return {one.pid for one in psutil.Process(self.parent.pid).children() if one.status() != psutil.STATUS_ZOMBIE}
 
 
@@ -61,15 +61,15 @@ def server(database: Database, tmp_path: Path) -> Iterator[Server]:
         port = int(free.getsockname()[1])
     with running("serve", settings(tmp_path, database.url), {}, "--port", str(port), "--processes", "2") as parent:
         found = Server(port, parent)
-        eventually(lambda: found.listens() and len(found.members()) == 2, 60, "two processes serve")
+        eventually(lambda: found.listens() and len(found.workers()) == 2, 60, "two processes serve")
         yield found
 
 
 def test_when_one_dies_the_other_answers_and_a_new_one_comes(server: Server) -> None:
-    before = server.members()
+    before = server.workers()
     os.kill(min(before), signal.SIGKILL)
     assert [server.ask() for _ in range(20)] == [401] * 20
-    eventually(lambda: len(server.members() - before) == 1, 20, "a new process replaces the dead one")
+    eventually(lambda: len(server.workers() - before) == 1, 20, "a new process replaces the dead one")
     os.kill(max(before), signal.SIGKILL)
     assert server.ask() == 401  # the new one answers alone
 
@@ -94,18 +94,18 @@ def test_clients_that_come_at_once_are_shared_out(server: Server) -> None:
 
 
 def test_when_the_parent_dies_nothing_of_it_is_left(server: Server) -> None:
-    members = server.members()
+    workers = server.workers()
     kill(server.parent)
-    eventually(lambda: not any(psutil.pid_exists(pid) for pid in members), 5, "the processes end")
+    eventually(lambda: not any(psutil.pid_exists(pid) for pid in workers), 5, "the processes end")
     assert not server.listens()
 
 
 def test_a_stop_ends_all_and_says_that_all_is_well(server: Server) -> None:
-    members = server.members()
+    workers = server.workers()
     assert server.ask() == 401
     server.parent.terminate()
     assert server.parent.wait(20) == 0
-    assert not any(psutil.pid_exists(pid) for pid in members)
+    assert not any(psutil.pid_exists(pid) for pid in workers)
 
 
 def test_a_keys_limit_holds_for_all_processes_together(server: Server, database: Database) -> None:

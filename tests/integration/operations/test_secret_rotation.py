@@ -20,68 +20,68 @@ OLD, NEW = "an-old-secret-of-32-characters-01", "a-new-secret-of-32-characters-0
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database, secret=OLD)
 
 
-def with_secret(letter: Web, secret: str) -> Web:
+def with_secret(newsletter: Web, secret: str) -> Web:
     """The same newsletter after a restart with another POSTMERGE_SECRET."""
-    return Web(replace(letter.settings, secret=secret), letter.database)
+    return Web(replace(newsletter.settings, secret=secret), newsletter.database)
 
 
-def links(letter: Web, number: int = 0) -> list[str]:
-    return web.paths(letter.mails()[number].text, letter.settings)
+def links(newsletter: Web, number: int = 0) -> list[str]:
+    return web.paths(newsletter.emails()[number].text, newsletter.settings)
 
 
-def erase(letter: Web, email: str, complained: bool = False) -> None:
-    with letter.database.transaction() as tx:
+def erase(newsletter: Web, email: str, complained: bool = False) -> None:
+    with newsletter.database.transaction() as tx:
         if complained:
             tx.run("INSERT INTO suppressions (email_normal, reason) VALUES (%(email)s, 'complaint')", email=email)
-    assert erasure.erase_by_email(letter.database, letter.settings, email)
+    assert erasure.erase_by_email(newsletter.database, newsletter.settings, email)
 
 
-def test_links_of_sent_emails_and_open_forms_work_after_a_rotation_and_end_with_their_secret(letter: Web) -> None:
-    letter.subscribe(ADA)
-    letter.work()
-    [confirm] = [path for path in links(letter) if path.startswith("/confirm/")]
-    form = letter.form_token()
-    without = with_secret(letter, NEW)
+def test_links_of_sent_emails_and_open_forms_work_after_a_rotation_and_end_with_their_secret(newsletter: Web) -> None:
+    newsletter.subscribe(ADA)
+    newsletter.work()
+    [confirm] = [path for path in links(newsletter) if path.startswith("/confirm/")]
+    form = newsletter.form_token()
+    without = with_secret(newsletter, NEW)
     assert without.client.post(confirm).status_code == 400
-    rotated = with_secret(letter, f"{NEW}, {OLD}")
+    rotated = with_secret(newsletter, f"{NEW}, {OLD}")
     assert rotated.client.post(confirm).status_code == 200
-    assert letter.state(ADA) == "active"
+    assert newsletter.state(ADA) == "active"
     rotated.client.post("/subscribe", data={"email": EVE, "token": form})
-    assert letter.state(EVE) == "unconfirmed"
+    assert newsletter.state(EVE) == "unconfirmed"
     rotated.work()
     [newer] = [path for path in links(rotated) if path.startswith("/confirm/")]
-    assert with_secret(letter, OLD).client.post(newer).status_code == 400
+    assert with_secret(newsletter, OLD).client.post(newer).status_code == 400
     assert without.client.post(newer).status_code == 200
 
 
-def test_the_first_secret_signs_every_kind_of_token(letter: Web) -> None:
-    both, now = with_secret(letter, f"{NEW}\n{OLD}").settings.need_secrets(), datetime.now(UTC)
+def test_the_first_secret_signs_every_kind_of_token(newsletter: Web) -> None:
+    both, now = with_secret(newsletter, f"{NEW}\n{OLD}").settings.need_secrets(), datetime.now(UTC)
     assert both == (NEW, OLD)
     token = tokens.form_token(both, now)
     assert tokens.check_form((NEW,), token, now, timedelta(0), timedelta(1))
     assert not tokens.check_form((OLD,), token, now, timedelta(0), timedelta(1))
 
 
-def test_who_was_erased_under_an_older_secret_stays_erased(letter: Web) -> None:
-    signup.add_subscriber(letter.database, letter.settings, ADA, [], confirmed=True)
-    erase(letter, ADA, complained=True)
-    signup.add_subscriber(letter.database, letter.settings, EVE, [], confirmed=True)
-    erase(letter, EVE)
-    rotated = with_secret(letter, f"{NEW},{OLD}")
+def test_who_was_erased_under_an_older_secret_stays_erased(newsletter: Web) -> None:
+    signup.add_subscriber(newsletter.database, newsletter.settings, ADA, [], confirmed=True)
+    erase(newsletter, ADA, complained=True)
+    signup.add_subscriber(newsletter.database, newsletter.settings, EVE, [], confirmed=True)
+    erase(newsletter, EVE)
+    rotated = with_secret(newsletter, f"{NEW},{OLD}")
     rotated.subscribe(ADA)
-    assert letter.counted("transactional_mails") == 0
-    assert "suppressed" in signup.add_subscriber(letter.database, rotated.settings, ADA, [], confirmed=True)
-    path = letter.settings.build.parent / "list.csv"
+    assert newsletter.counted("transactional_mails") == 0
+    assert "suppressed" in signup.add_subscriber(newsletter.database, rotated.settings, ADA, [], confirmed=True)
+    path = newsletter.settings.build.parent / "list.csv"
     path.write_text(f"email\n{ADA}\n{EVE}\n")
-    done = imports.apply_import(letter.database, rotated.settings, ImportRequest(path, evidence="yes"))
+    done = imports.apply_import(newsletter.database, rotated.settings, ImportRequest(path, evidence="yes"))
     assert done.reasons == {"erased": 2}
     rotated.subscribe(EVE)
     rotated.work()
     [confirm] = [path for path in links(rotated) if path.startswith("/confirm/")]
     rotated.client.post(confirm)
-    assert letter.state(EVE) == "active"
-    assert letter.counted("erased") == 1  # hers is forgotten, the complaint is not
+    assert newsletter.state(EVE) == "active"
+    assert newsletter.counted("erased") == 1  # hers is forgotten, the complaint is not

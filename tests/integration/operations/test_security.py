@@ -29,16 +29,16 @@ PROXY, OTHER, STRANGER, VICTIM = "10.0.0.5", "10.0.0.6", "198.51.100.7", "203.0.
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
 
 
-def asked_from(letter: Web, peer: str, *forwarded: str) -> str:
+def asked_from(newsletter: Web, peer: str, *forwarded: str) -> str:
     """The address that the evidence holds."""
-    client = TestClient(letter.app(), client=(peer, 4711))
+    client = TestClient(newsletter.app(), client=(peer, 4711))
     headers = [("X-Forwarded-For", value) for value in forwarded]
-    client.post("/subscribe", data={"email": ADA, "token": letter.form_token()}, headers=headers)
-    with letter.database.transaction() as tx:
+    client.post("/subscribe", data={"email": ADA, "token": newsletter.form_token()}, headers=headers)
+    with newsletter.database.transaction() as tx:
         return str(tx.value("SELECT host(ip) FROM consents ORDER BY id DESC LIMIT 1"))
 
 
@@ -65,12 +65,12 @@ def asked_from(letter: Web, peer: str, *forwarded: str) -> str:
 def test_only_our_own_proxies_say_where_a_request_is_from(
     database: Database, tmp_path: Path, peer: str, forwarded: list[str], found: str
 ) -> None:
-    letter = web.make(tmp_path, database, trusted_proxies="10.0.0.0/8, 2001:db8:1::/48")
-    assert asked_from(letter, peer, *forwarded) == found
+    newsletter = web.make(tmp_path, database, trusted_proxies="10.0.0.0/8, 2001:db8:1::/48")
+    assert asked_from(newsletter, peer, *forwarded) == found
 
 
-def test_without_trusted_proxies_no_header_is_believed(letter: Web) -> None:
-    assert asked_from(letter, PROXY, STRANGER) == PROXY
+def test_without_trusted_proxies_no_header_is_believed(newsletter: Web) -> None:
+    assert asked_from(newsletter, PROXY, STRANGER) == PROXY
 
 
 def test_a_network_that_cannot_be_read_is_refused_at_the_start() -> None:
@@ -78,99 +78,99 @@ def test_a_network_that_cannot_be_read_is_refused_at_the_start() -> None:
         settings.load({"POSTMERGE_TRUSTED_PROXIES": "10.0.0.0/8, everybody"})
 
 
-def test_behind_tls_every_answer_says_to_stay_there(letter: Web, tmp_path: Path, database: Database) -> None:
+def test_behind_tls_every_answer_says_to_stay_there(newsletter: Web, tmp_path: Path, database: Database) -> None:
     paths = ("/subscribe", "/leave/x", "/v1/ping", "/health", "/nothing", "/-/desk.css")
-    assert all("strict-transport-security" not in letter.client.get(path).headers for path in paths)
+    assert all("strict-transport-security" not in newsletter.client.get(path).headers for path in paths)
     behind = web.make(tmp_path, database, api_url="https://news.example.org")
     for path in paths:
         assert behind.client.get(path).headers["strict-transport-security"] == "max-age=31536000", path
 
 
-def test_an_address_changed_by_a_key_is_evidence_and_the_old_end_is_told(letter: Web) -> None:
-    add_subscriber(letter.database, letter.settings, ADA, [], confirmed=True)
-    assert subscriber_admin.change_subscriber(letter.database, ADA, SubscriberChanges(email="new@example.org", ip=STRANGER))
-    with letter.database.transaction() as tx:
+def test_an_address_changed_by_a_key_is_evidence_and_the_old_end_is_told(newsletter: Web) -> None:
+    add_subscriber(newsletter.database, newsletter.settings, ADA, [], confirmed=True)
+    assert subscriber_admin.change_subscriber(newsletter.database, ADA, SubscriberChanges(email="new@example.org", ip=STRANGER))
+    with newsletter.database.transaction() as tx:
         row = tx.one("SELECT source, host(ip) AS ip, evidence FROM consents WHERE kind = 'address'")
     assert row == {"source": "api", "ip": STRANGER, "evidence": {"before": ADA, "after": "new@example.org"}}
-    letter.work()
-    [told] = letter.mails()
+    newsletter.work()
+    [told] = newsletter.emails()
     assert told.to == ADA
     assert "new@example.org" in told.text
     for number in range(6):
-        subscriber_admin.change_subscriber(letter.database, "1", SubscriberChanges(email=f"new-{number}@example.org"))
-    letter.work()
-    assert len(letter.mails()) == 3
+        subscriber_admin.change_subscriber(newsletter.database, "1", SubscriberChanges(email=f"new-{number}@example.org"))
+    newsletter.work()
+    assert len(newsletter.emails()) == 3
 
 
-def test_the_old_addresss_link_confirms_no_new_address(letter: Web) -> None:
-    letter.subscribe(ADA)
-    letter.work()
-    [old] = [path for path in web.paths(letter.mails()[0].text, letter.settings) if path.startswith("/confirm/")]
-    with letter.database.transaction() as tx:
+def test_the_old_addresss_link_confirms_no_new_address(newsletter: Web) -> None:
+    newsletter.subscribe(ADA)
+    newsletter.work()
+    [old] = [path for path in web.paths(newsletter.emails()[0].text, newsletter.settings) if path.startswith("/confirm/")]
+    with newsletter.database.transaction() as tx:
         tx.run("UPDATE inbox_emails SET created_at = created_at - interval '11 minutes'")
-    assert subscriber_admin.change_subscriber(letter.database, ADA, SubscriberChanges(email="new@example.org"))
-    assert letter.client.post(old).status_code == 400
-    assert letter.state("new@example.org") == "unconfirmed"
-    letter.work()
-    newest = letter.mails()[0]
+    assert subscriber_admin.change_subscriber(newsletter.database, ADA, SubscriberChanges(email="new@example.org"))
+    assert newsletter.client.post(old).status_code == 400
+    assert newsletter.state("new@example.org") == "unconfirmed"
+    newsletter.work()
+    newest = newsletter.emails()[0]
     assert newest.to == "new@example.org"
-    [own] = [path for path in web.paths(newest.text, letter.settings) if path.startswith("/confirm/")]
-    assert letter.client.post(own).status_code == 200
-    assert letter.state("new@example.org") == "active"
+    [own] = [path for path in web.paths(newest.text, newsletter.settings) if path.startswith("/confirm/")]
+    assert newsletter.client.post(own).status_code == 200
+    assert newsletter.state("new@example.org") == "active"
 
 
-def test_changes_of_addresses_keep_to_the_limits_of_sign_ups(letter: Web) -> None:
+def test_changes_of_addresses_keep_to_the_limits_of_sign_ups(newsletter: Web) -> None:
     for number in range(12):
         add = SubscriberChanges(email=f"own-{number}@gmail.com", ip=STRANGER)
-        assert subscriber_admin.add_subscriber(letter.database, letter.settings, add)
-        with letter.database.transaction() as tx:
+        assert subscriber_admin.add_subscriber(newsletter.database, newsletter.settings, add)
+        with newsletter.database.transaction() as tx:
             tx.run("UPDATE inbox_emails SET created_at = created_at - interval '11 minutes'")
         subscriber_admin.change_subscriber(
-            letter.database, add.email or "", SubscriberChanges(email=f"victim-{number}@gmail.com", ip=STRANGER)
+            newsletter.database, add.email or "", SubscriberChanges(email=f"victim-{number}@gmail.com", ip=STRANGER)
         )
-    letter.work()
-    assert len([mail for mail in letter.mails() if mail.to.startswith("victim")]) <= 10
+    newsletter.work()
+    assert len([email for email in newsletter.emails() if email.to.startswith("victim")]) <= 10
 
 
-def test_a_key_asks_nobody_who_complained_and_was_erased(letter: Web) -> None:
-    add_subscriber(letter.database, letter.settings, ADA, [], confirmed=True)
-    with letter.database.transaction() as tx:
+def test_a_key_asks_nobody_who_complained_and_was_erased(newsletter: Web) -> None:
+    add_subscriber(newsletter.database, newsletter.settings, ADA, [], confirmed=True)
+    with newsletter.database.transaction() as tx:
         tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('ada@example.org', 'complaint')")
-    assert subscriber_admin.erase_subscriber(letter.database, letter.settings, ADA)
-    subscriber_admin.add_subscriber(letter.database, letter.settings, SubscriberChanges(email=ADA))
-    letter.work()
-    assert letter.mails() == []
+    assert subscriber_admin.erase_subscriber(newsletter.database, newsletter.settings, ADA)
+    subscriber_admin.add_subscriber(newsletter.database, newsletter.settings, SubscriberChanges(email=ADA))
+    newsletter.work()
+    assert newsletter.emails() == []
 
 
-def test_a_key_is_refused_domains_without_mail_as_the_form_is(letter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_mail(database: Database, email_normal: str) -> None:
-        raise BadInput("The domain takes no mail.")
+def test_the_api_refuses_domains_without_email_as_the_form_does(newsletter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    def takes_no_email(database: Database, email_normal: str) -> None:
+        raise BadInput("The domain takes no email.")
 
-    monkeypatch.setattr(email_domain_check, "check_domain", no_mail)
-    asking = web.make(letter.settings.build.parent, letter.database, check_dns=True)
-    with pytest.raises(subscriber_admin.Rejected, match="takes no mail"):
+    monkeypatch.setattr(email_domain_check, "check_domain", takes_no_email)
+    asking = web.make(newsletter.settings.build.parent, newsletter.database, check_dns=True)
+    with pytest.raises(subscriber_admin.Rejected, match="takes no email"):
         subscriber_admin.add_subscriber(asking.database, asking.settings, SubscriberChanges(email=ADA))
-    assert letter.state(ADA) is None
+    assert newsletter.state(ADA) is None
 
 
 @pytest.mark.parametrize("path", ["/subscribe", "/reader"])
-def test_the_time_of_an_answer_says_nothing_about_an_address(letter: Web, path: str) -> None:
-    add_subscriber(letter.database, letter.settings, ADA, [], confirmed=True)
+def test_the_time_of_an_answer_says_nothing_about_an_address(newsletter: Web, path: str) -> None:
+    add_subscriber(newsletter.database, newsletter.settings, ADA, [], confirmed=True)
     least = {"known": 9.0, "new": 9.0, "robot": 9.0}
     for number in range(60):  # the least of many: what the machine does beside is in all the others
         if number >= 12 and max(least.values()) - min(least.values()) < 0.01:
             break
         for kind, email in (("known", ADA), ("new", f"new-{number}@example.com"), ("robot", f"r-{number}@example.com")):
-            data = {"email": email, "token": letter.form_token(), "website": "x" if kind == "robot" else ""}
+            data = {"email": email, "token": newsletter.form_token(), "website": "x" if kind == "robot" else ""}
             began = time.perf_counter()
-            assert "Check your inbox" in letter.client.post(path, data=data).text
+            assert "Check your inbox" in newsletter.client.post(path, data=data).text
             least[kind] = min(least[kind], time.perf_counter() - began)
     assert min(least.values()) >= forms.MIN_ANSWER_SECONDS
     assert max(least.values()) - min(least.values()) < 0.01
 
 
-def test_a_token_for_one_purpose_is_worth_nothing_for_another(letter: Web) -> None:
-    secret, now, long = letter.settings.need_secrets(), datetime.now(UTC), timedelta(days=1)
+def test_a_token_for_one_purpose_is_worth_nothing_for_another(newsletter: Web) -> None:
+    secret, now, long = newsletter.settings.need_secrets(), datetime.now(UTC), timedelta(days=1)
     made = {
         "leave": tokens.leave_token(secret, 1, 1),
         "confirm": tokens.confirm_token(secret, 1, 1, now),
@@ -182,7 +182,7 @@ def test_a_token_for_one_purpose_is_worth_nothing_for_another(letter: Web) -> No
         "form": tokens.form_token(secret, now),
         "work": tokens.work_token(secret, now, 1),
     }
-    readers: dict[str, Callable[[str], object]] = {
+    subscribers: dict[str, Callable[[str], object]] = {
         "leave": lambda token: tokens.read_leave(secret, token),
         "confirm": lambda token: tokens.read_confirm(secret, token, now, long),
         "paid": lambda token: tokens.read_paid(secret, token),
@@ -193,7 +193,7 @@ def test_a_token_for_one_purpose_is_worth_nothing_for_another(letter: Web) -> No
         "form": lambda token: tokens.check_form(secret, token, now, timedelta(0), long),
         "work": lambda token: any(tokens.read_work(secret, f"{token}:{n}", now, long) for n in range(99)),
     }
-    for name, read in readers.items():
+    for name, read in subscribers.items():
         assert {kind for kind, token in made.items() if read(token)} == {name}
         for place in range(len(made[name])):
             changed = made[name][:place] + ("A" if made[name][place] != "A" else "B") + made[name][place + 1 :]
@@ -203,47 +203,53 @@ def test_a_token_for_one_purpose_is_worth_nothing_for_another(letter: Web) -> No
 @pytest.mark.parametrize(
     "path", ["//evil.example/", "/\\evil.example/", "/%5c%5cevil.example", "/%2f%2fevil.example/..", "/https:/evil.example/"]
 )
-def test_no_path_leads_to_another_host(letter: Web, path: str) -> None:
-    letter.settings.site_folder.joinpath("evil.example").mkdir(parents=True)
-    target = letter.client.get(path).headers.get("location", "/")
+def test_no_path_leads_to_another_host(newsletter: Web, path: str) -> None:
+    newsletter.settings.site_folder.joinpath("evil.example").mkdir(parents=True)
+    target = newsletter.client.get(path).headers.get("location", "/")
     assert target.startswith("/")
     assert not target.startswith(("//", "/\\"))
 
 
-def test_the_host_header_gets_into_no_link(letter: Web) -> None:
+def test_the_host_header_gets_into_no_link(newsletter: Web) -> None:
     headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
-    page = letter.client.post("/subscribe", data={"email": ADA, "token": letter.form_token()}, headers=headers)
-    letter.work()
-    [mail] = letter.mails()
-    assert "evil" not in page.text + str(page.headers) + mail.text + mail.html
+    page = newsletter.client.post("/subscribe", data={"email": ADA, "token": newsletter.form_token()}, headers=headers)
+    newsletter.work()
+    [email] = newsletter.emails()
+    assert "evil" not in page.text + str(page.headers) + email.text + email.html
 
 
-def test_line_breaks_in_a_form_get_into_no_header(letter: Web) -> None:
+def test_line_breaks_in_a_form_get_into_no_header(newsletter: Web) -> None:
     for email in ("ada@example.org\r\nBcc: eve@example.org", "ada@example.org\nX: y", "ada@example.org\0"):
-        answer = letter.client.post("/subscribe", data={"email": email, "token": letter.form_token()})
+        answer = newsletter.client.post("/subscribe", data={"email": email, "token": newsletter.form_token()})
         assert answer.status_code == 422
-    data = {"email": ADA, "page": "x\r\nBcc: eve@example.org", "tag": "a", "lang": "de\r\nX: y", "token": letter.form_token()}
-    answer = letter.client.post("/subscribe?lang=de%0d%0aX:%20y", data=data)
+    data = {
+        "email": ADA,
+        "page": "x\r\nBcc: eve@example.org",
+        "tag": "a",
+        "lang": "de\r\nX: y",
+        "token": newsletter.form_token(),
+    }
+    answer = newsletter.client.post("/subscribe?lang=de%0d%0aX:%20y", data=data)
     assert "x" not in answer.headers
-    letter.work()
-    assert all("eve@" not in mail.raw.decode() for mail in letter.mails())
+    newsletter.work()
+    assert all("eve@" not in email.raw.decode() for email in newsletter.emails())
 
 
-def test_no_secret_key_or_token_is_in_the_logs(letter: Web, capfd: pytest.CaptureFixture[str]) -> None:
-    secrets = [*letter.settings.need_secrets(), create_key(letter.database, "robot")]
+def test_no_secret_key_or_token_is_in_the_logs(newsletter: Web, capfd: pytest.CaptureFixture[str]) -> None:
+    secrets = [*newsletter.settings.need_secrets(), create_key(newsletter.database, "robot")]
     log.configure("debug")
     try:
-        letter.send()
-        letter.subscribe(ADA)
-        letter.work()
-        links = [path for mail in letter.mails() for path in web.paths(mail.text + mail.html, letter.settings)]
+        newsletter.send()
+        newsletter.subscribe(ADA)
+        newsletter.work()
+        links = [path for email in newsletter.emails() for path in web.paths(email.text + email.html, newsletter.settings)]
         secrets += [path.split("/")[2] for path in links if path.split("/")[1] in ("confirm", "leave", "reader", "canary")]
         for path in links:
-            letter.client.get(path)
-            letter.client.post(path)
-            letter.client.post(path[:-1])
-        letter.client.get("/v1/subscribers", headers={"Authorization": f"Token {secrets[1]}"})
-        letter.client.get("/v1/subscribers", headers={"Authorization": f"Token {secrets[1]}x"})
+            newsletter.client.get(path)
+            newsletter.client.post(path)
+            newsletter.client.post(path[:-1])
+        newsletter.client.get("/v1/subscribers", headers={"Authorization": f"Token {secrets[1]}"})
+        newsletter.client.get("/v1/subscribers", headers={"Authorization": f"Token {secrets[1]}x"})
     finally:
         log.configure("error")
     written = capfd.readouterr().err
@@ -252,7 +258,7 @@ def test_no_secret_key_or_token_is_in_the_logs(letter: Web, capfd: pytest.Captur
     assert not [secret for secret in secrets if secret in written]
 
 
-def test_a_body_that_never_ends_is_not_waited_for(letter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_never_ends_is_not_waited_for(newsletter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "_MAX_BODY_SECONDS", 0.2)
     sent: list[Message] = []
 
@@ -271,5 +277,5 @@ def test_a_body_that_never_ends_is_not_waited_for(letter: Web, monkeypatch: pyte
         "query_string": b"",
         "headers": [],
     }
-    asyncio.run(letter.app()(scope, receive, send))
+    asyncio.run(newsletter.app()(scope, receive, send))
     assert sent[0]["status"] == 408

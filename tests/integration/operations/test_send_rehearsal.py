@@ -14,11 +14,11 @@ from mailer.core.settings import environment
 from mailer.flows.operations import send_rehearsal
 from mailer.flows.operations.send_rehearsal import rehearse_send
 from mailer.flows.sending.send_status import list_send_statuses
-from tests.factories import edition, old, readers, settings
+from tests.factories import add_subscribers, edition, old, settings
 
 
-def test_a_rehearsal_mails_made_up_readers_and_leaves_the_real_ledger_alone(database: Database, tmp_path: Path) -> None:
-    readers(database, 7)
+def test_a_rehearsal_emails_made_up_subscribers_and_does_not_touch_the_real_ledger(database: Database, tmp_path: Path) -> None:
+    add_subscribers(database, 7)
     before, told = dict(os.environ), []
     size = send_rehearsal.count_audience(database, edition())
     found = rehearse_send(settings(tmp_path), edition(), 250, progress=lambda done, of: told.append((done, of)))
@@ -64,7 +64,7 @@ def test_an_audience_of_nobody_is_bad_input(database: Database) -> None:
 def test_the_command_builds_asks_the_ledger_and_prints_facts(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readers(database, 12)
+    add_subscribers(database, 12)
     issues = tmp_path / "content" / "issues"
     issues.mkdir(parents=True)
     (issues / "2026-11-24-hello.md").write_text("Title: Hello\nDate: 2026-11-24\n\nA first line.\n")

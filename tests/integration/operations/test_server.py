@@ -57,7 +57,7 @@ def answers(connection: socket.socket, number: int) -> list[bytes]:
     return found
 
 
-def test_head_and_body_of_an_answer_leave_together_and_at_once(port: int) -> None:
+def test_head_and_body_of_a_response_are_sent_together_and_at_once(port: int) -> None:
     with connected(port) as connection:
         for _ in range(5):
             connection.sendall(ask("/v1/ping"))
@@ -79,7 +79,7 @@ def test_requests_sent_at_once_are_answered_in_their_order(port: int) -> None:
     assert health
 
 
-def test_a_slow_reader_gets_a_large_file_whole(port: int) -> None:
+def test_a_slow_client_gets_a_large_file_whole(port: int) -> None:
     with connected(port) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         connection.sendall(ask("/big.bin", more="Connection: close\r\n"))

@@ -31,7 +31,7 @@ from tests.web import Web
 
 
 class Target:
-    """A server that keeps what it gets and answers as it is told."""
+    """A server that records what it gets and answers as configured."""
 
     def __init__(self) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []
@@ -63,13 +63,13 @@ def target() -> Iterator[Target]:
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database, webhook_networks="127.0.0.0/8")
 
 
 @pytest.fixture
-def api(letter: Web) -> TestClient:
-    return letter.holder(api_keys.DEFAULT_REQUESTS_PER_MINUTE)
+def api(newsletter: Web) -> TestClient:
+    return newsletter.holder(api_keys.DEFAULT_REQUESTS_PER_MINUTE)
 
 
 def hook(api: TestClient, url: str, *types: str) -> dict[str, Any]:
@@ -79,16 +79,16 @@ def hook(api: TestClient, url: str, *types: str) -> dict[str, Any]:
     return made
 
 
-def make_due(letter: Web) -> None:
-    with letter.database.transaction() as tx:
+def make_due(newsletter: Web) -> None:
+    with newsletter.database.transaction() as tx:
         tx.run("UPDATE webhook_messages SET due_at = now() WHERE state = 'pending'")
 
 
-def test_an_event_is_told_once_signed_as_in_standard_webhooks(letter: Web, api: TestClient, target: Target) -> None:
+def test_an_event_is_told_once_signed_as_in_standard_webhooks(newsletter: Web, api: TestClient, target: Target) -> None:
     made = hook(api, target.url, "subscriber.confirmed")
-    signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
-    assert webhooks.deliver_messages(letter.database, letter.settings) == 1
-    assert webhooks.deliver_messages(letter.database, letter.settings) == 0
+    signup.add_subscriber(newsletter.database, newsletter.settings, "ada@example.org", [], confirmed=True)
+    assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == 1
+    assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == 0
     [(headers, body)] = target.got
     facts = json.loads(body)
     assert facts["event_type"] == "subscriber.confirmed"
@@ -100,114 +100,114 @@ def test_an_event_is_told_once_signed_as_in_standard_webhooks(letter: Web, api: 
     assert headers["webhook-signature"] == f"v1,{wanted}"
 
 
-def test_an_event_that_is_rolled_back_is_told_to_nobody(letter: Web, api: TestClient, target: Target) -> None:
+def test_an_event_that_is_rolled_back_is_told_to_nobody(newsletter: Web, api: TestClient, target: Target) -> None:
     hook(api, target.url, "subscriber.created")
-    with contextlib.suppress(RuntimeError), letter.database.transaction() as tx:
+    with contextlib.suppress(RuntimeError), newsletter.database.transaction() as tx:
         tx.run("INSERT INTO subscribers (email, email_normal) VALUES ('a@b.org', 'a@b.org')")
         assert tx.value("SELECT count(*) FROM webhook_messages") == 1
         raise RuntimeError
-    assert webhooks.deliver_messages(letter.database, letter.settings) == 0
-    assert letter.counted("events") == 0
+    assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == 0
+    assert newsletter.counted("events") == 0
 
 
 def test_a_refused_message_is_tried_again_with_growing_gaps_and_can_be_replayed(
-    letter: Web, api: TestClient, target: Target
+    newsletter: Web, api: TestClient, target: Target
 ) -> None:
     made = hook(api, target.url, "subscriber.created")
     target.answer = 500
-    signup.sign_up(letter.database, "ada@example.org")
+    signup.sign_up(newsletter.database, "ada@example.org")
     for _ in range(3):
-        assert webhooks.deliver_messages(letter.database, letter.settings) == 1
-        assert webhooks.deliver_messages(letter.database, letter.settings) == 0
-        make_due(letter)
+        assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == 1
+        assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == 0
+        make_due(newsletter)
     [one] = api.get(f"/v1/webhooks/{made['id']}/attempts").json()["results"]
     assert (one["status"], one["attempt_count"], one["error_message"]) == ("pending", 3, "answered 500")
-    assert letter.counted("webhook_attempts") == 3
+    assert newsletter.counted("webhook_attempts") == 3
     target.answer = 204
-    webhooks.deliver_messages(letter.database, letter.settings)
+    webhooks.deliver_messages(newsletter.database, newsletter.settings)
     [one] = api.get(f"/v1/webhooks/{made['id']}/attempts?status=success").json()["results"]
     assert api.post(f"/v1/webhooks/{made['id']}/attempts/{one['id']}/replay").status_code == 204
-    webhooks.deliver_messages(letter.database, letter.settings)
+    webhooks.deliver_messages(newsletter.database, newsletter.settings)
     assert len({headers["webhook-id"] for headers, _ in target.got}) == 1
     assert len(target.got) == 5
 
 
-def fail(letter: Web, target: Target, number: int = 1, now: datetime | None = None) -> None:
+def fail(newsletter: Web, target: Target, number: int = 1, now: datetime | None = None) -> None:
     """So many attempts in a row, each when it is due."""
     for _ in range(number):
-        make_due(letter)
-        assert webhooks.deliver_messages(letter.database, letter.settings, now) == 1
+        make_due(newsletter)
+        assert webhooks.deliver_messages(newsletter.database, newsletter.settings, now) == 1
 
 
-def message(letter: Web) -> dict[str, Any]:
-    with letter.database.transaction() as tx:
+def message(newsletter: Web) -> dict[str, Any]:
+    with newsletter.database.transaction() as tx:
         return tx.one("SELECT state, attempts, due_at FROM webhook_messages ORDER BY id LIMIT 1") or {}
 
 
-def test_the_gaps_grow_and_span_three_days(letter: Web, api: TestClient, target: Target) -> None:
+def test_the_gaps_grow_and_span_three_days(newsletter: Web, api: TestClient, target: Target) -> None:
     hook(api, target.url, "subscriber.created")
     target.answer = 500
-    signup.sign_up(letter.database, "ada@example.org")
+    signup.sign_up(newsletter.database, "ada@example.org")
     now, gaps = datetime.now(UTC), []
     for number in range(1, 14):
-        fail(letter, target, now=now)
-        one = message(letter)
+        fail(newsletter, target, now=now)
+        one = message(newsletter)
         assert (one["state"], one["attempts"]) == ("pending", number)
         gaps.append(one["due_at"] - now)
     assert gaps == sorted(gaps)
     assert gaps[0] == timedelta(seconds=5)
     assert timedelta(hours=71) < sum(gaps, timedelta()) < timedelta(hours=74)
-    fail(letter, target, now=now)
-    assert (message(letter)["state"], message(letter)["attempts"], len(target.got)) == ("failed", 14, 14)
-    make_due(letter)
-    assert webhooks.deliver_messages(letter.database, letter.settings) == 0
+    fail(newsletter, target, now=now)
+    assert (message(newsletter)["state"], message(newsletter)["attempts"], len(target.got)) == ("failed", 14, 14)
+    make_due(newsletter)
+    assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == 0
 
 
 @pytest.mark.parametrize("late", [True, False])
 def test_a_message_is_due_again_when_its_gap_is_over_and_not_before(
-    letter: Web, api: TestClient, target: Target, late: bool
+    newsletter: Web, api: TestClient, target: Target, late: bool
 ) -> None:
     hook(api, target.url, "subscriber.created")
     target.answer = 500
-    signup.sign_up(letter.database, "ada@example.org")
-    fail(letter, target, 3)
-    with letter.database.transaction() as tx:
+    signup.sign_up(newsletter.database, "ada@example.org")
+    fail(newsletter, target, 3)
+    with newsletter.database.transaction() as tx:
         tx.run(f"UPDATE webhook_messages SET due_at = due_at - interval '{'121' if late else '100'} seconds'")
-    assert webhooks.has_work(letter.database) is late
-    assert webhooks.deliver_messages(letter.database, letter.settings) == late
+    assert webhooks.has_work(newsletter.database) is late
+    assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == late
 
 
-def test_a_dead_target_is_switched_off_with_a_notice(letter: Web, api: TestClient, target: Target) -> None:
+def test_a_dead_target_is_switched_off_with_a_notice(newsletter: Web, api: TestClient, target: Target) -> None:
     made = hook(api, target.url, "subscriber.created")
     other = hook(api, target.url + "/other", "subscriber.created")
-    with letter.database.transaction() as tx:
+    with newsletter.database.transaction() as tx:
         tx.run("UPDATE webhooks SET enabled = false WHERE url LIKE '%/other'")
     target.answer = 503
-    signup.sign_up(letter.database, "ada@example.org")
-    webhooks.deliver_messages(letter.database, letter.settings)
-    with letter.database.transaction() as tx:
+    signup.sign_up(newsletter.database, "ada@example.org")
+    webhooks.deliver_messages(newsletter.database, newsletter.settings)
+    with newsletter.database.transaction() as tx:
         tx.run("UPDATE webhooks SET failing_since = now() - interval '73 hours'")
-    make_due(letter)
-    webhooks.deliver_messages(letter.database, letter.settings, datetime.now(UTC))
+    make_due(newsletter)
+    webhooks.deliver_messages(newsletter.database, newsletter.settings, datetime.now(UTC))
     assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "disabled"
-    with letter.database.transaction() as tx:
+    with newsletter.database.transaction() as tx:
         assert "was disabled" in tx.value("SELECT text FROM notices")
     posted = len(target.got)
-    signup.sign_up(letter.database, "bob@example.org")
-    nothing_is_posted(letter, target)
+    signup.sign_up(newsletter.database, "bob@example.org")
+    nothing_is_posted(newsletter, target)
     switch(api, made, "enabled")
     target.answer = 200
-    make_due(letter)
-    assert webhooks.deliver_messages(letter.database, letter.settings) >= 1
+    make_due(newsletter)
+    assert webhooks.deliver_messages(newsletter.database, newsletter.settings) >= 1
     assert len(target.got) > posted
     assert api.get(f"/v1/webhooks/{other['id']}").json()["status"] == "disabled"
 
 
-def nothing_is_posted(letter: Web, target: Target) -> None:
+def nothing_is_posted(newsletter: Web, target: Target) -> None:
     posted = len(target.got)
-    make_due(letter)
-    assert not webhooks.has_work(letter.database)
-    assert webhooks.deliver_messages(letter.database, letter.settings) == 0
+    make_due(newsletter)
+    assert not webhooks.has_work(newsletter.database)
+    assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == 0
     assert len(target.got) == posted
 
 
@@ -218,89 +218,89 @@ def switch(api: TestClient, made: dict[str, Any], status: str) -> None:
 
 @pytest.mark.parametrize("when", ["before the event", "before the first attempt", "between two attempts"])
 def test_a_webhook_that_is_switched_off_by_hand_is_posted_to_no_more(
-    letter: Web, api: TestClient, target: Target, when: str
+    newsletter: Web, api: TestClient, target: Target, when: str
 ) -> None:
     made = hook(api, target.url, "subscriber.created")
     target.answer = 500
     if when == "before the event":
         switch(api, made, "disabled")
-    signup.sign_up(letter.database, "ada@example.org")
+    signup.sign_up(newsletter.database, "ada@example.org")
     if when == "between two attempts":
-        fail(letter, target)
+        fail(newsletter, target)
     switch(api, made, "disabled")
-    nothing_is_posted(letter, target)
+    nothing_is_posted(newsletter, target)
 
 
 def test_a_target_that_is_gone_is_switched_off_at_once_and_another_goes_on(
-    letter: Web, api: TestClient, target: Target
+    newsletter: Web, api: TestClient, target: Target
 ) -> None:
     gone, good = hook(api, target.url, "subscriber.created"), hook(api, "http://127.0.0.2:1/", "subscriber.created")
     target.answer = 410
     for name in ("ada", "bob"):
-        signup.sign_up(letter.database, f"{name}@example.org")
-    webhooks.deliver_messages(letter.database, letter.settings)
+        signup.sign_up(newsletter.database, f"{name}@example.org")
+    webhooks.deliver_messages(newsletter.database, newsletter.settings)
     statuses = {one["id"]: api.get(f"/v1/webhooks/{one['id']}").json()["status"] for one in (gone, good)}
     assert statuses == {gone["id"]: "disabled", good["id"]: "enabled"}
     posted = len(target.got)
-    make_due(letter)
-    webhooks.deliver_messages(letter.database, letter.settings)
+    make_due(newsletter)
+    webhooks.deliver_messages(newsletter.database, newsletter.settings)
     assert len(target.got) == posted
 
 
 @pytest.mark.parametrize(("hours", "status"), [(71, "enabled"), (73, "disabled")])
 def test_a_target_is_dead_after_three_days_without_an_answer(
-    letter: Web, api: TestClient, target: Target, hours: int, status: str
+    newsletter: Web, api: TestClient, target: Target, hours: int, status: str
 ) -> None:
     made = hook(api, target.url, "subscriber.created")
     target.answer = 500
-    signup.sign_up(letter.database, "ada@example.org")
-    fail(letter, target)
-    with letter.database.transaction() as tx:
+    signup.sign_up(newsletter.database, "ada@example.org")
+    fail(newsletter, target)
+    with newsletter.database.transaction() as tx:
         tx.run(f"UPDATE webhooks SET failing_since = failing_since - interval '{hours} hours'")
-    fail(letter, target)
+    fail(newsletter, target)
     assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == status
 
 
-def test_a_target_that_took_one_message_has_its_three_days_again(letter: Web, api: TestClient, target: Target) -> None:
+def test_a_target_that_took_one_message_has_its_three_days_again(newsletter: Web, api: TestClient, target: Target) -> None:
     made = hook(api, target.url, "subscriber.created")
     for answer in (500, 200, 500):
         target.answer = answer
-        signup.sign_up(letter.database, f"ada-{letter.counted('subscribers')}@example.org")
-        make_due(letter)
-        webhooks.deliver_messages(letter.database, letter.settings)
-        with letter.database.transaction() as tx:
+        signup.sign_up(newsletter.database, f"ada-{newsletter.counted('subscribers')}@example.org")
+        make_due(newsletter)
+        webhooks.deliver_messages(newsletter.database, newsletter.settings)
+        with newsletter.database.transaction() as tx:
             tx.run("UPDATE webhooks SET failing_since = failing_since - interval '50 hours'")
     assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "enabled"
 
 
 @pytest.mark.parametrize(("age", "is_free"), [("0 seconds", False), ("110 seconds", False), ("130 seconds", True)])
 def test_a_message_of_a_worker_that_died_is_posted_after_its_lease(
-    letter: Web, api: TestClient, target: Target, age: str, is_free: bool
+    newsletter: Web, api: TestClient, target: Target, age: str, is_free: bool
 ) -> None:
     hook(api, target.url, "subscriber.created")
-    signup.sign_up(letter.database, "ada@example.org")
-    with letter.database.transaction() as tx:
+    signup.sign_up(newsletter.database, "ada@example.org")
+    with newsletter.database.transaction() as tx:
         assert len(webhook_outbox.claim(tx, 10, webhooks.LEASE)) == 1
         tx.run(f"UPDATE webhook_messages SET claimed_at = claimed_at - interval '{age}'")
-    assert webhooks.has_work(letter.database) is is_free
-    assert webhooks.deliver_messages(letter.database, letter.settings) == is_free
+    assert webhooks.has_work(newsletter.database) is is_free
+    assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == is_free
     assert len(target.got) == is_free
 
 
-def test_each_webhook_is_told_what_it_asked_for_and_no_other(letter: Web, api: TestClient, target: Target) -> None:
+def test_each_webhook_is_told_what_it_asked_for_and_no_other(newsletter: Web, api: TestClient, target: Target) -> None:
     for path, types in (("/a", ["subscriber.created"]), ("/b", ["subscriber.confirmed"]), ("/c", ["email.sent"])):
         hook(api, target.url + path, *types)
-    signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
-    while webhooks.deliver_messages(letter.database, letter.settings):
+    signup.add_subscriber(newsletter.database, newsletter.settings, "ada@example.org", [], confirmed=True)
+    while webhooks.deliver_messages(newsletter.database, newsletter.settings):
         pass
     told = sorted(json.loads(body)["event_type"] for _, body in target.got)
     assert told == ["subscriber.confirmed", "subscriber.created"]
 
 
-def test_a_test_message_says_that_it_is_one(letter: Web, api: TestClient, target: Target) -> None:
+def test_a_test_message_says_that_it_is_one(newsletter: Web, api: TestClient, target: Target) -> None:
     made = hook(api, target.url, "email.sent")
     assert api.post(f"/v1/webhooks/{made['id']}/test?event_type=email.sent").status_code == 204
-    webhooks.deliver_messages(letter.database, letter.settings)
+    webhooks.deliver_messages(newsletter.database, newsletter.settings)
     assert json.loads(target.got[0][1])["data"] == {"test": True}
 
 
@@ -340,12 +340,12 @@ def test_a_redirect_is_not_followed(target: Target) -> None:
     assert len(target.got) == 1
 
 
-def test_the_command_line_shows_and_replays_what_failed(letter: Web, api: TestClient, target: Target) -> None:
+def test_the_command_line_shows_and_replays_what_failed(newsletter: Web, api: TestClient, target: Target) -> None:
     made = hook(api, target.url, "subscriber.created")
     target.answer = 410
-    signup.sign_up(letter.database, "ada@example.org")
-    webhooks.deliver_messages(letter.database, letter.settings)
-    env = {"DATABASE_URL": letter.database.url}
+    signup.sign_up(newsletter.database, "ada@example.org")
+    webhooks.deliver_messages(newsletter.database, newsletter.settings)
+    env = {"DATABASE_URL": newsletter.database.url}
 
     def told(*words: str) -> str:
         return CliRunner().invoke(cli, ["webhooks", *words], env=env, catch_exceptions=False).stdout
@@ -356,6 +356,6 @@ def test_the_command_line_shows_and_replays_what_failed(letter: Web, api: TestCl
     body = {"status": "enabled", "url": target.url, "event_types": ["subscriber.created"]}
     assert api.patch(f"/v1/webhooks/{made['id']}", json=body).status_code == 200
     target.answer = 200
-    webhooks.deliver_messages(letter.database, letter.settings)
+    webhooks.deliver_messages(newsletter.database, newsletter.settings)
     [again] = json.loads(told("attempts", made["id"], "--json"))
     assert (again["state"], len(target.got)) == ("delivered", 2)

@@ -49,7 +49,7 @@ def test_people_get_a_sentence_at_its_place_and_exit_1(folder: Path) -> None:
     assert lines[-1].startswith("1 file in ")
 
 
-def test_fix_corrects_the_file_and_skip_leaves_a_check_out(folder: Path) -> None:
+def test_fix_corrects_the_file_and_skip_omits_a_check(folder: Path) -> None:
     done = run(folder, "--fix", "--skip", "placeholder", "content/issues/hello.md")
     assert done.returncode == 0
     assert "content/issues/hello.md: 1 corrected." in done.stderr

@@ -22,7 +22,7 @@ from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.transports.base import AccountLimits
 from mailer.workbench.review import MARK, Change, Review, render_review
 from tests.conftest import ROOT
-from tests.factories import edition, readers, settings
+from tests.factories import add_subscribers, edition, settings
 from tests.processes import environment
 
 WHEN = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
@@ -69,7 +69,7 @@ def test_findings_and_what_changed_are_shown_and_nobody_is_called() -> None:
 
 
 class Repository:
-    """A newsletter in git with readers, and one issue that the ledger knows."""
+    """A newsletter in git with subscribers, and one issue that the ledger knows."""
 
     def __init__(self, folder: Path, database: Database, redis_url: str) -> None:
         self.folder = folder
@@ -106,7 +106,7 @@ class Repository:
 
 @pytest.fixture
 def repository(tmp_path: Path, database: Database, redis_url: str) -> Repository:
-    readers(database, 20)
+    add_subscribers(database, 20)
     return Repository(tmp_path, database, redis_url)
 
 
@@ -160,7 +160,7 @@ def test_a_translation_is_told_with_its_original(repository: Repository) -> None
     assert re.search(r"\*\*sends nothing\*\* for \*.+\*, a translation: its original is not sent\.", said)
 
 
-def test_the_mail_is_drawn(repository: Repository) -> None:
+def test_the_email_is_drawn(repository: Repository) -> None:
     repository.write("hello", date.today().isoformat(), "Text", "Send: yes\n")
     repository.run(
         "comment", "--base", "main", "--output", "c.md", "--picture", "mail.png", "--picture-url", "https://x.example/m.png"
@@ -204,8 +204,8 @@ def test_the_checks_ask_the_ledger(repository: Repository, database: Database) -
     assert "**will send** *Hello* to **20 subscribers**" in repository.run("comment", "--base", "main")
 
 
-def test_what_is_for_paying_readers_is_not_quoted_in_the_report(repository: Repository) -> None:
-    """It may be public. A remark about such a heading is told without its words, also when the issue cannot be built."""
+def test_what_is_for_paying_subscribers_is_not_quoted_in_the_report(repository: Repository) -> None:
+    """It may be public. A finding about such a heading does not quote it, also when the issue cannot be built."""
     heading, secret = "Eleven cellars below Brewery Lane", "The ledger of the second winter names eleven cellars under the yard"
     repository.write("winter", "2026-11-24", f"Free.\n\n:::premium\n# {heading}\n\n#### {heading}\n\n{secret}.\n:::")
     repository.commit()

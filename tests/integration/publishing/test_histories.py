@@ -19,7 +19,7 @@ from mailer.flows.publishing.publish import Request, adopt_issues, cancel_send, 
 from mailer.flows.publishing.publish_plan import Action
 from mailer.store.sending import sends
 from mailer.store.sending.sends import Send
-from tests.factories import NOW, edition, old, readers, settings
+from tests.factories import NOW, add_subscribers, edition, old, settings
 from tests.histories import File, History, Repository, build
 from tests.integration.publishing.test_publish import Limits, Publish, states
 from tests.integration.publishing.test_publish import run as run
@@ -79,7 +79,7 @@ class Publishing:
         return int(rows[0]["preheader"].split()[0]) if rows else 0
 
     def start(self) -> None:
-        """The hold window is over, and the mails are out."""
+        """The hold window is over, and the emails are out."""
         with self.database.transaction() as tx:
             tx.run("UPDATE sends SET state = 'finished', started_at = now(), finished_at = now() WHERE state = 'holding'")
         self.history.expected.start()
@@ -137,7 +137,7 @@ def conf(tmp_path: Path) -> Settings:
 # The first ten found a send that was doubled or lost when only paths and titles were looked at.
 @pytest.mark.parametrize("seed", [10, 12, 15, 46, 47, 53, 62, 63, 79, 83, *range(10)])
 def test_random_histories_send_each_issue_once(database: Database, conf: Settings, seed: int) -> None:
-    readers(database, 1)
+    add_subscribers(database, 1)
     play(database, conf, seed, merges=12)
 
 
@@ -278,7 +278,7 @@ def test_an_id_that_was_copied_and_then_changed_in_the_old_file_moves_no_issue(
     assert [step.edition.path for step in done.plan.of(Action.SEND) if step.edition] == ["issues/a-new.md"]
 
 
-def test_a_refusal_names_the_sends_that_it_leaves_as_they_were(database: Database, run: Publish, conf: Settings) -> None:
+def test_a_refusal_names_the_sends_that_it_does_not_change(database: Database, run: Publish, conf: Settings) -> None:
     run(edition(), conf=conf)
     late = edition("late", body=OTHER, audience="nobody-has-this")
     with pytest.raises(Refused, match=r"Send 1 of 2026-11-24-hello was not cancelled and starts at .*`postmerge cancel 1`"):

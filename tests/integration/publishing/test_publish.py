@@ -21,7 +21,7 @@ from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.store.sending.sends import SendState
 from mailer.transports.base import AccountLimits, Answer, Envelope
-from tests.factories import NOW, edition, old, readers, settings, sums_add_up
+from tests.factories import NOW, add_subscribers, edition, old, settings, sums_add_up
 from tests.pages import Page
 from tests.pages import web as web
 
@@ -37,7 +37,7 @@ class Limits:
         self._account = account
 
     def send(self, envelope: Envelope) -> Answer:
-        raise AssertionError("publishing sent a mail")
+        raise AssertionError("publishing sent an email")
 
     def account(self) -> AccountLimits | None:
         return self._account
@@ -51,7 +51,7 @@ def conf(tmp_path: Path) -> Settings:
 @pytest.fixture
 def run(database: Database, conf: Settings) -> Publish:
     """Publish these editions; the ledger already knows one old issue."""
-    readers(database, 10, ("python",))
+    add_subscribers(database, 10, ("python",))
     adopt_issues(database, conf, [old()])
 
     def call(
@@ -84,7 +84,7 @@ def test_publishing_freezes_the_audience_once(database: Database, run: Publish) 
 
 
 def test_the_first_publish_on_an_empty_ledger_adopts_and_sends_nothing(database: Database, conf: Settings) -> None:
-    readers(database, 3)
+    add_subscribers(database, 3)
     done = publish(database, conf, [old(), edition()], [], Limits(), Request())
     assert done.plan.first
     assert done.send_ids == ()
@@ -94,12 +94,12 @@ def test_the_first_publish_on_an_empty_ledger_adopts_and_sends_nothing(database:
 
 def test_a_typo_fix_after_the_send_sends_nothing(database: Database, run: Publish) -> None:
     run(edition())
-    tend_once(database)
+    advance_once(database)
     assert run(replace(edition(), digest="0" * 64, body="<p>fixed</p>")).send_ids == ()
     assert states(database) == ["sending"]
 
 
-def tend_once(database: Database) -> None:
+def advance_once(database: Database) -> None:
     advance_sends(database, settings(Path()))
 
 
@@ -107,7 +107,7 @@ def tend_once(database: Database) -> None:
 def test_a_rename_sends_nothing(database: Database, run: Publish, change: str) -> None:
     before = edition()
     run(before)
-    tend_once(database)
+    advance_once(database)
     after = edition("2026-11-24-hello-world", body=before.body)
     if change == "path only":
         after = replace(after, title=before.title)
@@ -121,7 +121,7 @@ def test_a_rename_sends_nothing(database: Database, run: Publish, change: str) -
 
 def test_a_new_issue_with_the_title_of_a_deleted_one_is_sent(database: Database, run: Publish) -> None:
     run(edition("one", title="This week", body="<p>alpha beta gamma delta epsilon</p>", dated=NOW - timedelta(days=6)))
-    tend_once(database)
+    advance_once(database)
     assert len(run(edition("two", title="This week", body="<p>one two three four five six</p>")).send_ids) == 1
 
 
@@ -232,7 +232,7 @@ def test_after_a_cancelled_send_the_audience_of_edition_1_is_right(database: Dat
 
 def test_a_merge_that_was_too_late_to_cancel_sends_nothing_again(database: Database, run: Publish) -> None:
     run(edition())
-    tend_once(database)
+    advance_once(database)
     run()
     assert states(database) == ["sending"]
     assert run(edition()).send_ids == ()
@@ -260,7 +260,7 @@ def test_a_schedule_moves_with_the_file_and_freezes_when_due(database: Database,
     with database.transaction() as tx:
         tx.run("UPDATE sends SET due_at = now() - interval '1 second'")
         tx.run("INSERT INTO subscribers (email, email_normal, state) VALUES ('late@example.org', 'late@example.org', 'active')")
-    tend_once(database)
+    advance_once(database)
     [one] = list_send_statuses(database)
     assert (one.send.state, one.send.audience_size) == (SendState.SENDING, 11)
 
@@ -282,7 +282,7 @@ def test_cancel_stops_a_holding_send_and_refuses_a_running_one(database: Databas
     cancel_send(database, "2026-11-24-hello")
     assert states(database) == ["cancelled"]
     run(edition("other", body="<p>quite another text for another day</p>"))
-    tend_once(database)
+    advance_once(database)
     with pytest.raises(Refused, match="is sending: only a send that has not begun can be cancelled"):
         cancel_send(database, "other")
     with pytest.raises(BadInput, match="There is no send 'nothing'"):
@@ -367,7 +367,7 @@ def test_an_error_in_what_is_to_be_sent_refuses_with_its_place(database: Databas
 def test_an_error_in_another_issue_keeps_nothing_from_being_sent(database: Database, run: Publish) -> None:
     adopted = replace(BROKEN, path="issues/2020-01-01-old.md", issue="issues/2020-01-01-old.md", asks=1)
     assert len(run(edition(), findings=[BROKEN, adopted]).send_ids) == 1
-    tend_once(database)
+    advance_once(database)
     sent = replace(BROKEN, path="issues/2026-11-24-hello.md", issue="issues/2026-11-24-hello.md", asks=1)
     assert run(findings=[sent]).send_ids == ()
 
@@ -403,7 +403,7 @@ def test_a_new_file_of_a_known_name_is_sent_once_and_the_known_issue_is_not_sent
     database: Database, run: Publish
 ) -> None:
     run(edition("index", path="issues/2026-11/index.md", url="http://127.0.0.1:9/issues/index/"))
-    tend_once(database)
+    advance_once(database)
     fixed = edition("2026-11", path="issues/2026-11/index.md", body=edition("index").body.replace("small", "little"))
     late = edition("2026-10-late", path="issues/2026-10-late/index.md", body=OTHER)
     done = run(late, fixed)
@@ -415,7 +415,7 @@ def test_a_new_file_of_a_known_name_is_sent_once_and_the_known_issue_is_not_sent
 def test_a_rename_and_a_new_file_of_the_old_name_send_the_new_issue_only(database: Database, run: Publish) -> None:
     before = edition()
     run(before)
-    tend_once(database)
+    advance_once(database)
     moved = replace(before, key="hello-old", path="issues/hello-old.md", url="http://127.0.0.1:9/issues/hello-old/")
     new = edition(title="Swans", body=OTHER, dated=NOW - timedelta(hours=1))
     done = run(new, moved)
@@ -440,11 +440,11 @@ def test_a_new_file_beside_a_waiting_send_does_not_change_its_text(database: Dat
 
 
 @pytest.mark.parametrize("said", [{"key": "2026-11-24-hello", "named": True}, {"key": "swans", "named": True}])
-def test_a_file_filled_with_another_issue_is_in_doubt_until_its_id_says_what_it_is(
+def test_a_file_filled_with_another_issue_is_ambiguous_until_its_id_identifies_it(
     database: Database, run: Publish, said: dict[str, object]
 ) -> None:
     run(edition())
-    tend_once(database)
+    advance_once(database)
     other = edition(title="Swans", body=OTHER, dated=NOW + timedelta(hours=9))
     with pytest.raises(Refused, match=r"may be a new issue or the one that was there, “Title of 2026-11-24-hello”") as caught:
         run(other)
@@ -454,9 +454,9 @@ def test_a_file_filled_with_another_issue_is_in_doubt_until_its_id_says_what_it_
     assert run(replace(other, **said)).send_ids == ()  # type: ignore[arg-type]
 
 
-def test_a_doubt_that_was_settled_with_allow_is_not_raised_again(database: Database, run: Publish) -> None:
+def test_a_finding_settled_with_allow_is_not_raised_again(database: Database, run: Publish) -> None:
     run(edition())
-    tend_once(database)
+    advance_once(database)
     other = edition(title="Swans", body=OTHER, dated=NOW + timedelta(hours=9))
     assert run(other, allow=["identity"]).send_ids == ()
     assert run(other).send_ids == ()
@@ -466,7 +466,7 @@ def test_a_doubt_that_was_settled_with_allow_is_not_raised_again(database: Datab
 def test_an_issue_does_not_lose_its_address_to_a_new_one(database: Database, run: Publish) -> None:
     first = edition("01", path="issues/2026/01.md")
     run(first)
-    tend_once(database)
+    advance_once(database)
     moved = replace(first, key="2026-01", url="http://127.0.0.1:9/issues/2026-01/")
     new = edition("01", path="issues/2025/01.md", title="Swans", body=OTHER, send=Wish.NO)
     with pytest.raises(Refused, match=r"issues/2025/01\.md would take the address of issues/2026/01\.md"):
@@ -476,7 +476,7 @@ def test_an_issue_does_not_lose_its_address_to_a_new_one(database: Database, run
 
 def test_an_id_of_another_files_issue_is_refused_whatever_is_allowed(database: Database, run: Publish) -> None:
     run(edition())
-    tend_once(database)
+    advance_once(database)
     thief = edition("2026-11-24-hello", path="issues/thief.md", title="Swans", body=OTHER, named=True)
     with pytest.raises(Refused, match=r"has the `Id: 2026-11-24-hello` of an issue that is in issues/2026-11-24-hello\.md"):
         run(replace(edition(), key="another-slug"), thief, allow=ALLOWED)
@@ -485,7 +485,7 @@ def test_an_id_of_another_files_issue_is_refused_whatever_is_allowed(database: D
 
 def test_a_copy_is_refused_also_when_the_advice_is_followed_in_the_wrong_file(database: Database, run: Publish) -> None:
     run(edition())
-    tend_once(database)
+    advance_once(database)
     copy = edition("copy", title="Copy", body=edition().body)
     corrected = edition(body=edition().body.replace("small group", "little group"))
     for first, second in ((edition(), copy), (corrected, copy)):

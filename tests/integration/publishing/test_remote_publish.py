@@ -22,19 +22,19 @@ from tests.web import Web
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
 
 
 @pytest.fixture
-def url(letter: Web) -> Iterator[str]:
+def url(newsletter: Web) -> Iterator[str]:
     """A real server on a socket."""
-    with web.served(letter.app()) as url:
+    with web.served(newsletter.app()) as url:
         yield url
 
 
-def with_key(letter: Web, url: str, scope: str) -> remote_publish.Server:
-    return remote_publish.Server(url, api_keys.create_key(letter.database, scope, scope))
+def with_key(newsletter: Web, url: str, scope: str) -> remote_publish.Server:
+    return remote_publish.Server(url, api_keys.create_key(newsletter.database, scope, scope))
 
 
 def publish(server: remote_publish.Server, archive: Sequence[Edition], findings: Sequence[Finding] = ()) -> dict[str, Any]:
@@ -43,9 +43,9 @@ def publish(server: remote_publish.Server, archive: Sequence[Edition], findings:
     return {**remote_publish.publish(server, order, findings), "handed_over": new}
 
 
-def test_publishing_from_afar_sends_once_however_often(letter: Web, url: str) -> None:
-    factories.readers(letter.database, 3)
-    server = with_key(letter, url, "publish")
+def test_publishing_from_afar_sends_once_however_often(newsletter: Web, url: str) -> None:
+    factories.add_subscribers(newsletter.database, 3)
+    server = with_key(newsletter, url, "publish")
     archive = [factories.old()]
     first = publish(server, archive)
     assert (first["first"], first["sends"], first["handed_over"]) == (True, [], 1)
@@ -55,14 +55,14 @@ def test_publishing_from_afar_sends_once_however_often(letter: Web, url: str) ->
     assert [(step["action"], step["readers"]) for step in second["steps"]] == [("send", 3)]
     again = publish(server, archive)
     assert (again["sends"], again["handed_over"]) == ([], 0)
-    [standing] = list_send_statuses(letter.database)
-    assert standing.send.audience_size == 3
-    assert standing.send.digest == archive[1].digest
+    [status] = list_send_statuses(newsletter.database)
+    assert status.send.audience_size == 3
+    assert status.send.digest == archive[1].digest
 
 
-def test_a_plan_from_afar_says_what_publishing_would_do_and_what_refuses_it(letter: Web, url: str) -> None:
-    factories.readers(letter.database, 3)
-    server = with_key(letter, url, "publish")
+def test_a_plan_from_afar_says_what_publishing_would_do_and_what_refuses_it(newsletter: Web, url: str) -> None:
+    factories.add_subscribers(newsletter.database, 3)
+    server = with_key(newsletter, url, "publish")
     publish(server, [factories.old()])
     issue = factories.edition()
     order, _ = remote_publish.hand_over(server, [factories.old(), issue], "", (), None)
@@ -75,21 +75,21 @@ def test_a_plan_from_afar_says_what_publishing_would_do_and_what_refuses_it(lett
         "Publishing is refused. Nothing is sent:",
         f"- {issue.path}:7: TODO stands here.",
     ]
-    assert list_send_statuses(letter.database) == []
+    assert list_send_statuses(newsletter.database) == []
     with pytest.raises(Refused, match="TODO stands here"):
         remote_publish.publish(server, order, [wrong])
-    assert list_send_statuses(letter.database) == []
+    assert list_send_statuses(newsletter.database) == []
 
 
-def test_translations_are_handed_over_too(letter: Web, url: str) -> None:
-    factories.readers(letter.database, 2)
-    with letter.database.transaction() as tx:
+def test_translations_are_handed_over_too(newsletter: Web, url: str) -> None:
+    factories.add_subscribers(newsletter.database, 2)
+    with newsletter.database.transaction() as tx:
         tx.run("UPDATE subscribers SET lang = 'de' WHERE id = 1")
-    server, issue = with_key(letter, url, "publish"), factories.edition(variants=(variant("de"), variant("premium")))
+    server, issue = with_key(newsletter, url, "publish"), factories.edition(variants=(variant("de"), variant("premium")))
     publish(server, [factories.old()])
     assert publish(server, [factories.old(), issue])["sends"]
-    letter.work()
-    with letter.database.transaction() as tx:
+    newsletter.work()
+    with newsletter.database.transaction() as tx:
         rows = tx.all("SELECT name, digest, own_lang, own_subject, own_url FROM edition_variants ORDER BY name")
     assert [tuple(row.values()) for row in rows] == [
         (one.name, one.digest, one.lang, one.subject, one.url) for one in issue.variants
@@ -100,28 +100,28 @@ def test_translations_are_handed_over_too(letter: Web, url: str) -> None:
         edition_files.from_bytes(forged)
 
 
-def test_guards_refuse_over_the_api_as_they_do_at_home(letter: Web, url: str) -> None:
-    server = with_key(letter, url, "publish")
+def test_guards_refuse_over_the_api_as_they_do_at_home(newsletter: Web, url: str) -> None:
+    server = with_key(newsletter, url, "publish")
     publish(server, [factories.old()])
     with pytest.raises(Refused, match="is empty"):
         publish(server, [factories.old(), factories.edition()])
-    assert list_send_statuses(letter.database) == []
+    assert list_send_statuses(newsletter.database) == []
 
 
 @pytest.mark.parametrize("scope", ["read", "subscribers"])
-def test_other_scopes_publish_nothing(letter: Web, url: str, scope: str) -> None:
+def test_other_scopes_publish_nothing(newsletter: Web, url: str, scope: str) -> None:
     with pytest.raises(Refused, match="publish or admin"):
-        publish(with_key(letter, url, scope), [factories.old()])
+        publish(with_key(newsletter, url, scope), [factories.old()])
 
 
-def test_a_publish_key_reads_no_reader(letter: Web, url: str) -> None:
-    key = api_keys.create_key(letter.database, "ci", "publish")
+def test_a_publish_key_reads_no_subscriber(newsletter: Web, url: str) -> None:
+    key = api_keys.create_key(newsletter.database, "ci", "publish")
     for path in ("/v1/subscribers", "/v1/tags", "/v1/emails", "/v1/users", "/v1/webhooks", "/v1/api_requests"):
-        assert letter.client.get(path, headers={"Authorization": f"Token {key}"}).status_code == 403
+        assert newsletter.client.get(path, headers={"Authorization": f"Token {key}"}).status_code == 403
 
 
-def test_what_was_changed_on_the_way_is_refused(letter: Web, url: str) -> None:
-    server = with_key(letter, url, "publish")
+def test_what_was_changed_on_the_way_is_refused(newsletter: Web, url: str) -> None:
+    server = with_key(newsletter, url, "publish")
     raw = edition_files.to_bytes(factories.edition()).replace(b"ledger", b"Ledger")
     with pytest.raises(BadInput, match="upload it again"):
         server.ask("PUT", f"/editions/{'0' * 64}", raw)
@@ -136,18 +136,18 @@ def test_a_key_is_never_sent_in_the_clear() -> None:
         remote_publish.Server("https://news.example.org", "")
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_come_back(letter: Web) -> None:
-    key = api_keys.create_key(letter.database, "slow", "read", per_minute=2)
-    answers = [letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}) for _ in range(3)]
+def test_a_key_that_asks_too_often_is_told_when_to_come_back(newsletter: Web) -> None:
+    key = api_keys.create_key(newsletter.database, "slow", "read", per_minute=2)
+    answers = [newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert 1 <= int(answers[2].headers["Retry-After"]) <= 31
     assert answers[2].json()["code"] == "rate_limited"
 
 
-def test_a_key_ends_when_its_time_is_over(letter: Web) -> None:
-    key = api_keys.create_key(letter.database, "short", "read")
+def test_a_key_ends_when_its_time_is_over(newsletter: Web) -> None:
+    key = api_keys.create_key(newsletter.database, "short", "read")
     headers = {"Authorization": f"Token {key}"}
-    assert letter.client.get("/v1/ping", headers=headers).status_code == 200
-    with letter.database.transaction() as tx:
+    assert newsletter.client.get("/v1/ping", headers=headers).status_code == 200
+    with newsletter.database.transaction() as tx:
         tx.run("UPDATE api_keys SET expires_at = now() - interval '1 second'")
-    assert letter.client.get("/v1/ping", headers=headers).status_code == 401
+    assert newsletter.client.get("/v1/ping", headers=headers).status_code == 401

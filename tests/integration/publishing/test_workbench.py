@@ -1,4 +1,4 @@
-"""`postmerge write`: what a browser is told over the websocket, after each save, whatever is saved."""
+"""`postmerge write`: what a browser gets over the websocket after each save, whatever is saved."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Browser:
 
 
 @pytest.fixture
-def letter(tmp_path: Path) -> Path:
+def newsletter(tmp_path: Path) -> Path:
     (tmp_path / "mailer").symlink_to(ROOT / "mailer")
     shutil.copy(ROOT / "pelicanconf.py", tmp_path)
     shutil.copytree(ROOT / "theme", tmp_path / "theme")
@@ -84,8 +84,8 @@ def letter(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def running(letter: Path) -> Iterator[Running]:
-    made = Running(letter)
+def running(newsletter: Path) -> Iterator[Running]:
+    made = Running(newsletter)
     yield made
     made.stop()
 
@@ -204,33 +204,33 @@ def test_other_sites_cannot_look_in(running: Running) -> None:
     assert "is not a Markdown file of the newsletter" in browser.told("refused")["error"]
 
 
-def test_a_draft_is_begun_and_is_never_overwritten(letter: Path) -> None:
+def test_a_draft_is_begun_and_is_never_overwritten(newsletter: Path) -> None:
     command = [sys.executable, "-m", "mailer.cli", "new", "The answer: it’s “here”", "--date", "2026-12-01"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=letter, env=env, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=newsletter, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     name = done.stdout.splitlines()[0]
     assert name == "content/issues/2026-12-01-the-answer-it-s-here.md"
-    text = (letter / name).read_text()
+    text = (newsletter / name).read_text()
     assert text.startswith("Title: The answer: it’s “here”\nDate: 2026-12-01 09:00\n")
     assert "Status: draft" in text
-    again = subprocess.run(command, cwd=letter, env=env, capture_output=True, text=True)
+    again = subprocess.run(command, cwd=newsletter, env=env, capture_output=True, text=True)
     assert (again.returncode, "already exists" in again.stderr) == (1, True)
     checked = subprocess.run(
-        [*command[:3], "check", name], cwd=letter, env={**env, "DATABASE_URL": ""}, capture_output=True, text=True
+        [*command[:3], "check", name], cwd=newsletter, env={**env, "DATABASE_URL": ""}, capture_output=True, text=True
     )
     assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.real_archive
-def test_one_issue_among_610_follows_a_save_in_less_than_half_a_second(letter: Path) -> None:
-    shutil.rmtree(letter / "content")
-    shutil.copytree(REAL_ARCHIVE, letter / "content")
-    issue = max((letter / "content").glob("*.md"))
-    os.chmod(letter / "content", 0o755)
+def test_one_issue_among_610_follows_a_save_in_less_than_half_a_second(newsletter: Path) -> None:
+    shutil.rmtree(newsletter / "content")
+    shutil.copytree(REAL_ARCHIVE, newsletter / "content")
+    issue = max((newsletter / "content").glob("*.md"))
+    os.chmod(newsletter / "content", 0o755)
     os.chmod(issue, 0o644)
     text = issue.read_text()
-    running = Running(letter)
+    running = Running(newsletter)
     try:
         browser = running.look(issue.name)
         browser.told()

@@ -19,7 +19,7 @@ from mailer.flows.publishing.publish_plan import Action, Plan, build_plan
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending import send_control
 from mailer.store.sending import sends
-from tests.factories import edition, old, readers, settings, sums_add_up
+from tests.factories import add_subscribers, edition, old, settings, sums_add_up
 from tests.integration.publishing.test_publish import Limits
 from tests.integration.sending.test_send_control import only, run, send_all
 
@@ -37,8 +37,8 @@ def merge(database: Database, conf: Settings, *issues: Edition) -> list[Action]:
 
 
 def begin(database: Database, conf: Settings, issue: Edition) -> str:
-    """Five readers and one send; its id."""
-    readers(database, 5)
+    """Five subscribers and one send; its id."""
+    add_subscribers(database, 5)
     adopt_issues(database, conf, [old()])
     assert merge(database, conf, issue) == [Action.SEND]
     return str(only(database).send.id)
@@ -116,7 +116,7 @@ def test_a_paused_send_that_has_begun_is_not_cancelled(database: Database, conf:
     assert merge(database, conf) == []
 
 
-def test_a_revert_that_comes_in_the_moment_of_the_start_leaves_the_audience(
+def test_a_revert_at_the_moment_of_the_start_keeps_the_audience(
     database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_id = begin(database, replace(conf, hold=timedelta(0)), edition())

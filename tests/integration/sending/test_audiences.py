@@ -14,7 +14,7 @@ from mailer.core.audience import parse
 from mailer.core.db import Database
 from mailer.store.sending import audiences
 
-READERS = """
+SUBSCRIBERS = """
     INSERT INTO subscribers (email, email_normal, state, tags, metadata, lang, confirmed_at, created_at, active_at, frequency,
         paused_until)
     VALUES
@@ -33,7 +33,7 @@ READERS = """
 
 
 def chosen(database: Database, rule: str) -> str:
-    """The first letters of who gets a mail by this rule."""
+    """The first letters of who gets an email by this rule."""
     where, values = audiences.compile_rule(parse(rule))
     with database.transaction() as tx:
         mailable = audiences._MAILABLE.replace("{rule}", where)
@@ -45,7 +45,7 @@ def chosen(database: Database, rule: str) -> str:
 @pytest.fixture
 def filled(database: Database) -> Database:
     with database.transaction() as tx:
-        tx.run(READERS)
+        tx.run(SUBSCRIBERS)
     return database
 
 
@@ -79,12 +79,12 @@ def test_a_rule_chooses_whom_it_says(filled: Database, rule: str, who: str) -> N
     assert chosen(filled, rule) == who
 
 
-leaves = st.sampled_from(
+departures = st.sampled_from(
     ["vip", "new", "everyone", "metadata.city = paris", "metadata.age >= 9", "metadata.none != 1", "metadata.yes", "lang = de",
      "active within 9d", "joined > 2021-06-01", "domain != y.org"]
 )  # fmt: skip
 rules = st.recursive(
-    leaves,
+    departures,
     lambda inner: st.one_of(
         st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda parts: f"({parts[0]} {parts[1]} {parts[2]})"),
         inner.map(lambda one: f"not ({one})"),

@@ -22,7 +22,7 @@ def add_event(tx: Tx) -> None:
     stripe_events.add(tx, "evt_1", "invoice.paid", "in_1", datetime.now(UTC))
 
 
-def add_farewell(tx: Tx) -> None:
+def add_erased_customer(tx: Tx) -> None:
     subscribers.add(tx, "ada@example.org", "ada@example.org", [])
     tx.run("INSERT INTO customers (stripe_id, subscriber_id) VALUES ('cus_1', 1)")
     erased_customers.add(tx, 1)
@@ -30,7 +30,7 @@ def add_farewell(tx: Tx) -> None:
 
 QUEUES: dict[str, Queue] = {
     "an event of Stripe's": ("stripe_events", add_event, lambda tx: stripe_events.claim_due(tx, 10)),
-    "a payer who was erased": ("farewells", add_farewell, erased_customers.claim_next),
+    "a payer who was erased": ("farewells", add_erased_customer, erased_customers.claim_next),
 }
 
 
@@ -60,7 +60,7 @@ def test_what_is_done_is_not_done_again(database: Database, name: str) -> None:
 
 def test_a_payer_who_is_erased_once_more_is_looked_at_once_more(database: Database) -> None:
     with database.transaction() as tx:
-        add_farewell(tx)
+        add_erased_customer(tx)
     with database.transaction() as tx:
         first = erased_customers.claim_next(tx)
         assert first

@@ -23,11 +23,11 @@ def conf(tmp_path: Path) -> Settings:
     return settings(tmp_path, first_slice_wait=timedelta(hours=1), first_slice=50.0)
 
 
-def trip_breaker(database: Database, conf: Settings, readers: int = 1000) -> int:
+def trip_breaker(database: Database, conf: Settings, subscribers: int = 1000) -> int:
     """A send whose first slice had too many hard bounces; it is stopped."""
-    send_id = begin(database, conf, readers)
+    send_id = begin(database, conf, subscribers)
     send_all(database, conf, send_id)
-    turn_bad(database, "bounced", "hard", readers // 100 + 1)
+    turn_bad(database, "bounced", "hard", subscribers // 100 + 1)
     check_circuit_breakers(database)
     assert only(database).send.state == "stopped"
     return send_id

@@ -1,4 +1,4 @@
-"""The place of a reader in the list is found from sums, and is the one that counting finds."""
+"""The place of a subscriber in the list is found from sums, and is the one that counting finds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailer.store.sending import counters
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
-def test_the_reader_at_an_offset_is_found_over_gaps_blocks_and_erased_ones(database: Database, newest_first: bool) -> None:
+def test_the_subscriber_at_an_offset_is_found_over_gaps_blocks_and_erased_ones(database: Database, newest_first: bool) -> None:
     chance = random.Random(3)
     ids = sorted(chance.sample(range(1, 400_000), 3_000))
     with database.transaction() as tx:

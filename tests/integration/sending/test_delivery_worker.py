@@ -24,7 +24,7 @@ from mailer.store.sending.sends import SendState
 from mailer.transports.base import Answer, Envelope, Outcome
 from mailer.transports.outbox import Outbox
 from mailer.transports.ses_fast import FastSes
-from tests.factories import edition, old, readers, settings, sums_add_up
+from tests.factories import add_subscribers, edition, old, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 
 
@@ -47,7 +47,7 @@ def transport(conf: Settings) -> FastSes:
 
 
 def start(database: Database, conf: Settings, number: int, transport: FastSes | Outbox) -> int:
-    readers(database, number)
+    add_subscribers(database, number)
     adopt_issues(database, conf, [old()])
     [send_id] = publish(database, conf, [old(), edition()], [], transport, Request()).send_ids
     advance_sends(database, conf)
@@ -72,23 +72,23 @@ def attempts(database: Database) -> int:
         return int(tx.value("SELECT sum(attempts) FROM deliveries"))
 
 
-def test_a_send_reaches_each_reader_once(database: Database, conf: Settings, ses: FakeSes) -> None:
+def test_a_send_reaches_each_subscriber_once(database: Database, conf: Settings, ses: FakeSes) -> None:
     send_id = start(database, conf, 100, transport(conf))
     one = drain(database, conf, send_id, transport(conf))
-    got = [mail["to"] for mail in ses.accepted()]
+    got = [email["to"] for email in ses.accepted()]
     assert one.send.state == "finished"
     assert one.deliveries["accepted"] == 100
-    assert sorted(got) == sorted(f"reader-{n}@example.org" for n in range(1, 101))
+    assert sorted(got) == sorted(f"subscriber-{n}@example.org" for n in range(1, 101))
     assert sums_add_up(database)
 
 
-def test_each_mail_carries_its_own_unsubscribe_link_and_the_digest(database: Database, conf: Settings, ses: FakeSes) -> None:
+def test_each_email_carries_its_own_unsubscribe_link_and_the_digest(database: Database, conf: Settings, ses: FakeSes) -> None:
     send_id = start(database, conf, 20, transport(conf))
     drain(database, conf, send_id, transport(conf))
-    mails = ses.accepted()
-    assert len({mail["leave_url"] for mail in mails}) == 20
-    assert {mail["digest"] for mail in mails} == {edition().digest}
-    assert {mail["tags"]["send"] for mail in mails} == {str(send_id)}
+    emails = ses.accepted()
+    assert len({email["leave_url"] for email in emails}) == 20
+    assert {email["digest"] for email in emails} == {edition().digest}
+    assert {email["tags"]["send"] for email in emails} == {str(send_id)}
 
 
 def test_an_answer_lost_after_acceptance_is_uncertain_and_not_sent_again(
@@ -102,12 +102,12 @@ def test_an_answer_lost_after_acceptance_is_uncertain_and_not_sent_again(
     assert one.send.state == "finished"
     assert one.deliveries["uncertain"] == 7
     assert one.deliveries["accepted"] == 53
-    got = [mail["to"] for mail in ses.accepted()]
+    got = [email["to"] for email in ses.accepted()]
     assert len(got) == len(set(got)) == 60
     assert sums_add_up(database)
 
 
-def test_throttled_mails_go_back_and_count_no_attempt(database: Database, conf: Settings, ses: FakeSes) -> None:
+def test_throttled_emails_go_back_and_count_no_attempt(database: Database, conf: Settings, ses: FakeSes) -> None:
     send_id = start(database, conf, 40, transport(conf))
     ses.control(faults=[{"kind": "throttle", "next": 25}])
     one = drain(database, conf, send_id, transport(conf))
@@ -117,7 +117,7 @@ def test_throttled_mails_go_back_and_count_no_attempt(database: Database, conf: 
         assert tx.value("SELECT max(attempts) FROM deliveries") == 1
 
 
-def test_a_wrong_credential_stops_the_send_and_leaves_the_mails_pending(
+def test_a_wrong_credential_stops_the_send_and_its_emails_stay_pending(
     database: Database, conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_id = start(database, conf, 40, transport(conf))
@@ -129,12 +129,12 @@ def test_a_wrong_credential_stops_the_send_and_leaves_the_mails_pending(
     assert ses.accepted() == []
 
 
-def test_an_unreachable_ses_leaves_everything_pending_and_goes_on_later(
+def test_while_ses_is_unreachable_everything_stays_pending_and_is_sent_later(
     database: Database, conf: Settings, ses: FakeSes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_id = start(database, conf, 30, transport(conf))
     monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", "http://127.0.0.1:1")
-    for _ in range(3):  # it rests after the first attempts, whoever wakes it
+    for _ in range(3):  # it backs off after the first attempts, whoever wakes it
         deliver_send(database, conf, transport(conf), send_id, seconds=0.5)
         assert list_send_statuses(database)[0].deliveries["pending"] == 30
         assert 0 < attempts(database) <= conf.connections
@@ -148,11 +148,11 @@ def test_an_unreachable_ses_leaves_everything_pending_and_goes_on_later(
 def test_who_left_or_was_suppressed_after_the_freeze_is_skipped(database: Database, conf: Settings, ses: FakeSes) -> None:
     send_id = start(database, conf, 10, transport(conf))
     with database.transaction() as tx:
-        tx.run("UPDATE subscribers SET state = 'left' WHERE email = 'reader-3@example.org'")
-        tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('reader-4@example.org', 'complaint')")
+        tx.run("UPDATE subscribers SET state = 'left' WHERE email = 'subscriber-3@example.org'")
+        tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('subscriber-4@example.org', 'complaint')")
     one = drain(database, conf, send_id, transport(conf))
     assert (one.deliveries["accepted"], one.deliveries["skipped"]) == (8, 2)
-    assert not {"reader-3@example.org", "reader-4@example.org"} & {mail["to"] for mail in ses.accepted()}
+    assert not {"subscriber-3@example.org", "subscriber-4@example.org"} & {email["to"] for email in ses.accepted()}
     assert sums_add_up(database)
 
 
@@ -169,7 +169,7 @@ def test_a_claim_whose_worker_died_becomes_uncertain_after_its_lease(database: D
     assert len(ses.accepted()) == 8
 
 
-def test_the_outbox_holds_one_file_for_each_reader(database: Database, tmp_path: Path) -> None:
+def test_the_outbox_holds_one_file_for_each_subscriber(database: Database, tmp_path: Path) -> None:
     conf = settings(tmp_path)
     outbox = Outbox(conf.outbox)
     one = drain(database, conf, start(database, conf, 12, outbox), outbox)

@@ -26,7 +26,7 @@ from mailer.transports.outbox import Outbox
 from mailer.workers.actors import WakeUps
 from tests import services
 from tests.conftest import ROOT
-from tests.factories import edition, old, readers, settings
+from tests.factories import add_subscribers, edition, old, settings
 from tests.processes import eventually, running
 
 
@@ -38,7 +38,7 @@ def conf(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
 @pytest.fixture
 def ledger(database: Database, conf: Settings) -> Database:
     """A ledger that has published, with its fence."""
-    readers(database, 20)
+    add_subscribers(database, 20)
     adopt_issues(database, conf, [old()])
     go(database, conf, "first")
     return database
@@ -77,7 +77,7 @@ def restored(server: str, file: Path) -> Iterator[Database]:
             copy.close()
 
 
-def mails(conf: Settings) -> int:
+def emails(conf: Settings) -> int:
     return len(list(conf.outbox.glob("*.eml")))
 
 
@@ -92,7 +92,7 @@ def test_the_first_publish_makes_both_halves_and_each_later_one_advances_both(le
     assert after.file_epoch == after.row.epoch > before.row.epoch
 
 
-def test_a_dump_restored_elsewhere_neither_publishes_nor_mails_until_it_is_accepted(
+def test_a_dump_restored_elsewhere_neither_publishes_nor_sends_until_it_is_accepted(
     ledger: Database, conf: Settings, postgres_url: str, tmp_path: Path
 ) -> None:
     redis.Redis.from_url(conf.redis_url).flushall()
@@ -110,11 +110,11 @@ def test_a_dump_restored_elsewhere_neither_publishes_nor_mails_until_it_is_accep
                 20,
                 "the send says why it waits",
             )
-            assert mails(conf) == 0
+            assert emails(conf) == 0
             assert list_send_statuses(copy)[0].deliveries["pending"] == 20
             fence.accept_database(copy, there)
-            eventually(lambda: list_send_statuses(copy)[0].send.state == "finished", 30, "the send goes on")
-        assert mails(conf) == 20
+            eventually(lambda: list_send_statuses(copy)[0].send.state == "finished", 30, "the send continues")
+        assert emails(conf) == 20
         assert len(go(copy, there, "second")) == 1
     assert fence.read_fence(ledger, conf).problem == ""
 
@@ -176,7 +176,7 @@ def test_a_stretch_of_sending_advances_the_epoch_so_that_a_backup_from_within_is
     assert not fence.check_before_send(ledger, conf, 1)
 
 
-def test_a_twin_never_goes_back_and_a_broken_one_counts_as_none(tmp_path: Path) -> None:
+def test_a_fence_file_never_goes_back_and_a_broken_one_counts_as_missing(tmp_path: Path) -> None:
     fence_file.write_epoch(tmp_path, "ledger", 7)
     fence_file.write_epoch(tmp_path, "ledger", 5)
     assert fence_file.read_epoch(tmp_path, "ledger") == 7

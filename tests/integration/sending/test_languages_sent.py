@@ -1,4 +1,4 @@
-"""Each reader gets one mail, in their language where a translation exists; premium text only with access, and first then."""
+"""Each subscriber gets one email, in their language where a translation exists; premium text only with access."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def edition(*names: str) -> Edition:
 
 
 def box(who: str) -> str:
-    """The mailbox of a reader: the language, and a plus for access."""
-    return f"reader-{who.replace(' ', '-')}"
+    """The mailbox of a subscriber: the language, and a plus for access."""
+    return f"subscriber-{who.replace(' ', '-')}"
 
 
 class Newsletter:
-    """A ledger with readers of many languages, and an outbox."""
+    """A ledger with subscribers of many languages, and an outbox."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
@@ -61,7 +61,7 @@ class Newsletter:
         self.outbox = Outbox(self.settings.outbox)
         adopt_issues(database, self.settings, [factories.old()])
 
-    def reader(self, lang: str, paid: bool = False) -> None:
+    def add_subscriber(self, lang: str, paid: bool = False) -> None:
         with self.database.transaction() as tx:
             name = f"{box(lang + '+' * paid)}@example.org"
             number = tx.value(
@@ -81,7 +81,7 @@ class Newsletter:
         return publish(self.database, self.settings, [factories.old(), one], [], self.outbox, request).send_ids
 
     def deliver(self, send_id: int) -> dict[str, str]:
-        """The variant that each reader's mail was made from, by the ledger; one mail each."""
+        """The variant that each subscriber's email was made from, by the ledger; one email each."""
         advance_sends(self.database, self.settings)
         deliver_send(self.database, self.settings, self.outbox, send_id)
         with self.database.transaction() as tx:
@@ -93,12 +93,12 @@ class Newsletter:
                 """,
                 id=send_id,
             )
-        mails = list_emails(self.settings.outbox, 1000)[0]
-        assert sorted(mail.to for mail in mails) == sorted(f"{row['name']}@example.org" for row in rows), "one mail each"
+        emails = list_emails(self.settings.outbox, 1000)[0]
+        assert sorted(sent.to for sent in emails) == sorted(f"{row['name']}@example.org" for row in rows), "one email each"
         return {row["name"]: row["variant"] for row in rows}
 
-    def mail(self, to: str) -> email.message.EmailMessage:
-        [found] = [mail for mail in list_emails(self.settings.outbox, 1000)[0] if mail.to == f"{box(to)}@example.org"]
+    def email(self, to: str) -> email.message.EmailMessage:
+        [found] = [sent for sent in list_emails(self.settings.outbox, 1000)[0] if sent.to == f"{box(to)}@example.org"]
         raw = self.outbox.folder.joinpath(f"{found.id}.eml").read_bytes()
         return email.message_from_bytes(raw, policy=email.policy.default)
 
@@ -126,7 +126,7 @@ def test_the_claim_chooses_by_access_and_language(
     newsletter: Newsletter, names: tuple[str, ...], wanted: dict[str, str]
 ) -> None:
     for who in wanted:
-        newsletter.reader(who.removesuffix("+"), paid=who.endswith("+"))
+        newsletter.add_subscriber(who.removesuffix("+"), paid=who.endswith("+"))
     one = edition(*names)
     outlook = preview_publish(
         newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request()
@@ -139,37 +139,37 @@ def test_the_claim_chooses_by_access_and_language(
     assert newsletter.deliver(send_id) == expected
     digests = {"": one.digest} | {text.name: text.digest for text in one.variants}
     for who, name in wanted.items():
-        assert newsletter.mail(who)["X-Postmerge-Digest"] == digests[name]
+        assert newsletter.email(who)["X-Postmerge-Digest"] == digests[name]
 
 
-def test_a_translated_mail_has_its_own_subject_language_and_text(newsletter: Newsletter) -> None:
-    newsletter.reader("de")
-    newsletter.reader("de", paid=True)
-    newsletter.reader("en")
+def test_a_translated_email_has_its_own_subject_language_and_text(newsletter: Newsletter) -> None:
+    newsletter.add_subscriber("de")
+    newsletter.add_subscriber("de", paid=True)
+    newsletter.add_subscriber("en")
     [send_id] = newsletter.publish(edition("premium", "de", "de premium"))
     newsletter.deliver(send_id)
-    german, paid, english = newsletter.mail("de"), newsletter.mail("de+"), newsletter.mail("en")
+    german, paid, english = newsletter.email("de"), newsletter.email("de+"), newsletter.email("en")
     assert [(str(m["Subject"]), m["Content-Language"]) for m in (german, paid, english)] == [
         ("Subject de", "de"), ("Subject de", "de"), ("Subject of 2026-11-24-hello", "en"),
     ]  # fmt: skip
     assert "text de<" in german.get_body(("html",)).get_content()  # type: ignore[union-attr]
     assert "text de premium<" in paid.get_body(("html",)).get_content()  # type: ignore[union-attr]
-    for mail in (german, paid, english):
-        assert "/leave/" in mail["List-Unsubscribe"]
+    for sent in (german, paid, english):
+        assert "/leave/" in sent["List-Unsubscribe"]
 
 
-def test_a_translation_that_comes_after_the_first_mail_is_sent_to_nobody(newsletter: Newsletter) -> None:
-    newsletter.reader("de")
-    newsletter.reader("en")
+def test_a_translation_that_comes_after_the_first_email_is_sent_to_nobody(newsletter: Newsletter) -> None:
+    newsletter.add_subscriber("de")
+    newsletter.add_subscriber("en")
     [send_id] = newsletter.publish(edition())
-    assert newsletter.deliver(send_id) == {"reader-de": "", "reader-en": ""}
+    assert newsletter.deliver(send_id) == {"subscriber-de": "", "subscriber-en": ""}
     assert newsletter.publish(edition("de")) == ()
-    assert newsletter.deliver(send_id) == {"reader-de": "", "reader-en": ""}
+    assert newsletter.deliver(send_id) == {"subscriber-de": "", "subscriber-en": ""}
 
 
 def test_a_translation_that_comes_while_the_send_waits_is_in_time(newsletter: Newsletter) -> None:
-    newsletter.reader("de")
-    newsletter.reader("en")
+    newsletter.add_subscriber("de")
+    newsletter.add_subscriber("en")
     [send_id] = newsletter.publish(edition())
     later = [edition("de"), edition("de", "fr"), replace(edition("fr"), variants=(variant("de", subject="Neu"),))]
     for one in later:
@@ -178,14 +178,14 @@ def test_a_translation_that_comes_while_the_send_waits_is_in_time(newsletter: Ne
             newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request()
         ).plan
         assert not plan.of(Action.UPDATE), "the waiting send has it now"
-    assert newsletter.deliver(send_id) == {"reader-de": "de", "reader-en": ""}
-    assert newsletter.mail("de")["Subject"] == "Neu"
+    assert newsletter.deliver(send_id) == {"subscriber-de": "de", "subscriber-en": ""}
+    assert newsletter.email("de")["Subject"] == "Neu"
 
 
 def test_plan_comment_and_report_say_how_many_get_which_text(newsletter: Newsletter) -> None:
     for lang in ("", "en", "de", "de-AT"):
-        newsletter.reader(lang)
-    newsletter.reader("de", paid=True)
+        newsletter.add_subscriber(lang)
+    newsletter.add_subscriber("de", paid=True)
     one, screen = edition("de", "de premium"), Console(width=200, record=True)
     outlook = preview_publish(
         newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request()
@@ -205,7 +205,7 @@ def test_plan_comment_and_report_say_how_many_get_which_text(newsletter: Newslet
 
 
 def test_an_issue_in_one_language_is_reported_as_before(newsletter: Newsletter) -> None:
-    newsletter.reader("de")
+    newsletter.add_subscriber("de")
     [send_id] = newsletter.publish(edition())
     newsletter.deliver(send_id)
     found = make_report(newsletter.database, str(send_id))
@@ -243,7 +243,7 @@ def site() -> Iterator[str]:
 
 
 def test_a_send_waits_for_the_page_of_each_language(newsletter: Newsletter, site: str) -> None:
-    newsletter.reader("de")
+    newsletter.add_subscriber("de")
     german = variant("de", url=f"{site}/de/")
     one = factories.edition(url=f"{site}/", variants=(german, variant("premium"), variant("de premium", url=f"{site}/de/")))
     Pages.digests = {"/": one.digest}
@@ -262,4 +262,4 @@ def test_a_send_waits_for_the_page_of_each_language(newsletter: Newsletter, site
     assert row["state"] == "holding"
     assert row["waits_for"].startswith(f"{site}/de/ shows another text yet")
     Pages.digests["/de/"] = german.digest
-    assert newsletter.deliver(send_id) == {"reader-de": "de"}
+    assert newsletter.deliver(send_id) == {"subscriber-de": "de"}

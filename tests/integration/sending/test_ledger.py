@@ -101,7 +101,7 @@ def test_a_claim_is_given_up_after_its_lease_and_not_before(
         ("UPDATE subscribers SET state = 'left'", "unsubscribed after the audience was frozen"),
         ("UPDATE subscribers SET paused_until = now() + interval '1 day'", "paused after the audience was frozen"),
         (
-            "INSERT INTO suppressions (email_normal, reason) VALUES ('reader-1@example.org', 'complaint')",
+            "INSERT INTO suppressions (email_normal, reason) VALUES ('subscriber-1@example.org', 'complaint')",
             "suppressed after the audience was frozen",
         ),
     ],
@@ -200,7 +200,7 @@ def test_the_quota_comes_back_when_the_last_of_so_many_is_a_day_old(database: Da
     run(database, "UPDATE deliveries SET state = 'accepted', settled_at = now() - subscriber_id * interval '7 hours'")
     with database.transaction() as tx:
         now = tx.value("SELECT now()")
-        found = [deliveries.quota_returns_at(tx, mails) for mails in (1, 2, 3, 10)]
+        found = [deliveries.quota_returns_at(tx, emails) for emails in (1, 2, 3, 10)]
     assert [(number, round((at - now) / timedelta(hours=1))) for number, at in found if at] == [
         (1, 3),
         (2, 10),
@@ -231,8 +231,8 @@ def test_an_event_does_not_replace_the_message_id_that_support_looks_for(databas
     claim(database, send_id)
     with database.transaction() as tx:
         deliveries.settle(tx, send_id, CLAIM, [Settlement(1, "accepted", "of-the-answer"), Settlement(2, "uncertain", "")])
-    email_events.process_messages(database, conf, [event(send_id, reader, "Delivery") for reader in (1, 2)])
-    assert [row(database, send_id, reader)["message_id"] for reader in (1, 2)] == ["of-the-answer", "m-2"]
+    email_events.process_messages(database, conf, [event(send_id, subscriber, "Delivery") for subscriber in (1, 2)])
+    assert [row(database, send_id, subscriber)["message_id"] for subscriber in (1, 2)] == ["of-the-answer", "m-2"]
 
 
 @pytest.mark.parametrize(

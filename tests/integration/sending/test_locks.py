@@ -28,7 +28,7 @@ from mailer.store.subscribers import bulk_actions, imports, preferences, subscri
 from mailer.store.transactional import transactional_emails
 from mailer.webhooks.sns import SnsVerifier
 from tests import factories
-from tests.factories import edition, old, readers, settings
+from tests.factories import add_subscribers, edition, old, settings
 from tests.integration.events.test_mail_events import CLAIM, claim, event, start, state
 from tests.integration.publishing.test_publish import Limits
 from tests.processes import eventually
@@ -47,7 +47,8 @@ LOCKS: dict[str, tuple[str, Callable[[Tx, int], object]]] = {
     "a subscriber": ("subscribers", subscribers.lock),
     "a subscriber, for the API": ("subscribers", subscriber_records.lock),
     "a subscriber who signs up again": (
-        "subscribers", lambda tx, id: subscribers.add_or_lock(tx, "reader-1@example.org", "reader-1@example.org", ["new"]),
+        "subscribers",
+        lambda tx, id: subscribers.add_or_lock(tx, "subscriber-1@example.org", "subscriber-1@example.org", ["new"]),
     ),
     "a subscriber whose soft bounces are counted": (
         "subscribers", lambda tx, id: delivery_events.list_soft_bouncing(tx, [id], timedelta(days=90), 3),
@@ -88,8 +89,8 @@ def add_webhooks(tx: Tx) -> None:
 
 def add_single_emails(tx: Tx) -> None:
     tx.run("UPDATE subscribers SET state = 'unconfirmed'")
-    for reader in (1, 2):
-        transactional_emails.queue(tx, "confirmation", reader)
+    for subscriber in (1, 2):
+        transactional_emails.queue(tx, "confirmation", subscriber)
 
 
 def add_stripe_events(tx: Tx) -> None:
@@ -97,10 +98,10 @@ def add_stripe_events(tx: Tx) -> None:
         stripe_events.add(tx, name, "invoice.paid", "in_1", datetime.now(UTC))
 
 
-def add_farewells(tx: Tx) -> None:
-    for reader in (1, 2):
-        tx.run("INSERT INTO customers (stripe_id, subscriber_id) VALUES (%(id)s, %(n)s)", id=f"cus_{reader}", n=reader)
-        erased_customers.add(tx, reader)
+def add_erased_customers(tx: Tx) -> None:
+    for subscriber in (1, 2):
+        tx.run("INSERT INTO customers (stripe_id, subscriber_id) VALUES (%(id)s, %(n)s)", id=f"cus_{subscriber}", n=subscriber)
+        erased_customers.add(tx, subscriber)
 
 
 def add_bulk_actions(tx: Tx) -> None:
@@ -118,7 +119,7 @@ QUEUES: dict[str, Queue] = {
     "single emails": (add_single_emails, lambda tx: transactional_emails.claim_batch(tx, CLAIM, 1)[0]),
     "webhooks": (add_webhooks, lambda tx: webhook_outbox.claim(tx, 1, timedelta(minutes=2))),
     "Stripe's events": (add_stripe_events, lambda tx: stripe_events.claim_due(tx, 1)),
-    "payers who were erased": (add_farewells, lambda tx: [one] if (one := erased_customers.claim_next(tx)) else []),
+    "payers who were erased": (add_erased_customers, lambda tx: [one] if (one := erased_customers.claim_next(tx)) else []),
     "bulk actions": (add_bulk_actions, lambda tx: [one["id"]] if (one := bulk_actions.claim_next(tx)) else []),
     "pauses that are over": (add_pauses, lambda tx: preferences.end_pauses(tx, 1)),
 }
@@ -146,9 +147,9 @@ def test_a_queues_oldest_rows_come_first(database: Database, tmp_path: Path) -> 
         assert [one.id for one in webhook_outbox.claim(tx, 1, timedelta(minutes=2))] == [2]
 
 
-@pytest.mark.parametrize("leaves", ["leaves", "leaves and asks again", "nothing"])
-def test_who_leaves_while_an_import_is_applied_stays_away(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: str
+@pytest.mark.parametrize("departure", ["leaves", "leaves and asks again", "nothing"])
+def test_somebody_who_unsubscribes_during_an_import_stays_unsubscribed(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, departure: str
 ) -> None:
     """The import has judged everybody; before it writes, one of them unsubscribes over another connection."""
     with database.transaction() as tx:
@@ -159,9 +160,9 @@ def test_who_leaves_while_an_import_is_applied_stays_away(
 
     def late(tx: Tx, run_id: int, evidence: str) -> None:
         with database.transaction() as other:
-            if leaves != "nothing":
+            if departure != "nothing":
                 subscribers.unsubscribe(other, ada)
-            if leaves == "leaves and asks again":
+            if departure == "leaves and asks again":
                 subscribers.reset_to_unconfirmed(other, ada)
         write(tx, run_id, evidence)
 
@@ -169,7 +170,7 @@ def test_who_leaves_while_an_import_is_applied_stays_away(
     apply_import(database, settings(tmp_path, database.url), ImportRequest(path, evidence="signed at the fair"))
     with database.transaction() as tx:
         states = {one.email: one.state for one in subscribers.list_all(tx)}
-    wanted = {"leaves": "left", "leaves and asks again": "unconfirmed", "nothing": "active"}[leaves]
+    wanted = {"leaves": "left", "leaves and asks again": "unconfirmed", "nothing": "active"}[departure]
     assert states == {"ada@example.org": wanted, "bob@example.org": "active"}
 
 
@@ -184,7 +185,7 @@ def test_what_no_guard_has_seen_is_not_published(
 ) -> None:
     """Between the guards and the lock another pipeline changed what there is to do."""
     conf = settings(tmp_path)
-    readers(database, 3)
+    add_subscribers(database, 3)
     publish.adopt_issues(database, conf, [old()])
     seen = publish.preview_publish(database, conf, [old(), edition()], [], Limits(), publish.Request())
     monkeypatch.setattr(publish, "preview_publish", lambda *_: seen)
@@ -198,7 +199,7 @@ def test_what_no_guard_has_seen_is_not_published(
 
 def test_less_to_do_than_the_guards_saw_is_fine(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conf = settings(tmp_path)
-    readers(database, 3)
+    add_subscribers(database, 3)
     publish.adopt_issues(database, conf, [old()])
     seen = publish.preview_publish(database, conf, [old(), edition()], [], Limits(), publish.Request())
     assert len(publish.publish(database, conf, [old(), edition()], [], Limits(), publish.Request()).send_ids) == 1
@@ -270,12 +271,12 @@ def test_a_message_is_known_for_longer_than_it_could_be_replayed(
 
 def test_an_event_of_a_single_email_waits_for_its_row_too(database: Database, tmp_path: Path) -> None:
     conf = settings(tmp_path)
-    factories.readers(database, 1)
+    factories.add_subscribers(database, 1)
     with database.transaction() as tx:
         add = transactional_emails.queue(tx, "paid", 1)
         transactional_emails.claim_batch(tx, CLAIM, 10)
-    mail = AcceptedEmail("c-1", "reader-1@example.org", {"mail": str(add), "kind": "paid"}, "Hi", 0)
-    body = json.dumps(event_json(FakeEvent("Permanent", mail, 1)))
+    email = AcceptedEmail("c-1", "subscriber-1@example.org", {"mail": str(add), "kind": "paid"}, "Hi", 0)
+    body = json.dumps(event_json(FakeEvent("Permanent", email, 1)))
     done: list[email_events.EventCounts] = []
     worker = threading.Thread(target=lambda: done.append(email_events.process_messages(database, conf, [body])))
     with database.transaction() as tx:
@@ -292,7 +293,7 @@ def test_events_wait_while_postgres_is_away_and_none_is_taken_for_broken(
 ) -> None:
     conf = settings(tmp_path)
     send_id = start(database, conf, 2)
-    bodies = [event(send_id, reader, "Delivery") for reader in (1, 2)]
+    bodies = [event(send_id, subscriber, "Delivery") for subscriber in (1, 2)]
     whole = email_events.record_events
 
     def away(*_given: Any) -> email_events.EventCounts:

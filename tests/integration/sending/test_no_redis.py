@@ -1,4 +1,4 @@
-"""While Redis is away a send that runs goes on, at the worker's safe share of the rate; other sends still get their turn."""
+"""While Redis is away a send that runs continues, at the worker's safe share of the rate; other sends still get their turn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def conf(tmp_path: Path) -> Settings:
 
 
 def short_slicees(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Each slice of sending is over after two claims; how many mails each handed over."""
+    """Each slice of sending is over after two claims; how many emails each sent."""
     slicees: list[int] = []
 
     def slice(

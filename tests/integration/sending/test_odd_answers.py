@@ -1,4 +1,4 @@
-"""What the scheduler asks over HTTP (the issue's page, the operator's address) may answer anything: the clock goes on."""
+"""Whatever the servers answer that the scheduler asks (the issue's page, the operator's address), the scheduler continues."""
 
 from __future__ import annotations
 

@@ -43,9 +43,9 @@ def test_a_send_waits_for_as_much_as_it_needs_and_a_thousand_at_most(
     send_id = start(database, factories.settings(tmp_path), 1)
     asked: list[int] = []
 
-    def returns(_tx: object, mails: int) -> tuple[int, datetime]:
-        asked.append(mails)
-        return mails, datetime.now(UTC) + timedelta(minutes=1)
+    def returns(_tx: object, emails: int) -> tuple[int, datetime]:
+        asked.append(emails)
+        return emails, datetime.now(UTC) + timedelta(minutes=1)
 
     monkeypatch.setattr(deliveries, "count_pending", lambda tx, send: waiting)
     monkeypatch.setattr(deliveries, "quota_returns_at", returns)

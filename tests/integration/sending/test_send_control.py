@@ -23,7 +23,7 @@ from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.store.sending import sends
 from mailer.store.sending.sends import SendState
 from mailer.transports.outbox import Outbox
-from tests.factories import NOW, edition, old, readers, settings
+from tests.factories import NOW, add_subscribers, edition, old, settings
 from tests.integration.publishing.test_publish import Limits
 from tests.pages import Page
 from tests.pages import web as web
@@ -36,7 +36,7 @@ def conf(tmp_path: Path) -> Settings:
 
 def begin(database: Database, conf: Settings, number: int, issue: Edition | None = None, gate: bool = False) -> int:
     """Publish one issue; its send."""
-    readers(database, number)
+    add_subscribers(database, number)
     adopt_issues(database, conf, [old()])
     request = Request(gate=False)
     [send_id] = publish(database, conf, [old(), issue or edition()], [], Limits(), request).send_ids
@@ -102,7 +102,7 @@ def test_a_stopped_send_says_why_and_resuming_needs_a_confirmation(database: Dat
     assert send_control.resume_send(database, str(send_id), sure=True).state == "sending"
 
 
-def test_two_operators_at_once_leave_one_clear_state(database: Database, conf: Settings) -> None:
+def test_two_operators_at_once_end_in_one_clear_state(database: Database, conf: Settings) -> None:
     send_id = begin(database, conf, 10)
     advance_sends(database, conf)
     errors: list[str] = []
@@ -155,7 +155,7 @@ def test_a_staged_start_sends_a_slice_looks_and_then_sends_the_rest(database: Da
     assert (only(database).send.state, only(database).deliveries["accepted"]) == ("finished", 300)
 
 
-def test_the_first_slice_are_readers_who_got_the_last_issue(database: Database, conf: Settings) -> None:
+def test_the_first_slice_are_subscribers_who_got_the_last_issue(database: Database, conf: Settings) -> None:
     first = begin(database, conf, 120, edition("first"))
     send_all(database, conf, first)
     send_all(database, conf, first)
@@ -172,7 +172,7 @@ def test_the_first_slice_are_readers_who_got_the_last_issue(database: Database, 
     with database.transaction() as tx:
         row = tx.one(
             """
-            SELECT count(*) AS size, count(*) FILTER (WHERE email LIKE 'reader-%%') AS known
+            SELECT count(*) AS size, count(*) FILTER (WHERE email LIKE 'subscriber-%%') AS known
             FROM deliveries JOIN subscribers ON subscribers.id = subscriber_id
             WHERE send_id = %(id)s AND wave = 0
             """,
@@ -223,7 +223,7 @@ def test_one_address_twice_in_an_audience_stops_the_send_before_it_gets_a_second
 ) -> None:
     send_id = begin(database, conf, 50)
     run(database, "ALTER TABLE subscribers DROP CONSTRAINT subscribers_email_normal_key")
-    run(database, "UPDATE subscribers SET email_normal = 'reader-1@example.org' WHERE id = 50")
+    run(database, "UPDATE subscribers SET email_normal = 'subscriber-1@example.org' WHERE id = 50")
     send_all(database, replace(conf, connections=10), send_id)
     one = only(database)
     assert one.send.state == "stopped"

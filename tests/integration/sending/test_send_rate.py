@@ -24,7 +24,7 @@ from mailer.flows.subscribers.signup import sign_up
 from mailer.flows.transactional.transactional_worker import deliver_batch
 from mailer.transports.base import AccountLimits
 from mailer.transports.ses_fast import FastSes
-from tests.factories import edition, old, readers, settings, sums_add_up
+from tests.factories import add_subscribers, edition, old, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 
 RATE = 200.0
@@ -54,7 +54,7 @@ def transport(conf: Settings) -> FastSes:
 
 
 def start(database: Database, conf: Settings, number: int) -> int:
-    readers(database, number)
+    add_subscribers(database, number)
     adopt_issues(database, conf, [old()])
     allow = Request(allow=("quota",))
     [send_id] = publish(database, conf, [old(), edition()], [], transport(conf), allow).send_ids
@@ -75,7 +75,7 @@ def test_workers_share_one_rate(redis_url: str, key: str) -> None:
     while time.monotonic() < until:
         for one in team:
             grant = one.take_slots(20, RATE)
-            after, now = (float(part) / 1e6 for part in client.hmget(key, "next", "at"))  # by the clock that all share
+            after, now = (float(part) / 1e6 for part in client.hmget(key, "next", "at"))  # by the time that all share
             first = after - grant.count * grant.gap
             slots += [first + number * grant.gap for number in range(grant.count)]
             assert grant.count == 0 or grant.delay == pytest.approx(max(0.0, first - now), abs=0.0001)
@@ -105,14 +105,14 @@ def test_throttling_cuts_the_common_rate_and_it_grows_back(redis_url: str, key: 
     assert other.take_slots(1, RATE).gap == pytest.approx(before, rel=0.02)
 
 
-def test_a_single_mail_leaves_at_once_and_bulk_makes_room(redis_url: str, key: str) -> None:
-    budget = SharedRateLimiter(redis_url, key)
-    while budget.take_slots(20, RATE).count:
+def test_a_transactional_email_is_sent_at_once_and_bulk_yields(redis_url: str, key: str) -> None:
+    limiter = SharedRateLimiter(redis_url, key)
+    while limiter.take_slots(20, RATE).count:
         pass
-    urgent = budget.take_slots(10, RATE, urgent=True)
+    urgent = limiter.take_slots(10, RATE, urgent=True)
     assert (urgent.count, urgent.delay) == (10, 0)
     started = time.monotonic()
-    while not budget.take_slots(1, RATE).count:
+    while not limiter.take_slots(1, RATE).count:
         time.sleep(0.002)
     assert time.monotonic() - started >= 9 / RATE  # the ten slots are gone
 
@@ -150,7 +150,7 @@ def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database,
     [waiting] = list_send_statuses(database)
     assert len(ses.accepted()) <= 40 - kept
     assert waiting.send.state == "sending"
-    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%a %d %b}"  # the mails were handed over just now
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%a %d %b}"  # the emails were sent just now
     assert f"24-hour quota is used up; resumes about {tomorrow}" in (waiting.send.waits_for)
     sign_up(database, "late@example.net")
     assert (
@@ -169,12 +169,12 @@ def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database,
     [done] = list_send_statuses(database)
     assert done.send.state == "finished"
     assert done.deliveries["accepted"] == 60
-    assert len({mail["to"] for mail in ses.accepted()}) == len(ses.accepted()) == 61
+    assert len({email["to"] for email in ses.accepted()}) == len(ses.accepted()) == 61
     assert sums_add_up(database)
 
 
-def test_a_quota_that_others_used_up_loses_no_mail(database: Database, conf: Settings, ses: FakeSes) -> None:
-    """SES says no although we believed in room: the mails go back to pending, and no attempt is counted."""
+def test_no_email_is_lost_when_others_use_up_the_quota(database: Database, conf: Settings, ses: FakeSes) -> None:
+    """SES throttles although our count had quota left: the emails go back to pending, and no attempt is counted."""
     ses.control(quota=10_000)
     send_id = start(database, conf, 30)
     rate = SendRate(transport(conf), SharedRateLimiter("redis://127.0.0.1:1/0"))

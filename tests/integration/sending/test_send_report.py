@@ -19,14 +19,14 @@ from mailer.flows.sending.send_report import SendReport, make_report, report_fac
 from mailer.flows.sending.send_report_page import render_report
 from mailer.transports.outbox import Outbox
 from tests.conftest import ROOT
-from tests.factories import edition, old, readers, settings
+from tests.factories import add_subscribers, edition, old, settings
 
 
 @pytest.fixture
 def sent(database: Database, tmp_path: Path) -> int:
     """A finished send with each kind of outcome, over 30 domains, its claims spread over 90 s; its id."""
     conf = settings(tmp_path)
-    readers(database, 600)
+    add_subscribers(database, 600)
     with database.transaction() as tx:
         tx.script("UPDATE subscribers SET email_normal = format('r%s@d%s.example', id, 1 + id % 30)")
         tx.script("UPDATE subscribers SET email_normal = format('r%s@big.example', id) WHERE id % 2 = 0")
@@ -116,7 +116,7 @@ def test_the_delay_until_delivery_is_counted_from_the_events(database: Database,
 
 def test_a_send_that_has_not_started_has_a_report_too(database: Database, tmp_path: Path) -> None:
     conf = settings(tmp_path)
-    readers(database, 3)
+    add_subscribers(database, 3)
     adopt_issues(database, conf, [old()])
     publish(database, conf, [old(), edition()], [], Outbox(conf.outbox), Request())
     found: SendReport = make_report(database, edition().key)

@@ -46,16 +46,16 @@ def transport() -> Ses | FastSes:
     return _client(configuration_set="events", connections=4, connect_timeout=1, read_timeout=0.7)
 
 
-def test_a_mail_is_accepted_with_its_tags_and_configuration_set(ses: FakeSes) -> None:
+def test_an_email_is_accepted_with_its_tags_and_configuration_set(ses: FakeSes) -> None:
     answer = transport().send(ENVELOPE)
-    [mail] = ses.accepted()
+    [email] = ses.accepted()
     assert answer.outcome is Outcome.ACCEPTED
-    assert answer.message_id == mail["message_id"]
-    assert mail["tags"] == {"send": "12", "odd_name": "a_b"}
-    assert (mail["to"], mail["digest"], mail["configuration_set"]) == ("ada@example.org", "d", "events")
+    assert answer.message_id == email["message_id"]
+    assert email["tags"] == {"send": "12", "odd_name": "a_b"}
+    assert (email["to"], email["digest"], email["configuration_set"]) == ("ada@example.org", "d", "events")
 
 
-def test_many_mails_share_one_connection(ses: FakeSes) -> None:
+def test_many_emails_share_one_connection(ses: FakeSes) -> None:
     one = transport()
     assert all(one.send(ENVELOPE).outcome is Outcome.ACCEPTED for _ in range(20))
     assert len(ses.accepted()) == 20
@@ -103,7 +103,7 @@ def test_a_name_that_does_not_resolve_is_safe_to_try_again(ses: FakeSes, monkeyp
         ("[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed or bad record mac", Outcome.UNCERTAIN),
     ],
 )
-def test_a_failed_handshake_is_safe_to_try_again_and_a_later_tls_error_is_in_doubt(said: str, outcome: Outcome) -> None:
+def test_a_failed_handshake_can_be_retried_and_a_later_tls_error_is_uncertain(said: str, outcome: Outcome) -> None:
     assert classify_error(SSLError(endpoint_url="https://ses.example", error=OSError(said))).outcome is outcome
 
 
@@ -147,7 +147,7 @@ def test_a_connection_is_used_again(ses: FakeSes) -> None:
     assert ses.stats()["accepted"] == 5
 
 
-def test_over_tls_a_trusted_certificate_carries_mails_and_another_is_refused_before_any_byte(
+def test_over_tls_a_trusted_certificate_carries_emails_and_another_is_refused_before_any_byte(
     ses: FakeSes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pem = certificate(tmp_path)

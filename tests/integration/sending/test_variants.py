@@ -1,4 +1,4 @@
-"""Each reader's mail is the text of their access at the moment of the claim, rendered once and not for each reader."""
+"""Each subscriber's email is the text of their access at the moment of the claim, rendered once and not for each subscriber."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def edition() -> Edition:
     return factories.edition(variants=(paid,))
 
 
-def access(database: Database, reader: int, premium: bool, until: datetime | None = None) -> None:
+def access(database: Database, subscriber: int, premium: bool, until: datetime | None = None) -> None:
     with database.transaction() as tx:
-        entitlement_records.save(tx, reader, "paying" if premium else "ended", premium, until)
+        entitlement_records.save(tx, subscriber, "paying" if premium else "ended", premium, until)
 
 
 def send(database: Database, folder: Path) -> tuple[Outbox, int]:
@@ -45,9 +45,9 @@ def send(database: Database, folder: Path) -> tuple[Outbox, int]:
     return outbox, send_id
 
 
-def test_each_reader_gets_the_text_of_their_access_at_the_claim(database: Database, tmp_path: Path) -> None:
+def test_each_subscriber_gets_the_text_of_their_access_at_the_claim(database: Database, tmp_path: Path) -> None:
     now = datetime.now(UTC)
-    factories.readers(database, 6)
+    factories.add_subscribers(database, 6)
     access(database, 1, True)
     access(database, 2, True, now + timedelta(days=1))
     access(database, 3, True, now - timedelta(seconds=1))
@@ -57,25 +57,25 @@ def test_each_reader_gets_the_text_of_their_access_at_the_claim(database: Databa
     access(database, 5, True)
     settings = factories.settings(tmp_path, database.url)
     deliver_send(database, settings, outbox, send_id)
-    got = {mail.to: outbox.folder.joinpath(f"{mail.id}.eml").read_text() for mail in list_emails(settings.outbox)[0]}
-    whole = {to.removeprefix("reader-").removesuffix("@example.org") for to, raw in got.items() if SECRET in raw}
+    got = {email.to: outbox.folder.joinpath(f"{email.id}.eml").read_text() for email in list_emails(settings.outbox)[0]}
+    whole = {to.removeprefix("subscriber-").removesuffix("@example.org") for to, raw in got.items() if SECRET in raw}
     assert len(got) == 6
     assert whole == {"1", "2", "5"}
     one = edition()
     for to, raw in got.items():
-        digest = one.variants[0].digest if to[7] in whole else one.digest
+        digest = one.variants[0].digest if to.removeprefix("subscriber-")[0] in whole else one.digest
         assert f"X-Postmerge-Digest: {digest}" in raw
     with database.transaction() as tx:
         rows = tx.all("SELECT subscriber_id FROM deliveries WHERE variant = 'premium' ORDER BY 1")
     assert [row["subscriber_id"] for row in rows] == [1, 2, 5]
 
 
-def test_texts_are_rendered_once_each_and_not_for_each_reader(
+def test_texts_are_rendered_once_each_and_not_for_each_subscriber(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    factories.readers(database, 30)
-    for reader in range(1, 16):
-        access(database, reader, True)
+    factories.add_subscribers(database, 30)
+    for subscriber in range(1, 16):
+        access(database, subscriber, True)
     outbox, send_id = send(database, tmp_path)
     made = []
     prepare = Template.prepare
@@ -90,7 +90,7 @@ def test_texts_are_rendered_once_each_and_not_for_each_reader(
 
 
 def test_an_issue_that_is_the_same_for_all_is_so_for_who_pays(database: Database, tmp_path: Path) -> None:
-    factories.readers(database, 2)
+    factories.add_subscribers(database, 2)
     access(database, 1, True)
     settings = factories.settings(tmp_path, database.url)
     outbox = Outbox(settings.outbox)
@@ -98,4 +98,4 @@ def test_an_issue_that_is_the_same_for_all_is_so_for_who_pays(database: Database
     [send_id] = publish(database, settings, [factories.old(), factories.edition()], [], outbox, Request()).send_ids
     advance_sends(database, settings)
     assert deliver_send(database, settings, outbox, send_id).sent == 2
-    assert len({mail.subject for mail in list_emails(settings.outbox)[0]}) == 1
+    assert len({email.subject for email in list_emails(settings.outbox)[0]}) == 1

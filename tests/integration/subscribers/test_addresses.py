@@ -69,7 +69,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[dns.resolver.Resolver]
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database, check_dns=True)
 
 
@@ -83,28 +83,28 @@ def test_dns_is_believed_when_it_is_sure(resolver: dns.resolver.Resolver, domain
     assert time.monotonic() - started < email_domain_check.DNS_TIMEOUT_SECONDS + 1
 
 
-def test_a_domain_without_email_is_refused_and_trouble_refuses_nobody(letter: Web, resolver: dns.resolver.Resolver) -> None:
+def test_a_domain_without_email_is_refused_and_trouble_refuses_nobody(newsletter: Web, resolver: dns.resolver.Resolver) -> None:
     def post(email: str) -> tuple[int, str]:
-        answer = letter.client.post("/subscribe", data={"email": email, "token": letter.form_token()})
+        answer = newsletter.client.post("/subscribe", data={"email": email, "token": newsletter.form_token()})
         return answer.status_code, answer.text
 
     status, page = post("ada@gone.example")
     assert (status, "doesn’t accept email" in page, 'value="ada@gone.example"' in page) == (422, True, True)
     for domain in ("good", "broken", "silent"):
         assert post(f"ada@{domain}.example")[0] == 200
-    assert letter.counted("subscribers") == 3
+    assert newsletter.counted("subscribers") == 3
 
 
-def test_each_domain_is_asked_for_once_in_a_while(letter: Web, resolver: dns.resolver.Resolver) -> None:
+def test_each_domain_is_asked_for_once_in_a_while(newsletter: Web, resolver: dns.resolver.Resolver) -> None:
     for name in ("ada", "bob", "eve"):
-        signup.sign_up(letter.database, f"{name}@good.example", settings=letter.settings)
+        signup.sign_up(newsletter.database, f"{name}@good.example", settings=newsletter.settings)
         with pytest.raises(BadInput):
-            signup.sign_up(letter.database, f"{name}@null.example", settings=letter.settings)
-        signup.sign_up(letter.database, f"{name}@silent.example", settings=letter.settings)
+            signup.sign_up(newsletter.database, f"{name}@null.example", settings=newsletter.settings)
+        signup.sign_up(newsletter.database, f"{name}@silent.example", settings=newsletter.settings)
     assert [Dns.asked.count(f"{name}.example") for name in ("good", "null")] == [1, 1]
-    with letter.database.transaction() as tx:
+    with newsletter.database.transaction() as tx:
         tx.run("UPDATE mail_domains SET asked_at = now() - interval '8 days'")
-    signup.sign_up(letter.database, "new@good.example", settings=letter.settings)
+    signup.sign_up(newsletter.database, "new@good.example", settings=newsletter.settings)
     assert Dns.asked.count("good.example") == 2
 
 
@@ -132,17 +132,17 @@ def test_typing_errors_are_suggested_and_right_ones_left_alone(typed: str, meant
 
 
 def test_the_form_suggests_and_never_insists(database: Database, tmp_path: Path) -> None:
-    letter = web.make(tmp_path, database)
-    token = letter.form_token()
-    asked = letter.client.post("/subscribe", data={"email": "ada@gmial.com", "tag": "python", "token": token})
+    newsletter = web.make(tmp_path, database)
+    token = newsletter.form_token()
+    asked = newsletter.client.post("/subscribe", data={"email": "ada@gmial.com", "tag": "python", "token": token})
     assert "Did you mean" in asked.text
     assert 'name="meant" value="ada@gmail.com"' in asked.text
-    assert letter.counted("subscribers") == 0
+    assert newsletter.counted("subscribers") == 0
     kept = {"email": "ada@gmial.com", "tag": "python", "token": token, "sure": "ada@gmial.com"}
-    assert "Check your inbox" in letter.client.post("/subscribe", data=kept).text
-    assert letter.state("ada@gmial.com") == "unconfirmed"
-    letter.client.post("/subscribe", data={**kept, "meant": "ada@gmail.com"})
-    assert letter.state("ada@gmail.com") == "unconfirmed"
+    assert "Check your inbox" in newsletter.client.post("/subscribe", data=kept).text
+    assert newsletter.state("ada@gmial.com") == "unconfirmed"
+    newsletter.client.post("/subscribe", data={**kept, "meant": "ada@gmail.com"})
+    assert newsletter.state("ada@gmail.com") == "unconfirmed"
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ def test_the_form_suggests_and_never_insists(database: Database, tmp_path: Path)
         ("informer@example.org", []),
     ],
 )
-def test_desks_and_throw_away_addresses_are_flagged(database: Database, tmp_path: Path, email: str, flags: list[str]) -> None:
+def test_role_and_disposable_addresses_are_flagged(database: Database, tmp_path: Path, email: str, flags: list[str]) -> None:
     assert addresses.flags(email) == flags
-    letter = web.make(tmp_path, database)
-    letter.subscribe(email)
-    with letter.database.transaction() as tx:
+    newsletter = web.make(tmp_path, database)
+    newsletter.subscribe(email)
+    with newsletter.database.transaction() as tx:
         assert tx.value("SELECT flags FROM subscribers") == flags
     refusing = web.make(tmp_path, database, disposable="refuse").settings
     if "disposable" in flags:

@@ -21,41 +21,41 @@ TAG: dict[str, Any] = {"type": "apply_tags", "metadata": {"rule": "python", "tag
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path, redis_url: str) -> Web:
-    factories.readers(database, MANY, ("python",))
+def newsletter(database: Database, tmp_path: Path, redis_url: str) -> Web:
+    factories.add_subscribers(database, MANY, ("python",))
     return Web(factories.settings(tmp_path, database.url, redis_url), database)
 
 
 @pytest.fixture
-def api(letter: Web) -> TestClient:
-    return letter.holder()
+def api(newsletter: Web) -> TestClient:
+    return newsletter.holder()
 
 
 def tagged(api: TestClient) -> int:
     return int(api.get("/v1/subscribers?tag=vip").json().get("count", 0))  # a tag that nobody has is an error
 
 
-def test_more_than_a_thousand_are_left_to_a_worker_and_the_answer_says_how_far_it_is(letter: Web, api: TestClient) -> None:
+def test_more_than_a_thousand_are_left_to_a_worker_and_the_answer_says_how_far_it_is(newsletter: Web, api: TestClient) -> None:
     made = api.post("/v1/bulk_actions", json=TAG).json()
     assert (made["status"], made["metadata"]["done"], tagged(api)) == ("not_started", "0", 0)
-    assert bulk_actions.work_batch(letter.database, letter.settings)
+    assert bulk_actions.work_batch(newsletter.database, newsletter.settings)
     shown = api.get(f"/v1/bulk_actions/{made['id']}").json()
     assert (shown["status"], shown["metadata"]["done"], tagged(api)) == ("in_progress", "200", 200)
-    while bulk_actions.work_batch(letter.database, letter.settings):
+    while bulk_actions.work_batch(newsletter.database, newsletter.settings):
         pass
     shown = api.get(f"/v1/bulk_actions/{made['id']}").json()
     assert (shown["status"], shown["metadata"]["done"], tagged(api)) == ("processed", str(MANY), MANY)
-    assert not bulk_actions.has_work(letter.database)
+    assert not bulk_actions.has_work(newsletter.database)
 
 
-def test_several_at_once_share_the_work_and_none_is_counted_twice(letter: Web, api: TestClient) -> None:
+def test_several_at_once_share_the_work_and_none_is_counted_twice(newsletter: Web, api: TestClient) -> None:
     ids = [
         api.post("/v1/bulk_actions", json={**TAG, "metadata": {**TAG["metadata"], "tags": [name]}}).json()["id"]
         for name in "ab"
     ]
 
     def work() -> None:
-        while bulk_actions.work_batch(letter.database, letter.settings):
+        while bulk_actions.work_batch(newsletter.database, newsletter.settings):
             pass
 
     team = [threading.Thread(target=work) for _ in range(3)]
@@ -69,7 +69,7 @@ def test_several_at_once_share_the_work_and_none_is_counted_twice(letter: Web, a
 
 
 def test_an_action_whose_process_died_in_the_middle_is_finished(
-    letter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
+    newsletter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = api.post("/v1/bulk_actions", json=TAG).json()
     whole, calls = subscriber_admin.look_up_subscriber, 0
@@ -86,32 +86,32 @@ def test_an_action_whose_process_died_in_the_middle_is_finished(
 
     monkeypatch.setattr(subscriber_admin, "look_up_subscriber", die)
     with pytest.raises(Killed):
-        bulk_actions.work_batch(letter.database, letter.settings)
+        bulk_actions.work_batch(newsletter.database, newsletter.settings)
     monkeypatch.undo()
     assert tagged(api) == 119
-    while bulk_actions.work_batch(letter.database, letter.settings):
+    while bulk_actions.work_batch(newsletter.database, newsletter.settings):
         pass
     shown = api.get(f"/v1/bulk_actions/{made['id']}").json()
     assert (shown["status"], shown["metadata"]["done"], tagged(api)) == ("processed", str(MANY), MANY)
 
 
-def test_a_real_scheduler_and_worker_do_it(letter: Web, api: TestClient) -> None:
+def test_a_real_scheduler_and_worker_do_it(newsletter: Web, api: TestClient) -> None:
     made = api.post("/v1/bulk_actions", json=TAG).json()
-    with processes.running("scheduler", letter.settings, {}), processes.running("worker", letter.settings, {}):
+    with processes.running("scheduler", newsletter.settings, {}), processes.running("worker", newsletter.settings, {}):
         processes.eventually(lambda: tagged(api) == MANY, 120, "all tagged")
         processes.eventually(
             lambda: api.get(f"/v1/bulk_actions/{made['id']}").json()["status"] == "processed", 10, "the action is over"
         )
-        wake_ups = WakeUps(letter.settings.redis_url)
-        processes.eventually(lambda: wake_ups.count_queued("bulk") == 0, 20, "no bell rings for work that is done")
+        wake_ups = WakeUps(newsletter.settings.redis_url)
+        processes.eventually(lambda: wake_ups.count_queued("bulk") == 0, 20, "no wake-up for work that is done")
 
 
-def test_a_rule_that_chooses_nobody_is_refused_and_nothing_is_written(letter: Web, api: TestClient) -> None:
+def test_a_rule_that_chooses_nobody_is_refused_and_nothing_is_written(newsletter: Web, api: TestClient) -> None:
     answer = api.post(
         "/v1/bulk_actions", json={"type": "unsubscribe_subscribers", "metadata": {"rule": "domain = nobody.example"}}
     )
     assert (answer.status_code, "matches no subscriber" in answer.json()["detail"]) == (400, True)
-    assert not bulk_actions.has_work(letter.database)
+    assert not bulk_actions.has_work(newsletter.database)
 
 
 @pytest.mark.parametrize(
@@ -123,15 +123,15 @@ def test_a_rule_that_chooses_nobody_is_refused_and_nothing_is_written(letter: We
     ],
 )
 def test_what_would_change_nobody_or_the_wrong_way_is_refused_at_once(
-    letter: Web, api: TestClient, kind: str, more: dict[str, Any], said: str
+    newsletter: Web, api: TestClient, kind: str, more: dict[str, Any], said: str
 ) -> None:
     answer = api.post("/v1/bulk_actions", json={"type": kind, "metadata": {"ids": ["sub_1"], **more}})
     assert answer.status_code == 400
     assert said in answer.json()["detail"]
-    assert letter.counted("bulk_actions") == 0
+    assert newsletter.counted("bulk_actions") == 0
 
 
-def test_what_many_add_to_one_subscriber_at_once_is_all_there_in_the_end(letter: Web, api: TestClient) -> None:
+def test_what_many_add_to_one_subscriber_at_once_is_all_there_in_the_end(newsletter: Web, api: TestClient) -> None:
     add = {"X-Buttondown-Collision-Behavior": "add"}
     api.post("/v1/subscribers", json={"email_address": "ada@example.org", "type": "regular"})
 

@@ -34,7 +34,7 @@ def solved(sum_: str, bits: int = BITS) -> str:
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database, challenge="work", challenge_bits=BITS)
 
 
@@ -42,25 +42,25 @@ def sum_of(page: str) -> str:
     return str(re.findall(r'data-sum="([^"]+)"', page)[0])
 
 
-def post(letter: Web, email: str, work: str, path: str = "/subscribe") -> str:
-    answer = letter.client.post(path, data={"email": email, "token": letter.form_token(), "work": work})
+def post(newsletter: Web, email: str, work: str, path: str = "/subscribe") -> str:
+    answer = newsletter.client.post(path, data={"email": email, "token": newsletter.form_token(), "work": work})
     assert answer.status_code == 200
     return str(answer.text)
 
 
-def test_a_solved_sum_opens_the_form_once(letter: Web) -> None:
-    work = solved(sum_of(letter.client.get("/subscribe").text))
-    assert "Check your inbox" in post(letter, ADA, work)
-    assert letter.state(ADA) == "unconfirmed"
-    again = post(letter, BOB, work)
+def test_a_solved_sum_opens_the_form_once(newsletter: Web) -> None:
+    work = solved(sum_of(newsletter.client.get("/subscribe").text))
+    assert "Check your inbox" in post(newsletter, ADA, work)
+    assert newsletter.state(ADA) == "unconfirmed"
+    again = post(newsletter, BOB, work)
     assert "Please click the button again" in again
     assert f'value="{BOB}"' in again
-    assert letter.state(BOB) is None
-    assert "Check your inbox" in post(letter, BOB, solved(sum_of(again)))
+    assert newsletter.state(BOB) is None
+    assert "Check your inbox" in post(newsletter, BOB, solved(sum_of(again)))
 
 
-def test_what_is_not_solved_records_nothing_and_says_what_to_do(letter: Web) -> None:
-    secret, now = letter.settings.need_secrets(), datetime.now(UTC)
+def test_what_is_not_solved_records_nothing_and_says_what_to_do(newsletter: Web) -> None:
+    secret, now = newsletter.settings.need_secrets(), datetime.now(UTC)
     fresh = tokens.work_token(secret, now, BITS)
     unsolved = next(
         one for n in range(99) if not tokens.read_work(secret, one := f"{fresh}:{n}", now, challenge.MAX_CHALLENGE_AGE)
@@ -75,23 +75,23 @@ def test_what_is_not_solved_records_nothing_and_says_what_to_do(letter: Web) -> 
         solved(tokens.work_token(secret, now + timedelta(hours=1), BITS)),
         solved(tokens.form_token(secret, now)),
     ):
-        page = post(letter, ADA, work)
+        page = post(newsletter, ADA, work)
         assert "without it, write to letter@example.org" in page, work
-    assert letter.state(ADA) is None
+    assert newsletter.state(ADA) is None
 
 
-def test_the_difficulty_is_signed(letter: Web) -> None:
-    secret, now = letter.settings.need_secrets(), datetime.now(UTC)
+def test_the_difficulty_is_signed(newsletter: Web) -> None:
+    secret, now = newsletter.settings.need_secrets(), datetime.now(UTC)
     hard = tokens.work_token(secret, now, 28)
     assert tokens.read_work(secret, solved(hard), now, challenge.MAX_CHALLENGE_AGE) is None
     assert tokens.read_work(secret, solved(tokens.work_token(secret, now, BITS)), now, challenge.MAX_CHALLENGE_AGE)
 
 
-def test_two_at_once_use_a_solution_once(letter: Web) -> None:
-    work = solved(sum_of(letter.client.get("/subscribe").text))
+def test_two_at_once_use_a_solution_once(newsletter: Web) -> None:
+    work = solved(sum_of(newsletter.client.get("/subscribe").text))
     found: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: found.append(challenge.is_passed(letter.database, letter.settings, work, None)))
+        threading.Thread(target=lambda: found.append(challenge.is_passed(newsletter.database, newsletter.settings, work, None)))
         for _ in range(4)
     ]
     for thread in threads:
@@ -101,22 +101,22 @@ def test_two_at_once_use_a_solution_once(letter: Web) -> None:
     assert sorted(found) == [False, False, False, True]
 
 
-def test_the_form_for_the_own_page_asks_too(letter: Web) -> None:
-    letter.client.post("/reader", data={"email": ADA, "token": letter.form_token()})
-    assert letter.counted("limits") == 0
-    work = solved(sum_of(letter.client.get("/reader").text))
-    assert "Check your inbox" in post(letter, ADA, work, "/reader")
+def test_the_form_for_the_own_page_asks_too(newsletter: Web) -> None:
+    newsletter.client.post("/reader", data={"email": ADA, "token": newsletter.form_token()})
+    assert newsletter.counted("limits") == 0
+    work = solved(sum_of(newsletter.client.get("/reader").text))
+    assert "Check your inbox" in post(newsletter, ADA, work, "/reader")
 
 
-def test_only_these_pages_have_a_script_and_only_our_own(letter: Web) -> None:
+def test_only_these_pages_have_a_script_and_only_our_own(newsletter: Web) -> None:
     for path in ("/subscribe", "/reader"):
-        page = letter.client.get(path)
+        page = newsletter.client.get(path)
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert policy.endswith("; script-src 'self'")
         assert re.findall(r"<script[^>]*>", page.text) == ['<script src="/-/work.js" defer>']
-    assert letter.client.get("/-/work.js").headers["content-type"].startswith("text/javascript")
-    assert "script-src" not in letter.client.get("/leave/x").headers["content-security-policy"]
+    assert newsletter.client.get("/-/work.js").headers["content-type"].startswith("text/javascript")
+    assert "script-src" not in newsletter.client.get("/leave/x").headers["content-security-policy"]
 
 
 class Service(ThreadingHTTPServer):
@@ -175,21 +175,21 @@ def hooked(folder: Path, database: Database, service: Service, trouble: str = "o
     )
 
 
-def press(letter: Web, email: str, response: str) -> str:
-    data = {"email": email, "token": letter.form_token(), "cf-turnstile-response": response}
-    return str(letter.client.post("/subscribe", data=data).text)
+def press(newsletter: Web, email: str, response: str) -> str:
+    data = {"email": email, "token": newsletter.form_token(), "cf-turnstile-response": response}
+    return str(newsletter.client.post("/subscribe", data=data).text)
 
 
 def test_a_service_is_asked_and_believed(database: Database, tmp_path: Path, service: Service) -> None:
-    letter = hooked(tmp_path, database, service)
-    page = letter.client.get("/subscribe")
+    newsletter = hooked(tmp_path, database, service)
+    page = newsletter.client.get("/subscribe")
     assert '<div class="cf-turnstile" data-sitekey="key-1">' in page.text
     assert "script-src https://challenges.example.com;" in page.headers["content-security-policy"]
-    assert "Check your inbox" in press(letter, ADA, "good")
-    assert "click the button again" in press(letter, BOB, "good")
-    assert "click the button again" in press(letter, BOB, "bad")
-    assert "click the button again" in press(letter, BOB, "")
-    assert letter.state(BOB) is None
+    assert "Check your inbox" in press(newsletter, ADA, "good")
+    assert "click the button again" in press(newsletter, BOB, "good")
+    assert "click the button again" in press(newsletter, BOB, "bad")
+    assert "click the button again" in press(newsletter, BOB, "")
+    assert newsletter.state(BOB) is None
     assert [asked["response"] for asked in service.asked] == [["good"], ["bad"]]
 
 
@@ -200,10 +200,10 @@ def test_trouble_with_the_service_opens_or_closes_as_set(
 ) -> None:
     monkeypatch.setattr(captcha, "TIMEOUT_SECONDS", 0.3)
     service.mood = mood
-    letter = hooked(tmp_path, database, service, trouble)
+    newsletter = hooked(tmp_path, database, service, trouble)
     began = time.monotonic()
-    page = press(letter, ADA, "good")
+    page = press(newsletter, ADA, "good")
     assert time.monotonic() - began < 15
     assert ("Check your inbox" in page) == (trouble == "open")
-    assert (letter.state(ADA) == "unconfirmed") == (trouble == "open")
+    assert (newsletter.state(ADA) == "unconfirmed") == (trouble == "open")
     assert len(service.asked) == 1

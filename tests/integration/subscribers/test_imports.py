@@ -27,15 +27,15 @@ from tests.web import Web, make
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return make(tmp_path, database)
 
 
-def run(letter: Web, text: str, apply: bool = True, **more: object) -> ImportPlan:
-    path = letter.settings.build.parent / "list.csv"
+def run(newsletter: Web, text: str, apply: bool = True, **more: object) -> ImportPlan:
+    path = newsletter.settings.build.parent / "list.csv"
     path.write_text(text, encoding="utf-8")
     do = imports.apply_import if apply else imports.plan_import
-    return do(letter.database, letter.settings, ImportRequest(path, **more))  # type: ignore[arg-type]
+    return do(newsletter.database, newsletter.settings, ImportRequest(path, **more))  # type: ignore[arg-type]
 
 
 def exported(database: Database) -> str:
@@ -44,115 +44,115 @@ def exported(database: Database) -> str:
     return file.getvalue().decode()
 
 
-def add(letter: Web, email: str, state: str = "active") -> None:
-    signup.add_subscriber(letter.database, letter.settings, email, [], confirmed=True)
-    with letter.database.transaction() as tx:
+def add(newsletter: Web, email: str, state: str = "active") -> None:
+    signup.add_subscriber(newsletter.database, newsletter.settings, email, [], confirmed=True)
+    with newsletter.database.transaction() as tx:
         if state == "left":
             tx.run("UPDATE subscribers SET state = 'left', left_at = now() WHERE email_normal = %(email)s", email=email)
         elif state != "active":
             tx.run("INSERT INTO suppressions (email_normal, reason) VALUES (%(email)s, %(state)s)", email=email, state=state)
 
 
-def test_a_plan_writes_nothing_and_applying_does_what_it_said(letter: Web) -> None:
-    add(letter, "known@example.org")
+def test_a_plan_writes_nothing_and_applying_does_what_it_said(newsletter: Web) -> None:
+    add(newsletter, "known@example.org")
     text = "email,tags\nnew@example.org,python\nknown@example.org,vip\nnonsense,\nNEW@example.org,\n"
-    before = letter.dump()
-    planned = run(letter, text, apply=False, evidence="asked on paper")
-    assert letter.dump() == before
+    before = newsletter.dump()
+    planned = run(newsletter, text, apply=False, evidence="asked on paper")
+    assert newsletter.dump() == before
     assert planned.counts == {"new": 1, "changed": 1, "same": 0, "refused": 2}
     assert [(line.number, line.why[:20]) for line in planned.refused] == [
         (4, "'nonsense' is not a "),
         (5, "the same address as "),
     ]
-    done = run(letter, text, evidence="asked on paper")
+    done = run(newsletter, text, evidence="asked on paper")
     assert (done.counts, done.applied) == (planned.counts, 1)
-    assert letter.state("new@example.org") == "active"
-    again = run(letter, text, evidence="asked on paper")
+    assert newsletter.state("new@example.org") == "active"
+    again = run(newsletter, text, evidence="asked on paper")
     assert again.counts == {"new": 0, "changed": 0, "same": 2, "refused": 2}
 
 
-def test_without_evidence_nobody_is_confirmed_and_with_it_it_is_kept(letter: Web) -> None:
-    done = run(letter, "email\nada@example.org\n")
-    assert (letter.state("ada@example.org"), done.waiting) == ("unconfirmed", 1)
-    run(letter, "email\nada@example.org\n", evidence="signed at the fair, 2024")
-    assert letter.state("ada@example.org") == "active"
-    with letter.database.transaction() as tx:
+def test_without_evidence_nobody_is_confirmed_and_with_it_it_is_kept(newsletter: Web) -> None:
+    done = run(newsletter, "email\nada@example.org\n")
+    assert (newsletter.state("ada@example.org"), done.waiting) == ("unconfirmed", 1)
+    run(newsletter, "email\nada@example.org\n", evidence="signed at the fair, 2024")
+    assert newsletter.state("ada@example.org") == "active"
+    with newsletter.database.transaction() as tx:
         evidence = tx.value("SELECT evidence FROM consents WHERE kind = 'imported' ORDER BY id DESC LIMIT 1")
     assert (evidence["evidence"], evidence["line"]) == ("signed at the fair, 2024", 2)
-    assert letter.counted("transactional_mails") == 0
+    assert newsletter.counted("transactional_mails") == 0
 
 
 @pytest.mark.parametrize("state", ["left", "hard bounce", "complaint"])
-def test_who_left_bounced_or_complained_is_never_brought_back(letter: Web, state: str) -> None:
-    add(letter, "gone@example.org", state)
-    before = exported(letter.database)
-    done = run(letter, "email,state,tags\nGone@Example.org,active,vip\n", evidence="I have evidence")
+def test_who_left_bounced_or_complained_is_never_brought_back(newsletter: Web, state: str) -> None:
+    add(newsletter, "gone@example.org", state)
+    before = exported(newsletter.database)
+    done = run(newsletter, "email,state,tags\nGone@Example.org,active,vip\n", evidence="I have evidence")
     assert done.counts["refused"] == 1
-    assert exported(letter.database) == before
+    assert exported(newsletter.database) == before
 
 
-def test_who_left_and_is_asking_again_waits_for_their_own_yes(letter: Web) -> None:
-    add(letter, "gone@example.org", "left")
-    letter.subscribe("gone@example.org")
-    assert letter.state("gone@example.org") == "unconfirmed"
-    run(letter, "email\ngone@example.org\n", evidence="I have evidence")
-    assert letter.state("gone@example.org") == "unconfirmed"
+def test_who_left_and_is_asking_again_waits_for_their_own_yes(newsletter: Web) -> None:
+    add(newsletter, "gone@example.org", "left")
+    newsletter.subscribe("gone@example.org")
+    assert newsletter.state("gone@example.org") == "unconfirmed"
+    run(newsletter, "email\ngone@example.org\n", evidence="I have evidence")
+    assert newsletter.state("gone@example.org") == "unconfirmed"
 
 
 @pytest.mark.parametrize("then", ["stays", "leaves", "is erased"])
-def test_an_old_list_does_not_bring_back_an_address_that_its_subscriber_changed(letter: Web, then: str) -> None:
-    add(letter, "Old@example.org")
-    subscriber_admin.change_subscriber(letter.database, "old@example.org", SubscriberChanges(email="new@example.org"))
+def test_an_old_list_does_not_bring_back_an_address_that_its_subscriber_changed(newsletter: Web, then: str) -> None:
+    add(newsletter, "Old@example.org")
+    subscriber_admin.change_subscriber(newsletter.database, "old@example.org", SubscriberChanges(email="new@example.org"))
     if then == "leaves":
-        subscriber_admin.change_subscriber(letter.database, "new@example.org", SubscriberChanges(kind="unsubscribed"))
+        subscriber_admin.change_subscriber(newsletter.database, "new@example.org", SubscriberChanges(kind="unsubscribed"))
     if then == "is erased":
-        subscriber_admin.erase_subscriber(letter.database, letter.settings, "new@example.org")
-    done = run(letter, "email\nold@example.org\n", evidence="our list of last year")
+        subscriber_admin.erase_subscriber(newsletter.database, newsletter.settings, "new@example.org")
+    done = run(newsletter, "email\nold@example.org\n", evidence="our list of last year")
     assert done.reasons == {"erased" if then == "is erased" else "moved": 1}
-    assert letter.state("old@example.org") is None
-    letter.subscribe("old@example.org")
-    assert letter.state("old@example.org") == "unconfirmed"
+    assert newsletter.state("old@example.org") is None
+    newsletter.subscribe("old@example.org")
+    assert newsletter.state("old@example.org") == "unconfirmed"
 
 
-def test_what_the_list_says_about_leaving_and_bouncing_is_kept(letter: Web) -> None:
-    add(letter, "here@example.org")
+def test_what_the_list_says_about_leaving_and_bouncing_is_kept(newsletter: Web) -> None:
+    add(newsletter, "here@example.org")
     text = "email,state,left_at\nleft@example.org,unsubscribed,2020-01-01\nbounced@example.org,bounced,\n"
     text += "here@example.org,unsubscribed,2020-01-01\n"
-    done = run(letter, text, evidence="yes")
-    assert letter.state("left@example.org") == "left"
-    assert letter.state("here@example.org") == "active"
+    done = run(newsletter, text, evidence="yes")
+    assert newsletter.state("left@example.org") == "left"
+    assert newsletter.state("here@example.org") == "active"
     assert done.reasons == {"active here": 1}
-    with letter.database.transaction() as tx:
+    with newsletter.database.transaction() as tx:
         assert tx.value("SELECT reason FROM suppressions WHERE email_normal = 'bounced@example.org'") == "hard bounce"
-    later = run(letter, "email,left_at\nhere@example.org,2099-01-01\n", evidence="yes")
-    assert (later.counts["changed"], letter.state("here@example.org")) == (1, "left")
+    later = run(newsletter, "email,left_at\nhere@example.org,2099-01-01\n", evidence="yes")
+    assert (later.counts["changed"], newsletter.state("here@example.org")) == (1, "left")
 
 
-def test_of_two_lines_with_one_address_the_one_that_keeps_email_away_counts(letter: Web) -> None:
+def test_of_two_lines_with_one_address_the_one_that_keeps_email_away_counts(newsletter: Web) -> None:
     """A list glued together from two names whoever left in it twice."""
     text = "email,state\nleft@example.org,active\nspam@example.org,active\nboth@example.org,left\n"
     text += "Left@example.org,unsubscribed\nspam@example.org,complained\nboth@example.org,bounced\n"
-    done = run(letter, text, evidence="yes")
+    done = run(newsletter, text, evidence="yes")
     assert [(line.number, line.why) for line in done.refused] == [
         (2, "the same address as line 5"),
         (3, "the same address as line 6"),
         (4, "the same address as line 7"),
     ]
-    assert letter.state("left@example.org") == "left"
-    with letter.database.transaction() as tx:
+    assert newsletter.state("left@example.org") == "left"
+    with newsletter.database.transaction() as tx:
         rows = tx.all("SELECT email_normal, reason FROM suppressions ORDER BY email_normal")
     assert [tuple(row.values()) for row in rows] == [("both@example.org", "hard bounce"), ("spam@example.org", "complaint")]
 
 
 @pytest.mark.parametrize("asks_again", [False, True])
-def test_a_complaint_of_somebody_who_left_is_kept_and_brings_nobody_back(letter: Web, asks_again: bool) -> None:
-    add(letter, "gone@example.org", "left")
+def test_a_complaint_of_somebody_who_left_is_kept_and_brings_nobody_back(newsletter: Web, asks_again: bool) -> None:
+    add(newsletter, "gone@example.org", "left")
     if asks_again:
-        letter.subscribe("gone@example.org")
-    before = letter.state("gone@example.org")
-    done = run(letter, "email,state\ngone@example.org,complained\n", evidence="yes")
-    assert (done.counts["changed"], letter.state("gone@example.org")) == (1, before)
-    with letter.database.transaction() as tx:
+        newsletter.subscribe("gone@example.org")
+    before = newsletter.state("gone@example.org")
+    done = run(newsletter, "email,state\ngone@example.org,complained\n", evidence="yes")
+    assert (done.counts["changed"], newsletter.state("gone@example.org")) == (1, before)
+    with newsletter.database.transaction() as tx:
         assert tx.value("SELECT reason FROM suppressions") == "complaint"
         what = tx.value("SELECT evidence ->> 'what' FROM consents WHERE kind = 'imported'")
     assert what == "is suppressed (complaint)"
@@ -161,28 +161,28 @@ def test_a_complaint_of_somebody_who_left_is_kept_and_brings_nobody_back(letter:
 @pytest.mark.parametrize(
     "cut", [b"email,name\nada@example.org,A\x81\x9d\n", "email,name\nada@example.org,A".encode("utf-16") + b"\n"]
 )
-def test_bytes_that_no_encoding_has_spoil_their_cell_only(letter: Web, cut: bytes) -> None:
-    path = letter.settings.build.parent / "list.csv"
+def test_bytes_that_no_encoding_has_spoil_their_cell_only(newsletter: Web, cut: bytes) -> None:
+    path = newsletter.settings.build.parent / "list.csv"
     path.write_bytes(cut)
-    done = imports.apply_import(letter.database, letter.settings, ImportRequest(path))
+    done = imports.apply_import(newsletter.database, newsletter.settings, ImportRequest(path))
     assert done.counts["new"] == 1
-    with letter.database.transaction() as tx:
+    with newsletter.database.transaction() as tx:
         assert tx.value("SELECT metadata ->> 'name' FROM subscribers").rstrip("\ufffd") == "A"
 
 
-def test_a_subscriber_is_merged_and_loses_nothing(letter: Web) -> None:
-    run(letter, 'email,tags,metadata\nada@example.org,a,"{""city"": ""Paris"", ""n"": 1}"\n', evidence="yes")
-    run(letter, 'email,tags,metadata\nada@example.org,"b,c","{""city"": ""London""}"\n', evidence="yes", tags=["d e"])
-    with letter.database.transaction() as tx:
+def test_a_subscriber_is_merged_and_loses_nothing(newsletter: Web) -> None:
+    run(newsletter, 'email,tags,metadata\nada@example.org,a,"{""city"": ""Paris"", ""n"": 1}"\n', evidence="yes")
+    run(newsletter, 'email,tags,metadata\nada@example.org,"b,c","{""city"": ""London""}"\n', evidence="yes", tags=["d e"])
+    with newsletter.database.transaction() as tx:
         row = tx.one("SELECT tags, metadata FROM subscribers")
     assert row == {"tags": ["a", "b", "c", "d e"], "metadata": {"city": "London", "n": 1}}
 
 
-def test_a_whole_list_goes_out_and_comes_back_exactly(letter: Web, postgres_url: str, tmp_path: Path) -> None:
-    _populate(letter.database)
-    whole = exported(letter.database)
+def test_a_whole_list_goes_out_and_comes_back_exactly(newsletter: Web, postgres_url: str, tmp_path: Path) -> None:
+    _populate(newsletter.database)
+    whole = exported(newsletter.database)
     assert len(list(csv.reader(io.StringIO(whole)))) == 1 + 5
-    assert roundtrip(postgres_url, tmp_path, whole, letter.settings) == whole
+    assert roundtrip(postgres_url, tmp_path, whole, newsletter.settings) == whole
 
 
 def roundtrip(postgres_url: str, folder: Path, text: str, settings: Settings) -> str:
@@ -275,37 +275,37 @@ def test_anything_that_can_be_kept_comes_back_exactly(
 FORMULAS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
-def test_no_cell_of_an_export_is_a_formula(letter: Web) -> None:
-    _populate(letter.database)
+def test_no_cell_of_an_export_is_a_formula(newsletter: Web) -> None:
+    _populate(newsletter.database)
     for sign in FORMULAS:
-        add(letter, f"a{ord(sign)}@example.org")
-        with letter.database.transaction() as tx:
+        add(newsletter, f"a{ord(sign)}@example.org")
+        with newsletter.database.transaction() as tx:
             tx.run("UPDATE subscribers SET notes = %(note)s WHERE notes = ''", note=f"{sign}1+1")
-    text = exported(letter.database)
+    text = exported(newsletter.database)
     assert text.count("1+1") >= len(FORMULAS)
     for row in csv.reader(io.StringIO(text, newline="")):
         assert not any(cell.startswith(FORMULAS) for cell in row)
 
 
-def test_no_cell_of_an_imports_report_is_a_formula(letter: Web, tmp_path: Path) -> None:
+def test_no_cell_of_an_imports_report_is_a_formula(newsletter: Web, tmp_path: Path) -> None:
     text = "email\n" + "".join(f'"{sign}cmd"\n' for sign in FORMULAS if sign not in "\t\r\n")
-    run(letter, text, apply=False, report=tmp_path / "report.csv")
+    run(newsletter, text, apply=False, report=tmp_path / "report.csv")
     with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert len(rows) == 9
     assert not any(cell.startswith(FORMULAS) for row in rows for cell in row)
 
 
-def test_an_import_whose_lines_take_too_long_is_refused_and_keeps_nothing(letter: Web) -> None:
-    before = letter.dump()
+def test_an_import_whose_lines_take_too_long_is_refused_and_keeps_nothing(newsletter: Web) -> None:
+    before = newsletter.dump()
     with pytest.raises(BadInput, match="The import takes longer than 0 seconds: split the file into smaller ones"):
-        run(letter, "email\nnew@example.org\n", evidence="asked on paper", max_seconds=0.0)
-    assert letter.dump() == before
+        run(newsletter, "email\nnew@example.org\n", evidence="asked on paper", max_seconds=0.0)
+    assert newsletter.dump() == before
 
 
 @pytest.mark.parametrize("step", ["judge_lines", "apply_lines"])
 def test_an_import_whose_statement_takes_too_long_is_refused_and_keeps_nothing(
-    letter: Web, monkeypatch: pytest.MonkeyPatch, step: str
+    newsletter: Web, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     do = getattr(imports_store, step)
 
@@ -316,19 +316,19 @@ def test_an_import_whose_statement_takes_too_long_is_refused_and_keeps_nothing(
     monkeypatch.setattr(imports_store, step, be_slow)
     started = time.monotonic()
     with pytest.raises(BadInput, match="The import takes longer than 1 seconds"):
-        run(letter, "email\nnew@example.org\n", evidence="asked on paper", max_seconds=1.0)
+        run(newsletter, "email\nnew@example.org\n", evidence="asked on paper", max_seconds=1.0)
     assert time.monotonic() - started < 10
-    assert exported(letter.database).count("\n") == 1
+    assert exported(newsletter.database).count("\n") == 1
     monkeypatch.undo()
-    assert run(letter, "email\nnew@example.org\n", evidence="asked on paper").counts["new"] == 1
+    assert run(newsletter, "email\nnew@example.org\n", evidence="asked on paper").counts["new"] == 1
 
 
-def test_the_command_shows_the_plan_the_columns_and_every_verdict(letter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_shows_the_plan_the_columns_and_every_verdict(newsletter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     from mailer.cli import cli
 
-    monkeypatch.setenv("DATABASE_URL", letter.database.url)
-    monkeypatch.setenv("POSTMERGE_SECRET", letter.settings.secret)
-    folder = letter.settings.build.parent
+    monkeypatch.setenv("DATABASE_URL", newsletter.database.url)
+    monkeypatch.setenv("POSTMERGE_SECRET", newsletter.settings.secret)
+    folder = newsletter.settings.build.parent
     (folder / "in.csv").write_text("Email Address;Topics\nada@example.org;x\nnobody;\n")
     words = ["subscribers", "import", str(folder / "in.csv"), "--report", str(folder / "verdicts.csv")]
     shown = CliRunner().invoke(cli, words)
@@ -336,7 +336,7 @@ def test_the_command_shows_the_plan_the_columns_and_every_verdict(letter: Web, m
     assert "Nothing was imported" in shown.output
     assert "1 new" in shown.output
     assert "line 3: refused" in shown.output
-    assert letter.counted("subscribers") == 0
+    assert newsletter.counted("subscribers") == 0
     assert (folder / "verdicts.csv").read_text().splitlines()[1].startswith("2,new,")
     done = CliRunner().invoke(cli, [*words, "--apply", "--evidence", "paper", "--json"])
     facts = json.loads(done.output)

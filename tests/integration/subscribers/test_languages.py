@@ -30,34 +30,34 @@ TITLES = {
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
 
 
-def test_an_error_page_speaks_the_browsers_language(letter: Web) -> None:
-    answer = letter.client.post("/reader/x/nothing", headers={"Accept-Language": "de"})
+def test_an_error_page_speaks_the_browsers_language(newsletter: Web) -> None:
+    answer = newsletter.client.post("/reader/x/nothing", headers={"Accept-Language": "de"})
     assert answer.status_code == 404
     assert '<html lang="de"' in answer.text
     assert "<h1>Seite nicht gefunden</h1>" in answer.text
 
 
 @pytest.mark.parametrize("lang", i18n.LANGUAGES)
-def test_somebody_subscribes_and_chooses_in_their_language(letter: Web, lang: str) -> None:
-    letter.client.headers["Accept-Language"] = lang
+def test_somebody_subscribes_and_chooses_in_their_language(newsletter: Web, lang: str) -> None:
+    newsletter.client.headers["Accept-Language"] = lang
     say = i18n.translator(lang)
-    form = letter.client.get("/subscribe")
+    form = newsletter.client.get("/subscribe")
     assert f'<html lang="{lang}"' in form.text
     assert say("Get the next issue by email") in unescape(form.text)
-    answer = letter.client.post("/subscribe", data={"email": "ada@example.org", "token": letter.form_token()})
+    answer = newsletter.client.post("/subscribe", data={"email": "ada@example.org", "token": newsletter.form_token()})
     assert say("Check your inbox") in unescape(answer.text)
-    letter.work()
-    [mail] = letter.mails()
-    assert f'<html lang="{lang}"' in mail.html
-    assert mail.text.startswith(TITLES[lang])
-    assert ("Content-Language", lang) in list(dict(mail.headers).items())
-    [path] = [path for path in web.paths(mail.text, letter.settings) if path.startswith("/confirm/")]
-    assert say("Your subscription is confirmed") in unescape(letter.client.post(path).text)
-    with letter.database.transaction() as tx:
+    newsletter.work()
+    [email] = newsletter.emails()
+    assert f'<html lang="{lang}"' in email.html
+    assert email.text.startswith(TITLES[lang])
+    assert ("Content-Language", lang) in list(dict(email.headers).items())
+    [path] = [path for path in web.paths(email.text, newsletter.settings) if path.startswith("/confirm/")]
+    assert say("Your subscription is confirmed") in unescape(newsletter.client.post(path).text)
+    with newsletter.database.transaction() as tx:
         row = tx.one("SELECT lang FROM subscribers")
         evidence = tx.value("SELECT evidence FROM consents WHERE kind = 'requested'")
     assert row == {"lang": lang}
@@ -65,28 +65,30 @@ def test_somebody_subscribes_and_chooses_in_their_language(letter: Web, lang: st
     assert evidence["wording"] in unescape(form.text)
 
 
-def test_the_evidence_says_where_the_form_was(letter: Web) -> None:
+def test_the_evidence_says_where_the_form_was(newsletter: Web) -> None:
     place = "https://letter.example/issues/?from=fair"
-    first = letter.client.post("/subscribe", data={"email": "ada@example.org"}, headers={"Referer": place})
+    first = newsletter.client.post("/subscribe", data={"email": "ada@example.org"}, headers={"Referer": place})
     [page] = re.findall(r'name="page" value="([^"]*)"', first.text)
-    letter.client.post("/subscribe", data={"email": "ada@example.org", "page": unescape(page), "token": letter.form_token()})
-    with letter.database.transaction() as tx:
+    newsletter.client.post(
+        "/subscribe", data={"email": "ada@example.org", "page": unescape(page), "token": newsletter.form_token()}
+    )
+    with newsletter.database.transaction() as tx:
         evidence = tx.value("SELECT evidence FROM consents")
     assert evidence["page"] == place
-    letter.work()
-    [path] = [path for path in web.paths(letter.mails()[0].text, letter.settings) if path.startswith("/confirm/")]
-    letter.client.post(path)
-    with letter.database.transaction() as tx:
+    newsletter.work()
+    [path] = [path for path in web.paths(newsletter.emails()[0].text, newsletter.settings) if path.startswith("/confirm/")]
+    newsletter.client.post(path)
+    with newsletter.database.transaction() as tx:
         used = tx.value("SELECT evidence FROM consents WHERE kind = 'confirmed'")
     assert used["mail"] == 1
-    odd = {"email": "bob@example.org", "page": "a\0b\ud800", "token": letter.form_token()}
-    assert letter.client.post("/subscribe", content=urlencode(odd, errors="surrogatepass"), headers=FORM).status_code == 200
-    assert letter.state("bob@example.org") == "unconfirmed"
+    odd = {"email": "bob@example.org", "page": "a\0b\ud800", "token": newsletter.form_token()}
+    assert newsletter.client.post("/subscribe", content=urlencode(odd, errors="surrogatepass"), headers=FORM).status_code == 200
+    assert newsletter.state("bob@example.org") == "unconfirmed"
 
 
-def test_a_bad_address_is_said_in_the_subscribers_language(letter: Web) -> None:
-    answer = letter.client.post(
-        "/subscribe", data={"email": "ada@", "token": letter.form_token()}, headers={"Accept-Language": "de"}
+def test_a_bad_address_is_said_in_the_subscribers_language(newsletter: Web) -> None:
+    answer = newsletter.client.post(
+        "/subscribe", data={"email": "ada@", "token": newsletter.form_token()}, headers={"Accept-Language": "de"}
     )
     assert answer.status_code == 422
     [error] = re.findall(r'role="alert">([^<]+)<', answer.text)
@@ -108,14 +110,14 @@ BAD = [
 
 @pytest.mark.parametrize("lang", [lang for lang in i18n.LANGUAGES if lang != "en"])
 @pytest.mark.parametrize("typed", BAD)
-def test_each_form_says_beside_the_field_what_is_wrong_and_keeps_what_was_typed(letter: Web, lang: str, typed: str) -> None:
-    signup.add_subscriber(letter.database, letter.settings, "ada@example.org", [], confirmed=True)
-    own = "/reader/" + tokens.page_token(letter.settings.need_secrets(), 1, datetime.now(UTC))
-    before = letter.dump(without=("limits", "signup_minutes"))
+def test_each_form_says_beside_the_field_what_is_wrong_and_keeps_what_was_typed(newsletter: Web, lang: str, typed: str) -> None:
+    signup.add_subscriber(newsletter.database, newsletter.settings, "ada@example.org", [], confirmed=True)
+    own = "/reader/" + tokens.page_token(newsletter.settings.need_secrets(), 1, datetime.now(UTC))
+    before = newsletter.dump(without=("limits", "signup_minutes"))
     generic = i18n.translator(lang)(CHECK)
     for path in ("/subscribe", "/reader", f"{own}/address"):
-        data = {"email": typed, "sure": typed, "token": letter.form_token()}
-        answer = letter.client.post(f"{path}?lang={lang}", data=data)
+        data = {"email": typed, "sure": typed, "token": newsletter.form_token()}
+        answer = newsletter.client.post(f"{path}?lang={lang}", data=data)
         assert answer.status_code == 422
         page: Any = lxml.html.fromstring(answer.text)
         [field] = page.xpath("//input[@aria-invalid='true']")
@@ -125,7 +127,7 @@ def test_each_form_says_beside_the_field_what_is_wrong_and_keeps_what_was_typed(
         assert error.text != generic
         assert not re.search(r"write|address|mail address", error.text)
         assert path.startswith("/reader/") or page.get("lang") == lang
-    assert letter.dump(without=("limits", "signup_minutes")) == before
+    assert newsletter.dump(without=("limits", "signup_minutes")) == before
 
 
 @pytest.mark.parametrize("lang", i18n.LANGUAGES)
@@ -133,9 +135,9 @@ def test_a_domain_without_email_is_said_in_the_subscribers_language(
     database: Database, tmp_path: Path, lang: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(email_domain_check, "query_dns", lambda domain: False)
-    letter = web.make(tmp_path, database, check_dns=True)
-    data = {"email": "ada@no-mail.example.com", "token": letter.form_token()}
-    answer = letter.client.post(f"/subscribe?lang={lang}", data=data)
+    newsletter = web.make(tmp_path, database, check_dns=True)
+    data = {"email": "ada@no-mail.example.com", "token": newsletter.form_token()}
+    answer = newsletter.client.post(f"/subscribe?lang={lang}", data=data)
     said = i18n.translator(lang)(
         "The domain %(domain)s doesn’t accept email. Check the part after the @.", domain="no-mail.example.com"
     )
@@ -153,20 +155,20 @@ def test_a_domain_without_email_is_said_in_the_subscribers_language(
         ("", "*", "en"),
     ],
 )
-def test_what_somebody_reads_is_kept_whether_we_speak_it_or_not(letter: Web, query: str, header: str, kept: str) -> None:
-    letter.client.headers["Accept-Language"] = header
-    first = letter.client.post(f"/subscribe{query}", data={"email": "ada@example.org"})
+def test_what_somebody_reads_is_kept_whether_we_speak_it_or_not(newsletter: Web, query: str, header: str, kept: str) -> None:
+    newsletter.client.headers["Accept-Language"] = header
+    first = newsletter.client.post(f"/subscribe{query}", data={"email": "ada@example.org"})
     again = re.search(r'<form class="envelope" method="post" action="([^"]+)"', first.text)
     assert again
     assert "script" not in again[1]
-    letter.client.post(again[1], data={"email": "ada@example.org", "token": letter.form_token()})
-    with letter.database.transaction() as tx:
+    newsletter.client.post(again[1], data={"email": "ada@example.org", "token": newsletter.form_token()})
+    with newsletter.database.transaction() as tx:
         assert tx.value("SELECT lang FROM subscribers") == kept
 
 
-def test_a_subscriber_chooses_among_the_languages_of_the_issues(letter: Web) -> None:
-    letter.send(1)
-    with letter.database.transaction() as tx:
+def test_a_subscriber_chooses_among_the_languages_of_the_issues(newsletter: Web) -> None:
+    newsletter.send(1)
+    with newsletter.database.transaction() as tx:
         number = tx.value("UPDATE subscribers SET lang = 'sv' RETURNING id")
         tx.run(
             """
@@ -174,13 +176,13 @@ def test_a_subscriber_chooses_among_the_languages_of_the_issues(letter: Web) -> 
             SELECT id, 'pt-br', '', '', '', '', '', 'pt-BR' FROM editions
             """
         )
-    path = f"/reader/{tokens.page_token(letter.settings.need_secrets(), number, datetime.now(UTC))}"
-    shown = letter.client.get(path).text
+    path = f"/reader/{tokens.page_token(newsletter.settings.need_secrets(), number, datetime.now(UTC))}"
+    shown = newsletter.client.get(path).text
     options = dict(re.findall(r'<option value="([^"]*)" lang="[^"]*"([^>]*)>', shown))
     assert {"en", "de", "fr", "es", "zh", "pt-br", "sv"} == set(options)
     assert [code for code, chosen in options.items() if "selected" in chosen] == ["sv"]
     assert "Português (Brasil)" in shown
     for lang, status in (("pt-br", 200), ("nl", 422)):
-        assert letter.client.post(f"{path}/choose", data={"lang": lang, "frequency": "every"}).status_code == status
-    with letter.database.transaction() as tx:
+        assert newsletter.client.post(f"{path}/choose", data={"lang": lang, "frequency": "every"}).status_code == status
+    with newsletter.database.transaction() as tx:
         assert tx.value("SELECT lang FROM subscribers") == "pt-br"

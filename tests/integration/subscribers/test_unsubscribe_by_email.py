@@ -25,23 +25,23 @@ from tests import web
 from tests.web import Web
 
 ADA, BOB = "ada@example.org", "bob@example.org"
-LEAVE = "leave@news.example.org"
+UNSUBSCRIBE = "leave@news.example.org"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:events"
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
-    letter = web.make(tmp_path, database, unsubscribe_address=LEAVE)
+def newsletter(database: Database, tmp_path: Path) -> Web:
+    newsletter = web.make(tmp_path, database, unsubscribe_address=UNSUBSCRIBE)
     for email in (ADA, BOB):
-        add_subscriber(database, letter.settings, email, [], confirmed=True)
-    return letter
+        add_subscriber(database, newsletter.settings, email, [], confirmed=True)
+    return newsletter
 
 
-def token(letter: Web, subscriber_id: int = 1) -> str:
-    return tokens.leave_token(letter.settings.need_secrets(), subscriber_id, 7)
+def token(newsletter: Web, subscriber_id: int = 1) -> str:
+    return tokens.leave_token(newsletter.settings.need_secrets(), subscriber_id, 7)
 
 
-def mail(subject: str = "", text: str = "", sender: str = ADA, to: str = LEAVE, **headers: str) -> bytes:
+def make_email(subject: str = "", text: str = "", sender: str = ADA, to: str = UNSUBSCRIBE, **headers: str) -> bytes:
     made = EmailMessage(policy=SMTP)
     made["From"], made["To"], made["Subject"] = sender, to, subject
     for name, value in headers.items():
@@ -50,78 +50,84 @@ def mail(subject: str = "", text: str = "", sender: str = ADA, to: str = LEAVE, 
     return made.as_bytes()
 
 
-def give(letter: Web, raw: bytes) -> UnsubscribeEmailOutcome:
-    return process_email(letter.database, letter.settings, raw)
+def give(newsletter: Web, raw: bytes) -> UnsubscribeEmailOutcome:
+    return process_email(newsletter.database, newsletter.settings, raw)
 
 
-def test_every_issue_offers_an_email_that_leaves_when_it_is_sent(letter: Web) -> None:
-    letter.send()
-    offered = next(mail for mail in letter.mails() if mail.to == ADA)
+def test_every_issue_offers_an_address_that_unsubscribes_by_email(newsletter: Web) -> None:
+    newsletter.send()
+    offered = next(email for email in newsletter.emails() if email.to == ADA)
     header = dict(offered.headers)["List-Unsubscribe"]
     page, mailto = header.split(", ")
     assert page.startswith("<http")
-    assert mailto.startswith(f"<mailto:{LEAVE}?subject=leave%20")
+    assert mailto.startswith(f"<mailto:{UNSUBSCRIBE}?subject=leave%20")
     subject = mailto.partition("?subject=")[2].rstrip(">").replace("%20", " ")
-    assert give(letter, mail(subject)) is UnsubscribeEmailOutcome.UNSUBSCRIBED
-    assert (letter.state(ADA), letter.state(BOB)) == ("left", "active")
-    assert give(letter, mail(subject)) is UnsubscribeEmailOutcome.ALREADY
-    with letter.database.transaction() as tx:
+    assert give(newsletter, make_email(subject)) is UnsubscribeEmailOutcome.UNSUBSCRIBED
+    assert (newsletter.state(ADA), newsletter.state(BOB)) == ("left", "active")
+    assert give(newsletter, make_email(subject)) is UnsubscribeEmailOutcome.ALREADY
+    with newsletter.database.transaction() as tx:
         assert tx.value("SELECT source FROM consents WHERE kind = 'left'") == "mail"
 
 
 def test_without_an_address_nothing_is_offered(database: Database, tmp_path: Path) -> None:
-    letter = web.make(tmp_path, database)
-    letter.send()
-    assert all("mailto" not in dict(mail.headers)["List-Unsubscribe"] for mail in letter.mails())
+    newsletter = web.make(tmp_path, database)
+    newsletter.send()
+    assert all("mailto" not in dict(email.headers)["List-Unsubscribe"] for email in newsletter.emails())
     assert leave_mailto("", "x") == ""
 
 
 @pytest.mark.parametrize("sender", [ADA, BOB, "stranger@example.org", "somebody@forwarded.example"])
-def test_the_token_counts_from_whatever_address(letter: Web, sender: str) -> None:
-    assert give(letter, mail(f"Re: leave {token(letter)}", sender=sender)) is UnsubscribeEmailOutcome.UNSUBSCRIBED
-    assert (letter.state(ADA), letter.state(BOB)) == ("left", "active")
+def test_the_token_counts_from_whatever_address(newsletter: Web, sender: str) -> None:
+    assert give(newsletter, make_email(f"Re: leave {token(newsletter)}", sender=sender)) is UnsubscribeEmailOutcome.UNSUBSCRIBED
+    assert (newsletter.state(ADA), newsletter.state(BOB)) == ("left", "active")
 
 
-def test_the_token_may_stand_in_the_address(letter: Web) -> None:
-    assert give(letter, mail("", to=f"leave+{token(letter)}@news.example.org")) is UnsubscribeEmailOutcome.UNSUBSCRIBED
+def test_the_token_may_stand_in_the_address(newsletter: Web) -> None:
+    assert (
+        give(newsletter, make_email("", to=f"leave+{token(newsletter)}@news.example.org"))
+        is UnsubscribeEmailOutcome.UNSUBSCRIBED
+    )
 
 
-def test_a_program_may_send_the_email_for_somebody(letter: Web) -> None:
-    assert give(letter, mail(f"leave {token(letter)}", Auto_Submitted="auto-generated")) is UnsubscribeEmailOutcome.UNSUBSCRIBED
+def test_a_program_may_send_the_email_for_somebody(newsletter: Web) -> None:
+    assert (
+        give(newsletter, make_email(f"leave {token(newsletter)}", Auto_Submitted="auto-generated"))
+        is UnsubscribeEmailOutcome.UNSUBSCRIBED
+    )
 
 
 @pytest.mark.parametrize("word", ["Unsubscribe", "please unsubscribe me.", "Abmelden", "Se désabonner", "Baja", "退订"])
-def test_a_reply_that_says_so_and_quotes_ones_own_issue_leaves(letter: Web, word: str) -> None:
-    quoted = f"{word}\n\n> On Tuesday The Letter wrote:\n> Unsubscribe: https://news.example.org/leave/{token(letter)}\n"
-    assert give(letter, mail("Re: An issue", quoted)) is UnsubscribeEmailOutcome.UNSUBSCRIBED
-    assert letter.state(ADA) == "left"
+def test_a_reply_that_asks_for_it_and_quotes_the_senders_own_issue_unsubscribes(newsletter: Web, word: str) -> None:
+    quoted = f"{word}\n\n> On Tuesday The Letter wrote:\n> Unsubscribe: https://news.example.org/leave/{token(newsletter)}\n"
+    assert give(newsletter, make_email("Re: An issue", quoted)) is UnsubscribeEmailOutcome.UNSUBSCRIBED
+    assert newsletter.state(ADA) == "left"
 
 
-def test_a_friendly_reply_leaves_nobody(letter: Web) -> None:
-    quoted = f"Great issue, I will never unsubscribe!\n\n> Unsubscribe: https://x.org/leave/{token(letter)}\n"
-    assert give(letter, mail("Re: An issue", quoted)) is UnsubscribeEmailOutcome.NO_REQUEST
-    assert letter.state(ADA) == "active"
-    assert letter.counted("transactional_mails") == 0
+def test_a_friendly_reply_unsubscribes_nobody(newsletter: Web) -> None:
+    quoted = f"Great issue, I will never unsubscribe!\n\n> Unsubscribe: https://x.org/leave/{token(newsletter)}\n"
+    assert give(newsletter, make_email("Re: An issue", quoted)) is UnsubscribeEmailOutcome.NO_REQUEST
+    assert newsletter.state(ADA) == "active"
+    assert newsletter.counted("transactional_mails") == 0
 
 
-def test_a_forwarded_issue_lets_nobody_leave_for_another(letter: Web) -> None:
-    quoted = f"unsubscribe\n\n> Unsubscribe: https://x.org/leave/{token(letter)}\n"
-    assert give(letter, mail("Re: An issue", quoted, sender=BOB)) is UnsubscribeEmailOutcome.LINK_SENT
-    assert (letter.state(ADA), letter.state(BOB)) == ("active", "active")
+def test_a_forwarded_issue_unsubscribes_nobody_else(newsletter: Web) -> None:
+    quoted = f"unsubscribe\n\n> Unsubscribe: https://x.org/leave/{token(newsletter)}\n"
+    assert give(newsletter, make_email("Re: An issue", quoted, sender=BOB)) is UnsubscribeEmailOutcome.LINK_SENT
+    assert (newsletter.state(ADA), newsletter.state(BOB)) == ("active", "active")
 
 
-def test_the_sender_alone_proves_nothing_and_gets_a_link_within_its_limits(letter: Web) -> None:
+def test_the_sender_alone_proves_nothing_and_gets_a_link_within_its_limits(newsletter: Web) -> None:
     for _ in range(5):
-        assert give(letter, mail("unsubscribe", sender=f"Ada <{ADA.upper()}>")) is UnsubscribeEmailOutcome.LINK_SENT
-    assert letter.state(ADA) == "active"
-    assert letter.counted("transactional_mails") == 3
-    letter.work()
-    answer = letter.mails()[0]
+        assert give(newsletter, make_email("unsubscribe", sender=f"Ada <{ADA.upper()}>")) is UnsubscribeEmailOutcome.LINK_SENT
+    assert newsletter.state(ADA) == "active"
+    assert newsletter.counted("transactional_mails") == 3
+    newsletter.work()
+    answer = newsletter.emails()[0]
     assert answer.to == ADA
     assert dict(answer.headers)["Auto-Submitted"] == "auto-generated"
-    assert give(letter, answer.raw) is UnsubscribeEmailOutcome.AUTOMATIC  # even if our own answer came back to us
-    assert give(letter, mail("unsubscribe", sender="nobody@example.org")) is UnsubscribeEmailOutcome.LINK_SENT
-    assert letter.counted("transactional_mails") == 3
+    assert give(newsletter, answer.raw) is UnsubscribeEmailOutcome.AUTOMATIC  # even if our own answer came back to us
+    assert give(newsletter, make_email("unsubscribe", sender="nobody@example.org")) is UnsubscribeEmailOutcome.LINK_SENT
+    assert newsletter.counted("transactional_mails") == 3
 
 
 @pytest.mark.parametrize(
@@ -135,17 +141,17 @@ def test_the_sender_alone_proves_nothing_and_gets_a_link_within_its_limits(lette
         {"sender": "<>"},
     ],
 )
-def test_bounces_and_answers_of_machines_are_ignored_whatever_they_carry(letter: Web, headers: dict[str, str]) -> None:
-    before = letter.dump()
-    raw = mail(f"leave {token(letter)}", "unsubscribe", **headers)
-    assert give(letter, raw) is UnsubscribeEmailOutcome.AUTOMATIC
-    assert letter.dump() == before
+def test_bounces_and_answers_of_machines_are_ignored_whatever_they_carry(newsletter: Web, headers: dict[str, str]) -> None:
+    before = newsletter.dump()
+    raw = make_email(f"leave {token(newsletter)}", "unsubscribe", **headers)
+    assert give(newsletter, raw) is UnsubscribeEmailOutcome.AUTOMATIC
+    assert newsletter.dump() == before
 
 
 @pytest.mark.parametrize("headers", [{"Precedence": "bulk"}, {"List_Id": "<x.org>"}, {"Auto_Submitted": "auto-generated"}])
-def test_machines_that_prove_nothing_are_not_answered(letter: Web, headers: dict[str, str]) -> None:
-    assert give(letter, mail("unsubscribe", **headers)) is UnsubscribeEmailOutcome.AUTOMATIC
-    assert letter.counted("transactional_mails") == 0
+def test_machines_that_prove_nothing_are_not_answered(newsletter: Web, headers: dict[str, str]) -> None:
+    assert give(newsletter, make_email("unsubscribe", **headers)) is UnsubscribeEmailOutcome.AUTOMATIC
+    assert newsletter.counted("transactional_mails") == 0
 
 
 @pytest.mark.parametrize(
@@ -161,46 +167,46 @@ def test_machines_that_prove_nothing_are_not_answered(letter: Web, headers: dict
         ("leave " + "A" * 43).encode(),
     ],
 )
-def test_rubbish_breaks_nothing_and_changes_nothing(letter: Web, raw: bytes) -> None:
-    before = letter.dump()
-    assert give(letter, raw) in (UnsubscribeEmailOutcome.AUTOMATIC, UnsubscribeEmailOutcome.NO_REQUEST)
-    assert letter.dump() == before
+def test_rubbish_breaks_nothing_and_changes_nothing(newsletter: Web, raw: bytes) -> None:
+    before = newsletter.dump()
+    assert give(newsletter, raw) in (UnsubscribeEmailOutcome.AUTOMATIC, UnsubscribeEmailOutcome.NO_REQUEST)
+    assert newsletter.dump() == before
 
 
 def test_the_command_reads_one_email_and_waits_for_a_database_that_is_away(
-    letter: Web, monkeypatch: pytest.MonkeyPatch
+    newsletter: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", letter.settings.database_url)
-    monkeypatch.setenv("POSTMERGE_SECRET", letter.settings.secret)
-    raw = mail(f"leave {token(letter)}")
+    monkeypatch.setenv("DATABASE_URL", newsletter.settings.database_url)
+    monkeypatch.setenv("POSTMERGE_SECRET", newsletter.settings.secret)
+    raw = make_email(f"leave {token(newsletter)}")
     done = CliRunner().invoke(cli.cli, ["unsubscribe-by-email"], input=raw)
     assert (done.exit_code, done.output) == (0, "The subscriber is unsubscribed.\n")
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     assert CliRunner().invoke(cli.cli, ["unsubscribe-by-email"], input=raw).exit_code == 75
 
 
-def test_ses_hands_over_whole_emails_and_headers_alone(letter: Web) -> None:
-    settings = replace(letter.settings, sns_topic=TOPIC)
+def test_ses_hands_over_whole_emails_and_headers_alone(newsletter: Web) -> None:
+    settings = replace(newsletter.settings, sns_topic=TOPIC)
     net = SnsSigner("http://127.0.0.1:1")
     verifier = SnsVerifier(TOPIC, lambda url: net.certificate, "http://127.0.0.1:1")
-    headers = [{"name": "From", "value": ADA}, {"name": "Subject", "value": f"leave {token(letter)}"}]
+    headers = [{"name": "From", "value": ADA}, {"name": "Subject", "value": f"leave {token(newsletter)}"}]
     bare = {"notificationType": "Received", "mail": {"headers": headers}, "receipt": {"action": {"type": "S3"}}}
     whole = {
         "notificationType": "Received",
         "mail": {"headers": []},
         "receipt": {"action": {"type": "SNS", "encoding": "UTF-8"}},
-        "content": mail(f"leave {token(letter, 2)}", "x" * 100_000).decode(),
+        "content": make_email(f"leave {token(newsletter, 2)}", "x" * 100_000).decode(),
     }
-    app = letter.app(settings=settings)
+    app = newsletter.app(settings=settings)
     app.state.sns = verifier
     client = TestClient(app)
     for facts, email in ((bare, ADA), (whole, BOB)):
         answer = client.post("/webhooks/ses", content=net.message(TOPIC, json.dumps(facts)))
         assert (answer.status_code, answer.json()["detail"]) == (200, str(UnsubscribeEmailOutcome.UNSUBSCRIBED))
-        assert letter.state(email) == "left"
-        again = email_events.process_sns_message(letter.database, settings, verifier, net.message(TOPIC, json.dumps(facts)))
+        assert newsletter.state(email) == "left"
+        again = email_events.process_sns_message(newsletter.database, settings, verifier, net.message(TOPIC, json.dumps(facts)))
         assert again == str(UnsubscribeEmailOutcome.ALREADY)
     odd: dict[str, object] = {"notificationType": "Received", "mail": None, "receipt": [], "content": 7}
-    assert email_events.process_sns_message(letter.database, settings, verifier, net.message(TOPIC, json.dumps(odd))) == str(
-        UnsubscribeEmailOutcome.AUTOMATIC
-    )
+    assert email_events.process_sns_message(
+        newsletter.database, settings, verifier, net.message(TOPIC, json.dumps(odd))
+    ) == str(UnsubscribeEmailOutcome.AUTOMATIC)

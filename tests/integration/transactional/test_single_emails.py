@@ -59,7 +59,7 @@ class Answering:
 
 def ask(database: Database, number: int = 3) -> None:
     for one in range(number):
-        signup.sign_up(database, f"reader-{one}@example.org")
+        signup.sign_up(database, f"subscriber-{one}@example.org")
 
 
 def states(database: Database) -> Counter[str]:
@@ -87,7 +87,7 @@ def test_each_answer_has_its_place_in_the_ledger_and_only_proof_of_not_sent_trie
     rounds = [deliver_batch(database, conf, other_side, "The Letter") for _ in range(3)]
     assert states(database) == {ledger: 3}
     assert set(other_side.asked.values()) == {3 if is_tried_again else 1}
-    assert rounds == ([0, 0, 0] if is_tried_again else [3, 0, 0])  # 0: the worker rests before the next round
+    assert rounds == ([0, 0, 0] if is_tried_again else [3, 0, 0])  # 0: the worker backs off before the next round
     with database.transaction() as tx:
         rows = tx.all("SELECT message_id, detail, claimed_by, settled_at FROM transactional_mails")
     for row in rows:
@@ -103,7 +103,7 @@ def test_an_email_that_cannot_be_built_fails_alone(database: Database, conf: Set
     other_side = Answering(Outcome.ACCEPTED)
     assert deliver_batch(database, conf, other_side, "The Letter") == 3
     assert states(database) == {"failed": 1, "accepted": 2}
-    assert "reader-0@example.org" not in other_side.asked
+    assert "subscriber-0@example.org" not in other_side.asked
 
 
 @pytest.mark.parametrize(("left", "sent"), [(0, 0), (1, 3), (5000, 3)])
@@ -115,7 +115,7 @@ def test_the_last_of_the_quota_is_for_single_emails(database: Database, conf: Se
     assert other_side.asked.total() == sent
 
 
-def test_a_worker_that_dies_leaves_its_emails_uncertain_and_they_are_not_sent_again(database: Database, conf: Settings) -> None:
+def test_the_emails_of_a_worker_that_dies_are_uncertain_and_not_sent_again(database: Database, conf: Settings) -> None:
     ask(database)
     with database.transaction() as tx:
         transactional_emails.claim_batch(tx, CLAIM, 2)
@@ -125,7 +125,7 @@ def test_a_worker_that_dies_leaves_its_emails_uncertain_and_they_are_not_sent_ag
     while deliver_batch(database, conf, other_side, "The Letter"):
         pass
     assert states(database) == {"uncertain": 1, "claimed": 1, "accepted": 1}
-    assert set(other_side.asked) == {"reader-2@example.org"}
+    assert set(other_side.asked) == {"subscriber-2@example.org"}
 
 
 @pytest.mark.parametrize("before", ["claimed", "uncertain", "accepted", "delivered", "failed", "skipped", "bounced"])
@@ -147,7 +147,7 @@ def test_a_confirmation_that_is_not_wanted_any_more_is_skipped(database: Databas
     ask(database, 1)
     with database.transaction() as tx:
         if change == "suppressed":
-            tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('reader-0@example.org', 'complaint')")
+            tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('subscriber-0@example.org', 'complaint')")
         elif change == "erased":
             tx.run("UPDATE subscribers SET erased_at = now()")
         elif change == "active":
@@ -162,7 +162,7 @@ def test_a_confirmation_that_is_not_wanted_any_more_is_skipped(database: Databas
 
 PAID_FACTS = {"subject": f"A gift from {CRAFTED}", "sentences": [f"{CRAFTED} gives you a year."], "label": CRAFTED}
 ISSUES = [{"title": CRAFTED, "url": "https://news.example.org/a/", "text": CRAFTED}]
-LETTERS: dict[str, dict[str, Any]] = {
+CONFIRMATIONS: dict[str, dict[str, Any]] = {
     "": {}, "page": {}, "pause over": {}, "new address": {"to": "a@example.org"}, "address changed": {"new": CRAFTED},
     "digest": {"issues": ISSUES}, "topics": {"tags": [CRAFTED]},
 }  # fmt: skip
@@ -176,13 +176,17 @@ def parts(raw: bytes) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("kind", "topic", "facts"),
-    [("paid", "", PAID_FACTS), ("paid", "", {**PAID_FACTS, "gift": 1}), *(("confirmation", *one) for one in LETTERS.items())],
+    [
+        ("paid", "", PAID_FACTS),
+        ("paid", "", {**PAID_FACTS, "gift": 1}),
+        *(("confirmation", *one) for one in CONFIRMATIONS.items()),
+    ],
 )
 def test_what_anybody_wrote_stays_text_in_an_email_to_a_stranger(
     conf: Settings, kind: str, topic: str, facts: dict[str, Any]
 ) -> None:
-    mail = ClaimedEmail(1, kind, 1, "ada@example.org", datetime.now(UTC), facts, topic, "de")
-    found = parts(transactional_worker._BUILDERS[kind](conf, CRAFTED.replace("\n", ""), mail))
+    sent = ClaimedEmail(1, kind, 1, "ada@example.org", datetime.now(UTC), facts, topic, "de")
+    found = parts(transactional_worker._BUILDERS[kind](conf, CRAFTED.replace("\n", ""), sent))
     shown = lxml_html.document_fromstring(found["text/html"])
     assert list(shown.iter("script")) == []
     assert not [link for link in shown.iter("a") if "evil.example" in link.get("href", "")]
@@ -199,15 +203,15 @@ WANTED = {
 }  # fmt: skip
 
 
-def test_each_kind_of_email_goes_to_those_who_want_it_when_it_leaves(database: Database) -> None:
-    factories.readers(database, len(STATES))
+def test_each_kind_of_email_is_sent_to_those_who_want_it_at_that_moment(database: Database) -> None:
+    factories.add_subscribers(database, len(STATES))
     with database.transaction() as tx:
         for number, state in enumerate(STATES, 1):
             changes = {"paused": "paused_until = now() + interval '1 day'", "erased": "erased_at = now()"}
             changes["suppressed"] = "state = 'active'"
             change = changes.get(state, f"state = '{state}'")
             tx.run(f"UPDATE subscribers SET {change} WHERE id = %(id)s", id=number)
-        tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('reader-5@example.org', 'hard bounce')")
+        tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('subscriber-5@example.org', 'hard bounce')")
     for topic, wanted in WANTED.items():
         with database.transaction() as tx:
             for number in range(1, len(STATES) + 1):
@@ -217,8 +221,8 @@ def test_each_kind_of_email_goes_to_those_who_want_it_when_it_leaves(database: D
         assert touched == len(STATES)
 
 
-def test_digests_of_the_month_leave_last(database: Database) -> None:
-    factories.readers(database, 1)
+def test_monthly_digests_are_sent_last(database: Database) -> None:
+    factories.add_subscribers(database, 1)
     with database.transaction() as tx:
         for topic in ("digest", "page", "digest", "address changed"):
             transactional_emails.queue(tx, "confirmation", 1, topic=topic)
@@ -226,11 +230,11 @@ def test_digests_of_the_month_leave_last(database: Database) -> None:
 
 
 def test_one_kind_of_email_is_not_counted_for_another(database: Database) -> None:
-    factories.readers(database, 2)
+    factories.add_subscribers(database, 2)
     with database.transaction() as tx:
-        for kind, topic, reader in (("confirmation", "", 1), ("confirmation", "page", 1), ("confirmation", "page", 1),
+        for kind, topic, subscriber in (("confirmation", "", 1), ("confirmation", "page", 1), ("confirmation", "page", 1),
                                     ("paid", "page", 1), ("paid", "", 1), ("confirmation", "page", 2)):  # fmt: skip
-            transactional_emails.queue(tx, kind, reader, topic=topic)
+            transactional_emails.queue(tx, kind, subscriber, topic=topic)
         hour = timedelta(hours=1)
         assert [transactional_emails.count_since(tx, 1, hour, topic) for topic in ("", "page", "digest")] == [1, 2, 0]
 
@@ -241,7 +245,7 @@ def test_a_worker_rests_when_one_email_of_a_group_is_not_taken(database: Databas
 
     class Mixed(Answering):
         def send(self, envelope: Envelope) -> Answer:
-            return Answer(stuck) if "reader-1" in envelope.to else super().send(envelope)
+            return Answer(stuck) if "subscriber-1" in envelope.to else super().send(envelope)
 
     assert deliver_batch(database, conf, Mixed(Outcome.ACCEPTED), "The Letter") == 0
     assert states(database) == {"accepted": 2, "pending": 1}

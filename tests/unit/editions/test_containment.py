@@ -12,8 +12,8 @@ from mailer.core.message import LEAVE_URL, has_placeholder
 from mailer.editions.source import containment, front_matter
 
 HEAD = "Title: A\nDate: 2026-11-24 09:00\n"
-PERCENT = "".join(f"%{ord(letter):02X}" for letter in LEAVE_URL)
-ENTITIES = "".join(f"&#{ord(letter)};" for letter in LEAVE_URL)
+PERCENT = "".join(f"%{ord(newsletter):02X}" for newsletter in LEAVE_URL)
+ENTITIES = "".join(f"&#{ord(newsletter)};" for newsletter in LEAVE_URL)
 SPELLINGS = {
     "plain": LEAVE_URL,
     "small letters": LEAVE_URL.lower(),
@@ -21,7 +21,7 @@ SPELLINGS = {
     "percent twice": PERCENT.replace("%", "%25"),
     "entities": ENTITIES,
     "entities in percent": ENTITIES.replace("&", "%26").replace("#", "%23"),
-    "full width": "".join(chr(ord(letter) + 0xFEE0) for letter in LEAVE_URL),
+    "full width": "".join(chr(ord(newsletter) + 0xFEE0) for newsletter in LEAVE_URL),
     "zero width": "\u200b".join(LEAVE_URL),
     "soft hyphens": LEAVE_URL.replace("0", "0&shy;"),
     "tags": LEAVE_URL.replace("0", "<b></b>0"),

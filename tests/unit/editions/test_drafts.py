@@ -17,8 +17,8 @@ HEAD = "title: Hello\ndate: 2026-11-24 09:00\n"
 def judged(lines: str, path: str = "issues/hello.md", send: str = "send: yes\n") -> tuple[bool, list[str]]:
     """Is the issue a draft, and what is said of it?"""
     source = split(f"content/{path}", f"---\n{HEAD}{send}{lines}\n---\n\nText.\n".encode())
-    wish = asked(source, source.fields, NOW).send
-    draft = drafts.judge(source, source.fields, PurePath(path), "UTC", NOW, wish)
+    wanted = asked(source, source.fields, NOW).send
+    draft = drafts.judge(source, source.fields, PurePath(path), "UTC", NOW, wanted)
     return draft, [f"{one.line}: {one.message}" for one in source.findings if one.level == "error"]
 
 
@@ -76,7 +76,7 @@ def test_a_name_that_looks_like_a_draft_is_never_emailed(path: str) -> None:
 @pytest.mark.parametrize(
     "lines", ["publishDate: 2026-12-01", "pubDate: 2026-12-01T09:00:00Z", "published: 2026-12-01", "expiryDate: 2026-11-01"]
 )
-def test_a_day_on_which_it_is_not_published_leaves_it_out_and_contradicts_send(lines: str) -> None:
+def test_an_issue_unpublished_on_its_day_is_left_out_and_contradicts_send(lines: str) -> None:
     draft, [error] = judged(lines)
     assert (draft, error[:2]) == (True, "5:")
     assert judged(lines, send="") == (True, [])

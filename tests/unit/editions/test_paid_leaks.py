@@ -57,7 +57,7 @@ def test_no_way_to_write_a_text_hides_it(how: str) -> None:
     assert [leak.path for leak in GUARD.find("page", f"Before it. {HIDDEN[how]}. After it.")] == ["issues/winter.md"]
 
 
-def test_an_address_with_letters_beyond_ascii_hides_it_neither() -> None:
+def test_an_address_with_characters_beyond_ascii_does_not_hide_it_either() -> None:
     text = "Käse für alle Gäste der Brauerei über dem Hügel"
     guard = Guard([Secret("issues/winter.md", text)])
     for written in (urllib.parse.quote_plus(text), urllib.parse.quote(text)):

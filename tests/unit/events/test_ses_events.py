@@ -14,12 +14,12 @@ from mailer.webhooks import ses_events
 from mailer.webhooks.ses_events import EventKind, parse_event, read_event
 
 AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-MAIL = AcceptedEmail("0107-abc-000000", "ada@example.org", {"send": "12", "subscriber": "34"}, "Hello", AT.timestamp())
+EMAIL = AcceptedEmail("0107-abc-000000", "ada@example.org", {"send": "12", "subscriber": "34"}, "Hello", AT.timestamp())
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:events"
 
 
 def event(kind: str, **changes: Any) -> str:
-    return json.dumps({**event_json(FakeEvent(kind, MAIL, AT.timestamp() + 1)), **changes})
+    return json.dumps({**event_json(FakeEvent(kind, EMAIL, AT.timestamp() + 1)), **changes})
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_each_kind_is_read_with_its_tags(said: str, kind: EventKind, subtype: st
     found = parse_event(event(said))
     assert found is not None
     assert (found.kind, found.subtype, found.send_id, found.subscriber_id) == (kind, subtype, 12, 34)
-    assert found.message_id == MAIL.message_id
+    assert found.message_id == EMAIL.message_id
     assert found.at.tzinfo is not None
 
 
@@ -76,17 +76,17 @@ def test_notifications_of_an_identity_are_read_without_tags() -> None:
     facts["notificationType"] = facts.pop("eventType")
     found = parse_event(json.dumps(facts))
     assert found is not None
-    assert (found.kind, found.send_id, found.message_id) == (EventKind.HARD_BOUNCE, 0, MAIL.message_id)
+    assert (found.kind, found.send_id, found.message_id) == (EventKind.HARD_BOUNCE, 0, EMAIL.message_id)
 
 
 def test_the_envelope_of_sns_is_opened_and_another_topic_refused() -> None:
-    letter = json.dumps({"Type": "Notification", "TopicArn": TOPIC, "Message": event("Send")})
-    found = read_event(letter, TOPIC)
+    newsletter = json.dumps({"Type": "Notification", "TopicArn": TOPIC, "Message": event("Send")})
+    found = read_event(newsletter, TOPIC)
     assert found is not None
     assert found.kind is EventKind.SEND
     assert read_event(event("Send"), TOPIC) == found
     with pytest.raises(Refused, match="another topic"):
-        read_event(letter, TOPIC + "2")
+        read_event(newsletter, TOPIC + "2")
     with pytest.raises(BadInput, match="SubscriptionConfirmation"):
         read_event(json.dumps({"Type": "SubscriptionConfirmation", "TopicArn": TOPIC, "Message": "x"}), TOPIC)
 

@@ -91,8 +91,8 @@ def made(content: str) -> object:
 
 def event(part: str) -> str:
     answer = {"timestamp": NOW.isoformat(), "smtpResponse": part}
-    mail = {"messageId": part, "timestamp": NOW.isoformat(), "tags": {"send": [part]}}
-    return json.dumps({"eventType": "Delivery", "mail": mail, "delivery": answer})
+    email = {"messageId": part, "timestamp": NOW.isoformat(), "tags": {"send": [part]}}
+    return json.dumps({"eventType": "Delivery", "mail": email, "delivery": answer})
 
 
 def inbound(part: str) -> str:
@@ -108,7 +108,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "an address's normal form": addresses.normal,
     "a suggestion": addresses.suggestion,
     "an audience rule": audience.parse,
-    "an audience rule that goes on": lambda given: audience.parse(f"a {given}"),
+    "an audience rule with a second part": lambda given: audience.parse(f"a {given}"),
     "front matter": source,
     "a field": lambda given: source(f"Title: a{given}"),
     "front matter as YAML": lambda given: source(f"---\ntitle: {given}\n---\n"),
@@ -249,7 +249,7 @@ def test_elements_inside_one_another_are_bounded() -> None:
     assert canonical("<b>" * 90 + "a", URL) == Body("<b>" * 90 + "a" + "</b>" * 90 + "\n", ())
 
 
-def test_what_is_left_out_of_a_body_leaves_the_text_that_follows() -> None:
+def test_the_text_after_an_omitted_part_of_a_body_is_kept() -> None:
     given = "<p>a<script>1</script>b<!-- c -->d<iframe><b>e</b></iframe>f</p><!-- g -->h<script></script>"
     assert canonical(given, URL) == Body("<p>abdf</p>h\n", ("<script>", "<iframe>"))
 

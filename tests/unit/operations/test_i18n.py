@@ -150,6 +150,6 @@ def test_dates_are_written_in_the_language_of_the_page() -> None:
     assert [i18n.short_day(when, lang) for lang in ("en", "de", "zh")] == ["4 Nov", "4. Nov.", "11月4日"]
 
 
-def test_what_the_reader_chose_goes_first() -> None:
+def test_what_the_subscriber_chose_goes_first() -> None:
     assert i18n.choose("", "ES", header="de") == "es"
     assert i18n.choose("xx", header="de") == "de"

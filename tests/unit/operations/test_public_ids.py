@@ -1,4 +1,4 @@
-"""Public ids say their kind, and a wrong letter is noticed."""
+"""Public ids say their kind, and a wrong character is noticed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mailer.core import public_ids
 
-LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
-TYPE_ID = rf"(?:sub)_[0-7][{LETTERS}]{{25}}"
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+TYPE_ID = rf"(?:sub)_[0-7][{ALPHABET}]{{25}}"
 
 # The contract has more types of events; the others never happen here.
 SUPPORTED_EVENTS = {
@@ -47,7 +47,7 @@ SUPPORTED_EVENTS = {
 
 def as_uuid(public: str) -> str:
     """The 128 bits of an id, written as a UUID."""
-    bits = "".join(f"{LETTERS.index(letter):05b}" for letter in public.removeprefix("sub_"))
+    bits = "".join(f"{ALPHABET.index(symbol):05b}" for symbol in public.removeprefix("sub_"))
     return str(uuid.UUID(int=int(bits, 2)))
 
 

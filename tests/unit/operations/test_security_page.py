@@ -37,7 +37,7 @@ def test_no_test_of_security_is_left_out_of_the_page() -> None:
     assert unnamed <= {
         "test_without_trusted_proxies_no_header_is_believed",
         "test_a_network_that_cannot_be_read_is_refused_at_the_start",
-        "test_a_key_is_refused_domains_without_mail_as_the_form_is",
+        "test_the_api_refuses_domains_without_email_as_the_form_does",
     }
 
 

@@ -36,7 +36,7 @@ def test_a_form_from_the_future_is_not_ours(name: str) -> None:
     assert not FORMS[name](NOW - timedelta(seconds=1))
 
 
-def test_a_link_to_leave_never_ends_and_names_its_send() -> None:
+def test_an_unsubscribe_link_never_expires_and_names_its_send() -> None:
     claim = tokens.read_leave(SECRET, tokens.leave_token(SECRET, 7, 9))
     assert claim == tokens.LeaveClaim(7, 9)
 

@@ -22,7 +22,7 @@ def found(folder: Path, text: str | bytes, **more: object) -> list[Remark]:
     (folder / "images" / "heavy.png").write_bytes(b"\0" * 1_200_000)
     (folder / "images" / "bad.svg").write_text("<svg><script>alert(1)</script></svg>")
     (folder / "draft.md").write_text("Title: Draft\nStatus: draft\n\nSoon.\n")
-    (folder / "twin.md").write_text("Title: Twin\nDate: 2026-11-01\nSlug: same\n\nText.\n")
+    (folder / "other.md").write_text("Title: Other\nDate: 2026-11-01\nSlug: same\n\nText.\n")
     (folder / "paid.md").write_text("Title: Paid\nDate: 2026-11-01\nId: sent\n\n:::premium\nMore.\n:::\n")
     data = text if isinstance(text, bytes) else text.encode()
     doc = Document(folder / "hello.md", "content/hello.md", data)
@@ -79,7 +79,7 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("link-http", body("See [it there](HTTP://example.org/)."), 6, 16, {}),
     ("link-local", body("See <http://localhost:8025/>."), 6, 6, {}),
     ("link-local", body("See [the map](http://printer/map)."), 6, 15, {}),
-    ("link-file", body("See [it there](twin.md#top)."), 6, 16, {}),
+    ("link-file", body("See [it there](other.md#top)."), 6, 16, {}),
     ("link-file", body("See [it there]({filename}gone.md)."), 6, 16, {}),
     ("link-draft", body("See [it there]({filename}draft.md)."), 6, 16, {}),
     ("link-empty", body("<a href=''>There</a>"), 6, 1, {}),
@@ -180,7 +180,7 @@ def test_every_check_that_needs_no_network_has_a_case() -> None:
 GOOD = """
 ## One
 
-A [page]({filename}twin.md), a [place](https://example.org/a_(b)), <https://example.org/>, and [a name][ref].
+A [page]({filename}other.md), a [place](https://example.org/a_(b)), <https://example.org/>, and [a name][ref].
 A list of `[tags][like]` this, `{{ code }}`, `**` and GitHub; my-github-name, github.com/x and PostgreSQL.
 
 ![A chart with [brackets]]({static}/images/good.png)
@@ -278,7 +278,7 @@ def test_a_translation_is_no_second_issue_and_no_changed_one(tmp_path: Path, hea
     assert [str(one) for one in said] == []
 
 
-def test_every_fix_leaves_nothing_to_fix_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_after_a_fix_nothing_is_left_to_fix_and_the_rest_is_unchanged(tmp_path: Path) -> None:
     text = "\ufeff" + (
         HEAD + "Sumary: Short\n\n# Hello\n\nOn Github, [it there](htps://a.example/), [it too] (https://b.example/)\n"
     ).replace("\n", "\r\n")
@@ -297,12 +297,12 @@ def test_what_is_named_as_on_disk_gets_the_braces_that_lead_to_it(tmp_path: Path
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "good.png").write_bytes(b"\x89PNG")
     (tmp_path / "issues").mkdir()
-    (tmp_path / "issues" / "twin.md").write_text("Title: Twin\n\nText.\n")
-    text = body("[A](twin.md#b) [B](gone.md) ![C](images/good.png) ![D](../images/good.png) [E](www.example.org)")
+    (tmp_path / "issues" / "other.md").write_text("Title: Other\n\nText.\n")
+    text = body("[A](other.md#b) [B](gone.md) ![C](images/good.png) ![D](../images/good.png) [E](www.example.org)")
     doc, ctx = Document(tmp_path / "issues" / "hello.md", "hello.md", text.encode()), Context(tmp_path, now=NOW)
     data, number = checks.fixed(doc, checks.examine([doc], ctx))
     assert (data.decode(), number) == (body(
-        "[A]({filename}twin.md#b) [B](gone.md) ![C]({static}/images/good.png) ![D]({static}../images/good.png)"
+        "[A]({filename}other.md#b) [B](gone.md) ![C]({static}/images/good.png) ![D]({static}../images/good.png)"
         " [E](https://www.example.org)"
     ), 4)  # fmt: skip
     again = Document(doc.path, doc.shown, data)

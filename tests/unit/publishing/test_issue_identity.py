@@ -31,7 +31,7 @@ def known(*editions: Edition, seen: int = 0) -> list[KnownIssue]:
 
 
 def who(rows: list[KnownIssue], *editions: Edition) -> dict[str, str]:
-    """For each path: the known root, or "new KEY"; a "?" where it is in doubt."""
+    """For each path: the known root, or "new KEY"; a "?" where it is uncertain."""
     return {path: _said(match) for path, match in identify_issues(editions, rows, {row.root for row in rows}).items()}
 
 

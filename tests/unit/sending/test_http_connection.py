@@ -17,10 +17,10 @@ def met(serve: Serve, asks: int = 1, pause: float = 0.0, timeout: float = 0.5) -
     """What so many requests one after the other bring, and how many connections that took."""
     connections = 0
 
-    async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def counted(incoming: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        await serve(reader, writer)
+        await serve(incoming, writer)
 
     async def run() -> list[HttpResponse | Exception]:
         server = await asyncio.start_server(counted, "127.0.0.1", 0)
@@ -43,8 +43,8 @@ def bodies(found: list[HttpResponse | Exception]) -> list[object]:
 
 
 def says(*pieces: bytes, pause: float = 0.0, close: bool = False) -> Serve:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.readuntil(b"\r\n\r\n"):
+    async def serve(incoming: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await incoming.readuntil(b"\r\n\r\n"):
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()

@@ -98,7 +98,7 @@ def test_an_international_domain_is_written_in_ascii() -> None:
     assert mailable("ada@müller.example") == "ada@xn--mller-kva.example"
 
 
-def test_a_single_mail_is_marked_as_made_by_a_machine() -> None:
+def test_a_transactional_email_is_marked_as_automatic() -> None:
     raw = plain_message(to="a@x.org", subject="S", html="<p>h", text="t", sender="L <l@x.org>", lang="de", headers={"X-A": "b"})
     message = parsed(raw)
     assert (message["auto-submitted"], message["x-a"], message["content-language"]) == ("auto-generated", "b", "de")

@@ -69,7 +69,7 @@ def test_emails_that_ses_has_counted_are_not_counted_twice(clock: Clock) -> None
 @pytest.mark.parametrize(
     ("left", "bulk", "urgent"), [(0, 0, 0), (500, 0, 500), (501, 1, 501), (600, 100, 600), (50_000, 1000, 1000)]
 )
-def test_bulk_leaves_the_reserve_to_single_emails_and_no_more(clock: Clock, left: int, bulk: int, urgent: int) -> None:
+def test_bulk_keeps_exactly_the_reserve_for_transactional_emails(clock: Clock, left: int, bulk: int, urgent: int) -> None:
     for wanted, granted, is_urgent in ((1000, bulk, False), (1000, urgent, True)):
         rate = SendRate(Ses(replace(ACCOUNT, sent=50_000 - left)), NoRateLimit())
         allowed = rate.take_slots(wanted, urgent=is_urgent)
@@ -119,11 +119,11 @@ def test_after_throttling_the_limits_are_asked_for_within_a_second(clock: Clock)
 def test_throttling_cuts_the_rate_that_the_account_has(clock: Clock) -> None:
     cut: list[float] = []
 
-    class Budget(NoRateLimit):
+    class CutRateLimit(NoRateLimit):
         def reduce(self, rate: float) -> None:
             cut.append(rate)
 
-    rate = SendRate(Ses(), Budget())
+    rate = SendRate(Ses(), CutRateLimit())
     rate.quota_left()
     rate.reduce()
     assert cut == [10]
@@ -132,14 +132,14 @@ def test_throttling_cuts_the_rate_that_the_account_has(clock: Clock) -> None:
 def test_while_ses_cannot_be_asked_the_last_limits_hold_and_at_first_those_of_a_new_account(clock: Clock) -> None:
     rates: list[float] = []
 
-    class Budget(NoRateLimit):
+    class SeenRateLimit(NoRateLimit):
         def take_slots(self, wanted: int, rate: float, urgent: bool = False) -> SendSlots:
             rates.append(rate)
             return SendSlots(wanted)
 
     ses = Ses()
     ses.away = True
-    rate = SendRate(ses, Budget())
+    rate = SendRate(ses, SeenRateLimit())
     assert rate.take_slots(1000).slots.count == 200 - 10
     ses.away = False
     clock.now += REFRESH_SECONDS

@@ -1,4 +1,4 @@
-"""What each answer of SES proves about one email: sent, not sent, in doubt, or that no email of the account can be sent."""
+"""What each answer of SES proves about one email: sent, not sent, uncertain, or that no email of the account can be sent."""
 
 from __future__ import annotations
 

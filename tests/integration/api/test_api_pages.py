@@ -61,7 +61,7 @@ def paths_of(app_paths: Iterator[str], newsletter: Web, send_id: int) -> Iterato
         email = tx.one("SELECT id, created_at FROM transactional_mails")
     assert email
     values = {
-        "mail_id": newsletter.emails()[0].id,
+        "email_id": newsletter.emails()[0].id,
         "id_or_email": str(subscriber),
         "id_or_issue": str(send_id),
         "rest": "nothing",

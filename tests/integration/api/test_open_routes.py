@@ -42,7 +42,7 @@ OPEN = {
     "/paid/{token}", "/paid/{token}/leave", "/paid/{token}/withdraw", "/exports/{token}",
 }  # fmt: skip
 PAID = {"/read/{token}", "/read/{token}/feed.xml", "/read/{token}/{key:path}"}
-DEVELOPMENT = {"/outbox", "/outbox/{mail_id}", "/outbox/{mail_id}/html", "/outbox/{mail_id}/raw", "/ledger"}
+DEVELOPMENT = {"/outbox", "/outbox/{email_id}", "/outbox/{email_id}/html", "/outbox/{email_id}/raw", "/ledger"}
 
 
 def edition(**more: Any) -> Edition:

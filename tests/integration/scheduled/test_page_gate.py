@@ -32,7 +32,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, digest: str, act: Callable[[], ob
         act()
         return digest
 
-    monkeypatch.setattr(page_gate, "live_digest", fetch)
+    monkeypatch.setattr(page_gate, "fetch_live_digest", fetch)
 
 
 def test_a_text_that_was_merged_while_its_page_was_fetched_is_not_mailed_unseen(

@@ -128,7 +128,7 @@ def test_a_revert_at_the_moment_of_the_start_keeps_the_audience(
         return plan
 
     monkeypatch.setattr(publishing, "preview_publish", lambda *_: outlook)
-    monkeypatch.setattr(publishing, "make", late)
+    monkeypatch.setattr(publishing, "build_plan", late)
     publish(database, conf, [old()], [], Limits(), Request())
     one = only(database)
     assert (one.send.state, one.send.audience_size, one.deliveries["pending"]) == ("sending", 5, 5)

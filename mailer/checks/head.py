@@ -20,7 +20,7 @@ from mailer.core.characters import name as character_name
 from mailer.core.edition import Finding, Wish
 from mailer.core.errors import BadInput
 from mailer.core.i18n import code
-from mailer.editions.source import drafts, front_matter
+from mailer.editions.source import drafts, front_matter, paid_sections
 from mailer.editions.source.fields import KNOWN
 from mailer.editions.source.front_matter import NOWHERE
 from mailer.editions.source.translations import wrong
@@ -131,6 +131,13 @@ def not_yet(doc: Document, ctx: Context) -> Iterator[Found]:
     send = Wish.NO if doc.is_page else front_matter.asked(front_matter.Source(doc.shown), doc.fields, ctx.now).send
     path = doc.path.relative_to(ctx.root) if doc.path.is_relative_to(ctx.root) else Path(doc.shown)
     drafts.judge(source, doc.fields, path, ctx.zone, ctx.now, send)
+    yield from (Found(doc.line_at(one.line), one.message) for one in source.findings)
+
+
+@check("paid-text", "error", "A fence of paid text that is misspelled, misplaced, or never closed, or an invalid `Access:`.")
+def paid_text(doc: Document, ctx: Context) -> Iterator[Found]:
+    source = front_matter.Source(doc.shown, dict(doc.fields), dict(doc.source.lines), doc.source.body, doc.source.body_line)
+    paid_sections.cut(source, {"lang": ctx.lang, **doc.fields}, ctx.now, "")
     yield from (Found(doc.line_at(one.line), one.message) for one in source.findings)
 
 

@@ -18,6 +18,7 @@ from mailer.core.errors import BadInput, PostmergeError
 from mailer.core.settings import Settings
 from mailer.editions.site.preview import Preview
 from mailer.editions.source import paid_leaks
+from mailer.editions.source.paid_sections import reads_paid
 from mailer.editions.source.site_config import EXTENSIONS, Site
 from mailer.editions.source.translations import as_issues
 from mailer.flows.publishing import publish
@@ -75,7 +76,11 @@ def comment(base: str, since: str, target: Path | None, picture: Path | None, pi
 def _unpublished(look: Look | None, made: Sequence[Edition]) -> list[paid_leaks.Secret]:
     """Issues with errors are in no edition: where one of them asks to keep something back, all its text is kept back."""
     broken = _unmade(look, made)
-    return [paid_leaks.Secret(doc.shown, doc.source.body) for doc in broken if doc.fields.get("access") or ":::" in doc.text]
+    return [
+        paid_leaks.Secret(doc.shown, doc.source.body)
+        for doc in broken
+        if doc.fields.get("access") or ":::" in doc.text or reads_paid(doc.text)
+    ]
 
 
 def _left_out(look: Look | None, made: Sequence[Edition]) -> list[tuple[str, str]]:

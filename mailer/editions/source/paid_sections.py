@@ -6,7 +6,6 @@ and cards never see a word of the rest. Removed lines stay as empty lines: findi
 
 from __future__ import annotations
 
-import difflib
 import html
 import re
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from mailer.core import i18n
 from mailer.core.edition import Variant
 from mailer.core.errors import BadInput
 from mailer.editions.source.front_matter import Source, moment
+from mailer.editions.source.paid_fences import meant_kind, reads_like_end, reads_like_fence
 
 MAX_NOTES = 1_000  # footnotes of an issue with paid parts: each is looked for in the whole of the text
 MARK = "\0premium"  # at the end of a name: the text for paying readers
@@ -26,7 +26,6 @@ MORE = re.compile(r"<!--\s*more\s*-->\s*$", re.IGNORECASE)
 _FENCE = re.compile(r"^:::++\s*+(\S*+)\s*$")
 _CODE = re.compile(r"^ {0,3}(```+|~~~+)")
 _NOTE = re.compile(r"^\[\^([^\]]+)\]:")
-_WORDS = ("premium", "free", "paid", "paying", "members", "subscribers")
 
 
 class Access(StrEnum):
@@ -57,8 +56,6 @@ def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str)
     if access is Access.EARLY and until and until <= now:
         access = Access.OPEN
         return Cut(_without_fences(source, ("free",)), None)
-    if access is Access.OPEN and ":::" not in source.body:
-        return Cut(source.body, None)
     lines = source.body.split("\n")
     blocks = _blocks(source, lines)
     if access is not Access.OPEN:
@@ -76,8 +73,13 @@ def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str)
 
 def refuse_rst(source: Source, text: str) -> None:
     """In reStructuredText nothing can be kept for paying readers: an issue that tries is not published."""
-    if source.fields.get("access", "").strip().lower() not in ("", "open", "free") or re.search(r"^:::", text, re.MULTILINE):
+    if source.fields.get("access", "").strip().lower() not in ("", "open", "free") or reads_paid(text):
         source.error("access", "Paid text requires Markdown: write this issue as a .md file.")
+
+
+def reads_paid(text: str) -> bool:
+    """Return whether any line is, or reads like, a fence of paid text."""
+    return any(line.startswith(":::") or reads_like_fence(line) for line in text.split("\n"))
 
 
 def _access(source: Source, fields: Mapping[str, str]) -> tuple[Access, datetime | None]:
@@ -104,8 +106,9 @@ def _blocks(source: Source, lines: list[str]) -> list[tuple[str, int, int]]:
         code = _in_code(line, code)
         match = _FENCE.match(line)
         if not match:
-            if re.match(r"^\s*:::+\s*(premium|free)\b", line, re.IGNORECASE) and not code:
-                _wrong(source, at, f"`{line.strip()[:40]}` is not a fence here: put it at the beginning of a line of its own.")
+            if not code and (reads_like_fence(line) or (kind and reads_like_end(line))):
+                how = "write `:::premium`, `:::free`, or `:::` at the beginning of a line of its own"
+                _wrong(source, at, f"`{_printed(line)}` reads like a fence of paid text but is none: {how}.")
             continue
         word = match[1].lower()
         if code and not kind:
@@ -127,12 +130,19 @@ def _blocks(source: Source, lines: list[str]) -> list[tuple[str, int, int]]:
             )
         elif not word:
             _wrong(source, at, "`:::` closes nothing: remove it, or begin with `:::premium`.")
-        elif close := difflib.get_close_matches(word, _WORDS, n=1, cutoff=0.6):
-            meant = close[0] if close[0] == "free" else "premium"
-            _wrong(source, at, f"`:::{match[1]}` is unknown. Did you mean `:::{meant}`?")
+        elif meant := meant_kind(word) or ("premium" if reads_like_fence(line) else ""):
+            _wrong(source, at, f"`:::{_printed(match[1])}` is unknown. Did you mean `:::{meant}`?")
+        elif kind and reads_like_end(line):
+            _wrong(source, at, f"`{_printed(line)}` reads like `:::` but is not: delete what is hidden in this line.")
     if kind:
         _wrong(source, first, f"`:::{kind}` is never closed: write `:::` on a line of its own after it.")
     return found
+
+
+def _printed(line: str) -> str:
+    """The beginning of a line, with a name for what nobody sees."""
+    shown = line.strip()[:40]
+    return "".join(one if one.isprintable() else f"U+{ord(one):04X}" for one in shown)
 
 
 def _in_code(line: str, code: str) -> str:

@@ -37,6 +37,7 @@ check: .venv/dev.stamp ## Linters, types, layers, dead code, migrations
 	.venv/bin/vulture
 	.venv/bin/python -m bench.dead_code
 	.venv/bin/python -m pip check
+	.venv/bin/zizmor --quiet --offline --no-progress .github
 	.venv/bin/squawk --assume-in-transaction --pg-version=16.0 --exclude=prefer-bigint-over-int,prefer-bigint-over-smallint mailer/migrations/*.sql
 
 chaos: .venv/dev.stamp ## Fifty random faults while real processes send (SEED=20261124)

@@ -18,6 +18,11 @@ from mailer.transports.base import AccountLimits
 
 MARK = "<!-- postmerge comment -->"
 _USD_PER_EMAIL = 0.0001  # Amazon SES, outgoing email: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
+_HARMLESS = re.compile(r"[^`@|<>&#\n\\]+")  # in a span of code
+_SIGNS = re.compile(r"://|[\\`*_{}\[\]()+.!|>~&<@#-]")
+# Forges look for names and numbers in what Markdown made, so that an entity alone is not enough.
+_ENTITIES = {"&": "&amp;", "<": "&lt;", "@": "&#64;&#8203;", "#": "&#35;&#8203;", "://": "&#58;//"}
+_WORD = re.compile(r"[\"'(“„«]?[\w,;:%–—’-]+[.,;:?)\"'”“»]*")
 _MOST_REMARKS, _MOST_LINES, _MOST_ISSUES = 30, 160, 5
 _BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL)
 
@@ -58,7 +63,7 @@ def _verdicts(review: Review) -> list[str]:
     if not review.changes and not review.left_out:
         return ["Merging this **sends nothing**, because it changes no issue."]
     found = [_verdict(review, change) for change in review.changes]
-    found += [f"Merging this **sends nothing** for `{shown}`, because {why}." for shown, why in review.left_out]
+    found += [f"Merging this **sends nothing** for {escape_code(shown)}, because {why}." for shown, why in review.left_out]
     if len(found) > _MOST_ISSUES:
         told = [text for text in found if "sends nothing" not in text][:20]
         quiet = sum("sends nothing" in text for text in found)
@@ -74,7 +79,7 @@ def _verdict(review: Review, change: Change) -> str:
             return (
                 f"Merging this **cancels** send {step.send.id}, *{escape_text(step.send.subject)}*, because its issue is gone."
             )
-        return f"Merging this **sends nothing**, because `{change.shown}` is gone."
+        return f"Merging this **sends nothing**, because {escape_code(change.shown)} is gone."
     if change.original:
         return _translation(review, change.original, edition)
     if review.outlook is None:
@@ -82,9 +87,9 @@ def _verdict(review: Review, change: Change) -> str:
     step = _step(review, edition.path)
     if step is None or step.action not in _BUSY:
         why = step.why if step else "it is not in the build"
-        return f"Merging this **sends nothing** for *{escape_text(edition.title)}*, because {_because(why)}."
+        return f"Merging this **sends nothing** for *{escape_text(edition.title)}*, because {escape_sentence(_because(why))}."
     if step.action is Action.CANCEL:
-        return f"Merging this **cancels** the send of *{escape_text(edition.subject)}*, because it {step.why}."
+        return f"Merging this **cancels** the send of *{escape_text(edition.subject)}*, because it {escape_sentence(step.why)}."
     refused = bool(review.outlook and review.outlook.guards)
     sends = "would send, once publishing does not refuse it," if refused else "will send"
     what = sends if step.action is Action.SEND else "changes the waiting send:"
@@ -134,8 +139,8 @@ def _unasked(review: Review, edition: Edition) -> str:
         return f"Merging this **sends nothing** for *{escape_text(edition.title)}*, because it does not ask to be sent."
     when = _moment(edition.send_at, review.zone) if edition.send_at else f"{_minutes(review.hold)} after the merge"
     return (
-        f"Merging this **will send** *{escape_text(edition.subject)}* to the audience `{edition.audience}` {when}, unless"
-        f" edition {edition.number} was sent before. {review.why}"
+        f"Merging this **will send** *{escape_text(edition.subject)}* to the audience {escape_code(edition.audience)} {when},"
+        f" unless edition {edition.number} was sent before. {escape_sentence(review.why)}"
     )
 
 
@@ -143,16 +148,16 @@ def _others(review: Review) -> list[str]:
     own = {change.now.path for change in review.changes if change.now}
     steps = review.outlook.plan.of(*_BUSY) if review.outlook else []
     return [
-        f"Beside this change, the next publish also does: {step.action} *{escape_text(step.edition.subject)}* ({step.why})."
+        f"Beside this change, the next publish also does: {step.action} *{escape_text(step.edition.subject)}*"
+        f" ({escape_sentence(step.why)})."
         for step in steps
         if step.edition and step.path not in own
     ][:_MOST_ISSUES]
 
 
 def _refusals(review: Review) -> list[str]:
-    return [
-        f"> **Publishing would refuse this:** {guard.sentence}" for guard in (review.outlook.guards if review.outlook else ())
-    ]
+    guards = review.outlook.guards if review.outlook else ()
+    return [f"> **Publishing would refuse this:** {escape_sentence(guard.sentence)}" for guard in guards]
 
 
 def _picture(review: Review) -> list[str]:
@@ -163,7 +168,10 @@ def _findings(remarks: Sequence[Remark]) -> str:
     if not remarks:
         return "The checks found nothing."
     worst = sorted(remarks, key=lambda one: ("error", "warning", "note").index(one.level))
-    rows = [f"| {one.level} | `{one.path}:{one.line}` | {escape_cell(one.message)} |" for one in worst[:_MOST_REMARKS]]
+    rows = [
+        f"| {one.level} | {escape_code(f'{one.path}:{one.line}')} | {escape_sentence(one.message)} |"
+        for one in worst[:_MOST_REMARKS]
+    ]
     more = f"\n\n… and {len(remarks) - _MOST_REMARKS} more: run `postmerge check`." if len(remarks) > _MOST_REMARKS else ""
     return "\n".join(["| level | where | what |", "|---|---|---|", *rows]) + more
 
@@ -173,15 +181,16 @@ def _difference(change: Change, base: str) -> str:
     size = len(change.now.html.encode())
     facts = f"{size / 1024:.0f} of {CLIP // 1024} KB"
     if change.before is None:
-        return f"`{change.shown}` is new: {facts}, {len(change.now.text.split()):,} words."
+        return f"{escape_code(change.shown)} is new: {facts}, {len(change.now.text.split()):,} words."
     lines = list(difflib.unified_diff(_lines(change.before), _lines(change.now), "before", "now", n=1, lineterm=""))[2:]
     if not lines:
-        return f"`{change.shown}`: the email's words are the same as at {base} ({facts})."
+        return f"{escape_code(change.shown)}: the email's words are the same as at {escape_text(base)} ({facts})."
     cut = [*lines[:_MOST_LINES], *([f"… {len(lines) - _MOST_LINES} more lines"] if len(lines) > _MOST_LINES else [])]
     body = "\n".join(cut)
     fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", body)), default=0))
     return (
-        f"<details><summary>What changed in <code>{change.shown}</code> since {base} ({facts})</summary>\n\n"
+        f"<details><summary>What changed in <code>{escape_text(change.shown)}</code> since {escape_text(base)}"
+        f" ({facts})</summary>\n\n"
         f"{fence}diff\n{body}\n{fence}\n\n</details>"
     )
 
@@ -215,10 +224,25 @@ def _minutes(span: timedelta) -> str:
 
 
 def escape_text(text: str) -> str:
-    """Text that Markdown shall show as it is, without links, names of people, or HTML."""
-    return re.sub(r"([\\`*_{}\[\]()#+.!|>~-])", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;")).replace("@", "&#64;")
+    """Text that Markdown shall show as it is: no links, images, HTML, names of people, numbers of issues, or new lines."""
+    return _SIGNS.sub(lambda match: _ENTITIES.get(match[0]) or "\\" + match[0], " ".join(text.split()))
 
 
-def escape_cell(text: str) -> str:
-    """Text for a cell of a table: code stays code."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("@", "&#64;").replace("\n", " ")
+def escape_code(text: str) -> str:
+    """Text as code that it cannot end, in a table too."""
+    return f"`{text}`" if _HARMLESS.fullmatch(text) else f"<code>{escape_text(text)}</code>"
+
+
+def escape_sentence(text: str) -> str:
+    """A sentence of ours that quotes a change: what stands between backticks stays code, the rest is text."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape_text(text)
+    return "".join(escape_code(part) if at % 2 else _escape_words(part) for at, part in enumerate(parts))
+
+
+def _escape_words(text: str) -> str:
+    """Like ``escape_text``, with the blanks at both ends, and the signs of an ordinary sentence as they are."""
+    return re.sub(
+        r"\S+", lambda match: match[0] if _WORD.fullmatch(match[0]) else escape_text(match[0]), " ".join(text.split("\n"))
+    )

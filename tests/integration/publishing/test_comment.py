@@ -63,9 +63,26 @@ def test_findings_and_what_changed_are_shown_and_nobody_is_called() -> None:
     step = Step(Action.KEEP, now.key, now.key, "waits as send 3", edition=now)
     remark = Remark("alt-empty", "warning", "content/issues/a.md", 7, 1, "A picture | without <words> by @ada.")
     said = review(step, change=Change("content/issues/a.md", now, before), remarks=[remark])
-    assert "| warning | `content/issues/a.md:7` | A picture \\| without &lt;words> by &#64;ada. |" in said
+    assert "| warning | `content/issues/a.md:7` | A picture \\| without &lt;words\\> by &#64;&#8203;ada\\. |" in said
     assert "````diff\n" in said
     assert "+Two @ada" in said
+
+
+EVIL = "`]( ![x](https://evil.example/p.png) <!-- --> </code></details> | @ada #12 ```\\n# head\n/close"
+
+
+def test_no_text_of_a_change_becomes_a_link_a_picture_a_name_or_markup_in_the_report() -> None:
+    path = f"content/issues/{EVIL}.md"
+    now = edition(subject=EVIL, title=EVIL, audience=EVIL, path=path, text=f"One\n{EVIL}\n", send=Wish.YES)
+    step = Step(Action.SEND, now.key, now.key, EVIL, edition=now, size=1, due_at=WHEN)
+    remark = Remark("alt-empty", "warning", path, 7, 1, EVIL)
+    for change in (Change(path, now, edition(text="One\n")), Change(path, now, None), Change(path, None, now)):
+        told = {"remarks": [remark], "change": change, "left_out": [(path, "it has errors")], "guards": (Guard("x", EVIL),)}
+        for said in (review(step, **told), review(None, **told), review(None, **told, outlook=None, why=EVIL)):  # type: ignore[arg-type]
+            told_outside_code = re.sub(r"(?ms)^(`{3,})diff$.*?^\1$", "", said).removeprefix(MARK)
+            shown = re.sub(r"(?m)(?<![\\`])`[^`\n]*`", "", told_outside_code)
+            for markup in ("](", "![", "<!--", "</details> ", "@ada", "#12", "https://", "\n/", "\n# "):
+                assert markup not in shown, (markup, shown)
 
 
 class Repository:
@@ -91,6 +108,9 @@ class Repository:
     def git(self, *words: str) -> None:
         who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
         subprocess.run(["git", *who, *words], cwd=self.folder, check=True, capture_output=True)
+
+    def output(self, *words: str) -> str:
+        return subprocess.run(["git", *words], cwd=self.folder, check=True, capture_output=True, text=True).stdout.strip()
 
     def commit(self) -> None:
         self.git("add", "-A")

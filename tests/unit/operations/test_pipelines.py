@@ -1,0 +1,68 @@
+"""What the pipelines of a newsletter may do: a pull request's code meets no credential that writes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from tests.conftest import ROOT
+
+WORKFLOWS = {path.name: yaml.safe_load(path.read_text()) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
+JOBS = [(f"{name} {job}", WORKFLOWS[name], facts) for name in WORKFLOWS for job, facts in WORKFLOWS[name]["jobs"].items()]
+GITLAB = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())
+PROTECTED = {"DATABASE_URL", "REDIS_URL", "POSTMERGE_SECRET", "POSTMERGE_GITLAB_TOKEN"}
+
+
+def each_job(test: Any) -> Any:
+    return pytest.mark.parametrize(("whole", "job"), [one[1:] for one in JOBS], ids=[one[0] for one in JOBS])(test)
+
+
+@each_job
+def test_every_action_is_pinned_by_commit_and_no_checkout_keeps_its_token(whole: Any, job: Any) -> None:
+    for step in job["steps"]:
+        if uses := step.get("uses"):
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", uses), uses
+        if "actions/checkout" in step.get("uses", ""):
+            assert step["with"]["persist-credentials"] is False
+
+
+@each_job
+def test_a_job_that_may_write_runs_no_code_of_a_pull_request(whole: Any, job: Any) -> None:
+    granted = job.get("permissions", whole["permissions"])
+    writes = {name for name, level in granted.items() if level == "write"}
+    checks_out = any("actions/checkout" in step.get("uses", "") for step in job["steps"])
+    on_pull_requests = "pull_request" in whole[True]  # YAML reads the key `on` as a truth value
+    assert "pull_request_target" not in whole[True]
+    assert not (writes and checks_out and on_pull_requests)
+    assert not {"write"} & set(whole["permissions"].values()), "each job is granted what it needs alone"
+
+
+@each_job
+def test_a_build_has_no_secret_in_its_environment(whole: Any, job: Any) -> None:
+    assert "secrets." not in str(job.get("env", "")), "secrets belong to the one step that needs them"
+    for step in job["steps"]:
+        if "mailer.cli build" in step.get("run", ""):
+            assert "secrets." not in str(step)
+            assert "id-token" not in job["permissions"]
+            assert not any("aws-actions" in other.get("uses", "") for other in job["steps"])
+
+
+def test_gitlabs_merge_requests_need_no_protected_variable() -> None:
+    for name, job in GITLAB.items():
+        text = str(job)
+        if "merge_request_event" in text:
+            assert job["variables"]["DATABASE_URL"] == "$DATABASE_URL_READONLY"
+            assert not any(re.search(rf"\\$\\{{?{one}\\b", text) for one in PROTECTED), name
+        else:
+            assert "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in text, name
+
+
+def test_gitlabs_build_runs_outside_of_the_environment_that_has_the_secrets() -> None:
+    assert "environment" not in GITLAB["build"]
+    assert GITLAB["publish"]["environment"] == "production"
+    assert "mailer.cli build" not in str(GITLAB["publish"])
+    listed = (ROOT / ".gitlab-ci.yml").read_text().split("Not protected")[0]
+    assert all(one in listed for one in PROTECTED)

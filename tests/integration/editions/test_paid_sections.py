@@ -119,7 +119,7 @@ def test_an_early_issue_is_free_from_its_date_on(newsletter: NewsletterFolder) -
     newsletter.write("winter.md", later, BODY)
     [edition] = newsletter.build().editions
     assert edition.variants
-    assert "free for all from 1 January 2999" in edition.body
+    assert "free for everyone from 1 January 2999" in edition.body
     newsletter.write("winter.md", later.replace("2999", "2020"), BODY)
     [edition] = newsletter.build().editions
     assert not edition.variants

@@ -704,6 +704,7 @@ CREATE TABLE subscribers (
     utm_campaign text DEFAULT ''::text NOT NULL,
     utm_medium text DEFAULT ''::text NOT NULL,
     utm_source text DEFAULT ''::text NOT NULL,
+    link_epoch integer DEFAULT 1 NOT NULL,
     CONSTRAINT subscribers_frequency_check CHECK ((frequency = ANY (ARRAY['every'::text, 'monthly'::text]))),
     CONSTRAINT subscribers_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT subscribers_state_check CHECK ((state = ANY (ARRAY['unconfirmed'::text, 'active'::text, 'left'::text])))

@@ -11,6 +11,8 @@ from mailer.core.db import Database
 from mailer.core.edition import Edition, Wish
 from mailer.core.message import LEAVE_URL
 from mailer.core.settings import Settings
+from mailer.core.tokens import Recipient
+from mailer.store.subscribers import subscribers
 
 NOW = datetime.now(UTC)
 PROSE = """The ledger has one row for each subscriber and each send, and every change of state is one statement. A worker
@@ -63,6 +65,13 @@ def edition(key: str = "2026-11-24-hello", body: str = "", **more: object) -> Ed
 def old(key: str = "2020-01-01-old", **more: Any) -> Edition:
     """An edition that was public long ago and asks for nothing."""
     return edition(key, dated=NOW - timedelta(days=900), send=Wish.NO, **more)
+
+
+def recipient(database: Database, subscriber_id: int) -> Recipient:
+    """Whom this subscriber's private links are for now; nobody's address if there is no such subscriber."""
+    with database.transaction() as tx:
+        found = subscribers.get(tx, subscriber_id)
+    return found.recipient if found else Recipient(subscriber_id, "")
 
 
 def add_subscribers(database: Database, number: int, tags: tuple[str, ...] = ()) -> None:

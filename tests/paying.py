@@ -12,6 +12,7 @@ from stripe import HTTPClient
 from api.app import create_app
 from mailer.core.db import Database
 from mailer.core.settings import Settings
+from mailer.core.tokens import Recipient
 from mailer.fakes.fake_stripe import SECRET, EventFaults, FakeStripe
 from mailer.fakes.fake_stripe_books import StripeObject
 from mailer.flows.billing import billing_jobs
@@ -51,6 +52,10 @@ class Shop:
         made = self.fake.books.add("price", "price", **fields)
         made["metadata"] = {"postmerge_plan": plan} if plan else {}
         return str(made["id"])
+
+    def recipient(self, subscriber_id: int) -> Recipient:
+        """Whom a subscriber's private links are for."""
+        return factories.recipient(self.database, subscriber_id)
 
     def add_subscriber(self, email: str = "ada@example.org") -> int:
         """An active subscriber."""

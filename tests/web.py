@@ -68,6 +68,10 @@ class Web:
         self.wake_ups.append(datetime.now(UTC))
         return True
 
+    def recipient(self, subscriber_id: int) -> tokens.Recipient:
+        """Whom a subscriber's private links are for."""
+        return factories.recipient(self.database, subscriber_id)
+
     def form_token(self, age: timedelta = timedelta(seconds=5)) -> str:
         """A form's token, as if the form had been shown ``age`` ago."""
         return tokens.form_token(self.settings.need_secrets(), datetime.now(UTC) - age)

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from api.common.dependencies import AppContext, Context, client_ip
 from api.common.language import PageLanguage, get_language
 from api.common.render import HEADERS, render_message, render_page
-from api.web import forms, paid_issue_page
+from api.web import forms, paid_issue_page, preferences_page
 from api.web.forms import Form, FormAge
 from api.web.paid_issue_page import make_private
 from mailer.core import log, tokens
@@ -19,6 +19,8 @@ from mailer.core.errors import PostmergeError
 from mailer.flows.billing import checkout, gifts, paid_content, subscription_changes
 from mailer.flows.billing.billing_text import Localizer
 from mailer.flows.billing.checkout import CheckoutOrder
+from mailer.flows.subscribers import preferences
+from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
 from mailer.payments.plans import Plans
 
@@ -27,39 +29,34 @@ router.include_router(paid_issue_page.router)
 events = log.get("paid")
 
 AWAY = "Our payment provider isn’t responding right now. Nothing has changed. Please try again in a minute."
+STALE_LINK = "This link is more than a day old. To change your card, resume, withdraw or see your private links, get a new one."
+_NEEDS_FRESH_LINK = ("card", "withdraw", "resume", "stay")  # whatever moves money; stopping it never does
 PRESS_AGAIN = "Please click the button again so we know you’re not a bot."
 
 
 @router.get("/join")
 def show_plans(context: Context, request: Request) -> Response:
     """Show the plans; ``?t=`` identifies a subscriber by their private link."""
-    return _show_plans(
-        context,
-        get_language(request),
-        CheckoutOrder("", "", subscriber_id=_find_subscriber(context, request.query_params.get("t", ""))),
-    )
+    link = request.query_params.get("t", "")
+    return _show_plans(context, get_language(request), CheckoutOrder("", "", subscriber_id=_find_id(context, link)), link=link)
 
 
 @router.post("/join")
 def start_checkout(context: Context, form: Form, request: Request) -> Response:
     """Redirect to Stripe's checkout page."""
-    language, secret, token = (
-        get_language(request, _text(form.get("lang"))),
-        context.settings.need_secrets(),
-        _text(form.get("token")),
-    )
+    language, link, token = get_language(request, _text(form.get("lang"))), _text(form.get("t")), _text(form.get("token"))
     order = CheckoutOrder(
         plan=_text(form.get("plan")), form=token, amount=_text(form.get("amount")),
-        subscriber_id=_find_subscriber(context, _text(form.get("t"))),
+        subscriber_id=_find_id(context, link),
         recipient=_text(form.get("recipient")).strip()[:320], giver=_text(form.get("giver")), lang=language.lang,
     )  # fmt: skip
-    if forms.check_age(secret, token) is not FormAge.GOOD:
-        return _show_plans(context, language, order, note=language.say(PRESS_AGAIN))
+    if forms.check_age(context.settings.need_secrets(), token) is not FormAge.GOOD:
+        return _show_plans(context, language, order, note=language.say(PRESS_AGAIN), link=link)
     try:
         return RedirectResponse(checkout.start_checkout(context.database, context.settings, order), 303, HEADERS)
     except PostmergeError as error:
         status, said = _explain(language, error, 422)
-        return _show_plans(context, language, order, status, error=said)
+        return _show_plans(context, language, order, status, error=said, link=link)
 
 
 @router.get("/join/thanks")
@@ -126,10 +123,12 @@ def show_cancel_plan(context: Context, token: str, request: Request) -> Response
 @router.get("/paid/{token}/withdraw")
 def show_withdrawal(context: Context, token: str, request: Request) -> Response:
     """Ask whether to withdraw (an EU right), with the consequences."""
-    shown = _find_plan(context, token)
+    shown, owner = _find_plan(context, token), _find_owner(context, token)
     language = get_language(request, shown.lang if shown else "")
-    if shown is None or shown.withdraw_until is None:
+    if owner is None or shown is None or shown.withdraw_until is None:
         return _invalid_link(context, language)
+    if not owner.has_full_access:
+        return _show_own_plan(context, request, token, 409, error=language.say(STALE_LINK))
     date = Localizer(language.lang).day(shown.withdraw_until)
     sentences = [
         language.say("You can withdraw from this contract until %(date)s, without giving a reason.", date=date),
@@ -146,35 +145,41 @@ def show_withdrawal(context: Context, token: str, request: Request) -> Response:
 @router.post("/paid/{token}/{verb}")
 def change_plan(context: Context, token: str, verb: str, request: Request) -> Response:
     """Pause, resume, cancel, keep, withdraw, renew the private links, or redirect to Stripe's page for the card."""
-    subscriber, shown = _find_subscriber(context, token), _find_plan(context, token)
+    owner, shown = _find_owner(context, token), _find_plan(context, token)
     language = get_language(request, shown.lang if shown else "")
-    if not subscriber or shown is None:
+    if owner is None or shown is None:
         return _invalid_link(context, language)
+    if verb in _NEEDS_FRESH_LINK and not owner.has_full_access:
+        return _show_own_plan(context, request, token, 409, error=language.say(STALE_LINK))
     try:
-        return _change_plan(context, request, language, token, subscriber, verb)
+        return _change_plan(context, request, language, token, owner, verb)
     except PostmergeError as error:
         status, said = _explain(language, error, 409)
         return _show_own_plan(context, request, token, status, error=said)
 
 
 def _change_plan(
-    context: AppContext, request: Request, language: PageLanguage, token: str, subscriber: int, verb: str
+    context: AppContext, request: Request, language: PageLanguage, token: str, owner: LinkOwner, verb: str
 ) -> Response:
-    database, settings = context.database, context.settings
+    database, settings, subscriber = context.database, context.settings, owner.subscriber_id
     if verb == "card":
         back = f"{settings.api_url}/paid/{token}"
         return RedirectResponse(checkout.open_portal(database, settings, subscriber, back), 303, HEADERS)
     if verb == "links":
-        paid_content.renew_links(database, settings, subscriber)
-        return _show_own_plan(
-            context, request, token, note=language.say("Your private links have been replaced. The old ones no longer work.")
-        )
+        preferences.renew_links(database, owner, paid=True)
+        return preferences_page.confirm_renewal(context, language)
+    if verb == "link":
+        preferences.send_fresh_link(database, owner, paid=True)
+        context.wake_transactional()
+        note = language.say("We’ve sent you the link. No email yet? Try again in ten minutes.")
+        return _show_own_plan(context, request, token, note=note)
     if verb == "withdraw":
         shown = _find_plan(context, token)
         currency = shown.running.currency if shown and shown.running else ""
         back_money = subscription_changes.withdraw_from_contract(database, settings, subscriber)
         context.wake_transactional()
-        return _show_own_plan(context, request, token, note=_confirm_withdrawal(language, back_money, currency))
+        said = _confirm_withdrawal(language, back_money, currency)  # the refund has ended the link to the page
+        return _message_with_archive(context, language, language.say("Your withdrawal is confirmed"), [said])
     verbs = {
         "pause": subscription_changes.pause_subscription,
         "resume": subscription_changes.resume_subscription,
@@ -213,23 +218,27 @@ def _confirm_withdrawal(language: PageLanguage, back: int, currency: str) -> str
 def _show_own_plan(
     context: AppContext, request: Request, token: str, status: int = 200, note: str = "", error: str = "", offer: str = ""
 ) -> Response:
-    shown = _find_plan(context, token)
+    shown, owner = _find_plan(context, token), _find_owner(context, token)
     language = get_language(request, shown.lang if shown else "")
-    if shown is None:
+    if shown is None or owner is None:
         return _invalid_link(context, language)
-    links, voice = (
-        paid_content.get_link_token(context.database, context.settings, _find_subscriber(context, token)),
-        Localizer(language.lang),
-    )
+    fresh, voice = owner.has_full_access, Localizer(language.lang)
+    links = paid_content.get_link_token(context.database, context.settings, owner.subscriber_id) if fresh else ""
     response = render_page(
         context, "paid.html", status, language.lang, shown=shown, token=token, links=links, note=note, error=error, offer=offer,
-        voice=voice, plans=_find_plans(context),
+        voice=voice, plans=_find_plans(context), fresh=fresh,
     )  # fmt: skip
     return make_private(_allow_stripe(context, response))
 
 
 def _show_plans(
-    context: AppContext, language: PageLanguage, order: CheckoutOrder, status: int = 200, note: str = "", error: str = ""
+    context: AppContext,
+    language: PageLanguage,
+    order: CheckoutOrder,
+    status: int = 200,
+    note: str = "",
+    error: str = "",
+    link: str = "",
 ) -> Response:
     try:
         plans = checkout.load_plans_on_sale(context.settings)
@@ -241,9 +250,8 @@ def _show_plans(
         sentences, status = [language.say("Every issue is free, so there’s nothing to pay for.")], 200 if status == 200 else 422
         title, label = language.say("This newsletter is free"), language.say("Subscribe for free")
         return render_message(context, title, sentences, status, language.lang, href="/subscribe", label=label)
-    secret = context.settings.need_secrets()
-    subscriber_token = tokens.paid_token(secret, order.subscriber_id) if order.subscriber_id else ""
-    form_token = tokens.form_token(secret, datetime.now(UTC))
+    subscriber_token = link if order.subscriber_id else ""  # the same link, so that the page makes no old one fresh
+    form_token = tokens.form_token(context.settings.need_secrets(), datetime.now(UTC))
     response = render_page(
         context, "join.html", status, language.lang, plans=plans, order=order, token=form_token, note=note, error=error,
         subscriber_token=subscriber_token, voice=Localizer(language.lang),
@@ -270,13 +278,18 @@ def _allow_stripe(context: AppContext, response: Response) -> Response:
 
 
 def _find_plan(context: AppContext, token: str) -> subscription_changes.SubscriptionPage | None:
-    subscriber = _find_subscriber(context, token)
-    return subscription_changes.get_page(context.database, context.settings, subscriber) if subscriber else None
+    owner = _find_owner(context, token)
+    return subscription_changes.get_page(context.database, context.settings, owner.subscriber_id) if owner else None
 
 
-def _find_subscriber(context: AppContext, token: str) -> int:
-    claim = tokens.read_paid(context.settings.need_secrets(), token) if token else None
-    return claim[0] if claim and claim[1] == 0 else 0
+def _find_owner(context: AppContext, token: str) -> LinkOwner | None:
+    return paid_content.identify(context.database, context.settings, token) if token else None
+
+
+def _find_id(context: AppContext, token: str) -> int:
+    """The id of the subscriber whose link this is; 0 for anybody else."""
+    owner = _find_owner(context, token)
+    return owner.subscriber_id if owner else 0
 
 
 def _ask_confirmation(context: AppContext, language: PageLanguage, title: str, sentences: list[str], label: str) -> Response:
@@ -294,7 +307,9 @@ def _message_with_archive(
 def _invalid_link(context: AppContext, language: PageLanguage) -> Response:
     say = language.say
     sentences = [say("Part of it is probably missing, or it’s out of date. Open it from our latest email.")]
-    return render_message(context, say("This link doesn’t work"), sentences, 404, language.lang)
+    return render_message(
+        context, say("This link doesn’t work"), sentences, 404, language.lang, href="/reader", label=say("Get a new link")
+    )
 
 
 def _explain(language: PageLanguage, error: PostmergeError, status: int) -> tuple[int, str]:

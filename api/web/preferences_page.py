@@ -22,7 +22,7 @@ from api.web import forms
 from api.web.forms import AnyForm, Form, FormAge
 from mailer.core import i18n, tokens
 from mailer.core.errors import BadInput, Unavailable
-from mailer.flows.billing import subscription_changes
+from mailer.flows.billing import paid_content, subscription_changes
 from mailer.flows.subscribers import challenge, change_of_address, preferences, scanner_detection
 from mailer.flows.subscribers.preferences import PAUSE_MONTHS, LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
@@ -79,7 +79,7 @@ def request_link(context: Context, form: Form, request: Request) -> Response:
 @router.get("/reader/{token}")
 def show_preferences(context: Context, token: str, request: Request) -> Response:
     """Show the preferences page."""
-    person = preferences.identify(context.settings, token)
+    person = preferences.identify(context.database, context.settings, token)
     return _show_page(context, request, person, token) if person else _invalid_link(context, get_language(request))
 
 
@@ -88,7 +88,7 @@ def change_preferences(context: Context, token: str, action: str, form: AnyForm,
     """Carry out one of the page's actions."""
     if action not in _ACTIONS:
         raise HTTPException(404)
-    person = preferences.identify(context.settings, token)
+    person = preferences.identify(context.database, context.settings, token)
     if person is None:
         return _invalid_link(context, get_language(request))
     subscriber = preferences.get_choices(context.database, person)
@@ -240,6 +240,25 @@ def _erase(
     return render_message(context, language.say("Deleted"), sentences, lang=language.lang)
 
 
+def _renew_links(
+    context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
+) -> Response:
+    preferences.renew_links(context.database, person)
+    return confirm_renewal(context, language)
+
+
+def confirm_renewal(context: AppContext, language: PageLanguage) -> Response:
+    """Tell a subscriber that their links were renewed: the new one comes by email, never in a response."""
+    say = language.say
+    sentences = [
+        say("Your private links have been replaced. The old ones no longer work."),
+        say("We’ve emailed you a new link."),
+    ]
+    response = render_message(context, say("Check your inbox"), sentences, lang=language.lang)
+    response.background = BackgroundTask(context.wake_transactional)
+    return response
+
+
 _Action = Callable[[AppContext, LinkOwner, str, FormData, Request, PageLanguage], Response]
 _ACTIONS: dict[str, _Action] = {
     "choose": _save_choices,
@@ -247,6 +266,7 @@ _ACTIONS: dict[str, _Action] = {
     "resume": _resume,
     "leave": _unsubscribe,
     "link": _send_link,
+    "links": _renew_links,
     "address": _change_address,
     "export": _export,
     "erase": _erase,
@@ -285,6 +305,7 @@ def _show_page(
         until=_pause_end(subscriber, language.lang),
         months=PAUSE_MONTHS,
         languages=preferences.list_languages(context.database, subscriber),
+        paid_link=paid_content.build_page_link(context.database, context.settings, person),
         pays=subscription_changes.is_charged(context.database, person.subscriber_id),
     )
 
@@ -317,7 +338,7 @@ def _show_request(
 
 
 def _invalid_link(context: AppContext, language: PageLanguage) -> Response:
-    sentences = [language.say("It’s more than a day old, or part of it is missing.")]
+    sentences = [language.say("It’s more than a day old, newer links have replaced it, or part of it is missing.")]
     return render_message(
         context,
         language.say("This link no longer works"),

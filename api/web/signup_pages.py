@@ -29,6 +29,7 @@ router.include_router(preferences_page.router)
 CONSENT_WORDING = (
     "We’ll email you once to confirm your address and send nothing else until you do. Every issue has an unsubscribe link."
 )
+OTHER_ADDRESS = "We no longer send issues to the address this email went to, so there’s nothing to unsubscribe."
 PRESS_AGAIN = "Please click Subscribe again so we know you’re not a bot."
 
 
@@ -146,6 +147,8 @@ def unsubscribe(context: Context, token: str, form: AnyForm, request: Request) -
         return _answer_one_click(result)
     if result is TokenResult.INVALID:
         return _invalid_unsubscribe_link(context, language)
+    if result is TokenResult.OTHER_ADDRESS:
+        return _explain_other_address(context, language)
     sentences = [
         language.say("You won’t get any more issues."),
         language.say("If an issue is already on its way, it will be the last one."),
@@ -167,6 +170,8 @@ def _referring_page(request: Request) -> str:
 def _answer_one_click(result: TokenResult) -> Response:
     if result is TokenResult.INVALID:
         return PlainTextResponse("This link isn’t one of ours.\n", 400, HEADERS)
+    if result is TokenResult.OTHER_ADDRESS:
+        return PlainTextResponse(f"{OTHER_ADDRESS}\n", 200, HEADERS)
     return PlainTextResponse("You’ve unsubscribed.\n", 200, HEADERS)
 
 
@@ -201,6 +206,11 @@ def _show_inbox(
     response = render_page(context, "inbox.html", lang=language.lang, email=signup_form.email)
     response.background = after
     return response
+
+
+def _explain_other_address(context: AppContext, language: PageLanguage) -> Response:
+    sentences = [language.say(OTHER_ADDRESS), language.say("To unsubscribe another address, use the link in an email to it.")]
+    return render_message(context, language.say("Nothing has changed"), sentences, lang=language.lang)
 
 
 def _invalid_confirm_link(context: AppContext, language: PageLanguage) -> Response:

@@ -12,111 +12,140 @@ import hashlib
 import hmac
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes
 
 _MAC = 16
+_TAG = 4  # bytes
+_LINK = struct.Struct(f">qI{_TAG}sI")  # subscriber, epoch, address tag, reference
+_DATED_LINK = struct.Struct(f">qI{_TAG}sIq")  # and the milliseconds since 1970 when it was issued
+_FIRST_LEAVE = struct.Struct(">qq")  # subscriber, send
 Secrets = tuple[str, ...]  # the first signs, all of them verify
 
 
 @dataclass(frozen=True)
-class LeaveClaim:
-    """Who may leave with this token, and from which send's mail (0: none)."""
+class Recipient:
+    """Whom a private link is for: the subscriber, the normalized address it is sent to, and the epoch of their links."""
 
     subscriber_id: int
-    send_id: int
+    email_normal: str
+    link_epoch: int = 1
 
 
 @dataclass(frozen=True)
-class ConfirmClaim:
-    """Who may confirm, through which transactional mail, issued when."""
+class LinkClaim:
+    """What a private link says about itself; the subscriber's row decides what it is still worth (``private_links``).
+
+    ``reference`` is the send, email or gift it belongs to (0: none). ``address_tag`` is a keyed hash of the address it was sent
+    to, None in links of the first format.
+    """
 
     subscriber_id: int
-    mail_id: int
-    issued: datetime
+    epoch: int
+    reference: int = 0
+    issued: datetime | None = None
+    address_tag: bytes | None = field(default=None, repr=False)
+    secret: str = field(default="", repr=False)
+
+    def was_sent_to(self, email_normal: str) -> bool:
+        """Return whether the link was sent to this address; False for the first format, which does not say."""
+        return self.address_tag is not None and hmac.compare_digest(self.address_tag, _tag(self.secret, email_normal))
+
+    def is_current(self, recipient: Recipient) -> bool:
+        """Return whether the link was sent to the recipient's present address and their links were not renewed since."""
+        same = (self.subscriber_id, self.epoch) == (recipient.subscriber_id, recipient.link_epoch)
+        return same and self.was_sent_to(recipient.email_normal)
 
 
-def leave_token(secrets: Secrets, subscriber_id: int, send_id: int = 0) -> str:
-    """A token for leaving; it holds for ever, as mails do. 43 characters."""
-    return _sign(secrets, b"leave", struct.pack(">qq", subscriber_id, send_id))
+def leave_token(secrets: Secrets, recipient: Recipient, send_id: int = 0) -> str:
+    """A token for unsubscribing this address; it is valid for ever, as emails are. 48 characters."""
+    return _sign_link(secrets, b"leave.2", recipient, send_id)
 
 
-def read_leave(secrets: Secrets, token: str) -> LeaveClaim | None:
-    """What a leave token says, or None when it was not signed by us."""
-    payload = _open(secrets, b"leave", token, 16)
-    return LeaveClaim(*struct.unpack(">qq", payload)) if payload else None
-
-
-def confirm_token(secrets: Secrets, subscriber_id: int, mail_id: int, issued: datetime) -> str:
-    """A token for confirming, dated ``issued``. 54 characters."""
-    return _sign(secrets, b"confirm", struct.pack(">qqq", subscriber_id, mail_id, int(issued.timestamp() * 1000)))
-
-
-def read_confirm(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
-    """What a confirm token says, or None when it is forged or older than ``expiry``."""
-    return _dated(secrets, b"confirm", token, now, expiry)
-
-
-def _dated(secrets: Secrets, purpose: bytes, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
-    payload = _open(secrets, purpose, token, 24)
-    if payload is None:
+def read_leave(secrets: Secrets, token: str) -> LinkClaim | None:
+    """Read an unsubscribe token, also of the first format; None if it is not ours."""
+    if claim := _open_link(secrets, b"leave.2", token):
+        return claim
+    opened = _open(secrets, b"leave", token, _FIRST_LEAVE.size)
+    if opened is None:
         return None
-    subscriber_id, mail_id, millis = struct.unpack(">qqq", payload)
-    issued = datetime.fromtimestamp(millis / 1000, UTC)
-    return ConfirmClaim(subscriber_id, mail_id, issued) if now - issued <= expiry else None
+    subscriber_id, send_id = _FIRST_LEAVE.unpack(opened[0])
+    return LinkClaim(subscriber_id, epoch=1, reference=send_id)
 
 
-def paid_token(secrets: Secrets, subscriber_id: int, epoch: int = 0) -> str:
-    """A token for a reader's own page (``epoch`` 0) or for what they paid for (their links' epoch). 43 characters."""
-    return _sign(secrets, b"paid", struct.pack(">qq", subscriber_id, epoch))
+def reading_token(secrets: Secrets, recipient: Recipient) -> str:
+    """A token for paid issues and the private feed, until the links are renewed. 48 characters."""
+    return _sign_link(secrets, b"reading", recipient)
 
 
-def read_paid(secrets: Secrets, token: str) -> tuple[int, int] | None:
-    """The subscriber and the epoch that a token is for, or None when it was not signed by us."""
-    payload = _open(secrets, b"paid", token, 16)
-    return struct.unpack(">qq", payload) if payload else None
+def read_reading(secrets: Secrets, token: str) -> LinkClaim | None:
+    """Read a token for paid issues; None if it is not ours."""
+    return _open_link(secrets, b"reading", token)
 
 
-def gift_token(secrets: Secrets, gift_id: int) -> str:
-    """A token for accepting a gift. 32 characters."""
-    return _sign(secrets, b"gift", struct.pack(">q", gift_id))
+def gift_token(secrets: Secrets, recipient: Recipient, gift_id: int) -> str:
+    """A token for accepting a gift. 48 characters."""
+    return _sign_link(secrets, b"gift.2", recipient, gift_id)
 
 
-def read_gift(secrets: Secrets, token: str) -> int | None:
-    """The gift that a token is for, or None when it was not signed by us."""
-    payload = _open(secrets, b"gift", token, 8)
-    return int(struct.unpack(">q", payload)[0]) if payload else None
+def read_gift(secrets: Secrets, token: str) -> LinkClaim | None:
+    """Read a token for accepting a gift; None if it is not ours."""
+    return _open_link(secrets, b"gift.2", token)
 
 
-def page_token(secrets: Secrets, subscriber_id: int, issued: datetime) -> str:
-    """A token for a reader's own page with everything on it, dated ``issued``. 43 characters."""
-    return _sign_dated(secrets, b"page", subscriber_id, issued)
+def page_token(secrets: Secrets, recipient: Recipient, issued: datetime) -> str:
+    """A token for the preferences page with everything on it. 59 characters."""
+    return _sign_dated_link(secrets, b"page.2", recipient, 0, issued)
 
 
-def read_page(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> int | None:
-    """Whose page a token opens, or None when it is forged or older than ``expiry``."""
-    return _open_dated(secrets, b"page", token, now, expiry)
+def read_page(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> LinkClaim | None:
+    """Read a token for the preferences page; None if it is not ours or older than ``expiry``."""
+    return _open_dated_link(secrets, b"page.2", token, now, expiry)
+
+
+def paid_token(secrets: Secrets, recipient: Recipient, issued: datetime) -> str:
+    """A token for the page about payments; its age decides what it allows. 59 characters."""
+    return _sign_dated_link(secrets, b"paid.2", recipient, 0, issued)
+
+
+def read_paid(secrets: Secrets, token: str) -> LinkClaim | None:
+    """Read a token for the page about payments, of any age; None if it is not ours."""
+    return _open_dated_link(secrets, b"paid.2", token, datetime.now(UTC), timedelta.max)
+
+
+def confirm_token(secrets: Secrets, recipient: Recipient, mail_id: int, issued: datetime) -> str:
+    """A token for confirming a subscription or topics. 59 characters."""
+    return _sign_dated_link(secrets, b"confirm.2", recipient, mail_id, issued)
+
+
+def read_confirm(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> LinkClaim | None:
+    """Read a token for confirming; None if it is not ours or older than ``expiry``."""
+    return _open_dated_link(secrets, b"confirm.2", token, now, expiry)
+
+
+def address_token(secrets: Secrets, recipient: Recipient, mail_id: int, issued: datetime) -> str:
+    """A token for confirming a new address; ``recipient`` has the address that it replaces. 59 characters."""
+    return _sign_dated_link(secrets, b"address.2", recipient, mail_id, issued)
+
+
+def read_address(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> LinkClaim | None:
+    """Read a token for confirming a new address; None if it is not ours or older than ``expiry``."""
+    return _open_dated_link(secrets, b"address.2", token, now, expiry)
 
 
 def export_token(secrets: Secrets, export_id: int, issued: datetime) -> str:
-    """A token for fetching an export, dated ``issued``. 43 characters."""
-    return _sign_dated(secrets, b"export", export_id, issued)
+    """A token for fetching an export of the API, dated ``issued``. 43 characters."""
+    return _sign(secrets, b"export", struct.pack(">qq", export_id, int(issued.timestamp() * 1000)))
 
 
 def read_export(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> int | None:
     """Which export a token fetches, or None when it is forged or older than ``expiry``."""
-    return _open_dated(secrets, b"export", token, now, expiry)
-
-
-def address_token(secrets: Secrets, subscriber_id: int, mail_id: int, issued: datetime) -> str:
-    """A token for saying yes to a new address, dated ``issued``. 54 characters."""
-    return _sign(secrets, b"address", struct.pack(">qqq", subscriber_id, mail_id, int(issued.timestamp() * 1000)))
-
-
-def read_address(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> ConfirmClaim | None:
-    """Who says yes to a new address, through which mail, or None when the token is forged or older than ``expiry``."""
-    return _dated(secrets, b"address", token, now, expiry)
+    opened = _open(secrets, b"export", token, 16)
+    if opened is None:
+        return None
+    number, millis = struct.unpack(">qq", opened[0])
+    return int(number) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
 
 
 def canary_token(secrets: Secrets, subscriber_id: int, mail_id: int) -> str:
@@ -126,8 +155,8 @@ def canary_token(secrets: Secrets, subscriber_id: int, mail_id: int) -> str:
 
 def read_canary(secrets: Secrets, token: str) -> tuple[int, int] | None:
     """The reader and the mail whose hidden link somebody opened, or None when it is not ours."""
-    payload = _open(secrets, b"canary", token, 16)
-    return struct.unpack(">qq", payload) if payload else None
+    opened = _open(secrets, b"canary", token, 16)
+    return struct.unpack(">qq", opened[0]) if opened else None
 
 
 def form_token(secrets: Secrets, now: datetime) -> str:
@@ -137,10 +166,10 @@ def form_token(secrets: Secrets, now: datetime) -> str:
 
 def check_form(secrets: Secrets, token: str, now: datetime, least: timedelta, most: timedelta) -> bool:
     """Was the form shown by us, at least ``least`` and at most ``most`` ago?"""
-    payload = _open(secrets, b"form", token, 14)
-    if payload is None:
+    opened = _open(secrets, b"form", token, 14)
+    if opened is None:
         return False
-    age = now - datetime.fromtimestamp(struct.unpack(">q6s", payload)[0], UTC)
+    age = now - datetime.fromtimestamp(struct.unpack(">q6s", opened[0])[0], UTC)
     return least <= age <= most
 
 
@@ -155,10 +184,10 @@ def read_work(secrets: Secrets, answer: str, now: datetime, most: timedelta) -> 
     Solved means that the SHA-256 of the whole answer begins with the sum's number of zero bits.
     """
     token, _, number = answer.partition(":")
-    payload = _open(secrets, b"work", token, 15)
-    if payload is None or not re.fullmatch(r"[0-9]{1,12}", number):
+    opened = _open(secrets, b"work", token, 15)
+    if opened is None or not re.fullmatch(r"[0-9]{1,12}", number):
         return None
-    asked, bits, _ = struct.unpack(">qB6s", payload)
+    asked, bits, _ = struct.unpack(">qB6s", opened[0])
     if not timedelta(0) <= now - datetime.fromtimestamp(asked, UTC) <= most:
         return None
     digest = int.from_bytes(hashlib.sha256(answer.encode()).digest())
@@ -169,7 +198,40 @@ def _sign(secrets: Secrets, purpose: bytes, payload: bytes) -> str:
     return base64.urlsafe_b64encode(payload + _mac(secrets[0], purpose, payload)).rstrip(b"=").decode()
 
 
-def _open(secrets: Secrets, purpose: bytes, token: str, size: int) -> bytes | None:
+def _sign_link(secrets: Secrets, purpose: bytes, to: Recipient, reference: int = 0) -> str:
+    payload = _LINK.pack(to.subscriber_id, to.link_epoch, _tag(secrets[0], to.email_normal), reference)
+    return _sign(secrets, purpose, payload)
+
+
+def _open_link(secrets: Secrets, purpose: bytes, token: str) -> LinkClaim | None:
+    opened = _open(secrets, purpose, token, _LINK.size)
+    if opened is None:
+        return None
+    subscriber_id, epoch, tag, reference = _LINK.unpack(opened[0])
+    return LinkClaim(subscriber_id, epoch, reference, None, tag, opened[1])
+
+
+def _sign_dated_link(secrets: Secrets, purpose: bytes, to: Recipient, reference: int, issued: datetime) -> str:
+    millis, tag = int(issued.timestamp() * 1000), _tag(secrets[0], to.email_normal)
+    return _sign(secrets, purpose, _DATED_LINK.pack(to.subscriber_id, to.link_epoch, tag, reference, millis))
+
+
+def _open_dated_link(secrets: Secrets, purpose: bytes, token: str, now: datetime, expiry: timedelta) -> LinkClaim | None:
+    opened = _open(secrets, purpose, token, _DATED_LINK.size)
+    if opened is None:
+        return None
+    subscriber_id, epoch, tag, reference, millis = _DATED_LINK.unpack(opened[0])
+    issued = datetime.fromtimestamp(millis / 1000, UTC)
+    return LinkClaim(subscriber_id, epoch, reference, issued, tag, opened[1]) if now - issued <= expiry else None
+
+
+def _tag(secret: str, email_normal: str) -> bytes:
+    """Return a short keyed hash of an address: who has a link cannot test guesses of the address with it."""
+    return _mac(secret, b"address tag", email_normal.encode())[:_TAG]
+
+
+def _open(secrets: Secrets, purpose: bytes, token: str, size: int) -> tuple[bytes, str] | None:
+    """Return a token's payload and the secret that signed it, or None."""
     if len(token) > 100 or not token.isascii():
         return None
     try:
@@ -178,20 +240,9 @@ def _open(secrets: Secrets, purpose: bytes, token: str, size: int) -> bytes | No
         return None
     payload, mac = raw[:-_MAC], raw[-_MAC:]
     canonical = base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == token
-    good = any(hmac.compare_digest(mac, _mac(secret, purpose, payload)) for secret in secrets)
-    return payload if good and canonical and len(payload) == size else None
-
-
-def _sign_dated(secrets: Secrets, purpose: bytes, number: int, issued: datetime) -> str:
-    return _sign(secrets, purpose, struct.pack(">qq", number, int(issued.timestamp() * 1000)))
-
-
-def _open_dated(secrets: Secrets, purpose: bytes, token: str, now: datetime, expiry: timedelta) -> int | None:
-    payload = _open(secrets, purpose, token, 16)
-    if payload is None:
+    if not canonical or len(payload) != size:
         return None
-    number, millis = struct.unpack(">qq", payload)
-    return int(number) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
+    return next(((payload, one) for one in secrets if hmac.compare_digest(mac, _mac(one, purpose, payload))), None)
 
 
 def _mac(secret: str, purpose: bytes, payload: bytes) -> bytes:

@@ -180,11 +180,12 @@ def our_pages(stack: Stack) -> list[str]:
     )
     stack.publish_newest()
     secret = stack.settings.need_secrets()
+    to = factories.recipient(stack.database, 1)
     [email] = list_emails(stack.settings.outbox)[0]
     return [
         "/subscribe?tag=python",
-        f"/confirm/{tokens.confirm_token(secret, 1, 1, datetime.now(UTC))}",
-        f"/leave/{tokens.leave_token(secret, 1, 1)}",
+        f"/confirm/{tokens.confirm_token(secret, to, 1, datetime.now(UTC))}",
+        f"/leave/{tokens.leave_token(secret, to, 1)}",
         "/leave/forged",
         "/outbox",
         *(f"/outbox/{email.id}?show={show}" for show in ("desktop", "phone", "text", "headers")),

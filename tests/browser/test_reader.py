@@ -29,10 +29,11 @@ class Served:
     database: Database
 
     def page(self) -> str:
-        return f"/reader/{tokens.page_token(self.settings.need_secrets(), 1, datetime.now(UTC))}"
+        to = factories.recipient(self.database, 1)
+        return f"/reader/{tokens.page_token(self.settings.need_secrets(), to, datetime.now(UTC))}"
 
     def mailed(self) -> str:
-        return f"/reader/{tokens.leave_token(self.settings.need_secrets(), 1, 1)}"
+        return f"/reader/{tokens.leave_token(self.settings.need_secrets(), factories.recipient(self.database, 1), 1)}"
 
 
 @pytest.fixture

@@ -56,8 +56,8 @@ def accept_gift(
     if claim is None:
         return TokenResult.INVALID, None
     with database.transaction() as tx:
-        gift = gifts.lock(tx, claim)
-        if gift is None or gift.returned_at:
+        gift = gifts.lock(tx, claim.reference)
+        if gift is None or gift.returned_at or gift.subscriber_id != claim.subscriber_id:
             return TokenResult.INVALID, None
         if gift.accepted_at:
             granted = [
@@ -65,7 +65,7 @@ def accept_gift(
             ]
             return TokenResult.ALREADY, granted[0] if granted else None
         subscriber = subscribers.lock(tx, gift.subscriber_id)
-        if subscriber is None or erasure.get_erased_at(tx, subscriber.id):
+        if subscriber is None or erasure.get_erased_at(tx, subscriber.id) or not claim.was_sent_to(subscriber.email_normal):
             return TokenResult.INVALID, None
         begins = _find_start(tx, subscriber.id)
         if subscriber.state != "active":

@@ -14,10 +14,11 @@ from mailer.core.errors import BadInput, Unavailable
 from mailer.core.settings import Settings
 from mailer.flows.billing import billing_emails, entitlements
 from mailer.flows.billing.entitlements import Entitlement, EntitlementState
-from mailer.flows.subscribers import inbox_limit, signup
+from mailer.flows.subscribers import inbox_limit, private_links, signup
 from mailer.payments.client import Stripe, UnknownAtStripe
-from mailer.payments.models import Subscription
+from mailer.payments.models import Charge, Subscription
 from mailer.store.billing import customers, gifts, subscriptions
+from mailer.store.billing.gifts import Gift
 from mailer.store.billing.subscriptions import StoredSubscription
 from mailer.store.operations import notices
 from mailer.store.subscribers import consent_log, erasure, subscribers
@@ -63,9 +64,12 @@ def refresh_charge(database: Database, settings: Settings, client: Stripe, strip
         except UnknownAtStripe:
             return
         with database.transaction() as tx:
+            returned_before = subscriptions.is_refunded(tx, charge.intent)
             if not subscriptions.save_charge(tx, charge, version):
                 continue
             gift = gifts.lock_by_payment(tx, charge.intent)
+            if charge.is_returned and not returned_before:
+                _end_links_of_payer(tx, charge, gift)
             if charge.dispute and (charge.subscription_id or gift):
                 billing_emails.notify_dispute(tx, charge)
             if gift and charge.is_returned:
@@ -75,6 +79,13 @@ def refresh_charge(database: Database, settings: Settings, client: Stripe, strip
             refresh_subscription(database, settings, client, charge.subscription_id)
         return
     raise Unavailable(f"The charge {stripe_id} changes faster than it can be fetched: it will be retried.")
+
+
+def _end_links_of_payer(tx: Tx, charge: Charge, gift: Gift | None) -> None:
+    """End the private links of the subscriber whose payment was refunded or lost, their private feed included."""
+    stored = subscriptions.get(tx, charge.subscription_id) if charge.subscription_id else None
+    if subscriber_id := (gift.subscriber_id if gift else stored.subscriber_id if stored else None):
+        private_links.end_links(tx, subscriber_id)
 
 
 def check_customer(database: Database, client: Stripe, stripe_id: str) -> None:

@@ -21,6 +21,7 @@ from mailer.flows.billing.billing_text import get_subscriber_localizer, localize
 from mailer.flows.billing.entitlements import Entitlement
 from mailer.flows.billing.stripe_client import get_client
 from mailer.flows.billing.stripe_sync import refresh_charge, refresh_subscription
+from mailer.flows.subscribers import private_links
 from mailer.payments import models
 from mailer.payments.plans import Plans, load_plans
 from mailer.store.billing import entitlement_records, subscriptions
@@ -192,6 +193,9 @@ def end_with_refund(database: Database, settings: Settings, stored: StoredSubscr
     client = get_client(database, settings)
     charge = client.get_invoice_charge(stored.invoice_id)
     back = client.cancel_with_refund(stored.stripe_id, stored.invoice_id, once, amount)
+    if stored.subscriber_id:
+        with database.transaction() as tx:
+            private_links.end_links(tx, stored.subscriber_id)
     if charge:
         refresh_charge(database, settings, client, charge)
     refresh_subscription(database, settings, client, stored.stripe_id)

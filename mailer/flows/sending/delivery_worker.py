@@ -236,7 +236,7 @@ async def _send_email(settings: Settings, send_one: SendOne, prepared: _Prepared
     if (early := scheduled.at - time.monotonic()) > 0:
         await asyncio.sleep(early)
     try:
-        token = tokens.leave_token(settings.need_secrets(), delivery.subscriber_id, send.id)
+        token = tokens.leave_token(settings.need_secrets(), delivery.recipient, send.id)
         mailto = leave_mailto(settings.unsubscribe_address, token)
         raw = prepared.template(delivery.variant).fill(
             to=delivery.email, leave_url=f"{settings.api_url}/leave/{token}", leave_mail=mailto

@@ -14,6 +14,7 @@ from mailer.core.settings import Settings
 from mailer.flows.subscribers import inbox_limit, signup_limits
 from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
+from mailer.store.billing import gifts
 from mailer.store.subscribers import consent_log, preferences, subscribers, suppressions
 from mailer.store.transactional import transactional_emails
 
@@ -47,7 +48,7 @@ def request_change(database: Database, person: LinkOwner, email: str, ip: str | 
             return False
         if not inbox_limit.use(tx, normal):
             return False
-        facts = {"to": new, "from": subscriber.email_normal, **({"held": held} if held else {})}
+        facts = {"to": new, **({"held": held} if held else {})}
         transactional_emails.queue(tx, "confirmation", subscriber.id, facts=facts, topic="new address", held=bool(held))
     events.info("address.asked", subscriber=person.subscriber_id)
     return True
@@ -65,19 +66,20 @@ def confirm_change(database: Database, settings: Settings, token: str, ip: str |
         return TokenResult.INVALID
     with database.transaction() as tx:
         subscriber = subscribers.lock(tx, claim.subscriber_id)
-        facts = transactional_emails.get_facts(tx, claim.mail_id, claim.subscriber_id)
+        facts = transactional_emails.get_facts(tx, claim.reference, claim.subscriber_id)
         if subscriber is None or facts is None or subscriber.state != "active":
             return TokenResult.INVALID
         new = str(facts["to"])
         normal = addresses.normal(new)
         if subscriber.email_normal == normal:
             return TokenResult.ALREADY
-        if subscriber.email_normal != facts["from"] or subscribers.find(tx, normal) or suppressions.is_suppressed(tx, normal):
+        if not claim.is_current(subscriber.recipient) or subscribers.find(tx, normal) or suppressions.is_suppressed(tx, normal):
             return TokenResult.INVALID
         subscribers.set_address(tx, subscriber.id, new, normal)
-        what = {"before": subscriber.email, "after": new, "mail": claim.mail_id}
+        what = {"before": subscriber.email, "after": new, "mail": claim.reference}
         consent_log.record(tx, subscriber.id, "address", "page", ip, what)
         old = {"to": subscriber.email, "new": new}
         transactional_emails.queue(tx, "confirmation", subscriber.id, facts=old, topic="address changed")
+        gifts.requeue_emails(tx, subscriber.id)
     events.info("address.changed", subscriber=claim.subscriber_id)
     return TokenResult.DONE

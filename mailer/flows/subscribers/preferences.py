@@ -16,7 +16,7 @@ from mailer.core.db import Database, Tx
 from mailer.core.errors import Mistyped, TooManyRequests
 from mailer.core.i18n import LANGUAGES
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import erasure, inbox_limit, signup_limits
+from mailer.flows.subscribers import erasure, inbox_limit, private_links, signup_limits
 from mailer.store.publishing import editions
 from mailer.store.subscribers import consent_log, preferences, subscribers, suppressions
 from mailer.store.subscribers.preferences import SubscriberChoices
@@ -37,19 +37,21 @@ class Frequency(StrEnum):
 
 @dataclass(frozen=True)
 class LinkOwner:
-    """The owner of a link. ``has_full_access``: it was requested recently, so it also allows export and erasure."""
+    """The owner of a link, ``issued`` then. ``has_full_access``: recently, so it also allows export, erasure and money."""
 
     subscriber_id: int
     has_full_access: bool
+    issued: datetime | None = None
 
 
-def identify(settings: Settings, token: str) -> LinkOwner | None:
-    """Return the owner of a link, or None if it is not ours or has expired."""
-    secret = settings.need_secrets()
-    if asked := tokens.read_page(secret, token, datetime.now(UTC), MAX_LINK_AGE):
-        return LinkOwner(asked, has_full_access=True)
-    claim = tokens.read_leave(secret, token)
-    return LinkOwner(claim.subscriber_id, has_full_access=False) if claim else None
+def identify(database: Database, settings: Settings, token: str) -> LinkOwner | None:
+    """Return the owner of a link, or None if it is not ours, has expired, or newer links have replaced it."""
+    secrets = settings.need_secrets()
+    requested = tokens.read_page(secrets, token, datetime.now(UTC), MAX_LINK_AGE)
+    claim = requested or tokens.read_leave(secrets, token)
+    with database.transaction() as tx:
+        owner = private_links.find_owner(tx, claim)
+    return LinkOwner(owner.id, requested is not None, claim.issued if claim else None) if owner else None
 
 
 def get_choices(database: Database, person: LinkOwner) -> SubscriberChoices | None:
@@ -132,10 +134,25 @@ def erase_subscriber(database: Database, settings: Settings, person: LinkOwner) 
     erasure.erase_subscriber(database, settings, person.subscriber_id)
 
 
-def send_fresh_link(database: Database, person: LinkOwner) -> bool:
-    """Queue an email with a new link for the owner of this one; return whether an email is pending."""
+def send_fresh_link(database: Database, person: LinkOwner, paid: bool = False) -> bool:
+    """Queue an email with a new link for the owner of this one; return whether an email is pending.
+
+    ``paid``: to the page about payments.
+    """
     with database.transaction() as tx:
-        return _queue_link(tx, person.subscriber_id)
+        return _queue_link(tx, person.subscriber_id, paid=paid)
+
+
+def renew_links(database: Database, person: LinkOwner, paid: bool = False) -> None:
+    """End all private links of a subscriber, this one too, and email a new one: only the inbox proves who they are.
+
+    No limit applies, because each renewal needs a link that the one before has not ended.
+    """
+    with database.transaction() as tx:
+        private_links.end_links(tx, person.subscriber_id)
+        subscriber = subscribers.lock(tx, person.subscriber_id)
+        if subscriber and not suppressions.is_suppressed(tx, subscriber.email_normal):
+            transactional_emails.queue(tx, "confirmation", person.subscriber_id, facts={"paid": paid}, topic="page")
 
 
 def request_link(database: Database, email: str, ip: str | None = None) -> bool:
@@ -169,7 +186,7 @@ def end_pauses(database: Database, limit: int = 200) -> int:
     return len(paused)
 
 
-def _queue_link(tx: Tx, subscriber_id: int, held: str = "") -> bool:
+def _queue_link(tx: Tx, subscriber_id: int, held: str = "", paid: bool = False) -> bool:
     subscriber = subscribers.lock(tx, subscriber_id)
     if (
         subscriber is None
@@ -179,7 +196,7 @@ def _queue_link(tx: Tx, subscriber_id: int, held: str = "") -> bool:
         return False
     if not inbox_limit.use(tx, subscriber.email_normal, subscriber=bool(subscriber.confirmed_at)):
         return False
-    facts = {"held": held} if held else {}
+    facts = {**({"held": held} if held else {}), **({"paid": True} if paid else {})}
     transactional_emails.queue(tx, "confirmation", subscriber_id, facts=facts, topic="page", held=bool(held))
     return True
 

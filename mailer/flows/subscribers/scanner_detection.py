@@ -20,7 +20,7 @@ def record_issue_visit(database: Database, settings: Settings, unsubscribe_token
     """Record a visit to the hidden link of an issue's email; return whether the link is ours."""
     claim = tokens.read_leave(settings.need_secrets(), unsubscribe_token)
     if claim:
-        _record_visit(database, claim.subscriber_id, send_id=claim.send_id)
+        _record_visit(database, claim.subscriber_id, send_id=claim.reference)
     return claim is not None
 
 

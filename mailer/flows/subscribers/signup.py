@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from mailer.core import addresses, audience, log, tokens
@@ -12,7 +12,7 @@ from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, Mistyped
 from mailer.core.i18n import read_by
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import email_domain_check, erasure, inbox_limit, segment_rules, signup_limits
+from mailer.flows.subscribers import email_domain_check, erasure, inbox_limit, private_links, segment_rules, signup_limits
 from mailer.flows.subscribers.signup_limits import Admission
 from mailer.store.sending import audiences
 from mailer.store.subscribers import consent_log, subscribers, suppressions
@@ -22,7 +22,6 @@ from mailer.store.transactional import transactional_emails
 
 events = log.get("signup")
 
-_TOKEN_TIME_TOLERANCE = timedelta(milliseconds=1)  # tokens store their time with less precision
 LOCAL_SOURCES = ("cli", "demo")  # the operator's own machine: only the limit per inbox applies
 OPERATOR_SOURCES = (*LOCAL_SOURCES, "api")  # sources authenticated as the operator
 TOPICS = "topics"  # the email that asks an active subscriber about tags
@@ -34,6 +33,7 @@ class TokenResult(StrEnum):
     DONE = "done"
     ALREADY = "already"
     INVALID = "invalid"
+    OTHER_ADDRESS = "other address"
 
 
 @dataclass(frozen=True)
@@ -137,16 +137,13 @@ def confirm_signup(
         return TokenResult.INVALID
     with database.transaction() as tx:
         subscriber = subscribers.lock(tx, claim.subscriber_id)
-        if subscriber is None or (subscriber.left_at and claim.issued < subscriber.left_at):
+        if subscriber is None or not claim.issued or (subscriber.left_at and claim.issued < subscriber.left_at):
             return TokenResult.INVALID
-        moved = consent_log.get_latest(tx, subscriber.id, "address")
-        if (
-            moved and claim.issued < moved - _TOKEN_TIME_TOLERANCE
-        ):  # the email went to another address than the one it would confirm
+        if not claim.is_current(subscriber.recipient):
             return TokenResult.INVALID
-        tags = (transactional_emails.get_facts(tx, claim.mail_id, subscriber.id) or {}).get("tags") or []
+        tags = (transactional_emails.get_facts(tx, claim.reference, subscriber.id) or {}).get("tags") or []
         gained = subscribers.add_tags(tx, subscriber.id, tags)
-        evidence = {"mail": claim.mail_id, "issued": claim.issued.isoformat(), "tags": tags}
+        evidence = {"mail": claim.reference, "issued": claim.issued.isoformat(), "tags": tags}
         if subscriber.state == "active":
             if gained:
                 consent_log.record(tx, subscriber.id, "chosen", source, ip, {**evidence, "before": subscriber.tags})
@@ -159,14 +156,20 @@ def confirm_signup(
 
 
 def unsubscribe(database: Database, settings: Settings, token: str, source: str = "page", ip: str | None = None) -> TokenResult:
-    """Unsubscribe the owner of a token, whatever their state. Repeating it has no effect."""
+    """Unsubscribe the owner of a token, whatever their state. Repeating it has no effect.
+
+    The token is valid for ever, but only for the address that its email went to.
+    """
     claim = tokens.read_leave(settings.need_secrets(), token)
     if claim is None:
         return TokenResult.INVALID
     with database.transaction() as tx:
-        if not subscribers.unsubscribe(tx, claim.subscriber_id):
+        subscriber = subscribers.lock(tx, claim.subscriber_id)
+        if subscriber is None or not private_links.is_for_address(tx, claim, subscriber):
+            return TokenResult.OTHER_ADDRESS
+        if not subscribers.unsubscribe(tx, subscriber.id):
             return TokenResult.ALREADY
-        consent_log.record(tx, claim.subscriber_id, "left", source, ip, {"send": claim.send_id})
+        consent_log.record(tx, subscriber.id, "left", source, ip, {"send": claim.reference})
     events.info("subscriber.left", subscriber=claim.subscriber_id)
     return TokenResult.DONE
 

@@ -17,7 +17,8 @@ from mailer.core.db import Database, Question, Tx, is_unique_violation, json
 from mailer.core.errors import BadInput, TooManyRequests
 from mailer.core.settings import Settings
 from mailer.exchange.cell_values import MAX_TAG_CHARS
-from mailer.flows.subscribers import erasure, inbox_limit, preferences, signup, signup_limits
+from mailer.flows.subscribers import erasure, inbox_limit, preferences, private_links, signup, signup_limits
+from mailer.store.billing import gifts
 from mailer.store.subscribers import consent_log, subscriber_records, subscribers, suppressions
 from mailer.store.subscribers.subscriber_records import SubscriberRecord
 from mailer.store.transactional import transactional_emails
@@ -302,6 +303,8 @@ def _change_address(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges,
     if subscriber_records.by_email(tx, normal):
         raise Rejected("email_already_exists", "Another subscriber already has this address.")
     consent_log.record(tx, found.id, "address", "api", changes.ip, {"before": found.email, "after": address})
+    private_links.end_links(tx, found.id)
+    gifts.requeue_emails(tx, found.id)
     if found.state == "active":
         _notify_old_address(tx, found, address)
     elif found.state == "unconfirmed" and inbox_limit.use(tx, normal):

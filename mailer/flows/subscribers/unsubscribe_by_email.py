@@ -38,7 +38,7 @@ MAX_REQUEST_CHARS = 200  # of a line that may be a request
 _SLOW_CHARSETS = ("punycode", "idna")  # decoding them is quadratic, and no real email uses them
 _BOUNDARY = re.compile(rb"boundary\s*[*=]", re.IGNORECASE)
 _REPLY = re.compile(r"((re|aw|sv|antw|tr|rv)\s*:\s*)+")
-_TOKEN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
+_TOKEN = re.compile(r"(?<![A-Za-z0-9_-])(?:[A-Za-z0-9_-]{43}|[A-Za-z0-9_-]{48})(?![A-Za-z0-9_-])")
 _POLITE = re.compile(r"\b(please|bitte|svp|s.il vous plaît|por favor|me|mich|moi)\b|请")
 _REQUESTS = {
     *("unsubscribe", "leave", "remove", "stop", "cancel subscription"),
@@ -55,6 +55,7 @@ class UnsubscribeEmailOutcome(StrEnum):
 
     UNSUBSCRIBED = "The subscriber is unsubscribed."
     ALREADY = "The subscriber was already unsubscribed."
+    OTHER_ADDRESS = "Ignored: the email with this link went to an address that gets no emails any more."
     LINK_SENT = "If a subscriber has this address, an email with the link to their preferences is on its way."
     AUTOMATIC = "Ignored: a bounce or an automatic reply."
     NO_REQUEST = "Ignored: the email does not ask to unsubscribe."
@@ -94,7 +95,10 @@ def process_email(database: Database, settings: Settings, raw: bytes) -> Unsubsc
 
 
 def _unsubscribe_by_token(database: Database, settings: Settings, token: str) -> UnsubscribeEmailOutcome:
-    done = signup.unsubscribe(database, settings, token, source="mail") is signup.TokenResult.DONE
+    result = signup.unsubscribe(database, settings, token, source="mail")
+    if result is signup.TokenResult.OTHER_ADDRESS:
+        return _log_outcome(UnsubscribeEmailOutcome.OTHER_ADDRESS)
+    done = result is signup.TokenResult.DONE
     return _log_outcome(UnsubscribeEmailOutcome.UNSUBSCRIBED if done else UnsubscribeEmailOutcome.ALREADY)
 
 

@@ -65,10 +65,13 @@ class _EmailContext:
 
     def page(self, full_access: bool = False) -> str:
         """Return the link to the preferences page; ``full_access`` lasts for a day."""
-        subscriber = self.email.subscriber_id
         if full_access:
-            return self.url(f"reader/{tokens.page_token(self.secrets, subscriber, self.email.created_at)}")
-        return self.url(f"reader/{tokens.leave_token(self.secrets, subscriber)}")
+            return self.url(f"reader/{tokens.page_token(self.secrets, self.email.recipient, self.email.created_at)}")
+        return self.url(f"reader/{tokens.leave_token(self.secrets, self.email.recipient)}")
+
+    def paid_page(self) -> str:
+        """Return the link to the page about payments."""
+        return self.url(f"paid/{tokens.paid_token(self.secrets, self.email.recipient, self.email.created_at)}")
 
 
 def compose_email(settings: Settings, site_name: str, email: ClaimedEmail) -> SubscriptionEmail:
@@ -80,7 +83,7 @@ def compose_email(settings: Settings, site_name: str, email: ClaimedEmail) -> Su
 
 def _confirmation(context: _EmailContext) -> SubscriptionEmail:
     say, email = context.say, context.email
-    token = tokens.confirm_token(context.secrets, email.subscriber_id, email.id, email.created_at)
+    token = tokens.confirm_token(context.secrets, email.recipient, email.id, email.created_at)
     return SubscriptionEmail(
         lang=context.lang,
         subject=say("Confirm your subscription to %(site)s", site=context.site),
@@ -104,7 +107,7 @@ def _confirmation(context: _EmailContext) -> SubscriptionEmail:
 
 def _topics(context: _EmailContext) -> SubscriptionEmail:
     say, email = context.say, context.email
-    token = tokens.confirm_token(context.secrets, email.subscriber_id, email.id, email.created_at)
+    token = tokens.confirm_token(context.secrets, email.recipient, email.id, email.created_at)
     return SubscriptionEmail(
         lang=context.lang,
         subject=say("Confirm your topics for %(site)s", site=context.site),
@@ -131,18 +134,21 @@ def _describe_expiry(context: _EmailContext) -> str:
 
 
 def _preferences_link(context: _EmailContext) -> SubscriptionEmail:
-    say = context.say
+    say, paid = context.say, context.email.facts.get("paid")
+    paid_text = say("There you can see your plan, pause or cancel it, change your card, and find your private links.")
     return SubscriptionEmail(
         lang=context.lang,
         subject=say("Your subscription to %(site)s", site=context.site),
         preheader=say("Here’s the link to your page that you asked for."),
         title=say("Your page"),
         before=(
-            say(
+            paid_text
+            if paid
+            else say(
                 "There you can choose your topics and how often you get email, pause, unsubscribe, and see or delete your data."
             ),
         ),
-        link=context.page(full_access=True),
+        link=context.paid_page() if paid else context.page(full_access=True),
         label=say("Open my page"),
         otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("Open this link:"),
@@ -172,7 +178,7 @@ def _pause_over(context: _EmailContext) -> SubscriptionEmail:
 
 def _new_address(context: _EmailContext) -> SubscriptionEmail:
     say, email = context.say, context.email
-    token = tokens.address_token(context.secrets, email.subscriber_id, email.id, email.created_at)
+    token = tokens.address_token(context.secrets, email.recipient, email.id, email.created_at)
     return SubscriptionEmail(
         lang=context.lang,
         subject=say("Confirm your new address for %(site)s", site=context.site),
@@ -209,7 +215,7 @@ def _address_changed(context: _EmailContext) -> SubscriptionEmail:
 
 def _digest(context: _EmailContext) -> SubscriptionEmail:
     say, facts = context.say, context.email.facts
-    token = tokens.leave_token(context.secrets, context.email.subscriber_id)
+    token = tokens.leave_token(context.secrets, context.email.recipient)
     entries = tuple(DigestEntry(one["title"], one["url"], one.get("text", "")) for one in facts["issues"])
     number = len(entries)
     return SubscriptionEmail(

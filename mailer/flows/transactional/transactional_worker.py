@@ -112,8 +112,10 @@ def build_confirmation(settings: Settings, site_name: str, email: ClaimedEmail) 
 
 def build_billing_email(settings: Settings, site_name: str, email: ClaimedEmail) -> bytes:
     """Build an email about payments, with a link to the subscriber's page."""
-    secret, gift = settings.need_secrets(), email.facts.get("gift")
-    path = f"gift/{tokens.gift_token(secret, gift)}" if gift else f"paid/{tokens.paid_token(secret, email.subscriber_id)}"
+    secrets, to, gift = settings.need_secrets(), email.recipient, email.facts.get("gift")
+    path = (
+        f"gift/{tokens.gift_token(secrets, to, gift)}" if gift else f"paid/{tokens.paid_token(secrets, to, email.created_at)}"
+    )
     lang = email.facts.get("lang") or "en"
     facts = {
         "site_name": site_name,

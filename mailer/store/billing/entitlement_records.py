@@ -16,7 +16,6 @@ class StoredEntitlement:
     state: str
     premium: bool
     until: datetime | None
-    epoch: int
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,7 @@ class EntitlementGrant:
 
 def get(tx: Tx, subscriber_id: int) -> StoredEntitlement | None:
     """Return a subscriber's entitlement; None: free."""
-    row = tx.one(
-        "SELECT subscriber_id, state, premium, until, epoch FROM accesses WHERE subscriber_id = %(id)s", id=subscriber_id
-    )
+    row = tx.one("SELECT subscriber_id, state, premium, until FROM accesses WHERE subscriber_id = %(id)s", id=subscriber_id)
     return StoredEntitlement(**row) if row else None
 
 
@@ -52,11 +49,6 @@ def save(tx: Tx, subscriber_id: int, state: str, premium: bool, until: datetime 
         premium=premium,
         until=until,
     )
-
-
-def renew_links(tx: Tx, subscriber_id: int) -> None:
-    """Invalidate a subscriber's private links; they get new ones."""
-    tx.run("UPDATE accesses SET epoch = epoch + 1 WHERE subscriber_id = %(id)s", id=subscriber_id)
 
 
 def list_lapsed(tx: Tx, limit: int = 500) -> list[int]:
@@ -106,6 +98,4 @@ def list_grants(tx: Tx, subscriber_id: int) -> list[EntitlementGrant]:
 
 def list_all(tx: Tx) -> list[StoredEntitlement]:
     """Return all stored entitlements."""
-    return each(
-        tx.all("SELECT subscriber_id, state, premium, until, epoch FROM accesses ORDER BY subscriber_id"), StoredEntitlement
-    )
+    return each(tx.all("SELECT subscriber_id, state, premium, until FROM accesses ORDER BY subscriber_id"), StoredEntitlement)

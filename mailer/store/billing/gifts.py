@@ -58,6 +58,28 @@ def accept(tx: Tx, gift_id: int) -> None:
     tx.run("UPDATE gifts SET accepted_at = now() WHERE id = %(id)s", id=gift_id)
 
 
+def requeue_emails(tx: Tx, subscriber_id: int) -> int:
+    """Queue the emails of gifts not accepted yet once more, for the subscriber's new address; return how many."""
+    return tx.run(
+        """
+        INSERT INTO transactional_mails (kind, subscriber_id, facts)
+        SELECT DISTINCT ON (gifts.id) 'paid', gifts.subscriber_id, sent.facts
+        FROM gifts
+        JOIN transactional_mails AS sent
+            ON sent.subscriber_id = gifts.subscriber_id AND sent.facts ->> 'gift' = gifts.id::text
+        WHERE gifts.subscriber_id = %(id)s AND gifts.accepted_at IS NULL AND gifts.returned_at IS NULL
+            AND NOT EXISTS (
+                SELECT FROM transactional_mails AS waiting
+                WHERE waiting.subscriber_id = gifts.subscriber_id
+                    AND waiting.state IN ('pending', 'held')
+                    AND waiting.facts ->> 'gift' = gifts.id::text
+            )
+        ORDER BY gifts.id, sent.id
+        """,
+        id=subscriber_id,
+    )
+
+
 def lock_by_payment(tx: Tx, intent: str) -> Gift | None:
     """Return the gift that a payment is for, locked, or None."""
     row = tx.one(f"SELECT {_COLUMNS} FROM gifts WHERE intent = %(intent)s AND intent <> '' FOR UPDATE", intent=intent)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailer.core.db import Tx, each
+from mailer.core.tokens import Recipient
 from mailer.store.subscribers import text_selection
 
 STATES = (
@@ -20,7 +21,14 @@ class ClaimedDelivery:
 
     subscriber_id: int
     email: str
-    variant: str = ""
+    variant: str
+    email_normal: str
+    link_epoch: int
+
+    @property
+    def recipient(self) -> Recipient:
+        """Whom the links in this email are for."""
+        return Recipient(self.subscriber_id, self.email_normal, self.link_epoch)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,8 @@ def claim(
             SELECT
                 picked.subscriber_id,
                 subscribers.email,
+                subscribers.email_normal,
+                subscribers.link_epoch,
                 hashtextextended(subscribers.email_normal, 0) AS address_hash,
                 subscribers.state = 'active' AS active,
                 {text_selection.VARIANT} AS variant,
@@ -91,15 +101,17 @@ def claim(
             settled_at = CASE WHEN judged.active AND NOT judged.suppressed AND NOT judged.paused THEN NULL ELSE now() END
         FROM judged
         WHERE deliveries.send_id = %(send_id)s AND deliveries.subscriber_id = judged.subscriber_id
-        RETURNING deliveries.subscriber_id, judged.email, judged.variant, deliveries.state
+        RETURNING
+            deliveries.subscriber_id, judged.email, coalesce(judged.variant, '') AS variant, judged.email_normal,
+            judged.link_epoch, deliveries.state
         """,
         send_id=send_id,
         claim_id=claim_id,
         size=size,
         **texts,
     )
-    claimed = [row for row in rows if row["state"] == "claimed"]
-    return [ClaimedDelivery(row["subscriber_id"], row["email"], row["variant"] or "") for row in claimed], len(rows)
+    claimed = [{name: value for name, value in row.items() if name != "state"} for row in rows if row["state"] == "claimed"]
+    return each(claimed, ClaimedDelivery), len(rows)
 
 
 def settle(tx: Tx, send_id: int, claim_id: str, settlements: Sequence[Settlement]) -> int:
@@ -133,6 +145,31 @@ def settle(tx: Tx, send_id: int, claim_id: str, settlements: Sequence[Settlement
         message_ids=[one.message_id for one in settlements],
         details=[one.detail for one in settlements],
         counted=[one.counted for one in settlements],
+    )
+
+
+def was_sent_to_present_address(tx: Tx, send_id: int, subscriber_id: int) -> bool:
+    """Return whether a send's email went to the address that the subscriber has now.
+
+    Where the ledger does not say (an email outside any send), only if they never had another address.
+    """
+    return bool(
+        tx.value(
+            """
+            SELECT coalesce(
+                (
+                    SELECT deliveries.address_hash = hashtextextended(subscribers.email_normal, 0)
+                    FROM deliveries
+                    WHERE deliveries.send_id = %(send_id)s AND deliveries.subscriber_id = subscribers.id
+                ),
+                NOT EXISTS (SELECT FROM consents WHERE consents.subscriber_id = subscribers.id AND consents.kind = 'address')
+            )
+            FROM subscribers
+            WHERE id = %(id)s
+            """,
+            send_id=send_id,
+            id=subscriber_id,
+        )
     )
 
 

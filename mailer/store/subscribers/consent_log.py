@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from mailer.core.db import Tx, json
 
@@ -24,14 +23,6 @@ def record(tx: Tx, subscriber_id: int, kind: str, source: str, ip: str | None, e
         ip=ip,
         evidence=json(dict(evidence)),
     )
-
-
-def get_latest(tx: Tx, subscriber_id: int, kind: str) -> datetime | None:
-    """Return the time of the latest evidence of this kind, or None."""
-    found: datetime | None = tx.value(
-        "SELECT max(at) FROM consents WHERE subscriber_id = %(id)s AND kind = %(kind)s", id=subscriber_id, kind=kind
-    )
-    return found
 
 
 def list_former_addresses(tx: Tx, subscriber_id: int | None = None) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailer.core.db import Tx, each
+from mailer.core.tokens import Recipient
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,15 @@ class Subscriber:
     created_at: datetime
     confirmed_at: datetime | None
     left_at: datetime | None
+    link_epoch: int = 1
+
+    @property
+    def recipient(self) -> Recipient:
+        """Whom private links to this subscriber are for."""
+        return Recipient(self.id, self.email_normal, self.link_epoch)
 
 
-_COLUMNS = "id, email, email_normal, state, tags, created_at, confirmed_at, left_at"
+_COLUMNS = "id, email, email_normal, state, tags, created_at, confirmed_at, left_at, link_epoch"
 
 
 def add(tx: Tx, email: str, email_normal: str, tags: Sequence[str]) -> int:
@@ -74,6 +81,12 @@ def add_or_lock(
 def find(tx: Tx, email_normal: str) -> Subscriber | None:
     """Return the subscriber with this address, or None."""
     row = tx.one(f"SELECT {_COLUMNS} FROM subscribers WHERE email_normal = %(email_normal)s", email_normal=email_normal)
+    return Subscriber(**row) if row else None
+
+
+def get(tx: Tx, subscriber_id: int) -> Subscriber | None:
+    """Return the subscriber with this id, or None."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM subscribers WHERE id = %(id)s", id=subscriber_id)
     return Subscriber(**row) if row else None
 
 
@@ -146,13 +159,22 @@ def unsubscribe(tx: Tx, subscriber_id: int) -> bool:
 
 
 def set_address(tx: Tx, subscriber_id: int, email: str, email_normal: str) -> None:
-    """Change the subscriber's address."""
+    """Change the subscriber's address, which ends all links sent to the old one."""
     tx.run(
-        "UPDATE subscribers SET email = %(email)s, email_normal = %(email_normal)s, active_at = now() WHERE id = %(id)s",
+        """
+        UPDATE subscribers
+        SET email = %(email)s, email_normal = %(email_normal)s, link_epoch = link_epoch + 1, active_at = now()
+        WHERE id = %(id)s
+        """,
         id=subscriber_id,
         email=email,
         email_normal=email_normal,
     )
+
+
+def renew_links(tx: Tx, subscriber_id: int) -> None:
+    """End all private links of a subscriber; unsubscribe links in sent emails still unsubscribe."""
+    tx.run("UPDATE subscribers SET link_epoch = link_epoch + 1 WHERE id = %(id)s", id=subscriber_id)
 
 
 def list_all(tx: Tx) -> list[Subscriber]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mailer.core.db import Tx, each, json
+from mailer.core.tokens import Recipient
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,13 @@ class ClaimedEmail:
     facts: dict[str, Any] = field(default_factory=dict)
     topic: str = ""
     lang: str = ""
+    email_normal: str = ""
+    link_epoch: int = 1
+
+    @property
+    def recipient(self) -> Recipient:
+        """Whom the links in this email are for: the subscriber at their present address, even if ``email`` is another."""
+        return Recipient(self.subscriber_id, self.email_normal, self.link_epoch)
 
 
 def queue(
@@ -116,6 +124,8 @@ def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], i
                 transactional_mails.id,
                 coalesce(transactional_mails.facts ->> 'to', subscribers.email) AS email,
                 subscribers.lang,
+                subscribers.email_normal,
+                subscribers.link_epoch,
                 CASE
                     WHEN transactional_mails.kind <> 'confirmation' THEN true
                     WHEN topic = '' THEN subscribers.state = 'unconfirmed'
@@ -141,7 +151,7 @@ def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], i
         WHERE transactional_mails.id = judged.id
         RETURNING
             transactional_mails.id, kind, subscriber_id, judged.email, created_at, facts, topic, judged.lang,
-            transactional_mails.state
+            judged.email_normal, judged.link_epoch, transactional_mails.state
         """,
         claim_id=claim_id,
         size=size,

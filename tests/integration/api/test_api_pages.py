@@ -60,6 +60,7 @@ def paths_of(app_paths: Iterator[str], newsletter: Web, send_id: int) -> Iterato
         subscriber = int(tx.value("SELECT max(id) FROM subscribers WHERE state = 'unconfirmed'"))
         email = tx.one("SELECT id, created_at FROM transactional_mails")
     assert email
+    to = newsletter.recipient(subscriber)
     values = {
         "email_id": newsletter.emails()[0].id,
         "id_or_email": str(subscriber),
@@ -70,16 +71,16 @@ def paths_of(app_paths: Iterator[str], newsletter: Web, send_id: int) -> Iterato
     }
     for path in app_paths:
         token = {
-            "/confirm/{token}": tokens.confirm_token(secret, subscriber, email["id"], email["created_at"]),
-            "/leave/{token}": tokens.leave_token(secret, subscriber, send_id),
-            "/leave/{token}/canary": tokens.leave_token(secret, subscriber, send_id),
-            "/reader/{token}": tokens.page_token(secret, subscriber, email["created_at"]),
-            "/address/{token}": tokens.address_token(secret, subscriber, email["id"], email["created_at"]),
+            "/confirm/{token}": tokens.confirm_token(secret, to, email["id"], email["created_at"]),
+            "/leave/{token}": tokens.leave_token(secret, to, send_id),
+            "/leave/{token}/canary": tokens.leave_token(secret, to, send_id),
+            "/reader/{token}": tokens.page_token(secret, to, email["created_at"]),
+            "/address/{token}": tokens.address_token(secret, to, email["id"], email["created_at"]),
             "/canary/{token}": tokens.canary_token(secret, subscriber, email["id"]),
-            "/gift/{token}": tokens.gift_token(secret, 1),
+            "/gift/{token}": tokens.gift_token(secret, to, 1),
             "/exports/{token}": tokens.export_token(secret, 1, datetime.now(UTC)),
-            **dict.fromkeys(PAID, tokens.paid_token(secret, subscriber)),
-            **dict.fromkeys(READ, tokens.paid_token(secret, subscriber, 1)),
+            **dict.fromkeys(PAID, tokens.paid_token(secret, to, datetime.now(UTC))),
+            **dict.fromkeys(READ, tokens.reading_token(secret, to)),
         }
         names = re.findall(r"{(\w+)(?::\w+)?}", path)
         given = {**values, **({"token": token[path]} if "token" in names else {})}
@@ -246,9 +247,8 @@ def test_the_development_pages_are_not_there_in_production(newsletter: Web, path
 
 def test_the_ledger_page_shows_what_became_of_each_email(newsletter: Web) -> None:
     send_id = newsletter.send(150)
-    signup.unsubscribe(
-        newsletter.database, newsletter.settings, tokens.leave_token(newsletter.settings.need_secrets(), 3, send_id)
-    )
+    token = tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(3), send_id)
+    signup.unsubscribe(newsletter.database, newsletter.settings, token)
     page = newsletter.client.get("/ledger").text
     assert "150 accepted" in page
     deliveries = page.split('id="deliveries"')[1].split('id="subscribers"')[0]

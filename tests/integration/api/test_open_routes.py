@@ -89,22 +89,23 @@ def test_every_operation_without_a_key_is_known(newsletter: Web) -> None:
 
 
 def test_no_open_operation_and_no_free_subscribers_link_shows_premium_text(newsletter: Web) -> None:
-    secret, now = newsletter.settings.need_secrets(), datetime.now(UTC)
+    secret, now, to = newsletter.settings.need_secrets(), datetime.now(UTC), newsletter.recipient(2)
     made = {
-        "confirm": tokens.confirm_token(secret, 2, 1, now), "leave": tokens.leave_token(secret, 2),
-        "reader": tokens.page_token(secret, 2, now), "address": tokens.address_token(secret, 2, 1, now),
-        "canary": tokens.canary_token(secret, 2, 1), "gift": tokens.gift_token(secret, 1), "paid": tokens.paid_token(secret, 2),
+        "confirm": tokens.confirm_token(secret, to, 1, now), "leave": tokens.leave_token(secret, to),
+        "reader": tokens.page_token(secret, to, now), "address": tokens.address_token(secret, to, 1, now),
+        "canary": tokens.canary_token(secret, 2, 1), "gift": tokens.gift_token(secret, to, 1),
+        "paid": tokens.paid_token(secret, to, now),
     }  # fmt: skip
     for path in OPEN:
         answer = newsletter.client.get(path.replace("{token}", made.get(path.split("/")[1], "")))
         assert answer.status_code in (200, 404), path
         assert guard().find(path, answer.text) == []
     for path in PAID:
-        address = path.replace("{token}", tokens.paid_token(secret, 2, 1)).replace("{key:path}", "2026-11-24-hello")
+        address = path.replace("{token}", tokens.reading_token(secret, to)).replace("{key:path}", "2026-11-24-hello")
         answer = newsletter.client.get(address)
         assert answer.status_code == 403
         assert guard().find(path, answer.text) == []
-    subscriber = f"/read/{tokens.paid_token(secret, 1, 1)}/2026-11-24-hello"
+    subscriber = f"/read/{tokens.reading_token(secret, newsletter.recipient(1))}/2026-11-24-hello"
     assert guard().find(
         subscriber, newsletter.client.get(subscriber).text
     )  # and who pays reads it: the guard would have seen it

@@ -32,9 +32,10 @@ GET = {
 }  # fmt: skip
 POST = {
     "/confirm/{token}": {"confirm"}, "/leave/{token}": {"leave"}, "/address/{token}": {"address"}, "/gift/{token}": {"gift"},
-    **{f"/paid/{{token}}/{verb}": {"paid"} for verb in ("card", "links", "withdraw", "pause", "resume", "leave", "stay")},
+    **{f"/paid/{{token}}/{verb}": {"paid"} for verb in
+       ("card", "link", "links", "withdraw", "pause", "resume", "leave", "stay")},
     **{f"/reader/{{token}}/{action}": {"leave", "page"} for action in
-       ("choose", "pause", "resume", "leave", "link", "address", "export", "erase")},
+       ("choose", "pause", "resume", "leave", "link", "links", "address", "export", "erase")},
 }  # fmt: skip
 WHOLE = {f"/reader/{{token}}/{action}": {"page"} for action in ("address", "export", "erase")}  # not for a forwarded issue
 
@@ -47,15 +48,15 @@ def fake() -> Iterator[FakeStripe]:
 
 def made(shop: Shop, subscriber: int) -> dict[str, str]:
     """A good token of each kind, about one subscriber who pays."""
-    secret, now = shop.settings.need_secrets(), datetime.now(UTC)
+    secret, now, to = shop.settings.need_secrets(), datetime.now(UTC), shop.recipient(subscriber)
     with shop.database.transaction() as tx:
         gift = gifts.add(tx, "cs_1", subscriber, "yearly", 12, 5000, "eur", "pi_1")
     return {
-        "leave": tokens.leave_token(secret, subscriber, 1), "confirm": tokens.confirm_token(secret, subscriber, 1, now),
-        "paid": tokens.paid_token(secret, subscriber),
+        "leave": tokens.leave_token(secret, to, 1), "confirm": tokens.confirm_token(secret, to, 1, now),
+        "paid": tokens.paid_token(secret, to, now),
         "reading": paid_content.get_link_token(shop.database, shop.settings, subscriber),
-        "gift": tokens.gift_token(secret, gift), "page": tokens.page_token(secret, subscriber, now),
-        "address": tokens.address_token(secret, subscriber, 1, now), "canary": tokens.canary_token(secret, subscriber, 1),
+        "gift": tokens.gift_token(secret, to, gift), "page": tokens.page_token(secret, to, now),
+        "address": tokens.address_token(secret, to, 1, now), "canary": tokens.canary_token(secret, subscriber, 1),
         "form": tokens.form_token(secret, now), "work": tokens.work_token(secret, now, 1),
         "export": tokens.export_token(secret, subscriber, now),
     }  # fmt: skip
@@ -90,10 +91,10 @@ def test_a_token_opens_the_pages_of_its_own_purpose_and_changes_nothing_elsewher
 
 def test_the_link_of_a_private_feed_does_not_name_its_subscriber_at_the_checkout(shop: Shop) -> None:
     subscriber = shop.add_subscriber()
-    secret = shop.settings.need_secrets()
+    secret, to = shop.settings.need_secrets(), shop.recipient(subscriber)
     for token, known in (
-        (tokens.paid_token(secret, subscriber), True),
-        (tokens.paid_token(secret, subscriber, 1), False),
+        (tokens.paid_token(secret, to, datetime.now(UTC)), True),
+        (tokens.reading_token(secret, to), False),
         ("x", False),
     ):
         status, address = join(shop, plan="yearly", t=token)

@@ -76,7 +76,10 @@ def test_every_page_and_email_of_a_subscription_is_in_the_subscribers_language(s
         "You’ve withdrawn from the contract. We’ll refund %(money)s to your card and confirm this by email.", money=FIVE[lang]
     )
     assert plain(sentence) in plain(done)
-    refused = shop.client.post(f"{page}/pause")
+    assert shop.client.get(page).status_code == 404  # the refund has ended the link
+    with shop.database.transaction() as tx:
+        subscriber = int(tx.value("SELECT id FROM subscribers"))
+    refused = shop.client.post(f"{own(shop, subscriber)}/pause")
     assert refused.status_code == 409
     assert plain(say("You don’t have a paid subscription, so you’re not being charged.")) in plain(refused.text)
     subjects = ["Thank you! You now have full access", "Your subscription is paused", "Your withdrawal is confirmed"]

@@ -19,7 +19,7 @@ from mailer.flows.billing.entitlements import EntitlementState
 from mailer.flows.billing.revenue import measure_revenue
 from mailer.flows.billing.stripe_setup import apply_setup, plan_setup
 from mailer.store.billing import entitlement_records
-from tests.integration.billing.test_paid_pages import ADA, join, own, pay, paying_subscriber
+from tests.integration.billing.test_paid_pages import ADA, gift_link, join, own, pay, paying_subscriber
 from tests.integration.billing.test_paid_pages import shop as shop
 from tests.paying import Shop
 
@@ -36,15 +36,15 @@ def with_settings(shop: Shop, **more: object) -> Shop:
     return Shop(replace(shop.settings, **more), shop.database, shop.fake)  # type: ignore[arg-type]
 
 
-def gift_link(shop: Shop) -> str:
+def latest_gift_link(shop: Shop) -> str:
     with shop.database.transaction() as tx:
-        return f"/gift/{tokens.gift_token(shop.settings.need_secrets(), int(tx.value('SELECT max(id) FROM gifts')))}"
+        return gift_link(shop, int(tx.value("SELECT max(id) FROM gifts")))
 
 
 def give(shop: Shop, to: str = EVE) -> str:
     _, address = join(shop, plan="yearly", recipient=to, giver="Ada")
     pay(shop, address, "giver@example.org")
-    return gift_link(shop)
+    return latest_gift_link(shop)
 
 
 def until(shop: Shop, email: str) -> datetime:
@@ -111,7 +111,7 @@ def test_another_currency_is_for_new_subscribers_only(shop: Shop) -> None:
 def test_who_left_and_still_reads_is_not_sent_to_pay_twice_for_the_same_days(shop: Shop) -> None:
     subscriber = paying_subscriber(shop)
     shop.client.post(f"{own(shop, subscriber)}/leave")
-    status, text = join(shop, t=tokens.paid_token(shop.settings.need_secrets(), subscriber))
+    status, text = join(shop, t=own(shop, subscriber).rpartition("/")[2])
     assert status == 422
     assert "You won’t pay twice" in text
 
@@ -165,18 +165,18 @@ def test_a_gift_whose_money_went_back_gives_nothing(shop: Shop, order: str) -> N
                 shop.fake.books.events.clear()
         shop.hear()
         stripe_reconcile.reconcile(shop.database, shop.settings)
-        shop.client.post(gift_link(shop))
+        shop.client.post(latest_gift_link(shop))
     else:
         pay(shop, address, "giver@example.org")
         [charge] = shop.fake.books.of("charge")
         if order == "accepted before":
-            shop.client.post(gift_link(shop))
+            shop.client.post(latest_gift_link(shop))
             assert shop.entitlement(EVE).premium
         with shop.fake.lock:
             shop.fake.books.refund(charge["id"], None)
         shop.hear()
         if order == "accepted after":
-            assert shop.client.post(gift_link(shop)).status_code == 404
+            assert shop.client.post(latest_gift_link(shop)).status_code == 404
     assert not shop.entitlement(EVE).premium
 
 
@@ -213,9 +213,15 @@ def test_a_gift_opens_nothing_for_whom_it_is_not_for(shop: Shop) -> None:
         assert entitlement_records.get(tx, mallory) is None
     assert not shop.entitlement("mallory@example.org").premium
     assert shop.entitlement(EVE).premium
-    number = tokens.read_gift(shop.settings.need_secrets(), link.rpartition("/")[2])
-    assert number
-    for forged in (tokens.gift_token(("y" * 32,), number), tokens.paid_token(shop.settings.need_secrets(), number)):
+    claim = tokens.read_gift(shop.settings.need_secrets(), link.rpartition("/")[2])
+    assert claim
+    secrets, eve = shop.settings.need_secrets(), shop.recipient(claim.subscriber_id)
+    other = shop.recipient(mallory)
+    for forged in (
+        tokens.gift_token(("y" * 32,), eve, claim.reference),
+        tokens.gift_token(secrets, other, claim.reference),
+        tokens.reading_token(secrets, eve),
+    ):
         assert shop.client.post(f"/gift/{forged}").status_code == 404
 
 

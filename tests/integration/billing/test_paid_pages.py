@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -54,8 +55,17 @@ def form_token(shop: Shop) -> str:
     return tokens.form_token(shop.settings.need_secrets(), datetime.now(UTC) - timedelta(seconds=5))
 
 
-def own(shop: Shop, subscriber: int) -> str:
-    return f"/paid/{tokens.paid_token(shop.settings.need_secrets(), subscriber)}"
+def own(shop: Shop, subscriber: int, age: timedelta = timedelta(0)) -> str:
+    """The path of the page about payments by a link that was just sent, or sent ``age`` ago."""
+    to = shop.recipient(subscriber)
+    return f"/paid/{tokens.paid_token(shop.settings.need_secrets(), to, datetime.now(UTC) - age)}"
+
+
+def gift_link(shop: Shop, gift: int) -> str:
+    """The path of the page on which a gift is accepted."""
+    with shop.database.transaction() as tx:
+        subscriber = int(tx.value("SELECT subscriber_id FROM gifts WHERE id = %(id)s", id=gift))
+    return f"/gift/{tokens.gift_token(shop.settings.need_secrets(), shop.recipient(subscriber), gift)}"
 
 
 def join(shop: Shop, **fields: str) -> tuple[int, str]:
@@ -106,7 +116,7 @@ def test_somebody_unknown_joins_by_the_address_they_pay_with_and_confirms_it(sho
 
 def test_who_pays_already_is_not_sent_to_pay_again(shop: Shop) -> None:
     subscriber = paying_subscriber(shop)
-    token = tokens.paid_token(shop.settings.need_secrets(), subscriber)
+    token = own(shop, subscriber).rpartition("/")[2]
     status, text = join(shop, t=token)
     assert status == 422
     assert "You already have a paid subscription" in text
@@ -151,7 +161,7 @@ def test_a_gift_is_paid_by_one_and_accepted_by_another(shop: Shop) -> None:
     shop.hear()
     with shop.database.transaction() as tx:
         gift = int(tx.value("SELECT id FROM gifts"))
-    link = f"/gift/{tokens.gift_token(shop.settings.need_secrets(), gift)}"
+    link = gift_link(shop, gift)
     assert shop.entitlement("eve@example.org").state is EntitlementState.FREE
     assert "You won’t be charged" in shop.client.get(link).text
     for _ in range(2):
@@ -167,7 +177,7 @@ def test_a_gift_that_was_taken_back_shows_no_date(shop: Shop) -> None:
     pay(shop, address)
     with shop.database.transaction() as tx:
         gift = int(tx.value("SELECT id FROM gifts"))
-    link = f"/gift/{tokens.gift_token(shop.settings.need_secrets(), gift)}"
+    link = gift_link(shop, gift)
     shop.client.post(link)
     with shop.database.transaction() as tx:
         tx.run("DELETE FROM grants")
@@ -322,7 +332,7 @@ STILL_PAYS = "This only stops the emails. Your paid subscription continues."
 
 def test_a_paid_subscriber_reads_that_unsubscribing_ends_no_payment(shop: Shop) -> None:
     subscriber = paying_subscriber(shop)
-    token = tokens.leave_token(shop.settings.need_secrets(), subscriber)
+    token = tokens.leave_token(shop.settings.need_secrets(), shop.recipient(subscriber))
     assert shop.client.get(f"/reader/{token}").text.count(STILL_PAYS) == 2  # where they pause, where they unsubscribe
     assert STILL_PAYS in shop.client.post(f"/leave/{token}").text
     shop.client.post(f"{own(shop, subscriber)}/leave")
@@ -419,10 +429,11 @@ def test_private_links_can_be_made_anew(shop: Shop) -> None:
 
 def test_a_forged_or_foreign_reading_link_is_closed(shop: Shop) -> None:
     subscriber = paying_subscriber(shop)
-    secret = shop.settings.need_secrets()
+    secret, to = shop.settings.need_secrets(), shop.recipient(subscriber)
     for token in (
-        tokens.paid_token(secret, subscriber),
-        tokens.paid_token(secret, subscriber, 2),
-        tokens.paid_token(("y" * 32,), subscriber, 1),
+        tokens.paid_token(secret, to, datetime.now(UTC)),
+        tokens.reading_token(secret, replace(to, link_epoch=2)),
+        tokens.reading_token(secret, replace(to, email_normal="ada@old.example")),
+        tokens.reading_token(("y" * 32,), to),
     ):
         assert shop.client.get(f"/read/{token}").status_code == 403

@@ -171,13 +171,15 @@ def test_the_time_of_an_answer_says_nothing_about_an_address(newsletter: Web, pa
 
 def test_a_token_for_one_purpose_is_worth_nothing_for_another(newsletter: Web) -> None:
     secret, now, long = newsletter.settings.need_secrets(), datetime.now(UTC), timedelta(days=1)
+    to = tokens.Recipient(1, ADA)
     made = {
-        "leave": tokens.leave_token(secret, 1, 1),
-        "confirm": tokens.confirm_token(secret, 1, 1, now),
-        "paid": tokens.paid_token(secret, 1),
-        "gift": tokens.gift_token(secret, 1),
-        "page": tokens.page_token(secret, 1, now),
-        "address": tokens.address_token(secret, 1, 1, now),
+        "leave": tokens.leave_token(secret, to, 1),
+        "confirm": tokens.confirm_token(secret, to, 1, now),
+        "paid": tokens.paid_token(secret, to, now),
+        "reading": tokens.reading_token(secret, to),
+        "gift": tokens.gift_token(secret, to, 1),
+        "page": tokens.page_token(secret, to, now),
+        "address": tokens.address_token(secret, to, 1, now),
         "canary": tokens.canary_token(secret, 1, 1),
         "form": tokens.form_token(secret, now),
         "work": tokens.work_token(secret, now, 1),
@@ -186,6 +188,7 @@ def test_a_token_for_one_purpose_is_worth_nothing_for_another(newsletter: Web) -
         "leave": lambda token: tokens.read_leave(secret, token),
         "confirm": lambda token: tokens.read_confirm(secret, token, now, long),
         "paid": lambda token: tokens.read_paid(secret, token),
+        "reading": lambda token: tokens.read_reading(secret, token),
         "gift": lambda token: tokens.read_gift(secret, token),
         "page": lambda token: tokens.read_page(secret, token, now, long),
         "address": lambda token: tokens.read_address(secret, token, now, long),

@@ -77,7 +77,7 @@ def operations(app: FastAPI) -> Iterator[tuple[str, str]]:
 def test_no_open_operation_changes_an_active_subscriber(newsletter: Web) -> None:
     """Each is tried as a form and as JSON, with an address for an id, and with tokens that are signed for something else."""
     secret, now, before = newsletter.settings.need_secrets(), datetime.now(UTC), kept(newsletter.database)
-    forged = tokens.confirm_token(("x" * 20,), 1, 1, now)
+    forged = tokens.confirm_token(("x" * 20,), newsletter.recipient(1), 1, now)
     wrong = ("x", tokens.form_token(secret, now), tokens.canary_token(secret, 1, 1), forged)
     tried = set()
     for method, path in operations(newsletter.app()):
@@ -168,7 +168,7 @@ def test_an_active_subscriber_gets_more_tags_only_by_the_link_in_their_own_email
 def test_the_link_about_topics_does_not_bring_back_who_unsubscribed(newsletter: Web) -> None:
     subscribe(newsletter, ADA, "python")
     path = link(newsletter)
-    newsletter.client.post("/leave/" + tokens.leave_token(newsletter.settings.need_secrets(), 1))
+    newsletter.client.post("/leave/" + tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(1)))
     assert newsletter.client.post(path).status_code == 400
     assert (newsletter.state(ADA), tags(newsletter)) == ("left", ["beginners"])
 

@@ -112,7 +112,7 @@ BAD = [
 @pytest.mark.parametrize("typed", BAD)
 def test_each_form_says_beside_the_field_what_is_wrong_and_keeps_what_was_typed(newsletter: Web, lang: str, typed: str) -> None:
     signup.add_subscriber(newsletter.database, newsletter.settings, "ada@example.org", [], confirmed=True)
-    own = "/reader/" + tokens.page_token(newsletter.settings.need_secrets(), 1, datetime.now(UTC))
+    own = "/reader/" + tokens.page_token(newsletter.settings.need_secrets(), newsletter.recipient(1), datetime.now(UTC))
     before = newsletter.dump(without=("limits", "signup_minutes"))
     generic = i18n.translator(lang)(CHECK)
     for path in ("/subscribe", "/reader", f"{own}/address"):
@@ -176,7 +176,7 @@ def test_a_subscriber_chooses_among_the_languages_of_the_issues(newsletter: Web)
             SELECT id, 'pt-br', '', '', '', '', '', 'pt-BR' FROM editions
             """
         )
-    path = f"/reader/{tokens.page_token(newsletter.settings.need_secrets(), number, datetime.now(UTC))}"
+    path = f"/reader/{tokens.page_token(newsletter.settings.need_secrets(), newsletter.recipient(number), datetime.now(UTC))}"
     shown = newsletter.client.get(path).text
     options = dict(re.findall(r'<option value="([^"]*)" lang="[^"]*"([^>]*)>', shown))
     assert {"en", "de", "fr", "es", "zh", "pt-br", "sv"} == set(options)

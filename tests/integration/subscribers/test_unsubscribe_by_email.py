@@ -38,7 +38,7 @@ def newsletter(database: Database, tmp_path: Path) -> Web:
 
 
 def token(newsletter: Web, subscriber_id: int = 1) -> str:
-    return tokens.leave_token(newsletter.settings.need_secrets(), subscriber_id, 7)
+    return tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(subscriber_id), 7)
 
 
 def make_email(subject: str = "", text: str = "", sender: str = ADA, to: str = UNSUBSCRIBE, **headers: str) -> bytes:

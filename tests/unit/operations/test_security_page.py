@@ -13,14 +13,14 @@ from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
 ROWS = [row.split("|")[1:-1] for row in re.findall(r"^\|.*\|$", PAGE, re.MULTILINE)]
-THREATS = [[cell.strip() for cell in row] for row in ROWS if not row[0].startswith(("-", " threat"))]
+THREATS = [[cell.strip() for cell in row] for row in ROWS if not row[0].startswith(("-", " threat", " purpose"))]
 
 
 def test_each_threat_has_a_test_and_each_test_exists() -> None:
     assert len(THREATS) >= 35
-    for threat, holds, played in THREATS:
+    for threat, *holds, played in THREATS:
         assert threat
-        assert holds
+        assert all(holds)
         named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", played)
         assert named, threat
         assert not re.sub(r"`[^`]+`|[, ]", "", played), threat
@@ -28,6 +28,13 @@ def test_each_threat_has_a_test_and_each_test_exists() -> None:
             tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
             found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
             assert name in found, f"{path}::{name}"
+
+
+def test_every_purpose_of_a_token_is_on_the_page() -> None:
+    code = (ROOT / "mailer" / "core" / "tokens.py").read_text(encoding="utf-8")
+    purposes = set(re.findall(r'secrets, b"([\w.]+)"', code))
+    assert len(purposes) >= 12
+    assert {name for name in purposes if f"`{name}`" not in PAGE} == set()
 
 
 def test_no_test_of_security_is_left_out_of_the_page() -> None:

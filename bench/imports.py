@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bench.figures import Figures
 from mailer.core.db import Database
-from mailer.core.migrate import migrate
+from mailer.core.migrate import run_migrations
 from mailer.flows.subscribers import exports, imports
 from mailer.flows.subscribers.imports import ImportRequest
 from tests import factories, services
@@ -28,7 +28,7 @@ def main() -> None:
     with services.scratch("imports") as folder, services.postgres(folder, durable=True) as url:
         services.run_outside_transaction(url, "CREATE DATABASE bench")
         database = Database(services.on_database(url, "bench"))
-        migrate(database)
+        run_migrations(database)
         rows = _bench(database, folder, given.lines)
         database.close()
     Figures("imports", (f"{given.lines:,} lines", "figure"), rows).show()

@@ -22,7 +22,7 @@ from bench.figures import Figures, parser
 from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.message import LEAVE_URL
-from mailer.core.migrate import migrate
+from mailer.core.migrate import run_migrations
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending.send_status import list_send_statuses
@@ -65,7 +65,7 @@ def bench_settings(connections: int) -> Iterator[tuple[Settings, Database]]:
         url = stack.enter_context(services.postgres(folder, durable=True))
         redis_url = stack.enter_context(services.valkey())
         database = Database(url)
-        migrate(database)
+        run_migrations(database)
         conf = factories.settings(folder, url, redis_url, transport="ses", claim_lease=timedelta(seconds=60))
         yield replace(conf, connections=connections, first_slice=100.0), database
         database.close()

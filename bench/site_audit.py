@@ -48,7 +48,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Site:
+class ServedSite:
     """A built site that is served at ``url``; ``paths`` are its pages to look at."""
 
     url: str
@@ -66,7 +66,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(content: Path, build: Path, around: tuple[str, ...], most: int) -> Iterator[Site]:
+def served(content: Path, build: Path, around: tuple[str, ...], most: int) -> Iterator[ServedSite]:
     """Build a newsletter and serve it; ``most`` of its issues are looked at, the newest first."""
     folder = build / "site"
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
@@ -78,7 +78,7 @@ def served(content: Path, build: Path, around: tuple[str, ...], most: int) -> It
     issues = [edition.url.removeprefix(f"{url}/") for edition in reversed(report.editions)][:most]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield Site(url, folder, [*around, *issues])
+        yield ServedSite(url, folder, [*around, *issues])
     finally:
         server.shutdown()
         server.server_close()
@@ -107,7 +107,7 @@ def lighthouse(tools: Path, url: str, mode: str, width: int) -> dict[str, Any]:
     return made
 
 
-def scored(tools: Path, site: Site, seen: Seen) -> None:
+def scored(tools: Path, site: ServedSite, seen: Seen) -> None:
     """Lighthouse over all pages, each in both modes and widths."""
     for path in site.paths:
         for mode in MODES:
@@ -128,7 +128,7 @@ def _lost(made: dict[str, Any], category: str) -> list[str]:
     ]
 
 
-def accessible(site: Site, seen: Seen) -> None:
+def accessible(site: ServedSite, seen: Seen) -> None:
     """axe-core over all pages, each in both modes and widths."""
     axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
     with sync_playwright() as playwright:
@@ -149,7 +149,7 @@ def accessible(site: Site, seen: Seen) -> None:
         made.close()
 
 
-def valid(tools: Path, site: Site, seen: Seen, folder: Path) -> None:
+def valid(tools: Path, site: ServedSite, seen: Seen, folder: Path) -> None:
     """html-validate's recommended rules over all pages."""
     config = folder / "rules.json"
     config.write_text('{"root": true, "extends": ["html-validate:recommended"]}')

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from stripe import HTTPClient
 
+from bench import figures
 from bench.figures import Figures
-from bench.figures import parser as command_line
 from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import PostmergeError
@@ -242,7 +242,7 @@ def _empty(database: Database) -> None:
 
 
 def main() -> None:
-    parser = command_line(__doc__)
+    parser = figures.parser(__doc__)
     parser.add_argument("--histories", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()

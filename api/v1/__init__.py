@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from api.common.dependencies import AppContext
 from api.v1.common import openapi, schemas
 from api.v1.common.authentication import authenticate
-from api.v1.common.rate_limit import RateLimiter
+from api.v1.common.rate_limit import RequestRateLimiter
 from api.v1.common.request_log import RequestLog, RequestLogMiddleware
 from api.v1.operations import account, api_requests, exports, unsupported, users, webhooks
 from api.v1.sending import archive_files, emails, events, publish, sends
@@ -68,7 +68,7 @@ def include_routes(app: FastAPI) -> None:
 
 def install_api(app: FastAPI, context: AppContext | None = None) -> None:
     """Add what the routes need of the app: the rate limiter, the request log and the OpenAPI description."""
-    app.state.rate_limiter = RateLimiter()
+    app.state.rate_limiter = RequestRateLimiter()
     if context:
         app.state.requests = RequestLog(context)
         app.add_middleware(RequestLogMiddleware, log=app.state.requests)

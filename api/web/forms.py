@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 
 from mailer.core import tokens
 from mailer.core.errors import BadInput, Mistyped, TooManyRequests
+from mailer.exchange.cell_values import MAX_TAG_CHARS
 
-MAX_TAGS = 20
-MAX_TAG_CHARS = 100  # characters
+MAX_TAGS_PER_FORM = 20
 MIN_FORM_AGE = timedelta(seconds=2)  # nobody fills in a form faster
 MAX_FORM_AGE = timedelta(hours=24)
 MIN_ANSWER_SECONDS = 0.05  # of responses whose time must not reveal whether an address is known
@@ -89,7 +89,7 @@ def clean_tags(given: Iterable[object]) -> tuple[str, ...]:
 
 def check_tags(tags: tuple[str, ...]) -> None:
     """Raise Mistyped when a form contains tags that none of our pages has."""
-    if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG_CHARS or not tag.isprintable() for tag in tags):
+    if len(tags) > MAX_TAGS_PER_FORM or any(len(tag) > MAX_TAG_CHARS or not tag.isprintable() for tag in tags):
         raise Mistyped("This form’s topics aren’t valid. Open a topic’s page and subscribe there.", field="tag")
 
 

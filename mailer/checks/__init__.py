@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mailer.checks import head, links, network, placeholders, words
-from mailer.checks.context import CLIP, Context, Ledger, Rendered, Sibling, word_list
+from mailer.checks.context import Context, Ledger, Rendered, Sibling, word_list
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
 from mailer.core.errors import BadInput
@@ -17,7 +17,7 @@ from mailer.editions.source.site_config import EXTENSIONS, Site
 from mailer.editions.source.slugs import File, Slugs
 from mailer.editions.source.translations import Text
 
-__all__ = ["CHECKS", "CLIP", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
+__all__ = ["CHECKS", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
            "Sibling", "context_of", "documents", "examine", "fixed", "head", "links", "network", "placeholders",
            "siblings", "word_list", "words"]  # fmt: skip
 _ORDER = {"error": 0, "warning": 1, "note": 2}

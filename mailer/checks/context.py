@@ -11,8 +11,6 @@ from pathlib import Path
 
 from mailer.editions.source.translations import Text, families
 
-CLIP = 102 * 1024  # bytes of HTML; Gmail shows no more
-
 
 @dataclass(frozen=True)
 class Sibling:

@@ -15,7 +15,7 @@ from itertools import accumulate
 from pathlib import Path, PurePath
 
 from mailer.editions.source import drafts
-from mailer.editions.source.front_matter import MAX_SOURCE_BYTES, Source, split
+from mailer.editions.source.front_matter import MAX_SOURCE_BYTES, NO, Source, split
 
 _FENCE = re.compile(r"^[ >\t]*(`{3,}+(?!.*`)|~{3,})")
 TICKS = re.compile(r"(`(?<![`\\]`)`*)(?!`)(?:[^\n]|\n(?![ \t]*\n))+?(?<!`)\1(?!`)")
@@ -48,7 +48,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Tag:
+class HtmlTag:
     """An HTML tag; ``attributes`` map a name to its value and the place of the value."""
 
     name: str
@@ -91,7 +91,7 @@ class Document:
     @property
     def asks(self) -> bool:
         """Does it ask to be mailed?"""
-        return not self.is_page and self.fields.get("send", "").lower() not in ("", "no", "false", "never", "0", "off")
+        return not self.is_page and self.fields.get("send", "").lower() not in NO
 
     @cached_property
     def body_at(self) -> int:
@@ -165,7 +165,7 @@ class Document:
         return {_name(match[1]): match[2] for match in _DEFINED.finditer(self.prose)}
 
     @cached_property
-    def tags(self) -> list[Tag]:
+    def tags(self) -> list[HtmlTag]:
         """HTML tags of the text."""
         return [_tag(match) for match in _TAG.finditer(self.prose)] if "<" in self.prose else []
 
@@ -274,11 +274,11 @@ def _link(match: re.Match[str], text: str) -> Link:
     return Link(match[group], text[match.start(1) : match.end(1)], match.start(group), start - image, match.end(), image)
 
 
-def _tag(match: re.Match[str]) -> Tag:
+def _tag(match: re.Match[str]) -> HtmlTag:
     found = {}
     for one in _ATTRIBUTE.finditer(match[3].removesuffix("/")):
         raw = one[2] or ""
         quoted = raw[:1] in ("'", '"')
         value = raw[1:-1] if quoted else raw
         found[one[1].lower()] = (value, match.start(3) + (one.start(2) if one[2] else one.start()) + quoted)
-    return Tag(match[2].lower(), match.start(), bool(match[1]), found)
+    return HtmlTag(match[2].lower(), match.start(), bool(match[1]), found)

@@ -15,8 +15,7 @@ from mailer.checks.context import Context
 from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
 from mailer.core.audience import parse, shown
-from mailer.core.characters import ILLEGAL, OVERRIDES
-from mailer.core.characters import name as character_name
+from mailer.core.characters import ILLEGAL, OVERRIDES, name_character
 from mailer.core.edition import Finding, Wish
 from mailer.core.errors import BadInput
 from mailer.core.i18n import code
@@ -25,9 +24,9 @@ from mailer.editions.source.fields import KNOWN
 from mailer.editions.source.front_matter import NOWHERE
 from mailer.editions.source.translations import wrong
 
-_SUBJECT = 70  # letters; a desktop inbox shows about so many, a phone 35 to 45
+_MAX_SUBJECT_CHARS = 70  # letters; a desktop inbox shows about so many, a phone 35 to 45
 _OLD, _FAR = timedelta(days=7), timedelta(days=366)
-_MANY = 20  # characters of one file that are named
+_MAX_NAMED_CHARACTERS = 20  # characters of one file that are named
 _NIGHT = range(6, 22)  # the hours that are not night
 _EDITION = re.compile(r"[0-9]{1,6}")
 _FIELD = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):", re.MULTILINE)
@@ -144,11 +143,11 @@ def paid_text(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("character", "warning", "A character that is not allowed in pages, feeds, and emails.")
 def character(doc: Document, ctx: Context) -> Iterator[Found]:
     if any(f"{NOWHERE} and was dropped" in one.message for one in doc.source.findings):
-        for match in islice(ILLEGAL.finditer(doc.text), _MANY):
-            message = f"The character {character_name(match[0])} {NOWHERE} and is dropped: remove it."
+        for match in islice(ILLEGAL.finditer(doc.text), _MAX_NAMED_CHARACTERS):
+            message = f"The character {name_character(match[0])} {NOWHERE} and is dropped: remove it."
             yield Found(match.start(), message, Fix(match.start(), match.end(), ""))
     for match in OVERRIDES.finditer(doc.text, 0, doc.body_at):
-        message = f"The character {character_name(match[0])} changes the direction of the text and is dropped: remove it."
+        message = f"The character {name_character(match[0])} changes the direction of the text and is dropped: remove it."
         yield Found(match.start(), message, Fix(match.start(), match.end(), ""))
 
 
@@ -194,14 +193,15 @@ def audience_nobody(doc: Document, ctx: Context) -> Iterator[Found]:
         )
 
 
-@check("subject-long", "warning", f"A subject of more than {_SUBJECT} characters: inboxes cut it off.")
+@check("subject-long", "warning", f"A subject of more than {_MAX_SUBJECT_CHARS} characters: inboxes cut it off.")
 def subject_long(doc: Document, ctx: Context) -> Iterator[Found]:
     name = "subject" if doc.fields.get("subject") else "title"
     length = len(doc.fields.get(name, ""))
-    if doc.asks and length > _SUBJECT:
+    if doc.asks and length > _MAX_SUBJECT_CHARS:
         yield Found(
             doc.field_at(name),
-            f"The subject has {length} characters, and inboxes cut it off at about {_SUBJECT}: add a short `Subject:`.",
+            f"The subject has {length} characters, and inboxes cut it off at about {_MAX_SUBJECT_CHARS}:"
+            " add a short `Subject:`.",
         )
 
 

@@ -11,10 +11,11 @@ from mailer.checks.context import Context
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import Fix, Found, check
 from mailer.core.ip_addresses import is_public, parse_ip
-from mailer.editions.images import svg_sanitizer
+from mailer.editions.images import PICTURE_SUFFIXES, svg_sanitizer
+from mailer.editions.mail.canonical_html import SAFE_SCHEMES
 from mailer.editions.source import vague_links
 
-_SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini", "data"}
+_KNOWN_SCHEMES = SAFE_SCHEMES | {"data"}
 _REFERENCE = re.compile(r"\[(?<![\\!\]]\[)([^\[\]\n]+)\]\[[^\[\]\n]*\]")
 _ANCHOR = re.compile(r"<a\s(?=[^<>]*\bhref\b)[^<>]*+>([^<>]++)</a>", re.IGNORECASE)
 _NAMED = re.compile(r"\[(?<![\\\]\[\w]\[)([^\[\]\n]+)\]\[([^\[\]\n]*)\](?![\[(:]| \[)")
@@ -26,8 +27,7 @@ _SECURE = re.compile(
 )
 _SLIP = re.compile(r"(?=www\.)|https?(?://|:/?)(?=[\w-]+\.\w)", re.IGNORECASE)  # the beginning of an address that leads nowhere
 _SHORT = re.compile(r"\[(?<![\\!\]\w]\[)([^\[\]\n]+)\](?![\[(:])")  # a link by its own words
-_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".avif")
-_HEAVY = 1_000_000  # bytes
+_MAX_LIGHT_PICTURE_BYTES = 1_000_000
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*):")
 _OURS = re.compile(r"[{|](filename|static|attach)[}|](.*)")
 _HOST = re.compile(r"https?://(?:[^/?#\s@]*@)?(\[[^\]]*\]|[^/:?#\s]*)", re.IGNORECASE)
@@ -43,7 +43,7 @@ def link_scheme(doc: Document, ctx: Context) -> Iterator[Found]:
             yield Found(link.at, f"{link.target[:80]} is not a web address: begin it with https://.", fix)
             continue
         match = _SCHEME.match(link.target)
-        if not match or match[1].lower() in _SCHEMES:
+        if not match or match[1].lower() in _KNOWN_SCHEMES:
             continue
         if typo := re.match(r"(?:h+t+p*s*|t+ps?|htt?p?s|hppts?):/+", link.target, re.IGNORECASE):
             fix = Fix(link.at, link.at + typo.end(), "https://")
@@ -143,7 +143,7 @@ def image_missing(doc: Document, ctx: Context) -> Iterator[Found]:
             yield Found(
                 link.at, f"The image {_shown(link)} doesn't exist: add it to {ctx.root.name}/images/, or correct its name."
             )
-        elif link.image and _bare(link.target, _PICTURES):
+        elif link.image and _bare(link.target, PICTURE_SUFFIXES):
             fix = _braced(doc, ctx, link, "static")
             yield Found(
                 link.at, f"{link.target[:80]} is not published next to the page: write {{static}} before its name.", fix
@@ -153,7 +153,7 @@ def image_missing(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("image-heavy", "warning", "An image of more than 1 MB.")
 def image_heavy(doc: Document, ctx: Context) -> Iterator[Found]:
     for link, path in _pictures(doc, ctx):
-        if (size := path.stat().st_size) > _HEAVY:
+        if (size := path.stat().st_size) > _MAX_LIGHT_PICTURE_BYTES:
             yield Found(link.at, f"{_shown(link)} has {size / 1e6:.1f} MB: make it smaller. A width of 1,200 pixels is enough.")
 
 

@@ -23,9 +23,9 @@ import orjson
 from mailer.core import ip_addresses
 
 _KEPT = {"fine": 86400.0, "redirected": 86400.0, "gone": 3600.0, "slow": 3600.0, "unsure": 600.0, "refused": 60.0}
-_HOPS = 5
-_AT_ONCE = 16
-_PAUSE = 0.2  # seconds between two requests to one host
+_MAX_REDIRECTS = 5
+_MAX_CONCURRENT_HOSTS = 16
+_PAUSE_SECONDS = 0.2  # between two requests to one host
 _SLOW, _LONGEST = 5.0, 10.0  # seconds
 _PERMANENT, _MOVED = {301, 308}, {301, 302, 303, 307, 308}
 _GONE = {404, 410, 451}
@@ -89,11 +89,11 @@ class Reach:
         self._keep = keep
         self._known: dict[str, tuple[str, str, float]] = _read(keep)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(), network_backend=_Guarded(may_reach), max_connections=_AT_ONCE,
-            max_keepalive_connections=0,
+            ssl_context=ssl.create_default_context(), network_backend=_Guarded(may_reach),
+            max_connections=_MAX_CONCURRENT_HOSTS, max_keepalive_connections=0,
         )  # fmt: skip
         self._hosts: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._gate = asyncio.Semaphore(_MAX_CONCURRENT_HOSTS)
         self._running: dict[str, asyncio.Task[Verdict]] = {}
 
     def known(self, url: str) -> Verdict | None:
@@ -154,7 +154,7 @@ class Reach:
 
     async def _follow(self, url: str) -> Verdict:
         started, here, permanent = time.monotonic(), url, True
-        for _hop in range(_HOPS):
+        for _hop in range(_MAX_REDIRECTS):
             status, target = await self._status(here)
             if status not in _MOVED or not target:
                 return self._judged(status, url, here if permanent else url, time.monotonic() - started)
@@ -162,7 +162,7 @@ class Reach:
             here = urljoin(here, target)
             if not here.startswith(("http://", "https://")):
                 return Verdict("gone", f"redirects to {here[:60]}")
-        return Verdict("gone", f"more than {_HOPS} redirects")
+        return Verdict("gone", f"more than {_MAX_REDIRECTS} redirects")
 
     def _judged(self, status: int, url: str, here: str, seconds: float) -> Verdict:
         if status in _GONE:
@@ -191,7 +191,7 @@ class Reach:
             ):
                 found = dict(answer.headers)
                 status, target = answer.status, found.get(b"Location", found.get(b"location", b"")).decode("utf-8", "replace")
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_PAUSE_SECONDS)
         return status, target
 
 

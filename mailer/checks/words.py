@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from mailer.checks.context import CLIP, Context
+from mailer.checks.context import Context
 from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
 from mailer.editions.mail import gmail_clipping
+from mailer.editions.mail.canonical_html import REMOVED_ELEMENTS
 
-_NEVER = {"script", "style", "iframe", "frame", "object", "embed", "applet", "form", "input", "button", "textarea", "select",
-          "link", "meta", "base", "noscript", "template"}  # fmt: skip
-_NOT_MAIL = {"svg", "video", "audio", "canvas", "math", "dialog"}
+_NEARLY_CLIPPED_BYTES = 0.9 * gmail_clipping.MAX_HTML_BYTES
+_UNSUPPORTED_ELEMENTS = {"svg", "video", "audio", "canvas", "math", "dialog"}
 _RUNS_ON = re.compile(  # an address that is followed by the text, without ) until the paragraph's end
     r"\]\(https?:[^\s()<>]+[ \t]+(?![\"'(])[^()\s](?=(?:[^()\n]|\n(?![ \t]*\n))*(?:\n[ \t]*\n|\Z))"
 )
@@ -51,7 +51,7 @@ def html_forbidden(doc: Document, ctx: Context) -> Iterator[Found]:
     for tag in doc.tags:
         if tag.closing:
             continue
-        if tag.name in _NEVER:
+        if tag.name in REMOVED_ELEMENTS:
             yield Found(tag.at, f"<{tag.name}> is removed from pages and emails: write it in Markdown.")
         for name, (value, at) in tag.attributes.items():
             if name.startswith("on") and value:
@@ -61,7 +61,7 @@ def html_forbidden(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("html-email", "warning", "HTML that email programs can't display: SVG, video, audio.")
 def html_email(doc: Document, ctx: Context) -> Iterator[Found]:
     for tag in doc.tags:
-        if tag.name in _NOT_MAIL and not tag.closing and doc.asks:
+        if tag.name in _UNSUPPORTED_ELEMENTS and not tag.closing and doc.asks:
             yield Found(tag.at, f"Email programs can't display <{tag.name}>: use an image, and link to the page.")
 
 
@@ -115,14 +115,14 @@ def footnote_missing(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("size-clip", "warning", "An email near or over the 102 KB at which Gmail clips it.")
 def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
-    if doc.is_page or _at_most(doc) < CLIP * 0.9:
+    if doc.is_page or _at_most(doc) < _NEARLY_CLIPPED_BYTES:
         return
     made = ctx.render(doc.path)
     size = made.size if made else 0
     said = gmail_clipping.judged(size, made.before if made else "", ctx.clip)
     if said:
         yield Found(doc.body_at, said[1], level=said[0] if doc.asks else "warning")
-    elif size > CLIP * 0.9:
+    elif size > _NEARLY_CLIPPED_BYTES:
         yield Found(
             doc.body_at, f"The email has {size / 1024:.0f} KB of HTML, close to the 102 KB at which Gmail clips it: shorten it."
         )

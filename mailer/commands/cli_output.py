@@ -15,9 +15,8 @@ from mailer.flows.publishing.publish import Outlook, Published
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.flows.sending.send_status import SendStatus
 from mailer.store.subscribers.subscribers import Subscriber
-from mailer.transports.base import AccountLimits
+from mailer.transports.base import USD_PER_EMAIL, AccountLimits
 
-_USD_PER_EMAIL = 0.0001  # Amazon SES, outgoing email: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
 _BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL, Action.RENAME, Action.RECORD)
 
 
@@ -31,10 +30,10 @@ def plan(console: Console, outlook: Outlook, everything: bool) -> None:
         for step in steps:
             table.add_row(*_plan_cells(step, outlook))
         console.print(table)
-    if outlook.guards:
+    if outlook.refusals:
         console.print(Text("Publishing is refused. Nothing is sent:", style="bold red"))
-        for guard in outlook.guards:
-            console.print(Text(f"- {guard.sentence}", style="red"), soft_wrap=True)
+        for refusal in outlook.refusals:
+            console.print(Text(f"- {refusal.sentence}", style="red"), soft_wrap=True)
     else:
         console.print(_verdict(outlook))
 
@@ -62,7 +61,7 @@ def _verdict(outlook: Outlook) -> str:
     if not sending:
         return "Publishing now would send nothing."
     emails = sum(step.size for step in sending)
-    cost = f", costing about {emails * _USD_PER_EMAIL:.2f} USD" if outlook.account else ""
+    cost = f", costing about {emails * USD_PER_EMAIL:.2f} USD" if outlook.account else ""
     return f"Publishing now would send {count(len(sending), 'issue')} to {count(emails, 'subscriber')}{cost}."
 
 
@@ -70,7 +69,7 @@ def plan_facts(outlook: Outlook) -> dict[str, Any]:
     """The plan as JSON data."""
     return {
         **steps_facts(outlook.plan, outlook.account),
-        "refusals": [{"guard": guard.name, "sentence": guard.sentence} for guard in outlook.guards],
+        "refusals": [{"guard": refusal.name, "sentence": refusal.sentence} for refusal in outlook.refusals],
     }
 
 

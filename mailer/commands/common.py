@@ -15,11 +15,10 @@ import click
 from rich.console import Console
 
 from mailer.core import log
-from mailer.core import settings as settings_module
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, Unavailable
 from mailer.core.migrate import need_current
-from mailer.core.settings import Settings
+from mailer.core.settings import Settings, load
 
 # Addresses, tags, titles and errors come from outside, so markup is off. Colours are set with ``Text`` or ``style``.
 out = Console(highlight=False, markup=False, emoji=False)
@@ -33,7 +32,7 @@ as_json = click.option("--json", "json", is_flag=True, help="Print JSON.")
 
 def load_settings(process: str = "") -> Settings:
     """Settings from the environment; a long-running ``process`` uses their log level, a command logs only errors."""
-    settings = settings_module.load()
+    settings = load()
     log.configure(settings.log_level if process else "error", settings.sentry_dsn, process)
     return settings
 

@@ -17,7 +17,7 @@ from mailer.core.known_mail_domains import COMMON, IGNORED_CHARACTERS, ROLES, SA
 _PLAIN = re.compile(r"(?P<name>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)")
 _LONG = tuple(domain for domain in COMMON if domain.index(".") >= 5)  # a short one is near to too many
 _SLIPS = {"con": "com", "cmo": "com", "ocm": "com", "comm": "com", "vom": "com", "xom": "com", "nte": "net", "ogr": "org"}
-_MOST_DOMAINS = 200_000  # remembered
+_MAX_CACHED_DOMAINS = 200_000
 
 
 def check(email: str) -> str:
@@ -115,6 +115,6 @@ class Bulk:
         if known is None:
             address = check(email)
             known = address.rpartition("@")[2], normal(address).rpartition("@")[2]
-            if len(self._domains) < _MOST_DOMAINS:
+            if len(self._domains) < _MAX_CACHED_DOMAINS:
                 self._domains[domain] = known
         return known

@@ -16,7 +16,7 @@ from mailer.core.errors import Unavailable
 
 T = TypeVar("T")
 
-_PATIENCE = 10.0  # seconds for a connection to be made
+_CONNECT_TIMEOUT_SECONDS = 10.0
 
 
 class Asker:
@@ -86,7 +86,7 @@ def _open(url: str, name: str) -> Connection:
     try:
         while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
             reads = state == psycopg2.extensions.POLL_READ
-            ready = select.select([connection] if reads else [], [] if reads else [connection], [], _PATIENCE)
+            ready = select.select([connection] if reads else [], [] if reads else [connection], [], _CONNECT_TIMEOUT_SECONDS)
             if not any(ready):
                 raise psycopg2.OperationalError("it does not answer")
     except psycopg2.OperationalError as error:

@@ -6,6 +6,7 @@ import re
 
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 OVERRIDES = re.compile("[\u202d\u202e]")  # they turn the order of all that follows, in the inbox too
+MAX_DATE_CHARS = 100  # of a date in free form: parsing one takes time with the square of its length
 _CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _REFERENCE = re.compile(r"&#(?:[xX]0{0,6}([0-9a-fA-F]{1,6})|0{0,7}([0-9]{1,7}))(?![0-9a-fA-F]);?")
 
@@ -26,7 +27,7 @@ def clean_html(text: str) -> str:
     return _REFERENCE.sub(_legal, text) if "&#" in text else text
 
 
-def name(character: str) -> str:
+def name_character(character: str) -> str:
     """A character as people look it up: ``U+0007``."""
     return f"U+{ord(character):04X}"
 

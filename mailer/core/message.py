@@ -7,7 +7,6 @@ costs next to nothing. Bodies are quoted-printable, every line at most 76 bytes,
 from __future__ import annotations
 
 import binascii
-import html as html_module
 import re
 import secrets
 import unicodedata
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr, parseaddr
+from html import escape, unescape
 from urllib.parse import unquote
 
 from mailer.core.characters import clean
@@ -42,7 +42,7 @@ def has_placeholder(text: str) -> bool:
     Only the email template may hold it: in the URL of a picture it would give every subscriber's token to a third party.
     """
     for _ in range(_MAX_ENCODINGS):
-        decoded = html_module.unescape(unquote(_CSS_ESCAPE.sub(lambda match: chr(min(int(match[1], 16), 0xFFFF)), text)))
+        decoded = unescape(unquote(_CSS_ESCAPE.sub(lambda match: chr(min(int(match[1], 16), 0xFFFF)), text)))
         if decoded == text:
             break
         text = decoded
@@ -100,7 +100,7 @@ class Template:
             ("List-Unsubscribe", leave_header(leave_url, leave_mail)),
         ]
         text = _filled(self.text, leave_url)
-        html = _filled(self.html, html_module.escape(leave_url, quote=True))
+        html = _filled(self.html, escape(leave_url, quote=True))
         return b"".join((_headers(lines), self.head, b"\r\n", _parts(self.boundary, text, html)))
 
 

@@ -20,7 +20,7 @@ def files() -> list[Path]:
     return sorted(FOLDER.glob("[0-9][0-9][0-9][0-9]_*.sql"))
 
 
-def migrate(database: Database) -> list[str]:
+def run_migrations(database: Database) -> list[str]:
     """Apply what is missing; return the names applied now. Safe to run twice and concurrently. Raises Refused."""
     pending(database)
     return [path.stem for path in files() if _apply(database, path)]

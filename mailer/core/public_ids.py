@@ -14,7 +14,7 @@ _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE = {letter: number for number, letter in enumerate(_LETTERS)}
 _PAIRS = [first + second for first in _LETTERS for second in _LETTERS]  # 10 bits in one look
 _SHIFTS = tuple(range(120, -1, -10))
-_LARGEST = 2**63 - 1
+MAX_ID = 2**63 - 1  # of a bigint in Postgres
 
 
 def public(kind: str, number: int) -> str:
@@ -26,10 +26,10 @@ def public(kind: str, number: int) -> str:
 def number(kind: str, text: str) -> int | None:
     """The row's number: from a public id of this kind, from the same 128 bits as a UUID, or from plain digits; else None."""
     if text.isascii() and text.isdecimal() and len(text) < 20:
-        return int(text) if int(text) <= _LARGEST else None
+        return int(text) if int(text) <= MAX_ID else None
     whole = _bits(kind, text)
     found = (whole or 0) & (2**64 - 1)
-    return found if whole is not None and found <= _LARGEST and whole >> 64 == _check(kind, found) else None
+    return found if whole is not None and found <= MAX_ID and whole >> 64 == _check(kind, found) else None
 
 
 def _bits(kind: str, text: str) -> int | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes
 
-_MAC = 16
+_MAC_BYTES = 16
 _TAG = 4  # bytes
 _LINK = struct.Struct(f">qI{_TAG}sI")  # subscriber, epoch, address tag, reference
 _DATED_LINK = struct.Struct(f">qI{_TAG}sIq")  # and the milliseconds since 1970 when it was issued
@@ -238,7 +238,7 @@ def _open(secrets: Secrets, purpose: bytes, token: str, size: int) -> tuple[byte
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except (binascii.Error, ValueError):
         return None
-    payload, mac = raw[:-_MAC], raw[-_MAC:]
+    payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
     canonical = base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == token
     if not canonical or len(payload) != size:
         return None
@@ -246,4 +246,4 @@ def _open(secrets: Secrets, purpose: bytes, token: str, size: int) -> tuple[byte
 
 
 def _mac(secret: str, purpose: bytes, payload: bytes) -> bytes:
-    return hmac.new(secret.encode(), b"postmerge." + purpose + b"\0" + payload, hashlib.sha256).digest()[:_MAC]
+    return hmac.new(secret.encode(), b"postmerge." + purpose + b"\0" + payload, hashlib.sha256).digest()[:_MAC_BYTES]

@@ -34,6 +34,7 @@ from mailer.editions.site import article_filter, edition_files, feeds, search_in
 from mailer.editions.site.build_session import Session
 from mailer.editions.site.incremental_writer import ThriftyWriter
 from mailer.editions.source import containment, field_rules, paid_leaks, translations, vague_links
+from mailer.editions.source.site_config import EXTENSIONS
 
 _current: Session | None = None
 _MARKS = ('"{', "'{", '"|', "'|")  # how the value of an attribute begins that Pelican's INTRASITE_LINK_REGEX would match
@@ -82,7 +83,7 @@ class PreparedReader(BaseReader):  # type: ignore[misc]
     """Gives Pelican the bodies that were converted (or found in the cache) before it started."""
 
     enabled = True
-    file_extensions = ("md", "markdown", "mkd", "mdown")
+    file_extensions = tuple(sorted(suffix[1:] for suffix in EXTENSIONS))
 
     def process_metadata(self, name: str, value: Any) -> Any:
         """A field as Pelican wants it; a plain date needs no guessing."""
@@ -236,15 +237,15 @@ def _clean_pictures(current: Session, output: Path) -> None:
 
 def _check_leaks(current: Session, output: Path) -> None:
     """Nothing that was built is handed over while premium text stands anywhere in it."""
-    guard = paid_leaks.Guard(current.secrets)
-    if guard.empty:
+    detector = paid_leaks.LeakDetector(current.secrets)
+    if detector.empty:
         return
-    kept = digest("leaks", guard.digest())
-    guard.know(current.cache.get(kept) or ())
-    found = guard.find_in(output)
+    kept = digest("leaks", detector.digest())
+    detector.know(current.cache.get(kept) or ())
+    found = detector.find_in(output)
     for edition in current.editions:
-        found += guard.find_edition(edition)
-    current.cache.put(kept, sorted(guard.clean))
+        found += detector.find_edition(edition)
+    current.cache.put(kept, sorted(detector.clean))
     paid_leaks.insist(found)
 
 
@@ -275,7 +276,7 @@ def _begin_search(generator: ArticlesGenerator, writer: Any) -> None:
 
 
 def _write_feeds(current: Session, settings: dict[str, Any]) -> None:
-    site = feeds.Site(
+    site = feeds.FeedSite(
         name=settings["SITENAME"],
         url=settings["SITEURL"],
         lang=settings["DEFAULT_LANG"],

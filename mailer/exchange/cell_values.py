@@ -12,12 +12,12 @@ from typing import Any
 
 from dateutil import parser as dates
 
+from mailer.core.characters import MAX_DATE_CHARS
 from mailer.core.errors import BadInput
 
-MAX_DATE_CHARS = 100
 MAX_TAGS_CHARS = 20_000  # in one cell
 MAX_TAG_CHARS = 100  # characters
-MAX_METADATA_CHARS = 20_000  # characters of JSON
+MAX_METADATA_CELL_CHARS = 20_000  # characters of JSON
 
 ACTIVE, UNCONFIRMED, UNSUBSCRIBED = "active", "unconfirmed", "left"
 BOUNCED, COMPLAINED, BLOCKED = "hard bounce", "complaint", "operator"
@@ -120,8 +120,8 @@ def _split_tags(text: str) -> list[str]:
 def parse_metadata(text: str) -> dict[str, Any]:
     """Parse a JSON object of plain values (text, numbers, true, false, null); nested values are kept as JSON text."""
     found = parse_json(text, "metadata") if text.strip() else {}
-    if not isinstance(found, dict) or len(text) > MAX_METADATA_CHARS:
-        raise BadInput(f"the metadata {text[:30]!r} is not a JSON object of at most {MAX_METADATA_CHARS:,} characters")
+    if not isinstance(found, dict) or len(text) > MAX_METADATA_CELL_CHARS:
+        raise BadInput(f"the metadata {text[:30]!r} is not a JSON object of at most {MAX_METADATA_CELL_CHARS:,} characters")
     return {key: _plain(value) for key, value in found.items()}
 
 

@@ -19,6 +19,7 @@ MONTHS = "postmerge_months"  # of a gift: how long it lasts
 LANG = "postmerge_lang"  # of a subscription or a gift: the language of the page where it was started
 GIFT = "postmerge_gift"  # metadata of a session that pays for somebody else
 
+RUNNING_STATUSES = ("active", "trialing", "past_due")  # of a subscription that Stripe renews
 _MONTHS = {"day": 0, "week": 0, "month": 1, "year": 12}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from mailer.core.errors import BadInput
 
 _INTERVAL_MONTHS = {"month": 1, "year": 12}
+INTERVALS = {months: interval for interval, months in _INTERVAL_MONTHS.items()}
 _ZERO_DECIMAL_CURRENCIES = {"jpy", "krw", "vnd", "clp", "xaf", "xof", "xpf", "isk", "ugx"}
 _PLAN_KEYS = {"title", "every", "price", "floor", "trial_days", "gift", "about"}
 _TERMS_KEYS = {"currency", "tax", "pause", "pause_days", "withdraw_days", "coupons", "offer_after_leaving"}

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+USD_PER_EMAIL = 0.0001  # Amazon SES: 0.10 USD for 1,000 emails (aws.amazon.com/ses/pricing, November 2026)
+
 
 class Outcome(StrEnum):
     """What is known after one attempt. Source of the sorting: FACTS on SES v2, checked against botocore's models."""

@@ -11,7 +11,7 @@ from mailer.core.errors import Unavailable
 from mailer.webhooks.sns_fetch import opener
 
 TIMEOUT_SECONDS = 5.0  # seconds
-_MAX_BYTES = 65_536  # bytes
+_MAX_VERDICT_BYTES = 65_536
 
 
 def verify_answer(url: str, secret: str, answer: str, ip: str | None) -> bool:
@@ -24,7 +24,7 @@ def verify_answer(url: str, secret: str, answer: str, ip: str | None) -> bool:
     try:
         request = urllib.request.Request(url, body.encode(), method="POST")  # noqa: S310
         with opener.open(request, timeout=TIMEOUT_SECONDS) as reply:
-            said = json.loads(reply.read(_MAX_BYTES))
+            said = json.loads(reply.read(_MAX_VERDICT_BYTES))
     except (OSError, HTTPException, ValueError) as error:
         raise Unavailable(f"The challenge's service cannot be asked ({type(error).__name__}).") from error
     if not isinstance(said, dict) or not isinstance(said.get("success"), bool):

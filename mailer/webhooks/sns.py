@@ -28,7 +28,7 @@ from mailer.core.errors import BadInput, Refused
 
 HOST = r"https://sns\.[a-z]{2}(?:-[a-z]+)+-[0-9]\.amazonaws\.com(?:\.cn)?"
 CERTIFICATE = r"/SimpleNotificationService-[0-9a-f]{8,64}\.pem"
-MAX_AGE = timedelta(hours=1)
+MAX_MESSAGE_AGE = timedelta(hours=1)
 _MAX_CLOCK_SKEW = timedelta(minutes=5)  # how far SNS's clock may be ahead of ours
 
 Fetch = Callable[[str], bytes]
@@ -158,7 +158,7 @@ def _check_age(timestamp: str) -> None:
     except ValueError as error:
         raise BadInput("The message has a Timestamp that cannot be read.") from error
     sent = sent if sent.tzinfo else sent.replace(tzinfo=UTC)
-    if not -_MAX_CLOCK_SKEW <= datetime.now(UTC) - sent <= MAX_AGE:
+    if not -_MAX_CLOCK_SKEW <= datetime.now(UTC) - sent <= MAX_MESSAGE_AGE:
         raise Refused("The message is more than an hour old, or from the future: a replay is not taken.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mailer.core.errors import Unavailable
 
-_MAX_BYTES = 65_536  # bytes
+_MAX_CERTIFICATE_BYTES = 65_536
 _TIMEOUT_SECONDS = 5.0  # seconds
 
 
@@ -25,7 +25,7 @@ def fetch(url: str) -> bytes:
     """What lies at the address. Raises Unavailable when it cannot be had just now."""
     try:
         with opener.open(url, timeout=_TIMEOUT_SECONDS) as answer:
-            return bytes(answer.read(_MAX_BYTES))
+            return bytes(answer.read(_MAX_CERTIFICATE_BYTES))
     except (OSError, HTTPException) as error:
         why = f"{type(error).__name__} {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
         raise Unavailable(f"Amazon SNS cannot be reached to check its message ({why}): it will be sent again.") from error

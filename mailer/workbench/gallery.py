@@ -14,12 +14,12 @@ from PIL import Image, ImageDraw
 
 from mailer import editions
 from mailer.editions.source.site_config import Site
+from mailer.workbench.color_modes import fix_color_mode
 
 _URL = "https://gallery.invalid"
 _MODES = ("light", "dark")
 _PAGES = {"index.html": "Front page", "archive/index.html": "Archive", "tags/index.html": "Topics", "404.html": "Not found",
           "about/index.html": "A page"}  # fmt: skip
-_DARK = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(dark|light)\s*\)")
 _HERE = Path(__file__).parent
 
 
@@ -75,8 +75,7 @@ def _write_issues(content: Path) -> None:
 
 
 def _write_email(target: Path, name: str, html: str, mode: str) -> Shot:
-    made = _DARK.sub(lambda match: "all" if match[1] == mode else "not all", html)
-    made = made.replace("<html ", f'<html style="color-scheme:{mode}" ', 1).replace(f"{_URL}/", "site/")
+    made = fix_color_mode(html, mode).replace(f"{_URL}/", "site/")
     path = target / f"mail-{name}-{mode}.html"
     path.write_text(made, encoding="utf-8")
     return Shot(path.stem, path)

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mailer import checks
-from mailer.checks import CLIP, Context, Document, Link, Remark, Rendered, network, output
+from mailer.checks import Context, Document, Link, Remark, Rendered, network, output
 from mailer.core.edition import Edition
 from mailer.core.errors import BadInput, PostmergeError
 from mailer.core.settings import Settings
+from mailer.editions.mail.gmail_clipping import MAX_HTML_BYTES
 from mailer.editions.site.preview import Preview, Shown
 from mailer.editions.source import site_config
 from mailer.editions.source.site_config import EXTENSIONS
+from mailer.workbench.color_modes import fix_color_mode
 
-_DARK = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(dark|light)\s*\)")
-_SHORT = 2_000_000  # letters of source that are shown
+_MAX_SOURCE_CHARS = 2_000_000  # of a source
 
 
 class LivePreview:
@@ -75,7 +76,7 @@ class LivePreview:
     def show(self, path: Path) -> dict[str, Any]:
         """Return the message about a file. Errors are part of it, never raised."""
         with self._lock:
-            base = {"kind": "shown", "file": self.name(path), "limit": CLIP}
+            base = {"kind": "shown", "file": self.name(path), "limit": MAX_HTML_BYTES}
             if self._broken:
                 return {**base, "error": self._broken, "remarks": [], "links": []}
             try:
@@ -87,7 +88,13 @@ class LivePreview:
             ctx = self._context(Rendered(size, shown.edition.digest, shown.before) if shown and shown.edition else None)
             remarks, failed = _examined(doc, ctx, self.site.off)
             links = [_link(doc, link) for link in network.asked(doc)]
-            whole = {**base, "error": error or failed, "source": doc.text[:_SHORT], "remarks": remarks, "links": links}
+            whole = {
+                **base,
+                "error": error or failed,
+                "source": doc.text[:_MAX_SOURCE_CHARS],
+                "remarks": remarks,
+                "links": links,
+            }
             if shown:
                 whole |= self._made(shown, size)
             return whole
@@ -107,9 +114,7 @@ class LivePreview:
 
     def _render_email(self, edition: Edition, dark: bool) -> str:
         """Return the email as an email program in this color mode shows it, whatever the browser's mode."""
-        wanted = "dark" if dark else "light"
-        made = _DARK.sub(lambda match: "all" if match[1] == wanted else "not all", edition.html)
-        return self._local(made.replace("<html ", f'<html style="color-scheme:{wanted}" ', 1))
+        return self._local(fix_color_mode(edition.html, "dark" if dark else "light"))
 
     def _local(self, html: str) -> str:
         """Make images and styles load from here rather than from the live site."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from mailer.checks import CLIP, Remark
+from mailer.checks import Remark
 from mailer.core.edition import Edition, Wish, spoken_in
 from mailer.core.i18n import code
+from mailer.editions.mail.gmail_clipping import MAX_HTML_BYTES
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Step
 from mailer.transports.base import AccountLimits
@@ -90,7 +91,7 @@ def _verdict(review: Review, change: Change) -> str:
         return f"Merging this **sends nothing** for *{escape_text(edition.title)}*, because {escape_sentence(_because(why))}."
     if step.action is Action.CANCEL:
         return f"Merging this **cancels** the send of *{escape_text(edition.subject)}*, because it {escape_sentence(step.why)}."
-    refused = bool(review.outlook and review.outlook.guards)
+    refused = bool(review.outlook and review.outlook.refusals)
     sends = "would send, once publishing does not refuse it," if refused else "will send"
     what = sends if step.action is Action.SEND else "changes the waiting send:"
     return f"Merging this **{what}** *{escape_text(edition.subject)}* to {_terms(review, step)}."
@@ -156,8 +157,8 @@ def _others(review: Review) -> list[str]:
 
 
 def _refusals(review: Review) -> list[str]:
-    guards = review.outlook.guards if review.outlook else ()
-    return [f"> **Publishing would refuse this:** {escape_sentence(guard.sentence)}" for guard in guards]
+    refusals = review.outlook.refusals if review.outlook else ()
+    return [f"> **Publishing would refuse this:** {escape_sentence(refusal.sentence)}" for refusal in refusals]
 
 
 def _picture(review: Review) -> list[str]:
@@ -179,7 +180,7 @@ def _findings(remarks: Sequence[Remark]) -> str:
 def _difference(change: Change, base: str) -> str:
     assert change.now
     size = len(change.now.html.encode())
-    facts = f"{size / 1024:.0f} of {CLIP // 1024} KB"
+    facts = f"{size / 1024:.0f} of {MAX_HTML_BYTES // 1024} KB"
     if change.before is None:
         return f"{escape_code(change.shown)} is new: {facts}, {len(change.now.text.split()):,} words."
     lines = list(difflib.unified_diff(_lines(change.before), _lines(change.now), "before", "now", n=1, lineterm=""))[2:]

@@ -16,7 +16,7 @@ _TIMESTAMP = struct.Struct("d")
 _BURST_SECONDS = 60.0  # seconds' worth of requests allowed at once
 
 
-class RateLimiter:
+class RequestRateLimiter:
     """Limits requests for each key, with a burst of one minute's worth. Create it before the processes are forked."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +16,10 @@ from api.common.dependencies import AppContext, Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import raise_not_found
 from mailer.core import public_ids
+from mailer.editions.images import PICTURE_SUFFIXES
 
 router = APIRouter(tags=["Files"])
 
-_PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".svg"}
 _DOCUMENTS = {".pdf", ".zip", ".csv", ".txt", ".epub", ".mp3", ".mp4", ".docx", ".xlsx"}
 Ids = Annotated[list[str], Query(max_length=1000)]
 
@@ -36,7 +36,7 @@ def list_images(
 
     Images under `images/` of the archive, by name.
     """
-    found = _select(_list_files(context, "images", _PICTURES), "img", ids)
+    found = _select(_list_files(context, "images", PICTURE_SUFFIXES), "img", ids)
     results = [_as_image(context, path) for path in paging.slice_page(found, page, page_size)]
     return paging.page_response(context, request, results, len(found), page, page_size)
 
@@ -70,10 +70,10 @@ def retrieve_attachment(context: Context, id: str) -> JSONResponse:
 
 def list_all_images(context: AppContext) -> Iterator[dict[str, Any]]:
     """All images in the contract's shape, by name."""
-    return (_as_image(context, path) for path in _list_files(context, "images", _PICTURES))
+    return (_as_image(context, path) for path in _list_files(context, "images", PICTURE_SUFFIXES))
 
 
-def _list_files(context: AppContext, folder: str, endings: set[str]) -> list[str]:
+def _list_files(context: AppContext, folder: str, endings: Container[str]) -> list[str]:
     """Paths relative to the archive."""
     root = context.site_folder
     found = (path for path in (root / folder).rglob("*") if path.suffix.lower() in endings and path.is_file())

@@ -109,7 +109,7 @@ def plan_publish(context: Context, payload: PublishInput) -> JSONResponse:
     Returns what publishing would do, and the reasons why it would refuse. Changes nothing.
     """
     outlook = remote_publish.preview_uploaded(context.database, context.settings, *_arguments(context, payload))
-    refusals = [{"guard": guard.name, "sentence": guard.sentence} for guard in outlook.guards]
+    refusals = [{"guard": one.name, "sentence": one.sentence} for one in outlook.refusals]
     return JSONResponse({"first": outlook.plan.first, "steps": _as_steps(outlook.plan), "refusals": refusals})
 
 

@@ -11,11 +11,10 @@ from api.common.dependencies import Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import raise_not_found
 from mailer.flows.billing import subscription_views
+from mailer.payments.plans import INTERVALS
 from mailer.store.billing.subscriptions import StoredSubscription
 
 router = APIRouter(tags=["Subscribers"])
-
-_CADENCES = {1: "month", 12: "year"}
 
 
 @router.get(
@@ -44,7 +43,7 @@ def as_subscription(kept: StoredSubscription) -> dict[str, Any]:
         "ending_date": kept.ended_at.isoformat() if kept.ended_at else None,
         "amount": kept.amount,
         "currency": kept.currency,
-        "cadence": _CADENCES.get(kept.months, f"{kept.months} months"),
+        "cadence": INTERVALS.get(kept.months, f"{kept.months} months"),
         "status": kept.status,
         "application_fee_percent": None,
         "source": None,

@@ -16,7 +16,7 @@ from api.v1.common.errors import ApiError
 from mailer.core import addresses, public_ids
 from mailer.core.db import Database
 from mailer.flows.subscribers import subscriber_query
-from mailer.store.subscribers.subscriber_records import FIRST_IP, FIRST_SOURCE, ORDERS, TYPES, Condition
+from mailer.store.subscribers.subscriber_records import FIRST_IP, FIRST_SOURCE, ORDERS, SUPPRESSION, TYPES, Condition
 
 Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
 Words = list[Annotated[str, Field(max_length=300)]]
@@ -34,7 +34,6 @@ Reason = Literal[
     "email_blocked", "hard_bounce", "ip_blocked", "ip_undeliverable", "malformed", "on_esp_denylist", "other",
     "out_of_storage", "problematic_url", "rate_limited", "spam", "spf_failed", "transient", "unreachable",
 ]  # fmt: skip
-_SUPPRESSED = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
 SOURCES = {  # the contract's value: ours
     "admin": ("cli", "demo"),
     "api": ("api",),
@@ -199,7 +198,7 @@ def _text_conditions(filters: SubscriberFilters) -> list[Condition]:
     reasons = [*filters.bounce_reason, *filters.undeliverability_reason]
     if reasons:
         ours = [one for word in reasons for one in _REASONS.get(word, ())]
-        found.append(Condition(f"EXISTS ({_SUPPRESSED} AND reason = ANY(%(reasons)s::text []))", {"reasons": ours}))
+        found.append(Condition(f"EXISTS ({SUPPRESSION} AND reason = ANY(%(reasons)s::text []))", {"reasons": ours}))
     return found
 
 
@@ -215,7 +214,7 @@ def _date_conditions(filters: SubscriberFilters) -> list[Condition]:
         for end, sign, days in (("start", ">=", 0), ("end", "<", 1)):
             if (day := getattr(filters, f"{name}__{end}")) is not None:
                 key = f"{name}_{end}"
-                sql = f"EXISTS ({_SUPPRESSED} AND reason <> 'operator' AND created_at {sign} %({key})s)"
+                sql = f"EXISTS ({SUPPRESSION} AND reason <> 'operator' AND created_at {sign} %({key})s)"
                 found.append(Condition(sql, {key: _day(day, days)}))
     return found
 

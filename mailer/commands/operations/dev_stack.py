@@ -32,16 +32,15 @@ from mailer import editions
 from mailer.commands import cli_output
 from mailer.commands.cli_findings import show_findings
 from mailer.core import log
-from mailer.core import settings as settings_module
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, PostmergeError, Refused, Unavailable
-from mailer.core.migrate import migrate
-from mailer.core.settings import Settings
+from mailer.core.migrate import run_migrations
+from mailer.core.settings import Settings, environment, load
 from mailer.fakes import embedded_services
 from mailer.flows.publishing import publish
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers.signup import add_subscriber, list_subscribers
-from mailer.transports import make_transport as make_transport
+from mailer.transports import make_transport
 
 DEMO_SUBSCRIBERS = {
     "ada@example.org": ["python"],
@@ -53,7 +52,7 @@ DEMO_SUBSCRIBERS = {
 _GERMAN = "radia@example.org"  # gets the translation of an issue, where there is one
 _CHILDREN = ("serve", "worker", "scheduler", "write")
 _BESIDE = 5  # the live preview's port is the site's and this, where that one is free
-_START_TIMEOUT = 30.0  # seconds until the first answer of the web server
+_START_TIMEOUT_SECONDS = 30.0  # until the first answer of the web server
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Place:
 def run(content: Path | None, port: int, home: Path, out: Console) -> None:
     """Start everything, publish the newest issue the first time, serve until Ctrl-C, and leave nothing running."""
     log.configure("error")
-    base = settings_module.load()
+    base = load()
     place = _place(base, content, port, home)
     stopping = _stop_on_signals()
     with contextlib.ExitStack() as stack:
@@ -150,7 +149,7 @@ def _services(base: Settings, place: Place, out: Console) -> Iterator[Settings]:
 @contextlib.contextmanager
 def _shell(settings: Settings, place: Place) -> Iterator[None]:
     """A file that gives another terminal this stack's settings and the command, while it runs."""
-    path, given = place.home / "env", settings_module.environment(settings).items()
+    path, given = place.home / "env", environment(settings).items()
     lines = [
         f"export {name}={shlex.quote(text)}" for name, text in sorted(given) if name.startswith(("POSTMERGE_", "DATABASE_"))
     ]
@@ -194,7 +193,7 @@ def _kept_secret(path: Path) -> str:
 def _fill(settings: Settings, out: Console) -> None:
     """Migrate, build, add demo subscribers to an empty database, and publish."""
     database = Database(settings.database_url)
-    if done := migrate(database):
+    if done := run_migrations(database):
         out.print(_done(f"Database created ({', '.join(done)})"))
     report = _build(settings, out)
     if not list_subscribers(database) and settings.transport == "outbox":
@@ -259,7 +258,7 @@ def _start(name: str, settings: Settings, place: Place) -> subprocess.Popen[byte
     with (place.home / f"{name}.log").open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "mailer.cli", name, "--until-eof", *place.options(name)],
-            env=settings_module.environment(settings),
+            env=environment(settings),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -268,7 +267,7 @@ def _start(name: str, settings: Settings, place: Place) -> subprocess.Popen[byte
 
 
 def _wait_for_answer(place: Place, children: dict[str, subprocess.Popen[bytes]], stopping: threading.Event) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT
+    deadline = time.monotonic() + _START_TIMEOUT_SECONDS
     while time.monotonic() < deadline and not stopping.is_set():
         if children["serve"].poll() is not None:
             break

@@ -9,8 +9,7 @@ from rich.text import Text
 
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core.settings import Settings
-from mailer.flows.sending import fence as flow
-from mailer.flows.sending.fence import FenceStatus
+from mailer.flows.sending.fence import FenceStatus, accept_database, read_fence
 
 
 @click.group(invoke_without_command=True)
@@ -23,7 +22,7 @@ def fence(context: click.Context, json: bool) -> None:
     """
     if context.invoked_subcommand is None:
         settings = load_settings()
-        _show(settings, flow.read_fence(open_database(settings), settings), json)
+        _show(settings, read_fence(open_database(settings), settings), json)
 
 
 @fence.command()
@@ -34,7 +33,7 @@ def accept(json: bool) -> None:
     Example: postmerge fence accept
     """
     settings = load_settings()
-    _show(settings, flow.accept_database(open_database(settings), settings), json)
+    _show(settings, accept_database(open_database(settings), settings), json)
 
 
 def _show(settings: Settings, found: FenceStatus, json: bool) -> None:

@@ -8,7 +8,7 @@ import click
 
 from mailer.commands.common import load_settings, need_redis, open_database, out, stop_signal
 from mailer.core.db import Database
-from mailer.core.migrate import migrate as run_migrations
+from mailer.core.migrate import run_migrations
 
 
 @click.command()
@@ -36,14 +36,15 @@ def serve(host: str, port: int, processes: int | None, until_eof: bool) -> None:
 
     Example: postmerge serve --port 8025
     """
+    from api.server import uvicorn_server
     from api.server.prefork import cores
-    from api.server.uvicorn_server import serve as run_server
     from mailer import editions
 
     settings = load_settings("serve")
     settings.need_secrets()
     name = editions.site_name(settings.config)
-    run_server(settings, open_database(settings), name, host, port, stop_signal(until_eof), processes or min(cores(), 4))
+    number = processes or min(cores(), 4)
+    uvicorn_server.serve(settings, open_database(settings), name, host, port, stop_signal(until_eof), number)
 
 
 @click.command()
@@ -54,7 +55,7 @@ def worker(until_eof: bool) -> None:
     Example: postmerge worker
     """
     from mailer import editions
-    from mailer.transports import make_transport as make_transport
+    from mailer.transports import make_transport
     from mailer.workers.actors import WorkerContext, WorkerThreads
 
     settings = load_settings("worker")

@@ -17,9 +17,10 @@ from mailer.commands.publishing.build_steps import editions_of
 from mailer.core.edition import texts_said
 from mailer.core.errors import PostmergeError
 from mailer.core.settings import Settings
+from mailer.editions.mail.gmail_clipping import MAX_HTML_BYTES
 from mailer.flows.operations import send_rehearsal
-from mailer.flows.operations.send_rehearsal import CLIP, RehearsalResult
-from mailer.transports import make_transport as make_transport
+from mailer.flows.operations.send_rehearsal import RehearsalResult
+from mailer.transports import make_transport
 from mailer.transports.base import AccountLimits
 
 
@@ -87,7 +88,7 @@ def _print(found: RehearsalResult, account: AccountLimits | None) -> None:
 
 
 def _facts(found: RehearsalResult, account: AccountLimits | None) -> list[tuple[str, Any]]:
-    clip = (f", over {CLIP:,}: Gmail cuts it" if found.html > CLIP else "", "red")
+    clip = (f", over {MAX_HTML_BYTES:,}: Gmail cuts it" if found.html > MAX_HTML_BYTES else "", "red")
     facts = [
         ("accepted, duplicate, missing", f"{found.accepted:,}, {found.twice:,}, {found.missing:,}"),
         ("uncertain, responses dropped", f"{found.uncertain:,}, {found.responses_lost:,}"),

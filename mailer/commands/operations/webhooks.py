@@ -9,7 +9,7 @@ from rich.text import Text
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core import public_ids
-from mailer.flows.operations import webhooks as flow
+from mailer.flows.operations.webhooks import create_webhook, find_webhook, list_messages, list_webhooks, replay_messages
 
 
 @click.group()
@@ -26,7 +26,7 @@ def add(url: str, types: tuple[str, ...]) -> None:
     Example: postmerge webhooks add https://example.org/hook --event subscriber.confirmed
     """
     settings = load_settings()
-    row = flow.create_webhook(open_database(settings), settings, url, types, "", "", True)
+    row = create_webhook(open_database(settings), settings, url, types, "", "", True)
     out.print(Text(f"Webhook {row['id']} created. Signing secret: {row['secret']}"), soft_wrap=True)
 
 
@@ -37,7 +37,7 @@ def list_all(json: bool) -> None:
 
     Example: postmerge webhooks list
     """
-    rows = flow.list_webhooks(open_database(load_settings()))
+    rows = list_webhooks(open_database(load_settings()))
     if json:
         hidden = ("secret",)
         return print_json([{name: value for name, value in row.items() if name not in hidden} for row in rows])
@@ -66,7 +66,7 @@ def attempts(webhook: str, json: bool) -> None:
     """
     database = open_database(load_settings())
     states = ("pending", "claimed", "delivered", "failed")
-    rows, _ = flow.list_messages(database, flow.find_webhook(database, webhook)["id"], states, 1, 50)
+    rows, _ = list_messages(database, find_webhook(database, webhook)["id"], states, 1, 50)
     if json:
         return print_json(rows)
     table = Table("id", "event", "state", "attempts", "last error", box=None, header_style="bold")
@@ -87,5 +87,5 @@ def replay(webhook: str, messages: tuple[str, ...]) -> None:
     numbers = [number for one in messages if (number := public_ids.number("msg", one)) is not None]
     if messages and not numbers:
         raise click.UsageError("No such messages: `postmerge webhooks attempts WEBHOOK` lists them.")
-    number = flow.replay_messages(database, flow.find_webhook(database, webhook)["id"], numbers)
+    number = replay_messages(database, find_webhook(database, webhook)["id"], numbers)
     out.print(f"{count(number, 'message')} queued again.")

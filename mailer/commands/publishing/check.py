@@ -25,7 +25,7 @@ from mailer.editions.source import site_config
 from mailer.editions.source.site_config import Site
 from mailer.flows.publishing.audience_facts import load_ledger
 
-_SHOWN = 10  # remarks of one check, when the whole newsletter is looked at
+_MAX_REMARKS_PER_CHECK = 10  # remarks of one check, when the whole newsletter is looked at
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
@@ -145,11 +145,11 @@ def _show(remarks: Sequence[Remark], files: int, seconds: float, every: bool) ->
     told: Counter[str] = Counter()
     for one in remarks:
         told[one.id] += 1
-        if every or told[one.id] <= _SHOWN:
+        if every or told[one.id] <= _MAX_REMARKS_PER_CHECK:
             out.print(Text(str(one), style=_COLOURS[one.level]), soft_wrap=True)
     for name, number in told.items():
-        if not every and number > _SHOWN:
-            out.print(f"… and {number - _SHOWN:,} more of {name} (`--json` lists them all).", style="yellow")
+        if not every and number > _MAX_REMARKS_PER_CHECK:
+            out.print(f"… and {number - _MAX_REMARKS_PER_CHECK:,} more of {name} (`--json` lists them all).", style="yellow")
     counts = checks.summary(remarks)
     said = ", ".join(f"{counts[level]:,} {level}{'s' if counts[level] != 1 else ''}" for level in _COLOURS if counts[level])
     fixable = sum(one.fix is not None for one in remarks)

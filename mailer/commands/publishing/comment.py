@@ -23,12 +23,12 @@ from mailer.editions.source.site_config import EXTENSIONS, Site
 from mailer.editions.source.translations import as_issues
 from mailer.flows.publishing import publish
 from mailer.flows.publishing.publish import Outlook
-from mailer.transports import make_transport as make_transport
-from mailer.workbench import picture as pictures
+from mailer.transports import make_transport
 from mailer.workbench.history import History
+from mailer.workbench.picture import draw_picture
 from mailer.workbench.review import Change, Review, render_review
 
-_MOST = 20  # issues that are rendered for one report
+_MAX_RENDERED_ISSUES = 20  # rendered for one report
 
 
 @click.command()
@@ -62,11 +62,11 @@ def comment(base: str, since: str, target: Path | None, picture: Path | None, pi
     changes = _changes(settings, site, history, history.fork(since) if since else fork, issues, gone, report.editions)
     outlook, why = _outlook(settings, report.editions, report.findings)
     shown = picture_url if _draw(changes, picture, site) else ""
-    guard = paid_leaks.Guard([*paid_leaks.secrets(report.editions), *_unpublished(look, report.editions)])
-    remarks = [_safe(guard, one) for one in look.remarks()] if look else []
+    detector = paid_leaks.LeakDetector([*paid_leaks.secrets(report.editions), *_unpublished(look, report.editions)])
+    remarks = [_safe(detector, one) for one in look.remarks()] if look else []
     left_out = _left_out(look, report.editions)
     text = render_review(Review(changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown, left_out))
-    paid_leaks.insist(guard.find("The comment", text))
+    paid_leaks.insist(detector.find("The comment", text))
     if target:
         _write(target, text)
     else:
@@ -95,9 +95,9 @@ def _unmade(look: Look | None, made: Sequence[Edition]) -> list[Document]:
     return [doc for doc in look.docs if not doc.is_page and doc.path not in good]
 
 
-def _safe(guard: paid_leaks.Guard, remark: Remark) -> Remark:
+def _safe(detector: paid_leaks.LeakDetector, remark: Remark) -> Remark:
     """Return the finding, without words that it quotes from paid text."""
-    if not guard.find("", remark.message):
+    if not detector.find("", remark.message):
         return remark
     said = (
         f"This is about text for paying subscribers, which is not quoted here: run `postmerge check {remark.path}` to see it."
@@ -124,11 +124,11 @@ def _changes(
                 return None
 
         found = []
-        for path in issues[:_MOST]:
+        for path in issues[:_MAX_RENDERED_ISSUES]:
             original, now = by_path.get(f"{site.root.name}/{path.relative_to(site.root)}", (None, None))
             if now:
                 found.append(Change(site.shown(path), now, was(path), original if original is not now else None))
-        lost = [path for path in gone[:_MOST] if path.suffix.lower() in EXTENSIONS and not site.is_page(path)]
+        lost = [path for path in gone[:_MAX_RENDERED_ISSUES] if path.suffix.lower() in EXTENSIONS and not site.is_page(path)]
         return found + [Change(site.shown(path), None, was(path)) for path in lost]
 
 
@@ -148,7 +148,7 @@ def _draw(changes: Sequence[Change], target: Path | None, site: Site) -> bool:
     if not target or not edition:
         return False
     try:
-        pictures.draw_picture(edition.html.replace(f'src="{site.url}/', f'src="{site.root.as_uri()}/'), target)
+        draw_picture(edition.html.replace(f'src="{site.url}/', f'src="{site.root.as_uri()}/'), target)
     except PostmergeError as error:
         err.print(Text(str(error), style="yellow"), soft_wrap=True)
         return False

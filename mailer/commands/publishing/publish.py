@@ -18,12 +18,12 @@ from mailer.commands.publishing.build_steps import editions_of, show_other_error
 from mailer.core.edition import Edition, Finding
 from mailer.core.errors import Refused
 from mailer.core.settings import Settings
-from mailer.flows.publishing import publish as flow
+from mailer.flows import publishing
 from mailer.flows.publishing.preflight import ALLOWED
+from mailer.flows.publishing.publish import Request, adopt_issues, make_plan, preview_publish
 from mailer.flows.publishing.publish_plan import Action, Plan
-from mailer.flows.sending.send_status import list_send_statuses as read_status
-from mailer.flows.sending.send_status import send_facts
-from mailer.transports import make_transport as make_transport
+from mailer.flows.sending.send_status import list_send_statuses, send_facts
+from mailer.transports import make_transport
 
 built = click.option("--built", is_flag=True, help="Use the last build instead of building now.")
 one_issue = click.option(
@@ -51,7 +51,7 @@ def adopt(built: bool) -> None:
     """
     settings = load_settings()
     found, findings = editions_of(settings, built)
-    number = flow.adopt_issues(open_database(settings), settings, found)
+    number = adopt_issues(open_database(settings), settings, found)
     out.print(f"Adopted {number} of {count(len(found), 'issue')}. Nothing was sent. New issues with `Send: yes` will be sent.")
     if errors := [one for one in findings if one.level == "error"]:
         show_findings(err, errors)
@@ -81,14 +81,14 @@ def plan(
         print_json(facts) if json else out.print(Text("\n".join(remote_publish.planned(facts))))
         sys.exit(1 if facts["refusals"] else 0)
     database = open_database(settings)
-    findings = _checked(settings, flow.make_plan(database, settings, found, issue), findings)
-    request = flow.Request(issue, allow, _gate(settings, gate))
-    outlook = flow.preview_publish(database, settings, found, findings, make_transport(settings), request)
+    findings = _checked(settings, make_plan(database, settings, found, issue), findings)
+    request = Request(issue, allow, _gate(settings, gate))
+    outlook = preview_publish(database, settings, found, findings, make_transport(settings), request)
     if json:
         print_json(cli_output.plan_facts(outlook))
     else:
         cli_output.plan(out, outlook, everything)
-    if outlook.guards:
+    if outlook.refusals:
         sys.exit(1)
 
 
@@ -109,9 +109,9 @@ def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, se
     if server:
         return _publish_remotely(settings, server, found, findings, issue, allow, gate, json)
     database = open_database(settings)
-    findings = _checked(settings, flow.make_plan(database, settings, found, issue), findings)
-    request = flow.Request(issue, allow, _gate(settings, gate))
-    done = flow.publish(database, settings, found, findings, make_transport(settings), request)
+    findings = _checked(settings, make_plan(database, settings, found, issue), findings)
+    request = Request(issue, allow, _gate(settings, gate))
+    done = publishing.publish.publish(database, settings, found, findings, make_transport(settings), request)
     if settings.redis_url and settings.hold.total_seconds() == 0:
         wake_workers(settings, done.send_ids)
     if json:
@@ -137,7 +137,7 @@ def _publish_remotely(
 
 
 def _plan_remotely(
-    settings: Settings, there: remote_publish.Server, order: remote_publish.Order, findings: Sequence[Finding]
+    settings: Settings, there: remote_publish.Server, order: remote_publish.PublishRequest, findings: Sequence[Finding]
 ) -> tuple[Sequence[Finding], dict[str, Any]]:
     """The findings with the errors of the checks, which need the sources, and the server's plan with them."""
     facts = remote_publish.plan(there, order, findings)
@@ -159,7 +159,7 @@ def status(send: str, json: bool) -> None:
 
     Example: postmerge status 12
     """
-    statuses = read_status(open_database(load_settings()), send)
+    statuses = list_send_statuses(open_database(load_settings()), send)
     if json:
         print_json([send_facts(one) for one in statuses])
     else:

@@ -17,7 +17,7 @@ from mailer.core.errors import BadInput, Refused, Unavailable
 from mailer.core.settings import Settings
 from mailer.editions.site import edition_files
 
-_TIMEOUT = 120.0  # seconds: freezing a large audience takes a while
+_TIMEOUT_SECONDS = 120.0  # freezing a large audience takes a while
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -42,7 +42,7 @@ class Server:
         headers = {"Authorization": f"Token {self._key}", "Content-Type": "application/json", "User-Agent": "postmerge"}
         request = urllib.request.Request(self._base + path, body, headers, method=method)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
                 raw = answer.read()
         except urllib.error.HTTPError as error:
             raise _error(error) from error
@@ -52,7 +52,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Order:
+class PublishRequest:
     """What to publish: all editions of the archive, by the digests of their uploads."""
 
     editions: Sequence[str]
@@ -68,24 +68,24 @@ class Order:
 
 def hand_over(
     server: Server, found: Sequence[Edition], issue: str, allow: Sequence[str], gate: bool | None
-) -> tuple[Order, int]:
-    """Give the server the editions that it lacks; the order to publish all of them, and how many were new to it."""
+) -> tuple[PublishRequest, int]:
+    """Give the server the editions that it lacks; the request to publish all of them, and how many were new to it."""
     raw = {hashlib.sha256(data).hexdigest(): data for data in map(edition_files.to_bytes, found)}
     lacking = server.ask("POST", "/missing", json.dumps({"editions": list(raw)}).encode())["missing"]
     for digest in lacking:
         server.ask("PUT", f"/editions/{digest}", raw[digest])
-    return Order(list(raw), issue, allow, gate), len(lacking)
+    return PublishRequest(list(raw), issue, allow, gate), len(lacking)
 
 
-def plan(server: Server, order: Order, findings: Sequence[Finding]) -> dict[str, Any]:
+def plan(server: Server, request: PublishRequest, findings: Sequence[Finding]) -> dict[str, Any]:
     """What publishing would do, and the refusals."""
-    done: dict[str, Any] = server.ask("POST", "/plan", order.body(findings))
+    done: dict[str, Any] = server.ask("POST", "/plan", request.body(findings))
     return done
 
 
-def publish(server: Server, order: Order, findings: Sequence[Finding]) -> dict[str, Any]:
+def publish(server: Server, request: PublishRequest, findings: Sequence[Finding]) -> dict[str, Any]:
     """Publish the uploaded editions; return what was done. Safe to repeat at any point."""
-    done: dict[str, Any] = server.ask("POST", "", order.body(findings))
+    done: dict[str, Any] = server.ask("POST", "", request.body(findings))
     return done
 
 

@@ -12,8 +12,7 @@ from rich.text import Text
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core.errors import BadInput
-from mailer.flows.sending.send_report import SendReport, report_facts
-from mailer.flows.sending.send_report import make_report as read_report
+from mailer.flows.sending.send_report import SendReport, make_report, report_facts
 from mailer.flows.sending.send_report_page import MEANING, STATES_SHOWN, format_duration, render_report
 
 
@@ -26,7 +25,7 @@ def report(send: str, html: Path | None, json: bool) -> None:
 
     Example: postmerge report 12 --html report.html
     """
-    found = read_report(open_database(load_settings()), send)
+    found = make_report(open_database(load_settings()), send)
     if html:
         _write(html, render_report(found))
     if json:

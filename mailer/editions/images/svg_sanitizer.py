@@ -15,7 +15,7 @@ SUFFIXES = {".svg", ".svgz"}
 _RUNNING = {"script", "foreignobject", "iframe", "object", "embed", "audio", "video", "handler", "listener"}
 _CHANGING = {"set", "animate", "animatetransform", "animatemotion"}  # they may write an address or a handler later
 _DROPPED = "postmerge-dropped"
-_MOST = 32 * 1024 * 1024  # bytes; a picture that unpacks to more is taken for a trap
+_MAX_PICTURE_BYTES = 32 * 1024 * 1024  # a larger picture is taken for a decompression bomb
 
 
 class Unreadable(ValueError):
@@ -55,11 +55,11 @@ def publish(source: Path, target: Path) -> tuple[str, ...]:
 
 def _unpacked(data: bytes) -> bytes:
     try:
-        made = zlib.decompressobj(31).decompress(data, _MOST + 1)
+        made = zlib.decompressobj(31).decompress(data, _MAX_PICTURE_BYTES + 1)
     except zlib.error as error:
         raise Unreadable("it cannot be decompressed") from error
-    if len(made) > _MOST:
-        raise Unreadable(f"it decompresses to more than {_MOST >> 20} MB")
+    if len(made) > _MAX_PICTURE_BYTES:
+        raise Unreadable(f"it decompresses to more than {_MAX_PICTURE_BYTES >> 20} MB")
     return made
 
 

@@ -12,13 +12,13 @@ from mailer.core.characters import clean_html
 
 MAX_DEPTH = 100  # elements inside one another
 _DROPPED = "postmerge-dropped"
-_FORBIDDEN = {
+REMOVED_ELEMENTS = {
     "script", "style", "iframe", "frame", "frameset", "object", "embed", "applet", "form", "input", "button", "textarea",
     "select", "link", "meta", "base", "noscript", "template", "foreignobject", "animate", "animatetransform",
     "animatemotion", "set", "use",
 }  # fmt: skip
 _LINKS = ("href", "src", "poster", "cite", "longdesc", "background", "action", "data")
-_SAFE = ("http:", "https:", "mailto:", "tel:", "sms:", "irc:", "ircs:", "xmpp:", "matrix:", "news:", "ftp:", "gemini:")
+SAFE_SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _element(element: etree._Element, url: str) -> list[str]:
     if not isinstance(element.tag, str):
         return []
     tag = element.tag.lower()
-    if tag in _FORBIDDEN:
+    if tag in REMOVED_ELEMENTS:
         element.tag = _DROPPED
         return [f"<{tag}>"]
     dropped = []
@@ -114,7 +114,7 @@ def _link(element: etree._Element, name: str, url: str) -> list[str]:
     bare = re.sub(r"\s", "", absolute).lower()
     if element.tag == "img" and bare.startswith("data:image/") and "svg" not in bare[:30]:
         return []
-    if not bare.startswith(_SAFE):
+    if bare.partition(":")[0] not in SAFE_SCHEMES:
         del element.attrib[name]
         return [f"{name}={target[:60]}"]
     element.attrib[name] = absolute.replace(" ", "%20")

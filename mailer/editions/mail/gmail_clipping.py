@@ -12,8 +12,8 @@ from mailer.core import i18n
 from mailer.editions.mail.canonical_html import escape
 from mailer.editions.mail.mail_document import Letter, html_part
 
-LIMIT = 102 * 1024  # bytes of HTML
-_KEPT_FREE = 1024  # what a reader's own link may add
+MAX_HTML_BYTES = 102 * 1024  # Gmail shows no more of an email
+_RESERVED_BYTES = 1024  # for the subscriber's own unsubscribe link
 _REST = '<p class="rest" lang="{lang}" dir="ltr"><a href="{url}">{words}</a></p>\n'
 
 
@@ -28,7 +28,7 @@ class Clipped:
 def clipped(letter: Letter, mode: str) -> Clipped:
     """The HTML part of a letter, cut when that is the setting and it is too long."""
     whole = html_part(letter)
-    if mode != "cut" or size(whole) <= LIMIT - _KEPT_FREE:
+    if mode != "cut" or size(whole) <= MAX_HTML_BYTES - _RESERVED_BYTES:
         return Clipped(whole)
     blocks = _blocks(letter.body)
     headings = [at for at, block in enumerate(blocks) if at and re.fullmatch("h[1-4]", str(block.tag))]
@@ -49,7 +49,7 @@ def judged(bytes_of_html: int, before: str, mode: str) -> tuple[str, str] | None
     kilobytes = f"{bytes_of_html / 1024:.0f}"
     if before:
         return "warning", f"The email was too long for Gmail: it ends before “{before}”, with a link to the rest on the web."
-    if bytes_of_html <= LIMIT:
+    if bytes_of_html <= MAX_HTML_BYTES:
         return None
     if mode == "refuse":
         return (
@@ -68,7 +68,7 @@ def _longest(letter: Letter, blocks: list[HtmlElement], places: list[int]) -> tu
     while low <= high:
         middle = (low + high) // 2
         made = _made(letter, blocks[: places[middle]], _rest_url(letter.url, blocks[places[middle]]))
-        if size(made) <= LIMIT - _KEPT_FREE:
+        if size(made) <= MAX_HTML_BYTES - _RESERVED_BYTES:
             best, at, low = made, places[middle], middle + 1
         else:
             high = middle - 1

@@ -15,10 +15,10 @@ from mailer.core.message import has_placeholder
 from mailer.editions.mail import gmail_clipping, mail_document
 from mailer.editions.mail.canonical_html import Body, canonical
 from mailer.editions.mail.plain_text import plain
-from mailer.editions.source.site_config import clip as clip_setting
+from mailer.editions.source.site_config import read_clip_setting
 
 _LONG, _MANY = 6_000, 4  # letters of HTML and headings from which on an issue has a table of contents
-_PREHEADER = 110  # letters of the text that stand in for a missing `Preheader:`
+_MAX_PREHEADER_CHARS = 110  # of the text, where `Preheader:` is missing
 _ASIDE = " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in ("admonition", "footnote", "locked"))
 
 
@@ -37,7 +37,7 @@ def job(article: Any, content: str, template: str, settings: Mapping[str, Any], 
         settings["SITENAME"],
         settings["SITEURL"],
         postal_address,
-        clip_setting(settings.get("POSTMERGE_CLIP")),
+        read_clip_setting(settings.get("POSTMERGE_CLIP")),
     )
 
 
@@ -103,8 +103,8 @@ def _beginning(body: str) -> str:
     paragraphs = root.xpath(f"//p[not(ancestor-or-self::*[{_ASIDE}])]") or list(root.iter("p"))
     flat = " ".join(" ".join("".join(map(str, p.itertext())) for p in paragraphs[:4]).split())
     flat = re.sub(r"\s*\[\d+\]", "", flat)
-    if len(flat) <= _PREHEADER:
+    if len(flat) <= _MAX_PREHEADER_CHARS:
         return flat
-    whole = flat[:_PREHEADER].rpartition(" ")[0]
+    whole = flat[:_MAX_PREHEADER_CHARS].rpartition(" ")[0]
     # Scripts that put no spaces between words are cut between letters.
-    return (whole if len(whole) > _PREHEADER // 2 else flat[:_PREHEADER]) + "…"
+    return (whole if len(whole) > _MAX_PREHEADER_CHARS // 2 else flat[:_MAX_PREHEADER_CHARS]) + "…"

@@ -14,7 +14,7 @@ import css_inline
 import jinja2
 from markupsafe import Markup
 
-from mailer.core import i18n as words
+from mailer.core import i18n
 from mailer.core.errors import BadInput
 from mailer.core.message import LEAVE_URL
 from mailer.editions.mail.components import for_mail
@@ -55,7 +55,7 @@ def html_part(letter: Letter) -> str:
     facts = {**vars(letter), "body": Markup(for_mail(letter.body)), "dir": direction(letter.lang), "leave_url": LEAVE_URL}  # noqa: S704
     facts["join_url"] = join_url(letter.body)
     del facts["template"], facts["words"]
-    facts |= {"_": marked(letter.lang), "words_lang": words.spoken(letter.lang), "day": words.day(letter.date, letter.lang)}
+    facts |= {"_": marked(letter.lang), "words_lang": i18n.spoken(letter.lang), "day": i18n.day(letter.date, letter.lang)}
     try:
         made = _template(letter.template).render(facts)
     except jinja2.TemplateError as error:
@@ -68,11 +68,11 @@ def html_part(letter: Letter) -> str:
 
 def text_part(letter: Letter) -> str:
     """The text part, with the same content in the same order."""
-    say = words.translator(words.spoken(letter.lang))
+    say = i18n.translator(i18n.spoken(letter.lang))
     more = f"{say('Become a paid subscriber')}: {join}\n\n" if (join := join_url(letter.body)) else ""
     why = say("You’re getting this email because you subscribed to %(site)s.", site=letter.site_name)
     return (
-        f"{heading(letter.title)}\n{letter.site_name}, {words.day(letter.date, letter.lang)}\n"
+        f"{heading(letter.title)}\n{letter.site_name}, {i18n.day(letter.date, letter.lang)}\n"
         f"{say('Read on the web')}: {letter.url}\n\n{letter.words}\n-- \n"
         f"{why}\n{letter.site_name}\n{letter.postal_address}\n\n{say('Unsubscribe')}: {LEAVE_URL}\n\n{more}"
         f"Digest: {letter.digest}\n"
@@ -92,7 +92,7 @@ def direction(lang: str) -> str:
 
 def marked(lang: str) -> Callable[..., Markup]:
     """``say(text, **values)`` for templates, in the language of a text: our words are markup, what is filled in is escaped."""
-    say = words.translator(words.spoken(lang))
+    say = i18n.translator(i18n.spoken(lang))
     return lambda text, **values: Markup(say(text)) % values if values else Markup(say(text))  # noqa: S704
 
 

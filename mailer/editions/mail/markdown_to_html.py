@@ -23,7 +23,7 @@ from mailer.core import i18n
 
 J = TypeVar("J")
 R = TypeVar("R")
-_FEW = 12  # so many files are converted here: starting processes takes longer
+_MAX_FILES_IN_PROCESS = 12  # so many files are converted here: starting processes takes longer
 
 
 class Cache:
@@ -89,7 +89,7 @@ class Workers:
     def map(self, function: Callable[[J], R], jobs: Sequence[J], chunk: int) -> Iterable[R]:
         """Results in the order of the jobs."""
         processors = os.cpu_count() or 1
-        if len(jobs) <= _FEW or processors < 2:
+        if len(jobs) <= _MAX_FILES_IN_PROCESS or processors < 2:
             return map(function, jobs)
         if self._pool is None:
             # Forking is faster, but may hang a child when another thread holds a lock at that moment.

@@ -23,7 +23,7 @@ _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Site:
+class FeedSite:
     """What a feed says about the whole site; ``style`` is the address of the style sheet that browsers show a feed with."""
 
     name: str
@@ -48,7 +48,7 @@ class Feed:
         """The extras of one entry."""
         return self.extras.get(edition.key) or Extras()
 
-    def guid(self, edition: Edition, site: Site) -> str:
+    def guid(self, edition: Edition, site: FeedSite) -> str:
         """The guid of one entry."""
         return guid(self.beside(edition).lasting(edition.key), site.url)
 
@@ -58,7 +58,7 @@ def guid(key: str, site_url: str) -> str:
     return f"tag:{urlsplit(site_url).hostname or 'localhost'},2026:issue/{key}"
 
 
-def write(site: Site, feed: Feed, output: Path) -> None:
+def write(site: FeedSite, feed: Feed, output: Path) -> None:
     """Write a JSON, Atom or RSS file, as the path says."""
     path = output / feed.path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def write(site: Site, feed: Feed, output: Path) -> None:
     path.write_bytes(_styled(data, site.style))
 
 
-def json_feed(site: Site, feed: Feed) -> dict[str, Any]:
+def json_feed(site: FeedSite, feed: Feed) -> dict[str, Any]:
     """A feed as JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/)."""
     head = {
         "version": "https://jsonfeed.org/version/1.1",
@@ -84,7 +84,7 @@ def json_feed(site: Site, feed: Feed) -> dict[str, Any]:
     return {**head, "items": [_item(site, feed, edition) for edition in feed.editions]}
 
 
-def _item(site: Site, feed: Feed, edition: Edition) -> dict[str, Any]:
+def _item(site: FeedSite, feed: Feed, edition: Edition) -> dict[str, Any]:
     extra = feed.beside(edition)
     item: dict[str, Any] = {
         "id": feed.guid(edition, site),
@@ -106,7 +106,7 @@ def _item(site: Site, feed: Feed, edition: Edition) -> dict[str, Any]:
     return item
 
 
-def _generator(site: Site, feed: Feed) -> FeedGenerator:
+def _generator(site: FeedSite, feed: Feed) -> FeedGenerator:
     made = FeedGenerator()
     own = f"{site.url}/{feed.path}"
     made.id(own)
@@ -126,7 +126,7 @@ def _generator(site: Site, feed: Feed) -> FeedGenerator:
     return made
 
 
-def _podcast(made: FeedGenerator, site: Site) -> None:
+def _podcast(made: FeedGenerator, site: FeedSite) -> None:
     made.load_extension("podcast", atom=False)
     made.podcast.itunes_author(site.name)
     made.podcast.itunes_summary(site.subtitle or site.name)
@@ -137,7 +137,7 @@ def _podcast(made: FeedGenerator, site: Site) -> None:
         made.podcast.itunes_image(site.image)
 
 
-def _entry(made: FeedGenerator, edition: Edition, site: Site, feed: Feed) -> None:
+def _entry(made: FeedGenerator, edition: Edition, site: FeedSite, feed: Feed) -> None:
     extra, name = feed.beside(edition), feed.guid(edition, site)
     entry = made.add_entry(order="append")
     entry.id(name)

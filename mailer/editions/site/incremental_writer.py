@@ -18,7 +18,7 @@ from pelican.writers import Writer
 
 from mailer.editions.source import build_files
 
-_MANY = 50  # so many pages are worth a process
+_MIN_PAGES_PER_PROCESS = 50  # so many pages are worth a process
 _Asked = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
@@ -79,7 +79,7 @@ class ThriftyWriter(Writer):  # type: ignore[misc]
         """Write the pages that were noted, every other one in a process beside, and each later one at once."""
         noted, self._noted = self._noted or [], None
         names = [name for name, _, _ in noted]
-        if len(noted) < _MANY or len(set(names)) < len(names):
+        if len(noted) < _MIN_PAGES_PER_PROCESS or len(set(names)) < len(names):
             return self._write(noted)
         beside = [one for one in noted if "article" in one[2]][::2]  # lists, which may have several pages each, stay here
         others = {id(one) for one in beside}

@@ -14,8 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from dateutil import parser as dateparser
 
 from mailer.core.audience import parse
-from mailer.core.characters import ILLEGAL, OVERRIDES, clean, may_hold_illegal
-from mailer.core.characters import name as character
+from mailer.core.characters import ILLEGAL, MAX_DATE_CHARS, OVERRIDES, clean, may_hold_illegal, name_character
 from mailer.core.edition import Finding, Wish
 from mailer.core.errors import BadInput
 from mailer.core.message import LEAVE_URL, has_placeholder
@@ -32,12 +31,11 @@ _LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):(.*)")
 _MORE = re.compile(r"^ {4,}(.*)$")
 MAX_SOURCE_BYTES = 4_000_000
 MAX_HEAD_LINES = 500
-MAX_DATE_CHARS = 100
 _NO_YEAR = datetime(1, 1, 1)
 _LONG_HEAD = f"The front matter has more than {MAX_HEAD_LINES} lines: end it with an empty line before the text."
 _NO_FIELD = "This line of the front matter is not a field: write `Name: value`, or end the front matter above it with `---`."
 _YES = {"yes", "true", "now", "1", "on"}
-_NO = {"no", "false", "never", "0", "off", ""}
+NO = {"no", "false", "never", "0", "off", ""}
 
 
 @dataclass
@@ -72,7 +70,7 @@ class Source:
     @property
     def asks(self) -> bool:
         """Does it ask to be sent, also where the time cannot be read?"""
-        return self.fields.get("send", "").strip().lower() not in _NO
+        return self.fields.get("send", "").strip().lower() not in NO
 
     @property
     def broken(self) -> bool:
@@ -139,7 +137,7 @@ def _clean_lines(source: Source, lines: list[str]) -> None:
     """Leave out what no page, feed or email can carry, and name it at its line."""
     odd = [(number, found[0]) for number, line in enumerate(lines) if (found := ILLEGAL.search(line))]
     for number, first in odd[:_MAX_ODD_LINES]:
-        source.warning(number + 1, f"The character {character(first)} {NOWHERE} and was dropped: remove it.")
+        source.warning(number + 1, f"The character {name_character(first)} {NOWHERE} and was dropped: remove it.")
     for number, _ in odd:
         lines[number] = clean(lines[number])
 
@@ -149,7 +147,7 @@ def _clean_fields(source: Source) -> None:
     for name, value in source.fields.items():
         if found := OVERRIDES.search(value):
             source.fields[name] = OVERRIDES.sub("", value)
-            message = f"The character {character(found[0])} changes the direction of the text and was dropped: remove it."
+            message = f"The character {name_character(found[0])} changes the direction of the text and was dropped: remove it."
             source.warning(source.lines.get(name, 1), message)
 
 
@@ -256,7 +254,7 @@ def _edition(source: Source, text: str) -> int:
 
 def _send(source: Source, text: str) -> tuple[Wish, datetime | None]:
     word = text.strip().lower()
-    if word in _NO:
+    if word in NO:
         return Wish.NO, None
     if word in _YES:
         return Wish.YES, None

@@ -21,8 +21,8 @@ from pathlib import Path
 from mailer.core.edition import Edition
 from mailer.core.errors import Refused
 
-SIZE = 8  # words of a shingle
-LEAST = 4  # words of a heading or caption that is looked for whole
+SHINGLE_WORDS = 8
+MIN_WORDS = 4  # of a heading or caption that is searched for as a whole
 _WIDE = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOKEN = re.compile(rf"[{_WIDE}]|[^\W_{_WIDE}]+")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff\u0300-\u036f]")
@@ -30,7 +30,7 @@ _TAG = re.compile(r"<!--|-->|<[^<>]*>")
 _UNIT = re.compile(r"\n\s*\n|\n(?=\s*[#>*+|-])|\n(?=\s*\d+[.)])")
 _BRACKETS = re.compile(r"\[([^\]]+)\]")
 _TITLES = re.compile(r"""\([^\s(]++\s++"([^"]+)"\)|(?:alt|title|content|summary)=["']([^"']+)["']""")
-_MOST = 64 * 1024 * 1024  # bytes of an unpacked file
+_MAX_UNPACKED_BYTES = 64 * 1024 * 1024  # bytes of an unpacked file
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Leak:
         return f"{self.where} contains paid text from {self.path}: “{self.words}”"
 
 
-class Guard:
+class LeakDetector:
     """Knows the shingles of all secrets. ``find`` says what of them a text holds.
 
-    ``clean`` holds digests of what was found clean; ``know`` takes those of an earlier guard with the same ``digest``.
+    ``clean`` holds digests of what was found clean; ``know`` takes those of an earlier detector with the same ``digest``.
     """
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
@@ -70,11 +70,11 @@ class Guard:
 
     @property
     def empty(self) -> bool:
-        """Is there nothing to guard?"""
+        """Is there no paid text to find?"""
         return not self._owners
 
     def know(self, clean: Iterable[str]) -> None:
-        """Do not look again at what a guard of the same ``digest`` found clean."""
+        """Do not look again at what a detector of the same ``digest`` found clean."""
         self._known = frozenset(clean)
 
     def digest(self) -> str:
@@ -125,9 +125,9 @@ class Guard:
         return found
 
 
-def of_editions(editions: Iterable[Edition]) -> Guard:
-    """A guard for what premium variants hold and the free texts in their language do not."""
-    return Guard(secrets(editions))
+def of_editions(editions: Iterable[Edition]) -> LeakDetector:
+    """A detector for what premium variants hold and the free texts in their language do not."""
+    return LeakDetector(secrets(editions))
 
 
 def secrets(editions: Iterable[Edition]) -> list[Secret]:
@@ -171,9 +171,9 @@ def shingles(markdown: str) -> set[tuple[str, ...]]:
     units = [*_UNIT.split(plain), *bracketed, *(next(filter(None, match)) for match in _TITLES.findall(source))]
     for unit in units:
         tokens = words(unit)
-        if LEAST <= len(tokens) < SIZE:
+        if MIN_WORDS <= len(tokens) < SHINGLE_WORDS:
             found.add(tuple(tokens))
-        found |= {tuple(tokens[at : at + SIZE]) for at in range(len(tokens) - SIZE + 1)}
+        found |= {tuple(tokens[at : at + SHINGLE_WORDS]) for at in range(len(tokens) - SHINGLE_WORDS + 1)}
     return found
 
 
@@ -191,8 +191,8 @@ def readable(data: bytes) -> Iterator[str]:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error):
             return
-    if len(data) > _MOST:
-        data = data[:_MOST]
+    if len(data) > _MAX_UNPACKED_BYTES:
+        data = data[:_MAX_UNPACKED_BYTES]
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         yield from _png(data)
     elif data[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mailer.core.characters import ILLEGAL, name
+from mailer.core.characters import ILLEGAL, name_character
 from mailer.core.edition import Finding
 from mailer.editions.source import paid_sections
 from mailer.editions.source.front_matter import NOWHERE, Source, refuse_placeholder
@@ -23,7 +23,7 @@ def check(source: Source, fields: Mapping[str, str], text: str) -> None:
             source.error(field, f"The {field} is missing: add it at the beginning of the file.")
     if found := ILLEGAL.search(text):
         line = text.count("\n", 0, found.start()) + 1
-        message = f"The character {name(found[0])} {NOWHERE}: remove it."
+        message = f"The character {name_character(found[0])} {NOWHERE}: remove it."
         source.findings.append(Finding("error", source.path, line, message))
     paid_sections.refuse_rst(source, text)
     refuse_placeholder(source, text)

@@ -79,15 +79,15 @@ def read(content: Path, config: Path, site_url: str = "") -> Site:
         zone=settings["TIMEZONE"] or "UTC",
         lang=settings["DEFAULT_LANG"],
         pages=tuple(root / folder for folder in settings["PAGE_PATHS"]),
-        clip=clip(settings.get("POSTMERGE_CLIP")),
+        clip=read_clip_setting(settings.get("POSTMERGE_CLIP")),
         theme=Path(settings["THEME"]),
         off=tuple(settings.get("POSTMERGE_CHECKS_OFF") or ()),
         ids=family_ids(settings),
     )
 
 
-def clip(value: object) -> str:
-    """What POSTMERGE_CLIP says. Raises BadInput."""
+def read_clip_setting(value: object) -> str:
+    """Read POSTMERGE_CLIP. Raises BadInput."""
     if value not in (None, "warn", "cut", "refuse"):
         raise BadInput(f"POSTMERGE_CLIP is {value!r}: set it to 'warn', 'cut' or 'refuse' in pelicanconf.py.")
     return str(value or "warn")

@@ -9,9 +9,9 @@ from typing import Any
 
 from mailer.core.edition import PREMIUM, Edition, Variant
 from mailer.core.i18n import code
+from mailer.editions.source.front_matter import NO
 
 _ITS_OWN = ("send", "audience", "edition", "id")  # fields that only the original has
-_NOTHING = ("", "no", "false", "never", "0", "off")
 
 
 @dataclass(frozen=True)
@@ -133,4 +133,4 @@ def _hidden(text: Text) -> bool:
 
 def _asks(text: Text, name: str) -> bool:
     value = text.fields.get(name, "").strip().lower()
-    return value not in _NOTHING if name == "send" else bool(value)
+    return value not in NO if name == "send" else bool(value)

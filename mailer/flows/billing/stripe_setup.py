@@ -17,7 +17,7 @@ from mailer.core.settings import Settings
 from mailer.flows.billing.stripe_client import get_unbound_client
 from mailer.payments.client import Stripe
 from mailer.payments.models import PLAN
-from mailer.payments.plans import PaidPlan, Plans, format_money, load_plans
+from mailer.payments.plans import INTERVALS, PaidPlan, Plans, format_money, load_plans
 from mailer.store.billing import stripe_events, subscriptions
 
 EVENTS = (
@@ -29,7 +29,6 @@ EVENTS = (
     "charge.refunded", "charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed",
 )  # fmt: skip
 _OWN_NAME = "postmerge"  # metadata of the webhook and the portal settings that we made
-_INTERVAL = {1: "month", 12: "year"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def _plan_product_and_price(client: Stripe, plans: Plans, plan: PaidPlan) -> lis
     price = {
         "currency": plans.currency,
         "unit_amount": plan.price,
-        "recurring": {"interval": _INTERVAL[plan.months]},
+        "recurring": {"interval": INTERVALS[plan.months]},
         "lookup_key": lookup_key(plan.name),
         "tax_behavior": "inclusive",
         "metadata": {PLAN: plan.name},
@@ -114,7 +113,7 @@ def _plan_price(client: Stripe, plans: Plans, plan: PaidPlan, wanted: Mapping[st
     known = [one for one in client.iterate("/v1/prices", {}) if one["metadata"].get(PLAN) == plan.name]
     same = [one for one in known if _is_up_to_date({k: v for k, v in wanted.items() if k != "lookup_key"}, one)]
     sold = next((one for one in same if one["active"] and one.get("lookup_key") == wanted["lookup_key"]), None)
-    detail = f"{format_money(plan.price, plans.currency)} every {_INTERVAL[plan.months]}"
+    detail = f"{format_money(plan.price, plans.currency)} every {INTERVALS[plan.months]}"
     others = [one["id"] for one in known if one["active"] and (sold is None or one["id"] != sold["id"])]
     if sold and not others:
         return SetupChange("keep", f"price {plan.name}", detail)

@@ -16,7 +16,7 @@ from mailer.flows.billing import billing_emails, entitlements
 from mailer.flows.billing.entitlements import Entitlement, EntitlementState
 from mailer.flows.subscribers import inbox_limit, private_links, signup
 from mailer.payments.client import Stripe, UnknownAtStripe
-from mailer.payments.models import Charge, Subscription
+from mailer.payments.models import RUNNING_STATUSES, Charge, Subscription
 from mailer.store.billing import customers, gifts, subscriptions
 from mailer.store.billing.gifts import Gift
 from mailer.store.billing.subscriptions import StoredSubscription
@@ -28,7 +28,6 @@ from mailer.store.transactional import transactional_emails
 events = log.get("stripe")
 
 _MAX_TRIES = 20
-_LIVE = ("active", "trialing", "past_due")
 
 
 def clock() -> datetime:
@@ -179,7 +178,7 @@ def _list_doubles(database: Database, stored: StoredSubscription | None) -> list
         return []
     with database.transaction() as tx:
         held = subscriptions.list_by_subscriber(tx, stored.subscriber_id)
-    return [one for one in held if one.status in _LIVE and not one.cancel_at and not one.collection_paused][1:]
+    return [one for one in held if one.status in RUNNING_STATUSES and not one.cancel_at and not one.collection_paused][1:]
 
 
 def _end_double(database: Database, settings: Settings, client: Stripe, stored: StoredSubscription) -> None:

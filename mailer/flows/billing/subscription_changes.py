@@ -23,6 +23,7 @@ from mailer.flows.billing.stripe_client import get_client
 from mailer.flows.billing.stripe_sync import refresh_charge, refresh_subscription
 from mailer.flows.subscribers import private_links
 from mailer.payments import models
+from mailer.payments.models import RUNNING_STATUSES
 from mailer.payments.plans import Plans, load_plans
 from mailer.store.billing import entitlement_records, subscriptions
 from mailer.store.billing.entitlement_records import StoredEntitlement
@@ -31,7 +32,6 @@ from mailer.store.subscribers import erasure, subscribers
 
 events = log.get("paying")
 
-_RUNNING = ("active", "trialing", "past_due")
 MIN_WITHDRAWAL_PERIOD = timedelta(days=14)  # by EU law
 PAUSE_END_NOTICE = timedelta(days=7)  # before a pause ends by itself
 
@@ -64,7 +64,7 @@ def get_page(database: Database, settings: Settings, subscriber_id: int) -> Subs
         written = entitlement_records.get(tx, subscriber_id)
         lang = get_subscriber_localizer(tx, subscriber_id).lang
     now = clock()
-    running = next((one for one in held if one.status in (*_RUNNING, "paused")), None)
+    running = next((one for one in held if one.status in (*RUNNING_STATUSES, "paused")), None)
     until = _get_withdrawal_deadline(settings, running)
     return SubscriptionPage(
         subscriber.email,
@@ -81,7 +81,7 @@ def is_charged(database: Database, subscriber_id: int) -> bool:
     """Return whether a subscription of theirs is still charged, even if they get no emails."""
     with database.transaction() as tx:
         held = subscriptions.list_by_subscriber(tx, subscriber_id)
-    return any(one.status in _RUNNING and not one.cancel_at for one in held)
+    return any(one.status in RUNNING_STATUSES and not one.cancel_at for one in held)
 
 
 def pause_subscription(
@@ -226,7 +226,9 @@ def change_all(
     """
     with database.transaction() as tx:
         held = [one for one in subscriptions.list_all(tx) if one.subscriber_id and one.plan]
-    chosen = [one for one in held if one.status in (*_RUNNING, "paused") and not one.cancel_at and _is_paused(one) is paused]
+    chosen = [
+        one for one in held if one.status in (*RUNNING_STATUSES, "paused") and not one.cancel_at and _is_paused(one) is paused
+    ]
     done, wrong = 0, []
     for one in chosen:
         try:
@@ -278,9 +280,9 @@ def _get_running(database: Database, settings: Settings, subscriber_id: int) -> 
     with database.transaction() as tx:
         held = [] if erasure.get_erased_at(tx, subscriber_id) else subscriptions.list_by_subscriber(tx, subscriber_id)
     for one in held:
-        if one.status in (*_RUNNING, "paused"):
+        if one.status in (*RUNNING_STATUSES, "paused"):
             fresh = refresh_subscription(database, settings, get_client(database, settings), one.stripe_id)
-            if fresh and fresh.status in (*_RUNNING, "paused"):
+            if fresh and fresh.status in (*RUNNING_STATUSES, "paused"):
                 return fresh
     raise localized_error(BadInput, "You don’t have a paid subscription, so you’re not being charged.")
 

@@ -22,13 +22,13 @@ from mailer.store.events import delivery_events, rejected_events, transactional_
 from mailer.store.subscribers import suppressions
 from mailer.webhooks import ses_events, ses_inbound
 from mailer.webhooks.ses_events import EventKind, SesEvent
-from mailer.webhooks.sns import MAX_AGE, SnsKind, SnsVerifier
+from mailer.webhooks.sns import MAX_MESSAGE_AGE, SnsKind, SnsVerifier
 
 events = log.get("feedback")
 
 _MAX_BUSY_SECONDS = 10.0  # how long to retry rows that a worker has locked
 _BUSY_RETRY_SECONDS = 0.02
-_REMEMBER_IDS_FOR = MAX_AGE * 2  # older messages are rejected by their timestamp
+_REMEMBER_IDS_FOR = MAX_MESSAGE_AGE * 2  # older messages are rejected by their timestamp
 
 # The state that an event proves, and its rank (see ``delivery_events.RANK``).
 _PROOF = {

@@ -10,7 +10,7 @@ from mailer.core.db import Database
 from mailer.store.sending import deliveries, ledger_queries
 from mailer.store.sending.sends import SendState
 
-MAX_AGE = timedelta(days=1)  # deliveries of sends that finished longer ago are not counted
+MAX_SEND_AGE = timedelta(days=1)  # deliveries of sends that finished longer ago are not counted
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,6 @@ def read_numbers(database: Database) -> LedgerNumbers:
     with database.transaction() as tx:
         return LedgerNumbers(
             sends={**{str(state): 0 for state in SendState}, **ledger_queries.count_sends_by_state(tx)},
-            deliveries={**dict.fromkeys(deliveries.STATES, 0), **ledger_queries.count_deliveries_by_state(tx, MAX_AGE)},
+            deliveries={**dict.fromkeys(deliveries.STATES, 0), **ledger_queries.count_deliveries_by_state(tx, MAX_SEND_AGE)},
             waiting_transactional=ledger_queries.count_waiting_transactional(tx),
         )

@@ -13,7 +13,7 @@ from mailer.store.operations import notices
 
 events = log.get("notify")
 
-_TIMEOUT = 10.0  # seconds
+_TIMEOUT_SECONDS = 10.0
 
 
 def post_notices(database: Database, settings: Settings) -> int:
@@ -35,7 +35,7 @@ def _post_text(url: str, text: str) -> bool:
     headers = {"Content-Type": "application/json", "User-Agent": "postmerge"}
     try:
         request = urllib.request.Request(url, body, headers)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
             return True
     except (OSError, HTTPException, ValueError) as error:
         events.warning("notice.not_posted", error=type(error).__name__)

@@ -20,7 +20,7 @@ from mailer.core import audience
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Wish, by_text
 from mailer.core.errors import BadInput
-from mailer.core.migrate import migrate
+from mailer.core.migrate import run_migrations
 from mailer.core.settings import Settings
 from mailer.fakes import embedded_services
 from mailer.fakes.fake_ses_process import FakeSes
@@ -142,7 +142,7 @@ def _rehearsal_services(settings: Settings) -> Iterator[tuple[Database, Settings
         )
         database = Database(conf.database_url)
         stack.callback(database.close)
-        migrate(database)
+        run_migrations(database)
         yield database, conf, fake
 
 

@@ -1,4 +1,4 @@
-"""Guards before a send: each refuses with one sentence that says what was found and, where it is safe, the way past it."""
+"""Preflight: reasons to refuse a send, each with a sentence on what was found and, where it is safe, the way past it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from mailer.store.publishing.issues import KnownIssue
 from mailer.store.sending.sends import NOT_STARTED
 from mailer.transports.base import AccountLimits
 
-OLDEST = timedelta(days=7)
-LATEST = timedelta(hours=6)
+MAX_ISSUE_AGE = timedelta(days=7)
+MAX_SCHEDULE_DELAY = timedelta(hours=6)
 MAX_PAGE_BYTES = 4_000_000
 ALLOWED = ("checks", "many", "old", "late", "unknown-tag", "duplicate", "identity", "address", "quota", "sandbox")
 
 
 @dataclass(frozen=True)
-class Guard:
-    """A refusal that is waiting to be raised; ``name`` is what ``--allow`` takes, empty when nothing overrides it."""
+class Refusal:
+    """A reason to refuse to publish. ``name`` is what ``--allow`` takes; empty if nothing overrides it."""
 
     name: str
     sentence: str
@@ -40,8 +40,8 @@ def check_plan(
     account: AccountLimits | None,
     allow: Collection[str],
     gate: bool,
-) -> list[Guard]:
-    """Everything that speaks against the plan's sends, apart from what ``allow`` names. Fetches pages when ``gate``."""
+) -> list[Refusal]:
+    """Collect the refusals of the plan's sends, except those that ``allow`` names. Fetch the live pages if ``gate``."""
     sending = plan.of(Action.SEND)
     touched = plan.of(Action.SEND, Action.UPDATE)
     found = [
@@ -53,16 +53,16 @@ def check_plan(
     for step in touched:
         found += [*_check_issue(step, plan), *(_check_live_pages(step) if gate and not step.scheduled else ())]
     found += _check_quota(touched, account)
-    return [guard for guard in found if guard.name not in allow]
+    return [refusal for refusal in found if refusal.name not in allow]
 
 
-def require_no_refusals(guards: list[Guard], plan: Plan) -> None:
+def require_no_refusals(refusals: list[Refusal], plan: Plan) -> None:
     """Raise Refused with all that was found, each on a line of its own; the error is named after the first."""
-    if guards:
-        lines = [guard.sentence for guard in guards]
-        if any(guard.name == "checks" for guard in guards):
+    if refusals:
+        lines = [refusal.sentence for refusal in refusals]
+        if any(refusal.name == "checks" for refusal in refusals):
             lines.append("Correct what is named with its line, or publish with `--allow checks`.")
-        raise Refused("\n".join([*lines, *_list_unchanged_sends(plan)]), guards[0].name)
+        raise Refused("\n".join([*lines, *_list_unchanged_sends(plan)]), refusals[0].name)
 
 
 def _list_unchanged_sends(plan: Plan) -> Iterator[str]:
@@ -91,12 +91,12 @@ def list_blocking_findings(plan: Plan, findings: Iterable[Finding]) -> list[Find
     ]
 
 
-def _check_sources(plan: Plan, findings: Iterable[Finding]) -> Iterator[Guard]:
+def _check_sources(plan: Plan, findings: Iterable[Finding]) -> Iterator[Refusal]:
     for finding in list_blocking_findings(plan, findings):
-        yield Guard("checks", f"{finding.path}:{finding.line}: {finding.message}")
+        yield Refusal("checks", f"{finding.path}:{finding.line}: {finding.message}")
 
 
-def _check_identities(plan: Plan) -> Iterator[Guard]:
+def _check_identities(plan: Plan) -> Iterator[Refusal]:
     """Files of which the ledger cannot say whether they are new issues."""
     for step in plan.steps:
         edition, match = step.edition, step.match
@@ -104,19 +104,19 @@ def _check_identities(plan: Plan) -> Iterator[Guard]:
             continue
         asks = edition.send is not Wish.NO
         if match.rival and asks:
-            yield Guard(
+            yield Refusal(
                 "",
                 f"{edition.path} has the `Id: {edition.key}` of an issue that is in {match.rival}:"
                 " give it an `Id:` of its own, or remove the line.",
             )
         if match.ambiguous and match.issue and (asks or step.chosen) and step.action in (Action.KEEP, Action.RENAME):
-            yield Guard(
+            yield Refusal(
                 "identity",
                 f"{edition.path} may be a new issue or {_describe_known(edition, match.issue.latest)}: if it is new, give it"
                 f" an `Id:` of its own; if it is the same, write `Id: {match.root}` or publish with `--allow identity`.",
             )
         if step.evicted_by:
-            yield Guard(
+            yield Refusal(
                 "address",
                 f"{step.evicted_by} would take the address of {edition.path}, {match.issue.latest.url if match.issue else ''}:"
                 f" give {step.evicted_by} a `Slug:` of its own, or publish with `--allow address`.",
@@ -128,82 +128,87 @@ def _describe_known(edition: Edition, known: KnownIssue) -> str:
     return f"{where}, “{known.title}”"
 
 
-def _check_settings(settings: Settings) -> Iterator[Guard]:
+def _check_settings(settings: Settings) -> Iterator[Refusal]:
     if not settings.sender:
-        yield Guard("", 'No sender is set: put POSTMERGE_SENDER="Name <address@your.domain>" into the environment.')
+        yield Refusal("", 'No sender is set: put POSTMERGE_SENDER="Name <address@your.domain>" into the environment.')
     if not settings.postal_address:
-        yield Guard("", "No postal address is set, which the law requires in every email: set POSTMERGE_POSTAL_ADDRESS.")
+        yield Refusal("", "No postal address is set, which the law requires in every email: set POSTMERGE_POSTAL_ADDRESS.")
 
 
-def _check_number(sending: list[Step]) -> Iterator[Guard]:
+def _check_number(sending: list[Step]) -> Iterator[Refusal]:
     if len(sending) > 1:
         keys = ", ".join(step.key for step in sending[:5])
-        yield Guard(
+        yield Refusal(
             "many",
             f"{len(sending)} issues ask to be sent at once ({keys}):"
             " publish one with `--issue KEY`, or all with `--allow many`.",
         )
 
 
-def _check_issue(step: Step, plan: Plan) -> Iterator[Guard]:
+def _check_issue(step: Step, plan: Plan) -> Iterator[Refusal]:
     edition = step.edition
     if edition is None:
         return
-    if step.action is Action.SEND and not step.chosen and not step.scheduled and plan.made_at - edition.dated > OLDEST:
+    if step.action is Action.SEND and not step.chosen and not step.scheduled and plan.made_at - edition.dated > MAX_ISSUE_AGE:
         days = (plan.made_at - edition.dated).days
-        yield Guard("old", f"{edition.path} is dated {days} days ago: correct its `Date:`, or publish with `--allow old`.")
-    if edition.send_at and not step.chosen and plan.made_at - edition.send_at > LATEST and step.action is Action.SEND:
-        yield Guard(
+        yield Refusal("old", f"{edition.path} is dated {days} days ago: correct its `Date:`, or publish with `--allow old`.")
+    if (
+        edition.send_at
+        and not step.chosen
+        and plan.made_at - edition.send_at > MAX_SCHEDULE_DELAY
+        and step.action is Action.SEND
+    ):
+        yield Refusal(
             "late",
             f"{edition.path} asks to be sent at {edition.send_at:%Y-%m-%d %H:%M %Z}, which is past:"
             " move `Send:` into the future, or publish with `--allow late`.",
         )
     if step.unknown_tags:
         tags = ", ".join(repr(tag) for tag in step.unknown_tags)
-        yield Guard(
+        yield Refusal(
             "unknown-tag",
             f"The audience of {edition.path} names the tag {tags}, which no subscriber has:"
             " correct `Audience:`, or publish with `--allow unknown-tag`.",
         )
     if step.size == 0 and not step.scheduled:
-        yield Guard(
+        yield Refusal(
             "",
             f"The audience {shown(edition.audience)} of {edition.path} is empty:"
             " correct `Audience:`, or add subscribers first.",
         )
     if step.match and step.match.copied and step.action is Action.SEND and not step.match.rival:
-        yield Guard(
+        yield Refusal(
             "duplicate",
             f"{edition.path} has nearly the same text as {step.match.copied}: write its own text into {edition.path} and leave"
             f" {step.match.copied} as it is, or publish with `--allow duplicate`.",
         )
 
 
-def _check_quota(touched: list[Step], account: AccountLimits | None) -> Iterator[Guard]:
+def _check_quota(touched: list[Step], account: AccountLimits | None) -> Iterator[Refusal]:
     if account is None:
         return
     needed = sum(step.size for step in touched if not step.scheduled)
     if needed and not account.sending:
-        yield Guard("", "SES has switched sending off for this account: open the SES console and follow what it says there.")
+        yield Refusal("", "SES has switched sending off for this account: open the SES console and follow what it says there.")
     if needed and not account.production:
-        yield Guard(
+        yield Refusal(
             "sandbox",
             "This SES account is in the sandbox, which sends only to verified addresses: ask AWS for production access"
             " in the SES console, or publish with `--allow sandbox`.",
         )
     if needed and account.quota == 0:
-        yield Guard(
+        yield Refusal(
             "", "SES does not let this account send at all (a quota of 0): open the SES console and follow its instructions."
         )
     elif needed > account.left:
-        yield Guard(
+        yield Refusal(
             "quota",
             f"The audience has {needed:,} subscribers, but SES accepts only {account.left:,.0f} more emails in these 24 hours:"
             " wait, ask AWS for more, or publish with `--allow quota`.",
         )
 
 
-def _check_live_pages(step: Step) -> Iterator[Guard]:
+def _check_live_pages(step: Step) -> Iterator[Refusal]:
     if step.edition is None:
         return
     translations = [(one.url, one.digest) for one in step.edition.variants if one.url and not one.premium]
@@ -211,7 +216,7 @@ def _check_live_pages(step: Step) -> Iterator[Guard]:
         found = fetch_live_digest(url)
         if found != digest:
             what = "shows another text" if found else "does not show this issue yet"
-            yield Guard("", f"{url} {what}: deploy the site first, then publish again; without a site use `--no-gate`.")
+            yield Refusal("", f"{url} {what}: deploy the site first, then publish again; without a site use `--no-gate`.")
             return
 
 

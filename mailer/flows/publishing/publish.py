@@ -12,8 +12,8 @@ from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
 from mailer.editions.source import paid_leaks
-from mailer.flows.publishing import preflight as guards
-from mailer.flows.publishing.publish_plan import Action, Order, Plan, Step, build_known_issue, build_plan
+from mailer.flows.publishing import preflight
+from mailer.flows.publishing.publish_plan import Action, Plan, PlanRequest, Step, build_known_issue, build_plan
 from mailer.flows.sending import fence
 from mailer.flows.sending.send_control import find_send
 from mailer.flows.subscribers import segment_rules
@@ -25,12 +25,12 @@ from mailer.transports.base import AccountLimits, Transport
 events = log.get("publish")
 
 _CHANGED = "The ledger changed while publishing ({}): run `postmerge publish` again."
-SMALLEST_SLICE = 100  # subscribers; a smaller audience is sent to at once
+MIN_SLICE_SUBSCRIBERS = 100  # a smaller audience is not split into waves
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked: ``issue`` chooses one by key or path, ``allow`` names guards to pass, ``gate`` looks at the live page."""
+    """What to publish. ``issue`` is a key or path, ``allow`` names preflight checks to skip, ``gate`` checks the live page."""
 
     issue: str = ""
     allow: Collection[str] = ()
@@ -50,7 +50,7 @@ class Outlook:
     """A plan with the reasons to refuse it. ``rate`` is emails a second, or None without a limit."""
 
     plan: Plan
-    guards: tuple[guards.Guard, ...]
+    refusals: tuple[preflight.Refusal, ...]
     account: AccountLimits | None
 
 
@@ -58,7 +58,7 @@ def adopt_issues(database: Database, settings: Settings, found: Sequence[Edition
     """Record every issue without a send as public and not to be sent; return how many were new to the ledger."""
     with database.transaction() as tx:
         issues.lock(tx)
-        plan = build_plan(tx, found, _build_order(settings, ""), datetime.now(UTC))
+        plan = build_plan(tx, found, _build_request(settings, ""), datetime.now(UTC))
         open_steps = [step for step in plan.of(Action.SEND, Action.RECORD, Action.ADOPT) if step.edition]
         for step in plan.steps:
             _save_issue(tx, replace(step, action=Action.ADOPT) if step in open_steps else step)
@@ -69,7 +69,7 @@ def adopt_issues(database: Database, settings: Settings, found: Sequence[Edition
 def make_plan(database: Database, settings: Settings, found: Sequence[Edition], issue: str = "") -> Plan:
     """The plan for these editions; ``issue`` names one to send by its key or path. Raises BadInput where that is not one."""
     with database.transaction() as tx:
-        plan = build_plan(tx, found, _build_order(settings, issue), datetime.now(UTC))
+        plan = build_plan(tx, found, _build_request(settings, issue), datetime.now(UTC))
     _require_issue(plan, issue)
     return plan
 
@@ -82,13 +82,13 @@ def preview_publish(
     transport: Transport,
     request: Request,
 ) -> Outlook:
-    """What publishing would do, and which guards would refuse it. Writes nothing."""
+    """Show what publishing would do, and why preflight would refuse it. Writes nothing."""
     plan = make_plan(database, settings, found, request.issue)
     account = transport.account() if plan.of(Action.SEND, Action.UPDATE) else None
-    against = guards.check_plan(plan, settings, findings, account, request.allow, request.gate)
+    refusals = preflight.check_plan(plan, settings, findings, account, request.allow, request.gate)
     if plan.of(Action.SEND, Action.UPDATE) and (trouble := fence.read_fence(database, settings).problem):
-        against.insert(0, guards.Guard("", trouble))
-    return Outlook(plan, tuple(against), account)
+        refusals.insert(0, preflight.Refusal("", trouble))
+    return Outlook(plan, tuple(refusals), account)
 
 
 def publish(
@@ -101,16 +101,16 @@ def publish(
 ) -> Published:
     """Store the editions, create the sends and freeze their audiences, all or nothing; safe to run twice and at once.
 
-    Raises Refused when a guard says no, or when premium text stands in what the ledger will show: then nothing was written.
+    Raises Refused if preflight fails, or if what the ledger will show contains paid text; nothing is written then.
     """
     outlook = preview_publish(database, settings, found, findings, transport, request)
-    guards.require_no_refusals(list(outlook.guards), outlook.plan)
+    preflight.require_no_refusals(list(outlook.refusals), outlook.plan)
     paid_leaks.insist(_find_leaks(found, outlook.plan))
     if outlook.plan.of(Action.SEND, Action.UPDATE):
         fence.require_fence(database, settings)
     with database.transaction() as tx:
         issues.lock(tx)
-        plan = build_plan(tx, found, _build_order(settings, request.issue), datetime.now(UTC))
+        plan = build_plan(tx, found, _build_request(settings, request.issue), datetime.now(UTC))
         _require_same_intents(outlook.plan, plan)
         _cancel_sends(tx, plan)
         new = [send_id for step in plan.steps if (send_id := _apply_step(tx, settings, step, request.gate))]
@@ -157,7 +157,7 @@ def freeze_audience(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
     send = sends.get(tx, send_id)
     size = audiences.freeze(tx, send_id, audience.of_issue(segment_rules.read_rule(tx, rule), send.issue_key if send else ""))
     sends.set_frozen(tx, send_id, size)
-    first = max(SMALLEST_SLICE, int(size * settings.first_slice / 100))
+    first = max(MIN_SLICE_SUBSCRIBERS, int(size * settings.first_slice / 100))
     if first < size:
         deliveries.mark_first_wave(tx, send_id, first)
         sends.set_wave(tx, send_id, 0)
@@ -168,17 +168,17 @@ def freeze_audience(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
 
 def _find_leaks(found: Sequence[Edition], plan: Plan) -> list[paid_leaks.Leak]:
     """Find paid text in what becomes public of the editions: emails of new sends, and every title."""
-    guard = paid_leaks.of_editions(found)
-    if guard.empty:
+    detector = paid_leaks.of_editions(found)
+    if detector.empty:
         return []
     new = [step.edition for step in plan.of(Action.SEND, Action.UPDATE) if step.edition]
     shown = [(one.key, f"{one.title}\n\n{one.path}\n\n{one.key}") for one in found]
-    leaked = [leak for key, text in shown for leak in guard.find(f"the ledger's entry of {key}", text)]
-    return [*(leak for edition in new for leak in guard.find_edition(edition)), *leaked]
+    leaked = [leak for key, text in shown for leak in detector.find(f"the ledger's entry of {key}", text)]
+    return [*(leak for edition in new for leak in detector.find_edition(edition)), *leaked]
 
 
-def _build_order(settings: Settings, issue: str) -> Order:
-    return Order(sender=settings.sender, hold=settings.hold, issue=issue)
+def _build_request(settings: Settings, issue: str) -> PlanRequest:
+    return PlanRequest(sender=settings.sender, hold=settings.hold, issue=issue)
 
 
 def _require_issue(plan: Plan, issue: str) -> None:
@@ -190,7 +190,7 @@ def _require_issue(plan: Plan, issue: str) -> None:
 
 
 def _require_same_intents(judged: Plan, now: Plan) -> None:
-    """Between the guards and the lock somebody else may have published: less to do is fine, more is not."""
+    """Between preflight and the lock somebody else may have published: less to do is fine, more is not."""
     passed = {(step.root, step.edition.number, step.edition.digest) for step in judged.steps if step.edition}
     fresh = [s for s in now.of(Action.SEND) if s.edition and (s.root, s.edition.number, s.edition.digest) not in passed]
     if fresh:

@@ -14,9 +14,8 @@ from mailer.core.db import Tx
 from mailer.core.edition import Edition, Wish, texts_said
 from mailer.flows.publishing.issue_identity import Issue, Match, identify_issues, list_known_issues
 from mailer.flows.subscribers import segment_rules
-from mailer.store.publishing import editions as stored_editions
 from mailer.store.publishing import issues
-from mailer.store.publishing.editions import Fingerprint
+from mailer.store.publishing.editions import Fingerprint, compute_fingerprints, list_fingerprints
 from mailer.store.publishing.issues import KnownIssue
 from mailer.store.sending import audiences, sends
 from mailer.store.sending.sends import Canceller, Send, SendState
@@ -81,7 +80,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """All steps, in the editions' order; ``first`` is set when the ledger has never seen an issue.
+    """All steps, in the editions' request; ``first`` is set when the ledger has never seen an issue.
 
     ``settled``: by the path of an issue, the highest edition of it that asks for nothing any more, as it was sent or adopted.
     """
@@ -97,7 +96,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Order:
+class PlanRequest:
     """How publishing was asked for: ``issue`` names the one issue to send although nothing else would send it."""
 
     sender: str
@@ -105,12 +104,12 @@ class Order:
     issue: str = ""
 
 
-def build_plan(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime) -> Plan:
+def build_plan(tx: Tx, editions: Sequence[Edition], request: PlanRequest, now: datetime) -> Plan:
     """The plan for these editions, from the ledger as it is in this transaction."""
     rows = issues.list_all(tx)
     every = sends.list_all(tx)
     waiting = [one.edition_id for one in every if one.waits]
-    marks = stored_editions.list_fingerprints(tx, waiting) if waiting else {}
+    marks = list_fingerprints(tx, waiting) if waiting else {}
     begun = {one.issue_key: one for one in sorted(every, key=lambda one: one.edition_number) if one.started_at}
     by_edition = {send_key(one): one for one in every}
     book = _Book(
@@ -121,7 +120,7 @@ def build_plan(tx: Tx, editions: Sequence[Edition], order: Order, now: datetime)
         begun,
         {_get_url_path(one.url): one.path for one in editions},
     )
-    steps = [_build_step(book, edition, order, now) for edition in editions]
+    steps = [_build_step(book, edition, request, now) for edition in editions]
     steps += _list_vanished(book, steps)
     counted = tuple(_count_audience(tx, step) for step in steps)
     return Plan(counted, first=not rows, made_at=now, settled=_list_settled(list_known_issues(rows), every))
@@ -173,11 +172,11 @@ def _list_settled(known: Sequence[Issue], every: Sequence[Send]) -> dict[str, in
     return {one.latest.path: max(numbers[one.root], one.latest.adopted_edition or 0) for one in known}
 
 
-def _build_step(book: _Book, edition: Edition, order: Order, now: datetime) -> Step:
+def _build_step(book: _Book, edition: Edition, request: PlanRequest, now: datetime) -> Step:
     match = book.matches[edition.path]
     origin, root = match.issue, match.root
     send = book.by_edition.get((root, edition.number))
-    chosen = bool(order.issue) and order.issue in (edition.key, edition.path, match.key, root)
+    chosen = bool(request.issue) and request.issue in (edition.key, edition.path, match.key, root)
     evicted_by = book.evicted_by(edition, origin)
     blank = Step(
         Action.KEEP, match.key, root, "", edition=edition, send=send, match=match, chosen=chosen,
@@ -185,7 +184,7 @@ def _build_step(book: _Book, edition: Edition, order: Order, now: datetime) -> S
     )  # fmt: skip
     blank = replace(blank, marks=book.marks.get(send.edition_id, set())) if send else blank
     if send and send.state is not SendState.CANCELLED:
-        return _keep_known_send(blank, edition, send, order, now, moved=bool(origin and origin.latest.path != edition.path))
+        return _keep_known_send(blank, edition, send, request, now, moved=bool(origin and origin.latest.path != edition.path))
     if not book.known and not chosen:
         return replace(blank, action=Action.ADOPT, why="public before the ledger began")
     if origin and (origin.latest.adopted_edition or 0) >= edition.number and not chosen:
@@ -198,9 +197,9 @@ def _build_step(book: _Book, edition: Edition, order: Order, now: datetime) -> S
         return _keep_or_rename(blank, origin, "does not ask to be sent (no `Send:` in its front matter)")
     if send and send.cancelled_by is not Canceller.MERGE and not chosen:
         return _keep_or_rename(blank, origin, f"cancelled by the operator: `postmerge publish --issue {match.key}` sends it")
-    if order.issue and not chosen:
-        return replace(blank, why=f"asks to be sent, but only {order.issue} was chosen")
-    return _set_time(replace(blank, action=Action.SEND, why=_explain_send(send, chosen)), edition, order, now)
+    if request.issue and not chosen:
+        return replace(blank, why=f"asks to be sent, but only {request.issue} was chosen")
+    return _set_time(replace(blank, action=Action.SEND, why=_explain_send(send, chosen)), edition, request, now)
 
 
 def _was_chosen(send: Send | None) -> bool:
@@ -224,23 +223,23 @@ def _keep_or_rename(step: Step, origin: Issue | None, why: str) -> Step:
     return replace(step, why=why)
 
 
-def _keep_known_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime, moved: bool) -> Step:
+def _keep_known_send(step: Step, edition: Edition, send: Send, request: PlanRequest, now: datetime, moved: bool) -> Step:
     if send.waits:
-        return _update_waiting_send(step, edition, send, order, now)
+        return _update_waiting_send(step, edition, send, request, now)
     why = f"edition {send.edition_number} is {send.state} as send {send.id}"
     return replace(step, action=Action.RENAME if moved else Action.KEEP, why=f"renamed; {why}" if moved else why)
 
 
-def _update_waiting_send(step: Step, edition: Edition, send: Send, order: Order, now: datetime) -> Step:
-    if edition.send is Wish.NO and not order.issue and not send.chosen:
+def _update_waiting_send(step: Step, edition: Edition, send: Send, request: PlanRequest, now: datetime) -> Step:
+    if edition.send is Wish.NO and not request.issue and not send.chosen:
         return replace(step, action=Action.CANCEL, why="no longer asks to be sent")
-    timed = _set_time(step, edition, order, now)
-    if _keeps_time(edition, send, now + order.hold):
+    timed = _set_time(step, edition, request, now)
+    if _keeps_time(edition, send, now + request.hold):
         timed = replace(timed, due_at=send.due_at, scheduled=send.audience_size is None)
     same = (send.audience, send.due_at, step.marks) == (
         edition.audience,
         timed.due_at,
-        stored_editions.compute_fingerprints(edition),
+        compute_fingerprints(edition),
     )
     why = f"waits as send {send.id}" if same else f"changed before send {send.id} started"
     if send.state not in sends.NOT_STARTED:
@@ -256,8 +255,8 @@ def _keeps_time(edition: Edition, send: Send, earliest: datetime) -> bool:
     return send.audience_size is not None
 
 
-def _set_time(step: Step, edition: Edition, order: Order, now: datetime) -> Step:
-    earliest = now + order.hold
+def _set_time(step: Step, edition: Edition, request: PlanRequest, now: datetime) -> Step:
+    earliest = now + request.hold
     if edition.send is Wish.AT and edition.send_at and not step.chosen:
         return replace(step, due_at=max(edition.send_at, earliest), scheduled=edition.send_at > earliest)
     return replace(step, due_at=earliest)

@@ -40,7 +40,7 @@ IDLE_SECONDS = 0.02  # pause before asking the rate limiter again when it grante
 UNREACHABLE_BACKOFF = timedelta(seconds=5)
 _SETTLE_RETRY_SECONDS = 1.0  # pause between attempts to write outcomes while Postgres is unavailable
 
-_STATES = {
+STATE_AFTER = {
     Outcome.ACCEPTED: "accepted",
     Outcome.THROTTLED: "pending",
     Outcome.RETRY: "pending",
@@ -255,7 +255,7 @@ async def _send_email(settings: Settings, send_one: SendOne, prepared: _Prepared
 def _make_settlement(delivery: ClaimedDelivery, answer: Answer) -> Settlement:
     return Settlement(
         subscriber_id=delivery.subscriber_id,
-        state=_STATES[answer.outcome],
+        state=STATE_AFTER[answer.outcome],
         message_id=answer.message_id,
         detail=answer.detail[:500],
         counted=answer.outcome not in (Outcome.THROTTLED, Outcome.HALT),

@@ -8,11 +8,11 @@ from typing import Any
 from mailer.core import addresses
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
+from mailer.core.public_ids import MAX_ID
 from mailer.store.subscribers import preferences, subscriber_summaries
 from mailer.store.subscribers.subscriber_summaries import SubscriberSummary
 
 PAGE_SIZE = 100  # subscribers
-_MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def find_subscriber(database: Database, id_or_email: str) -> SubscriberSummary |
             return subscriber_summaries.by_email(tx, addresses.normal(id_or_email))
         if not (id_or_email.isascii() and id_or_email.isdecimal() and len(id_or_email) < 20):
             return None
-        if int(id_or_email) > _MAX_ID:
+        if int(id_or_email) > MAX_ID:
             return None
         return subscriber_summaries.by_id(tx, int(id_or_email))
 

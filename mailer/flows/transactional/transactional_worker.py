@@ -17,6 +17,7 @@ from mailer.core.errors import Unavailable
 from mailer.core.message import plain_message
 from mailer.core.rate_limiter import NoRateLimit
 from mailer.core.settings import Settings
+from mailer.flows.sending.delivery_worker import STATE_AFTER
 from mailer.flows.sending.send_rate import SendRate
 from mailer.flows.transactional import subscription_emails
 from mailer.store.transactional import transactional_emails
@@ -26,14 +27,6 @@ from mailer.transports.base import Answer, Envelope, Outcome, Transport
 events = log.get("transactional")
 
 _BATCH_SIZE = 10
-_STATES = {
-    Outcome.ACCEPTED: "accepted",
-    Outcome.THROTTLED: "pending",
-    Outcome.RETRY: "pending",
-    Outcome.HALT: "pending",
-    Outcome.UNCERTAIN: "uncertain",
-    Outcome.REFUSED: "failed",
-}
 
 
 def deliver_batch(
@@ -55,7 +48,7 @@ def deliver_batch(
     with ThreadPoolExecutor(_BATCH_SIZE, thread_name_prefix="single") as pool:
         sent = partial(_deliver_email, database, settings, transport, site_name, claim_id)
         outcomes = list(pool.map(sent, emails))
-    stuck = any(_STATES[outcome] == "pending" for outcome in outcomes)
+    stuck = any(STATE_AFTER[outcome] == "pending" for outcome in outcomes)
     return 0 if stuck else touched
 
 
@@ -87,7 +80,7 @@ def _record_outcome(database: Database, email: ClaimedEmail, claim_id: str, answ
         try:
             with database.transaction() as tx:
                 transactional_emails.record_outcome(
-                    tx, email.id, claim_id, _STATES[answer.outcome], answer.message_id, answer.detail[:500]
+                    tx, email.id, claim_id, STATE_AFTER[answer.outcome], answer.message_id, answer.detail[:500]
                 )
             return
         except Unavailable as error:

@@ -50,20 +50,20 @@ class Condition:
     values: Mapping[str, Any]
 
 
-_SUPPRESSION = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
-_RECEIVING = f"state = 'active' AND paused_until > now() IS NOT TRUE AND NOT EXISTS ({_SUPPRESSION})"
+SUPPRESSION = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
+_RECEIVING = f"state = 'active' AND paused_until > now() IS NOT TRUE AND NOT EXISTS ({SUPPRESSION})"
 _PAID = """EXISTS (
     SELECT FROM accesses
     WHERE accesses.subscriber_id = subscribers.id AND premium AND until > now() IS NOT FALSE {which}
 )"""
 # The contract's type of a subscriber, as SQL; the keys are the API's words.
 TYPES = {
-    "complained": f"EXISTS ({_SUPPRESSION} AND reason = 'complaint')",
-    "undeliverable": f"EXISTS ({_SUPPRESSION} AND reason IN ('hard bounce', 'soft bounces'))",
-    "blocked": f"EXISTS ({_SUPPRESSION} AND reason = 'operator')",
-    "unsubscribed": f"state = 'left' AND NOT EXISTS ({_SUPPRESSION})",
-    "unactivated": f"state = 'unconfirmed' AND NOT EXISTS ({_SUPPRESSION})",
-    "paused": f"state = 'active' AND paused_until > now() AND NOT EXISTS ({_SUPPRESSION})",
+    "complained": f"EXISTS ({SUPPRESSION} AND reason = 'complaint')",
+    "undeliverable": f"EXISTS ({SUPPRESSION} AND reason IN ('hard bounce', 'soft bounces'))",
+    "blocked": f"EXISTS ({SUPPRESSION} AND reason = 'operator')",
+    "unsubscribed": f"state = 'left' AND NOT EXISTS ({SUPPRESSION})",
+    "unactivated": f"state = 'unconfirmed' AND NOT EXISTS ({SUPPRESSION})",
+    "paused": f"state = 'active' AND paused_until > now() AND NOT EXISTS ({SUPPRESSION})",
     "premium": f"{_RECEIVING} AND " + _PAID.format(which="AND accesses.state <> 'complimentary'"),
     "gifted": f"{_RECEIVING} AND " + _PAID.format(which="AND accesses.state = 'complimentary'"),
     "regular": f"{_RECEIVING} AND NOT " + _PAID.format(which=""),

@@ -78,7 +78,7 @@ def routes(app: FastAPI) -> Iterator[str]:
             yield str(getattr(route, "path", ""))
 
 
-def guard() -> paid_leaks.Guard:
+def detector() -> paid_leaks.LeakDetector:
     return paid_leaks.of_editions([edition()])
 
 
@@ -99,16 +99,16 @@ def test_no_open_operation_and_no_free_subscribers_link_shows_premium_text(newsl
     for path in OPEN:
         answer = newsletter.client.get(path.replace("{token}", made.get(path.split("/")[1], "")))
         assert answer.status_code in (200, 404), path
-        assert guard().find(path, answer.text) == []
+        assert detector().find(path, answer.text) == []
     for path in PAID:
         address = path.replace("{token}", tokens.reading_token(secret, to)).replace("{key:path}", "2026-11-24-hello")
         answer = newsletter.client.get(address)
         assert answer.status_code == 403
-        assert guard().find(path, answer.text) == []
+        assert detector().find(path, answer.text) == []
     subscriber = f"/read/{tokens.reading_token(secret, newsletter.recipient(1))}/2026-11-24-hello"
-    assert guard().find(
+    assert detector().find(
         subscriber, newsletter.client.get(subscriber).text
-    )  # and who pays reads it: the guard would have seen it
+    )  # and who pays reads it: the detector would have seen it
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -121,7 +121,7 @@ def test_no_answer_of_the_api_holds_premium_text_whatever_the_key(newsletter: We
             continue
         address = path.replace("{id_or_issue}", "2026-11-24-hello").replace("{username}", "letter").replace("{id}", public)
         answer = newsletter.client.get(re.sub(r"\{[^}]+\}", "1", address), headers=key)
-        assert guard().find(path, answer.text) == []
+        assert detector().find(path, answer.text) == []
         if FREE in answer.text:
             read.add(path)
     assert read == (set() if scope == "publish" else {"/v1/emails/{id}/renders"})

@@ -285,24 +285,24 @@ def test_what_got_out_is_caught_and_nothing_is_published(newsletter: NewsletterF
 def test_a_built_site_that_was_changed_by_hand_is_caught_before_the_publish(newsletter: NewsletterFolder) -> None:
     newsletter.write("winter.md", HEAD, BODY)
     report = newsletter.build()
-    guard = paid_leaks.of_editions(report.editions)
-    assert guard.find_in(site_of(newsletter)) == []
+    detector = paid_leaks.of_editions(report.editions)
+    assert detector.find_in(site_of(newsletter)) == []
     (site_of(newsletter) / "extra.html").write_text(f"<p>{SECRET}</p>")
-    [leak] = guard.find_in(site_of(newsletter))
+    [leak] = detector.find_in(site_of(newsletter))
     assert (leak.where, leak.path) == ("extra.html", "content/issues/winter.md")
 
 
 def test_what_was_clean_is_looked_at_once_and_again_when_it_or_the_secret_changes(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<p>Nothing about the brewery.</p>")
-    first = paid_leaks.Guard([paid_leaks.Secret("a.md", SECRET)])
+    first = paid_leaks.LeakDetector([paid_leaks.Secret("a.md", SECRET)])
     assert first.find_in(tmp_path) == []
-    again = paid_leaks.Guard([paid_leaks.Secret("a.md", SECRET)])
+    again = paid_leaks.LeakDetector([paid_leaks.Secret("a.md", SECRET)])
     again.know(first.clean)
     again.find = lambda where, text: pytest.fail(f"{where} is looked at again")  # type: ignore[method-assign]
     assert again.find_in(tmp_path) == []
     assert again.clean == first.clean
-    assert paid_leaks.Guard([paid_leaks.Secret("a.md", f"{SECRET} More.")]).digest() != again.digest()
-    last = paid_leaks.Guard([paid_leaks.Secret("a.md", SECRET)])
+    assert paid_leaks.LeakDetector([paid_leaks.Secret("a.md", f"{SECRET} More.")]).digest() != again.digest()
+    last = paid_leaks.LeakDetector([paid_leaks.Secret("a.md", SECRET)])
     last.know(first.clean)
     (tmp_path / "page.html").write_text(f"<p>{SECRET}</p>")
     assert [leak.where for leak in last.find_in(tmp_path)] == ["page.html"]

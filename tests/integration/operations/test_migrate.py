@@ -6,18 +6,18 @@ import pytest
 
 from mailer.core.db import Database
 from mailer.core.errors import Refused, Unavailable
-from mailer.core.migrate import FOLDER, files, migrate, need_current, pending
+from mailer.core.migrate import FOLDER, files, need_current, pending, run_migrations
 from tests import schema
 
 
 def test_migrating_twice_applies_nothing_the_second_time(database: Database) -> None:
-    assert migrate(database) == []
+    assert run_migrations(database) == []
     assert pending(database) == []
 
 
 def test_an_unreachable_database_is_one_sentence() -> None:
     with pytest.raises(Unavailable, match=r"Postgres cannot be reached .* check that it runs"):
-        migrate(Database("postgresql://nobody@127.0.0.1:1/none"))
+        run_migrations(Database("postgresql://nobody@127.0.0.1:1/none"))
 
 
 def test_migrations_are_numbered_from_one_without_gaps() -> None:
@@ -25,7 +25,7 @@ def test_migrations_are_numbered_from_one_without_gaps() -> None:
     assert files() == sorted(FOLDER.glob("*.sql"))
 
 
-@pytest.mark.parametrize("step", [migrate, pending, need_current])
+@pytest.mark.parametrize("step", [run_migrations, pending, need_current])
 def test_a_database_of_a_pre_release_version_is_refused_and_stays_as_it_is(
     database: Database, step: Callable[[Database], object]
 ) -> None:
@@ -42,7 +42,7 @@ def test_a_database_of_a_pre_release_version_is_refused_and_stays_as_it_is(
 def test_a_database_of_a_newer_version_needs_no_migration(database: Database) -> None:
     with database.transaction() as tx:
         tx.run("INSERT INTO schema_migrations (name) VALUES ('9999_later')")
-    assert migrate(database) == []
+    assert run_migrations(database) == []
 
 
 def test_schema_sql_is_what_the_migrations_make(database_url: str) -> None:

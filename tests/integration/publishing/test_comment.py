@@ -16,7 +16,7 @@ from PIL import Image
 from mailer.checks import Remark
 from mailer.core.db import Database
 from mailer.core.edition import Wish
-from mailer.flows.publishing.preflight import Guard
+from mailer.flows.publishing.preflight import Refusal
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.transports.base import AccountLimits
@@ -29,10 +29,10 @@ WHEN = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
 ACCOUNT = AccountLimits(rate=50, quota=50_000, sent=0)
 
 
-def review(step: Step | None, *, guards: tuple[Guard, ...] = (), change: Change | None = None, **more: object) -> str:
+def review(step: Step | None, *, refusals: tuple[Refusal, ...] = (), change: Change | None = None, **more: object) -> str:
     plan = Plan((step,) if step else (), first=False, made_at=WHEN)
     values: dict[str, object] = {"changes": [change or Change("content/issues/a.md", step.edition if step else None, None)]}
-    values |= {"remarks": [], "outlook": Outlook(plan, guards, ACCOUNT), "why": "", "zone": "Europe/Berlin"}
+    values |= {"remarks": [], "outlook": Outlook(plan, refusals, ACCOUNT), "why": "", "zone": "Europe/Berlin"}
     values |= {"hold": timedelta(minutes=10), "base": "main", **more}
     return render_review(Review(**values))  # type: ignore[arg-type]
 
@@ -53,7 +53,7 @@ def test_what_sends_nothing_says_why_and_what_would_be_refused_is_said() -> None
     quiet = Step(Action.KEEP, made.key, made.key, "edition 1 is finished as send 12", edition=made)
     assert "**sends nothing** for *Title of 2026\\-11\\-24\\-hello*, because edition 1 is finished as send 12." in review(quiet)
     send = Step(Action.SEND, made.key, made.key, "asks", edition=made, size=1, due_at=WHEN)
-    said = review(send, guards=(Guard("old", "It is dated 9 days ago."),))
+    said = review(send, refusals=(Refusal("old", "It is dated 9 days ago."),))
     assert "to **1 subscriber** 10 min after the merge, done in about 1 s at 50 emails/s" in said
     assert "> **Publishing would refuse this:** It is dated 9 days ago." in said
 
@@ -77,7 +77,7 @@ def test_no_text_of_a_change_becomes_a_link_a_picture_a_name_or_markup_in_the_re
     step = Step(Action.SEND, now.key, now.key, EVIL, edition=now, size=1, due_at=WHEN)
     remark = Remark("alt-empty", "warning", path, 7, 1, EVIL)
     for change in (Change(path, now, edition(text="One\n")), Change(path, now, None), Change(path, None, now)):
-        told = {"remarks": [remark], "change": change, "left_out": [(path, "it has errors")], "guards": (Guard("x", EVIL),)}
+        told = {"remarks": [remark], "change": change, "left_out": [(path, "it has errors")], "refusals": (Refusal("x", EVIL),)}
         for said in (review(step, **told), review(None, **told), review(None, **told, outlook=None, why=EVIL)):  # type: ignore[arg-type]
             told_outside_code = re.sub(r"(?ms)^(`{3,})diff$.*?^\1$", "", said).removeprefix(MARK)
             shown = re.sub(r"(?m)(?<![\\`])`[^`\n]*`", "", told_outside_code)

@@ -127,7 +127,7 @@ def test_an_older_backup_in_place_of_the_ledger_is_noticed(ledger: Database, con
     with pytest.raises(Refused, match=r"restored from an older backup: its fence is at epoch \d+, the fence file at \d+"):
         go(ledger, conf, "second")
     outlook = preview_publish(ledger, conf, [old(), edition("second")], [], Outbox(conf.outbox), Request())
-    assert "older backup" in outlook.guards[0].sentence
+    assert "older backup" in outlook.refusals[0].sentence
     fence.accept_database(ledger, conf)
     assert len(go(ledger, conf, "second")) == 1
 

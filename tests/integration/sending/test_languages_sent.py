@@ -248,10 +248,10 @@ def test_a_send_waits_for_the_page_of_each_language(newsletter: Newsletter, site
     one = factories.edition(url=f"{site}/", variants=(german, variant("premium"), variant("de premium", url=f"{site}/de/")))
     Pages.digests = {"/": one.digest}
     found, request = [factories.old(), one], Request(gate=True)
-    guards = preview_publish(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).guards
-    assert f"{site}/de/ does not show this issue yet" in guards[0].sentence
+    refusals = preview_publish(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).refusals
+    assert f"{site}/de/ does not show this issue yet" in refusals[0].sentence
     Pages.digests["/de/"] = german.digest
-    assert not preview_publish(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).guards
+    assert not preview_publish(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).refusals
     [send_id] = publish(newsletter.database, newsletter.settings, found, [], newsletter.outbox, request).send_ids
     Pages.digests["/de/"] = "0" * 64
     advance_sends(newsletter.database, newsletter.settings)

@@ -183,7 +183,7 @@ OTHER = edition("another", body="<p>quite another text for another day, which no
 def test_what_no_guard_has_seen_is_not_published(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: Edition
 ) -> None:
-    """Between the guards and the lock another pipeline changed what there is to do."""
+    """Between preflight and the lock another pipeline changed what there is to do."""
     conf = settings(tmp_path)
     add_subscribers(database, 3)
     publish.adopt_issues(database, conf, [old()])

@@ -11,11 +11,11 @@ import zlib
 import pytest
 
 from mailer.editions.source import paid_leaks
-from mailer.editions.source.paid_leaks import Guard, Secret
+from mailer.editions.source.paid_leaks import LeakDetector, Secret
 
 TEXT = "The ledger of the second winter names eleven cellars under the old brewery yard"
 WORDS = TEXT.split()
-GUARD = Guard([Secret("issues/winter.md", TEXT)])
+DETECTOR = LeakDetector([Secret("issues/winter.md", TEXT)])
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -54,14 +54,14 @@ HIDDEN = {
 
 @pytest.mark.parametrize("how", HIDDEN)
 def test_no_way_to_write_a_text_hides_it(how: str) -> None:
-    assert [leak.path for leak in GUARD.find("page", f"Before it. {HIDDEN[how]}. After it.")] == ["issues/winter.md"]
+    assert [leak.path for leak in DETECTOR.find("page", f"Before it. {HIDDEN[how]}. After it.")] == ["issues/winter.md"]
 
 
 def test_an_address_with_characters_beyond_ascii_does_not_hide_it_either() -> None:
     text = "Käse für alle Gäste der Brauerei über dem Hügel"
-    guard = Guard([Secret("issues/winter.md", text)])
+    detector = LeakDetector([Secret("issues/winter.md", text)])
     for written in (urllib.parse.quote_plus(text), urllib.parse.quote(text)):
-        assert guard.find("page", f"https://news.example.org/{written}")
+        assert detector.find("page", f"https://news.example.org/{written}")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_address_with_characters_beyond_ascii_does_not_hide_it_either() -> No
     ids=["tEXt", "zTXt", "iTXt", "eXIf", "behind a broken chunk", "gzip", "UTF-16", "UTF-16 BE", "UTF-16 LE", "binary"],
 )
 def test_no_kind_of_file_hides_it(data: bytes) -> None:
-    assert any(GUARD.find("file", text) for text in paid_leaks.readable(data))
+    assert any(DETECTOR.find("file", text) for text in paid_leaks.readable(data))
 
 
 @pytest.mark.parametrize(
@@ -90,24 +90,25 @@ def test_no_kind_of_file_hides_it(data: bytes) -> None:
     ids=["no gzip", "gzip cut off", "no PNG", "PNG cut off", "nothing"],
 )
 def test_a_broken_file_is_no_trouble(data: bytes) -> None:
-    assert not any(GUARD.find("file", text) for text in paid_leaks.readable(data))
+    assert not any(DETECTOR.find("file", text) for text in paid_leaks.readable(data))
 
 
 @pytest.mark.parametrize(
-    ("number", "is_leak"), [(paid_leaks.SIZE, True), (paid_leaks.SIZE + 1, True), (paid_leaks.SIZE - 1, False), (1, False)]
+    ("number", "is_leak"),
+    [(paid_leaks.SHINGLE_WORDS, True), (paid_leaks.SHINGLE_WORDS + 1, True), (paid_leaks.SHINGLE_WORDS - 1, False), (1, False)],
 )
 def test_so_many_words_in_a_row_are_a_leak_and_one_less_is_not(number: int, is_leak: bool) -> None:
     for first in (0, len(WORDS) - number):
-        assert bool(GUARD.find("page", " ".join(WORDS[first : first + number]))) is is_leak
+        assert bool(DETECTOR.find("page", " ".join(WORDS[first : first + number]))) is is_leak
 
 
-@pytest.mark.parametrize(("number", "is_leak"), [(paid_leaks.LEAST, True), (paid_leaks.LEAST - 1, False)])
+@pytest.mark.parametrize(("number", "is_leak"), [(paid_leaks.MIN_WORDS, True), (paid_leaks.MIN_WORDS - 1, False)])
 def test_a_short_heading_is_guarded_whole_from_four_words_on(number: int, is_leak: bool) -> None:
     heading = " ".join(WORDS[:number])
-    assert bool(Guard([Secret("a.md", f"## {heading}\n\nx")]).find("page", heading)) is is_leak
+    assert bool(LeakDetector([Secret("a.md", f"## {heading}\n\nx")]).find("page", heading)) is is_leak
 
 
 def test_each_issue_that_leaks_is_named() -> None:
     other = "Nobody was told where the second half of the money from the brewery went that year"
-    guard = Guard([Secret("a.md", TEXT), Secret("b.md", other)])
-    assert {leak.path for leak in guard.find("page", f"{TEXT} and {other}")} == {"a.md", "b.md"}
+    detector = LeakDetector([Secret("a.md", TEXT), Secret("b.md", other)])
+    assert {leak.path for leak in detector.find("page", f"{TEXT} and {other}")} == {"a.md", "b.md"}

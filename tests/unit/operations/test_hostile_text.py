@@ -34,7 +34,7 @@ SIZE = 30_000  # characters
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SECRETS = ("s" * 32,)
 URL = "https://news.example.org/"
-LEAKS = paid_leaks.Guard([paid_leaks.Secret("a.md", "one two three four five")])
+LEAKS = paid_leaks.LeakDetector([paid_leaks.Secret("a.md", "one two three four five")])
 
 UNITS = (
     *("a", "1", " ", "\t", "\n", "é", "中", "\u0301", "\xad", "\0", "…", "@", "a@", "@ ", "a.", "../", "%2"),

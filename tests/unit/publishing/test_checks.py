@@ -10,6 +10,7 @@ import pytest
 
 from mailer import checks
 from mailer.checks import CHECKS, Context, Document, Ledger, Remark, Rendered, word_list
+from mailer.editions.mail.canonical_html import REMOVED_ELEMENTS, canonical
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HEAD = "Title: Hello\nDate: 2026-11-24 09:00\nPreheader: In short\nSend: yes\n"
@@ -362,3 +363,9 @@ def test_a_check_never_fails_on_strange_bytes(tmp_path: Path) -> None:
     for _ in range(300):
         found(tmp_path, HEAD + "\n" + "".join(chance.choice(signs) for _ in range(200)))
         found(tmp_path, bytes(chance.randrange(256) for _ in range(120)))
+
+
+@pytest.mark.parametrize("name", sorted(REMOVED_ELEMENTS))
+def test_the_check_names_each_element_that_is_removed_from_pages_and_emails(tmp_path: Path, name: str) -> None:
+    assert canonical(f"<{name}></{name}>", "https://example.org/").dropped == (f"<{name}>",)
+    assert f"<{name}> is removed" in " ".join(one.message for one in found(tmp_path, body(f"Text <{name}>")))

@@ -18,7 +18,7 @@ from bench.figures import Figures, parser
 from bench.send import BODY, bench_settings, cpu, is_finished, postgres_cpu
 from mailer.core import log
 from mailer.core.db import Database
-from mailer.core.message import LEAVE_URL
+from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
@@ -104,7 +104,7 @@ def slowed(emails: int, subscribers: int) -> Slowed:
 
 def _rate(database: Database, conf: Settings, ses: FakeSes, key: str) -> float:
     """Emails a second of one send, by SES's log."""
-    html = f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>'
+    html = f'<html lang="en"><body>{BODY}<a href="{UNSUBSCRIBE_URL}">Leave</a></body></html>'
     issue = factories.edition(key, body=f"{BODY}<p>{key}</p>", html=html, audience="chosen")
     issues = [
         factories.old(),

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from bench.peers_field import Trial, judged, still_sending
 from bench.send import BODY, RULE, bench_settings
-from mailer.core.message import LEAVE_URL
+from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.transports.ses import Ses
@@ -31,7 +31,7 @@ def trial(subscribers: int, connections: int, latency: float, fault: str) -> Tri
         environ = {**ses.environ, "POSTMERGE_SQS_QUEUE_URL": ses.queue_url}
         factories.add_subscribers(database, subscribers, ("python",))
         adopt_issues(database, conf, [factories.old()])
-        html = f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>'
+        html = f'<html lang="en"><body>{BODY}<a href="{UNSUBSCRIBE_URL}">Leave</a></body></html>'
         issue = factories.edition(body=BODY, html=html, audience=RULE)
 
         def status() -> SendStatus:

@@ -21,7 +21,7 @@ import psutil
 from bench.figures import Figures, parser
 from mailer.core import log
 from mailer.core.db import Database
-from mailer.core.message import LEAVE_URL
+from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.core.migrate import run_migrations
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
@@ -155,7 +155,7 @@ def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
         factories.add_subscribers(database, subscribers, ("python",))
         adopt_issues(database, conf, [factories.old()])
         issue = factories.edition(
-            body=BODY, html=f'<html lang="en"><body>{BODY}<a href="{LEAVE_URL}">Leave</a></body></html>', audience=RULE
+            body=BODY, html=f'<html lang="en"><body>{BODY}<a href="{UNSUBSCRIBE_URL}">Leave</a></body></html>', audience=RULE
         )
         with processes.running("scheduler", conf, environ) as clock, ExitStack() as stack:
             team = [stack.enter_context(processes.running("worker", conf, environ)) for _ in range(wanted.workers)]

@@ -17,7 +17,7 @@ from bench.figures import Figures, parser
 from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Variant
-from mailer.core.message import LEAVE_URL
+from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
@@ -54,9 +54,9 @@ def _variants(body: str, texts: int) -> list[Variant]:
     found = []
     for name in names:
         own = f"{body}<p>{name}</p>"
-        page = f'<html><body>{own}<a href="{LEAVE_URL}">Unsubscribe</a></body></html>'
+        page = f'<html><body>{own}<a href="{UNSUBSCRIBE_URL}">Unsubscribe</a></body></html>'
         digest = hashlib.sha256(own.encode()).hexdigest()
-        found.append(Variant(name, "x", page, f"{own} {LEAVE_URL}", own, digest))
+        found.append(Variant(name, "x", page, f"{own} {UNSUBSCRIBE_URL}", own, digest))
     return found
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mailer.core.db import Database
-from mailer.core.edition import Edition, Wish
-from mailer.core.message import LEAVE_URL
+from mailer.core.edition import Edition, SendIntent
+from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.core.settings import Settings
 from mailer.core.tokens import Recipient
 from mailer.store.subscribers import subscribers
@@ -48,13 +48,13 @@ def edition(key: str = "2026-11-24-hello", body: str = "", **more: object) -> Ed
         "preheader": "A first line",
         "lang": "en",
         "url": f"http://127.0.0.1:9/issues/{key}/",
-        "html": f'<html lang="en"><body>{body}<a href="{LEAVE_URL}">Unsubscribe</a></body></html>',
-        "text": f"{key}\n\nUnsubscribe: {LEAVE_URL}\n",
+        "html": f'<html lang="en"><body>{body}<a href="{UNSUBSCRIBE_URL}">Unsubscribe</a></body></html>',
+        "text": f"{key}\n\nUnsubscribe: {UNSUBSCRIBE_URL}\n",
         "body": body,
         "digest": hashlib.sha256(body.encode()).hexdigest(),
         "dated": NOW,
         "path": f"issues/{key}.md",
-        "send": Wish.YES,
+        "send": SendIntent.YES,
         "send_at": None,
         "audience": "everyone",
         **more,
@@ -64,7 +64,7 @@ def edition(key: str = "2026-11-24-hello", body: str = "", **more: object) -> Ed
 
 def old(key: str = "2020-01-01-old", **more: Any) -> Edition:
     """An edition that was public long ago and asks for nothing."""
-    return edition(key, dated=NOW - timedelta(days=900), send=Wish.NO, **more)
+    return edition(key, dated=NOW - timedelta(days=900), send=SendIntent.NO, **more)
 
 
 def recipient(database: Database, subscriber_id: int) -> Recipient:

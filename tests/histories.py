@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from mailer.core.edition import Edition, Finding, Wish
+from mailer.core.edition import Edition, Finding, SendIntent
 from mailer.editions.source import slugs
 from tests.factories import NOW, edition
 
@@ -31,7 +31,7 @@ class File:
     title: str
     day: int
     text: tuple[str, ...]
-    send: Wish = Wish.YES
+    send: SendIntent = SendIntent.YES
     number: int = 1
     id: str = ""
     slug: str = ""
@@ -64,7 +64,7 @@ def build(files: Repository) -> tuple[list[Edition], list[Finding]]:
             other = editions[key].path
             for one, two in ((path, other), (other, path)):
                 said = f"The issue key {key!r} is also that of {two}: give one of them another `Id:`."
-                asks = files[one].number if files[one].send is not Wish.NO else 0
+                asks = files[one].number if files[one].send is not SendIntent.NO else 0
                 findings.append(Finding("error", one, 1, said, "", asks))
         else:
             editions[key] = _edition(key, placed[Path(path)], file)
@@ -88,7 +88,7 @@ class Expected:
 
     def merge(self, files: Collection[File]) -> None:
         """A merge that was published."""
-        asking = {(file.uid, file.number): file for file in files if file.send is not Wish.NO}
+        asking = {(file.uid, file.number): file for file in files if file.send is not SendIntent.NO}
         for key, (state, version) in list(self.sends.items()):
             if state == "waiting" and key not in asking:
                 self.sends[key] = "cancelled", version
@@ -170,7 +170,7 @@ class History:
     def _is_uncertain(self, file: File) -> bool:
         """Is it another one by its looks, which nobody asked about yet? Then the ledger keeps what it was."""
         before = self.last.get(file.uid)
-        return before is not None and file.send is Wish.NO and not self._same(before, file)
+        return before is not None and file.send is SendIntent.NO and not self._same(before, file)
 
     def _look_alike(self, one: File, other: File) -> bool:
         return one.uid != other.uid and (one.title, one.day) == (other.title, other.day) and one.common(other) > 0.85
@@ -187,7 +187,7 @@ class History:
         """A new issue."""
         self._uids += 1
         title = self.random.choice([f"Title {self._uids}", f"Title {self._uids}", *TITLES])
-        send = self.random.choice((Wish.YES, Wish.YES, Wish.YES, Wish.NO))
+        send = self.random.choice((SendIntent.YES, SendIntent.YES, SendIntent.YES, SendIntent.NO))
         file = File(self._uids, path, title, -self.random.randrange(5), self.fresh_text(), send=send)
         return replace(file, **more)  # type: ignore[arg-type]
 
@@ -331,7 +331,7 @@ def revert(history: History, files: Repository) -> None:
 def ask(history: History, files: Repository) -> None:
     """`Send:` comes or goes."""
     if file := history.some(files):
-        files[file.path] = replace(file, send=Wish.NO if file.send is Wish.YES else Wish.YES)
+        files[file.path] = replace(file, send=SendIntent.NO if file.send is SendIntent.YES else SendIntent.YES)
 
 
 def number(history: History, files: Repository) -> None:

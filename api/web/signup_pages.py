@@ -127,7 +127,7 @@ def confirm(context: Context, token: str, request: Request) -> Response:
 def show_unsubscribe(context: Context, token: str, request: Request) -> Response:
     """Ask whether to unsubscribe."""
     language = get_language(request)
-    if tokens.read_leave(context.settings.need_secrets(), token) is None:
+    if tokens.read_unsubscribe(context.settings.need_secrets(), token) is None:
         return _invalid_unsubscribe_link(context, language)
     return render_page(context, "leave.html", lang=language.lang, token=token)
 
@@ -153,7 +153,7 @@ def unsubscribe(context: Context, token: str, form: AnyForm, request: Request) -
         language.say("You won’t get any more issues."),
         language.say("If an issue is already on its way, it will be the last one."),
     ]
-    claim = tokens.read_leave(context.settings.need_secrets(), token)
+    claim = tokens.read_unsubscribe(context.settings.need_secrets(), token)
     if claim and subscription_changes.is_charged(context.database, claim.subscriber_id):
         sentences.append(language.say("This only stops the emails. Your paid subscription continues."))
     label = language.say("Unsubscribed by mistake? Subscribe again")

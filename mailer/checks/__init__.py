@@ -1,4 +1,4 @@
-"""Checks of issues: one small function each, an id, a place, a sentence, and where it can a fix."""
+"""Checks of issues: one small function each, with an id, a place, a sentence and, where possible, a fix."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
 def documents(site: Site, wanted: Sequence[Path] = ()) -> list[Document]:
-    """The Markdown files of a site, or those of them that are wanted. Raises BadInput for a name that is no file."""
+    """List the Markdown files of a site, or those that are wanted. Raises BadInput for a name that is not a file."""
     every = {path: None for path in sorted(site.root.rglob("*")) if path.suffix.lower() in EXTENSIONS and path.is_file()}
     chosen = list(every)
     if wanted:
@@ -33,7 +33,7 @@ def documents(site: Site, wanted: Sequence[Path] = ()) -> list[Document]:
 
 
 def document(site: Site, path: Path) -> Document:
-    """One file. Raises BadInput when it cannot be read."""
+    """Read one file. Raises BadInput if it cannot be read."""
     try:
         return Document(path, site.shown(path), path.read_bytes(), site.is_page(path))
     except OSError as error:
@@ -41,7 +41,7 @@ def document(site: Site, path: Path) -> Document:
 
 
 def context_of(site: Site, every: Iterable[Document], **more: object) -> Context:
-    """What the checks need to know about a site and its files; ``more`` are fields of Context."""
+    """Build what the checks need to know about a site and its files; ``more`` are fields of Context."""
     values: dict[str, object] = {
         "site_url": site.url,
         "zone": site.zone,
@@ -56,13 +56,13 @@ def context_of(site: Site, every: Iterable[Document], **more: object) -> Context
 
 
 def examine(docs: Iterable[Document], ctx: Context, skip: Collection[str] = ()) -> list[Remark]:
-    """All remarks about the documents, in the order of files and lines."""
+    """List the remarks about the documents, in the order of files and lines."""
     found = [remark for doc in docs for remark in _about(doc, ctx, skip)]
     return sorted(found, key=lambda one: (one.path, one.line, one.column, _ORDER[one.level]))
 
 
 def fixed(doc: Document, remarks: Iterable[Remark]) -> tuple[bytes, int]:
-    """The file's bytes with every fix done that does not overlap another, and how many were done."""
+    """Return the file's bytes with every fix that does not overlap another applied, and how many there were."""
     text, done, last = doc.text, 0, len(doc.text) + 1
     fixes = sorted({one.fix for one in remarks if one.fix}, key=lambda fix: (fix.start, fix.end), reverse=True)
     for fix in fixes:
@@ -75,7 +75,7 @@ def fixed(doc: Document, remarks: Iterable[Remark]) -> tuple[bytes, int]:
 
 
 def summary(remarks: Iterable[Remark]) -> Counter[str]:
-    """How many remarks of each level."""
+    """Count the remarks of each level."""
     return Counter(one.level for one in remarks)
 
 
@@ -94,7 +94,7 @@ def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
 
 
 def siblings(docs: Collection[Document], root: Path, lang: str, zone: str, ids: Collection[str]) -> dict[Path, Sibling]:
-    """The files as the others know them, by path; ``lang``, ``zone`` and ``ids`` are the site's."""
+    """Describe each file for the others, by path; ``lang``, ``zone`` and ``ids`` are the site's."""
     files = {doc.path: File.of(doc.path, root, doc.fields, lang, zone) for doc in docs}
     placed = Slugs("slug" in ids).place_all(files[doc.path] for doc in docs if not doc.is_page and not doc.is_draft)
     return {doc.path: _sibling(doc, files[doc.path], placed.get(files[doc.path].path)) for doc in docs}

@@ -1,4 +1,4 @@
-"""What the checks know beside the file they look at: the site, the other files, the word list, perhaps the ledger."""
+"""What the checks know beside the file itself: the site, the other files, the word list, perhaps the ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mailer.editions.source.translations import Text, families
 
 @dataclass(frozen=True)
 class Sibling:
-    """Another file of the newsletter, by the little that the checks need: ``slug`` is its own, ``wanted`` what it asks for."""
+    """Another file of the newsletter, as far as checks need it: ``slug`` is its own, ``wanted`` the one that it asks for."""
 
     shown: str
     slug: str
@@ -25,7 +25,7 @@ class Sibling:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the database knows: ``tags`` of readers, the size of a key's audience, and the digest under which a key was sent."""
+    """What the database knows: the subscribers' tags, the size of a key's audience, and the digest sent under a key."""
 
     unknown_tags: Callable[[str], list[str]]
     size: Callable[[str, str], int]
@@ -34,7 +34,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Rendered:
-    """An issue's mail as far as checks look at it: bytes of HTML, digest of its body, where it was cut."""
+    """An issue's email as far as checks need it: bytes of HTML, digest of its body, where it was cut."""
 
     size: int
     digest: str
@@ -43,7 +43,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Context:
-    """``render`` makes an issue's mail, and is asked only when nothing cheaper answers; None where it cannot be made."""
+    """``render`` renders an issue's email, and is called only if nothing cheaper answers; None if it cannot be rendered."""
 
     root: Path
     site_url: str = ""
@@ -59,7 +59,7 @@ class Context:
 
     @cached_property
     def slugs(self) -> dict[str, list[Path]]:
-        """Who asks for which address."""
+        """Map each slug to the files that ask for it."""
         found: dict[str, list[Path]] = {}
         for path, sibling in self.siblings.items():
             if not sibling.draft:
@@ -68,13 +68,13 @@ class Context:
 
     @cached_property
     def families(self) -> dict[str, list[Text]]:
-        """The texts of each issue that has several languages, the original first, by the file of each."""
+        """Map each file of an issue with several languages to the issue's texts, the original first."""
         texts = [one.text for one in self.siblings.values() if one.text and not one.draft]
         return {text.name: family for family in families(texts, self.ids, self.lang) for text in family}
 
 
 def word_list(text: str) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Patterns for the names of a word list: one a line, ``wrong, wrong => Right`` where case is not the only mistake."""
+    """Parse a word list to patterns: one name a line, ``wrong, wrong => Right`` if not only the case can be wrong."""
     found = []
     for line in text.splitlines():
         wrong, arrow, right = line.partition("=>")
@@ -85,7 +85,7 @@ def word_list(text: str) -> tuple[tuple[re.Pattern[str], str], ...]:
         if arrow:
             pattern = "|".join(re.escape(name) for name in names)
             found.append((re.compile(rf"(?<![\w./@#-])(?:{pattern})(?![\w@/-]|\.\w)"), right))
-        elif any(letter.isupper() for letter in right):
+        elif any(character.isupper() for character in right):
             loose = r"[ -]?".join(re.escape(part) for part in re.split(r"[ -]", right))
             found.append(
                 (re.compile(rf"(?<![\w./@#-])(?!(?-i:{re.escape(right)})(?!\w)){loose}(?![\w@/-]|\.\w)", re.IGNORECASE), right)

@@ -1,4 +1,4 @@
-"""One source file as the checks see it: its text, its fields, and where links, pictures, headings and HTML stand in it.
+"""One source file as the checks see it: its text, its fields, and its links, pictures, headings and HTML with their places.
 
 The text is scanned, not converted: that is what makes 610 issues take seconds, and it gives the column of everything.
 """
@@ -20,7 +20,7 @@ from mailer.editions.source.front_matter import MAX_SOURCE_BYTES, NO, Source, sp
 _FENCE = re.compile(r"^[ >\t]*(`{3,}+(?!.*`)|~{3,})")
 TICKS = re.compile(r"(`(?<![`\\]`)`*)(?!`)(?:[^\n]|\n(?![ \t]*\n))+?(?<!`)\1(?!`)")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_INLINE = re.compile(  # every pattern of links begins with its bracket, which is what makes it quick to search for
+_INLINE = re.compile(  # every pattern of links begins with its bracket, which makes the search fast
     r"\[((?:[^\[\]]++|\[(?:[^\[\]]++|\[[^\[\]]*\])*\])*)\]\(\s*+(?:<([^<>\n]*)>|((?:[^\s()<>]++|\((?:[^\s()]++|\([^\s()]*\))*\))*))"
     r"(?:\s++(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*+\)"
 )
@@ -30,14 +30,14 @@ _AUTO = re.compile(r"<([a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]+)>")
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*+)((?:\s[^<>]*+)?)/?>")
 _ATTRIBUTE = re.compile(r"([a-zA-Z_:][\w:.-]*)(?:\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+))?")
 _TARGETS = re.compile(r"<[a-zA-Z/][^<>]*>|https?://[^\s)>\]]+|^ {0,3}\[[^\]\n]+\]:.*$|\]\[[^\]\n]*\]", re.MULTILINE)
-_MARKED = re.compile(r"([-*+]|\d+[.)]|\[\^[^\]]+\]:|:)\s")  # an item of a list, a note, a definition
+_MARKED = re.compile(r"([-*+]|\d+[.)]|\[\^[^\]]+\]:|:)\s")  # a list item, a footnote, a definition
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]*([^#\n].*)$", re.MULTILINE)
 _UNDERLINED = re.compile(r"\n(=+|-{2,})[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Link:
-    """A link or a picture. ``at`` is where the target begins, ``start`` and ``end`` hold the whole of it."""
+    """A link or a picture. ``at`` is the start of the target, ``start`` and ``end`` enclose the whole."""
 
     target: str
     text: str
@@ -49,7 +49,7 @@ class Link:
 
 @dataclass(frozen=True)
 class HtmlTag:
-    """An HTML tag; ``attributes`` map a name to its value and the place of the value."""
+    """An HTML tag; ``attributes`` map a name to its value and the value's place."""
 
     name: str
     at: int
@@ -69,7 +69,7 @@ class Heading:
 
 @dataclass
 class Document:
-    """A file; ``shown`` is its name for people, ``text`` has ``\\n`` for every end of line and no mark at the beginning."""
+    """A file; ``shown`` is its display name, ``text`` has ``\n`` for every line break and no byte order mark."""
 
     path: Path
     shown: str
@@ -85,34 +85,34 @@ class Document:
 
     @property
     def fields(self) -> dict[str, str]:
-        """The front matter, names in lower case."""
+        """The front matter, with names in lower case."""
         return self.source.fields
 
     @property
     def asks(self) -> bool:
-        """Does it ask to be mailed?"""
+        """Does it ask to be sent?"""
         return not self.is_page and self.fields.get("send", "").lower() not in NO
 
     @cached_property
     def body_at(self) -> int:
-        """Where the body begins."""
+        """The offset of the body."""
         return self._starts[min(self.source.body_line, len(self._starts)) - 1]
 
     def place(self, at: int) -> tuple[int, int]:
-        """Line and column, both from 1."""
+        """Convert an offset to a line and a column, both from 1."""
         line = bisect.bisect_right(self._starts, min(at, len(self.text)))
         return line, at - self._starts[line - 1] + 1
 
     def line_at(self, line: int) -> int:
-        """Where a line (from 1) begins."""
+        """Return the offset of a line (from 1)."""
         return self._starts[min(max(line, 1), len(self._starts)) - 1]
 
     def field_at(self, name: str) -> int:
-        """Where a field stands, or the beginning."""
+        """Return the offset of a field, or of the beginning."""
         return self.line_at(self.source.lines.get(name, 1))
 
     def field_text(self, name: str) -> tuple[int, str]:
-        """What stands after a field's name, with the lines that go on from it, and where that begins."""
+        """Return the value of a field with its continuation lines, and its offset."""
         line = self.source.lines[name]
         after = min((other for other in self.source.lines.values() if other > line), default=self.source.body_line)
         at = self.text.find(":", self.line_at(line)) + 1
@@ -121,22 +121,22 @@ class Document:
 
     @cached_property
     def is_draft(self) -> bool:
-        """Is it left out of the build because it is not ready?"""
+        """Is it left out of the build as a draft?"""
         return drafts.is_draft(self.fields, PurePath(self.shown), "UTC", datetime.now(UTC))
 
     @cached_property
     def open_fence(self) -> int | None:
-        """Where a block of code begins that never ends."""
+        """The offset of a code block that is never closed."""
         return self._fences[1]
 
     @property
     def code(self) -> list[tuple[int, int]]:
-        """Where fenced blocks of code begin and end."""
+        """The ranges of fenced code blocks."""
         return self._fences[0]
 
     @cached_property
     def prose(self) -> str:
-        """The text with the head, code and comments blanked out: same length, same lines."""
+        """The text with the front matter, code and comments blanked out: same length, same lines."""
         if len(self.data) > MAX_SOURCE_BYTES:
             return _blank(self.text)
         text = _blank(self.text[: self.body_at]) + self.text[self.body_at :]
@@ -161,7 +161,7 @@ class Document:
 
     @cached_property
     def definitions(self) -> dict[str, str]:
-        """Reference names (lower case) and their targets."""
+        """Map reference names (lower case) to their targets."""
         return {_name(match[1]): match[2] for match in _DEFINED.finditer(self.prose)}
 
     @cached_property
@@ -251,12 +251,12 @@ def _name(text: str) -> str:
 
 
 def _blank(text: str) -> str:
-    """As many spaces, with the same ends of lines."""
+    """Return as many spaces, with the same line breaks."""
     return "\n".join(" " * len(line) for line in text.split("\n"))
 
 
 def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """The text with these parts of it, in their order, blanked out."""
+    """Blank out these ranges of the text, which are in order."""
     pieces, last = [], 0
     for start, end in spans:
         start = max(start, last)
@@ -267,7 +267,7 @@ def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def _link(match: re.Match[str], text: str) -> Link:
-    """The link or picture that _INLINE found; its words are those of ``text``."""
+    """Build the link or picture that _INLINE found; its words are those of ``text``."""
     group = 2 if match[2] is not None else 3
     start = match.start()
     image = match.string[start - 1 : start] == "!" if start else False

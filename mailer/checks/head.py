@@ -1,4 +1,4 @@
-"""Checks of the lines at the head of an issue."""
+"""Checks of an issue's front matter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailer.checks.document import Document
 from mailer.checks.registry import Fix, Found, check
 from mailer.core.audience import parse, shown
 from mailer.core.characters import ILLEGAL, OVERRIDES, name_character
-from mailer.core.edition import Finding, Wish
+from mailer.core.edition import Finding, SendIntent
 from mailer.core.errors import BadInput
 from mailer.core.i18n import code
 from mailer.editions.source import drafts, front_matter, paid_sections
@@ -24,10 +24,10 @@ from mailer.editions.source.fields import KNOWN
 from mailer.editions.source.front_matter import NOWHERE
 from mailer.editions.source.translations import wrong
 
-_MAX_SUBJECT_CHARS = 70  # letters; a desktop inbox shows about so many, a phone 35 to 45
+_MAX_SUBJECT_CHARS = 70  # a desktop inbox shows about so many, a phone 35 to 45
 _OLD, _FAR = timedelta(days=7), timedelta(days=366)
-_MAX_NAMED_CHARACTERS = 20  # characters of one file that are named
-_NIGHT = range(6, 22)  # the hours that are not night
+_MAX_NAMED_CHARACTERS = 20  # of one file that are reported by name
+_NIGHT = range(6, 22)  # the hours outside the night
 _EDITION = re.compile(r"[0-9]{1,6}")
 _FIELD = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):", re.MULTILINE)
 
@@ -78,7 +78,7 @@ def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
                 level="note",
             )
             continue
-        safe = close[0] not in doc.source.lines and doc.text[at : at + len(name)].lower() == name  # the last of two would count
+        safe = close[0] not in doc.source.lines and doc.text[at : at + len(name)].lower() == name  # the last of two would win
         fix = Fix(at, at + len(name), _titled(close[0])) if safe else None
         yield Found(at, f"Unknown field `{_titled(name)}:`. Did you mean `{_titled(close[0])}:`?", fix)
 
@@ -127,7 +127,7 @@ def send_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("not-yet", "error", "An issue to be sent that is also marked as not ready, or is dated in the future.")
 def not_yet(doc: Document, ctx: Context) -> Iterator[Found]:
     source = front_matter.Source(doc.shown, fields=dict(doc.fields), lines=doc.source.lines)
-    send = Wish.NO if doc.is_page else front_matter.asked(front_matter.Source(doc.shown), doc.fields, ctx.now).send
+    send = SendIntent.NO if doc.is_page else front_matter.asked(front_matter.Source(doc.shown), doc.fields, ctx.now).send
     path = doc.path.relative_to(ctx.root) if doc.path.is_relative_to(ctx.root) else Path(doc.shown)
     drafts.judge(source, doc.fields, path, ctx.zone, ctx.now, send)
     yield from (Found(doc.line_at(one.line), one.message) for one in source.findings)
@@ -250,7 +250,7 @@ def sent_changed(doc: Document, ctx: Context) -> Iterator[Found]:
         yield Found(
             doc.field_at("title"),
             "The text has changed since this issue was sent. The page is updated, the sent emails are not: add `Corrected:`"
-            " with the date to tell your readers, or `Edition: 2` to send the issue again.",
+            " with the date to tell your subscribers, or `Edition: 2` to send the issue again.",
         )
 
 
@@ -268,7 +268,7 @@ def _send_at(doc: Document) -> datetime | None:
 
 
 def _sent(doc: Document, ctx: Context) -> str:
-    """The digest under which this edition was sent, or ""."""
+    """Return the digest under which this edition was sent, or ""."""
     if _translates(doc, ctx):
         return ""
     key = _key(doc, ctx)
@@ -277,7 +277,7 @@ def _sent(doc: Document, ctx: Context) -> str:
 
 
 def _spoken(path: Path, ctx: Context) -> str:
-    """The language that makes an issue's address its own; a page has none, nor has any issue where slugs make no families."""
+    """Return the language that makes an issue's address its own; '' for pages, and where slugs do not group translations."""
     text = ctx.siblings[path].text
     return code(text.lang) if text and "slug" in ctx.ids else ""
 

@@ -1,4 +1,4 @@
-"""Checks of links and pictures, without the network; ``network.py`` has the ones with it."""
+"""Offline checks of links and pictures; ``network.py`` has the others."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _KNOWN_SCHEMES = SAFE_SCHEMES | {"data"}
 _REFERENCE = re.compile(r"\[(?<![\\!\]]\[)([^\[\]\n]+)\]\[[^\[\]\n]*\]")
 _ANCHOR = re.compile(r"<a\s(?=[^<>]*\bhref\b)[^<>]*+>([^<>]++)</a>", re.IGNORECASE)
 _NAMED = re.compile(r"\[(?<![\\\]\[\w]\[)([^\[\]\n]+)\]\[([^\[\]\n]*)\](?![\[(:]| \[)")
-# Hosts that answer every http link with the same address under https.
+# Hosts that respond to every http link with the same address under https.
 _SECURE = re.compile(
     r"(?:[\w-]+\.)*(?:github\.com|github\.io|reddit\.com|wikipedia\.org|youtube\.com|youtu\.be|rust-lang\.org|python\.org"
     r"|mozilla\.org|docs\.rs|crates\.io|meetup\.com|twitter\.com|stackoverflow\.com|google\.com)",
     re.IGNORECASE,
 )
 _SLIP = re.compile(r"(?=www\.)|https?(?://|:/?)(?=[\w-]+\.\w)", re.IGNORECASE)  # the beginning of an address that leads nowhere
-_SHORT = re.compile(r"\[(?<![\\!\]\w]\[)([^\[\]\n]+)\](?![\[(:])")  # a link by its own words
+_SHORT = re.compile(r"\[(?<![\\!\]\w]\[)([^\[\]\n]+)\](?![\[(:])")  # a reference link by its own text
 _MAX_LIGHT_PICTURE_BYTES = 1_000_000
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*):")
 _OURS = re.compile(r"[{|](filename|static|attach)[}|](.*)")
@@ -174,7 +174,7 @@ def image_script(doc: Document, ctx: Context) -> Iterator[Found]:
 
 
 def _running(path: Path) -> str:
-    """What is wrong with a picture, or nothing."""
+    """Return what is wrong with a picture, or ''."""
     try:
         dropped = svg_sanitizer.clean(path.read_bytes())[1]
     except svg_sanitizer.Unreadable as wrong:
@@ -190,7 +190,7 @@ def _pictures(doc: Document, ctx: Context) -> Iterator[tuple[Link, Path]]:
 
 
 def _file(doc: Document, ctx: Context, link: Link) -> Path | None:
-    """The file below the content folder that a link names, or None when it names something else."""
+    """Return the file below the content folder that a link names, or None if it names something else."""
     match = _OURS.match(link.target)
     if not match:
         return None
@@ -200,16 +200,16 @@ def _file(doc: Document, ctx: Context, link: Link) -> Path | None:
 
 
 def _bare(target: str, endings: tuple[str, ...]) -> bool:
-    """Does a target name a file beside the issue's own, where readers find nothing?"""
+    """Does a target name a file beside the issue's own, which does not exist on the site?"""
     if not any(map(target.lower().__contains__, endings)) or re.match(r"[a-zA-Z][\w+.-]*:|[/#?{|]|www\.", target):
         return False
     return re.split("[?#]", target)[0].lower().endswith(endings)
 
 
 def _braced(doc: Document, ctx: Context, link: Link, word: str) -> Fix | None:
-    """Put ``{static}`` or ``{filename}`` before a file's name where that leads to the file."""
+    """Put ``{static}`` or ``{filename}`` before a file's name if that leads to the file."""
     name = unquote(re.split("[?#]", link.target)[0])
-    if doc.text.startswith("<", link.start) and doc.text[link.at - 1] not in "\"'":  # braces need the signs in HTML
+    if doc.text.startswith("<", link.start) and doc.text[link.at - 1] not in "\"'":  # braces in HTML need ``{}``, not ``||``
         return None
     for base, slash in ((doc.path.parent, ""), (ctx.root, "/")):
         if "\0" in name or len(name) >= 1000:
@@ -225,7 +225,7 @@ def _shown(link: Link) -> str:
 
 
 def _host(url: str) -> str:
-    """The host of a web address, in lower case."""
+    """Return the host of a web address, in lower case."""
     match = _HOST.match(url)
     return match[1].strip("[]").lower() if match else ""
 

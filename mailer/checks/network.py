@@ -1,4 +1,4 @@
-"""The checks that ask the network whether links work: run by ``postmerge check --links`` and, live, by ``postmerge write``."""
+"""Online checks of links: run by ``postmerge check --links`` and, live, by ``postmerge write``."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def link_slow(doc: Document, ctx: Context) -> Iterable[Found]:
 
 
 def asked(doc: Document) -> Iterator[Link]:
-    """The links of a document that the network can be asked about."""
+    """List the links of a document that can be checked online."""
     return (link for link in doc.links if link.target.startswith(("http://", "https://")))
 
 
 def examine(docs: Sequence[Document], console: Console, keep: Path | None = None) -> list[Remark]:
-    """Ask for every link of the documents; what is wrong with them."""
+    """Check every link of the documents; return the remarks."""
     urls = list(dict.fromkeys(link.target for doc in docs for link in asked(doc)))
     verdicts: dict[str, Verdict] = {}
 
@@ -57,7 +57,7 @@ def examine(docs: Sequence[Document], console: Console, keep: Path | None = None
 
 
 def remark(doc: Document, link: Link, verdict: Verdict) -> Iterator[Remark]:
-    """What a verdict means for the line that the link stands on."""
+    """Turn a verdict into a remark at the link's line."""
     line, column = doc.place(link.at)
     if verdict.state == "gone":
         text = f"{link.target[:100]} is a broken link ({verdict.detail}): correct or remove it."

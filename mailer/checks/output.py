@@ -1,4 +1,4 @@
-"""Remarks for people and for machines: JSON, SARIF 2.1.0, GitHub's workflow commands, GitLab's code quality report."""
+"""Remarks in formats for machines: JSON, SARIF 2.1.0, GitHub's workflow commands, GitLab's code quality report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def facts(remark: Remark) -> dict[str, Any]:
-    """A remark as plain data."""
+    """Return a remark as plain data."""
     return {
         "id": remark.id, "level": remark.level, "path": remark.path, "line": remark.line, "column": remark.column,
         "message": remark.message, "fixable": remark.fix is not None,
@@ -25,14 +25,14 @@ def facts(remark: Remark) -> dict[str, Any]:
 
 
 def as_json(remarks: Sequence[Remark], files: int, seconds: float) -> str:
-    """Everything as JSON."""
+    """Format as JSON."""
     counts = Counter(one.level for one in remarks)
     whole = {"files": files, "seconds": round(seconds, 2), "counts": dict(counts), "findings": [facts(one) for one in remarks]}
     return json.dumps(whole, indent=2, ensure_ascii=False)
 
 
 def as_sarif(remarks: Iterable[Remark]) -> str:
-    """SARIF 2.1.0 (OASIS), as code scanning takes it."""
+    """Format as SARIF 2.1.0 (OASIS), for code scanning."""
     rules = [
         {"id": one.id, "shortDescription": {"text": one.about}, "defaultConfiguration": {"level": one.level}}
         for one in CHECKS.values()
@@ -46,7 +46,7 @@ def as_sarif(remarks: Iterable[Remark]) -> str:
 
 
 def as_github(remarks: Iterable[Remark]) -> str:
-    """Workflow commands that GitHub shows beside the lines of a change."""
+    """Format as workflow commands that GitHub shows beside the changed lines."""
     return "\n".join(
         f"::{_GITHUB[one.level]} file={_property(one.path)},line={one.line},col={one.column},title={one.id}"
         f"::{_data(one.message)}"
@@ -55,7 +55,7 @@ def as_github(remarks: Iterable[Remark]) -> str:
 
 
 def as_gitlab(remarks: Iterable[Remark]) -> str:
-    """GitLab's code quality report, for ``artifacts: reports: codequality``."""
+    """Format as GitLab's code quality report, for ``artifacts: reports: codequality``."""
     seen: Counter[str] = Counter()
     report = []
     for one in remarks:

@@ -26,7 +26,7 @@ _LEFT = re.compile(
     r"|\[[^\[\]\n]*\b(?:TODO|TBD|TKTK|TK|FIXME|XXX)\](?![\[(:])",
     re.MULTILINE,
 )
-# Whatever _LEFT finds has one of these in its line; those in small letters may stand there in large ones.
+# Whatever _LEFT finds has one of these in its line; those in lower case match upper case too.
 _LEFT_HAS = ("{{", "{%", "lorem ipsum", "TODO", "FIXME", "TK", "XXX", "TBD", "[insert", "[add", "[your", "[todo", "[link")
 _PERSON = r"(?:first|last|full|user)?[_ .-]?name|[fl]name|e-?mail"
 _VARIABLES = re.compile(
@@ -35,7 +35,7 @@ _VARIABLES = re.compile(
     r"|(?<![\\\w])\$\{[A-Za-z_][\w.]*\}|\{[$!][A-Za-z_][\w.]*\}"
 )
 _VARIABLES_HAVE = ("*|", "%recipient", "%%", "{", "[[", "<%")
-_BRACED = re.compile(  # what follows a sign may be code, and so may what stands in an f-string
+_BRACED = re.compile(  # what follows a symbol may be code, and so may the content of an f-string
     rf"(?<![\w:$#{{}}%!\\/&@<=.(-])\{{([A-Za-z_]\w+|{_PERSON})\}}(?![\w{{}}(:=/-])", re.IGNORECASE
 )
 _F_STRING = re.compile(r"\bf[\"']")
@@ -75,9 +75,9 @@ def variable_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
 
 
 def lines_with(text: str, needles: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Where the lines begin and end that hold one of the needles; one in small letters may stand there in large ones."""
+    """Find the start and end of each line with one of the needles; lower-case needles match upper case too."""
     low = text.lower()
-    if len(low) != len(text):  # there are letters that become two
+    if len(low) != len(text):  # some characters become two
         yield 0, len(text)
         return
     starts = {text.rfind("\n", 0, at) + 1 for needle in needles for at in _places(text if needle.isupper() else low, needle)}
@@ -87,7 +87,7 @@ def lines_with(text: str, needles: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _fields(doc: Document) -> Iterator[tuple[int, str]]:
-    """The values of the fields that people read, as they stand in the file, code blanked out, each with its place."""
+    """Yield the field values that people read, as in the file, with code blanked out, and their places."""
     for name in _FIELDS:
         if name in doc.source.lines:
             at, text = doc.field_text(name)
@@ -95,7 +95,7 @@ def _fields(doc: Document) -> Iterator[tuple[int, str]]:
 
 
 def _braced(doc: Document, start: int, end: int) -> Iterator[Found]:
-    """``{name}`` in the text, which may be meant as it stands."""
+    """Find ``{name}`` in the text, which may be intended."""
     for match in _BRACED.finditer(doc.prose, start, end):
         in_target = any(link.at <= match.start() < link.at + len(link.target) for link in doc.links)
         if match[1] not in _PELICANS and not in_target:
@@ -103,10 +103,10 @@ def _braced(doc: Document, start: int, end: int) -> Iterator[Found]:
 
 
 def _alternatives(doc: Document) -> Iterator[Found]:
-    """Words of pictures and links that are nothing but a placeholder."""
+    """Find texts of pictures and links that are only a placeholder."""
     for match in _WORDS_OF_LINK.finditer(doc.prose):
         is_image = doc.prose[match.start() - 1 : match.start()] == "!"
-        if is_image or "TB" not in match[1]:  # "TBD" may be what somebody else calls what is linked
+        if is_image or "TB" not in match[1]:  # "TBD" may be the name of what is linked
             yield _left(match[1], match.start(1))
     for tag in doc.tags:
         value, at = tag.attributes.get("alt", ("", 0))
@@ -136,7 +136,7 @@ def _is_spanish(match: re.Match[str]) -> bool:
 
 
 def _places(text: str, needle: str) -> Iterator[int]:
-    """One place in each line that holds the needle."""
+    """Yield one place in each line with the needle."""
     at = text.find(needle)
     while at >= 0:
         yield at

@@ -1,4 +1,4 @@
-"""Does a link work? Asked politely: HEAD, then GET; one at a time to each host; answers kept; private addresses refused.
+"""Check links politely: HEAD, then GET; one request at a time to each host; results cached; private addresses refused.
 
 States: ``waiting`` (not answered yet), ``fine``, ``redirected`` (for good, to ``detail``), ``gone``, ``slow``, ``unsure`` (the
 server does not let programs look, or the network is away) and ``refused`` (an address of a private network, never asked).
@@ -35,23 +35,23 @@ _AGENT = "Mozilla/5.0 (compatible; postmerge link check)"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a link; ``detail`` is for people, and the new address for ``redirected``."""
+    """The state of a link; ``detail`` is for people, and the new address for ``redirected``."""
 
     state: str
     detail: str = ""
 
 
 class Private(Exception):
-    """The name leads into a private network."""
+    """The name resolves to a private network."""
 
 
 def is_public(address: str) -> bool:
-    """Is this an address of the public internet, whatever it is wrapped in?"""
+    """Is this an address of the public internet, however it is embedded?"""
     return ip_addresses.is_public(ip_addresses.parse_ip(address))
 
 
 class _Guarded(httpcore.AsyncNetworkBackend):
-    """Connects to the address it has looked at, so that a name cannot lead elsewhere between the look and the call."""
+    """Connect to the very address that was checked, so that a name cannot resolve differently between check and connection."""
 
     def __init__(self, may_reach: Callable[[str], bool]) -> None:
         self._inner = httpcore.AnyIOBackend()
@@ -83,7 +83,7 @@ class _Guarded(httpcore.AsyncNetworkBackend):
 
 
 class Reach:
-    """Use it inside one event loop; ``keep`` is the file that answers are kept in."""
+    """Use it inside one event loop; ``keep`` is the file that caches results."""
 
     def __init__(self, keep: Path | None = None, may_reach: Callable[[str], bool] = is_public) -> None:
         self._keep = keep
@@ -97,12 +97,12 @@ class Reach:
         self._running: dict[str, asyncio.Task[Verdict]] = {}
 
     def known(self, url: str) -> Verdict | None:
-        """An answer that is still fresh."""
+        """Return a cached result that is still fresh."""
         state, detail, until = self._known.get(urldefrag(url)[0], ("", "", 0.0))
         return Verdict(state, detail) if until > time.time() else None
 
     async def ask(self, url: str) -> Verdict:
-        """The verdict about a link, from memory or from its server; many may ask for one link at once."""
+        """Check a link, from the cache or its server; concurrent calls for one link share a request."""
         url = urldefrag(url)[0]
         if answer := self.known(url):
             return answer
@@ -115,7 +115,7 @@ class Reach:
                 del self._running[url]
 
     async def ask_all(self, urls: Iterable[str], tell: Callable[[str, Verdict], None]) -> None:
-        """Ask for all, telling each verdict as it comes."""
+        """Check all links, and report each verdict as it comes."""
 
         async def one(url: str) -> None:
             tell(url, await self.ask(url))
@@ -123,7 +123,7 @@ class Reach:
         await asyncio.gather(*(one(url) for url in dict.fromkeys(urls)))
 
     async def close(self) -> None:
-        """Stop asking, and keep what was answered."""
+        """Stop checking, and save the results."""
         for task in self._running.values():
             task.cancel()
         await self._pool.aclose()
@@ -196,7 +196,7 @@ class Reach:
 
 
 async def _online() -> bool:
-    """Does any name lead anywhere? Without a network every host looks as if it did not exist."""
+    """Does any name resolve? Without a network every host looks as if it did not exist."""
     for name in _LASTING:
         with contextlib.suppress(OSError, TimeoutError):
             await asyncio.wait_for(asyncio.get_running_loop().getaddrinfo(name, 443), 3.0)
@@ -205,7 +205,7 @@ async def _online() -> bool:
 
 
 def httpcore_url(url: str) -> str:
-    """An address with letters beyond ASCII, as it goes over the wire."""
+    """Encode an address with non-ASCII characters for HTTP."""
     from urllib.parse import quote
 
     parts = urlsplit(url)

@@ -11,7 +11,7 @@ from mailer.checks.document import Document
 
 @dataclass(frozen=True)
 class Fix:
-    """Put ``text`` in the place of what stands between ``start`` and ``end``."""
+    """Replace the text between ``start`` and ``end`` by ``text``."""
 
     start: int
     end: int
@@ -20,7 +20,7 @@ class Fix:
 
 @dataclass(frozen=True)
 class Found:
-    """What a check says: ``at`` is an offset in the document's text; ``level`` when it differs from the check's own."""
+    """A finding of a check: ``at`` is an offset in the document's text; ``level`` is set if it differs from the check's own."""
 
     at: int
     message: str
@@ -30,7 +30,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Remark:
-    """A finding as people and machines read it; line and column count from 1."""
+    """A finding for people and machines; line and column count from 1."""
 
     id: str
     level: str
@@ -49,7 +49,7 @@ Look = Callable[[Document, Context], Iterable[Found]]
 
 @dataclass(frozen=True)
 class Check:
-    """``level`` is error, warning or note; ``about`` says in a sentence what it finds."""
+    """``level`` is error, warning or note; ``about`` describes in a sentence what the check finds."""
 
     id: str
     level: str
@@ -61,7 +61,7 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(id: str, level: str, about: str) -> Callable[[Look], Look]:
-    """Put a function on the list of checks."""
+    """Register a function as a check."""
 
     def listed(look: Look) -> Look:
         assert id not in CHECKS, id

@@ -1,4 +1,4 @@
-"""Checks of what the text says and how it is marked up."""
+"""Checks of the text and its markup."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mailer.editions.mail.canonical_html import REMOVED_ELEMENTS
 
 _NEARLY_CLIPPED_BYTES = 0.9 * gmail_clipping.MAX_HTML_BYTES
 _UNSUPPORTED_ELEMENTS = {"svg", "video", "audio", "canvas", "math", "dialog"}
-_RUNS_ON = re.compile(  # an address that is followed by the text, without ) until the paragraph's end
+_RUNS_ON = re.compile(  # an address that runs into the text, without ) until the paragraph's end
     r"\]\(https?:[^\s()<>]+[ \t]+(?![\"'(])[^()\s](?=(?:[^()\n]|\n(?![ \t]*\n))*(?:\n[ \t]*\n|\Z))"
 )
-_APART = re.compile(  # words and their address; a box to tick, a note, a number and what is a link already are none
+_APART = re.compile(  # a text and its address apart; not a task box, a footnote, a number, or an existing link
     r"\[(?<![\\\]\w]\[)(?![ \txX]?\]|\^|\d+\]|sic\])([^\[\]\n]*[^\[\]\n\\])\][ \t]+\((https?://[^\s()]+\))"
 )
 _TABLE = re.compile(r"^[ \t]*+(?:\|[ \t]*+)?:?-{3,}+:?[ \t]*+\|", re.MULTILINE)
@@ -129,7 +129,7 @@ def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
 
 
 def _at_most(doc: Document) -> int:
-    """A size in bytes that the mail's HTML surely does not pass: each tag with the styles inside it."""
+    """Return an upper bound for the bytes of the email's HTML: each tag with its inlined styles."""
     text = doc.text[doc.body_at :]
     code = sum(end - start for start, end in doc.code)
     lines = text.count("\n")
@@ -140,7 +140,7 @@ def _at_most(doc: Document) -> int:
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
-    """Paragraphs and list items, each with where it begins."""
+    """Yield paragraphs and list items with their offsets."""
     at, start, lines = 0, 0, list[str]()
     for line in text.split("\n"):
         if lines and (not line.strip() or re.match(r"[ \t>]*(?:[-*+]|\d+[.)])[ \t]|[ \t]*\|", line)):
@@ -155,7 +155,7 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _closed(match: re.Match[str]) -> Fix | None:
-    """Put ) after an address, before the sentence's own sign; none where the paragraph has one: the address may go on there."""
+    """Put ) after an address, before the sentence's punctuation; None if the paragraph has a ): the address may end there."""
     rest = match.string[match.end() : match.end() + MAX_PARAGRAPH_CHARS]
     rest = re.split(r"\n[ \t]*+\n", rest, maxsplit=1)[0]
     if rest.count(")") > rest.count("("):
@@ -165,7 +165,7 @@ def _closed(match: re.Match[str]) -> Fix | None:
 
 
 def _in_code(doc: Document, at: int) -> bool:
-    """Is this place inside code?"""
+    """Is this offset inside code?"""
     line = doc.place(at)[0]
     before = doc.text[doc.line_at(line) : at]
     return before.count("`") % 2 == 1 or any(start <= at < end for start, end in doc.code)

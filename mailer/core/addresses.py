@@ -15,18 +15,18 @@ from mailer.core.errors import Mistyped
 from mailer.core.known_mail_domains import COMMON, IGNORED_CHARACTERS, ROLES, SAME_MAILBOXES
 
 _PLAIN = re.compile(r"(?P<name>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)")
-_LONG = tuple(domain for domain in COMMON if domain.index(".") >= 5)  # a short one is near to too many
+_LONG = tuple(domain for domain in COMMON if domain.index(".") >= 5)  # a short one is similar to too many others
 _SLIPS = {"con": "com", "cmo": "com", "ocm": "com", "comm": "com", "vom": "com", "xom": "com", "nte": "net", "ogr": "org"}
 _MAX_CACHED_DOMAINS = 200_000
 
 
 def check(email: str) -> str:
-    """The address as it will be mailed. Raises BadInput with one sentence when it cannot be one."""
+    """Return the address to send to. Raises BadInput if it is not valid."""
     try:
         return str(validate_email(email.strip(), check_deliverability=False, allow_smtputf8=False, strict=True).normalized)
     except EmailNotValidError as error:
         why = str(error).rstrip(".")
-        exactly = f"{email.strip()[:100]!r} is not a mail address ({why}): write it as name@example.org."
+        exactly = f"{email.strip()[:100]!r} is not an email address ({why}): write it as name@example.org."
         raise _mistyped(why, exactly) from error
 
 
@@ -41,7 +41,7 @@ def _mistyped(why: str, exactly: str) -> Mistyped:
 
 
 def normal(email: str) -> str:
-    """The form that decides whether two addresses are the same: lower case, NFC, the domain in ASCII. Plus-tags stay."""
+    """Return the form that decides whether two addresses are the same: lower case, NFC, ASCII domain. Plus tags stay."""
     name, _, domain = unicodedata.normalize("NFC", email.strip()).lower().rpartition("@")
     with contextlib.suppress(UnicodeError):
         domain = domain.encode("idna").decode()
@@ -57,7 +57,7 @@ def inbox(email_normal: str) -> str:
 
 
 def flags(email_normal: str) -> list[str]:
-    """What is odd about an address: ``role`` (a desk and not a person), ``disposable`` (made to be thrown away)."""
+    """List what is unusual about an address: ``role`` (no person reads it), ``disposable`` (made to be thrown away)."""
     name, _, domain = email_normal.rpartition("@")
     found = ["role"] if name.partition("+")[0] in ROLES else []
     parts = domain.split(".")
@@ -67,7 +67,7 @@ def flags(email_normal: str) -> list[str]:
 
 
 def suggestion(email: str) -> str:
-    """The address that was probably meant (``ada@gmial.com``: ``ada@gmail.com``), or '' when nothing looks mistyped."""
+    """Suggest the address that was probably meant (``ada@gmail.com`` for ``ada@gmial.com``); '' if nothing looks mistyped."""
     name, _, domain = email.strip().lower().rpartition("@")
     if not name or domain in COMMON or len(domain) < 5:
         return ""
@@ -79,7 +79,7 @@ def suggestion(email: str) -> str:
 
 
 def _one_slip(typed: str, meant: str) -> bool:
-    """Is one letter wrong, missing, too many, or are two neighbours swapped?"""
+    """Is one character wrong, missing or extra, or are two neighbors swapped?"""
     if abs(len(typed) - len(meant)) > 1:
         return False
     start = next((place for place, (a, b) in enumerate(zip(typed, meant, strict=False)) if a != b), min(len(typed), len(meant)))
@@ -95,13 +95,13 @@ def _disposable() -> frozenset[str]:
 
 
 class Bulk:
-    """``check`` and ``normal`` for very many addresses: each domain is looked at once. The verdicts are the same."""
+    """``check`` and ``normal`` for very many addresses, with the same results: each domain is checked once."""
 
     def __init__(self) -> None:
         self._domains: dict[str, tuple[str, str]] = {}
 
     def check(self, email: str) -> tuple[str, str]:
-        """The address as it will be mailed and its normal form. Raises BadInput as ``check`` does."""
+        """Return the address to send to and its normal form. Raises BadInput as ``check`` does."""
         email = email.strip()
         plain = _PLAIN.fullmatch(email)
         if not plain or len(email) > 254 or len(plain["name"]) > 64 or plain["name"].lower() in CASE_INSENSITIVE_MAILBOX_NAMES:

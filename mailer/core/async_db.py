@@ -1,4 +1,4 @@
-"""Questions to Postgres from an event loop, without a thread: what is asked most is answered with half the work."""
+"""Frequent queries to Postgres from an event loop, without a thread and with half the work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONNECT_TIMEOUT_SECONDS = 10.0
 
 
 class Asker:
-    """Connections that an event loop waits for. At most ``most``; who finds none free waits for one. For one thread."""
+    """A pool of at most ``most`` connections for one event loop; queries wait for a free one. Not thread-safe."""
 
     def __init__(self, url: str, name: str = "postmerge", most: int = 8) -> None:
         self._url = url
@@ -30,7 +30,7 @@ class Asker:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def ask(self, question: Question[T]) -> T | None:
-        """The answer, or None when there is no row. Raises Unavailable when Postgres cannot be reached or is lost."""
+        """Return the answer, or None if there is no row. Raises Unavailable if Postgres cannot be reached or is lost."""
         connection = await self._take()
         try:
             name, first, then = connection.plan(question.sql, question.values)
@@ -41,9 +41,9 @@ class Asker:
                 await _run(connection, cursor, then, question.values)
                 row = cursor.fetchone()
                 names = [column.name for column in cursor.description or ()]
-        except BaseException as error:  # also when whoever asked has given up: half an answer is on its way then
+        except BaseException as error:  # also if the caller was cancelled: the response may be only partly read
             if is_lost(error):
-                self._lose(*self._idle, connection)  # a restarted server mostly has lost the idle ones too
+                self._lose(*self._idle, connection)  # a restarted server has usually closed the idle ones too
                 self._idle.clear()
                 raise Unavailable(unreachable(error)) from error
             self._lose(connection)
@@ -81,7 +81,7 @@ class Asker:
 
 
 def _open(url: str, name: str) -> Connection:
-    """A connection for a loop. Made by a thread, because names are looked up on the way."""
+    """Open a connection for a loop, in a thread: resolving the host name blocks."""
     connection = connect(url, name, async_=True)
     try:
         while (state := connection.poll()) != psycopg2.extensions.POLL_OK:

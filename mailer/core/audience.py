@@ -57,7 +57,7 @@ class Either:
 
 @dataclass(frozen=True)
 class Compare:
-    """Subscribers of whom this is true. ``value`` is a number, a day, a time span (``within``), a text, or None (has it).
+    """Subscribers for whom this is true. ``value`` is a number, a day, a time span (``within``), a text, or None (is set).
 
     ``field`` is metadata (of which ``name`` is compared), joined, active, lang or domain.
     """
@@ -70,7 +70,7 @@ class Compare:
 
 @dataclass(frozen=True)
 class Sent:
-    """Subscribers to whom an edition of the same issue was sent; ``of_issue`` fills in which issue that is."""
+    """Subscribers to whom an edition of the same issue was sent; ``of_issue`` fills in the issue."""
 
     number: int
     issue: str = ""
@@ -78,7 +78,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Segment:
-    """Subscribers in the segment of this name (lower case), which stands at this column (from 1)."""
+    """Subscribers in the segment of this name (lower case), named at this column (from 1)."""
 
     name: str
     column: int = 1
@@ -97,40 +97,40 @@ _MAX_SHOWN_CHARS = 300  # of a rule, in an error
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 _SPAN = re.compile(r"(\d{1,5})(d|w)", re.IGNORECASE | re.ASCII)
 MAX_RULE_CHARS = 20_000
-MAX_RULE_TERMS = 1_000  # tags, comparisons and segments, with those of the segments that a rule names
-MAX_RULE_DEPTH = 50  # brackets and nots inside one another in one rule
-_MAX_TREE_DEPTH = 200  # with the rules of segments in their place
+MAX_RULE_TERMS = 1_000  # tags, comparisons and segments, including those of the segments that a rule names
+MAX_RULE_DEPTH = 50  # nested brackets and nots in one rule
+_MAX_TREE_DEPTH = 200  # with the rules of segments filled in
 
 
 def parse(text: str) -> Rule:
-    """The rule that ``text`` says. Raises BadRule naming the column (from 1) where it stops making sense."""
+    """Parse a rule. Raises BadRule naming the column (from 1) where it cannot be read."""
     return _Parser(text).whole()
 
 
 def tags(rule: Rule) -> set[str]:
-    """Every tag a rule names."""
+    """List the tags that a rule names."""
     return {part.name for part in _parts(rule) if isinstance(part, Tag)}
 
 
 def of_issue(rule: Rule, issue: str) -> Rule:
-    """The rule as it stands in this issue, named by the key under which its sends are filed."""
+    """Bind the rule to an issue, by the key under which its sends are recorded."""
     return _changed(rule, lambda part: Sent(part.number, issue) if isinstance(part, Sent) else part)
 
 
 def segments(rule: Rule) -> list[Segment]:
-    """Every segment a rule names, in their order."""
+    """List the segments that a rule names, in order."""
     return [part for part in _parts(rule) if isinstance(part, Segment)]
 
 
 def filled(rule: Rule, find: Callable[[Segment], Rule]) -> Rule:
-    """The rule with each segment replaced by what ``find`` says it is."""
+    """Replace each segment of a rule by what ``find`` returns for it."""
     whole = _changed(rule, lambda part: find(part) if isinstance(part, Segment) else part)
     _check_size(whole)
     return whole
 
 
 def _check_size(rule: Rule) -> None:
-    """Raises BadRule for a rule that Python's and Postgres's stacks might not hold."""
+    """Raise BadRule for a rule that would overflow Python's or Postgres's stack."""
     waiting, terms = [(rule, 1)], 0
     while waiting:
         part, depth = waiting.pop()
@@ -144,7 +144,7 @@ def _check_size(rule: Rule) -> None:
 
 
 def _parts(rule: Rule) -> Iterator[Rule]:
-    """What the rule is made of, without ``and``, ``or`` and ``not``, in its order."""
+    """Yield the parts of a rule without ``and``, ``or`` and ``not``, in order."""
     match rule:
         case Not(inner):
             yield from _parts(inner)
@@ -156,7 +156,7 @@ def _parts(rule: Rule) -> Iterator[Rule]:
 
 
 def _changed(rule: Rule, change: Callable[[Rule], Rule]) -> Rule:
-    """The same with each of these parts changed."""
+    """Replace each of a rule's parts."""
     match rule:
         case Not(inner):
             return Not(_changed(inner, change))
@@ -168,7 +168,7 @@ def _changed(rule: Rule, change: Callable[[Rule], Rule]) -> Rule:
 
 
 def _joined(kind: type[Both | Either], parts: list[Rule]) -> Rule:
-    """Parts joined in halves: a long rule is not a deep one."""
+    """Join parts as a balanced tree, so that a long rule is not a deep one."""
     if len(parts) == 1:
         return parts[0]
     half = (len(parts) + 1) // 2
@@ -176,7 +176,7 @@ def _joined(kind: type[Both | Either], parts: list[Rule]) -> Rule:
 
 
 def shown(text: str) -> str:
-    """A rule as an error quotes it, cut when it is long."""
+    """Return a rule as errors quote it, shortened if it is long."""
     return repr(text if len(text) <= _MAX_SHOWN_CHARS else text[:_MAX_SHOWN_CHARS] + "…")
 
 
@@ -240,7 +240,7 @@ class _Parser:
         return self._segment() or self._compare() or Tag(self._tag())
 
     def _segment(self) -> Rule | None:
-        """A segment, if one is named here; the word alone is a tag like any other."""
+        """Parse a segment, if one is named here; the word ``segment`` alone is a tag."""
         named = self._kind(1) == "quoted" or (self._kind(1) == "word" and self._value(1).lower() not in _WORDS)
         if (self._kind(0), self._value(0).lower()) != ("word", "segment") or not named or self._kind(2) == "op":
             return None
@@ -248,7 +248,7 @@ class _Parser:
         return Segment(" ".join(self._value(-1).lower().split()), self.tokens[self.at - 2][2] + 1)
 
     def _compare(self) -> Rule | None:
-        """A comparison, if one begins here."""
+        """Parse a comparison, if one begins here."""
         kind, value = self._kind(0), self._value(0)
         if kind in ("key", "field"):
             self.at += 1
@@ -261,7 +261,7 @@ class _Parser:
         return None
 
     def _operator(self, metadata: bool) -> tuple[str, Decimal | str | None]:
-        """What a value of metadata, the language or the domain is compared with."""
+        """Parse what follows the name of a metadata field, ``lang`` or ``domain``."""
         if self._kind(0) != "op":
             return "has", None
         op = self._value(0)
@@ -277,7 +277,7 @@ class _Parser:
         return op, value
 
     def _when(self) -> tuple[str, date | timedelta]:
-        """A day that a moment is compared with, or the span within which it is."""
+        """Parse the day, or the span of time, that a moment is compared with."""
         if self._take("within"):
             span = _SPAN.fullmatch(self._value(0))
             if not span:

@@ -5,35 +5,35 @@ from __future__ import annotations
 import re
 
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
-OVERRIDES = re.compile("[\u202d\u202e]")  # they turn the order of all that follows, in the inbox too
+OVERRIDES = re.compile("[\u202d\u202e]")  # they reverse the order of all text that follows, in the inbox too
 MAX_DATE_CHARS = 100  # of a date in free form: parsing one takes time with the square of its length
 _CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _REFERENCE = re.compile(r"&#(?:[xX]0{0,6}([0-9a-fA-F]{1,6})|0{0,7}([0-9]{1,7}))(?![0-9a-fA-F]);?")
 
 
 def may_hold_illegal(data: bytes) -> bool:
-    """Might a file's bytes hold such a character? Much faster than looking, and right for nearly all files."""
+    """Might a file contain such a character? Much faster than a search, and right for nearly all files."""
     return len(data.translate(None, _CONTROLS)) != len(data) or b"\xef\xbf" in data
 
 
 def clean(text: str) -> str:
-    """The text without what cannot be carried."""
+    """Remove illegal characters."""
     return ILLEGAL.sub("", text)
 
 
 def clean_html(text: str) -> str:
-    """The same for HTML, where a character may also be written as a reference such as ``&#7;``."""
+    """Remove illegal characters from HTML, where they may also be references such as ``&#7;``."""
     text = clean(text)
     return _REFERENCE.sub(_legal, text) if "&#" in text else text
 
 
 def name_character(character: str) -> str:
-    """A character as people look it up: ``U+0007``."""
+    """Return a character's code point as people look it up: ``U+0007``."""
     return f"U+{ord(character):04X}"
 
 
 def printable(text: str) -> str:
-    """A file's name on one line, and such that every terminal and every JSON can carry it."""
+    """Return a file's name on one line, safe for terminals and JSON."""
     return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "?", text)
 
 

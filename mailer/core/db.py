@@ -35,7 +35,7 @@ def json(value: Any) -> Any:
 
 
 def _read_json(text: str) -> Any:
-    """What a ``jsonb`` column holds; mostly nothing."""
+    """Read a ``jsonb`` column; most are empty."""
     return {} if text == "{}" else jsonlib.loads(text)
 
 
@@ -44,7 +44,7 @@ psycopg2.extras.register_default_jsonb(loads=_read_json)
 
 @dataclass(frozen=True)
 class Question(Generic[Answer]):
-    """A SELECT that each connection plans only once, because it is asked often; ``make(**row)`` turns a row into the answer."""
+    """A SELECT that each connection plans only once, because it is frequent; ``make(**row)`` turns a row into the answer."""
 
     sql: str
     values: Mapping[str, Any]
@@ -52,14 +52,14 @@ class Question(Generic[Answer]):
 
 
 class Connection(psycopg2.extensions.connection):
-    """A connection that knows which statements it has prepared: their SQL and their names there."""
+    """A connection and the statements that it has prepared, with their names."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.prepared: dict[str, str] = {}
 
     def plan(self, sql: str, names: Iterable[str]) -> tuple[str, str, str]:
-        """The statement's name here, what prepares it ('' when it is prepared), and what executes it with these parameters."""
+        """Return the statement's name here, the SQL that prepares it ('' if it is prepared), and the SQL that executes it."""
         name, first = self.prepared.get(sql, ""), ""
         if not name:
             name = f"often_{len(self.prepared)}"
@@ -75,37 +75,37 @@ class Tx:
         self._connection = connection
 
     def all(self, sql: str, **values: Any) -> list[Row]:
-        """Every row as a dict."""
+        """Return every row as a dict."""
         with self._cursor(sql, values) as cursor:
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def one(self, sql: str, **values: Any) -> Row | None:
-        """The first row as a dict, or None."""
+        """Return the first row as a dict, or None."""
         with self._cursor(sql, values) as cursor:
             row = cursor.fetchone()
             return dict(zip([column.name for column in cursor.description], row, strict=True)) if row else None
 
     def often(self, sql: str, **values: Any) -> Row | None:
-        """Like ``one``, for a statement that is asked so often that each connection plans it only once."""
+        """Like ``one``, for frequent statements: each connection plans it only once."""
         return self.one(self._planned(sql, values), **values)
 
     def often_all(self, sql: str, **values: Any) -> list[Row]:
-        """Like ``all``, for a statement that is asked so often that each connection plans it only once."""
+        """Like ``all``, for frequent statements: each connection plans it only once."""
         return self.all(self._planned(sql, values), **values)
 
     def answer(self, question: Question[T]) -> T | None:
-        """The answer to a question, or None when there is no row."""
+        """Return the answer to a question, or None if there is no row."""
         row = self.often(question.sql, **question.values)
         return question.make(**row) if row else None
 
     def value(self, sql: str, **values: Any) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None."""
         row = self.one(sql, **values)
         return next(iter(row.values())) if row else None
 
     def run(self, sql: str, **values: Any) -> int:
-        """Run a statement; how many rows it touched."""
+        """Run a statement; return how many rows it changed."""
         with self._cursor(sql, values) as cursor:
             return int(cursor.rowcount)
 
@@ -119,7 +119,7 @@ class Tx:
         self.one("SELECT set_config('statement_timeout', %(limit)s, true)", limit=f"{max(1, round(seconds * 1000))}ms")
 
     def copy(self, sql: str, file: Any) -> int:
-        """Run a COPY from or to a file-like object; how many rows."""
+        """Run a COPY from or to a file-like object; return the number of rows."""
         with self._connection.cursor() as cursor:
             cursor.copy_expert(sql, file, size=1 << 18)
             return int(cursor.rowcount)
@@ -139,7 +139,7 @@ class Tx:
 
 
 def connect(url: str, name: str, **more: Any) -> Connection:
-    """A new connection. Raises Unavailable when Postgres cannot be reached, or the URL cannot be read."""
+    """Open a connection. Raises Unavailable if Postgres is unreachable or the URL is invalid."""
     try:
         made: Connection = psycopg2.connect(
             url,
@@ -190,7 +190,7 @@ class Database:
 
     @contextmanager
     def glance(self) -> Iterator[Tx]:
-        """For SELECTs that need not see one moment: no BEGIN, no COMMIT. Raises Unavailable as above."""
+        """Run SELECTs that need no common snapshot: no BEGIN, no COMMIT. Raises Unavailable as above."""
         connection = self._take()
         try:
             connection.autocommit = True
@@ -230,7 +230,7 @@ class Database:
         connection.close()
 
     def _discard(self, connection: Connection) -> None:
-        """A lost connection mostly means that its idle sisters are lost too (a restarted server)."""
+        """Discard a connection. If it was lost, its idle siblings usually are too (a restarted server)."""
         connection.close()
         self.close()
 
@@ -243,28 +243,28 @@ class Database:
 
 
 def _is_quiet(connection: Connection) -> bool:
-    """Is an idle connection as it was left? One that has something to say was mostly closed by a server that restarted."""
+    """Is an idle connection as it was left? A readable one was usually closed by a restarted server."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return not poll.poll(0)
 
 
 def is_lost(error: BaseException) -> bool:
-    """Is the connection gone? A server that dies in the middle of an answer comes as a bare DatabaseError without a code."""
+    """Is the connection lost? If a server dies while it responds, psycopg2 raises a bare DatabaseError without a code."""
     return isinstance(error, _LOST) or (type(error) is psycopg2.DatabaseError and error.pgcode is None)
 
 
 def is_unique_violation(error: BaseException) -> bool:
-    """Did a UNIQUE constraint refuse the row (somebody else was first)?"""
+    """Did a UNIQUE constraint reject the row, because another transaction was first?"""
     return isinstance(error, psycopg2.errors.UniqueViolation)
 
 
 def each(rows: Sequence[Row], make: Callable[..., T]) -> list[T]:
-    """Rows as objects: ``each(rows, Send)`` calls ``Send(**row)`` for each."""
+    """Convert rows to objects: ``each(rows, Send)`` calls ``Send(**row)`` for each."""
     return [make(**row) for row in rows]
 
 
 def unreachable(error: BaseException) -> str:
-    """One sentence about a Postgres that does not answer, and what to do."""
+    """Describe an unreachable Postgres and what to do, in one sentence."""
     first_line = (str(error).strip() or "no answer").splitlines()[0]
     return f"Postgres cannot be reached ({first_line}): check that it runs and that DATABASE_URL is right."

@@ -1,4 +1,4 @@
-"""The edition: an issue rendered once. The mail, the web page and the feed entry are all made from it."""
+"""The edition: an issue rendered once. The email, the web page and the feed entry are all made from it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from datetime import datetime
 from enum import StrEnum
 
 
-class Wish(StrEnum):
-    """What an issue's ``Send:`` line asks for."""
+class SendIntent(StrEnum):
+    """When an issue's ``Send:`` line asks to send it."""
 
     NO = "no"
     YES = "yes"
     AT = "at"
 
 
-PREMIUM = "premium"  # the variant for readers with access
+PREMIUM = "premium"  # the variant for paid subscribers
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Another text of an edition for some of its readers, with a digest of its own.
+    """Another text of an edition, for some of its subscribers, with its own digest.
 
-    ``name`` says who gets it: ``premium``, ``de``, ``de premium``. A translation has language, title, subject, address and
-    source file of its own; where they are empty, the edition's hold.
+    ``name`` says who gets it: ``premium``, ``de``, ``de premium``. A translation has its own language, title, subject,
+    address and source file; where they are empty, the edition's apply.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Variant:
 
     @property
     def premium(self) -> bool:
-        """Is it for readers with access only?"""
+        """Is it for paid subscribers only?"""
         return is_premium(self.name)
 
     @property
     def spoken(self) -> str:
-        """The language in its name; empty for the original's."""
+        """Return the language in its name; empty for the original."""
         return spoken_in(self.name)
 
 
@@ -55,9 +55,9 @@ class Edition:
     """One issue, rendered.
 
     ``digest`` is the SHA-256 (64 hex digits) of ``body`` in UTF-8: the issue's HTML fragment with absolute links, before
-    any template. ``html`` and ``text`` are the mail's two parts; they hold the placeholders of ``mailer.message`` where
-    something differs from reader to reader. They are what everybody may read in the issue's
-    language; ``variants`` hold what only some may read, and the translations.
+    any template. ``html`` and ``text`` are the email's two parts, with the placeholders of ``mailer.core.message``
+    where emails differ between subscribers. They are what everybody may read in the issue's language; ``variants`` are
+    the paid text and the translations.
     """
 
     key: str
@@ -73,7 +73,7 @@ class Edition:
     digest: str
     dated: datetime
     path: str
-    send: Wish
+    send: SendIntent
     send_at: datetime | None
     audience: str
     variants: tuple[Variant, ...] = ()
@@ -81,33 +81,33 @@ class Edition:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The source files: the issue's own and those of its translations."""
+        """List the source files: the issue's own and those of its translations."""
         return (self.path, *dict.fromkeys(one.path for one in self.variants if one.path))
 
 
 def is_premium(name: str) -> bool:
-    """Is the variant of this name for readers with access only?"""
+    """Is the variant of this name for paid subscribers only?"""
     return name.split()[-1:] == [PREMIUM]
 
 
 def spoken_in(name: str) -> str:
-    """The language in a variant's name; empty for the original's."""
+    """Return the language in a variant's name; empty for the original."""
     return name.removesuffix(PREMIUM).strip()
 
 
 def by_text(texts: Mapping[str, int], lang: str) -> dict[str, int]:
-    """Readers of each text of an edition, by names for people: the original goes by its language."""
+    """Count the subscribers of each text of an edition; the original goes by its language."""
     return {name or lang: number for name, number in texts.items()}
 
 
 def texts_said(texts: Mapping[str, int], lang: str) -> str:
-    """The same in words: ``en 1,200, de 300, de premium 12``; empty when all get one text."""
+    """Format the counts of ``by_text``: ``en 1,200, de 300, de premium 12``; empty if there is only one text."""
     return ", ".join(f"{name} {number:,}" for name, number in by_text(texts, lang).items())
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong in a source file. An error in an issue that is to be sent keeps ``publish`` from sending.
+    """A problem in a source file. An error in an issue that asks to be sent prevents ``publish`` from sending.
 
     ``asks`` is the number of the edition that the file's issue asks to send, 0 if it asks for nothing; ``issue`` is that
     issue's path, which differs from ``path`` in a translation, and is empty where two files have one key.

@@ -1,4 +1,4 @@
-"""The few errors a person may see: each message is one sentence with what was wrong and what to do."""
+"""The few errors that a person may see: one sentence with what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class PostmergeError(Exception):
 
 
 class BadInput(PostmergeError):
-    """Something the user wrote (front matter, setting, option, address) cannot be used as it is.
+    """Something the user wrote (front matter, setting, option, address) is invalid.
 
     ``field`` names it for programs, where one field of a request is meant: ``metadata.ids``.
     """
@@ -19,11 +19,11 @@ class BadInput(PostmergeError):
 
 
 class BadRule(BadInput):
-    """An audience rule cannot be read, or says more than one rule may."""
+    """An audience rule cannot be parsed, or exceeds a limit."""
 
 
 class Mistyped(BadInput):
-    """What somebody typed into a form of ours cannot be used. ``text`` with its ``%(name)s`` is in every catalogue.
+    """What somebody typed into a form is invalid. ``text`` with its ``%(name)s`` is in every catalogue.
 
     ``exactly`` says it in English where more is known.
     """
@@ -39,7 +39,7 @@ class TooManyRequests(Mistyped):
 
 
 class Refused(PostmergeError):
-    """A guard said no; the message names what was found and, where it is safe, the way past it."""
+    """Refused, by preflight for example. The message names what was found and, where it is safe, the way past it."""
 
     def __init__(self, message: str, guard: str = "") -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class Refused(PostmergeError):
 
 
 class Unavailable(PostmergeError):
-    """A service we stand on (Postgres, Redis, a port) cannot be reached just now."""
+    """A service that we depend on (Postgres, Redis, a port) is unavailable."""
 
 
 class TimedOut(Unavailable):

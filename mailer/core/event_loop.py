@@ -1,4 +1,4 @@
-"""One asyncio loop for a process, in a thread of its own: what waits on many sockets waits here, without a thread for each."""
+"""The asyncio loop of a process, in a thread of its own: it waits on many sockets without a thread for each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _made: list[asyncio.AbstractEventLoop] = []
 
 
 def new() -> asyncio.AbstractEventLoop:
-    """A new loop: uvloop's where there is one (not on Windows), which takes less of the processor."""
+    """Create a loop: uvloop's where available (not on Windows), which takes less CPU."""
     with contextlib.suppress(ImportError):
         import uvloop
 
@@ -24,7 +24,7 @@ def new() -> asyncio.AbstractEventLoop:
 
 
 def shared() -> asyncio.AbstractEventLoop:
-    """The loop of this process; started at the first call, it runs until the process ends."""
+    """Return the loop of this process. The first call starts it; it runs until the process ends."""
     with _lock:
         if not _made:
             loop = new()
@@ -34,5 +34,5 @@ def shared() -> asyncio.AbstractEventLoop:
 
 
 def wait(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run something on the shared loop and wait for what it gives or raises. Never call it from the loop itself."""
+    """Run a coroutine on the shared loop and return its result. Never call it from the loop itself."""
     return asyncio.run_coroutine_threadsafe(work, shared()).result()

@@ -11,7 +11,7 @@ from mailer.core.errors import Unavailable
 
 
 def read_epoch(folder: Path, ledger: str) -> int | None:
-    """The epoch in the file, or None when the file is missing or unreadable."""
+    """Return the epoch in the file, or None if the file is missing or unreadable."""
     try:
         return int(json.loads(fence_file_path(folder, ledger).read_text(encoding="utf-8"))["epoch"])
     except (OSError, ValueError, KeyError, TypeError):

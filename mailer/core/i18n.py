@@ -1,4 +1,4 @@
-"""The words on pages and in mails, in the reader's language: gettext catalogues in ``locale/``, read as they are (``.po``)."""
+"""Text on pages and in emails, in the subscriber's language, from the gettext catalogues in ``locale/`` (``.po``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Say = Callable[..., str]
 
 
 def translator(lang: str) -> Say:
-    """``say(text, **values)``: the text in this language with its ``%(name)s`` filled in; English where it lacks one."""
+    """Return ``say(text, **values)``: it translates a text and fills in ``%(name)s``; English where no translation exists."""
     catalogue = _catalogue(lang) if lang in LANGUAGES else {}
 
     def say(text: str, **values: object) -> str:
@@ -28,18 +28,18 @@ def translator(lang: str) -> Say:
 
 
 def code(lang: str) -> str:
-    """A language as variants are named by it: ``de``, ``pt-br``."""
+    """Return the code of a language as variants are named: ``de``, ``pt-br``."""
     return lang.strip().lower().replace("_", "-")
 
 
 def spoken(lang: str) -> str:
-    """The language of our own words beside a text in ``lang`` (``de-AT``): its base language when we have it, else English."""
+    """Return the language for our own words beside a text in ``lang`` (``de-AT``): its base if we have it, else English."""
     base = code(lang).partition("-")[0]
     return base if base in LANGUAGES else "en"
 
 
 def name(lang: str) -> str:
-    """A language's name in itself: Deutsch, Français; the code where nobody knows the name."""
+    """Return a language's own name: Deutsch, Français; the code if there is none."""
     from babel import Locale, UnknownLocaleError
 
     try:
@@ -50,45 +50,45 @@ def name(lang: str) -> str:
     return LANGUAGES.get(lang) or found[:1].upper() + found[1:]
 
 
-def choose(*wishes: str, header: str = "") -> str:
-    """The language for somebody: the first wish we have, else the best of an Accept-Language header, else English."""
-    known = (code(wish).partition("-")[0] for wish in [*wishes, *_accepted(header)])
+def choose(*preferred: str, header: str = "") -> str:
+    """Choose a language that we have: the first of ``preferred``, else the best of an Accept-Language header, else English."""
+    known = (code(one).partition("-")[0] for one in [*preferred, *_accepted(header)])
     return next((lang for lang in known if lang in LANGUAGES), "en")
 
 
-def read_by(*wishes: str, header: str = "") -> str:
-    """The language that somebody reads: the first wish that is a code, else what the browser wants most; ``""`` if unknown.
+def read_by(*preferred: str, header: str = "") -> str:
+    """Return the language a person reads: the first valid code of ``preferred``, else the browser's first; ``""`` if unknown.
 
-    Other than ``choose`` it is not bound to our own words: issues may be in any language. What we speak is told by its base.
+    Unlike ``choose`` it is not limited to our catalogues: issues may be in any language.
     """
-    for wish in [*wishes, *_accepted(header)[:1]]:
-        lang = code(wish)
+    for one in [*preferred, *_accepted(header)[:1]]:
+        lang = code(one)
         if _CODE.fullmatch(lang):
             return spoken(lang) if lang.partition("-")[0] in LANGUAGES else lang
     return ""
 
 
 def day(when: date, lang: str) -> str:
-    """A date as people of this language write it: 24 November 2026, 24. November 2026, 2026年11月24日."""
+    """Format a date as is usual in a language: 24 November 2026, 24. November 2026, 2026年11月24日."""
     from babel.dates import format_date
 
     return str(format_date(when, "long", locale=_dates(lang)))
 
 
 def short_day(when: date, lang: str) -> str:
-    """A date without its year: 24 Nov, 24. Nov., 11月24日."""
+    """Format a date without its year: 24 Nov, 24. Nov., 11月24日."""
     from babel.dates import format_skeleton
 
     return str(format_skeleton("MMMd", when, locale=_dates(lang)))
 
 
 def _dates(lang: str) -> str:
-    """The locale whose dates go with our own words; never the process's own, which is another on each machine."""
+    """Return the locale for dates that match our own words, never the machine's own locale."""
     return {"en": "en_GB"}.get(spoken(lang), spoken(lang))
 
 
 def _accepted(header: str) -> list[str]:
-    """Language codes of a header, the most wanted first."""
+    """List the language codes of an Accept-Language header, the preferred first."""
     found = []
     for place, part in enumerate(header[:500].split(",")):
         code, _, quality = part.strip().partition(";q=")

@@ -1,4 +1,4 @@
-"""Well-known names in addresses: desks that are no persons, domains where everybody has an address."""
+"""Well-known parts of addresses: names of roles rather than people, and popular domains."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ hotmail.co.uk btinternet.com comcast.net verizon.net att.net me.com mac.com ymai
 gmx.ch outlook.de outlook.fr outlook.es mailbox.org email.com
 """
 
-ROLES = frozenset(_ROLES.split())  # RFC 2142, and what people use
-COMMON = tuple(_COMMON.split())  # most used first; those that people mistype
+ROLES = frozenset(_ROLES.split())  # RFC 2142, and other common ones
+COMMON = tuple(_COMMON.split())  # most common first; these are the ones that people mistype
 
 # Domains of one provider whose addresses lead to the same mailbox, and the characters that it ignores in a name.
 SAME_MAILBOXES = {

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     import structlog
 
-_WORD = re.compile(r"\S+")  # with an @ in the pattern, each place in a long word is tried as the beginning of an address
+_WORD = re.compile(r"\S+")  # with an @ in the pattern, each position in a long word would be tried as a beginning
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class _Later:
-    """A logger that loads structlog when there is something to say: most commands never do, and it takes a while."""
+    """A logger that loads structlog with its first event: most commands log nothing, and the import is slow."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -38,17 +38,17 @@ _waiting: list[Callable[[], None]] = []
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger whose events are named like ``delivery.accepted`` and carry ids as keywords."""
+    """Return a logger whose events are named like ``delivery.accepted`` and carry ids as keywords."""
     return cast("structlog.stdlib.BoundLogger", _Later(name))
 
 
 def without_addresses(text: str) -> str:
-    """What another program said, with ``(address)`` for each word that holds an ``@``."""
+    """Replace each word that contains ``@`` in another program's message by ``(address)``."""
     return _WORD.sub(lambda word: "(address)" if "@" in word[0] else word[0], text)
 
 
 def configure(level: str = "info", sentry_dsn: str = "", process: str = "") -> None:
-    """Send events of ``level`` and above to standard error; call once at a process's start."""
+    """Log events of ``level`` and above to standard error; call it once when a process starts."""
     _waiting[:] = [partial(_configure, level, process)]
     if process:
         _waiting[0]()

@@ -1,7 +1,7 @@
-"""MIME messages: a send's message is built once as bytes, and for each reader only its placeholders are replaced.
+"""MIME messages: a send's message is built once as bytes, and only its placeholders are replaced for each subscriber.
 
-Measured (FACTS): a message built by ``email`` for each reader costs 5.7 CPU-seconds for 1,000 mails of 40 KB; replacing bytes
-costs next to nothing. Bodies are quoted-printable, every line at most 76 bytes, CRLF throughout.
+Measured (FACTS): a message built by ``email`` for each subscriber costs 5.7 CPU-seconds for 1,000 emails of 40 KB; replacing
+bytes costs next to nothing. Bodies are quoted-printable, every line at most 76 bytes, CRLF throughout.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from urllib.parse import unquote
 from mailer.core.characters import clean
 from mailer.core.errors import BadInput
 
-# Stands in an edition's html and text where the reader's own unsubscribe link goes. Plain ASCII letters and digits, so
+# The placeholder in an edition's HTML and text for the subscriber's own unsubscribe link. Plain ASCII letters and digits, so
 # that neither HTML escaping nor the CSS inliner nor the plain-text walker touches it.
-LEAVE_URL = "xPOSTMERGE0LEAVE0URLx"
-_BARE_LEAVE_URL = LEAVE_URL.casefold().strip("x")
+UNSUBSCRIBE_URL = "xPOSTMERGE0LEAVE0URLx"
+_BARE_UNSUBSCRIBE_URL = UNSUBSCRIBE_URL.casefold().strip("x")
 _MAX_ENCODINGS = 4  # percent and entities, one in the other
 _CSS_ESCAPE = re.compile(r"\\([0-9a-fA-F]{1,6})\s?")
 
 _CANARY = (
-    f'<a href="{LEAVE_URL}/canary" aria-hidden="true" tabindex="-1"'
+    f'<a href="{UNSUBSCRIBE_URL}/canary" aria-hidden="true" tabindex="-1"'
     ' style="display:none;max-height:0;overflow:hidden;mso-hide:all;font-size:1px;line-height:1px"></a>'
 )
 
@@ -37,9 +37,9 @@ _SOFT = b"=\r\n"
 
 
 def has_placeholder(text: str) -> bool:
-    """Return whether a text holds the placeholder of the unsubscribe link, however it is encoded, split, or spelled.
+    """Return whether a text contains the placeholder of the unsubscribe link, however encoded, split, or spelled.
 
-    Only the email template may hold it: in the URL of a picture it would give every subscriber's token to a third party.
+    Only the email template may contain it: in the URL of a picture it would give every subscriber's token to a third party.
     """
     for _ in range(_MAX_ENCODINGS):
         decoded = unescape(unquote(_CSS_ESCAPE.sub(lambda match: chr(min(int(match[1], 16), 0xFFFF)), text)))
@@ -48,12 +48,12 @@ def has_placeholder(text: str) -> bool:
         text = decoded
     plain = unicodedata.normalize("NFKC", text)
     views = (plain, re.sub(r"<[^<>]*>", "", plain))
-    return any(_BARE_LEAVE_URL in re.sub(r"[\W_]+", "", view).casefold() for view in views)
+    return any(_BARE_UNSUBSCRIBE_URL in re.sub(r"[\W_]+", "", view).casefold() for view in views)
 
 
 @dataclass(frozen=True)
 class Template:
-    """One send's message. ``fill`` is safe to call from many threads."""
+    """The message of one send. ``fill`` is thread-safe."""
 
     head: bytes
     text: tuple[bytes, ...]
@@ -74,7 +74,7 @@ class Template:
         list_id: str,
         date: datetime | None = None,
     ) -> Template:
-        """Build all that is the same for every reader. Raises BadInput for a sender that is not an address."""
+        """Build all that is the same for every subscriber. Raises BadInput if the sender is not an address."""
         name, address = _sender(sender)
         host = address.rpartition("@")[2]
         boundary = f"=_postmerge_{secrets.token_hex(12)}"
@@ -92,20 +92,20 @@ class Template:
         ]
         return cls(_headers(lines), _chunks(text), _chunks(_with_canary(html)), boundary, host)
 
-    def fill(self, *, to: str, leave_url: str, leave_mail: str = "", message_id: str = "") -> bytes:
-        """The message of one reader. ``leave_mail`` is where a mail to leave goes. Raises BadInput for a bad address."""
+    def fill(self, *, to: str, unsubscribe_url: str, mailto: str = "", message_id: str = "") -> bytes:
+        """Build one subscriber's message. ``mailto`` is the URI that unsubscribes. Raises BadInput for an invalid address."""
         lines = [
             ("To", mailable(to)),
             ("Message-ID", message_id or f"<{secrets.token_hex(16)}@{self.host}>"),
-            ("List-Unsubscribe", leave_header(leave_url, leave_mail)),
+            ("List-Unsubscribe", unsubscribe_header(unsubscribe_url, mailto)),
         ]
-        text = _filled(self.text, leave_url)
-        html = _filled(self.html, escape(leave_url, quote=True))
+        text = _filled(self.text, unsubscribe_url)
+        html = _filled(self.html, escape(unsubscribe_url, quote=True))
         return b"".join((_headers(lines), self.head, b"\r\n", _parts(self.boundary, text, html)))
 
 
 def plain_message(*, to: str, subject: str, html: str, text: str, sender: str, lang: str, headers: Mapping[str, str]) -> bytes:
-    """A single (transactional) message, for one reader, outside any send."""
+    """Build a single (transactional) message to one subscriber, outside any send."""
     name, address = _sender(sender)
     boundary = f"=_postmerge_{secrets.token_hex(12)}"
     lines = [
@@ -123,18 +123,18 @@ def plain_message(*, to: str, subject: str, html: str, text: str, sender: str, l
     return b"".join((_headers(lines), b"\r\n", _parts(boundary, _encoded(text), _encoded(html))))
 
 
-def leave_mailto(address: str, token: str) -> str:
-    """The ``mailto:`` URI for leaving; '' when no address takes such mails."""
+def unsubscribe_mailto(address: str, token: str) -> str:
+    """Return the ``mailto:`` URI that unsubscribes; '' if no address receives such emails."""
     return f"mailto:{address}?subject=leave%20{token}" if address else ""
 
 
-def leave_header(url: str, mailto: str) -> str:
-    """The value of List-Unsubscribe (RFC 2369): the page first, as RFC 8058 wants it."""
+def unsubscribe_header(url: str, mailto: str) -> str:
+    """Return the value of List-Unsubscribe (RFC 2369): the page first, as RFC 8058 requires."""
     return f"<{url}>,\r\n <{mailto}>" if mailto else f"<{url}>"
 
 
 def list_id(sender: str, url: str) -> str:
-    """The List-Id (RFC 2919) of a newsletter: the sender's name and the archive's host."""
+    """Return the List-Id (RFC 2919) of a newsletter: the sender's name and the archive's host."""
     name, address = parseaddr(sender)
     match = re.match(r"https?://([^/:]+)", url)
     host = match[1] if match else address.rpartition("@")[2]
@@ -144,14 +144,14 @@ def list_id(sender: str, url: str) -> str:
 
 
 def mailable(email: str) -> str:
-    """The address as it goes into a header and an envelope: the domain in ASCII. Raises BadInput when it cannot."""
+    """Return an address for headers and envelopes, with an ASCII domain. Raises BadInput if there is none."""
     name, _, domain = email.rpartition("@")
     try:
         ascii_form = f"{name}@{domain.encode('idna').decode()}"
     except UnicodeError as error:
         raise BadInput("The domain of an address cannot be written in ASCII: correct the address.") from error
     if not ascii_form.isascii() or not name or re.search(r"[\s<>,;:\x00-\x1f\x7f]", ascii_form):
-        raise BadInput("An address holds letters or signs before the @ that cannot be mailed: correct the address.")
+        raise BadInput("An address contains characters before the @ that email does not allow: correct the address.")
     return ascii_form
 
 
@@ -163,7 +163,7 @@ def _sender(sender: str) -> tuple[str, str]:
 
 
 def _words(text: str) -> str:
-    """A header's free text, encoded (RFC 2047) when it is not plain ASCII."""
+    """Encode a header's free text (RFC 2047) if it is not plain ASCII."""
     flat = clean(" ".join(text.split()))
     return flat if flat.isascii() and len(flat) < 900 else Header(flat, "utf-8", maxlinelen=75).encode(linesep="\r\n")
 
@@ -175,7 +175,7 @@ def _token(text: str) -> str:
 def _headers(lines: list[tuple[str, str]]) -> bytes:
     for name, value in lines:
         if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", re.sub(r"\r\n[ \t]", "", value)):
-            raise BadInput(f"The header {name} would hold a line break or a control character: remove it.")
+            raise BadInput(f"The header {name} would contain a line break or a control character: remove it.")
     return b"".join(f"{name}: {value}\r\n".encode("ascii", "replace") for name, value in lines)
 
 
@@ -188,17 +188,17 @@ def _parts(boundary: str, text: bytes, html: bytes) -> bytes:
 
 
 def _with_canary(html: str) -> str:
-    """The mail with a link that no person sees or hears: whoever opens it is a program that opens every link."""
+    """Add a link that people neither see nor hear: only programs that open every link open it."""
     before, end, after = html.rpartition("</body>")
     return f"{before}{_CANARY}{end}{after}" if end else html
 
 
 def _chunks(body: str) -> tuple[bytes, ...]:
-    return tuple(_encoded(chunk) for chunk in body.split(LEAVE_URL))
+    return tuple(_encoded(chunk) for chunk in body.split(UNSUBSCRIBE_URL))
 
 
 def _filled(chunks: tuple[bytes, ...], value: str) -> bytes:
-    """Chunks and value are each quoted-printable; soft line breaks between them keep every line short."""
+    """Join quoted-printable chunks with a value; soft line breaks between them keep every line short."""
     return (_SOFT + _encoded(value) + _SOFT).join(chunks)
 
 

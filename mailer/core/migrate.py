@@ -16,7 +16,7 @@ _LOCK = 0x706D6967  # "pmig": one migrating process at a time
 
 
 def files() -> list[Path]:
-    """The migration files in their order."""
+    """List the migration files in order."""
     return sorted(FOLDER.glob("[0-9][0-9][0-9][0-9]_*.sql"))
 
 
@@ -27,7 +27,7 @@ def run_migrations(database: Database) -> list[str]:
 
 
 def pending(database: Database) -> list[str]:
-    """Names of the migrations that are not applied. Raises Refused when the database belongs to a pre-release version."""
+    """List the migrations that are not applied. Raises Refused if the database belongs to a pre-release version."""
     with database.transaction() as tx:
         _prepare(tx)
         done = _done(tx)
@@ -38,7 +38,7 @@ def pending(database: Database) -> list[str]:
 
 
 def need_current(database: Database) -> None:
-    """Refuse with one sentence when the database is older than this program."""
+    """Raise Refused if the database is older than this program."""
     if missing := pending(database):
         raise Refused(f"The database lacks {len(missing)} migration(s), first {missing[0]}: run `postmerge migrate`.")
 

@@ -1,7 +1,7 @@
-"""Public ids in the form of TypeIDs: a word for the kind, ``_``, and 26 letters, such as ``sub_2qv0h5...``.
+"""Public ids in the form of TypeIDs: a word for the kind, ``_``, and 26 characters, such as ``sub_2qv0h5...``.
 
-The letters spell 128 bits: 64 that follow from kind and number, so that an id of one kind, or one with a typing error, is
-never taken for another, and the row's number in 64 bits. They are no secret and stay the same whatever the settings say.
+The characters encode 128 bits: 64 are derived from kind and number, so that an id of one kind, or one with a typo, is never
+taken for another, and 64 are the row's number. They are not secret, and do not depend on the settings.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import hashlib
 import re
 import uuid
 
-_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
-_VALUE = {letter: number for number, letter in enumerate(_LETTERS)}
-_PAIRS = [first + second for first in _LETTERS for second in _LETTERS]  # 10 bits in one look
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUE = {character: number for number, character in enumerate(_ALPHABET)}
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # 10 bits in one lookup
 _SHIFTS = tuple(range(120, -1, -10))
 MAX_ID = 2**63 - 1  # of a bigint in Postgres
 
 
 def public(kind: str, number: int) -> str:
-    """The public id of row ``number``; ``kind`` is the word before the ``_``."""
+    """Return the public id of row ``number``; ``kind`` is the word before the ``_``."""
     whole = (_check(kind, number) << 64) | number
     return f"{kind}_" + "".join([_PAIRS[(whole >> shift) & 1023] for shift in _SHIFTS])
 
 
 def number(kind: str, text: str) -> int | None:
-    """The row's number: from a public id of this kind, from the same 128 bits as a UUID, or from plain digits; else None."""
+    """Return the row's number from a public id of this kind, the same 128 bits as a UUID, or plain digits; else None."""
     if text.isascii() and text.isdecimal() and len(text) < 20:
         return int(text) if int(text) <= MAX_ID else None
     whole = _bits(kind, text)
@@ -33,14 +33,14 @@ def number(kind: str, text: str) -> int | None:
 
 
 def _bits(kind: str, text: str) -> int | None:
-    start, letters = text[: len(kind) + 1], text[len(kind) + 1 :]
-    if start == f"{kind}_" and re.fullmatch(f"[0-7][{_LETTERS}]{{25}}", letters):
+    start, characters = text[: len(kind) + 1], text[len(kind) + 1 :]
+    if start == f"{kind}_" and re.fullmatch(f"[0-7][{_ALPHABET}]{{25}}", characters):
         whole = 0
-        for letter in letters:
-            whole = whole << 5 | _VALUE[letter]
+        for character in characters:
+            whole = whole << 5 | _VALUE[character]
         return whole
     if start == f"{kind}_":
-        text = letters
+        text = characters
     if re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text):
         return uuid.UUID(text).int
     return None

@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment and from an environment file under it; nothing else reads ``os.environ``.
+"""All settings, read once from the environment and an environment file; nothing else reads ``os.environ``.
 
 The file is ``.env``, or the one that ``POSTMERGE_ENV_FILE`` names. AWS is configured by AWS's own variables (credential chain,
 region, ``AWS_ENDPOINT_URL_SESV2``), which boto3 reads itself.
@@ -22,7 +22,7 @@ from dotenv.parser import Binding, parse_stream
 from mailer.core.errors import BadInput
 
 _ENV_FILE = "POSTMERGE_ENV_FILE"
-# A sender whose name is in quotes, as email writes it; the parser takes the first pair for the whole value's.
+# A sender whose name is quoted, as in email headers; the parser would take the first pair of quotes for the whole value's.
 _QUOTED_NAME = re.compile(r'\s*(?:export\s+)?(?P<key>[A-Z_]+)\s*=\s*(?P<value>"[^"\n]*"\s*<[^<>\s]+>)\s*')
 MIN_SECRET_CHARS = 16
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -30,7 +30,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says. Durations are ``timedelta``; paths are as given, relative to the working folder."""
+    """The settings of a process. Durations are ``timedelta``; paths are as given, relative to the working folder."""
 
     database_url: str = ""
     redis_url: str = ""
@@ -87,36 +87,36 @@ class Settings:
 
     @property
     def site_folder(self) -> Path:
-        """Where the built web archive lies."""
+        """The folder of the built web archive."""
         return self.build / "site"
 
     @property
     def editions_folder(self) -> Path:
-        """Where the built editions lie: outside the public site, one JSON file an issue."""
+        """The folder of the built editions: outside the public site, one JSON file for each issue."""
         return self.build / "editions"
 
     @property
     def cache_folder(self) -> Path:
-        """Where converted bodies are kept between builds; safe to delete."""
+        """The folder that caches converted bodies between builds; safe to delete."""
         return self.build / "cache"
 
     @property
     def fence_folder(self) -> Path | None:
-        """Where the fence's half outside the database lies (default: beside the build); None when it is off."""
+        """The folder of the fence file, outside the database (default: beside the build); None if the fence is off."""
         return None if self.fence.lower() == "off" else Path(self.fence or self.build.parent / "fence")
 
     @property
     def mailbox(self) -> str:
-        """The sender's bare address, where people can write to."""
+        """The sender's bare address, where subscribers can reply."""
         return parseaddr(self.sender)[1]
 
     @property
     def sells(self) -> bool:
-        """Can anything be bought? Without a key or without plans no page offers it."""
+        """Is anything sold? Without a Stripe key or plans, no page offers it."""
         return bool(self.stripe_key) and self.plans.is_file()
 
     def need_database(self) -> str:
-        """The database's URL, or a sentence that says how to set it."""
+        """Return the database's URL. Raises BadInput with how to set it."""
         if not self.database_url:
             raise BadInput(
                 "DATABASE_URL is not set: give it the Postgres URL, or use `make run`, which brings its own Postgres."
@@ -124,7 +124,7 @@ class Settings:
         return self.database_url
 
     def need_secrets(self) -> tuple[str, ...]:
-        """The signing secrets: the first signs, all of them verify. Raises BadInput if one is missing or too short."""
+        """Return the signing secrets: the first signs, all of them verify. Raises BadInput if one is missing or too short."""
         secrets = _split_secrets(self.secret)
         if not secrets or min(map(len, secrets)) < MIN_SECRET_CHARS:
             raise BadInput(
@@ -140,9 +140,9 @@ def _split_secrets(text: str) -> tuple[str, ...]:
 
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
-    """Settings from ``environ`` (default: the process's own, over the lines of the environment file).
+    """Load the settings from ``environ`` (default: the process's own, which overrides the environment file).
 
-    AWS's variables of the file go into the process's environment, where boto3 looks. Raises BadInput naming the variable
+    AWS's variables of the file are put into the process's environment, where boto3 looks. Raises BadInput naming the variable
     whose value cannot be used.
     """
     if environ is None:
@@ -207,7 +207,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The variables of an environment file, as written: nothing in a value is substituted.
+    """Return the variables of an environment file as written, without substitution.
 
     Raises BadInput for a file or a line that cannot be read.
     """
@@ -219,7 +219,7 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def _env_file(default: Path) -> dict[str, str]:
-    """The file that ``POSTMERGE_ENV_FILE`` names, which must be there, else ``default``, which may be missing."""
+    """Return the file that ``POSTMERGE_ENV_FILE`` names, which must exist, else ``default``, which may be missing."""
     path = Path(os.environ.get(_ENV_FILE) or default)
     return read_env_file(path) if os.environ.get(_ENV_FILE) or path.is_file() else {}
 
@@ -236,7 +236,7 @@ def _pair(path: Path, line: Binding) -> tuple[str, str] | None:
 
 
 def aws_region() -> str | None:
-    """The region that ``AWS_REGION`` names, else ``AWS_DEFAULT_REGION``, as in the AWS SDKs. boto3 reads only the latter.
+    """Return the region in ``AWS_REGION``, else ``AWS_DEFAULT_REGION``, as in the AWS SDKs. boto3 reads only the latter.
 
     None leaves it to AWS's configuration files.
     """
@@ -244,7 +244,7 @@ def aws_region() -> str | None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment for a child process that shall have these settings."""
+    """Return the environment for a child process with these settings."""
     own = {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
@@ -345,6 +345,6 @@ def _address(given: Mapping[str, str], name: str) -> str:
     value = given.get(name, "")
     if value and not re.fullmatch(r"[A-Za-z0-9._-]{1,20}@[A-Za-z0-9.-]+", value):
         raise BadInput(
-            f"{name} is {value!r}: give a plain address of at most 20 letters before the @, such as leave@example.org."
+            f"{name} is {value!r}: give a plain address of at most 20 characters before the @, such as leave@example.org."
         )
     return value

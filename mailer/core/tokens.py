@@ -1,4 +1,4 @@
-"""Signed tokens for links in mails and forms: short, URL-safe, checked in constant time, never stored.
+"""Signed tokens for links in emails and forms: short, URL-safe, checked in constant time, never stored.
 
 A token is the unpadded base64url of a payload and 16 bytes of HMAC-SHA256 over purpose and payload, so that a token for one
 purpose is worth nothing for another. Only the canonical spelling of a token is accepted.
@@ -20,7 +20,7 @@ _MAC_BYTES = 16
 _TAG = 4  # bytes
 _LINK = struct.Struct(f">qI{_TAG}sI")  # subscriber, epoch, address tag, reference
 _DATED_LINK = struct.Struct(f">qI{_TAG}sIq")  # and the milliseconds since 1970 when it was issued
-_FIRST_LEAVE = struct.Struct(">qq")  # subscriber, send
+_FIRST_UNSUBSCRIBE = struct.Struct(">qq")  # subscriber, send
 Secrets = tuple[str, ...]  # the first signs, all of them verify
 
 
@@ -58,24 +58,24 @@ class LinkClaim:
         return same and self.was_sent_to(recipient.email_normal)
 
 
-def leave_token(secrets: Secrets, recipient: Recipient, send_id: int = 0) -> str:
-    """A token for unsubscribing this address; it is valid for ever, as emails are. 48 characters."""
+def unsubscribe_token(secrets: Secrets, recipient: Recipient, send_id: int = 0) -> str:
+    """Sign a token for unsubscribing this address; it never expires, as emails don't. 48 characters."""
     return _sign_link(secrets, b"leave.2", recipient, send_id)
 
 
-def read_leave(secrets: Secrets, token: str) -> LinkClaim | None:
+def read_unsubscribe(secrets: Secrets, token: str) -> LinkClaim | None:
     """Read an unsubscribe token, also of the first format; None if it is not ours."""
     if claim := _open_link(secrets, b"leave.2", token):
         return claim
-    opened = _open(secrets, b"leave", token, _FIRST_LEAVE.size)
+    opened = _open(secrets, b"leave", token, _FIRST_UNSUBSCRIBE.size)
     if opened is None:
         return None
-    subscriber_id, send_id = _FIRST_LEAVE.unpack(opened[0])
+    subscriber_id, send_id = _FIRST_UNSUBSCRIBE.unpack(opened[0])
     return LinkClaim(subscriber_id, epoch=1, reference=send_id)
 
 
 def reading_token(secrets: Secrets, recipient: Recipient) -> str:
-    """A token for paid issues and the private feed, until the links are renewed. 48 characters."""
+    """Sign a token for paid issues and the private feed, until the links are renewed. 48 characters."""
     return _sign_link(secrets, b"reading", recipient)
 
 
@@ -85,7 +85,7 @@ def read_reading(secrets: Secrets, token: str) -> LinkClaim | None:
 
 
 def gift_token(secrets: Secrets, recipient: Recipient, gift_id: int) -> str:
-    """A token for accepting a gift. 48 characters."""
+    """Sign a token for accepting a gift. 48 characters."""
     return _sign_link(secrets, b"gift.2", recipient, gift_id)
 
 
@@ -95,7 +95,7 @@ def read_gift(secrets: Secrets, token: str) -> LinkClaim | None:
 
 
 def page_token(secrets: Secrets, recipient: Recipient, issued: datetime) -> str:
-    """A token for the preferences page with everything on it. 59 characters."""
+    """Sign a token for the preferences page with everything on it. 59 characters."""
     return _sign_dated_link(secrets, b"page.2", recipient, 0, issued)
 
 
@@ -105,7 +105,7 @@ def read_page(secrets: Secrets, token: str, now: datetime, expiry: timedelta) ->
 
 
 def paid_token(secrets: Secrets, recipient: Recipient, issued: datetime) -> str:
-    """A token for the page about payments; its age decides what it allows. 59 characters."""
+    """Sign a token for the page about payments; its age decides what it allows. 59 characters."""
     return _sign_dated_link(secrets, b"paid.2", recipient, 0, issued)
 
 
@@ -114,9 +114,9 @@ def read_paid(secrets: Secrets, token: str) -> LinkClaim | None:
     return _open_dated_link(secrets, b"paid.2", token, datetime.now(UTC), timedelta.max)
 
 
-def confirm_token(secrets: Secrets, recipient: Recipient, mail_id: int, issued: datetime) -> str:
-    """A token for confirming a subscription or topics. 59 characters."""
-    return _sign_dated_link(secrets, b"confirm.2", recipient, mail_id, issued)
+def confirm_token(secrets: Secrets, recipient: Recipient, email_id: int, issued: datetime) -> str:
+    """Sign a token for confirming a subscription or topics. 59 characters."""
+    return _sign_dated_link(secrets, b"confirm.2", recipient, email_id, issued)
 
 
 def read_confirm(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> LinkClaim | None:
@@ -124,9 +124,9 @@ def read_confirm(secrets: Secrets, token: str, now: datetime, expiry: timedelta)
     return _open_dated_link(secrets, b"confirm.2", token, now, expiry)
 
 
-def address_token(secrets: Secrets, recipient: Recipient, mail_id: int, issued: datetime) -> str:
-    """A token for confirming a new address; ``recipient`` has the address that it replaces. 59 characters."""
-    return _sign_dated_link(secrets, b"address.2", recipient, mail_id, issued)
+def address_token(secrets: Secrets, recipient: Recipient, email_id: int, issued: datetime) -> str:
+    """Sign a token for confirming a new address; ``recipient`` has the address that it replaces. 59 characters."""
+    return _sign_dated_link(secrets, b"address.2", recipient, email_id, issued)
 
 
 def read_address(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> LinkClaim | None:
@@ -135,12 +135,12 @@ def read_address(secrets: Secrets, token: str, now: datetime, expiry: timedelta)
 
 
 def export_token(secrets: Secrets, export_id: int, issued: datetime) -> str:
-    """A token for fetching an export of the API, dated ``issued``. 43 characters."""
+    """Sign a token for fetching an export of the API, dated ``issued``. 43 characters."""
     return _sign(secrets, b"export", struct.pack(">qq", export_id, int(issued.timestamp() * 1000)))
 
 
 def read_export(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> int | None:
-    """Which export a token fetches, or None when it is forged or older than ``expiry``."""
+    """Return the export of a token; None if it is forged or older than ``expiry``."""
     opened = _open(secrets, b"export", token, 16)
     if opened is None:
         return None
@@ -148,24 +148,24 @@ def read_export(secrets: Secrets, token: str, now: datetime, expiry: timedelta) 
     return int(number) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
 
 
-def canary_token(secrets: Secrets, subscriber_id: int, mail_id: int) -> str:
-    """A token for the hidden link of a mail: it can do nothing. 43 characters."""
-    return _sign(secrets, b"canary", struct.pack(">qq", subscriber_id, mail_id))
+def canary_token(secrets: Secrets, subscriber_id: int, email_id: int) -> str:
+    """Sign a token for the hidden link of an email: it changes nothing. 43 characters."""
+    return _sign(secrets, b"canary", struct.pack(">qq", subscriber_id, email_id))
 
 
 def read_canary(secrets: Secrets, token: str) -> tuple[int, int] | None:
-    """The reader and the mail whose hidden link somebody opened, or None when it is not ours."""
+    """Return the subscriber and the email whose hidden link was opened; None if it is not ours."""
     opened = _open(secrets, b"canary", token, 16)
     return struct.unpack(">qq", opened[0]) if opened else None
 
 
 def form_token(secrets: Secrets, now: datetime) -> str:
-    """A token for a form shown ``now``; no two the same, so that what two people send is never taken for one."""
+    """Sign a token for a form shown ``now``; no two are the same, so that two submissions are never mistaken for one."""
     return _sign(secrets, b"form", struct.pack(">q6s", int(now.timestamp()), token_bytes(6)))
 
 
 def check_form(secrets: Secrets, token: str, now: datetime, least: timedelta, most: timedelta) -> bool:
-    """Was the form shown by us, at least ``least`` and at most ``most`` ago?"""
+    """Did we show the form, at least ``least`` and at most ``most`` ago?"""
     opened = _open(secrets, b"form", token, 14)
     if opened is None:
         return False
@@ -174,14 +174,14 @@ def check_form(secrets: Secrets, token: str, now: datetime, least: timedelta, mo
 
 
 def work_token(secrets: Secrets, now: datetime, bits: int) -> str:
-    """A sum for a browser, asked ``now``; each of ``bits`` doubles the work. 42 characters, no two the same."""
+    """Sign a unique proof-of-work challenge, asked ``now``; each of ``bits`` doubles the work. 42 characters."""
     return _sign(secrets, b"work", struct.pack(">qB6s", int(now.timestamp()), bits, token_bytes(6)))
 
 
 def read_work(secrets: Secrets, answer: str, now: datetime, most: timedelta) -> str | None:
-    """The sum that ``answer`` (sum:number) solves, or None: not ours, older than ``most``, or not solved.
+    """Return the challenge that ``answer`` (challenge:number) solves; None if not ours, older than ``most``, or not solved.
 
-    Solved means that the SHA-256 of the whole answer begins with the sum's number of zero bits.
+    Solved means that the SHA-256 of the whole answer begins with the challenge's number of zero bits.
     """
     token, _, number = answer.partition(":")
     opened = _open(secrets, b"work", token, 15)

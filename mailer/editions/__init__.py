@@ -1,4 +1,4 @@
-"""Markdown in, editions out. Pelican is known only here."""
+"""From Markdown to editions. Only this package knows Pelican."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mailer.editions.source.site_config import need_plugin
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Where a build reads and writes. ``site_url`` overrides the configuration's when given; ``sells``: pages lead to /join."""
+    """Where a build reads and writes. ``site_url`` overrides the configuration if given; ``sells``: pages link to /join."""
 
     content: Path
     site: Path
@@ -36,7 +36,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Report:
-    """What a build made: editions (oldest first), findings at file:line, seconds, files converted and found in the cache."""
+    """The result of a build: editions (oldest first), findings, seconds, and how many files were converted or cached."""
 
     editions: tuple[Edition, ...]
     findings: tuple[Finding, ...]
@@ -47,7 +47,7 @@ class Report:
 
 @contextmanager
 def _unburdened() -> Iterator[None]:
-    """Without looking for garbage: nearly all that a build makes lives until its end."""
+    """Run without garbage collection: nearly all that a build creates lives until it ends."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -104,13 +104,13 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
 
 
 def load(folder: Path) -> Report:
-    """What the last build wrote, digests checked, without Pelican. Raises BadInput."""
+    """Load what the last build wrote, with digests checked, without Pelican. Raises BadInput."""
     editions, findings = edition_files.read(folder)
     return Report(tuple(editions), tuple(findings))
 
 
 def site_name(config: Path) -> str:
-    """SITENAME of a Pelican configuration; "Newsletter" when there is none."""
+    """Return SITENAME of a Pelican configuration; "Newsletter" if there is none."""
     from pelican.settings import read_settings
 
     try:
@@ -129,12 +129,12 @@ def _need(options: BuildOptions) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """The error's own first line, and in which issue's page it arose where that is known."""
+    """Return the first line of an error, and the issue whose page caused it if known."""
     said = (str(error).strip() or "no message").splitlines()[0][:200]
     return ", ".join([said, *getattr(error, "__notes__", [])])
 
 
 def _where(error: Exception) -> str:
-    """A template's name and line where the error has them."""
+    """Return a template's name and line if the error has them."""
     name, line = in_template(error)
     return f"{name}, line {line}" if name and line else "the configuration or the theme"

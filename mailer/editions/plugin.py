@@ -1,4 +1,4 @@
-"""The Pelican plugin: in one build it makes the pages, the feeds and the mail editions from the same rendered bodies.
+"""The Pelican plugin: one build renders each body once, for pages, feeds and email editions.
 
 Add ``mailer.editions.plugin`` to ``PLUGINS``. It also works under the stock ``pelican`` command; ``mailer.editions.build``
 only adds options and takes the report.
@@ -37,14 +37,14 @@ from mailer.editions.source import containment, field_rules, paid_leaks, transla
 from mailer.editions.source.site_config import EXTENSIONS
 
 _current: Session | None = None
-_MARKS = ('"{', "'{", '"|', "'|")  # how the value of an attribute begins that Pelican's INTRASITE_LINK_REGEX would match
+_MARKS = ('"{', "'{", '"|', "'|")  # how an attribute's value begins that Pelican's INTRASITE_LINK_REGEX would match
 
 
 def register() -> None:
-    """Called by Pelican when it loads the plugin."""
+    """Register the plugin. Pelican calls this when it loads it."""
     signals.initialized.connect(_initialized)
     signals.content_object_init.connect(_plain_content)
-    signals.readers_init.connect(_readers)
+    signals.readers_init.connect(_replace_formats)
     signals.all_generators_finalized.connect(_articles)
     signals.get_writer.connect(_writer)
     signals.article_writer_finalized.connect(_begin_search)
@@ -52,7 +52,7 @@ def register() -> None:
 
 
 def session() -> Session:
-    """The build that runs now."""
+    """Return the current build."""
     assert _current is not None
     return _current
 
@@ -79,57 +79,57 @@ def _initialized(site: pelican.Pelican) -> None:
         site.settings[name] = None
 
 
-class PreparedReader(BaseReader):  # type: ignore[misc]
-    """Gives Pelican the bodies that were converted (or found in the cache) before it started."""
+class PreparedMarkdown(BaseReader):  # type: ignore[misc]
+    """Give Pelican the bodies that were converted (or cached) before it started."""
 
     enabled = True
     file_extensions = tuple(sorted(suffix[1:] for suffix in EXTENSIONS))
 
     def process_metadata(self, name: str, value: Any) -> Any:
-        """A field as Pelican wants it; a plain date needs no guessing."""
+        """Convert a field to Pelican's type; an ISO date needs no guessing."""
         if name == "date":
             with contextlib.suppress(ValueError):
                 return SafeDatetime.fromisoformat(value)
         return super().process_metadata(name, value)
 
     def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
-        """HTML and metadata of one file."""
+        """Return the HTML and metadata of one file."""
         content, fields = session().read(source_path)
         return content, {name: self.process_metadata(name, value) for name, value in fields.items()}
 
 
-class PreparedRstReader(RstReader):  # type: ignore[misc]
-    """reStructuredText as Pelican reads it, with the slug and the checks that all issues have, and without other files."""
+class PreparedRst(RstReader):  # type: ignore[misc]
+    """Read reStructuredText as Pelican does, and add the slug and the checks that all issues have, and without other files."""
 
     writer_class, field_body_translator_class = containment.RstWriter, containment.RstFieldTranslator
 
     def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
-        """HTML and metadata of one file."""
+        """Return the HTML and metadata of one file."""
         content, metadata = super().read(source_path)
         fields = session().read_rst(source_path, metadata)
         kept = {name: value for name, value in metadata.items() if not field_rules.is_reserved(name)}
         return content, {**kept, **{name: self.process_metadata(name, value) for name, value in fields.items()}}
 
 
-def _readers(readers: Any) -> None:
-    for extension in PreparedReader.file_extensions:
-        readers.reader_classes[extension] = PreparedReader
-    readers.reader_classes["rst"] = PreparedRstReader
+def _replace_formats(pelican: Any) -> None:
+    for extension in PreparedMarkdown.file_extensions:
+        pelican.reader_classes[extension] = PreparedMarkdown
+    pelican.reader_classes["rst"] = PreparedRst
     for name in ("subject", "preheader", "summary"):
         METADATA_PROCESSORS.pop(name, None)
 
 
 def _articles(generators: list[Any]) -> None:
-    """After all reading and before any page is written: each article gets its body, its digest and its edition."""
+    """Give each article its body, its digest and its edition: after all reading, before any page is written."""
     for generator in generators:
         if isinstance(generator, ArticlesGenerator):
-            generator.drafts, generator.drafts_translations = [], []  # of formats that are read by Pelican alone
+            generator.drafts, generator.drafts_translations = [], []  # of formats that only Pelican reads
             articles: list[Article] = [
                 *generator.articles, *generator.translations, *generator.hidden_articles, *generator.hidden_translations,
             ]  # fmt: skip
             _link_languages(generator)
             session().make_editions([] if session().preview else articles, generator.settings)
-            article_filter.leave_out(generator, session().left_out)
+            article_filter.remove_articles(generator, session().left_out)
             for article in articles:
                 article.override_url, article.override_save_as = article.url, article.save_as
             _link_neighbours(generator.articles)
@@ -159,12 +159,12 @@ def _refuse_outside(listed: list[Any], settings: Mapping[str, Any]) -> None:
 
 
 def _writer(site: pelican.Pelican) -> type[ThriftyWriter] | None:
-    """Pages of the last build are used again, unless another plugin may have had its hands in them."""
+    """Reuse pages of the last build, unless another plugin may have changed them."""
     return ThriftyWriter if session().spare and len(site.settings["PLUGINS"]) == 1 else None
 
 
 def _plain_content(content: Any) -> None:
-    """Spare Pelican what takes it long: the search for ``{filename}…`` and ``|filename|…`` where no attribute's value begins
+    """Skip two slow steps of Pelican: the search for ``{filename}…`` and ``|filename|…`` where no attribute's value begins
     like that, and working out its own path again and again."""
     path, worked_out = content.get_relative_source_path(), content.get_relative_source_path
     content.get_relative_source_path = lambda other=None: worked_out(other) if other else path
@@ -175,7 +175,7 @@ def _plain_content(content: Any) -> None:
 
 
 def _link_neighbours(newest_first: list[Article]) -> None:
-    """What a page needs for its links to the next and the previous issue."""
+    """Give each article its neighbors, for links to the next and the previous issue."""
     for newer, older in pairwise(newest_first):
         for one in (newer, *newer.translations):
             one.postmerge_older = _in_language_of(one, older)
@@ -184,12 +184,12 @@ def _link_neighbours(newest_first: list[Article]) -> None:
 
 
 def _in_language_of(page: Article, issue: Article) -> Article:
-    """An issue as a reader of a page wants it: the translation in the page's language, else the issue itself."""
+    """Return the translation of an issue in the page's language, else the issue itself."""
     return next((one for one in issue.translations if one.lang == page.lang), issue)
 
 
 def _link_languages(generator: ArticlesGenerator) -> None:
-    """Each translation knows its original, has an address of its own, and all of them know each other, the original first."""
+    """Give each translation its original and an address of its own, and link all languages, the original first."""
     translated = [*generator.translations, *generator.hidden_translations]
     for original in (*generator.articles, *generator.hidden_articles):
         others = sorted((one for one in original.translations if one in translated), key=lambda one: str(one.lang))
@@ -221,7 +221,7 @@ def _finalized(site: pelican.Pelican) -> None:
 
 
 def _clean_pictures(current: Session, output: Path) -> None:
-    """No SVG is published with anything in it that could run."""
+    """Publish only sanitized SVG files."""
     for picture in current.pictures:
         source, target = Path(picture.source_path), output / picture.save_as
         try:
@@ -236,7 +236,7 @@ def _clean_pictures(current: Session, output: Path) -> None:
 
 
 def _check_leaks(current: Session, output: Path) -> None:
-    """Nothing that was built is handed over while premium text stands anywhere in it."""
+    """Refuse a build whose output contains paid text."""
     detector = paid_leaks.LeakDetector(current.secrets)
     if detector.empty:
         return
@@ -250,7 +250,7 @@ def _check_leaks(current: Session, output: Path) -> None:
 
 
 def _begin_cards(current: Session, settings: dict[str, Any]) -> share_cards.Drawing | None:
-    """Start to draw the cards while Pelican writes the pages, when the site wants them."""
+    """Start to draw the share cards while Pelican writes the pages, if so configured."""
     if not settings.get("POSTMERGE_CARDS") or current.preview:
         return None
     wanted = [
@@ -263,7 +263,7 @@ def _begin_cards(current: Session, settings: dict[str, Any]) -> share_cards.Draw
 
 
 def _begin_search(generator: ArticlesGenerator, writer: Any) -> None:
-    """Start to index the pages of issues, now that they are written, in processes of their own, when the site wants that."""
+    """Start to index the pages of issues, now that they are written, in processes of their own, if so configured."""
     current, settings = session(), generator.settings
     if isinstance(writer, ThriftyWriter):
         writer.flush()
@@ -300,13 +300,13 @@ def _write_feeds(current: Session, settings: dict[str, Any]) -> None:
 
 
 def _style(settings: dict[str, Any]) -> str:
-    """The address of the theme's style sheet for feeds, when it has one."""
+    """Return the address of the theme's style sheet for feeds, if it has one."""
     has = (Path(settings["THEME"]) / "static" / "css" / "feed.css").is_file()
     return f"{settings['SITEURL']}/{settings.get('THEME_STATIC_DIR', 'theme')}/css/feed.css" if has else ""
 
 
 def _write_around(current: Session, settings: dict[str, Any]) -> None:
-    """Redirects, sitemap and robots.txt."""
+    """Write redirects, sitemap and robots.txt."""
     output, url = Path(settings["OUTPUT_PATH"]), settings["SITEURL"]
     editions = edition_files.oldest_first(current.editions)
     for edition, name in sitemap_and_redirects.redirects(editions, current.extras, str(settings["ARTICLE_SAVE_AS"]), output):
@@ -323,7 +323,7 @@ def _write_around(current: Session, settings: dict[str, Any]) -> None:
 
 
 def _languages(edition: Edition) -> dict[str, str]:
-    """The address of an issue in each language; the original's also for those who read none of them."""
+    """Map each language of an issue to its address; ``x-default`` is the original's."""
     others = {one.lang: one.url for one in edition.variants if one.url and not one.premium}
     return {edition.lang: edition.url, **others, "x-default": edition.url}
 

@@ -65,8 +65,8 @@ def open_list(path: Path, name: str = "", corrections: Mapping[str, str] | None 
     Raises BadInput if the file cannot be read, is empty, or has no address column.
     """
     with _open_text(path) as file:
-        reader = csv.reader(file, delimiter=_detect_delimiter(file))
-        names = _read_names(reader, path)
+        rows = csv.reader(file, delimiter=_detect_delimiter(file))
+        names = _read_names(rows, path)
         chosen = formats.get_format(name) if name else formats.recognize_format(names)
         becomes = formats.map_columns(names, chosen, corrections or {})
         make = (
@@ -74,7 +74,7 @@ def open_list(path: Path, name: str = "", corrections: Mapping[str, str] | None 
             if chosen.name == "postmerge"
             else _LineBuilder(names, becomes, chosen.default_state)
         )
-        yield OpenList(chosen.name, list(zip(names, becomes, strict=True)), _read_lines(reader, make, len(names)))
+        yield OpenList(chosen.name, list(zip(names, becomes, strict=True)), _read_lines(rows, make, len(names)))
 
 
 def read_header(path: Path) -> list[str]:
@@ -83,9 +83,9 @@ def read_header(path: Path) -> list[str]:
         return _read_names(csv.reader(file, delimiter=_detect_delimiter(file)), path)
 
 
-def _read_names(reader: Any, path: Path) -> list[str]:
+def _read_names(rows: Any, path: Path) -> list[str]:
     try:
-        for row in reader:
+        for row in rows:
             if len(row) > MAX_COLUMNS:
                 raise BadInput(f"{path.name} has {len(row):,} columns, more than {MAX_COLUMNS:,}: export fewer fields.")
             if long := next((cell for cell in row if len(cell) > MAX_COLUMN_NAME_CHARS), ""):
@@ -99,13 +99,13 @@ def _read_names(reader: Any, path: Path) -> list[str]:
     raise BadInput(f"{path.name} is empty: the first line must contain the names of the columns.")
 
 
-def _read_lines(reader: Any, make: Any, width: int) -> Iterator[ListLine]:
+def _read_lines(rows: Any, make: Any, width: int) -> Iterator[ListLine]:
     """Yield the lines, numbered as in an editor (a quoted cell may span several)."""
     bulk = Bulk()
     for _ in itertools.count():
-        number = reader.line_num + 1
+        number = rows.line_num + 1
         try:
-            row = next(reader)
+            row = next(rows)
         except StopIteration:
             return
         except csv.Error as error:

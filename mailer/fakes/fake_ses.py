@@ -1,13 +1,13 @@
-"""A fake Amazon SES v2 on a socket, in a process of its own, that misbehaves on demand: the HTTP door, and the program.
+"""A fake Amazon SES v2 on a socket, in a process of its own, that misbehaves on demand: the HTTP server and the program.
 
-``python -m mailer.rehearsal.fake_ses --log FILE`` prints its port as JSON. Its log holds one line for each mail it *accepted*,
-written before the answer leaves; it judges every send test.
+``python -m mailer.fakes.fake_ses --log FILE`` prints its port as JSON. Its log has one line for each email that it *accepted*,
+written before it responds; every send test relies on it.
 
-How it behaves is changed by ``POST /_control`` with fields of ``fake_account.Behaviour``, the faults among them.
+``POST /_control`` changes its behaviour, including the faults: see ``fake_ses_account.FakeBehaviour``.
 
-Other programs than ours may send through it as well: mails of ``Content.Simple``, and by SMTP (``--smtp``, see ``smtp_door``).
+Other programs may send through it too: emails of ``Content.Simple``, or by SMTP (``--smtp``, see ``fake_smtp``).
 
-Events about accepted mails come through a queue of SQS on the same port, or are posted as SNS does: see ``fake_events``.
+Events about accepted emails are in a queue of SQS on the same port, or are posted as SNS does: see ``fake_events``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mailer.fakes.fake_smtp import SmtpConnection
 
 
 class FakeSesConnection(asyncio.Protocol):
-    """One HTTP/1.1 connection, kept alive; answers in the order of the requests."""
+    """One HTTP/1.1 connection, kept alive; it responds in the order of the requests."""
 
     def __init__(self, account: FakeAccount) -> None:
         self.account = account
@@ -76,7 +76,7 @@ class FakeSesConnection(asyncio.Protocol):
             self.transport.write(_response(status, code, payload))
 
     async def route(self, method: str, path: str, head: str, body: bytes) -> tuple[int, str, Any]:
-        """Who is asked: the fake itself, the queue, SNS, or SES."""
+        """Route a request to the fake's controls, the queue, SNS, or SES."""
         account = self.account
         if path.startswith("/_"):
             return 200, "", await self.steer(method, path, body)
@@ -99,7 +99,7 @@ class FakeSesConnection(asyncio.Protocol):
         return 404, "NotFoundException", {"message": f"no such operation: {method} {path}"}
 
     async def steer(self, method: str, path: str, body: bytes) -> Any:
-        """What tests and rehearsals ask of the fake itself; ValueError for what it does not know."""
+        """Execute a control request of tests and rehearsals; ValueError for an unknown one."""
         account = self.account
         match (method, path):
             case ("POST", "/_control"):
@@ -111,8 +111,8 @@ class FakeSesConnection(asyncio.Protocol):
             case ("GET", "/_stats"):
                 return {name: value for name, value in vars(account).items() if isinstance(value, int)} | account.events.stats()
             case ("POST", "/_fill"):
-                wish = json.loads(body)
-                account.events.fill(str(wish["send"]), int(wish["mails"]))
+                request = json.loads(body)
+                account.events.fill(str(request["send"]), int(request["emails"]))
             case ("POST", "/_release"):
                 account.events.release()
             case ("POST", "/_sns"):
@@ -155,8 +155,8 @@ async def _serve(port: int, log: Path, smtp: bool = False) -> None:
         port = listening.sockets[0].getsockname()[1]
         ports = {"port": port}
         if smtp:
-            door = await loop.create_server(lambda: SmtpConnection(account.accept_smtp), "127.0.0.1", 0, backlog=1024)
-            ports["smtp_port"] = door.sockets[0].getsockname()[1]
+            smtp_server = await loop.create_server(lambda: SmtpConnection(account.accept_smtp), "127.0.0.1", 0, backlog=1024)
+            ports["smtp_port"] = smtp_server.sockets[0].getsockname()[1]
         account.sns.base = f"http://127.0.0.1:{port}"
         posting = asyncio.ensure_future(_post_events(account))
         print(json.dumps(ports), flush=True)
@@ -165,7 +165,7 @@ async def _serve(port: int, log: Path, smtp: bool = False) -> None:
 
 
 async def _post_events(account: FakeAccount) -> None:
-    """Post what is due, eight at a time, when the events go by SNS."""
+    """Post due events, eight at a time, if events go through SNS."""
     while True:
         await asyncio.sleep(0.02)
         where = account.behaviour.sns
@@ -183,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A fake Amazon SES v2 that misbehaves on demand.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=Path, required=True)
-    parser.add_argument("--smtp", action="store_true", help="open an SMTP door too")
+    parser.add_argument("--smtp", action="store_true", help="also serve SMTP")
     parser.add_argument("--until-eof", action="store_true")
     options = parser.parse_args()
     if options.until_eof:

@@ -1,7 +1,7 @@
-"""The fake SES's account: what it accepts, refuses and loses, and the log of what it took; both doors ask it.
+"""The fake SES's account: what it accepts, refuses and loses, and its log. The HTTP and the SMTP server share it.
 
 Faults: ``{"faults": [{"kind": K, "next": 5}]}`` (or ``"share": 0.1``). ``throttle``, ``error_before``, ``hang_before`` and
-``reset_before`` do not take the mail; ``error_after``, ``hang_after`` and ``reset_after`` take it and then misbehave;
+``reset_before`` do not accept the email; ``error_after``, ``hang_after`` and ``reset_after`` accept it and then misbehave;
 ``reject`` and ``paused`` refuse it as SES does.
 """
 
@@ -26,20 +26,20 @@ from mailer.fakes.fake_smtp import smtp_reply
 ACCESS_KEY = "AKIAFAKEFAKEFAKEFAKE"
 SECRET_KEY = "fake-secret-of-the-fake-ses"
 _HANG_SECONDS = 3600.0
-_MAX_HEAD_CHARS = 8192  # characters of base64 in which a mail's head ends
+_MAX_HEAD_CHARS = 8192  # characters of base64 that contain an email's headers
 
 
 class ResetConnection(Exception):
-    """Drop the connection without an answer."""
+    """Drop the connection without a response."""
 
 
 class ServerError(Exception):
-    """A 5xx before the mail was taken."""
+    """A 5xx before the email was accepted."""
 
 
 @dataclass
 class FakeBehaviour:
-    """How the fake behaves now; ``rate`` in mails a second and ``quota`` in mails a day (-1: none)."""
+    """How the fake behaves; ``rate`` in emails a second and ``quota`` in emails a day (-1: none)."""
 
     latency_s: float = 0.0
     jitter_s: float = 0.0
@@ -50,12 +50,12 @@ class FakeBehaviour:
     credential: str = ACCESS_KEY
     seed: int = 1
     faults: list[dict[str, Any]] = field(default_factory=list)
-    events: dict[str, Any] = field(default_factory=dict)  # see ``fake_events.Habits``; empty: no events
+    events: dict[str, Any] = field(default_factory=dict)  # see ``fake_events.EventBehaviour``; empty: no events
     sns: dict[str, str] = field(default_factory=dict)  # url and topic: events are posted there, not queued
 
 
 class FakeAccount:
-    """State and answers; one event loop, no locks."""
+    """State and responses; one event loop, no locks."""
 
     def __init__(self, log: IO[str]) -> None:
         self.log = log
@@ -80,7 +80,7 @@ class FakeAccount:
             self.events.behave(change["events"])
 
     def fault(self) -> str:
-        """The fault that the next mail meets, or ""."""
+        """Return the fault that the next email meets, or ""."""
         for fault in self.behaviour.faults:
             if fault.get("next", 0) > 0:
                 fault["next"] -= 1
@@ -101,7 +101,7 @@ class FakeAccount:
         return False
 
     def accept(self, body: bytes) -> str:
-        """Write the mail of a call down; its id. Of an issue only the head is decoded, to be quick."""
+        """Log the email of a call and return its id. Only the headers of an issue are decoded, for speed."""
         if b'"Simple"' in body:
             return self._accept_simple(json.loads(body))
         request, encoded = _without_data(body)
@@ -111,7 +111,7 @@ class FakeAccount:
         return self.log_email(request, start, len(encoded) // 4 * 3 - encoded[-2:].count(b"="))
 
     def _accept_simple(self, request: dict[str, Any]) -> str:
-        """A mail that SES puts together itself, from a subject, texts and headers."""
+        """Accept an email that SES builds itself, from a subject, texts and headers."""
         simple = request["Content"]["Simple"]
         headers = [("Subject", simple["Subject"]["Data"]), *((one["Name"], one["Value"]) for one in simple.get("Headers", []))]
         head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode()
@@ -119,7 +119,7 @@ class FakeAccount:
         return self.log_email(request, head + b"\r\n", size)
 
     def log_email(self, request: dict[str, Any], start: bytes, size: int) -> str:
-        """Log a mail that begins with ``start`` and has ``size`` bytes in all; its id."""
+        """Log an email that begins with ``start`` and has ``size`` bytes in all; return its id."""
         message_id = uuid.uuid4().hex
         head, _, rest = start.partition(b"\r\n\r\n")
         to = ",".join(request["Destination"]["ToAddresses"])
@@ -131,7 +131,7 @@ class FakeAccount:
             "tags": tags,
             "message_id": message_id,
             "digest": _field(head, b"X-Postmerge-Digest"),
-            "leave_url": _field(head, b"List-Unsubscribe").strip("<>"),
+            "unsubscribe_url": _field(head, b"List-Unsubscribe").strip("<>"),
             "subject": _field(head, b"Subject"),
             "configuration_set": request.get("ConfigurationSetName", ""),
             "size": size,
@@ -145,7 +145,7 @@ class FakeAccount:
         return message_id
 
     async def take(self, accept: Callable[[], str]) -> tuple[int, str, Any]:
-        """SES's answer to one mail, by either door; raises Reset or Broken where it gives none."""
+        """Return SES's response to one email, over HTTP or SMTP; raises ResetConnection or ServerError if there is none."""
         b = self.behaviour
         self.requests += 1
         fault = self.fault()
@@ -170,7 +170,7 @@ class FakeAccount:
         return 200, "", {"MessageId": message_id}
 
     async def accept_smtp(self, recipients: list[str], message: bytes) -> str | None:
-        """The answer at the SMTP door; None drops the connection."""
+        """Return the response over SMTP; None drops the connection."""
         request = {"Destination": {"ToAddresses": recipients}}
         try:
             status, code, payload = await self.take(lambda: self.log_email(request, message, len(message)))
@@ -181,7 +181,7 @@ class FakeAccount:
         return smtp_reply(status, code, payload.get("MessageId") or payload.get("message", ""))
 
     def facts(self) -> dict[str, Any]:
-        """What SES says about the account itself."""
+        """Return what SES reports about the account."""
         b = self.behaviour
         return {
             "SendQuota": {
@@ -196,7 +196,7 @@ class FakeAccount:
 
 
 def _without_data(body: bytes) -> tuple[dict[str, Any], bytes]:
-    """The request without the message, and the message in base64."""
+    """Split a request into the rest and the message in base64."""
     key = body.find(b'"Data"')
     start = body.find(b'"', key + 6) + 1
     end = body.find(b'"', start)
@@ -207,7 +207,7 @@ def _without_data(body: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _field(head: bytes, name: bytes) -> str:
-    """A header's value; headers that are folded are read to the end of their first line."""
+    """Return a header's value; of folded headers only the first line."""
     start = (b"\r\n" + head).find(b"\r\n" + name + b":")
     if start < 0:
         return ""

@@ -1,4 +1,4 @@
-"""The fake SES in a process of its own, for rehearsals, tests and benches."""
+"""The fake SES in a process of its own, for rehearsals, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mailer.fakes.fake_ses_account import ACCESS_KEY, SECRET_KEY
 
 
 class FakeSes:
-    """The fake in a process of its own, judged by its log. Use it as a context manager."""
+    """The fake in a process of its own, and its log. Use it as a context manager."""
 
     def __init__(self, smtp: bool = False) -> None:
         handle, name = tempfile.mkstemp(prefix="fake-ses-", suffix=".jsonl")
         os.close(handle)
         self.log = Path(name)
         self.url = ""
-        self.smtp_port = 0  # of the SMTP door, when one was asked for
+        self.smtp_port = 0  # of the SMTP server, if requested
         self._smtp = smtp
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -53,7 +53,7 @@ class FakeSes:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What AWS's standard variables must say so that boto3 talks to this fake."""
+        """Return AWS's standard variables for which boto3 connects to this fake."""
         return {
             "AWS_ENDPOINT_URL_SESV2": self.url,
             "AWS_ENDPOINT_URL_SQS": self.url,
@@ -66,11 +66,11 @@ class FakeSes:
 
     @property
     def queue_url(self) -> str:
-        """The queue that holds the events."""
+        """Return the URL of the queue with the events."""
         return f"{self.url}/000000000000/events"
 
     def control(self, **change: Any) -> None:
-        """Change the behaviour; see :class:`mailer.fakes.fake_ses_account.Behaviour`."""
+        """Change the behaviour; see :class:`mailer.fakes.fake_ses_account.FakeBehaviour`."""
         self._post("/_control", change)
 
     @property
@@ -79,20 +79,20 @@ class FakeSes:
         assert self._process
         return self._process.pid
 
-    def fill(self, send_id: int, mails: int) -> None:
-        """Put events of so many made-up mails of a send (to subscribers 1, 2, ...) into the queue, without sending them."""
-        self._post("/_fill", {"send": send_id, "mails": mails})
+    def fill(self, send_id: int, emails: int) -> None:
+        """Queue events of so many made-up emails of a send (to subscribers 1, 2, ...) without sending them."""
+        self._post("/_fill", {"send": send_id, "emails": emails})
 
     def release(self) -> None:
-        """Every event that is still to come can be had now."""
+        """Make every pending event available now."""
         self._post("/_release", {})
 
     def reset(self) -> None:
-        """Behave well again and forget what was accepted."""
+        """Restore the default behaviour and clear the log."""
         self._post("/_reset", {})
 
     def accepted(self) -> list[dict[str, Any]]:
-        """Every mail accepted so far, in order."""
+        """List every accepted email, in order."""
         lines = self.log.read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -102,7 +102,7 @@ class FakeSes:
             return dict(json.load(answer))
 
     def sns(self, kind: str) -> dict[str, Any]:
-        """Let SNS post a confirmation of this kind to where the events go; the status of the answer."""
+        """Let SNS post a confirmation of this kind; return the status of the response."""
         return dict(json.loads(self._post("/_sns", {"kind": kind})))
 
     def stop(self) -> None:

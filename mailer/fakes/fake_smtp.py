@@ -1,6 +1,6 @@
-"""An SMTP door of the fake SES, for programs that send by SMTP: the same latency, the same faults, the same log.
+"""An SMTP server for the fake SES, for programs that send by SMTP: the same latency, the same faults, the same log.
 
-It says what SES's SMTP interface says (454 for throttling, 554 for a refusal) but asks for neither TLS nor a password.
+It responds like SES's SMTP interface (454 for throttling, 554 for a refusal) but requires neither TLS nor a password.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
-# Who takes the mail: (recipients, message with CRLF) -> SMTP answer, or None: drop the connection without one.
+# Accepts an email: (recipients, message with CRLF) -> SMTP reply, or None: drop the connection without one.
 AcceptEmail = Callable[[list[str], bytes], Awaitable[str | None]]
 
 _END = b"\r\n.\r\n"
-_MAX_BUFFER_BYTES = 64 * 1024 * 1024  # bytes that a connection may keep waiting
+_MAX_BUFFER_BYTES = 64 * 1024 * 1024  # unprocessed, of one connection
 _PATH = re.compile(rb"^(?:MAIL FROM|RCPT TO):[ ]?<([^>]*)>", re.IGNORECASE)
 
 
 def smtp_reply(status: int, code: str, message: str) -> str:
-    """SES's answer by HTTP as SES's SMTP interface says it; ``message`` is the mail's id for 200."""
+    """Convert SES's HTTP response to that of its SMTP interface; ``message`` is the email's id for 200."""
     match (status, code):
         case (200, _):
             return f"250 Ok {message}"
@@ -39,7 +39,7 @@ class SmtpConnection(asyncio.Protocol):
         self.buffer = bytearray()
         self.recipients: list[str] = []
         self.sender: str | None = None
-        self.reading_mail = False
+        self.reading_data = False
         self.transport: asyncio.Transport | None = None
         self.taking: asyncio.Task[None] | None = None
 
@@ -61,14 +61,14 @@ class SmtpConnection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         while not self.taking:
-            end = self.buffer.find(_END if self.reading_mail else b"\r\n")
+            end = self.buffer.find(_END if self.reading_data else b"\r\n")
             if end < 0:
                 return
             found = bytes(self.buffer[:end])
-            if self.reading_mail:
+            if self.reading_data:
                 del self.buffer[: end + len(_END)]
                 message = found.replace(b"\r\n..", b"\r\n.")[2:] + b"\r\n"  # the first CRLF was put there by DATA
-                self.taking = asyncio.ensure_future(self._mail(message))
+                self.taking = asyncio.ensure_future(self._accept_email(message))
             else:
                 del self.buffer[: end + 2]
                 self._command(found)
@@ -83,8 +83,8 @@ class SmtpConnection(asyncio.Protocol):
             case "MAIL" | "RCPT":
                 self._envelope(verb, line)
             case "DATA" if self.recipients:
-                self.reading_mail = True
-                self.buffer[:0] = b"\r\n"  # so that a mail which begins with its final dot ends too
+                self.reading_data = True
+                self.buffer[:0] = b"\r\n"  # so that an email which begins with its final dot ends too
                 self._say("354 End data with <CR><LF>.<CR><LF>")
             case "DATA":
                 self._say("503 Error: need RCPT command")
@@ -114,7 +114,7 @@ class SmtpConnection(asyncio.Protocol):
             self.recipients.append(found[1].decode("utf-8", "replace"))
             self._say("250 Ok")
 
-    async def _mail(self, message: bytes) -> None:
+    async def _accept_email(self, message: bytes) -> None:
         recipients = self.recipients
         self._forget()
         answer = await self.take(recipients, message)
@@ -127,7 +127,7 @@ class SmtpConnection(asyncio.Protocol):
         self._go_on()
 
     def _forget(self) -> None:
-        self.sender, self.recipients, self.reading_mail = None, [], False
+        self.sender, self.recipients, self.reading_data = None, [], False
 
     def _say(self, *lines: str) -> None:
         if self.transport and not self.transport.is_closing():

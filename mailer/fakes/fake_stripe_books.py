@@ -1,4 +1,4 @@
-"""The fake Stripe's state: objects, a clock of its own, renewals, and the events about all of it."""
+"""The fake Stripe's state: objects, its own time, renewals, and the events about all of it."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Books:
             self.emit("customer.subscription.deleted", sub)
 
     def advance(self, seconds: int) -> None:
-        """Advance the clock: renewals, ends of trials, retries of failed cards, cancellations, ends of pauses."""
+        """Advance the time: renewals, ends of trials, retries of failed cards, cancellations, ends of pauses."""
         goal = self.now + seconds
         while due := self._next(goal):
             self.now, step, sub = max(self.now, due[0]), due[1], due[2]

@@ -1,4 +1,4 @@
-"""A Stripe to try out on your own machine: the fake with a checkout page, a clock, and delivered events.
+"""A Stripe to try out on your own machine: the fake with a checkout page, its own time, and delivered events.
 
 ``serve`` runs until it is stopped. Everything is in memory and lost on restart.
 """
@@ -39,7 +39,7 @@ class PlayStripe(FakeStripe):
         self.books.pages = f"http://127.0.0.1:{port}/checkout"
 
     def serve(self, stopping: threading.Event, said: Callable[[str], None]) -> None:
-        """Serve, advance the clock and post events until ``stopping`` is set. Raises OSError if the port is taken."""
+        """Serve, advance the time and post events until ``stopping`` is set. Raises OSError if the port is taken."""
         handler = type("PlayHandler", (_Pages,), {"fake": self})
         server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         server.daemon_threads = True

@@ -19,7 +19,7 @@ CERTIFICATE = "/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
 
 
 class SnsSigner:
-    """Signs as SNS does; ``base`` is the address whose certificate the messages name. The key is made when first needed."""
+    """Signs as SNS does; ``base`` is the address of the certificate. The key is created on demand."""
 
     def __init__(self, base: str) -> None:
         self.base = base
@@ -47,7 +47,7 @@ class SnsSigner:
         return made.public_bytes(Encoding.PEM)
 
     def message(self, topic: str, body: str, kind: str = "Notification", **changes: Any) -> bytes:
-        """A signed message; ``changes`` are in it before it is signed."""
+        """Return a signed message; ``changes`` are applied before it is signed."""
         facts: dict[str, Any] = {
             "Type": kind,
             "MessageId": str(uuid.uuid4()),
@@ -67,6 +67,6 @@ class SnsSigner:
 
 
 def _to_sign(facts: dict[str, Any]) -> bytes:
-    """In alphabetical order, which is the order that AWS lists."""
+    """Return the signed text: in alphabetical order, which is the order in AWS's list."""
     wanted = {"Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"}
     return "".join(f"{name}\n{facts[name]}\n" for name in sorted(wanted & set(facts))).encode()

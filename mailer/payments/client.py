@@ -86,7 +86,7 @@ class Stripe:
         return [one.stripe_id for one in running if one.started_at is None or one.started_at <= before]
 
     def cancel_with_refund(self, stripe_id: str, invoice_id: str, idempotency_key: str, amount: int | None = None) -> int:
-        """Cancel a subscription at idempotency_key and refund ``amount`` of its latest invoice (None: all); return the refund.
+        """Cancel a subscription at once and refund ``amount`` of its latest invoice (None: all); return the refund.
 
         May be retried after any failure: nothing is done twice.
         """
@@ -167,7 +167,7 @@ class Stripe:
         return str(self.call("get", f"/v1/disputes/{stripe_id}")["charge"])
 
     def iterate_changed_charges(self) -> Iterator[str]:
-        """Yield charges that were refunded or disputed, each idempotency_key."""
+        """Yield charges that were refunded or disputed, each once."""
         seen: set[str] = set()
         for path in ("/v1/refunds", "/v1/disputes"):
             for raw in self.iterate(path, {}):

@@ -71,7 +71,7 @@ def parse_plans(raw: dict[str, Any], name: str = "plans.toml") -> Plans:
         raise BadInput(f"{name} defines no plan: add a table such as [plans.monthly] with price = 5.00.")
     currency = str(terms.get("currency", "eur")).lower()
     if not re.fullmatch("[a-z]{3}", currency):
-        raise BadInput(f"{name}, [terms]: currency is {currency!r}: write three letters such as eur.")
+        raise BadInput(f"{name}, [terms]: currency is {currency!r}: write a currency code such as eur.")
     pause = terms.get("pause", "keep")
     if pause not in ("keep", "serve"):
         raise BadInput(

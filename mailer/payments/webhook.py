@@ -60,4 +60,4 @@ def _verify_signature(secrets: list[str], header: str, body: bytes) -> None:
             return
         except (stripe.SignatureVerificationError, ValueError) as error:
             reason = "it is older than 300 s" if "tolerance" in str(error) else "its signature is invalid"
-    raise Refused(f"The event was rejected ({reason}): check STRIPE_WEBHOOK_SECRET and this machine's clock.")
+    raise Refused(f"The event was rejected ({reason}): check STRIPE_WEBHOOK_SECRET and this machine's time.")

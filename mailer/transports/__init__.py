@@ -1,4 +1,4 @@
-"""Transports: what hands one message to the outside."""
+"""Transports: they send single messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mailer.transports.outbox import Outbox
 
 
 def make_transport(settings: Settings) -> Transport:
-    """The transport that the settings name."""
+    """Return the transport that is configured."""
     if settings.transport == "ses":
         from mailer.transports.ses import Ses
         from mailer.transports.ses_fast import FastSes

@@ -1,4 +1,4 @@
-"""AWS's clients: boto3's own, and signed POSTs over kept-alive connections with a fraction of the work of a boto3 call.
+"""AWS clients: boto3's own, and signed POSTs over kept-alive connections with a fraction of boto3's work.
 
 For the latter, credentials, region, endpoint and trusted certificates are those that boto3 finds for the client given.
 """
@@ -22,7 +22,7 @@ from mailer.transports.sigv4 import sign
 
 
 def make_client(service: str, config: Config) -> Any:
-    """boto3's client for a service, in the region of ``AWS_REGION``, which botocore by itself does not read.
+    """Create boto3's client for a service, in the region of ``AWS_REGION``, which botocore does not read.
 
     Raises botocore's errors for a set-up that is incomplete.
     """
@@ -30,7 +30,7 @@ def make_client(service: str, config: Config) -> Any:
 
 
 class AwsEndpoint:
-    """One service. ``client`` gives boto3's client; ``ask`` runs on one loop only. Timeouts are in seconds."""
+    """One service. ``client`` is boto3's client; ``ask`` runs on one loop only. Timeouts are in seconds."""
 
     def __init__(self, service: str, client: Callable[[], Any], connect_timeout: float, read_timeout: float) -> None:
         self._service = service
@@ -38,7 +38,7 @@ class AwsEndpoint:
         self._timeouts = (connect_timeout, read_timeout)
 
     def request(self, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
-        """A whole POST, signed. Raises botocore's errors when the set-up is wrong."""
+        """Build a whole signed POST. Raises botocore's errors for an incomplete configuration."""
         client = self._client()
         credentials = client._request_signer._credentials
         if credentials is None:
@@ -51,7 +51,7 @@ class AwsEndpoint:
         return f"POST {whole} HTTP/1.1\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode("ascii") + body
 
     async def ask(self, request: bytes) -> HttpResponse:
-        """Send it once. Raises Unreached when nothing was sent; any other error leaves the outcome unknown."""
+        """Send it once. Raises Unreachable if nothing was sent; after any other error the outcome is unknown."""
         return await self._pool.ask(request)
 
     @cached_property
@@ -80,6 +80,6 @@ class AwsEndpoint:
 
 
 def error_code(response: HttpResponse, facts: Mapping[str, Any]) -> str:
-    """The name of the error that AWS answered with, '' when it gave none."""
+    """Return AWS's error code, or '' if there is none."""
     said = response.headers.get("x-amzn-errortype") or str(facts.get("__type", ""))
     return said.split(":")[0].rpartition("#")[2]

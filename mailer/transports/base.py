@@ -1,4 +1,4 @@
-"""What a transport is: it hands one message to the outside and says what is known about it afterwards."""
+"""The protocol of transports: one sends a message and returns what is known about the outcome."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ USD_PER_EMAIL = 0.0001  # Amazon SES: 0.10 USD for 1,000 emails (aws.amazon.com/
 
 
 class Outcome(StrEnum):
-    """What is known after one attempt. Source of the sorting: FACTS on SES v2, checked against botocore's models."""
+    """The outcome of one attempt, as far as known. Classified by FACTS on SES v2, checked against botocore's models."""
 
-    ACCEPTED = "accepted"  # the other side has it
+    ACCEPTED = "accepted"  # taken by the other side
     THROTTLED = "throttled"  # not sent; slow down and try again, no attempt counted
     RETRY = "retry"  # not sent (no connection was made); safe to try again
-    UNCERTAIN = "uncertain"  # may or may not have been sent; never again without proof
-    REFUSED = "refused"  # this message will never be taken
-    HALT = "halt"  # not sent, and no other message will be taken now: stop the whole send
+    UNCERTAIN = "uncertain"  # perhaps sent; never retried without proof
+    REFUSED = "refused"  # this message will never be accepted
+    HALT = "halt"  # not sent, and no other message will be accepted now: stop the whole send
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """One message for one reader. ``tags`` come back in the transport's events (letters, digits, ``_``, ``-``)."""
+    """One message to one subscriber. ``tags`` return in the transport's events (letters and digits, ``_``, ``-``)."""
 
     to: str
     raw: bytes
@@ -32,7 +32,7 @@ class Envelope:
 
 @dataclass(frozen=True)
 class Answer:
-    """The outcome of one attempt; ``detail`` is for the ledger and never holds an address."""
+    """The outcome of one attempt; ``detail`` is for the ledger and never contains an address."""
 
     outcome: Outcome
     message_id: str = ""
@@ -41,29 +41,29 @@ class Answer:
 
 @dataclass(frozen=True)
 class AccountLimits:
-    """The account's limits: mails a second, mails in 24 hours, mails sent in the last 24 hours; ``sending`` may be off."""
+    """The account's limits: emails a second, emails in 24 hours, emails sent in the last 24 hours; ``sending`` may be off."""
 
     rate: float
     quota: float
     sent: float
     sending: bool = True
-    production: bool = True  # False in SES's sandbox, which mails only to verified addresses
+    production: bool = True  # False in SES's sandbox, which sends only to verified addresses
 
     @property
     def left(self) -> float:
-        """Mails that may still be sent in these 24 hours (``inf`` when the account has no quota: -1 at SES)."""
+        """Emails that may still be sent in these 24 hours (``inf`` if the account has no quota: -1 at SES)."""
         return float("inf") if self.quota < 0 else max(0.0, self.quota - self.sent)
 
 
 class Transport(Protocol):
-    """``send`` may be called from many threads at once; it never raises for what the outside does, it answers."""
+    """``send`` is thread-safe and returns an answer instead of raising for what the other side does."""
 
     name: str
 
     def send(self, envelope: Envelope) -> Answer: ...
 
     def account(self) -> AccountLimits | None:
-        """Limits, or None when there are none. Raises Refused (wrong credential, paused) or Unavailable."""
+        """Return the limits, or None if there are none. Raises Refused (wrong credential, paused) or Unavailable."""
         ...
 
 
@@ -72,5 +72,5 @@ class AsyncTransport(Transport, Protocol):
     """A transport that needs no thread for each call."""
 
     async def send_async(self, envelope: Envelope) -> Answer:
-        """``send`` on the process's shared loop (``mailer.loops``)."""
+        """``send`` on the process's shared loop (``mailer.core.event_loop``)."""
         ...

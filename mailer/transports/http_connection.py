@@ -1,4 +1,4 @@
-"""Kept-alive HTTP/1.1 connections for many small requests at once, on an asyncio loop; httptools parses the answers."""
+"""Kept-alive HTTP/1.1 connections for many small concurrent requests on an asyncio loop; httptools parses the responses."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import cast
 
 import httptools
 
-_MAX_IDLE_SECONDS = 20.0  # seconds; an older connection may have been closed by the other side just now
-MAX_RESPONSE_BYTES = 16 << 20  # head and body; ten messages of SQS are a tenth of it
-_SEND_BUFFER_BYTES = 262_144  # bytes; a whole request leaves in one call
+_MAX_IDLE_SECONDS = 20.0  # seconds; the other side may be about to close an older connection
+MAX_RESPONSE_BYTES = 16 << 20  # head and body; ten SQS messages are a tenth of it
+_SEND_BUFFER_BYTES = 262_144  # bytes; a whole request is written in one call
 
 
 class Unreachable(OSError):
@@ -23,7 +23,7 @@ class Unreachable(OSError):
 
 @dataclass
 class HttpResponse:
-    """An answer as it comes in; header names are in lower case."""
+    """A response while it arrives; header names are in lower case."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -34,19 +34,19 @@ class HttpResponse:
     parser: httptools.HttpResponseParser | None = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser."""
+        """Handle the parser's event."""
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_body(self, data: bytes) -> None:
-        """Called by the parser."""
+        """Handle the parser's event."""
         self.body += data
 
     def on_message_complete(self) -> None:
-        """Called by the parser. An answer below 200 only announces the real one."""
+        """Handle the parser's event. A response below 200 only announces the real one."""
         assert self.parser
         self.status = self.parser.get_status_code()
         self.complete = self.status >= 200
-        self.keep_alive = self.parser.should_keep_alive()  # the parser forgets it right after
+        self.keep_alive = self.parser.should_keep_alive()  # the parser forgets it afterwards
         if not self.complete:
             self.headers, self.body = {}, bytearray()
 
@@ -61,7 +61,7 @@ class HttpConnection(asyncio.Protocol):
         self._used = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
+        """Handle the loop's event."""
         self._transport = cast(asyncio.Transport, transport)
         plain = transport.get_extra_info("socket")
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -69,9 +69,9 @@ class HttpConnection(asyncio.Protocol):
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop."""
+        """Handle the loop's event."""
         if self._answer is None or self._response.parser is None:
-            self.close()  # nobody asked: whatever it is, it must not be taken for the next answer
+            self.close()  # unsolicited data must not be taken for the next response
             return
         self._response.received += len(data)
         if self._response.received > MAX_RESPONSE_BYTES:
@@ -85,12 +85,12 @@ class HttpConnection(asyncio.Protocol):
             self._answer.set_result(self._response)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop."""
+        """Handle the loop's event."""
         self._transport = None
         self._fail(error or ConnectionResetError("closed before the answer was whole"))
 
     async def ask(self, request: bytes, seconds: float) -> HttpResponse:
-        """Send one whole request and wait for its answer. Raises OSError (also when it takes longer) or httptools' errors: then
+        """Send one whole request and wait for its response. Raises OSError (also on a timeout) or httptools' errors: then
         the outcome is unknown, and the connection is closed."""
         loop = asyncio.get_running_loop()
         if self._transport is None:
@@ -111,7 +111,7 @@ class HttpConnection(asyncio.Protocol):
             self._used = time.monotonic()
 
     def is_fresh(self) -> bool:
-        """May it be used again? Between two requests a readable socket means that the other side closed it."""
+        """May it be reused? Between two requests a readable socket means that the other side closed it."""
         if self._transport is None or self._transport.is_closing() or time.monotonic() - self._used > _MAX_IDLE_SECONDS:
             return False
         poll = select.poll()
@@ -129,7 +129,7 @@ class HttpConnection(asyncio.Protocol):
 
 
 class HttpPool:
-    """Connections to one place, made when they are needed and used again, the last one first. Timeouts are in seconds.
+    """Connections to one host, created on demand and reused, the last one first. Timeouts are in seconds.
 
     It belongs to the loop that calls it.
     """
@@ -140,7 +140,7 @@ class HttpPool:
         self._idle: list[HttpConnection] = []
 
     async def ask(self, request: bytes) -> HttpResponse:
-        """Send one request once. Raises Unreached when nothing was sent, else what ``Connection.ask`` raises."""
+        """Send one request once. Raises Unreachable if nothing was sent, else what ``HttpConnection.ask`` raises."""
         connection = await self._take()
         response = await connection.ask(request, self._read_timeout)
         if response.keep_alive:

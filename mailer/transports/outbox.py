@@ -1,4 +1,4 @@
-"""The outbox: each mail is a file, for development. The viewer reads them back."""
+"""The outbox: each email becomes a file, for development. The viewer reads them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAGS = b"X-Postmerge-Tags: "
 
 
 class Outbox:
-    """Writes each message as an ``.eml`` file, whole or not at all."""
+    """Writes each message as an ``.eml`` file, atomically."""
 
     name = "outbox"
 
@@ -42,13 +42,13 @@ class Outbox:
         return Answer(Outcome.ACCEPTED, message_id=name)
 
     def account(self) -> AccountLimits | None:
-        """No limits."""
+        """Return None: there are no limits."""
         return None
 
 
 @dataclass(frozen=True)
 class OutboxEmail:
-    """A mail in the outbox, read back."""
+    """An email in the outbox."""
 
     id: str
     to: str
@@ -63,22 +63,22 @@ class OutboxEmail:
 
 
 def list_emails(folder: Path, limit: int = 50, offset: int = 0) -> tuple[list[OutboxEmail], int]:
-    """The newest mails first, and how many there are in all."""
+    """List the newest emails first, and return how many there are in all."""
     names = sorted((path.stem for path in folder.glob("*.eml")), reverse=True) if folder.is_dir() else []
     return [read_email(folder, name) for name in names[offset : offset + limit]], len(names)
 
 
-def read_email(folder: Path, mail_id: str) -> OutboxEmail:
-    """One mail. Raises BadInput when there is none of that name."""
-    path = folder / f"{mail_id}.eml"
-    if not re.fullmatch(r"[0-9]+-[0-9]+-[0-9]+", mail_id) or not path.is_file():
-        raise BadInput("There is no such mail in the outbox.")
+def read_email(folder: Path, email_id: str) -> OutboxEmail:
+    """Read one email. Raises BadInput if there is none of that id."""
+    path = folder / f"{email_id}.eml"
+    if not re.fullmatch(r"[0-9]+-[0-9]+-[0-9]+", email_id) or not path.is_file():
+        raise BadInput("There is no such email in the outbox.")
     raw = path.read_bytes()
     message = email.message_from_bytes(raw, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     tags = dict(pair.split("=", 1) for pair in str(message.get("X-Postmerge-Tags", "")).split("; ") if "=" in pair)
     return OutboxEmail(
-        id=mail_id,
+        id=email_id,
         to=str(message.get("To", "")),
         subject=str(message.get("Subject", "")),
         date=str(message.get("Date", "")),

@@ -1,7 +1,7 @@
-"""Amazon SES v2 through boto3: one attempt a call, and what its answer proves.
+"""Amazon SES v2 through boto3: one attempt for each call, and what its response proves.
 
-boto3's own retries would turn one lost answer into two or three mails (measured; see FACTS), so they are off: the retry
-policy is the ledger's. Endpoint, region and credentials come from AWS's standard variables alone.
+boto3's own retries would turn one lost response into two or three emails (measured; see FACTS), so they are off: retries
+are up to the ledger. Endpoint, region and credentials come only from AWS's standard variables.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from mailer.core.message import mailable
 from mailer.transports.aws_client import make_client
 from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
 
-# Nothing left this machine, or nothing arrived: safe to try again.
+# Nothing was sent, or nothing arrived: safe to retry.
 _NOT_SENT = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ProxyConnectionError)
 # TLS errors of the handshake; any other may come after the request was sent.
 _HANDSHAKE = re.compile(
     r"CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER|HANDSHAKE|UNSUPPORTED_PROTOCOL|doesn't match", re.IGNORECASE
 )
-# The set-up is wrong; no mail at all will go out before somebody mends it.
+# The configuration is wrong: no email can be sent until it is corrected.
 _SETUP = (
     aws.NoCredentialsError,
     aws.PartialCredentialsError,
@@ -51,12 +51,12 @@ _CREDENTIALS = {
     "MissingAuthenticationTokenException",
     "OptInRequired",
 }
-# These speak about the account or the sender, so that every other mail of the send would end the same way.
+# Errors of the account or the sender: every other email of the send would fail in the same way.
 _HALT = {"SendingPausedException", "AccountSuspendedException", "MailFromDomainNotVerifiedException", "NotFoundException"}
 
 
 class Ses:
-    """Hands raw messages to ``SendEmail``. ``connections`` calls may run at once; timeouts are in seconds.
+    """Sends raw messages with ``SendEmail``. ``connections`` calls may run at once; timeouts are in seconds.
 
     A kept-alive connection that the other side closed just as we wrote looks like a lost answer and counts as uncertain.
     """
@@ -79,7 +79,7 @@ class Ses:
         self._lock = threading.Lock()
 
     def send(self, envelope: Envelope) -> Answer:
-        """One POST at most; the answer says what is proven."""
+        """Send at most one POST; return what its response proves."""
         request: dict[str, Any] = {
             "Destination": {"ToAddresses": [mailable(envelope.to)]},
             "Content": {"Raw": {"Data": envelope.raw}},
@@ -94,7 +94,7 @@ class Ses:
         return accept_response(answer.get("MessageId"))
 
     def account(self) -> AccountLimits | None:
-        """The limits that ``GetAccount`` tells. Raises Refused for a wrong set-up, Unavailable when SES cannot be asked."""
+        """Return the limits from ``GetAccount``. Raises Refused (wrong configuration) or Unavailable."""
         try:
             facts = self.client().get_account()
         except Exception as error:
@@ -112,7 +112,7 @@ class Ses:
         )
 
     def client(self) -> Any:
-        """boto3's client, made once. Raises botocore's errors for a set-up that is incomplete."""
+        """Return boto3's client, created once. Raises botocore's errors for an incomplete configuration."""
         with self._lock:
             if self._made is None:
                 self._made = make_client("sesv2", self._config)
@@ -120,14 +120,14 @@ class Ses:
 
 
 def accept_response(message_id: object) -> Answer:
-    """An answer of the 200s: SES always names the message; without a name something else answered, such as a captive portal."""
+    """Classify a 2xx response: SES always returns a message id; without one, something else responded (a captive portal?)."""
     if message_id and isinstance(message_id, str):
         return Answer(Outcome.ACCEPTED, message_id=message_id)
     return Answer(Outcome.UNCERTAIN, detail="the answer names no message, so it may not be from SES")
 
 
 def classify_error(error: Exception) -> Answer:
-    """What an exception of boto3 proves about one attempt. The detail never holds an address."""
+    """Classify an exception of boto3. The detail never contains an address."""
     if isinstance(error, _NOT_SENT) or (isinstance(error, aws.SSLError) and _HANDSHAKE.search(str(error))):
         return Answer(Outcome.RETRY, detail=f"SES could not be reached ({type(error).__name__}).")
     if isinstance(error, aws.NoRegionError):
@@ -147,7 +147,7 @@ def classify_error(error: Exception) -> Answer:
 
 
 def classify_response(code: str, status: int, message: str) -> Answer:
-    """What an answer that is not 2xx proves: SES's error code, the HTTP status, and what it said."""
+    """Classify a response that is not 2xx, by SES's error code, the HTTP status, and the message."""
     said = _clean(message)
     if code in _THROTTLED or status == 429:
         return Answer(Outcome.THROTTLED, detail=f"SES asked for less ({code}).")
@@ -167,5 +167,5 @@ def _clean(text: str) -> str:
 
 
 def clean_tag(text: str) -> str:
-    """A tag's name or value with only the letters that SES allows."""
+    """Return a tag's name or value with only the characters that SES allows."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:256]

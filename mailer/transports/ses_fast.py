@@ -1,7 +1,7 @@
-"""Amazon SES v2 with less work for each mail: botocore's own signer over kept-alive HTTP connections on one asyncio loop.
+"""Amazon SES v2 with less work for each email: botocore's signer over kept-alive HTTP connections on one asyncio loop.
 
-Outcomes are sorted by ``ses.judge_answer``. Measured with ``bench/send.py``; ``POSTMERGE_SES_CLIENT=boto3`` goes back to the
-reference.
+Outcomes are classified by ``ses.classify_response``. Measured with ``bench/send.py``; ``POSTMERGE_SES_CLIENT=boto3`` selects
+the reference.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HEADERS = {"content-type": "application/json"}
 
 
 class FastSes:
-    """The same protocol as ``Ses``. Safe to call from many threads at once; timeouts are in seconds."""
+    """The same protocol as ``Ses``. Thread-safe; timeouts are in seconds."""
 
     name = "ses"
 
@@ -35,7 +35,7 @@ class FastSes:
         self._endpoint_client = AwsEndpoint("ses", self._reference.client, connect_timeout, read_timeout)
 
     def send(self, envelope: Envelope) -> Answer:
-        """One POST at most; the answer says what is proven."""
+        """Send at most one POST; return what its response proves."""
         return event_loop.wait(self.send_async(envelope))
 
     async def send_async(self, envelope: Envelope) -> Answer:
@@ -53,7 +53,7 @@ class FastSes:
         return _answer(response)
 
     def account(self) -> AccountLimits | None:
-        """The limits that ``GetAccount`` tells, through boto3."""
+        """Return the limits from ``GetAccount``, through boto3."""
         return self._reference.account()
 
     def _body(self, envelope: Envelope) -> bytes:

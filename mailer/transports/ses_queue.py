@@ -1,6 +1,6 @@
-"""The queue reader of SES's events: Amazon SQS through boto3, or with less work for each call.
+"""The queue of SES's events: Amazon SQS through boto3, or with less work for each call.
 
-``FastSqs`` is to ``Sqs`` what ``LeanSes`` is to ``Ses``: botocore's signer over kept-alive connections, since a call of boto3
+``FastSqs`` is to ``Sqs`` what ``FastSes`` is to ``Ses``: botocore's signer over kept-alive connections, since a call of boto3
 takes a millisecond of CPU and ten events need two of them. Endpoint, region and credentials come from AWS's standard variables.
 """
 
@@ -24,13 +24,13 @@ from mailer.transports.http_connection import HttpResponse
 from mailer.transports.ses import classify_error
 from mailer.transports.sqs import Queue, QueueMessage
 
-MAX_MESSAGES = 10  # messages a call; SQS's limit
-_MAX_WAIT_SECONDS = 20  # seconds of one long poll; SQS's limit
+MAX_MESSAGES = 10  # messages for each call; SQS's limit
+_MAX_WAIT_SECONDS = 20  # of one long poll; SQS's limit
 _METHODS = {"ReceiveMessage": "receive_message", "DeleteMessageBatch": "delete_message_batch"}
 
 
 def make_queue(settings: Settings) -> Queue:
-    """The queue that the settings name. Raises BadInput when they name none."""
+    """Return the configured queue. Raises BadInput if there is none."""
     if not settings.sqs_queue_url:
         raise BadInput("POSTMERGE_SQS_QUEUE_URL is not set: give it the URL of the queue that SES's events go to.")
     made = Sqs if settings.ses_client == "boto3" or "https" in getproxies() else FastSqs
@@ -38,7 +38,7 @@ def make_queue(settings: Settings) -> Queue:
 
 
 class Sqs:
-    """A queue of SQS through boto3."""
+    """An SQS queue through boto3."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -46,7 +46,7 @@ class Sqs:
         self._lock = threading.Lock()
 
     def receive(self, seconds: int) -> list[QueueMessage]:
-        """Up to ten messages; waits at most so many seconds for the first."""
+        """Receive up to ten messages; wait at most so many seconds for the first."""
         request_body = {
             "QueueUrl": self._url,
             "MaxNumberOfMessages": MAX_MESSAGES,
@@ -56,7 +56,7 @@ class Sqs:
         return [QueueMessage(one["Body"], one["ReceiptHandle"]) for one in found]
 
     def delete(self, receipts: Sequence[str]) -> None:
-        """Delete messages; one that is gone already is fine. What SQS fails to delete comes again, which is safe."""
+        """Delete messages; ignore those already deleted. A message that SQS fails to delete comes again, which is safe."""
         for start in range(0, len(receipts), MAX_MESSAGES):
             some = receipts[start : start + MAX_MESSAGES]
             entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(some)]
@@ -70,7 +70,7 @@ class Sqs:
         return dict(answer)
 
     def client(self) -> Any:
-        """boto3's client, made once. Its retries may stay on: receiving and deleting again changes nothing."""
+        """Return boto3's client, created once. Its retries may stay on: receiving and deleting again changes nothing."""
         with self._lock:
             if self._made is None:
                 config = Config(connect_timeout=5, read_timeout=_MAX_WAIT_SECONDS + 10, max_pool_connections=50)
@@ -108,7 +108,7 @@ def _facts(response: HttpResponse, operation: str) -> dict[str, Any]:
 
 
 def _as_our_error(error: Exception) -> PostmergeError:
-    """Refused when the set-up is wrong, Unavailable when it may work again in a while."""
+    """Convert an error: Refused if the configuration is wrong, Unavailable if it may work again later."""
     if isinstance(error, aws.ClientError):
         code = str(error.response.get("Error", {}).get("Code", ""))
         if "NonExistentQueue" in code or "QueueDoesNotExist" in code:

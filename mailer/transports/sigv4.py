@@ -24,7 +24,7 @@ def sign(
     body: bytes,
     now: datetime | None = None,
 ) -> dict[str, str]:
-    """All headers of a signed POST. ``credentials`` are botocore's, frozen; names of ``headers`` are in lower case."""
+    """Return all headers of a signed POST. ``credentials`` are botocore's, frozen; names of ``headers`` are in lower case."""
     timestamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     signed = {**headers, "host": host, "x-amz-date": timestamp}
     if credentials.token:

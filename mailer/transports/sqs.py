@@ -1,4 +1,4 @@
-"""What a queue of events is: messages are handed out, and come again unless they are deleted."""
+"""The protocol of event queues: received messages come again unless they are deleted."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """One message; ``receipt`` is what deletes it."""
+    """One message; ``receipt`` is for deleting it."""
 
     body: str
     receipt: str
 
 
 class Queue(Protocol):
-    """Both may be called from many threads at once; both raise Refused (wrong set-up) or Unavailable."""
+    """Both methods are thread-safe; both raise Refused (wrong configuration) or Unavailable."""
 
     def receive(self, seconds: int) -> list[QueueMessage]:
-        """Up to ten messages; waits at most so many seconds for the first."""
+        """Receive up to ten messages; wait at most so many seconds for the first."""
         ...
 
     def delete(self, receipts: Sequence[str]) -> None:
-        """Delete messages; one that is gone already is fine."""
+        """Delete messages; ignore those already deleted."""
         ...

@@ -1,4 +1,4 @@
-"""Asking a service such as Turnstile whether a form's answer came from a person. One POST, no redirect, 5 seconds."""
+"""Ask a captcha service such as Turnstile whether a form was submitted by a person. One POST, no redirect, 5 seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_VERDICT_BYTES = 65_536
 
 
 def verify_answer(url: str, secret: str, answer: str, ip: str | None) -> bool:
-    """What the service says of this answer. Raises Unavailable when it says nothing that can be read.
+    """Return the service's verdict about an answer. Raises Unavailable if its response is unreadable.
 
     The shape is that of Turnstile, hCaptcha and reCAPTCHA: a form with ``secret``, ``response`` and ``remoteip`` goes there,
     JSON with ``success`` comes back.

@@ -1,4 +1,4 @@
-"""What SES says about a mail afterwards, read into one typed event. No database, no network.
+"""Parse SES's events about an email. No database, no network.
 
 The format is "Contents of event data that Amazon SES publishes to Amazon SNS" of AWS's SES guide (event publishing, with
 ``eventType`` and ``mail.tags``); the older notifications of an identity (``notificationType``, without tags) are read as well.
@@ -18,13 +18,13 @@ from mailer.core.errors import BadInput, Refused
 from mailer.core.log import without_addresses
 
 MAX_DETAIL_CHARS = 200  # characters
-_MAX_ID_DIGITS = 18  # a number of more does not fit into a bigint
+_MAX_ID_DIGITS = 18  # longer numbers do not fit into a bigint
 _IGNORED = frozenset({"Open", "Click", "Subscription"})
-_GREETING = "Successfully validated SNS topic"  # SES says so once, when a topic is connected
+_GREETING = "Successfully validated SNS topic"  # SES sends it once, when a topic is connected
 
 
 class EventKind(StrEnum):
-    """What happened to a mail. A bounce of type Permanent is hard; Transient and Undetermined are soft."""
+    """What happened to an email. A bounce of type Permanent is hard; Transient and Undetermined are soft."""
 
     SEND = "send"
     DELAY = "delay"
@@ -38,7 +38,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SesEvent:
-    """One event. Which mail it is about: ``send_id`` and ``subscriber_id``, or ``mail_id`` (a single mail), or ``message_id``.
+    """An event about an email: of ``send_id`` and ``subscriber_id``, or ``email_id`` (transactional), or ``message_id``.
 
     Ids are 0 when the event does not carry the tag. ``detail`` never holds an address. ``at`` is SES's time of the event.
     """
@@ -48,13 +48,13 @@ class SesEvent:
     message_id: str
     send_id: int = 0
     subscriber_id: int = 0
-    mail_id: int = 0
+    email_id: int = 0
     subtype: str = ""
     detail: str = ""
 
 
 def read_event(body: str, topic: str = "") -> SesEvent | None:
-    """The event in a message of the queue, bare or in SNS's envelope; None for what we do not follow (opens, clicks).
+    """Parse the event in a message of the queue, bare or in SNS's envelope; None for kinds we ignore (opens, clicks).
 
     Raises BadInput for what cannot be read, Refused for an envelope of another topic than ``topic`` (when one is given).
     """
@@ -69,7 +69,7 @@ def read_event(body: str, topic: str = "") -> SesEvent | None:
 
 
 def parse_event(body: str) -> SesEvent | None:
-    """The event in SES's JSON; None for what we do not follow. Raises BadInput for what cannot be read."""
+    """Parse the event in SES's JSON; None for kinds we ignore. Raises BadInput for what cannot be read."""
     if body.startswith(_GREETING):
         return None
     return _event(_load(body))
@@ -81,20 +81,20 @@ def _event(facts: Mapping[str, Any]) -> SesEvent | None:
         raise BadInput("The event does not say of what kind it is.")
     if kind in _IGNORED:
         return None
-    reader = _PART_READERS.get(kind)
-    if reader is None:
+    part = _PART_PARSERS.get(kind)
+    if part is None:
         raise BadInput(f"The event is of the kind {kind[:40]!r}, which is not known here.")
     try:
-        mail, (name, read_part) = facts["mail"], reader
-        tags = mail.get("tags") or {}
-        found, when, subtype, detail = read_part(facts.get(name) or {})
+        about, (name, parse_part) = facts["mail"], part
+        tags = about.get("tags") or {}
+        found, when, subtype, detail = parse_part(facts.get(name) or {})
         return SesEvent(
             kind=found,
-            at=_moment(when or mail["timestamp"]),
-            message_id=_plain(str(mail["messageId"]), 200),
+            at=_moment(when or about["timestamp"]),
+            message_id=_plain(str(about["messageId"]), 200),
             send_id=_number(tags, "send"),
             subscriber_id=_number(tags, "subscriber"),
-            mail_id=_number(tags, "mail"),
+            email_id=_number(tags, "mail"),
             subtype=_plain(subtype, 40),
             detail=_plain(detail, MAX_DETAIL_CHARS),
         )
@@ -140,7 +140,7 @@ def _failure(part: Mapping[str, Any]) -> _Part:
     return EventKind.RENDERING_FAILURE, "", "", str(part.get("errorMessage") or "")
 
 
-_PART_READERS = {
+_PART_PARSERS = {
     "Send": ("send", _send),
     "Delivery": ("delivery", _delivery),
     "Bounce": ("bounce", _bounce),
@@ -174,7 +174,7 @@ def _number(tags: Mapping[str, Any], name: str) -> int:
 
 
 def _plain(text: str, most: int) -> str:
-    """Without addresses and without signs that a database or a terminal does not take."""
+    """Remove addresses, and characters that a database or a terminal does not accept."""
     text = without_addresses(text)
     if text.isprintable():
         return text[:most]

@@ -1,4 +1,4 @@
-"""A mail that SES received for us, as it says so over SNS: the whole mail when it is in the notification, else its header.
+"""Parse SES's notification about a received email: the whole email if included, else its headers.
 
 The format is "Contents of notifications for Amazon SES email receiving" of AWS's SES guide. No database, no network.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def read_email(body: str) -> bytes | None:
-    """The mail as it came, or None when this is no notification of one."""
+    """Return the email as received, or None if the body is not a notification of one."""
     try:
         facts = json.loads(body)
     except (ValueError, RecursionError):
@@ -34,8 +34,8 @@ def _content(content: str, facts: dict[str, Any]) -> bytes:
 
 
 def _head(facts: dict[str, Any]) -> bytes:
-    mail = facts.get("mail")
-    headers = mail.get("headers") if isinstance(mail, dict) else None
+    about = facts.get("mail")
+    headers = about.get("headers") if isinstance(about, dict) else None
     lines = [_line(one) for one in headers if isinstance(one, dict)] if isinstance(headers, list) else []
     return ("".join(lines) + "\r\n").encode("utf-8", "replace")
 

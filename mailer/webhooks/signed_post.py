@@ -1,4 +1,4 @@
-"""Posting to addresses that others chose: signed as in Standard Webhooks, never into a private network, never redirected.
+"""Post to untrusted addresses: signed as in Standard Webhooks, never into a private network, never redirected.
 
 The name is resolved once, every address it has is checked, and the connection goes to the very address that was checked: a
 name that answers differently the second time gains nothing.
@@ -28,7 +28,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class PostAttempt:
-    """What came of one try. ``status`` is None when no answer came; ``error`` is empty when it was taken."""
+    """The result of one attempt. ``status`` is None without a response; ``error`` is empty on success."""
 
     status: int | None
     error: str
@@ -36,7 +36,7 @@ class PostAttempt:
 
 
 def parse_networks(text: str) -> list[IPNetwork]:
-    """Networks that are allowed though private, separated by commas. Raises BadInput."""
+    """Parse the private networks that are allowed, separated by commas. Raises BadInput."""
     try:
         return [ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip()]
     except ValueError as error:
@@ -44,7 +44,7 @@ def parse_networks(text: str) -> list[IPNetwork]:
 
 
 def check_target(url: str, allowed: Sequence[IPNetwork]) -> None:
-    """Raises BadInput when the address cannot be posted to as it is written. The name is looked up again at each try."""
+    """Raise BadInput if an address cannot be posted to as written. The name is resolved again at each attempt."""
     parts = _parts(url)
     try:
         address = parse_ip(parts[1])
@@ -55,13 +55,13 @@ def check_target(url: str, allowed: Sequence[IPNetwork]) -> None:
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The header ``webhook-signature``: ``v1,`` and the HMAC-SHA256 of id, time and body in base64."""
+    """Return the header ``webhook-signature``: ``v1,`` and the HMAC-SHA256 of id, time and body in base64."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode()
 
 
 def post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> PostAttempt:
-    """Post once. Nothing is raised: what went wrong is in the answer."""
+    """Post once. Raises nothing: the result says what went wrong."""
     started = time.monotonic()
     try:
         status = _post(url, secret, message_id, body, allowed)
@@ -77,7 +77,7 @@ def post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[
     return PostAttempt(status, error, round((time.monotonic() - started) * 1000))
 
 
-_PRIVATE_ADDRESS = "This address lies in a private network: use a public one, or allow it in POSTMERGE_WEBHOOK_NETWORKS."
+_PRIVATE_ADDRESS = "This address is in a private network: use a public one, or allow it in POSTMERGE_WEBHOOK_NETWORKS."
 
 
 def _post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> int:

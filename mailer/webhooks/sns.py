@@ -1,4 +1,4 @@
-"""Amazon SNS over HTTPS: whose message is it, is it genuine, is it fresh? No database and no network of its own.
+"""Amazon SNS over HTTPS: is a message from our topic, genuine, and fresh? No database and no network of its own.
 
 Rules from AWS's "Verifying the signatures of Amazon SNS messages": signature version 2 is SHA-256 with RSA over named fields in
 a fixed order; the certificate comes from SNS's own host, whose whole address is matched before it is fetched.
@@ -29,13 +29,13 @@ from mailer.core.errors import BadInput, Refused
 HOST = r"https://sns\.[a-z]{2}(?:-[a-z]+)+-[0-9]\.amazonaws\.com(?:\.cn)?"
 CERTIFICATE = r"/SimpleNotificationService-[0-9a-f]{8,64}\.pem"
 MAX_MESSAGE_AGE = timedelta(hours=1)
-_MAX_CLOCK_SKEW = timedelta(minutes=5)  # how far SNS's clock may be ahead of ours
+_MAX_CLOCK_SKEW = timedelta(minutes=5)  # how far SNS's time may be ahead of ours
 
 Fetch = Callable[[str], bytes]
 
 
 class SnsKind(StrEnum):
-    """What SNS posts."""
+    """The types of SNS's messages."""
 
     NOTIFICATION = "Notification"
     SUBSCRIPTION = "SubscriptionConfirmation"
@@ -60,7 +60,7 @@ class SnsMessage:
 
 
 def parse_envelope(raw: bytes | str) -> dict[str, Any]:
-    """The JSON object that SNS posts. Raises BadInput when it is none."""
+    """Parse the JSON object that SNS posts. Raises BadInput if it is not one."""
     try:
         facts = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -71,7 +71,7 @@ def parse_envelope(raw: bytes | str) -> dict[str, Any]:
 
 
 class SnsVerifier:
-    """Trusts only ``topic`` (an ARN) and certificates that ``fetch`` brings from SNS's own host.
+    """Trusts only ``topic`` (an ARN) and certificates that ``fetch`` gets from SNS's own host.
 
     ``host`` is a pattern for scheme and host; only tests give another one than AWS's. Certificates are kept.
     """
@@ -85,7 +85,7 @@ class SnsVerifier:
         self._lock = threading.Lock()
 
     def verify(self, raw: bytes | str) -> SnsMessage:
-        """The message in this body.
+        """Verify and return the message in this body.
 
         Raises BadInput for what cannot be read, Refused for another topic, a false signature or an old message, and
         whatever ``fetch`` raises when the certificate cannot be had.
@@ -102,7 +102,7 @@ class SnsVerifier:
         return SnsMessage(kind, _text(facts, "MessageId"), _text(facts, "Message"), url if isinstance(url, str) else "")
 
     def confirm(self, message: SnsMessage) -> None:
-        """Confirm a subscription to our topic. Raises Refused when its address is not SNS's own, or what ``fetch`` raises."""
+        """Confirm a subscription to our topic. Raises Refused if its address is not SNS's own, or what ``fetch`` raises."""
         wanted = parse_qs(urlsplit(message.subscribe_url).query)
         ours = wanted.get("Action") == ["ConfirmSubscription"] and wanted.get("TopicArn") == [self.topic]
         if not ours or not self._subscribe.fullmatch(message.subscribe_url):
@@ -133,7 +133,7 @@ class SnsVerifier:
 
 
 def signed_text(kind: SnsKind, facts: Mapping[str, Any]) -> bytes:
-    """What SNS signs: each field's name and value, a line each; ``Subject`` only when there is one. Raises BadInput."""
+    """Return what SNS signs: each field's name and value on a line; ``Subject`` only if there is one. Raises BadInput."""
     names = [name for name in _SIGNED[kind] if name != "Subject" or facts.get("Subject") is not None]
     return "".join(f"{name}\n{_text(facts, name)}\n" for name in names).encode("utf-8", "surrogatepass")
 

@@ -1,4 +1,4 @@
-"""Fetching a small file from an address that was checked before: HTTPS alone, no redirect, no more than 64 KB."""
+"""Fetch a small file from a verified address: HTTPS only, no redirect, at most 64 KB."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _TIMEOUT_SECONDS = 5.0  # seconds
 
 class _RefuseRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any, **__: Any) -> None:
-        """The address was checked; another one was not."""
+        """Refuse redirects: only the original address was verified."""
 
 
 opener = urllib.request.build_opener(_RefuseRedirects)
 
 
 def fetch(url: str) -> bytes:
-    """What lies at the address. Raises Unavailable when it cannot be had just now."""
+    """Return the content of the address. Raises Unavailable if it cannot be fetched."""
     try:
         with opener.open(url, timeout=_TIMEOUT_SECONDS) as answer:
             return bytes(answer.read(_MAX_CERTIFICATE_BYTES))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from mailer.checks import Remark
-from mailer.core.edition import Edition, Wish, spoken_in
+from mailer.core.edition import Edition, SendIntent, spoken_in
 from mailer.core.i18n import code
 from mailer.editions.mail.gmail_clipping import MAX_HTML_BYTES
 from mailer.flows.publishing.publish import Outlook
@@ -136,7 +136,7 @@ def _cost(emails: int, account: AccountLimits | None) -> str:
 
 
 def _unasked(review: Review, edition: Edition) -> str:
-    if edition.send is Wish.NO:
+    if edition.send is SendIntent.NO:
         return f"Merging this **sends nothing** for *{escape_text(edition.title)}*, because it does not ask to be sent."
     when = _moment(edition.send_at, review.zone) if edition.send_at else f"{_minutes(review.hold)} after the merge"
     return (

@@ -142,7 +142,7 @@ def test_an_issue_or_a_send_that_does_not_exist_is_one_sentence(shell: Shell) ->
 
 def test_an_address_that_is_none_is_one_sentence(shell: Shell) -> None:
     said = shell.refused("subscribers", "add", "ada@example", "--confirmed")
-    assert "'ada@example' is not a mail address" in said
+    assert "'ada@example' is not an email address" in said
     assert "write it as name@example.org." in said
 
 

@@ -17,7 +17,7 @@ from lxml import html
 
 from mailer import editions
 from mailer.core.db import Database
-from mailer.core.message import LEAVE_URL
+from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.core.settings import Settings
 from mailer.editions import BuildOptions, Report
 from mailer.flows.sending.send_status import list_send_statuses
@@ -72,7 +72,7 @@ def test_every_link_of_every_email_is_absolute(built: Report) -> None:
         root = html.document_fromstring(edition.html)
         assert isinstance(root, html.HtmlElement)
         relative = [
-            link for _, _, link, _ in root.iterlinks() if link != LEAVE_URL and not re.match(r"[a-z][a-z0-9+.-]*:", link)
+            link for _, _, link, _ in root.iterlinks() if link != UNSUBSCRIBE_URL and not re.match(r"[a-z][a-z0-9+.-]*:", link)
         ]
         assert relative == [], edition.path
 

@@ -185,7 +185,7 @@ def our_pages(stack: Stack) -> list[str]:
     return [
         "/subscribe?tag=python",
         f"/confirm/{tokens.confirm_token(secret, to, 1, datetime.now(UTC))}",
-        f"/leave/{tokens.leave_token(secret, to, 1)}",
+        f"/leave/{tokens.unsubscribe_token(secret, to, 1)}",
         "/leave/forged",
         "/outbox",
         *(f"/outbox/{email.id}?show={show}" for show in ("desktop", "phone", "text", "headers")),

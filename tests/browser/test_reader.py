@@ -33,7 +33,7 @@ class Served:
         return f"/reader/{tokens.page_token(self.settings.need_secrets(), to, datetime.now(UTC))}"
 
     def mailed(self) -> str:
-        return f"/reader/{tokens.leave_token(self.settings.need_secrets(), factories.recipient(self.database, 1), 1)}"
+        return f"/reader/{tokens.unsubscribe_token(self.settings.need_secrets(), factories.recipient(self.database, 1), 1)}"
 
 
 @pytest.fixture

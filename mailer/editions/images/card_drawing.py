@@ -1,4 +1,4 @@
-"""How the card of an issue is drawn: its title, its date and the newsletter's name between two airmail stripes.
+"""Draw the share card of an issue: its title, its date and the newsletter's name between two airmail stripes.
 
 With the typeface that comes with Pillow, so that a card is the same on every machine.
 """
@@ -12,14 +12,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mailer.editions.images.share_cards import Card
 
-SIZE = (1200, 630)  # the proportion that Facebook, LinkedIn, Mastodon and Slack show whole
-# Numbers in a palette that is a ramp from paper to ink, so that the soft edges of letters fall on it; two more for the stripes.
+SIZE = (1200, 630)  # the proportion that Facebook, LinkedIn, Mastodon and Slack show uncropped
+# Indexes in a palette that is a ramp from paper to ink, for the antialiasing of the text; two more for the stripes.
 _PAPER, _SOFT, _INK, _RED, _BLUE = 0, 140, 200, 254, 255
 _LEFT, _EDGE = 90, 18
 
 
 def draw(card: Card) -> bytes:
-    """The picture as PNG. A title in a script that the typeface lacks is left out rather than shown as boxes."""
+    """Draw the picture as PNG. A title in a script that the typeface lacks is left out instead of drawn as boxes."""
     image = Image.new("L", SIZE, _PAPER)
     pen = ImageDraw.Draw(image)
     for number, left in enumerate(range(-_EDGE, SIZE[0], 40)):
@@ -45,7 +45,7 @@ def _palette() -> bytes:
 
 
 def _fitted(title: str) -> tuple[int, list[str]]:
-    """The largest size at which the title takes no more than four lines of the card, and the lines."""
+    """Find the largest size at which the title fits on four lines, and the lines."""
     for size in (76, 64, 54, 46):
         lines = _wrapped(title, size)
         if len(lines) * size * 1.22 <= 340:
@@ -77,6 +77,6 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _has(char: str, size: int) -> bool:
-    """Is the letter in the typeface? A missing one is drawn like any other missing one."""
+    """Does the typeface have this character? A missing one is drawn as the same box as any other."""
     font = _font(size)
     return bytes(font.getmask(char)) != bytes(font.getmask("\U0010fffd"))

@@ -1,4 +1,4 @@
-"""A picture of each issue for places that show a link as a card; kept in the cache by digest."""
+"""A picture of each issue for places that show links as cards; cached by digest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Card:
 
 
 class Drawing:
-    """The pictures of a site: begun in all processors for what the cache does not have, ``place`` waits for them."""
+    """The share cards of a site. Drawing starts in all processors for those not cached; ``place`` waits for them."""
 
     def __init__(self, cards: Sequence[Card], kept: Path | None, workers: Workers) -> None:
         self._own = None if kept else tempfile.TemporaryDirectory(prefix="postmerge-cards-")
@@ -36,7 +36,7 @@ class Drawing:
         self._drawn = _drawn([card for card, path in self._files.items() if not path.is_file()], workers)
 
     def place(self, output: Path) -> None:
-        """Put the picture of each issue into the site."""
+        """Put the share card of each issue into the site."""
         for card, data in self._drawn:
             part = self._files[card].with_suffix(f".{os.getpid()}.part")
             part.write_bytes(data)
@@ -50,7 +50,7 @@ class Drawing:
 
 
 def path_of(key: str) -> str:
-    """Where the picture of an issue lies in the site."""
+    """Return the path of an issue's share card in the site."""
     return f"cards/{hashlib.sha256(key.encode()).hexdigest()[:16]}.png"
 
 

@@ -1,4 +1,4 @@
-"""SVG pictures as the site publishes them: whatever could run in one is left out."""
+"""Sanitize SVG pictures: the published copy contains nothing that could run."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mailer.editions.mail.canonical_html import strip
 
 SUFFIXES = {".svg", ".svgz"}
 _RUNNING = {"script", "foreignobject", "iframe", "object", "embed", "audio", "video", "handler", "listener"}
-_CHANGING = {"set", "animate", "animatetransform", "animatemotion"}  # they may write an address or a handler later
+_CHANGING = {"set", "animate", "animatetransform", "animatemotion"}  # they could change an address or a handler later
 _DROPPED = "postmerge-dropped"
 _MAX_PICTURE_BYTES = 32 * 1024 * 1024  # a larger picture is taken for a decompression bomb
 
 
 class Unreadable(ValueError):
-    """A file that is called SVG and is none; the message says why."""
+    """A file that is named SVG but is not; the message says why."""
 
 
 def clean(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """The picture without what could run, and what was left out, each once; the same bytes when there is nothing.
+    """Return the picture without what could run, and what was removed, each once; the same bytes if there is nothing.
 
     Scripts, handlers (``on…=``), foreign content, addresses other than web, ``data:image`` and ``#…``, animations of those,
     style sheets from elsewhere, processing instructions and document types go. Raises Unreadable for what is not XML.
@@ -40,7 +40,7 @@ def clean(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def publish(source: Path, target: Path) -> tuple[str, ...]:
-    """Make the published copy of a picture clean; says what was left out. Raises Unreadable, and then there is no copy."""
+    """Sanitize the published copy of a picture; return what was removed. Raises Unreadable after deleting the copy."""
     data = source.read_bytes()
     try:
         made, dropped = clean(data)
@@ -64,7 +64,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def _parsed(data: bytes) -> tuple[etree._Element, list[str]]:
-    """The picture's root without anything that stands around it, and what stood there."""
+    """Return the picture's root without anything around it, and what was around it."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
         root = etree.fromstring(data, parser)
@@ -81,7 +81,7 @@ def _parsed(data: bytes) -> tuple[etree._Element, list[str]]:
 
 
 def _alone(root: etree._Element) -> etree._Element:
-    """A copy of an element that has left its document."""
+    """Copy an element out of its document."""
     made = etree.Element(root.tag, nsmap=root.nsmap)  # type: ignore[arg-type]
     made.attrib.update(root.attrib)
     made.text = root.text
@@ -122,7 +122,7 @@ def _targets(animation: etree._Element) -> bool:
 
 
 def _runs(address: str) -> bool:
-    """Is it an address with a scheme that a browser could run?"""
+    """Could a browser run an address with this scheme?"""
     scheme = re.match(r"([a-z][a-z0-9+.-]*):", address)
     return bool(scheme) and scheme is not None and scheme[1] not in ("http", "https", "mailto") and not _picture(address)
 

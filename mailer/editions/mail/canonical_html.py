@@ -1,4 +1,4 @@
-"""The canonical body: an issue's HTML with absolute links and nothing that runs. Page, feed and mail carry these bytes."""
+"""The canonical body: an issue's HTML with absolute links and nothing that runs. Page, feed and email share it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SAFE_SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", 
 
 @dataclass(frozen=True)
 class Body:
-    """``html`` is the fragment; ``dropped`` names what was taken out, each once."""
+    """``html`` is the fragment; ``dropped`` names what was removed, each once."""
 
     html: str
     dropped: tuple[str, ...]
 
 
 def canonical(fragment: str, url: str) -> Body:
-    """Make every link absolute against ``url`` and drop what a mail or a reader's page must never carry.
+    """Make every link absolute against ``url`` and remove what neither an email nor a page may contain.
 
     Raises ValueError for elements deeper inside one another than MAX_DEPTH.
     """
@@ -51,7 +51,7 @@ def canonical(fragment: str, url: str) -> Body:
 
 
 def escape(text: str) -> str:
-    """Text between tags."""
+    """Escape the text between tags."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -78,15 +78,15 @@ def _element(element: etree._Element, url: str) -> list[str]:
 
 
 def _aligned(cell: etree._Element) -> None:
-    """Markdown's way to align a column becomes a class: pages may forbid styles within the text, and the mail has its own."""
+    """Turn Markdown's column alignment into a class: pages may forbid inline styles, and the email has styles of its own."""
     if match := re.fullmatch(r"\s*text-align:\s*(left|right|center);?\s*", str(cell.attrib["style"])):
         del cell.attrib["style"]
         cell.set("class", f"{cell.get('class', '')} align-{match[1]}".strip())
 
 
 def _outline(root: etree._Element) -> None:
-    """A heading that skips a level moves up to the one it skipped, with all of its rank: the title above is the h1."""
-    above = [(1, 1)]  # as written and as shown, from the outermost in
+    """Move a heading that skips a level up to that level, along with the others of its rank. The title above is the h1."""
+    above = [(1, 1)]  # as written and as shown, outermost first
     for heading in root.iter("h1", "h2", "h3", "h4", "h5", "h6"):
         written = int(str(heading.tag)[1])
         while above and above[-1][0] >= written:
@@ -97,7 +97,7 @@ def _outline(root: etree._Element) -> None:
 
 
 def _figure(image: etree._Element) -> None:
-    """A picture that stands alone and has a title becomes a figure, with the title as its caption."""
+    """Turn a paragraph with only a titled picture into a figure, with the title as its caption."""
     parent, title = image.getparent(), str(image.get("title") or "").strip()
     if parent is None or parent.tag != "p" or not title or len(parent) != 1 or (parent.text or image.tail or "").strip():
         return

@@ -1,6 +1,6 @@
-"""The parts of a mail that need more than Markdown's HTML: buttons, boxes and figures become tables that Outlook draws too.
+"""Components of an email that need more than Markdown's HTML: buttons, boxes and figures become tables, for Outlook.
 
-Only the mail is changed; the canonical body, its digest, the page and the feeds are not.
+Only the email is changed; the canonical body, its digest, the page and the feeds are not.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ _SIGNS = ('class="button', "admonition", "<figure", ' button"', "align-")
 _ALIGNED = re.compile(r"(?:^|\s)align-(left|right|center)(?:\s|$)")
 
 
-def for_mail(body: str) -> str:
-    """A canonical body as mail programs draw it best."""
+def for_email(body: str) -> str:
+    """Prepare a canonical body for email programs."""
     if not any(sign in body for sign in _SIGNS):
         return body
     root = html.fragment_fromstring(body, create_parent="div")
@@ -34,7 +34,7 @@ def for_mail(body: str) -> str:
 
 
 def _button(link: HtmlElement) -> None:
-    """A link that stands alone in its paragraph becomes a cell with a colour of its own."""
+    """Turn a link that is alone in its paragraph into a table cell with a background color."""
     parent = link.getparent()
     if parent is None or parent.tag != "p" or len(parent) != 1 or (parent.text or "").strip() or (link.tail or "").strip():
         return

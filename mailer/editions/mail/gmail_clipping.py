@@ -1,4 +1,4 @@
-"""Gmail cuts a mail's HTML at about 102 KB. By setting we warn, refuse, or cut it at a heading, with a link on."""
+"""Gmail clips an email's HTML at about 102 KB. As configured, we warn, refuse, or cut it at a heading and link to the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lxml.html import HtmlElement
 
 from mailer.core import i18n
 from mailer.editions.mail.canonical_html import escape
-from mailer.editions.mail.mail_document import Letter, html_part
+from mailer.editions.mail.mail_document import EmailDocument, html_part
 
 MAX_HTML_BYTES = 102 * 1024  # Gmail shows no more of an email
 _RESERVED_BYTES = 1024  # for the subscriber's own unsubscribe link
@@ -19,33 +19,33 @@ _REST = '<p class="rest" lang="{lang}" dir="ltr"><a href="{url}">{words}</a></p>
 
 @dataclass(frozen=True)
 class Clipped:
-    """A mail's HTML as it is sent; ``before`` is the heading at which it was cut, or what stands for it, and empty if whole."""
+    """An email's HTML as it is sent. ``before`` is the heading at which it was cut, or names the place; empty if whole."""
 
     html: str
     before: str = ""
 
 
-def clipped(letter: Letter, mode: str) -> Clipped:
-    """The HTML part of a letter, cut when that is the setting and it is too long."""
-    whole = html_part(letter)
+def clipped(document: EmailDocument, mode: str) -> Clipped:
+    """Render the HTML part of an email, cut if it is too long and so configured."""
+    whole = html_part(document)
     if mode != "cut" or size(whole) <= MAX_HTML_BYTES - _RESERVED_BYTES:
         return Clipped(whole)
-    blocks = _blocks(letter.body)
+    blocks = _blocks(document.body)
     headings = [at for at, block in enumerate(blocks) if at and re.fullmatch("h[1-4]", str(block.tag))]
     for places in (headings, list(range(1, len(blocks)))):
-        made, at = _longest(letter, blocks, places)
+        made, at = _longest(document, blocks, places)
         if made:
             return Clipped(made, " ".join(blocks[at].text_content().split())[:60] or "a picture")
-    return Clipped(_made(letter, [], letter.url), "everything")
+    return Clipped(_made(document, [], document.url), "everything")
 
 
 def size(made: str) -> int:
-    """Bytes."""
+    """Return the size in bytes."""
     return len(made.encode())
 
 
 def judged(bytes_of_html: int, before: str, mode: str) -> tuple[str, str] | None:
-    """What a writer should know about a mail's length: a level and a sentence, or nothing."""
+    """Describe a problem with an email's length: a level and a sentence, or None."""
     kilobytes = f"{bytes_of_html / 1024:.0f}"
     if before:
         return "warning", f"The email was too long for Gmail: it ends before “{before}”, with a link to the rest on the web."
@@ -62,12 +62,12 @@ def judged(bytes_of_html: int, before: str, mode: str) -> tuple[str, str] | None
     )
 
 
-def _longest(letter: Letter, blocks: list[HtmlElement], places: list[int]) -> tuple[str, int]:
-    """The longest mail that ends at one of the places and fits, found by halving; "" when none fits."""
+def _longest(document: EmailDocument, blocks: list[HtmlElement], places: list[int]) -> tuple[str, int]:
+    """Find the longest email that ends at one of the places and fits, by bisection; "" if none fits."""
     best, at, low, high = "", 0, 0, len(places) - 1
     while low <= high:
         middle = (low + high) // 2
-        made = _made(letter, blocks[: places[middle]], _rest_url(letter.url, blocks[places[middle]]))
+        made = _made(document, blocks[: places[middle]], _rest_url(document.url, blocks[places[middle]]))
         if size(made) <= MAX_HTML_BYTES - _RESERVED_BYTES:
             best, at, low = made, places[middle], middle + 1
         else:
@@ -75,12 +75,12 @@ def _longest(letter: Letter, blocks: list[HtmlElement], places: list[int]) -> tu
     return best, at
 
 
-def _made(letter: Letter, blocks: list[HtmlElement], url: str) -> str:
+def _made(document: EmailDocument, blocks: list[HtmlElement], url: str) -> str:
     kept = "".join(html.tostring(block, encoding="unicode", method="html") for block in blocks)
-    lang = i18n.spoken(letter.lang)
+    lang = i18n.spoken(document.lang)
     say = i18n.translator(lang)
     rest = _REST.format(lang=lang, url=escape(url).replace('"', "%22"), words=escape(say("Read the rest on the web")))
-    return html_part(replace(letter, body=kept + rest))
+    return html_part(replace(document, body=kept + rest))
 
 
 def _rest_url(url: str, block: HtmlElement) -> str:
@@ -89,7 +89,7 @@ def _rest_url(url: str, block: HtmlElement) -> str:
 
 
 def _blocks(body: str) -> list[HtmlElement]:
-    """The top-level elements; loose text between them becomes a paragraph."""
+    """List the top-level elements; loose text between them becomes a paragraph."""
     return [
         piece if not isinstance(piece, str) else html.fromstring(f"<p>{escape(piece)}</p>")
         for piece in html.fragments_fromstring(body)

@@ -1,4 +1,4 @@
-"""What is made of one issue's HTML: its body, its digest, the two parts of its mail, a table of contents, a preheader."""
+"""Render one issue: its body, its digest, the two parts of its email, a table of contents, a preheader."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mailer.editions.mail.canonical_html import Body, canonical
 from mailer.editions.mail.plain_text import plain
 from mailer.editions.source.site_config import read_clip_setting
 
-_LONG, _MANY = 6_000, 4  # letters of HTML and headings from which on an issue has a table of contents
+_LONG, _MANY = 6_000, 4  # characters of HTML, and headings: longer issues get a table of contents
 _MAX_PREHEADER_CHARS = 110  # of the text, where `Preheader:` is missing
 _ASIDE = " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in ("admonition", "footnote", "locked"))
 
 
 def job(article: Any, content: str, template: str, settings: Mapping[str, Any], postal_address: str) -> tuple[Any, ...]:
-    """All that an issue is made from, for ``make``."""
+    """Collect all that an issue is rendered from, for ``make``."""
     asked_for, title = article.metadata, flat(article.title)
     return (
         content,
@@ -42,12 +42,12 @@ def job(article: Any, content: str, template: str, settings: Mapping[str, Any], 
 
 
 def flat(value: Any) -> str:
-    """A field as one line."""
+    """Return a field as one line."""
     return " ".join(str(value).split())
 
 
 def attempt(job: tuple[Any, ...]) -> dict[str, Any]:
-    """The same as ``make``; an issue that cannot be made gives ``failed`` with the reason. Raises BadInput for a template."""
+    """Render like ``make``; if an issue cannot be rendered, ``failed`` is the reason. Raises BadInput for a broken template."""
     try:
         return make(job)
     except PostmergeError:
@@ -57,12 +57,12 @@ def attempt(job: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def said(error: Exception) -> str:
-    """An exception in a few words."""
+    """Describe an exception in a few words."""
     return f"{type(error).__name__}: {error}"[:200]
 
 
 def make(job: tuple[Any, ...]) -> dict[str, Any]:
-    """Body, digest and mail of one issue; plain data in and out, because it runs in another process."""
+    """Render the body, digest and email of one issue; plain data in and out, because it runs in another process."""
     content, url, template, title, subject, preheader, lang, date, site_name, site_url, postal_address, mode = job
     try:
         body = canonical(content, url)
@@ -74,10 +74,10 @@ def make(job: tuple[Any, ...]) -> dict[str, Any]:
     preheader = preheader or _beginning(body.html)
     if any(map(has_placeholder, (body.html, words, title, subject, preheader, lang, url))):
         raise ValueError("it contains the placeholder of the unsubscribe link")
-    letter = mail_document.Letter(
+    document = mail_document.EmailDocument(
         template, title, subject, preheader, lang, url, date, body.html, words, hexdigest, site_name, site_url, postal_address
     )
-    made, text = gmail_clipping.clipped(letter, mode), mail_document.text_part(letter)
+    made, text = gmail_clipping.clipped(document, mode), mail_document.text_part(document)
     return {
         "body": body.html, "dropped": list(body.dropped), "digest": hexdigest, "subject": subject, "preheader": preheader,
         "html": made.html, "text": text, "size": gmail_clipping.size(made.html), "before": made.before,
@@ -85,7 +85,7 @@ def make(job: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def headings(body: str) -> list[tuple[str, str]]:
-    """Ids and HTML-free text of a long issue's main headings, for a table of contents; none for a short one."""
+    """List the ids and plain text of a long issue's main headings, for a table of contents; none for a short one."""
     if len(body) < _LONG:
         return []
     for level in ("h2", "h1", "h3"):
@@ -96,7 +96,7 @@ def headings(body: str) -> list[tuple[str, str]]:
 
 
 def _beginning(body: str) -> str:
-    """The first words of a body's paragraphs, for a preheader: no boxes, no notes at the foot, no marks that lead to them."""
+    """Return the beginning of a body's paragraphs, for a preheader: no boxes, no footnotes, no footnote marks."""
     root = html.fragment_fromstring(body, create_parent="div")
     for mark in root.xpath("//sup[a[contains(@class, 'footnote-ref')]]"):
         mark.drop_tree()
@@ -106,5 +106,5 @@ def _beginning(body: str) -> str:
     if len(flat) <= _MAX_PREHEADER_CHARS:
         return flat
     whole = flat[:_MAX_PREHEADER_CHARS].rpartition(" ")[0]
-    # Scripts that put no spaces between words are cut between letters.
+    # Scripts without spaces between words are cut between characters.
     return (whole if len(whole) > _MAX_PREHEADER_CHARS // 2 else flat[:_MAX_PREHEADER_CHARS]) + "…"

@@ -1,4 +1,4 @@
-"""The two parts of an edition's mail: HTML from the theme's email template with its CSS inlined, and plain text."""
+"""The two parts of an edition's email: HTML from the theme's email template with its CSS inlined, and plain text."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from mailer.core import i18n
 from mailer.core.errors import BadInput
-from mailer.core.message import LEAVE_URL
-from mailer.editions.mail.components import for_mail
+from mailer.core.message import UNSUBSCRIBE_URL
+from mailer.editions.mail.components import for_email
 from mailer.editions.mail.plain_text import heading
 from mailer.editions.mail.template_errors import in_template
 
@@ -26,8 +26,8 @@ FALLBACK = Path(__file__).parent.parent / "default_email.html"
 
 
 @dataclass(frozen=True)
-class Letter:
-    """Everything the mail of one edition is made from; ``words`` is the body as plain text."""
+class EmailDocument:
+    """All that the email of one edition is made from; ``words`` is the body as plain text."""
 
     template: str
     title: str
@@ -45,19 +45,28 @@ class Letter:
 
 
 def template_source(theme: Path) -> str:
-    """The theme's email template, or the plain one that comes with us."""
+    """Return the theme's email template, or our default."""
     own = theme / "templates" / "email" / "edition.html"
     return (own if own.is_file() else FALLBACK).read_text(encoding="utf-8")
 
 
-def html_part(letter: Letter) -> str:
-    """The HTML part: template, then CSS inlined; media queries stay in the style block."""
-    facts = {**vars(letter), "body": Markup(for_mail(letter.body)), "dir": direction(letter.lang), "leave_url": LEAVE_URL}  # noqa: S704
-    facts["join_url"] = join_url(letter.body)
+def html_part(document: EmailDocument) -> str:
+    """Render the HTML part: the template, then CSS inlined; media queries stay in the style block."""
+    facts = {
+        **vars(document),
+        "body": Markup(for_email(document.body)),  # noqa: S704
+        "dir": direction(document.lang),
+        "unsubscribe_url": UNSUBSCRIBE_URL,
+    }
+    facts["join_url"] = join_url(document.body)
     del facts["template"], facts["words"]
-    facts |= {"_": marked(letter.lang), "words_lang": i18n.spoken(letter.lang), "day": i18n.day(letter.date, letter.lang)}
+    facts |= {
+        "_": marked(document.lang),
+        "words_lang": i18n.spoken(document.lang),
+        "day": i18n.day(document.date, document.lang),
+    }
     try:
-        made = _template(letter.template).render(facts)
+        made = _template(document.template).render(facts)
     except jinja2.TemplateError as error:
         line = in_template(error)[1]
         raise BadInput(
@@ -66,32 +75,32 @@ def html_part(letter: Letter) -> str:
     return _inliner().inline(made)
 
 
-def text_part(letter: Letter) -> str:
-    """The text part, with the same content in the same order."""
-    say = i18n.translator(i18n.spoken(letter.lang))
-    more = f"{say('Become a paid subscriber')}: {join}\n\n" if (join := join_url(letter.body)) else ""
-    why = say("You’re getting this email because you subscribed to %(site)s.", site=letter.site_name)
+def text_part(document: EmailDocument) -> str:
+    """Render the text part, with the same content in the same order."""
+    say = i18n.translator(i18n.spoken(document.lang))
+    more = f"{say('Become a paid subscriber')}: {join}\n\n" if (join := join_url(document.body)) else ""
+    why = say("You’re getting this email because you subscribed to %(site)s.", site=document.site_name)
     return (
-        f"{heading(letter.title)}\n{letter.site_name}, {i18n.day(letter.date, letter.lang)}\n"
-        f"{say('Read on the web')}: {letter.url}\n\n{letter.words}\n-- \n"
-        f"{why}\n{letter.site_name}\n{letter.postal_address}\n\n{say('Unsubscribe')}: {LEAVE_URL}\n\n{more}"
-        f"Digest: {letter.digest}\n"
+        f"{heading(document.title)}\n{document.site_name}, {i18n.day(document.date, document.lang)}\n"
+        f"{say('Read on the web')}: {document.url}\n\n{document.words}\n-- \n"
+        f"{why}\n{document.site_name}\n{document.postal_address}\n\n{say('Unsubscribe')}: {UNSUBSCRIBE_URL}\n\n{more}"
+        f"Digest: {document.digest}\n"
     )
 
 
 def join_url(body: str) -> str:
-    """Where the reader of a body can pay for what was left out of it; empty when nothing was."""
+    """Return the URL where the paid part of a body is sold; empty if nothing was removed from it."""
     found = re.search(r'<p class="locked">(?:(?!<p class="locked">).)*?<a href="([^"]+)"', body)
     return html.unescape(found[1]) if found else ""
 
 
 def direction(lang: str) -> str:
-    """``rtl`` or ``ltr``."""
+    """Return ``rtl`` or ``ltr``."""
     return "rtl" if lang.lower().partition("-")[0] in _RTL else "ltr"
 
 
 def marked(lang: str) -> Callable[..., Markup]:
-    """``say(text, **values)`` for templates, in the language of a text: our words are markup, what is filled in is escaped."""
+    """Return ``say(text, **values)`` for templates, in a text's language: our words are markup, values are escaped."""
     say = i18n.translator(i18n.spoken(lang))
     return lambda text, **values: Markup(say(text)) % values if values else Markup(say(text))  # noqa: S704
 

@@ -1,4 +1,4 @@
-"""Markdown to HTML, in two processes and with a cache whose keys hold everything that goes in."""
+"""Convert Markdown to HTML in several processes, with a cache whose keys contain all inputs."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from mailer.core import i18n
 
 J = TypeVar("J")
 R = TypeVar("R")
-_MAX_FILES_IN_PROCESS = 12  # so many files are converted here: starting processes takes longer
+_MAX_FILES_IN_PROCESS = 12  # so few files are converted in this process: starting others takes longer
 
 
 class Cache:
-    """JSON values by digest in a folder. A value that cannot be read counts as missing."""
+    """JSON values by digest in a folder. An unreadable value counts as missing."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = self._folder = folder
 
     def get(self, key: str) -> Any:
-        """The value, or None."""
+        """Return the value, or None."""
         if self._folder is None:
             return None
         try:
@@ -44,7 +44,7 @@ class Cache:
             return None
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a value; a full disk only costs speed."""
+        """Store a value; if the disk is full, only speed is lost."""
         if self._folder is None:
             return
         path = Path(self._path(key))
@@ -66,7 +66,7 @@ class Cache:
 
 
 def digest(*parts: object) -> str:
-    """SHA-256 over the parts, each with its length, so that no two lists of parts look alike."""
+    """Return the SHA-256 of the parts, each with its length, so that no two lists of parts collide."""
     total = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
@@ -75,24 +75,24 @@ def digest(*parts: object) -> str:
 
 
 def own_code() -> str:
-    """A digest of this package's source and of our words: whoever changes them changes every cache key."""
+    """Return a digest of this package's source and our catalogues: any change to them changes every cache key."""
     files = [*sorted(Path(__file__).parent.parent.rglob("*.py")), Path(i18n.__file__), *sorted(i18n.FOLDER.glob("*.po"))]
     return digest(*(path.read_bytes() for path in files))
 
 
 class Workers:
-    """All processors for long lists of jobs; started when first needed. Call ``close`` at the end."""
+    """A pool of processes for long lists of jobs, started when first needed. Call ``close`` at the end."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[[J], R], jobs: Sequence[J], chunk: int) -> Iterable[R]:
-        """Results in the order of the jobs."""
+        """Return the results in the order of the jobs."""
         processors = os.cpu_count() or 1
         if len(jobs) <= _MAX_FILES_IN_PROCESS or processors < 2:
             return map(function, jobs)
         if self._pool is None:
-            # Forking is faster, but may hang a child when another thread holds a lock at that moment.
+            # Forking is faster, but a child may hang if another thread holds a lock at that moment.
             method = "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
             self._pool = ProcessPoolExecutor(min(processors, 8), mp_context=multiprocessing.get_context(method))
         return self._pool.map(function, jobs, chunksize=chunk)
@@ -107,7 +107,7 @@ class Workers:
 def convert_all(
     texts: Mapping[str, str], options: dict[str, Any], cache: Cache, workers: Workers, progress: Callable[[str], None]
 ) -> tuple[dict[str, str | None], int]:
-    """HTML for each text (None where the converter failed), and how many were converted rather than found in the cache."""
+    """Convert each text to HTML (None if the converter failed); return also how many were converted rather than cached."""
     settings = json.dumps(options, sort_keys=True, default=str)
     salt = digest(settings, markdown.__version__, pygments.__version__, version("pymdown-extensions"), own_code())
     keys = {name: digest(salt, text) for name, text in texts.items()}
@@ -132,7 +132,7 @@ def _convert(job: tuple[str, str, dict[str, Any]]) -> tuple[str, str | None]:
     name, text, options = job
     if _converter is None or _converter_for != options:
         _converter = markdown.Markdown(**options)
-        # The same patterns in the same order; a list is looked up faster than their registry, which sorts itself each time.
+        # The same patterns in the same order: a list is faster than their registry, which sorts itself at each use.
         inline: Any = _converter.treeprocessors["inline"]
         inline.inlinePatterns = list(_converter.inlinePatterns)
         _converter_for = options

@@ -1,4 +1,4 @@
-"""An issue as plain text that a person likes to read: wrapped, links as numbered notes, tables aligned, code kept."""
+"""An issue as readable plain text: wrapped, links as numbered notes, tables aligned, code kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCKS = {
 
 
 def plain(body: str, lang: str = "en") -> str:
-    """The text of a canonical body, ending with its numbered links; our own words in the body's language."""
+    """Convert a canonical body to text that ends with its numbered links; our own words are in the body's language."""
     root = html.fragment_fromstring(body, create_parent="div") if body.strip() else html.Element("div")
     writer = _Writer(i18n.translator(i18n.spoken(lang)))
     blocks = writer.blocks(root, WIDTH)
@@ -34,7 +34,7 @@ class _Writer:
         self.links: dict[str, int] = {}
 
     def blocks(self, parent: etree._Element, width: int) -> list[str]:
-        """The blocks inside an element, loose text between them included."""
+        """List the blocks in an element, including the loose text between them."""
         found: list[str] = []
         run: list[str] = [parent.text or ""]
         for child in parent:
@@ -56,7 +56,7 @@ class _Writer:
             found.append(_wrap(text, width))
 
     def _block(self, tag: str, element: etree._Element, width: int) -> list[str] | None:
-        """The element's blocks, or None when it is inline."""
+        """Return the element's blocks, or None if it is inline."""
         if re.fullmatch("h[1-6]", tag):
             return [heading(_squeeze(self._inside(element)), tag, width)]
         if tag in ("ul", "ol"):
@@ -139,14 +139,14 @@ class _Writer:
 
 
 def heading(text: str, tag: str = "h1", width: int = WIDTH) -> str:
-    """A heading of at most ``width`` columns a line, underlined as wide as it is."""
+    """Wrap a heading at ``width`` columns and underline it at its own width."""
     mark = {"h1": "=", "h2": "="}.get(tag, "-")
     wrapped = _wrap(text, width)
     return f"{wrapped}\n{mark * min(width, max(map(_columns, wrapped.splitlines()), default=0))}" if text else ""
 
 
 def _record(head: list[str], row: list[str]) -> str:
-    """A row too wide for columns: one line for each cell."""
+    """Format a row that is too wide for columns: one line for each cell."""
     return "\n".join(f"{head[at]}: {cell}" if at < len(head) and head[at] else cell for at, cell in enumerate(row))
 
 
@@ -164,5 +164,5 @@ def _filled(line: str, width: int) -> str:
 
 
 def _columns(text: str) -> int:
-    """How many columns a terminal gives the text: wide letters take two."""
+    """Count the terminal columns of a text: wide characters take two."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1 for char in text)

@@ -1,4 +1,4 @@
-"""Where in a theme an error is."""
+"""Find the place of an error in a theme."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def in_template(error: BaseException) -> tuple[str, int]:
-    """The name and the line of the template that an error is in; nothing and 0 where they are not known.
+    """Return the name and the line of the template with the error; '' and 0 if unknown.
 
     An error of syntax says its place; one that shows when a page is drawn has it in its traceback, innermost last.
     """

@@ -1,4 +1,4 @@
-"""Take articles that cannot be published out of what Pelican has read, before it writes any page."""
+"""Remove articles that cannot be published from what Pelican has read, before it writes any page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import chain
 from typing import Any
 
 
-def leave_out(generator: Any, sources: Collection[str]) -> None:
-    """Take the articles of these sources out of every list of Pelican's ArticlesGenerator."""
+def remove_articles(generator: Any, sources: Collection[str]) -> None:
+    """Remove the articles of these sources from every list of Pelican's ArticlesGenerator."""
     if not sources:
         return
     every = [generator.articles, generator.translations, generator.hidden_articles, generator.hidden_translations]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mailer.core.edition import Edition, Finding, Wish
+from mailer.core.edition import Edition, Finding, SendIntent
 from mailer.core.errors import PostmergeError
 from mailer.core.i18n import code
 from mailer.editions.images import share_cards
@@ -43,7 +43,7 @@ class Session(BuildSources):
         earlier: Path | None = None,
     ) -> None:
         super().__init__(cache, progress, preview)
-        self.earlier = earlier  # the site as the last build left it
+        self.earlier = earlier  # the site that the last build made
         self.spare: Spare | None = None
         self.editions_folder = editions_folder
         self.postal_address = postal_address
@@ -59,19 +59,19 @@ class Session(BuildSources):
         self._originals: dict[str, str] = {}  # the original's key, by its translation's
 
     def close(self) -> None:
-        """End what still runs beside the build."""
+        """End the processes of the build."""
         self.workers.close()
         if self.indexing:
             self.indexing.close()
 
     def retake(self, path: Path, is_page: bool) -> None:
-        """Read and convert one file anew, for a preview, and forget its edition."""
+        """Read and convert one file again, for a preview, and drop its edition."""
         shown = self.shown(path)
         self.editions = [edition for edition in self.editions if edition.path != shown]
         super().retake(path, is_page)
 
     def make_editions(self, articles: Iterable[Any], settings: Mapping[str, Any]) -> None:
-        """Bodies, digests and mails for all articles, found in the cache or made in all processors."""
+        """Render the bodies, digests and emails of all articles, from the cache or in all processors."""
         found = [article for article in articles if self._knows(article)]
         theme, site_url = Path(settings["THEME"]), settings["SITEURL"]
         template, salt = mail_document.template_source(theme), own_code()
@@ -91,7 +91,7 @@ class Session(BuildSources):
             if "failed" not in value:
                 self.cache.put(keys[path], value)
             if number % 20 == 0:
-                self.progress(f"Rendering mails: {number} of {len(missing)}")
+                self.progress(f"Rendering emails: {number} of {len(missing)}")
         self._refuse_shared_keys(found)
         for article in found:
             self._try_to_finish(article, made[article.source_path], made.get(article.source_path + MARK))
@@ -99,7 +99,7 @@ class Session(BuildSources):
             self.editions, self.translated = translations.gather(self.editions, self._originals)
 
     def _paid_html(self, article: Any, site_url: str) -> str | None:
-        """The HTML for paying readers with Pelican's links resolved, or None when there is none."""
+        """Return the HTML for paid subscribers with Pelican's links resolved, or None if there is none."""
         made = self._html.get(self._real(article.source_path) + MARK)
         if made is None:
             return None
@@ -107,7 +107,7 @@ class Session(BuildSources):
         return str(type(article)._update_content(article, made, site_url))
 
     def _knows(self, article: Any) -> bool:
-        """Was the article read from a format that issues are written in? Others are named and left out."""
+        """Was the article read from a supported format? Others are reported and left out."""
         if self._real(article.source_path) in self._sources:
             return True
         message = "This file format is not supported for issues: write it in Markdown, or move it out of the folders of issues."
@@ -116,7 +116,7 @@ class Session(BuildSources):
         return False
 
     def _try_to_finish(self, article: Any, made: Mapping[str, Any], paid: Mapping[str, Any] | None) -> None:
-        """Finish an issue; one that cannot be made is named and left out, so that it does not stop the others."""
+        """Finish an issue; one that cannot be rendered is reported and left out, so that it does not stop the others."""
         failed = made.get("failed") or (paid or {}).get("failed")
         try:
             if not failed:
@@ -158,10 +158,10 @@ class Session(BuildSources):
             audience=wants.audience,
             variants=(paid_sections.variant(paid),) if paid else (),
         )
-        # A theme gets nothing that only some may read.
+        # A theme gets only what everybody may read.
         article.cut_before = made["before"]
         article.edition, article.digest, article.body_html = replace(edition, variants=()), edition.digest, edition.body
-        # Any theme prints ``content``: with the digest around it, a page says which edition it shows.
+        # Every theme prints ``content``: with the digest around it, a page names its edition.
         content = f'<div data-digest="{edition.digest}">{edition.body}</div>'
         article._content, article.get_content = content, lambda siteurl: content
         article.metadata.setdefault("summary", escape(edition.preheader))
@@ -171,7 +171,7 @@ class Session(BuildSources):
             self.editions.append(edition)
 
     def _key(self, article: Any) -> str:
-        """The issue's key; a translation is filed under its original's with its language, and is never published alone."""
+        """Return the issue's key; a translation's is the original's with its language, and is never published alone."""
         original = getattr(article, "postmerge_of", None)
         if original is None:
             return issue_renderer.flat(article.metadata.get("id") or "") or str(article.slug)
@@ -180,7 +180,7 @@ class Session(BuildSources):
         return key
 
     def _refuse_shared_keys(self, articles: Iterable[Any]) -> None:
-        """Two files with one key: both are named, and only the older issue is made."""
+        """Report two files with one key; only the older issue is published."""
         by_key: dict[str, list[Any]] = defaultdict(list)
         for article in sorted(articles, key=lambda one: (one.date, one.source_path)):
             if article.status == "published":
@@ -200,9 +200,9 @@ class Session(BuildSources):
         return message
 
     def _length(self, name: str, made: Mapping[str, Any], mode: str | None) -> None:
-        """Say it when a mail is longer than Gmail shows; an error only where that is the setting, and it is to be mailed."""
+        """Report an email that is longer than Gmail shows; an error only if so configured and the issue asks to be sent."""
         if said := gmail_clipping.judged(made["size"], made["before"], mode or "warn"):
-            level, message = said if self._asked[name].send is not Wish.NO else ("warning", said[1])
+            level, message = said if self._asked[name].send is not SendIntent.NO else ("warning", said[1])
             finding = Finding(level, self._sources[name].path, self._sources[name].body_line, message)
             if finding not in self.findings:
                 self._sources[name].findings.append(finding)
@@ -220,14 +220,14 @@ class Session(BuildSources):
         article.card = f"{article.settings['SITEURL']}/{share_cards.path_of(key)}" if wanted else ""
 
     def taken(self, edition: Edition, name: str) -> None:
-        """Warn that a former address belongs to something else now."""
+        """Warn that a former address belongs to another page now."""
         line = next((s.lines.get("formerly", 1) for s in self._sources.values() if s.path == edition.path), 1)
         self.findings.append(
             Finding("warning", edition.path, line, f"`Formerly: {name}` is the address of another page now: remove that name.")
         )
 
     def _check_links(self, article: Any, text: str | None = None) -> None:
-        """Links to files that are not there, at their line."""
+        """Report links to missing files, at their lines."""
         name = self._real(article.source_path)
         for target in field_rules.missing_files(text or article._content or "", Path(name), self._root):
             self._warn(name, self._sources[name].line_of(target), f"The linked file {target} doesn't exist: {_CORRECT}.")

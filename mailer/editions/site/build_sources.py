@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mailer.core.characters import printable
-from mailer.core.edition import Finding, Wish
+from mailer.core.edition import Finding, SendIntent
 from mailer.editions.mail.markdown_to_html import Cache, Workers, convert_all
 from mailer.editions.source import (
     drafts,
@@ -29,7 +29,7 @@ from mailer.editions.source.slugs import File, Slugs
 
 @dataclass(frozen=True)
 class _Asking:
-    """An issue that asks to be sent: its file's name for people and the edition's number."""
+    """An issue that asks to be sent: its file's display name and the edition's number."""
 
     issue: str
     number: int
@@ -88,7 +88,7 @@ class BuildSources:
         self.reused = len(texts) - self.converted
 
     def retake(self, path: Path, is_page: bool) -> None:
-        """Read and convert one file anew, for a preview: a draft is shown, and what the head lacks is filled in."""
+        """Read and convert one file again, for a preview: a draft is shown, and missing fields are filled in."""
         name, shown = str(path), self.shown(path)
         self.findings = [finding for finding in self.findings if finding.path != shown]
         self._fields.pop(name, None)
@@ -105,14 +105,14 @@ class BuildSources:
         self._html.update(made)
 
     def report(self) -> list[Finding]:
-        """What was found, in the order of files and lines; an error says whether the issue that it is in asks to be sent."""
+        """List the findings in the order of files and lines; an error says whether its issue asks to be sent."""
         asking = self._asking()
         found = [asking[one.path].mark(one) if one.path in asking else one for one in self.findings]
         found = [replace(one, issue="") if (one.path, one.message) in self._shared else one for one in found]
         return sorted(found, key=lambda finding: (finding.path, finding.line))
 
     def read(self, source_path: str) -> tuple[str, dict[str, str]]:
-        """HTML and fields of a Markdown file; Pelican skips a file whose source is broken."""
+        """Return the HTML and fields of a Markdown file; Pelican skips a file whose source is broken."""
         name = self._real(source_path)
         if name not in self._fields:
             self._refuse_link(name)
@@ -124,7 +124,7 @@ class BuildSources:
         return html, self._fields[name]
 
     def read_rst(self, source_path: str, metadata: Mapping[str, Any]) -> dict[str, str]:
-        """The fields that a reStructuredText file gets on top of its own."""
+        """Return the fields that a reStructuredText file gets in addition to its own."""
         path = Path(self._real(source_path))
         if self._refuse_link(str(path)):
             return {"status": "skip"}
@@ -141,17 +141,17 @@ class BuildSources:
         return {"slug": self._slug(path, fields)}
 
     def shown(self, path: Path) -> str:
-        """The name of a file for people."""
+        """Return the display name of a file."""
         return printable(f"{self._name}/{os.path.relpath(path, self._root)}")
 
     def _texts(self, names: Iterable[str]) -> dict[str, str]:
-        """What is to be converted: the text that all may read of each source, and beside it the one for paying readers."""
+        """Map names to texts to convert: the free text of each source, and the one for paid subscribers if there is one."""
         known = [name for name in names if name in self._sources]
         paid = {name + MARK: self._premium[name] for name in known if name in self._premium}
         return {name: self._sources[name].body for name in known} | paid
 
     def _asking(self) -> dict[str, _Asking]:
-        """The files whose issue asks to be sent, those with errors and translations included, by their names for people."""
+        """Map display names of files to the issues that ask to be sent, including files with errors and translations."""
         found: dict[str, _Asking] = {}
         for family in self._slugs.families():
             names = [str(self._root / path) for path in family]
@@ -168,7 +168,7 @@ class BuildSources:
         fields, now = dict(source.fields), datetime.now(UTC)
         if not is_page:
             self._asked[name] = front_matter.asked(source, fields, now)
-        send = Wish.NO if is_page else self._asked[name].send
+        send = SendIntent.NO if is_page else self._asked[name].send
         draft = drafts.judge(source, fields, path.relative_to(self._root), self._zone, now, send)
         (self._drafts.add if draft else self._drafts.discard)(name)
         if not draft and not fields.get("title", "").strip():
@@ -188,7 +188,7 @@ class BuildSources:
             self._fields[name] = {key: value for key, value in kept.items() if is_page or key not in field_rules.PLACES}
 
     def _unite(self, only: str = "") -> None:
-        """Find out what is a translation of what; one that cannot be used is left out."""
+        """Group translations with their originals; leave out those that cannot be used."""
         texts = [
             translations.Text(
                 name, self._sources[name].path, self._fields[name].get("lang") or self._lang, self._fields[name],
@@ -199,7 +199,7 @@ class BuildSources:
         ]  # fmt: skip
         for family in translations.families(texts, self._ids, self._lang):
             for text in family[1:]:
-                self._fields[text.name]["translation"] = "true"  # so that Pelican takes the same one for the original
+                self._fields[text.name]["translation"] = "true"  # so that Pelican chooses the same original
             for one in translations.wrong(family):
                 if only in ("", one.name):
                     self._fail(one.name, one.field, one.message)
@@ -207,7 +207,7 @@ class BuildSources:
                     self._fields.pop(one.name, None)
 
     def _cut(self, name: str, source: Source, fields: Mapping[str, str], is_page: bool) -> None:
-        """Take what only paying readers get out of a source, before anything is made from it."""
+        """Cut the paid text out of a source, before anything is made from it."""
         before = len(source.findings)
         cut = paid_sections.cut(source, {"lang": self._lang, **fields}, datetime.now(UTC), self._join_url)
         if cut.premium is not None and is_page:
@@ -222,7 +222,7 @@ class BuildSources:
             self._premium[name] = cut.premium
 
     def _place_all(self) -> None:
-        """Give every issue its slug, those with errors too, so that mending one moves no other."""
+        """Give every issue its slug, including those with errors, so that correcting one moves no other."""
         asked = self._asked.keys() - self._drafts
         files = {name: self._file(Path(name), self._sources[name].fields) for name in sorted(asked)}
         slugs = self._slugs.place_all(files.values())
@@ -230,7 +230,7 @@ class BuildSources:
             self._fields[name]["slug"] = self._said(name, files[name], slugs[files[name].path])
 
     def _slug(self, path: Path, fields: Mapping[str, str]) -> str:
-        """The slug of one issue that is read again, or later than the others."""
+        """Return the slug of one issue that is read again, or later than the others."""
         file = self._file(path, fields)
         return self._said(str(path), file, self._slugs.place(file))
 
@@ -238,7 +238,7 @@ class BuildSources:
         return File.of(path, self._root, fields, self._lang, self._zone)
 
     def _said(self, name: str, file: File, slug: str) -> str:
-        """The slug, with a warning when it is another one than the file asks for."""
+        """Return the slug, and warn if it differs from the one that the file asks for."""
         if slug != file.wanted:
             other = self._slugs.holder(file.wanted)
             self._warn(
@@ -250,7 +250,7 @@ class BuildSources:
         return slug
 
     def _real(self, source_path: str) -> str:
-        """The name by which this session knows a file of Pelican's."""
+        """Return the name by which this session knows one of Pelican's files."""
         if source_path not in self._names:
             path = Path(os.path.abspath(source_path))
             inside = path.is_relative_to(self._given)
@@ -258,7 +258,7 @@ class BuildSources:
         return self._names[source_path]
 
     def _refuse_link(self, name: str) -> bool:
-        """Name a source that a symbolic link leads to: it may be another issue, or outside the content folder."""
+        """Report a source behind a symbolic link: it may be another issue, or outside the content folder."""
         path = Path(name)
         linked = path.resolve() != path
         if linked and not any(one.path == self.shown(path) for one in self.findings):

@@ -1,4 +1,4 @@
-"""Editions as JSON files, outside the public site: what a build hands to publishing."""
+"""Editions as JSON files outside the public site: the interface between building and publishing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from mailer.core.edition import Edition, Finding, Variant, Wish
+from mailer.core.edition import Edition, Finding, SendIntent, Variant
 from mailer.core.errors import BadInput
 from mailer.editions.source import build_files
 
@@ -20,7 +20,7 @@ _REPORT = "report.json"
 
 @dataclass(frozen=True)
 class Staged:
-    """What is to be written: the names of all editions' files, oldest first, and the bytes of those that are not there yet."""
+    """What is to be written: the names of all editions' files, oldest first, and the contents of the new ones."""
 
     folder: Path
     names: list[str]
@@ -28,13 +28,13 @@ class Staged:
 
 
 def stage(folder: Path, editions: Iterable[Edition]) -> Staged:
-    """One file for each edition; nothing is written yet."""
+    """Prepare one file for each edition, without writing it."""
     every = {_name(edition.key): orjson.dumps(_facts(edition)) for edition in oldest_first(editions)}
     return Staged(folder, list(every), {name: data for name, data in every.items() if build_files.read(folder / name) != data})
 
 
 def write(staged: Staged, findings: Sequence[Finding]) -> None:
-    """Write the editions' files and one for the findings; files of issues that are gone are removed."""
+    """Write the editions' files and one for the findings; remove the files of deleted issues."""
     staged.folder.mkdir(parents=True, exist_ok=True)
     report = {"editions": staged.names, "findings": [vars(finding) for finding in findings]}
     for name, data in {**staged.new, _REPORT: orjson.dumps(report, option=orjson.OPT_INDENT_2)}.items():
@@ -48,12 +48,12 @@ def write(staged: Staged, findings: Sequence[Finding]) -> None:
 
 
 def oldest_first(editions: Iterable[Edition]) -> list[Edition]:
-    """The order in which editions are handed over."""
+    """Sort editions in the order in which they are published."""
     return sorted(editions, key=lambda edition: (edition.dated, edition.key))
 
 
 def read(folder: Path) -> tuple[list[Edition], list[Finding]]:
-    """What the last build wrote. Raises BadInput when there is none, or when a digest does not match its body."""
+    """Read what the last build wrote. Raises BadInput if there is none, or if a digest does not match its body."""
     try:
         report = orjson.loads((folder / _REPORT).read_bytes())
         editions = [_edition(orjson.loads((folder / name).read_bytes())) for name in report["editions"]]
@@ -68,7 +68,7 @@ def read(folder: Path) -> tuple[list[Edition], list[Finding]]:
 
 
 def _whole(edition: Edition) -> bool:
-    """Is every text of the edition what its digest says?"""
+    """Does every text of the edition match its digest?"""
     texts = [(edition.body, edition.digest), *((one.body, one.digest) for one in edition.variants)]
     return all(hashlib.sha256(body.encode()).hexdigest() == digest for body, digest in texts)
 
@@ -92,7 +92,7 @@ def _edition(facts: dict[str, Any]) -> Edition:
         **{
             **facts,
             "dated": datetime.fromisoformat(facts["dated"]),
-            "send": Wish(facts["send"]),
+            "send": SendIntent(facts["send"]),
             "variants": tuple(Variant(**one) for one in facts.get("variants", ())),
             "send_at": datetime.fromisoformat(at) if at else None,
         }
@@ -100,12 +100,12 @@ def _edition(facts: dict[str, Any]) -> Edition:
 
 
 def to_bytes(edition: Edition) -> bytes:
-    """An edition as it is handed over: the same bytes for the same edition."""
+    """Serialize an edition: the same bytes for the same edition."""
     return orjson.dumps(_facts(edition), option=orjson.OPT_SORT_KEYS)
 
 
 def from_bytes(raw: bytes) -> Edition:
-    """An edition that was handed over. Raises BadInput when it cannot be read, or its digest is not its body's."""
+    """Parse a serialized edition. Raises BadInput if it is invalid or its digest is not its body's."""
     try:
         edition = _edition(orjson.loads(raw))
         good = _whole(edition)

@@ -1,4 +1,4 @@
-"""Feeds: RSS and Atom by feedgen, JSON Feed 1.1; of everything, of each tag, and of the issues that have a recording.
+"""Feeds: RSS and Atom by feedgen, JSON Feed 1.1; of all issues, of each tag, and of the issues with a recording.
 
 Full content, guids that outlive a rename, the digest in each entry.
 """
@@ -24,7 +24,7 @@ _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class FeedSite:
-    """What a feed says about the whole site; ``style`` is the address of the style sheet that browsers show a feed with."""
+    """The site that a feed is for; ``style`` is the address of the style sheet for browsers."""
 
     name: str
     url: str
@@ -45,21 +45,21 @@ class Feed:
     podcast: bool = False
 
     def beside(self, edition: Edition) -> Extras:
-        """The extras of one entry."""
+        """Return the extras of one entry."""
         return self.extras.get(edition.key) or Extras()
 
     def guid(self, edition: Edition, site: FeedSite) -> str:
-        """The guid of one entry."""
+        """Return the guid of one entry."""
         return guid(self.beside(edition).lasting(edition.key), site.url)
 
 
 def guid(key: str, site_url: str) -> str:
-    """A tag URI (RFC 4151) made from the issue's key: it stays when title, date or URL change."""
+    """Return a tag URI (RFC 4151) made from the issue's key: it stays the same when title, date or URL change."""
     return f"tag:{urlsplit(site_url).hostname or 'localhost'},2026:issue/{key}"
 
 
 def write(site: FeedSite, feed: Feed, output: Path) -> None:
-    """Write a JSON, Atom or RSS file, as the path says."""
+    """Write a JSON, Atom or RSS file, depending on the path."""
     path = output / feed.path
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".json":
@@ -71,7 +71,7 @@ def write(site: FeedSite, feed: Feed, output: Path) -> None:
 
 
 def json_feed(site: FeedSite, feed: Feed) -> dict[str, Any]:
-    """A feed as JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/)."""
+    """Build a JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/)."""
     head = {
         "version": "https://jsonfeed.org/version/1.1",
         "title": feed.title,
@@ -159,12 +159,12 @@ def _entry(made: FeedGenerator, edition: Edition, site: FeedSite, feed: Feed) ->
 
 
 def _changed(edition: Edition, extra: Extras) -> datetime:
-    """When it was corrected, or published."""
+    """Return when it was corrected, or published."""
     return max(edition.dated, extra.corrected.at) if extra.corrected else edition.dated
 
 
 def _styled(data: bytes, style: str) -> bytes:
-    """The same XML with the style sheet that makes it readable in a browser."""
+    """Add the style sheet that makes the XML readable in a browser."""
     if not style:
         return data
     head, rest = data.split(b"\n", 1) if data.startswith(b"<?xml") else (b"<?xml version='1.0' encoding='UTF-8'?>", data)

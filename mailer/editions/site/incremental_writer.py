@@ -1,4 +1,4 @@
-"""Pages that did not change are not written anew: byte for byte the same as in the site before, they are its files.
+"""Write only the pages that changed: those with the same bytes as before become links to the files of the last site.
 
 The pages of issues are made in two processes.
 """
@@ -18,12 +18,12 @@ from pelican.writers import Writer
 
 from mailer.editions.source import build_files
 
-_MIN_PAGES_PER_PROCESS = 50  # so many pages are worth a process
+_MIN_PAGES_PER_PROCESS = 50  # fewer pages are not worth a process
 _Asked = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
 def run_beside(other: Callable[[], None], mine: Callable[[], None], findings: list[Any]) -> bool:
-    """Call both, ``other`` in a process beside when that is safe and there are two processors; whether it was done and well.
+    """Call both, ``other`` in another process if that is safe and there are two processors; return whether both succeeded.
 
     What ``other`` adds to ``findings`` comes over; nothing else does, so it must leave its results in files.
     """
@@ -55,7 +55,7 @@ def run_beside(other: Callable[[], None], mine: Callable[[], None], findings: li
 
 
 class ThriftyWriter(Writer):  # type: ignore[misc]
-    """Pelican's writer, which gives an unchanged page a second name instead of a new file, in a folder that there was.
+    """Pelican's writer, which links an unchanged page to its file in the last site instead of writing a new one.
 
     The pages of the site before are looked for in ``POSTMERGE_SESSION.earlier``, and each is compared as a whole.
     Until ``flush`` is called pages are only noted.
@@ -66,7 +66,7 @@ class ThriftyWriter(Writer):  # type: ignore[misc]
         self._noted: list[_Asked] | None = []
 
     def write_file(self, name: str, *arguments: Any, **named: Any) -> None:
-        """Write a page; no name, no page."""
+        """Write a page; nothing without a name."""
         if not name:
             return
         self.settings["POSTMERGE_SESSION"].spare.make(os.path.dirname(sanitised_join(self.output_path, name)))
@@ -76,7 +76,7 @@ class ThriftyWriter(Writer):  # type: ignore[misc]
             self._noted.append((name, arguments, named))
 
     def flush(self) -> None:
-        """Write the pages that were noted, every other one in a process beside, and each later one at once."""
+        """Write the recorded pages, every other one in another process, and each later one at once."""
         noted, self._noted = self._noted or [], None
         names = [name for name, _, _ in noted]
         if len(noted) < _MIN_PAGES_PER_PROCESS or len(set(names)) < len(names):
@@ -91,7 +91,7 @@ class ThriftyWriter(Writer):  # type: ignore[misc]
             self._write(beside)
 
     def _note(self, filename: str, override: bool) -> None:
-        """Remember what was written, as Pelican's writer does."""
+        """Record what was written, as Pelican's writer does."""
         if override:
             self._overridden_files.add(filename)
         self._written_files.add(filename)
@@ -113,14 +113,14 @@ class ThriftyWriter(Writer):  # type: ignore[misc]
 
 
 class _Page:
-    """What is written into it is a file at the end of the block."""
+    """A page that becomes a file at the end of the block."""
 
     def __init__(self, filename: str, earlier: str, encoding: str) -> None:
         self._filename, self._earlier, self._encoding = filename, earlier, encoding
         self._parts: list[bytes] = []
 
     def write(self, text: str) -> None:
-        """More of the page."""
+        """Add to the page."""
         self._parts.append(text.encode(self._encoding))
 
     def __enter__(self) -> _Page:

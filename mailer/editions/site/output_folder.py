@@ -1,4 +1,4 @@
-"""The folder of the site as readers have it, and of the one to be."""
+"""The folder of the public site, and of the one that will replace it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 
 class Spare:
-    """Emptied folders of a former site: where there are hundreds, file systems move one much faster than they make one."""
+    """Emptied folders of a former site: file systems move hundreds of folders much faster than they create them."""
 
     def __init__(self, folder: Path) -> None:
         _empty(folder)
         self._left = [path for path, _, _ in os.walk(folder, topdown=False)][:-1]
-        self._left.reverse()  # so that the innermost is taken first
+        self._left.reverse()  # so that the innermost is used first
 
     def make(self, path: str) -> None:
-        """Make the folder, unless it is there."""
+        """Create the folder, unless it exists."""
         if os.path.isdir(path):
             return
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -30,9 +30,9 @@ class Spare:
 
 @contextmanager
 def replacing(site: Path) -> Iterator[tuple[Path, Spare]]:
-    """A new folder that takes the site's place when the block ends well; else the site stays what it is."""
+    """Yield a new folder that replaces the site if the block succeeds; otherwise the site stays as it is."""
     fresh, old = (site.with_name(f".{site.name}.{name}") for name in ("next", "old"))
-    shutil.rmtree(fresh, ignore_errors=True)  # left by a build that was killed
+    shutil.rmtree(fresh, ignore_errors=True)  # left behind by a killed build
     old.mkdir(parents=True, exist_ok=True)
     fresh.mkdir()
     try:

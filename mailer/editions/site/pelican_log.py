@@ -1,4 +1,4 @@
-"""Pelican talks to the terminal; here what it complains about becomes findings instead."""
+"""Turn what Pelican logs about the content into findings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from mailer.core.characters import printable
 from mailer.core.edition import Finding
 
-# What our own checks say better, at file:line, or what nobody needs to know.
+# What our own checks report better, at file:line, or what nobody needs to know.
 _KNOWN = (
     "Unable to find", "Empty alt attribute", "Watched path does not exist", "Docutils has no localization", "No valid files",
     "Unable to find static content", "Other images have empty alt", "Unable to generate valid slug",
@@ -20,7 +20,7 @@ _KNOWN = (
 )  # fmt: skip
 
 
-# What it says of a file that it leaves out; the file is the first of the message's values.
+# Messages about a file that Pelican leaves out; the file is the first of the message's values.
 _LEFT_OUT = ("Could not process", "Skipping")
 
 
@@ -38,7 +38,7 @@ class _Ear(logging.Handler):
             self._findings.append(Finding("warning", self._content.name, 1, printable(said[:300])))
 
     def _left_out(self, source: str, said: str) -> Finding:
-        """A file that Pelican cannot use, and why: the exception that it handles now, else its own words."""
+        """Return a file that Pelican cannot use, and why: the current exception, else the message itself."""
         error = sys.exc_info()[1]
         why = f"{type(error).__name__}: {error}" if error else said.partition(": ")[2]
         path = printable(f"{self._content.name}/{os.path.relpath(self._content / source, self._content)}")
@@ -47,7 +47,7 @@ class _Ear(logging.Handler):
 
 @contextmanager
 def quiet(findings: list[Finding], content: Path) -> Iterator[None]:
-    """Within the block Pelican's log goes into ``findings`` and nothing to the terminal. ``content`` is the content folder."""
+    """Collect Pelican's log in ``findings`` within the block, and print nothing. ``content`` is the content folder."""
     from pelican.log import console
 
     logger, ear = logging.getLogger("pelican"), _Ear(findings, content.resolve())

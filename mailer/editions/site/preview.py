@@ -1,4 +1,4 @@
-"""One issue at a time, in a fraction of a second: the whole site is read once without being converted, then kept in memory."""
+"""Preview one issue in a fraction of a second: the site is read once without being converted, then kept in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WORDS_A_MINUTE = 220
 
 @dataclass(frozen=True)
 class Shown:
-    """A file as readers get it. ``edition`` is None for a page; ``seconds``: to read it; ``before``: where the mail was cut."""
+    """A preview of a file. ``edition`` is None for a page; ``seconds``: reading time; ``before``: where the email was cut."""
 
     page: str
     edition: Edition | None
@@ -32,7 +32,7 @@ class Shown:
 
 
 class Preview:
-    """Makes the page and the mail of one file. Call it from any thread; one call works at a time."""
+    """Renders the page and the email of one file. Thread-safe; one call at a time."""
 
     def __init__(self, site: Site, cache: Path | None = None, postal_address: str = "", api_url: str = "") -> None:
         self._site = site
@@ -43,12 +43,12 @@ class Preview:
         self._state: _State | None = None
 
     def forget(self) -> None:
-        """Read the configuration, the theme and all files anew at the next call."""
+        """Read the configuration, the theme and all files again at the next call."""
         with self._lock:
             self._state = None
 
     def show(self, path: Path) -> Shown:
-        """The page and the mail of a file below the content folder.
+        """Render the page and the email of a file below the content folder.
 
         Raises BadInput for a broken configuration or template, named with its line.
         """
@@ -101,7 +101,7 @@ class _State:
         signals.all_generators_finalized.send(self.generators)
 
     def show(self, path: Path) -> Shown:
-        """One file, read, converted and rendered."""
+        """Read, convert and render one file."""
         from pelican.contents import Article, Page
 
         is_page = self.site.is_page(path)
@@ -121,7 +121,7 @@ class _State:
         )
 
     def _place(self, generator: Any, made: Any, is_page: bool) -> None:
-        """Put it where the one before it was: among its neighbours and its translations."""
+        """Replace its earlier version among its neighbors and its translations."""
         name = made.get_relative_source_path()
         self.context["generated_content"][name] = made
         lists = (generator.pages, generator.translations) if is_page else (generator.articles, generator.translations)
@@ -144,7 +144,7 @@ class _State:
 
 
 def _seconds(content: str) -> int:
-    """How long reading takes: 220 words a minute, and CJK letters as half a word."""
+    """Estimate the reading time: 220 words a minute, and a CJK character as half a word."""
     text = re.sub(r"<[^<>]+>", " ", content)
     wide = len(re.findall(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]", text))
     return round((len(re.findall(r"[^\W\d_]+", text)) + wide / 2) / _WORDS_A_MINUTE * 60)

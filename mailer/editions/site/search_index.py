@@ -27,7 +27,7 @@ _WANTED = ("pagefind.js", "pagefind-worker.js", "pagefind-entry.json", "wasm.*",
 
 @dataclass
 class _Running:
-    """An index that is being made: where, by which process, and from which pages."""
+    """An index in progress: its folder, its process, and its pages."""
 
     made: Path
     keep: Path
@@ -35,7 +35,7 @@ class _Running:
 
 
 class Indexing:
-    """Indexes of a site: ``start`` begins what the cache does not have, ``finish`` waits and puts all in place."""
+    """The indexes of a site: ``start`` builds those that are not cached, ``finish`` waits and puts all in place."""
 
     def __init__(self, output: Path, cache: Path | None) -> None:
         self._output = output
@@ -45,7 +45,7 @@ class Indexing:
         self._running: list[_Running] = []
 
     def start(self, editions: Sequence[Edition], site_url: str, lang: str) -> None:
-        """Begin. ``lang`` (the site's) decides the stemming, so that one search finds issues in all languages."""
+        """Start. ``lang`` (the site's) selects the stemming, so that one search finds issues in all languages."""
         self._cache.mkdir(parents=True, exist_ok=True)
         salt = digest(version("pagefind_bin"), own_code(), lang)
         years: dict[str, dict[str, bytes]] = defaultdict(dict)
@@ -60,7 +60,7 @@ class Indexing:
                 self._running.append(self._begin(keep, pages, lang))
 
     def finish(self) -> str:
-        """Wait, put the indexes into the site and say what went wrong ("": nothing)."""
+        """Wait, put the indexes into the site and return what went wrong ("": nothing)."""
         wrong = ""
         for one in self._running:
             _, said = one.process.communicate()
@@ -76,7 +76,7 @@ class Indexing:
         return wrong
 
     def close(self) -> None:
-        """End what still runs, when the build failed, and clean up."""
+        """End running processes if the build failed, and clean up."""
         for one in self._running:
             one.process.kill()
             one.process.communicate()
@@ -111,7 +111,7 @@ class Indexing:
 
 
 def available() -> bool:
-    """Is pagefind's program installed?"""
+    """Is pagefind installed?"""
     return find_spec("pagefind_bin") is not None
 
 

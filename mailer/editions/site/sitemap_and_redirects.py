@@ -1,4 +1,4 @@
-"""What a site has around its pages: sitemap.xml, robots.txt, and a small page at each address that an issue had before."""
+"""Files around the pages of a site: sitemap.xml, robots.txt, and a redirect at each former address of an issue."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOVED = """<!DOCTYPE html>
 def sitemap(
     addresses: Iterable[tuple[str, datetime | None]], output: Path, languages: Iterable[Mapping[str, str]] = ()
 ) -> None:
-    """Write sitemap.xml (https://www.sitemaps.org/protocol.html), unless the site brings its own.
+    """Write sitemap.xml (https://www.sitemaps.org/protocol.html), unless the site has its own.
 
     ``languages`` has the addresses of each translated page by language (https://developers.google.com/search/docs/specialty/
     international/localized-versions#sitemap).
@@ -62,14 +62,14 @@ def _located(url: str) -> str:
 
 
 def robots(site_url: str, output: Path) -> None:
-    """Write robots.txt, unless the site brings its own."""
+    """Write robots.txt, unless the site has its own."""
     _new(output / "robots.txt", f"User-agent: *\nAllow: /\n\nSitemap: {site_url}/sitemap.xml\n")
 
 
 def redirects(
     editions: Sequence[Edition], extras: Mapping[str, Extras], save_as: str, output: Path
 ) -> list[tuple[Edition, str]]:
-    """Write a page at each former address; gives back the names that are somebody else's now."""
+    """Write a redirect at each former address; return the names that belong to other pages now."""
     taken = []
     for edition in editions:
         facts = {"lang": escape(edition.lang), "title": escape(edition.title), "url": escape(edition.url)}

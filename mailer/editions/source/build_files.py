@@ -1,4 +1,4 @@
-"""Files of a build, as bytes and as names."""
+"""Files of a build, as bytes and as links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def read(path: str | Path) -> bytes | None:
-    """What is in a file, or None when there is none."""
+    """Return the content of a file, or None if it does not exist."""
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read()
@@ -17,7 +17,7 @@ def read(path: str | Path) -> bytes | None:
 
 
 def same(path: Path, target: Path) -> None:
-    """A second name for a file, or a copy where the file system cannot do that."""
+    """Link a second name to a file, or copy it if the file system cannot."""
     try:
         os.link(path, target)
     except OSError:

@@ -1,4 +1,4 @@
-"""Which texts are not to be published yet, in this tool's words and in those of other generators.
+"""Which texts are drafts, in this tool's words and in those of other generators.
 
 ``docs/how-to/writing.md`` has the table. Sources: Hugo's front matter and build options (https://gohugo.io/content-management/),
 Jekyll's ``published`` and ``_drafts`` (https://jekyllrb.com/docs/posts/#drafts), Zola's ``draft`` and ``render``
@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import Enum
 from pathlib import PurePath
 
-from mailer.core.edition import Wish
+from mailer.core.edition import SendIntent
 from mailer.editions.source import front_matter
 from mailer.editions.source.fields import KNOWN
 from mailer.editions.source.front_matter import NOT_YET, Source
@@ -31,17 +31,17 @@ _BUILD = re.compile(r"[\"']?(render|list)[\"']?\s*:\s*[\"']?(\w+)")
 
 
 class Says(Enum):
-    """How sure it is that a text is not to be published."""
+    """How certain it is that a text is not to be published."""
 
-    DRAFT = 1  # it is left out, whatever `Send:` says
-    LATER = 2  # it is left out; together with `Send:` this is an error
-    HIDDEN = 3  # it has a page that no list shows; together with `Send:` this is an error
-    NOTHING = 4  # it cannot be read, which is an error
+    DRAFT = 1  # left out, whatever `Send:` says
+    LATER = 2  # left out; together with `Send:` an error
+    HIDDEN = 3  # its page is in no list; together with `Send:` an error
+    NOTHING = 4  # unreadable, which is an error
 
 
 @dataclass(frozen=True)
 class NotYet:
-    """What keeps a text from being emailed: the field ("" for the file's name), and the words as they stand there."""
+    """What prevents a text from being emailed: the field ("" for the file's name) and its value."""
 
     field: str
     words: str
@@ -49,8 +49,8 @@ class NotYet:
     advice: str = "remove one of the two"
 
 
-def judge(source: Source, fields: Mapping[str, str], path: PurePath, zone: str, now: datetime, send: Wish) -> bool:
-    """Is the text left out of the build as a draft? What contradicts itself is noted as an error of the source.
+def judge(source: Source, fields: Mapping[str, str], path: PurePath, zone: str, now: datetime, send: SendIntent) -> bool:
+    """Is the text left out of the build as a draft? A contradiction is reported as an error of the source.
 
     ``path`` is the file's below the content folder.
     """
@@ -60,20 +60,20 @@ def judge(source: Source, fields: Mapping[str, str], path: PurePath, zone: str, 
     for one in found:
         if one.says is Says.NOTHING:
             source.error(one.field, f"{one.words} is not valid: {one.advice}.")
-        elif send is not Wish.NO:
+        elif send is not SendIntent.NO:
             source.error(one.field, f"{one.words} marks this issue as not ready, but `Send:` asks to send it: {one.advice}.")
-    if send is Wish.YES:
+    if send is SendIntent.YES:
         _insist_on_past(source, fields.get("date", ""), zone, now)
     return any(one.says is Says.LATER for one in found)
 
 
 def is_draft(fields: Mapping[str, str], path: PurePath, zone: str, now: datetime) -> bool:
-    """The same without noting anything."""
+    """Is the text a draft? Nothing is reported."""
     return any(one.says in (Says.DRAFT, Says.LATER) for one in _reasons(fields, path, zone, now))
 
 
 def status(fields: Mapping[str, str]) -> str:
-    """What ``Status:`` says, without quotes, comment and capitals."""
+    """Return the value of ``Status:`` without quotes, comment and capitals."""
     return _plain(fields.get("status", ""))
 
 
@@ -114,14 +114,14 @@ def _flag(fields: Mapping[str, str], name: str, zone: str, now: datetime) -> Ite
     holds, lets = (_NO, _YES) if name in _PUBLISHED else (_YES, _NO)
     if value in holds:
         yield NotYet(name, f"`{name}: {value}`")
-    elif name == "published" and _moment(value, zone):  # Hugo reads a date there
+    elif name == "published" and _moment(value, zone):  # Hugo reads a date here
         yield from _dated(fields, name, zone, now, ahead=True)
     elif value not in (*lets, *_EMPTY):
         yield NotYet(name, f"`{name}: {value[:40]}`", Says.NOTHING, f"write `{name}: true` or `{name}: false`")
 
 
 def _elsewhere(fields: Mapping[str, str]) -> Iterator[NotYet]:
-    """Settings of other generators that keep a page from being made, or out of all lists."""
+    """Yield settings of other generators that keep a page from being built or listed."""
     for name, values in (("headless", _YES), ("permalink", _NO), ("render", _NO)):
         if (value := _plain(fields.get(name, ""))) in values:
             yield NotYet(name, f"`{name}: {value}`")
@@ -135,7 +135,7 @@ def _elsewhere(fields: Mapping[str, str]) -> Iterator[NotYet]:
 
 
 def _dated(fields: Mapping[str, str], name: str, zone: str, now: datetime, ahead: bool) -> Iterator[NotYet]:
-    """A day from which on, or until which, a text is published."""
+    """Read a day from which on, or until which, a text is published."""
     value = _plain(fields.get(name, ""))
     at, words = _moment(value, zone), f"`{name}: {value[:40]}`"
     if at and (at > now) is ahead:
@@ -155,7 +155,7 @@ def _by_name(path: PurePath) -> Iterator[NotYet]:
 
 
 def _misspelt(fields: Mapping[str, str]) -> Iterator[NotYet]:
-    """``Satus: draft`` and ``Darft: true``: fields that would be passed over, and the issue emailed."""
+    """Find misspelled fields such as ``Satus: draft`` and ``Darft: true``: ignored, they would let the issue be emailed."""
     for name in fields.keys() - _KNOWN:
         value = _plain(fields[name])
         close = difflib.get_close_matches(name, ("status", "draft"), n=1, cutoff=0.72)
@@ -168,5 +168,5 @@ def _moment(value: str, zone: str) -> datetime | None:
 
 
 def _plain(value: str) -> str:
-    """A value without quotes, comment and capitals."""
+    """Return a value without quotes, comment and capitals."""
     return re.split(r"\s#", value, maxsplit=1)[0].strip().strip("\"'").strip().lower()

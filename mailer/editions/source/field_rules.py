@@ -1,4 +1,4 @@
-"""What a field of an issue may not say because Pelican could not build with it; each is named at its line."""
+"""Values of an issue's fields with which Pelican could not build; each is reported at its line."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from mailer.editions.source import front_matter
 from mailer.editions.source.fields import KNOWN
 from mailer.editions.source.front_matter import Source
 
-MAX_NAME_BYTES = 240  # file systems allow 255 for each part of a path, and endings are added to it
+MAX_NAME_BYTES = 240  # file systems allow 255 for each part of a path, and suffixes are added
 MAX_MISSING_LINKS = 100  # of one issue, each with a warning
 PLACES = {"save_as", "url"}
 _SIMPLE = Path(pelican.__file__).parent / "themes/simple/templates"
 _LISTS = {"tags": Tag, "authors": Author}
 _NAMES = {"category": Category, "author": Author}
-_OURS = {"content", "digest", "body_html", "cut_before", "card", "toc"}  # what an article gets here, or in Pelican's __init__
+_OURS = {"content", "digest", "body_html", "cut_before", "card", "toc"}  # set on an article here, or in Pelican's __init__
 _PELICANS = {"settings", "metadata", "translations", "source_path", "relative_source_path", "in_default_lang", "date_format",
              "locale_date", "locale_modified", "timezone", "default_status", "override_url", "override_save_as"}  # fmt: skip
 _RESERVED = {*dir(Article), *_OURS, *_PELICANS} - KNOWN
 
 
 def is_reserved(name: str) -> bool:
-    """Would a field of this name take the place of something that Pelican or this package needs?"""
+    """Would a field of this name overwrite something that Pelican or this package needs?"""
     return name in _RESERVED or name.startswith(("_", "postmerge_"))
 
 
 def read(path: Path, root: Path, shown: str) -> Source:
-    """A Markdown file taken apart; without any field, and with an error, when it cannot be read or named."""
+    """Read and split a Markdown file; without any field, and with an error, if it cannot be read or named."""
     source = Source(shown)
     try:
-        str(path.relative_to(root)).encode()  # names are bytes, and those that are not UTF-8 can stand in no address
+        str(path.relative_to(root)).encode()  # file names are bytes; those that are not UTF-8 cannot be part of a URL
         return front_matter.split(shown, path.read_bytes())
     except UnicodeEncodeError:
         source.error("", "The name of this file or of its folder is not valid UTF-8: rename it.")
@@ -48,7 +48,7 @@ def read(path: Path, root: Path, shown: str) -> Source:
 
 
 def missing_files(html: str, page: Path, root: Path) -> Iterator[str]:
-    """The first targets of a page's links to files that are not there; ``root`` is the content folder."""
+    """List the first targets of a page's links that do not exist; ``root`` is the content folder."""
     found = re.findall(r"""\{(?:filename|static|attach)\}([^"'>\s#?]+)""", html)
     targets = dict.fromkeys(target.replace("%20", " ") for target in found)
     yield from islice((target for target in targets if _is_missing(target, page, root)), MAX_MISSING_LINKS)
@@ -65,7 +65,7 @@ def is_long(name: str) -> bool:
 
 
 def check(source: Source, fields: Mapping[str, str], settings: Mapping[str, Any]) -> None:
-    """Note an error for each field with which the site could not be built."""
+    """Report an error for each field with which the site could not be built."""
     for name in (*_LISTS, *_NAMES):
         for value in _values(fields, name):
             _check_name(source, name, value, {**_LISTS, **_NAMES}[name](value, settings).slug)
@@ -79,19 +79,19 @@ def check(source: Source, fields: Mapping[str, str], settings: Mapping[str, Any]
 
 
 def warn_of_places(source: Source) -> None:
-    """Fields that would move a page in Pelican, and that issues do not have."""
+    """Warn about fields that would move a page in Pelican, and that issues do not have."""
     for place in PLACES & source.fields.keys():
         source.warning(source.lines[place], f"`{place.title()}:` is ignored for issues: set the address with `Slug:`.")
 
 
 def check_slug(source: Source, slug: str) -> None:
-    """Note an error when an address would be too long for a file's name."""
+    """Report an error if an address would be too long for a file name."""
     if is_long(slug):
         source.error("slug", f"The address {slug[:40] + '…'!r} is longer than {MAX_NAME_BYTES} bytes: give it a short `Slug:`.")
 
 
 def _has_template(settings: Mapping[str, Any], name: str) -> bool:
-    """Does the theme (or Pelican's own, which stands in) have a template of this name?"""
+    """Does the theme (or Pelican's own, the fallback) have a template of this name?"""
     folders = [*settings["THEME_TEMPLATES_OVERRIDES"], f"{settings['THEME']}/templates", _SIMPLE]
     endings = settings["TEMPLATE_EXTENSIONS"]
     plain = re.fullmatch(r"[\w-]+(/[\w-]+)*", name)

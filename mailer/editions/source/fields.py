@@ -1,4 +1,4 @@
-"""The fields of an issue's front matter: what each does, and what holds without it. The reference is made from this list."""
+"""The fields of an issue's front matter: what each does, and its default. The reference is generated from this list."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Field:
-    """One field. ``without`` says what holds when it is missing; ``kind`` groups the fields of the reference."""
+    """One field. ``without`` describes the default; ``kind`` groups the fields in the reference."""
 
     name: str
     does: str

@@ -1,4 +1,4 @@
-"""Front matter: what the lines at the head of an issue say, and what is wrong with them, at file:line."""
+"""Front matter: the fields at the beginning of an issue, and what is wrong with them, at file:line."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dateutil import parser as dateparser
 
 from mailer.core.audience import parse
 from mailer.core.characters import ILLEGAL, MAX_DATE_CHARS, OVERRIDES, clean, may_hold_illegal, name_character
-from mailer.core.edition import Finding, Wish
+from mailer.core.edition import Finding, SendIntent
 from mailer.core.errors import BadInput
-from mailer.core.message import LEAVE_URL, has_placeholder
+from mailer.core.message import UNSUBSCRIBE_URL, has_placeholder
 from mailer.editions.source.fields import KNOWN
 
-# Fields by which this and other generators say that a text is not published yet; ``editions.drafts`` reads them.
+# Fields by which this and other generators mark a text as unpublished; ``editions.drafts`` reads them.
 NOT_YET = {
     "draft", "isdraft", "is_draft", "published", "publish", "hidden", "unlisted", "headless", "permalink", "render", "build",
     "_build", "eleventyexcludefromcollections", "publishdate", "publish_date", "pubdate", "expirydate", "unpublishdate",
 }  # fmt: skip
-_MAX_ODD_LINES = 10  # lines with characters that cannot be carried, named one by one
+_MAX_ODD_LINES = 10  # lines with illegal characters that are reported one by one
 NOWHERE = "is not allowed in pages, feeds, and emails"
 _LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):(.*)")
 _MORE = re.compile(r"^ {4,}(.*)$")
@@ -40,7 +40,7 @@ NO = {"no", "false", "never", "0", "off", ""}
 
 @dataclass
 class Source:
-    """One source file: its fields (names in lower case), the body, the line each field stands on, and what is wrong."""
+    """One source file: its fields (names in lower case), the body, the line of each field, and the findings."""
 
     path: str
     fields: dict[str, str] = field(default_factory=dict)
@@ -48,18 +48,18 @@ class Source:
     body: str = ""
     body_line: int = 1
     findings: list[Finding] = field(default_factory=list)
-    odd: tuple[int, str] | None = None  # the line of the head that cannot be read, and a sentence
+    odd: tuple[int, str] | None = None  # the unreadable line of the front matter, and a sentence
 
     def error(self, name: str, message: str) -> None:
-        """Note an error at the line of a field (or the first)."""
+        """Report an error at the line of a field (or the first)."""
         self.findings.append(Finding("error", self.path, self.lines.get(name, 1), message))
 
     def warning(self, line: int, message: str) -> None:
-        """Note a warning at a line."""
+        """Report a warning at a line."""
         self.findings.append(Finding("warning", self.path, line, message))
 
     def line_of(self, what: str) -> int:
-        """The line of the body where a text, or the value of ``name=value``, stands; the first when it is not found."""
+        """Return the line of the body with a text, or with the value of ``name=value``; the first if not found."""
         name, _, value = what.partition("=")
         needle = (value or name).strip("<>").lower()
         for number, line in enumerate(self.body.split("\n")):
@@ -69,27 +69,27 @@ class Source:
 
     @property
     def asks(self) -> bool:
-        """Does it ask to be sent, also where the time cannot be read?"""
+        """Does it ask to be sent, even if the time is unreadable?"""
         return self.fields.get("send", "").strip().lower() not in NO
 
     @property
     def broken(self) -> bool:
-        """Is there an error that keeps an edition from being made?"""
+        """Is there an error that prevents an edition?"""
         return any(finding.level == "error" for finding in self.findings)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the front matter asks of the mailing."""
+    """What the front matter asks for: when, to whom, and as which edition to send."""
 
     number: int
-    send: Wish
+    send: SendIntent
     send_at: datetime | None
     audience: str
 
 
 def split(path: str, data: bytes) -> Source:
-    """Take a Markdown file apart. Never raises: what cannot be read is a finding."""
+    """Split a Markdown file. Never raises: problems become findings."""
     source = Source(path)
     if len(data) > MAX_SOURCE_BYTES:
         size = f"{MAX_SOURCE_BYTES // 1_000_000} MB"
@@ -112,9 +112,8 @@ def refuse_placeholder(source: Source, text: str) -> None:
     if not has_placeholder(f"{source.path}\n{text}"):
         return
     line = next((number for number, one in enumerate(text.splitlines(), 1) if has_placeholder(one)), 1)
-    message = (
-        f"`{LEAVE_URL}` becomes each subscriber's own unsubscribe link, and only the email template may contain it: remove it."
-    )
+    what = f"`{UNSUBSCRIBE_URL}` becomes each subscriber's own unsubscribe link"
+    message = f"{what}, and only the email template may contain it: remove it."
     source.findings.append(Finding("error", source.path, line, message))
 
 
@@ -134,7 +133,7 @@ def _decoded(source: Source, data: bytes) -> str:
 
 
 def _clean_lines(source: Source, lines: list[str]) -> None:
-    """Leave out what no page, feed or email can carry, and name it at its line."""
+    """Remove what no page, feed or email can contain, and report it at its line."""
     odd = [(number, found[0]) for number, line in enumerate(lines) if (found := ILLEGAL.search(line))]
     for number, first in odd[:_MAX_ODD_LINES]:
         source.warning(number + 1, f"The character {name_character(first)} {NOWHERE} and was dropped: remove it.")
@@ -143,7 +142,7 @@ def _clean_lines(source: Source, lines: list[str]) -> None:
 
 
 def _clean_fields(source: Source) -> None:
-    """Leave out of the fields what would turn the order of the text around them, as in an inbox."""
+    """Remove from the fields what would reverse the order of the text around them, in an inbox for example."""
     for name, value in source.fields.items():
         if found := OVERRIDES.search(value):
             source.fields[name] = OVERRIDES.sub("", value)
@@ -152,7 +151,7 @@ def _clean_fields(source: Source) -> None:
 
 
 def _fields(source: Source, lines: list[str]) -> int:
-    """Read the fields; the index of the body's first line. Between two lines of ``---`` they are read as YAML has them."""
+    """Read the fields; return the index of the body's first line. Between two lines of ``---`` they are read as YAML."""
     at = 0
     while at < len(lines) and not lines[at].strip():
         at += 1
@@ -185,7 +184,7 @@ def _fields(source: Source, lines: list[str]) -> int:
 
 
 def _yaml(source: Source, lines: list[str], first: int, end: int) -> None:
-    """Fields with lists (their items are joined by commas), texts of several lines, quotes and comments."""
+    """Read fields with lists (items are joined by commas), multi-line texts, quotes and comments."""
     name, deep = "", 0
     if end - first > MAX_HEAD_LINES:
         return _odd(source, first, _LONG_HEAD)
@@ -213,7 +212,7 @@ def _odd(source: Source, line: int, message: str) -> None:
 
 
 def _listed(value: str) -> str:
-    """``[a, b]`` as ``a, b``; the sign that a text of several lines follows as nothing."""
+    """Read ``[a, b]`` as ``a, b``, and the indicator of a multi-line text as nothing."""
     if value[:1] == "[" and value[-1:] == "]":
         return ", ".join(_unquoted(part.strip()) for part in value[1:-1].split(","))
     return "" if re.fullmatch(r"[>|][+-]?", value) else value
@@ -233,7 +232,7 @@ def _check_names(source: Source) -> None:
 
 
 def asked(source: Source, fields: Mapping[str, str], now: datetime) -> Asked:
-    """What the fields ask of the mailing; what cannot be read is noted as an error of the source."""
+    """Read what the fields ask to be sent; problems are reported as errors of the source."""
     send, send_at = _send(source, fields.get("send", ""))
     audience = fields.get("audience", "").strip() or "everyone"
     try:
@@ -252,21 +251,21 @@ def _edition(source: Source, text: str) -> int:
     return int(text)
 
 
-def _send(source: Source, text: str) -> tuple[Wish, datetime | None]:
+def _send(source: Source, text: str) -> tuple[SendIntent, datetime | None]:
     word = text.strip().lower()
     if word in NO:
-        return Wish.NO, None
+        return SendIntent.NO, None
     if word in _YES:
-        return Wish.YES, None
+        return SendIntent.YES, None
     try:
-        return Wish.AT, moment(text)
+        return SendIntent.AT, moment(text)
     except BadInput as error:
         source.error("send", str(error))
-        return Wish.NO, None
+        return SendIntent.NO, None
 
 
 def moment(text: str) -> datetime:
-    """A moment with its zone: ``2026-12-01 09:00 Europe/Berlin`` or with an offset. Raises BadInput."""
+    """Parse a moment with its zone: ``2026-12-01 09:00 Europe/Berlin``, or with an offset. Raises BadInput."""
     how = "write `Send: yes`, `Send: no`, or a time with its time zone as in `Send: 2026-12-01 09:00 Europe/Berlin`."
     match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?)\s*(\S+)?", text.strip())
     if not match:
@@ -284,7 +283,7 @@ def moment(text: str) -> datetime:
 
 
 def _local(naive: datetime, zone: str) -> datetime:
-    """A wall-clock time in a zone; one that summer time skips does not exist."""
+    """Return a wall-clock time in a zone; one that daylight saving time skips does not exist."""
     local = naive.replace(tzinfo=UTC if zone.upper() in ("UTC", "GMT") else ZoneInfo(zone))
     if local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != naive:
         raise ValueError("skipped by summer time")
@@ -292,19 +291,19 @@ def _local(naive: datetime, zone: str) -> datetime:
 
 
 def date(source: Source, text: str, zone: str) -> datetime | None:
-    """An issue's date in the site's zone unless it names its own; None, and an error noted, when it cannot be read."""
+    """Parse an issue's date, in the site's zone unless it names its own; report an error and return None if that fails."""
     if not text.strip():
         source.error("date", "`Date:` is missing: write it as `Date: 2026-11-24 09:00`.")
         return None
     read = _read(text.strip())
-    if read.year in (_NO_YEAR.year, datetime.max.year):  # the last year has hours that are in no year elsewhere
+    if read.year in (_NO_YEAR.year, datetime.max.year):  # the last year has hours that are outside the calendar in some zones
         source.error("date", f"`Date: {text[:60]}` is not a valid date: write it as `Date: 2026-11-24 09:00`.")
         return None
     return read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))
 
 
 def _read(text: str) -> datetime:
-    """A date as people write it; the year 1 when it cannot be read, or when it is none in every zone."""
+    """Parse a date as people write it; year 1 if unreadable or outside the calendar in some zone."""
     if len(text) > MAX_DATE_CHARS:
         return _NO_YEAR
     if re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?", text):
@@ -319,6 +318,6 @@ def _read(text: str) -> datetime:
 
 
 def slugify(text: str) -> str:
-    """A file's or a tag's name in a URL: lower case, letters of any script and digits, joined by ``-``."""
+    """Turn a file's or a tag's name into a part of a URL: lower case, letters of any script and digits, joined by ``-``."""
     flat = unicodedata.normalize("NFKC", text).lower()
     return re.sub(r"[^\w]+|_+", "-", flat).strip("-")

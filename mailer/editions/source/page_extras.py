@@ -1,4 +1,4 @@
-"""What an issue's front matter says beside its text: names it had before, a recording of it, a correction."""
+"""What an issue's front matter says beside its text: former slugs, a recording, a correction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TYPES = {".mp3": "audio/mpeg", ".m4a": "audio/x-m4a", ".ogg": "audio/ogg", ".op
 
 @dataclass(frozen=True)
 class Audio:
-    """A recording: its address, its size in bytes, its media type, its length in seconds (0: not said)."""
+    """A recording: its address, its size in bytes, its media type, its length in seconds (0: unknown)."""
 
     url: str
     size: int
@@ -26,13 +26,13 @@ class Audio:
 
     @property
     def clock(self) -> str:
-        """The length as ``H:MM:SS``."""
+        """Format the length as ``H:MM:SS``."""
         return f"{self.seconds // 3600}:{self.seconds // 60 % 60:02}:{self.seconds % 60:02}"
 
 
 @dataclass(frozen=True)
 class Correction:
-    """That an issue was corrected after it was published; ``note`` says what, and may be empty."""
+    """An issue was corrected after publication; ``note`` says what, and may be empty."""
 
     at: datetime
     note: str
@@ -40,7 +40,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class Extras:
-    """``names`` are the slugs that the issue had before, oldest first; ``tags`` the names of its topics.
+    """``names`` are the former slugs of the issue, oldest first; ``tags`` the names of its topics.
 
     ``summary`` is the sentence for lists and feeds; empty when none is written.
     """
@@ -53,14 +53,14 @@ class Extras:
     summary: str = ""
 
     def lasting(self, key: str) -> str:
-        """The key that feed readers know the issue by: ``Id:``, else its first name, else its key."""
+        """Return the key by which feed readers know the issue: ``Id:``, else its first slug, else its key."""
         return key if self.fixed or not self.names else self.names[0]
 
 
 def read(
     source: Source, fields: Mapping[str, str], root: Path, site_url: str, tags: tuple[str, ...], zone: str = "UTC"
 ) -> Extras:
-    """The extras of an issue; what cannot be used is noted as a warning of the source."""
+    """Read the extras of an issue; what is invalid is reported as a warning of the source."""
     return Extras(
         _names(source, fields.get("formerly", "")),
         bool(fields.get("id", "").strip()),
@@ -81,7 +81,7 @@ def _names(source: Source, text: str) -> tuple[str, ...]:
 
 
 def former(text: str) -> str:
-    """The slug in an old name, which may be written as a slug, a file's name or a whole address."""
+    """Return the slug in a former name, which may be a slug, a file's name or a whole address."""
     last = text.strip().rstrip("/").rpartition("/")[2]
     return re.sub(r"[\\?#%\s]+|\.\.+", "-", re.sub(r"\.(md|markdown|mkd|mdown|rst|html)$", "", last))
 
@@ -129,6 +129,6 @@ def _seconds(source: Source, text: str) -> int:
 
 
 def _none(source: Source, message: str) -> Audio | None:
-    """Note a warning; there is no recording."""
+    """Report a warning; there is no recording."""
     source.warning(source.lines.get("audio", 1), message)
     return None

@@ -1,7 +1,7 @@
-"""The leak check: is premium text anywhere in what everybody can read?
+"""The leak check: is paid text anywhere in what everybody can read?
 
-Premium text is cut into shingles of eight words (short headings, titles and captions whole). Every byte of output is read in
-the ways a reader or a robot could: as it is, without tags, with entities and escapes resolved, unpacked.
+Paid text is cut into shingles of eight words (short headings, titles and captions whole). Every byte of output is read in
+all the ways a person or a robot could: raw, without tags, with entities and escapes decoded, unpacked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAX_UNPACKED_BYTES = 64 * 1024 * 1024  # bytes of an unpacked file
 
 @dataclass(frozen=True)
 class Secret:
-    """Premium text of one issue, named by its file."""
+    """Paid text of one issue, named by its file."""
 
     path: str
     text: str
@@ -43,7 +43,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class Leak:
-    """Where premium words were found."""
+    """Where paid text was found."""
 
     where: str
     path: str
@@ -54,7 +54,7 @@ class Leak:
 
 
 class LeakDetector:
-    """Knows the shingles of all secrets. ``find`` says what of them a text holds.
+    """Knows the shingles of all paid texts. ``find`` reports which of them a text contains.
 
     ``clean`` holds digests of what was found clean; ``know`` takes those of an earlier detector with the same ``digest``.
     """
@@ -74,17 +74,17 @@ class LeakDetector:
         return not self._owners
 
     def know(self, clean: Iterable[str]) -> None:
-        """Do not look again at what a detector of the same ``digest`` found clean."""
+        """Skip what a detector of the same ``digest`` found clean."""
         self._known = frozenset(clean)
 
     def digest(self) -> str:
-        """What is guarded, and by which code, as SHA-256."""
+        """Return the SHA-256 of the shingles and of this code."""
         every = sorted(" ".join(shingle) for table in self._owners.values() for shingle in table)
         how = Path(__file__).read_text(encoding="utf-8") + unicodedata.unidata_version
         return hashlib.sha256("\n".join([how, *every]).encode()).hexdigest()
 
     def find(self, where: str, text: str) -> list[Leak]:
-        """The first premium words of each issue that the text holds."""
+        """Find the first paid words of each issue that the text contains."""
         found: dict[str, Leak] = {}
         for view in _views(text):
             tokens = words(view)
@@ -98,7 +98,7 @@ class LeakDetector:
         return list(found.values())
 
     def find_edition(self, edition: Edition) -> list[Leak]:
-        """Leaks in what everybody gets of an edition: all its words but those of premium variants, so its mails in both parts,
+        """Find leaks in what everybody gets of an edition: all its text except paid variants, so its emails in both parts,
         its titles and addresses. The ledger keeps them, and every answer of the API about an issue is made from them."""
         public = [vars(edition), *(vars(one) for one in edition.variants if not one.premium)]
         parts = [value for fields in public for value in fields.values() if isinstance(value, str)]
@@ -106,7 +106,7 @@ class LeakDetector:
         return self._unless_clean(f"the email of {edition.key}", whole, lambda: parts)
 
     def find_in(self, folder: Path) -> list[Leak]:
-        """Leaks in all files of a folder; their names count too."""
+        """Find leaks in all files of a folder, and in their names."""
         found: list[Leak] = []
         for path in sorted(folder.rglob("*")):
             if path.is_file():
@@ -117,7 +117,7 @@ class LeakDetector:
         return self._unless_clean(name, data, lambda: (urllib.parse.unquote(name), *readable(data)))
 
     def _unless_clean(self, name: str, data: bytes, texts: Callable[[], Iterable[str]]) -> list[Leak]:
-        """Leaks in the texts, unless these very bytes of this name were clean before; only what is clean is remembered."""
+        """Find leaks in the texts, unless these very bytes of this name were clean before; only clean ones are remembered."""
         seen = hashlib.sha256(name.encode("utf-8", "surrogateescape") + b"\0" + data).hexdigest()
         found = [] if seen in self._known else [leak for text in texts() for leak in self.find(name, text)]
         if not found:
@@ -126,17 +126,17 @@ class LeakDetector:
 
 
 def of_editions(editions: Iterable[Edition]) -> LeakDetector:
-    """A detector for what premium variants hold and the free texts in their language do not."""
+    """Return a detector for what paid variants contain and the free texts in their language do not."""
     return LeakDetector(secrets(editions))
 
 
 def secrets(editions: Iterable[Edition]) -> list[Secret]:
-    """What premium variants hold and the free texts in their language do not."""
+    """List what paid variants contain and the free texts in their language do not."""
     return [secret for one in editions for secret in _secrets(one)]
 
 
 def insist(found: Iterable[Leak]) -> None:
-    """Raise Refused when there is a leak."""
+    """Raise Refused if there is a leak."""
     listed = list(dict.fromkeys(map(str, found)))
     if listed:
         more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
@@ -151,19 +151,19 @@ def _secrets(edition: Edition) -> Iterator[Secret]:
 
 
 def _more(free: str, paid: str) -> str:
-    """The blocks of a variant's body that its free body does not have."""
+    """Return the blocks of a variant's body that its free body does not have."""
     cut = re.compile(r"(?<=</p>)|(?<=</h[1-6]>)|(?<=</li>)|(?<=</pre>)|(?<=</blockquote>)|(?<=</table>)")
     known = {block.strip() for block in cut.split(free)}
     return "\n\n".join(block for block in cut.split(paid) if block.strip() not in known)
 
 
 def words(text: str) -> list[str]:
-    """Letters and digits only, folded; each letter of a script without spaces is a word of its own."""
+    """Split into words: letters and digits only, folded; in scripts without spaces each character is a word."""
     return _TOKEN.findall(_INVISIBLE.sub("", unicodedata.normalize("NFKD", text)).casefold())
 
 
 def shingles(markdown: str) -> set[tuple[str, ...]]:
-    """Everything of a premium text that must not be found elsewhere: its runs of words, its headings, captions and titles."""
+    """Yield everything of a paid text that must not be found elsewhere: its runs of words, headings, captions and titles."""
     source = html.unescape(markdown)
     plain = _without_targets(_TAG.sub("", source))
     found: set[tuple[str, ...]] = set()
@@ -178,14 +178,14 @@ def shingles(markdown: str) -> set[tuple[str, ...]]:
 
 
 def _without_targets(text: str) -> str:
-    """Without the addresses of links; what is behind the last ) is apart, as each link there would be followed to the end."""
+    """Remove the targets of links; what follows the last ) is apart, as each link there would be followed to the end."""
     end = text.rfind(")") + 1
     closed = re.sub(r"\]\([^)]*\)|\]\[[^\]]*\]|https?://\S+", "] ", text[:end])
     return closed + re.sub(r"\]\[[^\]]*\]|https?://\S+", "] ", text[end:])
 
 
 def readable(data: bytes) -> Iterator[str]:
-    """The texts that a file holds: itself in the encodings it may have, and what is packed inside."""
+    """Yield the texts in a file: itself in its possible encodings, and what is packed inside."""
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
@@ -202,7 +202,7 @@ def readable(data: bytes) -> Iterator[str]:
 
 
 def _png(data: bytes) -> Iterator[str]:
-    """A picture's text chunks."""
+    """Return a PNG's text chunks."""
     at = 8
     while at + 8 <= len(data):
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -216,7 +216,7 @@ def _png(data: bytes) -> Iterator[str]:
 
 
 def _views(text: str) -> Iterator[str]:
-    """The text as it is and as programs read it; views that add nothing are left out."""
+    """Yield the text as it is and as programs decode it, without repetitions."""
     whole = html.unescape(text)
     yield whole
     if "<" in whole:

@@ -1,4 +1,4 @@
-"""What only paying readers get: blocks between ``:::premium`` and ``:::``, whole issues (``Access: premium``), early ones.
+"""Paid text: blocks between ``:::premium`` and ``:::``, whole issues (``Access: premium``), early ones.
 
 The free text is cut out of the source before anything is converted, so that pages, feeds, tables of contents, summaries, search
 and cards never see a word of the rest. Removed lines stay as empty lines: findings keep their line numbers.
@@ -20,8 +20,8 @@ from mailer.core.errors import BadInput
 from mailer.editions.source.front_matter import Source, moment
 from mailer.editions.source.paid_fences import meant_kind, reads_like_end, reads_like_fence
 
-MAX_NOTES = 1_000  # footnotes of an issue with paid parts: each is looked for in the whole of the text
-MARK = "\0premium"  # at the end of a name: the text for paying readers
+MAX_NOTES = 1_000  # footnotes of an issue with paid parts: each is searched for in the whole text
+MARK = "\0premium"  # suffix of a name: the text for paid subscribers
 MORE = re.compile(r"<!--\s*more\s*-->\s*$", re.IGNORECASE)
 _FENCE = re.compile(r"^:::++\s*+(\S*+)\s*$")
 _CODE = re.compile(r"^ {0,3}(```+|~~~+)")
@@ -29,7 +29,7 @@ _NOTE = re.compile(r"^\[\^([^\]]+)\]:")
 
 
 class Access(StrEnum):
-    """What an issue's ``Access:`` line says."""
+    """The value of an issue's ``Access:`` line."""
 
     OPEN = "open"
     PREMIUM = "premium"
@@ -38,7 +38,7 @@ class Access(StrEnum):
 
 @dataclass(frozen=True)
 class Cut:
-    """The two texts of a source. ``premium`` is None when all readers get the same; ``secrets`` are the texts to guard."""
+    """The two texts of a source. ``premium`` is None if all subscribers get the same; ``secrets`` are the paid texts."""
 
     free: str
     premium: str | None
@@ -46,12 +46,12 @@ class Cut:
 
 
 def variant(made: Mapping[str, Any]) -> Variant:
-    """What paying readers get of an issue, from what ``making.make`` gave."""
+    """Build the variant for paid subscribers, from what ``issue_renderer.make`` returned."""
     return Variant("premium", *(made[name] for name in ("preheader", "html", "text", "body", "digest")))
 
 
 def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str) -> Cut:
-    """Take a Markdown source apart; what is wrong is noted as an error of the source, which then is not published at all."""
+    """Split a Markdown source; a problem is an error of the source, which then is not published at all."""
     access, until = _access(source, fields)
     if access is Access.EARLY and until and until <= now:
         access = Access.OPEN
@@ -72,7 +72,7 @@ def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str)
 
 
 def refuse_rst(source: Source, text: str) -> None:
-    """In reStructuredText nothing can be kept for paying readers: an issue that tries is not published."""
+    """Refuse paid text in reStructuredText: an issue that contains it is not published."""
     if source.fields.get("access", "").strip().lower() not in ("", "open", "free") or reads_paid(text):
         source.error("access", "Paid text requires Markdown: write this issue as a .md file.")
 
@@ -99,7 +99,7 @@ def _access(source: Source, fields: Mapping[str, str]) -> tuple[Access, datetime
 
 
 def _blocks(source: Source, lines: list[str]) -> list[tuple[str, int, int]]:
-    """Kind, first and last line (their fences) of each block. Everything doubtful is an error: nothing leaks by a slip."""
+    """List kind, first and last line (their fences) of each block. Anything ambiguous is an error, so that nothing leaks."""
     found: list[tuple[str, int, int]] = []
     kind, first, code = "", 0, ""
     for at, line in enumerate(lines):
@@ -146,7 +146,7 @@ def _printed(line: str) -> str:
 
 
 def _in_code(line: str, code: str) -> str:
-    """The fence of the block of code that the next line is in, or nothing."""
+    """Return the fence of the code block that the next line is in, or ''."""
     match = _CODE.match(line)
     if not match:
         return code
@@ -180,7 +180,7 @@ def _whole(
     source: Source, fields: Mapping[str, str], lines: list[str], blocks: list[tuple[str, int, int]], join_url: str,
     until: datetime | None,
 ) -> Cut:  # fmt: skip
-    """The teaser is what stands above ``<!-- more -->``, else ``Teaser:``, else nothing."""
+    """Cut a whole issue. The teaser is the text above ``<!-- more -->``, else ``Teaser:``, else nothing."""
     more = next((at for at, line in enumerate(lines) if MORE.search(line)), None)
     teaser = lines[:more] if more is not None else [html.escape(fields.get("teaser", ""))]
     if more is not None and any(kind == "premium" and first < more for kind, first, _ in blocks):
@@ -198,7 +198,7 @@ def _whole(
 
 
 def _without_fences(source: Source, hidden: tuple[str, ...]) -> str:
-    """All of an issue that is free by now: ``:::free`` blocks spoke to those who could not read it."""
+    """Return all of an issue that is free by now; ``:::free`` blocks were for those who could not read it before."""
     lines = source.body.split("\n")
     for kind, first, last in _blocks(source, lines):
         if kind in hidden:
@@ -208,7 +208,7 @@ def _without_fences(source: Source, hidden: tuple[str, ...]) -> str:
 
 
 def _footnotes(free: list[str], premium: list[str]) -> tuple[list[str], list[str]]:
-    """Footnotes that only premium text refers to leave the free text; what was taken out comes second."""
+    """Move footnotes that only paid text refers to out of the free text; the removed ones come second."""
     text = "\n".join(line for line in free if not _NOTE.match(line))
     paid = "\n".join(line for line in premium if not _NOTE.match(line))
     kept, moved, dropping = list(free), [], False
@@ -226,6 +226,6 @@ def _footnotes(free: list[str], premium: list[str]) -> tuple[list[str], list[str
 
 
 def locked(sentence: str, join_url: str, lang: str) -> str:
-    """What free readers see in the place of what they do not get."""
+    """Return what free subscribers see in place of paid text."""
     href, say = html.escape(join_url, quote=True), i18n.translator(i18n.spoken(lang))
     return f'<p class="locked">{html.escape(sentence)} <a href="{href}">{html.escape(say("Subscribe to read on"))}</a></p>'

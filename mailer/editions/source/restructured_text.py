@@ -12,12 +12,12 @@ from mailer.editions.source.front_matter import NOWHERE, Source, refuse_placehol
 
 
 def fields(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """All fields as text; names in lists are joined by commas."""
+    """Return all fields as text; names in lists are joined by commas."""
     return {name: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in metadata.items()}
 
 
 def check(source: Source, fields: Mapping[str, str], text: str) -> None:
-    """Note what keeps the file from being an issue. ``text`` is all of it."""
+    """Report what prevents the file from being an issue. ``text`` is all of it."""
     for field in ("title", "date"):
         if not fields.get(field):
             source.error(field, f"The {field} is missing: add it at the beginning of the file.")

@@ -1,4 +1,4 @@
-"""What a site's configuration says, for those who do not build: names, address, zone, where pages lie."""
+"""The configuration of a site, without a build: names, address, zone, folders of pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 
 @dataclass(frozen=True)
 class Site:
-    """``root`` is the content folder; ``clip`` what becomes of a mail that Gmail would cut: warn, cut or refuse.
+    """``root`` is the content folder; ``clip`` what to do with an email that Gmail would clip: warn, cut or refuse.
 
     ``ids`` are the fields that an issue and its translations share.
     """
@@ -39,7 +39,7 @@ class Site:
         return any(path.is_relative_to(folder) for folder in self.pages)
 
     def shown(self, path: Path) -> str:
-        """The file's name for people: from the working folder where it is inside, else from the content folder."""
+        """Return the file's display name: from the working folder if inside it, else from the content folder."""
         here = Path.cwd()
         return printable(
             str(path.relative_to(here))
@@ -48,7 +48,7 @@ class Site:
         )
 
     def words(self) -> str:
-        """The word list of names, or nothing."""
+        """Return the word list of names, or ''."""
         path = self.config.parent / "words.txt"
         try:
             return path.read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ class Site:
 
 
 def read(content: Path, config: Path, site_url: str = "") -> Site:
-    """The site of a content folder and a Pelican configuration. Raises BadInput."""
+    """Read the site of a content folder and a Pelican configuration. Raises BadInput."""
     from pelican.settings import read_settings
 
     if not content.is_dir():
@@ -94,6 +94,6 @@ def read_clip_setting(value: object) -> str:
 
 
 def need_plugin(pelican: Any, config: Path) -> None:
-    """Raise BadInput when a Pelican that was set up loaded no plugin of ours, so that it reads no issue for sending."""
+    """Raise BadInput if the configured Pelican does not load our plugin, so that no issue would be read for sending."""
     if _PLUGIN not in (getattr(plugin, "__name__", plugin) for plugin in pelican.plugins):
         raise BadInput(f'{config} does not load the plugin, so nothing can be sent: add `PLUGINS = ["{_PLUGIN}"]` to it.')

@@ -1,4 +1,4 @@
-"""Slugs: the address of each issue, settled by what the files say and not by the order in which they are found.
+"""Slugs: the address of each issue, determined by the files alone and not by the order in which they are found.
 
 A file asks for its ``Slug:``, else for its name; ``index.md`` for its folder's name. Where two issues ask for the same
 slug, the older one (by ``Date:``, then by path) gets it, so that a new file does not take the address of a published
@@ -19,7 +19,7 @@ from pathlib import Path
 from mailer.core.i18n import code
 from mailer.editions.source.front_matter import Source, date, slugify
 
-_UNDATED = "9999"  # sorts behind every date
+_UNDATED = "9999"  # sorts after every date
 
 
 @dataclass(frozen=True)
@@ -33,42 +33,42 @@ class File:
 
     @property
     def bare(self) -> str:
-        """The file's name, without the ``.de`` of a German text; the folder's name for ``index.md``."""
+        """Return the file's name without ``.de`` for a German text; the folder's name for ``index.md``."""
         ending, name = f".{code(self.lang)}", self.path.stem
         bare = name[: -len(ending)] if name.lower().endswith(ending) else name
         return self.folder[-1] if bare.lower() == "index" and self.folder else bare
 
     @property
     def folder(self) -> tuple[str, ...]:
-        """The folders above it, without one that only names the language."""
+        """Return the folders above it, without one that only names the language."""
         return tuple(part for part in self.path.parent.parts if code(part) != code(self.lang))
 
     @property
     def wanted(self) -> str:
-        """The slug that it asks for; a piece of its path's digest when no letter is left."""
+        """Return the slug that it asks for; a part of its path's digest if nothing else remains."""
         wanted = self.slug.strip().strip("/") or slugify(self.bare)
         return re.sub(r"[/\\?#%\s]+|\.\.+", "-", wanted) or hashlib.sha256(self.path.name.encode()).hexdigest()[:12]
 
     @property
     def family(self) -> tuple[str, ...]:
-        """What the texts of one issue in several languages share: the same ``Slug:``, or folder and name."""
+        """Return what the translations of one issue share: the same ``Slug:``, or folder and name."""
         return ("slug", self.wanted) if self.slug.strip() else ("file", *self.folder, self.wanted)
 
     @property
     def age(self) -> tuple[str, str]:
-        """The order in which files get their slugs, oldest first."""
+        """Sort key for the order in which files get their slugs, oldest first."""
         return self.dated or _UNDATED, str(self.path)
 
     @classmethod
     def of(cls, path: Path, root: Path, fields: Mapping[str, str], lang: str, zone: str) -> File:
-        """A file by its front matter; ``lang`` and ``zone`` are the site's."""
+        """Build it from a file's front matter; ``lang`` and ``zone`` are the site's."""
         dated = date(Source(""), fields.get("date", ""), zone)
         moment = dated.astimezone(UTC).isoformat() if dated else ""
         place = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
         return cls(place, fields.get("lang") or lang, fields.get("slug", ""), moment)
 
     def candidates(self) -> Iterator[str]:
-        """The slugs that it can have, best first; never ends."""
+        """Yield the slugs that it can have, best first; never ends."""
         bare = File(self.path, self.lang).wanted
         above = self.folder[:-1] if self.folder and self.bare == self.folder[-1] else self.folder
         whole = f"{slugify(above[-1])}-{bare}" if above and slugify(above[-1]) else bare
@@ -76,33 +76,33 @@ class File:
 
 
 class Slugs:
-    """Who has which slug. With ``by_language`` the translations of one issue share theirs."""
+    """The assignment of slugs to files. With ``by_language`` the translations of one issue share theirs."""
 
     def __init__(self, by_language: bool = True) -> None:
         self._by_language = by_language
         self._holders: dict[str, list[File]] = defaultdict(list)
 
     def place_all(self, files: Iterable[File]) -> dict[Path, str]:
-        """The slug of each file, by its path."""
+        """Assign a slug to each file, by its path."""
         units = sorted(self._units(files), key=lambda unit: unit[0].age)
         return {file.path: slug for unit in units for file, slug in self._place(unit)}
 
     def place(self, file: File) -> str:
-        """The slug of one file, read again or found later than the others."""
+        """Assign a slug to one file that is read again or found later than the others."""
         for slug in [slug for slug, holders in self._holders.items() if any(one.path == file.path for one in holders)]:
             self._holders[slug] = [one for one in self._holders[slug] if one.path != file.path]
         return next(slug for _, slug in self._place([file]))
 
     def holder(self, slug: str) -> Path | None:
-        """The oldest file with a slug."""
+        """Return the oldest file with a slug."""
         return min(self._holders[slug], key=lambda file: file.age).path if self._holders[slug] else None
 
     def families(self) -> list[list[Path]]:
-        """The files of each slug, oldest first: an issue and its translations."""
+        """List the files of each slug, oldest first: an issue and its translations."""
         return [[file.path for file in sorted(holders, key=lambda file: file.age)] for holders in self._holders.values()]
 
     def _units(self, files: Iterable[File], by_name: bool = False) -> Iterator[list[File]]:
-        """Files that get one slug together, oldest first: an issue with its translations."""
+        """List the files that get one slug together, oldest first: an issue with its translations."""
         families: dict[tuple[str, ...], list[File]] = defaultdict(list)
         for file in sorted(files, key=lambda file: file.age):
             families[(*file.folder, slugify(file.bare)) if by_name else file.family].append(file)
@@ -118,7 +118,7 @@ class Slugs:
         return ((file, slug) for file in unit)
 
     def _free(self, slug: str, unit: Sequence[File]) -> bool:
-        """Does nobody have the slug, or only texts of the same issue in other languages?"""
+        """Is the slug unused, or used only by the same issue in other languages?"""
         langs = {self._lang(file) for file in unit}
         return all(
             self._by_language

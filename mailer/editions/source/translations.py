@@ -1,4 +1,4 @@
-"""An issue and its translations are one issue: one is the original, and only the original asks to be mailed, and to whom."""
+"""An issue and its translations are one issue: only the original asks to be sent, and chooses the audience."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ITS_OWN = ("send", "audience", "edition", "id")  # fields that only the origina
 
 @dataclass(frozen=True)
 class Text:
-    """One file as far as its family is concerned; ``shown`` is its name for people, ``premium``: keeps a part for who pays."""
+    """One file as far as its translations are concerned; ``shown`` is its display name, ``premium``: it has paid text."""
 
     name: str
     shown: str
@@ -27,7 +27,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Wrong:
-    """What is wrong in a translation: its file, the field, and a sentence."""
+    """A problem in a translation: its file, the field, and a sentence."""
 
     name: str
     field: str
@@ -35,14 +35,14 @@ class Wrong:
 
 
 def family_ids(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields that texts of one issue share (Pelican's ARTICLE_TRANSLATION_ID); none: there are no translations."""
+    """Return the fields that translations share (Pelican's ARTICLE_TRANSLATION_ID); none: there are no translations."""
     ids: str | Collection[str] | None = settings.get("ARTICLE_TRANSLATION_ID")
     return (ids,) if isinstance(ids, str) and ids else tuple(ids or ())
 
 
 def families(texts: Iterable[Text], ids: Sequence[str], default_lang: str) -> list[list[Text]]:
-    """Texts of one issue in several languages, the original first: the one in the site's language, else the one that asks
-    to be mailed, else the first by name."""
+    """Group an issue's texts by language, the original first: the one in the site's language, else the one that asks
+    to be sent, else the first by name."""
     found: dict[tuple[str, ...], list[Text]] = defaultdict(list)
     for text in texts:
         value = tuple(text.fields.get(name, "") for name in ids)
@@ -57,7 +57,7 @@ def families(texts: Iterable[Text], ids: Sequence[str], default_lang: str) -> li
 
 
 def wrong(family: Sequence[Text]) -> Iterator[Wrong]:
-    """What keeps a translation from being used; it is left out then, as every issue with an error."""
+    """List what prevents a translation from being used; it is left out then, as any issue with an error."""
     if not family:
         return
     original, seen = family[0], {code(family[0].lang)}
@@ -86,7 +86,7 @@ def wrong(family: Sequence[Text]) -> Iterator[Wrong]:
 
 
 def gather(editions: Iterable[Edition], originals: Mapping[str, str]) -> tuple[list[Edition], list[Edition]]:
-    """Editions to publish, each with its translations as variants, and the translations as editions of their own.
+    """Return the editions to publish, with their translations as variants, and the translations as editions of their own.
 
     ``originals`` names the original's key for each translation's key.
     """
@@ -110,7 +110,7 @@ def _variants(translations: Iterable[Edition]) -> Iterator[Variant]:
 
 
 def as_issues(edition: Edition) -> Iterator[Edition]:
-    """An edition and each of its translations as if it were alone: what everybody may read, under the same key."""
+    """Return an edition and each of its translations as if alone: what everybody may read, under the same key."""
     yield edition
     for one in edition.variants:
         if one.path and not one.premium:
@@ -119,7 +119,7 @@ def as_issues(edition: Edition) -> Iterator[Edition]:
 
 
 def beside(address: str, lang: str) -> str:
-    """The address of a translation that would be at its original's: ``issues/hello/`` becomes ``issues/hello/de/``."""
+    """Return the address of a translation whose own would be the original's: ``issues/hello/`` becomes ``issues/hello/de/``."""
     folder, slash, name = address.rpartition("/")
     if name in ("", "index.html"):
         return f"{folder}{slash}{code(lang)}/{name}"

@@ -1,4 +1,4 @@
-"""Words of a link that say nothing about where it leads, by language. Writers are told; pages say the place to who hears.
+"""Link texts that do not say where they lead, by language. Writers get a warning; pages add the target for screen readers.
 
 Lighthouse's own list (``core/audits/seo/link-text.js`` of 12.8, Apache-2.0), and what else is seen in newsletters.
 """
@@ -25,17 +25,17 @@ WORDS = {
     "|தயவுசெய்து இங்கே அழுத்தவும்|இங்கே கிளிக் செய்யவும்",
     "fa": "اطلاعات بیشتر|اطلاعات|این|اینجا بزنید|اینجا کلیک کنید|اینجا|برو|بیشتر بخوانید|بیشتر بدانید|بیشتر|شروع",
 }
-_LONG = 2 * max(len(one) for words in WORDS.values() for one in words.split("|"))  # with room for signs between the words
-_NAMES = {"go", "das"}  # also the name of something, so that nobody is told off for them
+_LONG = 2 * max(len(one) for words in WORDS.values() for one in words.split("|"))  # allowing for punctuation between the words
+_NAMES = {"go", "das"}  # also names of something, so they are not reported
 
 
 def words(lang: str) -> str:
-    """The words in a page's language, ``|`` between them; nothing where nobody listed any."""
+    """Return the words in a page's language, joined by ``|``; empty if there are none."""
     return WORDS.get(re.split("[-_]", lang.strip().lower())[0], "")
 
 
 def says_nothing(text: str, lang: str) -> bool:
-    """Should a writer link other words? Signs and capitals do not count."""
+    """Should the link have another text? Punctuation and capitals do not count."""
     return len(text) < _LONG and _flat(text) in _told_off(lang)
 
 

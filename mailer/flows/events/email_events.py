@@ -128,15 +128,15 @@ def apply_events(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) -> tuple
     """Apply a batch within a transaction; return the counts, and the events whose rows are locked."""
     batch = _match_message_ids(tx, batch)
     deliveries, busy = _apply_to_deliveries(tx, settings, [e for e in batch if e.send_id and e.subscriber_id])
-    transactional, busy_transactional = _apply_to_transactional(tx, [e for e in batch if e.mail_id])
-    unknown_events = [e for e in batch if not e.mail_id and not (e.send_id and e.subscriber_id)]
+    transactional, busy_transactional = _apply_to_transactional(tx, [e for e in batch if e.email_id])
+    unknown_events = [e for e in batch if not e.email_id and not (e.send_id and e.subscriber_id)]
     done = deliveries + transactional + _count_unknown(tx, unknown_events)
     return done, busy + busy_transactional
 
 
 def _match_message_ids(tx: Tx, batch: Sequence[SesEvent]) -> list[SesEvent]:
     """Find the email of events without our tags by the message id."""
-    bare = {e.message_id for e in batch if not e.mail_id and not (e.send_id and e.subscriber_id)}
+    bare = {e.message_id for e in batch if not e.email_id and not (e.send_id and e.subscriber_id)}
     if not bare:
         return list(batch)
     by_message = delivery_events.find_by_message_id(tx, sorted(bare))
@@ -146,8 +146,8 @@ def _match_message_ids(tx: Tx, batch: Sequence[SesEvent]) -> list[SesEvent]:
 
 def _with_ids(event: SesEvent, by_message: dict[str, delivery_events.DeliveryKey], transactional: dict[str, int]) -> SesEvent:
     send_id, subscriber_id = by_message.get(event.message_id, (0, 0))
-    mail_id = transactional.get(event.message_id, 0)
-    return SesEvent(event.kind, event.at, event.message_id, send_id, subscriber_id, mail_id, event.subtype, event.detail)
+    email_id = transactional.get(event.message_id, 0)
+    return SesEvent(event.kind, event.at, event.message_id, send_id, subscriber_id, email_id, event.subtype, event.detail)
 
 
 def _apply_to_deliveries(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) -> tuple[EventCounts, list[SesEvent]]:
@@ -174,22 +174,22 @@ def _apply_to_deliveries(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) 
 def _apply_to_transactional(tx: Tx, batch: Sequence[SesEvent]) -> tuple[EventCounts, list[SesEvent]]:
     if not batch:
         return EventCounts(), []
-    best = {e.mail_id: e for e in sorted(batch, key=lambda e: _PROOF[e.kind][1])}
+    best = {e.email_id: e for e in sorted(batch, key=lambda e: _PROOF[e.kind][1])}
     unknown, busy = transactional_email_events.advance(
         tx,
         [
-            transactional_email_events.TransactionalUpdate(mail_id, *_PROOF[e.kind], e.message_id, _ledger_detail(e))
-            for mail_id, e in best.items()
+            transactional_email_events.TransactionalUpdate(email_id, *_PROOF[e.kind], e.message_id, _ledger_detail(e))
+            for email_id, e in best.items()
         ],
     )
-    known = [e for e in batch if e.mail_id not in unknown | busy]
+    known = [e for e in batch if e.email_id not in unknown | busy]
     added = transactional_email_events.add(
-        tx, [transactional_email_events.TransactionalEvent(e.mail_id, e.kind, e.at, e.subtype, e.detail) for e in known]
+        tx, [transactional_email_events.TransactionalEvent(e.email_id, e.kind, e.at, e.subtype, e.detail) for e in known]
     )
     _suppress(tx, added.hard, added.complaints)
-    unknown_events = _count_unknown(tx, [e for e in batch if e.mail_id in unknown])
+    unknown_events = _count_unknown(tx, [e for e in batch if e.email_id in unknown])
     done = EventCounts(recorded=added.number, duplicates=len(known) - added.number) + unknown_events
-    return done, [e for e in batch if e.mail_id in busy]
+    return done, [e for e in batch if e.email_id in busy]
 
 
 def _ledger_detail(event: SesEvent) -> str:

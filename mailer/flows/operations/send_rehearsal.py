@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mailer.core import audience
 from mailer.core.db import Database
-from mailer.core.edition import Edition, Wish, by_text
+from mailer.core.edition import Edition, SendIntent, by_text
 from mailer.core.errors import BadInput
 from mailer.core.migrate import run_migrations
 from mailer.core.settings import Settings
@@ -103,7 +103,7 @@ def rehearse_send(
     """Send the issue to this many test subscribers, reporting to ``progress``. Raises BadInput or Unavailable."""
     if subscribers < 1:
         raise BadInput("A rehearsal needs at least one subscriber: give a larger number with `--subscribers`.")
-    issue = replace(edition, audience="everyone", send=Wish.YES, send_at=None, dated=datetime.now(UTC))
+    issue = replace(edition, audience="everyone", send=SendIntent.YES, send_at=None, dated=datetime.now(UTC))
     with _rehearsal_services(settings) as (database, conf, fake):
         fake.control(latency_s=LATENCY_SECONDS, faults=[dict(one) for one in faults])
         transport = FastSes(connections=conf.connections)

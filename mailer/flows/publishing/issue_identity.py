@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import PurePath
 
-from mailer.core.edition import Edition, Wish
+from mailer.core.edition import Edition, SendIntent
 from mailer.store.publishing.issues import KnownIssue
 
 _KEPT = 128
@@ -291,7 +291,7 @@ class _IssueMatcher:
             text = self._texts[path]
             own = owners.setdefault(text.edition.key, issue.root) == issue.root
             key = text.edition.key if own else issue.latest.key
-            may_be_sent = issue.root not in self._decided and text.edition.send is not Wish.NO
+            may_be_sent = issue.root not in self._decided and text.edition.send is not SendIntent.NO
             copied = self._copied(text, issue.root) if may_be_sent else ""
             yield path, Match(key, text.sketch, issue, ambiguous, self._rivals.get(path, ""), copied)
         for path, text in self._texts.items():

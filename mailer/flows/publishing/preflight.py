@@ -11,7 +11,7 @@ from datetime import timedelta
 from http.client import HTTPException, HTTPResponse
 
 from mailer.core.audience import shown
-from mailer.core.edition import Edition, Finding, Wish
+from mailer.core.edition import Edition, Finding, SendIntent
 from mailer.core.errors import Refused
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
@@ -102,7 +102,7 @@ def _check_identities(plan: Plan) -> Iterator[Refusal]:
         edition, match = step.edition, step.match
         if edition is None or match is None:
             continue
-        asks = edition.send is not Wish.NO
+        asks = edition.send is not SendIntent.NO
         if match.rival and asks:
             yield Refusal(
                 "",

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from mailer.core import audience
 from mailer.core.db import Tx
-from mailer.core.edition import Edition, Wish, texts_said
+from mailer.core.edition import Edition, SendIntent, texts_said
 from mailer.flows.publishing.issue_identity import Issue, Match, identify_issues, list_known_issues
 from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import issues
@@ -67,7 +67,7 @@ class Step:
     @property
     def held_back(self) -> bool:
         """Does its issue ask to be sent, and is not, because the operator cancelled its send?"""
-        asks = self.edition is not None and self.edition.send is not Wish.NO
+        asks = self.edition is not None and self.edition.send is not SendIntent.NO
         cancelled = self.send is not None and self.send.cancelled_by is Canceller.OPERATOR
         return asks and cancelled and self.action in (Action.KEEP, Action.RENAME)
 
@@ -193,7 +193,7 @@ def _build_step(book: _Book, edition: Edition, request: PlanRequest, now: dateti
         return _keep_or_rename(
             blank, origin, f"edition {newer.edition_number}, a higher one, is {newer.state} as send {newer.id}"
         )
-    if edition.send is Wish.NO and not (chosen or _was_chosen(send)):
+    if edition.send is SendIntent.NO and not (chosen or _was_chosen(send)):
         return _keep_or_rename(blank, origin, "does not ask to be sent (no `Send:` in its front matter)")
     if send and send.cancelled_by is not Canceller.MERGE and not chosen:
         return _keep_or_rename(blank, origin, f"cancelled by the operator: `postmerge publish --issue {match.key}` sends it")
@@ -231,7 +231,7 @@ def _keep_known_send(step: Step, edition: Edition, send: Send, request: PlanRequ
 
 
 def _update_waiting_send(step: Step, edition: Edition, send: Send, request: PlanRequest, now: datetime) -> Step:
-    if edition.send is Wish.NO and not request.issue and not send.chosen:
+    if edition.send is SendIntent.NO and not request.issue and not send.chosen:
         return replace(step, action=Action.CANCEL, why="no longer asks to be sent")
     timed = _set_time(step, edition, request, now)
     if _keeps_time(edition, send, now + request.hold):
@@ -250,14 +250,14 @@ def _update_waiting_send(step: Step, edition: Edition, send: Send, request: Plan
 
 def _keeps_time(edition: Edition, send: Send, earliest: datetime) -> bool:
     """Does the send stay at its moment? A hold window that has begun is not begun anew by another merge."""
-    if edition.send is Wish.AT and edition.send_at and not send.chosen:
+    if edition.send is SendIntent.AT and edition.send_at and not send.chosen:
         return edition.send_at <= send.due_at <= earliest
     return send.audience_size is not None
 
 
 def _set_time(step: Step, edition: Edition, request: PlanRequest, now: datetime) -> Step:
     earliest = now + request.hold
-    if edition.send is Wish.AT and edition.send_at and not step.chosen:
+    if edition.send is SendIntent.AT and edition.send_at and not step.chosen:
         return replace(step, due_at=max(edition.send_at, earliest), scheduled=edition.send_at > earliest)
     return replace(step, due_at=earliest)
 
@@ -293,7 +293,7 @@ def build_known_issue(step: Step) -> KnownIssue | None:
     if step.edition is None:
         return None
     match, waits = step.match, step.send is not None and step.send.waits
-    if match and match.issue and match.ambiguous and step.edition.send is Wish.NO and not waits:
+    if match and match.issue and match.ambiguous and step.edition.send is SendIntent.NO and not waits:
         return match.issue.latest if match.issue.latest.path == step.edition.path else None
     return KnownIssue(
         key=step.key,

@@ -18,7 +18,7 @@ from datetime import timedelta
 from mailer.core import log, tokens
 from mailer.core.db import Database, Tx, is_unique_violation
 from mailer.core.errors import Unavailable
-from mailer.core.message import Template, leave_mailto, list_id
+from mailer.core.message import Template, list_id, unsubscribe_mailto
 from mailer.core.rate_limiter import NoRateLimit, SendSlots
 from mailer.core.settings import Settings
 from mailer.flows.sending import ses_quota
@@ -236,10 +236,10 @@ async def _send_email(settings: Settings, send_one: SendOne, prepared: _Prepared
     if (early := scheduled.at - time.monotonic()) > 0:
         await asyncio.sleep(early)
     try:
-        token = tokens.leave_token(settings.need_secrets(), delivery.recipient, send.id)
-        mailto = leave_mailto(settings.unsubscribe_address, token)
+        token = tokens.unsubscribe_token(settings.need_secrets(), delivery.recipient, send.id)
+        mailto = unsubscribe_mailto(settings.unsubscribe_address, token)
         raw = prepared.template(delivery.variant).fill(
-            to=delivery.email, leave_url=f"{settings.api_url}/leave/{token}", leave_mail=mailto
+            to=delivery.email, unsubscribe_url=f"{settings.api_url}/leave/{token}", mailto=mailto
         )
     except Exception as error:
         events.exception("delivery.unbuildable", send=send.id, subscriber=delivery.subscriber_id)

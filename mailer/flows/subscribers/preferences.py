@@ -48,7 +48,7 @@ def identify(database: Database, settings: Settings, token: str) -> LinkOwner | 
     """Return the owner of a link, or None if it is not ours, has expired, or newer links have replaced it."""
     secrets = settings.need_secrets()
     requested = tokens.read_page(secrets, token, datetime.now(UTC), MAX_LINK_AGE)
-    claim = requested or tokens.read_leave(secrets, token)
+    claim = requested or tokens.read_unsubscribe(secrets, token)
     with database.transaction() as tx:
         owner = private_links.find_owner(tx, claim)
     return LinkOwner(owner.id, requested is not None, claim.issued if claim else None) if owner else None

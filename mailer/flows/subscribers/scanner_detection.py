@@ -18,7 +18,7 @@ events = log.get("scanner")
 
 def record_issue_visit(database: Database, settings: Settings, unsubscribe_token: str) -> bool:
     """Record a visit to the hidden link of an issue's email; return whether the link is ours."""
-    claim = tokens.read_leave(settings.need_secrets(), unsubscribe_token)
+    claim = tokens.read_unsubscribe(settings.need_secrets(), unsubscribe_token)
     if claim:
         _record_visit(database, claim.subscriber_id, send_id=claim.reference)
     return claim is not None

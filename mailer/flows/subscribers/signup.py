@@ -160,7 +160,7 @@ def unsubscribe(database: Database, settings: Settings, token: str, source: str 
 
     The token is valid for ever, but only for the address that its email went to.
     """
-    claim = tokens.read_leave(settings.need_secrets(), token)
+    claim = tokens.read_unsubscribe(settings.need_secrets(), token)
     if claim is None:
         return TokenResult.INVALID
     with database.transaction() as tx:

@@ -110,11 +110,11 @@ def _log_outcome(outcome: UnsubscribeEmailOutcome) -> UnsubscribeEmailOutcome:
 def _find_token(settings: Settings, text: str) -> str:
     """Return the first unsubscribe token that we signed, or ''."""
     secret = settings.need_secrets()
-    return next((token for token in _TOKEN.findall(text)[:200] if tokens.read_leave(secret, token)), "")
+    return next((token for token in _TOKEN.findall(text)[:200] if tokens.read_unsubscribe(secret, token)), "")
 
 
 def _is_token_of_sender(database: Database, settings: Settings, token: str, sender: str) -> bool:
-    claim = tokens.read_leave(settings.need_secrets(), token)
+    claim = tokens.read_unsubscribe(settings.need_secrets(), token)
     with database.transaction() as tx:
         subscriber = subscribers.find(tx, addresses.normal(sender))
     return claim is not None and subscriber is not None and subscriber.id == claim.subscriber_id

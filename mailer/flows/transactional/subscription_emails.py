@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mailer.core import i18n, tokens
 from mailer.core.i18n import Say
-from mailer.core.message import leave_header, leave_mailto
+from mailer.core.message import unsubscribe_header, unsubscribe_mailto
 from mailer.core.settings import Settings
 from mailer.core.tokens import Secrets
 from mailer.store.transactional.transactional_emails import ClaimedEmail
@@ -67,7 +67,7 @@ class _EmailContext:
         """Return the link to the preferences page; ``full_access`` lasts for a day."""
         if full_access:
             return self.url(f"reader/{tokens.page_token(self.secrets, self.email.recipient, self.email.created_at)}")
-        return self.url(f"reader/{tokens.leave_token(self.secrets, self.email.recipient)}")
+        return self.url(f"reader/{tokens.unsubscribe_token(self.secrets, self.email.recipient)}")
 
     def paid_page(self) -> str:
         """Return the link to the page about payments."""
@@ -215,7 +215,7 @@ def _address_changed(context: _EmailContext) -> SubscriptionEmail:
 
 def _digest(context: _EmailContext) -> SubscriptionEmail:
     say, facts = context.say, context.email.facts
-    token = tokens.leave_token(context.secrets, context.email.recipient)
+    token = tokens.unsubscribe_token(context.secrets, context.email.recipient)
     entries = tuple(DigestEntry(one["title"], one["url"], one.get("text", "")) for one in facts["issues"])
     number = len(entries)
     return SubscriptionEmail(
@@ -233,8 +233,8 @@ def _digest(context: _EmailContext) -> SubscriptionEmail:
         unsubscribe_label=say("Manage your subscription or unsubscribe"),
         canary=context.canary,
         headers={
-            "List-Unsubscribe": leave_header(
-                context.url(f"leave/{token}"), leave_mailto(context.settings.unsubscribe_address, token)
+            "List-Unsubscribe": unsubscribe_header(
+                context.url(f"leave/{token}"), unsubscribe_mailto(context.settings.unsubscribe_address, token)
             ),
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         },

@@ -72,8 +72,8 @@ def paths_of(app_paths: Iterator[str], newsletter: Web, send_id: int) -> Iterato
     for path in app_paths:
         token = {
             "/confirm/{token}": tokens.confirm_token(secret, to, email["id"], email["created_at"]),
-            "/leave/{token}": tokens.leave_token(secret, to, send_id),
-            "/leave/{token}/canary": tokens.leave_token(secret, to, send_id),
+            "/leave/{token}": tokens.unsubscribe_token(secret, to, send_id),
+            "/leave/{token}/canary": tokens.unsubscribe_token(secret, to, send_id),
             "/reader/{token}": tokens.page_token(secret, to, email["created_at"]),
             "/address/{token}": tokens.address_token(secret, to, email["id"], email["created_at"]),
             "/canary/{token}": tokens.canary_token(secret, subscriber, email["id"]),
@@ -247,7 +247,7 @@ def test_the_development_pages_are_not_there_in_production(newsletter: Web, path
 
 def test_the_ledger_page_shows_what_became_of_each_email(newsletter: Web) -> None:
     send_id = newsletter.send(150)
-    token = tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(3), send_id)
+    token = tokens.unsubscribe_token(newsletter.settings.need_secrets(), newsletter.recipient(3), send_id)
     signup.unsubscribe(newsletter.database, newsletter.settings, token)
     page = newsletter.client.get("/ledger").text
     assert "150 accepted" in page

@@ -18,7 +18,7 @@ from mailer.core import public_ids, tokens
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Variant
 from mailer.core.errors import Refused
-from mailer.core.message import LEAVE_URL
+from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.editions.source import paid_leaks
 from mailer.flows.operations.api_keys import SCOPES, create_key
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
@@ -48,8 +48,8 @@ DEVELOPMENT = {"/outbox", "/outbox/{email_id}", "/outbox/{email_id}/html", "/out
 def edition(**more: Any) -> Edition:
     free, body = f"<p>{FREE}</p>", f"<p>{FREE}</p><p>{SECRET}.</p>"
     paid = Variant(
-        "premium", "More", f'<html><body>{body}<a href="{LEAVE_URL}">x</a></body></html>', f"{SECRET} {LEAVE_URL}", body,
-        hashlib.sha256(body.encode()).hexdigest(),
+        "premium", "More", f'<html><body>{body}<a href="{UNSUBSCRIBE_URL}">x</a></body></html>', f"{SECRET} {UNSUBSCRIBE_URL}",
+        body, hashlib.sha256(body.encode()).hexdigest(),
     )  # fmt: skip
     return factories.edition(body=free, variants=(paid,), **more)
 
@@ -91,7 +91,7 @@ def test_every_operation_without_a_key_is_known(newsletter: Web) -> None:
 def test_no_open_operation_and_no_free_subscribers_link_shows_premium_text(newsletter: Web) -> None:
     secret, now, to = newsletter.settings.need_secrets(), datetime.now(UTC), newsletter.recipient(2)
     made = {
-        "confirm": tokens.confirm_token(secret, to, 1, now), "leave": tokens.leave_token(secret, to),
+        "confirm": tokens.confirm_token(secret, to, 1, now), "leave": tokens.unsubscribe_token(secret, to),
         "reader": tokens.page_token(secret, to, now), "address": tokens.address_token(secret, to, 1, now),
         "canary": tokens.canary_token(secret, 2, 1), "gift": tokens.gift_token(secret, to, 1),
         "paid": tokens.paid_token(secret, to, now),

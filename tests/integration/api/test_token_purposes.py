@@ -52,7 +52,7 @@ def made(shop: Shop, subscriber: int) -> dict[str, str]:
     with shop.database.transaction() as tx:
         gift = gifts.add(tx, "cs_1", subscriber, "yearly", 12, 5000, "eur", "pi_1")
     return {
-        "leave": tokens.leave_token(secret, to, 1), "confirm": tokens.confirm_token(secret, to, 1, now),
+        "leave": tokens.unsubscribe_token(secret, to, 1), "confirm": tokens.confirm_token(secret, to, 1, now),
         "paid": tokens.paid_token(secret, to, now),
         "reading": paid_content.get_link_token(shop.database, shop.settings, subscriber),
         "gift": tokens.gift_token(secret, to, gift), "page": tokens.page_token(secret, to, now),

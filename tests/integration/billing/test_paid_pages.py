@@ -332,7 +332,7 @@ STILL_PAYS = "This only stops the emails. Your paid subscription continues."
 
 def test_a_paid_subscriber_reads_that_unsubscribing_ends_no_payment(shop: Shop) -> None:
     subscriber = paying_subscriber(shop)
-    token = tokens.leave_token(shop.settings.need_secrets(), shop.recipient(subscriber))
+    token = tokens.unsubscribe_token(shop.settings.need_secrets(), shop.recipient(subscriber))
     assert shop.client.get(f"/reader/{token}").text.count(STILL_PAYS) == 2  # where they pause, where they unsubscribe
     assert STILL_PAYS in shop.client.post(f"/leave/{token}").text
     shop.client.post(f"{own(shop, subscriber)}/leave")

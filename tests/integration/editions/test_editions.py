@@ -20,9 +20,9 @@ import pytest
 from lxml import etree, html
 
 from mailer import editions
-from mailer.core.edition import Edition, Finding, Wish
+from mailer.core.edition import Edition, Finding, SendIntent
 from mailer.core.errors import BadInput
-from mailer.core.message import LEAVE_URL, Template
+from mailer.core.message import UNSUBSCRIBE_URL, Template
 from mailer.editions import BuildOptions, Report
 from tests.conftest import ROOT
 
@@ -138,12 +138,12 @@ def test_the_sent_bytes_carry_the_digest_and_the_subscribers_own_link(newsletter
     raw = Template.prepare(
         subject=edition.subject, html=edition.html, text=edition.text, sender="L <l@example.org>", digest=edition.digest,
         lang=edition.lang, list_id="<l>",
-    ).fill(to="ada@example.org", leave_url="https://x.org/leave/abc")  # fmt: skip
+    ).fill(to="ada@example.org", unsubscribe_url="https://x.org/leave/abc")  # fmt: skip
     message = email.message_from_bytes(raw, policy=email.policy.default)
     text, page = (part.get_content() for part in message.iter_parts())
     assert message["X-Postmerge-Digest"] == edition.digest
     assert carried(page)[0] == edition.digest
-    assert LEAVE_URL not in text + page
+    assert UNSUBSCRIBE_URL not in text + page
     assert "https://x.org/leave/abc" in text
     assert 'href="https://x.org/leave/abc"' in page
 
@@ -152,7 +152,7 @@ def test_every_link_and_image_of_an_email_is_absolute(newsletter: NewsletterFold
     edition = one(newsletter.build(), "first")
     root = html.document_fromstring(edition.html)
     assert isinstance(root, html.HtmlElement)
-    targets = [link for _, _, link, _ in root.iterlinks() if LEAVE_URL not in link]
+    targets = [link for _, _, link, _ in root.iterlinks() if UNSUBSCRIBE_URL not in link]
     assert f"{SITE}/issues/second/" in targets
     assert f"{SITE}/images/chart.png" in targets
     assert f"{SITE}/about/" in targets
@@ -169,7 +169,7 @@ def test_the_email_has_what_an_email_needs(newsletter: NewsletterFolder) -> None
     assert "1 Example Street" in first.html
     assert "1 Example Street" in first.text
     assert "Short &amp; sweet" in second.html
-    assert (second.preheader, second.send, first.send) == ("Short & sweet", Wish.YES, Wish.NO)
+    assert (second.preheader, second.send, first.send) == ("Short & sweet", SendIntent.YES, SendIntent.NO)
     assert "style=" in first.html
 
 
@@ -528,7 +528,7 @@ def test_a_long_email_is_cut_at_a_heading_and_its_text_stays_whole(newsletter: N
     kept = re.findall(r"Part (\d+)</h2>", edition.html)
     assert kept == [str(number) for number in range(len(kept))]
     assert re.search(rf'<a href="{edition.url}#part-{len(kept)}"[^>]*>Read the rest on the web</a>', edition.html)
-    assert LEAVE_URL in edition.html.split("Read the rest on the web")[1]
+    assert UNSUBSCRIBE_URL in edition.html.split("Read the rest on the web")[1]
     assert "The very end." in edition.text
     assert "The very end." in edition.body
     assert [str(f) for f in report.findings if f.level == "error"] == []

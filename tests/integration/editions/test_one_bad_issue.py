@@ -13,7 +13,7 @@ from lxml import etree
 
 from mailer.core.characters import ILLEGAL
 from mailer.core.errors import BadInput
-from mailer.core.message import LEAVE_URL, Template
+from mailer.core.message import UNSUBSCRIBE_URL, Template
 from mailer.editions.mail import issue_renderer, plain_text
 from tests.integration.editions.test_editions import NewsletterFolder, newsletter
 
@@ -75,7 +75,7 @@ def test_a_subject_of_several_lines_is_one_header(newsletter: NewsletterFolder) 
     template = Template.prepare(
         subject=edition.subject, html="x", text="x", sender="a@example.org", digest="0" * 64, lang="en", list_id="<x.example>"
     )
-    raw = template.fill(to="b@example.org", leave_url=LEAVE_URL)
+    raw = template.fill(to="b@example.org", unsubscribe_url=UNSUBSCRIBE_URL)
     assert b"Subject: Hello Bcc: all@example.org\r\n" in raw
 
 

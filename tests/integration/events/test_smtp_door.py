@@ -41,7 +41,7 @@ def test_emails_sent_by_smtp_are_in_the_same_log(ses: FakeSes, client: smtplib.S
     assert time.monotonic() - started >= 0.2, "the answer takes as long as by HTTP"
     client.send_message(make_email("two@example.org", "word " * 20_000))
     one, two = ses.accepted()
-    assert (one["to"], one["subject"], one["leave_url"]) == ("one@example.org", "An issue", "https://example.org/leave/1")
+    assert (one["to"], one["subject"], one["unsubscribe_url"]) == ("one@example.org", "An issue", "https://example.org/leave/1")
     assert two["to"] == "two@example.org"
     assert two["size"] > 100_000
     assert ses.stats()["accepted"] == 2
@@ -101,4 +101,4 @@ def test_an_email_that_ses_puts_together_is_logged_too(ses: FakeSes) -> None:
     with urllib.request.urlopen(request) as answer:
         assert answer.status == 200
     [one] = ses.accepted()
-    assert (one["to"], one["subject"], one["leave_url"]) == ("simple@example.org", "Plain", "https://x.example/l")
+    assert (one["to"], one["subject"], one["unsubscribe_url"]) == ("simple@example.org", "Plain", "https://x.example/l")

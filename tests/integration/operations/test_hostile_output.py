@@ -15,7 +15,7 @@ from mailer.commands.cli_findings import show_findings
 from mailer.commands.operations import rehearse
 from mailer.commands.publishing import build_steps
 from mailer.core.db import Database
-from mailer.core.edition import Finding, Wish
+from mailer.core.edition import Finding, SendIntent
 from mailer.flows.billing.stripe_setup import SetupChange, SetupPlan
 from mailer.flows.operations.send_rehearsal import RehearsalResult
 from mailer.flows.publishing import publish
@@ -81,7 +81,7 @@ def test_a_plan_and_what_publishing_did_print_hostile_values_as_they_are(
 ) -> None:
     settings = factories.settings(tmp_path, database.url)
     factories.add_subscribers(database, 1)
-    edition = factories.edition(HOSTILE, subject=HOSTILE, send=Wish.YES)
+    edition = factories.edition(HOSTILE, subject=HOSTILE, send=SendIntent.YES)
     found, request = [factories.old(), edition], publish.Request(HOSTILE)
     cli_output.plan(
         common.out, publish.preview_publish(database, settings, found, [], make_transport(settings), request), everything=True

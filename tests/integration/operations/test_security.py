@@ -173,7 +173,7 @@ def test_a_token_for_one_purpose_is_worth_nothing_for_another(newsletter: Web) -
     secret, now, long = newsletter.settings.need_secrets(), datetime.now(UTC), timedelta(days=1)
     to = tokens.Recipient(1, ADA)
     made = {
-        "leave": tokens.leave_token(secret, to, 1),
+        "leave": tokens.unsubscribe_token(secret, to, 1),
         "confirm": tokens.confirm_token(secret, to, 1, now),
         "paid": tokens.paid_token(secret, to, now),
         "reading": tokens.reading_token(secret, to),
@@ -185,7 +185,7 @@ def test_a_token_for_one_purpose_is_worth_nothing_for_another(newsletter: Web) -
         "work": tokens.work_token(secret, now, 1),
     }
     subscribers: dict[str, Callable[[str], object]] = {
-        "leave": lambda token: tokens.read_leave(secret, token),
+        "leave": lambda token: tokens.read_unsubscribe(secret, token),
         "confirm": lambda token: tokens.read_confirm(secret, token, now, long),
         "paid": lambda token: tokens.read_paid(secret, token),
         "reading": lambda token: tokens.read_reading(secret, token),

@@ -161,7 +161,7 @@ def verdicts(urls: list[str], keep: Path | None = None, **more: object) -> dict[
 
 def test_a_link_has_the_state_that_its_server_gives_it(site: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(reach, "_LONGEST", 1.0)
-    monkeypatch.setattr(reach, "_PAUSE", 0.0)
+    monkeypatch.setattr(reach, "_PAUSE_SECONDS", 0.0)
     names = ["fine", "gone", "shy", "away", "now", "loop", "no", "slow", "fine#part"]
     keep = tmp_path / "links.json"
     found = verdicts([f"{site}/{name}" for name in names], keep, may_reach=lambda address: True)

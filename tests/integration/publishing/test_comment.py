@@ -15,7 +15,7 @@ from PIL import Image
 
 from mailer.checks import Remark
 from mailer.core.db import Database
-from mailer.core.edition import Wish
+from mailer.core.edition import SendIntent
 from mailer.flows.publishing.preflight import Refusal
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
@@ -38,7 +38,7 @@ def review(step: Step | None, *, refusals: tuple[Refusal, ...] = (), change: Cha
 
 
 def test_a_scheduled_send_is_told_in_one_sentence() -> None:
-    made = edition(subject="The *answer*", send=Wish.AT, send_at=WHEN)
+    made = edition(subject="The *answer*", send=SendIntent.AT, send_at=WHEN)
     step = Step(Action.SEND, made.key, made.key, "asks", edition=made, size=12_403, due_at=WHEN, scheduled=True)
     said = review(step)
     assert said.startswith(MARK + "\n")
@@ -73,7 +73,7 @@ EVIL = "`]( ![x](https://evil.example/p.png) <!-- --> </code></details> | @ada #
 
 def test_no_text_of_a_change_becomes_a_link_a_picture_a_name_or_markup_in_the_report() -> None:
     path = f"content/issues/{EVIL}.md"
-    now = edition(subject=EVIL, title=EVIL, audience=EVIL, path=path, text=f"One\n{EVIL}\n", send=Wish.YES)
+    now = edition(subject=EVIL, title=EVIL, audience=EVIL, path=path, text=f"One\n{EVIL}\n", send=SendIntent.YES)
     step = Step(Action.SEND, now.key, now.key, EVIL, edition=now, size=1, due_at=WHEN)
     remark = Remark("alt-empty", "warning", path, 7, 1, EVIL)
     for change in (Change(path, now, edition(text="One\n")), Change(path, now, None), Change(path, None, now)):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mailer.core.db import Database, Tx
-from mailer.core.edition import Finding, Wish
+from mailer.core.edition import Finding, SendIntent
 from mailer.core.errors import Refused
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt_issues, cancel_send, publish
@@ -206,10 +206,10 @@ def test_whatever_the_email_is_made_from_is_corrected_in_the_hold_window(
 def test_a_copy_that_asks_to_be_sent_only_later_is_refused_as_well(database: Database, run: Publish, conf: Settings) -> None:
     run(edition(), conf=conf)
     begun(database)
-    copy = edition("copy", title="Copy", body=edition().body, send=Wish.NO)
+    copy = edition("copy", title="Copy", body=edition().body, send=SendIntent.NO)
     assert run(edition(), copy, conf=conf).send_ids == ()
     with pytest.raises(Refused, match=r"copy\.md has nearly the same text as issues/2026-11-24-hello\.md"):
-        run(edition(), replace(copy, send=Wish.YES), conf=conf)
+        run(edition(), replace(copy, send=SendIntent.YES), conf=conf)
 
 
 def test_a_renamed_and_half_rewritten_issue_is_not_sent_again_beside_a_new_file_of_its_old_name(
@@ -218,9 +218,9 @@ def test_a_renamed_and_half_rewritten_issue_is_not_sent_again_beside_a_new_file_
     run(edition(body=LONG), conf=conf)
     begun(database)
     moved = replace(edition(body=OTHER), key="moved", path="issues/moved.md", url="http://127.0.0.1:9/issues/moved/")
-    new = edition(title="Swans", body="<p>Bread without yeast.</p>", dated=NOW - timedelta(days=1), send=Wish.NO)
+    new = edition(title="Swans", body="<p>Bread without yeast.</p>", dated=NOW - timedelta(days=1), send=SendIntent.NO)
     assert run(moved, new, conf=conf).send_ids == ()
-    done = run(moved, replace(new, send=Wish.YES), conf=conf)
+    done = run(moved, replace(new, send=SendIntent.YES), conf=conf)
     assert [step.edition.title for step in done.plan.of(Action.SEND) if step.edition] == ["Swans"]
 
 
@@ -243,7 +243,7 @@ def test_a_new_issue_that_resembles_one_that_is_gone_is_sent_once_its_id_says_th
     if not asks_at_once:
         run(conf=conf)
         for _ in range(2):
-            assert run(replace(new, send=Wish.NO), conf=conf).send_ids == ()
+            assert run(replace(new, send=SendIntent.NO), conf=conf).send_ids == ()
     with pytest.raises(Refused, match=r"next\.md may be a new issue or the one that was at issues/2026-11-24-hello\.md"):
         run(new, conf=conf)
     assert len(run(replace(new, key="of-its-own", named=True), conf=conf).send_ids) == 1
@@ -298,7 +298,7 @@ def test_a_file_that_cannot_be_read_any_more_does_not_cancel_its_send(database: 
 def test_what_the_operator_chose_is_sent_once_when_it_is_reverted_and_merged_again(
     database: Database, run: Publish, conf: Settings
 ) -> None:
-    plain = edition(send=Wish.NO)
+    plain = edition(send=SendIntent.NO)
     run(plain, conf=conf)
     run(plain, conf=conf, issue=plain.key)
     for merged, state in (((), "cancelled"), ((plain,), "holding"), ((plain,), "holding")):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mailer.core.db import Database
-from mailer.core.edition import Edition, Finding, Variant, Wish
+from mailer.core.edition import Edition, Finding, SendIntent, Variant
 from mailer.core.errors import BadInput, Refused
-from mailer.core.message import LEAVE_URL
+from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.core.settings import Settings
 from mailer.flows.publishing.preflight import ALLOWED
 from mailer.flows.publishing.publish import Published, Request, adopt_issues, cancel_send, preview_publish, publish
@@ -135,11 +135,13 @@ def test_what_a_merge_cancelled_is_sent_once_when_a_merge_brings_it_back(
     database: Database, run: Publish, holding: Settings, gone: str
 ) -> None:
     [send_id] = run(edition(), conf=holding).send_ids
-    without = [] if gone == "the file" else [replace(edition(), send=Wish.NO)]
+    without = [] if gone == "the file" else [replace(edition(), send=SendIntent.NO)]
     run(*without, conf=holding)
     assert states(database) == ["cancelled"]
     for _ in range(3):
-        assert run(*without, edition("other", send=Wish.NO, body="<p>An unrelated page.</p>"), conf=holding).send_ids == ()
+        assert (
+            run(*without, edition("other", send=SendIntent.NO, body="<p>An unrelated page.</p>"), conf=holding).send_ids == ()
+        )
     assert states(database) == ["cancelled"]
     assert sums_add_up(database)
 
@@ -181,7 +183,7 @@ def test_what_the_operator_cancelled_stays_cancelled_until_they_say_so(
     assert states(database) == ["holding"]
 
 
-@pytest.mark.parametrize("asks", [{"send": Wish.NO}, {"send": Wish.AT, "send_at": NOW + timedelta(days=3)}])
+@pytest.mark.parametrize("asks", [{"send": SendIntent.NO}, {"send": SendIntent.AT, "send_at": NOW + timedelta(days=3)}])
 def test_what_the_operator_chose_is_sent_whatever_is_merged_meanwhile(
     database: Database, run: Publish, holding: Settings, asks: dict[str, Any]
 ) -> None:
@@ -198,7 +200,7 @@ def test_what_the_operator_chose_is_sent_whatever_is_merged_meanwhile(
 
 
 def test_choosing_a_scheduled_issue_sends_it_now(database: Database, run: Publish, holding: Settings) -> None:
-    later = edition(send=Wish.AT, send_at=NOW + timedelta(days=3))
+    later = edition(send=SendIntent.AT, send_at=NOW + timedelta(days=3))
     run(later, conf=holding)
     run(later, conf=holding, issue=later.key)
     run(later, conf=holding)
@@ -252,10 +254,10 @@ def test_an_edit_in_the_hold_window_changes_what_is_sent(database: Database, run
 
 def test_a_schedule_moves_with_the_file_and_freezes_when_due(database: Database, run: Publish) -> None:
     later, sooner = NOW + timedelta(days=3), NOW + timedelta(days=1)
-    run(edition(send=Wish.AT, send_at=later))
+    run(edition(send=SendIntent.AT, send_at=later))
     [one] = list_send_statuses(database)
     assert (one.send.state, one.send.due_at, one.send.audience_size) == (SendState.SCHEDULED, later, None)
-    run(edition(send=Wish.AT, send_at=sooner))
+    run(edition(send=SendIntent.AT, send_at=sooner))
     assert list_send_statuses(database)[0].send.due_at == sooner
     with database.transaction() as tx:
         tx.run("UPDATE sends SET due_at = now() - interval '1 second'")
@@ -292,7 +294,7 @@ def test_cancel_stops_a_holding_send_and_refuses_a_running_one(database: Databas
 REFUSALS: dict[str, tuple[list[Edition], dict[str, object], str]] = {
     "many": ([edition("a"), edition("b", body="<p>b</p>")], {}, "2 issues ask to be sent at once"),
     "old": ([edition(dated=NOW - timedelta(days=30))], {}, "is dated 30 days ago"),
-    "late": ([edition(send=Wish.AT, send_at=NOW - timedelta(days=2))], {}, "which is past"),
+    "late": ([edition(send=SendIntent.AT, send_at=NOW - timedelta(days=2))], {}, "which is past"),
     "unknown-tag": ([edition(audience="not pyhton")], {}, "names the tag 'pyhton', which no subscriber has"),
     "quota": ([edition()], {"account": AccountLimits(rate=14, quota=200, sent=195)}, "SES accepts only 5 more emails"),
     "sandbox": ([edition()], {"account": AccountLimits(rate=1, quota=200, sent=0, production=False)}, "in the sandbox"),
@@ -468,7 +470,7 @@ def test_an_issue_does_not_lose_its_address_to_a_new_one(database: Database, run
     run(first)
     advance_once(database)
     moved = replace(first, key="2026-01", url="http://127.0.0.1:9/issues/2026-01/")
-    new = edition("01", path="issues/2025/01.md", title="Swans", body=OTHER, send=Wish.NO)
+    new = edition("01", path="issues/2025/01.md", title="Swans", body=OTHER, send=SendIntent.NO)
     with pytest.raises(Refused, match=r"issues/2025/01\.md would take the address of issues/2026/01\.md"):
         run(new, moved)
     assert run(new, moved, allow=["address"]).send_ids == ()
@@ -495,7 +497,7 @@ def test_a_copy_is_refused_also_when_the_advice_is_followed_in_the_wrong_file(da
 
 
 def test_one_name_for_two_issues_wants_the_path(database: Database, run: Publish) -> None:
-    run(edition("01", path="issues/2026/01.md", send=Wish.NO))
+    run(edition("01", path="issues/2026/01.md", send=SendIntent.NO))
     two = [edition("2026-01", path="issues/2026/01.md"), edition("01", path="issues/2025/01.md", title="Swans", body=OTHER)]
     with pytest.raises(BadInput, match=r"'01' may be issues/2026/01\.md or issues/2025/01\.md: name the issue by its path"):
         run(*two, issue="01", allow=["address"])
@@ -549,7 +551,7 @@ def test_an_account_whose_sending_is_switched_off_is_not_published_into(database
         with pytest.raises(Refused, match="SES has switched sending off for this account"):
             run(edition(), account=off, allow=allow)
     assert states(database) == []
-    run(edition(send=Wish.AT, send_at=NOW + timedelta(days=2)), account=off)  # it may be on again by then
+    run(edition(send=SendIntent.AT, send_at=NOW + timedelta(days=2)), account=off)  # it may be on again by then
     assert states(database) == ["scheduled"]
 
 
@@ -568,10 +570,10 @@ def test_an_audience_that_just_fits_into_the_quota_is_sent(database: Database, r
     [
         (edition(dated=NOW - timedelta(days=7) + timedelta(hours=1)), ""),
         (edition(dated=NOW - timedelta(days=7, hours=1)), "is dated 7 days ago"),
-        (edition(send=Wish.AT, send_at=NOW - timedelta(hours=5)), ""),
-        (edition(send=Wish.AT, send_at=NOW - timedelta(hours=7)), "which is past"),
-        (edition(send=Wish.AT, send_at=NOW + timedelta(days=1), dated=NOW - timedelta(days=30)), ""),
-        (edition(audience="not python", send=Wish.AT, send_at=NOW + timedelta(days=1)), ""),
+        (edition(send=SendIntent.AT, send_at=NOW - timedelta(hours=5)), ""),
+        (edition(send=SendIntent.AT, send_at=NOW - timedelta(hours=7)), "which is past"),
+        (edition(send=SendIntent.AT, send_at=NOW + timedelta(days=1), dated=NOW - timedelta(days=30)), ""),
+        (edition(audience="not python", send=SendIntent.AT, send_at=NOW + timedelta(days=1)), ""),
     ],
 )
 def test_what_is_too_old_or_too_late_begins_at_its_limit(
@@ -599,8 +601,8 @@ def test_only_the_very_text_of_the_live_page_is_mailed(database: Database, run: 
 def test_the_page_of_each_translation_must_show_its_text_too(database: Database, run: Publish, web: str) -> None:
     issue = edition(url=f"{web}/issue/")
     Page.digest = issue.digest
-    html = f'<html><body><p>deutsch</p><a href="{LEAVE_URL}">x</a></body></html>'
-    german = Variant("de", "Kurz", html, f"deutsch {LEAVE_URL}", "<p>deutsch</p>", "e" * 64, lang="de", url=f"{web}/de/")
+    html = f'<html><body><p>deutsch</p><a href="{UNSUBSCRIBE_URL}">x</a></body></html>'
+    german = Variant("de", "Kurz", html, f"deutsch {UNSUBSCRIBE_URL}", "<p>deutsch</p>", "e" * 64, lang="de", url=f"{web}/de/")
     with pytest.raises(Refused, match=r"/de/ shows another text"):
         run(replace(issue, variants=(german,)), gate=True)
     assert len(run(replace(issue, variants=(replace(german, digest=issue.digest),)), gate=True).send_ids) == 1

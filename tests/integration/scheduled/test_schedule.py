@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mailer.core.db import Database
-from mailer.core.edition import Edition, Wish
+from mailer.core.edition import Edition, SendIntent
 from mailer.core.errors import Refused
 from mailer.core.settings import Settings
 from mailer.flows.publishing import publish as publishing
@@ -46,7 +46,7 @@ def begin(database: Database, conf: Settings, issue: Edition) -> str:
 
 def at(minutes: int) -> Edition:
     """An issue with a schedule in so many minutes."""
-    return edition(send=Wish.AT, send_at=datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=minutes))
+    return edition(send=SendIntent.AT, send_at=datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=minutes))
 
 
 @pytest.mark.parametrize("minutes", [-60, 2, 5])

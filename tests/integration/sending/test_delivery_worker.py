@@ -86,7 +86,7 @@ def test_each_email_carries_its_own_unsubscribe_link_and_the_digest(database: Da
     send_id = start(database, conf, 20, transport(conf))
     drain(database, conf, send_id, transport(conf))
     emails = ses.accepted()
-    assert len({email["leave_url"] for email in emails}) == 20
+    assert len({email["unsubscribe_url"] for email in emails}) == 20
     assert {email["digest"] for email in emails} == {edition().digest}
     assert {email["tags"]["send"] for email in emails} == {str(send_id)}
 

@@ -20,7 +20,7 @@ from mailer.commands import cli_output
 from mailer.commands.sending.report import show as show_report
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Variant
-from mailer.core.message import LEAVE_URL
+from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.flows.operations.send_rehearsal import rehearse_send
 from mailer.flows.publishing.publish import Request, adopt_issues, preview_publish, publish
 from mailer.flows.publishing.publish_plan import Action
@@ -36,11 +36,11 @@ from tests import factories
 
 def variant(name: str, **more: str) -> Variant:
     body = f"<p>text {name}</p>"
-    page = f'<html><body>{body}<a href="{LEAVE_URL}">x</a></body></html>'
+    page = f'<html><body>{body}<a href="{UNSUBSCRIBE_URL}">x</a></body></html>'
     spoken = name.removesuffix("premium").strip()
     own = {"lang": spoken, "title": f"Title {spoken}", "subject": f"Subject {spoken}", "url": f"http://127.0.0.1:9/{spoken}/"}
     facts = {**(own if spoken else {}), **more}
-    return Variant(name, "x", page, f"{name} {LEAVE_URL}", body, hashlib.sha256(body.encode()).hexdigest(), **facts)
+    return Variant(name, "x", page, f"{name} {UNSUBSCRIBE_URL}", body, hashlib.sha256(body.encode()).hexdigest(), **facts)
 
 
 def edition(*names: str) -> Edition:

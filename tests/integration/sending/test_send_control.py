@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailer.core.db import Database
-from mailer.core.edition import Edition, Wish
+from mailer.core.edition import Edition, SendIntent
 from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
 from mailer.flows.operations.operator_notices import post_notices
@@ -136,7 +136,7 @@ def test_a_finished_send_cannot_be_paused_or_resumed(database: Database, conf: S
 
 
 def test_a_paused_schedule_goes_on_as_a_schedule(database: Database, conf: Settings) -> None:
-    send_id = begin(database, conf, 3, edition(send=Wish.AT, send_at=NOW + timedelta(days=2)))
+    send_id = begin(database, conf, 3, edition(send=SendIntent.AT, send_at=NOW + timedelta(days=2)))
     send_control.pause_send(database, str(send_id))
     assert send_control.resume_send(database, str(send_id)).state == "scheduled"
 
@@ -243,7 +243,7 @@ def test_more_rows_than_the_audience_has_subscribers_stops_the_send(database: Da
 
 
 def test_a_send_that_was_missed_by_hours_holds_and_asks(database: Database, conf: Settings) -> None:
-    send_id = begin(database, conf, 5, edition(send=Wish.AT, send_at=NOW + timedelta(days=1)))
+    send_id = begin(database, conf, 5, edition(send=SendIntent.AT, send_at=NOW + timedelta(days=1)))
     run(database, "UPDATE sends SET due_at = now() - interval '5 hours'")
     advance_sends(database, replace(conf, max_lateness=timedelta(hours=4)))
     one = only(database)
@@ -255,7 +255,7 @@ def test_a_send_that_was_missed_by_hours_holds_and_asks(database: Database, conf
 
 
 def test_a_send_that_was_missed_by_less_goes_out_on_return(database: Database, conf: Settings) -> None:
-    send_id = begin(database, conf, 5, edition(send=Wish.AT, send_at=NOW + timedelta(days=1)))
+    send_id = begin(database, conf, 5, edition(send=SendIntent.AT, send_at=NOW + timedelta(days=1)))
     run(database, "UPDATE sends SET due_at = now() - interval '5 hours'")
     send_all(database, conf, send_id)
     assert only(database).send.state == "finished"

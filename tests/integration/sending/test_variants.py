@@ -11,7 +11,7 @@ import pytest
 
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Variant
-from mailer.core.message import LEAVE_URL, Template
+from mailer.core.message import UNSUBSCRIBE_URL, Template
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
@@ -25,8 +25,8 @@ SECRET = "eleven cellars under the yard"
 def edition() -> Edition:
     body = f"<p>free</p><p>{SECRET}</p>"
     paid = Variant(
-        "premium", "More", f'<html><body>{body}<a href="{LEAVE_URL}">x</a></body></html>', f"{SECRET} {LEAVE_URL}", body,
-        hashlib.sha256(body.encode()).hexdigest(),
+        "premium", "More", f'<html><body>{body}<a href="{UNSUBSCRIBE_URL}">x</a></body></html>', f"{SECRET} {UNSUBSCRIBE_URL}",
+        body, hashlib.sha256(body.encode()).hexdigest(),
     )  # fmt: skip
     return factories.edition(variants=(paid,))
 

@@ -168,7 +168,7 @@ def test_an_active_subscriber_gets_more_tags_only_by_the_link_in_their_own_email
 def test_the_link_about_topics_does_not_bring_back_who_unsubscribed(newsletter: Web) -> None:
     subscribe(newsletter, ADA, "python")
     path = link(newsletter)
-    newsletter.client.post("/leave/" + tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(1)))
+    newsletter.client.post("/leave/" + tokens.unsubscribe_token(newsletter.settings.need_secrets(), newsletter.recipient(1)))
     assert newsletter.client.post(path).status_code == 400
     assert (newsletter.state(ADA), tags(newsletter)) == ("left", ["beginners"])
 

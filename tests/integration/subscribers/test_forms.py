@@ -36,7 +36,9 @@ def confirm_path(newsletter: Web) -> str:
 
 
 def unsubscribe_path(newsletter: Web, subscriber_id: int = 1, send_id: int = 0) -> str:
-    return "/leave/" + tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(subscriber_id), send_id)
+    return "/leave/" + tokens.unsubscribe_token(
+        newsletter.settings.need_secrets(), newsletter.recipient(subscriber_id), send_id
+    )
 
 
 def active(newsletter: Web, email: str = ADA) -> int:

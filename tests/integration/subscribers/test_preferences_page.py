@@ -37,7 +37,7 @@ def ada(newsletter: Web) -> int:
 
 def mailed(newsletter: Web, ada: int = 1) -> str:
     """The path of the page as issues link to it."""
-    return f"/reader/{tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(ada), 3)}"
+    return f"/reader/{tokens.unsubscribe_token(newsletter.settings.need_secrets(), newsletter.recipient(ada), 3)}"
 
 
 def fresh(newsletter: Web, ada: int = 1, age: timedelta = timedelta(0)) -> str:
@@ -59,7 +59,7 @@ def kinds(newsletter: Web) -> list[str]:
 
 def test_the_unsubscribe_page_links_to_it_and_viewing_changes_nothing(newsletter: Web, ada: int) -> None:
     before = newsletter.dump()
-    unsubscribe = f"/leave/{tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(ada), 3)}"
+    unsubscribe = f"/leave/{tokens.unsubscribe_token(newsletter.settings.need_secrets(), newsletter.recipient(ada), 3)}"
     assert mailed(newsletter) in newsletter.client.get(unsubscribe).text
     page = newsletter.client.get(mailed(newsletter)).text
     assert re.search(r'value="python" checked', page)
@@ -166,7 +166,7 @@ def frozen(newsletter: Web) -> int:
 @pytest.mark.parametrize("way", ["pause", "page", "one click", "mail"])
 def test_pausing_or_unsubscribing_during_a_send_stops_what_is_not_claimed_yet(newsletter: Web, way: str) -> None:
     send_id = frozen(newsletter)
-    token = tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(1), send_id)
+    token = tokens.unsubscribe_token(newsletter.settings.need_secrets(), newsletter.recipient(1), send_id)
     if way == "pause":
         newsletter.client.post(f"{mailed(newsletter, 1)}/pause", data={"months": "1"})
     elif way == "mail":
@@ -439,6 +439,6 @@ def test_people_do_not_see_the_hidden_link(newsletter: Web) -> None:
 def test_a_hidden_link_that_is_not_ours_or_of_somebody_gone_is_not_written_down(newsletter: Web) -> None:
     assert newsletter.client.get("/leave/forged/canary").status_code == 404
     assert newsletter.client.get("/canary/forged").status_code == 404
-    gone = tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(999), 1)
+    gone = tokens.unsubscribe_token(newsletter.settings.need_secrets(), newsletter.recipient(999), 1)
     assert newsletter.client.get(f"/leave/{gone}/canary").status_code == 200
     assert newsletter.counted("scanner_visits") == 0

@@ -58,7 +58,7 @@ def links(site: Web, ada: int) -> dict[str, str]:
     """The path that each kind of private link opens, sent to the subscriber's present address."""
     secrets, to, now = site.settings.need_secrets(), site.recipient(ada), datetime.now(UTC)
     return {
-        "page by an issue": f"/reader/{tokens.leave_token(secrets, to, 1)}",
+        "page by an issue": f"/reader/{tokens.unsubscribe_token(secrets, to, 1)}",
         "page by an issue of the first format": f"/reader/{first_format(site, ada, 1)}",
         "requested page": f"/reader/{tokens.page_token(secrets, to, now)}",
         "payments": f"/paid/{tokens.paid_token(secrets, to, now)}",
@@ -133,7 +133,7 @@ def test_new_links_end_a_change_of_address_and_a_confirmation_that_are_on_their_
 
 @pytest.mark.parametrize("kind", ["page", "one-click", "email"])
 def test_the_unsubscribe_link_of_a_former_address_does_nothing_and_says_so(site: Web, ada: int, kind: str) -> None:
-    token = tokens.leave_token(site.settings.need_secrets(), site.recipient(ada), 1)
+    token = tokens.unsubscribe_token(site.settings.need_secrets(), site.recipient(ada), 1)
     change_by_api(site, ada)
     before = site.dump()
     if kind == "email":
@@ -146,7 +146,7 @@ def test_the_unsubscribe_link_of_a_former_address_does_nothing_and_says_so(site:
         assert "no longer send issues to the address" in answer.text
     assert site.dump() == before
     assert site.state(NEW) == "active"
-    site.client.post("/leave/" + tokens.leave_token(site.settings.need_secrets(), site.recipient(ada), 1))
+    site.client.post("/leave/" + tokens.unsubscribe_token(site.settings.need_secrets(), site.recipient(ada), 1))
     assert site.state(NEW) == "left"
 
 
@@ -206,7 +206,7 @@ def test_no_page_makes_an_old_link_fresh(site: Web, shop: Shop, ada: int) -> Non
     assert claim
     assert claim.issued
     assert abs(claim.issued - issued) < timedelta(seconds=1)
-    issue = tokens.leave_token(secrets, site.recipient(ada), 1)
+    issue = tokens.unsubscribe_token(secrets, site.recipient(ada), 1)
     assert "/paid/" not in site.client.get(f"/reader/{issue}").text
 
 

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from mailer.cli import cli
 from mailer.core.db import Database
-from mailer.core.edition import Wish
+from mailer.core.edition import SendIntent
 from mailer.core.errors import BadInput
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled import subscriber_maintenance
@@ -135,7 +135,7 @@ def test_a_scheduled_issue_keeps_its_segment(newsletter: Web, api: TestClient) -
     made = make(api, "coders", *PYTHON).json()
     conf = replace(newsletter.settings, transport="ses")
     adopt_issues(newsletter.database, conf, [old()])
-    later = edition(audience="segment coders", send=Wish.AT, send_at=datetime.now(UTC) + timedelta(hours=3))
+    later = edition(audience="segment coders", send=SendIntent.AT, send_at=datetime.now(UTC) + timedelta(hours=3))
     publish(newsletter.database, conf, [old(), later], [], Limits(), Request(gate=False))
     for answer in (api.delete(f"/v1/segments/{made['id']}"), api.patch(f"/v1/segments/{made['id']}", json={"name": "x"})):
         assert answer.status_code == 409

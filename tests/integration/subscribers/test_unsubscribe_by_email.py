@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from mailer import cli
 from mailer.core import tokens
 from mailer.core.db import Database
-from mailer.core.message import leave_mailto
+from mailer.core.message import unsubscribe_mailto
 from mailer.fakes.sns_signer import SnsSigner
 from mailer.flows.events import email_events
 from mailer.flows.subscribers.signup import add_subscriber
@@ -38,7 +38,7 @@ def newsletter(database: Database, tmp_path: Path) -> Web:
 
 
 def token(newsletter: Web, subscriber_id: int = 1) -> str:
-    return tokens.leave_token(newsletter.settings.need_secrets(), newsletter.recipient(subscriber_id), 7)
+    return tokens.unsubscribe_token(newsletter.settings.need_secrets(), newsletter.recipient(subscriber_id), 7)
 
 
 def make_email(subject: str = "", text: str = "", sender: str = ADA, to: str = UNSUBSCRIBE, **headers: str) -> bytes:
@@ -73,7 +73,7 @@ def test_without_an_address_nothing_is_offered(database: Database, tmp_path: Pat
     newsletter = web.make(tmp_path, database)
     newsletter.send()
     assert all("mailto" not in dict(email.headers)["List-Unsubscribe"] for email in newsletter.emails())
-    assert leave_mailto("", "x") == ""
+    assert unsubscribe_mailto("", "x") == ""
 
 
 @pytest.mark.parametrize("sender", [ADA, BOB, "stranger@example.org", "somebody@forwarded.example"])

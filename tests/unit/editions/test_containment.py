@@ -8,27 +8,27 @@ from pathlib import Path
 import pytest
 
 from mailer.core.errors import BadInput
-from mailer.core.message import LEAVE_URL, has_placeholder
+from mailer.core.message import UNSUBSCRIBE_URL, has_placeholder
 from mailer.editions.source import containment, front_matter
 
 HEAD = "Title: A\nDate: 2026-11-24 09:00\n"
-PERCENT = "".join(f"%{ord(newsletter):02X}" for newsletter in LEAVE_URL)
-ENTITIES = "".join(f"&#{ord(newsletter)};" for newsletter in LEAVE_URL)
+PERCENT = "".join(f"%{ord(newsletter):02X}" for newsletter in UNSUBSCRIBE_URL)
+ENTITIES = "".join(f"&#{ord(newsletter)};" for newsletter in UNSUBSCRIBE_URL)
 SPELLINGS = {
-    "plain": LEAVE_URL,
-    "small letters": LEAVE_URL.lower(),
+    "plain": UNSUBSCRIBE_URL,
+    "small letters": UNSUBSCRIBE_URL.lower(),
     "percent": PERCENT,
     "percent twice": PERCENT.replace("%", "%25"),
     "entities": ENTITIES,
     "entities in percent": ENTITIES.replace("&", "%26").replace("#", "%23"),
-    "full width": "".join(chr(ord(newsletter) + 0xFEE0) for newsletter in LEAVE_URL),
-    "zero width": "\u200b".join(LEAVE_URL),
-    "soft hyphens": LEAVE_URL.replace("0", "0&shy;"),
-    "tags": LEAVE_URL.replace("0", "<b></b>0"),
-    "a comment": LEAVE_URL.replace("0", "0<!-- x -->"),
-    "escapes of CSS": LEAVE_URL.replace("0", "\\30 "),
-    "emphasis": LEAVE_URL.replace("0", "**0**"),
-    "lines": LEAVE_URL.replace("0", "0\n"),
+    "full width": "".join(chr(ord(newsletter) + 0xFEE0) for newsletter in UNSUBSCRIBE_URL),
+    "zero width": "\u200b".join(UNSUBSCRIBE_URL),
+    "soft hyphens": UNSUBSCRIBE_URL.replace("0", "0&shy;"),
+    "tags": UNSUBSCRIBE_URL.replace("0", "<b></b>0"),
+    "a comment": UNSUBSCRIBE_URL.replace("0", "0<!-- x -->"),
+    "escapes of CSS": UNSUBSCRIBE_URL.replace("0", "\\30 "),
+    "emphasis": UNSUBSCRIBE_URL.replace("0", "**0**"),
+    "lines": UNSUBSCRIBE_URL.replace("0", "0\n"),
 }
 
 
@@ -45,12 +45,12 @@ def test_the_unsubscribe_links_placeholder_is_refused_however_it_is_spelled(how:
     "field", ["Title", "Subject", "Preheader", "Summary", "Slug", "Lang", "Tags", "Audio", "Teaser", "Anything"]
 )
 def test_the_unsubscribe_links_placeholder_is_refused_in_each_field_at_its_line(field: str) -> None:
-    source = front_matter.split("content/a.md", f"{HEAD}{field}: a {LEAVE_URL}\n\nText.\n".encode())
+    source = front_matter.split("content/a.md", f"{HEAD}{field}: a {UNSUBSCRIBE_URL}\n\nText.\n".encode())
     assert [(error.level, error.line) for error in source.findings if "unsubscribe link" in error.message] == [("error", 3)]
 
 
 def test_the_unsubscribe_links_placeholder_is_refused_in_a_files_name() -> None:
-    assert front_matter.split(f"content/{LEAVE_URL}.md", f"{HEAD}\nText.\n".encode()).broken
+    assert front_matter.split(f"content/{UNSUBSCRIBE_URL}.md", f"{HEAD}\nText.\n".encode()).broken
 
 
 def test_a_text_about_unsubscribing_holds_no_placeholder() -> None:

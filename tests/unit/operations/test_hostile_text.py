@@ -86,7 +86,7 @@ def made(content: str) -> object:
     issue_renderer.headings(body)
     issue_renderer._beginning(body)
     issue_identity.sketch(body)
-    return plain_text.plain(body), components.for_mail(body)
+    return plain_text.plain(body), components.for_email(body)
 
 
 def event(part: str) -> str:
@@ -137,7 +137,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "metadata of a list": cell_values.parse_metadata,
     "a state of a list": cell_values.parse_state,
     "Accept-Language": lambda given: (i18n.choose(header=given), i18n.read_by(given, header=given)),
-    "a token": lambda given: tokens.read_leave(SECRETS, given),
+    "a token": lambda given: tokens.read_unsubscribe(SECRETS, given),
     "a solved challenge": lambda given: tokens.read_work(SECRETS, given, NOW, timedelta(1)),
     "an id": lambda given: public_ids.number("sub", given),
     "an event": ses_events.read_event,

@@ -42,13 +42,13 @@ def test_a_form_from_the_future_is_not_ours(name: str) -> None:
 
 
 def test_an_unsubscribe_link_never_expires_and_names_its_send() -> None:
-    claim = tokens.read_leave(SECRET, tokens.leave_token(SECRET, TO, 9))
+    claim = tokens.read_unsubscribe(SECRET, tokens.unsubscribe_token(SECRET, TO, 9))
     assert claim
     assert (claim.subscriber_id, claim.epoch, claim.reference, claim.issued) == (7, 3, 9, None)
 
 
 OPENED: dict[str, Callable[[], tokens.LinkClaim | None]] = {
-    "leave": lambda: tokens.read_leave(SECRET, tokens.leave_token(SECRET, TO, 9)),
+    "leave": lambda: tokens.read_unsubscribe(SECRET, tokens.unsubscribe_token(SECRET, TO, 9)),
     "reading": lambda: tokens.read_reading(SECRET, tokens.reading_token(SECRET, TO)),
     "gift": lambda: tokens.read_gift(SECRET, tokens.gift_token(SECRET, TO, 9)),
     "page": lambda: tokens.read_page(SECRET, tokens.page_token(SECRET, TO, NOW), NOW, DAY),
@@ -81,21 +81,21 @@ def test_each_link_names_what_it_belongs_to() -> None:
 
 def test_the_address_in_a_link_cannot_be_guessed_without_the_secret_and_is_checked_with_the_one_that_signed() -> None:
     others = ("another-secret-of-32-characters-1", *SECRET)
-    claim = tokens.read_leave(others, tokens.leave_token(SECRET, TO, 9))
+    claim = tokens.read_unsubscribe(others, tokens.unsubscribe_token(SECRET, TO, 9))
     assert claim
     assert claim.was_sent_to(TO.email_normal)
-    assert tokens.leave_token(others, TO)[:24] != tokens.leave_token(SECRET, TO)[:24]
+    assert tokens.unsubscribe_token(others, TO)[:24] != tokens.unsubscribe_token(SECRET, TO)[:24]
 
 
 def test_an_unsubscribe_link_of_the_first_format_is_read_and_says_nothing_about_its_address() -> None:
     payload = struct.pack(">qq", 7, 9)
     mac = hmac.digest(SECRET[0].encode(), b"postmerge.leave\0" + payload, "sha256")[:16]
-    claim = tokens.read_leave(SECRET, base64.urlsafe_b64encode(payload + mac).rstrip(b"=").decode())
+    claim = tokens.read_unsubscribe(SECRET, base64.urlsafe_b64encode(payload + mac).rstrip(b"=").decode())
     assert claim
     assert (claim.subscriber_id, claim.epoch, claim.reference) == (7, 1, 9)
     assert not claim.was_sent_to(TO.email_normal)
 
 
 def test_links_in_emails_are_short() -> None:
-    assert len(tokens.leave_token(SECRET, TO, 9)) == 48
+    assert len(tokens.unsubscribe_token(SECRET, TO, 9)) == 48
     assert len(tokens.paid_token(SECRET, TO, NOW)) == 59

@@ -40,7 +40,6 @@ FAULTS = (
     {"kind": "error_after", "share": 0.001},
     {"kind": "throttle", "share": 0.01},
 )  # the first fault that applies to an email counts
-CLIP = 102_000  # bytes of HTML above which Gmail clips an email
 _SLICE_SECONDS = 2.0  # between two reports of progress
 _PAUSE_SECONDS = 0.2  # while nothing can be sent
 

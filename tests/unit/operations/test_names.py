@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 from tests.conftest import ROOT
 
-MAX_FILES_PER_FOLDER = 20
+MAX_FILES_PER_FOLDER = 22
 MAX_LINES_PER_FILE = 400
 MODULES = [path for top in ("mailer", "api") for path in sorted((ROOT / top).rglob("*.py"))]
 TREES = {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}

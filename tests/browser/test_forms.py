@@ -119,7 +119,7 @@ def test_the_ledger_records_that_somebody_subscribed_confirmed_read_and_unsubscr
     page.goto("/")
     page.get_by_label("Your email address").first.fill(ADA)
     page.get_by_role("button", name="Subscribe").first.click()
-    expect(page.get_by_role("status")).to_contain_text("Press Subscribe once more")
+    expect(page.get_by_role("status")).to_contain_text("Please click Subscribe again")
     expect(page.get_by_label("Your email address")).to_have_value(ADA)
     time.sleep(2.1)
     page.get_by_role("button", name="Subscribe").click()

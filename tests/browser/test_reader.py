@@ -66,7 +66,7 @@ def test_everything_works_without_javascript_by_what_a_screen_reader_says(browse
     page.get_by_role("region", name="Pause").get_by_role("button", name="Pause").click()
     expect(page.get_by_role("status")).to_contain_text("Paused until")
     page.get_by_role("button", name="Resume now").click()
-    expect(page.get_by_role("status")).to_contain_text("The pause is over")
+    expect(page.get_by_role("status")).to_contain_text("Your pause is over")
     page.get_by_role("button", name="Unsubscribe").click()
     expect(page.get_by_role("status")).to_contain_text("You’ve unsubscribed")
     page.goto(served.page())

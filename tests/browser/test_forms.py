@@ -128,7 +128,7 @@ def test_the_ledger_records_that_somebody_subscribed_confirmed_read_and_unsubscr
 
     confirming = follow(context, page, "Confirm your subscription", "Confirm subscription")
     assert "unconfirmed" in row_of(page, "Subscribers", ADA)
-    confirming.get_by_role("button", name="Yes, confirm").click()
+    confirming.get_by_role("button", name="Confirm subscription").click()
     expect(confirming.get_by_role("heading", level=1)).to_have_text("Your subscription is confirmed")
     assert "active" in row_of(page, "Subscribers", ADA)
 

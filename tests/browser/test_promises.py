@@ -84,10 +84,10 @@ def paid_to(shop: Shop) -> str:
 
 def test_leaving_is_two_presses_without_an_offer_and_shows_the_date(shop: Shop, page: Page) -> None:
     page.goto(own(shop))
-    page.get_by_role("link", name="Leave").click()
+    page.get_by_role("link", name="Cancel subscription").click()
     expect(page.get_by_text(paid_to(shop))).to_be_visible()
     page.get_by_role("button", name="Cancel now").click()
-    expect(page.get_by_role("status")).to_contain_text("nothing more is charged")
+    expect(page.get_by_role("status")).to_contain_text("You won’t be charged again")
     expect(page.get_by_text(f"You have full access until {paid_to(shop)}")).to_be_visible()
     assert shop.entitlement().state is EntitlementState.ENDING
     assert shop.subjects()[-1] == f"You have full access until {paid_to(shop)}"
@@ -99,7 +99,7 @@ def test_an_offer_is_shown_only_when_the_writer_set_one_and_only_after_leaving(s
     plans.write_text(plans.read_text().replace("[terms]", f'[terms]\noffer_after_leaving = "{offer}"'))
     page.goto(own(shop))
     expect(page.get_by_text(offer)).to_have_count(0)
-    page.get_by_role("link", name="Leave").click()
+    page.get_by_role("link", name="Cancel subscription").click()
     expect(page.get_by_text(offer)).to_have_count(0)
     page.get_by_role("button", name="Cancel now").click()
     expect(page.get_by_text(offer)).to_be_visible()
@@ -108,10 +108,10 @@ def test_an_offer_is_shown_only_when_the_writer_set_one_and_only_after_leaving(s
 
 def test_leaving_can_be_taken_back_with_one_press(shop: Shop, page: Page) -> None:
     page.goto(own(shop))
-    page.get_by_role("link", name="Leave").click()
+    page.get_by_role("link", name="Cancel subscription").click()
     page.get_by_role("button", name="Cancel now").click()
     page.get_by_role("button", name="Keep my subscription").click()
-    expect(page.get_by_role("status")).to_contain_text("You stay")
+    expect(page.get_by_role("status")).to_contain_text("continues as before")
     assert shop.entitlement().state is EntitlementState.PAYING
 
 
@@ -147,7 +147,7 @@ def test_joining_is_one_press_to_stripes_page(shop: Shop, page: Page) -> None:
     # The fake's checkout has an address of its own, which the page's policy does not know: Stripe's real one is allowed.
     policy = page.request.get(f"{shop.settings.api_url}/join").headers["content-security-policy"]
     assert "form-action 'self' https://checkout.stripe.com" in policy
-    assert page.get_by_role("button", name="Continue to payment").count() == 4
+    assert page.get_by_role("button", name="Continue to payment").count() == 5
     token = page.locator("input[name=token]").first.input_value()
     answer = page.request.post(f"{shop.settings.api_url}/join", form={"plan": "monthly", "token": token}, max_redirects=0)
     assert answer.status == 303

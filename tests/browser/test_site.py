@@ -204,7 +204,7 @@ def test_the_archive_is_searched_in_the_browser(browser: Browser, odd_site: Site
     expect(page.locator(".results mark").first).to_have_text(re.compile("uncertain", re.IGNORECASE))
     expect(page.locator(".results li", has_text="The answer that never came").locator("time")).to_have_text("24 November 2026")
     page.get_by_label("Search for").fill("zebracorn")
-    expect(page.get_by_role("status")).to_have_text("No issue has “zebracorn”.")
+    expect(page.get_by_role("status")).to_have_text("No results for “zebracorn”.")
     page.goto(f"{odd_site.url}/search/?q=吾輩")
     expect(page.locator(".results a")).to_have_text("東京からの手紙")
     page.context.close()
@@ -217,7 +217,7 @@ def test_issues_of_several_years_are_found_by_one_search(browser: Browser, tmp_p
         (tmp_path / "content" / "issues" / f"i{year}.md").write_text(text)
     for site in served(tmp_path / "content", tmp_path / "build"):
         page = opened(browser, f"{site.url}/search/?q=armadillo")
-        expect(page.get_by_role("status")).to_have_text("3 issues.")
+        expect(page.get_by_role("status")).to_have_text("3 issues")
         assert set(page.locator(".results a").all_text_contents()) == {"Of 2019", "Of 2022", "Of 2026"}
         page.context.close()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import shutil
 import tempfile
@@ -7,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fasteners
+import hypothesis
 import pytest
 
 from mailer.core import log
 from mailer.core.db import Database
 from tests import services
+
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")  # a busy machine is no failure
 
 ROOT = Path(__file__).parent.parent
 REAL_ARCHIVE = ROOT.parent / "shared" / "real-archive" / "content"
@@ -34,6 +39,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    multiprocessing.util._run_finalizers()  # type: ignore[attr-defined]  # later they would miss their folder
     if not hasattr(config, "workerinput"):
         shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
 

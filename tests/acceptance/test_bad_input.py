@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -15,6 +14,7 @@ from click.testing import CliRunner
 from mailer.cli import cli
 from mailer.core.db import Database
 from mailer.flows.sending.send_status import list_send_statuses
+from tests import commands
 from tests.conftest import ROOT
 from tests.factories import add_subscribers, settings
 from tests.fakes.ses import FakeSes
@@ -39,14 +39,7 @@ class Shell:
         (self.issues / name).write_bytes(head.encode() + b"\n" + body)
 
     def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mailer.cli", *words],
-            cwd=self.folder,
-            env={**self.environ, **environ},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return commands.run(self.folder, {**self.environ, **environ}, *words)
 
     def refused(self, *words: str, **environ: str) -> str:
         """The one sentence with which a command that must fail ends."""

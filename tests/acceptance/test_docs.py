@@ -17,6 +17,7 @@ import click
 import pytest
 
 from mailer.cli import cli
+from tests import commands as command_runner
 from tests.acceptance.test_stack import Stack, home
 from tests.conftest import ROOT
 from tests.processes import eventually
@@ -130,9 +131,7 @@ def find_link(email: str, page: str) -> str:
 def run(folder: Path, environment: dict[str, str], command: str) -> None:
     words = shlex.split(command)
     assert words[0] == "postmerge", f"only postmerge's commands can be tested: {command}"
-    done = subprocess.run(
-        [sys.executable, "-m", "mailer.cli", *words[1:]], cwd=folder, env=environment, capture_output=True, text=True
-    )
+    done = command_runner.run(folder, environment, *words[1:])
     assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from mailer.core.db import Database
-from tests import factories, processes
-from tests.browser.test_forms import ADA, answers, free_port
+from tests import factories, web
+from tests.browser.test_forms import ADA, free_port
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,8 @@ class Served:
 def served(tmp_path: Path, database: Database) -> Iterator[Served]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    settings = factories.settings(tmp_path, database.url, site_url=url, api_url=url)
-    more = {"POSTMERGE_CHALLENGE": "work", "POSTMERGE_CHALLENGE_BITS": "16"}
-    with ExitStack() as running:
-        running.enter_context(processes.running("serve", settings, more, "--port", str(port)))
-        processes.eventually(lambda: answers(port), 30, "the server answers")
+    settings = factories.settings(tmp_path, database.url, site_url=url, api_url=url, challenge="work", challenge_bits=16)
+    with web.served(web.Web(settings, database).app(), port):
         yield Served(url, database)
 
 
@@ -76,7 +72,7 @@ def test_without_javascript_the_page_says_what_to_do(browser: Browser, served: S
     context = browser.new_context(base_url=served.url, java_script_enabled=False)
     page = context.new_page()
     page.goto("/subscribe")
-    expect(page.get_by_text("This form needs JavaScript just now")).to_be_visible()
+    expect(page.get_by_text("This form needs JavaScript at the moment")).to_be_visible()
     page.get_by_label("Your email address").fill(ADA)
     page.wait_for_timeout(2100)
     page.keyboard.press("Enter")

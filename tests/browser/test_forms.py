@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -50,20 +51,40 @@ class Stack:
         return any(email.kind == kind for email in list_emails(self.settings.outbox)[0])
 
 
-@pytest.fixture
-def stack(browser: Browser, tmp_path: Path, database: Database, redis_url: str) -> Iterator[Stack]:
-    port = free_port()
+@dataclass(frozen=True)
+class Built:
+    """The sample site, built once for this file; ``port`` is in its links."""
+
+    port: int
+    folder: Path
+    editions: tuple[Edition, ...]
+
+
+def site_settings(folder: Path, port: int, database_url: str = "", redis_url: str = "") -> Settings:
     url = f"http://127.0.0.1:{port}"
-    settings = factories.settings(
-        tmp_path, database.url, redis_url, site_url=url, api_url=url, config=ROOT / "pelicanconf.py", content=ROOT / "content"
+    return factories.settings(
+        folder, database_url, redis_url, site_url=url, api_url=url, config=ROOT / "pelicanconf.py", content=ROOT / "content"
     )
-    report = build(settings)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder, port = tmp_path_factory.mktemp("site"), free_port()
+    settings = site_settings(folder, port)
+    return Built(port, settings.build, tuple(build(settings).editions))
+
+
+@pytest.fixture
+def stack(browser: Browser, built: Built, tmp_path: Path, database: Database, redis_url: str) -> Iterator[Stack]:
+    port = built.port
+    settings = site_settings(tmp_path, port, database.url, redis_url)
+    shutil.copytree(built.folder, settings.build)
     with ExitStack() as running:
         running.enter_context(processes.running("serve", settings, {}, "--port", str(port)))
         running.enter_context(processes.running("worker", settings, {}))
         running.enter_context(processes.running("scheduler", settings, {}))
-        processes.eventually(lambda: answers(port), 30, "the server answers")
-        yield Stack(url, settings, database, tuple(report.editions))
+        processes.eventually(lambda: answers(port), 60, "the server answers")
+        yield Stack(settings.site_url, settings, database, built.editions)
 
 
 def build(settings: Settings) -> editions.Report:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +14,8 @@ from mailer.core import tokens
 from mailer.core.db import Database
 from mailer.core.settings import Settings
 from mailer.flows.subscribers.signup import add_subscriber
-from tests import factories, processes
-from tests.browser.test_forms import ADA, answers, free_port, judge
+from tests import factories, web
+from tests.browser.test_forms import ADA, free_port, judge
 from tests.browser.test_site import MODES
 
 
@@ -42,9 +41,7 @@ def served(tmp_path: Path, database: Database) -> Iterator[Served]:
     url = f"http://127.0.0.1:{port}"
     settings = factories.settings(tmp_path, database.url, site_url=url, api_url=url, topics=("python", "mail"))
     add_subscriber(database, settings, ADA, ["python"], confirmed=True)
-    with ExitStack() as running:
-        running.enter_context(processes.running("serve", settings, {}, "--port", str(port)))
-        processes.eventually(lambda: answers(port), 30, "the server answers")
+    with web.served(web.Web(settings, database).app(), port):
         yield Served(url, settings, database)
 
 

@@ -28,8 +28,15 @@ def real_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield from served(content, tmp_path_factory.mktemp("real-site"), clean=False)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(
+    ("width", "mode"),
+    [
+        (360, MODES[1]),
+        (1280, MODES[0]),
+        pytest.param(360, MODES[0], marks=pytest.mark.slow),
+        pytest.param(1280, MODES[1], marks=pytest.mark.slow),
+    ],
+)
 def test_a_real_issue_is_accessible_and_fits(browser: Browser, real_site: Site, width: int, mode: Mode) -> None:
     axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
     assert len(real_site.editions) == 5

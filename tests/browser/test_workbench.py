@@ -107,18 +107,20 @@ def bench(tmp_path: Path, browser: Browser) -> Iterator[Bench]:
     made.close()
 
 
-def test_whatever_is_saved_the_preview_lives_and_names_it_at_its_line(bench: Bench) -> None:
+@pytest.mark.parametrize("paragraphs", [300, pytest.param(3_500, marks=pytest.mark.slow)])
+def test_whatever_is_saved_the_preview_lives_and_names_it_at_its_line(bench: Bench, paragraphs: int) -> None:
     images = bench.folder / "content" / "images"
     (images / "bird.svg").write_text(SVG)
     with (images / "huge.png").open("wb") as file:
         file.truncate(40_000_000)
+    long = "Text and *more* text, again. " * 20 + "\n\n"
     yaml = "---\ntitle: 'Yaml'\ndate: 2026-11-24\ntags:\n  - one\nwho knows\n---\n\nIn Yaml.\n"
     for data, words, line, remark in (
         ("```\n**never [closed](\n\n> > - 1. Text.\n\n<div><p>open <table><tr><td>x\n", "Text.", 5, "never closed"),
         ("Text.\n" + SCRIPTS, "Text.", 7, "<script> is removed"),
         ("![A bird]({static}/images/bird.svg)\n\nText.\n", "Text.", 5, "contains what is not allowed in an image"),
         ("![A map]({static}/images/huge.png)\n\nText.\n", "Text.", 5, "has 40.0 MB"),
-        (("Text and *more* text, again. " * 20 + "\n\n") * 3_500, "Text and more text", 5, "KB of HTML, and Gmail clips it"),
+        (long * paragraphs, "Text and more text", 5, "KB of HTML, and Gmail clips it"),
     ):
         bench.save(lambda data=data: bench.issue.write_text(HEAD + data))  # type: ignore[misc]
         bench.names(line, remark)
@@ -159,7 +161,7 @@ def test_a_template_with_an_error_is_named_and_what_was_shown_stays_until_it_is_
 def test_an_issue_that_takes_long_is_said_to_be_worked_on(bench: Bench) -> None:
     live = bench.page.locator("#live")
     expect(live).to_contain_text("Live")
-    bench.issue.write_text(HEAD + ("Text and *more* text, again. " * 20 + "\n\n") * 3_500)
+    bench.issue.write_text(HEAD + ("Text and *more* text, again. " * 20 + "\n\n") * 1_000)
     expect(live).to_contain_text("Working on it")
     expect(bench.page.locator("#stage[aria-busy=true]")).to_be_visible()
     expect(live).to_contain_text("Live", timeout=PATIENCE)

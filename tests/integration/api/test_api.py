@@ -6,8 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,7 @@ from mailer.core.errors import BadInput
 from mailer.flows.operations import api_keys
 from mailer.flows.sending.send_status import list_send_statuses, send_facts
 from mailer.flows.subscribers import signup
-from tests import factories, web
-from tests.conftest import ROOT
+from tests import commands, factories, web
 from tests.web import Web
 
 ADA = "ada@example.org"
@@ -76,7 +73,7 @@ def test_a_name_is_free_again_after_its_key_was_revoked(newsletter: Web) -> None
     second = api_keys.create_key(newsletter.database, "dashboard")
     assert asyncio.run(api_keys.check_key(Asker(newsletter.database.url), first)) is None
     assert asyncio.run(api_keys.check_key(Asker(newsletter.database.url), second))
-    with pytest.raises(BadInput, match="no valid key"):
+    with pytest.raises(BadInput, match="There is no valid key 'other'"):
         api_keys.revoke_key(newsletter.database, "other")
 
 
@@ -88,9 +85,8 @@ def test_a_keys_name_is_plain(newsletter: Web, name: str) -> None:
 
 def test_the_commands_make_list_and_revoke_a_key(newsletter: Web, tmp_path: Path) -> None:
     def run(*words: str) -> str:
-        environment = {**os.environ, "DATABASE_URL": newsletter.database.url, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "mailer.cli", "keys", *words]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+        done = commands.run(tmp_path, {**os.environ, "DATABASE_URL": newsletter.database.url}, "keys", *words)
+        done.check_returncode()
         return done.stdout.strip()
 
     key = run("create", "dashboard")

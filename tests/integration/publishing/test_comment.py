@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.transports.base import AccountLimits
 from mailer.workbench.review import MARK, Change, Review, render_review
+from tests import commands
 from tests.conftest import ROOT
 from tests.factories import add_subscribers, edition, settings
 from tests.processes import environment
@@ -117,8 +117,7 @@ class Repository:
         self.git("commit", "-q", "-m", "Text")
 
     def run(self, *words: str, ok: bool = True, **environ: str) -> str:
-        command = [sys.executable, "-m", "mailer.cli", *words]
-        done = subprocess.run(command, cwd=self.folder, env={**self.environ, **environ}, capture_output=True, text=True)
+        done = commands.run(self.folder, {**self.environ, **environ}, *words)
         assert (done.returncode == 0) is ok, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout if ok else done.stderr
@@ -200,9 +199,7 @@ def test_a_base_that_git_does_not_know_is_one_sentence(repository: Repository, w
 def test_without_git_it_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "content").mkdir()
     env = {**os.environ, "PYTHONPATH": str(ROOT), "GIT_CEILING_DIRECTORIES": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "mailer.cli", "comment"], cwd=tmp_path, env=env, capture_output=True, text=True
-    )
+    done = commands.run(tmp_path, env, "comment")
     assert (done.returncode, done.stderr[:7]) == (1, "error: ")
     assert "run this in the newsletter's repository." in " ".join(done.stderr.split())
 

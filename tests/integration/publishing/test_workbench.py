@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +22,7 @@ from websockets.typing import Origin
 from mailer.core.settings import Settings
 from mailer.workbench.app import Workbench, create_app
 from mailer.workbench.live_preview import LivePreview
+from tests import commands
 from tests.conftest import REAL_ARCHIVE, ROOT
 from tests.integration.publishing.test_check import site
 
@@ -106,7 +105,8 @@ def test_a_save_is_shown_everywhere(running: Running) -> None:
     assert told["links"][0]["state"] == "waiting"
 
 
-def test_broken_input_is_named_and_the_next_save_is_shown(running: Running) -> None:
+@pytest.mark.parametrize("paragraphs", [2_000, pytest.param(40_000, marks=pytest.mark.slow)])
+def test_broken_input_is_named_and_the_next_save_is_shown(running: Running, paragraphs: int) -> None:
     issue = running.folder / "content/issues/hello.md"
     browser = running.look("issues/hello.md")
     browser.told()
@@ -120,7 +120,7 @@ def test_broken_input_is_named_and_the_next_save_is_shown(running: Running) -> N
         head + b"```\nnever closed **\n<script>alert(1)</script>",
         b"Date: never\nTitle: Hello\n\nText",
         head + b"[" * 3000 + b"\n\n" + b"> " * 400 + b"x\n",
-        head + "\U0001f600 word **bold** and [a link](https://x.invalid/)\n\n".encode() * 40_000,
+        head + "\U0001f600 word **bold** and [a link](https://x.invalid/)\n\n".encode() * paragraphs,
     ]
     for number, data in enumerate(broken):
         issue.write_bytes(data)
@@ -205,20 +205,17 @@ def test_other_sites_cannot_look_in(running: Running) -> None:
 
 
 def test_a_draft_is_begun_and_is_never_overwritten(newsletter: Path) -> None:
-    command = [sys.executable, "-m", "mailer.cli", "new", "The answer: it’s “here”", "--date", "2026-12-01"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=newsletter, env=env, capture_output=True, text=True)
+    words = ("new", "The answer: it’s “here”", "--date", "2026-12-01")
+    done = commands.run(newsletter, os.environ, *words)
     assert done.returncode == 0, done.stderr
     name = done.stdout.splitlines()[0]
     assert name == "content/issues/2026-12-01-the-answer-it-s-here.md"
     text = (newsletter / name).read_text()
     assert text.startswith("Title: The answer: it’s “here”\nDate: 2026-12-01 09:00\n")
     assert "Status: draft" in text
-    again = subprocess.run(command, cwd=newsletter, env=env, capture_output=True, text=True)
+    again = commands.run(newsletter, os.environ, *words)
     assert (again.returncode, "already exists" in again.stderr) == (1, True)
-    checked = subprocess.run(
-        [*command[:3], "check", name], cwd=newsletter, env={**env, "DATABASE_URL": ""}, capture_output=True, text=True
-    )
+    checked = commands.run(newsletter, {**os.environ, "DATABASE_URL": ""}, "check", name)
     assert checked.returncode == 0, checked.stdout
 
 

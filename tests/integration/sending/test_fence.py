@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,8 +23,7 @@ from mailer.flows.sending import fence
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.transports.outbox import Outbox
 from mailer.workers.actors import WakeUps
-from tests import services
-from tests.conftest import ROOT
+from tests import commands, services
 from tests.factories import add_subscribers, edition, old, settings
 from tests.processes import eventually, running
 
@@ -193,9 +191,7 @@ def test_a_folder_that_cannot_be_written_makes_the_send_wait(ledger: Database, c
 
 def test_the_command_shows_both_halves_and_off_is_off(ledger: Database, conf: Settings, tmp_path: Path) -> None:
     def call(*words: str, conf: Settings = conf) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "mailer.cli", "fence", *words]
-        env = {**environment(conf), "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+        return commands.run(tmp_path, environment(conf), "fence", *words)
 
     go(ledger, conf, "second")
     facts = json.loads(call("--json").stdout)

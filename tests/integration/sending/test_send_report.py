@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_report import SendReport, make_report, report_facts
 from mailer.flows.sending.send_report_page import render_report
 from mailer.transports.outbox import Outbox
-from tests.conftest import ROOT
+from tests import commands
 from tests.factories import add_subscribers, edition, old, settings
 
 
@@ -130,15 +128,14 @@ def test_an_unknown_send_is_named(database: Database) -> None:
 
 
 def test_the_command_prints_and_writes(database: Database, database_url: str, sent: int, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mailer.cli", "report", str(sent), "--html", str(tmp_path / "report.html")]
-    env = {**environment(settings(tmp_path, database_url)), "PYTHONPATH": str(ROOT)}
-    shown = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    words = ("report", str(sent), "--html", str(tmp_path / "report.html"))
+    env = environment(settings(tmp_path, database_url))
+    shown = commands.run(tmp_path, env, *words)
     assert shown.returncode == 0, shown.stderr
     assert "The sums add up" in shown.stdout
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
-    facts = subprocess.run([*command, "--json"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    facts = commands.run(tmp_path, env, *words, "--json")
     assert json.loads(facts.stdout)["adds_up"] is True
-    command[-1] = str(tmp_path / "nowhere" / "report.html")
-    refused = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    refused = commands.run(tmp_path, env, *words[:-1], str(tmp_path / "nowhere" / "report.html"))
     assert refused.returncode == 1
     assert "cannot be written" in refused.stderr

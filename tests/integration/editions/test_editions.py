@@ -178,7 +178,7 @@ def test_the_text_part_is_readable(newsletter: NewsletterFolder) -> None:
     assert "Hello *there*, see the other issue [1]" in text
     assert f"[1] {SITE}/issues/second/" in text
     assert "[Bild: A chart]" in text, "in the language of the issue"
-    assert re.search(r"city +mails\n-+ +-+\nUlm +12", text)
+    assert re.search(r"city +emails\n-+ +-+\nUlm +12", text)
     assert '    print("sent")' in text
     assert all(len(line) <= 78 for line in text.splitlines() if "http" not in line)
 

@@ -29,13 +29,14 @@ test-fast: .venv/dev.stamp ## Run the unit tests and those of the store (under a
 test-slow: .venv/dev.stamp ## Run what is slow by nature: killed processes, floods, the real archive
 	.venv/bin/pytest -n $(WORKERS) --dist worksteal -m slow
 
-check: .venv/dev.stamp ## Linters, types, layers, dead code, migrations
+check: .venv/dev.stamp ## Linters, types, layers, dead code, vocabulary, migrations
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/vulture
 	.venv/bin/python -m bench.dead_code
+	.venv/bin/python -m bench.prose
 	.venv/bin/python -m pip check
 	.venv/bin/zizmor --quiet --offline --no-progress .github
 	.venv/bin/squawk --assume-in-transaction --pg-version=16.0 --exclude=prefer-bigint-over-int,prefer-bigint-over-smallint mailer/migrations/*.sql

@@ -112,9 +112,7 @@ def find_all() -> Iterator[Finding]:
                 yield from find_in_python(path, path.read_text(encoding="utf-8"))
     for top in PAGES:
         for path in sorted((ROOT / top).rglob("*.html")):
-            yield from find_in_text(
-                path, re.sub(r"{%.*?%}|{#.*?#}|<[^>]*>|\b\w+\.\w+\b", _blank, path.read_text(encoding="utf-8"))
-            )
+            yield from find_in_text(path, re.sub(_MARKUP, _blank, path.read_text(encoding="utf-8")))
     for top in DOCS:
         for path in sorted((ROOT / top).rglob("*.md")) if (ROOT / top).is_dir() else [ROOT / top]:
             yield from find_in_text(
@@ -168,6 +166,7 @@ def _blank(match: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", match.group(0))
 
 
+_MARKUP = re.compile(r"<style.*?</style>|{%.*?%}|{#.*?#}|<[^>]*>|\b\w+\.\w+\b", re.DOTALL)
 _PROSE = re.compile(r"\b(?:" + "|".join(sorted(map(re.escape, RETIRED_PROSE), key=len, reverse=True)) + r")s?\b", re.IGNORECASE)
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 from mailer.core.db import Tx
 from mailer.store.subscribers import inbox_emails
 
-INBOX = "inbox"  # the scope of the limit on the mailed inbox, which is only looked at here: queuing an email counts it
+INBOX = "inbox"  # the scope of the limit on the emailed inbox, which is only looked at here: queuing an email counts it
 
 
 def use(

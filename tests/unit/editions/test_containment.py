@@ -54,7 +54,7 @@ def test_the_unsubscribe_links_placeholder_is_refused_in_a_files_name() -> None:
 
 
 def test_a_text_about_unsubscribing_holds_no_placeholder() -> None:
-    assert not has_placeholder("Postmerge 0: leave at any URL, with {{ unsubscribe_url }} &amp; 100 % of \\30 readers.")
+    assert not has_placeholder("Postmerge 0: leave at any URL, with {{ unsubscribe_url }} &amp; 100 % of \\30 subscribers.")
 
 
 @pytest.mark.parametrize(

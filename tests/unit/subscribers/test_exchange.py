@@ -145,9 +145,9 @@ def test_columns_can_be_corrected(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "says"),
     [
-        ("not an address,,,", "not a mail address"),
-        (",active,,", "not a mail address"),
-        (f"{'a' * 65}@example.org,active,,", "not a mail address"),
+        ("not an address,,,", "not an email address"),
+        (",active,,", "not an email address"),
+        (f"{'a' * 65}@example.org,active,,", "not an email address"),
         ("a@example.org,sleeping,,", "the state 'sleeping'"),
         ("a@example.org,active,yesterdayish,", "not a date"),
         ("a@example.org,active,,{oops", "metadata"),
@@ -176,7 +176,7 @@ def test_a_bad_line_says_why_and_stops_nothing(tmp_path: Path, cells: str, says:
 )
 def test_what_spreadsheets_write_is_read(tmp_path: Path, data: bytes) -> None:
     [line] = read(tmp_path / "a", data)
-    assert line.email.endswith("@exämple.org") or "not a mail address" in line.wrong
+    assert line.email.endswith("@exämple.org") or "not an email address" in line.wrong
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\x00\x01\x02", b"a,b\n1,2\n"])

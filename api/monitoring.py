@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import redis
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from api.common.dependencies import AppContext, Context
+from api.v1.common.authentication import authorize
 from mailer.core.errors import Unavailable
 from mailer.flows.operations import health
 
@@ -27,9 +28,9 @@ def report_health(context: Context) -> JSONResponse:
     return JSONResponse(body, 503 if sentence else 200, {"Cache-Control": "no-store"})
 
 
-@metrics_router.get("/metrics")
+@metrics_router.get("/metrics", dependencies=[Depends(authorize)])
 def report_metrics(context: Context) -> Response:
-    """Report the ledger's current counts in Prometheus' format."""
+    """Report the ledger's current counts in Prometheus' format, to a key with the scope read."""
     numbers = health.read_numbers(context.database)
     registry = CollectorRegistry()
     _add_gauge(registry, "postmerge_sends", "Sends in each state.", numbers.sends)

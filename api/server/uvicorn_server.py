@@ -70,6 +70,7 @@ def _answer(
         access_log=False,
         log_level="warning",
         proxy_headers=False,
+        server_header=False,
         timeout_graceful_shutdown=5,
         lifespan="off",
     )

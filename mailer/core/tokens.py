@@ -134,18 +134,18 @@ def read_address(secrets: Secrets, token: str, now: datetime, expiry: timedelta)
     return _open_dated_link(secrets, b"address.2", token, now, expiry)
 
 
-def export_token(secrets: Secrets, export_id: int, issued: datetime) -> str:
-    """Sign a token for fetching an export of the API, dated ``issued``. 43 characters."""
-    return _sign(secrets, b"export", struct.pack(">qq", export_id, int(issued.timestamp() * 1000)))
+def export_token(secrets: Secrets, export_id: int, key_id: int, issued: datetime) -> str:
+    """Sign a token for downloading an export as the API key ``key_id`` may, dated ``issued``. 54 characters."""
+    return _sign(secrets, b"export", struct.pack(">qqq", export_id, key_id, int(issued.timestamp() * 1000)))
 
 
-def read_export(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> int | None:
-    """Return the export of a token; None if it is forged or older than ``expiry``."""
-    opened = _open(secrets, b"export", token, 16)
+def read_export(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> tuple[int, int] | None:
+    """Return the ids of a token's export and API key, or None when it is forged or older than ``expiry``."""
+    opened = _open(secrets, b"export", token, 24)
     if opened is None:
         return None
-    number, millis = struct.unpack(">qq", opened[0])
-    return int(number) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
+    export_id, key_id, millis = struct.unpack(">qqq", opened[0])
+    return (export_id, key_id) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
 
 
 def canary_token(secrets: Secrets, subscriber_id: int, email_id: int) -> str:

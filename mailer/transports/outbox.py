@@ -13,6 +13,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from mailer.core.errors import BadInput
+from mailer.core.private_files import open_private
 from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
 
 _count = itertools.count()
@@ -33,8 +34,9 @@ class Outbox:
         tags = "; ".join(f"{key}={value}" for key, value in envelope.tags.items())
         part = self.folder / f".{name}.part"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(_TAGS + tags.encode("ascii", "replace") + b"\r\n" + envelope.raw)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with open(part, "wb", opener=open_private) as file:
+                file.write(_TAGS + tags.encode("ascii", "replace") + b"\r\n" + envelope.raw)
             part.replace(self.folder / f"{name}.eml")
         except OSError as error:
             part.unlink(missing_ok=True)

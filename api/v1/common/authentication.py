@@ -28,19 +28,19 @@ _PUBLISHERS = {"ping", "publish", "sends"}  # all that ``publish`` may use
 
 async def authenticate(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
     """Check the key, the rate limit, the scope and the text of a request: one dependency, because each costs time."""
-    await _authorize(request, authorization)
+    await authorize(request, authorization)
     await refuse_unstorable_text(request)
     refuse_unknown_parameters(request)
 
 
-async def _authorize(request: Request, authorization: str | None) -> None:
+async def authorize(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
     """Store the key in the request's state. Raises ApiError 401 (no valid key), 403 (its scope) or 429 (its rate limit)."""
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "token" or not secret.strip():
         raise ApiError(401, "unauthorized", "An API key is required: send `Authorization: Token KEY`.")
     key = await check_key(request.app.state.context.asker, secret.strip())
     if key is None:
-        raise ApiError(401, "unauthorized", "This API key is not valid: create one with `postmerge keys create NAME`.")
+        raise ApiError(401, "unauthorized", "This API key is invalid or has expired: `postmerge keys create NAME` creates one.")
     request.state.key = key
     if wait := request.app.state.rate_limiter.seconds_to_wait(key.id, key.per_minute):
         limits = {"Limit": key.per_minute, "Remaining": 0, "Reset": int(time.time()) + wait}
@@ -48,7 +48,7 @@ async def _authorize(request: Request, authorization: str | None) -> None:
         raise ApiError(
             429, "rate_limited", f"The rate limit of this key is exceeded: try again in {wait} s.", retry=wait, headers=headers
         )
-    word = request.url.path.removeprefix("/v1/").partition("/")[0]
+    word = request.url.path.removeprefix("/v1").strip("/").partition("/")[0]
     if not is_allowed(key.scope, request.method, word):
         raise ApiError(
             403, "forbidden", f"A key with the scope {key.scope} cannot do this: use one with {_needed_scope(request, word)}."

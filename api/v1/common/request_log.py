@@ -1,4 +1,7 @@
-"""The log of API requests, written in batches by a thread: never a body, never an address."""
+"""The log of API requests, written in batches by a thread: never a body, never an address.
+
+A request without a valid key is not logged, so that strangers cannot fill the database.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ class RequestLog:
 
 
 class RequestLogMiddleware:
-    """ASGI middleware: records each request under ``/v1`` with its route's pattern."""
+    """ASGI middleware: records each request under ``/v1`` that has a valid key, with its route's pattern."""
 
     def __init__(self, app: ASGIApp, log: RequestLog) -> None:
         self._app = app
@@ -84,17 +87,17 @@ class RequestLogMiddleware:
         try:
             await self._app(scope, receive, send_watched)
         finally:
-            self._log.record(_describe_request(scope, status))
+            if key := scope["state"].get("key"):
+                self._log.record(_describe_request(scope, status, key.id))
 
 
-def _describe_request(scope: Scope, status: int) -> dict[str, Any]:
-    key = scope.get("state", {}).get("key")
+def _describe_request(scope: Scope, status: int, key_id: int) -> dict[str, Any]:
     path = getattr(scope.get("route"), "path", "") or "/v1/"
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"").decode("latin-1").lower()
     source = next((word for word in _SOURCES if agent.startswith(word)), "api")
     return {
         "at": datetime.now(UTC).isoformat(),
-        "key_id": key.id if key else None,
+        "key_id": key_id,
         "method": scope["method"][:10],
         "path": path.removeprefix("/v1"),
         "status": status,

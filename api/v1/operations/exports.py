@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.common.dependencies import AppContext, Context
 from api.v1.common import paging, schemas
+from api.v1.common.authentication import is_allowed
 from api.v1.common.errors import ApiError, raise_not_found
 from api.v1.operations import export_rows
 from api.v1.subscribers.subscriber_filters import SubscriberFilters, build_conditions
 from mailer.core import public_ids, tokens
 from mailer.core.errors import BadInput
-from mailer.flows.operations import api_records
+from mailer.flows.operations import api_keys, api_records
 
 router = APIRouter(prefix="/exports", tags=["Exports"])
 download_router = APIRouter(include_in_schema=False)
@@ -46,36 +47,37 @@ def list_exports(context: Context, request: Request, page: paging.PageNumber = 1
     Newest first.
     """
     rows, count = api_records.list_page(context.database, "exports", page, paging.PAGE_SIZE)
-    return paging.page_response(context, request, [_as_export(context, row) for row in rows], count, page)
+    return paging.page_response(context, request, [_as_export(context, request, row) for row in rows], count, page)
 
 
 @router.post("", status_code=201, responses=schemas.response("Export", 201))
-def create_export(context: Context, payload: ExportInput) -> JSONResponse:
+def create_export(context: Context, request: Request, payload: ExportInput) -> JSONResponse:
     """Create an export.
 
-    `url` downloads it without a key for one hour; retrieve the export again to get a new link.
+    `url` downloads it without a key for one hour, or until the key is revoked or expires; retrieve the export again to get
+    a new link.
     """
     _check_export(context, payload)
-    return JSONResponse(_as_export(context, api_records.create_record(context.database, "exports", payload.model_dump())), 201)
+    row = api_records.create_record(context.database, "exports", payload.model_dump())
+    return JSONResponse(_as_export(context, request, row), 201)
 
 
 @router.get("/{id}", responses=schemas.response("Export") | schemas.error_responses(404))
-def retrieve_export(context: Context, id: str) -> JSONResponse:
+def retrieve_export(context: Context, request: Request, id: str) -> JSONResponse:
     """Retrieve an export.
 
     With a new link to the file, valid for one hour.
     """
     row = api_records.get_record(context.database, "exports", "export", id)
-    return JSONResponse(_as_export(context, row)) if row else raise_not_found("export")
+    return JSONResponse(_as_export(context, request, row)) if row else raise_not_found("export")
 
 
 @download_router.get("/exports/{token}")
 def download_export(context: Context, token: str) -> Response:
     """Generate the file and return it."""
-    number = tokens.read_export(context.settings.need_secrets(), token, datetime.now(UTC), LINK_LIFETIME)
-    row = api_records.get_record(context.database, "exports", "export", str(number)) if number is not None else None
+    row = _find_by_token(context, token)
     if row is None:
-        raise_not_found("export, or its link is older than an hour: retrieve the export again to get a new one")
+        raise_not_found("export, or its link has ended: retrieve the export again to get a new one")
     asked = SubscriberFilters.model_validate(row["parameters"] or {})
     where = build_conditions(context.database, asked)
     several = len(row["collections"]) > 1
@@ -86,6 +88,15 @@ def download_export(context: Context, token: str) -> Response:
         media_type=kinds[name.rpartition(".")[2]],
         headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
     )
+
+
+def _find_by_token(context: AppContext, token: str) -> dict[str, Any] | None:
+    """The export of a link, or None when the link is forged or old, or the key that it was given to may not read exports."""
+    claim = tokens.read_export(context.settings.need_secrets(), token, datetime.now(UTC), LINK_LIFETIME)
+    key = api_keys.get_key(context.database, claim[1]) if claim else None
+    if claim is None or key is None or not key.is_valid or not is_allowed(key.scope, "GET", "exports"):
+        return None
+    return api_records.get_record(context.database, "exports", "export", str(claim[0]))
 
 
 def _check_export(context: AppContext, payload: ExportInput) -> None:
@@ -116,8 +127,8 @@ def _check_parameters(context: AppContext, parameters: dict[str, Any]) -> None:
         ) from error
 
 
-def _as_export(context: AppContext, row: dict[str, Any]) -> dict[str, Any]:
-    token = tokens.export_token(context.settings.need_secrets(), row["id"], datetime.now(UTC))
+def _as_export(context: AppContext, request: Request, row: dict[str, Any]) -> dict[str, Any]:
+    token = tokens.export_token(context.settings.need_secrets(), row["id"], request.state.key.id, datetime.now(UTC))
     return {
         "id": public_ids.public("export", row["id"]),
         "creation_date": row["created_at"].isoformat(),

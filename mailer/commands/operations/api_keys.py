@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 
 import click
 from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
-from mailer.flows.operations.api_keys import DEFAULT_REQUESTS_PER_MINUTE, SCOPES, create_key, list_keys, revoke_key
+from mailer.core.errors import BadInput
+from mailer.flows.operations.api_keys import (
+    DEFAULT_LIFETIMES,
+    DEFAULT_REQUESTS_PER_MINUTE,
+    SCOPES,
+    create_key,
+    list_keys,
+    revoke_key,
+)
+
+_MAX_DAYS = 3650  # until a key expires
 
 
 @click.group()
@@ -20,7 +31,11 @@ def keys() -> None:
 @keys.command("create")
 @click.argument("name")
 @click.option("--scope", type=click.Choice(SCOPES), default="admin", show_default=True, help="What the key allows.")
-@click.option("--days", type=click.IntRange(1, 3650), default=None, help="Days until it expires (default: never).")
+@click.option(
+    "--expires",
+    default="",
+    help="When it expires: days such as 90d, a date such as 2027-01-31, or never (default: 365d for publish, else never).",
+)
 @click.option(
     "--per-minute",
     type=click.IntRange(0, 1_000_000),
@@ -28,15 +43,15 @@ def keys() -> None:
     show_default=True,
     help="Requests a minute; 0 for no limit.",
 )
-def create(name: str, scope: str, days: int | None, per_minute: int) -> None:
+def create(name: str, scope: str, expires: str, per_minute: int) -> None:
     """Create a key and print it. It is shown only once; the database stores only its hash.
 
     Scopes: read allows reading subscribers and emails; subscribers also allows changing subscribers, tags, segments and
     notes; publish only allows publishing, for CI pipelines; admin allows everything.
 
-    Example: postmerge keys create ci --scope publish --days 365
+    Example: postmerge keys create ci --scope publish --expires 90d
     """
-    expires_in = timedelta(days=days) if days else None
+    expires_in = _parse_expiry(expires) if expires else DEFAULT_LIFETIMES.get(scope)
     click.echo(create_key(open_database(load_settings()), name, scope, per_minute, expires_in))
 
 
@@ -63,10 +78,25 @@ def list_all(json: bool) -> None:
 
 @keys.command("revoke")
 @click.argument("name")
-def revoke(name: str) -> None:
+@click.option("--last", is_flag=True, help="Revoke it even if it is the last valid admin key.")
+def revoke(name: str, last: bool) -> None:
     """Revoke a key. Further requests with it are refused.
 
     Example: postmerge keys revoke dashboard
     """
-    revoke_key(open_database(load_settings()), name)
+    revoke_key(open_database(load_settings()), name, last)
     out.print(Text(f"Key {name} revoked."))
+
+
+def _parse_expiry(text: str) -> timedelta | None:
+    """The time from now until the key expires, or None for never."""
+    if text == "never":
+        return None
+    try:
+        days = re.fullmatch(r"([0-9]{1,4})d", text)
+        left = timedelta(days=int(days[1])) if days else datetime.fromisoformat(text).replace(tzinfo=UTC) - datetime.now(UTC)
+    except ValueError:
+        left = timedelta(0)
+    if not timedelta(0) < left <= timedelta(days=_MAX_DAYS):
+        raise BadInput(f"--expires is {text!r}: give days such as 90d, a future date such as 2027-01-31, or never.")
+    return left

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from mailer.core import log
 from mailer.core.async_db import Asker
-from mailer.core.db import Database
-from mailer.core.errors import BadInput
+from mailer.core.db import Database, Tx
+from mailer.core.errors import BadInput, Refused
 from mailer.store.operations import api_keys
 from mailer.store.operations.api_keys import ApiKey
 
@@ -18,7 +18,9 @@ events = log.get("keys")
 
 
 SCOPES = ("read", "subscribers", "publish", "admin")
-DEFAULT_REQUESTS_PER_MINUTE = 1200  # of a new key
+DEFAULT_REQUESTS_PER_MINUTE = 1200  # requests of a new key
+# How long a new key is valid unless it is created with another end: a CI pipeline's key ends; a scope not listed never does.
+DEFAULT_LIFETIMES = {"publish": timedelta(days=365)}
 
 
 def create_key(
@@ -61,12 +63,31 @@ def get_key(database: Database, key_id: int) -> ApiKey | None:
         return api_keys.get(tx, key_id)
 
 
-def revoke_key(database: Database, name: str) -> None:
-    """Revoke a key, effective from the next request. Raises BadInput if no valid key has this name."""
+def change_scope(database: Database, key: ApiKey, scope: str) -> None:
+    """Change a key's scope from the next request on. Raises Refused for the last valid admin key."""
     with database.transaction() as tx:
+        if scope != "admin" and key.is_valid:
+            _refuse_last_admin(tx, key.name)
+        api_keys.set_scope(tx, key.id, scope)
+    events.info("key.scope_changed", name=key.name, scope=scope)
+
+
+def revoke_key(database: Database, name: str, even_last: bool = False) -> None:
+    """Revoke a key from the next request on. Raises BadInput when there is none of that name.
+
+    Raises Refused for the last valid admin key unless ``even_last``.
+    """
+    with database.transaction() as tx:
+        if not even_last:
+            _refuse_last_admin(tx, name)
         if not api_keys.revoke(tx, name):
             raise BadInput(f"There is no valid key {name!r}: `postmerge keys list` shows all keys.")
     events.info("key.revoked", name=name)
+
+
+def _refuse_last_admin(tx: Tx, name: str) -> None:
+    if [key.name for key in api_keys.lock_admins(tx)] == [name]:
+        raise Refused(f"{name} is the last valid admin key: create another one with `postmerge keys create NAME` first.")
 
 
 def _hash_key(key: str) -> bytes:

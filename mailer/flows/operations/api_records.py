@@ -151,11 +151,5 @@ def delete_old_rows(database: Database) -> None:
         uploads.expire_old(tx)
 
 
-def set_scope(database: Database, key_id: int, scope: str) -> None:
-    """Change the scope of a key, effective from the next request."""
-    with database.transaction() as tx:
-        api_records.set_scope(tx, key_id, scope)
-
-
 def _explain_conflict(error: Exception) -> Exception:
     return Rejected("name_already_exists", "This name is already in use.") if is_unique_violation(error) else error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
+from mailer.core.private_files import open_private
 from mailer.store.subscribers import exports
 
 
@@ -22,7 +22,7 @@ def export_to_path(database: Database, path: Path) -> int:
     """Write all subscribers to ``path``, readable only by its owner. The file appears only when complete. Raises BadInput."""
     part = path.with_name(f"{path.name}.part")
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with open(part, "wb", opener=open_private) as file:
             number = export_subscribers(database, file)
         part.replace(path)
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import Any
 from mailer.core import addresses, log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, TimedOut
+from mailer.core.private_files import open_private
 from mailer.core.settings import Settings
 from mailer.exchange import cell_values, list_files, own_format
 from mailer.exchange.list_files import ListLine, OpenList
@@ -145,7 +146,7 @@ def _summarize(tx: Tx, sheet: OpenList, request: ImportRequest) -> ImportPlan:
 
 def _write_report(tx: Tx, path: Path) -> None:
     try:
-        with path.open("wb") as file:
+        with open(path, "wb", opener=open_private) as file:
             imports.write_report(tx, file)
     except OSError as error:
         raise BadInput(f"{path} cannot be written ({error.strerror or error}): choose another path with --report.") from error

@@ -29,6 +29,7 @@ class ApiKey:
 
 
 _COLUMNS = "id, name, prefix, scope, per_minute, created_at, expires_at, last_used_at, revoked_at"
+_VALID = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 
 
 def create(tx: Tx, name: str, digest: bytes, prefix: str, scope: str, per_minute: int, expires_at: datetime | None) -> bool:
@@ -55,7 +56,7 @@ def valid_key_query(digest: bytes) -> Question[ApiKey]:
     return Question(
         f"""
         SELECT {_COLUMNS} FROM api_keys
-        WHERE hash = %(digest)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+        WHERE hash = %(digest)s AND {_VALID}
         """,
         {"digest": digest},
         ApiKey,
@@ -70,6 +71,25 @@ def list_all(tx: Tx) -> list[ApiKey]:
 def revoke(tx: Tx, name: str) -> bool:
     """Revoke the key of this name; return whether it was valid."""
     return bool(tx.run("UPDATE api_keys SET revoked_at = now() WHERE name = %(name)s AND revoked_at IS NULL", name=name))
+
+
+def set_scope(tx: Tx, key_id: int, scope: str) -> None:
+    """Change a key's scope from the next request on."""
+    tx.run("UPDATE api_keys SET scope = %(scope)s WHERE id = %(id)s", id=key_id, scope=scope)
+
+
+def lock_admins(tx: Tx) -> list[ApiKey]:
+    """Lock and return the valid keys with the scope admin, so that two transactions cannot both take the last one away."""
+    return each(
+        tx.all(
+            f"""
+            SELECT {_COLUMNS} FROM api_keys
+            WHERE scope = 'admin' AND {_VALID}
+            ORDER BY id FOR UPDATE
+            """
+        ),
+        ApiKey,
+    )
 
 
 def get(tx: Tx, key_id: int) -> ApiKey | None:

@@ -145,10 +145,5 @@ def create_month_partitions(tx: Tx) -> None:
     tx.run("SELECT make_events_months(3)")
 
 
-def set_scope(tx: Tx, key_id: int, scope: str) -> None:
-    """Change the scope of a key."""
-    tx.run("UPDATE api_keys SET scope = %(scope)s WHERE id = %(id)s", id=key_id, scope=scope)
-
-
 def _wrapped(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: json(value) if isinstance(value, dict) else value for name, value in values.items()}

@@ -42,7 +42,7 @@ def add(newsletter: Web, email: str, *tags: str) -> None:
 
 def test_a_key_is_valid_until_it_is_revoked(newsletter: Web, api: TestClient) -> None:
     assert api.get("/v1/ping").status_code == 200
-    api_keys.revoke_key(newsletter.database, "test")
+    api_keys.revoke_key(newsletter.database, "test", even_last=True)
     answer = api.get("/v1/ping")
     assert answer.status_code == 401
     assert answer.json().keys() == {"code", "detail"}
@@ -66,7 +66,7 @@ def test_only_a_keys_hash_is_stored(newsletter: Web) -> None:
 
 
 def test_a_name_is_free_again_after_its_key_was_revoked(newsletter: Web) -> None:
-    first = api_keys.create_key(newsletter.database, "dashboard")
+    first = api_keys.create_key(newsletter.database, "dashboard", "read")
     with pytest.raises(BadInput, match="already"):
         api_keys.create_key(newsletter.database, "dashboard")
     api_keys.revoke_key(newsletter.database, "dashboard")
@@ -84,10 +84,10 @@ def test_a_keys_name_is_plain(newsletter: Web, name: str) -> None:
 
 
 def test_the_commands_make_list_and_revoke_a_key(newsletter: Web, tmp_path: Path) -> None:
-    def run(*words: str) -> str:
+    def run(*words: str, status: int = 0) -> str:
         done = commands.run(tmp_path, {**os.environ, "DATABASE_URL": newsletter.database.url}, "keys", *words)
-        done.check_returncode()
-        return done.stdout.strip()
+        assert done.returncode == status, done.stderr
+        return (done.stdout + done.stderr).strip()
 
     key = run("create", "dashboard")
     assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 200
@@ -95,7 +95,9 @@ def test_the_commands_make_list_and_revoke_a_key(newsletter: Web, tmp_path: Path
     assert listed["name"] == "dashboard"
     assert listed["revoked_at"] is None
     assert key not in run("list")
-    run("revoke", "dashboard")
+    assert "last valid admin key" in run("revoke", "dashboard", status=1)
+    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 200
+    run("revoke", "dashboard", "--last")
     assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 401
 
 

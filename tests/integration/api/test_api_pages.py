@@ -78,7 +78,7 @@ def paths_of(app_paths: Iterator[str], newsletter: Web, send_id: int) -> Iterato
             "/address/{token}": tokens.address_token(secret, to, email["id"], email["created_at"]),
             "/canary/{token}": tokens.canary_token(secret, subscriber, email["id"]),
             "/gift/{token}": tokens.gift_token(secret, to, 1),
-            "/exports/{token}": tokens.export_token(secret, 1, datetime.now(UTC)),
+            "/exports/{token}": tokens.export_token(secret, 1, 1, datetime.now(UTC)),
             **dict.fromkeys(PAID, tokens.paid_token(secret, to, datetime.now(UTC))),
             **dict.fromkeys(READ, tokens.reading_token(secret, to)),
         }
@@ -294,12 +294,18 @@ def test_health_notices_a_database_that_is_older_than_the_program(newsletter: We
 def test_metrics_count_sends_deliveries_and_waiting_emails(newsletter: Web) -> None:
     newsletter.send(7)
     newsletter.subscribe(ADA)
-    written = newsletter.client.get("/metrics").text
+    written = newsletter.holder().get("/metrics").text
     assert 'postmerge_sends{state="finished"} 1.0' in written
     assert 'postmerge_deliveries{state="accepted"} 7.0' in written
     assert 'postmerge_deliveries{state="pending"} 0.0' in written
     assert "postmerge_transactional_mails_pending 1.0" in written
     assert "@" not in written
+
+
+@pytest.mark.parametrize(("scope", "status"), [("", 401), ("publish", 403), ("read", 200), ("admin", 200)])
+def test_metrics_need_a_key_that_may_read(letter: Web, scope: str, status: int) -> None:
+    headers = {"Authorization": f"Token {api_keys.create_key(letter.database, scope, scope)}"} if scope else {}
+    assert letter.client.get("/metrics", headers=headers).status_code == status
 
 
 def test_metrics_can_be_switched_off(newsletter: Web, database_url: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from api.v1.operations.users import PERMISSIONS
 from bench import api_table
 from mailer.core.db import Database, Row, Tx
 from mailer.flows.operations import api_keys
@@ -360,7 +361,7 @@ def test_account_forms_users_and_requests(newsletter: Web, api: TestClient) -> N
     one = f"/users/{made['id']}"
     assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {made['key']}"}).status_code == 200
     assert newsletter.client.get("/v1/subscribers", headers={"Authorization": f"Token {made['key']}"}).status_code == 403
-    assert call(api, "PATCH", one, "/users/{}", json={"permissions": {"subscriber": "write"}}).status_code == 200
+    assert call(api, "PATCH", one, "/users/{}", json={"permissions": PERMISSIONS["subscribers"]}).status_code == 200
     assert newsletter.client.get("/v1/subscribers", headers={"Authorization": f"Token {made['key']}"}).status_code == 200
     assert call(api, "DELETE", one, "/users/{}").status_code == 204
     assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {made['key']}"}).status_code == 401

@@ -58,7 +58,7 @@ def made(shop: Shop, subscriber: int) -> dict[str, str]:
         "gift": tokens.gift_token(secret, to, gift), "page": tokens.page_token(secret, to, now),
         "address": tokens.address_token(secret, to, 1, now), "canary": tokens.canary_token(secret, subscriber, 1),
         "form": tokens.form_token(secret, now), "work": tokens.work_token(secret, now, 1),
-        "export": tokens.export_token(secret, subscriber, now),
+        "export": tokens.export_token(secret, subscriber, 1, now),
     }  # fmt: skip
 
 

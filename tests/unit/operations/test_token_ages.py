@@ -20,7 +20,7 @@ LINKS: dict[str, Read] = {
     "confirm": lambda now: tokens.read_confirm(SECRET, tokens.confirm_token(SECRET, TO, 2, NOW), now, DAY),
     "page": lambda now: tokens.read_page(SECRET, tokens.page_token(SECRET, TO, NOW), now, DAY),
     "address": lambda now: tokens.read_address(SECRET, tokens.address_token(SECRET, TO, 2, NOW), now, DAY),
-    "export": lambda now: tokens.read_export(SECRET, tokens.export_token(SECRET, 1, NOW), now, DAY),
+    "export": lambda now: tokens.read_export(SECRET, tokens.export_token(SECRET, 1, 2, NOW), now, DAY),
 }
 FORMS: dict[str, Read] = {
     "form": lambda now: tokens.check_form(SECRET, tokens.form_token(SECRET, NOW), now, timedelta(0), DAY),
@@ -76,7 +76,7 @@ def test_each_link_names_what_it_belongs_to() -> None:
         ("leave", "gift", "confirm", "address"), 9
     )
     assert tokens.read_canary(SECRET, tokens.canary_token(SECRET, 7, 9)) == (7, 9)
-    assert tokens.read_export(SECRET, tokens.export_token(SECRET, 7, NOW), NOW, DAY) == 7
+    assert tokens.read_export(SECRET, tokens.export_token(SECRET, 7, 9, NOW), NOW, DAY) == (7, 9)
 
 
 def test_the_address_in_a_link_cannot_be_guessed_without_the_secret_and_is_checked_with_the_one_that_signed() -> None:

@@ -12,7 +12,9 @@ from starlette.types import Scope
 from api import docs, inbound_webhooks, monitoring, v1
 from api.common import error_responses
 from api.common.dependencies import AppContext
-from api.common.middleware import HttpMiddleware
+from api.common.hosts import list_known_hosts
+from api.common.middleware import HttpMiddleware, HttpPolicy
+from api.v1.common.authentication import admit
 from api.web import outbox_pages, paid_pages, signup_pages
 from api.web.archive import ArchiveFiles
 from mailer.core.async_db import Asker
@@ -49,7 +51,8 @@ def create_app(
     def problem(scope: Scope, status: int) -> Response:
         return error_responses.error_response(context, Request(scope), status)
 
-    app.add_middleware(HttpMiddleware, problem=problem, tls=settings.api_url.startswith("https:"))
+    policy = HttpPolicy(problem, admit, list_known_hosts(settings), settings.api_url.startswith("https:"))
+    app.add_middleware(HttpMiddleware, policy=policy)
     return app
 
 

@@ -27,6 +27,7 @@ def settings(folder: Path, database_url: str = "", redis_url: str = "", transpor
         "transport": transport,
         "sender": "The Letter <letter@example.org>",
         "postal_address": "1 Example Street",
+        "hosts": ("testserver", "x"),
         "secret": "0123456789abcdef0123456789abcdef",
         "hold": timedelta(0),
         "first_slice_wait": timedelta(0),

@@ -43,7 +43,7 @@ class Web:
     wake_ups: list[datetime] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.client = TestClient(self.app(), follow_redirects=False)
+        self.client = TestClient(self.app(), base_url="http://127.0.0.1", follow_redirects=False)
 
     def app(self, **more: Any) -> FastAPI:
         """The app, in development unless ``outbox=None``."""

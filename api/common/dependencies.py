@@ -48,7 +48,7 @@ def client_ip(request: Request) -> str | None:
     It is the peer's address. If the peer is a trusted proxy (POSTMERGE_TRUSTED_PROXIES), it is the last entry of
     X-Forwarded-For, and so on to the left as long as the entry's writer is trusted.
     """
-    ours = _networks(request.app.state.context.settings.trusted_proxies)
+    ours = list_trusted_proxies(request.app.state.context.settings)
     found = _ip(request.client.host if request.client else "")
     said = ",".join(request.headers.getlist("x-forwarded-for")).split(",") if ours else []
     while found and said and any(found in network for network in ours):
@@ -57,6 +57,11 @@ def client_ip(request: Request) -> str | None:
             break
         found = before
     return str(found) if found else None
+
+
+def list_trusted_proxies(settings: Settings) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """The networks of our own proxies (POSTMERGE_TRUSTED_PROXIES)."""
+    return _networks(settings.trusted_proxies)
 
 
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

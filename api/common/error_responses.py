@@ -25,6 +25,7 @@ _SENTENCES = {
     405: "This address does not accept that method.",
     408: "The request took too long to arrive: please try again.",
     413: "The request is too large: the limit is 64 KB, and 32 MB for an import.",
+    421: "This server does not answer to that host name: use the address of POSTMERGE_API_URL, or set POSTMERGE_HOSTS.",
     500: "Something went wrong on our side and was logged: please try again in a minute.",
 }
 

@@ -1,4 +1,4 @@
-"""The outermost layer: limits the size of bodies, answers HEAD like GET without a body, adds security headers.
+"""The outermost layer: checks hosts, limits bodies, answers HEAD like GET without a body, adds security headers.
 
 An unexpected error is logged with its type and place, but without its message, which might contain an address.
 """
@@ -6,14 +6,19 @@ An unexpected error is logged with its type and place, but without its message, 
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import IO
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.common.hosts import has_known_host
 from mailer.core import log
 
 events = log.get("http")
@@ -21,7 +26,11 @@ events = log.get("http")
 MAX_BODY_BYTES = 64 * 1024  # of a request
 _MAX_BYTES_BY_PREFIX = {"/v1/publish": 8 << 20, "/v1/imports": 32 << 20, "/webhooks/ses": 300 << 10}  # by prefix of the path
 MAX_LENGTH_DIGITS = 18  # of a Content-Length header
+MAX_BODIES_ON_DISK = 16  # at once, of a process: being received or waiting to be processed
+_MAX_BODIES_IN_MEMORY = 2  # at once, of a process, of those that are larger than _MAX_MEMORY_BYTES
+_MAX_MEMORY_BYTES = 1 << 20  # of a body that is being received
 _MAX_BODY_SECONDS = 30.0  # to receive a body
+_ANY_HOST = "/health"  # says nothing about anybody, and load balancers ask for it by IP address
 _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -30,13 +39,32 @@ _DEFAULTS = {
 _TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
-class HttpMiddleware:
-    """ASGI middleware. ``problem(scope, status)`` creates the response when the app cannot; ``tls``: clients use HTTPS."""
+@dataclass(frozen=True)
+class HttpPolicy:
+    """What the middleware needs of the app.
 
-    def __init__(self, app: ASGIApp, problem: Callable[[Scope, int], Response], tls: bool = False) -> None:
+    ``problem(scope, status)`` creates the response when the app cannot. ``admit(scope)`` says whether a request's body is worth
+    reading; if not, the app gets an empty one and refuses the request. ``hosts`` are the names that the app answers to.
+    ``tls``: clients use HTTPS.
+    """
+
+    problem: Callable[[Scope, int], Response]
+    admit: Callable[[Scope], Awaitable[bool]]
+    hosts: Collection[str]
+    tls: bool = False
+
+
+class HttpMiddleware:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, policy: HttpPolicy) -> None:
         self._app = app
-        self._problem = problem
-        self._headers = [(name.lower().encode(), value.encode()) for name, value in (_DEFAULTS | (_TLS if tls else {})).items()]
+        self._policy = policy
+        self._problem = policy.problem
+        defaults = _DEFAULTS | (_TLS if policy.tls else {})
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in defaults.items()]
+        self._bodies_on_disk = 0
+        self._memory = asyncio.Semaphore(_MAX_BODIES_IN_MEMORY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,12 +81,34 @@ class HttpMiddleware:
                 await self._problem(scope, 500)(scope, receive, answer)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: Send) -> None:
+        if scope["path"] != _ANY_HOST and not has_known_host(scope, self._policy.hosts):
+            return await self._problem(scope, 421)(scope, receive, answer)
+        if not _has_body(scope) or not await self._policy.admit(scope):
+            return await self._pass_on(scope, b"", receive, answer)
+        if _max_body_bytes(scope) <= _MAX_MEMORY_BYTES:
+            return await self._answer_body(scope, receive, answer)
+        if self._bodies_on_disk >= MAX_BODIES_ON_DISK:
+            return await self._problem(scope, 503)(scope, receive, answer)
+        self._bodies_on_disk += 1
         try:
-            body = await _receive_body(scope, receive)
-        except TimeoutError:
-            return await self._problem(scope, 408)(scope, receive, answer)
-        if body is None:
-            return await self._problem(scope, 413)(scope, receive, answer)
+            await self._answer_body(scope, receive, answer)
+        finally:
+            self._bodies_on_disk -= 1
+
+    async def _answer_body(self, scope: Scope, receive: Receive, answer: Send) -> None:
+        with tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES) as file:
+            try:
+                async with asyncio.timeout(_MAX_BODY_SECONDS):
+                    size = await _receive_body(scope, receive, file)
+            except TimeoutError:
+                return await self._problem(scope, 408)(scope, receive, answer)
+            if size is None:
+                return await self._problem(scope, 413)(scope, receive, answer)
+            async with self._memory if size > _MAX_MEMORY_BYTES else nullcontext():
+                file.seek(0)
+                await self._pass_on(scope, file.read(), receive, answer)
+
+    async def _pass_on(self, scope: Scope, body: bytes, receive: Receive, answer: Send) -> None:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         await self._app({**scope, "method": method}, _replay(body, receive), answer)
 
@@ -83,31 +133,32 @@ class _ResponseSender:
         await self._send(message)
 
 
-async def _receive_body(scope: Scope, receive: Receive) -> bytes | None:
-    """The body as ``_read_body`` returns it; a GET without a declared body is not waited for. Raises TimeoutError."""
+def _has_body(scope: Scope) -> bool:
+    """Whether a body may come: a GET without a declared body is not waited for."""
     announced = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
-    if scope["method"] in ("GET", "HEAD") and not announced:
-        return b""
-    async with asyncio.timeout(_MAX_BODY_SECONDS):
-        return await _read_body(scope, receive)
+    return announced or scope["method"] not in ("GET", "HEAD")
 
 
-async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
-    """The complete body, or None when it is too large. Raises ClientDisconnect when the body is cut off."""
-    most = next((size for path, size in _MAX_BYTES_BY_PREFIX.items() if scope["path"].startswith(path)), MAX_BODY_BYTES)
+def _max_body_bytes(scope: Scope) -> int:
+    return next((size for path, size in _MAX_BYTES_BY_PREFIX.items() if scope["path"].startswith(path)), MAX_BODY_BYTES)
+
+
+async def _receive_body(scope: Scope, receive: Receive, file: IO[bytes]) -> int | None:
+    """Write the body to a file; its size, or None when it is too large. Raises ClientDisconnect when it is cut off."""
+    most = _max_body_bytes(scope)
     length = Headers(scope=scope).get("content-length", "0")
     if length.isdecimal() and (len(length) > MAX_LENGTH_DIGITS or int(length) > most):
         return None
-    body, more = bytearray(), True
+    size, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        body += message.get("body", b"")
+        size += file.write(message.get("body", b""))
         more = message.get("more_body", False)
-        if len(body) > most:
+        if size > most:
             return None
-    return bytes(body)
+    return size
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

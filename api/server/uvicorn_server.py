@@ -15,12 +15,14 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.common.dependencies import list_trusted_proxies
+from api.common.hosts import LOOPBACK
 from api.server import prefork
 from api.server.accept_balancing import ConnectionAcceptor, shared_counts
-from api.server.coalesced_write import CoalescingProtocol
+from api.server.connection_limits import ConnectionLimits, LimitedProtocol, choose_capacity
 from mailer.core import event_loop
 from mailer.core.db import Database
-from mailer.core.errors import Unavailable
+from mailer.core.errors import BadInput, Unavailable
 from mailer.core.settings import Settings
 from mailer.workers.actors import WakeUps
 
@@ -35,10 +37,16 @@ def serve(
     port: int,
     stopping: threading.Event,
     processes: int = 1,
+    development: bool = False,
 ) -> None:
-    """Serve in ``processes`` processes until ``stopping`` is set. Raises Unavailable when the port is in use."""
+    """Serve in ``processes`` processes until ``stopping`` is set. Raises Unavailable when the port is in use.
+
+    ``development`` adds the outbox viewer and the ledger. Raises BadInput unless ``host`` is on loopback then.
+    """
+    if development and host not in LOOPBACK:
+        raise BadInput(f"The development pages show every email: serve them on 127.0.0.1, not on {host}.")
     listening = listen(host, port)
-    app = _app(settings, database, site_name)
+    app = _app(settings, database, site_name, development)
     if processes == 1 or not hasattr(os, "fork"):
         return _answer(app, listening, _MAX_THREADS, shared_counts(1), 0, stopping)
     database.close()
@@ -47,13 +55,13 @@ def serve(
     prefork.run(processes, work, stopping)
 
 
-def _app(settings: Settings, database: Database, site_name: str) -> FastAPI:
+def _app(settings: Settings, database: Database, site_name: str, development: bool) -> FastAPI:
     wake_ups = WakeUps(settings.redis_url) if settings.redis_url else None
     return create_app(
         settings=settings,
         database=database,
         site_folder=settings.site_folder,
-        outbox=settings.outbox if settings.transport == "outbox" else None,
+        outbox=settings.outbox if development and settings.transport == "outbox" else None,
         wake_transactional=wake_ups.enqueue_transactional if wake_ups else lambda: False,
         site_name=site_name,
         wake_payments=wake_ups.enqueue_payments if wake_ups else lambda: False,
@@ -66,7 +74,7 @@ def _answer(
     """Serve until ``stopping`` is set, as the process with index ``place``."""
     config = uvicorn.Config(
         app,
-        http=CoalescingProtocol,
+        http=LimitedProtocol,
         access_log=False,
         log_level="warning",
         proxy_headers=False,
@@ -75,7 +83,8 @@ def _answer(
         lifespan="off",
     )
     with asyncio.Runner(loop_factory=event_loop.new) as runner:
-        runner.run(_until(uvicorn.Server(config), listening, threads, counts, place, stopping))
+        limits = ConnectionLimits(choose_capacity(), list_trusted_proxies(app.state.context.settings))
+        runner.run(_until(uvicorn.Server(config), limits, listening, threads, counts, place, stopping))
     app.state.requests.flush()
 
 
@@ -94,6 +103,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 async def _until(
     server: uvicorn.Server,
+    limits: ConnectionLimits,
     listening: socket.socket,
     threads: int,
     counts: memoryview,
@@ -106,10 +116,11 @@ async def _until(
     running = asyncio.create_task(server._serve([]))
     while not server.started and not running.done():
         await asyncio.sleep(0)
-    protocol = partial(CoalescingProtocol, server.config, server.server_state, server.lifespan.state)
+    protocol = partial(LimitedProtocol, limits, server.config, server.server_state, server.lifespan.state)
     acceptor = ConnectionAcceptor(listening, protocol, counts, place, lambda: len(server.server_state.connections))
     while not running.done() and not stopping.is_set():
         acceptor.publish_count()
+        limits.close_late()
         await asyncio.sleep(0.1)
     acceptor.stop()
     server.should_exit = True

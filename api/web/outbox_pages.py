@@ -1,4 +1,4 @@
-"""Development pages: the sent emails, and the ledger."""
+"""Development pages: the sent emails, and the ledger. Only `postmerge stack` has them, on loopback."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from email.utils import parsedate_to_datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from api.common.dependencies import AppContext, Context
+from api.common.hosts import LOOPBACK, has_known_host
 from api.common.render import HEADERS, render_page
 from mailer.core.errors import BadInput
 from mailer.flows.sending import ledger_view
@@ -19,7 +20,16 @@ from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers import subscriber_search
 from mailer.transports.outbox import OutboxEmail, list_emails, read_email
 
-router = APIRouter(include_in_schema=False)
+_FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
+
+
+async def _require_loopback(request: Request) -> None:
+    """Answer 404 to other names than this machine's own, even those of POSTMERGE_API_URL, and behind a proxy."""
+    if not has_known_host(request.scope, LOOPBACK) or not _FORWARDED.isdisjoint(request.headers):
+        raise HTTPException(404)
+
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(_require_loopback)])
 
 PAGE = 50  # emails
 MAX_SENDS = 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import select
+import selectors
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -86,9 +86,10 @@ def _open(url: str, name: str) -> Connection:
     try:
         while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
             reads = state == psycopg2.extensions.POLL_READ
-            ready = select.select([connection] if reads else [], [] if reads else [connection], [], _CONNECT_TIMEOUT_SECONDS)
-            if not any(ready):
-                raise psycopg2.OperationalError("it does not answer")
+            with selectors.DefaultSelector() as selector:  # select() fails for file numbers above 1023
+                selector.register(connection, selectors.EVENT_READ if reads else selectors.EVENT_WRITE)
+                if not selector.select(_CONNECT_TIMEOUT_SECONDS):
+                    raise psycopg2.OperationalError("it does not answer")
     except psycopg2.OperationalError as error:
         connection.close()
         raise Unavailable(unreachable(error)) from error

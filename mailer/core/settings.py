@@ -16,6 +16,7 @@ from datetime import timedelta
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dotenv.parser import Binding, parse_stream
 
@@ -25,6 +26,7 @@ _ENV_FILE = "POSTMERGE_ENV_FILE"
 # A sender whose name is quoted, as in email headers; the parser would take the first pair of quotes for the whole value's.
 _QUOTED_NAME = re.compile(r'\s*(?:export\s+)?(?P<key>[A-Z_]+)\s*=\s*(?P<value>"[^"\n]*"\s*<[^<>\s]+>)\s*')
 MIN_SECRET_CHARS = 16
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -35,8 +37,10 @@ class Settings:
     database_url: str = ""
     redis_url: str = ""
     transport: str = "outbox"
+    transport_given: bool = True
     site_url: str = ""
     api_url: str = "http://127.0.0.1:8025"
+    hosts: tuple[str, ...] = ()
     sender: str = ""
     postal_address: str = ""
     secret: str = ""
@@ -123,6 +127,18 @@ class Settings:
             )
         return self.database_url
 
+    def need_transport(self, listens_on: str = "127.0.0.1") -> None:
+        """Raise BadInput if no transport was chosen although this is not one machine's development.
+
+        The default writes emails to files and records them as sent, which must not happen to real subscribers by a slip.
+        """
+        local = urlsplit(self.api_url).hostname in _LOOPBACK_HOSTS and listens_on in _LOOPBACK_HOSTS
+        if not self.transport_given and (not local or self.api_url.startswith("https:")):
+            raise BadInput(
+                "POSTMERGE_TRANSPORT is not set, and this server is not for local development only (see POSTMERGE_API_URL and"
+                " `--host`): set it to ses to send emails, or to outbox to write them to files."
+            )
+
     def need_secrets(self) -> tuple[str, ...]:
         """Return the signing secrets: the first signs, all of them verify. Raises BadInput if one is missing or too short."""
         secrets = _split_secrets(self.secret)
@@ -154,8 +170,10 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         database_url=given.get("DATABASE_URL", ""),
         redis_url=given.get("REDIS_URL", ""),
         transport=_choice(given, "POSTMERGE_TRANSPORT", ("outbox", "ses"), default.transport),
+        transport_given="POSTMERGE_TRANSPORT" in given,
         site_url=_url(given, "POSTMERGE_SITE_URL", default.site_url),
         api_url=_url(given, "POSTMERGE_API_URL", default.api_url),
+        hosts=_words(given, "POSTMERGE_HOSTS"),
         sender=_sender(given, "POSTMERGE_SENDER"),
         postal_address=given.get("POSTMERGE_POSTAL_ADDRESS", default.postal_address),
         secret=given.get("POSTMERGE_SECRET", default.secret),
@@ -251,6 +269,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "POSTMERGE_TRANSPORT": settings.transport,
         "POSTMERGE_SITE_URL": settings.site_url,
         "POSTMERGE_API_URL": settings.api_url,
+        "POSTMERGE_HOSTS": ",".join(settings.hosts),
         "POSTMERGE_SENDER": settings.sender,
         "POSTMERGE_POSTAL_ADDRESS": settings.postal_address,
         "POSTMERGE_SECRET": settings.secret,

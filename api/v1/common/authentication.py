@@ -7,10 +7,12 @@ from typing import Annotated
 
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader
+from starlette.types import Scope
 
 from api.v1.common.errors import ApiError
 from api.v1.common.paging import refuse_unknown_parameters
 from api.v1.common.request_validation import refuse_unstorable_text
+from mailer.core.errors import PostmergeError
 from mailer.flows.operations.api_keys import check_key
 
 _header = APIKeyHeader(
@@ -33,8 +35,28 @@ async def authenticate(request: Request, authorization: Annotated[str | None, Se
     refuse_unknown_parameters(request)
 
 
+async def admit(scope: Scope) -> bool:
+    """Whether a request's body is worth reading: under ``/v1``, only if its key allows the request.
+
+    ``authorize`` raises the reason when the app gets to it.
+    """
+    if not scope["path"].startswith("/v1/"):
+        return True
+    request = Request(scope)
+    try:
+        await authorize(request, request.headers.get("authorization"))
+    except (ApiError, PostmergeError) as error:
+        request.state.refusal = error
+        return False
+    return True
+
+
 async def authorize(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
     """Store the key in the request's state. Raises ApiError 401 (no valid key), 403 (its scope) or 429 (its rate limit)."""
+    if refusal := getattr(request.state, "refusal", None):
+        raise refusal
+    if getattr(request.state, "key", None):
+        return  # checked before the body was read
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "token" or not secret.strip():
         raise ApiError(401, "unauthorized", "An API key is required: send `Authorization: Token KEY`.")

@@ -77,13 +77,15 @@ class Place:
     def options(self, child: str) -> list[str]:
         """Return the command-line options of a child process."""
         ports = {"serve": self.port, "write": self.write_port}
-        return ["--port", str(ports[child])] if child in ports else []
+        development = ["--development"] if child == "serve" else []
+        return ["--port", str(ports[child]), *development] if child in ports else []
 
 
 def run(content: Path | None, port: int, home: Path, out: Console) -> None:
     """Start everything, publish the newest issue the first time, serve until Ctrl-C, and leave nothing running."""
     log.configure("error")
     base = load()
+    base.need_transport()
     place = _place(base, content, port, home)
     stopping = _stop_on_signals()
     with contextlib.ExitStack() as stack:

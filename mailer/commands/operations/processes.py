@@ -31,8 +31,9 @@ def migrate() -> None:
     help="Processes that share the port (default: one for each core, at most 4).",
 )
 @click.option("--until-eof", is_flag=True, hidden=True)
-def serve(host: str, port: int, processes: int | None, until_eof: bool) -> None:
-    """Serve the archive, the forms, the outbox viewer and the API.
+@click.option("--development", is_flag=True, hidden=True)
+def serve(host: str, port: int, processes: int | None, until_eof: bool, development: bool) -> None:
+    """Serve the archive, the forms and the API.
 
     Example: postmerge serve --port 8025
     """
@@ -41,10 +42,11 @@ def serve(host: str, port: int, processes: int | None, until_eof: bool) -> None:
     from mailer import editions
 
     settings = load_settings("serve")
+    settings.need_transport(host)
     settings.need_secrets()
     name = editions.site_name(settings.config)
-    number = processes or min(cores(), 4)
-    uvicorn_server.serve(settings, open_database(settings), name, host, port, stop_signal(until_eof), number)
+    size = processes or min(cores(), 4)
+    uvicorn_server.serve(settings, open_database(settings), name, host, port, stop_signal(until_eof), size, development)
 
 
 @click.command()
@@ -59,6 +61,7 @@ def worker(until_eof: bool) -> None:
     from mailer.workers.actors import WorkerContext, WorkerThreads
 
     settings = load_settings("worker")
+    settings.need_transport()
     need_redis(settings)
     settings.need_secrets()
     stopping = stop_signal(until_eof)
@@ -80,6 +83,7 @@ def scheduler(until_eof: bool) -> None:
     from mailer.workers.scheduler import run_scheduler
 
     settings = load_settings("scheduler")
+    settings.need_transport()
     need_redis(settings)
     run_scheduler(open_database(settings), settings, WakeUps(settings.redis_url), stop_signal(until_eof))
 

@@ -96,7 +96,7 @@ def test_the_commands_make_list_and_revoke_a_key(newsletter: Web, tmp_path: Path
     assert listed["revoked_at"] is None
     assert key not in run("list")
     assert "last valid admin key" in run("revoke", "dashboard", status=1)
-    assert letter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 200
+    assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 200
     run("revoke", "dashboard", "--last")
     assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 401
 

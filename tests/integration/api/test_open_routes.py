@@ -101,7 +101,7 @@ def test_no_open_operation_and_no_free_subscribers_link_shows_premium_text(newsl
         answer = newsletter.client.get(path.replace("{token}", made.get(path.split("/")[1], "")))
         assert answer.status_code in (200, 404), path
         assert detector().find(path, answer.text) == []
-    assert {letter.client.get(path).status_code for path in KEYED} == {401}
+    assert {newsletter.client.get(path).status_code for path in KEYED} == {401}
     for path in PAID:
         address = path.replace("{token}", tokens.reading_token(secret, to)).replace("{key:path}", "2026-11-24-hello")
         answer = newsletter.client.get(address)

@@ -92,7 +92,20 @@ def test_a_slow_client_gets_a_large_file_whole(port: int) -> None:
 def test_a_client_that_waits_for_the_word_to_go_on_gets_it(port: int) -> None:
     with connected(port) as connection:
         more = "Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
-        connection.sendall(ask("/v1/subscribers", "POST", more))
+        connection.sendall(ask("/webhooks/stripe", "POST", more))
         assert connection.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"{}")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.parametrize("path", ["/v1/imports", "/v1/publish/plan", "/v1/subscribers", "/v1/nothing"])
+def test_the_key_is_checked_before_a_body_is_read(port: int, path: str) -> None:
+    with connected(port) as connection:
+        connection.sendall(ask(path, "POST", f"Expect: 100-continue\r\nContent-Length: {8 << 20}\r\n"))
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")
+
+
+def test_a_response_does_not_name_the_server(port: int) -> None:
+    with connected(port) as connection:
+        connection.sendall(ask("/health"))
+        assert b"\r\nserver:" not in connection.recv(1 << 16).lower()

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from api.common.middleware import HttpMiddleware
+from api.common.middleware import MAX_BODIES_ON_DISK, HttpMiddleware, HttpPolicy
 
 KB, MB = 1 << 10, 1 << 20
 MOST = {
@@ -29,7 +29,18 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse(f"{scope['method']} {len(body)}", 200, own)(scope, receive, send)
 
 
-def call(path: str, body: bytes = b"", announced: int | None = None, method: str = "POST", tls: bool = False) -> list[Message]:
+async def admit(scope: Scope) -> bool:
+    return str(scope["path"]) != "/v1/refused"
+
+
+def call(
+    path: str,
+    body: bytes = b"",
+    announced: int | None = None,
+    method: str = "POST",
+    tls: bool = False,
+    host: str | None = "news.example.org",
+) -> list[Message]:
     """What the edge sends for one request; a body that is not announced comes in two parts."""
     headers = [] if announced is None else [(b"content-length", str(announced).encode())]
     parts = [body] if announced is not None else [body[: len(body) // 2], body[len(body) // 2 :]]
@@ -44,8 +55,10 @@ def call(path: str, body: bytes = b"", announced: int | None = None, method: str
     async def send(message: Message) -> None:
         sent.append(message)
 
+    headers += [] if host is None else [(b"host", host.encode())]
     scope: Scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
-    edge = HttpMiddleware(app, lambda _scope, status: PlainTextResponse("problem", status), tls)
+    policy = HttpPolicy(lambda _scope, status: PlainTextResponse("problem", status), admit, {"news.example.org"}, tls)
+    edge = HttpMiddleware(app, policy)
     asyncio.run(edge(scope, receive, send))
     return sent
 
@@ -82,3 +95,58 @@ def test_head_is_get_without_a_body() -> None:
     start, rest = call("/", b"", 0, "HEAD")
     assert (start["status"], rest["body"]) == (200, b"")
     assert dict(start["headers"])[b"content-length"] == b"5"  # of "GET 0"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("news.example.org", 200),
+        ("NEWS.example.org.:8025", 200),
+        ("evil.example.org", 421),
+        ("news.example.org.evil.org", 421),
+        ("evil@news.example.org:x", 421),
+        ("[", 421),
+        ("", 421),
+        (None, 421),
+    ],
+)
+def test_only_its_own_host_names_are_answered(host: str | None, status: int) -> None:
+    assert call("/v1/subscribers", b"x", 1, host=host)[0]["status"] == status
+    assert call("/health", b"", 0, "GET", host=host)[0]["status"] == 200  # load balancers ask by IP address
+
+
+def test_a_body_that_is_not_admitted_is_not_read() -> None:
+    start, rest = call("/v1/refused", b"x" * 1000, 1000)
+    assert (start["status"], rest["body"]) == (200, b"POST 0")
+
+
+def test_large_bodies_are_bounded_at_once_and_free_their_place() -> None:
+    policy = HttpPolicy(lambda _scope, status: PlainTextResponse("problem", status), admit, {"x"})
+    edge, statuses = HttpMiddleware(app, policy), []
+    headers = [(b"host", b"x"), (b"content-length", b"2000000")]
+    scope: Scope = {"type": "http", "method": "POST", "path": "/v1/imports", "query_string": b"", "headers": headers}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def play() -> None:
+        complete = asyncio.Event()
+
+        async def receive() -> Message:
+            await complete.wait()
+            return {"type": "http.request", "body": b"x" * 2_000_000}
+
+        async def ask() -> None:
+            await edge(dict(scope), receive, send)
+
+        waiting = [asyncio.create_task(ask()) for _ in range(MAX_BODIES_ON_DISK)]
+        await asyncio.sleep(0)
+        await ask()
+        assert statuses == [503]
+        complete.set()
+        await asyncio.gather(*waiting)
+        await ask()
+
+    asyncio.run(play())
+    assert statuses[1:] == [200] * (MAX_BODIES_ON_DISK + 1)

@@ -1,0 +1,89 @@
+"""The outbox viewer and the ledger show every address: only `postmerge stack` has them, under this machine's own names."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.server import uvicorn_server
+from mailer.commands.operations.dev_stack import Place
+from mailer.core import settings as settings_module
+from mailer.core.db import Database
+from mailer.core.errors import BadInput
+from tests import factories, web
+from tests.processes import eventually
+from tests.web import Web
+
+PAGES = ("/outbox", "/ledger")
+
+
+@pytest.fixture
+def letter(database: Database, tmp_path: Path) -> Web:
+    return web.make(tmp_path, database)
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("127.0.0.1", 200), ("localhost:8025", 200), ("[::1]:8025", 200), ("testserver", 404), ("evil.example", 421)],
+)
+def test_they_answer_only_to_this_machines_own_names(letter: Web, path: str, host: str, status: int) -> None:
+    client = TestClient(letter.app())
+    assert client.get(path, headers={"Host": host}).status_code == status
+    assert client.get(path, headers={"Host": "127.0.0.1", "X-Forwarded-For": "192.0.2.7"}).status_code == 404
+
+
+@pytest.mark.parametrize(("development", "status"), [(False, b"404"), (True, b"200")])
+def test_serve_has_them_only_in_development(database: Database, tmp_path: Path, development: bool, status: bytes) -> None:
+    conf, stopping = factories.settings(tmp_path, database.url), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+
+    def serve() -> None:
+        uvicorn_server.serve(conf, database, "The Letter", "127.0.0.1", port, stopping, 1, development)
+
+    def listens() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    eventually(listens, 20, "the server listens")
+    for path in PAGES:
+        with socket.create_connection(("127.0.0.1", port), 20) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            assert client.recv(1 << 16).split()[1] == status
+    stopping.set()
+    thread.join(20)
+
+
+def test_development_on_another_address_than_loopback_is_refused(database: Database, tmp_path: Path) -> None:
+    conf = factories.settings(tmp_path, database.url)
+    with pytest.raises(BadInput, match=r"127\.0\.0\.1"):
+        uvicorn_server.serve(conf, database, "The Letter", "0.0.0.0", 1, threading.Event(), 1, True)
+    assert "--development" in Place(tmp_path, tmp_path, 1, 2).options("serve")
+
+
+@pytest.mark.parametrize(
+    ("environ", "listens_on", "refused"),
+    [
+        ({}, "127.0.0.1", False),
+        ({"POSTMERGE_API_URL": "http://localhost:8025"}, "127.0.0.1", False),
+        ({"POSTMERGE_API_URL": "https://news.example.org"}, "127.0.0.1", True),
+        ({"POSTMERGE_API_URL": "http://news.example.org"}, "127.0.0.1", True),
+        ({"POSTMERGE_API_URL": "https://localhost"}, "127.0.0.1", True),
+        ({}, "0.0.0.0", True),
+        ({"POSTMERGE_API_URL": "https://news.example.org", "POSTMERGE_TRANSPORT": "outbox"}, "0.0.0.0", False),
+        ({"POSTMERGE_API_URL": "https://news.example.org", "POSTMERGE_TRANSPORT": "ses"}, "0.0.0.0", False),
+    ],
+)
+def test_a_public_server_needs_a_chosen_transport(environ: dict[str, str], listens_on: str, refused: bool) -> None:
+    loaded = settings_module.load(environ)
+    if not refused:
+        return loaded.need_transport(listens_on)
+    with pytest.raises(BadInput, match="set it to ses"):
+        loaded.need_transport(listens_on)

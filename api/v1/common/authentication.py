@@ -77,6 +77,11 @@ async def authorize(request: Request, authorization: Annotated[str | None, Secur
         )
 
 
+def is_blind(request: Request) -> bool:
+    """Whether the request's key may learn nothing about subscribers, not even how many match a rule."""
+    return not is_allowed(request.state.key.scope, "GET", "subscribers")
+
+
 def is_allowed(scope: str, method: str, word: str) -> bool:
     """Whether a key with this scope may use the method on paths whose first word is ``word``."""
     if scope == "admin":

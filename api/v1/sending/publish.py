@@ -12,6 +12,7 @@ from starlette.background import BackgroundTask
 
 from api.common.dependencies import AppContext, Context
 from api.v1.common import schemas
+from api.v1.common.authentication import is_blind
 from mailer import transports
 from mailer.core.edition import Finding
 from mailer.core.errors import BadInput
@@ -103,53 +104,60 @@ def upload_edition(context: Context, digest: str, raw: Annotated[bytes, Depends(
 
 
 @router.post("/plan", response_model=PublishOutlook)
-def plan_publish(context: Context, payload: PublishInput) -> JSONResponse:
+def plan_publish(context: Context, request: Request, payload: PublishInput) -> JSONResponse:
     """Plan a publish.
 
-    Returns what publishing would do, and the reasons why it would refuse. Changes nothing.
+    Returns what publishing would do, and the reasons why it would refuse. Changes nothing. A key with the scope `publish` gets
+    neither counts of subscribers nor reasons that depend on them.
     """
-    outlook = remote_publish.preview_uploaded(context.database, context.settings, *_arguments(context, payload))
-    refusals = [{"guard": one.name, "sentence": one.sentence} for one in outlook.refusals]
-    return JSONResponse({"first": outlook.plan.first, "steps": _as_steps(outlook.plan), "refusals": refusals})
+    blind = is_blind(request)
+    outlook = remote_publish.preview_uploaded(context.database, context.settings, *_arguments(context, payload, blind))
+    told = [one for one in outlook.refusals if not (blind and one.about_subscribers)]
+    refusals = [{"guard": one.name, "sentence": one.sentence} for one in told]
+    return JSONResponse({"first": outlook.plan.first, "steps": _as_steps(outlook.plan, blind), "refusals": refusals})
 
 
 @router.post("", response_model=PublishResult, responses=schemas.error_responses(409))
-def publish_archive(context: Context, payload: PublishInput) -> JSONResponse:
+def publish_archive(context: Context, request: Request, payload: PublishInput) -> JSONResponse:
     """Publish the archive.
 
-    Runs the same preflight as `postmerge publish` on the server. Safe to repeat: nothing is sent twice.
+    Runs the same preflight as `postmerge publish` on the server. Safe to repeat: nothing is sent twice. For a key with the
+    scope `publish`, a check that depends on subscribers pauses the send and notifies the operator, in place of a refusal.
     """
-    done = remote_publish.publish_uploaded(context.database, context.settings, *_arguments(context, payload))
-    facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": _as_steps(done.plan)}
+    blind = is_blind(request)
+    done = remote_publish.publish_uploaded(context.database, context.settings, *_arguments(context, payload, blind))
+    facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": _as_steps(done.plan, blind)}
     return JSONResponse(facts, background=BackgroundTask(context.wake_transactional))
 
 
 def _arguments(
-    context: AppContext, payload: PublishInput
+    context: AppContext, payload: PublishInput, blind: bool
 ) -> tuple[Transport, Sequence[str], Sequence[Finding], publish.Request]:
     gate = context.settings.transport == "ses" if payload.gate is None else payload.gate
     if unknown := [name for name in payload.allow if name not in ALLOWED]:
         raise BadInput(f"{unknown[0][:50]!r} is not a check of the preflight: use one of {', '.join(ALLOWED)}.")
+    if gate and not context.settings.site_url:
+        raise BadInput("The server has no POSTMERGE_SITE_URL, so it cannot check that pages are live: set it there.")
     findings = [Finding(**finding.model_dump()) for finding in payload.findings]
     return (
         transports.make_transport(context.settings),
         payload.editions,
         findings,
-        publish.Request(payload.issue, payload.allow, gate),
+        publish.Request(payload.issue, payload.allow, gate, blind),
     )
 
 
-def _as_steps(plan_publish: Plan) -> list[dict[str, Any]]:
-    return [_as_step(step) for step in plan_publish.of(Action.SEND, Action.UPDATE, Action.CANCEL)]
+def _as_steps(plan_publish: Plan, blind: bool) -> list[dict[str, Any]]:
+    return [_as_step(step, blind) for step in plan_publish.of(Action.SEND, Action.UPDATE, Action.CANCEL)]
 
 
-def _as_step(step: Step) -> dict[str, Any]:
+def _as_step(step: Step, blind: bool) -> dict[str, Any]:
     return {
         "issue": step.key,
         "action": str(step.action),
         "why": step.why,
         "subject": step.edition.subject if step.edition else None,
-        "readers": step.size,
+        "readers": None if blind else step.size,
         "due_at": step.due_at.isoformat() if step.due_at else None,
         "paths": list(step.edition.paths) if step.edition else [],
     }

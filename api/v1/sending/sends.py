@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from api.common.dependencies import Context
 from api.v1.common import paging, schemas
+from api.v1.common.authentication import is_blind
 from api.v1.common.errors import raise_not_found
 from mailer.core.errors import BadInput
 from mailer.flows.sending.send_status import list_send_statuses, send_facts
@@ -50,23 +51,26 @@ class SendPage(BaseModel):
 def list_sends(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
     """List sends.
 
-    Each send with its deliveries counted by state, newest first, 100 per page.
+    Each send with its deliveries counted by state, newest first, 100 per page. A key with the scope `publish` gets no counts
+    and no reasons, and sees a paused send as `holding`.
     """
-    found = [_as_send(send_facts(one)) for one in list_send_statuses(context.database)]
+    found = [_as_send(send_facts(one), is_blind(request)) for one in list_send_statuses(context.database)]
     return paging.page_response(context, request, paging.slice_page(found, page), len(found), page)
 
 
 @router.get("/{id_or_issue}", response_model=SendOutput, responses=schemas.error_responses(404))
-def retrieve_send(context: Context, id_or_issue: str) -> JSONResponse:
+def retrieve_send(context: Context, request: Request, id_or_issue: str) -> JSONResponse:
     """Retrieve a send.
 
     By its id, or the latest send of an issue by the issue's key.
     """
     try:
-        return JSONResponse(_as_send(send_facts(list_send_statuses(context.database, id_or_issue)[0])))
+        return JSONResponse(_as_send(send_facts(list_send_statuses(context.database, id_or_issue)[0]), is_blind(request)))
     except BadInput:
         return raise_not_found("send")
 
 
-def _as_send(facts: dict[str, Any]) -> dict[str, Any]:
-    return {**facts, "id": str(facts["id"])}
+def _as_send(facts: dict[str, Any], blind: bool) -> dict[str, Any]:
+    state = "holding" if facts["state"] == "paused" else facts["state"]
+    hidden: dict[str, Any] = {"audience": None, "deliveries": {}, "reason": "", "waits_for": "", "state": state}
+    return {**facts, **(hidden if blind else {}), "id": str(facts["id"])}

@@ -107,7 +107,8 @@ def sentences(done: dict[str, Any]) -> list[str]:
 
 
 def _sentence(step: dict[str, Any]) -> str:
-    return f"{step['action']}: {step['issue']} to {count(step['readers'], 'subscriber')}. {step['why']}".rstrip()
+    audience = "" if step["readers"] is None else f" to {count(step['readers'], 'subscriber')}"
+    return f"{step['action']}: {step['issue']}{audience}. {step['why']}".rstrip()
 
 
 def _error(error: urllib.error.HTTPError) -> Exception:

@@ -6,9 +6,11 @@ import re
 import time
 import urllib.request
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from http.client import HTTPException, HTTPResponse
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from mailer.core.audience import shown
 from mailer.core.edition import Edition, Finding, SendIntent
@@ -31,6 +33,7 @@ class Refusal:
 
     name: str
     sentence: str
+    about_subscribers: bool = False  # depends on who subscribes, so a key that may only publish is not told
 
 
 def check_plan(
@@ -51,8 +54,11 @@ def check_plan(
         *_check_number(sending),
     ]
     for step in touched:
-        found += [*_check_issue(step, plan), *(_check_live_pages(step) if gate and not step.scheduled else ())]
-    found += _check_quota(touched, account)
+        found += [
+            *_check_issue(step, plan),
+            *(_check_live_pages(step, settings.site_url) if gate and not step.scheduled else ()),
+        ]
+    found += [replace(one, about_subscribers=True) for one in _check_quota(touched, account)]
     return [refusal for refusal in found if refusal.name not in allow]
 
 
@@ -169,12 +175,14 @@ def _check_issue(step: Step, plan: Plan) -> Iterator[Refusal]:
             "unknown-tag",
             f"The audience of {edition.path} names the tag {tags}, which no subscriber has:"
             " correct `Audience:`, or publish with `--allow unknown-tag`.",
+            about_subscribers=True,
         )
     if step.size == 0 and not step.scheduled:
         yield Refusal(
             "",
             f"The audience {shown(edition.audience)} of {edition.path} is empty:"
             " correct `Audience:`, or add subscribers first.",
+            about_subscribers=True,
         )
     if step.match and step.match.copied and step.action is Action.SEND and not step.match.rival:
         yield Refusal(
@@ -208,28 +216,54 @@ def _check_quota(touched: list[Step], account: AccountLimits | None) -> Iterator
         )
 
 
-def _check_live_pages(step: Step) -> Iterator[Refusal]:
+def _check_live_pages(step: Step, site_url: str) -> Iterator[Refusal]:
     if step.edition is None:
         return
     translations = [(one.url, one.digest) for one in step.edition.variants if one.url and not one.premium]
     for url, digest in [(step.edition.url, step.edition.digest), *translations]:
-        found = fetch_live_digest(url)
+        if not is_below(url, site_url):
+            yield Refusal("", f"{url} is not below {site_url}: build the site with the POSTMERGE_SITE_URL of the server.")
+            return
+        found = fetch_live_digest(url, site_url)
         if found != digest:
             what = "shows another text" if found else "does not show this issue yet"
             yield Refusal("", f"{url} {what}: deploy the site first, then publish again; without a site use `--no-gate`.")
             return
 
 
-def fetch_live_digest(url: str, timeout: float = 10.0) -> str:
-    """The digest that the public page at ``url`` carries, or "" when there is none (or no page).
+def is_below(url: str, site_url: str) -> bool:
+    """Whether a URL is below the site's. Without ``site_url``, which only uploads need, every URL is."""
+    try:
+        asked, site = urlsplit(url), urlsplit(site_url)
+        same = (asked.scheme, asked.hostname, asked.port) == (site.scheme, site.hostname, site.port)
+    except ValueError:
+        return False
+    within = asked.path.startswith(f"{site.path.rstrip('/')}/") and ".." not in unquote(asked.path)
+    return not site_url or (same and within and "@" not in asked.netloc)
+
+
+class _StayBelow(urllib.request.HTTPRedirectHandler):
+    """Follows redirects below the site's URL only: an uploaded edition could name any page of our network otherwise."""
+
+    def __init__(self, site_url: str) -> None:
+        self._site_url = site_url
+
+    def redirect_request(self, *given: Any) -> urllib.request.Request | None:
+        """The next request, or None, which makes the redirect an error."""
+        return super().redirect_request(*given) if is_below(given[-1], self._site_url) else None
+
+
+def fetch_live_digest(url: str, site_url: str = "", timeout: float = 10.0) -> str:
+    """The digest that the public page at ``url`` carries, or "" when there is none (or no page, or not below ``site_url``).
 
     Raises nothing, whatever answers there. ``timeout`` in seconds: for each part of the answer, and again for all of the body.
     """
-    if not url.startswith(("http://", "https://")):
+    if not url.startswith(("http://", "https://")) or not is_below(url, site_url):
         return ""
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "postmerge", "Cache-Control": "no-cache"})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+        opener = urllib.request.build_opener(_StayBelow(site_url))
+        with opener.open(request, timeout=timeout) as answer:
             head = _read_head(answer, time.monotonic() + timeout).decode("utf-8", "replace")
     except (OSError, HTTPException, ValueError):
         return ""

@@ -15,7 +15,7 @@ from mailer.editions.source import paid_leaks
 from mailer.flows.publishing import preflight
 from mailer.flows.publishing.publish_plan import Action, Plan, PlanRequest, Step, build_known_issue, build_plan
 from mailer.flows.sending import fence
-from mailer.flows.sending.send_control import find_send
+from mailer.flows.sending.send_control import find_send, halt_send
 from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import editions, issues
 from mailer.store.sending import audiences, deliveries, sends
@@ -35,6 +35,7 @@ class Request:
     issue: str = ""
     allow: Collection[str] = ()
     gate: bool = False
+    blind: bool = False  # whoever asks may learn nothing about subscribers
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def publish(
     Raises Refused if preflight fails, or if what the ledger will show contains paid text; nothing is written then.
     """
     outlook = preview_publish(database, settings, found, findings, transport, request)
-    preflight.require_no_refusals(list(outlook.refusals), outlook.plan)
+    withheld = [one for one in outlook.refusals if request.blind and one.about_subscribers]
+    preflight.require_no_refusals([one for one in outlook.refusals if one not in withheld], outlook.plan)
     paid_leaks.insist(_find_leaks(found, outlook.plan))
     if outlook.plan.of(Action.SEND, Action.UPDATE):
         fence.require_fence(database, settings)
@@ -116,8 +118,17 @@ def publish(
         new = [send_id for step in plan.steps if (send_id := _apply_step(tx, settings, step, request.gate))]
         if plan.of(Action.SEND, Action.UPDATE):
             deliveries.analyze(tx)
+        if withheld:
+            _pause_sends(tx, [*new, *(step.send.id for step in plan.of(Action.UPDATE) if step.send)], withheld)
     events.info("publish.done", sends=new, steps=len(plan.steps), first=plan.first)
     return Published(plan, tuple(new))
+
+
+def _pause_sends(tx: Tx, send_ids: Sequence[int], withheld: Sequence[preflight.Refusal]) -> None:
+    """Pause sends that preflight would refuse, and notify the operator: a refusal would tell a publish key why."""
+    for send_id in send_ids:
+        if send := sends.get(tx, send_id):
+            halt_send(tx, send, SendState.PAUSED, " ".join(one.sentence for one in withheld))
 
 
 def is_empty(database: Database) -> bool:

@@ -21,7 +21,7 @@ RETRY_INTERVAL = timedelta(seconds=15)
 MAX_WAIT = timedelta(hours=1)  # since the first check; after that, the send is paused and the operator notified
 
 
-def check_page(database: Database, send: Send) -> bool:
+def check_page(database: Database, send: Send, site_url: str = "") -> bool:
     """Whether the send may start. Fetches the pages outside any transaction; until they are live, the send backs off.
 
     After ``MAX_WAIT``, the send is paused.
@@ -30,7 +30,9 @@ def check_page(database: Database, send: Send) -> bool:
         return True
     with database.transaction() as tx:
         pages = editions.list_pages(tx, send.edition_id)
-    url, found = next(((url, found) for url, digest in pages if (found := fetch_live_digest(url)) != digest), ("", ""))
+    url, found = next(
+        ((url, found) for url, digest in pages if (found := fetch_live_digest(url, site_url)) != digest), ("", "")
+    )
     if not url:
         return True
     what = "shows another text" if found else "does not show this issue"

@@ -37,7 +37,7 @@ def advance_sends(database: Database, settings: Settings) -> WantedWakeUps:
         sends.clear_ended_backoffs(tx)
         due = sends.list_due(tx)
     for send in due:
-        if not _pause_late(database, settings, send) and page_gate.check_page(database, send):
+        if not _pause_late(database, settings, send) and page_gate.check_page(database, send, settings.site_url):
             _start_send(database, settings, send)
     _expire_claims(database, settings)
     _open_waves(database, settings)

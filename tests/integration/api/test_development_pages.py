@@ -22,7 +22,7 @@ PAGES = ("/outbox", "/ledger")
 
 
 @pytest.fixture
-def letter(database: Database, tmp_path: Path) -> Web:
+def newsletter(database: Database, tmp_path: Path) -> Web:
     return web.make(tmp_path, database)
 
 
@@ -31,8 +31,8 @@ def letter(database: Database, tmp_path: Path) -> Web:
     ("host", "status"),
     [("127.0.0.1", 200), ("localhost:8025", 200), ("[::1]:8025", 200), ("testserver", 404), ("evil.example", 421)],
 )
-def test_they_answer_only_to_this_machines_own_names(letter: Web, path: str, host: str, status: int) -> None:
-    client = TestClient(letter.app())
+def test_they_answer_only_to_this_machines_own_names(newsletter: Web, path: str, host: str, status: int) -> None:
+    client = TestClient(newsletter.app())
     assert client.get(path, headers={"Host": host}).status_code == status
     assert client.get(path, headers={"Host": "127.0.0.1", "X-Forwarded-For": "192.0.2.7"}).status_code == 404
 

@@ -43,16 +43,17 @@ def publish(server: remote_publish.Server, archive: Sequence[Edition], findings:
     return {**remote_publish.publish(server, order, findings), "handed_over": new}
 
 
-def test_publishing_from_afar_sends_once_however_often(newsletter: Web, url: str) -> None:
+@pytest.mark.parametrize(("scope", "number"), [("publish", None), ("admin", 3)])
+def test_publishing_from_afar_sends_once_however_often(newsletter: Web, url: str, scope: str, number: int | None) -> None:
     factories.add_subscribers(newsletter.database, 3)
-    server = with_key(newsletter, url, "publish")
+    server = with_key(newsletter, url, scope)
     archive = [factories.old()]
     first = publish(server, archive)
     assert (first["first"], first["sends"], first["handed_over"]) == (True, [], 1)
     archive.append(factories.edition(body="<p>" + "long " * 40_000 + "</p>"))
     second = publish(server, archive)
     assert second["handed_over"] == 1
-    assert [(step["action"], step["readers"]) for step in second["steps"]] == [("send", 3)]
+    assert [(step["action"], step["readers"]) for step in second["steps"]] == [("send", number)]
     again = publish(server, archive)
     assert (again["sends"], again["handed_over"]) == ([], 0)
     [status] = list_send_statuses(newsletter.database)
@@ -67,7 +68,8 @@ def test_a_plan_from_afar_says_what_publishing_would_do_and_what_refuses_it(news
     issue = factories.edition()
     order, _ = remote_publish.hand_over(server, [factories.old(), issue], "", (), None)
     planned = remote_publish.plan(server, order, [])
-    assert [(step["action"], step["readers"], step["paths"]) for step in planned["steps"]] == [("send", 3, [issue.path])]
+    assert [(step["action"], step["readers"], step["paths"]) for step in planned["steps"]] == [("send", None, [issue.path])]
+    assert remote_publish.planned(planned) == [f"send: {issue.key}. {planned['steps'][0]['why']}"]
     assert planned["refusals"] == []
     wrong = Finding("error", issue.path, 7, "TODO stands here.")
     refused = remote_publish.plan(server, order, [wrong])
@@ -101,7 +103,7 @@ def test_translations_are_handed_over_too(newsletter: Web, url: str) -> None:
 
 
 def test_guards_refuse_over_the_api_as_they_do_at_home(newsletter: Web, url: str) -> None:
-    server = with_key(newsletter, url, "publish")
+    server = with_key(newsletter, url, "admin")
     publish(server, [factories.old()])
     with pytest.raises(Refused, match="is empty"):
         publish(server, [factories.old(), factories.edition()])

@@ -28,7 +28,7 @@ def conf(tmp_path: Path) -> Settings:
 def meanwhile(monkeypatch: pytest.MonkeyPatch, digest: str, act: Callable[[], object]) -> None:
     """The page shows this digest; while it is fetched, ``act`` happens."""
 
-    def fetch(_url: str) -> str:
+    def fetch(_url: str, _site_url: str) -> str:
         act()
         return digest
 

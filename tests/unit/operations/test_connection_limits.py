@@ -139,7 +139,7 @@ def test_a_client_that_does_not_read_its_response_is_cut_off() -> None:
         eventually(lambda: not served.connections, 5, "the server has no connection")
 
 
-def test_the_longest_waiting_connection_makes_room_for_a_new_one() -> None:
+def test_the_longest_waiting_connection_is_closed_for_a_new_one() -> None:
     with serving(capacity=8) as served, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(served.connect(b"GET / HTTP/1.1\r\nX-")) for _ in range(30)]
         assert is_answered(served)

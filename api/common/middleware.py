@@ -27,8 +27,8 @@ MAX_BODY_BYTES = 64 * 1024  # of a request
 _MAX_BYTES_BY_PREFIX = {"/v1/publish": 8 << 20, "/v1/imports": 32 << 20, "/webhooks/ses": 300 << 10}  # by prefix of the path
 MAX_LENGTH_DIGITS = 18  # of a Content-Length header
 MAX_BODIES_ON_DISK = 16  # at once, of a process: being received or waiting to be processed
-_MAX_BODIES_IN_MEMORY = 2  # at once, of a process, of those that are larger than _MAX_MEMORY_BYTES
-_MAX_MEMORY_BYTES = 1 << 20  # of a body that is being received
+_MAX_BODIES_IN_MEMORY = 2  # at once, of a process, of those that are larger than _MAX_BODY_BYTES_IN_MEMORY
+_MAX_BODY_BYTES_IN_MEMORY = 1 << 20  # of a body that is being received
 _MAX_BODY_SECONDS = 30.0  # to receive a body
 _ANY_HOST = "/health"  # says nothing about anybody, and load balancers ask for it by IP address
 _DEFAULTS = {
@@ -85,7 +85,7 @@ class HttpMiddleware:
             return await self._problem(scope, 421)(scope, receive, answer)
         if not _has_body(scope) or not await self._policy.admit(scope):
             return await self._pass_on(scope, b"", receive, answer)
-        if _max_body_bytes(scope) <= _MAX_MEMORY_BYTES:
+        if _max_body_bytes(scope) <= _MAX_BODY_BYTES_IN_MEMORY:
             return await self._answer_body(scope, receive, answer)
         if self._bodies_on_disk >= MAX_BODIES_ON_DISK:
             return await self._problem(scope, 503)(scope, receive, answer)
@@ -96,7 +96,7 @@ class HttpMiddleware:
             self._bodies_on_disk -= 1
 
     async def _answer_body(self, scope: Scope, receive: Receive, answer: Send) -> None:
-        with tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES) as file:
+        with tempfile.SpooledTemporaryFile(_MAX_BODY_BYTES_IN_MEMORY) as file:
             try:
                 async with asyncio.timeout(_MAX_BODY_SECONDS):
                     size = await _receive_body(scope, receive, file)
@@ -104,7 +104,7 @@ class HttpMiddleware:
                 return await self._problem(scope, 408)(scope, receive, answer)
             if size is None:
                 return await self._problem(scope, 413)(scope, receive, answer)
-            async with self._memory if size > _MAX_MEMORY_BYTES else nullcontext():
+            async with self._memory if size > _MAX_BODY_BYTES_IN_MEMORY else nullcontext():
                 file.seek(0)
                 await self._pass_on(scope, file.read(), receive, answer)
 

@@ -23,7 +23,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 MAX_HEAD_SECONDS = 10.0  # for a client to send a complete head: from the start, or from the previous response
-MAX_BODY_SECONDS = 40.0  # to send a complete body; the middleware answers 408 before that
+MAX_BODY_WAIT_SECONDS = 40.0  # to send a complete body; the middleware answers 408 before that
 MAX_STALL_SECONDS = 60.0  # to read more of a response
 MAX_HEAD_BYTES = 64 * 1024
 MAX_CONNECTIONS = 1024  # of a process
@@ -137,7 +137,7 @@ class LimitedProtocol(CoalescingProtocol):
     def on_headers_complete(self) -> None:
         """Start to wait for the body."""
         self._head_ended = self._in_body = True
-        self._wait(MAX_BODY_SECONDS)
+        self._wait(MAX_BODY_WAIT_SECONDS)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

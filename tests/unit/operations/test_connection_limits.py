@@ -80,7 +80,7 @@ def serving(capacity: int = 100, proxies: str = "") -> Iterator[Served]:
 
 @pytest.fixture
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MAX_HEAD_SECONDS", "MAX_BODY_SECONDS", "MAX_STALL_SECONDS"):
+    for name in ("MAX_HEAD_SECONDS", "MAX_BODY_WAIT_SECONDS", "MAX_STALL_SECONDS"):
         monkeypatch.setattr(connection_limits, name, 0.3)
 
 

@@ -80,7 +80,7 @@ def stack(browser: Browser, built: Built, tmp_path: Path, database: Database, re
     settings = site_settings(tmp_path, port, database.url, redis_url)
     shutil.copytree(built.folder, settings.build)
     with ExitStack() as running:
-        running.enter_context(processes.running("serve", settings, {}, "--port", str(port)))
+        running.enter_context(processes.running("serve", settings, {}, "--port", str(port), "--development"))
         running.enter_context(processes.running("worker", settings, {}))
         running.enter_context(processes.running("scheduler", settings, {}))
         processes.eventually(lambda: answers(port), 60, "the server answers")

@@ -178,7 +178,8 @@ async def bomb(newsletter: Web, key: str, number: int) -> Counter[int]:
     app = newsletter.app()
     gate = asyncio.Semaphore(8)
     clients = {
-        ip: httpx.AsyncClient(transport=httpx.ASGITransport(app, client=(ip, 1)), base_url="http://testserver") for ip in ADDRESSES
+        ip: httpx.AsyncClient(transport=httpx.ASGITransport(app, client=(ip, 1)), base_url="http://testserver")
+        for ip in ADDRESSES
     }
 
     async def one(victim: str, ip: str, by_form: bool) -> int:

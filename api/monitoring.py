@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from api.common.dependencies import AppContext, Context
+from api.common.dependencies import UNTRUSTED_PROXY, AppContext, Context, saw_untrusted_proxy
 from api.v1.common.authentication import authorize
 from mailer.core.errors import Unavailable
 from mailer.flows.operations import health
@@ -25,6 +25,7 @@ def report_health(context: Context) -> JSONResponse:
     """Answer 200 when everything needed responds, else 503 with one sentence."""
     sentence = _find_problem(context)
     body = {"status": "trouble" if sentence else "ok", "detail": sentence or "Everything responds."}
+    body |= {"warning": UNTRUSTED_PROXY} if saw_untrusted_proxy() else {}
     return JSONResponse(body, 503 if sentence else 200, {"Cache-Control": "no-store"})
 
 

@@ -11,9 +11,12 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from mailer.core import log
 from mailer.core.async_db import Asker
 from mailer.core.db import Database
 from mailer.core.settings import Settings
+
+events = log.get("http")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ def client_ip(request: Request) -> str | None:
     """
     ours = list_trusted_proxies(request.app.state.context.settings)
     found = _ip(request.client.host if request.client else "")
+    trusted = found and any(found in network for network in ours)
+    if found and not trusted and found.is_private and _FORWARDED.intersection(request.headers.keys()):
+        _warn_of_proxy(str(found))
     said = ",".join(request.headers.getlist("x-forwarded-for")).split(",") if ours else []
     while found and said and any(found in network for network in ours):
         before = _ip(said.pop())
@@ -57,6 +63,30 @@ def client_ip(request: Request) -> str | None:
             break
         found = before
     return str(found) if found else None
+
+
+UNTRUSTED_PROXY = (
+    "Requests come through a proxy that POSTMERGE_TRUSTED_PROXIES does not name, so all its clients share the limits of one"
+    " network: add the proxy's address."
+)
+_FORWARDED = frozenset({"x-forwarded-for", "x-real-ip", "forwarded"})
+
+
+@cache
+def _warn_of_proxy(peer: str) -> None:
+    """Log that a proxy is not trusted, once for each proxy and process."""
+    events.warning("proxy.untrusted", peer=peer, fix=UNTRUSTED_PROXY)
+
+
+def saw_untrusted_proxy() -> bool:
+    """Whether this process got a request through a proxy that is not trusted."""
+    return _warn_of_proxy.cache_info().currsize > 0
+
+
+def warn_without_proxies(settings: Settings) -> None:
+    """Log at the start that a site with https has no trusted proxy, although one must end its TLS connections."""
+    if settings.api_url.startswith("https:") and not settings.trusted_proxies:
+        events.warning("proxy.none_trusted", fix="set POSTMERGE_TRUSTED_PROXIES to the address of the proxy that serves https")
 
 
 def list_trusted_proxies(settings: Settings) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -15,7 +15,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.common.dependencies import list_trusted_proxies
+from api.common.dependencies import list_trusted_proxies, warn_without_proxies
 from api.common.hosts import LOOPBACK
 from api.server import prefork
 from api.server.accept_balancing import ConnectionAcceptor, shared_counts
@@ -46,6 +46,7 @@ def serve(
     if development and host not in LOOPBACK:
         raise BadInput(f"The development pages show every email: serve them on 127.0.0.1, not on {host}.")
     listening = listen(host, port)
+    warn_without_proxies(settings)
     app = _app(settings, database, site_name, development)
     if processes == 1 or not hasattr(os, "fork"):
         return _answer(app, listening, _MAX_THREADS, shared_counts(1), 0, stopping)

@@ -13,9 +13,12 @@ from fastapi import Depends, Request
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
+from api.common.dependencies import AppContext
+from api.common.request_origin import is_cross_site
 from mailer.core import tokens
-from mailer.core.errors import BadInput, Mistyped, TooManyRequests
+from mailer.core.errors import BadInput, Mistyped, TooManyRequests, Unavailable
 from mailer.exchange.cell_values import MAX_TAG_CHARS
+from mailer.flows.subscribers import challenge
 
 MAX_TAGS_PER_FORM = 20
 MIN_FORM_AGE = timedelta(seconds=2)  # nobody fills in a form faster
@@ -104,6 +107,17 @@ def check_age(secrets: tokens.Secrets, token: str) -> FormAge:
 def error_status(error: BadInput) -> int:
     """The HTTP status of the page that explains an error."""
     return 429 if isinstance(error, TooManyRequests) else 422
+
+
+def check_post(context: AppContext, request: Request, token: str) -> FormAge:
+    """The age of a posted form. One from another site, or posted too often, is stale, so that our page asks for a click."""
+    if is_cross_site(request, context.settings):
+        return FormAge.STALE
+    age = check_age(context.settings.need_secrets(), token)
+    try:
+        return FormAge.STALE if age is FormAge.GOOD and not challenge.may_use_form(context.database, token) else age
+    except Unavailable:  # safe: whatever the form causes needs the same database
+        return age
 
 
 def equalize_timing(began: float) -> None:

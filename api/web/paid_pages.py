@@ -15,11 +15,11 @@ from api.web import forms, paid_issue_page, preferences_page
 from api.web.forms import Form, FormAge
 from api.web.paid_issue_page import make_private
 from mailer.core import log, tokens
-from mailer.core.errors import PostmergeError
+from mailer.core.errors import PostmergeError, TooManyRequests
 from mailer.flows.billing import checkout, gifts, paid_content, subscription_changes
 from mailer.flows.billing.billing_text import Localizer
 from mailer.flows.billing.checkout import CheckoutOrder
-from mailer.flows.subscribers import preferences
+from mailer.flows.subscribers import preferences, signup_limits
 from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
 from mailer.payments.plans import Plans
@@ -50,12 +50,13 @@ def start_checkout(context: Context, form: Form, request: Request) -> Response:
         subscriber_id=_find_id(context, link),
         recipient=_text(form.get("recipient")).strip()[:320], giver=_text(form.get("giver")), lang=language.lang,
     )  # fmt: skip
-    if forms.check_age(context.settings.need_secrets(), token) is not FormAge.GOOD:
+    if forms.check_post(context, request, token) is not FormAge.GOOD:
         return _show_plans(context, language, order, note=language.say(PRESS_AGAIN), link=link)
     try:
+        signup_limits.admit_checkout(context.database, client_ip(request))
         return RedirectResponse(checkout.start_checkout(context.database, context.settings, order), 303, HEADERS)
     except PostmergeError as error:
-        status, said = _explain(language, error, 422)
+        status, said = _explain(language, error, 429 if isinstance(error, TooManyRequests) else 422)
         return _show_plans(context, language, order, status, error=said, link=link)
 
 

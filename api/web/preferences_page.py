@@ -42,7 +42,7 @@ def request_link(context: Context, form: Form, request: Request) -> Response:
     """Email the link, if this is a subscriber. The response and its time are the same either way."""
     began, language, submitted = time.monotonic(), get_language(request), forms.read_signup(form)
     if not submitted.website:
-        age = forms.check_age(context.settings.need_secrets(), submitted.token)
+        age = forms.check_post(context, request, submitted.token)
         if age is not FormAge.GOOD:
             note = language.say("Please click the button again so we know you’re not a bot.")
             return _show_request(

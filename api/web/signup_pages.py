@@ -48,7 +48,7 @@ def subscribe(context: Context, form: Form, request: Request) -> Response:
     if signup_form.website:
         forms.equalize_timing(began)
         return _show_inbox(context, language, signup_form)
-    age = forms.check_age(context.settings.need_secrets(), signup_form.token)
+    age = forms.check_post(context, request, signup_form.token)
     if age is not FormAge.GOOD:
         return _show_form(
             context,

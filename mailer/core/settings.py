@@ -69,6 +69,7 @@ class Settings:
     challenge_name: str = "cf-turnstile"
     challenge_on_error: str = "open"
     trusted_proxies: str = ""
+    form_origins: tuple[str, ...] = ()
     unsubscribe_address: str = ""
     check_dns: bool = False
     disposable: str = "flag"
@@ -206,6 +207,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         challenge_name=given.get("POSTMERGE_CHALLENGE_NAME", default.challenge_name),
         challenge_on_error=_choice(given, "POSTMERGE_CHALLENGE_ON_ERROR", ("open", "closed"), default.challenge_on_error),
         trusted_proxies=_networks(given, "POSTMERGE_TRUSTED_PROXIES"),
+        form_origins=_origins(given, "POSTMERGE_FORM_ORIGINS"),
         unsubscribe_address=_address(given, "POSTMERGE_UNSUBSCRIBE_ADDRESS"),
         ses_configuration_set=given.get("POSTMERGE_SES_CONFIGURATION_SET", default.ses_configuration_set),
         ses_client=_choice(given, "POSTMERGE_SES_CLIENT", ("lean", "boto3"), default.ses_client),
@@ -358,6 +360,13 @@ def _networks(given: Mapping[str, str], name: str) -> str:
         except ValueError as error:
             raise BadInput(f"{name} holds {part!r}: give networks such as 10.0.0.0/8, separated by commas.") from error
     return value
+
+
+def _origins(given: Mapping[str, str], name: str) -> tuple[str, ...]:
+    for origin in (found := _words(given, name)):
+        if not re.fullmatch(r"https?://[^\s/?#@]+", origin):
+            raise BadInput(f"{name} contains {origin!r}: list origins such as https://www.example.org, separated by commas.")
+    return found
 
 
 def _address(given: Mapping[str, str], name: str) -> str:

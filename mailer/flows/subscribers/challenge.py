@@ -1,6 +1,6 @@
-"""The optional challenge on forms: proof of work in the browser, or an external captcha service.
+"""The optional challenge on forms: proof of work in the browser, or an external captcha service; how often a form can be used.
 
-Off by default. A solution can be used only once.
+The challenge is off by default. A solution can be used only once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mailer.webhooks import captcha
 events = log.get("challenge")
 
 MAX_CHALLENGE_AGE = timedelta(hours=24)  # the same as the form that contains it
+MAX_FORM_USES = 5  # of one form's token: people correct typing errors, bots post it again and again
 
 
 def is_passed(database: Database, settings: Settings, answer: str, ip: str | None) -> bool:
@@ -32,6 +33,13 @@ def is_passed(database: Database, settings: Settings, answer: str, ip: str | Non
         )
     solved = tokens.read_work(settings.need_secrets(), answer, datetime.now(UTC), MAX_CHALLENGE_AGE)
     return solved is not None and _use_once(database, solved)
+
+
+def may_use_form(database: Database, form_token: str) -> bool:
+    """Count one more use of a form's token; return whether it may be used again. Raises Unavailable."""
+    key = hashlib.sha256(form_token.encode()).hexdigest()
+    with database.transaction() as tx:
+        return not signup_limits.use(tx, [("form", key, MAX_FORM_USES)], MAX_CHALLENGE_AGE)
 
 
 def _use_once(database: Database, key: str) -> bool:

@@ -1,12 +1,16 @@
 """Check in DNS whether a domain accepts email.
 
-Answers are cached, lookups have a time limit, and a DNS failure never rejects anybody.
+Answers are cached, and a DNS failure never rejects anybody. Few lookups run at once and each has a time limit, so that a slow
+name server cannot occupy the threads that answer requests: a domain that finds no free lookup is accepted unchecked.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import cache
 
 import dns.exception
 import dns.resolver
@@ -23,9 +27,11 @@ events = log.get("dns")
 
 DNS_TIMEOUT_SECONDS = 2.0  # for all lookups of one domain
 MAX_YES_AGE, MAX_NO_AGE = timedelta(days=7), timedelta(hours=1)
+MAX_CONCURRENT_LOOKUPS = 4  # in one process
 _BACK_OFF_SECONDS = 60.0  # before the next lookup of a domain after a failed one
 _MAX_BACKED_OFF_DOMAINS = 10_000
 _backed_off: dict[str, float] = {}
+_free_lookups = threading.BoundedSemaphore(MAX_CONCURRENT_LOOKUPS)
 
 
 def check_domain(database: Database, email_normal: str) -> None:
@@ -45,14 +51,36 @@ def check_domain(database: Database, email_normal: str) -> None:
         raise Mistyped("The domain %(domain)s doesn’t accept email. Check the part after the @.", domain=domain[:100])
 
 
-def query_dns(domain: str, resolver: dns.resolver.Resolver | None = None) -> bool | None:
-    """Return whether a domain accepts email according to DNS; None if unknown (a failure or a timeout)."""
+def query_dns(domain: str) -> bool | None:
+    """Return whether a domain accepts email according to DNS; None if unknown (a failure, a timeout, or no free lookup)."""
     if time.monotonic() < _backed_off.get(domain, 0.0):
         return None
+    if not _free_lookups.acquire(blocking=False):
+        events.warning("dns.busy")
+        return None
+    answer = _lookup_pool().submit(_look_up, domain)
+    answer.add_done_callback(lambda _: _free_lookups.release())
+    takes = None
     try:
-        if resolver is None:
-            resolver = dns.resolver.Resolver()
-            resolver.lifetime = DNS_TIMEOUT_SECONDS
+        takes = answer.result(DNS_TIMEOUT_SECONDS)
+    except TimeoutError:
+        events.warning("dns.trouble", trouble="too slow")
+    if takes is None:
+        if len(_backed_off) >= _MAX_BACKED_OFF_DOMAINS:
+            _backed_off.clear()
+        _backed_off[domain] = time.monotonic() + _BACK_OFF_SECONDS
+    return takes
+
+
+@cache
+def _lookup_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MAX_CONCURRENT_LOOKUPS, thread_name_prefix="dns")
+
+
+def _look_up(domain: str) -> bool | None:
+    try:
+        resolver = dns.resolver.Resolver()
+        resolver.lifetime = DNS_TIMEOUT_SECONDS
         said = validate_email_deliverability(domain, domain, dns_resolver=resolver)
     except EmailUndeliverableError:
         return False
@@ -60,8 +88,5 @@ def query_dns(domain: str, resolver: dns.resolver.Resolver | None = None) -> boo
         said = {"unknown-deliverability": type(error).__name__}
     if trouble := said.get("unknown-deliverability"):
         events.warning("dns.trouble", trouble=str(trouble))
-        if len(_backed_off) >= _MAX_BACKED_OFF_DOMAINS:
-            _backed_off.clear()
-        _backed_off[domain] = time.monotonic() + _BACK_OFF_SECONDS
         return None
     return True

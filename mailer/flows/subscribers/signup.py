@@ -109,7 +109,7 @@ def _admit(database: Database, email_normal: str, evidence: SignupEvidence, sett
     admission = Admission()
     if evidence.source not in LOCAL_SOURCES:
         admission = signup_limits.admit_signup(database, signup_limits.SignupSource(email_normal, evidence.ip))
-    if settings and settings.check_dns:  # after the limits, so that nobody makes us ask more often than they allow
+    if settings and settings.check_dns and admission == Admission():  # nobody makes us ask more often than the limits allow
         email_domain_check.check_domain(database, email_normal)
     return admission
 

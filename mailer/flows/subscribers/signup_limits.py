@@ -29,6 +29,7 @@ _HOUR = timedelta(hours=1)
 _HELD_INBOX = "held by inbox"
 # Confirmation emails per hour that are sent without review.
 MAX_HOURLY_BY_DOMAIN, MAX_HOURLY_BY_IP, MAX_HOURLY_BY_NETWORK, MAX_HOURLY_OVERALL = 50, 10, 30, 2000
+MAX_HOURLY_CHECKOUTS = 500  # started by everybody together
 # Emails per hour that are held because one of these limits is full; what is over these, too, is refused.
 MAX_HOURLY_HELD_BY_INBOX, MAX_HOURLY_HELD_BY_IP, MAX_HOURLY_HELD_BY_NETWORK, MAX_HOURLY_HELD = 1, 100, 300, 2000
 
@@ -67,11 +68,21 @@ def admit_signup(database: Database, source: SignupSource) -> Admission:
         return Admission(inbox_full=True)
     if held_full:
         events.warning("signup.refused", reason=f"too many held emails in an hour: {held_full}")
-        raise TooManyRequests("Too many people on your network have signed up. Please try again in an hour.")
+        raise TooManyRequests("Too many people on your network have tried this. Please try again in an hour.")
     reason = walled or (f"too many sign-ups in an hour by {full}" if full else "")
     if reason:
         events.warning("signup.held", reason=reason)
     return Admission(reason)
+
+
+def admit_checkout(database: Database, ip: str | None) -> None:
+    """Count a checkout at Stripe; those of one IP or network share the limits on sign-ups. Raises TooManyRequests."""
+    wanted = _list_ip_limits(SignupSource("", ip), "", MAX_HOURLY_BY_IP, MAX_HOURLY_BY_NETWORK)
+    with database.transaction() as tx:
+        full = signup_limits.use(tx, [*wanted, ("checkouts", "", MAX_HOURLY_CHECKOUTS)], _HOUR)
+    if full:
+        events.warning("checkout.refused", reason=f"too many in an hour: {full}")
+        raise TooManyRequests("Too many people on your network have tried this. Please try again in an hour.")
 
 
 def _use_held_limits(tx: Tx, source: SignupSource, inbox: InboxUse) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from mailer.core import tokens
 from mailer.core.db import Database
@@ -23,6 +24,7 @@ from mailer.flows.billing.entitlements import EntitlementState
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
+from mailer.flows.subscribers import signup, signup_limits
 from mailer.store.billing import subscriptions
 from mailer.transports.outbox import Outbox
 from tests import factories
@@ -104,6 +106,20 @@ def test_sending_one_form_twice_makes_one_checkout(shop: Shop) -> None:
     token = form_token(shop)
     assert join(shop, token=token) == join(shop, token=token)
     assert len(shop.fake.books.of("checkout.session")) == 1
+
+
+def test_checkouts_of_one_client_share_the_limits_on_sign_ups(shop: Shop) -> None:
+    client = TestClient(shop.client.app, client=("203.0.113.7", 4711), follow_redirects=False)
+    number = signup_limits.MAX_HOURLY_BY_IP
+    answers = [client.post("/join", data={"plan": "monthly", "token": form_token(shop)}) for _ in range(number + 3)]
+    assert [answer.status_code for answer in answers] == [303] * number + [429] * 3
+    assert "Please try again in an hour" in answers[-1].text
+    assert signup.sign_up(shop.database, ADA, evidence=signup.SignupEvidence(ip="203.0.113.7")).held
+
+
+def test_checkouts_of_everybody_together_are_limited(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signup_limits, "MAX_HOURLY_CHECKOUTS", 2)
+    assert [join(shop)[0] for _ in range(3)] == [303, 303, 429]
 
 
 def test_somebody_unknown_joins_by_the_address_they_pay_with_and_confirms_it(shop: Shop) -> None:

@@ -12,7 +12,7 @@ from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 from mailer.core.errors import Mistyped
-from mailer.core.known_mail_domains import COMMON, IGNORED_CHARACTERS, ROLES, SAME_MAILBOXES
+from mailer.core.known_mail_domains import COMMON, IGNORED_CHARACTERS, LOOKALIKES, ROLES, SAME_MAILBOXES
 
 _PLAIN = re.compile(r"(?P<name>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)")
 _LONG = tuple(domain for domain in COMMON if domain.index(".") >= 5)  # a short one is similar to too many others
@@ -56,14 +56,33 @@ def inbox(email_normal: str) -> str:
     return f"{name.translate({ord(char): None for char in IGNORED_CHARACTERS.get(domain, '')}) or name}@{domain}"
 
 
+def list_domains(inbox_: str) -> list[str]:
+    """The domains whose addresses may lead to this inbox."""
+    domain = inbox_.rpartition("@")[2]
+    return [domain, *(other for other, same in SAME_MAILBOXES.items() if same == domain)]
+
+
 def flags(email_normal: str) -> list[str]:
-    """List what is unusual about an address: ``role`` (no person reads it), ``disposable`` (made to be thrown away)."""
+    """List what is unusual about an address: ``role`` (no person reads it), ``disposable`` (made to be thrown away), ``lookalike``.
+
+    The domain of a ``lookalike`` looks like a large provider's: by a typing error, or by letters of another script.
+    """
     name, _, domain = email_normal.rpartition("@")
     found = ["role"] if name.partition("+")[0] in ROLES else []
     parts = domain.split(".")
     if any(".".join(parts[place:]) in _disposable() for place in range(len(parts) - 1)):
         found.append("disposable")
+    if domain not in COMMON and (_skeleton(domain) in COMMON or suggestion(email_normal)):
+        found.append("lookalike")
     return sorted(found)
+
+
+def _skeleton(domain: str) -> str:
+    """What a domain in ASCII looks like: without accents, with Latin letters for those of other scripts and for digits."""
+    with contextlib.suppress(UnicodeError):
+        domain = domain.encode().decode("idna")
+    bare = "".join(char for char in unicodedata.normalize("NFKD", domain) if not unicodedata.combining(char))
+    return bare.translate(LOOKALIKES).replace("rn", "m").replace("vv", "w")
 
 
 def suggestion(email: str) -> str:

@@ -29,3 +29,10 @@ SAME_MAILBOXES = {
     "mac.com": "icloud.com",
 }
 IGNORED_CHARACTERS = {"gmail.com": ".", "proton.me": ".-_"}
+
+# Characters that look like Latin letters: Cyrillic, Greek, Armenian, digits.
+LOOKALIKES = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u04bb\u04cf\u043c\u0442\u043a\u0432\u051b\u051d\u0433"
+    "\u03b1\u03bf\u03c1\u03bd\u03b9\u03ba\u03c4\u03c5\u03c7\u03b5\u0578\u057d\u0261\u0131\u014201",
+    "aeopcyxijsdhlmtkbqwraopviktuxenugilol",
+)

@@ -74,6 +74,7 @@ class Settings:
     check_dns: bool = False
     disposable: str = "flag"
     keep_unconfirmed: timedelta = timedelta(days=60)
+    max_unconfirmed: int = 100_000
     keep_unsubscribed: timedelta = timedelta(0)
     ses_configuration_set: str = ""
     ses_client: str = "lean"
@@ -194,6 +195,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         connections=_count(given, "POSTMERGE_CONNECTIONS", default.connections),
         confirm_expiry=_duration(given, "POSTMERGE_CONFIRM_EXPIRY", default.confirm_expiry),
         keep_unconfirmed=_duration(given, "POSTMERGE_KEEP_UNCONFIRMED", default.keep_unconfirmed),
+        max_unconfirmed=_count(given, "POSTMERGE_MAX_UNCONFIRMED", default.max_unconfirmed, most=100_000_000),
         keep_unsubscribed=_duration(given, "POSTMERGE_KEEP_UNSUBSCRIBED", default.keep_unsubscribed),
         check_dns=_choice(given, "POSTMERGE_CHECK_DNS", ("on", "off"), _dns_default(given)) == "on",
         disposable=_choice(given, "POSTMERGE_DISPOSABLE", ("flag", "refuse"), default.disposable),

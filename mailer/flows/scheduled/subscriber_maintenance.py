@@ -58,6 +58,7 @@ def apply_retention(database: Database, settings: Settings) -> tuple[int, int]:
     """Delete unconfirmed sign-ups and erase subscribers who unsubscribed long ago; returns how many of each."""
     with database.transaction() as tx:
         forgotten = retention.delete_unconfirmed(tx, settings.keep_unconfirmed, _MAX_ROWS_A_ROUND)
+        forgotten += retention.delete_surplus_unconfirmed(tx, settings.max_unconfirmed, _MAX_ROWS_A_ROUND)
         old = (
             retention.list_unsubscribed_before(tx, settings.keep_unsubscribed, _MAX_ROWS_A_ROUND)
             if settings.keep_unsubscribed

@@ -6,30 +6,45 @@ from datetime import timedelta
 
 from mailer.core.db import Tx
 
+# Subscribers who never confirmed, of whom nothing but requests is known: not imported, never active, never sent an issue.
+_NEVER_CONFIRMED = """
+    state = 'unconfirmed' AND confirmed_at IS NULL AND left_at IS NULL
+    AND EXISTS (SELECT FROM consents WHERE consents.subscriber_id = subscribers.id)
+    AND NOT EXISTS (SELECT FROM consents WHERE consents.subscriber_id = subscribers.id AND kind <> 'requested')
+    AND NOT EXISTS (SELECT FROM deliveries WHERE deliveries.subscriber_id = subscribers.id)
+"""
+
 
 def delete_unconfirmed(tx: Tx, age: timedelta, limit: int) -> int:
     """Delete subscribers who never confirmed and whose last request is older than ``age``; return how many.
 
-    Kept are subscribers who were imported, were ever active, or ever got an issue.
+    Their emails held for review are deleted with them.
     """
     return tx.run(
-        """
+        f"""
         DELETE FROM subscribers WHERE id IN (
             SELECT id FROM subscribers
-            WHERE state = 'unconfirmed' AND confirmed_at IS NULL AND left_at IS NULL AND created_at < now() - %(age)s
+            WHERE {_NEVER_CONFIRMED} AND created_at < now() - %(age)s
                 AND NOT EXISTS (
-                    SELECT FROM consents
-                    WHERE consents.subscriber_id = subscribers.id AND (kind <> 'requested' OR at > now() - %(age)s)
-                )
-                AND EXISTS (SELECT FROM consents WHERE consents.subscriber_id = subscribers.id)
-                AND NOT EXISTS (SELECT FROM deliveries WHERE deliveries.subscriber_id = subscribers.id)
-                AND NOT EXISTS (
-                    SELECT FROM transactional_mails AS emails WHERE emails.subscriber_id = subscribers.id AND state = 'held'
+                    SELECT FROM consents WHERE consents.subscriber_id = subscribers.id AND at > now() - %(age)s
                 )
             LIMIT %(limit)s
         )
         """,
         age=age,
+        limit=limit,
+    )
+
+
+def delete_surplus_unconfirmed(tx: Tx, most: int, limit: int) -> int:
+    """Delete the oldest subscribers who never confirmed if there are more than ``most``; return how many."""
+    return tx.run(
+        f"""
+        DELETE FROM subscribers WHERE id IN (
+            SELECT id FROM subscribers WHERE {_NEVER_CONFIRMED} ORDER BY id DESC OFFSET %(most)s LIMIT %(limit)s
+        )
+        """,
+        most=most,
         limit=limit,
     )
 

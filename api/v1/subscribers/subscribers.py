@@ -158,7 +158,7 @@ def update_subscriber(context: Context, id_or_email: str, change: SubscriberUpda
         reason=change.unsubscription_reason,
     )
     try:
-        found = subscriber_admin.change_subscriber(context.database, id_or_email, payload)
+        found = subscriber_admin.change_subscriber(context.database, id_or_email, payload, settings=context.settings)
     except Rejected as error:
         raise make_rejection_error(error) from error
     return paging.OrjsonResponse(as_subscriber(found)) if found else raise_not_found("subscriber")

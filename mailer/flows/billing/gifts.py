@@ -13,16 +13,18 @@ from mailer.core.settings import Settings
 from mailer.flows.billing import billing_emails, entitlements, stripe_sync
 from mailer.flows.billing.billing_text import get_subscriber_localizer, localized_error
 from mailer.flows.billing.entitlements import EntitlementState
+from mailer.flows.subscribers import erasure as erasure_flow
 from mailer.flows.subscribers import inbox_limit
 from mailer.flows.subscribers.signup import TokenResult
 from mailer.payments.models import CheckoutSession
 from mailer.store.billing import entitlement_records, gifts, subscriptions
+from mailer.store.operations import notices
 from mailer.store.subscribers import consent_log, erasure, subscribers
 
 events = log.get("gifts")
 
 
-def record_paid_gift(database: Database, session: CheckoutSession) -> bool:
+def record_paid_gift(database: Database, session: CheckoutSession, settings: Settings | None = None) -> bool:
     """Record a paid gift and email its recipient; return whether it is new. Repeating it has no effect.
 
     The email is held for review if the recipient's inbox is over its limit: a paid gift must not be lost.
@@ -40,6 +42,12 @@ def record_paid_gift(database: Database, session: CheckoutSession) -> bool:
             gifts.revoke_refunded(tx, gift_id)
             return True
         _queue_gift_email(tx, subscriber, gift_id, session)
+        if not erasure_flow.may_be_emailed(tx, settings, addresses.normal(address)):
+            notices.add(
+                tx,
+                f"Gift {gift_id} was paid, but its recipient (subscriber {subscriber}) may not be emailed: refund the gift at"
+                " Stripe, or ask the giver for another address.",
+            )
     events.info("gift.paid", gift=gift_id)
     return True
 

@@ -77,7 +77,7 @@ def _refetch(database: Database, settings: Settings, client: Stripe, event: Open
         if session.subscription_id:
             refresh_subscription(database, settings, client, session.subscription_id)
         elif session.gift and session.paid:
-            gifts.record_paid_gift(database, session)
+            gifts.record_paid_gift(database, session, settings)
     elif kind.startswith("invoice."):
         if found := client.get_invoice_subscription(name):
             refresh_subscription(database, settings, client, found)

@@ -70,7 +70,7 @@ def reconcile(
     for name in ours.keys() - seen:
         found += _handle_missing(database, settings, client, ours[name], mend)
     found += _compare_charges(database, settings, client, mend)
-    found += _compare_gifts(database, client, mend)
+    found += _compare_gifts(database, settings, client, mend)
     if mend:
         update_lapsed(database, settings)
         with database.transaction() as tx:
@@ -146,11 +146,11 @@ def _compare_charges(database: Database, settings: Settings, client: Stripe, men
     return found
 
 
-def _compare_gifts(database: Database, client: Stripe, mend: bool) -> list[Difference]:
+def _compare_gifts(database: Database, settings: Settings, client: Stripe, mend: bool) -> list[Difference]:
     found = []
     for session in client.iterate_paid_gifts():
         try:
-            if mend and gifts.record_paid_gift(database, session):
+            if mend and gifts.record_paid_gift(database, session, settings):
                 found.append(Difference(session.stripe_id, "gift", "unknown", "paid", True))
         except PostmergeError as error:
             found.append(Difference(session.stripe_id, "gift", str(error), "paid", False))

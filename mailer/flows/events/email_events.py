@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from mailer.core import log
+from mailer.core import addresses, log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, PostmergeError, Unavailable
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import unsubscribe_by_email
+from mailer.flows.subscribers import inbox_limit, unsubscribe_by_email
 from mailer.store.events import delivery_events, rejected_events, transactional_email_events
-from mailer.store.subscribers import suppressions
+from mailer.store.subscribers import consent_log, subscribers, suppressions
 from mailer.webhooks import ses_events, ses_inbound
 from mailer.webhooks.ses_events import EventKind, SesEvent
 from mailer.webhooks.sns import MAX_MESSAGE_AGE, SnsKind, SnsVerifier
@@ -187,6 +187,8 @@ def _apply_to_transactional(tx: Tx, batch: Sequence[SesEvent]) -> tuple[EventCou
         tx, [transactional_email_events.TransactionalEvent(e.email_id, e.kind, e.at, e.subtype, e.detail) for e in known]
     )
     _suppress(tx, added.hard, added.complaints)
+    _suppress_addresses(tx, added.hard_to, "hard bounce")
+    _suppress_addresses(tx, added.complaints_to, "complaint")
     unknown_events = _count_unknown(tx, [e for e in batch if e.email_id in unknown])
     done = EventCounts(recorded=added.number, duplicates=len(known) - added.number) + unknown_events
     return done, [e for e in batch if e.email_id in busy]
@@ -202,9 +204,28 @@ def _ledger_detail(event: SesEvent) -> str:
 
 
 def _suppress(tx: Tx, hard: Sequence[int], complaints: Sequence[int]) -> None:
+    _suppress_complaining_inboxes(tx, complaints)
     for reason, subscriber_ids in (("hard bounce", hard), ("complaint", complaints)):
         if subscriber_ids and (number := suppressions.add_for_subscribers(tx, subscriber_ids, reason)):
             events.info("address.suppressed", reason=reason, subscribers=number)
+
+
+def _suppress_addresses(tx: Tx, emails: Sequence[str], reason: str) -> None:
+    """Suppress the addresses that emails went to."""
+    normals = sorted({addresses.normal(email) for email in emails})
+    if normals and (number := suppressions.add(tx, normals, reason)):
+        events.info("address.suppressed", reason=reason, subscribers=number)
+
+
+def _suppress_complaining_inboxes(tx: Tx, complaints: Sequence[int]) -> None:
+    """Suppress every address of people who complained: former ones, and other spellings of their inbox that subscribe."""
+    for subscriber_id in complaints:
+        subscriber = subscribers.lock(tx, subscriber_id)
+        if subscriber is None:
+            continue
+        known = [subscriber.email_normal, *consent_log.list_former_addresses(tx, subscriber_id)]
+        spellings = [email for one in known for email in inbox_limit.list_spellings(tx, addresses.normal(one))]
+        _suppress_addresses(tx, [*known, *spellings], "complaint")
 
 
 def _suppress_soft(tx: Tx, settings: Settings, soft: Sequence[int]) -> None:

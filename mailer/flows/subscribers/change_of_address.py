@@ -11,11 +11,11 @@ from mailer.core import addresses, log, tokens
 from mailer.core.db import Database
 from mailer.core.errors import Mistyped
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import inbox_limit, signup_limits
+from mailer.flows.subscribers import erasure, inbox_limit, signup_limits
 from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
 from mailer.store.billing import gifts
-from mailer.store.subscribers import consent_log, preferences, subscribers, suppressions
+from mailer.store.subscribers import consent_log, preferences, subscribers
 from mailer.store.transactional import transactional_emails
 
 events = log.get("address")
@@ -42,7 +42,7 @@ def request_change(database: Database, person: LinkOwner, email: str, ip: str | 
             return False
         if subscriber.state != "active":
             raise Mistyped("Only subscribers can do this. Please subscribe again first.")
-        if subscribers.find(tx, normal) or suppressions.is_suppressed(tx, normal):
+        if subscribers.find(tx, normal) or erasure.list_blocked(tx, None, [normal, subscriber.email_normal]):
             return False
         if any(transactional_emails.count_since(tx, subscriber.id, age, "new address") >= most for most, age in EMAIL_LIMITS):
             return False
@@ -73,7 +73,9 @@ def confirm_change(database: Database, settings: Settings, token: str, ip: str |
         normal = addresses.normal(new)
         if subscriber.email_normal == normal:
             return TokenResult.ALREADY
-        if not claim.is_current(subscriber.recipient) or subscribers.find(tx, normal) or suppressions.is_suppressed(tx, normal):
+        if not claim.is_current(subscriber.recipient) or subscribers.find(tx, normal):
+            return TokenResult.INVALID
+        if erasure.list_blocked(tx, settings, [normal, subscriber.email_normal]):
             return TokenResult.INVALID
         subscribers.set_address(tx, subscriber.id, new, normal)
         what = {"before": subscriber.email, "after": new, "mail": claim.reference}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 
 from mailer.core import addresses, log
 from mailer.core.db import Database, Tx
@@ -34,6 +35,10 @@ def erase_subscriber(database: Database, settings: Settings, subscriber_id: int)
         subscriber = subscribers.lock(tx, subscriber_id)
         assert subscriber
         erasure.remember_hash(tx, hash_address(settings, subscriber.email_normal)[0], subscriber.email_normal)
+        if inbox_limit.has_complained(tx, subscriber.email_normal):
+            erasure.remember_hash(
+                tx, hash_address(settings, addresses.inbox(subscriber.email_normal))[0], subscriber.email_normal
+            )
         inbox_limit.forget(tx, subscriber.email_normal)
         for former in {addresses.normal(before) for before in consent_log.list_former_addresses(tx, subscriber_id)}:
             inbox_limit.forget(tx, former)
@@ -52,17 +57,24 @@ def erase_by_email(database: Database, settings: Settings, email: str) -> bool:
     return bool(found) and erase_subscriber(database, settings, found.id) if found else False
 
 
-def is_blocked_after_erasure(tx: Tx, settings: Settings, email_normal: str) -> bool:
-    """Return whether this address was erased after it bounced or complained."""
-    return bool(erasure.get_reason(tx, hash_address(settings, email_normal)))
-
-
 def may_be_emailed(tx: Tx, settings: Settings | None, email_normal: str) -> bool:
-    """Return whether an address is not suppressed, and was not when it was erased. Without settings only the first is
-    checked.
+    """Return whether a person may get any email: the one decision for all of them, at the request and again before it is sent.
+
+    Not suppressed, not when it was erased, and no complaint from its inbox in any spelling. Without settings, erased addresses
+    are not checked; transactional emails are checked with settings before they are sent.
     """
-    suppressed, erased = suppressions.get_status(tx, email_normal, hash_address(settings, email_normal) if settings else [])
-    return not suppressed and not erased
+    return not list_blocked(tx, settings, [email_normal])
+
+
+def list_blocked(tx: Tx, settings: Settings | None, email_normals: Sequence[str]) -> set[str]:
+    """Return those of these addresses that may get no email; see ``may_be_emailed``."""
+    hashes = {email: _list_hashes(settings, email) if settings else [] for email in email_normals}
+    blocked = suppressions.list_blocked(tx, hashes)
+    return blocked | {email for email in hashes if email not in blocked and inbox_limit.has_complained(tx, email)}
+
+
+def _list_hashes(settings: Settings, email_normal: str) -> list[bytes]:
+    return [*hash_address(settings, email_normal), *hash_address(settings, addresses.inbox(email_normal))]
 
 
 def forget_erasure(tx: Tx, settings: Settings, email_normal: str) -> None:

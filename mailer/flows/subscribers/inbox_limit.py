@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from mailer.core import addresses
 from mailer.core.db import Tx
-from mailer.store.subscribers import inbox_emails
+from mailer.store.subscribers import inbox_emails, subscribers, suppressions
 
 # The maximum number of emails to one inbox in each period. Subscribers who ask for their own link wait less long for it.
 INBOX_LIMITS = ((1, timedelta(minutes=10)), (3, timedelta(days=1)), (5, timedelta(days=30)))
@@ -26,6 +26,20 @@ def use(tx: Tx, email_normal: str, subscriber: bool = False) -> bool:
     inbox = hash_inbox(email_normal)
     inbox_emails.lock(tx, inbox)
     return inbox_emails.add(tx, inbox, SUBSCRIBER_LIMITS if subscriber else INBOX_LIMITS)
+
+
+def has_complained(tx: Tx, email_normal: str) -> bool:
+    """Return whether somebody complained from the address's inbox, in whatever spelling."""
+    inbox = addresses.inbox(email_normal)
+    found = suppressions.list_complaints(tx, addresses.list_domains(inbox), inbox[:1])
+    return any(addresses.inbox(one) == inbox for one in found)
+
+
+def list_spellings(tx: Tx, email_normal: str) -> list[str]:
+    """Return the addresses of subscribers that lead to the same inbox."""
+    inbox = addresses.inbox(email_normal)
+    found = subscribers.list_at_domains(tx, addresses.list_domains(inbox), inbox[:1])
+    return [one for one in found if addresses.inbox(one) == inbox]
 
 
 def forget(tx: Tx, email_normal: str) -> None:

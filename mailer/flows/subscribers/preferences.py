@@ -18,7 +18,7 @@ from mailer.core.i18n import LANGUAGES
 from mailer.core.settings import Settings
 from mailer.flows.subscribers import erasure, inbox_limit, private_links, signup_limits
 from mailer.store.publishing import editions
-from mailer.store.subscribers import consent_log, preferences, subscribers, suppressions
+from mailer.store.subscribers import consent_log, preferences, subscribers
 from mailer.store.subscribers.preferences import SubscriberChoices
 from mailer.store.transactional import transactional_emails
 
@@ -181,7 +181,7 @@ def end_pauses(database: Database, limit: int = 200) -> int:
         paused = preferences.end_pauses(tx, limit)
         for subscriber in paused:
             consent_log.record(tx, subscriber.id, "resumed", "clock", None, {})
-            if subscriber.state == "active" and not suppressions.is_suppressed(tx, addresses.normal(subscriber.email)):
+            if subscriber.state == "active" and erasure.may_be_emailed(tx, None, addresses.normal(subscriber.email)):
                 transactional_emails.queue(tx, "confirmation", subscriber.id, topic="pause over")
     return len(paused)
 
@@ -191,7 +191,7 @@ def _queue_link(tx: Tx, subscriber_id: int, held: str = "", paid: bool = False) 
     if (
         subscriber is None
         or preferences.get(tx, subscriber_id) is None
-        or suppressions.is_suppressed(tx, subscriber.email_normal)
+        or not erasure.may_be_emailed(tx, None, subscriber.email_normal)
     ):
         return False
     if not inbox_limit.use(tx, subscriber.email_normal, subscriber=bool(subscriber.confirmed_at)):

@@ -15,7 +15,7 @@ from mailer.core.settings import Settings
 from mailer.flows.subscribers import email_domain_check, erasure, inbox_limit, private_links, segment_rules, signup_limits
 from mailer.flows.subscribers.signup_limits import Admission
 from mailer.store.sending import audiences
-from mailer.store.subscribers import consent_log, subscribers, suppressions
+from mailer.store.subscribers import consent_log, subscribers
 from mailer.store.subscribers.subscribers import Subscriber
 from mailer.store.subscribers.tags import list_editable
 from mailer.store.transactional import transactional_emails
@@ -202,9 +202,7 @@ def add_subscriber(
         known = subscribers.find(tx, addresses.normal(address))
         if known and known.left_at:
             return f"{address} has unsubscribed and was not added: only they can subscribe again."
-        if suppressions.is_suppressed(tx, addresses.normal(address)) or erasure.is_blocked_after_erasure(
-            tx, settings, addresses.normal(address)
-        ):
+        if not erasure.may_be_emailed(tx, settings, addresses.normal(address)):
             return f"{address} is suppressed (it bounced or complained) and was not added."
         subscriber_id = subscribers.add(tx, address, addresses.normal(address), [tag.lower() for tag in tags])
         if not (known and known.state == "active"):

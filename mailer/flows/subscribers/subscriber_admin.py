@@ -114,7 +114,11 @@ def add_subscriber(
 
 
 def change_subscriber(
-    database: Database, id_or_email: str, changes: SubscriberChanges, gains: bool = False
+    database: Database,
+    id_or_email: str,
+    changes: SubscriberChanges,
+    gains: bool = False,
+    settings: Settings | None = None,
 ) -> SubscriberRecord | None:
     """Change a subscriber; None if there is none. Raises Rejected; then nothing was written.
 
@@ -135,7 +139,7 @@ def change_subscriber(
             names = normalize_tags([*found.tags, *names]) if names is not None else None
         columns = _build_columns(changes) | ({"tags": names} if names is not None else {})
         if changes.email is not None and addresses.normal(changes.email) != found.email_normal:
-            columns |= _change_address(tx, found, changes, held)
+            columns |= _change_address(tx, settings, found, changes, held)
         try:
             subscriber_records.update(tx, found.id, columns)
         except Exception as error:
@@ -262,7 +266,7 @@ def _add_without_confirmation(
     normal = addresses.normal(address)
     with database.transaction() as tx:
         suppressed, erased = suppressions.get_status(tx, normal, erasure.hash_address(settings, normal))
-        if suppressed:
+        if suppressed or not erasure.may_be_emailed(tx, settings, normal):
             raise Rejected("subscriber_suppressed", "This address bounced or complained, so no email is sent to it.")
         if erased is not None:
             raise Rejected(
@@ -295,10 +299,14 @@ def _list_details(changes: SubscriberChanges) -> dict[str, Any]:
     }
 
 
-def _change_address(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges, held: str) -> dict[str, Any]:
+def _change_address(
+    tx: Tx, settings: Settings | None, found: SubscriberRecord, changes: SubscriberChanges, held: str
+) -> dict[str, Any]:
     address = _check_address(changes.email or "")
     normal = addresses.normal(address)
-    if suppressions.is_suppressed(tx, normal):
+    if get_type(found) == "complained":
+        raise Rejected("subscriber_suppressed", "This subscriber complained, so no email is sent to any address of theirs.")
+    if not erasure.may_be_emailed(tx, settings, normal):
         raise Rejected("email_invalid", "The new address bounced or complained, so no email is sent to it.")
     if subscriber_records.by_email(tx, normal):
         raise Rejected("email_already_exists", "Another subscriber already has this address.")

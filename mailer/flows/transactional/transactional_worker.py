@@ -11,14 +11,15 @@ from pathlib import Path
 
 import jinja2
 
-from mailer.core import i18n, log, tokens
-from mailer.core.db import Database
+from mailer.core import addresses, i18n, log, tokens
+from mailer.core.db import Database, Tx
 from mailer.core.errors import Unavailable
 from mailer.core.message import plain_message
 from mailer.core.rate_limiter import NoRateLimit
 from mailer.core.settings import Settings
 from mailer.flows.sending.delivery_worker import STATE_AFTER
 from mailer.flows.sending.send_rate import SendRate
+from mailer.flows.subscribers import erasure
 from mailer.flows.transactional import subscription_emails
 from mailer.store.transactional import transactional_emails
 from mailer.store.transactional.transactional_emails import ClaimedEmail
@@ -44,12 +45,23 @@ def deliver_batch(
         return 0
     with database.transaction() as tx:
         emails, touched = transactional_emails.claim_batch(tx, claim_id, _BATCH_SIZE)
+        emails = _skip_blocked(tx, settings, claim_id, emails)
     rate.take_slots(len(emails), urgent=True)
     with ThreadPoolExecutor(_BATCH_SIZE, thread_name_prefix="single") as pool:
         sent = partial(_deliver_email, database, settings, transport, site_name, claim_id)
         outcomes = list(pool.map(sent, emails))
     stuck = any(STATE_AFTER[outcome] == "pending" for outcome in outcomes)
     return 0 if stuck else touched
+
+
+def _skip_blocked(tx: Tx, settings: Settings, claim_id: str, emails: list[ClaimedEmail]) -> list[ClaimedEmail]:
+    """Settle emails to people who may get none as ``skipped``, whatever queued them; return the others."""
+    blocked = erasure.list_blocked(tx, settings, sorted({addresses.normal(email.email) for email in emails})) if emails else set()
+    skipped = [email for email in emails if addresses.normal(email.email) in blocked]
+    for email in skipped:
+        transactional_emails.record_outcome(tx, email.id, claim_id, "skipped", "", "the address is suppressed")
+        events.warning("transactional.suppressed", email=email.id)
+    return [email for email in emails if email not in skipped]
 
 
 def _deliver_email(

@@ -44,11 +44,16 @@ class TransactionalEvent:
 
 @dataclass(frozen=True)
 class NewTransactionalEvents:
-    """The number of new events, and the subscribers with new hard bounces and complaints."""
+    """The number of new events, and the subscribers with new hard bounces and complaints.
+
+    ``hard_to`` and ``complaints_to`` are instead the addresses of emails that went to another address than the subscriber's.
+    """
 
     number: int
     hard: Sequence[int]
     complaints: Sequence[int]
+    hard_to: Sequence[str]
+    complaints_to: Sequence[str]
 
 
 def find_by_message_id(tx: Tx, message_ids: Sequence[str]) -> dict[str, int]:
@@ -122,8 +127,10 @@ def add(tx: Tx, new_events: Sequence[TransactionalEvent]) -> NewTransactionalEve
 
         SELECT
             count(*)::int AS number,
-            coalesce(array_agg(subscriber_id) FILTER (WHERE fresh.kind = 'hard bounce'), '{}') AS hard,
-            coalesce(array_agg(subscriber_id) FILTER (WHERE fresh.kind = 'complaint'), '{}') AS complaints
+            coalesce(array_agg(subscriber_id) FILTER (WHERE fresh.kind = 'hard bounce' AND NOT facts ? 'to'), '{}') AS hard,
+            coalesce(array_agg(subscriber_id) FILTER (WHERE fresh.kind = 'complaint' AND NOT facts ? 'to'), '{}') AS complaints,
+            coalesce(array_agg(facts ->> 'to') FILTER (WHERE fresh.kind = 'hard bounce' AND facts ? 'to'), '{}') AS hard_to,
+            coalesce(array_agg(facts ->> 'to') FILTER (WHERE fresh.kind = 'complaint' AND facts ? 'to'), '{}') AS complaints_to
         FROM fresh
         JOIN transactional_mails ON transactional_mails.id = fresh.mail_id
         """,

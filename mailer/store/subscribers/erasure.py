@@ -28,12 +28,6 @@ def get_erased_at(tx: Tx, subscriber_id: int) -> datetime | None:
     return found
 
 
-def get_reason(tx: Tx, hashes: Sequence[bytes]) -> str | None:
-    """Return why an erased address is suppressed ('' if it is not), or None if nobody with one of these hashes was erased."""
-    found = tx.value("SELECT max(reason) FROM erased WHERE hash = ANY(%(hashes)s::bytea [])", hashes=list(hashes))
-    return None if found is None else str(found)
-
-
 def forget_hashes(tx: Tx, hashes: Sequence[bytes]) -> None:
     """Forget an erased address whose owner has subscribed again."""
     tx.run("DELETE FROM erased WHERE hash = ANY(%(hashes)s::bytea []) AND reason = ''", hashes=list(hashes))

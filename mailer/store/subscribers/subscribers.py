@@ -90,6 +90,19 @@ def get(tx: Tx, subscriber_id: int) -> Subscriber | None:
     return Subscriber(**row) if row else None
 
 
+def list_at_domains(tx: Tx, domains: Sequence[str], first: str) -> list[str]:
+    """Return the normal addresses at these domains that begin with this character. Reads all subscribers."""
+    rows = tx.all(
+        """
+        SELECT email_normal FROM subscribers
+        WHERE split_part(email_normal, '@', 2) = ANY(%(domains)s::text []) AND left(email_normal, 1) = %(first)s
+        """,
+        domains=list(domains),
+        first=first,
+    )
+    return [row["email_normal"] for row in rows]
+
+
 def lock(tx: Tx, subscriber_id: int) -> Subscriber | None:
     """Return the subscriber with this id, locked until the transaction ends, or None."""
     row = tx.one(f"SELECT {_COLUMNS} FROM subscribers WHERE id = %(id)s FOR UPDATE", id=subscriber_id)

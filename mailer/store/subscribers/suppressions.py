@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mailer.core.db import Tx
-
-
-def is_suppressed(tx: Tx, email_normal: str) -> bool:
-    """Return whether an address is suppressed."""
-    return bool(
-        tx.value("SELECT EXISTS (SELECT FROM suppressions WHERE email_normal = %(email_normal)s)", email_normal=email_normal)
-    )
 
 
 def get_status(tx: Tx, email_normal: str, hashes: Sequence[bytes]) -> tuple[bool, str | None]:
@@ -27,6 +20,55 @@ def get_status(tx: Tx, email_normal: str, hashes: Sequence[bytes]) -> tuple[bool
     )
     assert row
     return bool(row["suppressed"]), row["erased"]
+
+
+def list_blocked(tx: Tx, hashes_by_email: Mapping[str, Sequence[bytes]]) -> set[str]:
+    """Return those of these normal addresses that are suppressed, or were when they were erased (by any of their hashes)."""
+    pairs = [(email, hash_) for email, hashes in hashes_by_email.items() for hash_ in hashes]
+    rows = tx.often_all(
+        """
+        SELECT email_normal FROM suppressions WHERE email_normal = ANY(%(emails)s::text [])
+        UNION
+        SELECT asked.email
+        FROM unnest(%(owners)s::text [], %(hashes)s::bytea []) AS asked (email, hash)
+        JOIN erased ON erased.hash = asked.hash
+        WHERE erased.reason <> ''
+        """,
+        emails=list(hashes_by_email),
+        owners=[email for email, _ in pairs],
+        hashes=[hash_ for _, hash_ in pairs],
+    )
+    return {row["email_normal"] for row in rows}
+
+
+def list_complaints(tx: Tx, domains: Sequence[str], first: str) -> list[str]:
+    """Return the addresses that complained, at one of these domains and beginning with this character."""
+    rows = tx.often_all(
+        """
+        SELECT email_normal FROM suppressions
+        WHERE reason = 'complaint'
+            AND split_part(email_normal, '@', 2) = ANY(%(domains)s::text [])
+            AND left(email_normal, 1) = %(first)s::text
+        """,
+        domains=list(domains),
+        first=first,
+    )
+    return [row["email_normal"] for row in rows]
+
+
+def add(tx: Tx, email_normals: Sequence[str], reason: str) -> int:
+    """Suppress addresses; return how many are new or have a stronger reason (the operator's stays)."""
+    return tx.run(
+        """
+        INSERT INTO suppressions (email_normal, reason)
+        SELECT email_normal, %(reason)s FROM unnest(%(emails)s::text []) AS email_normal ORDER BY email_normal
+        ON CONFLICT (email_normal) DO UPDATE SET reason = excluded.reason
+        WHERE array_position(ARRAY['soft bounces', 'hard bounce', 'complaint', 'operator'], suppressions.reason)
+            < array_position(ARRAY['soft bounces', 'hard bounce', 'complaint', 'operator'], excluded.reason)
+        """,
+        emails=list(email_normals),
+        reason=reason,
+    )
 
 
 def add_for_subscribers(tx: Tx, subscriber_ids: Sequence[int], reason: str) -> int:

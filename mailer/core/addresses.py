@@ -63,7 +63,7 @@ def list_domains(inbox_: str) -> list[str]:
 
 
 def flags(email_normal: str) -> list[str]:
-    """List what is unusual about an address: ``role`` (no person reads it), ``disposable`` (made to be thrown away), ``lookalike``.
+    """List what is unusual about an address: ``role`` (no person reads it), ``disposable`` (for short use) or ``lookalike``.
 
     The domain of a ``lookalike`` looks like a large provider's: by a typing error, or by letters of another script.
     """

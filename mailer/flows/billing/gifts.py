@@ -13,8 +13,8 @@ from mailer.core.settings import Settings
 from mailer.flows.billing import billing_emails, entitlements, stripe_sync
 from mailer.flows.billing.billing_text import get_subscriber_localizer, localized_error
 from mailer.flows.billing.entitlements import EntitlementState
-from mailer.flows.subscribers import erasure as erasure_flow
 from mailer.flows.subscribers import inbox_limit
+from mailer.flows.subscribers.erasure import may_be_emailed
 from mailer.flows.subscribers.signup import TokenResult
 from mailer.payments.models import CheckoutSession
 from mailer.store.billing import entitlement_records, gifts, subscriptions
@@ -42,7 +42,7 @@ def record_paid_gift(database: Database, session: CheckoutSession, settings: Set
             gifts.revoke_refunded(tx, gift_id)
             return True
         _queue_gift_email(tx, subscriber, gift_id, session)
-        if not erasure_flow.may_be_emailed(tx, settings, addresses.normal(address)):
+        if not may_be_emailed(tx, settings, addresses.normal(address)):
             notices.add(
                 tx,
                 f"Gift {gift_id} was paid, but its recipient (subscriber {subscriber}) may not be emailed: refund the gift at"

@@ -151,7 +151,7 @@ def renew_links(database: Database, person: LinkOwner, paid: bool = False) -> No
     with database.transaction() as tx:
         private_links.end_links(tx, person.subscriber_id)
         subscriber = subscribers.lock(tx, person.subscriber_id)
-        if subscriber and not suppressions.is_suppressed(tx, subscriber.email_normal):
+        if subscriber and erasure.may_be_emailed(tx, None, subscriber.email_normal):
             transactional_emails.queue(tx, "confirmation", person.subscriber_id, facts={"paid": paid}, topic="page")
 
 

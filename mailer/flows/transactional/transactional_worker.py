@@ -56,7 +56,9 @@ def deliver_batch(
 
 def _skip_blocked(tx: Tx, settings: Settings, claim_id: str, emails: list[ClaimedEmail]) -> list[ClaimedEmail]:
     """Settle emails to people who may get none as ``skipped``, whatever queued them; return the others."""
-    blocked = erasure.list_blocked(tx, settings, sorted({addresses.normal(email.email) for email in emails})) if emails else set()
+    blocked = (
+        erasure.list_blocked(tx, settings, sorted({addresses.normal(email.email) for email in emails})) if emails else set()
+    )
     skipped = [email for email in emails if addresses.normal(email.email) in blocked]
     for email in skipped:
         transactional_emails.record_outcome(tx, email.id, claim_id, "skipped", "", "the address is suppressed")

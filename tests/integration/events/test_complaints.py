@@ -54,7 +54,7 @@ def suppressed(site: Web) -> set[str]:
 
 def recipients(site: Web) -> set[str]:
     site.work()
-    return {mail.to for mail in site.mails()}
+    return {mail.to for mail in site.emails()}
 
 
 def change_by_api(site: Web, email: str) -> object:

@@ -119,7 +119,7 @@ def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
         return
     made = ctx.render(doc.path)
     size = made.size if made else 0
-    said = gmail_clipping.judged(size, made.before if made else "", ctx.clip)
+    said = gmail_clipping.judge_size(size, made.before if made else "", ctx.clip)
     if said:
         yield Found(doc.body_at, said[1], level=said[0] if doc.asks else "warning")
     elif size > _NEARLY_CLIPPED_BYTES:

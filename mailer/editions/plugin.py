@@ -28,7 +28,7 @@ from mailer.core import i18n
 from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput
 from mailer.editions.images import share_cards, svg_sanitizer
-from mailer.editions.mail import mail_document
+from mailer.editions.mail import email_document
 from mailer.editions.mail.markdown_to_html import digest
 from mailer.editions.site import article_filter, edition_files, feeds, search_index, sitemap_and_redirects
 from mailer.editions.site.build_session import Session
@@ -69,7 +69,7 @@ def _initialized(site: pelican.Pelican) -> None:
         AUTHOR_FEED_RSS=None, TAG_FEED_ATOM=None, TAG_FEED_RSS=None, TRANSLATION_FEED_ATOM=None, TRANSLATION_FEED_RSS=None,
     )  # fmt: skip
     site.settings["JINJA_GLOBALS"] = {
-        "words_in": mail_document.marked, "spoken": i18n.spoken, "day": i18n.day, "short_day": i18n.short_day,
+        "words_in": email_document.make_say, "spoken": i18n.spoken, "day": i18n.day, "short_day": i18n.short_day,
         "language": i18n.name, "vague": vague_links.words,
         **site.settings["JINJA_GLOBALS"],
     }  # fmt: skip

@@ -100,7 +100,7 @@ def plan(
 @server_option
 @as_json
 def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, json: bool) -> None:
-    """Build, check, and send all issues that are due and not yet sent. Running it again never sends an issue twice.
+    """Build, check, and schedule the sends of all new issues. Running it again never sends an issue twice.
 
     Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello; postmerge publish --server https://example.org
     """

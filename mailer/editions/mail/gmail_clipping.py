@@ -10,7 +10,7 @@ from lxml.html import HtmlElement
 
 from mailer.core import i18n
 from mailer.editions.mail.canonical_html import escape
-from mailer.editions.mail.mail_document import EmailDocument, html_part
+from mailer.editions.mail.email_document import EmailDocument, render_html
 
 MAX_HTML_BYTES = 102 * 1024  # Gmail shows no more of an email
 _RESERVED_BYTES = 1024  # for the subscriber's own unsubscribe link
@@ -25,10 +25,10 @@ class Clipped:
     before: str = ""
 
 
-def clipped(document: EmailDocument, mode: str) -> Clipped:
+def clip_email(document: EmailDocument, mode: str) -> Clipped:
     """Render the HTML part of an email, cut if it is too long and so configured."""
-    whole = html_part(document)
-    if mode != "cut" or size(whole) <= MAX_HTML_BYTES - _RESERVED_BYTES:
+    whole = render_html(document)
+    if mode != "cut" or count_bytes(whole) <= MAX_HTML_BYTES - _RESERVED_BYTES:
         return Clipped(whole)
     blocks = _blocks(document.body)
     headings = [at for at, block in enumerate(blocks) if at and re.fullmatch("h[1-4]", str(block.tag))]
@@ -39,12 +39,12 @@ def clipped(document: EmailDocument, mode: str) -> Clipped:
     return Clipped(_made(document, [], document.url), "everything")
 
 
-def size(made: str) -> int:
+def count_bytes(made: str) -> int:
     """Return the size in bytes."""
     return len(made.encode())
 
 
-def judged(bytes_of_html: int, before: str, mode: str) -> tuple[str, str] | None:
+def judge_size(bytes_of_html: int, before: str, mode: str) -> tuple[str, str] | None:
     """Describe a problem with an email's length: a level and a sentence, or None."""
     kilobytes = f"{bytes_of_html / 1024:.0f}"
     if before:
@@ -68,7 +68,7 @@ def _longest(document: EmailDocument, blocks: list[HtmlElement], places: list[in
     while low <= high:
         middle = (low + high) // 2
         made = _made(document, blocks[: places[middle]], _rest_url(document.url, blocks[places[middle]]))
-        if size(made) <= MAX_HTML_BYTES - _RESERVED_BYTES:
+        if count_bytes(made) <= MAX_HTML_BYTES - _RESERVED_BYTES:
             best, at, low = made, places[middle], middle + 1
         else:
             high = middle - 1
@@ -80,7 +80,7 @@ def _made(document: EmailDocument, blocks: list[HtmlElement], url: str) -> str:
     lang = i18n.spoken(document.lang)
     say = i18n.translator(lang)
     rest = _REST.format(lang=lang, url=escape(url).replace('"', "%22"), words=escape(say("Read the rest on the web")))
-    return html_part(replace(document, body=kept + rest))
+    return render_html(replace(document, body=kept + rest))
 
 
 def _rest_url(url: str, block: HtmlElement) -> str:

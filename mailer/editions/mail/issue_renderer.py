@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from lxml import html
 
 from mailer.core.characters import clean
 from mailer.core.errors import PostmergeError
 from mailer.core.message import has_placeholder
-from mailer.editions.mail import gmail_clipping, mail_document
+from mailer.editions.mail import email_document, gmail_clipping
 from mailer.editions.mail.canonical_html import Body, canonical
 from mailer.editions.mail.plain_text import plain
 from mailer.editions.source.site_config import read_clip_setting
@@ -22,16 +22,33 @@ _MAX_PREHEADER_CHARS = 110  # of the text, where `Preheader:` is missing
 _ASIDE = " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in ("admonition", "footnote", "locked"))
 
 
-def job(article: Any, content: str, template: str, settings: Mapping[str, Any], postal_address: str) -> tuple[Any, ...]:
-    """Collect all that an issue is rendered from, for ``make``."""
-    asked_for, title = article.metadata, flat(article.title)
-    return (
+class RenderJob(NamedTuple):
+    """All that the email of one issue is rendered from; ``clip_mode`` is POSTMERGE_CLIP."""
+
+    content: str
+    url: str
+    template: str
+    title: str
+    subject: str
+    preheader: str
+    lang: str
+    date: Any
+    site_name: str
+    site_url: str
+    postal_address: str
+    clip_mode: str
+
+
+def collect_job(article: Any, content: str, template: str, settings: Mapping[str, Any], postal_address: str) -> RenderJob:
+    """Collect all that an issue is rendered from, for ``render_issue``."""
+    asked_for, title = article.metadata, to_one_line(article.title)
+    return RenderJob(
         content,
         article.postmerge_url,
         template,
         title,
-        flat(asked_for.get("subject") or "") or title,
-        flat(asked_for.get("preheader") or ""),
+        to_one_line(asked_for.get("subject") or "") or title,
+        to_one_line(asked_for.get("preheader") or ""),
         article.lang,
         article.date,
         settings["SITENAME"],
@@ -41,50 +58,50 @@ def job(article: Any, content: str, template: str, settings: Mapping[str, Any], 
     )
 
 
-def flat(value: Any) -> str:
+def to_one_line(value: Any) -> str:
     """Return a field as one line."""
     return " ".join(str(value).split())
 
 
-def attempt(job: tuple[Any, ...]) -> dict[str, Any]:
-    """Render like ``make``; if an issue cannot be rendered, ``failed`` is the reason. Raises BadInput for a broken template."""
+def try_render_issue(job: RenderJob) -> dict[str, Any]:
+    """Render an issue; if it cannot be rendered, ``failed`` is the reason. Raises BadInput for a broken template."""
     try:
-        return make(job)
+        return render_issue(job)
     except PostmergeError:
         raise
     except Exception as error:
-        return {"failed": said(error)}
+        return {"failed": describe_error(error)}
 
 
-def said(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Describe an exception in a few words."""
     return f"{type(error).__name__}: {error}"[:200]
 
 
-def make(job: tuple[Any, ...]) -> dict[str, Any]:
+def render_issue(job: RenderJob) -> dict[str, Any]:
     """Render the body, digest and email of one issue; plain data in and out, because it runs in another process."""
-    content, url, template, title, subject, preheader, lang, date, site_name, site_url, postal_address, mode = job
     try:
-        body = canonical(content, url)
+        body = canonical(job.content, job.url)
     except Exception as error:
-        text = clean(content).replace("&", "&amp;").replace("<", "&lt;")
+        text = clean(job.content).replace("&", "&amp;").replace("<", "&lt;")
         body = Body(f"<pre>{text}</pre>\n", (f"HTML ({type(error).__name__})",))
     hexdigest = hashlib.sha256(body.html.encode()).hexdigest()
-    words = plain(body.html, lang)
-    preheader = preheader or _beginning(body.html)
-    if any(map(has_placeholder, (body.html, words, title, subject, preheader, lang, url))):
+    plain_body = plain(body.html, job.lang)
+    preheader = job.preheader or _beginning(body.html)
+    if any(map(has_placeholder, (body.html, plain_body, job.title, job.subject, preheader, job.lang, job.url))):
         raise ValueError("it contains the placeholder of the unsubscribe link")
-    document = mail_document.EmailDocument(
-        template, title, subject, preheader, lang, url, date, body.html, words, hexdigest, site_name, site_url, postal_address
-    )
-    made, text = gmail_clipping.clipped(document, mode), mail_document.text_part(document)
+    document = email_document.EmailDocument(
+        job.template, job.title, job.subject, preheader, job.lang, job.url, job.date, body.html, plain_body, hexdigest,
+        job.site_name, job.site_url, job.postal_address,
+    )  # fmt: skip
+    made, text = gmail_clipping.clip_email(document, job.clip_mode), email_document.render_text(document)
     return {
-        "body": body.html, "dropped": list(body.dropped), "digest": hexdigest, "subject": subject, "preheader": preheader,
-        "html": made.html, "text": text, "size": gmail_clipping.size(made.html), "before": made.before,
+        "body": body.html, "dropped": list(body.dropped), "digest": hexdigest, "subject": job.subject, "preheader": preheader,
+        "html": made.html, "text": text, "size": gmail_clipping.count_bytes(made.html), "before": made.before,
     }  # fmt: skip
 
 
-def headings(body: str) -> list[tuple[str, str]]:
+def list_headings(body: str) -> list[tuple[str, str]]:
     """List the ids and plain text of a long issue's main headings, for a table of contents; none for a short one."""
     if len(body) < _LONG:
         return []

@@ -12,7 +12,7 @@ from mailer.core.edition import Edition, Finding, SendIntent
 from mailer.core.errors import PostmergeError
 from mailer.core.i18n import code
 from mailer.editions.images import share_cards
-from mailer.editions.mail import gmail_clipping, issue_renderer, mail_document
+from mailer.editions.mail import email_document, gmail_clipping, issue_renderer
 from mailer.editions.mail.canonical_html import escape
 from mailer.editions.mail.markdown_to_html import digest, own_code
 from mailer.editions.site import search_index
@@ -74,18 +74,22 @@ class Session(BuildSources):
         """Render the bodies, digests and emails of all articles, from the cache or in all processors."""
         found = [article for article in articles if self._knows(article)]
         theme, site_url = Path(settings["THEME"]), settings["SITEURL"]
-        template, salt = mail_document.template_source(theme), own_code()
+        template, salt = email_document.template_source(theme), own_code()
         jobs = {}
         for article in found:
             article.postmerge_url = f"{site_url}/{article.url}"
             self._check_links(article)
-            jobs[article.source_path] = issue_renderer.job(article, article.content, template, settings, self.postal_address)
+            jobs[article.source_path] = issue_renderer.collect_job(
+                article, article.content, template, settings, self.postal_address
+            )
             if (paid := self._paid_html(article, site_url)) is not None:
-                jobs[article.source_path + MARK] = issue_renderer.job(article, paid, template, settings, self.postal_address)
+                jobs[article.source_path + MARK] = issue_renderer.collect_job(
+                    article, paid, template, settings, self.postal_address
+                )
         keys = {path: digest(salt, *map(str, job)) for path, job in jobs.items()}
         made = {path: self.cache.get(key) for path, key in keys.items()}
         missing = [path for path, value in made.items() if value is None]
-        made_now = self.workers.map(issue_renderer.attempt, [jobs[path] for path in missing], chunk=8)
+        made_now = self.workers.map(issue_renderer.try_render_issue, [jobs[path] for path in missing], chunk=8)
         for number, (path, value) in enumerate(zip(missing, made_now, strict=True), 1):
             made[path] = value
             if "failed" not in value:
@@ -124,7 +128,7 @@ class Session(BuildSources):
         except PostmergeError:
             raise
         except Exception as error:
-            failed = issue_renderer.said(error)
+            failed = issue_renderer.describe_error(error)
         self.left_out.add(article.source_path)
         return self._fail(self._real(article.source_path), "", f"The issue cannot be rendered ({failed}): simplify its text.")
 
@@ -140,9 +144,9 @@ class Session(BuildSources):
         key = self._key(article)
         edition = Edition(
             key=key,
-            named=bool(issue_renderer.flat(article.metadata.get("id") or "")),
+            named=bool(issue_renderer.to_one_line(article.metadata.get("id") or "")),
             number=wants.number,
-            title=issue_renderer.flat(article.title),
+            title=issue_renderer.to_one_line(article.title),
             subject=made["subject"],
             preheader=made["preheader"],
             lang=article.lang,
@@ -174,7 +178,7 @@ class Session(BuildSources):
         """Return the issue's key; a translation's is the original's with its language, and is never published alone."""
         original = getattr(article, "postmerge_of", None)
         if original is None:
-            return issue_renderer.flat(article.metadata.get("id") or "") or str(article.slug)
+            return issue_renderer.to_one_line(article.metadata.get("id") or "") or str(article.slug)
         key = f"{self._key(original)} {code(article.lang)}"
         self._originals[key] = self._key(original)
         return key
@@ -201,7 +205,7 @@ class Session(BuildSources):
 
     def _length(self, name: str, made: Mapping[str, Any], mode: str | None) -> None:
         """Report an email that is longer than Gmail shows; an error only if so configured and the issue asks to be sent."""
-        if said := gmail_clipping.judged(made["size"], made["before"], mode or "warn"):
+        if said := gmail_clipping.judge_size(made["size"], made["before"], mode or "warn"):
             level, message = said if self._asked[name].send is not SendIntent.NO else ("warning", said[1])
             finding = Finding(level, self._sources[name].path, self._sources[name].body_line, message)
             if finding not in self.findings:
@@ -215,7 +219,7 @@ class Session(BuildSources):
         self.extras[key] = page_extras.read(source, fields, self._root, article.settings["SITEURL"], names, self._zone)
         self.findings += source.findings[before:]
         article.corrected = self.extras[key].corrected
-        article.audio, article.toc = self.extras[key].audio, issue_renderer.headings(article.body_html)
+        article.audio, article.toc = self.extras[key].audio, issue_renderer.list_headings(article.body_html)
         wanted = article.settings.get("POSTMERGE_CARDS")
         article.card = f"{article.settings['SITEURL']}/{share_cards.path_of(key)}" if wanted else ""
 

@@ -46,7 +46,7 @@ class Cut:
 
 
 def variant(made: Mapping[str, Any]) -> Variant:
-    """Build the variant for paid subscribers, from what ``issue_renderer.make`` returned."""
+    """Build the variant for paid subscribers, from what ``issue_renderer.render_issue`` returned."""
     return Variant("premium", *(made[name] for name in ("preheader", "html", "text", "body", "digest")))
 
 

@@ -1,4 +1,4 @@
-"""Entitlements: the one place that decides who may read paid text, from Stripe's last state and from grants.
+"""Entitlements: decides who may read paid text, from Stripe's last state and from grants. SQL elsewhere only reads the result.
 
 ``decide_entitlement`` is a pure function of facts, the grace period and a moment. ``save_entitlement`` applies it to a
 subscriber and stores the result, so that claiming a thousand deliveries needs one join: a subscriber is entitled at a moment t

@@ -48,7 +48,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Outlook:
-    """A plan with the reasons to refuse it. ``rate`` is emails a second, or None without a limit."""
+    """A plan with the reasons to refuse it. ``account`` is None if the transport has no limits."""
 
     plan: Plan
     refusals: tuple[preflight.Refusal, ...]
@@ -164,7 +164,7 @@ def _cancel_waiting_send(tx: Tx, send_id: int, why: str, canceller: Canceller) -
 
 
 def freeze_audience(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
-    """Write a send's audience down as pending deliveries, the first slice of a staged start marked; how many."""
+    """Store a send's audience as pending deliveries, with those of the first slice marked; return how many."""
     send = sends.get(tx, send_id)
     size = audiences.freeze(tx, send_id, audience.of_issue(segment_rules.read_rule(tx, rule), send.issue_key if send else ""))
     sends.set_frozen(tx, send_id, size)

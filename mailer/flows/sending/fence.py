@@ -11,12 +11,11 @@ What is detected, and how:
 - an older backup restored in place of the ledger: its epoch is lower than the file's;
 - a copy of the whole server (a snapshot) on other machines: there is no file.
 
-The epoch grows with each publish, at each start of a send, and before and after each slice of sending in each worker
-(half a minute at most). The order is always: commit in the database, then write the file, then send the first email. So
-the file is never ahead of its ledger; a file that is behind (after a crash between the two writes, or because another
-machine sent meanwhile) is fine and catches up at the next check. Once an email has left a machine, that machine's file
-already has an epoch from after the slice's start. One gap remains: all workers are killed in the same slice, nothing runs
-afterwards, and a backup from within that very slice is restored.
+The epoch grows with each publish, and before and after each turn of sending in each worker (half a minute at most). The order
+is always: commit in the database, then write the file, then send the first email. So the file is never ahead of its ledger; a
+file that is behind (after a crash between the two writes, or because another machine sent meanwhile) is fine and catches up at
+the next check. Once an email has left a machine, that machine's file already has an epoch from after the turn's start. One gap
+remains: all workers are killed in the same turn, nothing runs afterwards, and a backup from within that very turn is restored.
 
 A machine without a file may create one by itself only while no send has ever started.
 """
@@ -82,7 +81,7 @@ def require_fence(database: Database, settings: Settings) -> None:
 
 
 def check_before_send(database: Database, settings: Settings, send_id: int) -> bool:
-    """Whether a slice of sending may begin; if not, the send backs off and reports why. No delivery fails."""
+    """Advance the epoch before a turn of sending; if it must not begin, the send backs off and says why. No delivery fails."""
     try:
         problem = advance_fence(database, settings)
     except PostmergeError as error:

@@ -83,12 +83,14 @@ def sign_up(
         if admission.inbox_full and evidence.source not in OPERATOR_SOURCES and not subscribers.find(tx, normal):
             return SignUp(0, email_queued=False)
         asked = [tag.lower() for tag in tags]
-        own, asked = (asked, []) if evidence.source in OPERATOR_SOURCES else ([], _select_offered(tx, settings, asked))
+        operator_tags, asked = (
+            (asked, []) if evidence.source in OPERATOR_SOURCES else ([], _select_offered(tx, settings, asked))
+        )
         details = evidence.reads or evidence.lang, addresses.flags(normal)
-        subscriber, new = subscribers.add_or_lock(tx, address, normal, own, *details)
+        subscriber, new = subscribers.add_or_lock(tx, address, normal, operator_tags, *details)
         queued = _needs_confirmation(tx, subscriber, settings)
-        if own and not new:
-            subscribers.add_tags(tx, subscriber.id, own)
+        if operator_tags and not new:
+            subscribers.add_tags(tx, subscriber.id, operator_tags)
         if subscriber.state == "active":
             queued = _queue_topic_confirmation(tx, subscriber, settings, asked, held)
         else:

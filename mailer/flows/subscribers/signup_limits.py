@@ -1,9 +1,9 @@
 """Limits on what makes us email strangers: per IP, network, inbox, domain and overall, asked in this order.
 
-A request that one limit refuses is counted neither by it nor by those after it, and not for the firewall, so that one client
-cannot use up what everybody shares. Over a limit, or while the firewall is up, a confirmation email is held for review instead
-of sent; what may be held is limited in turn. Limits are counted in a transaction of their own, so that the contended rows are
-locked only briefly; counting a sign-up that then fails does no harm.
+A refused request counts only against the limits that are asked before the one that refuses it, and not towards the firewall,
+so that one client cannot use up what everybody shares. Over a limit, or while the firewall is up, a confirmation email is held
+for review instead of sent; what may be held is limited in turn. Limits are counted in a transaction of their own, so that the
+contended rows are locked only briefly; counting a sign-up that then fails does no harm.
 """
 
 from __future__ import annotations

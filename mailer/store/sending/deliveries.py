@@ -33,7 +33,7 @@ class ClaimedDelivery:
 
 @dataclass(frozen=True)
 class Settlement:
-    """The outcome of one claimed delivery. ``counted``: whether it counts as an attempt (a throttled one does not)."""
+    """The outcome of one claimed delivery. ``counted``: whether it counts as an attempt (throttled and halted: no)."""
 
     subscriber_id: int
     state: str
@@ -47,7 +47,7 @@ def claim(
 ) -> tuple[list[ClaimedDelivery], int]:
     """Claim up to ``size`` pending deliveries of a running send; returns them and how many rows were touched.
 
-    ``texts`` (``text_selection.maps``) names the edition's variants; each subscriber gets the one that fits their
+    ``texts`` (``text_selection.build_parameters``) names the edition's variants; each subscriber gets the one that fits their
     entitlement and language now.
 
     Subscribers who unsubscribed, paused or were suppressed since the freeze are settled as ``skipped`` and not returned.

@@ -83,7 +83,7 @@ def extra(field: str) -> Callable[[str], object]:
 
 def made(content: str) -> object:
     body = canonical(content, URL).html
-    issue_renderer.headings(body)
+    issue_renderer.list_headings(body)
     issue_renderer._beginning(body)
     issue_identity.sketch(body)
     return plain_text.plain(body), components.for_email(body)
@@ -126,7 +126,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "the words of paid text": paid_leaks.shingles,
     "a page that may leak": lambda given: LEAKS.find("a", given),
     "HTML": made,
-    "headings": issue_renderer.headings,
+    "headings": issue_renderer.list_headings,
     "an SVG": lambda given: svg_sanitizer.clean(b"<svg>" + given.encode("utf-8", "replace") + b"</svg>"),
     "a comment of an SVG": lambda given: svg_sanitizer.clean(
         f"<svg><!--{given.replace('-', '')}--></svg>".encode("utf-8", "replace")

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 
 EDITIONS = [
     f"mailer/editions/{name}.py"
-    for name in ("mail/gmail_clipping", "mail/mail_document", "source/paid_sections", "mail/plain_text")
+    for name in ("mail/gmail_clipping", "mail/email_document", "source/paid_sections", "mail/plain_text")
 ]
 PAID = [
     "api/web/paid_pages.py", "api/web/paid_issue_page.py",

@@ -27,7 +27,7 @@ FALLBACK = Path(__file__).parent.parent / "default_email.html"
 
 @dataclass(frozen=True)
 class EmailDocument:
-    """All that the email of one edition is made from; ``words`` is the body as plain text."""
+    """All that the email of one edition is made from; ``plain_body`` is the body as plain text."""
 
     template: str
     title: str
@@ -37,7 +37,7 @@ class EmailDocument:
     url: str
     date: datetime
     body: str
-    words: str
+    plain_body: str
     digest: str
     site_name: str
     site_url: str
@@ -50,7 +50,7 @@ def template_source(theme: Path) -> str:
     return (own if own.is_file() else FALLBACK).read_text(encoding="utf-8")
 
 
-def html_part(document: EmailDocument) -> str:
+def render_html(document: EmailDocument) -> str:
     """Render the HTML part: the template, then CSS inlined; media queries stay in the style block."""
     facts = {
         **vars(document),
@@ -59,9 +59,9 @@ def html_part(document: EmailDocument) -> str:
         "unsubscribe_url": UNSUBSCRIBE_URL,
     }
     facts["join_url"] = join_url(document.body)
-    del facts["template"], facts["words"]
+    del facts["template"], facts["plain_body"]
     facts |= {
-        "_": marked(document.lang),
+        "_": make_say(document.lang),
         "words_lang": i18n.spoken(document.lang),
         "day": i18n.day(document.date, document.lang),
     }
@@ -75,14 +75,14 @@ def html_part(document: EmailDocument) -> str:
     return _inliner().inline(made)
 
 
-def text_part(document: EmailDocument) -> str:
+def render_text(document: EmailDocument) -> str:
     """Render the text part, with the same content in the same order."""
     say = i18n.translator(i18n.spoken(document.lang))
     more = f"{say('Become a paid subscriber')}: {join}\n\n" if (join := join_url(document.body)) else ""
     why = say("You’re getting this email because you subscribed to %(site)s.", site=document.site_name)
     return (
         f"{heading(document.title)}\n{document.site_name}, {i18n.day(document.date, document.lang)}\n"
-        f"{say('Read on the web')}: {document.url}\n\n{document.words}\n-- \n"
+        f"{say('Read on the web')}: {document.url}\n\n{document.plain_body}\n-- \n"
         f"{why}\n{document.site_name}\n{document.postal_address}\n\n{say('Unsubscribe')}: {UNSUBSCRIBE_URL}\n\n{more}"
         f"Digest: {document.digest}\n"
     )
@@ -99,7 +99,7 @@ def direction(lang: str) -> str:
     return "rtl" if lang.lower().partition("-")[0] in _RTL else "ltr"
 
 
-def marked(lang: str) -> Callable[..., Markup]:
+def make_say(lang: str) -> Callable[..., Markup]:
     """Return ``say(text, **values)`` for templates, in a text's language: our words are markup, values are escaped."""
     say = i18n.translator(i18n.spoken(lang))
     return lambda text, **values: Markup(say(text)) % values if values else Markup(say(text))  # noqa: S704

@@ -18,7 +18,7 @@ from mailer.webhooks.sns import SnsVerifier
 from mailer.webhooks.sns_fetch import fetch
 
 router = APIRouter(include_in_schema=False)
-events = log.get("webhook")
+logger = log.get("webhook")
 
 
 def make_verifier(settings: Settings) -> SnsVerifier:
@@ -36,10 +36,10 @@ def receive_ses_event(context: Context, request: Request, body: Annotated[bytes,
     try:
         return _reply(process_sns_message(context.database, context.settings, request.app.state.sns, body), 200)
     except (BadInput, Refused) as error:
-        events.warning("sns.refused", reason=str(error))
+        logger.warning("sns.refused", reason=str(error))
         return _reply(str(error), 400 if isinstance(error, BadInput) else 403)
     except Unavailable as error:
-        events.warning("sns.waits", reason=str(error))
+        logger.warning("sns.waits", reason=str(error))
         return _reply("A service that is needed does not respond: please retry.", 503)
 
 
@@ -52,10 +52,10 @@ def receive_stripe_event(context: Context, request: Request, body: Annotated[byt
         answer.background = BackgroundTask(context.wake_payments)
         return answer
     except (BadInput, Refused) as error:
-        events.warning("stripe.refused", reason=str(error))
+        logger.warning("stripe.refused", reason=str(error))
         return _reply(str(error), 400 if isinstance(error, BadInput) else 403)
     except Unavailable as error:
-        events.warning("stripe.waits", reason=str(error))
+        logger.warning("stripe.waits", reason=str(error))
         return _reply("The database does not respond: please retry.", 503)
 
 

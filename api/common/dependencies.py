@@ -16,7 +16,7 @@ from mailer.core.async_db import Asker
 from mailer.core.db import Database
 from mailer.core.settings import Settings
 
-events = log.get("http")
+logger = log.get("http")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ _FORWARDED = frozenset({"x-forwarded-for", "x-real-ip", "forwarded"})
 @cache
 def _warn_of_proxy(peer: str) -> None:
     """Log that a proxy is not trusted, once for each proxy and process."""
-    events.warning("proxy.untrusted", peer=peer, fix=UNTRUSTED_PROXY)
+    logger.warning("proxy.untrusted", peer=peer, fix=UNTRUSTED_PROXY)
 
 
 def saw_untrusted_proxy() -> bool:
@@ -86,7 +86,7 @@ def saw_untrusted_proxy() -> bool:
 def warn_without_proxies(settings: Settings) -> None:
     """Log at the start that a site with https has no trusted proxy, although one must end its TLS connections."""
     if settings.api_url.startswith("https:") and not settings.trusted_proxies:
-        events.warning("proxy.none_trusted", fix="set POSTMERGE_TRUSTED_PROXIES to the address of the proxy that serves https")
+        logger.warning("proxy.none_trusted", fix="set POSTMERGE_TRUSTED_PROXIES to the address of the proxy that serves https")
 
 
 def list_trusted_proxies(settings: Settings) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.common.hosts import has_known_host
 from mailer.core import log
 
-events = log.get("http")
+logger = log.get("http")
 
 MAX_BODY_BYTES = 64 * 1024  # of a request
 _MAX_BYTES_BY_PREFIX = {"/v1/publish": 8 << 20, "/v1/imports": 32 << 20, "/webhooks/ses": 300 << 10}  # by prefix of the path
@@ -76,7 +76,7 @@ class HttpMiddleware:
             return
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
-            events.error("request.broke", error=type(error).__name__, place=f"{last.filename}:{last.lineno}")
+            logger.error("request.broke", error=type(error).__name__, place=f"{last.filename}:{last.lineno}")
             if not answer.started:
                 await self._problem(scope, 500)(scope, receive, answer)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from mailer.core import log
 
-events = log.get("http")
+logger = log.get("http")
 
 _DELAY_SECONDS = 0.002  # seconds to wait, for each connection that this process has more than the least busy one
 _MAX_DELAYS = 10  # at most so many of them, so that no client waits for a process that is busy for long
@@ -81,7 +81,7 @@ class ConnectionAcceptor:
         except (BlockingIOError, ConnectionAbortedError):
             return  # another process accepted it, or the client is gone
         except OSError as error:
-            events.error("connections.wait", error=error.strerror)
+            logger.error("connections.wait", error=error.strerror)
             self._loop.remove_reader(self._listening)
             self._loop.call_later(_ERROR_PAUSE_SECONDS, self._start)
             return

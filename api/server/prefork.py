@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from mailer.core import log
 
-events = log.get("crew")
+logger = log.get("crew")
 
 Work = Callable[[int, threading.Event], None]
 
@@ -45,7 +45,7 @@ def run(size: int, work: Work, stopping: threading.Event) -> None:
         missing = set(range(size)) - set(workers)
         if missing and time.monotonic() - replaced > _RESTART_SECONDS:
             replaced = time.monotonic()
-            events.warning("crew.replaced", missing=len(missing))
+            logger.warning("crew.replaced", missing=len(missing))
             workers[min(missing)] = start(min(missing))
     _stop(set(workers.values()))
     os.close(alive)
@@ -60,7 +60,7 @@ def _do(work: Callable[[], None], alive: int, watched: int) -> NoReturn:
         work()
         status = 0
     except Exception as error:
-        events.error("crew.broke", error=type(error).__name__)
+        logger.error("crew.broke", error=type(error).__name__)
     finally:
         os._exit(status)  # the code after the fork belongs to the parent
 

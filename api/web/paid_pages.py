@@ -26,7 +26,7 @@ from mailer.payments.plans import Plans
 
 router = APIRouter(include_in_schema=False)
 router.include_router(paid_issue_page.router)
-events = log.get("paid")
+logger = log.get("paid")
 
 AWAY = "Our payment provider isn’t responding right now. Nothing has changed. Please try again in a minute."
 STALE_LINK = "This link is more than a day old. To change your card, resume, withdraw or see your private links, get a new one."
@@ -317,7 +317,7 @@ def _explain(language: PageLanguage, error: PostmergeError, status: int) -> tupl
     """The status and the sentence for a subscriber; what only the operator can fix is logged."""
     if said := Localizer(language.lang).sentence(error):
         return status, said
-    events.error("paid.page_failed", error=str(error))
+    logger.error("paid.page_failed", error=str(error))
     return 503, language.say(AWAY)
 
 

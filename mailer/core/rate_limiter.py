@@ -17,7 +17,7 @@ import redis
 
 from mailer.core import log
 
-events = log.get("rate")
+logger = log.get("rate")
 
 HEADROOM = 0.992  # share of the account's rate that is used, so that network jitter does not cause throttling
 HORIZON_SECONDS = 0.2  # slots further in the future are not granted
@@ -110,7 +110,7 @@ class SharedRateLimiter:
             return call()
         except redis.exceptions.RedisError as error:
             self._unavailable_until = time.monotonic() + 1
-            events.warning("rate.redis_unavailable", error=type(error).__name__)
+            logger.warning("rate.redis_unavailable", error=type(error).__name__)
             return None
 
 

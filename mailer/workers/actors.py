@@ -32,7 +32,7 @@ from mailer.flows.subscribers import bulk_actions
 from mailer.flows.transactional.transactional_worker import deliver_batch
 from mailer.transports.base import Transport
 
-events = log.get("actors")
+logger = log.get("actors")
 
 SENDS = "sends"
 TRANSACTIONAL = "transactional"
@@ -91,7 +91,7 @@ class WakeUps:
             self.broker.enqueue(message)
             return True
         except (redis.exceptions.RedisError, dramatiq.errors.BrokerError, OSError) as error:
-            events.warning("wake_up.lost", queue=queue, error=type(error).__name__)
+            logger.warning("wake_up.lost", queue=queue, error=type(error).__name__)
             return False
 
 
@@ -123,9 +123,9 @@ class WorkerThreads:
         """Start the threads. If the ledger has never sent, a new machine creates its fence file now."""
         try:
             if trouble := fence.advance_fence(self._work.database, self._work.settings):
-                events.error("worker.fenced", reason=trouble)
+                logger.error("worker.fenced", reason=trouble)
         except PostmergeError as error:
-            events.warning("worker.fence_unknown", error=str(error))
+            logger.warning("worker.fence_unknown", error=str(error))
         for worker in self._workers:
             worker.start()
 
@@ -150,9 +150,9 @@ class WorkerThreads:
         return dramatiq.Worker(broker, queues={queue}, worker_threads=threads, worker_timeout=500)
 
     def _deliver_send(self, send_id: int) -> None:
-        """Deliver a send slice by slice, enqueuing it again after each one so that other sends get a turn.
+        """Deliver a send turn by turn, enqueuing it again after each one so that other sends get a turn.
 
-        Without Redis, the next slice runs here.
+        Without Redis, the next turn runs here.
         """
         more = True
         while more:
@@ -161,19 +161,19 @@ class WorkerThreads:
                     return
                 self._busy.add(send_id)
             try:
-                more = self._deliver_slice(send_id)
+                more = self._deliver_turn(send_id)
             except PostmergeError as error:
-                events.error("send.waits", send=send_id, error=str(error))
+                logger.error("send.waits", send=send_id, error=str(error))
                 more = False
             finally:
                 with self._lock:
                     self._busy.discard(send_id)
             more = more and not self.stopping.is_set() and not self._wake_ups.enqueue_send(send_id)
 
-    def _deliver_slice(self, send_id: int) -> bool:
+    def _deliver_turn(self, send_id: int) -> bool:
         """Deliver for a while if the fence allows it; returns whether work is left."""
         work = self._work
-        if not fence.check_before_send(work.database, work.settings, send_id):
+        if not fence.advance_or_back_off(work.database, work.settings, send_id):
             return False
         done = deliver_send(
             work.database, work.settings, work.transport, send_id, stopping=self.stopping.is_set, rate=self._rate
@@ -186,13 +186,13 @@ class WorkerThreads:
         work = self._work
         try:
             if trouble := fence.read_fence(work.database, work.settings).problem:
-                events.error("transactional.fenced", reason=trouble)
+                logger.error("transactional.fenced", reason=trouble)
                 return
             while not self.stopping.is_set():
                 if not deliver_batch(work.database, work.settings, work.transport, work.site_name, self._rate):
                     break
         except PostmergeError as error:
-            events.error("transactional.waits", error=str(error))
+            logger.error("transactional.waits", error=str(error))
 
     def _deliver_webhooks(self) -> None:
         """Post pending webhook messages, unless this database is a copy of the ledger."""
@@ -203,7 +203,7 @@ class WorkerThreads:
             while webhooks.deliver_messages(work.database, work.settings) and not self.stopping.is_set():
                 pass
         except PostmergeError as error:
-            events.error("webhooks.wait", error=str(error))
+            logger.error("webhooks.wait", error=str(error))
 
     def _run_bulk_actions(self) -> None:
         """Run bulk actions until none is left."""
@@ -212,7 +212,7 @@ class WorkerThreads:
                 pass
             self._wake_ups.enqueue_transactional()
         except PostmergeError as error:
-            events.error("bulk.waits", error=str(error))
+            logger.error("bulk.waits", error=str(error))
 
     def _process_payments(self) -> None:
         """Process Stripe's events, and once a day compare everything with Stripe."""
@@ -220,4 +220,4 @@ class WorkerThreads:
             while billing_jobs.run_pending(self._work.database, self._work.settings) and not self.stopping.is_set():
                 self._wake_ups.enqueue_transactional()
         except PostmergeError as error:
-            events.error("payments.wait", error=str(error))
+            logger.error("payments.wait", error=str(error))

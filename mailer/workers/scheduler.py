@@ -17,7 +17,7 @@ from mailer.flows.scheduled.subscriber_maintenance import maintain_subscribers
 from mailer.flows.subscribers import bulk_actions
 from mailer.workers.actors import BULK_ACTIONS, PAYMENTS, SENDS, TRANSACTIONAL, WEBHOOKS, WakeUps
 
-events = log.get("scheduler")
+logger = log.get("scheduler")
 
 TICK_SECONDS = 1.0
 WATCH_INTERVAL_SECONDS = 5.0  # how often the outcomes of running sends are checked
@@ -39,9 +39,9 @@ def run_scheduler(
                 maintain_subscribers(database, settings)
                 post_notices(database, settings)
         except PostmergeError as error:
-            events.warning("scheduler.waits", error=str(error))
+            logger.warning("scheduler.waits", error=str(error))
         except Exception as error:  # a bug: the other sends still need the scheduler
-            events.exception("scheduler.failed", error=type(error).__name__)
+            logger.exception("scheduler.failed", error=type(error).__name__)
         stopping.wait(max(0.05, tick - (time.monotonic() - started)))
 
 

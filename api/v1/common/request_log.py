@@ -18,7 +18,7 @@ from mailer.core import log
 from mailer.core.errors import PostmergeError
 from mailer.flows.operations import api_records
 
-events = log.get("api")
+logger = log.get("api")
 
 _FLUSH_SECONDS = 1.0  # seconds
 _CLEANUP_SECONDS = 3600.0  # seconds
@@ -60,9 +60,9 @@ class RequestLog:
         try:
             self.flush()
         except PostmergeError:
-            events.warning("requests.lost")
+            logger.warning("requests.lost")
         except Exception as error:
-            events.warning("requests.broke", error=type(error).__name__)
+            logger.warning("requests.broke", error=type(error).__name__)
 
 
 class RequestLogMiddleware:

@@ -15,7 +15,7 @@ from mailer.payments.client import Stripe, UnknownAtStripe
 from mailer.store.billing import erased_customers
 from mailer.store.billing.erased_customers import ErasedCustomer
 
-events = log.get("stripe")
+logger = log.get("stripe")
 
 
 def process_next(database: Database, settings: Settings) -> bool:
@@ -27,13 +27,13 @@ def process_next(database: Database, settings: Settings) -> bool:
     try:
         ended = _end_subscriptions(database, settings, get_client(database, settings), one)
     except PostmergeError as error:
-        events.warning("stripe.erasure_postponed", error=str(error))
+        logger.warning("stripe.erasure_postponed", error=str(error))
         with database.transaction() as tx:
             erased_customers.record_failure(tx, one, str(error))
         return True
     with database.transaction() as tx:
         erased_customers.mark_done(tx, one)
-    events.info("stripe.erasure_done", ended=ended)
+    logger.info("stripe.erasure_done", ended=ended)
     return True
 
 

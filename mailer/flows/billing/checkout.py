@@ -21,7 +21,7 @@ from mailer.store.billing import customers, subscriptions
 from mailer.store.subscribers import subscribers
 from mailer.store.subscribers.subscribers import Subscriber
 
-events = log.get("checkout")
+logger = log.get("checkout")
 
 _CHARGED = ("active", "trialing", "past_due", "paused")
 
@@ -51,7 +51,7 @@ def load_plans_on_sale(settings: Settings) -> Plans | None:
     try:
         return load_plans(settings.plans) if settings.stripe_key else None
     except BadInput as error:
-        events.error("plans.unreadable", error=str(error))
+        logger.error("plans.unreadable", error=str(error))
         raise localized_error(
             Unavailable, "We can’t show our plans right now. Nothing has changed. Please try again later."
         ) from error
@@ -177,7 +177,7 @@ def _parse_amount(plans: Plans, plan: PaidPlan, text: str) -> int:
 def _find_price(client: Stripe, plans: Plans, plan: PaidPlan) -> str:
     found = client.call("get", "/v1/prices", {"lookup_keys": [lookup_key(plan.name)], "active": True})["data"]
     if not found or found[0]["currency"] != plans.currency:
-        events.error("plans.not_at_stripe", plan=plan.name, fix="run `postmerge stripe setup`")
+        logger.error("plans.not_at_stripe", plan=plan.name, fix="run `postmerge stripe setup`")
         raise localized_error(Refused, "%(plan)s isn’t available right now. Please try again later.", plan=plan.title)
     return str(found[0]["id"])
 

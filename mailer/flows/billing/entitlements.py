@@ -18,7 +18,7 @@ from mailer.store.billing import entitlement_records, subscriptions
 from mailer.store.billing.entitlement_records import EntitlementGrant, StoredEntitlement
 from mailer.store.billing.subscriptions import StoredSubscription
 
-events = log.get("access")
+logger = log.get("access")
 
 
 class EntitlementState(StrEnum):
@@ -117,7 +117,7 @@ def save_entitlement(tx: Tx, subscriber_id: int, grace: timedelta, now: datetime
     )
     if was != after:
         entitlement_records.save(tx, subscriber_id, after.state, after.premium, after.until)
-        events.info("access.changed", subscriber=subscriber_id, before=was.state, after=after.state)
+        logger.info("access.changed", subscriber=subscriber_id, before=was.state, after=after.state)
     return was, after
 
 

@@ -21,7 +21,7 @@ from mailer.store.billing import entitlement_records, gifts, subscriptions
 from mailer.store.operations import notices
 from mailer.store.subscribers import consent_log, erasure, subscribers
 
-events = log.get("gifts")
+logger = log.get("gifts")
 
 
 def record_paid_gift(database: Database, session: CheckoutSession, settings: Settings | None = None) -> bool:
@@ -48,7 +48,7 @@ def record_paid_gift(database: Database, session: CheckoutSession, settings: Set
                 f"Gift {gift_id} was paid, but its recipient (subscriber {subscriber}) may not be emailed: refund the gift at"
                 " Stripe, or ask the giver for another address.",
             )
-    events.info("gift.paid", gift=gift_id)
+    logger.info("gift.paid", gift=gift_id)
     return True
 
 
@@ -83,7 +83,7 @@ def accept_gift(
         until = begins + relativedelta(months=gift.months)
         entitlement_records.add_grant(tx, subscriber.id, "gift", until, f"gift {gift.id}")
         stripe_sync.update_entitlement(tx, settings, subscriber.id)
-    events.info("gift.accepted", gift=gift.id)
+    logger.info("gift.accepted", gift=gift.id)
     return TokenResult.DONE, until
 
 

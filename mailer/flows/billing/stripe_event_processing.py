@@ -14,7 +14,7 @@ from mailer.payments.client import Stripe, UnknownAtStripe, is_live_key
 from mailer.store.billing import stripe_events
 from mailer.store.billing.stripe_events import OpenStripeEvent
 
-events = log.get("stripe")
+logger = log.get("stripe")
 
 _BATCH_SIZE = 20
 
@@ -59,10 +59,10 @@ def _process_event(database: Database, settings: Settings, client: Stripe, event
         detail = str(error)
     except BadInput as error:
         detail = str(error)
-        events.error("stripe.event_unusable", event_id=event.id, kind=event.type, error=detail)
+        logger.error("stripe.event_unusable", event_id=event.id, kind=event.type, error=detail)
     except PostmergeError as error:
         detail, finished = str(error), False
-        events.warning("stripe.event_postponed", event_id=event.id, kind=event.type, error=detail)
+        logger.warning("stripe.event_postponed", event_id=event.id, kind=event.type, error=detail)
     with database.transaction() as tx:
         (stripe_events.mark_done if finished else stripe_events.record_failure)(tx, event.id, detail)
 

@@ -21,7 +21,7 @@ from mailer.payments.models import Subscription
 from mailer.store.billing import entitlement_records, stripe_events, subscriptions
 from mailer.store.billing.subscriptions import StoredSubscription
 
-events = log.get("reconcile")
+logger = log.get("reconcile")
 
 RECONCILE_INTERVAL = timedelta(days=1)
 _COMPARED_FIELDS = (
@@ -75,7 +75,7 @@ def reconcile(
         update_lapsed(database, settings)
         with database.transaction() as tx:
             stripe_events.mark_reconciled(tx)
-    events.info("reconcile.done", compared=compared, differences=len(found), mended=mend)
+    logger.info("reconcile.done", compared=compared, differences=len(found), mended=mend)
     return Reconciled(compared, foreign, tuple(found))
 
 

@@ -25,7 +25,7 @@ from mailer.store.subscribers import consent_log, erasure, subscribers
 from mailer.store.subscribers.subscribers import Subscriber
 from mailer.store.transactional import transactional_emails
 
-events = log.get("stripe")
+logger = log.get("stripe")
 
 _MAX_TRIES = 20
 
@@ -183,7 +183,7 @@ def _list_doubles(database: Database, stored: StoredSubscription | None) -> list
 
 def _end_double(database: Database, settings: Settings, client: Stripe, stored: StoredSubscription) -> None:
     """End and refund a subscriber's second subscription at once, so that nobody is charged twice."""
-    events.warning("stripe.double", subscription=stored.stripe_id)
+    logger.warning("stripe.double", subscription=stored.stripe_id)
     client.cancel_with_refund(stored.stripe_id, stored.invoice_id, f"double-{stored.stripe_id}")
     with database.transaction() as tx:
         assert stored.subscriber_id

@@ -30,7 +30,7 @@ from mailer.store.billing.entitlement_records import StoredEntitlement
 from mailer.store.billing.subscriptions import StoredSubscription
 from mailer.store.subscribers import erasure, subscribers
 
-events = log.get("paying")
+logger = log.get("paying")
 
 MIN_WITHDRAWAL_PERIOD = timedelta(days=14)  # by EU law
 PAUSE_END_NOTICE = timedelta(days=7)  # before a pause ends by itself
@@ -244,7 +244,7 @@ def _end_pause(database: Database, settings: Settings, one: StoredSubscription) 
     try:
         resume_subscription(database, settings, one.subscriber_id or 0)
     except PostmergeError as error:
-        events.warning("paying.pause_not_ended", subscription=one.stripe_id, error=str(error))
+        logger.warning("paying.pause_not_ended", subscription=one.stripe_id, error=str(error))
         return False
     return True
 
@@ -313,7 +313,7 @@ def _get_withdrawal_deadline(settings: Settings, stored: StoredSubscription | No
     try:
         plans = load_plans(settings.plans)
     except BadInput as error:  # an unreadable file does not take away a right that subscribers have by law
-        events.error("plans.unreadable", error=str(error))
+        logger.error("plans.unreadable", error=str(error))
         return stored.started_at + MIN_WITHDRAWAL_PERIOD
     return stored.started_at + timedelta(days=plans.withdraw_days) if plans else stored.started_at + MIN_WITHDRAWAL_PERIOD
 

@@ -24,7 +24,7 @@ from mailer.webhooks import ses_events, ses_inbound
 from mailer.webhooks.ses_events import EventKind, SesEvent
 from mailer.webhooks.sns import MAX_MESSAGE_AGE, SnsKind, SnsVerifier
 
-events = log.get("feedback")
+logger = log.get("feedback")
 
 _MAX_BUSY_SECONDS = 10.0  # how long to retry rows that a worker has locked
 _BUSY_RETRY_SECONDS = 0.02
@@ -120,7 +120,7 @@ def record_events(database: Database, settings: Settings, batch: Sequence[SesEve
                 raise Unavailable("Rows of the ledger are still locked: look for a transaction that was never committed.")
             time.sleep(_BUSY_RETRY_SECONDS)
     if done.unknown:
-        events.warning("event.unknown_email", events=done.unknown)
+        logger.warning("event.unknown_email", events=done.unknown)
     return done
 
 
@@ -207,14 +207,14 @@ def _suppress(tx: Tx, hard: Sequence[int], complaints: Sequence[int]) -> None:
     _suppress_complaining_inboxes(tx, complaints)
     for reason, subscriber_ids in (("hard bounce", hard), ("complaint", complaints)):
         if subscriber_ids and (number := suppressions.add_for_subscribers(tx, subscriber_ids, reason)):
-            events.info("address.suppressed", reason=reason, subscribers=number)
+            logger.info("address.suppressed", reason=reason, subscribers=number)
 
 
 def _suppress_addresses(tx: Tx, emails: Sequence[str], reason: str) -> None:
     """Suppress the addresses that emails went to."""
     normals = sorted({addresses.normal(email) for email in emails})
     if normals and (number := suppressions.add(tx, normals, reason)):
-        events.info("address.suppressed", reason=reason, subscribers=number)
+        logger.info("address.suppressed", reason=reason, subscribers=number)
 
 
 def _suppress_complaining_inboxes(tx: Tx, complaints: Sequence[int]) -> None:
@@ -231,7 +231,7 @@ def _suppress_complaining_inboxes(tx: Tx, complaints: Sequence[int]) -> None:
 def _suppress_soft(tx: Tx, settings: Settings, soft: Sequence[int]) -> None:
     over = delivery_events.list_soft_bouncing(tx, soft, settings.soft_bounce_window, settings.soft_bounces)
     if over and (number := suppressions.add_for_subscribers(tx, over, "soft bounces")):
-        events.info("address.suppressed", reason="soft bounces", subscribers=number)
+        logger.info("address.suppressed", reason="soft bounces", subscribers=number)
 
 
 def _count_unknown(tx: Tx, batch: Sequence[SesEvent]) -> EventCounts:
@@ -245,7 +245,7 @@ def _store_rejected(database: Database, source: str, rejected: Sequence[tuple[st
         for body, reason in sorted(rejected):
             rejected_events.add(tx, source, reason, body)
     for reason, number in Counter(reason for _, reason in rejected).items():
-        events.warning("event.rejected", source=source, reason=reason, messages=number)
+        logger.warning("event.rejected", source=source, reason=reason, messages=number)
 
 
 def process_sns_message(database: Database, settings: Settings, verifier: SnsVerifier, raw: bytes) -> str:
@@ -256,10 +256,10 @@ def process_sns_message(database: Database, settings: Settings, verifier: SnsVer
     message = verifier.verify(raw)
     if message.kind is SnsKind.SUBSCRIPTION:
         verifier.confirm(message)
-        events.info("sns.subscribed", message=message.id)
+        logger.info("sns.subscribed", message=message.id)
         return "The subscription is confirmed."
     if message.kind is SnsKind.UNSUBSCRIBE:
-        events.warning("sns.unsubscribed", message=message.id)
+        logger.warning("sns.unsubscribed", message=message.id)
         return "Noted: the topic no longer posts to this endpoint."
     if (raw_email := ses_inbound.read_email(message.body)) is not None:
         return str(unsubscribe_by_email.process_email(database, settings, raw_email))
@@ -289,7 +289,7 @@ def _record_once(database: Database, settings: Settings, sns_id: str, event: Ses
             time.sleep(_BUSY_RETRY_SECONDS)
             continue
         if done.unknown:
-            events.warning("event.unknown_email", events=1)
+            logger.warning("event.unknown_email", events=1)
             return "The email is unknown; the event was counted."
         return "The event is recorded."
 

@@ -20,7 +20,7 @@ from mailer.flows.events.email_events import EventCounts
 from mailer.store.sending import sends
 from mailer.transports.sqs import Queue, QueueMessage
 
-events = log.get("events")
+logger = log.get("events")
 
 FETCHERS = 8
 RECORDERS = 2
@@ -75,7 +75,7 @@ class EventConsumer:
                 self.stopping.set()
                 return
             except Unavailable as error:
-                events.warning("queue.unavailable", error=str(error))
+                logger.warning("queue.unavailable", error=str(error))
                 self.stopping.wait(_RETRY_SECONDS)
                 continue
             if messages:
@@ -122,10 +122,10 @@ class EventConsumer:
                 self._add_counts(email_events.process_messages(self.database, self.settings, bodies))
                 return
             except Unavailable as error:
-                events.warning("event.recording_waits", messages=len(bodies), error=str(error))
+                logger.warning("event.recording_waits", messages=len(bodies), error=str(error))
                 time.sleep(_RETRY_SECONDS)
             except Exception as error:
-                events.exception("event.batch_broke", messages=len(bodies), error=type(error).__name__)
+                logger.exception("event.batch_broke", messages=len(bodies), error=type(error).__name__)
                 self._process_one_by_one(bodies)
                 return
 
@@ -134,16 +134,16 @@ class EventConsumer:
             try:
                 return self._add_counts(email_events.process_one_by_one(self.database, self.settings, bodies))
             except Unavailable as error:
-                events.warning("event.recording_waits", messages=len(bodies), error=str(error))
+                logger.warning("event.recording_waits", messages=len(bodies), error=str(error))
                 time.sleep(_RETRY_SECONDS)
 
     def _delete_messages(self, receipts: Sequence[str]) -> None:
         try:
             self.queue.delete(receipts)
         except PostmergeError as error:
-            events.warning("queue.not_deleted", messages=len(receipts), error=str(error))
+            logger.warning("queue.not_deleted", messages=len(receipts), error=str(error))
 
     def _add_counts(self, counts: EventCounts) -> None:
         with self._lock:
             self.total = self.total + counts
-        events.debug("event.processed", **vars(counts))
+        logger.debug("event.processed", **vars(counts))

@@ -14,7 +14,7 @@ from mailer.core.errors import BadInput, Refused
 from mailer.store.operations import api_keys
 from mailer.store.operations.api_keys import ApiKey
 
-events = log.get("keys")
+logger = log.get("keys")
 
 
 SCOPES = ("read", "subscribers", "publish", "admin")
@@ -42,7 +42,7 @@ def create_key(
         expires_at = datetime.now(UTC) + expires_in if expires_in else None
         if not api_keys.create(tx, name, _hash_key(key), key[:8], scope, per_minute, expires_at):
             raise BadInput(f"There is already a key {name!r}: revoke it first, or choose another name.")
-    events.info("key.created", name=name)
+    logger.info("key.created", name=name)
     return key
 
 
@@ -69,7 +69,7 @@ def change_scope(database: Database, key: ApiKey, scope: str) -> None:
         if scope != "admin" and key.is_valid:
             _refuse_last_admin(tx, key.name)
         api_keys.set_scope(tx, key.id, scope)
-    events.info("key.scope_changed", name=key.name, scope=scope)
+    logger.info("key.scope_changed", name=key.name, scope=scope)
 
 
 def revoke_key(database: Database, name: str, even_last: bool = False) -> None:
@@ -82,7 +82,7 @@ def revoke_key(database: Database, name: str, even_last: bool = False) -> None:
             _refuse_last_admin(tx, name)
         if not api_keys.revoke(tx, name):
             raise BadInput(f"There is no valid key {name!r}: `postmerge keys list` shows all keys.")
-    events.info("key.revoked", name=name)
+    logger.info("key.revoked", name=name)
 
 
 def _refuse_last_admin(tx: Tx, name: str) -> None:

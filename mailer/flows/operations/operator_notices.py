@@ -11,7 +11,7 @@ from mailer.core.db import Database
 from mailer.core.settings import Settings
 from mailer.store.operations import notices
 
-events = log.get("notify")
+logger = log.get("notify")
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -38,5 +38,5 @@ def _post_text(url: str, text: str) -> bool:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
             return True
     except (OSError, HTTPException, ValueError) as error:
-        events.warning("notice.not_posted", error=type(error).__name__)
+        logger.warning("notice.not_posted", error=type(error).__name__)
         return False

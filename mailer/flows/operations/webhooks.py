@@ -21,7 +21,7 @@ from mailer.store.operations.webhook_outbox import WebhookMessage
 from mailer.webhooks import signed_post
 from mailer.webhooks.signed_post import PostAttempt
 
-events = log.get("webhooks")
+logger = log.get("webhooks")
 
 # The gaps between attempts: the last comes about three days after the first.
 RETRY_DELAYS = tuple(
@@ -142,7 +142,7 @@ def _record_attempt(database: Database, message: WebhookMessage, attempt: PostAt
             notices.add(
                 tx, f"The webhook {url} accepted nothing for three days and was disabled: see `postmerge webhooks list`."
             )
-    log_as = events.warning if bad else events.info
+    log_as = logger.warning if bad else logger.info
     log_as(
         "webhook.rejected" if bad else "webhook.accepted", webhook=message.webhook_id, message=message.id, error=attempt.error
     )

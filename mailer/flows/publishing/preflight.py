@@ -121,11 +121,11 @@ def _check_identities(plan: Plan) -> Iterator[Refusal]:
                 f"{edition.path} may be a new issue or {_describe_known(edition, match.issue.latest)}: if it is new, give it"
                 f" an `Id:` of its own; if it is the same, write `Id: {match.root}` or publish with `--allow identity`.",
             )
-        if step.evicted_by:
+        if step.url_taken_by:
             yield Refusal(
                 "address",
-                f"{step.evicted_by} would take the address of {edition.path}, {match.issue.latest.url if match.issue else ''}:"
-                f" give {step.evicted_by} a `Slug:` of its own, or publish with `--allow address`.",
+                f"{step.url_taken_by} would take the address of {edition.path},"
+                f" {match.issue.latest.url if match.issue else ''}: give {step.url_taken_by} a `Slug:` of its own, or publish with `--allow address`.",
             )
 
 

@@ -22,7 +22,7 @@ from mailer.store.sending import audiences, deliveries, sends
 from mailer.store.sending.sends import Canceller, SendState
 from mailer.transports.base import AccountLimits, Transport
 
-events = log.get("publish")
+logger = log.get("publish")
 
 _CHANGED = "The ledger changed while publishing ({}): run `postmerge publish` again."
 MIN_SLICE_SUBSCRIBERS = 100  # a smaller audience is not split into waves
@@ -63,7 +63,7 @@ def adopt_issues(database: Database, settings: Settings, found: Sequence[Edition
         open_steps = [step for step in plan.of(Action.SEND, Action.RECORD, Action.ADOPT) if step.edition]
         for step in plan.steps:
             _save_issue(tx, replace(step, action=Action.ADOPT) if step in open_steps else step)
-    events.info("publish.adopted", issues=len(open_steps))
+    logger.info("publish.adopted", issues=len(open_steps))
     return len(open_steps)
 
 
@@ -120,7 +120,7 @@ def publish(
             deliveries.analyze(tx)
         if withheld:
             _pause_sends(tx, [*new, *(step.send.id for step in plan.of(Action.UPDATE) if step.send)], withheld)
-    events.info("publish.done", sends=new, steps=len(plan.steps), first=plan.first)
+    logger.info("publish.done", sends=new, steps=len(plan.steps), first=plan.first)
     return Published(plan, tuple(new))
 
 
@@ -142,7 +142,7 @@ def cancel_send(database: Database, target: str, reason: str = "cancelled by the
     with database.transaction() as tx:
         send = find_send(tx, target)
         if _cancel_waiting_send(tx, send.id, reason, Canceller.OPERATOR):
-            events.info("send.cancelled", send=send.id)
+            logger.info("send.cancelled", send=send.id)
             return send
         sends.set_canceller(tx, send.id, Canceller.OPERATOR)
         now = sends.get(tx, send.id) or send
@@ -154,7 +154,7 @@ def cancel_send(database: Database, target: str, reason: str = "cancelled by the
 def _cancel_waiting_send(tx: Tx, send_id: int, why: str, canceller: Canceller) -> bool:
     """Cancel a send and forget its audience, unless it has begun meanwhile; whether it was cancelled."""
     held = sends.lock(tx, send_id)
-    if held is None or not held.waits:
+    if held is None or not held.not_started:
         return False
     sends.move(tx, send_id, [held.state], SendState.CANCELLED, why)
     sends.set_canceller(tx, send_id, canceller)
@@ -258,7 +258,7 @@ def _update_send(tx: Tx, settings: Settings, step: Step) -> None:
     assert step.send
     assert step.due_at
     held = sends.lock(tx, step.send.id)
-    if held is None or not held.waits:
+    if held is None or not held.not_started:
         return
     edition_id = editions.save(tx, step.root, step.edition)
     state = SendState.SCHEDULED if step.scheduled else SendState.HOLDING

@@ -39,7 +39,7 @@ class Step:
     """One issue of the plan. ``size`` is the audience's size now; ``due_at`` the earliest time of its first email.
 
     ``texts``: how many subscribers each variant has now ("": the original), when there are variants; ``marks``: a waiting
-    send's. ``evicted_by``: the file that would take the address of this issue; ``was_at``: a vanished issue's file.
+    send's. ``url_taken_by``: the file that would take the address of this issue; ``was_at``: a vanished issue's file.
     """
 
     action: Action
@@ -54,7 +54,7 @@ class Step:
     scheduled: bool = False
     match: Match | None = None
     was_at: str = ""
-    evicted_by: str = ""
+    url_taken_by: str = ""
     chosen: bool = False
     marks: Set[Fingerprint] = frozenset()
     texts: Mapping[str, int] = field(default_factory=dict)
@@ -108,7 +108,7 @@ def build_plan(tx: Tx, editions: Sequence[Edition], request: PlanRequest, now: d
     """The plan for these editions, from the ledger as it is in this transaction."""
     rows = issues.list_all(tx)
     every = sends.list_all(tx)
-    waiting = [one.edition_id for one in every if one.waits]
+    waiting = [one.edition_id for one in every if one.not_started]
     marks = list_fingerprints(tx, waiting) if waiting else {}
     begun = {one.issue_key: one for one in sorted(every, key=lambda one: one.edition_number) if one.started_at}
     by_edition = {send_key(one): one for one in every}
@@ -146,7 +146,7 @@ class _Book:
     begun: Mapping[str, Send]
     addresses: Mapping[str, str]
 
-    def evicted_by(self, edition: Edition, origin: Issue | None) -> str:
+    def url_taken_by(self, edition: Edition, origin: Issue | None) -> str:
         """The other file at the address that an issue, still at its path, has had so far."""
         if origin is None or not origin.latest.url or origin.latest.path != edition.path:
             return ""
@@ -167,7 +167,7 @@ def _get_url_path(url: str) -> str:
 def _list_settled(known: Sequence[Issue], every: Sequence[Send]) -> dict[str, int]:
     numbers: dict[str, int] = defaultdict(int)
     for send in every:
-        if not send.waits and send.cancelled_by is not Canceller.MERGE:
+        if not send.not_started and send.cancelled_by is not Canceller.MERGE:
             numbers[send.issue_key] = max(numbers[send.issue_key], send.edition_number)
     return {one.latest.path: max(numbers[one.root], one.latest.adopted_edition or 0) for one in known}
 
@@ -177,10 +177,10 @@ def _build_step(book: _Book, edition: Edition, request: PlanRequest, now: dateti
     origin, root = match.issue, match.root
     send = book.by_edition.get((root, edition.number))
     chosen = bool(request.issue) and request.issue in (edition.key, edition.path, match.key, root)
-    evicted_by = book.evicted_by(edition, origin)
+    url_taken_by = book.url_taken_by(edition, origin)
     blank = Step(
         Action.KEEP, match.key, root, "", edition=edition, send=send, match=match, chosen=chosen,
-        evicted_by=evicted_by,
+        url_taken_by=url_taken_by,
     )  # fmt: skip
     blank = replace(blank, marks=book.marks.get(send.edition_id, set())) if send else blank
     if send and send.state is not SendState.CANCELLED:
@@ -224,7 +224,7 @@ def _keep_or_rename(step: Step, origin: Issue | None, why: str) -> Step:
 
 
 def _keep_known_send(step: Step, edition: Edition, send: Send, request: PlanRequest, now: datetime, moved: bool) -> Step:
-    if send.waits:
+    if send.not_started:
         return _update_waiting_send(step, edition, send, request, now)
     why = f"edition {send.edition_number} is {send.state} as send {send.id}"
     return replace(step, action=Action.RENAME if moved else Action.KEEP, why=f"renamed; {why}" if moved else why)
@@ -270,7 +270,7 @@ def _list_vanished(book: _Book, steps: Sequence[Step]) -> list[Step]:
     return [
         Step(Action.CANCEL, send.issue_key, send.issue_key, why, send=send, was_at=paths.get(send.issue_key, ""))
         for key, send in book.by_edition.items()
-        if send.waits and key not in alive
+        if send.not_started and key not in alive
     ]
 
 
@@ -292,7 +292,7 @@ def build_known_issue(step: Step) -> KnownIssue | None:
     """
     if step.edition is None:
         return None
-    match, waits = step.match, step.send is not None and step.send.waits
+    match, waits = step.match, step.send is not None and step.send.not_started
     if match and match.issue and match.ambiguous and step.edition.send is SendIntent.NO and not waits:
         return match.issue.latest if match.issue.latest.path == step.edition.path else None
     return KnownIssue(

@@ -15,7 +15,7 @@ from mailer.store.publishing import editions
 from mailer.store.sending import sends
 from mailer.store.sending.sends import NOT_STARTED, Send, SendState
 
-events = log.get("gate")
+logger = log.get("gate")
 
 RETRY_INTERVAL = timedelta(seconds=15)
 MAX_WAIT = timedelta(hours=1)  # since the first check; after that, the send is paused and the operator notified
@@ -43,7 +43,7 @@ def check_page(database: Database, send: Send, site_url: str = "") -> bool:
             halt_send(tx, send, SendState.PAUSED, _pause_reason(send, url, what))
         else:
             sends.await_page(tx, send.id, RETRY_INTERVAL, f"{url} {what} yet; the send starts as soon as the page is live")
-    events.warning("send.waits_for_page", send=send.id)
+    logger.warning("send.waits_for_page", send=send.id)
     return False
 
 

@@ -17,7 +17,7 @@ from mailer.store.sending import deliveries, sends
 from mailer.store.sending.sends import NOT_STARTED, Send, SendState
 from mailer.store.transactional import transactional_emails
 
-events = log.get("scheduler")
+logger = log.get("scheduler")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _start_send(database: Database, settings: Settings, send: Send) -> None:
         if size == 0:
             halt_send(tx, locked, SendState.STOPPED, "its audience was empty when it was due")
         elif sends.move(tx, send.id, NOT_STARTED, SendState.SENDING):
-            events.info("send.started", send=send.id, audience=size)
+            logger.info("send.started", send=send.id, audience=size)
 
 
 def _pause_late(database: Database, settings: Settings, send: Send) -> bool:
@@ -93,7 +93,7 @@ def _expire_claims(database: Database, settings: Settings) -> None:
         lost = deliveries.expire_claims(tx, settings.claim_lease)
         lost += transactional_emails.expire_claims(tx, settings.claim_lease)
     if lost:
-        events.warning("delivery.uncertain", emails=lost)
+        logger.warning("delivery.uncertain", emails=lost)
 
 
 def _open_waves(database: Database, settings: Settings) -> None:
@@ -101,14 +101,14 @@ def _open_waves(database: Database, settings: Settings) -> None:
     with database.transaction() as tx:
         staged = [send for send in sends.list_running(tx) if send.open_wave == 0]
         for send in staged:
-            if deliveries.is_wave_open(tx, send.id, 0):
+            if deliveries.has_unsettled_in_wave(tx, send.id, 0):
                 continue
             if send.look_until is None and settings.first_slice_wait:
                 sends.set_wave(tx, send.id, 0, settings.first_slice_wait)
-                events.info("send.watching_first_wave", send=send.id)
+                logger.info("send.watching_first_wave", send=send.id)
             elif (send.look_until is None or send.look_until <= datetime.now(UTC)) and not _trip_circuit_breakers(tx, send):
                 sends.set_wave(tx, send.id, 1)
-                events.info("send.second_wave_opened", send=send.id)
+                logger.info("send.second_wave_opened", send=send.id)
 
 
 def check_circuit_breakers(database: Database) -> None:
@@ -135,4 +135,4 @@ def _finish_sends(database: Database) -> None:
             if send is None:
                 continue
             if not _trip_circuit_breakers(tx, send) and sends.move(tx, send_id, [SendState.SENDING], SendState.FINISHED):
-                events.info("send.finished", send=send_id)
+                logger.info("send.finished", send=send_id)

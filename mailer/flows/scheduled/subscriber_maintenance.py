@@ -13,7 +13,7 @@ from mailer.flows.subscribers import erasure, preferences, segment_rules, signup
 from mailer.store.sending import audiences, digests
 from mailer.store.subscribers import retention
 
-events = log.get("maintenance")
+logger = log.get("maintenance")
 
 INTERVAL_SECONDS = 60.0
 _MAX_ROWS_A_ROUND = 1000
@@ -27,7 +27,7 @@ def maintain_subscribers(database: Database, settings: Settings) -> None:
         return
     _last = time.monotonic()
     if ended := preferences.end_pauses(database):
-        events.info("pauses.ended", subscribers=ended)
+        logger.info("pauses.ended", subscribers=ended)
     signup_limits.lower_calm_firewall(database)
     queue_monthly_digest(database, datetime.now(UTC))
     apply_retention(database, settings)
@@ -46,11 +46,11 @@ def queue_monthly_digest(database: Database, now: datetime) -> int:
             try:
                 rule, values = audiences.compile_rule(segment_rules.read_rule(tx, send["audience"]))
             except BadInput as error:  # for example, a segment deleted meanwhile
-                events.warning("digest.issue_skipped", title=send["title"], reason=str(error))
+                logger.warning("digest.issue_skipped", title=send["title"], reason=str(error))
                 continue
             digests.add_items(tx, place, send, end, rule, values)
         number = digests.queue_emails(tx, month)
-    events.info("digest.queued", month=month.isoformat(), emails=number)
+    logger.info("digest.queued", month=month.isoformat(), emails=number)
     return number
 
 
@@ -66,7 +66,7 @@ def apply_retention(database: Database, settings: Settings) -> tuple[int, int]:
         )
     erased = sum(erasure.erase_subscriber(database, settings, subscriber_id) for subscriber_id in old)
     if forgotten or erased:
-        events.info("retention.done", forgotten=forgotten, erased=erased)
+        logger.info("retention.done", forgotten=forgotten, erased=erased)
     return forgotten, erased
 
 

@@ -32,9 +32,9 @@ from mailer.store.sending.sends import Send, SendState
 from mailer.store.subscribers import text_selection
 from mailer.transports.base import Answer, AsyncTransport, Envelope, Outcome, Transport
 
-events = log.get("deliver")
+logger = log.get("deliver")
 
-SLICE_SECONDS = 30.0  # how long one wake-up works on a send; then the send is enqueued again, so that other sends get a turn
+TURN_SECONDS = 30.0  # how long one wake-up works on a send; then the send is enqueued again, so that other sends get a turn
 DUPLICATE_ADDRESS = "an address is in its audience twice, which must never happen: find the two subscribers and merge them"
 IDLE_SECONDS = 0.02  # pause before asking the rate limiter again when it granted no slots
 UNREACHABLE_BACKOFF = timedelta(seconds=5)
@@ -75,7 +75,7 @@ def deliver_send(
     settings: Settings,
     transport: Transport,
     send_id: int,
-    seconds: float = SLICE_SECONDS,
+    seconds: float = TURN_SECONDS,
     stopping: Callable[[], bool] = lambda: False,
     rate: SendRate | None = None,
 ) -> DeliveryResult:
@@ -207,7 +207,7 @@ class _DeliveryRun:
             except Unavailable as error:
                 if not sent:
                     raise
-                events.warning("delivery.settling_waits", send=self._send_id, emails=len(sent), error=str(error))
+                logger.warning("delivery.settling_waits", send=self._send_id, emails=len(sent), error=str(error))
                 time.sleep(_SETTLE_RETRY_SECONDS)
                 wanted = 0
             except Exception as error:
@@ -242,13 +242,13 @@ async def _send_email(settings: Settings, send_one: SendOne, prepared: _Prepared
             to=delivery.email, unsubscribe_url=f"{settings.api_url}/leave/{token}", mailto=mailto
         )
     except Exception as error:
-        events.exception("delivery.unbuildable", send=send.id, subscriber=delivery.subscriber_id)
+        logger.exception("delivery.unbuildable", send=send.id, subscriber=delivery.subscriber_id)
         return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")
     tags = {"send": str(send.id), "subscriber": str(delivery.subscriber_id)}
     try:
         return await send_one(Envelope(delivery.email, raw, tags))
     except Exception as error:
-        events.exception("delivery.broken_transport", send=send.id, subscriber=delivery.subscriber_id)
+        logger.exception("delivery.broken_transport", send=send.id, subscriber=delivery.subscriber_id)
         return Answer(Outcome.UNCERTAIN, detail=f"the transport failed ({type(error).__name__})")
 
 
@@ -265,7 +265,7 @@ def _make_settlement(delivery: ClaimedDelivery, answer: Answer) -> Settlement:
 def _react_to_answers(tx: Tx, send_id: int, answers: Sequence[Answer]) -> None:
     """Back off when the transport cannot be reached; stop the whole send when the account is refused."""
     by_outcome = {answer.outcome: answer for answer in answers}
-    events.debug("delivery.group", send=send_id, **{str(o): sum(a.outcome is o for a in answers) for o in by_outcome})
+    logger.debug("delivery.group", send=send_id, **{str(o): sum(a.outcome is o for a in answers) for o in by_outcome})
     if refusal := by_outcome.get(Outcome.HALT):
         send = sends.get(tx, send_id)
         if send:

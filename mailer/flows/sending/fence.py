@@ -33,7 +33,7 @@ from mailer.core.settings import Settings
 from mailer.store.sending import fence, sends
 from mailer.store.sending.fence import LedgerFence
 
-events = log.get("fence")
+logger = log.get("fence")
 
 BACKOFF = timedelta(seconds=5)  # until a refused send is checked again
 _ACCEPT = "if this is the ledger that should send from now on, run `postmerge fence accept`"
@@ -80,7 +80,7 @@ def require_fence(database: Database, settings: Settings) -> None:
         raise Refused(problem)
 
 
-def check_before_send(database: Database, settings: Settings, send_id: int) -> bool:
+def advance_or_back_off(database: Database, settings: Settings, send_id: int) -> bool:
     """Advance the epoch before a turn of sending; if it must not begin, the send backs off and says why. No delivery fails."""
     try:
         problem = advance_fence(database, settings)
@@ -89,7 +89,7 @@ def check_before_send(database: Database, settings: Settings, send_id: int) -> b
     if problem:
         with database.transaction() as tx:
             sends.back_off(tx, send_id, BACKOFF, problem)
-        events.error("send.fenced", send=send_id)
+        logger.error("send.fenced", send=send_id)
     return not problem
 
 
@@ -108,7 +108,7 @@ def accept_database(database: Database, settings: Settings) -> FenceStatus:
             fence.replace(tx, str(uuid.uuid4()), max(row.epoch, found.file_epoch or 0) + 1, found.location)
             row = fence.get(tx) or row
     fence_file.write_epoch(folder, row.id, row.epoch)
-    events.info("fence.accepted", ledger=row.id, epoch=row.epoch)
+    logger.info("fence.accepted", ledger=row.id, epoch=row.epoch)
     return read_fence(database, settings)
 
 

@@ -13,7 +13,7 @@ from mailer.store.publishing import issues
 from mailer.store.sending import sends
 from mailer.store.sending.sends import NOT_STARTED, Send, SendState
 
-events = log.get("control")
+logger = log.get("control")
 
 _OPEN = (*NOT_STARTED, SendState.SENDING)
 
@@ -49,7 +49,7 @@ def resume_send(database: Database, target: str, sure: bool = False, gate: bool 
         sends.move(tx, send.id, [send.state], _state_before_halt(send))
         if send.started_at is None:
             sends.set_due(tx, send.id, max(send.due_at, datetime.now(UTC)))
-        events.info("send.resumed", send=send.id)
+        logger.info("send.resumed", send=send.id)
         return sends.get(tx, send.id) or send
 
 
@@ -58,7 +58,7 @@ def halt_send(tx: Tx, send: Send, state: SendState, reason: str) -> bool:
     if not sends.move(tx, send.id, _OPEN, state, reason):
         return False
     notices.add(tx, f"Send {send.id} of {send.issue_key} is {state}: {reason}")
-    events.error(f"send.{state}", send=send.id, reason=reason)
+    logger.error(f"send.{state}", send=send.id, reason=reason)
     return True
 
 
@@ -99,7 +99,7 @@ def _move(database: Database, target: str, source: tuple[SendState, ...], state:
     with database.transaction() as tx:
         send = find_send(tx, target)
         if sends.move(tx, send.id, source, state, reason):
-            events.info(f"send.{state}", send=send.id)
+            logger.info(f"send.{state}", send=send.id)
         now = sends.get(tx, send.id) or send
     if now.state is SendState.STOPPED and state is SendState.PAUSED:
         raise Refused(

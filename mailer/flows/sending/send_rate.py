@@ -11,7 +11,7 @@ from mailer.core.errors import PostmergeError
 from mailer.core.rate_limiter import QUOTA_RESERVE, RateLimiter, SendSlots
 from mailer.transports.base import AccountLimits, Transport
 
-events = log.get("rate")
+logger = log.get("rate")
 
 REFRESH_SECONDS = 30.0  # how often the account's limits are read again
 REFRESH_SECONDS_NEAR_QUOTA = 5.0  # the same while the 24-hour quota is nearly used up
@@ -74,7 +74,7 @@ class SendRate:
         try:
             account = self._transport.account()
         except PostmergeError as error:
-            events.warning("rate.limits_unknown", error=str(error))
+            logger.warning("rate.limits_unknown", error=str(error))
             return self._account
         with self._lock:
             self._account, self._used = account, 0

@@ -8,7 +8,7 @@ from mailer.core import log
 from mailer.core.db import Database
 from mailer.store.sending import deliveries, sends
 
-events = log.get("quota")
+logger = log.get("quota")
 
 RECHECK_AFTER = timedelta(minutes=15)  # used when something outside this ledger consumed the quota
 _MIN_WAIT = timedelta(seconds=30)
@@ -24,7 +24,7 @@ def wait_for_quota(database: Database, send_id: int) -> None:
         wait = min(RECHECK_AFTER, max(_MIN_WAIT, at - now)) if at else RECHECK_AFTER
         when = f"resumes about {_day(at, now)} UTC, when {back:,} of it return" if at else "checks again in 15 minutes"
         sends.back_off(tx, send_id, wait, f"the account's 24-hour quota is used up; {when}")
-    events.warning("send.waits_for_quota", send=send_id, seconds=int(wait.total_seconds()))
+    logger.warning("send.waits_for_quota", send=send_id, seconds=int(wait.total_seconds()))
 
 
 def _day(at: datetime, now: datetime) -> str:

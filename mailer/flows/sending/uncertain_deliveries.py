@@ -14,7 +14,7 @@ from mailer.store.events.delivery_events import UncertainDelivery
 from mailer.store.sending import sends
 from mailer.store.sending.sends import Send, SendState
 
-events = log.get("uncertain")
+logger = log.get("uncertain")
 
 _ALL = 1_000_000_000
 
@@ -54,7 +54,7 @@ def resolve_uncertain(database: Database, target: str, subscriber_id: int | None
             raise BadInput(f"Send {send.id} has no uncertain deliveries{whom}: `postmerge uncertain` lists them.")
         if moved and not sent:
             sends.move(tx, send.id, [SendState.FINISHED], SendState.SENDING)
-        events.info("delivery.resolved", send=send.id, emails=moved, sent=sent)
+        logger.info("delivery.resolved", send=send.id, emails=moved, sent=sent)
         return ResolvedDeliveries(sends.get(tx, send.id) or send, moved, kept)
 
 

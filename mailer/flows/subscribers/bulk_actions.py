@@ -15,7 +15,7 @@ from mailer.store.operations import api_records
 from mailer.store.sending import audiences
 from mailer.store.subscribers import bulk_actions, subscriber_records
 
-events = log.get("bulk")
+logger = log.get("bulk")
 
 MAX_TARGETS_AT_ONCE = 1_000  # changed during the request; larger actions are left to a worker
 MAX_TARGETS_PER_BATCH = (
@@ -66,7 +66,7 @@ def work_batch(database: Database, settings: Settings, number: int | None = None
             bulk_actions.advance(tx, action["id"], batch[-1][0], done)
         else:
             bulk_actions.finish(tx, action["id"])
-            events.info("bulk.done", action=action["id"], type=action["type"], done=action["metadata"].get("done"))
+            logger.info("bulk.done", action=action["id"], type=action["type"], done=action["metadata"].get("done"))
     return True
 
 
@@ -99,7 +99,7 @@ def _try_change(change: ApplyChange, database: Database, settings: Settings, one
     except PostmergeError:
         raise  # Postgres is unavailable: the whole batch is retried
     except Exception:
-        events.exception("bulk.broken", target=one)
+        logger.exception("bulk.broken", target=one)
         return False
 
 

@@ -15,7 +15,7 @@ from mailer.core.settings import Settings
 from mailer.store.subscribers import signup_limits
 from mailer.webhooks import captcha
 
-events = log.get("challenge")
+logger = log.get("challenge")
 
 MAX_CHALLENGE_AGE = timedelta(hours=24)  # the same as the form that contains it
 MAX_FORM_USES = 5  # of one form's token: people correct typing errors, bots post it again and again
@@ -51,5 +51,5 @@ def _ask_captcha_service(settings: Settings, answer: str, ip: str | None) -> boo
     try:
         return captcha.verify_answer(settings.challenge_verify_url, settings.challenge_secret, answer, ip)
     except Unavailable as error:
-        events.warning("challenge.trouble", reason=str(error), let_in=settings.challenge_on_error == "open")
+        logger.warning("challenge.trouble", reason=str(error), let_in=settings.challenge_on_error == "open")
         return settings.challenge_on_error == "open"

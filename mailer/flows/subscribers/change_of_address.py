@@ -18,7 +18,7 @@ from mailer.store.billing import gifts
 from mailer.store.subscribers import consent_log, preferences, subscribers
 from mailer.store.transactional import transactional_emails
 
-events = log.get("address")
+logger = log.get("address")
 
 # The maximum number of changes that one subscriber asks for in each period, beside the limit on the new address's inbox.
 EMAIL_LIMITS = ((2, timedelta(hours=1)), (5, timedelta(days=30)))
@@ -50,7 +50,7 @@ def request_change(database: Database, person: LinkOwner, email: str, ip: str | 
             return False
         facts = {"to": new, **({"held": held} if held else {})}
         transactional_emails.queue(tx, "confirmation", subscriber.id, facts=facts, topic="new address", held=bool(held))
-    events.info("address.asked", subscriber=person.subscriber_id)
+    logger.info("address.asked", subscriber=person.subscriber_id)
     return True
 
 
@@ -83,5 +83,5 @@ def confirm_change(database: Database, settings: Settings, token: str, ip: str |
         old = {"to": subscriber.email, "new": new}
         transactional_emails.queue(tx, "confirmation", subscriber.id, facts=old, topic="address changed")
         gifts.requeue_emails(tx, subscriber.id)
-    events.info("address.changed", subscriber=claim.subscriber_id)
+    logger.info("address.changed", subscriber=claim.subscriber_id)
     return TokenResult.DONE

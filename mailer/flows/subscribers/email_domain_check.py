@@ -23,7 +23,7 @@ from mailer.core.errors import Mistyped
 from mailer.core.known_mail_domains import COMMON
 from mailer.store.subscribers import email_domains
 
-events = log.get("dns")
+logger = log.get("dns")
 
 DNS_TIMEOUT_SECONDS = 2.0  # for all lookups of one domain
 MAX_YES_AGE, MAX_NO_AGE = timedelta(days=7), timedelta(hours=1)
@@ -56,7 +56,7 @@ def query_dns(domain: str) -> bool | None:
     if time.monotonic() < _backed_off.get(domain, 0.0):
         return None
     if not _free_lookups.acquire(blocking=False):
-        events.warning("dns.busy")
+        logger.warning("dns.busy")
         return None
     answer = _lookup_pool().submit(_look_up, domain)
     answer.add_done_callback(lambda _: _free_lookups.release())
@@ -64,7 +64,7 @@ def query_dns(domain: str) -> bool | None:
     try:
         takes = answer.result(DNS_TIMEOUT_SECONDS)
     except TimeoutError:
-        events.warning("dns.trouble", trouble="too slow")
+        logger.warning("dns.trouble", trouble="too slow")
     if takes is None:
         if len(_backed_off) >= _MAX_BACKED_OFF_DOMAINS:
             _backed_off.clear()
@@ -87,6 +87,6 @@ def _look_up(domain: str) -> bool | None:
     except (dns.exception.DNSException, OSError) as error:
         said = {"unknown-deliverability": type(error).__name__}
     if trouble := said.get("unknown-deliverability"):
-        events.warning("dns.trouble", trouble=str(trouble))
+        logger.warning("dns.trouble", trouble=str(trouble))
         return None
     return True

@@ -12,7 +12,7 @@ from mailer.flows.subscribers import inbox_limit
 from mailer.store.billing import erased_customers
 from mailer.store.subscribers import consent_log, erasure, preferences, subscribers, suppressions
 
-events = log.get("erase")
+logger = log.get("erase")
 
 
 def hash_address(settings: Settings, email_normal: str) -> list[bytes]:
@@ -46,7 +46,7 @@ def erase_subscriber(database: Database, settings: Settings, subscriber_id: int)
                 erasure.remember_hash(tx, hash_address(settings, former)[0], former)
         erased_customers.add(tx, subscriber_id)
         erasure.wipe_personal_data(tx, subscriber_id, subscriber.email_normal)
-    events.info("subscriber.erased", subscriber=subscriber_id)
+    logger.info("subscriber.erased", subscriber=subscriber_id)
     return True
 
 

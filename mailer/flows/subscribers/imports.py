@@ -22,7 +22,7 @@ from mailer.flows.subscribers import erasure
 from mailer.store.subscribers import consent_log, imports
 from mailer.store.subscribers.imports import JudgedLine
 
-events = log.get("import")
+logger = log.get("import")
 
 VERDICTS = ("new", "changed", "same", "refused")
 MAX_SHOWN_LINES = 20  # in a plan, per verdict
@@ -72,7 +72,7 @@ def plan_import(database: Database, settings: Settings, request: ImportRequest) 
 def apply_import(database: Database, settings: Settings, request: ImportRequest) -> ImportPlan:
     """Import in one transaction: the whole plan or nothing."""
     done = _run_import(database, settings, request, apply=True)
-    events.info("import.applied", run=done.applied, **done.counts)
+    logger.info("import.applied", run=done.applied, **done.counts)
     return done
 
 

@@ -22,7 +22,7 @@ from mailer.store.subscribers import consent_log, preferences, subscribers
 from mailer.store.subscribers.preferences import SubscriberChoices
 from mailer.store.transactional import transactional_emails
 
-events = log.get("preferences")
+logger = log.get("preferences")
 
 MAX_LINK_AGE = timedelta(hours=24)  # of a requested link; links in issues never expire and allow less
 PAUSE_MONTHS = range(1, 13)
@@ -85,7 +85,7 @@ def save_choices(
         if preferences.save(tx, subscriber.id, chosen, frequency, lang):
             what = {"tags": chosen, "frequency": frequency, "lang": lang, "before": subscriber.tags}
             consent_log.record(tx, subscriber.id, "chosen", "page", ip, what)
-    events.info("subscriber.chose", subscriber=person.subscriber_id)
+    logger.info("subscriber.chose", subscriber=person.subscriber_id)
 
 
 def pause_issues(database: Database, person: LinkOwner, months: str, ip: str | None) -> datetime:
@@ -97,7 +97,7 @@ def pause_issues(database: Database, person: LinkOwner, months: str, ip: str | N
         if until is None:
             raise Mistyped("Only subscribers can do this. Please subscribe again first.")
         consent_log.record(tx, subscriber.id, "paused", "page", ip, {"months": int(months), "until": until.isoformat()})
-    events.info("subscriber.paused", subscriber=person.subscriber_id, months=int(months))
+    logger.info("subscriber.paused", subscriber=person.subscriber_id, months=int(months))
     return until
 
 
@@ -109,7 +109,7 @@ def resume_issues(database: Database, person: LinkOwner, ip: str | None) -> None
             raise Mistyped("Only subscribers can do this. Please subscribe again first.")
         if preferences.resume(tx, subscriber.id):
             consent_log.record(tx, subscriber.id, "resumed", "page", ip, {})
-    events.info("subscriber.resumed", subscriber=person.subscriber_id)
+    logger.info("subscriber.resumed", subscriber=person.subscriber_id)
 
 
 def unsubscribe(database: Database, person: LinkOwner, ip: str | None) -> None:
@@ -117,7 +117,7 @@ def unsubscribe(database: Database, person: LinkOwner, ip: str | None) -> None:
     with database.transaction() as tx:
         if subscribers.unsubscribe(tx, person.subscriber_id):
             consent_log.record(tx, person.subscriber_id, "left", "page", ip, {})
-    events.info("subscriber.left", subscriber=person.subscriber_id)
+    logger.info("subscriber.left", subscriber=person.subscriber_id)
 
 
 def export_data(database: Database, person: LinkOwner) -> dict[str, list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ from mailer.store.sending import deliveries
 from mailer.store.subscribers import subscribers
 from mailer.store.subscribers.subscribers import Subscriber
 
-events = log.get("links")
+logger = log.get("links")
 
 
 def find_owner(tx: Tx, claim: LinkClaim | None) -> Subscriber | None:
@@ -37,4 +37,4 @@ def is_for_address(tx: Tx, claim: LinkClaim, subscriber: Subscriber) -> bool:
 def end_links(tx: Tx, subscriber_id: int) -> None:
     """End all private links of a subscriber. Queue emails with new ones afterwards, never before."""
     subscribers.renew_links(tx, subscriber_id)
-    events.info("links.ended", subscriber=subscriber_id)
+    logger.info("links.ended", subscriber=subscriber_id)

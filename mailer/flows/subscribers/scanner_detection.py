@@ -13,7 +13,7 @@ from mailer.core.errors import Unavailable
 from mailer.core.settings import Settings
 from mailer.store.subscribers import scanner_visits
 
-events = log.get("scanner")
+logger = log.get("scanner")
 
 
 def record_issue_visit(database: Database, settings: Settings, unsubscribe_token: str) -> bool:
@@ -33,6 +33,6 @@ def record_email_visit(database: Database, settings: Settings, token: str) -> bo
 
 
 def _record_visit(database: Database, subscriber_id: int, **email: int) -> None:
-    events.info("canary.opened", **email)
+    logger.info("canary.opened", **email)
     with contextlib.suppress(Unavailable), database.transaction() as tx:
         scanner_visits.add(tx, subscriber_id, **email)

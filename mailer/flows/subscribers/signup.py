@@ -20,7 +20,7 @@ from mailer.store.subscribers.subscribers import Subscriber
 from mailer.store.subscribers.tags import list_editable
 from mailer.store.transactional import transactional_emails
 
-events = log.get("signup")
+logger = log.get("signup")
 
 LOCAL_SOURCES = ("cli", "demo")  # the operator's own machine: only the limit per inbox applies
 OPERATOR_SOURCES = (*LOCAL_SOURCES, "api")  # sources authenticated as the operator
@@ -101,7 +101,7 @@ def sign_up(
             if queued:
                 subscribers.reset_to_unconfirmed(tx, subscriber.id)
                 queue_confirmation(tx, subscriber.id, asked, held)
-    events.info("subscriber.requested", subscriber=subscriber.id, email_queued=queued, held=bool(held))
+    logger.info("subscriber.requested", subscriber=subscriber.id, email_queued=queued, held=bool(held))
     return SignUp(subscriber.id, queued and not held, held if queued else "")
 
 
@@ -123,7 +123,7 @@ def send_reminder(database: Database, settings: Settings, subscriber_id: int) ->
         if subscriber is None or subscriber.state != "unconfirmed" or not _needs_confirmation(tx, subscriber, settings):
             return False
         queue_confirmation(tx, subscriber_id, transactional_emails.list_requested_tags(tx, subscriber_id))
-    events.info("subscriber.reminded", subscriber=subscriber_id)
+    logger.info("subscriber.reminded", subscriber=subscriber_id)
     return True
 
 
@@ -153,7 +153,7 @@ def confirm_signup(
         subscribers.activate(tx, subscriber.id)
         consent_log.record(tx, subscriber.id, "confirmed", source, ip, evidence)
         erasure.forget_erasure(tx, settings, subscriber.email_normal)
-    events.info("subscriber.confirmed", subscriber=subscriber.id)
+    logger.info("subscriber.confirmed", subscriber=subscriber.id)
     return TokenResult.DONE
 
 
@@ -172,7 +172,7 @@ def unsubscribe(database: Database, settings: Settings, token: str, source: str 
         if not subscribers.unsubscribe(tx, subscriber.id):
             return TokenResult.ALREADY
         consent_log.record(tx, subscriber.id, "left", source, ip, {"send": claim.reference})
-    events.info("subscriber.left", subscriber=claim.subscriber_id)
+    logger.info("subscriber.left", subscriber=claim.subscriber_id)
     return TokenResult.DONE
 
 

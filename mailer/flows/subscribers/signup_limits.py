@@ -23,7 +23,7 @@ from mailer.store.subscribers import held_emails, inbox_emails, signup_limits
 from mailer.store.subscribers.held_emails import HeldEmail
 from mailer.store.subscribers.signup_limits import INBOX, Firewall, InboxUse
 
-events = log.get("limits")
+logger = log.get("limits")
 
 _HOUR = timedelta(hours=1)
 _HELD_INBOX = "held by inbox"
@@ -67,11 +67,11 @@ def admit_signup(database: Database, source: SignupSource) -> Admission:
     if full == INBOX or held_full == _HELD_INBOX:
         return Admission(inbox_full=True)
     if held_full:
-        events.warning("signup.refused", reason=f"too many held emails in an hour: {held_full}")
+        logger.warning("signup.refused", reason=f"too many held emails in an hour: {held_full}")
         raise TooManyRequests("Too many people on your network have tried this. Please try again in an hour.")
     reason = walled or (f"too many sign-ups in an hour by {full}" if full else "")
     if reason:
-        events.warning("signup.held", reason=reason)
+        logger.warning("signup.held", reason=reason)
     return Admission(reason)
 
 
@@ -81,7 +81,7 @@ def admit_checkout(database: Database, ip: str | None) -> None:
     with database.transaction() as tx:
         full = signup_limits.use(tx, [*wanted, ("checkouts", "", MAX_HOURLY_CHECKOUTS)], _HOUR)
     if full:
-        events.warning("checkout.refused", reason=f"too many in an hour: {full}")
+        logger.warning("checkout.refused", reason=f"too many in an hour: {full}")
         raise TooManyRequests("Too many people on your network have tried this. Please try again in an hour.")
 
 

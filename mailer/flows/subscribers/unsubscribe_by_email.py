@@ -27,7 +27,7 @@ from mailer.core.settings import Settings
 from mailer.flows.subscribers import preferences, signup
 from mailer.store.subscribers import subscribers
 
-events = log.get("unsubscribe")
+logger = log.get("unsubscribe")
 
 MAX_EMAIL_BYTES = 1024 * 1024  # the rest is ignored
 MAX_LINES = 20_000
@@ -103,7 +103,7 @@ def _unsubscribe_by_token(database: Database, settings: Settings, token: str) ->
 
 
 def _log_outcome(outcome: UnsubscribeEmailOutcome) -> UnsubscribeEmailOutcome:
-    events.info("unsubscribe.email", outcome=outcome.name.lower())
+    logger.info("unsubscribe.email", outcome=outcome.name.lower())
     return outcome
 
 
@@ -133,7 +133,7 @@ def _parse_safely(raw: bytes) -> _IncomingEmail | None:
     try:
         return _parse_email(raw)
     except Exception:  # the standard library's parser fails in unpredictable ways on malformed input
-        events.warning("unsubscribe.unreadable_email")
+        logger.warning("unsubscribe.unreadable_email")
         return None
 
 

@@ -21,7 +21,7 @@ from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
 from mailer.store.operations import api_records
 from mailer.store.subscribers import uploads
 
-events = log.get("import")
+logger = log.get("import")
 
 METADATA_FIELDS = ("columns", "email_column", "metadata_columns", "evidence", "tags", "format")
 MAX_IMPORT_SECONDS = 60.0
@@ -47,7 +47,7 @@ def add_upload(
             }
             row = api_records.insert(tx, "imports", values)
             uploads.save_file(tx, row["id"], whole)
-    events.info("import.brought", upload=row["id"], **found.counts)
+    logger.info("import.brought", upload=row["id"], **found.counts)
     return row
 
 

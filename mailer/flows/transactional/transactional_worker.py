@@ -25,7 +25,7 @@ from mailer.store.transactional import transactional_emails
 from mailer.store.transactional.transactional_emails import ClaimedEmail
 from mailer.transports.base import Answer, Envelope, Outcome, Transport
 
-events = log.get("transactional")
+logger = log.get("transactional")
 
 _BATCH_SIZE = 10
 
@@ -41,7 +41,7 @@ def deliver_batch(
     claim_id = str(uuid.uuid4())
     rate = rate or SendRate(transport, NoRateLimit())
     if rate.quota_left(urgent=True) < 1:
-        events.warning("transactional.waits_for_quota")
+        logger.warning("transactional.waits_for_quota")
         return 0
     with database.transaction() as tx:
         emails, touched = transactional_emails.claim_batch(tx, claim_id, _BATCH_SIZE)
@@ -62,7 +62,7 @@ def _skip_blocked(tx: Tx, settings: Settings, claim_id: str, emails: list[Claime
     skipped = [email for email in emails if addresses.normal(email.email) in blocked]
     for email in skipped:
         transactional_emails.record_outcome(tx, email.id, claim_id, "skipped", "", "the address is suppressed")
-        events.warning("transactional.suppressed", email=email.id)
+        logger.warning("transactional.suppressed", email=email.id)
     return [email for email in emails if email not in skipped]
 
 
@@ -71,7 +71,7 @@ def _deliver_email(
 ) -> Outcome:
     answer = _send_email(settings, transport, site_name, email)
     _record_outcome(database, email, claim_id, answer)
-    log_as = events.info if answer.outcome is Outcome.ACCEPTED else events.warning
+    log_as = logger.info if answer.outcome is Outcome.ACCEPTED else logger.warning
     log_as(f"transactional.{answer.outcome}", email=email.id, detail=answer.detail)
     return answer.outcome
 
@@ -80,12 +80,12 @@ def _send_email(settings: Settings, transport: Transport, site_name: str, email:
     try:
         raw = _BUILDERS[email.kind](settings, site_name, email)
     except Exception as error:
-        events.exception("transactional.unbuildable", email=email.id)
+        logger.exception("transactional.unbuildable", email=email.id)
         return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")
     try:
         return transport.send(Envelope(email.email, raw, {"mail": str(email.id), "kind": email.kind}))
     except Exception as error:
-        events.exception("transactional.broken_transport", email=email.id)
+        logger.exception("transactional.broken_transport", email=email.id)
         return Answer(Outcome.UNCERTAIN, detail=f"the transport failed ({type(error).__name__})")
 
 
@@ -98,7 +98,7 @@ def _record_outcome(database: Database, email: ClaimedEmail, claim_id: str, answ
                 )
             return
         except Unavailable as error:
-            events.warning("transactional.settling_postponed", email=email.id, error=str(error))
+            logger.warning("transactional.settling_postponed", email=email.id, error=str(error))
             time.sleep(1)
 
 

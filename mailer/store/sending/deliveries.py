@@ -215,7 +215,7 @@ def mark_first_wave(tx: Tx, send_id: int, size: int) -> int:
     )
 
 
-def is_wave_open(tx: Tx, send_id: int, wave: int) -> bool:
+def has_unsettled_in_wave(tx: Tx, send_id: int, wave: int) -> bool:
     """Whether any delivery of this wave is still unsettled."""
     return bool(
         tx.value(

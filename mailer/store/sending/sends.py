@@ -63,7 +63,7 @@ class Send:
     chosen: bool = False  # by ``publish --issue``, whatever the issue itself asks for
 
     @property
-    def waits(self) -> bool:
+    def not_started(self) -> bool:
         """Whether it has not started, so that its text, time and audience may still change. Also while paused or stopped."""
         return self.started_at is None and self.state not in (SendState.FINISHED, SendState.CANCELLED)
 

@@ -134,7 +134,7 @@ def test_a_clone_from_a_template_refuses(ledger: Database, conf: Settings, postg
     ledger.close()
     with services.cloned(postgres_url, urlsplit(conf.database_url).path[1:]) as url:
         copy = Database(url)
-        assert not fence.check_before_send(copy, conf, 1)
+        assert not fence.advance_or_back_off(copy, conf, 1)
         assert "is a copy" in list_send_statuses(copy)[0].send.waits_for
         copy.close()
 
@@ -171,7 +171,7 @@ def test_a_stretch_of_sending_advances_the_epoch_so_that_a_backup_from_within_is
     ledger.close()
     put_back(conf.database_url, tmp_path / "dump")
     assert list_send_statuses(ledger)[0].deliveries["pending"] == 20
-    assert not fence.check_before_send(ledger, conf, 1)
+    assert not fence.advance_or_back_off(ledger, conf, 1)
 
 
 def test_a_fence_file_never_goes_back_and_a_broken_one_counts_as_missing(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_fence_file_never_goes_back_and_a_broken_one_counts_as_missing(tmp_pat
 
 def test_a_folder_that_cannot_be_written_makes_the_send_wait(ledger: Database, conf: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert not fence.check_before_send(ledger, replace(conf, fence=str(tmp_path / "file" / "fence")), 1)
+    assert not fence.advance_or_back_off(ledger, replace(conf, fence=str(tmp_path / "file" / "fence")), 1)
     assert "cannot be written" in list_send_statuses(ledger)[0].send.waits_for
     assert list_send_statuses(ledger)[0].deliveries["failed"] == 0
 

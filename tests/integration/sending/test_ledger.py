@@ -130,9 +130,9 @@ def test_a_wave_is_open_while_an_email_of_it_waits_or_is_on_the_wire(database: D
     run(database, f"UPDATE deliveries SET state = '{one}', wave = 0 WHERE subscriber_id = 1")
     run(database, "UPDATE deliveries SET state = 'accepted' WHERE subscriber_id = 2")
     with database.transaction() as tx:
-        assert deliveries.is_wave_open(tx, send_id, 0) is (one in ("pending", "claimed"))
+        assert deliveries.has_unsettled_in_wave(tx, send_id, 0) is (one in ("pending", "claimed"))
         assert sends.list_settled(tx) == ([] if one in ("pending", "claimed") else [send_id])
-        assert not deliveries.is_wave_open(tx, send_id, 1)
+        assert not deliveries.has_unsettled_in_wave(tx, send_id, 1)
 
 
 @pytest.mark.parametrize(("wave", "open_wave", "work"), [(0, 0, True), (1, 0, False), (1, 1, True), (0, 1, True)])

@@ -125,7 +125,8 @@ def _check_identities(plan: Plan) -> Iterator[Refusal]:
             yield Refusal(
                 "address",
                 f"{step.url_taken_by} would take the address of {edition.path},"
-                f" {match.issue.latest.url if match.issue else ''}: give {step.url_taken_by} a `Slug:` of its own, or publish with `--allow address`.",
+                f" {match.issue.latest.url if match.issue else ''}: give {step.url_taken_by} a `Slug:` of its own,"
+                " or publish with `--allow address`.",
             )
 
 

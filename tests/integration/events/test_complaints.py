@@ -1,4 +1,4 @@
-"""Whoever complained is never emailed again, whichever way an email to them is asked for."""
+"""Whoever complained is never emailed again, whichever way one is requested."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def suppress(site: Web, email: str) -> None:
         tx.run("INSERT INTO suppressions (email_normal, reason) VALUES (%(email)s, 'complaint')", email=email)
 
 
-def complain(site: Web, mail_id: int, email: str) -> None:
-    mail = AcceptedEmail("c-1", email, {"mail": str(mail_id), "kind": "confirmation"}, "Hi", 0)
-    email_events.process_messages(site.database, site.settings, [json.dumps(event_json(FakeEvent("Complaint", mail, 1)))])
+def complain(site: Web, email_id: int, email: str) -> None:
+    accepted = AcceptedEmail("c-1", email, {"mail": str(email_id), "kind": "confirmation"}, "Hi", 0)
+    email_events.process_messages(site.database, site.settings, [json.dumps(event_json(FakeEvent("Complaint", accepted, 1)))])
 
 
 def suppressed(site: Web) -> set[str]:
@@ -54,7 +54,7 @@ def suppressed(site: Web) -> set[str]:
 
 def recipients(site: Web) -> set[str]:
     site.work()
-    return {mail.to for mail in site.emails()}
+    return {email.to for email in site.emails()}
 
 
 def change_by_api(site: Web, email: str) -> object:

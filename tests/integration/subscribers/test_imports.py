@@ -61,7 +61,7 @@ def test_a_plan_writes_nothing_and_applying_does_what_it_said(newsletter: Web) -
     assert newsletter.dump() == before
     assert planned.counts == {"new": 1, "changed": 1, "same": 0, "refused": 2}
     assert [(line.number, line.why[:20]) for line in planned.refused] == [
-        (4, "'nonsense' is not a "),
+        (4, "'nonsense' is not an"),
         (5, "the same address as "),
     ]
     done = run(newsletter, text, evidence="asked on paper")

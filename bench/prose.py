@@ -75,7 +75,7 @@ ALLOWED = re.compile(
     r"(screen|feed|rss|card)[ _-]?readers?|csv\.(dict)?reader|stream_?reader|asyncio\.\w+|"
     r"e-?mailing list|mailing list|mail (server|client|program|provider|domain|from|transfer)s?|mail[-_.]from|mail_domains?|"
     r"\bmailto\b|mailbox|mailchimp|mailgun|mailer|gmail|apple mail|googlemail|"
-    r"letters? (and|or|of|in|for)|latin letters?|capital letters?|lower-?case letters?|dead[- _]letters?|newsletter|letter-?spacing|"
+    r"letters? (and|or|of|in|for)|(capital|latin) letters?|lower-?case letters?|dead[- _]letters?|newsletter|letter-?spacing|"
     r"wall[- ]clock|clocks?_timestamp|o'clock|free-?threading|cgroup|members? of|team members?|"
     r"\bmail_id\b|transactional_mails?(_events)?\b|\bfarewells\b|digests \(month, readers\)|SET readers\b|"  # in the schema
     r"E-Mail\b|letters, digits|/reader\b|A reader of %\(site\)s",

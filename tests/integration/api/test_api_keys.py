@@ -130,13 +130,15 @@ def test_a_key_that_may_only_publish_ends_in_a_year_unless_told_otherwise(newsle
         (["--scope", "publish", "--expires", "never"], None),
         (["--scope", "read"], None),
         (["--scope", "read", "--expires", "90d"], 90),
-        (["--expires", f"{datetime.now(UTC).date() + timedelta(days=30)}"], 30),
+        (["--expires", "{in_30_days}"], 30),
     ],
 )
 def test_the_command_sets_when_a_key_expires(
     newsletter: Web, monkeypatch: pytest.MonkeyPatch, options: list[str], days: int | None
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", newsletter.database.url)
+    day = f"{datetime.now(UTC).date() + timedelta(days=30)}"
+    options = [option.format(in_30_days=day) for option in options]
     CliRunner().invoke(keys, ["create", "one", *options], catch_exceptions=False)
     expires_at = key_named(newsletter, "one").expires_at
     left = expires_at - datetime.now(UTC) if expires_at else None

@@ -54,6 +54,7 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("head-unreadable", "---\ntitle: Hello\ndate: 2026-11-24\nsome words\n---\n\nText.\n", 4, 1, {}),
     ("head-unreadable", "---\ntitle: Hello\ndate: 2026-11-24\n\nText.\n", 1, 1, {}),
     ("title-missing", "Date: 2026-11-24\n\nText.\n", 1, 1, {}),
+    ("paid-text", body("Text.\n\n> :::premium\n\nMore."), 8, 1, {}),
     ("title-double", body("# Hello\n\nText."), 6, 1, {}),
     ("field-unknown", "Title: Hello\nDate: 2026-11-24\nSned: yes\n\nText.\n", 3, 1, {}),
     ("field-double", "Title: Hello\nTitle: Again\nDate: 2026-11-24\n\nText.\n", 2, 1, {}),

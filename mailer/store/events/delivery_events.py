@@ -14,17 +14,22 @@ from mailer.core.db import Tx, each
 
 DeliveryKey = tuple[int, int]  # send, subscriber
 
-# The rank of a state: a row changes only to a higher rank, so that the order of events does not matter.
-RANK = """
-    CASE deliveries.state
+
+def rank_sql(table: str) -> str:
+    """Return a state's rank in SQL: a row changes only to a higher rank, so that the order of events does not matter."""
+    return f"""
+    CASE {table}.state
         WHEN 'complained' THEN 6
-        WHEN 'bounced' THEN CASE WHEN deliveries.detail LIKE 'hard%%' THEN 5 ELSE 4 END
+        WHEN 'bounced' THEN CASE WHEN {table}.detail LIKE 'hard%%' THEN 5 ELSE 4 END
         WHEN 'delivered' THEN 3
         WHEN 'failed' THEN 2
         WHEN 'accepted' THEN 1
         ELSE 0
     END
 """
+
+
+RANK = rank_sql("deliveries")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailer.core.db import Tx
+from mailer.store.events.delivery_events import rank_sql
 
-_RANK = """
-    CASE transactional_mails.state
-        WHEN 'complained' THEN 6
-        WHEN 'bounced' THEN CASE WHEN transactional_mails.detail LIKE 'hard%%' THEN 5 ELSE 4 END
-        WHEN 'delivered' THEN 3
-        WHEN 'failed' THEN 2
-        WHEN 'accepted' THEN 1
-        ELSE 0
-    END
-"""
+_RANK = rank_sql("transactional_mails")
 
 
 @dataclass(frozen=True, slots=True)

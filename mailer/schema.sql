@@ -9,6 +9,7 @@ BEGIN
         'subscriber.' || outcome_word(kind), subscriber_id, send_id,
         CASE WHEN kind LIKE '%bounce' THEN jsonb_build_object('kind', kind) ELSE '{}'::jsonb END
     FROM added
+    WHERE outcome_word(kind) IS NOT NULL
     ORDER BY added.at;
     RETURN NULL;
 END $$;
@@ -25,6 +26,63 @@ BEGIN
         FROM added JOIN webhooks ON webhooks.enabled AND added.type = ANY(webhooks.event_types)
         ORDER BY added.id;
     END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION journal_erased() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        INSERT INTO restore_journal (kind, hash, detail) VALUES ('erased address', OLD.hash, 'forgotten');
+    ELSE
+        INSERT INTO restore_journal (kind, hash, detail) VALUES ('erased address', NEW.hash, NEW.reason);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION journal_send() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO restore_journal (kind, detail)
+    SELECT 'send', jsonb_build_object(
+        'key', issues.key, 'path', issues.path, 'title', issues.title, 'dated', issues.dated, 'url', issues.url,
+        'digest', issues.digest, 'number', NEW.edition_number, 'send', NEW.id
+    )
+    FROM issues WHERE issues.key = NEW.issue_key;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION journal_subscriber() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NEW.erased_at IS NOT NULL THEN
+        IF OLD.erased_at IS NULL THEN
+            DELETE FROM restore_journal
+            WHERE subscriber_id = NEW.id OR (kind = 'suppression' AND email_normal = OLD.email_normal);
+            INSERT INTO restore_journal (kind, subscriber_id) VALUES ('erased', NEW.id);
+        END IF;
+        RETURN NULL;
+    END IF;
+    IF OLD.email_normal <> NEW.email_normal THEN
+        INSERT INTO restore_journal (kind, subscriber_id, email_normal, detail)
+        VALUES ('address', NEW.id, OLD.email_normal, NEW.email);
+    END IF;
+    IF OLD.state <> NEW.state AND 'unsubscribed' IN (OLD.state, NEW.state) THEN
+        INSERT INTO restore_journal (kind, subscriber_id, email_normal, detail)
+        VALUES ('state', NEW.id, NEW.email_normal, NEW.state);
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION journal_suppressions() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO restore_journal (kind, email_normal, detail)
+    VALUES ('suppression', NEW.email_normal, CASE WHEN TG_TABLE_NAME = 'suppressions' THEN NEW.reason ELSE '' END);
     RETURN NULL;
 END $$;
 
@@ -51,14 +109,13 @@ END $$;
 CREATE FUNCTION outcome_word(kind text) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
-    SELECT CASE kind
-        WHEN 'delivery' THEN 'delivered'
-        WHEN 'delay' THEN 'deferred'
-        WHEN 'soft bounce' THEN 'bounced'
-        WHEN 'hard bounce' THEN 'bounced'
-        WHEN 'complaint' THEN 'complained'
-        WHEN 'send' THEN 'sent'
-        ELSE 'rejected'
+    SELECT CASE
+        WHEN kind = 'delivery' THEN 'delivered'
+        WHEN kind = 'delay' THEN 'deferred'
+        WHEN kind LIKE '% bounce' THEN 'bounced'
+        WHEN kind = 'complaint' THEN 'complained'
+        WHEN kind = 'send' THEN 'sent'
+        WHEN kind IN ('reject', 'rendering failure', 'provider suppression') THEN 'rejected'
     END
 $$;
 
@@ -85,7 +142,7 @@ BEGIN
                 WHEN added.erased_at IS NOT NULL THEN ARRAY[]::text []
                 ELSE array_remove(ARRAY[
                     CASE WHEN removed.state <> 'active' AND added.state = 'active' THEN 'subscriber.confirmed' END,
-                    CASE WHEN removed.state <> 'left' AND added.state = 'left' THEN 'subscriber.unsubscribed' END,
+                    CASE WHEN removed.state <> 'unsubscribed' AND added.state = 'unsubscribed' THEN 'subscriber.unsubscribed' END,
                     CASE WHEN removed.state <> added.state THEN 'subscriber.type.changed' END,
                     CASE WHEN removed.tags <> added.tags THEN 'subscriber.tags.changed' END,
                     CASE WHEN removed.email_normal <> added.email_normal THEN 'subscriber.changed_email' END,
@@ -160,10 +217,22 @@ CREATE FUNCTION single_mail_told() RETURNS trigger
     AS $$
 BEGIN
     INSERT INTO events (type, subscriber_id, facts)
-    SELECT 'subscriber.activation_' || outcome_word(added.kind), transactional_mails.subscriber_id, '{}'
-    FROM added JOIN transactional_mails ON transactional_mails.id = added.mail_id
-    WHERE transactional_mails.kind = 'confirmation' AND added.kind <> 'send'
+    SELECT 'subscriber.activation_' || outcome_word(added.kind), transactional_emails.subscriber_id, '{}'
+    FROM added JOIN transactional_emails ON transactional_emails.id = added.email_id
+    WHERE transactional_emails.kind = 'confirmation' AND added.kind <> 'send' AND outcome_word(added.kind) IS NOT NULL
     ORDER BY added.at;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION suppression_lifted() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO events (type, subscriber_id, facts)
+    SELECT 'subscriber.type.changed', subscribers.id, jsonb_build_object('from', 'suppressed', 'to', subscribers.state)
+    FROM added JOIN subscribers ON subscribers.email_normal = added.email_normal
+    WHERE added.reason <> ''
+    ORDER BY subscribers.id;
     RETURN NULL;
 END $$;
 
@@ -215,6 +284,16 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION tally_events() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO tallies (kind, key, number)
+    SELECT 'event', concat_ws(' ', type, CASE WHEN type = 'subscriber.bounced' THEN facts ->> 'kind' END), count(*)
+    FROM added GROUP BY 2;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION tally_removed() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -235,20 +314,10 @@ BEGIN
     NEW.utm_campaign := '';
     NEW.utm_medium := '';
     NEW.utm_source := '';
-    NEW.leaving_reason := '';
+    NEW.unsubscribe_reason := '';
     DELETE FROM notes WHERE model_type = 'subscriber' AND model_id = NEW.id;
     RETURN NEW;
 END $$;
-
-CREATE TABLE accesses (
-    subscriber_id bigint NOT NULL,
-    state text NOT NULL,
-    premium boolean NOT NULL,
-    until timestamp with time zone,
-    epoch integer DEFAULT 1 NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT accesses_state_check CHECK ((state = ANY (ARRAY['free'::text, 'trialing'::text, 'paying'::text, 'past_due'::text, 'paused'::text, 'ending'::text, 'ended'::text, 'complimentary'::text])))
-);
 
 CREATE TABLE api_keys (
     id bigint NOT NULL,
@@ -260,8 +329,7 @@ CREATE TABLE api_keys (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     last_used_at timestamp with time zone,
     expires_at timestamp with time zone,
-    revoked_at timestamp with time zone,
-    CONSTRAINT api_keys_scope_check CHECK ((scope = ANY (ARRAY['read'::text, 'subscribers'::text, 'publish'::text, 'admin'::text])))
+    revoked_at timestamp with time zone
 );
 
 ALTER TABLE api_keys ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
@@ -319,17 +387,27 @@ CREATE TABLE consents (
     source text NOT NULL,
     ip inet,
     evidence jsonb DEFAULT '{}'::jsonb NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['requested'::text, 'confirmed'::text, 'left'::text, 'added'::text, 'imported'::text, 'address'::text, 'chosen'::text, 'paused'::text, 'resumed'::text])))
+    at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 ALTER TABLE consents ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
+CREATE TABLE customer_deletions (
+    customer_id text NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    due_at timestamp with time zone DEFAULT now() NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    done_at timestamp with time zone,
+    detail text DEFAULT ''::text NOT NULL
+);
 
 CREATE TABLE customers (
     stripe_id text NOT NULL,
     subscriber_id bigint,
     email_normal text DEFAULT ''::text NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    email_due_at timestamp with time zone,
+    email_attempts integer DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE deliveries (
@@ -345,6 +423,7 @@ CREATE TABLE deliveries (
     settled_at timestamp with time zone,
     message_id text,
     detail text DEFAULT ''::text NOT NULL,
+    event_kind text DEFAULT ''::text NOT NULL,
     CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'claimed'::text, 'accepted'::text, 'delivered'::text, 'skipped'::text, 'failed'::text, 'bounced'::text, 'complained'::text, 'uncertain'::text])))
 )
 WITH (fillfactor='70');
@@ -356,15 +435,64 @@ CREATE TABLE delivery_events (
     at timestamp with time zone NOT NULL,
     subtype text DEFAULT ''::text NOT NULL,
     detail text DEFAULT ''::text NOT NULL,
-    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT delivery_events_kind_check CHECK ((kind = ANY (ARRAY['send'::text, 'delay'::text, 'delivery'::text, 'reject'::text, 'rendering failure'::text, 'soft bounce'::text, 'hard bounce'::text, 'complaint'::text])))
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE desk_acts (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    operator text NOT NULL,
+    role text NOT NULL,
+    act text NOT NULL,
+    target text DEFAULT ''::text NOT NULL,
+    outcome text DEFAULT ''::text NOT NULL
+);
+
+ALTER TABLE desk_acts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
+CREATE TABLE desk_links (
+    hash bytea NOT NULL,
+    operator text NOT NULL,
+    role text NOT NULL,
+    by_email boolean NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT desk_links_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'viewer'::text])))
+);
+
+CREATE TABLE desk_sessions (
+    hash bytea NOT NULL,
+    operator text NOT NULL,
+    role text NOT NULL,
+    by_email boolean NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT desk_sessions_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'viewer'::text])))
 );
 
 CREATE TABLE digests (
     month date NOT NULL,
-    readers bigint NOT NULL,
+    subscriber_count bigint NOT NULL,
     made_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+CREATE TABLE drafts (
+    id bigint NOT NULL,
+    key text NOT NULL,
+    branch text NOT NULL,
+    path text NOT NULL,
+    fields jsonb NOT NULL,
+    source text NOT NULL,
+    pushed_commit text DEFAULT ''::text NOT NULL,
+    pull_request text DEFAULT ''::text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE drafts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
 CREATE TABLE edition_variants (
     edition_id bigint NOT NULL,
@@ -393,10 +521,28 @@ CREATE TABLE editions (
     html text NOT NULL,
     text text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    body text DEFAULT ''::text NOT NULL,
+    commit_id text DEFAULT ''::text NOT NULL,
     CONSTRAINT editions_number_check CHECK ((number >= 1))
 );
 
 ALTER TABLE editions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
+CREATE TABLE email_domains (
+    domain text NOT NULL,
+    accepts_email boolean NOT NULL,
+    asked_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE entitlements (
+    subscriber_id bigint NOT NULL,
+    state text NOT NULL,
+    premium boolean NOT NULL,
+    until timestamp with time zone,
+    epoch integer DEFAULT 1 NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT entitlements_state_check CHECK ((state = ANY (ARRAY['free'::text, 'trialing'::text, 'paying'::text, 'past_due'::text, 'paused'::text, 'ending'::text, 'ended'::text, 'complimentary'::text])))
+);
 
 CREATE TABLE erased (
     hash bytea NOT NULL,
@@ -437,15 +583,6 @@ CREATE TABLE exports (
 
 ALTER TABLE exports ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
-CREATE TABLE farewells (
-    customer_id text NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL,
-    due_at timestamp with time zone DEFAULT now() NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    done_at timestamp with time zone,
-    detail text DEFAULT ''::text NOT NULL
-);
-
 CREATE TABLE fence (
     single boolean DEFAULT true NOT NULL,
     id uuid NOT NULL,
@@ -458,9 +595,9 @@ CREATE TABLE fence (
 
 CREATE TABLE firewall (
     single boolean DEFAULT true NOT NULL,
-    up_since timestamp with time zone,
+    active_since timestamp with time zone,
     reason text DEFAULT ''::text NOT NULL,
-    by_hand boolean DEFAULT false NOT NULL,
+    is_manual boolean DEFAULT false NOT NULL,
     CONSTRAINT firewall_single_check CHECK (single)
 );
 
@@ -494,11 +631,19 @@ CREATE TABLE grants (
 
 ALTER TABLE grants ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
-CREATE TABLE handed_over (
-    digest text NOT NULL,
-    edition bytea NOT NULL,
-    used_at timestamp with time zone DEFAULT now() NOT NULL
+CREATE TABLE heartbeats (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    host text NOT NULL,
+    version text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    stopped_at timestamp with time zone,
+    backlog_since timestamp with time zone,
+    CONSTRAINT heartbeats_kind_check CHECK ((kind = ANY (ARRAY['serve'::text, 'worker'::text, 'scheduler'::text, 'events'::text])))
 );
+
+ALTER TABLE heartbeats ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
 CREATE TABLE idempotency (
     key_id bigint NOT NULL,
@@ -563,16 +708,25 @@ CREATE TABLE issues (
     last_seen_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE lifted_suppressions (
+    id bigint NOT NULL,
+    email_normal text NOT NULL,
+    reason text NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    suppressed_at timestamp with time zone NOT NULL,
+    lifted_at timestamp with time zone DEFAULT now() NOT NULL,
+    lifted_by text NOT NULL,
+    why text DEFAULT ''::text NOT NULL,
+    ses_due_at timestamp with time zone,
+    ses_outcome text DEFAULT ''::text NOT NULL
+);
+
+ALTER TABLE lifted_suppressions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
 CREATE TABLE limits (
     scope text NOT NULL,
     key text NOT NULL,
     used_until timestamp with time zone NOT NULL
-);
-
-CREATE TABLE mail_domains (
-    domain text NOT NULL,
-    takes_mail boolean NOT NULL,
-    asked_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 CREATE TABLE notes (
@@ -590,15 +744,50 @@ CREATE TABLE notices (
     id bigint NOT NULL,
     text text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    posted_at timestamp with time zone
+    posted_at timestamp with time zone,
+    claimed_at timestamp with time zone
 );
 
 ALTER TABLE notices ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
+CREATE TABLE rejected_events (
+    digest bytea NOT NULL,
+    source text NOT NULL,
+    reason text NOT NULL,
+    body text NOT NULL,
+    times bigint DEFAULT 1 NOT NULL,
+    first_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE restore_journal (
+    id bigint NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    kind text NOT NULL,
+    subscriber_id bigint,
+    email_normal text DEFAULT ''::text NOT NULL,
+    hash bytea,
+    detail text DEFAULT ''::text NOT NULL,
+    CONSTRAINT restore_journal_kind_check CHECK ((kind = ANY (ARRAY['state'::text, 'address'::text, 'erased'::text, 'suppression'::text, 'erased address'::text, 'send'::text])))
+);
+
+ALTER TABLE restore_journal ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
+CREATE TABLE reviewers (
+    id bigint NOT NULL,
+    email text NOT NULL,
+    email_normal text NOT NULL,
+    asked_at timestamp with time zone DEFAULT now() NOT NULL,
+    proven_at timestamp with time zone
+);
+
+ALTER TABLE reviewers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
 CREATE TABLE scanner_visits (
     subscriber_id bigint NOT NULL,
     send_id bigint DEFAULT 0 NOT NULL,
-    mail_id bigint DEFAULT 0 NOT NULL,
+    email_id bigint DEFAULT 0 NOT NULL,
     first_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
@@ -631,20 +820,21 @@ CREATE TABLE sends (
     due_at timestamp with time zone NOT NULL,
     gated boolean DEFAULT false NOT NULL,
     page_awaited_since timestamp with time zone,
-    page_looked_at timestamp with time zone,
+    page_checked_at timestamp with time zone,
     open_wave smallint DEFAULT 1 NOT NULL,
-    look_until timestamp with time zone,
-    rests_until timestamp with time zone,
-    waits_for text DEFAULT ''::text NOT NULL,
-    excused_mails integer DEFAULT 0 NOT NULL,
-    excused_hard integer DEFAULT 0 NOT NULL,
-    excused_soft integer DEFAULT 0 NOT NULL,
-    excused_complaints integer DEFAULT 0 NOT NULL,
+    watch_until timestamp with time zone,
+    deferred_until timestamp with time zone,
+    waiting_reason text DEFAULT ''::text NOT NULL,
+    acknowledged_emails integer DEFAULT 0 NOT NULL,
+    acknowledged_hard integer DEFAULT 0 NOT NULL,
+    acknowledged_soft integer DEFAULT 0 NOT NULL,
+    acknowledged_complaints integer DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     frozen_at timestamp with time zone,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
     chosen boolean DEFAULT false NOT NULL,
+    reply_to text,
     CONSTRAINT sends_cancelled_by_check CHECK ((cancelled_by = ANY (ARRAY[''::text, 'merge'::text, 'operator'::text]))),
     CONSTRAINT sends_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'holding'::text, 'sending'::text, 'finished'::text, 'paused'::text, 'stopped'::text, 'cancelled'::text])))
 );
@@ -659,6 +849,14 @@ CREATE TABLE signup_minutes (
 CREATE TABLE sns_messages (
     id text NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE standstills (
+    name text NOT NULL,
+    text text NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    told_at timestamp with time zone
 );
 
 CREATE TABLE stripe_account (
@@ -690,8 +888,8 @@ CREATE TABLE subscribers (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     confirmed_at timestamp with time zone,
     active_at timestamp with time zone,
-    left_at timestamp with time zone,
-    leaving_reason text DEFAULT ''::text NOT NULL,
+    unsubscribed_at timestamp with time zone,
+    unsubscribe_reason text DEFAULT ''::text NOT NULL,
     erased_at timestamp with time zone,
     lang text DEFAULT ''::text NOT NULL,
     frequency text DEFAULT 'every'::text NOT NULL,
@@ -707,7 +905,7 @@ CREATE TABLE subscribers (
     link_epoch integer DEFAULT 1 NOT NULL,
     CONSTRAINT subscribers_frequency_check CHECK ((frequency = ANY (ARRAY['every'::text, 'monthly'::text]))),
     CONSTRAINT subscribers_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
-    CONSTRAINT subscribers_state_check CHECK ((state = ANY (ARRAY['unconfirmed'::text, 'active'::text, 'left'::text])))
+    CONSTRAINT subscribers_state_check CHECK ((state = ANY (ARRAY['unconfirmed'::text, 'active'::text, 'unsubscribed'::text])))
 );
 
 ALTER TABLE subscribers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
@@ -765,17 +963,33 @@ CREATE TABLE tallies (
     number bigint NOT NULL
 );
 
-CREATE TABLE transactional_mail_events (
-    mail_id bigint NOT NULL,
+CREATE TABLE test_emails (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    email_normal text NOT NULL,
+    source text NOT NULL,
+    issue_key text NOT NULL,
+    number smallint NOT NULL,
+    variant text DEFAULT ''::text NOT NULL,
+    digest text NOT NULL,
+    state text DEFAULT 'claimed'::text NOT NULL,
+    message_id text DEFAULT ''::text NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    CONSTRAINT test_emails_state_check CHECK ((state = ANY (ARRAY['claimed'::text, 'accepted'::text, 'failed'::text, 'uncertain'::text, 'skipped'::text, 'delivered'::text, 'bounced'::text, 'complained'::text])))
+);
+
+ALTER TABLE test_emails ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
+CREATE TABLE transactional_email_events (
+    email_id bigint NOT NULL,
     kind text NOT NULL,
     at timestamp with time zone NOT NULL,
     subtype text DEFAULT ''::text NOT NULL,
     detail text DEFAULT ''::text NOT NULL,
-    recorded_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT transactional_mail_events_kind_check CHECK ((kind = ANY (ARRAY['send'::text, 'delay'::text, 'delivery'::text, 'reject'::text, 'rendering failure'::text, 'soft bounce'::text, 'hard bounce'::text, 'complaint'::text])))
+    recorded_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
-CREATE TABLE transactional_mails (
+CREATE TABLE transactional_emails (
     id bigint NOT NULL,
     kind text NOT NULL,
     topic text DEFAULT ''::text NOT NULL,
@@ -790,11 +1004,12 @@ CREATE TABLE transactional_mails (
     settled_at timestamp with time zone,
     message_id text,
     detail text DEFAULT ''::text NOT NULL,
-    CONSTRAINT transactional_mails_kind_check CHECK ((kind = ANY (ARRAY['confirmation'::text, 'paid'::text]))),
-    CONSTRAINT transactional_mails_state_check CHECK ((state = ANY (ARRAY['held'::text, 'pending'::text, 'claimed'::text, 'accepted'::text, 'delivered'::text, 'skipped'::text, 'failed'::text, 'bounced'::text, 'complained'::text, 'uncertain'::text])))
+    event_kind text DEFAULT ''::text NOT NULL,
+    CONSTRAINT transactional_emails_kind_check CHECK ((kind = ANY (ARRAY['confirmation'::text, 'paid'::text]))),
+    CONSTRAINT transactional_emails_state_check CHECK ((state = ANY (ARRAY['held'::text, 'pending'::text, 'claimed'::text, 'accepted'::text, 'delivered'::text, 'skipped'::text, 'failed'::text, 'bounced'::text, 'complained'::text, 'uncertain'::text])))
 );
 
-ALTER TABLE transactional_mails ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+ALTER TABLE transactional_emails ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
 CREATE TABLE unknown_events (
     day date NOT NULL,
@@ -802,14 +1017,10 @@ CREATE TABLE unknown_events (
     number bigint NOT NULL
 );
 
-CREATE TABLE unread_events (
-    digest bytea NOT NULL,
-    source text NOT NULL,
-    reason text NOT NULL,
-    body text NOT NULL,
-    times bigint DEFAULT 1 NOT NULL,
-    first_at timestamp with time zone DEFAULT now() NOT NULL,
-    last_at timestamp with time zone DEFAULT now() NOT NULL
+CREATE TABLE uploaded_editions (
+    digest text NOT NULL,
+    edition bytea NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 CREATE TABLE webhook_attempts (
@@ -849,21 +1060,28 @@ CREATE TABLE webhooks (
     enabled boolean DEFAULT true NOT NULL,
     failing_since timestamp with time zone,
     disabled_reason text DEFAULT ''::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    paused_until timestamp with time zone,
+    max_in_flight smallint DEFAULT 1 NOT NULL
 );
 
 ALTER TABLE webhooks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
-ALTER TABLE ONLY events ATTACH PARTITION events_rest DEFAULT;
+CREATE TABLE work_progress (
+    kind text NOT NULL,
+    moved_at timestamp with time zone NOT NULL
+);
 
-ALTER TABLE ONLY accesses
-    ADD CONSTRAINT accesses_pkey PRIMARY KEY (subscriber_id);
+ALTER TABLE ONLY events ATTACH PARTITION events_rest DEFAULT;
 
 ALTER TABLE ONLY api_keys
     ADD CONSTRAINT api_keys_hash_key UNIQUE (hash);
 
 ALTER TABLE ONLY api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE api_keys
+    ADD CONSTRAINT api_keys_scope_check CHECK ((scope = ANY (ARRAY['read'::text, 'subscribers'::text, 'publish'::text, 'review'::text, 'admin'::text]))) NOT VALID;
 
 ALTER TABLE ONLY api_requests
     ADD CONSTRAINT api_requests_pkey PRIMARY KEY (id);
@@ -877,8 +1095,14 @@ ALTER TABLE ONLY bulk_targets
 ALTER TABLE ONLY charges
     ADD CONSTRAINT charges_pkey PRIMARY KEY (stripe_id);
 
+ALTER TABLE consents
+    ADD CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['requested'::text, 'confirmed'::text, 'unsubscribed'::text, 'added'::text, 'imported'::text, 'address'::text, 'chosen'::text, 'paused'::text, 'resumed'::text, 'unsuppressed'::text]))) NOT VALID;
+
 ALTER TABLE ONLY consents
     ADD CONSTRAINT consents_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY customer_deletions
+    ADD CONSTRAINT customer_deletions_pkey PRIMARY KEY (customer_id);
 
 ALTER TABLE ONLY customers
     ADD CONSTRAINT customers_pkey PRIMARY KEY (stripe_id);
@@ -886,17 +1110,41 @@ ALTER TABLE ONLY customers
 ALTER TABLE ONLY deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (send_id, subscriber_id);
 
+ALTER TABLE delivery_events
+    ADD CONSTRAINT delivery_events_kind_check CHECK ((kind = ANY (ARRAY['send'::text, 'delay'::text, 'delivery'::text, 'reject'::text, 'rendering failure'::text, 'automatic reply'::text, 'provider report'::text, 'provider suppression'::text, 'general bounce'::text, 'content bounce'::text, 'soft bounce'::text, 'hard bounce'::text, 'complaint'::text, 'not spam'::text]))) NOT VALID;
+
 ALTER TABLE ONLY delivery_events
     ADD CONSTRAINT delivery_events_pkey PRIMARY KEY (send_id, subscriber_id, kind, at);
 
+ALTER TABLE ONLY desk_acts
+    ADD CONSTRAINT desk_acts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY desk_links
+    ADD CONSTRAINT desk_links_pkey PRIMARY KEY (hash);
+
+ALTER TABLE ONLY desk_sessions
+    ADD CONSTRAINT desk_sessions_pkey PRIMARY KEY (hash);
+
 ALTER TABLE ONLY digests
     ADD CONSTRAINT digests_pkey PRIMARY KEY (month);
+
+ALTER TABLE ONLY drafts
+    ADD CONSTRAINT drafts_key_key UNIQUE (key);
+
+ALTER TABLE ONLY drafts
+    ADD CONSTRAINT drafts_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY edition_variants
     ADD CONSTRAINT edition_variants_pkey PRIMARY KEY (edition_id, name);
 
 ALTER TABLE ONLY editions
     ADD CONSTRAINT editions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY email_domains
+    ADD CONSTRAINT email_domains_pkey PRIMARY KEY (domain);
+
+ALTER TABLE ONLY entitlements
+    ADD CONSTRAINT entitlements_pkey PRIMARY KEY (subscriber_id);
 
 ALTER TABLE ONLY erased
     ADD CONSTRAINT erased_pkey PRIMARY KEY (hash);
@@ -909,9 +1157,6 @@ ALTER TABLE ONLY events_rest
 
 ALTER TABLE ONLY exports
     ADD CONSTRAINT exports_pkey PRIMARY KEY (id);
-
-ALTER TABLE ONLY farewells
-    ADD CONSTRAINT farewells_pkey PRIMARY KEY (customer_id);
 
 ALTER TABLE ONLY fence
     ADD CONSTRAINT fence_pkey PRIMARY KEY (single);
@@ -928,8 +1173,8 @@ ALTER TABLE ONLY gifts
 ALTER TABLE ONLY grants
     ADD CONSTRAINT grants_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY handed_over
-    ADD CONSTRAINT handed_over_pkey PRIMARY KEY (digest);
+ALTER TABLE ONLY heartbeats
+    ADD CONSTRAINT heartbeats_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (key_id, name);
@@ -946,11 +1191,11 @@ ALTER TABLE ONLY imports
 ALTER TABLE ONLY issues
     ADD CONSTRAINT issues_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY lifted_suppressions
+    ADD CONSTRAINT lifted_suppressions_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY limits
     ADD CONSTRAINT limits_pkey PRIMARY KEY (scope, key);
-
-ALTER TABLE ONLY mail_domains
-    ADD CONSTRAINT mail_domains_pkey PRIMARY KEY (domain);
 
 ALTER TABLE ONLY notes
     ADD CONSTRAINT notes_pkey PRIMARY KEY (id);
@@ -958,8 +1203,20 @@ ALTER TABLE ONLY notes
 ALTER TABLE ONLY notices
     ADD CONSTRAINT notices_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY rejected_events
+    ADD CONSTRAINT rejected_events_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY restore_journal
+    ADD CONSTRAINT restore_journal_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY reviewers
+    ADD CONSTRAINT reviewers_email_normal_key UNIQUE (email_normal);
+
+ALTER TABLE ONLY reviewers
+    ADD CONSTRAINT reviewers_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY scanner_visits
-    ADD CONSTRAINT scanner_visits_pkey PRIMARY KEY (subscriber_id, send_id, mail_id);
+    ADD CONSTRAINT scanner_visits_pkey PRIMARY KEY (subscriber_id, send_id, email_id);
 
 ALTER TABLE ONLY schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
@@ -981,6 +1238,9 @@ ALTER TABLE ONLY signup_minutes
 
 ALTER TABLE ONLY sns_messages
     ADD CONSTRAINT sns_messages_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY standstills
+    ADD CONSTRAINT standstills_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY stripe_account
     ADD CONSTRAINT stripe_account_pkey PRIMARY KEY (single);
@@ -1006,17 +1266,23 @@ ALTER TABLE ONLY tags
 ALTER TABLE ONLY tags
     ADD CONSTRAINT tags_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY transactional_mail_events
-    ADD CONSTRAINT transactional_mail_events_pkey PRIMARY KEY (mail_id, kind, at);
+ALTER TABLE ONLY test_emails
+    ADD CONSTRAINT test_emails_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY transactional_mails
-    ADD CONSTRAINT transactional_mails_pkey PRIMARY KEY (id);
+ALTER TABLE transactional_email_events
+    ADD CONSTRAINT transactional_email_events_kind_check CHECK ((kind = ANY (ARRAY['send'::text, 'delay'::text, 'delivery'::text, 'reject'::text, 'rendering failure'::text, 'automatic reply'::text, 'provider report'::text, 'provider suppression'::text, 'general bounce'::text, 'content bounce'::text, 'soft bounce'::text, 'hard bounce'::text, 'complaint'::text, 'not spam'::text]))) NOT VALID;
+
+ALTER TABLE ONLY transactional_email_events
+    ADD CONSTRAINT transactional_email_events_pkey PRIMARY KEY (email_id, kind, at);
+
+ALTER TABLE ONLY transactional_emails
+    ADD CONSTRAINT transactional_emails_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY unknown_events
     ADD CONSTRAINT unknown_events_pkey PRIMARY KEY (day, kind);
 
-ALTER TABLE ONLY unread_events
-    ADD CONSTRAINT unread_events_pkey PRIMARY KEY (digest);
+ALTER TABLE ONLY uploaded_editions
+    ADD CONSTRAINT uploaded_editions_pkey PRIMARY KEY (digest);
 
 ALTER TABLE ONLY webhook_attempts
     ADD CONSTRAINT webhook_attempts_pkey PRIMARY KEY (id);
@@ -1027,7 +1293,8 @@ ALTER TABLE ONLY webhook_messages
 ALTER TABLE ONLY webhooks
     ADD CONSTRAINT webhooks_pkey PRIMARY KEY (id);
 
-CREATE INDEX accesses_running_out ON accesses USING btree (until) WHERE (premium AND (until IS NOT NULL));
+ALTER TABLE ONLY work_progress
+    ADD CONSTRAINT work_progress_pkey PRIMARY KEY (kind);
 
 CREATE UNIQUE INDEX api_keys_by_name ON api_keys USING btree (name) WHERE (revoked_at IS NULL);
 
@@ -1039,7 +1306,11 @@ CREATE INDEX charges_by_subscription ON charges USING btree (subscription_id);
 
 CREATE INDEX consents_by_subscriber ON consents USING btree (subscriber_id, at);
 
+CREATE INDEX customer_deletions_open ON customer_deletions USING btree (due_at) WHERE (done_at IS NULL);
+
 CREATE INDEX customers_by_subscriber ON customers USING btree (subscriber_id);
+
+CREATE INDEX customers_with_email_due ON customers USING btree (email_due_at) WHERE (email_due_at IS NOT NULL);
 
 CREATE INDEX deliveries_by_message ON deliveries USING hash (message_id) WHERE (message_id IS NOT NULL);
 
@@ -1053,7 +1324,9 @@ CREATE INDEX deliveries_pending ON deliveries USING btree (send_id, wave, subscr
 
 CREATE INDEX deliveries_uncertain ON deliveries USING btree (send_id, subscriber_id) WHERE (state = 'uncertain'::text);
 
-CREATE INDEX delivery_events_soft ON delivery_events USING btree (subscriber_id, at) WHERE (kind = 'soft bounce'::text);
+CREATE INDEX delivery_events_not_hard ON delivery_events USING btree (subscriber_id, at) WHERE (kind = ANY (ARRAY['soft bounce'::text, 'general bounce'::text]));
+
+CREATE INDEX entitlements_running_out ON entitlements USING btree (until) WHERE (premium AND (until IS NOT NULL));
 
 CREATE INDEX events_by_send ON ONLY events USING btree (send_id, id) WHERE (send_id IS NOT NULL);
 
@@ -1067,15 +1340,13 @@ CREATE INDEX events_rest_subscriber_id_id_idx ON events_rest USING btree (subscr
 
 CREATE INDEX events_rest_type_id_idx ON events_rest USING btree (type, id);
 
-CREATE INDEX farewells_open ON farewells USING btree (due_at) WHERE (done_at IS NULL);
-
 CREATE INDEX gifts_by_intent ON gifts USING btree (intent) WHERE (intent <> ''::text);
 
 CREATE INDEX gifts_by_subscriber ON gifts USING btree (subscriber_id);
 
 CREATE INDEX grants_by_subscriber ON grants USING btree (subscriber_id);
 
-CREATE INDEX handed_over_by_age ON handed_over USING btree (used_at);
+CREATE INDEX heartbeats_by_age ON heartbeats USING btree (seen_at);
 
 CREATE INDEX idempotency_by_age ON idempotency USING btree (at);
 
@@ -1083,11 +1354,19 @@ CREATE INDEX inbox_emails_by_inbox ON inbox_emails USING btree (inbox, created_a
 
 CREATE INDEX issues_by_digest ON issues USING btree (digest);
 
+CREATE INDEX lifted_suppressions_by_email ON lifted_suppressions USING btree (email_normal, lifted_at);
+
+CREATE INDEX lifted_suppressions_due ON lifted_suppressions USING btree (ses_due_at) WHERE (ses_due_at IS NOT NULL);
+
 CREATE INDEX limits_by_age ON limits USING btree (used_until);
 
 CREATE INDEX notes_by_model ON notes USING btree (model_type, model_id, id);
 
 CREATE INDEX notices_open ON notices USING btree (id) WHERE (posted_at IS NULL);
+
+CREATE INDEX restore_journal_by_subscriber ON restore_journal USING btree (subscriber_id) WHERE (subscriber_id IS NOT NULL);
+
+CREATE INDEX restore_journal_by_xid ON restore_journal USING btree (xid);
 
 CREATE INDEX sns_messages_by_age ON sns_messages USING btree (at);
 
@@ -1111,21 +1390,29 @@ CREATE INDEX subscriptions_resuming ON subscriptions USING btree (resumes_at) WH
 
 CREATE INDEX tallies_by_key ON tallies USING btree (kind, key);
 
-CREATE INDEX transactional_mails_by_message ON transactional_mails USING hash (message_id) WHERE (message_id IS NOT NULL);
+CREATE INDEX test_emails_by_digest ON test_emails USING btree (digest);
 
-CREATE INDEX transactional_mails_by_subscriber ON transactional_mails USING btree (subscriber_id, created_at);
+CREATE INDEX test_emails_by_time ON test_emails USING btree (at);
 
-CREATE INDEX transactional_mails_held ON transactional_mails USING btree (id) WHERE (state = 'held'::text);
+CREATE INDEX transactional_emails_by_message ON transactional_emails USING hash (message_id) WHERE (message_id IS NOT NULL);
 
-CREATE UNIQUE INDEX transactional_mails_once ON transactional_mails USING btree (once) WHERE (once IS NOT NULL);
+CREATE INDEX transactional_emails_by_subscriber ON transactional_emails USING btree (subscriber_id, created_at);
 
-CREATE INDEX transactional_mails_open ON transactional_mails USING btree (id) WHERE (state = ANY (ARRAY['pending'::text, 'claimed'::text]));
+CREATE INDEX transactional_emails_held ON transactional_emails USING btree (id) WHERE (state = 'held'::text);
+
+CREATE UNIQUE INDEX transactional_emails_once ON transactional_emails USING btree (once) WHERE (once IS NOT NULL);
+
+CREATE INDEX transactional_emails_open ON transactional_emails USING btree (id) WHERE (state = ANY (ARRAY['pending'::text, 'claimed'::text]));
+
+CREATE INDEX uploaded_editions_by_age ON uploaded_editions USING btree (used_at);
 
 CREATE INDEX webhook_attempts_by_message ON webhook_attempts USING btree (message_id, id);
 
 CREATE INDEX webhook_messages_by_webhook ON webhook_messages USING btree (webhook_id, id);
 
-CREATE INDEX webhook_messages_due ON webhook_messages USING btree (due_at) WHERE (state = ANY (ARRAY['pending'::text, 'claimed'::text]));
+CREATE INDEX webhook_messages_claimed ON webhook_messages USING btree (webhook_id, claimed_at) WHERE (state = 'claimed'::text);
+
+CREATE INDEX webhook_messages_pending ON webhook_messages USING btree (webhook_id, due_at) WHERE (state = 'pending'::text);
 
 ALTER INDEX events_pkey ATTACH PARTITION events_rest_pkey;
 
@@ -1137,15 +1424,27 @@ ALTER INDEX events_by_type ATTACH PARTITION events_rest_type_id_idx;
 
 CREATE TRIGGER delivery_events_told AFTER INSERT ON delivery_events REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION delivery_told();
 
+CREATE TRIGGER desk_acts_stay BEFORE DELETE OR UPDATE ON desk_acts FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER erased_journal AFTER INSERT OR DELETE OR UPDATE ON erased FOR EACH ROW EXECUTE FUNCTION journal_erased();
+
 CREATE TRIGGER events_stay BEFORE DELETE OR UPDATE ON events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER events_tally AFTER INSERT ON events REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION tally_events();
 
 CREATE TRIGGER events_told AFTER INSERT ON events REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION events_to_webhooks();
 
+CREATE TRIGGER lifted_suppressions_journal AFTER INSERT ON lifted_suppressions FOR EACH ROW WHEN ((new.reason <> ''::text)) EXECUTE FUNCTION journal_suppressions();
+
 CREATE TRIGGER sends_changed AFTER INSERT OR UPDATE OF state ON sends FOR EACH ROW EXECUTE FUNCTION send_changed();
+
+CREATE TRIGGER sends_journal AFTER UPDATE OF started_at ON sends FOR EACH ROW WHEN (((old.started_at IS NULL) AND (new.started_at IS NOT NULL))) EXECUTE FUNCTION journal_send();
 
 CREATE TRIGGER subscribers_came AFTER INSERT ON subscribers REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION reader_came();
 
 CREATE TRIGGER subscribers_changed AFTER UPDATE ON subscribers REFERENCING OLD TABLE AS removed NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION reader_changed();
+
+CREATE TRIGGER subscribers_journal AFTER UPDATE ON subscribers FOR EACH ROW WHEN (((old.state <> new.state) OR (old.email_normal <> new.email_normal) OR ((old.erased_at IS NULL) AND (new.erased_at IS NOT NULL)))) EXECUTE FUNCTION journal_subscriber();
 
 CREATE TRIGGER subscribers_tally_added AFTER INSERT ON subscribers REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION tally_added();
 
@@ -1155,10 +1454,11 @@ CREATE TRIGGER subscribers_tally_removed AFTER DELETE ON subscribers REFERENCING
 
 CREATE TRIGGER subscribers_wipe BEFORE UPDATE OF erased_at ON subscribers FOR EACH ROW WHEN (((new.erased_at IS NOT NULL) AND (old.erased_at IS NULL))) EXECUTE FUNCTION wipe_added_columns();
 
-CREATE TRIGGER transactional_mail_events_told AFTER INSERT ON transactional_mail_events REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION single_mail_told();
+CREATE TRIGGER suppressions_journal AFTER INSERT OR UPDATE ON suppressions FOR EACH ROW EXECUTE FUNCTION journal_suppressions();
 
-ALTER TABLE ONLY accesses
-    ADD CONSTRAINT accesses_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE CASCADE;
+CREATE TRIGGER suppressions_lifted AFTER INSERT ON lifted_suppressions REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION suppression_lifted();
+
+CREATE TRIGGER transactional_mail_events_told AFTER INSERT ON transactional_email_events REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION single_mail_told();
 
 ALTER TABLE ONLY api_requests
     ADD CONSTRAINT api_requests_key_id_fkey FOREIGN KEY (key_id) REFERENCES api_keys(id);
@@ -1183,6 +1483,9 @@ ALTER TABLE ONLY edition_variants
 
 ALTER TABLE ONLY editions
     ADD CONSTRAINT editions_issue_key_fkey FOREIGN KEY (issue_key) REFERENCES issues(key);
+
+ALTER TABLE ONLY entitlements
+    ADD CONSTRAINT entitlements_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY gifts
     ADD CONSTRAINT gifts_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE CASCADE;
@@ -1211,8 +1514,8 @@ ALTER TABLE ONLY sends
 ALTER TABLE ONLY subscriptions
     ADD CONSTRAINT subscriptions_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE SET NULL;
 
-ALTER TABLE ONLY transactional_mails
-    ADD CONSTRAINT transactional_mails_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE CASCADE;
+ALTER TABLE ONLY transactional_emails
+    ADD CONSTRAINT transactional_emails_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY webhook_attempts
     ADD CONSTRAINT webhook_attempts_message_id_fkey FOREIGN KEY (message_id) REFERENCES webhook_messages(id) ON DELETE CASCADE;

@@ -1,5 +1,5 @@
 -- All private links carry their subscriber's epoch: a new address, a refund or a click on "Create new links" ends the older ones.
--- It replaces accesses.epoch, which the code no longer reads and the next release can drop.
+-- It replaces entitlements.epoch, which the code no longer reads and the next release can drop.
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';
 

@@ -11,12 +11,12 @@ CREATE TABLE subscribers (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     email text NOT NULL,                       -- as the subscriber typed it
     email_normal text NOT NULL UNIQUE,         -- the normal form: two addresses are the same when it is equal
-    state text NOT NULL DEFAULT 'unconfirmed' CHECK (state IN ('unconfirmed', 'active', 'left')),
+    state text NOT NULL DEFAULT 'unconfirmed' CHECK (state IN ('unconfirmed', 'active', 'unsubscribed')),
     created_at timestamptz NOT NULL DEFAULT now(),
     confirmed_at timestamptz,
     active_at timestamptz,                     -- the subscriber's latest own action
-    left_at timestamptz,
-    leaving_reason text NOT NULL DEFAULT '',
+    unsubscribed_at timestamptz,
+    unsubscribe_reason text NOT NULL DEFAULT '',
     erased_at timestamptz,                     -- personal data is gone; only the row and its id remain
     -- Preferences
     lang text NOT NULL DEFAULT '',             -- en, de, ...; empty: the newsletter's language
@@ -47,7 +47,7 @@ CREATE TABLE consents (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     subscriber_id bigint NOT NULL REFERENCES subscribers (id) ON DELETE CASCADE,
     kind text NOT NULL CHECK (
-        kind IN ('requested', 'confirmed', 'left', 'added', 'imported', 'address', 'chosen', 'paused', 'resumed')
+        kind IN ('requested', 'confirmed', 'unsubscribed', 'added', 'imported', 'address', 'chosen', 'paused', 'resumed')
     ),
     source text NOT NULL,                      -- form, mail, one-click, cli, demo
     ip inet,
@@ -111,7 +111,7 @@ BEGIN
     NEW.utm_campaign := '';
     NEW.utm_medium := '';
     NEW.utm_source := '';
-    NEW.leaving_reason := '';
+    NEW.unsubscribe_reason := '';
     DELETE FROM notes WHERE model_type = 'subscriber' AND model_id = NEW.id;
     RETURN NEW;
 END $$;
@@ -208,17 +208,17 @@ CREATE TABLE signup_minutes (
 -- While the sign-up firewall is up, confirmation emails are held for review.
 CREATE TABLE firewall (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),  -- one row
-    up_since timestamptz,
+    active_since timestamptz,
     reason text NOT NULL DEFAULT '',
-    by_hand boolean NOT NULL DEFAULT false
+    is_manual boolean NOT NULL DEFAULT false
 );
 
 INSERT INTO firewall DEFAULT VALUES;
 
 -- Cached DNS answers: whether a domain has a mail server.
-CREATE TABLE mail_domains (
+CREATE TABLE email_domains (
     domain text PRIMARY KEY,
-    takes_mail boolean NOT NULL,
+    accepts_email boolean NOT NULL,
     asked_at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -320,13 +320,13 @@ CREATE TABLE edition_variants (
 );
 
 -- Editions uploaded through the API, by the digest of their content: a second publish uploads only what is new.
-CREATE TABLE handed_over (
+CREATE TABLE uploaded_editions (
     digest text PRIMARY KEY,                   -- SHA-256 of the edition's JSON
     edition bytea NOT NULL,                    -- its JSON, compressed with zlib
     used_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE INDEX handed_over_by_age ON handed_over (used_at);
+CREATE INDEX uploaded_editions_by_age ON uploaded_editions (used_at);
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Sending
@@ -350,17 +350,17 @@ CREATE TABLE sends (
     -- The start
     gated boolean NOT NULL DEFAULT false,      -- check the live page before the first email
     page_awaited_since timestamptz,            -- both tell a late page from a server that was off:
-    page_looked_at timestamptz,                -- when the wait for the page began, and the latest check
+    page_checked_at timestamptz,                -- when the wait for the page began, and the latest check
     open_wave smallint NOT NULL DEFAULT 1,     -- a staged start: subscribers of a later wave wait
-    look_until timestamptz,                    -- the first wave's outcomes are watched until then
+    watch_until timestamptz,                    -- the first wave's outcomes are watched until then
     -- An automatic pause
-    rests_until timestamptz,
-    waits_for text NOT NULL DEFAULT '',        -- its cause: SES is unavailable, the quota is used up, the page is not live
+    deferred_until timestamptz,
+    waiting_reason text NOT NULL DEFAULT '',        -- its cause: SES is unavailable, the quota is used up, the page is not live
     -- Outcomes counted when the operator resumed a stopped send: the circuit breakers count only what is newer.
-    excused_mails integer NOT NULL DEFAULT 0,
-    excused_hard integer NOT NULL DEFAULT 0,
-    excused_soft integer NOT NULL DEFAULT 0,
-    excused_complaints integer NOT NULL DEFAULT 0,
+    acknowledged_emails integer NOT NULL DEFAULT 0,
+    acknowledged_hard integer NOT NULL DEFAULT 0,
+    acknowledged_soft integer NOT NULL DEFAULT 0,
+    acknowledged_complaints integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
     frozen_at timestamptz,
     started_at timestamptz,
@@ -417,7 +417,7 @@ CREATE TABLE delivery_events (
 CREATE INDEX delivery_events_soft ON delivery_events (subscriber_id, at) WHERE kind = 'soft bounce';
 
 -- Messages that could not be parsed, kept for the operator; one row for each message, however often it arrives.
-CREATE TABLE unread_events (
+CREATE TABLE rejected_events (
     digest bytea PRIMARY KEY,                  -- SHA-256 of the body
     source text NOT NULL,                      -- sqs, https
     reason text NOT NULL,
@@ -447,15 +447,15 @@ CREATE INDEX sns_messages_by_age ON sns_messages (at);
 CREATE TABLE scanner_visits (
     subscriber_id bigint NOT NULL REFERENCES subscribers (id) ON DELETE CASCADE,
     send_id bigint NOT NULL DEFAULT 0,         -- 0: a transactional email
-    mail_id bigint NOT NULL DEFAULT 0,         -- of transactional_mails; 0: an issue
+    email_id bigint NOT NULL DEFAULT 0,         -- of transactional_emails; 0: an issue
     first_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (subscriber_id, send_id, mail_id)
+    PRIMARY KEY (subscriber_id, send_id, email_id)
 );
 
 -- Monthly digests for subscribers who get one email a month: each month's is made once.
 CREATE TABLE digests (
     month date PRIMARY KEY,                    -- its first day
-    readers bigint NOT NULL,
+    subscriber_count bigint NOT NULL,
     made_at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -483,7 +483,7 @@ CREATE INDEX notices_open ON notices (id) WHERE posted_at IS NULL;
 -- ---------------------------------------------------------------------------------------------------------------------
 
 -- Emails to one subscriber outside any send, with a ledger of their own.
-CREATE TABLE transactional_mails (
+CREATE TABLE transactional_emails (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('confirmation', 'paid')),
     topic text NOT NULL DEFAULT '',            -- which email of its kind it is
@@ -504,15 +504,15 @@ CREATE TABLE transactional_mails (
     detail text NOT NULL DEFAULT ''
 );
 
-CREATE INDEX transactional_mails_open ON transactional_mails (id) WHERE state IN ('pending', 'claimed');
-CREATE INDEX transactional_mails_held ON transactional_mails (id) WHERE state = 'held';
-CREATE INDEX transactional_mails_by_subscriber ON transactional_mails (subscriber_id, created_at);
-CREATE INDEX transactional_mails_by_message ON transactional_mails USING hash (message_id) WHERE message_id IS NOT NULL;
-CREATE UNIQUE INDEX transactional_mails_once ON transactional_mails (once) WHERE once IS NOT NULL;
+CREATE INDEX transactional_emails_open ON transactional_emails (id) WHERE state IN ('pending', 'claimed');
+CREATE INDEX transactional_emails_held ON transactional_emails (id) WHERE state = 'held';
+CREATE INDEX transactional_emails_by_subscriber ON transactional_emails (subscriber_id, created_at);
+CREATE INDEX transactional_emails_by_message ON transactional_emails USING hash (message_id) WHERE message_id IS NOT NULL;
+CREATE UNIQUE INDEX transactional_emails_once ON transactional_emails (once) WHERE once IS NOT NULL;
 
 -- What SES reports about them, as in delivery_events.
-CREATE TABLE transactional_mail_events (
-    mail_id bigint NOT NULL,
+CREATE TABLE transactional_email_events (
+    email_id bigint NOT NULL,
     kind text NOT NULL CHECK (
         kind IN (
             'send', 'delay', 'delivery', 'reject', 'rendering failure', 'soft bounce', 'hard bounce', 'complaint'
@@ -522,7 +522,7 @@ CREATE TABLE transactional_mail_events (
     subtype text NOT NULL DEFAULT '',
     detail text NOT NULL DEFAULT '',
     recorded_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (mail_id, kind, at)
+    PRIMARY KEY (email_id, kind, at)
 );
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -647,7 +647,7 @@ CREATE INDEX grants_by_subscriber ON grants (subscriber_id);
 
 -- The access that follows from all that, computed by flows/billing/entitlements.py. A subscriber without a row has free
 -- access only. Paid access at a time t: premium, and until > t.
-CREATE TABLE accesses (
+CREATE TABLE entitlements (
     subscriber_id bigint PRIMARY KEY REFERENCES subscribers (id) ON DELETE CASCADE,
     state text NOT NULL CHECK (
         state IN ('free', 'trialing', 'paying', 'past_due', 'paused', 'ending', 'ended', 'complimentary')
@@ -658,10 +658,10 @@ CREATE TABLE accesses (
     at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE INDEX accesses_running_out ON accesses (until) WHERE premium AND until IS NOT NULL;
+CREATE INDEX entitlements_running_out ON entitlements (until) WHERE premium AND until IS NOT NULL;
 
 -- Customers of erased subscribers: their subscriptions at Stripe must end, even if Stripe is unavailable just then.
-CREATE TABLE farewells (
+CREATE TABLE customer_deletions (
     customer_id text PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT now(),     -- a subscription that began later belongs to somebody who came back
     due_at timestamptz NOT NULL DEFAULT now(),
@@ -670,7 +670,7 @@ CREATE TABLE farewells (
     detail text NOT NULL DEFAULT ''
 );
 
-CREATE INDEX farewells_open ON farewells (due_at) WHERE done_at IS NULL;
+CREATE INDEX customer_deletions_open ON customer_deletions (due_at) WHERE done_at IS NULL;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- API and operations
@@ -864,7 +864,7 @@ BEGIN
                 WHEN added.erased_at IS NOT NULL THEN ARRAY[]::text []
                 ELSE array_remove(ARRAY[
                     CASE WHEN removed.state <> 'active' AND added.state = 'active' THEN 'subscriber.confirmed' END,
-                    CASE WHEN removed.state <> 'left' AND added.state = 'left' THEN 'subscriber.unsubscribed' END,
+                    CASE WHEN removed.state <> 'unsubscribed' AND added.state = 'unsubscribed' THEN 'subscriber.unsubscribed' END,
                     CASE WHEN removed.state <> added.state THEN 'subscriber.type.changed' END,
                     CASE WHEN removed.tags <> added.tags THEN 'subscriber.tags.changed' END,
                     CASE WHEN removed.email_normal <> added.email_normal THEN 'subscriber.changed_email' END,
@@ -963,12 +963,12 @@ REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION delivery_told
 CREATE FUNCTION single_mail_told() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO events (type, subscriber_id, facts)
-    SELECT 'subscriber.activation_' || outcome_word(added.kind), transactional_mails.subscriber_id, '{}'
-    FROM added JOIN transactional_mails ON transactional_mails.id = added.mail_id
-    WHERE transactional_mails.kind = 'confirmation' AND added.kind <> 'send'
+    SELECT 'subscriber.activation_' || outcome_word(added.kind), transactional_emails.subscriber_id, '{}'
+    FROM added JOIN transactional_emails ON transactional_emails.id = added.email_id
+    WHERE transactional_emails.kind = 'confirmation' AND added.kind <> 'send'
     ORDER BY added.at;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER transactional_mail_events_told AFTER INSERT ON transactional_mail_events
+CREATE TRIGGER transactional_mail_events_told AFTER INSERT ON transactional_email_events
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION single_mail_told();

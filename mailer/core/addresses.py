@@ -11,7 +11,8 @@ from functools import cache
 from email_validator import EmailNotValidError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
-from mailer.core.errors import Mistyped
+from mailer.core.domain_names import to_ascii, to_unicode
+from mailer.core.errors import BadInput, Mistyped
 from mailer.core.known_mail_domains import COMMON, IGNORED_CHARACTERS, LOOKALIKES, ROLES, SAME_MAILBOXES
 
 _PLAIN = re.compile(r"(?P<name>[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@(?P<domain>[A-Za-z0-9.-]+)")
@@ -43,9 +44,15 @@ def _mistyped(why: str, exactly: str) -> Mistyped:
 def normal(email: str) -> str:
     """Return the form that decides whether two addresses are the same: lower case, NFC, ASCII domain. Plus tags stay."""
     name, _, domain = unicodedata.normalize("NFC", email.strip()).lower().rpartition("@")
-    with contextlib.suppress(UnicodeError):
-        domain = domain.encode("idna").decode()
+    with contextlib.suppress(BadInput):
+        domain = to_ascii(domain)
     return f"{name}@{domain}"
+
+
+def mask(email: str) -> str:
+    """Return an address that its owner recognizes and nobody else can use: a•••@example.org."""
+    name, _, domain = email.rpartition("@")
+    return f"{name[:1]}•••@{domain}"
 
 
 def inbox(email_normal: str) -> str:
@@ -54,6 +61,11 @@ def inbox(email_normal: str) -> str:
     domain = SAME_MAILBOXES.get(domain, domain)
     name = name.partition("+")[0] or name
     return f"{name.translate({ord(char): None for char in IGNORED_CHARACTERS.get(domain, '')}) or name}@{domain}"
+
+
+def list_ignored(inbox_: str) -> str:
+    """The characters that the inbox's provider ignores before the @."""
+    return IGNORED_CHARACTERS.get(inbox_.rpartition("@")[2], "")
 
 
 def list_domains(inbox_: str) -> list[str]:
@@ -79,9 +91,8 @@ def flags(email_normal: str) -> list[str]:
 
 def _skeleton(domain: str) -> str:
     """What a domain in ASCII looks like: without accents, with Latin letters for those of other scripts and for digits."""
-    with contextlib.suppress(UnicodeError):
-        domain = domain.encode().decode("idna")
-    bare = "".join(char for char in unicodedata.normalize("NFKD", domain) if not unicodedata.combining(char))
+    decomposed = unicodedata.normalize("NFKD", to_unicode(domain))
+    bare = "".join(char for char in decomposed if not unicodedata.combining(char))
     return bare.translate(LOOKALIKES).replace("rn", "m").replace("vv", "w")
 
 

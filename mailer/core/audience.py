@@ -109,22 +109,22 @@ def parse(text: str) -> Rule:
 
 def tags(rule: Rule) -> set[str]:
     """List the tags that a rule names."""
-    return {part.name for part in _parts(rule) if isinstance(part, Tag)}
+    return {part.name for part in _list_parts(rule) if isinstance(part, Tag)}
 
 
 def of_issue(rule: Rule, issue: str) -> Rule:
     """Bind the rule to an issue, by the key under which its sends are recorded."""
-    return _changed(rule, lambda part: Sent(part.number, issue) if isinstance(part, Sent) else part)
+    return _change_tags(rule, lambda part: Sent(part.number, issue) if isinstance(part, Sent) else part)
 
 
 def segments(rule: Rule) -> list[Segment]:
     """List the segments that a rule names, in order."""
-    return [part for part in _parts(rule) if isinstance(part, Segment)]
+    return [part for part in _list_parts(rule) if isinstance(part, Segment)]
 
 
 def filled(rule: Rule, find: Callable[[Segment], Rule]) -> Rule:
     """Replace each segment of a rule by what ``find`` returns for it."""
-    whole = _changed(rule, lambda part: find(part) if isinstance(part, Segment) else part)
+    whole = _change_tags(rule, lambda part: find(part) if isinstance(part, Segment) else part)
     _check_size(whole)
     return whole
 
@@ -143,36 +143,36 @@ def _check_size(rule: Rule) -> None:
             )
 
 
-def _parts(rule: Rule) -> Iterator[Rule]:
+def _list_parts(rule: Rule) -> Iterator[Rule]:
     """Yield the parts of a rule without ``and``, ``or`` and ``not``, in order."""
     match rule:
         case Not(inner):
-            yield from _parts(inner)
+            yield from _list_parts(inner)
         case Both(left, right) | Either(left, right):
-            yield from _parts(left)
-            yield from _parts(right)
+            yield from _list_parts(left)
+            yield from _list_parts(right)
         case _:
             yield rule
 
 
-def _changed(rule: Rule, change: Callable[[Rule], Rule]) -> Rule:
+def _change_tags(rule: Rule, change: Callable[[Rule], Rule]) -> Rule:
     """Replace each of a rule's parts."""
     match rule:
         case Not(inner):
-            return Not(_changed(inner, change))
+            return Not(_change_tags(inner, change))
         case Both(left, right):
-            return Both(_changed(left, change), _changed(right, change))
+            return Both(_change_tags(left, change), _change_tags(right, change))
         case Either(left, right):
-            return Either(_changed(left, change), _changed(right, change))
+            return Either(_change_tags(left, change), _change_tags(right, change))
     return change(rule)
 
 
-def _joined(kind: type[Both | Either], parts: list[Rule]) -> Rule:
+def _join(kind: type[Both | Either], parts: list[Rule]) -> Rule:
     """Join parts as a balanced tree, so that a long rule is not a deep one."""
     if len(parts) == 1:
         return parts[0]
     half = (len(parts) + 1) // 2
-    return kind(_joined(kind, parts[:half]), _joined(kind, parts[half:]))
+    return kind(_join(kind, parts[:half]), _join(kind, parts[half:]))
 
 
 def shown(text: str) -> str:
@@ -204,13 +204,13 @@ class _Parser:
         parts = [self._both()]
         while self._take("or"):
             parts.append(self._both())
-        return _joined(Either, parts)
+        return _join(Either, parts)
 
     def _both(self) -> Rule:
         parts = [self._single()]
         while self._take("and"):
             parts.append(self._single())
-        return _joined(Both, parts)
+        return _join(Both, parts)
 
     def _single(self) -> Rule:
         self.depth += 1

@@ -20,7 +20,7 @@ import psycopg2.extensions
 import psycopg2.extras
 from psycopg2.extras import Json
 
-from mailer.core.errors import TimedOut, Unavailable
+from mailer.core.errors import LockTimedOut, TimedOut, Unavailable
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -66,6 +66,15 @@ class Connection(psycopg2.extensions.connection):
             first = f"PREPARE {name} AS {sql % {key: f'${place}' for place, key in enumerate(names, 1)}}"
         given = ", ".join(f"%({key})s" for key in names)
         return name, first, f"EXECUTE {name} ({given})" if given else f"EXECUTE {name}"
+
+
+@dataclass(frozen=True)
+class PageRange:
+    """A part of a long list: ``limit`` rows, those after the key ``after``, or without a key those after ``offset`` rows."""
+
+    limit: int
+    offset: int = 0
+    after: Any = None
 
 
 class Tx:
@@ -119,10 +128,16 @@ class Tx:
         self.one("SELECT set_config('statement_timeout', %(limit)s, true)", limit=f"{max(1, round(seconds * 1000))}ms")
 
     def copy(self, sql: str, file: Any) -> int:
-        """Run a COPY from or to a file-like object; return the number of rows."""
-        with self._connection.cursor() as cursor:
-            cursor.copy_expert(sql, file, size=1 << 18)
-            return int(cursor.rowcount)
+        """Run a COPY from or to a file-like object; return the number of rows. Raises what reading or writing it raises."""
+        watched = _CopyFile(file)
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.copy_expert(sql, watched, size=1 << 18)
+                return int(cursor.rowcount)
+        except psycopg2.Error:
+            if watched.error:
+                raise watched.error from None
+            raise
 
     def _planned(self, sql: str, values: Mapping[str, Any]) -> str:
         name, first, then = self._connection.plan(sql, values)
@@ -136,6 +151,27 @@ class Tx:
         with self._connection.cursor() as cursor:
             cursor.execute(sql, dict(values) or None)
             yield cursor
+
+
+class _CopyFile:
+    """A file whose error is kept: psycopg2 reports one while reading as a statement that was cancelled."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.error: BaseException | None = None
+
+    def read(self, size: int) -> Any:
+        return self._keep_error(self._file.read, size)
+
+    def write(self, data: Any) -> Any:
+        return self._keep_error(self._file.write, data)
+
+    def _keep_error(self, call: Callable[[Any], Any], value: Any) -> Any:
+        try:
+            return call(value)
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 def connect(url: str, name: str, **more: Any) -> Connection:
@@ -180,6 +216,9 @@ class Database:
         except psycopg2.errors.QueryCanceled as error:
             self._roll_back(connection)
             raise TimedOut("The database needed too long for this: try again later.") from error
+        except psycopg2.errors.LockNotAvailable as error:
+            self._roll_back(connection)
+            raise LockTimedOut("Another session keeps a lock that this needs: try again later.") from error
         except BaseException as error:
             if is_lost(error):
                 self._discard(connection)
@@ -268,3 +307,10 @@ def unreachable(error: BaseException) -> str:
     """Describe an unreachable Postgres and what to do, in one sentence."""
     first_line = (str(error).strip() or "no answer").splitlines()[0]
     return f"Postgres cannot be reached ({first_line}): check that it runs and that DATABASE_URL is right."
+
+
+def split_password(url: str) -> tuple[str, str]:
+    """Split a URL of Postgres into one without the password, and the password ('' if there is none)."""
+    parts = psycopg2.extensions.parse_dsn(url)
+    password = parts.pop("password", "")
+    return str(psycopg2.extensions.make_dsn(**parts)), str(password)

@@ -16,6 +16,7 @@ class SendIntent(StrEnum):
     AT = "at"
 
 
+MIN_TOLD = 50  # subscribers: a reviewer's key is not told a smaller number
 PREMIUM = "premium"  # the variant for paid subscribers
 
 
@@ -78,11 +79,18 @@ class Edition:
     audience: str
     variants: tuple[Variant, ...] = ()
     named: bool = False  # its key is an `Id:` of its own
+    sender: str = ""  # `From:` and `Reply-To:`; empty: the newsletter's
+    reply_to: str = ""
 
     @property
     def paths(self) -> tuple[str, ...]:
         """List the source files: the issue's own and those of its translations."""
         return (self.path, *dict.fromkeys(one.path for one in self.variants if one.path))
+
+
+def list_digests(edition: Edition) -> tuple[str, ...]:
+    """List the digests of an edition's texts."""
+    return (edition.digest, *(one.digest for one in edition.variants))
 
 
 def is_premium(name: str) -> bool:
@@ -100,9 +108,16 @@ def by_text(texts: Mapping[str, int], lang: str) -> dict[str, int]:
     return {name or lang: number for name, number in texts.items()}
 
 
-def texts_said(texts: Mapping[str, int], lang: str) -> str:
-    """Format the counts of ``by_text``: ``en 1,200, de 300, de premium 12``; empty if there is only one text."""
-    return ", ".join(f"{name} {number:,}" for name, number in by_text(texts, lang).items())
+def texts_said(texts: Mapping[str, int | None], lang: str) -> str:
+    """Format the counts of ``by_text``: ``free 1,200, paid 12`` or ``en 1,200, de 300, de paid 12``; empty for one text.
+
+    None is a number below ``MIN_TOLD`` that was not told.
+    """
+    is_split_by_access_only = set(texts) == {"", PREMIUM}
+    names = {name: f"{spoken_in(name)} paid".strip() if is_premium(name) else name or lang for name in texts}
+    names |= {"": "free"} if is_split_by_access_only else {}
+    told = {name: f"under {MIN_TOLD}" if number is None else f"{number:,}" for name, number in texts.items()}
+    return ", ".join(f"{names[name]} {number}" for name, number in told.items())
 
 
 @dataclass(frozen=True)

@@ -52,3 +52,7 @@ class Unavailable(PostmergeError):
 
 class TimedOut(Unavailable):
     """A statement took longer than ``Tx.limit_time`` allows."""
+
+
+class LockTimedOut(Unavailable):
+    """A statement waited for a lock longer than ``lock_timeout`` allows."""

@@ -1,13 +1,12 @@
 """Log lines are events with stable dotted names and ids; addresses never appear in them.
 
 structlog writes them: readable lines on a terminal, JSON otherwise. When ``SENTRY_DSN`` is configured (through
-:class:`mailer.settings.Settings`), errors go to Sentry too, without personal data.
+:class:`mailer.core.settings.Settings`), errors go to Sentry too, without personal data.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     import structlog
 
-_WORD = re.compile(r"\S+")  # with an @ in the pattern, each position in a long word would be tried as a beginning
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -42,30 +40,38 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
     return cast("structlog.stdlib.BoundLogger", _Later(name))
 
 
-def without_addresses(text: str) -> str:
-    """Replace each word that contains ``@`` in another program's message by ``(address)``."""
-    return _WORD.sub(lambda word: "(address)" if "@" in word[0] else word[0], text)
+def get_request_id() -> str:
+    """The id of the HTTP request that is being answered; empty outside of one."""
+    import structlog
+
+    return str(structlog.contextvars.get_contextvars().get("request", ""))
 
 
 def configure(level: str = "info", sentry_dsn: str = "", process: str = "") -> None:
     """Log events of ``level`` and above to standard error; call it once when a process starts."""
-    _waiting[:] = [partial(_configure, level, process)]
+    _waiting[:] = [partial(_configure, level, process, bool(sentry_dsn))]
     if process:
         _waiting[0]()
     logging.getLogger("dramatiq").setLevel(logging.WARNING)
     if sentry_dsn:
-        _start_sentry(sentry_dsn)
+        from mailer.core.telemetry import sentry
+
+        sentry.start(sentry_dsn, process)
 
 
-def _configure(level: str, process: str) -> None:
+def _configure(level: str, process: str, with_sentry: bool) -> None:
     import structlog
 
+    from mailer.core.telemetry import sentry
+
     _waiting.clear()
+    to_sentry: list[structlog.typing.Processor] = [sentry.report_errors] if with_sentry else []
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *to_sentry,
             structlog.processors.format_exc_info,
             _renderer(),
         ],
@@ -82,9 +88,3 @@ def _renderer() -> Any:
     if sys.stderr.isatty():
         return structlog.dev.ConsoleRenderer()
     return structlog.processors.JSONRenderer()
-
-
-def _start_sentry(dsn: str) -> None:
-    import sentry_sdk
-
-    sentry_sdk.init(dsn=dsn, send_default_pii=False, include_local_variables=False)

@@ -148,6 +148,20 @@ def read_export(secrets: Secrets, token: str, now: datetime, expiry: timedelta) 
     return (export_id, key_id) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
 
 
+def reviewer_token(secrets: Secrets, reviewer_id: int, issued: datetime) -> str:
+    """Sign a token for confirming that an address gets test emails. 43 characters."""
+    return _sign(secrets, b"reviewer", struct.pack(">qq", reviewer_id, int(issued.timestamp() * 1000)))
+
+
+def read_reviewer(secrets: Secrets, token: str, now: datetime, expiry: timedelta) -> int | None:
+    """Return the reviewer whose address a token proves; None if it is not ours or older than ``expiry``."""
+    opened = _open(secrets, b"reviewer", token, 16)
+    if opened is None:
+        return None
+    reviewer_id, millis = struct.unpack(">qq", opened[0])
+    return int(reviewer_id) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
+
+
 def canary_token(secrets: Secrets, subscriber_id: int, email_id: int) -> str:
     """Sign a token for the hidden link of an email: it changes nothing. 43 characters."""
     return _sign(secrets, b"canary", struct.pack(">qq", subscriber_id, email_id))

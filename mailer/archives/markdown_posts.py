@@ -1,0 +1,152 @@
+"""Markdown files of other tools: front matter in YAML, TOML or JSON, and the pictures that a text shows."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import unquote
+
+import yaml  # type: ignore[import-untyped]
+
+from mailer.archives.archive_files import PICTURE_SUFFIXES, ArchiveContents
+from mailer.archives.html_to_markdown import PictureList
+from mailer.core.errors import BadInput
+from mailer.editions.source import front_matter
+from mailer.exchange.dates import parse_date
+
+MAX_FRONT_MATTER_CHARS = 100_000
+_FENCES = {"---": "---", "+++": "+++"}
+_SHOWN = re.compile(r"(!\[[^\]\n]*\]\(\s*<?)([^)\s>]+)|(<img\b[^>]*?\bsrc=[\"'])([^\"'>]+)", re.IGNORECASE)
+_CODE = re.compile(r"^( {0,3})(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\2[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+
+
+class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """Reads YAML without references to what was said before: they can make a small file a large one."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
+@dataclass(frozen=True)
+class MarkdownFile:
+    """A file with front matter. ``fields`` have names in lower case; ``wrong`` says why they could not be read as meant."""
+
+    fields: Mapping[str, Any]
+    body: str
+    wrong: str = ""
+
+
+def split_front_matter(text: str) -> MarkdownFile | None:
+    """Split a file, or return None if it has no front matter. Never raises."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+    if text.startswith("{\n") or text.startswith('{"'):
+        return _split_json(text)
+    first, _, rest = text.partition("\n")
+    fence = _FENCES.get(first.strip())
+    if fence is None:
+        return None
+    match = re.search(rf"^{re.escape(fence)}[ \t]*$|^\.\.\.[ \t]*$", rest, re.MULTILINE)
+    if match is None or match.start() > MAX_FRONT_MATTER_CHARS:
+        return MarkdownFile({}, text, f"The front matter begins with {fence} and has no end")
+    head, body = rest[: match.start()], rest[match.end() :].lstrip("\n")
+    try:
+        read = tomllib.loads(head) if fence == "+++" else _PlainLoader(head).get_single_data()
+    except (yaml.YAMLError, tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
+        fields = front_matter.split("", f"---\n{head}\n---\n".encode()).fields if fence == "---" else {}
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = f" in line {line + 2}" if line is not None else ""
+        return MarkdownFile(dict(fields), body, f"The front matter has an error{where}; it was read as far as possible")
+    if not isinstance(read, dict):
+        return MarkdownFile({}, body, "" if read is None else "The front matter has no fields")
+    return MarkdownFile({str(name).lower(): value for name, value in read.items()}, body)
+
+
+def _split_json(text: str) -> MarkdownFile | None:
+    try:
+        read, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return MarkdownFile({str(name).lower(): value for name, value in read.items()}, text[end:].lstrip("\n"))
+
+
+def read_text_field(fields: Mapping[str, Any], *names: str) -> str:
+    """Return the first of these fields that has a text."""
+    values = (fields.get(name) for name in names)
+    return next((str(value).strip() for value in values if isinstance(value, (str, int, float)) and str(value).strip()), "")
+
+
+def read_list_field(fields: Mapping[str, Any], *names: str, separator: str = ",") -> list[str]:
+    """Return all entries of these fields; a text is split at ``separator``."""
+    found: list[str] = []
+    for name in names:
+        value = fields.get(name)
+        many = value if isinstance(value, list) else str(value).split(separator) if isinstance(value, (str, int)) else []
+        for one in many:
+            named = one.get("name", "") if isinstance(one, dict) else one
+            found += [str(named).strip()] if isinstance(named, (str, int, float)) and str(named).strip() else []
+    return list(dict.fromkeys(found))
+
+
+def read_flag(fields: Mapping[str, Any], name: str) -> bool | None:
+    """Return a field that is true or false; None without one."""
+    value = fields.get(name)
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    return True if word in ("true", "yes", "1", "on") else False if word in ("false", "no", "0", "off") else None
+
+
+def read_date_field(fields: Mapping[str, Any], *names: str) -> datetime | None:
+    """Return the first of these fields that is a date; naive without a zone."""
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, datetime):
+            return value
+        if isinstance(value, date):
+            return datetime(value.year, value.month, value.day)
+        if isinstance(value, str) and value.strip():
+            try:
+                return parse_date(value)
+            except BadInput:
+                continue
+    return None
+
+
+def place_pictures(body: str, folder: str, files: ArchiveContents) -> tuple[str, tuple[str, ...], list[str]]:
+    """Return the Markdown with marks in the places of the archive's pictures, their names, and sentences for the report."""
+
+    def find(address: str) -> str:
+        path = posixpath.normpath(posixpath.join(folder, unquote(address.partition("?")[0])))
+        near = path in files.places and posixpath.splitext(path)[1].lower() in PICTURE_SUFFIXES
+        return path if near else files.find_picture(address)
+
+    pictures = PictureList(find)
+
+    def replace(match: re.Match[str]) -> str:
+        before, address = (match[1], match[2]) if match[2] else (match[3], match[4])
+        return match[0] if address.startswith("data:") else before + pictures.place(address)
+
+    parts, at = [], 0
+    for code in _CODE.finditer(body):
+        parts += [_SHOWN.sub(replace, body[at : code.start()]), code[0]]
+        at = code.end()
+    return "".join([*parts, _SHOWN.sub(replace, body[at:])]), tuple(pictures.names), pictures.describe()
+
+
+def split_outside_code(body: str) -> Iterable[tuple[str, bool]]:
+    """Yield the parts of a Markdown text, and whether each is a fenced block of code."""
+    at = 0
+    for code in _CODE.finditer(body):
+        yield body[at : code.start()], False
+        yield code[0], True
+        at = code.end()
+    yield body[at:], False

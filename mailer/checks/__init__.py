@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mailer.checks import head, links, network, placeholders, words
+from mailer.checks import dialect, head, links, network, own_words, placeholders, words
 from mailer.checks.context import Context, Ledger, Rendered, Sibling, word_list
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
@@ -18,8 +18,8 @@ from mailer.editions.source.slugs import File, Slugs
 from mailer.editions.source.translations import Text
 
 __all__ = ["CHECKS", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
-           "Sibling", "context_of", "documents", "examine", "fixed", "head", "links", "network", "placeholders",
-           "siblings", "word_list", "words"]  # fmt: skip
+           "Sibling", "context_of", "dialect", "documents", "examine", "fixed", "head", "links", "network", "own_words",
+           "placeholders", "siblings", "word_list", "words"]  # fmt: skip
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
@@ -50,6 +50,7 @@ def context_of(site: Site, every: Iterable[Document], **more: object) -> Context
         "siblings": siblings(list(every), site.root, site.lang, site.zone, site.ids),
         "words": word_list(site.words()),
         "clip": site.clip,
+        "gfm": site.gfm,
         **more,
     }
     return Context(site.root, **values)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from mailer.editions.site.preview import Shown
 from mailer.editions.source.translations import Text, families
 
 
@@ -40,10 +41,19 @@ class Rendered:
     digest: str
     before: str = ""
 
+    @classmethod
+    def of(cls, shown: Shown | None) -> Rendered | None:
+        """Describe the email of a preview; None if there is none."""
+        edition = shown.edition if shown else None
+        return cls(len(edition.html.encode()), edition.digest, shown.before) if shown and edition else None
+
 
 @dataclass(frozen=True)
 class Context:
-    """``render`` renders an issue's email, and is called only if nothing cheaper answers; None if it cannot be rendered."""
+    """``render`` renders an issue's email, and is called only if nothing cheaper answers; None if it cannot be rendered.
+
+    ``unsold`` says why nothing is sold: ``no plans`` or ``no key``; empty if something is, or if that is unknown.
+    """
 
     root: Path
     site_url: str = ""
@@ -54,6 +64,8 @@ class Context:
     siblings: Mapping[Path, Sibling] = field(default_factory=dict)
     words: tuple[tuple[re.Pattern[str], str], ...] = ()
     clip: str = "warn"
+    gfm: bool = False
+    unsold: str = ""
     ledger: Ledger | None = None
     render: Callable[[Path], Rendered | None] = lambda path: None
 

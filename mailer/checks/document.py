@@ -122,7 +122,7 @@ class Document:
     @cached_property
     def is_draft(self) -> bool:
         """Is it left out of the build as a draft?"""
-        return drafts.is_draft(self.fields, PurePath(self.shown), "UTC", datetime.now(UTC))
+        return drafts.is_draft(drafts.Candidate(self.fields, PurePath(self.shown), "UTC", datetime.now(UTC)))
 
     @cached_property
     def open_fence(self) -> int | None:

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -74,13 +74,13 @@ def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
         if not close:
             yield Found(
                 at,
-                f"`{_titled(name)}:` is not a Postmerge field and has no effect: remove it unless your theme uses it.",
+                f"`{_read_title(name)}:` is not a Postmerge field and has no effect: remove it unless your theme uses it.",
                 level="note",
             )
             continue
         safe = close[0] not in doc.source.lines and doc.text[at : at + len(name)].lower() == name  # the last of two would win
-        fix = Fix(at, at + len(name), _titled(close[0])) if safe else None
-        yield Found(at, f"Unknown field `{_titled(name)}:`. Did you mean `{_titled(close[0])}:`?", fix)
+        fix = Fix(at, at + len(name), _read_title(close[0])) if safe else None
+        yield Found(at, f"Unknown field `{_read_title(name)}:`. Did you mean `{_read_title(close[0])}:`?", fix)
 
 
 @check("field-double", "warning", "A field that occurs more than once; only the last one is used.")
@@ -89,12 +89,12 @@ def field_double(doc: Document, ctx: Context) -> Iterator[Found]:
     times = Counter(name for name, _ in names)
     for name, at in names:
         if times[name] > 1 and doc.place(at)[0] == doc.source.lines.get(name):
-            yield Found(at, f"`{_titled(name)}:` occurs {times[name]} times: keep one.")
+            yield Found(at, f"`{_read_title(name)}:` occurs {times[name]} times: keep one.")
 
 
 @check("date-unreadable", "error", "A date that is missing or invalid.")
 def date_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
-    if doc.is_page or _dated(doc, ctx):
+    if doc.is_page or _read_date(doc, ctx):
         return
     text = doc.fields.get("date", "")
     what = f"`Date: {text}` is not a valid date" if text else "`Date:` is missing"
@@ -103,7 +103,7 @@ def date_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("date-old", "warning", "An issue to be sent that is dated more than 7 days ago.")
 def date_old(doc: Document, ctx: Context) -> Iterator[Found]:
-    dated = _dated(doc, ctx)
+    dated = _read_date(doc, ctx)
     if doc.asks and dated and ctx.now - dated > _OLD and not _sent(doc, ctx) and not _send_at(doc):
         days = (ctx.now - dated).days
         yield Found(doc.field_at("date"), f"The issue is to be sent, but it is dated {days} days ago: correct `Date:`.")
@@ -111,33 +111,52 @@ def date_old(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("date-future", "warning", "A date more than a year in the future.")
 def date_future(doc: Document, ctx: Context) -> Iterator[Found]:
-    dated = _dated(doc, ctx)
+    dated = _read_date(doc, ctx)
     if dated and dated - ctx.now > _FAR and not doc.is_page:
         yield Found(
             doc.field_at("date"), f"The date is {(dated - ctx.now).days} days in the future: correct the year in `Date:`."
         )
 
 
-@check("send-unreadable", "error", "An invalid `Send:` or `Edition:`.")
+@check("send-unreadable", "error", "An invalid `Send:`, `Edition:`, `From:` or `Reply-To:`.")
 def send_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
     if not doc.is_page:
-        yield from (Found(doc.line_at(f.line), f.message) for f in _asked(doc) if not f.message.startswith("The audience"))
+        yield from (Found(doc.line_at(f.line), f.message) for f in _read_send(doc) if not f.message.startswith("The audience"))
 
 
 @check("not-yet", "error", "An issue to be sent that is also marked as not ready, or is dated in the future.")
 def not_yet(doc: Document, ctx: Context) -> Iterator[Found]:
     source = front_matter.Source(doc.shown, fields=dict(doc.fields), lines=doc.source.lines)
-    send = SendIntent.NO if doc.is_page else front_matter.asked(front_matter.Source(doc.shown), doc.fields, ctx.now).send
+    send = SendIntent.NO if doc.is_page else front_matter.asked(front_matter.Source(doc.shown, dict(doc.fields))).send
     path = doc.path.relative_to(ctx.root) if doc.path.is_relative_to(ctx.root) else Path(doc.shown)
-    drafts.judge(source, doc.fields, path, ctx.zone, ctx.now, send)
+    drafts.judge(source, drafts.Candidate(doc.fields, path, ctx.zone, ctx.now), send)
     yield from (Found(doc.line_at(one.line), one.message) for one in source.findings)
 
 
 @check("paid-text", "error", "A fence of paid text that is misspelled, misplaced, or never closed, or an invalid `Access:`.")
 def paid_text(doc: Document, ctx: Context) -> Iterator[Found]:
     source = front_matter.Source(doc.shown, dict(doc.fields), dict(doc.source.lines), doc.source.body, doc.source.body_line)
-    paid_sections.cut(source, {"lang": ctx.lang, **doc.fields}, ctx.now, "")
+    paid_sections.cut(source, {"lang": ctx.lang, **doc.fields}, ctx.now, "", ctx.gfm)
     yield from (Found(doc.line_at(one.line), one.message) for one in source.findings)
+
+
+@check(
+    "paid-unsold",
+    "warning",
+    "Paid text in an issue to be sent, while nothing is sold: a note if only the Stripe key is missing.",
+)
+def paid_unsold(doc: Document, ctx: Context) -> Iterator[Found]:
+    whole = doc.fields.get("access", "").lower() in ("premium", "early")
+    fence = re.search(r"^:::", doc.text, re.MULTILINE)
+    if ctx.unsold and doc.asks and (whole or fence) and not _sent(doc, ctx):
+        at = doc.field_at("access") if whole or not fence else fence.start()
+        how = (
+            "set STRIPE_SECRET_KEY where you publish"
+            if ctx.unsold == "no key"
+            else "write plans.toml, and set STRIPE_SECRET_KEY"
+        )
+        message = f"This issue has paid text, and nobody can pay for it yet: {how} before you send it."
+        yield Found(at, message, level="note" if ctx.unsold == "no key" else "")
 
 
 @check("character", "warning", "A character that is not allowed in pages, feeds, and emails.")
@@ -172,7 +191,7 @@ def schedule_night(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("audience-unreadable", "error", "An invalid audience.")
 def audience_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
     if not doc.is_page:
-        yield from (Found(doc.line_at(f.line), f.message) for f in _asked(doc) if f.message.startswith("The audience"))
+        yield from (Found(doc.line_at(f.line), f.message) for f in _read_send(doc) if f.message.startswith("The audience"))
 
 
 @check("audience-tag", "error", "An audience with a tag that no subscriber has (needs the database).")
@@ -220,7 +239,7 @@ def preheader_missing(doc: Document, ctx: Context) -> Iterator[Found]:
 def slug_double(doc: Document, ctx: Context) -> Iterator[Found]:
     own = ctx.siblings.get(doc.path)
     others = [path for path in ctx.slugs.get(own.wanted, []) if path != doc.path] if own and not own.draft else []
-    others = [path for path in others if _spoken(path, ctx) == _spoken(doc.path, ctx)]
+    others = [path for path in others if _read_language(path, ctx) == _read_language(doc.path, ctx)]
     if not own or not others:
         return
     name = ctx.siblings[others[0]].shown
@@ -254,9 +273,9 @@ def sent_changed(doc: Document, ctx: Context) -> Iterator[Found]:
         )
 
 
-def _asked(doc: Document) -> list[Finding]:
+def _read_send(doc: Document) -> list[Finding]:
     source = front_matter.Source(doc.shown, fields=dict(doc.fields), lines=doc.source.lines)
-    front_matter.asked(source, source.fields, datetime.now(UTC))
+    front_matter.asked(source)
     return source.findings
 
 
@@ -276,7 +295,7 @@ def _sent(doc: Document, ctx: Context) -> str:
     return ctx.ledger.sent.get((key, int(number)), "") if ctx.ledger and _EDITION.fullmatch(number) else ""
 
 
-def _spoken(path: Path, ctx: Context) -> str:
+def _read_language(path: Path, ctx: Context) -> str:
     """Return the language that makes an issue's address its own; '' for pages, and where slugs do not group translations."""
     text = ctx.siblings[path].text
     return code(text.lang) if text and "slug" in ctx.ids else ""
@@ -292,7 +311,7 @@ def _key(doc: Document, ctx: Context) -> str:
     return doc.fields.get("id", "").strip() or (own.slug if own else "")
 
 
-def _dated(doc: Document, ctx: Context) -> datetime | None:
+def _read_date(doc: Document, ctx: Context) -> datetime | None:
     return front_matter.date(front_matter.Source(doc.shown), doc.fields.get("date", ""), ctx.zone)
 
 
@@ -308,5 +327,5 @@ def _same(one: str, other: str) -> bool:
     return re.sub(r"\W+", "", one.lower()) == re.sub(r"\W+", "", other.lower()) != ""
 
 
-def _titled(name: str) -> str:
+def _read_title(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))

@@ -27,8 +27,10 @@ _SECURE = re.compile(
 )
 _SLIP = re.compile(r"(?=www\.)|https?(?://|:/?)(?=[\w-]+\.\w)", re.IGNORECASE)  # the beginning of an address that leads nowhere
 _SHORT = re.compile(r"\[(?<![\\!\]\w]\[)([^\[\]\n]+)\](?![\[(:])")  # a reference link by its own text
+_UNSHOWN = (".webp", ".avif", ".tif", ".tiff", ".bmp")  # the build converts those of the site itself
 _MAX_LIGHT_PICTURE_BYTES = 1_000_000
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*):")
+_SOURCES = (".md", ".markdown")
 _OURS = re.compile(r"[{|](filename|static|attach)[}|](.*)")
 _HOST = re.compile(r"https?://(?:[^/?#\s@]*@)?(\[[^\]]*\]|[^/:?#\s]*)", re.IGNORECASE)
 
@@ -55,33 +57,33 @@ def link_scheme(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("link-http", "warning", "A link or an image over unencrypted http.")
 def link_http(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        if link.target[:7].lower() == "http://" and not _is_local(_host(link.target)):
-            fix = Fix(link.at, link.at + 7, "https://") if _SECURE.fullmatch(_host(link.target)) else None
+        if link.target[:7].lower() == "http://" and not _is_local(_read_host(link.target)):
+            fix = Fix(link.at, link.at + 7, "https://") if _SECURE.fullmatch(_read_host(link.target)) else None
             yield Found(link.at, f"{link.target[:80]} is not encrypted: use https://.", fix)
 
 
 @check("link-local", "error", "A link to a local address, which works on your machine only.")
 def link_local(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        if _is_local(_host(link.target)):
+        if _is_local(_read_host(link.target)):
             yield Found(link.at, f"{link.target[:80]} is reachable only from your machine or network: use the public address.")
 
 
 @check("link-file", "error", "A link to a file that doesn't exist in the newsletter.")
 def link_file(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        path = _file(doc, ctx, link)
+        path = _find_file(doc, ctx, link)
         if path and not link.image and not path.exists():
-            yield Found(link.at, f"The linked file {_shown(link)} doesn't exist: correct the name, or add the file.")
-        elif not link.image and _bare(link.target, (".md", ".markdown")):
-            fix = _braced(doc, ctx, link, "filename")
+            yield Found(link.at, f"The linked file {_shorten(link)} doesn't exist: correct the name, or add the file.")
+        elif not path and not link.image and _is_bare(link.target, _SOURCES):
+            fix = _put_in_braces(doc, ctx, link, "filename")
             yield Found(link.at, f"{link.target[:80]} is a source file, not a page: write {{filename}} before its name.", fix)
 
 
 @check("link-draft", "error", "A link to a draft, which isn't published.")
 def link_draft(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        path = _file(doc, ctx, link)
+        path = _find_file(doc, ctx, link)
         sibling = ctx.siblings.get(path) if path else None
         if sibling and sibling.draft:
             yield Found(link.at, f"{sibling.shown} is a draft and isn't published: publish it first, or remove the link.")
@@ -127,7 +129,7 @@ def reference_missing(doc: Document, ctx: Context) -> Iterator[Found]:
 def alt_empty(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         if link.image and not link.text.strip() and doc.text.startswith("!", link.start):
-            yield Found(link.start, f"The image {_shown(link)[:60]} has no alternative text: write ![what it shows](…).")
+            yield Found(link.start, f"The image {_shorten(link)[:60]} has no alternative text: write ![what it shows](…).")
     for match in re.finditer(r"!\[(?<!\\!\[)\s*\]\[[^\[\]\n]+\]", doc.prose):
         yield Found(match.start(), "The image has no alternative text: write ![what it shows][…].")
     for tag in doc.tags:
@@ -138,13 +140,13 @@ def alt_empty(doc: Document, ctx: Context) -> Iterator[Found]:
 @check("image-missing", "error", "An image file that doesn't exist.")
 def image_missing(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
-        path = _file(doc, ctx, link)
+        path = _find_file(doc, ctx, link)
         if link.image and path and not path.exists():
             yield Found(
-                link.at, f"The image {_shown(link)} doesn't exist: add it to {ctx.root.name}/images/, or correct its name."
+                link.at, f"The image {_shorten(link)} doesn't exist: add it to {ctx.root.name}/images/, or correct its name."
             )
-        elif link.image and _bare(link.target, PICTURE_SUFFIXES):
-            fix = _braced(doc, ctx, link, "static")
+        elif not path and link.image and _is_bare(link.target, PICTURE_SUFFIXES):
+            fix = _put_in_braces(doc, ctx, link, "static")
             yield Found(
                 link.at, f"{link.target[:80]} is not published next to the page: write {{static}} before its name.", fix
             )
@@ -152,28 +154,37 @@ def image_missing(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("image-heavy", "warning", "An image of more than 1 MB.")
 def image_heavy(doc: Document, ctx: Context) -> Iterator[Found]:
-    for link, path in _pictures(doc, ctx):
+    for link, path in _list_pictures(doc, ctx):
         if (size := path.stat().st_size) > _MAX_LIGHT_PICTURE_BYTES:
-            yield Found(link.at, f"{_shown(link)} has {size / 1e6:.1f} MB: make it smaller. A width of 1,200 pixels is enough.")
-
-
-@check("image-format", "warning", "An image format that many email programs can't display (SVG, WebP, AVIF, TIFF, BMP).")
-def image_format(doc: Document, ctx: Context) -> Iterator[Found]:
-    for link, path in _pictures(doc, ctx):
-        if path.suffix.lower() in (".svg", ".webp", ".avif", ".tif", ".tiff", ".bmp") and doc.asks:
             yield Found(
-                link.at, f"Many email programs can't display {path.suffix[1:].upper()}: save {path.name} as PNG or JPEG."
+                link.at, f"{_shorten(link)} has {size / 1e6:.1f} MB: make it smaller. A width of 1,200 pixels is enough."
             )
+
+
+@check(
+    "image-format",
+    "warning",
+    "An image that many email programs can't display: SVG, `data:`, or a remote WebP, AVIF, TIFF or BMP.",
+)
+def image_format(doc: Document, ctx: Context) -> Iterator[Found]:
+    for link in doc.links if doc.asks else ():
+        suffix = Path(re.split("[?#]", link.target)[0]).suffix.lower() if link.image else ""
+        if link.image and link.target[:5].lower() == "data:":
+            yield Found(link.at, "Many email programs can't display images in `data:` addresses: save the image as a file.")
+        elif suffix == ".svg" or (suffix in _UNSHOWN and re.match("https?:", link.target, re.IGNORECASE)):
+            name = re.split("[?#]", link.target)[0].rpartition("/")[2]
+            how = f"save {name[:60]} as PNG or JPEG" if suffix == ".svg" else f"save {name[:60]} in {ctx.root.name}/images/"
+            yield Found(link.at, f"Many email programs can't display {suffix[1:].upper()}: {how}.")
 
 
 @check("image-script", "error", "An SVG that contains scripts or other forbidden content.")
 def image_script(doc: Document, ctx: Context) -> Iterator[Found]:
-    for link, path in _pictures(doc, ctx):
-        if path.suffix.lower() in svg_sanitizer.SUFFIXES and (what := _running(path)):
+    for link, path in _list_pictures(doc, ctx):
+        if path.suffix.lower() in svg_sanitizer.SUFFIXES and (what := _name_running_file(path)):
             yield Found(link.at, f"{path.name} {what}: remove it, or save the image as PNG.")
 
 
-def _running(path: Path) -> str:
+def _name_running_file(path: Path) -> str:
     """Return what is wrong with a picture, or ''."""
     try:
         dropped = svg_sanitizer.clean(path.read_bytes())[1]
@@ -182,31 +193,34 @@ def _running(path: Path) -> str:
     return f"contains what is not allowed in an image ({', '.join(dropped)[:80]})" if dropped else ""
 
 
-def _pictures(doc: Document, ctx: Context) -> Iterator[tuple[Link, Path]]:
+def _list_pictures(doc: Document, ctx: Context) -> Iterator[tuple[Link, Path]]:
     for link in doc.links:
-        path = _file(doc, ctx, link) if link.image else None
+        path = _find_file(doc, ctx, link) if link.image else None
         if path and path.is_file():
             yield link, path
 
 
-def _file(doc: Document, ctx: Context, link: Link) -> Path | None:
-    """Return the file below the content folder that a link names, or None if it names something else."""
+def _find_file(doc: Document, ctx: Context, link: Link) -> Path | None:
+    """Return the file below the content folder that a link names, or None if it names something else.
+
+    In GitHub's dialect the name of a source or of a picture is enough.
+    """
     match = _OURS.match(link.target)
-    if not match:
+    if not match and not (ctx.gfm and _is_bare(link.target, PICTURE_SUFFIXES if link.image else _SOURCES)):
         return None
-    name = unquote(re.split(r"[?#]", match[2])[0])
+    name = unquote(re.split(r"[?#]", match[2] if match else link.target)[0])
     base = ctx.root if name.startswith("/") else doc.path.parent
     return (base / name.lstrip("/")).resolve() if "\0" not in name and len(name) < 1000 else None
 
 
-def _bare(target: str, endings: tuple[str, ...]) -> bool:
+def _is_bare(target: str, endings: tuple[str, ...]) -> bool:
     """Does a target name a file beside the issue's own, which does not exist on the site?"""
     if not any(map(target.lower().__contains__, endings)) or re.match(r"[a-zA-Z][\w+.-]*:|[/#?{|]|www\.", target):
         return False
     return re.split("[?#]", target)[0].lower().endswith(endings)
 
 
-def _braced(doc: Document, ctx: Context, link: Link, word: str) -> Fix | None:
+def _put_in_braces(doc: Document, ctx: Context, link: Link, word: str) -> Fix | None:
     """Put ``{static}`` or ``{filename}`` before a file's name if that leads to the file."""
     name = unquote(re.split("[?#]", link.target)[0])
     if doc.text.startswith("<", link.start) and doc.text[link.at - 1] not in "\"'":  # braces in HTML need ``{}``, not ``||``
@@ -220,11 +234,11 @@ def _braced(doc: Document, ctx: Context, link: Link, word: str) -> Fix | None:
     return None
 
 
-def _shown(link: Link) -> str:
+def _shorten(link: Link) -> str:
     return re.sub(r"^[{|]\w+[}|]", "", link.target)
 
 
-def _host(url: str) -> str:
+def _read_host(url: str) -> str:
     """Return the host of a web address, in lower case."""
     match = _HOST.match(url)
     return match[1].strip("[]").lower() if match else ""

@@ -40,7 +40,7 @@ def as_sarif(remarks: Iterable[Remark]) -> str:
     run = {
         "tool": {"driver": {"name": "postmerge check", "informationUri": "https://sarifweb.azurewebsites.net", "rules": rules}},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(one) for one in remarks],
+        "results": [_make_result(one) for one in remarks],
     }
     return json.dumps({"$schema": _SARIF, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
 
@@ -48,8 +48,8 @@ def as_sarif(remarks: Iterable[Remark]) -> str:
 def as_github(remarks: Iterable[Remark]) -> str:
     """Format as workflow commands that GitHub shows beside the changed lines."""
     return "\n".join(
-        f"::{_GITHUB[one.level]} file={_property(one.path)},line={one.line},col={one.column},title={one.id}"
-        f"::{_data(one.message)}"
+        f"::{_GITHUB[one.level]} file={_escape_property(one.path)},line={one.line},col={one.column},title={one.id}"
+        f"::{_escape_data(one.message)}"
         for one in remarks
     )
 
@@ -73,7 +73,7 @@ def as_gitlab(remarks: Iterable[Remark]) -> str:
     return json.dumps(report, indent=2, ensure_ascii=False)
 
 
-def _result(one: Remark) -> dict[str, Any]:
+def _make_result(one: Remark) -> dict[str, Any]:
     region = {"startLine": one.line, "startColumn": one.column}
     place = {"artifactLocation": {"uri": one.path.replace("\\", "/")}, "region": region}
     return {
@@ -85,9 +85,9 @@ def _result(one: Remark) -> dict[str, Any]:
     }
 
 
-def _data(text: str) -> str:
+def _escape_data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")

@@ -49,26 +49,28 @@ def placeholder(doc: Document, ctx: Context) -> Iterator[Found]:
     for start, end in lines_with(doc.prose, _LEFT_HAS):
         for match in _LEFT.finditer(doc.prose, start, end):
             if not _is_reference(doc, match[0].strip()) and not (spanish and _is_spanish(match)):
-                yield _left(match[0], match.start())
-    for at, text in _fields(doc):
+                yield _report_left_over(match[0], match.start())
+    for at, text in _list_fields(doc):
         if _WHOLE.fullmatch(text) and not (spanish and "TODO" in text):
-            yield _left(text, at)
+            yield _report_left_over(text, at)
         else:
-            yield from (_left(m[0], at + m.start()) for m in _LEFT.finditer(text) if not (spanish and _is_spanish(m)))
-    yield from _alternatives(doc)
+            yield from (
+                _report_left_over(m[0], at + m.start()) for m in _LEFT.finditer(text) if not (spanish and _is_spanish(m))
+            )
+    yield from _find_alternatives(doc)
 
 
 @check("variable-unknown", "error", "A merge variable, which Postmerge doesn't replace.")
 def variable_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
     for start, end in lines_with(doc.prose, _VARIABLES_HAVE):
-        yield from (_variable(match[0], match.start()) for match in _VARIABLES.finditer(doc.prose, start, end))
+        yield from (_report_variable(match[0], match.start()) for match in _VARIABLES.finditer(doc.prose, start, end))
         if not _F_STRING.search(doc.prose, start, end):
-            yield from _braced(doc, start, end)
-    for at, text in _fields(doc):
-        yield from (_variable(match[0], at + match.start()) for match in _VARIABLES.finditer(text))
+            yield from _find_braced(doc, start, end)
+    for at, text in _list_fields(doc):
+        yield from (_report_variable(match[0], at + match.start()) for match in _VARIABLES.finditer(text))
         for match in _BRACED.finditer(text):
             sure = re.fullmatch(_PERSON, match[1], re.IGNORECASE)
-            yield _variable(match[0], at + match.start(), "error" if sure else "warning")
+            yield _report_variable(match[0], at + match.start(), "error" if sure else "warning")
     for match in _LINK_TAG.finditer(doc.prose):
         if match[2] not in _PELICANS:
             yield Found(match.start(1), f"{match[1]} is unknown: write {{filename}} for a page, or {{static}} for an image.")
@@ -80,13 +82,15 @@ def lines_with(text: str, needles: Sequence[str]) -> Iterator[tuple[int, int]]:
     if len(low) != len(text):  # some characters become two
         yield 0, len(text)
         return
-    starts = {text.rfind("\n", 0, at) + 1 for needle in needles for at in _places(text if needle.isupper() else low, needle)}
+    starts = {
+        text.rfind("\n", 0, at) + 1 for needle in needles for at in _find_places(text if needle.isupper() else low, needle)
+    }
     for start in sorted(starts):
         end = text.find("\n", start)
         yield start, end if end >= 0 else len(text)
 
 
-def _fields(doc: Document) -> Iterator[tuple[int, str]]:
+def _list_fields(doc: Document) -> Iterator[tuple[int, str]]:
     """Yield the field values that people read, as in the file, with code blanked out, and their places."""
     for name in _FIELDS:
         if name in doc.source.lines:
@@ -94,32 +98,32 @@ def _fields(doc: Document) -> Iterator[tuple[int, str]]:
             yield at, TICKS.sub(lambda match: " " * len(match[0]), text) if "`" in text else text
 
 
-def _braced(doc: Document, start: int, end: int) -> Iterator[Found]:
+def _find_braced(doc: Document, start: int, end: int) -> Iterator[Found]:
     """Find ``{name}`` in the text, which may be intended."""
     for match in _BRACED.finditer(doc.prose, start, end):
         in_target = any(link.at <= match.start() < link.at + len(link.target) for link in doc.links)
         if match[1] not in _PELICANS and not in_target:
-            yield _variable(match[0], match.start(), "warning")
+            yield _report_variable(match[0], match.start(), "warning")
 
 
-def _alternatives(doc: Document) -> Iterator[Found]:
+def _find_alternatives(doc: Document) -> Iterator[Found]:
     """Find texts of pictures and links that are only a placeholder."""
     for match in _WORDS_OF_LINK.finditer(doc.prose):
         is_image = doc.prose[match.start() - 1 : match.start()] == "!"
         if is_image or "TB" not in match[1]:  # "TBD" may be the name of what is linked
-            yield _left(match[1], match.start(1))
+            yield _report_left_over(match[1], match.start(1))
     for tag in doc.tags:
         value, at = tag.attributes.get("alt", ("", 0))
         if value and _WHOLE.fullmatch(value):
-            yield _left(value, at)
+            yield _report_left_over(value, at)
 
 
-def _left(words: str, at: int) -> Found:
+def _report_left_over(words: str, at: int) -> Found:
     bare = words.strip()
     return Found(at + len(words) - len(words.lstrip()), f"“{bare[:40]}” is a placeholder: replace it with the final text.")
 
 
-def _variable(words: str, at: int, level: str = "") -> Found:
+def _report_variable(words: str, at: int, level: str = "") -> Found:
     return Found(
         at,
         f"{words[:60]} would appear unchanged in the email, because issues have no variables: write the text itself.",
@@ -135,7 +139,7 @@ def _is_spanish(match: re.Match[str]) -> bool:
     return match[0].strip(" \t>#*_(-+") == "TODO" and match.string[match.end() : match.end() + 1] != ":"
 
 
-def _places(text: str, needle: str) -> Iterator[int]:
+def _find_places(text: str, needle: str) -> Iterator[int]:
     """Yield one place in each line with the needle."""
     at = text.find(needle)
     while at >= 0:

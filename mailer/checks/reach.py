@@ -20,7 +20,8 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import httpcore
 import orjson
 
-from mailer.core import ip_addresses
+from mailer.core import domain_names, ip_addresses
+from mailer.core.errors import BadInput
 
 _KEPT = {"fine": 86400.0, "redirected": 86400.0, "gone": 3600.0, "slow": 3600.0, "unsure": 600.0, "refused": 60.0}
 _MAX_REDIRECTS = 5
@@ -147,6 +148,8 @@ class Reach:
             verdict = Verdict("gone", "no such host") if gone else Verdict("unsure", "the network is unreachable")
         except (httpcore.ConnectError, httpcore.NetworkError, OSError) as error:
             verdict = Verdict("gone", f"no connection ({str(error)[:60] or type(error).__name__})")
+        except BadInput:  # IDNA refuses the name, so no name server knows it
+            verdict = Verdict("gone", "no such host")
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
             verdict = Verdict("gone", f"invalid response ({str(error)[:60]})")
         self._known[url] = (verdict.state, verdict.detail, time.time() + _KEPT[verdict.state])
@@ -180,11 +183,11 @@ class Reach:
         return status, target
 
     async def _request(self, method: str, url: str) -> tuple[int, str]:
-        parts = urlsplit(url)
+        plain = url if url.isascii() else httpcore_url(url)
+        parts = urlsplit(plain)
         headers = [("User-Agent", _AGENT), ("Accept", "*/*"), ("Host", parts.netloc.rpartition("@")[2])]
         times = {"connect": _LONGEST, "read": _LONGEST, "write": _LONGEST, "pool": 60.0}
         async with self._gate, self._hosts[parts.hostname or ""]:
-            plain = url.encode("ascii", "ignore").decode() if url.isascii() else httpcore_url(url)
             async with (
                 asyncio.timeout(_LONGEST * 2),
                 self._pool.stream(method, plain, headers=headers, extensions={"timeout": times}) as answer,
@@ -208,12 +211,8 @@ def httpcore_url(url: str) -> str:
     """Encode an address with non-ASCII characters for HTTP."""
     from urllib.parse import quote
 
-    parts = urlsplit(url)
-    host = (parts.hostname or "").encode("idna").decode()
-    netloc = f"{host}:{parts.port}" if parts.port else host
-    return parts._replace(
-        netloc=netloc, path=quote(parts.path, safe="/%:@"), query=quote(parts.query, safe="=&%+/?:@,")
-    ).geturl()
+    parts = domain_names.with_ascii_host(urlsplit(url))
+    return parts._replace(path=quote(parts.path, safe="/%:@"), query=quote(parts.query, safe="=&%+/?:@,")).geturl()
 
 
 def _read(keep: Path | None) -> dict[str, tuple[str, str, float]]:

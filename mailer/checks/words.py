@@ -76,7 +76,7 @@ def markdown_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
             yield Found(at, "This comment is never closed: end it with -->.")
         at = doc.text.find("<!--", end) if end >= 0 else -1
     for match in re.finditer(r"\]\((?=https?:|[{/#])[^\s()<>]*[ \t]*$(?!\n[ \t]*[\"')])", doc.prose, re.MULTILINE):
-        yield Found(match.start(), "The address is not closed: put ) after it.", _closed(match))
+        yield Found(match.start(), "The address is not closed: put ) after it.", _close(match))
     for match in _RUNS_ON.finditer(doc.prose):
         yield Found(match.start(), "The address is not closed: put ) after it.")
     for match in _APART.finditer(doc.prose):
@@ -89,7 +89,7 @@ def markdown_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
 def emphasis_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
     if "**" not in doc.prose:
         return
-    for start, piece in _pieces(doc.bare):
+    for start, piece in _split_pieces(doc.bare):
         if "**" not in piece:
             continue
         stars = re.findall(r"(?<![\\*/])\*\*(?![*/])", re.sub(r"(?<=\s)\*\*(?=\s)", "  ", piece))
@@ -115,7 +115,7 @@ def footnote_missing(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("size-clip", "warning", "An email near or over the 102 KB at which Gmail clips it.")
 def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
-    if doc.is_page or _at_most(doc) < _NEARLY_CLIPPED_BYTES:
+    if doc.is_page or _estimate_size(doc) < _NEARLY_CLIPPED_BYTES:
         return
     made = ctx.render(doc.path)
     size = made.size if made else 0
@@ -128,7 +128,7 @@ def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
         )
 
 
-def _at_most(doc: Document) -> int:
+def _estimate_size(doc: Document) -> int:
     """Return an upper bound for the bytes of the email's HTML: each tag with its inlined styles."""
     text = doc.text[doc.body_at :]
     code = sum(end - start for start, end in doc.code)
@@ -139,7 +139,7 @@ def _at_most(doc: Document) -> int:
     return 16_000 + len(text.encode()) + tags + 5 * code + 8 * text.count("`") + 5 * sum(map(text.count, '&<>"'))
 
 
-def _pieces(text: str) -> Iterator[tuple[int, str]]:
+def _split_pieces(text: str) -> Iterator[tuple[int, str]]:
     """Yield paragraphs and list items with their offsets."""
     at, start, lines = 0, 0, list[str]()
     for line in text.split("\n"):
@@ -154,7 +154,7 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
         yield start, "\n".join(lines)
 
 
-def _closed(match: re.Match[str]) -> Fix | None:
+def _close(match: re.Match[str]) -> Fix | None:
     """Put ) after an address, before the sentence's punctuation; None if the paragraph has a ): the address may end there."""
     rest = match.string[match.end() : match.end() + MAX_PARAGRAPH_CHARS]
     rest = re.split(r"\n[ \t]*+\n", rest, maxsplit=1)[0]

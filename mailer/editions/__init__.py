@@ -8,30 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput, PostmergeError
+from mailer.core.form_fields import FormField, read_fields
 from mailer.editions.mail.template_errors import in_template
 from mailer.editions.site import edition_files, output_folder
-from mailer.editions.site.build_session import Session
+from mailer.editions.site.build import Build, BuildOptions
 from mailer.editions.site.pelican_log import quiet
-from mailer.editions.source.site_config import need_plugin
+from mailer.editions.source.site_config import need_files, need_plugin, read_zone
 
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """Where a build reads and writes. ``site_url`` overrides the configuration if given; ``sells``: pages link to /join."""
-
-    content: Path
-    site: Path
-    editions: Path
-    cache: Path
-    config: Path
-    site_url: str = ""
-    api_url: str = ""
-    postal_address: str = ""
-    sells: bool = False
+__all__ = ["BuildOptions", "Report", "build", "form_fields", "load", "site_name", "site_zone"]
 
 
 @dataclass(frozen=True)
@@ -65,24 +52,13 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
     in one issue is a finding of the report, and the others are built. The old site stays until the new one is whole.
     """
     from pelican import Pelican
-    from pelican.settings import read_settings
 
     started = time.monotonic()
-    _need(options)
-    site = options.site.resolve()
-    session = Session(options.cache, options.editions, options.postal_address, progress or (lambda text: None), earlier=site)
-    override: dict[str, Any] = {"PATH": str(options.content.resolve()), "POSTMERGE_SESSION": session}
-    if options.site_url:
-        override["SITEURL"] = options.site_url
-    if options.api_url:
-        override["API_URL"] = options.api_url
-    override["LOAD_CONTENT_CACHE"] = override["CACHE_CONTENT"] = False
+    need_files(options.content, options.config)
+    made = Build(options, progress or (lambda text: None))
     try:
-        with quiet(session.findings, options.content), output_folder.replacing(site) as (fresh, session.spare):
-            settings = read_settings(str(options.config), override={**override, "OUTPUT_PATH": str(fresh)})
-            settings["DELETE_OUTPUT_DIRECTORY"] = False
-            settings.setdefault("POSTMERGE_JOIN", options.sells)
-            pelican = Pelican(settings)
+        with quiet(made.findings, options.content), output_folder.replacing(options.site.resolve()) as (fresh, made.spare):
+            pelican = Pelican(made.configure(fresh))
             need_plugin(pelican, options.config)
             pelican.run()
     except PostmergeError:
@@ -97,10 +73,9 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
             f"The site cannot be built ({type(error).__name__}: {_first_line(error)}): correct {_where(error)}."
         ) from error
     finally:
-        session.close()
-    editions = tuple(edition_files.oldest_first(session.editions))
+        made.close()
     seconds = time.monotonic() - started
-    return Report(editions, tuple(session.report()), seconds, session.converted, session.reused)
+    return Report(made.issues.editions, tuple(made.report()), seconds, made.converted.fresh, made.converted.reused)
 
 
 def load(folder: Path) -> Report:
@@ -119,13 +94,25 @@ def site_name(config: Path) -> str:
         return "Newsletter"
 
 
-def _need(options: BuildOptions) -> None:
-    if not options.content.is_dir():
-        raise BadInput(
-            f"There is no content folder {options.content}: set POSTMERGE_CONTENT to the folder that holds the issues."
-        )
-    if not options.config.is_file():
-        raise BadInput(f"There is no Pelican configuration {options.config}: set POSTMERGE_CONFIG to it.")
+def site_zone(config: Path) -> str:
+    """Return TIMEZONE of a Pelican configuration; "UTC" if there is none that is usable."""
+    from pelican.settings import read_settings
+
+    try:
+        return read_zone(str(read_settings(str(config)).get("TIMEZONE") or "UTC"))
+    except Exception:
+        return "UTC"
+
+
+def form_fields(config: Path) -> tuple[FormField, ...]:
+    """Return the sign-up form's own fields; none if there is no Pelican configuration. Raises BadInput."""
+    from pelican.settings import read_settings
+
+    try:
+        declared = read_settings(str(config)).get("POSTMERGE_FORM_FIELDS") if config.is_file() else None
+    except Exception as error:
+        raise BadInput(f"{config} has an error ({type(error).__name__}: {error}): correct it.") from error
+    return read_fields(declared)
 
 
 def _first_line(error: Exception) -> str:

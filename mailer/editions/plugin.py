@@ -1,82 +1,84 @@
 """The Pelican plugin: one build renders each body once, for pages, feeds and email editions.
 
 Add ``mailer.editions.plugin`` to ``PLUGINS``. It also works under the stock ``pelican`` command; ``mailer.editions.build``
-only adds options and takes the report.
+only adds options and takes the report. Pelican's signals call the steps of ``site.build.Build``, which is in Pelican's settings
+as ``POSTMERGE_STATE``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections import defaultdict
-from collections.abc import Mapping
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pelican
+from markdown import Markdown
 from pelican import signals
-from pelican.contents import Article
 from pelican.generators import ArticlesGenerator, PagesGenerator, StaticGenerator
 from pelican.readers import METADATA_PROCESSORS, BaseReader, RstReader
 from pelican.settings import DEFAULT_CONFIG
-from pelican.urlwrappers import Tag
 from pelican.utils import SafeDatetime
+from pelican.writers import Writer
 
 from mailer.core import i18n
-from mailer.core.edition import Edition, Finding
+from mailer.core.edition import Finding
 from mailer.core.errors import BadInput
-from mailer.editions.images import share_cards, svg_sanitizer
+from mailer.core.form_fields import read_fields
+from mailer.editions.images import issue_pictures, share_cards, svg_sanitizer
 from mailer.editions.mail import email_document
 from mailer.editions.mail.markdown_to_html import digest
-from mailer.editions.site import article_filter, edition_files, feeds, search_index, sitemap_and_redirects
-from mailer.editions.site.build_session import Session
+from mailer.editions.site import articles, edition_files, feeds, search_index, sitemap_and_redirects
+from mailer.editions.site.build import Build
+from mailer.editions.site.feed_ids import FeedWriter, ThriftyFeedWriter
 from mailer.editions.site.incremental_writer import ThriftyWriter
-from mailer.editions.source import containment, field_rules, paid_leaks, translations, vague_links
-from mailer.editions.source.site_config import EXTENSIONS
+from mailer.editions.source import containment, field_rules, paid_leaks, site_config, vague_links
+from mailer.editions.source.site_config import EXTENSIONS, Site
+from mailer.exchange import dates
 
-_current: Session | None = None
+_SUBSCRIBE_SCRIPT = Path(__file__).parents[1] / "templates/subscribe.js"
 _MARKS = ('"{', "'{", '"|', "'|")  # how an attribute's value begins that Pelican's INTRASITE_LINK_REGEX would match
+_FEEDS = ("FEED_ATOM", "FEED_RSS", "CATEGORY_FEED_ATOM", "CATEGORY_FEED_RSS", "AUTHOR_FEED_ATOM", "AUTHOR_FEED_RSS",
+          "TAG_FEED_ATOM", "TAG_FEED_RSS", "TRANSLATION_FEED_ATOM", "TRANSLATION_FEED_RSS")  # fmt: skip
 
 
 def register() -> None:
     """Register the plugin. Pelican calls this when it loads it."""
-    signals.initialized.connect(_initialized)
-    signals.content_object_init.connect(_plain_content)
+    signals.initialized.connect(_start)
+    signals.content_object_init.connect(_speed_up_content)
     signals.readers_init.connect(_replace_formats)
-    signals.all_generators_finalized.connect(_articles)
-    signals.get_writer.connect(_writer)
+    signals.all_generators_finalized.connect(_render)
+    signals.get_writer.connect(_choose_writer)
     signals.article_writer_finalized.connect(_begin_search)
-    signals.finalized.connect(_finalized)
+    signals.finalized.connect(_finish)
 
 
-def session() -> Session:
-    """Return the current build."""
-    assert _current is not None
-    return _current
-
-
-def _initialized(site: pelican.Pelican) -> None:
-    global _current
-    _current = site.settings.get("POSTMERGE_SESSION") or Session()
-    containment.check_theme(site.settings)
-    containment.check_markdown(site.settings["MARKDOWN"])
-    _current.prepare(site.settings)
-    site.settings["DOCUTILS_SETTINGS"] = {**(site.settings.get("DOCUTILS_SETTINGS") or {}), **containment.DOCUTILS}
-    site.settings.update(
-        FEED_ATOM=None, FEED_RSS=None, CATEGORY_FEED_ATOM=None, CATEGORY_FEED_RSS=None, AUTHOR_FEED_ATOM=None,
-        AUTHOR_FEED_RSS=None, TAG_FEED_ATOM=None, TAG_FEED_RSS=None, TRANSLATION_FEED_ATOM=None, TRANSLATION_FEED_RSS=None,
-    )  # fmt: skip
-    site.settings["JINJA_GLOBALS"] = {
+def _start(site: pelican.Pelican) -> None:
+    """Adapt Pelican's settings, then read and convert all sources."""
+    settings = site.settings
+    containment.check_theme(settings)
+    containment.check_markdown(settings["MARKDOWN"])
+    site.path = settings["PATH"] = str(Path(settings["PATH"]).resolve())
+    settings["DOCUTILS_SETTINGS"] = {**(settings.get("DOCUTILS_SETTINGS") or {}), **containment.DOCUTILS}
+    settings["JINJA_GLOBALS"] = {
         "words_in": email_document.make_say, "spoken": i18n.spoken, "day": i18n.day, "short_day": i18n.short_day,
-        "language": i18n.name, "vague": vague_links.words,
-        **site.settings["JINJA_GLOBALS"],
+        "language": i18n.name, "direction": i18n.direction, "vague": vague_links.words,
+        "form_fields": read_fields(settings.get("POSTMERGE_FORM_FIELDS")),
+        **settings["JINJA_GLOBALS"],
     }  # fmt: skip
-    site.settings["JINJA_ENVIRONMENT"] = {"auto_reload": False, **site.settings["JINJA_ENVIRONMENT"]}
-    for name in ("FEED_ALL_ATOM", "FEED_ALL_RSS"):
-        site.settings[f"POSTMERGE_{name}"] = site.settings.get(f"POSTMERGE_{name}") or site.settings.get(name)
-        site.settings[name] = None
+    settings["JINJA_ENVIRONMENT"] = {"auto_reload": False, **settings["JINJA_ENVIRONMENT"]}
+    if not site_config.keeps_pelicans(settings):
+        for name in ("FEED_ALL_ATOM", "FEED_ALL_RSS"):
+            settings[f"POSTMERGE_{name}"] = settings.get(f"POSTMERGE_{name}") or settings.get(name)
+            settings[name] = None
+        settings.update(dict.fromkeys(_FEEDS))
+    outer = containment.list_outer_folders(Path(settings["PATH"]))
+    for name in ("ARTICLE_EXCLUDES", "PAGE_EXCLUDES", "STATIC_EXCLUDES"):
+        settings[name] = [*settings[name], *map(str, outer)]
+    build: Build = settings.setdefault("POSTMERGE_STATE", Build())
+    build.start(Site.of(settings))
+    for path in outer:
+        build.sources.refuse(path, "This link leads to a folder outside, and it is left out: put the folder itself here.")
 
 
 class PreparedMarkdown(BaseReader):  # type: ignore[misc]
@@ -86,15 +88,14 @@ class PreparedMarkdown(BaseReader):  # type: ignore[misc]
     file_extensions = tuple(sorted(suffix[1:] for suffix in EXTENSIONS))
 
     def process_metadata(self, name: str, value: Any) -> Any:
-        """Convert a field to Pelican's type; an ISO date needs no guessing."""
-        if name == "date":
-            with contextlib.suppress(ValueError):
-                return SafeDatetime.fromisoformat(value)
-        return super().process_metadata(name, value)
+        """Convert a field to Pelican's type."""
+        return _read_date(name, value) or super().process_metadata(name, value)
 
     def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
         """Return the HTML and metadata of one file."""
-        content, fields = session().read(source_path)
+        content, fields = _build(self.settings).read(source_path)
+        if _build(self.settings).site.is_adopted and "summary" in fields and "summary" in self.settings["FORMATTED_FIELDS"]:
+            fields = {**fields, "summary": Markdown(**self.settings["MARKDOWN"]).convert(fields["summary"])}
         return content, {name: self.process_metadata(name, value) for name, value in fields.items()}
 
 
@@ -103,15 +104,30 @@ class PreparedRst(RstReader):  # type: ignore[misc]
 
     writer_class, field_body_translator_class = containment.RstWriter, containment.RstFieldTranslator
 
+    def process_metadata(self, name: str, value: Any) -> Any:
+        """Convert a field to Pelican's type."""
+        return _read_date(name, value) or super().process_metadata(name, value)
+
     def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
         """Return the HTML and metadata of one file."""
         content, metadata = super().read(source_path)
-        fields = session().read_rst(source_path, metadata)
+        fields = _build(self.settings).sources.read_rst(Path(source_path), metadata)
         kept = {name: value for name, value in metadata.items() if not field_rules.is_reserved(name)}
         return content, {**kept, **{name: self.process_metadata(name, value) for name, value in fields.items()}}
 
 
+def _read_date(name: str, value: Any) -> SafeDatetime | None:
+    """Read a field that is a date as the checks do; None for other fields, and for dates that the checks refuse."""
+    if name not in ("date", "modified") or not isinstance(value, str):
+        return None
+    with contextlib.suppress(BadInput):
+        return SafeDatetime.fromisoformat(dates.parse_date(value).isoformat())
+    return None
+
+
 def _replace_formats(pelican: Any) -> None:
+    for extension in (*PreparedMarkdown.file_extensions, "rst"):
+        containment.check_format(extension, pelican.reader_classes.get(extension))
     for extension in PreparedMarkdown.file_extensions:
         pelican.reader_classes[extension] = PreparedMarkdown
     pelican.reader_classes["rst"] = PreparedRst
@@ -119,51 +135,7 @@ def _replace_formats(pelican: Any) -> None:
         METADATA_PROCESSORS.pop(name, None)
 
 
-def _articles(generators: list[Any]) -> None:
-    """Give each article its body, its digest and its edition: after all reading, before any page is written."""
-    for generator in generators:
-        if isinstance(generator, ArticlesGenerator):
-            generator.drafts, generator.drafts_translations = [], []  # of formats that only Pelican reads
-            articles: list[Article] = [
-                *generator.articles, *generator.translations, *generator.hidden_articles, *generator.hidden_translations,
-            ]  # fmt: skip
-            _link_languages(generator)
-            session().make_editions([] if session().preview else articles, generator.settings)
-            article_filter.remove_articles(generator, session().left_out)
-            for article in articles:
-                article.override_url, article.override_save_as = article.url, article.save_as
-            _link_neighbours(generator.articles)
-            session().drawing = _begin_cards(session(), generator.settings)
-        if isinstance(generator, PagesGenerator):
-            for listed in (
-                generator.pages, generator.translations, generator.hidden_pages, generator.hidden_translations,
-                generator.draft_pages, generator.draft_translations,
-            ):  # fmt: skip
-                _refuse_outside(listed, generator.settings)
-            for page in (*generator.pages, *generator.translations):
-                page.override_url, page.override_save_as = page.url, page.save_as
-            session().pages = [f"{generator.settings['SITEURL']}/{page.url}" for page in generator.pages]
-        if isinstance(generator, StaticGenerator):
-            _refuse_outside(generator.staticfiles, generator.settings)
-            session().pictures = [
-                file for file in generator.staticfiles if Path(file.source_path).suffix.lower() in svg_sanitizer.SUFFIXES
-            ]
-
-
-def _refuse_outside(listed: list[Any], settings: Mapping[str, Any]) -> None:
-    """Take out what comes from outside of the content folder, or would be written outside of the output, and name it."""
-    content, output = Path(settings["PATH"]).resolve(), Path(os.path.abspath(settings["OUTPUT_PATH"]))
-    listed[:], refused = containment.split_by_place(listed, content, output)
-    for one in refused:
-        session().refuse_outside(Path(settings["PATH"]) / one.source_path)
-
-
-def _writer(site: pelican.Pelican) -> type[ThriftyWriter] | None:
-    """Reuse pages of the last build, unless another plugin may have changed them."""
-    return ThriftyWriter if session().spare and len(site.settings["PLUGINS"]) == 1 else None
-
-
-def _plain_content(content: Any) -> None:
+def _speed_up_content(content: Any) -> None:
     """Skip two slow steps of Pelican: the search for ``{filename}…`` and ``|filename|…`` where no attribute's value begins
     like that, and working out its own path again and again."""
     path, worked_out = content.get_relative_source_path(), content.get_relative_source_path
@@ -174,163 +146,123 @@ def _plain_content(content: Any) -> None:
         content._update_content = lambda text, siteurl: text
 
 
-def _link_neighbours(newest_first: list[Article]) -> None:
-    """Give each article its neighbors, for links to the next and the previous issue."""
-    for newer, older in pairwise(newest_first):
-        for one in (newer, *newer.translations):
-            one.postmerge_older = _in_language_of(one, older)
-        for one in (older, *older.translations):
-            one.postmerge_newer = _in_language_of(one, newer)
+def _render(generators: list[Any]) -> None:
+    """Make the issues, after all reading and before any page is written; note the pages and pictures."""
+    for generator in generators:
+        build = _build(generator.settings)
+        if isinstance(generator, ArticlesGenerator):
+            _render_articles(build, generator)
+        if isinstance(generator, PagesGenerator):
+            for listed in (
+                generator.pages, generator.translations, generator.hidden_pages, generator.hidden_translations,
+                generator.draft_pages, generator.draft_translations,
+            ):  # fmt: skip
+                _refuse_outside(build, listed)
+            for page in (*generator.pages, *generator.translations):
+                articles.fix_address(page)
+            build.pages = [f"{build.site.url}/{page.url}" for page in generator.pages]
+        if isinstance(generator, StaticGenerator):
+            _refuse_outside(build, generator.staticfiles)
+            build.pictures = [
+                file for file in generator.staticfiles if Path(file.source_path).suffix.lower() in svg_sanitizer.SUFFIXES
+            ]
+            build.photographs = [
+                file for file in generator.staticfiles if Path(file.source_path).suffix.lower() in (".jpg", ".jpeg")
+            ]
 
 
-def _in_language_of(page: Article, issue: Article) -> Article:
-    """Return the translation of an issue in the page's language, else the issue itself."""
-    return next((one for one in issue.translations if one.lang == page.lang), issue)
+def _render_articles(build: Build, generator: ArticlesGenerator) -> None:
+    for name in ("drafts", "drafts_translations"):  # without those of formats that only Pelican reads
+        drafts = getattr(generator, name)
+        setattr(generator, name, [one for one in drafts if build.site.is_adopted and one.source_path in build.sources.files])
+        _refuse_outside(build, getattr(generator, name))
+    for extension in (*PreparedMarkdown.file_extensions, "rst"):  # by a plugin that was loaded after this one
+        containment.check_format(extension, generator.readers.reader_classes.get(extension))
+    build.originals = articles.link_languages(generator)
+    if not build.is_preview:
+        every = articles.list_articles(generator)
+        issues = build.render(every)
+        articles.remove_articles(generator, issues.left_out)
+        for article in every:
+            articles.fix_address(article)
+        build.drawing = share_cards.begin([*issues.editions, *issues.translated], build.site, build.workshop)
+    articles.link_neighbours(generator.articles)
 
 
-def _link_languages(generator: ArticlesGenerator) -> None:
-    """Give each translation its original and an address of its own, and link all languages, the original first."""
-    translated = [*generator.translations, *generator.hidden_translations]
-    for original in (*generator.articles, *generator.hidden_articles):
-        others = sorted((one for one in original.translations if one in translated), key=lambda one: str(one.lang))
-        for one in others:
-            one.postmerge_of, one.tags = original, list(getattr(original, "tags", []))
-            if one.url == original.url or one.save_as == original.save_as:
-                one.override_url = translations.beside(original.url, one.lang)
-                one.override_save_as = translations.beside(original.save_as, one.lang)
-        for one in (original, *others):
-            one.postmerge_languages = [original, *others] if others else []
-
-
-def _finalized(site: pelican.Pelican) -> None:
-    current = session()
-    if current.drawing:
-        current.drawing.place(Path(site.settings["OUTPUT_PATH"]))
-    _clean_pictures(current, Path(site.settings["OUTPUT_PATH"]))
-    current.workers.close()
-    _write_feeds(current, site.settings)
-    _write_around(current, site.settings)
-    staged = edition_files.stage(current.editions_folder, current.editions) if current.editions_folder else None
-    if current.indexing and (wrong := current.indexing.finish()):
-        raise BadInput(
-            f"The search index cannot be built ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to disable search."
+def _refuse_outside(build: Build, listed: list[Any]) -> None:
+    """Take out what comes from outside of the content folder, or would be written outside of the output, and name it."""
+    output = Path(os.path.abspath(build.site.settings["OUTPUT_PATH"]))
+    listed[:], refused = containment.split_by_place(listed, build.site.root, output)
+    for one in refused:
+        build.sources.refuse(
+            build.site.root / one.source_path,
+            "This file leads out of the content folder or of the site, and it is left out: put the file itself here.",
         )
-    _check_leaks(current, Path(site.settings["OUTPUT_PATH"]))
-    if staged:
-        edition_files.write(staged, current.report())
 
 
-def _clean_pictures(current: Session, output: Path) -> None:
-    """Publish only sanitized SVG files."""
-    for picture in current.pictures:
-        source, target = Path(picture.source_path), output / picture.save_as
-        try:
-            dropped = svg_sanitizer.publish(source, target)
-        except svg_sanitizer.Unreadable as wrong:
-            message = f"This image is not published, because {wrong}: save it as SVG again, or as PNG."
-            current.findings.append(Finding("warning", current.shown(source), 1, message))
-            continue
-        if dropped:
-            message = f"{', '.join(dropped)} is not allowed in images and was removed: delete it, or save the image as PNG."
-            current.findings.append(Finding("warning", current.shown(source), 1, message))
-
-
-def _check_leaks(current: Session, output: Path) -> None:
-    """Refuse a build whose output contains paid text."""
-    detector = paid_leaks.LeakDetector(current.secrets)
-    if detector.empty:
-        return
-    kept = digest("leaks", detector.digest())
-    detector.know(current.cache.get(kept) or ())
-    found = detector.find_in(output)
-    for edition in current.editions:
-        found += detector.find_edition(edition)
-    current.cache.put(kept, sorted(detector.clean))
-    paid_leaks.insist(found)
-
-
-def _begin_cards(current: Session, settings: dict[str, Any]) -> share_cards.Drawing | None:
-    """Start to draw the share cards while Pelican writes the pages, if so configured."""
-    if not settings.get("POSTMERGE_CARDS") or current.preview:
-        return None
-    wanted = [
-        share_cards.Card(
-            share_cards.path_of(edition.key), edition.title, settings["SITENAME"], i18n.day(edition.dated, edition.lang)
-        )
-        for edition in (*current.editions, *current.translated)
-    ]
-    return share_cards.Drawing(wanted, current.cache.folder, current.workers)
+def _choose_writer(site: pelican.Pelican) -> type[Writer] | None:
+    """Reuse pages of the last build, unless another plugin may have changed them; keep the feeds' ids of another address."""
+    is_thrifty = _build(site.settings).spare and len(site.settings["PLUGINS"]) == 1
+    if site.settings.get("POSTMERGE_FEED_IDS_URL"):
+        return ThriftyFeedWriter if is_thrifty else FeedWriter
+    return ThriftyWriter if is_thrifty else None
 
 
 def _begin_search(generator: ArticlesGenerator, writer: Any) -> None:
     """Start to index the pages of issues, now that they are written, in processes of their own, if so configured."""
-    current, settings = session(), generator.settings
+    build, settings = _build(generator.settings), generator.settings
     if isinstance(writer, ThriftyWriter):
         writer.flush()
     if not settings.get("POSTMERGE_SEARCH"):
         return
     if not search_index.available():
         raise BadInput("pagefind is not installed: run `pip install pagefind_bin`, or set POSTMERGE_SEARCH = False.")
-    current.indexing = search_index.Indexing(Path(settings["OUTPUT_PATH"]), current.cache.folder)
-    current.indexing.start([*current.editions, *current.translated], settings["SITEURL"], settings["DEFAULT_LANG"])
+    build.indexing = search_index.Indexing(Path(settings["OUTPUT_PATH"]), build.workshop.cache.folder)
+    build.indexing.start([*build.issues.editions, *build.issues.translated], build.site.url, build.site.lang)
 
 
-def _write_feeds(current: Session, settings: dict[str, Any]) -> None:
-    site = feeds.FeedSite(
-        name=settings["SITENAME"],
-        url=settings["SITEURL"],
-        lang=settings["DEFAULT_LANG"],
-        subtitle=settings.get("SITESUBTITLE") or "",
-        style=_style(settings),
-        image=settings.get("POSTMERGE_PODCAST_IMAGE") or "",
-    )
-    reach = settings.get("FEED_MAX_ITEMS") or 20
-    listed = sorted(current.editions, key=lambda edition: (edition.dated, edition.key), reverse=True)
-    output = Path(settings["OUTPUT_PATH"])
-    for name in ("ATOM", "RSS", "JSON"):
-        if path := settings.get(f"POSTMERGE_FEED_ALL_{name}"):
-            feeds.write(site, feeds.Feed(site.name, path, listed[:reach], current.extras), output)
-        if pattern := settings.get(f"POSTMERGE_TAG_FEED_{name}"):
-            for tag, editions in _by_tag(current, listed).items():
-                path = pattern.format(slug=tag.slug)
-                feeds.write(site, feeds.Feed(f"{site.name}: {tag.name}", path, editions[:reach], current.extras), output)
-    spoken = [edition for edition in listed if current.extras[edition.key].audio]
-    if spoken and (path := settings.get("POSTMERGE_FEED_PODCAST")):
-        feeds.write(site, feeds.Feed(site.name, path, spoken, current.extras, podcast=True), output)
+def _finish(site: pelican.Pelican) -> None:
+    """Write what goes around the pages, and then, if no paid text is in any of it, the editions."""
+    build, output = _build(site.settings), Path(site.settings["OUTPUT_PATH"])
+    if build.drawing:
+        build.drawing.place(output)
+    for picture in build.pictures:
+        source = Path(picture.source_path)
+        if said := svg_sanitizer.publish(source, output / picture.save_as):
+            build.findings.append(Finding("warning", build.site.source_name(source), 1, said))
+    build.issue_pictures.place(output)
+    published = {output / photograph.save_as for photograph in build.photographs}
+    for path, data in issue_pictures.list_with_places(path for path in published if path.is_file()):
+        path.unlink()  # it may be a second name of the original
+        path.write_bytes(data)
+    build.workshop.workers.close()
+    feeds.write_feeds(build.site, build.issues)
+    sitemap_and_redirects.write_around(build.sources, build.issues, build.pages)
+    scripts = output / site.settings.get("THEME_STATIC_DIR", "theme") / "js"
+    scripts.mkdir(parents=True, exist_ok=True)
+    (scripts / "subscribe.js").write_bytes(_SUBSCRIBE_SCRIPT.read_bytes())
+    staged = edition_files.stage(build.options.editions, build.issues.editions) if build.options.editions else None
+    if build.indexing and (wrong := build.indexing.finish()):
+        raise BadInput(
+            f"The search index cannot be built ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to disable search."
+        )
+    _check_leaks(build, output)
+    if staged:
+        edition_files.write(staged, build.report())
 
 
-def _style(settings: dict[str, Any]) -> str:
-    """Return the address of the theme's style sheet for feeds, if it has one."""
-    has = (Path(settings["THEME"]) / "static" / "css" / "feed.css").is_file()
-    return f"{settings['SITEURL']}/{settings.get('THEME_STATIC_DIR', 'theme')}/css/feed.css" if has else ""
+def _check_leaks(build: Build, output: Path) -> None:
+    """Refuse a build whose output contains paid text."""
+    detector, cache = paid_leaks.LeakDetector(build.sources.secrets()), build.workshop.cache
+    if detector.empty:
+        return
+    key = digest("leaks", detector.digest())
+    detector.know(cache.get(key) or ())
+    found = [*detector.find_in(output), *(leak for one in build.issues.editions for leak in detector.find_edition(one))]
+    cache.put(key, sorted(detector.clean))
+    paid_leaks.insist(found)
 
 
-def _write_around(current: Session, settings: dict[str, Any]) -> None:
-    """Write redirects, sitemap and robots.txt."""
-    output, url = Path(settings["OUTPUT_PATH"]), settings["SITEURL"]
-    editions = edition_files.oldest_first(current.editions)
-    for edition, name in sitemap_and_redirects.redirects(editions, current.extras, str(settings["ARTICLE_SAVE_AS"]), output):
-        current.taken(edition, name)
-    tags = sorted({f"{url}/{tag.url}" for tags in current.tags.values() for tag in tags})
-    newest = editions[-1].dated if editions else None
-    addresses: list[tuple[str, datetime | None]] = [(f"{url}/", newest)]
-    addresses += [(edition.url, edition.dated) for edition in reversed(editions)]
-    addresses += [(address, None) for address in [*sorted(current.pages), *tags]]
-    languages = [_languages(edition) for edition in editions if any(one.url for one in edition.variants)]
-    addresses += [(address, edition.dated) for edition in current.translated for address in [edition.url]]
-    sitemap_and_redirects.sitemap(addresses, output, languages)
-    sitemap_and_redirects.robots(url, output)
-
-
-def _languages(edition: Edition) -> dict[str, str]:
-    """Map each language of an issue to its address; ``x-default`` is the original's."""
-    others = {one.lang: one.url for one in edition.variants if one.url and not one.premium}
-    return {edition.lang: edition.url, **others, "x-default": edition.url}
-
-
-def _by_tag(current: Session, listed: list[Edition]) -> dict[Tag, list[Edition]]:
-    table: dict[Tag, list[Edition]] = defaultdict(list)
-    for edition in listed:
-        for tag in current.tags[edition.key]:
-            table[tag].append(edition)
-    return table
+def _build(settings: dict[str, Any]) -> Build:
+    build: Build = settings["POSTMERGE_STATE"]
+    return build

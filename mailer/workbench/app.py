@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 import tempfile
 import time
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -23,6 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from watchfiles import awatch
 
 from mailer.checks.reach import Reach, Verdict, is_public
+from mailer.core.edition import Edition
 from mailer.core.errors import BadInput, PostmergeError
 from mailer.workbench.gallery import write_gallery
 from mailer.workbench.live_preview import LivePreview
@@ -37,13 +39,21 @@ _NOTICED = 0.5  # seconds after which the page says that work is in progress
 _HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 
 
+SendTest = Callable[[Edition, str, str], str]  # a text of an edition, by its variant, to an address; what happened
+
+
 class Workbench:
     """The open windows with the file each one shows."""
 
     def __init__(
-        self, preview: LivePreview, links_kept: Path | None = None, may_reach: Callable[[str], bool] = is_public
+        self,
+        preview: LivePreview,
+        links_kept: Path | None = None,
+        may_reach: Callable[[str], bool] = is_public,
+        send_test: SendTest | None = None,
     ) -> None:
         self.preview = preview
+        self._send_test = send_test
         self.gallery_folder = Path(tempfile.mkdtemp(prefix="postmerge-gallery-"))
         self._links_kept, self._may_reach = links_kept, may_reach
         self._looking: dict[WebSocket, Path] = {}
@@ -64,8 +74,7 @@ class Workbench:
 
     async def live(self, socket: WebSocket) -> None:
         """Serve one browser window, which requests files."""
-        origin = urlsplit(socket.headers.get("origin", "")).netloc
-        if origin != socket.headers.get("host", ""):
+        if not _is_own_page(socket):
             return await socket.close(4403)
         await socket.accept()
         try:
@@ -82,6 +91,14 @@ class Workbench:
             pass
         finally:
             self._looking.pop(socket, None)
+
+    def send_test(self, request: Any) -> str:
+        """Send what the preview shows to an address, and return what happened. Raises BadInput and other errors of ours."""
+        if not self._send_test:
+            raise BadInput("This preview cannot send: run `postmerge write` or `postmerge up` in the newsletter's folder.")
+        values = [request.get(name, "") if isinstance(request, dict) else "" for name in ("file", "variant", "to")]
+        file, variant, to = (value if isinstance(value, str) else "" for value in values)
+        return self._send_test(self.preview.render_edition(self.preview.path(file)), variant, to)
 
     async def _watch(self) -> None:
         async for changes in awatch(*self.preview.watched(), debounce=60, step=20, recursive=True):
@@ -142,6 +159,17 @@ def create_app(bench: Workbench) -> Starlette:
             return PlainTextResponse(str(error), 500)
         return RedirectResponse("/-/gallery/index.html")
 
+    async def send_test(request: Request) -> Response:
+        if not _is_own_page(request):
+            return PlainTextResponse("Only the preview's own page may send.", 403)
+        try:
+            said = await asyncio.to_thread(bench.send_test, json.loads(await request.body() or "null"))
+        except ValueError:
+            return JSONResponse({"error": "The request is not JSON."}, 400)
+        except PostmergeError as error:
+            return JSONResponse({"error": str(error)}, 409)
+        return JSONResponse({"said": said})
+
     async def asset(request: Request) -> Response:
         name = request.path_params["name"]
         site = bench.preview.site
@@ -156,12 +184,17 @@ def create_app(bench: Workbench) -> Starlette:
         return PlainTextResponse("Not part of the preview.", 404)
 
     routes = [
-        Route("/", home), Route("/-/files", files), WebSocketRoute("/-/live", bench.live),
+        Route("/", home), Route("/-/files", files), Route("/-/test", send_test, methods=["POST"]),
+        WebSocketRoute("/-/live", bench.live),
         Route("/-/gallery", gallery), Mount("/-/gallery", StaticFiles(directory=shown, check_dir=False, html=True)),
         Mount("/-", StaticFiles(directory=_OWN)), Route("/{name:path}", asset),
     ]  # fmt: skip
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS, www_redirect=False)
     return Starlette(routes=routes, middleware=[hosts], lifespan=bench.life)
+
+
+def _is_own_page(connection: HTTPConnection) -> bool:
+    return urlsplit(connection.headers.get("origin", "")).netloc == connection.headers.get("host", "")
 
 
 def _state(verdict: Verdict) -> dict[str, str]:

@@ -21,6 +21,7 @@ _MODES = ("light", "dark")
 _PAGES = {"index.html": "Front page", "archive/index.html": "Archive", "tags/index.html": "Topics", "404.html": "Not found",
           "about/index.html": "A page"}  # fmt: skip
 _HERE = Path(__file__).parent
+_SAMPLES = _HERE / "samples"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def write_gallery(site: Site, target: Path) -> list[Shot]:
     """Write the gallery into a folder, which is emptied first; its pictures. Raises BadInput for a broken theme."""
     with tempfile.TemporaryDirectory(prefix="postmerge-") as folder:
         content = Path(folder) / "content"
-        _write_issues(content)
+        _write_issues(content, site.gfm)
         made = Path(folder) / "made"
         options = editions.BuildOptions(
             content=content, site=made / "site", editions=made / "editions", cache=made / "cache", config=site.config,
@@ -62,16 +63,18 @@ def write_gallery(site: Site, target: Path) -> list[Shot]:
     return shots
 
 
-def _write_issues(content: Path) -> None:
+def _write_issues(content: Path, gfm: bool) -> None:
+    """Write the samples; those whose syntax GitHub's Markdown does not have are there in its own."""
     issues, pages, images = content / "issues", content / "pages", content / "images"
-    for folder in (issues, pages, images):
-        folder.mkdir(parents=True)
+    for made in (issues, pages, images):
+        made.mkdir(parents=True)
     (pages / "about.md").write_text("Title: About\n\nWho we are.\n", encoding="utf-8")
     picture = Image.new("RGB", (1200, 240), "#1d4ea8")
     ImageDraw.Draw(picture).rectangle((0, 120, 1200, 240), fill="#c2263a")
     picture.save(images / "stripes.png")
-    for sample in sorted((_HERE / "samples").glob("*.md")):
-        shutil.copy(sample, issues)
+    for folder in (_SAMPLES, _SAMPLES / "gfm") if gfm else (_SAMPLES,):
+        for sample in sorted(folder.glob("*.md")):
+            shutil.copy(sample, issues)
 
 
 def _write_email(target: Path, name: str, html: str, mode: str) -> Shot:

@@ -20,6 +20,14 @@ class History:
         self._content = content.resolve()
         self.root = Path(_git(self._content, "rev-parse", "--show-toplevel").strip()).resolve()
 
+    def find_commit(self) -> str:
+        """The commit that the content is at; empty if something in it is not committed, or if there is no commit yet."""
+        try:
+            dirty = _git(self.root, "status", "--porcelain", "--", str(self._content))
+            return "" if dirty else _git(self.root, "rev-parse", "HEAD").strip()
+        except BadInput:
+            return ""
+
     def fork(self, ref: str) -> str:
         """The commit at which the work began, seen from ``ref``. Raises BadInput for a name that git does not know."""
         if ref.startswith("-"):

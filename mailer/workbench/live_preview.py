@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mailer import checks
 from mailer.checks import Context, Document, Link, Remark, Rendered, network, output
-from mailer.core.edition import Edition
+from mailer.core.edition import Edition, Variant
 from mailer.core.errors import BadInput, PostmergeError
 from mailer.core.settings import Settings
+from mailer.editions import BuildOptions
 from mailer.editions.mail.gmail_clipping import MAX_HTML_BYTES
 from mailer.editions.site.preview import Preview, Shown
 from mailer.editions.source import site_config
@@ -20,6 +22,7 @@ from mailer.editions.source.site_config import EXTENSIONS
 from mailer.workbench.color_modes import fix_color_mode
 
 _MAX_SOURCE_CHARS = 2_000_000  # of a source
+_MODES = {"mail": "light", "mail_dark": "dark"}
 
 
 class LivePreview:
@@ -84,8 +87,10 @@ class LivePreview:
             except BadInput as wrong:
                 return {**base, "error": str(wrong), "remarks": [], "links": []}
             shown, error = self._shown(path)
-            size = len(shown.edition.html.encode()) if shown and shown.edition else 0
-            ctx = self._context(Rendered(size, shown.edition.digest, shown.before) if shown and shown.edition else None)
+            rendered = Rendered.of(shown)
+            site = self.site
+            siblings = checks.siblings(self._docs.values(), site.root, site.lang, site.zone, site.ids)
+            ctx = replace(self._ctx, siblings=siblings, render=lambda path: rendered)
             remarks, failed = _examined(doc, ctx, self.site.off)
             links = [_link(doc, link) for link in network.asked(doc)]
             whole = {
@@ -94,10 +99,19 @@ class LivePreview:
                 "source": doc.text[:_MAX_SOURCE_CHARS],
                 "remarks": remarks,
                 "links": links,
+                "languages": self._list_languages(path, ctx),
             }
             if shown:
-                whole |= self._made(shown, size)
+                whole |= self._made(shown)
             return whole
+
+    def render_edition(self, path: Path) -> Edition:
+        """Return the edition of an issue as it is saved. Raises BadInput if it has errors or is a page."""
+        with self._lock:
+            shown, error = self._shown(path)
+        if error or not shown or not shown.edition:
+            raise BadInput(error or "This file has errors or is a page, so there is no email of it.")
+        return shown.edition
 
     def _shown(self, path: Path) -> tuple[Shown | None, str]:
         try:
@@ -105,35 +119,26 @@ class LivePreview:
         except PostmergeError as error:
             return None, str(error)
 
-    def _made(self, shown: Shown, size: int) -> dict[str, Any]:
-        facts: dict[str, Any] = {"page": self._local(shown.page), "seconds": shown.seconds, "size": size}
+    def _made(self, shown: Shown) -> dict[str, Any]:
+        facts: dict[str, Any] = {"page": self._local(shown.page), "seconds": shown.seconds, "size": 0}
         if edition := shown.edition:
-            facts |= {"subject": edition.subject, "preheader": edition.preheader, "text": edition.text, "url": edition.url}
-            facts |= {"mail": self._render_email(edition, dark=False), "mail_dark": self._render_email(edition, dark=True)}
+            facts |= {"subject": edition.subject, "url": edition.url, **self._describe_email(edition)}
+            facts["paid"] = next(map(self._describe_email, edition.variants), None)
         return facts
 
-    def _render_email(self, edition: Edition, dark: bool) -> str:
-        """Return the email as an email program in this color mode shows it, whatever the browser's mode."""
-        return self._local(fix_color_mode(edition.html, "dark" if dark else "light"))
+    def _describe_email(self, text: Edition | Variant) -> dict[str, Any]:
+        """Describe an email as email programs in both color modes show it, whatever the browser's mode; sizes in bytes."""
+        modes = {name: self._local(fix_color_mode(text.html, mode)) for name, mode in _MODES.items()}
+        return {"preheader": text.preheader, "text": text.text, "size": len(text.html.encode()), **modes}
+
+    def _list_languages(self, path: Path, ctx: Context) -> list[dict[str, str]]:
+        """List the texts of the file's issue in several languages, the original first."""
+        family = ctx.families.get(str(path), [])
+        return [{"lang": one.lang or ctx.lang, "file": self.name(Path(one.name))} for one in family]
 
     def _local(self, html: str) -> str:
         """Make images and styles load from here rather than from the live site."""
         return re.sub(rf"""(\b(?:src|href)=["']){re.escape(self.site.url)}/""", r"\1/", html)
-
-    def _context(self, made: Rendered | None) -> Context:
-        siblings = checks.siblings(self._docs.values(), self.site.root, self.site.lang, self.site.zone, self.site.ids)
-        words = self._words
-        return Context(
-            self.site.root,
-            self.site.url,
-            self.site.zone,
-            self.site.lang,
-            self.site.ids,
-            siblings=siblings,
-            words=words,
-            clip=self.site.clip,
-            render=lambda path: made,
-        )
 
     def _again(self) -> None:
         try:
@@ -144,9 +149,9 @@ class LivePreview:
     def _read(self) -> None:
         settings = self._settings
         self.site = site_config.read(settings.content, settings.config, settings.site_url)
-        self._preview = Preview(self.site, settings.cache_folder, settings.postal_address, settings.api_url)
+        self._preview = Preview(BuildOptions.of(settings))
         self._docs = {doc.path: doc for doc in checks.documents(self.site)}
-        self._words = checks.word_list(self.site.words())
+        self._ctx = checks.context_of(self.site, self._docs.values())
         self._broken = ""
 
 

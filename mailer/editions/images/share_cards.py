@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from mailer.editions.mail.markdown_to_html import Workers, digest, own_code
+from mailer.core import i18n
+from mailer.core.edition import Edition
+from mailer.editions.mail.markdown_to_html import Workers, Workshop, digest, own_code
 from mailer.editions.source.build_files import same
+from mailer.editions.source.site_config import Site
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,14 @@ class Card:
 class Drawing:
     """The share cards of a site. Drawing starts in all processors for those not cached; ``place`` waits for them."""
 
-    def __init__(self, cards: Sequence[Card], kept: Path | None, workers: Workers) -> None:
+    def __init__(self, cards: Sequence[Card], workshop: Workshop) -> None:
+        kept = workshop.cache.folder
         self._own = None if kept else tempfile.TemporaryDirectory(prefix="postmerge-cards-")
         folder = kept / "cards" if kept else Path(self._own.name if self._own else "")
         folder.mkdir(parents=True, exist_ok=True)
         salt = digest(version("pillow"), own_code())
         self._files = {card: folder / f"{digest(salt, card.title, card.site, card.date)}.png" for card in cards}
-        self._drawn = _drawn([card for card, path in self._files.items() if not path.is_file()], workers)
+        self._drawn = _drawn([card for card, path in self._files.items() if not path.is_file()], workshop.workers)
 
     def place(self, output: Path) -> None:
         """Put the share card of each issue into the site."""
@@ -47,6 +51,13 @@ class Drawing:
             same(path, output / card.path)
         if self._own:
             self._own.cleanup()
+
+
+def begin(editions: Iterable[Edition], site: Site, workshop: Workshop) -> Drawing | None:
+    """Start to draw the cards of a site's editions, if so configured."""
+    if not site.settings.get("POSTMERGE_CARDS"):
+        return None
+    return Drawing([Card(path_of(one.key), one.title, site.name, i18n.day(one.dated, one.lang)) for one in editions], workshop)
 
 
 def path_of(key: str) -> str:

@@ -39,18 +39,18 @@ def clean(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     return (gzip.compress(made, mtime=0) if packed else made), tuple(dict.fromkeys(dropped))
 
 
-def publish(source: Path, target: Path) -> tuple[str, ...]:
-    """Sanitize the published copy of a picture; return what was removed. Raises Unreadable after deleting the copy."""
-    data = source.read_bytes()
+def publish(source: Path, target: Path) -> str:
+    """Sanitize the published copy of a picture, and delete it if it cannot be read; return a sentence if it differs."""
     try:
-        made, dropped = clean(data)
-    except Unreadable:
+        made, dropped = clean(source.read_bytes())
+    except Unreadable as wrong:
         target.unlink(missing_ok=True)
-        raise
-    if dropped:
-        target.unlink()  # it may be a link to the source
-        target.write_bytes(made)
-    return dropped
+        return f"This image is not published, because {wrong}: save it as SVG again, or as PNG."
+    if not dropped:
+        return ""
+    target.unlink()  # it may be a link to the source
+    target.write_bytes(made)
+    return f"{', '.join(dropped)} is not allowed in images and was removed: delete it, or save the image as PNG."
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -146,4 +146,4 @@ def _check_depth(root: etree._Element) -> None:
     for event, _ in etree.iterwalk(root, events=("start", "end")):
         depth += 1 if event == "start" else -1
         if depth > MAX_DEPTH:
-            raise ValueError(f"elements nested more than {MAX_DEPTH} levels deep")
+            raise ValueError(f"HTML nested more than {MAX_DEPTH} levels deep")

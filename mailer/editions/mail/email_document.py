@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 import css_inline
 import jinja2
@@ -21,15 +21,27 @@ from mailer.editions.mail.components import for_email
 from mailer.editions.mail.plain_text import heading
 from mailer.editions.mail.template_errors import in_template
 
-_RTL = {"ar", "arc", "dv", "fa", "ha", "he", "khw", "ks", "ku", "ps", "sd", "ug", "ur", "yi"}
+SHORT_DIGEST_CHARS = 12  # of a digest, where people see it
 FALLBACK = Path(__file__).parent.parent / "default_email.html"
 
 
 @dataclass(frozen=True)
-class EmailDocument:
-    """All that the email of one edition is made from; ``plain_body`` is the body as plain text."""
+class EmailSite:
+    """What all emails of a site share; ``clip`` is POSTMERGE_CLIP, ``api_url`` the address of the forms."""
 
     template: str
+    name: str
+    url: str
+    postal_address: str
+    clip: str
+    api_url: str = ""
+
+
+@dataclass(frozen=True)
+class EmailDocument:
+    """One text of an issue. ``plain_body`` (the body as plain text) and ``digest`` are made from the canonical body."""
+
+    site: EmailSite
     title: str
     subject: str
     preheader: str
@@ -37,11 +49,13 @@ class EmailDocument:
     url: str
     date: datetime
     body: str
-    plain_body: str
-    digest: str
-    site_name: str
-    site_url: str
-    postal_address: str
+    plain_body: str = ""
+    digest: str = ""
+
+    @property
+    def verify_url(self) -> str:
+        """Return the address of the receipt."""
+        return receipt_url(self.site.api_url or self.site.url, self.digest)
 
 
 def template_source(theme: Path) -> str:
@@ -54,19 +68,21 @@ def render_html(document: EmailDocument) -> str:
     """Render the HTML part: the template, then CSS inlined; media queries stay in the style block."""
     facts = {
         **vars(document),
+        "site_name": document.site.name,
+        "site_url": document.site.url,
+        "postal_address": document.site.postal_address,
         "body": Markup(for_email(document.body)),  # noqa: S704
-        "dir": direction(document.lang),
+        "dir": i18n.direction(document.lang),
         "unsubscribe_url": UNSUBSCRIBE_URL,
-    }
-    facts["join_url"] = join_url(document.body)
-    del facts["template"], facts["plain_body"]
-    facts |= {
+        "join_url": join_url(document.body),
+        "verify_url": document.verify_url,
         "_": make_say(document.lang),
         "words_lang": i18n.spoken(document.lang),
+        "words_dir": i18n.direction(i18n.spoken(document.lang)),
         "day": i18n.day(document.date, document.lang),
     }
     try:
-        made = _template(document.template).render(facts)
+        made = _template(document.site.template).render(facts)
     except jinja2.TemplateError as error:
         line = in_template(error)[1]
         raise BadInput(
@@ -77,15 +93,21 @@ def render_html(document: EmailDocument) -> str:
 
 def render_text(document: EmailDocument) -> str:
     """Render the text part, with the same content in the same order."""
-    say = i18n.translator(i18n.spoken(document.lang))
-    more = f"{say('Become a paid subscriber')}: {join}\n\n" if (join := join_url(document.body)) else ""
-    why = say("You’re getting this email because you subscribed to %(site)s.", site=document.site_name)
+    say, site = i18n.translator(i18n.spoken(document.lang)), document.site
+    read, unsubscribe, subscribe = say("Read on the web"), say("Unsubscribe"), say("Become a paid subscriber")
+    more = f"{subscribe}: {join}\n\n" if (join := join_url(document.body)) else ""
+    why = say("You’re getting this email because you subscribed to %(site)s.", site=site.name)
     return (
-        f"{heading(document.title)}\n{document.site_name}, {i18n.day(document.date, document.lang)}\n"
-        f"{say('Read on the web')}: {document.url}\n\n{document.plain_body}\n-- \n"
-        f"{why}\n{document.site_name}\n{document.postal_address}\n\n{say('Unsubscribe')}: {UNSUBSCRIBE_URL}\n\n{more}"
-        f"Digest: {document.digest}\n"
+        f"{heading(document.title)}\n{site.name}, {i18n.day(document.date, document.lang)}\n"
+        f"{read}: {document.url}\n\n{document.plain_body}\n-- \n"
+        f"{why}\n{site.name}\n{site.postal_address}\n\n{unsubscribe}: {UNSUBSCRIBE_URL}\n\n{more}"
+        f"SHA-256: {document.digest[:SHORT_DIGEST_CHARS]}\n{say('Verify')}: {document.verify_url}\n"
     )
+
+
+def receipt_url(api_url: str, digest: str, page: str = "") -> str:
+    """Return the address of the receipt for a text; ``page`` finds it when the text was edited since."""
+    return f"{api_url}/receipts/{digest}{'?page=' + quote(page, safe='') if page else ''}"
 
 
 def join_url(body: str) -> str:
@@ -94,15 +116,9 @@ def join_url(body: str) -> str:
     return html.unescape(found[1]) if found else ""
 
 
-def direction(lang: str) -> str:
-    """Return ``rtl`` or ``ltr``."""
-    return "rtl" if lang.lower().partition("-")[0] in _RTL else "ltr"
-
-
-def make_say(lang: str) -> Callable[..., Markup]:
+def make_say(lang: str) -> i18n.Say:
     """Return ``say(text, **values)`` for templates, in a text's language: our words are markup, values are escaped."""
-    say = i18n.translator(i18n.spoken(lang))
-    return lambda text, **values: Markup(say(text)) % values if values else Markup(say(text))  # noqa: S704
+    return i18n.translator(i18n.spoken(lang), Markup)
 
 
 @cache

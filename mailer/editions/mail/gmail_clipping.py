@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lxml import html
 from lxml.html import HtmlElement
@@ -17,26 +17,19 @@ _RESERVED_BYTES = 1024  # for the subscriber's own unsubscribe link
 _REST = '<p class="rest" lang="{lang}" dir="ltr"><a href="{url}">{words}</a></p>\n'
 
 
-@dataclass(frozen=True)
-class Clipped:
-    """An email's HTML as it is sent. ``before`` is the heading at which it was cut, or names the place; empty if whole."""
-
-    html: str
-    before: str = ""
-
-
-def clip_email(document: EmailDocument, mode: str) -> Clipped:
-    """Render the HTML part of an email, cut if it is too long and so configured."""
+def clip_email(document: EmailDocument) -> tuple[str, str]:
+    """Render the HTML part of an email, cut if it is too long and so configured; return also the heading at which it was
+    cut, or another name of the place: empty if it is whole."""
     whole = render_html(document)
-    if mode != "cut" or count_bytes(whole) <= MAX_HTML_BYTES - _RESERVED_BYTES:
-        return Clipped(whole)
+    if document.site.clip != "cut" or count_bytes(whole) <= MAX_HTML_BYTES - _RESERVED_BYTES:
+        return whole, ""
     blocks = _blocks(document.body)
     headings = [at for at, block in enumerate(blocks) if at and re.fullmatch("h[1-4]", str(block.tag))]
     for places in (headings, list(range(1, len(blocks)))):
         made, at = _longest(document, blocks, places)
         if made:
-            return Clipped(made, " ".join(blocks[at].text_content().split())[:60] or "a picture")
-    return Clipped(_made(document, [], document.url), "everything")
+            return made, " ".join(blocks[at].text_content().split())[:60] or "a picture"
+    return _made(document, [], document.url), "everything"
 
 
 def count_bytes(made: str) -> int:

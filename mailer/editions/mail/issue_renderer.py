@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lxml import html
 
@@ -14,63 +14,44 @@ from mailer.core.errors import PostmergeError
 from mailer.core.message import has_placeholder
 from mailer.editions.mail import email_document, gmail_clipping
 from mailer.editions.mail.canonical_html import Body, canonical
+from mailer.editions.mail.email_document import EmailDocument
+from mailer.editions.mail.markdown_to_html import Workshop, digest, own_code
 from mailer.editions.mail.plain_text import plain
-from mailer.editions.source.site_config import read_clip_setting
 
 _LONG, _MANY = 6_000, 4  # characters of HTML, and headings: longer issues get a table of contents
 _MAX_PREHEADER_CHARS = 110  # of the text, where `Preheader:` is missing
 _ASIDE = " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in ("admonition", "footnote", "locked"))
 
 
-class RenderJob(NamedTuple):
-    """All that the email of one issue is rendered from; ``clip_mode`` is POSTMERGE_CLIP."""
+@dataclass(frozen=True)
+class RenderedText:
+    """A text of an issue as it is sent. ``before`` is where the email was cut; ``dropped`` names what was removed from the
+    body, each once; ``failed`` is why there is no text."""
 
-    content: str
-    url: str
-    template: str
-    title: str
-    subject: str
-    preheader: str
-    lang: str
-    date: Any
-    site_name: str
-    site_url: str
-    postal_address: str
-    clip_mode: str
+    body: str = ""
+    digest: str = ""
+    preheader: str = ""
+    html: str = ""
+    text: str = ""
+    before: str = ""
+    dropped: Sequence[str] = ()
+    failed: str = ""
 
 
-def collect_job(article: Any, content: str, template: str, settings: Mapping[str, Any], postal_address: str) -> RenderJob:
-    """Collect all that an issue is rendered from, for ``render_issue``."""
-    asked_for, title = article.metadata, to_one_line(article.title)
-    return RenderJob(
-        content,
-        article.postmerge_url,
-        template,
-        title,
-        to_one_line(asked_for.get("subject") or "") or title,
-        to_one_line(asked_for.get("preheader") or ""),
-        article.lang,
-        article.date,
-        settings["SITENAME"],
-        settings["SITEURL"],
-        postal_address,
-        read_clip_setting(settings.get("POSTMERGE_CLIP")),
-    )
-
-
-def to_one_line(value: Any) -> str:
-    """Return a field as one line."""
-    return " ".join(str(value).split())
-
-
-def try_render_issue(job: RenderJob) -> dict[str, Any]:
-    """Render an issue; if it cannot be rendered, ``failed`` is the reason. Raises BadInput for a broken template."""
-    try:
-        return render_issue(job)
-    except PostmergeError:
-        raise
-    except Exception as error:
-        return {"failed": describe_error(error)}
+def render_all(documents: Mapping[str, EmailDocument], workshop: Workshop) -> dict[str, RenderedText]:
+    """Render the documents, whose bodies are any HTML, from the cache or in all processors."""
+    salt, cache = own_code(), workshop.cache
+    keys = {name: digest(salt, repr(document)) for name, document in documents.items()}
+    done = {name: RenderedText(**kept) for name, key in keys.items() if (kept := cache.get(key))}
+    missing = [name for name in documents if name not in done]
+    made = workshop.workers.map(_try_render, [documents[name] for name in missing], chunk=8)
+    for number, (name, one) in enumerate(zip(missing, made, strict=True), 1):
+        done[name] = one
+        if not one.failed:
+            cache.put(keys[name], vars(one))
+        if number % 20 == 0:
+            workshop.progress(f"Rendering emails: {number} of {len(missing)}")
+    return done
 
 
 def describe_error(error: Exception) -> str:
@@ -78,27 +59,35 @@ def describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
-def render_issue(job: RenderJob) -> dict[str, Any]:
-    """Render the body, digest and email of one issue; plain data in and out, because it runs in another process."""
+def _try_render(document: EmailDocument) -> RenderedText:
+    """Render an issue, or say why not. Raises BadInput for a broken template."""
     try:
-        body = canonical(job.content, job.url)
+        return _render(document)
+    except PostmergeError:
+        raise
     except Exception as error:
-        text = clean(job.content).replace("&", "&amp;").replace("<", "&lt;")
-        body = Body(f"<pre>{text}</pre>\n", (f"HTML ({type(error).__name__})",))
-    hexdigest = hashlib.sha256(body.html.encode()).hexdigest()
-    plain_body = plain(body.html, job.lang)
-    preheader = job.preheader or _beginning(body.html)
-    if any(map(has_placeholder, (body.html, plain_body, job.title, job.subject, preheader, job.lang, job.url))):
+        return RenderedText(failed=describe_error(error))
+
+
+def _render(document: EmailDocument) -> RenderedText:
+    try:
+        body = canonical(document.body, document.url)
+    except Exception as error:
+        text = clean(document.body).replace("&", "&amp;").replace("<", "&lt;")
+        said = str(error) if type(error) is ValueError else f"HTML ({type(error).__name__})"
+        body = Body(f"<pre>{text}</pre>\n", (said,))
+    document = replace(
+        document,
+        body=body.html,
+        plain_body=plain(body.html, document.lang),
+        digest=hashlib.sha256(body.html.encode()).hexdigest(),
+        preheader=document.preheader or _beginning(body.html),
+    )
+    if any(has_placeholder(value) for value in vars(document).values() if isinstance(value, str)):
         raise ValueError("it contains the placeholder of the unsubscribe link")
-    document = email_document.EmailDocument(
-        job.template, job.title, job.subject, preheader, job.lang, job.url, job.date, body.html, plain_body, hexdigest,
-        job.site_name, job.site_url, job.postal_address,
-    )  # fmt: skip
-    made, text = gmail_clipping.clip_email(document, job.clip_mode), email_document.render_text(document)
-    return {
-        "body": body.html, "dropped": list(body.dropped), "digest": hexdigest, "subject": job.subject, "preheader": preheader,
-        "html": made.html, "text": text, "size": gmail_clipping.count_bytes(made.html), "before": made.before,
-    }  # fmt: skip
+    made, before = gmail_clipping.clip_email(document)
+    text = email_document.render_text(document)
+    return RenderedText(body.html, document.digest, document.preheader, made, text, before, body.dropped)
 
 
 def list_headings(body: str) -> list[tuple[str, str]]:

@@ -11,6 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +22,10 @@ import orjson
 import pygments
 
 from mailer.core import i18n
+from mailer.core.files import write_private
+from mailer.core.i18n import catalogues
+from mailer.editions.mail import gfm
+from mailer.editions.mail.gfm import GfmOptions
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -52,10 +58,10 @@ class Cache:
         try:
             data = orjson.dumps({"key": key, "value": value})
             try:
-                part.write_bytes(data)
+                write_private(part, data)
             except FileNotFoundError:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                part.write_bytes(data)
+                write_private(part, data)
             part.replace(path)
         except (OSError, TypeError):
             with contextlib.suppress(OSError):
@@ -74,9 +80,16 @@ def digest(*parts: object) -> str:
     return total.hexdigest()
 
 
+@cache
 def own_code() -> str:
     """Return a digest of this package's source and our catalogues: any change to them changes every cache key."""
-    files = [*sorted(Path(__file__).parent.parent.rglob("*.py")), Path(i18n.__file__), *sorted(i18n.FOLDER.glob("*.po"))]
+    files = [
+        *sorted(Path(__file__).parent.parent.rglob("*.py")),
+        Path(i18n.__file__),
+        Path(catalogues.__file__),
+        *sorted(catalogues.FOLDER.glob("*.po")),
+    ]
+    files += i18n.own_catalogues().values()
     return digest(*(path.read_bytes() for path in files))
 
 
@@ -104,40 +117,83 @@ class Workers:
             self._pool = None
 
 
-def convert_all(
-    texts: Mapping[str, str], options: dict[str, Any], cache: Cache, workers: Workers, progress: Callable[[str], None]
-) -> tuple[dict[str, str | None], int]:
-    """Convert each text to HTML (None if the converter failed); return also how many were converted rather than cached."""
-    settings = json.dumps(options, sort_keys=True, default=str)
-    salt = digest(settings, markdown.__version__, pygments.__version__, version("pymdown-extensions"), own_code())
+@dataclass(frozen=True)
+class Workshop:
+    """What the slow steps of a build share: the cache, the processes, and where progress is shown."""
+
+    cache: Cache
+    workers: Workers = field(default_factory=Workers)
+    progress: Callable[[str], None] = lambda text: None
+
+
+@dataclass
+class Converted:
+    """The HTML of each text (None if the converter failed, and why), and how many texts were converted and how many cached."""
+
+    html: dict[str, str | None]
+    failed: dict[str, str] = field(default_factory=dict)
+    fresh: int = 0
+    reused: int = 0
+
+
+def convert_all(texts: Mapping[str, str], given: Mapping[str, Any] | GfmOptions, workshop: Workshop) -> Converted:
+    """Convert each text to HTML: with Pelican's setting MARKDOWN, or in GitHub's dialect."""
+    cache, options = workshop.cache, given if isinstance(given, GfmOptions) else _complete(given)
+    failed: dict[str, str] = {}
+    salt = _salt(options)
     keys = {name: digest(salt, text) for name, text in texts.items()}
     done: dict[str, str | None] = {name: cache.get(key) for name, key in keys.items()}
     missing = [name for name, html in done.items() if html is None]
     jobs = sorted(((name, texts[name], options) for name in missing), key=lambda job: -len(job[1]))
-    for number, (name, html) in enumerate(workers.map(_convert, jobs, chunk=4), 1):
+    for number, (name, html, error) in enumerate(workshop.workers.map(_convert, jobs, chunk=4), 1):
         done[name] = html
-        if html is not None:
+        if html is None:
+            failed[name] = error
+        else:
             cache.put(keys[name], html)
         if number % 20 == 0:
-            progress(f"Converting Markdown: {number} of {len(missing)}")
-    return done, len(missing)
+            workshop.progress(f"Converting Markdown: {number} of {len(missing)}")
+    return Converted(done, failed, len(missing), len(done) - len(missing))
+
+
+def _complete(given: Mapping[str, Any]) -> dict[str, Any]:
+    options = {"output_format": "html", **given}
+    options["extensions"] = list(options.get("extensions", [])) or sorted(options.get("extension_configs", {}))
+    return options
+
+
+def _salt(options: Mapping[str, Any] | GfmOptions) -> str:
+    """Digest all that decides about the HTML, except for the text."""
+    if isinstance(options, GfmOptions):
+        return digest(gfm.NAME, gfm.renderer(), options, pygments.__version__, own_code())
+    settings = json.dumps(options, sort_keys=True, default=str)
+    return digest(settings, markdown.__version__, pygments.__version__, version("pymdown-extensions"), own_code())
 
 
 _converter: markdown.Markdown | None = None
 _converter_for: dict[str, Any] | None = None
 
 
-def _convert(job: tuple[str, str, dict[str, Any]]) -> tuple[str, str | None]:
-    global _converter, _converter_for
+def _convert(job: tuple[str, str, dict[str, Any] | GfmOptions]) -> tuple[str, str | None, str]:
+    """Return the name, and the HTML or why there is none. No text stops a build."""
+    global _converter
     name, text, options = job
+    try:
+        return name, gfm.to_html(text, options) if isinstance(options, GfmOptions) else _convert_classic(text, options), ""
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Rust is no Exception
+        _converter = None
+        return name, None, str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"[:200]
+
+
+def _convert_classic(text: str, options: dict[str, Any]) -> str:
+    """Convert a text with Python-Markdown."""
+    global _converter, _converter_for
     if _converter is None or _converter_for != options:
         _converter = markdown.Markdown(**options)
         # The same patterns in the same order: a list is faster than their registry, which sorts itself at each use.
         inline: Any = _converter.treeprocessors["inline"]
         inline.inlinePatterns = list(_converter.inlinePatterns)
         _converter_for = options
-    try:
-        return name, _converter.reset().convert(text)
-    except Exception:
-        _converter = None
-        return name, None
+    return _converter.reset().convert(text)

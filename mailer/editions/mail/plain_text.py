@@ -24,7 +24,8 @@ def plain(body: str, lang: str = "en") -> str:
     blocks = writer.blocks(root, WIDTH)
     if writer.links:
         notes = "\n".join(f"[{number}] {link}" for link, number in writer.links.items())
-        blocks.append(f"{heading(writer.say('Links'), 'h3')}\n{notes}")
+        links = writer.say("Links")
+        blocks.append(f"{heading(links, 'h3')}\n{notes}")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -113,7 +114,7 @@ class _Writer:
             return "\v"
         if tag == "img":
             alt = _squeeze(element.get("alt", ""))
-            return f"[{self.say('Image: %(alt)s', alt=alt)}]" if alt else ""
+            return "[" + self.say("Image: %(alt)s", alt=alt) + "]" if alt else ""
         inner = self._inside(element)
         if tag in ("em", "i") and inner.strip():
             return f"*{inner}*"
@@ -128,7 +129,7 @@ class _Writer:
     def _link(self, element: etree._Element, inner: str) -> str:
         target, classes = element.get("href", ""), element.get("class", "")
         if "footnote-ref" in classes:
-            return f"[{self.say('note %(number)s', number=_squeeze(inner))}]"
+            return "[" + self.say("note %(number)s", number=_squeeze(inner)) + "]"
         if "footnote-backref" in classes or "headerlink" in classes:
             return ""
         shown = _squeeze(inner)

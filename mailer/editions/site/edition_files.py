@@ -13,6 +13,7 @@ import orjson
 
 from mailer.core.edition import Edition, Finding, SendIntent, Variant
 from mailer.core.errors import BadInput
+from mailer.core.files import write_private
 from mailer.editions.source import build_files
 
 _REPORT = "report.json"
@@ -39,7 +40,7 @@ def write(staged: Staged, findings: Sequence[Finding]) -> None:
     report = {"editions": staged.names, "findings": [vars(finding) for finding in findings]}
     for name, data in {**staged.new, _REPORT: orjson.dumps(report, option=orjson.OPT_INDENT_2)}.items():
         part = (staged.folder / name).with_suffix(".part")
-        part.write_bytes(data)
+        write_private(part, data)  # it may hold paid text
         part.replace(staged.folder / name)
     wanted = {*staged.names, _REPORT}
     for path in staged.folder.glob("*.json"):

@@ -57,19 +57,20 @@ def run_beside(other: Callable[[], None], mine: Callable[[], None], findings: li
 class ThriftyWriter(Writer):  # type: ignore[misc]
     """Pelican's writer, which links an unchanged page to its file in the last site instead of writing a new one.
 
-    The pages of the site before are looked for in ``POSTMERGE_SESSION.earlier``, and each is compared as a whole.
+    The pages of the site before are looked for in ``Spare.site``, and each is compared as a whole.
     Until ``flush`` is called pages are only noted.
     """
 
     def __init__(self, output_path: str, settings: Any = None) -> None:
         super().__init__(output_path, settings=settings)
         self._noted: list[_Asked] | None = []
+        self._build = self.settings["POSTMERGE_STATE"]
 
     def write_file(self, name: str, *arguments: Any, **named: Any) -> None:
         """Write a page; nothing without a name."""
         if not name:
             return
-        self.settings["POSTMERGE_SESSION"].spare.make(os.path.dirname(sanitised_join(self.output_path, name)))
+        self._build.spare.make(os.path.dirname(sanitised_join(self.output_path, name)))
         if self._noted is None:
             super().write_file(name, *arguments, **named)
         else:
@@ -84,7 +85,7 @@ class ThriftyWriter(Writer):  # type: ignore[misc]
         beside = [one for one in noted if "article" in one[2]][::2]  # lists, which may have several pages each, stay here
         others = {id(one) for one in beside}
         mine = [one for one in noted if id(one) not in others]
-        if run_beside(lambda: self._write(beside), lambda: self._write(mine), self.settings["POSTMERGE_SESSION"].findings):
+        if run_beside(lambda: self._write(beside), lambda: self._write(mine), self._build.findings):
             for name, _, named in beside:
                 self._note(sanitised_join(self.output_path, name), named.get("override_output", False))
         else:
@@ -109,7 +110,7 @@ class ThriftyWriter(Writer):  # type: ignore[misc]
         if filename in self._written_files or filename in self._overridden_files:
             return super()._open_w(filename, encoding, override)
         self._note(filename, override)
-        return _Page(filename, filename.replace(self.output_path, str(self.settings["POSTMERGE_SESSION"].earlier), 1), encoding)
+        return _Page(filename, filename.replace(self.output_path, str(self._build.spare.site), 1), encoding)
 
 
 class _Page:
@@ -119,9 +120,9 @@ class _Page:
         self._filename, self._earlier, self._encoding = filename, earlier, encoding
         self._parts: list[bytes] = []
 
-    def write(self, text: str) -> None:
-        """Add to the page."""
-        self._parts.append(text.encode(self._encoding))
+    def write(self, text: str | bytes) -> None:
+        """Add to the page; a feed's parts come encoded."""
+        self._parts.append(text.encode(self._encoding) if isinstance(text, str) else text)
 
     def __enter__(self) -> _Page:
         return self

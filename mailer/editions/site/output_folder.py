@@ -10,9 +10,13 @@ from pathlib import Path
 
 
 class Spare:
-    """Emptied folders of a former site: file systems move hundreds of folders much faster than they create them."""
+    """Emptied folders of a former site: file systems move hundreds of folders much faster than they create them.
 
-    def __init__(self, folder: Path) -> None:
+    ``site`` is the site of the last build.
+    """
+
+    def __init__(self, folder: Path, site: Path) -> None:
+        self.site = site
         _empty(folder)
         self._left = [path for path, _, _ in os.walk(folder, topdown=False)][:-1]
         self._left.reverse()  # so that the innermost is used first
@@ -36,7 +40,7 @@ def replacing(site: Path) -> Iterator[tuple[Path, Spare]]:
     old.mkdir(parents=True, exist_ok=True)
     fresh.mkdir()
     try:
-        yield fresh, Spare(old)
+        yield fresh, Spare(old, site)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,20 @@ import jinja2
 from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput, PostmergeError
 from mailer.editions.mail.template_errors import in_template
-from mailer.editions.site.build_session import Session
+from mailer.editions.site.articles import fix_address
+from mailer.editions.site.build import Build, BuildOptions
 from mailer.editions.site.pelican_log import quiet
-from mailer.editions.source.site_config import Site, need_plugin
+from mailer.editions.source.site_config import need_plugin
 
 _WORDS_A_MINUTE = 220
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A preview of a file. ``edition`` is None for a page; ``seconds``: reading time; ``before``: where the email was cut."""
+    """A preview of a file. ``seconds``: reading time; ``before``: where the email was cut.
+
+    ``edition`` is None for a page; of its variants it has the paid one, and no translation.
+    """
 
     page: str
     edition: Edition | None
@@ -34,11 +38,8 @@ class Shown:
 class Preview:
     """Renders the page and the email of one file. Thread-safe; one call at a time."""
 
-    def __init__(self, site: Site, cache: Path | None = None, postal_address: str = "", api_url: str = "") -> None:
-        self._site = site
-        self._cache = cache
-        self._postal_address = postal_address
-        self._api_url = api_url
+    def __init__(self, options: BuildOptions) -> None:
+        self._options = options
         self._lock = threading.Lock()
         self._state: _State | None = None
 
@@ -54,8 +55,8 @@ class Preview:
         """
         with self._lock:
             try:
-                with quiet([], self._site.root):
-                    self._state = self._state or _State(self._site, self._cache, self._postal_address, self._api_url)
+                with quiet([], self._options.content):
+                    self._state = self._state or _State(Build(self._options, is_preview=True))
                     return self._state.show(path)
             except PostmergeError:
                 self._state = None
@@ -71,76 +72,65 @@ class Preview:
 
 
 class _State:
-    def __init__(self, site: Site, cache: Path | None, postal_address: str, api_url: str) -> None:
+    def __init__(self, build: Build) -> None:
         from pelican import Pelican
         from pelican.plugins import signals
-        from pelican.settings import read_settings
 
-        self.site = site
-        self.session = Session(cache, None, postal_address, preview=True)
-        override: dict[str, Any] = {
-            "PATH": str(site.root), "OUTPUT_PATH": str(site.root.parent / ".never-written"), "SITEURL": site.url,
-            "POSTMERGE_SESSION": self.session,
-            "LOAD_CONTENT_CACHE": False, "CACHE_CONTENT": False, "DELETE_OUTPUT_DIRECTORY": False,
+        self._build = build
+        settings = build.configure(build.options.content.resolve().parent / ".never-written")
+        pelican = Pelican(settings)
+        need_plugin(pelican, build.options.config)
+        self._context = {
+            **settings, "generated_content": {}, "static_links": set(), "static_content": {},
+            "localsiteurl": settings["SITEURL"],
         }  # fmt: skip
-        if api_url:
-            override["API_URL"] = api_url
-        self.settings = read_settings(str(site.config), override=override)
-        self.pelican = Pelican(self.settings)
-        need_plugin(self.pelican, site.config)
-        self.context = {
-            **self.settings, "generated_content": {}, "static_links": set(), "static_content": {},
-            "localsiteurl": self.settings["SITEURL"],
+        facts = {
+            "context": self._context, "settings": settings, "path": pelican.path, "theme": pelican.theme,
+            "output_path": pelican.output_path,
         }  # fmt: skip
-        shared = {"context": self.context, "settings": self.settings, "path": self.pelican.path}
-        rest = {"theme": self.pelican.theme, "output_path": self.pelican.output_path}
-        self.generators = [make(**shared, **rest) for make in self.pelican._get_generator_classes()]
-        for generator in self.generators:
+        self._generators = [make(**facts) for make in pelican._get_generator_classes()]
+        for generator in self._generators:
             if hasattr(generator, "generate_context"):
                 generator.generate_context()
-        signals.all_generators_finalized.send(self.generators)
+        signals.all_generators_finalized.send(self._generators)
 
     def show(self, path: Path) -> Shown:
         """Read, convert and render one file."""
         from pelican.contents import Article, Page
 
-        is_page = self.site.is_page(path)
-        self.session.retake(path, is_page)
-        generator = self.generators[1 if is_page else 0]
+        build, is_page = self._build, self._build.site.is_page(path)
+        build.start_again(path)
+        generator = self._generators[1 if is_page else 0]
         made = generator.readers.read_file(
-            base_path=self.pelican.path, path=str(path), content_class=Page if is_page else Article, context=self.context
+            base_path=generator.path, path=str(path), content_class=Page if is_page else Article, context=self._context
         )
         self._place(generator, made, is_page)
-        edition = None
-        if not is_page:
-            self.session.make_editions([made], self.settings)
-            edition = made.edition
-        found = tuple(f for f in self.session.report() if f.path == self.session.shown(path))
-        return Shown(
-            self._page(generator, made, is_page), edition, found, _seconds(made.content), getattr(made, "cut_before", "")
-        )
+        issue = None if is_page else next(iter(build.render([made]).by_key.values()), None)
+        shown = build.site.source_name(path)
+        found = tuple(one for one in build.report() if one.path == shown)
+        page = self._page(generator, made, "page" if is_page else "article")
+        paid = tuple(one for one in issue.edition.variants if one.premium) if issue else ()
+        edition = replace(issue.edition, variants=paid) if issue else None
+        return Shown(page, edition, found, _seconds(made.content), issue.cut_before if issue else "")
 
     def _place(self, generator: Any, made: Any, is_page: bool) -> None:
         """Replace its earlier version among its neighbors and its translations."""
-        name = made.get_relative_source_path()
-        self.context["generated_content"][name] = made
-        lists = (generator.pages, generator.translations) if is_page else (generator.articles, generator.translations)
-        for found in lists:
+        self._context["generated_content"][made.get_relative_source_path()] = made
+        for found in (generator.pages if is_page else generator.articles, generator.translations):
             for at, old in enumerate(found):
                 if old.source_path == made.source_path:
                     found[at] = made
                     made.translations = old.translations
-                    for side in ("postmerge_older", "postmerge_newer", "postmerge_of", "postmerge_languages"):
+                    for side in ("postmerge_older", "postmerge_newer", "postmerge_languages"):
                         if hasattr(old, side):
                             setattr(made, side, getattr(old, side))
-                    if hasattr(old, "postmerge_of"):
+                    if made.source_path in self._build.originals:
                         made.override_url, made.override_save_as = old.url, old.save_as
 
-    def _page(self, generator: Any, made: Any, is_page: bool) -> str:
-        made.override_url, made.override_save_as = made.url, made.save_as
-        kind = "page" if is_page else "article"
+    def _page(self, generator: Any, made: Any, kind: str) -> str:
+        fix_address(made)
         more = {kind: made, "output_file": made.save_as, "page_name": kind, "category": getattr(made, "category", None)}
-        return str(generator.get_template(made.template).render({**self.context, **more}))
+        return str(generator.get_template(made.template).render({**self._context, **more}))
 
 
 def _seconds(content: str) -> int:

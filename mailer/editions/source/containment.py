@@ -55,6 +55,16 @@ def check_markdown(extensions: Iterable[Any]) -> None:
             )
 
 
+def check_format(extension: str, reads: type[Any] | None) -> None:
+    """Raise BadInput if another plugin reads files of a format itself: their sources would be emailed as they are."""
+    module = reads.__module__ if reads else ""
+    if module and not module.startswith(("pelican.readers", "mailer.")):
+        raise BadInput(
+            f"The plugin {module} reads .{extension} files itself, and Postmerge cannot make emails from what it does to them:"
+            " remove it from PLUGINS."
+        )
+
+
 def check_theme(settings: Mapping[str, Any]) -> None:
     """Raise BadInput for a static file of the theme that is, or leads, outside of the theme."""
     theme = Path(settings["THEME"]).resolve()
@@ -64,6 +74,16 @@ def check_theme(settings: Mapping[str, Any]) -> None:
                 raise BadInput(
                     f"The theme's file {os.path.relpath(path, theme)} leads out of the theme: put the file itself there."
                 )
+
+
+def list_outer_folders(content: Path) -> list[Path]:
+    """List links to folders outside of the content folder, and to folders around the link: Pelican would walk them."""
+    return [
+        Path(parent, name)
+        for parent, folders, _ in os.walk(content)
+        for name in folders
+        if os.path.islink(Path(parent, name)) and _leads_out(Path(parent, name), content)
+    ]
 
 
 def is_inside(path: Path, folder: Path) -> bool:
@@ -80,6 +100,11 @@ def split_by_place(files: Iterable[Any], content: Path, output: Path) -> tuple[l
         fine = is_inside(content / one.source_path, content) and target.is_relative_to(output)
         (kept if fine else refused).append(one)
     return kept, refused
+
+
+def _leads_out(link: Path, content: Path) -> bool:
+    target = link.resolve()
+    return not target.is_relative_to(content) or link.is_relative_to(target)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -49,12 +49,23 @@ class NotYet:
     advice: str = "remove one of the two"
 
 
-def judge(source: Source, fields: Mapping[str, str], path: PurePath, zone: str, now: datetime, send: SendIntent) -> bool:
-    """Is the text left out of the build as a draft? A contradiction is reported as an error of the source.
+@dataclass(frozen=True)
+class Candidate:
+    """A text that may be a draft: its fields, its path below the content folder, the site's zone, and the time of the build."""
 
-    ``path`` is the file's below the content folder.
-    """
-    found = list(_reasons(fields, path, zone, now))
+    fields: Mapping[str, str]
+    path: PurePath
+    zone: str
+    now: datetime
+
+    def plain(self, name: str) -> str:
+        """Return a field without quotes, comment and capitals."""
+        return _plain(self.fields.get(name, ""))
+
+
+def judge(source: Source, text: Candidate, send: SendIntent) -> bool:
+    """Is the text left out of the build as a draft? A contradiction is reported as an error of the source."""
+    found = list(_reasons(text))
     if any(one.says is Says.DRAFT for one in found):
         return True
     for one in found:
@@ -63,13 +74,13 @@ def judge(source: Source, fields: Mapping[str, str], path: PurePath, zone: str, 
         elif send is not SendIntent.NO:
             source.error(one.field, f"{one.words} marks this issue as not ready, but `Send:` asks to send it: {one.advice}.")
     if send is SendIntent.YES:
-        _insist_on_past(source, fields.get("date", ""), zone, now)
+        _insist_on_past(source, text)
     return any(one.says is Says.LATER for one in found)
 
 
-def is_draft(fields: Mapping[str, str], path: PurePath, zone: str, now: datetime) -> bool:
+def is_draft(text: Candidate) -> bool:
     """Is the text a draft? Nothing is reported."""
-    return any(one.says in (Says.DRAFT, Says.LATER) for one in _reasons(fields, path, zone, now))
+    return any(one.says in (Says.DRAFT, Says.LATER) for one in _reasons(text))
 
 
 def status(fields: Mapping[str, str]) -> str:
@@ -77,26 +88,27 @@ def status(fields: Mapping[str, str]) -> str:
     return _plain(fields.get("status", ""))
 
 
-def _insist_on_past(source: Source, text: str, zone: str, now: datetime) -> None:
-    dated = _moment(text, zone)
-    if dated and dated > now:
-        how = f"write `Send: {dated:%Y-%m-%d %H:%M} {zone}` to send it then, or correct `Date:`"
-        source.error("date", f"`Date: {text}` is in the future, but `Send: yes` sends the issue immediately: {how}.")
+def _insist_on_past(source: Source, text: Candidate) -> None:
+    date = text.fields.get("date", "")
+    dated = _moment(date, text.zone)
+    if dated and dated > text.now:
+        how = f"write `Send: {dated:%Y-%m-%d %H:%M} {text.zone}` to send it then, or correct `Date:`"
+        source.error("date", f"`Date: {date}` is in the future, but `Send: yes` sends the issue immediately: {how}.")
 
 
-def _reasons(fields: Mapping[str, str], path: PurePath, zone: str, now: datetime) -> Iterator[NotYet]:
-    if "status" in fields:
-        yield from _status(status(fields))
-    if fields.keys() & NOT_YET:
+def _reasons(text: Candidate) -> Iterator[NotYet]:
+    if "status" in text.fields:
+        yield from _status(text.plain("status"))
+    if text.fields.keys() & NOT_YET:
         for name in (*_DRAFT, *_PUBLISHED):
-            yield from _flag(fields, name, zone, now)
-        yield from _elsewhere(fields)
+            yield from _flag(text, name)
+        yield from _elsewhere(text)
         for name in ("publishdate", "publish_date", "pubdate"):
-            yield from _dated(fields, name, zone, now, ahead=True)
+            yield from _dated(text, name, ahead=True)
         for name in ("expirydate", "unpublishdate"):
-            yield from _dated(fields, name, zone, now, ahead=False)
-    yield from _by_name(path)
-    yield from _misspelt(fields)
+            yield from _dated(text, name, ahead=False)
+    yield from _by_name(text.path)
+    yield from _misspelt(text)
 
 
 def _status(word: str) -> Iterator[NotYet]:
@@ -109,36 +121,36 @@ def _status(word: str) -> Iterator[NotYet]:
         yield NotYet("status", words, Says.NOTHING, "write `Status: draft`, or remove the line")
 
 
-def _flag(fields: Mapping[str, str], name: str, zone: str, now: datetime) -> Iterator[NotYet]:
-    value = _plain(fields.get(name, ""))
+def _flag(text: Candidate, name: str) -> Iterator[NotYet]:
+    value = text.plain(name)
     holds, lets = (_NO, _YES) if name in _PUBLISHED else (_YES, _NO)
     if value in holds:
         yield NotYet(name, f"`{name}: {value}`")
-    elif name == "published" and _moment(value, zone):  # Hugo reads a date here
-        yield from _dated(fields, name, zone, now, ahead=True)
+    elif name == "published" and _moment(value, text.zone):  # Hugo reads a date here
+        yield from _dated(text, name, ahead=True)
     elif value not in (*lets, *_EMPTY):
         yield NotYet(name, f"`{name}: {value[:40]}`", Says.NOTHING, f"write `{name}: true` or `{name}: false`")
 
 
-def _elsewhere(fields: Mapping[str, str]) -> Iterator[NotYet]:
+def _elsewhere(text: Candidate) -> Iterator[NotYet]:
     """Yield settings of other generators that keep a page from being built or listed."""
     for name, values in (("headless", _YES), ("permalink", _NO), ("render", _NO)):
-        if (value := _plain(fields.get(name, ""))) in values:
+        if (value := text.plain(name)) in values:
             yield NotYet(name, f"`{name}: {value}`")
     for name in ("hidden", "unlisted", "eleventyexcludefromcollections"):
-        if (value := _plain(fields.get(name, ""))) in _YES:
+        if (value := text.plain(name)) in _YES:
             yield NotYet(name, f"`{name}: {value}`", Says.HIDDEN)
     for name in ("build", "_build"):
-        for what, value in _BUILD.findall(fields.get(name, "").lower()):
+        for what, value in _BUILD.findall(text.fields.get(name, "").lower()):
             if value not in ("always", "true"):
                 yield NotYet(name, f"`{name}: {what}: {value}`", Says.DRAFT if what == "render" else Says.HIDDEN)
 
 
-def _dated(fields: Mapping[str, str], name: str, zone: str, now: datetime, ahead: bool) -> Iterator[NotYet]:
+def _dated(text: Candidate, name: str, ahead: bool) -> Iterator[NotYet]:
     """Read a day from which on, or until which, a text is published."""
-    value = _plain(fields.get(name, ""))
-    at, words = _moment(value, zone), f"`{name}: {value[:40]}`"
-    if at and (at > now) is ahead:
+    value = text.plain(name)
+    at, words = _moment(value, text.zone), f"`{name}: {value[:40]}`"
+    if at and (at > text.now) is ahead:
         yield NotYet(name, words, Says.LATER)
     elif not at and value not in _EMPTY:
         yield NotYet(name, words, Says.NOTHING, "write the day as 2026-11-24, or remove the line")
@@ -154,10 +166,10 @@ def _by_name(path: PurePath) -> Iterator[NotYet]:
         yield NotYet("", f"The `_` before the file's name, {path.name},", Says.HIDDEN, "rename the file, or remove `Send:`")
 
 
-def _misspelt(fields: Mapping[str, str]) -> Iterator[NotYet]:
+def _misspelt(text: Candidate) -> Iterator[NotYet]:
     """Find misspelled fields such as ``Satus: draft`` and ``Darft: true``: ignored, they would let the issue be emailed."""
-    for name in fields.keys() - _KNOWN:
-        value = _plain(fields[name])
+    for name in text.fields.keys() - _KNOWN:
+        value = text.plain(name)
         close = difflib.get_close_matches(name, ("status", "draft"), n=1, cutoff=0.72)
         if close and value in ("draft", "skip", "hidden", *_YES):
             yield NotYet(name, f"`{name}: {value}`", Says.HIDDEN, f"correct it to `{close[0].title()}:`, or remove it")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from html import unescape
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pelican
 from pelican.contents import Article
@@ -23,7 +25,7 @@ PLACES = {"save_as", "url"}
 _SIMPLE = Path(pelican.__file__).parent / "themes/simple/templates"
 _LISTS = {"tags": Tag, "authors": Author}
 _NAMES = {"category": Category, "author": Author}
-_OURS = {"content", "digest", "body_html", "cut_before", "card", "toc"}  # set on an article here, or in Pelican's __init__
+_OURS = {"content", "digest", "body_html", "card", "toc", "receipt"}  # set on an article here, or in Pelican's __init__
 _PELICANS = {"settings", "metadata", "translations", "source_path", "relative_source_path", "in_default_lang", "date_format",
              "locale_date", "locale_modified", "timezone", "default_status", "override_url", "override_save_as"}  # fmt: skip
 _RESERVED = {*dir(Article), *_OURS, *_PELICANS} - KNOWN
@@ -50,7 +52,7 @@ def read(path: Path, root: Path, shown: str) -> Source:
 def missing_files(html: str, page: Path, root: Path) -> Iterator[str]:
     """List the first targets of a page's links that do not exist; ``root`` is the content folder."""
     found = re.findall(r"""\{(?:filename|static|attach)\}([^"'>\s#?]+)""", html)
-    targets = dict.fromkeys(target.replace("%20", " ") for target in found)
+    targets = dict.fromkeys(unquote(unescape(target)) for target in found)
     yield from islice((target for target in targets if _is_missing(target, page, root)), MAX_MISSING_LINKS)
 
 
@@ -70,8 +72,8 @@ def check(source: Source, fields: Mapping[str, str], settings: Mapping[str, Any]
         for value in _values(fields, name):
             _check_name(source, name, value, {**_LISTS, **_NAMES}[name](value, settings).slug)
     modified = fields.get("modified", "")
-    if modified and front_matter.date(Source(source.path), modified, "UTC") is None:
-        source.error("modified", f"`Modified: {modified[:60]}` is not a valid date: write it as `Modified: 2026-11-24 09:00`.")
+    if modified:
+        front_matter.date(source, modified, "UTC", "modified")
     if (template := fields.get("template", "")) and not _has_template(settings, template):
         source.error(
             "template", f"`Template: {template[:60]}` is not in the theme: use the name of one of its templates, without .html."

@@ -25,6 +25,8 @@ FIELDS = (
     Field("date", "The date shown, and the order of issues; in the site's time zone unless it names its own.", "An error."),
     Field("send", "Asks for the issue to be sent: `yes`, `no`, or a time with its zone.", "The issue is not sent."),
     Field("audience", "Who gets it: a rule over subscribers' tags and segments.", "`everyone`."),
+    Field("from", "Another sender of the email, as `Name <address@your.domain>`.", "The newsletter's sender."),
+    Field("reply-to", "Where replies to this issue go, as an address or `Name <address>`.", "Where the newsletter's go."),
     Field("subject", "Another subject for the email.", "The title."),
     Field("preheader", "The grey line that inboxes show after the subject.", "The first words of the text."),
     Field("summary", "The sentence in lists, in feeds, and for search engines.", "The preheader."),

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
+import datetime as dt
 import difflib
 import re
+import tomllib
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from dateutil import parser as dateparser
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
 
 from mailer.core.audience import parse
-from mailer.core.characters import ILLEGAL, MAX_DATE_CHARS, OVERRIDES, clean, may_hold_illegal, name_character
+from mailer.core.characters import ILLEGAL, OVERRIDES, clean, may_hold_illegal, name_character, parse_sender
 from mailer.core.edition import Finding, SendIntent
 from mailer.core.errors import BadInput
-from mailer.core.message import UNSUBSCRIBE_URL, has_placeholder
+from mailer.core.message import UNSUBSCRIBE_URL, has_placeholder, mailable
 from mailer.editions.source.fields import KNOWN
+from mailer.exchange.dates import parse_date, parse_zone
 
 # Fields by which this and other generators mark a text as unpublished; ``editions.drafts`` reads them.
 NOT_YET = {
@@ -31,7 +30,6 @@ _LINE = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):(.*)")
 _MORE = re.compile(r"^ {4,}(.*)$")
 MAX_SOURCE_BYTES = 4_000_000
 MAX_HEAD_LINES = 500
-_NO_YEAR = datetime(1, 1, 1)
 _LONG_HEAD = f"The front matter has more than {MAX_HEAD_LINES} lines: end it with an empty line before the text."
 _NO_FIELD = "This line of the front matter is not a field: write `Name: value`, or end the front matter above it with `---`."
 _YES = {"yes", "true", "now", "1", "on"}
@@ -86,6 +84,8 @@ class Asked:
     send: SendIntent
     send_at: datetime | None
     audience: str
+    sender: str
+    reply_to: str
 
 
 def split(path: str, data: bytes) -> Source:
@@ -155,6 +155,11 @@ def _fields(source: Source, lines: list[str]) -> int:
     at = 0
     while at < len(lines) and not lines[at].strip():
         at += 1
+    if at < len(lines) and lines[at].strip() == "+++":
+        end = next((n for n in range(at + 1, len(lines)) if lines[n].strip() == "+++"), None)
+        if end is not None:
+            _toml(source, lines, at + 1, end)
+            return end + 1
     if at < len(lines) and lines[at].strip() == "---":
         end = next((n for n in range(at + 1, len(lines)) if lines[n].strip() in ("---", "...")), None)
         if end is not None:
@@ -206,6 +211,32 @@ def _yaml(source: Source, lines: list[str], first: int, end: int) -> None:
         source.fields[name] = _unquoted(value)
 
 
+def _toml(source: Source, lines: list[str], first: int, end: int) -> None:
+    """Read fields in TOML, as Hugo and Zola have them; those of a table are read as ``name: value`` of the table's name."""
+    if end - first > MAX_HEAD_LINES:
+        return _odd(source, first, _LONG_HEAD)
+    try:
+        read = tomllib.loads("\n".join(lines[first:end]))
+    except (ValueError, RecursionError) as error:
+        return _odd(source, first, f"The front matter is not valid TOML: {str(error)[:100]}.")
+    for name, value in read.items():
+        key = name.lower()
+        source.fields[key] = _write_plain(value)
+        pattern = re.compile(rf"\s*\[?[\"']?{re.escape(name)}\b")
+        source.lines[key] = next((n + 1 for n in range(first, end) if pattern.match(lines[n])), first + 1)
+
+
+def _write_plain(value: object) -> str:
+    """Write a value of TOML as our own front matter has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(map(_write_plain, value))
+    if isinstance(value, dict):
+        return " ".join(f"{name}: {_write_plain(one)}" for name, one in value.items())
+    return " ".join((value.isoformat() if isinstance(value, (dt.date, dt.time)) else str(value)).split())
+
+
 def _odd(source: Source, line: int, message: str) -> None:
     source.odd = line, message
     source.findings.append(Finding("error", source.path, line, message))
@@ -231,15 +262,31 @@ def _check_names(source: Source) -> None:
             source.warning(line, f"Unknown field `{name.title()}:`. Did you mean `{close[0].title()}:`?")
 
 
-def asked(source: Source, fields: Mapping[str, str], now: datetime) -> Asked:
-    """Read what the fields ask to be sent; problems are reported as errors of the source."""
+def asked(source: Source) -> Asked:
+    """Read what a source asks to be sent; problems are reported as errors of the source."""
+    fields = source.fields
     send, send_at = _send(source, fields.get("send", ""))
     audience = fields.get("audience", "").strip() or "everyone"
     try:
         parse(audience)
     except BadInput as error:
         source.error("audience", str(error))
-    return Asked(_edition(source, fields.get("edition", "")), send, send_at, audience)
+    number = _edition(source, fields.get("edition", ""))
+    return Asked(number, send, send_at, audience, _read_sender(source, "from"), _read_sender(source, "reply-to"))
+
+
+def _read_sender(source: Source, name: str) -> str:
+    """Return a field with a name and an address; an issue that is not sent may use it for something else."""
+    text = source.fields.get(name, "").strip()
+    try:
+        if text:
+            mailable(parse_sender(text).address)
+    except BadInput:
+        shown = name.title()
+        if source.asks:
+            source.error(name, f"`{shown}: {text[:60]}` is not valid: write it as `{shown}: Name <address@your.domain>`.")
+        return ""
+    return text
 
 
 def _edition(source: Source, text: str) -> int:
@@ -277,44 +324,32 @@ def moment(text: str) -> datetime:
         if re.fullmatch(r"[+-]\d\d:?\d\d|Z", zone):
             fixed = datetime.fromisoformat(f"{day}T{hour}{'+00:00' if zone == 'Z' else zone}")
             return fixed.astimezone(UTC).astimezone(fixed.tzinfo)
-        return _local(datetime.fromisoformat(f"{day}T{hour}"), zone)
-    except (ValueError, OverflowError, ZoneInfoNotFoundError, OSError) as error:
+        return _local(datetime.fromisoformat(f"{day}T{hour}"), parse_zone(zone))
+    except BadInput as error:
+        raise BadInput(f"`Send: {text}` is not valid: {error}.") from error
+    except (ValueError, OverflowError) as error:
         raise BadInput(f"`Send: {text}` names a time or a time zone that doesn't exist: {how}") from error
 
 
-def _local(naive: datetime, zone: str) -> datetime:
+def _local(naive: datetime, zone: tzinfo) -> datetime:
     """Return a wall-clock time in a zone; one that daylight saving time skips does not exist."""
-    local = naive.replace(tzinfo=UTC if zone.upper() in ("UTC", "GMT") else ZoneInfo(zone))
+    local = naive.replace(tzinfo=zone)
     if local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != naive:
         raise ValueError("skipped by summer time")
     return local
 
 
-def date(source: Source, text: str, zone: str) -> datetime | None:
+def date(source: Source, text: str, zone: str, name: str = "date") -> datetime | None:
     """Parse an issue's date, in the site's zone unless it names its own; report an error and return None if that fails."""
     if not text.strip():
-        source.error("date", "`Date:` is missing: write it as `Date: 2026-11-24 09:00`.")
+        source.error(name, f"`{name.title()}:` is missing: write it as `{name.title()}: 2026-11-24 09:00`.")
         return None
-    read = _read(text.strip())
-    if read.year in (_NO_YEAR.year, datetime.max.year):  # the last year has hours that are outside the calendar in some zones
-        source.error("date", f"`Date: {text[:60]}` is not a valid date: write it as `Date: 2026-11-24 09:00`.")
+    try:
+        read = parse_date(text)
+    except BadInput as error:
+        source.error(name, f"`{name.title()}: {text[:60]}` is not a valid date: {error}.")
         return None
     return read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))
-
-
-def _read(text: str) -> datetime:
-    """Parse a date as people write it; year 1 if unreadable or outside the calendar in some zone."""
-    if len(text) > MAX_DATE_CHARS:
-        return _NO_YEAR
-    if re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?", text):
-        with contextlib.suppress(ValueError):
-            return datetime.fromisoformat(text)
-    try:
-        read: datetime = dateparser.parse(text, default=_NO_YEAR)
-        read.replace(tzinfo=read.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return _NO_YEAR
-    return read
 
 
 def slugify(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from mailer.editions.source.field_rules import is_long
 from mailer.editions.source.front_matter import Source, date
@@ -40,15 +41,15 @@ class Correction:
 
 @dataclass(frozen=True)
 class Extras:
-    """``names`` are the former slugs of the issue, oldest first; ``tags`` the names of its topics.
+    """``names`` are the former slugs of the issue, oldest first; ``summary`` is the sentence for lists and feeds, if any.
 
-    ``summary`` is the sentence for lists and feeds; empty when none is written.
+    ``places`` are the files of the site, such as ``p/old/index.html``, for those that were given as an address.
     """
 
     names: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
     fixed: bool = False
     audio: Audio | None = None
-    tags: tuple[str, ...] = ()
     corrected: Correction | None = None
     summary: str = ""
 
@@ -57,15 +58,13 @@ class Extras:
         return key if self.fixed or not self.names else self.names[0]
 
 
-def read(
-    source: Source, fields: Mapping[str, str], root: Path, site_url: str, tags: tuple[str, ...], zone: str = "UTC"
-) -> Extras:
+def read(source: Source, fields: Mapping[str, str], root: Path, site_url: str, zone: str = "UTC") -> Extras:
     """Read the extras of an issue; what is invalid is reported as a warning of the source."""
     return Extras(
         _names(source, fields.get("formerly", "")),
+        tuple(filter(None, (place_of(one, site_url) for one in fields.get("formerly", "").split(",")))),
         bool(fields.get("id", "").strip()),
         _audio(source, fields, root, site_url),
-        tags,
         _correction(source, fields, zone),
         source.fields.get("summary", "").strip(),
     )
@@ -84,6 +83,20 @@ def former(text: str) -> str:
     """Return the slug in a former name, which may be a slug, a file's name or a whole address."""
     last = text.strip().rstrip("/").rpartition("/")[2]
     return re.sub(r"[\\?#%\s]+|\.\.+", "-", re.sub(r"\.(md|markdown|mkd|mdown|rst|html)$", "", last))
+
+
+def place_of(address: str, site_url: str) -> str:
+    """Return the file that answers at a former address, as a path in the site; '' for a name, and for what no file can be."""
+    try:
+        path = unquote(urlsplit(address.strip()).path)
+        base = urlsplit(site_url).path.rstrip("/")
+    except ValueError:
+        return ""
+    path = path.removeprefix(base) if path.startswith(f"{base}/") else path
+    parts = [part for part in path.split("/") if part]
+    if "/" not in path.rstrip("/") or any(part in (".", "..") or is_long(part) or not part.isprintable() for part in parts):
+        return ""
+    return "/".join(parts if parts and re.search(r"\.html?$", parts[-1]) else [*parts, "index.html"]) if parts else ""
 
 
 def _correction(source: Source, fields: Mapping[str, str], zone: str) -> Correction | None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from mailer.core import i18n
-from mailer.core.edition import Variant
 from mailer.core.errors import BadInput
+from mailer.editions.source import component_fences
+from mailer.editions.source.code_fences import follow_code
 from mailer.editions.source.front_matter import Source, moment
 from mailer.editions.source.paid_fences import meant_kind, reads_like_end, reads_like_fence
 
@@ -24,8 +24,7 @@ MAX_NOTES = 1_000  # footnotes of an issue with paid parts: each is searched for
 MARK = "\0premium"  # suffix of a name: the text for paid subscribers
 MORE = re.compile(r"<!--\s*more\s*-->\s*$", re.IGNORECASE)
 _FENCE = re.compile(r"^:::++\s*+(\S*+)\s*$")
-_CODE = re.compile(r"^ {0,3}(```+|~~~+)")
-_NOTE = re.compile(r"^\[\^([^\]]+)\]:")
+_NOTE = re.compile(r"^ {0,3}\[\^([^\]]+)\]:")
 
 
 class Access(StrEnum):
@@ -45,24 +44,39 @@ class Cut:
     secrets: tuple[str, ...] = ()
 
 
-def variant(made: Mapping[str, Any]) -> Variant:
-    """Build the variant for paid subscribers, from what ``issue_renderer.render_issue`` returned."""
-    return Variant("premium", *(made[name] for name in ("preheader", "html", "text", "body", "digest")))
+@dataclass(frozen=True)
+class _Offer:
+    """Where paid text is sold, and the language of the issue."""
+
+    join_url: str
+    lang: str
+
+    @property
+    def say(self) -> i18n.Say:
+        return i18n.translator(i18n.spoken(self.lang))
+
+    def lock(self, sentence: str) -> str:
+        """Return what free subscribers see in place of paid text."""
+        href, more = html.escape(self.join_url, quote=True), html.escape(self.say("Subscribe to read on"))
+        return f'<p class="locked">{html.escape(sentence)} <a href="{href}">{more}</a></p>'
 
 
-def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str) -> Cut:
-    """Split a Markdown source; a problem is an error of the source, which then is not published at all."""
+def cut(source: Source, fields: Mapping[str, str], now: datetime, join_url: str, gfm: bool = False) -> Cut:
+    """Split a Markdown source; a problem is an error of the source, which then is not published at all.
+
+    In GitHub's dialect, `gfm`, components are between fences as well.
+    """
     access, until = _access(source, fields)
-    if access is Access.EARLY and until and until <= now:
-        access = Access.OPEN
-        return Cut(_without_fences(source, ("free",)), None)
     lines = source.body.split("\n")
-    blocks = _blocks(source, lines)
+    blocks = _Fences(source, gfm).read(lines)
+    if access is Access.EARLY and until and until <= now:
+        return Cut(_without_fences(lines, blocks), None)
+    offer = _Offer(join_url, fields.get("lang", ""))
     if access is not Access.OPEN:
-        return _whole(source, fields, lines, blocks, join_url, until)
+        return _whole(source, fields, (lines, blocks), offer, until)
     if not blocks:
         return Cut(source.body, None)
-    free, premium = _apart(lines, blocks, join_url, fields.get("lang", ""))
+    free, premium = _apart(lines, blocks, offer)
     if sum(map(bool, map(_NOTE.match, free))) > MAX_NOTES:
         _wrong(source, 0, f"There are more than {MAX_NOTES:,} footnotes: remove some.")
         return Cut("", "")
@@ -98,45 +112,70 @@ def _access(source: Source, fields: Mapping[str, str]) -> tuple[Access, datetime
         return Access.PREMIUM, None
 
 
-def _blocks(source: Source, lines: list[str]) -> list[tuple[str, int, int]]:
-    """List kind, first and last line (their fences) of each block. Anything ambiguous is an error, so that nothing leaks."""
-    found: list[tuple[str, int, int]] = []
-    kind, first, code = "", 0, ""
-    for at, line in enumerate(lines):
-        code = _in_code(line, code)
-        match = _FENCE.match(line)
-        if not match:
-            if not code and (reads_like_fence(line) or (kind and reads_like_end(line))):
+Block = tuple[str, int, int]  # kind, and the lines of its two fences
+
+
+@dataclass
+class _Fences:
+    """Reads the fences of a source. Anything ambiguous is an error, so that nothing leaks."""
+
+    source: Source
+    gfm: bool
+    kind: str = ""
+    first: int = 0
+    found: list[Block] = field(default_factory=list)
+    inner: list[int] = field(default_factory=list)  # the lines of components that are open
+
+    def read(self, lines: list[str]) -> list[Block]:
+        """List the blocks of paid and of free text."""
+        code = ""
+        for at, line in enumerate(lines):
+            code = follow_code(line, code)
+            if self.gfm and not code and component_fences.read_opening(line):
+                self.inner.append(at)
+            elif match := _FENCE.match(line):
+                self._read_fence(lines, at, match[1].lower(), code)
+            elif not code and (reads_like_fence(line) or (self.kind and reads_like_end(line))):
                 how = "write `:::premium`, `:::free`, or `:::` at the beginning of a line of its own"
-                _wrong(source, at, f"`{_printed(line)}` reads like a fence of paid text but is none: {how}.")
-            continue
-        word = match[1].lower()
+                _wrong(self.source, at, f"`{_printed(line)}` reads like a fence of paid text but is none: {how}.")
+        if self.inner:
+            at = self.inner[-1]
+            _wrong(self.source, at, f"`{_printed(lines[at])}` is never closed: write `:::` on a line of its own after it.")
+        elif self.kind:
+            _wrong(self.source, self.first, f"`:::{self.kind}` is never closed: write `:::` on a line of its own after it.")
+        return self.found
+
+    def _read_fence(self, lines: list[str], at: int, word: str, code: str) -> None:
+        line, kind, first = lines[at], self.kind, self.first
         if code and not kind:
-            _wrong(
-                source, at, f"`{line.strip()}` is inside a code block: put a space before it, or close the code block first."
-            )
+            self._wrong(at, f"`{line.strip()}` is inside a code block: put a space before it, or close the code block first.")
+        elif not word and self.inner and not code:
+            self.inner.pop()
+        elif word in ("premium", "free") and self.inner:
+            before = f"`{_printed(lines[self.inner[-1]])}` of line {self.source.body_line + self.inner[-1]}"
+            self._wrong(at, f"`:::{word}` is inside {before}: close that component with `:::` first.")
         elif word in ("premium", "free") and not kind:
-            kind, first = word, at
+            self.kind, self.first = word, at
         elif not word and kind:
             if not "".join(lines[first + 1 : at]).strip():
-                _wrong(source, first, f"The block `:::{kind}` is empty: add text, or remove it.")
-            found.append((kind, first, at))
-            kind = ""
+                self._wrong(first, f"The block `:::{kind}` is empty: add text, or remove it.")
+            self.found.append((kind, first, at))
+            self.kind = ""
         elif word in ("premium", "free"):
-            _wrong(
-                source,
-                at,
-                f"`:::{word}` is inside `:::{kind}` of line {source.body_line + first}: close that block with `:::` first.",
-            )
+            before = f"`:::{kind}` of line {self.source.body_line + first}"
+            self._wrong(at, f"`:::{word}` is inside {before}: close that block with `:::` first.")
         elif not word:
-            _wrong(source, at, "`:::` closes nothing: remove it, or begin with `:::premium`.")
+            self._wrong(at, "`:::` closes nothing: remove it, or begin with `:::premium`.")
         elif meant := meant_kind(word) or ("premium" if reads_like_fence(line) else ""):
-            _wrong(source, at, f"`:::{_printed(match[1])}` is unknown. Did you mean `:::{meant}`?")
+            self._wrong(at, f"`:::{_printed(word)}` is unknown. Did you mean `:::{meant}`?")
         elif kind and reads_like_end(line):
-            _wrong(source, at, f"`{_printed(line)}` reads like `:::` but is not: delete what is hidden in this line.")
-    if kind:
-        _wrong(source, first, f"`:::{kind}` is never closed: write `:::` on a line of its own after it.")
-    return found
+            self._wrong(at, f"`{_printed(line)}` reads like `:::` but is not: delete what is hidden in this line.")
+        elif self.gfm and not code:
+            names = ", ".join(("premium", "free", *component_fences.NAMES))
+            self._wrong(at, f"`:::{_printed(word)}` is unknown: write one of {names}.")
+
+    def _wrong(self, at: int, message: str) -> None:
+        _wrong(self.source, at, message)
 
 
 def _printed(line: str) -> str:
@@ -145,63 +184,50 @@ def _printed(line: str) -> str:
     return "".join(one if one.isprintable() else f"U+{ord(one):04X}" for one in shown)
 
 
-def _in_code(line: str, code: str) -> str:
-    """Return the fence of the code block that the next line is in, or ''."""
-    match = _CODE.match(line)
-    if not match:
-        return code
-    if not code:
-        return match[1]
-    closes = match[1][0] == code[0] and len(match[1]) >= len(code) and not line.strip().strip(code[0])
-    return "" if closes else code
-
-
 def _wrong(source: Source, at: int, message: str) -> None:
     source.lines[":::"] = source.body_line + at
     source.error(":::", message)
 
 
-def _apart(lines: list[str], blocks: list[tuple[str, int, int]], join_url: str, lang: str) -> tuple[list[str], list[str]]:
+def _apart(lines: list[str], blocks: list[Block], offer: _Offer) -> tuple[list[str], list[str]]:
     free, premium = list(lines), list(lines)
     said = any(kind == "free" for kind, _, _ in blocks)
-    say = i18n.translator(i18n.spoken(lang))
     for kind, first, last in blocks:
         hide = free if kind == "premium" else premium
         hide[first : last + 1] = [""] * (last + 1 - first)
         shown = premium if kind == "premium" else free
         shown[first] = shown[last] = ""
         if kind == "premium" and not said:
-            free[first + 1] = locked(say("This part is for paid subscribers."), join_url, lang)
+            free[first + 1] = offer.lock(offer.say("This part is for paid subscribers."))
             said = True
     return free, premium
 
 
 def _whole(
-    source: Source, fields: Mapping[str, str], lines: list[str], blocks: list[tuple[str, int, int]], join_url: str,
-    until: datetime | None,
-) -> Cut:  # fmt: skip
+    source: Source, fields: Mapping[str, str], text: tuple[list[str], list[Block]], offer: _Offer, until: datetime | None
+) -> Cut:
     """Cut a whole issue. The teaser is the text above ``<!-- more -->``, else ``Teaser:``, else nothing."""
+    lines, blocks = text
     more = next((at for at, line in enumerate(lines) if MORE.search(line)), None)
     teaser = lines[:more] if more is not None else [html.escape(fields.get("teaser", ""))]
     if more is not None and any(kind == "premium" and first < more for kind, first, _ in blocks):
         _wrong(source, more, "The teaser above `<!-- more -->` contains a `:::premium` block: move the block below.")
-    lang = fields.get("lang", "")
-    say = i18n.translator(i18n.spoken(lang))
-    _, premium = _apart(lines, blocks, join_url, lang)
-    sentences = [say("This issue is for paid subscribers.")]
-    sentences += [say("It will be free for everyone from %(date)s.", date=i18n.day(until, i18n.spoken(lang)))] if until else []
-    note = locked(" ".join(sentences), join_url, lang)
-    kept = [line for line in teaser if not _FENCE.match(line)]
-    free = [*kept, "", note, ""]
+    _, premium = _apart(lines, blocks, offer)
+    sentences = [offer.say("This issue is for paid subscribers.")]
+    if until:
+        sentences.append(
+            offer.say("It will be free for everyone from %(date)s.", date=i18n.day(until, i18n.spoken(offer.lang)))
+        )
+    fences = {at for _, *ends in blocks for at in ends}
+    free = [*(line for at, line in enumerate(teaser) if at not in fences), "", offer.lock(" ".join(sentences)), ""]
     rest = "\n".join(lines[more + 1 :] if more is not None else lines)
     return Cut("\n".join(free), "\n".join(premium), (rest,))
 
 
-def _without_fences(source: Source, hidden: tuple[str, ...]) -> str:
+def _without_fences(lines: list[str], blocks: list[Block]) -> str:
     """Return all of an issue that is free by now; ``:::free`` blocks were for those who could not read it before."""
-    lines = source.body.split("\n")
-    for kind, first, last in _blocks(source, lines):
-        if kind in hidden:
+    for kind, first, last in blocks:
+        if kind == "free":
             lines[first : last + 1] = [""] * (last + 1 - first)
         lines[first] = lines[last] = ""
     return "\n".join(lines)
@@ -217,15 +243,9 @@ def _footnotes(free: list[str], premium: list[str]) -> tuple[list[str], list[str
         if match:
             ref = f"[^{match[1]}]"
             dropping = ref in paid and ref not in text
-        elif line.strip() and not line.startswith((" ", "\t")):
-            dropping = False
+        elif line.strip() and not line.startswith((" ", "\t")) and not (at and free[at - 1].strip()):
+            dropping = False  # a line right under a note's text belongs to it, wherever it begins
         if dropping and line.strip():
             kept[at] = ""
             moved.append(re.sub(_NOTE, "", line))
     return kept, ["\n".join(moved)] if moved else []
-
-
-def locked(sentence: str, join_url: str, lang: str) -> str:
-    """Return what free subscribers see in place of paid text."""
-    href, say = html.escape(join_url, quote=True), i18n.translator(i18n.spoken(lang))
-    return f'<p class="locked">{html.escape(sentence)} <a href="{href}">{html.escape(say("Subscribe to read on"))}</a></p>'

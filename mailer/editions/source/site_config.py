@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mailer.core.characters import printable
 from mailer.core.errors import BadInput
 from mailer.editions.source.translations import family_ids
+from mailer.exchange.dates import parse_zone
 
-_PLUGIN = "mailer.editions.plugin"
+PLUGIN = "mailer.editions.plugin"
 EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 
 
@@ -19,7 +21,8 @@ EXTENSIONS = {".md", ".markdown", ".mkd", ".mdown"}
 class Site:
     """``root`` is the content folder; ``clip`` what to do with an email that Gmail would clip: warn, cut or refuse.
 
-    ``ids`` are the fields that an issue and its translations share.
+    ``ids`` are the fields that an issue and its translations share; ``gfm``: Markdown is GitHub's;
+    ``settings`` are all of Pelican's.
     """
 
     root: Path
@@ -32,11 +35,50 @@ class Site:
     clip: str
     theme: Path
     off: tuple[str, ...]
-    ids: tuple[str, ...] = ("slug",)
+    ids: tuple[str, ...]
+    gfm: bool
+    settings: Mapping[str, Any] = field(repr=False)
+    is_adopted: bool = False  # a Pelican site that keeps Pelican's addresses, feeds, drafts and summaries
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], config: Path = Path()) -> Site:
+        """Build it from Pelican's settings. Raises BadInput."""
+        root = Path(settings["PATH"]).resolve()
+        return cls(
+            root=root,
+            config=config.resolve(),
+            name=settings["SITENAME"],
+            url=settings["SITEURL"],
+            zone=read_zone(settings["TIMEZONE"] or "UTC"),
+            lang=str(settings["DEFAULT_LANG"]),
+            pages=tuple(root / folder for folder in settings["PAGE_PATHS"]),
+            clip=read_clip_setting(settings.get("POSTMERGE_CLIP")),
+            theme=Path(settings["THEME"]),
+            off=tuple(settings.get("POSTMERGE_CHECKS_OFF") or ()),
+            ids=family_ids(settings),
+            gfm=read_dialect(settings.get("POSTMERGE_MARKDOWN", "")),
+            settings=settings,
+            is_adopted=keeps_pelicans(settings),
+        )
+
+    @property
+    def api_url(self) -> str:
+        """Return the address of the forms and the API."""
+        return str(self.settings.get("API_URL") or self.url)
+
+    @property
+    def join_url(self) -> str:
+        """Return the address where paid text is sold."""
+        return f"{self.api_url}/join"
 
     def is_page(self, path: Path) -> bool:
         """Is the file a page such as "About" rather than an issue?"""
         return any(path.is_relative_to(folder) for folder in self.pages)
+
+    def is_static(self, path: Path) -> bool:
+        """Is the file in a folder of pictures and the like, whose texts without any field are no issues?"""
+        folders = (self.root / str(name) for name in self.settings["STATIC_PATHS"] if name)
+        return any(path.is_relative_to(folder) for folder in folders)
 
     def shown(self, path: Path) -> str:
         """Return the file's display name: from the working folder if inside it, else from the content folder."""
@@ -46,6 +88,10 @@ class Site:
             if path.is_relative_to(here)
             else os.path.join(self.root.name, path.relative_to(self.root))
         )
+
+    def source_name(self, path: Path) -> str:
+        """Return the file's name in editions and findings: from the content folder on."""
+        return printable(f"{self.root.name}/{os.path.relpath(path, self.root)}")
 
     def words(self) -> str:
         """Return the word list of names, or ''."""
@@ -62,28 +108,34 @@ def read(content: Path, config: Path, site_url: str = "") -> Site:
     """Read the site of a content folder and a Pelican configuration. Raises BadInput."""
     from pelican.settings import read_settings
 
-    if not content.is_dir():
-        raise BadInput(f"There is no content folder {content}: set POSTMERGE_CONTENT to the folder that holds the issues.")
-    if not config.is_file():
-        raise BadInput(f"There is no Pelican configuration {config}: set POSTMERGE_CONFIG to it.")
-    root = content.resolve()
+    need_files(content, config)
+    override = {"PATH": str(content.resolve()), **({"SITEURL": site_url} if site_url else {})}
     try:
-        settings = read_settings(str(config), override={"PATH": str(root)})
+        settings = read_settings(str(config), override=override)
     except Exception as error:
         raise BadInput(f"{config} has an error ({type(error).__name__}: {error}): correct it.") from error
-    return Site(
-        root=root,
-        config=config.resolve(),
-        name=settings["SITENAME"],
-        url=site_url or settings["SITEURL"],
-        zone=settings["TIMEZONE"] or "UTC",
-        lang=settings["DEFAULT_LANG"],
-        pages=tuple(root / folder for folder in settings["PAGE_PATHS"]),
-        clip=read_clip_setting(settings.get("POSTMERGE_CLIP")),
-        theme=Path(settings["THEME"]),
-        off=tuple(settings.get("POSTMERGE_CHECKS_OFF") or ()),
-        ids=family_ids(settings),
-    )
+    return Site.of(settings, config)
+
+
+def read_zone(name: str) -> str:
+    """Read TIMEZONE. Raises BadInput for an abbreviation such as EST, which has no daylight saving time."""
+    try:
+        parse_zone(name)
+    except BadInput as error:
+        raise BadInput(f"TIMEZONE in pelicanconf.py is not usable: {error}.") from error
+    return name
+
+
+def need_files(content: Path, config: Path) -> None:
+    """Raise BadInput if the content folder or the Pelican configuration is missing."""
+    if not content.is_dir():
+        raise BadInput(
+            f"There is no content folder {content}: run `postmerge init` to start a newsletter here, or set POSTMERGE_CONTENT."
+        )
+    if not config.is_file():
+        raise BadInput(
+            f"There is no Pelican configuration {config}: run `postmerge init`, which writes one, or set POSTMERGE_CONFIG."
+        )
 
 
 def read_clip_setting(value: object) -> str:
@@ -93,7 +145,26 @@ def read_clip_setting(value: object) -> str:
     return str(value or "warn")
 
 
+def read_dialect(value: object) -> bool:
+    """Read POSTMERGE_MARKDOWN: whether Markdown is GitHub's. Raises BadInput."""
+    if value not in ("", None, "gfm"):
+        raise BadInput(f'POSTMERGE_MARKDOWN = {value!r} is not valid: write "gfm", or remove the line.')
+    return value == "gfm"
+
+
+def keeps_pelicans(settings: Mapping[str, Any]) -> bool:
+    """Return whether addresses and feeds are Pelican's own, as where POSTMERGE_ADDRESSES is not set. Raises BadInput.
+
+    A configuration with our feeds of tags, from before that setting, has our addresses.
+    """
+    value = settings.get("POSTMERGE_ADDRESSES")
+    if value not in (None, "pelican", "files"):
+        raise BadInput(f"POSTMERGE_ADDRESSES is {value!r}: set it to 'pelican' or 'files' in pelicanconf.py.")
+    is_ours = any(name.startswith("POSTMERGE_TAG_FEED_") for name in settings)
+    return value == "pelican" or (value is None and not is_ours)
+
+
 def need_plugin(pelican: Any, config: Path) -> None:
     """Raise BadInput if the configured Pelican does not load our plugin, so that no issue would be read for sending."""
-    if _PLUGIN not in (getattr(plugin, "__name__", plugin) for plugin in pelican.plugins):
-        raise BadInput(f'{config} does not load the plugin, so nothing can be sent: add `PLUGINS = ["{_PLUGIN}"]` to it.')
+    if PLUGIN not in (getattr(plugin, "__name__", plugin) for plugin in pelican.plugins):
+        raise BadInput(f"{config} does not load the plugin, so nothing can be sent: `postmerge init` says which line to add.")

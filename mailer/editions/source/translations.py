@@ -11,7 +11,7 @@ from mailer.core.edition import PREMIUM, Edition, Variant
 from mailer.core.i18n import code
 from mailer.editions.source.front_matter import NO
 
-_ITS_OWN = ("send", "audience", "edition", "id")  # fields that only the original has
+_ITS_OWN = ("send", "audience", "edition", "id", "from", "reply-to")  # fields that only the original has
 
 
 @dataclass(frozen=True)

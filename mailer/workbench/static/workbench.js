@@ -44,7 +44,10 @@
     if (marked) marked.scrollIntoView({ block: "center" });
   };
 
+  const email = () => (at("variant").value && shown.paid) || shown;
+
   const draw = () => {
+    const text = email();
     tabs.forEach((tab) => {
       tab.setAttribute("aria-selected", String(tab.dataset.view === view));
       tab.tabIndex = tab.dataset.view === view ? 0 : -1;
@@ -54,10 +57,10 @@
     at("width").setAttribute("aria-pressed", String(phone));
     at("mode").setAttribute("aria-pressed", String(dark));
     at("inbox").hidden = view !== "mail" || !shown.subject;
-    if (view === "mail" && shown.mail) frame(dark ? shown.mail_dark : shown.mail, "The mail");
+    if (view === "mail" && text.mail) frame(dark ? text.mail_dark : text.mail, "The email");
     else if (view === "page" && shown.page) frame(withMode(shown.page), "The page");
     else if (view === "source") lines();
-    else stage.replaceChildren(make("pre", view === "text" && shown.text ? shown.text : "Nothing to show here."));
+    else stage.replaceChildren(make("pre", view === "text" && text.text ? text.text : "Nothing to show here."));
   };
 
   const place = (number) => {
@@ -69,8 +72,14 @@
 
   const facts = () => {
     at("subject").textContent = shown.subject || "";
-    at("preheader").textContent = shown.preheader || "";
-    const size = shown.size || 0;
+    at("preheader").textContent = email().preheader || "";
+    const size = email().size || 0;
+    at("text-label").hidden = !shown.paid;
+    if (!shown.paid) at("variant").value = "";
+    const languages = shown.languages || [];
+    at("languages-label").hidden = languages.length < 2;
+    at("languages").replaceChildren(...languages.map((one) => new Option(one.lang, one.file, false, one.file === shown.file)));
+    at("test").hidden = !shown.subject;
     at("size").value = size;
     at("size-text").textContent = size ? `${(size / 1024).toFixed(1)} KB of the 102 KB that Gmail shows` : "not sent";
     const minutes = Math.max(1, Math.round((shown.seconds || 0) / 60));
@@ -107,7 +116,7 @@
     },
     shown(message) {
       stage.removeAttribute("aria-busy");
-      const keepOld = message.error && !message.page ? { page: shown.page, mail: shown.mail, mail_dark: shown.mail_dark, text: shown.text, size: shown.size, subject: shown.subject, preheader: shown.preheader, seconds: shown.seconds } : {};
+      const keepOld = message.error && !message.page ? { page: shown.page, mail: shown.mail, mail_dark: shown.mail_dark, text: shown.text, size: shown.size, subject: shown.subject, preheader: shown.preheader, paid: shown.paid, seconds: shown.seconds } : {};
       shown = { ...keepOld, ...message };
       at("error").hidden = !message.error;
       at("error").textContent = message.error || "";
@@ -150,6 +159,20 @@
   });
   at("width").onclick = () => { phone = !phone; keep("phone", phone ? "1" : ""); draw(); };
   at("mode").onclick = () => { dark = !dark; keep("dark", dark ? "1" : ""); draw(); };
+  at("variant").onchange = () => { draw(); facts(); };
+  at("languages").onchange = () => { at("file").value = at("languages").value; at("file").onchange(); };
+  at("to").value = kept("to") || "";
+  at("test").onsubmit = async (event) => {
+    event.preventDefault();
+    const to = at("to").value.trim();
+    keep("to", to);
+    at("test-result").textContent = "Sending…";
+    const body = JSON.stringify({ file: at("file").value, variant: at("variant").value, to });
+    try {
+      const answer = await (await fetch("/-/test", { method: "POST", body })).json();
+      at("test-result").textContent = answer.said || answer.error;
+    } catch { at("test-result").textContent = "Not connected: is postmerge write running?"; }
+  };
   at("file").onchange = () => { location.hash = encodeURIComponent(at("file").value); shown = {}; line = 0; ask(); };
 
   fetch("/-/files").then((answer) => answer.json()).then((files) => {

@@ -71,9 +71,25 @@ def test_a_static_file_page_or_folder_that_leads_out_is_named_and_not_published(
     named = {one.path: one for one in report.findings if "leads out of the content folder" in one.message}
     assert sorted(named) == [
         "content/../outside/folder/secret.png", "content/../outside/secret.txt", "content/images/chart.png",
-        "content/images/folder/secret.png", "content/images/secret.svg", "content/images/secret.txt", "content/pages/page.html",
+        "content/images/secret.svg", "content/images/secret.txt", "content/pages/page.html",
     ]  # fmt: skip
     assert {one.level for one in named.values()} == {"error"}
     assert SECRET not in everything(newsletter.folder / "build")
     assert not (newsletter.folder / "build/chart.png").exists()
     assert (newsletter.folder / "build/site/images/inside.png").is_file()
+
+
+def test_a_link_to_a_folder_outside_or_around_itself_is_named_once_and_not_walked(newsletter: NewsletterFolder) -> None:
+    content, outside = newsletter.folder / "content", newsletter.folder / "outside"
+    outside.mkdir()
+    for number in range(3):
+        (outside / f"secret-{number}.md").write_text(f"Title: A\nDate: 2026-11-24\n\n{SECRET}\n")
+    (content / "issues/outer").symlink_to(outside)
+    (content / "images/around").symlink_to(content)
+    (content / "again").mkdir()
+    (content / "images/inside").symlink_to(content / "again")
+    report = newsletter.build()
+    named = [one.path for one in report.findings if "leads to a folder outside" in one.message]
+    assert sorted(named) == ["content/images/around", "content/issues/outer"]
+    assert not [one.path for one in report.findings if "secret-" in one.path]
+    assert SECRET not in everything(newsletter.folder / "build")

@@ -68,9 +68,10 @@ def test_a_feed_has_the_newest_twenty_issues_newest_first_at_their_own_moment(ne
     assert "not-shown" not in newsletter.page("sitemap.xml") + newsletter.page("index.html")
 
 
+@pytest.mark.parametrize("send", ["yes", "no"])
 @pytest.mark.parametrize("status", ["hidden", "draft", "published", ""])
-def test_only_what_is_published_is_mailed(newsletter: NewsletterFolder, status: str) -> None:
-    write(newsletter, 1, f"Send: yes\nStatus: {status}" if status else "Send: yes")
+def test_only_what_is_published_is_mailed(newsletter: NewsletterFolder, status: str, send: str) -> None:
+    write(newsletter, 1, f"Send: {send}\nStatus: {status}" if status else f"Send: {send}")
     report = newsletter.build()
     assert [one.key for one in report.editions] == (["issue-01"] if status in ("published", "") else [])
 

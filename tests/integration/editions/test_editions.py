@@ -18,12 +18,14 @@ from pathlib import Path
 import feedparser
 import pytest
 from lxml import etree, html
+from PIL import Image
 
 from mailer import editions
 from mailer.core.edition import Edition, Finding, SendIntent
 from mailer.core.errors import BadInput
 from mailer.core.message import UNSUBSCRIBE_URL, Template
 from mailer.editions import BuildOptions, Report
+from mailer.editions.site.preview import Preview
 from tests.conftest import ROOT
 
 SITE = "https://news.example.org"
@@ -54,7 +56,7 @@ class NewsletterFolder:
         self.issues = folder / "content" / "issues"
         self.issues.mkdir(parents=True)
         (folder / "content" / "images").mkdir()
-        (folder / "content" / "images" / "chart.png").write_bytes(b"\x89PNG")
+        Image.new("RGB", (8, 4)).save(folder / "content" / "images" / "chart.png")
         shutil.copytree(ROOT / "theme", folder / "theme")
         shutil.copy(ROOT / "pelicanconf.py", folder / "pelicanconf.py")
 
@@ -64,16 +66,17 @@ class NewsletterFolder:
         return path
 
     def build(self, into: str = "build") -> Report:
-        return editions.build(
-            BuildOptions(
-                content=self.folder / "content",
-                site=self.folder / into / "site",
-                editions=self.folder / into / "editions",
-                cache=self.folder / into / "cache",
-                config=self.folder / "pelicanconf.py",
-                site_url=SITE,
-                postal_address="1 Example Street",
-            )
+        return editions.build(self.options(into))
+
+    def options(self, into: str = "build") -> BuildOptions:
+        return BuildOptions(
+            content=self.folder / "content",
+            site=self.folder / into / "site",
+            editions=self.folder / into / "editions",
+            cache=self.folder / into / "cache",
+            config=self.folder / "pelicanconf.py",
+            site_url=SITE,
+            postal_address="1 Example Street",
         )
 
     def page(self, where: str) -> str:
@@ -185,9 +188,7 @@ def test_the_text_part_is_readable(newsletter: NewsletterFolder) -> None:
 
 def test_code_between_fences_is_code_in_lists_and_quotes_too(newsletter: NewsletterFolder) -> None:
     in_list = "1. Do this:\n\n    ```python\n    print(1)\n    ```\n\n2. Then that.\n\n"
-    newsletter.write(
-        "code.md", "Title: Code\nDate: 2026-11-20", in_list + "> ```\n> quoted\n> ```\n\n    :::python\n    if deep:\n"
-    )
+    newsletter.write("code.md", "Title: Code\nDate: 2026-11-20", in_list + "> ```\n> quoted\n> ```\n\n    if deep:\n")
     made = one(newsletter.build(), "code")
     for shown in (made.body, newsletter.page("issues/code/index.html"), made.html):
         blocks = ["".join(map(str, block.itertext())) for block in html.fromstring(shown).iter("pre")]
@@ -248,7 +249,7 @@ def test_nothing_that_runs_reaches_page_feed_or_email(newsletter: NewsletterFold
         ("Title: X\nDate: 2026-11-01\nSend: soon", ":3:", "`Send: soon` is not valid"),
         ("Title: X\nDate: 2026-11-01\nSend: 2026-12-01 09:00", ":3:", "has no time zone"),
         ("Title: X\nDate: 2026-11-01\nSend: 2027-03-28 02:30 Europe/Berlin", ":3:", "doesn't exist"),
-        ("Title: X\nDate: 2026-11-01\nSend: 2026-12-01 09:00 Europe/Berlni", ":3:", "doesn't exist"),
+        ("Title: X\nDate: 2026-11-01\nSend: 2026-12-01 09:00 Europe/Berlni", ":3:", "is not a time zone: write a name such as"),
         ("Title: X\nDate: 2026-11-01\nEdition: two", ":3:", "is not a positive whole number"),
         ("Title: X\nDate: 2026-11-01\nAudience: python and", ":3:", "cannot be read at column 11"),
     ],
@@ -330,7 +331,7 @@ def test_a_build_without_the_plugin_says_so_and_the_old_site_stays(newsletter: N
     lines = ["PLUGINS = []"] + ([f"THEME = {theme!r}"] if theme != "ours" else [])
     with (newsletter.folder / "pelicanconf.py").open("a") as config:
         config.write("\n" + "\n".join(lines) + "\n")
-    with pytest.raises(BadInput, match=r'does not load the plugin.*add `PLUGINS = \["mailer\.editions\.plugin"\]`'):
+    with pytest.raises(BadInput, match=r"does not load the plugin.*`postmerge init` says which line to add"):
         newsletter.build()
     assert newsletter.page("index.html") == before
 
@@ -461,7 +462,8 @@ def edit(newsletter: NewsletterFolder, chance: random.Random, step: int) -> None
             template.write_text(template.read_text().replace("<article>", f'<article data-step="{step}">'))
         case "config":
             config = newsletter.folder / "pelicanconf.py"
-            config.write_text(config.read_text().replace('"guess_lang": False', '"guess_lang": True'))
+            guess = 'MARKDOWN["extension_configs"]["markdown.extensions.codehilite"]["guess_lang"] = True'
+            config.write_text(f"{config.read_text()}\n{guess}\n")
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -481,7 +483,7 @@ def test_a_cached_value_that_was_damaged_counts_as_missing(newsletter: Newslette
 
 def test_no_content_folder_is_one_sentence(newsletter: NewsletterFolder) -> None:
     shutil.rmtree(newsletter.folder / "content")
-    with pytest.raises(BadInput, match="set POSTMERGE_CONTENT to the folder that holds the issues"):
+    with pytest.raises(BadInput, match="run `postmerge init` to start a newsletter here"):
         newsletter.build()
 
 
@@ -597,3 +599,27 @@ def test_a_page_that_cannot_be_made_in_the_process_beside_is_told_as_ever(newsle
     assert done.returncode == 1
     assert "The site cannot be built (UndefinedError" in " ".join(done.stderr.split())
     assert newsletter.page("issues/issue-7/index.html") == old
+
+
+def test_a_preview_makes_the_edition_that_the_build_makes_also_where_another_issue_has_the_slug(
+    newsletter: NewsletterFolder,
+) -> None:
+    for year in (2024, 2025):
+        (newsletter.issues / f"{year}").mkdir()
+        newsletter.write(f"{year}/01.md", f"Title: January\nDate: {year}-01-31 09:00", "[Up](../)\n")
+    built = {edition.path: edition for edition in newsletter.build().editions}
+    preview = Preview(newsletter.options())
+    for path in sorted(newsletter.issues.rglob("*.md")):
+        shown = preview.show(path)
+        assert shown.edition == built[path.relative_to(newsletter.folder).as_posix()]
+    assert {one.url for one in built.values()} >= {f"{SITE}/issues/01/", f"{SITE}/issues/2025-01/"}
+
+
+def test_a_hidden_issue_with_the_key_of_a_public_one_takes_nothing_from_it(newsletter: NewsletterFolder) -> None:
+    newsletter.write("public.md", "Title: Public\nDate: 2026-11-02 09:00\nId: one\nTags: kept\nFormerly: old")
+    newsletter.write("hidden.md", "Title: Hidden\nDate: 2026-11-03 09:00\nId: one\nStatus: hidden")
+    report = newsletter.build()
+    assert one(report, "one").title == "Public"
+    assert "issues/public/" in newsletter.page("issues/old/index.html")
+    assert "Hidden" not in newsletter.page("feeds/all.json")
+    assert "Public" in newsletter.page("feeds/tag/kept.json")

@@ -51,6 +51,15 @@ def everywhere(newsletter: NewsletterFolder, report: Report) -> str:
     return " ".join(paid_leaks.words(" ".join(found)))
 
 
+def test_only_the_owner_reads_paid_text_in_files_that_are_not_public(newsletter: NewsletterFolder) -> None:
+    newsletter.write("winter.md", HEAD, BODY)
+    newsletter.build()
+    built = [path for path in (newsletter.folder / "build").rglob("*") if path.is_file() and not path.is_symlink()]
+    private = [path for path in built if b"eleven cellars" in path.read_bytes()]
+    assert {path.relative_to(newsletter.folder / "build").parts[0] for path in private} >= {"editions", "cache"}
+    assert [str(path) for path in private if path.stat().st_mode & 0o077] == []
+
+
 def plain(text: str) -> str:
     return " ".join(paid_leaks.words(text))
 

@@ -22,7 +22,7 @@ __all__ = ["newsletter"]
 
 LONG = "\n".join(f"## Part {n}\n\n" + "A sentence that is repeated. " * 300 for n in range(16))
 OWN = (
-    "Read on the web", "Unsubscribe", "its web page", "Read the rest on the web", "This part is for paid subscribers.",
+    "Read on the web", "Unsubscribe", "Verify", "Read the rest on the web", "This part is for paid subscribers.",
     "Subscribe to read on",
 )  # fmt: skip
 
@@ -194,7 +194,7 @@ def test_a_site_in_german_is_german_all_over(newsletter: NewsletterFolder) -> No
         newsletter.write(f"nummer-{day}.md", f"Title: Nummer\nDate: 2026-11-{day} 09:00\nTags: eins", "Text.\n")
     newsletter.build()
     for name, words in {
-        "index.html": ["Neueste Ausgabe", "24. November 2026", "Frühere Ausgaben", "Alle 4 Ausgaben", "Bezahltes Abonnement"],
+        "index.html": ["Neueste Ausgabe", "24. November 2026", "Frühere Ausgaben", "Alle Ausgaben (4)", "Bezahltes Abonnement"],
         "archive/index.html": ["Archiv", "4 Ausgaben · neueste zuerst", "24. Nov.", "Hauptmenü", "Weitere Seiten"],
         "tags/eins/index.html": ["Themen", "2 Ausgaben", "RSS-Feed zu diesem Thema"],
         "search/index.html": ["Suchbegriff", "Keine Treffer für", "Archiv", "RSS-Feed", "Atom-Feed"],

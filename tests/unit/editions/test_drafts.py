@@ -17,8 +17,8 @@ HEAD = "title: Hello\ndate: 2026-11-24 09:00\n"
 def judged(lines: str, path: str = "issues/hello.md", send: str = "send: yes\n") -> tuple[bool, list[str]]:
     """Is the issue a draft, and what is said of it?"""
     source = split(f"content/{path}", f"---\n{HEAD}{send}{lines}\n---\n\nText.\n".encode())
-    wanted = asked(source, source.fields, NOW).send
-    draft = drafts.judge(source, source.fields, PurePath(path), "UTC", NOW, wanted)
+    wanted = asked(source).send
+    draft = drafts.judge(source, drafts.Candidate(source.fields, PurePath(path), "UTC", NOW), wanted)
     return draft, [f"{one.line}: {one.message}" for one in source.findings if one.level == "error"]
 
 

@@ -1,0 +1,62 @@
+"""What Pelican's settings say about a source file beside its front matter: whether it is one, its date, its slug."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from pathlib import Path
+
+from pelican.readers import default_metadata, parse_path_metadata, path_metadata
+from pelican.utils import slugify
+
+from mailer.editions.source.site_config import EXTENSIONS, Site
+
+_IMPLIED = ("title", "date", "slug", "lang", "status", "url", "save_as")  # never what asks to be sent
+
+
+def list_sources(site: Site) -> list[Path]:
+    """List the Markdown files that Pelican reads as articles or pages, without symbolic links."""
+    settings = site.settings
+    found: set[Path] = set()
+    for kind in ("ARTICLE", "PAGE"):
+        excluded = {site.root / str(name) for name in settings[f"{kind}_EXCLUDES"]}
+        for folder in settings[f"{kind}_PATHS"]:
+            found.update(_walk(site.root / folder, excluded, tuple(settings["IGNORE_FILES"])))
+    return sorted(found)
+
+
+def _walk(folder: Path, excluded: set[Path], ignored: tuple[str, ...]) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if Path(parent, name) not in excluded and not _matches(name, ignored)]
+        for name in names:
+            path = Path(parent, name)
+            if path.suffix.lower() in EXTENSIONS and not _matches(name, ignored) and path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def imply_fields(site: Site, path: Path) -> dict[str, str]:
+    """Return the fields that the site's settings, such as FILENAME_METADATA, give a file that does not say them itself."""
+    relative, settings = path.relative_to(site.root).as_posix(), site.settings
+    found = default_metadata(settings) | path_metadata(str(path), relative, settings) | parse_path_metadata(relative, settings)
+    values = {name: found[name] for name in _IMPLIED if found.get(name)}
+    return {name: value.isoformat() if isinstance(value, (date, datetime)) else str(value) for name, value in values.items()}
+
+
+def find_slug(site: Site, path: Path, fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the slug that Pelican would give an article with these fields; nothing where it would give none."""
+    source, settings = site.settings["SLUGIFY_SOURCE"], site.settings
+    value = fields.get("title", "") if source == "title" else path.stem if source == "basename" else ""
+    made = slugify(
+        value,
+        regex_subs=settings.get("SLUG_REGEX_SUBSTITUTIONS", []),
+        preserve_case=settings.get("SLUGIFY_PRESERVE_CASE", False),
+        use_unicode=settings.get("SLUGIFY_USE_UNICODE", False),
+    )
+    slug = fields.get("slug") or made
+    return {"slug": slug} if slug else {}

@@ -1,0 +1,239 @@
+"""The first step of a build: each Markdown file is read, checked, and given its fields and its slug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mailer.core.edition import Finding, SendIntent
+from mailer.editions.source import (
+    drafts,
+    field_rules,
+    field_synonyms,
+    front_matter,
+    paid_sections,
+    pelican_metadata,
+    restructured_text,
+    translations,
+)
+from mailer.editions.source.front_matter import Asked, Source
+from mailer.editions.source.paid_leaks import Secret
+from mailer.editions.source.paid_sections import MARK
+from mailer.editions.source.site_config import Site
+from mailer.editions.source.slugs import File, Slugs
+
+SKIPPED = {"status": "skip", "title": "broken", "date": "2000-01-01"}  # fields of a file that Pelican leaves out
+
+
+@dataclass
+class SourceFile:
+    """One file as read: ``fields`` are those that Pelican gets, None for a draft and for a file with errors.
+
+    ``asked`` is None for a page; ``paid`` is the text for paid subscribers, None if all get the same.
+    """
+
+    source: Source
+    asked: Asked | None = None
+    fields: dict[str, str] | None = None
+    is_draft: bool = False
+    key: str = ""  # the slug that its name asks for: the issue's key, unless it has an `Id:`
+    paid: str | None = None
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def send(self) -> SendIntent:
+        """When it asks to be sent."""
+        return self.asked.send if self.asked else SendIntent.NO
+
+
+class Sources:
+    """The files of a site by path, and the slugs of its issues. ``findings`` are about files that are not among them."""
+
+    def __init__(self, site: Site, findings: list[Finding]) -> None:
+        self.site, self.findings = site, findings
+        self.shared: set[Finding] = set()  # about keys of two issues
+        read = {str(path): _read(site, path) for path in pelican_metadata.list_sources(site)}
+        self.files = {name: file for name, file in read.items() if file.source.fields or not site.is_static(Path(name))}
+        self._slugs = Slugs(by_language="slug" in site.ids)
+        self._place()
+        self._unite()
+
+    def read_again(self, path: Path) -> None:
+        """Read one file again, for a preview: a draft is shown, and missing fields are filled in."""
+        shown = self.site.source_name(path)
+        self.findings[:] = [finding for finding in self.findings if finding.path != shown]
+        self.files[str(path)] = file = _read(self.site, path)
+        slug = {} if self.site.is_page(path) else self._address(path, self._place_one(path))
+        if file.fields is not None:
+            file.fields |= slug
+        self._unite(str(path))
+        if file.fields is None:
+            fields = {name: value for name, value in file.source.fields.items() if value and name not in field_rules.PLACES}
+            dated = front_matter.date(Source(shown), fields.get("date", ""), self.site.zone) or datetime.now(UTC)
+            more = {"title": fields.get("title") or path.stem, "date": dated.isoformat(), "status": "published"}
+            file.fields = fields | more | slug
+
+    def read_rst(self, path: Path, metadata: Mapping[str, Any]) -> dict[str, str]:
+        """Return the fields that a reStructuredText file gets in addition to its own."""
+        if self.refuse_link(path):
+            return SKIPPED
+        source = Source(self.site.source_name(path), restructured_text.fields(metadata))
+        asked = front_matter.asked(source)
+        is_draft = _judge(self.site, path, source, source.fields, asked.send)
+        if is_draft and not (self.site.is_adopted and drafts.status(source.fields) == "draft"):
+            return SKIPPED
+        self.files[str(path)] = SourceFile(source, asked, is_draft=is_draft)
+        restructured_text.check(source, source.fields, path.read_text(encoding="utf-8", errors="replace"))
+        field_rules.check(source, source.fields, self.site.settings)
+        if source.broken:
+            return SKIPPED
+        return {} if is_draft else self._address(path, self._place_one(path))
+
+    def texts(self, names: Iterable[str]) -> dict[str, str]:
+        """Map names to texts to convert: the free text of each source, and the one for paid subscribers if there is one."""
+        known = {name: self.files[name] for name in names if name in self.files}
+        paid = {name + MARK: file.paid for name, file in known.items() if file.paid is not None}
+        return {name: file.source.body for name, file in known.items()} | paid
+
+    def secrets(self) -> list[Secret]:
+        """List all paid texts."""
+        return [Secret(file.source.path, text) for file in self.files.values() for text in file.secrets]
+
+    def report(self) -> Iterator[Finding]:
+        """Yield all findings; an error says whether its issue asks to be sent."""
+        asking = self._asking()
+        every = [*(finding for file in self.files.values() for finding in file.source.findings), *self.findings]
+        for finding in every:
+            issue, number = asking.get(finding.path, ("", 0)) if finding.level == "error" else ("", 0)
+            yield replace(finding, issue="" if finding in self.shared else issue, asks=number)
+
+    def refuse(self, path: Path, message: str) -> None:
+        """Report a file that is left out; one error for each is enough."""
+        shown = self.site.source_name(path)
+        if not any(one.path == shown and one.level == "error" for one in self.findings):
+            self.findings.append(Finding("error", shown, 1, message))
+
+    def refuse_link(self, path: Path) -> bool:
+        """Report a source behind a symbolic link: it may be another issue, or outside the content folder."""
+        linked = path.resolve() != path
+        if linked:
+            self.refuse(
+                path, "A symbolic link leads to this file, and it is left out: put the file itself here, or remove the link."
+            )
+        return linked
+
+    def _asking(self) -> dict[str, tuple[str, int]]:
+        """Map names of files to the issue that asks to be sent and its edition's number, including files with errors and
+        translations."""
+        found: dict[str, tuple[str, int]] = {}
+        for family in self._slugs.families():
+            files = [self.files[str(self.site.root / path)] for path in family]
+            first = next((file for file in files if file.source.asks), None)
+            if first and first.asked:
+                found |= {file.source.path: (first.source.path, first.asked.number) for file in files}
+        return found
+
+    def _place(self) -> None:
+        """Give every issue its slug, including those with errors, so that correcting one moves no other."""
+        asking = sorted(name for name, file in self.files.items() if file.asked and not file.is_draft)
+        files = {name: _slug_file(self.site, Path(name), self.files[name].source.fields) for name in asking}
+        slugs = self._slugs.place_all(files.values())
+        for name, file in files.items():
+            self.files[name].key = slugs[file.path]
+            if (fields := self.files[name].fields) is not None:
+                fields |= self._address(Path(name), self._say(self.files[name].source, file, slugs[file.path]))
+
+    def _place_one(self, path: Path) -> str:
+        """Return the slug of one issue that is read again, or later than the others."""
+        source = self.files[str(path)].source
+        file = _slug_file(self.site, path, source.fields)
+        self.files[str(path)].key = slug = self._say(source, file, self._slugs.place(file))
+        return slug
+
+    def _address(self, path: Path, slug: str) -> dict[str, str]:
+        """Return the field that sets an issue's address: Pelican's own slug in an adopted site."""
+        if not self.site.is_adopted:
+            return {"slug": slug}
+        return pelican_metadata.find_slug(self.site, path, self.files[str(path)].fields or {})
+
+    def _say(self, source: Source, file: File, slug: str) -> str:
+        """Return the slug, and warn if it differs from the one that the file asks for."""
+        if slug != file.wanted and not self.site.is_adopted:
+            other = f"{self.site.root.name}/{self._slugs.holder(file.wanted)}"
+            source.warning(
+                source.lines.get("slug", 1),
+                f"The slug {file.wanted!r} is taken by {other}, so this issue is at {slug!r}: give it a different `Slug:`.",
+            )
+        return slug
+
+    def _unite(self, only: str = "") -> None:
+        """Group translations with their originals; leave out those that cannot be used."""
+        texts = [
+            translations.Text(
+                name, file.source.path, file.fields.get("lang") or self.site.lang, file.fields, file.paid is not None
+            )
+            for name, file in self.files.items()
+            if file.asked and file.fields is not None and not file.is_draft
+        ]
+        for family in translations.families(texts, self.site.ids, self.site.lang):
+            for text in family[1:]:
+                (self.files[text.name].fields or {})["translation"] = "true"  # so that Pelican chooses the same original
+            for one in translations.wrong(family):
+                if only in ("", one.name):
+                    self.files[one.name].source.error(one.field, one.message)
+                if not only:
+                    self.files[one.name].fields = None
+
+
+def _read(site: Site, path: Path) -> SourceFile:
+    source, is_page = field_rules.read(path, site.root, site.source_name(path)), site.is_page(path)
+    file = SourceFile(source)
+    if source.broken and not (source.fields or source.body):
+        return file
+    if not site.is_adopted and not is_page:
+        source.fields = field_synonyms.add_synonyms(source.fields)
+    fields = {**pelican_metadata.imply_fields(site, path), **source.fields}
+    file.asked = None if is_page else front_matter.asked(source)
+    file.is_draft = _judge(site, path, source, fields, file.send)
+    if not file.is_draft and not fields.get("title", "").strip():
+        source.error("title", "`Title:` is missing: add one at the beginning of the file, followed by an empty line.")
+    if not is_page:
+        if not site.is_adopted:
+            field_rules.warn_of_places(source)
+        dated = front_matter.date(Source(source.path) if file.is_draft else source, fields.get("date", ""), site.zone)
+        fields["date"] = dated.isoformat() if dated else ""
+    if not file.is_draft:
+        field_rules.check(source, fields, site.settings)
+        field_rules.check_slug(source, "" if is_page else _slug_file(site, path, fields).wanted)
+    _cut(site, file, fields)
+    is_shown = not file.is_draft or (site.is_adopted and drafts.status(fields) == "draft")
+    if not source.broken and is_shown:
+        left = set() if is_page or site.is_adopted else field_rules.PLACES
+        file.fields = {
+            name: value
+            for name, value in {**fields, "status": drafts.status(fields)}.items()
+            if value and name not in left and not field_rules.is_reserved(name)
+        }
+    return file
+
+
+def _judge(site: Site, path: Path, source: Source, fields: Mapping[str, str], send: SendIntent) -> bool:
+    candidate = drafts.Candidate(fields, path.relative_to(site.root), site.zone, datetime.now(UTC))
+    return drafts.judge(source, candidate, send)
+
+
+def _cut(site: Site, file: SourceFile, fields: Mapping[str, str]) -> None:
+    """Cut the paid text out of a source, before anything is made from it."""
+    source, before = file.source, len(file.source.findings)
+    cut = paid_sections.cut(source, {"lang": site.lang, **fields}, datetime.now(UTC), site.join_url, site.gfm)
+    if cut.premium is not None and file.asked is None:
+        source.error("access", "A page cannot contain paid text, because everybody can read it: move the text into an issue.")
+    source.body = cut.free if len(source.findings) == before else ""
+    file.paid, file.secrets = cut.premium, cut.secrets
+
+
+def _slug_file(site: Site, path: Path, fields: Mapping[str, str]) -> File:
+    return File.of(path, site.root, fields, site.lang, site.zone)

@@ -2,72 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE))  # in a clone the program is not installed
+
+from mailer.defaults import *  # noqa: E402, F403
 
 SITENAME = "The Postmerge Letter"
 SITESUBTITLE = "Notes on sending the right email, once, to the right people"
 SITEURL = "http://127.0.0.1:8025"
 AUTHOR = "The Postmerge authors"
-TIMEZONE = "UTC"
-DEFAULT_LANG = "en"
-DEFAULT_DATE_FORMAT = "%-d %B %Y"
-
-PATH = "content"
-PAGE_PATHS = ["pages"]
-STATIC_PATHS = ["images", "audio"]
 THEME = str(HERE / "theme")
-OUTPUT_PATH = "build/site"
-PLUGINS = ["mailer.editions.plugin"]
-PLUGIN_PATHS = [str(HERE)]
-# The sign-up form posts there; empty means the site's own address.
-API_URL = ""
-
-ARTICLE_URL = "issues/{slug}/"
-ARTICLE_SAVE_AS = "issues/{slug}/index.html"
-ARTICLE_LANG_URL = ARTICLE_URL
-ARTICLE_LANG_SAVE_AS = ARTICLE_SAVE_AS
-PAGE_URL = "{slug}/"
-PAGE_SAVE_AS = "{slug}/index.html"
-TAG_URL = "tags/{slug}/"
-TAG_SAVE_AS = "tags/{slug}/index.html"
-TAGS_SAVE_AS = "tags/index.html"
-ARCHIVES_SAVE_AS = "archive/index.html"
-CATEGORY_SAVE_AS = ""
-AUTHOR_SAVE_AS = ""
-DRAFT_SAVE_AS = ""
-USE_FOLDER_AS_CATEGORY = False
-DIRECT_TEMPLATES = ["index", "archives", "tags", "404", "search"]
-SEARCH_SAVE_AS = "search/index.html"
-# A picture of each issue for places that show a link as a card.
-POSTMERGE_CARDS = True
-# The archive can be searched in the browser; False builds no index.
-POSTMERGE_SEARCH = True
-DEFAULT_PAGINATION = False
-RELATIVE_URLS = False
-# What follows only names files; titles and dates come from the front matter.
-SLUGIFY_SOURCE = "basename"
-FILENAME_METADATA = r"(?P<date>\d{4}-\d{2}-\d{2})?.*"
-
-FEED_ALL_RSS = "feeds/all.rss.xml"
-FEED_ALL_ATOM = "feeds/all.atom.xml"
-POSTMERGE_FEED_ALL_JSON = "feeds/all.json"
-POSTMERGE_TAG_FEED_RSS = "feeds/tag/{slug}.rss.xml"
-POSTMERGE_TAG_FEED_ATOM = "feeds/tag/{slug}.atom.xml"
-POSTMERGE_TAG_FEED_JSON = "feeds/tag/{slug}.json"
-# Written when an issue has `Audio:`.
-POSTMERGE_FEED_PODCAST = "feeds/podcast.rss.xml"
-FEED_MAX_ITEMS = 20
-
-MARKDOWN = {
-    "extension_configs": {
-        "markdown.extensions.extra": {"footnotes": {"SEPARATOR": "-"}},
-        "markdown.extensions.admonition": {},
-        "markdown.extensions.codehilite": {"css_class": "highlight", "guess_lang": False},
-        "markdown.extensions.sane_lists": {},
-        "markdown.extensions.toc": {"permalink": False},
-        "pymdownx.superfences": {"relaxed_headers": True},  # in lists and quotes, whatever stands after ```
-    },
-    "output_format": "html",
-}
+POSTMERGE_MARKDOWN = "gfm"

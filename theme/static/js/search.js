@@ -57,8 +57,8 @@ async function search() {
     const shown = await Promise.all(results.slice(0, PAGE).map((one) => one.data()));
     if (mine !== turn) return;
     list.replaceChildren(...shown.map(entry));
-    const { none, one, many, most } = form.dataset;
-    const text = [none, one][results.length] ?? (results.length > PAGE ? most : many);
+    const { none, found, most } = form.dataset;
+    const text = results.length > PAGE ? most : results.length ? found : none;
     status.textContent = fill(text, { number: results.length, shown: PAGE, words });
   } catch {
     loading = undefined;

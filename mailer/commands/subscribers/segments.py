@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
-from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
 from mailer.core.errors import BadInput
 from mailer.flows.subscribers import segment_admin, segment_rules
 
@@ -54,11 +54,13 @@ def set_rule(name: str, rule: str, description: str | None) -> None:
 
 @segments.command()
 @click.argument("name")
-def remove(name: str) -> None:
+@assume_yes
+def remove(name: str, yes: bool) -> None:
     """Remove a segment; its subscribers are kept. Refused while another segment or a waiting issue uses it.
 
     Example: postmerge segments remove "early birds"
     """
+    confirm(f"Remove the segment {name!r} and its rule?", yes)
     if not segment_admin.remove_by_name(open_database(load_settings()), name):
         raise BadInput(f"There is no segment {name!r}: `postmerge segments` lists all.")
     out.print(Text(f"Segment {name!r} removed. Its subscribers are kept."))

@@ -14,6 +14,7 @@ from mailer.commands import cli_output
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
 from mailer.core.addresses import check
 from mailer.core.errors import BadInput
+from mailer.exchange.dates import DayOrder
 from mailer.exchange.formats import FORMAT_NAMES
 from mailer.flows.subscribers import exports, imports
 from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
@@ -64,6 +65,9 @@ def list_all(audience: str, json: bool) -> None:
     "--format", "format_", type=click.Choice(FORMAT_NAMES), default=None, help="Format of the list (default: detected)."
 )
 @click.option("--column", "columns", multiple=True, metavar="NAME=FIELD", help="Map a column to a field (repeatable).")
+@click.option(
+    "--dates", type=click.Choice(list(DayOrder)), default=None, help="The order of day and month in dates like 3/4/26."
+)
 @click.option("--tag", "tags", multiple=True, help="Add this tag to every subscriber in the list (repeatable).")
 @click.option(
     "--evidence", default="", help="How you know that they consented; recorded for each. Without it, nobody is confirmed."
@@ -78,6 +82,7 @@ def import_(
     apply: bool,
     format_: str | None,
     columns: Sequence[str],
+    dates: str | None,
     tags: Sequence[str],
     evidence: str,
     report: Path | None,
@@ -91,7 +96,8 @@ def import_(
     Example: postmerge subscribers import list.csv --evidence "asked on the old site, 2019 to 2026" --apply
     """
     settings = load_settings()
-    request = ImportRequest(file, format_ or "", imports.parse_columns(columns), tags, evidence, report, lines)
+    order = DayOrder(dates) if dates else None
+    request = ImportRequest(file, format_ or "", imports.parse_columns(columns), tags, evidence, report, lines, dates=order)
     run = imports.apply_import if apply else imports.plan_import
     found = run(open_database(settings), settings, request)
     if json:
@@ -132,7 +138,10 @@ def _show(found: ImportPlan, applied: bool, report: Path | None) -> None:
         columns.add_row(Text(name), Text(becomes.replace("metadata:", "metadata ")))
     out.print(columns)
     out.print()
-    out.print("  ".join(f"{number:,} {verdict}" for verdict, number in found.counts.items()), style="bold")
+    if found.dates:
+        out.print(f"Dates: {found.dates}")
+    counts = " + ".join(f"{number:,} {verdict}" for verdict, number in found.counts.items())
+    out.print(f"{cli_output.count(found.read, 'line')} read = {counts}", style="bold")
     for reason, number in found.reasons.items():
         out.print(Text(f"  refused, {reason}: {number:,}"))
     _lines(found)

@@ -8,7 +8,8 @@ import click
 
 from mailer.commands.common import err, load_settings, open_database, out
 from mailer.core.errors import Unavailable
-from mailer.flows.subscribers.unsubscribe_by_email import MAX_EMAIL_BYTES, process_email
+from mailer.flows.subscribers.unsubscribe_by_email import process_email
+from mailer.webhooks.incoming_email import MAX_EMAIL_BYTES
 
 TRY_AGAIN = 75  # EX_TEMPFAIL: the mail server keeps the email and retries
 

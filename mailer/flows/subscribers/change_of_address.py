@@ -14,7 +14,7 @@ from mailer.core.settings import Settings
 from mailer.flows.subscribers import erasure, inbox_limit, signup_limits
 from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
-from mailer.store.billing import gifts
+from mailer.store.billing import customers, gifts
 from mailer.store.subscribers import consent_log, preferences, subscribers
 from mailer.store.transactional import transactional_emails
 
@@ -78,6 +78,7 @@ def confirm_change(database: Database, settings: Settings, token: str, ip: str |
         if erasure.list_blocked(tx, settings, [normal, subscriber.email_normal]):
             return TokenResult.INVALID
         subscribers.set_address(tx, subscriber.id, new, normal)
+        customers.queue_address(tx, subscriber.id, subscriber.email_normal)
         what = {"before": subscriber.email, "after": new, "mail": claim.reference}
         consent_log.record(tx, subscriber.id, "address", "page", ip, what)
         old = {"to": subscriber.email, "new": new}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from datetime import timedelta
 
 from mailer.core import addresses, log
 from mailer.core.db import Database, Tx
@@ -11,8 +12,13 @@ from mailer.core.settings import Settings
 from mailer.flows.subscribers import inbox_limit
 from mailer.store.billing import erased_customers
 from mailer.store.subscribers import consent_log, erasure, preferences, subscribers, suppressions
+from mailer.store.subscribers.subscribers import Subscriber
 
 logger = log.get("erase")
+
+# A sign-up with an address that bounced is answered with a confirmation email only after this long, and confirming it lifts
+# the suppression. If the email bounces too, the time begins again.
+BOUNCE_BLOCKS_SIGNUP_FOR = timedelta(days=7)
 
 
 def hash_address(settings: Settings, email_normal: str) -> list[bytes]:
@@ -34,20 +40,23 @@ def erase_subscriber(database: Database, settings: Settings, subscriber_id: int)
             return False
         subscriber = subscribers.lock(tx, subscriber_id)
         assert subscriber
-        erasure.remember_hash(tx, hash_address(settings, subscriber.email_normal)[0], subscriber.email_normal)
-        if inbox_limit.has_complained(tx, subscriber.email_normal):
-            erasure.remember_hash(
-                tx, hash_address(settings, addresses.inbox(subscriber.email_normal))[0], subscriber.email_normal
-            )
-        inbox_limit.forget(tx, subscriber.email_normal)
-        for former in {addresses.normal(before) for before in consent_log.list_former_addresses(tx, subscriber_id)}:
-            inbox_limit.forget(tx, former)
-            if subscribers.find(tx, former) is None:
-                erasure.remember_hash(tx, hash_address(settings, former)[0], former)
-        erased_customers.add(tx, subscriber_id)
-        erasure.wipe_personal_data(tx, subscriber_id, subscriber.email_normal)
+        erase_locked(tx, settings, subscriber)
     logger.info("subscriber.erased", subscriber=subscriber_id)
     return True
+
+
+def erase_locked(tx: Tx, settings: Settings, subscriber: Subscriber) -> None:
+    """Erase a locked subscriber within a transaction."""
+    erasure.remember_hash(tx, hash_address(settings, subscriber.email_normal)[0], subscriber.email_normal)
+    if inbox_limit.has_complained(tx, subscriber.email_normal):
+        erasure.remember_hash(tx, hash_address(settings, addresses.inbox(subscriber.email_normal))[0], subscriber.email_normal)
+    inbox_limit.forget(tx, subscriber.email_normal)
+    for former in {addresses.normal(before) for before in consent_log.list_former_addresses(tx, subscriber.id)}:
+        inbox_limit.forget(tx, former)
+        if subscribers.find(tx, former) is None:
+            erasure.remember_hash(tx, hash_address(settings, former)[0], former)
+    erased_customers.add(tx, subscriber.id)
+    erasure.wipe_personal_data(tx, subscriber.id, subscriber.email_normal)
 
 
 def erase_by_email(database: Database, settings: Settings, email: str) -> bool:
@@ -66,15 +75,36 @@ def may_be_emailed(tx: Tx, settings: Settings | None, email_normal: str) -> bool
     return not list_blocked(tx, settings, [email_normal])
 
 
-def list_blocked(tx: Tx, settings: Settings | None, email_normals: Sequence[str]) -> set[str]:
-    """Return those of these addresses that may get no email; see ``may_be_emailed``."""
-    hashes = {email: _list_hashes(settings, email) if settings else [] for email in email_normals}
-    blocked = suppressions.list_blocked(tx, hashes)
+def list_blocked(tx: Tx, settings: Settings | None, email_normals: Sequence[str], asked_by_owner: bool = False) -> set[str]:
+    """Return those of these addresses that may get no email; see ``may_be_emailed``.
+
+    ``asked_by_owner``: an email that asks to confirm a new sign-up, which also goes to addresses that bounced
+    BOUNCE_BLOCKS_SIGNUP_FOR ago.
+    """
+    hashes = {email: list_hashes(settings, email) if settings else [] for email in email_normals}
+    blocked = suppressions.list_blocked(tx, hashes, BOUNCE_BLOCKS_SIGNUP_FOR if asked_by_owner else None)
     return blocked | {email for email in hashes if email not in blocked and inbox_limit.has_complained(tx, email)}
 
 
-def _list_hashes(settings: Settings, email_normal: str) -> list[bytes]:
-    return [*hash_address(settings, email_normal), *hash_address(settings, addresses.inbox(email_normal))]
+def was_erased(tx: Tx, settings: Settings, email_normal: str) -> bool:
+    """Return whether an address was erased, and its owner has not subscribed again since."""
+    return erasure.is_known(tx, hash_address(settings, email_normal))
+
+
+def list_erased_reasons(tx: Tx, settings: Settings, email_normal: str) -> list[str]:
+    """Return why an erased address, or its inbox, was suppressed."""
+    return erasure.list_reasons(tx, list_hashes(settings, email_normal))
+
+
+def clear_erased_reasons(tx: Tx, settings: Settings, email_normal: str, reasons: Sequence[str]) -> None:
+    """Lift these suppressions of an erased address, which stays known as erased."""
+    erasure.clear_reasons(tx, list_hashes(settings, email_normal), reasons)
+
+
+def list_hashes(settings: Settings, email_normal: str) -> list[bytes]:
+    """Return the hashes of an address, and those of its inbox, which are stored where the inbox complained."""
+    inbox = addresses.inbox(email_normal)
+    return [*hash_address(settings, email_normal), *(hash_address(settings, inbox) if inbox != email_normal else ())]
 
 
 def forget_erasure(tx: Tx, settings: Settings, email_normal: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
-from mailer.core.private_files import open_private
+from mailer.core.files import open_private
 from mailer.store.subscribers import exports
 
 
@@ -23,6 +24,7 @@ def export_to_path(database: Database, path: Path) -> int:
     part = path.with_name(f"{path.name}.part")
     try:
         with open(part, "wb", opener=open_private) as file:
+            file.write(BOM_UTF8)  # without it, Excel reads UTF-8 as another encoding
             number = export_subscribers(database, file)
         part.replace(path)
     except OSError as error:

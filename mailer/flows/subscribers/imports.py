@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from typing import Any
 from mailer.core import addresses, log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, TimedOut
-from mailer.core.private_files import open_private
+from mailer.core.files import open_private
 from mailer.core.settings import Settings
 from mailer.exchange import cell_values, list_files, own_format
+from mailer.exchange.dates import DayOrder
 from mailer.exchange.list_files import ListLine, OpenList
-from mailer.flows.subscribers import erasure
+from mailer.flows.subscribers import erasure, inbox_limit
 from mailer.store.subscribers import consent_log, imports
 from mailer.store.subscribers.imports import JudgedLine
 
@@ -33,7 +35,8 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 class ImportRequest:
     """A requested import. ``columns`` overrides the mapping of columns; ``tags`` are added to every line.
 
-    A file that needs more than ``max_seconds`` is refused.
+    ``dates`` is the order of day and month, where the file does not decide it. A file that needs more than ``max_seconds``
+    is refused.
     """
 
     path: Path
@@ -44,18 +47,22 @@ class ImportRequest:
     report: Path | None = None
     shown: int = MAX_SHOWN_LINES
     max_seconds: float | None = None
+    dates: DayOrder | None = None
 
 
 @dataclass(frozen=True)
 class ImportPlan:
     """What an import would do, or did if ``applied`` contains its number.
 
-    ``refused`` are the first refused lines, ``changes`` the first changed ones; ``waiting`` counts new subscribers who stay
-    unconfirmed because no evidence was given.
+    ``read`` is the number of lines with content below the header: the sum of ``counts``. ``dates`` is the order of day and
+    month, '' if no date depends on it. ``refused`` are the first refused lines, ``changes`` the first changed ones; ``waiting``
+    counts new subscribers who stay unconfirmed because no evidence was given.
     """
 
     format: str
     columns: list[tuple[str, str]]
+    dates: str
+    read: int
     counts: dict[str, int]
     reasons: dict[str, int]
     refused: list[JudgedLine]
@@ -81,24 +88,26 @@ def _run_import(database: Database, settings: Settings, request: ImportRequest, 
     limit = _TimeLimit(request.max_seconds)
     with (
         limit,
-        list_files.open_list(request.path, request.format, request.columns) as sheet,
+        list_files.open_list(request.path, request.format, request.columns, request.dates) as sheet,
         database.transaction() as tx,
     ):
-        imports.stage_lines(tx, _CopyRows(sheet, more, _make_hasher(tx, settings), limit))
+        rows = _CopyRows(sheet, more, _make_hasher(tx, settings), limit, inbox_limit.list_complaining(tx))
+        imports.stage_lines(tx, rows)
         limit.apply(tx)
         moved = {addresses.normal(before) for before in consent_log.list_former_addresses(tx)}
-        imports.judge_lines(tx, bool(request.evidence.strip()), sorted(moved))
-        found = _summarize(tx, sheet, request)
+        imports.judge_lines(tx, bool(request.evidence.strip()), sorted(moved), sorted(rows.complaining))
+        found = _summarize(tx, sheet, request, rows.number)
+        if apply:
+            limit.apply(tx)
+            digest, evidence = list_files.hash_file(request.path), request.evidence.strip()
+            run_id = imports.add_run(tx, request.path.name, digest, sheet.format, evidence, found.counts)
+            imports.apply_lines(tx, run_id, evidence)
+            inbox_limit.suppress_spellings(tx, imports.list_new_complaints(tx))
+            found = replace(_summarize(tx, sheet, request, rows.number), applied=run_id)
+            imports.set_counts(tx, run_id, found.counts)
         if request.report:
             _write_report(tx, request.report)
-        if not apply:
-            return found
-        limit.apply(tx)
-        run_id = imports.add_run(
-            tx, request.path.name, list_files.hash_file(request.path), sheet.format, request.evidence.strip(), found.counts
-        )
-        imports.apply_lines(tx, run_id, request.evidence.strip())
-    return ImportPlan(**{**vars(found), "applied": run_id})
+    return found
 
 
 class _TimeLimit:
@@ -112,7 +121,7 @@ class _TimeLimit:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, TimedOut):
+        if isinstance(error, TimedOut) and self._seconds is not None:
             raise self._refusal() from error
 
     @property
@@ -131,11 +140,16 @@ class _TimeLimit:
         return BadInput(f"The import takes longer than {self._seconds:g} seconds: split the file into smaller ones.")
 
 
-def _summarize(tx: Tx, sheet: OpenList, request: ImportRequest) -> ImportPlan:
+def _summarize(tx: Tx, sheet: OpenList, request: ImportRequest, read: int) -> ImportPlan:
+    """Return the plan. Raises RuntimeError if a line was lost between the file and its verdict."""
     counted = imports.count_verdicts(tx)
+    if sum(counted.values()) != read:
+        raise RuntimeError(f"{read} lines were read, and {sum(counted.values())} have a verdict")
     return ImportPlan(
         format=sheet.format,
         columns=sheet.columns,
+        dates=sheet.order or "",
+        read=read,
         counts={verdict: counted.get(verdict, 0) for verdict in VERDICTS},
         reasons=imports.count_refusals(tx),
         refused=imports.list_lines(tx, request.shown, ("refused",)),
@@ -147,6 +161,7 @@ def _summarize(tx: Tx, sheet: OpenList, request: ImportRequest) -> ImportPlan:
 def _write_report(tx: Tx, path: Path) -> None:
     try:
         with open(path, "wb", opener=open_private) as file:
+            file.write(BOM_UTF8)  # for Excel
             imports.write_report(tx, file)
     except OSError as error:
         raise BadInput(f"{path} cannot be written ({error.strerror or error}): choose another path with --report.") from error
@@ -156,16 +171,35 @@ def _make_hasher(tx: Tx, settings: Settings) -> Callable[[str], str]:
     """Return a function that hashes an address in COPY's format; it returns NULL if nobody was ever erased."""
     if not imports.has_erased(tx):
         return lambda _: "\\N"
-    return lambda normal: _format_array([f"\\x{one.hex()}" for one in erasure.hash_address(settings, normal)])
+    return lambda normal: _format_array([f"\\x{one.hex()}" for one in erasure.list_hashes(settings, normal)])
 
 
 class _CopyRows:
-    """Lines as a file in COPY's text format, which Postgres reads in chunks."""
+    """Lines as a file in COPY's text format, which Postgres reads in chunks.
 
-    def __init__(self, sheet: OpenList, more: Sequence[str], hashed: Callable[[str], str], limit: _TimeLimit) -> None:
-        self._rows = (_format_row(line, more, hashed) for line in sheet.lines)
+    ``complaining`` collects the addresses that lead to one of the ``inboxes`` that complained; ``number`` counts the lines.
+    """
+
+    def __init__(
+        self,
+        sheet: OpenList,
+        more: Sequence[str],
+        hashed: Callable[[str], str],
+        limit: _TimeLimit,
+        inboxes: Set[str] = frozenset(),
+    ) -> None:
+        self.complaining: set[str] = set()
+        self.number = 0
+        self._inboxes = inboxes
+        self._rows = (_format_row(line, more, hashed) for line in map(self._look_at, sheet.lines))
         self._left = b""
         self._limit = limit
+
+    def _look_at(self, line: ListLine) -> ListLine:
+        self.number += 1
+        if self._inboxes and addresses.inbox(line.email_normal) in self._inboxes:
+            self.complaining.add(line.email_normal)
+        return line
 
     def read(self, size: int) -> bytes:
         """Return the next ``size`` bytes, fewer at the end."""
@@ -196,7 +230,7 @@ def _format_row(line: ListLine, more: Sequence[str], hashed: Callable[[str], str
     fields = (
         str(line.number), line.email, line.email_normal, line.state, line.suppressed, tags, _escape_text(line.metadata),
         _escape_text(line.lang), _format_moment(line.created_at), _format_moment(line.confirmed_at),
-        _format_moment(line.left_at), proof, hashed(line.email_normal), *_format_own_columns(line.whole), "",
+        _format_moment(line.unsubscribed_at), proof, hashed(line.email_normal), *_format_own_columns(line.whole), "",
     )  # fmt: skip
     return "\t".join(fields) + "\n"
 

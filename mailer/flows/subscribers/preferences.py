@@ -14,7 +14,6 @@ from typing import Any
 from mailer.core import addresses, i18n, log, tokens
 from mailer.core.db import Database, Tx
 from mailer.core.errors import Mistyped, TooManyRequests
-from mailer.core.i18n import LANGUAGES
 from mailer.core.settings import Settings
 from mailer.flows.subscribers import erasure, inbox_limit, private_links, signup_limits
 from mailer.store.publishing import editions
@@ -37,11 +36,15 @@ class Frequency(StrEnum):
 
 @dataclass(frozen=True)
 class LinkOwner:
-    """The owner of a link, ``issued`` then. ``has_full_access``: recently, so it also allows export, erasure and money."""
+    """The owner of a link of this ``epoch``, ``issued`` then.
+
+    ``has_full_access``: recently, so it also allows export, erasure and money.
+    """
 
     subscriber_id: int
     has_full_access: bool
     issued: datetime | None = None
+    epoch: int | None = None
 
 
 def identify(database: Database, settings: Settings, token: str) -> LinkOwner | None:
@@ -51,7 +54,7 @@ def identify(database: Database, settings: Settings, token: str) -> LinkOwner | 
     claim = requested or tokens.read_unsubscribe(secrets, token)
     with database.transaction() as tx:
         owner = private_links.find_owner(tx, claim)
-    return LinkOwner(owner.id, requested is not None, claim.issued if claim else None) if owner else None
+    return LinkOwner(owner.id, requested is not None, claim.issued, claim.epoch) if claim and owner else None
 
 
 def get_choices(database: Database, person: LinkOwner) -> SubscriberChoices | None:
@@ -116,7 +119,7 @@ def unsubscribe(database: Database, person: LinkOwner, ip: str | None) -> None:
     """Unsubscribe. Repeating it has no effect."""
     with database.transaction() as tx:
         if subscribers.unsubscribe(tx, person.subscriber_id):
-            consent_log.record(tx, person.subscriber_id, "left", "page", ip, {})
+            consent_log.record(tx, person.subscriber_id, "unsubscribed", "page", ip, {})
     logger.info("subscriber.left", subscriber=person.subscriber_id)
 
 
@@ -146,19 +149,21 @@ def send_fresh_link(database: Database, person: LinkOwner, paid: bool = False) -
 def renew_links(database: Database, person: LinkOwner, paid: bool = False) -> None:
     """End all private links of a subscriber, this one too, and email a new one: only the inbox proves who they are.
 
-    No limit applies, because each renewal needs a link that the one before has not ended.
+    The email counts for the inbox but is always sent, because each renewal needs a link that the one before has not ended.
     """
     with database.transaction() as tx:
-        private_links.end_links(tx, person.subscriber_id)
+        if not private_links.end_links(tx, person.subscriber_id, person.epoch):
+            return  # another request has just renewed them
         subscriber = subscribers.lock(tx, person.subscriber_id)
         if subscriber and erasure.may_be_emailed(tx, None, subscriber.email_normal):
+            inbox_limit.count(tx, subscriber.email_normal)
             transactional_emails.queue(tx, "confirmation", person.subscriber_id, facts={"paid": paid}, topic="page")
 
 
-def request_link(database: Database, email: str, ip: str | None = None) -> bool:
+def request_link(database: Database, email: str, ip: str | None = None, paid: bool = False) -> bool:
     """Queue an email with a link if a subscriber has this address. Raises BadInput if it is not an address.
 
-    Do not show the result to the visitor: it only decides whether to send a wake-up.
+    ``paid``: to the page about payments. Do not show the result to the visitor: it only decides whether to send a wake-up.
     """
     address = addresses.normal(addresses.check(email))
     with database.transaction() as tx:
@@ -166,13 +171,13 @@ def request_link(database: Database, email: str, ip: str | None = None) -> bool:
         if subscriber is None:
             return False
         if subscriber.confirmed_at:  # limited by inbox alone, so that nobody can keep them from their own page
-            return _queue_link(tx, subscriber.id)
+            return _queue_link(tx, subscriber.id, paid=paid)
     try:
         admission = signup_limits.admit_signup(database, signup_limits.SignupSource(address, ip))
     except TooManyRequests:  # the answer must not say whether somebody has this address
         return False
     with database.transaction() as tx:
-        return _queue_link(tx, subscriber.id, admission.held)
+        return _queue_link(tx, subscriber.id, admission.held, paid=paid)
 
 
 def end_pauses(database: Database, limit: int = 200) -> int:
@@ -221,4 +226,5 @@ def _check_offered(value: str, allowed: Sequence[str], what: str) -> None:
 
 def _list_languages(tx: Tx, subscriber: SubscriberChoices) -> dict[str, str]:
     codes = [code for code in (*editions.list_languages(tx), subscriber.lang.lower()) if code]
-    return {**LANGUAGES, **{code: i18n.name(code) for code in sorted(codes) if code not in LANGUAGES}}
+    ours = i18n.languages()
+    return {**ours, **{code: i18n.name(code) for code in sorted(codes) if code not in ours}}

@@ -34,7 +34,12 @@ def is_for_address(tx: Tx, claim: LinkClaim, subscriber: Subscriber) -> bool:
     return claim.was_sent_to(subscriber.email_normal)
 
 
-def end_links(tx: Tx, subscriber_id: int) -> None:
-    """End all private links of a subscriber. Queue emails with new ones afterwards, never before."""
-    subscribers.renew_links(tx, subscriber_id)
-    logger.info("links.ended", subscriber=subscriber_id)
+def end_links(tx: Tx, subscriber_id: int, epoch: int | None = None) -> bool:
+    """End all private links of a subscriber. Queue emails with new ones afterwards, never before.
+
+    With ``epoch``, only if the links of that epoch have not ended yet. Return whether they ended now.
+    """
+    ended = subscribers.renew_links(tx, subscriber_id, epoch)
+    if ended:
+        logger.info("links.ended", subscriber=subscriber_id)
+    return ended

@@ -28,7 +28,7 @@ def record_email_visit(database: Database, settings: Settings, token: str) -> bo
     """Record a visit to the hidden link of a transactional email; return whether the link is ours."""
     found = tokens.read_canary(settings.need_secrets(), token)
     if found:
-        _record_visit(database, found[0], mail_id=found[1])
+        _record_visit(database, found[0], email_id=found[1])
     return found is not None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -12,13 +13,23 @@ from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, Mistyped
 from mailer.core.i18n import read_by
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import email_domain_check, erasure, inbox_limit, private_links, segment_rules, signup_limits
+from mailer.flows.subscribers import (
+    email_domain_check,
+    erasure,
+    inbox_limit,
+    private_links,
+    segment_rules,
+    signup_limits,
+    suppression_lifting,
+)
 from mailer.flows.subscribers.signup_limits import Admission
+from mailer.store.billing import subscriptions
 from mailer.store.sending import audiences
 from mailer.store.subscribers import consent_log, subscribers
 from mailer.store.subscribers.subscribers import Subscriber
 from mailer.store.subscribers.tags import list_editable
 from mailer.store.transactional import transactional_emails
+from mailer.store.transactional.transactional_emails import Requested
 
 logger = log.get("signup")
 
@@ -50,6 +61,7 @@ class SignupEvidence:
     """Where and how a sign-up was requested, as evidence of consent.
 
     ``wording`` is the text of the form, in ``lang``, and ``page`` its URL; ``reads`` is the person's language, if different.
+    ``answers`` to the form's own fields wait with the confirmation email, as tags do, and then become metadata.
     """
 
     source: str = "form"
@@ -58,6 +70,7 @@ class SignupEvidence:
     lang: str = ""
     page: str = ""
     reads: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
 
 
 def sign_up(
@@ -72,8 +85,9 @@ def sign_up(
     Anybody can enter anybody's address. An active subscriber is therefore left unchanged, and tags requested in a form are
     stored with the email and added only when its link is opened: only tags on offer. An active subscriber is asked to confirm
     those that they do not have. Tags from our own commands and from API clients come from the operator, and a new subscriber
-    gets them at once. Over a limit the email is queued too, but held for review. Raises BadInput if ``email`` is not an
-    address, and TooManyRequests.
+    gets them at once. If the address is suppressed because emails bounced, and that is ``erasure.BOUNCE_BLOCKS_SIGNUP_FOR``
+    ago, the owner is asked once more; the link lifts the suppression. Over a limit the email is queued too, but held for
+    review. Raises BadInput if ``email`` is not an address, and TooManyRequests.
     """
     address = addresses.check(email)
     normal = addresses.normal(address)
@@ -88,10 +102,11 @@ def sign_up(
         )
         details = evidence.reads or evidence.lang, addresses.flags(normal)
         subscriber, new = subscribers.add_or_lock(tx, address, normal, operator_tags, *details)
-        queued = _needs_confirmation(tx, subscriber, settings)
+        after_bounce = _may_return_after_bounce(tx, subscriber, settings)
+        queued = _needs_confirmation(tx, subscriber, settings, after_bounce)
         if operator_tags and not new:
             subscribers.add_tags(tx, subscriber.id, operator_tags)
-        if subscriber.state == "active":
+        if subscriber.state == "active" and not after_bounce:
             queued = _queue_topic_confirmation(tx, subscriber, settings, asked, held)
         else:
             facts = {"wording": evidence.wording, "tags": list(tags), "lang": evidence.lang, "page": evidence.page}
@@ -100,7 +115,7 @@ def sign_up(
                 subscribers.set_signup_details(tx, subscriber.id, *details)
             if queued:
                 subscribers.reset_to_unconfirmed(tx, subscriber.id)
-                queue_confirmation(tx, subscriber.id, asked, held)
+                queue_confirmation(tx, subscriber.id, Requested(asked, evidence.answers, after_bounce), held)
     logger.info("subscriber.requested", subscriber=subscriber.id, email_queued=queued, held=bool(held))
     return SignUp(subscriber.id, queued and not held, held if queued else "")
 
@@ -122,16 +137,17 @@ def send_reminder(database: Database, settings: Settings, subscriber_id: int) ->
         subscriber = subscribers.lock(tx, subscriber_id)
         if subscriber is None or subscriber.state != "unconfirmed" or not _needs_confirmation(tx, subscriber, settings):
             return False
-        queue_confirmation(tx, subscriber_id, transactional_emails.list_requested_tags(tx, subscriber_id))
+        queue_confirmation(tx, subscriber_id, transactional_emails.get_requested(tx, subscriber_id))
     logger.info("subscriber.reminded", subscriber=subscriber_id)
     return True
 
 
 def confirm_signup(
-    database: Database, settings: Settings, token: str, source: str = "page", ip: str | None = None
+    database: Database, settings: Settings, token: str, source: str = "page", ip: str | None = None, wording: str = ""
 ) -> TokenResult:
     """Activate an unconfirmed subscriber and add the tags named in the email, also to an active one.
 
+    ``wording`` is the text beside the button, as evidence of the consent.
     Repeating it has no effect; a token issued before the subscriber unsubscribed is invalid.
     """
     claim = tokens.read_confirm(settings.need_secrets(), token, datetime.now(UTC), settings.confirm_expiry)
@@ -139,22 +155,62 @@ def confirm_signup(
         return TokenResult.INVALID
     with database.transaction() as tx:
         subscriber = subscribers.lock(tx, claim.subscriber_id)
-        if subscriber is None or not claim.issued or (subscriber.left_at and claim.issued < subscriber.left_at):
+        if subscriber is None or not claim.issued or (subscriber.unsubscribed_at and claim.issued < subscriber.unsubscribed_at):
             return TokenResult.INVALID
         if not claim.is_current(subscriber.recipient):
             return TokenResult.INVALID
-        tags = (transactional_emails.get_facts(tx, claim.reference, subscriber.id) or {}).get("tags") or []
+        facts = transactional_emails.get_facts(tx, claim.reference, subscriber.id) or {}
+        tags = facts.get("tags") or []
         gained = subscribers.add_tags(tx, subscriber.id, tags)
+        lifted = suppression_lifting.lift_by_signup(tx, subscriber.email_normal, claim.issued, source, ip)
         evidence = {"mail": claim.reference, "issued": claim.issued.isoformat(), "tags": tags}
+        evidence |= {"wording": wording} if wording else {}
         if subscriber.state == "active":
             if gained:
                 consent_log.record(tx, subscriber.id, "chosen", source, ip, {**evidence, "before": subscriber.tags})
-            return TokenResult.DONE if gained else TokenResult.ALREADY
+            return TokenResult.DONE if gained or lifted else TokenResult.ALREADY
         subscribers.activate(tx, subscriber.id)
+        if facts.get("metadata"):
+            subscribers.add_metadata(tx, subscriber.id, facts["metadata"])
         consent_log.record(tx, subscriber.id, "confirmed", source, ip, evidence)
         erasure.forget_erasure(tx, settings, subscriber.email_normal)
     logger.info("subscriber.confirmed", subscriber=subscriber.id)
     return TokenResult.DONE
+
+
+def activate_payer(tx: Tx, settings: Settings, subscriber: Subscriber, payment: str) -> bool:
+    """Activate somebody new because of a payment with their address; return False if they have to be asked.
+
+    It counts for the inbox: many payments with spellings of one address subscribe it once.
+    """
+    normal = subscriber.email_normal
+    if subscriber.state != "unconfirmed" or subscriber.unsubscribed_at or not _is_address(subscriber.email):
+        return False
+    if erasure.was_erased(tx, settings, normal) or not erasure.may_be_emailed(tx, settings, normal):
+        return False
+    if not inbox_limit.use(tx, normal):
+        return False
+    requested = transactional_emails.get_requested(tx, subscriber.id)
+    subscribers.add_tags(tx, subscriber.id, requested.tags)
+    subscribers.add_metadata(tx, subscriber.id, requested.metadata)
+    subscribers.activate(tx, subscriber.id)
+    consent_log.record(tx, subscriber.id, "confirmed", "checkout", None, {"subscription": payment})
+    return True
+
+
+def _is_address(text: str) -> bool:
+    with contextlib.suppress(BadInput):
+        return bool(addresses.check(text))
+    return False
+
+
+def find_unsubscribing(database: Database, settings: Settings, token: str) -> Subscriber | None:
+    """Return whom an unsubscribe link is for; None if it is not ours, or its email went to another address than theirs."""
+    claim = tokens.read_unsubscribe(settings.need_secrets(), token)
+    with database.transaction() as tx:
+        subscriber = subscribers.get(tx, claim.subscriber_id) if claim else None
+        known = claim and subscriber and private_links.is_for_address(tx, claim, subscriber)
+    return subscriber if known else None
 
 
 def unsubscribe(database: Database, settings: Settings, token: str, source: str = "page", ip: str | None = None) -> TokenResult:
@@ -171,9 +227,17 @@ def unsubscribe(database: Database, settings: Settings, token: str, source: str 
             return TokenResult.OTHER_ADDRESS
         if not subscribers.unsubscribe(tx, subscriber.id):
             return TokenResult.ALREADY
-        consent_log.record(tx, subscriber.id, "left", source, ip, {"send": claim.reference})
+        consent_log.record(tx, subscriber.id, "unsubscribed", source, ip, {"send": claim.reference})
+        if source != "page":
+            notify_still_paying(tx, subscriber.id)
     logger.info("subscriber.left", subscriber=claim.subscriber_id)
     return TokenResult.DONE
+
+
+def notify_still_paying(tx: Tx, subscriber_id: int) -> None:
+    """Email whoever unsubscribed without seeing a page that a paid subscription continues, and how to cancel it."""
+    if subscriptions.is_charged(tx, subscriber_id):
+        transactional_emails.queue(tx, "confirmation", subscriber_id, topic="still paying")
 
 
 def add_subscriber(
@@ -202,7 +266,7 @@ def add_subscriber(
     address = addresses.check(email)
     with database.transaction() as tx:
         known = subscribers.find(tx, addresses.normal(address))
-        if known and known.left_at:
+        if known and known.unsubscribed_at:
             return f"{address} has unsubscribed and was not added: only they can subscribe again."
         if not erasure.may_be_emailed(tx, settings, addresses.normal(address)):
             return f"{address} is suppressed (it bounced or complained) and was not added."
@@ -227,9 +291,15 @@ def list_subscribers(database: Database, rule: str = "") -> list[Subscriber]:
         return [subscriber for subscriber in subscribers.list_all(tx) if subscriber.id in wanted]
 
 
-def _needs_confirmation(tx: Tx, subscriber: Subscriber, settings: Settings | None) -> bool:
+def _may_return_after_bounce(tx: Tx, subscriber: Subscriber, settings: Settings | None) -> bool:
+    """Return whether only a bounce blocks this address, long enough ago that its owner may be asked once more."""
+    blocked = not erasure.may_be_emailed(tx, settings, subscriber.email_normal)
+    return blocked and not erasure.list_blocked(tx, settings, [subscriber.email_normal], asked_by_owner=True)
+
+
+def _needs_confirmation(tx: Tx, subscriber: Subscriber, settings: Settings | None, after_bounce: bool = False) -> bool:
     """Return whether to queue a confirmation email now; if so, it is counted for the inbox."""
-    if subscriber.state == "active" or not erasure.may_be_emailed(tx, settings, subscriber.email_normal):
+    if not after_bounce and (subscriber.state == "active" or not erasure.may_be_emailed(tx, settings, subscriber.email_normal)):
         return False
     return inbox_limit.use(tx, subscriber.email_normal)
 
@@ -250,11 +320,16 @@ def _queue_topic_confirmation(
         return False
     if not inbox_limit.use(tx, subscriber.email_normal):
         return False
-    queue_confirmation(tx, subscriber.id, asked, held, TOPICS)
+    queue_confirmation(tx, subscriber.id, Requested(asked), held, TOPICS)
     return True
 
 
-def queue_confirmation(tx: Tx, subscriber_id: int, tags: Sequence[str], held: str = "", topic: str = "") -> None:
-    """Queue the email whose link confirms a subscription or, depending on its ``topic``, only the tags."""
-    facts = {**({"tags": list(tags)} if tags else {}), **({"held": held} if held else {})}
+def queue_confirmation(tx: Tx, subscriber_id: int, requested: Requested, held: str = "", topic: str = "") -> None:
+    """Queue the email whose link confirms a subscription or, depending on its ``topic``, only the tags.
+
+    Somebody who has paid is asked only whether the address is right: the payment proves the card, not the address.
+    """
+    paid = not topic and consent_log.get_latest_source(tx, subscriber_id, "requested") == "checkout"
+    given = {**vars(requested), "tags": list(requested.tags), "metadata": dict(requested.metadata), "held": held, "paid": paid}
+    facts = {name: value for name, value in given.items() if value}
     transactional_emails.queue(tx, "confirmation", subscriber_id, facts=facts, topic=topic, held=bool(held))

@@ -30,6 +30,8 @@ _HELD_INBOX = "held by inbox"
 # Confirmation emails per hour that are sent without review.
 MAX_HOURLY_BY_DOMAIN, MAX_HOURLY_BY_IP, MAX_HOURLY_BY_NETWORK, MAX_HOURLY_OVERALL = 50, 10, 30, 2000
 MAX_HOURLY_CHECKOUTS = 500  # started by everybody together
+# Posts per hour from our own pages that count although their form has no token, or one that is a second old.
+MAX_HOURLY_UNPROVEN_BY_IP, MAX_HOURLY_UNPROVEN_BY_NETWORK, MAX_HOURLY_UNPROVEN = 3, 10, 300
 # Emails per hour that are held because one of these limits is full; what is over these, too, is refused.
 MAX_HOURLY_HELD_BY_INBOX, MAX_HOURLY_HELD_BY_IP, MAX_HOURLY_HELD_BY_NETWORK, MAX_HOURLY_HELD = 1, 100, 300, 2000
 
@@ -85,6 +87,18 @@ def admit_checkout(database: Database, ip: str | None) -> None:
         raise TooManyRequests("Too many people on your network have tried this. Please try again in an hour.")
 
 
+def admit_unproven(database: Database, ip: str | None) -> bool:
+    """Count a form's post that its token does not show to be a person's; return whether it needs no other click.
+
+    Without JavaScript a form on a static page has no token, and some people are faster than MIN_FORM_AGE.
+    """
+    source = SignupSource("", ip)
+    wanted = _list_ip_limits(source, "unproven ", MAX_HOURLY_UNPROVEN_BY_IP, MAX_HOURLY_UNPROVEN_BY_NETWORK)
+    with database.transaction() as tx:
+        is_walled = signup_limits.get_firewall(tx).active_since is not None
+        return not is_walled and not signup_limits.use(tx, [*wanted, ("unproven", "", MAX_HOURLY_UNPROVEN)], _HOUR)
+
+
 def _use_held_limits(tx: Tx, source: SignupSource, inbox: InboxUse) -> str:
     """Count an email to hold; return the scope of the limit on held emails that is full, or ''."""
     wanted = [(_HELD_INBOX, inbox.hash.hex(), MAX_HOURLY_HELD_BY_INBOX)]
@@ -129,7 +143,7 @@ def _is_documentation_range(ip: IPAddress) -> bool:
 def _check_firewall(tx: Tx) -> str:
     """Return why everything is held, or ''. Raises the firewall itself if needed."""
     wall, now = signup_limits.get_firewall_and_count(tx, FIREWALL_WINDOW)
-    if wall.up_since:
+    if wall.active_since:
         return f"the firewall is up ({wall.reason})"
     if now < MIN_FIREWALL_SIGNUPS or now < MIN_FIREWALL_FACTOR * signup_limits.average_count(
         tx, FIREWALL_WINDOW, FIREWALL_BASELINE
@@ -150,8 +164,8 @@ def lower_calm_firewall(database: Database) -> None:
     with database.transaction() as tx:
         wall = signup_limits.get_firewall(tx)
         if (
-            wall.up_since
-            and not wall.by_hand
+            wall.active_since
+            and not wall.is_manual
             and signup_limits.count_recent(tx, _HOUR) < MIN_FIREWALL_SIGNUPS
             and signup_limits.lower_firewall(tx, True)
         ):
@@ -174,7 +188,9 @@ def set_firewall(database: Database, up: bool) -> bool:
     """Raise or lower the firewall manually; return whether that is a change."""
     with database.transaction() as tx:
         return (
-            signup_limits.raise_firewall(tx, "raised by an operator", by_hand=True) if up else signup_limits.lower_firewall(tx)
+            signup_limits.raise_firewall(tx, "raised by an operator", is_manual=True)
+            if up
+            else signup_limits.lower_firewall(tx)
         )
 
 

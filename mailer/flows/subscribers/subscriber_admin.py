@@ -11,20 +11,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from mailer.core import addresses, public_ids
+from mailer.core import addresses, form_fields, public_ids
 from mailer.core.async_db import Asker
 from mailer.core.db import Database, Question, Tx, is_unique_violation, json
 from mailer.core.errors import BadInput, TooManyRequests
 from mailer.core.settings import Settings
 from mailer.exchange.cell_values import MAX_TAG_CHARS
 from mailer.flows.subscribers import erasure, inbox_limit, preferences, private_links, signup, signup_limits
-from mailer.store.billing import gifts
+from mailer.store.billing import customers, gifts
 from mailer.store.subscribers import consent_log, subscriber_records, subscribers, suppressions
 from mailer.store.subscribers.subscriber_records import SubscriberRecord
 from mailer.store.transactional import transactional_emails
 
 MAX_TAGS = 100
-_MAX_METADATA_CHARS = 16_000  # characters
 _MAX_ADDRESS_NOTICES_PER_DAY = 3  # emails a day about changes of one subscriber's address
 
 
@@ -181,7 +180,7 @@ def get_type(subscriber: SubscriberRecord) -> str:
     if subscriber.suppressed:
         return {"complaint": "complained", "operator": "blocked"}.get(subscriber.suppressed, "undeliverable")
     if subscriber.state != "active":
-        return "unsubscribed" if subscriber.state == "left" else "unactivated"
+        return "unsubscribed" if subscriber.state == "unsubscribed" else "unactivated"
     if subscriber.paused:
         return "paused"
     if subscriber.premium:
@@ -273,14 +272,14 @@ def _add_without_confirmation(
                 "subscriber_blocked", "This subscriber was erased: only they can subscribe again, with a confirmation email."
             )
         subscriber, _ = subscribers.add_or_lock(tx, address, normal, names)
-        if subscriber.state != "unconfirmed" or subscriber.left_at:
+        if subscriber.state != "unconfirmed" or subscriber.unsubscribed_at:
             raise Rejected("email_already_exists", "A subscriber with this address already exists.")
         if changes.kind == "regular":
             subscribers.activate(tx, subscriber.id)
             consent_log.record(tx, subscriber.id, "added", "api", changes.ip, {})
         else:
             subscribers.unsubscribe(tx, subscriber.id)
-            consent_log.record(tx, subscriber.id, "left", "api", changes.ip, {})
+            consent_log.record(tx, subscriber.id, "unsubscribed", "api", changes.ip, {})
         return _save_details(tx, _reload(tx, subscriber.id), changes)
 
 
@@ -312,11 +311,12 @@ def _change_address(
         raise Rejected("email_already_exists", "Another subscriber already has this address.")
     consent_log.record(tx, found.id, "address", "api", changes.ip, {"before": found.email, "after": address})
     private_links.end_links(tx, found.id)
+    customers.queue_address(tx, found.id, found.email_normal)
     gifts.requeue_emails(tx, found.id)
     if found.state == "active":
         _notify_old_address(tx, found, address)
     elif found.state == "unconfirmed" and inbox_limit.use(tx, normal):
-        signup.queue_confirmation(tx, found.id, transactional_emails.list_requested_tags(tx, found.id), held)
+        signup.queue_confirmation(tx, found.id, transactional_emails.get_requested(tx, found.id), held)
     return {"email": address, "email_normal": normal}
 
 
@@ -327,10 +327,9 @@ def _check_signup_limits(database: Database, id_or_email: str, changes: Subscrib
     found = find_subscriber(database, id_or_email)
     if found is None or found.state != "unconfirmed" or addresses.normal(changes.email) == found.email_normal:
         return ""
+    source = signup_limits.SignupSource(addresses.normal(changes.email), changes.ip)
     try:
-        return signup_limits.admit_signup(
-            database, signup_limits.SignupSource(addresses.normal(changes.email), changes.ip)
-        ).held
+        return signup_limits.admit_signup(database, source).held
     except TooManyRequests as error:
         raise _explain_limit(error) from error
 
@@ -344,10 +343,10 @@ def _notify_old_address(tx: Tx, found: SubscriberRecord, address: str) -> None:
 
 def _set_type(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges) -> None:
     before = get_type(found)
-    if changes.kind == "unsubscribed" and found.state != "left":
+    if changes.kind == "unsubscribed" and found.state != "unsubscribed":
         subscribers.unsubscribe(tx, found.id)
-        consent_log.record(tx, found.id, "left", "api", changes.ip, {"reason": changes.reason or ""})
-    elif changes.kind == "regular" and before == "unactivated" and found.left_at is None:
+        consent_log.record(tx, found.id, "unsubscribed", "api", changes.ip, {"reason": changes.reason or ""})
+    elif changes.kind == "regular" and before == "unactivated" and found.unsubscribed_at is None:
         subscribers.activate(tx, found.id)
         consent_log.record(tx, found.id, "added", "api", changes.ip, {})
     elif changes.kind == "regular" and before == "paused":
@@ -369,19 +368,17 @@ def _build_columns(changes: SubscriberChanges) -> dict[str, Any]:
     if changes.metadata is not None:
         given["metadata"] = json(dict(changes.metadata))
     if changes.reason is not None:
-        given["leaving_reason"] = changes.reason
+        given["unsubscribe_reason"] = changes.reason
     return given
 
 
 def check_metadata(metadata: Mapping[str, Any]) -> None:
     """Raise Rejected for metadata that a subscriber cannot have."""
-    simple = all(isinstance(value, str | int | float | bool | None) for value in metadata.values())
-    flat = [f"{name}{value}" for name, value in metadata.items()] if simple else []
-    if not simple or sum(map(len, flat)) > _MAX_METADATA_CHARS or any("\0" in one for one in flat):
+    if not form_fields.is_storable(metadata):
         raise Rejected(
             "metadata_invalid",
-            f"Metadata must be an object whose values are strings, numbers, true, false or null, of at most"
-            f" {_MAX_METADATA_CHARS:,} characters.",
+            f"Metadata must be an object of strings, numbers, true, false, null, objects and lists, at most"
+            f" {form_fields.MAX_METADATA_DEPTH} deep and of at most {form_fields.MAX_METADATA_CHARS:,} characters of JSON.",
         )
 
 

@@ -6,45 +6,41 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mailer.core import public_ids
-from mailer.core.db import Database, Tx
+from mailer.core.db import Database, PageRange, Tx
 from mailer.flows.subscribers import segment_rules
 from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.sending import audiences, counters
 from mailer.store.subscribers import segments, subscriber_records
 from mailer.store.subscribers.subscriber_records import Condition, SubscriberRecord
 
-PAGE_SIZE = 100  # subscribers
 _MAX_GATHERED = 20_000  # up to so many matches, gathering and sorting is faster than scanning in order
 
 
 @dataclass(frozen=True)
 class SubscriberPage:
-    """A page of subscribers, the total number, and the key after which the next page begins."""
+    """A page of subscribers, and the total number."""
 
     subscribers: list[SubscriberRecord]
     count: int
-    after: str | None
 
 
 def list_page(
     database: Database,
     where: Sequence[Condition],
     ordering: str,
-    number: int,
-    after: str | None = None,
+    page: PageRange,
     only_tag: str | None = None,
     tag_names: Sequence[str] = (),
 ) -> SubscriberPage:
-    """Return page ``number``, from 1, or the page after the key ``after``.
+    """Return a page of subscribers. ``page.after`` is an id, or a normalized address if sorted by it.
 
     ``only_tag`` says that one tag is the only condition: its count is known. Raises Rejected for an unknown tag.
     """
     by_id = ordering.endswith("creation_date")
-    key = _parse_key(after, by_id)
     with database.glance() as tx:
         tagged = _count_tagged(tx, tag_names)
         if not where and by_id:
-            count, found = _list_all_by_id(tx, ordering, number, key)
+            count, found = _list_all_by_id(tx, ordering, page)
         else:
             count = (
                 tagged[only_tag]
@@ -53,11 +49,9 @@ def list_page(
                 if where
                 else counters.count_subscribers(tx)
             )
-            offset = 0 if key is not None else PAGE_SIZE * (number - 1)
             few = bool(tagged) and sum(tagged.values()) <= _MAX_GATHERED
-            found = subscriber_records.list_page(tx, where, ordering, PAGE_SIZE, offset, key, few)
-    last = found[-1] if found else None
-    return SubscriberPage(found, count, (public_ids.public("sub", last.id) if by_id else last.email_normal) if last else None)
+            found = subscriber_records.list_page(tx, where, ordering, page, few)
+    return SubscriberPage(found, count)
 
 
 def _count_tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
@@ -69,24 +63,15 @@ def _count_tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _list_all_by_id(tx: Tx, ordering: str, number: int, key: int | str | None) -> tuple[int, list[SubscriberRecord]]:
+def _list_all_by_id(tx: Tx, ordering: str, page: PageRange) -> tuple[int, list[SubscriberRecord]]:
     """Return the total number and the page."""
-    if key is not None or number == 1:
-        return counters.count_subscribers(tx), subscriber_records.list_page(tx, [], ordering, PAGE_SIZE, 0, key)
+    if not page.offset:
+        return counters.count_subscribers(tx), subscriber_records.list_page(tx, [], ordering, page)
     down = ordering.startswith("-")
-    count, first = counters.find_block(tx, PAGE_SIZE * (number - 1), newest_first=down)
-    return count, subscriber_records.list_page(
-        tx, [], ordering, PAGE_SIZE, 0, first + 1 if down else first - 1
-    ) if first is not None else []
-
-
-def _parse_key(after: str | None, by_id: bool) -> int | str | None:
-    if after is None or not by_id:
-        return after
-    found = public_ids.number("sub", after)
-    if found is None:
-        raise Rejected("invalid_ordering", "The key `after` is invalid: omit it, or follow `next` unchanged.")
-    return found
+    count, first = counters.find_block(tx, page.offset, newest_first=down)
+    if first is None:
+        return count, []
+    return count, subscriber_records.list_page(tx, [], ordering, PageRange(page.limit, after=first + 1 if down else first - 1))
 
 
 def build_segment_condition(database: Database, names: Sequence[str]) -> Condition:
@@ -108,7 +93,7 @@ def iterate_subscribers(database: Database, where: Sequence[Condition], size: in
     last: int | None = None
     while True:
         with database.transaction() as tx:
-            found = subscriber_records.list_page(tx, where, "creation_date", size, 0, last)
+            found = subscriber_records.list_page(tx, where, "creation_date", PageRange(size, after=last))
         yield from found
         if len(found) < size:
             return

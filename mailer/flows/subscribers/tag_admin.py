@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mailer.core import public_ids
-from mailer.core.db import Database, Tx
+from mailer.core.db import Database, PageRange, Tx
 from mailer.exchange.cell_values import MAX_TAG_CHARS
 from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.sending import counters
@@ -14,10 +14,10 @@ from mailer.store.subscribers import tags
 from mailer.store.subscribers.tags import SubscriberTag
 
 
-def list_tags(database: Database, size: int, number: int, ids: Sequence[int] | None = None) -> tuple[list[SubscriberTag], int]:
-    """Return page ``number`` of the tags, from 1, and their total number."""
+def list_tags(database: Database, page: PageRange, ids: Sequence[int] | None = None) -> tuple[list[SubscriberTag], int]:
+    """Return a page of the tags, oldest first, and their total number."""
     with database.transaction() as tx:
-        return tags.list_page(tx, size, size * (number - 1), ids)
+        return tags.list_page(tx, page, ids)
 
 
 def find_tag(database: Database, id_or_name: str) -> SubscriberTag | None:

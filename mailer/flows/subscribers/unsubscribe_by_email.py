@@ -1,23 +1,16 @@
-"""Unsubscribe by an email to POSTMERGE_UNSUBSCRIBE_ADDRESS. A signed token decides, never the sender's address alone.
+"""Unsubscribe by an email to POSTMERGE_UNSUBSCRIBE_ADDRESS, in the sender's own words.
 
 - A token in the subject or the recipient (the ``mailto:`` of List-Unsubscribe): unsubscribed.
-- A reply that asks to unsubscribe and quotes the sender's own unsubscribe link: unsubscribed.
-- A request without proof: the address gets the link to its preferences, within the limits of ``/reader``.
+- A plain request with proof of who the sender is, their own unsubscribe link in the quoted email or the receiving server's
+  DMARC check: unsubscribed. The sender's address alone proves nothing.
+- Anything else that a person sent: the address gets the link to its preferences, within the limits of ``/reader``. What asks
+  for nothing that we recognize is kept for the operator too.
 - Bounces and automatic replies are never answered, to prevent loops.
 """
 
 from __future__ import annotations
 
-import codecs
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from email import message_from_bytes
-from email.errors import MessageError
-from email.header import decode_header, make_header
-from email.message import Message
-from email.policy import Compat32
-from email.utils import getaddresses, parseaddr
 from enum import StrEnum
 
 from mailer.core import addresses, log, tokens
@@ -25,29 +18,16 @@ from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
 from mailer.flows.subscribers import preferences, signup
-from mailer.store.subscribers import subscribers
+from mailer.store.events import rejected_events
+from mailer.store.subscribers import consent_log, subscribers
+from mailer.webhooks import incoming_email, unsubscribe_requests
+from mailer.webhooks.incoming_email import IncomingEmail
 
 logger = log.get("unsubscribe")
 
-MAX_EMAIL_BYTES = 1024 * 1024  # the rest is ignored
-MAX_LINES = 20_000
-MAX_BOUNDARIES = 20  # Python's parser compares each line with every open boundary
-MAX_PARTS = 50
-MAX_HEADER_CHARS = 4_000  # parsing parameters, encoded words and addresses is quadratic
-MAX_REQUEST_CHARS = 200  # of a line that may be a request
-_SLOW_CHARSETS = ("punycode", "idna")  # decoding them is quadratic, and no real email uses them
-_BOUNDARY = re.compile(rb"boundary\s*[*=]", re.IGNORECASE)
-_REPLY = re.compile(r"((re|aw|sv|antw|tr|rv)\s*:\s*)+")
+MAX_KEPT_EMAILS = 1000  # of those that ask for nothing recognized; the oldest go first
+_REPLY = re.compile(r"\s*(?:re|aw|sv|antw|tr|rv|r|fw|fwd|wg|答复|回复)\s*[:：]", re.IGNORECASE)
 _TOKEN = re.compile(r"(?<![A-Za-z0-9_-])(?:[A-Za-z0-9_-]{43}|[A-Za-z0-9_-]{48})(?![A-Za-z0-9_-])")
-_POLITE = re.compile(r"\b(please|bitte|svp|s.il vous plaît|por favor|me|mich|moi)\b|请")
-_REQUESTS = {
-    *("unsubscribe", "leave", "remove", "stop", "cancel subscription"),
-    *("abmelden", "abbestellen", "austragen", "kündigen"),
-    *("désabonner", "désabonnement", "désinscription", "désinscrire", "se désabonner"),
-    *("baja", "darse de baja", "dar de baja", "cancelar suscripción"),
-    *("退订", "取消订阅"),
-}
-_AUTOMATIC_SENDERS = ("mailer-daemon", "postmaster", "no-reply", "noreply")
 
 
 class UnsubscribeEmailOutcome(StrEnum):
@@ -58,40 +38,79 @@ class UnsubscribeEmailOutcome(StrEnum):
     OTHER_ADDRESS = "Ignored: the email with this link went to an address that gets no emails any more."
     LINK_SENT = "If a subscriber has this address, an email with the link to their preferences is on its way."
     AUTOMATIC = "Ignored: a bounce or an automatic reply."
-    NO_REQUEST = "Ignored: the email does not ask to unsubscribe."
+    KEPT = "Kept for you: `postmerge events --unread` shows the email. If a subscriber has its address, they get a link."
 
 
-@dataclass(frozen=True)
-class _IncomingEmail:
-    """The examined parts of an email. ``words`` are the writer's own, ``quoted`` is all of its text."""
+def process_email(
+    database: Database, settings: Settings, raw: bytes, is_sender_verified: bool = False
+) -> UnsubscribeEmailOutcome:
+    """Process one raw email. Repeating it has no effect. Raises Unavailable.
 
-    sender: str
-    subject: str
-    recipients: str
-    answered_by_machine: bool
-    sent_by_machine: bool
-    words: tuple[str, ...]
-    quoted: str
-
-
-def process_email(database: Database, settings: Settings, raw: bytes) -> UnsubscribeEmailOutcome:
-    """Process one raw email. Repeating it has no effect. Raises Unavailable."""
-    email = _parse_safely(raw[:MAX_EMAIL_BYTES])
-    if email is None or email.answered_by_machine:
+    ``is_sender_verified``: the receiving server checked that the sender's domain sent it (DMARC). It counts only if the email
+    names one author, because the server may have read another one than we do.
+    """
+    email = incoming_email.read_email(raw)
+    if email is None:
+        _keep(database, raw, "An email to the unsubscribe address could not be read.")
+        return _log_outcome(UnsubscribeEmailOutcome.KEPT)
+    if email.answered_by_machine:
         return _log_outcome(UnsubscribeEmailOutcome.AUTOMATIC)
     if token := _find_token(settings, f"{email.subject} {email.recipients}"):
         return _unsubscribe_by_token(database, settings, token)
     if email.sent_by_machine:
         return _log_outcome(UnsubscribeEmailOutcome.AUTOMATIC)
-    if not any(_asks_to_unsubscribe(line) for line in email.words):
-        return _log_outcome(UnsubscribeEmailOutcome.NO_REQUEST)
-    if (token := _find_token(settings, email.quoted)) and _is_token_of_sender(database, settings, token, email.sender):
+    if not _is_plain_request(email):
+        return _answer_and_keep(database, email, raw)
+    if (token := _find_token(settings, email.everything)) and _is_token_of_sender(database, settings, token, email.sender):
         return _unsubscribe_by_token(database, settings, token)
-    try:
-        preferences.request_link(database, email.sender)
-    except BadInput:
-        return _log_outcome(UnsubscribeEmailOutcome.NO_REQUEST)
+    if is_sender_verified and email.names_one_author and (outcome := _unsubscribe_sender(database, email.sender)):
+        return _log_outcome(outcome)
+    if not _send_link(database, email.sender):
+        return _answer_and_keep(database, email, raw)
     return _log_outcome(UnsubscribeEmailOutcome.LINK_SENT)
+
+
+def _is_plain_request(email: IncomingEmail) -> bool:
+    """Return whether the writer asks to unsubscribe; the subject of a reply is the issue's title and does not count."""
+    is_reply = bool(_REPLY.match(email.subject))
+    return unsubscribe_requests.is_plain_request(email.own_words) or (
+        not is_reply and unsubscribe_requests.is_plain_request(email.subject)
+    )
+
+
+def _answer_and_keep(database: Database, email: IncomingEmail, raw: bytes) -> UnsubscribeEmailOutcome:
+    _send_link(database, email.sender)
+    _keep(database, raw, "An email to the unsubscribe address does not plainly ask to unsubscribe.")
+    return _log_outcome(UnsubscribeEmailOutcome.KEPT)
+
+
+def _send_link(database: Database, sender: str) -> bool:
+    """Queue the link if a subscriber has this address and no limit is reached; return whether it is an address."""
+    try:
+        preferences.request_link(database, sender)
+    except BadInput:
+        return False
+    return True
+
+
+def _keep(database: Database, raw: bytes, reason: str) -> None:
+    with database.transaction() as tx:
+        rejected_events.add(tx, "email", reason, raw.decode("utf-8", "replace"))
+        rejected_events.delete_oldest(tx, "email", MAX_KEPT_EMAILS)
+
+
+def _unsubscribe_sender(database: Database, sender: str) -> UnsubscribeEmailOutcome | None:
+    """Unsubscribe whoever has the verified address; None if nobody does."""
+    with database.transaction() as tx:
+        found = subscribers.find(tx, addresses.normal(sender))
+        if found is None:
+            return None
+        if not subscribers.unsubscribe(tx, found.id):
+            return UnsubscribeEmailOutcome.ALREADY
+        consent_log.record(tx, found.id, "unsubscribed", "mail", None, {"sender": "verified"})
+        signup.notify_still_paying(tx, found.id)
+    logger.info("subscriber.left", subscriber=found.id)
+    return UnsubscribeEmailOutcome.UNSUBSCRIBED
 
 
 def _unsubscribe_by_token(database: Database, settings: Settings, token: str) -> UnsubscribeEmailOutcome:
@@ -118,95 +137,3 @@ def _is_token_of_sender(database: Database, settings: Settings, token: str, send
     with database.transaction() as tx:
         subscriber = subscribers.find(tx, addresses.normal(sender))
     return claim is not None and subscriber is not None and subscriber.id == claim.subscriber_id
-
-
-def _asks_to_unsubscribe(line: str) -> bool:
-    bare = line[: MAX_REQUEST_CHARS + 1].strip().lower()
-    if len(bare) > MAX_REQUEST_CHARS:
-        return False
-    bare = bare.removeprefix(match[0] if (match := _REPLY.match(bare)) else "").rstrip(".!?…。！")
-    return " ".join(_POLITE.sub(" ", bare).split()).strip(" ,") in _REQUESTS
-
-
-def _parse_safely(raw: bytes) -> _IncomingEmail | None:
-    """Parse an email; None if it cannot be parsed."""
-    try:
-        return _parse_email(raw)
-    except Exception:  # the standard library's parser fails in unpredictable ways on malformed input
-        logger.warning("unsubscribe.unreadable_email")
-        return None
-
-
-class _ShortHeaders(Compat32):
-    """Cuts the headers of an email and of its parts before anything parses them."""
-
-    def header_source_parse(self, sourcelines: Sequence[str]) -> tuple[str, str]:
-        """Called by the parser with the lines of one header."""
-        name, value = super().header_source_parse(list(sourcelines))
-        return name, value[:MAX_HEADER_CHARS]
-
-
-def _parse_email(raw: bytes) -> _IncomingEmail:
-    """Parse an email. Raises whatever the standard library raises, and ValueError for excessive nesting."""
-    raw = b"\n".join(raw.split(b"\n", MAX_LINES)[:MAX_LINES])
-    if len(_BOUNDARY.findall(raw)) > MAX_BOUNDARIES:
-        raise ValueError("too many boundaries")
-    found = message_from_bytes(raw, policy=_ShortHeaders())
-    text = _join_text(found)
-    sender = parseaddr(_decode_header(found, "from"))[1]
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith((">", "<"))]
-    to = getaddresses([_decode_header(found, name) for name in ("to", "cc", "delivered-to", "x-original-to", "envelope-to")])
-    return _IncomingEmail(
-        sender=sender,
-        subject=_decode_header(found, "subject"),
-        recipients=" ".join(re.sub(r"[+@=]", " ", address) for _, address in to),
-        answered_by_machine=_is_automatic_answer(found, sender),
-        sent_by_machine=_is_sent_automatically(found),
-        words=(_decode_header(found, "subject"), *lines[:1]),
-        quoted=text,
-    )
-
-
-def _is_automatic_answer(email: Message, sender: str) -> bool:
-    name = sender.partition("@")[0].lower()
-    returned = _decode_header(email, "return-path").replace(" ", "") == "<>"
-    answered = _decode_header(email, "auto-submitted").lower().startswith("auto-replied")
-    marked = any(name in email for name in ("x-autoreply", "x-autorespond", "x-failed-recipients"))
-    return (
-        not name
-        or name in _AUTOMATIC_SENDERS
-        or returned
-        or answered
-        or marked
-        or email.get_content_type() == "multipart/report"
-    )
-
-
-def _is_sent_automatically(email: Message) -> bool:
-    submitted = _decode_header(email, "auto-submitted").lower() or "no"
-    bulk = _decode_header(email, "precedence").lower() in ("bulk", "junk", "list", "auto_reply")
-    return not submitted.startswith("no") or bulk or "list-id" in email
-
-
-def _decode_header(email: Message, name: str) -> str:
-    value = " ".join(str(email.get(name, "")).split())
-    try:
-        return str(make_header(decode_header(value)))
-    except (ValueError, LookupError, MessageError):
-        return value
-
-
-def _join_text(email: Message) -> str:
-    parts = [part for _, part in zip(range(MAX_PARTS), email.walk(), strict=False) if part.get_content_maintype() == "text"]
-    plain_first = sorted(parts, key=lambda part: part.get_content_subtype() != "plain")
-    return "\n".join(_decode_part(part) for part in plain_first)
-
-
-def _decode_part(part: Message) -> str:
-    payload = part.get_payload(decode=True)
-    body = payload if isinstance(payload, bytes) else b""
-    charset = part.get_content_charset() or "utf-8"
-    try:
-        return body.decode("utf-8" if codecs.lookup(charset).name in _SLOW_CHARSETS else charset, "replace")
-    except LookupError:
-        return body.decode("utf-8", "replace")

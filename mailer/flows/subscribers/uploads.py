@@ -16,6 +16,7 @@ from mailer.core.db import Database, Row
 from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
 from mailer.exchange import cell_values, formats, list_files
+from mailer.exchange.dates import DayOrder
 from mailer.flows.subscribers import imports
 from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
 from mailer.store.operations import api_records
@@ -23,7 +24,7 @@ from mailer.store.subscribers import uploads
 
 logger = log.get("import")
 
-METADATA_FIELDS = ("columns", "email_column", "metadata_columns", "evidence", "tags", "format")
+METADATA_FIELDS = ("columns", "email_column", "metadata_columns", "evidence", "tags", "format", "dates")
 MAX_IMPORT_SECONDS = 60.0
 _MAX_LINES_PER_REASON = 1000  # lines named for one reason
 
@@ -114,9 +115,12 @@ def _build_request(path: Path, given: Mapping[str, Any]) -> ImportRequest:
             raise BadInput(f"metadata.{name} must be a string.")
     if given.get("format", "") not in ("", *formats.FORMAT_NAMES):
         raise BadInput(f"metadata.format must be one of {', '.join(formats.FORMAT_NAMES)}.")
+    if given.get("dates") not in (None, *DayOrder):
+        raise BadInput(f"metadata.dates must be one of {', '.join(DayOrder)}.")
     columns = {**_columns_by_position(path, given), **columns}
+    order = DayOrder(given["dates"]) if given.get("dates") else None
     evidence = given.get("evidence", "")
-    return ImportRequest(path, given.get("format", ""), columns, tags, evidence, max_seconds=MAX_IMPORT_SECONDS)
+    return ImportRequest(path, given.get("format", ""), columns, tags, evidence, max_seconds=MAX_IMPORT_SECONDS, dates=order)
 
 
 def _columns_by_position(path: Path, given: Mapping[str, Any]) -> dict[str, str]:
@@ -152,7 +156,8 @@ def _write_temporary(name: str, file: BinaryIO) -> Any:
             while piece := file.read(1 << 20):
                 copy.write(piece)
         with path.open("rb") as first:
-            if b"\0" in (head := first.read(4096)) and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+            head = first.read(4096)
+            if b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff") and b"\0\0" not in (head[1:4:2], head[:4:2]):
                 raise NotText(f"{path.name} is not a text file: export the list as CSV.")
         yield path
 
@@ -175,6 +180,7 @@ class NotText(BadInput):
 
 def _summarize_plan(found: ImportPlan) -> dict[str, Any]:
     return {
+        "read": found.read,
         "counts": found.counts,
         "reasons": found.reasons,
         "unconfirmed": found.waiting,
@@ -186,7 +192,7 @@ def _summarize_plan(found: ImportPlan) -> dict[str, Any]:
 def _summarize_results(done: ImportPlan, report: Path) -> dict[str, Any]:
     """Return the contract's results. Refused lines are named by number, so that no address is stored here."""
     bad: dict[str, list[str]] = {}
-    with report.open(encoding="utf-8", newline="") as file:
+    with report.open(encoding="utf-8-sig", newline="") as file:
         for line in csv.DictReader(file):
             if line["verdict"] == "refused":
                 named = bad.setdefault(line["why"].partition(":")[0][:200], [])

@@ -25,6 +25,16 @@ def record(tx: Tx, subscriber_id: int, kind: str, source: str, ip: str | None, e
     )
 
 
+def get_latest_source(tx: Tx, subscriber_id: int, kind: str) -> str:
+    """Return where a subscriber's latest consent of this kind came from; empty if there is none."""
+    found = tx.value(
+        "SELECT source FROM consents WHERE subscriber_id = %(id)s AND kind = %(kind)s ORDER BY id DESC LIMIT 1",
+        id=subscriber_id,
+        kind=kind,
+    )
+    return str(found or "")
+
+
 def list_former_addresses(tx: Tx, subscriber_id: int | None = None) -> list[str]:
     """Return the former addresses of all subscribers (or of one), as written, without duplicates."""
     rows = tx.all(

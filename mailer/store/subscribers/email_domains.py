@@ -11,9 +11,9 @@ def get_answer(tx: Tx, domain: str, yes_holds: timedelta, no_holds: timedelta) -
     """Return the cached answer for this domain, or None if it has expired or there is none."""
     found = tx.value(
         """
-        SELECT takes_mail FROM mail_domains
+        SELECT accepts_email FROM email_domains
         WHERE domain = %(domain)s
-            AND asked_at > now() - CASE WHEN takes_mail THEN %(yes_holds)s ELSE %(no_holds)s END
+            AND asked_at > now() - CASE WHEN accepts_email THEN %(yes_holds)s ELSE %(no_holds)s END
         """,
         domain=domain,
         yes_holds=yes_holds,
@@ -26,9 +26,9 @@ def save_answer(tx: Tx, domain: str, accepts_email: bool) -> None:
     """Store the current answer."""
     tx.run(
         """
-        INSERT INTO mail_domains (domain, takes_mail) VALUES (%(domain)s, %(takes_mail)s)
-        ON CONFLICT (domain) DO UPDATE SET takes_mail = excluded.takes_mail, asked_at = now()
+        INSERT INTO email_domains (domain, accepts_email) VALUES (%(domain)s, %(accepts_email)s)
+        ON CONFLICT (domain) DO UPDATE SET accepts_email = excluded.accepts_email, asked_at = now()
         """,
         domain=domain,
-        takes_mail=accepts_email,
+        accepts_email=accepts_email,
     )

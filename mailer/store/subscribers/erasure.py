@@ -29,8 +29,31 @@ def get_erased_at(tx: Tx, subscriber_id: int) -> datetime | None:
 
 
 def forget_hashes(tx: Tx, hashes: Sequence[bytes]) -> None:
-    """Forget an erased address whose owner has subscribed again."""
-    tx.run("DELETE FROM erased WHERE hash = ANY(%(hashes)s::bytea []) AND reason = ''", hashes=list(hashes))
+    """Forget an erased address whose owner has subscribed again: a complaint or the operator's block stays."""
+    tx.run(
+        "DELETE FROM erased WHERE hash = ANY(%(hashes)s::bytea []) AND reason IN ('', 'hard bounce', 'soft bounces')",
+        hashes=list(hashes),
+    )
+
+
+def is_known(tx: Tx, hashes: Sequence[bytes]) -> bool:
+    """Return whether one of these is the hash of an erased address."""
+    return bool(tx.value("SELECT EXISTS (SELECT FROM erased WHERE hash = ANY(%(hashes)s::bytea []))", hashes=list(hashes)))
+
+
+def list_reasons(tx: Tx, hashes: Sequence[bytes]) -> list[str]:
+    """Return why these erased addresses were suppressed, if they were."""
+    rows = tx.all("SELECT reason FROM erased WHERE hash = ANY(%(hashes)s::bytea []) AND reason <> ''", hashes=list(hashes))
+    return [row["reason"] for row in rows]
+
+
+def clear_reasons(tx: Tx, hashes: Sequence[bytes], reasons: Sequence[str]) -> None:
+    """Lift the suppression of erased addresses, which stay known as erased."""
+    tx.run(
+        "UPDATE erased SET reason = '' WHERE hash = ANY(%(hashes)s::bytea []) AND reason = ANY(%(reasons)s::text [])",
+        hashes=list(hashes),
+        reasons=list(reasons),
+    )
 
 
 def wipe_personal_data(tx: Tx, subscriber_id: int, email_normal: str) -> None:
@@ -42,13 +65,16 @@ def wipe_personal_data(tx: Tx, subscriber_id: int, email_normal: str) -> None:
 _WIPE = (
     "DELETE FROM consents WHERE subscriber_id = %(id)s",
     """
-    DELETE FROM transactional_mail_events
-    WHERE mail_id IN (SELECT id FROM transactional_mails WHERE subscriber_id = %(id)s)
+    DELETE FROM transactional_email_events
+    WHERE email_id IN (SELECT id FROM transactional_emails WHERE subscriber_id = %(id)s)
     """,
-    "DELETE FROM transactional_mails WHERE subscriber_id = %(id)s",
+    "DELETE FROM transactional_emails WHERE subscriber_id = %(id)s",
     "DELETE FROM suppressions WHERE email_normal = %(email_normal)s",
+    "DELETE FROM lifted_suppressions WHERE email_normal = %(email_normal)s",
+    "DELETE FROM reviewers WHERE email_normal = %(email_normal)s",
+    "UPDATE test_emails SET email_normal = '' WHERE email_normal = %(email_normal)s",
     "DELETE FROM scanner_visits WHERE subscriber_id = %(id)s",
-    "DELETE FROM accesses WHERE subscriber_id = %(id)s",
+    "DELETE FROM entitlements WHERE subscriber_id = %(id)s",
     "DELETE FROM grants WHERE subscriber_id = %(id)s",
     "UPDATE customers SET email_normal = '' WHERE subscriber_id = %(id)s OR email_normal = %(email_normal)s",
     """
@@ -62,7 +88,7 @@ _WIPE = (
     UPDATE subscribers
     SET email = '',
         email_normal = 'erased:' || id,
-        state = 'left',
+        state = 'unsubscribed',
         tags = '{}',
         metadata = '{}',
         notes = '',
@@ -70,13 +96,13 @@ _WIPE = (
         utm_campaign = '',
         utm_medium = '',
         utm_source = '',
-        leaving_reason = '',
+        unsubscribe_reason = '',
         lang = '',
         frequency = 'every',
         flags = '{}',
         created_at = now(),
         confirmed_at = NULL,
-        left_at = now(),
+        unsubscribed_at = now(),
         paused_until = NULL,
         active_at = NULL,
         erased_at = now()

@@ -14,6 +14,9 @@ ESCAPED = (
     ") THEN '''' || {0} ELSE {0} END"
 )
 
+# A spreadsheet would turn these words into numbers, dates and truth values: 007, 1-2, May 5, TRUE.
+_TEXT = f"CASE WHEN {{0}} ~* '^\\W*\\d|^[[:alpha:]]+\\W+\\d+$|^(true|false)$' THEN '''' || {{0}} ELSE {ESCAPED} END"
+
 _SUPPRESSION = f"""
     CASE WHEN suppressions.reason IS NOT NULL THEN jsonb_build_object(
         'reason', suppressions.reason, 'detail', suppressions.detail, 'at', {_TIMESTAMP.format("suppressions.created_at")}
@@ -31,17 +34,17 @@ _SUBSCRIBERS = f"""
         to_jsonb(subscribers.flags)::text AS flags,
         {_TIMESTAMP.format("subscribers.created_at")} AS created_at,
         coalesce({_TIMESTAMP.format("subscribers.confirmed_at")}, '') AS confirmed_at,
-        coalesce({_TIMESTAMP.format("subscribers.left_at")}, '') AS left_at,
+        coalesce({_TIMESTAMP.format("subscribers.unsubscribed_at")}, '') AS unsubscribed_at,
         coalesce({_TIMESTAMP.format("subscribers.paused_until")}, '') AS paused_until,
         coalesce({_TIMESTAMP.format("subscribers.active_at")}, '') AS active_at,
         {_SUPPRESSION} AS suppression,
         coalesce(evidence.consents, '[]') AS consents,
-        {ESCAPED.format("subscribers.notes")} AS notes,
-        {ESCAPED.format("subscribers.referrer_url")} AS referrer_url,
-        {ESCAPED.format("subscribers.utm_campaign")} AS utm_campaign,
-        {ESCAPED.format("subscribers.utm_medium")} AS utm_medium,
-        {ESCAPED.format("subscribers.utm_source")} AS utm_source,
-        {ESCAPED.format("subscribers.leaving_reason")} AS leaving_reason
+        {_TEXT.format("subscribers.notes")} AS notes,
+        {_TEXT.format("subscribers.referrer_url")} AS referrer_url,
+        {_TEXT.format("subscribers.utm_campaign")} AS utm_campaign,
+        {_TEXT.format("subscribers.utm_medium")} AS utm_medium,
+        {_TEXT.format("subscribers.utm_source")} AS utm_source,
+        {_TEXT.format("subscribers.unsubscribe_reason")} AS unsubscribe_reason
     FROM subscribers
     LEFT JOIN suppressions ON suppressions.email_normal = subscribers.email_normal
     LEFT JOIN (

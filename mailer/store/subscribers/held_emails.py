@@ -30,7 +30,7 @@ def list_held(tx: Tx, limit: int) -> list[HeldEmail]:
                 WHERE consents.subscriber_id = emails.subscriber_id AND consents.kind = 'requested'
                 ORDER BY consents.id DESC LIMIT 1
             ), '') AS ip
-        FROM transactional_mails AS emails
+        FROM transactional_emails AS emails
         JOIN subscribers ON subscribers.id = emails.subscriber_id
         WHERE emails.state = 'held'
         ORDER BY emails.id
@@ -43,14 +43,14 @@ def list_held(tx: Tx, limit: int) -> list[HeldEmail]:
 
 def count_held(tx: Tx) -> int:
     """Return the number of held emails."""
-    return int(tx.value("SELECT count(*) FROM transactional_mails WHERE state = 'held'"))
+    return int(tx.value("SELECT count(*) FROM transactional_emails WHERE state = 'held'"))
 
 
 def release(tx: Tx, ids: Sequence[int] | None) -> int:
     """Release held emails (None: all); their links are valid from now. Return how many."""
     return tx.run(
         """
-        UPDATE transactional_mails SET state = 'pending', created_at = now()
+        UPDATE transactional_emails SET state = 'pending', created_at = now()
         WHERE state = 'held' AND (%(ids)s::bigint [] IS NULL OR id = ANY(%(ids)s::bigint []))
         """,
         ids=None if ids is None else list(ids),
@@ -61,7 +61,7 @@ def drop(tx: Tx, ids: Sequence[int] | None) -> int:
     """Discard held emails (None: all); the sign-ups remain and can be repeated. Return how many."""
     return tx.run(
         """
-        UPDATE transactional_mails SET state = 'skipped', detail = 'dropped on review', settled_at = now()
+        UPDATE transactional_emails SET state = 'skipped', detail = 'dropped on review', settled_at = now()
         WHERE state = 'held' AND (%(ids)s::bigint [] IS NULL OR id = ANY(%(ids)s::bigint []))
         """,
         ids=None if ids is None else list(ids),

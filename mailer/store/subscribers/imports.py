@@ -11,9 +11,9 @@ from mailer.store.subscribers.exports import ESCAPED
 
 _STAGED = """
     number bigint, email text, email_normal text, state text, suppressed text, tags text [], metadata jsonb, lang text,
-    created_at timestamptz, confirmed_at timestamptz, left_at timestamptz, proof jsonb, hashes bytea [], frequency text,
+    created_at timestamptz, confirmed_at timestamptz, unsubscribed_at timestamptz, proof jsonb, hashes bytea [], frequency text,
     flags text [], paused_until timestamptz, active_at timestamptz, suppression jsonb, consents jsonb, notes text,
-    referrer_url text, utm_campaign text, utm_medium text, utm_source text, leaving_reason text, wrong text
+    referrer_url text, utm_campaign text, utm_medium text, utm_source text, unsubscribe_reason text, wrong text
 """
 COLUMNS = tuple(part.split()[0] for part in _STAGED.split(","))
 
@@ -24,18 +24,21 @@ _JUDGED = """
             staged.*,
             first_value(staged.number) OVER (
                 PARTITION BY staged.email_normal, staged.wrong
-                ORDER BY staged.suppressed <> '' DESC, staged.state = 'left' DESC, staged.number
+                ORDER BY staged.suppressed <> '' DESC, staged.state = 'unsubscribed' DESC, staged.number
             ) AS chosen_number,
-            known.id AS known_id, known.state AS known_state, known.left_at AS known_left_at,
+            known.id AS known_id, known.state AS known_state, known.unsubscribed_at AS known_unsubscribed_at,
             known.tags AS known_tags, known.metadata AS known_metadata, known.lang AS known_lang,
             coalesce(known.confirmed_at, known.created_at) AS known_since,
             suppressions.reason AS known_reason,
             EXISTS (SELECT FROM erased WHERE erased.hash = ANY(staged.hashes)) AS was_erased,
-            moved.email_normal IS NOT NULL AND known.id IS NULL AS has_moved
+            moved.email_normal IS NOT NULL AND known.id IS NULL AS has_moved,
+            complaining.email_normal IS NOT NULL AS has_complained
         FROM staged
         LEFT JOIN subscribers AS known ON known.email_normal = staged.email_normal AND known.erased_at IS NULL
         LEFT JOIN suppressions ON suppressions.email_normal = staged.email_normal
         LEFT JOIN unnest(%(moved)s::text []) AS moved (email_normal) ON moved.email_normal = staged.email_normal
+        LEFT JOIN unnest(%(complaining)s::text []) AS complaining (email_normal)
+            ON complaining.email_normal = staged.email_normal
     ),
 
     refused AS (
@@ -46,9 +49,13 @@ _JUDGED = """
                 WHEN chosen_number <> number THEN 'twice in the file'
                 WHEN was_erased THEN 'erased'
                 WHEN has_moved AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'moved'
-                WHEN known_left_at IS NOT NULL AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'left'
-                WHEN known_reason IS NOT NULL AND suppressed = '' AND state IN ('active', 'unconfirmed') THEN 'suppressed'
-                WHEN state = 'left' AND known_state = 'active' AND (left_at IS NULL OR left_at <= known_since)
+                WHEN known_unsubscribed_at IS NOT NULL AND suppressed = '' AND state IN ('active', 'unconfirmed')
+                    AND NOT (state = known_state AND unsubscribed_at IS NOT DISTINCT FROM known_unsubscribed_at)
+                    THEN 'unsubscribed'
+                WHEN (known_reason IS NOT NULL OR has_complained) AND suppressed = '' AND state IN ('active', 'unconfirmed')
+                    THEN 'suppressed'
+                WHEN state = 'unsubscribed' AND known_state = 'active'
+                    AND (unsubscribed_at IS NULL OR unsubscribed_at <= known_since)
                     THEN 'active here'
                 ELSE ''
             END AS refusal
@@ -58,9 +65,9 @@ _JUDGED = """
     weighed AS (
         SELECT
             *,
-            state = 'active' AND %(evidence)s AND known_left_at IS NULL
+            state = 'active' AND %(evidence)s AND known_unsubscribed_at IS NULL
             AND (known_state IS NULL OR known_state = 'unconfirmed') AS activates,
-            state = 'left' AND known_state IN ('unconfirmed', 'active') AS leaves,
+            state = 'unsubscribed' AND known_state IN ('unconfirmed', 'active') AS leaves,
             suppressed <> '' AND known_reason IS NULL AS suppresses,
             known_id IS NOT NULL AND (NOT tags <@ known_tags) AS tagged,
             known_id IS NOT NULL AND known_metadata || metadata <> known_metadata AS described,
@@ -82,8 +89,9 @@ _JUDGED = """
             WHEN refusal = 'twice in the file' THEN 'the same address as line ' || chosen_number
             WHEN refusal = 'erased' THEN 'was erased on request: only they can subscribe again'
             WHEN refusal = 'moved' THEN 'the subscriber has changed to another address: only they can subscribe with this one'
-            WHEN refusal = 'left' THEN 'unsubscribed on ' || known_left_at::date || ': only they can subscribe again'
-            WHEN refusal = 'suppressed' THEN 'is suppressed (' || known_reason || ')'
+            WHEN refusal = 'unsubscribed'
+                THEN 'unsubscribed on ' || known_unsubscribed_at::date || ': only they can subscribe again'
+            WHEN refusal = 'suppressed' THEN 'is suppressed (' || coalesce(known_reason, 'complaint') || ')'
             WHEN refusal = 'active here' THEN 'is active here, and the file has no later date of unsubscribing'
             ELSE concat_ws(
                 ', ',
@@ -124,13 +132,25 @@ def has_erased(tx: Tx) -> bool:
     return bool(tx.value("SELECT EXISTS (SELECT FROM erased)"))
 
 
-def judge_lines(tx: Tx, evidence: bool, moved: Sequence[str]) -> None:
+def judge_lines(tx: Tx, evidence: bool, moved: Sequence[str], complaining: Sequence[str] = ()) -> None:
     """Judge each staged line against the current subscribers.
 
     Of several lines with one address, the one that prevents emails counts, otherwise the first. ``moved`` are normalized
-    addresses, without duplicates, that subscribers replaced by others: an old list must not add these again.
+    addresses, without duplicates, that subscribers replaced by others: an old list must not add these again. ``complaining``
+    are those of the list whose inbox complained, in whatever spelling.
     """
-    tx.run(_JUDGED, evidence=evidence, moved=list(moved))
+    tx.run(_JUDGED, evidence=evidence, moved=list(moved), complaining=list(complaining))
+
+
+def list_new_complaints(tx: Tx) -> list[str]:
+    """Return the addresses that complained according to the list, and were not suppressed before."""
+    rows = tx.all(
+        """
+        SELECT email_normal FROM judged
+        WHERE (verdict IN ('new', 'changed') OR refusal = 'changed meanwhile') AND suppresses AND suppressed = 'complaint'
+        """
+    )
+    return [row["email_normal"] for row in rows]
 
 
 def count_verdicts(tx: Tx) -> dict[str, int]:
@@ -199,39 +219,49 @@ def add_run(tx: Tx, file: str, digest: str, file_format: str, evidence: str, num
 
 
 def apply_lines(tx: Tx, run_id: int, evidence: str) -> None:
-    """Apply the verdicts: new subscribers, changed ones, suppressions, and the evidence for each."""
+    """Apply the verdicts: new subscribers, changed ones, suppressions, and the evidence for each.
+
+    A line whose subscriber was added or changed since the verdict becomes refused.
+    """
     tx.script("CREATE TEMP TABLE added (id bigint, email_normal text) ON COMMIT DROP")
     tx.run(_NEW)
     tx.script("ANALYZE added")
+    tx.run(_REFUSE_NEW)
     tx.run(_NEW_CONSENTS, run=run_id, evidence=evidence)
     tx.run(_OWN_CONSENTS)
-    tx.run(_CHANGED_CONSENTS, run=run_id, evidence=evidence)
     tx.run(_CHANGED)
+    tx.run(_CHANGED_CONSENTS, run=run_id, evidence=evidence)
     tx.run(_SUPPRESSIONS)
     tx.script("ANALYZE subscribers")
+
+
+def set_counts(tx: Tx, run_id: int, numbers: dict[str, int]) -> None:
+    """Record what an import did."""
+    tx.run("UPDATE import_runs SET counts = %(counts)s WHERE id = %(id)s", id=run_id, counts=json(numbers))
 
 
 _NEW = """
     WITH inserted AS (
         INSERT INTO subscribers (
-            email, email_normal, state, tags, metadata, lang, frequency, flags, created_at, confirmed_at, left_at,
-            paused_until, active_at, notes, referrer_url, utm_campaign, utm_medium, utm_source, leaving_reason
+            email, email_normal, state, tags, metadata, lang, frequency, flags, created_at, confirmed_at, unsubscribed_at,
+            paused_until, active_at, notes, referrer_url, utm_campaign, utm_medium, utm_source, unsubscribe_reason
         )
         SELECT
             email, email_normal,
             CASE WHEN state = 'active' AND NOT activates THEN 'unconfirmed' ELSE state END,
             tags, metadata, lang, coalesce(frequency, 'every'), coalesce(flags, '{}'),
             CASE WHEN consents IS NULL
-                THEN least(now(), coalesce(created_at, confirmed_at, left_at, now()))
+                THEN least(now(), coalesce(created_at, confirmed_at, unsubscribed_at, now()))
                 ELSE coalesce(created_at, now())
             END,
             CASE
                 WHEN activates AND consents IS NULL THEN least(now(), coalesce(confirmed_at, created_at, now()))
                 WHEN activates OR state <> 'active' THEN confirmed_at
             END,
-            CASE WHEN state = 'left' THEN coalesce(left_at, now()) WHEN consents IS NOT NULL THEN left_at END,
+            CASE WHEN state = 'unsubscribed' THEN coalesce(unsubscribed_at, now())
+                WHEN consents IS NOT NULL THEN unsubscribed_at END,
             paused_until, active_at, coalesce(notes, ''), coalesce(referrer_url, ''), coalesce(utm_campaign, ''),
-            coalesce(utm_medium, ''), coalesce(utm_source, ''), coalesce(leaving_reason, '')
+            coalesce(utm_medium, ''), coalesce(utm_source, ''), coalesce(unsubscribe_reason, '')
         FROM judged
         WHERE verdict = 'new' AND state <> ''
         ORDER BY number
@@ -240,6 +270,13 @@ _NEW = """
     )
 
     INSERT INTO added (id, email_normal) SELECT id, email_normal FROM inserted
+"""
+
+_REFUSE = "SET verdict = 'refused', refusal = 'changed meanwhile', why = 'changed during the import: import the list again'"
+
+_REFUSE_NEW = f"""
+    UPDATE judged {_REFUSE}
+    WHERE verdict = 'new' AND state <> '' AND NOT EXISTS (SELECT FROM added WHERE added.email_normal = judged.email_normal)
 """
 
 _NEW_CONSENTS = """
@@ -268,28 +305,36 @@ _OWN_CONSENTS = """
 _CHANGED_CONSENTS = """
     INSERT INTO consents (subscriber_id, kind, source, evidence)
     SELECT
-        known_id, CASE WHEN leaves THEN 'left' ELSE 'imported' END, 'import',
+        known_id, CASE WHEN leaves THEN 'unsubscribed' ELSE 'imported' END, 'import',
         proof || jsonb_build_object('import', %(run)s, 'line', number, 'evidence', %(evidence)s, 'what', why)
     FROM judged
     WHERE verdict = 'changed'
     ORDER BY number
 """
 
-_CHANGED = """
-    UPDATE subscribers
-    SET state = CASE WHEN activates THEN 'active' WHEN leaves THEN 'left' ELSE subscribers.state END,
-        confirmed_at = CASE
-            WHEN activates THEN least(now(), coalesce(judged.confirmed_at, now())) ELSE subscribers.confirmed_at
-        END,
-        left_at = CASE WHEN leaves THEN least(now(), coalesce(judged.left_at, now())) ELSE subscribers.left_at END,
-        tags = ARRAY(SELECT DISTINCT unnest(subscribers.tags || judged.tags) ORDER BY 1),
-        metadata = subscribers.metadata || judged.metadata,
-        lang = CASE WHEN translated THEN judged.lang ELSE subscribers.lang END
-    FROM judged
-    WHERE judged.verdict = 'changed'
-        AND subscribers.id = judged.known_id
-        AND subscribers.state = judged.known_state
-        AND subscribers.left_at IS NOT DISTINCT FROM judged.known_left_at
+_CHANGED = f"""
+    WITH written AS (
+        UPDATE subscribers
+        SET state = CASE WHEN activates THEN 'active' WHEN leaves THEN 'unsubscribed' ELSE subscribers.state END,
+            confirmed_at = CASE
+                WHEN activates THEN least(now(), coalesce(judged.confirmed_at, now())) ELSE subscribers.confirmed_at
+            END,
+            unsubscribed_at = CASE
+                WHEN leaves THEN least(now(), coalesce(judged.unsubscribed_at, now())) ELSE subscribers.unsubscribed_at
+            END,
+            tags = ARRAY(SELECT DISTINCT unnest(subscribers.tags || judged.tags) ORDER BY 1),
+            metadata = subscribers.metadata || judged.metadata,
+            lang = CASE WHEN translated THEN judged.lang ELSE subscribers.lang END
+        FROM judged
+        WHERE judged.verdict = 'changed'
+            AND subscribers.id = judged.known_id
+            AND subscribers.state = judged.known_state
+            AND subscribers.unsubscribed_at IS NOT DISTINCT FROM judged.known_unsubscribed_at
+        RETURNING subscribers.id
+    )
+
+    UPDATE judged {_REFUSE}
+    WHERE verdict = 'changed' AND NOT EXISTS (SELECT FROM written WHERE written.id = judged.known_id)
 """
 
 _SUPPRESSIONS = """
@@ -299,6 +344,6 @@ _SUPPRESSIONS = """
         coalesce(suppression ->> 'detail', 'as the imported list says'),
         coalesce((suppression ->> 'at')::timestamptz, now())
     FROM judged
-    WHERE verdict IN ('new', 'changed') AND suppresses
+    WHERE (verdict IN ('new', 'changed') OR refusal = 'changed meanwhile') AND suppresses
     ON CONFLICT (email_normal) DO NOTHING
 """

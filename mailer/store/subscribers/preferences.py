@@ -118,8 +118,9 @@ def export_data(tx: Tx, subscriber_id: int) -> dict[str, list[dict[str, Any]]]:
         found[name] = tx.all(
             f'SELECT * FROM "{name}" WHERE subscriber_id = %(id)s LIMIT %(limit)s', id=subscriber_id, limit=MAX_EXPORTED_ROWS
         )
-    found["suppressions"] = tx.all(
-        "SELECT * FROM suppressions WHERE email_normal = (SELECT email_normal FROM subscribers WHERE id = %(id)s)",
-        id=subscriber_id,
-    )
+    for name in ("suppressions", "lifted_suppressions"):
+        found[name] = tx.all(
+            f"SELECT * FROM {name} WHERE email_normal = (SELECT email_normal FROM subscribers WHERE id = %(id)s)",
+            id=subscriber_id,
+        )
     return {name: rows for name, rows in found.items() if rows}

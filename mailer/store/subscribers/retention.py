@@ -8,7 +8,7 @@ from mailer.core.db import Tx
 
 # Subscribers who never confirmed, of whom nothing but requests is known: not imported, never active, never sent an issue.
 _NEVER_CONFIRMED = """
-    state = 'unconfirmed' AND confirmed_at IS NULL AND left_at IS NULL
+    state = 'unconfirmed' AND confirmed_at IS NULL AND unsubscribed_at IS NULL
     AND EXISTS (SELECT FROM consents WHERE consents.subscriber_id = subscribers.id)
     AND NOT EXISTS (SELECT FROM consents WHERE consents.subscriber_id = subscribers.id AND kind <> 'requested')
     AND NOT EXISTS (SELECT FROM deliveries WHERE deliveries.subscriber_id = subscribers.id)
@@ -57,15 +57,27 @@ def list_unsubscribed_before(tx: Tx, age: timedelta, limit: int) -> list[int]:
     rows = tx.all(
         """
         SELECT id FROM subscribers
-        WHERE state = 'left' AND erased_at IS NULL AND left_at < now() - %(age)s
+        WHERE state = 'unsubscribed' AND erased_at IS NULL AND unsubscribed_at < now() - %(age)s
             AND NOT EXISTS (
-                SELECT FROM accesses
-                WHERE accesses.subscriber_id = subscribers.id AND state NOT IN ('free', 'ended')
+                SELECT FROM entitlements
+                WHERE entitlements.subscriber_id = subscribers.id AND state NOT IN ('free', 'ended')
             )
-        ORDER BY left_at
+        ORDER BY unsubscribed_at
         LIMIT %(limit)s
         """,
         age=age,
         limit=limit,
     )
     return [row["id"] for row in rows]
+
+
+def delete_old_journal_rows(tx: Tx, age: timedelta, limit: int) -> int:
+    """Delete rows of the restore journal older than ``age``; return how many."""
+    return tx.run(
+        """
+        DELETE FROM restore_journal
+        WHERE id IN (SELECT id FROM restore_journal WHERE at < now() - %(age)s ORDER BY id LIMIT %(limit)s)
+        """,
+        age=age,
+        limit=limit,
+    )

@@ -105,9 +105,9 @@ def average_count(tx: Tx, window: timedelta, past: timedelta) -> float:
 class Firewall:
     """Since when confirmation emails are held (None: they are not), why, and whether an operator decided it."""
 
-    up_since: datetime | None
+    active_since: datetime | None
     reason: str
-    by_hand: bool
+    is_manual: bool
 
 
 def get_firewall_and_count(tx: Tx, window: timedelta) -> tuple[Firewall, int]:
@@ -115,7 +115,7 @@ def get_firewall_and_count(tx: Tx, window: timedelta) -> tuple[Firewall, int]:
     row = tx.often(
         """
         SELECT
-            up_since, coalesce(reason, '') AS reason, coalesce(by_hand, false) AS by_hand,
+            active_since, coalesce(reason, '') AS reason, coalesce(is_manual, false) AS is_manual,
             (
                 SELECT coalesce(sum(number), 0) FROM signup_minutes WHERE minute > now() - %(window)s::interval
             )::integer AS recent,
@@ -125,24 +125,24 @@ def get_firewall_and_count(tx: Tx, window: timedelta) -> tuple[Firewall, int]:
         window=window,
     )
     assert row
-    return Firewall(row["up_since"], row["reason"], row["by_hand"]), row["recent"]
+    return Firewall(row["active_since"], row["reason"], row["is_manual"]), row["recent"]
 
 
 def get_firewall(tx: Tx) -> Firewall:
     """Return the firewall's state."""
-    row = tx.one("SELECT up_since, reason, by_hand FROM firewall")
+    row = tx.one("SELECT active_since, reason, is_manual FROM firewall")
     return Firewall(**row) if row else Firewall(None, "", False)
 
 
-def raise_firewall(tx: Tx, reason: str, by_hand: bool = False) -> bool:
+def raise_firewall(tx: Tx, reason: str, is_manual: bool = False) -> bool:
     """Hold confirmation emails from now on; return whether that is a change."""
     return bool(
         tx.run(
             """
-            UPDATE firewall SET up_since = now(), reason = %(reason)s, by_hand = %(by_hand)s WHERE up_since IS NULL
+            UPDATE firewall SET active_since = now(), reason = %(reason)s, is_manual = %(is_manual)s WHERE active_since IS NULL
             """,
             reason=reason,
-            by_hand=by_hand,
+            is_manual=is_manual,
         )
     )
 
@@ -152,8 +152,8 @@ def lower_firewall(tx: Tx, only_automatic: bool = False) -> bool:
     return bool(
         tx.run(
             """
-            UPDATE firewall SET up_since = NULL, reason = '', by_hand = false
-            WHERE up_since IS NOT NULL AND NOT (by_hand AND %(only_automatic)s)
+            UPDATE firewall SET active_since = NULL, reason = '', is_manual = false
+            WHERE active_since IS NOT NULL AND NOT (is_manual AND %(only_automatic)s)
             """,
             only_automatic=only_automatic,
         )

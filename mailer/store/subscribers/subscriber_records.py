@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from mailer.core.db import Question, Tx
+from mailer.core.db import PageRange, Question, Tx
 
 
 class SubscriberRecord(NamedTuple):
@@ -26,11 +26,11 @@ class SubscriberRecord(NamedTuple):
     utm_campaign: str
     utm_medium: str
     utm_source: str
-    leaving_reason: str
+    unsubscribe_reason: str
     paused: bool
     created_at: datetime
     confirmed_at: datetime | None
-    left_at: datetime | None
+    unsubscribed_at: datetime | None
     source: str
     ip: str | None
     suppressed: str
@@ -53,19 +53,19 @@ class Condition:
 SUPPRESSION = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
 _RECEIVING = f"state = 'active' AND paused_until > now() IS NOT TRUE AND NOT EXISTS ({SUPPRESSION})"
 _PAID = """EXISTS (
-    SELECT FROM accesses
-    WHERE accesses.subscriber_id = subscribers.id AND premium AND until > now() IS NOT FALSE {which}
+    SELECT FROM entitlements
+    WHERE entitlements.subscriber_id = subscribers.id AND premium AND until > now() IS NOT FALSE {which}
 )"""
 # The contract's type of a subscriber, as SQL; the keys are the API's words.
 TYPES = {
     "complained": f"EXISTS ({SUPPRESSION} AND reason = 'complaint')",
     "undeliverable": f"EXISTS ({SUPPRESSION} AND reason IN ('hard bounce', 'soft bounces'))",
     "blocked": f"EXISTS ({SUPPRESSION} AND reason = 'operator')",
-    "unsubscribed": f"state = 'left' AND NOT EXISTS ({SUPPRESSION})",
+    "unsubscribed": f"state = 'unsubscribed' AND NOT EXISTS ({SUPPRESSION})",
     "unactivated": f"state = 'unconfirmed' AND NOT EXISTS ({SUPPRESSION})",
     "paused": f"state = 'active' AND paused_until > now() AND NOT EXISTS ({SUPPRESSION})",
-    "premium": f"{_RECEIVING} AND " + _PAID.format(which="AND accesses.state <> 'complimentary'"),
-    "gifted": f"{_RECEIVING} AND " + _PAID.format(which="AND accesses.state = 'complimentary'"),
+    "premium": f"{_RECEIVING} AND " + _PAID.format(which="AND entitlements.state <> 'complimentary'"),
+    "gifted": f"{_RECEIVING} AND " + _PAID.format(which="AND entitlements.state = 'complimentary'"),
     "regular": f"{_RECEIVING} AND NOT " + _PAID.format(which=""),
 }
 
@@ -81,13 +81,14 @@ _RECORD = """
     SELECT
         subscribers.id, subscribers.email, subscribers.email_normal, subscribers.state, subscribers.tags,
         subscribers.metadata, subscribers.notes, subscribers.referrer_url, subscribers.utm_campaign,
-        subscribers.utm_medium, subscribers.utm_source, subscribers.leaving_reason,
+        subscribers.utm_medium, subscribers.utm_source, subscribers.unsubscribe_reason,
         coalesce(subscribers.paused_until > now(), false) AS paused,
-        subscribers.created_at, subscribers.confirmed_at, subscribers.left_at,
+        subscribers.created_at, subscribers.confirmed_at, subscribers.unsubscribed_at,
         coalesce(past.source, '') AS source, past.ip, coalesce(past.history, '[]')::text AS history,
         coalesce(suppressions.reason, '') AS suppressed, suppressions.created_at AS suppressed_at,
-        accesses.state AS access, coalesce(accesses.premium AND accesses.until > now() IS NOT FALSE, false) AS premium,
-        accesses.at AS upgraded_at,
+        entitlements.state AS access,
+            coalesce(entitlements.premium AND entitlements.until > now() IS NOT FALSE, false) AS premium,
+        entitlements.at AS upgraded_at,
         (
             SELECT stripe_id FROM customers
             WHERE customers.subscriber_id = subscribers.id
@@ -95,7 +96,7 @@ _RECORD = """
         ) AS customer
     FROM ({chosen}) AS subscribers
     LEFT JOIN suppressions ON suppressions.email_normal = subscribers.email_normal
-    LEFT JOIN accesses ON accesses.subscriber_id = subscribers.id
+    LEFT JOIN entitlements ON entitlements.subscriber_id = subscribers.id
     LEFT JOIN LATERAL (
         SELECT
             (array_agg(consents.source ORDER BY at, id))[1] AS source,
@@ -145,27 +146,19 @@ def question_by_email(email_normal: str) -> Question[SubscriberRecord]:
     return Question(_WITH_EMAIL, {"email": email_normal}, _build_record)
 
 
-def list_page(
-    tx: Tx,
-    where: Sequence[Condition],
-    ordering: str,
-    limit: int,
-    offset: int,
-    after: int | str | None = None,
-    few: bool = False,
-) -> list[SubscriberRecord]:
+def list_page(tx: Tx, where: Sequence[Condition], ordering: str, page: PageRange, few: bool = False) -> list[SubscriberRecord]:
     """Return a page of subscribers.
 
-    ``after`` is the last key of the previous page: an id, or a normalized address if sorted by it. If only a ``few`` meet the
-    conditions, they are gathered and then sorted, instead of scanned in order.
+    ``page.after`` is the last key of the previous page: an id, or a normalized address if sorted by it. If only a ``few`` meet
+    the conditions, they are gathered and then sorted, instead of scanned in order.
     """
     order = _ORDERS[ordering]
     column, _, down = order.partition(" ")
     found, values = _join_conditions(where)
-    if after is not None:
+    if page.after is not None:
         found += f" AND {column} {'<' if down else '>'} %(after)s"
-        values["after"] = after
-    cut = f"ORDER BY {order} LIMIT {limit:d}" + (f" OFFSET {offset:d}" if offset else "")
+        values["after"] = page.after
+    cut = f"ORDER BY {order} LIMIT {page.limit:d}" + (f" OFFSET {page.offset:d}" if page.offset else "")
     if few:
         chosen = f"""
             WITH gathered AS MATERIALIZED (SELECT id, email_normal FROM subscribers WHERE {found})
@@ -175,7 +168,7 @@ def list_page(
     else:
         chosen = f"SELECT * FROM subscribers WHERE {found} {cut}"
     sql = f"{_RECORD.format(chosen=chosen)} ORDER BY subscribers.{order}"
-    often = not offset and (not where or (few and len(where) == 1))  # then there are few such statements
+    often = not page.offset and (not where or (few and len(where) == 1))  # then there are few such statements
     rows = tx.often_all(sql, **values) if often else tx.all(sql, **values)
     return [_build_record(**row) for row in rows]
 

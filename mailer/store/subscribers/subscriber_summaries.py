@@ -18,21 +18,21 @@ class SubscriberSummary:
     tags: list[str]
     created_at: datetime
     confirmed_at: datetime | None
-    left_at: datetime | None
+    unsubscribed_at: datetime | None
     source: str
     suppressed: str
 
     @property
     def since(self) -> datetime:
         """Since when they have been in their state."""
-        moments = {"active": self.confirmed_at, "left": self.left_at}
+        moments = {"active": self.confirmed_at, "unsubscribed": self.unsubscribed_at}
         return moments.get(self.state) or self.created_at
 
 
 _SUMMARY = """
     SELECT
         subscribers.id, subscribers.email, subscribers.state, subscribers.tags, subscribers.created_at,
-        subscribers.confirmed_at, subscribers.left_at,
+        subscribers.confirmed_at, subscribers.unsubscribed_at,
         coalesce((
             SELECT consents.source FROM consents
             WHERE consents.subscriber_id = subscribers.id

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailer.core.db import Tx, each
+from mailer.core.db import Tx, each, json
 from mailer.core.tokens import Recipient
 
 
 @dataclass(frozen=True)
 class Subscriber:
-    """A subscriber. ``state`` is unconfirmed, active or left (unsubscribed)."""
+    """A subscriber. ``state`` is unconfirmed, active or unsubscribed."""
 
     id: int
     email: str
@@ -21,7 +21,7 @@ class Subscriber:
     tags: list[str]
     created_at: datetime
     confirmed_at: datetime | None
-    left_at: datetime | None
+    unsubscribed_at: datetime | None
     link_epoch: int = 1
 
     @property
@@ -30,7 +30,7 @@ class Subscriber:
         return Recipient(self.id, self.email_normal, self.link_epoch)
 
 
-_COLUMNS = "id, email, email_normal, state, tags, created_at, confirmed_at, left_at, link_epoch"
+_COLUMNS = "id, email, email_normal, state, tags, created_at, confirmed_at, unsubscribed_at, link_epoch"
 
 
 def add(tx: Tx, email: str, email_normal: str, tags: Sequence[str]) -> int:
@@ -90,15 +90,23 @@ def get(tx: Tx, subscriber_id: int) -> Subscriber | None:
     return Subscriber(**row) if row else None
 
 
-def list_at_domains(tx: Tx, domains: Sequence[str], first: str) -> list[str]:
-    """Return the normal addresses at these domains that begin with this character. Reads all subscribers."""
+def list_by_inbox(tx: Tx, inboxes: Sequence[tuple[str, str]], ignored: str) -> list[str]:
+    """Return the normal addresses that lead to these inboxes (name, domain), whose provider ignores the characters ``ignored``.
+
+    Reads all subscribers, once.
+    """
     rows = tx.all(
         """
-        SELECT email_normal FROM subscribers
-        WHERE split_part(email_normal, '@', 2) = ANY(%(domains)s::text []) AND left(email_normal, 1) = %(first)s
+        SELECT email_normal
+        FROM subscribers
+        WHERE (
+            split_part(email_normal, '@', 2),
+            translate(split_part(split_part(email_normal, '@', 1), '+', 1), %(ignored)s, '')
+        ) IN (SELECT * FROM unnest(%(domains)s::text [], %(names)s::text []))
         """,
-        domains=list(domains),
-        first=first,
+        names=[name for name, _ in inboxes],
+        domains=[domain for _, domain in inboxes],
+        ignored=ignored,
     )
     return [row["email_normal"] for row in rows]
 
@@ -123,11 +131,21 @@ def add_tags(tx: Tx, subscriber_id: int, tags: Sequence[str]) -> bool:
     )
 
 
+def add_metadata(tx: Tx, subscriber_id: int, metadata: Mapping[str, str]) -> None:
+    """Set these names of a subscriber's metadata; the others stay."""
+    tx.run(
+        "UPDATE subscribers SET metadata = metadata || %(metadata)s::jsonb WHERE id = %(id)s AND erased_at IS NULL",
+        id=subscriber_id,
+        metadata=json(dict(metadata)),
+    )
+
+
 def activate(tx: Tx, subscriber_id: int) -> None:
     """Make a subscriber active."""
     tx.often(
         """
-        UPDATE subscribers SET state = 'active', confirmed_at = now(), left_at = NULL, paused_until = NULL, active_at = now()
+        UPDATE subscribers SET state = 'active', confirmed_at = now(), unsubscribed_at = NULL,
+            paused_until = NULL, active_at = now()
         WHERE id = %(id)s AND erased_at IS NULL
         RETURNING id
         """,
@@ -161,13 +179,17 @@ def set_signup_details(tx: Tx, subscriber_id: int, lang: str, flags: Sequence[st
 
 def reset_to_unconfirmed(tx: Tx, subscriber_id: int) -> None:
     """Make an unsubscribed person unconfirmed again; when they unsubscribed stays on record."""
-    tx.run("UPDATE subscribers SET state = 'unconfirmed' WHERE id = %(id)s AND state = 'left'", id=subscriber_id)
+    tx.run("UPDATE subscribers SET state = 'unconfirmed' WHERE id = %(id)s AND state = 'unsubscribed'", id=subscriber_id)
 
 
 def unsubscribe(tx: Tx, subscriber_id: int) -> bool:
     """Unsubscribe; return whether they were subscribed before."""
     return bool(
-        tx.run("UPDATE subscribers SET state = 'left', left_at = now() WHERE id = %(id)s AND state <> 'left'", id=subscriber_id)
+        tx.run(
+            "UPDATE subscribers SET state = 'unsubscribed', unsubscribed_at = now() "
+            "WHERE id = %(id)s AND state <> 'unsubscribed'",
+            id=subscriber_id,
+        )
     )
 
 
@@ -185,9 +207,21 @@ def set_address(tx: Tx, subscriber_id: int, email: str, email_normal: str) -> No
     )
 
 
-def renew_links(tx: Tx, subscriber_id: int) -> None:
-    """End all private links of a subscriber; unsubscribe links in sent emails still unsubscribe."""
-    tx.run("UPDATE subscribers SET link_epoch = link_epoch + 1 WHERE id = %(id)s", id=subscriber_id)
+def renew_links(tx: Tx, subscriber_id: int, epoch: int | None = None) -> bool:
+    """End all private links of a subscriber; unsubscribe links in sent emails still unsubscribe.
+
+    With ``epoch``, only if the links of that epoch have not ended yet. Return whether they ended now.
+    """
+    return bool(
+        tx.run(
+            """
+            UPDATE subscribers SET link_epoch = link_epoch + 1
+            WHERE id = %(id)s AND link_epoch = coalesce(%(epoch)s, link_epoch)
+            """,
+            id=subscriber_id,
+            epoch=epoch,
+        )
+    )
 
 
 def list_all(tx: Tx) -> list[Subscriber]:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from mailer.core.db import Tx
+
+BOUNCES = ("soft bounces", "hard bounce")
+# What an address is suppressed for, mildest first. An event of the same reason renews the suppression; a milder one does not.
+_REASONS = "ARRAY['soft bounces', 'hard bounce', 'complaint', 'operator']"
+_RENEW = f"""
+        ON CONFLICT (email_normal) DO UPDATE SET reason = excluded.reason, created_at = excluded.created_at
+        WHERE array_position({_REASONS}, suppressions.reason) <= array_position({_REASONS}, excluded.reason)
+"""
 
 
 def get_status(tx: Tx, email_normal: str, hashes: Sequence[bytes]) -> tuple[bool, str | None]:
@@ -22,18 +31,28 @@ def get_status(tx: Tx, email_normal: str, hashes: Sequence[bytes]) -> tuple[bool
     return bool(row["suppressed"]), row["erased"]
 
 
-def list_blocked(tx: Tx, hashes_by_email: Mapping[str, Sequence[bytes]]) -> set[str]:
-    """Return those of these normal addresses that are suppressed, or were when they were erased (by any of their hashes)."""
+def list_blocked(
+    tx: Tx, hashes_by_email: Mapping[str, Sequence[bytes]], spare_bounces_after: timedelta | None = None
+) -> set[str]:
+    """Return those of these normal addresses that are suppressed, or were when they were erased (by any of their hashes).
+
+    Bounces longer than ``spare_bounces_after`` ago do not count.
+    """
     pairs = [(email, hash_) for email, hashes in hashes_by_email.items() for hash_ in hashes]
     rows = tx.often_all(
         """
-        SELECT email_normal FROM suppressions WHERE email_normal = ANY(%(emails)s::text [])
+        SELECT email_normal FROM suppressions
+        WHERE email_normal = ANY(%(emails)s::text [])
+            AND (reason = ANY(%(bounces)s::text []) AND created_at < now() - %(spare)s::interval) IS NOT TRUE
         UNION
         SELECT asked.email
         FROM unnest(%(owners)s::text [], %(hashes)s::bytea []) AS asked (email, hash)
         JOIN erased ON erased.hash = asked.hash
         WHERE erased.reason <> ''
+            AND (erased.reason = ANY(%(bounces)s::text []) AND erased.at < now() - %(spare)s::interval) IS NOT TRUE
         """,
+        bounces=list(BOUNCES),
+        spare=spare_bounces_after,
         emails=list(hashes_by_email),
         owners=[email for email, _ in pairs],
         hashes=[hash_ for _, hash_ in pairs],
@@ -56,31 +75,30 @@ def list_complaints(tx: Tx, domains: Sequence[str], first: str) -> list[str]:
     return [row["email_normal"] for row in rows]
 
 
+def list_all_complaints(tx: Tx) -> list[str]:
+    """Return all addresses that complained."""
+    return [row["email_normal"] for row in tx.all("SELECT email_normal FROM suppressions WHERE reason = 'complaint'")]
+
+
 def add(tx: Tx, email_normals: Sequence[str], reason: str) -> int:
-    """Suppress addresses; return how many are new or have a stronger reason (the operator's stays)."""
+    """Suppress addresses; return how many are new or renewed (a stronger reason stays)."""
     return tx.run(
-        """
+        f"""
         INSERT INTO suppressions (email_normal, reason)
         SELECT email_normal, %(reason)s FROM unnest(%(emails)s::text []) AS email_normal ORDER BY email_normal
-        ON CONFLICT (email_normal) DO UPDATE SET reason = excluded.reason
-        WHERE array_position(ARRAY['soft bounces', 'hard bounce', 'complaint', 'operator'], suppressions.reason)
-            < array_position(ARRAY['soft bounces', 'hard bounce', 'complaint', 'operator'], excluded.reason)
-        """,
+{_RENEW}        """,
         emails=list(email_normals),
         reason=reason,
     )
 
 
 def add_for_subscribers(tx: Tx, subscriber_ids: Sequence[int], reason: str) -> int:
-    """Suppress these subscribers' addresses; return how many are new or have a stronger reason (the operator's stays)."""
+    """Suppress these subscribers' addresses; return how many are new or renewed (a stronger reason stays)."""
     return tx.run(
-        """
+        f"""
         INSERT INTO suppressions (email_normal, reason)
         SELECT email_normal, %(reason)s FROM subscribers WHERE id = ANY(%(ids)s::bigint []) ORDER BY email_normal
-        ON CONFLICT (email_normal) DO UPDATE SET reason = excluded.reason
-        WHERE array_position(ARRAY['soft bounces', 'hard bounce', 'complaint', 'operator'], suppressions.reason)
-            < array_position(ARRAY['soft bounces', 'hard bounce', 'complaint', 'operator'], excluded.reason)
-        """,
+{_RENEW}        """,
         ids=list(subscriber_ids),
         reason=reason,
     )

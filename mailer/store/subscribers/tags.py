@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mailer.core.db import Tx, each
+from mailer.core.db import PageRange, Tx, each
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class SubscriberTag:
 _COLUMNS = "id, name, color, description, public_description, subscriber_editable, created_at"
 
 
-def list_page(tx: Tx, limit: int, offset: int, ids: Sequence[int] | None) -> tuple[list[SubscriberTag], int]:
-    """Return a page of tags, oldest first, and their total number."""
-    where = "WHERE id = ANY(%(ids)s::bigint [])" if ids is not None else ""
+def list_page(tx: Tx, page: PageRange, ids: Sequence[int] | None) -> tuple[list[SubscriberTag], int]:
+    """Return a page of tags, oldest first, and their total number; ``page.after`` is an id."""
+    where = "WHERE id = ANY(%(ids)s::bigint [])" if ids is not None else "WHERE true"
+    behind = "AND id > %(after)s" if page.after is not None else ""
     rows = tx.all(
-        f"SELECT {_COLUMNS} FROM tags {where} ORDER BY id LIMIT %(limit)s OFFSET %(offset)s",
-        limit=limit,
-        offset=offset,
+        f"SELECT {_COLUMNS} FROM tags {where} {behind} ORDER BY id LIMIT %(limit)s OFFSET %(offset)s",
+        **vars(page),
         ids=list(ids or []),
     )
     return each(rows, SubscriberTag), int(tx.value(f"SELECT count(*) FROM tags {where}", ids=list(ids or [])))

@@ -8,20 +8,33 @@ from collections.abc import Iterable
 from mailer.core.edition import is_premium, spoken_in
 from mailer.core.i18n import code
 
-IS_ENTITLED = "(accesses.premium AND coalesce(accesses.until, 'infinity') > now())"
-# A subscriber's language in the form of variants' names, and without its region.
+IS_ENTITLED = "(entitlements.premium AND coalesce(entitlements.until, 'infinity') > now())"
+# A subscriber's language in the form of variants' names, then wider and wider ones (RFC 4647, lookup): zh-hant-tw, zh-hant, zh.
 LANG = "translate(lower(subscribers.lang), '_', '-')"
-BASE = f"split_part({LANG}, '-', 1)"
+WIDER = (
+    LANG,
+    f"substring({LANG} FROM '^[^-]+-[^-]+')",
+    f"CASE WHEN {LANG} ~ '^zh-(tw|hk|mo)' THEN 'zh-hant' END",
+    f"split_part({LANG}, '-', 1)",
+)
 
-# The variant's name, NULL for the original, from ``subscribers``, ``accesses`` (may be NULL) and ``build_parameters``.
+
+LANGS = f"ARRAY[{', '.join(WIDER)}]"
+
+
+def _find(texts: str) -> str:
+    return ", ".join(f"%({texts})s::jsonb ->> {lang}" for lang in WIDER)
+
+
+# The variant's name, NULL for the original, from ``subscribers``, ``entitlements`` (may be NULL) and ``build_parameters``.
 # An entitled subscriber gets paid text first: in their language (de-AT, then de), else the original's; then, like everybody,
 # the text in their language, else the original. Only IS_ENTITLED gives access to paid texts, whatever ``lang`` contains.
 VARIANT = f"""
     coalesce(
         CASE WHEN {IS_ENTITLED} THEN coalesce(
-            %(paid)s::jsonb ->> {LANG}, %(paid)s::jsonb ->> {BASE}, %(paid)s::jsonb ->> ''
+            {_find("paid")}, %(paid)s::jsonb ->> ''
         ) END,
-        nullif(coalesce(%(free)s::jsonb ->> {LANG}, %(free)s::jsonb ->> {BASE}, ''), '')
+        nullif(coalesce({_find("free")}, ''), '')
     )
 """
 

@@ -119,7 +119,7 @@ def test_a_rule_that_chooses_nobody_is_refused_and_nothing_is_written(newsletter
     [
         ("apply_tags", {"tags": ["a"], "action": "removed"}, "action"),
         ("apply_tags", {"tags": ["a"], "rule": "everyone"}, "both"),
-        ("apply_metadata", {"metadata": {"a": [1]}}, "Metadata must be an object"),
+        ("apply_metadata", {"metadata": {"a": [[[[[[[[1]]]]]]]]}}, "Metadata must be an object"),
     ],
 )
 def test_what_would_change_nobody_or_the_wrong_way_is_refused_at_once(

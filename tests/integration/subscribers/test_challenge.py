@@ -44,7 +44,7 @@ def sum_of(page: str) -> str:
 
 def post(newsletter: Web, email: str, work: str, path: str = "/subscribe") -> str:
     answer = newsletter.client.post(path, data={"email": email, "token": newsletter.form_token(), "work": work})
-    assert answer.status_code == 200
+    assert answer.status_code == (200 if "Check your inbox" in answer.text else 403)
     return str(answer.text)
 
 
@@ -103,7 +103,7 @@ def test_two_at_once_use_a_solution_once(newsletter: Web) -> None:
 
 def test_the_form_for_the_own_page_asks_too(newsletter: Web) -> None:
     newsletter.client.post("/reader", data={"email": ADA, "token": newsletter.form_token()})
-    assert newsletter.counted("transactional_mails") == 0
+    assert newsletter.counted("transactional_emails") == 0
     work = solved(sum_of(newsletter.client.get("/reader").text))
     assert "Check your inbox" in post(newsletter, ADA, work, "/reader")
 
@@ -114,7 +114,7 @@ def test_only_these_pages_have_a_script_and_only_our_own(newsletter: Web) -> Non
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert policy.endswith("; script-src 'self'")
-        assert re.findall(r"<script[^>]*>", page.text) == ['<script src="/-/work.js" defer>']
+        assert re.findall(r"<script[^>]*>", page.text) == ['<script src="/-/work.js" type="module">']
     assert newsletter.client.get("/-/work.js").headers["content-type"].startswith("text/javascript")
     assert "script-src" not in newsletter.client.get("/leave/x").headers["content-security-policy"]
 

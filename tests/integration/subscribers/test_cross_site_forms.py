@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.common import dependencies
-from mailer.core import log, settings
+from mailer.core import log, settings, tokens
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.flows.subscribers import challenge, signup, signup_limits
@@ -53,14 +54,31 @@ def test_a_form_posted_from_another_site_needs_one_more_click_on_our_own_page(
     answer = site.client.post("/subscribe", data={"email": ADA, "token": site.form_token()}, headers=headers)
     assert ("Check your inbox" in answer.text) is is_accepted
     assert ("Please click Subscribe again" in answer.text and f'value="{ADA}"' in answer.text) is not is_accepted
-    assert site.counted("transactional_mails") == is_accepted
+    assert site.counted("transactional_emails") == is_accepted
 
 
 @pytest.mark.parametrize("path", ["/reader", "/join"])
 def test_no_other_form_is_accepted_from_another_site_either(site: Web, path: str) -> None:
     signup.add_subscriber(site.database, site.settings, ADA, [], confirmed=True)
     site.client.post(path, data={"email": ADA, "token": site.form_token()}, headers={"Origin": "https://evil.example"})
-    assert site.counted("transactional_mails") == site.counted("limits") == 0
+    assert site.counted("transactional_emails") == site.counted("limits") == 0
+
+
+def test_a_change_of_address_from_another_site_needs_one_more_click_on_our_own_page(site: Web) -> None:
+    signup.add_subscriber(site.database, site.settings, ADA, [], confirmed=True)
+    token = tokens.page_token(site.settings.need_secrets(), site.recipient(1), datetime.now(UTC))
+    new = {"email": "new@example.org"}
+    answer = site.client.post(f"/reader/{token}/address", data=new, headers={"Origin": "https://evil.example"})
+    assert (answer.status_code, "Please click the button again" in answer.text) == (403, True)
+    assert 'value="new@example.org"' in answer.text
+    assert site.counted("transactional_emails") == site.counted("limits") == 0
+    site.client.post(f"/reader/{token}/address", data=new)
+    assert site.counted("transactional_emails") == 1
+
+
+def test_an_origin_that_is_no_url_is_another_site(site: Web) -> None:
+    answer = site.client.post("/subscribe", data={"email": ADA, "token": site.form_token()}, headers={"Origin": "http://[x"})
+    assert (answer.status_code, "Please click Subscribe again" in answer.text) == (403, True)
 
 
 def test_one_forms_token_is_accepted_so_many_times_and_then_needs_another_click(site: Web) -> None:
@@ -70,7 +88,7 @@ def test_one_forms_token_is_accepted_so_many_times_and_then_needs_another_click(
         for number in range(challenge.MAX_FORM_USES + 2)
     ]
     assert ["Check your inbox" in text for text in answers] == [True] * challenge.MAX_FORM_USES + [False] * 2
-    assert site.counted("transactional_mails") == challenge.MAX_FORM_USES
+    assert site.counted("transactional_emails") == challenge.MAX_FORM_USES
     assert token not in answers[-1]
 
 
@@ -103,7 +121,7 @@ def test_a_proxy_that_is_not_trusted_is_logged_once_and_its_clients_stay_limited
     assert (warning["peer"], "POSTMERGE_TRUSTED_PROXIES" in warning["fix"]) == ("127.0.0.1", True)
     assert "POSTMERGE_TRUSTED_PROXIES" in client.get("/health").json()["warning"]
     with database.transaction() as tx:
-        assert tx.value("SELECT count(*) FROM transactional_mails WHERE state = 'held'") == 2
+        assert tx.value("SELECT count(*) FROM transactional_emails WHERE state = 'held'") == 2
     dependencies._warn_of_proxy.cache_clear()
 
 

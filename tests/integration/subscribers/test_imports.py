@@ -47,8 +47,11 @@ def exported(database: Database) -> str:
 def add(newsletter: Web, email: str, state: str = "active") -> None:
     signup.add_subscriber(newsletter.database, newsletter.settings, email, [], confirmed=True)
     with newsletter.database.transaction() as tx:
-        if state == "left":
-            tx.run("UPDATE subscribers SET state = 'left', left_at = now() WHERE email_normal = %(email)s", email=email)
+        if state == "unsubscribed":
+            tx.run(
+                "UPDATE subscribers SET state = 'unsubscribed', unsubscribed_at = now() WHERE email_normal = %(email)s",
+                email=email,
+            )
         elif state != "active":
             tx.run("INSERT INTO suppressions (email_normal, reason) VALUES (%(email)s, %(state)s)", email=email, state=state)
 
@@ -79,10 +82,10 @@ def test_without_evidence_nobody_is_confirmed_and_with_it_it_is_kept(newsletter:
     with newsletter.database.transaction() as tx:
         evidence = tx.value("SELECT evidence FROM consents WHERE kind = 'imported' ORDER BY id DESC LIMIT 1")
     assert (evidence["evidence"], evidence["line"]) == ("signed at the fair, 2024", 2)
-    assert newsletter.counted("transactional_mails") == 0
+    assert newsletter.counted("transactional_emails") == 0
 
 
-@pytest.mark.parametrize("state", ["left", "hard bounce", "complaint"])
+@pytest.mark.parametrize("state", ["unsubscribed", "hard bounce", "complaint"])
 def test_who_left_bounced_or_complained_is_never_brought_back(newsletter: Web, state: str) -> None:
     add(newsletter, "gone@example.org", state)
     before = exported(newsletter.database)
@@ -92,7 +95,7 @@ def test_who_left_bounced_or_complained_is_never_brought_back(newsletter: Web, s
 
 
 def test_who_left_and_is_asking_again_waits_for_their_own_yes(newsletter: Web) -> None:
-    add(newsletter, "gone@example.org", "left")
+    add(newsletter, "gone@example.org", "unsubscribed")
     newsletter.subscribe("gone@example.org")
     assert newsletter.state("gone@example.org") == "unconfirmed"
     run(newsletter, "email\ngone@example.org\n", evidence="I have evidence")
@@ -116,16 +119,16 @@ def test_an_old_list_does_not_bring_back_an_address_that_its_subscriber_changed(
 
 def test_what_the_list_says_about_leaving_and_bouncing_is_kept(newsletter: Web) -> None:
     add(newsletter, "here@example.org")
-    text = "email,state,left_at\nleft@example.org,unsubscribed,2020-01-01\nbounced@example.org,bounced,\n"
+    text = "email,state,unsubscribed_at\nleft@example.org,unsubscribed,2020-01-01\nbounced@example.org,bounced,\n"
     text += "here@example.org,unsubscribed,2020-01-01\n"
     done = run(newsletter, text, evidence="yes")
-    assert newsletter.state("left@example.org") == "left"
+    assert newsletter.state("left@example.org") == "unsubscribed"
     assert newsletter.state("here@example.org") == "active"
     assert done.reasons == {"active here": 1}
     with newsletter.database.transaction() as tx:
         assert tx.value("SELECT reason FROM suppressions WHERE email_normal = 'bounced@example.org'") == "hard bounce"
-    later = run(newsletter, "email,left_at\nhere@example.org,2099-01-01\n", evidence="yes")
-    assert (later.counts["changed"], newsletter.state("here@example.org")) == (1, "left")
+    later = run(newsletter, "email,unsubscribed_at\nhere@example.org,2099-01-01\n", evidence="yes")
+    assert (later.counts["changed"], newsletter.state("here@example.org")) == (1, "unsubscribed")
 
 
 def test_of_two_lines_with_one_address_the_one_that_keeps_email_away_counts(newsletter: Web) -> None:
@@ -138,7 +141,7 @@ def test_of_two_lines_with_one_address_the_one_that_keeps_email_away_counts(news
         (3, "the same address as line 6"),
         (4, "the same address as line 7"),
     ]
-    assert newsletter.state("left@example.org") == "left"
+    assert newsletter.state("left@example.org") == "unsubscribed"
     with newsletter.database.transaction() as tx:
         rows = tx.all("SELECT email_normal, reason FROM suppressions ORDER BY email_normal")
     assert [tuple(row.values()) for row in rows] == [("both@example.org", "hard bounce"), ("spam@example.org", "complaint")]
@@ -146,7 +149,7 @@ def test_of_two_lines_with_one_address_the_one_that_keeps_email_away_counts(news
 
 @pytest.mark.parametrize("asks_again", [False, True])
 def test_a_complaint_of_somebody_who_left_is_kept_and_brings_nobody_back(newsletter: Web, asks_again: bool) -> None:
-    add(newsletter, "gone@example.org", "left")
+    add(newsletter, "gone@example.org", "unsubscribed")
     if asks_again:
         newsletter.subscribe("gone@example.org")
     before = newsletter.state("gone@example.org")
@@ -205,14 +208,14 @@ def _populate(database: Database) -> None:
         tx.run(
             """
             INSERT INTO subscribers (email, email_normal, state, tags, metadata, lang, frequency, flags, created_at,
-                confirmed_at, left_at, paused_until, active_at, notes, utm_source)
+                confirmed_at, unsubscribed_at, paused_until, active_at, notes, utm_source)
             VALUES
             ('+plus@example.org', '+plus@example.org', 'active', %(tags)s, %(odd)s, 'de', 'monthly', '{role}',
                 '2020-01-02 03:04:05.000006+00', '2020-01-02 03:04:06+00', NULL, '2030-01-01', '2026-01-01',
                 E'=1+1\n\t"x"', '-fair'),
             ('=a@example.org', '=a@example.org', 'active', '{}', '{}', '', 'every', '{}',
                 '2020-01-02', NULL, NULL, NULL, NULL, '', ''),
-            ('left@bücher.example', 'left@xn--bcher-kva.example', 'left', '{b,a}', '{"x": 1e3}', '', 'every', '{}',
+            ('left@bücher.example', 'left@xn--bcher-kva.example', 'unsubscribed', '{b,a}', '{"x": 1e3}', '', 'every', '{}',
                 '2020-01-02', '2020-01-03', '2020-01-04', NULL, NULL, '''quoted', ''),
             ('again@example.org', 'again@example.org', 'unconfirmed', '{}', '{}', '', 'every', '{}',
                 '2020-01-02', '2020-01-03', '2020-01-04', NULL, NULL, '', '')
@@ -225,7 +228,7 @@ def _populate(database: Database) -> None:
             INSERT INTO consents (subscriber_id, kind, source, ip, evidence, at)
             VALUES (1, 'requested', 'form', '192.0.2.1', '{"wording": "é \\"x\\" \\n"}', '2020-01-02 03:04:05.000007+00'),
                 (1, 'confirmed', 'page', '2001:db8::1', '{}', '2020-01-02 03:04:06+00'),
-                (3, 'left', 'one-click', NULL, '{"send": 3}', '2020-01-04')
+                (3, 'unsubscribed', 'one-click', NULL, '{"send": 3}', '2020-01-04')
             """
         )
         tx.run(
@@ -255,14 +258,15 @@ def test_anything_that_can_be_kept_comes_back_exactly(
             tx.run(
                 """
                 INSERT INTO subscribers (email, email_normal, state, tags, metadata)
-                VALUES ('a@example.org', 'a@example.org', 'left', %(tags)s, %(metadata)s)
+                VALUES ('a@example.org', 'a@example.org', 'unsubscribed', %(tags)s, %(metadata)s)
                 """,
                 tags=tags,
                 metadata=as_json(metadata),
             )
-            tx.run("UPDATE subscribers SET left_at = created_at")
+            tx.run("UPDATE subscribers SET unsubscribed_at = created_at")
             tx.run(
-                "INSERT INTO consents (subscriber_id, kind, source, evidence) VALUES (1, 'left', %(detail)s, %(evidence)s)",
+                "INSERT INTO consents (subscriber_id, kind, source, evidence) "
+                "VALUES (1, 'unsubscribed', %(detail)s, %(evidence)s)",
                 detail=detail,
                 evidence=as_json({"detail": detail}),
             )
@@ -290,7 +294,7 @@ def test_no_cell_of_an_export_is_a_formula(newsletter: Web) -> None:
 def test_no_cell_of_an_imports_report_is_a_formula(newsletter: Web, tmp_path: Path) -> None:
     text = "email\n" + "".join(f'"{sign}cmd"\n' for sign in FORMULAS if sign not in "\t\r\n")
     run(newsletter, text, apply=False, report=tmp_path / "report.csv")
-    with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as file:
+    with (tmp_path / "report.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))
     assert len(rows) == 9
     assert not any(cell.startswith(FORMULAS) for row in rows for cell in row)
@@ -301,6 +305,87 @@ def test_an_import_whose_lines_take_too_long_is_refused_and_keeps_nothing(newsle
     with pytest.raises(BadInput, match="The import takes longer than 0 seconds: split the file into smaller ones"):
         run(newsletter, "email\nnew@example.org\n", evidence="asked on paper", max_seconds=0.0)
     assert newsletter.dump() == before
+
+
+def test_every_line_read_is_new_changed_same_or_refused(newsletter: Web) -> None:
+    add(newsletter, "known@example.org")
+    text = "\n\nemail,tags\n\nnew@example.org,\nknown@example.org,\n,,\nnonsense,\nnew@example.org,\n"
+    text += 'bad@example.org,"a" b\nother@example.org,"a\nb"\n'
+    planned = run(newsletter, text, apply=False)
+    assert (planned.read, planned.counts) == (6, {"new": 2, "changed": 0, "same": 1, "refused": 3})
+    assert run(newsletter, text).read == 6
+
+
+def test_a_line_without_a_verdict_stops_the_import(newsletter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = imports_store.judge_lines
+
+    def lose_one(tx: Tx, *given: object) -> None:
+        judge(tx, *given)  # type: ignore[arg-type]
+        tx.run("DELETE FROM judged WHERE number = 3")
+
+    monkeypatch.setattr(imports_store, "judge_lines", lose_one)
+    with pytest.raises(RuntimeError, match="2 lines were read, and 1 have a verdict"):
+        run(newsletter, "email\na@example.org\nb@example.org\n")
+    assert newsletter.counted("subscribers") == 0
+
+
+def test_a_subscriber_who_changes_during_an_import_is_refused_and_counted_so(
+    newsletter: Web, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    add(newsletter, "known@example.org")
+    judge = imports_store.judge_lines
+
+    def overtake(tx: Tx, *given: object) -> None:
+        judge(tx, *given)  # type: ignore[arg-type]
+        add(newsletter, "new@example.org")
+        with newsletter.database.transaction() as other:
+            other.run("UPDATE subscribers SET state = 'unconfirmed' WHERE email_normal = 'known@example.org'")
+
+    monkeypatch.setattr(imports_store, "judge_lines", overtake)
+    text = "email,tags\nnew@example.org,\nother@example.org,\nknown@example.org,vip\n"
+    done = run(newsletter, text, evidence="asked on paper", report=tmp_path / "report.csv")
+    assert (done.read, done.counts) == (3, {"new": 1, "changed": 0, "same": 0, "refused": 2})
+    assert done.reasons == {"changed meanwhile": 2}
+    assert (tmp_path / "report.csv").read_text("utf-8-sig").count("refused,changed during the import") == 2
+    with newsletter.database.transaction() as tx:
+        assert tx.value("SELECT counts FROM import_runs") == done.counts
+        assert tx.value("SELECT count(*) FROM consents WHERE kind = 'imported'") == 1
+
+
+def test_an_export_that_is_imported_again_changes_nobody(newsletter: Web, tmp_path: Path) -> None:
+    _populate(newsletter.database)
+    path = tmp_path / "whole.csv"
+    number = exports.export_to_path(newsletter.database, path)
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfemail,")
+    before = newsletter.dump()
+    plan = imports.plan_import(newsletter.database, newsletter.settings, ImportRequest(path, evidence="our own"))
+    assert (plan.counts["same"], plan.read) == (number, number), (plan.counts, plan.refused, plan.changes)
+    assert newsletter.dump() == before
+
+
+def test_a_spreadsheet_that_saves_an_export_changes_nothing_in_it(newsletter: Web, tmp_path: Path) -> None:
+    """As Excel in German saves it: another delimiter, a line that names it, and no quotes that it does not need."""
+    _populate(newsletter.database)
+    path = tmp_path / "saved.csv"
+    rows = list(csv.reader(io.StringIO(exported(newsletter.database), newline="")))
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        file.write("sep=;\r\n")
+        csv.writer(file, delimiter=";").writerows(rows)
+    plan = imports.plan_import(newsletter.database, newsletter.settings, ImportRequest(path))
+    assert plan.counts == {"new": 0, "changed": 0, "same": 5, "refused": 0}, plan.refused
+
+
+@pytest.mark.parametrize("text", ["007", "1-2", "3/4", "May 5", "5 May", "true", "(12)", "$5", "1e5", "12:30"])
+def test_no_text_of_an_export_is_a_number_or_a_date_for_a_spreadsheet(
+    newsletter: Web, postgres_url: str, tmp_path: Path, text: str
+) -> None:
+    add(newsletter, "ada@example.org")
+    with newsletter.database.transaction() as tx:
+        tx.run("UPDATE subscribers SET notes = %(text)s, utm_source = %(text)s", text=text)
+    whole = exported(newsletter.database)
+    [row] = csv.DictReader(io.StringIO(whole))
+    assert (row["notes"], row["utm_source"]) == (f"'{text}", f"'{text}")
+    assert roundtrip(postgres_url, tmp_path, whole, newsletter.settings) == whole
 
 
 @pytest.mark.parametrize("step", ["judge_lines", "apply_lines"])
@@ -334,10 +419,10 @@ def test_the_command_shows_the_plan_the_columns_and_every_verdict(newsletter: We
     shown = CliRunner().invoke(cli, words)
     assert shown.exit_code == 0, shown.output
     assert "Nothing was imported" in shown.output
-    assert "1 new" in shown.output
+    assert "2 lines read = 1 new + 0 changed + 0 same + 1 refused" in shown.output
     assert "line 3: refused" in shown.output
     assert newsletter.counted("subscribers") == 0
-    assert (folder / "verdicts.csv").read_text().splitlines()[1].startswith("2,new,")
+    assert (folder / "verdicts.csv").read_text("utf-8-sig").splitlines()[1].startswith("2,new,")
     done = CliRunner().invoke(cli, [*words, "--apply", "--evidence", "paper", "--json"])
     facts = json.loads(done.output)
     assert (facts["applied"], facts["columns"]["Topics"]) == (1, "tags")
@@ -345,3 +430,11 @@ def test_the_command_shows_the_plan_the_columns_and_every_verdict(newsletter: We
     assert out.exit_code == 0
     assert (folder / "out.csv").stat().st_mode & 0o077 == 0
     assert "ada@example.org" in (folder / "out.csv").read_text()
+
+
+@pytest.mark.parametrize("apply", [False, True])
+def test_a_quote_that_is_not_closed_stops_the_whole_import_with_a_sentence(newsletter: Web, apply: bool) -> None:
+    before = newsletter.dump()
+    with pytest.raises(BadInput, match=r"quote that opens in line 3 of list\.csv .*Nothing was imported"):
+        run(newsletter, 'email,name\na@example.org,A\n"b@example.org,B\nc@example.org,C\nd@example.org,D\n', apply)
+    assert newsletter.dump() == before

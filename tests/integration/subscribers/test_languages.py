@@ -11,7 +11,9 @@ from urllib.parse import urlencode
 
 import lxml.html
 import pytest
+from fastapi import Request
 
+from api.common.error_responses import OTHER_PAGE, PAGES, error_response
 from api.common.language import CHECK
 from mailer.core import i18n, tokens
 from mailer.core.db import Database
@@ -56,13 +58,22 @@ def test_somebody_subscribes_and_chooses_in_their_language(newsletter: Web, lang
     assert email.text.startswith(TITLES[lang])
     assert ("Content-Language", lang) in list(dict(email.headers).items())
     [path] = [path for path in web.paths(email.text, newsletter.settings) if path.startswith("/confirm/")]
+    question = unescape(newsletter.client.get(path).text)
     assert say("Your subscription is confirmed") in unescape(newsletter.client.post(path).text)
     with newsletter.database.transaction() as tx:
         row = tx.one("SELECT lang FROM subscribers")
         evidence = tx.value("SELECT evidence FROM consents WHERE kind = 'requested'")
+        confirmed = tx.value("SELECT evidence ->> 'wording' FROM consents WHERE kind = 'confirmed'")
     assert row == {"lang": lang}
     assert evidence["lang"] == lang
-    assert evidence["wording"] in unescape(form.text)
+    sentences, _, privacy = evidence["wording"].rpartition(f" {say('Privacy policy')}: ")
+    assert sentences in unescape(form.text)
+    assert f'<a href="{privacy}">{say("Privacy policy")}</a>' in unescape(form.text)
+    assert "The Letter" in sentences
+    assert newsletter.settings.mailbox in sentences
+    assert privacy == f"{newsletter.settings.site_url}/privacy/"
+    assert confirmed.endswith(privacy)
+    assert confirmed.rpartition(f" {say('Privacy policy')}: ")[0] in question
 
 
 def test_the_evidence_says_where_the_form_was(newsletter: Web) -> None:
@@ -186,3 +197,44 @@ def test_a_subscriber_chooses_among_the_languages_of_the_issues(newsletter: Web)
         assert newsletter.client.post(f"{path}/choose", data={"lang": lang, "frequency": "every"}).status_code == status
     with newsletter.database.transaction() as tx:
         assert tx.value("SELECT lang FROM subscribers") == "pt-br"
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 408, 413, 422, 429, 500, 503])
+@pytest.mark.parametrize("lang", [lang for lang in i18n.LANGUAGES if lang != "en"])
+def test_every_error_page_is_in_the_browsers_language(newsletter: Web, status: int, lang: str) -> None:
+    scope = {"type": "http", "path": "/reader/x", "query_string": b"", "headers": [(b"accept-language", lang.encode())]}
+    context = newsletter.client.app.state.context  # type: ignore[attr-defined]
+    answer = error_response(context, Request(scope), status, "Something in English.")
+    page: Any = lxml.html.fromstring(bytes(answer.body).decode())
+    assert (page.get("lang"), answer.headers["content-language"]) == (lang, lang)
+    said = [unescape(text) for text in page.xpath("//h1/text() | //main//p/text()")]
+    english = {text for pair in [*PAGES.values(), OTHER_PAGE] for text in pair}
+    assert len(said) == 2
+    assert not english.intersection(said)
+    assert "English" not in str(said)
+
+
+def test_a_language_from_right_to_left_turns_pages_and_emails(newsletter: Web, tmp_path: Path) -> None:
+    head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
+    (tmp_path / "ar.po").write_text(f'{head}msgid "Please confirm your subscription"\nmsgstr "يرجى تأكيد اشتراكك"\n', "utf-8")
+    i18n.use_words(tmp_path)
+    try:
+        newsletter.client.headers["Accept-Language"] = "ar-EG, en;q=0.5"
+        assert '<html lang="ar" dir="rtl">' in newsletter.client.get("/subscribe").text
+        newsletter.subscribe("ada@example.org")
+        newsletter.work()
+    finally:
+        i18n.use_words(Path("words"))
+    [email] = newsletter.emails()
+    assert '<html lang="ar" dir="rtl">' in email.html
+    assert email.text.startswith("يرجى تأكيد اشتراكك")
+
+
+def test_a_writers_own_words_replace_ours_on_a_page(newsletter: Web, tmp_path: Path) -> None:
+    head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
+    (tmp_path / "en.po").write_text(f'{head}msgid "Get the next issue by email"\nmsgstr "Join 40 keepers of bees"\n', "utf-8")
+    i18n.use_words(tmp_path)
+    try:
+        assert "<h1>Join 40 keepers of bees</h1>" in newsletter.client.get("/subscribe").text
+    finally:
+        i18n.use_words(Path("words"))

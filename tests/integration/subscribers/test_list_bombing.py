@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailer.core import addresses
+from mailer.core import addresses, tokens
 from mailer.core.db import Database
 from mailer.flows.billing import gifts, stripe_sync
 from mailer.flows.subscribers import preferences, signup, signup_limits, subscriber_admin, unsubscribe_by_email
@@ -37,7 +37,7 @@ def active(site: Web, email: str) -> int:
 
 def queued(site: Web, state: str = "pending") -> int:
     with site.database.transaction() as tx:
-        return int(tx.value("SELECT count(*) FROM transactional_mails WHERE state = %(state)s", state=state))
+        return int(tx.value("SELECT count(*) FROM transactional_emails WHERE state = %(state)s", state=state))
 
 
 def spell(number: int) -> str:
@@ -54,9 +54,9 @@ def session(number: int, recipient: str) -> CheckoutSession:
 
 
 def pay(site: Web, number: int) -> None:
-    fetched = Subscription(f"sub_{number}", f"cus_{number}", "monthly", "active", 500, "eur", 1, 0, spell(number))
+    fetched = Subscription(f"sub_{number}", f"cus_{number}", "monthly", "active", 0, "eur", 1, 0, spell(number))
     with site.database.transaction() as tx:
-        stripe_sync._find_subscriber(tx, fetched)
+        stripe_sync._find_subscriber(tx, site.settings, fetched)
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_48_spellings_of_one_inbox_get_one_email_and_store_one_row(site: Web) ->
     for number in range(48):
         answer = site.client.post("/subscribe", data={"email": spell(number), "token": site.form_token()})
         assert (answer.status_code, "Check your inbox" in answer.text) == (200, True)
-    assert queued(site) == site.counted("transactional_mails") == site.counted("subscribers") == 1
+    assert queued(site) == site.counted("transactional_emails") == site.counted("subscribers") == 1
 
 
 def test_eight_accounts_that_move_to_one_inbox_cause_one_email(site: Web) -> None:
     for number in range(8):
         request_change(site.database, LinkOwner(active(site, f"own-{number}@example.org"), True), spell(number))
-    assert queued(site) == site.counted("transactional_mails") == 1
+    assert queued(site) == site.counted("transactional_emails") == 1
 
 
 def test_erasing_the_accounts_that_caused_emails_does_not_free_the_inbox(site: Web) -> None:
@@ -157,7 +157,7 @@ def test_links_to_one_inbox_are_three_an_hour_by_every_way_to_ask(site: Web, way
             subscriber_admin.send_preferences_link(site.database, email)
         else:
             unsubscribe_by_email.process_email(site.database, site.settings, UNSUBSCRIBE % email.encode())
-    assert queued(site) == site.counted("transactional_mails") == 3
+    assert queued(site) == site.counted("transactional_emails") == 3
 
 
 @pytest.mark.parametrize("way", ["a gift", "a payment"])
@@ -166,3 +166,20 @@ def test_what_was_paid_for_is_held_and_not_lost_when_the_inbox_is_over_its_limit
     WAYS[way](site, 1)
     assert (queued(site), queued(site, "held")) == (1, 1)
     assert signup_limits.release_held(site.database, None) == 1
+
+
+def test_one_link_that_renews_links_many_times_at_once_causes_one_email(site: Web) -> None:
+    known = active(site, VICTIM)
+    token = tokens.unsubscribe_token(site.settings.need_secrets(), site.recipient(known), 1)
+    owners = [preferences.identify(site.database, site.settings, token) for _ in range(5)]
+    for owner in owners:
+        assert owner
+        preferences.renew_links(site.database, owner)
+    assert queued(site) == 1
+
+
+def test_an_email_with_new_links_counts_for_the_inbox(site: Web) -> None:
+    known = active(site, VICTIM)
+    preferences.renew_links(site.database, LinkOwner(known, True))
+    assert not signup.sign_up(site.database, spell(3), settings=site.settings).email_queued
+    assert queued(site) == 1

@@ -185,8 +185,8 @@ def test_pausing_or_unsubscribing_during_a_send_stops_what_is_not_claimed_yet(ne
 def test_leaving_works_from_the_page_and_twice(newsletter: Web, ada: int) -> None:
     for _ in range(2):
         assert "You’ve unsubscribed" in newsletter.client.post(f"{mailed(newsletter)}/leave").text
-    assert row(newsletter)["state"] == "left"
-    assert kinds(newsletter) == ["added", "left"]
+    assert row(newsletter)["state"] == "unsubscribed"
+    assert kinds(newsletter) == ["added", "unsubscribed"]
 
 
 def test_a_forwarded_link_neither_shows_nor_erases_nor_moves(newsletter: Web, ada: int) -> None:
@@ -276,7 +276,7 @@ def test_who_complained_and_was_erased_is_never_mailed_again(newsletter: Web, ad
     newsletter.client.post(f"{fresh(newsletter)}/erase")
     assert newsletter.counted("suppressions") == 0
     newsletter.subscribe(ADA)
-    assert newsletter.counted("transactional_mails") == 0
+    assert newsletter.counted("transactional_emails") == 0
     said = signup.add_subscriber(newsletter.database, newsletter.settings, ADA, [], confirmed=True)
     assert "suppressed" in said
 
@@ -311,7 +311,7 @@ def test_an_address_that_is_taken_suppressed_or_wrong_is_not_moved_to(newsletter
         for email in ("taken@example.org", "bounced@example.org", ADA)
     }
     assert len({re.sub(r"/reader/[\w-]+", "", text) for text in answers}) == 1
-    assert newsletter.counted("transactional_mails") == 0
+    assert newsletter.counted("transactional_emails") == 0
     bad = newsletter.client.post(f"{fresh(newsletter)}/address", data={"email": "a b@c"})
     assert (bad.status_code, 'value="a b@c"' in unescape(bad.text)) == (422, True)
     assert newsletter.client.get("/address/forged").status_code == 400
@@ -329,7 +329,11 @@ def test_who_left_is_told_of_no_next_issue_and_their_address_stays_known_as_left
     for action, data in (("resume", {}), ("address", {"email": "ada@other.example"})):
         answer = newsletter.client.post(f"{page}/{action}", data=data)
         assert (answer.status_code, "subscribe again first" in answer.text) == (422, True)
-    assert (row(newsletter)["email"], row(newsletter)["state"], kinds(newsletter)) == (ADA, "left", ["added", "left"])
+    assert (row(newsletter)["email"], row(newsletter)["state"], kinds(newsletter)) == (
+        ADA,
+        "unsubscribed",
+        ["added", "unsubscribed"],
+    )
     newsletter.work()
     assert len(newsletter.emails()) == 1
 
@@ -384,7 +388,10 @@ def test_what_is_not_to_be_kept_is_forgotten(newsletter: Web, ada: int) -> None:
     with newsletter.database.transaction() as tx:
         tx.run("UPDATE subscribers SET created_at = '2020-01-01' WHERE email_normal = 'never@example.org'")
         tx.run("UPDATE consents SET at = '2020-01-01' WHERE subscriber_id = 2")
-        tx.run("UPDATE subscribers SET state = 'left', left_at = '2020-01-01' WHERE email_normal = 'left@example.org'")
+        tx.run(
+            "UPDATE subscribers SET state = 'unsubscribed', unsubscribed_at = '2020-01-01' "
+            "WHERE email_normal = 'left@example.org'"
+        )
     assert subscriber_maintenance.apply_retention(newsletter.database, newsletter.settings) == (1, 0)
     kept = web.make(newsletter.settings.build.parent, newsletter.database, keep_unsubscribed=timedelta(days=365)).settings
     assert subscriber_maintenance.apply_retention(newsletter.database, kept) == (0, 1)
@@ -414,9 +421,9 @@ def test_a_scanner_that_also_opens_hidden_links_changes_nothing_and_is_known_by_
             waiting += web.paths(newsletter.client.get(path).text, newsletter.settings)
     assert newsletter.dump(without=("scanner_visits",)) == before
     with newsletter.database.transaction() as tx:
-        visits = tx.all("SELECT subscriber_id, send_id, mail_id FROM scanner_visits ORDER BY send_id, mail_id, subscriber_id")
+        visits = tx.all("SELECT subscriber_id, send_id, email_id FROM scanner_visits ORDER BY send_id, email_id, subscriber_id")
     assert [row["send_id"] for row in visits] == [0, 0, send, send, send]
-    assert [row["mail_id"] > 0 for row in visits] == [True, True, False, False, False]
+    assert [row["email_id"] > 0 for row in visits] == [True, True, False, False, False]
     for path in seen:
         if "canary" in path:
             assert newsletter.client.post(path).status_code == 405

@@ -209,7 +209,7 @@ def test_the_command_line_makes_changes_and_takes_away_a_segment_of_any_rule(new
     changed = command(newsletter, "set", "germans", "python", "--description", "who reads")
     assert changed == (0, "Segment 'Germans' changed: 2 subscribers now.")
     assert chosen(newsletter, "segment germans") == ["ada", "bob"]
-    assert command(newsletter, "remove", "GERMANS")[0] == 0
+    assert command(newsletter, "remove", "GERMANS", "--yes")[0] == 0
     assert api.get("/v1/segments").json()["count"] == 0
 
 
@@ -220,8 +220,8 @@ def test_a_rule_that_cannot_be_read_or_goes_in_a_circle_makes_no_segment(newslet
     assert command(newsletter, "set", "b", "segment a")[0] == 0
     status, said = command(newsletter, "set", "a", "not segment b")
     assert (status, "circular reference (a → b → a)" in said) == (1, True), said
-    assert "uses this one" in command(newsletter, "remove", "a")[1]
-    assert "There is no segment 'c'" in command(newsletter, "remove", "c")[1]
+    assert "uses this one" in command(newsletter, "remove", "a", "--yes")[1]
+    assert "There is no segment 'c'" in command(newsletter, "remove", "c", "--yes")[1]
     assert chosen(newsletter, "segment b") == ["ada", "bob"]
 
 

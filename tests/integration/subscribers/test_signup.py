@@ -37,7 +37,7 @@ def confirmed(newsletter: Web, tags: tuple[str, ...] = ()) -> str:
 
 def row(newsletter: Web) -> dict[str, object]:
     with newsletter.database.transaction() as tx:
-        found = tx.one("SELECT state, tags, left_at FROM subscribers WHERE email_normal = %(email)s", email=ADA)
+        found = tx.one("SELECT state, tags, unsubscribed_at FROM subscribers WHERE email_normal = %(email)s", email=ADA)
     assert found
     return found
 
@@ -45,7 +45,7 @@ def row(newsletter: Web) -> dict[str, object]:
 def let_pass(newsletter: Web, time: timedelta) -> None:
     """Time goes by for every email and every limit."""
     with newsletter.database.transaction() as tx:
-        tx.run("UPDATE transactional_mails SET created_at = created_at - %(time)s", time=time)
+        tx.run("UPDATE transactional_emails SET created_at = created_at - %(time)s", time=time)
         tx.run("UPDATE inbox_emails SET created_at = created_at - %(time)s", time=time)
         tx.run("UPDATE limits SET used_until = used_until - %(time)s", time=time)
 
@@ -94,9 +94,9 @@ def test_one_address_gets_no_more_emails_than_the_limits_of_hours_days_and_month
             subscribers.activate(tx, known)
     sent = []
     for _ in gaps[gap]:
-        before = newsletter.counted("transactional_mails")
+        before = newsletter.counted("transactional_emails")
         ask(newsletter)
-        sent.append(newsletter.counted("transactional_mails") - before)
+        sent.append(newsletter.counted("transactional_emails") - before)
         let_pass(newsletter, gap)
     assert sent == gaps[gap]
 
@@ -107,19 +107,19 @@ def test_the_limits_are_those_of_the_security_page(newsletter: Web) -> None:
     assert ((2, timedelta(hours=1)), (5, timedelta(days=30))) == change_of_address.EMAIL_LIMITS
 
 
-@pytest.mark.parametrize("state", ["new", "unconfirmed", "active", "left", "complained"])
+@pytest.mark.parametrize("state", ["new", "unconfirmed", "active", "unsubscribed", "complained"])
 def test_only_who_may_be_asked_is_asked(newsletter: Web, state: str) -> None:
     if state != "new":
         confirmed(newsletter)
     with newsletter.database.transaction() as tx:
-        if state in ("unconfirmed", "left"):
-            tx.run("UPDATE subscribers SET state = %(state)s, left_at = now()", state=state)
+        if state in ("unconfirmed", "unsubscribed"):
+            tx.run("UPDATE subscribers SET state = %(state)s, unsubscribed_at = now()", state=state)
         if state == "complained":
             tx.run("INSERT INTO suppressions (email_normal, reason) VALUES (%(email)s, 'complaint')", email=ADA)
     before = newsletter.counted("consents")
     form(newsletter)
-    is_asked = state in ("new", "unconfirmed", "left")
-    assert newsletter.counted("transactional_mails") == is_asked
+    is_asked = state in ("new", "unconfirmed", "unsubscribed")
+    assert newsletter.counted("transactional_emails") == is_asked
     assert newsletter.counted("consents") - before == is_asked
     assert row(newsletter)["state"] == ("unconfirmed" if is_asked else "active")
 
@@ -132,7 +132,7 @@ def test_an_active_subscriber_who_signs_up_again_is_not_asked_and_nothing_of_the
         let_pass(newsletter, timedelta(days=40))
     newsletter.work()
     assert newsletter.emails() == []
-    assert row(newsletter) == {"state": "active", "tags": ["python"], "left_at": None}
+    assert row(newsletter) == {"state": "active", "tags": ["python"], "unsubscribed_at": None}
     assert before.count("confirmed") == newsletter.dump(("limits", "signup_minutes")).count("confirmed")
 
 
@@ -203,7 +203,7 @@ OTHERS: dict[str, Callable[[Web], object]] = {"the operator": confirmed, "an imp
 
 
 @pytest.mark.parametrize("who", OTHERS)
-@pytest.mark.parametrize("way", ["left", "left and asked again"])
+@pytest.mark.parametrize("way", ["unsubscribed", "left and asked again"])
 def test_who_left_is_brought_back_by_nobody_but_themselves(newsletter: Web, who: str, way: str) -> None:
     """Also when they have filled in the form again without confirming."""
     confirmed(newsletter)
@@ -214,10 +214,10 @@ def test_who_left_is_brought_back_by_nobody_but_themselves(newsletter: Web, who:
     before = row(newsletter)
     OTHERS[who](newsletter)
     assert row(newsletter) == before
-    assert before["left_at"]
+    assert before["unsubscribed_at"]
     form(newsletter)
     newsletter.work()
     [path] = [path for path in web.paths(newsletter.emails()[0].text, newsletter.settings) if path.startswith("/confirm/")]
     newsletter.client.post(path)
-    assert row(newsletter) == {"state": "active", "tags": [], "left_at": None}
+    assert row(newsletter) == {"state": "active", "tags": [], "unsubscribed_at": None}
     assert confirmed(newsletter) == f"{ADA} is active."

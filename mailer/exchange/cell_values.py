@@ -6,20 +6,19 @@ import ast
 import contextlib
 import csv
 import json
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from dateutil import parser as dates
-
-from mailer.core.characters import MAX_DATE_CHARS
 from mailer.core.errors import BadInput
+from mailer.exchange.dates import DayOrder, parse_date
 
 MAX_TAGS_CHARS = 20_000  # in one cell
 MAX_TAG_CHARS = 100  # characters
 MAX_METADATA_CELL_CHARS = 20_000  # characters of JSON
 
-ACTIVE, UNCONFIRMED, UNSUBSCRIBED = "active", "unconfirmed", "left"
+ACTIVE, UNCONFIRMED, UNSUBSCRIBED = "active", "unconfirmed", "unsubscribed"
 BOUNCED, COMPLAINED, BLOCKED = "hard bounce", "complaint", "operator"
 
 # Other programs' words for a subscriber's state, as (state, reason for a suppression).
@@ -45,41 +44,29 @@ def parse_state(word: str) -> tuple[str, str]:
         raise BadInput(f"the state {word.strip()[:30]!r} is unknown") from None
 
 
-def parse_flag(word: str) -> bool | datetime:
+def parse_flag(word: str, order: DayOrder | None = None) -> bool | datetime:
     """Parse a cell about an event that may have happened: yes, no, or when."""
-    word = word.strip().lower()
-    if word in ("true", "yes", "1", "t", "y", "x"):
+    said = word.strip().lower()
+    if said in ("true", "yes", "1", "t", "y", "x"):
         return True
-    if word in ("false", "no", "0", "f", "n", ""):
+    if said in ("false", "no", "0", "f", "n", ""):
         return False
     try:
-        found = None if word.isdigit() else parse_moment(word)
+        found = parse_moment(word, order)
     except BadInput:
         found = None
     if found is None:
-        raise BadInput(f"{word[:40]!r} is neither yes nor no nor a date")
+        raise BadInput(f"{said[:40]!r} is neither yes nor no nor a date")
     return found
 
 
 @lru_cache(maxsize=4096)
-def parse_moment(text: str) -> datetime | None:
-    """Parse a date and time, in UTC if it has no zone; None for an empty cell."""
-    text = text.strip()
-    if not text:
+def parse_moment(text: str, order: DayOrder | None = None) -> datetime | None:
+    """Parse a date and time, in UTC if it has no zone; None for an empty cell. ``order`` is of day and month."""
+    if not text.strip():
         return None
-    if len(text) > MAX_DATE_CHARS:
-        raise BadInput(f"{text[:40]!r} is not a date: it has more than {MAX_DATE_CHARS} characters")
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        try:
-            found = dates.parse(text)
-        except (ValueError, OverflowError):
-            raise BadInput(f"{text[:40]!r} is not a date: write it as 2026-11-24 or 2026-11-24T09:30:00Z") from None
-    try:
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadInput(f"{text[:40]!r} is not a date: write it as 2026-11-24 or 2026-11-24T09:30:00Z") from None
+    found = parse_date(text, order)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 @lru_cache(maxsize=4096)
@@ -111,8 +98,9 @@ def _parse_json_tags(text: str) -> list[str]:
 
 def _split_tags(text: str) -> list[str]:
     mark = ";" if ";" in text and "," not in text else ","
+    flat = re.sub(r"[\r\n]+", mark, text)  # one on each line of the cell
     try:
-        return next(csv.reader([text], delimiter=mark, skipinitialspace=True), [])
+        return next(csv.reader([flat], delimiter=mark, skipinitialspace=True), [])
     except csv.Error:
         raise BadInput(f"the tags {text[:30]!r} cannot be read") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,15 +16,21 @@ FIELDS = (
 METADATA_PREFIX = "metadata:"
 
 OWN_COLUMNS = (
-    "email", "state", "tags", "metadata", "lang", "frequency", "flags", "created_at", "confirmed_at", "left_at",
+    "email", "state", "tags", "metadata", "lang", "frequency", "flags", "created_at", "confirmed_at", "unsubscribed_at",
     "paused_until", "active_at", "suppression", "consents", "notes", "referrer_url", "utm_campaign", "utm_medium", "utm_source",
-    "leaving_reason",
+    "unsubscribe_reason",
 )  # fmt: skip
+
+
+def normalize_name(column: str) -> str:
+    """Return a column's name without case, punctuation and marks: ``Email Address *`` and ``E-mail_address`` are one name."""
+    plain = re.sub(r"[\W_]+", " ", column.lower()).strip()
+    return re.sub(r"\be mail\b", "email", plain).removesuffix(" required")
 
 
 @dataclass(frozen=True)
 class ListFormat:
-    """A program's export: the columns that identify it, and what they become."""
+    """A program's export: the columns that identify it, and what they become, by their normalized names."""
 
     name: str
     known_by: frozenset[str]
@@ -33,12 +40,18 @@ class ListFormat:
 
 def _format(name: str, known_by: str, default_state: str = "", **becomes: str) -> ListFormat:
     """Build a format. ``becomes`` maps a field to the columns that become it, separated by ``|``."""
-    columns = {column: field.replace("_", " ") for field, listed in becomes.items() for column in listed.split("|")}
-    return ListFormat(name, frozenset(known_by.split("|")), columns, default_state)
+    columns = {
+        normalize_name(column): field.replace("_", " ") for field, listed in becomes.items() for column in listed.split("|")
+    }
+    return ListFormat(name, frozenset(map(normalize_name, known_by.split("|"))), columns, default_state)
 
 
 FORMATS = (
-    ListFormat("postmerge", frozenset(OWN_COLUMNS), {column: column for column in OWN_COLUMNS}),
+    ListFormat(
+        "postmerge",
+        frozenset(map(normalize_name, OWN_COLUMNS)),
+        {normalize_name(column): column for column in OWN_COLUMNS},
+    ),
     _format(
         "mailchimp", "email address|leid|euid", "active",
         email="email address", tags="tags", created="optin_time", confirmed="confirm_time", left="unsub_time",
@@ -71,7 +84,10 @@ FORMATS = (
 
 PLAIN_CSV = _format(
     "csv", "", "active",
-    email="email|email address|email_address|e-mail|mail|adresse|correo", tags="tags|tag|labels|topics", metadata="metadata",
+    email="email|email address|your email|subscriber email|mail|mail address|adresse|email adresse|emailadresse"
+    "|mailadresse|adresse email|adresse mail|adresse électronique|courriel|correo|correo electrónico|correo electronico"
+    "|邮箱|电子邮件|电子邮箱",
+    tags="tags|tag|labels|topics", metadata="metadata",
     state="state|status|type", created="created_at|created|creation_date|date|subscribed_at|joined|signup date",
     confirmed="confirmed_at|confirmed", left="left_at|unsubscribed_at", lang="lang|language|locale",
     left_flag="unsubscribed|opted out|opted_out", subscribed_flag="subscribed",
@@ -83,7 +99,7 @@ FORMAT_NAMES = tuple(one.name for one in (*FORMATS, PLAIN_CSV))
 
 def recognize_format(header: Sequence[str]) -> ListFormat:
     """Return the format whose columns the header has; plain CSV if it is no known program's."""
-    seen = {column.strip().lower() for column in header}
+    seen = {normalize_name(column) for column in header}
     for one in FORMATS:
         if one.known_by <= seen:
             return one
@@ -105,7 +121,7 @@ def map_columns(header: Sequence[str], chosen: ListFormat, corrections: Mapping[
     _check_corrections(wanted, names)
     found = []
     for shown, name in zip(header, names, strict=True):
-        field = wanted.get(name) or chosen.columns.get(name, "")
+        field = wanted.get(name) or chosen.columns.get(normalize_name(name), "")
         if field == "email" and "email" in wanted.values() and name not in wanted:
             field = ""  # a corrected address column replaces the recognized one
         keep = f"{METADATA_PREFIX}{shown.strip()}" if name else "ignore"

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from mailer.core.errors import BadInput
 from mailer.exchange import cell_values
-from mailer.exchange.formats import OWN_COLUMNS
+from mailer.exchange.formats import OWN_COLUMNS, normalize_name
 
 if TYPE_CHECKING:
     from mailer.exchange.list_files import ListLine
 
 # First characters that need escaping; spreadsheets also take the full-width signs of East Asian keyboards for formulas.
 FORMULA_STARTS = "=+-@\uff1d\uff0b\uff0d\uff20\t\r\n'"
-PLAIN_COLUMNS = ("notes", "referrer_url", "utm_campaign", "utm_medium", "utm_source", "leaving_reason")
+PLAIN_COLUMNS = ("notes", "referrer_url", "utm_campaign", "utm_medium", "utm_source", "unsubscribe_reason")
 MAX_PLAIN_CHARS = 100_000  # characters
-STATES = ("unconfirmed", "active", "left", "")
+STATES = ("unconfirmed", "active", "unsubscribed", "")
 FREQUENCIES = ("every", "monthly")
-CONSENT_KINDS = ("requested", "confirmed", "left", "added", "imported", "address", "chosen", "paused", "resumed")
+CONSENT_KINDS = (
+    "requested", "confirmed", "unsubscribed", "added", "imported", "address", "chosen", "paused", "resumed", "unsuppressed",
+)  # fmt: skip
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _IP = re.compile(r"[0-9A-Fa-f.:]+(/\d{1,3})?", re.ASCII)
 SUPPRESSION_REASONS = ("soft bounces", "hard bounce", "complaint", "operator")
@@ -39,10 +41,15 @@ def unescape_formula(cell: str) -> str:
     return cell[1:] if cell.startswith("'") else cell
 
 
+def strip_guard(cell: str) -> str:
+    """Remove the mark that other programs, too, put before what a spreadsheet would run as a formula."""
+    return cell[1:] if cell.startswith("'") and cell[1:2] in tuple(FORMULA_STARTS) else cell
+
+
 def make_line_builder(header: Sequence[str]) -> Callable[[ListLine, list[str]], None]:
     """Return a function that fills lines from rows of our own export with these columns."""
-    names = [name.strip().lower() for name in header]
-    at = {name: names.index(name) for name in OWN_COLUMNS}
+    names = [normalize_name(name) for name in header]
+    at = {name: names.index(normalize_name(name)) for name in OWN_COLUMNS}
 
     def make(line: ListLine, row: list[str]) -> None:
         cells = {name: unescape_formula(row[index]) for name, index in at.items()}
@@ -53,8 +60,8 @@ def make_line_builder(header: Sequence[str]) -> Callable[[ListLine, list[str]], 
         _parse_words(cells["flags"], "flags")
         cell_values.parse_metadata(cells["metadata"])
         line.metadata = cells["metadata"] or "{}"
-        line.created_at, line.confirmed_at, line.left_at = (
-            cell_values.parse_moment(cells[name]) for name in ("created_at", "confirmed_at", "left_at")
+        line.created_at, line.confirmed_at, line.unsubscribed_at = (
+            cell_values.parse_moment(cells[name]) for name in ("created_at", "confirmed_at", "unsubscribed_at")
         )
         for name in ("paused_until", "active_at"):
             cell_values.parse_moment(cells[name])

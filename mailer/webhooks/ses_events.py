@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 import orjson
 
+from mailer.core.characters import without_addresses
 from mailer.core.errors import BadInput, Refused
-from mailer.core.log import without_addresses
+from mailer.exchange.email_outcomes import EventKind, classify_bounce, classify_complaint
 
 MAX_DETAIL_CHARS = 200  # characters
 _MAX_ID_DIGITS = 18  # longer numbers do not fit into a bigint
@@ -23,22 +23,9 @@ _IGNORED = frozenset({"Open", "Click", "Subscription"})
 _GREETING = "Successfully validated SNS topic"  # SES sends it once, when a topic is connected
 
 
-class EventKind(StrEnum):
-    """What happened to an email. A bounce of type Permanent is hard; Transient and Undetermined are soft."""
-
-    SEND = "send"
-    DELAY = "delay"
-    DELIVERY = "delivery"
-    REJECT = "reject"
-    RENDERING_FAILURE = "rendering failure"
-    SOFT_BOUNCE = "soft bounce"
-    HARD_BOUNCE = "hard bounce"
-    COMPLAINT = "complaint"
-
-
 @dataclass(frozen=True, slots=True)
 class SesEvent:
-    """An event about an email: of ``send_id`` and ``subscriber_id``, or ``email_id`` (transactional), or ``message_id``.
+    """An event about an email: ``send_id`` and ``subscriber_id``, ``email_id`` (transactional), ``test_id``, or ``message_id``.
 
     Ids are 0 when the event does not carry the tag. ``detail`` never holds an address. ``at`` is SES's time of the event.
     """
@@ -51,6 +38,7 @@ class SesEvent:
     email_id: int = 0
     subtype: str = ""
     detail: str = ""
+    test_id: int = 0
 
 
 def read_event(body: str, topic: str = "") -> SesEvent | None:
@@ -58,24 +46,24 @@ def read_event(body: str, topic: str = "") -> SesEvent | None:
 
     Raises BadInput for what cannot be read, Refused for an envelope of another topic than ``topic`` (when one is given).
     """
-    facts = _load(body)
+    facts = _load_json(body)
     if "TopicArn" in facts and "Message" in facts:
         if topic and facts["TopicArn"] != topic:
             raise Refused("The message is from another topic than the one in POSTMERGE_SNS_TOPIC and is not taken.")
         if facts.get("Type") != "Notification":
             raise BadInput(f"The queue holds a message of the kind {str(facts.get('Type'))[:40]!r}, which is no event.")
         return parse_event(str(facts["Message"]))
-    return _event(facts)
+    return _make_event(facts)
 
 
 def parse_event(body: str) -> SesEvent | None:
     """Parse the event in SES's JSON; None for kinds we ignore. Raises BadInput for what cannot be read."""
     if body.startswith(_GREETING):
         return None
-    return _event(_load(body))
+    return _make_event(_load_json(body))
 
 
-def _event(facts: Mapping[str, Any]) -> SesEvent | None:
+def _make_event(facts: Mapping[str, Any]) -> SesEvent | None:
     kind = facts.get("eventType") or facts.get("notificationType")
     if not isinstance(kind, str):
         raise BadInput("The event does not say of what kind it is.")
@@ -90,13 +78,14 @@ def _event(facts: Mapping[str, Any]) -> SesEvent | None:
         found, when, subtype, detail = parse_part(facts.get(name) or {})
         return SesEvent(
             kind=found,
-            at=_moment(when or about["timestamp"]),
-            message_id=_plain(str(about["messageId"]), 200),
-            send_id=_number(tags, "send"),
-            subscriber_id=_number(tags, "subscriber"),
-            email_id=_number(tags, "mail"),
-            subtype=_plain(subtype, 40),
-            detail=_plain(detail, MAX_DETAIL_CHARS),
+            at=_parse_moment(when or about["timestamp"]),
+            message_id=_plain_text(str(about["messageId"]), 200),
+            send_id=_parse_number(tags, "send"),
+            subscriber_id=_parse_number(tags, "subscriber"),
+            email_id=_parse_number(tags, "mail"),
+            subtype=_plain_text(subtype, 40),
+            detail=_plain_text(detail, MAX_DETAIL_CHARS),
+            test_id=_parse_number(tags, "test"),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise BadInput(f"The event of the kind {kind!r} lacks a part of its kind ({type(error).__name__}).") from error
@@ -105,53 +94,55 @@ def _event(facts: Mapping[str, Any]) -> SesEvent | None:
 _Part = tuple[EventKind, str, str, str]  # kind, timestamp, subtype, detail
 
 
-def _send(part: Mapping[str, Any]) -> _Part:
+def _read_send(part: Mapping[str, Any]) -> _Part:
     return EventKind.SEND, "", "", ""
 
 
-def _delivery(part: Mapping[str, Any]) -> _Part:
+def _read_delivery(part: Mapping[str, Any]) -> _Part:
     return EventKind.DELIVERY, part["timestamp"], "", str(part.get("smtpResponse") or "")
 
 
-def _bounce(part: Mapping[str, Any]) -> _Part:
-    kind = EventKind.HARD_BOUNCE if part["bounceType"] == "Permanent" else EventKind.SOFT_BOUNCE
-    subtype = str(part.get("bounceSubType") or "")
-    if part["bounceType"] == "Undetermined":
-        subtype = "Undetermined"
-    first = (part.get("bouncedRecipients") or [{}])[0]
+def _read_bounce(part: Mapping[str, Any]) -> _Part:
+    type_, subtype = str(part["bounceType"]), str(part.get("bounceSubType") or "")
+    recipients = part.get("bouncedRecipients") or [{}]
+    has_status = any(one.get(name) for one in recipients for name in ("action", "status", "diagnosticCode"))
+    kind = classify_bounce(type_, subtype, has_status)
+    if type_ == "Undetermined":
+        subtype = type_
+    first = recipients[0]
     return kind, part["timestamp"], subtype, str(first.get("diagnosticCode") or first.get("status") or "")
 
 
-def _complaint(part: Mapping[str, Any]) -> _Part:
-    said = part.get("complaintFeedbackType") or part.get("complaintSubType")
-    return EventKind.COMPLAINT, part["timestamp"], str(said or ""), ""
+def _read_complaint(part: Mapping[str, Any]) -> _Part:
+    feedback, subtype = str(part.get("complaintFeedbackType") or ""), str(part.get("complaintSubType") or "")
+    return classify_complaint(feedback, subtype), part["timestamp"], subtype or feedback, ""
 
 
-def _delay(part: Mapping[str, Any]) -> _Part:
+def _read_delay(part: Mapping[str, Any]) -> _Part:
     first = (part.get("delayedRecipients") or [{}])[0]
     return EventKind.DELAY, part["timestamp"], str(part.get("delayType") or ""), str(first.get("diagnosticCode") or "")
 
 
-def _reject(part: Mapping[str, Any]) -> _Part:
+def _read_reject(part: Mapping[str, Any]) -> _Part:
     return EventKind.REJECT, "", "", str(part.get("reason") or "")
 
 
-def _failure(part: Mapping[str, Any]) -> _Part:
+def _read_failure(part: Mapping[str, Any]) -> _Part:
     return EventKind.RENDERING_FAILURE, "", "", str(part.get("errorMessage") or "")
 
 
 _PART_PARSERS = {
-    "Send": ("send", _send),
-    "Delivery": ("delivery", _delivery),
-    "Bounce": ("bounce", _bounce),
-    "Complaint": ("complaint", _complaint),
-    "DeliveryDelay": ("deliveryDelay", _delay),
-    "Reject": ("reject", _reject),
-    "Rendering Failure": ("failure", _failure),
+    "Send": ("send", _read_send),
+    "Delivery": ("delivery", _read_delivery),
+    "Bounce": ("bounce", _read_bounce),
+    "Complaint": ("complaint", _read_complaint),
+    "DeliveryDelay": ("deliveryDelay", _read_delay),
+    "Reject": ("reject", _read_reject),
+    "Rendering Failure": ("failure", _read_failure),
 }
 
 
-def _load(body: str) -> dict[str, Any]:
+def _load_json(body: str) -> dict[str, Any]:
     try:
         facts = orjson.loads(body)
     except ValueError as error:
@@ -161,19 +152,19 @@ def _load(body: str) -> dict[str, Any]:
     return facts
 
 
-def _moment(text: str) -> datetime:
+def _parse_moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _number(tags: Mapping[str, Any], name: str) -> int:
+def _parse_number(tags: Mapping[str, Any], name: str) -> int:
     values = tags.get(name)
     value = values[0] if isinstance(values, list) and values else values
     fits = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MAX_ID_DIGITS
     return int(value) if isinstance(value, str) and fits else 0
 
 
-def _plain(text: str, most: int) -> str:
+def _plain_text(text: str, most: int) -> str:
     """Remove addresses, and characters that a database or a terminal does not accept."""
     text = without_addresses(text)
     if text.isprintable():

@@ -8,10 +8,19 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 
-def read_email(body: str) -> bytes | None:
+@dataclass(frozen=True)
+class ReceivedEmail:
+    """An email as received. ``is_sender_verified``: SES found that the domain in ``From:`` sent it (DMARC)."""
+
+    raw: bytes
+    is_sender_verified: bool
+
+
+def read_email(body: str) -> ReceivedEmail | None:
     """Return the email as received, or None if the body is not a notification of one."""
     try:
         facts = json.loads(body)
@@ -20,10 +29,17 @@ def read_email(body: str) -> bytes | None:
     if not isinstance(facts, dict) or facts.get("notificationType") != "Received":
         return None
     content = facts.get("content")
-    return _content(content, facts) if isinstance(content, str) and content else _head(facts)
+    raw = _decode_content(content, facts) if isinstance(content, str) and content else _join_head(facts)
+    return ReceivedEmail(raw, _is_sender_verified(facts))
 
 
-def _content(content: str, facts: dict[str, Any]) -> bytes:
+def _is_sender_verified(facts: dict[str, Any]) -> bool:
+    receipt = facts.get("receipt")
+    verdict = receipt.get("dmarcVerdict") if isinstance(receipt, dict) else None
+    return isinstance(verdict, dict) and verdict.get("status") == "PASS"
+
+
+def _decode_content(content: str, facts: dict[str, Any]) -> bytes:
     try:
         action = facts["receipt"]["action"]
         if str(action.get("encoding", "")).upper() == "BASE64":
@@ -33,13 +49,13 @@ def _content(content: str, facts: dict[str, Any]) -> bytes:
     return content.encode("utf-8", "replace")
 
 
-def _head(facts: dict[str, Any]) -> bytes:
+def _join_head(facts: dict[str, Any]) -> bytes:
     about = facts.get("mail")
     headers = about.get("headers") if isinstance(about, dict) else None
-    lines = [_line(one) for one in headers if isinstance(one, dict)] if isinstance(headers, list) else []
+    lines = [_format_line(one) for one in headers if isinstance(one, dict)] if isinstance(headers, list) else []
     return ("".join(lines) + "\r\n").encode("utf-8", "replace")
 
 
-def _line(header: dict[str, Any]) -> str:
+def _format_line(header: dict[str, Any]) -> str:
     name, value = (re.sub(r"[\r\n\0]+", " ", str(header.get(part, ""))) for part in ("name", "value"))
     return f"{name}: {value}\r\n" if re.fullmatch(r"[!-9;-~]+", name) else ""

@@ -7,21 +7,25 @@ name that answers differently the second time gains nothing.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from mailer.core import domain_names
 from mailer.core.errors import BadInput
 from mailer.core.ip_addresses import IPAddress, is_public, parse_ip
 
 TIMEOUT_SECONDS = 10.0  # seconds to connect, and for each read
+MAX_ANSWER_SECONDS = 30.0  # for the whole answer, of a target that sends it byte by byte
 _MAX_ANSWER_BYTES = 4096  # bytes of the answer that are read
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -45,7 +49,7 @@ def parse_networks(text: str) -> list[IPNetwork]:
 
 def check_target(url: str, allowed: Sequence[IPNetwork]) -> None:
     """Raise BadInput if an address cannot be posted to as written. The name is resolved again at each attempt."""
-    parts = _parts(url)
+    parts = _split_url(url)
     try:
         address = parse_ip(parts[1])
     except ValueError:
@@ -57,14 +61,14 @@ def check_target(url: str, allowed: Sequence[IPNetwork]) -> None:
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """Return the header ``webhook-signature``: ``v1,`` and the HMAC-SHA256 of id, time and body in base64."""
     signed = f"{message_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.digest(_key(secret), signed, "sha256")).decode()
+    return "v1," + base64.b64encode(hmac.digest(_decode_key(secret), signed, "sha256")).decode()
 
 
 def post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> PostAttempt:
     """Post once. Raises nothing: the result says what went wrong."""
     started = time.monotonic()
     try:
-        status = _post(url, secret, message_id, body, allowed)
+        status = _post_once(url, secret, message_id, body, allowed)
         error = (
             ""
             if 200 <= status < 300
@@ -80,8 +84,8 @@ def post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[
 _PRIVATE_ADDRESS = "This address is in a private network: use a public one, or allow it in POSTMERGE_WEBHOOK_NETWORKS."
 
 
-def _post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> int:
-    scheme, host, port, path = _parts(url)
+def _post_once(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> int:
+    scheme, host, port, path = _split_url(url)
     now = int(time.time())
     headers = {
         "Host": host if port in (80, 443) else f"{host}:{port}",
@@ -94,13 +98,22 @@ def _post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence
     }
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     connection.sock = _connect(scheme, host, port, allowed)
+    deadline = threading.Timer(MAX_ANSWER_SECONDS, _hang_up, (connection.sock,))
+    deadline.daemon = True
+    deadline.start()
     try:
         connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         answer.read(_MAX_ANSWER_BYTES)
         return answer.status
     finally:
+        deadline.cancel()
         connection.close()
+
+
+def _hang_up(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _connect(scheme: str, host: str, port: int, allowed: Sequence[IPNetwork]) -> socket.socket:
@@ -122,20 +135,21 @@ def _is_allowed(address: IPAddress, allowed: Sequence[IPNetwork]) -> bool:
     return any(mapped.version == one.version and mapped in one for one in allowed) or is_public(address)
 
 
-def _parts(url: str) -> tuple[str, str, int, str]:
+def _split_url(url: str) -> tuple[str, str, int, str]:
     try:
-        parts = urlsplit(url)
+        parts = domain_names.with_ascii_host(urlsplit(url))
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise BadInput("The address cannot be read: write it as https://example.org/hook.") from error
-    printable = url.isascii() and url.isprintable() and " " not in url
+    whole = parts.geturl()
+    printable = whole.isascii() and whole.isprintable() and " " not in whole
     if parts.scheme not in ("http", "https") or not host or parts.username is not None or not printable:
         raise BadInput("The address cannot be used: write it as https://example.org/hook, without a name and password.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80), path
 
 
-def _key(secret: str) -> bytes:
+def _decode_key(secret: str) -> bytes:
     if secret.startswith("whsec_"):
         try:
             return base64.b64decode(secret.removeprefix("whsec_"), validate=True)

@@ -67,6 +67,11 @@ def parse_envelope(raw: bytes | str) -> dict[str, Any]:
         raise BadInput("The message is not JSON: SNS posts a JSON object.") from error
     if not isinstance(facts, dict):
         raise BadInput("The message is JSON but no object: SNS posts a JSON object.")
+    if "Type" not in facts and facts.keys() & {"eventType", "notificationType"}:
+        raise BadInput(
+            "The message has no envelope of SNS, so nobody can check who sent it: turn off raw message delivery for this"
+            " subscription of the topic."
+        )
     return facts
 
 
@@ -91,15 +96,17 @@ class SnsVerifier:
         whatever ``fetch`` raises when the certificate cannot be had.
         """
         facts = parse_envelope(raw)
-        kind = _kind(facts)
+        kind = _read_kind(facts)
         if not self.topic:
             raise Refused("No topic is trusted here: set POSTMERGE_SNS_TOPIC to the ARN of the topic that SES writes to.")
-        if _text(facts, "TopicArn") != self.topic:
+        if _read_text(facts, "TopicArn") != self.topic:
             raise Refused("The message is from another topic than the one in POSTMERGE_SNS_TOPIC and is not taken.")
-        _check_age(_text(facts, "Timestamp"))
+        _check_age(_read_text(facts, "Timestamp"))
         self._check_signature(kind, facts)
         url = facts.get("SubscribeURL")
-        return SnsMessage(kind, _text(facts, "MessageId"), _text(facts, "Message"), url if isinstance(url, str) else "")
+        return SnsMessage(
+            kind, _read_text(facts, "MessageId"), _read_text(facts, "Message"), url if isinstance(url, str) else ""
+        )
 
     def confirm(self, message: SnsMessage) -> None:
         """Confirm a subscription to our topic. Raises Refused if its address is not SNS's own, or what ``fetch`` raises."""
@@ -112,9 +119,9 @@ class SnsVerifier:
     def _check_signature(self, kind: SnsKind, facts: Mapping[str, Any]) -> None:
         if facts.get("SignatureVersion") != "2":
             raise Refused("The message is not signed with version 2: set SignatureVersion of the topic to 2.")
-        key = self._key(_text(facts, "SigningCertURL"))
+        key = self._key(_read_text(facts, "SigningCertURL"))
         try:
-            signature = base64.b64decode(_text(facts, "Signature"), validate=True)
+            signature = base64.b64decode(_read_text(facts, "Signature"), validate=True)
             key.verify(signature, signed_text(kind, facts), PKCS1v15(), SHA256())
         except (InvalidSignature, binascii.Error) as error:
             raise Refused("The signature of the message is false: it is not from SNS, or was changed on the way.") from error
@@ -135,7 +142,7 @@ class SnsVerifier:
 def signed_text(kind: SnsKind, facts: Mapping[str, Any]) -> bytes:
     """Return what SNS signs: each field's name and value on a line; ``Subject`` only if there is one. Raises BadInput."""
     names = [name for name in _SIGNED[kind] if name != "Subject" or facts.get("Subject") is not None]
-    return "".join(f"{name}\n{_text(facts, name)}\n" for name in names).encode("utf-8", "surrogatepass")
+    return "".join(f"{name}\n{_read_text(facts, name)}\n" for name in names).encode("utf-8", "surrogatepass")
 
 
 def _public_key(pem: bytes) -> RSAPublicKey:
@@ -162,14 +169,14 @@ def _check_age(timestamp: str) -> None:
         raise Refused("The message is more than an hour old, or from the future: a replay is not taken.")
 
 
-def _kind(facts: Mapping[str, Any]) -> SnsKind:
+def _read_kind(facts: Mapping[str, Any]) -> SnsKind:
     try:
-        return SnsKind(_text(facts, "Type"))
+        return SnsKind(_read_text(facts, "Type"))
     except ValueError as error:
         raise BadInput("The message has a Type that SNS does not have.") from error
 
 
-def _text(facts: Mapping[str, Any], name: str) -> str:
+def _read_text(facts: Mapping[str, Any], name: str) -> str:
     value = facts.get(name)
     if not isinstance(value, str):
         raise BadInput(f"The message lacks {name}: it is not one of SNS.")

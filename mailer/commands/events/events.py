@@ -10,7 +10,9 @@ from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json, stop_signal
+from mailer.commands.completion import send_argument
 from mailer.core.errors import Refused
+from mailer.core.i18n.local_time import moment
 from mailer.flows.events import email_events
 from mailer.flows.events.event_consumer import EventConsumer
 from mailer.flows.sending import uncertain_deliveries
@@ -31,12 +33,15 @@ def events(unread: bool, until_eof: bool, json: bool) -> None:
     """
     if unread:
         return _list_unread(json)
+    from mailer.flows.operations.heartbeats import Heartbeat
     from mailer.transports.ses_queue import make_queue
 
     settings = load_settings("events")
     queue = make_queue(settings)
     os.nice(_NICENESS)
-    total = EventConsumer(open_database(settings), settings, queue, stop_signal(until_eof)).run()
+    consumer = EventConsumer(open_database(settings), settings, queue, stop_signal(until_eof))
+    with Heartbeat(consumer.database, settings, "events", consumer.find_backlog):
+        total = consumer.run()
     if json:
         print_json(vars(total))
 
@@ -47,14 +52,14 @@ def _list_unread(json: bool) -> None:
         return print_json({"unread": [vars(one) for one in found], "unknown": unknown})
     table = Table("last seen", "times", "source", "reason", "message", box=None, header_style="bold")
     for one in found:
-        table.add_row(f"{one.last_at:%d %b %H:%M}", str(one.times), one.source, Text(one.reason), Text(one.body[:60]))
+        table.add_row(moment(one.last_at, "%d %b %H:%M"), str(one.times), one.source, Text(one.reason), Text(one.body[:60]))
     out.print(table if found else "No unreadable messages.")
     for kind, number in unknown.items():
         out.print(f"{count(number, 'event')} ({kind}) in the last 7 days for emails that are not in this database.")
 
 
 @click.command()
-@click.argument("send", required=False, default="")
+@send_argument(required=False)
 @click.option("--subscriber", type=int, default=None, metavar="ID", help="Only the delivery to this subscriber.")
 @click.option("--sent/--not-sent", "sent", default=None, help="Mark them as sent, or as not sent.")
 @click.option("--yes", is_flag=True, help="With --not-sent: send them now, although some may arrive twice.")
@@ -93,7 +98,7 @@ def _list_uncertain(found: list[UncertainDelivery], json: bool) -> None:
     )
     for one in found[:_MAX_ROWS]:
         seen = ", ".join(one.seen) or "none"
-        since, ids = f"{one.since:%d %b %H:%M}", (str(one.send_id), Text(one.issue_key), str(one.subscriber_id))
+        since, ids = moment(one.since, "%d %b %H:%M"), (str(one.send_id), Text(one.issue_key), str(one.subscriber_id))
         table.add_row(*ids, Text(one.email), since, str(one.attempts), seen, Text(one.detail))
     out.print(table)
     if len(found) > _MAX_ROWS:

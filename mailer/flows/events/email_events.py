@@ -17,11 +17,14 @@ from mailer.core import addresses, log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, PostmergeError, Unavailable
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import inbox_limit, unsubscribe_by_email
+from mailer.exchange.email_outcomes import EFFECTS, EventKind
+from mailer.flows.subscribers import inbox_limit, suppression_lifting, unsubscribe_by_email
 from mailer.store.events import delivery_events, rejected_events, transactional_email_events
 from mailer.store.subscribers import consent_log, subscribers, suppressions
+from mailer.store.subscribers.subscribers import Subscriber
+from mailer.store.transactional import test_emails
 from mailer.webhooks import ses_events, ses_inbound
-from mailer.webhooks.ses_events import EventKind, SesEvent
+from mailer.webhooks.ses_events import SesEvent
 from mailer.webhooks.sns import MAX_MESSAGE_AGE, SnsKind, SnsVerifier
 
 logger = log.get("feedback")
@@ -29,18 +32,6 @@ logger = log.get("feedback")
 _MAX_BUSY_SECONDS = 10.0  # how long to retry rows that a worker has locked
 _BUSY_RETRY_SECONDS = 0.02
 _REMEMBER_IDS_FOR = MAX_MESSAGE_AGE * 2  # older messages are rejected by their timestamp
-
-# The state that an event proves, and its rank (see ``delivery_events.RANK``).
-_PROOF = {
-    EventKind.SEND: ("accepted", 1),
-    EventKind.DELAY: ("", 0),
-    EventKind.REJECT: ("failed", 2),
-    EventKind.RENDERING_FAILURE: ("failed", 2),
-    EventKind.DELIVERY: ("delivered", 3),
-    EventKind.SOFT_BOUNCE: ("bounced", 4),
-    EventKind.HARD_BOUNCE: ("bounced", 5),
-    EventKind.COMPLAINT: ("complained", 6),
-}
 
 
 @dataclass(frozen=True)
@@ -126,11 +117,12 @@ def record_events(database: Database, settings: Settings, batch: Sequence[SesEve
 
 def apply_events(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) -> tuple[EventCounts, list[SesEvent]]:
     """Apply a batch within a transaction; return the counts, and the events whose rows are locked."""
-    batch = _match_message_ids(tx, batch)
+    tests = _apply_to_test_emails(tx, [e for e in batch if e.test_id])
+    batch = _match_message_ids(tx, [e for e in batch if not e.test_id])
     deliveries, busy = _apply_to_deliveries(tx, settings, [e for e in batch if e.send_id and e.subscriber_id])
     transactional, busy_transactional = _apply_to_transactional(tx, [e for e in batch if e.email_id])
     unknown_events = [e for e in batch if not e.email_id and not (e.send_id and e.subscriber_id)]
-    done = deliveries + transactional + _count_unknown(tx, unknown_events)
+    done = deliveries + transactional + tests + _count_unknown(tx, unknown_events)
     return done, busy + busy_transactional
 
 
@@ -153,10 +145,8 @@ def _with_ids(event: SesEvent, by_message: dict[str, delivery_events.DeliveryKey
 def _apply_to_deliveries(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) -> tuple[EventCounts, list[SesEvent]]:
     if not batch:
         return EventCounts(), []
-    best = {(e.send_id, e.subscriber_id): e for e in sorted(batch, key=lambda e: _PROOF[e.kind][1])}
-    unknown, busy = delivery_events.advance(
-        tx, [delivery_events.DeliveryUpdate(*key, *_PROOF[e.kind], e.message_id, _ledger_detail(e)) for key, e in best.items()]
-    )
+    best = {(e.send_id, e.subscriber_id): e for e in sorted(batch, key=lambda e: EFFECTS[e.kind].rank)}
+    unknown, busy = delivery_events.advance(tx, [_delivery_update(event) for event in best.values()])
     skipped = unknown | busy
     known = [e for e in batch if (e.send_id, e.subscriber_id) not in skipped]
     added = delivery_events.add(
@@ -166,6 +156,7 @@ def _apply_to_deliveries(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) 
     if added.soft:
         _suppress_soft(tx, settings, added.soft)
     _suppress(tx, added.hard, added.complaints)
+    _withdraw_complaints(tx, added.not_spam)
     unknown_events = _count_unknown(tx, [e for e in batch if (e.send_id, e.subscriber_id) in unknown])
     done = EventCounts(recorded=added.number, duplicates=len(known) - added.number) + unknown_events
     return done, [e for e in batch if (e.send_id, e.subscriber_id) in busy]
@@ -174,14 +165,8 @@ def _apply_to_deliveries(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) 
 def _apply_to_transactional(tx: Tx, batch: Sequence[SesEvent]) -> tuple[EventCounts, list[SesEvent]]:
     if not batch:
         return EventCounts(), []
-    best = {e.email_id: e for e in sorted(batch, key=lambda e: _PROOF[e.kind][1])}
-    unknown, busy = transactional_email_events.advance(
-        tx,
-        [
-            transactional_email_events.TransactionalUpdate(email_id, *_PROOF[e.kind], e.message_id, _ledger_detail(e))
-            for email_id, e in best.items()
-        ],
-    )
+    best = {e.email_id: e for e in sorted(batch, key=lambda e: EFFECTS[e.kind].rank)}
+    unknown, busy = transactional_email_events.advance(tx, [_transactional_update(event) for event in best.values()])
     known = [e for e in batch if e.email_id not in unknown | busy]
     added = transactional_email_events.add(
         tx, [transactional_email_events.TransactionalEvent(e.email_id, e.kind, e.at, e.subtype, e.detail) for e in known]
@@ -189,21 +174,50 @@ def _apply_to_transactional(tx: Tx, batch: Sequence[SesEvent]) -> tuple[EventCou
     _suppress(tx, added.hard, added.complaints)
     _suppress_addresses(tx, added.hard_to, "hard bounce")
     _suppress_addresses(tx, added.complaints_to, "complaint")
+    _withdraw_complaints(tx, added.not_spam)
     unknown_events = _count_unknown(tx, [e for e in batch if e.email_id in unknown])
     done = EventCounts(recorded=added.number, duplicates=len(known) - added.number) + unknown_events
     return done, [e for e in batch if e.email_id in busy]
 
 
+def _apply_to_test_emails(tx: Tx, batch: Sequence[SesEvent]) -> EventCounts:
+    """Record what became of test emails. They suppress nobody: a reviewer whose address bounced must prove it again."""
+    unknown = []
+    for event in sorted(batch, key=lambda e: EFFECTS[e.kind].rank):
+        state = EFFECTS[event.kind].state
+        if state and not test_emails.record_event(tx, event.test_id, state, _ledger_detail(event)):
+            unknown.append(event)
+    return EventCounts(recorded=len(batch) - len(unknown)) + _count_unknown(tx, unknown)
+
+
+def _delivery_update(event: SesEvent) -> delivery_events.DeliveryUpdate:
+    effect = EFFECTS[event.kind]
+    return delivery_events.DeliveryUpdate(
+        event.send_id, event.subscriber_id, effect.state, effect.rank, event.kind, event.message_id, _ledger_detail(event)
+    )
+
+
+def _transactional_update(event: SesEvent) -> transactional_email_events.TransactionalUpdate:
+    effect = EFFECTS[event.kind]
+    return transactional_email_events.TransactionalUpdate(
+        event.email_id, effect.state, effect.rank, event.kind, event.message_id, _ledger_detail(event)
+    )
+
+
 def _ledger_detail(event: SesEvent) -> str:
-    """Return the detail for the ledger. For a hard bounce it begins with ``hard``, which circuit breakers and ranks rely on."""
-    if event.kind in (EventKind.HARD_BOUNCE, EventKind.SOFT_BOUNCE, EventKind.COMPLAINT):
-        return f"{event.kind} ({event.subtype})" if event.subtype else str(event.kind)
+    """Return the reason for the ledger; '' where the state itself says everything."""
     if event.kind in (EventKind.REJECT, EventKind.RENDERING_FAILURE):
         return f"{event.kind}: {event.detail}" if event.detail else str(event.kind)
-    return ""
+    if event.kind is EventKind.PROVIDER_SUPPRESSION:
+        return f"not sent by SES: the address is on its suppression list ({event.subtype})"
+    if EFFECTS[event.kind].state in ("accepted", "") or event.kind is EventKind.DELIVERY:
+        return ""
+    return f"{event.kind} ({event.subtype})" if event.subtype else str(event.kind)
 
 
 def _suppress(tx: Tx, hard: Sequence[int], complaints: Sequence[int]) -> None:
+    if complaints:  # one that was taken back may be reported first
+        complaints = [one.subscriber_id for one in delivery_events.count_complaints(tx, complaints) if one.open]
     _suppress_complaining_inboxes(tx, complaints)
     for reason, subscriber_ids in (("hard bounce", hard), ("complaint", complaints)):
         if subscriber_ids and (number := suppressions.add_for_subscribers(tx, subscriber_ids, reason)):
@@ -219,13 +233,26 @@ def _suppress_addresses(tx: Tx, emails: Sequence[str], reason: str) -> None:
 
 def _suppress_complaining_inboxes(tx: Tx, complaints: Sequence[int]) -> None:
     """Suppress every address of people who complained: former ones, and other spellings of their inbox that subscribe."""
+    known = []
     for subscriber_id in complaints:
-        subscriber = subscribers.lock(tx, subscriber_id)
-        if subscriber is None:
-            continue
-        known = [subscriber.email_normal, *consent_log.list_former_addresses(tx, subscriber_id)]
-        spellings = [email for one in known for email in inbox_limit.list_spellings(tx, addresses.normal(one))]
-        _suppress_addresses(tx, [*known, *spellings], "complaint")
+        if subscriber := subscribers.lock(tx, subscriber_id):
+            known += _list_addresses(tx, subscriber)
+    if known and (number := inbox_limit.suppress_spellings(tx, known)):
+        logger.info("address.suppressed", reason="complaint", subscribers=number)
+
+
+def _list_addresses(tx: Tx, subscriber: Subscriber) -> list[str]:
+    """Return a subscriber's present and former addresses, in normal form."""
+    return [subscriber.email_normal, *map(addresses.normal, consent_log.list_former_addresses(tx, subscriber.id))]
+
+
+def _withdraw_complaints(tx: Tx, not_spam: Sequence[int]) -> None:
+    """Lift the suppression of people who took all their complaints back."""
+    for one in delivery_events.count_complaints(tx, not_spam) if not_spam else ():
+        subscriber = subscribers.lock(tx, one.subscriber_id)
+        if subscriber and one.withdrawn and not one.open:
+            known = _list_addresses(tx, subscriber)
+            suppression_lifting.lift_complaints(tx, [*known, *inbox_limit.list_spellings(tx, known)])
 
 
 def _suppress_soft(tx: Tx, settings: Settings, soft: Sequence[int]) -> None:
@@ -261,8 +288,8 @@ def process_sns_message(database: Database, settings: Settings, verifier: SnsVer
     if message.kind is SnsKind.UNSUBSCRIBE:
         logger.warning("sns.unsubscribed", message=message.id)
         return "Noted: the topic no longer posts to this endpoint."
-    if (raw_email := ses_inbound.read_email(message.body)) is not None:
-        return str(unsubscribe_by_email.process_email(database, settings, raw_email))
+    if (email := ses_inbound.read_email(message.body)) is not None:
+        return str(unsubscribe_by_email.process_email(database, settings, email.raw, email.is_sender_verified))
     try:
         event = ses_events.parse_event(message.body)
     except BadInput as error:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from queue import Empty, Full
 from queue import Queue as Inbox
 
@@ -15,6 +16,7 @@ from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import PostmergeError, Refused, Unavailable
 from mailer.core.settings import Settings
+from mailer.core.telemetry import work_counts
 from mailer.flows.events import email_events
 from mailer.flows.events.email_events import EventCounts
 from mailer.store.sending import sends
@@ -49,6 +51,7 @@ class EventConsumer:
     _setup_error: PostmergeError | None = None
     _checked_at: float = 0.0
     _sending: bool = False
+    _backlog_since: datetime | None = None
 
     def run(self) -> EventCounts:
         """Run until stopped; unrecorded messages are delivered again. Raises Refused if the queue is set up wrongly."""
@@ -65,6 +68,10 @@ class EventConsumer:
         if self._setup_error:
             raise self._setup_error
         return self.total
+
+    def find_backlog(self) -> datetime | None:
+        """When the queue got the oldest message of the latest batch; None while there is nothing to record."""
+        return self._backlog_since
 
     def _fetch_messages(self) -> None:
         while not self.stopping.is_set():
@@ -113,6 +120,7 @@ class EventConsumer:
             messages += self._inbox.get(timeout=0.2)
             while len(messages) < _MAX_MESSAGES_A_BATCH:
                 messages += self._inbox.get_nowait()
+        self._backlog_since = min((message.sent_at for message in messages if message.sent_at), default=None)
         return messages
 
     def _process(self, messages: Sequence[QueueMessage]) -> None:
@@ -146,4 +154,7 @@ class EventConsumer:
     def _add_counts(self, counts: EventCounts) -> None:
         with self._lock:
             self.total = self.total + counts
+        for result, number in vars(counts).items():
+            if number:
+                work_counts.count("ses_events", result, number)
         logger.debug("event.processed", **vars(counts))

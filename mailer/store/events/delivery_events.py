@@ -11,22 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailer.core.db import Tx, each
+from mailer.exchange.email_outcomes import rank_sql
 
 DeliveryKey = tuple[int, int]  # send, subscriber
-
-
-def rank_sql(table: str) -> str:
-    """Return a state's rank in SQL: a row changes only to a higher rank, so that the order of events does not matter."""
-    return f"""
-    CASE {table}.state
-        WHEN 'complained' THEN 6
-        WHEN 'bounced' THEN CASE WHEN {table}.detail LIKE 'hard%%' THEN 5 ELSE 4 END
-        WHEN 'delivered' THEN 3
-        WHEN 'failed' THEN 2
-        WHEN 'accepted' THEN 1
-        ELSE 0
-    END
-"""
 
 
 RANK = rank_sql("deliveries")
@@ -34,12 +21,13 @@ RANK = rank_sql("deliveries")
 
 @dataclass(frozen=True, slots=True)
 class DeliveryUpdate:
-    """The highest state that events prove for a delivery, its rank, and the reason."""
+    """The highest state that events prove for a delivery, its rank, the event, and the reason."""
 
     send_id: int
     subscriber_id: int
     state: str
     rank: int
+    kind: str
     message_id: str
     detail: str
 
@@ -64,6 +52,7 @@ class NewDeliveryEvents:
     soft: Sequence[int]
     hard: Sequence[int]
     complaints: Sequence[int]
+    not_spam: Sequence[int]
 
 
 def find_by_message_id(tx: Tx, message_ids: Sequence[str]) -> dict[str, DeliveryKey]:
@@ -86,8 +75,8 @@ def advance(tx: Tx, updates: Sequence[DeliveryUpdate]) -> tuple[set[DeliveryKey]
         WITH updates AS (
             SELECT * FROM unnest(
                 %(sends)s::bigint [], %(subscribers)s::bigint [], %(states)s::text [], %(ranks)s::int [],
-                %(message_ids)s::text [], %(details)s::text []
-            ) AS updates (send_id, subscriber_id, state, rank, message_id, detail)
+                %(kinds)s::text [], %(message_ids)s::text [], %(details)s::text []
+            ) AS updates (send_id, subscriber_id, state, rank, kind, message_id, detail)
         ),
 
         taken AS (
@@ -102,6 +91,7 @@ def advance(tx: Tx, updates: Sequence[DeliveryUpdate]) -> tuple[set[DeliveryKey]
         moved AS (
             UPDATE deliveries
             SET state = updates.state,
+                event_kind = updates.kind,
                 detail = updates.detail,
                 message_id = coalesce(deliveries.message_id, nullif(updates.message_id, '')),
                 settled_at = coalesce(deliveries.settled_at, now())
@@ -121,6 +111,7 @@ def advance(tx: Tx, updates: Sequence[DeliveryUpdate]) -> tuple[set[DeliveryKey]
         subscribers=[one.subscriber_id for one in updates],
         states=[one.state for one in updates],
         ranks=[one.rank for one in updates],
+        kinds=[one.kind for one in updates],
         message_ids=[one.message_id for one in updates],
         details=[one.detail for one in updates],
     )
@@ -128,10 +119,14 @@ def advance(tx: Tx, updates: Sequence[DeliveryUpdate]) -> tuple[set[DeliveryKey]
     return unknown, {(row["send_id"], row["subscriber_id"]) for row in rows if not row["unknown"]}
 
 
+# A bounce says nothing about the address that replaced the one that the email went to.
+_IS_PRESENT_ADDRESS = "coalesce(deliveries.address_hash = hashtextextended(subscribers.email_normal, 0), true)"
+
+
 def add(tx: Tx, new_events: Sequence[DeliveryEvent]) -> NewDeliveryEvents:
     """Add events; known ones change nothing."""
     row = tx.one(
-        """
+        f"""
         WITH fresh AS (
             INSERT INTO delivery_events (send_id, subscriber_id, kind, at, subtype, detail)
             SELECT * FROM unnest(
@@ -140,15 +135,28 @@ def add(tx: Tx, new_events: Sequence[DeliveryEvent]) -> NewDeliveryEvents:
             ) AS happened (send_id, subscriber_id, kind, at, subtype, detail)
             ORDER BY send_id, subscriber_id, kind, at
             ON CONFLICT DO NOTHING
-            RETURNING subscriber_id, kind
+            RETURNING send_id, subscriber_id, kind
+        ),
+
+        found AS (
+            SELECT fresh.subscriber_id, fresh.kind, {_IS_PRESENT_ADDRESS} AS bounces_now
+            FROM fresh
+            JOIN subscribers ON subscribers.id = fresh.subscriber_id
+            LEFT JOIN deliveries
+                ON deliveries.send_id = fresh.send_id AND deliveries.subscriber_id = fresh.subscriber_id
         )
 
         SELECT
             count(*)::int AS number,
-            coalesce(array_agg(DISTINCT subscriber_id) FILTER (WHERE kind = 'soft bounce'), '{}') AS soft,
-            coalesce(array_agg(DISTINCT subscriber_id) FILTER (WHERE kind = 'hard bounce'), '{}') AS hard,
-            coalesce(array_agg(DISTINCT subscriber_id) FILTER (WHERE kind = 'complaint'), '{}') AS complaints
-        FROM fresh
+            coalesce(
+                array_agg(DISTINCT subscriber_id) FILTER (
+                    WHERE kind IN ('soft bounce', 'general bounce') AND bounces_now
+                ), '{{}}'
+            ) AS soft,
+            coalesce(array_agg(DISTINCT subscriber_id) FILTER (WHERE kind = 'hard bounce' AND bounces_now), '{{}}') AS hard,
+            coalesce(array_agg(DISTINCT subscriber_id) FILTER (WHERE kind = 'complaint'), '{{}}') AS complaints,
+            coalesce(array_agg(DISTINCT subscriber_id) FILTER (WHERE kind = 'not spam'), '{{}}') AS not_spam
+        FROM found
         """,
         sends=[one.send_id for one in new_events],
         subscribers=[one.subscriber_id for one in new_events],
@@ -162,7 +170,9 @@ def add(tx: Tx, new_events: Sequence[DeliveryEvent]) -> NewDeliveryEvents:
 
 
 def list_soft_bouncing(tx: Tx, subscriber_ids: Sequence[int], window: timedelta, least: int) -> list[int]:
-    """Return which of these subscribers had soft bounces of at least ``least`` sends within ``window``.
+    """Return which of these subscribers had soft bounces of at least ``least`` sends within ``window``,
+    and since a suppression of theirs was lifted. A bounce without a cause does not count if the email was delivered: it may be
+    an automatic reply.
 
     Their rows are locked first: otherwise two concurrent batches could each miss the other's bounce.
     """
@@ -170,18 +180,71 @@ def list_soft_bouncing(tx: Tx, subscriber_ids: Sequence[int], window: timedelta,
         "SELECT id FROM subscribers WHERE id = ANY(%(ids)s::bigint []) ORDER BY id FOR NO KEY UPDATE", ids=list(subscriber_ids)
     )
     rows = tx.all(
-        """
-        SELECT subscriber_id
+        f"""
+        SELECT delivery_events.subscriber_id
         FROM delivery_events
-        WHERE kind = 'soft bounce' AND subscriber_id = ANY(%(ids)s::bigint []) AND at > now() - %(window)s
-        GROUP BY subscriber_id
-        HAVING count(DISTINCT send_id) >= %(least)s
+        JOIN subscribers ON subscribers.id = delivery_events.subscriber_id
+        LEFT JOIN deliveries
+            ON deliveries.send_id = delivery_events.send_id AND deliveries.subscriber_id = delivery_events.subscriber_id
+        WHERE kind IN ('soft bounce', 'general bounce') AND at > now() - %(window)s
+            AND subscribers.id = ANY(%(ids)s::bigint [])
+            AND {_IS_PRESENT_ADDRESS}
+            AND (kind = 'soft bounce' OR deliveries.state IS DISTINCT FROM 'delivered')
+            AND at > coalesce((
+                SELECT max(lifted_at) FROM lifted_suppressions
+                WHERE lifted_suppressions.email_normal = subscribers.email_normal
+            ), '-infinity')
+        GROUP BY delivery_events.subscriber_id
+        HAVING count(DISTINCT delivery_events.send_id) >= %(least)s
         """,
         ids=list(subscriber_ids),
         window=window,
         least=least,
     )
     return [row["subscriber_id"] for row in rows]
+
+
+@dataclass(frozen=True)
+class ComplaintCount:
+    """A subscriber's complaints: how many are open, and how many they took back."""
+
+    subscriber_id: int
+    open: int
+    withdrawn: int
+
+
+def count_complaints(tx: Tx, subscriber_ids: Sequence[int]) -> list[ComplaintCount]:
+    """Count subscribers' complaints about all their emails; a later "not spam" about the same email takes one back."""
+    rows = tx.all(
+        """
+        WITH reports AS (
+            SELECT subscriber_id, 'send ' || send_id AS email, kind, at FROM delivery_events
+            WHERE subscriber_id = ANY(%(ids)s::bigint []) AND kind IN ('complaint', 'not spam')
+            UNION ALL
+            SELECT subscriber_id, 'transactional ' || transactional_emails.id, transactional_email_events.kind, at
+            FROM transactional_email_events
+            JOIN transactional_emails ON transactional_emails.id = transactional_email_events.email_id
+            WHERE subscriber_id = ANY(%(ids)s::bigint []) AND transactional_email_events.kind IN ('complaint', 'not spam')
+        ),
+
+        emails AS (
+            SELECT
+                subscriber_id, email,
+                max(at) FILTER (WHERE kind = 'complaint') AS complained, max(at) FILTER (WHERE kind = 'not spam') AS withdrawn
+            FROM reports
+            GROUP BY subscriber_id, email
+        )
+
+        SELECT
+            subscriber_id,
+            (count(*) FILTER (WHERE complained > coalesce(withdrawn, '-infinity')))::int AS open,
+            (count(*) FILTER (WHERE complained <= withdrawn))::int AS withdrawn
+        FROM emails
+        GROUP BY subscriber_id
+        """,
+        ids=list(subscriber_ids),
+    )
+    return each(rows, ComplaintCount)
 
 
 @dataclass(frozen=True)

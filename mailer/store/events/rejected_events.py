@@ -28,9 +28,9 @@ def add(tx: Tx, source: str, reason: str, body: str) -> None:
     plain = body.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
     tx.run(
         """
-        INSERT INTO unread_events (digest, source, reason, body)
+        INSERT INTO rejected_events (digest, source, reason, body)
         VALUES (%(digest)s, %(source)s, %(reason)s, %(body)s)
-        ON CONFLICT (digest) DO UPDATE SET times = unread_events.times + 1, last_at = now(), reason = excluded.reason
+        ON CONFLICT (digest) DO UPDATE SET times = rejected_events.times + 1, last_at = now(), reason = excluded.reason
         """,
         digest=hashlib.sha256(plain.encode()).digest(),
         source=source,
@@ -39,12 +39,26 @@ def add(tx: Tx, source: str, reason: str, body: str) -> None:
     )
 
 
+def delete_oldest(tx: Tx, source: str, most: int) -> None:
+    """Delete messages of a source beyond the newest ``most``."""
+    tx.run(
+        """
+        DELETE FROM rejected_events
+        WHERE digest IN (
+            SELECT digest FROM rejected_events WHERE source = %(source)s ORDER BY last_at DESC, digest OFFSET %(most)s
+        )
+        """,
+        source=source,
+        most=most,
+    )
+
+
 def list_newest(tx: Tx, limit: int) -> list[RejectedEvent]:
     """Return rejected messages, latest first."""
     rows = tx.all(
         """
         SELECT source, reason, body, times, last_at
-        FROM unread_events
+        FROM rejected_events
         ORDER BY last_at DESC, digest
         LIMIT %(limit)s
         """,

@@ -13,8 +13,9 @@ from mailer.core.db import Database
 from mailer.fakes.fake_events import AcceptedEmail, FakeEvent, event_json
 from mailer.flows.billing import gifts
 from mailer.flows.events import email_events
-from mailer.flows.subscribers import preferences, signup, subscriber_admin, unsubscribe_by_email
+from mailer.flows.subscribers import imports, inbox_limit, preferences, signup, subscriber_admin, unsubscribe_by_email
 from mailer.flows.subscribers.change_of_address import request_change
+from mailer.flows.subscribers.imports import ImportRequest
 from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.subscriber_admin import Rejected, SubscriberChanges
 from mailer.payments.models import CheckoutSession
@@ -63,6 +64,12 @@ def change_by_api(site: Web, email: str) -> object:
     return subscriber_admin.change_subscriber(site.database, "own@example.org", change, settings=site.settings)
 
 
+def import_list(site: Web, *lines: str) -> object:
+    path = site.settings.build.parent / "list.csv"
+    path.write_text("\n".join(["email,state", *lines, ""]))
+    return imports.apply_import(site.database, site.settings, ImportRequest(path, evidence="they asked for it"))
+
+
 WAYS: dict[str, Callable[[Web, str], object]] = {
     "the form": lambda site, email: signup.sign_up(site.database, email, settings=site.settings),
     "a link": lambda site, email: preferences.request_link(site.database, email),
@@ -84,6 +91,7 @@ WAYS: dict[str, Callable[[Web, str], object]] = {
         site.database, site.settings, SubscriberChanges(email=email, kind="regular")
     ),
     "a change by the API": change_by_api,
+    "an import": lambda site, email: import_list(site, f"{email},active"),
     "the operator": lambda site, email: signup.add_subscriber(site.database, site.settings, email, [], confirmed=True),
 }  # fmt: skip
 
@@ -137,12 +145,28 @@ def test_a_complaint_suppresses_former_addresses_and_other_spellings_of_the_inbo
     assert suppressed(site) == {ADA, OTHER, "old@example.org"}
 
 
+def test_a_complaint_in_a_list_suppresses_subscribers_with_other_spellings_of_the_inbox(site: Web) -> None:
+    active(site, OTHER)
+    active(site, "a.d.a@example.org")
+    import_list(site, f"{ADA},complained", "a.da@gmail.com,active")
+    assert suppressed(site) == {ADA, OTHER, "a.da@gmail.com"}
+
+
+def test_complaints_of_several_providers_suppress_exactly_the_same_inboxes(site: Web) -> None:
+    others = ["a.d.a+x@gmail.com", "a_da@pm.me", "ada+y@example.org", "a.da@example.org", "adam@gmail.com", "ada@me.com"]
+    for email in others:
+        active(site, email)
+    with site.database.transaction() as tx:
+        found = inbox_limit.list_spellings(tx, [ADA, "ad.a@proton.me", "ada@example.org"])
+    assert sorted(found) == ["a.d.a+x@gmail.com", "a_da@pm.me", "ada+y@example.org"]
+
+
 def test_an_email_queued_before_the_complaint_is_not_sent(site: Web) -> None:
     request_change(site.database, LinkOwner(active(site, "own@example.org"), True), ADA)
     suppress(site, OTHER)
     assert recipients(site) == set()
     with site.database.transaction() as tx:
-        assert tx.one("SELECT state, detail FROM transactional_mails") == {
+        assert tx.one("SELECT state, detail FROM transactional_emails") == {
             "state": "skipped",
             "detail": "the address is suppressed",
         }

@@ -70,7 +70,7 @@ def work(database: Database, conf: Settings, send_id: int) -> SendStatus:
             return one
         deliver_send(database, conf, transport, send_id)
         with database.transaction() as tx:
-            tx.run("UPDATE sends SET rests_until = NULL")
+            tx.run("UPDATE sends SET deferred_until = NULL")
     raise AssertionError("the send does not finish")
 
 
@@ -199,7 +199,7 @@ def test_bounces_complaints_and_delays_late_doubled_and_shuffled_end_as_ses_mean
     assert after.deliveries["complained"] > 0
     assert sum(after.deliveries.values()) == one.send.audience_size == 400
     with database.transaction() as tx:
-        bad = tx.value("SELECT count(*) FROM deliveries WHERE state = 'complained' OR detail LIKE 'hard%'")
+        bad = tx.value("SELECT count(*) FROM deliveries WHERE state = 'complained' OR event_kind = 'hard bounce'")
         assert tx.value("SELECT count(*) FROM suppressions") == bad
 
 
@@ -296,7 +296,7 @@ def test_sns_over_https_confirms_records_once_and_refuses_the_rest(
     assert post(net.message(TOPIC, "bye", "UnsubscribeConfirmation"))[0] == 200
     with database.transaction() as tx:
         assert tx.value("SELECT count(*) FROM delivery_events") == 1
-        assert [row["body"] for row in tx.all("SELECT body FROM unread_events")] == ["{broken"]
+        assert [row["body"] for row in tx.all("SELECT body FROM rejected_events")] == ["{broken"]
 
 
 def test_a_certificate_that_cannot_be_fetched_makes_sns_post_again(web: Web) -> None:

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailer.core.errors import BadInput, Refused
+from mailer.exchange.email_outcomes import BOUNCES, COMPLAINTS, SUPPRESSED_COMPLAINTS, EventKind
 from mailer.fakes.fake_events import AcceptedEmail, FakeEvent, event_json
 from mailer.webhooks import ses_events
-from mailer.webhooks.ses_events import EventKind, parse_event, read_event
+from mailer.webhooks.ses_events import parse_event, read_event
 
 AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 EMAIL = AcceptedEmail("0107-abc-000000", "ada@example.org", {"send": "12", "subscriber": "34"}, "Hello", AT.timestamp())
@@ -29,7 +30,7 @@ def event(kind: str, **changes: Any) -> str:
         ("Delivery", EventKind.DELIVERY, ""),
         ("Permanent", EventKind.HARD_BOUNCE, "General"),
         ("Transient", EventKind.SOFT_BOUNCE, "MailboxFull"),
-        ("Undetermined", EventKind.SOFT_BOUNCE, "Undetermined"),
+        ("Undetermined", EventKind.GENERAL_BOUNCE, "Undetermined"),
         ("Complaint", EventKind.COMPLAINT, "abuse"),
         ("DeliveryDelay", EventKind.DELAY, "MailboxFull"),
         ("Reject", EventKind.REJECT, ""),
@@ -137,3 +138,40 @@ def test_whatever_stands_in_an_event_it_is_read_or_refused(value: Any) -> None:
         except BadInput:
             continue
         assert found is None or isinstance(found, ses_events.SesEvent)
+
+
+@pytest.mark.parametrize(("type_", "subtype"), BOUNCES)
+def test_each_subtype_of_a_bounce_is_read_as_the_table_says(type_: str, subtype: str) -> None:
+    found = parse_event(event(f"{type_}/{subtype or 'Unheard'}"))
+    assert found is not None
+    assert found.kind is BOUNCES[type_, subtype]
+
+
+@pytest.mark.parametrize("feedback", COMPLAINTS)
+def test_each_type_of_feedback_is_read_as_the_table_says_in_any_case(feedback: str) -> None:
+    for written in {feedback or "unheard-of", feedback.upper() or "Unheard"}:
+        found = parse_event(event(f"Complaint/{written}"))
+        assert found is not None
+        assert found.kind is COMPLAINTS[feedback]
+
+
+@pytest.mark.parametrize("subtype", SUPPRESSED_COMPLAINTS)
+def test_a_complaint_that_only_tells_of_ses_own_list_is_no_complaint(subtype: str) -> None:
+    found = parse_event(event(f"Complaint/{subtype}"))
+    assert found is not None
+    assert (found.kind, found.subtype) == (EventKind.PROVIDER_SUPPRESSION, subtype)
+
+
+def test_a_general_bounce_without_a_status_notification_is_an_automatic_reply() -> None:
+    found = parse_event(event("AutomaticReply"))
+    assert found is not None
+    assert found.kind is EventKind.AUTOMATIC_REPLY
+
+
+@pytest.mark.parametrize("recipients", [None, [], [{}]])
+def test_a_bounce_that_names_no_recipient_is_read(recipients: object) -> None:
+    facts = json.loads(event("Transient/MailboxFull"))
+    facts["bounce"]["bouncedRecipients"] = recipients
+    found = parse_event(json.dumps(facts))
+    assert found is not None
+    assert found.kind is EventKind.SOFT_BOUNCE

@@ -69,6 +69,12 @@ class Stripe:
         """Return one subscription in its current state."""
         return models.parse_subscription(self.call("get", f"/v1/subscriptions/{stripe_id}", {"expand": _EXPAND}))
 
+    def get_product_name(self, stripe_id: str) -> str:
+        """Return the name of what a subscription is for: the plan's title when it was sold. Empty if there is none."""
+        raw = self.call("get", f"/v1/subscriptions/{stripe_id}", {"expand": ["items.data.price.product"]})
+        found = [(item.get("price") or {}).get("product") for item in raw["items"]["data"]]
+        return next((str(product.get("name") or "") for product in found if isinstance(product, dict)), "")
+
     def iterate_subscriptions(self) -> Iterator[Subscription]:
         """Yield every subscription of the account, including ended ones."""
         expand = [f"data.{name}" for name in _EXPAND]
@@ -96,7 +102,7 @@ class Stripe:
         return back
 
     def refund(self, invoice_id: str, idempotency_key: str, amount: int | None = None) -> int:
-        """Refund money of an invoice (None: what is left of it); return the amount, 0 if nothing was paid."""
+        """Refund money of an invoice (None: what is left of it); return the amount, 0 if nothing was paid or a bank took it."""
         charge = self.get_invoice_charge(invoice_id)
         if not charge or amount == 0:
             return 0
@@ -104,7 +110,7 @@ class Stripe:
         try:
             return int(self.call("post", "/v1/refunds", params, idempotency_key=f"{idempotency_key}-refund")["amount"])
         except BadInput as error:
-            if "already been refunded" in str(error):
+            if any(one in str(error) for one in ("already been refunded", "been charged back")):
                 return 0
             raise
 
@@ -157,9 +163,10 @@ class Stripe:
             amount=int(raw["amount"]),
             refunded=int(raw.get("amount_refunded") or 0),
             currency=raw["currency"],
-            dispute=_DISPUTES.get(dispute.get("status", ""), "open" if dispute else ""),
+            dispute=_judge_dispute(dispute),
             disputed_at=models.parse_timestamp(dispute.get("created")),
             intent=str(raw.get("payment_intent") or ""),
+            is_inquiry=dispute.get("status") in ("warning_needs_response", "warning_under_review"),
         )
 
     def get_disputed_charge(self, stripe_id: str) -> str:
@@ -188,7 +195,17 @@ class Stripe:
         return found[0]["invoice"] if found else {}
 
 
-_DISPUTES = {"won": "won", "lost": "lost", "warning_closed": "won", "prevented": "won"}
+_DISPUTES = {"needs_response": "open", "under_review": "open", "won": "won", "lost": "lost", "prevented": ""}
+
+
+def _judge_dispute(dispute: Mapping[str, Any]) -> str:
+    """Return what a dispute means for the payment: open, won, lost, or '' while no money has moved.
+
+    An inquiry (``warning_…``) moves none, and a ``prevented`` dispute only by a refund, which the charge shows. A status that
+    is new at Stripe is judged by the money.
+    """
+    status = str(dispute.get("status") or "")
+    return _DISPUTES.get(status, "open" if dispute.get("balance_transactions") else "")
 
 
 def _get_subscription_id(invoice: Mapping[str, Any]) -> str:

@@ -55,7 +55,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Charge:
-    """A charge with its refunds and its dispute: empty, open, won or lost."""
+    """A charge with its refunds and its dispute: empty, open, won or lost. ``is_inquiry``: a bank asks, and no money moved."""
 
     stripe_id: str
     subscription_id: str
@@ -66,6 +66,7 @@ class Charge:
     dispute: str
     disputed_at: datetime | None
     intent: str = ""
+    is_inquiry: bool = False
 
     @property
     def is_returned(self) -> bool:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mailer.core.errors import BadInput
+from mailer.payments import currencies
 
 _INTERVAL_MONTHS = {"month": 1, "year": 12}
 INTERVALS = {months: interval for interval, months in _INTERVAL_MONTHS.items()}
-_ZERO_DECIMAL_CURRENCIES = {"jpy", "krw", "vnd", "clp", "xaf", "xof", "xpf", "isk", "ugx"}
 _PLAN_KEYS = {"title", "every", "price", "floor", "trial_days", "gift", "about"}
 _TERMS_KEYS = {"currency", "tax", "pause", "pause_days", "withdraw_days", "coupons", "offer_after_leaving"}
 
@@ -70,8 +70,8 @@ def parse_plans(raw: dict[str, Any], name: str = "plans.toml") -> Plans:
     if not plans or not isinstance(plans, dict):
         raise BadInput(f"{name} defines no plan: add a table such as [plans.monthly] with price = 5.00.")
     currency = str(terms.get("currency", "eur")).lower()
-    if not re.fullmatch("[a-z]{3}", currency):
-        raise BadInput(f"{name}, [terms]: currency is {currency!r}: write a currency code such as eur.")
+    if currency.upper() not in currencies.list_currencies():
+        raise BadInput(f"{name}, [terms]: currency is {currency!r}: write the code of a current currency, such as eur.")
     pause = terms.get("pause", "keep")
     if pause not in ("keep", "serve"):
         raise BadInput(
@@ -87,19 +87,6 @@ def parse_plans(raw: dict[str, Any], name: str = "plans.toml") -> Plans:
         offer_after_leaving=str(terms.get("offer_after_leaving", "")),
         plans=tuple(_parse_plan(f"{name}, [plans.{key}]", key, table, currency) for key, table in plans.items()),
     )
-
-
-def format_money(amount: int, currency: str) -> str:
-    """Format an amount: ``EUR 5.00``."""
-    if currency in _ZERO_DECIMAL_CURRENCIES:
-        return f"{currency.upper()} {amount}"
-    sign = "-" if amount < 0 else ""
-    return f"{currency.upper()} {sign}{abs(amount) // 100}.{abs(amount) % 100:02}"
-
-
-def to_major_units(amount: int, currency: str) -> Decimal:
-    """Convert minor units to the currency's own: 500 eur is 5.00."""
-    return Decimal(amount) if currency in _ZERO_DECIMAL_CURRENCIES else Decimal(amount) / 100
 
 
 def _parse_plan(where: str, name: str, raw: Any, currency: str) -> PaidPlan:
@@ -126,10 +113,15 @@ def _parse_plan(where: str, name: str, raw: Any, currency: str) -> PaidPlan:
 
 
 def _parse_price(where: str, value: Any, currency: str) -> int:
-    amount = value * (1 if currency in _ZERO_DECIMAL_CURRENCIES else 100) if isinstance(value, int | float) else 0
-    if isinstance(value, bool) or not 0 < amount < 100_000_000 or abs(amount - round(amount)) > 1e-6:
-        raise BadInput(f"{where} is {value!r}: write an amount such as 5.00.")
-    return round(amount)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9
+    exact = Decimal(str(value)) if is_number else Decimal(0)
+    amount = currencies.to_minor_units(exact, currency)
+    if not 0 < amount <= currencies.MAX_MINOR_UNITS or currencies.to_major_units(amount, currency) != exact:
+        raise BadInput(
+            f"{where} is {value!r}: write an amount that can be charged in {currency.upper()}, such as"
+            f" {currencies.to_major_units(500, currency)}."
+        )
+    return amount
 
 
 def _check_days(where: str, value: Any, least: int, most: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,7 +58,15 @@ def _verify_signature(secrets: list[str], header: str, body: bytes) -> None:
     for secret in secrets:
         try:
             stripe.WebhookSignature.verify_header(body.decode("utf-8"), header, secret, MAX_SIGNATURE_AGE_SECONDS)
-            return
         except (stripe.SignatureVerificationError, ValueError) as error:
             reason = "it is older than 300 s" if "tolerance" in str(error) else "its signature is invalid"
+            continue
+        if _read_signed_at(header) <= time.time() + MAX_SIGNATURE_AGE_SECONDS:  # the library takes any later time
+            return
+        reason = "it is dated in the future"
     raise Refused(f"The event was rejected ({reason}): check STRIPE_WEBHOOK_SECRET and this machine's time.")
+
+
+def _read_signed_at(header: str) -> int:
+    """The time of a valid signature, in seconds since 1970."""
+    return next(int(words[1]) for words in (part.split("=") for part in header.split(",")) if words[0] == "t")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -11,15 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
-from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
+from mailer.core.i18n import local_time
 from mailer.core.settings import Settings
 from mailer.flows.billing import gifts, revenue, subscription_changes
 from mailer.flows.billing.billing_text import Localizer
 from mailer.flows.billing.entitlements import Entitlement
 from mailer.flows.subscribers.subscriber_search import find_subscriber
-from mailer.payments import plans
+from mailer.payments.currencies import format_money
 
 
 @click.command()
@@ -48,13 +49,13 @@ def _show(found: revenue.Revenue) -> None:
     if not found.plans and not any(found.subscribers.values()):
         return out.print("No paying subscribers yet. `postmerge stripe setup` creates the plans at Stripe.")
     for currency, amount in found.mrr.items():
-        year = plans.format_money(found.arr[currency], currency)
-        out.print(Text.assemble((plans.format_money(amount, currency), "bold"), f" a month, {year} a year"))
+        year = format_money(found.arr[currency], currency)
+        out.print(Text.assemble((format_money(amount, currency), "bold"), f" a month, {year} a year"))
     out.print(", ".join(f"{number} {state.replace('_', ' ')}" for state, number in found.subscribers.items() if number))
     table = Table("plan", "paying", "trial", "past due", "paused", "ending", "MRR", box=None, header_style="bold")
     for one in found.plans:
         numbers = (one.paying, one.trialing, one.failing, one.paused, one.ending)
-        table.add_row(Text(one.plan), *map(str, numbers), plans.format_money(one.mrr, one.currency))
+        table.add_row(Text(one.plan), *map(str, numbers), format_money(one.mrr, one.currency))
     out.print(table)
     table = Table("month", "paying at start", "started", "ended", "churn", box=None, header_style="bold")
     for month in found.months:
@@ -106,7 +107,7 @@ def give(email: str, until: datetime | None, reason: str) -> None:
     Example: postmerge paid give ada@example.org --until 2027-12-31 --reason "wrote a guest issue"
     """
     settings = load_settings()
-    end = until.replace(hour=23, minute=59, second=59, tzinfo=UTC) if until else None
+    end = until.replace(hour=23, minute=59, second=59, tzinfo=local_time.zone()) if until else None
     out.print(Text(gifts.grant_complimentary(open_database(settings), settings, email, end, reason)))
 
 
@@ -125,7 +126,7 @@ def take_back(email: str) -> None:
 @click.argument("email")
 @click.option("--amount", help="The amount, such as 2.50 (default: the whole latest payment).")
 @click.option("--end", is_flag=True, help="Also end the subscription immediately.")
-@click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
+@assume_yes
 def refund(email: str, amount: str | None, end: bool, yes: bool) -> None:
     """Refund a subscriber's latest payment. Running the same refund again does nothing.
 
@@ -133,17 +134,15 @@ def refund(email: str, amount: str | None, end: bool, yes: bool) -> None:
     """
     settings = load_settings()
     database = open_database(settings)
-    minor = _minor(amount)
     subscriber_id = _subscriber_id(database, email)
-    if not yes:
-        click.confirm(f"Refund {amount or 'the whole latest payment'} to {email}?", abort=True, err=True)
-    back = subscription_changes.refund_payment(database, settings, subscriber_id, minor, end)
-    out.print(f"Refunded {back / 100:.2f}." if back else "Nothing left to refund.")
+    confirm(f"Refund {amount or 'the whole latest payment'} to {email}?", yes)
+    back, currency = subscription_changes.refund_payment(database, settings, subscriber_id, amount, end)
+    out.print(f"Refunded {format_money(back, currency)}." if back else "Nothing left to refund.")
 
 
 @paid.command("pause-all")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The day when billing resumes.")
-@click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
+@assume_yes
 def pause_all(until: datetime, yes: bool) -> None:
     """Pause billing for all paying subscribers until a day. If interrupted, run it again to finish.
 
@@ -151,9 +150,8 @@ def pause_all(until: datetime, yes: bool) -> None:
     """
     settings = load_settings()
     database = open_database(settings)
-    if not yes:
-        click.confirm(f"Pause billing for all paying subscribers until {until:%Y-%m-%d}?", abort=True, err=True)
-    end = until.replace(tzinfo=UTC)
+    confirm(f"Pause billing for all paying subscribers until {until:%Y-%m-%d}?", yes)
+    end = until.replace(tzinfo=local_time.zone())
 
     def pause(database: Database, settings: Settings, subscriber_id: int) -> Entitlement:
         return subscription_changes.pause_subscription(database, settings, subscriber_id, until=end)
@@ -162,7 +160,7 @@ def pause_all(until: datetime, yes: bool) -> None:
 
 
 @paid.command("resume-all")
-@click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
+@assume_yes
 def resume_all(yes: bool) -> None:
     """Resume all paused subscriptions now.
 
@@ -170,8 +168,7 @@ def resume_all(yes: bool) -> None:
     """
     settings = load_settings()
     database = open_database(settings)
-    if not yes:
-        click.confirm("Resume all paused subscriptions now?", abort=True, err=True)
+    confirm("Resume all paused subscriptions now?", yes)
     _show_done(
         "resumed", *subscription_changes.change_all(database, settings, subscription_changes.resume_subscription, paused=True)
     )
@@ -190,15 +187,3 @@ def _subscriber_id(database: Database, email: str) -> int:
     if found is None:
         raise BadInput(f"No subscriber has the address {email}: `postmerge subscribers list` lists all subscribers.")
     return found.id
-
-
-def _minor(amount: str | None) -> int | None:
-    if amount is None:
-        return None
-    try:
-        minor = round(float(amount.replace(",", ".")) * 100)
-    except ValueError:
-        minor = 0
-    if minor <= 0:
-        raise BadInput(f"--amount {amount!r} is not an amount: use the form 2.50.")
-    return minor

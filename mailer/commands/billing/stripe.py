@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
-from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.commands.common import as_json, assume_yes, err, has_terminal, load_settings, open_database, out, print_json
 from mailer.core.errors import BadInput
 from mailer.fakes.fake_stripe import SECRET
 from mailer.fakes.play_stripe import PlayStripe
@@ -51,7 +51,7 @@ def reconcile(dry_run: bool, json: bool) -> None:
 
 
 @stripe.command()
-@click.option("--yes", is_flag=True, help="Skip the confirmation prompt.")
+@assume_yes
 @as_json
 def setup(yes: bool, json: bool) -> None:
     """Create or update products, prices, portal and webhook at Stripe from plans.toml. Asks before it changes anything.
@@ -68,7 +68,7 @@ def setup(yes: bool, json: bool) -> None:
         print_json({"account": found.account, "live": found.live, "changes": facts})
     else:
         _show_set_up(found)
-    if found.open and not yes and (json or not sys.stdin.isatty()):
+    if found.open and not yes and (json or not has_terminal()):
         err.print("Nothing was changed. To apply the changes, run this again with --yes.")
         return
     if found.open and not yes:

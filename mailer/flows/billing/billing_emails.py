@@ -6,15 +6,18 @@ Each matter is emailed once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from mailer.core.db import Tx
 from mailer.flows.billing.billing_text import Localizer, get_subscriber_localizer
-from mailer.flows.billing.entitlements import Entitlement, EntitlementState
+from mailer.flows.billing.entitlements import Entitlement, EntitlementState, will_be_charged
+from mailer.flows.subscribers import inbox_limit
+from mailer.payments.currencies import format_money
 from mailer.payments.models import Charge
-from mailer.payments.plans import format_money
 from mailer.store.billing.subscriptions import StoredSubscription
 from mailer.store.operations import notices
+from mailer.store.subscribers import subscribers
 from mailer.store.transactional import transactional_emails
 
 
@@ -44,33 +47,67 @@ def notify_entitlement_change(
     """Email a subscriber that their entitlement changed."""
     if before == after or not held:
         return
-    found = _compose(get_subscriber_localizer(tx, subscriber_id), before, after, held[-1])
+    subscriber = subscribers.get(tx, subscriber_id)
+    is_active = subscriber is not None and subscriber.state == "active"
+    found = _compose(get_subscriber_localizer(tx, subscriber_id), before, after, list(held), is_active)
     if found:
         once, subject, sentences, voice = found
-        queue_email(tx, subscriber_id, once, voice, subject, sentences)
+        queue_email(tx, subscriber_id, once, voice, subject, sentences, held=_use_inbox(tx, subscriber_id))
 
 
-def notify_double_payment(tx: Tx, subscriber_id: int, stored: StoredSubscription) -> None:
-    """Email a subscriber that a second subscription was ended and refunded."""
+def _use_inbox(tx: Tx, subscriber_id: int) -> str:
+    """Return why an email must be held, or ''. Anybody can pay with any address, so it counts until its owner has confirmed."""
+    subscriber = subscribers.get(tx, subscriber_id)
+    if subscriber is None or subscriber.confirmed_at or inbox_limit.use(tx, subscriber.email_normal, subscriber=True):
+        return ""
+    return inbox_limit.FULL
+
+
+def notify_double(tx: Tx, subscriber_id: int, ended: StoredSubscription, kept: StoredSubscription, back: int) -> None:
+    """Email a subscriber that one of their two subscriptions was ended, and ``back`` minor units of it refunded."""
     voice = get_subscriber_localizer(tx, subscriber_id)
-    sentences = [
-        voice.say("You paid for a second subscription while the first one was still running."),
-        voice.say(
-            "We’ve ended the second one and will refund its payment of %(money)s. The first one continues.",
-            money=voice.money(stored.amount, stored.currency),
-        ),
-    ]
-    queue_email(tx, subscriber_id, f"double:{stored.stripe_id}", voice, voice.say("You’ll only be charged once"), sentences)
-    notices.add(tx, f"Subscriber {subscriber_id} paid twice; {stored.stripe_id} was canceled and refunded.")
+    money = voice.money(back, ended.currency)
+    if back:
+        sentences = [
+            voice.say("You paid for a second subscription while the first one was still running."),
+            voice.say(
+                "We’ve ended the second one and will refund its payment of %(money)s. The first one continues.", money=money
+            ),
+        ]
+    elif ended.stripe_id == min(ended, kept, key=_by_age).stripe_id:
+        sentences = [
+            voice.say("Your new subscription replaces the earlier one, which we’ve ended."),
+            voice.say("You won’t be charged for the earlier one again."),
+        ]
+    else:
+        sentences = [
+            voice.say("You started a second subscription while the first one was still running."),
+            voice.say("We’ve ended the second one without charging you for it. The first one continues."),
+        ]
+    queue_email(tx, subscriber_id, f"double:{ended.stripe_id}", voice, voice.say("You’ll only be charged once"), sentences)
+    refunded = f"and {format_money(back, ended.currency)} of it refunded" if back else "with nothing to refund"
+    notices.add(
+        tx,
+        f"Subscriber {subscriber_id} had two subscriptions: {ended.stripe_id} was canceled {refunded}, {kept.stripe_id} runs.",
+    )
+
+
+def _by_age(one: StoredSubscription) -> tuple[str, str]:
+    return f"{one.started_at:%s}" if one.started_at else "", one.stripe_id
 
 
 def notify_dispute(tx: Tx, charge: Charge) -> None:
     """Tell the operator about a dispute, which only they can answer."""
+    what = f"The charge {charge.stripe_id} of {format_money(charge.amount, charge.currency)}"
     if charge.dispute == "open":
         notices.add(
+            tx, f"{what} is disputed. The subscriber keeps access for the grace period: respond in the Stripe dashboard."
+        )
+    elif charge.is_inquiry:
+        notices.add(
             tx,
-            f"The charge {charge.stripe_id} of {format_money(charge.amount, charge.currency)} is disputed."
-            " The subscriber keeps access for the grace period: respond in the Stripe dashboard.",
+            f"{what} is the subject of an inquiry by the subscriber's bank. No money has moved, and access is unchanged:"
+            " respond in the Stripe dashboard, before it becomes a dispute.",
         )
 
 
@@ -92,15 +129,15 @@ def notify_pause_ending(tx: Tx, one: StoredSubscription) -> None:
 
 
 def confirm_withdrawal(tx: Tx, subscriber_id: int, stored: StoredSubscription, plan: str, back: int, now: datetime) -> None:
-    """Email the confirmation of a withdrawal, as proof. ``plan`` is the title of the plan."""
+    """Email the confirmation of a withdrawal, as proof. ``plan`` is the title of the plan, if it has one."""
     voice = get_subscriber_localizer(tx, subscriber_id)
     sentences = [
         voice.say(
-            "You withdrew from the contract for your subscription (%(plan)s) on %(date)s at %(time)s UTC."
+            "You withdrew from the contract for your subscription (%(plan)s) on %(date)s at %(time)s."
             " This email is your proof.",
-            plan=plan,
+            plan=plan or voice.say("Paid subscription"),
             date=voice.day(now),
-            time=f"{now:%H:%M}",
+            time=voice.clock(now),
         ),
         voice.say(
             "We’ll refund %(money)s to the card you paid with. Depending on your bank, this takes five to ten days.",
@@ -114,37 +151,95 @@ def confirm_withdrawal(tx: Tx, subscriber_id: int, stored: StoredSubscription, p
     queue_email(tx, subscriber_id, f"withdrawn:{stored.stripe_id}", voice, subject, sentences)
 
 
+@dataclass(frozen=True)
+class Cancellation:
+    """A cancellation as the law wants it confirmed (§ 312k BGB): of which contract, when it came, when the contract ends.
+
+    ``plan`` is the plan's title, if it has one; ``after`` is what the subscriber may read from now on.
+    """
+
+    stored: StoredSubscription
+    plan: str
+    address: str
+    received_at: datetime
+    ends_at: datetime
+    after: Entitlement
+
+
+def confirm_cancellation(tx: Tx, subscriber_id: int, given: Cancellation, is_repeated: bool) -> None:
+    """Email the confirmation of a cancellation, in place of the email about the access that it changes.
+
+    ``is_repeated``: it was cancelled before, so that only a confirmation that got lost is emailed.
+    """
+    voice, name, until = get_subscriber_localizer(tx, subscriber_id), given.stored.stripe_id, given.after.until
+    sentences = [
+        voice.say(
+            "We received your cancellation on %(date)s at %(time)s. This email is your proof.",
+            date=voice.day(given.received_at),
+            time=voice.clock(given.received_at),
+        ),
+        voice.contract(given.stored, given.plan, given.address),
+        voice.say("The contract ends on %(date)s.", date=voice.day(given.ends_at)),
+        *(_ending(voice, until) if given.after.premium and until else _ended(voice)),
+    ]
+    subject, once = voice.say("Your cancellation is confirmed"), f"cancelled:{name}:{given.ends_at:%Y-%m-%d}"
+    queued = queue_email(tx, subscriber_id, once, voice, subject, sentences)
+    if not queued and not is_repeated:  # it was cancelled, undone, and cancelled again
+        queued = queue_email(tx, subscriber_id, f"{once}:{given.received_at:%s}", voice, subject, sentences)
+    if queued:
+        transactional_emails.delete_pending(tx, [f"ended:{name}", *([_name_ending(name, until)] if until else [])])
+
+
+def _name_ending(name: str, until: datetime) -> str:
+    return f"ending:{name}:{until:%Y-%m-%d}"
+
+
+def _ending(voice: Localizer, until: datetime) -> list[str]:
+    return [
+        voice.say(
+            "You won’t be charged again. You can read everything until %(date)s; after that you’ll still get the free issues.",
+            date=voice.day(until),
+        )
+    ]
+
+
+def _ended(voice: Localizer) -> list[str]:
+    return [
+        voice.say("Your paid subscription has ended, and you won’t be charged again."),
+        voice.say("You’ll still get the free issues."),
+    ]
+
+
 _Email = tuple[str, str, list[str], Localizer]
 
 
-def _compose(voice: Localizer, before: Entitlement, after: Entitlement, newest: StoredSubscription) -> _Email | None:
-    say, name = voice.say, newest.stripe_id
+def _compose(
+    voice: Localizer, before: Entitlement, after: Entitlement, held: list[StoredSubscription], is_active: bool
+) -> _Email | None:
+    say, newest = voice.say, held[-1]
+    name = newest.stripe_id
     if after.state in (EntitlementState.PAYING, EntitlementState.TRIALING):
         if before.state not in (EntitlementState.FREE, EntitlementState.ENDED, EntitlementState.COMPLIMENTARY):
             return None
-        return f"began:{name}", say("Thank you! You now have full access"), _began(voice, after, newest), voice
+        return f"began:{name}", say("Thank you! You now have full access"), _began(voice, after, newest, is_active), voice
+    if after.state is EntitlementState.PAST_DUE and any(one.dispute == "open" for one in held):
+        return f"disputed:{newest.invoice_id}", say("Your payment was disputed"), _disputed(voice, after), voice
     if after.state is EntitlementState.PAST_DUE:
         return f"past_due:{newest.invoice_id}", say("Your payment didn’t go through"), _past_due(voice, after), voice
     if after.state is EntitlementState.ENDING:
         assert after.until
         subject = say("You have full access until %(date)s", date=voice.day(after.until))
-        sentence = say(
-            "You won’t be charged again. You can read everything until %(date)s; after that you’ll still get the free issues.",
-            date=voice.day(after.until),
-        )
-        return f"ending:{name}:{after.until:%Y-%m-%d}", subject, [sentence], voice
+        return _name_ending(name, after.until), subject, _ending(voice, after.until), voice
     if after.state is EntitlementState.PAUSED:
         return f"paused:{name}:{newest.paused_at}", say("Your subscription is paused"), _paused(voice, newest), voice
+    if after.state is EntitlementState.ENDED and any(will_be_charged(one) for one in held):
+        return f"unpaid:{newest.invoice_id}", say("You no longer have full access"), _unpaid(voice), voice
     if after.state is EntitlementState.ENDED:
-        sentences = [
-            say("Your paid subscription has ended, and you won’t be charged again."),
-            say("You’ll still get the free issues."),
-        ]
-        return f"ended:{name}", say("Your paid subscription has ended"), sentences, voice
+        return f"ended:{name}", say("Your paid subscription has ended"), _ended(voice), voice
     return None
 
 
-def _began(voice: Localizer, after: Entitlement, newest: StoredSubscription) -> list[str]:
+def _began(voice: Localizer, after: Entitlement, newest: StoredSubscription, is_active: bool) -> list[str]:
     say, price = voice.say, voice.price(newest.amount, newest.currency, newest.months)
     if after.state is EntitlementState.PAYING and newest.period_end:
         first = say("You pay %(price)s; the next payment is on %(date)s.", price=price, date=voice.day(newest.period_end))
@@ -154,7 +249,8 @@ def _began(voice: Localizer, after: Entitlement, newest: StoredSubscription) -> 
         )
     else:
         first = say("You pay %(price)s.", price=price)
-    return [first, say("You can pause, cancel or check your dates on your page at any time.")]
+    emails = say("You’ll get every issue by email. You can unsubscribe at any time with the link in every issue.")
+    return [first, *([emails] if is_active else []), say("You can pause, cancel or check your dates on your page at any time.")]
 
 
 def _past_due(voice: Localizer, after: Entitlement) -> list[str]:
@@ -167,6 +263,24 @@ def _past_due(voice: Localizer, after: Entitlement) -> list[str]:
         declined,
         voice.say("We’ll try again automatically. To use another card, open your page."),
         voice.say("If you’d rather stop, you don’t need to do anything. We won’t ask for the unpaid amount later."),
+    ]
+
+
+def _disputed(voice: Localizer, after: Entitlement) -> list[str]:
+    first = voice.say("Your bank has asked for your payment back (a dispute).")
+    if after.until:
+        first = voice.say(
+            "Your bank has asked for your payment back (a dispute). You’ll keep full access until %(date)s.",
+            date=voice.day(after.until),
+        )
+    return [first, voice.say("If you didn’t mean to dispute it, ask your bank to withdraw the dispute.")]
+
+
+def _unpaid(voice: Localizer) -> list[str]:
+    return [
+        voice.say("We haven’t received your payment, so you no longer have full access."),
+        voice.say("To use another card or to cancel, open your page."),
+        voice.say("You’ll still get the free issues."),
     ]
 
 

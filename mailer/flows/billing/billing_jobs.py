@@ -6,8 +6,14 @@ from datetime import timedelta
 
 from mailer.core.db import Database
 from mailer.core.settings import Settings
-from mailer.flows.billing import cancel_after_erasure, stripe_event_processing, stripe_reconcile, subscription_changes
-from mailer.store.billing import entitlement_records, erased_customers, stripe_events, subscriptions
+from mailer.flows.billing import (
+    cancel_after_erasure,
+    customer_addresses,
+    stripe_event_processing,
+    stripe_reconcile,
+    subscription_changes,
+)
+from mailer.store.billing import customers, entitlement_records, erased_customers, stripe_events, subscriptions
 
 
 def has_work(database: Database, settings: Settings) -> bool:
@@ -21,6 +27,7 @@ def has_work(database: Database, settings: Settings) -> bool:
             lapsed
             or paused
             or erased_customers.has_work(tx)
+            or customers.is_address_due(tx)
             or stripe_events.has_work(tx)
             or stripe_events.is_reconcile_due(tx, stripe_reconcile.RECONCILE_INTERVAL)
         )
@@ -31,7 +38,7 @@ def run_pending(database: Database, settings: Settings) -> bool:
     lapsed = stripe_reconcile.update_lapsed(database, settings)
     if not settings.stripe_key:
         return bool(lapsed)
-    if cancel_after_erasure.process_next(database, settings):
+    if cancel_after_erasure.process_next(database, settings) or customer_addresses.process_next(database, settings):
         return True
     if looked := stripe_event_processing.process_due(database, settings):
         return bool(looked)

@@ -9,7 +9,9 @@ from typing import TypeVar
 from mailer.core import i18n
 from mailer.core.db import Tx
 from mailer.core.errors import PostmergeError
-from mailer.payments.plans import to_major_units
+from mailer.core.i18n.local_time import to_local
+from mailer.payments.currencies import format_money
+from mailer.store.billing.subscriptions import StoredSubscription
 from mailer.store.subscribers import preferences
 
 _E = TypeVar("_E", bound=PostmergeError)
@@ -21,19 +23,22 @@ class Localizer:
 
     lang: str
 
-    def say(self, text: str, **values: object) -> str:
-        """Return the text in this language, with its ``%(name)s`` filled in."""
-        return i18n.translator(self.lang)(text, **values)
+    @property
+    def say(self) -> i18n.Say:
+        """Return what translates texts into this language."""
+        return i18n.translator(self.lang)
 
     def day(self, when: datetime) -> str:
         """Return a date in its usual written form."""
-        return i18n.day(when.date(), self.lang)
+        return i18n.day(to_local(when).date(), self.lang)
+
+    def clock(self, when: datetime) -> str:
+        """Return a time of day with its zone in its usual written form: 14:05 CET, 14:05 MEZ."""
+        return i18n.clock(to_local(when), self.lang)
 
     def money(self, amount: int, currency: str) -> str:
         """Return an amount in minor units in its usual written form: €5.00, 5,00 €."""
-        from babel.numbers import format_currency
-
-        return str(format_currency(to_major_units(amount, currency), currency.upper(), locale=self.lang))
+        return format_money(amount, currency, str(i18n.locale(self.lang)))
 
     def price(self, amount: int, currency: str, months: int) -> str:
         """Return the price of a subscription."""
@@ -42,7 +47,15 @@ class Localizer:
             return self.say("%(money)s every month", money=amount_said)
         if months == 12:
             return self.say("%(money)s every year", money=amount_said)
-        return self.say("%(money)s every %(number)s months", money=amount_said, number=months)
+        return self.say.ngettext(
+            "%(money)s every %(number)s month", "%(money)s every %(number)s months", months, money=amount_said
+        )
+
+    def contract(self, stored: StoredSubscription, plan: str, address: str) -> str:
+        """Say which contract a statement ends, as the law wants: its plan, its price and the subscriber."""
+        price = self.price(stored.amount, stored.currency, stored.months)
+        title = plan or self.say("Paid subscription")
+        return self.say("Contract: %(plan)s (%(price)s), for %(address)s", plan=title, price=price, address=address)
 
     def sentence(self, error: PostmergeError) -> str:
         """Return an error's text for subscribers; empty if it has none."""

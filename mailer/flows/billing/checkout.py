@@ -7,16 +7,17 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from mailer.core import addresses, log
+from mailer.core import addresses, i18n, log
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, Refused, Unavailable
 from mailer.core.settings import Settings
+from mailer.flows.billing import paid_content
 from mailer.flows.billing.billing_text import get_localizer, localized_error
 from mailer.flows.billing.stripe_client import get_client
 from mailer.flows.billing.stripe_setup import lookup_key
-from mailer.payments import models
+from mailer.payments import currencies, models
 from mailer.payments.client import Stripe
-from mailer.payments.plans import PaidPlan, Plans, format_money, load_plans, to_major_units
+from mailer.payments.plans import PaidPlan, Plans, load_plans
 from mailer.store.billing import customers, subscriptions
 from mailer.store.subscribers import subscribers
 from mailer.store.subscribers.subscribers import Subscriber
@@ -57,15 +58,24 @@ def load_plans_on_sale(settings: Settings) -> Plans | None:
         ) from error
 
 
+def has_paid_issues(database: Database) -> bool:
+    """Return whether an issue with paid text was sent: where nothing is on sale, it may have led a subscriber here."""
+    return bool(paid_content.list_issues(database, "", limit=1))
+
+
 def start_checkout(database: Database, settings: Settings, order: CheckoutOrder) -> str:
     """Return the URL of Stripe's page for an order. Raises BadInput or Refused with a text for the visitor, or Unavailable."""
     plans = load_plans_on_sale(settings)
     if plans is None:
+        if has_paid_issues(database):
+            raise localized_error(
+                BadInput, "Paid subscriptions aren’t available right now. You can get the free issues by email."
+            )
         raise localized_error(BadInput, "Every issue is free, so there’s nothing to pay for.")
     plan = next((one for one in plans.plans if one.name == order.plan), None)
     if plan is None:
         raise localized_error(BadInput, "This is no longer available. Please choose something else.")
-    amount = _parse_amount(plans, plan, order.amount)
+    amount = _parse_amount(plans, plan, order.amount, order.lang)
     client = get_client(database, settings)
     facts = (
         _build_gift_params(settings, plans, plan, order)
@@ -81,7 +91,7 @@ def start_checkout(database: Database, settings: Settings, order: CheckoutOrder)
         "cancel_url": f"{settings.api_url}/join",
         "allow_promotion_codes": plans.coupons,
         "automatic_tax": {"enabled": plans.tax},
-        "locale": order.lang or "auto",
+        "locale": order.lang if order.lang in i18n.LANGUAGES else "auto",
         **facts,
     }
     key = hashlib.sha256(repr((order, amount)).encode()).hexdigest()
@@ -153,23 +163,21 @@ def _build_gift_params(settings: Settings, plans: Plans, plan: PaidPlan, order: 
     return {"mode": "payment", "metadata": marks, "customer_creation": "always"}
 
 
-def _parse_amount(plans: Plans, plan: PaidPlan, text: str) -> int:
+def _parse_amount(plans: Plans, plan: PaidPlan, text: str, lang: str) -> int:
     """Parse the amount that the subscriber wants to pay, in minor units."""
     if plan.floor is None or not text.strip():
         return plan.price
-    digits = text.strip().replace(",", ".")
-    try:
-        amount = round(float(digits) * float(100 / to_major_units(100, plans.currency)))
-    except (ValueError, OverflowError) as error:
+    amount = currencies.parse_amount(text, plans.currency)
+    if amount is None:
         raise localized_error(
             BadInput, "%(typed)s isn’t an amount. Enter a number such as %(example)s.", typed=repr(text[:20]),
-            example=to_major_units(plan.price, plans.currency),
-        ) from error  # fmt: skip
-    if not plan.floor <= amount < 100_000_000:
+            example=currencies.to_major_units(plan.price, plans.currency),
+        )  # fmt: skip
+    if amount < plan.floor:
         raise localized_error(
             BadInput,
             "The minimum for this plan is %(least)s. Enter that amount or more.",
-            least=format_money(plan.floor, plans.currency),
+            least=currencies.format_money(plan.floor, plans.currency, get_localizer(lang).lang),
         )
     return amount
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from mailer.core import log
 from mailer.core.db import Tx
+from mailer.payments.models import RUNNING_STATUSES
 from mailer.store.billing import entitlement_records, subscriptions
 from mailer.store.billing.entitlement_records import EntitlementGrant, StoredEntitlement
 from mailer.store.billing.subscriptions import StoredSubscription
@@ -93,6 +94,16 @@ def decide_for_subscription(one: StoredSubscription, grace: timedelta) -> Entitl
         return Entitlement(EntitlementState.ENDING, True, one.cancel_at)
     trial = one.status == "trialing" and one.pause_kind != "kept"  # days saved during a pause are a trial only for Stripe
     return Entitlement(EntitlementState.TRIALING if trial else EntitlementState.PAYING, True)
+
+
+def sort_best_first(held: Sequence[StoredSubscription], grace: timedelta, now: datetime) -> list[StoredSubscription]:
+    """Return subscriptions by what they entitle to at this moment; of equals, the first in ``held`` comes first."""
+    return sorted(held, key=lambda one: _rank(decide_for_subscription(one, grace).at(now)), reverse=True)
+
+
+def will_be_charged(one: StoredSubscription) -> bool:
+    """Return whether Stripe will charge it: it runs, and is neither cancelled nor paused."""
+    return one.status in RUNNING_STATUSES and not one.cancel_at and not one.collection_paused
 
 
 def restore_entitlement(access: StoredEntitlement | None, now: datetime) -> Entitlement:

@@ -131,13 +131,18 @@ def revoke_complimentary(database: Database, settings: Settings, email: str) -> 
 def _queue_gift_email(tx: Tx, subscriber: int, gift_id: int, session: CheckoutSession) -> None:
     voice = get_subscriber_localizer(tx, subscriber, session.lang)
     say, giver = voice.say, session.giver or voice.say("Someone")
-    length = {1: say("a month"), 12: say("a year")}.get(session.months) or say("%(number)s months", number=session.months)
-    sentences = [
-        say(
-            "%(giver)s has given you %(length)s of this newsletter, with everything that paid subscribers get.",
+    given = (
+        say("%(giver)s has given you a year of this newsletter, with everything that paid subscribers get.", giver=giver)
+        if session.months == 12
+        else say.ngettext(
+            "%(giver)s has given you a month of this newsletter, with everything that paid subscribers get.",
+            "%(giver)s has given you %(number)s months of this newsletter, with everything that paid subscribers get.",
+            session.months,
             giver=giver,
-            length=length,
-        ),
+        )
+    )
+    sentences = [
+        given,
         say("It starts when you accept it. You won’t be charged, and it doesn’t renew."),
     ]
     held = "" if inbox_limit.use(tx, addresses.normal(session.recipient)) else inbox_limit.FULL

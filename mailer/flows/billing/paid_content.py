@@ -69,7 +69,7 @@ def identify(database: Database, settings: Settings, token: str) -> LinkOwner | 
         owner = private_links.find_owner(tx, claim)
     if claim is None or claim.issued is None or owner is None:
         return None
-    return LinkOwner(owner.id, datetime.now(UTC) - claim.issued <= MAX_LINK_AGE, claim.issued)
+    return LinkOwner(owner.id, datetime.now(UTC) - claim.issued <= MAX_LINK_AGE, claim.issued, claim.epoch)
 
 
 def build_page_link(database: Database, settings: Settings, owner: LinkOwner) -> str:

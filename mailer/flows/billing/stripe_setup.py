@@ -16,8 +16,9 @@ from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
 from mailer.flows.billing.stripe_client import get_unbound_client
 from mailer.payments.client import Stripe
+from mailer.payments.currencies import format_money
 from mailer.payments.models import PLAN
-from mailer.payments.plans import INTERVALS, PaidPlan, Plans, format_money, load_plans
+from mailer.payments.plans import INTERVALS, PaidPlan, Plans, load_plans
 from mailer.store.billing import stripe_events, subscriptions
 
 EVENTS = (

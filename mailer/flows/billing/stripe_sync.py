@@ -16,7 +16,7 @@ from mailer.flows.billing import billing_emails, entitlements
 from mailer.flows.billing.entitlements import Entitlement, EntitlementState
 from mailer.flows.subscribers import inbox_limit, private_links, signup
 from mailer.payments.client import Stripe, UnknownAtStripe
-from mailer.payments.models import RUNNING_STATUSES, Charge, Subscription
+from mailer.payments.models import Charge, Subscription
 from mailer.store.billing import customers, gifts, subscriptions
 from mailer.store.billing.gifts import Gift
 from mailer.store.billing.subscriptions import StoredSubscription
@@ -28,6 +28,8 @@ from mailer.store.transactional import transactional_emails
 logger = log.get("stripe")
 
 _MAX_TRIES = 20
+_NOT_PAYING = (EntitlementState.FREE, EntitlementState.ENDED, EntitlementState.COMPLIMENTARY)
+_PAYING = (EntitlementState.PAYING, EntitlementState.TRIALING)
 
 
 def clock() -> datetime:
@@ -36,7 +38,19 @@ def clock() -> datetime:
 
 
 def refresh_subscription(database: Database, settings: Settings, client: Stripe, stripe_id: str) -> StoredSubscription | None:
-    """Fetch and save a subscription. Raises Unavailable if Stripe does not respond: then nothing is saved."""
+    """Fetch and save a subscription, and end one that its subscriber has too many.
+
+    Raises Unavailable if Stripe does not respond: then nothing is saved.
+    """
+    stored = _refresh_one(database, settings, client, stripe_id)
+    if stored is None or stored.subscriber_id is None or len(_list_charged(database, stored.subscriber_id)) < 2:
+        return stored
+    _end_doubles(database, settings, client, stored.subscriber_id)
+    with database.transaction() as tx:
+        return subscriptions.get(tx, stripe_id)
+
+
+def _refresh_one(database: Database, settings: Settings, client: Stripe, stripe_id: str) -> StoredSubscription | None:
     for _ in range(_MAX_TRIES):
         with database.transaction() as tx:
             version = subscriptions.get_version(tx, stripe_id)
@@ -46,10 +60,7 @@ def refresh_subscription(database: Database, settings: Settings, client: Stripe,
                 subscriptions.mark_lost(tx, stripe_id)
             elif not subscriptions.save_fetched(tx, fetched, version):
                 continue
-            stored = _assign_and_update(tx, settings, stripe_id, fetched)
-        for extra in _list_doubles(database, stored):
-            _end_double(database, settings, client, extra)
-        return stored
+            return _assign_and_update(tx, settings, stripe_id, fetched)
     raise Unavailable(f"The subscription {stripe_id} changes faster than it can be fetched: it will be retried.")
 
 
@@ -69,7 +80,7 @@ def refresh_charge(database: Database, settings: Settings, client: Stripe, strip
             gift = gifts.lock_by_payment(tx, charge.intent)
             if charge.is_returned and not returned_before:
                 _end_links_of_payer(tx, charge, gift)
-            if charge.dispute and (charge.subscription_id or gift):
+            if charge.subscription_id or gift:
                 billing_emails.notify_dispute(tx, charge)
             if gift and charge.is_returned:
                 gifts.revoke_refunded(tx, gift.id)
@@ -113,9 +124,11 @@ def update_entitlement(tx: Tx, settings: Settings, subscriber_id: int) -> Entitl
     if erasure.get_erased_at(tx, subscriber_id):
         return Entitlement(EntitlementState.ENDED)
     before, after = entitlements.save_entitlement(tx, subscriber_id, settings.grace, clock())
-    billing_emails.notify_entitlement_change(
-        tx, subscriber_id, before, after, subscriptions.list_by_subscriber(tx, subscriber_id)
-    )
+    held = subscriptions.list_by_subscriber(tx, subscriber_id)
+    billing_emails.notify_entitlement_change(tx, subscriber_id, before, after, held)
+    if settings.notify_url and held and before.state in _NOT_PAYING and after.state in _PAYING:
+        trial = " (a trial)" if after.state is EntitlementState.TRIALING else ""
+        notices.add(tx, f"A new paid subscriber{trial}: subscriber {subscriber_id}, plan {held[-1].plan}.")
     return after
 
 
@@ -128,14 +141,14 @@ def _fetch(client: Stripe, stripe_id: str) -> Subscription | None:
 
 def _assign_and_update(tx: Tx, settings: Settings, stripe_id: str, fetched: Subscription | None) -> StoredSubscription | None:
     if fetched and fetched.plan and fetched.status not in ("incomplete", "incomplete_expired"):
-        subscriptions.assign(tx, stripe_id, _find_subscriber(tx, fetched))
+        subscriptions.assign(tx, stripe_id, _find_subscriber(tx, settings, fetched))
     stored = subscriptions.get(tx, stripe_id)
     if stored and stored.subscriber_id:
         update_entitlement(tx, settings, stored.subscriber_id)
     return stored
 
 
-def _find_subscriber(tx: Tx, fetched: Subscription) -> int:
+def _find_subscriber(tx: Tx, settings: Settings, fetched: Subscription) -> int:
     """Return the customer's subscriber, else the one proven by a signed link, else the one with the address, else a new
     one.
     """
@@ -146,7 +159,7 @@ def _find_subscriber(tx: Tx, fetched: Subscription) -> int:
         return known
     proven = subscribers.lock(tx, fetched.subscriber_id) if fetched.subscriber_id else None
     subscriber = proven if proven and not erasure.get_erased_at(tx, proven.id) else _find_or_add_by_address(tx, fetched)
-    if subscriber.state != "active":
+    if subscriber.state != "active" and not _activate_payer(tx, settings, subscriber, fetched):
         _request_confirmation(tx, subscriber)
     if again:
         customers.unassign(tx, fetched.customer_id)
@@ -164,28 +177,51 @@ def _find_or_add_by_address(tx: Tx, fetched: Subscription) -> Subscriber:
     return subscriber
 
 
+def _activate_payer(tx: Tx, settings: Settings, subscriber: Subscriber, fetched: Subscription) -> bool:
+    """Subscribe somebody new who pays by card: the emails are what they pay for. Return whether that was possible.
+
+    Nobody is brought back by a payment: who has unsubscribed, bounced or complained is asked, and so is whoever pays nothing.
+    """
+    is_paying = fetched.status in ("active", "trialing") and fetched.amount > 0
+    return is_paying and signup.activate_payer(tx, settings, subscriber, fetched.stripe_id)
+
+
 def _request_confirmation(tx: Tx, subscriber: Subscriber) -> None:
     """Ask for confirmation: paying implies interest in the emails, but does not prove who owns the address."""
     subscribers.reset_to_unconfirmed(tx, subscriber.id)
     consent_log.record(tx, subscriber.id, "requested", "checkout", None, {})
     held = "" if inbox_limit.use(tx, subscriber.email_normal) else inbox_limit.FULL
-    signup.queue_confirmation(tx, subscriber.id, transactional_emails.list_requested_tags(tx, subscriber.id), held)
+    signup.queue_confirmation(tx, subscriber.id, transactional_emails.get_requested(tx, subscriber.id), held)
 
 
-def _list_doubles(database: Database, stored: StoredSubscription | None) -> list[StoredSubscription]:
-    """Return the subscriber's subscriptions that are charged in addition to an older one."""
-    if stored is None or stored.subscriber_id is None:
-        return []
+def _list_charged(database: Database, subscriber_id: int) -> list[StoredSubscription]:
+    """Return a subscriber's subscriptions that are charged, or would be after one payment; oldest first."""
     with database.transaction() as tx:
-        held = subscriptions.list_by_subscriber(tx, stored.subscriber_id)
-    return [one for one in held if one.status in RUNNING_STATUSES and not one.cancel_at and not one.collection_paused][1:]
+        held = subscriptions.list_by_subscriber(tx, subscriber_id)
+    return [one for one in held if entitlements.will_be_charged(one) or one.status == "unpaid"]
 
 
-def _end_double(database: Database, settings: Settings, client: Stripe, stored: StoredSubscription) -> None:
-    """End and refund a subscriber's second subscription at once, so that nobody is charged twice."""
-    logger.warning("stripe.double", subscription=stored.stripe_id)
-    client.cancel_with_refund(stored.stripe_id, stored.invoice_id, f"double-{stored.stripe_id}")
+def _end_doubles(database: Database, settings: Settings, client: Stripe, subscriber_id: int) -> None:
+    """Keep the best of a subscriber's subscriptions: a paid one rather than one past due, of equals the oldest.
+
+    All are fetched first: an event about another one may not have come yet.
+    """
+    for one in _list_charged(database, subscriber_id):
+        _refresh_one(database, settings, client, one.stripe_id)
+    charged = _list_charged(database, subscriber_id)
+    ranked = entitlements.sort_best_first(charged, settings.grace, clock())
+    for extra in ranked[1:]:
+        _end_double(database, settings, client, extra, ranked[0])
+
+
+def _end_double(
+    database: Database, settings: Settings, client: Stripe, extra: StoredSubscription, kept: StoredSubscription
+) -> None:
+    """End a subscription at once, so that nobody is charged twice; refund its latest payment if it would go on."""
+    logger.warning("stripe.double", subscription=extra.stripe_id)
+    goes_on = entitlements.decide_for_subscription(extra, settings.grace).state is EntitlementState.PAYING
+    back = client.cancel_with_refund(extra.stripe_id, extra.invoice_id, f"double-{extra.stripe_id}", None if goes_on else 0)
     with database.transaction() as tx:
-        assert stored.subscriber_id
-        billing_emails.notify_double_payment(tx, stored.subscriber_id, stored)
-    refresh_subscription(database, settings, client, stored.stripe_id)
+        assert extra.subscriber_id
+        billing_emails.notify_double(tx, extra.subscriber_id, extra, kept, back)
+    _refresh_one(database, settings, client, extra.stripe_id)

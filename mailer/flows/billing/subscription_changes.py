@@ -6,8 +6,9 @@ harm.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,18 +18,20 @@ from mailer.core.db import Database
 from mailer.core.errors import BadInput, PostmergeError, Refused
 from mailer.core.settings import Settings
 from mailer.flows.billing import billing_emails, entitlements
-from mailer.flows.billing.billing_text import get_subscriber_localizer, localized_error
+from mailer.flows.billing.billing_emails import Cancellation
+from mailer.flows.billing.billing_text import localized_error
 from mailer.flows.billing.entitlements import Entitlement
 from mailer.flows.billing.stripe_client import get_client
 from mailer.flows.billing.stripe_sync import refresh_charge, refresh_subscription
 from mailer.flows.subscribers import private_links
-from mailer.payments import models
+from mailer.payments import currencies, models
+from mailer.payments.client import Stripe
 from mailer.payments.models import RUNNING_STATUSES
 from mailer.payments.plans import Plans, load_plans
 from mailer.store.billing import entitlement_records, subscriptions
 from mailer.store.billing.entitlement_records import StoredEntitlement
 from mailer.store.billing.subscriptions import StoredSubscription
-from mailer.store.subscribers import erasure, subscribers
+from mailer.store.subscribers import erasure, preferences, subscribers
 
 logger = log.get("paying")
 
@@ -51,7 +54,8 @@ class SubscriptionPage:
     running: StoredSubscription | None
     held: tuple[StoredSubscription, ...]
     withdraw_until: datetime | None
-    lang: str = ""
+    lang: str = ""  # their choice; empty leaves it to the browser
+    plan: str = ""  # the title of the running plan
 
 
 def get_page(database: Database, settings: Settings, subscriber_id: int) -> SubscriptionPage | None:
@@ -62,9 +66,9 @@ def get_page(database: Database, settings: Settings, subscriber_id: int) -> Subs
             return None
         held = subscriptions.list_by_subscriber(tx, subscriber_id)
         written = entitlement_records.get(tx, subscriber_id)
-        lang = get_subscriber_localizer(tx, subscriber_id).lang
+        choices = preferences.get(tx, subscriber_id)
     now = clock()
-    running = next((one for one in held if one.status in (*RUNNING_STATUSES, "paused")), None)
+    running = next(iter(_list_running(settings, held)), None)
     until = _get_withdrawal_deadline(settings, running)
     return SubscriptionPage(
         subscriber.email,
@@ -73,15 +77,15 @@ def get_page(database: Database, settings: Settings, subscriber_id: int) -> Subs
         running,
         tuple(held),
         until if until and until > now else None,
-        lang,
+        choices.lang if choices else "",
+        _find_plan_title(settings, running.plan) if running else "",
     )
 
 
 def is_charged(database: Database, subscriber_id: int) -> bool:
     """Return whether a subscription of theirs is still charged, even if they get no emails."""
     with database.transaction() as tx:
-        held = subscriptions.list_by_subscriber(tx, subscriber_id)
-    return any(one.status in RUNNING_STATUSES and not one.cancel_at for one in held)
+        return subscriptions.is_charged(tx, subscriber_id)
 
 
 def pause_subscription(
@@ -124,11 +128,22 @@ def resume_subscription(database: Database, settings: Settings, subscriber_id: i
 
 
 def cancel_subscription(database: Database, settings: Settings, subscriber_id: int) -> Entitlement:
-    """Cancel at the end of the paid period: nothing more is charged. Repeating it has no effect."""
+    """Cancel at the end of the paid period: nothing more is charged. An email confirms it. Repeating it has no effect."""
     stored = _get_running(database, settings, subscriber_id)
     now = clock()
-    if stored.cancel_at:
-        return _refresh(database, settings, stored)
+    if not stored.cancel_at:
+        _cancel_at_stripe(database, settings, stored, now)
+    after = _refresh(database, settings, stored)
+    plan = _get_plan_title(settings, get_client(database, settings), stored)
+    with database.transaction() as tx:
+        subscriber, ended = subscribers.get(tx, subscriber_id), subscriptions.get(tx, stored.stripe_id)
+        if subscriber and ended:
+            given = Cancellation(stored, plan, subscriber.email, now, ended.cancel_at or now, after)
+            billing_emails.confirm_cancellation(tx, subscriber_id, given, is_repeated=bool(stored.cancel_at))
+    return after
+
+
+def _cancel_at_stripe(database: Database, settings: Settings, stored: StoredSubscription, now: datetime) -> None:
     if stored.status == "past_due" or (_is_paused(stored) and stored.pause_kind != "keep"):
         client = get_client(database, settings)
         client.call("delete", f"/v1/subscriptions/{stored.stripe_id}", idempotency_key=_build_idempotency_key(stored, "leave"))
@@ -138,7 +153,6 @@ def cancel_subscription(database: Database, settings: Settings, subscriber_id: i
         )
     else:
         _update_at_stripe(database, settings, stored, "leave", {"cancel_at_period_end": True})
-    return _refresh(database, settings, stored)
 
 
 def undo_cancellation(database: Database, settings: Settings, subscriber_id: int) -> Entitlement:
@@ -163,29 +177,34 @@ def withdraw_from_contract(database: Database, settings: Settings, subscriber_id
             "The withdrawal period is over. You can cancel at any time and read until the end of the period you’ve paid for.",
         )
     once, client = f"withdraw-{stored.stripe_id}", get_client(database, settings)
+    title = _get_plan_title(settings, client, stored)
     earlier = [one for one in client.list_paid_invoices(stored.stripe_id) if one != stored.invoice_id]
     back = sum(client.refund(one, f"{once}-{one}") for one in earlier)
     back += end_with_refund(database, settings, stored, once, None)
     with database.transaction() as tx:
-        billing_emails.confirm_withdrawal(tx, subscriber_id, stored, _get_plan_title(settings, stored.plan), back, now)
+        billing_emails.confirm_withdrawal(tx, subscriber_id, stored, title, back, now)
     return back
 
 
-def refund_payment(database: Database, settings: Settings, subscriber_id: int, amount: int | None, end: bool) -> int:
-    """Refund the latest payment for the operator (None: all of it), and optionally cancel; return the minor units."""
+def refund_payment(database: Database, settings: Settings, subscriber_id: int, typed: str | None, end: bool) -> tuple[int, str]:
+    """Refund the latest payment for the operator (None: all of it), and optionally cancel.
+
+    Return the minor units and the currency. Raises BadInput if ``typed`` is not an amount in the currency of the payment.
+    """
     with database.transaction() as tx:
         held = subscriptions.list_by_subscriber(tx, subscriber_id)
     stored = next((one for one in reversed(held) if one.invoice_status == "paid"), None)
     if stored is None:
         raise BadInput("This subscriber has paid nothing, so nothing can be refunded.")
+    amount = _parse_refund(typed, stored.currency)
     once = f"refund-{stored.invoice_id}-{amount or 'all'}"
     if end:
-        return end_with_refund(database, settings, stored, once, amount)
+        return end_with_refund(database, settings, stored, once, amount), stored.currency
     client = get_client(database, settings)
     back = client.refund(stored.invoice_id, once, amount)
     if charge := client.get_invoice_charge(stored.invoice_id):
         refresh_charge(database, settings, client, charge)
-    return back
+    return back, stored.currency
 
 
 def end_with_refund(database: Database, settings: Settings, stored: StoredSubscription, once: str, amount: int | None) -> int:
@@ -279,12 +298,17 @@ def _get_running(database: Database, settings: Settings, subscriber_id: int) -> 
     """Return the active subscription, fetched again, so that a change whose response was lost is not repeated."""
     with database.transaction() as tx:
         held = [] if erasure.get_erased_at(tx, subscriber_id) else subscriptions.list_by_subscriber(tx, subscriber_id)
-    for one in held:
-        if one.status in (*RUNNING_STATUSES, "paused"):
-            fresh = refresh_subscription(database, settings, get_client(database, settings), one.stripe_id)
-            if fresh and fresh.status in (*RUNNING_STATUSES, "paused"):
-                return fresh
+    for one in _list_running(settings, held):
+        fresh = refresh_subscription(database, settings, get_client(database, settings), one.stripe_id)
+        if fresh and fresh.status in (*RUNNING_STATUSES, "paused"):
+            return fresh
     raise localized_error(BadInput, "You don’t have a paid subscription, so you’re not being charged.")
+
+
+def _list_running(settings: Settings, held: Sequence[StoredSubscription]) -> list[StoredSubscription]:
+    """Return the subscriptions that have not ended; first the one that gives access."""
+    running = [one for one in held if one.status in (*RUNNING_STATUSES, "paused")]
+    return entitlements.sort_best_first(running, settings.grace, clock())
 
 
 def _is_paused(stored: StoredSubscription) -> bool:
@@ -298,13 +322,31 @@ def _load_terms(settings: Settings) -> Plans:
     return plans
 
 
-def _get_plan_title(settings: Settings, name: str) -> str:
-    """Return a plan's title, or its name if it is no longer sold."""
-    try:
+def _parse_refund(typed: str | None, currency: str) -> int | None:
+    if typed is None:
+        return None
+    amount = currencies.parse_amount(typed, currency)
+    if amount is None:
+        example = currencies.to_major_units(500, currency)
+        raise BadInput(f"--amount {typed!r} is not an amount in {currency.upper()}: use the form {example}.")
+    return amount
+
+
+def _find_plan_title(settings: Settings, name: str) -> str:
+    """Return the title of a plan that is sold; else ''."""
+    with contextlib.suppress(BadInput):
         plans = load_plans(settings.plans)
-    except BadInput:
-        plans = None
-    return next((plan.title for plan in plans.plans if plan.name == name), name) if plans else name
+        return next((plan.title for plan in plans.plans if plan.name == name), "") if plans else ""
+    return ""
+
+
+def _get_plan_title(settings: Settings, client: Stripe, stored: StoredSubscription) -> str:
+    """Return a plan's title, from Stripe if it is no longer sold; empty if that has none. Never its key in plans.toml."""
+    if title := _find_plan_title(settings, stored.plan):
+        return title
+    with contextlib.suppress(PostmergeError):  # a title is no reason to delay a withdrawal
+        return client.get_product_name(stored.stripe_id)
+    return ""
 
 
 def _get_withdrawal_deadline(settings: Settings, stored: StoredSubscription | None) -> datetime | None:

@@ -31,7 +31,7 @@ class EntitlementGrant:
 
 def get(tx: Tx, subscriber_id: int) -> StoredEntitlement | None:
     """Return a subscriber's entitlement; None: free."""
-    row = tx.one("SELECT subscriber_id, state, premium, until FROM accesses WHERE subscriber_id = %(id)s", id=subscriber_id)
+    row = tx.one("SELECT subscriber_id, state, premium, until FROM entitlements WHERE subscriber_id = %(id)s", id=subscriber_id)
     return StoredEntitlement(**row) if row else None
 
 
@@ -39,7 +39,7 @@ def save(tx: Tx, subscriber_id: int, state: str, premium: bool, until: datetime 
     """Store an entitlement."""
     tx.run(
         """
-        INSERT INTO accesses (subscriber_id, state, premium, until)
+        INSERT INTO entitlements (subscriber_id, state, premium, until)
         VALUES (%(id)s, %(state)s, %(premium)s, %(until)s)
         ON CONFLICT (subscriber_id) DO UPDATE
         SET state = EXCLUDED.state, premium = EXCLUDED.premium, until = EXCLUDED.until, at = now()
@@ -54,7 +54,7 @@ def save(tx: Tx, subscriber_id: int, state: str, premium: bool, until: datetime 
 def list_lapsed(tx: Tx, limit: int = 500) -> list[int]:
     """Return subscribers whose entitlement has expired and was not recomputed yet."""
     rows = tx.all(
-        "SELECT subscriber_id FROM accesses WHERE premium AND until <= now() ORDER BY until LIMIT %(limit)s", limit=limit
+        "SELECT subscriber_id FROM entitlements WHERE premium AND until <= now() ORDER BY until LIMIT %(limit)s", limit=limit
     )
     return [int(row["subscriber_id"]) for row in rows]
 
@@ -98,4 +98,6 @@ def list_grants(tx: Tx, subscriber_id: int) -> list[EntitlementGrant]:
 
 def list_all(tx: Tx) -> list[StoredEntitlement]:
     """Return all stored entitlements."""
-    return each(tx.all("SELECT subscriber_id, state, premium, until FROM accesses ORDER BY subscriber_id"), StoredEntitlement)
+    return each(
+        tx.all("SELECT subscriber_id, state, premium, until FROM entitlements ORDER BY subscriber_id"), StoredEntitlement
+    )

@@ -20,7 +20,7 @@ def add(tx: Tx, subscriber_id: int) -> int:
     """Add all customers of a subscriber; return how many."""
     return tx.run(
         """
-        INSERT INTO farewells (customer_id)
+        INSERT INTO customer_deletions (customer_id)
         SELECT stripe_id FROM customers WHERE subscriber_id = %(id)s
         ON CONFLICT (customer_id) DO UPDATE SET at = now(), due_at = now(), done_at = NULL
         """,
@@ -34,10 +34,10 @@ def claim_next(tx: Tx) -> ErasedCustomer | None:
     """
     row = tx.one(
         """
-        UPDATE farewells
+        UPDATE customer_deletions
         SET due_at = now() + interval '1 minute' * least(power(2, attempts), 60), attempts = attempts + 1
         WHERE customer_id IN (
-            SELECT customer_id FROM farewells
+            SELECT customer_id FROM customer_deletions
             WHERE done_at IS NULL AND due_at <= now()
             ORDER BY due_at
             LIMIT 1
@@ -52,7 +52,7 @@ def claim_next(tx: Tx) -> ErasedCustomer | None:
 def mark_done(tx: Tx, one: ErasedCustomer) -> None:
     """Mark as done, unless the subscriber was erased again meanwhile."""
     tx.run(
-        "UPDATE farewells SET done_at = now(), detail = '' WHERE customer_id = %(id)s AND at = %(at)s",
+        "UPDATE customer_deletions SET done_at = now(), detail = '' WHERE customer_id = %(id)s AND at = %(at)s",
         id=one.customer_id,
         at=one.at,
     )
@@ -60,9 +60,11 @@ def mark_done(tx: Tx, one: ErasedCustomer) -> None:
 
 def record_failure(tx: Tx, one: ErasedCustomer, detail: str) -> None:
     """Store why it failed this time."""
-    tx.run("UPDATE farewells SET detail = %(detail)s WHERE customer_id = %(id)s", id=one.customer_id, detail=detail[:500])
+    tx.run(
+        "UPDATE customer_deletions SET detail = %(detail)s WHERE customer_id = %(id)s", id=one.customer_id, detail=detail[:500]
+    )
 
 
 def has_work(tx: Tx) -> bool:
     """Return whether any is due."""
-    return bool(tx.value("SELECT EXISTS (SELECT FROM farewells WHERE done_at IS NULL AND due_at <= now())"))
+    return bool(tx.value("SELECT EXISTS (SELECT FROM customer_deletions WHERE done_at IS NULL AND due_at <= now())"))

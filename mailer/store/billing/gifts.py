@@ -62,14 +62,14 @@ def requeue_emails(tx: Tx, subscriber_id: int) -> int:
     """Queue the emails of gifts not accepted yet once more, for the subscriber's new address; return how many."""
     return tx.run(
         """
-        INSERT INTO transactional_mails (kind, subscriber_id, facts)
+        INSERT INTO transactional_emails (kind, subscriber_id, facts)
         SELECT DISTINCT ON (gifts.id) 'paid', gifts.subscriber_id, sent.facts
         FROM gifts
-        JOIN transactional_mails AS sent
+        JOIN transactional_emails AS sent
             ON sent.subscriber_id = gifts.subscriber_id AND sent.facts ->> 'gift' = gifts.id::text
         WHERE gifts.subscriber_id = %(id)s AND gifts.accepted_at IS NULL AND gifts.returned_at IS NULL
             AND NOT EXISTS (
-                SELECT FROM transactional_mails AS waiting
+                SELECT FROM transactional_emails AS waiting
                 WHERE waiting.subscriber_id = gifts.subscriber_id
                     AND waiting.state IN ('pending', 'held')
                     AND waiting.facts ->> 'gift' = gifts.id::text

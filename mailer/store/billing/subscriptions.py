@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailer.core.db import Tx, each
-from mailer.payments.models import Charge, Subscription
+from mailer.payments.models import RUNNING_STATUSES, Charge, Subscription
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,22 @@ def get(tx: Tx, stripe_id: str) -> StoredSubscription | None:
     """Return one subscription, or None."""
     row = tx.one(f"{_SUBSCRIPTION} WHERE subscriptions.stripe_id = %(id)s", id=stripe_id)
     return StoredSubscription(**row) if row else None
+
+
+def is_charged(tx: Tx, subscriber_id: int) -> bool:
+    """Return whether a subscription of theirs is still charged."""
+    return bool(
+        tx.value(
+            """
+            SELECT EXISTS (
+                SELECT FROM subscriptions
+                WHERE subscriber_id = %(id)s AND plan <> '' AND status = ANY(%(running)s) AND cancel_at IS NULL
+            )
+            """,
+            id=subscriber_id,
+            running=list(RUNNING_STATUSES),
+        )
+    )
 
 
 def list_by_subscriber(tx: Tx, subscriber_id: int) -> list[StoredSubscription]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,6 @@ INTERVALS = {"monthly": "month", "yearly": "year"}
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeStripe]:
-    with FakeStripe(int(time.time())) as fake:
-        yield fake
-
-
-@pytest.fixture
 def shop(database: Database, tmp_path: Path, fake: FakeStripe) -> Shop:
     return selling(Shop(shops.settings(tmp_path, database, fake, plans=tmp_path / "plans.toml"), database, fake))
 
@@ -69,9 +62,10 @@ def session(shop: Shop, **order: Any) -> StripeObject:
     ("currency", "price", "typed", "minor"),
     [
         ("eur", 5, "12.50", 1250), ("eur", 5, "12,5", 1250), ("usd", 5, " 7 ", 700), ("gbp", 5, "3", 300),
-        ("chf", 5, "3.005", 300), ("eur", 5, "19.99", 1999), ("eur", 5, "0.29e2", 2900),
+        ("chf", 5, "3.01", 301), ("eur", 5, "19.99", 1999), ("eur", 5, "8.20", 820),
         ("jpy", 700, "500", 500), ("jpy", 700, "1200", 1200), ("krw", 9000, "10000", 10000), ("vnd", 90_000, "95000", 95_000),
-        ("isk", 900, "901", 901), ("xof", 900, "3", 3), ("clp", 900, "3.4", 3),
+        ("isk", 900, "901", 90_100), ("ugx", 900, "901", 90_100), ("xof", 900, "3", 3), ("clp", 900, "4", 4),
+        ("rwf", 3000, "3500", 3500), ("kwd", 5, "3.456", 3460), ("kwd", 5, "4", 4000),
     ],
 )  # fmt: skip
 def test_what_a_subscriber_types_is_what_is_charged_in_every_currency_and_interval(
@@ -112,7 +106,7 @@ def test_the_price_itself_is_that_of_the_plan(shop: Shop, plan: str) -> None:
         ("eur", "3", True), ("eur", "2.99", False), ("eur", "0", False), ("eur", "-5", False), ("eur", "999999.99", True),
         ("eur", "1000000", False), ("jpy", "3", True), ("jpy", "2", False), ("jpy", "99999999", True),
         ("jpy", "100000000", False), ("eur", "nan", False), ("eur", "inf", False), ("eur", "1e400", False),
-        ("eur", "5 EUR", False),
+        ("eur", "5 EUR", False), ("chf", "3.005", False), ("eur", "1,000", False), ("clp", "3.4", False), ("isk", "3.5", False),
     ],
 )  # fmt: skip
 def test_an_amount_is_taken_from_the_floor_to_what_stripe_takes(shop: Shop, currency: str, typed: str, is_taken: bool) -> None:
@@ -167,18 +161,7 @@ def test_only_the_first_subscription_has_a_trial(shop: Shop, plan: str) -> None:
     assert again["customer"] == bought["customer"]
 
 
-@pytest.mark.parametrize("status", ["active", "trialing", "past_due"])
-def test_a_second_subscription_is_given_back_also_while_the_first_ones_card_fails(shop: Shop, status: str) -> None:
-    """When the card recovers both would be charged."""
-    _, first = held(shop, status)
-    second = shop.buy()
-    shop.hear()
-    assert shop.fake.books.get(second["id"])["status"] == "canceled"
-    assert shop.fake.books.get(first["id"])["status"] == status
-    assert sum(amount for customer, amount in shop.fake.books.charged if customer == second["customer"]) == 0
-
-
-@pytest.mark.parametrize("status", ["canceled", "unpaid", "incomplete_expired"])
+@pytest.mark.parametrize("status", ["canceled", "incomplete_expired"])
 def test_a_subscription_after_one_that_is_over_is_kept(shop: Shop, status: str) -> None:
     held(shop, status)
     second = shop.buy()
@@ -195,8 +178,8 @@ def test_a_subscription_beside_one_that_ends_is_kept(shop: Shop) -> None:
     shop.hear()
     second = shop.buy()
     shop.hear()
-    assert shop.fake.books.get(second["id"])["status"] == "active"
-    assert parse_timestamp(first["cancel_at"])
+    assert [shop.fake.books.get(one["id"])["status"] for one in (first, second)] == ["active", "active"]
+    assert parse_timestamp(shop.fake.books.get(first["id"])["cancel_at"])
 
 
 @pytest.mark.parametrize("is_on", [True, False])

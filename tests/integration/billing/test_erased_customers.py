@@ -46,12 +46,12 @@ def payer(shop: Shop) -> int:
 
 def due(shop: Shop) -> None:
     with shop.database.transaction() as tx:
-        tx.run("UPDATE farewells SET due_at = now()")
+        tx.run("UPDATE customer_deletions SET due_at = now()")
 
 
 def waiting(shop: Shop) -> int:
     with shop.database.transaction() as tx:
-        return int(tx.value("SELECT count(*) FROM farewells WHERE done_at IS NULL"))
+        return int(tx.value("SELECT count(*) FROM customer_deletions WHERE done_at IS NULL"))
 
 
 def charged_later(shop: Shop) -> int:
@@ -118,9 +118,11 @@ def test_what_stripe_says_later_brings_nothing_back(shop: Shop) -> None:
     with shop.database.transaction() as tx:
         assert tx.all("SELECT email_normal FROM customers") == [{"email_normal": ""}]
         assert tx.value("SELECT count(*) FROM subscribers WHERE email <> ''") == 0
-        assert tx.value("SELECT count(*) FROM transactional_mails") == 0
-        assert tx.value("SELECT count(*) FROM accesses") == 0
-        assert ADA not in repr([tx.all(f"SELECT * FROM {table}") for table in ("subscriptions", "notices", "farewells")])
+        assert tx.value("SELECT count(*) FROM transactional_emails") == 0
+        assert tx.value("SELECT count(*) FROM entitlements") == 0
+        assert ADA not in repr(
+            [tx.all(f"SELECT * FROM {table}") for table in ("subscriptions", "notices", "customer_deletions")]
+        )
 
 
 def test_a_pause_of_an_erased_subscriber_never_ends_in_a_charge(shop: Shop) -> None:
@@ -145,7 +147,7 @@ def test_who_pays_anew_after_being_erased_is_a_new_subscriber_with_access(shop: 
     shop.hear()
     assert shop.entitlement().premium
     with shop.database.transaction() as tx:
-        assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
+        assert tx.value("SELECT count(*) FROM transactional_emails WHERE kind = 'confirmation'") == 1
 
 
 def test_no_link_of_an_erased_subscriber_does_anything(shop: Shop) -> None:
@@ -159,18 +161,18 @@ def test_no_link_of_an_erased_subscriber_does_anything(shop: Shop) -> None:
     assert shop.client.post(f"{own}/pause").status_code in (404, 409)
     assert shop.client.post(f"/gift/{tokens.gift_token(secret, shop.recipient(subscriber), gift)}").status_code == 404
     with shop.database.transaction() as tx:
-        assert tx.value("SELECT state FROM subscribers") == "left"
+        assert tx.value("SELECT state FROM subscribers") == "unsubscribed"
 
 
 def test_who_left_the_emails_and_still_pays_is_not_forgotten_by_the_retention_rule(shop: Shop) -> None:
     payer(shop)
     with shop.database.transaction() as tx:
-        tx.run("UPDATE subscribers SET state = 'left', left_at = now() - interval '9 years'")
+        tx.run("UPDATE subscribers SET state = 'unsubscribed', unsubscribed_at = now() - interval '9 years'")
     keep = type(shop.settings)(**{**vars(shop.settings), "keep_unsubscribed": timedelta(days=365)})
     apply_retention(shop.database, keep)
     with shop.database.transaction() as tx:
         assert tx.value("SELECT email FROM subscribers") == ADA
-        tx.run("UPDATE accesses SET premium = false, state = 'ended'")
+        tx.run("UPDATE entitlements SET premium = false, state = 'ended'")
     apply_retention(shop.database, keep)
     with shop.database.transaction() as tx:
         assert tx.value("SELECT email FROM subscribers") == ""

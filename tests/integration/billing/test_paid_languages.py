@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import unescape
 
 import pytest
 
 from mailer.core import i18n
-from mailer.fakes.fake_stripe import FakeStripe
 from mailer.fakes.fake_stripe_books import MONTH
 from mailer.flows.billing import gifts, subscription_changes
 from mailer.flows.billing.billing_text import Localizer
@@ -23,12 +20,6 @@ from tests.integration.billing.test_paid_pages import shop as shop
 from tests.paying import Shop
 
 FIVE = {"en": "€5.00", "de": "5,00 €", "fr": "5,00 €", "es": "5,00 €", "zh": "€5.00"}
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeStripe]:
-    with FakeStripe(int(time.time())) as fake:
-        yield fake
 
 
 def plain(text: str) -> str:
@@ -98,9 +89,9 @@ def test_joining_speaks_the_browsers_language_and_so_does_what_comes_of_it(shop:
     form = shop.client.get("/join").text
     assert plain(say("%(money)s every month", money=FIVE[lang])) in plain(form)
     wrong = shop.client.post("/join", data={"plan": "kind", "amount": "much", "token": form_token(shop), "lang": lang})
-    assert plain(say("%(typed)s isn’t an amount. Enter a number such as %(example)s.", typed="'much'", example="8")) in plain(
-        wrong.text
-    )
+    assert plain(
+        say("%(typed)s isn’t an amount. Enter a number such as %(example)s.", typed="'much'", example="8.00")
+    ) in plain(wrong.text)
     address = shop.client.post("/join", data={"plan": "yearly", "token": form_token(shop), "lang": lang}).headers["location"]
     session = shop.fake.books.get(address.rpartition("/")[2])
     assert session["locale"] == lang

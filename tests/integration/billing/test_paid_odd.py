@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +10,6 @@ from dateutil.relativedelta import relativedelta
 
 from mailer.core import tokens
 from mailer.fakes import fake_stripe_routes
-from mailer.fakes.fake_stripe import FakeStripe
 from mailer.fakes.fake_stripe_books import DAY, MONTH
 from mailer.flows.billing import stripe_reconcile, subscription_changes
 from mailer.flows.billing.entitlements import EntitlementState
@@ -24,12 +21,6 @@ from tests.integration.billing.test_paid_pages import shop as shop
 from tests.paying import Shop
 
 EVE = "eve@example.org"
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeStripe]:
-    with FakeStripe(int(time.time())) as fake:
-        yield fake
 
 
 def with_settings(shop: Shop, **more: object) -> Shop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,9 +24,11 @@ from mailer.flows.billing.entitlements import EntitlementState
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
-from mailer.flows.subscribers import signup, signup_limits
+from mailer.flows.subscribers import erasure, signup, signup_limits, subscriber_admin
+from mailer.flows.transactional.transactional_worker import deliver_batch
 from mailer.store.billing import subscriptions
-from mailer.transports.outbox import Outbox
+from mailer.store.subscribers import suppressions
+from mailer.transports.outbox import Outbox, list_emails
 from tests import factories
 from tests import paying as shops
 from tests.conftest import ROOT
@@ -35,12 +37,6 @@ from tests.integration.sending.test_variants import SECRET, edition
 from tests.paying import Shop
 
 ADA = "ada@example.org"
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeStripe]:
-    with FakeStripe(int(time.time())) as fake:
-        yield fake
 
 
 @pytest.fixture
@@ -122,12 +118,79 @@ def test_checkouts_of_everybody_together_are_limited(shop: Shop, monkeypatch: py
     assert [join(shop)[0] for _ in range(3)] == [303, 303, 429]
 
 
-def test_somebody_unknown_joins_by_the_address_they_pay_with_and_confirms_it(shop: Shop) -> None:
+def test_somebody_unknown_joins_by_paying_and_one_email_confirms_all_of_it(shop: Shop) -> None:
     _, address = join(shop, plan="yearly")
     pay(shop, address, "new@example.org")
     assert shop.entitlement("new@example.org").state is EntitlementState.PAYING
+    send_waiting_emails(shop)
+    [email] = list_emails(shop.settings.outbox)[0]
+    assert email.subject == "Thank you! You now have full access"
+    assert "You’ll get every issue by email." in " ".join(email.text.split())
+    assert "onfirm" not in email.text + email.html
     with shop.database.transaction() as tx:
-        assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
+        assert tx.value("SELECT state FROM subscribers WHERE email = 'new@example.org'") == "active"
+        kinds = tx.all("SELECT kind, source FROM consents ORDER BY id")
+    assert [tuple(row.values()) for row in kinds] == [("confirmed", "checkout")]
+
+
+def test_what_a_sign_up_asked_for_is_added_by_the_payment_that_follows_it(shop: Shop) -> None:
+    evidence = signup.SignupEvidence(answers={"company": "Example"})
+    signup.sign_up(shop.database, "new@example.org", ["python"], evidence, replace(shop.settings, topics=("python",)))
+    with shop.database.transaction() as tx:
+        tx.run("DELETE FROM inbox_emails")
+    pay(shop, join(shop, plan="yearly")[1], "new@example.org")
+    with shop.database.transaction() as tx:
+        row = tx.one("SELECT state, tags, metadata FROM subscribers WHERE email = 'new@example.org'")
+    assert row == {"state": "active", "tags": ["python"], "metadata": {"company": "Example"}}
+
+
+def unsubscribe(shop: Shop, email: str) -> None:
+    subscriber = shop.add_subscriber(email)
+    signup.unsubscribe(
+        shop.database, shop.settings, tokens.unsubscribe_token(shop.settings.need_secrets(), shop.recipient(subscriber))
+    )
+
+
+def bounce(shop: Shop, email: str) -> None:
+    with shop.database.transaction() as tx:
+        suppressions.add(tx, [email], "hard bounce")
+
+
+def erase(shop: Shop, email: str) -> None:
+    shop.add_subscriber(email)
+    erasure.erase_by_email(shop.database, shop.settings, email)
+
+
+@pytest.mark.parametrize("before", [unsubscribe, bounce, erase])
+def test_a_payment_brings_nobody_back_who_left_or_bounced(shop: Shop, before: Callable[[Shop, str], None]) -> None:
+    before(shop, "new@example.org")
+    pay(shop, join(shop, plan="yearly")[1], "new@example.org")
+    assert shop.entitlement("new@example.org").state is EntitlementState.PAYING
+    with shop.database.transaction() as tx:
+        assert tx.value("SELECT state FROM subscribers WHERE email = 'new@example.org'") == "unconfirmed"
+        assert tx.value("SELECT count(*) FROM transactional_emails WHERE kind = 'confirmation'") == 1
+
+
+def send_waiting_emails(shop: Shop) -> None:
+    while deliver_batch(shop.database, shop.settings, Outbox(shop.settings.outbox), "The Letter"):
+        pass
+
+
+@pytest.mark.parametrize("is_reminder", [False, True])
+def test_somebody_who_has_paid_is_not_asked_whether_it_was_them(shop: Shop, is_reminder: bool) -> None:
+    unsubscribe(shop, "new@example.org")
+    pay(shop, join(shop, plan="yearly")[1], "new@example.org")
+    send_waiting_emails(shop)
+    if is_reminder:
+        with shop.database.transaction() as tx:
+            tx.run("UPDATE transactional_emails SET created_at = created_at - interval '8 days'")
+            tx.run("DELETE FROM inbox_emails")
+        assert subscriber_admin.send_reminder(shop.database, shop.settings, "new@example.org")
+        send_waiting_emails(shop)
+    last = [one for one in list_emails(shop.settings.outbox)[0] if "Confirm" in one.subject]
+    assert len(last) == 1 + is_reminder
+    assert {one.subject for one in last} == {"Confirm your email address for The Letter"}
+    assert all("Thank you for your payment" in one.text and "hopefully you" not in one.text for one in last)
 
 
 def test_who_pays_already_is_not_sent_to_pay_again(shop: Shop) -> None:
@@ -139,7 +202,7 @@ def test_who_pays_already_is_not_sent_to_pay_again(shop: Shop) -> None:
 
 
 def test_a_subscriber_says_what_they_pay_from_the_floor_on(shop: Shop) -> None:
-    assert "The minimum for this plan is EUR 3.00" in join(shop, plan="kind", amount="2,99")[1]
+    assert "The minimum for this plan is €3.00" in join(shop, plan="kind", amount="2,99")[1]
     assert "isn’t an amount" in join(shop, plan="kind", amount="much")[1]
     _, address = join(shop, plan="kind", amount="12.50")
     session = shop.fake.books.get(address.rpartition("/")[2])
@@ -224,7 +287,7 @@ def test_leaving_is_two_presses_and_shows_and_emails_the_date(shop: Shop) -> Non
     date = f"{end:%-d %B %Y}"
     assert date in asked
     assert f'You have full access until <strong class="address">{date}</strong>' in done
-    assert shop.subjects()[-1] == f"You have full access until {date}"
+    assert shop.subjects()[-1] == "Your cancellation is confirmed"
     assert shop.entitlement().state is EntitlementState.ENDING
     assert "Your subscription continues as before." in shop.client.post(f"{page}/stay").text
     assert shop.entitlement().state is EntitlementState.PAYING
@@ -343,6 +406,25 @@ def test_withdrawing_gives_all_back_once_and_emails_the_proof(shop: Shop) -> Non
     assert sum(amount for _, amount in shop.fake.books.charged) == 0
 
 
+@pytest.mark.parametrize(
+    ("is_on_sale", "name_at_stripe", "said"),
+    [(True, "Old title", "(Every issue)"), (False, "Old title", "(Old title)"), (False, "", "(Paid subscription)")],
+)
+def test_the_proof_of_a_withdrawal_names_the_plan_by_its_title(
+    shop: Shop, is_on_sale: bool, name_at_stripe: str, said: str
+) -> None:
+    subscriber = paying_subscriber(shop)
+    product = shop.fake.books.add("product", "prod", name=name_at_stripe, active=True)
+    shop.fake.books.get(shop.monthly)["product"] = product["id"]
+    name = "monthly" if is_on_sale else "other"
+    shop.settings.plans.write_text(f"[plans.{name}]\ntitle = 'Every issue'\nprice = 5.00\n")
+    subscription_changes.withdraw_from_contract(shop.database, shop.settings, subscriber)
+    with shop.database.transaction() as tx:
+        facts = tx.value("SELECT facts FROM transactional_emails WHERE facts ->> 'subject' = 'Your withdrawal is confirmed'")
+    assert said in facts["sentences"][0]
+    assert "monthly" not in str(facts)
+
+
 STILL_PAYS = "This only stops the emails. Your paid subscription continues."
 
 
@@ -369,7 +451,7 @@ def test_answers_that_get_lost_charge_and_refund_nothing_twice(shop: Shop) -> No
 def test_a_part_goes_back_by_the_writers_hand(shop: Shop) -> None:
     subscriber = paying_subscriber(shop)
     for _ in range(2):
-        assert subscription_changes.refund_payment(shop.database, shop.settings, subscriber, 200, end=False) == 200
+        assert subscription_changes.refund_payment(shop.database, shop.settings, subscriber, "2.00", end=False) == (200, "eur")
     assert sum(amount for _, amount in shop.fake.books.charged) == 300
     assert shop.entitlement().state is EntitlementState.PAYING
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mailer.core.db import Database
 from mailer.core.errors import BadInput, Refused, Unavailable
-from mailer.fakes.fake_stripe import EventFaults, FakeStripe, sign
+from mailer.fakes.fake_stripe import EventFaults, sign
 from mailer.fakes.fake_stripe_books import DAY, MONTH
 from mailer.flows.billing.entitlements import EntitlementState
 from mailer.flows.billing.stripe_client import get_client
@@ -23,17 +23,6 @@ from mailer.payments.client import Stripe
 from mailer.store.billing import stripe_events
 from tests import paying
 from tests.paying import Shop
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeStripe]:
-    with FakeStripe(int(time.time())) as fake:
-        yield fake
-
-
-@pytest.fixture
-def shop(database: Database, tmp_path: Path, fake: FakeStripe) -> Shop:
-    return Shop(paying.settings(tmp_path, database, fake), database, fake)
 
 
 def event(**more: object) -> bytes:
@@ -53,12 +42,15 @@ def test_who_pays_reads_everything_from_the_event_on(shop: Shop) -> None:
     assert shop.subjects() == ["Thank you! You now have full access"]
 
 
-def test_who_pays_with_a_new_address_is_asked_to_confirm_it(shop: Shop) -> None:
-    shop.buy("new@example.org")
+@pytest.mark.parametrize(("amount", "state", "asked"), [(500, "active", 0), (0, "unconfirmed", 1)])
+def test_who_pays_with_a_new_address_is_subscribed_and_who_pays_nothing_is_asked(
+    shop: Shop, amount: int, state: str, asked: int
+) -> None:
+    shop.buy("new@example.org", shop.price("own", amount, "month"))
     shop.hear()
     with shop.database.transaction() as tx:
-        assert tx.value("SELECT state FROM subscribers WHERE email = 'new@example.org'") == "unconfirmed"
-        assert tx.value("SELECT count(*) FROM transactional_mails WHERE kind = 'confirmation'") == 1
+        assert tx.value("SELECT state FROM subscribers WHERE email = 'new@example.org'") == state
+        assert tx.value("SELECT count(*) FROM transactional_emails WHERE kind = 'confirmation'") == asked
     assert shop.entitlement("new@example.org").state is EntitlementState.PAYING
 
 
@@ -68,6 +60,8 @@ SIGNED: dict[str, tuple[bytes, Callable[[], str], int]] = {
     "another secret": (event(), lambda: sign(event(), "whsec_of_another"), 403),
     "another body": (event(), lambda: sign(event(id="evt_2")), 403),
     "too old": (event(), lambda: sign(event(), at=time.time() - 301), 403),
+    "of the future": (event(), lambda: sign(event(), at=time.time() + 330), 403),
+    "a little ahead": (event(), lambda: sign(event(), at=time.time() + 280), 200),
     "no event": (b"[]", lambda: sign(b"[]"), 400),
     "no text": (b"\xff", lambda: sign(b"\xff"), 403),
     "live": (event(livemode=True), lambda: sign(event(livemode=True)), 403),
@@ -244,6 +238,18 @@ def test_an_address_that_becomes_another_subscribers_at_stripe_moves_nothing(sho
     assert f"stays with subscriber {ada}" in notice["text"]
 
 
+def test_a_new_paid_subscriber_is_told_once_and_without_an_address(shop: Shop) -> None:
+    shop.settings = replace(shop.settings, notify_url="https://hooks.example.org/1")
+    subscriber = shop.add_subscriber()
+    shop.buy()
+    for _ in range(2):
+        shop.hear()
+    with shop.database.transaction() as tx:
+        [notice] = [row["text"] for row in tx.all("SELECT text FROM notices")]
+    assert notice.startswith(f"A new paid subscriber: subscriber {subscriber}, plan ")
+    assert "@" not in notice
+
+
 def test_a_dispute_keeps_access_for_the_grace_and_a_lost_one_ends_it(shop: Shop) -> None:
     shop.add_subscriber()
     shop.buy()
@@ -323,3 +329,14 @@ def test_random_histories_end_as_stripe_says(shop: Shop) -> None:
         bound = stripe_events.get_account(tx)
     assert bound
     assert not bound.livemode
+
+
+def test_payments_with_many_spellings_of_an_inbox_that_nobody_confirmed_cause_few_emails(shop: Shop) -> None:
+    for number in range(6):
+        shop.buy(f"victim+{number}@gmail.com")
+    shop.hear()
+    with shop.database.transaction() as tx:
+        rows = tx.all("SELECT state, count(*) AS number FROM transactional_emails GROUP BY state")
+        states = tx.all("SELECT state, count(*) AS number FROM subscribers GROUP BY state ORDER BY state")
+    assert {row["state"]: row["number"] for row in rows} == {"pending": 3, "held": 8}
+    assert [tuple(row.values()) for row in states] == [("active", 1), ("unconfirmed", 5)]

@@ -59,7 +59,7 @@ def test_another_amount_is_another_price_and_the_old_one_is_closed(
     original = settings.plans.read_text()
     settings.plans.write_text(original.replace("price = 5.00", "price = 6.00"))
     [change] = plan_setup(database, settings).open
-    assert (change.action, change.what, change.detail) == ("change", "price monthly", "EUR 6.00 every month")
+    assert (change.action, change.what, change.detail) == ("change", "price monthly", "€6.00 every month")
     apply_setup(database, settings, plan_setup(database, settings))
     assert plan_setup(database, settings).open == []
     settings.plans.write_text(original)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,12 +20,6 @@ from tests.paying import Shop
 HOUR = 3600
 RUNS = {"active": True, "trialing": True, "past_due": True, "paused": True, "canceled": False, "unpaid": False,
         "incomplete_expired": False}  # fmt: skip
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeStripe]:
-    with FakeStripe(int(time.time())) as fake:
-        yield fake
 
 
 @pytest.fixture

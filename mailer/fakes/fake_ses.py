@@ -19,12 +19,19 @@ import os
 import re
 import sys
 import threading
+import time
 import uuid
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+from mailer.fakes.fake_aws_setup import answer_setup, deny
 from mailer.fakes.fake_ses_account import FakeAccount, ResetConnection, ServerError
 from mailer.fakes.fake_smtp import SmtpConnection
+
+_SUPPRESSED = "/v2/email/suppression/addresses/"
+_IDENTITIES = "/v2/email/identities/"
 
 
 class FakeSesConnection(asyncio.Protocol):
@@ -73,7 +80,7 @@ class FakeSesConnection(asyncio.Protocol):
         except (ValueError, KeyError) as error:
             status, code, payload = 400, "BadRequestException", {"message": repr(error)}
         if self.transport and not self.transport.is_closing():
-            self.transport.write(_response(status, code, payload))
+            self.transport.write(_response(status, code, payload, self.account.behaviour.setup.get("behind_s")))
 
     async def route(self, method: str, path: str, head: str, body: bytes) -> tuple[int, str, Any]:
         """Route a request to the fake's controls, the queue, SNS, or SES."""
@@ -81,11 +88,14 @@ class FakeSesConnection(asyncio.Protocol):
         if path.startswith("/_"):
             return 200, "", await self.steer(method, path, body)
         if target := _header(head, "X-Amz-Target"):
-            return await account.events.sqs(target, json.loads(body))
+            action = target.replace("AmazonSQS.", "sqs:")
+            return deny(account.behaviour.setup, action) or await account.events.sqs(target, json.loads(body))
         if method == "GET" and (page := account.sns.page(path)):
             return 200, "", page
         if f"Credential={account.behaviour.credential}/" not in head:
             return 403, "UnrecognizedClientException", {"message": "The security token included in the request is invalid."}
+        if (answer := answer_setup(account.behaviour.setup, method, unquote(path), body)) is not None:
+            return answer
         match (method, path):
             case ("GET", "/v2/email/account"):
                 return 200, "", account.facts()
@@ -96,6 +106,10 @@ class FakeSesConnection(asyncio.Protocol):
                     return await account.take(lambda: account.accept(body))
                 finally:
                     account.inflight -= 1
+        if method == "GET" and path.startswith(_IDENTITIES):
+            return account.answer_identity(unquote(path.removeprefix(_IDENTITIES)))
+        if path.startswith(_SUPPRESSED):
+            return account.answer_suppression(method, unquote(path.removeprefix(_SUPPRESSED)))
         return 404, "NotFoundException", {"message": f"no such operation: {method} {path}"}
 
     async def steer(self, method: str, path: str, body: bytes) -> Any:
@@ -109,7 +123,8 @@ class FakeSesConnection(asyncio.Protocol):
                 account.log.seek(0)
                 account.log.truncate()
             case ("GET", "/_stats"):
-                return {name: value for name, value in vars(account).items() if isinstance(value, int)} | account.events.stats()
+                counters = {name: value for name, value in vars(account).items() if isinstance(value, int)}
+                return {**counters, **account.events.stats(), "suppressed": len(account.behaviour.suppressed)}
             case ("POST", "/_fill"):
                 request = json.loads(body)
                 account.events.fill(str(request["send"]), int(request["emails"]))
@@ -137,11 +152,13 @@ _REASONS = {
 }
 
 
-def _response(status: int, code: str, payload: Any) -> bytes:
+def _response(status: int, code: str, payload: Any, behind_s: float | None = None) -> bytes:
+    """Return an HTTP response; with ``behind_s``, its date is so many seconds ago."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     error = f"x-amzn-ErrorType: {code}\r\n" if code else ""
+    date = "" if behind_s is None else f"Date: {formatdate(time.time() - behind_s, usegmt=True)}\r\n"
     head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n{error}"
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n{date}{error}"
         f"x-amzn-RequestId: {uuid.uuid4()}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -51,7 +51,10 @@ class FakeBehaviour:
     seed: int = 1
     faults: list[dict[str, Any]] = field(default_factory=list)
     events: dict[str, Any] = field(default_factory=dict)  # see ``fake_events.EventBehaviour``; empty: no events
+    suppressed: dict[str, str] = field(default_factory=dict)  # the account's suppression list: BOUNCE or COMPLAINT by address
+    identities: dict[str, str] | None = None  # "verified", "pending" or "denied" by name; None: everything is verified
     sns: dict[str, str] = field(default_factory=dict)  # url and topic: events are posted there, not queued
+    setup: dict[str, Any] = field(default_factory=dict)  # how the account is set up: see ``fake_aws_setup``
 
 
 class FakeAccount:
@@ -78,6 +81,7 @@ class FakeAccount:
             self.chance = self.events.chance = random.Random(change["seed"])
         if "events" in change:
             self.events.behave(change["events"])
+        self.events.queue_attributes = self.behaviour.setup.get("queue", {})
 
     def fault(self) -> str:
         """Return the fault that the next email meets, or ""."""
@@ -180,6 +184,33 @@ class FakeAccount:
             status, code, payload = 500, "", {}
         return smtp_reply(status, code, payload.get("MessageId") or payload.get("message", ""))
 
+    def answer_suppression(self, method: str, email: str) -> tuple[int, str, Any]:
+        """Return SES's response to GetSuppressedDestination or DeleteSuppressedDestination; faults are as for an email."""
+        fault, listed = self.fault(), self.behaviour.suppressed
+        if fault == "throttle":
+            return 429, "TooManyRequestsException", {"message": "Rate exceeded"}
+        if fault.startswith("error"):
+            raise ServerError
+        if email not in listed:
+            message = f"Email address {email} does not exist on your suppression list."
+            return 404, "NotFoundException", {"message": message}
+        if method == "DELETE":
+            del listed[email]
+            return 200, "", {}
+        entry = {"EmailAddress": email, "Reason": listed[email], "LastUpdateTime": time.time()}
+        return 200, "", {"SuppressedDestination": entry}
+
+    def answer_identity(self, name: str) -> tuple[int, str, Any]:
+        """Return SES's response to GetEmailIdentity."""
+        known = self.behaviour.identities
+        state = "verified" if known is None else known.get(name)
+        if state == "denied":
+            return 403, "AccessDeniedException", {"message": "not authorized to perform: ses:GetEmailIdentity"}
+        if state is None:
+            return 404, "NotFoundException", {"message": f"Email identity {name} does not exist."}
+        facts = {"IdentityType": "DOMAIN", "VerifiedForSendingStatus": state == "verified"}
+        return 200, "", {**facts, **self.behaviour.setup.get("identities", {}).get(name, {})}
+
     def facts(self) -> dict[str, Any]:
         """Return what SES reports about the account."""
         b = self.behaviour
@@ -192,6 +223,7 @@ class FakeAccount:
             "SendingEnabled": b.sending,
             "ProductionAccessEnabled": b.production,
             "EnforcementStatus": "HEALTHY",
+            **b.setup.get("account", {}),
         }
 
 

@@ -57,6 +57,7 @@ class FakeSes:
         return {
             "AWS_ENDPOINT_URL_SESV2": self.url,
             "AWS_ENDPOINT_URL_SQS": self.url,
+            "AWS_ENDPOINT_URL_SNS": self.url,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_REGION": "eu-central-1",
@@ -97,7 +98,7 @@ class FakeSes:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def stats(self) -> dict[str, int]:
-        """Counters: requests, accepted, throttled, inflight, most_inflight; of events: waiting, hidden."""
+        """Counters: requests, accepted, throttled, inflight, most_inflight; of events: waiting, hidden; suppressed."""
         with urllib.request.urlopen(self.url + "/_stats") as answer:
             return dict(json.load(answer))
 

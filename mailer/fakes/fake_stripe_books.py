@@ -188,6 +188,12 @@ class Books:
     def refund(self, charge_id: str, amount: int | None) -> StripeObject:
         """Refund a charge."""
         charge = self.get(charge_id, "charge")
+        if any(
+            one["status"] in ("needs_response", "under_review", "lost")
+            for one in self.of("dispute")
+            if one["charge"] == charge_id
+        ):
+            raise FakeStripeError(400, "charge_disputed", f"Charge {charge_id} has been charged back; cannot issue a refund.")
         amount = amount or charge["amount"] - charge["amount_refunded"]
         if amount <= 0 or charge["amount_refunded"] + amount > charge["amount"]:
             raise FakeStripeError(400, "charge_already_refunded", f"Charge {charge_id} has already been refunded.")
@@ -198,11 +204,11 @@ class Books:
         self.emit("charge.refunded", charge)
         return made
 
-    def dispute(self, charge_id: str) -> StripeObject:
-        """Open a dispute: the subscriber's bank takes the money back for now."""
+    def dispute(self, charge_id: str, status: str = "needs_response") -> StripeObject:
+        """Open a dispute: the subscriber's bank takes the money back for now. An inquiry (``warning_…``) takes none."""
         charge = self.get(charge_id, "charge")
         charge["disputed"] = True
-        made = self.add("dispute", "dp", charge=charge_id, amount=charge["amount"], status="needs_response")
+        made = self.add("dispute", "dp", charge=charge_id, amount=charge["amount"], status=status)
         self.emit("charge.dispute.created", made)
         return made
 

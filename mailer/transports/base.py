@@ -55,6 +55,14 @@ class AccountLimits:
         return float("inf") if self.quota < 0 else max(0.0, self.quota - self.sent)
 
 
+class SuppressionRemoval(StrEnum):
+    """What happened to an address on the provider's own suppression list."""
+
+    REMOVED = "removed"
+    NOT_LISTED = "not listed"
+    COMPLAINT = "listed because of a complaint"  # and left there
+
+
 class Transport(Protocol):
     """``send`` is thread-safe and returns an answer instead of raising for what the other side does."""
 
@@ -73,4 +81,28 @@ class AsyncTransport(Transport, Protocol):
 
     async def send_async(self, envelope: Envelope) -> Answer:
         """``send`` on the process's shared loop (``mailer.core.event_loop``)."""
+        ...
+
+
+@runtime_checkable
+class VerifyingTransport(Protocol):
+    """A transport whose provider accepts email only from addresses or domains that were verified with it."""
+
+    def is_verified(self, address: str) -> bool | None:
+        """Is the address, or a domain that it is in, verified? None if our credentials may not ask.
+
+        Raises Refused (wrong credential) or Unavailable (try again).
+        """
+        ...
+
+
+@runtime_checkable
+class SuppressingTransport(Protocol):
+    """A transport whose provider has a suppression list of its own and accepts, but never delivers, email to those on it."""
+
+    def remove_suppression(self, email: str, complaints: bool = False) -> SuppressionRemoval:
+        """Remove an address from the provider's list; one listed because of a complaint only with ``complaints``.
+
+        Repeating it has no effect. Raises Refused (wrong credential, missing permission) or Unavailable (try again).
+        """
         ...

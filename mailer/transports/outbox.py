@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import itertools
@@ -13,7 +14,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from mailer.core.errors import BadInput
-from mailer.core.private_files import open_private
+from mailer.core.files import open_private
 from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
 
 _count = itertools.count()
@@ -39,7 +40,8 @@ class Outbox:
                 file.write(_TAGS + tags.encode("ascii", "replace") + b"\r\n" + envelope.raw)
             part.replace(self.folder / f"{name}.eml")
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
             return Answer(Outcome.HALT, detail=f"The outbox {self.folder} cannot be written ({error.strerror}).")
         return Answer(Outcome.ACCEPTED, message_id=name)
 

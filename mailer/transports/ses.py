@@ -13,11 +13,11 @@ from typing import Any
 import botocore.exceptions as aws
 from botocore.config import Config
 
-from mailer.core.errors import Refused, Unavailable
-from mailer.core.log import without_addresses
+from mailer.core.characters import without_addresses
+from mailer.core.errors import PostmergeError, Refused, Unavailable
 from mailer.core.message import mailable
 from mailer.transports.aws_client import make_client
-from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
+from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome, SuppressionRemoval
 
 # Nothing was sent, or nothing arrived: safe to retry.
 _NOT_SENT = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ProxyConnectionError)
@@ -37,7 +37,7 @@ _SETUP = (
     aws.SSOError,
 )
 _THROTTLED = {"TooManyRequestsException", "ThrottlingException", "Throttling", "LimitExceededException"}
-_CREDENTIALS = {
+CREDENTIALS = {
     "UnrecognizedClientException",
     "InvalidClientTokenId",
     "SignatureDoesNotMatch",
@@ -51,6 +51,8 @@ _CREDENTIALS = {
     "MissingAuthenticationTokenException",
     "OptInRequired",
 }
+NO_PERMISSION = {"AccessDenied", "AccessDeniedException"}
+_READING = Config(retries={"mode": "standard", "total_max_attempts": 6})  # reading twice does no harm
 # Errors of the account or the sender: every other email of the send would fail in the same way.
 _HALT = {"SendingPausedException", "AccountSuspendedException", "MailFromDomainNotVerifiedException", "NotFoundException"}
 
@@ -98,10 +100,7 @@ class Ses:
         try:
             facts = self.client().get_account()
         except Exception as error:
-            answer = classify_error(error)
-            if answer.outcome is Outcome.HALT:
-                raise Refused(answer.detail) from error
-            raise Unavailable(f"SES cannot be asked for its limits ({answer.detail}): try again in a while.") from error
+            raise _explain_failure(error, "SES cannot be asked for its limits") from error
         quota = facts.get("SendQuota", {})
         return AccountLimits(
             rate=float(quota.get("MaxSendRate", 1)),
@@ -111,12 +110,67 @@ class Ses:
             production=bool(facts.get("ProductionAccessEnabled", True)),
         )
 
+    def is_verified(self, address: str) -> bool | None:
+        """Is the address, its domain or a parent domain verified for sending? None without ``ses:GetEmailIdentity``.
+
+        SES counts a subdomain as verified with its domain. It answers about one call a second, so calls are retried.
+        """
+        domains = mailable(address).partition("@")[2].lower().split(".")
+        parents = [".".join(domains[at:]) for at in range(len(domains) - 1)]
+        try:
+            client = make_client("sesv2", self._config.merge(_READING))
+            return any(_is_identity_verified(client, name) for name in (parents[0], mailable(address), *parents[1:]))
+        except Exception as error:
+            if isinstance(error, aws.ClientError) and error.response.get("Error", {}).get("Code") in NO_PERMISSION:
+                return None
+            raise _explain_failure(error, "SES cannot be asked for verified addresses") from error
+
+    def remove_suppression(self, email: str, complaints: bool = False) -> SuppressionRemoval:
+        """Remove an address from the account's suppression list. Raises Refused or Unavailable."""
+        try:
+            listed = self._call_unless_missing("get_suppressed_destination", email)
+            if listed is None:
+                return SuppressionRemoval.NOT_LISTED
+            if listed.get("SuppressedDestination", {}).get("Reason") == "COMPLAINT" and not complaints:
+                return SuppressionRemoval.COMPLAINT
+            self._call_unless_missing("delete_suppressed_destination", email)
+        except Exception as error:
+            raise _explain_failure(error, "The address could not be removed from SES's suppression list") from error
+        return SuppressionRemoval.REMOVED
+
+    def _call_unless_missing(self, operation: str, email: str) -> dict[str, Any] | None:
+        """Call an operation on one address of the suppression list; None if SES does not list it."""
+        try:
+            found: dict[str, Any] = getattr(self.client(), operation)(EmailAddress=mailable(email))
+        except aws.ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NotFoundException":
+                return None
+            raise
+        return found
+
     def client(self) -> Any:
         """Return boto3's client, created once. Raises botocore's errors for an incomplete configuration."""
         with self._lock:
             if self._made is None:
                 self._made = make_client("sesv2", self._config)
             return self._made
+
+
+def _is_identity_verified(client: Any, name: str) -> bool:
+    try:
+        return bool(client.get_email_identity(EmailIdentity=name).get("VerifiedForSendingStatus"))
+    except aws.ClientError as error:
+        if error.response.get("Error", {}).get("Code") == "NotFoundException":
+            return False
+        raise
+
+
+def _explain_failure(error: Exception, what: str) -> PostmergeError:
+    """Return Refused for a set-up that must be corrected, else Unavailable."""
+    answer = classify_error(error)
+    if answer.outcome in (Outcome.HALT, Outcome.REFUSED):
+        return Refused(answer.detail)
+    return Unavailable(f"{what} ({answer.detail}): try again in a while.")
 
 
 def accept_response(message_id: object) -> Answer:
@@ -151,7 +205,7 @@ def classify_response(code: str, status: int, message: str) -> Answer:
     said = _clean(message)
     if code in _THROTTLED or status == 429:
         return Answer(Outcome.THROTTLED, detail=f"SES asked for less ({code}).")
-    if code in _CREDENTIALS or status in (401, 403):
+    if code in CREDENTIALS or status in (401, 403):
         return Answer(
             Outcome.HALT, detail=f"SES does not accept the AWS credentials ({code}): check AWS_ACCESS_KEY_ID and its rights."
         )

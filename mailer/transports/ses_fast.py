@@ -14,7 +14,7 @@ import orjson
 from mailer.core import event_loop
 from mailer.core.message import mailable
 from mailer.transports.aws_client import AwsEndpoint, error_code
-from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome
+from mailer.transports.base import AccountLimits, Answer, Envelope, Outcome, SuppressionRemoval
 from mailer.transports.http_connection import HttpResponse, Unreachable
 from mailer.transports.ses import Ses, accept_response, classify_error, classify_response, clean_tag
 
@@ -55,6 +55,14 @@ class FastSes:
     def account(self) -> AccountLimits | None:
         """Return the limits from ``GetAccount``, through boto3."""
         return self._reference.account()
+
+    def is_verified(self, address: str) -> bool | None:
+        """Is the address or a domain that it is in verified? Through boto3."""
+        return self._reference.is_verified(address)
+
+    def remove_suppression(self, email: str, complaints: bool = False) -> SuppressionRemoval:
+        """Remove an address from the account's suppression list, through boto3."""
+        return self._reference.remove_suppression(email, complaints)
 
     def _body(self, envelope: Envelope) -> bytes:
         request: dict[str, Any] = {

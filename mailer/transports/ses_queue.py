@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.request import getproxies
 
@@ -26,6 +27,7 @@ from mailer.transports.sqs import Queue, QueueMessage
 
 MAX_MESSAGES = 10  # messages for each call; SQS's limit
 _MAX_WAIT_SECONDS = 20  # of one long poll; SQS's limit
+_SENT, _MAX_MILLISECOND_DIGITS = "SentTimestamp", 15
 _METHODS = {"ReceiveMessage": "receive_message", "DeleteMessageBatch": "delete_message_batch"}
 
 
@@ -51,9 +53,10 @@ class Sqs:
             "QueueUrl": self._url,
             "MaxNumberOfMessages": MAX_MESSAGES,
             "WaitTimeSeconds": min(_MAX_WAIT_SECONDS, seconds),
+            "AttributeNames": [_SENT],
         }
         found = self._ask("ReceiveMessage", request_body).get("Messages") or []
-        return [QueueMessage(one["Body"], one["ReceiptHandle"]) for one in found]
+        return [QueueMessage(one["Body"], one["ReceiptHandle"], _read_sent_at(one)) for one in found]
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Delete messages; ignore those already deleted. A message that SQS fails to delete comes again, which is safe."""
@@ -93,6 +96,11 @@ class FastSqs(Sqs):
         except Exception as error:
             raise _as_our_error(error) from error
         return _facts(response, operation)
+
+
+def _read_sent_at(message: dict[str, Any]) -> datetime | None:
+    text = str((message.get("Attributes") or {}).get(_SENT, ""))
+    return datetime.fromtimestamp(int(text) / 1000, UTC) if text.isdecimal() and len(text) < _MAX_MILLISECOND_DIGITS else None
 
 
 def _facts(response: HttpResponse, operation: str) -> dict[str, Any]:

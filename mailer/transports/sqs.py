@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class QueueMessage:
-    """One message; ``receipt`` is for deleting it."""
+    """One message; ``receipt`` is for deleting it, and ``sent_at`` is when the queue got it, if it says so."""
 
     body: str
     receipt: str
+    sent_at: datetime | None = None
 
 
 class Queue(Protocol):

@@ -11,13 +11,14 @@ from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.completion import send_argument
 from mailer.core.errors import BadInput
 from mailer.flows.sending.send_report import SendReport, make_report, report_facts
 from mailer.flows.sending.send_report_page import MEANING, STATES_SHOWN, format_duration, render_report
 
 
 @click.command()
-@click.argument("send")
+@send_argument()
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Write a self-contained HTML page.")
 @as_json
 def report(send: str, html: Path | None, json: bool) -> None:
@@ -27,7 +28,7 @@ def report(send: str, html: Path | None, json: bool) -> None:
     """
     found = make_report(open_database(load_settings()), send)
     if html:
-        _write(html, render_report(found))
+        _write_page(html, render_report(found))
     if json:
         print_json(report_facts(found))
     else:
@@ -36,7 +37,7 @@ def report(send: str, html: Path | None, json: bool) -> None:
             out.print(Text(f"Report written to {html}."))
 
 
-def _write(path: Path, text: str) -> None:
+def _write_page(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -47,22 +48,22 @@ def show(console: Console, found: SendReport) -> None:
     """The report as tables."""
     send = found.send
     console.print(Text(f"Send {send.id} of {send.issue_key}, {send.state}: {send.subject}", style="bold"), soft_wrap=True)
-    if send.reason or send.waits_for:
-        console.print(Text(send.reason or send.waits_for, style="yellow"), soft_wrap=True)
+    if send.reason or send.waiting_reason:
+        console.print(Text(send.reason or send.waiting_reason, style="yellow"), soft_wrap=True)
     if found.span.first:
         rate = f", {found.rate:,.1f} emails a second" if found.rate else ""
         console.print(f"{count(found.span.emails, 'email')} in {format_duration(found.seconds)}{rate}.")
-    console.print(_outcomes(found))
+    console.print(_tabulate_outcomes(found))
     if found.texts:
-        console.print(_texts(found))
+        console.print(_tabulate_texts(found))
     if found.reasons:
-        console.print(_reasons(found))
+        console.print(_tabulate_reasons(found))
     if found.domains:
-        console.print(_domains(found))
+        console.print(_tabulate_domains(found))
     console.print(found.sum_sentence(), style="" if found.adds_up or send.audience_size is None else "red", soft_wrap=True)
 
 
-def _outcomes(found: SendReport) -> Table:
+def _tabulate_outcomes(found: SendReport) -> Table:
     table = Table("outcome", box=None, header_style="bold")
     table.add_column("subscribers", justify="right")
     table.add_column("meaning")
@@ -72,7 +73,7 @@ def _outcomes(found: SendReport) -> Table:
     return table
 
 
-def _texts(found: SendReport) -> Table:
+def _tabulate_texts(found: SendReport) -> Table:
     table = Table("variant", box=None, header_style="bold", title="By variant", title_justify="left")
     table.add_column("emails", justify="right")
     for name, number in found.texts.items():
@@ -80,7 +81,7 @@ def _texts(found: SendReport) -> Table:
     return table
 
 
-def _reasons(found: SendReport) -> Table:
+def _tabulate_reasons(found: SendReport) -> Table:
     table = Table("outcome", box=None, header_style="bold", title="Reasons", title_justify="left")
     table.add_column("subscribers", justify="right")
     table.add_column("reason")
@@ -89,7 +90,7 @@ def _reasons(found: SendReport) -> Table:
     return table
 
 
-def _domains(found: SendReport) -> Table:
+def _tabulate_domains(found: SendReport) -> Table:
     states = [state for state in STATES_SHOWN if found.outcomes.get(state)]
     table = Table("domain", box=None, header_style="bold", title="By domain", title_justify="left")
     for name in ("subscribers", *states):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from mailer.commands.common import load_settings, open_database, out
+from mailer.commands.completion import send_argument
 from mailer.flows.publishing import publish
 from mailer.flows.sending import send_control
 
 
 @click.command()
-@click.argument("send")
+@send_argument()
 def pause(send: str) -> None:
     """Pause a send until `resume`. SEND is an id or an issue's key.
 
@@ -21,7 +22,7 @@ def pause(send: str) -> None:
 
 
 @click.command()
-@click.argument("send")
+@send_argument()
 @click.option("--yes", is_flag=True, help="Resume a stopped send whose problem is fixed.")
 @click.option("--no-gate", is_flag=True, help="Send although the issue's page is not live.")
 def resume(send: str, yes: bool, no_gate: bool) -> None:
@@ -34,7 +35,7 @@ def resume(send: str, yes: bool, no_gate: bool) -> None:
 
 
 @click.command()
-@click.argument("send")
+@send_argument()
 @click.option("--reason", default="stopped by the operator", show_default=True, help="Why; recorded with the send.")
 def stop(send: str, reason: str) -> None:
     """Stop a send. Resuming it requires `resume --yes`.
@@ -48,7 +49,7 @@ def stop(send: str, reason: str) -> None:
 
 
 @click.command()
-@click.argument("send")
+@send_argument()
 def cancel(send: str) -> None:
     """Cancel a send that has not started, for good. SEND is an id or an issue's key.
 

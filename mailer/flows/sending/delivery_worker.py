@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from mailer.core.errors import Unavailable
 from mailer.core.message import Template, list_id, unsubscribe_mailto
 from mailer.core.rate_limiter import NoRateLimit, SendSlots
 from mailer.core.settings import Settings
+from mailer.core.telemetry import work_counts
 from mailer.flows.sending import ses_quota
 from mailer.flows.sending.concurrent_sender import ConcurrentSender
 from mailer.flows.sending.send_control import halt_send
@@ -34,6 +36,7 @@ from mailer.transports.base import Answer, AsyncTransport, Envelope, Outcome, Tr
 
 logger = log.get("deliver")
 
+ACCEPTED_EVENT = "delivery.accepted"  # in the log: a send, and the subscribers whose email was accepted
 TURN_SECONDS = 30.0  # how long one wake-up works on a send; then the send is enqueued again, so that other sends get a turn
 DUPLICATE_ADDRESS = "an address is in its audience twice, which must never happen: find the two subscribers and merge them"
 IDLE_SECONDS = 0.02  # pause before asking the rate limiter again when it granted no slots
@@ -127,11 +130,11 @@ def _prepare(database: Database, settings: Settings, send_id: int) -> _Prepared 
             return None
         edition = editions.get(tx, send.edition_id)
         texts = {"": edition, **editions.list_variants(tx, edition)}
-    templates = {name: _make_template(send, one) for name, one in texts.items()}
+    templates = {name: _make_template(settings, send, one) for name, one in texts.items()}
     return _Prepared(send, templates, text_selection.build_parameters(edition.lang, filter(None, texts)))
 
 
-def _make_template(send: Send, edition: editions.StoredEdition) -> Template:
+def _make_template(settings: Settings, send: Send, edition: editions.StoredEdition) -> Template:
     return Template.prepare(
         subject=edition.subject,
         html=edition.html,
@@ -139,7 +142,8 @@ def _make_template(send: Send, edition: editions.StoredEdition) -> Template:
         sender=send.sender,
         digest=edition.digest,
         lang=edition.lang,
-        list_id=list_id(send.sender, edition.url),
+        list_id=list_id(settings.sender or send.sender, edition.url),  # the newsletter's, whoever an issue is from
+        reply_to=settings.reply_to if send.reply_to is None else send.reply_to,
     )
 
 
@@ -156,13 +160,14 @@ class _DeliveryRun:
         self._claim_id = str(uuid.uuid4())
         self._claiming = self._has_more = True
         self._quota_exhausted = False
+        self._outcomes: Counter[str] = Counter()
 
     def run_until(self, over: Callable[[], bool]) -> DeliveryResult:
         """Deliver until ``over`` says so, nothing is pending, or the transport accepts no more."""
-        total = 0
+        started = time.monotonic()
         while self._claiming or self._sender.in_flight:
             sent = self._sender.collect_results()
-            total += len(sent)
+            self._outcomes.update(str(answer.outcome) for _, answer in sent)
             self._note_outcomes({answer.outcome for _, answer in sent})
             self._claiming = self._claiming and not over()
             slots = self._take_slots()
@@ -173,6 +178,10 @@ class _DeliveryRun:
             self._sender.start(ScheduledDelivery(delivery, now + number * slots.gap) for number, delivery in enumerate(claimed))
         if self._quota_exhausted:
             ses_quota.wait_for_quota(self._database, self._send_id)
+        total, seconds = self._outcomes.total(), time.monotonic() - started
+        if total:
+            rate = round(total / seconds, 1)
+            logger.info("send.turn_ended", send=self._send_id, seconds=round(seconds, 1), rate=rate, **self._outcomes)
         return DeliveryResult(total, self._has_more)
 
     def _note_outcomes(self, outcomes: set[Outcome]) -> None:
@@ -203,7 +212,9 @@ class _DeliveryRun:
             try:
                 with self._database.transaction() as tx:
                     self._settle(tx, sent)
-                    return deliveries.claim(tx, self._send_id, self._claim_id, wanted, self._texts) if wanted else ([], 0)
+                    claimed = deliveries.claim(tx, self._send_id, self._claim_id, wanted, self._texts) if wanted else ([], 0)
+                self._note_settled(sent)
+                return claimed
             except Unavailable as error:
                 if not sent:
                     raise
@@ -215,6 +226,14 @@ class _DeliveryRun:
                     raise
                 self._stop_duplicates()
                 wanted = 0
+
+    def _note_settled(self, sent: Sequence[Answered]) -> None:
+        """Count the outcomes, and log who got the email: after a restore, `postmerge reconcile-sends` reads these lines."""
+        for outcome, number in Counter(answer.outcome for _, answer in sent).items():
+            work_counts.count("emails", str(outcome), number)
+        accepted = [one.delivery.subscriber_id for one, answer in sent if answer.outcome is Outcome.ACCEPTED]
+        if accepted:
+            logger.info(ACCEPTED_EVENT, send=self._send_id, subscribers=accepted)
 
     def _stop_duplicates(self) -> None:
         """Stop the send because the ledger refused a claim: an address would have received it twice."""

@@ -19,6 +19,7 @@ _STATUS = {
     "paused": "paused",
     "stopped": "errored",
     "cancelled": "suppressed",
+    "draft": "draft",
 }
 
 
@@ -37,8 +38,8 @@ class IssueOverview:
 
     @property
     def status(self) -> str:
-        """The API's word for the state; an issue without a send was adopted or does not ask to be emailed."""
-        return _STATUS.get(self.row.state or "", "imported")
+        """The API's word for the state; an issue without a send is in the archive, as Buttondown's sent emails are."""
+        return _STATUS.get(self.row.state or "", "sent")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mailer.core import log
 from mailer.core.errors import PostmergeError
 from mailer.core.rate_limiter import QUOTA_RESERVE, RateLimiter, SendSlots
+from mailer.core.telemetry import work_counts
 from mailer.transports.base import AccountLimits, Transport
 
 logger = log.get("rate")
@@ -78,6 +79,9 @@ class SendRate:
             return self._account
         with self._lock:
             self._account, self._used = account, 0
+        if account and account.quota >= 0:
+            work_counts.set_gauge("ses_rate_allowed", account.rate)
+            work_counts.set_gauge("ses_quota_left", account.left)
         return account
 
 

@@ -17,6 +17,7 @@ from mailer.store.sending.sends import Send
 
 MAX_INTERVALS = 120  # in the timeline
 MAX_DOMAINS = 20
+MIN_RATED_EMAILS = 50  # fewer say nothing about a rate
 MAX_REASONS = 30
 DELAY_BOUNDS_SECONDS = (1, 5, 30, 120, 600, 3600, 21600)  # they separate the slots of the delay chart
 _INTERVAL_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)
@@ -31,7 +32,7 @@ class SendTimeline:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Eemails per second."""
+        """Emails per second."""
         return tuple(number / self.width for number in self.emails)
 
 
@@ -84,8 +85,8 @@ class SendReport:
 
     @property
     def rate(self) -> float:
-        """Eemails per second on average; 0 when they all left at the same moment."""
-        return self.span.emails / self.seconds if self.seconds else 0.0
+        """Emails per second on average; 0 when they all left at the same moment, or were too few."""
+        return self.span.emails / self.seconds if self.seconds and self.span.emails >= MIN_RATED_EMAILS else 0.0
 
     def sum_sentence(self) -> str:
         """Spell out the sum."""
@@ -104,7 +105,7 @@ def make_report(database: Database, target: str) -> SendReport:
         send_reports.use_one_snapshot(tx)
         send = find_send(tx, target)
         span = send_reports.read_span(tx, send.id)
-        width = _width(span)
+        width = _choose_width(span)
         emails = send_reports.count_by_interval(tx, send.id, span.first, timedelta(seconds=width)) if span.first else {}
         slots = send_reports.count_by_delay(tx, send.id, DELAY_BOUNDS_SECONDS)
         cells, domain_count = send_reports.count_by_domain(tx, send.id, MAX_DOMAINS)
@@ -115,24 +116,24 @@ def make_report(database: Database, target: str) -> SendReport:
             span=span,
             timeline=SendTimeline(width, tuple(emails.get(slot, 0) for slot in range(max(emails, default=-1) + 1))),
             reasons=tuple(send_reports.list_reasons(tx, send.id, MAX_REASONS)),
-            domains=_domains(cells),
+            domains=_count_domains(cells),
             domain_count=domain_count,
-            texts=_texts(tx, send),
+            texts=_count_texts(tx, send),
             delays=tuple(slots.get(slot, 0) for slot in range(len(DELAY_BOUNDS_SECONDS) + 1)),
         )
 
 
-def _texts(tx: Tx, send: Send) -> dict[str, int]:
+def _count_texts(tx: Tx, send: Send) -> dict[str, int]:
     found = send_reports.count_by_text(tx, send.id)
     return by_text(found, editions.get(tx, send.edition_id).lang) if set(found) - {""} else {}
 
 
-def _width(span: SendSpan) -> int:
+def _choose_width(span: SendSpan) -> int:
     seconds = (span.last - span.first).total_seconds() if span.first and span.last else 0.0
     return next((width for width in _INTERVAL_SECONDS if seconds / width <= MAX_INTERVALS), math.ceil(seconds / MAX_INTERVALS))
 
 
-def _domains(cells: list[send_reports.DomainCount]) -> tuple[DomainOutcomes, ...]:
+def _count_domains(cells: list[send_reports.DomainCount]) -> tuple[DomainOutcomes, ...]:
     found: dict[str, dict[str, int]] = {}
     for cell in cells:
         found.setdefault(cell.domain, {})[cell.state] = cell.number
@@ -158,7 +159,7 @@ def report_facts(found: SendReport) -> dict[str, Any]:
         "first_email_at": found.span.first,
         "last_email_at": found.span.last,
         "seconds": round(found.seconds, 3),
-        "emails_per_second": round(found.rate, 2),
+        "emails_per_second": round(found.rate, 2) if found.rate else None,
         "timeline": {"interval_seconds": found.timeline.width, "emails": list(found.timeline.emails)},
         "delays": {"up_to_seconds": [*DELAY_BOUNDS_SECONDS, None], "deliveries": list(found.delays)},
         "texts": found.texts,

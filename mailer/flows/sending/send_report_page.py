@@ -10,7 +10,8 @@ from typing import Any
 
 import jinja2
 
-from mailer.flows.sending.send_report import DELAY_BOUNDS_SECONDS, SendReport
+from mailer.core.i18n import local_time
+from mailer.flows.sending.send_report import DELAY_BOUNDS_SECONDS, MIN_RATED_EMAILS, SendReport
 
 # In the order of a delivery's life; the page's style gives each a colour and a pattern of its own.
 STATES_SHOWN = ("delivered", "accepted", "pending", "claimed", "skipped", "uncertain", "bounced", "complained", "failed")
@@ -49,15 +50,15 @@ class BarSegment:
 
 def render_report(found: SendReport) -> str:
     """Render the page. It contains no addresses."""
-    ceiling = _ceiling(max(found.timeline.rates, default=0))
-    return _template().render(
+    ceiling = _round_up(max(found.timeline.rates, default=0))
+    return _load_template().render(
         report=found,
         send=found.send,
-        bars=_bars(found, ceiling),
+        bars=_make_bars(found, ceiling),
         ceiling=ceiling,
         segments=stack_segments(found.outcomes, found.total),
         states=[state for state in STATES_SHOWN if found.outcomes.get(state)],
-        delays=_delays(found),
+        delays=_list_delays(found),
         meaning=MEANING,
     )
 
@@ -74,7 +75,7 @@ def stack_segments(states: dict[str, int], total: int) -> list[BarSegment]:
     return made
 
 
-def _bars(found: SendReport, ceiling: float) -> list[Bar]:
+def _make_bars(found: SendReport, ceiling: float) -> list[Bar]:
     if not found.timeline.emails or not found.span.first:
         return []
     each = 100 / len(found.timeline.emails)
@@ -83,13 +84,15 @@ def _bars(found: SendReport, ceiling: float) -> list[Bar]:
             x=round(each * slot, 3),
             width=round(each * 0.86, 3),
             height=round(100 * rate / ceiling, 3),
-            tooltip=f"{_clock(found.span.first, slot * found.timeline.width)}: {number:,} emails in {found.timeline.width} s",
+            tooltip=(
+                f"{_format_clock(found.span.first, slot * found.timeline.width)}: {number:,} emails in {found.timeline.width} s"
+            ),
         )
         for slot, (number, rate) in enumerate(zip(found.timeline.emails, found.timeline.rates, strict=True))
     ]
 
 
-def _delays(found: SendReport) -> list[tuple[str, int, float]]:
+def _list_delays(found: SendReport) -> list[tuple[str, int, float]]:
     """Rows of the delay chart: label, number and length of the bar in percent. Empty slots at the end are omitted."""
     names = [f"up to {format_duration(bound)}" for bound in DELAY_BOUNDS_SECONDS] + [
         f"over {format_duration(DELAY_BOUNDS_SECONDS[-1])}"
@@ -99,11 +102,11 @@ def _delays(found: SendReport) -> list[tuple[str, int, float]]:
     return [(names[slot], found.delays[slot], round(100 * found.delays[slot] / highest, 3)) for slot in range(used)]
 
 
-def _clock(first: datetime, seconds: int) -> str:
-    return f"{first + timedelta(seconds=seconds):%H:%M:%S}"
+def _format_clock(first: datetime, seconds: int) -> str:
+    return f"{local_time.to_local(first + timedelta(seconds=seconds)):%H:%M:%S}"
 
 
-def _ceiling(highest: float) -> float:
+def _round_up(highest: float) -> float:
     """The next round number (1, 2, 2.5, 5 or 10 times a power of ten) for the top of an axis."""
     if highest <= 0:
         return 1.0
@@ -121,25 +124,28 @@ def format_duration(seconds: float) -> str:
     return " ".join(part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part)
 
 
-def _share(number: int, total: int) -> str:
-    """A percentage that never rounds a few to 0 % or a part to 100 %."""
+def _format_share(number: int, total: int) -> str:
+    """A percentage that never rounds a few to 0 % or a part to 100 %; a dash if the whole is too small for one."""
+    if total < MIN_RATED_EMAILS:
+        return "–"
     percent = 100 * number / total if total else 0.0
     if 0 < percent < 0.1:
         return "<0.1 %"
     return ">99.9 %" if 99.9 < percent < 100 else f"{percent:.1f} %"
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:,.1f}"
 
 
-def _template() -> jinja2.Template:
+def _load_template() -> jinja2.Template:
     filters: dict[str, Any] = {
         "whole": lambda value: f"{value:,}",
-        "number": _number,
-        "share": _share,
+        "number": _format_number,
+        "share": _format_share,
         "lasted": format_duration,
-        "moment": lambda at: f"{at:%d %b %Y, %H:%M:%S} UTC" if at else "not yet",
+        "moment": lambda at: local_time.moment(at, "%d %b %Y, %H:%M:%S") if at else "not yet",
+        "local": local_time.to_local,
     }
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent.parent.parent / "templates"),

@@ -38,6 +38,12 @@ def list_send_statuses(database: Database, target: str = "") -> list[SendStatus]
     return [SendStatus(send, counts[send.id]) for send in found]
 
 
+def list_sent_keys(database: Database) -> list[str]:
+    """The keys of the issues that have sends, newest first."""
+    with database.transaction() as tx:
+        return list(dict.fromkeys(send.issue_key for send in sends.list_all(tx)))
+
+
 def send_facts(one: SendStatus) -> dict[str, Any]:
     """A send as JSON-ready facts, as ``status --json`` prints them."""
     send = one.send
@@ -52,8 +58,8 @@ def send_facts(one: SendStatus) -> dict[str, Any]:
         "subject": send.subject,
         "rule": send.audience,
         "reason": send.reason,
-        "waits_for": send.waits_for,
-        "look_until": send.look_until.isoformat() if send.look_until else None,
+        "waiting_reason": send.waiting_reason,
+        "watch_until": send.watch_until.isoformat() if send.watch_until else None,
         "due_at": send.due_at.isoformat(),
         "started_at": send.started_at.isoformat() if send.started_at else None,
         "finished_at": send.finished_at.isoformat() if send.finished_at else None,

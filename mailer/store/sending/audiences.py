@@ -38,7 +38,7 @@ def count_by_text(tx: Tx, rule: Rule, texts: Mapping[str, str]) -> dict[str, int
         f"""
         SELECT coalesce({text_selection.VARIANT}, '') AS variant, count(*)::int AS number
         FROM subscribers
-        LEFT JOIN accesses ON accesses.subscriber_id = subscribers.id
+        LEFT JOIN entitlements ON entitlements.subscriber_id = subscribers.id
         WHERE subscribers.id IN (SELECT subscribers.id {_MAILABLE.replace("{rule}", where)})
         GROUP BY 1
         ORDER BY 1

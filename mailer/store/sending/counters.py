@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mailer.core.db import Tx
 
@@ -88,6 +88,31 @@ def find_block(tx: Tx, offset: int, newest_first: bool) -> tuple[int, int | None
         offset=offset,
     )
     return (row["number"], row["id"]) if row else (0, None)
+
+
+def add_counts(tx: Tx, counts: Mapping[str, int]) -> None:
+    """Add to the counters of metrics, of kind ``metric``."""
+    if counts:
+        tx.run(
+            """
+            INSERT INTO tallies (kind, key, number)
+            SELECT 'metric', key, number FROM unnest(%(keys)s::text [], %(numbers)s::bigint []) AS added (key, number)
+            """,
+            keys=list(counts),
+            numbers=list(counts.values()),
+        )
+
+
+def set_gauges(tx: Tx, gauges: Mapping[str, int]) -> None:
+    """Replace numbers of metrics, of kind ``gauge``; a lock lets one process at a time do it."""
+    if gauges:
+        tx.value("SELECT pg_advisory_xact_lock(hashtext('postmerge.gauges'))")
+        tx.run("DELETE FROM tallies WHERE kind = 'gauge' AND key = ANY(%(keys)s::text [])", keys=list(gauges))
+        tx.run(
+            "INSERT INTO tallies (kind, key, number) SELECT 'gauge', * FROM unnest(%(keys)s::text [], %(numbers)s::bigint [])",
+            keys=list(gauges),
+            numbers=list(gauges.values()),
+        )
 
 
 def compact(tx: Tx) -> int:

@@ -82,7 +82,7 @@ def claim(
                 ) AS suppressed
             FROM picked
             JOIN subscribers ON subscribers.id = picked.subscriber_id
-            LEFT JOIN accesses ON accesses.subscriber_id = picked.subscriber_id
+            LEFT JOIN entitlements ON entitlements.subscriber_id = picked.subscriber_id
         )
 
         UPDATE deliveries
@@ -291,7 +291,7 @@ class Health:
     """A send's rows, the emails sent, and how many of those ended badly. Each subscriber counts once."""
 
     rows: int
-    handed_over: int
+    uploaded_editions: int
     hard: int
     soft: int
     complaints: int
@@ -303,9 +303,9 @@ def read_health(tx: Tx, send_id: int) -> Health:
         """
         SELECT
             count(*)::int AS rows,
-            count(*) FILTER (WHERE state IN ('accepted', 'delivered', 'bounced', 'complained'))::int AS handed_over,
-            count(*) FILTER (WHERE state = 'bounced' AND detail LIKE 'hard%%')::int AS hard,
-            count(*) FILTER (WHERE state = 'bounced' AND detail NOT LIKE 'hard%%')::int AS soft,
+            count(*) FILTER (WHERE state IN ('accepted', 'delivered', 'bounced', 'complained'))::int AS uploaded_editions,
+            count(*) FILTER (WHERE event_kind = 'hard bounce' AND state = 'bounced')::int AS hard,
+            count(*) FILTER (WHERE event_kind IN ('soft bounce', 'general bounce') AND state = 'bounced')::int AS soft,
             count(*) FILTER (WHERE state = 'complained')::int AS complaints
         FROM deliveries
         WHERE send_id = %(send_id)s

@@ -11,7 +11,8 @@ from mailer.store.subscribers import text_selection
 
 def begin(tx: Tx, month: date) -> bool:
     """Whether this month's digest has not been queued yet; if so, this transaction now owns it."""
-    return bool(tx.run("INSERT INTO digests (month, readers) VALUES (%(month)s, 0) ON CONFLICT DO NOTHING", month=month))
+    statement = "INSERT INTO digests (month, subscriber_count) VALUES (%(month)s, 0) ON CONFLICT DO NOTHING"
+    return bool(tx.run(statement, month=month))
 
 
 def list_sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
@@ -47,8 +48,8 @@ def add_items(tx: Tx, place: int, send: dict[str, Any], end: datetime, rule: str
         LEFT JOIN LATERAL (
             SELECT own_title, own_url
             FROM edition_variants
-            WHERE edition_id = %(edition_id)s AND own_url <> '' AND name IN ({text_selection.LANG}, {text_selection.BASE})
-            ORDER BY name = {text_selection.LANG} DESC
+            WHERE edition_id = %(edition_id)s AND own_url <> '' AND name = ANY({text_selection.LANGS})
+            ORDER BY array_position({text_selection.LANGS}, name)
             LIMIT 1
         ) AS translation ON true
         WHERE state = 'active'
@@ -71,7 +72,7 @@ def queue_emails(tx: Tx, month: date) -> int:
     """Queue an email for each subscriber with items; returns how many."""
     number = tx.run(
         """
-        INSERT INTO transactional_mails (kind, topic, subscriber_id, facts, once)
+        INSERT INTO transactional_emails (kind, topic, subscriber_id, facts, once)
         SELECT
             'confirmation', 'digest', subscriber_id,
             jsonb_build_object('issues', jsonb_agg(jsonb_build_object('title', title, 'url', url) ORDER BY place)),
@@ -83,5 +84,5 @@ def queue_emails(tx: Tx, month: date) -> int:
         """,
         month=month,
     )
-    tx.run("UPDATE digests SET readers = %(number)s WHERE month = %(month)s", number=number, month=month)
+    tx.run("UPDATE digests SET subscriber_count = %(number)s WHERE month = %(month)s", number=number, month=month)
     return number

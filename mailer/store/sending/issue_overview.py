@@ -11,7 +11,7 @@ from mailer.core.db import Tx, each
 
 @dataclass(frozen=True)
 class IssueRow:
-    """An issue of the ledger. The fields of its newest send are None or empty when it has none."""
+    """An issue of the ledger, or a draft (state ``draft``). The fields of its newest send are None or empty without one."""
 
     key: str
     path: str
@@ -51,14 +51,14 @@ class SendFeedback:
 
 
 def list_all(tx: Tx) -> list[IssueRow]:
-    """All issues, newest first; a renamed one is listed once, under its current key."""
+    """All issues and drafts, newest first; a renamed one is listed once, under its current key."""
     rows = tx.all(
         """
         SELECT
             issues.key, issues.path, issues.title, issues.dated, issues.last_seen_at,
             last.id AS send_id, last.state, coalesce(last.audience, '') AS rule, last.due_at, last.finished_at,
             last.audience_size, last.edition_id, coalesce(editions.subject, issues.title) AS subject,
-            coalesce(editions.preheader, '') AS preheader, coalesce(editions.url, '') AS url
+            coalesce(editions.preheader, '') AS preheader, coalesce(editions.url, issues.url, '') AS url
         FROM issues
         LEFT JOIN LATERAL (
             SELECT * FROM sends
@@ -70,7 +70,15 @@ def list_all(tx: Tx) -> list[IssueRow]:
             WHERE coalesce(later.renamed_from, later.key) = coalesce(issues.renamed_from, issues.key)
                 AND (later.last_seen_at, later.key) > (issues.last_seen_at, issues.key)
         )
-        ORDER BY issues.dated DESC, issues.key
+
+        UNION ALL
+
+        SELECT
+            key, path, fields ->> 'subject', created_at, updated_at, NULL, 'draft', coalesce(fields ->> 'audience', ''),
+            NULL, NULL, NULL, NULL, fields ->> 'subject', coalesce(fields ->> 'description', ''), ''
+        FROM drafts
+        WHERE NOT EXISTS (SELECT FROM issues WHERE issues.key = drafts.key)
+        ORDER BY dated DESC, key
         """
     )
     return each(rows, IssueRow)
@@ -102,13 +110,13 @@ def list_feedback(tx: Tx, send_ids: Sequence[int]) -> dict[int, SendFeedback]:
         """
         WITH unsubscribed AS (
             SELECT evidence ->> 'send' AS send, count(DISTINCT subscriber_id)::int AS number FROM consents
-            WHERE kind = 'left' AND evidence ->> 'send' = ANY(%(ids)s::bigint []::text [])
+            WHERE kind = 'unsubscribed' AND evidence ->> 'send' = ANY(%(ids)s::bigint []::text [])
             GROUP BY 1
         ),
 
         soft AS (
             SELECT send_id, count(DISTINCT subscriber_id)::int AS number FROM delivery_events
-            WHERE send_id = ANY(%(ids)s::bigint []) AND kind IN ('delay', 'soft bounce')
+            WHERE send_id = ANY(%(ids)s::bigint []) AND kind IN ('delay', 'soft bounce', 'general bounce')
             GROUP BY 1
         )
 

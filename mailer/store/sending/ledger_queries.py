@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from mailer.core.db import Tx, each
 
@@ -52,30 +52,6 @@ def list_deliveries(tx: Tx, send_id: int, limit: int, offset: int) -> list[Ledge
 def count_sends_by_state(tx: Tx) -> dict[str, int]:
     """How many sends are in each state."""
     return _counts(tx.all("SELECT state, count(*)::int AS number FROM sends GROUP BY state"))
-
-
-def count_deliveries_by_state(tx: Tx, finished_within: timedelta) -> dict[str, int]:
-    """How many deliveries are in each state, of sends that are active or finished within ``finished_within``.
-
-    Older sends are omitted, so that the cost does not grow with the ledger.
-    """
-    rows = tx.all(
-        """
-        SELECT deliveries.state, count(*)::int AS number
-        FROM sends
-        JOIN deliveries ON deliveries.send_id = sends.id
-        WHERE sends.state IN ('scheduled', 'holding', 'sending', 'paused', 'stopped')
-            OR sends.finished_at > now() - %(finished_within)s
-        GROUP BY deliveries.state
-        """,
-        finished_within=finished_within,
-    )
-    return _counts(rows)
-
-
-def count_waiting_transactional(tx: Tx) -> int:
-    """How many transactional emails are pending."""
-    return int(tx.value("SELECT count(*) FROM transactional_mails WHERE state = 'pending'"))
 
 
 def _counts(rows: list[dict[str, object]]) -> dict[str, int]:

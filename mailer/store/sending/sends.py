@@ -45,16 +45,17 @@ class Send:
     subject: str
     state: SendState
     sender: str
+    reply_to: str | None  # None: published before it was kept, so the newsletter's applies
     audience: str
     audience_size: int | None
     due_at: datetime
     gated: bool
     page_awaited_since: datetime | None
-    page_looked_at: datetime | None
+    page_checked_at: datetime | None
     open_wave: int
-    look_until: datetime | None
-    rests_until: datetime | None
-    waits_for: str
+    watch_until: datetime | None
+    deferred_until: datetime | None
+    waiting_reason: str
     reason: str
     created_at: datetime
     started_at: datetime | None
@@ -70,33 +71,41 @@ class Send:
 
 _COLUMNS = """
     sends.id, sends.issue_key, sends.edition_number, sends.edition_id, editions.digest, editions.subject, sends.state,
-    sends.sender, sends.audience, sends.audience_size, sends.due_at, sends.gated, sends.page_awaited_since,
-    sends.page_looked_at, sends.open_wave, sends.look_until, sends.rests_until,
-    sends.waits_for, sends.reason, sends.created_at, sends.started_at, sends.finished_at,
+    sends.sender, sends.reply_to, sends.audience, sends.audience_size, sends.due_at, sends.gated, sends.page_awaited_since,
+    sends.page_checked_at, sends.open_wave, sends.watch_until, sends.deferred_until,
+    sends.waiting_reason, sends.reason, sends.created_at, sends.started_at, sends.finished_at,
     sends.cancelled_by, sends.chosen
     FROM sends JOIN editions ON editions.id = sends.edition_id
 """
 
 
-def create(
-    tx: Tx, root: str, number: int, edition_id: int, state: SendState, sender: str, audience: str, due_at: datetime, gated: bool
-) -> int:
+@dataclass(frozen=True)
+class SendTerms:
+    """What publishing decides about a send: the text, who it is from, to whom and when it goes."""
+
+    edition_id: int
+    state: SendState
+    sender: str
+    reply_to: str
+    audience: str
+    due_at: datetime
+
+
+def create(tx: Tx, root: str, number: int, terms: SendTerms, gated: bool) -> int:
     """Create a send and return its id. Raises a unique violation when this edition of the issue already has one."""
     return int(
         tx.value(
             """
-            INSERT INTO sends (issue_key, edition_number, edition_id, state, sender, audience, due_at, gated)
-            VALUES (%(root)s, %(number)s, %(edition_id)s, %(state)s, %(sender)s, %(audience)s, %(due_at)s, %(gated)s)
+            INSERT INTO sends (issue_key, edition_number, edition_id, state, sender, reply_to, audience, due_at, gated)
+            VALUES (
+                %(root)s, %(number)s, %(edition_id)s, %(state)s, %(sender)s, %(reply_to)s, %(audience)s, %(due_at)s, %(gated)s
+            )
             RETURNING id
             """,
             root=root,
             number=number,
-            edition_id=edition_id,
-            state=state,
-            sender=sender,
-            audience=audience,
-            due_at=due_at,
             gated=gated,
+            **vars(terms),
         )
     )
 
@@ -104,6 +113,11 @@ def create(
 def list_all(tx: Tx) -> list[Send]:
     """All sends, newest first."""
     return _sends(tx.all(f"SELECT {_COLUMNS} ORDER BY sends.id DESC"))
+
+
+def list_rules(tx: Tx) -> set[str]:
+    """The audience rules of all sends."""
+    return {row["audience"] for row in tx.all("SELECT DISTINCT audience FROM sends")}
 
 
 def get(tx: Tx, send_id: int) -> Send | None:
@@ -126,8 +140,8 @@ def move(tx: Tx, send_id: int, source: Iterable[SendState], target: SendState, r
             UPDATE sends
             SET state = %(target)s,
                 reason = %(reason)s,
-                rests_until = NULL,
-                waits_for = '',
+                deferred_until = NULL,
+                waiting_reason = '',
                 started_at = CASE WHEN %(target)s = 'sending' THEN coalesce(started_at, now()) ELSE started_at END,
                 finished_at = CASE WHEN %(target)s = 'finished' THEN now() ELSE finished_at END
             WHERE id = %(id)s AND state = ANY(%(source)s)
@@ -149,9 +163,7 @@ def set_canceller(tx: Tx, send_id: int, canceller: Canceller) -> None:
     )
 
 
-def rearm(
-    tx: Tx, cancelled: Send, edition_id: int, state: SendState, sender: str, audience: str, due_at: datetime, gated: bool
-) -> bool:
+def rearm(tx: Tx, cancelled: Send, terms: SendTerms, gated: bool) -> bool:
     """Reactivate a cancelled send that never started; its audience has to be frozen again.
 
     Returns False when the send has changed since ``cancelled`` was read.
@@ -159,19 +171,15 @@ def rearm(
     changed = tx.run(
         """
         UPDATE sends
-        SET edition_id = %(edition_id)s, state = %(state)s, sender = %(sender)s, audience = %(audience)s,
-            audience_size = NULL, frozen_at = NULL, due_at = %(due_at)s, gated = %(gated)s, page_awaited_since = NULL,
-            page_looked_at = NULL, reason = '', cancelled_by = ''
+        SET edition_id = %(edition_id)s, state = %(state)s, sender = %(sender)s, reply_to = %(reply_to)s,
+            audience = %(audience)s, audience_size = NULL, frozen_at = NULL, due_at = %(due_at)s, gated = %(gated)s,
+            page_awaited_since = NULL, page_checked_at = NULL, reason = '', cancelled_by = ''
         WHERE id = %(id)s AND started_at IS NULL AND state = 'cancelled' AND cancelled_by = %(by)s
         """,
         id=cancelled.id,
         by=cancelled.cancelled_by,
-        edition_id=edition_id,
-        state=state,
-        sender=sender,
-        audience=audience,
-        due_at=due_at,
         gated=gated,
+        **vars(terms),
     )
     return bool(changed)
 
@@ -181,21 +189,17 @@ def set_chosen(tx: Tx, send_id: int, chosen: bool) -> None:
     tx.run("UPDATE sends SET chosen = %(chosen)s WHERE id = %(id)s", id=send_id, chosen=chosen)
 
 
-def revise(tx: Tx, send_id: int, edition_id: int, state: SendState, sender: str, audience: str, due_at: datetime) -> None:
-    """Change the edition, time and audience rule of a send that has not started."""
+def revise(tx: Tx, send_id: int, terms: SendTerms) -> None:
+    """Change the edition, sender, time and audience rule of a send that has not started."""
     tx.run(
         """
         UPDATE sends
-        SET edition_id = %(edition_id)s, state = %(state)s, sender = %(sender)s, audience = %(audience)s,
-            due_at = %(due_at)s, page_awaited_since = NULL, page_looked_at = NULL
+        SET edition_id = %(edition_id)s, state = %(state)s, sender = %(sender)s, reply_to = %(reply_to)s,
+            audience = %(audience)s, due_at = %(due_at)s, page_awaited_since = NULL, page_checked_at = NULL
         WHERE id = %(id)s AND started_at IS NULL AND state NOT IN ('finished', 'cancelled')
         """,
         id=send_id,
-        edition_id=edition_id,
-        state=state,
-        sender=sender,
-        audience=audience,
-        due_at=due_at,
+        **vars(terms),
     )
 
 
@@ -220,7 +224,7 @@ def list_due(tx: Tx) -> list[Send]:
             SELECT {_COLUMNS}
             WHERE sends.state IN ('scheduled', 'holding')
                 AND sends.due_at <= now()
-                AND coalesce(sends.rests_until, now()) <= now()
+                AND coalesce(sends.deferred_until, now()) <= now()
             ORDER BY sends.id
             """
         )
@@ -239,7 +243,7 @@ def list_with_pending(tx: Tx) -> list[int]:
         SELECT id
         FROM sends
         WHERE state = 'sending'
-            AND coalesce(rests_until, now()) <= now()
+            AND coalesce(deferred_until, now()) <= now()
             AND EXISTS (
                 SELECT FROM deliveries
                 WHERE send_id = sends.id AND deliveries.state = 'pending' AND deliveries.wave <= sends.open_wave
@@ -266,24 +270,24 @@ def list_settled(tx: Tx) -> list[int]:
     return [row["id"] for row in rows]
 
 
-def back_off(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
-    """Neither start nor claim for the time of ``pause``; ``waits_for`` says why. No effect on sends that are not active."""
+def back_off(tx: Tx, send_id: int, pause: timedelta, waiting_reason: str) -> None:
+    """Neither start nor claim for the time of ``pause``; ``waiting_reason`` says why. Other sends are not changed."""
     tx.run(
         """
-        UPDATE sends SET rests_until = now() + %(pause)s, waits_for = %(waits_for)s
+        UPDATE sends SET deferred_until = now() + %(pause)s, waiting_reason = %(waiting_reason)s
         WHERE id = %(id)s AND state IN ('scheduled', 'holding', 'sending')
         """,
         id=send_id,
         pause=pause,
-        waits_for=waits_for,
+        waiting_reason=waiting_reason,
     )
 
 
-def await_page(tx: Tx, send_id: int, pause: timedelta, waits_for: str) -> None:
+def await_page(tx: Tx, send_id: int, pause: timedelta, waiting_reason: str) -> None:
     """Like ``back_off``, and record that the issue's page was not live yet."""
-    back_off(tx, send_id, pause, waits_for)
+    back_off(tx, send_id, pause, waiting_reason)
     tx.run(
-        "UPDATE sends SET page_awaited_since = coalesce(page_awaited_since, now()), page_looked_at = now() WHERE id = %(id)s",
+        "UPDATE sends SET page_awaited_since = coalesce(page_awaited_since, now()), page_checked_at = now() WHERE id = %(id)s",
         id=send_id,
     )
 
@@ -295,13 +299,13 @@ def open_gate(tx: Tx, send_id: int) -> None:
 
 def clear_ended_backoffs(tx: Tx) -> int:
     """Clear the back-offs that have ended; returns how many."""
-    return tx.run("UPDATE sends SET rests_until = NULL, waits_for = '' WHERE rests_until <= now()")
+    return tx.run("UPDATE sends SET deferred_until = NULL, waiting_reason = '' WHERE deferred_until <= now()")
 
 
 def set_due(tx: Tx, send_id: int, due_at: datetime) -> None:
     """Set when the send starts; waiting for its page begins again."""
     tx.run(
-        "UPDATE sends SET due_at = %(due_at)s, page_awaited_since = NULL, page_looked_at = NULL WHERE id = %(id)s",
+        "UPDATE sends SET due_at = %(due_at)s, page_awaited_since = NULL, page_checked_at = NULL WHERE id = %(id)s",
         id=send_id,
         due_at=due_at,
     )
@@ -310,7 +314,7 @@ def set_due(tx: Tx, send_id: int, due_at: datetime) -> None:
 def set_wave(tx: Tx, send_id: int, open_wave: int, look: timedelta | None = None) -> None:
     """Set which wave may be claimed and, with ``look``, for how long the outcomes so far are watched."""
     tx.run(
-        "UPDATE sends SET open_wave = %(wave)s, look_until = now() + %(look)s WHERE id = %(id)s",
+        "UPDATE sends SET open_wave = %(wave)s, watch_until = now() + %(look)s WHERE id = %(id)s",
         id=send_id,
         wave=open_wave,
         look=look,
@@ -331,7 +335,8 @@ def get_acknowledged(tx: Tx, send_id: int) -> AcknowledgedOutcomes:
     """The outcomes that no longer count; all 0 for a send that no circuit breaker has stopped."""
     row = tx.one(
         """
-        SELECT excused_mails AS emails, excused_hard AS hard, excused_soft AS soft, excused_complaints AS complaints
+        SELECT acknowledged_emails AS emails, acknowledged_hard AS hard, acknowledged_soft AS soft,
+            acknowledged_complaints AS complaints
         FROM sends
         WHERE id = %(id)s
         """,
@@ -345,7 +350,8 @@ def set_acknowledged(tx: Tx, send_id: int, known: AcknowledgedOutcomes) -> None:
     tx.run(
         """
         UPDATE sends
-        SET excused_mails = %(emails)s, excused_hard = %(hard)s, excused_soft = %(soft)s, excused_complaints = %(complaints)s
+        SET acknowledged_emails = %(emails)s, acknowledged_hard = %(hard)s, acknowledged_soft = %(soft)s,
+            acknowledged_complaints = %(complaints)s
         WHERE id = %(id)s
         """,
         id=send_id,
@@ -356,7 +362,7 @@ def set_acknowledged(tx: Tx, send_id: int, known: AcknowledgedOutcomes) -> None:
 def backoff_seconds(tx: Tx, send_id: int) -> float:
     """How long the send still backs off; 0 when it does not."""
     value = tx.value(
-        "SELECT extract(epoch FROM greatest(rests_until - now(), interval '0')) FROM sends WHERE id = %(id)s", id=send_id
+        "SELECT extract(epoch FROM greatest(deferred_until - now(), interval '0')) FROM sends WHERE id = %(id)s", id=send_id
     )
     return float(value or 0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -23,21 +23,15 @@ ENVIRONMENTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def fake() -> Iterator[FakeSes]:
-    with FakeSes() as fake:
-        yield fake
-
-
 @pytest.fixture
-def ses(fake: FakeSes, monkeypatch: pytest.MonkeyPatch) -> FakeSes:
+def ses(fake_ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> FakeSes:
     """The fake's environment without any region: not in variables, not in files."""
-    fake.reset()
-    for name, value in {**fake.environ, "AWS_CONFIG_FILE": "/nonexistent", "AWS_PROFILE": ""}.items():
+    fake_ses.reset()
+    for name, value in {**fake_ses.environ, "AWS_CONFIG_FILE": "/nonexistent", "AWS_PROFILE": ""}.items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name)
-    return fake
+    return fake_ses
 
 
 @pytest.mark.parametrize(("environment", "region"), ENVIRONMENTS.values(), ids=ENVIRONMENTS)

@@ -30,7 +30,7 @@ def add_erased_customer(tx: Tx) -> None:
 
 QUEUES: dict[str, Queue] = {
     "an event of Stripe's": ("stripe_events", add_event, lambda tx: stripe_events.claim_due(tx, 10)),
-    "a payer who was erased": ("farewells", add_erased_customer, erased_customers.claim_next),
+    "a payer who was erased": ("customer_deletions", add_erased_customer, erased_customers.claim_next),
 }
 
 

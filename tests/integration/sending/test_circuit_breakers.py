@@ -27,7 +27,7 @@ def trip_breaker(database: Database, conf: Settings, subscribers: int = 1000) ->
     """A send whose first slice had too many hard bounces; it is stopped."""
     send_id = begin(database, conf, subscribers)
     send_all(database, conf, send_id)
-    turn_bad(database, "bounced", "hard", subscribers // 100 + 1)
+    turn_bad(database, "bounced", "hard bounce", subscribers // 100 + 1)
     check_circuit_breakers(database)
     assert only(database).send.state == "stopped"
     return send_id
@@ -35,11 +35,11 @@ def trip_breaker(database: Database, conf: Settings, subscribers: int = 1000) ->
 
 def test_a_send_stopped_by_a_circuit_breaker_continues_when_the_operator_resumes_it(database: Database, conf: Settings) -> None:
     send_id = trip_breaker(database, conf)
-    turn_bad(database, "bounced", "hard", 9)  # they come while the operator looks at the addresses
+    turn_bad(database, "bounced", "hard bounce", 9)  # they come while the operator looks at the addresses
     send_control.resume_send(database, str(send_id), sure=True)
     check_circuit_breakers(database)
     assert only(database).send.state == "sending"
-    run(database, "UPDATE sends SET look_until = now()")
+    run(database, "UPDATE sends SET watch_until = now()")
     send_all(database, conf, send_id)
     send_all(database, conf, send_id)
     one = only(database)
@@ -49,10 +49,10 @@ def test_a_send_stopped_by_a_circuit_breaker_continues_when_the_operator_resumes
 def test_a_resumed_send_is_stopped_again_by_what_is_new(database: Database, conf: Settings) -> None:
     send_id = trip_breaker(database, conf)
     send_control.resume_send(database, str(send_id), sure=True)
-    run(database, "UPDATE sends SET look_until = now()")
+    run(database, "UPDATE sends SET watch_until = now()")
     advance_sends(database, conf)
     deliver_send(database, conf, Outbox(conf.outbox), send_id)
-    turn_bad(database, "bounced", "hard", 6)
+    turn_bad(database, "bounced", "hard bounce", 6)
     advance_sends(database, conf)
     one = only(database)
     assert one.send.state == "stopped"
@@ -66,7 +66,7 @@ def test_an_operators_own_stop_excuses_no_outcomes(database: Database, conf: Set
     send_id = begin(database, conf, 1000)
     send_all(database, conf, send_id)
     send_control.stop_send(database, str(send_id), "a wrong link")
-    turn_bad(database, "bounced", "hard", 6)
+    turn_bad(database, "bounced", "hard bounce", 6)
     send_control.resume_send(database, str(send_id), sure=True)
     check_circuit_breakers(database)
     assert "6 hard bounces in 500 emails exceed" in only(database).send.reason
@@ -80,35 +80,38 @@ def test_outcomes_are_judged_before_the_rest_follows(database: Database, conf: S
     deliver_send(database, quick, Outbox(quick.outbox), send_id)
     if look:
         advance_sends(database, quick)
-    turn_bad(database, "bounced", "hard", 6)
-    run(database, "UPDATE sends SET look_until = now() WHERE look_until IS NOT NULL")
+    turn_bad(database, "bounced", "hard bounce", 6)
+    run(database, "UPDATE sends SET watch_until = now() WHERE watch_until IS NOT NULL")
     assert advance_sends(database, quick).sends == ()
     one = only(database)
     assert (one.send.state, one.send.open_wave, one.deliveries["pending"]) == ("stopped", 0, 500)
 
 
-BAD = [("bounced", "hard", 6, "hard bounces"), ("bounced", "soft", 26, "soft bounces"), ("complained", "", 2, "complaints")]
+BAD = [
+    ("bounced", "hard bounce", 6, "hard bounces"), ("bounced", "soft bounce", 26, "soft bounces"),
+    ("bounced", "general bounce", 26, "soft bounces"), ("complained", "complaint", 2, "complaints"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("state", "detail", "number", "name"), BAD, ids=[name for *_, name in BAD])
+@pytest.mark.parametrize(("state", "kind", "number", "name"), BAD, ids=[kind for _, kind, *_ in BAD])
 def test_what_the_operator_knew_of_stops_no_send_again_and_as_much_of_the_same_does(
-    database: Database, conf: Settings, state: str, detail: str, number: int, name: str
+    database: Database, conf: Settings, state: str, kind: str, number: int, name: str
 ) -> None:
     send_id = begin(database, conf, 1000)
     send_all(database, conf, send_id)
-    turn_bad(database, state, detail, number)
+    turn_bad(database, state, kind, number)
     check_circuit_breakers(database)
     assert f"{number} {name} in 500 emails exceed" in only(database).send.reason
     send_control.resume_send(database, str(send_id), sure=True)
-    run(database, "UPDATE sends SET look_until = now()")
+    run(database, "UPDATE sends SET watch_until = now()")
     advance_sends(database, conf)
     deliver_send(database, conf, Outbox(conf.outbox), send_id)
     check_circuit_breakers(database)
     assert only(database).send.state == "sending"
-    turn_bad(database, state, detail, number - 1)
+    turn_bad(database, state, kind, number - 1)
     check_circuit_breakers(database)
     assert only(database).send.state == "sending"
-    turn_bad(database, state, detail, 1)
+    turn_bad(database, state, kind, 1)
     check_circuit_breakers(database)
     assert f"{number} {name} in 500 emails since it was resumed exceed" in only(database).send.reason
     with database.transaction() as tx:

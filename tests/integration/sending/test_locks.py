@@ -170,7 +170,7 @@ def test_somebody_who_unsubscribes_during_an_import_stays_unsubscribed(
     apply_import(database, settings(tmp_path, database.url), ImportRequest(path, evidence="signed at the fair"))
     with database.transaction() as tx:
         states = {one.email: one.state for one in subscribers.list_all(tx)}
-    wanted = {"leaves": "left", "leaves and asks again": "unconfirmed", "nothing": "active"}[departure]
+    wanted = {"leaves": "unsubscribed", "leaves and asks again": "unconfirmed", "nothing": "active"}[departure]
     assert states == {"ada@example.org": wanted, "bob@example.org": "active"}
 
 
@@ -180,7 +180,7 @@ OTHER = edition("another", body="<p>quite another text for another day, which no
 @pytest.mark.parametrize(
     "late", [OTHER, edition(number=2), edition(body="<p>changed since</p>")], ids=["new", "number", "text"]
 )
-def test_what_no_guard_has_seen_is_not_published(
+def test_what_no_check_has_seen_is_not_published(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: Edition
 ) -> None:
     """Between preflight and the lock another pipeline changed what there is to do."""
@@ -197,7 +197,7 @@ def test_what_no_guard_has_seen_is_not_published(
     assert len(publish.publish(database, conf, [old(), edition()], [], Limits(), publish.Request()).send_ids) == 1
 
 
-def test_less_to_do_than_the_guards_saw_is_fine(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_less_to_do_than_the_checks_saw_is_fine(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conf = settings(tmp_path)
     add_subscribers(database, 3)
     publish.adopt_issues(database, conf, [old()])

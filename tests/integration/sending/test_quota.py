@@ -32,7 +32,7 @@ def test_a_send_rests_until_quota_comes_back_and_looks_again_after_a_quarter_of_
     with database.transaction() as tx:
         assert sends.backoff_seconds(tx, send_id) == pytest.approx(rest, abs=3)
     known = back_in != "-1 hour"
-    said = only(database).send.waits_for
+    said = only(database).send.waiting_reason
     assert ("when 1 of it return" in said, "checks again in 15 minutes" in said) == (known, not known)
 
 
@@ -51,10 +51,10 @@ def test_a_send_waits_for_as_much_as_it_needs_and_a_thousand_at_most(
     monkeypatch.setattr(deliveries, "quota_returns_at", returns)
     ses_quota.wait_for_quota(database, send_id)
     assert asked == [wanted]
-    assert f"when {wanted:,} of it return" in only(database).send.waits_for
+    assert f"when {wanted:,} of it return" in only(database).send.waiting_reason
 
 
 def test_the_day_is_said_when_it_is_not_today() -> None:
     now = datetime(2026, 11, 24, 23, 50, tzinfo=UTC)
-    assert ses_quota._day(now + timedelta(minutes=5), now) == "23:55"
-    assert ses_quota._day(now + timedelta(minutes=15), now) == "Wed 25 Nov 00:05"
+    assert ses_quota._day(now + timedelta(minutes=5), now) == "23:55 UTC"
+    assert ses_quota._day(now + timedelta(minutes=15), now) == "Wed 25 Nov 00:05 UTC"

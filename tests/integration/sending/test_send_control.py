@@ -146,10 +146,10 @@ def test_a_staged_start_sends_a_slice_looks_and_then_sends_the_rest(database: Da
     send_id = begin(database, staged, 300)
     send_all(database, staged, send_id)
     assert (only(database).send.state, only(database).deliveries["accepted"]) == ("sending", 100)
-    assert only(database).send.look_until
+    assert only(database).send.watch_until
     send_all(database, staged, send_id)
     assert only(database).deliveries["accepted"] == 100
-    run(database, "UPDATE sends SET look_until = now()")
+    run(database, "UPDATE sends SET watch_until = now()")
     send_all(database, staged, send_id)
     send_all(database, staged, send_id)
     assert (only(database).send.state, only(database).deliveries["accepted"]) == ("finished", 300)
@@ -181,37 +181,37 @@ def test_the_first_slice_are_subscribers_who_got_the_last_issue(database: Databa
     assert row == {"size": 100, "known": 100}
 
 
-def turn_bad(database: Database, state: str, detail: str, number: int) -> None:
+def turn_bad(database: Database, state: str, kind: str, number: int) -> None:
     """So many accepted deliveries end badly."""
     with database.transaction() as tx:
         tx.run(
             """
-            UPDATE deliveries SET state = %(state)s, detail = %(detail)s
+            UPDATE deliveries SET state = %(state)s, event_kind = %(kind)s
             WHERE subscriber_id IN (SELECT subscriber_id FROM deliveries WHERE state = 'accepted' LIMIT %(number)s)
             """,
             state=state,
-            detail=detail,
+            kind=kind,
             number=number,
         )
 
 
 @pytest.mark.parametrize(
-    ("state", "detail", "fine", "bad", "sentence"),
+    ("state", "kind", "fine", "bad", "sentence"),
     [
-        ("bounced", "hard", 5, 1, "6 hard bounces in 500 emails exceed 1.0%"),
-        ("bounced", "soft", 25, 1, "26 soft bounces in 500 emails exceed 5.0%"),
-        ("complained", "", 1, 1, "2 complaints in 500 emails exceed 0.1%"),
+        ("bounced", "hard bounce", 5, 1, "6 hard bounces in 500 emails exceed 1.0%"),
+        ("bounced", "soft bounce", 25, 1, "26 soft bounces in 500 emails exceed 5.0%"),
+        ("complained", "complaint", 1, 1, "2 complaints in 500 emails exceed 0.1%"),
     ],
 )
 def test_a_circuit_breaker_stops_the_rest(
-    database: Database, conf: Settings, state: str, detail: str, fine: int, bad: int, sentence: str
+    database: Database, conf: Settings, state: str, kind: str, fine: int, bad: int, sentence: str
 ) -> None:
     staged = replace(conf, first_slice_wait=timedelta(hours=1), first_slice=50.0)
     send_all(database, staged, begin(database, staged, 1000))
-    turn_bad(database, state, detail, fine)
+    turn_bad(database, state, kind, fine)
     check_circuit_breakers(database)
     assert only(database).send.state == "sending"
-    turn_bad(database, state, detail, bad)
+    turn_bad(database, state, kind, bad)
     check_circuit_breakers(database)
     one = only(database)
     assert (one.send.state, one.deliveries["pending"]) == ("stopped", 500)
@@ -266,15 +266,15 @@ def test_a_send_waits_for_its_page_and_starts_when_it_is_live(database: Database
     send_id = begin(database, conf, 5, issue, gate=True)
     send_all(database, conf, send_id)
     assert only(database).send.state == "holding"
-    assert "does not show this issue yet; the send starts as soon as the page is live" in only(database).send.waits_for
+    assert "does not show this issue yet; the send starts as soon as the page is live" in only(database).send.waiting_reason
     Page.digest = "0" * 64
-    run(database, "UPDATE sends SET rests_until = now()")
+    run(database, "UPDATE sends SET deferred_until = now()")
     send_all(database, conf, send_id)
-    assert "shows another text yet" in only(database).send.waits_for
+    assert "shows another text yet" in only(database).send.waiting_reason
     Page.digest = issue.digest
-    run(database, "UPDATE sends SET rests_until = now()")
+    run(database, "UPDATE sends SET deferred_until = now()")
     send_all(database, conf, send_id)
-    assert (only(database).send.state, only(database).send.waits_for) == ("finished", "")
+    assert (only(database).send.state, only(database).send.waiting_reason) == ("finished", "")
 
 
 def test_a_page_that_never_comes_holds_the_send_with_what_to_do(database: Database, conf: Settings, web: str) -> None:
@@ -292,7 +292,7 @@ def test_a_page_that_never_comes_holds_the_send_with_what_to_do(database: Databa
     advance_sends(database, conf)
     assert only(database).send.state == "holding"  # the waiting begins anew
     send_control.resume_send(database, str(send_id), gate=False)
-    run(database, "UPDATE sends SET rests_until = now()")
+    run(database, "UPDATE sends SET deferred_until = now()")
     send_all(database, conf, send_id)
     assert only(database).send.state == "finished"
 
@@ -302,7 +302,7 @@ def later(database: Database, time: str) -> None:
     run(
         database,
         f"UPDATE sends SET due_at = due_at - interval '{time}', page_awaited_since = page_awaited_since - interval '{time}',"
-        " rests_until = now()",
+        " deferred_until = now()",
     )
 
 
@@ -311,7 +311,10 @@ def test_a_server_that_returns_late_gives_the_page_its_whole_hour(database: Data
     send_id = begin(database, conf, 5, issue, gate=True)
     run(database, "UPDATE sends SET due_at = now() - interval '3 hours'")
     advance_sends(database, conf)
-    assert (only(database).send.state, "does not show this issue yet" in only(database).send.waits_for) == ("holding", True)
+    assert (only(database).send.state, "does not show this issue yet" in only(database).send.waiting_reason) == (
+        "holding",
+        True,
+    )
     for _ in range(2):  # 58 minutes after the first look it still waits
         later(database, "29 minutes")
         advance_sends(database, conf)
@@ -348,7 +351,7 @@ def test_the_page_is_looked_for_again_after_a_rest_and_not_at_once(
     for _ in range(3):
         advance_sends(database, conf)
     assert len(looks) == 1
-    run(database, "UPDATE sends SET rests_until = now()")
+    run(database, "UPDATE sends SET deferred_until = now()")
     advance_sends(database, conf)
     assert len(looks) == 2
 
@@ -379,7 +382,7 @@ def test_waiting_for_a_page_is_not_taken_for_a_server_that_was_off(database: Dat
     advance_sends(database, short)
     assert only(database).send.state == "holding"
     later(database, "40 minutes")
-    run(database, "UPDATE sends SET page_looked_at = now() - interval '40 minutes'")
+    run(database, "UPDATE sends SET page_checked_at = now() - interval '40 minutes'")
     advance_sends(database, short)
     assert (
         "but no scheduler ran for 1 hours" in only(database).send.reason
@@ -402,7 +405,7 @@ def test_a_send_that_is_over_waits_for_nothing(database: Database, conf: Setting
     send_id = begin(database, conf, 5)
     send_all(database, conf, send_id)
     ses_quota.wait_for_quota(database, send_id)
-    assert (only(database).send.state, only(database).send.waits_for) == ("finished", "")
+    assert (only(database).send.state, only(database).send.waiting_reason) == ("finished", "")
 
 
 def test_a_stopped_send_is_not_paused_and_keeps_its_first_reason(database: Database, conf: Settings) -> None:

@@ -151,7 +151,7 @@ def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database,
     assert len(ses.accepted()) <= 40 - kept
     assert waiting.send.state == "sending"
     tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%a %d %b}"  # the emails were sent just now
-    assert f"24-hour quota is used up; resumes about {tomorrow}" in (waiting.send.waits_for)
+    assert f"24-hour quota is used up; resumes about {tomorrow}" in (waiting.send.waiting_reason)
     sign_up(database, "late@example.net")
     assert (
         deliver_batch(
@@ -162,7 +162,7 @@ def test_a_used_up_quota_waits_visibly_and_goes_on_by_itself(database: Database,
     assert ses.accepted()[-1]["to"] == "late@example.net"
     ses.control(quota=10_000)
     with database.transaction() as tx:
-        tx.run("UPDATE sends SET rests_until = now()")
+        tx.run("UPDATE sends SET deferred_until = now()")
     while list_send_statuses(database)[0].send.state == "sending":
         deliver_send(database, conf, transport(conf), send_id)
         advance_sends(database, conf)

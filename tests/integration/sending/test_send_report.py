@@ -35,7 +35,7 @@ def sent(database: Database, tmp_path: Path) -> int:
     [send_id] = publish(database, replace(conf, first_slice=100.0), [old(), issue], [], outbox, Request()).send_ids
     advance_sends(database, conf)
     with database.transaction() as tx:
-        tx.run("UPDATE subscribers SET state = 'left' WHERE id <= 5")
+        tx.run("UPDATE subscribers SET state = 'unsubscribed' WHERE id <= 5")
     deliver_send(database, conf, outbox, send_id)
     with database.transaction() as tx:
         tx.run("UPDATE deliveries SET claimed_at = timestamptz '2026-11-24 10:00Z' + interval '1 second' * (subscriber_id / 7)")
@@ -139,3 +139,27 @@ def test_the_command_prints_and_writes(database: Database, database_url: str, se
     refused = commands.run(tmp_path, env, *words[:-1], str(tmp_path / "nowhere" / "report.html"))
     assert refused.returncode == 1
     assert "cannot be written" in refused.stderr
+
+
+def test_five_emails_have_no_rate_and_no_percentage(database: Database, tmp_path: Path) -> None:
+    conf = settings(tmp_path)
+    add_subscribers(database, 5)
+    adopt_issues(database, conf, [old()])
+    [send_id] = publish(database, conf, [old(), edition()], [], Outbox(conf.outbox), Request()).send_ids
+    advance_sends(database, conf)
+    deliver_send(database, conf, Outbox(conf.outbox), send_id)
+    with database.transaction() as tx:
+        tx.run("UPDATE deliveries SET claimed_at = now() + interval '1 second' * subscriber_id")
+    found = make_report(database, str(send_id))
+    assert (found.span.emails, found.rate, report_facts(found)["emails_per_second"]) == (5, 0, None)
+    page = render_report(found)
+    assert " %" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    assert "Each bar is" not in page
+
+
+def test_the_shell_completes_the_keys_of_sends(database: Database, tmp_path: Path, sent: int) -> None:
+    environ = {**environment(settings(tmp_path, database.url)), "_POSTMERGE_COMPLETE": "bash_complete"}
+    for line in ("postmerge report 2026", "postmerge pause ", "postmerge status 2"):
+        asked = {"COMP_WORDS": line, "COMP_CWORD": "2", **environ}
+        assert commands.run(tmp_path, asked).stdout == "plain,2026-11-24-hello\n"
+    assert sent

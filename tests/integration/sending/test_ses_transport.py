@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import SSLError
 
 from mailer.core.errors import Refused, Unavailable
-from mailer.transports.base import Envelope, Outcome
+from mailer.transports.base import Envelope, Outcome, SuppressionRemoval
 from mailer.transports.ses import Ses, classify_error
 from mailer.transports.ses_fast import FastSes
 from tests.fakes.ses import FakeSes
@@ -16,20 +15,6 @@ from tests.fakes.tls import certificate, proxy
 ENVELOPE = Envelope(
     "ada@example.org", b"Subject: x\r\nX-Postmerge-Digest: d\r\n\r\nbody\r\n", {"send": "12", "odd name": "a@b"}
 )
-
-
-@pytest.fixture(scope="module")
-def fake() -> Iterator[FakeSes]:
-    with FakeSes() as fake:
-        yield fake
-
-
-@pytest.fixture
-def ses(fake: FakeSes, monkeypatch: pytest.MonkeyPatch) -> FakeSes:
-    fake.reset()
-    for name, value in fake.environ.items():
-        monkeypatch.setenv(name, value)
-    return fake
 
 
 @pytest.fixture(autouse=True, params=[Ses, FastSes], ids=["boto3", "lean"])
@@ -139,6 +124,42 @@ def test_limits_that_cannot_be_read_are_one_sentence(ses: FakeSes, monkeypatch: 
     monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", "http://127.0.0.1:1")
     with pytest.raises(Unavailable, match="SES cannot be asked for its limits"):
         transport().account()
+
+
+@pytest.mark.parametrize(
+    ("reason", "complaints", "removal", "left"),
+    [
+        ("BOUNCE", False, SuppressionRemoval.REMOVED, 0),
+        ("COMPLAINT", True, SuppressionRemoval.REMOVED, 0),
+        ("COMPLAINT", False, SuppressionRemoval.COMPLAINT, 1),
+    ],
+)
+def test_an_address_is_removed_from_the_accounts_suppression_list_but_a_complaint_only_on_request(
+    ses: FakeSes, reason: str, complaints: bool, removal: SuppressionRemoval, left: int
+) -> None:
+    ses.control(suppressed={"ada+x@example.org": reason})
+    assert transport().remove_suppression("ada+x@example.org", complaints) is removal
+    assert ses.stats()["suppressed"] == left
+
+
+def test_removing_an_address_that_is_not_on_the_list_changes_nothing(ses: FakeSes) -> None:
+    ses.control(suppressed={"bob@example.org": "BOUNCE"})
+    assert transport().remove_suppression("ada@example.org") is SuppressionRemoval.NOT_LISTED
+    assert ses.stats()["suppressed"] == 1
+
+
+@pytest.mark.parametrize("fault", ["throttle", "error_before"])
+def test_a_removal_that_ses_cannot_do_now_can_be_tried_again(ses: FakeSes, fault: str) -> None:
+    ses.control(suppressed={"ada@example.org": "BOUNCE"}, faults=[{"kind": fault, "next": 1}])
+    with pytest.raises(Unavailable, match="suppression list"):
+        transport().remove_suppression("ada@example.org")
+    assert transport().remove_suppression("ada@example.org") is SuppressionRemoval.REMOVED
+
+
+def test_a_removal_without_the_permission_is_refused(ses: FakeSes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAWRONG")
+    with pytest.raises(Refused, match="AWS"):
+        transport().remove_suppression("ada@example.org")
 
 
 def test_a_connection_is_used_again(ses: FakeSes) -> None:

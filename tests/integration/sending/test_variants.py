@@ -40,6 +40,7 @@ def send(database: Database, folder: Path) -> tuple[Outbox, int]:
     settings = factories.settings(folder, database.url)
     outbox = Outbox(settings.outbox)
     adopt_issues(database, settings, [factories.old()])
+    factories.bind_stripe(database)
     [send_id] = publish(database, settings, [factories.old(), edition()], [], outbox, Request()).send_ids
     advance_sends(database, settings)
     return outbox, send_id

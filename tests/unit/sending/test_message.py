@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailer.core import addresses
 from mailer.core.errors import BadInput
 from mailer.core.message import UNSUBSCRIBE_URL, Template, list_id, mailable, plain_message
 
@@ -90,7 +91,7 @@ def test_a_subject_cannot_smuggle_a_header() -> None:
 
 
 def test_a_sender_that_is_no_address_is_one_sentence() -> None:
-    with pytest.raises(BadInput, match="write POSTMERGE_SENDER as Name"):
+    with pytest.raises(BadInput, match=r"write it as Name <address@your.domain>"):
         template(sender="The Letter")
 
 
@@ -104,6 +105,18 @@ def test_a_transactional_email_is_marked_as_automatic() -> None:
     assert (message["auto-submitted"], message["x-a"], message["content-language"]) == ("auto-generated", "b", "de")
     assert message["list-unsubscribe"] is None
     assert bodies(raw) == ("t", "<p>h")
+
+
+def test_issues_and_transactional_emails_ask_for_no_automatic_reply() -> None:
+    issue = parsed(template().fill(to="a@x.org", unsubscribe_url=URL))
+    assert (issue["Precedence"], issue["X-Auto-Response-Suppress"]) == ("list", "OOF, AutoReply")
+    assert issue["List-Id"]
+    assert "Auto-Submitted" not in issue  # a person wrote it
+    single = parsed(
+        plain_message(to="a@b.org", subject="Hi", html="<p>Hi</p>", text="Hi", sender="L <l@b.org>", lang="en", headers={})
+    )
+    assert (single["Auto-Submitted"], single["X-Auto-Response-Suppress"]) == ("auto-generated", "OOF, AutoReply")
+    assert "Precedence" not in single  # an answer to one person, who waits for it
 
 
 def test_the_link_in_html_is_escaped() -> None:
@@ -132,3 +145,10 @@ def test_no_control_character_reaches_a_header(character: str) -> None:
 def test_a_control_character_in_the_senders_name_is_left_out() -> None:
     raw = template(sender="The \x07Letter <letter@example.org>").fill(to="a@example.org", unsubscribe_url=URL)
     assert b"From: The Letter <letter@example.org>\r\n" in raw
+
+
+def test_a_domain_is_written_as_dns_knows_it_today() -> None:
+    for typed in ("ada@straße.example", "ada@xn--strae-oqa.example"):
+        address = addresses.check(typed)
+        assert mailable(address) == addresses.normal(address) == "ada@xn--strae-oqa.example"
+    assert addresses.normal("ada@strasse.example") == "ada@strasse.example"

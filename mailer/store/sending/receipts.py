@@ -1,0 +1,106 @@
+"""What receipts are made of: the editions of sends that have started, and their texts as they were sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailer.core.db import Tx, each
+
+
+@dataclass(frozen=True)
+class SentEdition:
+    """An edition and its send. ``commit_id`` is the git commit it was published from; empty if nobody said."""
+
+    send_id: int
+    edition_id: int
+    issue_key: str
+    number: int
+    title: str
+    url: str
+    digest: str
+    commit_id: str
+    state: str
+    audience: str
+    audience_size: int
+    published_at: datetime
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class SentText:
+    """One text of a sent edition; ``name`` is the variant's, empty for the original. Old editions have no ``body``."""
+
+    name: str
+    lang: str
+    url: str
+    digest: str
+    subject: str
+    html: str
+    text: str
+    body: str
+
+
+_SENT = """
+    SELECT
+        sends.id AS send_id, editions.id AS edition_id, editions.issue_key, editions.number, editions.title, editions.url,
+        editions.digest, editions.commit_id, sends.state, sends.audience, sends.audience_size,
+        sends.created_at AS published_at, sends.started_at, sends.finished_at
+    FROM sends
+    JOIN editions ON editions.id = sends.edition_id
+    WHERE sends.started_at IS NOT NULL
+"""
+_NEWEST = "ORDER BY sends.id DESC LIMIT 1"
+
+
+def find_by_digest(tx: Tx, digest: str) -> SentEdition | None:
+    """Return the newest sent edition with a text of this digest."""
+    row = tx.one(
+        f"""
+        {_SENT} AND (
+            editions.digest = %(digest)s
+            OR EXISTS (SELECT FROM edition_variants WHERE edition_id = editions.id AND edition_variants.digest = %(digest)s)
+        )
+        {_NEWEST}
+        """,
+        digest=digest,
+    )
+    return SentEdition(**row) if row else None
+
+
+def find_by_page(tx: Tx, url: str) -> SentEdition | None:
+    """Return the newest sent edition whose page, or a translation's, has this address."""
+    row = tx.one(
+        f"""
+        {_SENT} AND (
+            editions.url = %(url)s
+            OR EXISTS (SELECT FROM edition_variants WHERE edition_id = editions.id AND own_url = %(url)s)
+        )
+        {_NEWEST}
+        """,
+        url=url,
+    )
+    return SentEdition(**row) if row else None
+
+
+def list_texts(tx: Tx, edition_id: int) -> list[SentText]:
+    """Return the texts of an edition, the original first."""
+    rows = tx.all(
+        """
+        SELECT '' AS name, lang, url, digest, subject, html, text, body FROM editions WHERE id = %(id)s
+        UNION ALL
+        SELECT
+            edition_variants.name,
+            coalesce(nullif(own_lang, ''), editions.lang),
+            coalesce(nullif(own_url, ''), editions.url),
+            edition_variants.digest,
+            coalesce(nullif(own_subject, ''), editions.subject),
+            edition_variants.html, edition_variants.text, edition_variants.body
+        FROM edition_variants JOIN editions ON editions.id = edition_id
+        WHERE edition_id = %(id)s
+        ORDER BY name
+        """,
+        id=edition_id,
+    )
+    return each(rows, SentText)

@@ -23,12 +23,14 @@ from mailer.core.db import Database
 from mailer.core.errors import PostmergeError
 from mailer.core.rate_limiter import SharedRateLimiter
 from mailer.core.settings import Settings
+from mailer.core.telemetry import work_counts
 from mailer.flows.billing import billing_jobs
 from mailer.flows.operations import webhooks
+from mailer.flows.operations.restore_journal import JournalWriter
 from mailer.flows.sending import fence
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_rate import SendRate
-from mailer.flows.subscribers import bulk_actions
+from mailer.flows.subscribers import bulk_actions, suppression_lifting
 from mailer.flows.transactional.transactional_worker import deliver_batch
 from mailer.transports.base import Transport
 
@@ -116,6 +118,7 @@ class WorkerThreads:
         self._work = work
         self._rate = SendRate(work.transport, SharedRateLimiter(work.settings.redis_url))
         self._wake_ups = WakeUps(work.settings.redis_url)
+        self._journal = JournalWriter(work.database, work.settings)
         self._workers = [self._make_worker(SENDS, send_threads), self._make_worker(TRANSACTIONAL, 1)]
         self._workers += [self._make_worker(queue, 1) for queue in (PAYMENTS, WEBHOOKS, BULK_ACTIONS)]
 
@@ -174,7 +177,9 @@ class WorkerThreads:
         """Deliver for a while if the fence allows it; returns whether work is left."""
         work = self._work
         if not fence.advance_or_back_off(work.database, work.settings, send_id):
+            self.stopping.wait(fence.BACKOFF.total_seconds())  # meanwhile, other machines get the wake-ups
             return False
+        self._journal.copy_new_rows()
         done = deliver_send(
             work.database, work.settings, work.transport, send_id, stopping=self.stopping.is_set, rate=self._rate
         )
@@ -188,6 +193,7 @@ class WorkerThreads:
             if trouble := fence.read_fence(work.database, work.settings).problem:
                 logger.error("transactional.fenced", reason=trouble)
                 return
+            suppression_lifting.clear_provider_list(work.database, work.transport)
             while not self.stopping.is_set():
                 if not deliver_batch(work.database, work.settings, work.transport, work.site_name, self._rate):
                     break
@@ -200,8 +206,7 @@ class WorkerThreads:
         try:
             if fence.read_fence(work.database, work.settings).problem:
                 return
-            while webhooks.deliver_messages(work.database, work.settings) and not self.stopping.is_set():
-                pass
+            webhooks.deliver_messages(work.database, work.settings, stopping=self.stopping)
         except PostmergeError as error:
             logger.error("webhooks.wait", error=str(error))
 
@@ -209,7 +214,7 @@ class WorkerThreads:
         """Run bulk actions until none is left."""
         try:
             while bulk_actions.work_batch(self._work.database, self._work.settings) and not self.stopping.is_set():
-                pass
+                work_counts.count("bulk_batches")
             self._wake_ups.enqueue_transactional()
         except PostmergeError as error:
             logger.error("bulk.waits", error=str(error))
@@ -218,6 +223,7 @@ class WorkerThreads:
         """Process Stripe's events, and once a day compare everything with Stripe."""
         try:
             while billing_jobs.run_pending(self._work.database, self._work.settings) and not self.stopping.is_set():
+                work_counts.count("payment_jobs")
                 self._wake_ups.enqueue_transactional()
         except PostmergeError as error:
             logger.error("payments.wait", error=str(error))

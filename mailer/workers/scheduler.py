@@ -11,7 +11,8 @@ from mailer.core.errors import PostmergeError
 from mailer.core.settings import Settings
 from mailer.flows.billing import billing_jobs
 from mailer.flows.operations import webhooks
-from mailer.flows.operations.operator_notices import post_notices
+from mailer.flows.operations.restore_journal import JournalWriter
+from mailer.flows.operations.table_pruning import TablePruning
 from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
 from mailer.flows.scheduled.subscriber_maintenance import maintain_subscribers
 from mailer.flows.subscribers import bulk_actions
@@ -28,7 +29,7 @@ def run_scheduler(
     database: Database, settings: Settings, wake_ups: WakeUps, stopping: threading.Event, tick: float = TICK_SECONDS
 ) -> None:
     """Run rounds until ``stopping`` is set. Any error is logged, and the next tick tries again."""
-    watched = 0.0
+    watched, journal, pruning = 0.0, JournalWriter(database, settings), TablePruning(database)
     while not stopping.is_set():
         started = time.monotonic()
         try:
@@ -37,7 +38,8 @@ def run_scheduler(
                 watched = started
                 check_circuit_breakers(database)
                 maintain_subscribers(database, settings)
-                post_notices(database, settings)
+                pruning.run_due()
+            journal.copy_new_rows()
         except PostmergeError as error:
             logger.warning("scheduler.waits", error=str(error))
         except Exception as error:  # a bug: the other sends still need the scheduler

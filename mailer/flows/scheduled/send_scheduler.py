@@ -8,13 +8,16 @@ from datetime import UTC, datetime, timedelta
 from mailer.core import log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput
+from mailer.core.i18n import local_time
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import freeze_audience
 from mailer.flows.scheduled import page_gate
 from mailer.flows.sending import circuit_breakers
 from mailer.flows.sending.send_control import halt_send
+from mailer.store.operations import notices
 from mailer.store.sending import deliveries, sends
 from mailer.store.sending.sends import NOT_STARTED, Send, SendState
+from mailer.store.subscribers import lifted_suppressions
 from mailer.store.transactional import transactional_emails
 
 logger = log.get("scheduler")
@@ -41,9 +44,10 @@ def advance_sends(database: Database, settings: Settings) -> WantedWakeUps:
             _start_send(database, settings, send)
     _expire_claims(database, settings)
     _open_waves(database, settings)
-    _finish_sends(database)
+    _finish_sends(database, settings)
     with database.transaction() as tx:
-        return WantedWakeUps(tuple(sends.list_with_pending(tx)), transactional_emails.has_work(tx))
+        transactional = transactional_emails.has_work(tx) or lifted_suppressions.has_due_removals(tx)
+        return WantedWakeUps(tuple(sends.list_with_pending(tx)), transactional)
 
 
 def _start_send(database: Database, settings: Settings, send: Send) -> None:
@@ -78,12 +82,12 @@ def _pause_late(database: Database, settings: Settings, send: Send) -> bool:
 
 def _late_reason(send: Send, settings: Settings) -> str:
     """Why a due send is too late to start, or "" if it may. A send whose page was checked lately is not late."""
-    behind = datetime.now(UTC) - max(send.due_at, send.page_looked_at or send.due_at)
+    behind = datetime.now(UTC) - max(send.due_at, send.page_checked_at or send.due_at)
     if behind <= settings.max_lateness:
         return ""
     hours = behind / timedelta(hours=1)
     return (
-        f"it was due at {send.due_at:%Y-%m-%d %H:%M} UTC but no scheduler ran for {hours:.0f} hours:"
+        f"it was due at {local_time.moment(send.due_at)}, but no scheduler ran for {hours:.0f} hours:"
         f" send it now with `postmerge resume {send.id}`, or drop it with `postmerge stop {send.id}`"
     )
 
@@ -103,10 +107,10 @@ def _open_waves(database: Database, settings: Settings) -> None:
         for send in staged:
             if deliveries.has_unsettled_in_wave(tx, send.id, 0):
                 continue
-            if send.look_until is None and settings.first_slice_wait:
+            if send.watch_until is None and settings.first_slice_wait:
                 sends.set_wave(tx, send.id, 0, settings.first_slice_wait)
                 logger.info("send.watching_first_wave", send=send.id)
-            elif (send.look_until is None or send.look_until <= datetime.now(UTC)) and not _trip_circuit_breakers(tx, send):
+            elif (send.watch_until is None or send.watch_until <= datetime.now(UTC)) and not _trip_circuit_breakers(tx, send):
                 sends.set_wave(tx, send.id, 1)
                 logger.info("send.second_wave_opened", send=send.id)
 
@@ -128,7 +132,7 @@ def _trip_circuit_breakers(tx: Tx, send: Send) -> bool:
     return True
 
 
-def _finish_sends(database: Database) -> None:
+def _finish_sends(database: Database, settings: Settings) -> None:
     with database.transaction() as tx:
         for send_id in sends.list_settled(tx):
             send = sends.lock(tx, send_id)
@@ -136,3 +140,15 @@ def _finish_sends(database: Database) -> None:
                 continue
             if not _trip_circuit_breakers(tx, send) and sends.move(tx, send_id, [SendState.SENDING], SendState.FINISHED):
                 logger.info("send.finished", send=send_id)
+                if settings.notify_url:
+                    notices.add(tx, _describe_finished(tx, send))
+
+
+def _describe_finished(tx: Tx, send: Send) -> str:
+    """Describe a finished send in one sentence; its events may still come."""
+    counts = deliveries.count_by_state(tx, [send.id])[send.id]
+    parts = ", ".join(f"{number:,} {state}" for state, number in counts.items() if number)
+    return (
+        f"Send {send.id} of {send.issue_key} has finished: {send.audience_size or 0:,} in the audience, {parts or 'no emails'}."
+        f" `postmerge report {send.id}` shows the outcomes."
+    )

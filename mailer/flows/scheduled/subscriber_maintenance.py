@@ -1,4 +1,6 @@
-"""Periodic jobs for subscribers: end pauses, queue the monthly digest, apply the retention rules."""
+"""Periodic jobs for subscribers: end pauses and suppressions by soft bounces, queue the monthly digest, apply the retention
+rules.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,15 @@ from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
-from mailer.flows.subscribers import erasure, preferences, segment_rules, signup_limits
+from mailer.flows.subscribers import erasure, preferences, segment_rules, signup_limits, suppression_lifting
 from mailer.store.sending import audiences, digests
 from mailer.store.subscribers import retention
+from mailer.store.transactional import test_emails
 
 logger = log.get("maintenance")
 
 INTERVAL_SECONDS = 60.0
+KEEP_JOURNAL_ROWS_FOR = timedelta(days=30)  # a machine that was off for longer lacks what happened before
 _MAX_ROWS_A_ROUND = 1000
 _last = 0.0
 
@@ -28,6 +32,8 @@ def maintain_subscribers(database: Database, settings: Settings) -> None:
     _last = time.monotonic()
     if ended := preferences.end_pauses(database):
         logger.info("pauses.ended", subscribers=ended)
+    if lifted := suppression_lifting.end_soft_suppressions(database, _MAX_ROWS_A_ROUND):
+        logger.info("suppressions.expired", addresses=lifted)
     signup_limits.lower_calm_firewall(database)
     queue_monthly_digest(database, datetime.now(UTC))
     apply_retention(database, settings)
@@ -59,6 +65,8 @@ def apply_retention(database: Database, settings: Settings) -> tuple[int, int]:
     with database.transaction() as tx:
         forgotten = retention.delete_unconfirmed(tx, settings.keep_unconfirmed, _MAX_ROWS_A_ROUND)
         forgotten += retention.delete_surplus_unconfirmed(tx, settings.max_unconfirmed, _MAX_ROWS_A_ROUND)
+        test_emails.purge(tx)
+        retention.delete_old_journal_rows(tx, KEEP_JOURNAL_ROWS_FOR, _MAX_ROWS_A_ROUND)
         old = (
             retention.list_unsubscribed_before(tx, settings.keep_unsubscribed, _MAX_ROWS_A_ROUND)
             if settings.keep_unsubscribed

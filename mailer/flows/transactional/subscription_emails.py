@@ -33,7 +33,6 @@ class SubscriptionEmail:
     before: tuple[str, ...]
     link: str = ""
     label: str = ""
-    otherwise: str = ""  # above the bare address, in HTML
     instead: str = ""  # above the bare address, in plain text
     after: tuple[str, ...] = ()
     entries: tuple[DigestEntry, ...] = ()
@@ -82,6 +81,8 @@ def compose_email(settings: Settings, site_name: str, email: ClaimedEmail) -> Su
 
 
 def _confirmation(context: _EmailContext) -> SubscriptionEmail:
+    if context.email.facts.get("paid"):
+        return _confirmation_after_payment(context)
     say, email = context.say, context.email
     token = tokens.confirm_token(context.secrets, email.recipient, email.id, email.created_at)
     return SubscriptionEmail(
@@ -98,9 +99,25 @@ def _confirmation(context: _EmailContext) -> SubscriptionEmail:
         ),
         link=context.url(f"confirm/{token}"),
         label=say("Confirm subscription"),
-        otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("To confirm, open this page and click the button:"),
         after=(_describe_expiry(context), say("If this wasn’t you, just ignore this email. You won’t be subscribed.")),
+        canary=context.canary,
+    )
+
+
+def _confirmation_after_payment(context: _EmailContext) -> SubscriptionEmail:
+    say, email = context.say, context.email
+    token = tokens.confirm_token(context.secrets, email.recipient, email.id, email.created_at)
+    return SubscriptionEmail(
+        lang=context.lang,
+        subject=say("Confirm your email address for %(site)s", site=context.site),
+        preheader=say("Just one click, and the next issue is yours."),
+        title=say("Please confirm your email address"),
+        before=(say("Thank you for your payment. Confirm your address, and you’ll get %(site)s by email.", site=context.site),),
+        link=context.url(f"confirm/{token}"),
+        label=say("Confirm address"),
+        instead=say("To confirm, open this page and click the button:"),
+        after=(_describe_expiry(context), say("If you didn’t pay for a subscription, just ignore this email.")),
         canary=context.canary,
     )
 
@@ -119,7 +136,6 @@ def _topics(context: _EmailContext) -> SubscriptionEmail:
         ),
         link=context.url(f"confirm/{token}"),
         label=say("Confirm topics"),
-        otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("To confirm, open this page and click the button:"),
         after=(_describe_expiry(context), say("If you didn’t ask for this, just ignore this email. Nothing will change.")),
         canary=context.canary,
@@ -127,10 +143,11 @@ def _topics(context: _EmailContext) -> SubscriptionEmail:
 
 
 def _describe_expiry(context: _EmailContext) -> str:
-    days = max(1, context.settings.confirm_expiry.days)
-    if days == 1:
-        return context.say("The link is valid for one day.")
-    return context.say("The link is valid for %(days)s days.", days=days)
+    return _valid_for(context, max(1, context.settings.confirm_expiry.days))
+
+
+def _valid_for(context: _EmailContext, days: int) -> str:
+    return context.say.ngettext("The link is valid for one day.", "The link is valid for %(number)s days.", days)
 
 
 def _preferences_link(context: _EmailContext) -> SubscriptionEmail:
@@ -150,10 +167,9 @@ def _preferences_link(context: _EmailContext) -> SubscriptionEmail:
         ),
         link=context.paid_page() if paid else context.page(full_access=True),
         label=say("Open my page"),
-        otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("Open this link:"),
         after=(
-            say("The link is valid for one day."),
+            _valid_for(context, 1),
             say("If you didn’t ask for this, just ignore this email. Nothing will change."),
         ),
         canary=context.canary,
@@ -170,7 +186,6 @@ def _pause_over(context: _EmailContext) -> SubscriptionEmail:
         before=(say("You paused %(site)s. Starting today, you’ll get its issues again.", site=context.site),),
         link=context.page(),
         label=say("Manage subscription"),
-        otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("To pause for longer, change something or unsubscribe:"),
         canary=context.canary,
     )
@@ -187,7 +202,6 @@ def _new_address(context: _EmailContext) -> SubscriptionEmail:
         before=(say("A reader of %(site)s, hopefully you, asked to get issues at this address instead.", site=context.site),),
         link=context.url(f"address/{token}"),
         label=say("Confirm new address"),
-        otherwise=say("If the button doesn’t work, open this link:"),
         instead=say("To confirm, open this page and click the button:"),
         after=(_describe_expiry(context), say("If you didn’t ask for this, just ignore this email. Nothing will change.")),
         canary=context.canary,
@@ -213,20 +227,40 @@ def _address_changed(context: _EmailContext) -> SubscriptionEmail:
     )
 
 
+def _still_paying(context: _EmailContext) -> SubscriptionEmail:
+    say = context.say
+    return SubscriptionEmail(
+        lang=context.lang,
+        subject=say("Your paid subscription to %(site)s continues", site=context.site),
+        preheader=say("You’ve unsubscribed from the emails, not from what you pay for."),
+        title=say("Your paid subscription continues"),
+        before=(
+            say("You’ve unsubscribed, so you won’t get any more issues of %(site)s by email.", site=context.site),
+            say("This only stops the emails. You’ll keep paying and keep full access until you cancel."),
+        ),
+        link=context.paid_page(),
+        label=say("Cancel subscription"),
+        instead=say("To cancel your paid subscription, open this page:"),
+        after=(say("If you’d like to keep it, you don’t need to do anything."),),
+        canary=context.canary,
+    )
+
+
 def _digest(context: _EmailContext) -> SubscriptionEmail:
     say, facts = context.say, context.email.facts
     token = tokens.unsubscribe_token(context.secrets, context.email.recipient)
     entries = tuple(DigestEntry(one["title"], one["url"], one.get("text", "")) for one in facts["issues"])
-    number = len(entries)
     return SubscriptionEmail(
         lang=context.lang,
         subject=say("%(site)s: your monthly digest", site=context.site),
         preheader=entries[0].title if entries else "",
         title=say("Your monthly digest"),
         before=(
-            say("One issue has come out since your last digest.")
-            if number == 1
-            else say("%(number)s issues have come out since your last digest.", number=number),
+            say.ngettext(
+                "One issue has come out since your last digest.",
+                "%(number)s issues have come out since your last digest.",
+                len(entries),
+            ),
         ),
         entries=entries,
         unsubscribe_url=context.page(),
@@ -248,5 +282,6 @@ _TOPICS: dict[str, Callable[[_EmailContext], SubscriptionEmail]] = {
     "pause over": _pause_over,
     "new address": _new_address,
     "address changed": _address_changed,
+    "still paying": _still_paying,
     "digest": _digest,
 }

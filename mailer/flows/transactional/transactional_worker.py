@@ -13,17 +13,19 @@ import jinja2
 
 from mailer.core import addresses, i18n, log, tokens
 from mailer.core.db import Database, Tx
-from mailer.core.errors import Unavailable
+from mailer.core.errors import Refused, Unavailable
 from mailer.core.message import plain_message
 from mailer.core.rate_limiter import NoRateLimit
 from mailer.core.settings import Settings
+from mailer.core.telemetry import work_counts
 from mailer.flows.sending.delivery_worker import STATE_AFTER
 from mailer.flows.sending.send_rate import SendRate
-from mailer.flows.subscribers import erasure
+from mailer.flows.subscribers import erasure, suppression_lifting
 from mailer.flows.transactional import subscription_emails
+from mailer.flows.transactional.subscription_emails import SubscriptionEmail
 from mailer.store.transactional import transactional_emails
 from mailer.store.transactional.transactional_emails import ClaimedEmail
-from mailer.transports.base import Answer, Envelope, Outcome, Transport
+from mailer.transports.base import Answer, Envelope, Outcome, SuppressionRemoval, Transport
 
 logger = log.get("transactional")
 
@@ -56,10 +58,12 @@ def deliver_batch(
 
 def _skip_blocked(tx: Tx, settings: Settings, claim_id: str, emails: list[ClaimedEmail]) -> list[ClaimedEmail]:
     """Settle emails to people who may get none as ``skipped``, whatever queued them; return the others."""
-    blocked = (
-        erasure.list_blocked(tx, settings, sorted({addresses.normal(email.email) for email in emails})) if emails else set()
-    )
-    skipped = [email for email in emails if addresses.normal(email.email) in blocked]
+    skipped: list[ClaimedEmail] = []
+    for asked_by_owner in (False, True):
+        group = [email for email in emails if email.after_bounce is asked_by_owner]
+        normals = sorted({addresses.normal(email.email) for email in group})
+        blocked = erasure.list_blocked(tx, settings, normals, asked_by_owner) if group else set()
+        skipped += [email for email in group if addresses.normal(email.email) in blocked]
     for email in skipped:
         transactional_emails.record_outcome(tx, email.id, claim_id, "skipped", "", "the address is suppressed")
         logger.warning("transactional.suppressed", email=email.id)
@@ -71,8 +75,9 @@ def _deliver_email(
 ) -> Outcome:
     answer = _send_email(settings, transport, site_name, email)
     _record_outcome(database, email, claim_id, answer)
+    work_counts.count("transactional_emails", str(answer.outcome))
     log_as = logger.info if answer.outcome is Outcome.ACCEPTED else logger.warning
-    log_as(f"transactional.{answer.outcome}", email=email.id, detail=answer.detail)
+    log_as(f"transactional.{answer.outcome}", email=email.id, detail=answer.detail, request=email.facts.get("request"))
     return answer.outcome
 
 
@@ -82,11 +87,27 @@ def _send_email(settings: Settings, transport: Transport, site_name: str, email:
     except Exception as error:
         logger.exception("transactional.unbuildable", email=email.id)
         return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")
+    if email.after_bounce and (problem := _clear_provider_list(transport, email)):
+        return problem
     try:
         return transport.send(Envelope(email.email, raw, {"mail": str(email.id), "kind": email.kind}))
     except Exception as error:
         logger.exception("transactional.broken_transport", email=email.id)
         return Answer(Outcome.UNCERTAIN, detail=f"the transport failed ({type(error).__name__})")
+
+
+def _clear_provider_list(transport: Transport, email: ClaimedEmail) -> Answer | None:
+    """Remove an address that bounced from the provider's list, which would swallow the email; return why it cannot be sent."""
+    try:
+        outcome = suppression_lifting.remove_suppression(transport, email.email)
+    except Unavailable as error:
+        return Answer(Outcome.RETRY, detail=str(error))
+    except Refused as error:
+        logger.warning("transactional.provider_list_not_cleared", email=email.id, error=str(error))
+        return None
+    if outcome is SuppressionRemoval.COMPLAINT:
+        return Answer(Outcome.REFUSED, detail="the provider has a complaint from this address")
+    return None
 
 
 def _record_outcome(database: Database, email: ClaimedEmail, claim_id: str, answer: Answer) -> None:
@@ -104,14 +125,22 @@ def _record_outcome(database: Database, email: ClaimedEmail, claim_id: str, answ
 
 def build_confirmation(settings: Settings, site_name: str, email: ClaimedEmail) -> bytes:
     """Build the email that asks a subscriber to confirm, or another one about their subscription (``email.topic``)."""
-    text = subscription_emails.compose_email(settings, site_name, email)
-    facts = {**vars(text), "site_name": site_name, "postal_address": settings.postal_address}
+    return render_subscription_email(
+        settings, site_name, subscription_emails.compose_email(settings, site_name, email), email.email
+    )
+
+
+def render_subscription_email(settings: Settings, site_name: str, text: SubscriptionEmail, to: str) -> bytes:
+    """Build the message of a composed email."""
+    words = {"_": i18n.translator(text.lang), "dir": i18n.direction(text.lang)}
+    facts = {**vars(text), **words, "site_name": site_name, "postal_address": settings.postal_address}
     return plain_message(
-        to=email.email,
+        to=to,
         subject=text.subject,
         html=_get_templates().get_template("subscription.html").render(facts),
         text=re.sub(r"\n{3,}", "\n\n", _get_templates().get_template("subscription.txt").render(facts)),
         sender=settings.sender,
+        reply_to=settings.reply_to,
         lang=text.lang,
         headers=text.headers,
     )
@@ -127,6 +156,7 @@ def build_billing_email(settings: Settings, site_name: str, email: ClaimedEmail)
     facts = {
         "site_name": site_name,
         "lang": lang,
+        "dir": i18n.direction(lang),
         "_": i18n.translator(lang),
         "link": f"{settings.api_url}/{path}" if email.facts["label"] else "",
         "postal_address": settings.postal_address,
@@ -138,6 +168,7 @@ def build_billing_email(settings: Settings, site_name: str, email: ClaimedEmail)
         html=_get_templates().get_template("billing.html").render(facts),
         text=_get_templates().get_template("billing.txt").render(facts),
         sender=settings.sender,
+        reply_to=settings.reply_to,
         lang=lang,
         headers={},
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from mailer.core import log
 from mailer.core.db import Tx, each, json
 from mailer.core.tokens import Recipient
 
@@ -27,6 +28,11 @@ class ClaimedEmail:
     link_epoch: int = 1
 
     @property
+    def after_bounce(self) -> bool:
+        """Whether it asks the owner of an address that bounced, and may go there although the address is suppressed."""
+        return bool(self.facts.get("after_bounce"))
+
+    @property
     def recipient(self) -> Recipient:
         """Whom the links in this email are for: the subscriber at their present address, even if ``email`` is another."""
         return Recipient(self.subscriber_id, self.email_normal, self.link_epoch)
@@ -44,18 +50,19 @@ def queue(
     """Queue an email; return its id.
 
     ``once`` identifies its matter: 0 is returned if an email about it was queued before. One that is ``held`` waits for the
-    operator's review.
+    operator's review. The email's log lines name the HTTP request that caused it.
     """
+    request = log.get_request_id()
     row = tx.often(
         """
-        INSERT INTO transactional_mails (kind, subscriber_id, facts, once, topic, state)
+        INSERT INTO transactional_emails (kind, subscriber_id, facts, once, topic, state)
         VALUES (%(kind)s, %(subscriber_id)s, %(facts)s, %(once)s, %(topic)s, %(state)s)
         ON CONFLICT (once) WHERE once IS NOT NULL DO NOTHING
         RETURNING id
         """,
         kind=kind,
         subscriber_id=subscriber_id,
-        facts=json(dict(facts or {})),
+        facts=json({**(facts or {}), **({"request": request} if request else {})}),
         once=once,
         topic=topic,
         state="held" if held else "pending",
@@ -63,12 +70,17 @@ def queue(
     return int(row["id"]) if row else 0
 
 
+def delete_pending(tx: Tx, onces: Sequence[str]) -> None:
+    """Delete emails about these matters that were not sent yet."""
+    tx.run("DELETE FROM transactional_emails WHERE once = ANY(%(onces)s) AND state = 'pending'", onces=list(onces))
+
+
 def count_since(tx: Tx, subscriber_id: int, age: timedelta, topic: str = "") -> int:
     """Return how many confirmations (or emails of another topic) were queued for this subscriber in the last ``age``."""
     return int(
         tx.value(
             """
-            SELECT count(*) FROM transactional_mails
+            SELECT count(*) FROM transactional_emails
             WHERE subscriber_id = %(subscriber_id)s AND kind = 'confirmation' AND topic = %(topic)s
                 AND created_at > now() - %(age)s
             """,
@@ -79,40 +91,53 @@ def count_since(tx: Tx, subscriber_id: int, age: timedelta, topic: str = "") -> 
     )
 
 
-def get_facts(tx: Tx, mail_id: int, subscriber_id: int) -> dict[str, Any] | None:
+def get_facts(tx: Tx, email_id: int, subscriber_id: int) -> dict[str, Any] | None:
     """Return an email's facts, or None if this subscriber has no such email."""
     found = tx.value(
-        "SELECT facts FROM transactional_mails WHERE id = %(id)s AND subscriber_id = %(subscriber_id)s",
-        id=mail_id,
+        "SELECT facts FROM transactional_emails WHERE id = %(id)s AND subscriber_id = %(subscriber_id)s",
+        id=email_id,
         subscriber_id=subscriber_id,
     )
     return dict(found) if found is not None else None
 
 
-def list_requested_tags(tx: Tx, subscriber_id: int) -> list[str]:
-    """Return the tags in the latest confirmation email to this subscriber."""
+@dataclass(frozen=True)
+class Requested:
+    """What a sign-up asks for besides the subscription: it waits with the confirmation email until its link is used.
+
+    With ``after_bounce`` the email also goes to an address that is suppressed because emails bounced.
+    """
+
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    after_bounce: bool = False
+
+
+def get_requested(tx: Tx, subscriber_id: int) -> Requested:
+    """Return what the latest confirmation email to this subscriber waits to add."""
     found = tx.value(
         """
-        SELECT facts -> 'tags' FROM transactional_mails
+        SELECT facts FROM transactional_emails
         WHERE subscriber_id = %(subscriber_id)s AND kind = 'confirmation' AND topic = ''
         ORDER BY id DESC
         LIMIT 1
         """,
         subscriber_id=subscriber_id,
     )
-    return list(found or [])
+    facts = found or {}
+    return Requested(facts.get("tags") or [], facts.get("metadata") or {})
 
 
 def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], int]:
     """Claim up to ``size`` pending emails; also return the number of rows touched.
 
     A confirmation whose subscriber is meanwhile active or unsubscribed, and any email to a suppressed address, is settled as
-    ``skipped``.
+    ``skipped``. A confirmation that was requested after a bounce is left to the caller, who knows how long ago that was.
     """
     rows = tx.all(
         """
         WITH picked AS (
-            SELECT id FROM transactional_mails
+            SELECT id FROM transactional_emails
             WHERE state = 'pending'
             ORDER BY topic = 'digest', id
             LIMIT %(size)s
@@ -121,37 +146,40 @@ def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], i
 
         judged AS (
             SELECT
-                transactional_mails.id,
-                coalesce(transactional_mails.facts ->> 'to', subscribers.email) AS email,
+                transactional_emails.id,
+                coalesce(transactional_emails.facts ->> 'to', subscribers.email) AS email,
                 subscribers.lang,
                 subscribers.email_normal,
                 subscribers.link_epoch,
                 CASE
-                    WHEN transactional_mails.kind <> 'confirmation' THEN true
+                    WHEN transactional_emails.kind <> 'confirmation' THEN true
                     WHEN topic = '' THEN subscribers.state = 'unconfirmed'
+                        OR (subscribers.state = 'active' AND transactional_emails.facts ? 'after_bounce')
                     WHEN topic = 'topics' THEN subscribers.state = 'active'
                     WHEN topic IN ('digest', 'pause over')
                         THEN subscribers.state = 'active' AND coalesce(subscribers.paused_until <= now(), true)
                     ELSE true
                 END AND subscribers.erased_at IS NULL AND NOT EXISTS (
-                    SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
+                    SELECT FROM suppressions
+                    WHERE suppressions.email_normal = subscribers.email_normal
+                        AND NOT transactional_emails.facts ? 'after_bounce'
                 ) AS wanted
             FROM picked
-            JOIN transactional_mails ON transactional_mails.id = picked.id
-            JOIN subscribers ON subscribers.id = transactional_mails.subscriber_id
+            JOIN transactional_emails ON transactional_emails.id = picked.id
+            JOIN subscribers ON subscribers.id = transactional_emails.subscriber_id
         )
 
-        UPDATE transactional_mails
+        UPDATE transactional_emails
         SET state = CASE WHEN judged.wanted THEN 'claimed' ELSE 'skipped' END,
             attempts = attempts + 1,
             claimed_at = clock_timestamp(),
             claimed_by = %(claim_id)s::uuid,
             settled_at = CASE WHEN judged.wanted THEN NULL ELSE now() END
         FROM judged
-        WHERE transactional_mails.id = judged.id
+        WHERE transactional_emails.id = judged.id
         RETURNING
-            transactional_mails.id, kind, subscriber_id, judged.email, created_at, facts, topic, judged.lang,
-            judged.email_normal, judged.link_epoch, transactional_mails.state
+            transactional_emails.id, kind, subscriber_id, judged.email, created_at, facts, topic, judged.lang,
+            judged.email_normal, judged.link_epoch, transactional_emails.state
         """,
         claim_id=claim_id,
         size=size,
@@ -160,11 +188,11 @@ def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], i
     return each(taken, ClaimedEmail), len(rows)
 
 
-def record_outcome(tx: Tx, mail_id: int, claim_id: str, state: str, message_id: str, detail: str) -> int:
+def record_outcome(tx: Tx, email_id: int, claim_id: str, state: str, message_id: str, detail: str) -> int:
     """Record the outcome of a claimed email; only the claim's owner may."""
     return tx.run(
         """
-        UPDATE transactional_mails
+        UPDATE transactional_emails
         SET state = %(state)s,
             message_id = nullif(%(message_id)s, ''),
             detail = %(detail)s,
@@ -173,7 +201,7 @@ def record_outcome(tx: Tx, mail_id: int, claim_id: str, state: str, message_id: 
             settled_at = CASE WHEN %(state)s = 'pending' THEN NULL ELSE now() END
         WHERE id = %(id)s AND claimed_by = %(claim_id)s::uuid AND state IN ('claimed', 'uncertain')
         """,
-        id=mail_id,
+        id=email_id,
         claim_id=claim_id,
         state=state,
         message_id=message_id,
@@ -185,7 +213,7 @@ def expire_claims(tx: Tx, lease: timedelta) -> int:
     """Mark claims older than the lease as ``uncertain``: their worker is lost."""
     return tx.run(
         """
-        UPDATE transactional_mails
+        UPDATE transactional_emails
         SET state = 'uncertain', detail = 'the worker was lost before the answer', settled_at = now()
         WHERE state = 'claimed' AND claimed_at < now() - %(lease)s
         """,
@@ -195,4 +223,4 @@ def expire_claims(tx: Tx, lease: timedelta) -> int:
 
 def has_work(tx: Tx) -> bool:
     """Return whether any email is pending."""
-    return bool(tx.value("SELECT EXISTS (SELECT FROM transactional_mails WHERE state = 'pending')"))
+    return bool(tx.value("SELECT EXISTS (SELECT FROM transactional_emails WHERE state = 'pending')"))

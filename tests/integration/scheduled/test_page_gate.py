@@ -53,10 +53,10 @@ def test_the_operators_word_holds_although_the_page_was_just_being_fetched(
     database: Database, conf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_id = begin(database, conf, 5, gate=True)
-    run(database, "UPDATE sends SET page_awaited_since = now() - interval '2 hours', page_looked_at = now()")
+    run(database, "UPDATE sends SET page_awaited_since = now() - interval '2 hours', page_checked_at = now()")
     meanwhile(monkeypatch, "", lambda: send_control.resume_send(database, str(send_id), gate=False))
     advance_sends(database, conf)
-    assert (only(database).send.state, only(database).send.waits_for) == ("holding", "")
+    assert (only(database).send.state, only(database).send.waiting_reason) == ("holding", "")
     advance_sends(database, conf)
     assert only(database).send.state == "sending"
 
@@ -68,7 +68,11 @@ def test_a_send_that_another_scheduler_started_is_not_held_back(
     start = "UPDATE sends SET state = 'sending', started_at = now()"
     meanwhile(monkeypatch, "", lambda: run(database, start))
     advance_sends(database, conf)
-    assert (only(database).send.state, only(database).send.waits_for, only(database).send.rests_until) == ("sending", "", None)
+    assert (only(database).send.state, only(database).send.waiting_reason, only(database).send.deferred_until) == (
+        "sending",
+        "",
+        None,
+    )
 
 
 def test_a_send_that_was_moved_while_its_page_was_fetched_waits_for_its_new_time(
@@ -78,5 +82,5 @@ def test_a_send_that_was_moved_while_its_page_was_fetched_waits_for_its_new_time
     move = "UPDATE sends SET due_at = now() + interval '1 hour'"
     meanwhile(monkeypatch, "", lambda: run(database, move))
     advance_sends(database, conf)
-    assert (only(database).send.state, only(database).send.rests_until) == ("holding", None)
+    assert (only(database).send.state, only(database).send.deferred_until) == ("holding", None)
     assert only(database).send.due_at - only(database).send.created_at > timedelta(minutes=50)

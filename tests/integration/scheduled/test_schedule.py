@@ -138,7 +138,7 @@ def test_a_revert_at_the_moment_of_the_start_keeps_the_audience(
 
 def test_a_schedule_whose_audience_is_nobody_when_it_is_due_stops_and_is_told(database: Database, conf: Settings) -> None:
     begin(database, conf, at(60))
-    run(database, "UPDATE subscribers SET state = 'left'")
+    run(database, "UPDATE subscribers SET state = 'unsubscribed'")
     run(database, "UPDATE sends SET due_at = now()")
     for _ in range(2):
         advance_sends(database, conf)
@@ -148,6 +148,21 @@ def test_a_schedule_whose_audience_is_nobody_when_it_is_due_stops_and_is_told(da
         assert [row["text"] for row in tx.all("SELECT text FROM notices")] == [
             f"Send {one.id} of {one.issue_key} is stopped: its audience was empty when it was due"
         ]
+
+
+def test_a_finished_send_is_told_once_with_its_figures_where_somebody_wants_notices(database: Database, conf: Settings) -> None:
+    wanted = replace(conf, hold=timedelta(0), notify_url="https://hooks.example.org/1")
+    send_id = begin(database, wanted, edition())
+    advance_sends(database, wanted)
+    run(database, "UPDATE subscribers SET state = 'unsubscribed' WHERE id = 1")
+    send_all(database, wanted, int(send_id))
+    for _ in range(2):
+        advance_sends(database, wanted)
+    assert only(database).send.state == "finished"
+    with database.transaction() as tx:
+        [notice] = [row["text"] for row in tx.all("SELECT text FROM notices")]
+    assert notice.startswith(f"Send {send_id} of 2026-11-24-hello has finished: 5 in the audience, 4 accepted, 1 skipped.")
+    assert "@" not in notice
 
 
 def test_a_send_that_another_scheduler_started_meanwhile_is_not_paused_as_late(

@@ -64,7 +64,7 @@ def ask(database: Database, number: int = 3) -> None:
 
 def states(database: Database) -> Counter[str]:
     with database.transaction() as tx:
-        return Counter(row["state"] for row in tx.all("SELECT state FROM transactional_mails"))
+        return Counter(row["state"] for row in tx.all("SELECT state FROM transactional_emails"))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_each_answer_has_its_place_in_the_ledger_and_only_proof_of_not_sent_trie
     assert set(other_side.asked.values()) == {3 if is_tried_again else 1}
     assert rounds == ([0, 0, 0] if is_tried_again else [3, 0, 0])  # 0: the worker backs off before the next round
     with database.transaction() as tx:
-        rows = tx.all("SELECT message_id, detail, claimed_by, settled_at FROM transactional_mails")
+        rows = tx.all("SELECT message_id, detail, claimed_by, settled_at FROM transactional_emails")
     for row in rows:
         assert row["message_id"] == ("m" if outcome is Outcome.ACCEPTED else None)
         assert "@" not in row["detail"]
@@ -99,7 +99,7 @@ def test_each_answer_has_its_place_in_the_ledger_and_only_proof_of_not_sent_trie
 def test_an_email_that_cannot_be_built_fails_alone(database: Database, conf: Settings) -> None:
     ask(database)
     with database.transaction() as tx:
-        tx.run("UPDATE transactional_mails SET topic = 'unknown to this version' WHERE id = 1")
+        tx.run("UPDATE transactional_emails SET topic = 'unknown to this version' WHERE id = 1")
     other_side = Answering(Outcome.ACCEPTED)
     assert deliver_batch(database, conf, other_side, "The Letter") == 3
     assert states(database) == {"failed": 1, "accepted": 2}
@@ -119,7 +119,7 @@ def test_the_emails_of_a_worker_that_dies_are_uncertain_and_not_sent_again(datab
     ask(database)
     with database.transaction() as tx:
         transactional_emails.claim_batch(tx, CLAIM, 2)
-        tx.run("UPDATE transactional_mails SET claimed_at = now() - %(lease)s * 1.1 WHERE id = 1", lease=conf.claim_lease)
+        tx.run("UPDATE transactional_emails SET claimed_at = now() - %(lease)s * 1.1 WHERE id = 1", lease=conf.claim_lease)
     advance_sends(database, conf)
     other_side = Answering(Outcome.ACCEPTED)
     while deliver_batch(database, conf, other_side, "The Letter"):
@@ -135,14 +135,14 @@ def test_only_the_worker_that_holds_a_claim_writes_its_outcome_also_when_it_is_l
     ask(database, 1)
     with database.transaction() as tx:
         transactional_emails.claim_batch(tx, CLAIM, 1)
-        tx.run("UPDATE transactional_mails SET state = %(state)s", state=before)
+        tx.run("UPDATE transactional_emails SET state = %(state)s", state=before)
         assert transactional_emails.record_outcome(tx, 1, OTHER_CLAIM, "accepted", "m", "") == 0
         is_open = before in ("claimed", "uncertain")
         assert transactional_emails.record_outcome(tx, 1, CLAIM, "accepted", "m", "") == is_open
     assert states(database) == {"accepted" if is_open else before: 1}
 
 
-@pytest.mark.parametrize("change", ["active", "left", "suppressed", "erased", "nothing"])
+@pytest.mark.parametrize("change", ["active", "unsubscribed", "suppressed", "erased", "nothing"])
 def test_a_confirmation_that_is_not_wanted_any_more_is_skipped(database: Database, conf: Settings, change: str) -> None:
     ask(database, 1)
     with database.transaction() as tx:
@@ -152,7 +152,7 @@ def test_a_confirmation_that_is_not_wanted_any_more_is_skipped(database: Databas
             tx.run("UPDATE subscribers SET erased_at = now()")
         elif change == "active":
             subscribers.activate(tx, 1)
-        elif change == "left":
+        elif change == "unsubscribed":
             subscribers.unsubscribe(tx, 1)
     other_side = Answering(Outcome.ACCEPTED)
     assert deliver_batch(database, conf, other_side, "The Letter") == 1
@@ -196,10 +196,12 @@ def test_what_anybody_wrote_stays_text_in_an_email_to_a_stranger(
     assert "&#3" not in found["text/plain"]
 
 
-STATES = ("unconfirmed", "active", "paused", "left", "suppressed", "erased")
+STATES = ("unconfirmed", "active", "paused", "unsubscribed", "suppressed", "erased")
 WANTED = {
-    "": {"unconfirmed"}, "page": {"unconfirmed", "active", "paused", "left"}, "pause over": {"active"}, "digest": {"active"},
-    "new address": {"unconfirmed", "active", "paused", "left"}, "address changed": {"unconfirmed", "active", "paused", "left"},
+    "": {"unconfirmed"}, "page": {"unconfirmed", "active", "paused", "unsubscribed"},
+    "pause over": {"active"}, "digest": {"active"},
+    "new address": {"unconfirmed", "active", "paused", "unsubscribed"},
+    "address changed": {"unconfirmed", "active", "paused", "unsubscribed"},
 }  # fmt: skip
 
 

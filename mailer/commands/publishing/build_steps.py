@@ -24,17 +24,7 @@ def build_site(settings: Settings, quiet: bool = False) -> editions.Report:
     """Build the site and its editions, with a line of progress on a terminal."""
     from mailer import editions
 
-    options = editions.BuildOptions(
-        content=settings.content,
-        site=settings.site_folder,
-        editions=settings.editions_folder,
-        cache=settings.cache_folder,
-        config=settings.config,
-        site_url=settings.site_url,
-        api_url=settings.api_url,
-        postal_address=settings.postal_address,
-        sells=settings.sells,
-    )
+    options = editions.BuildOptions.of(settings)
     if quiet or not err.is_terminal:
         return editions.build(options)
     line = err.status("Building the site…")

@@ -13,13 +13,15 @@ import click
 from rich.text import Text
 
 from mailer import checks
-from mailer.checks import CHECKS, Context, Document, Remark, Rendered, network, output
+from mailer.checks import CHECKS, Context, Document, Remark, Rendered, network, output, own_words
 from mailer.commands.cli_output import count
 from mailer.commands.common import err, load_settings, out
+from mailer.core import i18n
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, PostmergeError
 from mailer.core.migrate import need_current
 from mailer.core.settings import Settings
+from mailer.editions import BuildOptions
 from mailer.editions.site.preview import Preview
 from mailer.editions.source import site_config
 from mailer.editions.source.site_config import Site
@@ -86,15 +88,16 @@ class Look:
         every = checks.documents(self.site)
         chosen = {doc.path for doc in checks.documents(self.site, files)} if files else None
         self.docs = [doc for doc in every if chosen is None or doc.path in chosen]
+        self.words = [] if files else list(i18n.own_catalogues().values())
         self.ctx = context(settings, self.site, every)
 
     def remarks(self, links: bool = False) -> list[Remark]:
         """What the checks say."""
         found = checks.examine(self.docs, self.ctx, self.skip)
         if links:
-            asked = network.examine(self.docs, err, self.links_kept)
-            found = sorted([*found, *asked], key=lambda one: (one.path, one.line, one.column))
-        return found
+            found += network.examine(self.docs, err, self.links_kept)
+        found += own_words.examine(self.words, self.skip)
+        return sorted(found, key=lambda one: (one.path, one.line, one.column))
 
     def fix(self) -> None:
         """Write the corrected files, and look at them anew."""
@@ -112,17 +115,16 @@ class Look:
 
 def context(settings: Settings, site: Site, every: Sequence[Document]) -> Context:
     """All that the checks know: the ledger only where there is one that answers."""
-    preview = Preview(site, settings.cache_folder, settings.postal_address, settings.api_url)
+    preview = Preview(BuildOptions.of(settings))
 
     def render(path: Path) -> Rendered | None:
         try:
-            shown = preview.show(path)
+            return Rendered.of(preview.show(path))
         except PostmergeError:
             return None
-        edition = shown.edition
-        return Rendered(len(edition.html.encode()), edition.digest, shown.before) if edition else None
 
-    made = checks.context_of(site, every, render=render)
+    unsold = "" if settings.sells else "no key" if settings.plans.is_file() else "no plans"
+    made = checks.context_of(site, every, render=render, unsold=unsold)
     if not settings.database_url or not any(doc.asks for doc in every):
         return made
     database = Database(settings.database_url)

@@ -39,18 +39,18 @@ def new(title: str, date: str, send: str) -> None:
     title = " ".join(title.split())
     if not title:
         raise BadInput('The title is empty: write `postmerge new "Your title"`.')
-    day = _day(date, site.zone)
+    day = _parse_day(date, site.zone)
     name = slugify(title)[:80].strip("-")
     issues = site.root / "issues"
     path = (issues if issues.is_dir() else site.root) / f"{day:%Y-%m-%d}{'-' if name else ''}{name}.md"
-    _create(path, _HEAD.format(title=title, date=f"{day:%Y-%m-%d %H:%M}", send=_send(send)))
+    _create_file(path, _HEAD.format(title=title, date=f"{day:%Y-%m-%d %H:%M}", send=_check_send(send)))
     out.print(Text(site.shown(path)), soft_wrap=True)
     out.print(
         Text(f"Preview it with `postmerge write {site.shown(path)}`. Remove `Status: draft` when it is ready."), soft_wrap=True
     )
 
 
-def _day(text: str, zone: str) -> datetime:
+def _parse_day(text: str, zone: str) -> datetime:
     now = datetime.now(ZoneInfo(zone))
     if not text:
         return min(now, now.replace(hour=9, minute=0))  # a date ahead would contradict `Send: yes`
@@ -60,7 +60,7 @@ def _day(text: str, zone: str) -> datetime:
         raise BadInput(f"`--date {text}` is not a date: use the form 2026-11-24.") from error
 
 
-def _send(text: str) -> str:
+def _check_send(text: str) -> str:
     from mailer.editions.source.front_matter import moment
 
     if text.lower() not in ("yes", "no"):
@@ -68,7 +68,7 @@ def _send(text: str) -> str:
     return text
 
 
-def _create(path: Path, text: str) -> None:
+def _create_file(path: Path, text: str) -> None:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

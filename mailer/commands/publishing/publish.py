@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 from rich.text import Text
 
-from mailer.commands import cli_output
+from mailer.commands import cli_output, process_overview
 from mailer.commands.cli_findings import show_findings
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.commands.completion import complete_issue, send_argument
 from mailer.commands.publishing import remote_publish
+from mailer.commands.publishing.adopt_comparison import show_comparison
 from mailer.commands.publishing.build_steps import editions_of, show_other_errors, with_checks
 from mailer.core.edition import Edition, Finding
-from mailer.core.errors import Refused
+from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
 from mailer.flows import publishing
 from mailer.flows.publishing.preflight import ALLOWED
@@ -24,10 +28,15 @@ from mailer.flows.publishing.publish import Request, adopt_issues, make_plan, pr
 from mailer.flows.publishing.publish_plan import Action, Plan
 from mailer.flows.sending.send_status import list_send_statuses, send_facts
 from mailer.transports import make_transport
+from mailer.workbench.history import History
 
 built = click.option("--built", is_flag=True, help="Use the last build instead of building now.")
 one_issue = click.option(
-    "--issue", metavar="KEY", default="", help="Send this issue (key or path), whatever its front matter says."
+    "--issue",
+    metavar="KEY",
+    default="",
+    shell_complete=complete_issue,
+    help="Send this issue (key or path), whatever its front matter says.",
 )
 allow_option = click.option(
     "--allow",
@@ -42,15 +51,33 @@ gate_option = click.option(
 server_option = click.option("--server", metavar="URL", default="", help="Use this server, with the key in POSTMERGE_API_KEY.")
 
 
+def _read_commit(_ctx: click.Context, _option: click.Parameter, text: str) -> str:
+    if text and not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text):
+        raise click.BadParameter(f"{text!r} is not a whole commit id, such as `git rev-parse HEAD` prints.")
+    return text
+
+
+commit_option = click.option(
+    "--commit",
+    metavar="ID",
+    default="",
+    callback=_read_commit,
+    help="The git commit that was built, for the receipt (default: what git says).",
+)
+
+
 @click.command()
 @built
-def adopt(built: bool) -> None:
+@click.option("--compare", is_flag=True, help="Only compare the site with what Pelican alone would write.")
+def adopt(built: bool, compare: bool) -> None:
     """Record all issues as already published, so that they are never sent automatically.
 
-    Example: postmerge adopt
+    Examples: postmerge adopt; postmerge adopt --compare
     """
     settings = load_settings()
     found, findings = editions_of(settings, built)
+    if compare:
+        return show_comparison(settings)
     number = adopt_issues(open_database(settings), settings, found)
     out.print(f"Adopted {number} of {count(len(found), 'issue')}. Nothing was sent. New issues with `Send: yes` will be sent.")
     if errors := [one for one in findings if one.level == "error"]:
@@ -78,7 +105,8 @@ def plan(
     if server:
         order, _ = remote_publish.hand_over(remote_publish.server(server, settings), found, issue, allow, gate)
         facts = _plan_remotely(settings, remote_publish.server(server, settings), order, findings)[1]
-        print_json(facts) if json else out.print(Text("\n".join(remote_publish.planned(facts))))
+        versioned = {"version": cli_output.JSON_VERSION, **facts}
+        print_json(versioned) if json else out.print(Text("\n".join(remote_publish.planned(facts))))
         sys.exit(1 if facts["refusals"] else 0)
     database = open_database(settings)
     findings = _checked(settings, make_plan(database, settings, found, issue), findings)
@@ -98,19 +126,23 @@ def plan(
 @allow_option
 @gate_option
 @server_option
+@commit_option
 @as_json
-def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, json: bool) -> None:
+def publish(
+    built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, commit: str, json: bool
+) -> None:  # fmt: skip
     """Build, check, and schedule the sends of all new issues. Running it again never sends an issue twice.
 
     Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello; postmerge publish --server https://example.org
     """
     settings = load_settings()
     found, findings = editions_of(settings, built, quiet=json)
+    commit = commit or _find_commit(settings)
     if server:
-        return _publish_remotely(settings, server, found, findings, issue, allow, gate, json)
+        return _publish_remotely(settings, server, found, findings, Request(issue, allow, commit=commit), gate, json)
     database = open_database(settings)
     findings = _checked(settings, make_plan(database, settings, found, issue), findings)
-    request = Request(issue, allow, _gate(settings, gate))
+    request = Request(issue, allow, _gate(settings, gate), commit=commit)
     done = publishing.publish.publish(database, settings, found, findings, make_transport(settings), request)
     if settings.redis_url and settings.hold.total_seconds() == 0:
         wake_workers(settings, done.send_ids)
@@ -121,17 +153,18 @@ def publish(built: bool, issue: str, allow: Sequence[str], gate: bool | None, se
 
 
 def _publish_remotely(
-    settings: Settings, url: str, found: Sequence[Edition], findings: Sequence[Finding], issue: str,
-    allow: Sequence[str], gate: bool | None, json: bool,
+    settings: Settings, url: str, found: Sequence[Edition], findings: Sequence[Finding], request: Request,
+    gate: bool | None, json: bool,
 ) -> None:  # fmt: skip
     there = remote_publish.server(url, settings)
-    order, new = remote_publish.hand_over(there, found, issue, allow, gate)
+    order, new = remote_publish.hand_over(there, found, request.issue, list(request.allow), gate)
+    order = replace(order, commit=request.commit)
     if not json:
         out.print(f"Uploaded {count(new, 'new edition')}.")
     findings, _ = _plan_remotely(settings, there, order, findings)
     facts = remote_publish.publish(there, order, findings)
     if json:
-        return print_json({**facts, "handed_over": new})
+        return print_json({"version": cli_output.JSON_VERSION, **facts, "uploaded": new})
     show_other_errors(findings)
     out.print(Text("\n".join(remote_publish.sentences(facts))))
 
@@ -146,23 +179,35 @@ def _plan_remotely(
     return checked, facts if len(checked) == len(findings) else remote_publish.plan(there, order, checked)
 
 
+def _find_commit(settings: Settings) -> str:
+    """The commit of the content; empty outside git."""
+    try:
+        return History(settings.content).find_commit()
+    except BadInput:
+        return ""
+
+
 def _checked(settings: Settings, plan: Plan, findings: Sequence[Finding]) -> Sequence[Finding]:
     sending = [step.edition for step in plan.of(Action.SEND, Action.UPDATE) if step.edition]
     return with_checks(settings, findings, [path for edition in sending for path in edition.paths])
 
 
 @click.command()
-@click.argument("send", required=False, default="")
+@send_argument(required=False)
 @as_json
 def status(send: str, json: bool) -> None:
-    """Show sends and their deliveries. SEND is an id or an issue's key.
+    """Show which processes run, what is due, and the sends with their deliveries. SEND is an id or an issue's key.
 
     Example: postmerge status 12
     """
-    statuses = list_send_statuses(open_database(load_settings()), send)
+    from mailer.flows.operations.heartbeats import read_overview
+
+    database = open_database(load_settings())
+    statuses = list_send_statuses(database, send)
     if json:
         print_json([send_facts(one) for one in statuses])
     else:
+        process_overview.show(out, read_overview(database))
         cli_output.status(out, statuses)
 
 
@@ -176,4 +221,4 @@ def wake_workers(settings: Settings, send_ids: Sequence[int]) -> None:
 
 
 def _gate(settings: Settings, asked: bool | None) -> bool:
-    return settings.transport == "ses" if asked is None else asked
+    return settings.transport != "outbox" if asked is None else asked

@@ -8,14 +8,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from mailer.commands.cli_output import count
-from mailer.core.edition import Edition, Finding
+from mailer.core import domain_names
+from mailer.core.edition import Edition, Finding, SendIntent, texts_said
 from mailer.core.errors import BadInput, Refused, Unavailable
 from mailer.core.settings import Settings
 from mailer.editions.site import edition_files
+from mailer.flows.publishing.preflight import Refusal
+from mailer.flows.publishing.publish import Outlook
+from mailer.flows.publishing.publish_plan import Action, Plan, Step
 
 _TIMEOUT_SECONDS = 120.0  # freezing a large audience takes a while
 _LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -25,16 +30,17 @@ class Server:
     """A server's API with a key."""
 
     def __init__(self, url: str, key: str) -> None:
-        parts = urlsplit(url)
+        parts = domain_names.with_ascii_host(urlsplit(url))
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadInput(f"{url!r} is not a server's URL: use the form https://news.example.org.")
         if parts.scheme == "http" and parts.hostname not in _LOCAL:
             raise BadInput("The key would be sent unencrypted: use an https:// URL.")
         if not key:
             raise BadInput(
-                "POSTMERGE_API_KEY is not set: create one on the server with `postmerge keys create ci --scope publish`."
+                "POSTMERGE_API_KEY is not set: create one on the server, with `postmerge keys create ci --scope publish` to"
+                " publish, or with `--scope review` to plan and to send tests."
             )
-        self._base = url.rstrip("/") + "/v1/publish"
+        self._base = parts.geturl().rstrip("/") + "/v1"
         self._key = key
 
     def ask(self, method: str, path: str, body: bytes) -> Any:
@@ -45,7 +51,7 @@ class Server:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
                 raw = answer.read()
         except urllib.error.HTTPError as error:
-            raise _error(error) from error
+            raise _make_error(error) from error
         except (OSError, ValueError) as error:
             raise Unavailable(f"The server does not respond ({type(error).__name__}): running this again is safe.") from error
         return json.loads(raw) if raw else None
@@ -59,10 +65,13 @@ class PublishRequest:
     issue: str
     allow: Sequence[str]
     gate: bool | None
+    commit: str = ""
 
     def body(self, findings: Sequence[Finding]) -> bytes:
         """The request's body."""
         facts = {**vars(self), "editions": list(self.editions), "allow": list(self.allow)}
+        if not self.commit:
+            del facts["commit"]  # which a server of version 0.2 does not know
         return json.dumps({**facts, "findings": [vars(one) for one in findings if one.level == "error"]}).encode()
 
 
@@ -71,27 +80,79 @@ def hand_over(
 ) -> tuple[PublishRequest, int]:
     """Give the server the editions that it lacks; the request to publish all of them, and how many were new to it."""
     raw = {hashlib.sha256(data).hexdigest(): data for data in map(edition_files.to_bytes, found)}
-    lacking = server.ask("POST", "/missing", json.dumps({"editions": list(raw)}).encode())["missing"]
+    lacking = server.ask("POST", "/publish/missing", json.dumps({"editions": list(raw)}).encode())["missing"]
     for digest in lacking:
-        server.ask("PUT", f"/editions/{digest}", raw[digest])
+        server.ask("PUT", f"/publish/editions/{digest}", raw[digest])
     return PublishRequest(list(raw), issue, allow, gate), len(lacking)
 
 
 def plan(server: Server, request: PublishRequest, findings: Sequence[Finding]) -> dict[str, Any]:
     """What publishing would do, and the refusals."""
-    done: dict[str, Any] = server.ask("POST", "/plan", request.body(findings))
+    done: dict[str, Any] = server.ask("POST", "/publish/plan", request.body(findings))
     return done
 
 
 def publish(server: Server, request: PublishRequest, findings: Sequence[Finding]) -> dict[str, Any]:
     """Publish the uploaded editions; return what was done. Safe to repeat at any point."""
-    done: dict[str, Any] = server.ask("POST", "", request.body(findings))
+    done: dict[str, Any] = server.ask("POST", "/publish", request.body(findings))
+    return done
+
+
+def send_test(server: Server, edition: Edition, variant: str, to: Sequence[str], once: bool = False) -> dict[str, Any]:
+    """Send a text of an edition to reviewers (``once``: unless they were sent it before); return what was sent."""
+    raw = edition_files.to_bytes(edition)
+    digest = hashlib.sha256(raw).hexdigest()
+    server.ask("PUT", f"/publish/editions/{digest}", raw)
+    body = json.dumps({"edition": digest, "variant": variant, "to": list(to), "once": once}).encode()
+    done: dict[str, Any] = server.ask("POST", "/test_emails", body)
     return done
 
 
 def server(url: str, settings: Settings) -> Server:
     """The server with the key of the environment."""
     return Server(url, settings.api_key)
+
+
+def make_outlook(facts: dict[str, Any], found: Sequence[Edition]) -> Outlook:
+    """Return the server's plan as if it had been made here. It says nothing about issues for which nothing changes."""
+    by_path = {edition.path: edition for edition in found}
+    steps = [_make_step(step, by_path) for step in facts["steps"]]
+    told = {step.path for step in steps}
+    steps += [
+        Step(Action.KEEP, edition.key, edition.key, _explain_kept(edition), edition=edition)
+        for edition in found
+        if edition.path not in told
+    ]
+    refusals = tuple(Refusal(one["check"], one["sentence"]) for one in facts["refusals"])
+    return Outlook(Plan(tuple(steps), facts["first"], datetime.now(UTC)), refusals, None)
+
+
+def _make_step(step: dict[str, Any], by_path: dict[str, Edition]) -> Step:
+    edition = next((by_path[path] for path in step["paths"] if path in by_path), None)
+    return Step(
+        action=Action(step["action"]),
+        key=step["issue"],
+        root=step["issue"],
+        why=step["why"],
+        edition=edition,
+        told=_describe_counts(step, edition),
+        due_at=datetime.fromisoformat(step["due_at"]) if step["due_at"] else None,
+        scheduled=step.get("scheduled", False),
+        was_at=step["paths"][0] if step["paths"] and not edition else "",
+    )
+
+
+def _describe_counts(step: dict[str, Any], edition: Edition | None) -> str:
+    texts = texts_said(step.get("texts", {}), edition.lang) if edition else ""
+    few = f"**fewer than {step['fewer_than']} subscribers**" if step.get("fewer_than") else "its audience"
+    told = few if step["subscribers"] is None else f"**{count(step['subscribers'], 'subscriber')}**"
+    return f"{told}{f' ({texts})' if texts else ''}"
+
+
+def _explain_kept(edition: Edition) -> str:
+    if edition.send is SendIntent.NO:
+        return "does not ask to be sent"
+    return f"edition {edition.number} was sent before, or waits unchanged"
 
 
 def planned(facts: dict[str, Any]) -> list[str]:
@@ -103,15 +164,16 @@ def planned(facts: dict[str, Any]) -> list[str]:
 
 def sentences(done: dict[str, Any]) -> list[str]:
     """What was done, a line for each thing."""
-    return [_sentence(step) for step in done["steps"]] or ["Nothing new to send."]
+    return [_describe_step(step) for step in done["steps"]] or ["Nothing new to send."]
 
 
-def _sentence(step: dict[str, Any]) -> str:
-    audience = "" if step["readers"] is None else f" to {count(step['readers'], 'subscriber')}"
+def _describe_step(step: dict[str, Any]) -> str:
+    few = f" to fewer than {step['fewer_than']} subscribers" if step.get("fewer_than") else ""
+    audience = few if step["subscribers"] is None else f" to {count(step['subscribers'], 'subscriber')}"
     return f"{step['action']}: {step['issue']}{audience}. {step['why']}".rstrip()
 
 
-def _error(error: urllib.error.HTTPError) -> Exception:
+def _make_error(error: urllib.error.HTTPError) -> Exception:
     try:
         detail = json.loads(error.read())["detail"]
         sentence = detail if isinstance(detail, str) else detail[0]["msg"]

@@ -6,18 +6,23 @@ import socket
 import sys
 import threading
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import click
+from click.core import ParameterSource
 from rich.text import Text
 
-from mailer.commands.common import load_settings, out
-from mailer.core.errors import Unavailable
+from mailer.commands.common import load_running, load_settings, out
+from mailer.core.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from mailer.core.settings import Settings
+    from mailer.workbench.live_preview import LivePreview
 
 
 @click.command()
@@ -30,16 +35,27 @@ def write(file: Path | None, port: int, show: bool, until_eof: bool) -> None:
 
     Example: postmerge write content/issues/2026-11-24-hello.md
     """
-    import uvicorn
+    running = {} if until_eof or _is_given("port") else load_running()
+    if running.get("POSTMERGE_PREVIEW_URL"):
+        return _open_running(running["POSTMERGE_PREVIEW_URL"], load_settings(), file, show)
+    try:
+        import uvicorn
+        import watchfiles  # noqa: F401
+        import websockets  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            f"{error.name} is not installed: install Postmerge as `postmerge[preview]` for the live preview."
+        ) from error
 
+    from mailer.commands.publishing.test_email import send_from_preview
     from mailer.workbench.app import Workbench, create_app
     from mailer.workbench.live_preview import LivePreview
 
     settings = load_settings()
     preview = LivePreview(settings)
-    part = f"#{quote(preview.name(preview.path(str(file.resolve()))), safe='')}" if file else ""
+    part = _part(preview, file)
     listening = _listen(port)
-    bench = Workbench(preview, settings.cache_folder / "links.json")
+    bench = Workbench(preview, settings.cache_folder / "links.json", send_test=partial(send_from_preview, settings))
     out.print(Text(f"Preview: http://127.0.0.1:{port}/{part} (press Ctrl+C to stop)"), soft_wrap=True)
     if show:
         webbrowser.open(f"http://127.0.0.1:{port}/{part}")
@@ -50,6 +66,28 @@ def write(file: Path | None, port: int, show: bool, until_eof: bool) -> None:
     if until_eof:
         threading.Thread(target=_at_eof, args=(server,), daemon=True).start()
     server.run(sockets=[listening])
+
+
+def _is_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
+def _part(preview: LivePreview, file: Path | None) -> str:
+    if not file:
+        return ""
+    if not file.is_file():
+        raise BadInput(f'{file} does not exist: `postmerge new "A title"` begins an issue.')
+    return f"#{quote(preview.name(preview.path(str(file.resolve()))), safe='')}"
+
+
+def _open_running(url: str, settings: Settings, file: Path | None, show: bool) -> None:
+    """Point to the preview that `postmerge up` runs, instead of starting a second one."""
+    from mailer.workbench.live_preview import LivePreview
+
+    url += _part(LivePreview(settings), file)
+    out.print(Text(f"Preview: {url} (of the running `postmerge up`)"), soft_wrap=True)
+    if show:
+        webbrowser.open(url)
 
 
 def _at_eof(server: uvicorn.Server) -> None:

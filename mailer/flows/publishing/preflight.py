@@ -12,10 +12,13 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from mailer.core import domain_names
 from mailer.core.audience import shown
 from mailer.core.edition import Edition, Finding, SendIntent
-from mailer.core.errors import Refused
+from mailer.core.errors import BadInput, Refused
+from mailer.core.i18n import local_time
 from mailer.core.settings import Settings
+from mailer.editions.mail.placeholder_places import is_misplaced
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.store.publishing.issues import KnownIssue
 from mailer.store.sending.sends import NOT_STARTED
@@ -24,7 +27,9 @@ from mailer.transports.base import AccountLimits
 MAX_ISSUE_AGE = timedelta(days=7)
 MAX_SCHEDULE_DELAY = timedelta(hours=6)
 MAX_PAGE_BYTES = 4_000_000
-ALLOWED = ("checks", "many", "old", "late", "unknown-tag", "duplicate", "identity", "address", "quota", "sandbox")
+ALLOWED = (
+    "checks", "many", "old", "late", "unknown-tag", "duplicate", "identity", "url", "unsold", "sender", "quota", "sandbox",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,34 +55,40 @@ def check_plan(
     found = [
         *_check_sources(plan, findings),
         *_check_identities(plan),
-        *(_check_settings(settings) if touched else ()),
+        *(_check_settings(settings, touched) if touched else ()),
         *_check_number(sending),
     ]
     for step in touched:
         found += [
             *_check_issue(step, plan),
+            *_check_placeholder(step),
+            *(() if settings.sells or plan.has_stripe else _check_paid_text(step)),
+            *(_check_review(step, plan) if settings.require_review else ()),
             *(_check_live_pages(step, settings.site_url) if gate and not step.scheduled else ()),
         ]
     found += [replace(one, about_subscribers=True) for one in _check_quota(touched, account)]
     return [refusal for refusal in found if refusal.name not in allow]
 
 
-def require_no_refusals(refusals: list[Refusal], plan: Plan) -> None:
-    """Raise Refused with all that was found, each on a line of its own; the error is named after the first."""
+def require_no_refusals(refusals: list[Refusal], plan: Plan, blind: bool = False) -> None:
+    """Raise Refused with all that was found, each on a line of its own; the error is named after the first.
+
+    ``blind``: say nothing that depends on subscribers, such as whether a send that has not started is paused.
+    """
     if refusals:
         lines = [refusal.sentence for refusal in refusals]
         if any(refusal.name == "checks" for refusal in refusals):
             lines.append("Correct what is named with its line, or publish with `--allow checks`.")
-        raise Refused("\n".join([*lines, *_list_unchanged_sends(plan)]), refusals[0].name)
+        raise Refused("\n".join([*lines, *_list_unchanged_sends(plan, blind)]), refusals[0].name)
 
 
-def _list_unchanged_sends(plan: Plan) -> Iterator[str]:
+def _list_unchanged_sends(plan: Plan, blind: bool) -> Iterator[str]:
     """Waiting sends that publishing would have cancelled or changed: their hold window ends all the same."""
     for step in plan.of(Action.CANCEL, Action.UPDATE):
-        if step.send and step.send.state in NOT_STARTED:
+        if step.send and (step.send.state in NOT_STARTED or blind):
             what = "cancelled" if step.action is Action.CANCEL else "changed"
             yield (
-                f"Send {step.send.id} of {step.key} was not {what} and starts at {step.send.due_at:%Y-%m-%d %H:%M:%S %Z} as it"
+                f"Send {step.send.id} of {step.key} was not {what} and starts at {local_time.moment(step.send.due_at)} as it"
                 f" was: `postmerge cancel {step.send.id}` stops it."
             )
 
@@ -123,10 +134,10 @@ def _check_identities(plan: Plan) -> Iterator[Refusal]:
             )
         if step.url_taken_by:
             yield Refusal(
-                "address",
+                "url",
                 f"{step.url_taken_by} would take the address of {edition.path},"
                 f" {match.issue.latest.url if match.issue else ''}: give {step.url_taken_by} a `Slug:` of its own,"
-                " or publish with `--allow address`.",
+                " or publish with `--allow url`.",
             )
 
 
@@ -135,8 +146,8 @@ def _describe_known(edition: Edition, known: KnownIssue) -> str:
     return f"{where}, “{known.title}”"
 
 
-def _check_settings(settings: Settings) -> Iterator[Refusal]:
-    if not settings.sender:
+def _check_settings(settings: Settings, touched: list[Step]) -> Iterator[Refusal]:
+    if not settings.sender and any(step.edition and not step.edition.sender for step in touched):
         yield Refusal("", 'No sender is set: put POSTMERGE_SENDER="Name <address@your.domain>" into the environment.')
     if not settings.postal_address:
         yield Refusal("", "No postal address is set, which the law requires in every email: set POSTMERGE_POSTAL_ADDRESS.")
@@ -167,7 +178,7 @@ def _check_issue(step: Step, plan: Plan) -> Iterator[Refusal]:
     ):
         yield Refusal(
             "late",
-            f"{edition.path} asks to be sent at {edition.send_at:%Y-%m-%d %H:%M %Z}, which is past:"
+            f"{edition.path} asks to be sent at {local_time.moment(edition.send_at)}, which is past:"
             " move `Send:` into the future, or publish with `--allow late`.",
         )
     if step.unknown_tags:
@@ -191,6 +202,41 @@ def _check_issue(step: Step, plan: Plan) -> Iterator[Refusal]:
             f"{edition.path} has nearly the same text as {step.match.copied}: write its own text into {edition.path} and leave"
             f" {step.match.copied} as it is, or publish with `--allow duplicate`.",
         )
+
+
+def _check_placeholder(step: Step) -> Iterator[Refusal]:
+    edition = step.edition
+    texts = [(edition.html, edition.text), *((one.html, one.text) for one in edition.variants)] if edition else []
+    if edition and any(is_misplaced(html, text) for html, text in texts):
+        yield Refusal(
+            "",
+            f"The email of {edition.path} has the placeholder of the unsubscribe link in another place than the target of a"
+            " link, where it could give the subscribers' own links away: correct the email template, and build again.",
+        )
+
+
+def _check_paid_text(step: Step) -> Iterator[Refusal]:
+    if step.edition and any(one.premium for one in step.edition.variants):
+        yield Refusal(
+            "unsold",
+            f"{step.edition.path} has paid text, and nobody can pay for it here{step.texts_said}: write plans.toml and set"
+            " STRIPE_SECRET_KEY, or publish with `--allow unsold`.",
+        )
+
+
+def _check_review(step: Step, plan: Plan) -> Iterator[Refusal]:
+    edition = step.edition
+    if edition is None:
+        return
+    texts = {"": edition.digest, **{one.name: one.digest for one in edition.variants}}
+    for name, digest in texts.items():
+        if digest not in plan.reviewed:
+            option = f" --variant '{name}'" if name else ""
+            yield Refusal(
+                "",
+                f"No reviewer was sent {edition.path} as it is now{f' ({name})' if name else ''}, and POSTMERGE_REQUIRE_REVIEW"
+                f" is on: run `postmerge test {edition.key}{option}`, then publish again.",
+            )
 
 
 def _check_quota(touched: list[Step], account: AccountLimits | None) -> Iterator[Refusal]:
@@ -235,9 +281,9 @@ def _check_live_pages(step: Step, site_url: str) -> Iterator[Refusal]:
 def is_below(url: str, site_url: str) -> bool:
     """Whether a URL is below the site's. Without ``site_url``, which only uploads need, every URL is."""
     try:
-        asked, site = urlsplit(url), urlsplit(site_url)
+        asked, site = (domain_names.with_ascii_host(urlsplit(one)) for one in (url, site_url))
         same = (asked.scheme, asked.hostname, asked.port) == (site.scheme, site.hostname, site.port)
-    except ValueError:
+    except (BadInput, ValueError):
         return False
     within = asked.path.startswith(f"{site.path.rstrip('/')}/") and ".." not in unquote(asked.path)
     return not site_url or (same and within and "@" not in asked.netloc)
@@ -262,7 +308,8 @@ def fetch_live_digest(url: str, site_url: str = "", timeout: float = 10.0) -> st
     if not url.startswith(("http://", "https://")) or not is_below(url, site_url):
         return ""
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "postmerge", "Cache-Control": "no-cache"})  # noqa: S310
+        headers = {"User-Agent": "postmerge", "Cache-Control": "no-cache"}
+        request = urllib.request.Request(domain_names.to_ascii_url(url), headers=headers)  # noqa: S310
         opener = urllib.request.build_opener(_StayBelow(site_url))
         with opener.open(request, timeout=timeout) as answer:
             head = _read_head(answer, time.monotonic() + timeout).decode("utf-8", "replace")

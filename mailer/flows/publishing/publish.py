@@ -12,14 +12,14 @@ from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
 from mailer.editions.source import paid_leaks
-from mailer.flows.publishing import preflight
+from mailer.flows.publishing import preflight, sender_identities
 from mailer.flows.publishing.publish_plan import Action, Plan, PlanRequest, Step, build_known_issue, build_plan
 from mailer.flows.sending import fence
 from mailer.flows.sending.send_control import find_send, halt_send
 from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import editions, issues
 from mailer.store.sending import audiences, deliveries, sends
-from mailer.store.sending.sends import Canceller, SendState
+from mailer.store.sending.sends import Canceller, SendState, SendTerms
 from mailer.transports.base import AccountLimits, Transport
 
 logger = log.get("publish")
@@ -30,12 +30,16 @@ MIN_SLICE_SUBSCRIBERS = 100  # a smaller audience is not split into waves
 
 @dataclass(frozen=True)
 class Request:
-    """What to publish. ``issue`` is a key or path, ``allow`` names preflight checks to skip, ``gate`` checks the live page."""
+    """What to publish. ``issue`` is a key or path, ``allow`` names preflight checks to skip, ``gate`` checks the live page.
+
+    ``commit`` is the git commit of the editions, for their receipts.
+    """
 
     issue: str = ""
     allow: Collection[str] = ()
     gate: bool = False
     blind: bool = False  # whoever asks may learn nothing about subscribers
+    commit: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,36 @@ def adopt_issues(database: Database, settings: Settings, found: Sequence[Edition
     return len(open_steps)
 
 
-def make_plan(database: Database, settings: Settings, found: Sequence[Edition], issue: str = "") -> Plan:
-    """The plan for these editions; ``issue`` names one to send by its key or path. Raises BadInput where that is not one."""
+def adopt_imported(database: Database, settings: Settings, found: Sequence[Edition], paths: Collection[str]) -> int:
+    """Record the issues of these files as public and not to be sent; return how many were new to the ledger.
+
+    The other issues stay what they are; those of an empty ledger are adopted too, as the first publish would do. Raises
+    Refused, and records nothing, if the ledger could still send one of these files.
+    """
     with database.transaction() as tx:
-        plan = build_plan(tx, found, _build_request(settings, issue), datetime.now(UTC))
+        issues.lock(tx)
+        request = _build_request(settings, "")
+        plan = build_plan(tx, found, request, datetime.now(UTC))
+        imported = [step for step in plan.steps if step.edition and step.edition.path in paths]
+        adopted = [step for step in imported if step.action in (Action.SEND, Action.RECORD, Action.ADOPT)]
+        for step in plan.steps:
+            _save_issue(tx, replace(step, action=Action.ADOPT) if step in adopted else step)
+        after = build_plan(tx, found, request, datetime.now(UTC))
+        for step in after.steps:
+            sends_it = step.action in (Action.SEND, Action.UPDATE) or (step.send is not None and step.send.not_started)
+            if sends_it and step.edition and step.edition.path in paths:
+                raise Refused(f"The ledger has a waiting send of {step.key}, or would create one: nothing was recorded.")
+    logger.info("publish.imported", issues=len(adopted))
+    return len(adopted)
+
+
+def make_plan(database: Database, settings: Settings, found: Sequence[Edition], issue: str = "", blind: bool = False) -> Plan:
+    """The plan for these editions; ``issue`` names one to send by its key or path. Raises BadInput where that is not one.
+
+    ``blind``: it is for somebody who may learn nothing about subscribers.
+    """
+    with database.transaction() as tx:
+        plan = build_plan(tx, found, _build_request(settings, issue, blind), datetime.now(UTC))
     _require_issue(plan, issue)
     return plan
 
@@ -84,9 +114,11 @@ def preview_publish(
     request: Request,
 ) -> Outlook:
     """Show what publishing would do, and why preflight would refuse it. Writes nothing."""
-    plan = make_plan(database, settings, found, request.issue)
+    plan = make_plan(database, settings, found, request.issue, request.blind)
     account = transport.account() if plan.of(Action.SEND, Action.UPDATE) else None
     refusals = preflight.check_plan(plan, settings, findings, account, request.allow, request.gate)
+    if "sender" not in request.allow:
+        refusals += sender_identities.check_senders(plan, settings, transport)
     if plan.of(Action.SEND, Action.UPDATE) and (trouble := fence.read_fence(database, settings).problem):
         refusals.insert(0, preflight.Refusal("", trouble))
     return Outlook(plan, tuple(refusals), account)
@@ -106,16 +138,16 @@ def publish(
     """
     outlook = preview_publish(database, settings, found, findings, transport, request)
     withheld = [one for one in outlook.refusals if request.blind and one.about_subscribers]
-    preflight.require_no_refusals([one for one in outlook.refusals if one not in withheld], outlook.plan)
+    preflight.require_no_refusals([one for one in outlook.refusals if one not in withheld], outlook.plan, request.blind)
     paid_leaks.insist(_find_leaks(found, outlook.plan))
     if outlook.plan.of(Action.SEND, Action.UPDATE):
         fence.require_fence(database, settings)
     with database.transaction() as tx:
         issues.lock(tx)
-        plan = build_plan(tx, found, _build_request(settings, request.issue), datetime.now(UTC))
+        plan = build_plan(tx, found, _build_request(settings, request.issue, request.blind), datetime.now(UTC))
         _require_same_intents(outlook.plan, plan)
         _cancel_sends(tx, plan)
-        new = [send_id for step in plan.steps if (send_id := _apply_step(tx, settings, step, request.gate))]
+        new = [send_id for step in plan.steps if (send_id := _apply_step(tx, settings, step, request))]
         if plan.of(Action.SEND, Action.UPDATE):
             deliveries.analyze(tx)
         if withheld:
@@ -188,8 +220,8 @@ def _find_leaks(found: Sequence[Edition], plan: Plan) -> list[paid_leaks.Leak]:
     return [*(leak for edition in new for leak in detector.find_edition(edition)), *leaked]
 
 
-def _build_request(settings: Settings, issue: str) -> PlanRequest:
-    return PlanRequest(sender=settings.sender, hold=settings.hold, issue=issue)
+def _build_request(settings: Settings, issue: str, blind: bool = False) -> PlanRequest:
+    return PlanRequest(sender=settings.sender, reply_to=settings.reply_to, hold=settings.hold, issue=issue, blind=blind)
 
 
 def _require_issue(plan: Plan, issue: str) -> None:
@@ -208,12 +240,12 @@ def _require_same_intents(judged: Plan, now: Plan) -> None:
         raise Refused(_CHANGED.format(fresh[0].key))
 
 
-def _apply_step(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
+def _apply_step(tx: Tx, settings: Settings, step: Step, request: Request) -> int | None:
     _save_issue(tx, step)
     if step.action is Action.SEND:
-        return _create_send(tx, settings, step, gate)
+        return _create_send(tx, settings, step, request)
     if step.action is Action.UPDATE:
-        _update_send(tx, settings, step)
+        _update_send(tx, settings, step, request)
     return None
 
 
@@ -234,37 +266,47 @@ def _save_issue(tx: Tx, step: Step) -> None:
         issues.save(tx, known)
 
 
-def _create_send(tx: Tx, settings: Settings, step: Step, gate: bool) -> int | None:
+def _create_send(tx: Tx, settings: Settings, step: Step, request: Request) -> int | None:
     assert step.edition
-    assert step.due_at
-    edition_id = editions.save(tx, step.root, step.edition)
-    state = SendState.SCHEDULED if step.scheduled else SendState.HOLDING
-    rule, due_at = step.edition.audience, step.due_at
+    edition_id = editions.save(tx, step.root, step.edition, request.commit)
+    terms = _build_terms(settings, step, edition_id, SendState.SCHEDULED if step.scheduled else SendState.HOLDING)
     if step.send:
         send_id = step.send.id
-        if not sends.rearm(tx, step.send, edition_id, state, settings.sender, rule, due_at, gate):
+        if not sends.rearm(tx, step.send, terms, request.gate):
             raise Refused(_CHANGED.format(step.key))
     else:
-        send_id = sends.create(tx, step.root, step.edition.number, edition_id, state, settings.sender, rule, due_at, gate)
+        send_id = sends.create(tx, step.root, step.edition.number, terms, request.gate)
     sends.set_chosen(tx, send_id, step.chosen or (step.send is not None and step.send.chosen))
     if not step.scheduled:
         freeze_audience(tx, settings, send_id, step.edition.audience)
     return send_id
 
 
-def _update_send(tx: Tx, settings: Settings, step: Step) -> None:
+def _build_terms(settings: Settings, step: Step, edition_id: int, state: SendState) -> SendTerms:
+    assert step.edition
+    assert step.due_at
+    return SendTerms(
+        edition_id=edition_id,
+        state=state,
+        sender=step.edition.sender or settings.sender,
+        reply_to=step.edition.reply_to or settings.reply_to,
+        audience=step.edition.audience,
+        due_at=step.due_at,
+    )
+
+
+def _update_send(tx: Tx, settings: Settings, step: Step, request: Request) -> None:
     """The send gets the new edition; a frozen audience is thawed and frozen anew, because the rule may have changed."""
     assert step.edition
     assert step.send
-    assert step.due_at
     held = sends.lock(tx, step.send.id)
     if held is None or not held.not_started:
         return
-    edition_id = editions.save(tx, step.root, step.edition)
+    edition_id = editions.save(tx, step.root, step.edition, request.commit)
     state = SendState.SCHEDULED if step.scheduled else SendState.HOLDING
     if held.state not in sends.NOT_STARTED:
         state = held.state  # a paused send stays paused
-    sends.revise(tx, held.id, edition_id, state, settings.sender, step.edition.audience, step.due_at)
+    sends.revise(tx, held.id, _build_terms(settings, step, edition_id, state))
     sends.set_chosen(tx, held.id, step.chosen or held.chosen)
     deliveries.delete_frozen(tx, held.id)
     sends.set_frozen(tx, held.id, None)

@@ -11,15 +11,17 @@ from urllib.parse import urlsplit
 
 from mailer.core import audience
 from mailer.core.db import Tx
-from mailer.core.edition import Edition, SendIntent, texts_said
+from mailer.core.edition import PREMIUM, Edition, SendIntent, list_digests, texts_said
 from mailer.flows.publishing.issue_identity import Issue, Match, identify_issues, list_known_issues
 from mailer.flows.subscribers import segment_rules
+from mailer.store.billing import stripe_events
 from mailer.store.publishing import issues
 from mailer.store.publishing.editions import Fingerprint, compute_fingerprints, list_fingerprints
 from mailer.store.publishing.issues import KnownIssue
 from mailer.store.sending import audiences, sends
 from mailer.store.sending.sends import Canceller, Send, SendState
 from mailer.store.subscribers import text_selection
+from mailer.store.transactional import test_emails
 
 
 class Action(StrEnum):
@@ -40,6 +42,7 @@ class Step:
 
     ``texts``: how many subscribers each variant has now ("": the original), when there are variants; ``marks``: a waiting
     send's. ``url_taken_by``: the file that would take the address of this issue; ``was_at``: a vanished issue's file.
+    ``told``: what a server says about the number of subscribers, in place of ``size`` and ``texts``.
     """
 
     action: Action
@@ -58,6 +61,7 @@ class Step:
     chosen: bool = False
     marks: Set[Fingerprint] = frozenset()
     texts: Mapping[str, int] = field(default_factory=dict)
+    told: str = ""
 
     @property
     def path(self) -> str:
@@ -83,12 +87,16 @@ class Plan:
     """All steps, in the editions' request; ``first`` is set when the ledger has never seen an issue.
 
     ``settled``: by the path of an issue, the highest edition of it that asks for nothing any more, as it was sent or adopted.
+    ``has_stripe``: the database belongs to a Stripe account, whatever the settings of this machine are.
+    ``reviewed``: the digests of texts that a reviewer was sent.
     """
 
     steps: tuple[Step, ...]
     first: bool
     made_at: datetime
     settled: Mapping[str, int] = field(default_factory=dict)
+    has_stripe: bool = False
+    reviewed: frozenset[str] = frozenset()
 
     def of(self, *actions: Action) -> list[Step]:
         """The steps with one of these actions."""
@@ -97,11 +105,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """How publishing was asked for: ``issue`` names the one issue to send although nothing else would send it."""
+    """How publishing was asked for: ``issue`` names the one issue to send although nothing else would send it.
+
+    ``blind``: whoever asks may learn nothing about subscribers. A send may be paused because nobody matches its audience.
+    """
 
     sender: str
+    reply_to: str
     hold: timedelta
     issue: str = ""
+    blind: bool = False
 
 
 def build_plan(tx: Tx, editions: Sequence[Edition], request: PlanRequest, now: datetime) -> Plan:
@@ -123,7 +136,17 @@ def build_plan(tx: Tx, editions: Sequence[Edition], request: PlanRequest, now: d
     steps = [_build_step(book, edition, request, now) for edition in editions]
     steps += _list_vanished(book, steps)
     counted = tuple(_count_audience(tx, step) for step in steps)
-    return Plan(counted, first=not rows, made_at=now, settled=_list_settled(list_known_issues(rows), every))
+    settled = _list_settled(list_known_issues(rows), every)
+    touched = [step.edition for step in counted if step.edition and step.action in (Action.SEND, Action.UPDATE)]
+    digests = [digest for edition in touched for digest in list_digests(edition)]
+    return Plan(
+        counted,
+        not rows,
+        now,
+        settled,
+        has_stripe=stripe_events.get_account(tx) is not None,
+        reviewed=test_emails.list_reviewed(tx, digests),
+    )
 
 
 def send_key(send: Send) -> tuple[str, int]:
@@ -240,12 +263,18 @@ def _update_waiting_send(step: Step, edition: Edition, send: Send, request: Plan
         edition.audience,
         timed.due_at,
         compute_fingerprints(edition),
-    )
+    ) and _keeps_sender(edition, send, request)
     why = f"waits as send {send.id}" if same else f"changed before send {send.id} started"
-    if send.state not in sends.NOT_STARTED:
+    if send.state not in sends.NOT_STARTED and not request.blind:
         sure = " --yes" if send.state is sends.SendState.STOPPED else ""
         why += f", which is {send.state}: `postmerge resume {send.id}{sure}` resumes it"
     return replace(timed, action=Action.KEEP if same else Action.UPDATE, why=why)
+
+
+def _keeps_sender(edition: Edition, send: Send, request: PlanRequest) -> bool:
+    """Is the send from whom it would be published now? A machine without the newsletter's sender cannot tell."""
+    sender = edition.sender or request.sender
+    return not sender or (send.sender == sender and send.reply_to in (None, edition.reply_to or request.reply_to))
 
 
 def _keeps_time(edition: Edition, send: Send, earliest: datetime) -> bool:
@@ -281,6 +310,7 @@ def _count_audience(tx: Tx, step: Step) -> Step:
     unknown = audiences.list_unknown_tags(tx, audience.tags(rule))
     names = [one.name for one in step.edition.variants]
     texts = audiences.count_by_text(tx, rule, text_selection.build_parameters(step.edition.lang, names)) if names else {}
+    texts = {"": 0, PREMIUM: 0, **texts} if names == [PREMIUM] else texts  # no paid subscriber is worth saying
     return replace(step, size=audiences.count(tx, rule), texts=texts, unknown_tags=tuple(unknown))
 
 

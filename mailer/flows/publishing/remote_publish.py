@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from collections.abc import Sequence
 
+from pydantic import TypeAdapter, ValidationError
+
+from mailer.core.characters import parse_sender
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput
+from mailer.core.message import mailable
 from mailer.core.settings import Settings
 from mailer.editions.site import edition_files
 from mailer.flows.publishing.publish import Outlook, Published, Request, preview_publish, publish
 from mailer.store.publishing import uploaded_editions
+from mailer.store.sending import sends
 from mailer.transports.base import Transport
+
+_EDITION = TypeAdapter(Edition)
+_LANGUAGE = re.compile(r"[A-Za-z0-9-]{0,40}")
+_MAX_NUMBER = 2**31 - 1  # of an edition: Postgres's integer
 
 
 def list_missing(database: Database, digests: Sequence[str]) -> list[str]:
@@ -27,9 +37,36 @@ def store_edition(database: Database, digest: str, raw: bytes) -> None:
     """Store an edition. Raises BadInput if it does not match its digest or is invalid."""
     if hashlib.sha256(raw).hexdigest() != digest:
         raise BadInput("The edition does not match its digest: upload it again.")
-    edition_files.from_bytes(raw)
+    _check_values(edition_files.from_bytes(raw), raw)
     with database.transaction() as tx:
         uploaded_editions.save(tx, digest, zlib.compress(raw))
+
+
+def _check_values(edition: Edition, raw: bytes) -> None:
+    """Raise BadInput for what no build writes, and what would break the worker that sends it."""
+    try:
+        _EDITION.validate_json(raw, strict=True)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise BadInput(f"The edition's {place} has a wrong type: use the same version of postmerge on both sides.") from error
+    moments = [edition.dated, *([edition.send_at] if edition.send_at else [])]
+    languages = [edition.lang, *(variant.lang for variant in edition.variants)]
+    named = bool(edition.key) and 1 <= edition.number <= _MAX_NUMBER
+    if not named or any(moment.tzinfo is None for moment in moments) or not all(map(_LANGUAGE.fullmatch, languages)):
+        raise BadInput("The edition has a key, a number, a time or a language that no build writes: build it again.")
+    for text in filter(None, (edition.sender, edition.reply_to)):
+        mailable(parse_sender(text).address)
+
+
+def load_edition(database: Database, digest: str) -> Edition:
+    """Return one uploaded edition. Raises BadInput if it was not uploaded."""
+    return _load_editions(database, [digest])[0]
+
+
+def list_published_rules(database: Database) -> set[str]:
+    """Return the audience rules that a reviewer may count: those of published issues."""
+    with database.transaction() as tx:
+        return {"everyone", *sends.list_rules(tx)}
 
 
 def preview_uploaded(

@@ -9,7 +9,7 @@ from typing import Any
 
 from mailer.core.db import Tx, each
 from mailer.core.edition import PREMIUM, Edition, Variant, is_premium
-from mailer.core.i18n import code
+from mailer.core.i18n import code, wider
 
 Fingerprint = tuple[str, ...]  # a text's name ("": the original) and everything that goes into its email
 
@@ -30,15 +30,15 @@ class StoredEdition:
     text: str
 
 
-def save(tx: Tx, root: str, edition: Edition) -> int:
+def save(tx: Tx, root: str, edition: Edition, commit_id: str = "") -> int:
     """Store an edition, with its variants, for a send of the issue with the key ``root``; return its id."""
     edition_id = int(
         tx.value(
             """
-            INSERT INTO editions (issue_key, number, digest, title, subject, preheader, lang, url, html, text)
+            INSERT INTO editions (issue_key, number, digest, title, subject, preheader, lang, url, html, text, body, commit_id)
             VALUES (
                 %(root)s, %(number)s, %(digest)s, %(title)s, %(subject)s, %(preheader)s, %(lang)s, %(url)s, %(html)s,
-                %(text)s
+                %(text)s, %(body)s, %(commit_id)s
             )
             RETURNING id
             """,
@@ -52,6 +52,8 @@ def save(tx: Tx, root: str, edition: Edition) -> int:
             url=edition.url,
             html=edition.html,
             text=edition.text,
+            body=edition.body,
+            commit_id=commit_id,
         )
     )
     for variant in edition.variants:
@@ -215,5 +217,5 @@ def find_readable(tx: Tx, key: str, lang: str = "") -> ReadableIssue | None:
 def _build_text_parameters(lang: str) -> dict[str, Any]:
     """Build the parameters for a language: the variants' names, best first."""
     own = code(lang)
-    own_languages = [one for one in (own, own.partition("-")[0]) if one]
-    return {"lang": own, "names": [*dict.fromkeys(f"{one} {PREMIUM}" for one in own_languages), PREMIUM]}
+    languages = [one for one in (*wider(own), own.partition("-")[0]) if one]
+    return {"lang": own, "names": [*dict.fromkeys(f"{one} {PREMIUM}" for one in languages), PREMIUM]}

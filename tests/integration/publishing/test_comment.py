@@ -22,7 +22,7 @@ from mailer.transports.base import AccountLimits
 from mailer.workbench.review import MARK, Change, Review, render_review
 from tests import commands
 from tests.conftest import ROOT
-from tests.factories import add_subscribers, edition, settings
+from tests.factories import add_subscribers, bind_stripe, edition, settings
 from tests.processes import environment
 
 WHEN = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
@@ -157,6 +157,7 @@ def test_a_branch_is_reported(repository: Repository) -> None:
 
 
 def test_a_translation_is_told_with_its_original(repository: Repository) -> None:
+    bind_stripe(Database(repository.environ["DATABASE_URL"]))
     with Database(repository.environ["DATABASE_URL"]).transaction() as tx:
         tx.run("UPDATE subscribers SET lang = 'de' WHERE id <= 3")
     repository.git("checkout", "-q", "-b", "draft")
@@ -186,8 +187,8 @@ def test_the_email_is_drawn(repository: Repository) -> None:
     )
     assert '<img src="https://x.example/m.png"' in (repository.folder / "c.md").read_text()
     with Image.open(repository.folder / "mail.png") as picture:
-        assert picture.size == (660, 900)
-        assert len(set(picture.convert("L").resize((66, 90)).tobytes())) > 10
+        assert picture.size == (780, 900)
+        assert len(set(picture.convert("L").resize((78, 90)).tobytes())) > 10
 
 
 @pytest.mark.parametrize("words", [("--base", "nothing"), ("--base", "--output=x")])

@@ -303,7 +303,7 @@ REFUSALS: dict[str, tuple[list[Edition], dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_guard_refuses_until_it_is_allowed(database: Database, run: Publish, name: str) -> None:
+def test_a_check_refuses_until_it_is_allowed(database: Database, run: Publish, name: str) -> None:
     editions, more, sentence = REFUSALS[name]
     with pytest.raises(Refused, match=sentence) as caught:
         run(*editions, **more)
@@ -473,7 +473,7 @@ def test_an_issue_does_not_lose_its_address_to_a_new_one(database: Database, run
     new = edition("01", path="issues/2025/01.md", title="Swans", body=OTHER, send=SendIntent.NO)
     with pytest.raises(Refused, match=r"issues/2025/01\.md would take the address of issues/2026/01\.md"):
         run(new, moved)
-    assert run(new, moved, allow=["address"]).send_ids == ()
+    assert run(new, moved, allow=["url"]).send_ids == ()
 
 
 def test_an_id_of_another_files_issue_is_refused_whatever_is_allowed(database: Database, run: Publish) -> None:
@@ -500,8 +500,8 @@ def test_one_name_for_two_issues_wants_the_path(database: Database, run: Publish
     run(edition("01", path="issues/2026/01.md", send=SendIntent.NO))
     two = [edition("2026-01", path="issues/2026/01.md"), edition("01", path="issues/2025/01.md", title="Swans", body=OTHER)]
     with pytest.raises(BadInput, match=r"'01' may be issues/2026/01\.md or issues/2025/01\.md: name the issue by its path"):
-        run(*two, issue="01", allow=["address"])
-    assert len(run(*two, issue="issues/2025/01.md", allow=["address"]).send_ids) == 1
+        run(*two, issue="01", allow=["url"])
+    assert len(run(*two, issue="issues/2025/01.md", allow=["url"]).send_ids) == 1
 
 
 def test_looking_writes_nothing(database: Database, run: Publish, conf: Settings) -> None:

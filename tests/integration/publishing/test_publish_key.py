@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import socket
 import threading
 from collections.abc import Sequence
@@ -14,7 +16,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from mailer.core.db import Database
-from mailer.core.edition import Edition
+from mailer.core.edition import Edition, Variant
+from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.editions.site import edition_files
 from mailer.flows.operations import api_keys
 from mailer.flows.publishing import preflight
@@ -65,7 +68,7 @@ def test_a_plan_is_the_same_whoever_matches_the_audience(newsletter: Web, pipeli
     factories.add_subscribers(newsletter.database, 3, ("python",))
     told |= {plan(rule) for rule in RULES}
     assert len(told) == 1
-    assert "'readers': None" in told.pop()
+    assert "'subscribers': None" in told.pop()
 
 
 def test_publishing_says_the_same_whoever_matches_and_pauses_a_send_to_nobody(newsletter: Web, pipeline: TestClient) -> None:
@@ -83,6 +86,41 @@ def test_publishing_says_the_same_whoever_matches_and_pauses_a_send_to_nobody(ne
     assert paused.state == "paused"
     assert "no-such-tag" in paused.reason
     assert newsletter.counted("notices") == 1
+
+
+@pytest.mark.parametrize("asked", ["change", "refusal", "removal"])
+def test_a_send_to_nobody_that_was_paused_looks_like_any_that_waits(newsletter: Web, pipeline: TestClient, asked: str) -> None:
+    factories.add_subscribers(newsletter.database, 3, ("python",))
+    answers = []
+    for rule in ("python", "no-such-tag"):
+        issue = factories.edition("issue", audience=rule)
+        ask(pipeline, "", [factories.old(), issue])
+        changed = replace(issue, subject="Another subject")
+        finding = {"level": "error", "path": issue.path, "line": 1, "message": "Wrong."}
+        more = {
+            "change": ([changed], {}),
+            "refusal": ([changed], {"findings": [finding]}),
+            "removal": ([], {}),
+        }[asked]
+        for path in ("/plan", ""):
+            answer = ask(pipeline, path, [factories.old(), *more[0]], **more[1])
+            answers.append(re.sub(r"[0-9]{4}-[0-9T:. +-]+(UTC)?|(?<=[Ss]end )[0-9]+|(?<=cancel )[0-9]+", "", repr(answer)))
+        ask(pipeline, "", [factories.old()])
+    assert answers[:2] == answers[2:]
+
+
+@pytest.mark.parametrize("path", ["/plan", ""])
+def test_an_uploaded_email_that_gives_subscribers_links_away_is_refused(
+    newsletter: Web, pipeline: TestClient, path: str
+) -> None:
+    factories.add_subscribers(newsletter.database, 1)
+    image = f'<img src="https://example.net/?{UNSUBSCRIBE_URL}">'
+    issue = factories.edition()
+    variant = Variant("de", "", image, "Text", "<p>de</p>", hashlib.sha256(b"<p>de</p>").hexdigest())
+    for one in (replace(issue, html=image), replace(issue, variants=(variant,))):
+        answer = ask(pipeline, path, [factories.old(), one])
+        assert "placeholder of the unsubscribe link" in repr(answer)
+    assert newsletter.counted("sends") == 0
 
 
 @pytest.mark.parametrize(
@@ -143,3 +181,32 @@ def test_a_redirect_off_the_site_is_not_followed() -> None:
         assert fetch_live_digest(f"{base}/issue/", base, timeout=2) == ""
         with pytest.raises(TimeoutError):
             other.accept()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sender": "ada@example.org\r\nBcc: mallory@evil.example"},
+        {"sender": 1},
+        {"reply_to": "ada@example.org, mallory@evil.example"},
+        {"sender": "Ada <\u00e4da@example.org>"},
+        {"lang": "en\r\nX: y"},
+        {"variants": [{**vars(Variant("de", "", "", "", "", hashlib.sha256().hexdigest())), "lang": "de\nX: y"}]},
+        {"variants": [{**vars(Variant("de", "", "", "", "", hashlib.sha256().hexdigest())), "html": 7}]},
+        {"number": 10**30},
+        {"number": 0},
+        {"number": 2.5},
+        {"key": ""},
+        {"key": 7},
+        {"html": None},
+        {"audience": 7},
+        {"dated": "2026-11-29T06:00:00"},
+        {"send_at": "2026-11-29T06:00:00"},
+    ],
+    ids=repr,
+)
+def test_an_uploaded_edition_that_no_build_writes_is_refused(pipeline: TestClient, change: dict[str, Any]) -> None:
+    raw = json.dumps({**json.loads(edition_files.to_bytes(factories.edition())), **change}).encode()
+    digest = hashlib.sha256(raw).hexdigest()
+    assert pipeline.put(f"/v1/publish/editions/{digest}", content=raw).status_code == 422
+    assert pipeline.post("/v1/publish/missing", json={"editions": [digest]}).json()["missing"] == [digest]

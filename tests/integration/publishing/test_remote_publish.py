@@ -40,7 +40,7 @@ def with_key(newsletter: Web, url: str, scope: str) -> remote_publish.Server:
 def publish(server: remote_publish.Server, archive: Sequence[Edition], findings: Sequence[Finding] = ()) -> dict[str, Any]:
     """Hand the archive over and publish it."""
     order, new = remote_publish.hand_over(server, archive, "", (), None)
-    return {**remote_publish.publish(server, order, findings), "handed_over": new}
+    return {**remote_publish.publish(server, order, findings), "uploaded": new}
 
 
 @pytest.mark.parametrize(("scope", "number"), [("publish", None), ("admin", 3)])
@@ -49,13 +49,13 @@ def test_publishing_from_afar_sends_once_however_often(newsletter: Web, url: str
     server = with_key(newsletter, url, scope)
     archive = [factories.old()]
     first = publish(server, archive)
-    assert (first["first"], first["sends"], first["handed_over"]) == (True, [], 1)
+    assert (first["first"], first["sends"], first["uploaded"]) == (True, [], 1)
     archive.append(factories.edition(body="<p>" + "long " * 40_000 + "</p>"))
     second = publish(server, archive)
-    assert second["handed_over"] == 1
-    assert [(step["action"], step["readers"]) for step in second["steps"]] == [("send", number)]
+    assert second["uploaded"] == 1
+    assert [(step["action"], step["subscribers"]) for step in second["steps"]] == [("send", number)]
     again = publish(server, archive)
-    assert (again["sends"], again["handed_over"]) == ([], 0)
+    assert (again["sends"], again["uploaded"]) == ([], 0)
     [status] = list_send_statuses(newsletter.database)
     assert status.send.audience_size == 3
     assert status.send.digest == archive[1].digest
@@ -68,7 +68,7 @@ def test_a_plan_from_afar_says_what_publishing_would_do_and_what_refuses_it(news
     issue = factories.edition()
     order, _ = remote_publish.hand_over(server, [factories.old(), issue], "", (), None)
     planned = remote_publish.plan(server, order, [])
-    assert [(step["action"], step["readers"], step["paths"]) for step in planned["steps"]] == [("send", None, [issue.path])]
+    assert [(step["action"], step["subscribers"], step["paths"]) for step in planned["steps"]] == [("send", None, [issue.path])]
     assert remote_publish.planned(planned) == [f"send: {issue.key}. {planned['steps'][0]['why']}"]
     assert planned["refusals"] == []
     wrong = Finding("error", issue.path, 7, "TODO stands here.")
@@ -83,8 +83,18 @@ def test_a_plan_from_afar_says_what_publishing_would_do_and_what_refuses_it(news
     assert list_send_statuses(newsletter.database) == []
 
 
+def test_a_plan_from_afar_counts_subscribers_for_a_key_that_may_see_them(newsletter: Web, url: str) -> None:
+    factories.add_subscribers(newsletter.database, 3)
+    server = with_key(newsletter, url, "admin")
+    publish(server, [factories.old()])
+    order, _ = remote_publish.hand_over(server, [factories.old(), factories.edition()], "", (), None)
+    [line] = remote_publish.planned(remote_publish.plan(server, order, []))
+    assert line.startswith("send: 2026-11-24-hello to 3 subscribers.")
+
+
 def test_translations_are_handed_over_too(newsletter: Web, url: str) -> None:
     factories.add_subscribers(newsletter.database, 2)
+    factories.bind_stripe(newsletter.database)
     with newsletter.database.transaction() as tx:
         tx.run("UPDATE subscribers SET lang = 'de' WHERE id = 1")
     server, issue = with_key(newsletter, url, "publish"), factories.edition(variants=(variant("de"), variant("premium")))
@@ -102,7 +112,7 @@ def test_translations_are_handed_over_too(newsletter: Web, url: str) -> None:
         edition_files.from_bytes(forged)
 
 
-def test_guards_refuse_over_the_api_as_they_do_at_home(newsletter: Web, url: str) -> None:
+def test_checks_refuse_over_the_api_as_they_do_at_home(newsletter: Web, url: str) -> None:
     server = with_key(newsletter, url, "admin")
     publish(server, [factories.old()])
     with pytest.raises(Refused, match="is empty"):
@@ -126,9 +136,9 @@ def test_what_was_changed_on_the_way_is_refused(newsletter: Web, url: str) -> No
     server = with_key(newsletter, url, "publish")
     raw = edition_files.to_bytes(factories.edition()).replace(b"ledger", b"Ledger")
     with pytest.raises(BadInput, match="upload it again"):
-        server.ask("PUT", f"/editions/{'0' * 64}", raw)
+        server.ask("PUT", f"/publish/editions/{'0' * 64}", raw)
     with pytest.raises(BadInput, match="changed after the build"):
-        server.ask("PUT", f"/editions/{hashlib.sha256(raw).hexdigest()}", raw)
+        server.ask("PUT", f"/publish/editions/{hashlib.sha256(raw).hexdigest()}", raw)
 
 
 def test_a_key_is_never_sent_in_the_clear() -> None:

@@ -9,6 +9,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+from mailer.commands.publishing.test_email import send_from_preview
+from mailer.core.db import Database
 from mailer.core.settings import Settings
+from mailer.transports.outbox import list_emails
 from mailer.workbench.app import Workbench, create_app
 from mailer.workbench.live_preview import LivePreview
 from tests import commands
@@ -33,11 +37,12 @@ HEAD = "Title: Hello\nDate: 2026-11-24 09:00\nSend: yes\n\n"
 class Running:
     """A workbench over a newsletter's folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
         self.folder = folder
-        settings = Settings(content=folder / "content", config=folder / "pelicanconf.py", site_url="https://news.example.org",
+        settings = Settings(**more, content=folder / "content", config=folder / "pelicanconf.py", site_url="https://news.example.org",
                             build=folder / "build", postal_address="1 Example Street")  # fmt: skip
-        bench = Workbench(LivePreview(settings), may_reach=lambda address: address == "127.0.0.1")
+        may_reach, send_test = (lambda address: address == "127.0.0.1"), partial(send_from_preview, settings)
+        bench = Workbench(LivePreview(settings), may_reach=may_reach, send_test=send_test)
         config = uvicorn.Config(create_app(bench), host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
@@ -202,6 +207,57 @@ def test_other_sites_cannot_look_in(running: Running) -> None:
     assert "sandbox" in httpx.get(f"{running.url}/images/bad.svg").headers["content-security-policy"]
     browser = running.look("../pelicanconf.py")
     assert "is not a Markdown file of the newsletter" in browser.told("refused")["error"]
+
+
+def test_the_paid_text_and_other_languages_are_shown_too(newsletter: Path) -> None:
+    issues = newsletter / "content/issues"
+    (issues / "hello.md").write_text(f"Slug: hello\n{HEAD}Free.\n\n:::premium\nFor payers.\n:::\n")
+    (issues / "hello-de.md").write_text(f"Slug: hello\nLang: de\n{HEAD}Auf Deutsch.\n")
+    running = Running(newsletter)
+    try:
+        told = running.look("issues/hello.md").told()
+        assert [one["file"] for one in told["languages"]] == ["issues/hello.md", "issues/hello-de.md"]
+        for part in ("mail", "mail_dark", "text"):
+            assert ("For payers." in told[part], "For payers." in told["paid"][part]) == (False, True), part
+        assert told["paid"]["size"] != told["size"]
+        assert running.look("issues/hello-de.md").told()["paid"] is None
+    finally:
+        running.stop()
+
+
+def test_what_the_preview_shows_is_sent_as_a_test_by_its_own_page_only(newsletter: Path, database: Database) -> None:
+    more = {"database_url": database.url, "sender": "A <a@example.org>", "secret": "s" * 32, "outbox": newsletter / "outbox"}
+    running = Running(newsletter, **more)
+    (newsletter / "content/issues/hello.md").write_text(f"{HEAD}Free.\n\n:::premium\nFor payers.\n:::\n")
+    request = {"file": "issues/hello.md", "variant": "premium", "to": "me@example.org"}
+
+    def post(body: object, origin: str = running.url) -> httpx.Response:
+        return httpx.post(f"{running.url}/-/test", json=body, headers={"Origin": origin}, timeout=60)
+
+    try:
+        assert post(request, "https://evil.example").status_code == 403
+        assert httpx.post(f"{running.url}/-/test", json=request).status_code == 403
+        for wrong, why in (({**request, "to": "no"}, "not an email address"), ({**request, "file": "x"}, "not a Markdown file"),
+                           ({**request, "variant": "fr"}, "no variant"), ([], "not a Markdown file"), (None, "not a Markdown"),
+                           ({**request, "to": 7, "file": 7}, "not a Markdown file")):  # fmt: skip
+            answer = post(wrong)
+            assert (answer.status_code, why in answer.json()["error"]) == (409, True), answer.text
+        assert "Sent hello (premium) to me@example.org" in post(request).json()["said"]
+        [email] = list_emails(newsletter / "outbox")[0]
+        assert (email.to, email.subject, "For payers." in email.text) == ("me@example.org", "[Test] Hello", True)
+    finally:
+        running.stop()
+
+
+def test_without_a_database_the_preview_says_what_a_test_needs(running: Running) -> None:
+    body = {"file": "issues/hello.md", "variant": "", "to": "me@example.org"}
+    answer = httpx.post(f"{running.url}/-/test", json=body, headers={"Origin": running.url}, timeout=60)
+    assert (answer.status_code, "start `postmerge up` in this folder" in answer.json()["error"]) == (409, True)
+
+
+def test_a_file_that_does_not_exist_is_an_error(newsletter: Path) -> None:
+    done = commands.run(newsletter, {**os.environ, "DATABASE_URL": ""}, "write", "content/issues/none.md")
+    assert (done.returncode, "content/issues/none.md does not exist" in done.stderr) == (1, True)
 
 
 def test_a_draft_is_begun_and_is_never_overwritten(newsletter: Path) -> None:

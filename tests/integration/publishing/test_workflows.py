@@ -27,6 +27,7 @@ from tests.conftest import ROOT
 from tests.integration.publishing.test_comment import Repository, repository
 
 __all__ = ["repository"]
+STRANGERS = 3  # the comment that begins like ours
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 GH = """#!{python}
 import json, subprocess, sys, urllib.request
@@ -51,14 +52,22 @@ class Forge(http.server.ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.comments: dict[int, str] = {1: "Nice.", 2: f"I quote: {MARK}"}
+        self.comments: dict[int, str] = {1: "Nice.", 2: f"I quote: {MARK}", STRANGERS: f"{MARK}\nMerging this sends nothing."}
         self.asked: list[str] = []
         self.artifacts: dict[str, bytes] = {}
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def ours(self) -> list[str]:
-        return [text for text in self.comments.values() if text.startswith(MARK)]
+        return [text for number, text in self.comments.items() if number != STRANGERS and text.startswith(MARK)]
+
+    def list_comments(self) -> list[dict[str, Any]]:
+        ours = {"user": {"login": "github-actions[bot]"}, "author": {"id": 70}}
+        strangers = {"user": {"login": "mallory"}, "author": {"id": 71}}
+        return [
+            {"id": number, "body": text, **(ours if number > STRANGERS else strangers)}
+            for number, text in self.comments.items()
+        ]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -86,7 +95,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "/artifacts/refs%2Fmerge-requests%2F7%2Fhead/raw/" in path:
             return self.send(200, self.server.artifacts[path.rpartition("/")[2]])
         if self.command == "GET":
-            return self.say(200, [{"id": number, "body": text} for number, text in self.server.comments.items()])
+            return self.say(200, {"id": 70} if path.endswith("/user") else self.server.list_comments())
         text = json.loads(data)["body"] if data.startswith(b"{") else parse_qs(data.decode())["body"][0]
         last = path.rpartition("/")[2]
         number = int(last) if self.command in ("PATCH", "PUT") else max(self.server.comments) + 1
@@ -187,15 +196,28 @@ def test_githubs_steps_post_one_comment_renew_it_and_keep_the_picture(change: Re
         (change.folder / "temp" / "report").mkdir(parents=True)
         for name in ("comment.md", "mail.png"):  # what `upload-artifact` and `download-artifact` do
             (change.folder / name).rename(change.folder / "temp" / "report" / name)
-        for name in ("Keep the picture", "Post it, or renew the one that is there"):
-            run(change, f"cd temp\n{post[name]['run']}", **environ)
+        shutil.copytree(ROOT / "hooks", change.folder / "temp" / "hooks")
+        run(change, f"cd temp\n{post['Post the report, or renew the one that is there']['run']}", **environ)
         [said] = forge.ours()
         assert "**will send** *Hello* to **20 subscribers**" in said
         assert f"blob/mail-pictures/7-{head}.png?raw=true" in said
     assert [one.split()[0] for one in forge.asked] == ["GET", "POST", "GET", "PATCH"]
-    assert (forge.comments[1], len(forge.comments)) == ("Nice.", 3)
+    assert (forge.comments[1], len(forge.comments)) == ("Nice.", 4)
     change.git("fetch", "-q", "origin")
     assert change.output("ls-tree", "--name-only", "origin/mail-pictures") == f"7-{head}.png"
+
+
+def test_a_strangers_comment_that_begins_like_the_report_is_left_alone(change: Repository, forge: Forge) -> None:
+    gh = change.folder / "bin" / "gh"
+    gh.parent.mkdir()
+    gh.write_text(GH.format(python=sys.executable, url=forge.url))
+    gh.chmod(0o755)
+    (change.folder / "report").mkdir()
+    (change.folder / "report" / "comment.md").write_text(f"{MARK}\nMerging this will send it.")
+    environ = {"PICTURE": "7.png", "NUMBER": "7", "GH_TOKEN": "t", "GITHUB_SERVER_URL": forge.url, "GITHUB_REPOSITORY": "a/b"}
+    run(change, (ROOT / "hooks" / "post-report").read_text(), **environ)
+    assert forge.comments[STRANGERS] == f"{MARK}\nMerging this sends nothing."
+    assert forge.ours() == [f"{MARK}\nMerging this will send it."]
 
 
 def test_githubs_findings_stand_beside_the_lines_of_the_change(change: Repository) -> None:
@@ -215,7 +237,7 @@ def test_gitlabs_report_becomes_one_note_that_is_renewed_when_it_changes(change:
         "CI_API_V4_URL": f"{forge.url}/api/v4", "CI_PROJECT_ID": "5", "POSTMERGE_GITLAB_TOKEN": "t",
         "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
     }  # fmt: skip
-    for more in ("", "", "/close\n"):
+    for more in ("", "", "/close\n\r/close\n"):
         run(change, "\n".join(report[2:]), **environ)
         forge.artifacts = {name: (change.folder / name).read_bytes() for name in ("comment.md", "mail.png")}
         forge.artifacts["comment.md"] += more.encode()
@@ -223,8 +245,9 @@ def test_gitlabs_report_becomes_one_note_that_is_renewed_when_it_changes(change:
         [said] = forge.ours()
         assert "**will send** *Hello* to **20 subscribers**" in said
         assert 'src="/uploads/1/mail.png"' in said
-        assert "\n/" not in said, "a line that GitLab would run as a command"
-    assert [one.split()[0] for one in forge.asked if "artifacts" not in one and not one.endswith("merge_requests")] == [
+        assert "\n/" not in said.replace("\r", ""), "a line that GitLab would run as a command"
+    other = ("merge_requests", "/user")
+    assert [one.split()[0] for one in forge.asked if "artifacts" not in one and not one.endswith(other)] == [
         "GET", "POST", "POST", "GET", "GET", "POST", "PUT",
     ]  # fmt: skip
     found = json.loads((change.folder / "checks.json").read_text())

@@ -55,6 +55,8 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("head-unreadable", "---\ntitle: Hello\ndate: 2026-11-24\n\nText.\n", 1, 1, {}),
     ("title-missing", "Date: 2026-11-24\n\nText.\n", 1, 1, {}),
     ("paid-text", body("Text.\n\n> :::premium\n\nMore."), 8, 1, {}),
+    ("paid-unsold", body("Text.\n\n:::premium\nMore.\n:::"), 8, 1, {"unsold": "no plans"}),
+    ("paid-unsold", HEAD + "Access: premium\n\nText.\n", 5, 1, {"unsold": "no key"}),
     ("title-double", body("# Hello\n\nText."), 6, 1, {}),
     ("field-unknown", "Title: Hello\nDate: 2026-11-24\nSned: yes\n\nText.\n", 3, 1, {}),
     ("field-double", "Title: Hello\nTitle: Again\nDate: 2026-11-24\n\nText.\n", 2, 1, {}),
@@ -101,7 +103,23 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("image-heavy", body("<img alt='A chart' src='{static}/images/heavy.png'>"), 6, 25, {}),
     ("image-heavy", body("![A chart]({static}/images/heavy.png)"), 6, 12, {}),
     ("image-format", body("![A chart]({static}/images/bad.svg)"), 6, 12, {}),
+    ("image-format", body("![A chart](https://example.org/a.webp?b)"), 6, 12, {}),
+    ("image-format", body("![A chart](data:image/png;base64,AAAA)"), 6, 12, {}),
     ("image-script", body("![A chart]({static}/images/bad.svg)"), 6, 12, {}),
+    ("github-differs", body("See https://example.org/ for more."), 6, 5, {}),
+    ("github-differs", body("This is ~~not~~ so."), 6, 9, {}),
+    ("github-differs", body("- [x] done"), 6, 1, {}),
+    ("github-differs", body("> [!NOTE]\n> Read."), 6, 1, {}),
+    ("github-differs", body("A line\n- an item"), 6, 1, {}),
+    ("github-differs", body("- a\n  - b"), 6, 1, {}),
+    ("github-differs", body("!!! note\n    Read."), 6, 1, {}),
+    ("github-differs", body("[Read this](https://example.org/){: .button }"), 6, 34, {}),
+    ("github-differs", body("Term\n:   What it means."), 6, 1, {}),
+    ("not-rendered", body("So $e = mc^2$ holds."), 6, 4, {}),
+    ("not-rendered", body("See [[another note]]."), 6, 5, {}),
+    ("not-rendered", body("This is ==marked== text."), 6, 9, {}),
+    ("not-rendered", body("```mermaid\ngraph TD\n```"), 6, 1, {}),
+    ("not-rendered", body("Done :tada: at last."), 6, 6, {}),
     ("heading-jump", body("## One\n\n#### Two"), 8, 1, {}),
     ("placeholder", body("First.\n\nTODO: the rest"), 8, 1, {}),
     ("placeholder", body("Hello {{ name }}."), 6, 7, {}),
@@ -176,7 +194,13 @@ def test_a_fault_is_found_at_its_place(
 
 
 def test_every_check_that_needs_no_network_has_a_case() -> None:
-    assert set(CHECKS) - {name for name, *_ in CASES} == {"link-dead", "link-moved", "link-slow"}
+    assert set(CHECKS) - {name for name, *_ in CASES} == {
+        "link-dead",
+        "link-moved",
+        "link-slow",
+        "words-unknown",
+        "words-invalid",
+    }
 
 
 GOOD = """
@@ -323,7 +347,7 @@ def test_what_is_named_as_on_disk_gets_the_braces_that_lead_to_it(tmp_path: Path
     ],
 )
 def test_brackets_before_an_address_that_are_no_link_stay(tmp_path: Path, text: str) -> None:
-    assert [one.id for one in found(tmp_path, body(text))] == []
+    assert [one.id for one in found(tmp_path, body(text), gfm=True)] == []
 
 
 @pytest.mark.parametrize(
@@ -370,3 +394,28 @@ def test_a_check_never_fails_on_strange_bytes(tmp_path: Path) -> None:
 def test_the_check_names_each_element_that_is_removed_from_pages_and_emails(tmp_path: Path, name: str) -> None:
     assert canonical(f"<{name}></{name}>", "https://example.org/").dropped == (f"<{name}>",)
     assert f"<{name}> is removed" in " ".join(one.message for one in found(tmp_path, body(f"Text <{name}>")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It costs $5, or $10 a year; a == b and c == d; x[[1]] and `[[link]]`; at 10:30:45.",
+        "A link <https://example.org/>, one to [a place](https://example.org/), and `~~code~~`.\n\n    https://example.org/",
+        "- an item\nwith a second line\n- another item\n\n    - below it",
+        "[a]\n\n[a]: https://example.org/\n",
+        "A paragraph\n\n- and a list\n\nAnother\n\n1. and another",
+    ],
+)
+def test_what_github_shows_in_the_same_way_is_not_named(tmp_path: Path, text: str) -> None:
+    said = [one for one in found(tmp_path, body(text)) if one.id in ("github-differs", "not-rendered")]
+    assert said == []
+
+
+def test_lines_that_github_shows_otherwise_are_one_finding_for_each_kind(tmp_path: Path) -> None:
+    text = body("See https://a.example/.\n\nSee https://b.example/.\n\n~~a~~\n\nSee www.c.example.")
+    said = [one.message for one in found(tmp_path, text) if one.id == "github-differs"]
+    assert said == [
+        "GitHub makes a link of a bare address, and the email doesn't: write it between < and >. Also in lines 8, 12.",
+        "GitHub strikes out text between ~~, and the email doesn't: write <del>…</del>.",
+    ]
+    assert [one for one in found(tmp_path, text, gfm=True) if one.id == "github-differs"] == []

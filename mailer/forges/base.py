@@ -1,0 +1,65 @@
+"""What a forge does for the API: it keeps one file on a branch of its own, and never merges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mailer.core.errors import Refused
+
+
+class ForgeError(Refused):
+    """The repository did not take a change; the sentence says why, and what to do."""
+
+
+class BranchTaken(ForgeError):
+    """There is a branch of this name that is not ours."""
+
+
+class PathTaken(ForgeError):
+    """The branch that is published has a file of this name."""
+
+
+@dataclass(frozen=True)
+class BranchChange:
+    """A file to commit to a branch.
+
+    ``expected`` is the commit that the branch has if nobody else changed it, '' for a new branch; ``pull_request`` the address
+    of its pull request, if there is one.
+    """
+
+    branch: str
+    path: str
+    content: bytes
+    title: str
+    expected: str = ""
+    pull_request: str = ""
+
+
+@dataclass(frozen=True)
+class PushedBranch:
+    """A branch with its new commit; ``reason`` says why it has no pull request although the forge has some."""
+
+    commit: str
+    pull_request: str = ""
+    reason: str = ""
+
+
+class Forge(Protocol):
+    """A repository."""
+
+    def push(self, change: BranchChange) -> PushedBranch:
+        """Commit the file. Raises ForgeError when the branch is not as expected, or the repository refuses."""
+
+    def delete(self, branch: str, expected: str, pull_request: str) -> None:
+        """Delete the branch, if it is there, and close its pull request. Raises ForgeError as above."""
+
+
+def explain_change(branch: str) -> ForgeError:
+    """The error for a branch that somebody else changed."""
+    return ForgeError(f"The branch {branch} was changed in git meanwhile: edit the file there.")
+
+
+def explain_merge(branch: str) -> ForgeError:
+    """The error for a branch that was merged."""
+    return ForgeError(f"The branch {branch} was merged or deleted in git: edit the issue's file there.")

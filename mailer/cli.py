@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,24 +21,48 @@ COMMANDS = {
     "mailer.commands.publishing.check": ("check",),
     "mailer.commands.publishing.comment": ("comment",),
     "mailer.commands.sending.send_control": ("pause", "resume", "stop", "cancel"),
+    "mailer.commands.subscribers.embed": ("embed",),
     "mailer.commands.events.events": ("events", "uncertain"),
+    "mailer.commands.operations.desk": ("desk",),
+    "mailer.commands.operations.doctor": ("doctor",),
     "mailer.commands.operations.fence": ("fence",),
     "mailer.commands.publishing.gallery": ("gallery",),
+    "mailer.commands.operations.growth": ("growth",),
+    "mailer.commands.operations.backups": ("backup", "restore", "reconcile-sends"),
     "mailer.commands.operations.api_keys": ("keys",),
     "mailer.commands.subscribers.unsubscribe_by_email": ("unsubscribe-by-email",),
     "mailer.commands.billing.revenue": ("money", "paid"),
+    "mailer.commands.publishing.import_archive": ("import",),
+    "mailer.commands.publishing.init": ("init",),
     "mailer.commands.publishing.new": ("new",),
     "mailer.commands.publishing.publish": ("adopt", "plan", "publish", "status"),
     "mailer.commands.operations.rehearse": ("rehearse",),
     "mailer.commands.sending.report": ("report",),
-    "mailer.commands.operations.processes": ("migrate", "serve", "worker", "scheduler", "stack"),
+    "mailer.commands.operations.processes": ("migrate", "serve", "worker", "scheduler", "up"),
     "mailer.commands.subscribers.segments": ("segments",),
     "mailer.commands.billing.stripe": ("stripe",),
     "mailer.commands.subscribers.subscribers_review": ("subscribers",),
+    "mailer.commands.publishing.test_email": ("test",),
+    "mailer.commands.publishing.verify": ("verify",),
     "mailer.commands.operations.webhooks": ("webhooks",),
     "mailer.commands.publishing.write": ("write",),
 }
 _MODULES = {name: module for module, names in COMMANDS.items() for name in names}
+_FORMER_NAMES = {"stack": "up"}
+_FUNCTIONS = {"import": "import_archive"}  # where the command's name is no name of a function
+GROUPS = {
+    "Write": ("init", "import", "new", "write", "check", "build", "test", "gallery"),
+    "Publish and send": (
+        "plan", "publish", "status", "report", "pause", "resume", "cancel", "stop", "uncertain", "verify", "adopt", "comment",
+    ),
+    "Subscribers and payments": (
+        "subscribers", "segments", "growth", "embed", "unsubscribe-by-email", "money", "paid", "stripe",
+    ),
+    "Operate": (
+        "up", "doctor", "desk", "serve", "worker", "scheduler", "events", "migrate", "keys", "webhooks", "rehearse", "fence",
+        "backup", "restore", "reconcile-sends",
+    ),
+}  # fmt: skip
 
 
 class LazyGroup(click.Group):
@@ -49,18 +74,35 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command by name, or return None."""
+        cmd_name = _FORMER_NAMES.get(cmd_name, cmd_name)
         module = _MODULES.get(cmd_name)
-        found: click.Command | None = getattr(import_module(module), cmd_name.replace("-", "_")) if module else None
+        found: click.Command | None = getattr(import_module(module), _function_of(cmd_name)) if module else None
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write all commands with their help, read from the source files: loading them all takes ten times as long."""
-        width = formatter.width - 6 - max(map(len, _MODULES))
-        texts = {name: read_help(_MODULES[name], name.replace("-", "_")) for name in self.list_commands(ctx)}
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, click.Command(name, help=text).get_short_help_str(width)) for name, text in texts.items()]
-            )
+        column = max(map(len, _MODULES))
+        for title, names in GROUPS.items():
+            texts = {name: read_help(_MODULES[name], _function_of(name)) for name in names if name in _MODULES}
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (name.ljust(column), click.Command(name, help=text).get_short_help_str(formatter.width - 6 - column))
+                        for name, text in texts.items()
+                    ]
+                )
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for a mistyped one, name those that it resembles."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            similar = get_close_matches(args[0], _MODULES, n=3, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(f'`postmerge {name}`' for name in similar)}?" if similar else ""
+            raise click.UsageError(f"There is no command {args[0]!r}. {hint}".rstrip(), ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _function_of(command: str) -> str:
+    return _FUNCTIONS.get(command, command.replace("-", "_"))
 
 
 def read_help(module: str, function: str) -> str:
@@ -79,21 +121,33 @@ def read_help(module: str, function: str) -> str:
 def main() -> None:
     """Run ``postmerge``; a user error prints one sentence and exits with 1, without a traceback."""
     try:
-        cli(standalone_mode=False)
+        cli(standalone_mode=False, prog_name="postmerge")
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        _show(_explain_usage(error))
         sys.exit(error.exit_code)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except PostmergeError as error:
-        from rich.text import Text
-
-        err.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
+        _show(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _show(message: str) -> None:
+    from rich.text import Text
+
+    err.print(Text.assemble(("error:", "bold red"), f" {message}"), soft_wrap=True)
+
+
+def _explain_usage(error: click.ClickException) -> str:
+    """Return what is wrong with a command line, and where its options are listed."""
+    message = error.format_message()
+    message = message if message.endswith((".", "?")) else f"{message}."
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{message} `{ctx.command_path} --help` shows what it takes." if ctx else message
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -7,16 +7,19 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from mailer.core.edition import by_text
+from mailer.core.i18n import local_time
 from mailer.flows.publishing.publish import Outlook, Published
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.flows.sending.send_status import SendStatus
 from mailer.store.subscribers.subscribers import Subscriber
 from mailer.transports.base import USD_PER_EMAIL, AccountLimits
 
+JSON_VERSION = 1  # of what `plan` and `publish` print; see docs/reference/plan.schema.json
 _BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL, Action.RENAME, Action.RECORD)
 
 
@@ -69,13 +72,14 @@ def plan_facts(outlook: Outlook) -> dict[str, Any]:
     """The plan as JSON data."""
     return {
         **steps_facts(outlook.plan, outlook.account),
-        "refusals": [{"guard": refusal.name, "sentence": refusal.sentence} for refusal in outlook.refusals],
+        "refusals": [{"check": refusal.name, "sentence": refusal.sentence} for refusal in outlook.refusals],
     }
 
 
 def steps_facts(plan: Plan, account: AccountLimits | None = None) -> dict[str, Any]:
     """The steps that change something, as JSON data."""
     return {
+        "version": JSON_VERSION,
         "first": plan.first,
         "counts": {str(action): len(plan.of(action)) for action in Action},
         "steps": [_step_facts(step, account) for step in plan.steps if step.action in _BUSY],
@@ -92,7 +96,9 @@ def _step_facts(step: Step, account: AccountLimits | None) -> dict[str, Any]:
         "edition": step.edition.number if step.edition else None,
         "digest": step.edition.digest if step.edition else None,
         "audience": step.edition.audience if step.edition else None,
-        "readers": step.size,
+        "from": step.edition.sender or None if step.edition else None,
+        "reply_to": step.edition.reply_to or None if step.edition else None,
+        "subscribers": step.size,
         "texts": by_text(step.texts, step.edition.lang) if step.edition else {},
         "due_at": step.due_at.isoformat() if step.due_at else None,
         "seconds": round(seconds, 1) if seconds is not None else None,
@@ -103,7 +109,8 @@ def published(console: Console, done: Published) -> None:
     """Print what publishing did, one line for each step."""
     if done.plan.first:
         adopted = len(done.plan.of(Action.ADOPT))
-        console.print(f"First publish: {count(adopted, 'issue')} recorded as already published, none sent.")
+        if adopted or not done.send_ids:
+            console.print(f"First publish: {count(adopted, 'issue')} recorded as already published, none sent.")
         if not done.send_ids:
             console.print(_verdict(Outlook(done.plan, (), None)).split("sends nothing.")[-1].strip() or "")
     for step in done.plan.of(Action.SEND):
@@ -125,22 +132,23 @@ def published(console: Console, done: Published) -> None:
 
 
 def status(console: Console, statuses: Sequence[SendStatus]) -> None:
-    """Print sends as a table, with columns only for the states that occur."""
+    """Print two lines for each send. An issue's key is never cut, however narrow the terminal is."""
     if not statuses:
         console.print("No sends yet. `postmerge plan` shows what publishing would do.")
-        return
-    states = [state for state in statuses[0].deliveries if any(one.deliveries[state] for one in statuses)]
-    table = Table("send", "issue", "edition", "state", "subscribers", *states, "when", box=None, header_style="bold")
     for one in statuses:
         send = one.send
-        subscribers = "" if send.audience_size is None else f"{send.audience_size:,}"
-        counts = [f"{one.deliveries[state]:,}" for state in states]
+        head = Text.assemble(
+            (f"Send {send.id}  ", "bold"),
+            (send.issue_key, "bold"),
+            f"  {f'edition {send.edition_number}, ' if send.edition_number > 1 else ''}{send.state}",
+        )
+        console.print(head, soft_wrap=True)
+        counts = ", ".join(f"{number:,} {state}" for state, number in one.deliveries.items() if number)
+        subscribers = "not frozen yet" if send.audience_size is None else count(send.audience_size, "subscriber")
         when = moment(send.finished_at or send.started_at or send.due_at)
-        table.add_row(str(send.id), send.issue_key, str(send.edition_number), str(send.state), subscribers, *counts, when)
-    console.print(table)
-    for one in statuses:
+        console.print(Padding(f"{when}, {subscribers}{f': {counts}' if counts else ''}", (0, 0, 0, 2)))
         if note := explain_status(one):
-            console.print(Text(f"Send {one.send.id} {note}", style="yellow"), soft_wrap=True)
+            console.print(Text(f"  Send {send.id} {note}", style="yellow"), soft_wrap=True)
 
 
 def explain_status(one: SendStatus) -> str:
@@ -148,10 +156,10 @@ def explain_status(one: SendStatus) -> str:
     send = one.send
     if send.reason:
         return f"{send.state}: {send.reason}"
-    if send.waits_for:
-        return f"is waiting: {send.waits_for}"
-    if send.open_wave == 0 and send.look_until:
-        return f"is waiting for the outcomes of its first slice until {moment(send.look_until)}, then sends to the rest"
+    if send.waiting_reason:
+        return f"is waiting: {send.waiting_reason}"
+    if send.open_wave == 0 and send.watch_until:
+        return f"is waiting for the outcomes of its first slice until {moment(send.watch_until)}, then sends to the rest"
     if send.open_wave == 0 and send.state == "sending":
         return "is sending its first slice and waits for the outcomes before it sends to the rest"
     return ""
@@ -173,8 +181,8 @@ def count(number: int, noun: str) -> str:
 
 
 def moment(when: datetime | None) -> str:
-    """Format a time for people, in the local time zone."""
-    return f"{when.astimezone():%a %d %b %Y %H:%M %Z}" if when else ""
+    """Format a time for people; empty if there is none."""
+    return local_time.moment(when, "%a %d %b %Y %H:%M") if when else ""
 
 
 def lasts(emails: int, account: AccountLimits | None) -> str:

@@ -9,8 +9,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
 from mailer.core.errors import BadInput
+from mailer.core.i18n.local_time import moment, to_local
 from mailer.flows.operations.api_keys import (
     DEFAULT_LIFETIMES,
     DEFAULT_REQUESTS_PER_MINUTE,
@@ -34,7 +35,7 @@ def keys() -> None:
 @click.option(
     "--expires",
     default="",
-    help="When it expires: days such as 90d, a date such as 2027-01-31, or never (default: 365d for publish, else never).",
+    help="When it expires: days such as 90d, a date such as 2027-01-31, or never (default: 365d for publish and review).",
 )
 @click.option(
     "--per-minute",
@@ -47,7 +48,8 @@ def create(name: str, scope: str, expires: str, per_minute: int) -> None:
     """Create a key and print it. It is shown only once; the database stores only its hash.
 
     Scopes: read allows reading subscribers and emails; subscribers also allows changing subscribers, tags, segments and
-    notes; publish only allows publishing, for CI pipelines; admin allows everything.
+    notes; publish only allows publishing, for CI pipelines; review only allows planning and test emails, for pull requests;
+    admin allows everything.
 
     Example: postmerge keys create ci --scope publish --expires 90d
     """
@@ -69,21 +71,23 @@ def list_all(json: bool) -> None:
         return out.print("No keys yet. `postmerge keys create NAME` creates one.")
     table = Table("name", "prefix", "scope", "created", "last used", "valid", box=None, header_style="bold")
     for key in found:
-        ends = f"until {key.expires_at:%d %b %Y}" if key.expires_at else "yes"
+        ends = f"until {to_local(key.expires_at):%d %b %Y}" if key.expires_at else "yes"
         valid = ends if key.is_valid else ("revoked" if key.revoked_at else "expired")
-        last = f"{key.last_used_at:%d %b %Y %H:%M}" if key.last_used_at else "never"
-        table.add_row(Text(key.name), key.prefix, key.scope, f"{key.created_at:%d %b %Y}", last, valid)
+        last = moment(key.last_used_at) if key.last_used_at else "never"
+        table.add_row(Text(key.name), key.prefix, key.scope, f"{to_local(key.created_at):%d %b %Y}", last, valid)
     out.print(table)
 
 
 @keys.command("revoke")
 @click.argument("name")
 @click.option("--last", is_flag=True, help="Revoke it even if it is the last valid admin key.")
-def revoke(name: str, last: bool) -> None:
+@assume_yes
+def revoke(name: str, last: bool, yes: bool) -> None:
     """Revoke a key. Further requests with it are refused.
 
     Example: postmerge keys revoke dashboard
     """
+    confirm(f"Revoke the key {name}? Programs that use it stop working.", yes)
     revoke_key(open_database(load_settings()), name, last)
     out.print(Text(f"Key {name} revoked."))
 

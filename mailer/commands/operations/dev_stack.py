@@ -1,4 +1,4 @@
-"""Everything on one machine: what ``make run`` starts.
+"""Everything on one machine: what ``postmerge up`` starts.
 
 Postgres and Valkey come from pip wheels (or from DATABASE_URL and REDIS_URL); the web server, the worker and the
 scheduler are real processes, restarted when they die. All data is in one folder.
@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -31,10 +31,13 @@ from api.server.uvicorn_server import listen
 from mailer import editions
 from mailer.commands import cli_output
 from mailer.commands.cli_findings import show_findings
+from mailer.commands.common import RUNNING_HOME, RUNNING_SETTINGS, use_site
 from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, PostmergeError, Refused, Unavailable
+from mailer.core.files import PACKAGES
 from mailer.core.migrate import run_migrations
+from mailer.core.setting_values import quote_env_value
 from mailer.core.settings import Settings, environment, load
 from mailer.fakes import embedded_services
 from mailer.flows.publishing import publish
@@ -86,35 +89,38 @@ def run(content: Path | None, port: int, home: Path, out: Console) -> None:
     log.configure("error")
     base = load()
     base.need_transport()
-    place = _place(base, content, port, home)
+    place = _prepare_place(base, content, port, home)
     stopping = _stop_on_signals()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_alone(place))
-        settings = stack.enter_context(_services(base, place, out))
-        stack.enter_context(_shell(settings, place))
-        _fill(settings, out)
-        children = stack.enter_context(_children(settings, place))
+        stack.enter_context(_hold_lock(place))
+        settings = stack.enter_context(_run_services(base, place, out))
+        stack.enter_context(_write_shell_files(settings, place))
+        use_site(settings)
+        _fill_database(settings, out)
+        children = stack.enter_context(_run_children(settings, place))
         _wait_for_answer(place, children, stopping)
         _show_delivery(settings, out, stopping)
-        _greet(place, settings, out)
-        _watch(settings, place, children, stopping, out)
+        _show_addresses(place, settings, out)
+        _restart_children(settings, place, children, stopping, out)
         out.print("Stopping…")
     out.print("Stopped. All processes have ended. Data is kept in " + str(place.home))
 
 
-def _place(base: Settings, content: Path | None, port: int, home: Path) -> Place:
+def _prepare_place(base: Settings, content: Path | None, port: int, home: Path) -> Place:
     chosen = content or base.content
     if not chosen.is_dir():
-        raise BadInput(f"There is no folder {chosen}: give the folder of the issues, as in `make run CONTENT=path`.")
+        raise BadInput(
+            f"There is no folder {chosen}: run `postmerge init` to start a newsletter here, or give its `--content`."
+        )
     whole = chosen.resolve()
     name = "default" if content is None else f"{whole.parent.name}-{hashlib.sha256(str(whole).encode()).hexdigest()[:8]}"
     listen("127.0.0.1", port).close()
-    place = Place(home=(home / name).resolve(), content=whole, port=port, write_port=_free(port + _BESIDE))
+    place = Place(home=(home / name).resolve(), content=whole, port=port, write_port=_find_free_port(port + _BESIDE))
     place.home.mkdir(parents=True, exist_ok=True)
     return place
 
 
-def _free(wanted: int) -> int:
+def _find_free_port(wanted: int) -> int:
     """The wanted port of 127.0.0.1, or any that is free."""
     for port in (wanted, 0):
         with contextlib.suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port)) as found:
@@ -123,7 +129,7 @@ def _free(wanted: int) -> int:
 
 
 @contextlib.contextmanager
-def _alone(place: Place) -> Iterator[None]:
+def _hold_lock(place: Place) -> Iterator[None]:
     """Two stacks on one folder would share a database unawares."""
     with (place.home / "lock").open("w") as file:
         try:
@@ -136,7 +142,7 @@ def _alone(place: Place) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _services(base: Settings, place: Place, out: Console) -> Iterator[Settings]:
+def _run_services(base: Settings, place: Place, out: Console) -> Iterator[Settings]:
     """Postgres and Valkey, and the settings that point at them."""
     with contextlib.ExitStack() as stack:
         started = time.monotonic()
@@ -144,20 +150,28 @@ def _services(base: Settings, place: Place, out: Console) -> Iterator[Settings]:
         redis_url = base.redis_url or stack.enter_context(embedded_services.valkey(place.home / "valkey"))
         own = [name for name, given in (("Postgres", base.database_url), ("Valkey", base.redis_url)) if not given]
         with_what = " and ".join(own) + " started" if own else "Using DATABASE_URL and REDIS_URL"
-        out.print(_done(f"{with_what} ({time.monotonic() - started:.1f} s)"))
-        yield _complete(base, place, database_url, redis_url)
+        out.print(_format_done(f"{with_what} ({time.monotonic() - started:.1f} s)"))
+        yield _complete_settings(base, place, database_url, redis_url)
 
 
 @contextlib.contextmanager
-def _shell(settings: Settings, place: Place) -> Iterator[None]:
-    """A file that gives another terminal this stack's settings and the command, while it runs."""
-    path, given = place.home / "env", environment(settings).items()
-    lines = [
-        f"export {name}={shlex.quote(text)}" for name, text in sorted(given) if name.startswith(("POSTMERGE_", "DATABASE_"))
-    ]
-    lines.append(
-        f'postmerge() {{ PYTHONPATH={shlex.quote(str(Path.cwd()))} {shlex.quote(sys.executable)} -m mailer.cli "$@"; }}'
-    )
+def _write_shell_files(settings: Settings, place: Place) -> Iterator[None]:
+    """Two files while it runs: the settings, which commands in this folder use, and for other shells the command with them."""
+    given = {**environment(settings), "POSTMERGE_PREVIEW_URL": place.write_url}
+    names = [name for name in sorted(given) if name.startswith(("POSTMERGE_", "DATABASE_", "REDIS_"))]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(
+            _private_file(place.home / RUNNING_SETTINGS, [f"{name}={quote_env_value(given[name])}" for name in names])
+        )
+        lines = [f"export {name}={shlex.quote(given[name])}" for name in names]
+        program = f"PYTHONPATH={shlex.quote(str(PACKAGES))} {shlex.quote(sys.executable)} -P -m mailer.cli"
+        lines.append(f'postmerge() {{ {program} "$@"; }}')
+        stack.enter_context(_private_file(place.home / "env", lines))
+        yield
+
+
+@contextlib.contextmanager
+def _private_file(path: Path, lines: Sequence[str]) -> Iterator[None]:
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")
     try:
@@ -166,7 +180,7 @@ def _shell(settings: Settings, place: Place) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _complete(base: Settings, place: Place, database_url: str, redis_url: str) -> Settings:
+def _complete_settings(base: Settings, place: Place, database_url: str, redis_url: str) -> Settings:
     default = Settings()
     return replace(
         base,
@@ -178,8 +192,8 @@ def _complete(base: Settings, place: Place, database_url: str, redis_url: str) -
         config=base.config.resolve(),
         site_url=base.site_url or place.url,
         api_url=place.url if base.api_url == default.api_url else base.api_url,
-        sender=base.sender or "The Postmerge Newsletter <newsletter@example.org>",
-        postal_address=base.postal_address or "Postmerge, 1 Example Street, 12345 Exampleton",
+        sender=base.sender or f"{editions.site_name(base.config)} <newsletter@example.org>",
+        postal_address=base.postal_address or "1 Example Street, 12345 Exampleton",
         secret=base.secret or _kept_secret(place.home / "secret"),
         hold=base.hold if base.hold != default.hold or base.transport == "ses" else default.hold * 0,
     )
@@ -192,40 +206,29 @@ def _kept_secret(path: Path) -> str:
     return path.read_text().strip()
 
 
-def _fill(settings: Settings, out: Console) -> None:
+def _fill_database(settings: Settings, out: Console) -> None:
     """Migrate, build, add demo subscribers to an empty database, and publish."""
     database = Database(settings.database_url)
     if done := run_migrations(database):
-        out.print(_done(f"Database created ({', '.join(done)})"))
+        out.print(_format_done("Database created" if done[0].startswith("0001") else "Database updated"))
     report = _build(settings, out)
     if not list_subscribers(database) and settings.transport == "outbox":
         for email, tags in DEMO_SUBSCRIBERS.items():
             lang = "de" if email == _GERMAN else ""
             add_subscriber(database, settings, email, tags, confirmed=True, source="demo", lang=lang)
-        out.print(_done(f"{len(DEMO_SUBSCRIBERS)} demo subscribers added"))
+        out.print(_format_done(f"{len(DEMO_SUBSCRIBERS)} demo subscribers added"))
     try:
         _publish(database, settings, report, out)
     except PostmergeError as error:
-        out.print(_warning(f"Not published: {error}"), soft_wrap=True)
+        out.print(_format_warning(f"Not published: {error}"), soft_wrap=True)
     database.close()
 
 
 def _build(settings: Settings, out: Console) -> editions.Report:
-    options = editions.BuildOptions(
-        content=settings.content,
-        site=settings.site_folder,
-        editions=settings.editions_folder,
-        cache=settings.cache_folder,
-        config=settings.config,
-        site_url=settings.site_url,
-        api_url=settings.api_url,
-        postal_address=settings.postal_address,
-        sells=settings.sells,
-    )
     with out.status("Building the site…") as line:
-        report = editions.build(options, progress=lambda text: line.update(Text(text)))
+        report = editions.build(editions.BuildOptions.of(settings), progress=lambda text: line.update(Text(text)))
     show_findings(out, report.findings)
-    out.print(_done(f"Site built: {cli_output.count(len(report.editions), 'issue')} in {report.seconds:.1f} s"))
+    out.print(_format_done(f"Site built: {cli_output.count(len(report.editions), 'issue')} in {report.seconds:.1f} s"))
     return report
 
 
@@ -239,9 +242,9 @@ def _publish(database: Database, settings: Settings, report: editions.Report, ou
 
 
 @contextlib.contextmanager
-def _children(settings: Settings, place: Place) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+def _run_children(settings: Settings, place: Place) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     names = (*_CHILDREN, *(["events"] if settings.sqs_queue_url else []))
-    children = {name: _start(name, settings, place) for name in names}
+    children = {name: _start_child(name, settings, place) for name in names}
     try:
         yield children
     finally:
@@ -255,7 +258,7 @@ def _children(settings: Settings, place: Place) -> Iterator[dict[str, subprocess
                 child.wait()
 
 
-def _start(name: str, settings: Settings, place: Place) -> subprocess.Popen[bytes]:
+def _start_child(name: str, settings: Settings, place: Place) -> subprocess.Popen[bytes]:
     """A child in a session of its own, so that Ctrl-C reaches only us; it stops when our end of its input closes."""
     with (place.home / f"{name}.log").open("ab") as output:
         return subprocess.Popen(
@@ -304,21 +307,24 @@ def _show_delivery(settings: Settings, out: Console, stopping: threading.Event) 
     database.close()
 
 
-def _greet(place: Place, settings: Settings, out: Console) -> None:
+def _show_addresses(place: Place, settings: Settings, out: Console) -> None:
     pages = [("The archive", "/"), ("Subscribe", "/subscribe"), ("API and its docs", "/docs")]
     if settings.transport == "outbox":
         pages[1:1] = [("Sent emails", "/outbox"), ("The ledger", "/ledger")]
+    if settings.desk:
+        pages.append(("The desk", "/desk"))
     rows = [(name, place.url + path) for name, path in pages]
     rows += [("Live preview", place.write_url), ("Gallery", place.write_url + "-/gallery")]
     out.print()
     for name, url in rows:
         out.print(Text.assemble(f"  {name:<18} ", (url, f"link {url}")))
-    here = (f". {place.home / 'env'}", "bold")
-    out.print(Text.assemble("\nCommands in another terminal: ", here, " and then ", ("postmerge status", "bold")))
+    default = (Path.cwd() / RUNNING_HOME).resolve() == place.home
+    here = () if default else ((f". {place.home / 'env'}", "bold"), " and then ")
+    out.print(Text.assemble("\nCommands in another terminal, in this folder: ", *here, ("postmerge status", "bold")))
     out.print("Press Ctrl-C to stop.")
 
 
-def _watch(
+def _restart_children(
     settings: Settings,
     place: Place,
     children: dict[str, subprocess.Popen[bytes]],
@@ -329,15 +335,15 @@ def _watch(
         for name, child in list(children.items()):
             if child.poll() is not None:
                 said = f"{name} ended ({child.returncode}) and was restarted. Log: {place.home / name}.log"
-                out.print(_warning(said))
-                children[name] = _start(name, settings, place)
+                out.print(_format_warning(said))
+                children[name] = _start_child(name, settings, place)
 
 
-def _done(said: str) -> Text:
+def _format_done(said: str) -> Text:
     return Text.assemble(("✓", "green"), f" {said}")
 
 
-def _warning(said: str) -> Text:
+def _format_warning(said: str) -> Text:
     return Text.assemble(("!", "yellow"), f" {said}")
 
 

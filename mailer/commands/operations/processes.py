@@ -8,6 +8,7 @@ import click
 
 from mailer.commands.common import load_settings, need_redis, open_database, out, stop_signal
 from mailer.core.db import Database
+from mailer.core.errors import BadInput
 from mailer.core.migrate import run_migrations
 
 
@@ -44,9 +45,9 @@ def serve(host: str, port: int, processes: int | None, until_eof: bool, developm
     settings = load_settings("serve")
     settings.need_transport(host)
     settings.need_secrets()
-    name = editions.site_name(settings.config)
+    name, fields = editions.site_name(settings.config), editions.form_fields(settings.config)
     size = processes or min(cores(), 4)
-    uvicorn_server.serve(settings, open_database(settings), name, host, port, stop_signal(until_eof), size, development)
+    uvicorn_server.serve(settings, open_database(settings), name, host, port, stop_signal(until_eof), size, development, fields)
 
 
 @click.command()
@@ -57,6 +58,7 @@ def worker(until_eof: bool) -> None:
     Example: postmerge worker
     """
     from mailer import editions
+    from mailer.flows.operations.heartbeats import Heartbeat
     from mailer.transports import make_transport
     from mailer.workers.actors import WorkerContext, WorkerThreads
 
@@ -66,10 +68,11 @@ def worker(until_eof: bool) -> None:
     settings.need_secrets()
     stopping = stop_signal(until_eof)
     work = WorkerContext(open_database(settings), settings, make_transport(settings), editions.site_name(settings.config))
-    workshop = WorkerThreads(work)
-    workshop.start()
-    stopping.wait()
-    workshop.stop()
+    with Heartbeat(work.database, settings, "worker"):
+        workshop = WorkerThreads(work)
+        workshop.start()
+        stopping.wait()
+        workshop.stop()
 
 
 @click.command()
@@ -79,24 +82,33 @@ def scheduler(until_eof: bool) -> None:
 
     Example: postmerge scheduler
     """
+    from mailer.flows.operations.heartbeats import Heartbeat
     from mailer.workers.actors import WakeUps
     from mailer.workers.scheduler import run_scheduler
 
     settings = load_settings("scheduler")
     settings.need_transport()
     need_redis(settings)
-    run_scheduler(open_database(settings), settings, WakeUps(settings.redis_url), stop_signal(until_eof))
+    database, stopping = open_database(settings), stop_signal(until_eof)
+    with Heartbeat(database, settings, "scheduler"):
+        run_scheduler(database, settings, WakeUps(settings.redis_url), stopping)
 
 
 @click.command()
 @click.option("--content", type=click.Path(path_type=Path), default=None, help="Folder of the issues (default: content).")
 @click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--home", type=click.Path(path_type=Path), default=Path(".postmerge"), show_default=True, help="Folder for data.")
-def stack(content: Path | None, port: int, home: Path) -> None:
-    """Run everything on one machine: Postgres, Valkey, web server, worker, scheduler. Same as `make run`.
+def up(content: Path | None, port: int, home: Path) -> None:
+    """Run the newsletter on this machine: Postgres, Valkey, web server, worker, scheduler, live preview. No email leaves it.
 
-    Example: postmerge stack --content ../my-newsletter/content
+    Example: postmerge up
     """
-    from mailer.commands.operations.dev_stack import run
+    try:
+        from mailer.commands.operations.dev_stack import run
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            f"{error.name} is not installed: install Postmerge with `uv tool install 'postmerge[local,preview]'`, or with"
+            " pipx or pip, to run it on this machine."
+        ) from error
 
     run(content, port, home, out)

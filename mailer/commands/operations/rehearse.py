@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mailer.commands import cli_output
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.commands.completion import complete_issue
 from mailer.commands.publishing.build_steps import editions_of
 from mailer.core.edition import texts_said
 from mailer.core.errors import PostmergeError
@@ -25,7 +26,7 @@ from mailer.transports.base import AccountLimits
 
 
 @click.command()
-@click.argument("issue")
+@click.argument("issue", shell_complete=complete_issue)
 @click.option(
     "--subscribers",
     type=int,
@@ -47,7 +48,7 @@ def rehearse(issue: str, subscribers: int, faults: bool, built: bool, json: bool
     found_editions, _ = editions_of(settings, built, quiet=json)
     edition = send_rehearsal.find_edition(found_editions, issue)
     size = subscribers or send_rehearsal.count_audience(open_database(settings), edition)
-    account = _account(settings)
+    account = _describe_account(settings)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=json or not err.is_terminal) as bar:
         task = bar.add_task(f"Rehearsing {edition.key}", total=size)
@@ -61,11 +62,11 @@ def rehearse(issue: str, subscribers: int, faults: bool, built: bool, json: bool
     if json:
         print_json({**asdict(found), "passed": found.passed, "account": asdict(account) if account else None})
     else:
-        _print(found, account)
+        _print_result(found, account)
     sys.exit(0 if found.passed else 1)
 
 
-def _account(settings: Settings) -> AccountLimits | None:
+def _describe_account(settings: Settings) -> AccountLimits | None:
     """Read the real account's limits, or return None if SES is not used or not reachable."""
     try:
         return make_transport(settings).account()
@@ -74,9 +75,9 @@ def _account(settings: Settings) -> AccountLimits | None:
         return None
 
 
-def _print(found: RehearsalResult, account: AccountLimits | None) -> None:
+def _print_result(found: RehearsalResult, account: AccountLimits | None) -> None:
     table = Table(box=None, show_header=False)
-    for name, value in _facts(found, account):
+    for name, value in _list_facts(found, account):
         table.add_row(name, value)
     out.print(Text.assemble((found.subject, "bold"), f" to {found.subscribers:,} test subscribers"))
     out.print(table)
@@ -87,7 +88,7 @@ def _print(found: RehearsalResult, account: AccountLimits | None) -> None:
         out.print(Text.assemble(("Passed:", "green"), said))
 
 
-def _facts(found: RehearsalResult, account: AccountLimits | None) -> list[tuple[str, Any]]:
+def _list_facts(found: RehearsalResult, account: AccountLimits | None) -> list[tuple[str, Any]]:
     clip = (f", over {MAX_HTML_BYTES:,}: Gmail cuts it" if found.html > MAX_HTML_BYTES else "", "red")
     facts = [
         ("accepted, duplicate, missing", f"{found.accepted:,}, {found.twice:,}, {found.missing:,}"),

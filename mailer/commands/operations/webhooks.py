@@ -6,9 +6,10 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from mailer.commands.cli_output import count
+from mailer.commands.cli_output import count, moment
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.core import public_ids
+from mailer.core.db import PageRange
 from mailer.flows.operations.webhooks import create_webhook, find_webhook, list_messages, list_webhooks, replay_messages
 
 
@@ -48,6 +49,8 @@ def list_all(json: bool) -> None:
         state = (
             "disabled: " + (row["disabled_reason"] or "manually")
             if not row["enabled"]
+            else f"failing, paused until {moment(row['paused_until'])}"
+            if row["paused_until"]
             else "failing"
             if row["failing_since"]
             else "on"
@@ -66,7 +69,7 @@ def attempts(webhook: str, json: bool) -> None:
     """
     database = open_database(load_settings())
     states = ("pending", "claimed", "delivered", "failed")
-    rows, _ = list_messages(database, find_webhook(database, webhook)["id"], states, 1, 50)
+    rows, _ = list_messages(database, find_webhook(database, webhook)["id"], states, PageRange(50))
     if json:
         return print_json(rows)
     table = Table("id", "event", "state", "attempts", "last error", box=None, header_style="bold")

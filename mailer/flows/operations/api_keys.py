@@ -17,10 +17,10 @@ from mailer.store.operations.api_keys import ApiKey
 logger = log.get("keys")
 
 
-SCOPES = ("read", "subscribers", "publish", "admin")
+SCOPES = ("read", "subscribers", "publish", "review", "admin")
 DEFAULT_REQUESTS_PER_MINUTE = 1200  # requests of a new key
 # How long a new key is valid unless it is created with another end: a CI pipeline's key ends; a scope not listed never does.
-DEFAULT_LIFETIMES = {"publish": timedelta(days=365)}
+DEFAULT_LIFETIMES = {"publish": timedelta(days=365), "review": timedelta(days=365)}
 
 
 def create_key(

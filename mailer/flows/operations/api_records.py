@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from mailer.core import public_ids
-from mailer.core.db import Database, Row, is_unique_violation
+from mailer.core.db import Database, PageRange, Row, is_unique_violation
 from mailer.flows.sending import issue_overview
 from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.operations import api_records, idempotency
@@ -18,10 +19,10 @@ _OUTCOMES = ("delivered", "bounced", "complained", "rejected", "unsubscribed")
 _SEND_EVENTS = {f"subscriber.{word}": word for word in _OUTCOMES}
 
 
-def list_page(database: Database, table: str, number: int, size: int, **where: Any) -> tuple[list[Row], int]:
-    """Return page ``number`` of a table, from 1, newest first, and the total number."""
+def list_page(database: Database, table: str, page: PageRange, **where: Any) -> tuple[list[Row], int]:
+    """Return a page of a table, newest first, and the total number."""
     with database.transaction() as tx:
-        return api_records.list_page(tx, table, size, size * (number - 1), where)
+        return api_records.list_page(tx, table, page, where)
 
 
 def get_record(database: Database, table: str, kind: str, public: str) -> Row | None:
@@ -54,6 +55,13 @@ def change_record(database: Database, table: str, kind: str, public: str, values
         raise _explain_conflict(error) from error
 
 
+@contextmanager
+def hold_resource(database: Database, path: str) -> Iterator[bool]:
+    """Keep others who hold it from a resource until the block ends; False if somebody else holds it."""
+    with database.transaction() as tx:
+        yield api_records.try_hold(tx, path)
+
+
 def delete_record(database: Database, table: str, kind: str, public: str) -> bool:
     """Delete a row; return whether there was one."""
     number = public_ids.number(kind, public)
@@ -77,16 +85,13 @@ def resolve_id(database: Database, kind: str, public: str) -> int | None:
         return number if any(issue_overview.issue_number(issue.key) == number for issue in issues.list_all(tx)) else None
 
 
-def list_events(
-    database: Database, where: Mapping[str, Any], number: int, size: int, after: str | None, newest_first: bool
-) -> tuple[list[Row], int]:
+def list_events(database: Database, where: Mapping[str, Any], page: PageRange, newest_first: bool) -> tuple[list[Row], int]:
     """Return events of emails and subscribers with the contract's ``event_type``, and the total number."""
     wanted = dict(where)
     word = wanted.pop("event_type", None)
     wanted["type"] = [f"subscriber.{word}"] if word else list(_SEND_EVENTS)
-    key = public_ids.number("emr", after) if after else None
     with database.transaction() as tx:
-        rows, count = api_records.list_events(tx, wanted, size, 0 if key else size * (number - 1), key, newest_first)
+        rows, count = api_records.list_events(tx, wanted, page, newest_first)
     return [{**row, "event_type": _SEND_EVENTS[row["type"]]} for row in rows], count
 
 
@@ -95,7 +100,9 @@ def iterate_events(database: Database, size: int = 5000) -> Iterator[Row]:
     last: int | None = None
     while True:
         with database.transaction() as tx:
-            rows, _ = api_records.list_events(tx, {"type": list(_SEND_EVENTS)}, size, 0, last, False, counted=False)
+            rows, _ = api_records.list_events(
+                tx, {"type": list(_SEND_EVENTS)}, PageRange(size, after=last), newest_first=False, counted=False
+            )
         yield from ({**row, "event_type": _SEND_EVENTS[row["type"]]} for row in rows)
         if len(rows) < size:
             return
@@ -105,7 +112,7 @@ def iterate_events(database: Database, size: int = 5000) -> Iterator[Row]:
 def get_event(database: Database, public: str) -> Row | None:
     """Return one event, or None."""
     number = public_ids.number("emr", public)
-    found, _ = list_events(database, {"id": number}, 1, 1, None, True) if number is not None else ([], 0)
+    found, _ = list_events(database, {"id": number}, PageRange(1), newest_first=True) if number is not None else ([], 0)
     return found[0] if found else None
 
 

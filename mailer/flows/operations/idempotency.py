@@ -1,6 +1,17 @@
-"""Idempotency keys: process a repeated request once. Responses are stored under the client's key for a day."""
+"""Idempotency keys: process a repeated request once. Responses are stored under the client's key for a day.
+
+Only a client that has its key can read them: the key is stored as a hash, the response encrypted with it, so that neither an
+address nor a new API key can be found in the database.
+"""
 
 from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass, field, replace
+
+from cryptography.fernet import Fernet
 
 from mailer.core.db import Database
 from mailer.core.errors import Refused
@@ -12,26 +23,46 @@ class IdempotencyConflict(Refused):
     """The key was used for another request, or the first request is still in progress."""
 
 
-def begin_request(database: Database, key_id: int, name: str, digest: bytes) -> SavedResponse | None:
+@dataclass(frozen=True)
+class RequestIdentity:
+    """A request under an idempotency key. ``name`` is the key's hash, ``digest`` the request's, ``cipher_key`` 32 bytes."""
+
+    api_key_id: int
+    name: str
+    digest: bytes
+    cipher_key: bytes = field(repr=False)
+
+
+def identify_request(secret: str, api_key_id: int, name: str, whole: bytes) -> RequestIdentity:
+    """The identity of a request; ``whole`` is all that makes two requests the same."""
+    key = hmac.digest(secret.encode(), b"idempotency " + name.encode(), "sha256")
+    return RequestIdentity(api_key_id, hashlib.sha256(key).hexdigest(), hmac.digest(key, whole, "sha256"), key)
+
+
+def begin_request(database: Database, request: RequestIdentity) -> SavedResponse | None:
     """Return the first request's response, or None if this is the first. Raises IdempotencyConflict."""
     with database.transaction() as tx:
-        if idempotency.claim(tx, key_id, name, digest):
+        if idempotency.claim(tx, request.api_key_id, request.name, request.digest):
             return None
-        saved = idempotency.get(tx, key_id, name)
-    if saved is None or saved.digest != digest:
+        saved = idempotency.get(tx, request.api_key_id, request.name)
+    if saved is None or saved.digest != request.digest:
         raise IdempotencyConflict("This Idempotency-Key was used for another request: use a new one.")
     if saved.status is None:
         raise IdempotencyConflict("The first request with this Idempotency-Key is still in progress: try again in a moment.")
-    return saved
+    return replace(saved, body=_make_cipher(request).decrypt(saved.body.encode()).decode())
 
 
-def save_response(database: Database, key_id: int, name: str, status: int, body: str) -> None:
+def save_response(database: Database, request: RequestIdentity, status: int, body: str) -> None:
     """Store the response."""
     with database.transaction() as tx:
-        idempotency.finish(tx, key_id, name, status, body)
+        idempotency.finish(tx, request.api_key_id, request.name, status, _make_cipher(request).encrypt(body.encode()).decode())
 
 
-def forget_request(database: Database, key_id: int, name: str) -> None:
-    """Free the key after a failure of ours, so that a retry is processed."""
+def forget_request(database: Database, request: RequestIdentity) -> None:
+    """Free the key after a failure that a retry may not meet, so that the retry is processed."""
     with database.transaction() as tx:
-        idempotency.forget(tx, key_id, name)
+        idempotency.forget(tx, request.api_key_id, request.name)
+
+
+def _make_cipher(request: RequestIdentity) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(request.cipher_key))

@@ -1,42 +1,89 @@
-"""Notices for the operator: post them to POSTMERGE_NOTIFY_URL, retrying for a day."""
+"""Notices for the operator: any process posts them to POSTMERGE_NOTIFY_URL, each once, retrying for a day."""
 
 from __future__ import annotations
 
 import json
+import threading
 import urllib.request
 from http.client import HTTPException
 
 from mailer.core import log
 from mailer.core.db import Database
+from mailer.core.errors import PostmergeError
 from mailer.core.settings import Settings
 from mailer.store.operations import notices
 
 logger = log.get("notify")
 
 _TIMEOUT_SECONDS = 10.0
+_POST_SECONDS = 5.0  # between two looks for notices
+_MAX_AT_ONCE = 20
+
+
+class Notifier:
+    """A thread that posts notices and pings, so that an address that hangs delays nothing else of the process."""
+
+    def __init__(self, database: Database, settings: Settings, stopping: threading.Event) -> None:
+        self._database = database
+        self._settings = settings
+        self._stopping = stopping
+        self._ping_due = threading.Event()
+
+    def start(self) -> None:
+        """Start the thread, if there is anything to call."""
+        if self._settings.notify_url or self._settings.ping_url:
+            threading.Thread(target=self._run, name="notices", daemon=True).start()
+
+    def request_ping(self) -> None:
+        """Call POSTMERGE_PING_URL soon."""
+        self._ping_due.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                if self._ping_due.is_set():
+                    self._ping_due.clear()
+                    ping(self._settings)
+                post_notices(self._database, self._settings)
+            except PostmergeError as error:
+                logger.warning("notice.waits", error=str(error))
+            except Exception as error:  # a bug: later notices still need the thread
+                logger.exception("notice.failed", error=type(error).__name__)
+            self._stopping.wait(_POST_SECONDS)
 
 
 def post_notices(database: Database, settings: Settings) -> int:
     """Post waiting notices, oldest first; return how many were accepted. Stop at the first failure, which is retried later."""
     if not settings.notify_url:
         return 0
-    with database.transaction() as tx:
-        waiting = notices.list_waiting(tx)
-    for number, notice in enumerate(waiting):
-        if not _post_text(settings.notify_url, notice.text):
-            return number
+    for number in range(_MAX_AT_ONCE):
         with database.transaction() as tx:
-            notices.mark_posted(tx, notice.id)
-    return len(waiting)
+            notice = notices.claim_next(tx)
+        if notice is None:
+            return number
+        posted = _post_text(settings.notify_url, notice.text)
+        with database.transaction() as tx:
+            (notices.mark_posted if posted else notices.release)(tx, notice.id)
+        if not posted:
+            return number
+    return _MAX_AT_ONCE
+
+
+def ping(settings: Settings) -> bool:
+    """Call POSTMERGE_PING_URL, if it is set; return whether it accepted the call."""
+    return bool(settings.ping_url) and _call(settings.ping_url, None, "ping.failed")
 
 
 def _post_text(url: str, text: str) -> bool:
-    body = json.dumps({"text": text}).encode()
-    headers = {"Content-Type": "application/json", "User-Agent": "postmerge"}
+    return _call(url, json.dumps({"text": text}).encode(), "notice.not_posted")
+
+
+def _call(url: str, body: bytes | None, failure: str) -> bool:
+    headers = {"User-Agent": "postmerge"} | ({"Content-Type": "application/json"} if body else {})
     try:
         request = urllib.request.Request(url, body, headers)  # noqa: S310
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
             return True
     except (OSError, HTTPException, ValueError) as error:
-        logger.warning("notice.not_posted", error=type(error).__name__)
+        logger.warning(failure, error=type(error).__name__)
         return False

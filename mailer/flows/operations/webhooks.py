@@ -1,4 +1,4 @@
-"""Outgoing webhooks: claim due messages, commit, post them concurrently, and record the outcomes."""
+"""Outgoing webhooks: claim due messages, commit, post them side by side, and record the outcomes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import base64
 import json
 import secrets
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from threading import Event
 from typing import Any
 
 from mailer.core import log, public_ids
-from mailer.core.db import Database, Row
+from mailer.core.db import Database, PageRange, Row
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
+from mailer.core.telemetry import work_counts
 from mailer.flows.sending import issue_overview
 from mailer.store.operations import api_records, notices, webhook_outbox
 from mailer.store.operations.webhook_outbox import WebhookMessage
@@ -29,7 +30,10 @@ RETRY_DELAYS = tuple(
 )
 DISABLE_AFTER = timedelta(days=3)  # a target that accepted nothing for so long is disabled
 LEASE = timedelta(minutes=2)
-_MAX_MESSAGES_AT_ONCE = 20
+_MAX_MESSAGES_AT_ONCE = 64  # of one worker, of all webhooks together
+MAX_IN_FLIGHT = 8  # of a webhook whose target accepts messages; one of any other
+PAUSES = timedelta(seconds=5), timedelta(minutes=10)  # of a webhook whose target fails: the shortest and the longest
+_POLL_SECONDS = 0.2  # until new messages are looked for while others are on the wire
 
 
 def create_webhook(
@@ -53,46 +57,61 @@ def create_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def deliver_messages(database: Database, settings: Settings, now: datetime | None = None) -> int:
-    """Post a group of due messages; return how many."""
+def deliver_messages(database: Database, settings: Settings, now: datetime | None = None, stopping: Event | None = None) -> int:
+    """Post due messages until none is left, or until ``stopping``; return how many.
+
+    New ones are claimed while slow targets still have theirs: no message waits for another webhook's.
+    """
     allowed = signed_post.parse_networks(settings.webhook_networks)
-    with database.transaction() as tx:
-        claimed = webhook_outbox.claim(tx, _MAX_MESSAGES_AT_ONCE, LEASE)
+    posted, in_flight = 0, dict[Future[PostAttempt], WebhookMessage]()
     with ThreadPoolExecutor(_MAX_MESSAGES_AT_ONCE, thread_name_prefix="webhook") as pool:
-        attempts = list(pool.map(partial(_post_message, allowed=allowed), claimed))
-    for message, attempt in zip(claimed, attempts, strict=True):
-        _record_attempt(database, message, attempt, now or datetime.now(UTC))
-    return len(claimed)
+        while True:
+            claimed = _claim(database, _MAX_MESSAGES_AT_ONCE - len(in_flight), stopping)
+            in_flight.update({pool.submit(_post_message, message, allowed): message for message in claimed})
+            if not in_flight:
+                return posted
+            for done in wait(in_flight, _POLL_SECONDS, FIRST_COMPLETED).done:
+                _record_attempt(database, in_flight.pop(done), done.result(), now or datetime.now(UTC))
+                posted += 1
+
+
+def _claim(database: Database, size: int, stopping: Event | None) -> list[WebhookMessage]:
+    if not size or (stopping and stopping.is_set()):
+        return []
+    with database.transaction() as tx:
+        return webhook_outbox.claim(tx, size, LEASE)
 
 
 def has_work(database: Database) -> bool:
     """Return whether a message is due."""
     with database.transaction() as tx:
-        return webhook_outbox.has_work(tx)
+        return webhook_outbox.has_work(tx, LEASE)
 
 
 def send_test_message(database: Database, webhook_id: int, kind: str) -> int:
     """Queue a test message, which no event caused; return its id."""
     with database.transaction() as tx:
+        webhook_outbox.end_pause(tx, webhook_id)
         return webhook_outbox.add_test_message(tx, webhook_id, kind)
 
 
 def replay_messages(database: Database, webhook_id: int, message_ids: Sequence[int] = ()) -> int:
     """Post these messages again, or all failed ones of the webhook; return how many."""
     with database.transaction() as tx:
+        webhook_outbox.end_pause(tx, webhook_id)
         return webhook_outbox.replay(tx, webhook_id, message_ids or webhook_outbox.list_failed_ids(tx, webhook_id))
 
 
-def list_messages(database: Database, webhook_id: int, states: Sequence[str], number: int, size: int) -> tuple[list[Row], int]:
-    """Return page ``number`` of a webhook's messages, and the total number."""
+def list_messages(database: Database, webhook_id: int, states: Sequence[str], page: PageRange) -> tuple[list[Row], int]:
+    """Return a page of a webhook's messages, newest first, and the total number."""
     with database.transaction() as tx:
-        return webhook_outbox.list_page(tx, webhook_id, states, size, size * (number - 1))
+        return webhook_outbox.list_page(tx, webhook_id, states, page)
 
 
 def list_webhooks(database: Database) -> list[Row]:
     """Return all webhooks, newest first."""
     with database.transaction() as tx:
-        return api_records.list_page(tx, "webhooks", 1000, 0, {})[0]
+        return api_records.list_page(tx, "webhooks", PageRange(1000), {})[0]
 
 
 def find_webhook(database: Database, id: str) -> Row:
@@ -137,11 +156,14 @@ def _record_attempt(database: Database, message: WebhookMessage, attempt: PostAt
             tx, message.id, attempt.status, attempt.error, attempt.milliseconds, again_at, failed=bad and last
         )
         if not bad:
-            webhook_outbox.record_success(tx, message.webhook_id)
-        elif url := webhook_outbox.record_failure(tx, message.webhook_id, DISABLE_AFTER, gone):
-            notices.add(
-                tx, f"The webhook {url} accepted nothing for three days and was disabled: see `postmerge webhooks list`."
-            )
+            webhook_outbox.record_success(tx, message.webhook_id, MAX_IN_FLIGHT)
+        else:
+            webhook_outbox.record_failure(tx, message.webhook_id, PAUSES)
+            if url := webhook_outbox.disable_dead(tx, message.webhook_id, DISABLE_AFTER, gone):
+                notices.add(
+                    tx, f"The webhook {url} accepted nothing for three days and was disabled: see `postmerge webhooks list`."
+                )
+    work_counts.count("webhook_attempts", "rejected" if bad else "accepted")
     log_as = logger.warning if bad else logger.info
     log_as(
         "webhook.rejected" if bad else "webhook.accepted", webhook=message.webhook_id, message=message.id, error=attempt.error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mailer.core.db import Row, Tx, json
+from mailer.core.db import PageRange, Row, Tx, json
 
 _TABLES = {"segments", "notes", "webhooks", "bulk_actions", "imports", "exports"}
 
@@ -41,23 +41,31 @@ def delete(tx: Tx, table: str, number: int) -> bool:
     return bool(tx.run(f"DELETE FROM {table} WHERE id = %(id)s", id=number))
 
 
-def list_page(tx: Tx, table: str, limit: int, offset: int, where: Mapping[str, Any]) -> tuple[list[Row], int]:
-    """Return a page of the rows with these values, newest first, and the total number."""
+def try_hold(tx: Tx, path: str) -> bool:
+    """Hold a resource until the transaction ends, unless another transaction does; return whether this one holds it."""
+    return bool(tx.value("SELECT pg_try_advisory_xact_lock(hashtextextended('resource ' || %(path)s, 0))", path=path))
+
+
+def list_page(tx: Tx, table: str, page: PageRange, where: Mapping[str, Any]) -> tuple[list[Row], int]:
+    """Return a page of the rows with these values, newest first, and the total number; ``page.after`` is an id."""
     assert table in _TABLES
     condition = " AND ".join(["true", *(f"{name} = %({name})s" for name in where)])
+    behind = "AND id < %(after)s" if page.after is not None else ""
     rows = tx.all(
-        f"SELECT * FROM {table} WHERE {condition} ORDER BY id DESC LIMIT %(limit)s OFFSET %(offset)s",
-        limit=limit,
-        offset=offset,
+        f"SELECT * FROM {table} WHERE {condition} {behind} ORDER BY id DESC LIMIT %(limit)s OFFSET %(offset)s",
+        **vars(page),
         **where,
     )
     return rows, int(tx.value(f"SELECT count(*) FROM {table} WHERE {condition}", **where))
 
 
 def list_events(
-    tx: Tx, where: Mapping[str, Any], limit: int, offset: int, after: int | None, newest_first: bool, counted: bool = True
+    tx: Tx, where: Mapping[str, Any], page: PageRange, newest_first: bool, counted: bool = True
 ) -> tuple[list[Row], int]:
-    """Return events with these values (a list means any of them), and the total number (0 unless ``counted``)."""
+    """Return events with these values (a list means any of them), and the total number (0 unless ``counted``).
+
+    ``page.after`` is an id.
+    """
     condition = " AND ".join(
         [
             "true",
@@ -67,16 +75,14 @@ def list_events(
             ),
         ]
     )
-    behind = f"AND id {'<' if newest_first else '>'} %(after)s" if after is not None else ""
+    behind = f"AND id {'<' if newest_first else '>'} %(after)s" if page.after is not None else ""
     rows = tx.all(
         f"""
         SELECT events.*, (SELECT issue_key FROM sends WHERE sends.id = events.send_id) AS issue_key
         FROM events WHERE {condition} {behind}
         ORDER BY id {"DESC" if newest_first else "ASC"} LIMIT %(limit)s OFFSET %(offset)s
         """,
-        limit=limit,
-        offset=offset,
-        after=after,
+        **vars(page),
         **where,
     )
     return rows, int(tx.value(f"SELECT count(*) FROM events WHERE {condition}", **where)) if counted else 0

@@ -20,19 +20,28 @@ def add(tx: Tx, text: str) -> None:
     tx.run("INSERT INTO notices (text) VALUES (%(text)s)", text=text)
 
 
-def list_waiting(tx: Tx, limit: int = 20) -> list[Notice]:
-    """Return notices of the last day that are not posted yet, oldest first."""
+def claim_next(tx: Tx) -> Notice | None:
+    """Claim the oldest notice of the last day that is not posted yet; a claim ends after a minute. None if there is none."""
     rows = tx.all(
         """
-        SELECT id, text
-        FROM notices
-        WHERE posted_at IS NULL AND created_at > now() - interval '1 day'
-        ORDER BY id
-        LIMIT %(limit)s
-        """,
-        limit=limit,
+        UPDATE notices SET claimed_at = now()
+        WHERE id = (
+            SELECT id FROM notices
+            WHERE posted_at IS NULL AND created_at > now() - interval '1 day'
+                AND (claimed_at IS NULL OR claimed_at < now() - interval '1 minute')
+            ORDER BY id
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        )
+        RETURNING id, text
+        """
     )
-    return each(rows, Notice)
+    return each(rows, Notice)[0] if rows else None
+
+
+def release(tx: Tx, notice_id: int) -> None:
+    """End a claim: the notice could not be posted."""
+    tx.run("UPDATE notices SET claimed_at = NULL WHERE id = %(id)s", id=notice_id)
 
 
 def mark_posted(tx: Tx, notice_id: int) -> None:

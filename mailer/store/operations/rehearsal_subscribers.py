@@ -27,7 +27,7 @@ def add_subscribers(tx: Tx, number: int, texts: Sequence[tuple[str, bool]] = (("
     )
     tx.run(
         """
-        INSERT INTO accesses (subscriber_id, state, premium)
+        INSERT INTO entitlements (subscriber_id, state, premium)
         SELECT id, 'paying', true
         FROM subscribers
         WHERE split_part(split_part(email, '@', 1), '-', 2)::bigint %% %(turns)s = ANY(%(paid)s::int [])
@@ -35,5 +35,5 @@ def add_subscribers(tx: Tx, number: int, texts: Sequence[tuple[str, bool]] = (("
         turns=len(texts),
         paid=[turn for turn, (_, paid) in enumerate(texts) if paid],
     )
-    tx.script("ANALYZE subscribers; ANALYZE accesses")
+    tx.script("ANALYZE subscribers; ANALYZE entitlements")
     return made

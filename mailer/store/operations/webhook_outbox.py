@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailer.core.db import Row, Tx, each, json
+from mailer.core.db import PageRange, Row, Tx, each, json
 
 
 @dataclass(frozen=True)
@@ -27,30 +27,58 @@ class WebhookMessage:
 
 
 def claim(tx: Tx, size: int, lease: timedelta) -> list[WebhookMessage]:
-    """Claim due messages; those of a lost worker are due again after the lease."""
-    rows = tx.all(
-        """
-        WITH picked AS (
-            SELECT webhook_messages.id FROM webhook_messages
-            JOIN webhooks ON webhooks.id = webhook_id AND webhooks.enabled
-            WHERE (webhook_messages.state = 'pending' AND due_at <= now())
-                OR (webhook_messages.state = 'claimed' AND claimed_at < now() - %(lease)s)
-            ORDER BY due_at LIMIT %(size)s
-            FOR UPDATE OF webhook_messages SKIP LOCKED
-        )
+    """Claim due messages, the first of each webhook before the second of any; those of a lost worker after the lease.
 
-        UPDATE webhook_messages AS taken
-        SET state = 'claimed', claimed_at = now(), attempts = attempts + 1
-        FROM picked, webhooks
-        WHERE taken.id = picked.id AND webhooks.id = taken.webhook_id
-        RETURNING taken.id, taken.webhook_id, taken.event_id, taken.type, taken.body, taken.attempts, taken.created_at,
-            webhooks.url, webhooks.secret,
-            (SELECT issue_key FROM sends WHERE sends.id = (taken.body ->> 'send')::bigint) AS issue_key
+    A paused webhook's messages are not read, and of another one's only as many as it may have in flight.
+    """
+    tx.run(
+        """
+        UPDATE webhook_messages SET state = 'pending'
+        WHERE id IN (
+            SELECT id FROM webhook_messages WHERE state = 'claimed' AND claimed_at < now() - %(lease)s
+            FOR UPDATE SKIP LOCKED
+        )
         """,
-        size=size,
         lease=lease,
     )
-    return each(rows, WebhookMessage)
+    return each(tx.all(CLAIM, size=size), WebhookMessage)
+
+
+_READY = """
+    SELECT webhooks.id, webhooks.max_in_flight - in_flight.number AS free
+    FROM webhooks
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS number FROM webhook_messages WHERE webhook_id = webhooks.id AND state = 'claimed'
+    ) AS in_flight
+    WHERE webhooks.enabled AND (webhooks.paused_until IS NULL OR webhooks.paused_until <= now())
+"""
+
+CLAIM = f"""
+    WITH ready AS ({_READY}),
+
+    picked AS (
+        SELECT due.id
+        FROM ready
+        CROSS JOIN LATERAL (
+            SELECT id, due_at, row_number() OVER (ORDER BY due_at, id) AS place
+            FROM (
+                SELECT id, due_at FROM webhook_messages
+                WHERE webhook_id = ready.id AND state = 'pending' AND due_at <= now()
+                ORDER BY due_at LIMIT greatest(ready.free, 0)
+                FOR UPDATE SKIP LOCKED
+            ) AS first
+        ) AS due
+        ORDER BY due.place, due.due_at LIMIT %(size)s
+    )
+
+    UPDATE webhook_messages AS taken
+    SET state = 'claimed', claimed_at = now(), attempts = attempts + 1
+    FROM webhooks
+    WHERE taken.id = ANY(ARRAY(SELECT id FROM picked)) AND webhooks.id = taken.webhook_id
+    RETURNING taken.id, taken.webhook_id, taken.event_id, taken.type, taken.body, taken.attempts, taken.created_at,
+        webhooks.url, webhooks.secret,
+        (SELECT issue_key FROM sends WHERE sends.id = (taken.body ->> 'send')::bigint) AS issue_key
+"""
 
 
 def settle(
@@ -81,14 +109,39 @@ def settle(
     )
 
 
-def record_success(tx: Tx, webhook_id: int) -> None:
-    """Record that the target accepted a message."""
-    tx.run("UPDATE webhooks SET failing_since = NULL WHERE id = %(id)s AND failing_since IS NOT NULL", id=webhook_id)
+def record_success(tx: Tx, webhook_id: int, max_in_flight: int) -> None:
+    """Record that the target accepted a message: it may have ``max_in_flight`` of them at a time."""
+    tx.run(
+        """
+        UPDATE webhooks SET failing_since = NULL, paused_until = NULL, max_in_flight = %(most)s
+        WHERE id = %(id)s AND (failing_since IS NOT NULL OR max_in_flight <> %(most)s)
+        """,
+        id=webhook_id,
+        most=max_in_flight,
+    )
 
 
-def record_failure(tx: Tx, webhook_id: int, patience: timedelta, gone: bool) -> str | None:
-    """Record a failure; return the target's URL if it failed for too long (or is gone) and is therefore disabled now."""
-    tx.run("UPDATE webhooks SET failing_since = now() WHERE id = %(id)s AND failing_since IS NULL", id=webhook_id)
+def record_failure(tx: Tx, webhook_id: int, pauses: tuple[timedelta, timedelta]) -> None:
+    """Record a failure. From the second in a row, the webhook pauses: half the time it has been failing, within ``pauses``."""
+    tx.run(
+        """
+        UPDATE webhooks
+        SET failing_since = coalesce(failing_since, now()),
+            max_in_flight = 1,
+            paused_until = CASE
+                WHEN failing_since IS NOT NULL
+                    THEN now() + least(greatest((now() - failing_since) / 2, %(shortest)s), %(longest)s)
+            END
+        WHERE id = %(id)s
+        """,
+        id=webhook_id,
+        shortest=pauses[0],
+        longest=pauses[1],
+    )
+
+
+def disable_dead(tx: Tx, webhook_id: int, patience: timedelta, gone: bool) -> str | None:
+    """Disable a webhook whose target failed for too long, or is gone; return its URL if it was enabled."""
     found = tx.value(
         """
         UPDATE webhooks SET enabled = false, disabled_reason = 'no message was accepted for too long'
@@ -100,6 +153,11 @@ def record_failure(tx: Tx, webhook_id: int, patience: timedelta, gone: bool) -> 
         patience=patience,
     )
     return str(found) if found else None
+
+
+def end_pause(tx: Tx, webhook_id: int) -> None:
+    """Let a paused webhook's messages be posted now."""
+    tx.run("UPDATE webhooks SET paused_until = NULL WHERE id = %(id)s AND paused_until IS NOT NULL", id=webhook_id)
 
 
 def add_test_message(tx: Tx, webhook_id: int, kind: str) -> int:
@@ -132,22 +190,22 @@ def list_failed_ids(tx: Tx, webhook_id: int) -> list[int]:
     return [row["id"] for row in rows]
 
 
-def list_page(tx: Tx, webhook_id: int, states: Sequence[str], limit: int, offset: int) -> tuple[list[Row], int]:
+def list_page(tx: Tx, webhook_id: int, states: Sequence[str], page: PageRange) -> tuple[list[Row], int]:
     """Return a page of a webhook's messages with their last attempt, newest first, and the total number."""
+    behind = "AND webhook_messages.id < %(after)s" if page.after is not None else ""
     rows = tx.all(
-        """
+        f"""
         SELECT webhook_messages.*, last.error, last.milliseconds
         FROM webhook_messages
         LEFT JOIN LATERAL (
             SELECT * FROM webhook_attempts WHERE message_id = webhook_messages.id ORDER BY id DESC LIMIT 1
         ) AS last ON true
-        WHERE webhook_id = %(id)s AND state = ANY(%(states)s::text [])
+        WHERE webhook_id = %(id)s AND state = ANY(%(states)s::text []) {behind}
         ORDER BY webhook_messages.id DESC LIMIT %(limit)s OFFSET %(offset)s
         """,
         id=webhook_id,
         states=list(states),
-        limit=limit,
-        offset=offset,
+        **vars(page),
     )
     count = tx.value(
         "SELECT count(*) FROM webhook_messages WHERE webhook_id = %(id)s AND state = ANY(%(states)s::text [])",
@@ -157,16 +215,21 @@ def list_page(tx: Tx, webhook_id: int, states: Sequence[str], limit: int, offset
     return rows, int(count)
 
 
-def has_work(tx: Tx) -> bool:
-    """Return whether a message is due."""
+def has_work(tx: Tx, lease: timedelta) -> bool:
+    """Return whether ``claim`` would find a message. A paused or busy webhook's messages are not read."""
     return bool(
         tx.value(
-            """
+            f"""
             SELECT EXISTS (
+                SELECT FROM ({_READY}) AS ready
+                WHERE ready.free > 0 AND EXISTS (
+                    SELECT FROM webhook_messages WHERE webhook_id = ready.id AND state = 'pending' AND due_at <= now()
+                )
+            ) OR EXISTS (
                 SELECT FROM webhook_messages JOIN webhooks ON webhooks.id = webhook_id AND webhooks.enabled
-                WHERE (webhook_messages.state = 'pending' AND due_at <= now())
-                    OR (webhook_messages.state = 'claimed' AND claimed_at < now() - interval '2 minutes')
+                WHERE webhook_messages.state = 'claimed' AND claimed_at < now() - %(lease)s
             )
-            """
+            """,
+            lease=lease,
         )
     )

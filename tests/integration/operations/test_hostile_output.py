@@ -96,7 +96,7 @@ def test_findings_and_rehearsals_and_plans_at_stripe_print_hostile_values_as_the
 ) -> None:
     show_findings(common.out, [Finding("error", f"{HOSTILE}.md", 1, HOSTILE)])
     found = RehearsalResult(HOSTILE, HOSTILE, 1, 1, 0, 0, 0, 0, 0, 1.0, 1, 999_999, {HOSTILE: 1}, {HOSTILE: 1})
-    rehearse._print(found, None)
+    rehearse._print_result(found, None)
     stripe._show_set_up(SetupPlan(HOSTILE, True, (SetupChange("make", HOSTILE, HOSTILE),)))
     assert capsys.readouterr().out.count(HOSTILE) == 8
 

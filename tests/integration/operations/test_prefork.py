@@ -32,7 +32,7 @@ class Server:
     def ask(self, key: str = "") -> int:
         """The status of an answer on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request("GET", "/v1/ping", headers={"Authorization": f"Token {key}"} if key else {})
+        connection.request("GET", "/v1/accounts/me", headers={"Authorization": f"Token {key}"} if key else {})
         status = connection.getresponse().status
         connection.close()
         return status
@@ -80,7 +80,7 @@ def test_clients_that_come_at_once_are_shared_out(server: Server) -> None:
         def client() -> list[int]:
             """One more that stays; how many each process has now."""
             connection = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), 20))
-            connection.sendall(b"GET /v1/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET /v1/accounts/me HTTP/1.1\r\nHost: x\r\n\r\n")
             assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")
             return server.held()
 

@@ -73,7 +73,7 @@ def test_who_was_erased_under_an_older_secret_stays_erased(newsletter: Web) -> N
     erase(newsletter, EVE)
     rotated = with_secret(newsletter, f"{NEW},{OLD}")
     rotated.subscribe(ADA)
-    assert newsletter.counted("transactional_mails") == 0
+    assert newsletter.counted("transactional_emails") == 0
     assert "suppressed" in signup.add_subscriber(newsletter.database, rotated.settings, ADA, [], confirmed=True)
     path = newsletter.settings.build.parent / "list.csv"
     path.write_text(f"email\n{ADA}\n{EVE}\n")

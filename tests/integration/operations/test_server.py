@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,20 +62,20 @@ def answers(connection: socket.socket, number: int) -> list[bytes]:
 def test_head_and_body_of_a_response_are_sent_together_and_at_once(port: int) -> None:
     with connected(port) as connection:
         for _ in range(5):
-            connection.sendall(ask("/v1/ping"))
+            connection.sendall(ask("/v1/tags"))
             whole = connection.recv(1 << 16)
             head, _, body = whole.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 401")
-            assert b'"code":"unauthorized"' in body
+            assert b'"code":"authentication_missing"' in body
     with uvicorn_server.listen("127.0.0.1", 0) as listening:
         assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_requests_sent_at_once_are_answered_in_their_order(port: int) -> None:
     with connected(port) as connection:
-        connection.sendall(ask("/health") + ask("/v1/ping") + ask("/big.bin") + ask("/nothing/here"))
-        health, ping, big, nothing = answers(connection, 4)
-    assert b"unauthorized" in ping
+        connection.sendall(ask("/health") + ask("/v1/tags") + ask("/big.bin") + ask("/nothing/here"))
+        health, tags, big, nothing = answers(connection, 4)
+    assert b"authentication_missing" in tags
     assert big == BIG
     assert b"Page not found" in nothing
     assert health
@@ -109,3 +111,34 @@ def test_a_response_does_not_name_the_server(port: int) -> None:
     with connected(port) as connection:
         connection.sendall(ask("/health"))
         assert b"\r\nserver:" not in connection.recv(1 << 16).lower()
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_no_request_becomes_a_websocket_outside_of_the_limits_on_connections(port: int, before: int) -> None:
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade += "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+    with connected(port) as connection:
+        for more in [*[""] * before, upgrade, ""]:
+            connection.sendall(ask("/health", more=more))
+            assert b"ok" in answers(connection, 1)[0]
+
+
+def test_a_request_that_a_proxy_sends_while_the_server_stops_is_answered(database: Database, tmp_path: Path) -> None:
+    conf = replace(settings(tmp_path, database.url), trusted_proxies="127.0.0.1/32")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number = int(free.getsockname()[1])
+    stopping = threading.Event()
+    thread = threading.Thread(target=uvicorn_server.serve, args=(conf, database, "The Letter", "127.0.0.1", number, stopping))
+    thread.start()
+    with connected(number) as idle:
+        idle.sendall(ask("/v1/ping"))
+        assert b"connection: close" not in idle.recv(1 << 16).lower()
+        stopping.set()
+        time.sleep(0.5)
+        idle.sendall(ask("/v1/ping", "POST", "Content-Length: 0\r\n"))
+        head = idle.recv(1 << 16).partition(b"\r\n\r\n")[0].lower()
+        assert head.startswith(b"http/1.1 4")
+        assert b"connection: close" in head
+        assert idle.recv(1) == b""
+    thread.join(20)
+    assert not thread.is_alive()

@@ -9,8 +9,10 @@ import hmac
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,7 @@ def hook(api: TestClient, url: str, *types: str) -> dict[str, Any]:
 def make_due(newsletter: Web) -> None:
     with newsletter.database.transaction() as tx:
         tx.run("UPDATE webhook_messages SET due_at = now() WHERE state = 'pending'")
+        tx.run("UPDATE webhooks SET paused_until = NULL")
 
 
 def test_an_event_is_told_once_signed_as_in_standard_webhooks(newsletter: Web, api: TestClient, target: Target) -> None:
@@ -173,6 +176,7 @@ def test_a_message_is_due_again_when_its_gap_is_over_and_not_before(
     fail(newsletter, target, 3)
     with newsletter.database.transaction() as tx:
         tx.run(f"UPDATE webhook_messages SET due_at = due_at - interval '{'121' if late else '100'} seconds'")
+        tx.run("UPDATE webhooks SET paused_until = NULL")
     assert webhooks.has_work(newsletter.database) is late
     assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == late
 
@@ -359,3 +363,192 @@ def test_the_command_line_shows_and_replays_what_failed(newsletter: Web, api: Te
     webhooks.deliver_messages(newsletter.database, newsletter.settings)
     [again] = json.loads(told("attempts", made["id"], "--json"))
     assert (again["state"], len(target.got)) == ("delivered", 2)
+
+
+class SilentTarget:
+    """A server that accepts connections and never answers, until it is closed."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/hook"
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentTarget]:
+    monkeypatch.setattr(signed_post, "TIMEOUT_SECONDS", 3.0)
+    made = SilentTarget()
+    yield made
+    made.socket.close()
+
+
+def queue_messages(newsletter: Web, where: str, number: int) -> None:
+    """So many messages for each webhook of this condition, all of them due for an hour."""
+    with newsletter.database.transaction() as tx:
+        tx.run(
+            f"""
+            INSERT INTO webhook_messages (webhook_id, type, body, due_at)
+            SELECT webhooks.id, 'subscriber.created', '{{}}', now() - interval '1 hour'
+            FROM webhooks CROSS JOIN generate_series(1, %(number)s) WHERE {where.replace("%", "%%")}
+            """,
+            number=number,
+        )
+        tx.script("ANALYZE webhook_messages; ANALYZE webhooks")
+
+
+def wait_until_posted(target: Target, number: int, seconds: float) -> float:
+    started = time.monotonic()
+    while len(target.got) < number and time.monotonic() - started < seconds:
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def test_dead_targets_delay_no_other_webhook(newsletter: Web, api: TestClient, target: Target, silent: SilentTarget) -> None:
+    for number in range(10):
+        hook(api, f"{silent.url}/{number}", "subscriber.confirmed")
+    hook(api, target.url, "subscriber.created")
+    queue_messages(newsletter, "url NOT LIKE '%/hook'", 200)
+    stopping = threading.Event()
+    work = partial(webhooks.deliver_messages, newsletter.database, newsletter.settings, stopping=stopping)
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        for number in range(1, 4):
+            signup.sign_up(newsletter.database, f"ada-{number}@example.org")
+            assert wait_until_posted(target, number, 2.5) < 2, number
+    finally:
+        stopping.set()
+        worker.join()
+
+
+def test_a_webhook_has_one_message_in_flight_until_its_target_accepts_one_and_then_a_few(
+    newsletter: Web, api: TestClient, target: Target
+) -> None:
+    hook(api, target.url, "subscriber.created")
+    queue_messages(newsletter, "true", 50)
+    with newsletter.database.transaction() as tx:
+        assert len(webhook_outbox.claim(tx, 64, webhooks.LEASE)) == 1
+        assert webhook_outbox.claim(tx, 64, webhooks.LEASE) == []
+        assert not webhook_outbox.has_work(tx, webhooks.LEASE)
+        webhook_outbox.record_success(tx, 1, webhooks.MAX_IN_FLIGHT)
+        assert len(webhook_outbox.claim(tx, 64, webhooks.LEASE)) == webhooks.MAX_IN_FLIGHT - 1
+        assert webhook_outbox.claim(tx, 64, webhooks.LEASE) == []
+    with newsletter.database.transaction() as tx:
+        tx.run("UPDATE webhook_messages SET state = 'pending'")
+    assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == len(target.got) == 50
+
+
+def test_every_webhook_gets_its_first_message_before_another_gets_its_second(
+    newsletter: Web, api: TestClient, target: Target
+) -> None:
+    for number in range(5):
+        hook(api, f"{target.url}/{number}", "subscriber.created")
+    queue_messages(newsletter, "url LIKE '%/0'", 50)
+    queue_messages(newsletter, "url NOT LIKE '%/0'", 1)
+    with newsletter.database.transaction() as tx:
+        tx.run("UPDATE webhooks SET max_in_flight = 8")
+        assert len({one.webhook_id for one in webhook_outbox.claim(tx, 5, webhooks.LEASE)}) == 5
+
+
+def pause_of(newsletter: Web) -> timedelta | None:
+    with newsletter.database.transaction() as tx:
+        found: timedelta | None = tx.value("SELECT paused_until - now() FROM webhooks")
+    return found
+
+
+def test_a_target_that_fails_again_and_again_is_left_alone_for_longer_and_longer(
+    newsletter: Web, api: TestClient, target: Target
+) -> None:
+    made = hook(api, target.url, "subscriber.created")
+    target.answer = 500
+    signup.sign_up(newsletter.database, "ada@example.org")
+    fail(newsletter, target)
+    assert pause_of(newsletter) is None
+    for failing, pause in (("0 seconds", 5), ("1 minute", 30), ("2 hours", 600)):
+        with newsletter.database.transaction() as tx:
+            tx.run(f"UPDATE webhooks SET failing_since = now() - interval '{failing}'")
+        fail(newsletter, target)
+        assert timedelta(seconds=pause - 2) < (pause_of(newsletter) or timedelta()) < timedelta(seconds=pause + 2)
+        with newsletter.database.transaction() as tx:
+            tx.run("UPDATE webhook_messages SET due_at = now()")
+        assert not webhooks.has_work(newsletter.database)
+        assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == 0
+    target.answer = 200
+    webhooks.send_test_message(newsletter.database, 1, "subscriber.created")
+    assert webhooks.deliver_messages(newsletter.database, newsletter.settings) == 2
+    assert pause_of(newsletter) is None
+    assert api.get(f"/v1/webhooks/{made['id']}").json()["status"] == "enabled"
+
+
+def test_a_claim_reads_nothing_of_the_backlog_of_dead_targets(newsletter: Web, api: TestClient, target: Target) -> None:
+    for number in range(10):
+        hook(api, f"http://127.0.0.1:1/{number}", "subscriber.confirmed")
+    hook(api, target.url, "subscriber.created")
+    queue_messages(newsletter, "url NOT LIKE '%/hook'", 2000)
+    queue_messages(newsletter, "url LIKE '%/hook'", 5)
+    with newsletter.database.transaction() as tx:
+        tx.run("UPDATE webhooks SET max_in_flight = 8, paused_until = now() + interval '1 minute' WHERE url NOT LIKE '%/hook'")
+        tx.run("UPDATE webhooks SET max_in_flight = 8 WHERE url LIKE '%/hook'")
+    with newsletter.database.transaction() as tx:
+        plan = tx.value(f"EXPLAIN (ANALYZE, FORMAT JSON) {webhook_outbox.CLAIM}", size=64)
+    read = [node["Actual Rows"] * node["Actual Loops"] for node in scans(plan[0]["Plan"])]
+    assert len(read) >= 4
+    assert max(read) <= 11, read
+
+
+def scans(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The scans of a plan, with the rows that a filter removed counted as read."""
+    if "Scan" in node["Node Type"] and node["Node Type"] not in ("CTE Scan", "Subquery Scan"):
+        yield {**node, "Actual Rows": node["Actual Rows"] + node.get("Rows Removed by Filter", 0)}
+    for below in node.get("Plans", ()):
+        yield from scans(below)
+
+
+def test_a_target_that_answers_byte_by_byte_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signed_post, "MAX_ANSWER_SECONDS", 0.3)
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        with contextlib.suppress(OSError), server.accept()[0] as connected:
+            for _ in range(100):
+                connected.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                time.sleep(0.05)
+
+    threading.Thread(target=drip, daemon=True).start()
+    url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+    attempt = signed_post.post(url, "secret", "msg_1", b"{}", signed_post.parse_networks("127.0.0.0/8"))
+    server.close()
+    assert attempt.error.startswith("no answer")
+    assert attempt.milliseconds < 3000
+
+
+@pytest.mark.slow
+def test_healthy_webhooks_stay_under_two_seconds_beside_a_hundred_thousand_messages_of_dead_ones(
+    newsletter: Web, api: TestClient, target: Target, silent: SilentTarget
+) -> None:
+    """Two workers, as in production, the targets silent until the real timeout, and an event every half second."""
+    for number in range(10):
+        hook(api, f"{silent.url}/{number}", "subscriber.confirmed")
+    for number in range(3):
+        hook(api, f"{target.url}/{number}", "subscriber.created")
+    queue_messages(newsletter, "event_types = '{subscriber.confirmed}'", 10_000)
+    stopping = threading.Event()
+
+    def work() -> None:
+        while not stopping.wait(0.2):
+            webhooks.deliver_messages(newsletter.database, newsletter.settings, stopping=stopping)
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    try:
+        slowest = 0.0
+        for number in range(1, 31):
+            signup.sign_up(newsletter.database, f"ada-{number}@example.org")
+            slowest = max(slowest, wait_until_posted(target, 3 * number, 5))
+            time.sleep(0.5)
+        assert slowest < 2
+        assert len(target.got) == 90
+    finally:
+        stopping.set()
+        for worker in workers:
+            worker.join()

@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from api.server import connection_limits
+from api.server.coalesced_write import _CoalescingTransport
 from api.server.connection_limits import ConnectionLimits, LimitedProtocol
 from tests.processes import eventually
 
@@ -182,3 +183,95 @@ def test_a_head_has_a_limit_and_a_body_after_it_does_not_count() -> None:
 )
 def test_a_client_is_an_address_or_a_network_of_ipv6(address: str, client: str) -> None:
     assert ConnectionLimits(10, [ip_network("10.0.0.0/8")]).name_client(address) == client
+
+
+def test_requests_that_do_not_wait_for_their_responses_are_few() -> None:
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving() as served, served.connect(request * 2000) as client:
+        assert is_closed(client)
+        assert served.requests() <= connection_limits.MAX_PIPELINED_REQUESTS + 1
+        assert is_answered(served)
+
+
+def test_a_few_pipelined_requests_are_answered_in_order() -> None:
+    requests = b"".join(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n%d" % number for number in range(5))
+    with serving() as served, served.connect(requests) as client:
+        answers, bodies = client.makefile("rb"), []
+        for _ in range(5):
+            while answers.readline() != b"\r\n":
+                pass
+            bodies.append(answers.read(1))
+    assert bodies == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_headers_after_a_body_are_refused_however_many_follow() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    with serving() as served, served.connect(head + b"a: b\r\n" * 1000) as client:
+        assert client.makefile("rb").readline().startswith(b"HTTP/1.1 400")
+        assert is_answered(served)
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        "Content-Length: 6\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 6",
+        "Content-Length: 6\r\nContent-Length: 7",
+        "Content-Length: 6, 6",
+        "Content-Length: +6",
+        "Content-Length : 6",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding:\x0bchunked",
+        "X: y\r\n Transfer-Encoding: chunked",
+        "X: y\nTransfer-Encoding: chunked",
+    ],
+)
+def test_a_request_whose_end_can_be_read_in_two_ways_is_refused(framing: str) -> None:
+    head = f"POST / HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n0\r\n\r\nG"
+    with serving() as served, served.connect(head.encode()) as client:
+        assert client.recv(4096).startswith(b"HTTP/1.1 400")
+        assert served.requests() == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("framing", ["Content-Length: 60", "Transfer-Encoding: chunked"])
+def test_the_body_of_a_request_for_another_protocol_is_never_taken_for_a_request(method: str, framing: str) -> None:
+    head = f"{method} / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: foo\r\n{framing}\r\n\r\n"
+    with serving() as served, served.connect(head.encode()) as client:
+        assert client.recv(4096).startswith(b"HTTP/1.1 400")
+        with contextlib.suppress(OSError):
+            client.sendall(b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(4096) == b""
+        assert served.requests() == 0
+
+
+@pytest.mark.parametrize("more", ["", "Content-Length: 0\r\n"])
+def test_a_request_for_another_protocol_without_a_body_is_answered_like_any(more: str) -> None:
+    head = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n{more}\r\n"
+    with serving() as served, served.connect(head.encode()) as client:
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_what_waits_to_be_written_to_a_closed_connection_is_dropped() -> None:
+    transport = _ClosedTransport()
+    loop = asyncio.new_event_loop()
+    coalescing = _CoalescingTransport(transport, loop)  # type: ignore[arg-type]
+    coalescing.write(b"x")
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert transport.written == []
+
+
+class _ClosedTransport:
+    """A transport whose connection is gone."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def is_closing(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)

@@ -17,8 +17,8 @@ from lxml.etree import LxmlError
 
 from mailer.checks import CHECKS, Context, Document, word_list
 from mailer.core import addresses, audience, i18n, message, public_ids, tokens
+from mailer.core.characters import without_addresses
 from mailer.core.errors import BadInput, PostmergeError
-from mailer.core.log import without_addresses
 from mailer.editions.images import svg_sanitizer
 from mailer.editions.mail import components, issue_renderer, plain_text
 from mailer.editions.mail.canonical_html import Body, canonical
@@ -48,11 +48,20 @@ UNITS = (
 )  # fmt: skip
 
 
+def measure_slowness() -> float:
+    """How much longer this machine takes for a plain loop, just now, than the one on which the limit was chosen; at least 1."""
+    began, total = time.process_time(), 0
+    for number in range(1_000_000):
+        total += number
+    return max(1.0, (time.process_time() - began) / 0.055)
+
+
 @contextmanager
 def quick() -> Iterator[None]:
     began = time.process_time()
     yield
-    assert time.process_time() - began < MAX_SECONDS
+    took = time.process_time() - began
+    assert took < MAX_SECONDS or took < MAX_SECONDS * measure_slowness()
 
 
 def source(content: str) -> front_matter.Source:
@@ -62,7 +71,7 @@ def source(content: str) -> front_matter.Source:
 def asked(field: str) -> Callable[[str], object]:
     def read(value: str) -> None:
         found = front_matter.Source("a.md", fields={field: value})
-        front_matter.asked(found, found.fields, NOW)
+        front_matter.asked(found)
         front_matter.date(found, value, "UTC")
 
     return read
@@ -78,7 +87,7 @@ def cut(access: str) -> Callable[[str], object]:
 
 def extra(field: str) -> Callable[[str], object]:
     fields = {"audio": URL + "a.mp3", "audio-size": "1"}
-    return lambda value: page_extras.read(front_matter.Source("a.md"), {**fields, field: value}, Path("/nowhere"), URL, ())
+    return lambda value: page_extras.read(front_matter.Source("a.md"), {**fields, field: value}, Path("/nowhere"), URL)
 
 
 def made(content: str) -> object:
@@ -214,7 +223,6 @@ def listed(tmp_path: Path, content: str) -> list[list_files.ListLine]:
 LISTS = {
     "a field": "email\n" + "a" * 900_000,
     "quotes": "email\n" + '"' * 900_000,
-    "an open quote": 'email\n"' + "a\n" * 505_000,
     "commas": "email,name\na" + ",a" * 400_000,
     "dates": "email,created_at\n" + ("a@b.example," + "1" * 9_000 + "\n") * 50,
     "tags": "email,tags\n" + ("a@b.example,[" + "-" * 9_000 + "1]\n") * 50,
@@ -226,6 +234,11 @@ LISTS = {
 def test_a_list_is_not_slowed_by_what_it_says(name: str, tmp_path: Path) -> None:
     with quick():
         assert listed(tmp_path, LISTS[name])
+
+
+def test_a_list_that_is_one_open_quote_is_refused(tmp_path: Path) -> None:
+    with quick(), pytest.raises(BadInput, match="The quote that opens in line 2 "):
+        listed(tmp_path, 'email\n"' + "a\n" * 505_000)
 
 
 def test_a_list_of_very_many_columns_is_refused(tmp_path: Path) -> None:

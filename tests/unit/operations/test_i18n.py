@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import ast
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import pytest
-from babel.messages.pofile import read_po
+from babel.messages.catalog import Message
 
-from api.common.error_responses import DATABASE_UNAVAILABLE, OTHER_PAGE, PAGES
-from api.common.language import CHECK
+from bench import catalogues as made
 from mailer.core import i18n
+from mailer.core.i18n import catalogues
 from tests.conftest import ROOT
 
-EDITIONS = [
-    f"mailer/editions/{name}.py"
-    for name in ("mail/gmail_clipping", "mail/email_document", "source/paid_sections", "mail/plain_text")
-]
-PAID = [
-    "api/web/paid_pages.py", "api/web/paid_issue_page.py",
-    *(
-        f"mailer/flows/billing/{name}.py"
-        for name in ("checkout", "gifts", "billing_emails", "billing_text", "subscription_changes")
-    ),
-]  # fmt: skip
 OTHERS = [lang for lang in i18n.LANGUAGES if lang != "en"]
+FILES = sorted(catalogues.FOLDER.glob("*.po*"))
 
 
-def in_templates() -> Iterator[str]:
-    paths = [*(ROOT / "api" / "templates").glob("*.html"), *(ROOT / "theme" / "templates").rglob("*.html")]
-    for path in paths:
-        yield from re.findall(r'_\(\s*"((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
+def texts(lang: str) -> list[tuple[Message, str, str]]:
+    """List each text of a catalogue: its message, the English and the translation; a plural has several."""
+    found = []
+    for one in catalogues.read(catalogues.FOLDER / f"{lang}.po", lang):
+        if isinstance(one.id, str) and one.id:
+            found.append((one, one.id, str(one.string)))
+        elif one.id:
+            found += [(one, one.id[-1], str(text)) for text in one.string or ()]
+    return found
 
 
 def in_buttons() -> Iterator[str]:
@@ -43,81 +41,61 @@ def in_buttons() -> Iterator[str]:
         yield from re.findall(r'{{ press\("\w+", _\("([^"]+)"\)\) }}', render_page)
 
 
-def in_code() -> Iterator[str]:
-    for name in (
-        "api/common/form_challenge.py",
-        "api/web/signup_pages.py",
-        "api/web/preferences_page.py",
-        *PAID,
-        "mailer/flows/transactional/subscription_emails.py",
-        *EDITIONS,
-    ):
-        tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
-        constants = {
-            node.targets[0].id: node.value.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
-        }
-        for node in ast.walk(tree):
-            called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
-            if isinstance(node, ast.Call) and called in ("say", "localized_error"):
-                first = node.args[1 if called == "localized_error" else 0]
-                yield str(
-                    first.value
-                    if isinstance(first, ast.Constant)
-                    else constants.get(getattr(first, "id", ""), DATABASE_UNAVAILABLE)
-                )
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_catalogue_has_exactly_the_texts_of_pages_and_emails(path: Path) -> None:
+    template = made.collect()
+    assert len(template) > 300
+    wanted = template if path == catalogues.TEMPLATE else made.update(path.stem, template)
+    assert made.essence(path.read_text(encoding="utf-8")) == made.essence(made.write(wanted)), "run `make catalogues`"
 
 
-def in_errors() -> Iterator[str]:
-    for path in [*(ROOT / "api").rglob("*.py"), *(ROOT / "mailer").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Mistyped", "TooManyRequests"):
-                assert isinstance(node.args[0], ast.Constant), f"{path}:{node.lineno}"
-                yield str(node.args[0].value)
-
-
-ON_ERROR_PAGES = {text for texts in [*PAGES.values(), OTHER_PAGE] for text in texts}
-TEXTS = sorted({*in_templates(), *in_code(), *in_errors(), *ON_ERROR_PAGES, CHECK, DATABASE_UNAVAILABLE})
-
-
-def catalogue(lang: str) -> dict[str, str]:
-    with (i18n.FOLDER / f"{lang}.po").open("rb") as file:
-        return {str(one.id): str(one.string) for one in read_po(file, locale=lang) if one.id}
-
-
-@pytest.mark.parametrize("lang", OTHERS)
-def test_nothing_is_missing_and_nothing_is_left_over(lang: str) -> None:
-    assert len(TEXTS) > 120
-    assert sorted(catalogue(lang)) == TEXTS
+@pytest.mark.skipif(not shutil.which("msgfmt"), reason="gettext is not installed")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_msgfmt_accepts_every_catalogue(path: Path) -> None:
+    checked = subprocess.run(["msgfmt", "--check", "-o", os.devnull, path], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert path == catalogues.TEMPLATE or not checked.stderr
 
 
 @pytest.mark.parametrize("lang", OTHERS)
 def test_what_is_filled_in_is_the_same(lang: str) -> None:
-    for text, found in catalogue(lang).items():
+    for one, text, found in texts(lang):
         assert found.strip(), text
-        assert set(re.findall(r"%\(\w+\)s", text)) == set(re.findall(r"%\(\w+\)s", found)), text
+        filled, wanted = set(re.findall(r"%\(\w+\)s", found)), set(re.findall(r"%\(\w+\)s", text))
+        assert filled == wanted or (one.pluralizable and filled == wanted - {"%(number)s"}), text
         assert "<" not in found
         assert "%" not in re.sub(r"%\(\w+\)s", "", found)
 
 
 @pytest.mark.parametrize("lang", OTHERS)
 def test_no_text_is_translated_twice(lang: str) -> None:
-    source = (i18n.FOLDER / f"{lang}.po").read_text(encoding="utf-8")
-    texts = ["".join(re.findall(r'"(.*)"', text)) for text in re.findall(r'^msgid ((?:".*"\n)+)', source, re.M)]
-    assert len(texts) == len(TEXTS) + 1  # and the header
-    assert len(set(texts)) == len(texts)
+    source = (catalogues.FOLDER / f"{lang}.po").read_text(encoding="utf-8")
+    entries = re.findall(r'^((?:msgctxt ".*"\n)?)msgid ((?:".*"\n)+)', source, re.M)
+    ids = [(context, "".join(re.findall(r'"(.*)"', text))) for context, text in entries]
+    assert len(set(ids)) == len(ids)
 
 
 @pytest.mark.parametrize("lang", OTHERS)
 def test_the_words_on_buttons_are_short_in_every_language(lang: str) -> None:
+    say = i18n.translator(lang)
     for text in sorted(set(in_buttons())):
-        assert len(catalogue(lang)[text]) <= 30, text
+        assert len(say(text)) <= 30, text
 
 
 def test_french_has_its_no_break_spaces() -> None:
-    for text, found in catalogue("fr").items():
+    for _, text, found in texts("fr"):
         assert not re.search(r" [;:?!»]|« ", found), text
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 issues"), (1, "1 issue"), (2, "2 issues")])
+def test_a_number_chooses_the_form_of_its_noun(number: int, said: str) -> None:
+    assert i18n.translator("en").ngettext("1 issue", "%(number)s issues", number) == said
+    assert i18n.translator("fr").ngettext("1 issue", "%(number)s issues", 0) == "0 numéro"
+
+
+def test_the_same_word_has_a_translation_for_each_context() -> None:
+    say = i18n.translator("fr")
+    assert (say.pgettext("issue", "Earlier"), say.pgettext("nowhere", "Earlier")) == ("Plus ancien", "Earlier")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +111,15 @@ def test_french_has_its_no_break_spaces() -> None:
         ("de;q=rubbish, es;q=0.1", "es"),
         (",;q=,;;,\0", "en"),
         ("x" * 100_000, "en"),
+        ("de-CH-1996, fr", "de"),
+        ("de-x-private, fr", "de"),
+        ("zh-TW, es;q=0.5", "es"),
+        ("zh-Hant-HK, zh-HK, fr;q=0.1", "fr"),
+        ("zh-TW, zh;q=0.9, en;q=0.8", "zh"),
+        ("zh-CN", "zh"),
+        ("zh-Hans-SG", "zh"),
+        ("den, frr, esu", "en"),
+        ("-, x-y, a-b-c, de_AT", "de"),
     ],
 )
 def test_the_browsers_best_language_is_taken(header: str, lang: str) -> None:

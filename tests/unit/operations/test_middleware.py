@@ -112,7 +112,8 @@ def test_head_is_get_without_a_body() -> None:
 )
 def test_only_its_own_host_names_are_answered(host: str | None, status: int) -> None:
     assert call("/v1/subscribers", b"x", 1, host=host)[0]["status"] == status
-    assert call("/health", b"", 0, "GET", host=host)[0]["status"] == 200  # load balancers ask by IP address
+    for path in ("/health", "/health/live", "/health/ready"):  # load balancers ask by IP address
+        assert call(path, b"", 0, "GET", host=host)[0]["status"] == 200
 
 
 def test_a_body_that_is_not_admitted_is_not_read() -> None:

@@ -16,8 +16,8 @@ from bench import api_table
 OURS = {f"{method} {path}": facts for method, path, facts in api_table.operations(api_table.ours(), "/v1")}
 CONTRACT = {f"{method} {path}": facts for method, path, facts in api_table.operations(api_table.contract())}
 _VERBS = (
-    "Check", "Create", "Delete", "Get", "Invoke", "List", "Plan", "Poll", "Publish", "Replay", "Retrieve", "Send", "Start",
-    "Update", "Upload",
+    "Check", "Create", "Delete", "Get", "Invoke", "Lift", "List", "Plan", "Poll", "Publish", "Replay", "Retrieve", "Send",
+    "Start", "Update", "Upload",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ LINKS: dict[str, Read] = {
     "confirm": lambda now: tokens.read_confirm(SECRET, tokens.confirm_token(SECRET, TO, 2, NOW), now, DAY),
     "page": lambda now: tokens.read_page(SECRET, tokens.page_token(SECRET, TO, NOW), now, DAY),
     "address": lambda now: tokens.read_address(SECRET, tokens.address_token(SECRET, TO, 2, NOW), now, DAY),
+    "reviewer": lambda now: tokens.read_reviewer(SECRET, tokens.reviewer_token(SECRET, 1, NOW), now, DAY),
     "export": lambda now: tokens.read_export(SECRET, tokens.export_token(SECRET, 1, 2, NOW), now, DAY),
 }
 FORMS: dict[str, Read] = {

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import socket
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -91,3 +95,21 @@ def test_an_allowed_network_is_allowed_and_its_neighbour_is_not(
 def test_a_network_that_cannot_be_read_is_one_sentence(given: str) -> None:
     with pytest.raises(BadInput, match="POSTMERGE_WEBHOOK_NETWORKS"):
         parse_networks(given)
+
+
+def test_a_target_that_sends_a_byte_now_and_then_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signed_post, "MAX_ANSWER_SECONDS", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as target:
+
+        def drip() -> None:
+            client, _ = target.accept()
+            with client, contextlib.suppress(OSError):
+                for byte in itertools.cycle(b"HTTP/1.1 200 OK "):
+                    client.sendall(bytes([byte]))
+                    time.sleep(0.05)
+
+        threading.Thread(target=drip, daemon=True).start()
+        began = time.monotonic()
+        error = post(f"http://127.0.0.1:{target.getsockname()[1]}/", "127.0.0.0/8")
+    assert error.startswith("no answer")
+    assert time.monotonic() - began < 5

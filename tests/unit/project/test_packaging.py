@@ -17,14 +17,14 @@ HEADINGS = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="
 
 
 def test_the_version_is_written_once() -> None:
-    assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "mailer.__version__"}
+    assert PROJECT["tool"]["hatch"]["version"] == {"path": "mailer/__init__.py"}
     assert "version" in PROJECT["project"]["dynamic"]
 
 
 def test_both_packages_are_marked_as_typed() -> None:
     for package in ("mailer", "api"):
         assert (ROOT / package / "py.typed").is_file()
-        assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"][package]
+        assert package in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 def test_the_changelog_has_a_section_for_each_version_newest_first() -> None:

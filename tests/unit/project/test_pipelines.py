@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import click
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from mailer.cli import cli
 from tests.conftest import ROOT
 
 WORKFLOWS = {path.name: yaml.safe_load(path.read_text()) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
 JOBS = [(f"{name} {job}", WORKFLOWS[name], facts) for name in WORKFLOWS for job, facts in WORKFLOWS[name]["jobs"].items()]
 GITLAB = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())
+COMPONENT_TEXT = (ROOT / "templates" / "newsletter.yml").read_text()
+COMPONENT_INPUTS, COMPONENT = yaml.safe_load_all(COMPONENT_TEXT)
 PROTECTED = {"DATABASE_URL", "REDIS_URL", "POSTMERGE_SECRET", "POSTMERGE_GITLAB_TOKEN"}
 
 
@@ -33,7 +37,9 @@ def test_every_action_is_pinned_by_commit_and_no_checkout_keeps_its_token(whole:
 def test_a_job_that_may_write_runs_no_code_of_a_pull_request(whole: Any, job: Any) -> None:
     granted = job.get("permissions", whole["permissions"])
     writes = {name for name, level in granted.items() if level == "write"}
-    checks_out = any("actions/checkout" in step.get("uses", "") for step in job["steps"])
+    base = "${{ github.event.pull_request.base.sha }}"
+    checkouts = [step for step in job["steps"] if "actions/checkout" in step.get("uses", "")]
+    checks_out = any(step["with"].get("ref") != base for step in checkouts)
     on_pull_requests = "pull_request" in whole[True]  # YAML reads the key `on` as a truth value
     assert "pull_request_target" not in whole[True]
     assert not (writes and checks_out and on_pull_requests)
@@ -66,3 +72,28 @@ def test_gitlabs_build_runs_outside_of_the_environment_that_has_the_secrets() ->
     assert "mailer.cli build" not in str(GITLAB["publish"])
     listed = (ROOT / ".gitlab-ci.yml").read_text().split("Not protected")[0]
     assert all(one in listed for one in PROTECTED)
+
+
+def test_gitlabs_component_names_each_of_its_inputs_and_commands_that_exist() -> None:
+    asked = set(re.findall(r"\$\[\[ inputs\.(\w+) \]\]", COMPONENT_TEXT))
+    assert asked == set(COMPONENT_INPUTS["spec"]["inputs"])
+    assert all("default" in one for one in COMPONENT_INPUTS["spec"]["inputs"].values())
+    scripts = [line for name, job in COMPONENT.items() if not name.startswith(".") for line in job["script"]]
+    assert len(scripts) == 3
+    for script in scripts:
+        program, command, *options = script.split()
+        assert program == "postmerge"
+        found = cli.get_command(click.Context(cli), command)
+        assert found, script
+        known = {name for option in found.params for name in option.opts}
+        assert {option for option in options if option.startswith("--")} <= known
+
+
+def test_gitlabs_component_publishes_from_the_default_branch_alone() -> None:
+    for name in ("pages", "publish"):
+        assert [rule["if"].partition(" &&")[0] for rule in COMPONENT[name]["rules"]] == [
+            "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"
+        ]
+    assert [rule["if"] for rule in COMPONENT["check"]["rules"]] == ['$CI_PIPELINE_SOURCE == "merge_request_event"']
+    assert "environment" not in COMPONENT["pages"]
+    assert COMPONENT["publish"]["environment"] == "production"

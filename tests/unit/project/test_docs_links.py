@@ -55,6 +55,8 @@ def test_every_page_of_the_documentation_is_linked_from_its_index() -> None:
 
 def test_every_setting_that_a_page_names_exists() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in SOURCES if path.suffix in (".py", ".html"))
+    hooks = [ROOT / "hooks" / "post-receive", *(ROOT / "mailer" / "scaffold").glob("*.yml")]
+    code += "".join(path.read_text(encoding="utf-8") for path in hooks)
     known = set(re.findall(r"\b(?:POSTMERGE|STRIPE)_[A-Z_]*[A-Z]\b", code))
     named = {
         (page.name, name)

@@ -1,0 +1,99 @@
+"""Standstills: a process that does not run, a send that waits, events that stopped, a queue that does not move or grows.
+
+Every process looks for them with its heartbeat, so that a dead scheduler is noticed too; a lock lets one look at a time. The
+operator gets one notice of each, and one when it is over. POSTMERGE_PING_URL is called only while there are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from mailer.core import log
+from mailer.core.db import Database, Tx
+from mailer.core.i18n.local_time import moment
+from mailer.core.settings import Settings
+from mailer.store.operations import due_work, heartbeats, notices, standstills
+
+logger = log.get("standstill")
+
+SILENCE = timedelta(seconds=30)  # a process that was not seen for so long is down
+STUCK = timedelta(seconds=60)  # due work of which nothing moved for so long
+GROWING = timedelta(minutes=15)  # due work may be so old although some of it moves; a send may take hours
+EVENT_SILENCE = timedelta(minutes=15)  # SES reports a delivery within seconds
+PING_INTERVAL = timedelta(seconds=55)
+_TOLD_AFTER = timedelta(seconds=15)  # a send that waits for a moment is nothing to tell
+_OVER_AFTER = timedelta(seconds=25)  # a standstill that was not found for so long is over
+_NEEDED = {
+    "worker": "no email is sent",
+    "scheduler": "no scheduled send starts",
+    "serve": "forms and unsubscribe links do not respond",
+    "events": "bounces and complaints are not processed",
+}
+_ALWAYS_NEEDED = ("worker", "scheduler")  # the others are optional: one that never ran is not missed
+
+Found = tuple[str, str]  # the standstill's name, and a sentence about it
+
+
+def check_standstills(database: Database, settings: Settings) -> bool:
+    """Look for standstills and write notices; return whether POSTMERGE_PING_URL is to be called. Raises Unavailable."""
+    with database.transaction() as tx:
+        if not standstills.try_lock(tx):
+            return False
+        found = dict(_find_standstills(tx, settings))
+        standstills.record_seen(tx, found)
+        for one in standstills.take_untold(tx, list(_NEEDED), _TOLD_AFTER):
+            logger.error("standstill.found", name=one.name, text=one.text)
+            notices.add(tx, one.text)
+        for one in standstills.take_ended(tx, _OVER_AFTER):
+            logger.info("standstill.over", name=one.name)
+            notices.add(tx, f"This is over: {one.text}")
+        return not standstills.count_open(tx) and standstills.claim_ping(tx, PING_INTERVAL)
+
+
+def _find_standstills(tx: Tx, settings: Settings) -> Iterator[Found]:
+    now = tx.value("SELECT now()")
+    missing = list(_find_missing_processes(tx, now))
+    yield from missing
+    waiting = list(_find_waiting_sends(tx))
+    yield from waiting
+    yield from _find_silent_events(tx, settings)
+    if not any(name in _ALWAYS_NEEDED for name, _ in missing):
+        yield from _find_queues(tx, settings, now, bool(waiting))
+
+
+def _find_missing_processes(tx: Tx, now: datetime) -> Iterator[Found]:
+    running, last_seen = heartbeats.list_running(tx, SILENCE), heartbeats.list_last_seen(tx)
+    first = min((group.started_at for group in running), default=None)
+    for kind in _NEEDED.keys() - {group.kind for group in running}:
+        since = last_seen.get(kind, first if kind in _ALWAYS_NEEDED else None)
+        if since and now - max(since, first or since) > SILENCE:  # after a reboot, the others have as long to start
+            yield kind, f"No process `postmerge {kind}` has run since {moment(since)}, so {_NEEDED[kind]}: start it again."
+
+
+def _find_waiting_sends(tx: Tx) -> Iterator[Found]:
+    for send_id, key, reason in standstills.list_waiting_sends(tx):
+        yield f"send {send_id}", f"Send {send_id} of {key} is waiting: {reason}"
+
+
+def _find_silent_events(tx: Tx, settings: Settings) -> Iterator[Found]:
+    """Sends whose emails SES accepted, and about which no event came for a while although events are set up."""
+    if settings.transport == "ses" and (settings.sqs_queue_url or settings.sns_topic):
+        for send_id in standstills.list_sends_without_events(tx, EVENT_SILENCE):
+            minutes = EVENT_SILENCE // timedelta(minutes=1)
+            yield (
+                f"events of send {send_id}",
+                f"SES accepted emails of send {send_id}, but no event about it arrived for {minutes} minutes: check"
+                " `postmerge events`, its queue, and the configuration set (`postmerge doctor`).",
+            )
+
+
+def _find_queues(tx: Tx, settings: Settings, now: datetime, sends_wait: bool) -> Iterator[Found]:
+    moved = heartbeats.list_moved(tx)
+    for kind, since in due_work.list_oldest(tx).items():
+        if (kind == due_work.SENDS and sends_wait) or (kind == due_work.PAYMENTS and not settings.stripe_key):
+            continue
+        if now - max(since, moved.get(kind, since)) > STUCK:
+            yield f"queue {kind}", f"Nothing moves in the queue of {kind} since {moment(max(since, moved.get(kind, since)))}."
+        elif kind != due_work.SENDS and now - since > GROWING:
+            yield f"queue {kind}", f"The queue of {kind} grows: the oldest has been due since {moment(since)}."

@@ -1,0 +1,116 @@
+"""Standstills that were found, so that the operator gets one notice of each, and one when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mailer.core.db import Tx, each
+
+
+@dataclass(frozen=True)
+class Standstill:
+    """One that was found and described."""
+
+    name: str
+    text: str
+
+
+def try_lock(tx: Tx) -> bool:
+    """Lock out other processes until the transaction ends; return whether none of them has the lock."""
+    return bool(tx.value("SELECT pg_try_advisory_xact_lock(hashtext('postmerge.standstills'))"))
+
+
+def record_seen(tx: Tx, found: Mapping[str, str]) -> None:
+    """Record the standstills that exist now, by name. The first description of each stays."""
+    if found:
+        tx.run(
+            """
+            INSERT INTO standstills (name, text) SELECT * FROM unnest(%(names)s::text [], %(texts)s::text [])
+            ON CONFLICT (name) DO UPDATE SET seen_at = now()
+            """,
+            names=list(found),
+            texts=list(found.values()),
+        )
+
+
+def take_untold(tx: Tx, at_once: list[str], after: timedelta) -> list[Standstill]:
+    """Mark as told, and return, those that have lasted for ``after``, or are named in ``at_once``."""
+    rows = tx.all(
+        """
+        UPDATE standstills SET told_at = now()
+        WHERE told_at IS NULL AND seen_at = now() AND (name = ANY(%(at_once)s::text []) OR since <= now() - %(after)s)
+        RETURNING name, text
+        """,
+        at_once=at_once,
+        after=after,
+    )
+    return each(rows, Standstill)
+
+
+def take_ended(tx: Tx, after: timedelta) -> list[Standstill]:
+    """Delete those that were not seen for ``after``; return the ones that the operator was told of."""
+    rows = tx.all(
+        "DELETE FROM standstills WHERE seen_at <= now() - %(after)s RETURNING name, text, told_at IS NOT NULL AS told",
+        after=after,
+    )
+    return [Standstill(row["name"], row["text"]) for row in rows if row["told"]]
+
+
+def count_open(tx: Tx) -> int:
+    """How many standstills were found and are not over."""
+    return int(tx.value("SELECT count(*) FROM standstills"))
+
+
+def list_open(tx: Tx) -> list[Standstill]:
+    """The standstills that were found and are not over, oldest first."""
+    return each(tx.all("SELECT name, text FROM standstills ORDER BY since, name"), Standstill)
+
+
+def list_waiting_sends(tx: Tx) -> list[tuple[int, str, str]]:
+    """The id, issue key and reason of each active send that waits for something."""
+    rows = tx.all(
+        """
+        SELECT id, issue_key, waiting_reason FROM sends
+        WHERE state IN ('scheduled', 'holding', 'sending') AND waiting_reason <> ''
+        ORDER BY id
+        """
+    )
+    return [(row["id"], row["issue_key"], row["waiting_reason"]) for row in rows]
+
+
+def list_sends_without_events(tx: Tx, silence: timedelta) -> list[int]:
+    """Sends about which no event came for ``silence``: while they ran, or, of those that finished today, at all."""
+    rows = tx.all(
+        """
+        SELECT sends.id
+        FROM sends
+        LEFT JOIN LATERAL (
+            SELECT at FROM events WHERE send_id = sends.id AND type LIKE 'subscriber.%%' ORDER BY id DESC LIMIT 1
+        ) AS latest ON true
+        WHERE (
+            state = 'sending' AND waiting_reason = '' AND greatest(started_at, latest.at) < now() - %(silence)s
+        ) OR (
+            state = 'finished' AND latest.at IS NULL
+            AND finished_at BETWEEN now() - interval '1 day' AND now() - %(silence)s
+            AND EXISTS (SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state = 'accepted')
+        )
+        ORDER BY sends.id
+        """,
+        silence=silence,
+    )
+    return [row["id"] for row in rows]
+
+
+def claim_ping(tx: Tx, interval: timedelta) -> bool:
+    """Record that POSTMERGE_PING_URL is called now; return False if any process did so within ``interval``."""
+    return bool(
+        tx.run(
+            """
+            INSERT INTO work_progress (kind, moved_at) VALUES ('ping', now())
+            ON CONFLICT (kind) DO UPDATE SET moved_at = now() WHERE work_progress.moved_at <= now() - %(interval)s
+            """,
+            interval=interval,
+        )
+    )

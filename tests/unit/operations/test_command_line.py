@@ -1,0 +1,68 @@
+"""The command line as people meet it: the groups of its help, and what a mistake is answered with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mailer import cli
+from tests.conftest import ROOT
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mailer.cli", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_every_command_is_in_one_group_of_the_help() -> None:
+    grouped = [name for names in cli.GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(name for names in cli.COMMANDS.values() for name in names)
+
+
+def test_the_help_has_80_columns_and_lists_every_group() -> None:
+    shown = run("--help").stdout
+    assert [title for title in cli.GROUPS if f"\n{title}:\n" in shown] == list(cli.GROUPS)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("plann",),
+            "error: There is no command 'plann'. Did you mean `postmerge plan`? `postmerge --help` shows",
+        ),
+        (("zzz",), "error: There is no command 'zzz'. `postmerge --help` shows"),
+        (("plan", "--foo"), "error: No such option '--foo'. `postmerge plan --help` shows"),
+        (("test",), "error: Missing argument 'ISSUE'. `postmerge test --help` shows"),
+    ],
+)
+def test_a_mistake_is_one_line_that_leads_on(words: tuple[str, ...], said: str) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (2, "", f"{said} what it takes.")
+
+
+def complete(folder: Path, line: str) -> list[str]:
+    """What bash is offered for an unfinished line."""
+    own = {"_POSTMERGE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    environ = {**os.environ, **own, "PYTHONPATH": str(ROOT), "POSTMERGE_CONTENT": "content"}
+    code = "from mailer.cli import main; import sys; sys.argv = ['postmerge']; main()"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    return [one.partition(",")[2] for one in done.stdout.splitlines() if one]
+
+
+def test_the_shell_completes_commands_keys_and_paths(tmp_path: Path) -> None:
+    issues = tmp_path / "content" / "issues"
+    issues.mkdir(parents=True)
+    (issues / "2026-11-24-hello.md").write_text("Title: Hello\n\nText\n")
+    (issues / "2026-11-25-other.md").write_text("Title: Other\nId: the-other\n\nText\n")
+    assert complete(tmp_path, "postmerge ver") == ["verify"]
+    assert complete(tmp_path, "postmerge test ") == ["the-other", "2026-11-24-hello"]
+    assert complete(tmp_path, "postmerge publish --issue the") == ["the-other"]
+    assert complete(tmp_path, "postmerge test content/issues/2026-11-24") == ["content/issues/2026-11-24-hello.md"]
+    assert complete(tmp_path, "postmerge report ") == []

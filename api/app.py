@@ -9,17 +9,21 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from api import docs, inbound_webhooks, monitoring, v1
+from api import desk, docs, inbound_webhooks, monitoring, v1
 from api.common import error_responses
 from api.common.dependencies import AppContext
+from api.common.form_cors import FormCors
 from api.common.hosts import list_known_hosts
 from api.common.middleware import HttpMiddleware, HttpPolicy
+from api.common.request_origin import list_own_origins
 from api.v1.common.authentication import admit
-from api.web import outbox_pages, paid_pages, signup_pages
+from api.web import outbox_pages, paid_pages, receipt_pages, reviewer_pages, signup_pages
 from api.web.archive import ArchiveFiles
 from mailer.core.async_db import Asker
 from mailer.core.db import Database
+from mailer.core.form_fields import FormField
 from mailer.core.settings import Settings
+from mailer.flows.sending.receipts import ReceiptSigner
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -33,13 +37,19 @@ def create_app(
     wake_transactional: Callable[[], bool],
     site_name: str,
     wake_payments: Callable[[], bool] = lambda: False,
+    form_fields: tuple[FormField, ...] = (),
 ) -> FastAPI:
-    """Assemble the app. ``outbox`` (a folder of sent emails) adds the development pages; ``wake_…`` wake the workers."""
+    """Assemble the app.
+
+    ``outbox`` (a folder of sent emails) adds the development pages; ``wake_…`` wake the workers; ``form_fields`` are the
+    sign-up form's own.
+    """
     context = AppContext(
-        settings, database, Asker(database.url), wake_transactional, site_name, site_folder, outbox, wake_payments
+        settings, database, Asker(database.url), wake_transactional, site_name, site_folder, outbox, wake_payments, form_fields
     )
     app = FastAPI(title=f"The API of {site_name}", version="1", docs_url=None, redoc_url=None)
     app.state.context = context
+    app.state.receipts = ReceiptSigner(database, settings)
     app.state.sns = inbound_webhooks.make_verifier(settings)
     _include_routers(app, context)
     docs.mount_swagger_ui(app)
@@ -51,6 +61,7 @@ def create_app(
     def problem(scope: Scope, status: int) -> Response:
         return error_responses.error_response(context, Request(scope), status)
 
+    app.add_middleware(FormCors, origins=list_own_origins(settings))
     policy = HttpPolicy(problem, admit, list_known_hosts(settings), settings.api_url.startswith("https:"))
     app.add_middleware(HttpMiddleware, policy=policy)
     return app
@@ -58,9 +69,19 @@ def create_app(
 
 def _include_routers(app: FastAPI, context: AppContext) -> None:
     v1.include_routes(app)
-    routers = [signup_pages.router, paid_pages.router, docs.router, monitoring.router, inbound_webhooks.router]
+    routers = [
+        reviewer_pages.router,
+        receipt_pages.router,
+        signup_pages.router,
+        paid_pages.router,
+        docs.router,
+        monitoring.router,
+        inbound_webhooks.router,
+    ]
     if context.settings.metrics:
         routers.append(monitoring.metrics_router)
+    if context.settings.desk:
+        routers += desk.ROUTERS
     if context.outbox:
         routers.append(outbox_pages.router)
     for router in routers:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
 from swagger_ui_bundle import swagger_ui_path
 
 from api.common.dependencies import Context
@@ -29,6 +31,16 @@ def show_docs(context: Context) -> Response:
     return response
 
 
+class _SwaggerFiles(ArchiveFiles):
+    """The files that our page uses, without Swagger UI's own pages, which have no strict policy."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return the file at ``path``."""
+        if path not in ("swagger-ui.css", "swagger-ui-bundle.js"):
+            raise HTTPException(404)
+        return await super().get_response(path, scope)
+
+
 def mount_swagger_ui(app: FastAPI) -> None:
     """Serve Swagger UI's files next to the page."""
-    app.mount("/docs/files", ArchiveFiles(Path(swagger_ui_path)), name="swagger-ui")
+    app.mount("/docs/files", _SwaggerFiles(Path(swagger_ui_path)), name="swagger-ui")

@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from mailer.core import log
 from mailer.core.async_db import Asker
 from mailer.core.db import Database
+from mailer.core.form_fields import FormField
 from mailer.core.settings import Settings
 
 logger = log.get("http")
@@ -31,6 +32,7 @@ class AppContext:
     site_folder: Path
     outbox: Path | None
     wake_payments: Callable[[], bool] = lambda: False
+    form_fields: tuple[FormField, ...] = ()
 
     @property
     def home(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,11 +13,16 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from api.common.dependencies import AppContext
-from api.common.language import CHECK, get_language
+from api.common.language import CHECK, get_language, names_command
 from api.common.render import render_message
 from mailer.core.errors import BadInput, PostmergeError, Refused, Unavailable
+from mailer.core.i18n import N_
 
-DATABASE_UNAVAILABLE = "Something went wrong on our side. Please try again in a minute."
+DATABASE_UNAVAILABLE = N_("Something went wrong on our side. Please try again in a minute.")
+UNKNOWN_HOST = N_(
+    "If this is your server, add the host name to POSTMERGE_HOSTS, or open the site at the address in POSTMERGE_API_URL."
+)
+_RENAMED = {"email": "email_address"}  # fields of a subscriber that had another name in the contract once
 # For programs, and for people who read English
 _SENTENCES = {
     400: "The request could not be read: go back and try again.",
@@ -32,12 +38,16 @@ _SENTENCES = {
 
 # The title and the sentence of an error page
 PAGES = {
-    404: ("Page not found", "Check the address for a typo."),
-    422: ("That didn’t work", CHECK),
-    500: ("That didn’t work", DATABASE_UNAVAILABLE),
-    503: ("That didn’t work", DATABASE_UNAVAILABLE),
+    404: (N_("Page not found"), N_("Check the address for a typo.")),
+    405: (N_("Page not found"), N_("Check the address for a typo.")),
+    421: (N_("Unknown host name"), UNKNOWN_HOST),
+    413: (N_("That didn’t work"), N_("What you sent is too large. The limit is 64 KB.")),
+    422: (N_("That didn’t work"), CHECK),
+    429: (N_("That didn’t work"), N_("Too many requests. Please try again in a few minutes.")),
+    500: (N_("That didn’t work"), DATABASE_UNAVAILABLE),
+    503: (N_("That didn’t work"), DATABASE_UNAVAILABLE),
 }
-OTHER_PAGE = ("That didn’t work", "Please go back and try again.")
+OTHER_PAGE = (N_("That didn’t work"), N_("Please go back and try again."))
 
 
 def error_response(
@@ -53,15 +63,18 @@ def error_response(
     if request.url.path.startswith("/v1"):
         sentence = sentence or _SENTENCES.get(status, HTTPStatus(status).phrase + ".")
         code = code or ("invalid_input" if status == 422 else HTTPStatus(status).phrase.lower().replace(" ", "_"))
-        body: dict[str, object] = {"code": code, "detail": sentence, **({"metadata": dict(facts)} if facts else {})}
+        facts = {**(facts or {}), "documentation_url": f"{context.settings.api_url}/docs{_find_operation(request)}"}
+        body: dict[str, object] = {"code": code, "detail": sentence, "metadata": facts}
         if status == 422:
+            del body["metadata"]
             body["detail"] = [{"type": code, "loc": ["body", *field.split(".")] if field else ["body"], "msg": sentence}]
         response: Response = JSONResponse(body, status, {"Cache-Control": "no-store"})
     else:
         language = get_language(request)
         title, usual = PAGES.get(status, OTHER_PAGE)
         exactly = sentence or ("" if status in PAGES else _SENTENCES.get(status, ""))  # in English only
-        said = exactly if exactly and language.lang == "en" else language.say(usual)
+        for_visitors = exactly and language.lang == "en" and not names_command(exactly)
+        said = exactly if for_visitors else language.say(usual)
         response = render_message(context, language.say(title), [said], status, language.lang)
     if status == 503:
         response.headers["Retry-After"] = "60"
@@ -83,12 +96,15 @@ def install_handlers(app: FastAPI, context: AppContext) -> None:
     async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         if request.url.path.startswith("/v1"):
-            body = {"code": "invalid_input", "detail": [_entry(one) for one in error.errors()[:20]]}
+            if renamed := _find_renamed(request, error):
+                sentence = f"The field {renamed} was renamed: send {_RENAMED[renamed]} instead."
+                return error_response(context, request, 400, sentence, "field_renamed", {"field": renamed})
+            body = {"code": "invalid_input", "detail": [_make_entry(one, error.body) for one in error.errors()[:20]]}
             return JSONResponse(body, 422, {"Cache-Control": "no-store"})
-        return error_response(context, request, 422, _first(error), "invalid_input")
+        return error_response(context, request, 422, _describe_first(error), "invalid_input")
 
     async def on_own(request: Request, error: Exception) -> Response:
-        status, sentence = _own(error)
+        status, sentence = _make_own(error)
         return error_response(context, request, status, sentence, field=getattr(error, "field", ""))
 
     app.add_exception_handler(HTTPException, on_http)
@@ -96,7 +112,7 @@ def install_handlers(app: FastAPI, context: AppContext) -> None:
     app.add_exception_handler(PostmergeError, on_own)
 
 
-def _own(error: Exception) -> tuple[int, str]:
+def _make_own(error: Exception) -> tuple[int, str]:
     if isinstance(error, Unavailable):
         return 503, DATABASE_UNAVAILABLE
     if isinstance(error, BadInput | Refused):
@@ -104,13 +120,34 @@ def _own(error: Exception) -> tuple[int, str]:
     return 500, ""
 
 
-def _entry(one: Any) -> dict[str, object]:
+def _find_operation(request: Request) -> str:
+    """The part of the reference's address that shows the operation, '' when there is none."""
+    route = request.scope.get("route")
+    operation, tags = getattr(route, "operation_id", None) or getattr(route, "name", ""), getattr(route, "tags", None)
+    return f"#/{quote(str(tags[0]))}/{operation}" if tags and getattr(route, "include_in_schema", False) else ""
+
+
+def _find_renamed(request: Request, error: RequestValidationError) -> str:
+    """The former name of a field that a body has, '' for none."""
+    if not request.url.path.startswith("/v1/subscribers"):
+        return ""
+    names = [str(one["loc"][1]) for one in error.errors() if one["type"] == "extra_forbidden" and one["loc"][0] == "body"]
+    return next((name for name in names if name in _RENAMED), "")
+
+
+def _make_entry(one: Any, body: Any) -> dict[str, object]:
     """One invalid field in the contract's shape, without its value."""
+    if one["type"] == "json_invalid":
+        said = str(one.get("ctx", {}).get("error", "it cannot be read")).rstrip(".").lower()
+        before = str(body)[: one["loc"][1]]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        sentence = f"The JSON is broken at line {line}, column {column}: {said}."
+        return {"type": one["type"], "loc": list(one["loc"]), "msg": sentence}
     place = ".".join(str(part) for part in one["loc"][1:]) or "The request"
     return {"type": one["type"], "loc": list(one["loc"]), "msg": f"{place} cannot be used: {one['msg'].rstrip('.').lower()}."}
 
 
-def _first(error: RequestValidationError) -> str:
+def _describe_first(error: RequestValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])
     return f"{place or 'The request'} cannot be used: {first['msg'].rstrip('.').lower()}."

@@ -8,7 +8,7 @@ from fastapi import Request
 
 from mailer.core import i18n
 from mailer.core.errors import BadInput, Mistyped
-from mailer.core.i18n import Say
+from mailer.core.i18n import N_, Say
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,16 @@ def get_language(request: Request, chosen: str = "") -> PageLanguage:
     return PageLanguage(lang, i18n.translator(lang), i18n.read_by(requested), i18n.read_by(requested, chosen, header=header))
 
 
-CHECK = "Please check what you entered. We can’t use it as it is."
+CHECK = N_("Please check what you entered. We can’t use it as it is.")
+
+
+def names_command(sentence: str) -> bool:
+    """Return whether a sentence names a command or code, which is for whoever runs the newsletter."""
+    return "`" in sentence or "postmerge " in sentence
 
 
 def explain_error(language: PageLanguage, error: BadInput) -> str:
-    """What is wrong, in the language of the page; in English with all the details."""
-    if language.lang == "en":
+    """What is wrong, in the language of the page; in English with all the details, if these are for a visitor."""
+    if language.lang == "en" and not names_command(str(error)):
         return str(error)
     return language.say(error.text, **error.values) if isinstance(error, Mistyped) else language.say(CHECK)

@@ -6,13 +6,16 @@ An unexpected error is logged with its type and place, but without its message, 
 from __future__ import annotations
 
 import asyncio
+import re
+import secrets
 import tempfile
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -24,19 +27,25 @@ from mailer.core import log
 logger = log.get("http")
 
 MAX_BODY_BYTES = 64 * 1024  # of a request
-_MAX_BYTES_BY_PREFIX = {"/v1/publish": 8 << 20, "/v1/imports": 32 << 20, "/webhooks/ses": 300 << 10}  # by prefix of the path
+_MAX_BYTES_BY_PREFIX = {  # by prefix of the path
+    "/v1/publish": 8 << 20, "/v1/emails": 1 << 20, "/v1/imports": 32 << 20, "/webhooks/ses": 300 << 10,
+}  # fmt: skip
 MAX_LENGTH_DIGITS = 18  # of a Content-Length header
 MAX_BODIES_ON_DISK = 16  # at once, of a process: being received or waiting to be processed
 _MAX_BODIES_IN_MEMORY = 2  # at once, of a process, of those that are larger than _MAX_BODY_BYTES_IN_MEMORY
 _MAX_BODY_BYTES_IN_MEMORY = 1 << 20  # of a body that is being received
 _MAX_BODY_SECONDS = 30.0  # to receive a body
-_ANY_HOST = "/health"  # says nothing about anybody, and load balancers ask for it by IP address
+# They say nothing about anybody, and load balancers ask for them by IP address
+_ANY_HOST = frozenset({"/health", "/health/live", "/health/ready"})
 _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",
     "Content-Security-Policy": "frame-ancestors 'none'; object-src 'none'; base-uri 'self'",
 }
+_REQUEST_ID = b"x-request-id"
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _TLS = {"Strict-Transport-Security": "max-age=31536000"}
+_API = (b"cache-control", b"no-store")  # a cache that ignores that requests have a key would give answers to strangers
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,14 @@ class HttpMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        answer = _ResponseSender(send, self._headers, with_body=scope["method"] != "HEAD")
+        request_id = _read_request_id(scope) or secrets.token_hex(8)
+        headers = [*self._headers, _API] if scope["path"].startswith("/v1/") else self._headers
+        headers = [*headers, (_REQUEST_ID, request_id.encode())]
+        answer = _ResponseSender(send, headers, scope.setdefault("state", {}), with_body=scope["method"] != "HEAD")
+        with structlog.contextvars.bound_contextvars(request=request_id):
+            await self._answer_or_log(scope, receive, answer)
+
+    async def _answer_or_log(self, scope: Scope, receive: Receive, answer: _ResponseSender) -> None:
         try:
             await self._answer(scope, receive, answer)
         except ClientDisconnect:
@@ -81,7 +97,7 @@ class HttpMiddleware:
                 await self._problem(scope, 500)(scope, receive, answer)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: Send) -> None:
-        if scope["path"] != _ANY_HOST and not has_known_host(scope, self._policy.hosts):
+        if scope["path"] not in _ANY_HOST and not has_known_host(scope, self._policy.hosts):
             return await self._problem(scope, 421)(scope, receive, answer)
         if not _has_body(scope) or not await self._policy.admit(scope):
             return await self._pass_on(scope, b"", receive, answer)
@@ -110,15 +126,16 @@ class HttpMiddleware:
 
     async def _pass_on(self, scope: Scope, body: bytes, receive: Receive, answer: Send) -> None:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        await self._app({**scope, "method": method}, _replay(body, receive), answer)
+        await self._app({**scope, "method": method}, replay_body(body, receive), answer)
 
 
 class _ResponseSender:
-    """Passes messages on with default headers; knows whether the response has started."""
+    """Passes messages on with default headers and those of ``state["headers"]``; knows whether the response has started."""
 
-    def __init__(self, send: Send, defaults: Sequence[tuple[bytes, bytes]], with_body: bool) -> None:
+    def __init__(self, send: Send, defaults: Sequence[tuple[bytes, bytes]], state: dict[str, Any], with_body: bool) -> None:
         self._send = send
         self._defaults = defaults
+        self._state = state
         self._with_body = with_body
         self.started = False
 
@@ -127,10 +144,16 @@ class _ResponseSender:
             self.started = True
             given = {name for name, _ in message["headers"]}
             more = [header for header in self._defaults if header[0] not in given]
-            message = {**message, "headers": [*message["headers"], *more]}
+            message = {**message, "headers": [*message["headers"], *more, *self._state.get("headers", ())]}
         elif not self._with_body:
             message = {**message, "body": b""}
         await self._send(message)
+
+
+def _read_request_id(scope: Scope) -> str:
+    """The request's id as a proxy set it, if it can be one; else ''."""
+    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == _REQUEST_ID), "")
+    return given if _SANE_REQUEST_ID.fullmatch(given) else ""
 
 
 def _has_body(scope: Scope) -> bool:
@@ -161,7 +184,8 @@ async def _receive_body(scope: Scope, receive: Receive, file: IO[bytes]) -> int 
     return size
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replay_body(body: bytes, receive: Receive) -> Receive:
+    """A channel that delivers a body which was read already, then whatever ``receive`` does."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:

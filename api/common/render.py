@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from markupsafe import Markup
 from api.common.dependencies import AppContext
 from api.common.form_challenge import Challenge
 from mailer.core import i18n
+from mailer.core.i18n import local_time
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -31,16 +31,12 @@ def render_page(context: AppContext, template: str, status: int = 200, lang: str
 
     Only a form with a challenge (``challenge``, of ``form_challenge``) has a script: the one that solves it.
     """
-    html = _templates().get_template(template).render(context=context, lang=lang, _=_marked(lang), **facts)
+    say = i18n.translator(lang, Markup)
+    words = {"_": say, "ngettext": say.ngettext, "pgettext": say.pgettext, "dir": i18n.direction(lang)}
+    html = _templates().get_template(template).render(context=context, lang=lang, **words, **facts)
     asked = facts.get("challenge")
     policy = f"{_POLICY}; {asked.policy}" if isinstance(asked, Challenge) else _POLICY
     return HTMLResponse(html, status, {**HEADERS, "Content-Security-Policy": policy, "Content-Language": lang})
-
-
-def _marked(lang: str) -> Callable[..., Markup]:
-    """The translator for templates: our text is markup, filled-in values are escaped."""
-    say = i18n.translator(lang)
-    return lambda text, **values: Markup(say(text)) % values if values else Markup(say(text))  # noqa: S704
 
 
 def render_message(
@@ -60,11 +56,11 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals["strong"] = lambda text: Markup('<strong class="address">{}</strong>').format(text)
+    environment.globals["direction"] = i18n.direction
     environment.filters["moment"] = _moment
     environment.filters["iso"] = lambda when: when.astimezone(UTC).isoformat(timespec="seconds")
     return environment
 
 
 def _moment(when: datetime) -> str:
-    """Format a date and time in UTC."""
-    return f"{when.astimezone(UTC):%d %b %Y, %H:%M:%S} UTC"
+    return local_time.moment(when, "%d %b %Y, %H:%M:%S")

@@ -54,6 +54,11 @@ class ConnectionAcceptor:
         self._loop.remove_reader(self._listening)
         self._listening.close()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a connection was accepted whose protocol does not run yet."""
+        return bool(self._handshakes)
+
     def publish_count(self) -> None:
         """Publish the own number of connections."""
         self._counts[self._place] = self._count() + len(self._handshakes)

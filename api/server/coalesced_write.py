@@ -39,6 +39,6 @@ class _CoalescingTransport:
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._waiting:
-            data, self._waiting = b"".join(self._waiting), []
+        data, self._waiting = b"".join(self._waiting), []
+        if data and not self._transport.is_closing():
             self._transport.write(data)

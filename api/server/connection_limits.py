@@ -26,9 +26,11 @@ MAX_HEAD_SECONDS = 10.0  # for a client to send a complete head: from the start,
 MAX_BODY_WAIT_SECONDS = 40.0  # to send a complete body; the middleware answers 408 before that
 MAX_STALL_SECONDS = 60.0  # to read more of a response
 MAX_HEAD_BYTES = 64 * 1024
+MAX_PIPELINED_REQUESTS = 8  # that wait for earlier responses on a connection; the parser reads all it is given
 MAX_CONNECTIONS = 1024  # of a process
 _MIN_CONNECTIONS = 16
 _RESERVED_FILES = 64  # open files that are no connections: the database, logs, libraries
+_BODY_HEADERS = (b"content-length", b"transfer-encoding")
 _IPV6_PREFIX = 64  # what one client usually has
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -53,6 +55,7 @@ class ConnectionLimits:
         self._proxies = proxies
         self._clients: dict[str, set[LimitedProtocol]] = {}
         self._count = 0
+        self.draining = False  # each response ends its connection
 
     def add(self, connection: LimitedProtocol) -> None:
         """Count a new connection, and close another (or this one) when there are too many."""
@@ -78,6 +81,10 @@ class ConnectionLimits:
         now = asyncio.get_running_loop().time()
         for connection in [one for one in self._iterate() if one.deadline <= now]:
             connection.end_wait()
+
+    def list_proxy_connections(self) -> list[LimitedProtocol]:
+        """The open connections of trusted proxies that wait for a request, or for the rest of one."""
+        return [one for one in self._clients.get("", ()) if math.isfinite(one.waiting_since) and not one.transport.is_closing()]
 
     def _close_longest_waiting(self, connections: Iterable[LimitedProtocol]) -> None:
         """Close the connection that has waited longest for its client. The new one waits too, so there always is one."""
@@ -134,11 +141,31 @@ class LimitedProtocol(CoalescingProtocol):
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The head of the request is larger than 64 KB.")
 
+    def on_message_begin(self) -> None:
+        """Refuse a client that sends requests without waiting for responses. Raises ValueError, which the parser reports."""
+        if len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
+            raise ValueError("too many pipelined requests")
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Refuse headers after a body. Raises ValueError, which the parser reports."""
+        if self._in_body:
+            raise ValueError("trailers are not read")
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """Start to wait for the body."""
+        """Start to wait for the body. Raises ValueError, which the parser reports, for a body that it would not read.
+
+        The parser ends a request that asks for another protocol at its head, and takes the body for the client's next request:
+        behind a proxy, for one that the proxy never saw.
+        """
+        if self.parser.should_upgrade() and any(name in _BODY_HEADERS and value != b"0" for name, value in self.headers):
+            raise ValueError("a request for another protocol has a body")
         self._head_ended = self._in_body = True
         self._wait(MAX_BODY_WAIT_SECONDS)
         super().on_headers_complete()
+        if self._limits.draining:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Wait for the response, or for the next head when the response was sent before the whole body came."""

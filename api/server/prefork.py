@@ -36,23 +36,23 @@ def run(size: int, work: Work, stopping: threading.Event) -> None:
     alive, watched = os.pipe()
 
     def start(place: int) -> int:
-        return os.fork() or _do(partial(work, place, stopping), alive, watched)
+        return os.fork() or _run_child(partial(work, place, stopping), alive, watched)
 
     workers = {place: start(place) for place in range(size)}
     replaced = 0.0
     while not stopping.wait(_CHECK_SECONDS):
-        workers = {place: pid for place, pid in workers.items() if not _ended(pid)}
+        workers = {place: pid for place, pid in workers.items() if not _has_ended(pid)}
         missing = set(range(size)) - set(workers)
         if missing and time.monotonic() - replaced > _RESTART_SECONDS:
             replaced = time.monotonic()
             logger.warning("crew.replaced", missing=len(missing))
             workers[min(missing)] = start(min(missing))
-    _stop(set(workers.values()))
+    _stop_children(set(workers.values()))
     os.close(alive)
     os.close(watched)
 
 
-def _do(work: Callable[[], None], alive: int, watched: int) -> NoReturn:
+def _run_child(work: Callable[[], None], alive: int, watched: int) -> NoReturn:
     status = 1
     try:
         os.close(watched)
@@ -71,16 +71,16 @@ def _end_with_parent(alive: int) -> None:
     os._exit(1)
 
 
-def _ended(pid: int) -> bool:
+def _has_ended(pid: int) -> bool:
     return os.waitpid(pid, os.WNOHANG)[0] == pid
 
 
-def _stop(workers: set[int]) -> None:
+def _stop_children(workers: set[int]) -> None:
     for pid in workers:
         os.kill(pid, signal.SIGTERM)
     until = time.monotonic() + _MAX_STOP_SECONDS
     while workers and time.monotonic() < until:
-        workers = {pid for pid in workers if not _ended(pid)}
+        workers = {pid for pid in workers if not _has_ended(pid)}
         time.sleep(0.02)
     for pid in workers:
         os.kill(pid, signal.SIGKILL)

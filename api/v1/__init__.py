@@ -8,24 +8,37 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from api.common.dependencies import AppContext
 from api.v1.common import openapi, schemas
 from api.v1.common.authentication import authenticate
+from api.v1.common.entity_tags import EntityTagMiddleware
+from api.v1.common.idempotency import IdempotencyMiddleware
 from api.v1.common.rate_limit import RequestRateLimiter
 from api.v1.common.request_log import RequestLog, RequestLogMiddleware
 from api.v1.operations import account, api_requests, exports, unsupported, users, webhooks
-from api.v1.sending import archive_files, emails, events, publish, sends
+from api.v1.sending import archive_files, drafts, emails, events, publish, sends, test_emails
 from api.v1.subscribers import bulk_actions, forms, imports, notes, segments, stripe_subscriptions, subscribers, tags
 
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _rest = APIRouter()
 
 
-@_rest.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+@_rest.api_route("/{rest:path}", methods=_METHODS, include_in_schema=False)
 def raise_for_unknown_path(rest: str) -> Response:
-    """Answer 404 for every other path under ``/v1``."""
+    """Answer 405 for a known path with another method, and 404 for every other path under ``/v1``."""
+    if allowed := _list_methods(f"/{rest}"):
+        raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
     raise HTTPException(404)
+
+
+def _list_methods(path: str) -> list[str]:
+    """The methods that a path accepts; none for an unknown path."""
+    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute) and router is not _rest]
+    found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 # In the order of matching: the most frequent first, the route that matches everything last.
@@ -36,6 +49,7 @@ _ROUTERS = (
     segments.router,
     notes.router,
     emails.router,
+    drafts.router,
     events.router,
     forms.router,
     archive_files.router,
@@ -47,6 +61,7 @@ _ROUTERS = (
     exports.router,
     stripe_subscriptions.router,
     publish.router,
+    test_emails.router,
     sends.router,
     unsupported.router,
     _rest,
@@ -67,9 +82,11 @@ def include_routes(app: FastAPI) -> None:
 
 
 def install_api(app: FastAPI, context: AppContext | None = None) -> None:
-    """Add what the routes need of the app: the rate limiter, the request log and the OpenAPI description."""
+    """Add what the routes need of the app: limits, idempotency keys, entity tags, the request log, the OpenAPI description."""
     app.state.rate_limiter = RequestRateLimiter()
     if context:
         app.state.requests = RequestLog(context)
+        app.add_middleware(IdempotencyMiddleware, context=context)
+        app.add_middleware(EntityTagMiddleware, context=context)
         app.add_middleware(RequestLogMiddleware, log=app.state.requests)
     openapi.install_openapi(app)

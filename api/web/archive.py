@@ -10,9 +10,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+_FEED = "text/xml; charset=utf-8"  # browsers show raw XML for application/atom+xml and application/rss+xml, without its style
 _TYPES = {
-    ".atom.xml": "application/atom+xml; charset=utf-8",
-    ".rss.xml": "application/rss+xml; charset=utf-8",
+    ".atom.xml": _FEED,
+    ".rss.xml": _FEED,
     ".json": "application/json; charset=utf-8",
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",

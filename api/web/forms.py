@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -13,17 +13,21 @@ from fastapi import Depends, Request
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from api.common.dependencies import AppContext
-from api.common.request_origin import is_cross_site
+from api.common.dependencies import AppContext, client_ip
+from api.common.request_origin import PostOrigin, find_post_origin
 from mailer.core import tokens
 from mailer.core.errors import BadInput, Mistyped, TooManyRequests, Unavailable
+from mailer.core.form_fields import PREFIX
 from mailer.exchange.cell_values import MAX_TAG_CHARS
-from mailer.flows.subscribers import challenge
+from mailer.flows.subscribers import challenge, signup_limits
 
 MAX_TAGS_PER_FORM = 20
 MIN_FORM_AGE = timedelta(seconds=2)  # nobody fills in a form faster
 MAX_FORM_AGE = timedelta(hours=24)
 MIN_ANSWER_SECONDS = 0.05  # of responses whose time must not reveal whether an address is known
+
+
+NOT_ACCEPTED = 403  # the status of our page when a post was not recorded and needs another click
 
 
 class FormAge(StrEnum):
@@ -39,7 +43,7 @@ class SignupForm:
     """The fields of a sign-up form. ``website`` is the honeypot: people leave it empty.
 
     ``sure`` is the address that was questioned before and is correct as typed. ``page`` is where the visitor first saw a
-    form.
+    form. ``answers`` are those to the newsletter's own fields, by name.
     """
 
     email: str
@@ -48,6 +52,7 @@ class SignupForm:
     token: str = ""
     sure: str = ""
     page: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
 
 
 async def _form(request: Request) -> FormData:
@@ -76,6 +81,7 @@ def read_signup(form: FormData) -> SignupForm:
         get_text(form, "token"),
         get_text(form, "sure"),
         _keep_printable(get_text(form, "page")),
+        {name.removeprefix(PREFIX): get_text(form, name) for name in form if name.startswith(PREFIX)},
     )
 
 
@@ -109,15 +115,27 @@ def error_status(error: BadInput) -> int:
     return 429 if isinstance(error, TooManyRequests) else 422
 
 
-def check_post(context: AppContext, request: Request, token: str) -> FormAge:
-    """The age of a posted form. One from another site, or posted too often, is stale, so that our page asks for a click."""
-    if is_cross_site(request, context.settings):
-        return FormAge.STALE
+def check_post(context: AppContext, request: Request, token: str, needs_token: bool = True) -> FormAge:
+    """Whether a post counts (GOOD), or our page is shown for another click, with this token (YOUNG) or a new one (STALE).
+
+    A post from our own pages with a very new token, or without one unless ``needs_token``, counts within a few limits. One from
+    another site, or whose token was used too often, never does.
+    """
+    posted_from = find_post_origin(request, context.settings)
     age = check_age(context.settings.need_secrets(), token)
-    try:
-        return FormAge.STALE if age is FormAge.GOOD and not challenge.may_use_form(context.database, token) else age
-    except Unavailable:  # safe: whatever the form causes needs the same database
+    if posted_from is PostOrigin.OTHER:
+        return FormAge.STALE
+    is_own = posted_from is PostOrigin.OWN and (age is FormAge.YOUNG or not needs_token)
+    if age is not FormAge.GOOD and not is_own:
         return age
+    try:
+        if age is not FormAge.STALE and not challenge.may_use_form(context.database, token):
+            return FormAge.STALE
+        if age is FormAge.GOOD or signup_limits.admit_unproven(context.database, client_ip(request)):
+            return FormAge.GOOD
+    except Unavailable:  # safe: whatever the form causes needs the same database
+        return FormAge.GOOD
+    return age
 
 
 def equalize_timing(began: float) -> None:

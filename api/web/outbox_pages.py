@@ -15,6 +15,7 @@ from api.common.dependencies import AppContext, Context
 from api.common.hosts import LOOPBACK, has_known_host
 from api.common.render import HEADERS, render_page
 from mailer.core.errors import BadInput
+from mailer.core.i18n import local_time
 from mailer.flows.sending import ledger_view
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers import subscriber_search
@@ -127,7 +128,7 @@ def _unsubscribe_path(email: OutboxEmail) -> str:
 
 def _format_date(email: OutboxEmail) -> str:
     try:
-        return f"{parsedate_to_datetime(email.date):%d %b %Y, %H:%M:%S}"
+        return local_time.moment(parsedate_to_datetime(email.date), "%d %b %Y, %H:%M:%S")
     except (ValueError, TypeError):
         return email.date
 

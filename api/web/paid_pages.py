@@ -12,26 +12,30 @@ from api.common.dependencies import AppContext, Context, client_ip
 from api.common.language import PageLanguage, get_language
 from api.common.render import HEADERS, render_message, render_page
 from api.web import forms, paid_issue_page, preferences_page
-from api.web.forms import Form, FormAge
+from api.web.forms import NOT_ACCEPTED, Form, FormAge
+from api.web.link_request import PRESS_AGAIN
 from api.web.paid_issue_page import make_private
 from mailer.core import log, tokens
 from mailer.core.errors import PostmergeError, TooManyRequests
+from mailer.core.i18n import N_
 from mailer.flows.billing import checkout, gifts, paid_content, subscription_changes
 from mailer.flows.billing.billing_text import Localizer
 from mailer.flows.billing.checkout import CheckoutOrder
 from mailer.flows.subscribers import preferences, signup_limits
 from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
+from mailer.payments.currencies import to_major_units
 from mailer.payments.plans import Plans
 
 router = APIRouter(include_in_schema=False)
 router.include_router(paid_issue_page.router)
 logger = log.get("paid")
 
-AWAY = "Our payment provider isn’t responding right now. Nothing has changed. Please try again in a minute."
-STALE_LINK = "This link is more than a day old. To change your card, resume, withdraw or see your private links, get a new one."
+AWAY = N_("Our payment provider isn’t responding right now. Nothing has changed. Please try again in a minute.")
+STALE_LINK = N_(
+    "This link is more than a day old. To change your card, resume, withdraw or see your private links, get a new one."
+)
 _NEEDS_FRESH_LINK = ("card", "withdraw", "resume", "stay")  # whatever moves money; stopping it never does
-PRESS_AGAIN = "Please click the button again so we know you’re not a bot."
 
 
 @router.get("/join")
@@ -51,7 +55,7 @@ def start_checkout(context: Context, form: Form, request: Request) -> Response:
         recipient=_text(form.get("recipient")).strip()[:320], giver=_text(form.get("giver")), lang=language.lang,
     )  # fmt: skip
     if forms.check_post(context, request, token) is not FormAge.GOOD:
-        return _show_plans(context, language, order, note=language.say(PRESS_AGAIN), link=link)
+        return _show_plans(context, language, order, NOT_ACCEPTED, note=language.say(PRESS_AGAIN), link=link)
     try:
         signup_limits.admit_checkout(context.database, client_ip(request))
         return RedirectResponse(checkout.start_checkout(context.database, context.settings, order), 303, HEADERS)
@@ -116,8 +120,10 @@ def show_cancel_plan(context: Context, token: str, request: Request) -> Response
     if end := shown.running.period_end:
         date = Localizer(language.lang).day(end)
         sentences = [language.say("You won’t be charged again, and you’ll keep full access until %(date)s.", date=date)]
+    # Translators: German law (§ 312k BGB) wants „Jetzt kündigen“ on this button
+    label = language.say("Cancel now")
     return _ask_confirmation(
-        context, language, language.say("Cancel your paid subscription?"), sentences, language.say("Cancel now")
+        context, language, language.say("Cancel your paid subscription?"), sentences, label, _describe_contract(language, shown)
     )
 
 
@@ -138,8 +144,10 @@ def show_withdrawal(context: Context, token: str, request: Request) -> Response:
             " We’ll confirm this by email."
         ),
     ]
+    # Translators: Art. 11a of Directive 2011/83/EU wants this function and label; 24 languages have it in the Official Journal
+    label = language.say("Confirm withdrawal")
     return _ask_confirmation(
-        context, language, language.say("Withdraw from the contract?"), sentences, language.say("Confirm withdrawal")
+        context, language, language.say("Withdraw from the contract?"), sentences, label, _describe_contract(language, shown)
     )
 
 
@@ -172,7 +180,9 @@ def _change_plan(
     if verb == "link":
         preferences.send_fresh_link(database, owner, paid=True)
         context.wake_transactional()
-        note = language.say("We’ve sent you the link. No email yet? Try again in ten minutes.")
+        note = language.say(
+            "If your address can get our emails, we’ve sent you the link. No email yet? Try again in ten minutes."
+        )
         return _show_own_plan(context, request, token, note=note)
     if verb == "withdraw":
         shown = _find_plan(context, token)
@@ -248,16 +258,24 @@ def _show_plans(
             context, language, language.say("That didn’t work"), [_explain(language, broken, 503)[1]], 503
         )
     if plans is None:
-        sentences, status = [language.say("Every issue is free, so there’s nothing to pay for.")], 200 if status == 200 else 422
-        title, label = language.say("This newsletter is free"), language.say("Subscribe for free")
-        return render_message(context, title, sentences, status, language.lang, href="/subscribe", label=label)
+        return _show_nothing_on_sale(context, language, 200 if status == 200 else 422)
     subscriber_token = link if order.subscriber_id else ""  # the same link, so that the page makes no old one fresh
     form_token = tokens.form_token(context.settings.need_secrets(), datetime.now(UTC))
     response = render_page(
         context, "join.html", status, language.lang, plans=plans, order=order, token=form_token, note=note, error=error,
-        subscriber_token=subscriber_token, voice=Localizer(language.lang),
+        subscriber_token=subscriber_token, voice=Localizer(language.lang), to_major_units=to_major_units,
     )  # fmt: skip
     return _allow_stripe(context, response)
+
+
+def _show_nothing_on_sale(context: AppContext, language: PageLanguage, status: int) -> Response:
+    title = language.say("This newsletter is free")
+    sentence = language.say("Every issue is free, so there’s nothing to pay for.")
+    if checkout.has_paid_issues(context.database):
+        title = language.say("Get full access")
+        sentence = language.say("Paid subscriptions aren’t available right now. You can get the free issues by email.")
+    label = language.say("Subscribe for free")
+    return render_message(context, title, [sentence], status, language.lang, href="/subscribe", label=label)
 
 
 def _find_plans(context: AppContext) -> Plans | None:
@@ -293,8 +311,16 @@ def _find_id(context: AppContext, token: str) -> int:
     return owner.subscriber_id if owner else 0
 
 
-def _ask_confirmation(context: AppContext, language: PageLanguage, title: str, sentences: list[str], label: str) -> Response:
-    return render_page(context, "paid_ask.html", 200, language.lang, title=title, sentences=sentences, label=label)
+def _ask_confirmation(
+    context: AppContext, language: PageLanguage, title: str, sentences: list[str], label: str, contract: str = ""
+) -> Response:
+    facts = {"title": title, "sentences": sentences, "label": label, "contract": contract}
+    return render_page(context, "paid_ask.html", 200, language.lang, **facts)
+
+
+def _describe_contract(language: PageLanguage, shown: subscription_changes.SubscriptionPage) -> str:
+    assert shown.running
+    return Localizer(language.lang).contract(shown.running, shown.plan, shown.email)
 
 
 def _message_with_archive(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -13,67 +12,23 @@ from starlette.background import BackgroundTask
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from api.common import form_challenge
 from api.common.dependencies import AppContext, Context, client_ip
-from api.common.error_responses import DATABASE_UNAVAILABLE
 from api.common.language import PageLanguage, explain_error, get_language
 from api.common.render import HEADERS, render_message, render_page
-from api.web import forms
-from api.web.forms import AnyForm, Form, FormAge
-from mailer.core import i18n, tokens
-from mailer.core.errors import BadInput, Unavailable
+from api.common.request_origin import PostOrigin, find_post_origin
+from api.web import forms, link_request
+from api.web.forms import NOT_ACCEPTED, AnyForm
+from api.web.link_request import PRESS_AGAIN
+from mailer.core.errors import BadInput
 from mailer.flows.billing import paid_content, subscription_changes
-from mailer.flows.subscribers import challenge, change_of_address, preferences, scanner_detection
+from mailer.flows.billing.billing_text import Localizer
+from mailer.flows.subscribers import change_of_address, preferences, scanner_detection
 from mailer.flows.subscribers.preferences import PAUSE_MONTHS, LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
 from mailer.store.subscribers.preferences import SubscriberChoices
 
 router = APIRouter(include_in_schema=False)
-
-
-@router.get("/reader")
-def show_link_request(context: Context, request: Request) -> Response:
-    """Show the form to request the link to the preferences page."""
-    return _show_request(context, get_language(request))
-
-
-@router.post("/reader")
-def request_link(context: Context, form: Form, request: Request) -> Response:
-    """Email the link, if this is a subscriber. The response and its time are the same either way."""
-    began, language, submitted = time.monotonic(), get_language(request), forms.read_signup(form)
-    if not submitted.website:
-        age = forms.check_post(context, request, submitted.token)
-        if age is not FormAge.GOOD:
-            note = language.say("Please click the button again so we know you’re not a bot.")
-            return _show_request(
-                context, language, submitted.email, note=note, token=submitted.token if age is FormAge.YOUNG else ""
-            )
-        try:
-            if not challenge.is_passed(
-                context.database, context.settings, form_challenge.read_answer(context.settings, form), client_ip(request)
-            ):
-                return _show_request(
-                    context,
-                    language,
-                    submitted.email,
-                    note=form_challenge.explain_failure(context, language),
-                    token=submitted.token,
-                )
-            preferences.request_link(context.database, submitted.email, client_ip(request))
-        except BadInput as error:
-            return _show_request(
-                context, language, submitted.email, 422, error=explain_error(language, error), token=submitted.token
-            )
-        except Unavailable:
-            return _show_request(
-                context, language, submitted.email, 503, error=language.say(DATABASE_UNAVAILABLE), token=submitted.token
-            )
-    forms.equalize_timing(began)
-    title = language.say("Check your inbox")
-    sentences = [language.say("If %(address)s is subscribed, we’ve sent it a link.", address=submitted.email)]
-    response = render_message(context, title, sentences, lang=language.lang)
-    response.background = BackgroundTask(context.wake_transactional)
-    return response
+router.include_router(link_request.router)
 
 
 @router.get("/reader/{token}")
@@ -182,7 +137,7 @@ def _pause(
     context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     until = preferences.pause_issues(context.database, person, forms.get_text(form, "months"), client_ip(request))
-    note = language.say("Paused until %(date)s.", date=i18n.day(until.date(), language.lang))
+    note = language.say("Paused until %(date)s.", date=Localizer(language.lang).day(until))
     return _show_page(context, request, person, token, note=note)
 
 
@@ -206,7 +161,7 @@ def _send_link(
     context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
     preferences.send_fresh_link(context.database, person)
-    note = language.say("We’ve sent you the link. No email yet? Try again in ten minutes.")
+    note = language.say("If your address can get our emails, we’ve sent you the link. No email yet? Try again in ten minutes.")
     response = _show_page(context, request, person, token, note=note)
     response.background = BackgroundTask(context.wake_transactional)
     return response
@@ -215,7 +170,10 @@ def _send_link(
 def _change_address(
     context: AppContext, person: LinkOwner, token: str, form: FormData, request: Request, language: PageLanguage
 ) -> Response:
-    change_of_address.request_change(context.database, person, forms.read_signup(form).email, client_ip(request))
+    email = forms.read_signup(form).email
+    if find_post_origin(request, context.settings) is PostOrigin.OTHER:
+        return _show_page(context, request, person, token, NOT_ACCEPTED, note=language.say(PRESS_AGAIN), typed=email)
+    change_of_address.request_change(context.database, person, email, client_ip(request))
     response = _show_page(
         context, request, person, token, note=language.say("Check the inbox of your new address and confirm there.")
     )
@@ -252,7 +210,7 @@ def confirm_renewal(context: AppContext, language: PageLanguage) -> Response:
     say = language.say
     sentences = [
         say("Your private links have been replaced. The old ones no longer work."),
-        say("We’ve emailed you a new link."),
+        say("If your address can get our emails, we’ve sent you a new link."),
     ]
     response = render_message(context, say("Check your inbox"), sentences, lang=language.lang)
     response.background = BackgroundTask(context.wake_transactional)
@@ -314,27 +272,7 @@ def _pause_end(subscriber: SubscriberChoices, lang: str) -> str:
     """The date on which a pause ends, or '' without a pause."""
     if subscriber.paused_until is None or subscriber.paused_until <= datetime.now(UTC):
         return ""
-    return i18n.day(subscriber.paused_until.date(), lang)
-
-
-def _show_request(
-    context: AppContext,
-    language: PageLanguage,
-    email: str = "",
-    status: int = 200,
-    note: str = "",
-    error: str = "",
-    token: str = "",
-) -> Response:
-    fresh = token or tokens.form_token(context.settings.need_secrets(), datetime.now(UTC))
-    facts = {
-        "email": email,
-        "note": note,
-        "error": error,
-        "form_token": fresh,
-        "challenge": form_challenge.new_challenge(context.settings),
-    }
-    return render_page(context, "ask.html", status, language.lang, **facts)
+    return Localizer(lang).day(subscriber.paused_until)
 
 
 def _invalid_link(context: AppContext, language: PageLanguage) -> Response:

@@ -7,18 +7,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse
-from starlette.background import BackgroundTask
+from fastapi.responses import PlainTextResponse, RedirectResponse
+from starlette.datastructures import FormData
 
 from api.common import form_challenge
+from api.common.consent import CONFIRMING, make_consent
 from api.common.dependencies import AppContext, Context, client_ip
 from api.common.error_responses import DATABASE_UNAVAILABLE
 from api.common.language import PageLanguage, explain_error, get_language
 from api.common.render import HEADERS, render_message, render_page
-from api.web import forms, preferences_page
-from api.web.forms import AnyForm, Form, FormAge, SignupForm
+from api.web import forms, preferences_page, signup_replies
+from api.web.forms import NOT_ACCEPTED, AnyForm, Form, FormAge, SignupForm
+from api.web.signup_replies import SignupReply
 from mailer.core import addresses, tokens
 from mailer.core.errors import BadInput, Unavailable
+from mailer.core.form_fields import check_answers
+from mailer.core.i18n import N_
 from mailer.flows.billing import subscription_changes
 from mailer.flows.subscribers import challenge, signup
 from mailer.flows.subscribers.signup import TokenResult
@@ -26,72 +30,47 @@ from mailer.flows.subscribers.signup import TokenResult
 router = APIRouter(include_in_schema=False)
 router.include_router(preferences_page.router)
 
-CONSENT_WORDING = (
-    "We’ll email you once to confirm your address and send nothing else until you do. Every issue has an unsubscribe link."
-)
-OTHER_ADDRESS = "We no longer send issues to the address this email went to, so there’s nothing to unsubscribe."
-PRESS_AGAIN = "Please click Subscribe again so we know you’re not a bot."
+OTHER_ADDRESS = N_("We no longer send issues to the address this email went to, so there’s nothing to unsubscribe.")
+PRESS_AGAIN = N_("Please click Subscribe again so we know you’re not a bot.")
 
 
 @router.get("/subscribe")
 def show_subscribe(context: Context, request: Request) -> Response:
     """Show the form; ``?tag=`` (repeatable) chooses topics."""
     tags = forms.clean_tags(request.query_params.getlist("tag"))
-    return _show_form(context, get_language(request), SignupForm("", tags, page=f"{context.settings.api_url}/subscribe"))
+    signup_form = SignupForm("", tags, page=f"{context.settings.api_url}/subscribe")
+    return signup_replies.show_form(context, request, signup_form, SignupReply())
+
+
+@router.get("/subscribe/token")
+def new_form_token(context: Context) -> Response:
+    """A token for the script of a form on another page."""
+    return signup_replies.answer_token(context)
+
+
+@router.get("/api/emails/embed-subscribe/{newsletter}")
+def redirect_to_form() -> Response:
+    """Buttondown's path of the form: to ours."""
+    return RedirectResponse("/subscribe", 303)
 
 
 @router.post("/subscribe")
+@router.post("/api/emails/embed-subscribe/{newsletter}")  # where Buttondown's forms post, with the same names of fields
 def subscribe(context: Context, form: Form, request: Request) -> Response:
     """Sign up. The response and its time are the same whatever the address's state."""
-    began, language, signup_form = time.monotonic(), get_language(request), forms.read_signup(form)
+    began, signup_form = time.monotonic(), forms.read_signup(form)
     signup_form = signup_form if signup_form.page else replace(signup_form, page=_referring_page(request))
-    if signup_form.website:
-        forms.equalize_timing(began)
-        return _show_inbox(context, language, signup_form)
-    age = forms.check_post(context, request, signup_form.token)
-    if age is not FormAge.GOOD:
-        return _show_form(
-            context,
-            language,
-            signup_form,
-            note=language.say(PRESS_AGAIN),
-            token=signup_form.token if age is FormAge.YOUNG else "",
-        )
-    if (suggestion := addresses.suggestion(signup_form.email)) and signup_form.sure != signup_form.email:
-        note = language.say("Is there a typo in your address?")
-        return _show_form(context, language, signup_form, note=note, token=signup_form.token, suggestion=suggestion)
+    language = get_language(request)
     try:
-        forms.check_tags(signup_form.tags)
-        if not challenge.is_passed(
-            context.database, context.settings, form_challenge.read_answer(context.settings, form), client_ip(request)
-        ):
-            return _show_form(
-                context, language, signup_form, note=form_challenge.explain_failure(context, language), token=signup_form.token
-            )
-        evidence = signup.SignupEvidence(
-            ip=client_ip(request),
-            wording=language.say(CONSENT_WORDING),
-            lang=language.lang,
-            page=signup_form.page,
-            reads=language.reads,
-        )
-        signup.sign_up(context.database, signup_form.email, signup_form.tags, evidence, context.settings)
+        reply = _check_signup(context, request, form, signup_form) or _record_signup(context, request, signup_form)
     except BadInput as error:
-        return _show_form(
-            context,
-            language,
-            signup_form,
-            forms.error_status(error),
-            error=explain_error(language, error),
-            token=signup_form.token,
-            field=error.field or "email",
-        )
+        status, said, field = forms.error_status(error), explain_error(language, error), error.field or "email"
+        reply = SignupReply(status, error=said, field=field, token=signup_form.token)
     except Unavailable:
-        return _show_form(
-            context, language, signup_form, 503, error=language.say(DATABASE_UNAVAILABLE), token=signup_form.token
-        )
-    forms.equalize_timing(began)
-    return _show_inbox(context, language, signup_form, BackgroundTask(context.wake_transactional))
+        reply = SignupReply(503, error=language.say(DATABASE_UNAVAILABLE), token=signup_form.token)
+    if reply.is_recorded:
+        forms.equalize_timing(began)
+    return signup_replies.answer_post(context, request, signup_form, reply)
 
 
 @router.get("/confirm/{token}")
@@ -101,14 +80,16 @@ def show_confirm(context: Context, token: str, request: Request) -> Response:
     language = get_language(request)
     if tokens.read_confirm(secret, token, datetime.now(UTC), expiry) is None:
         return _invalid_confirm_link(context, language)
-    return render_page(context, "confirm.html", lang=language.lang)
+    wording = make_consent(context.settings, context.site_name, language.say, CONFIRMING).html
+    return render_page(context, "confirm.html", lang=language.lang, wording=wording)
 
 
 @router.post("/confirm/{token}")
 def confirm(context: Context, token: str, request: Request) -> Response:
     """Confirm; repeating it changes nothing."""
     language = get_language(request)
-    result = signup.confirm_signup(context.database, context.settings, token, ip=client_ip(request))
+    wording = make_consent(context.settings, context.site_name, language.say, CONFIRMING).text
+    result = signup.confirm_signup(context.database, context.settings, token, ip=client_ip(request), wording=wording)
     if result is TokenResult.INVALID:
         return _invalid_confirm_link(context, language)
     done = result is TokenResult.DONE
@@ -129,7 +110,17 @@ def show_unsubscribe(context: Context, token: str, request: Request) -> Response
     language = get_language(request)
     if tokens.read_unsubscribe(context.settings.need_secrets(), token) is None:
         return _invalid_unsubscribe_link(context, language)
-    return render_page(context, "leave.html", lang=language.lang, token=token)
+    try:
+        subscriber = signup.find_unsubscribing(context.database, context.settings, token)
+    except Unavailable:  # the page works without what the database knows
+        return render_page(context, "leave.html", lang=language.lang, token=token, masked="", pays=False)
+    if subscriber is None:
+        return _explain_other_address(context, language)
+    if subscriber.state not in ("active", "unconfirmed"):
+        return _confirm_unsubscribed(context, language, subscriber.id)
+    pays = subscription_changes.is_charged(context.database, subscriber.id)
+    masked = addresses.mask(subscriber.email)
+    return render_page(context, "leave.html", lang=language.lang, token=token, masked=masked, pays=pays)
 
 
 @router.post("/leave/{token}")
@@ -149,17 +140,41 @@ def unsubscribe(context: Context, token: str, form: AnyForm, request: Request) -
         return _invalid_unsubscribe_link(context, language)
     if result is TokenResult.OTHER_ADDRESS:
         return _explain_other_address(context, language)
-    sentences = [
-        language.say("You won’t get any more issues."),
-        language.say("If an issue is already on its way, it will be the last one."),
-    ]
     claim = tokens.read_unsubscribe(context.settings.need_secrets(), token)
-    if claim and subscription_changes.is_charged(context.database, claim.subscriber_id):
-        sentences.append(language.say("This only stops the emails. Your paid subscription continues."))
-    label = language.say("Unsubscribed by mistake? Subscribe again")
-    return render_message(
-        context, language.say("You’ve unsubscribed"), sentences, lang=language.lang, href="/subscribe", label=label
+    return _confirm_unsubscribed(context, language, claim.subscriber_id if claim else 0)
+
+
+def _check_signup(context: AppContext, request: Request, form: FormData, signup_form: SignupForm) -> SignupReply | None:
+    """The reply to a form that needs another click or an answer, or None. Raises BadInput and Unavailable."""
+    language, token = get_language(request), signup_form.token
+    trapped = bool(signup_form.website)
+    age = FormAge.STALE if trapped else forms.check_post(context, request, token, needs_token=False)
+    if age is not FormAge.GOOD:
+        again = token if age is FormAge.YOUNG else ""
+        return SignupReply(NOT_ACCEPTED, note=language.say(PRESS_AGAIN), token=again)
+    if (suggestion := addresses.suggestion(signup_form.email)) and signup_form.sure != signup_form.email:
+        note = language.say("Is there a typo in your address?")
+        return SignupReply(422, note=note, field="email", token=token, suggestion=suggestion)
+    forms.check_tags(signup_form.tags)
+    check_answers(context.form_fields, signup_form.answers, language.lang)
+    answer = form_challenge.read_answer(context.settings, form)
+    if challenge.is_passed(context.database, context.settings, answer, client_ip(request)):
+        return None
+    return SignupReply(NOT_ACCEPTED, note=form_challenge.explain_failure(context, language), token=token)
+
+
+def _record_signup(context: AppContext, request: Request, signup_form: SignupForm) -> SignupReply:
+    language = get_language(request)
+    evidence = signup.SignupEvidence(
+        ip=client_ip(request),
+        wording=make_consent(context.settings, context.site_name, language.say).text,
+        lang=language.lang,
+        page=signup_form.page,
+        reads=language.reads,
+        answers=check_answers(context.form_fields, signup_form.answers, language.lang),
     )
+    signup.sign_up(context.database, signup_form.email, signup_form.tags, evidence, context.settings)
+    return SignupReply()
 
 
 def _referring_page(request: Request) -> str:
@@ -175,37 +190,14 @@ def _answer_one_click(result: TokenResult) -> Response:
     return PlainTextResponse("You’ve unsubscribed.\n", 200, HEADERS)
 
 
-def _show_form(
-    context: AppContext,
-    language: PageLanguage,
-    signup_form: SignupForm,
-    status: int = 200,
-    note: str = "",
-    error: str = "",
-    token: str = "",
-    suggestion: str = "",
-    field: str = "",
-) -> Response:
-    fresh = token or tokens.form_token(context.settings.need_secrets(), datetime.now(UTC))
-    facts = {
-        "wish": signup_form,
-        "note": note,
-        "error": error,
-        "token": fresh,
-        "wording": language.say(CONSENT_WORDING),
-        "meant": suggestion,
-    }
-    facts["asked"] = language.asked
-    facts |= {"challenge": form_challenge.new_challenge(context.settings), "field": field}
-    return render_page(context, "subscribe.html", status, language.lang, **facts)
-
-
-def _show_inbox(
-    context: AppContext, language: PageLanguage, signup_form: SignupForm, after: BackgroundTask | None = None
-) -> Response:
-    response = render_page(context, "inbox.html", lang=language.lang, email=signup_form.email)
-    response.background = after
-    return response
+def _confirm_unsubscribed(context: AppContext, language: PageLanguage, subscriber_id: int) -> Response:
+    say, title = language.say, language.say("You’ve unsubscribed")
+    sentences = [
+        say("You won’t get any more issues."),
+        say("If an issue is already on its way, it will be the last one."),
+    ]
+    pays = subscription_changes.is_charged(context.database, subscriber_id)
+    return render_page(context, "left.html", 200, language.lang, title=title, sentences=sentences, pays=pays)
 
 
 def _explain_other_address(context: AppContext, language: PageLanguage) -> Response:
@@ -216,8 +208,10 @@ def _explain_other_address(context: AppContext, language: PageLanguage) -> Respo
 def _invalid_confirm_link(context: AppContext, language: PageLanguage) -> Response:
     days = max(1, context.settings.confirm_expiry.days)
     sentences = [
-        language.say(
-            "It’s more than %(days)s days old, it was used before you unsubscribed, or part of it is missing.", days=days
+        language.say.ngettext(
+            "It’s more than a day old, it was used before you unsubscribed, or part of it is missing.",
+            "It’s more than %(number)s days old, it was used before you unsubscribed, or part of it is missing.",
+            days,
         )
     ]
     title, label = language.say("This link no longer works"), language.say("Get a new link")

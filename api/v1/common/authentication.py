@@ -14,6 +14,7 @@ from api.v1.common.paging import refuse_unknown_parameters
 from api.v1.common.request_validation import refuse_unstorable_text
 from mailer.core.errors import PostmergeError
 from mailer.flows.operations.api_keys import check_key
+from mailer.store.operations.api_keys import ApiKey
 
 _header = APIKeyHeader(
     name="Authorization", auto_error=False, description="`Token KEY`; `postmerge keys create NAME` creates a key."
@@ -22,10 +23,12 @@ _header = APIKeyHeader(
 # What each scope may write, by the first word of the path. A word that is not listed needs ``admin``.
 _WRITES = {
     "subscribers": {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"},
-    "publish": {"publish"},
+    "publish": {"publish", "test_emails"},
 }
+_HELD_IN_GIT = {"images", "attachments", "snippets", "automations", "forms", "newsletters"}  # read-only for every key
 _PRIVATE = {"users", "api_requests", "webhooks"}  # readable with ``admin`` only
 _PUBLISHERS = {"ping", "publish", "sends"}  # all that ``publish`` may use
+_REVIEWERS = {"ping", "publish/missing", "publish/editions", "publish/plan", "test_emails"}  # all that ``review`` may use
 
 
 async def authenticate(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
@@ -57,24 +60,38 @@ async def authorize(request: Request, authorization: Annotated[str | None, Secur
         raise refusal
     if getattr(request.state, "key", None):
         return  # checked before the body was read
+    if authorization is None and is_open(request.method, request.url.path):
+        return
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "token" or not secret.strip():
-        raise ApiError(401, "unauthorized", "An API key is required: send `Authorization: Token KEY`.")
+        raise ApiError(401, "authentication_missing", "An API key is required: send `Authorization: Token KEY`.")
     key = await check_key(request.app.state.context.asker, secret.strip())
     if key is None:
-        raise ApiError(401, "unauthorized", "This API key is invalid or has expired: `postmerge keys create NAME` creates one.")
+        sentence = "This API key is invalid or has expired: `postmerge keys create NAME` creates one."
+        raise ApiError(401, "authentication_invalid", sentence)
     request.state.key = key
-    if wait := request.app.state.rate_limiter.seconds_to_wait(key.id, key.per_minute):
-        limits = {"Limit": key.per_minute, "Remaining": 0, "Reset": int(time.time()) + wait}
-        headers = {f"X-RateLimit-{name}": str(value) for name, value in limits.items()}
+    if key.per_minute > 0:
+        _count_request(request, key)
+    path = request.url.path.removeprefix("/v1").strip("/")
+    if not is_allowed(key.scope, request.method, path) and not _is_always_refused(request, path.partition("/")[0]):
         raise ApiError(
-            429, "rate_limited", f"The rate limit of this key is exceeded: try again in {wait} s.", retry=wait, headers=headers
+            403, "forbidden", f"A key with the scope {key.scope} cannot do this: use one with {_needed_scope(request, path)}."
         )
-    word = request.url.path.removeprefix("/v1").strip("/").partition("/")[0]
-    if not is_allowed(key.scope, request.method, word):
-        raise ApiError(
-            403, "forbidden", f"A key with the scope {key.scope} cannot do this: use one with {_needed_scope(request, word)}."
-        )
+
+
+def _count_request(request: Request, key: ApiKey) -> None:
+    """Set the headers that state the key's rate limit. Raises ApiError 429 when it is exceeded."""
+    allowance = request.app.state.rate_limiter.count_request(key.id, key.per_minute)
+    limits = {"limit": key.per_minute, "remaining": allowance.remaining, "reset": int(time.time()) + allowance.reset}
+    request.state.headers = [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in limits.items()]
+    if allowance.wait:
+        sentence = f"The rate limit of this key is exceeded: try again in {allowance.wait} s."
+        raise ApiError(429, "rate_limited", sentence, retry=allowance.wait)
+
+
+def is_open(method: str, path: str) -> bool:
+    """Whether an operation needs no key, as in the contract."""
+    return method in ("GET", "HEAD") and (path == "/v1/ping" or path.startswith("/v1/public/emails/"))
 
 
 def is_blind(request: Request) -> bool:
@@ -82,10 +99,13 @@ def is_blind(request: Request) -> bool:
     return not is_allowed(request.state.key.scope, "GET", "subscribers")
 
 
-def is_allowed(scope: str, method: str, word: str) -> bool:
-    """Whether a key with this scope may use the method on paths whose first word is ``word``."""
+def is_allowed(scope: str, method: str, path: str) -> bool:
+    """Whether a key with this scope may use the method on a path (below ``/v1``)."""
+    word, _, rest = path.partition("/")
     if scope == "admin":
         return True
+    if scope == "review":
+        return not _REVIEWERS.isdisjoint({word, f"{word}/{rest.partition('/')[0]}"})
     if scope == "publish":
         return word in _PUBLISHERS
     if method in ("GET", "HEAD"):
@@ -93,8 +113,14 @@ def is_allowed(scope: str, method: str, word: str) -> bool:
     return scope == "subscribers" and word in _WRITES["subscribers"]
 
 
-def _needed_scope(request: Request, word: str) -> str:
-    for scope in ("read", "subscribers", "publish"):
-        if is_allowed(scope, request.method, word):
+def _is_always_refused(request: Request, word: str) -> bool:
+    """Whether no key may do this: the answer names the file in git, and is the same for all."""
+    in_git = word in _HELD_IN_GIT or (word == "emails" and not request.app.state.context.settings.repository)
+    return in_git and request.method not in ("GET", "HEAD")
+
+
+def _needed_scope(request: Request, path: str) -> str:
+    for scope in ("read", "subscribers", "publish", "review"):
+        if is_allowed(scope, request.method, path):
             return f"{scope} or admin"
     return "admin"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from starlette.exceptions import HTTPException
 
+from api.common.dependencies import AppContext
+from mailer.core import form_fields
+from mailer.core.errors import Mistyped
 from mailer.flows.subscribers.subscriber_admin import Rejected
 
 
@@ -25,6 +28,14 @@ class ApiError(HTTPException):
         super().__init__(status_code, detail, {**({"Retry-After": str(retry)} if retry is not None else {}), **(headers or {})})
         self.code = code
         self.facts = dict(facts or {})
+
+
+def check_declared_fields(context: AppContext, metadata: Mapping[str, Any]) -> None:
+    """Raise ApiError 400 if metadata that the sign-up form declares as a field has a value that the form would refuse."""
+    try:
+        form_fields.check_known(context.form_fields, metadata)
+    except Mistyped as error:
+        raise ApiError(400, "metadata_invalid", str(error)) from error
 
 
 def raise_not_found(what: str) -> NoReturn:

@@ -16,7 +16,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from api.v1.common.schemas import load_schemas
+from api.v1.common import entity_tags, idempotency, schemas
+from api.v1.common.authentication import is_open
 
 _EXAMPLES = Path(__file__).parent / "examples.json"
 EMPTY_PAGE: dict[str, Any] = {"results": [], "next": None, "previous": None, "count": 0}
@@ -41,20 +42,29 @@ def install_openapi(app: FastAPI) -> None:
 
 def _describe_app(app: FastAPI) -> dict[str, Any]:
     described = get_openapi(title=app.title, version=app.version, routes=app.routes)
-    schemas = described.setdefault("components", {}).setdefault("schemas", {})
-    schemas.update({name: shape for name, shape in load_schemas().items() if name not in schemas})
+    shapes = described.setdefault("components", {}).setdefault("schemas", {})
+    shapes.update({name: shape for name, shape in schemas.load_schemas().items() if name not in shapes})
     for name in _FRAMEWORKS_OWN:
-        schemas.pop(name, None)
-    for operation in _operations(described):
+        shapes.pop(name, None)
+    for method, path, operation in _operations(described):
         _split_docstring(operation)
+        if is_open(method, path):
+            operation["security"] = []
+            operation["responses"].pop("403", None)
+        if idempotency.applies_to(method, path):
+            operation["parameters"] = [*operation.get("parameters", ()), *idempotency.PARAMETERS]
+            operation["responses"].setdefault("409", schemas.error_response(409))
+        if method == "PATCH":
+            operation["parameters"] = [*operation.get("parameters", ()), *entity_tags.PARAMETERS]
+            operation["responses"]["412"] = schemas.error_response(412)
         for content in _contents(operation):
-            _add_example(content, schemas)
+            _add_example(content, shapes)
     return described
 
 
-def _operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in described["paths"].values():
-        yield from path.values()
+def _operations(described: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in described["paths"].items():
+        yield from ((method.upper(), path, operation) for method, operation in methods.items())
 
 
 def _split_docstring(operation: dict[str, Any]) -> None:

@@ -1,21 +1,67 @@
-"""Pages in the contract's shape: results, count, and the URLs of the next and the previous page."""
+"""Pages in the contract's shape: results, count, and the URLs of the next and the previous page.
+
+`next` has a cursor, the key of the page's last row, so that following it shows every row once, whatever is added, removed or
+changed meanwhile. A client's own `page=N` is an offset.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+import base64
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 import orjson
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from api.common.dependencies import AppContext
 from api.v1.common.errors import ApiError
+from mailer.core import public_ids
+from mailer.core.db import PageRange
 
+T = TypeVar("T")
 PAGE_SIZE = 100  # rows
+MAX_PAGE_SIZE = 1000  # rows
+_MAX_OFFSET = 10**9  # rows
 PageNumber = Annotated[int, Query(ge=1, le=1_000_000, description="Page number, starting at 1.")]
-PageSize = Annotated[int, Query(ge=1, le=1000, description="Results per page.")]
+PageSize = Annotated[int, Query(ge=1, description="Results per page. A larger number than the list allows is reduced.")]
+Cursor = Annotated[str | None, Query(max_length=2000, description="The cursor that `next` contains.")]
+_METADATA = re.compile(r"-?metadata\['.+'\]")
+_SIZES = ("limit", "count", "per_page")  # other clients' words for page_size
+# Words that change how a list is shown, not who is on it: a list that does not know one ignores it.
+_HARMLESS = frozenset(
+    {*_SIZES, "page", "page_size", "offset", "cursor", "after", "ordering", "order", "sort", "expand", "excluded_fields",
+     "fields", "format", "_"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page that a client asks for: after the key ``after``, or without a key after ``offset`` rows."""
+
+    number: int
+    size: int
+    offset: int
+    after: Any
+
+    @property
+    def range(self) -> PageRange:
+        """The rows to fetch: one more than are shown, which says whether another page follows."""
+        return PageRange(self.size + 1, 0 if self.after is not None else self.offset, self.after)
+
+
+@dataclass(frozen=True)
+class PageRows(Generic[T]):
+    """The rows that a page shows. ``after`` is the cursor of the next page, None on the last."""
+
+    rows: Sequence[T]
+    after: str | None
 
 
 class OrjsonResponse(JSONResponse):
@@ -29,42 +75,109 @@ class OrjsonResponse(JSONResponse):
             return super().render(content)
 
 
+def build_page(request: Request, number: int, size: int, after: str | None, most: int) -> Page:
+    """The page of a request, with at most ``most`` rows."""
+    given = request.query_params
+    if "page_size" not in given:
+        size = next((found for name in _SIZES if (found := _parse_number(given.get(name)))), size)
+    size = min(size, most)
+    offset = _parse_number(given.get("offset")) or size * (number - 1)
+    return Page(number, size, min(offset, _MAX_OFFSET), None if after is None else _decode_cursor(after))
+
+
+async def _read_page(request: Request, page: PageNumber = 1, page_size: PageSize = PAGE_SIZE, after: Cursor = None) -> Page:
+    return build_page(request, page, page_size, after, MAX_PAGE_SIZE)
+
+
+PageQuery = Annotated[Page, Depends(_read_page)]
+
+
+def cut(page: Page, rows: Sequence[T], key: Callable[[T], Any]) -> PageRows[T]:
+    """Drop the row that was fetched beyond the page; ``key`` is what the rows are sorted by."""
+    shown = rows[: page.size]
+    return PageRows(shown, _encode_cursor(key(shown[-1])) if len(rows) > page.size else None)
+
+
+def cut_sorted(page: Page, rows: Sequence[T], key: Callable[[T], Any], descending: bool = False) -> PageRows[T]:
+    """Cut a page from a complete list, sorted by a unique key of text, numbers or lists of them."""
+    if page.after is None:
+        return cut(page, rows[page.offset : page.offset + page.size + 1], key)
+    try:
+        rest = [row for row in rows if (key(row) < page.after if descending else key(row) > page.after)]
+    except TypeError as error:
+        raise _invalid_cursor() from error
+    return cut(page, rest, key)
+
+
+def check_key(page: Page, kind: type[int | str]) -> None:
+    """Raise ApiError 400 when the page has a cursor that is not of this kind."""
+    wrong = page.after is not None and not isinstance(page.after, kind)
+    if wrong or (isinstance(page.after, int) and not 0 <= page.after <= public_ids.MAX_ID):
+        raise _invalid_cursor()
+
+
 def page_response(
-    context: AppContext,
-    request: Request,
-    results: Sequence[Any],
-    count: int,
-    number: int,
-    size: int = PAGE_SIZE,
-    after: str | None = None,
+    context: AppContext, request: Request, page: Page, results: Sequence[Any], count: int, after: str | None = None
 ) -> JSONResponse:
-    """A response with one page. ``after`` is the key of its last row: the next page starts after it."""
-    more = number * size < count
-    shown: dict[str, Any] = {
-        "results": list(results),
-        "next": _link(context, request, number + 1, after) if more else None,
-        "previous": _link(context, request, number - 1, None) if number > 1 else None,
-        "count": count,
+    """A response with one page. ``after`` is the cursor of the next page, None on the last."""
+    links = {
+        "next": _link(context, request, page.number + 1, after) if after is not None else None,
+        "previous": _link(context, request, page.number - 1, None) if page.number > 1 else None,
     }
-    return OrjsonResponse(shown)
-
-
-def slice_page(rows: Sequence[Any], number: int, size: int = PAGE_SIZE) -> Sequence[Any]:
-    """Page ``number`` of a complete list of rows."""
-    return rows[size * (number - 1) : size * number]
+    headers = ", ".join(f'<{url}>; rel="{"prev" if name == "previous" else name}"' for name, url in links.items() if url)
+    return OrjsonResponse({"results": list(results), **links, "count": count}, headers={"Link": headers} if headers else None)
 
 
 def refuse_unknown_parameters(request: Request) -> None:
-    """Raise ApiError 400 for an unknown query parameter, which would silently filter nothing."""
+    """Raise ApiError 400 for an unknown filter, which would silently filter nothing."""
     if not request.query_params:
         return
-    known = {field.alias for field in request.scope["route"].dependant.query_params}
-    for name in request.query_params:
-        if name not in known and request.scope["route"].name not in ("list_subscribers", "list_emails"):
-            raise ApiError(400, "invalid_input", f"The parameter {name[:50]!r} is unknown: leave it out.")
+    known = _HARMLESS | _list_parameters(request.scope["route"])
+    takes_metadata = "unsubscription_reason" in known  # only the list of subscribers does
+    unknown = (name for name in request.query_params if name not in known)
+    if name := next((name for name in unknown if not (takes_metadata and _METADATA.fullmatch(name))), None):
+        raise ApiError(400, "invalid_input", f"There is no filter {name[:50]!r} here: correct its name, or leave it out.")
+
+
+def _list_parameters(route: APIRoute) -> set[str]:
+    """The names of a route's query parameters."""
+    return {one["name"] for one in (route.openapi_extra or {}).get("parameters", ())} | set(_query_names(route.dependant))
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    for field in dependant.query_params:
+        kind = field.field_info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from (one.alias or name for name, one in kind.model_fields.items())
+        else:
+            yield field.alias
+    for one in dependant.dependencies:
+        yield from _query_names(one)
+
+
+def _parse_number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else 0
+
+
+def _encode_cursor(key: Any) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
+
+
+def _decode_cursor(text: str) -> Any:
+    try:
+        found = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except ValueError as error:
+        raise _invalid_cursor() from error
+    if found is None:
+        raise _invalid_cursor()
+    return found
+
+
+def _invalid_cursor() -> ApiError:
+    return ApiError(400, "invalid_input", "The cursor `after` is invalid: leave it out, or follow `next` unchanged.")
 
 
 def _link(context: AppContext, request: Request, number: int, after: str | None) -> str:
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("page", "after")]
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("page", "after", "offset")]
     asked = [*kept, ("page", str(number)), *([("after", after)] if after else [])]
     return f"{context.settings.api_url}{request.url.path}?{urlencode(asked)}"

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.common.dependencies import AppContext
 from mailer.core import log
 from mailer.core.errors import PostmergeError
+from mailer.core.telemetry import work_counts
 from mailer.flows.operations import api_records
 
 logger = log.get("api")
@@ -75,7 +76,7 @@ class RequestLogMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             return await self._app(scope, receive, send)
-        status = 500
+        status, started = 500, time.perf_counter()
 
         async def send_watched(message: Message) -> None:
             nonlocal status
@@ -87,6 +88,7 @@ class RequestLogMiddleware:
         try:
             await self._app(scope, receive, send_watched)
         finally:
+            work_counts.count_request(scope["method"], status, time.perf_counter() - started)
             if key := scope["state"].get("key"):
                 self._log.record(_describe_request(scope, status, key.id))
 

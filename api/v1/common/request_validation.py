@@ -6,8 +6,12 @@ import contextlib
 import json
 import math
 import re
+from typing import Annotated, Any
 
+from annotated_types import Len
 from fastapi import Request
+from fastapi.params import Form
+from pydantic import BeforeValidator
 
 from api.v1.common.errors import ApiError
 
@@ -18,8 +22,19 @@ _MAYBE_NOT_FINITE = re.compile(
 )  # in lower case; a cheap test before the JSON is parsed
 
 
+def _accept_empty_list(value: object) -> object:
+    return {} if value == [] else value
+
+
+# An object; PHP's clients send an empty one as [].
+JsonObject = Annotated[
+    dict[str, Any], BeforeValidator(_accept_empty_list, json_schema_input_type=dict[str, Any] | Annotated[list[Any], Len(0, 0)])
+]
+
+
 async def refuse_unstorable_text(request: Request) -> None:
     """Raise ApiError 400 when the request contains something that cannot be stored."""
+    await _refuse_media_type(request)
     if any("\0" in text for pair in request.query_params.multi_items() for text in pair):
         raise ApiError(400, "invalid_input", _UNSTORABLE_TEXT)
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
@@ -29,6 +44,21 @@ async def refuse_unstorable_text(request: Request) -> None:
         raise ApiError(400, "invalid_input", _UNSTORABLE_TEXT)
     if _MAYBE_NOT_FINITE.search(body) and _has_non_finite(await request.body()):
         raise ApiError(400, "invalid_input", _UNSTORABLE_NUMBER)
+
+
+async def _refuse_media_type(request: Request) -> None:
+    """Raise ApiError 415 when a body has not the media type that the operation takes."""
+    field = getattr(request.scope["route"], "body_field", None)
+    if field is None:
+        return
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if isinstance(field.field_info, Form):
+        wanted, fits = "multipart/form-data", given in ("multipart/form-data", "application/x-www-form-urlencoded")
+    else:
+        wanted, fits = "application/json", re.fullmatch(r"application/(.+\+)?json", given) is not None
+    if not fits and await request.body():  # a form that fits was read already
+        found = f"is {given[:80]!r}" if given else "is missing"
+        raise ApiError(415, "unsupported_media_type", f"The header Content-Type {found}: send `Content-Type: {wanted}`.")
 
 
 def _has_non_finite(body: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from email.utils import parseaddr
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,15 +11,17 @@ from api.common.dependencies import AppContext, Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import ApiError, raise_not_found
 from mailer.core import public_ids
+from mailer.core.characters import parse_sender
+from mailer.core.i18n import local_time
 
 router = APIRouter()
 
 
 @router.get("/ping", tags=["Ping"], responses=schemas.response("Empty"))
 def ping() -> JSONResponse:
-    """Check that the API key is valid.
+    """Check that the server answers and, if there is a key, that it is valid.
 
-    Returns an empty object.
+    Returns an empty object. Needs no key.
     """
     return JSONResponse({})
 
@@ -31,16 +32,16 @@ def get_account(context: Context) -> JSONResponse:
 
     The newsletter's username and the address of its sender.
     """
-    return JSONResponse({"username": get_username(context), "email_address": parseaddr(context.settings.sender)[1]})
+    return JSONResponse({"username": get_username(context), "email_address": context.settings.mailbox})
 
 
 @router.get("/newsletters", tags=["Newsletters"], responses=schemas.response("NewsletterPage"))
-def list_newsletters(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+def list_newsletters(context: Context, request: Request, page: paging.PageQuery) -> JSONResponse:
     """List newsletters.
 
     A server has exactly one newsletter.
     """
-    return paging.page_response(context, request, paging.slice_page([_newsletter(context)], page), 1, page)
+    return paging.page_response(context, request, page, [_newsletter(context)][page.offset :], 1)
 
 
 @router.get("/newsletters/{id}", tags=["Newsletters"], responses=schemas.response("Newsletter") | schemas.error_responses(404))
@@ -67,7 +68,7 @@ def check_username(context: AppContext, given: str) -> None:
 
 
 def _newsletter(context: AppContext) -> dict[str, Any]:
-    name, address = parseaddr(context.settings.sender)
+    sender, address = context.settings.sender, context.settings.mailbox
     return {
         "id": public_ids.public("news", 1),
         "creation_date": "1970-01-01T00:00:00+00:00",
@@ -78,8 +79,8 @@ def _newsletter(context: AppContext) -> dict[str, Any]:
         "domain": context.settings.site_url.partition("://")[2],
         "email_address": address,
         "email_domain": address.partition("@")[2],
-        "from_name": name,
+        "from_name": parse_sender(sender).name if sender else "",
         "locale": "en",
-        "timezone": "Etc/UTC",
+        "timezone": local_time.zone().key,
         "enabled_features": [],
     }

@@ -13,6 +13,7 @@ from api.common.dependencies import AppContext, Context
 from api.v1.common import paging, schemas
 from api.v1.common.authentication import is_allowed
 from api.v1.common.errors import ApiError, raise_not_found
+from api.v1.common.record_lists import list_records
 from api.v1.operations import export_rows
 from api.v1.subscribers.subscriber_filters import SubscriberFilters, build_conditions
 from mailer.core import public_ids, tokens
@@ -41,13 +42,12 @@ class ExportInput(BaseModel):
 
 
 @router.get("", responses=schemas.response("ExportPage"))
-def list_exports(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+def list_exports(context: Context, request: Request, page: paging.PageQuery) -> JSONResponse:
     """List exports.
 
     Newest first.
     """
-    rows, count = api_records.list_page(context.database, "exports", page, paging.PAGE_SIZE)
-    return paging.page_response(context, request, [_as_export(context, request, row) for row in rows], count, page)
+    return list_records(request, page, "exports", lambda row: _as_export(context, request, row))
 
 
 @router.post("", status_code=201, responses=schemas.response("Export", 201))

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from api.common.dependencies import Context
 from api.v1.common import openapi, paging, schemas
 from api.v1.common.errors import ApiError
+from api.v1.sending.emails import HELD_IN_GIT
 
 router = APIRouter()
 
@@ -108,12 +109,7 @@ NOT_SUPPORTED: Mapping[str, tuple[Operation, ...]] = {
 
 # Answered with 403: where in git the change is made, and the operations that it replaces.
 IN_GIT: Mapping[str, tuple[Operation, ...]] = {
-    "Emails are issues in git: edit content/issues/ and merge; `postmerge publish` does the rest.": (
-        Operation("POST", "/emails", "create_email", "Create an email"),
-        Operation("PATCH", "/emails/{id}", "update_email", "Update an email"),
-        Operation("DELETE", "/emails/{id}", "delete_email", "Delete an email"),
-        Operation("POST", "/emails/{id}/publish", "publish_email", "Publish an email"),
-    ),
+    HELD_IN_GIT: (Operation("POST", "/emails/{id}/publish", "publish_email", "Publish an email"),),
     "Drafts are not sent: `postmerge write` shows one, `postmerge rehearse` rehearses a send.": (
         Operation("POST", "/emails/{id}/send-draft", "send_draft", "Send a draft"),
     ),
@@ -151,8 +147,8 @@ IN_GIT: Mapping[str, tuple[Operation, ...]] = {
 
 
 def _make_empty_list() -> Callable[..., Response]:
-    def list_nothing(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
-        return paging.page_response(context, request, [], 0, page)
+    def list_nothing(context: Context, request: Request, page: paging.PageQuery) -> JSONResponse:
+        return paging.page_response(context, request, page, [], 0)
 
     return list_nothing
 

@@ -26,12 +26,13 @@ PERMISSIONS = {
     "read": dict.fromkeys(_AREAS, "read") | {"administrivia": "none", "sending": "none"},
     "subscribers": dict.fromkeys(_AREAS, "read") | {"administrivia": "none", "sending": "none", "subscriber": "write"},
     "publish": dict.fromkeys(_AREAS, "none") | {"sending": "write"},
+    "review": dict.fromkeys(_AREAS, "none") | {"sending": "read"},
     "admin": dict.fromkeys(_AREAS, "write"),
 }
 
 
 class Permissions(BaseModel):
-    """What a key may do: exactly what one of the scopes read, subscribers, publish and admin grants."""
+    """What a key may do: exactly what one of the scopes read, subscribers, publish, review and admin grants."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -64,13 +65,14 @@ class UserUpdateInput(BaseModel):
 
 
 @router.get("", responses=schemas.response("UserPage"))
-def list_users(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+def list_users(context: Context, request: Request, page: paging.PageQuery) -> JSONResponse:
     """List users.
 
     All API keys, including revoked ones, oldest first.
     """
     found = api_keys.list_keys(context.database)
-    return paging.page_response(context, request, [_as_user(key) for key in paging.slice_page(found, page)], len(found), page)
+    shown = paging.cut_sorted(page, found, lambda key: key.id)
+    return paging.page_response(context, request, page, [_as_user(key) for key in shown.rows], len(found), shown.after)
 
 
 @router.post("", status_code=201, responses=schemas.response("User", 201))

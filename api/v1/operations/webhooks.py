@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.common.dependencies import AppContext, Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import raise_not_found
+from api.v1.common.record_lists import list_records
 from mailer.core import public_ids
 from mailer.core.errors import BadInput
 from mailer.flows.operations import api_records, webhooks
@@ -35,16 +36,13 @@ class WebhookInput(BaseModel):
 
 
 @router.get("", responses=schemas.response("WebhookPage"))
-def list_webhooks(
-    context: Context, request: Request, status: Status | None = None, page: paging.PageNumber = 1
-) -> JSONResponse:
+def list_webhooks(context: Context, request: Request, page: paging.PageQuery, status: Status | None = None) -> JSONResponse:
     """List webhooks.
 
     Newest first.
     """
     where = {"enabled": status == "enabled"} if status else {}
-    rows, count = api_records.list_page(context.database, "webhooks", page, paging.PAGE_SIZE, **where)
-    return paging.page_response(context, request, [_as_webhook(row) for row in rows], count, page)
+    return list_records(request, page, "webhooks", _as_webhook, where)
 
 
 @router.post("", status_code=201, responses=schemas.response("Webhook", 201))
@@ -88,6 +86,7 @@ def update_webhook(context: Context, id: str, payload: WebhookInput) -> JSONResp
         "description": payload.description,
         "enabled": payload.status == "enabled",
         "failing_since": None,
+        "paused_until": None,
         "disabled_reason": "",
     }
     if payload.signing_key:
@@ -115,8 +114,8 @@ def retrieve_webhook_attempts(
     context: Context,
     request: Request,
     id: str,
+    page: paging.PageQuery,
     status: Annotated[str | None, Query(max_length=50)] = None,
-    page: paging.PageNumber = 1,
 ) -> JSONResponse:
     """List the attempts of a webhook.
 
@@ -124,8 +123,10 @@ def retrieve_webhook_attempts(
     """
     row = _find_webhook(context, id)
     states = _MESSAGE_STATES.get(status, ()) if status else ("pending", "claimed", "delivered", "failed")
-    rows, count = webhooks.list_messages(context.database, row["id"], states, page, paging.PAGE_SIZE)
-    return paging.page_response(context, request, [_as_attempt(one) for one in rows], count, page)
+    paging.check_key(page, int)
+    rows, count = webhooks.list_messages(context.database, row["id"], states, page.range)
+    shown = paging.cut(page, rows, lambda one: one["id"])
+    return paging.page_response(context, request, page, [_as_attempt(one) for one in shown.rows], count, shown.after)
 
 
 @router.post(

@@ -28,34 +28,34 @@ Ids = Annotated[list[str], Query(max_length=1000)]
 def list_images(
     context: Context,
     request: Request,
+    page: paging.PageQuery,
     ids: Ids = [],  # noqa: B006
-    page_size: paging.PageSize = paging.PAGE_SIZE,
-    page: paging.PageNumber = 1,
 ) -> JSONResponse:
     """List images.
 
     Images under `images/` of the archive, by name.
     """
     found = _select(_list_files(context, "images", PICTURE_SUFFIXES), "img", ids)
-    results = [_as_image(context, path) for path in paging.slice_page(found, page, page_size)]
-    return paging.page_response(context, request, results, len(found), page, page_size)
+    shown = paging.cut_sorted(page, found, str)
+    results = [_as_image(context, path) for path in shown.rows]
+    return paging.page_response(context, request, page, results, len(found), shown.after)
 
 
 @router.get("/attachments", responses=schemas.response("AttachmentPage"))
 def list_attachments(
     context: Context,
     request: Request,
+    page: paging.PageQuery,
     ids: Ids = [],  # noqa: B006
-    page_size: paging.PageSize = paging.PAGE_SIZE,
-    page: paging.PageNumber = 1,
 ) -> JSONResponse:
     """List attachments.
 
     Files under `files/` of the archive, by name.
     """
     found = _select(_list_files(context, "files", _DOCUMENTS), "att", ids)
-    results = [_as_attachment(context, path) for path in paging.slice_page(found, page, page_size)]
-    return paging.page_response(context, request, results, len(found), page, page_size)
+    shown = paging.cut_sorted(page, found, str)
+    results = [_as_attachment(context, path) for path in shown.rows]
+    return paging.page_response(context, request, page, results, len(found), shown.after)
 
 
 @router.get("/attachments/{id}", responses=schemas.response("Attachment") | schemas.error_responses(404))

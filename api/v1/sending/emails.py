@@ -1,8 +1,8 @@
-"""``/v1/emails`` and ``/v1/public/emails``: issues and their sends. Read-only: issues are files in git."""
+"""``/v1/emails`` and ``/v1/public/emails``: issues, their sends, and drafts (written by ``drafts``)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -15,11 +15,15 @@ from api.v1.common import paging, schemas
 from api.v1.common.errors import ApiError, raise_not_found
 from api.v1.operations.account import check_username
 from mailer.core import public_ids
+from mailer.flows.publishing import drafts
 from mailer.flows.sending import issue_overview
 from mailer.flows.sending.issue_overview import Analytics, IssueOverview
+from mailer.store.publishing.drafts import Draft
 from mailer.store.sending.issue_overview import IssueRow
 
 router = APIRouter(tags=["Emails"])
+
+HELD_IN_GIT = "Emails are issues in git: edit content/issues/ and merge; `postmerge publish` does the rest."
 
 Words = list[Annotated[str, Field(max_length=300)]]
 Status = Literal[
@@ -36,15 +40,15 @@ _EQUAL_FOR_ALL = (
     "webmentions", "subscriptions", "paid_subscriptions", "replies", "comments", "social_mentions",
 )  # fmt: skip
 _SORTED_BY_RATE = ("unsubscriptions", "permanent_failure_rate", "complaint_rate")
+_PUBLIC = ("sent",)  # what strangers may know of: a scheduled issue may not be in the archive yet
 _HISTORY_FIELDS = ("body", "subject", "description")
 
 
 class EmailFilters(BaseModel):
     """The query of ``GET /v1/emails``."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
-    page: int = Field(1, ge=1, le=1_000_000)
     ordering: str = "creation_date"
     status: list[Status] = []
     not_status: list[Status] = Field([], alias="-status")
@@ -69,25 +73,26 @@ class EmailFilters(BaseModel):
 
 
 @router.get("/emails", responses=schemas.response("EmailPage"))
-def list_emails(context: Context, request: Request, filters: Annotated[EmailFilters, Query()]) -> JSONResponse:
+def list_emails(
+    context: Context, request: Request, page: paging.PageQuery, filters: Annotated[EmailFilters, Query()]
+) -> JSONResponse:
     """List emails.
 
     Issues and their sends, 100 per page, oldest first; `ordering=-creation_date` reverses the order.
     """
-    rows = _sort(
-        context, [row for row in issue_overview.list_issues(context.database) if _matches(row, filters)], filters.ordering
-    )
+    rows = [row for row in issue_overview.list_issues(context.database) if _matches(row, filters)]
     if filters.deliveries__start is not None or filters.deliveries__end is not None:
         rows = _filter_by_deliveries(context, rows, filters)
-    shown = issue_overview.load_overviews(context.database, paging.slice_page(rows, filters.page))
-    results = as_emails(context, shown)
+    key, down = _make_sort_key(context, rows, filters.ordering), filters.ordering.startswith("-")
+    shown = paging.cut_sorted(page, sorted(rows, key=key, reverse=down), key, down)
+    results = as_emails(context, issue_overview.load_overviews(context.database, shown.rows))
     for result in results:
         for name in filters.excluded_fields:
             if name in ("analytics", "attachments"):
                 result.pop(name, None)
             elif name in result and isinstance(result[name], str) and name == "body":
                 result[name] = ""
-    return paging.page_response(context, request, results, len(rows), filters.page)
+    return paging.page_response(context, request, page, results, len(rows), shown.after)
 
 
 @router.get("/emails/{id}", responses=schemas.response("Email") | schemas.error_responses(404))
@@ -125,12 +130,11 @@ def retrieve_email_history(
     context: Context,
     request: Request,
     id: str,
+    page: paging.PageQuery,
     field: Annotated[str, Query(min_length=1, max_length=50)] = "body",
     ordering: Literal["creation_date", "-creation_date"] = "creation_date",
     query: Annotated[str, Query(max_length=300)] = "",
     expand: Annotated[list[str], Query()] = [],  # noqa: B006
-    page: paging.PageNumber = 1,
-    page_size: paging.PageSize = paging.PAGE_SIZE,
 ) -> JSONResponse:
     """List an email's history.
 
@@ -140,9 +144,11 @@ def retrieve_email_history(
         raise ApiError(400, "invalid_input", f"field must be one of {', '.join(_HISTORY_FIELDS)}.")
     found = [_as_history(one, field) for one in issue_overview.list_editions(context.database, _find_email(context, id))]
     found = [one for one in found if query.lower() in one["value"].lower()]
-    if ordering.startswith("-"):
+    down = ordering.startswith("-")
+    if down:
         found.reverse()
-    return paging.page_response(context, request, paging.slice_page(found, page, page_size), len(found), page, page_size)
+    shown = paging.cut_sorted(page, found, lambda one: int(one["history_id"]), down)
+    return paging.page_response(context, request, page, shown.rows, len(found), shown.after)
 
 
 @router.get("/emails/{id}/history/body/{history_id}", responses=schemas.response("History") | schemas.error_responses(404))
@@ -167,30 +173,42 @@ def list_public_emails(
     context: Context,
     request: Request,
     username: str,
+    page: paging.PageQuery,
     q: Annotated[str, Query(max_length=300)] = "",
-    page: paging.PageNumber = 1,
 ) -> JSONResponse:
     """List public emails.
 
-    Title and web address of every issue.
+    Title and web address of every issue that was sent or adopted. Needs no key.
     """
     check_username(context, username)
-    rows = [row for row in issue_overview.list_issues(context.database) if q.lower() in row.subject.lower()]
-    results = [_as_public_email(context, row) for row in paging.slice_page(rows, page)]
-    return paging.page_response(context, request, results, len(rows), page)
+    known = issue_overview.list_issues(context.database)
+    rows = [row for row in known if q.lower() in row.subject.lower() and IssueOverview(row, "", {}).status in _PUBLIC]
+    shown = paging.cut_sorted(page, sorted(rows, key=_get_place, reverse=True), _get_place, descending=True)
+    results = [_as_public_email(context, row) for row in shown.rows]
+    return paging.page_response(context, request, page, results, len(rows), shown.after)
 
 
-def as_emails(context: AppContext, found: Sequence[IssueOverview]) -> list[dict[str, Any]]:
-    """Issues in the contract's shape; one query for all of them."""
+def _get_place(row: IssueRow) -> list[str | float]:
+    return [row.dated.timestamp(), row.key]
+
+
+def as_emails(
+    context: AppContext, found: Sequence[IssueOverview], known: Mapping[str, Draft] | None = None
+) -> list[dict[str, Any]]:
+    """Issues and drafts in the contract's shape; one query for all of them. ``known`` has the drafts, if they are known."""
+    if known is None:
+        known = drafts.list_drafts(context.database) if any(email.status == "draft" for email in found) else {}
     return [
-        _as_email(context, email, analytics)
+        _as_email(context, email, analytics, known.get(email.row.key))
         for email, analytics in zip(found, issue_overview.load_analytics(context.database, found), strict=True)
     ]
 
 
-def _as_email(context: AppContext, email: IssueOverview, analytics: Analytics) -> dict[str, Any]:
+def _as_email(context: AppContext, email: IssueOverview, analytics: Analytics, draft: Draft | None) -> dict[str, Any]:
     row = email.row
     url = _web_url(context, row)
+    if draft:
+        return _as_email(context, email, analytics, None) | _describe_draft(draft)
     return {
         "id": public_ids.public("em", email.number),
         "creation_date": row.dated.isoformat(),
@@ -222,17 +240,39 @@ def _as_email(context: AppContext, email: IssueOverview, analytics: Analytics) -
     }
 
 
+def _describe_draft(draft: Draft) -> dict[str, Any]:
+    """What a draft says in place of what a send does."""
+    given = drafts.read_fields(draft.fields)
+    place = {
+        "branch": draft.branch,
+        "path": draft.path,
+        "pull_request": draft.pull_request,
+        "state": "not pushed" if draft.reason else "pushed",
+        "reason": draft.reason,
+        "send": given.send if given.is_ready else "no",
+        "ignored": list(given.ignored),
+    }
+    return {
+        "body": given.body,
+        "source": "api",
+        "publish_date": given.send if given.send != "yes" else None,
+        "email_type": "premium" if given.premium else "public",
+        "metadata": {**given.metadata, **place},
+    }
+
+
 def _matches(row: IssueRow, filters: EmailFilters) -> bool:
     status = IssueOverview(row, "", {}).status
     source = "app" if row.send_id else "import"
+    statuses = {status, "imported"} if status == "sent" and not row.send_id else {status}
     numbers = [public_ids.number("em", one) for one in filters.ids]
     rates = (filters.click_rate__start, filters.click_rate__end, filters.open_rate__start, filters.open_rate__end)
     day = row.dated.date()
     published = (row.due_at or row.dated).date()
     return all(
         (
-            not filters.status or status in filters.status,
-            status not in filters.not_status,
+            not filters.status or not statuses.isdisjoint(filters.status),
+            statuses.isdisjoint(filters.not_status),
             not filters.ids or issue_overview.issue_number(row.key) in numbers,
             filters.subject is None or filters.subject.lower() in row.subject.lower(),
             not filters.source or source in filters.source,
@@ -247,23 +287,29 @@ def _matches(row: IssueRow, filters: EmailFilters) -> bool:
     )
 
 
-def _sort(context: AppContext, rows: list[IssueRow], ordering: str) -> list[IssueRow]:
-    down, name = ordering.startswith("-"), ordering.removeprefix("-")
+def _make_sort_key(context: AppContext, rows: list[IssueRow], ordering: str) -> Callable[[IssueRow], list[str | float]]:
+    """What the rows are sorted by: the column, then the date and the key, so that no two are equal."""
+    name = ordering.removeprefix("-")
     known = (*_SORT_COLUMNS, "status", *_SORTED_BY_RATE, *_EQUAL_FOR_ALL)
     if name not in known:
         raise ApiError(
             400, "invalid_ordering", f"The ordering must be one of {', '.join(known)}, with a leading - to reverse it."
         )
-    dated = sorted(rows, key=lambda row: row.dated, reverse=down)
-    if name in _EQUAL_FOR_ALL:
-        return dated
-    if name == "status":
-        return sorted(dated, key=lambda row: IssueOverview(row, "", {}).status, reverse=down)
+    rates: dict[str, float] = {}
     if name in _SORTED_BY_RATE:
-        whole = issue_overview.load_overviews(context.database, dated)
-        analytics = list(zip(whole, issue_overview.load_analytics(context.database, whole), strict=True))
-        return [email.row for email, _ in sorted(analytics, key=lambda one: _rate_of(one[1], name), reverse=down)]
-    return sorted(rows, key=lambda row: getattr(row, _SORT_COLUMNS[name]), reverse=down)
+        whole = issue_overview.load_overviews(context.database, rows)
+        analytics = zip(whole, issue_overview.load_analytics(context.database, whole), strict=True)
+        rates = {email.row.key: _rate_of(one, name) for email, one in analytics}
+
+    def key(row: IssueRow) -> list[str | float]:
+        if name in _SORT_COLUMNS:
+            value = getattr(row, _SORT_COLUMNS[name])
+            first = value if isinstance(value, str) else value.timestamp()
+        else:
+            first = IssueOverview(row, "", {}).status if name == "status" else rates.get(row.key, 0.0)
+        return [first, row.dated.timestamp(), row.key]
+
+    return key
 
 
 def _rate_of(analytics: Analytics, name: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
 from api.common.dependencies import AppContext, Context
@@ -24,21 +24,26 @@ Kind = Literal["bounced", "clicked", "complained", "delivered", "opened", "rejec
 Expand = Annotated[list[Literal["automation", "subscriber", "email"]], Query(max_length=3)]
 
 
+async def _read_page(
+    request: Request, page: paging.PageNumber = 1, page_size: paging.PageSize = 500, after: paging.Cursor = None
+) -> paging.Page:
+    return paging.build_page(request, page, page_size, after, most=5000)
+
+
+EventPage = Annotated[paging.Page, Depends(_read_page)]
+
+
 @router.get("", responses=schemas.response("EmailEventPage"))
 def list_events(
     context: Context,
     request: Request,
+    page: EventPage,
     event_type: Kind | None = None,
     ordering: Literal["creation_date", "-creation_date"] = "-creation_date",
     expand: Expand = [],  # noqa: B006
     email_id: Annotated[str | None, Query(max_length=300)] = None,
     automation_id: Annotated[str | None, Query(max_length=300)] = None,
     subscriber_id: Annotated[str | None, Query(max_length=300)] = None,
-    page_size: Annotated[int, Query(ge=1, le=5000)] = 500,
-    page: paging.PageNumber = 1,
-    after: Annotated[
-        str | None, Query(max_length=50, description="The last event of the previous page; part of `next`.")
-    ] = None,
 ) -> JSONResponse:
     """List events.
 
@@ -52,9 +57,10 @@ def list_events(
         where["subscriber_id"] = -1 if number is None else number
     if email_id is not None:
         where["send_id"] = api_records.list_send_ids(context.database, public_ids.number("em", email_id))
-    rows, count = api_records.list_events(context.database, where, page, page_size, after, ordering.startswith("-"))
-    results = as_events(context, rows, expand)
-    return paging.page_response(context, request, results, count, page, page_size, results[-1]["id"] if results else None)
+    paging.check_key(page, int)
+    rows, count = api_records.list_events(context.database, where, page.range, ordering.startswith("-"))
+    shown = paging.cut(page, rows, lambda row: row["id"])
+    return paging.page_response(context, request, page, as_events(context, shown.rows, expand), count, shown.after)
 
 
 @router.get("/{id}", responses=schemas.response("EmailEvent") | schemas.error_responses(404))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from api.common.dependencies import AppContext, Context
-from api.v1.common import schemas
+from api.v1.common import review_counts, schemas
 from api.v1.common.authentication import is_blind
 from mailer import transports
 from mailer.core.edition import Finding
@@ -47,12 +47,16 @@ class BuildFindingInput(BaseModel):
 
 
 class PublishInput(ArchiveDigests):
-    """What to publish. If ``gate`` is null, the server's transport decides whether a page must be live first."""
+    """What to publish. If ``gate`` is null, the server's transport decides whether a page must be live first.
+
+    ``commit`` is the git commit that was built, for the receipts.
+    """
 
     findings: Annotated[list[BuildFindingInput], Field(max_length=5000)] = []
     issue: Annotated[str, Field(max_length=500)] = ""
     allow: Annotated[list[str], Field(max_length=20)] = []
     gate: bool | None = None
+    commit: Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64}|)$")] = ""
 
 
 class MissingEditions(BaseModel):
@@ -108,13 +112,14 @@ def plan_publish(context: Context, request: Request, payload: PublishInput) -> J
     """Plan a publish.
 
     Returns what publishing would do, and the reasons why it would refuse. Changes nothing. A key with the scope `publish` gets
-    neither counts of subscribers nor reasons that depend on them.
+    neither counts of subscribers nor reasons that depend on them; one with the scope `review` gets rounded counts, for audience
+    rules of published issues only.
     """
     blind = is_blind(request)
     outlook = remote_publish.preview_uploaded(context.database, context.settings, *_arguments(context, payload, blind))
     told = [one for one in outlook.refusals if not (blind and one.about_subscribers)]
-    refusals = [{"guard": one.name, "sentence": one.sentence} for one in told]
-    return JSONResponse({"first": outlook.plan.first, "steps": _as_steps(outlook.plan, blind), "refusals": refusals})
+    refusals = [{"check": one.name, "sentence": one.sentence} for one in told]
+    return JSONResponse({"first": outlook.plan.first, "steps": _as_steps(context, request, outlook.plan), "refusals": refusals})
 
 
 @router.post("", response_model=PublishResult, responses=schemas.error_responses(409))
@@ -126,14 +131,14 @@ def publish_archive(context: Context, request: Request, payload: PublishInput) -
     """
     blind = is_blind(request)
     done = remote_publish.publish_uploaded(context.database, context.settings, *_arguments(context, payload, blind))
-    facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": _as_steps(done.plan, blind)}
+    facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": _as_steps(context, request, done.plan)}
     return JSONResponse(facts, background=BackgroundTask(context.wake_transactional))
 
 
 def _arguments(
     context: AppContext, payload: PublishInput, blind: bool
 ) -> tuple[Transport, Sequence[str], Sequence[Finding], publish.Request]:
-    gate = context.settings.transport == "ses" if payload.gate is None else payload.gate
+    gate = context.settings.transport != "outbox" if payload.gate is None else payload.gate
     if unknown := [name for name in payload.allow if name not in ALLOWED]:
         raise BadInput(f"{unknown[0][:50]!r} is not a check of the preflight: use one of {', '.join(ALLOWED)}.")
     if gate and not context.settings.site_url:
@@ -143,21 +148,27 @@ def _arguments(
         transports.make_transport(context.settings),
         payload.editions,
         findings,
-        publish.Request(payload.issue, payload.allow, gate, blind),
+        publish.Request(payload.issue, payload.allow, gate, blind, payload.commit),
     )
 
 
-def _as_steps(plan_publish: Plan, blind: bool) -> list[dict[str, Any]]:
-    return [_as_step(step, blind) for step in plan_publish.of(Action.SEND, Action.UPDATE, Action.CANCEL)]
+def _as_steps(context: AppContext, request: Request, plan_publish: Plan) -> list[dict[str, Any]]:
+    steps = plan_publish.of(Action.SEND, Action.UPDATE, Action.CANCEL)
+    if request.state.key.scope == "review":
+        rules = remote_publish.list_published_rules(context.database)
+        return [_as_step(step, review_counts.count_roughly(step, rules)) for step in steps]
+    count = review_counts.hide_counts if is_blind(request) else review_counts.count_exactly
+    return [_as_step(step, count(step)) for step in steps]
 
 
-def _as_step(step: Step, blind: bool) -> dict[str, Any]:
+def _as_step(step: Step, counts: dict[str, Any]) -> dict[str, Any]:
     return {
         "issue": step.key,
         "action": str(step.action),
         "why": step.why,
         "subject": step.edition.subject if step.edition else None,
-        "readers": None if blind else step.size,
+        **counts,
         "due_at": step.due_at.isoformat() if step.due_at else None,
-        "paths": list(step.edition.paths) if step.edition else [],
+        "scheduled": step.scheduled,
+        "paths": list(step.edition.paths) if step.edition else [step.was_at],
     }

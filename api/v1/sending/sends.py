@@ -31,8 +31,8 @@ class SendOutput(BaseModel):
     subject: str
     rule: str
     reason: str
-    waits_for: str
-    look_until: str | None
+    waiting_reason: str
+    watch_until: str | None
     due_at: str
     started_at: str | None
     finished_at: str | None
@@ -48,14 +48,15 @@ class SendPage(BaseModel):
 
 
 @router.get("", response_model=SendPage)
-def list_sends(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+def list_sends(context: Context, request: Request, page: paging.PageQuery) -> JSONResponse:
     """List sends.
 
     Each send with its deliveries counted by state, newest first, 100 per page. A key with the scope `publish` gets no counts
     and no reasons, and sees a paused send as `holding`.
     """
     found = [_as_send(send_facts(one), is_blind(request)) for one in list_send_statuses(context.database)]
-    return paging.page_response(context, request, paging.slice_page(found, page), len(found), page)
+    shown = paging.cut_sorted(page, found, lambda send: int(send["id"]), descending=True)
+    return paging.page_response(context, request, page, shown.rows, len(found), shown.after)
 
 
 @router.get("/{id_or_issue}", response_model=SendOutput, responses=schemas.error_responses(404))
@@ -72,5 +73,5 @@ def retrieve_send(context: Context, request: Request, id_or_issue: str) -> JSONR
 
 def _as_send(facts: dict[str, Any], blind: bool) -> dict[str, Any]:
     state = "holding" if facts["state"] == "paused" else facts["state"]
-    hidden: dict[str, Any] = {"audience": None, "deliveries": {}, "reason": "", "waits_for": "", "state": state}
+    hidden: dict[str, Any] = {"audience": None, "deliveries": {}, "reason": "", "waiting_reason": "", "state": state}
     return {**facts, **(hidden if blind else {}), "id": str(facts["id"])}

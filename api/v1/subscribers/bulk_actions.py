@@ -11,7 +11,7 @@ from starlette.background import BackgroundTask
 
 from api.common.dependencies import Context
 from api.v1.common import schemas
-from api.v1.common.errors import ApiError, make_rejection_error, raise_not_found
+from api.v1.common.errors import ApiError, check_declared_fields, make_rejection_error, raise_not_found
 from mailer.core import public_ids
 from mailer.core.errors import BadInput, BadRule
 from mailer.flows.operations import api_records
@@ -38,6 +38,8 @@ def create_bulk_action(context: Context, payload: BulkActionInput) -> JSONRespon
     `metadata.done` counts the changed ones.
     """
     try:
+        if isinstance(given := payload.metadata.get("metadata"), dict):
+            check_declared_fields(context, given)
         row = bulk_actions.run_action(context.database, context.settings, payload.type, payload.metadata)
     except Rejected as error:
         raise make_rejection_error(error) from error

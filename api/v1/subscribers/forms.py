@@ -23,11 +23,11 @@ _FROM_OUR_PAGES = Condition(f"{FIRST_SOURCE} IN ('form', 'page')", {})
 def list_forms(
     context: Context,
     request: Request,
+    page: paging.PageQuery,
     status: Annotated[list[str], Query()] = [],  # noqa: B006
     not_status: Annotated[list[str], Query(alias="-status")] = [],  # noqa: B006
     admin: bool | None = None,
     ordering: str = "-creation_date",
-    page: paging.PageNumber = 1,
 ) -> JSONResponse:
     """List forms.
 
@@ -35,7 +35,7 @@ def list_forms(
     """
     shown = "active" not in not_status and (not status or "active" in status) and admin is not True
     found = [_as_form(context)] if shown else []
-    return paging.page_response(context, request, paging.slice_page(found, page), len(found), page)
+    return paging.page_response(context, request, page, found[page.offset :], len(found))
 
 
 @router.get("/{id}", responses=schemas.response("Form") | schemas.error_responses(404))

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.common.dependencies import Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import ApiError, raise_not_found
+from api.v1.common.record_lists import list_records
+from api.v1.common.request_validation import JsonObject
 from mailer.core import public_ids
 from mailer.core.errors import BadInput
 from mailer.flows.operations import api_records
@@ -28,18 +30,17 @@ class UpdateImportInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     label: Label | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: JsonObject | None = None
     status: Literal["in_progress"] | None = None
 
 
 @router.get("", responses=schemas.response("ImportPage"))
-def list_imports(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+def list_imports(context: Context, request: Request, page: paging.PageQuery) -> JSONResponse:
     """List imports.
 
     Newest first.
     """
-    rows, count = api_records.list_page(context.database, "imports", page, paging.PAGE_SIZE)
-    return paging.page_response(context, request, [_as_import(row) for row in rows], count, page)
+    return list_records(request, page, "imports", _as_import)
 
 
 @router.post("", status_code=201, responses=schemas.response("Import", 201))

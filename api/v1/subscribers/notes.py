@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field
 from api.common.dependencies import Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import ApiError, raise_not_found
+from api.v1.common.record_lists import list_records
+from api.v1.common.request_validation import JsonObject
 from mailer.core import public_ids
 from mailer.flows.operations import api_records
 
@@ -29,17 +31,17 @@ class NoteInput(BaseModel):
     body: Annotated[str, Field(min_length=1, max_length=20_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
     model_type: Model
     model_id: Annotated[str, Field(max_length=50)]
-    metadata: dict[str, Any] = {}
+    metadata: JsonObject = {}
 
 
 @router.get("", responses=schemas.response("NotePage"))
 def list_notes(
     context: Context,
     request: Request,
+    page: paging.PageQuery,
     model_type: Model | None = None,
     model_id: Annotated[str | None, Query(max_length=50)] = None,
     expand: Annotated[list[str], Query()] = [],  # noqa: B006
-    page: paging.PageNumber = 1,
 ) -> JSONResponse:
     """List notes.
 
@@ -51,10 +53,9 @@ def list_notes(
         numbers = {kind: public_ids.number(_PREFIX.get(kind, "?"), model_id) for kind in kinds}
         kind = next((kind for kind, number in numbers.items() if number is not None), None)
         if kind is None:
-            return paging.page_response(context, request, [], 0, page)
+            return paging.page_response(context, request, page, [], 0)
         where = {"model_type": kind, "model_id": numbers[kind]}
-    rows, count = api_records.list_page(context.database, "notes", page, paging.PAGE_SIZE, **where)
-    return paging.page_response(context, request, [_as_note(row) for row in rows], count, page)
+    return list_records(request, page, "notes", _as_note, where)
 
 
 @router.post("", operation_id="create_note_endpoint", status_code=201, responses=schemas.response("Note", 201))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.common.dependencies import Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import make_rejection_error, raise_not_found
+from api.v1.common.record_lists import list_records
 from mailer.core import public_ids
 from mailer.flows.operations import api_records
 from mailer.flows.subscribers import segment_admin
@@ -61,13 +62,12 @@ class SegmentUpdateInput(BaseModel):
 
 
 @router.get("", responses=schemas.response("SegmentPage"))
-def list_segments(context: Context, request: Request, page: paging.PageNumber = 1) -> JSONResponse:
+def list_segments(context: Context, request: Request, page: paging.PageQuery) -> JSONResponse:
     """List segments.
 
     Newest first.
     """
-    rows, count = api_records.list_page(context.database, "segments", page, paging.PAGE_SIZE)
-    return paging.page_response(context, request, [_as_segment(row) for row in rows], count, page)
+    return list_records(request, page, "segments", _as_segment)
 
 
 @router.post("", status_code=201, responses=schemas.response("Segment", 201))

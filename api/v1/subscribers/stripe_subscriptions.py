@@ -21,7 +21,7 @@ router = APIRouter(tags=["Subscribers"])
     "/subscribers/{id_or_email}/stripe-subscriptions",
     responses=schemas.response("StripeSubscriptionPage") | schemas.error_responses(404),
 )
-def get_stripe_subscriptions(context: Context, request: Request, id_or_email: str, page: paging.PageNumber = 1) -> JSONResponse:
+def get_stripe_subscriptions(context: Context, request: Request, id_or_email: str, page: paging.PageQuery) -> JSONResponse:
     """List a subscriber's Stripe subscriptions.
 
     Oldest first; empty if the newsletter has no paid plans.
@@ -29,8 +29,13 @@ def get_stripe_subscriptions(context: Context, request: Request, id_or_email: st
     found = subscription_views.list_by_subscriber(context.database, id_or_email)
     if found is None:
         raise_not_found("subscriber")
-    results = [as_subscription(one) for one in paging.slice_page(found, page)]
-    return paging.page_response(context, request, results, len(found), page)
+    shown = paging.cut_sorted(page, sorted(found, key=_get_place), _get_place)
+    results = [as_subscription(one) for one in shown.rows]
+    return paging.page_response(context, request, page, results, len(found), shown.after)
+
+
+def _get_place(kept: StoredSubscription) -> list[float | str]:
+    return [kept.started_at.timestamp() if kept.started_at else 0.0, kept.stripe_id]
 
 
 def as_subscription(kept: StoredSubscription) -> dict[str, Any]:

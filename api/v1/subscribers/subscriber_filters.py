@@ -5,12 +5,13 @@ A filter on data that is not kept (coupons, prices, opens, clicks, risk) matches
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from api.v1.common.errors import ApiError
 from mailer.core import addresses, public_ids
@@ -44,7 +45,7 @@ SOURCES = {  # the contract's value: ours
 _REASONS = {"hard_bounce": ("hard bounce",), "other": ("operator",), "spam": ("complaint",), "transient": ("soft bounces",)}
 _DATE_COLUMNS = {
     "date": "created_at",
-    "unsubscription_date": "left_at",
+    "unsubscription_date": "unsubscribed_at",
 }
 _NOT_KEPT = (
     "coupon", "current_price", "price", "form", "subscriber_import",
@@ -54,13 +55,14 @@ _NOT_KEPT = (
 )  # fmt: skip
 
 
+_METADATA = re.compile(r"(-?)metadata\['([^\x00]{1,300})'\]")  # in a query: metadata['plan'], metadata['address.city']
+
+
 class SubscriberFilters(BaseModel):
     """The query of ``GET /v1/subscribers``."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    page: int = Field(1, ge=1, le=1_000_000)
-    after: str | None = Field(None, max_length=300, description="The last key of the previous page; part of `next`.")
     ordering: str = "-creation_date"
     expand: Expand = []
     ids: Words = Field([], max_length=1000)
@@ -109,22 +111,32 @@ class SubscriberFilters(BaseModel):
     click_rate__end: float | None = None
     risk_score__start: float | None = None
     risk_score__end: float | None = None
+    _metadata: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # by the parameter's whole name
 
 
 async def _read_query(request: Request) -> SubscriberFilters:
     """Parse the query as the framework does, in a tenth of the time: only the given parameters are validated."""
     given: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
+    query = request.query_params
+    for name, value in query.multi_items():
         if name in _LIST_PARAMETERS:
             given.setdefault(name, []).append(value)
-        else:
+        elif name in _NAMES:
             given[name] = value
     try:
-        return SubscriberFilters.model_validate(given)
+        filters = SubscriberFilters.model_validate(given)
+        filters._metadata = {name: query.getlist(name) for name in query if is_metadata_filter(name)}
+        return filters
     except ValidationError as error:
         raise RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in error.errors()]) from error
 
 
+def is_metadata_filter(name: str) -> bool:
+    """Whether a query's parameter filters by metadata."""
+    return _METADATA.fullmatch(name) is not None
+
+
+_NAMES = {field.alias or name for name, field in SubscriberFilters.model_fields.items()}
 _LIST_PARAMETERS = {field.alias or name for name, field in SubscriberFilters.model_fields.items() if field.default == []}
 FilterQuery = Annotated[SubscriberFilters, Depends(_read_query)]
 PARAMETERS = [
@@ -139,6 +151,7 @@ def build_conditions(database: Database, filters: SubscriberFilters) -> list[Con
     if filters.ordering not in ORDERS:
         raise ApiError(400, "invalid_ordering", f"The ordering must be one of {', '.join(ORDERS)}.")
     found = [*_identity_conditions(filters), *_text_conditions(filters), *_date_conditions(filters)]
+    found += [_metadata_condition(number, *one) for number, one in enumerate(filters._metadata.items())]
     if any(getattr(filters, name) not in (None, []) for name in _NOT_KEPT):
         found.append(Condition("false", {}))
     if filters.segment:
@@ -148,8 +161,8 @@ def build_conditions(database: Database, filters: SubscriberFilters) -> list[Con
 
 def get_only_tag(filters: SubscriberFilters) -> str | None:
     """The tag, if it is the only filter, else None."""
-    rest = filters.model_dump(exclude={"page", "after", "ordering", "expand", "tag"}, exclude_defaults=True)
-    return filters.tag[0].lower() if len(filters.tag) == 1 and not rest else None
+    rest = filters.model_dump(exclude={"ordering", "expand", "tag"}, exclude_defaults=True)
+    return filters.tag[0].lower() if len(filters.tag) == 1 and not rest and not filters._metadata else None
 
 
 def _identity_conditions(filters: SubscriberFilters) -> list[Condition]:
@@ -194,12 +207,24 @@ def _text_conditions(filters: SubscriberFilters) -> list[Condition]:
     utm = {name: getattr(filters, name) for name in ("utm_campaign", "utm_medium", "utm_source")}
     found += [Condition(f"{name} = ANY(%({name}s)s)", {f"{name}s": words}) for name, words in utm.items() if words]
     if filters.unsubscription_reason:
-        found.append(Condition("leaving_reason = ANY(%(leaving)s)", {"leaving": filters.unsubscription_reason}))
+        found.append(Condition("unsubscribe_reason = ANY(%(leaving)s)", {"leaving": filters.unsubscription_reason}))
     reasons = [*filters.bounce_reason, *filters.undeliverability_reason]
     if reasons:
         ours = [one for word in reasons for one in _REASONS.get(word, ())]
         found.append(Condition(f"EXISTS ({SUPPRESSION} AND reason = ANY(%(reasons)s::text []))", {"reasons": ours}))
     return found
+
+
+def _metadata_condition(number: int, name: str, values: list[str]) -> Condition:
+    """A value at a key, or at a path of keys joined by dots; `null` stands for one that is missing. Negated by a leading -."""
+    parts = _METADATA.fullmatch(name)
+    assert parts
+    key, path, wanted = f"metadata_key_{number}", f"metadata_path_{number}", f"metadata_values_{number}"
+    value = f"coalesce(metadata ->> %({key})s, metadata #>> %({path})s::text [])"
+    missing = f" OR {value} IS NULL" if "null" in values else ""
+    condition = f"coalesce({value} = ANY(%({wanted})s::text []){missing}, false)"
+    facts = {key: parts[2], path: parts[2].split("."), wanted: values}
+    return Condition(f"NOT {condition}" if parts[1] else condition, facts)
 
 
 def _date_conditions(filters: SubscriberFilters) -> list[Condition]:

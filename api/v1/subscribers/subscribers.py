@@ -11,16 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from api.common.dependencies import AppContext, Context
+from api.common.dependencies import AppContext, Context, client_ip
 from api.v1.common import openapi, paging, schemas
-from api.v1.common.errors import ApiError, make_rejection_error, raise_not_found
-from api.v1.common.idempotency import Idempotent
+from api.v1.common.errors import ApiError, check_declared_fields, make_rejection_error, raise_not_found
+from api.v1.common.request_validation import JsonObject
 from api.v1.subscribers.stripe_subscriptions import as_subscription
 from api.v1.subscribers.subscriber_filters import PARAMETERS, SOURCES, Expand, FilterQuery, build_conditions, get_only_tag
 from mailer.core import public_ids
+from mailer.core.errors import Refused
 from mailer.flows.billing import subscription_views
-from mailer.flows.subscribers import subscriber_admin, subscriber_query
+from mailer.flows.subscribers import subscriber_admin, subscriber_query, suppression_lifting
 from mailer.flows.subscribers.subscriber_admin import Rejected, SubscriberChanges
+from mailer.flows.subscribers.suppression_lifting import MAX_REASON_CHARS, UnsuppressRequest
 from mailer.store.subscribers.subscriber_records import SubscriberRecord
 
 router = APIRouter(prefix="/subscribers", tags=["Subscribers"])
@@ -39,7 +41,7 @@ _TRANSITIONS = {
     "confirmed": "regular",
     "added": "regular",
     "imported": "regular",
-    "left": "unsubscribed",
+    "unsubscribed": "unsubscribed",
     "paused": "paused",
     "resumed": "regular",
 }
@@ -53,7 +55,7 @@ class SubscriberInput(BaseModel):
 
     email_address: str = Field(max_length=254)
     notes: Text = ""
-    metadata: dict[str, Any] = {}
+    metadata: JsonObject = {}
     tags: Tags = []
     referrer_url: Url = ""
     utm_campaign: Short = ""
@@ -72,7 +74,7 @@ class SubscriberUpdateInput(BaseModel):
     commenting_disabled: bool | None = None
     email_address: str | None = Field(None, max_length=254)
     notes: Text | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: JsonObject | None = None
     tags: Tags | None = None
     referrer_url: Url | None = None
     type: Kind | None = None
@@ -80,28 +82,38 @@ class SubscriberUpdateInput(BaseModel):
     email_which_prompted_unsubscription_id: str | None = Field(None, max_length=50)
 
 
+class UnsuppressionInput(BaseModel):
+    """Why a subscriber may be emailed again: `reason` is kept as evidence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON_CHARS, pattern=r"^[^\x00]*\S[^\x00]*$")]
+
+
 @router.get("", responses=schemas.response("SubscriberPage"), openapi_extra={"parameters": PARAMETERS})
-def list_subscribers(context: Context, request: Request, filters: FilterQuery) -> JSONResponse:
+def list_subscribers(context: Context, request: Request, filters: FilterQuery, page: paging.PageQuery) -> JSONResponse:
     """List subscribers.
 
-    100 per page, newest first. Follow `next`: later pages are as fast as the first.
+    100 per page, newest first. Follow `next`: it shows everybody once, and later pages are as fast as the first.
     """
     where = build_conditions(context.database, filters)
+    by_id = filters.ordering.endswith("creation_date")
+    paging.check_key(page, int if by_id else str)
     try:
         found = subscriber_query.list_page(
-            context.database, where, filters.ordering, filters.page, filters.after, get_only_tag(filters), filters.tag
+            context.database, where, filters.ordering, page.range, get_only_tag(filters), filters.tag
         )
     except Rejected as error:
         raise make_rejection_error(error) from error
-    results = [{**as_subscriber(one), **_expanded(context, one, filters.expand)} for one in found.subscribers]
-    return paging.page_response(context, request, results, found.count, filters.page, subscriber_query.PAGE_SIZE, found.after)
+    shown = paging.cut(page, found.subscribers, lambda one: one.id if by_id else one.email_normal)
+    results = [{**as_subscriber(one), **_expanded(context, one, filters.expand)} for one in shown.rows]
+    return paging.page_response(context, request, page, results, found.count, shown.after)
 
 
 @router.post("", status_code=201, responses=schemas.response("Subscriber", 201) | schemas.error_responses(409))
 def create_subscriber(
     context: Context,
     payload: SubscriberInput,
-    idempotent: Idempotent,
     collision: Annotated[
         Literal["no_op", "add", "overwrite", "fail"], Header(alias="X-Buttondown-Collision-Behavior")
     ] = "no_op",
@@ -111,22 +123,19 @@ def create_subscriber(
 
     Anyone who unsubscribed, bounced or complained is not resubscribed by the API.
     """
-
-    def work() -> JSONResponse:
-        given = SubscriberChanges(
-            payload.email_address, payload.tags, payload.metadata, payload.notes, payload.referrer_url,
-            {"campaign": payload.utm_campaign, "medium": payload.utm_medium, "source": payload.utm_source},
-            payload.type, None, _parse_ip(payload.ip_address),
-        )  # fmt: skip
-        try:
-            added, queued = subscriber_admin.add_subscriber(context.database, context.settings, given, collision)
-        except Rejected as error:
-            raise make_rejection_error(error) from error
-        return paging.OrjsonResponse(
-            as_subscriber(added), 201, background=BackgroundTask(context.wake_transactional) if queued else None
-        )
-
-    return idempotent.run(work)
+    check_declared_fields(context, payload.metadata)
+    given = SubscriberChanges(
+        payload.email_address, payload.tags, payload.metadata, payload.notes, payload.referrer_url,
+        {"campaign": payload.utm_campaign, "medium": payload.utm_medium, "source": payload.utm_source},
+        payload.type, None, _parse_ip(payload.ip_address),
+    )  # fmt: skip
+    try:
+        added, queued = subscriber_admin.add_subscriber(context.database, context.settings, given, collision)
+    except Rejected as error:
+        raise make_rejection_error(error) from error
+    return paging.OrjsonResponse(
+        as_subscriber(added), 201, background=BackgroundTask(context.wake_transactional) if queued else None
+    )
 
 
 @router.get("/{id_or_email}", responses=schemas.response("Subscriber") | schemas.error_responses(404))
@@ -148,6 +157,7 @@ def update_subscriber(context: Context, id_or_email: str, change: SubscriberUpda
 
     Fields that are left out do not change.
     """
+    check_declared_fields(context, change.metadata or {})
     payload = SubscriberChanges(
         email=change.email_address,
         tags=change.tags,
@@ -192,6 +202,25 @@ def send_reminder(context: Context, id_or_email: str) -> JSONResponse:
     return JSONResponse({}, background=BackgroundTask(context.wake_transactional))
 
 
+@router.post("/{id_or_email}/unsuppress", responses=schemas.response("Subscriber") | schemas.error_responses(404, 409))
+def unsuppress_subscriber(context: Context, id_or_email: str, payload: UnsuppressionInput, request: Request) -> JSONResponse:
+    """Lift a subscriber's suppression.
+
+    The address can be emailed again after a bounce or a block; a worker removes it from SES's suppression list too. Whoever
+    unsubscribed stays unsubscribed. A complaint is not lifted: 409. Not part of Buttondown's API.
+    """
+    found = subscriber_admin.find_subscriber(context.database, id_or_email)
+    if found is None:
+        raise_not_found("subscriber")
+    lift = UnsuppressRequest(found.email, payload.reason, "api", ip=client_ip(request))
+    try:
+        suppression_lifting.unsuppress(context.database, context.settings, lift)
+    except Refused as error:
+        raise ApiError(409, "subscriber_suppressed", str(error)) from error
+    after = subscriber_admin.find_subscriber(context.database, str(found.id))
+    return paging.OrjsonResponse(as_subscriber(after)) if after else raise_not_found("subscriber")
+
+
 @router.post("/{id_or_email}/send-magic-link", responses=schemas.response("Empty") | schemas.error_responses(404))
 def send_magic_link_to_subscriber(context: Context, id_or_email: str) -> JSONResponse:
     """Send a magic link.
@@ -212,7 +241,7 @@ def send_magic_link_to_subscriber(context: Context, id_or_email: str) -> JSONRes
     "/{id_or_email}/referrals",
     responses=schemas.response("SubscriberPage", example=openapi.EMPTY_PAGE) | schemas.error_responses(404),
 )
-def get_referrals(context: Context, request: Request, id_or_email: str, page: paging.PageNumber = 1) -> JSONResponse:
+def get_referrals(context: Context, request: Request, id_or_email: str, page: paging.PageQuery) -> JSONResponse:
     """List a subscriber's referrals.
 
     Referrals are not tracked: always empty.
@@ -224,7 +253,7 @@ def get_referrals(context: Context, request: Request, id_or_email: str, page: pa
     "/{id_or_email}/automations",
     responses=schemas.response("AutomationForSubscriberPage", example=openapi.EMPTY_PAGE) | schemas.error_responses(404),
 )
-def get_automations(context: Context, request: Request, id_or_email: str, page: paging.PageNumber = 1) -> JSONResponse:
+def get_automations(context: Context, request: Request, id_or_email: str, page: paging.PageQuery) -> JSONResponse:
     """List a subscriber's automations.
 
     Subscribers are not in automations here: always empty.
@@ -266,8 +295,8 @@ def as_subscriber(subscriber: SubscriberRecord) -> dict[str, Any]:
         "bounce_reason": bounced,
         "undeliverability_date": suppressed_at,
         "undeliverability_reason": bounced,
-        "unsubscription_date": subscriber.left_at.isoformat() if subscriber.left_at else None,
-        "unsubscription_reason": subscriber.leaving_reason or None,
+        "unsubscription_date": subscriber.unsubscribed_at.isoformat() if subscriber.unsubscribed_at else None,
+        "unsubscription_reason": subscriber.unsubscribe_reason or None,
         "upgrade_date": subscriber.upgraded_at.isoformat() if subscriber.premium and subscriber.upgraded_at else None,
         "transitions": [{"date": at, "type": _TRANSITIONS[what]} for at, what in subscriber.history if what in _TRANSITIONS],
         "email_transitions": [],
@@ -306,10 +335,10 @@ def _expanded(context: AppContext, subscriber: SubscriberRecord, expand: list[An
     return more
 
 
-def _empty_page(context: AppContext, request: Request, id_or_email: str, page: int) -> JSONResponse:
+def _empty_page(context: AppContext, request: Request, id_or_email: str, page: paging.Page) -> JSONResponse:
     if subscriber_admin.find_subscriber(context.database, id_or_email) is None:
         raise_not_found("subscriber")
-    return paging.page_response(context, request, [], 0, page)
+    return paging.page_response(context, request, page, [], 0)
 
 
 def _parse_ip(given: str | None) -> str | None:

@@ -52,17 +52,18 @@ class TagUpdateInput(BaseModel):
 def list_tags(
     context: Context,
     request: Request,
+    page: paging.PageQuery,
     ids: Annotated[list[str], Query(max_length=1000)] = [],  # noqa: B006
-    page_size: paging.PageSize = paging.PAGE_SIZE,
-    page: paging.PageNumber = 1,
 ) -> JSONResponse:
     """List tags.
 
     In the order of their first use.
     """
     numbers = [number for one in ids if (number := public_ids.number("sub_tag", one)) is not None] if ids else None
-    found, count = tag_admin.list_tags(context.database, page_size, page, numbers)
-    return paging.page_response(context, request, [as_tag(one) for one in found], count, page, page_size)
+    paging.check_key(page, int)
+    found, count = tag_admin.list_tags(context.database, page.range, numbers)
+    shown = paging.cut(page, found, lambda tag: tag.id)
+    return paging.page_response(context, request, page, [as_tag(one) for one in shown.rows], count, shown.after)
 
 
 @router.post("", status_code=201, responses=schemas.response("Tag", 201) | schemas.response("Tag"))

@@ -19,15 +19,10 @@ from mailer.core.errors import BadInput
 from mailer.flows.operations import api_keys
 from mailer.flows.sending.send_status import list_send_statuses, send_facts
 from mailer.flows.subscribers import signup
-from tests import commands, factories, web
+from tests import commands, factories
 from tests.web import Web
 
 ADA = "ada@example.org"
-
-
-@pytest.fixture
-def newsletter(database: Database, tmp_path: Path) -> Web:
-    return web.make(tmp_path, database)
 
 
 @pytest.fixture
@@ -45,15 +40,16 @@ def test_a_key_is_valid_until_it_is_revoked(newsletter: Web, api: TestClient) ->
     api_keys.revoke_key(newsletter.database, "test", even_last=True)
     answer = api.get("/v1/ping")
     assert answer.status_code == 401
-    assert answer.json().keys() == {"code", "detail"}
+    assert answer.json().keys() == {"code", "detail", "metadata"}
 
 
 @pytest.mark.parametrize("header", ["", "Token", "Token ", "Token wrong", "Bearer x", "Token pm_\xe9", "Basic dG9rZW4="])
-@pytest.mark.parametrize("path", ["/v1/ping", "/v1/subscribers", "/v1/sends", "/v1/nothing"])
+@pytest.mark.parametrize("path", ["/v1/accounts/me", "/v1/subscribers", "/v1/sends", "/v1/nothing"])
 def test_without_a_key_nothing_is_said(newsletter: Web, header: str, path: str) -> None:
     answer = newsletter.client.get(path, headers={"Authorization": header.encode("latin-1")})
     assert answer.status_code == 401
-    assert answer.json()["code"] == "unauthorized"
+    code = "authentication_invalid" if header in ("Token wrong", "Token pm_\xe9") else "authentication_missing"
+    assert answer.json()["code"] == code
     assert newsletter.client.post("/v1/subscribers", json={"email_address": ADA}).status_code == 401
     assert newsletter.state(ADA) is None
 
@@ -95,9 +91,9 @@ def test_the_commands_make_list_and_revoke_a_key(newsletter: Web, tmp_path: Path
     assert listed["name"] == "dashboard"
     assert listed["revoked_at"] is None
     assert key not in run("list")
-    assert "last valid admin key" in run("revoke", "dashboard", status=1)
+    assert "last valid admin key" in run("revoke", "dashboard", "--yes", status=1)
     assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 200
-    run("revoke", "dashboard", "--last")
+    run("revoke", "dashboard", "--last", "--yes")
     assert newsletter.client.get("/v1/ping", headers={"Authorization": f"Token {key}"}).status_code == 401
 
 
@@ -117,8 +113,8 @@ def test_subscribers_come_in_pages_of_100_newest_first(newsletter: Web, api: Tes
 
 def test_a_filter_that_is_not_known_is_refused_instead_of_ignored(api: TestClient) -> None:
     answer = api.get("/v1/subscribers", params={"colour": "red"})
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["query", "colour"]
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input")
+    assert "no filter 'colour' here" in answer.json()["detail"]
     assert api.get("/v1/tags?colour=red").status_code == 400
     assert api.get("/v1/subscribers?page=0").status_code == 422
     [entry] = api.get("/v1/subscribers?page=x").json()["detail"]
@@ -159,13 +155,13 @@ def test_adding_asks_the_subscriber_first_unless_there_is_evidence(newsletter: W
 def test_adding_somebody_known_is_refused_even_when_they_left(newsletter: Web, api: TestClient) -> None:
     add(newsletter, ADA)
     with newsletter.database.transaction() as tx:
-        tx.run("UPDATE subscribers SET state = 'left', left_at = now()")
+        tx.run("UPDATE subscribers SET state = 'unsubscribed', unsubscribed_at = now()")
     for kind in ("unactivated", "regular"):
         answer = api.post("/v1/subscribers", json={"email_address": ADA, "type": kind})
         assert answer.status_code == 400
         assert answer.json()["code"] == "email_already_exists"
-    assert newsletter.state(ADA) == "left"
-    assert newsletter.counted("transactional_mails") == 0
+    assert newsletter.state(ADA) == "unsubscribed"
+    assert newsletter.counted("transactional_emails") == 0
 
 
 def test_a_suppressed_address_is_not_added_by_evidence(newsletter: Web, api: TestClient) -> None:
@@ -186,7 +182,7 @@ def test_a_suppressed_address_is_not_added_by_evidence(newsletter: Web, api: Tes
         {"email_address": ADA, "type": "premium"},
         {"email_address": ADA, "colour": "red"},
         {"email_address": ADA, "tags": ["x"] * 101},
-        {"email_address": ADA, "metadata": {"a": {"b": 1}}},
+        {"email_address": ADA, "metadata": [1]},
         {"email_address": ADA, "ip_address": "300.1.1.1"},
         [],
         None,
@@ -195,7 +191,7 @@ def test_a_suppressed_address_is_not_added_by_evidence(newsletter: Web, api: Tes
 def test_what_cannot_be_used_is_refused_with_a_code_and_one_sentence(newsletter: Web, api: TestClient, body: Any) -> None:
     answer = api.post("/v1/subscribers", json=body)
     assert answer.status_code in (400, 422)
-    assert answer.json().keys() == {"code", "detail"}
+    assert answer.json().keys() >= {"code", "detail"}
     assert newsletter.counted("subscribers") == 0
 
 
@@ -205,7 +201,7 @@ def test_broken_json_and_unknown_addresses_are_errors_of_the_same_shape(api: Tes
     assert [broken.status_code, missing.status_code] == [422, 404]
     assert wrong.status_code in (404, 405)
     for answer in (broken, missing, wrong):
-        assert answer.json().keys() == {"code", "detail"}
+        assert answer.json().keys() >= {"code", "detail"}
 
 
 def test_sends_say_what_the_status_command_says(newsletter: Web, api: TestClient) -> None:
@@ -225,13 +221,19 @@ def test_when_postgres_is_away_the_api_says_so_in_json(newsletter: Web) -> None:
     answer = TestClient(newsletter.app(database=away)).get("/v1/ping", headers={"Authorization": "Token x"})
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
-    assert answer.json().keys() == {"code", "detail"}
+    assert answer.json().keys() >= {"code", "detail"}
 
 
 def test_the_description_lists_the_api_and_nothing_else(newsletter: Web) -> None:
     described = newsletter.client.get("/openapi.json").json()
     assert {path.split("/")[1] for path in described["paths"]} == {"v1"}
     assert "HTTPValidationError" not in described["components"]["schemas"]
+
+
+@pytest.mark.parametrize("path", ["/v1/subscribers", "/v1/sends", "/v1/ping", "/v1/subscribers/0", "/v1/nothing"])
+def test_no_cache_keeps_an_answer_of_the_api(newsletter: Web, path: str) -> None:
+    assert newsletter.holder().get(path).headers["cache-control"] == "no-store"
+    assert newsletter.client.get(path).headers["cache-control"] == "no-store"
 
 
 def test_the_docs_load_nothing_from_elsewhere(newsletter: Web) -> None:
@@ -242,6 +244,8 @@ def test_the_docs_load_nothing_from_elsewhere(newsletter: Web) -> None:
     assert "script-src 'self' 'unsafe-inline'" not in policy
     for path in ("/docs/files/swagger-ui.css", "/docs/files/swagger-ui-bundle.js", "/-/docs.js"):
         assert newsletter.client.get(path).status_code == 200
+    for name in ("", "index.html", "oauth2-redirect.html", "swagger-initializer.js"):
+        assert newsletter.client.get(f"/docs/files/{name}").status_code == 404
 
 
 def test_what_we_have_of_buttondowns_api_is_shaped_like_theirs(newsletter: Web) -> None:

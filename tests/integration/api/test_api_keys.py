@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -16,20 +15,9 @@ from mailer.core.db import Database
 from mailer.core.errors import PostmergeError, Refused
 from mailer.flows.operations import api_keys
 from mailer.store.operations.api_keys import ApiKey
-from tests import web
 from tests.web import Web
 
 ALL_READ = dict.fromkeys(PERMISSIONS["admin"], "read")
-
-
-@pytest.fixture
-def newsletter(database: Database, tmp_path: Path) -> Web:
-    return web.make(tmp_path, database)
-
-
-@pytest.fixture
-def api(newsletter: Web) -> TestClient:
-    return newsletter.holder()
 
 
 def key_named(newsletter: Web, name: str) -> ApiKey:
@@ -44,7 +32,7 @@ def key_named(newsletter: Web, name: str) -> ApiKey:
         {"subscriber": "read"},
         {"subscriber": "write"},
         {"administrivia": "write"},
-        {"sending": "read"},
+        {"sending": "read", "email": "read"},
         {"sending": "write", "email": "read"},
         ALL_READ,
         {**PERMISSIONS["admin"], "forms": "read"},
@@ -163,7 +151,7 @@ def test_a_request_without_a_valid_key_writes_nothing_to_the_database(newsletter
     for path in ("/v1/ping", "/v1/subscribers", "/v1/nothing", "/metrics", "/v1/exports"):
         assert client.get(path).status_code == 401
         assert client.post(path, json={}).status_code in (401, 405)
-    assert TestClient(app).get("/v1/ping").status_code == 401
+    assert TestClient(app).get("/v1/accounts/me").status_code == 401
     app.state.requests.flush()
     assert newsletter.dump() == before
 

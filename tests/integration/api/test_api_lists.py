@@ -7,31 +7,19 @@ import io
 import json
 import zipfile
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from mailer.core.db import Database, Tx
+from mailer.core.db import Tx
 from mailer.flows.operations import api_keys, api_records
 from mailer.flows.subscribers import erasure
-from tests import web
 from tests.integration.api.test_contract import call
 from tests.web import Web
 
 ADA, BOB, EVE = "ada@example.org", "bob@example.org", "eve@example.org"
 LIST = f"E-Mail,City,tags\n{ADA},Paris,python\n{BOB},Lyon,\nnot an address,,\n{EVE},Rome,\n"
-
-
-@pytest.fixture
-def newsletter(database: Database, tmp_path: Path) -> Web:
-    return web.make(tmp_path, database)
-
-
-@pytest.fixture
-def api(newsletter: Web) -> TestClient:
-    return newsletter.holder()
 
 
 def bring(api: TestClient, text: str | bytes, name: str = "list.csv", **metadata: Any) -> Any:
@@ -64,7 +52,7 @@ def test_an_import_is_planned_first_and_done_on_the_clients_word(newsletter: Web
     ]
     ada = api.get(f"/v1/subscribers/{ADA}").json()
     assert (ada["type"], sorted(ada["tags"]), ada["metadata"]) == ("regular", ["paper", "python"], {"City": "Paris"})
-    assert newsletter.state(EVE) == "left"
+    assert newsletter.state(EVE) == "unsubscribed"
     assert call(api, "GET", one, "/imports/{}").json() == done
     assert call(api, "GET", "/imports").json()["results"] == [done]
     assert call(api, "PATCH", one, "/imports/{}", json={"status": "in_progress"}).status_code == 409
@@ -179,7 +167,7 @@ def test_the_ledger_is_asked_as_often_for_many_emails_as_for_one(
         tx.run(
             """
             INSERT INTO consents (subscriber_id, kind, source, evidence)
-            SELECT id, 'left', 'one-click', '{"send": 1}' FROM subscribers WHERE email = %(email)s
+            SELECT id, 'unsubscribed', 'one-click', '{"send": 1}' FROM subscribers WHERE email = %(email)s
             """,
             email=counted,
         )

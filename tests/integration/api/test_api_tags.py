@@ -77,7 +77,7 @@ def test_a_tag_that_nobody_knows_is_refused_and_the_next_question_is_answered(ne
 
 def test_a_query_that_cannot_be_read_names_the_parameter(newsletter: Web) -> None:
     api = newsletter.holder()
-    for query, name in (("page=0", "page"), ("page=x", "page"), ("date__start=soon", "date__start"), ("colour=red", "colour")):
+    for query, name in (("page=0", "page"), ("page=x", "page"), ("date__start=soon", "date__start")):
         answer = api.get(f"/v1/subscribers?{query}")
         assert answer.status_code == 422
         assert [one["loc"] for one in answer.json()["detail"]] == [["query", name]]

@@ -50,7 +50,7 @@ def _bodies() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
     for path, item in api_table.ours()["paths"].items():
         for method, facts in item.items():
             content = facts.get("requestBody", {}).get("content", {}).get("application/json")
-            if content:
+            if content and not path.startswith("/v1/emails"):  # refused without a repository, see test_drafts.py
                 for field, schema in _schema(content["schema"]).get("properties", {}).items():
                     yield method.upper(), path, field, schema
 

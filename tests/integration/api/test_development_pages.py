@@ -1,4 +1,4 @@
-"""The outbox viewer and the ledger show every address: only `postmerge stack` has them, under this machine's own names."""
+"""The outbox viewer and the ledger show every address: only `postmerge up` has them, under this machine's own names."""
 
 from __future__ import annotations
 
@@ -14,16 +14,11 @@ from mailer.commands.operations.dev_stack import Place
 from mailer.core import settings as settings_module
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
-from tests import factories, web
+from tests import factories
 from tests.processes import eventually
 from tests.web import Web
 
 PAGES = ("/outbox", "/ledger")
-
-
-@pytest.fixture
-def newsletter(database: Database, tmp_path: Path) -> Web:
-    return web.make(tmp_path, database)
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
 
-from mailer.core.db import Database
-from tests import factories, web
+from tests import factories
 from tests.web import Web
-
-
-@pytest.fixture
-def newsletter(database: Database, tmp_path: Path) -> Web:
-    return web.make(tmp_path, database)
-
-
-@pytest.fixture
-def api(newsletter: Web) -> TestClient:
-    return newsletter.holder()
-
 
 # Made in the repository, so that no program deletes them: refused whether or not they are there.
 REVIEWED = {"newsletters", "emails", "forms", "attachments", "automations", "snippets", "images"}

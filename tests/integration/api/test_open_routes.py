@@ -35,10 +35,12 @@ FREE = "Everybody reads this paragraph about the beginnings of winter"
 
 # Doors without a key, each with what can stand behind it. A new one fails the test until it is written down here.
 OPEN = {
-    "/subscribe", "/join", "/join/thanks", "/reader", "/docs", "/openapi.json", "/health",
+    "/subscribe", "/subscribe/token", "/api/emails/embed-subscribe/{newsletter}", "/reader", "/cancel", "/withdraw",
+    "/join", "/join/thanks", "/docs", "/openapi.json", "/health", "/health/live", "/health/ready",
+    "/receipts/keys.json", "/receipts/{digest}.json", "/receipts/{digest}",
     # by a signed link of one's own, whatever one has paid
-    "/confirm/{token}", "/leave/{token}", "/leave/{token}/canary",
-    "/reader/{token}", "/address/{token}", "/canary/{token}", "/gift/{token}",
+    "/confirm/{token}", "/leave/{token}", "/leave/{token}/canary", "/leave/test", "/leave/test/canary",
+    "/reader/{token}", "/address/{token}", "/canary/{token}", "/gift/{token}", "/reviewers/{token}",
     "/paid/{token}", "/paid/{token}/leave", "/paid/{token}/withdraw", "/exports/{token}",
 }  # fmt: skip
 KEYED = {"/metrics"}  # with a key, though they are no part of the API
@@ -62,6 +64,7 @@ def newsletter(database: Database, tmp_path: Path) -> Web:
     with database.transaction() as tx:
         entitlement_records.save(tx, 1, "paying", True, None)
     adopt_issues(database, newsletter.settings, [factories.old()])
+    factories.bind_stripe(database)
     outbox = Outbox(newsletter.settings.outbox)
     [send] = publish(database, newsletter.settings, [factories.old(), edition()], [], outbox, Request()).send_ids
     advance_sends(database, newsletter.settings)
@@ -99,7 +102,7 @@ def test_no_open_operation_and_no_free_subscribers_link_shows_premium_text(newsl
     }  # fmt: skip
     for path in OPEN:
         answer = newsletter.client.get(path.replace("{token}", made.get(path.split("/")[1], "")))
-        assert answer.status_code in (200, 404), path
+        assert answer.status_code in (200, 303, 404), path
         assert detector().find(path, answer.text) == []
     assert {newsletter.client.get(path).status_code for path in KEYED} == {401}
     for path in PAID:
@@ -126,7 +129,7 @@ def test_no_answer_of_the_api_holds_premium_text_whatever_the_key(newsletter: We
         assert detector().find(path, answer.text) == []
         if FREE in answer.text:
             read.add(path)
-    assert read == (set() if scope == "publish" else {"/v1/emails/{id}/renders"})
+    assert read == (set() if scope in ("publish", "review") else {"/v1/emails/{id}/renders"})
 
 
 @pytest.mark.parametrize("field", ["title", "subject", "preheader", "html", "text", "url", "path"])
@@ -134,6 +137,7 @@ def test_what_the_ledger_would_show_is_searched_by_the_publish_itself(database: 
     """Also of editions that were sent from another machine, whose check may have been left out."""
     settings = factories.settings(tmp_path, database.url)
     factories.add_subscribers(database, 1)
+    factories.bind_stripe(database)
     adopt_issues(database, settings, [factories.old()])
     known = edition()
     planted = replace(known, **{field: f"{getattr(known, field)} {SECRET}"})  # type: ignore[arg-type]
@@ -146,6 +150,7 @@ def test_what_the_ledger_would_show_is_searched_by_the_publish_itself(database: 
 def test_an_old_title_that_quotes_a_new_secret_is_no_way_out(database: Database, tmp_path: Path) -> None:
     settings = factories.settings(tmp_path, database.url)
     factories.add_subscribers(database, 1)
+    factories.bind_stripe(database)
     adopt_issues(database, settings, [factories.old()])
     with pytest.raises(Refused, match="the ledger's entry of 2020-01-01-old"):
         publish(database, settings, [factories.old(title=SECRET), edition()], [], Outbox(settings.outbox), Request())

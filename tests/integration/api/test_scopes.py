@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 
-from api.v1.common.authentication import is_allowed
-from mailer.core.db import Database
+from api.v1.common.authentication import is_allowed, is_open
 from mailer.flows.operations.api_keys import SCOPES, create_key
-from tests import web
 from tests.web import Web
 
 PRIVATE = {"users", "api_requests", "webhooks"}  # for admin alone: addresses of people, and signing keys
 LISTS = {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"}
 PUBLISHER = {"ping", "publish", "sends"}
+REVIEWER = {"ping", "test_emails"}
 VERBS = ("get", "post", "put", "patch", "delete")
 
 
-@pytest.fixture
-def newsletter(database: Database, tmp_path: Path) -> Web:
-    return web.make(tmp_path, database)
-
-
-def allowed(scope: str, verb: str, word: str) -> bool:
+def allowed(scope: str, verb: str, path: str) -> bool:
     """The promise of docs/reference/api.md."""
+    word, _, rest = path.partition("/")
+    if scope == "review":
+        return word in REVIEWER or (word == "publish" and rest.partition("/")[0] in ("missing", "editions", "plan"))
     if scope in ("admin", "publish"):
         return scope == "admin" or word in PUBLISHER
+    if word == "test_emails":
+        return False
     if verb == "get":
         return word not in PRIVATE | {"publish"}
     return scope == "subscribers" and word in LISTS
@@ -52,21 +50,26 @@ def test_each_scope_allows_its_own_operations_and_no_other(newsletter: Web) -> N
     for scope in SCOPES:
         key = {"Authorization": f"Token {create_key(newsletter.database, scope, scope)}"}
         for path, verb in known:
-            word = path.split("/")[2]
             answer = newsletter.client.request(verb, path, headers=key)
             refused = answer.status_code == 403 and answer.json()["code"] == "forbidden"
-            assert refused is not allowed(scope, verb, word), (scope, verb, path, answer.status_code)
+            if answer.status_code == 403 and answer.json()["code"] == "held_in_git":
+                assert verb != "get", "only writing is refused to every key alike"
+                continue
+            assert refused is not allowed(scope, verb, path.removeprefix("/v1/")), (scope, verb, path, answer.status_code)
 
 
 def test_without_a_key_every_operation_is_refused(newsletter: Web) -> None:
     for path, verb in routes(newsletter):
-        assert newsletter.client.request(verb, path).status_code == 401, (verb, path)
+        if not is_open(verb.upper(), path):
+            assert newsletter.client.request(verb, path).status_code == 401, (verb, path)
     for header in ("", "Token", "Token ", "Token pm_wrong", "Bearer pm_wrong"):
-        assert newsletter.client.get("/v1/ping", headers={"Authorization": header}).status_code == 401
+        assert newsletter.client.get("/v1/accounts/me", headers={"Authorization": header}).status_code == 401
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "head", "options"])
-@pytest.mark.parametrize("word", [*sorted(PRIVATE | LISTS | PUBLISHER), "emails", "something-new", ""])
+@pytest.mark.parametrize(
+    "word", [*sorted(PRIVATE | LISTS | PUBLISHER | REVIEWER), "publish/plan", "publish/x", "emails", "something-new", ""]
+)
 def test_the_rule_holds_for_words_that_have_no_route_yet(verb: str, word: str) -> None:
     for scope in SCOPES:
         assert is_allowed(scope, verb.upper(), word) is allowed(scope, "get" if verb == "head" else verb, word)

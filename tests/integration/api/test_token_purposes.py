@@ -15,6 +15,7 @@ from mailer.fakes.fake_stripe import FakeStripe
 from mailer.flows.billing import paid_content
 from mailer.store.billing import gifts
 from mailer.store.subscribers import subscribers
+from mailer.store.transactional import test_emails
 from tests.integration.api.test_open_routes import DEVELOPMENT, OPEN, PAID, routes
 from tests.integration.billing.test_paid_pages import join, own, paying_subscriber
 from tests.integration.billing.test_paid_pages import shop as shop
@@ -27,11 +28,13 @@ GET = {
     "/confirm/{token}": {"confirm"}, "/leave/{token}": {"leave"}, "/leave/{token}/canary": {"leave"},
     "/reader/{token}": {"leave", "page"}, "/address/{token}": {"address"}, "/canary/{token}": {"canary"},
     "/gift/{token}": {"gift"}, "/paid/{token}": {"paid"}, "/paid/{token}/leave": {"paid"}, "/paid/{token}/withdraw": {"paid"},
+    "/reviewers/{token}": {"reviewer"},
     "/exports/{token}": {"export"}, "/read/{token}": {"reading"}, "/read/{token}/feed.xml": {"reading"},
     "/read/{token}/2026-11-24-hello": {"reading"},
 }  # fmt: skip
 POST = {
     "/confirm/{token}": {"confirm"}, "/leave/{token}": {"leave"}, "/address/{token}": {"address"}, "/gift/{token}": {"gift"},
+    "/reviewers/{token}": {"reviewer"},
     **{f"/paid/{{token}}/{verb}": {"paid"} for verb in
        ("card", "link", "links", "withdraw", "pause", "resume", "leave", "stay")},
     **{f"/reader/{{token}}/{action}": {"leave", "page"} for action in
@@ -51,6 +54,7 @@ def made(shop: Shop, subscriber: int) -> dict[str, str]:
     secret, now, to = shop.settings.need_secrets(), datetime.now(UTC), shop.recipient(subscriber)
     with shop.database.transaction() as tx:
         gift = gifts.add(tx, "cs_1", subscriber, "yearly", 12, 5000, "eur", "pi_1")
+        reviewer = test_emails.add_reviewer(tx, ADA, ADA)
     return {
         "leave": tokens.unsubscribe_token(secret, to, 1), "confirm": tokens.confirm_token(secret, to, 1, now),
         "paid": tokens.paid_token(secret, to, now),
@@ -59,6 +63,7 @@ def made(shop: Shop, subscriber: int) -> dict[str, str]:
         "address": tokens.address_token(secret, to, 1, now), "canary": tokens.canary_token(secret, subscriber, 1),
         "form": tokens.form_token(secret, now), "work": tokens.work_token(secret, now, 1),
         "export": tokens.export_token(secret, subscriber, 1, now),
+        "reviewer": tokens.reviewer_token(secret, reviewer, now),
     }  # fmt: skip
 
 
@@ -120,9 +125,9 @@ def test_a_robot_that_posts_at_once_opens_no_form(
     token = "x" if age is None else newsletter.form_token(age)
     newsletter.client.post("/subscribe", data={"email": "new@example.org", "token": token})
     assert (newsletter.state("new@example.org") is not None) is is_person
-    emails = newsletter.counted("transactional_mails")
+    emails = newsletter.counted("transactional_emails")
     newsletter.client.post("/reader", data={"email": ADA, "token": token})
-    assert newsletter.counted("transactional_mails") - emails == is_person
+    assert newsletter.counted("transactional_emails") - emails == is_person
     status, _ = join(shop, token=token)
     assert (status == 303) is is_person
     assert len(shop.fake.books.of("checkout.session")) == is_person

@@ -1,0 +1,180 @@
+"""The desk's pages: each shows what a flow returns and changes nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+
+from api.common.dependencies import AppContext, Context
+from api.common.render import HEADERS, render_page
+from api.desk.authentication import Session
+from mailer.core.db import PageRange
+from mailer.core.errors import BadInput
+from mailer.flows.operations import api_keys, growth, webhooks
+from mailer.flows.operations.desk import desk_access, desk_overview, desk_settings
+from mailer.flows.operations.desk.desk_access import DeskSession
+from mailer.flows.sending import send_report, send_report_page
+from mailer.flows.sending.send_report import SendReport
+from mailer.flows.sending.send_status import list_send_statuses
+from mailer.flows.subscribers import signup_limits
+
+router = APIRouter(include_in_schema=False)
+DAYS = {7: "7 days", 30: "30 days", 90: "90 days", 365: "a year"}
+_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+Days = Annotated[int, Query(ge=1, le=3660)]
+Number = Annotated[int, Query(ge=1, le=20_000)]
+
+
+def render_desk(context: AppContext, session: DeskSession, template: str, status: int = 200, **facts: object) -> Response:
+    """Render a page of the desk; ``note`` and ``error`` are sentences about what was just done."""
+    shown: dict[str, Any] = {"note": "", "error": "", **facts}
+    response = render_page(context, f"desk/{template}.html", status, session=session, here=template, **shown)
+    policy = response.headers["Content-Security-Policy"]
+    response.headers["Content-Security-Policy"] = f"{policy}; script-src 'self'; connect-src 'self'"
+    return response
+
+
+@router.get("/desk")
+def show_overview(context: Context, session: Session) -> Response:
+    """Show whether the newsletter is all right."""
+    return render_desk(context, session, "overview", overview=desk_overview.read_overview(context.database, context.settings))
+
+
+@router.get("/desk/live")
+def show_progress(context: Context, session: Session) -> Response:
+    """Return the part of the first page that changes while something is sent."""
+    return render_desk(context, session, "live", sends=desk_overview.read_progress(context.database))
+
+
+@router.get("/desk/sends")
+def show_sends(context: Context, session: Session) -> Response:
+    """List all sends."""
+    return show_send_list(context, session)
+
+
+def show_send_list(context: AppContext, session: DeskSession) -> Response:
+    """List the sends, newest first."""
+    return render_desk(context, session, "sends", sends=list_send_statuses(context.database)[: desk_overview.PAGE_SIZE])
+
+
+@router.get("/desk/sends/{send_id}")
+def show_send(context: Context, session: Session, send_id: int) -> Response:
+    """Show a send with its controls and outcomes."""
+    return render_send(context, session, send_id)
+
+
+def render_send(
+    context: AppContext, session: DeskSession, send_id: int, status: int = 200, note: str = "", error: str = ""
+) -> Response:
+    """Render the page of a send."""
+    report = _make_report(context, send_id)
+    states = [state for state in send_report_page.STATES_SHOWN if report.outcomes.get(state)]
+    meaning = send_report_page.MEANING
+    return render_desk(context, session, "send", status, report=report, states=states, meaning=meaning, note=note, error=error)
+
+
+@router.get("/desk/sends/{send_id}/report")
+def show_report(context: Context, session: Session, send_id: int) -> Response:
+    """Show the report as `postmerge report --html` writes it."""
+    page = send_report_page.render_report(_make_report(context, send_id))
+    return HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": _REPORT_POLICY})
+
+
+def _make_report(context: AppContext, send_id: int) -> SendReport:
+    try:
+        return send_report.make_report(context.database, f"send:{send_id}")
+    except BadInput as error:
+        raise HTTPException(404) from error
+
+
+@router.get("/desk/growth")
+def show_growth(context: Context, session: Session, days: Days = 30) -> Response:
+    """Show growth and churn."""
+    found = growth.measure_growth(context.database, context.settings, days)
+    return render_desk(
+        context, session, "growth", found=found, days=days, choices=DAYS, counted=growth.COUNTED,
+        after=growth.COHORT_MONTHS,
+    )  # fmt: skip
+
+
+@router.get("/desk/bounces")
+def show_bounces(context: Context, session: Session, days: Days = 30) -> Response:
+    """Show bounces and complaints by domain."""
+    domains = desk_overview.list_bouncing_domains(context.database, days)
+    return render_desk(context, session, "bounces", domains=domains, days=days, choices=DAYS)
+
+
+@router.get("/desk/suppressions")
+def show_suppressions(context: Context, session: Session, q: str = "", page: Number = 1) -> Response:
+    """List suppressed addresses."""
+    return render_suppressions(context, session, q, page)
+
+
+def render_suppressions(
+    context: AppContext, session: DeskSession, q: str = "", page: int = 1, status: int = 200, note: str = "", error: str = ""
+) -> Response:
+    """Render the list of suppressed addresses."""
+    rows, number = desk_overview.list_suppressions(context.database, q, page)
+    pages = max(1, -(-number // desk_overview.PAGE_SIZE))
+    return render_desk(
+        context, session, "suppressions", status, rows=rows, number=number, q=q, page=page, pages=pages, note=note, error=error
+    )
+
+
+@router.get("/desk/held")
+def show_held(context: Context, session: Session) -> Response:
+    """List sign-ups held for review."""
+    return render_held(context, session)
+
+
+def render_held(context: AppContext, session: DeskSession, status: int = 200, note: str = "", error: str = "") -> Response:
+    """Render the list of held sign-ups."""
+    firewall, held, number = signup_limits.get_held_overview(context.database)
+    return render_desk(context, session, "held", status, firewall=firewall, held=held, number=number, note=note, error=error)
+
+
+@router.get("/desk/webhooks")
+def show_webhooks(context: Context, session: Session) -> Response:
+    """List webhooks and their latest messages."""
+    return render_webhooks(context, session)
+
+
+def render_webhooks(context: AppContext, session: DeskSession, status: int = 200, note: str = "", error: str = "") -> Response:
+    """Render webhooks with their latest messages."""
+    found = webhooks.list_webhooks(context.database)
+    states = ("pending", "claimed", "delivered", "failed")
+    latest = {one["id"]: webhooks.list_messages(context.database, one["id"], states, PageRange(10))[0] for one in found}
+    return render_desk(context, session, "webhooks", status, webhooks=found, latest=latest, note=note, error=error)
+
+
+@router.get("/desk/keys")
+def show_keys(context: Context, session: Session) -> Response:
+    """List the keys of the API."""
+    return render_keys(context, session)
+
+
+def render_keys(context: AppContext, session: DeskSession, status: int = 200, note: str = "", error: str = "") -> Response:
+    """Render the keys of the API."""
+    keys = api_keys.list_keys(context.database)
+    return render_desk(context, session, "keys", status, keys=keys, note=note, error=error)
+
+
+@router.get("/desk/imports")
+def show_imports(context: Context, session: Session) -> Response:
+    """List imports."""
+    return render_desk(context, session, "imports", imports=desk_overview.list_imports(context.database))
+
+
+@router.get("/desk/settings")
+def show_settings(context: Context, session: Session) -> Response:
+    """Show the settings in force, with secrets hidden."""
+    return render_desk(context, session, "settings", settings=desk_settings.list_settings(context.settings))
+
+
+@router.get("/desk/log")
+def show_log(context: Context, session: Session) -> Response:
+    """Show what operators did."""
+    return render_desk(context, session, "log", acts=desk_access.list_acts(context.database))

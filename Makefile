@@ -8,13 +8,13 @@ SLICE ?= 1/1
 ONLY ?=
 COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: run write test test-fast test-slow check chaos mutants format lock licences schema bench clean help
+.PHONY: run write test test-fast test-slow check chaos mutants format lock licences schema bench catalogues clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: .venv/run.stamp ## Start everything on this machine (CONTENT=path, PORT=8025)
-	@.venv/bin/python -m mailer.cli stack --port $(PORT) $(if $(CONTENT),--content "$(CONTENT)")
+	@.venv/bin/python -m mailer.cli up --port $(PORT) $(if $(CONTENT),--content "$(CONTENT)")
 
 write: .venv/run.stamp ## A live preview of what you write (FILE=content/issues/…)
 	@.venv/bin/python -m mailer.cli write $(FILE)
@@ -29,7 +29,7 @@ test-fast: .venv/dev.stamp ## Run the unit tests and those of the store (under a
 test-slow: .venv/dev.stamp ## Run what is slow by nature: killed processes, floods, the real archive
 	.venv/bin/pytest -n $(WORKERS) --dist worksteal -m slow
 
-check: .venv/dev.stamp ## Linters, types, layers, dead code, vocabulary, migrations
+check: .venv/dev.stamp ## Linters, types, layers, dead code, vocabulary, catalogues, migrations
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -37,6 +37,9 @@ check: .venv/dev.stamp ## Linters, types, layers, dead code, vocabulary, migrati
 	.venv/bin/vulture
 	.venv/bin/python -m bench.dead_code
 	.venv/bin/python -m bench.prose
+	.venv/bin/python -m bench.catalogues --check
+	@command -v msgfmt >/dev/null || { echo "msgfmt is missing: on Debian and Ubuntu run apt install gettext."; exit 1; }
+	for file in mailer/locale/*.po*; do msgfmt --check -o /dev/null $$file || exit 1; done
 	.venv/bin/python -m pip check
 	.venv/bin/zizmor --quiet --offline --no-progress .github
 	.venv/bin/squawk --assume-in-transaction --pg-version=16.0 --exclude=prefer-bigint-over-int,prefer-bigint-over-smallint mailer/migrations/*.sql
@@ -51,9 +54,13 @@ format: .venv/dev.stamp ## Format the Python code
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-lock: .venv/dev.stamp ## Pin requirements.in and requirements-dev.in with hashes
-	$(COMPILE) requirements.in -o requirements.txt
+lock: .venv/dev.stamp ## Pin the dependencies of pyproject.toml and requirements-dev.in with hashes
+	$(COMPILE) --all-extras pyproject.toml -o requirements.txt
+	$(COMPILE) pyproject.toml -c requirements.txt -o requirements-server.txt
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+catalogues: .venv/dev.stamp ## Bring the translations up to date with the texts in the code
+	.venv/bin/python -m bench.catalogues
 
 licences: .venv/run.stamp ## List the licences of the pinned requirements
 	.venv/bin/python -m bench.licences

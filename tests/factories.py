@@ -12,6 +12,7 @@ from mailer.core.edition import Edition, SendIntent
 from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.core.settings import Settings
 from mailer.core.tokens import Recipient
+from mailer.store.billing import stripe_events
 from mailer.store.subscribers import subscribers
 
 NOW = datetime.now(UTC)
@@ -73,6 +74,12 @@ def recipient(database: Database, subscriber_id: int) -> Recipient:
     with database.transaction() as tx:
         found = subscribers.get(tx, subscriber_id)
     return found.recipient if found else Recipient(subscriber_id, "")
+
+
+def bind_stripe(database: Database) -> None:
+    """Let the database belong to a Stripe account, so that paid text has buyers."""
+    with database.transaction() as tx:
+        stripe_events.bind_account(tx, "acct_fake", livemode=False)
 
 
 def add_subscribers(database: Database, number: int, tags: tuple[str, ...] = ()) -> None:

@@ -14,8 +14,10 @@ class Page(http.server.BaseHTTPRequestHandler):
 
     digest = ""
     got: list[str] = []  # noqa: RUF012
+    visits: list[str] = []  # noqa: RUF012
 
     def do_GET(self) -> None:
+        Page.visits.append(self.path)
         body = f'<div data-digest="{Page.digest}"></div>'.encode()
         self.send_response(200 if Page.digest else 404)
         self.end_headers()
@@ -32,7 +34,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web() -> Iterator[str]:
-    Page.digest, Page.got = "", []
+    Page.digest, Page.got, Page.visits = "", [], []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"

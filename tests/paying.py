@@ -102,7 +102,7 @@ class Shop:
     def subjects(self) -> list[str]:
         """Subjects of all emails about money, oldest first."""
         with self.database.transaction() as tx:
-            rows = tx.all("SELECT facts ->> 'subject' AS subject FROM transactional_mails WHERE kind = 'paid' ORDER BY id")
+            rows = tx.all("SELECT facts ->> 'subject' AS subject FROM transactional_emails WHERE kind = 'paid' ORDER BY id")
         return [row["subject"] for row in rows]
 
 

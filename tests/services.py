@@ -63,7 +63,7 @@ def valkey() -> Iterator[str]:
     if given := os.environ.get("REDIS_URL"):
         yield given
         return
-    server = start_valkey(None)
+    server = start_valkey()
     try:
         yield f"redis://127.0.0.1:{server.port}/0"
     finally:

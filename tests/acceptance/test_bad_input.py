@@ -92,7 +92,9 @@ def test_an_unreachable_database_is_one_sentence(shell: Shell, command: str) -> 
 
 
 def test_no_database_at_all_is_one_sentence(shell: Shell) -> None:
-    assert "DATABASE_URL is not set: give it the Postgres URL, or use `make run`" in shell.refused("status", DATABASE_URL="")
+    assert "DATABASE_URL is not set: give it the Postgres URL, or use `postmerge up`" in shell.refused(
+        "status", DATABASE_URL=""
+    )
 
 
 def test_a_database_that_was_not_migrated_is_one_sentence(shell: Shell, database: Database) -> None:
@@ -101,7 +103,7 @@ def test_a_database_that_was_not_migrated_is_one_sentence(shell: Shell, database
     assert "run `postmerge migrate`" in shell.refused("status")
 
 
-@pytest.mark.parametrize("command", ["serve", "stack"])
+@pytest.mark.parametrize("command", ["serve", "up"])
 def test_a_port_in_use_is_one_sentence(shell: Shell, command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -120,9 +122,9 @@ def test_a_wrong_aws_credential_is_refused_before_anything_is_written(shell: She
 
 
 def test_a_missing_content_folder_or_configuration_is_one_sentence(shell: Shell) -> None:
-    assert "There is no content folder nowhere: set POSTMERGE_CONTENT" in shell.refused("build", POSTMERGE_CONTENT="nowhere")
+    assert "There is no content folder nowhere: run `postmerge init`" in shell.refused("build", POSTMERGE_CONTENT="nowhere")
     assert "There is no Pelican configuration nowhere.py" in shell.refused("build", POSTMERGE_CONFIG="nowhere.py")
-    assert "There is no folder nowhere: give the folder of the issues" in shell.refused("stack", "--content", "nowhere")
+    assert "There is no folder nowhere: run `postmerge init`" in shell.refused("up", "--content", "nowhere")
 
 
 def test_an_issue_or_a_send_that_does_not_exist_is_one_sentence(shell: Shell) -> None:

@@ -24,7 +24,6 @@ from tests.processes import eventually
 
 __all__ = ["home"]
 
-TUTORIAL = "docs/tutorial/first-newsletter.md"
 GUIDES = ("docs/how-to/writing.md", "docs/how-to/operating.md", "docs/how-to/subscribers.md")
 
 
@@ -67,36 +66,6 @@ def test_every_command_of_the_guide_runs(guide: str, newsletter: Path, database_
         if command not in ("postmerge migrate", "postmerge adopt"):
             issue.write_text(f"Title: Hello\nDate: {today}\nSend: yes\n\nThe first line.\n")
         run(newsletter, environment, command)
-
-
-@pytest.mark.slow
-def test_the_tutorial_leads_from_a_fresh_copy_to_an_issue_that_is_sent_once(home: Path) -> None:
-    copy = home / "copy"
-    copy.mkdir()
-    for name in ("pelicanconf.py", "theme", "mailer", "api"):
-        (copy / name).symlink_to(ROOT / name)
-    shutil.copytree(ROOT / "content", copy / "content")
-    stack = Stack(copy / ".postmerge", cwd=copy).started()
-    subscribe(stack, copy, "me@example.org")
-    settings, *steps = commands(TUTORIAL)
-    outputs = [walk(copy, settings, step) for step in steps]
-    assert [step.split()[1] for step in steps] == ["new", "check", "plan", "publish", "status", "publish"]
-    assert "6 subscribers" in outputs[2]
-    assert "Nothing new to send" in outputs[-1]
-    eventually(lambda: len(emails(copy, "Hello from my machine")) == 6, 30, "the issue reached all six subscribers")
-    unsubscribe(stack, copy, "me@example.org")
-    assert stack.interrupt() == 0
-
-
-def walk(copy: Path, settings: str, step: str) -> str:
-    """Run a step of the tutorial in a shell and do the writing that follows ``postmerge new``; return the output."""
-    done = subprocess.run(["bash", "-c", f"{settings} && {step}"], cwd=copy, capture_output=True, text=True)
-    assert done.returncode == 0, f"$ {step}\n{done.stdout}{done.stderr}"
-    if step.startswith("postmerge new"):
-        issue = copy / done.stdout.splitlines()[0]
-        text = issue.read_text(encoding="utf-8").replace("Status: draft\n", "")
-        issue.write_text(text + "The first sentence of the first issue.\n", encoding="utf-8")
-    return done.stdout
 
 
 def emails(copy: Path, subject: str, recipient: str = "") -> list[str]:

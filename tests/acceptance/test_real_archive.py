@@ -126,7 +126,7 @@ def test_adopting_sends_nothing_and_one_new_issue_reaches_each_of_10_000_subscri
         assert "Nothing new to send" in newsletter.run("publish", "--no-gate")
         (newsletter.content / "new.md").write_text(f"Title: One more\nDate: {date.today()}\nSend: yes\n\nA new issue.\n")
         plan = json.loads(newsletter.run("plan", "--no-gate", "--json"))
-        assert [(step["issue"], step["readers"]) for step in plan["steps"] if step["action"] == "send"] == [
+        assert [(step["issue"], step["subscribers"]) for step in plan["steps"] if step["action"] == "send"] == [
             ("new", SUBSCRIBERS)
         ]
         assert ses.accepted() == []

@@ -22,11 +22,13 @@ from tests.conftest import ROOT
 from tests.processes import eventually
 from tests.services import scratch
 
+OURS = (sys.executable, "-m", "mailer.cli")
+
 
 class Stack:
-    """One ``postmerge stack`` in a process of its own, with the services it brings itself."""
+    """One ``postmerge up`` in a process of its own, with the services it brings itself."""
 
-    def __init__(self, home: Path, *options: str, cwd: Path = ROOT) -> None:
+    def __init__(self, home: Path, *options: str, cwd: Path = ROOT, program: Path | None = None) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         ours = ("DATABASE_URL", "REDIS_URL", "POSTMERGE_")
@@ -34,9 +36,9 @@ class Stack:
         self.home = home
         self.said = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mailer.cli", "stack", "--home", str(home), "--port", str(self.port), *options],
+            [*([program] if program else OURS), "up", "--home", str(home), "--port", str(self.port), *options],
             cwd=cwd,
-            env={**environ, "PYTHONPATH": str(ROOT)},
+            env=environ if program else {**environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -22,6 +22,7 @@ from mailer.core.edition import Edition
 from mailer.core.settings import Settings
 from mailer.flows.publishing import publish
 from mailer.flows.subscribers.signup import add_subscriber
+from mailer.flows.subscribers.signup_limits import set_firewall
 from mailer.transports.outbox import Outbox, list_emails
 from tests import factories, processes
 from tests.browser.test_site import MODES, Mode, overflow, too_faint
@@ -88,18 +89,7 @@ def stack(browser: Browser, built: Built, tmp_path: Path, database: Database, re
 
 
 def build(settings: Settings) -> editions.Report:
-    return editions.build(
-        editions.BuildOptions(
-            content=settings.content,
-            site=settings.site_folder,
-            editions=settings.editions_folder,
-            cache=settings.cache_folder,
-            config=settings.config,
-            site_url=settings.site_url,
-            api_url=settings.api_url,
-            postal_address=settings.postal_address,
-        )
-    )
+    return editions.build(editions.BuildOptions.of(settings))
 
 
 def free_port() -> int:
@@ -140,11 +130,7 @@ def test_the_ledger_records_that_somebody_subscribed_confirmed_read_and_unsubscr
     page.goto("/")
     page.get_by_label("Your email address").first.fill(ADA)
     page.get_by_role("button", name="Subscribe").first.click()
-    expect(page.get_by_role("status")).to_contain_text("Please click Subscribe again")
-    expect(page.get_by_label("Your email address")).to_have_value(ADA)
-    time.sleep(2.1)
-    page.get_by_role("button", name="Subscribe").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox")
+    expect(page.get_by_role("main")).to_contain_text("Check your inbox")
     processes.eventually(lambda: stack.has("confirmation"), 30, "the confirmation email is in the outbox")
 
     confirming = follow(context, page, "Confirm your subscription", "Confirm subscription")
@@ -159,8 +145,8 @@ def test_the_ledger_records_that_somebody_subscribed_confirmed_read_and_unsubscr
     assert "active" in row_of(page, "Deliveries", ADA)
     leaving.get_by_role("button", name="Unsubscribe").click()
     expect(leaving.get_by_role("heading", level=1)).to_have_text("You’ve unsubscribed")
-    assert "left" in row_of(page, "Deliveries", ADA)
-    assert "left" in row_of(page, "Subscribers", ADA)
+    assert "unsubscribed" in row_of(page, "Deliveries", ADA)
+    assert "unsubscribed" in row_of(page, "Subscribers", ADA)
     assert context.cookies() == []
     context.close()
 
@@ -175,7 +161,7 @@ def test_the_one_click_button_in_the_viewer_unsubscribes(browser: Browser, stack
     with context.expect_page() as opened:
         page.get_by_role("button", name="Unsubscribe with one click").click()
     expect(opened.value.get_by_text("You’ve unsubscribed.")).to_be_visible()
-    assert "left" in row_of(page, "Subscribers", ADA)
+    assert "unsubscribed" in row_of(page, "Subscribers", ADA)
     context.close()
 
 
@@ -228,8 +214,11 @@ def test_every_page_of_ours_fits_and_stands_out_and_axe_finds_nothing(
             judge(page, path, mode, axe)
         page.goto("/subscribe")
         page.get_by_label("Your email address").fill(ADA)
+        set_firewall(stack.database, up=True)
         page.get_by_role("button", name="Subscribe").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("One more click")
         judge(page, "once more", mode, axe)
+        set_firewall(stack.database, up=False)
         time.sleep(2.1)
         page.get_by_role("button", name="Subscribe").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Check your inbox")

@@ -166,3 +166,11 @@ def test_an_issue_that_takes_long_is_said_to_be_worked_on(bench: Bench) -> None:
     expect(bench.page.locator("#stage[aria-busy=true]")).to_be_visible()
     expect(live).to_contain_text("Live", timeout=PATIENCE)
     expect(bench.page.locator("#stage[aria-busy]")).to_have_count(0)
+
+
+def test_on_a_phone_most_of_the_window_shows_the_email(bench: Bench) -> None:
+    bench.page.set_viewport_size({"width": 390, "height": 844})
+    box = bench.page.locator("#stage iframe").bounding_box()
+    assert box
+    assert (box["height"] >= 600, box["width"]) == (True, 390)
+    assert bench.page.evaluate("document.documentElement.scrollWidth") == 390

@@ -1,0 +1,87 @@
+"""An upgrade in mid-send, and back: the previous version's code runs on the new schema, beside the new code and after it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis
+
+from mailer.core import migrate
+from mailer.core.db import Database
+from mailer.core.settings import Settings
+from tests.acceptance.test_kills import begin, finished, judge
+from tests.factories import settings
+from tests.fakes.ses import FakeSes
+from tests.processes import ROOT, eventually, running
+
+pytestmark = pytest.mark.slow
+
+SUBSCRIBERS = 4_000
+
+
+@pytest.fixture
+def ses() -> Iterator[FakeSes]:
+    with FakeSes() as fake:
+        fake.control(latency_s=0.05)
+        yield fake
+
+
+@pytest.fixture
+def conf(tmp_path: Path, database_url: str, redis_url: str) -> Settings:
+    redis.Redis.from_url(redis_url).flushall()
+    return settings(tmp_path, database_url, redis_url, transport="ses", connections=16, claim_lease=timedelta(seconds=15))
+
+
+def _ask_git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> Path:
+    """The code before the newest migration: of the last tag if its database can be upgraded, else of the last commit."""
+    start, newest = (f"mailer/migrations/{path.name}" for path in (migrate.files()[0], migrate.files()[-1]))
+    tag = _ask_git("describe", "--tags", "--abbrev=0")
+    added = _ask_git("log", "-1", "--diff-filter=A", "--format=%H", "--", newest)
+    commit = tag if tag and _ask_git("ls-tree", tag, start) else f"{added}^" if added else ""
+    folder = tmp_path / "before"
+    folder.mkdir()
+    archive = subprocess.run(["git", "archive", commit, "mailer", "api"], cwd=ROOT, capture_output=True, check=False).stdout
+    if not archive:
+        pytest.skip("the history of this checkout does not go back to the previous version")
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
+    assert not (folder / newest).exists()
+    return folder
+
+
+def test_the_previous_version_works_on_the_new_schema_and_a_rollback_loses_and_doubles_nobody(
+    database: Database, conf: Settings, ses: FakeSes, before: Path
+) -> None:
+    old = {**ses.environ, "PYTHONPATH": str(before)}
+    begin(database, conf, SUBSCRIBERS)
+    with running("scheduler", conf, old):
+        with running("worker", conf, old):
+            eventually(lambda: len(ses.accepted()) > 500, 90, "the old worker sends on the new schema")
+            with running("worker", conf, ses.environ):
+                eventually(lambda: len(ses.accepted()) > 1_500, 90, "old and new workers send side by side")
+        between = len(ses.accepted())
+        with running("worker", conf, old):
+            eventually(lambda: len(ses.accepted()) > between, 90, "the old worker continues after the rollback")
+            eventually(lambda: finished(database), 180, "the send finishes")
+    judge(database, ses, SUBSCRIBERS, most_uncertain=0)
+
+
+def test_the_previous_version_finds_the_new_schema_current(database: Database, conf: Settings, before: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mailer.cli", "migrate"],
+        env={"PYTHONPATH": str(before), "PYTHONSAFEPATH": "1", "DATABASE_URL": database.url, "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=before,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "The database is up to date."), done.stderr

@@ -23,13 +23,12 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from bench.field import CONNECTIONS, WORKERS, Field, field, patiently
+from bench.field import CONNECTIONS, WORKERS, Field, Unlimited, field, patiently
 from bench.figures import Figures, parser
 from mailer.core import log
 from mailer.core.edition import Edition
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending.send_status import SendStatus, list_send_statuses
-from mailer.transports.ses import Ses
 from tests import factories
 
 # Faults of the fake SES, and whether the ledger can know afterwards that the email was not taken.
@@ -83,11 +82,6 @@ class Round:
     allowed: int
     unsettled: int
     wrong: tuple[str, ...]
-
-
-class _Unlimited(Ses):
-    def account(self) -> None:
-        return None
 
 
 def draw(chance: random.Random, number: int, deck: list[str]) -> list[Fault]:
@@ -147,7 +141,7 @@ def _prepare(here: Field, number: int, subscribers: int) -> tuple[str, Edition]:
 def _publish(here: Field, issue: Edition) -> tuple[int, ...]:
     request = Request(allow=["old", "duplicate"])
     everything = [factories.old(), issue]
-    return patiently(lambda: publish(here.database, here.conf, everything, [], _Unlimited(), request).send_ids)
+    return patiently(lambda: publish(here.database, here.conf, everything, [], Unlimited(), request).send_ids)
 
 
 def _strike(here: Field, fault: Fault, issue: Edition, chance: random.Random) -> None:
@@ -247,7 +241,7 @@ def _judge(
     unsettled = len(doubtful & set(got))
     send = _status(here, send_id).send
     promises = {
-        f"the send is {send.state} ({send.reason or send.waits_for})": not finished or send.state != "finished",
+        f"the send is {send.state} ({send.reason or send.waiting_reason})": not finished or send.state != "finished",
         "the events were not all taken in": not drained,
         "somebody got it twice": twice > 0,
         "somebody got nothing and is not uncertain": unexplained > 0,

@@ -5,22 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from bench.field import Unlimited
 from bench.peers_field import Trial, judged, still_sending
 from bench.send import BODY, RULE, bench_settings
 from mailer.core.message import UNSUBSCRIBE_URL
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending.send_status import SendStatus, list_send_statuses
-from mailer.transports.ses import Ses
 from mailer.workers.actors import WakeUps
 from tests import factories, processes
 from tests.fakes.ses import FakeSes
 
 LEASE = timedelta(seconds=10)  # after which what a dead worker had claimed is uncertain
-
-
-class _Unlimited(Ses):
-    def account(self) -> None:
-        return None
 
 
 def trial(subscribers: int, connections: int, latency: float, fault: str) -> Trial:
@@ -41,7 +36,7 @@ def trial(subscribers: int, connections: int, latency: float, fault: str) -> Tri
             worker = processes.start("worker", conf, environ)
             try:
                 wanted = Request(allow=("unknown-tag",))
-                [send_id] = publish(database, conf, [factories.old(), issue], [], _Unlimited(), wanted).send_ids
+                [send_id] = publish(database, conf, [factories.old(), issue], [], Unlimited(), wanted).send_ids
                 WakeUps(conf.redis_url).enqueue_send(send_id)
                 processes.eventually(lambda: ses.stats()["accepted"] >= subscribers // 4, 120, "the worker sends")
                 if fault == "lost":

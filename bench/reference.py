@@ -1,4 +1,5 @@
-"""Make the pages of ``docs/reference`` that say what the code says: settings, front matter, commands, checks.
+"""Make the pages of ``docs/reference`` that say what the code says: settings, front matter, commands, checks,
+outcomes of emails, retention.
 
 .venv/bin/python -m bench.reference
 .venv/bin/python -m bench.reference --check
@@ -16,10 +17,23 @@ import click
 from mailer.checks import CHECKS
 from mailer.cli import cli
 from mailer.editions.source.fields import FIELDS
+from mailer.exchange.email_outcomes import BOUNCES, COMPLAINTS, EFFECTS, SUPPRESSED_COMPLAINTS, EventKind
+from mailer.store.operations.table_retention import RULES
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
 _MADE = "<!-- Made by `python -m bench.reference`: change the code, then run it again. -->"
+_COMPLETION = r"""
+## Completion
+
+The Tab key completes commands, options, and the keys and paths of issues once your shell's startup file has this line:
+
+| shell | file | line |
+|---|---|---|
+| bash | `~/.bashrc` | `eval "$(_POSTMERGE_COMPLETE=bash_source postmerge)"` |
+| zsh | `~/.zshrc` | `eval "$(_POSTMERGE_COMPLETE=zsh_source postmerge)"` |
+| fish | `~/.config/fish/completions/postmerge.fish` | `_POSTMERGE_COMPLETE=fish_source postmerge \| source` |
+"""
 _KINDS = {"issue": "An issue", "paid": "Text for paid subscribers", "audio": "Recordings", "Pelican": "Pelican's own"}
 
 
@@ -30,6 +44,8 @@ def pages() -> dict[str, str]:
         "front-matter.md": _page("Front matter", _front_matter()),
         "commands.md": _page("Commands", _commands()),
         "checks.md": _page("Checks", _checks()),
+        "email-outcomes.md": _page("Outcomes of emails", _outcomes()),
+        "retention.md": _page("How long data is kept", _retention()),
     }
 
 
@@ -64,8 +80,31 @@ def _front_matter() -> Iterator[str]:
         yield from (f"| `{one.shown}:` | {_cell(one.does)} | {_cell(one.without)} |" for one in FIELDS if one.kind == kind)
 
 
+def _outcomes() -> Iterator[str]:
+    yield "What SES reports about an email, and what each report does. In whatever order they arrive, an email has the state of"
+    yield "the report furthest down in this table."
+    yield from ("", "| report | state | meaning | suppression | circuit breaker |", "|---|---|---|---|---|")
+    for kind, effect in EFFECTS.items():
+        state = _code(effect.state, "unchanged")
+        yield f"| {kind} | {state} | {effect.meaning} | {effect.suppression} | {effect.breaker} |"
+    yield from ("", "## Bounces", "", "| type | subtype | report |", "|---|---|---|")
+    yield from (f"| `{type_}` | {_code(subtype, 'any other')} | {kind} |" for (type_, subtype), kind in BOUNCES.items())
+    yield ""
+    yield "A `Transient` bounce with the subtype `General` is an automatic reply if it has no delivery status notification."
+    yield from ("", "## Complaints", "", "| type of feedback | report |", "|---|---|")
+    yield from (f"| {_code(feedback, 'any other, or none')} | {kind} |" for feedback, kind in COMPLAINTS.items())
+    subtypes = ", ".join(f"`{subtype}`" for subtype in SUPPRESSED_COMPLAINTS)
+    yield ""
+    yield f"With one of the subtypes {subtypes}, a complaint is a {EventKind.PROVIDER_SUPPRESSION}, whatever the feedback."
+
+
+def _code(text: str, otherwise: str) -> str:
+    return f"`{text}`" if text else otherwise
+
+
 def _commands() -> Iterator[str]:
     yield "Every command exits with 0 when it is done, 1 when it refused or failed, and 2 for wrong usage."
+    yield from _COMPLETION.split("\n")
     context = click.Context(cli, info_name="postmerge")
     for name in cli.list_commands(context):
         if command := cli.get_command(context, name):
@@ -92,6 +131,12 @@ def _checks() -> Iterator[str]:
     yield "What `postmerge check` finds. Errors end it with exit code 1, and keep an issue from being sent."
     yield from ("", "| id | level | what it finds |", "|---|---|---|")
     yield from (f"| `{one.id}` | {one.level} | {_cell(one.about)} |" for one in CHECKS.values())
+
+
+def _retention() -> Iterator[str]:
+    yield "Every table of the database, and how long its rows are kept. The scheduler deletes old rows in the background."
+    yield from ("", "| table | kept |", "|---|---|")
+    yield from (f"| `{table}` | {_cell(rule.kept)} |" for table, rule in RULES.items())
 
 
 def _cell(text: str) -> str:

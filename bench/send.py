@@ -18,6 +18,7 @@ from datetime import timedelta
 
 import psutil
 
+from bench.field import Unlimited
 from bench.figures import Figures, parser
 from mailer.core import log
 from mailer.core.db import Database
@@ -28,7 +29,6 @@ from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers.signup import sign_up
 from mailer.store.sending import sends
-from mailer.transports.ses import Ses
 from mailer.workers.actors import WakeUps
 from tests import factories, processes, services
 from tests.fakes.ses import FakeSes
@@ -171,7 +171,7 @@ def measure(wanted: Wanted, more: dict[str, str] | None = None) -> Measured:
                 people.start()
             started, since = time.perf_counter(), time.time()
             [send_id] = publish(
-                database, conf, [factories.old(), issue], [], _Unlimited(), Request(allow=("unknown-tag",))
+                database, conf, [factories.old(), issue], [], Unlimited(), Request(allow=("unknown-tag",))
             ).send_ids
             freeze = time.perf_counter() - started
             WakeUps(conf.redis_url).enqueue_send(send_id)
@@ -236,11 +236,6 @@ def _measured(subscribers: int, ses: FakeSes, used: float, pg_used: float, memor
         freeze=freeze,
         throttled=ses.stats()["throttled"],
     )
-
-
-class _Unlimited(Ses):
-    def account(self) -> None:
-        return None
 
 
 def main() -> None:

@@ -234,8 +234,8 @@ def _differs(shop: Shop, number: int, subscriber: int, sub: StripeObject, model:
 
 def _empty(database: Database) -> None:
     names = (
-        "subscribers, consents, subscriptions, customers, charges, grants, accesses, gifts, stripe_events, stripe_account,"
-        " transactional_mails, notices"
+        "subscribers, consents, subscriptions, customers, charges, grants, entitlements, gifts, stripe_events, stripe_account,"
+        " transactional_emails, notices"
     )
     with database.transaction() as tx:
         tx.script(f"TRUNCATE {names} CASCADE")

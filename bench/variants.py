@@ -64,7 +64,7 @@ def run(database: Database, folder: Path, number: int, texts: int) -> float:
     """Emails a second of one send."""
     settings, transport = factories.settings(folder, database.url, first_slice=100.0), Nothing()
     issues = [factories.old(), *(edition(n, 1) for n in range(number)), edition(number, texts)]
-    [send_id] = publish(database, settings, issues, [], transport, Request(issue=f"issue-{number}")).send_ids
+    [send_id] = publish(database, settings, issues, [], transport, Request(issue=f"issue-{number}", allow=("unsold",))).send_ids
     advance_sends(database, settings)
     started = time.monotonic()
     while deliver_send(database, settings, transport, send_id).more:
@@ -99,10 +99,11 @@ def _measure(database: Database, folder: Path, subscribers: int, rounds: int, sa
     factories.add_subscribers(database, subscribers)
     with database.transaction() as tx:
         tx.run(
-            "INSERT INTO accesses (subscriber_id, state, premium) SELECT id, 'paying', true FROM subscribers WHERE id % 3 = 0"
+            "INSERT INTO entitlements (subscriber_id, state, premium) "
+            "SELECT id, 'paying', true FROM subscribers WHERE id % 3 = 0"
         )
         tx.run("UPDATE subscribers SET lang = 'de-AT' WHERE id % 3 = 1")
-        tx.script("ANALYZE accesses; ANALYZE subscribers")
+        tx.script("ANALYZE entitlements; ANALYZE subscribers")
     adopt_issues(database, factories.settings(folder, database.url), [factories.old()])
     run(database, folder, 0, 1)  # the first warms everything up
     rates: dict[int, list[float]] = {1: [], texts: []}

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from mailer.checks.context import Context
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import Fix, Found, check
-from mailer.core.ip_addresses import is_public, parse_ip
+from mailer.core.net.ip_addresses import is_public, parse_ip
 from mailer.editions.images import PICTURE_SUFFIXES, svg_sanitizer
 from mailer.editions.mail.canonical_html import SAFE_SCHEMES
 from mailer.editions.source import vague_links

@@ -20,8 +20,9 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import httpcore
 import orjson
 
-from mailer.core import domain_names, ip_addresses
+from mailer.core import domain_names
 from mailer.core.errors import BadInput
+from mailer.core.net import ip_addresses
 
 _KEPT = {"fine": 86400.0, "redirected": 86400.0, "gone": 3600.0, "slow": 3600.0, "unsure": 600.0, "refused": 60.0}
 _MAX_REDIRECTS = 5

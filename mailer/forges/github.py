@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import urllib.error
-import urllib.request
-from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote
 
 from mailer.core import domain_names
+from mailer.core.net import http_client
 from mailer.forges.base import BranchChange, BranchTaken, ForgeError, PathTaken, PushedBranch, explain_change, explain_merge
 
 _TIMEOUT_SECONDS = 10.0
 _MAX_GITHUB_BYTES = 8 << 20
 _RIGHTS = "give POSTMERGE_REPOSITORY_TOKEN the rights Contents and Pull requests (read and write) in this repository"
-
-
-class _KeepTokenHere(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Refuse redirects: the token is for the original address only."""
-
-
-_opener = urllib.request.build_opener(_KeepTokenHere)
 
 
 class GitHub:
@@ -113,19 +103,24 @@ class GitHub:
         self, method: str, path: str, body: dict[str, Any] | None = None, allowed: tuple[int, ...] = ()
     ) -> tuple[int, dict[str, Any]]:
         """Status and answer. Raises ForgeError for every status from 400 that is not ``allowed``."""
-        headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/vnd.github+json", "User-Agent": "postmerge"}
+        headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/vnd.github+json"}
         data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self._base + path, data, headers, method=method)  # noqa: S310
+        if data:
+            headers["Content-Type"] = "application/json"
+        request = http_client.HttpRequest(
+            method, self._base + path, headers, data, seconds=_TIMEOUT_SECONDS, max_bytes=_MAX_GITHUB_BYTES
+        )
         try:
-            with _opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
-                said = answer.read(_MAX_GITHUB_BYTES)
-                return answer.status, json.loads(said) if said else {}
-        except urllib.error.HTTPError as error:
-            if error.code in allowed:
-                return error.code, {}
-            raise _explain(error.code) from error
-        except (OSError, HTTPException, ValueError) as error:
-            raise ForgeError(f"GitHub cannot be reached ({type(error).__name__}): try again later.") from error
+            response = http_client.send(request)
+            if response.status in allowed:
+                return response.status, {}
+            if response.status >= 300:  # a redirect too: the token is for the original address only
+                raise _explain(response.status)
+            return response.status, json.loads(response.body) if response.body else {}
+        except http_client.NoResponse as error:
+            raise ForgeError(f"GitHub cannot be reached ({error}): try again later.") from error
+        except ValueError as error:
+            raise ForgeError("GitHub answered something that is not JSON: try again later.") from error
 
 
 def _explain(status: int) -> ForgeError:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-import urllib.request
-from http.client import HTTPException
 
 from mailer.core.errors import Unavailable
-from mailer.webhooks.sns_fetch import opener
+from mailer.core.net import http_client
 
 TIMEOUT_SECONDS = 5.0  # seconds
 _MAX_VERDICT_BYTES = 65_536
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def verify_answer(url: str, secret: str, answer: str, ip: str | None) -> bool:
@@ -20,13 +19,15 @@ def verify_answer(url: str, secret: str, answer: str, ip: str | None) -> bool:
     The shape is that of Turnstile, hCaptcha and reCAPTCHA: a form with ``secret``, ``response`` and ``remoteip`` goes there,
     JSON with ``success`` comes back.
     """
-    body = urllib.parse.urlencode({"secret": secret, "response": answer[:4096], **({"remoteip": ip} if ip else {})})
+    body = urllib.parse.urlencode({"secret": secret, "response": answer[:4096], **({"remoteip": ip} if ip else {})}).encode()
+    request = http_client.HttpRequest("POST", url, _FORM, body, seconds=TIMEOUT_SECONDS, max_bytes=_MAX_VERDICT_BYTES)
     try:
-        request = urllib.request.Request(url, body.encode(), method="POST")  # noqa: S310
-        with opener.open(request, timeout=TIMEOUT_SECONDS) as reply:
-            said = json.loads(reply.read(_MAX_VERDICT_BYTES))
-    except (OSError, HTTPException, ValueError) as error:
-        raise Unavailable(f"The challenge's service cannot be asked ({type(error).__name__}).") from error
-    if not isinstance(said, dict) or not isinstance(said.get("success"), bool):
+        response = http_client.send(request)
+        said = json.loads(response.body)
+    except http_client.NoResponse as error:
+        raise Unavailable(f"The challenge's service cannot be asked ({error}).") from error
+    except ValueError as error:
+        raise Unavailable("The challenge's service answers something that is not JSON.") from error
+    if not response.accepted or not isinstance(said, dict) or not isinstance(said.get("success"), bool):
         raise Unavailable("The challenge's service answers something without `success`.")
     return bool(said["success"])

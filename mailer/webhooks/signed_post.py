@@ -1,20 +1,11 @@
-"""Post to untrusted addresses: signed as in Standard Webhooks, never into a private network, never redirected.
-
-The name is resolved once, every address it has is checked, and the connection goes to the very address that was checked: a
-name that answers differently the second time gains nothing.
-"""
+"""Post to untrusted addresses: signed as in Standard Webhooks, never into a private network, never redirected."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import hmac
-import http.client
 import ipaddress
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +13,8 @@ from urllib.parse import urlsplit
 
 from mailer.core import domain_names
 from mailer.core.errors import BadInput
-from mailer.core.ip_addresses import IPAddress, is_public, parse_ip
+from mailer.core.net import http_client
+from mailer.core.net.ip_addresses import IPAddress, is_public, parse_ip
 
 TIMEOUT_SECONDS = 10.0  # seconds to connect, and for each read
 MAX_ANSWER_SECONDS = 30.0  # for the whole answer, of a target that sends it byte by byte
@@ -76,8 +68,8 @@ def post(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[
         )
     except BadInput as refused:
         status, error = None, str(refused)
-    except (OSError, http.client.HTTPException, ValueError) as broken:
-        status, error = None, f"no answer ({type(broken).__name__})"
+    except http_client.NoResponse as broken:
+        status, error = None, f"no answer ({broken})"
     return PostAttempt(status, error, round((time.monotonic() - started) * 1000))
 
 
@@ -85,49 +77,26 @@ _PRIVATE_ADDRESS = "This address is in a private network: use a public one, or a
 
 
 def _post_once(url: str, secret: str, message_id: str, body: bytes, allowed: Sequence[IPNetwork]) -> int:
-    scheme, host, port, path = _split_url(url)
     now = int(time.time())
     headers = {
-        "Host": host if port in (80, 443) else f"{host}:{port}",
         "Content-Type": "application/json",
-        "User-Agent": "postmerge",
         "webhook-id": message_id,
         "webhook-timestamp": str(now),
         "webhook-signature": sign(secret, message_id, now, body),
         "X-Buttondown-Signature": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
     }
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
-    connection.sock = _connect(scheme, host, port, allowed)
-    deadline = threading.Timer(MAX_ANSWER_SECONDS, _hang_up, (connection.sock,))
-    deadline.daemon = True
-    deadline.start()
-    try:
-        connection.request("POST", path, body, headers)
-        answer = connection.getresponse()
-        answer.read(_MAX_ANSWER_BYTES)
-        return answer.status
-    finally:
-        deadline.cancel()
-        connection.close()
 
+    def find_allowed(host: str, port: int) -> list[str]:
+        found = http_client.find_addresses(host, port)
+        if not found or not all(_is_allowed(parse_ip(one), allowed) for one in found):
+            raise BadInput(_PRIVATE_ADDRESS)
+        return found
 
-def _hang_up(connected: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
-
-
-def _connect(scheme: str, host: str, port: int, allowed: Sequence[IPNetwork]) -> socket.socket:
-    found = [info[4][0] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    if not found or not all(_is_allowed(parse_ip(str(one)), allowed) for one in found):
-        raise BadInput(_PRIVATE_ADDRESS)
-    plain = socket.create_connection((str(found[0]), port), TIMEOUT_SECONDS)
-    if scheme == "http":
-        return plain
-    try:
-        return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
-    except BaseException:
-        plain.close()
-        raise
+    check_target(url, allowed)
+    request = http_client.HttpRequest(
+        "POST", url, headers, body, TIMEOUT_SECONDS, MAX_ANSWER_SECONDS, _MAX_ANSWER_BYTES, find_allowed
+    )
+    return http_client.send(request).status
 
 
 def _is_allowed(address: IPAddress, allowed: Sequence[IPNetwork]) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from mailer.commands.cli_output import count
 from mailer.core import domain_names
 from mailer.core.edition import Edition, Finding, SendIntent, texts_said
 from mailer.core.errors import BadInput, Refused, Unavailable
+from mailer.core.net import http_client
 from mailer.core.settings import Settings
 from mailer.editions.site import edition_files
 from mailer.flows.publishing.preflight import Refusal
@@ -23,6 +22,7 @@ from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 
 _TIMEOUT_SECONDS = 120.0  # freezing a large audience takes a while
+_MAX_SERVER_ANSWER_BYTES = 64 << 20
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -45,16 +45,17 @@ class Server:
 
     def ask(self, method: str, path: str, body: bytes) -> Any:
         """What the server answers. Raises Refused, BadInput or Unavailable with its sentence."""
-        headers = {"Authorization": f"Token {self._key}", "Content-Type": "application/json", "User-Agent": "postmerge"}
-        request = urllib.request.Request(self._base + path, body, headers, method=method)  # noqa: S310
+        headers = {"Authorization": f"Token {self._key}", "Content-Type": "application/json"}
+        request = http_client.HttpRequest(
+            method, self._base + path, headers, body, _TIMEOUT_SECONDS, max_bytes=_MAX_SERVER_ANSWER_BYTES
+        )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-                raw = answer.read()
-        except urllib.error.HTTPError as error:
-            raise _make_error(error) from error
-        except (OSError, ValueError) as error:
-            raise Unavailable(f"The server does not respond ({type(error).__name__}): running this again is safe.") from error
-        return json.loads(raw) if raw else None
+            response = http_client.send(request)
+        except http_client.NoResponse as error:
+            raise Unavailable(f"The server does not respond ({error}): running this again is safe.") from error
+        if response.status >= 300:
+            raise _make_error(response)
+        return json.loads(response.body) if response.body else None
 
 
 @dataclass(frozen=True)
@@ -173,12 +174,12 @@ def _describe_step(step: dict[str, Any]) -> str:
     return f"{step['action']}: {step['issue']}{audience}. {step['why']}".rstrip()
 
 
-def _make_error(error: urllib.error.HTTPError) -> Exception:
+def _make_error(response: http_client.Response) -> Exception:
     try:
-        detail = json.loads(error.read())["detail"]
+        detail = json.loads(response.body)["detail"]
         sentence = detail if isinstance(detail, str) else detail[0]["msg"]
     except (ValueError, KeyError, TypeError, IndexError):
-        sentence = f"The server responded with {error.code}: check that this is the URL of a Postmerge server."
-    if error.code in (429, 500, 502, 503, 504):
+        sentence = f"The server responded with {response.status}: check that this is the URL of a Postmerge server."
+    if response.status in (429, 500, 502, 503, 504):
         return Unavailable(sentence)
-    return Refused(sentence) if error.code in (401, 403, 409) else BadInput(sentence)
+    return Refused(sentence) if response.status in (401, 403, 409) else BadInput(sentence)

@@ -5,22 +5,19 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from http.client import HTTPException
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import orjson
 from lxml import etree
 from lxml.html import HtmlElement, document_fromstring
 
-from mailer.core import domain_names
 from mailer.core.errors import BadInput, Unavailable
+from mailer.core.net import http_client
 from mailer.exchange.receipt import hash_part, read_receipt
 
 _TIMEOUT_SECONDS = 20.0
@@ -174,16 +171,14 @@ def _list_entries(data: bytes, feed: str) -> Iterator[tuple[str, str]]:
 def _fetch(url: str, missing: str) -> bytes:
     """Return what is at an address. Raises BadInput with ``missing`` if there is nothing, Unavailable without an answer."""
     try:
-        ascii_url = quote(domain_names.to_ascii_url(url), safe=":/?#[]@!$&'()*+,;=%~")
-        request = urllib.request.Request(ascii_url, headers={"User-Agent": "postmerge"})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-            data: bytes = answer.read(_MAX_BYTES + 1)
-    except urllib.error.HTTPError as error:
-        if error.code in (404, 410):
-            raise BadInput(missing) from error
-        raise Unavailable(f"{url} responds with {error.code}: try again later.") from error
-    except (OSError, HTTPException, ValueError) as error:
-        raise Unavailable(f"{url} does not respond ({type(error).__name__}): check the address, and try again.") from error
+        response = http_client.get(url, seconds=_TIMEOUT_SECONDS, max_bytes=_MAX_BYTES + 1, follow=lambda _url: True)
+    except http_client.NoResponse as error:
+        raise Unavailable(f"{url} does not respond ({error}): check the address, and try again.") from error
+    if response.status in (404, 410):
+        raise BadInput(missing)
+    if response.status != 200:
+        raise Unavailable(f"{url} responds with {response.status}: try again later.")
+    data = response.body
     if len(data) > _MAX_BYTES:
         raise BadInput(f"{url} is longer than {_MAX_BYTES // 1_000_000} MB: it is not a page of an issue.")
     return data

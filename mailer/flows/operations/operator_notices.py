@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-import urllib.request
-from http.client import HTTPException
 
 from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import PostmergeError
+from mailer.core.net import http_client
 from mailer.core.settings import Settings
 from mailer.store.operations import notices
 
@@ -79,11 +78,16 @@ def _post_text(url: str, text: str) -> bool:
 
 
 def _call(url: str, body: bytes | None, failure: str) -> bool:
-    headers = {"User-Agent": "postmerge"} | ({"Content-Type": "application/json"} if body else {})
+    """Return whether a 2xx response arrived."""
+    headers = {"Content-Type": "application/json"} if body else {}
+    method = "POST" if body else "GET"
     try:
-        request = urllib.request.Request(url, body, headers)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
-            return True
-    except (OSError, HTTPException, ValueError) as error:
-        logger.warning(failure, error=type(error).__name__)
+        response = http_client.send(
+            http_client.HttpRequest(method, url, headers, body, seconds=_TIMEOUT_SECONDS, follow=lambda _url: True)
+        )
+    except (http_client.NoResponse, PostmergeError) as error:
+        logger.warning(failure, error=str(error))
         return False
+    if not response.accepted:
+        logger.warning(failure, error=f"status {response.status}")
+    return response.accepted

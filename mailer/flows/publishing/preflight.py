@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
-import urllib.request
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from http.client import HTTPException, HTTPResponse
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mailer.core import domain_names
@@ -17,6 +13,7 @@ from mailer.core.audience import shown
 from mailer.core.edition import Edition, Finding, SendIntent
 from mailer.core.errors import BadInput, Refused
 from mailer.core.i18n import local_time
+from mailer.core.net import http_client
 from mailer.core.settings import Settings
 from mailer.editions.mail.placeholder_places import is_misplaced
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
@@ -289,39 +286,22 @@ def is_below(url: str, site_url: str) -> bool:
     return not site_url or (same and within and "@" not in asked.netloc)
 
 
-class _StayBelow(urllib.request.HTTPRedirectHandler):
-    """Follows redirects below the site's URL only: an uploaded edition could name any page of our network otherwise."""
-
-    def __init__(self, site_url: str) -> None:
-        self._site_url = site_url
-
-    def redirect_request(self, *given: Any) -> urllib.request.Request | None:
-        """The next request, or None, which makes the redirect an error."""
-        return super().redirect_request(*given) if is_below(given[-1], self._site_url) else None
-
-
 def fetch_live_digest(url: str, site_url: str = "", timeout: float = 10.0) -> str:
     """The digest that the public page at ``url`` carries, or "" when there is none (or no page, or not below ``site_url``).
 
-    Raises nothing, whatever answers there. ``timeout`` in seconds: for each part of the answer, and again for all of the body.
+    Raises nothing, whatever answers there. ``timeout`` in seconds: for each part of the response, and twice that for all of it.
+    Redirects are followed below the site's URL only: an uploaded edition could name any page of our network otherwise.
     """
     if not url.startswith(("http://", "https://")) or not is_below(url, site_url):
         return ""
+    request = http_client.HttpRequest(
+        "GET", url, {"Cache-Control": "no-cache"}, seconds=timeout, total_seconds=2 * timeout, max_bytes=MAX_PAGE_BYTES,
+        follow=lambda target: is_below(target, site_url),
+    )  # fmt: skip
     try:
-        headers = {"User-Agent": "postmerge", "Cache-Control": "no-cache"}
-        request = urllib.request.Request(domain_names.to_ascii_url(url), headers=headers)  # noqa: S310
-        opener = urllib.request.build_opener(_StayBelow(site_url))
-        with opener.open(request, timeout=timeout) as answer:
-            head = _read_head(answer, time.monotonic() + timeout).decode("utf-8", "replace")
-    except (OSError, HTTPException, ValueError):
+        response = http_client.send(request)
+    except (http_client.NoResponse, BadInput):
         return ""
+    head = response.body.decode("utf-8", "replace") if response.status == 200 else ""
     match = re.search(r'data-digest="([0-9a-f]{64})"|name="postmerge-digest"\s+content="([0-9a-f]{64})"', head)
     return (match[1] or match[2]) if match else ""
-
-
-def _read_head(answer: HTTPResponse, deadline: float) -> bytes:
-    """What has come of a page until ``deadline``, about MAX_PAGE_BYTES at most."""
-    head = bytearray()
-    while time.monotonic() < deadline and len(head) < MAX_PAGE_BYTES and (part := answer.read1(1 << 18)):
-        head += part
-    return bytes(head)

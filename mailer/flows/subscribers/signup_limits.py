@@ -15,8 +15,8 @@ from datetime import timedelta
 from mailer.core import log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, TooManyRequests
-from mailer.core.ip_addresses import IPAddress, is_public, parse_ip, unwrap
 from mailer.core.known_mail_domains import COMMON
+from mailer.core.net.ip_addresses import IPAddress, is_public, parse_ip, unwrap
 from mailer.flows.subscribers import inbox_limit
 from mailer.store.operations import notices
 from mailer.store.subscribers import held_emails, inbox_emails, signup_limits

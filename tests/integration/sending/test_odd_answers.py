@@ -24,7 +24,7 @@ ODD = {
     "half of a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
     "less than it said": b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nab",
     "a place that is none": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:port/\r\n\r\n",
-    "too many headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    "too long a head": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 40_000 + b"\r\n",
     "nothing": b"",
 }
 
@@ -73,7 +73,7 @@ def test_a_page_that_never_ends_is_read_no_longer_than_allowed() -> None:
         assert time.monotonic() - started < 3
 
 
-@pytest.mark.parametrize("kind", ["another protocol", "a place that is none", "too many headers"])
+@pytest.mark.parametrize("kind", ["another protocol", "a place that is none", "too long a head"])
 def test_a_notice_waits_when_the_operators_address_answers_oddly(database: Database, tmp_path: Path, kind: str) -> None:
     with database.transaction() as tx:
         notices.add(tx, "Send 1 of hello is stopped")

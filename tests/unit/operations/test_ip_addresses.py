@@ -6,7 +6,7 @@ import pytest
 
 from mailer.checks import links, reach
 from mailer.core.errors import BadInput
-from mailer.core.ip_addresses import is_public, parse_ip, unwrap
+from mailer.core.net.ip_addresses import is_public, parse_ip, unwrap
 from mailer.flows.subscribers import signup_limits
 from mailer.webhooks import signed_post
 

@@ -23,7 +23,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Where connections go; none is ever made."""
     found: list[tuple[str, int]] = []
 
-    def connect(address: tuple[str, int], *_more: Any) -> Any:
+    def connect(address: tuple[str, int], *_more: Any, **_named: Any) -> Any:
         found.append(address)
         raise ConnectionRefusedError
 
@@ -73,7 +73,7 @@ def test_the_connection_goes_to_the_checked_address_and_the_name_is_looked_up_on
     """A name that answers differently the second time (DNS rebinding) gains nothing."""
     asked = resolve(monkeypatch, (PUBLIC, OTHER), ("127.0.0.1",))
     assert "no answer" in post(url)
-    assert connected == [(PUBLIC, port)]
+    assert connected == [(PUBLIC, port), (OTHER, port)]  # the second one after the first refused
     assert asked == ["hooks.example.org"]
 
 

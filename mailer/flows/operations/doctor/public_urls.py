@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from mailer.core import domain_names
 from mailer.core.errors import PostmergeError, Unavailable
-from mailer.core.ip_addresses import is_public, parse_ip
+from mailer.core.net import http_client
+from mailer.core.net.ip_addresses import is_public, parse_ip
 from mailer.core.settings import Settings
 from mailer.flows.operations.doctor.checkups import Checkup, advise, fine, unknown, wrong
 from mailer.flows.operations.doctor.dns_client import DnsClient
@@ -56,35 +53,25 @@ class PublicClient:
 
     def request(self, method: str, url: str, body: bytes = b"") -> PublicResponse:
         """Return the response to one request, without following redirects. Raises Unavailable with what is wrong."""
-        parts = urlsplit(domain_names.to_ascii_url(url))
-        host, secure = parts.hostname or "", parts.scheme == "https"
-        port = parts.port or (443 if secure else 80)
-        connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
+        host = urlsplit(url).hostname or ""
+        headers = {"User-Agent": "postmerge doctor", "Content-Type": "application/x-www-form-urlencoded"}
+        request = http_client.HttpRequest(
+            method,
+            url,
+            headers,
+            body or None,
+            _TIMEOUT_SECONDS,
+            max_bytes=_READ_BYTES,
+            resolve=lambda name, _port: [self._find_address(name)],
+        )
         try:
-            connection.sock = self._connect(host, port, secure)
-            headers = {"User-Agent": "postmerge doctor", "Content-Type": "application/x-www-form-urlencoded"}
-            path = parts.path or "/"
-            connection.request(method, path, body or None, {**headers, "Host": parts.netloc})
-            response = connection.getresponse()
-            days = _days_left(connection.sock) if isinstance(connection.sock, ssl.SSLSocket) else None
-            return PublicResponse(response.status, response.headers.get("Location", ""), response.read(_READ_BYTES), days)
-        except ssl.SSLCertVerificationError as error:
-            raise Unavailable(f"{host} has no valid certificate: {error.verify_message}.") from error
-        except (OSError, http.client.HTTPException) as error:
-            raise Unavailable(f"{host} does not answer on port {port} ({type(error).__name__}).") from error
-        finally:
-            connection.close()
-
-    def _connect(self, host: str, port: int, secure: bool) -> socket.socket:
-        address = self._find_address(host)
-        connected = socket.create_connection((address, port), _TIMEOUT_SECONDS)
-        if not secure:
-            return connected
-        try:
-            return ssl.create_default_context().wrap_socket(connected, server_hostname=host)
-        except BaseException:
-            connected.close()
-            raise
+            response = http_client.send(request)
+        except http_client.NoResponse as error:
+            if error.certificate:
+                raise Unavailable(f"{host} has no valid certificate: {error.certificate}.") from error
+            port = urlsplit(url).port or (443 if url.startswith("https:") else 80)
+            raise Unavailable(f"{host} does not answer on port {port} ({error}).") from error
+        return PublicResponse(response.status, response.headers.get("location", ""), response.body, _days_left(response))
 
     def _find_address(self, host: str) -> str:
         literal = _is_literal(host)
@@ -149,6 +136,7 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-def _days_left(connected: ssl.SSLSocket) -> int:
-    ends = ssl.cert_time_to_seconds(str((connected.getpeercert() or {})["notAfter"]))
-    return (datetime.fromtimestamp(ends, UTC) - datetime.now(UTC)).days
+def _days_left(response: http_client.Response) -> int | None:
+    if response.certificate_expires is None:
+        return None
+    return (datetime.fromtimestamp(response.certificate_expires, UTC) - datetime.now(UTC)).days

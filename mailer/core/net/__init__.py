@@ -1,0 +1,1 @@
+"""Addresses of the internet, and requests to them."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing.util
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     ``--basetemp=FOLDER`` keeps the files of tests that failed.
     """
     log.configure("error")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a run in the background; the programs under test inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         os.environ["TMPDIR"] = tempfile.tempdir = str(services.run_folder())
 

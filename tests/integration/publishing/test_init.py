@@ -64,9 +64,8 @@ def answer(folder: Path, typed: str) -> tuple[int, str]:
     ours, theirs = pty.openpty()
     clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "TERM": "dumb"}
     command = [sys.executable, "-m", "mailer.cli", "init"]
-    with subprocess.Popen(
-        command, cwd=folder, env=clean, stdin=theirs, stdout=theirs, stderr=theirs, process_group=0
-    ) as process:
+    process = subprocess.Popen(command, cwd=folder, env=clean, stdin=theirs, stdout=theirs, stderr=theirs, process_group=0)
+    try:
         os.close(theirs)
         os.write(ours, typed.encode())
         screen = b""
@@ -76,8 +75,11 @@ def answer(folder: Path, typed: str) -> tuple[int, str]:
                     screen += os.read(ours, 4096)
                 elif typed == CTRL_C and b"Name of" in screen:  # again: Python may miss one just before it waits for input
                     os.killpg(process.pid, signal.SIGINT)
-    os.close(ours)
-    return process.returncode, screen.decode()
+        return process.wait(30), screen.decode()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
 
 
 def test_in_a_terminal_it_asks_for_every_fact_and_again_for_one_that_cannot_be_used(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from bench.figures import Figures, parser
 from bench.send import bench_settings, cpu, postgres_cpu
 from mailer.core.db import Database
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import api_keys
 from tests import processes
 
@@ -128,11 +129,6 @@ def requests(key: str, subscribers: int) -> dict[str, Ask]:
     }
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 def main() -> None:
     """Measure and print."""
     options = parser(__doc__)
@@ -146,7 +142,7 @@ def main() -> None:
         seed(database, given.subscribers)
         print(f"{given.subscribers:,} readers in {time.perf_counter() - started:.0f} s")
         key = api_keys.create_key(database, "bench", per_minute=0)
-        port = _free_port()
+        port = find_free_port()
         with processes.running("serve", conf, {}, "--port", str(port)) as serving:
             processes.eventually(lambda: _listens(port), 60, "the server listens")
             figures = [

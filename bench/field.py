@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import time
 import urllib.request
@@ -23,6 +22,7 @@ from mailer.core.db import Database
 from mailer.core.errors import Unavailable
 from mailer.core.migrate import run_migrations
 from mailer.core.settings import Settings
+from mailer.fakes.free_ports import find_free_port
 from mailer.transports.ses import Ses
 from tests import factories, processes, services
 from tests.fakes.ses import FakeSes
@@ -55,7 +55,7 @@ class Field:
         self.ses = ses
         self.died: list[str] = []
         self._valkey = valkey
-        self._port = free_port()
+        self._port = find_free_port()
         self._more = {**ses.environ, "POSTMERGE_SQS_QUEUE_URL": ses.queue_url}
         names = [*(f"worker {n}" for n in range(1, WORKERS + 1)), "scheduler", "serve", "events"]
         self._started: dict[str, float] = {}
@@ -142,12 +142,6 @@ class Field:
         self._started[name] = time.monotonic()
         with self._log(name).open("ab") as output:
             return processes.start(command, self.conf, self._more, *options, output=output)
-
-
-def free_port() -> int:
-    """A free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def patiently(call: Callable[[], T], seconds: float = 60) -> T:

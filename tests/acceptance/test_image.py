@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from mailer.fakes.free_ports import find_free_port
 from tests.conftest import ROOT
 from tests.processes import eventually
 
@@ -191,8 +192,7 @@ def database_inside(image: Image, url: str) -> Iterator[str]:
 
 
 def test_the_program_in_the_image_migrates_and_serves(image: Image, database_url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = find_free_port()
     facts = {
         "POSTMERGE_TRANSPORT": "outbox",
         "POSTMERGE_SECRET": secrets.token_hex(32),

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from mailer.core.db import Database
+from mailer.fakes.free_ports import find_free_port
 from tests.conftest import ROOT
 from tests.factories import add_subscribers
 from tests.fakes.ses import FakeSes
@@ -36,8 +36,7 @@ class Server:
     """A machine with a bare repository, a checkout of it, and one file of settings. Its processes get no other environment."""
 
     def __init__(self, folder: Path, database_url: str, redis_url: str, ses: FakeSes) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = find_free_port()
         self.bare, self.checkout = folder / "letter.git", folder / "checkout"
         self.program = folder / "bin" / "postmerge"
         self.program.parent.mkdir()

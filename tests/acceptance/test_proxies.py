@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from mailer.core.db import Database
+from mailer.fakes.free_ports import find_free_port
 from tests.conftest import ROOT
 from tests.factories import settings
 from tests.integration.operations.test_deploy import START
@@ -30,11 +31,6 @@ pytestmark = pytest.mark.slow
 HOST = "news.example.org"
 RESTARTS = 4
 CLIENTS = 12
-
-
-def _find_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def _run_nginx(folder: Path, port: int, upstream: int) -> list[str]:
@@ -55,8 +51,8 @@ def _run_nginx(folder: Path, port: int, upstream: int) -> list[str]:
     subprocess.run([*words, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     text = (ROOT / "deploy" / "nginx.conf").read_text()
     changes = {
-        "[::]:443": f"[::1]:{port}", "443 ssl": f"127.0.0.1:{port} ssl", "[::]:80": f"[::1]:{_find_port()}",
-        "listen 80": f"listen 127.0.0.1:{_find_port()}", "127.0.0.1:8025": f"127.0.0.1:{upstream}",
+        "[::]:443": f"[::1]:{port}", "443 ssl": f"127.0.0.1:{port} ssl", "[::]:80": f"[::1]:{find_free_port()}",
+        "listen 80": f"listen 127.0.0.1:{find_free_port()}", "127.0.0.1:8025": f"127.0.0.1:{upstream}",
         f"/etc/letsencrypt/live/{HOST}/fullchain.pem": str(certificate), f"/etc/letsencrypt/live/{HOST}/privkey.pem": str(key),
     }  # fmt: skip
     for old, new in changes.items():
@@ -77,9 +73,8 @@ def _run_caddy(folder: Path, port: int, upstream: int) -> list[str]:
     }.items():
         assert f"{{${name}}}" in text
         text = text.replace(f"{{${name}}}", value)
-    own = (
-        f"admin off\nlocal_certs\nskip_install_trust\nhttps_port {port}\nhttp_port {_find_port()}\nstorage file_system {folder}"
-    )
+    plain = find_free_port()
+    own = f"admin off\nlocal_certs\nskip_install_trust\nhttps_port {port}\nhttp_port {plain}\nstorage file_system {folder}"
     (folder / "Caddyfile").write_text(f"{{\n{own}\n}}\n{text}")
     return ["caddy", "run", "--config", str(folder / "Caddyfile")]
 
@@ -138,7 +133,7 @@ def test_requests_through_the_proxy_survive_restarts_of_the_server(
         pytest.skip(f"{name} is not installed")
     chosen = replace(settings(tmp_path, database.url, redis_url), api_url=f"https://{HOST}", site_url=f"https://{HOST}")
     environ = environment(chosen, {}) | {"POSTMERGE_TRUSTED_PROXIES": "127.0.0.1/32"}
-    port = _find_port()
+    port = find_free_port()
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
 
         def start() -> subprocess.Popen[bytes]:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mailer.fakes.free_ports import find_free_port
 from tests.conftest import ROOT
 from tests.processes import eventually
 from tests.services import scratch
@@ -29,8 +29,7 @@ class Stack:
     """One ``postmerge up`` in a process of its own, with the services it brings itself."""
 
     def __init__(self, home: Path, *options: str, cwd: Path = ROOT, program: Path | None = None) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = find_free_port()
         ours = ("DATABASE_URL", "REDIS_URL", "POSTMERGE_")
         environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         self.home = home

@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from mailer.core.db import Database
+from mailer.fakes.free_ports import find_free_port
 from tests import factories, web
-from tests.browser.test_forms import ADA, free_port
+from tests.browser.test_forms import ADA
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path, database: Database) -> Iterator[Served]:
-    port = free_port()
+    port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     settings = factories.settings(tmp_path, database.url, site_url=url, api_url=url, challenge="work", challenge_bits=16)
     with web.served(web.Web(settings, database).app(), port):

@@ -20,6 +20,7 @@ from mailer.core import tokens
 from mailer.core.db import Database
 from mailer.core.edition import Edition
 from mailer.core.settings import Settings
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.publishing import publish
 from mailer.flows.subscribers.signup import add_subscriber
 from mailer.flows.subscribers.signup_limits import set_firewall
@@ -70,7 +71,7 @@ def site_settings(folder: Path, port: int, database_url: str = "", redis_url: st
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    folder, port = tmp_path_factory.mktemp("site"), free_port()
+    folder, port = tmp_path_factory.mktemp("site"), find_free_port()
     settings = site_settings(folder, port)
     return Built(port, settings.build, tuple(build(settings).editions))
 
@@ -90,11 +91,6 @@ def stack(browser: Browser, built: Built, tmp_path: Path, database: Database, re
 
 def build(settings: Settings) -> editions.Report:
     return editions.build(editions.BuildOptions.of(settings))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def answers(port: int) -> bool:

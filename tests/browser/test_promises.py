@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from mailer.core.db import Database
 from mailer.fakes import fake_stripe_routes
 from mailer.fakes.fake_stripe import FakeStripe
 from mailer.fakes.fake_stripe_books import MONTH
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.billing import subscription_changes
 from mailer.flows.billing.entitlements import EntitlementState
 from mailer.store.billing import gifts
@@ -41,8 +41,7 @@ def served(shop: Shop, port: int) -> Iterator[str]:
 @pytest.fixture
 def shop(database: Database, tmp_path: Path) -> Iterator[Shop]:
     shutil.copy(ROOT / "docs" / "plans.example.toml", tmp_path / "plans.toml")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = find_free_port()
     with FakeStripe(int(time.time())) as fake:
         settings = paying.settings(
             tmp_path, database, fake, plans=tmp_path / "plans.toml", api_url=f"http://127.0.0.1:{port}",

@@ -13,9 +13,10 @@ from playwright.sync_api import Browser, Page, expect
 from mailer.core import tokens
 from mailer.core.db import Database
 from mailer.core.settings import Settings
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.subscribers.signup import add_subscriber
 from tests import factories, web
-from tests.browser.test_forms import ADA, free_port, judge
+from tests.browser.test_forms import ADA, judge
 from tests.browser.test_site import MODES
 
 
@@ -37,7 +38,7 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path, database: Database) -> Iterator[Served]:
-    port = free_port()
+    port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     settings = factories.settings(tmp_path, database.url, site_url=url, api_url=url, topics=("python", "mail"))
     add_subscriber(database, settings, ADA, ["python"], confirmed=True)

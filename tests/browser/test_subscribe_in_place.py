@@ -18,16 +18,17 @@ from playwright.sync_api import Browser, Page, expect
 from mailer.commands.subscribers.embed import render_form
 from mailer.core.db import Database
 from mailer.core.form_fields import read_fields
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.subscribers import signup_limits
 from mailer.webhooks import captcha
 from tests import web
 from tests.browser import test_site
-from tests.browser.test_forms import ADA, free_port
+from tests.browser.test_forms import ADA
 from tests.browser.test_site import MODES, Mode, Site, overflow, too_faint
 from tests.conftest import ROOT
 
 WAIT = 20_000  # ms; the form's script waits for two seconds, and the machine may be busy
-PORT = free_port()
+PORT = find_free_port()
 API_URL = f"http://localhost:{PORT}"  # the site is at 127.0.0.1, for a browser another site
 
 
@@ -36,7 +37,7 @@ FIELDS = [
     {"name": "company", "label": "Company", "max_chars": 10},
     {"name": "role", "label": "Role", "choices": ["Editor", "Engineer"]},
 ]
-ELSEWHERE = free_port()  # of a configured site
+ELSEWHERE = find_free_port()  # of a configured site
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ def test_the_sites_form_asks_its_own_fields_and_explains_what_cannot_be_kept(
 def test_a_site_that_is_not_configured_leads_to_one_more_click_on_our_page(
     browser: Browser, newsletter_with_fields: Newsletter, tmp_path: Path
 ) -> None:
-    with embedded(tmp_path, newsletter_with_fields, free_port()) as url, closing(browser.new_context()) as context:
+    with embedded(tmp_path, newsletter_with_fields, find_free_port()) as url, closing(browser.new_context()) as context:
         page = context.new_page()
         page.goto(url)
         page.get_by_label("Your name").fill("Ada Byron")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Dialog, expect
 
+from mailer.fakes.free_ports import find_free_port
 from tests.conftest import ROOT
 from tests.integration.editions.test_bad_issues import SCRIPTS, SVG
 
@@ -33,9 +33,7 @@ class Bench:
 
     def __init__(self, folder: Path, browser: Browser) -> None:
         self.folder, self.issue = folder, folder / "content" / "issues" / "bad.md"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = find_free_port()
         environ = {
             **os.environ, "POSTMERGE_CONTENT": str(folder / "content"), "POSTMERGE_CONFIG": str(folder / "pelicanconf.py"),
             "POSTMERGE_BUILD": str(folder / "build"), "POSTMERGE_SITE_URL": "https://news.example.org",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from mailer.core.db import Database
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import api_keys
 from tests import web
 
@@ -39,9 +39,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def newsletter(database: Database, tmp_path: Path) -> Iterator[web.Web]:
     """A newsletter with a sent issue and an image, on a socket."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     address = f"http://127.0.0.1:{port}"
     made = web.make(tmp_path, database, api_url=address, site_url=address)
     made.send(2)

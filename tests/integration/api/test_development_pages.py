@@ -14,6 +14,7 @@ from mailer.commands.operations.dev_stack import Place
 from mailer.core import settings as settings_module
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
+from mailer.fakes.free_ports import find_free_port
 from tests import factories
 from tests.processes import eventually
 from tests.web import Web
@@ -35,8 +36,7 @@ def test_they_answer_only_to_this_machines_own_names(newsletter: Web, path: str,
 @pytest.mark.parametrize(("development", "status"), [(False, b"404"), (True, b"200")])
 def test_serve_has_them_only_in_development(database: Database, tmp_path: Path, development: bool, status: bytes) -> None:
     conf, stopping = factories.settings(tmp_path, database.url), threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = find_free_port()
 
     def serve() -> None:
         uvicorn_server.serve(conf, database, "The Letter", "127.0.0.1", port, stopping, 1, development)

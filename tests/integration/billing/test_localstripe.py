@@ -23,6 +23,7 @@ import pytest
 from mailer.core.db import Database
 from mailer.core.errors import Unavailable
 from mailer.fakes.fake_stripe import SECRET, FakeStripe
+from mailer.fakes.free_ports import find_free_port
 from mailer.payments.client import Stripe, UnknownAtStripe
 from tests import paying
 from tests.paying import Shop
@@ -35,8 +36,7 @@ pytestmark = pytest.mark.skipif(FOUND is None, reason="localstripe is missing: p
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = find_free_port()
     process = subprocess.Popen(
         [str(FOUND), "--port", str(port), "--from-scratch"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 import urllib.error
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mailer.core.db import Database
+from mailer.fakes.free_ports import find_free_port
 from mailer.fakes.play_stripe import PlayStripe
 from mailer.flows.billing.entitlements import EntitlementState
 from mailer.flows.billing.stripe_setup import apply_setup, plan_setup
@@ -27,8 +27,7 @@ from tests.web import served
 
 @pytest.fixture
 def ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        return int(one.getsockname()[1]), int(two.getsockname()[1])
+    return find_free_port(), find_free_port()
 
 
 @pytest.fixture

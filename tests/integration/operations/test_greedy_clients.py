@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mailer.core.db import Database
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations.api_keys import create_key
 from tests import processes
 from tests.factories import settings
@@ -24,15 +25,10 @@ HALF_BODIES = 10
 BODY_BYTES = 32 << 20
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 @pytest.fixture
 def port(database: Database, tmp_path: Path) -> Iterator[int]:
     """The port of a `postmerge serve` with one process and few open files."""
-    conf, port = settings(tmp_path, database.url), free_port()
+    conf, port = settings(tmp_path, database.url), find_free_port()
     conf.site_folder.mkdir(parents=True)
     child = subprocess.Popen(
         [sys.executable, "-m", "mailer.cli", "serve", "--until-eof", "--port", str(port), "--processes", "1"],

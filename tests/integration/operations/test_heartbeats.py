@@ -15,6 +15,7 @@ from mailer.core.db import Database
 from mailer.core.errors import Unavailable
 from mailer.core.settings import Settings
 from mailer.core.telemetry import work_counts
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations.heartbeats import Heartbeat, read_overview
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.sending.send_status import list_send_statuses
@@ -46,7 +47,7 @@ def test_real_processes_are_seen_while_they_run_and_are_gone_when_they_stop(
 ) -> None:
     conf = settings(tmp_path, database_url, redis_url)
     killed = start("scheduler", conf, {})
-    with running("worker", conf, {}), running("serve", conf, {}, "--port", "18951", "--processes", "2"):
+    with running("worker", conf, {}), running("serve", conf, {}, "--port", str(find_free_port()), "--processes", "2"):
         eventually(lambda: kinds(database) == ["scheduler", "serve", "worker"], 30, "all three are seen")
         kill(killed)
         eventually(lambda: [g.number for g in read_overview(database).running if g.kind == "serve"] == [2], 10, "two serve")

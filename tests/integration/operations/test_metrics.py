@@ -6,7 +6,6 @@ import json
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -24,6 +23,7 @@ import mailer
 from mailer.core.db import Database
 from mailer.core.settings import Settings
 from mailer.core.telemetry import work_counts
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import api_keys
 from mailer.flows.operations.heartbeats import Heartbeat
 from mailer.store.operations import metric_numbers
@@ -195,7 +195,7 @@ def test_prometheus_evaluates_each_expression_on_a_real_scrape(newsletter: Web, 
     work_counts.set_gauge("ses_rate_allowed", 14)
     work_counts.set_gauge("ses_quota_left", 50_000)
     Heartbeat(newsletter.database, Settings(), "worker").beat()
-    key, port = api_keys.create_key(newsletter.database, "prometheus", "read"), _find_port()
+    key, port = api_keys.create_key(newsletter.database, "prometheus", "read"), find_free_port()
     with web.served(newsletter.app()) as url:
         job = {
             "job_name": "postmerge",
@@ -218,11 +218,6 @@ def test_prometheus_evaluates_each_expression_on_a_real_scrape(newsletter: Web, 
         finally:
             server.kill()
             server.wait()
-
-
-def _find_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def _query(port: int, expression: str) -> list[Any]:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from mailer.core.db import Database
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import api_keys
 from tests.factories import settings
 from tests.processes import eventually, kill, running
@@ -57,8 +58,7 @@ class Server:
 
 @pytest.fixture
 def server(database: Database, tmp_path: Path) -> Iterator[Server]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = find_free_port()
     with running("serve", settings(tmp_path, database.url), {}, "--port", str(port), "--processes", "2") as parent:
         found = Server(port, parent)
         eventually(lambda: found.listens() and len(found.workers()) == 2, 60, "two processes serve")

@@ -13,6 +13,7 @@ import pytest
 
 from api.server import uvicorn_server
 from mailer.core.db import Database
+from mailer.fakes.free_ports import find_free_port
 from tests.factories import settings
 
 BIG = bytes(range(256)) * 6_000  # 1.5 MB
@@ -23,8 +24,7 @@ def port(database: Database, tmp_path: Path) -> Iterator[int]:
     conf = settings(tmp_path, database.url)
     conf.site_folder.mkdir(parents=True)
     (conf.site_folder / "big.bin").write_bytes(BIG)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number = int(free.getsockname()[1])
+    number = find_free_port()
     stopping = threading.Event()
     thread = threading.Thread(target=uvicorn_server.serve, args=(conf, database, "The Letter", "127.0.0.1", number, stopping))
     thread.start()
@@ -125,8 +125,7 @@ def test_no_request_becomes_a_websocket_outside_of_the_limits_on_connections(por
 
 def test_a_request_that_a_proxy_sends_while_the_server_stops_is_answered(database: Database, tmp_path: Path) -> None:
     conf = replace(settings(tmp_path, database.url), trusted_proxies="127.0.0.1/32")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number = int(free.getsockname()[1])
+    number = find_free_port()
     stopping = threading.Event()
     thread = threading.Thread(target=uvicorn_server.serve, args=(conf, database, "The Letter", "127.0.0.1", number, stopping))
     thread.start()

@@ -11,6 +11,7 @@ import pytest
 
 from mailer.core.db import Database
 from mailer.core.settings import Settings
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import operator_notices
 from mailer.flows.operations.heartbeats import Heartbeat
 from mailer.flows.operations.operator_notices import Notifier, post_notices
@@ -282,7 +283,7 @@ def test_killed_processes_are_told_within_a_minute_by_those_that_run(
     Page.digest = "here"
     conf = settings(tmp_path, database_url, redis_url)
     more = {"POSTMERGE_NOTIFY_URL": web, "POSTMERGE_PING_URL": f"{web}/ping"}
-    with running("serve", conf, more, "--port", "18952", "--processes", "1"):
+    with running("serve", conf, more, "--port", str(find_free_port()), "--processes", "1"):
         victims = [start(kind, conf, more) for kind in ALL]
         eventually(lambda: bool(Page.visits), 60, "a ping while all runs")
         assert Page.got == []

@@ -41,20 +41,35 @@ def _ask_git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
+def _read_migrations(commit: str) -> dict[str, str]:
+    """The migrations of a commit: the digest of each by its path."""
+    lines = _ask_git("ls-tree", commit, "mailer/migrations/").splitlines()
+    return {path: about.split()[2] for about, _, path in (line.partition("\t") for line in lines) if path.endswith(".sql")}
+
+
+def _find_previous_version() -> str:
+    """The last tag, or without one the last commit, whose database becomes today's by newer migrations; "" without one."""
+    today = {f"mailer/migrations/{path.name}" for path in migrate.files()}
+    head = _read_migrations("HEAD")
+    tag = _ask_git("describe", "--tags", "--abbrev=0")
+    commits = [tag] if tag else [f"{one}^" for one in _ask_git("log", "--format=%H", "--", "mailer/migrations").split()]
+    for commit in commits:
+        then = _read_migrations(commit)
+        if then and then.items() <= head.items() and then.keys() < today:
+            return commit
+    return ""
+
+
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
-    """The code before the newest migration: of the last tag if its database can be upgraded, else of the last commit."""
-    start, newest = (f"mailer/migrations/{path.name}" for path in (migrate.files()[0], migrate.files()[-1]))
-    tag = _ask_git("describe", "--tags", "--abbrev=0")
-    added = _ask_git("log", "-1", "--diff-filter=A", "--format=%H", "--", newest)
-    commit = tag if tag and _ask_git("ls-tree", tag, start) else f"{added}^" if added else ""
+    """The code of the previous version."""
+    commit = _find_previous_version()
+    if not commit:
+        pytest.skip("no version in the history of this checkout has a database that can be upgraded")
     folder = tmp_path / "before"
     folder.mkdir()
-    archive = subprocess.run(["git", "archive", commit, "mailer", "api"], cwd=ROOT, capture_output=True, check=False).stdout
-    if not archive:
-        pytest.skip("the history of this checkout does not go back to the previous version")
+    archive = subprocess.run(["git", "archive", commit, "mailer", "api"], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
-    assert not (folder / newest).exists()
     return folder
 
 

@@ -27,6 +27,7 @@ from mailer.core.errors import BadInput
 UNSUBSCRIBE_URL = "xPOSTMERGE0LEAVE0URLx"
 # Its characters with anything between them that is no letter or digit. Possessive, so that the time stays linear.
 _SPLIT_UNSUBSCRIBE_URL = re.compile(r"[\W_]*+".join(UNSUBSCRIBE_URL.strip("x")), re.IGNORECASE)
+_BEGINS_LEAVE = re.compile(r"0[\W_]*+[lL]")  # within it, and found in a tenth of the time
 _MAX_ENCODINGS = 4  # percent and entities, one in the other
 _CSS_ESCAPE = re.compile(r"\\([0-9a-fA-F]{1,6})\s?")
 
@@ -52,7 +53,8 @@ def has_placeholder(text: str) -> bool:
             break
         text = decoded
     plain = unicodedata.normalize("NFKC", text)
-    return any(_SPLIT_UNSUBSCRIBE_URL.search(view) for view in (plain, re.sub(r"<[^<>]*>", "", plain)))
+    views = (plain, re.sub(r"<[^<>]*>", "", plain))
+    return any(_BEGINS_LEAVE.search(view) and _SPLIT_UNSUBSCRIBE_URL.search(view) for view in views)
 
 
 def _decode_css_escape(match: re.Match[str]) -> str:

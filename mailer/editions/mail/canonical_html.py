@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urljoin
 
-from lxml import etree, html
+from lxml import etree
 
 from mailer.core.characters import clean_html
 
 MAX_DEPTH = 100  # elements inside one another
-_DROPPED = "postmerge-dropped"
+DROPPED = "postmerge-dropped"
 REMOVED_ELEMENTS = {
     "script", "style", "iframe", "frame", "frameset", "object", "embed", "applet", "form", "input", "button", "textarea",
     "select", "link", "meta", "base", "noscript", "template", "foreignobject", "animate", "animatetransform",
     "animatemotion", "set", "use",
 }  # fmt: skip
+# Without the classes of lxml.html, which are looked up in Python for each element.
+_PARSER = etree.HTMLParser(encoding="utf-8", remove_comments=False)
+_WITH_ATTRIBUTES = etree.XPath("descendant::*[@*]")
+_TOO_DEEP = etree.XPath(f"boolean({'/'.join('*' * MAX_DEPTH)})")  # below the root, which is one level itself
+_BLANK = re.compile(r"[\x00-\x20\s]")
 _LINKS = ("href", "src", "poster", "cite", "longdesc", "background", "action", "data")
 SAFE_SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini"}
 
@@ -36,18 +42,43 @@ def canonical(fragment: str, url: str) -> Body:
     """
     clean = clean_html(fragment)
     dropped = ["control characters"] if clean != fragment else []
-    root = html.fragment_fromstring(clean, create_parent="div") if clean.strip() else html.Element("div")
-    _check_depth(root)
-    for element in list(root.iter()):
-        dropped += _element(element, url)
-    strip(root, _DROPPED, etree.Comment, etree.ProcessingInstruction)
+    root = parse_fragment(clean)
+    if _TOO_DEEP(root):
+        raise ValueError(f"HTML nested more than {MAX_DEPTH} levels deep")
+    for element in root.iter(*REMOVED_ELEMENTS):
+        dropped.append(f"<{element.tag}>")
+        element.tag = DROPPED
+    for element in select(root, _WITH_ATTRIBUTES):
+        dropped += _check_attributes(element, url)
+    strip(root, DROPPED, etree.Comment, etree.ProcessingInstruction)
     _outline(root)
     if "title=" in clean:
         for image in list(root.iter("img")):
             _figure(image)
-    inner = [escape(root.text or "")]
-    inner += [html.tostring(child, encoding="unicode", method="html") for child in root]
-    return Body("".join(inner).strip() + "\n", tuple(dict.fromkeys(dropped)))
+    return Body(inner_html(root).strip() + "\n", tuple(dict.fromkeys(dropped)))
+
+
+def parse_fragment(fragment: str) -> etree._Element:
+    """Parse HTML into a ``div`` of its own."""
+    root = _PARSER.makeelement("div")
+    if not fragment.strip():
+        return root
+    body = etree.fromstring(f"<html><body>{fragment}</body></html>".encode(), _PARSER).find("body")
+    if body is not None:
+        root.text = body.text
+        root.extend(list(body))
+    return root
+
+
+def select(root: etree._Element, path: etree.XPath) -> list[etree._Element]:
+    """List the elements that an XPath finds."""
+    return cast("list[etree._Element]", path(root))
+
+
+def inner_html(root: etree._Element) -> str:
+    """Return the HTML inside an element without attributes."""
+    tag = len(str(root.tag))
+    return etree.tostring(root, encoding="unicode", method="html", with_tail=False)[tag + 2 : -tag - 3]
 
 
 def escape(text: str) -> str:
@@ -55,13 +86,8 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _element(element: etree._Element, url: str) -> list[str]:
-    if not isinstance(element.tag, str):
-        return []
-    tag = element.tag.lower()
-    if tag in REMOVED_ELEMENTS:
-        element.tag = _DROPPED
-        return [f"<{tag}>"]
+def _check_attributes(element: etree._Element, url: str) -> list[str]:
+    """Make the links of an element absolute, and remove what runs; return what was removed."""
     dropped = []
     for name in list(element.attrib):
         key = str(name).lower()
@@ -72,7 +98,7 @@ def _element(element: etree._Element, url: str) -> list[str]:
             dropped += _link(element, str(name), url)
         elif key == "srcset":
             element.attrib[name] = _srcset(str(element.attrib[name]), url)
-        elif key == "style" and tag in ("th", "td"):
+        elif key == "style" and element.tag in ("th", "td"):
             _aligned(element)
     return dropped
 
@@ -109,7 +135,10 @@ def _figure(image: etree._Element) -> None:
 
 
 def _link(element: etree._Element, name: str, url: str) -> list[str]:
-    target = re.sub(r"[\x00-\x20]+", " ", str(element.attrib[name])).strip()
+    target = str(element.attrib[name])
+    if target.startswith(("https://", "http://")) and not _BLANK.search(target):
+        return []
+    target = re.sub(r"[\x00-\x20]+", " ", target).strip()
     absolute = target if target.startswith(("https://", "http://")) else _joined(url, target)
     bare = re.sub(r"\s", "", absolute).lower()
     if element.tag == "img" and bare.startswith("data:image/") and "svg" not in bare[:30]:
@@ -139,11 +168,3 @@ def strip(root: etree._Element, *kinds: object) -> None:
     In one go: what follows many removed one by one would be copied again for each.
     """
     etree.strip_elements(root, *kinds, with_tail=False)
-
-
-def _check_depth(root: etree._Element) -> None:
-    depth = 0
-    for event, _ in etree.iterwalk(root, events=("start", "end")):
-        depth += 1 if event == "start" else -1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"HTML nested more than {MAX_DEPTH} levels deep")

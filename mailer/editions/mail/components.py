@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 
-from lxml import html
-from lxml.html import HtmlElement
+from lxml.etree import Element, XPath, _Element
+
+from mailer.editions.mail.canonical_html import inner_html, parse_fragment, select
 
 _SIGNS = ('class="button', "admonition", "<figure", ' button"', "align-")
+_BUTTONS = XPath("descendant::a[contains(concat(' ', normalize-space(@class), ' '), ' button ')]")
+_BOXES = XPath("descendant::div[contains(concat(' ', normalize-space(@class), ' '), ' admonition ')]")
 _ALIGNED = re.compile(r"(?:^|\s)align-(left|right|center)(?:\s|$)")
 
 
@@ -18,10 +21,10 @@ def for_email(body: str) -> str:
     """Prepare a canonical body for email programs."""
     if not any(sign in body for sign in _SIGNS):
         return body
-    root = html.fragment_fromstring(body, create_parent="div")
-    for link in root.xpath("//a[contains(concat(' ', normalize-space(@class), ' '), ' button ')]"):
+    root = parse_fragment(body)
+    for link in select(root, _BUTTONS):
         _button(link)
-    for box in root.xpath("//div[contains(concat(' ', normalize-space(@class), ' '), ' admonition ')]"):
+    for box in select(root, _BOXES):
         _box(box)
     for figure in root.iter("figure", "figcaption"):
         figure.set("class", figure.tag)
@@ -29,11 +32,10 @@ def for_email(body: str) -> str:
     for cell in root.iter("th", "td"):
         if match := _ALIGNED.search(cell.get("class", "")):
             cell.set("style", f"text-align: {match[1]}")
-    inner = "".join(html.tostring(child, encoding="unicode", method="html") for child in root)
-    return (root.text or "") + inner
+    return inner_html(root)
 
 
-def _button(link: HtmlElement) -> None:
+def _button(link: _Element) -> None:
     """Turn a link that is alone in its paragraph into a table cell with a background color."""
     parent = link.getparent()
     if parent is None or parent.tag != "p" or len(parent) != 1 or (parent.text or "").strip() or (link.tail or "").strip():
@@ -45,7 +47,7 @@ def _button(link: HtmlElement) -> None:
     _replace(parent, table)
 
 
-def _box(box: HtmlElement) -> None:
+def _box(box: _Element) -> None:
     kind = "sponsor" if "sponsor" in box.get("class", "").split() else "box"
     table, cell = _table(kind, box)
     table.set("width", "100%")
@@ -56,11 +58,11 @@ def _box(box: HtmlElement) -> None:
     _replace(box, table)
 
 
-def _table(kind: str, like: HtmlElement) -> tuple[HtmlElement, HtmlElement]:
+def _table(kind: str, like: _Element) -> tuple[_Element, _Element]:
     facts = {"role": "presentation", "class": f"{kind}table", "border": "0", "cellpadding": "0", "cellspacing": "0"}
-    table = html.Element("table", facts)
-    row = html.Element("tr")
-    cell = html.Element("td", {"class": f"{kind}cell"})
+    table = Element("table", facts)
+    row = Element("tr")
+    cell = Element("td", {"class": f"{kind}cell"})
     for name in ("dir", "lang"):
         if name in like.attrib:
             cell.set(name, like.attrib[name])
@@ -69,7 +71,7 @@ def _table(kind: str, like: HtmlElement) -> tuple[HtmlElement, HtmlElement]:
     return table, cell
 
 
-def _replace(old: HtmlElement, new: HtmlElement) -> None:
+def _replace(old: _Element, new: _Element) -> None:
     new.tail, old.tail = old.tail, None
     parent = old.getparent()
     assert parent is not None

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lxml import html
+from lxml import etree
 
 from mailer.core.characters import clean
 from mailer.core.errors import PostmergeError
 from mailer.core.message import has_placeholder
 from mailer.editions.mail import email_document, gmail_clipping
-from mailer.editions.mail.canonical_html import Body, canonical
+from mailer.editions.mail.canonical_html import DROPPED, Body, canonical, parse_fragment, select, strip
 from mailer.editions.mail.email_document import EmailDocument
 from mailer.editions.mail.markdown_to_html import Workshop, digest, own_code
 from mailer.editions.mail.plain_text import plain
@@ -21,6 +21,8 @@ from mailer.editions.mail.plain_text import plain
 _LONG, _MANY = 6_000, 4  # characters of HTML, and headings: longer issues get a table of contents
 _MAX_PREHEADER_CHARS = 110  # of the text, where `Preheader:` is missing
 _ASIDE = " or ".join(f"contains(concat(' ', @class, ' '), ' {name} ')" for name in ("admonition", "footnote", "locked"))
+_FOOTNOTE_MARKS = etree.XPath("descendant::sup[a[contains(@class, 'footnote-ref')]]")
+_PARAGRAPHS = etree.XPath(f"descendant::p[not(ancestor-or-self::*[{_ASIDE}])]")
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,13 @@ def _render(document: EmailDocument) -> RenderedText:
         text = clean(document.body).replace("&", "&amp;").replace("<", "&lt;")
         said = str(error) if type(error) is ValueError else f"HTML ({type(error).__name__})"
         body = Body(f"<pre>{text}</pre>\n", (said,))
+    root = parse_fragment(body.html)
     document = replace(
         document,
         body=body.html,
-        plain_body=plain(body.html, document.lang),
+        plain_body=plain(root, document.lang),
         digest=hashlib.sha256(body.html.encode()).hexdigest(),
-        preheader=document.preheader or _beginning(body.html),
+        preheader=document.preheader or _beginning(root),
     )
     if any(has_placeholder(value) for value in vars(document).values() if isinstance(value, str)):
         raise ValueError("it contains the placeholder of the unsubscribe link")
@@ -101,12 +104,12 @@ def list_headings(body: str) -> list[tuple[str, str]]:
     return []
 
 
-def _beginning(body: str) -> str:
-    """Return the beginning of a body's paragraphs, for a preheader: no boxes, no footnotes, no footnote marks."""
-    root = html.fragment_fromstring(body, create_parent="div")
-    for mark in root.xpath("//sup[a[contains(@class, 'footnote-ref')]]"):
-        mark.drop_tree()
-    paragraphs = root.xpath(f"//p[not(ancestor-or-self::*[{_ASIDE}])]") or list(root.iter("p"))
+def _beginning(root: etree._Element) -> str:
+    """Take the beginning of a body's paragraphs, for a preheader: no boxes, no footnotes, no footnote marks."""
+    for mark in select(root, _FOOTNOTE_MARKS):
+        mark.tag = DROPPED
+    strip(root, DROPPED)
+    paragraphs = select(root, _PARAGRAPHS) or list(root.iter("p"))
     flat = " ".join(" ".join("".join(map(str, p.itertext())) for p in paragraphs[:4]).split())
     flat = re.sub(r"\s*\[\d+\]", "", flat)
     if len(flat) <= _MAX_PREHEADER_CHARS:

@@ -23,6 +23,8 @@ _FIRST = re.compile(r"[\s.{(\[]*([^\W_]+)(?=[\s:}\])]|$)")
 def reads_like_fence(line: str) -> bool:
     """Return whether a person who reads a line would take it for `:::premium` or `:::free`."""
     colons, rest = _flatten(line)
+    if not colons:
+        return False
     whole = re.sub(r"[\W_]+", "", rest)
     if colons < 2:
         return colons == 1 and whole == "premium" and not rest[:1].isspace()

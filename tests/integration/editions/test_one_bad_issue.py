@@ -135,10 +135,10 @@ def test_a_text_that_fails_to_render_omits_only_its_issue(
 ) -> None:
     usual = plain_text.plain
 
-    def fail_for_bad(html: str, lang: str) -> str:
-        if "unlucky" in html:
+    def fail_for_bad(root: etree._Element, lang: str) -> str:
+        if "unlucky" in "".join(map(str, root.itertext())):
             raise RecursionError("too deep")
-        return usual(html, lang)
+        return usual(root, lang)
 
     monkeypatch.setattr(issue_renderer, "plain", fail_for_bad)
     newsletter.write("bad.md", HEAD + "Tags: alone\n", "An unlucky text.\n")

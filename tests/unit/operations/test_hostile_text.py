@@ -21,7 +21,7 @@ from mailer.core.characters import without_addresses
 from mailer.core.errors import BadInput, PostmergeError
 from mailer.editions.images import svg_sanitizer
 from mailer.editions.mail import components, issue_renderer, plain_text
-from mailer.editions.mail.canonical_html import Body, canonical
+from mailer.editions.mail.canonical_html import Body, canonical, parse_fragment
 from mailer.editions.source import front_matter, page_extras, paid_leaks, paid_sections, vague_links
 from mailer.exchange import cell_values, list_files
 from mailer.flows.publishing import issue_identity
@@ -93,9 +93,11 @@ def extra(field: str) -> Callable[[str], object]:
 def made(content: str) -> object:
     body = canonical(content, URL).html
     issue_renderer.list_headings(body)
-    issue_renderer._beginning(body)
     issue_identity.sketch(body)
-    return plain_text.plain(body), components.for_email(body)
+    root = parse_fragment(body)
+    text = plain_text.plain(root)
+    issue_renderer._beginning(root)
+    return text, components.for_email(body)
 
 
 def event(part: str) -> str:
@@ -248,7 +250,7 @@ def test_a_list_of_very_many_columns_is_refused(tmp_path: Path) -> None:
 
 def test_numbers_of_thousands_of_digits_break_nothing() -> None:
     long = "9" * 5_000
-    assert plain_text.plain(f'<ol start="{long}"><li>a</li></ol>') == "1. a\n"
+    assert plain_text.plain(parse_fragment(f'<ol start="{long}"><li>a</li></ol>')) == "1. a\n"
     assert extra("audio-size")(long) == page_extras.Extras()
     assert extra("audio-duration")(f"{long}:00:00") != page_extras.Extras()
     doc = Document(Path("/nowhere/a.md"), "a.md", f"Title: a\nSend: yes\nEdition: {long}\n\nText.\n".encode())

@@ -27,7 +27,7 @@ from mailer.core.errors import BadInput
 UNSUBSCRIBE_URL = "xPOSTMERGE0LEAVE0URLx"
 # Its characters with anything between them that is no letter or digit. Possessive, so that the time stays linear.
 _SPLIT_UNSUBSCRIBE_URL = re.compile(r"[\W_]*+".join(UNSUBSCRIBE_URL.strip("x")), re.IGNORECASE)
-_BEGINS_LEAVE = re.compile(r"0[\W_]*+[lL]")  # within it, and found in a tenth of the time
+_MIDDLE = re.compile(r"0[\W_]*+[lL]")  # within it, and found in a tenth of the time
 _MAX_ENCODINGS = 4  # percent and entities, one in the other
 _CSS_ESCAPE = re.compile(r"\\([0-9a-fA-F]{1,6})\s?")
 
@@ -54,7 +54,7 @@ def has_placeholder(text: str) -> bool:
         text = decoded
     plain = unicodedata.normalize("NFKC", text)
     views = (plain, re.sub(r"<[^<>]*>", "", plain))
-    return any(_BEGINS_LEAVE.search(view) and _SPLIT_UNSUBSCRIBE_URL.search(view) for view in views)
+    return any(_MIDDLE.search(view) and _SPLIT_UNSUBSCRIBE_URL.search(view) for view in views)
 
 
 def _decode_css_escape(match: re.Match[str]) -> str:

@@ -56,6 +56,7 @@ def _page(title: str, lines: Iterator[str]) -> str:
 def _settings() -> Iterator[str]:
     """The variables of ``.env.example`` with its comments."""
     yield "Settings come from the environment, and in development from `.env`: see [.env.example](../../.env.example)."
+    yield "What is on or off also takes 1, true and yes, or 0, false and no."
     yield ""
     yield "| variable | what it does | default |"
     yield "|---|---|---|"

@@ -21,6 +21,8 @@ from mailer.core.errors import BadInput
 
 TRANSPORT_GROUP = "postmerge.transports"  # of entry points; each is called with the settings and returns a transport
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_ON = ("on", "1", "true", "yes")
+_OFF = ("off", "0", "false", "no")
 # A sender whose name is quoted, as in email headers; the parser would take the first pair of quotes for the whole value's.
 _QUOTED_NAME = re.compile(r'\s*(?:export\s+)?(?P<key>[A-Z_]+)\s*=\s*(?P<value>"[^"\n]*"\s*<[^<>\s]+>)\s*')
 
@@ -59,6 +61,21 @@ def read_choice(given: Mapping[str, str], name: str, allowed: tuple[str, ...], d
     if value not in allowed:
         raise BadInput(f"{name} is {value!r}: set it to one of {', '.join(allowed)}.")
     return value
+
+
+def read_switch(given: Mapping[str, str], name: str, default: bool) -> bool:
+    """Read an on/off setting, in any of the words that environment files use for it."""
+    value = given.get(name, "on" if default else "off")
+    if is_off(value):
+        return False
+    if value.lower() not in _ON:
+        raise BadInput(f"{name} is {value!r}: set it to on or off (1, true and yes, or 0, false and no, work too).")
+    return True
+
+
+def is_off(value: str) -> bool:
+    """Return whether a value is a word for off."""
+    return value.lower() in _OFF
 
 
 def read_transport(given: Mapping[str, str], default: str) -> str:
@@ -115,9 +132,9 @@ def read_duration(given: Mapping[str, str], name: str, default: timedelta) -> ti
     return timedelta(seconds=float(match[1]) * _UNITS[match[2] or "s"])
 
 
-def choose_dns_default(given: Mapping[str, str]) -> str:
-    """Return whether domains are looked up: on where real email is sent."""
-    return "off" if given.get("POSTMERGE_TRANSPORT", "").lower() in ("", "outbox") else "on"
+def choose_dns_default(given: Mapping[str, str]) -> bool:
+    """Return whether domains are looked up: where real email is sent."""
+    return given.get("POSTMERGE_TRANSPORT", "").lower() not in ("", "outbox")
 
 
 def read_words(given: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from mailer.core.errors import BadInput
 from mailer.core.files import PACKAGES
 from mailer.core.setting_values import (
     choose_dns_default,
+    is_off,
     read_address,
     read_addresses,
     read_challenge,
@@ -33,6 +34,7 @@ from mailer.core.setting_values import (
     read_percent,
     read_repository,
     read_sender,
+    read_switch,
     read_transport,
     read_url,
     read_words,
@@ -135,7 +137,7 @@ class Settings:
     @property
     def fence_place(self) -> str:
         """Where the fence's outside half is (default: a folder beside the build); empty if the fence is off."""
-        return "" if self.fence.lower() == "off" else self.fence or str(self.build.parent / "fence")
+        return "" if is_off(self.fence) else self.fence or str(self.build.parent / "fence")
 
     @property
     def issues_folder(self) -> str:
@@ -218,7 +220,7 @@ def load(
         reply_to=read_sender(given, "POSTMERGE_REPLY_TO"),
         postal_address=given.get("POSTMERGE_POSTAL_ADDRESS", default.postal_address),
         reviewers=read_addresses(given, "POSTMERGE_REVIEWERS"),
-        require_review=read_choice(given, "POSTMERGE_REQUIRE_REVIEW", ("on", "off"), "off") == "on",
+        require_review=read_switch(given, "POSTMERGE_REQUIRE_REVIEW", default.require_review),
         secret=given.get("POSTMERGE_SECRET", default.secret),
         signing_key=given.get("POSTMERGE_SIGNING_KEY", default.signing_key),
         hold=read_duration(given, "POSTMERGE_HOLD", default.hold),
@@ -243,7 +245,7 @@ def load(
         keep_unconfirmed=read_duration(given, "POSTMERGE_KEEP_UNCONFIRMED", default.keep_unconfirmed),
         max_unconfirmed=read_count(given, "POSTMERGE_MAX_UNCONFIRMED", default.max_unconfirmed, most=100_000_000),
         keep_unsubscribed=read_duration(given, "POSTMERGE_KEEP_UNSUBSCRIBED", default.keep_unsubscribed),
-        check_dns=read_choice(given, "POSTMERGE_CHECK_DNS", ("on", "off"), choose_dns_default(given)) == "on",
+        check_dns=read_switch(given, "POSTMERGE_CHECK_DNS", choose_dns_default(given)),
         disposable=read_choice(given, "POSTMERGE_DISPOSABLE", ("flag", "refuse"), default.disposable),
         topics=read_words(given, "POSTMERGE_TOPICS"),
         challenge=read_challenge(given, default.challenge),
@@ -272,8 +274,8 @@ def load(
         words=Path(given.get("POSTMERGE_WORDS", default.words)),
         grace=read_duration(given, "POSTMERGE_GRACE", default.grace),
         sentry_dsn=given.get("SENTRY_DSN", default.sentry_dsn),
-        metrics=read_choice(given, "POSTMERGE_METRICS", ("on", "off"), "on") == "on",
-        desk=read_choice(given, "POSTMERGE_DESK", ("on", "off", "1", "0"), "off") in ("on", "1"),
+        metrics=read_switch(given, "POSTMERGE_METRICS", default.metrics),
+        desk=read_switch(given, "POSTMERGE_DESK", default.desk),
         desk_owners=read_addresses(given, "POSTMERGE_DESK_OWNERS"),
         desk_viewers=read_addresses(given, "POSTMERGE_DESK_VIEWERS"),
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -29,6 +30,38 @@ ROOT = Path(__file__).parents[3]
 def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(BadInput, match=name):
         settings.load({name: value})
+
+
+SWITCHES = {
+    "POSTMERGE_REQUIRE_REVIEW": "require_review",
+    "POSTMERGE_CHECK_DNS": "check_dns",
+    "POSTMERGE_METRICS": "metrics",
+    "POSTMERGE_DESK": "desk",
+}
+
+
+@pytest.mark.parametrize(("name", "field"), SWITCHES.items())
+def test_each_switch_takes_the_words_that_environment_files_use(name: str, field: str) -> None:
+    for word in ("on", "ON", "1", "true", "True", "yes"):
+        assert getattr(settings.load({name: word}), field) is True, word
+    for word in ("off", "Off", "0", "false", "FALSE", "no"):
+        assert getattr(settings.load({name: word}), field) is False, word
+    assert getattr(settings.load({name: " "}), field) is getattr(settings.Settings(), field)
+    with pytest.raises(
+        BadInput, match=rf"^{name} is 'maybe': set it to on or off \(1, true and yes, or 0, false and no, work too\)\.$"
+    ):
+        settings.load({name: "maybe"})
+
+
+def test_every_setting_that_is_on_or_off_is_read_by_the_one_function() -> None:
+    code = (ROOT / "mailer" / "core" / "settings.py").read_text()
+    switches = {name for name, of in get_type_hints(settings.Settings).items() if of is bool} - {"transport_given"}
+    assert switches == set(re.findall(r"(\w+)=read_switch\(", code)) == set(SWITCHES.values())
+
+
+def test_no_word_for_off_is_taken_for_the_folder_of_the_fence() -> None:
+    assert {settings.load({"POSTMERGE_FENCE": word}).fence_place for word in ("off", "0", "false", "No")} == {""}
+    assert settings.load({"POSTMERGE_FENCE": "/disk/fence"}).fence_place == "/disk/fence"
 
 
 def test_durations_and_empty_values_are_read() -> None:

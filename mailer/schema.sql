@@ -750,6 +750,12 @@ CREATE TABLE notices (
 
 ALTER TABLE notices ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
+CREATE TABLE receipts (
+    send_id bigint NOT NULL,
+    document bytea NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE rejected_events (
     digest bytea NOT NULL,
     source text NOT NULL,
@@ -1020,7 +1026,8 @@ CREATE TABLE unknown_events (
 CREATE TABLE uploaded_editions (
     digest text NOT NULL,
     edition bytea NOT NULL,
-    used_at timestamp with time zone DEFAULT now() NOT NULL
+    used_at timestamp with time zone DEFAULT now() NOT NULL,
+    issue_key text DEFAULT ''::text NOT NULL
 );
 
 CREATE TABLE webhook_attempts (
@@ -1202,6 +1209,9 @@ ALTER TABLE ONLY notes
 
 ALTER TABLE ONLY notices
     ADD CONSTRAINT notices_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY receipts
+    ADD CONSTRAINT receipts_pkey PRIMARY KEY (send_id);
 
 ALTER TABLE ONLY rejected_events
     ADD CONSTRAINT rejected_events_pkey PRIMARY KEY (digest);
@@ -1436,6 +1446,8 @@ CREATE TRIGGER events_told AFTER INSERT ON events REFERENCING NEW TABLE AS added
 
 CREATE TRIGGER lifted_suppressions_journal AFTER INSERT ON lifted_suppressions FOR EACH ROW WHEN ((new.reason <> ''::text)) EXECUTE FUNCTION journal_suppressions();
 
+CREATE TRIGGER receipts_stay BEFORE DELETE OR UPDATE ON receipts FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 CREATE TRIGGER sends_changed AFTER INSERT OR UPDATE OF state ON sends FOR EACH ROW EXECUTE FUNCTION send_changed();
 
 CREATE TRIGGER sends_journal AFTER UPDATE OF started_at ON sends FOR EACH ROW WHEN (((old.started_at IS NULL) AND (new.started_at IS NOT NULL))) EXECUTE FUNCTION journal_send();
@@ -1501,6 +1513,9 @@ ALTER TABLE ONLY import_parts
 
 ALTER TABLE ONLY imports
     ADD CONSTRAINT imports_run_id_fkey FOREIGN KEY (run_id) REFERENCES import_runs(id);
+
+ALTER TABLE ONLY receipts
+    ADD CONSTRAINT receipts_send_id_fkey FOREIGN KEY (send_id) REFERENCES sends(id);
 
 ALTER TABLE ONLY scanner_visits
     ADD CONSTRAINT scanner_visits_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE CASCADE;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Annotated
 
@@ -28,7 +29,8 @@ _WRITES = {
 _HELD_IN_GIT = {"images", "attachments", "snippets", "automations", "forms", "newsletters"}  # read-only for every key
 _PRIVATE = {"users", "api_requests", "webhooks"}  # readable with ``admin`` only
 _PUBLISHERS = {"ping", "publish", "sends"}  # all that ``publish`` may use
-_REVIEWERS = {"ping", "publish/missing", "publish/editions", "publish/plan", "test_emails"}  # all that ``review`` may use
+_REVIEWERS = {"ping", "publish/missing", "publish/editions", "publish/plan", "test_emails"}  # what ``review`` may use
+_SEND_DRAFT = re.compile(r"emails/[^/]+/send-draft")  # for ``review`` and ``admin``: it sends to reviewers alone
 
 
 async def authenticate(request: Request, authorization: Annotated[str | None, Security(_header)]) -> None:
@@ -73,7 +75,7 @@ async def authorize(request: Request, authorization: Annotated[str | None, Secur
     if key.per_minute > 0:
         _count_request(request, key)
     path = request.url.path.removeprefix("/v1").strip("/")
-    if not is_allowed(key.scope, request.method, path) and not _is_always_refused(request, path.partition("/")[0]):
+    if not is_allowed(key.scope, request.method, path) and not _is_always_refused(request, path):
         raise ApiError(
             403, "forbidden", f"A key with the scope {key.scope} cannot do this: use one with {_needed_scope(request, path)}."
         )
@@ -105,7 +107,8 @@ def is_allowed(scope: str, method: str, path: str) -> bool:
     if scope == "admin":
         return True
     if scope == "review":
-        return not _REVIEWERS.isdisjoint({word, f"{word}/{rest.partition('/')[0]}"})
+        known = not _REVIEWERS.isdisjoint({word, f"{word}/{rest.partition('/')[0]}"})
+        return known or bool(_SEND_DRAFT.fullmatch(path))
     if scope == "publish":
         return word in _PUBLISHERS
     if method in ("GET", "HEAD"):
@@ -113,10 +116,11 @@ def is_allowed(scope: str, method: str, path: str) -> bool:
     return scope == "subscribers" and word in _WRITES["subscribers"]
 
 
-def _is_always_refused(request: Request, word: str) -> bool:
+def _is_always_refused(request: Request, path: str) -> bool:
     """Whether no key may do this: the answer names the file in git, and is the same for all."""
-    in_git = word in _HELD_IN_GIT or (word == "emails" and not request.app.state.context.settings.repository)
-    return in_git and request.method not in ("GET", "HEAD")
+    word = path.partition("/")[0]
+    drafts_too = word == "emails" and not request.app.state.context.settings.repository and not _SEND_DRAFT.fullmatch(path)
+    return (word in _HELD_IN_GIT or drafts_too) and request.method not in ("GET", "HEAD")
 
 
 def _needed_scope(request: Request, path: str) -> str:

@@ -110,9 +110,6 @@ NOT_SUPPORTED: Mapping[str, tuple[Operation, ...]] = {
 # Answered with 403: where in git the change is made, and the operations that it replaces.
 IN_GIT: Mapping[str, tuple[Operation, ...]] = {
     HELD_IN_GIT: (Operation("POST", "/emails/{id}/publish", "publish_email", "Publish an email"),),
-    "Drafts are not sent: `postmerge write` shows one, `postmerge rehearse` rehearses a send.": (
-        Operation("POST", "/emails/{id}/send-draft", "send_draft", "Send a draft"),
-    ),
     "Images are files in git: add them to content/images/ and merge.": (
         Operation("POST", "/images", "create_image", "Upload an image"),
         Operation("PATCH", "/images/{id}", "update_image", "Update an image"),

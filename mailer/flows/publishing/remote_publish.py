@@ -6,6 +6,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Sequence
+from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -37,9 +38,10 @@ def store_edition(database: Database, digest: str, raw: bytes) -> None:
     """Store an edition. Raises BadInput if it does not match its digest or is invalid."""
     if hashlib.sha256(raw).hexdigest() != digest:
         raise BadInput("The edition does not match its digest: upload it again.")
-    _check_values(edition_files.from_bytes(raw), raw)
+    edition = edition_files.from_bytes(raw)
+    _check_values(edition, raw)
     with database.transaction() as tx:
-        uploaded_editions.save(tx, digest, zlib.compress(raw))
+        uploaded_editions.save(tx, digest, edition.key, zlib.compress(raw))
 
 
 def _check_values(edition: Edition, raw: bytes) -> None:
@@ -61,6 +63,13 @@ def _check_values(edition: Edition, raw: bytes) -> None:
 def load_edition(database: Database, digest: str) -> Edition:
     """Return one uploaded edition. Raises BadInput if it was not uploaded."""
     return _load_editions(database, [digest])[0]
+
+
+def find_edition(database: Database, issue_key: str, since: datetime) -> Edition | None:
+    """Return the edition of an issue that was uploaded or planned last, at or after a moment; None if there is none."""
+    with database.transaction() as tx:
+        found = uploaded_editions.find_newest(tx, issue_key, since)
+    return edition_files.from_bytes(zlib.decompress(found)) if found else None
 
 
 def list_published_rules(database: Database) -> set[str]:

@@ -24,6 +24,8 @@ from mailer.flows.sending.send_rate import SendRate
 from mailer.flows.subscribers import erasure, inbox_limit
 from mailer.flows.transactional.subscription_emails import SubscriptionEmail
 from mailer.flows.transactional.transactional_worker import render_subscription_email
+from mailer.store.publishing import editions
+from mailer.store.sending import sends
 from mailer.store.transactional import test_emails
 from mailer.store.transactional.test_emails import TestEmail
 from mailer.transports.base import Answer, Envelope, Outcome, Transport
@@ -125,7 +127,45 @@ def _send(database: Database, settings: Settings, transport: Transport, text: Te
     _require_sent(answer)
 
 
-def require_proven(database: Database, settings: Settings, emails: Iterable[str]) -> None:
+def send_test_emails(
+    database: Database,
+    settings: Settings,
+    transport: Transport,
+    site_name: str,
+    text: TestText,
+    emails: Iterable[str],
+    once: bool = False,
+) -> int:
+    """Send a text for a client of the API: to these addresses, or else to the reviewers; return to how many.
+
+    ``once``: unless a reviewer was sent it before. Raises BadInput if there is nobody, Refused if one has not confirmed: then
+    nobody is sent anything; and what ``send_test_email`` raises.
+    """
+    to = list(dict.fromkeys(emails)) or list(settings.reviewers)
+    if not to:
+        raise BadInput("Nobody to send it to: name an address, or set POSTMERGE_REVIEWERS on the server.")
+    _require_proven(database, settings, to)
+    if once:
+        with database.transaction() as tx:
+            if test_emails.list_reviewed(tx, [text.digest]):
+                return 0
+    for one in to:
+        send_test_email(database, settings, transport, site_name, text, one, "api")
+    return len(to)
+
+
+def load_sent_text(database: Database, send_id: int) -> TestText:
+    """Return the text of a send in its own language. Raises LookupError."""
+    with database.transaction() as tx:
+        send = sends.get(tx, send_id)
+        if send is None:
+            raise LookupError(f"send {send_id}")
+        stored = editions.get(tx, send.edition_id)
+    own = {name: getattr(stored, name) for name in ("number", "subject", "html", "text", "lang", "url", "digest")}
+    return TestText(send.issue_key, variant="", sender=send.sender, reply_to=send.reply_to or "", **own)
+
+
+def _require_proven(database: Database, settings: Settings, emails: Iterable[str]) -> None:
     """Raise Refused if one of the addresses would have to confirm first: then nobody is sent anything."""
     with database.transaction() as tx:
         for email in emails:
@@ -135,12 +175,6 @@ def require_proven(database: Database, settings: Settings, emails: Iterable[str]
                     "One of these addresses has not confirmed that it wants test emails: put it into POSTMERGE_REVIEWERS, or"
                     " run `postmerge test` on the server, which sends it a link."
                 )
-
-
-def was_reviewed(database: Database, digest: str) -> bool:
-    """Return whether a reviewer was sent the text with this digest."""
-    with database.transaction() as tx:
-        return digest in test_emails.list_reviewed(tx, [digest])
 
 
 def is_reviewer(settings: Settings, email_normal: str) -> bool:

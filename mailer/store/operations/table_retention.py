@@ -64,6 +64,7 @@ RULES = {
     "limits": RetentionRule("until the limit is unused again"),
     "notes": RetentionRule(_OPERATOR),
     "notices": RetentionRule("90 days", "id", "created_at < now() - interval '90 days'"),
+    "receipts": RetentionRule("forever: the signed, public proof of what was sent; rows are only ever added"),
     "rejected_events": RetentionRule("the newest of each source; see `postmerge events --unread`"),
     "restore_journal": RetentionRule("30 days"),
     "reviewers": RetentionRule(_OPERATOR),

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mailer.commands.publishing import remote_publish
+from mailer.core import public_ids
 from mailer.core.db import Database
 from mailer.core.edition import Edition
 from mailer.core.errors import BadInput, Refused
 from mailer.flows.operations import api_keys
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.store.billing import entitlement_records
-from mailer.transports.outbox import Outbox
+from mailer.store.publishing import drafts
+from mailer.transports.outbox import Outbox, OutboxEmail
 from mailer.workbench.review import Change, Review, render_review
 from tests import factories, web
+from tests.integration.api.test_contract import conforms
 from tests.integration.api.test_open_routes import edition as paid_edition
 from tests.web import Web
 
@@ -115,3 +120,74 @@ def test_ten_pushes_of_one_text_send_one_test(newsletter: Web, server: remote_pu
     assert sent == [1, *[0] * 9]
     assert remote_publish.send_test(server, factories.edition(body="<p>Another</p>"), "", (), once=True)["sent"] == 1
     assert len(newsletter.emails()) == 2
+
+
+def list_tests(newsletter: Web) -> list[OutboxEmail]:
+    return [email for email in newsletter.emails() if email.subject.startswith("[Test]")]
+
+
+def send_draft(newsletter: Web, issue: Edition, scope: str = "review", **body: object) -> Any:
+    """Ask for a test of an email, by its key, with a key of this scope."""
+    key = api_keys.create_key(newsletter.database, secrets.token_hex(4), scope)
+    headers = {"Authorization": f"Token {key}"}
+    answer = newsletter.client.post(f"/v1/emails/{issue.key}/send-draft", json=body, headers=headers)
+    conforms("POST", "/emails/{}/send-draft", answer)
+    return answer
+
+
+def test_an_email_is_sent_as_a_test_in_the_text_that_was_uploaded_last(newsletter: Web, server: remote_publish.Server) -> None:
+    newsletter.send(2)
+    assert send_draft(newsletter, factories.edition()).json()["digest"] == factories.edition().digest
+    corrected = factories.edition(body="<p>Corrected</p>")
+    remote_publish.hand_over(server, [corrected], "", (), False)
+    answer = send_draft(newsletter, factories.edition(), recipients=[ME, ME])
+    assert (answer.status_code, answer.json()["sent"], answer.json()["digest"]) == (200, 1, corrected.digest)
+    assert [email.to for email in list_tests(newsletter)] == [ME, ME]
+    assert "Corrected" in list_tests(newsletter)[0].html
+
+
+def test_an_email_that_was_never_uploaded_or_is_none_is_one_sentence(newsletter: Web, server: remote_publish.Server) -> None:
+    answer = send_draft(newsletter, factories.old())
+    assert (answer.status_code, answer.json()["detail"]) == (
+        409,
+        "The server has not got this email as it is now: run `postmerge plan --server` on its branch, then try again.",
+    )
+    assert send_draft(newsletter, factories.edition("another")).status_code == 404
+    assert newsletter.emails() == []
+
+
+def test_a_draft_is_not_sent_as_a_test_in_a_text_older_than_its_last_change(
+    newsletter: Web, server: remote_publish.Server
+) -> None:
+    issue = factories.edition("hello")
+    with newsletter.database.transaction() as tx:
+        made = drafts.add(tx, "hello", "content/issues/hello.md", {"subject": "Hello"}, "Title: Hello\n\nHello.\n")
+    remote_publish.hand_over(server, [issue], "", (), False)
+    assert send_draft(newsletter, issue).json()["digest"] == issue.digest
+    assert made
+    with newsletter.database.transaction() as tx:
+        drafts.set_content(tx, made, {"subject": "Hello"}, "Title: Hello\n\nHello again.\n")
+    assert send_draft(newsletter, issue).status_code == 409
+    remote_publish.hand_over(server, [issue], "", (), False)
+    assert send_draft(newsletter, issue).status_code == 200
+
+
+def test_a_test_of_an_email_goes_to_no_address_that_has_not_confirmed(
+    newsletter: Web, server: remote_publish.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailer.flows.transactional.test_emails.is_reviewer", lambda _settings, email: email == ME)
+    newsletter.send(1)
+    answer = send_draft(newsletter, factories.edition(), recipients=[ME, "stranger@example.org"])
+    assert "One of these addresses has not confirmed" in answer.json()["detail"]
+    subscriber = public_ids.public("sub", 1)
+    assert send_draft(newsletter, factories.edition(), subscribers=[subscriber]).json()["code"] == "forbidden"
+    assert (
+        "has not confirmed" in send_draft(newsletter, factories.edition(), "admin", subscribers=[subscriber]).json()["detail"]
+    )
+    unknown = send_draft(newsletter, factories.edition(), "admin", subscribers=[public_ids.public("sub", 99)])
+    assert unknown.json()["detail"] == "One of these subscribers does not exist: check their ids."
+    assert (
+        send_draft(newsletter, factories.edition(), "admin", recipients=[f"{n}@example.org" for n in range(21)]).status_code
+        == 422
+    )
+    assert list_tests(newsletter) == []

@@ -28,7 +28,10 @@ _GITHUB_ACTIONS = {
     "deploy_pages": "actions/deploy-pages@d6db90164ac5ed86f2b6aed7e0febac5b3c0c03e # v4.0.5",
 }
 _FOR_CI = {
-    "github": {".github/workflows/newsletter.yml": "github.yml"},
+    "github": {
+        ".github/workflows/newsletter.yml": "github.yml",
+        ".github/workflows/newsletter-forks.yml": "github-forks.yml",
+    },
     "gitlab": {".gitlab-ci.yml": "gitlab-ci.yml"},
     "server": {"hooks/post-receive": "hooks/post-receive"},
     "none": {},

@@ -15,13 +15,13 @@ import yaml  # type: ignore[import-untyped]
 from tests.conftest import ROOT
 from tests.integration.publishing.test_comment import Repository, repository
 from tests.integration.publishing.test_remote_publish import newsletter, url, with_key
-from tests.integration.publishing.test_workflows import GH, Forge, change, filled, forge, run
+from tests.integration.publishing.test_workflows import FROM_A_FORK, Forge, change, filled, forge, put_gh, run
 from tests.web import Web
 
 __all__ = ["change", "forge", "newsletter", "repository", "url"]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
-COMMANDS = ("check", "report", "comment", "build", "publish")
+COMMANDS = ("check", "report", "comment", "comment-fork", "build", "publish")
 
 
 def step(name: str) -> dict[str, Any]:
@@ -43,7 +43,9 @@ def runner(change: Repository, tmp_path_factory: pytest.TempPathFactory) -> dict
 def test_each_command_has_its_steps_and_every_script_is_one() -> None:
     assert all(f"{command} (" in ACTION["inputs"]["command"]["description"] for command in COMMANDS)
     for one in STEPS:
-        assert one["if"] == "inputs.command != 'comment'" or one["if"] in [f"inputs.command == '{name}'" for name in COMMANDS]
+        assert one["if"] == "${{ !startsWith(inputs.command, 'comment') }}" or one["if"] in [
+            f"inputs.command == '{name}'" for name in COMMANDS
+        ]
         subprocess.run(["bash", "-n", "-c", one.get("run", "")], check=True)
         assert "${{" not in one.get("run", ""), "text from outside belongs into the environment"
     assert ["inputs.key" in str(one.get("env", "")) for one in STEPS].count(True) == 2, "only publish and report see a key"
@@ -56,17 +58,14 @@ def test_the_program_is_installed_outside_the_repository_with_pinned_requirement
 
 
 def test_the_report_becomes_one_comment(change: Repository, forge: Forge, runner: dict[str, str]) -> None:
-    gh = change.folder / "bin" / "gh"
-    gh.parent.mkdir()
-    gh.write_text(GH.format(python=sys.executable, url=forge.url))
-    gh.chmod(0o755)
+    put_gh(change, forge)
     head = change.output("rev-parse", "HEAD")
     origin = Path(change.output("remote", "get-url", "origin"))
     values = {
         "github.base_ref": "main", "github.event.action == 'synchronize' && github.event.before || ''": "",
         "github.event.pull_request.number": "7", "github.event.pull_request.head.sha": head,
         "github.token": "t", "github.action_path": str(ROOT),
-        "inputs.key": "", "inputs.server": "", "inputs.tests": "false",
+        "inputs.key": "", "inputs.server": "", "inputs.tests": "false", FROM_A_FORK: "false",
     }  # fmt: skip
     environ = {**runner, "GITHUB_SERVER_URL": str(origin.parent), "GITHUB_REPOSITORY": origin.name}
     report, post = step("Write the report"), step("Post the report, or renew the one that is there")

@@ -200,6 +200,13 @@ def test_the_workflow_names_our_action_at_the_commit_that_was_asked_for(tmp_path
         assert command in action["inputs"]["command"]["description"]
     assert not any("secrets." in str(job) for name, job in jobs.items() if name not in ("publish", "report"))
     assert "secrets.POSTMERGE_API_KEY" not in str(jobs["report"])
+    forks = yaml.safe_load((tmp_path / ".github/workflows/newsletter-forks.yml").read_text("utf-8"))
+    assert forks[True]["workflow_run"]["workflows"] == [
+        yaml.safe_load(text)["name"]
+    ]  # YAML reads the key `on` as a truth value
+    [posting] = forks["jobs"]["comment"]["steps"]
+    assert posting == {"uses": f"{scaffold.REPOSITORY}@{commit}", "with": {"command": "comment-fork"}}
+    assert forks["jobs"]["comment"]["permissions"] == {"actions": "read", "pull-requests": "write"}
 
 
 def test_the_program_needs_the_same_python_as_its_workflows() -> None:

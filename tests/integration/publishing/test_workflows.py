@@ -29,6 +29,7 @@ from tests.integration.publishing.test_comment import Repository, repository
 __all__ = ["repository"]
 STRANGERS = 3  # the comment that begins like ours
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+FROM_A_FORK = "github.event.pull_request.head.repo.full_name != github.repository"
 GH = """#!{python}
 import json, subprocess, sys, urllib.request
 words = sys.argv[1:]
@@ -41,7 +42,9 @@ fields = [words[at + 1] for at, word in enumerate(words) if word == "-F"]
 body = json.dumps({{f.split("=")[0]: open(f.split("=@")[1]).read() for f in fields}}).encode() if fields else None
 request = urllib.request.Request("{url}/" + path, body, {{"Authorization": "x"}}, method=method)
 answer = urllib.request.urlopen(request).read()
-if "--silent" not in words:
+if "--jq" not in words and "--silent" not in words:
+    sys.stdout.buffer.write(answer)
+elif "--silent" not in words:
     sys.stdout.flush()
     sys.exit(subprocess.run(["jq", "-r", words[words.index("--jq") + 1]], input=answer).returncode)
 """
@@ -55,6 +58,7 @@ class Forge(http.server.ThreadingHTTPServer):
         self.comments: dict[int, str] = {1: "Nice.", 2: f"I quote: {MARK}", STRANGERS: f"{MARK}\nMerging this sends nothing."}
         self.asked: list[str] = []
         self.artifacts: dict[str, bytes] = {}
+        self.answers: dict[str, Any] = {}
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -94,6 +98,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             )
         if "/artifacts/refs%2Fmerge-requests%2F7%2Fhead/raw/" in path:
             return self.send(200, self.server.artifacts[path.rpartition("/")[2]])
+        if answer := self.server.answers.get(path):
+            return self.send(200, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
         if self.command == "GET":
             return self.say(200, {"id": 70} if path.endswith("/user") else self.server.list_comments())
         text = json.loads(data)["body"] if data.startswith(b"{") else parse_qs(data.decode())["body"][0]
@@ -177,11 +183,16 @@ def test_every_step_is_a_shell_script_and_names_commands_that_exist(path: Path) 
             assert set(re.findall(r"mailer\.cli (\w+)", script)) <= known
 
 
-def test_githubs_steps_post_one_comment_renew_it_and_keep_the_picture(change: Repository, forge: Forge) -> None:
+def put_gh(change: Repository, forge: Forge) -> None:
+    """Put the stand-in for ``gh`` where the steps find it."""
     gh = change.folder / "bin" / "gh"
     gh.parent.mkdir()
     gh.write_text(GH.format(python=sys.executable, url=forge.url))
     gh.chmod(0o755)
+
+
+def test_githubs_steps_post_one_comment_renew_it_and_keep_the_picture(change: Repository, forge: Forge) -> None:
+    put_gh(change, forge)
     report, post = steps("comment.yml", "report"), steps("comment.yml", "post")
     since = "github.event.action == 'synchronize' && github.event.before || ''"
     head = change.output("rev-parse", "HEAD")
@@ -191,6 +202,7 @@ def test_githubs_steps_post_one_comment_renew_it_and_keep_the_picture(change: Re
     for before in ("", "0" * 40):
         step = report["Write the report"]
         values = {"github.base_ref": "main", since: before, "secrets.DATABASE_URL_READONLY": change.environ["DATABASE_URL"]}
+        values |= {FROM_A_FORK: "false"}
         run(change, step["run"], **environ, **filled(step, values))
         shutil.rmtree(change.folder / "temp", ignore_errors=True)
         (change.folder / "temp" / "report").mkdir(parents=True)
@@ -208,10 +220,7 @@ def test_githubs_steps_post_one_comment_renew_it_and_keep_the_picture(change: Re
 
 
 def test_a_strangers_comment_that_begins_like_the_report_is_left_alone(change: Repository, forge: Forge) -> None:
-    gh = change.folder / "bin" / "gh"
-    gh.parent.mkdir()
-    gh.write_text(GH.format(python=sys.executable, url=forge.url))
-    gh.chmod(0o755)
+    put_gh(change, forge)
     (change.folder / "report").mkdir()
     (change.folder / "report" / "comment.md").write_text(f"{MARK}\nMerging this will send it.")
     environ = {"PICTURE": "7.png", "NUMBER": "7", "GH_TOKEN": "t", "GITHUB_SERVER_URL": forge.url, "GITHUB_REPOSITORY": "a/b"}

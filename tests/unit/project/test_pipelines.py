@@ -37,13 +37,28 @@ def test_every_action_is_pinned_by_commit_and_no_checkout_keeps_its_token(whole:
 def test_a_job_that_may_write_runs_no_code_of_a_pull_request(whole: Any, job: Any) -> None:
     granted = job.get("permissions", whole["permissions"])
     writes = {name for name, level in granted.items() if level == "write"}
-    base = "${{ github.event.pull_request.base.sha }}"
+    on_pull_requests = "pull_request" in whole[True]  # YAML reads the key `on` as a truth value
+    base = (
+        "${{ github.event.pull_request.base.sha }}" if on_pull_requests else None
+    )  # else the default branch, if none is named
     checkouts = [step for step in job["steps"] if "actions/checkout" in step.get("uses", "")]
     checks_out = any(step["with"].get("ref") != base for step in checkouts)
-    on_pull_requests = "pull_request" in whole[True]  # YAML reads the key `on` as a truth value
     assert "pull_request_target" not in whole[True]
-    assert not (writes and checks_out and on_pull_requests)
+    assert not (writes and checks_out and (on_pull_requests or "workflow_run" in whole[True]))
     assert not {"write"} & set(whole["permissions"].values()), "each job is granted what it needs alone"
+
+
+def test_what_posts_a_forks_report_may_do_that_alone_and_meets_no_secret() -> None:
+    whole = WORKFLOWS["comment-forks.yml"]
+    assert whole[True] == {"workflow_run": {"workflows": [WORKFLOWS["comment.yml"]["name"]], "types": ["completed"]}}
+    [job] = whole["jobs"].values()
+    assert job["if"].startswith("github.event.workflow_run.event == 'pull_request' && ")
+    assert job["if"].endswith("github.event.workflow_run.head_repository.full_name != github.repository")
+    assert job["permissions"] == {"actions": "read", "contents": "read", "pull-requests": "write"}
+    assert "secrets." not in str(job)
+    assert all("${{" not in step.get("run", "") for step in job["steps"]), "text from outside belongs into the environment"
+    report = WORKFLOWS["comment.yml"]["jobs"]["report"]
+    assert report["permissions"] == {"contents": "read"}
 
 
 @each_job

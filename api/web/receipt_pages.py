@@ -46,9 +46,8 @@ def show_receipt(context: Context, digest: str, request: Request, page: Page = "
     if found is None:
         sentences = [say("We haven’t sent an email with this text.")]
         return render_message(context, say("Not sent by email"), sentences, 404, language.lang)
-    response = render_page(
-        context, "receipt.html", 200, language.lang, found=found, digest=digest, day=Localizer(language.lang).day
-    )
+    facts = {"found": found, "digest": digest, "counted_at": found.counted_at, "day": Localizer(language.lang).day}
+    response = render_page(context, "receipt.html", 200, language.lang, **facts)
     policy = response.headers["Content-Security-Policy"].replace("img-src 'self' data:", "img-src 'self' data: https: http:")
     response.headers["Content-Security-Policy"] = policy
     return response

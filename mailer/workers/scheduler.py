@@ -15,6 +15,7 @@ from mailer.flows.operations.restore_journal import JournalWriter
 from mailer.flows.operations.table_pruning import TablePruning
 from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
 from mailer.flows.scheduled.subscriber_maintenance import maintain_subscribers
+from mailer.flows.sending.receipts import sign_finished
 from mailer.flows.subscribers import bulk_actions
 from mailer.workers.actors import BULK_ACTIONS, PAYMENTS, SENDS, TRANSACTIONAL, WEBHOOKS, WakeUps
 
@@ -40,6 +41,8 @@ def run_scheduler(
                 maintain_subscribers(database, settings)
                 pruning.run_due()
             journal.copy_new_rows()
+            if watched == started:
+                sign_finished(database, settings)  # last: it needs valid keys, and the rest does not
         except PostmergeError as error:
             logger.warning("scheduler.waits", error=str(error))
         except Exception as error:  # a bug: the other sends still need the scheduler

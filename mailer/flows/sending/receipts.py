@@ -1,13 +1,19 @@
-"""Receipts: what was sent, when, to how many and with which outcome, signed and public. Nothing about persons."""
+"""Receipts: what was sent, when, to how many and with which outcome, signed and public. Nothing about persons.
+
+A finished send's receipt is signed once and kept, with the outcomes of that moment. While a send runs, it is signed on request.
+"""
 
 from __future__ import annotations
 
 import re
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from mailer.core.db import Database, Tx
 from mailer.core.edition import is_premium
@@ -17,7 +23,8 @@ from mailer.exchange.signing import SigningKeys, read_keys
 from mailer.store.sending import deliveries, receipts
 from mailer.store.sending.receipts import SentEdition, SentText
 
-COUNTS_KEPT_SECONDS = 60.0  # anybody may ask, and counting a million deliveries takes seconds
+MAX_SIGNED_AT_ONCE = 5  # finished sends
+COUNTS_KEPT_SECONDS = 60.0  # of a running send: anybody may ask, and counting a million deliveries takes seconds
 _ADDRESS = re.compile(r"\S+@\S+")
 
 
@@ -25,7 +32,8 @@ _ADDRESS = re.compile(r"\S+@\S+")
 class FoundReceipt:
     """A receipt for who asked about a digest. ``text`` is the public text that was asked for, None for a paid one.
 
-    ``is_edited``: the digest was never sent; the page that has it shows another text than the one that was sent.
+    ``is_edited``: the digest was never sent; the page that has it shows another text than the one that was sent. ``document``
+    is the kept receipt of a finished send, and ``counted_at`` when its outcomes were counted.
     """
 
     edition: SentEdition
@@ -33,6 +41,8 @@ class FoundReceipt:
     outcomes: dict[str, int]
     text: SentText | None
     is_edited: bool
+    document: bytes | None = None
+    counted_at: datetime | None = None
 
 
 class ReceiptSigner:
@@ -56,13 +66,17 @@ class ReceiptSigner:
             if edition is None:
                 return None
             texts = receipts.list_texts(tx, edition.edition_id)
-            outcomes = self._count(tx, edition.send_id)
+            document = receipts.get_document(tx, edition.send_id)
+            outcomes = {} if document else self._count(tx, edition.send_id)
         shown = next((one for one in texts if (one.digest == digest if known else one.url == page)), texts[0])
-        return FoundReceipt(edition, tuple(texts), outcomes, None if is_premium(shown.name) else shown, known is None)
+        found = FoundReceipt(
+            edition, tuple(texts), outcomes, None if is_premium(shown.name) else shown, known is None, document
+        )
+        return _with_kept_outcomes(found, document) if document else found
 
     def sign(self, found: FoundReceipt) -> bytes:
-        """Return the signed manifest."""
-        return sign_receipt(_list_facts(found), self.keys)
+        """Return the signed manifest: of a finished send the one that is kept."""
+        return found.document or sign_receipt(_list_facts(found.edition, found.texts, found.outcomes), self.keys)
 
     def _count(self, tx: Tx, send_id: int) -> dict[str, int]:
         with self._lock:
@@ -73,19 +87,40 @@ class ReceiptSigner:
             return counts
 
 
-def _list_facts(found: FoundReceipt) -> dict[str, Any]:
-    edition = found.edition
+def sign_finished(database: Database, settings: Settings) -> int:
+    """Sign and keep the receipts of sends that have finished; return how many. Safe to run concurrently.
+
+    Raises BadInput if the keys are not valid.
+    """
+    with database.transaction() as tx:
+        waiting = receipts.list_unsigned(tx, MAX_SIGNED_AT_ONCE)
+    keys = read_keys(settings.signing_key, settings.need_secrets()) if waiting else None
+    for edition in waiting:
+        with database.transaction() as tx:
+            outcomes = deliveries.count_by_state(tx, [edition.send_id])[edition.send_id]
+            texts = receipts.list_texts(tx, edition.edition_id)
+            assert keys
+            receipts.save(tx, edition.send_id, sign_receipt(_list_facts(edition, texts, outcomes), keys))
+    return len(waiting)
+
+
+def _with_kept_outcomes(found: FoundReceipt, document: bytes) -> FoundReceipt:
+    facts = orjson.loads(document)
+    return replace(found, outcomes=facts["outcomes"], counted_at=datetime.fromisoformat(facts["made_at"]))
+
+
+def _list_facts(edition: SentEdition, texts: Sequence[SentText], outcomes: dict[str, int]) -> dict[str, Any]:
     return {
         "issue": edition.issue_key,
         "edition": edition.number,
         "url": edition.url,
         "digest": edition.digest,
         "commit": edition.commit_id,
-        "texts": [_describe(one) for one in found.texts],
+        "texts": [_describe(one) for one in texts],
         "audience": _ADDRESS.sub("(address)", edition.audience),
         "subscribers": edition.audience_size,
         "state": edition.state,
-        "outcomes": found.outcomes,
+        "outcomes": outcomes,
         "published_at": edition.published_at.astimezone(UTC),
         "started_at": edition.started_at.astimezone(UTC),
         "finished_at": edition.finished_at.astimezone(UTC) if edition.finished_at else None,

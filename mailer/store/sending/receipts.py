@@ -1,4 +1,4 @@
-"""What receipts are made of: the editions of sends that have started, and their texts as they were sent."""
+"""Receipts of finished sends, and what receipts are made of: the editions of sends that have started, with their texts."""
 
 from __future__ import annotations
 
@@ -82,6 +82,37 @@ def find_by_page(tx: Tx, url: str) -> SentEdition | None:
         url=url,
     )
     return SentEdition(**row) if row else None
+
+
+def list_unsigned(tx: Tx, limit: int) -> list[SentEdition]:
+    """Return finished sends without a receipt, oldest first."""
+    rows = tx.all(
+        f"""
+        {_SENT} AND sends.state = 'finished' AND NOT EXISTS (SELECT FROM receipts WHERE send_id = sends.id)
+        ORDER BY sends.id
+        LIMIT %(limit)s
+        """,
+        limit=limit,
+    )
+    return each(rows, SentEdition)
+
+
+def save(tx: Tx, send_id: int, document: bytes) -> bool:
+    """Keep the signed receipt of a send; return False if there is one already."""
+    return (
+        tx.run(
+            "INSERT INTO receipts (send_id, document) VALUES (%(send_id)s, %(document)s) ON CONFLICT (send_id) DO NOTHING",
+            send_id=send_id,
+            document=document,
+        )
+        > 0
+    )
+
+
+def get_document(tx: Tx, send_id: int) -> bytes | None:
+    """Return the signed receipt of a send, or None."""
+    found = tx.value("SELECT document FROM receipts WHERE send_id = %(send_id)s", send_id=send_id)
+    return None if found is None else bytes(found)
 
 
 def list_texts(tx: Tx, edition_id: int) -> list[SentText]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg2.errors
 import pytest
 
 from mailer import editions
@@ -19,6 +20,7 @@ from mailer.exchange.receipt import read_receipt
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.sending.delivery_worker import deliver_send
+from mailer.flows.sending.receipts import sign_finished
 from mailer.transports.outbox import Outbox
 from mailer.workbench.history import History
 from tests import factories, web
@@ -75,6 +77,11 @@ def newsletter(database: Database, tmp_path: Path) -> Iterator[Newsletter]:
         yield found
 
 
+def fetch(newsletter: Newsletter) -> bytes:
+    """The receipt's file."""
+    return bytes(newsletter.client.get(f"/receipts/{newsletter.digest}.json").content)
+
+
 def outcomes(checks: list[CopyCheck]) -> dict[str, str]:
     return {one.what: one.outcome for one in checks}
 
@@ -86,6 +93,37 @@ def test_page_feed_email_and_receipt_are_the_same(newsletter: Newsletter) -> Non
     assert (facts["commit"], facts["audience"], facts["subscribers"], facts["state"]) == (COMMIT, "everyone", 3, "finished")
     assert {state: number for state, number in facts["outcomes"].items() if number} == {"accepted": 3}
     assert "@" not in json.dumps(facts)
+
+
+def test_a_finished_sends_receipt_is_signed_once_and_later_bounces_do_not_change_it(newsletter: Newsletter) -> None:
+    assert read_receipt(fetch(newsletter))["outcomes"]["accepted"] == 3
+    assert sign_finished(newsletter.database, newsletter.settings) == 1
+    kept = fetch(newsletter)
+    facts = read_receipt(kept)
+    assert (facts["state"], facts["outcomes"]["accepted"]) == ("finished", 3)
+    with newsletter.database.transaction() as tx:
+        tx.run("UPDATE deliveries SET state = 'bounced' WHERE subscriber_id = 1")
+    newsletter.settings = replace(newsletter.settings, signing_key=NEW_KEY)
+    newsletter.client = type(newsletter.client)(newsletter.app())
+    assert sign_finished(newsletter.database, newsletter.settings) == 0
+    assert fetch(newsletter) == kept
+    assert facts["key"] in newsletter.client.get("/receipts/keys.json").json()["keys"]
+    page = newsletter.client.get(f"/receipts/{newsletter.digest}").text
+    assert "<code>accepted</code></th><td>3</td>" in page
+    assert "when the send had finished. Bounces and complaints that came later are not included." in page
+    with pytest.raises(psycopg2.errors.RaiseException, match="only ever added"), newsletter.database.transaction() as tx:
+        tx.run("DELETE FROM receipts")
+
+
+def test_a_running_send_has_a_receipt_of_the_moment_and_none_is_kept(database: Database, tmp_path: Path) -> None:
+    running = web.make(tmp_path, database)
+    running.send(2)
+    with database.transaction() as tx:
+        tx.run("UPDATE sends SET state = 'sending', finished_at = NULL")
+    assert sign_finished(database, running.settings) == 0
+    digest = factories.edition().digest
+    assert read_receipt(running.client.get(f"/receipts/{digest}.json").content)["state"] == "sending"
+    assert "came later" not in running.client.get(f"/receipts/{digest}").text
 
 
 def test_a_changed_email_is_found(newsletter: Newsletter) -> None:

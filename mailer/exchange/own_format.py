@@ -1,6 +1,7 @@
 """Our own export: everything about a subscriber on one line, read back exactly as it was written.
 
-A cell that a spreadsheet would run as a formula gets a leading ``'``; reading removes exactly one.
+A cell that a spreadsheet would run as a formula gets a leading ``'``; reading removes exactly one. So does the text after a
+separator inside a cell: where Windows lists with semicolons, as in German, Excel splits our cells there, whatever the quotes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from mailer.exchange.list_files import ListLine
 
 # First characters that need escaping; spreadsheets also take the full-width signs of East Asian keyboards for formulas.
-FORMULA_STARTS = "=+-@\uff1d\uff0b\uff0d\uff20\t\r\n'"
+FORMULA_SIGNS = "=+@\uff1d\uff0b\uff0d\uff20-"
+FORMULA_STARTS = f"{FORMULA_SIGNS}\t\r\n'"
+FORMULA_INSIDE = rf"""([;\t\r\n])(?='*"*[{FORMULA_SIGNS}])"""  # Postgres reads it, too
+_GUARDED_INSIDE = re.compile(rf"""(?<=[;\t\r\n])'(?='*"*[{FORMULA_SIGNS}])""")
+JSON_COLUMNS = ("tags", "metadata", "flags", "suppression", "consents")
 PLAIN_COLUMNS = ("notes", "referrer_url", "utm_campaign", "utm_medium", "utm_source", "unsubscribe_reason")
 MAX_PLAIN_CHARS = 100_000  # characters
 STATES = ("unconfirmed", "active", "unsubscribed", "")
@@ -32,13 +37,19 @@ SUPPRESSION_REASONS = ("soft bounces", "hard bounce", "complaint", "operator")
 
 
 def escape_formula(cell: str) -> str:
-    """Escape a cell so that no spreadsheet runs it as a formula."""
-    return f"'{cell}" if cell[:1] in tuple(FORMULA_STARTS) else cell
+    """Escape a cell so that no spreadsheet runs it, or a part of it, as a formula."""
+    whole = re.sub(FORMULA_INSIDE, r"\1'", cell)
+    return f"'{whole}" if cell[:1] in tuple(FORMULA_STARTS) else whole
+
+
+def escape_json(cell: str) -> str:
+    """Escape a cell of JSON so that no spreadsheet splits it; reading the JSON undoes that."""
+    return cell.replace(";", r"\u003b")
 
 
 def unescape_formula(cell: str) -> str:
     """Undo ``escape_formula``."""
-    return cell[1:] if cell.startswith("'") else cell
+    return _GUARDED_INSIDE.sub("", cell[1:] if cell.startswith("'") else cell)
 
 
 def strip_guard(cell: str) -> str:
@@ -52,7 +63,7 @@ def make_line_builder(header: Sequence[str]) -> Callable[[ListLine, list[str]], 
     at = {name: names.index(normalize_name(name)) for name in OWN_COLUMNS}
 
     def make(line: ListLine, row: list[str]) -> None:
-        cells = {name: unescape_formula(row[index]) for name, index in at.items()}
+        cells = {name: row[index] if name in JSON_COLUMNS else unescape_formula(row[index]) for name, index in at.items()}
         _check_choice(cells["state"], STATES, "state")
         _check_choice(cells["frequency"], FREQUENCIES, "frequency")
         line.email, line.state, line.lang = cells["email"], cells["state"], cells["lang"]

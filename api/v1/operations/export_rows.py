@@ -17,7 +17,7 @@ from api.v1.sending.emails import as_emails
 from api.v1.sending.events import as_event
 from api.v1.subscribers.stripe_subscriptions import as_subscription
 from api.v1.subscribers.subscribers import as_subscriber
-from mailer.exchange.own_format import escape_formula
+from mailer.exchange.own_format import escape_formula, escape_json
 from mailer.flows.billing import subscription_views
 from mailer.flows.operations import api_records
 from mailer.flows.sending import issue_overview
@@ -99,7 +99,7 @@ def _write_csv(rows: Iterator[dict[str, Any]], names: Sequence[str]) -> Iterator
 def _format_cell(value: Any) -> str:
     if value is None:
         return ""
-    return escape_formula(value) if isinstance(value, str) else orjson.dumps(value).decode()
+    return escape_formula(value) if isinstance(value, str) else escape_json(orjson.dumps(value).decode())
 
 
 def _write_json(rows: Iterator[dict[str, Any]], names: Sequence[str]) -> Iterator[bytes]:

@@ -5,40 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from mailer.core.db import Tx
+from mailer.exchange.own_format import FORMULA_INSIDE, FORMULA_STARTS
 
 _TIMESTAMP = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-# A cell that a spreadsheet would run as a formula gets a leading '.
-ESCAPED = (
-    "CASE WHEN left({0}, 1) = ANY("
-    "ARRAY['=', '+', '-', '@', '\uff1d', '\uff0b', '\uff0d', '\uff20', E'\\t', E'\\r', E'\\n', '''']"
-    ") THEN '''' || {0} ELSE {0} END"
-)
+# What a spreadsheet would run as a formula gets a ' before it; see ``exchange/own_format.py``.
+_PATTERN = FORMULA_INSIDE.replace("'", "''")
+_INSIDE = f"regexp_replace({{0}}, '{_PATTERN}', '\\1''', 'g')"
+_STARTS = f"left({{0}}, 1) IN ({', '.join(f'chr({ord(char)})' for char in FORMULA_STARTS)})"
+_WORD = f"CASE WHEN {_STARTS} THEN '''' || {{0}} ELSE {{0}} END"  # of an address or a code, which have no separators
+ESCAPED = f"CASE WHEN {_STARTS} THEN '''' || {_INSIDE} ELSE {_INSIDE} END"
+_JSON = "replace({0}::text, ';', '\\u003b')"
 
 # A spreadsheet would turn these words into numbers, dates and truth values: 007, 1-2, May 5, TRUE.
-_TEXT = f"CASE WHEN {{0}} ~* '^\\W*\\d|^[[:alpha:]]+\\W+\\d+$|^(true|false)$' THEN '''' || {{0}} ELSE {ESCAPED} END"
+_TEXT = f"CASE WHEN {{0}} ~* '^\\W*\\d|^[[:alpha:]]+\\W+\\d+$|^(true|false)$' THEN '''' || {_INSIDE} ELSE {ESCAPED} END"
 
-_SUPPRESSION = f"""
-    CASE WHEN suppressions.reason IS NOT NULL THEN jsonb_build_object(
+_SUPPRESSED = f"""jsonb_build_object(
         'reason', suppressions.reason, 'detail', suppressions.detail, 'at', {_TIMESTAMP.format("suppressions.created_at")}
-    )::text ELSE '' END
+    )"""
+_SUPPRESSION = f"""
+    CASE WHEN suppressions.reason IS NOT NULL THEN {_JSON.format(_SUPPRESSED)} ELSE '' END
 """
 
 _SUBSCRIBERS = f"""
     SELECT
-        {ESCAPED.format("subscribers.email")} AS email,
+        {_WORD.format("subscribers.email")} AS email,
         subscribers.state,
-        to_jsonb(subscribers.tags)::text AS tags,
-        subscribers.metadata::text AS metadata,
-        {ESCAPED.format("subscribers.lang")} AS lang,
+        {_JSON.format("to_jsonb(subscribers.tags)")} AS tags,
+        {_JSON.format("subscribers.metadata")} AS metadata,
+        {_WORD.format("subscribers.lang")} AS lang,
         subscribers.frequency,
-        to_jsonb(subscribers.flags)::text AS flags,
+        {_JSON.format("to_jsonb(subscribers.flags)")} AS flags,
         {_TIMESTAMP.format("subscribers.created_at")} AS created_at,
         coalesce({_TIMESTAMP.format("subscribers.confirmed_at")}, '') AS confirmed_at,
         coalesce({_TIMESTAMP.format("subscribers.unsubscribed_at")}, '') AS unsubscribed_at,
         coalesce({_TIMESTAMP.format("subscribers.paused_until")}, '') AS paused_until,
         coalesce({_TIMESTAMP.format("subscribers.active_at")}, '') AS active_at,
         {_SUPPRESSION} AS suppression,
-        coalesce(evidence.consents, '[]') AS consents,
+        coalesce({_JSON.format("evidence.consents")}, '[]') AS consents,
         {_TEXT.format("subscribers.notes")} AS notes,
         {_TEXT.format("subscribers.referrer_url")} AS referrer_url,
         {_TEXT.format("subscribers.utm_campaign")} AS utm_campaign,
@@ -65,7 +68,7 @@ _SUBSCRIBERS = f"""
 
 _OTHER_SUPPRESSIONS = f"""
     SELECT
-        {ESCAPED.format("email_normal")}, '', '[]', '{{}}', '', 'every', '[]', '', '', '', '', '', {_SUPPRESSION}, '[]',
+        {_WORD.format("email_normal")}, '', '[]', '{{}}', '', 'every', '[]', '', '', '', '', '', {_SUPPRESSION}, '[]',
         '', '', '', '', '', ''
     FROM suppressions
     WHERE NOT EXISTS (SELECT FROM subscribers WHERE subscribers.email_normal = suppressions.email_normal)

@@ -18,6 +18,7 @@ from mailer.core.db import Database, Tx
 from mailer.core.db import json as as_json
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
+from mailer.exchange import own_format
 from mailer.flows.subscribers import exports, imports, signup, subscriber_admin
 from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
 from mailer.flows.subscribers.subscriber_admin import SubscriberChanges
@@ -289,6 +290,38 @@ def test_no_cell_of_an_export_is_a_formula(newsletter: Web) -> None:
     assert text.count("1+1") >= len(FORMULAS)
     for row in csv.reader(io.StringIO(text, newline="")):
         assert not any(cell.startswith(FORMULAS) for cell in row)
+
+
+ATTACKS = ("a;=1+1", 'a;"=1+1;', "a\n=1+1", "a\r\n\t@SUM(1)", "1;\uff1d1", "a;'=1", "-1;-1")
+
+
+def test_an_excel_that_splits_at_semicolons_finds_no_formula_in_an_export_and_it_is_read_back(
+    newsletter: Web, postgres_url: str, tmp_path: Path
+) -> None:
+    for number, attack in enumerate(ATTACKS):
+        email = f"a{number}@example.org"
+        add(newsletter, email)
+        with newsletter.database.transaction() as tx:
+            tx.run(
+                """
+                UPDATE subscribers
+                SET notes = %(attack)s, utm_source = %(attack)s, tags = ARRAY[%(attack)s], metadata = %(json)s
+                WHERE email = %(email)s
+                """,
+                attack=attack,
+                json=as_json({attack: attack}),
+                email=email,
+            )
+            tx.run(
+                "INSERT INTO suppressions (email_normal, reason, detail) VALUES (%(email)s, 'operator', %(attack)s)",
+                email=email,
+                attack=attack,
+            )
+    whole = exported(newsletter.database)
+    assert whole.count("1+1") >= 15
+    for row in csv.reader(io.StringIO(whole.replace("\r\n", "\n"), newline=""), delimiter=";"):
+        assert not [cell for cell in row if cell.strip().startswith(tuple(own_format.FORMULA_SIGNS))]
+    assert roundtrip(postgres_url, tmp_path, whole, factories.settings(tmp_path)) == whole
 
 
 def test_no_cell_of_an_imports_report_is_a_formula(newsletter: Web, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -213,15 +214,24 @@ def test_the_fast_check_knows_the_odd_ones(email: str) -> None:
     test_the_fast_check_says_what_the_careful_one_says.hypothesis.inner_test(email)  # type: ignore[attr-defined]
 
 
-@given(st.text(max_size=20))
+@given(st.text(max_size=20) | st.text(alphabet="=+-@;'\"\t\r\n a", max_size=20))
 def test_the_guard_against_formulas_comes_off_exactly(cell: str) -> None:
-    assert own_format.unescape_formula(own_format.escape_formula(cell)) == cell
-    assert own_format.escape_formula(cell)[:1] not in {"=", "+", "-", "@", "\t", "\r"}
+    guarded = own_format.escape_formula(cell)
+    assert own_format.unescape_formula(guarded) == cell
+    assert guarded[:1] not in {"=", "+", "-", "@", "\t", "\r"}
+    assert not re.search('[;\t\r\n]"*[=+@-]', guarded)
 
 
 @pytest.mark.parametrize("sign", list("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"))
 def test_whatever_a_spreadsheet_takes_for_the_beginning_of_a_formula_is_guarded(sign: str) -> None:
     assert own_format.escape_formula(f"{sign}cmd|' /C calc'!A0").startswith("'")
+
+
+@pytest.mark.parametrize("lead", [";", "a;", ";;", "a\n", "a\r\n", "a\t", 'a;"'])
+def test_a_part_of_a_cell_that_another_separator_would_split_off_is_no_formula(lead: str) -> None:
+    guarded = own_format.escape_formula(f"{lead}=1+1;-2")
+    assert not any(part.startswith(("=", "-")) for part in re.split('[;\t\r\n]"*', guarded))
+    assert own_format.unescape_formula(guarded) == f"{lead}=1+1;-2"
 
 
 def test_a_column_name_that_would_blow_up_each_lines_metadata_is_refused(tmp_path: Path) -> None:

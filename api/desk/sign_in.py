@@ -24,16 +24,15 @@ def show_login(context: Context) -> Response:
 
 
 @router.post("/desk/login")
-def request_link(context: Context, form: AnyForm) -> Response:
+def request_link(context: Context, request: Request, form: AnyForm) -> Response:
     """Send a link to an operator. The page says the same for every address, and as fast."""
     response = render_page(context, "desk/login.html", sent=True)
-    email = get_text(form, "email")[:320]
+    other = find_post_origin(request, context.settings) is PostOrigin.OTHER
+    email = "" if other else get_text(form, "email")[:320]
 
-    def send() -> None:
-        transport = transports.make_transport(context.settings)
-        desk_access.email_link(context.database, context.settings, transport, context.site_name, email)
-
-    response.background = BackgroundTask(send)
+    response.background = BackgroundTask(
+        desk_access.email_link, context.database, context.settings, transports.make_transport, context.site_name, email
+    )
     return response
 
 

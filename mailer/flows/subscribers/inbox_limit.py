@@ -43,7 +43,7 @@ def has_complained(tx: Tx, email_normal: str) -> bool:
 def list_complaining_spellings(tx: Tx, email_normal: str) -> list[str]:
     """Return the addresses of the same inbox that complained."""
     inbox = addresses.inbox(email_normal)
-    found = suppressions.list_complaints(tx, addresses.list_domains(inbox), inbox[:1])
+    found = suppressions.list_complaints(tx, addresses.list_domains(inbox), inbox[:1], addresses.list_ignored(inbox))
     return [one for one in found if addresses.inbox(one) == inbox]
 
 

@@ -60,17 +60,21 @@ def list_blocked(
     return {row["email_normal"] for row in rows}
 
 
-def list_complaints(tx: Tx, domains: Sequence[str], first: str) -> list[str]:
-    """Return the addresses that complained, at one of these domains and beginning with this character."""
+def list_complaints(tx: Tx, domains: Sequence[str], first: str, ignored: str) -> list[str]:
+    """Return the addresses that complained, at one of these domains and beginning with this character.
+
+    Their provider ignores the characters ``ignored`` before the @, also at the beginning.
+    """
     rows = tx.often_all(
         """
         SELECT email_normal FROM suppressions
         WHERE reason = 'complaint'
             AND split_part(email_normal, '@', 2) = ANY(%(domains)s::text [])
-            AND left(email_normal, 1) = %(first)s::text
+            AND %(first)s::text IN (left(email_normal, 1), left(translate(email_normal, %(ignored)s::text, ''), 1))
         """,
         domains=list(domains),
         first=first,
+        ignored=ignored,
     )
     return [row["email_normal"] for row in rows]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +151,26 @@ def test_a_link_comes_by_email_to_operators_alone(newsletter: Web) -> None:
         said.add((answer.status_code, answer.text))
     assert len(said) == 1
     [sent] = newsletter.emails()
-    assert sent.to == "ADA@example.org"
+    assert sent.to == OWNER
     [path] = re.findall(r"http://127.0.0.1:8025(/desk/login/[\w-]+)", sent.text)
     assert newsletter.client.post(path).status_code == 303
-    for _ in range(6):
-        newsletter.client.post("/desk/login", data={"email": OWNER})
-    assert len(newsletter.emails()) == 1 + desk_access.MAX_OPEN_LINKS
+
+
+def test_no_number_of_requests_floods_an_operators_inbox(newsletter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = partial(newsletter.client.post, "/desk/login", data={"email": OWNER})
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda _: ask(), range(12)))
+    assert len(newsletter.emails()) == desk_access.MAX_OPEN_LINKS
+    monkeypatch.setattr(desk_access, "MAX_OPEN_LINKS", 1000)
+    ask()
+    assert len(newsletter.emails()) == 3
+
+
+def test_an_operator_who_complained_gets_no_link_by_email(newsletter: Web) -> None:
+    with newsletter.database.transaction() as tx:
+        suppressions.add(tx, [OWNER], "complaint")
+    newsletter.client.post("/desk/login", data={"email": OWNER})
+    assert not newsletter.emails()
 
 
 def test_who_is_taken_out_of_the_settings_is_out_at_the_next_request(newsletter: Web, database: Database) -> None:

@@ -161,6 +161,20 @@ def test_complaints_of_several_providers_suppress_exactly_the_same_inboxes(site:
     assert sorted(found) == ["a.d.a+x@gmail.com", "a_da@pm.me", "ada+y@example.org"]
 
 
+@pytest.mark.parametrize(
+    ("complained", "asks"),
+    [("_ada@pm.me", "ada@proton.me"), ("ada@proton.me", "-a.da@pm.me"), ("-_a_da@pm.me", "_a.da+x@protonmail.com")],
+)
+@pytest.mark.parametrize("way", ["the form", "an import", "a gift"])
+def test_a_character_that_a_provider_ignores_hides_no_complaint_at_the_beginning(
+    site: Web, way: str, complained: str, asks: str
+) -> None:
+    suppress(site, complained)
+    WAYS[way](site, asks)
+    assert recipients(site) == set()
+    assert site.state(asks) != "active"
+
+
 def test_an_email_queued_before_the_complaint_is_not_sent(site: Web) -> None:
     request_change(site.database, LinkOwner(active(site, "own@example.org"), True), ADA)
     suppress(site, OTHER)

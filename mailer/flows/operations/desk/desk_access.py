@@ -15,10 +15,11 @@ from enum import StrEnum
 from html import escape
 
 from mailer.core import addresses, log
-from mailer.core.db import Database
+from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, PostmergeError, Refused
 from mailer.core.message import plain_message
 from mailer.core.settings import Settings
+from mailer.flows.subscribers import erasure, inbox_limit
 from mailer.store.operations import desk_records
 from mailer.store.operations.desk_records import DeskAct, DeskIdentity
 from mailer.transports.base import Envelope, Transport
@@ -58,25 +59,34 @@ def create_link(database: Database, settings: Settings, operator: str, role: Des
         raise Refused("The desk is off: set POSTMERGE_DESK=on for `postmerge serve`, and here.")
     if not operator.strip() or len(operator) > 60 or not operator.isprintable():
         raise BadInput("Name whom the link is for, in at most 60 characters: the audit log shows it.")
-    return _add_link(database, settings, DeskIdentity(operator.strip(), role, by_email=False))
+    with database.transaction() as tx:
+        return _add_link(tx, settings, DeskIdentity(operator.strip(), role, by_email=False))
 
 
-def email_link(database: Database, settings: Settings, transport: Transport, site_name: str, email: str) -> None:
-    """Send a link to an operator; nothing happens for any other address, or while enough links are open."""
+def email_link(
+    database: Database, settings: Settings, make_transport: Callable[[Settings], Transport], site_name: str, email: str
+) -> None:
+    """Send a link to an operator, at the address as the settings spell it.
+
+    Nothing happens for any other address, for one that may not be emailed, or while enough links are open.
+    """
     try:
         operator = addresses.normal(addresses.check(email))
     except BadInput:
         return
-    role = find_role(settings, operator)
+    role, to = find_role(settings, operator), _find_spelling(settings, operator)
     if role is None:
         return
     with database.transaction() as tx:
         if desk_records.count_open_links(tx, operator) >= MAX_OPEN_LINKS:
             logger.warning("desk.too_many_links")
             return
+        if not (erasure.may_be_emailed(tx, settings, operator) and inbox_limit.use(tx, operator, subscriber=True)):
+            logger.warning("desk.link_not_sent", fix="`postmerge desk link` prints a link")
+            return
         desk_records.purge(tx, _PURGE_AFTER)
-    link = _add_link(database, settings, DeskIdentity(operator, role, by_email=True))
-    answer = transport.send(Envelope(email.strip(), _build_email(settings, site_name, email.strip(), link)))
+        link = _add_link(tx, settings, DeskIdentity(operator, role, by_email=True))
+    answer = make_transport(settings).send(Envelope(to, _build_email(settings, site_name, to, link)))
     logger.info("desk.link_sent", outcome=str(answer.outcome))
 
 
@@ -86,6 +96,11 @@ def find_role(settings: Settings, email_normal: str) -> DeskRole | None:
         if email_normal in map(addresses.normal, listed):
             return role
     return None
+
+
+def _find_spelling(settings: Settings, email_normal: str) -> str:
+    listed = (*settings.desk_owners, *settings.desk_viewers)
+    return next((one for one in listed if addresses.normal(one) == email_normal), email_normal)
 
 
 def is_link_open(database: Database, token: str) -> bool:
@@ -174,10 +189,9 @@ def _apply_settings(settings: Settings, who: DeskIdentity) -> DeskIdentity | Non
     return DeskIdentity(who.operator, role, by_email=True) if role else None
 
 
-def _add_link(database: Database, settings: Settings, who: DeskIdentity) -> str:
+def _add_link(tx: Tx, settings: Settings, who: DeskIdentity) -> str:
     token = secrets.token_urlsafe(32)
-    with database.transaction() as tx:
-        desk_records.add_link(tx, _hash(token), who, LOGIN_EXPIRY)
+    desk_records.add_link(tx, _hash(token), who, LOGIN_EXPIRY)
     return f"{settings.api_url}/desk/login/{token}"
 
 

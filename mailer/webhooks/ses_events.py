@@ -18,6 +18,8 @@ from mailer.core.errors import BadInput, Refused
 from mailer.exchange.email_outcomes import EventKind, classify_bounce, classify_complaint
 
 MAX_DETAIL_CHARS = 200  # characters
+MAX_ADDRESS_CHARS = 320
+LINK_TAGS = {"kind": "link"}  # of emails to operators and reviewers that have a link and are in no table
 _MAX_ID_DIGITS = 18  # longer numbers do not fit into a bigint
 _IGNORED = frozenset({"Open", "Click", "Subscription"})
 _GREETING = "Successfully validated SNS topic"  # SES sends it once, when a topic is connected
@@ -28,6 +30,7 @@ class SesEvent:
     """An event about an email: ``send_id`` and ``subscriber_id``, ``email_id`` (transactional), ``test_id``, or ``message_id``.
 
     Ids are 0 when the event does not carry the tag. ``detail`` never holds an address. ``at`` is SES's time of the event.
+    ``link_to`` is the recipient of an email with a link that is in no table (``LINK_TAGS``), '' for all others.
     """
 
     kind: EventKind
@@ -39,6 +42,7 @@ class SesEvent:
     subtype: str = ""
     detail: str = ""
     test_id: int = 0
+    link_to: str = ""
 
 
 def read_event(body: str, topic: str = "") -> SesEvent | None:
@@ -86,6 +90,7 @@ def _make_event(facts: Mapping[str, Any]) -> SesEvent | None:
             subtype=_plain_text(subtype, 40),
             detail=_plain_text(detail, MAX_DETAIL_CHARS),
             test_id=_parse_number(tags, "test"),
+            link_to=str(about["destination"][0])[:MAX_ADDRESS_CHARS] if tags.get("kind") == [LINK_TAGS["kind"]] else "",
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise BadInput(f"The event of the kind {kind!r} lacks a part of its kind ({type(error).__name__}).") from error

@@ -31,6 +31,7 @@ logger = log.get("feedback")
 
 _MAX_BUSY_SECONDS = 10.0  # how long to retry rows that a worker has locked
 _BUSY_RETRY_SECONDS = 0.02
+SIMULATOR_DOMAIN = "simulator.amazonses.com"  # its addresses complain whenever they are asked to
 _REMEMBER_IDS_FOR = MAX_MESSAGE_AGE * 2  # older messages are rejected by their timestamp
 
 
@@ -117,8 +118,8 @@ def record_events(database: Database, settings: Settings, batch: Sequence[SesEve
 
 def apply_events(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) -> tuple[EventCounts, list[SesEvent]]:
     """Apply a batch within a transaction; return the counts, and the events whose rows are locked."""
-    tests = _apply_to_test_emails(tx, [e for e in batch if e.test_id])
-    batch = _match_message_ids(tx, [e for e in batch if not e.test_id])
+    tests = _apply_to_test_emails(tx, [e for e in batch if e.test_id]) + _apply_to_links(tx, [e for e in batch if e.link_to])
+    batch = _match_message_ids(tx, [e for e in batch if not e.test_id and not e.link_to])
     deliveries, busy = _apply_to_deliveries(tx, settings, [e for e in batch if e.send_id and e.subscriber_id])
     transactional, busy_transactional = _apply_to_transactional(tx, [e for e in batch if e.email_id])
     unknown_events = [e for e in batch if not e.email_id and not (e.send_id and e.subscriber_id)]
@@ -181,13 +182,24 @@ def _apply_to_transactional(tx: Tx, batch: Sequence[SesEvent]) -> tuple[EventCou
 
 
 def _apply_to_test_emails(tx: Tx, batch: Sequence[SesEvent]) -> EventCounts:
-    """Record what became of test emails. They suppress nobody: a reviewer whose address bounced must prove it again."""
-    unknown = []
+    """Record what became of test emails. A reviewer whose address bounced must prove it again; who complained is suppressed."""
+    unknown, complaints = [], []
     for event in sorted(batch, key=lambda e: EFFECTS[e.kind].rank):
         state = EFFECTS[event.kind].state
-        if state and not test_emails.record_event(tx, event.test_id, state, _ledger_detail(event)):
+        email = test_emails.record_event(tx, event.test_id, state, _ledger_detail(event)) if state else ""
+        if email is None:
             unknown.append(event)
+        elif event.kind is EventKind.COMPLAINT and email and not email.endswith(f"@{SIMULATOR_DOMAIN}"):
+            complaints.append(email)
+    inbox_limit.suppress_spellings(tx, complaints)
     return EventCounts(recorded=len(batch) - len(unknown)) + _count_unknown(tx, unknown)
+
+
+def _apply_to_links(tx: Tx, batch: Sequence[SesEvent]) -> EventCounts:
+    """Suppress who complained about an email with a link, or whose address bounced; there is nothing else to record."""
+    inbox_limit.suppress_spellings(tx, [addresses.normal(e.link_to) for e in batch if e.kind is EventKind.COMPLAINT])
+    _suppress_addresses(tx, [e.link_to for e in batch if e.kind is EventKind.HARD_BOUNCE], "hard bounce")
+    return EventCounts(recorded=len(batch))
 
 
 def _delivery_update(event: SesEvent) -> delivery_events.DeliveryUpdate:

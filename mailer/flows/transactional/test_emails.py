@@ -29,6 +29,7 @@ from mailer.store.sending import sends
 from mailer.store.transactional import test_emails
 from mailer.store.transactional.test_emails import TestEmail
 from mailer.transports.base import Answer, Envelope, Outcome, Transport
+from mailer.webhooks.ses_events import LINK_TAGS
 
 logger = log.get("test")
 
@@ -104,7 +105,8 @@ def send_test_email(
         is_proven = is_reviewer(settings, normal) or test_emails.is_proven(tx, normal)
         link = "" if is_proven else _make_proof_link(tx, settings, address, normal)
     if link:
-        _require_sent(transport.send(Envelope(address, _build_proof(settings, site_name, text.lang, address, link))))
+        proof = _build_proof(settings, site_name, text.lang, address, link)
+        _require_sent(transport.send(Envelope(address, proof, LINK_TAGS)))
     else:
         _send(database, settings, transport, text, address, source)
     return not link

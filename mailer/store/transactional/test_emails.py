@@ -95,8 +95,11 @@ def record_outcome(tx: Tx, email_id: int, state: str, message_id: str, detail: s
     )
 
 
-def record_event(tx: Tx, email_id: int, state: str, detail: str) -> bool:
-    """Record an event of an email; whose address bounced or complained must prove it again. Return whether it is known."""
+def record_event(tx: Tx, email_id: int, state: str, detail: str) -> str | None:
+    """Record an event of an email; whose address bounced or complained must prove it again.
+
+    Return the normal address it went to ('' once it was erased), or None if there is no such email.
+    """
     email = tx.value(
         """
         UPDATE test_emails SET
@@ -114,7 +117,7 @@ def record_event(tx: Tx, email_id: int, state: str, detail: str) -> bool:
     )
     if email and state in ("bounced", "complained"):
         tx.run("UPDATE reviewers SET proven_at = NULL WHERE email_normal = %(email)s", email=email)
-    return email is not None
+    return None if email is None else str(email)
 
 
 def get_states(tx: Tx, email_ids: Sequence[int]) -> dict[int, str]:

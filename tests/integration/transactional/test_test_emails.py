@@ -20,6 +20,7 @@ from mailer.flows.transactional import test_emails as flow
 from mailer.store.subscribers import suppressions
 from mailer.transports.base import Answer, Envelope, Outcome
 from mailer.transports.outbox import Outbox, OutboxEmail
+from mailer.webhooks.ses_events import LINK_TAGS
 from tests import factories, web
 from tests.web import SITE_NAME, Web
 
@@ -39,6 +40,18 @@ class Answering(Outbox):
 
     def send(self, envelope: Envelope) -> Answer:
         return self.answer
+
+
+class Taking(Outbox):
+    """An outbox that keeps the envelopes."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.envelopes: list[Envelope] = []
+
+    def send(self, envelope: Envelope) -> Answer:
+        self.envelopes.append(envelope)
+        return super().send(envelope)
 
 
 @pytest.fixture
@@ -196,6 +209,29 @@ def test_a_bounce_takes_the_proof_back_and_suppresses_nobody(newsletter: Web) ->
     assert newsletter.counted("suppressions") == 0
     with pytest.raises(Refused, match="A link was sent"):
         send(newsletter, settings=settings)
+
+
+def tell(newsletter: Web, kind: str, tags: dict[str, str]) -> email_events.EventCounts:
+    event = FakeEvent(kind, AcceptedEmail("m-1", ME, tags, "x", time.time()), time.time())
+    return email_events.process_messages(newsletter.database, newsletter.settings, [json.dumps(event_json(event))])
+
+
+@pytest.mark.parametrize("about", ["the link", "the test email"])
+def test_whoever_complains_about_a_test_email_or_its_link_is_emailed_no_more(newsletter: Web, about: str) -> None:
+    reviewers = () if about == "the link" else (ME,)
+    taken = Taking(newsletter.settings.outbox)
+    send(newsletter, settings={"reviewers": reviewers}, transport=taken)
+    assert tell(newsletter, "Complaint", dict(taken.envelopes[0].tags)).recorded == 1
+    with newsletter.database.transaction() as tx:
+        assert tx.value("SELECT reason FROM suppressions WHERE email_normal = %(me)s", me=ME) == "complaint"
+    with pytest.raises(Refused, match="must not be emailed"):
+        send(newsletter, settings={"reviewers": (ME,)})
+
+
+def test_a_bounce_of_a_link_suppresses_its_address_and_a_delivery_does_not(newsletter: Web) -> None:
+    for kind, suppressed in (("Delivery", 0), ("Transient/General", 0), ("Permanent/General", 1)):
+        tell(newsletter, kind, dict(LINK_TAGS))
+        assert newsletter.counted("suppressions") == suppressed
 
 
 def test_erasure_takes_the_reviewer_with_it(newsletter: Web) -> None:

@@ -23,6 +23,7 @@ from mailer.flows.subscribers import erasure, inbox_limit
 from mailer.store.operations import desk_records
 from mailer.store.operations.desk_records import DeskAct, DeskIdentity
 from mailer.transports.base import Envelope, Transport
+from mailer.webhooks.ses_events import LINK_TAGS
 
 logger = log.get("desk")
 
@@ -86,7 +87,7 @@ def email_link(
             return
         desk_records.purge(tx, _PURGE_AFTER)
         link = _add_link(tx, settings, DeskIdentity(operator, role, by_email=True))
-    answer = make_transport(settings).send(Envelope(to, _build_email(settings, site_name, to, link)))
+    answer = make_transport(settings).send(Envelope(to, _build_email(settings, site_name, to, link), LINK_TAGS))
     logger.info("desk.link_sent", outcome=str(answer.outcome))
 
 

@@ -29,7 +29,6 @@ SIMULATED = {
     "ooto": ("delivered",),
     "suppressionlist": ("bounced", "skipped"),
 }
-_DOMAIN = "simulator.amazonses.com"
 _POLL_SECONDS = 1
 _NO_EVENT = (
     "Compare the configuration set's event destination, the SNS subscription and the SQS policy above; see also: postmerge"
@@ -72,7 +71,7 @@ def run_simulation(database: Database, settings: Settings, transport: Transport,
 
 
 def _send(database: Database, settings: Settings, transport: Transport, mailbox: str) -> SimulatedEmail | Checkup:
-    address = f"{mailbox}@{_DOMAIN}"
+    address = f"{mailbox}@{email_events.SIMULATOR_DOMAIN}"
     text = TestText(
         "doctor",
         number=1,

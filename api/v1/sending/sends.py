@@ -14,8 +14,11 @@ from api.v1.common.authentication import is_blind
 from api.v1.common.errors import raise_not_found
 from mailer.core.errors import BadInput
 from mailer.flows.sending.send_status import list_send_statuses, send_facts
+from mailer.store.sending.sends import SendState
 
 router = APIRouter(prefix="/sends", tags=["Sends"])
+# All others depend on subscribers: a send to nobody is paused, one to few finishes soon, and bounces stop one.
+_KNOWN_TO_PUBLISHERS = (SendState.SCHEDULED, SendState.CANCELLED)
 
 
 class SendOutput(BaseModel):
@@ -51,8 +54,8 @@ class SendPage(BaseModel):
 def list_sends(context: Context, request: Request, page: paging.PageQuery) -> JSONResponse:
     """List sends.
 
-    Each send with its deliveries counted by state, newest first, 100 per page. A key with the scope `publish` gets no counts
-    and no reasons, and sees a paused send as `holding`.
+    Each send with its deliveries counted by state, newest first, 100 per page. A key with the scope `publish` gets no counts,
+    no reasons and no times of what happened: it sees every send that is neither scheduled nor cancelled as `holding`.
     """
     found = [_as_send(send_facts(one), is_blind(request)) for one in list_send_statuses(context.database)]
     shown = paging.cut_sorted(page, found, lambda send: int(send["id"]), descending=True)
@@ -72,6 +75,9 @@ def retrieve_send(context: Context, request: Request, id_or_issue: str) -> JSONR
 
 
 def _as_send(facts: dict[str, Any], blind: bool) -> dict[str, Any]:
-    state = "holding" if facts["state"] == "paused" else facts["state"]
-    hidden: dict[str, Any] = {"audience": None, "deliveries": {}, "reason": "", "waiting_reason": "", "state": state}
-    return {**facts, **(hidden if blind else {}), "id": str(facts["id"])}
+    shown = {**facts, "id": str(facts["id"])}
+    if not blind:
+        return shown
+    times = dict.fromkeys(("watch_until", "started_at", "finished_at"))
+    state = facts["state"] if facts["state"] in _KNOWN_TO_PUBLISHERS else SendState.HOLDING
+    return {**shown, **times, "audience": None, "deliveries": {}, "reason": "", "waiting_reason": "", "state": state}

@@ -88,6 +88,18 @@ def test_publishing_says_the_same_whoever_matches_and_pauses_a_send_to_nobody(ne
     assert newsletter.counted("notices") == 1
 
 
+@pytest.mark.parametrize("state", ["scheduled", "holding", "sending", "paused", "stopped", "finished", "cancelled"])
+def test_a_send_looks_the_same_to_the_key_however_it_goes(newsletter: Web, pipeline: TestClient, state: str) -> None:
+    send_id = newsletter.send()
+    with newsletter.database.transaction() as tx:
+        tx.run("UPDATE sends SET state = %(state)s, reason = 'x' WHERE id = %(id)s", state=state, id=send_id)
+    seen = pipeline.get(f"/v1/sends/{send_id}").json()
+    assert seen == pipeline.get("/v1/sends").json()["results"][0]
+    assert seen["state"] == (state if state in ("scheduled", "cancelled") else "holding")
+    hidden = ("audience", "reason", "waiting_reason", "deliveries", "watch_until", "started_at", "finished_at")
+    assert not any(seen[name] for name in hidden)
+
+
 @pytest.mark.parametrize("asked", ["change", "refusal", "removal"])
 def test_a_send_to_nobody_that_was_paused_looks_like_any_that_waits(newsletter: Web, pipeline: TestClient, asked: str) -> None:
     factories.add_subscribers(newsletter.database, 3, ("python",))

@@ -25,7 +25,10 @@ _MONTHS = {"day": 0, "week": 0, "month": 1, "year": 12}
 
 @dataclass(frozen=True)
 class Subscription:
-    """A subscription in Stripe's state when fetched. ``plan`` is empty if it was not sold by us."""
+    """A subscription in Stripe's state when fetched. ``plan`` is empty if it was not sold by us.
+
+    ``invoice_paid`` is what was paid of the latest invoice: nothing during a trial, or with a coupon for the whole amount.
+    """
 
     stripe_id: str
     customer_id: str
@@ -51,6 +54,7 @@ class Subscription:
     invoice_id: str = ""
     invoice_status: str = ""
     invoice_at: datetime | None = None
+    invoice_paid: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,7 @@ def parse_subscription(raw: Mapping[str, Any]) -> Subscription:
         invoice_id=str(invoice.get("id") or ""),
         invoice_status=str(invoice.get("status") or ""),
         invoice_at=parse_timestamp(invoice.get("created")),
+        invoice_paid=int(invoice.get("amount_paid") or 0),
     )
 
 

@@ -15,6 +15,7 @@ from mailer.core.settings import Settings
 from mailer.flows.billing import billing_emails, entitlements
 from mailer.flows.billing.entitlements import Entitlement, EntitlementState
 from mailer.flows.subscribers import inbox_limit, private_links, signup
+from mailer.flows.subscribers.signup import CHECKOUT
 from mailer.payments.client import Stripe, UnknownAtStripe
 from mailer.payments.models import Charge, Subscription
 from mailer.store.billing import customers, gifts, subscriptions
@@ -92,10 +93,15 @@ def refresh_charge(database: Database, settings: Settings, client: Stripe, strip
 
 
 def _end_links_of_payer(tx: Tx, charge: Charge, gift: Gift | None) -> None:
-    """End the private links of the subscriber whose payment was refunded or lost, their private feed included."""
+    """End the private links of the subscriber whose payment was refunded or lost, their private feed included.
+
+    If nothing but that payment subscribed them, they are asked to confirm.
+    """
     stored = subscriptions.get(tx, charge.subscription_id) if charge.subscription_id else None
     if subscriber_id := (gift.subscriber_id if gift else stored.subscriber_id if stored else None):
         private_links.end_links(tx, subscriber_id)
+        if stored:
+            _ask_after_refund(tx, subscriber_id)
 
 
 def check_customer(database: Database, client: Stripe, stripe_id: str) -> None:
@@ -156,6 +162,8 @@ def _find_subscriber(tx: Tx, settings: Settings, fetched: Subscription) -> int:
     erased = erasure.get_erased_at(tx, known) if known else None
     again = bool(erased and fetched.started_at and fetched.started_at > erased)  # somebody who was erased pays again
     if known and not again:
+        if not erased:
+            _activate_after_trial(tx, settings, known, fetched)
         return known
     proven = subscribers.lock(tx, fetched.subscriber_id) if fetched.subscriber_id else None
     subscriber = proven if proven and not erasure.get_erased_at(tx, proven.id) else _find_or_add_by_address(tx, fetched)
@@ -178,18 +186,38 @@ def _find_or_add_by_address(tx: Tx, fetched: Subscription) -> Subscriber:
 
 
 def _activate_payer(tx: Tx, settings: Settings, subscriber: Subscriber, fetched: Subscription) -> bool:
-    """Subscribe somebody new who pays by card: the emails are what they pay for. Return whether that was possible.
+    """Subscribe somebody new who has paid: the emails are what they pay for. Return whether that was possible.
 
-    Nobody is brought back by a payment: who has unsubscribed, bounced or complained is asked, and so is whoever pays nothing.
+    Stripe proves no address; what stands for the confirmation is money (docs/adr/0021). Nobody is brought back by a payment:
+    who has unsubscribed, bounced or complained is asked, and so is whoever has paid nothing, as during a trial.
     """
-    is_paying = fetched.status in ("active", "trialing") and fetched.amount > 0
-    return is_paying and signup.activate_payer(tx, settings, subscriber, fetched.stripe_id)
+    has_paid = fetched.status == "active" and fetched.invoice_paid > 0
+    return has_paid and signup.activate_payer(tx, settings, subscriber, fetched.stripe_id)
+
+
+def _activate_after_trial(tx: Tx, settings: Settings, subscriber_id: int, fetched: Subscription) -> None:
+    """Subscribe at the first payment who was asked to confirm and has not; after a refund only they can confirm."""
+    subscriber = subscribers.lock(tx, subscriber_id)
+    if subscriber and subscriber.state == "unconfirmed" and not consent_log.get_latest_source(tx, subscriber_id, "confirmed"):
+        _activate_payer(tx, settings, subscriber, fetched)
+
+
+def _ask_after_refund(tx: Tx, subscriber_id: int) -> None:
+    """Ask who was subscribed by a payment alone, and got it back, whether they want the emails: nothing else shows it."""
+    subscriber = subscribers.lock(tx, subscriber_id)
+    if (
+        subscriber
+        and subscriber.state == "active"
+        and consent_log.get_latest_source(tx, subscriber_id, "confirmed") == CHECKOUT
+    ):
+        subscribers.take_back_activation(tx, subscriber_id)
+        _request_confirmation(tx, subscriber)
 
 
 def _request_confirmation(tx: Tx, subscriber: Subscriber) -> None:
     """Ask for confirmation: paying implies interest in the emails, but does not prove who owns the address."""
     subscribers.reset_to_unconfirmed(tx, subscriber.id)
-    consent_log.record(tx, subscriber.id, "requested", "checkout", None, {})
+    consent_log.record(tx, subscriber.id, "requested", CHECKOUT, None, {})
     held = "" if inbox_limit.use(tx, subscriber.email_normal) else inbox_limit.FULL
     signup.queue_confirmation(tx, subscriber.id, transactional_emails.get_requested(tx, subscriber.id), held)
 

@@ -35,6 +35,7 @@ logger = log.get("signup")
 
 LOCAL_SOURCES = ("cli", "demo")  # the operator's own machine: only the limit per inbox applies
 OPERATOR_SOURCES = (*LOCAL_SOURCES, "api")  # sources authenticated as the operator
+CHECKOUT = "checkout"  # the source of what a payment shows
 TOPICS = "topics"  # the email that asks an active subscriber about tags
 
 
@@ -194,7 +195,7 @@ def activate_payer(tx: Tx, settings: Settings, subscriber: Subscriber, payment: 
     subscribers.add_tags(tx, subscriber.id, requested.tags)
     subscribers.add_metadata(tx, subscriber.id, requested.metadata)
     subscribers.activate(tx, subscriber.id)
-    consent_log.record(tx, subscriber.id, "confirmed", "checkout", None, {"subscription": payment})
+    consent_log.record(tx, subscriber.id, "confirmed", CHECKOUT, None, {"subscription": payment})
     return True
 
 

@@ -182,6 +182,14 @@ def reset_to_unconfirmed(tx: Tx, subscriber_id: int) -> None:
     tx.run("UPDATE subscribers SET state = 'unconfirmed' WHERE id = %(id)s AND state = 'unsubscribed'", id=subscriber_id)
 
 
+def take_back_activation(tx: Tx, subscriber_id: int) -> None:
+    """Make an active subscriber unconfirmed, because what made them active is void."""
+    tx.run(
+        "UPDATE subscribers SET state = 'unconfirmed', confirmed_at = NULL WHERE id = %(id)s AND state = 'active'",
+        id=subscriber_id,
+    )
+
+
 def unsubscribe(tx: Tx, subscriber_id: int) -> bool:
     """Unsubscribe; return whether they were subscribed before."""
     return bool(

@@ -21,6 +21,7 @@ from mailer.flows.billing.stripe_reconcile import reconcile
 from mailer.flows.billing.stripe_sync import refresh_subscription
 from mailer.payments.client import Stripe
 from mailer.store.billing import stripe_events
+from mailer.store.subscribers import consent_log, subscribers
 from tests import paying
 from tests.paying import Shop
 
@@ -42,16 +43,53 @@ def test_who_pays_reads_everything_from_the_event_on(shop: Shop) -> None:
     assert shop.subjects() == ["Thank you! You now have full access"]
 
 
-@pytest.mark.parametrize(("amount", "state", "asked"), [(500, "active", 0), (0, "unconfirmed", 1)])
+NEW = "new@example.org"
+
+
+def membership(shop: Shop) -> tuple[str, int]:
+    """The state of the new subscriber, and how many times they were asked to confirm."""
+    with shop.database.transaction() as tx:
+        asked = tx.value("SELECT count(*) FROM transactional_emails WHERE kind = 'confirmation'")
+        return str(tx.value("SELECT state FROM subscribers WHERE email = %(new)s", new=NEW)), int(asked)
+
+
+@pytest.mark.parametrize(
+    ("amount", "trial", "expected"), [(500, 0, ("active", 0)), (0, 0, ("unconfirmed", 1)), (500, 14, ("unconfirmed", 1))]
+)
 def test_who_pays_with_a_new_address_is_subscribed_and_who_pays_nothing_is_asked(
-    shop: Shop, amount: int, state: str, asked: int
+    shop: Shop, amount: int, trial: int, expected: tuple[str, int]
 ) -> None:
-    shop.buy("new@example.org", shop.price("own", amount, "month"))
+    shop.buy(NEW, shop.price("own", amount, "month"), **({"trial_days": trial} if trial else {}))
+    shop.hear()
+    assert membership(shop) == expected
+    assert shop.entitlement(NEW).premium
+
+
+def test_the_first_payment_after_a_trial_subscribes_who_has_not_confirmed(shop: Shop) -> None:
+    shop.buy(NEW, trial_days=14)
+    shop.hear()
+    shop.fake.books.advance(15 * DAY)
+    with shop.database.transaction() as tx:
+        tx.run("UPDATE inbox_emails SET created_at = created_at - interval '15 days'")
+    shop.hear()
+    assert membership(shop) == ("active", 1)
+
+
+@pytest.mark.parametrize("was_confirmed", [False, True])
+def test_who_was_subscribed_by_a_payment_alone_is_asked_when_it_goes_back(shop: Shop, was_confirmed: bool) -> None:
+    shop.buy(NEW)
     shop.hear()
     with shop.database.transaction() as tx:
-        assert tx.value("SELECT state FROM subscribers WHERE email = 'new@example.org'") == state
-        assert tx.value("SELECT count(*) FROM transactional_emails WHERE kind = 'confirmation'") == asked
-    assert shop.entitlement("new@example.org").state is EntitlementState.PAYING
+        known = subscribers.find(tx, NEW)
+        assert known
+        if was_confirmed:
+            consent_log.record(tx, known.id, "confirmed", "page", None, {})
+    with shop.fake.lock:
+        [charge] = shop.fake.books.of("charge")
+        shop.fake.books.refund(charge["id"], None)
+    shop.hear()
+    shop.hear()
+    assert membership(shop) == (("active", 0) if was_confirmed else ("unconfirmed", 1))
 
 
 SIGNED: dict[str, tuple[bytes, Callable[[], str], int]] = {

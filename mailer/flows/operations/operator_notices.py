@@ -15,7 +15,7 @@ from mailer.store.operations import notices
 logger = log.get("notify")
 
 _TIMEOUT_SECONDS = 10.0
-_POST_SECONDS = 5.0  # between two looks for notices
+POST_SECONDS = 5.0  # between two looks for notices
 _MAX_AT_ONCE = 20
 
 
@@ -48,7 +48,7 @@ class Notifier:
                 logger.warning("notice.waits", error=str(error))
             except Exception as error:  # a bug: later notices still need the thread
                 logger.exception("notice.failed", error=type(error).__name__)
-            self._stopping.wait(_POST_SECONDS)
+            self._stopping.wait(POST_SECONDS)
 
 
 def post_notices(database: Database, settings: Settings) -> int:

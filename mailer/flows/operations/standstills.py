@@ -18,9 +18,11 @@ from mailer.store.operations import due_work, heartbeats, notices, standstills
 logger = log.get("standstill")
 
 SILENCE = timedelta(seconds=30)  # a process that was not seen for so long is down
-STUCK = timedelta(seconds=60)  # due work of which nothing moved for so long
+STUCK = timedelta(seconds=20)  # due work of which nothing moved for so long
 GROWING = timedelta(minutes=15)  # due work may be so old although some of it moves; a send may take hours
-EVENT_SILENCE = timedelta(minutes=15)  # SES reports a delivery within seconds
+EVENT_SILENCE = timedelta(minutes=15)  # SES reports a delivery within seconds, unless a server defers the email
+MANY_EMAILS = 100  # of so many, some are reported within seconds
+MANY_SILENCE = timedelta(seconds=20)
 PING_INTERVAL = timedelta(seconds=55)
 _TOLD_AFTER = timedelta(seconds=15)  # a send that waits for a moment is nothing to tell
 _OVER_AFTER = timedelta(seconds=25)  # a standstill that was not found for so long is over
@@ -79,12 +81,12 @@ def _find_waiting_sends(tx: Tx) -> Iterator[Found]:
 def _find_silent_events(tx: Tx, settings: Settings) -> Iterator[Found]:
     """Sends whose emails SES accepted, and about which no event came for a while although events are set up."""
     if settings.transport == "ses" and (settings.sqs_queue_url or settings.sns_topic):
-        for send_id in standstills.list_sends_without_events(tx, EVENT_SILENCE):
-            minutes = EVENT_SILENCE // timedelta(minutes=1)
+        silences = {MANY_EMAILS: MANY_SILENCE, 1: EVENT_SILENCE}
+        for send_id in standstills.list_sends_without_events(tx, silences):
             yield (
                 f"events of send {send_id}",
-                f"SES accepted emails of send {send_id}, but no event about it arrived for {minutes} minutes: check"
-                " `postmerge events`, its queue, and the configuration set (`postmerge doctor`).",
+                f"SES accepted emails of send {send_id}, but no event about it arrives: check `postmerge events`, its queue,"
+                " and the configuration set (`postmerge doctor`).",
             )
 
 

@@ -80,25 +80,33 @@ def list_waiting_sends(tx: Tx) -> list[tuple[int, str, str]]:
     return [(row["id"], row["issue_key"], row["waiting_reason"]) for row in rows]
 
 
-def list_sends_without_events(tx: Tx, silence: timedelta) -> list[int]:
-    """Sends about which no event came for ``silence``: while they ran, or, of those that finished today, at all."""
+def list_sends_without_events(tx: Tx, silences: Mapping[int, timedelta]) -> list[int]:
+    """Sends about which no event came: while they ran, or, of those that finished today, at all.
+
+    ``silences``: by the number of accepted emails of which no event was seen, how long there was none.
+    """
     rows = tx.all(
         """
-        SELECT sends.id
+        SELECT DISTINCT sends.id
         FROM sends
+        CROSS JOIN unnest(%(numbers)s::integer [], %(silences)s::interval []) AS limits (emails, silence)
         LEFT JOIN LATERAL (
             SELECT at FROM events WHERE send_id = sends.id AND type LIKE 'subscriber.%%' ORDER BY id DESC LIMIT 1
         ) AS latest ON true
-        WHERE (
-            state = 'sending' AND waiting_reason = '' AND greatest(started_at, latest.at) < now() - %(silence)s
-        ) OR (
-            state = 'finished' AND latest.at IS NULL
-            AND finished_at BETWEEN now() - interval '1 day' AND now() - %(silence)s
-            AND EXISTS (SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state = 'accepted')
-        )
+        WHERE CASE
+            WHEN state = 'sending' THEN waiting_reason = '' AND greatest(started_at, latest.at) < now() - silence
+            WHEN state = 'finished'
+                THEN latest.at IS NULL AND finished_at BETWEEN now() - interval '1 day' AND now() - silence
+            ELSE false
+        END AND (
+            SELECT count(*) FROM (
+                SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state = 'accepted' LIMIT emails
+            ) AS few
+        ) >= emails
         ORDER BY sends.id
         """,
-        silence=silence,
+        numbers=list(silences),
+        silences=list(silences.values()),
     )
     return [row["id"] for row in rows]
 

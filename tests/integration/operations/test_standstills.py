@@ -13,8 +13,8 @@ from mailer.core.db import Database
 from mailer.core.settings import Settings
 from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import operator_notices
-from mailer.flows.operations.heartbeats import Heartbeat
-from mailer.flows.operations.operator_notices import Notifier, post_notices
+from mailer.flows.operations.heartbeats import BEAT_SECONDS, Heartbeat
+from mailer.flows.operations.operator_notices import POST_SECONDS, Notifier, post_notices
 from mailer.flows.operations.standstills import check_standstills
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.store.operations import notices
@@ -48,6 +48,7 @@ def pass_time(database: Database, seconds: int) -> None:
         "standstills": ("since", "seen_at"),
         "work_progress": ("moved_at",),
         "transactional_emails": ("created_at",),
+        "bulk_actions": ("created_at",),
         "sends": ("due_at", "started_at", "finished_at"),
     }.items():
         changes = ", ".join(f"{column} = {column} - interval '{seconds} seconds'" for column in columns)
@@ -146,12 +147,12 @@ def test_a_send_that_waits_is_told_with_its_reason_but_not_when_it_waits_for_a_m
 
 
 def test_a_send_of_which_nothing_moves_is_told_and_one_that_moves_is_not(database: Database, send: int) -> None:
-    pass_time(database, 45)
+    pass_time(database, 15)
     see(database, *ALL)
     assert look(database) == []
     execute(database, "INSERT INTO work_progress (kind, moved_at) VALUES ('sends', now())")
     for _ in range(3):
-        pass_time(database, 25)
+        pass_time(database, 10)
         see(database, *ALL)
         assert look(database) == []
     pass_time(database, 16)
@@ -196,7 +197,7 @@ def test_events_that_stopped_are_told_where_they_are_set_up(database: Database, 
     pass_time(database, 15 * 60)
     assert look_twice(settings(tmp_path, transport="ses")) == []
     [text] = look_twice(conf)
-    assert "no event about it arrived" in text
+    assert "no event about it arrives" in text
     execute(database, f"INSERT INTO delivery_events (send_id, subscriber_id, kind, at) VALUES ({send}, 1, 'delivery', now())")
     assert look_twice(conf) == [f"This is over: {text}"]
 
@@ -221,6 +222,60 @@ def test_pings_come_once_a_minute_and_not_during_a_standstill(database: Database
     assert check_standstills(database, Settings())
     pass_time(database, 56)
     assert not check_standstills(database, Settings())
+
+
+def fall_still(database: Database, what: str) -> tuple[str, ...]:
+    """Let it begin; return the processes that run on."""
+    everybody = ("serve", "events", *ALL)
+    with database.transaction() as tx:
+        if what == "silent events":
+            tx.run("UPDATE deliveries SET state = 'accepted'")
+            tx.run("UPDATE sends SET started_at = now()")
+        elif what == "waiting send":
+            tx.run("UPDATE sends SET waiting_reason = 'the fence disagrees'")
+        elif what == "transactional emails":
+            tx.run("INSERT INTO transactional_emails (kind, subscriber_id) VALUES ('paid', 1)")
+        elif what == "backlog of events":
+            tx.run("UPDATE heartbeats SET backlog_since = now() WHERE kind = 'events'")
+        elif what == "bulk actions":
+            tx.run("INSERT INTO bulk_actions (type, metadata) VALUES ('x', '{}')")
+    return tuple(kind for kind in everybody if kind != what)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *ALL,
+        "serve",
+        "events",
+        "waiting send",
+        "sends",
+        "silent events",
+        "transactional emails",
+        "backlog of events",
+        "bulk actions",
+    ],
+)
+def test_each_standstill_is_told_within_a_minute_although_one_process_looks(
+    database: Database, tmp_path: Path, what: str
+) -> None:
+    conf = settings(tmp_path, transport="ses", sqs_queue_url="https://sqs.eu-west-1.amazonaws.com/1/x")
+    add_subscribers(database, 100)
+    adopt_issues(database, conf, [old()])
+    publish(database, conf, [old(), edition()], [], Limits(), Request())
+    see(database, "serve", "events", *ALL)
+    execute(database, "UPDATE sends SET state = 'finished', finished_at = now()")
+    if what in ("waiting send", "sends", "silent events"):
+        execute(database, "UPDATE sends SET state = 'sending', started_at = now(), finished_at = NULL")
+    running_on = fall_still(database, what)
+    seconds, told = 0.0, list[str]()
+    while not told:
+        pass_time(database, int(BEAT_SECONDS))
+        seconds += BEAT_SECONDS
+        see(database, *running_on)
+        told = look(database, conf)
+        assert seconds <= 60 - POST_SECONDS, "told too late"
+    assert len(told) == 1
 
 
 def test_one_process_looks_at_a_time(database: Database) -> None:

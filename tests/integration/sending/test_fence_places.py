@@ -1,14 +1,8 @@
 from __future__ import annotations
 
-import re
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from hashlib import md5
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -25,70 +19,6 @@ from mailer.transports.outbox import Outbox
 from mailer.transports.s3_fence import open_fence_store
 from tests.factories import add_subscribers, old, settings
 from tests.integration.operations.test_restore_drill import send
-
-
-class FakeS3(BaseHTTPRequestHandler):
-    """A bucket with conditional writes and one page of listings."""
-
-    objects: dict[str, bytes]
-    lock: threading.Lock
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        if "list-type" in (query := parse_qs(parts.query)):
-            prefix = query.get("prefix", [""])[0]
-            keys = "".join(
-                f"<Contents><Key>{key}</Key></Contents>"
-                for one in sorted(self.objects)
-                if (key := one.partition("/")[2]).startswith(prefix)
-            )
-            return self.respond(200, f"<ListBucketResult>{keys}</ListBucketResult>".encode())
-        content = self.objects.get(parts.path[1:])
-        if content is None:
-            return self.respond(404, b"<Error><Code>NoSuchKey</Code></Error>")
-        return self.respond(200, content, tag(content))
-
-    def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if "aws-chunked" in self.headers.get("Content-Encoding", ""):
-            body = re.sub(rb"^[0-9a-f]+\r\n|\r\n0\r\n.*$", b"", body, flags=re.DOTALL)
-        with self.lock:
-            now = self.objects.get(self.path[1:])
-            if self.headers.get("If-None-Match") and now is not None:
-                return self.respond(412, b"<Error><Code>PreconditionFailed</Code></Error>")
-            if (wanted := self.headers.get("If-Match")) and (now is None or wanted != tag(now)):
-                return self.respond(412, b"<Error><Code>PreconditionFailed</Code></Error>")
-            self.objects[self.path[1:]] = body
-        return self.respond(200, b"", tag(body))
-
-    def respond(self, status: int, body: bytes, etag: str = "") -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        if etag:
-            self.send_header("ETag", etag)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
-
-
-def tag(content: bytes) -> str:
-    return f'"{md5(content, usedforsecurity=False).hexdigest()}"'
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    handler = type("Handler", (FakeS3,), {"objects": {}, "lock": threading.Lock()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    yield "s3://bucket/weekly"
-    server.shutdown()
 
 
 @pytest.fixture(params=["folder", "redis", "s3"])

@@ -45,6 +45,7 @@ COMMANDS = {
     "mailer.commands.publishing.test_email": ("test",),
     "mailer.commands.publishing.verify": ("verify",),
     "mailer.commands.operations.webhooks": ("webhooks",),
+    "mailer.commands.sending.warmup": ("warmup",),
     "mailer.commands.publishing.write": ("write",),
 }
 _MODULES = {name: module for module, names in COMMANDS.items() for name in names}
@@ -53,7 +54,8 @@ _FUNCTIONS = {"import": "import_archive"}  # where the command's name is no name
 GROUPS = {
     "Write": ("init", "import", "new", "write", "check", "build", "test", "gallery"),
     "Publish and send": (
-        "plan", "publish", "status", "report", "pause", "resume", "cancel", "stop", "uncertain", "verify", "adopt", "comment",
+        "plan", "publish", "status", "report", "pause", "resume", "cancel", "stop", "uncertain", "warmup", "verify", "adopt",
+        "comment",
     ),
     "Subscribers and payments": (
         "subscribers", "segments", "growth", "embed", "unsubscribe-by-email", "money", "paid", "stripe",

@@ -1030,6 +1030,30 @@ CREATE TABLE uploaded_editions (
     issue_key text DEFAULT ''::text NOT NULL
 );
 
+CREATE TABLE warmup (
+    single boolean DEFAULT true NOT NULL,
+    first_volume integer NOT NULL,
+    days integer NOT NULL,
+    target integer NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT warmup_days_check CHECK ((days >= 2)),
+    CONSTRAINT warmup_first_volume_check CHECK ((first_volume >= 1)),
+    CONSTRAINT warmup_single_check CHECK (single),
+    CONSTRAINT warmup_target_check CHECK ((target >= 1))
+);
+
+CREATE TABLE warmup_days (
+    day date NOT NULL,
+    place integer NOT NULL,
+    volume integer NOT NULL,
+    used integer DEFAULT 0 NOT NULL,
+    watched_since timestamp with time zone DEFAULT now() NOT NULL,
+    used_before integer DEFAULT 0 NOT NULL,
+    paused_until timestamp with time zone,
+    reason text DEFAULT ''::text NOT NULL,
+    CONSTRAINT warmup_days_place_check CHECK ((place >= 0))
+);
+
 CREATE TABLE webhook_attempts (
     id bigint NOT NULL,
     message_id bigint NOT NULL,
@@ -1293,6 +1317,12 @@ ALTER TABLE ONLY unknown_events
 
 ALTER TABLE ONLY uploaded_editions
     ADD CONSTRAINT uploaded_editions_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY warmup_days
+    ADD CONSTRAINT warmup_days_pkey PRIMARY KEY (day);
+
+ALTER TABLE ONLY warmup
+    ADD CONSTRAINT warmup_pkey PRIMARY KEY (single);
 
 ALTER TABLE ONLY webhook_attempts
     ADD CONSTRAINT webhook_attempts_pkey PRIMARY KEY (id);

@@ -16,6 +16,7 @@ from mailer.core.i18n import local_time
 from mailer.flows.publishing.publish import Outlook, Published
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.flows.sending.send_status import SendStatus
+from mailer.flows.sending.warmup import WarmupState
 from mailer.store.subscribers.subscribers import Subscriber
 from mailer.transports.base import USD_PER_EMAIL, AccountLimits
 
@@ -39,6 +40,8 @@ def plan(console: Console, outlook: Outlook, everything: bool) -> None:
             console.print(Text(f"- {refusal.sentence}", style="red"), soft_wrap=True)
     else:
         console.print(_verdict(outlook))
+    if outlook.warmup:
+        console.print(Text(_describe_warmup(outlook.warmup, outlook.plan)), soft_wrap=True)
 
 
 def _plan_cells(step: Step, outlook: Outlook) -> list[str]:
@@ -68,11 +71,18 @@ def _verdict(outlook: Outlook) -> str:
     return f"Publishing now would send {count(len(sending), 'issue')} to {count(emails, 'subscriber')}{cost}."
 
 
+def _describe_warmup(warmup: WarmupState, plan: Plan) -> str:
+    emails = sum(step.size for step in plan.of(Action.SEND, Action.UPDATE))
+    days = warmup.count_days(emails)
+    return warmup.describe() + (f" {count(emails, 'email')} take {count(days, 'day')}." if emails else "")
+
+
 def plan_facts(outlook: Outlook) -> dict[str, Any]:
     """The plan as JSON data."""
     return {
         **steps_facts(outlook.plan, outlook.account),
         "refusals": [{"check": refusal.name, "sentence": refusal.sentence} for refusal in outlook.refusals],
+        "warmup": outlook.warmup.describe() if outlook.warmup else None,
     }
 
 

@@ -27,6 +27,7 @@ from mailer.flows.publishing.preflight import ALLOWED
 from mailer.flows.publishing.publish import Request, adopt_issues, make_plan, preview_publish
 from mailer.flows.publishing.publish_plan import Action, Plan
 from mailer.flows.sending.send_status import list_send_statuses, send_facts
+from mailer.flows.sending.warmup import read_warmup
 from mailer.transports import make_transport
 from mailer.workbench.history import History
 
@@ -208,6 +209,8 @@ def status(send: str, json: bool) -> None:
         print_json([send_facts(one) for one in statuses])
     else:
         process_overview.show(out, read_overview(database))
+        if found := read_warmup(database):
+            out.print(Text(found.describe()), soft_wrap=True)
         cli_output.status(out, statuses)
 
 

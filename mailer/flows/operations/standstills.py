@@ -6,13 +6,14 @@ operator gets one notice of each, and one when it is over. POSTMERGE_PING_URL is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from mailer.core import log
 from mailer.core.db import Database, Tx
 from mailer.core.i18n.local_time import moment
 from mailer.core.settings import Settings
+from mailer.flows.sending.warmup import WAITS
 from mailer.store.operations import due_work, heartbeats, notices, standstills
 
 logger = log.get("standstill")
@@ -57,8 +58,8 @@ def _find_standstills(tx: Tx, settings: Settings) -> Iterator[Found]:
     now = tx.value("SELECT now()")
     missing = list(_find_missing_processes(tx, now))
     yield from missing
-    waiting = list(_find_waiting_sends(tx))
-    yield from waiting
+    waiting = standstills.list_waiting_sends(tx)
+    yield from _find_waiting_sends(waiting)
     yield from _find_silent_events(tx, settings)
     if not any(name in _ALWAYS_NEEDED for name, _ in missing):
         yield from _find_queues(tx, settings, now, bool(waiting))
@@ -73,9 +74,10 @@ def _find_missing_processes(tx: Tx, now: datetime) -> Iterator[Found]:
             yield kind, f"No process `postmerge {kind}` has run since {moment(since)}, so {_NEEDED[kind]}: start it again."
 
 
-def _find_waiting_sends(tx: Tx) -> Iterator[Found]:
-    for send_id, key, reason in standstills.list_waiting_sends(tx):
-        yield f"send {send_id}", f"Send {send_id} of {key} is waiting: {reason}"
+def _find_waiting_sends(waiting: Sequence[tuple[int, str, str]]) -> Iterator[Found]:
+    for send_id, key, reason in waiting:
+        if not reason.startswith(WAITS):
+            yield f"send {send_id}", f"Send {send_id} of {key} is waiting: {reason}"
 
 
 def _find_silent_events(tx: Tx, settings: Settings) -> Iterator[Found]:

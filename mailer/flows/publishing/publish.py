@@ -14,8 +14,9 @@ from mailer.core.settings import Settings
 from mailer.editions.source import paid_leaks
 from mailer.flows.publishing import preflight, sender_identities
 from mailer.flows.publishing.publish_plan import Action, Plan, PlanRequest, Step, build_known_issue, build_plan
-from mailer.flows.sending import fence
+from mailer.flows.sending import fence, warmup
 from mailer.flows.sending.send_control import find_send, halt_send
+from mailer.flows.sending.warmup import WarmupState
 from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import editions, issues
 from mailer.store.sending import audiences, deliveries, sends
@@ -52,11 +53,12 @@ class Published:
 
 @dataclass(frozen=True)
 class Outlook:
-    """A plan with the reasons to refuse it. ``account`` is None if the transport has no limits."""
+    """A plan with the reasons to refuse it. ``account`` is None if the transport has no limits, ``warmup`` if none runs."""
 
     plan: Plan
     refusals: tuple[preflight.Refusal, ...]
     account: AccountLimits | None
+    warmup: WarmupState | None = None
 
 
 def adopt_issues(database: Database, settings: Settings, found: Sequence[Edition]) -> int:
@@ -121,7 +123,7 @@ def preview_publish(
         refusals += sender_identities.check_senders(plan, settings, transport)
     if plan.of(Action.SEND, Action.UPDATE) and (trouble := fence.read_fence(database, settings).problem):
         refusals.insert(0, preflight.Refusal("", trouble))
-    return Outlook(plan, tuple(refusals), account)
+    return Outlook(plan, tuple(refusals), account, warmup.read_warmup(database))
 
 
 def publish(
@@ -205,7 +207,8 @@ def freeze_audience(tx: Tx, settings: Settings, send_id: int, rule: str) -> int:
         deliveries.mark_first_wave(tx, send_id, first)
         sends.set_wave(tx, send_id, 0)
     else:
-        sends.set_wave(tx, send_id, 1)
+        sends.set_wave(tx, send_id, deliveries.LAST_WAVE)
+    warmup.order_audience(tx, send_id)
     return size
 
 

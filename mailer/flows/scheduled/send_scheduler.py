@@ -12,7 +12,7 @@ from mailer.core.i18n import local_time
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import freeze_audience
 from mailer.flows.scheduled import page_gate
-from mailer.flows.sending import circuit_breakers
+from mailer.flows.sending import circuit_breakers, warmup
 from mailer.flows.sending.send_control import halt_send
 from mailer.store.operations import notices
 from mailer.store.sending import deliveries, sends
@@ -111,12 +111,13 @@ def _open_waves(database: Database, settings: Settings) -> None:
                 sends.set_wave(tx, send.id, 0, settings.first_slice_wait)
                 logger.info("send.watching_first_wave", send=send.id)
             elif (send.watch_until is None or send.watch_until <= datetime.now(UTC)) and not _trip_circuit_breakers(tx, send):
-                sends.set_wave(tx, send.id, 1)
+                sends.set_wave(tx, send.id, deliveries.LAST_WAVE)
                 logger.info("send.second_wave_opened", send=send.id)
 
 
 def check_circuit_breakers(database: Database) -> None:
-    """Stop running sends whose outcomes are too bad or impossible."""
+    """Stop running sends whose outcomes are too bad or impossible, and pause a warm-up with bad ones."""
+    warmup.check_outcomes(database)
     with database.transaction() as tx:
         running = sends.list_running(tx)
         for send in running:

@@ -23,7 +23,7 @@ from mailer.core.message import Template, list_id, unsubscribe_mailto
 from mailer.core.rate_limiter import NoRateLimit, SendSlots
 from mailer.core.settings import Settings
 from mailer.core.telemetry import work_counts
-from mailer.flows.sending import ses_quota
+from mailer.flows.sending import ses_quota, warmup
 from mailer.flows.sending.concurrent_sender import ConcurrentSender
 from mailer.flows.sending.send_control import halt_send
 from mailer.flows.sending.send_rate import SendRate
@@ -117,6 +117,7 @@ class _Prepared:
     send: Send
     templates: dict[str, Template]  # by variant; "" is the original, free text
     texts: Mapping[str, str]  # the variants, as parameters for the claim, which chooses one for each subscriber
+    warms_up: bool
 
     def template(self, variant: str) -> Template:
         """The message for this variant, or the original when the edition does not have it."""
@@ -130,8 +131,9 @@ def _prepare(database: Database, settings: Settings, send_id: int) -> _Prepared 
             return None
         edition = editions.get(tx, send.edition_id)
         texts = {"": edition, **editions.list_variants(tx, edition)}
+        warms_up = warmup.is_active(tx)
     templates = {name: _make_template(settings, send, one) for name, one in texts.items()}
-    return _Prepared(send, templates, text_selection.build_parameters(edition.lang, filter(None, texts)))
+    return _Prepared(send, templates, text_selection.build_parameters(edition.lang, filter(None, texts)), warms_up)
 
 
 def _make_template(settings: Settings, send: Send, edition: editions.StoredEdition) -> Template:
@@ -154,12 +156,12 @@ class _DeliveryRun:
         self, database: Database, prepared: _Prepared, sender: ConcurrentSender[ScheduledDelivery, Answer], rate: SendRate
     ) -> None:
         self._database = database
-        self._send_id, self._texts = prepared.send.id, prepared.texts
+        self._send_id, self._texts, self._warms_up = prepared.send.id, prepared.texts, prepared.warms_up
         self._sender = sender
         self._rate = rate
         self._claim_id = str(uuid.uuid4())
         self._claiming = self._has_more = True
-        self._quota_exhausted = False
+        self._quota_exhausted = self._allowance_used = False
         self._outcomes: Counter[str] = Counter()
 
     def run_until(self, over: Callable[[], bool]) -> DeliveryResult:
@@ -178,6 +180,8 @@ class _DeliveryRun:
             self._sender.start(ScheduledDelivery(delivery, now + number * slots.gap) for number, delivery in enumerate(claimed))
         if self._quota_exhausted:
             ses_quota.wait_for_quota(self._database, self._send_id)
+        elif self._allowance_used:
+            warmup.wait_for_allowance(self._database, self._send_id)
         total, seconds = self._outcomes.total(), time.monotonic() - started
         if total:
             rate = round(total / seconds, 1)
@@ -212,7 +216,7 @@ class _DeliveryRun:
             try:
                 with self._database.transaction() as tx:
                     self._settle(tx, sent)
-                    claimed = deliveries.claim(tx, self._send_id, self._claim_id, wanted, self._texts) if wanted else ([], 0)
+                    claimed = self._claim(tx, wanted) if wanted else ([], 0)
                 self._note_settled(sent)
                 return claimed
             except Unavailable as error:
@@ -226,6 +230,16 @@ class _DeliveryRun:
                     raise
                 self._stop_duplicates()
                 wanted = 0
+
+    def _claim(self, tx: Tx, wanted: int) -> tuple[list[ClaimedDelivery], int]:
+        """Claim deliveries; in a warm-up, no more than today allows."""
+        allowance = warmup.lock_allowance(tx) if self._warms_up else None
+        if allowance is None:
+            return deliveries.claim(tx, self._send_id, self._claim_id, wanted, self._texts)
+        self._allowance_used = not allowance
+        claimed, touched = deliveries.claim(tx, self._send_id, self._claim_id, min(wanted, allowance), self._texts)
+        warmup.use_allowance(tx, len(claimed))
+        return claimed, touched
 
     def _note_settled(self, sent: Sequence[Answered]) -> None:
         """Count the outcomes, and log who got the email: after a restore, `postmerge reconcile-sends` reads these lines."""
@@ -247,6 +261,8 @@ class _DeliveryRun:
         if sent:
             outcomes = [_make_settlement(scheduled.delivery, answer) for scheduled, answer in sent]
             deliveries.settle(tx, self._send_id, self._claim_id, outcomes)
+            if self._warms_up:
+                warmup.use_allowance(tx, -sum(one.state == "pending" for one in outcomes))
             _react_to_answers(tx, self._send_id, [answer for _, answer in sent])
 
 

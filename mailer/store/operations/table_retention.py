@@ -89,6 +89,8 @@ RULES = {
     "transactional_emails": RetentionRule(_SUBSCRIBER),
     "unknown_events": RetentionRule("400 days", "day", "day < now() - interval '400 days'"),
     "uploaded_editions": RetentionRule("90 days after they were last used"),
+    "warmup": RetentionRule("until the warm-up ends"),
+    "warmup_days": RetentionRule("until the warm-up ends"),
     "webhook_attempts": RetentionRule("as long as the message"),
     "webhook_messages": RetentionRule(
         "90 days after it was delivered or given up",

@@ -10,6 +10,8 @@ from mailer.core.db import Tx, each
 from mailer.core.tokens import Recipient
 from mailer.store.subscribers import text_selection
 
+LAST_WAVE = 2  # 0: the first slice; 1: the rest; 2: those who come last in a warm-up
+
 STATES = (
     "pending", "claimed", "accepted", "delivered", "skipped", "failed", "bounced", "complained", "uncertain",
 )  # fmt: skip

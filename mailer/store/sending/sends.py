@@ -302,6 +302,14 @@ def clear_ended_backoffs(tx: Tx) -> int:
     return tx.run("UPDATE sends SET deferred_until = NULL, waiting_reason = '' WHERE deferred_until <= now()")
 
 
+def clear_backoffs(tx: Tx, reason: str) -> int:
+    """End the back-offs whose waiting reason begins so; return how many."""
+    return tx.run(
+        "UPDATE sends SET deferred_until = NULL, waiting_reason = '' WHERE starts_with(waiting_reason, %(reason)s)",
+        reason=reason,
+    )
+
+
 def set_due(tx: Tx, send_id: int, due_at: datetime) -> None:
     """Set when the send starts; waiting for its page begins again."""
     tx.run(

@@ -22,6 +22,7 @@ from mailer.flows.operations import api_keys
 from mailer.flows.operations.desk import desk_access, desk_settings
 from mailer.flows.operations.desk.desk_access import DeskRole
 from mailer.flows.sending.send_status import list_send_statuses
+from mailer.flows.sending.warmup import start_warmup
 from mailer.store.operations import standstills
 from mailer.store.sending.sends import SendState
 from mailer.store.subscribers import suppressions
@@ -381,6 +382,13 @@ def test_the_commands(newsletter: Web, monkeypatch: pytest.MonkeyPatch, tmp_path
     assert newsletter.client.get("/desk").status_code == 303
     with pytest.raises(BadInput, match="Name whom the link is for"):
         desk_access.create_link(newsletter.database, newsletter.settings, " ", DeskRole.OWNER)
+
+
+def test_the_first_page_shows_the_warm_up(newsletter: Web, owner: Operator) -> None:
+    factories.add_subscribers(newsletter.database, 100)
+    assert "Warm-up" not in owner.get("/desk").text
+    start_warmup(newsletter.database, 10, 4)
+    assert "Warm-up, day 1 of 4: 0 of 10 emails of today are used." in owner.get("/desk").text
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from mailer.core.settings import Settings
 from mailer.flows.operations import heartbeats
 from mailer.flows.operations.heartbeats import Overview
 from mailer.flows.sending.fence import read_fence
+from mailer.flows.sending.warmup import WarmupState, read_warmup
 from mailer.store.operations import desk_facts, standstills
 from mailer.store.operations.desk_facts import DeskFacts
 from mailer.store.sending import sends
@@ -37,6 +38,7 @@ class DeskOverview:
     recent: Sequence[Send]
     facts: DeskFacts
     processes: Overview
+    warmup: WarmupState | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def read_overview(database: Database, settings: Settings) -> DeskOverview:
         *_list_fence_problems(database, settings),
     ]
     recent = [one for one in every if one.state in _ENDED][:5]
-    return DeskOverview(problems, running, recent, facts, heartbeats.read_overview(database))
+    return DeskOverview(problems, running, recent, facts, heartbeats.read_overview(database), read_warmup(database))
 
 
 def read_progress(database: Database) -> list[SendProgress]:

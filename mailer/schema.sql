@@ -708,6 +708,13 @@ CREATE TABLE issues (
     last_seen_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE kept_figures (
+    name text NOT NULL,
+    figures jsonb NOT NULL,
+    seconds real NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE lifted_suppressions (
     id bigint NOT NULL,
     email_normal text NOT NULL,
@@ -1001,7 +1008,7 @@ CREATE TABLE transactional_emails (
     topic text DEFAULT ''::text NOT NULL,
     facts jsonb DEFAULT '{}'::jsonb NOT NULL,
     once text,
-    subscriber_id bigint NOT NULL,
+    subscriber_id bigint,
     state text DEFAULT 'pending'::text NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1011,7 +1018,6 @@ CREATE TABLE transactional_emails (
     message_id text,
     detail text DEFAULT ''::text NOT NULL,
     event_kind text DEFAULT ''::text NOT NULL,
-    CONSTRAINT transactional_emails_kind_check CHECK ((kind = ANY (ARRAY['confirmation'::text, 'paid'::text]))),
     CONSTRAINT transactional_emails_state_check CHECK ((state = ANY (ARRAY['held'::text, 'pending'::text, 'claimed'::text, 'accepted'::text, 'delivered'::text, 'skipped'::text, 'failed'::text, 'bounced'::text, 'complained'::text, 'uncertain'::text])))
 );
 
@@ -1222,6 +1228,9 @@ ALTER TABLE ONLY imports
 ALTER TABLE ONLY issues
     ADD CONSTRAINT issues_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY kept_figures
+    ADD CONSTRAINT kept_figures_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY lifted_suppressions
     ADD CONSTRAINT lifted_suppressions_pkey PRIMARY KEY (id);
 
@@ -1309,8 +1318,14 @@ ALTER TABLE transactional_email_events
 ALTER TABLE ONLY transactional_email_events
     ADD CONSTRAINT transactional_email_events_pkey PRIMARY KEY (email_id, kind, at);
 
+ALTER TABLE transactional_emails
+    ADD CONSTRAINT transactional_emails_kind_check CHECK ((kind = ANY (ARRAY['confirmation'::text, 'paid'::text, 'report'::text]))) NOT VALID;
+
 ALTER TABLE ONLY transactional_emails
     ADD CONSTRAINT transactional_emails_pkey PRIMARY KEY (id);
+
+ALTER TABLE transactional_emails
+    ADD CONSTRAINT transactional_emails_subscriber_check CHECK (((subscriber_id IS NOT NULL) OR (kind = 'report'::text))) NOT VALID;
 
 ALTER TABLE ONLY unknown_events
     ADD CONSTRAINT unknown_events_pkey PRIMARY KEY (day, kind);

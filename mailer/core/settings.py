@@ -115,6 +115,7 @@ class Settings:
     grace: timedelta = timedelta(days=14)
     sentry_dsn: str = ""
     metrics: bool = True
+    monthly_report: bool = False
     desk: bool = False
     desk_owners: tuple[str, ...] = ()
     desk_viewers: tuple[str, ...] = ()
@@ -275,6 +276,7 @@ def load(
         grace=read_duration(given, "POSTMERGE_GRACE", default.grace),
         sentry_dsn=given.get("SENTRY_DSN", default.sentry_dsn),
         metrics=read_switch(given, "POSTMERGE_METRICS", default.metrics),
+        monthly_report=read_switch(given, "POSTMERGE_MONTHLY_REPORT", default.monthly_report),
         desk=read_switch(given, "POSTMERGE_DESK", default.desk),
         desk_owners=read_addresses(given, "POSTMERGE_DESK_OWNERS"),
         desk_viewers=read_addresses(given, "POSTMERGE_DESK_VIEWERS"),

@@ -18,7 +18,7 @@ from mailer.editions.site.build import Build, BuildOptions
 from mailer.editions.site.pelican_log import quiet
 from mailer.editions.source.site_config import need_files, need_plugin, read_zone
 
-__all__ = ["BuildOptions", "Report", "build", "form_fields", "load", "site_name", "site_zone"]
+__all__ = ["BuildOptions", "Report", "build", "form_fields", "load", "site_lang", "site_name", "site_zone"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,16 @@ def site_name(config: Path) -> str:
         return str(read_settings(str(config)).get("SITENAME") or "Newsletter")
     except Exception:
         return "Newsletter"
+
+
+def site_lang(config: Path) -> str:
+    """Return DEFAULT_LANG of a Pelican configuration; "en" if there is none."""
+    from pelican.settings import read_settings
+
+    try:
+        return str(read_settings(str(config)).get("DEFAULT_LANG") or "en")
+    except Exception:
+        return "en"
 
 
 def site_zone(config: Path) -> str:

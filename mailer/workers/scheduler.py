@@ -11,6 +11,7 @@ from mailer.core.errors import PostmergeError
 from mailer.core.settings import Settings
 from mailer.flows.billing import billing_jobs
 from mailer.flows.operations import webhooks
+from mailer.flows.operations.monthly_report import MonthlyReports
 from mailer.flows.operations.restore_journal import JournalWriter
 from mailer.flows.operations.table_pruning import TablePruning
 from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
@@ -31,6 +32,7 @@ def run_scheduler(
 ) -> None:
     """Run rounds until ``stopping`` is set. Any error is logged, and the next tick tries again."""
     watched, journal, pruning = 0.0, JournalWriter(database, settings), TablePruning(database)
+    reports = MonthlyReports(database, settings)
     while not stopping.is_set():
         started = time.monotonic()
         try:
@@ -40,6 +42,7 @@ def run_scheduler(
                 check_circuit_breakers(database)
                 maintain_subscribers(database, settings)
                 pruning.run_due()
+                reports.run_due()
             journal.copy_new_rows()
             if watched == started:
                 sign_finished(database, settings)  # last: it needs valid keys, and the rest does not

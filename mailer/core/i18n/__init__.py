@@ -152,6 +152,13 @@ def day(when: date, lang: str) -> str:
     return str(format_date(when, "long", locale=locale(lang)))
 
 
+def month(when: date, lang: str) -> str:
+    """Format a month as is usual in a language: November 2026, novembre 2026, 2026年11月."""
+    from babel.dates import format_skeleton
+
+    return str(format_skeleton("yMMMM", when, locale=locale(lang)))
+
+
 def clock(when: datetime, lang: str) -> str:
     """Format a time of day with the zone it is in: 14:05 CET, 14:05 MEZ."""
     from babel.dates import format_time

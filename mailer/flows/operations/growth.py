@@ -35,8 +35,7 @@ class Growth:
     @property
     def total(self) -> GrowthCounts:
         """The sum of all days."""
-        sums = {name: sum(getattr(day, name) for day in self.days) for name in COUNTED if name != "net"}
-        return GrowthCounts("total", **sums)
+        return sum_counts(self.days)
 
 
 def measure_growth(database: Database, settings: Settings, days: int) -> Growth:
@@ -52,6 +51,11 @@ def measure_growth(database: Database, settings: Settings, days: int) -> Growth:
             cohorts=growth.list_cohorts(tx, zone, COHORT_MONTHS, _MAX_COHORTS),
             issues=growth.list_issue_losses(tx, since, zone, _LATEST_ISSUES),
         )
+
+
+def sum_counts(days: Sequence[GrowthCounts]) -> GrowthCounts:
+    """Return the sum of days."""
+    return GrowthCounts("total", **{name: sum(getattr(day, name) for day in days) for name in COUNTED if name != "net"})
 
 
 def growth_facts(found: Growth) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mailer.core.telemetry import work_counts
 from mailer.flows.sending.delivery_worker import STATE_AFTER
 from mailer.flows.sending.send_rate import SendRate
 from mailer.flows.subscribers import erasure, suppression_lifting
-from mailer.flows.transactional import subscription_emails
+from mailer.flows.transactional import report_emails, subscription_emails
 from mailer.flows.transactional.subscription_emails import SubscriptionEmail
 from mailer.store.transactional import transactional_emails
 from mailer.store.transactional.transactional_emails import ClaimedEmail
@@ -174,7 +174,14 @@ def build_billing_email(settings: Settings, site_name: str, email: ClaimedEmail)
     )
 
 
-_BUILDERS = {"confirmation": build_confirmation, "paid": build_billing_email}
+def build_report(settings: Settings, site_name: str, email: ClaimedEmail) -> bytes:
+    """Build the monthly report."""
+    return render_subscription_email(
+        settings, site_name, report_emails.compose_report(settings, site_name, email.facts), email.email
+    )
+
+
+_BUILDERS = {"confirmation": build_confirmation, "paid": build_billing_email, "report": build_report}
 
 
 @cache

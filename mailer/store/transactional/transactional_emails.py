@@ -14,7 +14,10 @@ from mailer.core.tokens import Recipient
 
 @dataclass(frozen=True)
 class ClaimedEmail:
-    """An email that this claim may send. ``topic`` is '' for the confirmation of a subscription itself."""
+    """An email that this claim may send. ``topic`` is '' for the confirmation of a subscription itself.
+
+    ``subscriber_id`` is 0 for a report.
+    """
 
     id: int
     kind: str
@@ -41,13 +44,13 @@ class ClaimedEmail:
 def queue(
     tx: Tx,
     kind: str,
-    subscriber_id: int,
+    subscriber_id: int | None,
     facts: Mapping[str, Any] | None = None,
     once: str | None = None,
     topic: str = "",
     held: bool = False,
 ) -> int:
-    """Queue an email; return its id.
+    """Queue an email; return its id. A report is for nobody of the subscribers: its facts have the address (``to``).
 
     ``once`` identifies its matter: 0 is returned if an email about it was queued before. One that is ``held`` waits for the
     operator's review. The email's log lines name the HTTP request that caused it.
@@ -68,6 +71,17 @@ def queue(
         state="held" if held else "pending",
     )
     return int(row["id"]) if row else 0
+
+
+def list_known(tx: Tx, onces: Sequence[str]) -> set[str]:
+    """Return the matters about which an email was queued."""
+    rows = tx.all("SELECT once FROM transactional_emails WHERE once = ANY(%(onces)s)", onces=list(onces))
+    return {row["once"] for row in rows}
+
+
+def delete_reports(tx: Tx, age: timedelta) -> int:
+    """Delete monthly reports older than ``age``; return how many."""
+    return tx.run("DELETE FROM transactional_emails WHERE kind = 'report' AND created_at < now() - %(age)s", age=age)
 
 
 def delete_pending(tx: Tx, onces: Sequence[str]) -> None:
@@ -148,9 +162,9 @@ def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], i
             SELECT
                 transactional_emails.id,
                 coalesce(transactional_emails.facts ->> 'to', subscribers.email) AS email,
-                subscribers.lang,
-                subscribers.email_normal,
-                subscribers.link_epoch,
+                coalesce(subscribers.lang, '') AS lang,
+                coalesce(subscribers.email_normal, '') AS email_normal,
+                coalesce(subscribers.link_epoch, 1) AS link_epoch,
                 CASE
                     WHEN transactional_emails.kind <> 'confirmation' THEN true
                     WHEN topic = '' THEN subscribers.state = 'unconfirmed'
@@ -166,7 +180,7 @@ def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], i
                 ) AS wanted
             FROM picked
             JOIN transactional_emails ON transactional_emails.id = picked.id
-            JOIN subscribers ON subscribers.id = transactional_emails.subscriber_id
+            LEFT JOIN subscribers ON subscribers.id = transactional_emails.subscriber_id
         )
 
         UPDATE transactional_emails
@@ -178,8 +192,8 @@ def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], i
         FROM judged
         WHERE transactional_emails.id = judged.id
         RETURNING
-            transactional_emails.id, kind, subscriber_id, judged.email, created_at, facts, topic, judged.lang,
-            judged.email_normal, judged.link_epoch, transactional_emails.state
+            transactional_emails.id, kind, coalesce(subscriber_id, 0) AS subscriber_id, judged.email, created_at, facts, topic,
+            judged.lang, judged.email_normal, judged.link_epoch, transactional_emails.state
         """,
         claim_id=claim_id,
         size=size,

@@ -29,6 +29,7 @@ COMMANDS = {
     "mailer.commands.publishing.gallery": ("gallery",),
     "mailer.commands.operations.growth": ("growth",),
     "mailer.commands.operations.backups": ("backup", "restore", "reconcile-sends"),
+    "mailer.commands.operations.data_export": ("export", "import-data"),
     "mailer.commands.operations.api_keys": ("keys",),
     "mailer.commands.subscribers.unsubscribe_by_email": ("unsubscribe-by-email",),
     "mailer.commands.billing.revenue": ("money", "paid"),
@@ -50,7 +51,10 @@ COMMANDS = {
 }
 _MODULES = {name: module for module, names in COMMANDS.items() for name in names}
 _FORMER_NAMES = {"stack": "up"}
-_FUNCTIONS = {"import": "import_archive"}  # where the command's name is no name of a function
+_FUNCTIONS = {
+    "import": "import_archive",
+    "import-data": "import_data_command",
+}  # where the command's name is no name of a function
 GROUPS = {
     "Write": ("init", "import", "new", "write", "check", "build", "test", "gallery"),
     "Publish and send": (
@@ -62,7 +66,7 @@ GROUPS = {
     ),
     "Operate": (
         "up", "doctor", "desk", "serve", "worker", "scheduler", "events", "migrate", "keys", "webhooks", "rehearse", "fence",
-        "backup", "restore", "reconcile-sends",
+        "backup", "restore", "reconcile-sends", "export", "import-data",
     ),
 }  # fmt: skip
 

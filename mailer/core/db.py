@@ -298,6 +298,11 @@ def is_unique_violation(error: BaseException) -> bool:
     return isinstance(error, psycopg2.errors.UniqueViolation)
 
 
+def is_unfit_row(error: BaseException) -> bool:
+    """Did Postgres reject a row, because a value has the wrong type or breaks a constraint?"""
+    return isinstance(error, psycopg2.errors.DataError | psycopg2.errors.IntegrityError)
+
+
 def each(rows: Sequence[Row], make: Callable[..., T]) -> list[T]:
     """Convert rows to objects: ``each(rows, Send)`` calls ``Send(**row)`` for each."""
     return [make(**row) for row in rows]

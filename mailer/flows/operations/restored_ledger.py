@@ -72,7 +72,7 @@ def accept_restored(database: Database, settings: Settings) -> AcceptedLedger:
     if before.row and before.problem:
         store = open_fence_store(settings.fence_place)
         with database.transaction() as tx:
-            _halt_sends(tx, done)
+            halt_everything(tx, done, PAUSE_REASON, _SET_ASIDE)
         if not fence.is_new_machine(before):
             _replay(database, settings, list(restore_journal.read_lines(store, before.row.id)), done)
     after = fence.accept_database(database, settings)
@@ -81,11 +81,12 @@ def accept_restored(database: Database, settings: Settings) -> AcceptedLedger:
     return done
 
 
-def _halt_sends(tx: Tx, done: AcceptedLedger) -> None:
+def halt_everything(tx: Tx, done: AcceptedLedger, why_paused: str, why_set_aside: str) -> None:
+    """Pause every open send and set pending transactional emails aside, so that this database sends nothing by itself."""
     for send in sends.list_all(tx):
-        if halt_send(tx, send, SendState.PAUSED, PAUSE_REASON):
+        if halt_send(tx, send, SendState.PAUSED, why_paused):
             done.paused.append(send.id)
-    done.transactional = journal_rows.settle_open_transactional(tx, _SET_ASIDE)
+    done.transactional = journal_rows.settle_open_transactional(tx, why_set_aside)
 
 
 def _replay(database: Database, settings: Settings, lines: Sequence[Line], done: AcceptedLedger) -> None:

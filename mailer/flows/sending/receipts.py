@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -107,6 +107,21 @@ def sign_finished(database: Database, settings: Settings) -> int:
 def _with_kept_outcomes(found: FoundReceipt, document: bytes) -> FoundReceipt:
     facts = orjson.loads(document)
     return replace(found, outcomes=facts["outcomes"], counted_at=datetime.fromisoformat(facts["made_at"]))
+
+
+def sign_all(tx: Tx, settings: Settings) -> Iterator[tuple[int, bytes]]:
+    """Yield the id of each send that has started, and its signed receipt: the kept one of a send that has finished.
+
+    Raises BadInput if the keys are not valid.
+    """
+    keys = read_keys(settings.signing_key, settings.need_secrets())
+    for edition in receipts.list_sent(tx):
+        document = receipts.get_document(tx, edition.send_id)
+        if document is None:
+            texts = receipts.list_texts(tx, edition.edition_id)
+            outcomes = deliveries.count_by_state(tx, [edition.send_id])[edition.send_id]
+            document = sign_receipt(_list_facts(edition, texts, outcomes), keys)
+        yield edition.send_id, document
 
 
 def _list_facts(edition: SentEdition, texts: Sequence[SentText], outcomes: dict[str, int]) -> dict[str, Any]:

@@ -115,6 +115,11 @@ def get_document(tx: Tx, send_id: int) -> bytes | None:
     return None if found is None else bytes(found)
 
 
+def list_sent(tx: Tx) -> list[SentEdition]:
+    """Return every send that has started with its edition, oldest first."""
+    return each(tx.all(f"{_SENT} ORDER BY sends.id"), SentEdition)
+
+
 def list_texts(tx: Tx, edition_id: int) -> list[SentText]:
     """Return the texts of an edition, the original first."""
     rows = tx.all(

@@ -11,7 +11,7 @@ from mailer.core.errors import BadInput
 # What a column can become. ``proof`` becomes evidence of consent; unknown columns become metadata.
 FIELDS = (
     "email", "tags", "state", "metadata", "created", "confirmed", "left", "left flag", "subscribed flag", "bounced",
-    "lang", "proof", "ignore",
+    "complained", "lang", "proof", "ignore",
 )  # fmt: skip
 METADATA_PREFIX = "metadata:"
 

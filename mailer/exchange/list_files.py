@@ -19,7 +19,7 @@ from mailer.exchange.dates import DayOrder, decide_order
 
 MAX_COLUMNS = 1_000
 MAX_COLUMN_NAME_CHARS = 500  # each line's metadata repeats the names
-_DATE_FIELDS = ("created", "confirmed", "left", "left flag", "subscribed flag", "bounced")
+_DATE_FIELDS = ("created", "confirmed", "left", "left flag", "subscribed flag", "bounced", "complained")
 
 
 @dataclass(slots=True)
@@ -221,6 +221,11 @@ def _set_bounced(line: ListLine, cell: str, order: DayOrder | None) -> None:
         line.suppressed = cell_values.BOUNCED
 
 
+def _set_complained(line: ListLine, cell: str, order: DayOrder | None) -> None:
+    if cell_values.parse_moment(cell, order):
+        line.suppressed = cell_values.COMPLAINED
+
+
 def _set_language(line: ListLine, cell: str, order: DayOrder | None) -> None:
     line.lang = cell.strip().lower()[:20]
 
@@ -233,5 +238,6 @@ _SETTERS = {
     "left flag": _apply_unsubscribed_flag,
     "subscribed flag": _apply_subscribed_flag,
     "bounced": _set_bounced,
+    "complained": _set_complained,
     "lang": _set_language,
 }

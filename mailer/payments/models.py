@@ -55,6 +55,7 @@ class Subscription:
     invoice_status: str = ""
     invoice_at: datetime | None = None
     invoice_paid: int = 0
+    price_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def parse_subscription(raw: Mapping[str, Any]) -> Subscription:
         invoice_status=str(invoice.get("status") or ""),
         invoice_at=parse_timestamp(invoice.get("created")),
         invoice_paid=int(invoice.get("amount_paid") or 0),
+        price_id=str(price.get("id") or ""),
     )
 
 

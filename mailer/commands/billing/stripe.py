@@ -1,4 +1,4 @@
-"""Commands about Stripe: ``postmerge stripe setup``, ``reconcile`` and ``play``."""
+"""Commands about Stripe: ``postmerge stripe setup``, ``reconcile``, ``take-over`` and ``play``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from mailer.commands.common import as_json, assume_yes, err, has_terminal, load_
 from mailer.core.errors import BadInput
 from mailer.fakes.fake_stripe import SECRET
 from mailer.fakes.play_stripe import PlayStripe
-from mailer.flows.billing import stripe_reconcile, stripe_setup
+from mailer.flows.billing import stripe_reconcile, stripe_setup, subscription_takeover
+from mailer.flows.billing.subscription_takeover import Takeover
+from mailer.payments.currencies import format_money
 
 
 @click.group()
@@ -79,6 +81,28 @@ def setup(yes: bool, json: bool) -> None:
         err.print(Text(f"Add this to the environment (it is shown only once): {said}"))
 
 
+@stripe.command("take-over")
+@click.option("--plan", "plans", multiple=True, metavar="PRICE=PLAN", help="Your plan for another tool's price (repeatable).")
+@click.option("--apply", is_flag=True, help="Take them over; without it, only show what would happen.")
+@as_json
+def take_over(plans: tuple[str, ...], apply: bool, json: bool) -> None:
+    """Take over subscriptions that another tool sold in your Stripe account. Nobody is charged or emailed by it.
+
+    They keep their price, card and dates; their subscribers get access. Without --plan it lists the prices.
+
+    Example: postmerge stripe take-over --plan price_1AbC=monthly --apply
+    """
+    settings = load_settings()
+    pairs = [one.partition("=") for one in plans]
+    if wrong := next((one for one, pair in zip(plans, pairs, strict=True) if not all(pair)), None):
+        raise BadInput(f"--plan {wrong!r} is not PRICE=PLAN: write it as --plan price_1AbC=monthly.")
+    wanted = {price: plan for price, _, plan in pairs}
+    done = subscription_takeover.take_over(open_database(settings), settings, wanted, apply)
+    if json:
+        return print_json({**vars(done), "prices": [vars(one) for one in done.prices.values()]})
+    _show_takeover(done, apply)
+
+
 @stripe.command()
 @click.option("--port", default=8027, show_default=True, type=click.IntRange(1, 65535))
 def play(port: int) -> None:
@@ -115,6 +139,26 @@ def _show_set_up(found: stripe_setup.SetupPlan) -> None:
     out.print(table)
     if not found.open:
         out.print("Stripe matches plans.toml.")
+
+
+def _show_takeover(done: Takeover, applied: bool) -> None:
+    table = Table("price", "amount", "every", "running", "subscriber known", "your plan", box=None, header_style="bold")
+    for one in done.prices.values():
+        every = count(one.months, "month")
+        table.add_row(
+            one.price_id, format_money(one.amount, one.currency), every, str(one.running), str(one.known), one.plan or "-"
+        )
+    if not done.prices:
+        return out.print("Stripe has no running subscription of another tool.")
+    out.print(table)
+    for address in done.unknown:
+        out.print(Text(f"Not on your list: {address}. Import them, then run this again."), soft_wrap=True)
+    for double in done.doubles:
+        out.print(Text(f"Pays twice: {double}. End one of the two in the Stripe dashboard."), soft_wrap=True)
+    if applied:
+        out.print(f"Took over {count(done.taken, 'subscription')}. Nobody was charged or emailed.")
+    elif done.taken:
+        out.print(f"Would take over {count(done.taken, 'subscription')}. Add --apply to do it.")
 
 
 def _show(found: stripe_reconcile.Reconciled) -> None:

@@ -13,6 +13,18 @@ def get_subscriber_id(tx: Tx, stripe_id: str) -> int | None:
     return int(found) if found else None
 
 
+def list_imported(tx: Tx) -> dict[str, int]:
+    """Return subscribers by the customer's id that an imported list gave them as ``stripe_customer_id``."""
+    rows = tx.all(
+        """
+        SELECT metadata ->> 'stripe_customer_id' AS customer, id FROM subscribers
+        WHERE metadata ->> 'stripe_customer_id' <> '' AND erased_at IS NULL
+        ORDER BY id DESC
+        """
+    )
+    return {row["customer"]: row["id"] for row in rows}
+
+
 def assign(tx: Tx, stripe_id: str, subscriber_id: int, email_normal: str) -> int:
     """Assign a customer to a subscriber unless it has one; return its subscriber."""
     return int(

@@ -34,7 +34,13 @@ The Tab key completes commands, options, and the keys and paths of issues once y
 | zsh | `~/.zshrc` | `eval "$(_POSTMERGE_COMPLETE=zsh_source postmerge)"` |
 | fish | `~/.config/fish/completions/postmerge.fish` | `_POSTMERGE_COMPLETE=fish_source postmerge \| source` |
 """
-_KINDS = {"issue": "An issue", "paid": "Text for paid subscribers", "audio": "Recordings", "Pelican": "Pelican's own"}
+_KINDS = {
+    "issue": "An issue",
+    "step": "A step of a sequence",
+    "paid": "Text for paid subscribers",
+    "audio": "Recordings",
+    "Pelican": "Pelican's own",
+}
 
 
 def pages() -> dict[str, str]:

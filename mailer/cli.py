@@ -39,6 +39,7 @@ COMMANDS = {
     "mailer.commands.publishing.publish": ("adopt", "plan", "publish", "status"),
     "mailer.commands.operations.rehearse": ("rehearse",),
     "mailer.commands.sending.report": ("report",),
+    "mailer.commands.sending.sequences": ("sequences",),
     "mailer.commands.operations.processes": ("migrate", "serve", "worker", "scheduler", "up"),
     "mailer.commands.subscribers.segments": ("segments",),
     "mailer.commands.billing.stripe": ("stripe",),
@@ -62,7 +63,7 @@ GROUPS = {
         "comment",
     ),
     "Subscribers and payments": (
-        "subscribers", "segments", "growth", "embed", "unsubscribe-by-email", "money", "paid", "stripe",
+        "subscribers", "segments", "sequences", "growth", "embed", "unsubscribe-by-email", "money", "paid", "stripe",
     ),
     "Operate": (
         "up", "doctor", "desk", "serve", "worker", "scheduler", "events", "migrate", "keys", "webhooks", "rehearse", "fence",

@@ -14,6 +14,66 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION enrol(subscriber bigint, happened text, tag_name text) RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO enrolments (subscriber_id, sequence_id, step_id, due_at)
+    SELECT subscriber, sequences.id, first.id, now() + first.after
+    FROM sequences
+    CROSS JOIN LATERAL (
+        SELECT id, after FROM sequence_steps
+        WHERE sequence_id = sequences.id AND removed_at IS NULL
+        ORDER BY position LIMIT 1
+    ) AS first
+    WHERE sequences.state = 'running' AND sequences.trigger = happened AND sequences.tag = tag_name
+    ON CONFLICT DO NOTHING
+$$;
+
+CREATE FUNCTION enrol_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF current_setting('postmerge.enrols', true) = 'off' OR NOT EXISTS (SELECT FROM sequences WHERE state = 'running') THEN
+        RETURN NULL;
+    END IF;
+    PERFORM enrol(added.id, happened.trigger, happened.tag)
+    FROM added JOIN removed USING (id)
+    CROSS JOIN LATERAL (
+        SELECT 'confirmed' AS trigger, '' AS tag WHERE removed.state <> 'active'
+        UNION ALL
+        SELECT 'pause over', '' WHERE removed.state = 'active' AND removed.paused_until IS NOT NULL AND added.paused_until IS NULL
+        UNION ALL
+        SELECT 'tagged', tag FROM unnest(added.tags) AS tag WHERE removed.state <> 'active' OR NOT tag = ANY(removed.tags)
+    ) AS happened
+    WHERE added.state = 'active';
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION enrol_entitled() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF current_setting('postmerge.enrols', true) = 'off'
+        OR NOT EXISTS (SELECT FROM sequences WHERE state = 'running' AND trigger IN ('paid', 'trial ends'))
+        OR NOT EXISTS (SELECT FROM subscribers WHERE id = NEW.subscriber_id AND state = 'active')
+    THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' AND OLD.state = 'trialing' AND NEW.state <> 'trialing' THEN
+        PERFORM enrol(NEW.subscriber_id, 'trial ends', '');
+    END IF;
+    IF NEW.state = 'paying' AND (
+        (TG_OP = 'UPDATE' AND OLD.state = 'trialing')
+        OR EXISTS (
+            SELECT FROM subscriptions
+            WHERE subscriber_id = NEW.subscriber_id AND started_at > now() - interval '7 days'
+        )
+    ) THEN
+        PERFORM enrol(NEW.subscriber_id, 'paid', '');
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION events_to_webhooks() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -534,6 +594,17 @@ CREATE TABLE email_domains (
     asked_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE enrolments (
+    subscriber_id bigint NOT NULL,
+    sequence_id bigint NOT NULL,
+    enrolled_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_at timestamp with time zone DEFAULT now() NOT NULL,
+    step_id bigint,
+    due_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    end_reason text DEFAULT ''::text NOT NULL
+);
+
 CREATE TABLE entitlements (
     subscriber_id bigint NOT NULL,
     state text NOT NULL,
@@ -705,7 +776,8 @@ CREATE TABLE issues (
     renamed_from text,
     adopted_edition integer,
     first_seen_at timestamp with time zone DEFAULT now() NOT NULL,
-    last_seen_at timestamp with time zone DEFAULT now() NOT NULL
+    last_seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_step boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE kept_figures (
@@ -848,11 +920,50 @@ CREATE TABLE sends (
     finished_at timestamp with time zone,
     chosen boolean DEFAULT false NOT NULL,
     reply_to text,
+    step_id bigint,
+    continuous boolean DEFAULT false NOT NULL,
     CONSTRAINT sends_cancelled_by_check CHECK ((cancelled_by = ANY (ARRAY[''::text, 'merge'::text, 'operator'::text]))),
     CONSTRAINT sends_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'holding'::text, 'sending'::text, 'finished'::text, 'paused'::text, 'stopped'::text, 'cancelled'::text])))
 );
 
 ALTER TABLE sends ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
+CREATE TABLE sequence_emails (
+    subscriber_id bigint NOT NULL,
+    step_id bigint NOT NULL,
+    send_id bigint,
+    queued_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE sequence_steps (
+    id bigint NOT NULL,
+    sequence_id bigint NOT NULL,
+    key text NOT NULL,
+    "position" integer NOT NULL,
+    after interval NOT NULL,
+    removed_at timestamp with time zone
+);
+
+ALTER TABLE sequence_steps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
+CREATE TABLE sequences (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    trigger text NOT NULL,
+    tag text DEFAULT ''::text NOT NULL,
+    audience text NOT NULL,
+    stop text DEFAULT ''::text NOT NULL,
+    stop_when_paid boolean DEFAULT false NOT NULL,
+    hours text DEFAULT ''::text NOT NULL,
+    zone text DEFAULT 'UTC'::text NOT NULL,
+    state text DEFAULT 'running'::text NOT NULL,
+    backfilled_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT sequences_state_check CHECK ((state = ANY (ARRAY['running'::text, 'stopped'::text, 'removed'::text]))),
+    CONSTRAINT sequences_trigger_check CHECK ((trigger = ANY (ARRAY['confirmed'::text, 'tagged'::text, 'paid'::text, 'trial ends'::text, 'pause over'::text])))
+);
+
+ALTER TABLE sequences ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
 CREATE TABLE signup_minutes (
     minute timestamp with time zone NOT NULL,
@@ -1180,6 +1291,9 @@ ALTER TABLE ONLY editions
 ALTER TABLE ONLY email_domains
     ADD CONSTRAINT email_domains_pkey PRIMARY KEY (domain);
 
+ALTER TABLE ONLY enrolments
+    ADD CONSTRAINT enrolments_pkey PRIMARY KEY (subscriber_id, sequence_id);
+
 ALTER TABLE ONLY entitlements
     ADD CONSTRAINT entitlements_pkey PRIMARY KEY (subscriber_id);
 
@@ -1275,6 +1389,21 @@ ALTER TABLE ONLY sends
 
 ALTER TABLE ONLY sends
     ADD CONSTRAINT sends_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY sequence_emails
+    ADD CONSTRAINT sequence_emails_pkey PRIMARY KEY (subscriber_id, step_id);
+
+ALTER TABLE ONLY sequence_steps
+    ADD CONSTRAINT sequence_steps_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY sequence_steps
+    ADD CONSTRAINT sequence_steps_sequence_id_key_key UNIQUE (sequence_id, key);
+
+ALTER TABLE ONLY sequences
+    ADD CONSTRAINT sequences_name_key UNIQUE (name);
+
+ALTER TABLE ONLY sequences
+    ADD CONSTRAINT sequences_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY signup_minutes
     ADD CONSTRAINT signup_minutes_pkey PRIMARY KEY (minute);
@@ -1381,6 +1510,8 @@ CREATE INDEX deliveries_uncertain ON deliveries USING btree (send_id, subscriber
 
 CREATE INDEX delivery_events_not_hard ON delivery_events USING btree (subscriber_id, at) WHERE (kind = ANY (ARRAY['soft bounce'::text, 'general bounce'::text]));
 
+CREATE INDEX enrolments_due ON enrolments USING btree (step_id, due_at) WHERE (ended_at IS NULL);
+
 CREATE INDEX entitlements_running_out ON entitlements USING btree (until) WHERE (premium AND (until IS NOT NULL));
 
 CREATE INDEX events_by_send ON ONLY events USING btree (send_id, id) WHERE (send_id IS NOT NULL);
@@ -1422,6 +1553,8 @@ CREATE INDEX notices_open ON notices USING btree (id) WHERE (posted_at IS NULL);
 CREATE INDEX restore_journal_by_subscriber ON restore_journal USING btree (subscriber_id) WHERE (subscriber_id IS NOT NULL);
 
 CREATE INDEX restore_journal_by_xid ON restore_journal USING btree (xid);
+
+CREATE UNIQUE INDEX sends_continuous ON sends USING btree (step_id) WHERE continuous;
 
 CREATE INDEX sns_messages_by_age ON sns_messages USING btree (at);
 
@@ -1481,6 +1614,8 @@ CREATE TRIGGER delivery_events_told AFTER INSERT ON delivery_events REFERENCING 
 
 CREATE TRIGGER desk_acts_stay BEFORE DELETE OR UPDATE ON desk_acts FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+CREATE TRIGGER entitlements_enrol AFTER INSERT OR UPDATE ON entitlements FOR EACH ROW EXECUTE FUNCTION enrol_entitled();
+
 CREATE TRIGGER erased_journal AFTER INSERT OR DELETE OR UPDATE ON erased FOR EACH ROW EXECUTE FUNCTION journal_erased();
 
 CREATE TRIGGER events_stay BEFORE DELETE OR UPDATE ON events FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -1500,6 +1635,8 @@ CREATE TRIGGER sends_journal AFTER UPDATE OF started_at ON sends FOR EACH ROW WH
 CREATE TRIGGER subscribers_came AFTER INSERT ON subscribers REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION reader_came();
 
 CREATE TRIGGER subscribers_changed AFTER UPDATE ON subscribers REFERENCING OLD TABLE AS removed NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION reader_changed();
+
+CREATE TRIGGER subscribers_enrol AFTER UPDATE ON subscribers REFERENCING OLD TABLE AS removed NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION enrol_changed();
 
 CREATE TRIGGER subscribers_journal AFTER UPDATE ON subscribers FOR EACH ROW WHEN (((old.state <> new.state) OR (old.email_normal <> new.email_normal) OR ((old.erased_at IS NULL) AND (new.erased_at IS NOT NULL)))) EXECUTE FUNCTION journal_subscriber();
 
@@ -1541,6 +1678,15 @@ ALTER TABLE ONLY edition_variants
 ALTER TABLE ONLY editions
     ADD CONSTRAINT editions_issue_key_fkey FOREIGN KEY (issue_key) REFERENCES issues(key);
 
+ALTER TABLE ONLY enrolments
+    ADD CONSTRAINT enrolments_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES sequences(id);
+
+ALTER TABLE ONLY enrolments
+    ADD CONSTRAINT enrolments_step_id_fkey FOREIGN KEY (step_id) REFERENCES sequence_steps(id);
+
+ALTER TABLE ONLY enrolments
+    ADD CONSTRAINT enrolments_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id);
+
 ALTER TABLE ONLY entitlements
     ADD CONSTRAINT entitlements_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE CASCADE;
 
@@ -1570,6 +1716,18 @@ ALTER TABLE ONLY sends
 
 ALTER TABLE ONLY sends
     ADD CONSTRAINT sends_issue_key_fkey FOREIGN KEY (issue_key) REFERENCES issues(key);
+
+ALTER TABLE ONLY sequence_emails
+    ADD CONSTRAINT sequence_emails_send_id_fkey FOREIGN KEY (send_id) REFERENCES sends(id);
+
+ALTER TABLE ONLY sequence_emails
+    ADD CONSTRAINT sequence_emails_step_id_fkey FOREIGN KEY (step_id) REFERENCES sequence_steps(id);
+
+ALTER TABLE ONLY sequence_emails
+    ADD CONSTRAINT sequence_emails_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id);
+
+ALTER TABLE ONLY sequence_steps
+    ADD CONSTRAINT sequence_steps_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES sequences(id);
 
 ALTER TABLE ONLY subscriptions
     ADD CONSTRAINT subscriptions_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE SET NULL;

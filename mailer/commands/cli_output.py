@@ -15,6 +15,7 @@ from mailer.core.edition import by_text
 from mailer.core.i18n import local_time
 from mailer.flows.publishing.publish import Outlook, Published
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
+from mailer.flows.publishing.sequence_plan import SequenceAction, SequenceChange, StepAction
 from mailer.flows.sending.send_status import SendStatus
 from mailer.flows.sending.warmup import WarmupState
 from mailer.store.subscribers.subscribers import Subscriber
@@ -34,6 +35,7 @@ def plan(console: Console, outlook: Outlook, everything: bool) -> None:
         for step in steps:
             table.add_row(*_plan_cells(step, outlook))
         console.print(table)
+    sequences(console, outlook.plan, everything)
     if outlook.refusals:
         console.print(Text("Publishing is refused. Nothing is sent:", style="bold red"))
         for refusal in outlook.refusals:
@@ -42,6 +44,27 @@ def plan(console: Console, outlook: Outlook, everything: bool) -> None:
         console.print(_verdict(outlook))
     if outlook.warmup:
         console.print(Text(_describe_warmup(outlook.warmup, outlook.plan)), soft_wrap=True)
+
+
+def sequences(console: Console, plan: Plan, everything: bool = False) -> None:
+    """Print what publishing does about sequences: a line for each, and for each step that changes."""
+    for change in plan.sequences:
+        if not (change.changed or everything):
+            continue
+        console.print(Text(f"sequence {change.name}: {describe_sequence(change)}"), soft_wrap=True)
+        for step in change.steps:
+            if (step.action is not StepAction.KEEP and step.effect) or everything:
+                console.print(Text(f"  {step.name}: {step.action}{f'; {step.effect}' if step.effect else ''}"), soft_wrap=True)
+
+
+def describe_sequence(change: SequenceChange) -> str:
+    """Describe what publishing does about a whole sequence, and to how many."""
+    said = [str(change.action), *change.effects, f"{count(change.enrolled, 'subscriber')} in it"]
+    if change.backfill is not None:
+        said.append(f"Backfill: {count(change.backfill, 'existing subscriber')} would be enrolled")
+    elif change.action is SequenceAction.START and not change.enrolled:
+        said.append("the existing list gets nothing")
+    return "; ".join(said)
 
 
 def _plan_cells(step: Step, outlook: Outlook) -> list[str]:
@@ -93,6 +116,22 @@ def steps_facts(plan: Plan, account: AccountLimits | None = None) -> dict[str, A
         "first": plan.first,
         "counts": {str(action): len(plan.of(action)) for action in Action},
         "steps": [_step_facts(step, account) for step in plan.steps if step.action in _BUSY],
+        "sequences": [sequence_facts(change) for change in plan.sequences if change.changed],
+    }
+
+
+def sequence_facts(change: SequenceChange) -> dict[str, Any]:
+    """What publishing does about one sequence, as JSON data."""
+    return {
+        "name": change.name,
+        "action": str(change.action),
+        "effects": list(change.effects),
+        "enrolled": change.enrolled,
+        "backfill": change.backfill,
+        "steps": [
+            {"name": step.name, "action": str(step.action), "effect": step.effect, "waiting": step.waiting}
+            for step in change.steps
+        ],
     }
 
 
@@ -137,6 +176,7 @@ def published(console: Console, done: Published) -> None:
     for step in done.plan.of(Action.KEEP):
         if step.held_back:
             console.print(Text(f"{step.key}: {step.why}."), soft_wrap=True)
+    sequences(console, done.plan)
     if not done.plan.first and not done.send_ids:
         console.print("Nothing new to send.")
 

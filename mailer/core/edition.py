@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +18,51 @@ class SendIntent(StrEnum):
 
 MIN_TOLD = 50  # subscribers: a reviewer's key is not told a smaller number
 PREMIUM = "premium"  # the variant for paid subscribers
+SEQUENCES_FOLDER = "sequences"  # below the content folder; the keys of steps begin with it
+
+
+class Trigger(StrEnum):
+    """What enrols a subscriber. None of them needs tracking."""
+
+    CONFIRMED = "confirmed"
+    TAGGED = "tagged"
+    PAID = "paid"
+    TRIAL_ENDS = "trial ends"
+    PAUSE_OVER = "pause over"
+
+
+@dataclass(frozen=True)
+class SequenceRules:
+    """What a ``sequence.toml`` says.
+
+    ``audience`` is the rule for who is enrolled, ``stop`` the one for who gets no further step ("": nobody); ``hours`` are
+    such as ``08:00-20:00`` in ``zone`` ("": at any time). ``backfill``: the existing subscribers are enrolled too, once.
+    """
+
+    name: str
+    trigger: Trigger
+    tag: str = ""
+    audience: str = "everyone"
+    stop: str = ""
+    stop_when_paid: bool = False
+    hours: str = ""
+    zone: str = "UTC"
+    backfill: bool = False
+
+
+@dataclass(frozen=True)
+class SequenceStep:
+    """The place of an edition in a sequence: ``name`` stays when it is renumbered; ``after`` is in seconds."""
+
+    sequence: SequenceRules
+    name: str
+    position: int
+    after: int
+
+    @property
+    def key(self) -> str:
+        """The key of the step's editions and sends."""
+        return f"{SEQUENCES_FOLDER}/{self.sequence.name}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +98,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Edition:
-    """One issue, rendered.
+    """One issue, or one step of a sequence, rendered.
 
     ``digest`` is the SHA-256 (64 hex digits) of ``body`` in UTF-8: the issue's HTML fragment with absolute links, before
     any template. ``html`` and ``text`` are the email's two parts, with the placeholders of ``mailer.core.message``
@@ -81,11 +126,17 @@ class Edition:
     named: bool = False  # its key is an `Id:` of its own
     sender: str = ""  # `From:` and `Reply-To:`; empty: the newsletter's
     reply_to: str = ""
+    step: SequenceStep | None = None  # its place in a sequence; None for an issue
 
     @property
     def paths(self) -> tuple[str, ...]:
         """List the source files: the issue's own and those of its translations."""
         return (self.path, *dict.fromkeys(one.path for one in self.variants if one.path))
+
+
+def list_issues(editions: Iterable[Edition]) -> list[Edition]:
+    """List the editions that are issues, not steps of sequences."""
+    return [edition for edition in editions if edition.step is None]
 
 
 def list_digests(edition: Edition) -> tuple[str, ...]:

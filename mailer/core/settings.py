@@ -73,6 +73,7 @@ class Settings:
     first_slice: float = 1.0
     first_slice_wait: timedelta = timedelta(minutes=5)
     max_lateness: timedelta = timedelta(hours=6)
+    max_emails_per_week: int = 10  # to a subscriber, before a step of a sequence waits
     notify_url: str = ""
     ping_url: str = ""
     webhook_networks: str = ""
@@ -234,6 +235,7 @@ def load(
         first_slice=read_percent(given, "POSTMERGE_FIRST_SLICE", default.first_slice),
         first_slice_wait=read_duration(given, "POSTMERGE_FIRST_SLICE_WAIT", default.first_slice_wait),
         max_lateness=read_duration(given, "POSTMERGE_MAX_LATENESS", default.max_lateness),
+        max_emails_per_week=read_count(given, "POSTMERGE_MAX_EMAILS_PER_WEEK", default.max_emails_per_week),
         api_key=given.get("POSTMERGE_API_KEY", default.api_key),
         webhook_networks=given.get("POSTMERGE_WEBHOOK_NETWORKS", default.webhook_networks),
         notify_url=read_url(given, "POSTMERGE_NOTIFY_URL", default.notify_url),

@@ -75,7 +75,7 @@ def build(options: BuildOptions, progress: Callable[[str], None] | None = None) 
     finally:
         made.close()
     seconds = time.monotonic() - started
-    return Report(made.issues.editions, tuple(made.report()), seconds, made.converted.fresh, made.converted.reused)
+    return Report(made.issues.to_publish, tuple(made.report()), seconds, made.converted.fresh, made.converted.reused)
 
 
 def load(folder: Path) -> Report:

@@ -178,6 +178,7 @@ def _render_articles(build: Build, generator: ArticlesGenerator) -> None:
         _refuse_outside(build, getattr(generator, name))
     for extension in (*PreparedMarkdown.file_extensions, "rst"):  # by a plugin that was loaded after this one
         containment.check_format(extension, generator.readers.reader_classes.get(extension))
+    articles.place_steps(generator, build.sources)
     build.originals = articles.link_languages(generator)
     if not build.is_preview:
         every = articles.list_articles(generator)
@@ -241,7 +242,7 @@ def _finish(site: pelican.Pelican) -> None:
     scripts = output / site.settings.get("THEME_STATIC_DIR", "theme") / "js"
     scripts.mkdir(parents=True, exist_ok=True)
     (scripts / "subscribe.js").write_bytes(_SUBSCRIBE_SCRIPT.read_bytes())
-    staged = edition_files.stage(build.options.editions, build.issues.editions) if build.options.editions else None
+    staged = edition_files.stage(build.options.editions, build.issues.to_publish) if build.options.editions else None
     if build.indexing and (wrong := build.indexing.finish()):
         raise BadInput(
             f"The search index cannot be built ({wrong}): set POSTMERGE_SEARCH = False in pelicanconf.py to disable search."
@@ -258,7 +259,7 @@ def _check_leaks(build: Build, output: Path) -> None:
         return
     key = digest("leaks", detector.digest())
     detector.know(cache.get(key) or ())
-    found = [*detector.find_in(output), *(leak for one in build.issues.editions for leak in detector.find_edition(one))]
+    found = [*detector.find_in(output), *(leak for one in build.issues.to_publish for leak in detector.find_edition(one))]
     cache.put(key, sorted(detector.clean))
     paid_leaks.insist(found)
 

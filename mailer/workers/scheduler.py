@@ -15,6 +15,7 @@ from mailer.flows.operations.monthly_report import MonthlyReports
 from mailer.flows.operations.restore_journal import JournalWriter
 from mailer.flows.operations.table_pruning import TablePruning
 from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
+from mailer.flows.scheduled.sequence_scheduler import queue_due_steps
 from mailer.flows.scheduled.subscriber_maintenance import maintain_subscribers
 from mailer.flows.sending.receipts import sign_finished
 from mailer.flows.subscribers import bulk_actions
@@ -54,7 +55,8 @@ def run_scheduler(
 
 
 def run_round(database: Database, settings: Settings, wake_ups: WakeUps) -> None:
-    """Run one round: advance the sends and enqueue wake-ups."""
+    """Run one round: queue steps of sequences, advance the sends and enqueue wake-ups."""
+    queue_due_steps(database, settings)
     wanted = advance_sends(database, settings)
     if wanted.sends and wake_ups.count_queued(SENDS) < _MAX_QUEUED_WAKE_UPS:
         for send_id in wanted.sends:

@@ -22,6 +22,7 @@ from tests.factories import add_subscribers, edition, old, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 from tests.integration.publishing.test_publish import Limits
 from tests.processes import eventually, kill, running, start, stop
+from tests.sequences import join, merge, steps
 
 pytestmark = pytest.mark.slow
 
@@ -140,3 +141,40 @@ def test_two_workers_share_a_send_and_nothing_of_a_terminated_one_is_uncertain(
         stop(other)
         eventually(lambda: finished(database), 90, "the send finishes")
     judge(database, ses, 3_000, most_uncertain=0)
+
+
+def test_kill_9_of_worker_and_scheduler_gives_everybody_the_welcome_once(
+    database: Database, conf: Settings, ses: FakeSes
+) -> None:
+    number, kills = 4_000, 4
+    merge(database, conf, [old(), *steps("hello", "more")])
+    join(database, *(f"p{one}" for one in range(number)))
+    for _ in range(kills):
+        worker, scheduler = start("worker", conf, ses.environ), start("scheduler", conf, ses.environ)
+        before = len(ses.accepted())
+        eventually(lambda: len(ses.accepted()) > before + 300, 60, "the worker sends")  # noqa: B023
+        kill(scheduler)
+        kill(worker)
+    with running("scheduler", conf, ses.environ), running("worker", conf, ses.environ):
+        eventually(lambda: _count_open(database) == 0, 120, "the welcome is sent by itself")
+    got = [email["to"] for email in ses.accepted()]
+    assert len(got) == len(set(got)), "somebody got the welcome twice"
+    assert sums_add_up(database)
+    counts = list_send_statuses(database, "sequences/welcome/hello")[0].deliveries
+    assert counts["accepted"] + counts["uncertain"] == number
+    assert number - counts["uncertain"] <= len(got) <= number
+    assert counts["uncertain"] <= kills * CONNECTIONS
+
+
+def _count_open(database: Database) -> int:
+    """How many wait for the first step, or for their email of it."""
+    with database.transaction() as tx:
+        return int(
+            tx.value(
+                """
+                SELECT (SELECT count(*) FROM deliveries WHERE state IN ('pending', 'claimed')) + (
+                    SELECT count(*) FROM enrolments JOIN sequence_steps ON sequence_steps.id = step_id WHERE key = 'hello'
+                )
+                """
+            )
+        )

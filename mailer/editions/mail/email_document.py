@@ -47,7 +47,7 @@ class EmailDocument:
     preheader: str
     lang: str
     url: str
-    date: datetime
+    date: datetime | None  # None: a step of a sequence
     body: str
     plain_body: str = ""
     digest: str = ""
@@ -79,7 +79,7 @@ def render_html(document: EmailDocument) -> str:
         "_": make_say(document.lang),
         "words_lang": i18n.spoken(document.lang),
         "words_dir": i18n.direction(i18n.spoken(document.lang)),
-        "day": i18n.day(document.date, document.lang),
+        "day": i18n.day(document.date, document.lang) if document.date else "",
     }
     try:
         made = _template(document.site.template).render(facts)
@@ -97,8 +97,9 @@ def render_text(document: EmailDocument) -> str:
     read, unsubscribe, subscribe = say("Read on the web"), say("Unsubscribe"), say("Become a paid subscriber")
     more = f"{subscribe}: {join}\n\n" if (join := join_url(document.body)) else ""
     why = say("You’re getting this email because you subscribed to %(site)s.", site=site.name)
+    day = f", {i18n.day(document.date, document.lang)}" if document.date else ""
     return (
-        f"{heading(document.title)}\n{site.name}, {i18n.day(document.date, document.lang)}\n"
+        f"{heading(document.title)}\n{site.name}{day}\n"
         f"{read}: {document.url}\n\n{document.plain_body}\n-- \n"
         f"{why}\n{site.name}\n{site.postal_address}\n\n{unsubscribe}: {UNSUBSCRIBE_URL}\n\n{more}"
         f"SHA-256: {document.digest[:SHORT_DIGEST_CHARS]}\n{say('Verify')}: {document.verify_url}\n"

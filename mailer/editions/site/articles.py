@@ -6,7 +6,16 @@ from collections.abc import Collection
 from itertools import chain, pairwise
 from typing import Any
 
+from mailer.editions.source.reading import Sources
 from mailer.editions.source.translations import beside
+
+
+def place_steps(generator: Any, sources: Sources) -> None:
+    """Give the pages of steps addresses of their own, apart from those of issues."""
+    for article in list_articles(generator):
+        if (file := sources.files.get(article.source_path)) and file.place:
+            article.override_url, article.override_save_as = file.place.address, f"{file.place.address}index.html"
+            article.postmerge_step = True
 
 
 def link_languages(generator: Any) -> dict[str, Any]:

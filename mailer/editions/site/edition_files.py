@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from mailer.core.edition import Edition, Finding, SendIntent, Variant
+from mailer.core.edition import Edition, Finding, SendIntent, SequenceRules, SequenceStep, Trigger, Variant
 from mailer.core.errors import BadInput
 from mailer.core.files import write_private
 from mailer.editions.source import build_files
@@ -49,8 +49,8 @@ def write(staged: Staged, findings: Sequence[Finding]) -> None:
 
 
 def oldest_first(editions: Iterable[Edition]) -> list[Edition]:
-    """Sort editions in the order in which they are published."""
-    return sorted(editions, key=lambda edition: (edition.dated, edition.key))
+    """Sort editions in the order in which they are published, those of steps last."""
+    return sorted(editions, key=lambda edition: (edition.step is not None, edition.dated, edition.key))
 
 
 def read(folder: Path) -> tuple[list[Edition], list[Finding]]:
@@ -79,8 +79,10 @@ def _name(key: str) -> str:
 
 
 def _facts(edition: Edition) -> dict[str, Any]:
+    facts = {name: value for name, value in vars(edition).items() if name != "step"}  # an issue's file stays as it was
     return {
-        **vars(edition),
+        **facts,
+        **({"step": {**vars(edition.step), "sequence": vars(edition.step.sequence)}} if edition.step else {}),
         "dated": edition.dated.isoformat(),
         "send_at": edition.send_at.isoformat() if edition.send_at else None,
         "variants": [vars(one) for one in edition.variants],
@@ -96,8 +98,14 @@ def _edition(facts: dict[str, Any]) -> Edition:
             "send": SendIntent(facts["send"]),
             "variants": tuple(Variant(**one) for one in facts.get("variants", ())),
             "send_at": datetime.fromisoformat(at) if at else None,
+            "step": _step(facts["step"]) if facts.get("step") else None,
         }
     )
+
+
+def _step(facts: dict[str, Any]) -> SequenceStep:
+    rules = facts["sequence"]
+    return SequenceStep(**{**facts, "sequence": SequenceRules(**{**rules, "trigger": Trigger(rules["trigger"])})})
 
 
 def to_bytes(edition: Edition) -> bytes:

@@ -38,19 +38,26 @@ class BuiltIssue:
     cut_before: str
     original: str
     is_public: bool
+    is_of_step: bool = False
 
 
 @dataclass(frozen=True)
 class BuiltIssues:
     """All issues, and the editions to publish, oldest first: their variants include the translations, which are also apart.
 
-    ``left_out`` names the sources of articles that cannot be rendered.
+    ``left_out`` names the sources of articles that cannot be rendered; ``steps`` are the editions of sequences' steps.
     """
 
     by_key: Mapping[str, BuiltIssue]
     editions: tuple[Edition, ...]
     translated: tuple[Edition, ...]
     left_out: Collection[str]
+    steps: tuple[Edition, ...] = ()
+
+    @property
+    def to_publish(self) -> tuple[Edition, ...]:
+        """List the editions of issues, and then those of steps."""
+        return (*self.editions, *self.steps)
 
     @classmethod
     def of(cls, made: Collection[BuiltIssue], left_out: Collection[str]) -> BuiltIssues:
@@ -59,7 +66,9 @@ class BuiltIssues:
         originals = {key: issue.original for key, issue in by_key.items() if issue.original}
         public = [issue.edition for issue in made if issue.is_public]
         editions, translated = translations.gather(public, originals)
-        return cls(by_key, tuple(oldest_first(editions)), tuple(translated), left_out)
+        found, _ = translations.gather([issue.edition for issue in made if issue.is_of_step], originals)
+        steps = sorted((one for one in found if one.step), key=lambda one: one.key)
+        return cls(by_key, tuple(oldest_first(editions)), tuple(translated), left_out, tuple(steps))
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,8 @@ class IssueMaker:
         self._check_links(source, Path(name), article._content or "")
         free = EmailDocument(
             self.emails, title, to_one_line(asked.get("subject")) or title, to_one_line(asked.get("preheader")), article.lang,
-            f"{url}/{article.url}", article.date, self.pictures.fit(article.content, source),
+            f"{url}/{article.url}", None if self.sources.files[name].place else article.date,
+            self.pictures.fit(article.content, source),
         )  # fmt: skip
         if (paid := self.html.get(name + MARK)) is None:
             return {name: free}
@@ -142,8 +152,9 @@ class IssueMaker:
         original = self.originals.get(article.source_path)
         is_public = not file.source.broken and article.status == "published"
         return BuiltIssue(
-            article.source_path, edition, extras, tags, free.before, self._key(original) if original else "", is_public
-        )
+            article.source_path, edition, extras, tags, free.before, self._key(original) if original else "", is_public,
+            is_of_step=file.place is not None and not file.source.broken,
+        )  # fmt: skip
 
     def _edition(self, article: Any, file: SourceFile, free: RenderedText, paid: RenderedText | None) -> Edition:
         assert file.asked
@@ -151,7 +162,7 @@ class IssueMaker:
         variants = [Variant(PREMIUM, one.preheader, one.html, one.text, one.body, one.digest) for one in (paid,) if one]
         return Edition(
             key=self._key(article),
-            named=bool(to_one_line(article.metadata.get("id"))),
+            named=bool(to_one_line(article.metadata.get("id"))) and file.place is None,
             title=title,
             subject=to_one_line(article.metadata.get("subject")) or title,
             preheader=free.preheader,
@@ -164,6 +175,7 @@ class IssueMaker:
             dated=article.date,
             path=file.source.path,
             variants=tuple(variants),
+            step=file.step,
             **vars(file.asked),
         )
 
@@ -171,6 +183,8 @@ class IssueMaker:
         """Return the issue's key; a translation's is the original's with its language, and is never published alone."""
         if original := self.originals.get(article.source_path):
             return f"{self._key(original)} {code(article.lang)}"
+        if self.sources.files[article.source_path].place:
+            return self.sources.files[article.source_path].key
         return to_one_line(article.metadata.get("id")) or self.sources.files[article.source_path].key or str(article.slug)
 
     def _refuse_shared_keys(self, articles: Iterable[Any]) -> None:

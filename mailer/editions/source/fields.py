@@ -38,6 +38,9 @@ FIELDS = (
     Field("formerly", "Names or addresses that the issue had before, separated by commas; they lead to it.", "None."),
     Field("corrected", "When it was corrected, and what was wrong; the page and the feeds show it.", "Nothing is shown."),
     Field("status", "`draft` leaves the issue out altogether.", "`published`."),
+    Field(
+        "after", "In a sequence: how long after the step before it this one is due, as `3d`, `12h`, `0`.", "An error.", "step"
+    ),
     Field("access", "`premium`: only paid subscribers may read it; `open`: all of it is free.", "`open`.", "paid"),
     Field("free-from", "The day from which everybody may read it.", "Never.", "paid"),
     Field("teaser", "The text that stands in place of the paid part.", "A sentence of ours.", "paid"),

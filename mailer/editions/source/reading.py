@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mailer.core.edition import Finding, SendIntent
+from mailer.core.edition import Finding, SendIntent, SequenceStep
 from mailer.editions.source import (
     drafts,
     field_rules,
@@ -17,6 +17,7 @@ from mailer.editions.source import (
     paid_sections,
     pelican_metadata,
     restructured_text,
+    sequences,
     translations,
 )
 from mailer.editions.source.front_matter import Asked, Source
@@ -32,7 +33,8 @@ SKIPPED = {"status": "skip", "title": "broken", "date": "2000-01-01"}  # fields 
 class SourceFile:
     """One file as read: ``fields`` are those that Pelican gets, None for a draft and for a file with errors.
 
-    ``asked`` is None for a page; ``paid`` is the text for paid subscribers, None if all get the same.
+    ``asked`` is None for a page; ``paid`` is the text for paid subscribers, None if all get the same. ``place`` is that of a
+    step's file; ``step`` is None for a translation, and while its sequence has an error.
     """
 
     source: Source
@@ -42,6 +44,8 @@ class SourceFile:
     key: str = ""  # the slug that its name asks for: the issue's key, unless it has an `Id:`
     paid: str | None = None
     secrets: tuple[str, ...] = ()
+    place: sequences.StepPlace | None = None
+    step: SequenceStep | None = None
 
     @property
     def send(self) -> SendIntent:
@@ -60,13 +64,14 @@ class Sources:
         self._slugs = Slugs(by_language="slug" in site.ids)
         self._place()
         self._unite()
+        self._join_sequences()
 
     def read_again(self, path: Path) -> None:
         """Read one file again, for a preview: a draft is shown, and missing fields are filled in."""
         shown = self.site.source_name(path)
         self.findings[:] = [finding for finding in self.findings if finding.path != shown]
         self.files[str(path)] = file = _read(self.site, path)
-        slug = {} if self.site.is_page(path) else self._address(path, self._place_one(path))
+        slug = {} if self.site.is_page(path) or file.place else self._address(path, self._place_one(path))
         if file.fields is not None:
             file.fields |= slug
         self._unite(str(path))
@@ -79,6 +84,9 @@ class Sources:
     def read_rst(self, path: Path, metadata: Mapping[str, Any]) -> dict[str, str]:
         """Return the fields that a reStructuredText file gets in addition to its own."""
         if self.refuse_link(path):
+            return SKIPPED
+        if sequences.is_step(path, self.site.root, {}):
+            self.refuse(path, "A step of a sequence is written in Markdown: convert this file, or move it elsewhere.")
             return SKIPPED
         source = Source(self.site.source_name(path), restructured_text.fields(metadata))
         asked = front_matter.asked(source)
@@ -138,7 +146,7 @@ class Sources:
 
     def _place(self) -> None:
         """Give every issue its slug, including those with errors, so that correcting one moves no other."""
-        asking = sorted(name for name, file in self.files.items() if file.asked and not file.is_draft)
+        asking = sorted(name for name, file in self.files.items() if file.asked and not file.is_draft and not file.place)
         files = {name: _slug_file(self.site, Path(name), self.files[name].source.fields) for name in asking}
         slugs = self._slugs.place_all(files.values())
         for name, file in files.items():
@@ -168,6 +176,18 @@ class Sources:
                 f"The slug {file.wanted!r} is taken by {other}, so this issue is at {slug!r}: give it a different `Slug:`.",
             )
         return slug
+
+    def _join_sequences(self) -> None:
+        """Give the steps their sequences; those of a sequence with an error are not sent."""
+        steps = [
+            sequences.StepFile(name, file.source, file.place, file.is_draft, _is_original(file))
+            for name, file in self.files.items()
+            if file.place
+        ]
+        joined, findings = sequences.join_steps(steps, self.site.root, self.site.zone, self.site.lang)
+        self.findings += findings
+        for name, step in joined.items():
+            self.files[name].step = step
 
     def _unite(self, only: str = "") -> None:
         """Group translations with their originals; leave out those that cannot be used."""
@@ -200,14 +220,20 @@ def _read(site: Site, path: Path) -> SourceFile:
     file.is_draft = _judge(site, path, source, fields, file.send)
     if not file.is_draft and not fields.get("title", "").strip():
         source.error("title", "`Title:` is missing: add one at the beginning of the file, followed by an empty line.")
-    if not is_page:
+    if file.asked and sequences.is_step(path, site.root, fields):
+        fields |= _make_step(site, path, file)
+    elif not is_page:
+        if fields.get("after"):
+            source.error(
+                "after", "`After:` is for the steps of a sequence: remove it, or move the file to a sequence's folder."
+            )
         if not site.is_adopted:
             field_rules.warn_of_places(source)
         dated = front_matter.date(Source(source.path) if file.is_draft else source, fields.get("date", ""), site.zone)
         fields["date"] = dated.isoformat() if dated else ""
     if not file.is_draft:
         field_rules.check(source, fields, site.settings)
-        field_rules.check_slug(source, "" if is_page else _slug_file(site, path, fields).wanted)
+        field_rules.check_slug(source, "" if is_page or file.place else _slug_file(site, path, fields).wanted)
     _cut(site, file, fields)
     is_shown = not file.is_draft or (site.is_adopted and drafts.status(fields) == "draft")
     if not source.broken and is_shown:
@@ -218,6 +244,20 @@ def _read(site: Site, path: Path) -> SourceFile:
             if value and name not in left and not field_rules.is_reserved(name)
         }
     return file
+
+
+def _is_original(file: SourceFile) -> bool:
+    return file.fields is not None and not file.is_draft and file.fields.get("translation") != "true"
+
+
+def _make_step(site: Site, path: Path, file: SourceFile) -> dict[str, str]:
+    """Note the place of a step; return the fields with which Pelican keeps its page out of every list."""
+    file.place = sequences.read_place(file.source, path, _slug_file(site, path, file.source.fields))
+    hidden = {"date": sequences.STEP_DATE, "status": "draft" if file.is_draft else "hidden"}
+    if file.place is None:
+        return hidden
+    file.key = file.place.key
+    return {**hidden, "slug": file.place.slug}
 
 
 def _judge(site: Site, path: Path, source: Source, fields: Mapping[str, str], send: SendIntent) -> bool:

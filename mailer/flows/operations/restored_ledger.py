@@ -1,7 +1,7 @@
 """Accept a restored database as the ledger without emailing anybody twice, or anybody who unsubscribed since the backup.
 
-All open sends are paused, pending transactional emails are set aside, and the restore journal is replayed. Then
-``reconcile_sends`` marks what was sent since the backup, and the operator resumes the sends.
+All open sends are paused, sequences are stopped, pending transactional emails are set aside, and the restore journal is
+replayed. Then ``reconcile_sends`` marks what was sent since the backup, and the operator resumes the sends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mailer.flows.subscribers import erasure
 from mailer.store.operations import journal_rows
 from mailer.store.publishing import issues
 from mailer.store.publishing.issues import KnownIssue
-from mailer.store.sending import deliveries, sends
+from mailer.store.sending import deliveries, sends, sequences
 from mailer.store.sending.sends import NOT_STARTED, Send, SendState
 from mailer.store.subscribers import consent_log, subscribers, suppressions
 from mailer.transports.s3_fence import open_fence_store
@@ -86,6 +86,7 @@ def halt_everything(tx: Tx, done: AcceptedLedger, why_paused: str, why_set_aside
     for send in sends.list_all(tx):
         if halt_send(tx, send, SendState.PAUSED, why_paused):
             done.paused.append(send.id)
+    sequences.stop_all(tx)
     done.transactional = journal_rows.settle_open_transactional(tx, why_set_aside)
 
 

@@ -49,12 +49,19 @@ def check_plan(
     """Collect the refusals of the plan's sends, except those that ``allow`` names. Fetch the live pages if ``gate``."""
     sending = plan.of(Action.SEND)
     touched = plan.of(Action.SEND, Action.UPDATE)
+    of_sequences = [Step(Action.SEND, one.key, one.key, "", edition=one) for one in plan.new_texts]
     found = [
         *_check_sources(plan, findings),
         *_check_identities(plan),
-        *(_check_settings(settings, touched) if touched else ()),
+        *(_check_settings(settings, [*touched, *of_sequences]) if touched or of_sequences else ()),
         *_check_number(sending),
     ]
+    for step in of_sequences:
+        found += [
+            *_check_placeholder(step),
+            *(() if settings.sells or plan.has_stripe else _check_paid_text(step)),
+            *(_check_review(step, plan) if settings.require_review else ()),
+        ]
     for step in touched:
         found += [
             *_check_issue(step, plan),

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from mailer.core import audience, log
 from mailer.core.db import Database, Tx
-from mailer.core.edition import Edition, Finding
+from mailer.core.edition import Edition, Finding, list_digests
 from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
 from mailer.editions.source import paid_leaks
-from mailer.flows.publishing import preflight, sender_identities
+from mailer.flows.publishing import preflight, sender_identities, sequence_publish
 from mailer.flows.publishing.publish_plan import Action, Plan, PlanRequest, Step, build_known_issue, build_plan
+from mailer.flows.publishing.sequence_plan import NewsletterSender, build_changes
 from mailer.flows.sending import fence, warmup
 from mailer.flows.sending.send_control import find_send, halt_send
 from mailer.flows.sending.warmup import WarmupState
@@ -21,6 +22,7 @@ from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import editions, issues
 from mailer.store.sending import audiences, deliveries, sends
 from mailer.store.sending.sends import Canceller, SendState, SendTerms
+from mailer.store.transactional import test_emails
 from mailer.transports.base import AccountLimits, Transport
 
 logger = log.get("publish")
@@ -117,11 +119,13 @@ def preview_publish(
 ) -> Outlook:
     """Show what publishing would do, and why preflight would refuse it. Writes nothing."""
     plan = make_plan(database, settings, found, request.issue, request.blind)
+    with database.transaction() as tx:
+        plan = _add_sequences(tx, settings, plan, found, findings)
     account = transport.account() if plan.of(Action.SEND, Action.UPDATE) else None
     refusals = preflight.check_plan(plan, settings, findings, account, request.allow, request.gate)
     if "sender" not in request.allow:
         refusals += sender_identities.check_senders(plan, settings, transport)
-    if plan.of(Action.SEND, Action.UPDATE) and (trouble := fence.read_fence(database, settings).problem):
+    if (plan.of(Action.SEND, Action.UPDATE) or plan.new_texts) and (trouble := fence.read_fence(database, settings).problem):
         refusals.insert(0, preflight.Refusal("", trouble))
     return Outlook(plan, tuple(refusals), account, warmup.read_warmup(database))
 
@@ -142,13 +146,15 @@ def publish(
     withheld = [one for one in outlook.refusals if request.blind and one.about_subscribers]
     preflight.require_no_refusals([one for one in outlook.refusals if one not in withheld], outlook.plan, request.blind)
     paid_leaks.insist(_find_leaks(found, outlook.plan))
-    if outlook.plan.of(Action.SEND, Action.UPDATE):
+    if outlook.plan.of(Action.SEND, Action.UPDATE) or outlook.plan.new_texts:
         fence.require_fence(database, settings)
     with database.transaction() as tx:
         issues.lock(tx)
         plan = build_plan(tx, found, _build_request(settings, request.issue, request.blind), datetime.now(UTC))
+        plan = _add_sequences(tx, settings, plan, found, findings)
         _require_same_intents(outlook.plan, plan)
         _cancel_sends(tx, plan)
+        sequence_publish.apply_changes(tx, plan.sequences, _build_default_sender(settings), request.commit)
         new = [send_id for step in plan.steps if (send_id := _apply_step(tx, settings, step, request))]
         if plan.of(Action.SEND, Action.UPDATE):
             deliveries.analyze(tx)
@@ -156,6 +162,16 @@ def publish(
             _pause_sends(tx, [*new, *(step.send.id for step in plan.of(Action.UPDATE) if step.send)], withheld)
     logger.info("publish.done", sends=new, steps=len(plan.steps), first=plan.first)
     return Published(plan, tuple(new))
+
+
+def _add_sequences(tx: Tx, settings: Settings, plan: Plan, found: Sequence[Edition], findings: Sequence[Finding]) -> Plan:
+    whole = replace(plan, sequences=build_changes(tx, found, findings, _build_default_sender(settings)))
+    digests = [digest for edition in whole.new_texts for digest in list_digests(edition)]
+    return replace(whole, reviewed=plan.reviewed | test_emails.list_reviewed(tx, digests)) if digests else whole
+
+
+def _build_default_sender(settings: Settings) -> NewsletterSender:
+    return NewsletterSender(settings.sender, settings.reply_to)
 
 
 def _pause_sends(tx: Tx, send_ids: Sequence[int], withheld: Sequence[preflight.Refusal]) -> None:
@@ -218,6 +234,7 @@ def _find_leaks(found: Sequence[Edition], plan: Plan) -> list[paid_leaks.Leak]:
     if detector.empty:
         return []
     new = [step.edition for step in plan.of(Action.SEND, Action.UPDATE) if step.edition]
+    new += plan.new_texts
     shown = [(one.key, f"{one.title}\n\n{one.path}\n\n{one.key}") for one in found]
     leaked = [leak for key, text in shown for leak in detector.find(f"the ledger's entry of {key}", text)]
     return [*(leak for edition in new for leak in detector.find_edition(edition)), *leaked]

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from mailer.core import audience
 from mailer.core.db import Tx
-from mailer.core.edition import PREMIUM, Edition, SendIntent, list_digests, texts_said
+from mailer.core.edition import PREMIUM, Edition, SendIntent, list_digests, list_issues, texts_said
 from mailer.flows.publishing.issue_identity import Issue, Match, identify_issues, list_known_issues
+from mailer.flows.publishing.sequence_plan import SequenceChange
 from mailer.flows.subscribers import segment_rules
 from mailer.store.billing import stripe_events
 from mailer.store.publishing import issues
@@ -88,7 +89,7 @@ class Plan:
 
     ``settled``: by the path of an issue, the highest edition of it that asks for nothing any more, as it was sent or adopted.
     ``has_stripe``: the database belongs to a Stripe account, whatever the settings of this machine are.
-    ``reviewed``: the digests of texts that a reviewer was sent.
+    ``reviewed``: the digests of texts that a reviewer was sent. ``sequences`` are compared only by ``preview_publish``.
     """
 
     steps: tuple[Step, ...]
@@ -97,6 +98,12 @@ class Plan:
     settled: Mapping[str, int] = field(default_factory=dict)
     has_stripe: bool = False
     reviewed: frozenset[str] = frozenset()
+    sequences: tuple[SequenceChange, ...] = ()
+
+    @property
+    def new_texts(self) -> list[Edition]:
+        """List the steps of sequences whose text would be sent from now on."""
+        return [edition for change in self.sequences for edition in change.new_editions]
 
     def of(self, *actions: Action) -> list[Step]:
         """The steps with one of these actions."""
@@ -119,8 +126,9 @@ class PlanRequest:
 
 def build_plan(tx: Tx, editions: Sequence[Edition], request: PlanRequest, now: datetime) -> Plan:
     """The plan for these editions, from the ledger as it is in this transaction."""
+    editions = list_issues(editions)
     rows = issues.list_all(tx)
-    every = sends.list_all(tx)
+    every = [send for send in sends.list_all(tx) if send.step_id is None]
     waiting = [one.edition_id for one in every if one.not_started]
     marks = list_fingerprints(tx, waiting) if waiting else {}
     begun = {one.issue_key: one for one in sorted(every, key=lambda one: one.edition_number) if one.started_at}

@@ -21,8 +21,9 @@ class SendStatus:
 
 
 def list_send_statuses(database: Database, target: str = "") -> list[SendStatus]:
-    """All sends, newest first, or those with this id or issue key (``send:12`` and ``issue:12`` disambiguate).
+    """All sends of issues, newest first, or those of issues and steps with this id or key.
 
+    ``send:12`` and ``issue:12`` disambiguate.
     Raises BadInput when nothing matches ``target``.
     """
     kind, name = parse_target(target)
@@ -30,7 +31,9 @@ def list_send_statuses(database: Database, target: str = "") -> list[SendStatus]
         found = [
             send
             for send in sends.list_all(tx)
-            if not target or (kind != "issue" and name == str(send.id)) or (kind != "send" and name == send.issue_key)
+            if (not target and send.step_id is None)
+            or (kind != "issue" and name == str(send.id))
+            or (kind != "send" and name == send.issue_key)
         ]
         counts = deliveries.count_by_state(tx, [send.id for send in found])
     if target and not found:
@@ -41,7 +44,7 @@ def list_send_statuses(database: Database, target: str = "") -> list[SendStatus]
 def list_sent_keys(database: Database) -> list[str]:
     """The keys of the issues that have sends, newest first."""
     with database.transaction() as tx:
-        return list(dict.fromkeys(send.issue_key for send in sends.list_all(tx)))
+        return list(dict.fromkeys(send.issue_key for send in sends.list_all(tx) if send.step_id is None))
 
 
 def send_facts(one: SendStatus) -> dict[str, Any]:

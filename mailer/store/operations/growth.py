@@ -203,7 +203,7 @@ def list_issue_losses(tx: Tx, since: date, zone: str, limit: int) -> list[IssueL
             count(*) FILTER (WHERE step = 'bounced') AS bounced,
             count(*) FILTER (WHERE step = 'complained') AS complained
         FROM sends LEFT JOIN losses ON losses.send_id = sends.id
-        WHERE sends.started_at >= %(since)s::date::timestamp AT TIME ZONE %(zone)s
+        WHERE sends.step_id IS NULL AND sends.started_at >= %(since)s::date::timestamp AT TIME ZONE %(zone)s
         GROUP BY sends.id ORDER BY sends.started_at DESC LIMIT %(limit)s
         """,
         since=since,

@@ -37,11 +37,12 @@ def lock(tx: Tx) -> None:
 
 
 def list_all(tx: Tx) -> list[KnownIssue]:
-    """Return all issues in the order in which they were first seen."""
+    """Return all issues in the order in which they were first seen, without the steps of sequences."""
     rows = tx.all(
         """
         SELECT key, path, title, dated, digest, sketch, renamed_from, adopted_edition, url, last_seen_at
         FROM issues
+        WHERE NOT is_step
         ORDER BY first_seen_at, key
         """
     )

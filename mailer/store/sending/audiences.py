@@ -13,7 +13,7 @@ from mailer.core.errors import BadInput
 from mailer.store.subscribers import text_selection
 
 # Active subscribers who want every issue, are not paused and whose address is not suppressed: the base of every audience.
-_MAILABLE = """
+MAILABLE = """
         FROM subscribers
         WHERE state = 'active'
             AND frequency = 'every'
@@ -28,7 +28,7 @@ _MAILABLE = """
 def count(tx: Tx, rule: Rule) -> int:
     """How many subscribers the rule selects now."""
     where, values = compile_rule(rule)
-    return int(tx.value("SELECT count(*)" + _MAILABLE.replace("{rule}", where), **values))
+    return int(tx.value("SELECT count(*)" + MAILABLE.replace("{rule}", where), **values))
 
 
 def count_by_text(tx: Tx, rule: Rule, texts: Mapping[str, str]) -> dict[str, int]:
@@ -39,7 +39,7 @@ def count_by_text(tx: Tx, rule: Rule, texts: Mapping[str, str]) -> dict[str, int
         SELECT coalesce({text_selection.VARIANT}, '') AS variant, count(*)::int AS number
         FROM subscribers
         LEFT JOIN entitlements ON entitlements.subscriber_id = subscribers.id
-        WHERE subscribers.id IN (SELECT subscribers.id {_MAILABLE.replace("{rule}", where)})
+        WHERE subscribers.id IN (SELECT subscribers.id {MAILABLE.replace("{rule}", where)})
         GROUP BY 1
         ORDER BY 1
         """,
@@ -52,7 +52,7 @@ def count_by_text(tx: Tx, rule: Rule, texts: Mapping[str, str]) -> dict[str, int
 def freeze(tx: Tx, send_id: int, rule: Rule) -> int:
     """Insert the audience as ``pending`` deliveries, in one statement; returns how many."""
     where, values = compile_rule(rule)
-    chosen = _MAILABLE.replace("{rule}", where)
+    chosen = MAILABLE.replace("{rule}", where)
     return tx.run(
         f"INSERT INTO deliveries (send_id, subscriber_id) SELECT %(send_id)s, subscribers.id {chosen}",
         send_id=send_id,
@@ -63,7 +63,7 @@ def freeze(tx: Tx, send_id: int, rule: Rule) -> int:
 def list_subscriber_ids(tx: Tx, rule: Rule) -> list[int]:
     """The ids of the subscribers that the rule selects now, oldest first."""
     where, values = compile_rule(rule)
-    rows = tx.all("SELECT subscribers.id" + _MAILABLE.replace("{rule}", where) + "ORDER BY subscribers.id", **values)
+    rows = tx.all("SELECT subscribers.id" + MAILABLE.replace("{rule}", where) + "ORDER BY subscribers.id", **values)
     return [row["id"] for row in rows]
 
 

@@ -192,7 +192,7 @@ def mark_first_wave(tx: Tx, send_id: int, size: int) -> int:
     return tx.run(
         """
         WITH last_send AS (
-            SELECT id FROM sends WHERE state = 'finished' ORDER BY finished_at DESC LIMIT 1
+            SELECT id FROM sends WHERE state = 'finished' AND step_id IS NULL ORDER BY finished_at DESC LIMIT 1
         ),
 
         chosen AS (

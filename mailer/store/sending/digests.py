@@ -23,6 +23,7 @@ def list_sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
         FROM sends
         JOIN editions ON editions.id = sends.edition_id
         WHERE sends.started_at >= %(start)s AND sends.started_at < %(end)s AND sends.state <> 'cancelled'
+            AND sends.step_id IS NULL
         ORDER BY sends.started_at
         """,
         start=start,

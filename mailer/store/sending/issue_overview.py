@@ -65,7 +65,7 @@ def list_all(tx: Tx) -> list[IssueRow]:
             WHERE sends.issue_key = coalesce(issues.renamed_from, issues.key) ORDER BY sends.id DESC LIMIT 1
         ) AS last ON true
         LEFT JOIN editions ON editions.id = last.edition_id
-        WHERE NOT EXISTS (
+        WHERE NOT issues.is_step AND NOT EXISTS (
             SELECT FROM issues AS later
             WHERE coalesce(later.renamed_from, later.key) = coalesce(issues.renamed_from, issues.key)
                 AND (later.last_seen_at, later.key) > (issues.last_seen_at, issues.key)

@@ -62,6 +62,8 @@ class Send:
     finished_at: datetime | None
     cancelled_by: Canceller = Canceller.NOBODY
     chosen: bool = False  # by ``publish --issue``, whatever the issue itself asks for
+    step_id: int | None = None  # of the sequence's step that it sends; None for an issue
+    continuous: bool = False  # deliveries are still added to it
 
     @property
     def not_started(self) -> bool:
@@ -74,7 +76,7 @@ _COLUMNS = """
     sends.sender, sends.reply_to, sends.audience, sends.audience_size, sends.due_at, sends.gated, sends.page_awaited_since,
     sends.page_checked_at, sends.open_wave, sends.watch_until, sends.deferred_until,
     sends.waiting_reason, sends.reason, sends.created_at, sends.started_at, sends.finished_at,
-    sends.cancelled_by, sends.chosen
+    sends.cancelled_by, sends.chosen, sends.step_id, sends.continuous
     FROM sends JOIN editions ON editions.id = sends.edition_id
 """
 
@@ -129,6 +131,13 @@ def get(tx: Tx, send_id: int) -> Send | None:
 def lock(tx: Tx, send_id: int) -> Send | None:
     """One send, locked until the end of the transaction, or None."""
     found = _sends(tx.all(f"SELECT {_COLUMNS} WHERE sends.id = %(id)s FOR UPDATE OF sends", id=send_id))
+    return found[0] if found else None
+
+
+def lock_continuous(tx: Tx, step_id: int) -> Send | None:
+    """The send to which deliveries of a sequence's step are added, locked until the end of the transaction, or None."""
+    where = "WHERE sends.step_id = %(id)s AND sends.continuous FOR UPDATE OF sends"
+    found = _sends(tx.all(f"SELECT {_COLUMNS} {where}", id=step_id))
     return found[0] if found else None
 
 
@@ -261,6 +270,7 @@ def list_settled(tx: Tx) -> list[int]:
         SELECT id
         FROM sends
         WHERE state = 'sending'
+            AND NOT continuous
             AND NOT EXISTS (
                 SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state IN ('pending', 'claimed')
             )

@@ -75,6 +75,8 @@ _WIPE = (
     "UPDATE test_emails SET email_normal = '' WHERE email_normal = %(email_normal)s",
     "DELETE FROM scanner_visits WHERE subscriber_id = %(id)s",
     "DELETE FROM entitlements WHERE subscriber_id = %(id)s",
+    "DELETE FROM enrolments WHERE subscriber_id = %(id)s",
+    "DELETE FROM sequence_emails WHERE subscriber_id = %(id)s",
     "DELETE FROM grants WHERE subscriber_id = %(id)s",
     "UPDATE customers SET email_normal = '' WHERE subscriber_id = %(id)s OR email_normal = %(email_normal)s",
     """

@@ -36,7 +36,7 @@ def chosen(database: Database, rule: str) -> str:
     """The first letters of who gets an email by this rule."""
     where, values = audiences.compile_rule(parse(rule))
     with database.transaction() as tx:
-        mailable = audiences._MAILABLE.replace("{rule}", where)
+        mailable = audiences.MAILABLE.replace("{rule}", where)
         rows = tx.all(f"SELECT email {mailable} ORDER BY email", **values)
         assert audiences.count(tx, parse(rule)) == len(rows)
     return "".join(row["email"][0] for row in rows)

@@ -23,6 +23,8 @@ SAID = {
     "events": "whether it was delivered, bounced or was reported as spam",
     "transactional_emails": "for each email",
     "transactional_email_events": "for each email",
+    "enrolments": "which series of emails you are in",
+    "sequence_emails": "which of them you got",
     "scanner_visits": "that a program opened the hidden link",
     "events_rest": "whether it was delivered, bounced or was reported as spam",
     "rejected_events": "reports of Amazon SES that could not be read",
@@ -46,7 +48,7 @@ SAID = {
 }
 OTHERS = {
     "api_keys", "api_requests", "drafts", "desk_links", "desk_sessions", "editions", "edition_variants", "idempotency",
-    "issues", "tallies",
+    "issues", "sequence_steps", "tallies",
 }  # about no subscriber  # fmt: skip
 COLUMNS = {
     "ip": "IP address", "lang": "your language", "tags": "your topics", "frequency": "how often you want email",

@@ -94,7 +94,8 @@ def list_sends_without_events(tx: Tx, silences: Mapping[int, timedelta]) -> list
             SELECT at FROM events WHERE send_id = sends.id AND type LIKE 'subscriber.%%' ORDER BY id DESC LIMIT 1
         ) AS latest ON true
         WHERE CASE
-            WHEN state = 'sending' THEN NOT continuous AND waiting_reason = '' AND greatest(started_at, latest.at) < now() - silence
+            WHEN state = 'sending'
+                THEN NOT continuous AND waiting_reason = '' AND greatest(started_at, latest.at) < now() - silence
             WHEN state = 'finished'
                 THEN latest.at IS NULL AND finished_at BETWEEN now() - interval '1 day' AND now() - silence
             ELSE false

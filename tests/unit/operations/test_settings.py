@@ -36,6 +36,7 @@ SWITCHES = {
     "POSTMERGE_REQUIRE_REVIEW": "require_review",
     "POSTMERGE_CHECK_DNS": "check_dns",
     "POSTMERGE_METRICS": "metrics",
+    "POSTMERGE_MONTHLY_REPORT": "monthly_report",
     "POSTMERGE_DESK": "desk",
 }
 

@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from mailer.core.edition import by_text
+from mailer.commands.folded_table import FoldedTable
+from mailer.core.edition import Edition, by_text
 from mailer.core.i18n import local_time
 from mailer.flows.publishing.publish import Outlook, Published
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
@@ -26,15 +25,14 @@ _BUSY = (Action.SEND, Action.UPDATE, Action.CANCEL, Action.RENAME, Action.RECORD
 
 
 def plan(console: Console, outlook: Outlook, everything: bool) -> None:
-    """Print the plan as a table, then what publishing would do or why it is refused."""
+    """Print what happens to each issue, then what publishing would do or why it is refused."""
     steps = [step for step in outlook.plan.steps if everything or step.action in _BUSY]
-    if steps:
-        table = Table(
-            "issue", "action", "subject", "subscribers", "first email", "duration", "why", box=None, header_style="bold"
+    for step in steps:
+        console.print(
+            Text.assemble((step.key, "bold"), f"  {step.action}{f': {step.why}' if step.why else ''}"), soft_wrap=True
         )
-        for step in steps:
-            table.add_row(*_plan_cells(step, outlook))
-        console.print(table)
+        if step.edition and step.action in (Action.SEND, Action.UPDATE):
+            console.print(f"  {_describe_send(step, step.edition, outlook.account)}", soft_wrap=True)
     sequences(console, outlook.plan, everything)
     if outlook.refusals:
         console.print(Text("Publishing is refused. Nothing is sent:", style="bold red"))
@@ -67,17 +65,10 @@ def describe_sequence(change: SequenceChange) -> str:
     return "; ".join(said)
 
 
-def _plan_cells(step: Step, outlook: Outlook) -> list[str]:
-    sending = step.action in (Action.SEND, Action.UPDATE) and step.edition
-    return [
-        step.key,
-        str(step.action),
-        step.edition.subject if step.edition and sending else "",
-        f"{step.size:,}{step.texts_said}" if sending else "",
-        moment(step.due_at) if sending else "",
-        lasts(step.size, outlook.account) if sending else "",
-        step.why,
-    ]
+def _describe_send(step: Step, edition: Edition, account: AccountLimits | None) -> str:
+    first = f", first email {moment(step.due_at)}" if step.due_at else ""
+    subscribers = count(step.size, "subscriber")
+    return f"“{edition.subject}” to {subscribers}{step.texts_said}{first}, takes {lasts(step.size, account)}"
 
 
 def _verdict(outlook: Outlook) -> str:
@@ -196,7 +187,7 @@ def status(console: Console, statuses: Sequence[SendStatus]) -> None:
         counts = ", ".join(f"{number:,} {state}" for state, number in one.deliveries.items() if number)
         subscribers = "not frozen yet" if send.audience_size is None else count(send.audience_size, "subscriber")
         when = moment(send.finished_at or send.started_at or send.due_at)
-        console.print(Padding(f"{when}, {subscribers}{f': {counts}' if counts else ''}", (0, 0, 0, 2)))
+        console.print(f"  {when}, {subscribers}{f': {counts}' if counts else ''}", soft_wrap=True)
         if note := explain_status(one):
             console.print(Text(f"  Send {send.id} {note}", style="yellow"), soft_wrap=True)
 
@@ -217,7 +208,7 @@ def explain_status(one: SendStatus) -> str:
 
 def subscribers(console: Console, found: Sequence[Subscriber]) -> None:
     """Print subscribers as a table."""
-    table = Table("email", "state", "tags", box=None, header_style="bold")
+    table = FoldedTable("email", "state", "tags")
     for one in found:
         table.add_row(one.email, one.state, ", ".join(one.tags))
     console.print(table)

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
+from mailer.commands.folded_table import FoldedTable
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.core.i18n import local_time
@@ -52,12 +52,12 @@ def _show(found: revenue.Revenue) -> None:
         year = format_money(found.arr[currency], currency)
         out.print(Text.assemble((format_money(amount, currency), "bold"), f" a month, {year} a year"))
     out.print(", ".join(f"{number} {state.replace('_', ' ')}" for state, number in found.subscribers.items() if number))
-    table = Table("plan", "paying", "trial", "past due", "paused", "ending", "MRR", box=None, header_style="bold")
+    table = FoldedTable("plan", "paying", "trial", "past due", "paused", "ending", "MRR")
     for one in found.plans:
         numbers = (one.paying, one.trialing, one.failing, one.paused, one.ending)
         table.add_row(Text(one.plan), *map(str, numbers), format_money(one.mrr, one.currency))
     out.print(table)
-    table = Table("month", "paying at start", "started", "ended", "churn", box=None, header_style="bold")
+    table = FoldedTable("month", "paying at start", "started", "ended", "churn")
     for month in found.months:
         table.add_row(month.month, str(month.paying_at_start), str(month.began), str(month.ended), f"{month.churn:.1%}")
     out.print(table)

@@ -7,11 +7,11 @@ import sys
 import threading
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, assume_yes, err, has_terminal, load_settings, open_database, out, print_json
+from mailer.commands.folded_table import FoldedTable
 from mailer.core.errors import BadInput
 from mailer.fakes.fake_stripe import SECRET
 from mailer.fakes.play_stripe import PlayStripe
@@ -133,7 +133,7 @@ def play(port: int) -> None:
 def _show_set_up(found: stripe_setup.SetupPlan) -> None:
     mode = (("LIVE", "bold red"), " mode: real money") if found.live else ("test mode",)
     out.print(Text.assemble(f"Stripe account {found.account}, ", *mode))
-    table = Table(box=None, show_header=False)
+    table = FoldedTable(show_header=False)
     for one in found.changes:
         table.add_row(Text(one.action), Text(one.what), Text(one.detail))
     out.print(table)
@@ -142,7 +142,7 @@ def _show_set_up(found: stripe_setup.SetupPlan) -> None:
 
 
 def _show_takeover(done: Takeover, applied: bool) -> None:
-    table = Table("price", "amount", "every", "running", "subscriber known", "your plan", box=None, header_style="bold")
+    table = FoldedTable("price", "amount", "every", "running", "subscriber known", "your plan")
     for one in done.prices.values():
         every = count(one.months, "month")
         table.add_row(
@@ -165,7 +165,7 @@ def _show(found: stripe_reconcile.Reconciled) -> None:
     foreign = f" ({found.foreign} not sold by Postmerge)" if found.foreign else ""
     if not found.differences:
         return out.print(f"Compared {count(found.compared, 'subscription')}{foreign}: no differences.")
-    table = Table("object", "field", "Postmerge", "Stripe", "result", box=None, header_style="bold")
+    table = FoldedTable("object", "field", "Postmerge", "Stripe", "result")
     for one in found.differences:
         row = (one.what, one.field, one.ours, one.theirs, "corrected" if one.mended else "differs")
         table.add_row(*map(Text, row))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json, stop_signal
 from mailer.commands.completion import send_argument
+from mailer.commands.folded_table import FoldedTable
 from mailer.core.errors import Refused
 from mailer.core.i18n.local_time import moment
 from mailer.flows.events import email_events
@@ -50,7 +50,7 @@ def _list_unread(json: bool) -> None:
     found, unknown = email_events.list_rejected(open_database(load_settings()), _MAX_ROWS)
     if json:
         return print_json({"unread": [vars(one) for one in found], "unknown": unknown})
-    table = Table("last seen", "times", "source", "reason", "message", box=None, header_style="bold")
+    table = FoldedTable("last seen", "times", "source", "reason", "message")
     for one in found:
         table.add_row(moment(one.last_at, "%d %b %H:%M"), str(one.times), one.source, Text(one.reason), Text(one.body[:60]))
     out.print(table if found else "No unreadable messages.")
@@ -93,9 +93,7 @@ def _list_uncertain(found: list[UncertainDelivery], json: bool) -> None:
         return print_json([uncertain_deliveries.uncertain_facts(one) for one in found])
     if not found:
         return out.print("No uncertain deliveries.")
-    table = Table(
-        "send", "issue", "subscriber", "address", "since", "attempts", "events", "reason", box=None, header_style="bold"
-    )
+    table = FoldedTable("send", "issue", "subscriber", "address", "since", "attempts", "events", "reason")
     for one in found[:_MAX_ROWS]:
         seen = ", ".join(one.seen) or "none"
         since, ids = moment(one.since, "%d %b %H:%M"), (str(one.send_id), Text(one.issue_key), str(one.subscriber_id))

@@ -6,10 +6,10 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
+from mailer.commands.folded_table import FoldedTable
 from mailer.core.errors import BadInput
 from mailer.core.i18n.local_time import moment, to_local
 from mailer.flows.operations.api_keys import (
@@ -69,7 +69,7 @@ def list_all(json: bool) -> None:
         return print_json([vars(key) for key in found])
     if not found:
         return out.print("No keys yet. `postmerge keys create NAME` creates one.")
-    table = Table("name", "prefix", "scope", "created", "last used", "valid", box=None, header_style="bold")
+    table = FoldedTable("name", "prefix", "scope", "created", "last used", "valid")
     for key in found:
         ends = f"until {to_local(key.expires_at):%d %b %Y}" if key.expires_at else "yes"
         valid = ends if key.is_valid else ("revoked" if key.revoked_at else "expired")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.folded_table import FoldedTable
 from mailer.core.i18n.local_time import moment
 from mailer.flows.operations.desk import desk_access
 from mailer.flows.operations.desk.desk_access import DeskRole
@@ -55,7 +55,7 @@ def show_log(json: bool) -> None:
         return print_json([vars(one) for one in acts])
     if not acts:
         return out.print("Nobody has done anything at the desk yet.")
-    table = Table("time", "operator", "role", "act", "target", "refused because", box=None, header_style="bold")
+    table = FoldedTable("time", "operator", "role", "act", "target", "refused because")
     for one in acts:
         table.add_row(moment(one.at), Text(one.operator), one.role, one.act, Text(one.target), Text(one.outcome))
     return out.print(table)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, confirm_word, err, load_settings, open_database, out, print_json
+from mailer.commands.folded_table import FoldedTable
 from mailer.core.settings import Settings
 from mailer.flows.operations import restored_ledger
 from mailer.flows.operations.restored_ledger import AcceptedLedger, OpenSend
@@ -52,7 +52,7 @@ def accept(yes: bool, json: bool) -> None:
 def _list_open_sends(found: list[OpenSend]) -> None:
     if not found:
         return err.print("No send is open.")
-    table = Table("send", "issue", "state", "pending", "claimed", "sent so far", box=None, header_style="bold")
+    table = FoldedTable("send", "issue", "state", "pending", "claimed", "sent so far")
     for one in found:
         pending, claimed = (f"{one.deliveries[state]:,}" for state in ("pending", "claimed"))
         sent = sum(one.deliveries[state] for state in ("accepted", "delivered", "bounced", "complained"))

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.folded_table import FoldedTable
 from mailer.core.errors import BadInput
 from mailer.exchange.own_format import escape_formula
 from mailer.flows.operations.growth import COHORT_MONTHS, COUNTED, GROUPS, Growth, growth_facts, measure_growth
@@ -72,7 +72,7 @@ def _print_table(found: Growth, by: str, rows: list[list[object]]) -> None:
         return out.print("Nothing changed in this time: try a larger `--days`.")
     heads = {"cohort": ("confirmed", *(f"{n} mo" for n in COHORT_MONTHS), "now")}
     heads["issue"] = ("send", "emails", "unsub.", "bounced", "compl.")
-    table = Table({"cohort": "month"}.get(by, by), box=None, header_style="bold")
+    table = FoldedTable({"cohort": "month"}.get(by, by))
     for name in heads.get(by, _HEADS):
         table.add_column(name, justify="right")
     for first, *cells in rows:

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands import cli_output
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
 from mailer.commands.completion import complete_issue
+from mailer.commands.folded_table import FoldedTable
 from mailer.commands.publishing.build_steps import editions_of
 from mailer.core.edition import texts_said
 from mailer.core.errors import PostmergeError
@@ -76,7 +76,7 @@ def _describe_account(settings: Settings) -> AccountLimits | None:
 
 
 def _print_result(found: RehearsalResult, account: AccountLimits | None) -> None:
-    table = Table(box=None, show_header=False)
+    table = FoldedTable(show_header=False)
     for name, value in _list_facts(found, account):
         table.add_row(name, value)
     out.print(Text.assemble((found.subject, "bold"), f" to {found.subscribers:,} test subscribers"))

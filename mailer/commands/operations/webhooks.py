@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count, moment
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.folded_table import FoldedTable
 from mailer.core import public_ids
 from mailer.core.db import PageRange
 from mailer.flows.operations.webhooks import create_webhook, find_webhook, list_messages, list_webhooks, replay_messages
@@ -44,7 +44,7 @@ def list_all(json: bool) -> None:
         return print_json([{name: value for name, value in row.items() if name not in hidden} for row in rows])
     if not rows:
         return out.print("No webhooks yet. `postmerge webhooks add URL --event TYPE` adds one.")
-    table = Table("id", "url", "events", "state", box=None, header_style="bold")
+    table = FoldedTable("id", "url", "events", "state")
     for row in rows:
         state = (
             "disabled: " + (row["disabled_reason"] or "manually")
@@ -72,7 +72,7 @@ def attempts(webhook: str, json: bool) -> None:
     rows, _ = list_messages(database, find_webhook(database, webhook)["id"], states, PageRange(50))
     if json:
         return print_json(rows)
-    table = Table("id", "event", "state", "attempts", "last error", box=None, header_style="bold")
+    table = FoldedTable("id", "event", "state", "attempts", "last error")
     for row in rows:
         table.add_row(str(row["id"]), row["type"], row["state"], str(row["attempts"]), Text(row["error"] or ""))
     out.print(table)

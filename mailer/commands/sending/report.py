@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.commands.completion import send_argument
+from mailer.commands.folded_table import FoldedTable
 from mailer.core.errors import BadInput
 from mailer.flows.sending.send_report import SendReport, make_report, report_facts
 from mailer.flows.sending.send_report_page import MEANING, STATES_SHOWN, format_duration, render_report
@@ -63,8 +63,8 @@ def show(console: Console, found: SendReport) -> None:
     console.print(found.sum_sentence(), style="" if found.adds_up or send.audience_size is None else "red", soft_wrap=True)
 
 
-def _tabulate_outcomes(found: SendReport) -> Table:
-    table = Table("outcome", box=None, header_style="bold")
+def _tabulate_outcomes(found: SendReport) -> FoldedTable:
+    table = FoldedTable("outcome")
     table.add_column("subscribers", justify="right")
     table.add_column("meaning")
     for state in STATES_SHOWN:
@@ -73,16 +73,16 @@ def _tabulate_outcomes(found: SendReport) -> Table:
     return table
 
 
-def _tabulate_texts(found: SendReport) -> Table:
-    table = Table("variant", box=None, header_style="bold", title="By variant", title_justify="left")
+def _tabulate_texts(found: SendReport) -> FoldedTable:
+    table = FoldedTable("variant", title="By variant", title_justify="left")
     table.add_column("emails", justify="right")
     for name, number in found.texts.items():
         table.add_row(Text(name), f"{number:,}")
     return table
 
 
-def _tabulate_reasons(found: SendReport) -> Table:
-    table = Table("outcome", box=None, header_style="bold", title="Reasons", title_justify="left")
+def _tabulate_reasons(found: SendReport) -> FoldedTable:
+    table = FoldedTable("outcome", title="Reasons", title_justify="left")
     table.add_column("subscribers", justify="right")
     table.add_column("reason")
     for reason in found.reasons:
@@ -90,9 +90,9 @@ def _tabulate_reasons(found: SendReport) -> Table:
     return table
 
 
-def _tabulate_domains(found: SendReport) -> Table:
+def _tabulate_domains(found: SendReport) -> FoldedTable:
     states = [state for state in STATES_SHOWN if found.outcomes.get(state)]
-    table = Table("domain", box=None, header_style="bold", title="By domain", title_justify="left")
+    table = FoldedTable("domain", title="By domain", title_justify="left")
     for name in ("subscribers", *states):
         table.add_column(name, justify="right")
     for one in found.domains:

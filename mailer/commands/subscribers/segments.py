@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
+from mailer.commands.folded_table import FoldedTable
 from mailer.core.errors import BadInput
 from mailer.flows.subscribers import segment_admin, segment_rules
 
@@ -29,7 +29,7 @@ def segments(context: click.Context, json: bool) -> None:
         return print_json([vars(one) for one in found])
     if not found:
         return out.print('No segments yet. `postmerge segments set NAME "RULE"` creates one.')
-    table = Table("segment", "subscribers", "rule", box=None, header_style="bold", pad_edge=False)
+    table = FoldedTable("segment", "subscribers", "rule", pad_edge=False)
     for one in found:
         table.add_row(Text(one.name), "" if one.size is None else f"{one.size:,}", Text(one.wrong or one.rule))
     return out.print(table)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands import cli_output
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.commands.folded_table import FoldedTable
 from mailer.core.addresses import check
 from mailer.core.errors import BadInput
 from mailer.exchange.dates import DayOrder
@@ -133,7 +133,7 @@ def _facts(found: ImportPlan) -> dict[str, object]:
 
 def _show(found: ImportPlan, applied: bool, report: Path | None) -> None:
     out.print(f"Format: {found.format}")
-    columns = Table("column", "field", box=None, header_style="bold", pad_edge=False)
+    columns = FoldedTable("column", "field", pad_edge=False)
     for name, becomes in found.columns:
         columns.add_row(Text(name), Text(becomes.replace("metadata:", "metadata ")))
     out.print(columns)

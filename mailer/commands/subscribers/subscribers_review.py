@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
+from mailer.commands.folded_table import FoldedTable
 from mailer.commands.subscribers.subscribers import subscribers
 from mailer.core import addresses
 from mailer.core.db import Database
@@ -112,7 +112,7 @@ def held(json: bool) -> None:
         out.print(Text(f"The firewall has been up since {moment(wall.active_since)}: {wall.reason}."), style="yellow")
     if not waiting:
         return out.print("No emails are held.")
-    table = Table("id", "address", "IP address", "time", "reason", box=None, header_style="bold")
+    table = FoldedTable("id", "address", "IP address", "time", "reason")
     for one in waiting:
         table.add_row(str(one.id), Text(one.email), one.ip, moment(one.created_at), Text(one.why))
     out.print(table)

@@ -20,7 +20,7 @@ import psycopg2.extensions
 import psycopg2.extras
 from psycopg2.extras import Json
 
-from mailer.core.errors import LockTimedOut, TimedOut, Unavailable
+from mailer.core.errors import BadInput, LockTimedOut, TimedOut, Unavailable
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -77,8 +77,14 @@ class PageRange:
     after: Any = None
 
 
+UNSTORABLE = "The text contains a character that cannot be stored (NUL or a lone surrogate): remove it."
+
+
 class Tx:
-    """One open transaction. Statements take named parameters: ``%(name)s`` in the SQL, keywords in the call."""
+    """One open transaction. Statements take named parameters: ``%(name)s`` in the SQL, keywords in the call.
+
+    Raises BadInput for text that Postgres does not store: NUL, lone surrogates.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -149,7 +155,10 @@ class Tx:
     @contextmanager
     def _cursor(self, sql: str, values: Mapping[str, Any]) -> Iterator[Any]:
         with self._connection.cursor() as cursor:
-            cursor.execute(sql, dict(values) or None)
+            try:
+                cursor.execute(sql, dict(values) or None)
+            except (ValueError, psycopg2.errors.UntranslatableCharacter) as error:
+                raise BadInput(UNSTORABLE) from error
             yield cursor
 
 

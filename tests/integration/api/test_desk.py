@@ -364,6 +364,17 @@ def test_nonsense_is_answered_with_a_page(newsletter: Web, owner: Operator, path
     assert owner.get(path).status_code in (404, 422)
 
 
+def test_a_character_that_cannot_be_stored_is_refused_and_hides_no_act(
+    newsletter: Web, owner: Operator, viewer: Operator
+) -> None:
+    assert owner.get("/desk/suppressions?q=%00").status_code == 422
+    assert owner.post("/desk/keys/revoke", name="a\0b").status_code == 422
+    assert viewer.post("/desk/keys/revoke", name="a\0b").status_code == 403
+    assert [(act, done) for _, act, target, done in acts(newsletter)[-2:] if target.startswith("a")] == [
+        ("revoke key", False)
+    ] * 2
+
+
 def test_the_log_outlives_everything(newsletter: Web, owner: Operator) -> None:
     with pytest.raises(Exception, match="only ever added"), newsletter.database.transaction() as tx:
         tx.run("DELETE FROM desk_acts")

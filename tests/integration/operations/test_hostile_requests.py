@@ -235,6 +235,17 @@ def test_a_form_of_any_shape_is_read_quickly(newsletter: Web, name: str) -> None
     assert answer.status_code < 500
 
 
+@pytest.mark.parametrize("path", [f"/receipts/{'a' * 64}", f"/receipts/{'a' * 64}.json", "/subscribe", "/reader", "/join"])
+@pytest.mark.parametrize("text", ["%00", "a%00b", "%ed%a0%80"])
+def test_a_character_that_cannot_be_stored_is_the_clients_fault(newsletter: Web, path: str, text: str) -> None:
+    client = TestClient(newsletter.app(), base_url="http://127.0.0.1", raise_server_exceptions=False)
+    query = "&".join(f"{name}={text}" for name in ("page", "lang", "tag", "plan", "giver", "sure"))
+    assert client.get(f"{path}?{query}").status_code < 500
+    form = f"{query}&email=ada{text}@example.org&token={newsletter.form_token()}"
+    answer = client.post(path, content=form, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert answer.status_code < 500
+
+
 @pytest.mark.parametrize("token", ["a" * 60_000, "%00" * 5_000, "." * 60_000])
 @pytest.mark.parametrize("path", ["/leave/", "/confirm/", "/reader/", "/files/", "/"])
 def test_a_token_or_a_path_may_be_long(newsletter: Web, path: str, token: str) -> None:

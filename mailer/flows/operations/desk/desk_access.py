@@ -15,6 +15,7 @@ from enum import StrEnum
 from html import escape
 
 from mailer.core import addresses, log
+from mailer.core.characters import printable
 from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, PostmergeError, Refused
 from mailer.core.message import plain_message
@@ -179,7 +180,7 @@ def list_acts(database: Database, limit: int = 200) -> list[DeskAct]:
 
 def _record(database: Database, session: DeskSession, act: str, target: str, outcome: str) -> None:
     with database.transaction() as tx:
-        desk_records.add_act(tx, session.who, act, target[:200], outcome[:500])
+        desk_records.add_act(tx, session.who, act, printable(target)[:200], outcome[:500])
 
 
 def _apply_settings(settings: Settings, who: DeskIdentity) -> DeskIdentity | None:

@@ -43,10 +43,10 @@ def _mistyped(why: str, exactly: str) -> Mistyped:
 
 def normal(email: str) -> str:
     """Return the form that decides whether two addresses are the same: lower case, NFC, ASCII domain. Plus tags stay."""
-    name, _, domain = unicodedata.normalize("NFC", email.strip()).lower().rpartition("@")
+    name, _, domain = unicodedata.normalize("NFC", email.strip()).rpartition("@")
     with contextlib.suppress(BadInput):
-        domain = to_ascii(domain)
-    return f"{name}@{domain}"
+        domain = to_ascii(domain)  # before lower(), which writes a final capital sigma in another way than IDNA does
+    return f"{name}@{domain}".lower()
 
 
 def mask(email: str) -> str:

@@ -189,6 +189,9 @@ def read_origins(given: Mapping[str, str], name: str) -> tuple[str, ...]:
 def read_address(given: Mapping[str, str], name: str) -> str:
     """Read a plain address that is short enough for the name of an unsubscribe link."""
     value = given.get(name, "")
+    if not value.isascii():
+        user, at, domain = value.rpartition("@")
+        value = f"{user}{at}{domain_names.to_ascii(domain)}"
     if value and not re.fullmatch(r"[A-Za-z0-9._-]{1,20}@[A-Za-z0-9.-]+", value):
         raise BadInput(
             f"{name} is {value!r}: give a plain address of at most 20 characters before the @, such as leave@example.org."

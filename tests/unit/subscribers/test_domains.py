@@ -51,6 +51,17 @@ def test_addresses_with_sharp_s_and_with_double_s_are_two_subscribers_and_get_th
         assert mailable(addresses.check(email)).lower() == normal
 
 
+@pytest.mark.parametrize("domain", ["ΒΌΛΟΣ.example", "İSTANBUL.example", "STRAẞE.de", "\u212aiosk.example", "ｅxample。ORG"])
+def test_capitals_of_every_script_are_found_as_they_were_stored(domain: str) -> None:
+    stored = addresses.normal(addresses.check(f"Ada@{domain}"))
+    assert addresses.normal(f"ADA@{domain}") == stored == addresses.Bulk().check(f"Ada@{domain}")[1]
+
+
+def test_the_address_for_unsubscribing_may_have_any_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTMERGE_UNSUBSCRIBE_ADDRESS", "leave@straße.de")
+    assert load().unsubscribe_address == f"leave@{STRASSE}"
+
+
 def test_a_lookalike_is_recognized_in_the_form_that_is_stored() -> None:
     assert addresses.flags(addresses.normal("ada@gm\u0430il.com")) == ["lookalike"]
     assert addresses.flags(addresses.normal("ada@straße.de")) == []

@@ -20,6 +20,9 @@ NEAR_MISSES = [
     "`:::premium`", "\\\\:::premium", "<p>:::premium</p>", "<!-- :::premium -->", "&#58;&#58;&#58;premium", "&colon;::premium",
     "\uff1a\uff1a\uff1apremium", "\ufe55\ufe55\ufe55premium", "\u2236\u2236\u2236premium", ":::\uff50remium",
     "\u200b:::premium",
+    "\u02f8\u02f8\u02f8premium", "\ufe30\ufe30\ufe30premium", "\u1361\u1361\u1361premium", "\u205a\u205a\u205apremium",
+    "\u3164:::premium", ":::\u115fpremium", ":::f\u0433\u0435\u0435",
+    "1. \uff1a\uff1a\uff1apremium",
     ":::pre\u200bmium", ":::\u00adpremium", "\u2067:::premium", "\u3000:::premium", "\u201c:::premium\u201d",
 ]  # fmt: skip
 HARMLESS = [

@@ -62,10 +62,10 @@ class IdempotencyMiddleware:
         if len(name) > _MAX_NAME_CHARS:
             sentence = f"The Idempotency-Key is too long: use at most {_MAX_NAME_CHARS} characters."
             return error_response(self._context, Request(scope), 400, sentence, "invalid_input")
-        secret = self._context.settings.need_secrets()[0]
-        request = idempotency.identify_request(secret, key_id, name, _describe(scope, body))
+        secrets, whole = self._context.settings.need_secrets(), _describe(scope, body)
+        request, *former = (idempotency.identify_request(secret, key_id, name, whole) for secret in secrets)
         try:
-            saved = await run_in_threadpool(idempotency.begin_request, self._context.database, request)
+            saved = await run_in_threadpool(idempotency.begin_request, self._context.database, request, former)
         except idempotency.IdempotencyConflict as error:
             refused = error_response(self._context, Request(scope), 409, str(error), "conflict")
             refused.headers["Retry-After"] = "2"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from cryptography.fernet import Fernet
@@ -39,11 +40,16 @@ def identify_request(secret: str, api_key_id: int, name: str, whole: bytes) -> R
     return RequestIdentity(api_key_id, hashlib.sha256(key).hexdigest(), hmac.digest(key, whole, "sha256"), key)
 
 
-def begin_request(database: Database, request: RequestIdentity) -> SavedResponse | None:
-    """Return the first request's response, or None if this is the first. Raises IdempotencyConflict."""
+def begin_request(database: Database, request: RequestIdentity, former: Sequence[RequestIdentity] = ()) -> SavedResponse | None:
+    """Return the first request's response, or None if this is the first. Raises IdempotencyConflict.
+
+    ``former`` are its identities by older secrets: a repetition after a rotation must not be processed again.
+    """
     with database.transaction() as tx:
-        if idempotency.claim(tx, request.api_key_id, request.name, request.digest):
+        known = next((one for one in former if idempotency.get(tx, one.api_key_id, one.name)), None)
+        if known is None and idempotency.claim(tx, request.api_key_id, request.name, request.digest):
             return None
+        request = known or request
         saved = idempotency.get(tx, request.api_key_id, request.name)
     if saved is None or saved.digest != request.digest:
         raise IdempotencyConflict("This Idempotency-Key was used for another request: use a new one.")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from mailer.core import tokens
 from mailer.core.db import Database
@@ -85,3 +86,15 @@ def test_who_was_erased_under_an_older_secret_stays_erased(newsletter: Web) -> N
     rotated.client.post(confirm)
     assert newsletter.state(EVE) == "active"
     assert newsletter.counted("erased") == 1  # hers is forgotten, the complaint is not
+
+
+def test_a_request_repeated_after_a_rotation_is_not_processed_again(newsletter: Web) -> None:
+    rotated, key = with_secret(newsletter, f"{NEW}, {OLD}"), ""
+    answers = []
+    for site in (newsletter, rotated, rotated):
+        client = site.holder(base_url="http://127.0.0.1") if not key else TestClient(site.app(), base_url="http://127.0.0.1")
+        key = key or str(client.headers["Authorization"])
+        client.headers.update({"Authorization": key, "Idempotency-Key": "one"})
+        answers.append(client.post("/v1/notes", json={"text": "Called back.", "model_type": "subscriber", "model_id": "x"}))
+    assert [one.headers.get("Idempotency-Replayed") for one in answers] == [None, "true", "true"]
+    assert len({one.text for one in answers}) == 1

@@ -174,7 +174,7 @@ def _apply_to_transactional(tx: Tx, batch: Sequence[SesEvent]) -> tuple[EventCou
     )
     _suppress(tx, added.hard, added.complaints)
     _suppress_addresses(tx, added.hard_to, "hard bounce")
-    _suppress_addresses(tx, added.complaints_to, "complaint")
+    inbox_limit.suppress_spellings(tx, [*map(addresses.normal, added.complaints_to)])
     _withdraw_complaints(tx, added.not_spam)
     unknown_events = _count_unknown(tx, [e for e in batch if e.email_id in unknown])
     done = EventCounts(recorded=added.number, duplicates=len(known) - added.number) + unknown_events

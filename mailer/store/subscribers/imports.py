@@ -8,6 +8,7 @@ from typing import Any
 
 from mailer.core.db import Tx, each, json
 from mailer.store.subscribers.exports import ESCAPED
+from mailer.store.subscribers.suppressions import RANKED_REASONS
 
 _STAGED = """
     number bigint, email text, email_normal text, state text, suppressed text, tags text [], metadata jsonb, lang text,
@@ -17,7 +18,12 @@ _STAGED = """
 """
 COLUMNS = tuple(part.split()[0] for part in _STAGED.split(","))
 
-_JUDGED = """
+# A list that names a complaint or a block counts, although the address bounced here; a bounce ends by itself.
+_IS_STRONGER = (
+    f"(known_reason IS NULL OR array_position({RANKED_REASONS}, known_reason) < array_position({RANKED_REASONS}, suppressed))"
+)
+
+_JUDGED = f"""
     CREATE TEMP TABLE judged ON COMMIT DROP AS
     WITH looked AS (
         SELECT
@@ -68,7 +74,7 @@ _JUDGED = """
             state = 'active' AND %(evidence)s AND known_unsubscribed_at IS NULL
             AND (known_state IS NULL OR known_state = 'unconfirmed') AS activates,
             state = 'unsubscribed' AND known_state IN ('unconfirmed', 'active') AS leaves,
-            suppressed <> '' AND known_reason IS NULL AS suppresses,
+            suppressed <> '' AND {_IS_STRONGER} AS suppresses,
             known_id IS NOT NULL AND (NOT tags <@ known_tags) AS tagged,
             known_id IS NOT NULL AND known_metadata || metadata <> known_metadata AS described,
             known_lang = '' AND lang <> '' AS translated
@@ -338,7 +344,7 @@ _CHANGED = f"""
     WHERE verdict = 'changed' AND NOT EXISTS (SELECT FROM written WHERE written.id = judged.known_id)
 """
 
-_SUPPRESSIONS = """
+_SUPPRESSIONS = f"""
     INSERT INTO suppressions (email_normal, reason, detail, created_at)
     SELECT
         email_normal, suppressed,
@@ -346,5 +352,7 @@ _SUPPRESSIONS = """
         coalesce((suppression ->> 'at')::timestamptz, now())
     FROM judged
     WHERE (verdict IN ('new', 'changed') OR refusal = 'changed meanwhile') AND suppresses
-    ON CONFLICT (email_normal) DO NOTHING
+    ON CONFLICT (email_normal) DO UPDATE
+    SET reason = excluded.reason, detail = excluded.detail, created_at = excluded.created_at
+    WHERE array_position({RANKED_REASONS}, suppressions.reason) < array_position({RANKED_REASONS}, excluded.reason)
 """

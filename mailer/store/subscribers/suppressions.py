@@ -9,10 +9,10 @@ from mailer.core.db import Tx
 
 BOUNCES = ("soft bounces", "hard bounce")
 # What an address is suppressed for, mildest first. An event of the same reason renews the suppression; a milder one does not.
-_REASONS = "ARRAY['soft bounces', 'hard bounce', 'complaint', 'operator']"
+RANKED_REASONS = "ARRAY['soft bounces', 'hard bounce', 'complaint', 'operator']"
 _RENEW = f"""
         ON CONFLICT (email_normal) DO UPDATE SET reason = excluded.reason, created_at = excluded.created_at
-        WHERE array_position({_REASONS}, suppressions.reason) <= array_position({_REASONS}, excluded.reason)
+        WHERE array_position({RANKED_REASONS}, suppressions.reason) <= array_position({RANKED_REASONS}, excluded.reason)
 """
 
 

@@ -15,11 +15,11 @@ from mailer.flows.billing import gifts
 from mailer.flows.events import email_events
 from mailer.flows.subscribers import imports, inbox_limit, preferences, signup, subscriber_admin, unsubscribe_by_email
 from mailer.flows.subscribers.change_of_address import request_change
-from mailer.flows.subscribers.imports import ImportRequest
+from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
 from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.subscriber_admin import Rejected, SubscriberChanges
 from mailer.payments.models import CheckoutSession
-from mailer.store.subscribers import subscribers
+from mailer.store.subscribers import subscribers, suppressions
 from tests import web
 from tests.web import Web
 
@@ -64,7 +64,7 @@ def change_by_api(site: Web, email: str) -> object:
     return subscriber_admin.change_subscriber(site.database, "own@example.org", change, settings=site.settings)
 
 
-def import_list(site: Web, *lines: str) -> object:
+def import_list(site: Web, *lines: str) -> ImportPlan:
     path = site.settings.build.parent / "list.csv"
     path.write_text("\n".join(["email,state", *lines, ""]))
     return imports.apply_import(site.database, site.settings, ImportRequest(path, evidence="they asked for it"))
@@ -131,6 +131,32 @@ def test_a_complaint_about_a_change_of_address_suppresses_the_address_that_got_t
     assert recipients(site) == {ADA}
     complain(site, 1, ADA)
     assert suppressed(site) == {ADA}
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize(
+    ("before", "after"), [("soft bounces", "complaint"), ("hard bounce", "complaint"), ("operator", "operator")]
+)
+def test_a_complaint_in_a_list_counts_although_the_address_bounced_here(
+    site: Web, is_known: bool, before: str, after: str
+) -> None:
+    if is_known:
+        active(site, ADA)
+    with site.database.transaction() as tx:
+        suppressions.add(tx, [ADA], before)
+    import_list(site, f"{ADA},complained")
+    with site.database.transaction() as tx:
+        assert tx.value("SELECT reason FROM suppressions WHERE email_normal = %(ada)s", ada=ADA) == after
+    again = import_list(site, f"{ADA},complained")
+    assert again.counts["same"] == 1
+
+
+def test_a_complaint_about_a_change_of_address_suppresses_subscribers_with_other_spellings(site: Web) -> None:
+    active(site, OTHER)
+    request_change(site.database, LinkOwner(active(site, "own@example.org"), True), ADA)
+    assert recipients(site) == {ADA}
+    complain(site, 1, ADA)
+    assert suppressed(site) == {ADA, OTHER}
 
 
 def test_a_complaint_suppresses_former_addresses_and_other_spellings_of_the_inbox(site: Web) -> None:

@@ -150,12 +150,12 @@ def _render_html(html: str) -> str:
 
 def _remove_hidden(html: str) -> str:
     """Remove style sheets and scripts, in linear time."""
-    shown, lower = "", html.lower()
-    while (match := _HTML_HIDDEN.search(html)) and len(shown) < MAX_EMAIL_BYTES:
-        shown += html[: match.start()]
-        end = lower.find(f"</{match[1].lower()}", match.end())
-        html, lower = (html[end:], lower[end:]) if end >= 0 else ("", "")
-    return shown + html
+    shown, at = [], 0
+    while match := _HTML_HIDDEN.search(html, at):
+        shown.append(html[at : match.start()])
+        end = re.compile(f"</{match[1]}", re.IGNORECASE).search(html, match.end())
+        at = end.start() if end else len(html)
+    return "".join(shown) + html[at:]
 
 
 def _is_automatic_answer(email: Message, sender: str) -> bool:

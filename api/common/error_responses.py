@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from api.common.dependencies import AppContext
 from api.common.language import CHECK, get_language, names_command
 from api.common.render import render_message
-from mailer.core.errors import BadInput, PostmergeError, Refused, Unavailable
+from mailer.core.errors import BadInput, PostmergeError, Refused, ServiceUnavailable, TooManyRequests, Unavailable
 from mailer.core.i18n import N_
 
 DATABASE_UNAVAILABLE = N_("Something went wrong on our side. Please try again in a minute.")
@@ -114,7 +114,9 @@ def install_handlers(app: FastAPI, context: AppContext) -> None:
 
 def _make_own(error: Exception) -> tuple[int, str]:
     if isinstance(error, Unavailable):
-        return 503, DATABASE_UNAVAILABLE
+        return 503, str(error) if isinstance(error, ServiceUnavailable) else DATABASE_UNAVAILABLE
+    if isinstance(error, TooManyRequests):
+        return 429, str(error)
     if isinstance(error, BadInput | Refused):
         return (422 if isinstance(error, BadInput) else 409), str(error)
     return 500, ""

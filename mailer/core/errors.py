@@ -50,6 +50,10 @@ class Unavailable(PostmergeError):
     """A service that we depend on (Postgres, Redis, a port) is unavailable."""
 
 
+class ServiceUnavailable(Unavailable):
+    """A service other than the database is unavailable; the message may be shown to clients."""
+
+
 class TimedOut(Unavailable):
     """A statement took longer than ``Tx.limit_time`` allows."""
 

@@ -15,7 +15,7 @@ from html import escape
 from mailer.core import addresses, i18n, log, tokens
 from mailer.core.db import Database, Tx
 from mailer.core.edition import Edition
-from mailer.core.errors import BadInput, Refused, TooManyRequests, Unavailable
+from mailer.core.errors import BadInput, Refused, ServiceUnavailable, TooManyRequests
 from mailer.core.message import Template, list_id
 from mailer.core.rate_limiter import NoRateLimit
 from mailer.core.settings import Settings
@@ -92,14 +92,15 @@ def send_test_email(
     """Send a text to a reviewer. Return False if the address is not proven yet: a link to confirm it was sent instead.
 
     ``source`` says where it was asked for. Raises BadInput for an invalid address, Refused if the address must not be emailed
-    or the transport refuses, TooManyRequests at a limit, and Unavailable if nothing can be sent now or the outcome is unknown.
+    or the transport refuses, TooManyRequests at a limit, and ServiceUnavailable if nothing can be sent now or nobody knows
+    whether it was sent.
     """
     address = addresses.check(email)
     normal = addresses.normal(address)
     if not (text.sender or settings.sender):
         raise BadInput('No sender is set: put POSTMERGE_SENDER="Name <address@your.domain>" into the environment.')
     if SendRate(transport, NoRateLimit()).quota_left(urgent=True) < 1:
-        raise Unavailable("The 24-hour quota of the email service is used up: try again later.")
+        raise ServiceUnavailable("The 24-hour quota of the email service is used up: try again later.")
     with database.transaction() as tx:
         _refuse_blocked(tx, settings, normal)
         is_proven = is_reviewer(settings, normal) or test_emails.is_proven(tx, normal)
@@ -277,5 +278,7 @@ def _require_sent(answer: Answer) -> None:
     if answer.outcome in (Outcome.REFUSED, Outcome.HALT):
         raise Refused(f"The email service refused the test email: {detail}.")
     if answer.outcome is Outcome.UNCERTAIN:
-        raise Unavailable(f"Nobody knows whether the test email was sent ({detail}): look into the inbox before you try again.")
-    raise Unavailable(f"The test email was not sent ({detail}): try again.")
+        raise ServiceUnavailable(
+            f"Nobody knows whether the test email was sent ({detail}): look into the inbox before you try again."
+        )
+    raise ServiceUnavailable(f"The test email was not sent ({detail}): try again.")

@@ -13,11 +13,11 @@ from api import desk, docs, inbound_webhooks, monitoring, v1
 from api.common import error_responses
 from api.common.dependencies import AppContext
 from api.common.form_cors import FormCors
-from api.common.hosts import list_known_hosts
+from api.common.hosts import get_preview_host, list_known_hosts
 from api.common.middleware import HttpMiddleware, HttpPolicy
 from api.common.request_origin import list_own_origins
 from api.v1.common.authentication import admit
-from api.web import outbox_pages, paid_pages, receipt_pages, reviewer_pages, signup_pages
+from api.web import outbox_pages, paid_pages, preview_pages, receipt_pages, reviewer_pages, signup_pages
 from api.web.archive import ArchiveFiles
 from mailer.core.async_db import Asker
 from mailer.core.db import Database
@@ -62,7 +62,9 @@ def create_app(
         return error_responses.error_response(context, Request(scope), status)
 
     app.add_middleware(FormCors, origins=list_own_origins(settings))
-    policy = HttpPolicy(problem, admit, list_known_hosts(settings), settings.api_url.startswith("https:"))
+    policy = HttpPolicy(
+        problem, admit, list_known_hosts(settings), settings.api_url.startswith("https:"), get_preview_host(settings)
+    )
     app.add_middleware(HttpMiddleware, policy=policy)
     return app
 
@@ -72,6 +74,7 @@ def _include_routers(app: FastAPI, context: AppContext) -> None:
     routers = [
         reviewer_pages.router,
         receipt_pages.router,
+        preview_pages.router,
         signup_pages.router,
         paid_pages.router,
         docs.router,

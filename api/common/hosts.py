@@ -15,8 +15,15 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def list_known_hosts(settings: Settings) -> frozenset[str]:
     """The hosts of the settings' URLs, those that the settings add, and the loopback names, which no stranger can claim."""
-    own = {urlsplit(url).hostname or "" for url in (settings.api_url, settings.site_url)}
+    own = {urlsplit(url).hostname or "" for url in (settings.api_url, settings.site_url, settings.preview_url)}
     return LOOPBACK | {host.rstrip(".") for host in own | set(settings.hosts) if host}
+
+
+def get_preview_host(settings: Settings) -> str:
+    """The host that shows previews and nothing else; empty if they have none of their own."""
+    shared = {urlsplit(url).hostname for url in (settings.api_url, settings.site_url)}
+    host = urlsplit(settings.preview_url).hostname or ""
+    return "" if host in shared else host
 
 
 def has_known_host(scope: Scope, known: Collection[str]) -> bool:

@@ -23,12 +23,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.common.hosts import has_known_host
 from mailer.core import log
+from mailer.exchange.site_preview import MAX_PREVIEW_BYTES
 
 logger = log.get("http")
 
 MAX_BODY_BYTES = 64 * 1024  # of a request
 _MAX_BYTES_BY_PREFIX = {  # by prefix of the path
-    "/v1/publish": 8 << 20, "/v1/emails": 1 << 20, "/v1/imports": 32 << 20, "/webhooks/ses": 300 << 10,
+    "/v1/publish": 8 << 20, "/v1/emails": 1 << 20, "/v1/imports": 32 << 20, "/v1/previews": MAX_PREVIEW_BYTES,
+    "/webhooks/ses": 300 << 10,
 }  # fmt: skip
 MAX_LENGTH_DIGITS = 18  # of a Content-Length header
 MAX_BODIES_ON_DISK = 16  # at once, of a process: being received or waiting to be processed
@@ -54,13 +56,14 @@ class HttpPolicy:
 
     ``problem(scope, status)`` creates the response when the app cannot. ``admit(scope)`` says whether a request's body is worth
     reading; if not, the app gets an empty one and refuses the request. ``hosts`` are the names that the app answers to.
-    ``tls``: clients use HTTPS.
+    ``tls``: clients use HTTPS. ``preview_host`` is a name at which there are previews of sites and nothing else, or empty.
     """
 
     problem: Callable[[Scope, int], Response]
     admit: Callable[[Scope], Awaitable[bool]]
     hosts: Collection[str]
     tls: bool = False
+    preview_host: str = ""
 
 
 class HttpMiddleware:
@@ -99,6 +102,9 @@ class HttpMiddleware:
     async def _answer(self, scope: Scope, receive: Receive, answer: Send) -> None:
         if scope["path"] not in _ANY_HOST and not has_known_host(scope, self._policy.hosts):
             return await self._problem(scope, 421)(scope, receive, answer)
+        preview_host = self._policy.preview_host
+        if preview_host and not scope["path"].startswith("/previews/") and has_known_host(scope, {preview_host}):
+            return await self._problem(scope, 404)(scope, receive, answer)
         if not _has_body(scope) or not await self._policy.admit(scope):
             return await self._pass_on(scope, b"", receive, answer)
         if _max_body_bytes(scope) <= _MAX_BODY_BYTES_IN_MEMORY:

@@ -55,6 +55,7 @@ class Settings:
     transport_given: bool = True
     site_url: str = ""
     api_url: str = "http://127.0.0.1:8025"
+    preview_url: str = ""
     hosts: tuple[str, ...] = ()
     sender: str = ""
     reply_to: str = ""
@@ -130,6 +131,11 @@ class Settings:
     def editions_folder(self) -> Path:
         """The folder of the built editions: outside the public site, one JSON file for each issue."""
         return self.build / "editions"
+
+    @property
+    def previews_folder(self) -> Path:
+        """The folder of the sites that branches would make, as the server shows them to reviewers."""
+        return self.build / "previews"
 
     @property
     def cache_folder(self) -> Path:
@@ -217,6 +223,7 @@ def load(
         transport_given="POSTMERGE_TRANSPORT" in given,
         site_url=read_url(given, "POSTMERGE_SITE_URL", default.site_url),
         api_url=read_url(given, "POSTMERGE_API_URL", default.api_url),
+        preview_url=read_url(given, "POSTMERGE_PREVIEW_URL", default.preview_url),
         hosts=tuple(map(domain_names.to_ascii, read_words(given, "POSTMERGE_HOSTS"))),
         sender=read_sender(given, "POSTMERGE_SENDER"),
         reply_to=read_sender(given, "POSTMERGE_REPLY_TO"),
@@ -312,6 +319,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "POSTMERGE_TRANSPORT": settings.transport,
         "POSTMERGE_SITE_URL": settings.site_url,
         "POSTMERGE_API_URL": settings.api_url,
+        "POSTMERGE_PREVIEW_URL": settings.preview_url,
         "POSTMERGE_HOSTS": ",".join(settings.hosts),
         "POSTMERGE_SENDER": settings.sender,
         "POSTMERGE_REPLY_TO": settings.reply_to,

@@ -18,6 +18,7 @@ from secrets import token_bytes
 
 _MAC_BYTES = 16
 _TAG = 4  # bytes
+PREVIEW_ID_CHARS = 43
 _LINK = struct.Struct(f">qI{_TAG}sI")  # subscriber, epoch, address tag, reference
 _DATED_LINK = struct.Struct(f">qI{_TAG}sIq")  # and the milliseconds since 1970 when it was issued
 _FIRST_UNSUBSCRIBE = struct.Struct(">qq")  # subscriber, send
@@ -160,6 +161,23 @@ def read_reviewer(secrets: Secrets, token: str, now: datetime, expiry: timedelta
         return None
     reviewer_id, millis = struct.unpack(">qq", opened[0])
     return int(reviewer_id) if now - datetime.fromtimestamp(millis / 1000, UTC) <= expiry else None
+
+
+def preview_ids(secrets: Secrets, branch: str) -> tuple[str, ...]:
+    """Return the unguessable names of a branch's preview, by the newest secret first. 43 characters each."""
+    payload = hashlib.sha256(branch.encode()).digest()[:16]
+    return tuple(_sign((secret,), b"preview", payload) for secret in secrets)
+
+
+def preview_reading_token(secrets: Secrets, preview_id: str) -> str:
+    """Sign a token for the paid text in a preview. 43 characters."""
+    return _sign(secrets, b"preview.reading", hashlib.sha256(preview_id.encode()).digest()[:16])
+
+
+def opens_preview(secrets: Secrets, token: str, preview_id: str) -> bool:
+    """Return whether a token is for the paid text in this preview."""
+    opened = _open(secrets, b"preview.reading", token, 16)
+    return opened is not None and opened[0] == hashlib.sha256(preview_id.encode()).digest()[:16]
 
 
 def canary_token(secrets: Secrets, subscriber_id: int, email_id: int) -> str:

@@ -28,6 +28,10 @@ class History:
         except BadInput:
             return ""
 
+    def find_branch(self) -> str:
+        """The branch that is checked out; empty if none is, as on most runners of pipelines."""
+        return _git(self.root, "branch", "--show-current").strip()
+
     def fork(self, ref: str) -> str:
         """The commit at which the work began, seen from ``ref``. Raises BadInput for a name that git does not know."""
         if ref.startswith("-"):

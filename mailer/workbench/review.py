@@ -55,6 +55,7 @@ class Review:
     left_out: Sequence[tuple[str, str]] = ()  # changed files that are in no edition, each with why
     tested: str = ""  # what was sent to the reviewers, in a sentence
     issues: Sequence[Edition] = ()  # all of the build, among them the last one before each
+    preview: str = ""  # the URL of the site as it would be
 
 
 def render_review(review: Review) -> str:
@@ -65,6 +66,7 @@ def render_review(review: Review) -> str:
         *_list_other_sends(review),
         *_list_refusals(review),
         review.tested,
+        *_link_preview(review),
         *_embed_picture(review),
         _render_findings(review.remarks),
     ]
@@ -72,6 +74,12 @@ def render_review(review: Review) -> str:
         if change.now:
             parts += [_render_facts(change, change.now, review.issues), _render_difference(change, review.base)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _link_preview(review: Review) -> list[str]:
+    if not re.fullmatch(r"https?://[\w.:/\[\]-]+", review.preview):
+        return []
+    return [f"[The site as it would be](<{review.preview}>): scripts and forms do nothing there, and it shows no paid text."]
 
 
 def _render_verdicts(review: Review) -> list[str]:

@@ -32,7 +32,7 @@ def run_scheduler(
     database: Database, settings: Settings, wake_ups: WakeUps, stopping: threading.Event, tick: float = TICK_SECONDS
 ) -> None:
     """Run rounds until ``stopping`` is set. Any error is logged, and the next tick tries again."""
-    watched, journal, pruning = 0.0, JournalWriter(database, settings), TablePruning(database)
+    watched, journal, pruning = 0.0, JournalWriter(database, settings), TablePruning(database, settings)
     reports = MonthlyReports(database, settings)
     while not stopping.is_set():
         started = time.monotonic()

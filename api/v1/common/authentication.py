@@ -24,12 +24,19 @@ _header = APIKeyHeader(
 # What each scope may write, by the first word of the path. A word that is not listed needs ``admin``.
 _WRITES = {
     "subscribers": {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"},
-    "publish": {"publish", "test_emails"},
+    "publish": {"publish", "test_emails", "previews"},
 }
 _HELD_IN_GIT = {"images", "attachments", "snippets", "automations", "forms", "newsletters"}  # read-only for every key
 _PRIVATE = {"users", "api_requests", "webhooks"}  # readable with ``admin`` only
-_PUBLISHERS = {"ping", "publish", "sends"}  # all that ``publish`` may use
-_REVIEWERS = {"ping", "publish/missing", "publish/editions", "publish/plan", "test_emails"}  # what ``review`` may use
+_PUBLISHERS = {"ping", "publish", "previews", "sends"}  # all that ``publish`` may use
+_REVIEWERS = {
+    "ping",
+    "publish/missing",
+    "publish/editions",
+    "publish/plan",
+    "previews",
+    "test_emails",
+}  # what ``review`` may use
 _SEND_DRAFT = re.compile(r"emails/[^/]+/send-draft")  # for ``review`` and ``admin``: it sends to reviewers alone
 
 

@@ -84,7 +84,8 @@ class PublishOutlook(BaseModel):
 _EDITION_BODY = {"required": True, "content": {"application/json": {"schema": {"type": "object", "title": "Edition"}}}}
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """The body as it is."""
     return await request.body()
 
 
@@ -98,7 +99,7 @@ def list_missing_editions(context: Context, payload: ArchiveDigests) -> JSONResp
 
 
 @router.put("/editions/{digest}", status_code=204, response_class=Response, openapi_extra={"requestBody": _EDITION_BODY})
-def upload_edition(context: Context, digest: str, raw: Annotated[bytes, Depends(_body)]) -> Response:
+def upload_edition(context: Context, digest: str, raw: Annotated[bytes, Depends(read_body)]) -> Response:
     """Upload an edition.
 
     The body is the JSON that the build wrote; `digest` is its SHA-256.

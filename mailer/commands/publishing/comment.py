@@ -62,9 +62,11 @@ class Diff:
 @click.option("--picture-url", default="", metavar="URL", help="The public URL of that picture.")
 @click.option("--built", is_flag=True, help="Use the last build instead of building now.")
 @server_option
+@click.option("--preview-url", default="", metavar="URL", help="The address that `postmerge publish --preview` printed.")
 @click.option("--tests", is_flag=True, help="With --server: send what merging sends to the reviewers, each text once.")
 def comment(
-    base: str, since: str, target: Path | None, picture: Path | None, picture_url: str, built: bool, server: str, tests: bool
+    base: str, since: str, target: Path | None, picture: Path | None, picture_url: str, built: bool, server: str,
+    preview_url: str, tests: bool,
 ) -> None:  # fmt: skip
     """Report in Markdown what merging a change would send, what the checks found, and what changed in the email.
 
@@ -89,8 +91,9 @@ def comment(
     left_out = _list_left_out(look, report.editions)
     tested = _send_tests(remote_publish.server(server, settings), outlook) if server and tests and outlook else ""
     made = Review(
-        changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown, left_out, tested, report.editions
-    )
+        changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown, left_out, tested, report.editions,
+        preview_url,
+    )  # fmt: skip
     text = render_review(made)
     paid_leaks.insist(detector.find("The comment", text))
     if target:

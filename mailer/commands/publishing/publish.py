@@ -19,6 +19,7 @@ from mailer.commands.completion import complete_issue, send_argument
 from mailer.commands.publishing import remote_publish
 from mailer.commands.publishing.adopt_comparison import show_comparison
 from mailer.commands.publishing.build_steps import editions_of, show_other_errors, with_checks
+from mailer.commands.publishing.site_preview import PreviewOptions, run_preview
 from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
@@ -128,15 +129,25 @@ def plan(
 @gate_option
 @server_option
 @commit_option
+@click.option("--preview", is_flag=True, help="With --server: only show the built site to reviewers, at a private address.")
+@click.option("--branch", metavar="NAME", default="", help="With --preview: whose site it is (default: what git says).")
+@click.option("--remove", is_flag=True, help="With --preview: remove it, once the branch is merged.")
+@click.option("--reviewer-link", is_flag=True, help="With --preview: print the address that shows paid text, too.")
 @as_json
 def publish(
-    built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, commit: str, json: bool
+    built: bool, issue: str, allow: Sequence[str], gate: bool | None, server: str, commit: str,
+    preview: bool, branch: str, remove: bool, reviewer_link: bool, json: bool,
 ) -> None:  # fmt: skip
     """Build, check, and schedule the sends of all new issues. Running it again never sends an issue twice.
 
-    Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello; postmerge publish --server https://example.org
+    Examples: postmerge publish; postmerge publish --issue 2026-11-24-hello; postmerge publish --server https://example.org;
+    postmerge publish --preview --server https://example.org
     """
     settings = load_settings()
+    if preview:
+        return run_preview(settings, server, PreviewOptions(branch, remove, reviewer_link, built, json))
+    if branch or remove or reviewer_link:
+        raise click.UsageError("--branch, --remove and --reviewer-link need --preview.")
     found, findings = editions_of(settings, built, quiet=json)
     commit = commit or _find_commit(settings)
     if server:

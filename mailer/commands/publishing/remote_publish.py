@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from mailer.commands.cli_output import count
 from mailer.core import domain_names
@@ -43,9 +43,9 @@ class Server:
         self._base = parts.geturl().rstrip("/") + "/v1"
         self._key = key
 
-    def ask(self, method: str, path: str, body: bytes) -> Any:
+    def ask(self, method: str, path: str, body: bytes, media_type: str = "application/json") -> Any:
         """What the server answers. Raises Refused, BadInput or Unavailable with its sentence."""
-        headers = {"Authorization": f"Token {self._key}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Token {self._key}", "Content-Type": media_type}
         request = http_client.HttpRequest(
             method, self._base + path, headers, body, _TIMEOUT_SECONDS, max_bytes=_MAX_SERVER_ANSWER_BYTES
         )
@@ -107,6 +107,18 @@ def send_test(server: Server, edition: Edition, variant: str, to: Sequence[str],
     body = json.dumps({"edition": digest, "variant": variant, "to": list(to), "once": once}).encode()
     done: dict[str, Any] = server.ask("POST", "/test_emails", body)
     return done
+
+
+def upload_preview(server: Server, branch: str, packed: bytes, reviewer: bool) -> dict[str, Any]:
+    """Upload the preview of a branch; return its addresses (``reviewer``: also the one with paid text) and its end."""
+    asked = urlencode({"branch": branch, **({"reviewer": "true"} if reviewer else {})})
+    done: dict[str, Any] = server.ask("POST", f"/previews?{asked}", packed, "application/octet-stream")
+    return done
+
+
+def remove_preview(server: Server, branch: str) -> None:
+    """Remove the preview of a branch, if there is one."""
+    server.ask("DELETE", f"/previews?{urlencode({'branch': branch})}", b"")
 
 
 def server(url: str, settings: Settings) -> Server:

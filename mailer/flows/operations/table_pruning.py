@@ -1,4 +1,4 @@
-"""Delete what the retention rules of tables let go, a little each hour."""
+"""Delete what the retention rules of tables let go, and old previews of sites, a little each hour."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 
 from mailer.core import log
 from mailer.core.db import Database
+from mailer.core.settings import Settings
+from mailer.flows.publishing.site_previews import delete_old_previews
 from mailer.store.operations import table_retention
 
 logger = log.get("retention")
@@ -17,8 +19,8 @@ _MAX_ROUNDS = 100  # of a table in an hour
 class TablePruning:
     """Applies the rules once an hour. Safe to run concurrently."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database, self._settings = database, settings
         self._last = -INTERVAL_SECONDS
 
     def run_due(self) -> None:
@@ -26,6 +28,7 @@ class TablePruning:
         if time.monotonic() - self._last >= INTERVAL_SECONDS:
             self._last = time.monotonic()
             prune_tables(self._database)
+            delete_old_previews(self._settings)
 
 
 def prune_tables(database: Database) -> dict[str, int]:

@@ -71,6 +71,8 @@ def paths_of(app_paths: Iterator[str], newsletter: Web, send_id: int) -> Iterato
         "id_or_email": str(subscriber),
         "id_or_issue": str(send_id),
         "rest": "nothing",
+        "address": "nothing",
+        "path": "nothing",
         "digest": digest,
         **dict.fromkeys(("key", "id", "username"), "nothing"),
         "history_id": "1",

@@ -38,6 +38,7 @@ OPEN = {
     "/subscribe", "/subscribe/token", "/api/emails/embed-subscribe/{newsletter}", "/reader", "/cancel", "/withdraw",
     "/join", "/join/thanks", "/docs", "/openapi.json", "/health", "/health/live", "/health/ready",
     "/receipts/keys.json", "/receipts/{digest}.json", "/receipts/{digest}",
+    "/previews/{address}", "/previews/{address}/{path:path}",
     # by a signed link of one's own, whatever one has paid
     "/confirm/{token}", "/leave/{token}", "/leave/{token}/canary", "/leave/test", "/leave/test/canary",
     "/reader/{token}", "/address/{token}", "/canary/{token}", "/gift/{token}", "/reviewers/{token}",

@@ -14,8 +14,8 @@ from tests.web import Web
 
 PRIVATE = {"users", "api_requests", "webhooks"}  # for admin alone: addresses of people, and signing keys
 LISTS = {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"}
-PUBLISHER = {"ping", "publish", "sends"}
-REVIEWER = {"ping", "test_emails"}
+PUBLISHER = {"ping", "publish", "previews", "sends"}
+REVIEWER = {"ping", "previews", "test_emails"}
 VERBS = ("get", "post", "put", "patch", "delete")
 
 
@@ -28,7 +28,7 @@ def allowed(scope: str, verb: str, path: str) -> bool:
         return word in REVIEWER or (word == "publish" and rest.partition("/")[0] in ("missing", "editions", "plan"))
     if scope in ("admin", "publish"):
         return scope == "admin" or word in PUBLISHER
-    if word == "test_emails":
+    if word in ("test_emails", "previews"):
         return False
     if verb == "get":
         return word not in PRIVATE | {"publish"}

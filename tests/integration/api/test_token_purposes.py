@@ -64,6 +64,8 @@ def made(shop: Shop, subscriber: int) -> dict[str, str]:
         "form": tokens.form_token(secret, now), "work": tokens.work_token(secret, now, 1),
         "export": tokens.export_token(secret, subscriber, 1, now),
         "reviewer": tokens.reviewer_token(secret, reviewer, now),
+        "preview": tokens.preview_ids(secret, "draft")[0],
+        "preview.reading": tokens.preview_reading_token(secret, tokens.preview_ids(secret, "draft")[0]),
     }  # fmt: skip
 
 

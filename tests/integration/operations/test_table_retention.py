@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mailer.core.db import Database
 from mailer.flows.operations.table_pruning import TablePruning, prune_tables
 from mailer.store.operations import table_retention
 from mailer.store.operations.table_retention import RULES
+from tests import factories
 
 ROWS = {
     "bulk_actions": "INSERT INTO bulk_actions (type, metadata, state, done_at) VALUES ('x', '{{}}', '{state}', {at})",
@@ -71,11 +74,13 @@ def test_work_that_is_not_done_stays_however_old_it_is(database: Database, webho
     assert prune_tables(database) == {}
 
 
-def test_many_rows_go_in_short_transactions_and_once_an_hour(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_go_in_short_transactions_and_once_an_hour(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(table_retention, "MAX_PRUNED_ROWS", 3)
     for number in range(8):
         insert(database, "notices", 91, number)
-    pruning = TablePruning(database)
+    pruning = TablePruning(database, factories.settings(tmp_path))
     pruning.run_due()
     assert count(database, "notices") == 0
     insert(database, "notices", 91, 9)

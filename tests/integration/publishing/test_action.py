@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -21,7 +23,7 @@ from tests.web import Web
 __all__ = ["change", "forge", "newsletter", "repository", "url"]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
-COMMANDS = ("check", "report", "comment", "comment-fork", "build", "publish")
+COMMANDS = ("check", "report", "comment", "comment-fork", "build", "publish", "remove-preview")
 
 
 def step(name: str) -> dict[str, Any]:
@@ -48,7 +50,9 @@ def test_each_command_has_its_steps_and_every_script_is_one() -> None:
         ]
         subprocess.run(["bash", "-n", "-c", one.get("run", "")], check=True)
         assert "${{" not in one.get("run", ""), "text from outside belongs into the environment"
-    assert ["inputs.key" in str(one.get("env", "")) for one in STEPS].count(True) == 2, "only publish and report see a key"
+    assert ["inputs.key" in str(one.get("env", "")) for one in STEPS].count(True) == 3, (
+        "only publish, report and remove-preview see a key"
+    )
 
 
 def test_the_program_is_installed_outside_the_repository_with_pinned_requirements() -> None:
@@ -66,6 +70,7 @@ def test_the_report_becomes_one_comment(change: Repository, forge: Forge, runner
         "github.event.pull_request.number": "7", "github.event.pull_request.head.sha": head,
         "github.token": "t", "github.action_path": str(ROOT),
         "inputs.key": "", "inputs.server": "", "inputs.tests": "false", FROM_A_FORK: "false",
+        "inputs.preview": "true", "github.head_ref": "draft",
     }  # fmt: skip
     environ = {**runner, "GITHUB_SERVER_URL": str(origin.parent), "GITHUB_REPOSITORY": origin.name}
     report, post = step("Write the report"), step("Post the report, or renew the one that is there")
@@ -119,3 +124,42 @@ def test_what_was_built_without_a_secret_is_published_once_by_a_runner_without_t
         plan = (Path(runner["GITHUB_OUTPUT"]).read_text().splitlines())[-1]
         sends.append(json.loads(plan.removeprefix("plan="))["sends"])
     assert [len(one) for one in sends] == [0, 1, 0]
+
+
+def test_the_report_links_to_a_preview_of_the_site_which_a_merge_removes(
+    change: Repository, runner: dict[str, str], newsletter: Web, url: str
+) -> None:
+    key = with_key(newsletter, url, "review")._key
+    values = {
+        "github.base_ref": "main", "github.event.action == 'synchronize' && github.event.before || ''": "",
+        "github.event.pull_request.number": "7", "github.event.pull_request.head.sha": "", "github.head_ref": "draft",
+        "inputs.key": key, "inputs.server": url, "inputs.tests": "false", "inputs.preview": "true", FROM_A_FORK: "true",
+    }  # fmt: skip
+    report, remove = step("Write the report"), step("Remove the preview")
+    run(change, report["run"], **runner, **filled(report, values))
+    said = (change.folder / "comment.md").read_text()
+    [address] = re.findall(r"\[The site as it would be\]\(<(\S+)>\)", said)
+    path = urlsplit(address).path
+    assert "Hello" in newsletter.client.get(path).text
+    assert "Hello" in newsletter.client.get(f"{path}issues/hello/").text
+    run(change, remove["run"], **runner, **filled(remove, values))
+    assert newsletter.client.get(path).status_code == 404
+    run(change, remove["run"], **runner, **filled(remove, {**values, "inputs.key": ""}))
+
+
+def test_without_a_preview_there_is_still_a_report(
+    change: Repository, runner: dict[str, str], newsletter: Web, url: str
+) -> None:
+    newsletter.settings.build.mkdir(parents=True, exist_ok=True)
+    newsletter.settings.previews_folder.write_text("in the way")
+    values = {
+        "github.base_ref": "main", "github.event.action == 'synchronize' && github.event.before || ''": "",
+        "github.event.pull_request.number": "7", "github.event.pull_request.head.sha": "", "github.head_ref": "draft",
+        "inputs.key": with_key(newsletter, url, "review")._key, "inputs.server": url, "inputs.tests": "false",
+        "inputs.preview": "true", FROM_A_FORK: "true",
+    }  # fmt: skip
+    report = step("Write the report")
+    run(change, report["run"], **runner, **filled(report, values))
+    said = (change.folder / "comment.md").read_text()
+    assert "*Hello*" in said
+    assert "The site as it would be" not in said

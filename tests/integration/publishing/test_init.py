@@ -193,13 +193,13 @@ def test_the_workflow_names_our_action_at_the_commit_that_was_asked_for(tmp_path
     text = (tmp_path / ".github/workflows/newsletter.yml").read_text("utf-8")
     jobs = yaml.safe_load(text)["jobs"]
     uses = [step["uses"] for job in jobs.values() for step in job["steps"]]
-    assert uses.count(f"{scaffold.REPOSITORY}@{commit}") == 5
+    assert uses.count(f"{scaffold.REPOSITORY}@{commit}") == 6
     action = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
     wanted = {step["with"]["command"] for job in jobs.values() for step in job["steps"] if scaffold.REPOSITORY in step["uses"]}
     for command in wanted:
         assert command in action["inputs"]["command"]["description"]
-    assert not any("secrets." in str(job) for name, job in jobs.items() if name not in ("publish", "report"))
-    assert "secrets.POSTMERGE_API_KEY" not in str(jobs["report"])
+    assert not any("secrets." in str(job) for name, job in jobs.items() if name not in ("publish", "report", "remove-preview"))
+    assert "secrets.POSTMERGE_API_KEY" not in str(jobs["report"]) + str(jobs["remove-preview"])
     forks = yaml.safe_load((tmp_path / ".github/workflows/newsletter-forks.yml").read_text("utf-8"))
     assert forks[True]["workflow_run"]["workflows"] == [
         yaml.safe_load(text)["name"]

@@ -97,6 +97,19 @@ def test_an_unsubscribe_link_of_the_first_format_is_read_and_says_nothing_about_
     assert not claim.was_sent_to(TO.email_normal)
 
 
+def test_nobody_can_guess_a_previews_address_or_open_its_paid_text_with_another_token() -> None:
+    others = ("another-secret-of-32-characters-1",)
+    [preview_id] = tokens.preview_ids(SECRET, "draft")
+    assert len(preview_id) == tokens.PREVIEW_ID_CHARS
+    assert tokens.preview_ids((*others, *SECRET), "draft") == (*tokens.preview_ids(others, "draft"), preview_id)
+    assert len({preview_id, *tokens.preview_ids(SECRET, "other"), *tokens.preview_ids(others, "draft")}) == 3
+    token = tokens.preview_reading_token(SECRET, preview_id)
+    assert tokens.opens_preview((*others, *SECRET), token, preview_id)
+    assert not tokens.opens_preview(others, token, preview_id)
+    assert not tokens.opens_preview(SECRET, token, tokens.preview_ids(SECRET, "other")[0])
+    assert not any(tokens.opens_preview(SECRET, one, preview_id) for one in (preview_id, "", "é", token[:-1]))
+
+
 def test_links_in_emails_are_short() -> None:
     assert len(tokens.unsubscribe_token(SECRET, TO, 9)) == 48
     assert len(tokens.paid_token(SECRET, TO, NOW)) == 59

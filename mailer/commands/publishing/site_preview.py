@@ -1,0 +1,69 @@
+"""``postmerge publish --preview``: the site that a branch would make, shown by the server. Sends and publishes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import click
+from rich.text import Text
+
+from mailer.commands.cli_output import count
+from mailer.commands.common import err, out, print_json
+from mailer.commands.publishing import remote_publish
+from mailer.commands.publishing.build_steps import editions_of
+from mailer.core.errors import BadInput
+from mailer.core.settings import Settings
+from mailer.editions.site.preview_files import collect_preview
+from mailer.exchange.site_preview import pack_preview
+from mailer.workbench.history import History
+
+
+@dataclass(frozen=True)
+class PreviewOptions:
+    """What was asked with ``--preview``. ``branch`` is empty for the one that git says."""
+
+    branch: str
+    remove: bool
+    reviewer_link: bool
+    built: bool
+    json: bool
+
+
+def run_preview(settings: Settings, url: str, options: PreviewOptions) -> None:
+    """Upload the preview of a branch and print its address, or remove it."""
+    if not url:
+        raise click.UsageError("--preview needs --server: the server shows the preview.")
+    there, branch = remote_publish.server(url, settings), options.branch or _find_branch(settings)
+    if options.remove:
+        remote_publish.remove_preview(there, branch)
+        return (
+            print_json({"branch": branch, "url": None}) if options.json else err.print(f"There is no preview of {branch} now.")
+        )
+    editions, _ = editions_of(settings, options.built, quiet=options.json)
+    found = collect_preview(settings.site_folder, settings.site_url or _read_site_url(settings), editions)
+    done = remote_publish.upload_preview(there, branch, pack_preview(found.files), options.reviewer_link)
+    if options.json:
+        return print_json({"branch": branch, **done, "left_out": found.left_out})
+    out.print(Text(done["url"]), soft_wrap=True)
+    if done["reviewer_url"]:
+        out.print(Text(done["reviewer_url"]), soft_wrap=True)
+    end = datetime.fromisoformat(done["expires_at"])
+    left_out = f" {count(found.left_out, 'large file')} of it, if live, come from the site." if found.left_out else ""
+    err.print(
+        Text(f"The preview of {branch} is there until {end:%Y-%m-%d}. Scripts and forms do nothing in it.{left_out}"),
+        soft_wrap=True,
+    )
+
+
+def _find_branch(settings: Settings) -> str:
+    branch = History(settings.content).find_branch()
+    if not branch:
+        raise BadInput("git has no branch checked out here: name it with --branch.")
+    return branch
+
+
+def _read_site_url(settings: Settings) -> str:
+    from mailer.commands.publishing.check import Look
+
+    return Look(settings).site.url

@@ -223,7 +223,7 @@ def _check_paid_text(step: Step) -> Iterator[Refusal]:
     if step.edition and any(one.premium for one in step.edition.variants):
         yield Refusal(
             "unsold",
-            f"{step.edition.path} has paid text, and nobody can pay for it here{step.texts_said}: write plans.toml and set"
+            f"{step.edition.path} has paid text, and nobody can pay for it here: write plans.toml and set"
             " STRIPE_SECRET_KEY, or publish with `--allow unsold`.",
         )
 

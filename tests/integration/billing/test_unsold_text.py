@@ -24,7 +24,7 @@ from tests.integration.sending.test_variants import edition
 from tests.paying import Shop
 
 
-def test_paid_text_without_a_way_to_pay_is_refused_with_the_split_of_its_recipients(database: Database, tmp_path: Path) -> None:
+def test_paid_text_without_a_way_to_pay_is_refused(database: Database, tmp_path: Path) -> None:
     settings = factories.settings(tmp_path, database.url)
     outbox, found = Outbox(settings.outbox), [factories.old(), edition()]
     adopt_issues(database, settings, [factories.old()])
@@ -33,7 +33,7 @@ def test_paid_text_without_a_way_to_pay_is_refused_with_the_split_of_its_recipie
         entitlement_records.save(tx, 1, "complimentary", True, None)
     [refusal] = preview_publish(database, settings, found, [], outbox, Request()).refusals
     assert refusal.sentence.endswith(
-        " has paid text, and nobody can pay for it here (free 2, paid 1): write plans.toml and set STRIPE_SECRET_KEY, or"
+        " has paid text, and nobody can pay for it here: write plans.toml and set STRIPE_SECRET_KEY, or"
         " publish with `--allow unsold`."
     )
     assert not preview_publish(database, settings, found, [], outbox, Request(allow=("unsold",))).refusals
@@ -49,7 +49,7 @@ def test_plan_says_when_no_recipient_is_a_paid_subscriber(database: Database, tm
     cli_output.plan(
         screen, preview_publish(database, settings, found, [], Outbox(settings.outbox), Request()), everything=False
     )
-    assert "3 (free 3, paid 0)" in screen.export_text()
+    assert "3 subscribers (free 3, paid 0)" in screen.export_text()
 
 
 def test_join_denies_no_paid_text_that_an_email_promised(shop: Shop) -> None:

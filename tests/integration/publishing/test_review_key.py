@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
@@ -87,6 +88,19 @@ def test_a_small_audience_is_told_as_fewer_than_fifty(newsletter: Web, server: r
     assert "to **fewer than 50 subscribers** at once" in report(server, factories.edition())
     order, _ = remote_publish.hand_over(server, [factories.old(), factories.edition()], "", (), False)
     assert "to fewer than 50 subscribers" in "\n".join(remote_publish.planned(remote_publish.plan(server, order, [])))
+
+
+@pytest.mark.parametrize("scope", ["review", "publish"])
+def test_no_refusal_tells_a_number_of_subscribers(newsletter: Web, server: remote_publish.Server, scope: str) -> None:
+    factories.add_subscribers(newsletter.database, 37)
+    with newsletter.database.transaction() as tx:
+        entitlement_records.save(tx, 1, "paying", True, None)
+    key = api_keys.create_key(newsletter.database, scope, scope)
+    order, _ = remote_publish.hand_over(server, [factories.old(), paid_edition()], "", (), False)
+    headers = {"Authorization": f"Token {key}", "Content-Type": "application/json"}
+    told = newsletter.client.post("/v1/publish/plan", content=order.body([]), headers=headers).json()["refusals"]
+    assert [one["check"] for one in told] == ["unsold"]
+    assert not re.search(r"\b(37|36|1)\b", told[0]["sentence"])
 
 
 def test_it_publishes_nothing(newsletter: Web, server: remote_publish.Server) -> None:

@@ -8,18 +8,19 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mailer.checks import dialect, head, links, network, own_words, placeholders, words
+from mailer.checks import dialect, head, links, network, own_words, placeholders, sequences, words
 from mailer.checks.context import Context, Ledger, Rendered, Sibling, word_list
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
 from mailer.core.errors import BadInput
+from mailer.editions.source.sequences import is_step
 from mailer.editions.source.site_config import EXTENSIONS, Site
 from mailer.editions.source.slugs import File, Slugs
 from mailer.editions.source.translations import Text
 
 __all__ = ["CHECKS", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
            "Sibling", "context_of", "dialect", "documents", "examine", "fixed", "head", "links", "network", "own_words",
-           "placeholders", "siblings", "word_list", "words"]  # fmt: skip
+           "placeholders", "sequences", "siblings", "word_list", "words"]  # fmt: skip
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
@@ -35,7 +36,9 @@ def documents(site: Site, wanted: Sequence[Path] = ()) -> list[Document]:
 def document(site: Site, path: Path) -> Document:
     """Read one file. Raises BadInput if it cannot be read."""
     try:
-        return Document(path, site.shown(path), path.read_bytes(), site.is_page(path))
+        found = Document(path, site.shown(path), path.read_bytes(), site.is_page(path))
+        found.is_step = is_step(path, site.root, found.fields)
+        return found
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}): check its name and its permissions.") from error
 

@@ -75,6 +75,7 @@ class Document:
     shown: str
     data: bytes
     is_page: bool = False
+    is_step: bool = False  # of a sequence
     source: Source = field(init=False)
     text: str = field(init=False)
 

@@ -94,7 +94,7 @@ def field_double(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("date-unreadable", "error", "A date that is missing or invalid.")
 def date_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
-    if doc.is_page or _read_date(doc, ctx):
+    if doc.is_page or doc.is_step or _read_date(doc, ctx):
         return
     text = doc.fields.get("date", "")
     what = f"`Date: {text}` is not a valid date" if text else "`Date:` is missing"

@@ -14,7 +14,7 @@ from mailer.core.edition import Edition, by_text
 from mailer.core.i18n import local_time
 from mailer.flows.publishing.publish import Outlook, Published
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
-from mailer.flows.publishing.sequence_plan import SequenceAction, SequenceChange, StepAction
+from mailer.flows.publishing.sequence_plan import change_facts, list_sentences
 from mailer.flows.sending.send_status import SendStatus
 from mailer.flows.sending.warmup import WarmupState
 from mailer.store.subscribers.subscribers import Subscriber
@@ -47,22 +47,8 @@ def plan(console: Console, outlook: Outlook, everything: bool) -> None:
 def sequences(console: Console, plan: Plan, everything: bool = False) -> None:
     """Print what publishing does about sequences: a line for each, and for each step that changes."""
     for change in plan.sequences:
-        if not (change.changed or everything):
-            continue
-        console.print(Text(f"sequence {change.name}: {describe_sequence(change)}"), soft_wrap=True)
-        for step in change.steps:
-            if (step.action is not StepAction.KEEP and step.effect) or everything:
-                console.print(Text(f"  {step.name}: {step.action}{f'; {step.effect}' if step.effect else ''}"), soft_wrap=True)
-
-
-def describe_sequence(change: SequenceChange) -> str:
-    """Describe what publishing does about a whole sequence, and to how many."""
-    said = [str(change.action), *change.effects, f"{count(change.enrolled, 'subscriber')} in it"]
-    if change.backfill is not None:
-        said.append(f"Backfill: {count(change.backfill, 'existing subscriber')} would be enrolled")
-    elif change.action is SequenceAction.START and not change.enrolled:
-        said.append("the existing list gets nothing")
-    return "; ".join(said)
+        if change.changed or everything:
+            console.print(Text("\n".join(list_sentences(change_facts(change)))), soft_wrap=True)
 
 
 def _describe_send(step: Step, edition: Edition, account: AccountLimits | None) -> str:
@@ -107,22 +93,7 @@ def steps_facts(plan: Plan, account: AccountLimits | None = None) -> dict[str, A
         "first": plan.first,
         "counts": {str(action): len(plan.of(action)) for action in Action},
         "steps": [_step_facts(step, account) for step in plan.steps if step.action in _BUSY],
-        "sequences": [sequence_facts(change) for change in plan.sequences if change.changed],
-    }
-
-
-def sequence_facts(change: SequenceChange) -> dict[str, Any]:
-    """What publishing does about one sequence, as JSON data."""
-    return {
-        "name": change.name,
-        "action": str(change.action),
-        "effects": list(change.effects),
-        "enrolled": change.enrolled,
-        "backfill": change.backfill,
-        "steps": [
-            {"name": step.name, "action": str(step.action), "effect": step.effect, "waiting": step.waiting}
-            for step in change.steps
-        ],
+        "sequences": [change_facts(change) for change in plan.sequences if change.changed],
     }
 
 

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from mailer.checks import Remark
-from mailer.core.edition import Edition, SendIntent, spoken_in
+from mailer.core.edition import Edition, Finding, SendIntent, spoken_in
 from mailer.core.i18n import code
 from mailer.editions.mail.gmail_clipping import MAX_HTML_BYTES
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Step
+from mailer.flows.publishing.sequence_plan import list_sentences
 from mailer.transports.base import AccountLimits
 from mailer.workbench import email_facts, email_support
 from mailer.workbench.picture import PHONE_WIDTH
@@ -54,6 +55,7 @@ class Review:
     picture: str = ""
     left_out: Sequence[tuple[str, str]] = ()  # changed files that are in no edition, each with why
     tested: str = ""  # what was sent to the reviewers, in a sentence
+    sequence_errors: Sequence[Finding] = ()
     issues: Sequence[Edition] = ()  # all of the build, among them the last one before each
     preview: str = ""  # the URL of the site as it would be
 
@@ -65,6 +67,7 @@ def render_review(review: Review) -> str:
         *_render_verdicts(review),
         *_list_other_sends(review),
         *_list_refusals(review),
+        _describe_sequences(review),
         review.tested,
         *_link_preview(review),
         *_embed_picture(review),
@@ -105,6 +108,9 @@ def _render_verdict(review: Review, change: Change) -> str:
         if step and step.action is Action.CANCEL:
             return f"Merging this **cancels** the send of {escape_code(change.shown)}, because it is gone."
         return f"Merging this **sends nothing**, because {escape_code(change.shown)} is gone."
+    if step_of := (change.original or edition).step:
+        name = escape_code(step_of.sequence.name)
+        return f"*{escape_text(edition.title)}* is a step of the sequence {name}, sent to each subscriber when it is due."
     if change.original:
         return _describe_translation(review, change.original, edition)
     if review.outlook is None:
@@ -192,6 +198,13 @@ def _list_other_sends(review: Review) -> list[str]:
         for step in steps
         if step.edition and step.path not in own
     ][:_MOST_ISSUES]
+
+
+def _describe_sequences(review: Review) -> str:
+    """What merging means for those who are in a sequence; errors keep one as it is."""
+    lines = [line for facts in (review.outlook.sequences if review.outlook else ()) for line in list_sentences(facts)]
+    lines += [f"{one.path}: {one.message} Until then the sequence stays as it is." for one in review.sequence_errors]
+    return "\n".join(f"{'  ' * line.startswith('  ')}- {escape_sentence(line.strip())}" for line in lines)
 
 
 def _list_refusals(review: Review) -> list[str]:

@@ -19,6 +19,16 @@ def hide_counts(_step: Step) -> dict[str, Any]:
     return {"subscribers": None, "texts": {}}
 
 
+def hide_number(_number: int) -> str:
+    """Say nothing about a number."""
+    return "not shown to this key"
+
+
+def round_number(number: int) -> str:
+    """Format a number, rounded down to ``MIN_TOLD``."""
+    return f"about {number // MIN_TOLD * MIN_TOLD:,}" if number >= MIN_TOLD else f"fewer than {MIN_TOLD}"
+
+
 def count_roughly(step: Step, rules: Collection[str]) -> dict[str, Any]:
     """Return the numbers if the audience rule is one of ``rules``; None in place of one below ``MIN_TOLD``.
 

@@ -19,6 +19,7 @@ from mailer.core.errors import BadInput
 from mailer.flows.publishing import publish, remote_publish
 from mailer.flows.publishing.preflight import ALLOWED
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
+from mailer.flows.publishing.sequence_plan import change_facts, show_exactly
 from mailer.transports.base import Transport
 
 router = APIRouter(prefix="/publish", tags=["Publish"])
@@ -71,6 +72,7 @@ class PublishResult(BaseModel):
     first: bool
     sends: list[int]
     steps: list[dict[str, Any]]
+    sequences: list[dict[str, Any]] = []
 
 
 class PublishOutlook(BaseModel):
@@ -78,6 +80,7 @@ class PublishOutlook(BaseModel):
 
     first: bool
     steps: list[dict[str, Any]]
+    sequences: list[dict[str, Any]] = []
     refusals: list[dict[str, Any]]
 
 
@@ -120,7 +123,7 @@ def plan_publish(context: Context, request: Request, payload: PublishInput) -> J
     outlook = remote_publish.preview_uploaded(context.database, context.settings, *_arguments(context, payload, blind))
     told = [one for one in outlook.refusals if not (blind and one.about_subscribers)]
     refusals = [{"check": one.name, "sentence": one.sentence} for one in told]
-    return JSONResponse({"first": outlook.plan.first, "steps": _as_steps(context, request, outlook.plan), "refusals": refusals})
+    return JSONResponse({**_as_facts(context, request, outlook.plan), "refusals": refusals})
 
 
 @router.post("", response_model=PublishResult, responses=schemas.error_responses(409))
@@ -132,7 +135,7 @@ def publish_archive(context: Context, request: Request, payload: PublishInput) -
     """
     blind = is_blind(request)
     done = remote_publish.publish_uploaded(context.database, context.settings, *_arguments(context, payload, blind))
-    facts = {"first": done.plan.first, "sends": list(done.send_ids), "steps": _as_steps(context, request, done.plan)}
+    facts = {**_as_facts(context, request, done.plan), "sends": list(done.send_ids)}
     return JSONResponse(facts, background=BackgroundTask(context.wake_transactional))
 
 
@@ -151,6 +154,13 @@ def _arguments(
         findings,
         publish.Request(payload.issue, payload.allow, gate, blind, payload.commit),
     )
+
+
+def _as_facts(context: AppContext, request: Request, plan: Plan) -> dict[str, Any]:
+    show = review_counts.hide_number if is_blind(request) else show_exactly
+    show = review_counts.round_number if request.state.key.scope == "review" else show
+    sequences = [change_facts(change, show) for change in plan.sequences if change.changed]
+    return {"first": plan.first, "steps": _as_steps(context, request, plan), "sequences": sequences}
 
 
 def _as_steps(context: AppContext, request: Request, plan_publish: Plan) -> list[dict[str, Any]]:

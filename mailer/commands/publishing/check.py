@@ -89,7 +89,8 @@ class Look:
         chosen = {doc.path for doc in checks.documents(self.site, files)} if files else None
         self.docs = [doc for doc in every if chosen is None or doc.path in chosen]
         self.words = [] if files else list(i18n.own_catalogues().values())
-        self.ctx = context(settings, self.site, every)
+        self.ctx = context(settings, self.site, [doc for doc in every if not doc.is_step])
+        self._every, self._is_chosen = every, chosen is not None
 
     def remarks(self, links: bool = False) -> list[Remark]:
         """What the checks say."""
@@ -97,6 +98,9 @@ class Look:
         if links:
             found += network.examine(self.docs, err, self.links_kept)
         found += own_words.examine(self.words, self.skip)
+        shown = {str(Path(doc.shown).parent) for doc in self.docs}
+        of_sequences = checks.sequences.examine(self.site, self._every, self.skip)
+        found += [one for one in of_sequences if not self._is_chosen or str(Path(one.path).parent) in shown]
         return sorted(found, key=lambda one: (one.path, one.line, one.column))
 
     def fix(self) -> None:

@@ -26,6 +26,7 @@ from mailer.editions.source.translations import as_issues
 from mailer.flows.publishing import publish
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action
+from mailer.flows.publishing.sequence_plan import list_broken
 from mailer.transports import make_transport
 from mailer.workbench.history import History
 from mailer.workbench.picture import draw_phones
@@ -91,7 +92,8 @@ def comment(
     left_out = _list_left_out(look, report.editions)
     tested = _send_tests(remote_publish.server(server, settings), outlook) if server and tests and outlook else ""
     made = Review(
-        changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown, left_out, tested, report.editions,
+        changes, remarks, outlook, why, site.zone, settings.hold, since or base, shown, left_out, tested,
+        list_broken(report.findings), report.editions,
         preview_url,
     )  # fmt: skip
     text = render_review(made)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 from mailer.commands.cli_output import count
 from mailer.core import domain_names
-from mailer.core.edition import Edition, Finding, SendIntent, texts_said
+from mailer.core.edition import Edition, Finding, SendIntent, list_issues, texts_said
 from mailer.core.errors import BadInput, Refused, Unavailable
 from mailer.core.net import http_client
 from mailer.core.settings import Settings
@@ -20,6 +20,7 @@ from mailer.editions.site import edition_files
 from mailer.flows.publishing.preflight import Refusal
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
+from mailer.flows.publishing.sequence_plan import list_sentences
 
 _TIMEOUT_SECONDS = 120.0  # freezing a large audience takes a while
 _MAX_SERVER_ANSWER_BYTES = 64 << 20
@@ -128,6 +129,7 @@ def server(url: str, settings: Settings) -> Server:
 
 def make_outlook(facts: dict[str, Any], found: Sequence[Edition]) -> Outlook:
     """Return the server's plan as if it had been made here. It says nothing about issues for which nothing changes."""
+    found = list_issues(found)
     by_path = {edition.path: edition for edition in found}
     steps = [_make_step(step, by_path) for step in facts["steps"]]
     told = {step.path for step in steps}
@@ -137,7 +139,9 @@ def make_outlook(facts: dict[str, Any], found: Sequence[Edition]) -> Outlook:
         if edition.path not in told
     ]
     refusals = tuple(Refusal(one["check"], one["sentence"]) for one in facts["refusals"])
-    return Outlook(Plan(tuple(steps), facts["first"], datetime.now(UTC)), refusals, None)
+    return Outlook(
+        Plan(tuple(steps), facts["first"], datetime.now(UTC)), refusals, None, sequences=tuple(facts.get("sequences", ()))
+    )
 
 
 def _make_step(step: dict[str, Any], by_path: dict[str, Edition]) -> Step:
@@ -177,7 +181,8 @@ def planned(facts: dict[str, Any]) -> list[str]:
 
 def sentences(done: dict[str, Any]) -> list[str]:
     """What was done, a line for each thing."""
-    return [_describe_step(step) for step in done["steps"]] or ["Nothing new to send."]
+    sequences = [line for one in done.get("sequences", ()) for line in list_sentences(one)]
+    return [*(_describe_step(step) for step in done["steps"]), *sequences] or ["Nothing new to send."]
 
 
 def _describe_step(step: dict[str, Any]) -> str:

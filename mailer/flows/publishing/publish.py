@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from mailer.core import audience, log
 from mailer.core.db import Database, Tx
@@ -14,7 +15,7 @@ from mailer.core.settings import Settings
 from mailer.editions.source import paid_leaks
 from mailer.flows.publishing import preflight, sender_identities, sequence_publish
 from mailer.flows.publishing.publish_plan import Action, Plan, PlanRequest, Step, build_known_issue, build_plan
-from mailer.flows.publishing.sequence_plan import NewsletterSender, build_changes
+from mailer.flows.publishing.sequence_plan import NewsletterSender, build_changes, change_facts
 from mailer.flows.sending import fence, warmup
 from mailer.flows.sending.send_control import find_send, halt_send
 from mailer.flows.sending.warmup import WarmupState
@@ -55,12 +56,16 @@ class Published:
 
 @dataclass(frozen=True)
 class Outlook:
-    """A plan with the reasons to refuse it. ``account`` is None if the transport has no limits, ``warmup`` if none runs."""
+    """A plan with the reasons to refuse it. ``account`` is None if the transport has no limits, ``warmup`` if none runs.
+
+    ``sequences`` say what happens to them, as JSON data.
+    """
 
     plan: Plan
     refusals: tuple[preflight.Refusal, ...]
     account: AccountLimits | None
     warmup: WarmupState | None = None
+    sequences: tuple[Mapping[str, Any], ...] = ()
 
 
 def adopt_issues(database: Database, settings: Settings, found: Sequence[Edition]) -> int:
@@ -127,7 +132,8 @@ def preview_publish(
         refusals += sender_identities.check_senders(plan, settings, transport)
     if (plan.of(Action.SEND, Action.UPDATE) or plan.new_texts) and (trouble := fence.read_fence(database, settings).problem):
         refusals.insert(0, preflight.Refusal("", trouble))
-    return Outlook(plan, tuple(refusals), account, warmup.read_warmup(database))
+    changes = tuple(change_facts(one) for one in plan.sequences if one.changed)
+    return Outlook(plan, tuple(refusals), account, warmup.read_warmup(database), changes)
 
 
 def publish(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from mailer.core.db import Tx
 from mailer.core.edition import SEQUENCES_FOLDER, Edition, Finding, SequenceRules, SequenceStep
@@ -36,15 +37,27 @@ class StepAction(StrEnum):
 
 
 @dataclass(frozen=True)
+class ChangeEffect:
+    """A sentence about those who are in a sequence; ``{}`` in its text stand for the numbers."""
+
+    text: str
+    numbers: tuple[int, ...] = ()
+
+    def describe(self, show: Callable[[int], str]) -> str:
+        """Return the sentence with its numbers, as far as whoever asks may know them."""
+        return self.text.format(*map(show, self.numbers))
+
+
+@dataclass(frozen=True)
 class StepChange:
-    """One step. ``effect`` is a sentence for people; ``waiting``: how many wait for it now.
+    """One step. ``effects`` say what the change means for people; ``waiting``: how many wait for it now.
 
     ``has_new_text``: a new send is needed; ``is_retimed``: those who wait for it are timed anew.
     """
 
     action: StepAction
     name: str
-    effect: str
+    effects: tuple[ChangeEffect, ...]
     waiting: int
     edition: Edition | None = None
     stored: StoredStep | None = None
@@ -56,7 +69,7 @@ class StepChange:
 class SequenceChange:
     """One sequence. ``backfill``: how many existing subscribers publishing would enrol; None if it would enrol nobody.
 
-    ``effects`` are sentences about the whole sequence. ``rules`` are None for one whose files are gone.
+    ``effects`` are about the whole sequence. ``rules`` are None for one whose files are gone.
     """
 
     action: SequenceAction
@@ -65,7 +78,7 @@ class SequenceChange:
     rules: SequenceRules | None = None
     stored: StoredSequence | None = None
     backfill: int | None = None
-    effects: tuple[str, ...] = ()
+    effects: tuple[ChangeEffect, ...] = ()
 
     @property
     def enrolled(self) -> int:
@@ -91,6 +104,46 @@ class NewsletterSender:
     reply_to: str
 
 
+def show_exactly(number: int) -> str:
+    """Format a number for an operator."""
+    return f"{number:,}"
+
+
+def change_facts(change: SequenceChange, show: Callable[[int], str] = show_exactly) -> dict[str, Any]:
+    """One sequence as JSON data; ``show`` formats numbers, and without ``show_exactly`` no field is a number."""
+    exact = show is show_exactly
+    effects = [effect.describe(show) for effect in change.effects]
+    said = [str(change.action), *effects, f"subscribers in it: {show(change.enrolled)}"]
+    if change.backfill is not None:
+        said.append(f"Backfill: existing subscribers that are enrolled: {show(change.backfill)}")
+    elif change.action is SequenceAction.START and not change.enrolled:
+        said.append("the existing list gets nothing")
+    return {
+        "name": change.name,
+        "action": str(change.action),
+        "summary": "; ".join(said),
+        "effects": effects,
+        "enrolled": change.enrolled if exact else None,
+        "backfill": change.backfill if exact else None,
+        "steps": [
+            {
+                "name": step.name,
+                "action": str(step.action),
+                "effect": "; ".join(effect.describe(show) for effect in step.effects),
+                "waiting": step.waiting if exact else None,
+            }
+            for step in change.steps
+        ],
+    }
+
+
+def list_sentences(facts: Mapping[str, Any]) -> list[str]:
+    """Say what happens to a sequence: a line for it, and one for each step that changes, indented."""
+    steps = [step for step in facts["steps"] if step["action"] != StepAction.KEEP]
+    lines = [f"  {step['name']}: {step['action']}{'; ' * bool(step['effect'])}{step['effect']}" for step in steps]
+    return [f"sequence {facts['name']}: {facts['summary']}", *lines]
+
+
 def build_changes(
     tx: Tx, found: Sequence[Edition], findings: Sequence[Finding], default: NewsletterSender
 ) -> tuple[SequenceChange, ...]:
@@ -100,7 +153,7 @@ def build_changes(
         if edition.step:
             steps.setdefault(edition.step.sequence.name, []).append(edition)
     known = {one.name: one for one in sequences.list_all(tx)}
-    broken = _list_broken(findings)
+    broken = {one.path.split("/")[-2] for one in list_broken(findings)}
     changes = [
         _compare(tx, known.get(name), sorted(editions, key=lambda one: _step_of(one).position), default)
         for name, editions in sorted(steps.items())
@@ -110,10 +163,10 @@ def build_changes(
     return (*changes, *(_remove(tx, one) for one in gone if one.state is not SequenceState.REMOVED))
 
 
-def _list_broken(findings: Iterable[Finding]) -> set[str]:
-    """List the sequences with an error in one of their files."""
-    places = [one.path.split("/")[1:-1] for one in findings if one.level == "error"]
-    return {place[1] for place in places if len(place) == 2 and place[0] == SEQUENCES_FOLDER}
+def list_broken(findings: Iterable[Finding]) -> list[Finding]:
+    """List the errors in files of sequences."""
+    errors = [one for one in findings if one.level == "error" and one.path.count("/") == 3]
+    return [one for one in errors if one.path.split("/")[1] == SEQUENCES_FOLDER]
 
 
 def _step_of(edition: Edition) -> SequenceStep:
@@ -127,7 +180,7 @@ class _Ledger:
 
     steps: Mapping[str, StoredStep]
     waiting: Mapping[int, int]
-    had: Mapping[int, int]
+    queued: Mapping[int, int]
     texts: Mapping[int, Set[Fingerprint]]
 
     @classmethod
@@ -137,8 +190,8 @@ class _Ledger:
             return cls({}, {}, {}, {})
         steps = sequences.list_steps(tx, stored.id)
         texts = list_fingerprints(tx, [one.edition_id for one in steps if one.edition_id])
-        waiting, had = enrolments.count_waiting(tx, stored.id), enrolments.count_queued(tx, stored.id)
-        return cls({one.key: one for one in steps}, waiting, had, texts)
+        waiting, queued = enrolments.count_waiting(tx, stored.id), enrolments.count_queued(tx, stored.id)
+        return cls({one.key: one for one in steps}, waiting, queued, texts)
 
     def waiting_for(self, name: str) -> int:
         """How many wait for the step of this name."""
@@ -178,20 +231,24 @@ def _compare_step(
     waiting = ledger.waiting_for(step.name)
     if stored is None or stored.send_id is None or stored.edition_id is None:
         later = sum(ledger.waiting_for(name) for name in names[names.index(step.name) + 1 :])
-        return StepChange(StepAction.ADD, step.name, _describe_added(step, sum(ledger.waiting.values()), later), waiting,
-                          edition, stored, has_new_text=True)  # fmt: skip
+        added = _describe_added(step, sum(ledger.waiting.values()), later)
+        return StepChange(StepAction.ADD, step.name, added, waiting, edition, stored, has_new_text=True)
     is_retimed = stored.after != timedelta(seconds=step.after)
     has_new_text = ledger.texts.get(stored.edition_id, set()) != compute_fingerprints(edition) or _has_new_sender(
         edition, stored, default
     )
-    effects = [
-        *([f"{_people(waiting)} for it, and it is now due {format_after(step.after)} after the step before"] * is_retimed),
-        *([f"new text for those who have not had it; the {ledger.had.get(stored.id, 0):,} who had it are not emailed again"]
-          * has_new_text),
-        *(["in another place: everybody gets the first step in the new order that they have not had"] * (step.name in moved)),
-    ]  # fmt: skip
+    effects = []
+    if is_retimed:
+        effects.append(
+            ChangeEffect(f"now due {format_after(step.after)} after the step before; waiting for it: {{}}", (waiting,))
+        )
+    if has_new_text:
+        had = ledger.queued.get(stored.id, 0)
+        effects.append(ChangeEffect("new text for those who have not had it; had it, and are not emailed again: {}", (had,)))
+    if step.name in moved:
+        effects.append(ChangeEffect("in another place: everybody gets the first step in the new order that they have not had"))
     action = StepAction.MOVE if step.name in moved else StepAction.EDIT if effects else StepAction.KEEP
-    return StepChange(action, step.name, "; ".join(effects), waiting, edition, stored, has_new_text, is_retimed)
+    return StepChange(action, step.name, tuple(effects), waiting, edition, stored, has_new_text, is_retimed)
 
 
 def _has_new_sender(edition: Edition, stored: StoredStep, default: NewsletterSender) -> bool:
@@ -200,49 +257,46 @@ def _has_new_sender(edition: Edition, stored: StoredStep, default: NewsletterSen
     return bool(sender) and (stored.sender, stored.reply_to) != (sender, edition.reply_to or default.reply_to)
 
 
-def _describe_added(step: SequenceStep, enrolled: int, later: int) -> str:
-    due = f"due {format_after(step.after)} after the {'trigger' if step.position == 1 else 'step before'}"
+def _describe_added(step: SequenceStep, enrolled: int, later: int) -> tuple[ChangeEffect, ...]:
+    due = ChangeEffect(f"due {format_after(step.after)} after the {'trigger' if step.position == 1 else 'step before'}")
     if not enrolled:
-        return due
-    return f"{due}; {enrolled - later:,} of those in the sequence get it, {later:,} wait for a later step and do not"
-
-
-def _people(number: int) -> str:
-    return "1 subscriber waits" if number == 1 else f"{number:,} subscribers wait"
+        return (due,)
+    return due, ChangeEffect("get it: {}; wait for a later step and do not get it: {}", (enrolled - later, later))
 
 
 def _drop(ledger: _Ledger, name: str) -> StepChange:
     waiting = ledger.waiting_for(name)
-    effect = f"{_people(waiting)} for it and will get the step after it, or finish"
-    return StepChange(StepAction.REMOVE, name, effect, waiting, None, ledger.steps[name])
+    effect = ChangeEffect("those who wait for it get the step after it, or finish: {}", (waiting,))
+    return StepChange(StepAction.REMOVE, name, (effect,), waiting, None, ledger.steps[name])
 
 
-def _describe_rules(rules: SequenceRules, stored: StoredSequence | None, enrolled: int) -> list[str]:
+def _describe_rules(rules: SequenceRules, stored: StoredSequence | None, enrolled: int) -> list[ChangeEffect]:
     if stored is None:
         return []
-    found = []
+    found: list[ChangeEffect] = []
     if stored.state is SequenceState.REMOVED:
-        found.append(f"its files are back: {enrolled:,} who were in it go on where they were")
+        found.append(ChangeEffect("its files are back, and those who were in it continue where they were: {}", (enrolled,)))
     if (stored.trigger, stored.tag) != (rules.trigger, rules.tag):
-        found.append(f"enrols by {describe_trigger(rules)} from now on; those who are in it stay")
+        found.append(ChangeEffect(f"enrols by {_show_trigger(rules)} from now on; those who are in it stay"))
     if stored.audience != rules.audience:
-        found.append("another audience, for those who have had no step")
+        found.append(ChangeEffect("another audience, for those who have had no step"))
     if (stored.stop, stored.stop_when_paid) != (rules.stop, rules.stop_when_paid):
-        found.append("other stop conditions, read when the next step is due")
+        found.append(ChangeEffect("other stop conditions, read when the next step is due"))
     if (stored.hours, stored.zone) != (rules.hours, rules.zone):
-        found.append(f"steps go out {f'{rules.hours} {rules.zone}' if rules.hours else 'at any time'}")
+        found.append(ChangeEffect(f"steps go out {f'{rules.hours} {rules.zone}' if rules.hours else 'at any time'}"))
     return found
 
 
-def describe_trigger(rules: SequenceRules) -> str:
-    """Format a trigger: ``confirmed``, ``tagged course``."""
-    return f"{rules.trigger} {rules.tag}".strip()
+def _show_trigger(rules: SequenceRules) -> str:
+    return f"{rules.trigger} {rules.tag}".strip().replace("{", "{{").replace("}", "}}")
 
 
 def _remove(tx: Tx, stored: StoredSequence) -> SequenceChange:
     ledger = _Ledger.read(tx, stored)
-    steps = [StepChange(StepAction.REMOVE, name, "", ledger.waiting_for(name)) for name in ledger.list_current()]
-    effect = f"its files are gone: {sum(ledger.waiting.values()):,} who are in it get no further step"
+    steps = [StepChange(StepAction.REMOVE, name, (), ledger.waiting_for(name)) for name in ledger.list_current()]
+    effect = ChangeEffect(
+        "its files are gone, and those who are in it get no further step: {}", (sum(ledger.waiting.values()),)
+    )
     return SequenceChange(SequenceAction.REMOVE, stored.name, tuple(steps), None, stored, effects=(effect,))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pytest
 from mailer.core.db import Database
 from mailer.core.edition import Finding, Trigger
 from mailer.core.settings import Settings
+from mailer.flows.publishing.sequence_plan import ChangeEffect, show_exactly
 from mailer.flows.scheduled import sequence_scheduler
 from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
 from mailer.flows.scheduled.sequence_scheduler import queue_due_steps
@@ -39,6 +41,11 @@ def deliver(database: Database, conf: Settings) -> list[str]:
         deliver_send(database, conf, Outbox(conf.outbox), send_id)
     emails = [message_from_bytes(path.read_bytes(), policy=default) for path in sorted(conf.outbox.glob("*.eml"))]
     return [f"{email['To']}: {email['Subject']}" for email in emails]
+
+
+def say(effects: Sequence[ChangeEffect]) -> str:
+    """What an operator reads."""
+    return "; ".join(effect.describe(show_exactly) for effect in effects)
 
 
 def run(database: Database, sql: str, **values: object) -> int:
@@ -104,7 +111,7 @@ def test_an_edited_step_is_not_sent_again_to_those_who_had_it(database: Database
     deliver(database, conf)
     [change] = merge(database, conf, [old(), *steps("hello", "more", text="mended")]).plan.sequences
     assert [str(step.action) for step in change.steps] == ["edit", "edit"]
-    assert change.steps[0].effect == "new text for those who have not had it; the 1 who had it are not emailed again"
+    assert say(change.steps[0].effects) == "new text for those who have not had it; had it, and are not emailed again: 1"
     join(database, "ben")
     queue_due_steps(database, conf)
     assert deliver(database, conf)[1:] == ["ben@example.org: Subject of sequences/welcome/hello"]
@@ -124,8 +131,8 @@ def test_a_step_inserted_before_the_one_they_wait_for_is_not_sent_to_them(databa
     assert [(step.name, str(step.action)) for step in change.steps if step.action != "keep"] == [
         ("between", "add"), ("last", "add"),
     ]  # fmt: skip
-    assert change.steps[1].effect.endswith("0 of those in the sequence get it, 1 wait for a later step and do not")
-    assert change.steps[3].effect.endswith("1 of those in the sequence get it, 0 wait for a later step and do not")
+    assert say(change.steps[1].effects).endswith("; get it: 0; wait for a later step and do not get it: 1")
+    assert say(change.steps[3].effects).endswith("; get it: 1; wait for a later step and do not get it: 0")
     join(database, "ben")
     for _ in range(5):
         queue_due_steps(database, conf)
@@ -143,7 +150,7 @@ def test_a_removed_step_is_left_out_and_a_reordered_one_comes_once(database: Dat
     assert {step.name: str(step.action) for step in change.steps} == {
         "hello": "keep", "last": "move", "more": "move", "third": "remove",
     }  # fmt: skip
-    assert change.steps[3].effect == "1 subscriber waits for it and will get the step after it, or finish"
+    assert say(change.steps[3].effects) == "those who wait for it get the step after it, or finish: 1"
     for _ in range(4):
         pass_days(database, 4)
         queue_due_steps(database, conf)
@@ -156,12 +163,14 @@ def test_a_sequence_whose_files_go_stops_and_goes_on_where_it_was(database: Data
     join(database, "ann")
     queue_due_steps(database, conf)
     [change] = merge(database, conf, [old()]).plan.sequences
-    assert (change.action, change.effects) == ("remove", ("its files are gone: 1 who are in it get no further step",))
+    assert change.action == "remove"
+    assert say(change.effects) == "its files are gone, and those who are in it get no further step: 1"
     join(database, "ben")
     pass_days(database, 4)
     assert queue_due_steps(database, conf) == 0
     [change] = merge(database, conf, [old(), *steps("hello", "more")]).plan.sequences
-    assert (change.action, change.effects) == ("start", ("its files are back: 1 who were in it go on where they were",))
+    assert change.action == "start"
+    assert say(change.effects) == "its files are back, and those who were in it continue where they were: 1"
     assert queue_due_steps(database, conf) == 1
     assert had(database) == {"ann": ["hello", "more"]}
 

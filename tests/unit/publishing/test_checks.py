@@ -200,6 +200,7 @@ def test_every_check_that_needs_no_network_has_a_case() -> None:
         "link-slow",
         "words-unknown",
         "words-invalid",
+        "sequence",  # of several files together
     }
 
 

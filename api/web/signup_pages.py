@@ -113,20 +113,22 @@ def show_unsubscribe(context: Context, token: str, request: Request) -> Response
     try:
         subscriber = signup.find_unsubscribing(context.database, context.settings, token)
     except Unavailable:  # the page works without what the database knows
-        return render_page(context, "leave.html", lang=language.lang, token=token, masked="", pays=False)
+        return render_page(context, "leave.html", lang=language.lang, token=token, masked="", pays=False, series=False)
     if subscriber is None:
         return _explain_other_address(context, language)
     if subscriber.state not in ("active", "unconfirmed"):
         return _confirm_unsubscribed(context, language, subscriber.id)
     pays = subscription_changes.is_charged(context.database, subscriber.id)
-    masked = addresses.mask(subscriber.email)
-    return render_page(context, "leave.html", lang=language.lang, token=token, masked=masked, pays=pays)
+    masked, series = addresses.mask(subscriber.email), signup.is_in_sequence(context.database, context.settings, token)
+    return render_page(context, "leave.html", lang=language.lang, token=token, masked=masked, pays=pays, series=series)
 
 
 @router.post("/leave/{token}")
 def unsubscribe(context: Context, token: str, form: AnyForm, request: Request) -> Response:
     """Unsubscribe; repeating it changes nothing. Also the RFC 8058 address: no cookie, no redirect, a short plain answer."""
     one_click, language = forms.is_one_click(form), get_language(request)
+    if not one_click and forms.get_text(form, "only") == "series":
+        return _end_series(context, language, token)
     source = "one-click" if one_click else "page"
     try:
         result = signup.unsubscribe(context.database, context.settings, token, source=source, ip=client_ip(request))
@@ -188,6 +190,16 @@ def _answer_one_click(result: TokenResult) -> Response:
     if result is TokenResult.OTHER_ADDRESS:
         return PlainTextResponse(f"{OTHER_ADDRESS}\n", 200, HEADERS)
     return PlainTextResponse("You’ve unsubscribed.\n", 200, HEADERS)
+
+
+def _end_series(context: AppContext, language: PageLanguage, token: str) -> Response:
+    result = signup.end_sequence(context.database, context.settings, token)
+    if result is TokenResult.INVALID:
+        return _invalid_unsubscribe_link(context, language)
+    if result is TokenResult.OTHER_ADDRESS:
+        return _explain_other_address(context, language)
+    sentences = [language.say("You won’t get any more emails of this series. You’ll still get the issues.")]
+    return render_message(context, language.say("Series stopped"), sentences, lang=language.lang)
 
 
 def _confirm_unsubscribed(context: AppContext, language: PageLanguage, subscriber_id: int) -> Response:

@@ -24,7 +24,7 @@ from mailer.flows.subscribers import (
 )
 from mailer.flows.subscribers.signup_limits import Admission
 from mailer.store.billing import subscriptions
-from mailer.store.sending import audiences
+from mailer.store.sending import audiences, enrolments
 from mailer.store.subscribers import consent_log, subscribers
 from mailer.store.subscribers.subscribers import Subscriber
 from mailer.store.subscribers.tags import list_editable
@@ -232,6 +232,28 @@ def unsubscribe(database: Database, settings: Settings, token: str, source: str 
         if source != "page":
             notify_still_paying(tx, subscriber.id)
     logger.info("subscriber.left", subscriber=claim.subscriber_id)
+    return TokenResult.DONE
+
+
+def is_in_sequence(database: Database, settings: Settings, token: str) -> bool:
+    """Whether the email of an unsubscribe link is a step of a sequence that its subscriber is still in."""
+    claim = tokens.read_unsubscribe(settings.need_secrets(), token)
+    with database.transaction() as tx:
+        return claim is not None and enrolments.is_enrolled_by_send(tx, claim.subscriber_id, claim.reference)
+
+
+def end_sequence(database: Database, settings: Settings, token: str) -> TokenResult:
+    """End only the sequence whose email has this unsubscribe link; the subscription continues. Repeating it has no effect."""
+    claim = tokens.read_unsubscribe(settings.need_secrets(), token)
+    if claim is None:
+        return TokenResult.INVALID
+    with database.transaction() as tx:
+        subscriber = subscribers.lock(tx, claim.subscriber_id)
+        if subscriber is None or not private_links.is_for_address(tx, claim, subscriber):
+            return TokenResult.OTHER_ADDRESS
+        if not enrolments.end_by_send(tx, subscriber.id, claim.reference, "stopped by the subscriber"):
+            return TokenResult.ALREADY
+    logger.info("sequence.ended_by_subscriber", subscriber=claim.subscriber_id, send=claim.reference)
     return TokenResult.DONE
 
 

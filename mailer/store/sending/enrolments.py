@@ -253,6 +253,37 @@ def count_ended(tx: Tx, sequence_id: int) -> dict[str, int]:
     return {row["end_reason"]: row["number"] for row in rows}
 
 
+def is_enrolled_by_send(tx: Tx, subscriber_id: int, send_id: int) -> bool:
+    """Whether a send is a step of a sequence that the subscriber is still in."""
+    return bool(
+        tx.value(
+            f"SELECT EXISTS (SELECT FROM enrolments WHERE {_OF_SEND})",
+            subscriber_id=subscriber_id,
+            send_id=send_id,
+        )
+    )
+
+
+def end_by_send(tx: Tx, subscriber_id: int, send_id: int, reason: str) -> bool:
+    """End the enrolment in the sequence of which a send is a step; return whether there was one that had not ended."""
+    return bool(
+        tx.run(
+            f"UPDATE enrolments SET ended_at = now(), end_reason = %(reason)s WHERE {_OF_SEND}",
+            subscriber_id=subscriber_id,
+            send_id=send_id,
+            reason=reason,
+        )
+    )
+
+
+_OF_SEND = """
+    subscriber_id = %(subscriber_id)s AND ended_at IS NULL AND sequence_id = (
+        SELECT sequence_steps.sequence_id FROM sends JOIN sequence_steps ON sequence_steps.id = sends.step_id
+        WHERE sends.id = %(send_id)s
+    )
+"""
+
+
 def count_backfill(tx: Tx, sequence_id: int, audience: Rule, trigger: str, tag: str) -> int:
     """How many existing subscribers a backfill would enrol; ``sequence_id`` is 0 for a new sequence."""
     chosen, values = _compile_backfill(audience, trigger, tag)

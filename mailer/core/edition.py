@@ -18,6 +18,7 @@ class SendIntent(StrEnum):
 
 MIN_TOLD = 50  # subscribers: a reviewer's key is not told a smaller number
 PREMIUM = "premium"  # the variant for paid subscribers
+LATEST_ISSUE = "latest-issue"  # the name of the step that sends the last issue
 SEQUENCES_FOLDER = "sequences"  # below the content folder; the keys of steps begin with it
 
 
@@ -37,6 +38,7 @@ class SequenceRules:
 
     ``audience`` is the rule for who is enrolled, ``stop`` the one for who gets no further step ("": nobody); ``hours`` are
     such as ``08:00-20:00`` in ``zone`` ("": at any time). ``backfill``: the existing subscribers are enrolled too, once.
+    ``latest_issue``: the last issue follows the first step.
     """
 
     name: str
@@ -48,6 +50,7 @@ class SequenceRules:
     hours: str = ""
     zone: str = "UTC"
     backfill: bool = False
+    latest_issue: bool = False
 
 
 @dataclass(frozen=True)

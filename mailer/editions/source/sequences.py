@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mailer.core.audience import parse
-from mailer.core.edition import SEQUENCES_FOLDER, Finding, SequenceRules, SequenceStep, Trigger
+from mailer.core.edition import LATEST_ISSUE, SEQUENCES_FOLDER, Finding, SequenceRules, SequenceStep, Trigger
 from mailer.core.errors import BadInput
 from mailer.core.i18n import code
 from mailer.editions.source.front_matter import Source, slugify
@@ -25,7 +25,7 @@ _NUMBERED = re.compile(r"(\d{1,4})-(.+)")
 _AFTER = re.compile(r"(\d{1,5}) ?(m|h|d|w)")
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
-_KEYS = ("trigger", "tag", "audience", "stop", "stop_when_paid", "hours", "zone", "backfill")
+_KEYS = ("trigger", "tag", "audience", "stop", "stop_when_paid", "hours", "zone", "backfill", "latest_issue")
 _OF_ISSUES = ("send", "audience", "edition", "tags", "formerly")  # fields that a step does not have
 
 
@@ -81,6 +81,9 @@ def read_place(source: Source, path: Path, file: File) -> StepPlace | None:
     name = slugify(source.fields.get("id", "") or (numbered[2] if numbered else ""))
     if not numbered or not name:
         source.error("", f"A step's file begins with its number: rename {path.name} to 01-{slugify(file.bare) or 'hello'}.md.")
+        return None
+    if name == LATEST_ISSUE:
+        source.error("", f"The name {LATEST_ISSUE!r} is for the step that `latest_issue = true` makes: rename the file.")
         return None
     try:
         after = parse_after(source.fields.get("after", ""))
@@ -167,7 +170,7 @@ def _parse_rules(name: str, given: Mapping[str, Any], zone: str) -> SequenceRule
         raise BadInput(f"`zone`: {error}.") from error
     return SequenceRules(
         name, trigger, tag, audience, stop, _flag(given, "stop_when_paid"), hours, _text(given, "zone") or zone,
-        backfill,
+        backfill, _flag(given, "latest_issue"),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from mailer.core.db import Tx
-from mailer.core.edition import SEQUENCES_FOLDER, Edition, Finding, SequenceRules, SequenceStep
+from mailer.core.edition import LATEST_ISSUE, SEQUENCES_FOLDER, Edition, Finding, SequenceRules, SequenceStep
 from mailer.core.i18n.local_time import format_after
 from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing.editions import Fingerprint, compute_fingerprints, list_fingerprints
@@ -205,8 +205,10 @@ class _Ledger:
 def _compare(tx: Tx, stored: StoredSequence | None, editions: Sequence[Edition], default: NewsletterSender) -> SequenceChange:
     rules, ledger = _step_of(editions[0]).sequence, _Ledger.read(tx, stored)
     names = [_step_of(one).name for one in editions]
+    names[1:1] = [LATEST_ISSUE] if rules.latest_issue else []
     moved = _list_moved(ledger.list_current(), names)
     steps = [_compare_step(one, ledger, names, moved, default) for one in editions]
+    steps[1:1] = [_compare_latest_issue(ledger)] if rules.latest_issue else []
     steps += [_drop(ledger, name) for name in ledger.list_current() if name not in names]
     effects = _describe_rules(rules, stored, sum(ledger.waiting.values()))
     backfill = _count_backfill(tx, rules, stored) if rules.backfill and not (stored and stored.backfilled_at) else None
@@ -249,6 +251,14 @@ def _compare_step(
         effects.append(ChangeEffect("in another place: everybody gets the first step in the new order that they have not had"))
     action = StepAction.MOVE if step.name in moved else StepAction.EDIT if effects else StepAction.KEEP
     return StepChange(action, step.name, tuple(effects), waiting, edition, stored, has_new_text, is_retimed)
+
+
+def _compare_latest_issue(ledger: _Ledger) -> StepChange:
+    stored, waiting = ledger.steps.get(LATEST_ISSUE), ledger.waiting_for(LATEST_ISSUE)
+    if stored and not stored.is_removed:
+        return StepChange(StepAction.KEEP, LATEST_ISSUE, (), waiting, stored=stored)
+    effect = ChangeEffect("the last issue that was sent to everyone, right after the first step, for those who have not had it")
+    return StepChange(StepAction.ADD, LATEST_ISSUE, (effect,), waiting, stored=stored)
 
 
 def _has_new_sender(edition: Edition, stored: StoredStep, default: NewsletterSender) -> bool:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from mailer.core import log
 from mailer.core.db import Tx
+from mailer.core.edition import LATEST_ISSUE
 from mailer.flows.publishing.sequence_plan import NewsletterSender, SequenceAction, SequenceChange, StepAction, StepChange
 from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import editions
@@ -17,6 +18,7 @@ from mailer.store.sending.sequences import SequenceState
 
 logger = log.get("sequences")
 
+_POSITION_GAP = 10  # between two numbers, so that the last issue has a place after the first step
 _HELD = (SendState.PAUSED, SendState.STOPPED)
 
 
@@ -39,7 +41,10 @@ def _save(tx: Tx, change: SequenceChange, default: NewsletterSender, commit: str
             assert step.stored
             sequences.remove_step(tx, step.stored.id)
             continue
-        step_id = _save_step(tx, sequence_id, step, default, commit)
+        if step.name == LATEST_ISSUE:  # its text is known when it is due
+            step_id = sequences.save_step(tx, sequence_id, LATEST_ISSUE, 1 * _POSITION_GAP + 1, timedelta(0))
+        else:
+            step_id = _save_step(tx, sequence_id, step, default, commit)
         retimed += [step_id] if step.is_retimed else []
         added += [step_id] if step.action is StepAction.ADD else []
     for step_id in added:  # now that all positions are stored
@@ -57,7 +62,8 @@ def _save_step(tx: Tx, sequence_id: int, step: StepChange, default: NewsletterSe
     edition = step.edition
     assert edition
     assert edition.step
-    step_id = sequences.save_step(tx, sequence_id, step.name, edition.step.position, timedelta(seconds=edition.step.after))
+    position, after = edition.step.position * _POSITION_GAP, timedelta(seconds=edition.step.after)
+    step_id = sequences.save_step(tx, sequence_id, step.name, position, after)
     if step.has_new_text:
         key = edition.step.key
         sequences.save_issue(tx, key, edition)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from mailer.core import log
 from mailer.core.db import Database, Tx
+from mailer.core.edition import LATEST_ISSUE, SEQUENCES_FOLDER
 from mailer.core.errors import BadInput
 from mailer.core.i18n.local_time import find_open_time
 from mailer.core.settings import Settings
 from mailer.flows.subscribers import segment_rules
 from mailer.store.sending import enrolments, sends, sequences
 from mailer.store.sending.enrolments import DueEnrolment, DueRules
-from mailer.store.sending.sends import SendState
+from mailer.store.sending.sends import SendState, SendTerms
 from mailer.store.sending.sequences import SequenceState, StoredSequence, StoredStep
 
 logger = log.get("sequences")
@@ -26,9 +27,10 @@ CAP_DELAY = timedelta(days=1)  # how long a step waits that would exceed POSTMER
 
 @dataclass
 class _Verdicts:
-    """What becomes of those for whom a step is due: whom it is queued for, who leaves and why, who waits until when."""
+    """What becomes of those for whom a step is due: whom it is queued for, who continues without it, who ends, who waits."""
 
     queued: list[int] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
     ended: dict[int, str] = field(default_factory=dict)
     postponed: dict[int, datetime] = field(default_factory=dict)
 
@@ -40,7 +42,7 @@ def queue_due_steps(database: Database, settings: Settings, now: datetime | None
         running = [one for one in sequences.list_all(tx) if one.state is SequenceState.RUNNING]
         work = [(one, step) for one in running for step in sequences.list_steps(tx, one.id) if not step.is_removed]
     for sequence, step in work:
-        if step.send_id is not None and step.send_state is SendState.SENDING:
+        if step.send_state is SendState.SENDING or step.key == LATEST_ISSUE:
             with database.transaction() as tx:
                 number += _queue_step(tx, settings, sequence, step, moment)
     return number
@@ -53,7 +55,11 @@ def _queue_step(tx: Tx, settings: Settings, sequence: StoredSequence, step: Stor
         sequences.set_state(tx, sequence.name, SequenceState.STOPPED)
         logger.error("sequence.stopped", sequence=sequence.name, reason=str(error))
         return 0
+    if step.key == LATEST_ISSUE:
+        rules = _follow_latest_issue(tx, sequence, step, rules)
     current = sends.lock_continuous(tx, step.id)
+    if current is None and step.key == LATEST_ISSUE:  # no issue was sent yet
+        _move_on(tx, step, [one.subscriber_id for one in enrolments.list_due(tx, step.id, rules, MAX_QUEUED_STEPS)])
     if current is None or current.state is not SendState.SENDING:
         return 0
     verdicts = _judge(enrolments.list_due(tx, step.id, rules, MAX_QUEUED_STEPS), sequence, settings, now)
@@ -61,6 +67,8 @@ def _queue_step(tx: Tx, settings: Settings, sequence: StoredSequence, step: Stor
         enrolments.end(tx, step.id, verdicts.ended)
     if verdicts.postponed:
         enrolments.postpone(tx, step.id, verdicts.postponed)
+    if verdicts.skipped:
+        _move_on(tx, step, verdicts.skipped)
     if not verdicts.queued:
         return 0
     number = enrolments.queue(tx, step.id, current.id, verdicts.queued)
@@ -69,6 +77,26 @@ def _queue_step(tx: Tx, settings: Settings, sequence: StoredSequence, step: Stor
         sequences.rotate_continuous(tx, step.id, current.id)
     logger.info("sequence.queued", sequence=sequence.name, step=step.key, send=current.id, emails=number)
     return number
+
+
+def _move_on(tx: Tx, step: StoredStep, subscriber_ids: Sequence[int]) -> None:
+    """Let subscribers wait for the step after this one, without it."""
+    if subscriber_ids:
+        enrolments.skip(tx, step.id, subscriber_ids)
+        enrolments.advance(tx, step.id, subscriber_ids)
+
+
+def _follow_latest_issue(tx: Tx, sequence: StoredSequence, step: StoredStep, rules: DueRules) -> DueRules:
+    """Give the step the issue that was sent last, if it has another; return the rules with that issue."""
+    latest = sequences.find_latest_issue(tx)
+    if latest is None:
+        return rules
+    if latest.edition_id != step.edition_id and step.send_state in (None, SendState.SENDING):
+        key = f"{SEQUENCES_FOLDER}/{sequence.name}/{LATEST_ISSUE}"
+        sequences.save_latest_issue(tx, key, latest.issue_key)
+        terms = SendTerms(latest.edition_id, SendState.SENDING, latest.sender, latest.reply_to, "everyone", datetime.now(UTC))
+        sequences.open_continuous(tx, step.id, key, sequences.next_number(tx, key), terms)
+    return replace(rules, issue=latest.issue_key, edition_id=latest.edition_id)
 
 
 def _read_rules(tx: Tx, sequence: StoredSequence) -> DueRules:
@@ -81,6 +109,8 @@ def _judge(due: Iterable[DueEnrolment], sequence: StoredSequence, settings: Sett
     for one in due:
         if reason := _find_end(one):
             verdicts.ended[one.subscriber_id] = reason
+        elif one.had_issue:
+            verdicts.skipped.append(one.subscriber_id)
         elif one.paused_until:
             verdicts.postponed[one.subscriber_id] = one.paused_until
         elif opens > now:

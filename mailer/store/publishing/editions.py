@@ -187,14 +187,18 @@ _READABLE = """
         LIMIT 1
     ) AS text
     WHERE sends.state IN ('sending', 'finished', 'paused', 'stopped') AND sends.started_at IS NOT NULL
+        AND (sends.step_id IS NULL OR sends.issue_key = editions.issue_key)
 """
 
 
 def list_readable(tx: Tx, limit: int, lang: str = "") -> list[ReadableIssue]:
-    """Return sent issues with a premium text, newest first, each in its newest edition; ``lang`` is the subscriber's."""
+    """Return sent issues with a premium text, newest first, each in its newest edition; ``lang`` is the subscriber's.
+
+    Steps of sequences are not among them: who has not had one must not find it in a list.
+    """
     rows = tx.all(
         f"""
-        SELECT * FROM ({_READABLE} ORDER BY editions.issue_key, sends.edition_number DESC) AS newest
+        SELECT * FROM ({_READABLE} AND sends.step_id IS NULL ORDER BY editions.issue_key, sends.edition_number DESC) AS newest
         ORDER BY at DESC, key
         LIMIT %(limit)s
         """,

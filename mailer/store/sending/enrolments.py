@@ -17,7 +17,7 @@ CAP_PERIOD = timedelta(days=7)  # in which the emails to a subscriber are counte
 class DueEnrolment:
     """A subscriber for whom a step is due, with what decides whether it is sent; ``recent``: emails in ``CAP_PERIOD``.
 
-    ``is_first``: they have had no step of this sequence.
+    ``is_first``: they have had no step of this sequence; ``had_issue``: the issue that is the step's text.
     """
 
     subscriber_id: int
@@ -28,16 +28,22 @@ class DueEnrolment:
     in_audience: bool
     is_over: bool
     is_first: bool
+    had_issue: bool
     recent: int
 
 
 @dataclass(frozen=True)
 class DueRules:
-    """The rules of a sequence that are read when a step is due; ``stop`` None: nobody leaves by a rule."""
+    """The rules of a sequence that are read when a step is due; ``stop`` None: nobody leaves by a rule.
+
+    ``issue`` and ``edition_id`` are those of the issue that the step sends, if it is the last one.
+    """
 
     audience: Rule
     stop: Rule | None
     stop_when_paid: bool
+    issue: str = ""
+    edition_id: int | None = None
 
 
 def list_due(tx: Tx, step_id: int, rules: DueRules, limit: int) -> list[DueEnrolment]:
@@ -72,6 +78,11 @@ def list_due(tx: Tx, step_id: int, rules: DueRules, limit: int) -> list[DueEnrol
                 SELECT FROM sequence_emails JOIN sequence_steps ON sequence_steps.id = sequence_emails.step_id
                 WHERE sequence_emails.subscriber_id = subscribers.id AND sequence_steps.sequence_id = due.sequence_id
             ) AS is_first,
+            %(issue)s <> '' AND EXISTS (
+                SELECT FROM deliveries JOIN sends ON sends.id = deliveries.send_id
+                WHERE deliveries.subscriber_id = subscribers.id AND deliveries.state <> 'skipped'
+                    AND (sends.issue_key = %(issue)s OR sends.edition_id = %(edition_id)s)
+            ) AS had_issue,
             (
                 SELECT count(*) FROM deliveries
                 WHERE deliveries.subscriber_id = subscribers.id AND deliveries.state <> 'skipped'
@@ -84,6 +95,8 @@ def list_due(tx: Tx, step_id: int, rules: DueRules, limit: int) -> list[DueEnrol
         limit=limit,
         period=CAP_PERIOD,
         stop_when_paid=rules.stop_when_paid,
+        issue=rules.issue,
+        edition_id=rules.edition_id,
         **values,
         **stop_values,
     )
@@ -148,6 +161,18 @@ def queue(tx: Tx, step_id: int, send_id: int, subscriber_ids: Sequence[int]) -> 
         number=number,
     )
     return number
+
+
+def skip(tx: Tx, step_id: int, subscriber_ids: Sequence[int]) -> None:
+    """Record that these subscribers do not get a step."""
+    tx.run(
+        """
+        INSERT INTO sequence_emails (subscriber_id, step_id) SELECT id, %(step_id)s FROM unnest(%(ids)s::bigint []) AS id
+        ON CONFLICT DO NOTHING
+        """,
+        step_id=step_id,
+        ids=list(subscriber_ids),
+    )
 
 
 _NEXT = """

@@ -51,7 +51,7 @@ _SENT = """
     JOIN editions ON editions.id = sends.edition_id
     WHERE sends.started_at IS NOT NULL
 """
-_NEWEST = "ORDER BY sends.id DESC LIMIT 1"
+_NEWEST = "ORDER BY sends.step_id IS NULL DESC, sends.id DESC LIMIT 1"  # an issue's own send before a sequence's of it
 
 
 def find_by_digest(tx: Tx, digest: str) -> SentEdition | None:

@@ -160,6 +160,43 @@ def save_issue(tx: Tx, key: str, edition: Edition) -> None:
     )
 
 
+@dataclass(frozen=True)
+class LatestIssue:
+    """The issue that was sent last to everyone, and from whom."""
+
+    issue_key: str
+    edition_id: int
+    sender: str
+    reply_to: str
+
+
+def find_latest_issue(tx: Tx) -> LatestIssue | None:
+    """Return the issue whose send to everyone began last, if it is going out or has gone out; its audience is frozen."""
+    row = tx.one(
+        """
+        SELECT issue_key, edition_id, sender, coalesce(reply_to, '') AS reply_to
+        FROM sends
+        WHERE step_id IS NULL AND audience = 'everyone' AND state IN ('sending', 'finished') AND started_at IS NOT NULL
+        ORDER BY started_at DESC, id DESC LIMIT 1
+        """
+    )
+    return LatestIssue(**row) if row else None
+
+
+def save_latest_issue(tx: Tx, key: str, issue_key: str) -> None:
+    """Store what sends of the step with the last issue refer to: a copy of the issue's row that is not an issue."""
+    tx.run(
+        """
+        INSERT INTO issues (key, path, title, dated, digest, url, is_step)
+        SELECT %(key)s, path, title, dated, digest, url, true FROM issues WHERE key = %(issue_key)s
+        ON CONFLICT (key) DO UPDATE SET
+            path = excluded.path, title = excluded.title, digest = excluded.digest, url = excluded.url, last_seen_at = now()
+        """,
+        key=key,
+        issue_key=issue_key,
+    )
+
+
 def next_number(tx: Tx, key: str) -> int:
     """Return the number of the next send of a step."""
     return int(tx.value("SELECT coalesce(max(edition_number), 0) + 1 FROM sends WHERE issue_key = %(key)s", key=key))

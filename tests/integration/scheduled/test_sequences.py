@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from mailer.core.db import Database
-from mailer.core.edition import Finding, Trigger
+from mailer.core.edition import Edition, Finding, Trigger
 from mailer.core.settings import Settings
 from mailer.flows.publishing.sequence_plan import ChangeEffect, show_exactly
 from mailer.flows.scheduled import sequence_scheduler
@@ -26,7 +27,7 @@ from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.subscribers.erasure import erase_subscriber
 from mailer.store.sending import issue_overview, sends
 from mailer.transports.outbox import Outbox
-from tests.factories import add_subscribers, old, settings, sums_add_up
+from tests.factories import add_subscribers, edition, old, settings, sums_add_up
 from tests.sequences import ends, had, join, merge, pass_days, steps
 
 
@@ -359,3 +360,66 @@ def test_two_schedulers_queue_a_step_once(database: Database, conf: Settings) ->
         numbers = list(threads.map(lambda _: queue_due_steps(database, conf), range(4)))
     assert sum(numbers) == 300
     assert sums_add_up(database)
+
+
+def issue(key: str, **facts: Any) -> Edition:
+    """An issue with a text of its own, which asks to be sent."""
+    return edition(key, f"<p>{' '.join(key * 3 for _ in range(9))}</p>", **facts)
+
+
+def send_issues(database: Database, conf: Settings, *found: Edition) -> None:
+    """Publish these and begin what is new."""
+    merge(database, conf, [old(), *found], allow=("many",))
+    deliver(database, conf)
+    advance_sends(database, conf)
+
+
+def test_the_last_issue_follows_the_first_step_and_never_comes_twice(database: Database, conf: Settings) -> None:
+    welcome = steps("hello", "more", latest_issue=True)
+    merge(database, conf, [old(), *welcome])
+    join(database, "early")
+    assert queue_due_steps(database, conf) == 1
+    assert queue_due_steps(database, conf) == 0, "no issue was sent yet"
+    send_issues(database, conf, issue("one"), *welcome)
+    add_subscribers(database, 1, ("vip",))
+    send_issues(database, conf, issue("one"), issue("vips", audience="vip"), *welcome)
+    join(database, "ann")
+    for _ in range(2):
+        queue_due_steps(database, conf)
+        got = deliver(database, conf)
+    assert [line for line in got if line.startswith("ann")] == [
+        "ann@example.org: Subject of sequences/welcome/hello", "ann@example.org: Subject of one",
+    ]  # fmt: skip
+    assert [line for line in got if "early" in line].count("early@example.org: Subject of one") == 1
+    send_issues(database, conf, issue("one"), issue("vips", audience="vip"), issue("two"), *welcome)
+    join(database, "ben")  # after the audience of the second issue was frozen
+    for _ in range(2):
+        queue_due_steps(database, conf)
+        got = deliver(database, conf)
+    assert [line for line in got if line.startswith("ann")][2:] == ["ann@example.org: Subject of two"]
+    assert [line for line in got if line.startswith("ben")] == [
+        "ben@example.org: Subject of sequences/welcome/hello", "ben@example.org: Subject of two",
+    ]  # fmt: skip
+    assert sums_add_up(database)
+    pass_days(database, 4)
+    queue_due_steps(database, conf)
+    assert {name: found[-1] for name, found in had(database).items()} == {"early": "more", "ann": "more", "ben": "more"}
+
+
+def test_who_gets_the_issue_with_its_send_does_not_get_it_as_a_step(database: Database, conf: Settings) -> None:
+    welcome = steps("hello", latest_issue=True)
+    course = steps("hello", name="course", latest_issue=True)
+    merge(database, conf, [old(), *welcome, *course])
+    join(database, "ann")
+    merge(database, conf, [old(), issue("one"), *welcome, *course])
+    for _ in range(3):
+        queue_due_steps(database, conf)
+        got = deliver(database, conf)
+    assert got.count("ann@example.org: Subject of one") == 1
+    join(database, "ben")
+    for _ in range(3):
+        queue_due_steps(database, conf)
+        got = deliver(database, conf)
+    assert got.count("ben@example.org: Subject of one") == 1, "two sequences send it once"
+    [change] = merge(database, conf, [old(), issue("one"), *steps("hello"), *course]).plan.sequences[-1:]
+    assert {step.name: str(step.action) for step in change.steps} == {"hello": "keep", "latest-issue": "remove"}

@@ -62,6 +62,8 @@ def _queue_step(tx: Tx, settings: Settings, sequence: StoredSequence, step: Stor
         _move_on(tx, step, [one.subscriber_id for one in enrolments.list_due(tx, step.id, rules, MAX_QUEUED_STEPS)])
     if current is None or current.state is not SendState.SENDING:
         return 0
+    if retimed := enrolments.restart_from_future(tx, step.id):
+        logger.warning("sequence.time_went_back", sequence=sequence.name, step=step.key, subscribers=retimed)
     verdicts = _judge(enrolments.list_due(tx, step.id, rules, MAX_QUEUED_STEPS), sequence, settings, now)
     if verdicts.ended:
         enrolments.end(tx, step.id, verdicts.ended)

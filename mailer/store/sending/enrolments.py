@@ -163,6 +163,19 @@ def queue(tx: Tx, step_id: int, send_id: int, subscriber_ids: Sequence[int]) -> 
     return number
 
 
+def restart_from_future(tx: Tx, step_id: int) -> int:
+    """Time those anew whose last step was queued in the future, as after a wrong system time; return how many."""
+    return tx.run(
+        """
+        UPDATE enrolments SET last_at = now(), due_at = now() + sequence_steps.after
+        FROM sequence_steps
+        WHERE sequence_steps.id = %(step_id)s AND enrolments.step_id = %(step_id)s AND ended_at IS NULL
+            AND enrolments.due_at > now() + sequence_steps.after AND enrolments.last_at > now()
+        """,
+        step_id=step_id,
+    )
+
+
 def skip(tx: Tx, step_id: int, subscriber_ids: Sequence[int]) -> None:
     """Record that these subscribers do not get a step."""
     tx.run(

@@ -423,3 +423,17 @@ def test_who_gets_the_issue_with_its_send_does_not_get_it_as_a_step(database: Da
     assert got.count("ben@example.org: Subject of one") == 1, "two sequences send it once"
     [change] = merge(database, conf, [old(), issue("one"), *steps("hello"), *course]).plan.sequences[-1:]
     assert {step.name: str(step.action) for step in change.steps} == {"hello": "keep", "latest-issue": "remove"}
+
+
+def test_a_wrong_system_time_sends_no_step_twice_and_delays_nobody_for_long(database: Database, conf: Settings) -> None:
+    merge(database, conf, [old(), *steps("hello", "more", "last")])
+    join(database, "ann")
+    queue_due_steps(database, conf)
+    pass_days(database, 400)  # the time jumps ahead
+    assert queue_due_steps(database, conf) == 1
+    assert queue_due_steps(database, conf) == 0, "the steps keep their distance"
+    pass_days(database, -400)  # and back
+    queue_due_steps(database, conf)
+    pass_days(database, 3.1)
+    assert queue_due_steps(database, conf) == 1
+    assert had(database) == {"ann": ["hello", "more", "last"]}

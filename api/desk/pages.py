@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from api.common.dependencies import AppContext, Context
 from api.common.render import HEADERS, render_page
 from api.desk.authentication import Session
 from mailer.core.db import PageRange
-from mailer.core.errors import BadInput
 from mailer.flows.operations import api_keys, growth, webhooks
 from mailer.flows.operations.desk import desk_access, desk_overview, desk_settings
 from mailer.flows.operations.desk.desk_access import DeskSession
+from mailer.flows.operations.desk.slow_figures import Figures, read_figures
 from mailer.flows.sending import send_report, send_report_page
 from mailer.flows.sending.send_report import SendReport
-from mailer.flows.sending.send_status import list_send_statuses
+from mailer.flows.sending.send_status import SendStatus, count_deliveries, get_send, list_latest_sends
 from mailer.flows.subscribers import signup_limits
+from mailer.store.sending.sends import Send
 
 router = APIRouter(include_in_schema=False)
 DAYS = {7: "7 days", 30: "30 days", 90: "90 days", 365: "a year"}
@@ -57,7 +61,21 @@ def show_sends(context: Context, session: Session) -> Response:
 
 def show_send_list(context: AppContext, session: DeskSession) -> Response:
     """List the sends, newest first."""
-    return render_desk(context, session, "sends", sends=list_send_statuses(context.database)[: desk_overview.PAGE_SIZE])
+    latest = list_latest_sends(context.database, desk_overview.PAGE_SIZE)
+    ids = [send.id for send in latest]
+    count = partial(count_deliveries, context.database, ids)
+    figures = read_figures(context.database, "sends", dict[int, dict[str, int]], count)
+    missing = [send_id for send_id in ids if send_id not in figures.value]
+    counts = {**figures.value, **count_deliveries(context.database, missing)}
+    rows = [SendStatus(send, counts[send.id]) for send in latest]
+    return _with_recount(render_desk(context, session, "sends", sends=rows, figures=figures), figures)
+
+
+def _with_recount(response: Response, figures: Figures[Any]) -> Response:
+    """Count old figures again behind the response."""
+    if figures.recount:
+        response.background = BackgroundTask(figures.recount)
+    return response
 
 
 @router.get("/desk/sends/{send_id}")
@@ -70,34 +88,47 @@ def render_send(
     context: AppContext, session: DeskSession, send_id: int, status: int = 200, note: str = "", error: str = ""
 ) -> Response:
     """Render the page of a send."""
-    report = _make_report(context, send_id)
+    figures = _read_report(context, send_id)
+    report = replace(figures.value, send=_find_send(context, send_id))
     states = [state for state in send_report_page.STATES_SHOWN if report.outcomes.get(state)]
     meaning = send_report_page.MEANING
-    return render_desk(context, session, "send", status, report=report, states=states, meaning=meaning, note=note, error=error)
+    response = render_desk(
+        context, session, "send", status, report=report, states=states, meaning=meaning, figures=figures, note=note, error=error
+    )
+    return _with_recount(response, figures)
 
 
 @router.get("/desk/sends/{send_id}/report")
 def show_report(context: Context, session: Session, send_id: int) -> Response:
     """Show the report as `postmerge report --html` writes it."""
-    page = send_report_page.render_report(_make_report(context, send_id))
-    return HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": _REPORT_POLICY})
+    figures = _read_report(context, send_id)
+    page = send_report_page.render_report(figures.value)
+    response = HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": _REPORT_POLICY})
+    return _with_recount(response, figures)
 
 
-def _make_report(context: AppContext, send_id: int) -> SendReport:
-    try:
-        return send_report.make_report(context.database, f"send:{send_id}")
-    except BadInput as error:
-        raise HTTPException(404) from error
+def _read_report(context: AppContext, send_id: int) -> Figures[SendReport]:
+    make = partial(send_report.make_report, context.database, f"send:{_find_send(context, send_id).id}")
+    return read_figures(context.database, f"send {send_id}", SendReport, make)
+
+
+def _find_send(context: AppContext, send_id: int) -> Send:
+    found = get_send(context.database, send_id)
+    if found is None:
+        raise HTTPException(404)
+    return found
 
 
 @router.get("/desk/growth")
 def show_growth(context: Context, session: Session, days: Days = 30) -> Response:
     """Show growth and churn."""
-    found = growth.measure_growth(context.database, context.settings, days)
-    return render_desk(
-        context, session, "growth", found=found, days=days, choices=DAYS, counted=growth.COUNTED,
-        after=growth.COHORT_MONTHS,
+    measure = partial(growth.measure_growth, context.database, context.settings, days)
+    figures = read_figures(context.database, f"growth {days}", growth.Growth, measure)
+    response = render_desk(
+        context, session, "growth", found=figures.value, days=days, choices=DAYS, counted=growth.COUNTED,
+        after=growth.COHORT_MONTHS, figures=figures,
     )  # fmt: skip
+    return _with_recount(response, figures)
 
 
 @router.get("/desk/bounces")

@@ -43,6 +43,7 @@ def measure_growth(database: Database, settings: Settings, days: int) -> Growth:
     zone = local_time.zone().key
     since = local_time.to_local(datetime.now(UTC)).date() - timedelta(days=days - 1)
     with database.transaction() as tx:
+        growth.collect_changes(tx)
         return Growth(
             since=since,
             subscribers=growth.count_reached(tx),

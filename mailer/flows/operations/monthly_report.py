@@ -82,6 +82,7 @@ def collect_facts(database: Database, settings: Settings, month: date) -> dict[s
     start = datetime(month.year, month.month, 1, tzinfo=zone)
     end = datetime(month.year + month.month // 12, month.month % 12 + 1, 1, tzinfo=zone)
     with database.transaction() as tx:
+        growth.collect_changes(tx)
         days = [day for day in growth.count_by_day(tx, month, zone.key) if day.name.startswith(name)]
         sends = _list_sends(tx, month, start, end)
         subscribers = growth.count_reached(tx)

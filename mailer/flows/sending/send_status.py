@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,24 @@ def list_send_statuses(database: Database, target: str = "") -> list[SendStatus]
     if target and not found:
         raise BadInput(f"There is no send {target!r}: `postmerge status` lists them.")
     return [SendStatus(send, counts[send.id]) for send in found]
+
+
+def get_send(database: Database, send_id: int) -> Send | None:
+    """A send, or None if there is none."""
+    with database.transaction() as tx:
+        return sends.get(tx, send_id)
+
+
+def list_latest_sends(database: Database, number: int) -> list[Send]:
+    """So many sends, newest first, without their counts."""
+    with database.transaction() as tx:
+        return sends.list_all(tx)[:number]
+
+
+def count_deliveries(database: Database, send_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """How many deliveries each of these sends has in each state."""
+    with database.transaction() as tx:
+        return deliveries.count_by_state(tx, send_ids)
 
 
 def list_sent_keys(database: Database) -> list[str]:

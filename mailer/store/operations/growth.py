@@ -109,12 +109,17 @@ class IssueLosses:
     complained: int
 
 
+def collect_changes(tx: Tx) -> None:
+    """Collect all changes once in a temporary table, which the other functions read. It ends with the transaction."""
+    tx.script(f"CREATE TEMP TABLE growth_changes ON COMMIT DROP AS {_CHANGES}; ANALYZE growth_changes")
+
+
 def count_by_day(tx: Tx, since: date, zone: str) -> list[GrowthCounts]:
     """Return the days of the zone with changes, oldest first."""
     rows = tx.all(
         f"""
         SELECT to_char(at AT TIME ZONE %(zone)s, 'YYYY-MM-DD') AS name, {_COUNTS}
-        FROM ({_CHANGES}) AS changes
+        FROM growth_changes AS changes
         WHERE at >= %(since)s::date::timestamp AT TIME ZONE %(zone)s
         GROUP BY 1 ORDER BY 1
         """,
@@ -129,7 +134,7 @@ def count_by_group(tx: Tx, group: str, since: date, zone: str, topics: Sequence[
     rows = tx.all(
         f"""
         SELECT coalesce(groups.name, '') AS name, {_COUNTS}
-        FROM ({_CHANGES}) AS changes
+        FROM growth_changes AS changes
         LEFT JOIN ({_GROUPS[group]}) AS groups USING (subscriber_id)
         WHERE at >= %(since)s::date::timestamp AT TIME ZONE %(zone)s
         GROUP BY 1 ORDER BY confirmed DESC, joined DESC, 1 LIMIT %(limit)s
@@ -144,20 +149,20 @@ def count_by_group(tx: Tx, group: str, since: date, zone: str, topics: Sequence[
 
 def count_reached(tx: Tx) -> int:
     """Return how many subscribers are reached now."""
-    return int(tx.value(f"SELECT sum(CASE WHEN reached THEN 1 ELSE -1 END) FROM ({_CHANGES}) AS c WHERE counts") or 0)
+    return int(tx.value("SELECT sum(CASE WHEN reached THEN 1 ELSE -1 END) FROM growth_changes WHERE counts") or 0)
 
 
 def list_cohorts(tx: Tx, zone: str, months: Sequence[int], limit: int) -> list[Cohort]:
     """Return the latest months in which subscribers were first reached, oldest first."""
     rows = tx.all(
-        f"""
+        """
         WITH lives AS (
             SELECT
                 subscriber_id,
                 date_trunc('month', min(at) FILTER (WHERE reached) AT TIME ZONE %(zone)s) AS month,
                 min(at) FILTER (WHERE reached) AS began,
                 CASE WHEN NOT (array_agg(reached ORDER BY at DESC)) [1] THEN max(at) END AS ended
-            FROM ({_CHANGES}) AS changes
+            FROM growth_changes AS changes
             WHERE counts
             GROUP BY subscriber_id
         ),
@@ -183,7 +188,7 @@ def list_cohorts(tx: Tx, zone: str, months: Sequence[int], limit: int) -> list[C
 def list_issue_losses(tx: Tx, since: date, zone: str, limit: int) -> list[IssueLosses]:
     """Return the latest sends with those who were lost after them: by their event, else after the last email they got."""
     rows = tx.all(
-        f"""
+        """
         WITH losses AS (
             SELECT
                 changes.step,
@@ -194,7 +199,7 @@ def list_issue_losses(tx: Tx, since: date, zone: str, limit: int) -> list[IssueL
                         AND deliveries.state IN ('accepted', 'delivered', 'bounced', 'complained', 'uncertain')
                     ORDER BY sends.started_at DESC LIMIT 1
                 )) AS send_id
-            FROM ({_CHANGES}) AS changes
+            FROM growth_changes AS changes
             WHERE counts AND NOT reached AND at >= %(since)s::date::timestamp AT TIME ZONE %(zone)s
         )
         SELECT

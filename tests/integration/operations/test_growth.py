@@ -108,6 +108,7 @@ def test_whatever_happens_the_net_is_the_number_of_subscribers_that_can_be_reach
         else:
             run(database, action, id=subscriber_id)
         with database.transaction() as tx:
+            growth.collect_changes(tx)
             assert growth.count_reached(tx) == tx.value(reachable), action
     found = measure_growth(database, conf, 1)
     assert found.total.net == found.subscribers

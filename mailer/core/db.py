@@ -20,12 +20,19 @@ import psycopg2.extensions
 import psycopg2.extras
 from psycopg2.extras import Json
 
-from mailer.core.errors import BadInput, LockTimedOut, TimedOut, Unavailable
+from mailer.core.errors import BadInput, LockTimedOut, Refused, TimedOut, Unavailable
 
 Row = dict[str, Any]
 T = TypeVar("T")
 Answer = TypeVar("Answer", covariant=True)
 
+_pooled: dict[str, bool] = {}  # by URL
+_POOLER_SETTINGS = "run `ALTER DATABASE name SET timezone TO 'UTC'` and `ALTER DATABASE name SET jit TO off` in Postgres"
+_POOLER_REFUSES = (
+    "The pooler in DATABASE_URL refuses our startup parameters: set `ignore_startup_parameters = options, jit` in"
+    f" pgbouncer.ini, and {_POOLER_SETTINGS}."
+)
+_POOLER_IN_ANOTHER_ZONE = f"The pooler in DATABASE_URL has sessions in another time zone than UTC: {_POOLER_SETTINGS}."
 _LOST = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
@@ -52,14 +59,23 @@ class Question(Generic[Answer]):
 
 
 class Connection(psycopg2.extensions.connection):
-    """A connection and the statements that it has prepared, with their names."""
+    """A connection and the statements that it has prepared, with their names.
+
+    ``pooled``: a pooler such as PgBouncer is between, so that each transaction may meet another session.
+    """
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.prepared: dict[str, str] = {}
+        self.pooled = False
 
     def plan(self, sql: str, names: Iterable[str]) -> tuple[str, str, str]:
-        """Return the statement's name here, the SQL that prepares it ('' if it is prepared), and the SQL that executes it."""
+        """Return the statement's name here, the SQL that prepares it ('' if it is prepared), and the SQL that executes it.
+
+        Nothing is prepared in a pooler's sessions.
+        """
+        if self.pooled:
+            return "", "", sql
         name, first = self.prepared.get(sql, ""), ""
         if not name:
             name = f"often_{len(self.prepared)}"
@@ -194,11 +210,34 @@ def connect(url: str, name: str, **more: Any) -> Connection:
             options="-c timezone=UTC -c jit=off",
             **more,
         )
+        made.pooled = is_pooled(url, None if more else made)
         return made
     except psycopg2.OperationalError as error:
+        if "unsupported startup parameter" in str(error):
+            raise Unavailable(_POOLER_REFUSES) from error
         raise Unavailable(unreachable(error)) from error
     except psycopg2.ProgrammingError as error:
         raise Unavailable("DATABASE_URL cannot be read: give it as postgresql://user@host:5432/name.") from error
+
+
+def is_pooled(url: str, connection: Connection | None = None) -> bool:
+    """Return whether a pooler is between: the server then has another process id than the one that it announced.
+
+    It is found out once for each URL. Raises Refused for a pooler whose sessions are not in UTC.
+    """
+    if url not in _pooled:
+        if connection is None:
+            connect(url, "postmerge").close()
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid(), current_setting('TimeZone')")
+                process, zone = cursor.fetchone() or (0, "")
+            connection.rollback()
+            pooled = process != connection.get_backend_pid()
+            if pooled and zone != "UTC":
+                raise Refused(_POOLER_IN_ANOTHER_ZONE)
+            _pooled[url] = pooled
+    return _pooled[url]
 
 
 class Database:

@@ -63,17 +63,16 @@ def need_current(database: Database) -> None:
 @contextmanager
 def _only_migrator(database: Database) -> Iterator[None]:
     """Wait until no other process migrates, without an open snapshot: CREATE INDEX CONCURRENTLY waits for each of them."""
-    with database.glance() as tx:
-        while not tx.value("SELECT pg_try_advisory_lock(%(lock)s)", lock=_LOCK):
+    with database.transaction() as tx:  # between statements it has no snapshot; a pooler keeps its session for it
+        tx.run("SET LOCAL idle_in_transaction_session_timeout = 0")
+        while not tx.value("SELECT pg_try_advisory_xact_lock(%(lock)s)", lock=_LOCK):
             time.sleep(_POLL_SECONDS)
-        try:
-            tx.run(
+        with database.transaction() as inner:
+            inner.run(
                 "CREATE TABLE IF NOT EXISTS schema_migrations"
                 " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
             )
-            yield
-        finally:
-            tx.value("SELECT pg_advisory_unlock(%(lock)s)", lock=_LOCK)
+        yield
 
 
 def _apply(database: Database, path: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from mailer import __version__
 from mailer.core import log, migrate
 from mailer.core.characters import without_addresses
-from mailer.core.db import Database, split_password
+from mailer.core.db import Database, is_pooled, split_password
 from mailer.core.errors import BadInput, PostmergeError, Refused
 from mailer.core.settings import Settings
 from mailer.flows.operations.restore_journal import JournalWriter
@@ -58,6 +58,7 @@ class Backup:
 
 def make_backup(database: Database, settings: Settings, options: BackupOptions) -> Backup:
     """Make a backup, then delete the oldest ones beyond ``keep``. Raises Refused and Unavailable."""
+    _require_direct(database)
     place = open_backup_place(options.place)
     name = f"{_PREFIX}{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar{'.age' if options.recipient else ''}"
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as scratch:
@@ -77,6 +78,7 @@ def restore_backup(database: Database, settings: Settings, source: str, identity
 
     Raises Refused for a backup that is incomplete or newer than this program, and for a database that is in use.
     """
+    _require_direct(database)
     with database.transaction() as tx:
         if tables := backups.list_tables(tx):
             raise Refused(f"This database is in use ({len(tables)} tables, such as {tables[0]}): restore into an empty one.")
@@ -99,6 +101,12 @@ def restore_backup(database: Database, settings: Settings, source: str, identity
 def fingerprint_secrets(settings: Settings) -> list[str]:
     """Return a short hash of each secret, by which a restore recognizes that one is missing."""
     return [hashlib.sha256(b"postmerge backup " + one.encode()).hexdigest()[:12] for one in settings.need_secrets()]
+
+
+def _require_direct(database: Database) -> None:
+    """Refuse a pooler: pg_dump and pg_restore would leave their session's settings to others."""
+    if is_pooled(database.url):
+        raise Refused("DATABASE_URL leads to a pooler: give this command the address of Postgres itself.")
 
 
 def _pack(database: Database, settings: Settings, scratch: Path, recipient: str) -> Path:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -41,11 +41,19 @@ def running(command: str, settings: Settings, more: Mapping[str, str], *options:
 
 
 def start(
-    command: str, settings: Settings, more: Mapping[str, str], *options: str, output: IO[bytes] | None = None
+    command: str,
+    settings: Settings,
+    more: Mapping[str, str],
+    *options: str,
+    output: IO[bytes] | None = None,
+    inside: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start ``postmerge COMMAND``; it also ends when this process does. ``output`` takes what it says."""
+    """Start ``postmerge COMMAND``; it also ends when this process does. ``output`` takes what it says.
+
+    ``inside``: a command that runs it elsewhere, such as in a network namespace.
+    """
     return subprocess.Popen(
-        [sys.executable, "-m", "mailer.cli", command, "--until-eof", *options],
+        [*inside, sys.executable, "-m", "mailer.cli", command, "--until-eof", *options],
         env=environment(settings, more),
         stdin=subprocess.PIPE,
         stdout=output,

@@ -21,13 +21,15 @@ from api.common.hosts import LOOPBACK
 from api.server import prefork
 from api.server.accept_balancing import ConnectionAcceptor, shared_counts
 from api.server.connection_limits import ConnectionLimits, LimitedProtocol, choose_capacity
-from mailer.core import event_loop
+from mailer.core import event_loop, log
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, Unavailable
 from mailer.core.form_fields import FormField
 from mailer.core.settings import Settings
 from mailer.flows.operations.heartbeats import Heartbeat
 from mailer.workers.actors import WakeUps
+
+logger = log.get("serve")
 
 _FIRST_SYSTEMD_FD = 3
 _MAX_PROXY_IDLE_SECONDS = 4.5  # a little more than the shipped proxies keep an unused connection
@@ -57,6 +59,8 @@ def serve(
     app = _app(settings, database, site_name, form_fields, development)
     if processes == 1 or not hasattr(os, "fork"):
         return _answer(app, listening, _MAX_THREADS, shared_counts(1), 0, stopping)
+    if not settings.site_folder.is_dir():
+        logger.warning("serve.no_build", folder=str(settings.site_folder))
     database.close()
     gc.freeze()  # existing objects are never collected, so their memory stays shared
     work = partial(_answer, app, listening, max(_MIN_THREADS, _MAX_THREADS // processes), shared_counts(processes))

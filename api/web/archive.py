@@ -21,6 +21,7 @@ _TYPES = {
     ".webp": "image/webp",
     ".woff2": "font/woff2",
 }
+NO_BUILD = "There is no build of the site on this server."
 _REVALIDATE = "no-cache"  # pages and feeds: cached, but revalidated each time (304 by ETag)
 _SHORT = "public, max-age=600"  # assets: their names have no version
 
@@ -55,6 +56,8 @@ class ArchiveFiles(StaticFiles):
             if error.status_code != 404 or (self.directory and Path(self.directory).is_dir()):
                 raise
         await asyncio.sleep(0.05)
+        if not (self.directory and Path(self.directory).is_dir()):
+            raise HTTPException(404, NO_BUILD)
         return await super().get_response(path, scope)
 
 

@@ -26,6 +26,11 @@ Row = dict[str, Any]
 T = TypeVar("T")
 Answer = TypeVar("Answer", covariant=True)
 
+# A machine that vanishes must keep neither a session with its locks, nor a process that waits: both ends notice in a minute.
+_OPTIONS = (
+    "-c timezone=UTC -c jit=off -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+    " -c tcp_user_timeout=60000"
+)
 _pooled: dict[str, bool] = {}  # by URL
 _POOLER_SETTINGS = "run `ALTER DATABASE name SET timezone TO 'UTC'` and `ALTER DATABASE name SET jit TO off` in Postgres"
 _POOLER_REFUSES = (
@@ -207,7 +212,11 @@ def connect(url: str, name: str, **more: Any) -> Connection:
             connection_factory=Connection,
             application_name=name,
             connect_timeout=10,
-            options="-c timezone=UTC -c jit=off",
+            options=_OPTIONS,
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            tcp_user_timeout=60_000,
             **more,
         )
         made.pooled = is_pooled(url, None if more else made)

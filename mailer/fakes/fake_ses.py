@@ -164,17 +164,17 @@ def _response(status: int, code: str, payload: Any, behind_s: float | None = Non
     return head.encode() + body
 
 
-async def _serve(port: int, log: Path, smtp: bool = False) -> None:
+async def _serve(host: str, port: int, log: Path, smtp: bool = False) -> None:
     with log.open("a+") as file:
         account = FakeAccount(file)
         loop = asyncio.get_running_loop()
-        listening = await loop.create_server(lambda: FakeSesConnection(account), "127.0.0.1", port, backlog=1024)
+        listening = await loop.create_server(lambda: FakeSesConnection(account), host, port, backlog=1024)
         port = listening.sockets[0].getsockname()[1]
         ports = {"port": port}
         if smtp:
-            smtp_server = await loop.create_server(lambda: SmtpConnection(account.accept_smtp), "127.0.0.1", 0, backlog=1024)
+            smtp_server = await loop.create_server(lambda: SmtpConnection(account.accept_smtp), host, 0, backlog=1024)
             ports["smtp_port"] = smtp_server.sockets[0].getsockname()[1]
-        account.sns.base = f"http://127.0.0.1:{port}"
+        account.sns.base = f"http://{host}:{port}"
         posting = asyncio.ensure_future(_post_events(account))
         print(json.dumps(ports), flush=True)
         await listening.serve_forever()
@@ -198,6 +198,7 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Serve until killed, or until standard input ends."""
     parser = argparse.ArgumentParser(description="A fake Amazon SES v2 that misbehaves on demand.")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--smtp", action="store_true", help="also serve SMTP")
@@ -205,7 +206,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.until_eof:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(_serve(options.port, options.log, options.smtp))
+    asyncio.run(_serve(options.host, options.port, options.log, options.smtp))
 
 
 if __name__ == "__main__":

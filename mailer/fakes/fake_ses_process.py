@@ -18,13 +18,13 @@ from mailer.fakes.fake_ses_account import ACCESS_KEY, SECRET_KEY
 class FakeSes:
     """The fake in a process of its own, and its log. Use it as a context manager."""
 
-    def __init__(self, smtp: bool = False) -> None:
+    def __init__(self, smtp: bool = False, host: str = "127.0.0.1") -> None:
         handle, name = tempfile.mkstemp(prefix="fake-ses-", suffix=".jsonl")
         os.close(handle)
         self.log = Path(name)
         self.url = ""
         self.smtp_port = 0  # of the SMTP server, if requested
-        self._smtp = smtp
+        self._smtp, self._host = smtp, host
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> FakeSes:
@@ -37,6 +37,8 @@ class FakeSes:
                 "--log",
                 str(self.log),
                 "--until-eof",
+                "--host",
+                self._host,
                 *(["--smtp"] if self._smtp else []),
             ],
             cwd=root,
@@ -45,7 +47,7 @@ class FakeSes:
         )
         assert self._process.stdout
         ports = json.loads(self._process.stdout.readline())
-        self.url, self.smtp_port = f"http://127.0.0.1:{ports['port']}", ports.get("smtp_port", 0)
+        self.url, self.smtp_port = f"http://{self._host}:{ports['port']}", ports.get("smtp_port", 0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -14,6 +14,7 @@ import pytest
 from api.server import uvicorn_server
 from mailer.core.db import Database
 from mailer.fakes.free_ports import find_free_port
+from tests import web
 from tests.factories import settings
 
 BIG = bytes(range(256)) * 6_000  # 1.5 MB
@@ -32,6 +33,17 @@ def port(database: Database, tmp_path: Path) -> Iterator[int]:
     stopping.set()
     thread.join(20)
     assert not thread.is_alive()
+
+
+def test_a_server_without_a_build_says_so_and_serves_forms_and_the_api(database: Database, tmp_path: Path) -> None:
+    newsletter = web.make(tmp_path, database)
+    page = newsletter.client.get("/", headers={"Accept": "text/html"})
+    assert (page.status_code, "There is no build of the site on this server." in page.text) == (404, True)
+    assert newsletter.client.get("/subscribe").status_code == 200
+    newsletter.subscribe("ada@example.org")
+    assert newsletter.holder().get("/v1/subscribers/ada@example.org").status_code == 200
+    newsletter.settings.site_folder.mkdir(parents=True)
+    assert "no build" not in newsletter.client.get("/", headers={"Accept": "text/html"}).text
 
 
 def connected(port: int) -> socket.socket:

@@ -26,6 +26,7 @@ from mailer.flows.subscribers import signup_limits
 from mailer.store.sending.sends import Send
 
 router = APIRouter(include_in_schema=False)
+REFRESH_SECONDS = 3  # of a page whose figures are counted for the first time
 DAYS = {7: "7 days", 30: "30 days", 90: "90 days", 365: "a year"}
 _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
 Days = Annotated[int, Query(ge=1, le=3660)]
@@ -75,6 +76,8 @@ def _with_recount(response: Response, figures: Figures[Any]) -> Response:
     """Count old figures again behind the response."""
     if figures.recount:
         response.background = BackgroundTask(figures.recount)
+    if figures.pending:
+        response.headers["Refresh"] = str(REFRESH_SECONDS)
     return response
 
 
@@ -88,7 +91,7 @@ def render_send(
     context: AppContext, session: DeskSession, send_id: int, status: int = 200, note: str = "", error: str = ""
 ) -> Response:
     """Render the page of a send."""
-    figures = _read_report(context, send_id)
+    figures = _read_report(context, send_id, wait=False)
     report = replace(figures.value, send=_find_send(context, send_id))
     states = [state for state in send_report_page.STATES_SHOWN if report.outcomes.get(state)]
     meaning = send_report_page.MEANING
@@ -107,9 +110,11 @@ def show_report(context: Context, session: Session, send_id: int) -> Response:
     return _with_recount(response, figures)
 
 
-def _read_report(context: AppContext, send_id: int) -> Figures[SendReport]:
-    make = partial(send_report.make_report, context.database, f"send:{_find_send(context, send_id).id}")
-    return read_figures(context.database, f"send {send_id}", SendReport, make)
+def _read_report(context: AppContext, send_id: int, wait: bool = True) -> Figures[SendReport]:
+    send = _find_send(context, send_id)
+    make = partial(send_report.make_report, context.database, f"send:{send_id}")
+    empty = None if wait else partial(send_report.make_empty, send)
+    return read_figures(context.database, f"send {send_id}", SendReport, make, send.audience_size or 0, empty)
 
 
 def _find_send(context: AppContext, send_id: int) -> Send:
@@ -123,7 +128,10 @@ def _find_send(context: AppContext, send_id: int) -> Send:
 def show_growth(context: Context, session: Session, days: Days = 30) -> Response:
     """Show growth and churn."""
     measure = partial(growth.measure_growth, context.database, context.settings, days)
-    figures = read_figures(context.database, f"growth {days}", growth.Growth, measure)
+    figures = read_figures(
+        context.database, f"growth {days}", growth.Growth, measure, growth.count_all(context.database),
+        partial(growth.make_empty, context.database, days),
+    )  # fmt: skip
     response = render_desk(
         context, session, "growth", found=figures.value, days=days, choices=DAYS, counted=growth.COUNTED,
         after=growth.COHORT_MONTHS, figures=figures,

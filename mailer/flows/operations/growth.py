@@ -12,6 +12,7 @@ from mailer.core.i18n import local_time
 from mailer.core.settings import Settings
 from mailer.store.operations import growth
 from mailer.store.operations.growth import Cohort, GrowthCounts, IssueLosses
+from mailer.store.sending import counters
 
 GROUPS = ("source", "topic", "language")
 COHORT_MONTHS = (1, 3, 6, 12)
@@ -52,6 +53,18 @@ def measure_growth(database: Database, settings: Settings, days: int) -> Growth:
             cohorts=growth.list_cohorts(tx, zone, COHORT_MONTHS, _MAX_COHORTS),
             issues=growth.list_issue_losses(tx, since, zone, _LATEST_ISSUES),
         )
+
+
+def make_empty(database: Database, days: int) -> Growth:
+    """Return growth without changes, until it is counted."""
+    since = local_time.to_local(datetime.now(UTC)).date() - timedelta(days=days - 1)
+    return Growth(since, count_all(database), [], {name: [] for name in GROUPS}, [], [])
+
+
+def count_all(database: Database) -> int:
+    """Count the subscribers in any state, from sums."""
+    with database.transaction() as tx:
+        return counters.count_subscribers(tx)
 
 
 def sum_counts(days: Sequence[GrowthCounts]) -> GrowthCounts:

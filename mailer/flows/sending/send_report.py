@@ -123,6 +123,14 @@ def make_report(database: Database, target: str) -> SendReport:
         )
 
 
+def make_empty(send: Send) -> SendReport:
+    """Return a report without outcomes, until they are counted."""
+    return SendReport(
+        send=send, made_at=datetime.now(UTC), outcomes={}, span=SendSpan(None, None, 0), timeline=SendTimeline(1, ()),
+        reasons=(), domains=(), domain_count=0, delays=(), texts={},
+    )  # fmt: skip
+
+
 def _count_texts(tx: Tx, send: Send) -> dict[str, int]:
     found = send_reports.count_by_text(tx, send.id)
     return by_text(found, editions.get(tx, send.edition_id).lang) if set(found) - {""} else {}

@@ -44,11 +44,6 @@ def save(tx: Tx, name: str, figures: object, seconds: float) -> None:
     )
 
 
-def delete(tx: Tx, name: str) -> None:
-    """Forget figures."""
-    tx.run("DELETE FROM kept_figures WHERE name = %(name)s", name=name)
-
-
 def try_lock(tx: Tx, name: str) -> bool:
     """Lock out other processes that would count the same, until the transaction ends; return whether none of them does."""
     return bool(tx.value("SELECT pg_try_advisory_xact_lock(hashtext('postmerge.figures'), hashtext(%(name)s))", name=name))

@@ -419,6 +419,25 @@ def test_figures_that_take_long_are_shown_at_once_and_counted_again_behind_the_p
     assert ">complained<" in owner.get("/desk/sends/1").text
 
 
+def test_a_page_does_not_wait_for_the_first_count_of_a_large_ledger(
+    newsletter: Web, owner: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newsletter.send(3)
+    monkeypatch.setattr(slow_figures, "MIN_LARGE_ROWS", 1)
+    monkeypatch.setattr(slow_figures, "QUICK_SECONDS", 0.0)
+    for path in ("/desk/sends/1", "/desk/growth"):
+        first = owner.get(path)
+        assert ("being counted" in first.text, first.headers["Refresh"]) == (True, "3")
+        assert "NOT add up" not in first.text
+        again = owner.get(path)
+        assert ("being counted" in again.text, "Refresh" in again.headers) == (False, False)
+        assert "accepted" in again.text or path == "/desk/growth"
+    monkeypatch.setattr(slow_figures, "QUICK_SECONDS", 60.0)  # it was counted in no time: the pages stay exact
+    for path in ("/desk/sends/1", "/desk/growth"):
+        for _ in range(3):
+            assert "being counted" not in owner.get(path).text
+
+
 def test_the_first_page_shows_the_warm_up(newsletter: Web, owner: Operator) -> None:
     factories.add_subscribers(newsletter.database, 100)
     assert "Warm-up" not in owner.get("/desk").text

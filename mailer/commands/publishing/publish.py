@@ -32,6 +32,8 @@ from mailer.flows.sending.warmup import read_warmup
 from mailer.transports import make_transport
 from mailer.workbench.history import History
 
+SENDS_SHOWN = 20  # by `status`: each is counted
+
 built = click.option("--built", is_flag=True, help="Use the last build instead of building now.")
 one_issue = click.option(
     "--issue",
@@ -206,8 +208,9 @@ def _checked(settings: Settings, plan: Plan, findings: Sequence[Finding]) -> Seq
 
 @click.command()
 @send_argument(required=False)
+@click.option("--all", "everything", is_flag=True, help=f"Also show sends before the latest {SENDS_SHOWN}.")
 @as_json
-def status(send: str, json: bool) -> None:
+def status(send: str, everything: bool, json: bool) -> None:
     """Show which processes run, what is due, and the sends with their deliveries. SEND is an id or an issue's key.
 
     Example: postmerge status 12
@@ -215,7 +218,8 @@ def status(send: str, json: bool) -> None:
     from mailer.flows.operations.heartbeats import read_overview
 
     database = open_database(load_settings())
-    statuses = list_send_statuses(database, send)
+    shortened = not (send or everything or json)
+    statuses = list_send_statuses(database, send, SENDS_SHOWN if shortened else None)
     if json:
         print_json([send_facts(one) for one in statuses])
     else:
@@ -223,6 +227,8 @@ def status(send: str, json: bool) -> None:
         if found := read_warmup(database):
             out.print(Text(found.describe()), soft_wrap=True)
         cli_output.status(out, statuses)
+        if shortened and len(statuses) == SENDS_SHOWN:
+            out.print("Older sends, if there are any: `postmerge status --all`.")
 
 
 def wake_workers(settings: Settings, send_ids: Sequence[int]) -> None:

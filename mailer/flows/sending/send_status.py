@@ -21,11 +21,11 @@ class SendStatus:
     deliveries: dict[str, int]
 
 
-def list_send_statuses(database: Database, target: str = "") -> list[SendStatus]:
+def list_send_statuses(database: Database, target: str = "", limit: int | None = None) -> list[SendStatus]:
     """All sends of issues, newest first, or those of issues and steps with this id or key.
 
-    ``send:12`` and ``issue:12`` disambiguate.
-    Raises BadInput when nothing matches ``target``.
+    ``send:12`` and ``issue:12`` disambiguate. Counting takes some 30 ms for each 200,000 deliveries: ``limit`` returns only so
+    many sends. Raises BadInput when nothing matches ``target``.
     """
     kind, name = parse_target(target)
     with database.transaction() as tx:
@@ -36,6 +36,7 @@ def list_send_statuses(database: Database, target: str = "") -> list[SendStatus]
             or (kind != "issue" and name == str(send.id))
             or (kind != "send" and name == send.issue_key)
         ]
+        found = found[:limit]
         counts = deliveries.count_by_state(tx, [send.id for send in found])
     if target and not found:
         raise BadInput(f"There is no send {target!r}: `postmerge status` lists them.")
@@ -49,9 +50,9 @@ def get_send(database: Database, send_id: int) -> Send | None:
 
 
 def list_latest_sends(database: Database, number: int) -> list[Send]:
-    """So many sends, newest first, without their counts."""
+    """So many sends of issues, newest first, without their counts."""
     with database.transaction() as tx:
-        return sends.list_all(tx)[:number]
+        return [send for send in sends.list_all(tx) if send.step_id is None][:number]
 
 
 def count_deliveries(database: Database, send_ids: Sequence[int]) -> dict[int, dict[str, int]]:

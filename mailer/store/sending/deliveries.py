@@ -241,7 +241,11 @@ def quota_returns_at(tx: Tx, emails: int) -> tuple[int, datetime | None]:
         FROM (
             SELECT settled_at
             FROM deliveries
-            WHERE settled_at > now() - interval '24 hours'
+            WHERE send_id IN (
+                    SELECT id FROM sends
+                    WHERE started_at IS NOT NULL AND coalesce(finished_at, now()) > now() - interval '24 hours'
+                )
+                AND settled_at > now() - interval '24 hours'
                 AND state IN ('accepted', 'delivered', 'bounced', 'complained', 'uncertain')
             ORDER BY settled_at
             LIMIT %(emails)s

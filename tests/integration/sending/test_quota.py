@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mailer import cli
 from mailer.core.db import Database
 from mailer.flows.sending import ses_quota
 from mailer.store.sending import deliveries, sends
@@ -58,3 +60,33 @@ def test_the_day_is_said_when_it_is_not_today() -> None:
     now = datetime(2026, 11, 24, 23, 50, tzinfo=UTC)
     assert ses_quota._day(now + timedelta(minutes=5), now) == "23:55 UTC"
     assert ses_quota._day(now + timedelta(minutes=15), now) == "Wed 25 Nov 00:05 UTC"
+
+
+def test_only_what_was_sent_lately_is_read(database: Database, tmp_path: Path) -> None:
+    send_id = start(database, factories.settings(tmp_path), 2)
+    run(database, "UPDATE deliveries SET state = 'accepted', settled_at = now()")
+    for change, emails in (
+        ("started_at = now()", 2),
+        ("finished_at = now() - interval '1 hour'", 2),
+        ("finished_at = now() - interval '2 days'", 0),
+    ):
+        run(database, f"UPDATE sends SET {change} WHERE id = {send_id}")
+        with database.transaction() as tx:
+            assert deliveries.quota_returns_at(tx, 10)[0] == emails
+
+
+def test_the_status_counts_the_latest_sends(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(database, factories.settings(tmp_path), 2)
+    run(
+        database,
+        "INSERT INTO sends (issue_key, edition_number, edition_id, state, sender, audience, due_at)"
+        " SELECT issue_key, n, edition_id, 'finished', sender, audience, due_at FROM sends, generate_series(2, 25) AS n",
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database.url)
+
+    def count(*options: str) -> int:
+        return CliRunner().invoke(cli.cli, ["status", *options]).output.count("edition ")
+
+    assert [count(), count("--all"), count("--json")] == [20, 24, 0]
+    assert "`postmerge status --all`" in CliRunner().invoke(cli.cli, ["status"]).output

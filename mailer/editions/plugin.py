@@ -44,20 +44,20 @@ _FEEDS = ("FEED_ATOM", "FEED_RSS", "CATEGORY_FEED_ATOM", "CATEGORY_FEED_RSS", "A
 
 def register() -> None:
     """Register the plugin. Pelican calls this when it loads it."""
-    signals.initialized.connect(_start)
+    signals.initialized.connect(_adapt_settings)
+    signals.get_generators.connect(_start)
     signals.content_object_init.connect(_speed_up_content)
     signals.readers_init.connect(_replace_formats)
-    signals.all_generators_finalized.connect(_render)
+    signals.all_generators_finalized.connect(_plan_rendering)
     signals.get_writer.connect(_choose_writer)
     signals.article_writer_finalized.connect(_begin_search)
     signals.finalized.connect(_finish)
 
 
-def _start(site: pelican.Pelican) -> None:
-    """Adapt Pelican's settings, then read and convert all sources."""
+def _adapt_settings(site: pelican.Pelican) -> None:
+    """Adapt Pelican's settings."""
     settings = site.settings
     containment.check_theme(settings)
-    containment.check_markdown(settings["MARKDOWN"])
     site.path = settings["PATH"] = str(Path(settings["PATH"]).resolve())
     settings["DOCUTILS_SETTINGS"] = {**(settings.get("DOCUTILS_SETTINGS") or {}), **containment.DOCUTILS}
     settings["JINJA_GLOBALS"] = {
@@ -75,9 +75,22 @@ def _start(site: pelican.Pelican) -> None:
     outer = containment.list_outer_folders(Path(settings["PATH"]))
     for name in ("ARTICLE_EXCLUDES", "PAGE_EXCLUDES", "STATIC_EXCLUDES"):
         settings[name] = [*settings[name], *map(str, outer)]
-    build: Build = settings.setdefault("POSTMERGE_STATE", Build())
-    build.start(Site.of(settings))
-    for path in outer:
+    settings.setdefault("POSTMERGE_STATE", Build())
+
+
+def _start(site: pelican.Pelican) -> None:
+    """Read and convert all sources, now that all plugins have changed the settings (MARKDOWN, for example).
+
+    A plugin may build sites in other languages inside this one, with a copy of its settings: they have the same sources.
+    """
+    containment.check_markdown(site.settings["MARKDOWN"])
+    build = _build(site.settings)
+    if build.is_started and build.site.settings is not site.settings:
+        site.settings["API_URL"] = build.site.api_url
+        site.settings["POSTMERGE_STATE"] = build.begin_subsite(Site.of(site.settings))
+        return
+    build.start(Site.of(site.settings))
+    for path in containment.list_outer_folders(build.site.root):
         build.sources.refuse(path, "This link leads to a folder outside, and it is left out: put the folder itself here.")
 
 
@@ -146,6 +159,21 @@ def _speed_up_content(content: Any) -> None:
         content._update_content = lambda text, siteurl: text
 
 
+def _plan_rendering(generators: list[Any]) -> None:
+    """Make the issues after all reading; beside other plugins, when these have changed and linked the articles too."""
+    build = _build(generators[0].settings)
+    if build.is_preview or len(build.site.settings["PLUGINS"]) == 1:
+        return _render(generators)
+    first = generators[0]
+    write = first.generate_output
+
+    def render_and_write(writer: Any) -> None:
+        _render(generators)
+        write(writer)
+
+    first.generate_output = render_and_write
+
+
 def _render(generators: list[Any]) -> None:
     """Make the issues, after all reading and before any page is written; note the pages and pictures."""
     for generator in generators:
@@ -180,6 +208,7 @@ def _render_articles(build: Build, generator: ArticlesGenerator) -> None:
         containment.check_format(extension, generator.readers.reader_classes.get(extension))
     articles.place_steps(generator, build.sources)
     build.originals = articles.link_languages(generator)
+    build.elsewhere = articles.find_removed_translations(generator)
     if not build.is_preview:
         every = articles.list_articles(generator)
         issues = build.render(every)
@@ -236,8 +265,11 @@ def _finish(site: pelican.Pelican) -> None:
     for path, data in issue_pictures.list_with_places(path for path in published if path.is_file()):
         path.unlink()  # it may be a second name of the original
         path.write_bytes(data)
-    build.workshop.workers.close()
     feeds.write_feeds(build.site, build.issues)
+    if build.main:
+        return
+    build.workshop.workers.close()
+    build.gather_subsites()
     sitemap_and_redirects.write_around(build.sources, build.issues, build.pages)
     scripts = output / site.settings.get("THEME_STATIC_DIR", "theme") / "js"
     scripts.mkdir(parents=True, exist_ok=True)

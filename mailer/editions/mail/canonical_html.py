@@ -23,6 +23,7 @@ _PARSER = etree.HTMLParser(encoding="utf-8", remove_comments=False)
 _WITH_ATTRIBUTES = etree.XPath("descendant::*[@*]")
 _TOO_DEEP = etree.XPath(f"boolean({'/'.join('*' * MAX_DEPTH)})")  # below the root, which is one level itself
 _BLANK = re.compile(r"[\x00-\x20\s]")
+_BESIDE = ("script", "style")
 _LINKS = ("href", "src", "poster", "cite", "longdesc", "background", "action", "data")
 SAFE_SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini"}
 
@@ -79,6 +80,15 @@ def inner_html(root: etree._Element) -> str:
     """Return the HTML inside an element without attributes."""
     tag = len(str(root.tag))
     return etree.tostring(root, encoding="unicode", method="html", with_tail=False)[tag + 2 : -tag - 3]
+
+
+def list_added_scripts(fragment: str, source: str) -> str:
+    """Return the scripts and styles of a text that its author did not write: a plugin added them, and the page keeps them."""
+    if not any(f"<{tag}" in fragment.lower() for tag in _BESIDE):
+        return ""
+    root = parse_fragment(clean_html(fragment))
+    added = [one for one in root.iter(*_BESIDE) if (said := (one.text or "").strip() or one.get("src")) and said not in source]
+    return "".join(etree.tostring(one, encoding="unicode", method="html", with_tail=False) for one in added)
 
 
 def escape(text: str) -> str:

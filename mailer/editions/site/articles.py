@@ -38,6 +38,17 @@ def link_languages(generator: Any) -> dict[str, Any]:
     return originals
 
 
+def find_removed_translations(generator: Any) -> dict[str, str]:
+    """Map translations that another plugin moved to a site of their own to their originals, by their sources."""
+    listed = {article.source_path for article in list_articles(generator)}
+    return {
+        one.source_path: original.source_path
+        for original in (*generator.articles, *generator.hidden_articles)
+        for one in original.translations
+        if one.source_path not in listed
+    }
+
+
 def link_neighbours(newest_first: list[Any]) -> None:
     """Give each article its neighbors, for links to the next and the previous issue."""
     for newer, older in pairwise(newest_first):

@@ -7,7 +7,7 @@ pages. The preview of one file takes the same steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from mailer.editions.mail.markdown_to_html import Cache, Converted, Workshop, co
 from mailer.editions.site.issues import BuiltIssues, IssueMaker
 from mailer.editions.site.output_folder import Spare
 from mailer.editions.site.search_index import Indexing
+from mailer.editions.site.subsites import gather_subsites
 from mailer.editions.site.template_versions import list_outdated_templates
 from mailer.editions.source import relative_links
 from mailer.editions.source.paid_sections import MARK
@@ -90,6 +91,9 @@ class Build:
     photographs: list[Any] = field(default_factory=list)  # Pelican's static files that are JPEG
     drawing: Drawing | None = None
     indexing: Indexing | None = None
+    elsewhere: dict[str, str] = field(default_factory=dict)  # originals of translations that subsites have, by source
+    main: Build | None = None  # of a subsite
+    subsites: list[Build] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.workshop = Workshop(Cache(self.options.cache), progress=self.progress)
@@ -116,6 +120,25 @@ class Build:
         self.findings.extend(list_outdated_templates(site))
         names = [name for name, file in self.sources.files.items() if file.fields is not None]
         self.converted = Converted(dict.fromkeys(self.sources.texts(names), "")) if self.is_preview else self._convert(names)
+
+    @property
+    def is_started(self) -> bool:
+        """Have the sources been read?"""
+        return hasattr(self, "sources")
+
+    def begin_subsite(self, site: Site) -> Build:
+        """Return the build of a site in another language, whose pages are below this one's. It publishes nothing itself."""
+        build = Build(replace(self.options, editions=None), self.progress, findings=self.findings, main=self)
+        build.workshop, build.site, build.converted = self.workshop, site, self.converted
+        build.sources = self.sources.for_language(site)
+        build.issue_pictures = IssuePictures(site.root, site.url, self.workshop.cache, convert=True)
+        self.subsites.append(build)
+        return build
+
+    def gather_subsites(self) -> None:
+        """Add the issues of subsites: a translation belongs to the issue it translates, and has no key of its own."""
+        if self.subsites:
+            self.issues = gather_subsites(self.issues, [one.issues for one in self.subsites], self.elsewhere, self.sources)
 
     def start_again(self, path: Path) -> None:
         """Read and convert one file again."""

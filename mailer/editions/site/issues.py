@@ -14,7 +14,7 @@ from mailer.core.i18n import code
 from mailer.editions.images import share_cards
 from mailer.editions.images.issue_pictures import IssuePictures
 from mailer.editions.mail import gmail_clipping
-from mailer.editions.mail.canonical_html import escape
+from mailer.editions.mail.canonical_html import escape, list_added_scripts
 from mailer.editions.mail.email_document import EmailDocument, EmailSite, receipt_url
 from mailer.editions.mail.issue_renderer import RenderedText, describe_error, list_headings, render_all
 from mailer.editions.mail.markdown_to_html import Workshop
@@ -234,6 +234,8 @@ def _show(article: Any, edition: Edition, extras: page_extras.Extras, site: Site
     own = (str(article.content).strip(), str(article.summary).strip()) if site.is_adopted else ("", "")
     # Every theme prints ``content``: with the digest around it, a page names its edition.
     content = f'<div data-receipt="{article.receipt}" data-digest="{edition.digest}">{edition.body}</div>'
+    if own[0]:  # such as what draws formulas
+        content += list_added_scripts(own[0], Path(article.source_path).read_text(encoding="utf-8", errors="replace"))
     article._content, article.get_content = content, lambda siteurl: content
     if site.is_adopted:  # a feed leaves out a summary that is the whole text
         summary = article.metadata["summary"] = content if own[0] == own[1] else own[1]

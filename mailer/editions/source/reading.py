@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,6 +101,21 @@ class Sources:
             return SKIPPED
         return {} if is_draft else self._address(path, self._place_one(path))
 
+    def for_language(self, site: Site) -> Sources:
+        """Return the same files for a site in another language inside this one: there the text in its language comes first."""
+        other = copy(self)
+        other.site = site
+        other.files = {
+            name: replace(file, fields=None if file.fields is None else dict(file.fields)) for name, file in self.files.items()
+        }
+        for file in other.files.values():
+            if file.fields and "translation" not in file.source.fields:
+                file.fields.pop("translation", None)
+        for family in other._families():
+            for text in family[1:]:
+                (other.files[text.name].fields or {})["translation"] = "true"
+        return other
+
     def texts(self, names: Iterable[str]) -> dict[str, str]:
         """Map names to texts to convert: the free text of each source, and the one for paid subscribers if there is one."""
         known = {name: self.files[name] for name in names if name in self.files}
@@ -114,7 +130,7 @@ class Sources:
         """Yield all findings; an error says whether its issue asks to be sent."""
         asking = self._asking()
         every = [*(finding for file in self.files.values() for finding in file.source.findings), *self.findings]
-        for finding in every:
+        for finding in dict.fromkeys(every):
             issue, number = asking.get(finding.path, ("", 0)) if finding.level == "error" else ("", 0)
             yield replace(finding, issue="" if finding in self.shared else issue, asks=number)
 
@@ -189,8 +205,7 @@ class Sources:
         for name, step in joined.items():
             self.files[name].step = step
 
-    def _unite(self, only: str = "") -> None:
-        """Group translations with their originals; leave out those that cannot be used."""
+    def _families(self) -> list[list[translations.Text]]:
         texts = [
             translations.Text(
                 name, file.source.path, file.fields.get("lang") or self.site.lang, file.fields, file.paid is not None
@@ -198,7 +213,11 @@ class Sources:
             for name, file in self.files.items()
             if file.asked and file.fields is not None and not file.is_draft
         ]
-        for family in translations.families(texts, self.site.ids, self.site.lang):
+        return translations.families(texts, self.site.ids, self.site.lang)
+
+    def _unite(self, only: str = "") -> None:
+        """Group translations with their originals; leave out those that cannot be used."""
+        for family in self._families():
             for text in family[1:]:
                 (self.files[text.name].fields or {})["translation"] = "true"  # so that Pelican chooses the same original
             for one in translations.wrong(family):

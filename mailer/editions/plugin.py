@@ -33,6 +33,7 @@ from mailer.editions.site.build import Build
 from mailer.editions.site.feed_ids import FeedWriter, ThriftyFeedWriter
 from mailer.editions.site.incremental_writer import ThriftyWriter
 from mailer.editions.source import containment, field_rules, paid_leaks, site_config, vague_links
+from mailer.editions.source.reading import SKIPPED
 from mailer.editions.source.site_config import EXTENSIONS, Site
 from mailer.exchange import dates
 
@@ -48,6 +49,7 @@ def register() -> None:
     signals.get_generators.connect(_start)
     signals.content_object_init.connect(_speed_up_content)
     signals.readers_init.connect(_replace_formats)
+    signals.generator_init.connect(_wrap_formats)
     signals.all_generators_finalized.connect(_plan_rendering)
     signals.get_writer.connect(_choose_writer)
     signals.article_writer_finalized.connect(_begin_search)
@@ -99,6 +101,7 @@ class PreparedMarkdown(BaseReader):  # type: ignore[misc]
 
     enabled = True
     file_extensions = tuple(sorted(suffix[1:] for suffix in EXTENSIONS))
+    foreign: BaseReader | None = None  # of another plugin, which makes the text instead
 
     def process_metadata(self, name: str, value: Any) -> Any:
         """Convert a field to Pelican's type."""
@@ -109,13 +112,19 @@ class PreparedMarkdown(BaseReader):  # type: ignore[misc]
         content, fields = _build(self.settings).read(source_path)
         if _build(self.settings).site.is_adopted and "summary" in fields and "summary" in self.settings["FORMATTED_FIELDS"]:
             fields = {**fields, "summary": Markdown(**self.settings["MARKDOWN"]).convert(fields["summary"])}
-        return content, {name: self.process_metadata(name, value) for name, value in fields.items()}
+        metadata = {name: self.process_metadata(name, value) for name, value in fields.items()}
+        sources = _build(self.settings).sources
+        if self.foreign and fields is not SKIPPED and not sources.refuse_paid(source_path, type(self.foreign).__module__):
+            content, made = self.foreign.read(source_path)
+            metadata |= {name: made[name] for name in ("title", "summary") if name in made}
+        return content, metadata
 
 
 class PreparedRst(RstReader):  # type: ignore[misc]
     """Read reStructuredText as Pelican does, and add the slug and the checks that all issues have, and without other files."""
 
     writer_class, field_body_translator_class = containment.RstWriter, containment.RstFieldTranslator
+    foreign: BaseReader | None = None
 
     def process_metadata(self, name: str, value: Any) -> Any:
         """Convert a field to Pelican's type."""
@@ -123,7 +132,7 @@ class PreparedRst(RstReader):  # type: ignore[misc]
 
     def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
         """Return the HTML and metadata of one file."""
-        content, metadata = super().read(source_path)
+        content, metadata = self.foreign.read(source_path) if self.foreign else super().read(source_path)
         fields = _build(self.settings).sources.read_rst(Path(source_path), metadata)
         kept = {name: value for name, value in metadata.items() if not field_rules.is_reserved(name)}
         return content, {**kept, **{name: self.process_metadata(name, value) for name, value in fields.items()}}
@@ -140,12 +149,21 @@ def _read_date(name: str, value: Any) -> SafeDatetime | None:
 
 def _replace_formats(pelican: Any) -> None:
     for extension in (*PreparedMarkdown.file_extensions, "rst"):
-        containment.check_format(extension, pelican.reader_classes.get(extension))
-    for extension in PreparedMarkdown.file_extensions:
-        pelican.reader_classes[extension] = PreparedMarkdown
-    pelican.reader_classes["rst"] = PreparedRst
+        if not containment.is_foreign(pelican.reader_classes.get(extension)):
+            pelican.reader_classes[extension] = PreparedRst if extension == "rst" else PreparedMarkdown
     for name in ("subject", "preheader", "summary"):
         METADATA_PROCESSORS.pop(name, None)
+
+
+def _wrap_formats(generator: Any) -> None:
+    """Let another plugin (as jinja2content) make the texts of its formats; fields and checks are as of all issues."""
+    formats = generator.readers.readers
+    for extension in (*PreparedMarkdown.file_extensions, "rst"):
+        foreign = formats.get(extension)
+        if containment.is_foreign(type(foreign) if foreign else None):
+            ours = PreparedRst if extension == "rst" else PreparedMarkdown
+            formats[extension] = ours(generator.settings)
+            formats[extension].foreign = foreign
 
 
 def _speed_up_content(content: Any) -> None:
@@ -205,7 +223,7 @@ def _render_articles(build: Build, generator: ArticlesGenerator) -> None:
         setattr(generator, name, [one for one in drafts if build.site.is_adopted and one.source_path in build.sources.files])
         _refuse_outside(build, getattr(generator, name))
     for extension in (*PreparedMarkdown.file_extensions, "rst"):  # by a plugin that was loaded after this one
-        containment.check_format(extension, generator.readers.reader_classes.get(extension))
+        containment.check_format(extension, type(generator.readers.readers.get(extension)))
     articles.place_steps(generator, build.sources)
     build.originals = articles.link_languages(generator)
     build.elsewhere = articles.find_removed_translations(generator)

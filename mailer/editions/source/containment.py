@@ -58,11 +58,16 @@ def check_markdown(extensions: Iterable[Any]) -> None:
 def check_format(extension: str, reads: type[Any] | None) -> None:
     """Raise BadInput if another plugin reads files of a format itself: their sources would be emailed as they are."""
     module = reads.__module__ if reads else ""
-    if module and not module.startswith(("pelican.readers", "mailer.")):
+    if is_foreign(reads):
         raise BadInput(
             f"The plugin {module} reads .{extension} files itself, and Postmerge cannot make emails from what it does to them:"
             " remove it from PLUGINS."
         )
+
+
+def is_foreign(reads: type[Any] | None) -> bool:
+    """Does another plugin read a format?"""
+    return reads is not None and not reads.__module__.startswith(("pelican.readers", "mailer."))
 
 
 def check_theme(settings: Mapping[str, Any]) -> None:

@@ -90,6 +90,9 @@ class Sources:
             self.refuse(path, "A step of a sequence is written in Markdown: convert this file, or move it elsewhere.")
             return SKIPPED
         source = Source(self.site.source_name(path), restructured_text.fields(metadata))
+        if self.site.is_page(path):
+            self.files[str(path)] = SourceFile(source)
+            return {}
         asked = front_matter.asked(source)
         is_draft = _judge(self.site, path, source, source.fields, asked.send)
         if is_draft and not (self.site.is_adopted and drafts.status(source.fields) == "draft"):
@@ -148,6 +151,14 @@ class Sources:
                 path, "A symbolic link leads to this file, and it is left out: put the file itself here, or remove the link."
             )
         return linked
+
+    def refuse_paid(self, name: str, plugin: str) -> bool:
+        """Report paid text in a file that another plugin reads, and may put anywhere; return whether there is any."""
+        file = self.files[name]
+        if file.paid is not None:
+            message = f"The plugin {plugin} reads this file itself, so its paid text would be public: remove it."
+            file.source.error("access", message)
+        return file.paid is not None
 
     def _asking(self) -> dict[str, tuple[str, int]]:
         """Map names of files to the issue that asks to be sent and its edition's number, including files with errors and

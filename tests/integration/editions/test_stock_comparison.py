@@ -20,7 +20,9 @@ from THE_MODULE import MarkdownReader
 
 
 class Templated(MarkdownReader):
-    pass
+    def read(self, source_path):
+        content, metadata = super().read(source_path)
+        return content.replace("{{ name }}", "Ada"), metadata
 
 
 def add(formats):
@@ -64,16 +66,23 @@ def test_a_site_that_pelican_cannot_build_is_said_to_be_one(tmp_path: Path) -> N
         compare_with_stock(options)
 
 
-@pytest.mark.parametrize("order", ['["templating", *PLUGINS]', '[*PLUGINS, "templating"]'])
-def test_a_plugin_that_reads_markdown_itself_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
-) -> None:
+@pytest.mark.parametrize("order", ['["templating", "mailer.editions.plugin"]', '["mailer.editions.plugin", "templating"]'])
+def test_what_a_plugin_makes_of_a_file_is_on_the_page_and_in_the_email(tmp_path: Path, order: str) -> None:
     (tmp_path / "templating.py").write_text(TEMPLATING.replace("THE_MODULE", "pelican.readers"))
-    options = lay_out(tmp_path, "", FILES)
+    lay_out(tmp_path, "", FILES)
+    (tmp_path / "content" / "named.md").write_text("Title: Named\nDate: 2020-01-02\n\nHello {{ name }}.\n")
     with (tmp_path / "pelicanconf.py").open("a") as file:
         file.write(f"PLUGIN_PATHS = [{str(tmp_path)!r}]\nPLUGINS = {order}\n")
     environ = environment(factories.settings(tmp_path), {})
     done = commands.run(tmp_path, environ, "build")
-    assert done.returncode == 1
-    assert "The plugin templating reads .md files itself" in done.stderr
-    assert options.site.exists() is False
+    assert done.returncode == 0, done.stderr
+    [named] = [one for one in editions.load(tmp_path / "build" / "editions").editions if one.key == "named"]
+    assert "Hello Ada." in named.text
+    assert "Hello Ada." in (tmp_path / "build" / "site" / "named.html").read_text("utf-8")
+    paid = "Title: Named\nDate: 2020-01-02\n\nFree.\n\n:::premium\nNobody may read this sentence for free.\n:::\n"
+    (tmp_path / "content" / "named.md").write_text(paid)
+    refused = commands.run(tmp_path, environ, "build")
+    assert refused.returncode == 1
+    assert "content/named.md:1: error: The plugin templating reads this file itself, so its paid text would" in refused.stderr
+    pages = (tmp_path / "build" / "site").rglob("*.*")
+    assert not any("Nobody may read this" in page.read_text("utf-8", "replace") for page in pages if page.is_file())

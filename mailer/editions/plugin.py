@@ -261,7 +261,7 @@ def _begin_search(generator: ArticlesGenerator, writer: Any) -> None:
     build, settings = _build(generator.settings), generator.settings
     if isinstance(writer, ThriftyWriter):
         writer.flush()
-    if not settings.get("POSTMERGE_SEARCH"):
+    if build.main or not settings.get("POSTMERGE_SEARCH"):
         return
     if not search_index.available():
         raise BadInput("pagefind is not installed: run `pip install pagefind_bin`, or set POSTMERGE_SEARCH = False.")

@@ -538,6 +538,17 @@ CREATE TABLE digests (
     made_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE draft_images (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    digest bytea NOT NULL,
+    content bytea NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE draft_images ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
 CREATE TABLE drafts (
     id bigint NOT NULL,
     key text NOT NULL,
@@ -549,7 +560,8 @@ CREATE TABLE drafts (
     pull_request text DEFAULT ''::text NOT NULL,
     reason text DEFAULT ''::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    claimed_until timestamp with time zone
 );
 
 ALTER TABLE drafts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
@@ -583,6 +595,8 @@ CREATE TABLE editions (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     body text DEFAULT ''::text NOT NULL,
     commit_id text DEFAULT ''::text NOT NULL,
+    source text DEFAULT ''::text NOT NULL,
+    image text DEFAULT ''::text NOT NULL,
     CONSTRAINT editions_number_check CHECK ((number >= 1))
 );
 
@@ -765,6 +779,16 @@ CREATE TABLE inbox_emails (
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE issue_texts (
+    key text NOT NULL,
+    subject text NOT NULL,
+    preheader text NOT NULL,
+    image text NOT NULL,
+    source text NOT NULL,
+    html text NOT NULL,
+    text text NOT NULL
+);
+
 CREATE TABLE issues (
     key text NOT NULL,
     path text NOT NULL,
@@ -843,6 +867,11 @@ CREATE TABLE rejected_events (
     times bigint DEFAULT 1 NOT NULL,
     first_at timestamp with time zone DEFAULT now() NOT NULL,
     last_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE resource_claims (
+    path text NOT NULL,
+    claimed_until timestamp with time zone NOT NULL
 );
 
 CREATE TABLE restore_journal (
@@ -1076,7 +1105,8 @@ CREATE TABLE tags (
     description text,
     public_description text,
     subscriber_editable boolean DEFAULT false NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    label text DEFAULT ''::text NOT NULL
 );
 
 ALTER TABLE tags ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
@@ -1276,6 +1306,15 @@ ALTER TABLE ONLY desk_sessions
 ALTER TABLE ONLY digests
     ADD CONSTRAINT digests_pkey PRIMARY KEY (month);
 
+ALTER TABLE ONLY draft_images
+    ADD CONSTRAINT draft_images_digest_key UNIQUE (digest);
+
+ALTER TABLE ONLY draft_images
+    ADD CONSTRAINT draft_images_name_key UNIQUE (name);
+
+ALTER TABLE ONLY draft_images
+    ADD CONSTRAINT draft_images_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY drafts
     ADD CONSTRAINT drafts_key_key UNIQUE (key);
 
@@ -1339,6 +1378,9 @@ ALTER TABLE ONLY import_runs
 ALTER TABLE ONLY imports
     ADD CONSTRAINT imports_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY issue_texts
+    ADD CONSTRAINT issue_texts_pkey PRIMARY KEY (key);
+
 ALTER TABLE ONLY issues
     ADD CONSTRAINT issues_pkey PRIMARY KEY (key);
 
@@ -1362,6 +1404,9 @@ ALTER TABLE ONLY receipts
 
 ALTER TABLE ONLY rejected_events
     ADD CONSTRAINT rejected_events_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY resource_claims
+    ADD CONSTRAINT resource_claims_pkey PRIMARY KEY (path);
 
 ALTER TABLE ONLY restore_journal
     ADD CONSTRAINT restore_journal_pkey PRIMARY KEY (id);
@@ -1707,6 +1752,8 @@ ALTER TABLE ONLY imports
 
 ALTER TABLE ONLY receipts
     ADD CONSTRAINT receipts_send_id_fkey FOREIGN KEY (send_id) REFERENCES sends(id);
+ALTER TABLE ONLY issue_texts
+    ADD CONSTRAINT issue_texts_key_fkey FOREIGN KEY (key) REFERENCES issues(key) ON DELETE CASCADE;
 
 ALTER TABLE ONLY scanner_visits
     ADD CONSTRAINT scanner_visits_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE CASCADE;

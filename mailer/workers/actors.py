@@ -25,12 +25,12 @@ from mailer.core.rate_limiter import SharedRateLimiter
 from mailer.core.settings import Settings
 from mailer.core.telemetry import work_counts
 from mailer.flows.billing import billing_jobs
-from mailer.flows.operations import webhooks
+from mailer.flows.operations import bulk_actions, webhooks
 from mailer.flows.operations.restore_journal import JournalWriter
 from mailer.flows.sending import fence
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_rate import SendRate
-from mailer.flows.subscribers import bulk_actions, suppression_lifting
+from mailer.flows.subscribers import suppression_lifting
 from mailer.flows.transactional.transactional_worker import deliver_batch
 from mailer.transports.base import Transport
 

@@ -10,7 +10,7 @@ from mailer.core.db import Database
 from mailer.core.errors import PostmergeError
 from mailer.core.settings import Settings
 from mailer.flows.billing import billing_jobs
-from mailer.flows.operations import webhooks
+from mailer.flows.operations import bulk_actions, webhooks
 from mailer.flows.operations.monthly_report import MonthlyReports
 from mailer.flows.operations.restore_journal import JournalWriter
 from mailer.flows.operations.table_pruning import TablePruning
@@ -18,7 +18,6 @@ from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_b
 from mailer.flows.scheduled.sequence_scheduler import queue_due_steps
 from mailer.flows.scheduled.subscriber_maintenance import maintain_subscribers
 from mailer.flows.sending.receipts import sign_finished
-from mailer.flows.subscribers import bulk_actions
 from mailer.workers.actors import BULK_ACTIONS, PAYMENTS, SENDS, TRANSACTIONAL, WEBHOOKS, WakeUps
 
 logger = log.get("scheduler")

@@ -109,10 +109,15 @@ def cut_sorted(page: Page, rows: Sequence[T], key: Callable[[T], Any], descendin
     return cut(page, rest, key)
 
 
-def check_key(page: Page, kind: type[int | str]) -> None:
-    """Raise ApiError 400 when the page has a cursor that is not of this kind."""
-    wrong = page.after is not None and not isinstance(page.after, kind)
-    if wrong or (isinstance(page.after, int) and not 0 <= page.after <= public_ids.MAX_ID):
+def check_key(page: Page, kind: type[int | str | list[Any]]) -> None:
+    """Raise ApiError 400 when the page has a cursor that is not of this kind; a list is a text and an id."""
+    if page.after is None:
+        return
+    parts = page.after if isinstance(page.after, list) else [page.after]
+    kinds = [str, int] if kind is list else [kind]
+    if isinstance(page.after, list) is not (kind is list) or [type(one) for one in parts] != kinds:
+        raise _invalid_cursor()
+    if any(isinstance(one, int) and not 0 <= one <= public_ids.MAX_ID for one in parts):
         raise _invalid_cursor()
 
 

@@ -15,7 +15,7 @@ from api.v1.common.authentication import is_allowed
 from api.v1.common.errors import ApiError, raise_not_found
 from api.v1.common.record_lists import list_records
 from api.v1.operations import export_rows
-from api.v1.subscribers.subscriber_filters import SubscriberFilters, build_conditions
+from api.v1.subscribers.subscriber_filters import build_conditions, parse_filters
 from mailer.core import public_ids, tokens
 from mailer.core.errors import BadInput
 from mailer.flows.operations import api_keys, api_records
@@ -78,8 +78,7 @@ def download_export(context: Context, token: str) -> Response:
     row = _find_by_token(context, token)
     if row is None:
         raise_not_found("export, or its link has ended: retrieve the export again to get a new one")
-    asked = SubscriberFilters.model_validate(row["parameters"] or {})
-    where = build_conditions(context.database, asked)
+    where = build_conditions(context.database, parse_filters(row["parameters"] or {}))
     several = len(row["collections"]) > 1
     name = f"{'export' if several else row['collections'][0]}.{'zip' if several else row['format']}"
     kinds = {"csv": "text/csv; charset=utf-8", "json": "application/json", "zip": "application/zip"}
@@ -117,7 +116,7 @@ def _check_export(context: AppContext, payload: ExportInput) -> None:
 
 def _check_parameters(context: AppContext, parameters: dict[str, Any]) -> None:
     try:
-        build_conditions(context.database, SubscriberFilters.model_validate(parameters))
+        build_conditions(context.database, parse_filters(parameters))
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise BadInput(

@@ -290,10 +290,14 @@ def _matches(row: IssueRow, filters: EmailFilters) -> bool:
 def _make_sort_key(context: AppContext, rows: list[IssueRow], ordering: str) -> Callable[[IssueRow], list[str | float]]:
     """What the rows are sorted by: the column, then the date and the key, so that no two are equal."""
     name = ordering.removeprefix("-")
+    if name.startswith("metadata:") and name != "metadata:":
+        return _make_metadata_key(context, name.removeprefix("metadata:"))
     known = (*_SORT_COLUMNS, "status", *_SORTED_BY_RATE, *_EQUAL_FOR_ALL)
     if name not in known:
         raise ApiError(
-            400, "invalid_ordering", f"The ordering must be one of {', '.join(known)}, with a leading - to reverse it."
+            400,
+            "invalid_ordering",
+            f"The ordering must be one of {', '.join(known)} or metadata:KEY, with a leading - to reverse it.",
         )
     rates: dict[str, float] = {}
     if name in _SORTED_BY_RATE:
@@ -308,6 +312,17 @@ def _make_sort_key(context: AppContext, rows: list[IssueRow], ordering: str) -> 
         else:
             first = IssueOverview(row, "", {}).status if name == "status" else rates.get(row.key, 0.0)
         return [first, row.dated.timestamp(), row.key]
+
+    return key
+
+
+def _make_metadata_key(context: AppContext, name: str) -> Callable[[IssueRow], list[str | float]]:
+    known = drafts.list_drafts(context.database)
+
+    def key(row: IssueRow) -> list[str | float]:
+        given = known[row.key].fields.get("metadata", {}) if row.key in known else {}
+        facts = {**given, "path": row.path, "audience": row.rule}
+        return [str(facts.get(name, "")), row.dated.timestamp(), row.key]
 
     return key
 

@@ -6,23 +6,27 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.background import BackgroundTask
 
 from api.common.dependencies import Context
 from api.v1.common import schemas
 from api.v1.common.errors import ApiError, check_declared_fields, make_rejection_error, raise_not_found
+from api.v1.subscribers.subscriber_filters import build_conditions, parse_filters
 from mailer.core import public_ids
 from mailer.core.errors import BadInput, BadRule
-from mailer.flows.operations import api_records
-from mailer.flows.subscribers import bulk_actions
+from mailer.flows.operations import api_records, bulk_actions
 from mailer.flows.subscribers.subscriber_admin import Rejected
+from mailer.store.subscribers.subscriber_records import Condition
 
 router = APIRouter(prefix="/bulk_actions", tags=["Bulk actions"])
 
 
 class BulkActionInput(BaseModel):
-    """The action and its subscribers (`metadata.ids`); some actions need `metadata.tags`, `.metadata` or `.color`."""
+    """The action and what it changes: `metadata.ids`, or `["all"]` with the filters of a list in `metadata.parameters`.
+
+    Some actions need more: `metadata.tag_ids`, `.metadata`, `.body`, `.rename_mapping` or `.color`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,12 +39,13 @@ def create_bulk_action(context: Context, payload: BulkActionInput) -> JSONRespon
     """Create a bulk action.
 
     Up to 1,000 subscribers are changed at once, the rest in the background. Protected subscribers are skipped;
-    `metadata.done` counts the changed ones.
+    `metadata.done` counts the changed ones. Ids that are left out never mean everybody.
     """
     try:
-        if isinstance(given := payload.metadata.get("metadata"), dict):
+        if payload.type == "apply_metadata" and isinstance(given := payload.metadata.get("metadata"), dict):
             check_declared_fields(context, given)
-        row = bulk_actions.run_action(context.database, context.settings, payload.type, payload.metadata)
+        where = _build_conditions(context, payload.metadata)
+        row = bulk_actions.run_action(context.database, context.settings, payload.type, payload.metadata, where)
     except Rejected as error:
         raise make_rejection_error(error) from error
     except BadRule:
@@ -58,6 +63,21 @@ def retrieve_bulk_action(context: Context, id: str) -> JSONResponse:
     """
     row = api_records.get_record(context.database, "bulk_actions", "bulk", id)
     return JSONResponse(_as_bulk_action(row)) if row else raise_not_found("bulk action")
+
+
+def _build_conditions(context: Context, metadata: dict[str, Any]) -> list[Condition]:
+    """The conditions of `metadata.parameters`, which narrow down whom `["all"]` means."""
+    given = metadata.get("parameters")
+    if given is None:
+        return []
+    if metadata.get("ids") != bulk_actions.ALL or not isinstance(given, dict):
+        raise Rejected("bulk_action_invalid_ids", 'metadata.parameters is an object, beside metadata.ids ["all"].')
+    try:
+        return build_conditions(context.database, parse_filters(given))
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])[:60]
+        sentence = f"metadata.parameters.{place} is invalid: parameters are filters of GET /v1/subscribers."
+        raise Rejected("bulk_action_invalid_metadata", sentence) from error
 
 
 def _as_bulk_action(row: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ A filter on data that is not kept (coupons, prices, opens, clicks, risk) matches
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,16 @@ from api.v1.common.errors import ApiError
 from mailer.core import addresses, public_ids
 from mailer.core.db import Database
 from mailer.flows.subscribers import subscriber_query
-from mailer.store.subscribers.subscriber_records import FIRST_IP, FIRST_SOURCE, ORDERS, SUPPRESSION, TYPES, Condition
+from mailer.store.subscribers.subscriber_records import (
+    FIRST_IP,
+    FIRST_SOURCE,
+    ORDERINGS,
+    SUPPRESSION,
+    TYPES,
+    Condition,
+    SubscriberOrder,
+    parse_ordering,
+)
 
 Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
 Words = list[Annotated[str, Field(max_length=300)]]
@@ -63,7 +73,7 @@ class SubscriberFilters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    ordering: str = "-creation_date"
+    ordering: str = Field("-creation_date", max_length=300)
     expand: Expand = []
     ids: Words = Field([], max_length=1000)
     email_address: Words = []
@@ -119,16 +129,26 @@ async def _read_query(request: Request) -> SubscriberFilters:
     given: dict[str, Any] = {}
     query = request.query_params
     for name, value in query.multi_items():
-        if name in _LIST_PARAMETERS:
+        if name in _LIST_PARAMETERS or is_metadata_filter(name):
             given.setdefault(name, []).append(value)
         elif name in _NAMES:
             given[name] = value
     try:
-        filters = SubscriberFilters.model_validate(given)
-        filters._metadata = {name: query.getlist(name) for name in query if is_metadata_filter(name)}
-        return filters
+        return parse_filters(given)
     except ValidationError as error:
         raise RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in error.errors()]) from error
+
+
+def parse_filters(given: Mapping[str, Any]) -> SubscriberFilters:
+    """The filters of these parameters; a single value of a list is taken too. Raises ValidationError."""
+    known = {name: value for name, value in given.items() if not is_metadata_filter(name)}
+    found = {
+        name: [value] if name in _LIST_PARAMETERS and not isinstance(value, list) else value for name, value in known.items()
+    }
+    filters = SubscriberFilters.model_validate(found)
+    metadata = {name: value if isinstance(value, list) else [value] for name, value in given.items() if name not in known}
+    filters._metadata = {name: [str(one) for one in values] for name, values in metadata.items()}
+    return filters
 
 
 def is_metadata_filter(name: str) -> bool:
@@ -148,8 +168,6 @@ PARAMETERS = [
 
 def build_conditions(database: Database, filters: SubscriberFilters) -> list[Condition]:
     """The conditions that subscribers must meet. Raises ApiError for an invalid filter, BadInput for an unknown segment."""
-    if filters.ordering not in ORDERS:
-        raise ApiError(400, "invalid_ordering", f"The ordering must be one of {', '.join(ORDERS)}.")
     found = [*_identity_conditions(filters), *_text_conditions(filters), *_date_conditions(filters)]
     found += [_metadata_condition(number, *one) for number, one in enumerate(filters._metadata.items())]
     if any(getattr(filters, name) not in (None, []) for name in _NOT_KEPT):
@@ -157,6 +175,15 @@ def build_conditions(database: Database, filters: SubscriberFilters) -> list[Con
     if filters.segment:
         found.append(subscriber_query.build_segment_condition(database, filters.segment))
     return found
+
+
+def get_order(filters: SubscriberFilters) -> SubscriberOrder:
+    """The order of the list. Raises ApiError for one that is unknown."""
+    if found := parse_ordering(filters.ordering):
+        return found
+    names = ", ".join(ORDERINGS)
+    sentence = f"The ordering must be one of {names} or metadata:KEY, with a leading - to reverse it."
+    raise ApiError(400, "invalid_ordering", sentence)
 
 
 def get_only_tag(filters: SubscriberFilters) -> str | None:

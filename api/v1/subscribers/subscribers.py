@@ -16,7 +16,15 @@ from api.v1.common import openapi, paging, schemas
 from api.v1.common.errors import ApiError, check_declared_fields, make_rejection_error, raise_not_found
 from api.v1.common.request_validation import JsonObject
 from api.v1.subscribers.stripe_subscriptions import as_subscription
-from api.v1.subscribers.subscriber_filters import PARAMETERS, SOURCES, Expand, FilterQuery, build_conditions, get_only_tag
+from api.v1.subscribers.subscriber_filters import (
+    PARAMETERS,
+    SOURCES,
+    Expand,
+    FilterQuery,
+    build_conditions,
+    get_only_tag,
+    get_order,
+)
 from mailer.core import public_ids
 from mailer.core.errors import Refused
 from mailer.flows.billing import subscription_views
@@ -96,16 +104,14 @@ def list_subscribers(context: Context, request: Request, filters: FilterQuery, p
 
     100 per page, newest first. Follow `next`: it shows everybody once, and later pages are as fast as the first.
     """
+    order = get_order(filters)
     where = build_conditions(context.database, filters)
-    by_id = filters.ordering.endswith("creation_date")
-    paging.check_key(page, int if by_id else str)
+    paging.check_key(page, list if order.place else int if order.is_by_id else str)
     try:
-        found = subscriber_query.list_page(
-            context.database, where, filters.ordering, page.range, get_only_tag(filters), filters.tag
-        )
+        found = subscriber_query.list_page(context.database, where, order, page.range, get_only_tag(filters), filters.tag)
     except Rejected as error:
         raise make_rejection_error(error) from error
-    shown = paging.cut(page, found.subscribers, lambda one: one.id if by_id else one.email_normal)
+    shown = paging.cut(page, found.subscribers, order.get_key)
     results = [{**as_subscriber(one), **_expanded(context, one, filters.expand)} for one in shown.rows]
     return paging.page_response(context, request, page, results, found.count, shown.after)
 
@@ -281,7 +287,7 @@ def as_subscriber(subscriber: SubscriberRecord) -> dict[str, Any]:
         "creation_date": subscriber.created_at.isoformat(),
         "email_address": subscriber.email,
         "type": kind,
-        "tags": subscriber.tags,
+        "tags": subscriber.labels or [],
         "metadata": subscriber.metadata,
         "notes": subscriber.notes,
         "source": _SOURCE.get(subscriber.source, "organic"),

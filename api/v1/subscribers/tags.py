@@ -24,7 +24,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class TagInput(BaseModel):
-    """A new tag. Its name is stored in lower case."""
+    """A new tag. Its name is kept as written, and compared without case."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -138,7 +138,7 @@ def as_tag(tag: SubscriberTag) -> dict[str, Any]:
         "id": public_ids.public("sub_tag", tag.id),
         "secondary_id": tag.id,
         "creation_date": tag.created_at.isoformat(),
-        "name": tag.name,
+        "name": tag.shown,
         "color": tag.color,
         "description": tag.description,
         "public_description": tag.public_description,

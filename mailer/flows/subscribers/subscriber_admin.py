@@ -19,7 +19,7 @@ from mailer.core.settings import Settings
 from mailer.exchange.cell_values import MAX_TAG_CHARS
 from mailer.flows.subscribers import erasure, inbox_limit, preferences, private_links, signup, signup_limits
 from mailer.store.billing import customers, gifts
-from mailer.store.subscribers import consent_log, subscriber_records, subscribers, suppressions
+from mailer.store.subscribers import consent_log, subscriber_records, subscribers, suppressions, tags
 from mailer.store.subscribers.subscriber_records import SubscriberRecord
 from mailer.store.transactional import transactional_emails
 
@@ -106,10 +106,11 @@ def add_subscriber(
     found = find_subscriber(database, address)
     if found is None:
         raise Rejected("email_invalid", "This address is not accepted.")
-    if not _list_details(changes):
+    if not _list_details(changes) and names == list(changes.tags or []):
         return found, queued
     with database.transaction() as tx:
-        return _save_details(tx, found, changes), queued
+        tags.add_spelled(tx, changes.tags or [])
+        return _save_details(tx, _reload(tx, found.id), changes), queued
 
 
 def change_subscriber(
@@ -136,6 +137,7 @@ def change_subscriber(
             changes = _merge_changes(found, changes)
             check_metadata(changes.metadata or {})
             names = normalize_tags([*found.tags, *names]) if names is not None else None
+        tags.add_spelled(tx, changes.tags or [])
         columns = _build_columns(changes) | ({"tags": names} if names is not None else {})
         if changes.email is not None and addresses.normal(changes.email) != found.email_normal:
             columns |= _change_address(tx, settings, found, changes, held)
@@ -219,7 +221,7 @@ def _handle_collision(
     kind = get_type(known)
     if kind in ("complained", "undeliverable", "blocked"):
         raise Rejected("subscriber_suppressed", "This address bounced, complained or is blocked, so no email is sent to it.")
-    queued = False
+    queued, given = False, changes.tags or []
     if kind == "unsubscribed" and changes.kind != "unsubscribed":
         if collision == "overwrite" or changes.kind == "regular":
             raise Rejected(
@@ -230,7 +232,7 @@ def _handle_collision(
         changes = SubscriberChanges(
             metadata=changes.metadata, notes=changes.notes, referrer_url=changes.referrer_url, utm=changes.utm
         )
-    told = SubscriberChanges(**{**vars(changes), "email": None, "tags": names})
+    told = SubscriberChanges(**{**vars(changes), "email": None, "tags": given})
     if told.kind == "unactivated":
         told = SubscriberChanges(**{**vars(told), "kind": None})
     changed = change_subscriber(database, str(known.id), told, gains=collision == "add")
@@ -267,6 +269,7 @@ def _add_without_confirmation(
         suppressed, erased = suppressions.get_status(tx, normal, erasure.hash_address(settings, normal))
         if suppressed or not erasure.may_be_emailed(tx, settings, normal):
             raise Rejected("subscriber_suppressed", "This address bounced or complained, so no email is sent to it.")
+        tags.add_spelled(tx, changes.tags or [])
         if erased is not None:
             raise Rejected(
                 "subscriber_blocked", "This subscriber was erased: only they can subscribe again, with a confirmation email."

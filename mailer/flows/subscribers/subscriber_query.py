@@ -11,7 +11,7 @@ from mailer.flows.subscribers import segment_rules
 from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.sending import audiences, counters
 from mailer.store.subscribers import segments, subscriber_records
-from mailer.store.subscribers.subscriber_records import Condition, SubscriberRecord
+from mailer.store.subscribers.subscriber_records import Condition, SubscriberOrder, SubscriberRecord
 
 _MAX_GATHERED = 20_000  # up to so many matches, gathering and sorting is faster than scanning in order
 
@@ -27,19 +27,18 @@ class SubscriberPage:
 def list_page(
     database: Database,
     where: Sequence[Condition],
-    ordering: str,
+    ordering: SubscriberOrder,
     page: PageRange,
     only_tag: str | None = None,
     tag_names: Sequence[str] = (),
 ) -> SubscriberPage:
-    """Return a page of subscribers. ``page.after`` is an id, or a normalized address if sorted by it.
+    """Return a page of subscribers. ``page.after`` is the key of the last row before it.
 
     ``only_tag`` says that one tag is the only condition: its count is known. Raises Rejected for an unknown tag.
     """
-    by_id = ordering.endswith("creation_date")
     with database.glance() as tx:
         tagged = _count_tagged(tx, tag_names)
-        if not where and by_id:
+        if not where and ordering.is_by_id:
             count, found = _list_all_by_id(tx, ordering, page)
         else:
             count = (
@@ -63,11 +62,11 @@ def _count_tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _list_all_by_id(tx: Tx, ordering: str, page: PageRange) -> tuple[int, list[SubscriberRecord]]:
+def _list_all_by_id(tx: Tx, ordering: SubscriberOrder, page: PageRange) -> tuple[int, list[SubscriberRecord]]:
     """Return the total number and the page."""
     if not page.offset:
         return counters.count_subscribers(tx), subscriber_records.list_page(tx, [], ordering, page)
-    down = ordering.startswith("-")
+    down = ordering.down
     count, first = counters.find_block(tx, page.offset, newest_first=down)
     if first is None:
         return count, []
@@ -93,7 +92,7 @@ def iterate_subscribers(database: Database, where: Sequence[Condition], size: in
     last: int | None = None
     while True:
         with database.transaction() as tx:
-            found = subscriber_records.list_page(tx, where, "creation_date", PageRange(size, after=last))
+            found = subscriber_records.list_page(tx, where, SubscriberOrder("id", down=False), PageRange(size, after=last))
         yield from found
         if len(found) < size:
             return

@@ -28,14 +28,14 @@ def find_tag(database: Database, id_or_name: str) -> SubscriberTag | None:
 
 def create_tag(database: Database, name: str, facts: Mapping[str, Any], overwrite: bool) -> tuple[SubscriberTag, bool]:
     """Create a tag, or change an existing one if ``overwrite``; also return whether it is new. Raises Rejected."""
-    name = _check_name(name)
+    label = _check_name(name)
     with database.transaction() as tx:
-        made = tags.create(tx, name)
-        known = tags.find_by_name(tx, name)
+        made = tags.create(tx, label.lower(), label)
+        known = tags.find_by_name(tx, label.lower())
         assert known
         if made is None and not overwrite:
-            raise Rejected("name_already_exists", f"A tag {name!r} already exists.")
-        tags.update(tx, known.id, facts)
+            raise Rejected("name_already_exists", f"A tag {known.shown!r} already exists.")
+        tags.update(tx, known.id, {**facts, "label": label})
         return _reload(tx, known.id), made is not None
 
 
@@ -43,7 +43,8 @@ def change_tag(database: Database, id_or_name: str, facts: Mapping[str, Any]) ->
     """Change a tag; a new name is applied to all its subscribers. None if there is none. Raises Rejected."""
     wanted = {name: value for name, value in facts.items() if value is not None or "description" in name}
     if "name" in wanted:
-        wanted["name"] = _check_name(wanted["name"])
+        wanted["label"] = _check_name(wanted["name"])
+        wanted["name"] = wanted["label"].lower()
     with database.transaction() as tx:
         found = _find(tx, id_or_name)
         if found is None:
@@ -92,7 +93,8 @@ def _reload(tx: Tx, tag_id: int) -> SubscriberTag:
 
 
 def _check_name(name: str) -> str:
-    name = " ".join(name.split()).lower()
+    """Return a tag's name without needless spaces. Raises Rejected."""
+    name = " ".join(name.split())
     if not name:
         raise Rejected("name_blank", "A tag needs a name.")
     if len(name) > MAX_TAG_CHARS:

@@ -41,6 +41,9 @@ RULES = {
     "desk_sessions": RetentionRule("30 days after they expired"),
     "digests": RetentionRule("forever: one row a month"),
     "edition_variants": RetentionRule(_FOREVER),
+    "draft_images": RetentionRule(
+        "90 days; the branches of drafts that show it have it too", "id", "created_at < now() - interval '90 days'"
+    ),
     "drafts": RetentionRule(_OPERATOR),
     "editions": RetentionRule(_FOREVER),
     "email_domains": RetentionRule("90 days", "domain", "asked_at < now() - interval '90 days'"),
@@ -60,6 +63,7 @@ RULES = {
     "import_runs": RetentionRule("forever: the evidence that was given for imported addresses"),
     "imports": RetentionRule("forever: counts, without addresses"),
     "inbox_emails": RetentionRule("30 days"),
+    "issue_texts": RetentionRule("as long as the issue"),
     "issues": RetentionRule(_FOREVER),
     "kept_figures": RetentionRule("until they are counted again"),
     "lifted_suppressions": RetentionRule("as long as the subscriber; deleted with the erasure of its address"),
@@ -68,6 +72,7 @@ RULES = {
     "notices": RetentionRule("90 days", "id", "created_at < now() - interval '90 days'"),
     "receipts": RetentionRule("forever: the signed, public proof of what was sent; rows are only ever added"),
     "rejected_events": RetentionRule("the newest of each source; see `postmerge events --unread`"),
+    "resource_claims": RetentionRule("until the request ends"),
     "restore_journal": RetentionRule("30 days"),
     "reviewers": RetentionRule(_OPERATOR),
     "scanner_visits": RetentionRule(_SUBSCRIBER),

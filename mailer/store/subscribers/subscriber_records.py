@@ -13,7 +13,10 @@ from mailer.core.db import PageRange, Question, Tx
 
 
 class SubscriberRecord(NamedTuple):
-    """A subscriber with related facts. ``history`` is pairs of a moment (ISO 8601) and a kind of consent."""
+    """A subscriber with related facts. ``history`` is pairs of a moment (ISO 8601) and a kind of consent.
+
+    ``labels`` are the tags as people write them; ``place`` is what a list was sorted by, before the id.
+    """
 
     id: int
     email: str
@@ -40,6 +43,8 @@ class SubscriberRecord(NamedTuple):
     upgraded_at: datetime | None
     customer: str | None
     history: list[tuple[str, str]]
+    labels: list[str] | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,12 @@ _RECORD = """
             SELECT stripe_id FROM customers
             WHERE customers.subscriber_id = subscribers.id
             ORDER BY customers.at DESC, stripe_id DESC LIMIT 1
-        ) AS customer
+        ) AS customer,
+        (
+            SELECT array_agg(coalesce(nullif(tags.label, ''), had.name) ORDER BY had.number)
+            FROM unnest(subscribers.tags) WITH ORDINALITY AS had (name, number) LEFT JOIN tags ON tags.name = had.name
+        ) AS labels,
+        {place} AS place
     FROM ({chosen}) AS subscribers
     LEFT JOIN suppressions ON suppressions.email_normal = subscribers.email_normal
     LEFT JOIN entitlements ON entitlements.subscriber_id = subscribers.id
@@ -107,17 +117,59 @@ _RECORD = """
 """
 
 _NOT_ERASED = "SELECT * FROM subscribers WHERE erased_at IS NULL AND "
-_WITH_ID = _RECORD.format(chosen=_NOT_ERASED + "id = %(id)s")
-_WITH_IDS = _RECORD.format(chosen=_NOT_ERASED + "id = ANY(%(ids)s)")
-_WITH_EMAIL = _RECORD.format(chosen=_NOT_ERASED + "email_normal = %(email)s")
+_NOWHERE = "''"
+_WITH_ID = _RECORD.format(chosen=_NOT_ERASED + "id = %(id)s", place=_NOWHERE)
+_WITH_IDS = _RECORD.format(chosen=_NOT_ERASED + "id = ANY(%(ids)s)", place=_NOWHERE)
+_WITH_EMAIL = _RECORD.format(chosen=_NOT_ERASED + "email_normal = %(email)s", place=_NOWHERE)
 
-_ORDERS = {
-    "creation_date": "id",
-    "-creation_date": "id DESC",
-    "email_address": "email_normal",
-    "-email_address": "email_normal DESC",
+_MOMENT = "coalesce(to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), '')"  # sorts as text
+_SUPPRESSED_AT = f"(SELECT created_at {SUPPRESSION.removeprefix('SELECT ')} AND reason <> 'operator')"
+_METADATA_VALUE = (
+    "coalesce(subscribers.metadata ->> %(order_key)s, subscribers.metadata #>> string_to_array(%(order_key)s, '.'), '')"
+)
+_PLACES = {
+    "unsubscription_date": _MOMENT.format("subscribers.unsubscribed_at"),
+    "undeliverability_date": _MOMENT.format(_SUPPRESSED_AT),
+    "bounce_date": _MOMENT.format(_SUPPRESSED_AT),
 }
-ORDERS = tuple(_ORDERS)
+_COLUMNS = {"creation_date": "id", "email_address": "email_normal"}
+# Not tracked here, so equal for all subscribers: they stay in the order of their ids.
+_EQUAL_FOR_ALL = ("open_rate", "click_rate", "last_open_date", "last_click_date", "churn_date", "risk_score")
+ORDERINGS = (*_COLUMNS, *_PLACES, *_EQUAL_FOR_ALL)
+_METADATA_ORDERING = "metadata:"
+
+
+@dataclass(frozen=True)
+class SubscriberOrder:
+    """What subscribers are sorted by: a unique ``column``, or before their id the text ``place`` (SQL, with ``key``)."""
+
+    column: str
+    down: bool
+    place: str = ""
+    key: str = ""
+
+    @property
+    def is_by_id(self) -> bool:
+        """Whether the id alone decides."""
+        return self.column == "id" and not self.place
+
+    def get_key(self, subscriber: SubscriberRecord) -> int | str | list[str | int]:
+        """What a subscriber is sorted by: the cursor behind it."""
+        if self.place:
+            return [subscriber.place, subscriber.id]
+        return subscriber.id if self.column == "id" else subscriber.email_normal
+
+
+def parse_ordering(text: str) -> SubscriberOrder | None:
+    """Return the order that a client names, such as `-creation_date`, `undeliverability_date_desc` or `metadata:plan`."""
+    name = text.removeprefix("-").removesuffix("_desc")
+    down = name != text
+    if name.startswith(_METADATA_ORDERING):
+        key = name.removeprefix(_METADATA_ORDERING)
+        return SubscriberOrder("id", down, _METADATA_VALUE, key) if key and "\0" not in key else None
+    if name not in ORDERINGS:
+        return None
+    return SubscriberOrder(_COLUMNS.get(name, "id"), down, _PLACES.get(name, ""))
 
 
 def by_id(tx: Tx, subscriber_id: int) -> SubscriberRecord | None:
@@ -146,20 +198,24 @@ def question_by_email(email_normal: str) -> Question[SubscriberRecord]:
     return Question(_WITH_EMAIL, {"email": email_normal}, _build_record)
 
 
-def list_page(tx: Tx, where: Sequence[Condition], ordering: str, page: PageRange, few: bool = False) -> list[SubscriberRecord]:
+def list_page(
+    tx: Tx, where: Sequence[Condition], ordering: SubscriberOrder, page: PageRange, few: bool = False
+) -> list[SubscriberRecord]:
     """Return a page of subscribers.
 
-    ``page.after`` is the last key of the previous page: an id, or a normalized address if sorted by it. If only a ``few`` meet
-    the conditions, they are gathered and then sorted, instead of scanned in order.
+    ``page.after`` is the key of the last row of the previous page. If only a ``few`` meet the conditions, they are gathered and
+    then sorted, instead of scanned in order.
     """
-    order = _ORDERS[ordering]
-    column, _, down = order.partition(" ")
+    place, down = ordering.place, " DESC" if ordering.down else ""
+    order = f"{place}{down}, subscribers.id{down}" if place else f"{ordering.column}{down}"
     found, values = _join_conditions(where)
+    if place:
+        values["order_key"] = ordering.key
     if page.after is not None:
-        found += f" AND {column} {'<' if down else '>'} %(after)s"
-        values["after"] = page.after
+        keys, values["after"] = (f"({place}, subscribers.id)", tuple(page.after)) if place else (ordering.column, page.after)
+        found += f" AND {keys} {'<' if ordering.down else '>'} %(after)s"
     cut = f"ORDER BY {order} LIMIT {page.limit:d}" + (f" OFFSET {page.offset:d}" if page.offset else "")
-    if few:
+    if few and not place:
         chosen = f"""
             WITH gathered AS MATERIALIZED (SELECT id, email_normal FROM subscribers WHERE {found})
 
@@ -167,8 +223,8 @@ def list_page(tx: Tx, where: Sequence[Condition], ordering: str, page: PageRange
         """
     else:
         chosen = f"SELECT * FROM subscribers WHERE {found} {cut}"
-    sql = f"{_RECORD.format(chosen=chosen)} ORDER BY subscribers.{order}"
-    often = not page.offset and (not where or (few and len(where) == 1))  # then there are few such statements
+    sql = f"{_RECORD.format(chosen=chosen, place=place or _NOWHERE)} ORDER BY {order if place else f'subscribers.{order}'}"
+    often = not page.offset and not place and (not where or (few and len(where) == 1))  # then there are few such statements
     rows = tx.often_all(sql, **values) if often else tx.all(sql, **values)
     return [_build_record(**row) for row in rows]
 
@@ -182,6 +238,12 @@ def _join_conditions(where: Sequence[Condition]) -> tuple[str, dict[str, Any]]:
     for one in where:
         values.update(one.values)
     return " AND ".join(["erased_at IS NULL", *(f"({one.sql})" for one in where)]), values
+
+
+def list_ids(tx: Tx, where: Sequence[Condition]) -> list[int]:
+    """Return the ids of all subscribers who meet all conditions, oldest first."""
+    found, values = _join_conditions(where)
+    return [row["id"] for row in tx.all(f"SELECT id FROM subscribers WHERE {found} ORDER BY id", **values)]
 
 
 def count(tx: Tx, where: Sequence[Condition]) -> int:

@@ -12,18 +12,24 @@ from mailer.core.db import PageRange, Tx, each
 
 @dataclass(frozen=True)
 class SubscriberTag:
-    """A tag; ``name`` is lower case, as in ``subscribers.tags``."""
+    """A tag; ``name`` is lower case, as in ``subscribers.tags``, ``label`` the name as it was written, if anybody wrote it."""
 
     id: int
     name: str
+    label: str
     color: str
     description: str | None
     public_description: str | None
     subscriber_editable: bool
     created_at: datetime
 
+    @property
+    def shown(self) -> str:
+        """Its name as people wrote it."""
+        return self.label or self.name
 
-_COLUMNS = "id, name, color, description, public_description, subscriber_editable, created_at"
+
+_COLUMNS = "id, name, label, color, description, public_description, subscriber_editable, created_at"
 
 
 def list_page(tx: Tx, page: PageRange, ids: Sequence[int] | None) -> tuple[list[SubscriberTag], int]:
@@ -55,10 +61,30 @@ def list_editable(tx: Tx) -> list[str]:
     return [str(row["name"]) for row in tx.all("SELECT name FROM tags WHERE subscriber_editable ORDER BY name")]
 
 
-def create(tx: Tx, name: str) -> int | None:
+def create(tx: Tx, name: str, label: str) -> int | None:
     """Create a tag; return its id, or None if the name is taken."""
-    found = tx.value("INSERT INTO tags (name) VALUES (%(name)s) ON CONFLICT DO NOTHING RETURNING id", name=name)
+    found = tx.value(
+        "INSERT INTO tags (name, label) VALUES (%(name)s, %(label)s) ON CONFLICT DO NOTHING RETURNING id",
+        name=name,
+        label=label,
+    )
     return int(found) if found else None
+
+
+def add_spelled(tx: Tx, written: Sequence[str]) -> None:
+    """Keep how tags are written, before somebody gets them; a tag that has a label keeps it. In lower case nothing is kept."""
+    labels = {tag.strip().lower(): tag.strip() for tag in written if tag != tag.lower()}
+    if not labels:
+        return
+    tx.run(
+        """
+        INSERT INTO tags (name, label)
+        SELECT * FROM unnest(%(names)s::text [], %(labels)s::text []) AS given (name, label) ORDER BY name
+        ON CONFLICT (name) DO UPDATE SET label = excluded.label WHERE tags.label = ''
+        """,
+        names=list(labels),
+        labels=list(labels.values()),
+    )
 
 
 def update(tx: Tx, tag_id: int, changes: Mapping[str, Any]) -> None:

@@ -59,7 +59,7 @@ def call(api: TestClient, method: str, path: str, of: str = "", **more: Any) -> 
 def test_a_subscribers_life_is_told_in_the_contracts_shapes(newsletter: Web, api: TestClient) -> None:
     body = {"email_address": ADA, "tags": ["Python"], "metadata": {"city": "Paris"}, "notes": "Hello", "utm_source": "talk"}
     made = call(api, "POST", "/subscribers", json=body).json()
-    assert made["tags"] == ["python"]
+    assert made["tags"] == ["Python"]
     assert (made["metadata"], made["notes"], made["utm_source"], made["type"]) == (
         {"city": "Paris"},
         "Hello",
@@ -174,7 +174,7 @@ def test_filters_ordering_and_pages_find_who_they_should(newsletter: Web, api: T
 
 def test_tags_are_made_changed_renamed_and_taken_away(newsletter: Web, api: TestClient) -> None:
     made = call(api, "POST", "/tags", json={"name": "VIP", "color": "#ff0000"}).json()
-    assert made["name"] == "vip"
+    assert made["name"] == "VIP"
     assert call(api, "POST", "/tags", json={"name": "vip", "color": "#00ff00"}).json()["code"] == "name_already_exists"
     headers = {"X-Buttondown-Collision-Behavior": "overwrite"}
     again = call(api, "POST", "/tags", json={"name": "vip", "color": "#00ff00"}, headers=headers)
@@ -330,7 +330,7 @@ def test_bulk_actions_change_many_at_once(newsletter: Web, api: TestClient) -> N
     assert (done["status"], done["metadata"]["done"]) == ("processed", "3")
     assert call(api, "GET", f"/bulk_actions/{done['id']}", "/bulk_actions/{}").json() == done
     assert call(api, "GET", "/subscribers?tag=vip").json()["count"] == 3
-    assert bulk("unsubscribe_subscribers", ids=[*ids[:1], "sub_x"]).json()["metadata"]["done"] == "1"
+    assert bulk("unsubscribe_subscribers", ids=[*ids[:1], "nobody@example.org"]).json()["metadata"]["done"] == "1"
     assert bulk("delete_subscribers", ids=ids[1:2]).json()["metadata"]["done"] == "1"
     assert [newsletter.state(f"r{n}@example.org") for n in range(3)] == ["unsubscribed", None, "active"]
     for wrong in (bulk("send_emails", ids=ids), bulk("apply_tags", ids=ids), bulk("delete_subscribers", ids=[])):

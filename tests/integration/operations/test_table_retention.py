@@ -14,6 +14,8 @@ from tests import factories
 
 ROWS = {
     "bulk_actions": "INSERT INTO bulk_actions (type, metadata, state, done_at) VALUES ('x', '{{}}', '{state}', {at})",
+    "draft_images": "INSERT INTO draft_images (name, digest, content, created_at)"
+    " VALUES ('{number}', sha256('{number}'), '', {at})",
     "email_domains": "INSERT INTO email_domains (domain, accepts_email, asked_at) VALUES ('x{number}', true, {at})",
     "exports": "INSERT INTO exports (collections, format, created_at) VALUES ('{{}}', 'csv', {at})",
     "notices": "INSERT INTO notices (text, created_at) VALUES ('x', {at})",

@@ -11,7 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from mailer.core.db import Database
-from mailer.flows.subscribers import bulk_actions, subscriber_admin
+from mailer.flows.operations import bulk_actions
+from mailer.flows.subscribers import subscriber_admin
 from mailer.workers.actors import WakeUps
 from tests import factories, processes
 from tests.web import Web

@@ -103,6 +103,7 @@ class Variant:
 class Edition:
     """One issue, or one step of a sequence, rendered.
 
+    ``source`` is the Markdown below the front matter, without paid text; ``image`` the address of its picture, if it has one.
     ``digest`` is the SHA-256 (64 hex digits) of ``body`` in UTF-8: the issue's HTML fragment with absolute links, before
     any template. ``html`` and ``text`` are the email's two parts, with the placeholders of ``mailer.core.message``
     where emails differ between subscribers. They are what everybody may read in the issue's language; ``variants`` are
@@ -130,6 +131,8 @@ class Edition:
     sender: str = ""  # `From:` and `Reply-To:`; empty: the newsletter's
     reply_to: str = ""
     step: SequenceStep | None = None  # its place in a sequence; None for an issue
+    source: str = ""
+    image: str = ""
 
     @property
     def paths(self) -> tuple[str, ...]:

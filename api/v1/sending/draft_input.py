@@ -24,7 +24,7 @@ Archival = Literal["archive_only", "disabled", "enabled", "enabled_for_paid_subs
 EmailType = Literal["public", "private", "premium", "free", "churned", "archival"]
 # What a file of an issue cannot say; the first two values of each are those that mean nothing.
 _IGNORED = (
-    "attachments", "canonical_url", "commenting_mode", "featured", "image", "related_email_ids", "secondary_id",
+    "attachments", "canonical_url", "commenting_mode", "featured", "related_email_ids", "secondary_id",
     "should_trigger_pay_per_email_billing", "suppression_reason", "template",
 )  # fmt: skip
 _WITHOUT_MEANING: tuple[Any, ...] = (None, "", [], False, "none", "enabled", "disabled")
@@ -69,7 +69,7 @@ def as_changes(given: EmailUpdateInput) -> dict[str, Any]:
     fields = given.model_fields_set | ({"status"} if isinstance(given, EmailInput) else set())
     found: dict[str, Any] = {
         name: value
-        for name in ("subject", "body", "description", "slug", "metadata")
+        for name in ("subject", "body", "description", "image", "slug", "metadata")
         if (value := getattr(given, name)) is not None
     }
     if (given.body or "").lstrip("\ufeff \n").startswith("---"):

@@ -17,7 +17,7 @@ from api.v1.operations.account import check_username
 from mailer.core import public_ids
 from mailer.flows.publishing import drafts
 from mailer.flows.sending import issue_overview
-from mailer.flows.sending.issue_overview import Analytics, IssueOverview
+from mailer.flows.sending.issue_overview import NO_TEXT, Analytics, IssueOverview
 from mailer.store.publishing.drafts import Draft
 from mailer.store.sending.issue_overview import IssueRow
 
@@ -99,9 +99,11 @@ def list_emails(
 def retrieve_email(context: Context, id: str) -> JSONResponse:
     """Retrieve an email.
 
-    An issue with its text and, once sent, its analytics.
+    An issue with its Markdown as `body` and, once sent, its analytics. `html` and `text` are the two parts of its email.
     """
-    return JSONResponse(as_emails(context, [_find_email(context, id)])[0])
+    found = _find_email(context, id)
+    rendered = {"html": found.text.html, "text": found.text.text} if found.text.html else {}
+    return JSONResponse(as_emails(context, [found])[0] | rendered)
 
 
 @router.get("/emails/{id}/analytics", responses=schemas.response("Analytics") | schemas.error_responses(404))
@@ -117,12 +119,14 @@ def retrieve_email_analytics(context: Context, id: str) -> JSONResponse:
 def retrieve_email_renders(context: Context, id: str, target: Literal["email", "html"] = "email") -> JSONResponse:
     """Retrieve an email's HTML.
 
-    The HTML of the latest edition, with placeholders.
+    The HTML of the latest edition, with placeholders; of an adopted issue, as its email would be.
     """
-    editions = issue_overview.list_editions(context.database, _find_email(context, id))
-    if not editions:
-        raise ApiError(404, "not_found", "This issue was never sent by email: read it in the web archive.")
-    return JSONResponse({"content": editions[-1].html})
+    found = _find_email(context, id)
+    editions = issue_overview.list_editions(context.database, found)
+    html = editions[-1].html if editions else found.text.html
+    if not html:
+        raise ApiError(404, "not_found", "This issue is not rendered yet: publish it, or read it in the web archive.")
+    return JSONResponse({"content": html})
 
 
 @router.get("/emails/{id}/history", responses=schemas.response("HistoryPage") | schemas.error_responses(404))
@@ -182,7 +186,7 @@ def list_public_emails(
     """
     check_username(context, username)
     known = issue_overview.list_issues(context.database)
-    rows = [row for row in known if q.lower() in row.subject.lower() and IssueOverview(row, "", {}).status in _PUBLIC]
+    rows = [row for row in known if q.lower() in row.subject.lower() and IssueOverview(row, NO_TEXT, {}).status in _PUBLIC]
     shown = paging.cut_sorted(page, sorted(rows, key=_get_place, reverse=True), _get_place, descending=True)
     results = [_as_public_email(context, row) for row in shown.rows]
     return paging.page_response(context, request, page, results, len(rows), shown.after)
@@ -221,7 +225,7 @@ def _as_email(context: AppContext, email: IssueOverview, analytics: Analytics, d
         "slug": row.key,
         "absolute_url": url,
         "canonical_url": url,
-        "image": "",
+        "image": row.image,
         "source": "app" if row.send_id else "import",
         "email_type": "public",
         "archival_mode": "enabled",
@@ -262,7 +266,7 @@ def _describe_draft(draft: Draft) -> dict[str, Any]:
 
 
 def _matches(row: IssueRow, filters: EmailFilters) -> bool:
-    status = IssueOverview(row, "", {}).status
+    status = IssueOverview(row, NO_TEXT, {}).status
     source = "app" if row.send_id else "import"
     statuses = {status, "imported"} if status == "sent" and not row.send_id else {status}
     numbers = [public_ids.number("em", one) for one in filters.ids]
@@ -310,7 +314,7 @@ def _make_sort_key(context: AppContext, rows: list[IssueRow], ordering: str) -> 
             value = getattr(row, _SORT_COLUMNS[name])
             first = value if isinstance(value, str) else value.timestamp()
         else:
-            first = IssueOverview(row, "", {}).status if name == "status" else rates.get(row.key, 0.0)
+            first = IssueOverview(row, NO_TEXT, {}).status if name == "status" else rates.get(row.key, 0.0)
         return [first, row.dated.timestamp(), row.key]
 
     return key
@@ -365,7 +369,7 @@ def _as_analytics(found: Analytics) -> dict[str, Any]:
 
 
 def _as_history(one: Any, field: str) -> dict[str, Any]:
-    value = {"body": one.text, "subject": one.subject, "description": one.preheader}[field]
+    value = {"body": one.source or one.text, "subject": one.subject, "description": one.preheader}[field]
     return {"history_id": one.id, "creation_date": one.created_at.isoformat(), "value": value, "user_id": None}
 
 

@@ -149,6 +149,7 @@ class IssueMaker:
         fields = {name: str(value) for name, value in article.metadata.items()}
         extras = page_extras.read(file.source, fields, site.root, site.url, site.zone)
         _show(article, edition, extras, site)
+        article.card = self._card(article)
         original = self.originals.get(article.source_path)
         is_public = not file.source.broken and article.status == "published"
         return BuiltIssue(
@@ -176,8 +177,15 @@ class IssueMaker:
             path=file.source.path,
             variants=tuple(variants),
             step=file.step,
+            source=file.source.body,
+            image=page_extras.find_image(article.metadata, self.sources.site.url, self._card(article)),
             **vars(file.asked),
         )
+
+    def _card(self, article: Any) -> str:
+        """Return the address of the issue's share card; '' if there are none."""
+        settings = article.settings
+        return f"{settings['SITEURL']}/{share_cards.path_of(self._key(article))}" if settings.get("POSTMERGE_CARDS") else ""
 
     def _key(self, article: Any) -> str:
         """Return the issue's key; a translation's is the original's with its language, and is never published alone."""
@@ -242,5 +250,3 @@ def _show(article: Any, edition: Edition, extras: page_extras.Extras, site: Site
         article.get_summary = lambda siteurl: summary
     article.metadata.setdefault("summary", escape(edition.preheader))
     article.corrected, article.audio, article.toc = extras.corrected, extras.audio, list_headings(edition.body)
-    wanted = article.settings.get("POSTMERGE_CARDS")
-    article.card = f"{article.settings['SITEURL']}/{share_cards.path_of(edition.key)}" if wanted else ""

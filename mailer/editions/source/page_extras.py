@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from mailer.editions.source.field_rules import is_long
 from mailer.editions.source.front_matter import Source, date
@@ -68,6 +68,14 @@ def read(source: Source, fields: Mapping[str, str], root: Path, site_url: str, z
         _correction(source, fields, zone),
         source.fields.get("summary", "").strip(),
     )
+
+
+def find_image(fields: Mapping[str, object], site_url: str, otherwise: str) -> str:
+    """Return the address of an issue's picture: the file or address of `Image:`, else ``otherwise``."""
+    target = " ".join(str(fields.get("image") or "").split())
+    if not target or target.startswith(("https://", "http://")):
+        return target or otherwise
+    return f"{site_url}/{quote(target.removeprefix('{static}').lstrip('/'))}"
 
 
 def _names(source: Source, text: str) -> tuple[str, ...]:

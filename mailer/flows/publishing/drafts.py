@@ -38,6 +38,7 @@ class DraftFields:
     subject: str
     body: str = ""
     description: str = ""
+    image: str = ""
     slug: str = ""
     send: str = "yes"
     is_ready: bool = False
@@ -54,6 +55,7 @@ def write_file(given: DraftFields, created_at: datetime) -> str:
         "Date": f"{local_time.to_local(created_at):%Y-%m-%d %H:%M}",
         "Slug": given.slug,
         "Summary": given.description,
+        "Image": given.image,
         "Audience": given.audience,
         "Access": "premium" if given.premium else "",
         "Send": given.send,

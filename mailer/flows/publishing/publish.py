@@ -20,7 +20,7 @@ from mailer.flows.sending import fence, warmup
 from mailer.flows.sending.send_control import find_send, halt_send
 from mailer.flows.sending.warmup import WarmupState
 from mailer.flows.subscribers import segment_rules
-from mailer.store.publishing import editions, issues
+from mailer.store.publishing import editions, issue_texts, issues
 from mailer.store.sending import audiences, deliveries, sends
 from mailer.store.sending.sends import Canceller, SendState, SendTerms
 from mailer.store.transactional import test_emails
@@ -290,6 +290,8 @@ def _save_issue(tx: Tx, step: Step) -> None:
     known = build_known_issue(step)
     if known:
         issues.save(tx, known)
+    if known and step.edition and step.send is None and step.action is not Action.SEND:
+        issue_texts.save(tx, known.key, step.edition)
 
 
 def _create_send(tx: Tx, settings: Settings, step: Step, request: Request) -> int | None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from mailer.core import public_ids
 from mailer.core.db import Database
 from mailer.store.sending import deliveries, issue_overview
-from mailer.store.sending.issue_overview import EditionText, IssueRow, SendFeedback
+from mailer.store.sending.issue_overview import EditionText, IssueRow, IssueText, SendFeedback
 
+NO_TEXT = IssueText("", "", "")
 _STATUS = {
     "scheduled": "scheduled",
     "holding": "about_to_send",
@@ -25,11 +26,16 @@ _STATUS = {
 
 @dataclass(frozen=True)
 class IssueOverview:
-    """An issue with its newest send: ``body`` is the plain text, ``counts`` its deliveries by state (empty without a send)."""
+    """An issue with its newest send, and ``counts``, its deliveries by state (empty without a send)."""
 
     row: IssueRow
-    body: str
+    text: IssueText
     counts: dict[str, int]
+
+    @property
+    def body(self) -> str:
+        """Its Markdown; of an edition that was stored without, the plain text."""
+        return self.text.source or self.text.text
 
     @property
     def number(self) -> int:
@@ -74,8 +80,10 @@ def load_overviews(database: Database, rows: Sequence[IssueRow]) -> list[IssueOv
     """Add bodies and counts to these issues."""
     with database.transaction() as tx:
         texts = issue_overview.list_texts(tx, [row.edition_id for row in rows if row.edition_id])
+        own = issue_overview.list_own_texts(tx, [row.key for row in rows if not row.edition_id])
         counts = deliveries.count_by_state(tx, [row.send_id for row in rows if row.send_id])
-        return [IssueOverview(row, texts.get(row.edition_id or 0, ""), counts.get(row.send_id or 0, {})) for row in rows]
+    found = {row.key: texts.get(row.edition_id, NO_TEXT) if row.edition_id else own.get(row.key, NO_TEXT) for row in rows}
+    return [IssueOverview(row, found[row.key], counts.get(row.send_id or 0, {})) for row in rows]
 
 
 def find_issue(database: Database, public: str) -> IssueOverview | None:

@@ -35,10 +35,12 @@ def save(tx: Tx, root: str, edition: Edition, commit_id: str = "") -> int:
     edition_id = int(
         tx.value(
             """
-            INSERT INTO editions (issue_key, number, digest, title, subject, preheader, lang, url, html, text, body, commit_id)
+            INSERT INTO editions (
+                issue_key, number, digest, title, subject, preheader, lang, url, html, text, body, commit_id, source, image
+            )
             VALUES (
                 %(root)s, %(number)s, %(digest)s, %(title)s, %(subject)s, %(preheader)s, %(lang)s, %(url)s, %(html)s,
-                %(text)s, %(body)s, %(commit_id)s
+                %(text)s, %(body)s, %(commit_id)s, %(source)s, %(image)s
             )
             RETURNING id
             """,
@@ -54,6 +56,8 @@ def save(tx: Tx, root: str, edition: Edition, commit_id: str = "") -> int:
             text=edition.text,
             body=edition.body,
             commit_id=commit_id,
+            source=edition.source,
+            image=edition.image,
         )
     )
     for variant in edition.variants:

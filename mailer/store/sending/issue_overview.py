@@ -28,6 +28,16 @@ class IssueRow:
     subject: str
     preheader: str
     url: str
+    image: str
+
+
+@dataclass(frozen=True)
+class IssueText:
+    """What everybody may read of an issue: its Markdown ('' in editions of before), and the email's two parts."""
+
+    source: str
+    html: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class EditionText:
     preheader: str
     html: str
     text: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -57,14 +68,16 @@ def list_all(tx: Tx) -> list[IssueRow]:
         SELECT
             issues.key, issues.path, issues.title, issues.dated, issues.last_seen_at,
             last.id AS send_id, last.state, coalesce(last.audience, '') AS rule, last.due_at, last.finished_at,
-            last.audience_size, last.edition_id, coalesce(editions.subject, issues.title) AS subject,
-            coalesce(editions.preheader, '') AS preheader, coalesce(editions.url, issues.url, '') AS url
+            last.audience_size, last.edition_id, coalesce(editions.subject, own.subject, issues.title) AS subject,
+            coalesce(editions.preheader, own.preheader, '') AS preheader, coalesce(editions.url, issues.url, '') AS url,
+            coalesce(editions.image, own.image, '') AS image
         FROM issues
         LEFT JOIN LATERAL (
             SELECT * FROM sends
             WHERE sends.issue_key = coalesce(issues.renamed_from, issues.key) ORDER BY sends.id DESC LIMIT 1
         ) AS last ON true
         LEFT JOIN editions ON editions.id = last.edition_id
+        LEFT JOIN issue_texts AS own ON own.key = issues.key
         WHERE NOT issues.is_step AND NOT EXISTS (
             SELECT FROM issues AS later
             WHERE coalesce(later.renamed_from, later.key) = coalesce(issues.renamed_from, issues.key)
@@ -75,7 +88,8 @@ def list_all(tx: Tx) -> list[IssueRow]:
 
         SELECT
             key, path, fields ->> 'subject', created_at, updated_at, NULL, 'draft', coalesce(fields ->> 'audience', ''),
-            NULL, NULL, NULL, NULL, fields ->> 'subject', coalesce(fields ->> 'description', ''), ''
+            NULL, NULL, NULL, NULL, fields ->> 'subject', coalesce(fields ->> 'description', ''), '',
+            coalesce(fields ->> 'image', '')
         FROM drafts
         WHERE NOT EXISTS (SELECT FROM issues WHERE issues.key = drafts.key)
         ORDER BY dated DESC, key
@@ -84,17 +98,23 @@ def list_all(tx: Tx) -> list[IssueRow]:
     return each(rows, IssueRow)
 
 
-def list_texts(tx: Tx, edition_ids: Sequence[int]) -> dict[int, str]:
-    """The plain texts of these editions."""
-    rows = tx.all("SELECT id, text FROM editions WHERE id = ANY(%(ids)s::bigint [])", ids=list(edition_ids))
-    return {row["id"]: row["text"] for row in rows}
+def list_texts(tx: Tx, edition_ids: Sequence[int]) -> dict[int, IssueText]:
+    """The texts of these editions."""
+    rows = tx.all("SELECT id, source, html, text FROM editions WHERE id = ANY(%(ids)s::bigint [])", ids=list(edition_ids))
+    return {row.pop("id"): IssueText(**row) for row in rows}
+
+
+def list_own_texts(tx: Tx, keys: Sequence[str]) -> dict[str, IssueText]:
+    """The texts of issues without a send, by key."""
+    rows = tx.all("SELECT key, source, html, text FROM issue_texts WHERE key = ANY(%(keys)s::text [])", keys=list(keys))
+    return {row.pop("key"): IssueText(**row) for row in rows}
 
 
 def list_editions(tx: Tx, key: str) -> list[EditionText]:
     """Every uploaded edition of an issue, oldest first."""
     rows = tx.all(
         """
-        SELECT editions.id, editions.created_at, subject, preheader, html, text
+        SELECT editions.id, editions.created_at, subject, preheader, html, text, source
         FROM editions
         WHERE issue_key = coalesce((SELECT renamed_from FROM issues WHERE key = %(key)s), %(key)s)
         ORDER BY id

@@ -195,11 +195,11 @@ def test_emails_and_their_outcomes_come_from_the_ledger(newsletter: Web, api: Te
     listed = call(api, "GET", "/emails?ordering=-creation_date").json()
     assert [(one["subject"], one["status"]) for one in listed["results"]] == [
         ("Subject of 2026-11-24-hello", "sent"),
-        ("Title of 2020-01-01-old", "sent"),
+        ("Subject of 2020-01-01-old", "sent"),
     ]
     one = listed["results"][0]
     assert one["body"].startswith("2026-11-24-hello")
-    assert call(api, "GET", f"/emails/{one['id']}", "/emails/{}").json() == one
+    assert call(api, "GET", f"/emails/{one['id']}", "/emails/{}").json().items() >= one.items()
     assert call(api, "GET", f"/emails/{one['id']}/analytics", "/emails/{}/analytics").json()["recipients"] == 3
     assert "<html" in call(api, "GET", f"/emails/{one['id']}/renders", "/emails/{}/renders").json()["content"]
     [past] = call(api, "GET", f"/emails/{one['id']}/history", "/emails/{}/history").json()["results"]

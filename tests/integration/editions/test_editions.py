@@ -100,6 +100,20 @@ def told(report: Report, level: str) -> list[str]:
     return [str(finding) for finding in report.findings if finding.level == level]
 
 
+def test_an_edition_has_its_markdown_without_paid_text_and_its_picture(tmp_path: Path) -> None:
+    newsletter = NewsletterFolder(tmp_path)
+    newsletter.write("one.md", "Title: One\nDate: 2026-11-01 09:00\nImage: images/a b.png", "Hello *there*.\n")
+    newsletter.write("two.md", "Title: Two\nDate: 2026-11-02 09:00\nImage: https://x.example/y.png", "Text.\n")
+    paid = "Free words here.\n\n::: premium\n\nPaid words that nobody else may read at all.\n\n:::\n"
+    newsletter.write("three.md", "Title: Three\nDate: 2026-11-03 09:00", paid)
+    report = newsletter.build()
+    assert (one(report, "one").source, one(report, "one").image) == ("Hello *there*.\n", f"{SITE}/images/a%20b.png")
+    assert one(report, "two").image == "https://x.example/y.png"
+    assert one(report, "three").source.startswith("Free words here.\n")
+    assert "Paid words" not in one(report, "three").source
+    assert one(report, "three").variants
+
+
 def skeleton(fragment: str) -> list[tuple[str, str, str]]:
     """Tags, link targets and text of a fragment; styles that an email needs inline do not count."""
     root = html.fragment_fromstring(fragment, create_parent="div")

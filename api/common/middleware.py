@@ -29,8 +29,8 @@ logger = log.get("http")
 
 MAX_BODY_BYTES = 64 * 1024  # of a request
 _MAX_BYTES_BY_PREFIX = {  # by prefix of the path
-    "/v1/publish": 8 << 20, "/v1/emails": 1 << 20, "/v1/imports": 32 << 20, "/v1/previews": MAX_PREVIEW_BYTES,
-    "/webhooks/ses": 300 << 10,
+    "/v1/publish": 8 << 20, "/v1/emails": 1 << 20, "/v1/images": 11 << 20, "/v1/imports": 32 << 20,
+    "/v1/previews": MAX_PREVIEW_BYTES, "/webhooks/ses": 300 << 10,
 }  # fmt: skip
 MAX_LENGTH_DIGITS = 18  # of a Content-Length header
 MAX_BODIES_ON_DISK = 16  # at once, of a process: being received or waiting to be processed

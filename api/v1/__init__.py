@@ -19,7 +19,7 @@ from api.v1.common.idempotency import IdempotencyMiddleware
 from api.v1.common.rate_limit import RequestRateLimiter
 from api.v1.common.request_log import RequestLog, RequestLogMiddleware
 from api.v1.operations import account, api_requests, exports, unsupported, users, webhooks
-from api.v1.sending import archive_files, drafts, emails, events, previews, publish, sends, test_emails
+from api.v1.sending import archive_files, drafts, emails, events, images, previews, publish, sends, test_emails
 from api.v1.subscribers import bulk_actions, forms, imports, notes, segments, stripe_subscriptions, subscribers, tags
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -53,6 +53,7 @@ _ROUTERS = (
     events.router,
     forms.router,
     archive_files.router,
+    images.router,
     users.router,
     api_requests.router,
     webhooks.router,

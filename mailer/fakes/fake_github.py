@@ -1,7 +1,8 @@
 """A stand-in for the part of GitHub's REST API that drafts need, on a socket.
 
 ``with FakeGitHub() as fake:`` serves ``fake.url`` in threads of this process. It has one repository, ``owner/news``.
-``fake.rights`` are those of the token (contents, pull_requests); ``fake.status`` is the answer to everything when it is not 0.
+``fake.rights`` are those of the token (contents, pull_requests); ``fake.status`` is the answer to everything when it is not 0;
+``fake.refused`` are beginnings of requests (PUT /contents/images) that are answered with 502.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class FakeGitHub:
     pulls: dict[int, dict[str, Any]] = field(default_factory=dict)
     rights: set[str] = field(default_factory=lambda: {"contents", "pull_requests"})
     status: int = 0
+    refused: set[str] = field(default_factory=set)
 
     def __enter__(self) -> FakeGitHub:
         fake, lock = self, threading.Lock()
@@ -84,6 +86,8 @@ class FakeGitHub:
         path = unquote(parts.path.removeprefix(prefix))
         if not parts.path.startswith(prefix):
             return 404, {}
+        if any(f"{method} {path}".startswith(one) for one in self.refused):
+            return 502, {}
         for pattern, right, handle in self._routes():
             if found := re.fullmatch(pattern, f"{method} {path}"):
                 if right and right not in self.rights:

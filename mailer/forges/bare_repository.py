@@ -64,8 +64,9 @@ class BareRepository:
     def _commit(self, copy: Path, change: BranchChange, parent: str) -> str:
         if parent:
             _check(_run(copy, "read-tree", parent))
-        blob = _check(_run(copy, "hash-object", "-w", "--stdin", given=change.content))
-        _check(_run(copy, "update-index", "--add", "--cacheinfo", f"100644,{blob},{change.path}"))
+        for path, content in {**change.images, change.path: change.content}.items():
+            blob = _check(_run(copy, "hash-object", "-w", "--stdin", given=content))
+            _check(_run(copy, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}"))
         tree = _check(_run(copy, "write-tree"))
         if parent and tree == _check(_run(copy, "rev-parse", f"{parent}^{{tree}}")):
             return parent

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mailer.core.errors import Refused
 
 
 class ForgeError(Refused):
-    """The repository did not take a change; the sentence says why, and what to do."""
+    """The repository did not take a change; the sentence says why, and what to do.
+
+    ``commit`` is the branch's commit if it took only a part of it.
+    """
+
+    commit = ""
 
 
 class BranchTaken(ForgeError):
@@ -22,7 +28,7 @@ class PathTaken(ForgeError):
 
 @dataclass(frozen=True)
 class BranchChange:
-    """A file to commit to a branch.
+    """A file to commit to a branch, with the ``images`` that it shows, by path.
 
     ``expected`` is the commit that the branch has if nobody else changed it, '' for a new branch; ``pull_request`` the address
     of its pull request, if there is one.
@@ -34,6 +40,7 @@ class BranchChange:
     title: str
     expected: str = ""
     pull_request: str = ""
+    images: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class GitHub:
             self._check_branch(change)
         else:
             self._create_branch(change, main)
-        commit = self._write_file(change)
+        commit = self._write_files(change)
         if change.pull_request:
             return PushedBranch(commit, change.pull_request)
         return self._open_pull_request(change, commit, main)
@@ -69,11 +69,22 @@ class GitHub:
         if not tip:
             self._ask("POST", "/git/refs", {"ref": f"refs/heads/{change.branch}", "sha": base})
 
-    def _write_file(self, change: BranchChange) -> str:
-        known = self._find_file(change.path, change.branch)
-        body = {"message": change.title, "content": base64.b64encode(change.content).decode(), "branch": change.branch}
+    def _write_files(self, change: BranchChange) -> str:
+        """Commit the images that the branch lacks, then the issue; the last commit."""
+        commit = ""
+        try:
+            for path, content in change.images.items():
+                if not self._find_file(path, change.branch):
+                    commit = self._write_file(change, path, content, "")
+            return self._write_file(change, change.path, change.content, self._find_file(change.path, change.branch))
+        except ForgeError as error:
+            error.commit = commit
+            raise
+
+    def _write_file(self, change: BranchChange, path: str, content: bytes, known: str) -> str:
+        body = {"message": change.title, "content": base64.b64encode(content).decode(), "branch": change.branch}
         status, answer = self._ask(
-            "PUT", f"/contents/{quote(change.path)}", {**body, **({"sha": known} if known else {})}, allowed=(409,)
+            "PUT", f"/contents/{quote(path)}", {**body, **({"sha": known} if known else {})}, allowed=(409,)
         )
         if status == 409:
             raise explain_change(change.branch)

@@ -26,7 +26,7 @@ _WRITES = {
     "subscribers": {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"},
     "publish": {"publish", "test_emails", "previews"},
 }
-_HELD_IN_GIT = {"images", "attachments", "snippets", "automations", "forms", "newsletters"}  # read-only for every key
+_HELD_IN_GIT = {"attachments", "snippets", "automations", "forms", "newsletters"}  # read-only for every key
 _PRIVATE = {"users", "api_requests", "webhooks"}  # readable with ``admin`` only
 _PUBLISHERS = {"ping", "publish", "previews", "sends"}  # all that ``publish`` may use
 _REVIEWERS = {
@@ -126,7 +126,8 @@ def is_allowed(scope: str, method: str, path: str) -> bool:
 def _is_always_refused(request: Request, path: str) -> bool:
     """Whether no key may do this: the answer names the file in git, and is the same for all."""
     word = path.partition("/")[0]
-    drafts_too = word == "emails" and not request.app.state.context.settings.repository and not _SEND_DRAFT.fullmatch(path)
+    has_repository = bool(request.app.state.context.settings.repository)
+    drafts_too = word in ("emails", "images") and not has_repository and not _SEND_DRAFT.fullmatch(path)
     return (word in _HELD_IN_GIT or drafts_too) and request.method not in ("GET", "HEAD")
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from api.common.dependencies import AppContext
-from api.v1.sending.archive_files import list_all_images
 from api.v1.sending.emails import as_emails
 from api.v1.sending.events import as_event
+from api.v1.sending.images import list_all_images
 from api.v1.subscribers.stripe_subscriptions import as_subscription
 from api.v1.subscribers.subscribers import as_subscriber
 from mailer.exchange.own_format import escape_formula, escape_json

@@ -15,6 +15,7 @@ from api.common.dependencies import Context
 from api.v1.common import openapi, paging, schemas
 from api.v1.common.errors import ApiError
 from api.v1.sending.emails import HELD_IN_GIT
+from api.v1.sending.images import IMAGES_IN_GIT
 
 router = APIRouter()
 
@@ -110,11 +111,7 @@ NOT_SUPPORTED: Mapping[str, tuple[Operation, ...]] = {
 # Answered with 403: where in git the change is made, and the operations that it replaces.
 IN_GIT: Mapping[str, tuple[Operation, ...]] = {
     HELD_IN_GIT: (Operation("POST", "/emails/{id}/publish", "publish_email", "Publish an email"),),
-    "Images are files in git: add them to content/images/ and merge.": (
-        Operation("POST", "/images", "create_image", "Upload an image"),
-        Operation("PATCH", "/images/{id}", "update_image", "Update an image"),
-        Operation("DELETE", "/images/{id}", "delete_image", "Delete an image"),
-    ),
+    IMAGES_IN_GIT: (Operation("PATCH", "/images/{id}", "update_image", "Update an image"),),
     "Attachments are files in git: add them to content/files/ and merge.": (
         Operation("POST", "/attachments", "create_attachment", "Upload an attachment"),
         Operation("DELETE", "/attachments/{id}", "delete_attachment", "Delete an attachment"),

@@ -1,9 +1,9 @@
-"""``/v1/images`` and ``/v1/attachments``: files of the built archive. Read-only: the files are in git."""
+"""``/v1/attachments``: files of the built archive. Read-only: the files are in git."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,29 +16,11 @@ from api.common.dependencies import AppContext, Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import raise_not_found
 from mailer.core import public_ids
-from mailer.editions.images import PICTURE_SUFFIXES
 
 router = APIRouter(tags=["Files"])
 
 _DOCUMENTS = {".pdf", ".zip", ".csv", ".txt", ".epub", ".mp3", ".mp4", ".docx", ".xlsx"}
 Ids = Annotated[list[str], Query(max_length=1000)]
-
-
-@router.get("/images", responses=schemas.response("ImagePage"))
-def list_images(
-    context: Context,
-    request: Request,
-    page: paging.PageQuery,
-    ids: Ids = [],  # noqa: B006
-) -> JSONResponse:
-    """List images.
-
-    Images under `images/` of the archive, by name.
-    """
-    found = _select(_list_files(context, "images", PICTURE_SUFFIXES), "img", ids)
-    shown = paging.cut_sorted(page, found, str)
-    results = [_as_image(context, path) for path in shown.rows]
-    return paging.page_response(context, request, page, results, len(found), shown.after)
 
 
 @router.get("/attachments", responses=schemas.response("AttachmentPage"))
@@ -52,7 +34,7 @@ def list_attachments(
 
     Files under `files/` of the archive, by name.
     """
-    found = _select(_list_files(context, "files", _DOCUMENTS), "att", ids)
+    found = _select(list_files(context, "files", _DOCUMENTS), "att", ids)
     shown = paging.cut_sorted(page, found, str)
     results = [_as_attachment(context, path) for path in shown.rows]
     return paging.page_response(context, request, page, results, len(found), shown.after)
@@ -64,34 +46,31 @@ def retrieve_attachment(context: Context, id: str) -> JSONResponse:
 
     A file under `files/` of the archive.
     """
-    found = _select(_list_files(context, "files", _DOCUMENTS), "att", [id])
+    found = _select(list_files(context, "files", _DOCUMENTS), "att", [id])
     return JSONResponse(_as_attachment(context, found[0])) if found else raise_not_found("attachment")
 
 
-def list_all_images(context: AppContext) -> Iterator[dict[str, Any]]:
-    """All images in the contract's shape, by name."""
-    return (_as_image(context, path) for path in _list_files(context, "images", PICTURE_SUFFIXES))
-
-
-def _list_files(context: AppContext, folder: str, endings: Container[str]) -> list[str]:
-    """Paths relative to the archive."""
+def list_files(context: AppContext, folder: str, endings: Container[str]) -> list[str]:
+    """Paths of files below a folder, relative to the archive."""
     root = context.site_folder
     found = (path for path in (root / folder).rglob("*") if path.suffix.lower() in endings and path.is_file())
     return sorted(path.relative_to(root).as_posix() for path in found)
 
 
-def _file_number(path: str) -> int:
+def file_number(path: str) -> int:
+    """Derive a file's number from its path: the same on every server."""
     return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big") >> 1
 
 
 def _select(paths: list[str], kind: str, ids: list[str]) -> list[str]:
     wanted = {public_ids.number(kind, one) for one in ids}
-    return [path for path in paths if not ids or _file_number(path) in wanted]
+    return [path for path in paths if not ids or file_number(path) in wanted]
 
 
-def _as_image(context: AppContext, path: str) -> dict[str, Any]:
+def as_image(context: AppContext, path: str) -> dict[str, Any]:
+    """An image of the archive in the contract's shape."""
     return {
-        "id": public_ids.public("img", _file_number(path)),
+        "id": public_ids.public("img", file_number(path)),
         "creation_date": _modified_at(context.site_folder / path),
         "image": f"{context.settings.site_url}/{quote(path)}",
         "metadata": {},
@@ -100,7 +79,7 @@ def _as_image(context: AppContext, path: str) -> dict[str, Any]:
 
 def _as_attachment(context: AppContext, path: str) -> dict[str, Any]:
     return {
-        "id": public_ids.public("att", _file_number(path)),
+        "id": public_ids.public("att", file_number(path)),
         "creation_date": _modified_at(context.site_folder / path),
         "name": Path(path).name[:255],
         "file": f"{context.settings.site_url}/{quote(path)}",

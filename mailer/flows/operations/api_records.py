@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from mailer.store.sending import counters
 from mailer.store.subscribers import subscriber_records, tags, uploads
 
 _OUTCOMES = ("delivered", "bounced", "complained", "rejected", "unsubscribed")
+_MAX_CLAIM_SECONDS = 300  # longer than a request takes; a killed process keeps a resource for so long
 _SEND_EVENTS = {f"subscriber.{word}": word for word in _OUTCOMES}
 
 
@@ -57,9 +59,16 @@ def change_record(database: Database, table: str, kind: str, public: str, values
 
 @contextmanager
 def hold_resource(database: Database, path: str) -> Iterator[bool]:
-    """Keep others who hold it from a resource until the block ends; False if somebody else holds it."""
+    """Keep others who claim it from a resource until the block ends, without an open transaction; False if somebody has it."""
+    name = hashlib.sha256(path.encode()).hexdigest()
     with database.transaction() as tx:
-        yield api_records.try_hold(tx, path)
+        claim = api_records.claim_resource(tx, name, _MAX_CLAIM_SECONDS)
+    try:
+        yield claim is not None
+    finally:
+        if claim:
+            with database.transaction() as tx:
+                api_records.release_resource(tx, name, claim)
 
 
 def delete_record(database: Database, table: str, kind: str, public: str) -> bool:

@@ -7,6 +7,7 @@ the reason, and its next change is pushed again.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -16,16 +17,24 @@ from typing import Any
 from mailer.core.db import Database
 from mailer.core.i18n import local_time
 from mailer.editions.source.front_matter import slugify
+from mailer.flows.publishing.draft_images import FOLDER
 from mailer.flows.sending import issue_overview
 from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.forges.base import BranchChange, BranchTaken, Forge, ForgeError, PathTaken
-from mailer.store.publishing import drafts
+from mailer.store.publishing import draft_images, drafts
 from mailer.store.publishing.drafts import Draft
 
 _MAX_NAMES = 100  # of drafts with the same title
 _MAX_FILE_NAME_CHARS = 80
 _MAX_BRANCHES = 10  # of one draft, when others have its name
+_CLAIM_SECONDS = 300  # longer than a push takes; a killed process keeps a draft for so long
+_MAX_CLAIM_WAIT_SECONDS = 30.0  # for another request that pushes the draft
+_POLL_SECONDS = 0.1
 _EDITOR_MODE = re.compile(r"\A\s*<!-- buttondown-editor-mode: \w+ -->\n?")
+
+
+class DraftBusy(ForgeError):
+    """Another request pushes the draft at the moment."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ def create_draft(database: Database, forge: Forge, given: DraftFields, folder: s
             made = drafts.add(tx, key, _make_path(folder, numbered, now), asdict(given), source)
         if made:
             try:
-                with _hold(database, made.id):
+                with _claim(database, made.id):
                     return _push(database, forge, made)
             except PathTaken:
                 with database.transaction() as tx:
@@ -97,11 +106,9 @@ def change_draft(database: Database, forge: Forge, draft: Draft, changes: Mappin
     if changes.get("slug", draft.fields["slug"]) not in (draft.fields["slug"], draft.key):
         raise Rejected("slug_invalid", "A draft keeps its slug: change it in git.")
     given = {name: value for name, value in changes.items() if name != "slug"}
-    with _hold(database, draft.id):
+    with _claim(database, draft.id):
         with database.transaction() as tx:
-            known = drafts.get(tx, draft.id)
-            if known is None:
-                raise ForgeError("The draft was deleted meanwhile: create it again.")
+            known = drafts.get(tx, draft.id) or draft
             merged = read_fields({**known.fields, **given})
             changed = drafts.set_content(tx, known, asdict(merged), write_file(merged, known.created_at))
         return _push(database, forge, changed)
@@ -109,7 +116,7 @@ def change_draft(database: Database, forge: Forge, draft: Draft, changes: Mappin
 
 def delete_draft(database: Database, forge: Forge, draft: Draft) -> None:
     """Delete a draft and its branch, and close its pull request. Raises ForgeError when somebody else changed the branch."""
-    with _hold(database, draft.id):
+    with _claim(database, draft.id):
         with database.transaction() as tx:
             draft = drafts.get(tx, draft.id) or draft
         if draft.pushed_commit:
@@ -139,25 +146,41 @@ def read_fields(stored: Mapping[str, Any]) -> DraftFields:
 
 
 @contextmanager
-def _hold(database: Database, draft_id: int) -> Iterator[None]:
-    """Let one request at a time push a draft. The transaction locks no row, so the push may take its time."""
-    with database.transaction() as tx:
-        drafts.hold(tx, draft_id)
+def _claim(database: Database, draft_id: int) -> Iterator[None]:
+    """Let one request at a time push a draft, without an open transaction. Raises DraftBusy when another one does not end."""
+    gives_up_at = time.monotonic() + _MAX_CLAIM_WAIT_SECONDS
+    while True:
+        with database.transaction() as tx:
+            claim, known = drafts.claim(tx, draft_id, _CLAIM_SECONDS), drafts.get(tx, draft_id)
+        if known is None:
+            raise ForgeError("The draft was deleted meanwhile: create it again.")
+        if claim:
+            break
+        if time.monotonic() > gives_up_at:
+            raise DraftBusy("Another request is writing this draft to the repository: try again in a minute.")
+        time.sleep(_POLL_SECONDS)
+    try:
         yield
+    finally:
+        with database.transaction() as tx:
+            drafts.release(tx, draft_id, claim)
 
 
 def _push(database: Database, forge: Forge, draft: Draft) -> Draft:
-    """Push a draft's file and store what became of it; the draft as it is then. Raises PathTaken."""
+    """Push a draft's file with the images it shows, and store what became of it; the draft as it is then. Raises PathTaken."""
     title = draft.fields["subject"].strip() or "Untitled"
+    content, images = _gather_images(database, draft)
     names = [draft.branch, *(f"{draft.branch}-{number}" for number in range(2, _MAX_BRANCHES))]
     for branch in names[:1] if draft.pushed_commit else names:
-        change = BranchChange(branch, draft.path, draft.source.encode(), title, draft.pushed_commit, draft.pull_request)
+        change = BranchChange(branch, draft.path, content, title, draft.pushed_commit, draft.pull_request, images)
         try:
             pushed = forge.push(change)
         except PathTaken:
             raise
         except ForgeError as error:
             draft = replace(draft, reason=str(error))
+            if error.commit:
+                draft = replace(draft, branch=branch, pushed_commit=error.commit)
             if isinstance(error, BranchTaken):
                 continue
         else:
@@ -167,6 +190,19 @@ def _push(database: Database, forge: Forge, draft: Draft) -> Draft:
     with database.transaction() as tx:
         drafts.set_outcome(tx, draft)
     return draft
+
+
+def _gather_images(database: Database, draft: Draft) -> tuple[bytes, dict[str, bytes]]:
+    """The file to commit, in which addresses of uploaded images are paths, and the images by path."""
+    with database.transaction() as tx:
+        found = draft_images.list_contents(tx, draft.source)
+    folder = f"{draft.path.rpartition('/')[0].rpartition('/')[0]}/{FOLDER}".lstrip("/")
+    source = draft.source
+    for name in found:
+        address = rf"(?:https?://[^\s()<>\"']+)?/{FOLDER}/{re.escape(name)}"
+        source = re.sub(rf"^(Image: ){address}$", rf"\g<1>{FOLDER}/{name}", source, flags=re.MULTILINE)
+        source = re.sub(address, f"../{FOLDER}/{name}", source)
+    return source.encode(), {f"{folder}/{name}": content for name, content in found.items()}
 
 
 def _make_name(given: DraftFields) -> str:

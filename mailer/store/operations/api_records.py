@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from mailer.core.db import PageRange, Row, Tx, json
@@ -41,9 +42,32 @@ def delete(tx: Tx, table: str, number: int) -> bool:
     return bool(tx.run(f"DELETE FROM {table} WHERE id = %(id)s", id=number))
 
 
-def try_hold(tx: Tx, path: str) -> bool:
-    """Hold a resource until the transaction ends, unless another transaction does; return whether this one holds it."""
-    return bool(tx.value("SELECT pg_try_advisory_xact_lock(hashtextextended('resource ' || %(path)s, 0))", path=path))
+def claim_resource(tx: Tx, path: str, seconds: int) -> datetime | None:
+    """Claim a resource that nobody else has claimed, for so long; return until when, or None."""
+    found = tx.value(
+        """
+        INSERT INTO resource_claims (path, claimed_until)
+        VALUES (%(path)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+        ON CONFLICT (path) DO UPDATE SET claimed_until = excluded.claimed_until
+        WHERE resource_claims.claimed_until < clock_timestamp()
+        RETURNING claimed_until
+        """,
+        path=path,
+        seconds=seconds,
+    )
+    return found if isinstance(found, datetime) else None
+
+
+def release_resource(tx: Tx, path: str, claim: datetime) -> None:
+    """End a claim, and those that have expired."""
+    tx.run(
+        """
+        DELETE FROM resource_claims
+        WHERE (path = %(path)s AND claimed_until = %(claim)s) OR claimed_until < clock_timestamp() - interval '1 hour'
+        """,
+        path=path,
+        claim=claim,
+    )
 
 
 def list_page(tx: Tx, table: str, page: PageRange, where: Mapping[str, Any]) -> tuple[list[Row], int]:

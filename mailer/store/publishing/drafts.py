@@ -59,9 +59,23 @@ def get(tx: Tx, draft_id: int) -> Draft | None:
     return Draft(**row) if row else None
 
 
-def hold(tx: Tx, draft_id: int) -> None:
-    """Wait until no other transaction holds the draft, and hold it until this one ends."""
-    tx.value("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended('draft', %(id)s))", id=draft_id)
+def claim(tx: Tx, draft_id: int, seconds: int) -> datetime | None:
+    """Claim a draft that nobody else has claimed, for so long; return until when, or None."""
+    found = tx.value(
+        """
+        UPDATE drafts SET claimed_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+        WHERE id = %(id)s AND (claimed_until < clock_timestamp()) IS NOT FALSE
+        RETURNING claimed_until
+        """,
+        id=draft_id,
+        seconds=seconds,
+    )
+    return found if isinstance(found, datetime) else None
+
+
+def release(tx: Tx, draft_id: int, claim: datetime) -> None:
+    """End a claim, unless it has expired and somebody else has another one."""
+    tx.run("UPDATE drafts SET claimed_until = NULL WHERE id = %(id)s AND claimed_until = %(claim)s", id=draft_id, claim=claim)
 
 
 def set_content(tx: Tx, draft: Draft, fields: Mapping[str, Any], source: str) -> Draft:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from mailer.flows.operations import api_keys
+from mailer.flows.operations import api_keys, api_records
 from tests import factories
 from tests.web import Web
 
@@ -134,8 +134,7 @@ def test_two_changes_at_once_of_what_both_read_are_not_both_made(newsletter: Web
     factories.add_subscribers(newsletter.database, 1)
     path = "/v1/subscribers/1"
     read = api.get(path).headers["ETag"]
-    with newsletter.database.transaction() as tx:
-        tx.value("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended('resource ' || %(path)s, 0))", path=path)
+    with api_records.hold_resource(newsletter.database, path):
         assert api.patch(path, json={"notes": "b"}, headers={"If-Match": read}).status_code == 412
     assert api.patch(path, json={"notes": "b"}, headers={"If-Match": read}).status_code == 200
 

@@ -16,6 +16,9 @@ from mailer.core.db import Database
 from mailer.fakes import fake_github
 from mailer.fakes.fake_github import FakeGitHub
 from mailer.flows.operations import api_keys
+from mailer.flows.publishing import drafts
+from mailer.forges.bare_repository import BareRepository
+from mailer.forges.base import BranchChange
 from tests import web
 from tests.integration.api.test_contract import call
 from tests.web import Web
@@ -294,3 +297,141 @@ def test_a_branch_at_github_that_a_person_changed_is_not_overwritten(at_github: 
     changed = at_github.patch(f"/v1/emails/{email['id']}", json={"body": "New."}).json()
     assert "was changed in git meanwhile" in changed["metadata"]["reason"]
     assert github.heads[made["branch"]] == mine
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 10
+
+
+def upload(api: TestClient, name: str = "My chart.PNG", content: bytes = PNG, **more: Any) -> Any:
+    return call(api, "POST", "/images", files={"image": (name, content, "image/png")}, data=more)
+
+
+def test_an_uploaded_image_is_on_the_branch_of_the_draft_that_shows_it(api: TestClient, repository: Path) -> None:
+    made = upload(api, metadata='{"alt": "A chart"}').json()
+    name = made["image"].rpartition("/")[2]
+    assert (name.startswith("my-chart-"), name.endswith(".png"), made["metadata"]) == (True, True, {"alt": "A chart"})
+    assert upload(api, "other.png").json() == made
+    assert call(api, "GET", "/images").json()["results"] == [made]
+    assert call(api, "GET", f"/images?ids={made['id']}").json()["count"] == 1
+    body = f"![A chart]({made['image']}) and https://other.example/images/x.png"
+    draft = api.post("/v1/emails", json={**DRAFT, "body": body, "image": made["image"]}).json()
+    assert (draft["body"], draft["image"]) == (body, made["image"])
+    branch = draft["metadata"]["branch"]
+    assert git(repository, "diff", "--name-only", "main", branch).split() == [
+        f"content/images/{name}",
+        draft["metadata"]["path"],
+    ]
+    assert git(repository, "cat-file", "-s", f"{branch}:content/images/{name}") == str(len(PNG))
+    text = shown(repository, draft)
+    assert f"\nImage: images/{name}\n" in text
+    assert text.endswith(f"![A chart](../images/{name}) and https://other.example/images/x.png")
+    second = api.post("/v1/emails", json={**DRAFT, "subject": "Without it"}).json()
+    assert git(repository, "diff", "--name-only", "main", second["metadata"]["branch"]) == second["metadata"]["path"]
+
+
+def test_an_image_that_comes_after_the_draft_is_pushed_with_its_change(api: TestClient, repository: Path) -> None:
+    draft = api.post("/v1/emails", json=DRAFT).json()
+    made = upload(api).json()
+    api.patch(f"/v1/emails/{draft['id']}", json={"body": made["image"]})
+    assert len(git(repository, "diff", "--name-only", "main", draft["metadata"]["branch"]).split()) == 2
+    assert call(api, "DELETE", f"/images/{made['id']}", "/images/{}").status_code == 204
+    assert call(api, "GET", "/images").json()["count"] == 0
+    changed = api.patch(f"/v1/emails/{draft['id']}", json={"description": "x"}).json()
+    assert changed["metadata"]["state"] == "pushed"
+    assert len(git(repository, "diff", "--name-only", "main", draft["metadata"]["branch"]).split()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "metadata", "status"),
+    [
+        (b"<svg/>", "{}", 422),
+        (b"", "{}", 422),
+        (b"#!/bin/sh\n", "{}", 422),
+        (PNG, "[1]", 400),
+        (PNG, "{", 400),
+        (PNG, "[" * 10_000, 400),
+        (PNG + b"x" * (10 << 20), "{}", 413),
+    ],
+)
+def test_what_is_no_image_is_refused_and_not_stored(
+    newsletter: Web, api: TestClient, content: bytes, metadata: str, status: int
+) -> None:
+    answer = api.post("/v1/images", files={"image": ("a.png", content, "image/png")}, data={"metadata": metadata})
+    assert (answer.status_code, newsletter.counted("draft_images")) == (status, 0), answer.text
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "🎉.png", "a" * 300, ".png", "a/b\\c.png"])
+def test_an_odd_name_becomes_one_below_the_folder_of_images(api: TestClient, repository: Path, name: str) -> None:
+    made = upload(api, name).json()
+    draft = api.post("/v1/emails", json={**DRAFT, "body": made["image"]}).json()
+    images = git(repository, "ls-tree", "--name-only", draft["metadata"]["branch"], "content/images/").split()
+    assert [one.rpartition("/")[2] for one in images] == [made["image"].rpartition("/")[2]]
+
+
+def test_without_a_repository_images_are_refused_whatever_the_key(database: Database, tmp_path: Path) -> None:
+    newsletter = web.make(tmp_path, database)
+    for scope in ("read", "publish", "admin"):
+        key = {"Authorization": f"Token {api_keys.create_key(database, scope, scope)}"}
+        answer = newsletter.client.post("/v1/images", files={"image": ("a.png", PNG)}, headers=key)
+        assert (answer.status_code, answer.json()["code"]) == (403, "held_in_git")
+        assert newsletter.client.delete("/v1/images/x", headers=key).json()["code"] == "held_in_git"
+
+
+def test_at_github_images_are_committed_before_the_issue_and_a_part_is_finished_later(
+    at_github: TestClient, github: FakeGitHub
+) -> None:
+    made = upload(at_github).json()
+    github.refused = {"PUT /contents/content/issues"}
+    draft = at_github.post("/v1/emails", json={**DRAFT, "body": made["image"]}).json()
+    assert (draft["metadata"]["state"], draft["body"]) == ("not pushed", made["image"])
+    github.refused = set()
+    changed = at_github.patch(f"/v1/emails/{draft['id']}", json={}).json()["metadata"]
+    assert (changed["state"], changed["pull_request"][-7:]) == ("pushed", "/pull/1")
+    files = github.files[github.heads[changed["branch"]]]
+    assert files[f"content/images/{made['image'].rpartition('/')[2]}"] == PNG
+    assert b"](" not in files[changed["path"]]
+
+
+def test_no_transaction_is_open_while_a_draft_is_pushed(
+    newsletter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    push = BareRepository.push
+
+    def watch(forge: BareRepository, change: BranchChange) -> Any:
+        with newsletter.database.transaction() as tx:
+            seen.append(
+                tx.value(
+                    """
+                    SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%%'
+                    """
+                )
+            )
+        return push(forge, change)
+
+    monkeypatch.setattr(BareRepository, "push", watch)
+    made = api.post("/v1/emails", json=DRAFT)
+    one = f"/v1/emails/{made.json()['id']}"
+    tag = api.get(one).headers["ETag"]
+    assert api.patch(one, json={"body": "New."}, headers={"If-Match": tag}).status_code == 200
+    assert api.patch(one, json={"body": "Old."}, headers={"If-Match": tag}).status_code == 412
+    assert seen == [0, 0]
+    assert newsletter.counted("resource_claims") == 0
+
+
+def test_a_draft_that_another_request_pushes_is_left_alone_until_its_claim_ends(
+    newsletter: Web, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drafts, "_MAX_CLAIM_WAIT_SECONDS", 0.0)
+    made = api.post("/v1/emails", json=DRAFT).json()
+    one = f"/emails/{made['id']}"
+    with newsletter.database.transaction() as tx:
+        tx.run("UPDATE drafts SET claimed_until = now() + interval '1 hour'")
+    for method in ("PATCH", "DELETE"):
+        answer = call(api, method, one, "/emails/{}", **({"json": {"body": "New."}} if method == "PATCH" else {}))
+        assert (answer.status_code, "try again in a minute" in answer.text) == (409, True)
+    assert api.get(f"/v1{one}").json() == made
+    with newsletter.database.transaction() as tx:
+        tx.run("UPDATE drafts SET claimed_until = now() - interval '1 second'")  # its process was killed
+    assert api.patch(f"/v1{one}", json={"body": "New."}).json()["metadata"]["state"] == "pushed"

@@ -1750,10 +1750,11 @@ ALTER TABLE ONLY import_parts
 ALTER TABLE ONLY imports
     ADD CONSTRAINT imports_run_id_fkey FOREIGN KEY (run_id) REFERENCES import_runs(id);
 
-ALTER TABLE ONLY receipts
-    ADD CONSTRAINT receipts_send_id_fkey FOREIGN KEY (send_id) REFERENCES sends(id);
 ALTER TABLE ONLY issue_texts
     ADD CONSTRAINT issue_texts_key_fkey FOREIGN KEY (key) REFERENCES issues(key) ON DELETE CASCADE;
+
+ALTER TABLE ONLY receipts
+    ADD CONSTRAINT receipts_send_id_fkey FOREIGN KEY (send_id) REFERENCES sends(id);
 
 ALTER TABLE ONLY scanner_visits
     ADD CONSTRAINT scanner_visits_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id) ON DELETE CASCADE;

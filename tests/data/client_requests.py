@@ -58,7 +58,7 @@ CLIENTS = (
         Asked("GET /emails/{email}"),
         Asked("POST /emails", {**_DRAFT, "email_type": "public", "description": "About it", "metadata": {"a": 1}}, 201),
         Asked("PATCH /emails/{email}", {"subject": "New", "body": "New text"}),
-        Asked("POST /emails/{email}/send-draft", None, 403, MERGE),
+        Asked("POST /emails/{email}/send-draft", None, 409, "the draft's text is not uploaded yet"),
         Asked("PATCH /emails/{email}", {"status": "scheduled", "publish_date": _LATER}),
         Asked("GET /emails/{email}/analytics"),
         Asked("GET /subscribers?page=1&type=regular"),

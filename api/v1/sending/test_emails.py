@@ -75,7 +75,7 @@ def send_test_emails(context: Context, payload: TestEmailInput) -> JSONResponse:
 @router.post(
     "/emails/{id}/send-draft", response_model=TestEmailResult, responses=schemas.error_responses(404, 409), tags=["Emails"]
 )
-def send_draft(context: Context, request: Request, id: str, payload: SendDraftInput) -> JSONResponse:
+def send_draft(context: Context, request: Request, id: str, payload: SendDraftInput | None = None) -> JSONResponse:
     """Send a draft.
 
     Sends the email as a test, as `postmerge test` does: to `POSTMERGE_REVIEWERS`, or to addresses that have confirmed that
@@ -84,6 +84,7 @@ def send_draft(context: Context, request: Request, id: str, payload: SendDraftIn
     subscribers.
     """
     email = issue_overview.find_issue(context.database, id) or raise_not_found("email")
+    payload = payload or SendDraftInput()
     to = [*(payload.recipients or ()), *_list_addresses(context, request, payload.subscribers or ())]
     return _send(context, _choose_newest_text(context, email), to)
 

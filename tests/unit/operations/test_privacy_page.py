@@ -48,7 +48,7 @@ SAID = {
 }
 OTHERS = {
     "api_keys", "api_requests", "drafts", "desk_links", "desk_sessions", "editions", "edition_variants", "idempotency",
-    "issues", "sequence_steps", "tallies",
+    "issue_texts", "issues", "sequence_steps", "tallies",
 }  # about no subscriber  # fmt: skip
 COLUMNS = {
     "ip": "IP address", "lang": "your language", "tags": "your topics", "frequency": "how often you want email",

@@ -130,10 +130,10 @@ def test_no_answer_of_the_api_holds_premium_text_whatever_the_key(newsletter: We
         assert detector().find(path, answer.text) == []
         if FREE in answer.text:
             read.add(path)
-    assert read == (set() if scope in ("publish", "review") else {"/v1/emails/{id}/renders"})
+    assert read == (set() if scope in ("publish", "review") else {"/v1/emails/{id}", "/v1/emails/{id}/renders"})
 
 
-@pytest.mark.parametrize("field", ["title", "subject", "preheader", "html", "text", "url", "path"])
+@pytest.mark.parametrize("field", ["title", "subject", "preheader", "html", "text", "url", "path", "source"])
 def test_what_the_ledger_would_show_is_searched_by_the_publish_itself(database: Database, tmp_path: Path, field: str) -> None:
     """Also of editions that were sent from another machine, whose check may have been left out."""
     settings = factories.settings(tmp_path, database.url)

@@ -21,6 +21,7 @@ from api.web import outbox_pages, paid_pages, preview_pages, receipt_pages, revi
 from api.web.archive import ArchiveFiles
 from mailer.core.async_db import Asker
 from mailer.core.db import Database
+from mailer.core.files import find_file
 from mailer.core.form_fields import FormField
 from mailer.core.settings import Settings
 from mailer.flows.sending.receipts import ReceiptSigner
@@ -53,6 +54,7 @@ def create_app(
     app.state.sns = inbound_webhooks.make_verifier(settings)
     _include_routers(app, context)
     docs.mount_swagger_ui(app)
+    app.mount("/-/theme", ArchiveFiles(find_file("theme") / "static"), name="theme")
     app.mount("/-", ArchiveFiles(_STATIC), name="static")
     app.mount("/", ArchiveFiles(site_folder), name="archive")
     error_responses.install_handlers(app, context)

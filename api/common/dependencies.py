@@ -11,6 +11,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from api.common.furniture import Furniture, read_furniture
 from mailer.core import log
 from mailer.core.async_db import Asker
 from mailer.core.db import Database
@@ -38,6 +39,11 @@ class AppContext:
     def home(self) -> str:
         """The URL of the archive's front page."""
         return f"{self.settings.site_url}/"
+
+    @property
+    def furniture(self) -> Furniture | None:
+        """The site's header and footer."""
+        return read_furniture(self.site_folder)
 
 
 async def _get_context(request: Request) -> AppContext:

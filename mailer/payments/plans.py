@@ -14,8 +14,8 @@ from mailer.payments import currencies
 
 _INTERVAL_MONTHS = {"month": 1, "year": 12}
 INTERVALS = {months: interval for interval, months in _INTERVAL_MONTHS.items()}
-_PLAN_KEYS = {"title", "every", "price", "floor", "trial_days", "gift", "about"}
-_TERMS_KEYS = {"currency", "tax", "pause", "pause_days", "withdraw_days", "coupons", "offer_after_leaving"}
+_PLAN_KEYS = {"title", "every", "price", "floor", "trial_days", "gift", "about", "recommended"}
+_TERMS_KEYS = {"currency", "tax", "pause", "pause_days", "withdraw_days", "coupons", "offer_after_leaving", "benefits", "url"}
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,15 @@ class PaidPlan:
     trial_days: int
     gift: bool
     about: str
+    recommended: bool = False
 
 
 @dataclass(frozen=True)
 class Plans:
-    """All plans and the terms. ``pause`` is keep (paid days are saved) or serve (paid days continue to run)."""
+    """All plans and the terms. ``pause`` is keep (paid days are saved) or serve (paid days continue to run).
+
+    ``benefits`` are sentences about what paid subscribers get, and ``url`` is the page of the terms; either may be empty.
+    """
 
     currency: str
     tax: bool
@@ -44,6 +48,13 @@ class Plans:
     coupons: bool
     offer_after_leaving: str
     plans: tuple[PaidPlan, ...]
+    benefits: tuple[str, ...] = ()
+    url: str = ""
+
+    def calculate_saving(self, plan: PaidPlan) -> int:
+        """Return what a year of a yearly plan costs less than twelve months of the first monthly one, in minor units; or 0."""
+        monthly = next((one.price for one in self.plans if one.months == 1 and one.floor is None), 0)
+        return max(0, 12 * monthly - plan.price) if plan.months == 12 and plan.floor is None else 0
 
     def find(self, name: str) -> PaidPlan:
         """Return the plan with this name. Raises BadInput."""
@@ -77,6 +88,8 @@ def parse_plans(raw: dict[str, Any], name: str = "plans.toml") -> Plans:
         raise BadInput(
             f"{name}, [terms]: pause is {pause!r}: write keep (paid days are saved) or serve (they continue to run)."
         )
+    if sum(bool(isinstance(table, dict) and table.get("recommended")) for table in plans.values()) > 1:
+        raise BadInput(f"{name} recommends several plans: keep `recommended = true` for one of them.")
     return Plans(
         currency=currency,
         tax=bool(terms.get("tax", False)),
@@ -86,6 +99,8 @@ def parse_plans(raw: dict[str, Any], name: str = "plans.toml") -> Plans:
         coupons=bool(terms.get("coupons", False)),
         offer_after_leaving=str(terms.get("offer_after_leaving", "")),
         plans=tuple(_parse_plan(f"{name}, [plans.{key}]", key, table, currency) for key, table in plans.items()),
+        benefits=_check_benefits(f"{name}, [terms]: benefits", terms.get("benefits", [])),
+        url=_check_url(f"{name}, [terms]: url", terms.get("url", "")),
     )
 
 
@@ -109,6 +124,7 @@ def _parse_plan(where: str, name: str, raw: Any, currency: str) -> PaidPlan:
         trial_days=_check_days(f"{where}: trial_days", raw.get("trial_days", 0), 0, 730),
         gift=bool(raw.get("gift", False)),
         about=str(raw.get("about", "")),
+        recommended=bool(raw.get("recommended", False)),
     )
 
 
@@ -127,6 +143,18 @@ def _parse_price(where: str, value: Any, currency: str) -> int:
 def _check_days(where: str, value: Any, least: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise BadInput(f"{where} is {value!r}: write a whole number of days from {least} to {most}.")
+    return value
+
+
+def _check_benefits(where: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+        raise BadInput(f'{where} is {value!r}: write a list of sentences, such as ["Every issue in full"].')
+    return tuple(one.strip() for one in value)
+
+
+def _check_url(where: str, value: Any) -> str:
+    if not isinstance(value, str) or (value and not value.startswith(("https://", "http://", "/"))):
+        raise BadInput(f"{where} is {value!r}: write the address of the page of your terms, such as /terms/.")
     return value
 
 

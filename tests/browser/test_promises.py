@@ -146,6 +146,8 @@ def test_joining_is_one_press_to_stripes_page(shop: Shop, page: Page) -> None:
     # The fake's checkout has an address of its own, which the page's policy does not know: Stripe's real one is allowed.
     policy = page.request.get(f"{shop.settings.api_url}/join").headers["content-security-policy"]
     assert "form-action 'self' https://checkout.stripe.com" in policy
+    assert page.get_by_role("button", name="Continue to payment").count() == 4
+    page.get_by_text("Gift: Every issue, by the year").click()
     assert page.get_by_role("button", name="Continue to payment").count() == 5
     token = page.locator("input[name=token]").first.input_value()
     answer = page.request.post(f"{shop.settings.api_url}/join", form={"plan": "monthly", "token": token}, max_redirects=0)

@@ -24,6 +24,7 @@ from mailer.editions.site.issues import BuiltIssues, IssueMaker
 from mailer.editions.site.output_folder import Spare
 from mailer.editions.site.search_index import Indexing
 from mailer.editions.site.subsites import gather_subsites
+from mailer.editions.site.sold_plan import read_sold_plan
 from mailer.editions.site.template_versions import list_outdated_templates
 from mailer.editions.source import relative_links
 from mailer.editions.source.paid_sections import MARK
@@ -35,7 +36,7 @@ from mailer.editions.source.site_config import Site
 class BuildOptions:
     """Where a build reads and writes. ``site_url`` overrides the configuration if given; ``sells``: pages link to /join.
 
-    The sign-up form names ``sender`` and ``privacy_url``.
+    The sign-up form names ``sender`` and ``privacy_url``; where paid text begins, pages name the price of ``plans``.
 
     Without ``cache`` nothing is kept for the next build; without ``editions`` there is no report, and nothing to publish.
     """
@@ -51,6 +52,7 @@ class BuildOptions:
     sells: bool = False
     sender: str = ""
     privacy_url: str = ""
+    plans: Path | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> BuildOptions:
@@ -67,6 +69,7 @@ class BuildOptions:
             sells=settings.sells,
             sender=settings.sender,
             privacy_url=settings.privacy_url,
+            plans=settings.plans if settings.sells else None,
         )
 
 
@@ -109,6 +112,7 @@ class Build:
         }  # fmt: skip
         settings: dict[str, Any] = read_settings(str(options.config), override=override)
         settings.setdefault("POSTMERGE_JOIN", options.sells)
+        settings.setdefault("POSTMERGE_PLAN", read_sold_plan(options.plans) if options.plans else None)
         settings.setdefault("POSTMERGE_SENDER", name_sender(options.sender, settings["SITENAME"]))
         settings.setdefault("POSTMERGE_PRIVACY_URL", options.privacy_url)
         return settings

@@ -64,7 +64,7 @@ def _adapt_settings(site: pelican.Pelican) -> None:
     settings["DOCUTILS_SETTINGS"] = {**(settings.get("DOCUTILS_SETTINGS") or {}), **containment.DOCUTILS}
     settings["JINJA_GLOBALS"] = {
         "words_in": email_document.make_say, "spoken": i18n.spoken, "day": i18n.day, "short_day": i18n.short_day,
-        "language": i18n.name, "direction": i18n.direction, "vague": vague_links.words,
+        "language": i18n.name, "direction": i18n.direction, "vague": vague_links.words, "count_minutes": articles.count_minutes,
         "form_fields": read_fields(settings.get("POSTMERGE_FORM_FIELDS")),
         **settings["JINJA_GLOBALS"],
     }  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Response, Route, expect
 
+from mailer.editions.site.articles import count_minutes
 from tests.browser.test_site import NEWEST, Site, served
 from tests.conftest import ROOT
 
@@ -133,3 +135,19 @@ def test_each_typeface_that_the_style_names_is_there() -> None:
     named = [part.partition(")")[0] for part in css.read_text(encoding="utf-8").split("url(")[1:]]
     assert named
     assert [name for name in named if not (css.parent / name).is_file()] == []
+
+
+def test_an_issue_says_how_long_it_takes_and_is_forwarded_by_a_plain_link(phone: Page, site: Site) -> None:
+    phone.goto(f"{site.url}/{NEWEST}")
+    expect(phone.locator(".kicker")).to_contain_text("minutes to read")
+    link = phone.get_by_role("link", name="Forward to a friend").get_attribute("href") or ""
+    parts = parse_qs(urlsplit(link).query)
+    assert parts == {"subject": ["The answer that never came"], "body": [f"{site.url}/{NEWEST}"]}
+
+
+@pytest.mark.parametrize(
+    ("html", "minutes"),
+    [("<p>Short.</p>", 1), (f"<p>{'word ' * 690}</p>", 3), (f"<p>{'字' * 800}</p>", 2), ('<p class="locked">Paid.</p>', 0)],
+)
+def test_reading_takes_as_long_as_there_are_words_or_characters(html: str, minutes: int) -> None:
+    assert count_minutes(html) == minutes

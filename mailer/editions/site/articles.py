@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from itertools import chain, pairwise
 from typing import Any
 
 from mailer.editions.source.reading import Sources
 from mailer.editions.source.translations import beside
+
+WORDS_PER_MINUTE = 230  # of silent reading; Brysbaert 2019 found 238 in English
+CHARACTERS_PER_MINUTE = 400  # where words are not separated: Chinese, Japanese
+_TAG = re.compile(r"<[^>]+>")
+_HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+
+
+def count_minutes(html: str) -> int:
+    """Return how many minutes it takes to read a body, at least 1; 0 if part of it is for paid subscribers only."""
+    if 'class="locked"' in html:
+        return 0
+    text = _TAG.sub(" ", html)
+    characters = len(_HAN.findall(text))
+    words = len(_HAN.sub(" ", text).split())
+    return max(1, round(words / WORDS_PER_MINUTE + characters / CHARACTERS_PER_MINUTE))
 
 
 def place_steps(generator: Any, sources: Sources) -> None:

@@ -44,3 +44,10 @@ def test_typefaces_are_served_to_our_pages_alone(database: Database, tmp_path: P
     assert "/-/theme/css/base.css" in page.text
     face = newsletter.client.get("/-/theme/fonts/literata.woff2")
     assert (face.status_code, face.headers["content-type"]) == (200, "font/woff2")
+
+
+def test_the_reference_of_the_api_begins_with_an_introduction(database: Database, tmp_path: Path) -> None:
+    newsletter = web.make(tmp_path, database)
+    page = newsletter.client.get("/docs").text
+    assert page.index("Authorization: Token") < page.index('id="docs"')
+    assert "prefers-color-scheme: dark" in newsletter.client.get("/-/docs.css").text

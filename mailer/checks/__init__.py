@@ -13,6 +13,7 @@ from mailer.checks.context import Context, Ledger, Rendered, Sibling, word_list
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
 from mailer.core.errors import BadInput
+from mailer.editions.source import pelican_metadata
 from mailer.editions.source.sequences import is_step
 from mailer.editions.source.site_config import EXTENSIONS, Site
 from mailer.editions.source.slugs import File, Slugs
@@ -36,7 +37,8 @@ def documents(site: Site, wanted: Sequence[Path] = ()) -> list[Document]:
 def document(site: Site, path: Path) -> Document:
     """Read one file. Raises BadInput if it cannot be read."""
     try:
-        found = Document(path, site.shown(path), path.read_bytes(), site.is_page(path))
+        implied = pelican_metadata.imply_fields(site, path)
+        found = Document(path, site.shown(path), path.read_bytes(), site.is_page(path), implied=implied)
         found.is_step = is_step(path, site.root, found.fields)
         return found
     except OSError as error:
@@ -54,6 +56,7 @@ def context_of(site: Site, every: Iterable[Document], **more: object) -> Context
         "words": word_list(site.words()),
         "clip": site.clip,
         "gfm": site.gfm,
+        "has_templates": site.fills_templates,
         **more,
     }
     return Context(site.root, **values)  # type: ignore[arg-type]
@@ -68,7 +71,7 @@ def examine(docs: Iterable[Document], ctx: Context, skip: Collection[str] = ()) 
 def fixed(doc: Document, remarks: Iterable[Remark]) -> tuple[bytes, int]:
     """Return the file's bytes with every fix that does not overlap another applied, and how many there were."""
     text, done, last = doc.text, 0, len(doc.text) + 1
-    fixes = sorted({one.fix for one in remarks if one.fix}, key=lambda fix: (fix.start, fix.end), reverse=True)
+    fixes = sorted({fix for one in remarks for fix in one.fixes}, key=lambda fix: (fix.start, fix.end), reverse=True)
     for fix in fixes:
         if fix.end <= last:
             text, last, done = text[: fix.start] + fix.text + text[fix.end :], fix.start, done + 1
@@ -92,9 +95,9 @@ def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
             continue
         for found in one.look(doc, ctx):
             line, column = doc.place(found.at)
-            made.append(Remark(one.id, found.level or one.level, doc.shown, line, column, found.message, found.fix))
+            made.append(Remark(one.id, found.level or one.level, doc.shown, line, column, found.message, found.fix, found.more))
     broken = any(one.id == "encoding" for one in made)
-    return [replace(one, fix=None) for one in made] if broken else made
+    return [replace(one, fix=None, more=()) for one in made] if broken else made
 
 
 def siblings(docs: Collection[Document], root: Path, lang: str, zone: str, ids: Collection[str]) -> dict[Path, Sibling]:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from mailer.checks.context import Context
 from mailer.checks.document import Document
-from mailer.checks.registry import Found, check
+from mailer.checks.registry import Found, check, list_lines
 
-_MAX_LISTED_LINES = 12  # that one finding lists
 _ITEM = r"(?:[-*+]|\d{1,9}[.)])[ \t]+\S"
 _BLOCK = r" {0,3}(?:[-*+#>|:]|\d{1,9}[.)]|<|\[|!!!)| {4}"  # how a line begins that is no paragraph's first one
 _FENCED = re.compile(r"[ >\t]*(?:```+|~~~+)[ \t]*(\w+)")
@@ -91,7 +90,4 @@ def _group(doc: Document, kinds: Iterable[_Kind], is_known: Callable[[int], bool
         found = (match.start() for match in kind.pattern.finditer(text, max(0, doc.body_at - 2)))
         places = [at for at in found if not is_known(at)]
         if places:
-            lines = list(dict.fromkeys(doc.place(at)[0] for at in places))[1:]
-            shown = ", ".join(map(str, lines[:_MAX_LISTED_LINES])) + (", …" if len(lines) > _MAX_LISTED_LINES else "")
-            more = f" Also in line{'s' if len(lines) > 1 else ''} {shown}." if lines else ""
-            yield Found(places[0], f"{kind.said[0].upper()}{kind.said[1:]}.{more}")
+            yield Found(places[0], f"{kind.said[0].upper()}{kind.said[1:]}.{list_lines(doc, places)}")

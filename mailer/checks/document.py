@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,7 +17,8 @@ from pathlib import Path, PurePath
 from mailer.editions.source import drafts
 from mailer.editions.source.front_matter import MAX_SOURCE_BYTES, NO, Source, split
 
-_FENCE = re.compile(r"^[ >\t]*(`{3,}+(?!.*`)|~{3,})")
+_FENCE = re.compile(r"^(?:[ >\t]|(?:[-*+]|\d{1,9}[.)])[ \t])*(`{3,}+(?!.*`)|~{3,})")
+_RAW = re.compile(r"<(pre|script|style|textarea)\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 TICKS = re.compile(r"(`(?<![`\\]`)`*)(?!`)(?:[^\n]|\n(?![ \t]*\n))+?(?<!`)\1(?!`)")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _INLINE = re.compile(  # every pattern of links begins with its bracket, which makes the search fast
@@ -69,13 +70,17 @@ class Heading:
 
 @dataclass
 class Document:
-    """A file; ``shown`` is its display name, ``text`` has ``\n`` for every line break and no byte order mark."""
+    """A file; ``shown`` is its display name, ``text`` has ``\n`` for every line break and no byte order mark.
+
+    ``implied`` are the fields that its name or the site's settings say, such as a date.
+    """
 
     path: Path
     shown: str
     data: bytes
     is_page: bool = False
     is_step: bool = False  # of a sequence
+    implied: Mapping[str, str] = field(default_factory=dict)
     source: Source = field(init=False)
     text: str = field(init=False)
 
@@ -141,10 +146,12 @@ class Document:
         if len(self.data) > MAX_SOURCE_BYTES:
             return _blank(self.text)
         text = _blank(self.text[: self.body_at]) + self.text[self.body_at :]
-        text = _blanked(text, self.code)
+        text = fill(text, self.code)
         if "<!--" in text:
             text = _COMMENT.sub(lambda match: _blank(match[0]), text)
         text = self._without_indented(text)
+        if "<" in text:  # what is between the tags is code, and no Markdown
+            text = _RAW.sub(lambda match: _blank_inside(match[0]), text)
         return TICKS.sub(lambda match: _blank(match[0]), text) if "`" in text else text
 
     @cached_property
@@ -152,7 +159,7 @@ class Document:
         """The prose with the targets of links and all HTML blanked out as well: what people read."""
         spans = [(link.at, link.at + len(link.target)) for link in self.links]
         spans += [match.span() for match in _TARGETS.finditer(self.prose)]
-        return _blanked(self.prose, sorted(spans))
+        return fill(self.prose, sorted(spans))
 
     @cached_property
     def links(self) -> list[Link]:
@@ -256,7 +263,13 @@ def _blank(text: str) -> str:
     return "\n".join(" " * len(line) for line in text.split("\n"))
 
 
-def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
+def _blank_inside(element: str) -> str:
+    """Blank out what is between an element's tags."""
+    start, end = element.index(">") + 1, element.rindex("<")
+    return element[:start] + _blank(element[start:end]) + element[end:]
+
+
+def fill(text: str, spans: Iterable[tuple[int, int]]) -> str:
     """Blank out these ranges of the text, which are in order."""
     pieces, last = [], 0
     for start, end in spans:

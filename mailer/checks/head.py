@@ -18,8 +18,8 @@ from mailer.core.audience import parse, shown
 from mailer.core.characters import ILLEGAL, OVERRIDES, name_character
 from mailer.core.edition import Finding, SendIntent
 from mailer.core.errors import BadInput
-from mailer.core.i18n import code
-from mailer.editions.source import drafts, front_matter, paid_sections
+from mailer.core.i18n import code, locale
+from mailer.editions.source import drafts, field_synonyms, front_matter, paid_sections
 from mailer.editions.source.fields import KNOWN
 from mailer.editions.source.front_matter import NOWHERE
 from mailer.editions.source.translations import wrong
@@ -28,6 +28,8 @@ _MAX_SUBJECT_CHARS = 70  # a desktop inbox shows about so many, a phone 35 to 45
 _OLD, _FAR = timedelta(days=7), timedelta(days=366)
 _MAX_NAMED_CHARACTERS = 20  # of one file that are reported by name
 _NIGHT = range(6, 22)  # the hours outside the night
+_MAX_DAYS_APART = 45  # between a date of last year and the issue's, a year ago
+_DAY = re.compile(r"\b(20\d\d)-(\d\d)-(\d\d)\b|\b(\d{1,2})\. ?(\d{1,2})\. ?(20\d\d)\b")
 _EDITION = re.compile(r"[0-9]{1,6}")
 _FIELD = re.compile(r"^ {0,3}([A-Za-z0-9_-]+):", re.MULTILINE)
 
@@ -50,7 +52,7 @@ def head_unreadable(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("title-missing", "error", "An issue without `Title:`.")
 def title_missing(doc: Document, ctx: Context) -> Iterator[Found]:
-    if not doc.fields.get("title", "").strip():
+    if not (doc.fields.get("title") or doc.implied.get("title", "")).strip():
         yield Found(
             doc.field_at("title"), "`Title:` is missing: add one at the beginning of the file, followed by an empty line."
         )
@@ -66,21 +68,24 @@ def title_double(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("field-unknown", "warning", "A field with an unknown or misspelled name.")
 def field_unknown(doc: Document, ctx: Context) -> Iterator[Found]:
+    unused = list[tuple[int, str]]()
     for name, line in doc.source.lines.items():
-        if name in KNOWN | front_matter.NOT_YET:
+        if name in KNOWN | front_matter.NOT_YET | field_synonyms.NAMES:
             continue
         at = doc.line_at(line)
         close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.72)
         if not close:
-            yield Found(
-                at,
-                f"`{_read_title(name)}:` is not a Postmerge field and has no effect: remove it unless your theme uses it.",
-                level="note",
-            )
+            unused.append((at, f"`{_read_title(name)}:`"))
             continue
         safe = close[0] not in doc.source.lines and doc.text[at : at + len(name)].lower() == name  # the last of two would win
         fix = Fix(at, at + len(name), _read_title(close[0])) if safe else None
         yield Found(at, f"Unknown field `{_read_title(name)}:`. Did you mean `{_read_title(close[0])}:`?", fix)
+    if unused:
+        names = ", ".join(name for _, name in unused)
+        one = len(unused) == 1
+        are, how = ("is not a Postmerge field and has", "it") if one else ("are not Postmerge fields and have", "them")
+        message = f"{names} {are} no effect: remove {how} unless your theme uses {how}."
+        yield Found(unused[0][0], message, level="note")
 
 
 @check("field-double", "warning", "A field that occurs more than once; only the last one is used.")
@@ -224,6 +229,21 @@ def subject_long(doc: Document, ctx: Context) -> Iterator[Found]:
         )
 
 
+@check("subject-year", "warning", "A subject with last year's date, as left over from the issue that was copied.")
+def subject_year(doc: Document, ctx: Context) -> Iterator[Found]:
+    name = "subject" if doc.fields.get("subject") else "title"
+    dated = _read_date(doc, ctx)
+    if not doc.asks or not dated or _sent(doc, ctx):
+        return
+    subject = doc.fields.get(name, "")
+    for said, year, month, day in _list_dates(subject, doc.fields.get("lang") or ctx.lang):
+        now = (dated.month, dated.day) if day else (dated.month, 0)
+        if year == dated.year - 1 and abs((month - now[0]) * 31 + day - now[1]) <= _MAX_DAYS_APART:
+            yield Found(
+                doc.field_at(name), f"“{said}” is last year's date, and the issue is dated {dated:%Y-%m-%d}: correct one."
+            )
+
+
 @check(
     "preheader-missing", "note", "An issue to be sent without `Preheader:`: inboxes show the first words of the text instead."
 )
@@ -312,7 +332,7 @@ def _key(doc: Document, ctx: Context) -> str:
 
 
 def _read_date(doc: Document, ctx: Context) -> datetime | None:
-    return front_matter.date(front_matter.Source(doc.shown), doc.fields.get("date", ""), ctx.zone)
+    return front_matter.date(front_matter.Source(doc.shown), doc.fields.get("date") or doc.implied.get("date", ""), ctx.zone)
 
 
 def _readable(rule: str) -> bool:
@@ -321,6 +341,21 @@ def _readable(rule: str) -> bool:
     except BadInput:
         return False
     return True
+
+
+def _list_dates(text: str, lang: str) -> Iterator[tuple[str, int, int, int]]:
+    """Yield each date as written, with its year, month, and day; 0 for the day where only a month is named."""
+    for match in _DAY.finditer(text):
+        yield match[0], int(match[1] or match[6]), int(match[2] or match[5]), int(match[3] or match[4])
+    for language in dict.fromkeys((lang, "en")):
+        months = {
+            name.lower(): number
+            for width in ("wide", "abbreviated")
+            for number, name in locale(language).months["format"][width].items()
+        }
+        names = "|".join(sorted(map(re.escape, months), key=len, reverse=True))
+        for match in re.finditer(rf"(?:\b(\d{{1,2}})\.? )?\b({names})\b\.?(?: (\d{{1,2}}),)? (20\d\d)\b", text, re.IGNORECASE):
+            yield match[0], int(match[4]), months[match[2].lower()], int(match[1] or match[3] or 0)
 
 
 def _same(one: str, other: str) -> bool:

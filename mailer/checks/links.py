@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from mailer.checks.context import Context
 from mailer.checks.document import Document, Link
-from mailer.checks.registry import Fix, Found, check
+from mailer.checks.registry import Fix, Found, check, group, shorten
 from mailer.core.net.ip_addresses import is_public, parse_ip
 from mailer.editions.images import PICTURE_SUFFIXES, svg_sanitizer
 from mailer.editions.mail.canonical_html import SAFE_SCHEMES
@@ -27,6 +27,11 @@ _SECURE = re.compile(
 )
 _SLIP = re.compile(r"(?=www\.)|https?(?://|:/?)(?=[\w-]+\.\w)", re.IGNORECASE)  # the beginning of an address that leads nowhere
 _SHORT = re.compile(r"\[(?<![\\!\]\w]\[)([^\[\]\n]+)\](?![\[(:])")  # a reference link by its own text
+# Hosts whose addresses all stand for others.
+_SHORTENERS = {
+    "bit.ly", "bitly.com", "buff.ly", "cutt.ly", "dlvr.it", "goo.gl", "ift.tt", "is.gd", "j.mp", "lnkd.in", "ow.ly", "rb.gy",
+    "rebrand.ly", "shorturl.at", "snip.ly", "t.co", "t.ly", "tiny.cc", "tiny.one", "tinyurl.com", "trib.al", "v.gd",
+}  # fmt: skip
 _UNSHOWN = (".webp", ".avif", ".tif", ".tiff", ".bmp")  # the build converts those of the site itself
 _MAX_LIGHT_PICTURE_BYTES = 1_000_000
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*):")
@@ -42,7 +47,7 @@ def link_scheme(doc: Document, ctx: Context) -> Iterator[Found]:
             continue
         if slip := _SLIP.match(link.target):
             fix = Fix(link.at, link.at + slip.end(), "https://")
-            yield Found(link.at, f"{link.target[:80]} is not a web address: begin it with https://.", fix)
+            yield Found(link.at, f"{shorten(link.target, 80)} is not a web address: begin it with https://.", fix)
             continue
         match = _SCHEME.match(link.target)
         if not match or match[1].lower() in _KNOWN_SCHEMES:
@@ -56,17 +61,32 @@ def link_scheme(doc: Document, ctx: Context) -> Iterator[Found]:
 
 @check("link-http", "warning", "A link or an image over unencrypted http.")
 def link_http(doc: Document, ctx: Context) -> Iterator[Found]:
+    level = "" if doc.asks else "note"
+    found = []
     for link in doc.links:
         if link.target[:7].lower() == "http://" and not _is_local(_read_host(link.target)):
-            fix = Fix(link.at, link.at + 7, "https://") if _SECURE.fullmatch(_read_host(link.target)) else None
-            yield Found(link.at, f"{link.target[:80]} is not encrypted: use https://.", fix)
+            sure = _SECURE.fullmatch(_read_host(link.target))
+            fix = Fix(link.at, link.at + 7, "https://") if sure else None
+            how = "use https://" if sure else "use https:// if the site has it"
+            found.append(Found(link.at, f"{shorten(link.target, 80)} is not encrypted: {how}.", fix, level))
+    yield from group(doc, found)
+
+
+@check("link-short", "warning", "A short link, which hides where it leads: spam filters distrust it, and it may stop working.")
+def link_short(doc: Document, ctx: Context) -> Iterator[Found]:
+    level = "" if doc.asks else "note"
+    found = [link for link in doc.links if _read_host(link.target).removeprefix("www.") in _SHORTENERS]
+    said = "hides where it leads, and spam filters distrust it: link to the page itself"
+    yield from group(doc, (Found(link.at, f"{shorten(link.target, 80)} {said}.", level=level) for link in found))
 
 
 @check("link-local", "error", "A link to a local address, which works on your machine only.")
 def link_local(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         if _is_local(_read_host(link.target)):
-            yield Found(link.at, f"{link.target[:80]} is reachable only from your machine or network: use the public address.")
+            yield Found(
+                link.at, f"{shorten(link.target, 80)} is reachable only from your machine or network: use the public address."
+            )
 
 
 @check("link-file", "error", "A link to a file that doesn't exist in the newsletter.")
@@ -74,10 +94,12 @@ def link_file(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         path = _find_file(doc, ctx, link)
         if path and not link.image and not path.exists():
-            yield Found(link.at, f"The linked file {_shorten(link)} doesn't exist: correct the name, or add the file.")
+            yield Found(link.at, f"The linked file {_strip_braces(link)} doesn't exist: correct the name, or add the file.")
         elif not path and not link.image and _is_bare(link.target, _SOURCES):
             fix = _put_in_braces(doc, ctx, link, "filename")
-            yield Found(link.at, f"{link.target[:80]} is a source file, not a page: write {{filename}} before its name.", fix)
+            yield Found(
+                link.at, f"{shorten(link.target, 80)} is a source file, not a page: write {{filename}} before its name.", fix
+            )
 
 
 @check("link-draft", "error", "A link to a draft, which isn't published.")
@@ -95,7 +117,7 @@ def link_empty(doc: Document, ctx: Context) -> Iterator[Found]:
         if link.target.strip() not in ("", "#"):
             continue
         if link.text:
-            yield Found(link.start, f"The link “{link.text[:40]}” has no address: write one between the parentheses.")
+            yield Found(link.start, f"The link “{shorten(link.text, 40)}” has no address: write one between the parentheses.")
         elif doc.text.startswith("<", link.start):
             yield Found(link.start, "This link has no address: add one.")
 
@@ -110,9 +132,9 @@ def link_text(doc: Document, ctx: Context) -> Iterator[Found]:
     if doc.definitions:
         short = ((match.start(), match[1]) for match in _SHORT.finditer(doc.prose))
         found += [one for one in short if " ".join(one[1].lower().split()) in doc.definitions]
-    for at, words in found:
-        if vague_links.says_nothing(words, doc.fields.get("lang") or ctx.lang):
-            yield Found(at, f"The link text “{words}” doesn't describe its target: link more descriptive words.")
+    vague = ((at, words) for at, words in found if vague_links.says_nothing(words, doc.fields.get("lang") or ctx.lang))
+    said = "doesn't describe its target: link more descriptive words"
+    yield from group(doc, (Found(at, f"The link text “{shorten(words, 40)}” {said}.") for at, words in vague))
 
 
 @check("reference-missing", "error", "A reference link that the text doesn't define.")
@@ -129,7 +151,9 @@ def reference_missing(doc: Document, ctx: Context) -> Iterator[Found]:
 def alt_empty(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links:
         if link.image and not link.text.strip() and doc.text.startswith("!", link.start):
-            yield Found(link.start, f"The image {_shorten(link)[:60]} has no alternative text: write ![what it shows](…).")
+            yield Found(
+                link.start, f"The image {shorten(_strip_braces(link), 60)} has no alternative text: write ![what it shows](…)."
+            )
     for match in re.finditer(r"!\[(?<!\\!\[)\s*\]\[[^\[\]\n]+\]", doc.prose):
         yield Found(match.start(), "The image has no alternative text: write ![what it shows][…].")
     for tag in doc.tags:
@@ -143,12 +167,13 @@ def image_missing(doc: Document, ctx: Context) -> Iterator[Found]:
         path = _find_file(doc, ctx, link)
         if link.image and path and not path.exists():
             yield Found(
-                link.at, f"The image {_shorten(link)} doesn't exist: add it to {ctx.root.name}/images/, or correct its name."
+                link.at,
+                f"The image {_strip_braces(link)} doesn't exist: add it to {ctx.root.name}/images/, or correct its name.",
             )
         elif not path and link.image and _is_bare(link.target, PICTURE_SUFFIXES):
             fix = _put_in_braces(doc, ctx, link, "static")
             yield Found(
-                link.at, f"{link.target[:80]} is not published next to the page: write {{static}} before its name.", fix
+                link.at, f"{shorten(link.target, 80)} is not published next to the page: write {{static}} before its name.", fix
             )
 
 
@@ -157,7 +182,7 @@ def image_heavy(doc: Document, ctx: Context) -> Iterator[Found]:
     for link, path in _list_pictures(doc, ctx):
         if (size := path.stat().st_size) > _MAX_LIGHT_PICTURE_BYTES:
             yield Found(
-                link.at, f"{_shorten(link)} has {size / 1e6:.1f} MB: make it smaller. A width of 1,200 pixels is enough."
+                link.at, f"{_strip_braces(link)} has {size / 1e6:.1f} MB: make it smaller. A width of 1,200 pixels is enough."
             )
 
 
@@ -173,7 +198,11 @@ def image_format(doc: Document, ctx: Context) -> Iterator[Found]:
             yield Found(link.at, "Many email programs can't display images in `data:` addresses: save the image as a file.")
         elif suffix == ".svg" or (suffix in _UNSHOWN and re.match("https?:", link.target, re.IGNORECASE)):
             name = re.split("[?#]", link.target)[0].rpartition("/")[2]
-            how = f"save {name[:60]} as PNG or JPEG" if suffix == ".svg" else f"save {name[:60]} in {ctx.root.name}/images/"
+            how = (
+                f"save {shorten(name, 60)} as PNG or JPEG"
+                if suffix == ".svg"
+                else f"save {shorten(name, 60)} in {ctx.root.name}/images/"
+            )
             yield Found(link.at, f"Many email programs can't display {suffix[1:].upper()}: {how}.")
 
 
@@ -190,7 +219,7 @@ def _name_running_file(path: Path) -> str:
         dropped = svg_sanitizer.clean(path.read_bytes())[1]
     except svg_sanitizer.Unreadable as wrong:
         return f"is not a valid image, because {wrong}"
-    return f"contains what is not allowed in an image ({', '.join(dropped)[:80]})" if dropped else ""
+    return f"contains what is not allowed in an image ({shorten(', '.join(dropped), 80)})" if dropped else ""
 
 
 def _list_pictures(doc: Document, ctx: Context) -> Iterator[tuple[Link, Path]]:
@@ -234,7 +263,7 @@ def _put_in_braces(doc: Document, ctx: Context, link: Link, word: str) -> Fix | 
     return None
 
 
-def _shorten(link: Link) -> str:
+def _strip_braces(link: Link) -> str:
     return re.sub(r"^[{|]\w+[}|]", "", link.target)
 
 

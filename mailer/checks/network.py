@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from mailer.checks.context import Context
 from mailer.checks.document import Document, Link
-from mailer.checks.reach import Reach, Verdict
-from mailer.checks.registry import Fix, Found, Remark, check
+from mailer.checks.reach import OFFLINE, Reach, Verdict
+from mailer.checks.registry import Fix, Found, Remark, check, shorten
 
 
 @check("link-dead", "error", "A broken link (needs --links).")
@@ -53,6 +54,9 @@ def examine(docs: Sequence[Document], console: Console, keep: Path | None = None
             await reach.close()
 
     asyncio.run(run())
+    if missed := sum(verdict == OFFLINE for verdict in verdicts.values()):
+        which = "No link was" if missed == len(urls) else f"{missed:,} of {len(urls):,} links were not"
+        console.print(Text(f"{which} checked, because the network is unreachable: check your connection.", style="yellow"))
     return [one for doc in docs for link in asked(doc) for one in remark(doc, link, verdicts[link.target])]
 
 
@@ -60,7 +64,7 @@ def remark(doc: Document, link: Link, verdict: Verdict) -> Iterator[Remark]:
     """Turn a verdict into a remark at the link's line."""
     line, column = doc.place(link.at)
     if verdict.state == "gone":
-        text = f"{link.target[:100]} is a broken link ({verdict.detail}): correct or remove it."
+        text = f"{shorten(link.target, 100)} is a broken link ({verdict.detail}): correct or remove it."
         yield Remark("link-dead", "error", doc.shown, line, column, text)
     elif verdict.state == "redirected":
         fix = Fix(link.at, link.at + len(link.target), verdict.detail) if "#" not in link.target else None
@@ -70,7 +74,7 @@ def remark(doc: Document, link: Link, verdict: Verdict) -> Iterator[Remark]:
             doc.shown,
             line,
             column,
-            f"The page has moved permanently: link to {verdict.detail[:100]}.",
+            f"The page has moved permanently: link to {shorten(verdict.detail, 100)}.",
             fix,
         )
     elif verdict.state == "slow":
@@ -80,5 +84,5 @@ def remark(doc: Document, link: Link, verdict: Verdict) -> Iterator[Remark]:
             doc.shown,
             line,
             column,
-            f"{link.target[:100]} is slow ({verdict.detail}): check that it works.",
+            f"{shorten(link.target, 100)} is slow ({verdict.detail}): check that it works.",
         )

@@ -20,7 +20,7 @@ def facts(remark: Remark) -> dict[str, Any]:
     """Return a remark as plain data."""
     return {
         "id": remark.id, "level": remark.level, "path": remark.path, "line": remark.line, "column": remark.column,
-        "message": remark.message, "fixable": remark.fix is not None,
+        "message": remark.message, "fixable": bool(remark.fixes),
     }  # fmt: skip
 
 

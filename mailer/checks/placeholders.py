@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from mailer.checks.context import Context
 from mailer.checks.document import TICKS, Document
-from mailer.checks.registry import Found, check
+from mailer.checks.registry import Found, check, group, shorten
 from mailer.core.i18n import code
 
 _FIELDS = ("title", "subject", "preheader", "summary", "tags", "keywords", "category", "author", "authors", "corrected")
@@ -18,7 +18,7 @@ _TODO = rf"TODO(?!\w|[ \t]+(?i:{_FOLLOWS})\b)(?=[ \t]*(?:[:.…!?*_)\]]|$)|[ \t]
 _WHOLE = re.compile(r"[\W_]*(?:TODO|TBD|TBA|FIXME|XXX|TK|TKTK|LOREM IPSUM)[\W_]*")
 _WORDS_OF_LINK = re.compile(r"\[([^\w\[\]\n]*(?:TODO|TBD|TBA|FIXME|XXX|TK|TKTK)[^\w\[\]\n]*)\](?=[(\[])")
 _LEFT = re.compile(
-    r"\{\{[^{}\n]*\}\}|\{%[^%\n]*%\}"
+    r"(?<!\{)\{\{(?!\{)[^{}\n]*\}\}"
     r"|(?<![\"'“”„«‘\w])(?i:lorem ipsum)\b"
     r"|(?<![\w`'\"“-])(?:TODO|FIXME|TKTK)(?=[ \t]*:)"
     rf"|^[ \t>#*_(]*(?:[-*+][ \t]+)?(?:{_TODO}|(?:FIXME|TKTK|XXX)\b(?![\w-])|(?:TBD|TK)[.:]?[ \t*_)]*$)"
@@ -26,8 +26,9 @@ _LEFT = re.compile(
     r"|\[[^\[\]\n]*\b(?:TODO|TBD|TKTK|TK|FIXME|XXX)\](?![\[(:])",
     re.MULTILINE,
 )
+_TEMPLATE_CODE = re.compile(r"\{%[^%\n]*%\}")
 # Whatever _LEFT finds has one of these in its line; those in lower case match upper case too.
-_LEFT_HAS = ("{{", "{%", "lorem ipsum", "TODO", "FIXME", "TK", "XXX", "TBD", "[insert", "[add", "[your", "[todo", "[link")
+_LEFT_HAS = ("{{", "lorem ipsum", "TODO", "FIXME", "TK", "XXX", "TBD", "[insert", "[add", "[your", "[todo", "[link")
 _PERSON = r"(?:first|last|full|user)?[_ .-]?name|[fl]name|e-?mail"
 _VARIABLES = re.compile(
     r"\*\|[A-Za-z0-9_:]+\|\*|%recipient\.[\w.]+%|%%[a-z_]+%%|\{(?:subscriber|reader|recipient|contact|user)\.\w+\}"
@@ -58,6 +59,10 @@ def placeholder(doc: Document, ctx: Context) -> Iterator[Found]:
                 _report_left_over(m[0], at + m.start()) for m in _LEFT.finditer(text) if not (spanish and _is_spanish(m))
             )
     yield from _find_alternatives(doc)
+    if not ctx.has_templates:
+        said = "stays as it is, because issues have no template code: write the text itself"
+        code_places = (match for match in _TEMPLATE_CODE.finditer(doc.prose, doc.body_at)) if "{%" in doc.prose else ()
+        yield from group(doc, (Found(match.start(), f"{shorten(match[0], 60)} {said}.") for match in code_places))
 
 
 @check("variable-unknown", "error", "A merge variable, which Postmerge doesn't replace.")
@@ -120,13 +125,15 @@ def _find_alternatives(doc: Document) -> Iterator[Found]:
 
 def _report_left_over(words: str, at: int) -> Found:
     bare = words.strip()
-    return Found(at + len(words) - len(words.lstrip()), f"“{bare[:40]}” is a placeholder: replace it with the final text.")
+    return Found(
+        at + len(words) - len(words.lstrip()), f"“{shorten(bare, 40)}” is a placeholder: replace it with the final text."
+    )
 
 
 def _report_variable(words: str, at: int, level: str = "") -> Found:
     return Found(
         at,
-        f"{words[:60]} would appear unchanged in the email, because issues have no variables: write the text itself.",
+        f"{shorten(words, 60)} would appear unchanged in the email, because issues have no variables: write the text itself.",
         level=level,
     )
 

@@ -43,6 +43,9 @@ class Verdict:
     detail: str = ""
 
 
+OFFLINE = Verdict("unsure", "the network is unreachable")
+
+
 class Private(Exception):
     """The name resolves to a private network."""
 
@@ -89,6 +92,7 @@ class Reach:
 
     def __init__(self, keep: Path | None = None, may_reach: Callable[[str], bool] = is_public) -> None:
         self._keep = keep
+        self._answered = False  # one of the servers
         self._known: dict[str, tuple[str, str, float]] = _read(keep)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(), network_backend=_Guarded(may_reach),
@@ -136,19 +140,23 @@ class Reach:
                 part.write_bytes(orjson.dumps({url: kept for url, kept in self._known.items() if kept[2] > time.time()}))
                 part.replace(self._keep)
 
+    async def _is_online(self) -> bool:
+        """Has any server answered, or does any name resolve?"""
+        return self._answered or await _online()
+
     async def _asked(self, url: str) -> Verdict:
         try:
             verdict = await self._follow(url)
         except Private:
             verdict = Verdict("refused", "it is a private network address")
         except (TimeoutError, httpcore.TimeoutException):
-            verdict = Verdict("slow", f"no response within {_LONGEST:.0f} s")
+            verdict = Verdict("slow", f"no response within {_LONGEST:.0f} s") if await self._is_online() else OFFLINE
         except socket.gaierror as error:
             none = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
-            gone = none and await _online()
-            verdict = Verdict("gone", "no such host") if gone else Verdict("unsure", "the network is unreachable")
+            verdict = Verdict("gone", "no such host") if none and await self._is_online() else OFFLINE
         except (httpcore.ConnectError, httpcore.NetworkError, OSError) as error:
-            verdict = Verdict("gone", f"no connection ({str(error)[:60] or type(error).__name__})")
+            why = str(error)[:60] or type(error).__name__
+            verdict = Verdict("gone", f"no connection ({why})") if await self._is_online() else OFFLINE
         except BadInput:  # IDNA refuses the name, so no name server knows it
             verdict = Verdict("gone", "no such host")
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
@@ -195,6 +203,7 @@ class Reach:
             ):
                 found = dict(answer.headers)
                 status, target = answer.status, found.get(b"Location", found.get(b"location", b"")).decode("utf-8", "replace")
+            self._answered = True
             await asyncio.sleep(_PAUSE_SECONDS)
         return status, target
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import PurePath
+
+from PIL import ImageColor
 
 from mailer.checks.context import Context
-from mailer.checks.document import Document
-from mailer.checks.registry import Fix, Found, check
+from mailer.checks.document import Document, Link, fill
+from mailer.checks.registry import Fix, Found, check, group, shorten
+from mailer.core.i18n import code
 from mailer.editions.mail import gmail_clipping
 from mailer.editions.mail.canonical_html import REMOVED_ELEMENTS
 
@@ -23,15 +27,83 @@ _APART = re.compile(  # a text and its address apart; not a task box, a footnote
 _TABLE = re.compile(r"^[ \t]*+(?:\|[ \t]*+)?:?-{3,}+:?[ \t]*+\|", re.MULTILINE)
 _TABLE_ROW = re.compile(r"^(?![ \t]*(?:[-*+]|\d+[.)])[ \t]+[^|\s]).*\|.*$", re.MULTILINE)
 MAX_PARAGRAPH_CHARS = 2_000  # that are searched for the end of an address
+_TAGS = re.compile(r"</?[a-zA-Z][^<>]*>")
+# What to write for an element that is removed; the others may be code that somebody forgot to mark.
+_INSTEAD = {
+    **dict.fromkeys(("iframe", "frame", "frameset", "object", "embed", "applet"), "link to the page that it shows"),
+    **dict.fromkeys(("form", "input", "button", "textarea", "select"), "link to a page with the form"),
+    **dict.fromkeys(("script", "noscript"), "delete it, and write down what it would show"),
+    "style": "delete it, and write styles in the theme",
+}
+_MIN_DEEP_LEVEL = 4
+_MIN_OPAQUE = 128  # of 255
+_FILES = (".pdf", ".doc", ".docx", ".odt", ".xls", ".xlsx", ".ods", ".csv", ".ppt", ".pptx", ".zip", ".ics", ".epub", ".txt")
+# How a text speaks of an attachment, by language: only where it can hardly mean anything else.
+_ATTACHED = {
+    language: re.compile(pattern, re.IGNORECASE)
+    for language, pattern in {
+        "en": r"\b(?:(?:see|find|open|read) (?:the )?attached\b(?! to\b)|(?:I|we)(?:'ve|’ve| have) attached\b"
+        r"|(?:is|are) attached(?: to this (?:e-?mail|issue|newsletter))?(?= *[.!,;:]|\n\n|$)|(?:in|see|open) the attachments?\b"
+        r"|attached (?:PDF|file|document|spreadsheet)s?\b)",
+        "de": r"\b(?:im Anhang|anbei (?:finde[nt]?|findest|die|das|der|ein|eine)|(?:die|das|der) angehängten? )\b",
+        "fr": r"(?:\bci-joints?\b|\bci-jointes?\b|\ben pièces? jointes?\b)",
+        "es": r"\b(?:archivos? adjuntos?|documentos? adjuntos?|te adjunt(?:o|amos)|os adjunt(?:o|amos))\b",
+        "zh": r"(?:见附件|請見附件|请见附件|附件中|附件里)",
+    }.items()
+}
+_COLOR = re.compile(r"(?<![\w-])color\s*:\s*([^;!]+)", re.IGNORECASE)
+_BEHIND = re.compile(r"(?<![\w-])background(?:-color)?\s*:\s*([^;!]+)", re.IGNORECASE)
+_MAX_DARK_LUMINANCE, _MIN_LIGHT_LUMINANCE = 0.10, 0.35  # with less than 3 : 1 to the dark background, or to light text
 _TABLE_CELL = re.compile(r"(?<!\\)\|")
 
 
-@check("heading-jump", "warning", "A heading that skips a level, which confuses people who use a screen reader.")
+@check("heading-jump", "note", "A heading that skips a level. The page and the email close the gap, GitHub does not.")
 def heading_jump(doc: Document, ctx: Context) -> Iterator[Found]:
+    found = []
     for before, after in pairwise(doc.headings):
         if after.level > before.level + 1:
-            how = f"write {'#' * (before.level + 1)} before “{after.text[:40]}”"
-            yield Found(after.at, f"The heading skips from level {before.level} to {after.level}: {how}.")
+            how = f"write {'#' * (before.level + 1)} before “{shorten(after.text, 40)}”"
+            found.append(Found(after.at, f"The heading skips from level {before.level} to {after.level}: {how}."))
+    yield from group(doc, found)
+
+
+@check("heading-first", "note", "A first heading of level 4 or deeper. The page and the email show it at level 2.")
+def heading_first(doc: Document, ctx: Context) -> Iterator[Found]:
+    first = next(iter(doc.headings), None)
+    if first and first.level >= _MIN_DEEP_LEVEL:
+        how = f"write ## before “{shorten(first.text, 40)}”"
+        yield Found(first.at, f"The first heading is at level {first.level}: {how}.")
+
+
+@check(
+    "attachment-missing", "warning", "Words such as “attached”, in an issue that links to no file: emails have no attachments."
+)
+def attachment_missing(doc: Document, ctx: Context) -> Iterator[Found]:
+    pattern = _ATTACHED.get(code(doc.fields.get("lang") or ctx.lang).partition("-")[0])
+    if not doc.asks or not pattern or any(_is_file(link) for link in doc.links):
+        return
+    if match := pattern.search(doc.bare, doc.body_at):
+        said = "but the issue links to no file, and emails have no attachments: link to it with {static}"
+        yield Found(match.start(), f"“{shorten(match[0], 40)}” is mentioned, {said}.")
+
+
+@check("color-dark", "warning", "An inline color with which text vanishes in dark mode, or would without its background.")
+def color_dark(doc: Document, ctx: Context) -> Iterator[Found]:
+    found = []
+    for tag in doc.tags if doc.asks else ():
+        style, at = tag.attributes.get("style", ("", tag.at))
+        text = _COLOR.search(style)
+        color = (
+            _luminance(text[1]) if text else _luminance(tag.attributes.get("color", ("", 0))[0]) if tag.name == "font" else None
+        )
+        behind = _BEHIND.search(style)
+        background = _luminance(behind[1]) if behind else _luminance(tag.attributes.get("bgcolor", ("", 0))[0])
+        has_background = bool(behind) or "bgcolor" in tag.attributes
+        if color is not None and not has_background and color < _MAX_DARK_LUMINANCE:
+            found.append(Found(at, "This text vanishes in dark mode: remove its color, or set a background too."))
+        elif color is None and background is not None and background > _MIN_LIGHT_LUMINANCE:
+            found.append(Found(at, "Text on this background vanishes in dark mode: remove the background, or set a color too."))
+    yield from group(doc, found)
 
 
 @check("spelling", "warning", "A name spelled differently in the word list (`words.txt` next to `pelicanconf.py`).")
@@ -52,7 +124,8 @@ def html_forbidden(doc: Document, ctx: Context) -> Iterator[Found]:
         if tag.closing:
             continue
         if tag.name in REMOVED_ELEMENTS:
-            yield Found(tag.at, f"<{tag.name}> is removed from pages and emails: write it in Markdown.")
+            how = _INSTEAD.get(tag.name, "delete it, or put it between backticks if it is code")
+            yield Found(tag.at, f"<{tag.name}> is removed from pages and emails: {how}.")
         for name, (value, at) in tag.attributes.items():
             if name.startswith("on") and value:
                 yield Found(at, f"{name}= is removed from pages and emails: delete it.")
@@ -76,7 +149,10 @@ def markdown_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
             yield Found(at, "This comment is never closed: end it with -->.")
         at = doc.text.find("<!--", end) if end >= 0 else -1
     for match in re.finditer(r"\]\((?=https?:|[{/#])[^\s()<>]*[ \t]*$(?!\n[ \t]*[\"')])", doc.prose, re.MULTILINE):
-        yield Found(match.start(), "The address is not closed: put ) after it.", _close(match))
+        if re.match(r"\n[ \t]*[^\s()]*[&=%/?#.-][^\s()]*\)", doc.prose[match.end() :]):
+            yield Found(match.start(), "A line break in the address prevents this from being a link: remove it.")
+        else:
+            yield Found(match.start(), "The address is not closed: put ) after it.", _close(match))
     for match in _RUNS_ON.finditer(doc.prose):
         yield Found(match.start(), "The address is not closed: put ) after it.")
     for match in _APART.finditer(doc.prose):
@@ -89,7 +165,9 @@ def markdown_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
 def emphasis_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
     if "**" not in doc.prose:
         return
-    for start, piece in _split_pieces(doc.bare):
+    text = _TAGS.sub(lambda match: "x" * len(match[0]), doc.prose)  # a tag is no space: `**<b>…</b>**` is closed
+    spans = sorted((link.at, link.at + len(link.target)) for link in doc.links if not text.startswith("x", link.at))
+    for start, piece in _split_pieces(fill(text, spans)):
         if "**" not in piece:
             continue
         stars = re.findall(r"(?<![\\*/])\*\*(?![*/])", re.sub(r"(?<=\s)\*\*(?=\s)", "  ", piece))
@@ -126,6 +204,27 @@ def size_clip(doc: Document, ctx: Context) -> Iterator[Found]:
         yield Found(
             doc.body_at, f"The email has {size / 1024:.0f} KB of HTML, close to the 102 KB at which Gmail clips it: shorten it."
         )
+
+
+def _is_file(link: Link) -> bool:
+    """Does the link lead to a file that people download?"""
+    return link.target.startswith(("{attach}", "|attach|")) or (
+        PurePath(re.split("[?#]", link.target)[0]).suffix.lower() in _FILES
+    )
+
+
+def _luminance(color: str) -> float | None:
+    """Return the relative luminance of a CSS color, 0 to 1 (WCAG 2.2); None if it is no opaque color."""
+    try:
+        channels = ImageColor.getrgb(color.strip())
+    except ValueError:
+        return None
+    if len(channels) > 3 and channels[3] < _MIN_OPAQUE:
+        return None
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in (one / 255 for one in channels[:3])
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _estimate_size(doc: Document) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from mailer.editions.source import site_config
 from mailer.editions.source.site_config import Site
 from mailer.flows.publishing.audience_facts import load_ledger
 
-_MAX_REMARKS_PER_CHECK = 10  # remarks of one check, when the whole newsletter is looked at
+_MAX_REMARKS_PER_CHECK = 5  # remarks of one check, when the whole newsletter is looked at
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
@@ -148,17 +147,19 @@ def formatted(form: str, remarks: Sequence[Remark], files: int, seconds: float) 
 
 
 def _show(remarks: Sequence[Remark], files: int, seconds: float, every: bool) -> None:
-    told: Counter[str] = Counter()
+    kinds: dict[tuple[str, str], list[Remark]] = {}
     for one in remarks:
-        told[one.id] += 1
-        if every or told[one.id] <= _MAX_REMARKS_PER_CHECK:
+        kinds.setdefault(("", "") if every else (one.level, one.id), []).append(one)
+    for (_, name), several in sorted(kinds.items(), key=lambda kind: list(_COLOURS).index(kind[0][0] or "error")):
+        shown = several if every else several[:_MAX_REMARKS_PER_CHECK]
+        for one in shown:
             out.print(Text(str(one), style=_COLOURS[one.level]), soft_wrap=True)
-    for name, number in told.items():
-        if not every and number > _MAX_REMARKS_PER_CHECK:
-            out.print(f"… and {number - _MAX_REMARKS_PER_CHECK:,} more of {name} (`--json` lists them all).", style="yellow")
+        if left := several[len(shown) :]:
+            where = count(len({one.path for one in left}), "file")
+            out.print(f"… and {len(left):,} more of {name} in {where} (`--json` lists them all).", style="yellow")
     counts = checks.summary(remarks)
     said = ", ".join(f"{counts[level]:,} {level}{'s' if counts[level] != 1 else ''}" for level in _COLOURS if counts[level])
-    fixable = sum(one.fix is not None for one in remarks)
+    fixable = sum(len(one.fixes) for one in remarks)
     hint = f"; `--fix` corrects {fixable:,}" if fixable else ""
     out.print(f"{count(files, 'file')} in {seconds:.1f} s: {said or 'nothing found'}{hint}.")
 

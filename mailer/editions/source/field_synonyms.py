@@ -8,6 +8,7 @@ from collections.abc import Mapping
 # Our name, and the others' in order. Lists are joined; of texts the first that is given counts.
 _TEXTS = {"summary": ("excerpt", "description")}
 _LISTS = {"tags": ("tags", "categories"), "formerly": ("formerly", "aliases", "redirect_from", "permalink")}
+NAMES = {other for others in (_TEXTS | _LISTS).values() for other in others}
 _NOT_AN_ADDRESS = ("false", "true", "pretty", "date", "none")  # values of `permalink` that are no address
 
 _PATTERN = re.compile(r"/:[a-z]")  # as in /:year/:title/

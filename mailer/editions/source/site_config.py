@@ -71,6 +71,12 @@ class Site:
         """Return the address where paid text is sold."""
         return f"{self.api_url}/join"
 
+    @property
+    def fills_templates(self) -> bool:
+        """Does a plugin of the site fill in template code in texts, as jinja2content does?"""
+        names = (str(getattr(plugin, "__name__", plugin)) for plugin in self.settings.get("PLUGINS") or ())
+        return any("jinja" in name or "liquid" in name for name in names)
+
     def is_page(self, path: Path) -> bool:
         """Is the file a page such as "About" rather than an issue?"""
         return any(path.is_relative_to(folder) for folder in self.pages)

@@ -11,6 +11,7 @@ import pytest
 from mailer import checks
 from mailer.checks import CHECKS, Context, Document, Ledger, Remark, Rendered, word_list
 from mailer.editions.mail.canonical_html import REMOVED_ELEMENTS, canonical
+from mailer.editions.source import site_config
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HEAD = "Title: Hello\nDate: 2026-11-24 09:00\nPreheader: In short\nSend: yes\n"
@@ -120,6 +121,18 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("not-rendered", body("This is ==marked== text."), 6, 9, {}),
     ("not-rendered", body("```mermaid\ngraph TD\n```"), 6, 1, {}),
     ("not-rendered", body("Done :tada: at last."), 6, 6, {}),
+    ("link-short", body("See [the talk](https://bit.ly/3xYz)."), 6, 16, {}),
+    ("heading-first", body("#### One\n\nText."), 6, 1, {}),
+    ("attachment-missing", body("Please find attached the minutes."), 6, 8, {}),
+    ("attachment-missing", body("The minutes are attached."), 6, 13, {}),
+    ("attachment-missing", HEAD + "Lang: de\n\nDas Protokoll findest du im Anhang.\n", 7, 26, {}),
+    ("attachment-missing", HEAD + "Lang: zh\n\n会议记录请见附件。\n", 7, 5, {}),
+    ("color-dark", body('A <span style="color: #222">dark</span> word.'), 6, 16, {}),
+    ("color-dark", body('A <font color="navy">dark</font> word.'), 6, 3, {}),
+    ("color-dark", body('A <mark style="background: #ffc">light</mark> one.'), 6, 16, {}),
+    ("subject-year", HEAD.replace("Hello", "News of November 2025") + "\nText.\n", 1, 1, {}),
+    ("subject-year", HEAD + "Subject: News, 2025-11-24\n\nText.\n", 5, 1, {}),
+    ("subject-year", HEAD + "Lang: de\nSubject: Neues vom 24. November 2025\n\nText.\n", 6, 1, {}),
     ("heading-jump", body("## One\n\n#### Two"), 8, 1, {}),
     ("placeholder", body("First.\n\nTODO: the rest"), 8, 1, {}),
     ("placeholder", body("Hello {{ name }}."), 6, 7, {}),
@@ -420,3 +433,69 @@ def test_lines_that_github_shows_otherwise_are_one_finding_for_each_kind(tmp_pat
         "GitHub strikes out text between ~~, and the email doesn't: write <del>…</del>.",
     ]
     assert [one for one in found(tmp_path, text, gfm=True) if one.id == "github-differs"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "**<span>All of this</span>** is bold, **<b>this** too</b>.",
+        "<pre>\n[x](http://a.example/) **\n\n[y](http://b.example/) ~~z~~\n</pre>",
+        "- ```\n  [x](http://a.example/)\n  ```\n\nText.",
+        "1. ~~~ text\n   [x](http://a.example/)\n   ~~~\n2. Text.",
+        "The trait is attached to a type, and the attachment of a lock is short. It is attached to nothing.",
+        "The minutes are attached: [read them]({static}/images/a.pdf).",
+        '<span style="color: #222; background: #fff">Both</span>, <span style="color: #c33">red</span>,'
+        ' <span style="background: #111">dark</span>.',
+        "See [the talk](https://t.company.example/x) and [another](https://example.org/?via=bit.ly).",
+        "## One\n\n### Two\n\n#### Three",
+    ],
+)
+def test_what_only_looks_like_a_fault_is_left_alone(tmp_path: Path, text: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.pdf").write_bytes(b"%PDF")
+    assert [str(one) for one in found(tmp_path, body(text), gfm=True)] == []
+
+
+@pytest.mark.parametrize(
+    "title", ["The best of 2025", "What December 2024 brought", "News of May 2025", "2026-11-24", "Rust 2025"]
+)
+def test_a_year_that_is_no_date_of_last_year_is_left_alone(tmp_path: Path, title: str) -> None:
+    text = HEAD.replace("Hello", title) + "\nText.\n"
+    assert [one.message for one in found(tmp_path, text) if one.id == "subject-year"] == []
+
+
+def test_links_of_one_kind_are_one_finding_and_each_is_fixed(tmp_path: Path) -> None:
+    text = body("[A](http://github.com/a)\n\n[B](http://b.example/)\n\n[C](http://github.com/c)")
+    doc = Document(tmp_path / "hello.md", "hello.md", text.encode())
+    [one] = checks.examine([doc], Context(tmp_path, now=NOW))
+    assert (one.line, one.message) == (6, "http://github.com/a is not encrypted: use https://. Also in lines 8, 10.")
+    assert checks.fixed(doc, [one]) == (text.replace("http://github", "https://github").encode(), 2)
+
+
+def test_a_message_is_never_cut_within_a_word(tmp_path: Path) -> None:
+    text = body('{% import "partials/marketing.html" as marketing, and some more words that go on and on %}')
+    [one] = found(tmp_path, text)
+    said = one.message.partition("…")[0]
+    assert text[text.index(said) + len(said)] == " "
+
+
+def test_the_date_in_a_files_name_is_a_date(tmp_path: Path) -> None:
+    data = b"Title: Hello\n\nText.\n"
+    named = Document(tmp_path / "2026-11-24-hello.md", "hello.md", data, implied={"date": "2026-11-24T00:00:00"})
+    assert checks.examine([named], Context(tmp_path, now=NOW)) == []
+    assert [one.id for one in checks.examine([Document(tmp_path / "a.md", "a.md", data)], Context(tmp_path, now=NOW))] == [
+        "date-unreadable"
+    ]
+
+
+def test_an_address_with_a_line_break_is_said_to_have_one(tmp_path: Path) -> None:
+    said = found(tmp_path, body("See [A](https://a.example/?start=12\n34&end=5)."))
+    assert [(one.id, "line break" in one.message, one.fix) for one in said] == [("markdown-unclosed", True, None)]
+
+
+@pytest.mark.parametrize("plugin", ["jinja2content", "liquid_tags.img"])
+def test_template_code_is_right_where_a_plugin_fills_it_in(tmp_path: Path, plugin: str) -> None:
+    text = body("{% include a.html %}")
+    assert [one.id for one in found(tmp_path, text)] == ["placeholder"]
+    (tmp_path / "pelicanconf.py").write_text(f"PLUGINS = ['{plugin}']\nTIMEZONE = 'UTC'\nSITEURL = 'https://example.org'\n")
+    assert found(tmp_path, text, has_templates=site_config.read(tmp_path, tmp_path / "pelicanconf.py").fills_templates) == []

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpcore
 import pytest
+from rich.console import Console
 
-from mailer.checks import reach
+from mailer.checks import Document, Remark, network, reach
 from mailer.checks.reach import Private
 
 PUBLIC, OTHER, PRIVATE, METADATA = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "10.0.0.1", "169.254.169.254"
@@ -117,3 +120,31 @@ def test_more_than_five_seconds_are_slow(monkeypatch: pytest.MonkeyPatch, second
 )  # fmt: skip
 def test_whatever_a_private_address_is_wrapped_in_it_is_not_public(address: str) -> None:
     assert not reach.is_public(address)
+
+
+def said_about_links(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> tuple[list[Remark], str]:
+    """What is found and printed about a link to each host, where there is a network only for ``up.example``."""
+
+    async def resolve(_loop: object, host: str, port: int, **_more: Any) -> list[Any]:
+        if host != "up.example":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (PUBLIC, port))]
+
+    async def request(self: reach.Reach, method: str, url: str) -> tuple[int, str]:
+        await asyncio.get_running_loop().getaddrinfo(url.removeprefix("https://").partition("/")[0], 443)
+        return 200, ""
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolve)
+    monkeypatch.setattr(reach.Reach, "_request", request)
+    console = Console(file=io.StringIO(), width=200)
+    text = "Title: A\n\n" + " ".join(f"<https://{host}/>" for host in hosts)
+    found = network.examine([Document(Path("a.md"), "a.md", text.encode())], console)
+    return found, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_without_a_network_no_link_is_broken_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, said = said_about_links(monkeypatch, "a.example", "b.example")
+    assert (found, "No link was checked, because the network is unreachable" in said) == ([], True)
+    found, said = said_about_links(monkeypatch, "a.example", "up.example")
+    assert (found, "1 of 2 links were not checked" in said) == ([], True)
+    assert said_about_links(monkeypatch, "up.example") == ([], "")

@@ -54,6 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long bytes by their argument: what they contain may differ between the workers, such as the time in a ZIP file."""
+    return argname if isinstance(val, bytes) and len(val) > 60 else None
+
+
 @pytest.fixture(scope="session")
 def run_folder() -> Path:
     """The run's folder, shared by its parallel workers; a system user of its own may enter it."""

@@ -31,7 +31,7 @@ def read_furniture(site_folder: Path) -> Furniture | None:
 
 
 @lru_cache(maxsize=4)
-def _read(page: Path, changed_ns: int) -> Furniture | None:
+def _read(page: Path, _changed_ns: int) -> Furniture | None:
     html = page.read_text(encoding="utf-8")
     header, footer = _HEADER.search(html), _FOOTER.search(html)
     return Furniture(Markup(header[0]), Markup(footer[0])) if header and footer else None  # noqa: S704

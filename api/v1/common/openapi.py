@@ -82,6 +82,7 @@ def _contents(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _add_example(content: dict[str, Any], schemas: dict[str, Any]) -> None:
     schema = content["schema"]
+    schema = schema.get("anyOf", (schema,))[0]  # an optional body is it or null
     name = schema.get("$ref", schema.get("title", "")).rpartition("/")[2]
     if "example" not in content and (example := find_example(name, schemas)) is not None:
         content["example"] = example

@@ -23,8 +23,8 @@ from mailer.editions.mail.markdown_to_html import Cache, Converted, Workshop, co
 from mailer.editions.site.issues import BuiltIssues, IssueMaker
 from mailer.editions.site.output_folder import Spare
 from mailer.editions.site.search_index import Indexing
-from mailer.editions.site.subsites import gather_subsites
 from mailer.editions.site.sold_plan import read_sold_plan
+from mailer.editions.site.subsites import gather_subsites
 from mailer.editions.site.template_versions import list_outdated_templates
 from mailer.editions.source import relative_links
 from mailer.editions.source.paid_sections import MARK

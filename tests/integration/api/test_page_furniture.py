@@ -23,7 +23,7 @@ def test_a_page_of_a_form_has_the_sites_header_and_footer(database: Database, tm
     assert after.count("<header") == after.count("<footer") == 1
 
 
-def test_a_theme_with_another_header_leaves_ours(database: Database, tmp_path: Path) -> None:
+def test_a_theme_with_another_header_keeps_ours(database: Database, tmp_path: Path) -> None:
     newsletter = web.make(tmp_path, database)
     newsletter.settings.site_folder.mkdir(parents=True)
     (newsletter.settings.site_folder / "404.html").write_bytes(b"\xff<header>Theirs</header>")

@@ -65,6 +65,7 @@ MORE_ROWS = """
     INSERT INTO sequence_emails (subscriber_id, step_id) VALUES (1, 1);
     INSERT INTO warmup (first_volume, days, target) VALUES (200, 30, 10000);
     INSERT INTO warmup_days (day, place, volume) VALUES ('2026-11-30', 0, 200);
+    INSERT INTO draft_images (name, digest, content) VALUES ('a.png', '\xabcd', '\x1234');
     INSERT INTO desk_acts (operator, role, act) VALUES ('ada', 'owner', 'pause');
 """
 

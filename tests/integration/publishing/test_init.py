@@ -71,9 +71,10 @@ def answer(folder: Path, typed: str) -> tuple[int, str]:
         screen = b""
         with contextlib.suppress(OSError):  # the terminal is gone when the program ends
             while True:
-                if select.select([ours], [], [], 0.5)[0]:
+                if select.select([ours], [], [], 2)[0]:
                     screen += os.read(ours, 4096)
-                elif typed == CTRL_C and b"Name of" in screen:  # again: Python may miss one just before it waits for input
+                elif typed == CTRL_C and b"Name of" in screen and b"Stopped" not in screen:
+                    # Again: Python may miss one just before it waits for input.
                     os.killpg(process.pid, signal.SIGINT)
         return process.wait(30), screen.decode()
     finally:

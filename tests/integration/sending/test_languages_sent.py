@@ -194,7 +194,7 @@ def test_plan_comment_and_report_say_how_many_get_which_text(newsletter: Newslet
         newsletter.database, newsletter.settings, [factories.old(), one], [], newsletter.outbox, Request()
     )
     cli_output.plan(screen, outlook, everything=False)
-    assert "5 (en 2, de 2, de paid 1)" in screen.export_text()
+    assert "5 subscribers (en 2, de 2, de paid 1)" in screen.export_text()
     assert cli_output.plan_facts(outlook)["steps"][0]["texts"] == {"en": 2, "de": 2, "de premium": 1}
     said = render_review(Review([Change(one.path, one, None)], [], outlook, "", "UTC", timedelta(0), "main"))
     assert "**5 subscribers** (en 2, de 2, de paid 1)" in said

@@ -16,6 +16,7 @@ PAGE = ROOT / "docs" / "reference" / "licences.md"
 BEGIN, END = "<!-- table: python -m bench.licences -->", "<!-- end of the table -->"
 # Pinned for some platforms or versions of Python only, so not installed everywhere.
 _BY_PLATFORM = {"async-timeout": "Apache-2.0", "tzdata": "Apache-2.0", "uvloop": "MIT OR Apache-2.0"}
+_BY_FILE = {"resvg-py": "MIT"}  # its metadata names only the file with the licence
 _SPDX = {
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD",
@@ -41,8 +42,8 @@ def pins() -> dict[str, list[str]]:
 
 def licence(name: str) -> str:
     """A package's licence, in SPDX's words where its metadata allows; several are separated as the package declares them."""
-    if name in _BY_PLATFORM:
-        return _BY_PLATFORM[name]
+    if known := (_BY_PLATFORM | _BY_FILE).get(name):
+        return known
     try:
         about = metadata(name).json
     except PackageNotFoundError:

@@ -32,7 +32,7 @@ _SHORTENERS = {
     "bit.ly", "bitly.com", "buff.ly", "cutt.ly", "dlvr.it", "goo.gl", "ift.tt", "is.gd", "j.mp", "lnkd.in", "ow.ly", "rb.gy",
     "rebrand.ly", "shorturl.at", "snip.ly", "t.co", "t.ly", "tiny.cc", "tiny.one", "tinyurl.com", "trib.al", "v.gd",
 }  # fmt: skip
-_UNSHOWN = (".webp", ".avif", ".tif", ".tiff", ".bmp")  # the build converts those of the site itself
+_UNSHOWN = (".svg", ".webp", ".avif", ".tif", ".tiff", ".bmp")  # the build converts those of the site itself
 _MAX_LIGHT_PICTURE_BYTES = 1_000_000
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*):")
 _SOURCES = (".md", ".markdown")
@@ -189,20 +189,16 @@ def image_heavy(doc: Document, ctx: Context) -> Iterator[Found]:
 @check(
     "image-format",
     "warning",
-    "An image that many email programs can't display: SVG, `data:`, or a remote WebP, AVIF, TIFF or BMP.",
+    "An image that many email programs can't display: `data:`, or a remote SVG, WebP, AVIF, TIFF or BMP.",
 )
 def image_format(doc: Document, ctx: Context) -> Iterator[Found]:
     for link in doc.links if doc.asks else ():
         suffix = Path(re.split("[?#]", link.target)[0]).suffix.lower() if link.image else ""
         if link.image and link.target[:5].lower() == "data:":
             yield Found(link.at, "Many email programs can't display images in `data:` addresses: save the image as a file.")
-        elif suffix == ".svg" or (suffix in _UNSHOWN and re.match("https?:", link.target, re.IGNORECASE)):
+        elif suffix in _UNSHOWN and re.match("https?:", link.target, re.IGNORECASE):
             name = re.split("[?#]", link.target)[0].rpartition("/")[2]
-            how = (
-                f"save {shorten(name, 60)} as PNG or JPEG"
-                if suffix == ".svg"
-                else f"save {shorten(name, 60)} in {ctx.root.name}/images/"
-            )
+            how = f"save {shorten(name, 60)} in {ctx.root.name}/images/"
             yield Found(link.at, f"Many email programs can't display {suffix[1:].upper()}: {how}.")
 
 

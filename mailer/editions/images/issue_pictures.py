@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from mailer.core.edition import Finding
+from mailer.editions.images import svg_drawing, svg_sanitizer
 from mailer.editions.mail.markdown_to_html import Cache, digest, own_code
 from mailer.editions.source.build_files import same
 from mailer.editions.source.front_matter import Source
@@ -27,7 +28,10 @@ CONTENT_WIDTH = 600  # pixels of the text of an email; pictures have twice as ma
 _MAX_PIXELS = 50_000_000  # of a picture that is decoded
 _MAX_IMAGE_BYTES = 100_000_000
 _FOLDER = "pictures"
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".bmp", ".tif", ".tiff")
+_LINE_ART = "line-art"  # the class that the theme and the emails know
+_MAX_DARK = 90  # the mean brightness of dark lines, of 255
+_MIN_CLEAR_SHARE = 0.2  # of the pixels of line art that nothing is drawn on
+_SUFFIXES = (".svg", ".svgz", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".bmp", ".tif", ".tiff")
 _UNSHOWN = ("WEBP", "AVIF", "BMP", "TIFF")  # formats that email programs do not show
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _GPS, _ORIENTATION = 0x8825, 0x0112  # tags of Exif
@@ -40,7 +44,8 @@ _SIZED = re.compile(r"\b(?:width|height)\s*=")
 class Picture:
     """The size at which a picture is shown, in pixels (0: unknown), and the name of what was made from it, if anything.
 
-    ``wrong`` says what is wrong with it, and ``level`` how bad that is.
+    ``wrong`` says what is wrong with it, and ``level`` how bad that is. ``is_line_art``: dark lines on nothing, which vanish
+    on a dark page without a light plate behind them.
     """
 
     width: int = 0
@@ -48,6 +53,7 @@ class Picture:
     made: str = ""
     wrong: str = ""
     level: str = "warning"
+    is_line_art: bool = False
 
 
 @dataclass
@@ -99,6 +105,8 @@ class IssuePictures:
             tag = f"{tag[: match.start(1)]}{self.url}/{_FOLDER}/{picture.made}{tag[match.end(1) :]}"
         if picture.width and not _SIZED.search(tag):
             tag = tag.replace("<img", f'<img width="{picture.width}" height="{picture.height}"', 1)
+        if picture.is_line_art and " class=" not in tag:
+            tag = tag.replace("<img", f'<img class="{_LINE_ART}"', 1)
         return tag
 
     def _find(self, address: str) -> Path | None:
@@ -111,7 +119,7 @@ class IssuePictures:
 
     def _look(self, path: Path) -> Picture:
         stat = path.stat()
-        key = digest("picture", version("pillow"), own_code(), path, stat.st_size, stat.st_mtime_ns)
+        key = digest("picture", version("pillow"), version("resvg-py"), own_code(), path, stat.st_size, stat.st_mtime_ns)
         kept = self.cache.get(key)
         if kept and (not kept["made"] or (self._folder / kept["made"]).is_file()):
             return Picture(**kept)
@@ -133,6 +141,8 @@ def look(path: Path) -> tuple[Picture, bytes]:
     if data.startswith(_POINTER):
         how = "run `git lfs pull`, and check out with LFS in the workflow"
         return Picture(wrong=f"is a pointer of Git LFS instead of a picture: {how}.", level="error"), b""
+    if path.suffix.lower() in svg_sanitizer.SUFFIXES:
+        return _draw(data)
     from PIL import Image  # most builds have no new picture
 
     try:
@@ -143,6 +153,37 @@ def look(path: Path) -> tuple[Picture, bytes]:
         return Picture(wrong="has far too many pixels: make it smaller. A width of 1,200 pixels is enough."), b""
     except Exception as error:  # decoders raise what they like
         return Picture(wrong=f"cannot be read as a picture ({type(error).__name__}): save it again as PNG or JPEG."), b""
+
+
+def _draw(data: bytes) -> tuple[Picture, bytes]:
+    """Make a PNG of an SVG."""
+    from PIL import Image
+
+    try:
+        width, height, made = svg_drawing.draw(data, CONTENT_WIDTH)
+    except svg_sanitizer.Unreadable as wrong:
+        return Picture(wrong=f"is not shown in emails, because {wrong}: save it as PNG."), b""
+    with Image.open(io.BytesIO(made)) as image:
+        is_line_art = _is_line_art(image)
+    return Picture(width, height, hashlib.sha256(made).hexdigest()[:20] + ".png", is_line_art=is_line_art), made
+
+
+def _is_line_art(image: object) -> bool:
+    """Does a picture consist of dark lines on a transparent ground?"""
+    from PIL import Image
+
+    assert isinstance(image, Image.Image)
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return False
+    small = image.convert("RGBA")
+    small.thumbnail((96, 96))
+    clear, dark, drawn = 0, 0.0, 0.0
+    pixels = small.tobytes()
+    for red, green, blue, alpha in zip(pixels[::4], pixels[1::4], pixels[2::4], pixels[3::4], strict=True):
+        clear += alpha < 32
+        dark += alpha * (0.299 * red + 0.587 * green + 0.114 * blue)
+        drawn += alpha
+    return drawn > 0 and clear > _MIN_CLEAR_SHARE * small.width * small.height and dark / drawn < _MAX_DARK
 
 
 def _look(data: bytes) -> tuple[Picture, bytes]:
@@ -160,17 +201,20 @@ def _look(data: bytes) -> tuple[Picture, bytes]:
         if moves and not unshown:
             return Picture(width, height, wrong="moves: some email programs show only its first picture.", level="note"), b""
         if not (unshown or _GPS in exif or wide > 2 * CONTENT_WIDTH):
-            image.verify()
-            return Picture(width, height), b""
+            if image.format != "PNG" or not ("transparency" in image.info or image.mode in ("RGBA", "LA")):
+                image.verify()
+                return Picture(width, height), b""
+            return Picture(width, height, is_line_art=_is_line_art(image)), b""
         original = image.format or ""
         image.draft("RGB", (2 * CONTENT_WIDTH, 2 * CONTENT_WIDTH * high // wide + 1))
         smaller = ImageOps.exif_transpose(image)
         smaller.thumbnail((2 * CONTENT_WIDTH, high), Image.Resampling.LANCZOS)
+        is_line_art = _is_line_art(smaller)
         made, suffix = _save(smaller, original)
     if len(made) >= len(data) and not unshown and _GPS not in exif:
-        return Picture(width, height), b""
+        return Picture(width, height, is_line_art=is_line_art), b""
     said = "moves, and emails show only its first picture: save it as GIF." if moves else ""
-    return Picture(width, height, hashlib.sha256(made).hexdigest()[:20] + suffix, said), made
+    return Picture(width, height, hashlib.sha256(made).hexdigest()[:20] + suffix, said, is_line_art=is_line_art), made
 
 
 def _save(image: object, original: str) -> tuple[bytes, str]:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mailer.editions import Report
 from tests.integration.editions.test_builds import QUICK
@@ -108,6 +108,78 @@ def test_bad_pictures_are_named_in_one_sentence_each_and_stop_nothing(pictured: 
         ("warning", 11, "bomb.png has far too many pixels: make it smaller. A width of 1,200 pixels is enough."),
         ("note", 13, "moving.gif moves: some email programs show only its first picture."),
     ]
+
+
+DRAWING = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {size} viewBox="0 0 40 20">
+<image xlink:href="{other}" width="40" height="20"/><circle cx="20" cy="10" r="6" fill="{color}"/></svg>"""
+
+
+@pytest.mark.parametrize(
+    ("size", "shown_at", "made_at"),
+    [
+        ('width="400" height="200"', ["400", "200"], (800, 400)),
+        ('width="30cm"', ["600", "300"], (1200, 600)),
+        ("", ["40", "20"], (80, 40)),
+    ],
+)
+def test_an_svg_becomes_a_png_of_twice_its_size(
+    pictured: Pictured, size: str, shown_at: list[str], made_at: tuple[int, int]
+) -> None:
+    (pictured.images / "a.svg").write_text(DRAWING.format(size=size, other="#", color="#36c"))
+    report = pictured.build("a.svg")
+    [(src, *at)] = shown(report.editions[0].html)
+    made = pictured.made(src)
+    assert (at, made.format, made.size, report.findings) == (shown_at, "PNG", made_at, ())
+    middle, corner = made.getpixel((made.width // 2, made.height // 2)), made.getpixel((0, 0))
+    assert (middle, corner) == ((0x33, 0x66, 0xCC, 255), (0, 0, 0, 0))
+    assert (pictured.newsletter.folder / "build/site/images/a.svg").is_file()
+
+
+def test_an_svg_is_drawn_without_any_other_file(pictured: Pictured) -> None:
+    Image.new("RGB", (40, 20), "red").save(pictured.images / "secret.png")
+    other = str(pictured.images / "secret.png")
+    (pictured.images / "a.svg").write_text(DRAWING.format(size="", other=other, color="lime"))
+    [(src, *_)] = shown(pictured.build("a.svg").editions[0].html)
+    assert pictured.made(src).getpixel((1, 1)) == (0, 0, 0, 0)
+
+
+USES = ["".join(9 * [f"<use href='#a{number}'/>"]) for number in range(8)]
+BOMB = (  # each group shows the one before it nine times
+    "<svg xmlns='http://www.w3.org/2000/svg' width='9'><path id='a0' d='M0 0h9v9'/>"
+    + "".join(f"<g id='a{number}'>{uses}</g>" for number, uses in enumerate(USES, 1))
+    + "</svg>"
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 1 100000'/>", "it is more than 20 times as long as wide"),
+        ("<svg", "it is not well-formed XML"),
+        (BOMB, "it cannot be drawn"),
+    ],
+    ids=["long", "cut", "bomb"],
+)  # fmt: skip
+def test_an_svg_that_cannot_be_drawn_is_named_and_stops_nothing(pictured: Pictured, data: str, said: str) -> None:
+    (pictured.images / "a.svg").write_text(data)
+    report = pictured.build("a.svg")
+    assert [one.key for one in report.editions] == ["shown"]
+    assert any(f"a.svg is not shown in emails, because {said}" in one.message for one in report.findings)
+
+
+@pytest.mark.parametrize(("name", "ink", "ground", "has_plate"), [
+    ("a.png", "black", (0, 0, 0, 0), True), ("a.png", "black", "white", False), ("a.png", "#9cf", (0, 0, 0, 0), False),
+    ("a.webp", "black", (0, 0, 0, 0), True),
+])  # fmt: skip
+def test_only_dark_lines_on_nothing_get_a_light_plate_in_dark_mode(
+    pictured: Pictured, name: str, ink: str, ground: object, has_plate: bool
+) -> None:
+    picture = Image.new("RGBA", (200, 100), ground)  # type: ignore[arg-type]
+    ImageDraw.Draw(picture).line((0, 0, 199, 99), fill=ink, width=9)
+    picture.save(pictured.images / name, lossless=True)
+    [edition] = pictured.build(name).editions
+    assert ('class="line-art"' in edition.body) is has_plate
+    assert "img.line-art { background: #dde2ea" in edition.html
 
 
 def test_a_pointer_of_git_lfs_is_an_error_that_stops_only_its_issue(pictured: Pictured) -> None:

@@ -40,8 +40,8 @@ class GfmOptions:
 
 
 _MAX_TABLE_COLUMNS = 200  # comrak fills up every row of a table, and takes quadratic time for quotes in one another
-_DEEP = re.compile(rf"^(?:[ \t]*(?:>|[-+*](?=[ \t])|\d{{1,9}}[.)](?=[ \t]))){{{MAX_DEPTH + 1}}}", re.MULTILINE)
-_WIDE = re.compile(rf"^[ \t>]*\|?(?:[ \t]*:?-+:?[ \t]*\|){{{_MAX_TABLE_COLUMNS}}}", re.MULTILINE)
+_DEEP = re.compile(rf"^(?:[ \t]*+(?:>|[-+*](?=[ \t])|\d{{1,9}}[.)](?=[ \t]))){{{MAX_DEPTH + 1}}}", re.MULTILINE)
+_WIDE = re.compile(rf"^[ \t>]*+\|?(?:[ \t]*+:?-++:?[ \t]*+\|){{{_MAX_TABLE_COLUMNS}}}", re.MULTILINE)
 
 
 def renderer() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from lxml import html
@@ -119,3 +120,10 @@ def test_boxes_stand_in_one_another_and_not_in_code() -> None:
 def test_a_button_is_a_link_with_a_class() -> None:
     body = gfm.to_html(":::button\n[Read *on*](https://example.org/?a=1&b=2)\n:::\n")
     assert body == '<p><a class="button" href="https://example.org/?a=1&amp;b=2">Read <em>on</em></a></p>\n'
+
+
+def test_the_limits_of_nesting_take_no_quadratic_time_for_indented_lists() -> None:
+    deep = "".join("  " * level + "- x\n" for level in range(600))
+    started = time.process_time()
+    made = gfm.to_html(deep)
+    assert (made.count("<li>"), time.process_time() - started < 2.0) == (600, True)

@@ -159,7 +159,7 @@ def test_a_template_with_an_error_is_named_and_what_was_shown_stays_until_it_is_
 def test_an_issue_that_takes_long_is_said_to_be_worked_on(bench: Bench) -> None:
     live = bench.page.locator("#live")
     expect(live).to_contain_text("Live")
-    bench.issue.write_text(HEAD + ("Text and *more* text, again. " * 20 + "\n\n") * 1_000)
+    bench.issue.write_text(HEAD + ("Text and *more* text, again. " * 20 + "\n\n") * 5_000)
     expect(live).to_contain_text("Working on it")
     expect(bench.page.locator("#stage[aria-busy=true]")).to_be_visible()
     expect(live).to_contain_text("Live", timeout=PATIENCE)

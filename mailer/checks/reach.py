@@ -20,9 +20,8 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import httpcore
 import orjson
 
-from mailer.core import domain_names
 from mailer.core.errors import BadInput
-from mailer.core.net import ip_addresses
+from mailer.core.net import http_client, ip_addresses
 
 _KEPT = {"fine": 86400.0, "redirected": 86400.0, "gone": 3600.0, "slow": 3600.0, "unsure": 600.0, "refused": 60.0}
 _MAX_REDIRECTS = 5
@@ -192,7 +191,7 @@ class Reach:
         return status, target
 
     async def _request(self, method: str, url: str) -> tuple[int, str]:
-        plain = url if url.isascii() else httpcore_url(url)
+        plain = url if url.isascii() else http_client.to_ascii(url)
         parts = urlsplit(plain)
         headers = [("User-Agent", _AGENT), ("Accept", "*/*"), ("Host", parts.netloc.rpartition("@")[2])]
         times = {"connect": _LONGEST, "read": _LONGEST, "write": _LONGEST, "pool": 60.0}
@@ -215,14 +214,6 @@ async def _online() -> bool:
             await asyncio.wait_for(asyncio.get_running_loop().getaddrinfo(name, 443), 3.0)
             return True
     return False
-
-
-def httpcore_url(url: str) -> str:
-    """Encode an address with non-ASCII characters for HTTP."""
-    from urllib.parse import quote
-
-    parts = domain_names.with_ascii_host(urlsplit(url))
-    return parts._replace(path=quote(parts.path, safe="/%:@"), query=quote(parts.query, safe="=&%+/?:@,")).geturl()
 
 
 def _read(keep: Path | None) -> dict[str, tuple[str, str, float]]:

@@ -7,7 +7,6 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from mailer.core import domain_names
 from mailer.core.net import http_client
 from mailer.forges.base import BranchChange, BranchTaken, ForgeError, PathTaken, PushedBranch, explain_change, explain_merge
 
@@ -20,7 +19,7 @@ class GitHub:
     """A forge with pull requests. ``name`` is OWNER/REPOSITORY."""
 
     def __init__(self, api: str, name: str, token: str) -> None:
-        self._base = f"{domain_names.to_ascii_url(api)}/repos/{name}"
+        self._base = f"{api}/repos/{name}"
         self._token = token
 
     def push(self, change: BranchChange) -> PushedBranch:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mailer.core import public_ids
-from mailer.core.db import Database, json
+from mailer.core.db import Database, Tx, json
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
 from mailer.flows.billing import gifts
@@ -46,20 +46,26 @@ def get_change(kind: str) -> BulkChange:
     raise BadInput(f"{kind} is not an action: use one of {names}.", "type")
 
 
+def _lock_subscriber(tx: Tx, one: str) -> SubscriberRecord | None:
+    """Lock a subscriber, and read them again: they may have changed while the lock was awaited. None if there is none."""
+    found = subscriber_admin.look_up_subscriber(tx, one)
+    if found is None:
+        return None
+    subscriber_records.lock(tx, found.id)
+    return subscriber_records.by_id(tx, found.id)
+
+
 def _apply_tags(database: Database, settings: Settings, one: str, facts: Facts) -> object:
     names = [tag.shown if (tag := tag_admin.find_tag(database, given)) else given for given in _list_tags(facts)]
     clean = subscriber_admin.normalize_tags(names)
     with database.transaction() as tx:
-        found = subscriber_admin.look_up_subscriber(tx, one)
+        found = _lock_subscriber(tx, one)
         if found is None:
             return None
-        subscriber_records.lock(tx, found.id)
-        again = subscriber_records.by_id(tx, found.id)
-        assert again
         if facts.get("action") == "remove":
-            after = set(again.tags) - set(clean)
+            after = set(found.tags) - set(clean)
         else:
-            after = {*again.tags, *clean}
+            after = {*found.tags, *clean}
             tags.add_spelled(tx, names)
         subscriber_records.update(tx, found.id, {"tags": sorted(after)})
     return found
@@ -118,17 +124,14 @@ def _check_names(facts: Facts) -> None:
 
 def _change_metadata(database: Database, one: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> object:
     with database.transaction() as tx:
-        found = subscriber_admin.look_up_subscriber(tx, one)
+        found = _lock_subscriber(tx, one)
         if found is None:
             return None
-        subscriber_records.lock(tx, found.id)
-        again = subscriber_records.by_id(tx, found.id)
-        assert again
-        after = change(again.metadata)
+        after = change(found.metadata)
         subscriber_admin.check_metadata(after)
-        if after != again.metadata:
+        if after != found.metadata:
             subscriber_records.update(tx, found.id, {"metadata": json(after)})
-        return after != again.metadata
+        return after != found.metadata
 
 
 def _add_note(database: Database, settings: Settings, one: str, facts: Facts) -> object:

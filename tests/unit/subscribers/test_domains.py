@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from api.common.hosts import list_known_hosts
-from mailer.checks.reach import httpcore_url
 from mailer.core import addresses, domain_names
 from mailer.core.errors import BadInput
 from mailer.core.message import list_id, mailable
+from mailer.core.net import http_client
 from mailer.core.settings import Settings, load
 from mailer.flows.publishing.preflight import is_below
 from mailer.webhooks.signed_post import check_target
@@ -69,7 +69,7 @@ def test_a_lookalike_is_recognized_in_the_form_that_is_stored() -> None:
 
 def test_urls_keep_everything_but_the_spelling_of_their_host() -> None:
     assert domain_names.to_ascii_url("https://me:pw@Straße.de:8443/ß?q=ß") == f"https://me:pw@{STRASSE}:8443/ß?q=ß"
-    assert httpcore_url("http://straße.de:81/ß") == f"http://{STRASSE}:81/%C3%9F"
+    assert http_client.to_ascii("http://straße.de:81/ß") == f"http://{STRASSE}:81/%C3%9F"
     assert list_id("A <a@x.org>", "https://straße.de/") == f'"A" <{STRASSE}>'
     assert is_below(f"https://{STRASSE}/one/", "https://straße.de")
     assert not is_below("https://strasse.de/one/", "https://straße.de")

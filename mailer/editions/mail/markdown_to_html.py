@@ -99,10 +99,14 @@ class Workers:
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
-    def map(self, function: Callable[[J], R], jobs: Sequence[J], chunk: int) -> Iterable[R]:
-        """Return the results in the order of the jobs."""
+    def map(self, function: Callable[[J], R], jobs: Sequence[J], chunk: int, *, plain: bool = True) -> Iterable[R]:
+        """Return the results in the order of the jobs.
+
+        Jobs that hold objects of a site's own modules are not ``plain``: they are done in this process, for
+        another could neither import such a module by name nor, often, be sent the object.
+        """
         processors = os.cpu_count() or 1
-        if len(jobs) <= _MAX_FILES_IN_PROCESS or processors < 2:
+        if len(jobs) <= _MAX_FILES_IN_PROCESS or processors < 2 or not plain:
             return map(function, jobs)
         if self._pool is None:
             # Forking is faster, but a child may hang if another thread holds a lock at that moment.
@@ -145,7 +149,8 @@ def convert_all(texts: Mapping[str, str], given: Mapping[str, Any] | GfmOptions,
     done: dict[str, str | None] = {name: cache.get(key) for name, key in keys.items()}
     missing = [name for name, html in done.items() if html is None]
     jobs = sorted(((name, texts[name], options) for name in missing), key=lambda job: -len(job[1]))
-    for number, (name, html, error) in enumerate(workshop.workers.map(_convert, jobs, chunk=4), 1):
+    plain = isinstance(options, GfmOptions) or _is_plain(options)
+    for number, (name, html, error) in enumerate(workshop.workers.map(_convert, jobs, chunk=4, plain=plain), 1):
         done[name] = html
         if html is None:
             failed[name] = error
@@ -154,6 +159,15 @@ def convert_all(texts: Mapping[str, str], given: Mapping[str, Any] | GfmOptions,
         if number % 20 == 0:
             workshop.progress(f"Converting Markdown: {number} of {len(missing)}")
     return Converted(done, failed, len(missing), len(done) - len(missing))
+
+
+def _is_plain(options: object) -> bool:
+    """Say whether the options consist of built-in values alone, without an extension's instance or a function."""
+    if isinstance(options, dict):
+        return all(_is_plain(key) and _is_plain(value) for key, value in options.items())
+    if isinstance(options, list | tuple | set | frozenset):
+        return all(_is_plain(one) for one in options)
+    return options is None or type(options) in (str, int, float, bool)
 
 
 def _complete(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,12 +133,25 @@ def test_a_translation_of_a_subsite_is_never_sent_alone(tmp_path: Path) -> None:
     assert {one.key: len(one.variants) for one in report.editions} == {"hello": 0, "b": 0, "c": 0}
 
 
+@pytest.fixture
+def another_thread() -> Iterator[None]:
+    """Keep a thread beside the test, as a server or a progress display does; processes are then not forked."""
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    yield
+    end.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("another_thread")
 def test_formulas_are_converted_and_their_script_stays_on_the_page_alone(tmp_path: Path) -> None:
     files = {f"{number}.md": f"Title: T{number}\nDate: 2020-01-02\n\nWith $x^2_a + y_b$.\n" for number in range(15)}
     report = build_both(tmp_path, settings_for(tmp_path, "formulas"), files)
-    assert len(report.editions) == 15  # so many that they are converted in several processes
+    assert len(report.editions) == 15  # so many that they would be converted in several processes
     for one in report.editions:
         assert r'<span class="math">\(x^2_a + y_b\)</span>' in one.body
+
         assert "draw" not in one.html
     page = plain(tmp_path / "site" / "t3.html")
     assert page == plain(tmp_path / "stock" / "t3.html")
@@ -150,3 +164,11 @@ def test_a_site_keeps_its_own_robots_and_sitemap(tmp_path: Path) -> None:
     editions.build(lay_out(tmp_path, f'{config}\nTEMPLATE_PAGES = {{"map.xml": "sitemap.xml"}}', {**files, "map.xml": "# map"}))
     assert (tmp_path / "site" / "robots.txt").read_text().startswith("# ours")
     assert (tmp_path / "site" / "sitemap.xml").read_text().startswith("# map")
+
+
+def test_a_function_in_the_settings_of_an_extension_is_used_for_many_issues(tmp_path: Path) -> None:
+    files = {f"{number}.md": f"Title: T{number}\nDate: 2020-01-02\n\n## A heading\n" for number in range(15)}
+    toc = '"markdown.extensions.toc": {"slugify": lambda text, sep: text.upper().replace(" ", sep)}'
+    report = build_both(tmp_path, f'MARKDOWN = {{"extension_configs": {{{toc}}}}}', files)
+    assert [one for one in report.findings if one.level == "error"] == []
+    assert ['id="A-HEADING"' in one.body for one in report.editions] == [True] * 15

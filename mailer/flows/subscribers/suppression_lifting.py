@@ -90,10 +90,14 @@ def lift_by_signup(tx: Tx, email_normal: str, asked: datetime, source: str, ip: 
 
 
 def lift_complaints(tx: Tx, emails: Sequence[str]) -> int:
-    """Lift suppressions by complaints that their authors took back, here and at SES; return how many."""
+    """Lift suppressions by complaints that their authors took back, here and at SES; return how many.
+
+    The operator's block of such an address stays.
+    """
     normals = sorted({addresses.normal(email) for email in emails})
     lifting = Lifting("ses", "reported as not spam", at_provider=True)
     lifted = lifted_suppressions.lift(tx, normals, [_COMPLAINT], None, lifting)
+    suppressions.add(tx, [one.email_normal for one in lifted if one.detail == suppressions.ALSO_BLOCKED], "operator")
     if lifted:
         logger.info("suppression.lifted", by="ses", addresses=len(lifted))
     return len(lifted)

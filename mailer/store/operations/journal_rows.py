@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailer.core.db import Tx, each
+from mailer.store.subscribers.erasure import IS_STRONGER
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ def delete_all(tx: Tx) -> None:
 def restore_erased_hashes(tx: Tx, reasons_by_hash: Mapping[bytes, str]) -> int:
     """Remember erased addresses again, each with the reason for its suppression; return how many are new."""
     return tx.run(
-        """
+        f"""
         INSERT INTO erased (hash, reason)
         SELECT hash, reason FROM unnest(%(hashes)s::bytea [], %(reasons)s::text []) AS known (hash, reason)
-        ON CONFLICT (hash) DO UPDATE SET reason = excluded.reason WHERE erased.reason = '' AND excluded.reason <> ''
+        ON CONFLICT (hash) DO UPDATE SET reason = excluded.reason WHERE {IS_STRONGER}
         """,
         hashes=list(reasons_by_hash),
         reasons=list(reasons_by_hash.values()),

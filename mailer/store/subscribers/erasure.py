@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mailer.core.db import Tx
+from mailer.store.subscribers.suppressions import RANKED_REASONS
+
+_RANK = f"coalesce(array_position({RANKED_REASONS}, {{}}.reason), 0)"  # '' has no place in the list: it is the mildest
+IS_STRONGER = f"{_RANK.format('excluded')} > {_RANK.format('erased')}"
 
 
 def remember_hash(tx: Tx, hash_: bytes, email_normal: str) -> None:
-    """Store the hash of an address, with the reason for its suppression, if any."""
+    """Store the hash of an address, with the reason for its suppression, if any. A stronger reason of before stays."""
     tx.run(
-        """
+        f"""
         INSERT INTO erased (hash, reason)
         VALUES (%(hash)s, coalesce((SELECT reason FROM suppressions WHERE email_normal = %(email_normal)s), ''))
-        ON CONFLICT (hash) DO UPDATE SET
-            reason = CASE WHEN excluded.reason = '' THEN erased.reason ELSE excluded.reason END, at = now()
+        ON CONFLICT (hash) DO UPDATE
+        SET reason = CASE WHEN {IS_STRONGER} THEN excluded.reason ELSE erased.reason END, at = now()
         """,
         hash=hash_,
         email_normal=email_normal,

@@ -8,7 +8,7 @@ from typing import Any
 
 from mailer.core.db import Tx, each, json
 from mailer.store.subscribers.exports import ESCAPED
-from mailer.store.subscribers.suppressions import RANKED_REASONS
+from mailer.store.subscribers.suppressions import ALSO_BLOCKED, RANKED_REASONS
 
 _STAGED = """
     number bigint, email text, email_normal text, state text, suppressed text, tags text [], metadata jsonb, lang text,
@@ -353,6 +353,8 @@ _SUPPRESSIONS = f"""
     FROM judged
     WHERE (verdict IN ('new', 'changed') OR refusal = 'changed meanwhile') AND suppresses
     ON CONFLICT (email_normal) DO UPDATE
-    SET reason = excluded.reason, detail = excluded.detail, created_at = excluded.created_at
+    SET reason = excluded.reason,
+        detail = CASE WHEN suppressions.reason = 'operator' THEN '{ALSO_BLOCKED}' ELSE excluded.detail END,
+        created_at = excluded.created_at
     WHERE array_position({RANKED_REASONS}, suppressions.reason) < array_position({RANKED_REASONS}, excluded.reason)
 """

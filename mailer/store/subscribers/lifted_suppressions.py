@@ -11,10 +11,11 @@ from mailer.core.db import Tx, each
 
 @dataclass(frozen=True)
 class LiftedSuppression:
-    """A suppression that ended. ``reason`` is why the address was suppressed."""
+    """A suppression that ended. ``reason`` is why the address was suppressed, ``detail`` what else is known."""
 
     email_normal: str
     reason: str
+    detail: str
     suppressed_at: datetime
 
 
@@ -65,7 +66,7 @@ def lift(
             CASE WHEN %(at_provider)s THEN clock_timestamp() END
         FROM lifted
         ORDER BY email_normal
-        RETURNING email_normal, reason, suppressed_at
+        RETURNING email_normal, reason, detail, suppressed_at
         """,
         emails=list(email_normals),
         reasons=list(reasons),

@@ -9,10 +9,19 @@ from mailer.core.db import Tx
 
 BOUNCES = ("soft bounces", "hard bounce")
 # What an address is suppressed for, mildest first. An event of the same reason renews the suppression; a milder one does not.
-RANKED_REASONS = "ARRAY['soft bounces', 'hard bounce', 'complaint', 'operator']"
+RANKED_REASONS = "ARRAY['soft bounces', 'hard bounce', 'operator', 'complaint']"
+ALSO_BLOCKED = "blocked by the operator, too"  # the detail of a complaint: the block stays if the complaint is taken back
+_RENEWS = f"array_position({RANKED_REASONS}, suppressions.reason) <= array_position({RANKED_REASONS}, excluded.reason)"
 _RENEW = f"""
-        ON CONFLICT (email_normal) DO UPDATE SET reason = excluded.reason, created_at = excluded.created_at
-        WHERE array_position({RANKED_REASONS}, suppressions.reason) <= array_position({RANKED_REASONS}, excluded.reason)
+        ON CONFLICT (email_normal) DO UPDATE SET
+            reason = CASE WHEN {_RENEWS} THEN excluded.reason ELSE suppressions.reason END,
+            created_at = CASE WHEN {_RENEWS} THEN excluded.created_at ELSE suppressions.created_at END,
+            detail = CASE
+                WHEN suppressions.reason <> excluded.reason AND 'operator' IN (suppressions.reason, excluded.reason)
+                    AND 'complaint' IN (suppressions.reason, excluded.reason) THEN '{ALSO_BLOCKED}'
+                ELSE suppressions.detail
+            END
+        WHERE {_RENEWS} OR (excluded.reason = 'operator' AND suppressions.detail <> '{ALSO_BLOCKED}')
 """
 
 

@@ -10,14 +10,25 @@ from pathlib import Path
 import pytest
 
 from mailer.core.db import Database
+from mailer.core.errors import Refused
 from mailer.fakes.fake_events import AcceptedEmail, FakeEvent, event_json
 from mailer.flows.billing import gifts
 from mailer.flows.events import email_events
-from mailer.flows.subscribers import imports, inbox_limit, preferences, signup, subscriber_admin, unsubscribe_by_email
+from mailer.flows.subscribers import (
+    erasure,
+    imports,
+    inbox_limit,
+    preferences,
+    signup,
+    subscriber_admin,
+    suppression_lifting,
+    unsubscribe_by_email,
+)
 from mailer.flows.subscribers.change_of_address import request_change
 from mailer.flows.subscribers.imports import ImportPlan, ImportRequest
 from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.subscriber_admin import Rejected, SubscriberChanges
+from mailer.flows.subscribers.suppression_lifting import UnsuppressRequest
 from mailer.payments.models import CheckoutSession
 from mailer.store.subscribers import subscribers, suppressions
 from tests import web
@@ -135,7 +146,7 @@ def test_a_complaint_about_a_change_of_address_suppresses_the_address_that_got_t
 
 @pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize(
-    ("before", "after"), [("soft bounces", "complaint"), ("hard bounce", "complaint"), ("operator", "operator")]
+    ("before", "after"), [("soft bounces", "complaint"), ("hard bounce", "complaint"), ("operator", "complaint")]
 )
 def test_a_complaint_in_a_list_counts_although_the_address_bounced_here(
     site: Web, is_known: bool, before: str, after: str
@@ -149,6 +160,65 @@ def test_a_complaint_in_a_list_counts_although_the_address_bounced_here(
         assert tx.value("SELECT reason FROM suppressions WHERE email_normal = %(ada)s", ada=ADA) == after
     again = import_list(site, f"{ADA},complained")
     assert again.counts["same"] == 1
+
+
+def block(site: Web, email: str) -> None:
+    with site.database.transaction() as tx:
+        suppressions.add(tx, [email], "operator")
+
+
+def reason(site: Web, email: str) -> str:
+    with site.database.transaction() as tx:
+        return str(tx.value("SELECT reason FROM suppressions WHERE email_normal = %(email)s", email=email))
+
+
+@pytest.mark.parametrize("first", ["the block", "the complaint"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_complaint_counts_for_the_whole_inbox_although_the_operator_blocked_the_address(
+    site: Web, first: str, way: str
+) -> None:
+    active(site, ADA)
+    if first == "the block":
+        block(site, ADA)
+    with site.database.transaction() as tx:
+        inbox_limit.suppress_spellings(tx, [ADA])
+    if first == "the complaint":
+        block(site, ADA)
+    assert reason(site, ADA) == "complaint"
+    with contextlib.suppress(Rejected):
+        WAYS[way](site, OTHER)
+    assert recipients(site) <= {"own@example.org"}
+    with pytest.raises(Refused, match="--complaint"):
+        suppression_lifting.unsuppress(site.database, site.settings, UnsuppressRequest(ADA, "a mistake", "cli"))
+
+
+@pytest.mark.parametrize("first", ["the block", "the complaint", "the list"])
+def test_the_operators_block_stays_when_the_complaint_is_taken_back(site: Web, first: str) -> None:
+    active(site, ADA)
+    if first != "the complaint":
+        block(site, ADA)
+    if first == "the list":
+        import_list(site, f"{ADA},complained")
+    else:
+        with site.database.transaction() as tx:
+            inbox_limit.suppress_spellings(tx, [ADA])
+    block(site, ADA)
+    with site.database.transaction() as tx:
+        suppression_lifting.lift_complaints(tx, [ADA])
+    assert reason(site, ADA) == "operator"
+    suppression_lifting.unsuppress(site.database, site.settings, UnsuppressRequest(ADA, "a mistake", "cli"))
+    with site.database.transaction() as tx:
+        assert erasure.may_be_emailed(tx, site.settings, ADA)
+
+
+def test_erasing_who_was_blocked_keeps_an_earlier_complaint_of_the_address(site: Web) -> None:
+    for why in ("complaint", "operator"):
+        known = active(site, ADA)
+        with site.database.transaction() as tx:
+            suppressions.add(tx, [ADA], why)
+        preferences.erase_subscriber(site.database, site.settings, LinkOwner(known, True))
+    with site.database.transaction() as tx:
+        assert set(erasure.list_erased_reasons(tx, site.settings, ADA)) == {"complaint"}
 
 
 def test_a_complaint_about_a_change_of_address_suppresses_subscribers_with_other_spellings(site: Web) -> None:

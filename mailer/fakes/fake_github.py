@@ -26,7 +26,7 @@ _Answer = tuple[int, dict[str, Any]]
 
 @dataclass
 class FakeGitHub:
-    """The repository's branches (their commits), files by commit and path, and pull requests by number."""
+    """The repository's branches (their commits), files by commit and path, messages of commits, and pull requests by number."""
 
     heads: dict[str, str] = field(default_factory=lambda: {"main": "c0"})
     files: dict[str, dict[str, bytes]] = field(default_factory=lambda: {"c0": {"README.md": b"Hello\n"}})
@@ -34,6 +34,7 @@ class FakeGitHub:
     rights: set[str] = field(default_factory=lambda: {"contents", "pull_requests"})
     status: int = 0
     refused: set[str] = field(default_factory=set)
+    messages: list[str] = field(default_factory=list)
 
     def __enter__(self) -> FakeGitHub:
         fake, lock = self, threading.Lock()
@@ -129,6 +130,7 @@ class FakeGitHub:
         known = self._get_file(path, {}, f"ref={body['branch']}")[1]
         if known.get("sha") != body.get("sha"):
             return 409, {}
+        self.messages.append(body["message"])
         return 200, {"commit": {"sha": self.commit(body["branch"], path, base64.b64decode(body["content"]))}}
 
     def _add_pull(self, _: str, body: dict[str, Any], __: str) -> _Answer:

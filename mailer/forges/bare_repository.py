@@ -70,7 +70,9 @@ class BareRepository:
         tree = _check(_run(copy, "write-tree"))
         if parent and tree == _check(_run(copy, "rev-parse", f"{parent}^{{tree}}")):
             return parent
-        return _check(_run(copy, *self._author, "commit-tree", tree, *(["-p", parent] if parent else []), "-m", change.title))
+        return _check(
+            _run(copy, *self._author, "commit-tree", tree, *(["-p", parent] if parent else []), "-m", change.headline)
+        )
 
     def _push(self, copy: Path, what: str, branch: str, tip: str) -> None:
         lease = f"--force-with-lease={_HEADS}{branch}:{tip}"

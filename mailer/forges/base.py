@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from mailer.core.errors import Refused
+
+_MAX_HEADLINE_CHARS = 200
+_PUNCTUATION = frozenset(".,;:!?'\"’‘“”„‚«»–—-&%$€£()")  # what titles need, without the characters of markers and markup
+# Signs of references, and hyphens of trailers' names and of `GH-1`.
+_REFERENCES = re.compile(r"[!&%$](?=\w)|(?<=\w)-+(?=[\w-]*\s*:)|(?<=[A-Za-z])-+(?=\d)|--+")
 
 
 class ForgeError(Refused):
@@ -42,6 +49,16 @@ class BranchChange:
     pull_request: str = ""
     images: Mapping[str, bytes] = field(default_factory=dict)
 
+    @property
+    def headline(self) -> str:
+        """The title as the message of the commit and the title of the pull request, which squashing puts on main.
+
+        It is a stranger's text, and forges and pipelines read commands in such messages: `[skip ci]`, `***NO_CI***`,
+        `skip-checks: true`, `fixes #1`, `@name`, trailers. So it has neither their characters nor a second line.
+        """
+        plain = "".join(char if _is_plain(char) else " " for char in unicodedata.normalize("NFKC", self.title))
+        return " ".join(_REFERENCES.sub(" ", plain).split())[:_MAX_HEADLINE_CHARS].strip() or "Untitled"
+
 
 @dataclass(frozen=True)
 class PushedBranch:
@@ -60,6 +77,10 @@ class Forge(Protocol):
 
     def delete(self, branch: str, expected: str, pull_request: str) -> None:
         """Delete the branch, if it is there, and close its pull request. Raises ForgeError as above."""
+
+
+def _is_plain(char: str) -> bool:
+    return unicodedata.category(char)[0] in "LMN" or char in _PUNCTUATION
 
 
 def explain_change(branch: str) -> ForgeError:

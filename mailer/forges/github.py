@@ -81,7 +81,7 @@ class GitHub:
             raise
 
     def _write_file(self, change: BranchChange, path: str, content: bytes, known: str) -> str:
-        body = {"message": change.title, "content": base64.b64encode(content).decode(), "branch": change.branch}
+        body = {"message": change.headline, "content": base64.b64encode(content).decode(), "branch": change.branch}
         status, answer = self._ask(
             "PUT", f"/contents/{quote(path)}", {**body, **({"sha": known} if known else {})}, allowed=(409,)
         )
@@ -90,7 +90,7 @@ class GitHub:
         return str(answer["commit"]["sha"])
 
     def _open_pull_request(self, change: BranchChange, commit: str, main: str) -> PushedBranch:
-        body = {"title": change.title, "head": change.branch, "base": main, "body": "Written through the newsletter's API."}
+        body = {"title": change.headline, "head": change.branch, "base": main, "body": "Written through the newsletter's API."}
         try:
             status, answer = self._ask("POST", "/pulls", body, allowed=(422,))
         except ForgeError as error:

@@ -130,6 +130,20 @@ def test_no_field_begins_another_one(api: TestClient, repository: Path) -> None:
     assert "Summary: b Audience: all" in shown(repository, made)
 
 
+SKIPPING = {**DRAFT, "subject": "[skip ci] ***NO_CI***\n\n\nskip-checks: true"}
+
+
+def test_a_title_that_would_switch_pipelines_off_does_not(api: TestClient, repository: Path) -> None:
+    made = call(api, "POST", "/emails", json=SKIPPING).json()
+    assert shown(repository, made).startswith("Title: [skip ci] ***NO_CI*** skip-checks: true\n")
+    assert git(repository, "log", "-1", "--format=%B", made["metadata"]["branch"]) == "skip ci NO CI skip checks: true"
+
+
+def test_a_title_that_would_switch_pipelines_off_does_not_at_github_either(at_github: TestClient, github: FakeGitHub) -> None:
+    call(at_github, "POST", "/emails", json=SKIPPING)
+    assert {*github.messages, *(pull["title"] for pull in github.pulls.values())} == {"skip ci NO CI skip checks: true"}
+
+
 @pytest.mark.parametrize("title", ["🎉", "...", "../../etc/passwd", "-", "a" * 2000, "Ünïcode 中文", ".lock", "a..b", "x.lock"])
 def test_a_title_that_makes_no_file_name_is_pushed_too(api: TestClient, repository: Path, title: str) -> None:
     made = [call(api, "POST", "/emails", json={**DRAFT, "subject": title}).json() for _ in range(2)]

@@ -56,6 +56,7 @@ def context_of(site: Site, every: Iterable[Document], **more: object) -> Context
         "words": word_list(site.words()),
         "clip": site.clip,
         "gfm": site.gfm,
+        "is_adopted": site.is_adopted,
         "has_templates": site.fills_templates,
         **more,
     }

@@ -65,6 +65,7 @@ class Context:
     words: tuple[tuple[re.Pattern[str], str], ...] = ()
     clip: str = "warn"
     gfm: bool = False
+    is_adopted: bool = False
     has_templates: bool = False  # a plugin of the site fills in Jinja or Liquid in texts
     unsold: str = ""
     ledger: Ledger | None = None

@@ -19,7 +19,7 @@ from mailer.core.characters import ILLEGAL, OVERRIDES, name_character
 from mailer.core.edition import Finding, SendIntent
 from mailer.core.errors import BadInput
 from mailer.core.i18n import code, locale
-from mailer.editions.source import drafts, field_synonyms, front_matter, paid_sections
+from mailer.editions.source import drafts, field_synonyms, front_matter, page_extras, paid_sections
 from mailer.editions.source.fields import KNOWN
 from mailer.editions.source.front_matter import NOWHERE
 from mailer.editions.source.translations import wrong
@@ -95,6 +95,15 @@ def field_double(doc: Document, ctx: Context) -> Iterator[Found]:
     for name, at in names:
         if times[name] > 1 and doc.place(at)[0] == doc.source.lines.get(name):
             yield Found(at, f"`{_read_title(name)}:` occurs {times[name]} times: keep one.")
+
+
+@check("cover-missing", "error", "A `Cover:` that is not a file.")
+def cover_missing(doc: Document, ctx: Context) -> Iterator[Found]:
+    try:
+        page_extras.find_cover(doc.fields, doc.path, ctx.root)
+    except BadInput as error:
+        if not ctx.is_adopted:  # a theme of the site's own may know what it names
+            yield Found(doc.field_at("cover"), str(error))
 
 
 @check("date-unreadable", "error", "A date that is missing or invalid.")

@@ -233,7 +233,8 @@ def _render_articles(build: Build, generator: ArticlesGenerator) -> None:
         articles.remove_articles(generator, issues.left_out)
         for article in every:
             articles.fix_address(article)
-        build.drawing = share_cards.begin([*issues.editions, *issues.translated], build.site, build.workshop)
+        public = [*issues.editions, *issues.translated]
+        build.drawing = share_cards.begin(public, issues.covers, build.site, build.workshop)
     articles.link_neighbours(generator.articles)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mailer.editions.images.share_cards import Card
 
@@ -16,10 +17,13 @@ SIZE = (1200, 630)  # the proportion that Facebook, LinkedIn, Mastodon and Slack
 # Indexes in a palette that is a ramp from paper to ink, for the antialiasing of the text; two more for the stripes.
 _PAPER, _SOFT, _INK, _RED, _BLUE = 0, 140, 200, 254, 255
 _LEFT, _EDGE = 90, 18
+_PAPER_RGB = (0xFD, 0xFD, 0xFE)
 
 
 def draw(card: Card) -> bytes:
     """Draw the picture as PNG. A title in a script that the typeface lacks is left out instead of drawn as boxes."""
+    if card.cover:
+        return _cut(card.cover)
     image = Image.new("L", SIZE, _PAPER)
     pen = ImageDraw.Draw(image)
     for number, left in enumerate(range(-_EDGE, SIZE[0], 40)):
@@ -37,9 +41,20 @@ def draw(card: Card) -> bytes:
     return data.getvalue()
 
 
+def _cut(cover: Path) -> bytes:
+    """Cut a cover to the size of a card, on paper where it is transparent, as JPEG."""
+    data = io.BytesIO()
+    with Image.open(cover) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGBA")
+        paper = Image.new("RGBA", upright.size, _PAPER_RGB)
+        paper.alpha_composite(upright)
+        ImageOps.fit(paper.convert("RGB"), SIZE).save(data, "JPEG", quality=85, progressive=True)
+    return data.getvalue()
+
+
 @cache
 def _palette() -> bytes:
-    paper, ink = (0xFD, 0xFD, 0xFE), (0x1A, 0x1E, 0x26)
+    paper, ink = _PAPER_RGB, (0x1A, 0x1E, 0x26)
     ramp = [round(p + (i - p) * min(at, _INK) / _INK) for at in range(_RED) for p, i in zip(paper, ink, strict=True)]
     return bytes([*ramp, 0xC2, 0x26, 0x3A, 0x1D, 0x4E, 0xA8])
 

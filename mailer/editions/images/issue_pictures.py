@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from mailer.core.edition import Finding
 from mailer.editions.images import svg_drawing, svg_sanitizer
@@ -25,6 +25,7 @@ from mailer.editions.source.build_files import same
 from mailer.editions.source.front_matter import Source
 
 CONTENT_WIDTH = 600  # pixels of the text of an email; pictures have twice as many at most
+_LIST_WIDTH = 160  # pixels of a cover in a list of issues
 _MAX_PIXELS = 50_000_000  # of a picture that is decoded
 _MAX_IMAGE_BYTES = 100_000_000
 _FOLDER = "pictures"
@@ -56,6 +57,23 @@ class Picture:
     is_line_art: bool = False
 
 
+@dataclass(frozen=True)
+class Cover:
+    """The picture of an issue in lists and on cards: its address and size, and those of a small copy; widths in pixels.
+
+    ``path`` is the file that the share card is made of.
+    """
+
+    path: Path
+    alt: str
+    url: str
+    width: int
+    height: int
+    small_url: str
+    small_width: int
+    small_height: int
+
+
 @dataclass
 class IssuePictures:
     """The pictures of a build. ``place`` puts what was made into the site."""
@@ -70,6 +88,18 @@ class IssuePictures:
     def fit(self, body: str, source: Source) -> str:
         """Give the pictures of an issue's HTML their size, and put smaller ones in their place. Faults are reported."""
         return _IMAGE.sub(lambda match: self._fit_one(match[0], source), body) if "<img" in body else body
+
+    def cover(self, path: Path, alt: str, source: Source) -> Cover | None:
+        """Make an issue's cover, and its small copy for lists; None, with a finding, if the file cannot be shown."""
+        large = self._look(path)
+        self._report(path, large, source, source.lines.get("cover", 1))
+        if not large.width or (large.level == "warning" and large.wrong and not large.made):
+            return None
+        small = self._look(path, _LIST_WIDTH)
+        original = f"{self.url}/{quote(path.relative_to(self.root).as_posix())}"
+        urls = [self._address(one) or original for one in (large, small)]
+        drawn = self._folder / large.made if large.made else path
+        return Cover(drawn, alt, urls[0], large.width, large.height, urls[1], small.width, small.height)
 
     def place(self, output: Path) -> None:
         """Put what was made into the site."""
@@ -96,18 +126,26 @@ class IssuePictures:
         if not match or path is None:
             return tag
         picture = self._look(path)
-        if picture.wrong:
-            finding = Finding(picture.level, source.path, source.line_of(path.name), f"{path.name} {picture.wrong}")
-            if finding not in source.findings:
-                source.findings.append(finding)
-        if picture.made and self.convert:
-            self.made.add(picture.made)
-            tag = f"{tag[: match.start(1)]}{self.url}/{_FOLDER}/{picture.made}{tag[match.end(1) :]}"
+        self._report(path, picture, source, source.line_of(path.name))
+        if made := self._address(picture):
+            tag = f"{tag[: match.start(1)]}{made}{tag[match.end(1) :]}"
         if picture.width and not _SIZED.search(tag):
             tag = tag.replace("<img", f'<img width="{picture.width}" height="{picture.height}"', 1)
         if picture.is_line_art and " class=" not in tag:
             tag = tag.replace("<img", f'<img class="{_LINE_ART}"', 1)
         return tag
+
+    def _report(self, path: Path, picture: Picture, source: Source, line: int) -> None:
+        finding = Finding(picture.level, source.path, line, f"{path.name} {picture.wrong}")
+        if picture.wrong and finding not in source.findings:
+            source.findings.append(finding)
+
+    def _address(self, picture: Picture) -> str:
+        """Return the address of what was made of a picture, which will be put into the site; '' if there is none."""
+        if not picture.made or not self.convert:
+            return ""
+        self.made.add(picture.made)
+        return f"{self.url}/{_FOLDER}/{picture.made}"
 
     def _find(self, address: str) -> Path | None:
         """Return the file of a picture of the site, by its address."""
@@ -117,13 +155,14 @@ class IssuePictures:
         path = self.root / name
         return path if path.is_file() and path.resolve().is_relative_to(self.root) else None
 
-    def _look(self, path: Path) -> Picture:
+    def _look(self, path: Path, width: int = CONTENT_WIDTH) -> Picture:
         stat = path.stat()
-        key = digest("picture", version("pillow"), version("resvg-py"), own_code(), path, stat.st_size, stat.st_mtime_ns)
+        tools = (version("pillow"), version("resvg-py"), own_code())
+        key = digest("picture", *tools, path, stat.st_size, stat.st_mtime_ns, width)
         kept = self.cache.get(key)
         if kept and (not kept["made"] or (self._folder / kept["made"]).is_file()):
             return Picture(**kept)
-        picture, data = look(path)
+        picture, data = look(path, width)
         if data:
             part = self._folder / f"{picture.made}.part"
             part.write_bytes(data)
@@ -132,8 +171,11 @@ class IssuePictures:
         return picture
 
 
-def look(path: Path) -> tuple[Picture, bytes]:
-    """Measure a picture, and make a smaller one or one of another format if it needs that."""
+def look(path: Path, max_width: int = CONTENT_WIDTH) -> tuple[Picture, bytes]:
+    """Measure a picture, and make a smaller one or one of another format if it needs that.
+
+    It is shown ``max_width`` pixels wide at most, and what is made has twice as many.
+    """
     size = path.stat().st_size
     if size > _MAX_IMAGE_BYTES:
         return Picture(wrong=f"has {size / 1e6:,.0f} MB: make it smaller."), b""
@@ -142,25 +184,25 @@ def look(path: Path) -> tuple[Picture, bytes]:
         how = "run `git lfs pull`, and check out with LFS in the workflow"
         return Picture(wrong=f"is a pointer of Git LFS instead of a picture: {how}.", level="error"), b""
     if path.suffix.lower() in svg_sanitizer.SUFFIXES:
-        return _draw(data)
+        return _draw(data, max_width)
     from PIL import Image  # most builds have no new picture
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return _look(data)
+            return _look(data, max_width)
     except Image.DecompressionBombError:
         return Picture(wrong="has far too many pixels: make it smaller. A width of 1,200 pixels is enough."), b""
     except Exception as error:  # decoders raise what they like
         return Picture(wrong=f"cannot be read as a picture ({type(error).__name__}): save it again as PNG or JPEG."), b""
 
 
-def _draw(data: bytes) -> tuple[Picture, bytes]:
+def _draw(data: bytes, max_width: int) -> tuple[Picture, bytes]:
     """Make a PNG of an SVG."""
     from PIL import Image
 
     try:
-        width, height, made = svg_drawing.draw(data, CONTENT_WIDTH)
+        width, height, made = svg_drawing.draw(data, max_width)
     except svg_sanitizer.Unreadable as wrong:
         return Picture(wrong=f"is not shown in emails, because {wrong}: save it as PNG."), b""
     with Image.open(io.BytesIO(made)) as image:
@@ -186,13 +228,13 @@ def _is_line_art(image: object) -> bool:
     return drawn > 0 and clear > _MIN_CLEAR_SHARE * small.width * small.height and dark / drawn < _MAX_DARK
 
 
-def _look(data: bytes) -> tuple[Picture, bytes]:
+def _look(data: bytes, max_width: int) -> tuple[Picture, bytes]:
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(data)) as image:
         exif = Image.Exif() if image.format in ("PNG", "GIF") else image.getexif()  # of a PNG it would decode all of it
         wide, high = image.size if exif.get(_ORIENTATION, 1) < 5 else image.size[::-1]
-        width = min(wide, CONTENT_WIDTH)
+        width = min(wide, max_width)
         height = max(1, round(high * width / wide))
         if wide * high > _MAX_PIXELS:
             said = f"has {wide * high / 1e6:,.0f} megapixels, and is not made smaller: save it with a width of 1,200 pixels."
@@ -200,15 +242,15 @@ def _look(data: bytes) -> tuple[Picture, bytes]:
         unshown, moves = image.format in _UNSHOWN, bool(getattr(image, "is_animated", False))
         if moves and not unshown:
             return Picture(width, height, wrong="moves: some email programs show only its first picture.", level="note"), b""
-        if not (unshown or _GPS in exif or wide > 2 * CONTENT_WIDTH):
+        if not (unshown or _GPS in exif or wide > 2 * max_width):
             if image.format != "PNG" or not ("transparency" in image.info or image.mode in ("RGBA", "LA")):
                 image.verify()
                 return Picture(width, height), b""
             return Picture(width, height, is_line_art=_is_line_art(image)), b""
         original = image.format or ""
-        image.draft("RGB", (2 * CONTENT_WIDTH, 2 * CONTENT_WIDTH * high // wide + 1))
+        image.draft("RGB", (2 * max_width, 2 * max_width * high // wide + 1))
         smaller = ImageOps.exif_transpose(image)
-        smaller.thumbnail((2 * CONTENT_WIDTH, high), Image.Resampling.LANCZOS)
+        smaller.thumbnail((2 * max_width, high), Image.Resampling.LANCZOS)
         is_line_art = _is_line_art(smaller)
         made, suffix = _save(smaller, original)
     if len(made) >= len(data) and not unshown and _GPS not in exif:

@@ -102,6 +102,8 @@ def _item(site: Site, issue: BuiltIssue) -> dict[str, Any]:
         "language": edition.lang,
         "_postmerge": {"about": "The digest is the SHA-256 of content_html.", "digest": edition.digest},
     }
+    if issue.cover:
+        item["image"] = issue.cover.url
     if extra.corrected:
         item["date_modified"] = _changed(issue).isoformat()
     if audio := extra.audio:
@@ -126,6 +128,8 @@ def _generator(site: Site, feed: Feed) -> FeedGenerator:
     made.lastBuildDate(newest)
     if feed.is_podcast:
         _podcast(made, site)
+    if any(issue.cover for issue in feed.issues):
+        made.load_extension("media")
     for issue in feed.issues:
         _entry(made, issue, site, feed.is_podcast)
     return made
@@ -157,6 +161,8 @@ def _entry(made: FeedGenerator, issue: BuiltIssue, site: Site, is_podcast: bool)
     entry.category(term=edition.digest, scheme=DIGEST_SCHEME, label=edition.digest)
     for tag in issue.tags:
         entry.category(term=tag.name, label=tag.name)
+    if cover := issue.cover:
+        entry.media.thumbnail(url=cover.url, width=str(cover.width), height=str(cover.height), group=None)
     if extra.audio:
         entry.enclosure(extra.audio.url, str(extra.audio.size), extra.audio.type)
         if is_podcast and extra.audio.seconds:

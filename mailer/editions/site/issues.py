@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mailer.core.edition import PREMIUM, Edition, Finding, SendIntent, Variant
-from mailer.core.errors import PostmergeError
+from mailer.core.errors import BadInput, PostmergeError
 from mailer.core.i18n import code
 from mailer.editions.images import share_cards
-from mailer.editions.images.issue_pictures import IssuePictures
+from mailer.editions.images.issue_pictures import Cover, IssuePictures
 from mailer.editions.mail import gmail_clipping
 from mailer.editions.mail.canonical_html import escape, list_added_scripts
 from mailer.editions.mail.email_document import EmailDocument, EmailSite, receipt_url
@@ -39,6 +39,7 @@ class BuiltIssue:
     original: str
     is_public: bool
     is_of_step: bool = False
+    cover: Cover | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class BuiltIssues:
     translated: tuple[Edition, ...]
     left_out: Collection[str]
     steps: tuple[Edition, ...] = ()
+
+    @property
+    def covers(self) -> dict[str, Cover]:
+        """Map the keys of issues to their covers."""
+        return {key: issue.cover for key, issue in self.by_key.items() if issue.cover}
 
     @property
     def to_publish(self) -> tuple[Edition, ...]:
@@ -144,21 +150,25 @@ class IssueMaker:
     def _finish(self, article: Any, free: RenderedText, paid: RenderedText | None) -> BuiltIssue:
         file, site = self.sources.files[article.source_path], self.sources.site
         _judge(file, free, paid or free, site.clip)
-        edition = self._edition(article, file, free, paid)
+        cover = self._find_cover(article, file.source)
+        edition = self._edition(article, file, (free, paid), cover)
         tags = tuple(getattr(article, "tags", ()))
         fields = {name: str(value) for name, value in article.metadata.items()}
         extras = page_extras.read(file.source, fields, site.root, site.url, site.zone)
         _show(article, edition, extras, site)
-        article.card = self._card(article)
+        article.card, article.postmerge_cover = self._card(article, cover), cover
         original = self.originals.get(article.source_path)
         is_public = not file.source.broken and article.status == "published"
         return BuiltIssue(
             article.source_path, edition, extras, tags, free.before, self._key(original) if original else "", is_public,
-            is_of_step=file.place is not None and not file.source.broken,
+            is_of_step=file.place is not None and not file.source.broken, cover=cover,
         )  # fmt: skip
 
-    def _edition(self, article: Any, file: SourceFile, free: RenderedText, paid: RenderedText | None) -> Edition:
+    def _edition(
+        self, article: Any, file: SourceFile, texts: tuple[RenderedText, RenderedText | None], cover: Cover | None
+    ) -> Edition:
         assert file.asked
+        free, paid = texts
         title = to_one_line(article.title)
         variants = [Variant(PREMIUM, one.preheader, one.html, one.text, one.body, one.digest) for one in (paid,) if one]
         return Edition(
@@ -178,14 +188,30 @@ class IssueMaker:
             variants=tuple(variants),
             step=file.step,
             source=file.source.body,
-            image=page_extras.find_image(article.metadata, self.sources.site.url, self._card(article)),
+            image=page_extras.find_image(
+                article.metadata, self.sources.site.url, cover.url if cover else self._card(article, None)
+            ),
             **vars(file.asked),
         )
 
-    def _card(self, article: Any) -> str:
+    def _find_cover(self, article: Any, source: Source) -> Cover | None:
+        """Return the issue's cover; a translation without one has the original's."""
+        root, original = self.sources.site.root, self.originals.get(article.source_path)
+        try:
+            path = page_extras.find_cover(article.metadata, Path(article.source_path), root)
+        except BadInput as error:
+            if not self.sources.site.is_adopted:  # a theme of the site's own may know what it names
+                source.warning(source.lines.get("cover", 1), str(error))
+            path = None
+        if path:
+            return self.pictures.cover(path, to_one_line(article.metadata.get("cover-alt")), source)
+        return self._find_cover(original, Source(source.path)) if original else None
+
+    def _card(self, article: Any, cover: Cover | None) -> str:
         """Return the address of the issue's share card; '' if there are none."""
         settings = article.settings
-        return f"{settings['SITEURL']}/{share_cards.path_of(self._key(article))}" if settings.get("POSTMERGE_CARDS") else ""
+        path = share_cards.path_of(self._key(article), cover)
+        return f"{settings['SITEURL']}/{path}" if settings.get("POSTMERGE_CARDS") else ""
 
     def _key(self, article: Any) -> str:
         """Return the issue's key; a translation's is the original's with its language, and is never published alone."""

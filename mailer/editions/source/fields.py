@@ -30,9 +30,9 @@ FIELDS = (
     Field("subject", "Another subject for the email.", "The title."),
     Field("preheader", "The grey line that inboxes show after the subject.", "The first words of the text."),
     Field("summary", "The sentence in lists, in feeds, and for search engines.", "The preheader."),
-    Field(
-        "image", "The picture that the API shows: a file below `content/`, or an address.", "The share card, if there is one."
-    ),
+    Field("cover", "The picture in lists, feeds and on cards that show links: a file below `content/`.", "No picture."),
+    Field("cover-alt", "What the cover shows, for people who do not see it.", "The cover counts as decoration."),
+    Field("image", "Another picture for the API: a file below `content/`, or an address.", "The cover, else the share card."),
     Field("tags", "Topics, separated by commas; each has a page and a feed.", "No topics."),
     Field("lang", "The language, such as `de` or `ar`; it also sets the direction of the text.", "The site's language."),
     Field("slug", "Another address than the file's name.", "The file's name; its folder's name for `index.md`."),

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from mailer.core.errors import BadInput
 from mailer.editions.source.field_rules import is_long
 from mailer.editions.source.front_matter import Source, date
 
@@ -76,6 +77,23 @@ def find_image(fields: Mapping[str, object], site_url: str, otherwise: str) -> s
     if not target or target.startswith(("https://", "http://")):
         return target or otherwise
     return f"{site_url}/{quote(target.removeprefix('{static}').lstrip('/'))}"
+
+
+def find_cover(fields: Mapping[str, object], page: Path, root: Path) -> Path | None:
+    """Return the file that an issue's `Cover:` names, from the content folder or from the issue's file ``page`` on.
+
+    Raises BadInput if it names none.
+    """
+    target = " ".join(str(fields.get("cover") or "").split())
+    name = unquote(target.removeprefix("{static}").lstrip("/"))
+    for base in (root, page.parent) if name and "\0" not in name and not is_long(Path(name).name) else ():
+        path = (base / name).resolve()
+        if path.is_file() and path.is_relative_to(root.resolve()):
+            return path
+    if not target:
+        return None
+    how = f"put it into {root.name}/images/ and write `Cover: images/name.jpg`"
+    raise BadInput(f"`Cover: {target[:60]}` is not a file: {how}.")
 
 
 def _names(source: Source, text: str) -> tuple[str, ...]:

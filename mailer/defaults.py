@@ -41,6 +41,10 @@ SEARCH_SAVE_AS = "search/index.html"
 POSTMERGE_CARDS = True
 # The archive can be searched in the browser; False builds no index.
 POSTMERGE_SEARCH = True
+# Who writes: {"Ada": {"url": "https://ada.example", "picture": "images/ada.jpg"}}; `Author: Ada` names one in an issue.
+POSTMERGE_AUTHORS: dict[str, dict[str, str]] = {}
+# Emails say that one can reply to them.
+POSTMERGE_INVITE_REPLY = False
 # The sign-up form's own fields, such as {"name": "company", "label": "Company"}: their answers become metadata.
 POSTMERGE_FORM_FIELDS: list[dict[str, object]] = []
 DEFAULT_PAGINATION = False

@@ -26,7 +26,7 @@ from mailer.core.edition import Finding
 from mailer.core.errors import BadInput
 from mailer.core.form_fields import read_fields
 from mailer.editions.images import issue_pictures, share_cards, svg_sanitizer
-from mailer.editions.mail import email_document
+from mailer.editions.mail import byline, email_document
 from mailer.editions.mail.markdown_to_html import digest
 from mailer.editions.site import articles, edition_files, feeds, search_index, sitemap_and_redirects
 from mailer.editions.site.build import Build
@@ -65,6 +65,7 @@ def _adapt_settings(site: pelican.Pelican) -> None:
     settings["JINJA_GLOBALS"] = {
         "words_in": email_document.make_say, "spoken": i18n.spoken, "day": i18n.day, "short_day": i18n.short_day,
         "language": i18n.name, "direction": i18n.direction, "vague": vague_links.words, "count_minutes": articles.count_minutes,
+        "byline": byline.format_byline,
         "form_fields": read_fields(settings.get("POSTMERGE_FORM_FIELDS")),
         **settings["JINJA_GLOBALS"],
     }  # fmt: skip

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from mailer.core import i18n
 from mailer.core.errors import BadInput
 from mailer.core.message import UNSUBSCRIBE_URL
+from mailer.editions.mail.byline import IssueAuthor, format_byline, format_plain_byline
 from mailer.editions.mail.components import for_email
 from mailer.editions.mail.plain_text import heading
 from mailer.editions.mail.template_errors import in_template
@@ -51,6 +52,8 @@ class EmailDocument:
     body: str
     plain_body: str = ""
     digest: str = ""
+    authors: tuple[IssueAuthor, ...] = ()
+    invites_reply: bool = False
 
     @property
     def verify_url(self) -> str:
@@ -75,6 +78,7 @@ def render_html(document: EmailDocument) -> str:
         "dir": i18n.direction(document.lang),
         "unsubscribe_url": UNSUBSCRIBE_URL,
         "join_url": join_url(document.body),
+        "byline": format_byline(document.authors, document.lang),
         "verify_url": document.verify_url,
         "_": make_say(document.lang),
         "words_lang": i18n.spoken(document.lang),
@@ -98,10 +102,11 @@ def render_text(document: EmailDocument) -> str:
     more = f"{subscribe}: {join}\n\n" if (join := join_url(document.body)) else ""
     why = say("You’re getting this email because you subscribed to %(site)s.", site=site.name)
     day = f", {i18n.day(document.date, document.lang)}" if document.date else ""
+    reply = f"{say('Have a question or a thought? Just reply to this email.')}\n\n" if document.invites_reply else ""
     return (
-        f"{heading(document.title)}\n{site.name}{day}\n"
+        f"{heading(document.title)}\n{format_plain_byline(document.authors, document.lang)}{site.name}{day}\n"
         f"{read}: {document.url}\n\n{document.plain_body}\n-- \n"
-        f"{why}\n{site.name}\n{site.postal_address}\n\n{unsubscribe}: {UNSUBSCRIBE_URL}\n\n{more}"
+        f"{reply}{why}\n{site.name}\n{site.postal_address}\n\n{unsubscribe}: {UNSUBSCRIBE_URL}\n\n{more}"
         f"SHA-256: {document.digest[:SHORT_DIGEST_CHARS]}\n{say('Verify')}: {document.verify_url}\n"
     )
 

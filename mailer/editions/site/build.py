@@ -17,6 +17,7 @@ from mailer.core.settings import Settings
 from mailer.editions.images.issue_pictures import IssuePictures
 from mailer.editions.images.share_cards import Drawing
 from mailer.editions.mail import gfm
+from mailer.editions.mail.byline import read_authors
 from mailer.editions.mail.canonical_html import escape
 from mailer.editions.mail.email_document import EmailSite, template_source
 from mailer.editions.mail.markdown_to_html import Cache, Converted, Workshop, convert_all
@@ -53,6 +54,7 @@ class BuildOptions:
     sender: str = ""
     privacy_url: str = ""
     plans: Path | None = None
+    reply_to: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> BuildOptions:
@@ -70,6 +72,7 @@ class BuildOptions:
             sender=settings.sender,
             privacy_url=settings.privacy_url,
             plans=settings.plans if settings.sells else None,
+            reply_to=settings.reply_to,
         )
 
 
@@ -171,7 +174,11 @@ class Build:
         emails = EmailSite(
             template, self.site.name, self.site.url, self.options.postal_address, self.site.clip, self.site.api_url
         )
-        maker = IssueMaker(emails, self.sources, self.converted.html, self.originals, self.workshop, self.issue_pictures)
+        authors = read_authors(self.site.settings, self.site.root, self.site.url)
+        replies = (self.options.reply_to, self.options.sender) if self.site.settings.get("POSTMERGE_INVITE_REPLY") else None
+        maker = IssueMaker(
+            emails, self.sources, self.converted.html, self.originals, self.workshop, self.issue_pictures, authors, replies
+        )
         self.issues = maker.make(articles)
         return self.issues
 

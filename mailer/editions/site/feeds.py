@@ -104,6 +104,9 @@ def _item(site: Site, issue: BuiltIssue) -> dict[str, Any]:
     }
     if issue.cover:
         item["image"] = issue.cover.url
+    if issue.authors:
+        facts = [{"name": one.name, "url": one.url, "avatar": one.picture} for one in issue.authors]
+        item["authors"] = [{name: value for name, value in one.items() if value} for one in facts]
     if extra.corrected:
         item["date_modified"] = _changed(issue).isoformat()
     if audio := extra.audio:
@@ -126,6 +129,7 @@ def _generator(site: Site, feed: Feed) -> FeedGenerator:
     newest = max(map(_changed, feed.issues), default=_NEVER)
     made.updated(newest)
     made.lastBuildDate(newest)
+    made.load_extension("dc", atom=False)
     if feed.is_podcast:
         _podcast(made, site)
     if any(issue.cover for issue in feed.issues):
@@ -157,7 +161,11 @@ def _entry(made: FeedGenerator, issue: BuiltIssue, site: Site, is_podcast: bool)
     entry.updated(_changed(issue))
     entry.summary(extra.summary or edition.preheader)
     entry.content(edition.body, type="html")
-    entry.author(name=site.name, email="")
+    for one in issue.authors:
+        entry.author({"name": one.name, **({"uri": one.url} if one.url else {})})
+        entry.dc.dc_creator(one.name)
+    if not issue.authors:
+        entry.author(name=site.name, email="")
     entry.category(term=edition.digest, scheme=DIGEST_SCHEME, label=edition.digest)
     for tag in issue.tags:
         entry.category(term=tag.name, label=tag.name)

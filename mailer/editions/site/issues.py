@@ -13,7 +13,8 @@ from mailer.core.errors import BadInput, PostmergeError
 from mailer.core.i18n import code
 from mailer.editions.images import share_cards
 from mailer.editions.images.issue_pictures import Cover, IssuePictures
-from mailer.editions.mail import gmail_clipping
+from mailer.editions.mail import byline, gmail_clipping
+from mailer.editions.mail.byline import IssueAuthor
 from mailer.editions.mail.canonical_html import escape, list_added_scripts
 from mailer.editions.mail.email_document import EmailDocument, EmailSite, receipt_url
 from mailer.editions.mail.issue_renderer import RenderedText, describe_error, list_headings, render_all
@@ -40,6 +41,7 @@ class BuiltIssue:
     is_public: bool
     is_of_step: bool = False
     cover: Cover | None = None
+    authors: tuple[IssueAuthor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class BuiltIssues:
 class IssueMaker:
     """Makes issues of Pelican's articles, from the sources and their HTML (of paid text under its source's name and MARK).
 
-    ``originals`` has the original of each translation, by the translation's source.
+    ``originals`` has the original of each translation, by the translation's source; ``authors`` those that are described,
+    by name. Emails invite replies unless ``replies`` is None; it is the newsletter's Reply-To and sender.
     """
 
     emails: EmailSite
@@ -90,6 +93,8 @@ class IssueMaker:
     originals: Mapping[str, Any]
     workshop: Workshop
     pictures: IssuePictures
+    authors: Mapping[str, IssueAuthor]
+    replies: tuple[str, str] | None = None
 
     def make(self, articles: Collection[Any]) -> BuiltIssues:
         """Render the bodies, digests and emails of all articles. One that cannot be rendered is reported and left out."""
@@ -114,18 +119,22 @@ class IssueMaker:
     def _documents(self, article: Any) -> dict[str, EmailDocument]:
         """Collect what the emails of an issue are rendered from: its free text, and the one for paid subscribers."""
         name, asked, title, url = article.source_path, article.metadata, to_one_line(article.title), self.sources.site.url
+        replies = self.replies is not None and byline.invites_reply(self.sources.files[name].asked, *self.replies)
         source = self.sources.files[name].source
         self._check_links(source, Path(name), article._content or "")
         free = EmailDocument(
             self.emails, title, to_one_line(asked.get("subject")) or title, to_one_line(asked.get("preheader")), article.lang,
             f"{url}/{article.url}", None if self.sources.files[name].place else article.date,
-            self.pictures.fit(article.content, source),
+            self.pictures.fit(article.content, source), authors=self._authors(article), invites_reply=replies,
         )  # fmt: skip
         if (paid := self.html.get(name + MARK)) is None:
             return {name: free}
         self._check_links(source, Path(name), paid)
         body = self.pictures.fit(str(type(article)._update_content(article, paid, url)), source)
         return {name: free, name + MARK: replace(free, body=body)}
+
+    def _authors(self, article: Any) -> tuple[IssueAuthor, ...]:
+        return byline.list_authors(article, self.originals.get(article.source_path), self.authors)
 
     def _check_links(self, source: Source, path: Path, html: str) -> None:
         """Report links to missing files, at their lines."""
@@ -156,12 +165,14 @@ class IssueMaker:
         fields = {name: str(value) for name, value in article.metadata.items()}
         extras = page_extras.read(file.source, fields, site.root, site.url, site.zone)
         _show(article, edition, extras, site)
+        article.postmerge_authors = self._authors(article)
         article.card, article.postmerge_cover = self._card(article, cover), cover
         original = self.originals.get(article.source_path)
         is_public = not file.source.broken and article.status == "published"
         return BuiltIssue(
             article.source_path, edition, extras, tags, free.before, self._key(original) if original else "", is_public,
-            is_of_step=file.place is not None and not file.source.broken, cover=cover,
+            is_of_step=file.place is not None and not file.source.broken,
+            cover=cover, authors=article.postmerge_authors,
         )  # fmt: skip
 
     def _edition(

@@ -14,7 +14,7 @@ from tests.data.caniemail import TARGET
 from tests.integration.editions.test_editions import NewsletterFolder, newsletter
 
 __all__ = ["newsletter"]
-HEAD = "Title: All of it\nDate: 2026-11-24 09:00\nSend: yes\nPreheader: In short"
+HEAD = "Title: All of it\nDate: 2026-11-24 09:00\nSend: yes\nPreheader: In short\nAuthor: Ada"
 ALL = """
 ## Heading
 
@@ -107,6 +107,8 @@ EXCEPTIONS = {
 
 @pytest.fixture
 def email(newsletter: NewsletterFolder) -> HtmlElement:
+    with (newsletter.folder / "pelicanconf.py").open("a") as config:
+        config.write('\nPOSTMERGE_AUTHORS = {"Ada": {"url": "https://ada.example", "picture": "images/chart.png"}}\n')
     newsletter.write("all.md", HEAD, ALL)
     report = newsletter.build()
     assert [finding for finding in report.findings if finding.path.endswith("all.md")] == []

@@ -62,7 +62,10 @@ EFFECTS = {
     EventKind.HARD_BOUNCE: Effect("bounced", 8, "the address doesn't accept email", "at once", "hard bounces"),
     EventKind.COMPLAINT: Effect("complained", 9, "the subscriber reported it as spam", "at once, for the inbox", "complaints"),
     EventKind.NOT_SPAM: Effect(
-        "delivered", 10, "the subscriber takes the complaint back", "ends, unless another complaint stands"
+        "delivered",
+        10,
+        "the subscriber takes the complaint back",
+        "ends, unless another complaint or the operator's block stands",
     ),
 }
 

@@ -14,7 +14,11 @@ from mailer.transports.outbox import Outbox
 
 
 def make_transport(settings: Settings) -> Transport:
-    """Return the transport that is configured: ours, or that of an installed package. Raises BadInput if that one fails."""
+    """Return the transport that is configured: ours, or that of an installed package.
+
+    Raises BadInput if that one fails, or if none is configured although this is not one machine's development.
+    """
+    settings.need_transport()
     if settings.transport not in ("ses", "outbox"):
         return _load_transport(settings)
     if settings.transport == "ses":

@@ -78,6 +78,7 @@ def move(tmp_path: Path, database: Database, fake: FakeStripe) -> Move:
         "POSTMERGE_POSTAL_ADDRESS": "1 Example Street",
         "POSTMERGE_SECRET": "0123456789abcdef0123456789abcdef",
         "POSTMERGE_API_URL": "https://api.example.org",
+        "POSTMERGE_TRANSPORT": "outbox",
         "STRIPE_SECRET_KEY": fake.key,
         "STRIPE_WEBHOOK_SECRET": SECRET,
         "STRIPE_API_BASE": fake.url,

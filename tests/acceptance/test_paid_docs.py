@@ -25,6 +25,7 @@ def test_every_command_of_the_guide_to_selling_runs(newsletter: Path, database_u
             "POSTMERGE_SENDER": "The Letter <letter@example.org>",
             "POSTMERGE_SECRET": "0123456789abcdef0123456789abcdef",
             "POSTMERGE_API_URL": "https://api.example.org",
+            "POSTMERGE_TRANSPORT": "outbox",
             "STRIPE_SECRET_KEY": fake.key,
             "STRIPE_WEBHOOK_SECRET": SECRET,
             "STRIPE_API_BASE": fake.url,

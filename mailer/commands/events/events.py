@@ -37,6 +37,7 @@ def events(unread: bool, until_eof: bool, json: bool) -> None:
     from mailer.transports.ses_queue import make_queue
 
     settings = load_settings("events")
+    settings.need_transport()
     queue = make_queue(settings)
     os.nice(_NICENESS)
     consumer = EventConsumer(open_database(settings), settings, queue, stop_signal(until_eof))
@@ -69,7 +70,10 @@ def uncertain(send: str, subscriber: int | None, sent: bool | None, yes: bool, j
 
     Examples: postmerge uncertain; postmerge uncertain 12 --sent; postmerge uncertain 12 --subscriber 7 --not-sent --yes
     """
-    database = open_database(load_settings())
+    settings = load_settings()
+    if sent is False:
+        settings.need_transport()
+    database = open_database(settings)
     if sent is None:
         return _list_uncertain(uncertain_deliveries.list_uncertain(database, send, subscriber), json)
     if not send:

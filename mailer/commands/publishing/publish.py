@@ -105,6 +105,8 @@ def plan(
     Examples: postmerge plan; postmerge plan --server https://news.example.org
     """
     settings = load_settings()
+    if not server:
+        settings.need_transport()
     found, findings = editions_of(settings, built, quiet=json)
     if server:
         order, _ = remote_publish.hand_over(remote_publish.server(server, settings), found, issue, allow, gate)
@@ -150,6 +152,8 @@ def publish(
         return run_preview(settings, server, PreviewOptions(branch, remove, reviewer_link, built, json))
     if branch or remove or reviewer_link:
         raise click.UsageError("--branch, --remove and --reviewer-link need --preview.")
+    if not server:
+        settings.need_transport()
     found, findings = editions_of(settings, built, quiet=json)
     commit = commit or _find_commit(settings)
     if server:

@@ -38,6 +38,7 @@ def test(issue: str, recipients: Sequence[str], variant: str, built: bool, serve
     settings = load_settings()
     if server:
         return _send_remotely(settings, server, issue, recipients, variant, built, json)
+    settings.need_transport()
     default = settings.reviewers or ((settings.mailbox,) if settings.transport == "outbox" and settings.mailbox else ())
     to = list(dict.fromkeys(recipients or default))
     if not to:

@@ -30,7 +30,9 @@ def resume(send: str, yes: bool, no_gate: bool) -> None:
 
     Example: postmerge resume 12
     """
-    done = send_control.resume_send(open_database(load_settings()), send, sure=yes, gate=not no_gate)
+    settings = load_settings()
+    settings.need_transport()
+    done = send_control.resume_send(open_database(settings), send, sure=yes, gate=not no_gate)
     out.print(f"Send {done.id} of {done.issue_key} is {done.state}.")
 
 

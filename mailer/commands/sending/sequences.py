@@ -52,7 +52,9 @@ def resume(name: str) -> None:
 
     Example: postmerge sequences resume welcome
     """
-    sequence_control.resume_sequence(open_database(load_settings()), name)
+    settings = load_settings()
+    settings.need_transport()
+    sequence_control.resume_sequence(open_database(settings), name)
     out.print(Text(f"Sequence {name!r} runs."))
 
 

@@ -15,7 +15,8 @@ from mailer.core import settings as settings_module
 from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.fakes.free_ports import find_free_port
-from tests import factories
+from mailer.transports import make_transport
+from tests import commands, factories
 from tests.processes import eventually
 from tests.web import Web
 
@@ -82,3 +83,28 @@ def test_a_public_server_needs_a_chosen_transport(environ: dict[str, str], liste
         return loaded.need_transport(listens_on)
     with pytest.raises(BadInput, match="set it to ses"):
         loaded.need_transport(listens_on)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "serve", "worker", "scheduler", "events", "publish", "plan", "test 2026-11-24-hello --to me@example.org", "resume 1",
+        "uncertain 1 --not-sent --yes", "sequences resume welcome",
+    ],
+)  # fmt: skip
+def test_no_command_that_leads_to_emails_runs_on_a_public_server_without_a_chosen_transport(
+    tmp_path: Path, command: str
+) -> None:
+    environ = {
+        "POSTMERGE_API_URL": "https://news.example.org", "DATABASE_URL": "postgresql://127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1",
+        "POSTMERGE_SQS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/q", "AWS_REGION": "eu-west-1",
+        "POSTMERGE_SECRET": "s" * 32,
+    }  # fmt: skip
+    done = commands.run(tmp_path, environ, *command.split())
+    assert (done.returncode, "POSTMERGE_TRANSPORT is not set" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_transport_that_nobody_chose_is_made_for_development_only(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="set it to ses"):
+        make_transport(settings_module.load({"POSTMERGE_API_URL": "https://news.example.org"}))
+    assert make_transport(settings_module.load({})).name == "outbox"

@@ -91,6 +91,15 @@ def _print_accepted(done: AcceptedLedger) -> None:
             f"Send {send_id} is paused: run `postmerge reconcile-sends {send_id} FILE`, then `postmerge resume {send_id}`."
         )
 
+    for name in done.sequences:
+        out.print(
+            Text(
+                f"The sequence {name!r} is stopped: when its steps are reconciled, in their order, run"
+                f" `postmerge sequences resume {name}`."
+            ),
+            soft_wrap=True,
+        )
+
 
 def _facts(settings: Settings, found: FenceStatus) -> dict[str, Any]:
     return {

@@ -50,6 +50,7 @@ class AcceptedLedger:
     """What accepting changed. ``replayed`` counts the subscribers and addresses that the journal protected again, by kind."""
 
     paused: list[int] = field(default_factory=list)
+    sequences: list[str] = field(default_factory=list)
     transactional: int = 0
     replayed: Counter[str] = field(default_factory=Counter)
     unknown_issues: list[str] = field(default_factory=list)
@@ -86,7 +87,7 @@ def halt_everything(tx: Tx, done: AcceptedLedger, why_paused: str, why_set_aside
     for send in sends.list_all(tx):
         if halt_send(tx, send, SendState.PAUSED, why_paused):
             done.paused.append(send.id)
-    sequences.stop_all(tx)
+    done.sequences += sequences.stop_all(tx)
     done.transactional = journal_rows.settle_open_transactional(tx, why_set_aside)
 
 

@@ -13,7 +13,7 @@ from mailer.core.edition import LATEST_ISSUE, SEQUENCES_FOLDER, Edition, Finding
 from mailer.core.i18n.local_time import format_after
 from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing.editions import Fingerprint, compute_fingerprints, list_fingerprints
-from mailer.store.sending import enrolments, sequences
+from mailer.store.sending import backfills, enrolments, sequences
 from mailer.store.sending.sequences import SequenceState, StoredSequence, StoredStep
 
 
@@ -312,4 +312,4 @@ def _remove(tx: Tx, stored: StoredSequence) -> SequenceChange:
 
 def _count_backfill(tx: Tx, rules: SequenceRules, stored: StoredSequence | None) -> int:
     sequence_id = stored.id if stored else 0
-    return enrolments.count_backfill(tx, sequence_id, segment_rules.read_rule(tx, rules.audience), rules.trigger, rules.tag)
+    return backfills.count(tx, sequence_id, segment_rules.read_rule(tx, rules.audience), rules.trigger, rules.tag)

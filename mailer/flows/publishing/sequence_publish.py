@@ -12,7 +12,7 @@ from mailer.core.edition import LATEST_ISSUE
 from mailer.flows.publishing.sequence_plan import NewsletterSender, SequenceAction, SequenceChange, StepAction, StepChange
 from mailer.flows.subscribers import segment_rules
 from mailer.store.publishing import editions
-from mailer.store.sending import enrolments, sequences
+from mailer.store.sending import backfills, enrolments, sequences
 from mailer.store.sending.sends import SendState, SendTerms
 from mailer.store.sending.sequences import SequenceState
 
@@ -53,7 +53,7 @@ def _save(tx: Tx, change: SequenceChange, default: NewsletterSender, commit: str
     number = None
     if change.backfill is not None:
         rules = change.rules
-        number = enrolments.backfill(tx, sequence_id, segment_rules.read_rule(tx, rules.audience), rules.trigger, rules.tag)
+        number = backfills.enrol(tx, sequence_id, segment_rules.read_rule(tx, rules.audience), rules.trigger, rules.tag)
         sequences.set_backfilled(tx, sequence_id)
     logger.info("sequence.published", sequence=change.name, action=str(change.action), backfilled=number)
 

@@ -36,7 +36,7 @@ from mailer.transports.base import Answer, AsyncTransport, Envelope, Outcome, Tr
 
 logger = log.get("deliver")
 
-ACCEPTED_EVENT = "delivery.accepted"  # in the log: a send, and the subscribers whose email was accepted
+ACCEPTED_EVENT = "delivery.accepted"  # in the log: a send and its issue, and the subscribers whose email was accepted
 TURN_SECONDS = 30.0  # how long one wake-up works on a send; then the send is enqueued again, so that other sends get a turn
 DUPLICATE_ADDRESS = "an address is in its audience twice, which must never happen: find the two subscribers and merge them"
 IDLE_SECONDS = 0.02  # pause before asking the rate limiter again when it granted no slots
@@ -157,6 +157,7 @@ class _DeliveryRun:
     ) -> None:
         self._database = database
         self._send_id, self._texts, self._warms_up = prepared.send.id, prepared.texts, prepared.warms_up
+        self._issue_key = prepared.send.issue_key
         self._sender = sender
         self._rate = rate
         self._claim_id = str(uuid.uuid4())
@@ -247,7 +248,7 @@ class _DeliveryRun:
             work_counts.count("emails", str(outcome), number)
         accepted = [one.delivery.subscriber_id for one, answer in sent if answer.outcome is Outcome.ACCEPTED]
         if accepted:
-            logger.info(ACCEPTED_EVENT, send=self._send_id, subscribers=accepted)
+            logger.info(ACCEPTED_EVENT, send=self._send_id, issue=self._issue_key, subscribers=accepted)
 
     def _stop_duplicates(self) -> None:
         """Stop the send because the ledger refused a claim: an address would have received it twice."""

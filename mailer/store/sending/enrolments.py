@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mailer.core.audience import Both, Rule, Tag
+from mailer.core.audience import Rule
 from mailer.core.db import Tx, each
-from mailer.store.sending.audiences import MAILABLE, compile_rule
+from mailer.store.sending.audiences import compile_rule
 
 CAP_PERIOD = timedelta(days=7)  # in which the emails to a subscriber are counted
 
@@ -188,6 +188,42 @@ def skip(tx: Tx, step_id: int, subscriber_ids: Sequence[int]) -> None:
     )
 
 
+def record_sent(tx: Tx, step_id: int, send_id: int, subscriber_ids: Sequence[int], reason: str) -> int:
+    """Record in a restored ledger that a step was sent to those of whom it knows nothing; return how many."""
+    number = tx.run(
+        """
+        WITH added AS (
+            INSERT INTO sequence_emails (subscriber_id, step_id, send_id)
+            SELECT subscribers.id, %(step_id)s, %(send_id)s FROM subscribers WHERE subscribers.id = ANY(%(ids)s::bigint [])
+            ON CONFLICT DO NOTHING
+            RETURNING subscriber_id
+        )
+
+        INSERT INTO deliveries (send_id, subscriber_id, state, detail, settled_at)
+        SELECT %(send_id)s, subscriber_id, 'accepted', %(reason)s, now() FROM added
+        """,
+        step_id=step_id,
+        send_id=send_id,
+        ids=list(subscriber_ids),
+        reason=reason,
+    )
+    tx.run("UPDATE sends SET audience_size = audience_size + %(number)s WHERE id = %(id)s", number=number, id=send_id)
+    advance(tx, step_id, subscriber_ids, since_due=True)
+    return number
+
+
+def pass_over_due(tx: Tx, step_id: int) -> int:
+    """Let all those for whom a step is due wait for the one after it; return how many."""
+    rows = tx.all(
+        "SELECT subscriber_id FROM enrolments WHERE step_id = %(id)s AND ended_at IS NULL AND due_at <= now() FOR UPDATE",
+        id=step_id,
+    )
+    ids = [row["subscriber_id"] for row in rows]
+    skip(tx, step_id, ids)
+    advance(tx, step_id, ids, since_due=True)
+    return len(ids)
+
+
 _NEXT = """
     LEFT JOIN LATERAL (
         SELECT id, after FROM sequence_steps
@@ -201,12 +237,16 @@ _NEXT = """
 """
 
 
-def advance(tx: Tx, step_id: int, subscriber_ids: Sequence[int]) -> None:
-    """Let subscribers for whom a step was queued wait for the next one that they have not had, or finish."""
+def advance(tx: Tx, step_id: int, subscriber_ids: Sequence[int], since_due: bool = False) -> None:
+    """Let subscribers for whom a step was queued wait for the next one that they have not had, or finish.
+
+    ``since_due``: the step was queued when it was due, not now.
+    """
+    queued_at = "least(now(), moving.due_at)" if since_due else "now()"
     tx.run(
         f"""
         UPDATE enrolments
-        SET last_at = now(), step_id = next.id, due_at = now() + next.after,
+        SET last_at = {queued_at}, step_id = next.id, due_at = {queued_at} + next.after,
             ended_at = CASE WHEN next.id IS NULL THEN now() END,
             end_reason = CASE WHEN next.id IS NULL THEN 'finished' ELSE '' END
         FROM enrolments AS moving {_NEXT}
@@ -320,50 +360,3 @@ _OF_SEND = """
         WHERE sends.id = %(send_id)s
     )
 """
-
-
-def count_backfill(tx: Tx, sequence_id: int, audience: Rule, trigger: str, tag: str) -> int:
-    """How many existing subscribers a backfill would enrol; ``sequence_id`` is 0 for a new sequence."""
-    chosen, values = _compile_backfill(audience, trigger, tag)
-    return int(
-        tx.value(
-            f"""
-            SELECT count(*) {chosen} AND NOT EXISTS (
-                SELECT FROM enrolments
-                WHERE enrolments.subscriber_id = subscribers.id AND enrolments.sequence_id = %(sequence_id)s
-            )
-            """,
-            sequence_id=sequence_id,
-            **values,
-        )
-    )
-
-
-def backfill(tx: Tx, sequence_id: int, audience: Rule, trigger: str, tag: str) -> int:
-    """Enrol the existing subscribers for whom the trigger has happened already; return how many."""
-    chosen, values = _compile_backfill(audience, trigger, tag)
-    return tx.run(
-        f"""
-        INSERT INTO enrolments (subscriber_id, sequence_id, step_id, due_at)
-        SELECT chosen.id, first.sequence_id, first.id, now() + first.after
-        FROM (SELECT subscribers.id {chosen}) AS chosen
-        CROSS JOIN (
-            SELECT id, sequence_id, after FROM sequence_steps
-            WHERE sequence_id = %(sequence_id)s AND removed_at IS NULL
-            ORDER BY position LIMIT 1
-        ) AS first
-        ON CONFLICT DO NOTHING
-        """,
-        sequence_id=sequence_id,
-        **values,
-    )
-
-
-def _compile_backfill(audience: Rule, trigger: str, tag: str) -> tuple[str, dict[str, object]]:
-    where, values = compile_rule(Both(audience, Tag(tag)) if tag else audience)
-    if trigger == "paid":
-        where += """
-            AND EXISTS (
-                SELECT FROM entitlements WHERE entitlements.subscriber_id = subscribers.id AND entitlements.state = 'paying'
-            )"""
-    return MAILABLE.replace("{rule}", where), values

@@ -132,9 +132,9 @@ def set_state(tx: Tx, name: str, state: SequenceState) -> bool:
     return bool(tx.run(statement, name=name, state=state))
 
 
-def stop_all(tx: Tx) -> int:
-    """Stop all running sequences; return how many."""
-    return tx.run("UPDATE sequences SET state = 'stopped' WHERE state = 'running'")
+def stop_all(tx: Tx) -> list[str]:
+    """Stop all running sequences; return their names."""
+    return [row["name"] for row in tx.all("UPDATE sequences SET state = 'stopped' WHERE state = 'running' RETURNING name")]
 
 
 def set_backfilled(tx: Tx, sequence_id: int) -> None:

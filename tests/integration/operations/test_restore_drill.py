@@ -23,16 +23,19 @@ from mailer.flows.operations.restored_ledger import accept_restored
 from mailer.flows.operations.sent_records import reconcile_send
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
+from mailer.flows.scheduled.sequence_scheduler import queue_due_steps
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.fence import advance_fence, read_fence
 from mailer.flows.sending.send_control import resume_send
 from mailer.flows.sending.send_status import list_send_statuses
+from mailer.flows.sending.sequence_control import resume_sequence
 from mailer.flows.subscribers import erasure
 from mailer.store.subscribers import subscribers, suppressions
 from mailer.transports.outbox import Outbox
 from mailer.transports.s3_fence import open_fence_store
 from tests import commands, services
-from tests.factories import add_subscribers, edition, old, settings
+from tests.factories import add_subscribers, edition, old, settings, sums_add_up
+from tests.sequences import ends, join, merge, pass_days, steps
 
 
 @pytest.fixture
@@ -122,6 +125,83 @@ def test_a_restore_in_mid_send_emails_nobody_twice_and_nobody_who_unsubscribed_s
     send(empty, there, "third")
     third = Counter(recipients(conf)) - sent
     assert third == {f"subscriber-{number}@example.org": 1 for number in range(5, 21)} | {"New.Four@example.org": 1}
+
+
+def test_a_restore_sends_nobody_a_step_of_a_sequence_twice(
+    ledger: Database, empty: Database, conf: Settings, tmp_path: Path
+) -> None:
+    """Ann has the first step. After the backup, Ben and Cat get it, and Ann the second one; Dan still waits."""
+    sequence = [old(), *steps("hello", "more", "last")]
+    merge(ledger, conf, sequence)
+    join(ledger, "ann")
+    run_steps(ledger, conf)
+    join(ledger, "ben", "cat", "dan")
+    with ledger.transaction() as tx:
+        tx.run("UPDATE enrolments SET due_at = now() + interval '1 day' WHERE subscriber_id > 21")
+    file = back_up(ledger, conf, tmp_path / "backups")
+    merge(ledger, conf, [old(), *steps("hello", "more", "last", text="mended")])  # other sends, which the backup does not know
+    with ledger.transaction() as tx:
+        tx.run("UPDATE enrolments SET due_at = now() WHERE subscriber_id < 24")
+    run_steps(ledger, conf)
+    sent = subjects(conf)
+    hello, more = "Subject of sequences/welcome/hello", "Subject of sequences/welcome/more"
+    assert sent == {("ann", hello): 1, ("ben", hello): 1, ("cat", hello): 1, ("ann", more): 1}
+
+    there = replace(conf, database_url=empty.url)
+    backups.restore_backup(empty, there, str(file), None)
+    assert accept_restored(empty, there).sequences == ["welcome"]
+    pass_days(empty, 10)  # all that was due since the backup, and more
+    assert run_steps(empty, there) == 0, "sequences are stopped"
+    log = json.dumps({"event": "delivery.accepted", "send": 99, "issue": "sequences/welcome/hello", "subscribers": [22, 900]})
+    first = reconcile_send(empty, there, "sequences/welcome/hello", [log, "ann@example.org", "cat@example.org"])
+    assert (first.marked, first.pending) == (2, 0)
+    assert reconcile_send(empty, there, "sequences/welcome/hello", [log]).marked == 0
+    second = reconcile_send(empty, there, "sequences/welcome/more", [], rest_uncertain=True)
+    assert second.passed_over == 3, "nothing shows whether Ann, Ben and Cat had it"
+    for name in ("hello", "more", "last"):
+        resume_send(empty, f"sequences/welcome/{name}")
+    resume_sequence(empty, "welcome")
+    for _ in range(6):
+        run_steps(empty, there)
+        pass_days(empty, 4)
+    last = "Subject of sequences/welcome/last"
+    new = {("dan", hello): 1, ("dan", more): 1} | {(name, last): 1 for name in ("ann", "ben", "cat", "dan")}
+    assert subjects(conf) == sent | new
+    assert sums_add_up(empty)
+
+
+def test_events_show_which_steps_were_sent_since_the_backup(ledger: Database, conf: Settings) -> None:
+    merge(ledger, conf, [old(), *steps("hello")])
+    ids = join(ledger, "ann", "ben", "cat")
+    send_id = list_send_statuses(ledger, "sequences/welcome/hello")[0].send.id
+    with ledger.transaction() as tx:
+        tx.run("UPDATE sends SET state = 'paused'")
+    tags = [{"send": [str(send_id)], "subscriber": [str(one)]} for one in ids]
+    mails = [{"messageId": f"m{one['subscriber']}", "timestamp": "2026-11-29T05:00:00Z", "tags": one} for one in tags]
+    lines = [
+        json.dumps({"eventType": "Delivery", "mail": mails[0], "delivery": {"timestamp": "2026-11-29T05:00:01Z"}}),
+        json.dumps({"eventType": "Reject", "mail": mails[1], "reject": {"reason": "Bad content"}}),
+    ]
+    done = reconcile_send(ledger, conf, str(send_id), lines)
+    assert (done.marked, done.unmatched) == (1, 1), "what SES rejected was not sent"
+    with ledger.transaction() as tx:
+        assert [row["state"] for row in tx.all("SELECT state FROM deliveries")] == ["delivered"]
+    assert ends(ledger) == {"ann": "finished", "ben": "", "cat": ""}
+
+
+def run_steps(database: Database, conf: Settings) -> int:
+    """Queue the steps that are due and send them; return how many were queued."""
+    queued = queue_due_steps(database, conf)
+    for send_id in advance_sends(database, conf).sends:
+        deliver_send(database, conf, Outbox(conf.outbox), send_id)
+    assert not read_fence(database, conf).row or advance_fence(database, conf) == ""
+    return queued
+
+
+def subjects(conf: Settings) -> Counter[tuple[str, str]]:
+    """The emails so far, as recipient and subject."""
+    emails = [email.message_from_bytes(file.read_bytes()) for file in conf.outbox.glob("*.eml")]
+    return Counter((str(one["To"]).partition("@")[0], str(one["Subject"])) for one in emails)
 
 
 def test_a_backup_restored_in_place_is_fenced_even_if_nothing_was_sent_since(

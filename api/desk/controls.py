@@ -17,7 +17,7 @@ from mailer.flows.operations import api_keys, webhooks
 from mailer.flows.operations.desk import desk_access
 from mailer.flows.operations.desk.desk_access import DeskSession
 from mailer.flows.publishing import publish
-from mailer.flows.sending import send_control, uncertain_deliveries
+from mailer.flows.sending import send_control, sequence_control, uncertain_deliveries
 from mailer.flows.subscribers import signup_limits, suppression_lifting
 from mailer.flows.subscribers.suppression_lifting import UnsuppressRequest
 
@@ -85,6 +85,23 @@ _SEND_ACTIONS: dict[str, Callable[[AppContext, str, FormData], str]] = {
     "cancel": _cancel,
     "uncertain": _resolve,
 }
+
+
+@router.post("/desk/sequences/{name}/{action}")
+def control_sequence(context: Context, session: Session, form: OwnForm, name: str, action: str) -> Response:
+    """Stop or resume a sequence."""
+    if action not in ("stop", "resume"):
+        raise HTTPException(404)
+
+    def control() -> str:
+        do = sequence_control.stop_sequence if action == "stop" else sequence_control.resume_sequence
+        do(context.database, name)
+        return f"Sequence {name} {'is stopped' if action == 'stop' else 'runs'}."
+
+    return _act(
+        context, session, f"{action} sequence", name, control,
+        lambda status, note, error: pages.render_sequences(context, session, status, note, error),
+    )  # fmt: skip
 
 
 @router.post("/desk/suppressions")

@@ -15,11 +15,12 @@ from api.common.dependencies import AppContext, Context
 from api.common.render import HEADERS, render_page
 from api.desk.authentication import Session
 from mailer.core.db import PageRange
+from mailer.core.i18n.local_time import format_after
 from mailer.flows.operations import api_keys, growth, webhooks
 from mailer.flows.operations.desk import desk_access, desk_overview, desk_settings
 from mailer.flows.operations.desk.desk_access import DeskSession
 from mailer.flows.operations.desk.slow_figures import Figures, read_figures
-from mailer.flows.sending import send_report, send_report_page
+from mailer.flows.sending import send_report, send_report_page, sequence_control
 from mailer.flows.sending.send_report import SendReport
 from mailer.flows.sending.send_status import SendStatus, count_deliveries, get_send, list_latest_sends
 from mailer.flows.subscribers import signup_limits
@@ -122,6 +123,26 @@ def _find_send(context: AppContext, send_id: int) -> Send:
     if found is None:
         raise HTTPException(404)
     return found
+
+
+@router.get("/desk/sequences")
+def show_sequences(context: Context, session: Session) -> Response:
+    """Show who is in which sequence, and at which step."""
+    return render_sequences(context, session)
+
+
+def render_sequences(context: AppContext, session: DeskSession, status: int = 200, note: str = "", error: str = "") -> Response:
+    """Render the sequences with their controls; their states are exact, whatever the age of the figures."""
+    count = partial(sequence_control.list_sequences, context.database)
+    shape, rows = list[sequence_control.SequenceOverview], growth.count_all(context.database)
+    figures = read_figures(context.database, "sequences", shape, count, rows, list)
+    states = sequence_control.list_states(context.database)
+    found = [replace(one, state=states.get(one.name, one.state)) for one in figures.value]
+    response = render_desk(
+        context, session, "sequences", status, sequences=found, figures=figures, note=note, error=error,
+        after=lambda time: format_after(round(time.total_seconds())),
+    )  # fmt: skip
+    return _with_recount(response, figures)
 
 
 @router.get("/desk/growth")

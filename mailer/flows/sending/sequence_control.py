@@ -59,6 +59,12 @@ def list_sequences(database: Database) -> list[SequenceOverview]:
     return [one for one in found if one.state != SequenceState.REMOVED or one.enrolled]
 
 
+def list_states(database: Database) -> dict[str, str]:
+    """Return the state of each sequence by its name."""
+    with database.transaction() as tx:
+        return {one.name: str(one.state) for one in sequences.list_all(tx)}
+
+
 def stop_sequence(database: Database, name: str) -> None:
     """Enrol nobody and queue no step until it is resumed. What is queued is still sent. Raises BadInput."""
     _set_state(database, name, SequenceState.STOPPED)

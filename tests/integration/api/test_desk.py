@@ -20,19 +20,21 @@ from mailer.core.errors import BadInput, Refused
 from mailer.flows.operations import api_keys
 from mailer.flows.operations.desk import desk_access, desk_settings, slow_figures
 from mailer.flows.operations.desk.desk_access import DeskRole
+from mailer.flows.scheduled.sequence_scheduler import queue_due_steps
+from mailer.flows.sending import send_control
 from mailer.flows.sending.send_status import list_send_statuses
 from mailer.flows.sending.warmup import start_warmup
 from mailer.store.operations import standstills
 from mailer.store.sending.sends import SendState
 from mailer.store.subscribers import suppressions
-from tests import factories, web
+from tests import factories, sequences, web
 from tests.integration.api.test_open_routes import routes
 from tests.web import Web
 
 OWNER, VIEWER = "ada@example.org", "bob@example.org"
 PAGES = (
-    "/desk", "/desk/live", "/desk/sends", "/desk/growth", "/desk/bounces", "/desk/suppressions", "/desk/held", "/desk/imports",
-    "/desk/webhooks", "/desk/keys", "/desk/settings", "/desk/log", "/desk/sends/1", "/desk/sends/1/report",
+    "/desk", "/desk/live", "/desk/sends", "/desk/sequences", "/desk/growth", "/desk/bounces", "/desk/suppressions", "/desk/held",
+    "/desk/imports", "/desk/webhooks", "/desk/keys", "/desk/settings", "/desk/log", "/desk/sends/1", "/desk/sends/1/report",
 )  # fmt: skip
 
 
@@ -194,6 +196,7 @@ def _controls(newsletter: Web) -> Iterator[tuple[str, str, dict[str, str]]]:
     yield "/desk/sends/1/stop", "/desk/sends/1", {}
     yield "/desk/sends/1/cancel", "/desk/sends/1", {}
     yield "/desk/sends/1/uncertain", "/desk/sends/1", {"resolve": "sent"}
+    yield "/desk/sequences/welcome/stop", "/desk/sequences", {}
     yield "/desk/suppressions", "/desk/suppressions", {"email": "x@example.org", "why": "wrote to us"}
     yield "/desk/held/release", "/desk/held", {"id": "1"}
     yield "/desk/held/drop", "/desk/held", {"id": "1"}
@@ -307,6 +310,28 @@ def test_the_first_page_says_what_needs_the_operator(newsletter: Web, owner: Ope
     assert "Deliveries that are uncertain: 1." in text
     assert "No worker is running" in text
     assert "Not running: " in text
+
+
+def test_it_shows_who_waits_for_which_step_and_stops_a_sequence(newsletter: Web, owner: Operator, viewer: Operator) -> None:
+    database = newsletter.database
+    sequences.merge(database, newsletter.settings, [factories.old(), *sequences.steps("hello", "more")])
+    sequences.join(database, "ann", "ben")
+    queue_due_steps(database, newsletter.settings)
+    sequences.join(database, "cat")
+    page = " ".join(re.sub("<[^>]+>", " ", owner.get("/desk/sequences").text).split())
+    assert "by confirmed · in it: 3" in page
+    assert "01 hello at once 1 2" in page
+    assert "02 more 3 days 2 0" in page
+    assert "Subject of sequences" not in owner.get("/desk").text + owner.get("/desk/live").text, "it never ends"
+    assert viewer.post("/desk/sequences/welcome/stop").status_code == 403
+    assert "Sequence welcome is stopped." in owner.post("/desk/sequences/welcome/stop", "/desk/sequences").text
+    assert queue_due_steps(database, newsletter.settings) == 0
+    assert "Sequence welcome runs." in owner.post("/desk/sequences/welcome/resume", "/desk/sequences").text
+    assert queue_due_steps(database, newsletter.settings) == 1
+    assert "There is no sequence" in owner.post("/desk/sequences/none/stop", "/desk/sequences").text
+    send_control.stop_send(database, "sequences/welcome/hello", "by hand")
+    assert "of sequences/welcome/hello is stopped: by hand." in owner.get("/desk").text
+    assert ("owner", "stop sequence", "welcome", True) in acts(newsletter)
 
 
 def test_suppressions_have_a_way_back_but_not_for_complaints(newsletter: Web, owner: Operator) -> None:

@@ -31,7 +31,7 @@ class DeskProblem:
 
 @dataclass(frozen=True)
 class DeskOverview:
-    """What the first page shows; ``recent`` are the latest sends that have ended."""
+    """What the first page shows; ``recent`` are the latest sends that have ended, ``running`` the others, all of issues."""
 
     problems: Sequence[DeskProblem]
     running: Sequence[Send]
@@ -59,21 +59,22 @@ def read_overview(database: Database, settings: Settings) -> DeskOverview:
     """Read what the first page shows. Raises Unavailable."""
     with database.transaction() as tx:
         every, facts, found = sends.list_all(tx), desk_facts.read(tx), standstills.list_open(tx)
-    running = [one for one in every if one.state not in _ENDED]
+    issues = [one for one in every if one.step_id is None]
+    running = [one for one in issues if one.state not in _ENDED]
     problems = [
         *(DeskProblem(one.text) for one in found),
-        *_list_send_problems(running),
+        *_list_send_problems(every),
         *_list_fact_problems(facts),
         *_list_fence_problems(database, settings),
     ]
-    recent = [one for one in every if one.state in _ENDED][:5]
+    recent = [one for one in issues if one.state in _ENDED][:5]
     return DeskOverview(problems, running, recent, facts, heartbeats.read_overview(database), read_warmup(database))
 
 
 def read_progress(database: Database) -> list[SendProgress]:
-    """Return the sends that have not ended, with what is left."""
+    """Return the sends of issues that have not ended, with what is left; those of steps never end."""
     with database.transaction() as tx:
-        running = [one for one in sends.list_all(tx) if one.state not in _ENDED]
+        running = [one for one in sends.list_all(tx) if one.state not in _ENDED and one.step_id is None]
         return [
             SendProgress(one, None if one.audience_size is None else desk_facts.count_pending(tx, one.id)) for one in running
         ]
@@ -97,8 +98,8 @@ def list_imports(database: Database) -> list[Row]:
         return desk_facts.list_imports(tx, PAGE_SIZE)
 
 
-def _list_send_problems(running: Sequence[Send]) -> Iterator[DeskProblem]:
-    for send in running:
+def _list_send_problems(found: Sequence[Send]) -> Iterator[DeskProblem]:
+    for send in found:
         if send.state in (SendState.PAUSED, SendState.STOPPED):
             said = f"Send {send.id} of {send.issue_key} is {send.state}: {send.reason or 'no reason given'}."
             yield DeskProblem(said, f"/desk/sends/{send.id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,10 +17,10 @@ from mailer.core.settings import Settings
 
 @dataclass(frozen=True)
 class Challenge:
-    """What the page shows. ``policy`` is added to its Content-Security-Policy."""
+    """What the page shows. ``sources`` are added to its Content-Security-Policy."""
 
     kind: str  # work, hook
-    policy: str
+    sources: Mapping[str, str]
     sum: str = ""
     bits: int = 0
     site_key: str = ""
@@ -31,13 +32,13 @@ def new_challenge(settings: Settings) -> Challenge | None:
     """A new challenge, or None when challenges are off."""
     if settings.challenge == "work":
         token = tokens.work_token(settings.need_secrets(), datetime.now(UTC), settings.challenge_bits)
-        return Challenge("work", "script-src 'self'", sum=token, bits=settings.challenge_bits)
+        return Challenge("work", {"script_src": "'self'"}, sum=token, bits=settings.challenge_bits)
     if settings.challenge == "hook":
         origin = "/".join(settings.challenge_script.split("/")[:3])
         origin = origin if re.fullmatch(r"https?://[\w.:-]+", origin) else "'none'"
-        policy = f"script-src {origin}; frame-src {origin}; connect-src {origin}"
+        sources = dict.fromkeys(("script_src", "frame_src", "connect_src"), origin)
         name, key, script = settings.challenge_name, settings.challenge_site_key, settings.challenge_script
-        return Challenge("hook", policy, site_key=key, script=script, name=name)
+        return Challenge("hook", sources, site_key=key, script=script, name=name)
     return None
 
 

@@ -10,17 +10,14 @@ import jinja2
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
+from api.common.content_policy import allow, load_mode_script, make_policy
 from api.common.dependencies import AppContext
 from api.common.form_challenge import Challenge
 from mailer.core import i18n
 from mailer.core.i18n import local_time
 
-_POLICY = (
-    "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none';"
-    " frame-ancestors 'none'"
-)
 HEADERS = {
-    "Content-Security-Policy": _POLICY,
+    "Content-Security-Policy": make_policy(),
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex, nofollow",
@@ -28,16 +25,18 @@ HEADERS = {
 
 
 def render_page(context: AppContext, template: str, status: int = 200, lang: str = "en", **facts: object) -> HTMLResponse:
-    """Render a page in this language: never cached, never indexed, without scripts, in no frame.
+    """Render a page in this language: never cached, never indexed, in no frame.
 
-    Only a form with a challenge (``challenge``, of ``form_challenge``) has a script: the one that solves it.
+    Its only script applies the chosen light or dark; a form with a challenge (``challenge``, of ``form_challenge``) also has
+    the one that solves it.
     """
     say = i18n.translator(lang, Markup)
     words = {"_": say, "ngettext": say.ngettext, "pgettext": say.pgettext, "dir": i18n.direction(lang)}
     html = _templates().get_template(template).render(context=context, lang=lang, **words, **facts)
-    asked = facts.get("challenge")
-    policy = f"{_POLICY}; {asked.policy}" if isinstance(asked, Challenge) else _POLICY
-    return HTMLResponse(html, status, {**HEADERS, "Content-Security-Policy": policy, "Content-Language": lang})
+    response = HTMLResponse(html, status, {**HEADERS, "Content-Language": lang})
+    if isinstance(asked := facts.get("challenge"), Challenge):
+        allow(response, **asked.sources)
+    return response
 
 
 def render_message(
@@ -58,6 +57,7 @@ def _templates() -> jinja2.Environment:
     )
     environment.globals["strong"] = lambda text: Markup('<strong class="address">{}</strong>').format(text)
     environment.globals["direction"] = i18n.direction
+    environment.globals["mode_script"] = load_mode_script()
     environment.filters["moment"] = _moment
     environment.filters["iso"] = lambda when: when.astimezone(UTC).isoformat(timespec="seconds")
     return environment

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
+from api.common.content_policy import allow
 from api.common.dependencies import AppContext, Context
 from api.common.hosts import LOOPBACK, has_known_host
 from api.common.render import HEADERS, render_page
@@ -67,7 +68,7 @@ def show_email(context: Context, email_id: str, show: str = "desktop") -> Respon
         shows=_SHOWS,
         unsubscribe_path=unsubscribe_path,
     )
-    response.headers["Content-Security-Policy"] += "; frame-src 'self'"
+    allow(response, frame_src="'self'")
     return response
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from api.common.content_policy import allow
 from api.common.dependencies import AppContext, Context
 from api.common.language import PageLanguage, get_language
 from api.common.render import HEADERS, render_message, render_page
@@ -54,9 +55,10 @@ def show_paid_issue(context: Context, token: str, key: str, request: Request) ->
         return render_message(
             context, say("Issue not found"), sentences, 404, language.lang, href=context.home, label=say("Go to the archive")
         )
-    response = render_page(context, "paid_issue.html", 200, language.lang, issue=found, token=token)
-    policy = response.headers["Content-Security-Policy"].replace("img-src 'self' data:", "img-src 'self' data: https: http:")
-    response.headers["Content-Security-Policy"] = policy
+    response = render_page(
+        context, "paid_issue.html", 200, language.lang, issue=found, token=token, day=Localizer(language.lang).day
+    )
+    allow(response, img_src="https: http:")
     return make_private(response)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from api.common.content_policy import allow
 from api.common.dependencies import AppContext, Context, client_ip
 from api.common.language import PageLanguage, get_language
 from api.common.render import HEADERS, render_message, render_page
@@ -290,9 +291,7 @@ def _allow_stripe(context: AppContext, response: Response) -> Response:
     """Allow forms of this page to redirect to Stripe (Chrome applies form-action to redirects too)."""
     base = urlsplit(context.settings.stripe_base)
     own_base = f" {base.scheme}://{base.netloc}" if base.netloc else ""
-    allowed = f"form-action 'self' https://checkout.stripe.com https://billing.stripe.com{own_base}"
-    policy = response.headers["Content-Security-Policy"].replace("form-action 'self'", allowed)
-    response.headers["Content-Security-Policy"] = policy
+    allow(response, form_action=f"https://checkout.stripe.com https://billing.stripe.com{own_base}")
     return response
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from api.common.content_policy import allow
 from api.common.dependencies import Context
 from api.common.language import get_language
 from api.common.render import render_message, render_page
@@ -48,8 +49,7 @@ def show_receipt(context: Context, digest: str, request: Request, page: Page = "
         return render_message(context, say("Not sent by email"), sentences, 404, language.lang)
     facts = {"found": found, "digest": digest, "counted_at": found.counted_at, "day": Localizer(language.lang).day}
     response = render_page(context, "receipt.html", 200, language.lang, **facts)
-    policy = response.headers["Content-Security-Policy"].replace("img-src 'self' data:", "img-src 'self' data: https: http:")
-    response.headers["Content-Security-Policy"] = policy
+    allow(response, img_src="https: http:")
     return response
 
 

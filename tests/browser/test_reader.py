@@ -110,3 +110,35 @@ def test_it_fits_stands_out_and_axe_finds_nothing_in_any_language(browser: Brows
             page.goto(path)
             judge(page, f"{path} {lang}", mode, axe)
         context.close()
+
+
+def test_the_sites_choice_of_light_or_dark_holds_on_the_pages_of_forms(browser: Browser, served: Served) -> None:
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    served.settings.site_folder.mkdir(parents=True)
+    button = '<button class="mode" data-dark="Dark" data-light="Light" hidden>Dark</button>'
+    header, footer = f'<header class="masthead">{button}</header>', '<footer class="foot"></footer>'
+    (served.settings.site_folder / "404.html").write_text(f"<html><body>{header}{footer}", encoding="utf-8")
+    context = browser.new_context(base_url=served.url, color_scheme="light")
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto("/subscribe")
+    light = page.evaluate(ground)
+    page.get_by_role("button", name="Dark").click()
+    dark = page.evaluate(ground)
+    assert dark != light
+    for path in (served.page(), served.mailed(), "/reader", "/leave/forged", "/docs"):
+        page.goto(path)
+        assert page.evaluate(ground) == dark, path
+    page.get_by_role("button", name="Authorize").first.wait_for()
+    page.goto("/subscribe")
+    page.get_by_role("button", name="Light").click()
+    page.goto("/reader")
+    assert page.evaluate(ground) == light
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(ground) == light
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    assert page.evaluate(ground) == dark
+    assert [text for text in complaints if "Content Security Policy" in text] == []
+    context.close()

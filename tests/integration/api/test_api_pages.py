@@ -242,7 +242,7 @@ def test_an_emails_html_runs_no_script_and_opens_links_in_a_new_tab(newsletter: 
     assert "sandbox allow-popups allow-popups-to-escape-sandbox" in policy
     assert "allow-scripts" not in policy
     for path in ("/outbox", f"/outbox/{email.id}", f"/outbox/{email.id}?show=headers"):
-        assert "<script" not in newsletter.client.get(path).text
+        assert newsletter.client.get(path).text.count("<script") == 1  # of light and dark
 
 
 @pytest.mark.parametrize("email_id", ["x", "1-1-1", "..%2f..%2fsecret", "%00"])

@@ -346,7 +346,7 @@ def test_forms_and_token_pages_have_strict_headers_and_no_cookie(newsletter: Web
     ):
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
-        assert "script-src" not in policy
+        assert re.search(r"script-src 'sha256-[\w+/]{43}=';", policy)
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["referrer-policy"] == "no-referrer"
@@ -356,7 +356,7 @@ def test_forms_and_token_pages_have_strict_headers_and_no_cookie(newsletter: Web
         assert "set-cookie" not in answer.headers
         if answer.headers["content-type"].startswith("text/html"):
             assert re.search(r'<html lang="en"', answer.text)
-            assert "<script" not in answer.text
+            assert answer.text.count("<script") == 1  # of light and dark
             assert not re.search(r'\sstyle="|\son\w+="', answer.text)
 
 

@@ -1,11 +1,5 @@
 "use strict";
 (() => {
-  const root = document.documentElement;
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const chosen = () => { try { return localStorage.getItem("mode"); } catch { return null; } };
-  const keep = (mode) => { try { localStorage.setItem("mode", mode); } catch { /* no storage: the choice lasts a page */ } };
-  const now = () => root.dataset.mode || (dark.matches ? "dark" : "light");
-
   // Where a link leads, in a word or two: the site, or the last name of its path here.
   const place = (link) => {
     if (link.protocol === "mailto:") return link.pathname;
@@ -15,19 +9,7 @@
   };
   const flat = (text) => text.toLowerCase().replace(/[^\p{L}\p{M}\p{N}]+/gu, " ").trim();
 
-  if (chosen()) root.dataset.mode = chosen();
-
   document.addEventListener("DOMContentLoaded", () => {
-    const button = document.querySelector(".mode");
-    const label = () => { button.textContent = now() === "dark" ? button.dataset.light : button.dataset.dark; };
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      root.dataset.mode = now() === "dark" ? "light" : "dark";
-      keep(root.dataset.mode);
-      label();
-    });
-    dark.addEventListener("change", label);
-    label();
     // Who hears a link called "here" is told where it leads; the text as it was mailed, and its digest, stay what they are.
     for (const body of document.querySelectorAll("[data-vague]")) {
       const vague = new Set(body.dataset.vague.split("|").map(flat).filter(Boolean));

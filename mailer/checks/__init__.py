@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mailer.checks import dialect, head, links, network, own_words, placeholders, sequences, words
+from mailer.checks import dialect, head, links, network, own_words, placeholders, sequences, videos, words
 from mailer.checks.context import Context, Ledger, Rendered, Sibling, word_list
 from mailer.checks.document import Document, Link
 from mailer.checks.registry import CHECKS, Check, Fix, Found, Remark
@@ -21,7 +21,7 @@ from mailer.editions.source.translations import Text
 
 __all__ = ["CHECKS", "Check", "Context", "Document", "Fix", "Found", "Ledger", "Link", "Remark", "Rendered",
            "Sibling", "context_of", "dialect", "documents", "examine", "fixed", "head", "links", "network", "own_words",
-           "placeholders", "sequences", "siblings", "word_list", "words"]  # fmt: skip
+           "placeholders", "sequences", "siblings", "videos", "word_list", "words"]  # fmt: skip
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 

@@ -114,6 +114,8 @@ class _Writer:
             return "\v"
         if tag == "img":
             alt = _squeeze(element.get("alt", ""))
+            if alt.startswith("▶"):  # of a video
+                return alt
             return "[" + self.say("Image: %(alt)s", alt=alt) + "]" if alt else ""
         inner = self._inside(element)
         if tag in ("em", "i") and inner.strip():

@@ -11,7 +11,7 @@ from typing import Any
 from mailer.core.edition import PREMIUM, Edition, Finding, SendIntent, Variant
 from mailer.core.errors import BadInput, PostmergeError
 from mailer.core.i18n import code
-from mailer.editions.images import share_cards
+from mailer.editions.images import share_cards, videos
 from mailer.editions.images.issue_pictures import Cover, IssuePictures
 from mailer.editions.mail import byline, gmail_clipping
 from mailer.editions.mail.byline import IssueAuthor
@@ -125,16 +125,21 @@ class IssueMaker:
         free = EmailDocument(
             self.emails, title, to_one_line(asked.get("subject")) or title, to_one_line(asked.get("preheader")), article.lang,
             f"{url}/{article.url}", None if self.sources.files[name].place else article.date,
-            self.pictures.fit(article.content, source), authors=self._authors(article), invites_reply=replies,
+            self._show_pictures(article.content, source), authors=self._authors(article), invites_reply=replies,
         )  # fmt: skip
         if (paid := self.html.get(name + MARK)) is None:
             return {name: free}
         self._check_links(source, Path(name), paid)
-        body = self.pictures.fit(str(type(article)._update_content(article, paid, url)), source)
+        body = self._show_pictures(str(type(article)._update_content(article, paid, url)), source)
         return {name: free, name + MARK: replace(free, body=body)}
 
     def _authors(self, article: Any) -> tuple[IssueAuthor, ...]:
         return byline.list_authors(article, self.originals.get(article.source_path), self.authors)
+
+    def _show_pictures(self, body: str, source: Source) -> str:
+        site = self.sources.site
+        shown = videos.show_videos(body, source, site.root, site.url, is_adopted=site.is_adopted)
+        return self.pictures.fit(shown, source)
 
     def _check_links(self, source: Source, path: Path, html: str) -> None:
         """Report links to missing files, at their lines."""

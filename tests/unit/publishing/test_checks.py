@@ -101,6 +101,7 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("image-missing", body("![A chart]({static}/images/gone.png)"), 6, 12, {}),
     ("image-missing", body("![A chart](images/good.png)"), 6, 12, {}),
     ("image-missing", body("![A chart][chart]\n\n[chart]: {static}/images/gone.png"), 8, 10, {}),
+    ("video-picture", body("https://youtu.be/dQw4w9WgXcQ"), 6, 1, {}),
     ("cover-missing", HEAD + "Cover: images/gone.png\n\nText.\n", 5, 1, {}),
     ("image-heavy", body("<img alt='A chart' src='{static}/images/heavy.png'>"), 6, 25, {}),
     ("image-heavy", body("![A chart]({static}/images/heavy.png)"), 6, 12, {}),

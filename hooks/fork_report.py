@@ -9,11 +9,9 @@ nothing to post.
 
 from __future__ import annotations
 
-import html
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import zipfile
@@ -22,15 +20,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from mailer.exchange.fork_text import MAX_COMMENT_BYTES, defuse, read_text
+
 MAX_ARTIFACT_BYTES = 5_000_000
-MAX_COMMENT_BYTES = 60_000  # GitHub takes 65,536 characters
-_MARK = "<!-- postmerge comment -->"
-_WARNING = (
-    "> **From a fork.** The fork's own code wrote what follows and could write anything, so read the change itself. It has no"
-    " numbers of subscribers and no picture."
-)
-_NO_SPACE = "\u200b"
-_ENTITY = re.compile(r"&(?:#[0-9]{1,9}|#[xX][0-9a-fA-F]{1,8}|[a-zA-Z]{1,20});?")
 
 
 def find_pull_request(repository: str, owner: str, branch: str, commit: str) -> int | None:
@@ -58,19 +51,9 @@ def read_report(repository: str, run: str, name: str, commit: str) -> str | None
     packed = _ask_github(f"repos/{repository}/actions/artifacts/{max(fit)}/zip")
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive, archive.open("comment.md") as file:
-            return file.read(MAX_COMMENT_BYTES).decode("utf-8", "ignore")
+            return read_text(file.read(MAX_COMMENT_BYTES))
     except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, OSError, EOFError, ValueError, zlib.error):
         return None
-
-
-def defuse(report: str) -> str:
-    """Return the report under a warning: it names nobody, refers to nothing, and no line of it is another program's command."""
-    text = report.removeprefix(_MARK).replace("\r\n", "\n").replace("\r", "\n")
-    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", text)
-    text = _ENTITY.sub(lambda found: html.unescape(found[0]) if html.unescape(found[0]) in ("@", "#", "/") else found[0], text)
-    text = re.sub(r"@|#(?=\d)|\bGH-(?=\d)", lambda found: found[0] + _NO_SPACE, text)
-    text = re.sub(r"(?m)^([ \t>]*)/", rf"\1{_NO_SPACE}/", text)
-    return f"{_MARK}\n{_WARNING}\n\n{text.strip()}\n"
 
 
 def _ask_github(path: str) -> bytes:

@@ -20,6 +20,7 @@ COMMANDS = {
     "mailer.commands.publishing.build": ("build",),
     "mailer.commands.publishing.check": ("check",),
     "mailer.commands.publishing.comment": ("comment",),
+    "mailer.commands.publishing.comment_gitlab": ("comment-gitlab",),
     "mailer.commands.sending.send_control": ("pause", "resume", "stop", "cancel"),
     "mailer.commands.subscribers.embed": ("embed",),
     "mailer.commands.events.events": ("events", "uncertain"),
@@ -60,7 +61,7 @@ GROUPS = {
     "Write": ("init", "import", "new", "write", "check", "build", "test", "gallery"),
     "Publish and send": (
         "plan", "publish", "status", "report", "pause", "resume", "cancel", "stop", "uncertain", "warmup", "verify", "adopt",
-        "comment",
+        "comment", "comment-gitlab",
     ),
     "Subscribers and payments": (
         "subscribers", "segments", "sequences", "growth", "embed", "unsubscribe-by-email", "money", "paid", "stripe",

@@ -13,6 +13,7 @@ from mailer.checks import Remark
 from mailer.core.edition import Edition, Finding, SendIntent, spoken_in
 from mailer.core.i18n import code
 from mailer.editions.mail.gmail_clipping import MAX_HTML_BYTES
+from mailer.exchange.fork_text import MARK
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Step
 from mailer.flows.publishing.sequence_plan import list_sentences
@@ -20,7 +21,6 @@ from mailer.transports.base import AccountLimits
 from mailer.workbench import email_facts, email_support
 from mailer.workbench.picture import PHONE_WIDTH
 
-MARK = "<!-- postmerge comment -->"
 _USD_PER_EMAIL = 0.0001  # Amazon SES, outgoing email: 0.10 USD for 1,000 (aws.amazon.com/ses/pricing, November 2026)
 _HARMLESS = re.compile(r"[^`@|<>&#\n\\]+")  # in a span of code
 _SIGNS = re.compile(r"://|[\\`*_{}\[\]()+.!|>~&<@#-]")

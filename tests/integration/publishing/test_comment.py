@@ -15,11 +15,12 @@ from PIL import Image
 from mailer.checks import Remark
 from mailer.core.db import Database
 from mailer.core.edition import SendIntent
+from mailer.exchange.fork_text import MARK
 from mailer.flows.publishing.preflight import Refusal
 from mailer.flows.publishing.publish import Outlook
 from mailer.flows.publishing.publish_plan import Action, Plan, Step
 from mailer.transports.base import AccountLimits
-from mailer.workbench.review import MARK, Change, Review, render_review
+from mailer.workbench.review import Change, Review, render_review
 from tests import commands
 from tests.conftest import ROOT
 from tests.factories import add_subscribers, bind_stripe, edition, settings

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mailer.workbench.review import MARK
+from mailer.exchange.fork_text import MARK
 from tests.conftest import ROOT
 from tests.integration.publishing.test_action import step
 from tests.integration.publishing.test_comment import Repository, repository

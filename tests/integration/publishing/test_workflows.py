@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from mailer.workbench.review import MARK
+from mailer.exchange.fork_text import MARK
 from tests.conftest import ROOT
 from tests.integration.publishing.test_comment import Repository, repository
 
@@ -57,8 +57,9 @@ class Forge(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.comments: dict[int, str] = {1: "Nice.", 2: f"I quote: {MARK}", STRANGERS: f"{MARK}\nMerging this sends nothing."}
         self.asked: list[str] = []
-        self.artifacts: dict[str, bytes] = {}
         self.answers: dict[str, Any] = {}
+        self.redirects: dict[str, str] = {}
+        self.said: list[dict[str, Any]] = []  # checks of commits
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -88,17 +89,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.say(401, {})
         if path.endswith("/uploads"):
             return self.say(201, {"url": "/uploads/1/mail.png"} if b"\x89PNG" in data else {})
-        if path.endswith("/merge_requests"):
-            return self.say(
-                200,
-                [
-                    {"iid": 7, "source_project_id": 5, "target_project_id": 5},
-                    {"iid": 8, "source_project_id": 6, "target_project_id": 5},
-                ],
-            )
-        if "/artifacts/refs%2Fmerge-requests%2F7%2Fhead/raw/" in path:
-            return self.send(200, self.server.artifacts[path.rpartition("/")[2]])
-        if answer := self.server.answers.get(path):
+        if "/api/v4/" in path and "/statuses/" in path:
+            self.server.said.append(json.loads(data))
+            return self.say(self.server.answers.get(path, 201), {})
+        if path in self.server.redirects:
+            self.send_response(302)
+            self.send_header("Location", self.server.redirects[path])
+            return self.end_headers()
+        if path in self.server.answers:
+            answer = self.server.answers[path]
+            if isinstance(answer, int):
+                return self.say(answer, {})
             return self.send(200, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
         if self.command == "GET":
             return self.say(200, {"id": 70} if path.endswith("/user") else self.server.list_comments())
@@ -234,33 +235,3 @@ def test_githubs_findings_stand_beside_the_lines_of_the_change(change: Repositor
     said = run(change, step["run"], DATABASE_URL="", **filled(step, {"github.base_ref": "main"}))
     assert "::warning file=content/issues/hello.md,line=5" in said
     assert "old.md" not in said
-
-
-def test_gitlabs_report_becomes_one_note_that_is_renewed_when_it_changes(change: Repository, forge: Forge) -> None:
-    jobs = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())
-    report, comment = jobs["report"]["script"], jobs["comment"]["script"]
-    assert report[0].startswith("apt-get ")
-    assert report[1].startswith("make ")
-    assert comment[0].startswith("apt-get ")
-    environ = {
-        "CI_API_V4_URL": f"{forge.url}/api/v4", "CI_PROJECT_ID": "5", "POSTMERGE_GITLAB_TOKEN": "t",
-        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
-    }  # fmt: skip
-    for more in ("", "", "/close\n\r/close\n"):
-        run(change, "\n".join(report[2:]), **environ)
-        forge.artifacts = {name: (change.folder / name).read_bytes() for name in ("comment.md", "mail.png")}
-        forge.artifacts["comment.md"] += more.encode()
-        run(change, "\n".join(comment[1:]), **environ)
-        [said] = forge.ours()
-        assert "**will send** *Hello* to **20 subscribers**" in said
-        assert 'src="/uploads/1/mail.png"' in said
-        assert "\n/" not in said.replace("\r", ""), "a line that GitLab would run as a command"
-    other = ("merge_requests", "/user")
-    assert [one.split()[0] for one in forge.asked if "artifacts" not in one and not one.endswith(other)] == [
-        "GET", "POST", "POST", "GET", "GET", "POST", "PUT",
-    ]  # fmt: skip
-    found = json.loads((change.folder / "checks.json").read_text())
-    assert [(one["location"]["path"], one["location"]["lines"]["begin"]) for one in found] == [
-        ("content/issues/hello.md", 1),  # no preheader
-        ("content/issues/hello.md", 5),  # "here"
-    ]

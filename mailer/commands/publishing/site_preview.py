@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import err, out, print_json
 from mailer.commands.publishing import remote_publish
 from mailer.commands.publishing.build_steps import editions_of
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
 from mailer.editions.site.preview_files import collect_preview
-from mailer.exchange.site_preview import pack_preview
+from mailer.exchange.site_preview import MAX_PREVIEW_BYTES, pack_preview
 from mailer.workbench.history import History
+
+_MAX_NAMED_FILES = 3
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,18 @@ def run_preview(settings: Settings, url: str, options: PreviewOptions) -> None:
     if done["reviewer_url"]:
         out.print(Text(done["reviewer_url"]), soft_wrap=True)
     end = datetime.fromisoformat(done["expires_at"])
-    left_out = f" {count(found.left_out, 'large file')} of it, if live, come from the site." if found.left_out else ""
     err.print(
-        Text(f"The preview of {branch} is there until {end:%Y-%m-%d}. Scripts and forms do nothing in it.{left_out}"),
-        soft_wrap=True,
+        Text(f"The preview of {branch} is there until {end:%Y-%m-%d}. Scripts and forms do nothing in it."), soft_wrap=True
     )
+    if found.left_out:
+        err.print(Text(describe_left_out(found.left_out), "yellow"), soft_wrap=True)
+
+
+def describe_left_out(paths: Sequence[str]) -> str:
+    """Say in a sentence which files a preview does not have."""
+    named, more = ", ".join(paths[:_MAX_NAMED_FILES]), len(paths) - _MAX_NAMED_FILES
+    named += f" and {more} more" if more > 0 else ""
+    return f"A preview has at most {MAX_PREVIEW_BYTES >> 20} MB, so these come from the live site, if it has them: {named}."
 
 
 def _find_branch(settings: Settings) -> str:

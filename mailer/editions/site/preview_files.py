@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,25 +14,28 @@ from mailer.exchange.site_preview import MAX_PREVIEW_BYTES, MAX_PREVIEW_FILES, M
 
 _WITH_LINKS = (".html", ".css", ".xml")
 _COMPRESSED = 4  # how much smaller text gets when it is packed, at least
+_MAX_NEWEST_ISSUES = 10  # whose pictures come first
 _HEAD_BYTES = 600  # of a file in a packed archive
 
 
 @dataclass(frozen=True)
 class PreviewFiles:
-    """What is in a preview: contents by path, and how many large files stay where the live site has them."""
+    """What is in a preview: contents by path, and the large files that stay where the live site has them, if it has."""
 
     files: Mapping[str, bytes]
-    left_out: int
+    left_out: Sequence[str]
 
 
 def collect_preview(site: Path, site_url: str, editions: Iterable[Edition]) -> PreviewFiles:
     """Collect the files of a built site.
 
-    Scripts are left out, as are the largest files beyond what a preview may have: links to those lead to the live site.
+    Scripts are left out, as are the largest files beyond what a preview may have: links to those lead to the live site. The
+    pictures of the newest issues come before all others, since the live site may not have them.
     """
-    chosen, left_out = _choose_files(site)
-    known = {path for path, _ in chosen}
-    read = {path: (site / path).read_bytes() for path, _ in chosen}
+    editions = sorted(editions, key=lambda one: one.dated, reverse=True)
+    chosen, left_out = _choose_files(site, site_url, editions)
+    known = set(chosen)
+    read = {path: (site / path).read_bytes() for path in chosen}
     found = {f"{SITE}/{path}": _relink(path, data, site_url, known) for path, data in read.items()}
     for edition in editions:
         for path, page in _list_paid_pages(edition, site_url, read):
@@ -40,21 +43,37 @@ def collect_preview(site: Path, site_url: str, editions: Iterable[Edition]) -> P
     return PreviewFiles(found, left_out)
 
 
-def _choose_files(site: Path) -> tuple[list[tuple[str, int]], int]:
-    """Paths and sizes of what is shown, the smallest first; and how many are left out."""
-    every = [
-        (path.relative_to(site).as_posix(), path.stat().st_size)
+def _choose_files(site: Path, site_url: str, editions: Sequence[Edition]) -> tuple[list[str], list[str]]:
+    """Paths of what is shown, pages first, then the pictures of the newest issues, then the smallest; and of what is not."""
+    sizes = {
+        path.relative_to(site).as_posix(): path.stat().st_size
         for path in site.rglob("*")
         if path.is_file() and path.suffix.lower() in MEDIA_TYPES
-    ]
-    every.sort(key=lambda one: (Path(one[0]).suffix.lower() not in _WITH_LINKS, one[1], one[0]))
-    left, chosen = MAX_PREVIEW_BYTES, []
-    for path, size in every[: MAX_PREVIEW_FILES // 2]:  # the other half is for pages with paid text
-        left -= _HEAD_BYTES + (size // _COMPRESSED if path.endswith(_WITH_LINKS) else size)
-        if left < 0:
-            break
-        chosen.append((path, size))
-    return chosen, len(every) - len(chosen)
+    }
+    ranks = {path: rank for rank, path in reversed(list(enumerate(_list_shown(editions, site_url))))}
+    last = len(ranks) + 1
+    every = sorted(sizes, key=lambda path: (not _has_links(path), ranks.get(path, last), sizes[path], path))
+    left, chosen, left_out = MAX_PREVIEW_BYTES, [], every[MAX_PREVIEW_FILES // 2 :]  # that half is for pages with paid text
+    for path in every[: MAX_PREVIEW_FILES // 2]:
+        needed = _HEAD_BYTES + (sizes[path] // _COMPRESSED if _has_links(path) else sizes[path])
+        if needed > left:
+            left_out.append(path)
+        else:
+            left -= needed
+            chosen.append(path)
+    return chosen, left_out
+
+
+def _list_shown(editions: Sequence[Edition], site_url: str) -> Iterator[str]:
+    """Paths of the files that the issues' bodies show, in the order of the issues."""
+    for edition in editions[:_MAX_NEWEST_ISSUES]:
+        for body in (edition.body, *(one.body for one in edition.variants)):
+            for found in re.finditer(rf"{re.escape(site_url)}/([^\s\"'<>()?#,]+)", body):
+                yield unquote(found[1])
+
+
+def _has_links(path: str) -> bool:
+    return Path(path).suffix.lower() in _WITH_LINKS
 
 
 def _list_paid_pages(edition: Edition, site_url: str, pages: Mapping[str, bytes]) -> Iterable[tuple[str, bytes]]:

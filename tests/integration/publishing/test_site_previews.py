@@ -16,6 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from mailer.commands.publishing import remote_publish
+from mailer.commands.publishing.site_preview import describe_left_out
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, Refused, Unavailable
 from mailer.editions.site.preview_files import collect_preview
@@ -286,5 +287,24 @@ def test_the_largest_files_stay_on_the_live_site(site: Path, monkeypatch: pytest
     (site / "images" / "large.png").write_bytes(bytes(70_000))
     monkeypatch.setattr("mailer.editions.site.preview_files.MAX_PREVIEW_BYTES", 60_000)
     found = collect_preview(site, LIVE, [])
-    assert (found.left_out, "site/images/small.png" in found.files, "site/images/large.png" in found.files) == (1, True, False)
+    assert found.left_out == ["images/large.png"]
+    assert ("site/images/small.png" in found.files, "site/images/large.png" in found.files) == (True, False)
     assert f'src="{LIVE}/images/large.png"' in found.files[PAGE].decode()
+
+
+def test_pictures_of_the_newest_issue_come_before_older_ones_however_large(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("new.png", "old.png", "unused.png"):
+        (site / "images" / name).write_bytes(bytes(30_000 if name == "new.png" else 20_000))
+    new, old = factories.edition(body=f'<img src="{LIVE}/images/new.png">'), factories.edition()
+    old = replace(old, dated=new.dated - timedelta(days=7), body=f'<img src="{LIVE}/images/old.png">')
+    monkeypatch.setattr("mailer.editions.site.preview_files.MAX_PREVIEW_BYTES", 60_000)
+    found = collect_preview(site, LIVE, [old, new])
+    assert found.left_out == ["images/unused.png"]
+    assert {"site/images/new.png", "site/images/old.png"} <= set(found.files)
+
+
+def test_what_is_too_large_for_a_preview_is_named() -> None:
+    assert describe_left_out([f"images/{number}.png" for number in range(5)]) == (
+        "A preview has at most 32 MB, so these come from the live site, if it has them:"
+        " images/0.png, images/1.png, images/2.png and 2 more."
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from api.app import create_app
 from mailer.core import tokens
 from mailer.core.db import Database
+from mailer.core.edition import Edition
 from mailer.fakes import fake_stripe_routes
 from mailer.fakes.fake_stripe import FakeStripe
 from mailer.fakes.fake_stripe_books import MONTH
@@ -25,6 +28,8 @@ from mailer.store.billing import gifts
 from tests import paying, web
 from tests.browser.test_site import overflow
 from tests.conftest import ROOT
+from tests.integration.billing.test_paid_pages import published
+from tests.integration.sending.test_variants import edition
 from tests.paying import Shop
 
 
@@ -246,3 +251,28 @@ def test_a_failed_card_shows_until_when_one_reads_on(shop: Shop, page: Page) -> 
 def test_the_pages_fit_a_phone(shop: Shop, page: Page, path: str) -> None:
     page.goto(own(shop) if path == "own" else f"{shop.settings.api_url}{path}")
     assert overflow(page) == 0
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_full_issue_and_its_receipt_fit_and_look_like_the_site(shop: Shop, page: Page, width: int) -> None:
+    wide = '<p><img src="/none.png" width="1200" height="600" alt="Wide"></p><table><tr>' + "<td>a-cell-of-a-table</td>" * 9
+    body = f"<p>free</p>{wide}</tr></table><pre>{'print(1)  ' * 40}</pre>"
+    issue = replace_paid_text(edition(), body)
+    own(shop)
+    published(shop, issue)
+    to = shop.recipient(1)
+    private = f"/read/{tokens.reading_token(shop.settings.need_secrets(), to)}"
+    page.set_viewport_size({"width": width, "height": 740})
+    for path in (private, f"{private}/{issue.key}", f"/receipts/{issue.digest}"):
+        page.goto(f"{shop.settings.api_url}{path}")
+        expect(page.locator("h1")).to_be_visible()
+        assert overflow(page) == 0, path
+    page.goto(f"{shop.settings.api_url}{private}")
+    page.get_by_role("link", name=issue.title).click()
+    assert page.locator(".body img").evaluate("picture => picture.getBoundingClientRect().width") <= min(width, 672) - 40 + 1
+    assert page.locator(".body pre").evaluate("box => getComputedStyle(box).overflowX") == "auto"
+
+
+def replace_paid_text(issue: Edition, body: str) -> Edition:
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    return replace(issue, variants=tuple(replace(one, body=body, digest=digest) for one in issue.variants))

@@ -45,6 +45,12 @@ POSTMERGE_SEARCH = True
 POSTMERGE_AUTHORS: dict[str, dict[str, str]] = {}
 # Emails say that one can reply to them.
 POSTMERGE_INVITE_REPLY = False
+# Where an issue can be shared by a plain link, with {title} and {url}; {} for nowhere.
+POSTMERGE_SHARE = {
+    "Bluesky": "https://bsky.app/intent/compose?text={title}%20{url}",
+    "LinkedIn": "https://www.linkedin.com/sharing/share-offsite/?url={url}",
+    "WhatsApp": "https://wa.me/?text={title}%20{url}",
+}
 # The sign-up form's own fields, such as {"name": "company", "label": "Company"}: their answers become metadata.
 POSTMERGE_FORM_FIELDS: list[dict[str, object]] = []
 DEFAULT_PAGINATION = False

@@ -137,12 +137,50 @@ def test_each_typeface_that_the_style_names_is_there() -> None:
     assert [name for name in named if not (css.parent / name).is_file()] == []
 
 
+LINES = """[...document.querySelectorAll("main, footer")].flatMap(part => {
+    const walker = document.createTreeWalker(part, NodeFilter.SHOW_TEXT);
+    const found = [];
+    let before = null;
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        for (let i = 0; i < node.length; i++) {
+            if (!node.data[i].trim()) continue;
+            const range = document.createRange();
+            range.setStart(node, i);
+            range.setEnd(node, i + 1);
+            const box = range.getBoundingClientRect();
+            if (!box.height) continue;
+            if (node.data[i] === "·" && before && box.top > before.bottom - 2) found.push(node.parentElement.outerHTML);
+            before = box;
+        }
+    }
+    return found;
+})"""
+
+
+def test_no_line_begins_with_a_dot_on_a_phone(phone: Page, paid_site: Site) -> None:
+    locked = paid_site.folder / "locked" / "index.html"
+    locked.parent.mkdir(exist_ok=True)
+    page = (paid_site.folder / NEWEST / "index.html").read_text(encoding="utf-8")
+    locked.write_text(page.replace("<p>", '<p class="locked">', 1), encoding="utf-8")
+    for path in ("", NEWEST, "locked/", "archive/", "tags/delivery/", "search/", "404.html"):
+        phone.goto(f"{paid_site.url}/{path}")
+        assert phone.evaluate(LINES) == [], path
+    phone.set_content("<main style='width: 1em'><p>Words here · and there</p></main>")
+    assert len(phone.evaluate(LINES)) == 1
+
+
 def test_an_issue_says_how_long_it_takes_and_is_forwarded_by_a_plain_link(phone: Page, site: Site) -> None:
     phone.goto(f"{site.url}/{NEWEST}")
     expect(phone.locator(".kicker")).to_contain_text("minutes to read")
     link = phone.get_by_role("link", name="Forward to a friend").get_attribute("href") or ""
     parts = parse_qs(urlsplit(link).query)
     assert parts == {"subject": ["The answer that never came"], "body": [f"{site.url}/{NEWEST}"]}
+    shared = phone.get_by_role("link", name="LinkedIn").get_attribute("href") or ""
+    assert parse_qs(urlsplit(shared).query) == {"url": [f"{site.url}/{NEWEST}"]}
+    assert phone.locator(".pass").inner_text().endswith("Share on Bluesky, LinkedIn, WhatsApp")
+    for path in ("", "tags/delivery/"):
+        phone.goto(f"{site.url}/{path}")
+        assert phone.locator(".facts").all_inner_texts().count("3 minutes to read") == 1, path
 
 
 @pytest.mark.parametrize(

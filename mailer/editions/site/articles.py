@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from itertools import chain, pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ _TAG = re.compile(r"<[^>]+>")
 _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 
 
+@lru_cache(maxsize=1024)
 def count_minutes(html: str) -> int:
     """Return how many minutes it takes to read a body, at least 1; 0 if part of it is for paid subscribers only."""
     if 'class="locked"' in html:

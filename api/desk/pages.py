@@ -11,7 +11,6 @@ from fastapi.responses import HTMLResponse
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
-from api.common.content_policy import allow
 from api.common.dependencies import AppContext, Context
 from api.common.render import HEADERS, render_page
 from api.desk.authentication import Session
@@ -24,6 +23,7 @@ from mailer.flows.operations.desk.slow_figures import Figures, read_figures
 from mailer.flows.sending import send_report, send_report_page, sequence_control
 from mailer.flows.sending.send_report import SendReport
 from mailer.flows.sending.send_status import SendStatus, count_deliveries, get_send, list_latest_sends
+from mailer.flows.sending.sequence_control import SequenceOverview
 from mailer.flows.subscribers import signup_limits
 from mailer.store.sending.sends import Send
 
@@ -39,7 +39,8 @@ def render_desk(context: AppContext, session: DeskSession, template: str, status
     """Render a page of the desk; ``note`` and ``error`` are sentences about what was just done."""
     shown: dict[str, Any] = {"note": "", "error": "", **facts}
     response = render_page(context, f"desk/{template}.html", status, session=session, here=template, **shown)
-    allow(response, script_src="'self'", connect_src="'self'")
+    policy = response.headers["Content-Security-Policy"]
+    response.headers["Content-Security-Policy"] = f"{policy}; script-src 'self'; connect-src 'self'"
     return response
 
 
@@ -134,8 +135,8 @@ def show_sequences(context: Context, session: Session) -> Response:
 def render_sequences(context: AppContext, session: DeskSession, status: int = 200, note: str = "", error: str = "") -> Response:
     """Render the sequences with their controls; their states are exact, whatever the age of the figures."""
     count = partial(sequence_control.list_sequences, context.database)
-    shape, rows = list[sequence_control.SequenceOverview], growth.count_all(context.database)
-    figures = read_figures(context.database, "sequences", shape, count, rows, list)
+    shape, rows = list[SequenceOverview], growth.count_all(context.database)
+    figures: Figures[list[SequenceOverview]] = read_figures(context.database, "sequences", shape, count, rows, list)
     states = sequence_control.list_states(context.database)
     found = [replace(one, state=states.get(one.name, one.state)) for one in figures.value]
     response = render_desk(

@@ -9,6 +9,7 @@ PACKAGES = Path(__file__).resolve().parents[2]  # the folder that ``mailer`` and
 _PLACES = {
     "theme": "mailer/theme",
     ".env.example": "mailer/scaffold/env.example",
+    "content/pages/accessibility.md": "mailer/scaffold/accessibility.md",
     "content/pages/privacy.md": "mailer/scaffold/privacy.md",
     "hooks/post-receive": "mailer/scaffold/post-receive",
 }

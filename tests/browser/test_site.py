@@ -24,7 +24,7 @@ Mode = Literal["light", "dark"]
 MODES: tuple[Mode, ...] = ("light", "dark")
 WIDTHS = (320, 360, 1280)
 NEWEST = "issues/2026-11-24-the-answer-that-never-came/"
-PAGES = ("", NEWEST, "archive/", "tags/", "tags/delivery/", "about/", "privacy/", "404.html", "search/")
+PAGES = ("", NEWEST, "archive/", "tags/", "tags/delivery/", "about/", "privacy/", "accessibility/", "404.html", "search/")
 AA = 4.5  # WCAG 2.2, 1.4.3
 
 ISSUES = {

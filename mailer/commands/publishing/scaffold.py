@@ -103,8 +103,13 @@ def _render(folder: Path, newsletter: Newsletter, now: datetime) -> Iterator[tup
     if not (folder / "pelicanconf.py").exists():
         if not any((folder / "content").rglob("*.md")):
             yield issue, _fill("issue.md", facts)
-            yield "content/pages/about.md", _fill("about.md", facts)
-            yield "content/pages/privacy.md", _fill_privacy(newsletter)
+            pages = {
+                "about": _fill("about.md", facts),
+                "privacy": _fill_privacy(newsletter),
+                "accessibility": _fill_accessibility(newsletter, local),
+            }
+            for name, text in pages.items():
+                yield f"content/pages/{name}.md", text if newsletter.language == "en" else _mark_english(text, name)
         yield "pelicanconf.py", _fill("pelicanconf.txt", facts)
     else:
         yield "pelicanconf.py", ""
@@ -130,6 +135,18 @@ def _fill_privacy(newsletter: Newsletter) -> str:
     who = f"{newsletter.name}, {newsletter.postal_address or 'YOUR POSTAL ADDRESS'}"
     text = text.replace("Postmerge, 1 Example Street, 12345 Exampleton", who)
     return text.replace("newsletter@example.org", parseaddr(newsletter.sender)[1])
+
+
+def _fill_accessibility(newsletter: Newsletter, day: datetime) -> str:
+    """Our sample's accessibility statement, with this newsletter's name, address and date."""
+    text = find_file("content/pages/accessibility.md").read_text("utf-8")
+    text = text.replace("The Postmerge Letter", newsletter.name).replace("30 November 2026", f"{day:%-d %B %Y}")
+    return text.replace("newsletter@example.org", parseaddr(newsletter.sender)[1])
+
+
+def _mark_english(text: str, name: str) -> str:
+    """Say that a page of a newsletter in another language is in English, at the address that it would have anyway."""
+    return text.replace(f"Slug: {name}\n", f"Slug: {name}\nLang: en\nUrl: {name}/\nSave_as: {name}/index.html\n", 1)
 
 
 def _fill_settings(newsletter: Newsletter) -> str:

@@ -13,6 +13,7 @@ import sys
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -104,6 +105,13 @@ def test_in_a_terminal_it_asks_for_every_fact_and_again_for_one_that_cannot_be_u
     assert "Köln, Street 1. Reply to any issue, or write to\nanna@example.org." in (
         tmp_path / "content/pages/privacy.md"
     ).read_text("utf-8")
+    statement = (tmp_path / "content/pages/accessibility.md").read_text("utf-8")
+    assert "Everyone should be able to read Köln." in statement
+    assert "or write to anna@example.org." in statement
+    assert f"Last checked on {datetime.now(ZoneInfo('Europe/Berlin')):%-d %B %Y}." in statement
+    assert "\nLang: en\n" in statement
+    assert "Postmerge Letter" not in statement
+    assert "newsletter@example.org" not in statement
 
 
 def test_ctrl_c_at_a_question_says_that_nothing_was_changed(tmp_path: Path) -> None:

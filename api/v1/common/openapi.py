@@ -48,6 +48,7 @@ def _describe_app(app: FastAPI) -> dict[str, Any]:
         shapes.pop(name, None)
     for method, path, operation in _operations(described):
         _split_docstring(operation)
+        _describe_negations(operation)
         if is_open(method, path):
             operation["security"] = []
             operation["responses"].pop("403", None)
@@ -72,6 +73,17 @@ def _split_docstring(operation: dict[str, Any]) -> None:
     operation["summary"] = first.strip().removesuffix(".")
     if rest.strip():
         operation["description"] = rest.strip()
+
+
+def _describe_negations(operation: dict[str, Any]) -> None:
+    """Describe a negated filter by its name in words only: generators make one identifier of `type` and `-type`."""
+    parameters = operation.get("parameters", [])
+    negated = {name for one in parameters if (name := one["name"]).startswith("-")}
+    for one in parameters:
+        if (name := one["name"].replace("not_", "-", 1)) in negated:
+            one["description"] = f"Leaves out what matches. Buttondown's name, `{name}`, works too."
+    if negated:
+        operation["parameters"] = [one for one in parameters if one["name"] not in negated]
 
 
 def _contents(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:

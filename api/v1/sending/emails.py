@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.common.dependencies import AppContext, Context
 from api.v1.common import paging, schemas
@@ -45,13 +45,12 @@ _HISTORY_FIELDS = ("body", "subject", "description")
 
 
 class EmailFilters(BaseModel):
-    """The query of ``GET /v1/emails``."""
-
-    model_config = ConfigDict(populate_by_name=True)
+    """The query of ``GET /v1/emails``. ``not_status`` and ``-status``, the contract's word, mean the same."""
 
     ordering: str = "creation_date"
     status: list[Status] = []
-    not_status: list[Status] = Field([], alias="-status")
+    not_status: list[Status] = []
+    minus_status: list[Status] = Field([], alias="-status")
     ids: Words = []
     subject: str | None = Field(None, max_length=300)
     source: list[Source] = []
@@ -276,7 +275,7 @@ def _matches(row: IssueRow, filters: EmailFilters) -> bool:
     return all(
         (
             not filters.status or not statuses.isdisjoint(filters.status),
-            statuses.isdisjoint(filters.not_status),
+            statuses.isdisjoint(filters.not_status + filters.minus_status),
             not filters.ids or issue_overview.issue_number(row.key) in numbers,
             filters.subject is None or filters.subject.lower() in row.subject.lower(),
             not filters.source or source in filters.source,

@@ -25,7 +25,8 @@ def list_forms(
     request: Request,
     page: paging.PageQuery,
     status: Annotated[list[str], Query()] = [],  # noqa: B006
-    not_status: Annotated[list[str], Query(alias="-status")] = [],  # noqa: B006
+    not_status: Annotated[list[str], Query()] = [],  # noqa: B006
+    minus_status: Annotated[list[str], Query(alias="-status")] = [],  # noqa: B006
     admin: bool | None = None,
     ordering: str = "-creation_date",
 ) -> JSONResponse:
@@ -33,7 +34,7 @@ def list_forms(
 
     There is one form: the page at `/subscribe`.
     """
-    shown = "active" not in not_status and (not status or "active" in status) and admin is not True
+    shown = "active" not in not_status + minus_status and (not status or "active" in status) and admin is not True
     found = [_as_form(context)] if shown else []
     return paging.page_response(context, request, page, found[page.offset :], len(found))
 

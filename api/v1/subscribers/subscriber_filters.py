@@ -69,21 +69,24 @@ _METADATA = re.compile(r"(-?)metadata\['([^\x00]{1,300})'\]")  # in a query: met
 
 
 class SubscriberFilters(BaseModel):
-    """The query of ``GET /v1/subscribers``."""
+    """The query of ``GET /v1/subscribers``. ``not_type`` and ``-type``, the contract's word, mean the same."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid")
 
     ordering: str = Field("-creation_date", max_length=300)
     expand: Expand = []
     ids: Words = Field([], max_length=1000)
     email_address: Words = []
     type: list[Type] = []
-    not_type: list[Type] = Field([], alias="-type")
+    not_type: list[Type] = []
+    minus_type: list[Type] = Field([], alias="-type")
     tag: Words = []
     segment: Words = Field([], description="Subscribers in one of these segments, by name or id. Not part of Buttondown's API.")
-    not_tag: Words = Field([], alias="-tag")
+    not_tag: Words = []
+    minus_tag: Words = Field([], alias="-tag")
     domain: Words = []
-    not_domain: Words = Field([], alias="-domain")
+    not_domain: Words = []
+    minus_domain: Words = Field([], alias="-domain")
     source: list[Source] = []
     ip_address: Words = []
     referrer_url: Words = []
@@ -204,16 +207,14 @@ def _identity_conditions(filters: SubscriberFilters) -> list[Condition]:
             f"%{_escaped(addresses.normal(one) if '@' in one[1:-1] else one.lower())}%" for one in filters.email_address
         ]
         found.append(Condition("email_normal LIKE ANY(%(emails)s)", {"emails": patterns}))
-    for _name, words, negated in (("type", filters.type, ""), ("not_type", filters.not_type, "NOT ")):
+    for words, negated in ((filters.type, ""), (filters.not_type + filters.minus_type, "NOT ")):
         if words:
             kinds = " OR ".join(f"({TYPES[word]})" for word in words if word in TYPES) or "false"
             found.append(Condition(f"{negated}({kinds})", {}))
     if filters.domain:
         found.append(Condition("split_part(email_normal, '@', 2) = ANY(%(domains)s)", {"domains": _lower(filters.domain)}))
-    if filters.not_domain:
-        found.append(
-            Condition("split_part(email_normal, '@', 2) <> ALL(%(not_domains)s)", {"not_domains": _lower(filters.not_domain)})
-        )
+    if without := _lower(filters.not_domain + filters.minus_domain):
+        found.append(Condition("split_part(email_normal, '@', 2) <> ALL(%(not_domains)s)", {"not_domains": without}))
     return found
 
 
@@ -221,8 +222,8 @@ def _text_conditions(filters: SubscriberFilters) -> list[Condition]:
     found = []
     if filters.tag:
         found.append(Condition("tags && %(tags)s::text []", {"tags": _lower(filters.tag)}))
-    if filters.not_tag:
-        found.append(Condition("NOT tags && %(not_tags)s::text []", {"not_tags": _lower(filters.not_tag)}))
+    if without := _lower(filters.not_tag + filters.minus_tag):
+        found.append(Condition("NOT tags && %(not_tags)s::text []", {"not_tags": without}))
     if filters.source:
         ours = [one for word in filters.source for one in SOURCES.get(word, ())]
         found.append(Condition(f"{FIRST_SOURCE} = ANY(%(sources)s::text [])", {"sources": ours}))

@@ -83,7 +83,7 @@ def _read_email(archive: PostArchive, files: ArchiveContents, where: str, folder
         text = convert_html(body, files.find_picture)
         body, pictures, lost = text.body, text.pictures, text.lost
     else:
-        body, pictures, lost = markdown_posts.place_pictures(body, folder, files)
+        (body, pictures), lost = markdown_posts.place_pictures(body, folder, files), []
     if tags := _TAG.findall(body):
         lost.append(f"{len(tags)} of Buttondown's template tags stay in the text as they are, such as {tags[0][:60]}.")
     status = read_text_field(fields, "status").lower()

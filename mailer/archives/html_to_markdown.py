@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -43,11 +42,10 @@ class ConvertedText:
 
 @dataclass
 class PictureList:
-    """The pictures of one text: those in the archive, and how many stay at which host."""
+    """The pictures of one text that are in the archive."""
 
     find: FindPicture
     names: list[str] = field(default_factory=list)
-    elsewhere: Counter[str] = field(default_factory=Counter)
 
     def place(self, address: str) -> str:
         """Return what the Markdown says in place of a picture's address."""
@@ -55,13 +53,7 @@ class PictureList:
             if name not in self.names:
                 self.names.append(name)
             return f"{PICTURE}{self.names.index(name)}"
-        self.elsewhere[_host(address) or "an address without a host"] += 1
         return address
-
-    def describe(self) -> list[str]:
-        """Return a sentence for each host at which pictures stay."""
-        every = self.elsewhere.items()
-        return [f"{_count(number, 'picture')} not in the archive, linked from {host}." for host, number in every]
 
 
 Prepare = Callable[[BeautifulSoup, list[str]], None]  # a tool's own markup becomes plain HTML; sentences are added to the list
@@ -93,7 +85,7 @@ def convert_html(html: str, find: FindPicture, prepare: Iterable[Prepare] = (), 
     except (RecursionError, ParserRejectedMarkup, ValueError, AssertionError) as error:
         return ConvertedText(lost=[f"The text cannot be converted ({type(error).__name__}) and was left out."])
     text = re.sub(r"\n{3,}", "\n\n", text.replace("\xa0", " ")).strip()
-    return ConvertedText(text, tuple(pictures.names), [*lost, *pictures.describe()])
+    return ConvertedText(text, tuple(pictures.names), lost)
 
 
 def replace_by_link(element: Tag, url: str, text: str = "") -> None:
@@ -246,13 +238,6 @@ def _safe(url: str) -> str:
     except ValueError:
         return ""
     return url if scheme in SAFE_SCHEMES or not scheme else ""
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 def _count(number: int, noun: str) -> str:

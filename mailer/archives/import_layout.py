@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import count
 from zoneinfo import ZoneInfo
 
+from mailer.archives.picture_links import describe_elsewhere, list_elsewhere
 from mailer.archives.posts import PICTURE, ImportedPost, ImportRemark, PostArchive
 from mailer.core.characters import clean
 from mailer.editions.source import front_matter
@@ -30,13 +31,22 @@ class ImportedFile:
     pictures: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PresentFile:
+    """A post that is in the content folder already, and the path of its file there."""
+
+    path: str
+    post: ImportedPost
+
+
 @dataclass
 class ArchiveImport:
-    """What an import would do now. ``present`` are the files of posts that are in the content folder already."""
+    """What an import would do now. ``fetched`` counts the pictures that came from other hosts."""
 
     tool: str
     files: list[ImportedFile] = field(default_factory=list)
-    present: list[str] = field(default_factory=list)
+    present: list[PresentFile] = field(default_factory=list)
+    fetched: int = 0
     remarks: list[ImportRemark] = field(default_factory=list)
 
 
@@ -50,10 +60,13 @@ class _Holder:
     addresses: frozenset[str]
 
 
-def plan_import(archive: PostArchive, site: Site) -> ArchiveImport:
-    """Decide where each post goes, oldest first, so that the same archive always gives the same files."""
+def plan_import(archive: PostArchive, site: Site, links_stay: bool = True) -> ArchiveImport:
+    """Decide where each post goes, oldest first, so that the same archive always gives the same files.
+
+    ``links_stay``: pictures on other hosts stay links, which the report says.
+    """
     plan = ArchiveImport(archive.tool, remarks=list(archive.remarks))
-    layout = _Layout(site, plan)
+    layout = _Layout(site, plan, links_stay)
     dated = [_set_zone(post, ZoneInfo(site.zone)) for post in archive.posts]
     for post in sorted(dated, key=lambda one: (one.date or datetime.max.replace(tzinfo=UTC), one.where)):
         layout.place(post)
@@ -61,8 +74,8 @@ def plan_import(archive: PostArchive, site: Site) -> ArchiveImport:
 
 
 class _Layout:
-    def __init__(self, site: Site, plan: ArchiveImport) -> None:
-        self._plan, self._zone = plan, ZoneInfo(site.zone)
+    def __init__(self, site: Site, plan: ArchiveImport, links_stay: bool) -> None:
+        self._plan, self._zone, self._links_stay = plan, ZoneInfo(site.zone), links_stay
         self._by_slug: dict[str, _Holder] = {}
         self._by_address: dict[str, _Holder] = {}
         self._addresses: dict[str, str] = {}  # of this archive's posts, with the first post's place
@@ -80,11 +93,13 @@ class _Layout:
         slug = "" if holder else self._find_slug(post)
         holder = holder or self._by_slug.get(slug)
         if holder:
-            self._plan.present.append(holder.path)
+            self._plan.present.append(PresentFile(holder.path, post))
             self._used.add(slug)
             return
         if slug != (wanted := _name_post(post)):
             self._remark(post, f"The address {wanted!r} is taken, so this post is at {slug!r}.")
+        for sentence in describe_elsewhere(list_elsewhere(post.body)) if self._links_stay else ():
+            self._remark(post, sentence)
         self._used.add(slug)
         day = f"{post.date.astimezone(self._zone):%Y-%m-%d}-" if post.date else ""
         pictures = _place_pictures(post, slug)

@@ -5,22 +5,32 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from mailer.archives.archive_files import MAX_IMPORTED_PICTURE_BYTES, ArchiveContents
 from mailer.archives.import_layout import ArchiveImport
 from mailer.core.errors import BadInput, Refused
 
+_NONE: Mapping[str, Path] = MappingProxyType({})
 
-def write_files(plan: ArchiveImport, files: ArchiveContents, content: Path) -> list[Path]:
-    """Write all planned files, or none; return their paths. Raises BadInput or Refused."""
+
+def write_files(plan: ArchiveImport, files: ArchiveContents, content: Path, more: Mapping[str, Path] = _NONE) -> list[Path]:
+    """Write all planned files, or none; return their paths. Raises BadInput or Refused.
+
+    ``more`` are files that are staged already, on the same file system, by their paths in the content folder. They are named by
+    their digest, so that one that is there already is the same.
+    """
     staging = Path(tempfile.mkdtemp(prefix=".postmerge-import-", dir=content.parent))
     written: list[Path] = []
     try:
-        for path in _stage(plan, files, staging):
+        staged = {path: staging / path for path in _stage(plan, files, staging)}
+        staged |= {path: source for path, source in more.items() if not (content / path).exists()}
+        for path, source in staged.items():
             target = content / path
             _make_folder(target.parent, content)
-            os.link(staging / path, target)
+            os.link(source, target)
             written.append(target)
     except BaseException as error:
         for target in written:
@@ -35,6 +45,18 @@ def write_files(plan: ArchiveImport, files: ArchiveContents, content: Path) -> l
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return written
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file's text, wholly or not at all; its mode stays. Raises BadInput."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(text.encode())
+        shutil.copymode(path, part)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise BadInput(f"{path} cannot be written ({error.strerror}): it is as it was.") from error
 
 
 def _stage(plan: ArchiveImport, files: ArchiveContents, staging: Path) -> list[str]:

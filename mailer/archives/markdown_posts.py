@@ -6,7 +6,7 @@ import json
 import posixpath
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -14,16 +14,15 @@ from urllib.parse import unquote
 
 import yaml  # type: ignore[import-untyped]
 
-from mailer.archives.archive_files import PICTURE_SUFFIXES, ArchiveContents
+from mailer.archives.archive_files import ArchiveContents
 from mailer.archives.html_to_markdown import PictureList
+from mailer.archives.picture_links import change_pictures, has_picture_name
 from mailer.core.errors import BadInput
 from mailer.editions.source import front_matter
 from mailer.exchange.dates import parse_date
 
 MAX_FRONT_MATTER_CHARS = 100_000
 _FENCES = {"---": "---", "+++": "+++"}
-_SHOWN = re.compile(r"(!\[[^\]\n]*\]\(\s*<?)([^)\s>]+)|(<img\b[^>]*?\bsrc=[\"'])([^\"'>]+)", re.IGNORECASE)
-_CODE = re.compile(r"^( {0,3})(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\2[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 
 
 class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
@@ -121,32 +120,13 @@ def read_date_field(fields: Mapping[str, Any], *names: str) -> datetime | None:
     return None
 
 
-def place_pictures(body: str, folder: str, files: ArchiveContents) -> tuple[str, tuple[str, ...], list[str]]:
-    """Return the Markdown with marks in the places of the archive's pictures, their names, and sentences for the report."""
+def place_pictures(body: str, folder: str, files: ArchiveContents) -> tuple[str, tuple[str, ...]]:
+    """Return the Markdown with marks in the places of the archive's pictures, and their names."""
 
     def find(address: str) -> str:
-        path = posixpath.normpath(posixpath.join(folder, unquote(address.partition("?")[0])))
-        near = path in files.places and posixpath.splitext(path)[1].lower() in PICTURE_SUFFIXES
-        return path if near else files.find_picture(address)
+        path = posixpath.normpath(posixpath.join(folder, unquote(re.split(r"[?#]", address, maxsplit=1)[0])))
+        return path if path in files.places and has_picture_name(path) else files.find_picture(address)
 
     pictures = PictureList(find)
-
-    def replace(match: re.Match[str]) -> str:
-        before, address = (match[1], match[2]) if match[2] else (match[3], match[4])
-        return match[0] if address.startswith("data:") else before + pictures.place(address)
-
-    parts, at = [], 0
-    for code in _CODE.finditer(body):
-        parts += [_SHOWN.sub(replace, body[at : code.start()]), code[0]]
-        at = code.end()
-    return "".join([*parts, _SHOWN.sub(replace, body[at:])]), tuple(pictures.names), pictures.describe()
-
-
-def split_outside_code(body: str) -> Iterable[tuple[str, bool]]:
-    """Yield the parts of a Markdown text, and whether each is a fenced block of code."""
-    at = 0
-    for code in _CODE.finditer(body):
-        yield body[at : code.start()], False
-        yield code[0], True
-        at = code.end()
-    yield body[at:], False
+    placed = change_pictures(body, lambda address, _shown: address if address.startswith("data:") else pictures.place(address))
+    return placed, tuple(pictures.names)

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from mailer.archives.markdown_posts import split_outside_code
+from mailer.archives.picture_links import split_outside_code
 
 _ARGUMENT = re.compile(r"(?:(\w+)\s*=\s*)?(?:\"((?:[^\"\\]|\\.)*)\"|`([^`]*)`|'([^']*)'|(\S+))")
 _HUGO = re.compile(r"\{\{[<%]\s*(/?)\s*([\w./-]+)((?:[^>%]|[>%](?!\}\}))*?)(/?)\s*[>%]\}\}")

@@ -100,7 +100,7 @@ def _add(
         text = convert_html(body, files.find_picture)
         body, pictures, more = text.body, text.pictures, text.lost
     else:
-        body, pictures, more = markdown_posts.place_pictures(body, folder, files)
+        (body, pictures), more = markdown_posts.place_pictures(body, folder, files), []
     for sentence in (*([f"{post.file.wrong}."] if post.file.wrong else []), *lost, *more):
         archive.remark(post.name, sentence)
     archive.posts.append(

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.progress import Progress
 from rich.text import Text
 
 from mailer.archives import recognition
 from mailer.archives.archive_files import ArchiveContents
 from mailer.archives.import_layout import ArchiveImport, ImportedFile, plan_import
-from mailer.archives.import_writer import write_files
+from mailer.archives.import_writer import replace_text, write_files
+from mailer.archives.picture_fetch import (
+    WantedPicture,
+    describe_failures,
+    fetch_pictures,
+    list_wanted,
+    place_fetched,
+    rewrite_present,
+)
+from mailer.archives.picture_links import find_host
 from mailer.archives.posts import ImportRemark
 from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
@@ -27,23 +38,48 @@ _MAX_SHOWN = 20  # files of each kind; --json has all
 @click.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--from", "tool", type=click.Choice(recognition.NAMES), help="The tool (default: recognized).")
+@click.option("--fetch-pictures", "fetch", is_flag=True, help="Fetch the pictures that posts show from other hosts.")
+@click.option("--old-url", metavar="URL", default="", help="The old site's address, for pictures whose address has no host.")
 @click.option("--apply", is_flag=True, help="Write the files; without it, only show what would be written.")
 @as_json
-def import_archive(path: Path, tool: str | None, apply: bool, json: bool) -> None:
+def import_archive(path: Path, tool: str | None, fetch: bool, old_url: str, apply: bool, json: bool) -> None:
     """Bring the archive of another tool along as issues. Nothing is ever sent, and running it again adds only what is new.
 
-    Examples: postmerge import substack.zip; postmerge import substack.zip --apply
+    Examples: postmerge import substack.zip; postmerge import substack.zip --fetch-pictures --apply
     """
     settings = load_settings()
     site = site_config.read(settings.content, settings.config, settings.site_url)
     files = ArchiveContents(path)
-    plan = plan_import(recognition.read_posts(files, tool or ""), site)
-    written = write_files(plan, files, site.root) if apply else []
+    plan = plan_import(recognition.read_posts(files, tool or ""), site, links_stay=not fetch)
+    wanted = list_wanted(plan, site.root, old_url) if fetch else []
+    written = _write(plan, files, site, wanted, old_url) if apply else []
     adopted = _adopt(settings, plan, [f"{site.root.name}/{file.path}" for file in plan.files], json) if apply else None
     if json:
-        return print_json(_list_facts(plan, len(written), adopted))
+        return print_json(_list_facts(plan, wanted, len(written), adopted))
     _show(plan, site, apply)
+    _show_fetched(plan, wanted, apply)
     _show_end(plan, apply, adopted)
+
+
+def _write(
+    plan: ArchiveImport, files: ArchiveContents, site: site_config.Site, wanted: list[WantedPicture], old_url: str
+) -> list[Path]:
+    """Fetch pictures, and write the files with them or without."""
+    if not wanted:
+        return write_files(plan, files, site.root)
+    with (
+        tempfile.TemporaryDirectory(prefix=".postmerge-pictures-", dir=site.root.parent) as folder,
+        Progress(console=out, transient=True, disable=not out.is_terminal) as bar,
+    ):
+        task = bar.add_task("Fetching pictures", total=len(wanted))
+        fetched = fetch_pictures(wanted, Path(folder), progress=lambda: bar.advance(task))
+        place_fetched(plan, fetched, old_url)
+        written = write_files(plan, files, site.root, fetched.files)
+    for path, text in rewrite_present(plan, site.root, fetched, old_url):
+        replace_text(path, text)
+    plan.fetched = len(fetched.paths)
+    plan.remarks += describe_failures(wanted, fetched)
+    return written
 
 
 def _adopt(settings: Settings, plan: ArchiveImport, paths: Collection[str], quiet: bool) -> int | None:
@@ -76,6 +112,13 @@ def _show(plan: ArchiveImport, site: site_config.Site, applied: bool) -> None:
         out.print(Text(f"  {remark.where}: {remark.message}"), soft_wrap=True)
 
 
+def _show_fetched(plan: ArchiveImport, wanted: list[WantedPicture], applied: bool) -> None:
+    hosts = len({find_host(one.url) for one in wanted})
+    if wanted:
+        counted = f"{count(len(wanted), 'picture')} on {count(hosts, 'other host')}"
+        out.print(f"Fetched {plan.fetched} of {counted}." if applied else f"Would fetch {counted}.", soft_wrap=True)
+
+
 def _describe(file: ImportedFile) -> str:
     words = [word for word, holds in (("draft", file.post.draft), ("paid", file.post.premium)) if holds]
     return f" ({', '.join(words)})" if words else ""
@@ -101,12 +144,14 @@ def _show_end(plan: ArchiveImport, applied: bool, adopted: int | None) -> None:
         )
 
 
-def _list_facts(plan: ArchiveImport, written: int, adopted: int | None) -> dict[str, Any]:
+def _list_facts(plan: ArchiveImport, wanted: list[WantedPicture], written: int, adopted: int | None) -> dict[str, Any]:
     files = [
         {"path": file.path, "title": file.post.title, "where": file.post.where, "draft": file.post.draft,
          "paid": file.post.premium, "pictures": list(file.pictures)}
         for file in plan.files
     ]  # fmt: skip
     remarks = [vars(remark) for remark in plan.remarks]
-    done = {"written": written, "adopted": adopted}
-    return {"tool": plan.tool, "files": files, "present": plan.present, "remarks": remarks, **done}
+    present = [one.path for one in plan.present]
+    elsewhere = [one.url or one.address for one in wanted]
+    done = {"elsewhere": elsewhere, "fetched": plan.fetched, "written": written, "adopted": adopted}
+    return {"tool": plan.tool, "files": files, "present": present, "remarks": remarks, **done}

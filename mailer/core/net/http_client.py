@@ -18,6 +18,8 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 
 from mailer.core import domain_names
+from mailer.core.errors import BadInput
+from mailer.core.net.ip_addresses import is_public, parse_ip
 
 _MAX_HOPS = 5
 _MAX_ADDRESSES = 3  # of a name, that are tried
@@ -103,6 +105,14 @@ def to_ascii(url: str) -> str:
 def find_addresses(host: str, port: int) -> list[str]:
     """Return the addresses of a host, each once. Raises OSError."""
     return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+
+
+def find_public_addresses(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, for ``resolve``. Raises OSError, and BadInput if one is not on the public internet."""
+    found = find_addresses(host, port)
+    if not all(is_public(parse_ip(one)) for one in found):
+        raise BadInput(f"{host} is in a private network")
+    return found
 
 
 def _send_once(request: HttpRequest, url: str, deadline: float) -> Response:

@@ -8,6 +8,7 @@ import pytest
 from lxml import html
 
 from mailer.archives.html_to_markdown import convert_html
+from mailer.archives.picture_links import describe_elsewhere, list_elsewhere
 from mailer.defaults import MARKDOWN
 
 CONFIGS: dict[str, dict[str, object]] = MARKDOWN["extension_configs"]  # type: ignore[assignment]
@@ -89,4 +90,5 @@ def test_pictures_of_the_archive_are_told_from_those_elsewhere() -> None:
         lambda address: "a.png" if address.endswith("a.png") else "",
     )
     assert converted.body == '![A](postmerge-picture://0 "Cap")\n\n![](https://s.example/b.png)'
-    assert (converted.pictures, converted.lost) == (("a.png",), ["1 picture not in the archive, linked from s.example."])
+    assert (converted.pictures, list_elsewhere(converted.body)) == (("a.png",), ["https://s.example/b.png"])
+    assert describe_elsewhere(list_elsewhere(converted.body)) == ["1 picture not in the archive, linked from s.example."]

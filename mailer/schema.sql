@@ -535,7 +535,8 @@ CREATE TABLE desk_sessions (
 CREATE TABLE digests (
     month date NOT NULL,
     subscriber_count bigint NOT NULL,
-    made_at timestamp with time zone DEFAULT now() NOT NULL
+    made_at timestamp with time zone DEFAULT now() NOT NULL,
+    frequency text DEFAULT 'monthly'::text NOT NULL
 );
 
 CREATE TABLE draft_images (
@@ -1056,7 +1057,6 @@ CREATE TABLE subscribers (
     utm_medium text DEFAULT ''::text NOT NULL,
     utm_source text DEFAULT ''::text NOT NULL,
     link_epoch integer DEFAULT 1 NOT NULL,
-    CONSTRAINT subscribers_frequency_check CHECK ((frequency = ANY (ARRAY['every'::text, 'monthly'::text]))),
     CONSTRAINT subscribers_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT subscribers_state_check CHECK ((state = ANY (ARRAY['unconfirmed'::text, 'active'::text, 'unsubscribed'::text])))
 );
@@ -1304,7 +1304,7 @@ ALTER TABLE ONLY desk_sessions
     ADD CONSTRAINT desk_sessions_pkey PRIMARY KEY (hash);
 
 ALTER TABLE ONLY digests
-    ADD CONSTRAINT digests_pkey PRIMARY KEY (month);
+    ADD CONSTRAINT digests_pkey PRIMARY KEY (frequency, month);
 
 ALTER TABLE ONLY draft_images
     ADD CONSTRAINT draft_images_digest_key UNIQUE (digest);
@@ -1467,6 +1467,9 @@ ALTER TABLE ONLY stripe_events
 
 ALTER TABLE ONLY subscribers
     ADD CONSTRAINT subscribers_email_normal_key UNIQUE (email_normal);
+
+ALTER TABLE subscribers
+    ADD CONSTRAINT subscribers_frequency_check CHECK ((frequency = ANY (ARRAY['every'::text, 'weekly'::text, 'monthly'::text]))) NOT VALID;
 
 ALTER TABLE ONLY subscribers
     ADD CONSTRAINT subscribers_pkey PRIMARY KEY (id);

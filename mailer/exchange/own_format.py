@@ -27,7 +27,7 @@ JSON_COLUMNS = ("tags", "metadata", "flags", "suppression", "consents")
 PLAIN_COLUMNS = ("notes", "referrer_url", "utm_campaign", "utm_medium", "utm_source", "unsubscribe_reason")
 MAX_PLAIN_CHARS = 100_000  # characters
 STATES = ("unconfirmed", "active", "unsubscribed", "")
-FREQUENCIES = ("every", "monthly")
+FREQUENCIES = ("every", "weekly", "monthly")
 CONSENT_KINDS = (
     "requested", "confirmed", "unsubscribed", "added", "imported", "address", "chosen", "paused", "resumed", "unsuppressed",
 )  # fmt: skip

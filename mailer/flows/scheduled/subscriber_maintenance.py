@@ -1,6 +1,4 @@
-"""Periodic jobs for subscribers: end pauses and suppressions by soft bounces, queue the monthly digest, apply the retention
-rules.
-"""
+"""Periodic jobs for subscribers: end pauses and suppressions by soft bounces, queue digests, apply the retention rules."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ from mailer.core.db import Database
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
 from mailer.flows.subscribers import erasure, preferences, segment_rules, signup_limits, suppression_lifting
+from mailer.flows.subscribers.preferences import Frequency
 from mailer.store.sending import audiences, digests
 from mailer.store.subscribers import retention
 from mailer.store.transactional import test_emails
@@ -35,28 +34,35 @@ def maintain_subscribers(database: Database, settings: Settings) -> None:
     if lifted := suppression_lifting.end_soft_suppressions(database, _MAX_ROWS_A_ROUND):
         logger.info("suppressions.expired", addresses=lifted)
     signup_limits.lower_calm_firewall(database)
-    queue_monthly_digest(database, datetime.now(UTC))
+    queue_digests(database, datetime.now(UTC))
     apply_retention(database, settings)
 
 
-def queue_monthly_digest(database: Database, now: datetime) -> int:
-    """Queue last month's digest for monthly subscribers, once for each month; returns how many emails were queued."""
-    this = now.date().replace(day=1)
-    month = (this - timedelta(days=1)).replace(day=1)
-    start, end = _midnight(month), _midnight(this)
+def queue_digests(database: Database, now: datetime) -> int:
+    """Queue the digests of the last whole week and month, each once; return how many emails were queued."""
+    today = now.date()
+    week, month = today - timedelta(days=today.weekday()), today.replace(day=1)
+    before = (month - timedelta(days=1)).replace(day=1)
+    weekly = _queue_digest(database, Frequency.WEEKLY, week - timedelta(days=7), week)
+    return weekly + _queue_digest(database, Frequency.MONTHLY, before, month)
+
+
+def _queue_digest(database: Database, frequency: Frequency, first_day: date, end_day: date) -> int:
+    """Queue a digest of what was sent from the first day until the beginning of the last one."""
+    start, end = _midnight(first_day), _midnight(end_day)
     with database.transaction() as tx:
-        if not digests.begin(tx, month):
+        if not digests.begin(tx, frequency, first_day):
             return 0
         digests.collect_subscribers(tx)
         for place, send in enumerate(digests.list_sends(tx, start, end)):
             try:
-                rule, values = audiences.compile_rule(segment_rules.read_rule(tx, send["audience"]))
+                rule = audiences.compile_rule(segment_rules.read_rule(tx, send["audience"]))
             except BadInput as error:  # for example, a segment deleted meanwhile
                 logger.warning("digest.issue_skipped", title=send["title"], reason=str(error))
                 continue
-            digests.add_items(tx, place, send, end, rule, values)
-        number = digests.queue_emails(tx, month)
-    logger.info("digest.queued", month=month.isoformat(), emails=number)
+            digests.add_items(tx, frequency, place, send, end, rule)
+        number = digests.queue_emails(tx, frequency, first_day)
+    logger.info("digest.queued", frequency=str(frequency), first_day=first_day.isoformat(), emails=number)
     return number
 
 

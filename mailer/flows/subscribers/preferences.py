@@ -31,6 +31,7 @@ class Frequency(StrEnum):
     """How often a subscriber gets emails."""
 
     EVERY = "every"
+    WEEKLY = "weekly"
     MONTHLY = "monthly"
 
 

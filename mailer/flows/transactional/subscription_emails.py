@@ -249,12 +249,17 @@ def _still_paying(context: _EmailContext) -> SubscriptionEmail:
 def _digest(context: _EmailContext) -> SubscriptionEmail:
     say, facts = context.say, context.email.facts
     token = tokens.unsubscribe_token(context.secrets, context.email.recipient)
+    is_weekly = facts.get("frequency") == "weekly"
     entries = tuple(DigestEntry(one["title"], one["url"], one.get("text", "")) for one in facts["issues"])
     return SubscriptionEmail(
         lang=context.lang,
-        subject=say("%(site)s: your monthly digest", site=context.site),
+        subject=(
+            say("%(site)s: your weekly digest", site=context.site)
+            if is_weekly
+            else say("%(site)s: your monthly digest", site=context.site)
+        ),
         preheader=entries[0].title if entries else "",
-        title=say("Your monthly digest"),
+        title=say("Your weekly digest") if is_weekly else say("Your monthly digest"),
         before=(
             say.ngettext(
                 "One issue has come out since your last digest.",

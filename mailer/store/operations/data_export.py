@@ -29,7 +29,7 @@ TABLES = {
     "receipts": "send_id",
     "deliveries": "send_id, subscriber_id",
     "delivery_events": "send_id, subscriber_id, kind, at",
-    "digests": "month",
+    "digests": "frequency, month",
     "sequences": "id",
     "sequence_steps": "id",
     "enrolments": "subscriber_id, sequence_id",

@@ -39,7 +39,7 @@ RULES = {
     "desk_acts": RetentionRule("forever: who did what on the desk; rows are only ever added"),
     "desk_links": RetentionRule("30 days after they expired"),
     "desk_sessions": RetentionRule("30 days after they expired"),
-    "digests": RetentionRule("forever: one row a month"),
+    "digests": RetentionRule("forever: a row a week and a month"),
     "edition_variants": RetentionRule(_FOREVER),
     "draft_images": RetentionRule(
         "90 days; the branches of drafts that show it have it too", "id", "created_at < now() - interval '90 days'"

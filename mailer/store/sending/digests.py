@@ -1,4 +1,4 @@
-"""The monthly digest: one email for subscribers who want a single email a month, queued in bulk."""
+"""Digests: one email for subscribers who want a single email a week or a month, queued in bulk."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from mailer.core.db import Tx
 from mailer.store.subscribers import text_selection
 
 
-def begin(tx: Tx, month: date) -> bool:
-    """Whether this month's digest has not been queued yet; if so, this transaction now owns it."""
-    statement = "INSERT INTO digests (month, subscriber_count) VALUES (%(month)s, 0) ON CONFLICT DO NOTHING"
-    return bool(tx.run(statement, month=month))
+def begin(tx: Tx, frequency: str, first_day: date) -> bool:
+    """Whether the digest of this week or month has not been queued yet; if so, this transaction now owns it."""
+    statement = """
+        INSERT INTO digests (frequency, month, subscriber_count) VALUES (%(frequency)s, %(first_day)s, 0) ON CONFLICT DO NOTHING
+    """
+    return bool(tx.run(statement, frequency=frequency, first_day=first_day))
 
 
 def list_sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
@@ -36,11 +38,14 @@ def collect_subscribers(tx: Tx) -> None:
     tx.script("CREATE TEMP TABLE digest_lines (subscriber_id bigint, place bigint, title text, url text) ON COMMIT DROP")
 
 
-def add_items(tx: Tx, place: int, send: dict[str, Any], end: datetime, rule: str, values: dict[str, Any]) -> int:
-    """Add one issue (a row of ``list_sends``) for each monthly subscriber in its audience confirmed before ``end``.
+def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: datetime, rule: tuple[str, dict[str, Any]]) -> int:
+    """Add one issue (a row of ``list_sends``) for each subscriber of this frequency in its audience confirmed before ``end``.
+
+    ``rule`` is the audience's condition with its values.
 
     Title and URL are in the subscriber's language if the issue is translated. Returns how many items were added.
     """
+    condition, values = rule
     return tx.run(
         f"""
         INSERT INTO digest_lines (subscriber_id, place, title, url)
@@ -54,12 +59,13 @@ def add_items(tx: Tx, place: int, send: dict[str, Any], end: datetime, rule: str
             LIMIT 1
         ) AS translation ON true
         WHERE state = 'active'
-            AND frequency = 'monthly'
+            AND frequency = %(frequency)s
             AND confirmed_at < %(end)s
             AND (paused_until IS NULL OR paused_until <= now())
             AND NOT EXISTS (SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal)
-            AND {rule}
+            AND {condition}
         """,
+        frequency=frequency,
         place=place,
         title=send["title"],
         url=send["url"],
@@ -69,21 +75,31 @@ def add_items(tx: Tx, place: int, send: dict[str, Any], end: datetime, rule: str
     )
 
 
-def queue_emails(tx: Tx, month: date) -> int:
+def queue_emails(tx: Tx, frequency: str, first_day: date) -> int:
     """Queue an email for each subscriber with items; returns how many."""
     number = tx.run(
         """
         INSERT INTO transactional_emails (kind, topic, subscriber_id, facts, once)
         SELECT
             'confirmation', 'digest', subscriber_id,
-            jsonb_build_object('issues', jsonb_agg(jsonb_build_object('title', title, 'url', url) ORDER BY place)),
-            'digest ' || %(month)s::date || ' ' || subscriber_id
+            jsonb_build_object(
+                'frequency', %(frequency)s::text,
+                'issues', jsonb_agg(jsonb_build_object('title', title, 'url', url) ORDER BY place)
+            ),
+            CASE %(frequency)s WHEN 'monthly' THEN '' ELSE %(frequency)s || ' ' END
+                || 'digest ' || %(first_day)s::date || ' ' || subscriber_id
         FROM digest_lines
         GROUP BY subscriber_id
         ORDER BY subscriber_id
         ON CONFLICT (once) WHERE once IS NOT NULL DO NOTHING
         """,
-        month=month,
+        frequency=frequency,
+        first_day=first_day,
     )
-    tx.run("UPDATE digests SET subscriber_count = %(number)s WHERE month = %(month)s", number=number, month=month)
+    tx.run(
+        "UPDATE digests SET subscriber_count = %(number)s WHERE frequency = %(frequency)s AND month = %(first_day)s",
+        number=number,
+        frequency=frequency,
+        first_day=first_day,
+    )
     return number

@@ -61,7 +61,8 @@ def _adapt_settings(site: pelican.Pelican) -> None:
     settings = site.settings
     containment.check_theme(settings)
     site.path = settings["PATH"] = str(Path(settings["PATH"]).resolve())
-    settings["DOCUTILS_SETTINGS"] = {**(settings.get("DOCUTILS_SETTINGS") or {}), **containment.DOCUTILS}
+    docutils = containment.choose_docutils(settings.get("DOCUTILS_SETTINGS") or {}, site_config.keeps_pelicans(settings))
+    settings["DOCUTILS_SETTINGS"] = docutils
     settings["JINJA_GLOBALS"] = {
         "words_in": email_document.make_say, "spoken": i18n.spoken, "day": i18n.day, "short_day": i18n.short_day,
         "language": i18n.name, "direction": i18n.direction, "vague": vague_links.words, "count_minutes": articles.count_minutes,

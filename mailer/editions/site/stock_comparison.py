@@ -83,7 +83,8 @@ def _run_pelican(answer: Connection, options: BuildOptions, output: Path) -> Non
             str(options.config), override={**override, "PATH": str(options.content.resolve()), "OUTPUT_PATH": str(output)}
         )
         named = settings.get("PLUGINS") or []
-        settings["PLUGINS"] = [one for one in named if PLUGIN not in (one, getattr(one, "__name__", ""))]
+        others = [one for one in named if PLUGIN not in (one, getattr(one, "__name__", ""))]
+        settings["PLUGINS"] = others or None  # a site that named none had all that are installed
         Pelican(settings).run()
         answer.send("")
     except (Exception, SystemExit) as error:

@@ -15,9 +15,14 @@ from pelican.readers import PelicanHTMLTranslator, PelicanHTMLWriter, RstReader
 
 from mailer.core.errors import BadInput
 
-# Without `_disable_config`, docutils.conf in the working folder would take precedence over the two other settings.
-DOCUTILS = {"file_insertion_enabled": False, "raw_enabled": False, "_disable_config": True}
+# Without `_disable_config`, docutils.conf in the working folder would take precedence over the other settings.
+DOCUTILS = {"file_insertion_enabled": False, "_disable_config": True}
 _INSERTING = {"pymdownx.snippets", "pymdownx.b64", "markdown_include", "mdx_include", "mdx_markdown_include"}
+
+
+def choose_docutils(chosen: Mapping[str, Any], is_adopted: bool) -> dict[str, Any]:
+    """Return docutils' settings, by which no text inserts a file. HTML in the text, as in Markdown, is for adopted sites."""
+    return {**chosen, **DOCUTILS, "raw_enabled": is_adopted and chosen.get("raw_enabled", True)}
 
 
 class _ReadsNoPicture:

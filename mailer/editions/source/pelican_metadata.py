@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -11,9 +13,13 @@ from pathlib import Path
 from pelican.readers import default_metadata, parse_path_metadata, path_metadata
 from pelican.utils import slugify
 
+from mailer.core.errors import BadInput
+from mailer.editions.source.front_matter import Source
 from mailer.editions.source.site_config import EXTENSIONS, Site
+from mailer.exchange.dates import parse_date
 
 _IMPLIED = ("title", "date", "slug", "lang", "status", "url", "save_as")  # never what asks to be sent
+_ZONE_NAME = re.compile(r"\s+[A-Z]{2,5}$")
 
 
 def list_sources(site: Site) -> list[Path]:
@@ -46,6 +52,22 @@ def imply_fields(site: Site, path: Path) -> dict[str, str]:
     found = default_metadata(settings) | path_metadata(str(path), relative, settings) | parse_path_metadata(relative, settings)
     values = {name: found[name] for name in _IMPLIED if found.get(name)}
     return {name: value.isoformat() if isinstance(value, (date, datetime)) else str(value) for name, value in values.items()}
+
+
+def read_without_zone(source: Source, text: str) -> str:
+    """Return a date without a zone's abbreviation such as CEST, which Pelican passes over too, and warn; else the text."""
+    bare = _ZONE_NAME.sub("", text.strip())
+    try:
+        parse_date(text)
+    except BadInput:
+        with contextlib.suppress(BadInput):
+            parse_date(bare)
+            message = (
+                f"`Date: {text[:60]}` names a zone that is not read: its time is in the newsletter's zone, as Pelican says."
+            )
+            source.warning(source.lines.get("date", 1), message)
+            return bare
+    return text
 
 
 def find_slug(site: Site, path: Path, fields: Mapping[str, str]) -> dict[str, str]:

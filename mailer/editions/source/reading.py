@@ -259,6 +259,8 @@ def _read(site: Site, path: Path) -> SourceFile:
             )
         if not site.is_adopted:
             field_rules.warn_of_places(source)
+        elif not source.asks:
+            fields["date"] = pelican_metadata.read_without_zone(source, fields.get("date", ""))
         dated = front_matter.date(Source(source.path) if file.is_draft else source, fields.get("date", ""), site.zone)
         fields["date"] = dated.isoformat() if dated else ""
     if not file.is_draft:

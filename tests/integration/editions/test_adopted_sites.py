@@ -47,6 +47,10 @@ FEATURES: dict[str, tuple[str, dict[str, str], str]] = {
         "", {"a.rst": "Hello\n=====\n\n:date: 2020-01-02\n:status: draft\n"}, "drafts/hello.html",
     ),
     "articles in reStructuredText": ("", {"a.rst": "Hello\n=====\n\n:date: 2020-01-02\n"}, "hello.html"),
+    "HTML in reStructuredText": (
+        "", {"a.rst": "Hello\n=====\n\n:date: 2020-01-02\n\n.. raw:: html\n\n   <p>Some <b>HTML</b></p>\n"}, "hello.html",
+    ),
+    "zones that Pelican passes over": ("", {"a.md": HEAD.replace("10:00", "23:00 CEST")}, "hello-world.html"),
     "drafts by default": ('DEFAULT_METADATA = {"status": "draft"}', {"a.md": HEAD}, "drafts/hello-world.html"),
     "hidden articles": ("", {"a.md": f"{HEAD}Status: hidden\n"}, "hello-world.html"),
     "dates in names": (

@@ -35,7 +35,7 @@ Cursor = Annotated[str | None, Query(max_length=2000, description="The cursor th
 _METADATA = re.compile(r"-?metadata\['.+'\]")
 _SIZES = ("limit", "count", "per_page")  # other clients' words for page_size
 # Words that change how a list is shown, not who is on it: a list that does not know one ignores it.
-_HARMLESS = frozenset(
+IGNORED_WORDS = frozenset(
     {*_SIZES, "page", "page_size", "offset", "cursor", "after", "ordering", "order", "sort", "expand", "excluded_fields",
      "fields", "format", "_"}
 )  # fmt: skip
@@ -137,7 +137,7 @@ def refuse_unknown_parameters(request: Request) -> None:
     """Raise ApiError 400 for an unknown filter, which would silently filter nothing."""
     if not request.query_params:
         return
-    known = _HARMLESS | _list_parameters(request.scope["route"])
+    known = IGNORED_WORDS | _list_parameters(request.scope["route"])
     takes_metadata = "unsubscription_reason" in known  # only the list of subscribers does
     unknown = (name for name in request.query_params if name not in known)
     if name := next((name for name in unknown if not (takes_metadata and _METADATA.fullmatch(name))), None):

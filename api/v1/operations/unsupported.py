@@ -30,12 +30,13 @@ class Operation(NamedTuple):
 
 
 class EmptyList(NamedTuple):
-    """A list that has no entries here. ``schema`` is the contract's."""
+    """A list that has no entries here. ``schema`` and the names of its ``filters`` are the contract's."""
 
     path: str
     id: str
     summary: str
     schema: str
+    filters: tuple[str, ...] = ()
 
 
 EMPTY_LISTS = (
@@ -43,14 +44,19 @@ EMPTY_LISTS = (
     EmptyList("/advertising_units/slots", "list_advertising_slots", "List advertising slots", "AdvertisingSlotPage"),
     EmptyList("/automations", "list_automations", "List automations", "AutomationPage"),
     EmptyList("/books", "list_books", "List books", "BookPage"),
-    EmptyList("/comments", "list_comments", "List comments", "CommentPage"),
+    EmptyList(
+        "/comments", "list_comments", "List comments", "CommentPage", ("email_id", "parent_id", "status", "subscriber_id")
+    ),
     EmptyList("/coupons", "list_coupons", "List coupons", "StripeCouponPage"),
     EmptyList("/external_feeds", "list_external_feed", "List external feeds", "ExternalFeedPage"),
     EmptyList("/prices", "list_prices", "List prices", "PricePage"),
     EmptyList("/snippets", "list_snippets", "List snippets", "SnippetPage"),
-    EmptyList("/survey_responses", "retrieve_survey_responses", "List survey responses", "ResponsePage"),
-    EmptyList("/surveys", "list_surveys", "List surveys", "SurveyPage"),
-)
+    EmptyList(
+        "/survey_responses", "retrieve_survey_responses", "List survey responses", "ResponsePage",
+        ("automation_id", "creation_date__end", "creation_date__start", "email_id", "source", "subscriber_id", "survey_id"),
+    ),
+    EmptyList("/surveys", "list_surveys", "List surveys", "SurveyPage", ("not_status", "-status", "status")),
+)  # fmt: skip
 
 # Answered with 404: the reason, and the operations that it holds for.
 NOT_SUPPORTED: Mapping[str, tuple[Operation, ...]] = {
@@ -169,6 +175,11 @@ def _add_empty_list(empty: EmptyList) -> None:
         tags=["Not supported"],
         name=empty.id,
         description=f"{empty.summary}.\nAlways empty: this program has none.",
+        openapi_extra={
+            "parameters": [
+                {"name": name, "in": "query", "required": False, "schema": {"type": "string"}} for name in empty.filters
+            ]
+        },
     )
 
 

@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from bench.api_table import operations, ours
+from api.v1.common import paging
+from bench.api_table import contract, operations, ours
 from tests.programs import install_from_npm, install_from_pypi
 
 NUMBER = len(list(operations(ours(), "/v1")))
@@ -34,6 +36,19 @@ def test_no_two_parameters_of_an_operation_make_one_identifier() -> None:
     for method, path, facts in operations(ours()):
         names = [re.sub(r"[^a-z0-9]+", "_", one["name"].lower()).strip("_") for one in facts.get("parameters", ())]
         assert len(names) == len(set(names)), f"{method} {path}: {names}"
+
+
+def test_every_list_takes_the_filters_of_the_contract() -> None:
+    """A filter that is unknown is refused, also on a list that is always empty."""
+    found = {(method, path): facts for method, path, facts in operations(ours(), "/v1")}
+    for method, path, facts in operations(contract()):
+        known = query_names(found[method, path])
+        known |= {name.replace("not_", "-", 1) for name in known} | paging.IGNORED_WORDS
+        assert query_names(facts) <= known or path == "/newsletters/{}/sending-domain", f"{method} {path}"
+
+
+def query_names(facts: dict[str, Any]) -> set[str]:
+    return {one["name"] for one in facts.get("parameters", ()) if one["in"] == "query"}
 
 
 @pytest.mark.parametrize("path", ["subscribers", "emails", "forms"])

@@ -73,11 +73,13 @@ def read_email(raw: bytes) -> IncomingEmail | None:
 
 
 class _ShortHeaders(Compat32):
-    """Cuts the headers of an email and of its parts before anything parses them."""
+    """Cuts the headers of an email and of its parts before anything parses them, and reads subjects in UTF-8 (RFC 6532)."""
 
     def header_source_parse(self, sourcelines: Sequence[str]) -> tuple[str, str]:
         """Called by the parser with the lines of one header."""
         name, value = super().header_source_parse(list(sourcelines))
+        if name.lower() == "subject":
+            value = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         return name, value[:MAX_HEADER_CHARS]
 
 

@@ -43,7 +43,7 @@ _REQUESTS_BY_LANGUAGE = {
     """,
     "pt": "descadastrar, descadastrem, descadastre, cancelamento, remover, remova, removam",
     "nl": "afmelden, meld af, uitschrijven, schrijf uit, opzeggen, verwijderen, verwijder, geen meer",
-    "zh": "退订, 取消订阅, 取消, 不再接收, 不要再发",
+    "zh": "退订, 取消订阅, 取消, 不再接收, 不要再发, 退訂, 取消訂閱, 不要再發",
 }
 _FILLERS_BY_LANGUAGE = {
     "en": """
@@ -82,7 +82,9 @@ _FILLERS_BY_LANGUAGE = {
     """,
     "nl": "dag geachte alsjeblieft alstublieft graag ik wil mij mijn van voor het deze nieuwsbrief lijst",
 }
-_CHINESE_FILLERS = re.compile(r"请|帮我|我要|我想|把我|谢谢|您好|你好|从|您的|你的|邮件|列表|名单|一下|了|吧|我|给|再|的")
+_CHINESE_FILLERS = re.compile(
+    r"请|請|帮我|幫我|我要|我想|把我|谢谢|謝謝|您好|你好|从|從|您的|你的|邮件|郵件|列表|名单|一下|了|吧|我|给|給|再|的"
+)
 
 
 def _fold(text: str) -> str:

@@ -104,6 +104,13 @@ def test_a_reply_that_asks_for_it_and_quotes_the_senders_own_issue_unsubscribes(
     assert newsletter.state(ADA) == "unsubscribed"
 
 
+@pytest.mark.parametrize("subject", ["退订", "désabonnement", "=?utf-8?q?d=C3=A9sabonnement?="])
+def test_a_subject_is_read_whether_or_not_it_is_encoded(newsletter: Web, subject: str) -> None:
+    raw = f"From: {ADA}\r\nTo: {UNSUBSCRIBE}\r\nSubject: {subject}\r\n\r\n".encode()
+    outcome = process_email(newsletter.database, newsletter.settings, raw, is_sender_verified=True)
+    assert outcome is UnsubscribeEmailOutcome.UNSUBSCRIBED
+
+
 def make_html_email(html: str, subject: str = "Re: An issue") -> bytes:
     made = EmailMessage(policy=SMTP)
     made["From"], made["To"], made["Subject"] = ADA, UNSUBSCRIBE, subject

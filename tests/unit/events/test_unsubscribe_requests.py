@@ -64,6 +64,8 @@ Graag afmelden
 Ik wil mij uitschrijven voor de nieuwsbrief
 退订
 请帮我退订
+退訂
+請幫我取消訂閱，謝謝
 取消订阅
 """
 NO_REQUESTS = """
@@ -89,6 +91,8 @@ Come faccio a disiscrivermi?
 Thanks!
 Hello
 不要退订
+不要退訂
+怎麼取消訂閱
 怎么退订
 """
 

@@ -1538,6 +1538,8 @@ CREATE INDEX charges_by_subscription ON charges USING btree (subscription_id);
 
 CREATE INDEX consents_by_subscriber ON consents USING btree (subscriber_id, at);
 
+CREATE INDEX consents_former_addresses ON consents USING btree (lower((evidence ->> 'before'::text))) WHERE (kind = 'address'::text);
+
 CREATE INDEX customer_deletions_open ON customer_deletions USING btree (due_at) WHERE (done_at IS NULL);
 
 CREATE INDEX customers_by_subscriber ON customers USING btree (subscriber_id);

@@ -49,6 +49,12 @@ def normal(email: str) -> str:
     return f"{name}@{domain}".lower()
 
 
+def list_spellings(email_normal: str) -> list[str]:
+    """Return the address with its domain in ASCII and, if that is another one, in Unicode; in lower case."""
+    name, _, domain = email_normal.rpartition("@")
+    return sorted({email_normal, f"{name}@{to_unicode(domain)}".lower()})
+
+
 def mask(email: str) -> str:
     """Return an address that its owner recognizes and nobody else can use: a•••@example.org."""
     name, _, domain = email.rpartition("@")

@@ -30,16 +30,19 @@ def subscribers() -> None:
 @click.argument("email")
 @click.option("--tag", "tags", multiple=True, help="Add this tag (repeatable).")
 @click.option("--confirmed", is_flag=True, help="Skip the confirmation email because you have evidence of consent.")
+@click.option("--evidence", default="", metavar="TEXT", help="With --confirmed: how you know that they consented; recorded.")
 @click.option("--lang", default="", metavar="CODE", help="The subscriber's language, such as de or pt-BR.")
-def add(email: str, tags: Sequence[str], confirmed: bool, lang: str) -> None:
+def add(email: str, tags: Sequence[str], confirmed: bool, evidence: str, lang: str) -> None:
     """Add a subscriber. Without --confirmed they get a confirmation email, and nothing else until they confirm.
 
-    Example: postmerge subscribers add ada@example.org --tag python --confirmed
+    Example: postmerge subscribers add ada@example.org --tag python --confirmed --evidence "paper form of 3 May"
     """
     settings = load_settings()
+    if evidence and not confirmed:
+        raise click.UsageError("--evidence goes with --confirmed: without it, they are asked.")
     check(email)
     chosen = [tag.lower() for tag in tags]
-    sentence = add_subscriber(open_database(settings), settings, email, chosen, confirmed, lang=lang)
+    sentence = add_subscriber(open_database(settings), settings, email, chosen, confirmed, lang=lang, why=evidence.strip())
     out.print(sentence)
 
 

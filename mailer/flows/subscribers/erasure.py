@@ -19,6 +19,8 @@ logger = log.get("erase")
 # A sign-up with an address that bounced is answered with a confirmation email only after this long, and confirming it lifts
 # the suppression. If the email bounces too, the time begins again.
 BOUNCE_BLOCKS_SIGNUP_FOR = timedelta(days=7)
+# Why an address is subscribed by nobody but its owner.
+ERASED, MOVED = "was erased on request", "is one that a subscriber has changed to another"
 
 
 def hash_address(settings: Settings, email_normal: str) -> list[bytes]:
@@ -89,6 +91,18 @@ def list_blocked(tx: Tx, settings: Settings | None, email_normals: Sequence[str]
 def was_erased(tx: Tx, settings: Settings, email_normal: str) -> bool:
     """Return whether an address was erased, and its owner has not subscribed again since."""
     return erasure.is_known(tx, hash_address(settings, email_normal))
+
+
+def find_asking_reason(tx: Tx, settings: Settings | None, email_normal: str, subscriber_id: int = 0) -> str:
+    """Return why an address may only be subscribed by its owner, who confirms an email; '' if anybody may vouch for it.
+
+    It was erased, or a subscriber (other than ``subscriber_id``) has changed from it to another one.
+    """
+    if settings and was_erased(tx, settings, email_normal):
+        return ERASED
+    if consent_log.is_former_address(tx, addresses.list_spellings(email_normal), subscriber_id):
+        return MOVED
+    return ""
 
 
 def list_erased_reasons(tx: Tx, settings: Settings, email_normal: str) -> list[str]:

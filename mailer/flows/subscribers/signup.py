@@ -187,7 +187,7 @@ def activate_payer(tx: Tx, settings: Settings, subscriber: Subscriber, payment: 
     normal = subscriber.email_normal
     if subscriber.state != "unconfirmed" or subscriber.unsubscribed_at or not _is_address(subscriber.email):
         return False
-    if erasure.was_erased(tx, settings, normal) or not erasure.may_be_emailed(tx, settings, normal):
+    if erasure.find_asking_reason(tx, settings, normal) or not erasure.may_be_emailed(tx, settings, normal):
         return False
     if not inbox_limit.use(tx, normal):
         return False
@@ -271,10 +271,12 @@ def add_subscriber(
     confirmed: bool,
     source: str = "cli",
     lang: str = "",
+    why: str = "",
 ) -> str:
     """Add a subscriber on the operator's behalf; return a sentence about the result. Never re-adds the unsubscribed.
 
-    ``lang`` is the subscriber's language. Raises BadInput for an invalid address or language.
+    ``lang`` is the subscriber's language; ``why`` says how it is known that they consented, and is kept as evidence: without
+    it, nobody gets an address that a subscriber gave up. Raises BadInput for an invalid address or language.
     """
     if lang and not read_by(lang):
         raise BadInput(f"{lang!r} is not a language code: write it as de or pt-BR.")
@@ -293,10 +295,18 @@ def add_subscriber(
             return f"{address} has unsubscribed and was not added: only they can subscribe again."
         if not erasure.may_be_emailed(tx, settings, addresses.normal(address)):
             return f"{address} is suppressed (it bounced or complained) and was not added."
+        if not (known and known.state == "active"):
+            asks = erasure.find_asking_reason(tx, settings, addresses.normal(address), known.id if known else 0)
+            if asks == erasure.MOVED and not why:
+                return (
+                    f"{address} {asks}, and was not added: say with --evidence how you know whose it is, or let them confirm."
+                )
+            if asks == erasure.ERASED:
+                return f"{address} {asks}, and was not added: run it without --confirmed, so that they can confirm."
         subscriber_id = subscribers.add(tx, address, addresses.normal(address), [tag.lower() for tag in tags])
         if not (known and known.state == "active"):
             subscribers.activate(tx, subscriber_id)
-            consent_log.record(tx, subscriber_id, "added", source, None, {})
+            consent_log.record(tx, subscriber_id, "added", source, None, {"evidence": why} if why else {})
         if lang:
             subscribers.set_signup_details(tx, subscriber_id, read_by(lang), addresses.flags(addresses.normal(address)))
     return f"{address} is active."

@@ -7,7 +7,7 @@ are limited.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from mailer.core.settings import Settings
 from mailer.exchange.cell_values import MAX_TAG_CHARS
 from mailer.flows.subscribers import erasure, inbox_limit, preferences, private_links, signup, signup_limits
 from mailer.store.billing import customers, gifts
-from mailer.store.subscribers import consent_log, subscriber_records, subscribers, suppressions, tags
+from mailer.store.subscribers import consent_log, subscriber_records, subscribers, tags
 from mailer.store.subscribers.subscriber_records import SubscriberRecord
 from mailer.store.transactional import transactional_emails
 
@@ -148,7 +148,7 @@ def change_subscriber(
                 raise Rejected("email_already_exists", "Another subscriber already has this address.") from error
             raise
         if changes.kind is not None and changes.kind != get_type(found):
-            _set_type(tx, found, changes)
+            _set_type(tx, settings, found, changes)
         return _reload(tx, found.id)
 
 
@@ -229,13 +229,9 @@ def _handle_collision(
                 "This subscriber has unsubscribed: only they can subscribe again, with a confirmation email.",
             )
         queued = _request_confirmation(database, settings, known.email, names, changes.ip)
-        changes = SubscriberChanges(
-            metadata=changes.metadata, notes=changes.notes, referrer_url=changes.referrer_url, utm=changes.utm
-        )
-    told = SubscriberChanges(**{**vars(changes), "email": None, "tags": given})
-    if told.kind == "unactivated":
-        told = SubscriberChanges(**{**vars(told), "kind": None})
-    changed = change_subscriber(database, str(known.id), told, gains=collision == "add")
+        changes = replace(changes, email=None, tags=None, kind=None, reason=None, ip=None)
+    told = replace(changes, email=None, tags=given, kind=None if changes.kind == "unactivated" else changes.kind)
+    changed = change_subscriber(database, str(known.id), told, gains=collision == "add", settings=settings)
     assert changed
     return changed, queued
 
@@ -256,9 +252,7 @@ def _explain_limit(error: TooManyRequests) -> Rejected:
 def _merge_changes(known: SubscriberRecord, changes: SubscriberChanges) -> SubscriberChanges:
     metadata = {**known.metadata, **(changes.metadata or {})}
     notes = known.notes if not changes.notes else changes.notes
-    return SubscriberChanges(
-        **{**vars(changes), "metadata": metadata, "notes": notes, "referrer_url": changes.referrer_url or None}
-    )
+    return replace(changes, metadata=metadata, notes=notes, referrer_url=changes.referrer_url or None)
 
 
 def _add_without_confirmation(
@@ -266,14 +260,11 @@ def _add_without_confirmation(
 ) -> SubscriberRecord:
     normal = addresses.normal(address)
     with database.transaction() as tx:
-        suppressed, erased = suppressions.get_status(tx, normal, erasure.hash_address(settings, normal))
-        if suppressed or not erasure.may_be_emailed(tx, settings, normal):
+        if not erasure.may_be_emailed(tx, settings, normal):
             raise Rejected("subscriber_suppressed", "This address bounced or complained, so no email is sent to it.")
         tags.add_spelled(tx, changes.tags or [])
-        if erased is not None:
-            raise Rejected(
-                "subscriber_blocked", "This subscriber was erased: only they can subscribe again, with a confirmation email."
-            )
+        if changes.kind == "regular" or erasure.was_erased(tx, settings, normal):
+            _check_owner_is_not_needed(tx, settings, normal)
         subscriber, _ = subscribers.add_or_lock(tx, address, normal, names)
         if subscriber.state != "unconfirmed" or subscriber.unsubscribed_at:
             raise Rejected("email_already_exists", "A subscriber with this address already exists.")
@@ -284,6 +275,12 @@ def _add_without_confirmation(
             subscribers.unsubscribe(tx, subscriber.id)
             consent_log.record(tx, subscriber.id, "unsubscribed", "api", changes.ip, {})
         return _save_details(tx, _reload(tx, subscriber.id), changes)
+
+
+def _check_owner_is_not_needed(tx: Tx, settings: Settings | None, email_normal: str, subscriber_id: int = 0) -> None:
+    """Raise Rejected if only its owner may subscribe an address: the API's client has no evidence to give."""
+    if why := erasure.find_asking_reason(tx, settings, email_normal, subscriber_id):
+        raise Rejected("subscriber_blocked", f"This address {why}: only its owner can subscribe with it, by confirming it.")
 
 
 def _save_details(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges) -> SubscriberRecord:
@@ -312,6 +309,8 @@ def _change_address(
         raise Rejected("email_invalid", "The new address bounced or complained, so no email is sent to it.")
     if subscriber_records.by_email(tx, normal):
         raise Rejected("email_already_exists", "Another subscriber already has this address.")
+    if found.state == "active":
+        _check_owner_is_not_needed(tx, settings, normal, found.id)
     consent_log.record(tx, found.id, "address", "api", changes.ip, {"before": found.email, "after": address})
     private_links.end_links(tx, found.id)
     customers.queue_address(tx, found.id, found.email_normal)
@@ -344,12 +343,13 @@ def _notify_old_address(tx: Tx, found: SubscriberRecord, address: str) -> None:
         transactional_emails.queue(tx, "confirmation", found.id, facts=old, topic="address changed")
 
 
-def _set_type(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges) -> None:
+def _set_type(tx: Tx, settings: Settings | None, found: SubscriberRecord, changes: SubscriberChanges) -> None:
     before = get_type(found)
     if changes.kind == "unsubscribed" and found.state != "unsubscribed":
         subscribers.unsubscribe(tx, found.id)
         consent_log.record(tx, found.id, "unsubscribed", "api", changes.ip, {"reason": changes.reason or ""})
     elif changes.kind == "regular" and before == "unactivated" and found.unsubscribed_at is None:
+        _check_owner_is_not_needed(tx, settings, found.email_normal, found.id)
         subscribers.activate(tx, found.id)
         consent_log.record(tx, found.id, "added", "api", changes.ip, {})
     elif changes.kind == "regular" and before == "paused":

@@ -37,7 +37,8 @@ _JUDGED = f"""
             coalesce(known.confirmed_at, known.created_at) AS known_since,
             suppressions.reason AS known_reason,
             EXISTS (SELECT FROM erased WHERE erased.hash = ANY(staged.hashes)) AS was_erased,
-            moved.email_normal IS NOT NULL AND known.id IS NULL AS has_moved,
+            moved.email_normal IS NOT NULL AND (known.id IS NULL OR known.state = 'unconfirmed' AND staged.state = 'active')
+                AS has_moved,
             complaining.email_normal IS NOT NULL AS has_complained
         FROM staged
         LEFT JOIN subscribers AS known ON known.email_normal = staged.email_normal AND known.erased_at IS NULL

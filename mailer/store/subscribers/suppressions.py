@@ -25,21 +25,6 @@ _RENEW = f"""
 """
 
 
-def get_status(tx: Tx, email_normal: str, hashes: Sequence[bytes]) -> tuple[bool, str | None]:
-    """Return whether an address is suppressed, and the reason if it was erased ('': none; None: not erased)."""
-    row = tx.often(
-        """
-        SELECT
-            EXISTS (SELECT FROM suppressions WHERE email_normal = %(email_normal)s) AS suppressed,
-            (SELECT max(reason) FROM erased WHERE hash = ANY(%(hashes)s::bytea [])) AS erased
-        """,
-        email_normal=email_normal,
-        hashes=list(hashes),
-    )
-    assert row
-    return bool(row["suppressed"]), row["erased"]
-
-
 def list_blocked(
     tx: Tx, hashes_by_email: Mapping[str, Sequence[bytes]], spare_bounces_after: timedelta | None = None
 ) -> set[str]:

@@ -37,7 +37,12 @@ _PLUGIN_LINE = 'PLUGINS = [*PLUGINS, "mailer.editions.plugin"]'
 @click.option("--postal-address", default=None, help="The address in the footer of each email, which the law requires.")
 @click.option("--site-url", default=None, metavar="URL", help="The address of its web archive.")
 @click.option("--ci", type=click.Choice(scaffold.CI_KINDS), default=None, help="Where merging it publishes it.")
-@click.option("--pin", default="", metavar="COMMIT", help="The commit or tag of Postmerge that its workflow uses.")
+@click.option(
+    "--pin",
+    default="",
+    metavar="COMMIT",
+    help="The commit or tag of Postmerge that its workflow uses (default: the one this program is from).",
+)
 @click.option("--yes", is_flag=True, help="Ask nothing: use the proposed value for what is not given.")
 def init(
     folder: Path,

@@ -40,7 +40,7 @@ _FOR_CI = {
 
 @dataclass(frozen=True)
 class Newsletter:
-    """What ``postmerge init`` asks. ``pin`` is a commit or tag of ours that its workflow uses; '' is this version's tag."""
+    """What ``postmerge init`` asks. ``pin``: the commit or tag of ours that its workflow uses; '' is the program's own."""
 
     name: str
     sentence: str
@@ -86,6 +86,7 @@ def _render(folder: Path, newsletter: Newsletter, now: datetime) -> Iterator[tup
     """Yield all files with their text."""
     local = now.astimezone(ZoneInfo(newsletter.zone))
     issue = f"content/issues/{local:%Y-%m-%d}-hello.md"
+    pin = newsletter.pin or _find_own_commit()
     facts = {
         **vars(newsletter),
         **_GITHUB_ACTIONS,
@@ -94,11 +95,9 @@ def _render(folder: Path, newsletter: Newsletter, now: datetime) -> Iterator[tup
         "path": issue,
         "date": f"{local:%Y-%m-%d %H:%M}",
         "example_time": f"{local + timedelta(days=7):%Y-%m-%d} 09:00 {newsletter.zone}",
-        "action": f"{REPOSITORY}@{newsletter.pin or 'v' + __version__}",
-        "component": _COMPONENT.format(newsletter.pin or f"v{__version__}"),
-        "requirement": f"postmerge @ git+https://github.com/{REPOSITORY}@{newsletter.pin}"
-        if newsletter.pin
-        else f"postmerge=={__version__}",
+        "action": f"{REPOSITORY}@{pin or 'v' + __version__}",
+        "component": _COMPONENT.format(pin or f"v{__version__}"),
+        "requirement": f"postmerge @ git+https://github.com/{REPOSITORY}@{pin}" if pin else f"postmerge=={__version__}",
     }
     if not (folder / "pelicanconf.py").exists():
         if not any((folder / "content").rglob("*.md")):
@@ -121,12 +120,25 @@ def _render(folder: Path, newsletter: Newsletter, now: datetime) -> Iterator[tup
     yield "README.md", _fill("README.md", facts)
 
 
+def _find_own_commit() -> str:
+    """The commit that this program's wheel was built from; empty in a clone."""
+    try:
+        return (_HERE / "commit").read_text("utf-8")
+    except OSError:
+        return ""
+
+
 def _fill(source: str, facts: Mapping[str, str]) -> str:
     environment = jinja2.Environment(  # noqa: S701 - what is written is Markdown, Python and YAML, not HTML
         loader=jinja2.FileSystemLoader(_HERE), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    environment.filters |= {"py": lambda text: json.dumps(text, ensure_ascii=False), "yaml": json.dumps, "env": quote_env_value}
+    environment.filters |= {"py": _quote, "yaml": _quote, "env": quote_env_value}
     return environment.get_template(source).render(facts)
+
+
+def _quote(text: str) -> str:
+    """The text as a string of Python, YAML or JSON."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _fill_privacy(newsletter: Newsletter) -> str:

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from mailer import __version__
 from mailer.commands.publishing import scaffold
 from mailer.core.setting_values import read_env_file
 from tests import commands
@@ -216,6 +217,21 @@ def test_the_workflow_names_our_action_at_the_commit_that_was_asked_for(tmp_path
     [posting] = forks["jobs"]["comment"]["steps"]
     assert posting == {"uses": f"{scaffold.REPOSITORY}@{commit}", "with": {"command": "comment-fork"}}
     assert forks["jobs"]["comment"]["permissions"] == {"actions": "read", "pull-requests": "write"}
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_without_a_pin_the_workflow_names_the_commit_that_the_program_was_built_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ci: str
+) -> None:
+    newsletter = scaffold.Newsletter("News", "", "en", "UTC", "Ä <a@example.org>", "", "https://a.example", ci)
+    for commit, named in (("a" * 40, "a" * 40), ("", f"v{__version__}")):
+        monkeypatch.setattr(scaffold, "_find_own_commit", lambda found=commit: found)
+        folder = tmp_path / named
+        scaffold.write_files(folder, newsletter, datetime.now(UTC))
+        text = sorted(folder.rglob("*.yml"))[-1].read_text("utf-8")
+        assert f"{scaffold.REPOSITORY}@{named}" in text or f"{scaffold.REPOSITORY}/{named}/templates/newsletter.yml" in text
+        assert ("git+https" in text) is bool(commit and ci == "gitlab")
+        assert "Ä <a@example.org>" in text
 
 
 def test_the_program_needs_the_same_python_as_its_workflows() -> None:

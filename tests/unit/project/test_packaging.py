@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import subprocess
 import tomllib
 from datetime import date
+from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -92,3 +95,29 @@ def test_ci_pins_its_actions_and_runs_every_supported_python() -> None:
     pythons = workflow["jobs"]["run"]["strategy"]["matrix"]["python"]
     assert pythons == [f"3.{minor}" for minor in range(int(lowest.partition(".")[2]), 15)]
     assert ".ci/run" in [step.get("run") for step in workflow["jobs"]["run"]["steps"]]
+
+
+def test_a_wheel_knows_the_commit_it_was_built_from_unless_something_is_not_committed(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location(
+        "build_commit", ROOT / PROJECT["tool"]["hatch"]["build"]["hooks"]["custom"]["path"]
+    )
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def build() -> list[str]:
+        data: dict[str, dict[str, str]] = {"force_include": {}}
+        module.CommitHook(str(tmp_path), {}, None, None, "", "wheel").initialize("standard", data)
+        assert set(data["force_include"].values()) <= {"mailer/scaffold/commit"}
+        return [Path(file).read_text() for file in data["force_include"]]
+
+    assert build() == [], "without a repository"
+    (tmp_path / "file").write_text("one")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for words in (("init", "-q"), ("add", "file"), (*identity, "commit", "-qm", "x")):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    head = subprocess.run(["git", "-C", str(tmp_path), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert build() == [head.stdout.strip()]
+    (tmp_path / "file").write_text("two")
+    assert build() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -52,6 +53,7 @@ COMMANDS = {
     "mailer.commands.publishing.write": ("write",),
 }
 _MODULES = {name: module for module, names in COMMANDS.items() for name in names}
+_DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 _FORMER_NAMES = {"stack": "up"}
 _FUNCTIONS = {
     "import": "import_archive",
@@ -142,6 +144,13 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:  # a folder that no command expects to be read-only, or a full disk
+        if error.errno not in _DISK_ERRORS or not error.filename:
+            raise
+        _show(
+            f"{error.filename} cannot be read or written ({error.strerror}): check its permissions and the space on its disk."
+        )
+        sys.exit(1)
 
 
 def _show(message: str) -> None:

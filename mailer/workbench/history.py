@@ -17,6 +17,8 @@ class History:
     """The repository that holds a content folder. Raises BadInput when there is none."""
 
     def __init__(self, content: Path) -> None:
+        if not content.is_dir():
+            raise BadInput(f"There is no content folder {content}: run `postmerge init` to start a newsletter here.")
         self._content = content.resolve()
         self.root = Path(_git(self._content, "rev-parse", "--show-toplevel").strip()).resolve()
 

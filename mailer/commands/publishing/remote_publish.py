@@ -53,7 +53,11 @@ class Server:
         try:
             response = http_client.send(request)
         except http_client.NoResponse as error:
-            raise Unavailable(f"The server does not respond ({error}): running this again is safe.") from error
+            host = urlsplit(self._base).netloc
+            raise Unavailable(
+                f"The server {host} does not respond ({error}): check its address and your connection. Running this again is"
+                " safe."
+            ) from error
         if response.status >= 300:
             raise _make_error(response)
         return json.loads(response.body) if response.body else None

@@ -132,7 +132,8 @@ def _send_once(request: HttpRequest, url: str, deadline: float) -> Response:
             return Response(answer.status, found, _read(answer.iter_stream(), request.max_bytes), expires)
     except (*_FAILURES, OSError, ValueError) as error:
         root = _find_root(error)
-        raise NoResponse(type(root).__name__, getattr(root, "verify_message", "")) from error
+        reason = "name not found" if isinstance(root, socket.gaierror) else type(root).__name__
+        raise NoResponse(reason, getattr(root, "verify_message", "")) from error
 
 
 def _open_pool(request: HttpRequest, url: str, deadline: float) -> httpcore.ConnectionPool:

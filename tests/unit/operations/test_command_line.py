@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -44,6 +45,25 @@ def test_the_help_has_80_columns_and_lists_every_group() -> None:
 def test_a_mistake_is_one_line_that_leads_on(words: tuple[str, ...], said: str) -> None:
     done = run(*words)
     assert (done.returncode, done.stdout, done.stderr.strip()) == (2, "", f"{said} what it takes.")
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence_whoever_meets_it_and_other_errors_are_shown_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "cli", fail)
+    error = OSError(errno.EROFS, "Read-only file system", "/news/.postmerge")
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert capsys.readouterr().err == (
+        "error: /news/.postmerge cannot be read or written (Read-only file system): check its permissions and the space on its"
+        " disk.\n"
+    )
+    error = OSError(errno.EPIPE, "Broken pipe")
+    with pytest.raises(OSError, match="Broken pipe"):
+        cli.main()
 
 
 def complete(folder: Path, line: str) -> list[str]:

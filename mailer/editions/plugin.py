@@ -226,7 +226,7 @@ def _render_articles(build: Build, generator: ArticlesGenerator) -> None:
         _refuse_outside(build, getattr(generator, name))
     for extension in (*PreparedMarkdown.file_extensions, "rst"):  # by a plugin that was loaded after this one
         containment.check_format(extension, type(generator.readers.readers.get(extension)))
-    articles.place_steps(generator, build.sources)
+    articles.place_steps(articles.list_articles(generator), build.sources)
     build.originals = articles.link_languages(generator)
     build.elsewhere = articles.find_removed_translations(generator)
     if not build.is_preview:

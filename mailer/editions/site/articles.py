@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import chain, pairwise
 from typing import Any
@@ -28,9 +28,9 @@ def count_minutes(html: str) -> int:
     return max(1, round(words / WORDS_PER_MINUTE + characters / CHARACTERS_PER_MINUTE))
 
 
-def place_steps(generator: Any, sources: Sources) -> None:
+def place_steps(articles: Iterable[Any], sources: Sources) -> None:
     """Give the pages of steps addresses of their own, apart from those of issues."""
-    for article in list_articles(generator):
+    for article in articles:
         if (file := sources.files.get(article.source_path)) and file.place:
             article.override_url, article.override_save_as = file.place.address, f"{file.place.address}index.html"
             article.postmerge_step = True

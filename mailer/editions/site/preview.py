@@ -13,7 +13,7 @@ import jinja2
 from mailer.core.edition import Edition, Finding
 from mailer.core.errors import BadInput, PostmergeError
 from mailer.editions.mail.template_errors import in_template
-from mailer.editions.site.articles import fix_address
+from mailer.editions.site.articles import fix_address, place_steps
 from mailer.editions.site.build import Build, BuildOptions
 from mailer.editions.site.pelican_log import quiet
 from mailer.editions.source.site_config import need_plugin
@@ -104,6 +104,8 @@ class _State:
         made = generator.readers.read_file(
             base_path=generator.path, path=str(path), content_class=Page if is_page else Article, context=self._context
         )
+        if not is_page:
+            place_steps([made], build.sources)
         self._place(generator, made, is_page)
         issue = None if is_page else next(iter(build.render([made]).by_key.values()), None)
         shown = build.site.source_name(path)

@@ -8,6 +8,7 @@ import pytest
 
 from mailer import editions
 from mailer.core.edition import SequenceRules, Trigger
+from mailer.editions.site.preview import Preview
 
 CONFIG = """
 from mailer.defaults import *
@@ -71,6 +72,17 @@ def test_steps_are_editions_with_variants_and_pages_in_no_list(tmp_path: Path) -
     assert "Only for paid" not in page
     lists = [path for path in site.rglob("*") if path.is_file() and "sequences" not in path.relative_to(site).parts]
     assert not [path for path in lists if b"sequences/welcome" in path.read_bytes()]
+
+
+def test_the_preview_shows_a_step_as_it_is_sent(tmp_path: Path) -> None:
+    edition = next(one for one in build(tmp_path, STEPS).editions if one.step and one.step.name == "hello")
+    built = tmp_path / "build"
+    options = editions.BuildOptions(tmp_path / "content", built / "site", built / "editions", None, tmp_path / "pelicanconf.py")
+    shown = Preview(options).show(tmp_path / "content/sequences/welcome/01-hello.md")
+    assert shown.findings == ()
+    assert shown.edition
+    assert (shown.edition.url, shown.edition.html, shown.edition.text) == (edition.url, edition.html, edition.text)
+    assert "2000" not in shown.page
 
 
 def test_an_issue_has_the_same_edition_beside_a_sequence(tmp_path: Path) -> None:

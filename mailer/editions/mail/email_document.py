@@ -54,6 +54,7 @@ class EmailDocument:
     digest: str = ""
     authors: tuple[IssueAuthor, ...] = ()
     invites_reply: bool = False
+    price: str = ""  # of the plan that gives access to paid text
 
     @property
     def verify_url(self) -> str:
@@ -99,7 +100,8 @@ def render_text(document: EmailDocument) -> str:
     """Render the text part, with the same content in the same order."""
     say, site = i18n.translator(i18n.spoken(document.lang)), document.site
     read, unsubscribe, subscribe = say("Read on the web"), say("Unsubscribe"), say("Become a paid subscriber")
-    more = f"{subscribe}: {join}\n\n" if (join := join_url(document.body)) else ""
+    price = f" ({document.price})" if document.price else ""
+    more = f"{subscribe}{price}: {join}\n\n" if (join := join_url(document.body)) else ""
     why = say("You’re getting this email because you subscribed to %(site)s.", site=site.name)
     day = f", {i18n.day(document.date, document.lang)}" if document.date else ""
     reply = f"{say('Have a question or a thought? Just reply to this email.')}\n\n" if document.invites_reply else ""

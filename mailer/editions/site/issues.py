@@ -126,6 +126,7 @@ class IssueMaker:
             self.emails, title, to_one_line(asked.get("subject")) or title, to_one_line(asked.get("preheader")), article.lang,
             f"{url}/{article.url}", None if self.sources.files[name].place else article.date,
             self._show_pictures(article.content, source), authors=self._authors(article), invites_reply=replies,
+            price=plan.price_in(article.lang) if (plan := self.sources.site.settings.get("POSTMERGE_PLAN")) else "",
         )  # fmt: skip
         if (paid := self.html.get(name + MARK)) is None:
             return {name: free}

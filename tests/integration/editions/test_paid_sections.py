@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import orjson
@@ -336,11 +339,16 @@ def test_a_script_without_spaces_is_guarded_too(newsletter: NewsletterFolder) ->
 def test_the_email_leads_free_subscribers_to_the_plans_where_something_was_omitted(newsletter: NewsletterFolder) -> None:
     newsletter.write("winter.md", f"{HEAD}\nLang: de", BODY)
     newsletter.write("open.md", "Title: Open\nDate: 2026-11-23 09:00", "All of it.\n")
-    open_, winter = newsletter.build().editions
+    plans = newsletter.folder / "plans.toml"
+    plans.write_text('[plans.monthly]\ntitle = "Monthly"\nprice = 5\nevery = "month"\n')
+    open_, winter = editions.build(replace(newsletter.options(), plans=plans)).editions
     [paid] = winter.variants
     said = "Bezahltes Abonnement abschließen"
     assert said in winter.html
-    assert f"{said}: http" in winter.text
+    assert f"{said} (5,00\N{NO-BREAK SPACE}€ im Monat): http" in winter.text
+    box = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", unescape(winter.html.split('class="boxtable"')[1])))
+    assert "Vollen Zugriff erhalten 5,00 € im Monat" in box
+    assert winter.html.count("/join") == 2, "where the text ends, and as the button of the box"
     for text in (open_.html, open_.text, paid.html, paid.text):
         assert "/join" not in text
 

@@ -55,7 +55,7 @@ DEMO_SUBSCRIBERS = {
 _GERMAN = "radia@example.org"  # gets the translation of an issue, where there is one
 _CHILDREN = ("serve", "worker", "scheduler", "write")
 _BESIDE = 5  # the live preview's port is the site's and this, where that one is free
-_START_TIMEOUT_SECONDS = 30.0  # until the first answer of the web server
+_START_TIMEOUT_SECONDS = 180.0  # on a machine that is busy; a process that ends is noticed at once
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,7 @@ def to_html(text: str, chosen: GfmOptions = GfmOptions()) -> str:
 
     Raises ValueError for text with which no email could be read.
     """
-    if _DEEP.search(text):
-        raise ValueError(f"quotes or lists nested more than {MAX_DEPTH} levels deep")
+    insist_on_depth(text)
     if _WIDE.search(text):
         raise ValueError(f"a table with more than {_MAX_TABLE_COLUMNS} columns")
     extensions, parsing, rendering = _options(chosen)
@@ -69,6 +68,12 @@ def to_html(text: str, chosen: GfmOptions = GfmOptions()) -> str:
     for box, sign in _BOXES.items():  # no email program shows form fields reliably
         made = made.replace(box, sign)
     return component_fences.finish(_name_headings(_CODE.sub(_color, made)))
+
+
+def insist_on_depth(text: str) -> None:
+    """Raise ValueError for a line that begins inside too many quotes and lists."""
+    if _DEEP.search(text):
+        raise ValueError(f"quotes or lists nested more than {MAX_DEPTH} levels deep")
 
 
 @cache

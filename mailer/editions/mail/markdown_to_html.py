@@ -7,6 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,10 +26,12 @@ from mailer.core import i18n
 from mailer.core.files import write_private
 from mailer.core.i18n import catalogues
 from mailer.editions.mail import gfm
+from mailer.editions.mail.canonical_html import MAX_DEPTH
 from mailer.editions.mail.gfm import GfmOptions
 
 J = TypeVar("J")
 R = TypeVar("R")
+_DEEP_ITEM = re.compile(r"^([ \t]*+)(?:[-+*]|\d{1,9}[.)])[ \t]", re.MULTILINE)
 _MAX_FILES_IN_PROCESS = 12  # so few files are converted in this process: starting others takes longer
 
 
@@ -202,8 +205,12 @@ def _convert(job: tuple[str, str, dict[str, Any] | GfmOptions]) -> tuple[str, st
 
 
 def _convert_classic(text: str, options: dict[str, Any]) -> str:
-    """Convert a text with Python-Markdown."""
+    """Convert a text with Python-Markdown. Raises ValueError for a text for which it would take many seconds."""
     global _converter, _converter_for
+    gfm.insist_on_depth(text)
+    levels = {len(match[1].expandtabs(4)) // 4 for match in _DEEP_ITEM.finditer(text)}
+    if len(levels) > MAX_DEPTH // 2:  # each level of a list has two elements
+        raise ValueError(f"lists nested more than {MAX_DEPTH // 2} levels deep")
     if _converter is None or _converter_for != options:
         _converter = markdown.Markdown(**options)
         # The same patterns in the same order: a list is faster than their registry, which sorts itself at each use.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -157,3 +158,36 @@ def test_monstrous_texts_are_named_in_one_sentence_each_and_the_others_are_built
         "e-bytes": ["The file is not UTF-8 here: save it as UTF-8."],
         "f-cells": ["The email has 1241 KB of HTML, and Gmail clips it at 102 KB: shorten it, or set POSTMERGE_CLIP = 'cut'."],
     }
+
+
+def test_monstrous_texts_are_named_in_the_other_dialect_too(newsletter: NewsletterFolder) -> None:
+    texts = {
+        "a-quotes": "".join("> " * level + "x\n" for level in range(120)),
+        "b-lists": "".join("    " * level + "- x\n" for level in range(120)),
+        "c-cells": "|a" * 100 + "|\n" + "|-" * 100 + "|\n" + ("|b" * 100 + "|\n") * 100,
+    }
+    for name, text in texts.items():
+        newsletter.write(f"{name}.md", "Title: Bad\nDate: 2026-11-02\n", text)
+    report = newsletter.build()
+    assert {*texts, "first"} == {one.key for one in report.editions}
+    assert [[one.message for one in report.findings if one.path.endswith(f"/{path}.md")] for path in texts] == [
+        [
+            "This file cannot be converted from Markdown (quotes or lists nested more than 100 levels deep); its source is "
+            "shown instead: simplify the text."
+        ],
+        [
+            "This file cannot be converted from Markdown (lists nested more than 50 levels deep); its source is shown instead: "
+            "simplify the text."
+        ],
+        ["The email has 1241 KB of HTML, and Gmail clips it at 102 KB: shorten it, or set POSTMERGE_CLIP = 'cut'."],
+    ]
+    assert "- x" in newsletter.page("issues/b-lists/index.html")
+
+
+@pytest.mark.parametrize("line", ["> " * 1000 + "x", "- " * 1000 + "x", "{0}- x", "{0}1. x\n", "{1}x"])
+def test_no_depth_takes_the_other_dialect_long(line: str) -> None:
+    text = "\n".join(line.format("    " * level, "> " * level) for level in range(1000))
+    started = time.process_time()
+    made = convert_all({"a": text}, {"extensions": ["markdown.extensions.extra"]}, Workshop(Cache(None)))
+    assert time.process_time() - started < 2
+    assert "levels deep" in made.failed["a"]

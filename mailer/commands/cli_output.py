@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mailer.commands.folded_table import FoldedTable
+from mailer.commands.plurals import count
 from mailer.core.edition import Edition, by_text
 from mailer.core.i18n import local_time
 from mailer.flows.publishing.publish import Outlook, Published
@@ -184,12 +185,6 @@ def subscribers(console: Console, found: Sequence[Subscriber]) -> None:
         table.add_row(one.email, one.state, ", ".join(one.tags))
     console.print(table)
     console.print(f"{count(len(found), 'subscriber')}.")
-
-
-def count(number: int, noun: str) -> str:
-    """Format a number with its noun: ``1 issue``, ``2,000 issues``, ``2 deliveries``."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def moment(when: datetime | None) -> str:

@@ -9,9 +9,9 @@ import threading
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, assume_yes, err, has_terminal, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
+from mailer.commands.plurals import count
 from mailer.core.errors import BadInput
 from mailer.fakes.fake_stripe import SECRET
 from mailer.fakes.play_stripe import PlayStripe

@@ -7,10 +7,10 @@ import os
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json, stop_signal
 from mailer.commands.completion import send_argument
 from mailer.commands.folded_table import FoldedTable
+from mailer.commands.plurals import count
 from mailer.core.errors import Refused
 from mailer.core.i18n.local_time import moment
 from mailer.flows.events import email_events

@@ -8,8 +8,8 @@ from typing import TextIO
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.commands.plurals import count
 from mailer.core.db import Database
 from mailer.flows.operations import backups, sent_records
 from mailer.flows.operations.backups import BackupOptions

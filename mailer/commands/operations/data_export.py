@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
+from mailer.commands.plurals import count
 from mailer.core.db import Database
 from mailer.flows.operations.data_export import export_everything
 from mailer.flows.operations.data_import import ImportedData, import_data

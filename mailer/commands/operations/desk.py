@@ -7,9 +7,9 @@ import getpass
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
+from mailer.commands.plurals import count
 from mailer.core.i18n.local_time import moment
 from mailer.flows.operations.desk import desk_access
 from mailer.flows.operations.desk.desk_access import DeskRole

@@ -32,6 +32,7 @@ from mailer import editions
 from mailer.commands import cli_output
 from mailer.commands.cli_findings import show_findings
 from mailer.commands.common import RUNNING_HOME, RUNNING_SETTINGS, use_site
+from mailer.commands.plurals import count
 from mailer.core import log
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, PostmergeError, Refused, Unavailable
@@ -228,7 +229,7 @@ def _build(settings: Settings, out: Console) -> editions.Report:
     with out.status("Building the site…") as line:
         report = editions.build(editions.BuildOptions.of(settings), progress=lambda text: line.update(Text(text)))
     show_findings(out, report.findings)
-    out.print(_format_done(f"Site built: {cli_output.count(len(report.editions), 'issue')} in {report.seconds:.1f} s"))
+    out.print(_format_done(f"Site built: {count(len(report.editions), 'issue')} in {report.seconds:.1f} s"))
     return report
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, confirm_word, err, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
+from mailer.commands.plurals import count
 from mailer.core.settings import Settings
 from mailer.flows.operations import restored_ledger
 from mailer.flows.operations.restored_ledger import AcceptedLedger, OpenSend

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
+from mailer.commands.plurals import count
 from mailer.core.errors import BadInput
 from mailer.exchange.own_format import escape_formula
 from mailer.flows.operations.growth import COHORT_MONTHS, COUNTED, GROUPS, Growth, growth_facts, measure_growth

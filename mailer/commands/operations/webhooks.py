@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count, moment
+from mailer.commands.cli_output import moment
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
+from mailer.commands.plurals import count
 from mailer.core import public_ids
 from mailer.core.db import PageRange
 from mailer.flows.operations.webhooks import create_webhook, find_webhook, list_messages, list_webhooks, replay_messages

@@ -6,8 +6,8 @@ from itertools import groupby
 
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import out
+from mailer.commands.plurals import count
 from mailer.core.errors import Refused
 from mailer.core.settings import Settings
 

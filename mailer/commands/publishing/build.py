@@ -8,8 +8,8 @@ import sys
 import click
 
 from mailer.commands.cli_findings import show_findings
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, err, load_settings, out, print_json
+from mailer.commands.plurals import count
 from mailer.commands.publishing.build_steps import build_site
 
 

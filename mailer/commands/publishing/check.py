@@ -13,8 +13,8 @@ from rich.text import Text
 
 from mailer import checks
 from mailer.checks import CHECKS, Context, Document, Remark, Rendered, network, output, own_words
-from mailer.commands.cli_output import count
 from mailer.commands.common import err, load_settings, out
+from mailer.commands.plurals import count
 from mailer.core import i18n
 from mailer.core.db import Database
 from mailer.core.errors import BadInput, PostmergeError

@@ -25,8 +25,8 @@ from mailer.archives.picture_fetch import (
 )
 from mailer.archives.picture_links import find_host
 from mailer.archives.posts import ImportRemark
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.plurals import count
 from mailer.commands.publishing.build_steps import build_site
 from mailer.core.settings import Settings
 from mailer.editions.source import site_config

@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import out
+from mailer.commands.plurals import count
 from mailer.commands.publishing import scaffold
 from mailer.core import settings
 from mailer.core.errors import BadInput, PostmergeError

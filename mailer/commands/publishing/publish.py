@@ -13,9 +13,9 @@ from rich.text import Text
 
 from mailer.commands import cli_output, process_overview
 from mailer.commands.cli_findings import show_findings
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
 from mailer.commands.completion import complete_issue, send_argument
+from mailer.commands.plurals import count
 from mailer.commands.publishing import remote_publish
 from mailer.commands.publishing.adopt_comparison import show_comparison
 from mailer.commands.publishing.build_steps import editions_of, show_other_errors, with_checks

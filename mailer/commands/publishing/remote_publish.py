@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from mailer.commands.cli_output import count
+from mailer.commands.plurals import count
 from mailer.core import domain_names
 from mailer.core.edition import Edition, Finding, SendIntent, list_issues, texts_said
 from mailer.core.errors import BadInput, Refused, Unavailable

@@ -8,10 +8,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
 from mailer.commands.completion import send_argument
 from mailer.commands.folded_table import FoldedTable
+from mailer.commands.plurals import count
 from mailer.core.errors import BadInput
 from mailer.flows.sending.send_report import SendReport, make_report, report_facts
 from mailer.flows.sending.send_report_page import MEANING, STATES_SHOWN, format_duration, render_report

@@ -7,8 +7,8 @@ from typing import Any
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, load_settings, open_database, out, print_json
+from mailer.commands.plurals import count
 from mailer.flows.sending.warmup import MAX_WARMUP_DAYS, WarmupState, read_warmup, start_warmup, stop_warmup
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from mailer.commands import cli_output
 from mailer.commands.common import as_json, err, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
+from mailer.commands.plurals import count
 from mailer.core.addresses import check
 from mailer.core.errors import BadInput
 from mailer.exchange.dates import DayOrder
@@ -122,7 +123,7 @@ def export(file: Path) -> None:
     if file.is_dir():
         raise BadInput(f"{file} is a folder: give a file name.")
     number = exports.export_to_path(database, file)
-    err.print(f"Wrote {cli_output.count(number, 'line')} to {file}. Only you can read the file.")
+    err.print(f"Wrote {count(number, 'line')} to {file}. Only you can read the file.")
 
 
 def _facts(found: ImportPlan) -> dict[str, object]:
@@ -144,7 +145,7 @@ def _show(found: ImportPlan, applied: bool, report: Path | None) -> None:
     if found.dates:
         out.print(f"Dates: {found.dates}")
     counts = " + ".join(f"{number:,} {verdict}" for verdict, number in found.counts.items())
-    out.print(f"{cli_output.count(found.read, 'line')} read = {counts}", style="bold")
+    out.print(f"{count(found.read, 'line')} read = {counts}", style="bold")
     for reason, number in found.reasons.items():
         out.print(Text(f"  refused, {reason}: {number:,}"))
     _lines(found)

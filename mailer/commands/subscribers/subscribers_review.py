@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import click
 from rich.text import Text
 
-from mailer.commands.cli_output import count
 from mailer.commands.common import as_json, assume_yes, confirm, load_settings, open_database, out, print_json
 from mailer.commands.folded_table import FoldedTable
+from mailer.commands.plurals import count
 from mailer.commands.subscribers.subscribers import subscribers
 from mailer.core import addresses
 from mailer.core.db import Database

@@ -5,6 +5,7 @@ An index is made from the pages as the public sees them, and is kept in the cach
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -43,9 +44,14 @@ class Indexing:
         self._cache = (cache / "search") if cache else Path(self._own.name if self._own else "")
         self._years: dict[str, Path] = {}
         self._running: list[_Running] = []
+        self._waiting: list[tuple[Path, list[str]]] = []  # the folders and the pages of indexes to make
+        self._lang = ""
 
     def start(self, editions: Sequence[Edition], site_url: str, lang: str) -> None:
-        """Start. ``lang`` (the site's) selects the stemming, so that one search finds issues in all languages."""
+        """Start. ``lang`` (the site's) selects the stemming, so that one search finds issues in all languages.
+
+        As many processes as there are processors run at once: each takes tens of megabytes.
+        """
         self._cache.mkdir(parents=True, exist_ok=True)
         salt = digest(version("pagefind_bin"), own_code(), lang)
         years: dict[str, dict[str, bytes]] = defaultdict(dict)
@@ -57,19 +63,24 @@ class Indexing:
             keep = self._cache / digest(salt, *(part for name in sorted(pages) for part in (name, pages[name])))
             self._years[year] = keep
             if not (keep / "pagefind-entry.json").is_file():
-                self._running.append(self._begin(keep, pages, lang))
+                self._waiting.append((keep, list(pages)))
+        self._lang = lang.partition("-")[0].lower()
+        for _ in range(os.cpu_count() or 1):
+            self._begin_next()
 
     def finish(self) -> str:
         """Wait, put the indexes into the site and return what went wrong ("": nothing)."""
         wrong = ""
-        for one in self._running:
+        while self._running:
+            one = self._running[0]
             _, said = one.process.communicate()
+            self._running.remove(one)
+            self._begin_next()
             if one.process.returncode:
                 wrong = " ".join(said.decode("utf-8", "replace").split())[-200:] or f"exit {one.process.returncode}"
             elif not one.keep.exists():
                 one.made.joinpath("index").rename(one.keep)
             shutil.rmtree(one.made, ignore_errors=True)
-        self._running = []
         if not wrong:
             self._place()
         self.close()
@@ -84,7 +95,11 @@ class Indexing:
         if self._own:
             self._own.cleanup()
 
-    def _begin(self, keep: Path, pages: dict[str, bytes], lang: str) -> _Running:
+    def _begin_next(self) -> None:
+        if self._waiting:
+            self._running.append(self._begin(*self._waiting.pop(0)))
+
+    def _begin(self, keep: Path, pages: list[str]) -> _Running:
         made = Path(tempfile.mkdtemp(prefix=f"{keep.name}.", dir=self._cache))
         for name in pages:
             path = made / "pages" / name
@@ -92,7 +107,7 @@ class Indexing:
             same(self._output / name, path)
         command = [_program(), "--site", str(made / "pages"), "--output-path", str(made / "index"), "--quiet"]
         process = subprocess.Popen(  # noqa: S603 (the program that came with its package)
-            [*command, "--force-language", lang.partition("-")[0].lower()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            [*command, "--force-language", self._lang], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         return _Running(made, keep, process)
 

@@ -213,6 +213,8 @@ def _convert_classic(text: str, options: dict[str, Any]) -> str:
         raise ValueError(f"lists nested more than {MAX_DEPTH // 2} levels deep")
     if _converter is None or _converter_for != options:
         _converter = markdown.Markdown(**options)
+        with contextlib.suppress(ValueError):
+            _converter.preprocessors.deregister("meta")  # the fields are read; a text may begin with "Note: …"
         # The same patterns in the same order: a list is faster than their registry, which sorts itself at each use.
         inline: Any = _converter.treeprocessors["inline"]
         inline.inlinePatterns = list(_converter.inlinePatterns)

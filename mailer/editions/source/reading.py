@@ -224,7 +224,8 @@ class Sources:
             for name, file in self.files.items()
             if file.asked and file.fields is not None and not file.is_draft
         ]
-        return translations.families(texts, self.site.ids, self.site.lang)
+        found = translations.families(texts, self.site.ids, self.site.lang)
+        return [translations.drop_same_language(family) for family in found] if self.site.is_adopted else found
 
     def _unite(self, only: str = "") -> None:
         """Group translations with their originals; leave out those that cannot be used."""

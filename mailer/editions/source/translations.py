@@ -56,6 +56,11 @@ def families(texts: Iterable[Text], ids: Sequence[str], default_lang: str) -> li
     return [sorted(family, key=rank) for family in found.values() if len(family) > 1]
 
 
+def drop_same_language(family: Sequence[Text]) -> list[Text]:
+    """Keep one text of each language: to Pelican, a second one is an article of its own."""
+    return list({code(text.lang): text for text in reversed(family)}.values())[::-1]
+
+
 def wrong(family: Sequence[Text]) -> Iterator[Wrong]:
     """List what prevents a translation from being used; it is left out then, as any issue with an error."""
     if not family:

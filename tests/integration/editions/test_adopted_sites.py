@@ -50,6 +50,11 @@ FEATURES: dict[str, tuple[str, dict[str, str], str]] = {
     "HTML in reStructuredText": (
         "", {"a.rst": "Hello\n=====\n\n:date: 2020-01-02\n\n.. raw:: html\n\n   <p>Some <b>HTML</b></p>\n"}, "hello.html",
     ),
+    "texts that begin like a field": ("", {"a.md": f"{HEAD}\nNote: this is the text.\n"}, "hello-world.html"),
+    "two articles of one slug": (
+        'ARTICLE_URL = "{date:%Y}/{slug}/"\nARTICLE_SAVE_AS = "{date:%Y}/{slug}/index.html"\nTRANSLATION_FEED_ATOM = None',
+        {"a.md": HEAD, "b.md": HEAD.replace("2020", "2021")}, "2021/hello-world/index.html",
+    ),
     "zones that Pelican passes over": ("", {"a.md": HEAD.replace("10:00", "23:00 CEST")}, "hello-world.html"),
     "drafts by default": ('DEFAULT_METADATA = {"status": "draft"}', {"a.md": HEAD}, "drafts/hello-world.html"),
     "hidden articles": ("", {"a.md": f"{HEAD}Status: hidden\n"}, "hello-world.html"),

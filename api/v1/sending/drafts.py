@@ -62,8 +62,12 @@ def update_email(context: Context, forge: Repository, id: str, change: EmailUpda
     Commits the change of a draft to its branch. An email that is no draft is changed in git: 403.
     """
     draft = _find_draft(context, id)
+    changes = as_changes(change)
+    if "ignored" in changes:  # clients send back all that they retrieved: what is as it was is not ignored
+        shown = as_draft(context, draft)
+        changes["ignored"] = tuple(name for name in changes["ignored"] if getattr(change, name) != shown.get(name))
     try:
-        changed = drafts.change_draft(context.database, forge, draft, as_changes(change))
+        changed = drafts.change_draft(context.database, forge, draft, changes)
     except Rejected as error:
         raise make_rejection_error(error) from error
     except ForgeError as error:

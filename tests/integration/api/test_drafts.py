@@ -111,6 +111,16 @@ def test_a_draft_is_changed_readied_and_deleted(api: TestClient, repository: Pat
     assert call(api, "GET", one, "/emails/{}").status_code == 404
 
 
+def test_what_a_client_sends_back_as_it_was_is_not_named_as_ignored(api: TestClient) -> None:
+    made = call(api, "POST", "/emails", json=DRAFT).json()
+    back = {name: made[name] for name in ("canonical_url", "commenting_mode", "featured", "related_email_ids")}
+    assert back["canonical_url"]
+    one = f"/emails/{made['id']}"
+    assert call(api, "PATCH", one, "/emails/{}", json={**back, "body": "New."}).json()["metadata"]["ignored"] == []
+    changed = call(api, "PATCH", one, "/emails/{}", json={"canonical_url": "https://example.org/x"}).json()
+    assert changed["metadata"]["ignored"] == ["canonical_url"]
+
+
 def test_an_audience_and_paid_text_stay_what_they_are(api: TestClient, repository: Path) -> None:
     one = {"field": "subscriber.tags", "operator": "contains", "value": "vip"}
     filters = {"filters": [one], "groups": [], "predicate": "and"}

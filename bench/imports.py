@@ -37,7 +37,7 @@ def main() -> None:
 def _bench(database: Database, folder: Path, number: int) -> list[tuple[str, str]]:
     settings = factories.settings(folder)
     source, back = folder / "list.csv", folder / "export.csv"
-    _write(source, number)
+    write_list(source, number)
     request = ImportRequest(source, evidence="the old list's own confirmations, 2016 to 2026")
     planned, first = _timed(lambda: imports.plan_import(database, settings, request))
     applied, second = _timed(lambda: imports.apply_import(database, settings, request))
@@ -52,7 +52,8 @@ def _bench(database: Database, folder: Path, number: int) -> list[tuple[str, str
     ]
 
 
-def _write(path: Path, number: int) -> None:
+def write_list(path: Path, number: int) -> None:
+    """Write a list of so many addresses as CSV, with tags, dates and two fields."""
     dice = random.Random(7)
     with path.open("w", encoding="utf-8") as file:
         file.write("email,tags,created_at,City,Plan\n")

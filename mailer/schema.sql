@@ -486,7 +486,7 @@ CREATE TABLE deliveries (
     event_kind text DEFAULT ''::text NOT NULL,
     CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'claimed'::text, 'accepted'::text, 'delivered'::text, 'skipped'::text, 'failed'::text, 'bounced'::text, 'complained'::text, 'uncertain'::text])))
 )
-WITH (fillfactor='70');
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='100000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='500000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='100000');
 
 CREATE TABLE delivery_events (
     send_id bigint NOT NULL,
@@ -496,6 +496,13 @@ CREATE TABLE delivery_events (
     subtype text DEFAULT ''::text NOT NULL,
     detail text DEFAULT ''::text NOT NULL,
     recorded_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='500000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='200000');
+
+CREATE TABLE delivery_sums (
+    send_id bigint NOT NULL,
+    state text NOT NULL,
+    number integer NOT NULL
 );
 
 CREATE TABLE desk_acts (
@@ -831,7 +838,8 @@ CREATE TABLE limits (
     scope text NOT NULL,
     key text NOT NULL,
     used_until timestamp with time zone NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 CREATE TABLE notes (
     id bigint NOT NULL,
@@ -853,6 +861,13 @@ CREATE TABLE notices (
 );
 
 ALTER TABLE notices ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
+
+CREATE TABLE queue_samples (
+    kind text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    due_since timestamp with time zone NOT NULL,
+    waiting integer
+);
 
 CREATE TABLE receipts (
     send_id bigint NOT NULL,
@@ -954,7 +969,8 @@ CREATE TABLE sends (
     continuous boolean DEFAULT false NOT NULL,
     CONSTRAINT sends_cancelled_by_check CHECK ((cancelled_by = ANY (ARRAY[''::text, 'merge'::text, 'operator'::text]))),
     CONSTRAINT sends_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'holding'::text, 'sending'::text, 'finished'::text, 'paused'::text, 'stopped'::text, 'cancelled'::text])))
-);
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='200');
 
 ALTER TABLE sends ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
@@ -1031,7 +1047,8 @@ CREATE TABLE stripe_events (
     due_at timestamp with time zone DEFAULT now() NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     done_at timestamp with time zone,
-    detail text DEFAULT ''::text NOT NULL
+    detail text DEFAULT ''::text NOT NULL,
+    request text DEFAULT ''::text NOT NULL
 );
 
 CREATE TABLE subscribers (
@@ -1059,7 +1076,8 @@ CREATE TABLE subscribers (
     link_epoch integer DEFAULT 1 NOT NULL,
     CONSTRAINT subscribers_metadata_check CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT subscribers_state_check CHECK ((state = ANY (ARRAY['unconfirmed'::text, 'active'::text, 'unsubscribed'::text])))
-);
+)
+WITH (fillfactor='90', autovacuum_vacuum_scale_factor='0.05', autovacuum_analyze_scale_factor='0.02');
 
 ALTER TABLE subscribers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
@@ -1115,7 +1133,8 @@ CREATE TABLE tallies (
     kind text NOT NULL,
     key text NOT NULL,
     number bigint NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 CREATE TABLE test_emails (
     id bigint NOT NULL,
@@ -1160,7 +1179,8 @@ CREATE TABLE transactional_emails (
     detail text DEFAULT ''::text NOT NULL,
     event_kind text DEFAULT ''::text NOT NULL,
     CONSTRAINT transactional_emails_state_check CHECK ((state = ANY (ARRAY['held'::text, 'pending'::text, 'claimed'::text, 'accepted'::text, 'delivered'::text, 'skipped'::text, 'failed'::text, 'bounced'::text, 'complained'::text, 'uncertain'::text])))
-);
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
 
 ALTER TABLE transactional_emails ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
@@ -1225,7 +1245,8 @@ CREATE TABLE webhook_messages (
     settled_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT webhook_messages_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'claimed'::text, 'delivered'::text, 'failed'::text])))
-);
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='20000');
 
 ALTER TABLE webhook_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY;
 
@@ -1293,6 +1314,9 @@ ALTER TABLE delivery_events
 
 ALTER TABLE ONLY delivery_events
     ADD CONSTRAINT delivery_events_pkey PRIMARY KEY (send_id, subscriber_id, kind, at);
+
+ALTER TABLE ONLY delivery_sums
+    ADD CONSTRAINT delivery_sums_pkey PRIMARY KEY (send_id, state);
 
 ALTER TABLE ONLY desk_acts
     ADD CONSTRAINT desk_acts_pkey PRIMARY KEY (id);
@@ -1398,6 +1422,9 @@ ALTER TABLE ONLY notes
 
 ALTER TABLE ONLY notices
     ADD CONSTRAINT notices_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY queue_samples
+    ADD CONSTRAINT queue_samples_pkey PRIMARY KEY (kind, at);
 
 ALTER TABLE ONLY receipts
     ADD CONSTRAINT receipts_pkey PRIMARY KEY (send_id);
@@ -1557,6 +1584,8 @@ CREATE UNIQUE INDEX deliveries_once ON deliveries USING btree (send_id, address_
 CREATE INDEX deliveries_pending ON deliveries USING btree (send_id, wave, subscriber_id) WHERE (state = 'pending'::text);
 
 CREATE INDEX deliveries_uncertain ON deliveries USING btree (send_id, subscriber_id) WHERE (state = 'uncertain'::text);
+
+CREATE INDEX delivery_events_complaints ON delivery_events USING btree (subscriber_id) WHERE (kind = ANY (ARRAY['complaint'::text, 'not spam'::text]));
 
 CREATE INDEX delivery_events_not_hard ON delivery_events USING btree (subscriber_id, at) WHERE (kind = ANY (ARRAY['soft bounce'::text, 'general bounce'::text]));
 
@@ -1721,6 +1750,9 @@ ALTER TABLE ONLY deliveries
 
 ALTER TABLE ONLY deliveries
     ADD CONSTRAINT deliveries_subscriber_id_fkey FOREIGN KEY (subscriber_id) REFERENCES subscribers(id);
+
+ALTER TABLE ONLY delivery_sums
+    ADD CONSTRAINT delivery_sums_send_id_fkey FOREIGN KEY (send_id) REFERENCES sends(id);
 
 ALTER TABLE ONLY edition_variants
     ADD CONSTRAINT edition_variants_edition_id_fkey FOREIGN KEY (edition_id) REFERENCES editions(id);

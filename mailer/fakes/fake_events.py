@@ -208,7 +208,10 @@ def event_json(event: FakeEvent) -> dict[str, Any]:
         case "Send":
             return {"eventType": "Send", "mail": about, "send": {}}
         case "Delivery":
-            part = {"timestamp": at, "processingTimeMillis": 300, "recipients": [email.to], "smtpResponse": "250 2.0.0 OK"}
+            answer = (
+                "250 2.0.0 OK  1764507174 d9443c01a7336-29bf2a4a1bsi1234567ad.123 - gsmtp"  # as long as servers' usually are
+            )
+            part = {"timestamp": at, "processingTimeMillis": 300, "recipients": [email.to], "smtpResponse": answer}
             return {"eventType": "Delivery", "mail": about, "delivery": part}
         case "Complaint":
             part = {"timestamp": at, "complainedRecipients": who, "feedbackId": uuid.uuid4().hex}

@@ -20,6 +20,7 @@ from mailer.core.settings import Settings
 from mailer.exchange.email_outcomes import EFFECTS, EventKind
 from mailer.flows.subscribers import inbox_limit, suppression_lifting, unsubscribe_by_email
 from mailer.store.events import delivery_events, rejected_events, transactional_email_events
+from mailer.store.sending import deliveries
 from mailer.store.subscribers import consent_log, subscribers, suppressions
 from mailer.store.subscribers.subscribers import Subscriber
 from mailer.store.transactional import test_emails
@@ -120,10 +121,10 @@ def apply_events(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) -> tuple
     """Apply a batch within a transaction; return the counts, and the events whose rows are locked."""
     tests = _apply_to_test_emails(tx, [e for e in batch if e.test_id]) + _apply_to_links(tx, [e for e in batch if e.link_to])
     batch = _match_message_ids(tx, [e for e in batch if not e.test_id and not e.link_to])
-    deliveries, busy = _apply_to_deliveries(tx, settings, [e for e in batch if e.send_id and e.subscriber_id])
+    of_sends, busy = _apply_to_deliveries(tx, settings, [e for e in batch if e.send_id and e.subscriber_id])
     transactional, busy_transactional = _apply_to_transactional(tx, [e for e in batch if e.email_id])
     unknown_events = [e for e in batch if not e.email_id and not (e.send_id and e.subscriber_id)]
-    done = deliveries + transactional + tests + _count_unknown(tx, unknown_events)
+    done = of_sends + transactional + tests + _count_unknown(tx, unknown_events)
     return done, busy + busy_transactional
 
 
@@ -147,6 +148,7 @@ def _apply_to_deliveries(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) 
     if not batch:
         return EventCounts(), []
     best = {(e.send_id, e.subscriber_id): e for e in sorted(batch, key=lambda e: EFFECTS[e.kind].rank)}
+    deliveries.forget_sums(tx, sorted({send_id for send_id, _ in best}))
     unknown, busy = delivery_events.advance(tx, [_delivery_update(event) for event in best.values()])
     skipped = unknown | busy
     known = [e for e in batch if (e.send_id, e.subscriber_id) not in skipped]

@@ -66,6 +66,7 @@ def reconcile_send(
     """
     with database.transaction() as tx:
         send = find_send(tx, target)
+        deliveries.forget_sums(tx, [send.id])
     if send.state == "sending":
         raise BadInput(f"Send {send.id} is running: pause it first with `postmerge pause {send.id}`.")
     before, unmatched, added, source = _count_open(database, send.id), 0, 0, iter(lines)

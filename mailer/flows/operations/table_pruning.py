@@ -1,19 +1,24 @@
-"""Delete what the retention rules of tables let go, and old previews of sites, a little each hour."""
+"""Delete what the retention rules of tables let go, and old previews of sites, a little each hour; sum up old sends."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from datetime import timedelta
 
 from mailer.core import log
-from mailer.core.db import Database
+from mailer.core.db import Database, Tx
 from mailer.core.settings import Settings
 from mailer.flows.publishing.site_previews import delete_old_previews
-from mailer.store.operations import table_retention
+from mailer.store.operations import event_sums, table_retention
+from mailer.store.sending import deliveries
 
 logger = log.get("retention")
 
 INTERVAL_SECONDS = 3600.0
+SUMMED_AFTER = timedelta(days=30)  # since a send finished; later events of it are rare
 _MAX_ROUNDS = 100  # of a table in an hour
+_MAX_SUMS = 1000  # in an hour; after an upgrade, every old send is summed up
 
 
 class TablePruning:
@@ -28,7 +33,23 @@ class TablePruning:
         if time.monotonic() - self._last >= INTERVAL_SECONDS:
             self._last = time.monotonic()
             prune_tables(self._database)
+            sum_up(self._database)
             delete_old_previews(self._settings)
+
+
+def sum_up(database: Database) -> int:
+    """Count the deliveries of old sends and the events of past months once, so that lists need not; return how many counts."""
+    return _repeat(database, lambda tx: deliveries.sum_up_old_send(tx, SUMMED_AFTER)) + _repeat(
+        database, event_sums.sum_up_month
+    )
+
+
+def _repeat(database: Database, do: Callable[[Tx], bool]) -> int:
+    for number in range(_MAX_SUMS):
+        with database.transaction() as tx:
+            if not do(tx):
+                return number
+    return _MAX_SUMS
 
 
 def prune_tables(database: Database) -> dict[str, int]:

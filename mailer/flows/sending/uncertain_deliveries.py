@@ -11,7 +11,7 @@ from mailer.core.errors import BadInput, Refused
 from mailer.flows.sending.send_control import find_send
 from mailer.store.events import delivery_events
 from mailer.store.events.delivery_events import UncertainDelivery
-from mailer.store.sending import sends
+from mailer.store.sending import deliveries, sends
 from mailer.store.sending.sends import Send, SendState
 
 logger = log.get("uncertain")
@@ -47,6 +47,7 @@ def resolve_uncertain(database: Database, target: str, subscriber_id: int | None
         assert send
         if send.state is SendState.CANCELLED and not sent:
             raise Refused(f"Send {send.id} is cancelled: it sends no more emails.")
+        deliveries.forget_sums(tx, [send.id])
         moved = delivery_events.resolve_uncertain(tx, send.id, subscriber_id, sent)
         kept = len(delivery_events.list_uncertain(tx, send.id, subscriber_id, _ALL))
         if not moved and not kept:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from mailer.core.db import PageRange, Row, Tx, json
+from mailer.store.operations import event_sums
 
 _TABLES = {"segments", "notes", "webhooks", "bulk_actions", "imports", "exports"}
 
@@ -109,7 +110,11 @@ def list_events(
         **vars(page),
         **where,
     )
-    return rows, int(tx.value(f"SELECT count(*) FROM events WHERE {condition}", **where)) if counted else 0
+    if not counted:
+        return rows, 0
+    if where.keys() == {"type"}:
+        return rows, event_sums.count_events(tx, where["type"])
+    return rows, int(tx.value(f"SELECT count(*) FROM events WHERE {condition}", **where))
 
 
 def add_requests(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -37,7 +37,14 @@ def read(tx: Tx) -> DeskFacts:
 def count_pending(tx: Tx, send_id: int) -> int:
     """Return how many emails of a send have not left."""
     return int(
-        tx.value("SELECT count(*) FROM deliveries WHERE send_id = %(id)s AND state IN ('pending', 'claimed')", id=send_id)
+        tx.value(
+            """
+            SELECT
+                (SELECT count(*) FROM deliveries WHERE send_id = %(id)s AND state = 'pending')
+                + (SELECT count(*) FROM deliveries WHERE send_id = %(id)s AND state = 'claimed')
+            """,
+            id=send_id,
+        )
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mailer.core.db import Tx
 from mailer.store.operations import due_work
 
-MAX_COUNTED = 20_000  # rows of a queue that are counted; a longer one is reported as this long
+MAX_COUNTED = 10_000  # rows of a queue that are counted; a longer one is reported as this long
 
 _QUEUED = {
     due_work.SENDS: """

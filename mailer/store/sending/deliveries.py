@@ -218,14 +218,13 @@ def mark_first_wave(tx: Tx, send_id: int, size: int) -> int:
 
 
 def has_unsettled_in_wave(tx: Tx, send_id: int, wave: int) -> bool:
-    """Whether any delivery of this wave is still unsettled."""
+    """Whether any delivery of this wave is still unsettled. Each state has its index: both at once would use neither."""
     return bool(
         tx.value(
             """
-            SELECT EXISTS (
-                SELECT FROM deliveries
-                WHERE send_id = %(send_id)s AND wave = %(wave)s AND state IN ('pending', 'claimed')
-            )
+            SELECT
+                EXISTS (SELECT FROM deliveries WHERE send_id = %(send_id)s AND wave = %(wave)s AND state = 'pending')
+                OR EXISTS (SELECT FROM deliveries WHERE send_id = %(send_id)s AND wave = %(wave)s AND state = 'claimed')
             """,
             send_id=send_id,
             wave=wave,
@@ -239,15 +238,19 @@ def quota_returns_at(tx: Tx, emails: int) -> tuple[int, datetime | None]:
         """
         SELECT count(*)::int AS emails, max(settled_at) + interval '24 hours' AS at
         FROM (
-            SELECT settled_at
-            FROM deliveries
-            WHERE send_id IN (
-                    SELECT id FROM sends
-                    WHERE started_at IS NOT NULL AND coalesce(finished_at, now()) > now() - interval '24 hours'
-                )
-                AND settled_at > now() - interval '24 hours'
-                AND state IN ('accepted', 'delivered', 'bounced', 'complained', 'uncertain')
-            ORDER BY settled_at
+            SELECT of_send.settled_at
+            FROM sends
+            CROSS JOIN LATERAL ( -- for all sends at once, the planner would read the whole ledger
+                SELECT settled_at
+                FROM deliveries
+                WHERE send_id = sends.id
+                    AND settled_at > now() - interval '24 hours'
+                    AND deliveries.state IN ('accepted', 'delivered', 'bounced', 'complained', 'uncertain')
+                ORDER BY settled_at
+                LIMIT %(emails)s
+            ) AS of_send
+            WHERE started_at IS NOT NULL AND coalesce(finished_at, now()) > now() - interval '24 hours'
+            ORDER BY 1
             LIMIT %(emails)s
         ) AS oldest
         """,
@@ -276,13 +279,16 @@ class Count:
 
 
 def count_by_state(tx: Tx, send_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """How many deliveries each send has in each state; 0 where it has none."""
+    """How many deliveries each send has in each state; 0 where it has none. Those of old sends are not counted again."""
     rows = tx.all(
         """
-        SELECT send_id, state, count(*)::int AS number
-        FROM deliveries
-        WHERE send_id = ANY(%(ids)s)
-        GROUP BY send_id, state
+        SELECT send_id, state, number FROM delivery_sums WHERE send_id = ANY(%(ids)s)
+        UNION ALL
+        SELECT asked.id, counted.state, counted.number
+        FROM (SELECT unnest(%(ids)s::bigint []) EXCEPT SELECT send_id FROM delivery_sums) AS asked (id)
+        CROSS JOIN LATERAL ( -- for all at once, the planner would read the whole ledger
+            SELECT state, count(*)::int AS number FROM deliveries WHERE send_id = asked.id GROUP BY state
+        ) AS counted
         """,
         ids=list(send_ids),
     )
@@ -290,6 +296,36 @@ def count_by_state(tx: Tx, send_ids: Sequence[int]) -> dict[int, dict[str, int]]
     for one in each(rows, Count):
         table[one.send_id][one.state] = one.number
     return table
+
+
+def sum_up_old_send(tx: Tx, age: timedelta) -> bool:
+    """Store the counts of one send that finished at least so long ago; return False if there is none left.
+
+    Changes of old deliveries wait meanwhile (``forget_sums``), so that no count misses one.
+    """
+    tx.script("LOCK TABLE delivery_sums IN SHARE ROW EXCLUSIVE MODE")
+    return bool(
+        tx.run(
+            """
+            INSERT INTO delivery_sums (send_id, state, number)
+            SELECT send_id, state, count(*)::int FROM deliveries
+            WHERE send_id = (
+                SELECT id FROM sends
+                WHERE state = 'finished' AND NOT continuous AND finished_at < now() - %(age)s
+                    AND NOT EXISTS (SELECT FROM delivery_sums WHERE delivery_sums.send_id = sends.id)
+                    AND EXISTS (SELECT FROM deliveries WHERE deliveries.send_id = sends.id)
+                ORDER BY id LIMIT 1
+            )
+            GROUP BY send_id, state
+            """,
+            age=age,
+        )
+    )
+
+
+def forget_sums(tx: Tx, send_ids: Sequence[int]) -> None:
+    """Let the deliveries of these sends be counted again, because some of them change: call it before that."""
+    tx.run("DELETE FROM delivery_sums WHERE send_id = ANY(%(ids)s::bigint [])", ids=list(send_ids))
 
 
 @dataclass(frozen=True)

@@ -132,18 +132,15 @@ def list_feedback(tx: Tx, send_ids: Sequence[int]) -> dict[int, SendFeedback]:
             SELECT evidence ->> 'send' AS send, count(DISTINCT subscriber_id)::int AS number FROM consents
             WHERE kind = 'unsubscribed' AND evidence ->> 'send' = ANY(%(ids)s::bigint []::text [])
             GROUP BY 1
-        ),
-
-        soft AS (
-            SELECT send_id, count(DISTINCT subscriber_id)::int AS number FROM delivery_events
-            WHERE send_id = ANY(%(ids)s::bigint []) AND kind IN ('delay', 'soft bounce', 'general bounce')
-            GROUP BY 1
         )
 
-        SELECT asked.id, coalesce(unsubscribed.number, 0) AS unsubscribed, coalesce(soft.number, 0) AS soft_bounced
+        SELECT asked.id, coalesce(unsubscribed.number, 0) AS unsubscribed, soft.number AS soft_bounced
         FROM unnest(%(ids)s::bigint []) AS asked (id)
         LEFT JOIN unsubscribed ON unsubscribed.send = asked.id::text
-        LEFT JOIN soft ON soft.send_id = asked.id
+        CROSS JOIN LATERAL (
+            SELECT count(DISTINCT subscriber_id)::int AS number FROM delivery_events
+            WHERE send_id = asked.id AND kind IN ('delay', 'soft bounce', 'general bounce')
+        ) AS soft
         """,
         ids=list(send_ids),
     )

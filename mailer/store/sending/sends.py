@@ -271,9 +271,8 @@ def list_settled(tx: Tx) -> list[int]:
         FROM sends
         WHERE state = 'sending'
             AND NOT continuous
-            AND NOT EXISTS (
-                SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state IN ('pending', 'claimed')
-            )
+            AND NOT EXISTS (SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state = 'pending')
+            AND NOT EXISTS (SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state = 'claimed')
         ORDER BY id
         """
     )

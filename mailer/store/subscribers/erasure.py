@@ -89,7 +89,10 @@ _WIPE = (
     WHERE subscriber_id = %(id)s
     """,
     "DELETE FROM notes WHERE model_type = 'subscriber' AND model_id = %(id)s",
-    "UPDATE delivery_events SET detail = '' WHERE subscriber_id = %(id)s AND detail <> ''",
+    """
+    UPDATE delivery_events SET detail = ''
+    WHERE subscriber_id = %(id)s AND detail <> '' AND send_id IN (SELECT send_id FROM deliveries WHERE subscriber_id = %(id)s)
+    """,  # its key begins with the send: without naming these, all events would be read
     """
     UPDATE subscribers
     SET email = '',

@@ -14,16 +14,20 @@ from mailer.core.db import Database, Tx
 from mailer.core.i18n.local_time import moment
 from mailer.core.settings import Settings
 from mailer.flows.sending.warmup import WAITS
-from mailer.store.operations import due_work, heartbeats, notices, standstills
+from mailer.store.operations import due_work, heartbeats, metric_numbers, notices, standstills
 
 logger = log.get("standstill")
 
 SILENCE = timedelta(seconds=30)  # a process that was not seen for so long is down
 STUCK = timedelta(seconds=20)  # due work of which nothing moved for so long
-GROWING = timedelta(minutes=15)  # due work may be so old although some of it moves; a send may take hours
-EVENT_SILENCE = timedelta(minutes=15)  # SES reports a delivery within seconds, unless a server defers the email
-MANY_EMAILS = 100  # of so many, some are reported within seconds
-MANY_SILENCE = timedelta(seconds=20)
+OLD = timedelta(minutes=15)  # due work may be so old although some of it moves; a send may take hours
+GROWTH_WINDOW = timedelta(seconds=20)  # a queue that grew for so long, and again a little later, grows
+MIN_GROWN_AGE_SECONDS = 20.0  # younger work is late for nobody
+SAMPLE_INTERVAL = timedelta(seconds=8)  # a little less than between two heartbeats of a process
+EVENT_SILENCE = timedelta(seconds=20)  # SES reports within seconds that it sent an email
+SILENCES_WHEN_SENT_IS_TOLD = {1: EVENT_SILENCE}
+# Where SES never told that, only the servers' answers can be missed, which take long for a few.
+SILENCES = {100: EVENT_SILENCE, 10: timedelta(seconds=30), 1: timedelta(minutes=15)}  # by the number of emails
 PING_INTERVAL = timedelta(seconds=55)
 _TOLD_AFTER = timedelta(seconds=15)  # a send that waits for a moment is nothing to tell
 _OVER_AFTER = timedelta(seconds=25)  # a standstill that was not found for so long is over
@@ -83,7 +87,7 @@ def _find_waiting_sends(waiting: Sequence[tuple[int, str, str]]) -> Iterator[Fou
 def _find_silent_events(tx: Tx, settings: Settings) -> Iterator[Found]:
     """Sends whose emails SES accepted, and about which no event came for a while although events are set up."""
     if settings.transport == "ses" and (settings.sqs_queue_url or settings.sns_topic):
-        silences = {MANY_EMAILS: MANY_SILENCE, 1: EVENT_SILENCE}
+        silences = SILENCES_WHEN_SENT_IS_TOLD if standstills.are_sent_events_known(tx) else SILENCES
         for send_id in standstills.list_sends_without_events(tx, silences):
             yield (
                 f"events of send {send_id}",
@@ -93,11 +97,29 @@ def _find_silent_events(tx: Tx, settings: Settings) -> Iterator[Found]:
 
 
 def _find_queues(tx: Tx, settings: Settings, now: datetime, sends_wait: bool) -> Iterator[Found]:
-    moved = heartbeats.list_moved(tx)
+    moved, waiting = heartbeats.list_moved(tx), metric_numbers.count_queued(tx)
+    open_names = {one.name for one in standstills.list_open(tx)}
     for kind, since in due_work.list_oldest(tx).items():
         if (kind == due_work.SENDS and sends_wait) or (kind == due_work.PAYMENTS and not settings.stripe_key):
             continue
+        name = f"queue {kind}"
         if now - max(since, moved.get(kind, since)) > STUCK:
-            yield f"queue {kind}", f"Nothing moves in the queue of {kind} since {moment(max(since, moved.get(kind, since)))}."
-        elif kind != due_work.SENDS and now - since > GROWING:
-            yield f"queue {kind}", f"The queue of {kind} grows: the oldest has been due since {moment(since)}."
+            yield name, f"Nothing moves in the queue of {kind} since {moment(max(since, moved.get(kind, since)))}."
+        elif kind != due_work.SENDS and (
+            now - since > OLD or _grows(tx, kind, since, waiting.get(kind), now, name in open_names)
+        ):
+            yield name, f"The queue of {kind} grows: the oldest has been due since {moment(since)}."
+
+
+def _grows(tx: Tx, kind: str, since: datetime, waiting: int | None, now: datetime, did: bool) -> bool:
+    """Whether the oldest work gets older and what waits gets more; ``did``: whether it grew before.
+
+    A burst that is worked off gets older too, but not more. Of events, only the age is known.
+    """
+    standstills.add_sample(tx, kind, since, waiting, SAMPLE_INTERVAL)
+    before, age = standstills.get_sample(tx, kind, GROWTH_WINDOW), (now - since).total_seconds()
+    if before is None or age < MIN_GROWN_AGE_SECONDS or age - before.age < (now - before.at).total_seconds() / 2:
+        return False
+    if waiting is None or before.waiting is None:
+        return True
+    return waiting > before.waiting or (did and waiting == metric_numbers.MAX_COUNTED)

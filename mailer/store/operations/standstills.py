@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from mailer.core.db import Tx, each
 
@@ -80,10 +80,16 @@ def list_waiting_sends(tx: Tx) -> list[tuple[int, str, str]]:
     return [(row["id"], row["issue_key"], row["waiting_reason"]) for row in rows]
 
 
-def list_sends_without_events(tx: Tx, silences: Mapping[int, timedelta]) -> list[int]:
-    """Sends about which no event came: while they ran, or, of those that finished today, at all.
+def are_sent_events_known(tx: Tx) -> bool:
+    """Whether SES has ever reported that it sent an email: it then does so for each within seconds, whatever servers say."""
+    return bool(tx.value("SELECT EXISTS (SELECT FROM tallies WHERE kind = 'event' AND key = 'subscriber.sent')"))
 
-    ``silences``: by the number of accepted emails of which no event was seen, how long there was none.
+
+def list_sends_without_events(tx: Tx, silences: Mapping[int, timedelta]) -> list[int]:
+    """Sends about which no event came: since emails left while they run, or, of those that finished today, at all.
+
+    ``silences``: by the number of accepted emails of which no event was seen, for how long. Emails are counted only after
+    such a silence.
     """
     rows = tx.all(
         """
@@ -101,7 +107,10 @@ def list_sends_without_events(tx: Tx, silences: Mapping[int, timedelta]) -> list
             ELSE false
         END AND (
             SELECT count(*) FROM (
-                SELECT FROM deliveries WHERE send_id = sends.id AND deliveries.state = 'accepted' LIMIT emails
+                SELECT FROM deliveries
+                WHERE send_id = sends.id AND deliveries.state = 'accepted' AND settled_at < now() - silence
+                    AND settled_at > coalesce(latest.at + interval '5 seconds', '-infinity') -- answers and events may cross
+                LIMIT emails
             ) AS few
         ) >= emails
         ORDER BY sends.id
@@ -110,6 +119,45 @@ def list_sends_without_events(tx: Tx, silences: Mapping[int, timedelta]) -> list
         silences=list(silences.values()),
     )
     return [row["id"] for row in rows]
+
+
+@dataclass(frozen=True)
+class QueueSample:
+    """How a queue was: for how many seconds its oldest work had been due, and how much waited (None: unknown)."""
+
+    at: datetime
+    age: float
+    waiting: int | None
+
+
+def add_sample(tx: Tx, kind: str, due_since: datetime, waiting: int | None, interval: timedelta) -> None:
+    """Record how a queue is, unless that was done within ``interval``. Samples of over two minutes ago are forgotten."""
+    tx.run("DELETE FROM queue_samples WHERE at < now() - interval '2 minutes'")
+    tx.run(
+        """
+        INSERT INTO queue_samples (kind, at, due_since, waiting)
+        SELECT %(kind)s, now(), %(due_since)s, %(waiting)s
+        WHERE NOT EXISTS (SELECT FROM queue_samples WHERE kind = %(kind)s AND at > now() - %(interval)s)
+        """,
+        kind=kind,
+        due_since=due_since,
+        waiting=waiting,
+        interval=interval,
+    )
+
+
+def get_sample(tx: Tx, kind: str, before: timedelta) -> QueueSample | None:
+    """Return how a queue was so long before, or up to twice as long; None if it was empty or nobody looked."""
+    rows = tx.all(
+        """
+        SELECT at, extract(epoch FROM at - due_since)::float8 AS age, waiting FROM queue_samples
+        WHERE kind = %(kind)s AND at BETWEEN now() - 2 * %(before)s AND now() - %(before)s
+        ORDER BY at DESC LIMIT 1
+        """,
+        kind=kind,
+        before=before,
+    )
+    return each(rows, QueueSample)[0] if rows else None
 
 
 def claim_ping(tx: Tx, interval: timedelta) -> bool:

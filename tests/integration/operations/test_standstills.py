@@ -47,9 +47,11 @@ def pass_time(database: Database, seconds: int) -> None:
         "heartbeats": ("started_at", "seen_at", "stopped_at", "backlog_since"),
         "standstills": ("since", "seen_at"),
         "work_progress": ("moved_at",),
+        "queue_samples": ("at", "due_since"),
         "transactional_emails": ("created_at",),
         "bulk_actions": ("created_at",),
         "sends": ("due_at", "started_at", "finished_at"),
+        "deliveries": ("settled_at",),
     }.items():
         changes = ", ".join(f"{column} = {column} - interval '{seconds} seconds'" for column in columns)
         execute(database, f"UPDATE {table} SET {changes}")
@@ -159,7 +161,7 @@ def test_a_send_of_which_nothing_moves_is_told_and_one_that_moves_is_not(databas
     assert ["Nothing moves in the queue of sends" in text for text in look(database)] == [True]
 
 
-def test_a_queue_that_moves_but_grows_old_is_told(database: Database) -> None:
+def test_a_queue_that_moves_but_is_old_is_told(database: Database) -> None:
     add_subscribers(database, 1)
     see(database, *ALL)
     execute(database, "INSERT INTO transactional_emails (kind, subscriber_id) VALUES ('paid', 1)")
@@ -181,38 +183,6 @@ def test_the_cause_is_told_and_not_what_follows_from_it(database: Database, send
     assert ["`postmerge worker`" in text for text in list_told(database)] == [True]
 
 
-def test_events_that_stopped_are_told_where_they_are_set_up(database: Database, send: int, tmp_path: Path) -> None:
-    conf = settings(tmp_path, transport="ses", sqs_queue_url="https://sqs.eu-west-1.amazonaws.com/1/x")
-    execute(database, "UPDATE deliveries SET state = 'accepted'")
-
-    def look_twice(conf: Settings) -> list[str]:
-        found = []
-        for _ in range(2):
-            pass_time(database, 16)
-            see(database, *ALL)
-            found += look(database, conf)
-        return found
-
-    assert look_twice(conf) == []
-    pass_time(database, 15 * 60)
-    assert look_twice(settings(tmp_path, transport="ses")) == []
-    [text] = look_twice(conf)
-    assert "no event about it arrives" in text
-    execute(database, f"INSERT INTO delivery_events (send_id, subscriber_id, kind, at) VALUES ({send}, 1, 'delivery', now())")
-    assert look_twice(conf) == [f"This is over: {text}"]
-
-
-def test_a_finished_send_without_any_event_is_told(database: Database, send: int, tmp_path: Path) -> None:
-    conf = settings(tmp_path, transport="ses", sns_topic="arn:aws:sns:eu-west-1:1:x")
-    execute(database, "UPDATE deliveries SET state = 'accepted'")
-    execute(database, "UPDATE sends SET state = 'finished', finished_at = now()")
-    for seconds, told in ((60, 0), (15 * 60, 0), (16, 1)):
-        pass_time(database, seconds)
-        see(database, *ALL)
-        look(database, conf)
-        assert len(list_told(database)) == told
-
-
 def test_pings_come_once_a_minute_and_not_during_a_standstill(database: Database) -> None:
     see(database, *ALL)
     assert check_standstills(database, Settings())
@@ -229,7 +199,7 @@ def fall_still(database: Database, what: str) -> tuple[str, ...]:
     everybody = ("serve", "events", *ALL)
     with database.transaction() as tx:
         if what == "silent events":
-            tx.run("UPDATE deliveries SET state = 'accepted'")
+            tx.run("UPDATE deliveries SET state = 'accepted', settled_at = now()")
             tx.run("UPDATE sends SET started_at = now()")
         elif what == "waiting send":
             tx.run("UPDATE sends SET waiting_reason = 'the fence disagrees'")

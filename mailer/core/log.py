@@ -7,8 +7,10 @@ structlog writes them: readable lines on a terminal, JSON otherwise. When ``SENT
 from __future__ import annotations
 
 import logging
+import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,10 +43,19 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def get_request_id() -> str:
-    """The id of the HTTP request that is being answered; empty outside of one."""
+    """The id of the HTTP request, or of the job, that this work belongs to; empty outside of one."""
     import structlog
 
     return str(structlog.contextvars.get_contextvars().get("request", ""))
+
+
+@contextmanager
+def in_request(request_id: str = "") -> Iterator[None]:
+    """Let the block's log lines, and the emails it queues, name this request; a job without one gets an id of its own."""
+    import structlog
+
+    with structlog.contextvars.bound_contextvars(request=request_id or secrets.token_hex(8)):
+        yield
 
 
 def configure(level: str = "info", sentry_dsn: str = "", process: str = "") -> None:

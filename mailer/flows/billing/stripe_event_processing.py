@@ -47,7 +47,8 @@ def process_due(database: Database, settings: Settings) -> int:
         return 0
     client = get_client(database, settings)
     for event in taken:
-        _process_event(database, settings, client, event)
+        with log.in_request(event.request):
+            _process_event(database, settings, client, event)
     return len(taken)
 
 

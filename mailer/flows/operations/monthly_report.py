@@ -65,14 +65,14 @@ def queue_report(database: Database, settings: Settings, month: date) -> int:
         missing = onces.keys() - transactional_emails.list_known(tx, list(onces))
     if not missing or not (facts := collect_facts(database, settings, month)):
         return 0
-    with database.transaction() as tx:
+    with log.in_request(), database.transaction() as tx:
         transactional_emails.delete_reports(tx, KEEP_REPORTS_FOR)
         queued = [
             transactional_emails.queue(tx, "report", None, {**facts, "to": onces[once]}, once=once) for once in sorted(missing)
         ]
-    number = sum(bool(email_id) for email_id in queued)
-    if number:
-        logger.info("report.queued", month=facts["month"], emails=number)
+        number = sum(bool(email_id) for email_id in queued)
+        if number:
+            logger.info("report.queued", month=facts["month"], emails=number)
     return number
 
 

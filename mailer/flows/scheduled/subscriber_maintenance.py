@@ -50,7 +50,7 @@ def queue_digests(database: Database, now: datetime) -> int:
 def _queue_digest(database: Database, frequency: Frequency, first_day: date, end_day: date) -> int:
     """Queue a digest of what was sent from the first day until the beginning of the last one."""
     start, end = _midnight(first_day), _midnight(end_day)
-    with database.transaction() as tx:
+    with log.in_request(), database.transaction() as tx:
         if not digests.begin(tx, frequency, first_day):
             return 0
         digests.collect_subscribers(tx)
@@ -62,7 +62,7 @@ def _queue_digest(database: Database, frequency: Frequency, first_day: date, end
                 continue
             digests.add_items(tx, frequency, place, send, end, rule)
         number = digests.queue_emails(tx, frequency, first_day)
-    logger.info("digest.queued", frequency=str(frequency), first_day=first_day.isoformat(), emails=number)
+        logger.info("digest.queued", frequency=str(frequency), first_day=first_day.isoformat(), emails=number)
     return number
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from mailer.core import log
 from mailer.core.db import Tx
 
 
@@ -63,7 +64,8 @@ def requeue_emails(tx: Tx, subscriber_id: int) -> int:
     return tx.run(
         """
         INSERT INTO transactional_emails (kind, subscriber_id, facts)
-        SELECT DISTINCT ON (gifts.id) 'paid', gifts.subscriber_id, sent.facts
+        SELECT DISTINCT ON (gifts.id)
+            'paid', gifts.subscriber_id, sent.facts || jsonb_build_object('request', %(request)s::text)
         FROM gifts
         JOIN transactional_emails AS sent
             ON sent.subscriber_id = gifts.subscriber_id AND sent.facts ->> 'gift' = gifts.id::text
@@ -77,6 +79,7 @@ def requeue_emails(tx: Tx, subscriber_id: int) -> int:
         ORDER BY gifts.id, sent.id
         """,
         id=subscriber_id,
+        request=log.get_request_id(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mailer.core import log
 from mailer.core.db import Tx, each
 
 
@@ -15,6 +16,7 @@ class OpenStripeEvent:
     id: str
     type: str
     object_id: str
+    request: str  # the HTTP request that brought it
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,15 @@ def add(tx: Tx, event_id: str, kind: str, object_id: str, created_at: datetime) 
     return bool(
         tx.run(
             """
-            INSERT INTO stripe_events (id, type, object_id, created_at)
-            VALUES (%(id)s, %(type)s, %(object_id)s, %(created_at)s)
+            INSERT INTO stripe_events (id, type, object_id, created_at, request)
+            VALUES (%(id)s, %(type)s, %(object_id)s, %(created_at)s, %(request)s)
             ON CONFLICT DO NOTHING
             """,
             id=event_id,
             type=kind,
             object_id=object_id,
             created_at=created_at,
+            request=log.get_request_id(),
         )
     )
 
@@ -55,7 +58,7 @@ def claim_due(tx: Tx, number: int) -> list[OpenStripeEvent]:
             LIMIT %(number)s
             FOR UPDATE SKIP LOCKED
         )
-        RETURNING id, type, object_id
+        RETURNING id, type, object_id, request
         """,
         number=number,
     )

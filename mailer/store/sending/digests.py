@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
+from mailer.core import log
 from mailer.core.db import Tx
 from mailer.store.subscribers import text_selection
 
@@ -84,7 +85,8 @@ def queue_emails(tx: Tx, frequency: str, first_day: date) -> int:
             'confirmation', 'digest', subscriber_id,
             jsonb_build_object(
                 'frequency', %(frequency)s::text,
-                'issues', jsonb_agg(jsonb_build_object('title', title, 'url', url) ORDER BY place)
+                'issues', jsonb_agg(jsonb_build_object('title', title, 'url', url) ORDER BY place),
+                'request', %(request)s::text
             ),
             CASE %(frequency)s WHEN 'monthly' THEN '' ELSE %(frequency)s || ' ' END
                 || 'digest ' || %(first_day)s::date || ' ' || subscriber_id
@@ -95,6 +97,7 @@ def queue_emails(tx: Tx, frequency: str, first_day: date) -> int:
         """,
         frequency=frequency,
         first_day=first_day,
+        request=log.get_request_id(),
     )
     tx.run(
         "UPDATE digests SET subscriber_count = %(number)s WHERE frequency = %(frequency)s AND month = %(first_day)s",

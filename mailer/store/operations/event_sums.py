@@ -18,29 +18,30 @@ def sum_up_month(tx: Tx) -> bool:
 
     A month ends a day late, because an event may be committed after it.
     """
-    return bool(
-        tx.run(
-            f"""
-            WITH month AS (
-                SELECT begin, begin + interval '1 month' AS until
-                FROM (
-                    SELECT coalesce(
-                        ({_NEXT}), (SELECT date_trunc('month', min(at) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' FROM events)
-                    ) AS begin
-                ) AS next
-            )
-
+    month = tx.value(
+        f"""
+        SELECT begin FROM (
+            SELECT coalesce(
+                ({_NEXT}), (SELECT date_trunc('month', min(at) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' FROM events)
+            ) AS begin
+        ) AS next
+        WHERE begin + interval '1 month' < now() - interval '1 day'
+        """
+    )
+    return month is not None and bool(
+        tx.run(  # the month is a constant here, so that only its partition is read
+            """
             INSERT INTO kept_figures (name, figures, seconds)
             SELECT
-                'events ' || to_char(begin AT TIME ZONE 'UTC', 'YYYY-MM'),
-                (
-                    SELECT coalesce(jsonb_object_agg(type, number), '{{}}')
-                    FROM (SELECT type, count(*) AS number FROM events WHERE at >= begin AND at < until GROUP BY type) AS counted
-                ),
-                0
-            FROM month WHERE until < now() - interval '1 day'
+                'events ' || to_char(%(month)s::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM'),
+                coalesce(jsonb_object_agg(type, number), '{}'), 0
+            FROM (
+                SELECT type, count(*) AS number FROM events
+                WHERE at >= %(month)s::timestamptz AND at < %(month)s::timestamptz + interval '1 month' GROUP BY type
+            ) AS counted
             ON CONFLICT DO NOTHING
-            """
+            """,
+            month=month,
         )
     )
 

@@ -28,11 +28,11 @@ from tests import factories, services
 from tests.integration.publishing.test_publish import Limits
 from tests.old_ledger import without_indexes, without_triggers
 
-RULES = ("everyone", "python and not mail", "rare", "python or mail or paris")
+RULES = ("everyone", "python and not sport", "rare", "python or sport or paris")
 _ADDED = """
     INSERT INTO subscribers (email, email_normal, state, tags, confirmed_at)
     SELECT address, address, 'active', array_remove(ARRAY[
-        CASE WHEN mod(n, 2) = 0 THEN 'python' END, CASE WHEN mod(n, 3) = 0 THEN 'mail' END,
+        CASE WHEN mod(n, 2) = 0 THEN 'python' END, CASE WHEN mod(n, 3) = 0 THEN 'sport' END,
         CASE WHEN mod(n, 10) = 0 THEN 'paris' END, CASE WHEN mod(n, 1000) = 0 THEN 'rare' END
     ], NULL), now()
     FROM generate_series(%(first)s, %(last)s) AS n, format('subscriber-%%s@host-%%s.example', n, mod(n, 5000)) AS address

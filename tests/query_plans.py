@@ -45,7 +45,7 @@ class Plan:
     def count_rows(self, *prefixes: str) -> int:
         """How many rows of tables whose names begin so were read, whether they were wanted or not."""
         found = [node for node in self.nodes if node["Node Type"].endswith("Scan") and _table(node).startswith(prefixes)]
-        return round(sum(node["Actual Loops"] * sum(node.get(name, 0) for name in _READ) for node in found))
+        return int(sum(node["Actual Loops"] * sum(node.get(name, 0) for name in _READ) for node in found))
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def explained(database: Database) -> Iterator[Callable[[Callable[[], object]], W
 
     def watch(do: Callable[[], object]) -> Work:
         notices = _Notices()
-        connection.notices = notices
+        connection.notices = notices  # type: ignore[assignment]
         started = time.perf_counter()
         do()
         milliseconds = (time.perf_counter() - started) * 1000

@@ -10,7 +10,6 @@ import click
 from rich.text import Text
 
 from mailer.commands.common import err, out, print_json
-from mailer.commands.plurals import count
 from mailer.commands.publishing import remote_publish
 from mailer.commands.publishing.build_steps import editions_of
 from mailer.core.errors import BadInput

@@ -1,4 +1,4 @@
-"""Queues that grow and events that stopped are told within a minute; bursts, slow servers and rests are not."""
+"""Queues that grow and events that stopped are told within a minute; bursts, slow servers and pauses are not."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def events_conf(tmp_path: Path) -> Settings:
 
 
 def seconds_until_told(database: Database, conf: Settings, limit: int) -> float:
-    """Let heartbeats pass until something is told; infinity if nothing is before the limit."""
+    """Let heartbeats pass until there is a notice; infinity if nothing is before the limit."""
     for number in range(1, int(limit / BEAT_SECONDS) + 1):
         pass_time(database, int(BEAT_SECONDS))
         see(database, "events", *ALL)

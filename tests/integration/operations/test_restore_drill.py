@@ -177,10 +177,10 @@ def test_events_show_which_steps_were_sent_since_the_backup(ledger: Database, co
     with ledger.transaction() as tx:
         tx.run("UPDATE sends SET state = 'paused'")
     tags = [{"send": [str(send_id)], "subscriber": [str(one)]} for one in ids]
-    emails = [{"messageId": f"m{one['subscriber']}", "timestamp": "2026-11-29T05:00:00Z", "tags": one} for one in tags]
+    facts = [{"messageId": f"m{one['subscriber']}", "timestamp": "2026-11-29T05:00:00Z", "tags": one} for one in tags]
     lines = [
-        json.dumps({"eventType": "Delivery", "mail": emails[0], "delivery": {"timestamp": "2026-11-29T05:00:01Z"}}),
-        json.dumps({"eventType": "Reject", "mail": emails[1], "reject": {"reason": "Bad content"}}),
+        json.dumps({"eventType": "Delivery", "mail": facts[0], "delivery": {"timestamp": "2026-11-29T05:00:01Z"}}),
+        json.dumps({"eventType": "Reject", "mail": facts[1], "reject": {"reason": "Bad content"}}),
     ]
     done = reconcile_send(ledger, conf, str(send_id), lines)
     assert (done.marked, done.unmatched) == (1, 1), "what SES rejected was not sent"

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
+from api.common.content_policy import allow
 from api.common.dependencies import AppContext, Context
 from api.common.render import HEADERS, render_page
 from api.desk.authentication import Session
@@ -39,8 +40,7 @@ def render_desk(context: AppContext, session: DeskSession, template: str, status
     """Render a page of the desk; ``note`` and ``error`` are sentences about what was just done."""
     shown: dict[str, Any] = {"note": "", "error": "", **facts}
     response = render_page(context, f"desk/{template}.html", status, session=session, here=template, **shown)
-    policy = response.headers["Content-Security-Policy"]
-    response.headers["Content-Security-Policy"] = f"{policy}; script-src 'self'; connect-src 'self'"
+    allow(response, script_src="'self'", connect_src="'self'")
     return response
 
 

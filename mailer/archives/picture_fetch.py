@@ -35,7 +35,7 @@ MAX_FETCHED_BYTES = 4_000_000_000
 MAX_FETCH_SECONDS = 3_600.0  # of one import; the next one continues
 FETCHED_FOLDER = "images/fetched"
 _SECONDS, _TOTAL_SECONDS = 10.0, 60.0  # of each read, and of a whole picture
-_MAX_AT_ONCE = 4
+_MAX_FETCHES_AT_ONCE = 4
 _MAX_SILENCES = 3  # of a host that does not respond, before the rest of its pictures is left out
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "GIF": ".gif", "WEBP": ".webp", "AVIF": ".avif"}
 _FORMATS = [name for name in _SUFFIXES if name != "MPO"]  # which a phone's JPEG turns out to be
@@ -80,7 +80,7 @@ def fetch_pictures(
 ) -> FetchedPictures:
     """Fetch pictures into a folder. Raises nothing: what is not fetched is among the failures."""
     fetching = _Fetching(staging, progress)
-    with ThreadPoolExecutor(_MAX_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_MAX_FETCHES_AT_ONCE) as pool:
         list(pool.map(fetching.fetch, [one.url or one.address for one in wanted]))
     return fetching.found
 

@@ -91,6 +91,7 @@ def test_the_keyboard_alone_reaches_and_presses_every_button(browser: Browser, s
     assert set(reached) == set(wanted)
     page.get_by_role("radio", name="Every issue, as soon as it’s published").focus()
     page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
     expect(page.get_by_role("radio", name="One email a month, with links to all issues")).to_be_checked()
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_have_text("Saved.")

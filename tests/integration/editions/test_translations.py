@@ -195,7 +195,7 @@ def test_a_site_in_german_is_german_all_over(newsletter: NewsletterFolder) -> No
     newsletter.build()
     for name, words in {
         "index.html": ["Neueste Ausgabe", "24. November 2026", "Frühere Ausgaben", "Alle Ausgaben (4)", "Bezahltes Abonnement"],
-        "archive/index.html": ["Archiv", "4 Ausgaben · neueste zuerst", "24. Nov.", "Hauptmenü", "Weitere Seiten"],
+        "archive/index.html": ["Archiv", "4 Ausgaben&#160;· neueste zuerst", "24. Nov.", "Hauptmenü", "Weitere Seiten"],
         "tags/eins/index.html": ["Themen", "2 Ausgaben", "RSS-Feed zu diesem Thema"],
         "search/index.html": ["Suchbegriff", "Keine Treffer für", "Archiv", "RSS-Feed", "Atom-Feed"],
         "404.html": ["Seite nicht gefunden", "zurück an Absender", "stehen alle Ausgaben"],

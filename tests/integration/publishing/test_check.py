@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import markdown
 import pytest
 
 from mailer.checks import reach
@@ -80,7 +81,7 @@ def test_a_wrong_name_is_one_sentence(folder: Path) -> None:
 
 
 @pytest.mark.real_archive
-def test_the_real_archive_takes_less_than_ten_seconds(folder: Path) -> None:
+def test_the_real_archive_takes_less_than_its_conversion_by_python_markdown(folder: Path) -> None:
     shutil.rmtree(folder / "content")
     (folder / "content").symlink_to(REAL_ARCHIVE)
     started = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -89,7 +90,11 @@ def test_the_real_archive_takes_less_than_ten_seconds(folder: Path) -> None:
     facts = json.loads(subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120).stdout)
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert facts["files"] >= 610
-    assert ended.ru_utime + ended.ru_stime - started.ru_utime - started.ru_stime < 10  # one process; others may keep it waiting
+    seconds = ended.ru_utime + ended.ru_stime - started.ru_utime - started.ru_stime
+    begun = time.process_time()  # of a tenth of the files, so that the limit is as fast as the machine
+    for path in sorted(REAL_ARCHIVE.rglob("*.md"))[::10]:
+        markdown.markdown(path.read_text("utf-8"), extensions=["extra", "codehilite"])
+    assert seconds < 10 * (time.process_time() - begun)
     counts = {
         name: sum(one["id"] == name for one in facts["findings"]) for name in ("link-scheme", "link-empty", "html-forbidden")
     }

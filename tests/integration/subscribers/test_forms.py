@@ -179,6 +179,10 @@ def test_tags_that_no_page_of_ours_wrote_are_refused(newsletter: Web, tags: list
 
 
 def test_what_people_type_never_becomes_markup(newsletter: Web) -> None:
+    def is_clean(text: str) -> bool:
+        """The only script is the one that follows the choice of light or dark."""
+        return text.count("<script") == 1 and "alert" not in text.partition("<script")[2].partition("</script>")[0]
+
     for data in (
         {"email": CRAFTED},
         {"email": CRAFTED, "token": newsletter.form_token()},
@@ -187,11 +191,11 @@ def test_what_people_type_never_becomes_markup(newsletter: Web) -> None:
         {"email": ADA, "token": CRAFTED},
     ):
         answer = newsletter.client.post("/subscribe", data=data)
-        assert "<script" not in answer.text
+        assert is_clean(answer.text)
         assert "alert(1)" not in answer.text or "&lt;script" in answer.text
-    assert "<script" not in newsletter.client.get("/subscribe", params={"tag": CRAFTED}).text
-    assert "<script" not in newsletter.client.get(f"/confirm/{CRAFTED}").text
-    assert "<script" not in newsletter.client.get(f"/leave/{CRAFTED}").text
+    assert is_clean(newsletter.client.get("/subscribe", params={"tag": CRAFTED}).text)
+    assert is_clean(newsletter.client.get(f"/confirm/{CRAFTED}").text)
+    assert is_clean(newsletter.client.get(f"/leave/{CRAFTED}").text)
     newsletter.client.post("/subscribe", data={"email": ADA, "tag": "<b>bold</b>", "token": newsletter.form_token()})
     assert "<b>" not in newsletter.client.get("/ledger").text
 

@@ -177,7 +177,7 @@ def test_a_picture_without_a_host_is_fetched_from_the_old_site(folder: Path, hos
 def test_limits_of_number_bytes_time_and_silence_are_named(
     folder: Path, host: PictureHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(picture_fetch, "_MAX_AT_ONCE", 1)
+    monkeypatch.setattr(picture_fetch, "_MAX_FETCHES_AT_ONCE", 1)
     urls = [f"{host.url}/{name}" for name in ("a.png", "b", "same.png?w=1&h=2")]
     for name, value, reason in (
         ("MAX_FETCHED_PICTURES", 2, "there are too many: import again for the rest"),

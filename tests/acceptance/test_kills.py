@@ -15,12 +15,13 @@ import redis
 from mailer.core.db import Database
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
-from mailer.flows.sending import send_control
+from mailer.flows.sending import send_control, warmup
 from mailer.flows.sending.send_status import SendStatus, list_send_statuses
 from mailer.workers.actors import WakeUps
 from tests.factories import add_subscribers, edition, old, settings, sums_add_up
 from tests.fakes.ses import FakeSes
 from tests.integration.publishing.test_publish import Limits
+from tests.integration.sending.test_warmup import pass_day
 from tests.processes import eventually, kill, running, start, stop
 from tests.sequences import join, merge, steps
 
@@ -164,6 +165,39 @@ def test_kill_9_of_worker_and_scheduler_gives_everybody_the_welcome_once(
     assert counts["accepted"] + counts["uncertain"] == number
     assert number - counts["uncertain"] <= len(got) <= number
     assert counts["uncertain"] <= kills * CONNECTIONS
+
+
+def test_kill_9_of_worker_and_scheduler_in_the_middle_of_warm_up_days_exceeds_no_day(
+    database: Database, conf: Settings, ses: FakeSes
+) -> None:
+    ses.control(rate=200)
+    begin(database, conf, 3_000)
+    assert warmup.start_warmup(database, 600, 4).volumes[:2] == (600, 1026)
+    allowed = 0
+    for volume, kills in ((600, 2), (1_026, 2)):
+        allowed += volume
+        for _ in range(kills):
+            worker, scheduler = start("worker", conf, ses.environ), start("scheduler", conf, ses.environ)
+            before = len(ses.accepted())
+            eventually(lambda: len(ses.accepted()) > before + 40, 180, "the worker sends")  # noqa: B023
+            kill(scheduler)
+            kill(worker)
+        assert len(ses.accepted()) < allowed, "the day was used up before the last kill"
+        with running("scheduler", conf, ses.environ), running("worker", conf, ses.environ):
+            eventually(lambda: _left_today(database) == 0 and _count_open(database) == 3_000 - allowed, 240, "it is used")  # noqa: B023
+            time.sleep(2)  # more than the scheduler needs to wake a worker
+        uncertain = list_send_statuses(database)[0].deliveries["uncertain"]
+        assert allowed - uncertain <= len(ses.accepted()) <= allowed
+        pass_day(database)
+    with running("scheduler", conf, ses.environ), running("worker", conf, ses.environ):
+        eventually(lambda: finished(database), 240, "the third day goes on by itself")
+    judge(database, ses, 3_000, most_uncertain=4 * CONNECTIONS)
+
+
+def _left_today(database: Database) -> int:
+    state = warmup.read_warmup(database)
+    assert state
+    return state.left
 
 
 def _count_open(database: Database) -> int:

@@ -190,7 +190,7 @@ def test_kill_9_of_worker_and_scheduler_in_the_middle_of_warm_up_days_exceeds_no
         assert allowed - uncertain <= len(ses.accepted()) <= allowed
         pass_day(database)
     with running("scheduler", conf, ses.environ), running("worker", conf, ses.environ):
-        eventually(lambda: finished(database), 240, "the third day goes on by itself")
+        eventually(lambda: finished(database), 240, "the third day continues by itself")
     judge(database, ses, 3_000, most_uncertain=4 * CONNECTIONS)
 
 

@@ -83,7 +83,7 @@ def _enrol(database: Database) -> None:
             """
             INSERT INTO enrolments (subscriber_id, sequence_id, step_id, due_at)
             SELECT subscribers.id, chosen.sequence_id, chosen.id,
-                now() + make_interval(mins => 1 + mod(subscribers.id, 4000)::int)
+                now() + make_interval(mins => 60 + mod(subscribers.id, 4000)::int)
             FROM subscribers JOIN (
                 SELECT id, sequence_id, row_number() OVER (ORDER BY position) AS place FROM sequence_steps
             ) AS chosen ON chosen.place = 1 + mod(subscribers.id, 5)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from bench.databases import fresh_database
 from bench.figures import Figures
 from mailer.core.db import Database
-from mailer.core.migrate import run_migrations
 from mailer.flows.subscribers import exports, imports
 from mailer.flows.subscribers.imports import ImportRequest
-from tests import factories, services
+from tests import factories
 
 T = TypeVar("T")
 TAGS = ("python", "mail", "paris", "lyon", "vip", "early birds")
@@ -25,12 +25,8 @@ def main() -> None:
     command = argparse.ArgumentParser(description=__doc__)
     command.add_argument("--lines", type=int, default=1_000_000)
     given = command.parse_args()
-    with services.scratch("imports") as folder, services.postgres(folder, durable=True) as url:
-        services.run_outside_transaction(url, "CREATE DATABASE bench")
-        database = Database(services.on_database(url, "bench"))
-        run_migrations(database)
+    with fresh_database("imports") as (database, folder):
         rows = _bench(database, folder, given.lines)
-        database.close()
     Figures("imports", (f"{given.lines:,} lines", "figure"), rows).show()
 
 

@@ -14,17 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import imports as bench_imports
+from bench.databases import fresh_database
 from bench.figures import Figures, parser
 from mailer.core import audience, log
 from mailer.core.db import Database
-from mailer.core.migrate import run_migrations
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, adopt_issues, publish
 from mailer.flows.scheduled.send_scheduler import advance_sends
 from mailer.flows.subscribers import imports
 from mailer.flows.subscribers.imports import ImportRequest
 from mailer.store.sending import audiences, deliveries
-from tests import factories, services
+from tests import factories
 from tests.integration.publishing.test_publish import Limits
 from tests.old_ledger import without_indexes, without_triggers
 
@@ -48,12 +48,8 @@ def main() -> None:
     command.add_argument("--imported", type=int, default=10_000)
     given = command.parse_args()
     log.configure("error")
-    with services.scratch("large-list") as folder, services.postgres(folder, durable=True) as url:
-        services.run_outside_transaction(url, "CREATE DATABASE bench")
-        database = Database(services.on_database(url, "bench"))
-        run_migrations(database)
+    with fresh_database("large-list") as (database, folder):
         rows = measure(database, factories.settings(folder, first_slice=100.0), folder, given.subscribers, given.imported)
-        database.close()
     Figures("large-list", (f"{given.subscribers:,} subscribers", "figure"), rows).show(given.save)
 
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 
 import psutil
 
+from bench.databases import fresh_database
 from bench.figures import Figures, parser
 from mailer.core import log
 from mailer.core.db import Database
-from mailer.core.migrate import run_migrations
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import adopt_issues
-from tests import factories, ledger_work, old_ledger, query_plans, services
+from tests import factories, ledger_work, old_ledger, query_plans
 
 _WEEKS_OF_FIVE_YEARS = 260
 
@@ -31,14 +31,10 @@ def main() -> None:
     command.add_argument("--subscribers", type=int, default=2_000)
     given = command.parse_args()
     log.configure("error")
-    with services.scratch("ledger") as folder, services.postgres(folder, durable=True) as url:
-        services.run_outside_transaction(url, "CREATE DATABASE bench")
-        database = Database(services.on_database(url, "bench"))
-        run_migrations(database)
+    with fresh_database("ledger") as (database, folder):
         old_ledger.fill(database, given.weeks, given.subscribers, sessions=2)
         work = list(_measure_work(database, factories.settings(folder), given.subscribers))
         rest = [*_measure_pruning(database), *_measure_size(database, given.weeks, given.subscribers)]
-        database.close()
     title = f"{given.weeks} sends to {given.subscribers:,} subscribers"
     Figures("ledger", (title, "ms", "ms of CPU", "pages", "rows read"), work).show(given.save)
     Figures("ledger-size", (title, "figure"), rest).show(given.save)

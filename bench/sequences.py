@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+from bench.databases import fresh_database
 from bench.figures import Figures, parser
 from mailer.core import log
 from mailer.core.db import Database
-from mailer.core.migrate import run_migrations
 from mailer.core.settings import Settings
 from mailer.flows.publishing.publish import Request, preview_publish
 from mailer.flows.scheduled.sequence_scheduler import queue_due_steps
 from mailer.flows.sending.sequence_control import list_sequences
 from mailer.store.sending import sends
-from tests import factories, services
+from tests import factories
 from tests.integration.publishing.test_publish import Limits
 from tests.sequences import merge, steps
 
@@ -35,12 +35,8 @@ def main() -> None:
     command.add_argument("--due", type=int, default=10_000)
     given = command.parse_args()
     log.configure("error")
-    with services.scratch("sequences") as folder, services.postgres(folder, durable=True) as url:
-        services.run_outside_transaction(url, "CREATE DATABASE bench")
-        database = Database(services.on_database(url, "bench"))
-        run_migrations(database)
+    with fresh_database("sequences") as (database, folder):
         rows = _bench(database, factories.settings(folder), given.enrolled, given.due)
-        database.close()
     Figures("sequences", (f"{given.enrolled:,} enrolled, {given.due:,} due", "figure"), rows).show(given.save)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from mailer.core import addresses
-from mailer.fakes.fake_stripe import FakeStripe
 from mailer.flows.subscribers import erasure, imports, signup, subscriber_admin
 from mailer.flows.subscribers.imports import ImportRequest
 from mailer.flows.subscribers.subscriber_admin import Rejected, SubscriberChanges
@@ -18,19 +16,10 @@ from tests import web
 from tests.integration.billing.test_paid_pages import paying_subscriber
 from tests.integration.billing.test_paid_pages import shop as shop
 from tests.integration.subscribers.test_private_links import ADA, NEW, change_by_api, change_by_email, links, statuses
+from tests.integration.subscribers.test_private_links import fake as fake
+from tests.integration.subscribers.test_private_links import site as site
 from tests.paying import Shop
 from tests.web import Web
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeStripe]:
-    with FakeStripe(int(time.time())) as fake:
-        yield fake
-
-
-@pytest.fixture
-def site(shop: Shop) -> Web:
-    return Web(shop.settings, shop.database)
 
 
 def ask(site: Web, email: str = ADA) -> None:

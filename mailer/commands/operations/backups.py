@@ -70,8 +70,8 @@ def reconcile_sends(send: str, file: TextIO, rest_uncertain: bool, json: bool) -
     if json:
         return print_json({**vars(done), "send": done.send.id})
     out.print(f"Send {done.send.id}: {count(done.marked, 'delivery')} marked as sent, {done.pending:,} pending.")
-    if done.passed_over:
-        out.print(f"{count(done.passed_over, 'subscriber')} for whom the step was due: passed over.")
+    if done.skipped:
+        out.print(f"{count(done.skipped, 'subscriber')} skipped: the step was due for them.")
     if done.uncertain:
         out.print(f"{done.uncertain:,} set aside as uncertain: `postmerge uncertain {done.send.id}` lists them.")
     if done.unmatched:

@@ -103,7 +103,7 @@ class Look:
         return sorted(found, key=lambda one: (one.path, one.line, one.column))
 
     def fix(self) -> None:
-        """Fetch missing pictures of videos, write the corrected files, and look at them anew."""
+        """Fetch missing pictures of videos, write the corrected files, and check them again."""
         if "video-picture" not in self.skip:
             for said in checks.videos.ThumbnailFetcher(self.site.root).fetch_missing(self.docs):
                 err.print(Text(said), soft_wrap=True)

@@ -34,7 +34,7 @@ _ADDRESS = re.compile(r"[^\s,;<>\"']+@[^\s,;<>\"']+")
 class ReconciledSend:
     """The counts: deliveries marked as sent, lines that name nobody of the send, set aside as uncertain, still pending.
 
-    ``passed_over``: those for whom the step of a sequence was due, and who do not get it.
+    ``skipped``: those for whom the step of a sequence was due, and who do not get it.
     """
 
     send: Send
@@ -42,7 +42,7 @@ class ReconciledSend:
     unmatched: int = 0
     uncertain: int = 0
     pending: int = 0
-    passed_over: int = 0
+    skipped: int = 0
 
 
 @dataclass
@@ -77,10 +77,10 @@ def reconcile_send(
     marked = before - _count_open(database, send.id) + added
     with database.transaction() as tx:
         left = journal_rows.settle_pending(tx, send.id, _REST_REASON) if rest_uncertain else 0
-        passed_over = enrolments.pass_over_due(tx, send.step_id) if rest_uncertain and send.step_id else 0
+        skipped = enrolments.skip_due(tx, send.step_id) if rest_uncertain and send.step_id else 0
         pending = deliveries.count_pending(tx, send.id)
-    logger.info("send.reconciled", send=send.id, marked=marked, uncertain=left, passed_over=passed_over)
-    return ReconciledSend(send, marked, unmatched, left, pending, passed_over)
+    logger.info("send.reconciled", send=send.id, marked=marked, uncertain=left, skipped=skipped)
+    return ReconciledSend(send, marked, unmatched, left, pending, skipped)
 
 
 def _read(lines: list[str], send: Send) -> _Records:

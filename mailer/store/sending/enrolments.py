@@ -212,7 +212,7 @@ def record_sent(tx: Tx, step_id: int, send_id: int, subscriber_ids: Sequence[int
     return number
 
 
-def pass_over_due(tx: Tx, step_id: int) -> int:
+def skip_due(tx: Tx, step_id: int) -> int:
     """Let all those for whom a step is due wait for the one after it; return how many."""
     rows = tx.all(
         "SELECT subscriber_id FROM enrolments WHERE step_id = %(id)s AND ended_at IS NULL AND due_at <= now() FOR UPDATE",

@@ -1,4 +1,4 @@
-"""Queues that grow and events that stopped are told within a minute; bursts, slow servers and pauses are not."""
+"""Growing queues and missing events raise a notice within a minute; bursts, slow servers and pauses do not."""
 
 from __future__ import annotations
 

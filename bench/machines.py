@@ -159,7 +159,7 @@ def cluster() -> Iterator[Cluster]:
         for machine in OURS:
             here.start(machine)
         for machine in ("web1", "web2"):
-            processes.eventually(lambda one=machine: _ready(network, one), 60, f"{machine} serves")  # type: ignore[misc]
+            processes.eventually(lambda one=machine: _ready(network, one), 180, f"{machine} serves")  # type: ignore[misc]
         yield here
 
 

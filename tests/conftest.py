@@ -20,6 +20,7 @@ hypothesis.settings.register_profile("tests", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("tests")  # a busy machine is no failure
 
 ROOT = Path(__file__).parent.parent
+MAX_SLOW_SECONDS = 900  # for a slow test, on a busy machine
 REAL_ARCHIVE = ROOT.parent / "shared" / "real-archive" / "content"
 
 
@@ -52,6 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("real_archive") and not REAL_ARCHIVE.is_dir():
             item.add_marker(skip)
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(MAX_SLOW_SECONDS))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

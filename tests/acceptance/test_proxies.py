@@ -154,7 +154,7 @@ def test_requests_through_the_proxy_survive_restarts_of_the_server(
                     assert server.wait(30) == 0
                     server = start()
                     before = outcomes.total()
-                    eventually(partial(_is_above, outcomes, before + 8), 60, "it responds again")
+                    eventually(partial(_is_above, outcomes, before + 2 * CLIENTS), 120, "it responds again")
         finally:
             for process in (proxy, server):
                 process.terminate()

@@ -18,6 +18,7 @@ from mailer.flows.subscribers import segment_admin, segment_rules
 from mailer.flows.subscribers.unsubscribe_by_email import UnsubscribeEmailOutcome, process_email
 from mailer.webhooks.incoming_email import MAX_EMAIL_BYTES
 from tests import web
+from tests.machine import measure_slowness
 from tests.web import Web
 
 MAX_SECONDS = 3.0  # of CPU, for what takes some hundredths: collecting the garbage of a long test run alone takes one
@@ -67,7 +68,8 @@ def api(newsletter: Web) -> TestClient:
 def quick() -> Iterator[None]:
     began = time.process_time()
     yield
-    assert time.process_time() - began < MAX_SECONDS
+    took = time.process_time() - began
+    assert took < MAX_SECONDS or took < MAX_SECONDS * measure_slowness()
 
 
 @pytest.mark.parametrize("name", EMAILS)

@@ -28,6 +28,7 @@ from mailer.flows.publishing import issue_identity
 from mailer.payments import webhook
 from mailer.transports.ses import classify_response
 from mailer.webhooks import ses_events, ses_inbound, signed_post, sns
+from tests.machine import measure_slowness
 
 MAX_SECONDS = 1.0  # of CPU, for what takes some hundredths
 SIZE = 30_000  # characters
@@ -46,14 +47,6 @@ UNITS = (
     *("*", "**a\n\n", "_", "-", "--- ", "|", "|-", "#", "# ", "\n# a  ", "\n===", ":::", "::: ", "::: x\n", ":::premium\n"),
     *("> ", "TK", "{{", "{%", "{static}a ", "http:", "metadata."),
 )  # fmt: skip
-
-
-def measure_slowness() -> float:
-    """How much longer this machine takes for a plain loop, just now, than the one on which the limit was chosen; at least 1."""
-    began, total = time.process_time(), 0
-    for number in range(1_000_000):
-        total += number
-    return max(1.0, (time.process_time() - began) / 0.055)
 
 
 @contextmanager

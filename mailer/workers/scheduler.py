@@ -23,7 +23,8 @@ from mailer.workers.actors import BULK_ACTIONS, PAYMENTS, SENDS, TRANSACTIONAL, 
 logger = log.get("scheduler")
 
 TICK_SECONDS = 1.0
-WATCH_INTERVAL_SECONDS = 5.0  # how often the outcomes of running sends are checked
+WATCH_INTERVAL_SECONDS = 5.0  # how often the outcomes of running sends are checked, and all that needs no haste is done
+_WATCH_PAUSES = 10  # times as long as a check took, at least: it counts all emails of the running sends
 _MAX_QUEUED_WAKE_UPS = 50  # in a queue; more would only pile up while no worker runs
 
 
@@ -31,15 +32,16 @@ def run_scheduler(
     database: Database, settings: Settings, wake_ups: WakeUps, stopping: threading.Event, tick: float = TICK_SECONDS
 ) -> None:
     """Run rounds until ``stopping`` is set. Any error is logged, and the next tick tries again."""
-    watched, journal, pruning = 0.0, JournalWriter(database, settings), TablePruning(database, settings)
+    watched, took, journal, pruning = 0.0, 0.0, JournalWriter(database, settings), TablePruning(database, settings)
     reports = MonthlyReports(database, settings)
     while not stopping.is_set():
         started = time.monotonic()
         try:
             run_round(database, settings, wake_ups)
-            if started - watched >= WATCH_INTERVAL_SECONDS:
+            if started - watched >= max(WATCH_INTERVAL_SECONDS, _WATCH_PAUSES * took):
                 watched = started
                 check_circuit_breakers(database)
+                took = time.monotonic() - started
                 maintain_subscribers(database, settings)
                 pruning.run_due()
                 reports.run_due()

@@ -42,7 +42,7 @@ def find_stop_reason(tx: Tx, send: Send) -> str:
             " happen: change nothing and find the cause"
         )
     known = sends.get_acknowledged(tx, send.id)
-    emails, since = found.uploaded_editions - known.emails, " since it was resumed" if known.emails else ""
+    emails, since = found.emails - known.emails, " since it was resumed" if known.emails else ""
     bad = ((HARD, found.hard - known.hard), (SOFT, found.soft - known.soft), (COMPLAINTS, found.complaints - known.complaints))
     for breaker, number in bad:
         if breaker.is_tripped(number, emails):
@@ -56,4 +56,4 @@ def find_stop_reason(tx: Tx, send: Send) -> str:
 def acknowledge_outcomes(tx: Tx, send: Send) -> None:
     """Stop counting the outcomes known now, so that they do not stop the send again."""
     found = deliveries.read_health(tx, send.id)
-    sends.set_acknowledged(tx, send.id, AcknowledgedOutcomes(found.uploaded_editions, found.hard, found.soft, found.complaints))
+    sends.set_acknowledged(tx, send.id, AcknowledgedOutcomes(found.emails, found.hard, found.soft, found.complaints))

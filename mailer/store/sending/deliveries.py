@@ -333,7 +333,7 @@ class Health:
     """A send's rows, the emails sent, and how many of those ended badly. Each subscriber counts once."""
 
     rows: int
-    uploaded_editions: int
+    emails: int
     hard: int
     soft: int
     complaints: int
@@ -345,7 +345,7 @@ def read_health(tx: Tx, send_id: int) -> Health:
         """
         SELECT
             count(*)::int AS rows,
-            count(*) FILTER (WHERE state IN ('accepted', 'delivered', 'bounced', 'complained'))::int AS uploaded_editions,
+            count(*) FILTER (WHERE state IN ('accepted', 'delivered', 'bounced', 'complained'))::int AS emails,
             count(*) FILTER (WHERE event_kind = 'hard bounce' AND state = 'bounced')::int AS hard,
             count(*) FILTER (WHERE event_kind IN ('soft bounce', 'general bounce') AND state = 'bounced')::int AS soft,
             count(*) FILTER (WHERE state = 'complained')::int AS complaints

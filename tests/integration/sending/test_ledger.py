@@ -191,8 +191,8 @@ def test_what_used_the_quota_is_what_was_handed_over_or_may_have_been(database: 
     run(database, f"UPDATE deliveries SET state = '{one}', settled_at = now() - interval '1 hour'")
     with database.transaction() as tx:
         number, at = deliveries.quota_returns_at(tx, 10)
-    uploaded_editions = one in ("accepted", "delivered", "bounced", "complained", "uncertain")
-    assert (number, at is not None) == (uploaded_editions, uploaded_editions)
+    handed_over = one in ("accepted", "delivered", "bounced", "complained", "uncertain")
+    assert (number, at is not None) == (handed_over, handed_over)
 
 
 def test_the_quota_comes_back_when_the_last_of_so_many_is_a_day_old(database: Database, conf: Settings) -> None:
@@ -254,4 +254,4 @@ def test_a_sends_health_counts_each_outcome_once(
     run(database, "UPDATE deliveries SET state = 'delivered' WHERE subscriber_id = 2")
     with database.transaction() as tx:
         found = deliveries.read_health(tx, send_id)
-    assert (found.rows, found.uploaded_editions, found.hard, found.soft, found.complaints) == (2, *health)
+    assert (found.rows, found.emails, found.hard, found.soft, found.complaints) == (2, *health)

@@ -201,7 +201,13 @@ def _convert(job: tuple[str, str, dict[str, Any] | GfmOptions]) -> tuple[str, st
         raise
     except BaseException as error:  # a panic in Rust is no Exception
         _converter = None
-        return name, None, str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"[:200]
+        return name, None, _describe(error)
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, RecursionError):  # Python-Markdown's own, for elements with a `markdown` attribute
+        return f"HTML nested more than {MAX_DEPTH} levels deep"
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"[:200]
 
 
 def _convert_classic(text: str, options: dict[str, Any]) -> str:

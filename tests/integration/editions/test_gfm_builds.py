@@ -185,7 +185,7 @@ def test_monstrous_texts_are_named_in_the_other_dialect_too(newsletter: Newslett
     assert "- x" in newsletter.page("issues/b-lists/index.html")
 
 
-@pytest.mark.parametrize("line", ["> " * 1000 + "x", "- " * 1000 + "x", "{0}- x", "{0}1. x\n", "{1}x"])
+@pytest.mark.parametrize("line", ["> " * 1000 + "x", "- " * 1000 + "x", "{0}- x", "{0}1. x\n", "{1}x", '<div markdown="1">\n'])
 def test_no_depth_takes_the_other_dialect_long(line: str) -> None:
     text = "\n".join(line.format("    " * level, "> " * level) for level in range(1000))
     started = time.process_time()

@@ -28,6 +28,7 @@ from mailer.core.i18n import catalogues
 from mailer.editions.mail import gfm
 from mailer.editions.mail.canonical_html import MAX_DEPTH
 from mailer.editions.mail.gfm import GfmOptions
+from mailer.editions.mail.unclosed_html import close_elements
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -221,6 +222,7 @@ def _convert_classic(text: str, options: dict[str, Any]) -> str:
         _converter = markdown.Markdown(**options)
         with contextlib.suppress(ValueError):
             _converter.preprocessors.deregister("meta")  # the fields are read; a text may begin with "Note: …"
+        close_elements(_converter)
         # The same patterns in the same order: a list is faster than their registry, which sorts itself at each use.
         inline: Any = _converter.treeprocessors["inline"]
         inline.inlinePatterns = list(_converter.inlinePatterns)

@@ -192,3 +192,13 @@ def test_no_depth_takes_the_other_dialect_long(line: str) -> None:
     made = convert_all({"a": text}, {"extensions": ["markdown.extensions.extra"]}, Workshop(Cache(None)))
     assert time.process_time() - started < 2 * measure_slowness()
     assert "levels deep" in made.failed["a"]
+
+
+@pytest.mark.parametrize(
+    "opened", ['<div markdown="1">\n' * 2, "<section markdown>\n\n<div markdown>\n\n<div>\n", "<div>\n" * 2]
+)
+def test_no_text_is_lost_in_elements_that_are_not_closed(opened: str) -> None:
+    text = f"Before.\n\n{opened}Inside.\n\nThe *end*."
+    made = convert_all({"a": text}, {"extensions": ["markdown.extensions.extra"]}, Workshop(Cache(None)))
+    found = made.html["a"] or ""
+    assert [one for one in ("Before.", "Inside.", "end") if one not in found] == []

@@ -55,6 +55,10 @@ _COLOR = re.compile(r"(?<![\w-])color\s*:\s*([^;!]+)", re.IGNORECASE)
 _BEHIND = re.compile(r"(?<![\w-])background(?:-color)?\s*:\s*([^;!]+)", re.IGNORECASE)
 _MAX_DARK_LUMINANCE, _MIN_LIGHT_LUMINANCE = 0.10, 0.35  # with less than 3 : 1 to the dark background, or to light text
 _TABLE_CELL = re.compile(r"(?<!\\)\|")
+_BELOW_HEAD = re.compile(r"[ \t>]*+\|?(?:[ \t]*+:?-++:?[ \t]*+\|)++(?:[ \t]*+:?-++:?[ \t]*+)?")  # a table's second line
+# What begins an HTML block that ends nowhere else than by these characters (CommonMark, 4.6).
+_UNENDED = re.compile(r"^ {0,3}(<\?|<!\[CDATA\[|<![A-Za-z])", re.MULTILINE)
+_ENDS = {"<?": "?>", "<![CDATA[": "]]>"}
 
 
 @check("heading-jump", "note", "A heading that skips a level. The page and the email close the gap, GitHub does not.")
@@ -148,6 +152,12 @@ def markdown_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
         if end < 0 and not _in_code(doc, at):
             yield Found(at, "This comment is never closed: end it with -->.")
         at = doc.text.find("<!--", end) if end >= 0 else -1
+    for match in _UNENDED.finditer(doc.prose):
+        ending = _ENDS.get(match[1], ">")
+        if ending not in doc.prose[match.end() :]:
+            yield Found(
+                match.start(1), f"{match[1]} hides all text that follows, up to {ending}: end it, or put it between backticks."
+            )
     for match in re.finditer(r"\]\((?=https?:|[{/#])[^\s()<>]*[ \t]*$(?!\n[ \t]*[\"')])", doc.prose, re.MULTILINE):
         if re.match(r"\n[ \t]*[^\s()]*[&=%/?#.-][^\s()]*\)", doc.prose[match.end() :]):
             yield Found(match.start(), "A line break in the address prevents this from being a link: remove it.")
@@ -175,10 +185,14 @@ def emphasis_unclosed(doc: Document, ctx: Context) -> Iterator[Found]:
             yield Found(start + piece.index("**"), "** is never closed: add the closing **, or write \\*\\*.")
 
 
-@check("footnote-missing", "error", "A footnote reference without its text, or a footnote that nothing refers to.")
+@check("footnote-missing", "error", "A footnote reference without its text, or with two, or a footnote that nothing refers to.")
 def footnote_missing(doc: Document, ctx: Context) -> Iterator[Found]:
     defined = re.finditer(r"^ {0,3}(\[\^([^\[\]\s]+)\]:)", doc.prose, re.MULTILINE)
-    noted = {match[2]: match.start(1) for match in defined}
+    noted: dict[str, int] = {}
+    for match in defined:
+        if match[2] in noted:
+            yield Found(match.start(1), f"The footnote {match[2]} has two texts, of which one is lost: give one another name.")
+        noted.setdefault(match[2], match.start(1))
     used = list(re.finditer(r"\[\^([^\[\]\s]+)\](?!:)", doc.prose))
     for match in used:
         if match[1] not in noted:
@@ -189,6 +203,25 @@ def footnote_missing(doc: Document, ctx: Context) -> Iterator[Found]:
             f"Nothing refers to the footnote {name}: write [^{name}] where it belongs, or remove the footnote.",
             level="warning",
         )
+
+
+@check("table-cells", "warning", "A row of a table with more cells than the table has columns: the rest is not shown.")
+def table_cells(doc: Document, ctx: Context) -> Iterator[Found]:
+    columns, before, at = 0, "", 0
+    for line in doc.prose.split("\n") if "|" in doc.prose else ():
+        if "|" not in line:
+            columns = 0
+        elif _BELOW_HEAD.fullmatch(line):
+            columns = len(_split_cells(line))
+            columns = columns if columns == len(_split_cells(before)) else 0
+        elif columns and any(cell.strip() for cell in _split_cells(line)[columns:]):
+            yield Found(at, f"This row has more than {columns} cells, and the rest is not shown: write \\| for a | in a cell.")
+        before, at = line, at + len(line) + 1
+
+
+def _split_cells(row: str) -> list[str]:
+    """Split a row at each ``|`` that is not escaped, without those around it."""
+    return _TABLE_CELL.split(row.strip().lstrip("> ").removeprefix("|").removesuffix("|"))
 
 
 @check("size-clip", "warning", "An email near or over the 102 KB at which Gmail clips it.")

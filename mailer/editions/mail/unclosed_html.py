@@ -1,4 +1,4 @@
-"""Python-Markdown's ``md_in_html`` closes one element at the end of a text, and loses all text in two that stay open; not here."""
+"""Close all elements that a Markdown text leaves open: of two, Python-Markdown's ``md_in_html`` loses all text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from markdown.extensions import md_in_html
 
 
 class _ClosingExtractor(md_in_html.HTMLExtractorExtra):
+    mdstack: list[str]  # the tags that are open
+
     def close(self) -> None:
         super().close()
         while self.mdstack:

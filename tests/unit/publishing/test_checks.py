@@ -182,6 +182,11 @@ CASES: list[tuple[str, str | bytes, int, int, dict[str, object]]] = [
     ("markdown-unclosed", body("See [it there] (https://example.org/)"), 6, 14, {}),
     ("emphasis-unclosed", body("This is **bold and stays so."), 6, 9, {}),
     ("footnote-missing", body("A claim.[^1]"), 6, 9, {}),
+    ("footnote-missing", body("A claim.[^1]\n\n[^1]: One.\n\n[^1]: Two."), 10, 1, {}),
+    ("markdown-unclosed", body("Before.\n\n<?php echo 1;\n\nGone."), 8, 1, {}),
+    ("markdown-unclosed", body("Before.\n\n<![CDATA[ Gone > too"), 8, 1, {}),
+    ("table-cells", body("| a | b |\n|---|:-:|\n| 1 | 2 | 3 |\n| 1 | 2 |\n"), 8, 1, {}),
+    ("table-cells", body("a | b\n--|--\n1 | 2 \\\\| 3 | 4\n"), 8, 1, {}),
     ("footnote-missing", body("A claim.\n\n[^1]: Nobody asks."), 8, 1, {}),
     ("size-clip", LONG, 6, 1, {"render": lambda path: Rendered(120_000, "0" * 64)}),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ LOOP_SECONDS = 0.055  # of ``measure_slowness``'s loop on the machine on which t
 
 
 def measure_slowness() -> float:
-    """How much longer a plain loop takes than on the machine on which the limits were chosen, by the clock; at least 1."""
+    """How much longer a plain loop takes than on the machine on which the limits were chosen, in wall time; at least 1."""
     began, total = time.perf_counter(), 0
     for number in range(1_000_000):
         total += number

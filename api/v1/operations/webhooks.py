@@ -15,7 +15,7 @@ from api.v1.common.record_lists import list_records
 from mailer.core import public_ids
 from mailer.core.errors import BadInput
 from mailer.flows.operations import api_records, webhooks
-from mailer.webhooks import signed_post
+from mailer.flows.operations.webhooks import NewWebhook
 
 router = APIRouter(prefix="/webhooks", tags=["Webhooks"])
 
@@ -35,6 +35,18 @@ class WebhookInput(BaseModel):
     signing_key: Annotated[str, Field(max_length=255, pattern=r"^[^\x00]*$")] = ""
 
 
+class WebhookUpdateInput(BaseModel):
+    """The fields to change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status | None = None
+    event_types: Annotated[list[str], Field(max_length=100)] | None = None
+    url: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    description: Text | None = None
+    signing_key: Annotated[str, Field(max_length=255, pattern=r"^[^\x00]*$")] | None = None
+
+
 @router.get("", responses=schemas.response("WebhookPage"))
 def list_webhooks(context: Context, request: Request, page: paging.PageQuery, status: Status | None = None) -> JSONResponse:
     """List webhooks.
@@ -51,16 +63,9 @@ def create_webhook(context: Context, payload: WebhookInput) -> JSONResponse:
 
     URLs in private networks are refused.
     """
-    types = _check_event_types(payload.event_types)
-    row = webhooks.create_webhook(
-        context.database,
-        context.settings,
-        payload.url,
-        types,
-        payload.description,
-        payload.signing_key,
-        payload.status == "enabled",
-    )
+    types, enabled = _check_event_types(payload.event_types), payload.status == "enabled"
+    new = NewWebhook(payload.url, types, payload.description, payload.signing_key, enabled)
+    row = webhooks.create_webhook(context.database, context.settings, new)
     return JSONResponse(_as_webhook(row), 201)
 
 
@@ -74,24 +79,19 @@ def retrieve_webhook(context: Context, id: str) -> JSONResponse:
 
 
 @router.patch("/{id}", responses=schemas.response("Webhook") | schemas.error_responses(404))
-def update_webhook(context: Context, id: str, payload: WebhookInput) -> JSONResponse:
+def update_webhook(context: Context, id: str, payload: WebhookUpdateInput) -> JSONResponse:
     """Update a webhook.
 
-    Enabling a webhook that was disabled resets its failures.
+    Fields that are left out do not change. Enabling a webhook that was disabled, or a new URL, resets its failures.
     """
-    signed_post.check_target(payload.url, signed_post.parse_networks(context.settings.webhook_networks))
-    values: dict[str, Any] = {
-        "url": payload.url,
-        "event_types": _check_event_types(payload.event_types),
-        "description": payload.description,
-        "enabled": payload.status == "enabled",
-        "failing_since": None,
-        "paused_until": None,
-        "disabled_reason": "",
-    }
+    values = payload.model_dump(include={"url", "description"}, exclude_none=True)
+    if payload.event_types is not None:
+        values["event_types"] = _check_event_types(payload.event_types)
+    if payload.status:
+        values["enabled"] = payload.status == "enabled"
     if payload.signing_key:
         values["secret"] = payload.signing_key
-    row = api_records.change_record(context.database, "webhooks", "hook", id, values)
+    row = webhooks.change_webhook(context.database, context.settings, id, values)
     return JSONResponse(_as_webhook(row)) if row else raise_not_found("webhook")
 
 

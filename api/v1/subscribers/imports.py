@@ -80,10 +80,10 @@ def update_import(context: Context, id: str, change: UpdateImportInput) -> JSONR
     row = api_records.get_record(context.database, "imports", "sub_imp", id)
     if row is None:
         raise_not_found("import")
-    if change.label is not None or change.metadata is not None:
+    if change.metadata is not None or not change.status:
         row = uploads.correct_upload(context.database, context.settings, row["id"], change.label, change.metadata)
     if change.status:
-        row = uploads.start_import(context.database, context.settings, row["id"])
+        row = uploads.start_import(context.database, context.settings, row["id"], change.label)
     return JSONResponse(_as_import(row))
 
 

@@ -11,7 +11,14 @@ from mailer.commands.folded_table import FoldedTable
 from mailer.commands.plurals import count
 from mailer.core import public_ids
 from mailer.core.db import PageRange
-from mailer.flows.operations.webhooks import create_webhook, find_webhook, list_messages, list_webhooks, replay_messages
+from mailer.flows.operations.webhooks import (
+    NewWebhook,
+    create_webhook,
+    find_webhook,
+    list_messages,
+    list_webhooks,
+    replay_messages,
+)
 
 
 @click.group()
@@ -28,7 +35,7 @@ def add(url: str, types: tuple[str, ...]) -> None:
     Example: postmerge webhooks add https://example.org/hook --event subscriber.confirmed
     """
     settings = load_settings()
-    row = create_webhook(open_database(settings), settings, url, types, "", "", True)
+    row = create_webhook(open_database(settings), settings, NewWebhook(url, types))
     out.print(Text(f"Webhook {row['id']} created. Signing secret: {row['secret']}"), soft_wrap=True)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
@@ -16,6 +17,7 @@ from mailer.core.db import Database, PageRange, Row
 from mailer.core.errors import BadInput
 from mailer.core.settings import Settings
 from mailer.core.telemetry import work_counts
+from mailer.flows.operations.api_records import change_record, get_record
 from mailer.flows.sending import issue_overview
 from mailer.store.operations import api_records, notices, webhook_outbox
 from mailer.store.operations.webhook_outbox import WebhookMessage
@@ -36,20 +38,39 @@ PAUSES = timedelta(seconds=5), timedelta(minutes=10)  # of a webhook whose targe
 _POLL_SECONDS = 0.2  # until new messages are looked for while others are on the wire
 
 
-def create_webhook(
-    database: Database, settings: Settings, url: str, types: Sequence[str], description: str, secret: str, enabled: bool
-) -> Row:
-    """Create a webhook, with a new secret if ``secret`` is empty. Raises BadInput for an unusable URL."""
-    signed_post.check_target(url, signed_post.parse_networks(settings.webhook_networks))
-    values = {
-        "url": url,
-        "event_types": list(types),
-        "description": description,
-        "secret": secret or create_secret(),
-        "enabled": enabled,
-    }
+@dataclass(frozen=True)
+class NewWebhook:
+    """A webhook to create. Without a ``secret`` it gets a new one."""
+
+    url: str
+    event_types: Sequence[str]
+    description: str = ""
+    secret: str = ""
+    enabled: bool = True
+
+
+def create_webhook(database: Database, settings: Settings, new: NewWebhook) -> Row:
+    """Create a webhook. Raises BadInput for an unusable URL."""
+    _check_url(settings, new.url)
     with database.transaction() as tx:
-        return api_records.insert(tx, "webhooks", values)
+        columns = {**vars(new), "event_types": list(new.event_types), "secret": new.secret or create_secret()}
+        return api_records.insert(tx, "webhooks", columns)
+
+
+def change_webhook(database: Database, settings: Settings, id: str, changes: Mapping[str, Any]) -> Row | None:
+    """Change these columns of a webhook; None if there is none. Raises BadInput for an unusable URL.
+
+    One that is enabled, or gets another URL, starts without failures.
+    """
+    if "url" in changes:
+        _check_url(settings, changes["url"])
+    anew = {"failing_since": None, "paused_until": None, "disabled_reason": ""}
+    values = {**changes, **(anew if "url" in changes or changes.get("enabled") else {})}
+    return change_record(database, "webhooks", "hook", id, values)
+
+
+def _check_url(settings: Settings, url: str) -> None:
+    signed_post.check_target(url, signed_post.parse_networks(settings.webhook_networks))
 
 
 def create_secret() -> str:
@@ -116,9 +137,7 @@ def list_webhooks(database: Database) -> list[Row]:
 
 def find_webhook(database: Database, id: str) -> Row:
     """Return a webhook by its number or public id. Raises BadInput if there is none."""
-    number = public_ids.number("hook", id)
-    with database.transaction() as tx:
-        row = api_records.get(tx, "webhooks", number) if number is not None else None
+    row = get_record(database, "webhooks", "hook", id)
     if row is None:
         raise BadInput(f"There is no webhook {id!r}: `postmerge webhooks list` lists all.")
     return row

@@ -90,38 +90,44 @@ def sign_up(
     ago, the owner is asked once more; the link lifts the suppression. Over a limit the email is queued too, but held for
     review. Raises BadInput if ``email`` is not an address, and TooManyRequests.
     """
-    address = addresses.check(email)
-    normal = addresses.normal(address)
-    admission = _admit(database, normal, evidence, settings)
-    held = admission.held
+    normal = addresses.normal(addresses.check(email))
+    admission = admit(database, normal, evidence, settings)
     with database.transaction() as tx:
-        if admission.inbox_full and evidence.source not in OPERATOR_SOURCES and not subscribers.find(tx, normal):
-            return SignUp(0, email_queued=False)
-        asked = [tag.lower() for tag in tags]
-        operator_tags, asked = (
-            (asked, []) if evidence.source in OPERATOR_SOURCES else ([], _select_offered(tx, settings, asked))
-        )
-        details = evidence.reads or evidence.lang, addresses.flags(normal)
-        subscriber, new = subscribers.add_or_lock(tx, address, normal, operator_tags, *details)
-        after_bounce = _may_return_after_bounce(tx, subscriber, settings)
-        queued = _needs_confirmation(tx, subscriber, settings, after_bounce)
-        if operator_tags and not new:
-            subscribers.add_tags(tx, subscriber.id, operator_tags)
-        if subscriber.state == "active" and not after_bounce:
-            queued = _queue_topic_confirmation(tx, subscriber, settings, asked, held)
-        else:
-            facts = {"wording": evidence.wording, "tags": list(tags), "lang": evidence.lang, "page": evidence.page}
-            consent_log.record(tx, subscriber.id, "requested", evidence.source, evidence.ip, facts)
-            if not new:
-                subscribers.set_signup_details(tx, subscriber.id, *details)
-            if queued:
-                subscribers.reset_to_unconfirmed(tx, subscriber.id)
-                queue_confirmation(tx, subscriber.id, Requested(asked, evidence.answers, after_bounce), held)
+        return request_subscription(tx, email, tags, evidence, settings, admission)
+
+
+def request_subscription(
+    tx: Tx, email: str, tags: Sequence[str], evidence: SignupEvidence, settings: Settings | None, admission: Admission
+) -> SignUp:
+    """``sign_up`` within a transaction, for a request that the limits have admitted."""
+    address, held = addresses.check(email), admission.held
+    normal = addresses.normal(address)
+    if admission.inbox_full and evidence.source not in OPERATOR_SOURCES and not subscribers.find(tx, normal):
+        return SignUp(0, email_queued=False)
+    asked = [tag.lower() for tag in tags]
+    operator_tags, asked = (asked, []) if evidence.source in OPERATOR_SOURCES else ([], _select_offered(tx, settings, asked))
+    details = evidence.reads or evidence.lang, addresses.flags(normal)
+    subscriber, new = subscribers.add_or_lock(tx, address, normal, operator_tags, *details)
+    after_bounce = _may_return_after_bounce(tx, subscriber, settings)
+    queued = _needs_confirmation(tx, subscriber, settings, after_bounce)
+    if operator_tags and not new:
+        subscribers.add_tags(tx, subscriber.id, operator_tags)
+    if subscriber.state == "active" and not after_bounce:
+        queued = _queue_topic_confirmation(tx, subscriber, settings, asked, held)
+    else:
+        facts = {"wording": evidence.wording, "tags": list(tags), "lang": evidence.lang, "page": evidence.page}
+        consent_log.record(tx, subscriber.id, "requested", evidence.source, evidence.ip, facts)
+        if not new:
+            subscribers.set_signup_details(tx, subscriber.id, *details)
+        if queued:
+            subscribers.reset_to_unconfirmed(tx, subscriber.id)
+            queue_confirmation(tx, subscriber.id, Requested(asked, evidence.answers, after_bounce), held)
     logger.info("subscriber.requested", subscriber=subscriber.id, email_queued=queued, held=bool(held))
     return SignUp(subscriber.id, queued and not held, held if queued else "")
 
 
-def _admit(database: Database, email_normal: str, evidence: SignupEvidence, settings: Settings | None) -> Admission:
+def admit(database: Database, email_normal: str, evidence: SignupEvidence, settings: Settings | None) -> Admission:
+    """Count a sign-up against the limits. Raises Mistyped for an address that is not accepted, and TooManyRequests."""
     if settings and settings.disposable == "refuse" and "disposable" in addresses.flags(email_normal):
         raise Mistyped("This is a disposable address. Please use one that you check.")
     admission = Admission()

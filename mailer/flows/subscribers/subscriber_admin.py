@@ -18,6 +18,7 @@ from mailer.core.errors import BadInput, TooManyRequests
 from mailer.core.settings import Settings
 from mailer.exchange.cell_values import MAX_TAG_CHARS
 from mailer.flows.subscribers import erasure, inbox_limit, preferences, private_links, signup, signup_limits
+from mailer.flows.subscribers.signup_limits import Admission
 from mailer.store.billing import customers, gifts
 from mailer.store.subscribers import consent_log, subscriber_records, subscribers, tags
 from mailer.store.subscribers.subscriber_records import SubscriberRecord
@@ -93,24 +94,20 @@ def add_subscriber(
     contract's error code; then nothing was written.
     """
     address = _check_address(changes.email or "")
-    names = normalize_tags(changes.tags or [])
+    normalize_tags(changes.tags or [])
     check_metadata(changes.metadata or {})
     if changes.kind not in (None, "unactivated", "regular", "unsubscribed"):
         raise Rejected("invalid_input", f"The type {changes.kind!r} cannot be set: omit it, or use regular or unsubscribed.")
     known = find_subscriber(database, address)
     if known:
-        return _handle_collision(database, settings, known, changes, names, collision)
+        return _handle_collision(database, settings, known, changes, collision)
     if changes.kind in ("regular", "unsubscribed"):
-        return _add_without_confirmation(database, settings, address, changes, names), False
-    queued = _request_confirmation(database, settings, address, names, changes.ip)
-    found = find_subscriber(database, address)
-    if found is None:
-        raise Rejected("email_invalid", "This address is not accepted.")
-    if not _list_details(changes) and names == list(changes.tags or []):
-        return found, queued
+        return _add_without_confirmation(database, settings, address, changes), False
+    admission = _admit(database, settings, address, changes)
     with database.transaction() as tx:
+        asked = _request_confirmation(tx, settings, address, changes, admission)
         tags.add_spelled(tx, changes.tags or [])
-        return _save_details(tx, _reload(tx, found.id), changes), queued
+        return _save_details(tx, _reload(tx, asked.subscriber_id), changes), asked.email_queued
 
 
 def change_subscriber(
@@ -124,32 +121,35 @@ def change_subscriber(
 
     With ``gains`` tags and metadata are merged into the existing ones under the row lock, so that concurrent changes are kept.
     """
-    names = normalize_tags(changes.tags) if changes.tags is not None else None
-    check_metadata(changes.metadata or {})
     held = _check_signup_limits(database, id_or_email, changes)
     with database.transaction() as tx:
         found = look_up_subscriber(tx, id_or_email)
-        if found is None:
-            return None
-        subscriber_records.lock(tx, found.id)
-        found = _reload(tx, found.id)
-        if gains:
-            changes = _merge_changes(found, changes)
-            check_metadata(changes.metadata or {})
-            names = normalize_tags([*found.tags, *names]) if names is not None else None
-        tags.add_spelled(tx, changes.tags or [])
-        columns = _build_columns(changes) | ({"tags": names} if names is not None else {})
-        if changes.email is not None and addresses.normal(changes.email) != found.email_normal:
-            columns |= _change_address(tx, settings, found, changes, held)
-        try:
-            subscriber_records.update(tx, found.id, columns)
-        except Exception as error:
-            if is_unique_violation(error):
-                raise Rejected("email_already_exists", "Another subscriber already has this address.") from error
-            raise
-        if changes.kind is not None and changes.kind != get_type(found):
-            _set_type(tx, settings, found, changes)
-        return _reload(tx, found.id)
+        return _change(tx, settings, found.id, changes, gains, held) if found else None
+
+
+def _change(
+    tx: Tx, settings: Settings | None, subscriber_id: int, changes: SubscriberChanges, gains: bool, held: str = ""
+) -> SubscriberRecord:
+    subscriber_records.lock(tx, subscriber_id)
+    found = _reload(tx, subscriber_id)
+    names = normalize_tags(changes.tags) if changes.tags is not None else None
+    if gains:
+        changes = _merge_changes(found, changes)
+        names = normalize_tags([*found.tags, *names]) if names is not None else None
+    check_metadata(changes.metadata or {})
+    tags.add_spelled(tx, changes.tags or [])
+    columns = _build_columns(changes) | ({"tags": names} if names is not None else {})
+    if changes.email is not None and addresses.normal(changes.email) != found.email_normal:
+        columns |= _change_address(tx, settings, found, changes, held)
+    try:
+        subscriber_records.update(tx, found.id, columns)
+    except Exception as error:
+        if is_unique_violation(error):
+            raise Rejected("email_already_exists", "Another subscriber already has this address.") from error
+        raise
+    if changes.kind is not None and changes.kind != get_type(found):
+        _set_type(tx, settings, found, changes)
+    return _reload(tx, found.id)
 
 
 def send_reminder(database: Database, settings: Settings, id_or_email: str) -> bool | None:
@@ -205,12 +205,7 @@ def normalize_tags(given: Sequence[str]) -> list[str]:
 
 
 def _handle_collision(
-    database: Database,
-    settings: Settings,
-    known: SubscriberRecord,
-    changes: SubscriberChanges,
-    names: list[str],
-    collision: str,
+    database: Database, settings: Settings, known: SubscriberRecord, changes: SubscriberChanges, collision: str
 ) -> tuple[SubscriberRecord, bool]:
     if collision not in ("add", "overwrite"):
         raise Rejected(
@@ -221,28 +216,35 @@ def _handle_collision(
     kind = get_type(known)
     if kind in ("complained", "undeliverable", "blocked"):
         raise Rejected("subscriber_suppressed", "This address bounced, complained or is blocked, so no email is sent to it.")
-    queued, given = False, changes.tags or []
+    wanted = replace(changes, email=None, kind=None if changes.kind == "unactivated" else changes.kind)
+    admission = None
     if kind == "unsubscribed" and changes.kind != "unsubscribed":
         if collision == "overwrite" or changes.kind == "regular":
             raise Rejected(
                 "subscriber_blocked",
                 "This subscriber has unsubscribed: only they can subscribe again, with a confirmation email.",
             )
-        queued = _request_confirmation(database, settings, known.email, names, changes.ip)
-        changes = replace(changes, email=None, tags=None, kind=None, reason=None, ip=None)
-    told = replace(changes, email=None, tags=given, kind=None if changes.kind == "unactivated" else changes.kind)
-    changed = change_subscriber(database, str(known.id), told, gains=collision == "add", settings=settings)
-    assert changed
-    return changed, queued
+        admission = _admit(database, settings, known.email, changes)
+        wanted = replace(wanted, kind=None, reason=None, ip=None)
+    with database.transaction() as tx:
+        queued = admission is not None and _request_confirmation(tx, settings, known.email, changes, admission).email_queued
+        return _change(tx, settings, known.id, wanted, gains=collision == "add"), queued
 
 
-def _request_confirmation(database: Database, settings: Settings, email: str, names: list[str], ip: str | None) -> bool:
+def _admit(database: Database, settings: Settings, email: str, changes: SubscriberChanges) -> Admission:
     try:
-        return signup.sign_up(database, email, names, signup.SignupEvidence("api", ip), settings).email_queued
+        return signup.admit(database, addresses.normal(email), signup.SignupEvidence("api", changes.ip), settings)
     except TooManyRequests as error:
         raise _explain_limit(error) from error
     except BadInput as error:
         raise Rejected("email_blocked", str(error)) from error
+
+
+def _request_confirmation(
+    tx: Tx, settings: Settings, email: str, changes: SubscriberChanges, admission: Admission
+) -> signup.SignUp:
+    evidence = signup.SignupEvidence("api", changes.ip)
+    return signup.request_subscription(tx, email, normalize_tags(changes.tags or []), evidence, settings, admission)
 
 
 def _explain_limit(error: TooManyRequests) -> Rejected:
@@ -256,7 +258,7 @@ def _merge_changes(known: SubscriberRecord, changes: SubscriberChanges) -> Subsc
 
 
 def _add_without_confirmation(
-    database: Database, settings: Settings, address: str, changes: SubscriberChanges, names: list[str]
+    database: Database, settings: Settings, address: str, changes: SubscriberChanges
 ) -> SubscriberRecord:
     normal = addresses.normal(address)
     with database.transaction() as tx:
@@ -265,7 +267,7 @@ def _add_without_confirmation(
         tags.add_spelled(tx, changes.tags or [])
         if changes.kind == "regular" or erasure.was_erased(tx, settings, normal):
             _check_owner_is_not_needed(tx, settings, normal)
-        subscriber, _ = subscribers.add_or_lock(tx, address, normal, names)
+        subscriber, _ = subscribers.add_or_lock(tx, address, normal, normalize_tags(changes.tags or []))
         if subscriber.state != "unconfirmed" or subscriber.unsubscribed_at:
             raise Rejected("email_already_exists", "A subscriber with this address already exists.")
         if changes.kind == "regular":
@@ -285,17 +287,13 @@ def _check_owner_is_not_needed(tx: Tx, settings: Settings | None, email_normal: 
 
 def _save_details(tx: Tx, found: SubscriberRecord, changes: SubscriberChanges) -> SubscriberRecord:
     """Save the other details of a new subscriber; without any, no statement is sent."""
-    columns = _list_details(changes)
+    columns = {
+        name: value for name, value in _build_columns(changes).items() if value and (name != "metadata" or changes.metadata)
+    }
     if not columns:
         return found
     subscriber_records.update(tx, found.id, columns)
     return _reload(tx, found.id)
-
-
-def _list_details(changes: SubscriberChanges) -> dict[str, Any]:
-    return {
-        name: value for name, value in _build_columns(changes).items() if value and (name != "metadata" or changes.metadata)
-    }
 
 
 def _change_address(

@@ -57,26 +57,27 @@ def correct_upload(
 ) -> Row:
     """Rename an import or change its mapping, and plan it again. Raises BadInput, and Refused once it has started."""
     with database.transaction() as tx:
-        row = api_records.update(tx, "imports", number, {} if label is None else {"label": label})
+        row = api_records.get(tx, "imports", number)
     assert row
-    if given is None:
-        return row
-    if row["state"] != "not_started":
-        raise Refused("This import has started: upload the file again to import it differently.")
-    with _read_stored(database, row) as path:
-        found = imports.plan_import(database, settings, _build_request(path, given))
+    values: dict[str, Any] = {} if label is None else {"label": label}
+    if given is not None:
+        if row["state"] != "not_started":
+            raise Refused("This import has started: upload the file again to import it differently.")
+        with _read_stored(database, row) as path:
+            found = imports.plan_import(database, settings, _build_request(path, given))
+        values |= {"metadata": dict(given), "format": found.format, "plan": _summarize_plan(found)}
     with database.transaction() as tx:
-        changed = api_records.update(
-            tx, "imports", number, {"metadata": dict(given), "format": found.format, "plan": _summarize_plan(found)}
-        )
+        changed = api_records.update(tx, "imports", number, values)
     assert changed
     return changed
 
 
-def start_import(database: Database, settings: Settings, number: int) -> Row:
-    """Run the import; return its row when done. Raises Refused if it was started before."""
+def start_import(database: Database, settings: Settings, number: int, label: str | None = None) -> Row:
+    """Run the import, also renamed; return its row when done. Raises Refused if it was started before."""
     with database.transaction() as tx:
         row = uploads.begin(tx, number)
+        if row and label is not None:
+            row = api_records.update(tx, "imports", number, {"label": label})
     if row is None:
         raise Refused("This import was started before: check its status, or upload the file again.")
     try:

@@ -216,8 +216,16 @@ def nothing_is_posted(newsletter: Web, target: Target) -> None:
 
 
 def switch(api: TestClient, made: dict[str, Any], status: str) -> None:
-    body = {"status": status, "url": made["url"], "event_types": made["event_types"]}
-    assert api.patch(f"/v1/webhooks/{made['id']}", json=body).status_code == 200
+    changed = api.patch(f"/v1/webhooks/{made['id']}", json={"status": status})
+    assert changed.json() == {**made, "status": status}
+
+
+def test_a_change_of_a_webhook_keeps_what_it_does_not_name(api: TestClient) -> None:
+    body = {"url": "https://example.org/", "event_types": ["subscriber.created"], "status": "disabled", "description": "d"}
+    made = api.post("/v1/webhooks", json=body).json()
+    for change in ({"url": "https://example.com/"}, {"description": "e"}, {"event_types": []}, {"signing_key": "whsec_AAAA"}):
+        made |= change
+        assert api.patch(f"/v1/webhooks/{made['id']}", json=change).json() == made
 
 
 @pytest.mark.parametrize("when", ["before the event", "before the first attempt", "between two attempts"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 
 class EventKind(StrEnum):
@@ -123,6 +124,7 @@ def classify_complaint(feedback: str, subtype: str) -> EventKind:
 _USUAL = (EventKind.SEND, EventKind.REJECT, EventKind.DELIVERY, EventKind.SOFT_BOUNCE, EventKind.COMPLAINT)
 
 
+@cache
 def rank_sql(table: str) -> str:
     """Return a state's rank in SQL: a row changes only to a higher rank, so that the order of events does not matter.
 

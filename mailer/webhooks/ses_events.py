@@ -44,6 +44,13 @@ class SesEvent:
     test_id: int = 0
     link_to: str = ""
 
+    @property
+    def key(self) -> tuple[int, ...]:
+        """What identifies its email in a ledger: a delivery's send and subscriber, or a transactional email's id; or ()."""
+        if self.send_id and self.subscriber_id:
+            return self.send_id, self.subscriber_id
+        return (self.email_id,) if self.email_id else ()
+
 
 def read_event(body: str, topic: str = "") -> SesEvent | None:
     """Parse the event in a message of the queue, bare or in SNS's envelope; None for kinds we ignore (opens, clicks).

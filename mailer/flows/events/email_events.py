@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from mailer.core import addresses, log
@@ -19,7 +19,8 @@ from mailer.core.errors import BadInput, PostmergeError, Unavailable
 from mailer.core.settings import Settings
 from mailer.exchange.email_outcomes import EFFECTS, EventKind
 from mailer.flows.subscribers import inbox_limit, suppression_lifting, unsubscribe_by_email
-from mailer.store.events import delivery_events, rejected_events, transactional_email_events
+from mailer.store.events import delivery_events, ledger_events, rejected_events
+from mailer.store.events.ledger_events import DELIVERIES, TRANSACTIONAL, EmailKey, LedgerEvent, LedgerTables, LedgerUpdate
 from mailer.store.sending import deliveries
 from mailer.store.subscribers import consent_log, subscribers, suppressions
 from mailer.store.subscribers.subscribers import Subscriber
@@ -121,66 +122,51 @@ def apply_events(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) -> tuple
     """Apply a batch within a transaction; return the counts, and the events whose rows are locked."""
     tests = _apply_to_test_emails(tx, [e for e in batch if e.test_id]) + _apply_to_links(tx, [e for e in batch if e.link_to])
     batch = _match_message_ids(tx, [e for e in batch if not e.test_id and not e.link_to])
-    of_sends, busy = _apply_to_deliveries(tx, settings, [e for e in batch if e.send_id and e.subscriber_id])
-    transactional, busy_transactional = _apply_to_transactional(tx, [e for e in batch if e.email_id])
-    unknown_events = [e for e in batch if not e.email_id and not (e.send_id and e.subscriber_id)]
-    done = of_sends + transactional + tests + _count_unknown(tx, unknown_events)
+    of_sends, busy = _apply_to_ledger(tx, settings, DELIVERIES, [e for e in batch if len(e.key) == len(DELIVERIES.key)])
+    transactional, busy_transactional = _apply_to_ledger(
+        tx, settings, TRANSACTIONAL, [e for e in batch if len(e.key) == len(TRANSACTIONAL.key)]
+    )
+    done = of_sends + transactional + tests + _count_unknown(tx, [e for e in batch if not e.key])
     return done, busy + busy_transactional
 
 
 def _match_message_ids(tx: Tx, batch: Sequence[SesEvent]) -> list[SesEvent]:
     """Find the email of events without our tags by the message id."""
-    bare = {e.message_id for e in batch if not e.email_id and not (e.send_id and e.subscriber_id)}
+    bare = sorted({e.message_id for e in batch if not e.key})
     if not bare:
         return list(batch)
-    by_message = delivery_events.find_by_message_id(tx, sorted(bare))
-    transactional = transactional_email_events.find_by_message_id(tx, sorted(bare - set(by_message)))
-    return [_with_ids(e, by_message, transactional) if e.message_id in bare else e for e in batch]
+    sent = ledger_events.find_by_message_id(tx, DELIVERIES, bare)
+    single = ledger_events.find_by_message_id(tx, TRANSACTIONAL, bare)
+    return [e if e.key else _with_key(e, sent, single) for e in batch]
 
 
-def _with_ids(event: SesEvent, by_message: dict[str, delivery_events.DeliveryKey], transactional: dict[str, int]) -> SesEvent:
-    send_id, subscriber_id = by_message.get(event.message_id, (0, 0))
-    email_id = transactional.get(event.message_id, 0)
-    return SesEvent(event.kind, event.at, event.message_id, send_id, subscriber_id, email_id, event.subtype, event.detail)
+def _with_key(event: SesEvent, sent: Mapping[str, EmailKey], single: Mapping[str, EmailKey]) -> SesEvent:
+    send_id, subscriber_id = sent.get(event.message_id, (0, 0))
+    [email_id] = single.get(event.message_id, (0,))
+    return replace(event, send_id=send_id, subscriber_id=subscriber_id, email_id=email_id)
 
 
-def _apply_to_deliveries(tx: Tx, settings: Settings, batch: Sequence[SesEvent]) -> tuple[EventCounts, list[SesEvent]]:
+def _apply_to_ledger(
+    tx: Tx, settings: Settings, ledger: LedgerTables, batch: Sequence[SesEvent]
+) -> tuple[EventCounts, list[SesEvent]]:
     if not batch:
         return EventCounts(), []
-    best = {(e.send_id, e.subscriber_id): e for e in sorted(batch, key=lambda e: EFFECTS[e.kind].rank)}
-    deliveries.forget_sums(tx, sorted({send_id for send_id, _ in best}))
-    unknown, busy = delivery_events.advance(tx, [_delivery_update(event) for event in best.values()])
+    best = {e.key: e for e in sorted(batch, key=lambda e: EFFECTS[e.kind].rank)}
+    if ledger is DELIVERIES:
+        deliveries.forget_sums(tx, sorted({send_id for send_id, _ in best}))
+    unknown, busy = ledger_events.advance(tx, ledger, [_make_update(event) for event in best.values()])
     skipped = unknown | busy
-    known = [e for e in batch if (e.send_id, e.subscriber_id) not in skipped]
-    added = delivery_events.add(
-        tx,
-        [delivery_events.DeliveryEvent(e.send_id, e.subscriber_id, e.kind, e.at, e.subtype, e.detail) for e in known],
-    )
+    known = [LedgerEvent(e.key, e.kind, e.at, e.subtype, e.detail) for e in batch if e.key not in skipped]
+    added = ledger_events.add(tx, ledger, known)
     if added.soft:
         _suppress_soft(tx, settings, added.soft)
-    _suppress(tx, added.hard, added.complaints)
-    _withdraw_complaints(tx, added.not_spam)
-    unknown_events = _count_unknown(tx, [e for e in batch if (e.send_id, e.subscriber_id) in unknown])
-    done = EventCounts(recorded=added.number, duplicates=len(known) - added.number) + unknown_events
-    return done, [e for e in batch if (e.send_id, e.subscriber_id) in busy]
-
-
-def _apply_to_transactional(tx: Tx, batch: Sequence[SesEvent]) -> tuple[EventCounts, list[SesEvent]]:
-    if not batch:
-        return EventCounts(), []
-    best = {e.email_id: e for e in sorted(batch, key=lambda e: EFFECTS[e.kind].rank)}
-    unknown, busy = transactional_email_events.advance(tx, [_transactional_update(event) for event in best.values()])
-    known = [e for e in batch if e.email_id not in unknown | busy]
-    added = transactional_email_events.add(
-        tx, [transactional_email_events.TransactionalEvent(e.email_id, e.kind, e.at, e.subtype, e.detail) for e in known]
-    )
     _suppress(tx, added.hard, added.complaints)
     _suppress_addresses(tx, added.hard_to, "hard bounce")
     inbox_limit.suppress_spellings(tx, [*map(addresses.normal, added.complaints_to)])
     _withdraw_complaints(tx, added.not_spam)
-    unknown_events = _count_unknown(tx, [e for e in batch if e.email_id in unknown])
+    unknown_events = _count_unknown(tx, [e for e in batch if e.key in unknown])
     done = EventCounts(recorded=added.number, duplicates=len(known) - added.number) + unknown_events
-    return done, [e for e in batch if e.email_id in busy]
+    return done, [e for e in batch if e.key in busy]
 
 
 def _apply_to_test_emails(tx: Tx, batch: Sequence[SesEvent]) -> EventCounts:
@@ -204,18 +190,9 @@ def _apply_to_links(tx: Tx, batch: Sequence[SesEvent]) -> EventCounts:
     return EventCounts(recorded=len(batch))
 
 
-def _delivery_update(event: SesEvent) -> delivery_events.DeliveryUpdate:
+def _make_update(event: SesEvent) -> LedgerUpdate:
     effect = EFFECTS[event.kind]
-    return delivery_events.DeliveryUpdate(
-        event.send_id, event.subscriber_id, effect.state, effect.rank, event.kind, event.message_id, _ledger_detail(event)
-    )
-
-
-def _transactional_update(event: SesEvent) -> transactional_email_events.TransactionalUpdate:
-    effect = EFFECTS[event.kind]
-    return transactional_email_events.TransactionalUpdate(
-        event.email_id, effect.state, effect.rank, event.kind, event.message_id, _ledger_detail(event)
-    )
+    return LedgerUpdate(event.key, effect.state, effect.rank, event.kind, event.message_id, _ledger_detail(event))
 
 
 def _ledger_detail(event: SesEvent) -> str:

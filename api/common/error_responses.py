@@ -17,6 +17,7 @@ from api.common.language import CHECK, get_language, names_command
 from api.common.render import render_message
 from mailer.core.errors import BadInput, PostmergeError, Refused, ServiceUnavailable, TooManyRequests, Unavailable
 from mailer.core.i18n import N_
+from mailer.flows.subscribers.subscriber_admin import Rejected
 
 DATABASE_UNAVAILABLE = N_("Something went wrong on our side. Please try again in a minute.")
 UNKNOWN_HOST = N_(
@@ -104,6 +105,11 @@ def install_handlers(app: FastAPI, context: AppContext) -> None:
         return error_response(context, request, 422, _describe_first(error), "invalid_input")
 
     async def on_own(request: Request, error: Exception) -> Response:
+        if isinstance(error, Rejected):
+            limited = error.code == "rate_limited"
+            response = error_response(context, request, 429 if limited else 400, str(error), error.code, error.facts)
+            response.headers.update({"Retry-After": "3600"} if limited else {})
+            return response
         status, sentence = _make_own(error)
         return error_response(context, request, status, sentence, field=getattr(error, "field", ""))
 

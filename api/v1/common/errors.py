@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from api.common.dependencies import AppContext
 from mailer.core import form_fields
 from mailer.core.errors import Mistyped
-from mailer.flows.subscribers.subscriber_admin import Rejected
 
 
 class ApiError(HTTPException):
@@ -41,10 +40,3 @@ def check_declared_fields(context: AppContext, metadata: Mapping[str, Any]) -> N
 def raise_not_found(what: str) -> NoReturn:
     """Raise ApiError 404."""
     raise ApiError(404, "not_found", f"There is no such {what}.")
-
-
-def make_rejection_error(error: Rejected) -> ApiError:
-    """The error for a change that the flow rejected."""
-    if error.code == "rate_limited":
-        return ApiError(429, error.code, str(error), error.facts, retry=3600)
-    return ApiError(400, error.code, str(error), error.facts)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from api.common.dependencies import AppContext, Context
 from api.v1.common import schemas
-from api.v1.common.errors import ApiError, make_rejection_error, raise_not_found
+from api.v1.common.errors import ApiError, raise_not_found
 from api.v1.sending.draft_input import EmailInput, EmailUpdateInput, as_changes
 from api.v1.sending.emails import HELD_IN_GIT, as_emails
 from mailer import forges
@@ -20,8 +20,7 @@ from mailer.core.errors import BadInput
 from mailer.flows.publishing import drafts
 from mailer.flows.publishing.drafts import DraftFields
 from mailer.flows.sending import issue_overview
-from mailer.flows.subscribers.subscriber_admin import Rejected
-from mailer.forges.base import Forge, ForgeError
+from mailer.forges.base import Forge
 from mailer.store.publishing.drafts import Draft
 
 router = APIRouter(prefix="/emails", tags=["Emails"])
@@ -48,10 +47,7 @@ def create_email(context: Context, forge: Repository, payload: EmailInput) -> JS
     the file.
     """
     given = DraftFields(**as_changes(payload))
-    try:
-        made = drafts.create_draft(context.database, forge, given, context.settings.issues_folder)
-    except Rejected as error:
-        raise make_rejection_error(error) from error
+    made = drafts.create_draft(context.database, forge, given, context.settings.issues_folder)
     return JSONResponse(as_draft(context, made), 201)
 
 
@@ -66,13 +62,7 @@ def update_email(context: Context, forge: Repository, id: str, change: EmailUpda
     if "ignored" in changes:  # clients send back all that they retrieved: what is as it was is not ignored
         shown = as_draft(context, draft)
         changes["ignored"] = tuple(name for name in changes["ignored"] if getattr(change, name) != shown.get(name))
-    try:
-        changed = drafts.change_draft(context.database, forge, draft, changes)
-    except Rejected as error:
-        raise make_rejection_error(error) from error
-    except ForgeError as error:
-        raise ApiError(409, "conflict", str(error)) from error
-    return JSONResponse(as_draft(context, changed))
+    return JSONResponse(as_draft(context, drafts.change_draft(context.database, forge, draft, changes)))
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=schemas.error_responses(404, 409))
@@ -81,10 +71,7 @@ def delete_email(context: Context, forge: Repository, id: str) -> Response:
 
     Deletes a draft with its branch and closes its pull request. An email that is no draft is removed in git: 403.
     """
-    try:
-        drafts.delete_draft(context.database, forge, _find_draft(context, id))
-    except ForgeError as error:
-        raise ApiError(409, "conflict", str(error)) from error
+    drafts.delete_draft(context.database, forge, _find_draft(context, id))
     return Response(status_code=204)
 
 

@@ -13,14 +13,13 @@ from fastapi.responses import JSONResponse, Response
 
 from api.common.dependencies import AppContext, Context
 from api.v1.common import paging, schemas
-from api.v1.common.errors import ApiError, make_rejection_error
+from api.v1.common.errors import ApiError
 from api.v1.sending import archive_files
 from mailer import forges
 from mailer.core import public_ids
 from mailer.editions.images import PICTURE_SUFFIXES
 from mailer.flows.publishing import draft_images
 from mailer.flows.publishing.draft_images import FOLDER, MAX_IMAGE_UPLOAD_BYTES, NotAnImage
-from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.publishing.draft_images import DraftImage
 
 router = APIRouter(prefix="/images", tags=["Files"])
@@ -71,8 +70,6 @@ def create_image(context: Context, image: UploadFile, metadata: Annotated[str, F
     except NotAnImage as error:
         wrong = {"type": "value_error.file_extension", "loc": ("file", "image"), "msg": str(error)}
         raise RequestValidationError([wrong]) from error
-    except Rejected as error:
-        raise make_rejection_error(error) from error
     return JSONResponse(_as_uploaded(context, made), 201)
 
 

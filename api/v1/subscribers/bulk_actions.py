@@ -11,7 +11,7 @@ from starlette.background import BackgroundTask
 
 from api.common.dependencies import Context
 from api.v1.common import schemas
-from api.v1.common.errors import ApiError, check_declared_fields, make_rejection_error, raise_not_found
+from api.v1.common.errors import ApiError, check_declared_fields, raise_not_found
 from api.v1.subscribers.subscriber_filters import build_conditions, parse_filters
 from mailer.core import public_ids
 from mailer.core.errors import BadInput, BadRule
@@ -46,9 +46,7 @@ def create_bulk_action(context: Context, payload: BulkActionInput) -> JSONRespon
             check_declared_fields(context, given)
         where = _build_conditions(context, payload.metadata)
         row = bulk_actions.run_action(context.database, context.settings, payload.type, payload.metadata, where)
-    except Rejected as error:
-        raise make_rejection_error(error) from error
-    except BadRule:
+    except (Rejected, BadRule):
         raise
     except BadInput as error:
         raise ApiError(400, "invalid_input", str(error)) from error

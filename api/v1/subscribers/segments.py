@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.common.dependencies import Context
 from api.v1.common import paging, schemas
-from api.v1.common.errors import make_rejection_error, raise_not_found
+from api.v1.common.errors import raise_not_found
 from api.v1.common.record_lists import list_records
 from mailer.core import public_ids
 from mailer.flows.operations import api_records
 from mailer.flows.subscribers import segment_admin
-from mailer.flows.subscribers.subscriber_admin import Rejected
 
 router = APIRouter(prefix="/segments", tags=["Segments"])
 
@@ -76,9 +75,7 @@ def create_segment(context: Context, payload: SegmentInput) -> JSONResponse:
 
     Its filters must be expressible as an audience rule.
     """
-    return JSONResponse(
-        _as_segment(_or_rejection(lambda: segment_admin.create_segment(context.database, payload.model_dump()))), 201
-    )
+    return JSONResponse(_as_segment(segment_admin.create_segment(context.database, payload.model_dump())), 201)
 
 
 @router.get("/{id}", responses=schemas.response("Segment") | schemas.error_responses(404))
@@ -97,7 +94,7 @@ def update_segment(context: Context, id: str, change: SegmentUpdateInput) -> JSO
 
     Fields that are left out do not change.
     """
-    row = _or_rejection(lambda: segment_admin.change_segment(context.database, id, change.model_dump(exclude_none=True)))
+    row = segment_admin.change_segment(context.database, id, change.model_dump(exclude_none=True))
     return JSONResponse(_as_segment(row)) if row else raise_not_found("segment")
 
 
@@ -110,13 +107,6 @@ def delete_segment(context: Context, id: str) -> Response:
     if not segment_admin.delete_segment(context.database, id):
         raise_not_found("segment")
     return Response(status_code=204)
-
-
-def _or_rejection(work: Any) -> Any:
-    try:
-        return work()
-    except Rejected as error:
-        raise make_rejection_error(error) from error
 
 
 def _as_segment(row: dict[str, Any]) -> dict[str, Any]:

@@ -22,12 +22,12 @@ from mailer.store.subscribers.subscriber_records import (
     FIRST_IP,
     FIRST_SOURCE,
     ORDERINGS,
-    SUPPRESSION,
     TYPES,
     Condition,
     SubscriberOrder,
     parse_ordering,
 )
+from mailer.store.subscribers.suppressions import SUPPRESSION
 
 Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
 Words = list[Annotated[str, Field(max_length=300)]]

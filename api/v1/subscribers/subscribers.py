@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.common.dependencies import AppContext, Context, client_ip
 from api.v1.common import openapi, paging, schemas
-from api.v1.common.errors import ApiError, check_declared_fields, make_rejection_error, raise_not_found
+from api.v1.common.errors import ApiError, check_declared_fields, raise_not_found
 from api.v1.common.request_validation import JsonObject
 from api.v1.subscribers.stripe_subscriptions import as_subscription
 from api.v1.subscribers.subscriber_filters import (
@@ -107,10 +107,7 @@ def list_subscribers(context: Context, request: Request, filters: FilterQuery, p
     order = get_order(filters)
     where = build_conditions(context.database, filters)
     paging.check_key(page, list if order.place else int if order.is_by_id else str)
-    try:
-        found = subscriber_query.list_page(context.database, where, order, page.range, get_only_tag(filters), filters.tag)
-    except Rejected as error:
-        raise make_rejection_error(error) from error
+    found = subscriber_query.list_page(context.database, where, order, page.range, get_only_tag(filters), filters.tag)
     shown = paging.cut(page, found.subscribers, order.get_key)
     results = [{**as_subscriber(one), **_expanded(context, one, filters.expand)} for one in shown.rows]
     return paging.page_response(context, request, page, results, found.count, shown.after)
@@ -135,10 +132,7 @@ def create_subscriber(
         {"campaign": payload.utm_campaign, "medium": payload.utm_medium, "source": payload.utm_source},
         payload.type, None, _parse_ip(payload.ip_address),
     )  # fmt: skip
-    try:
-        added, queued = subscriber_admin.add_subscriber(context.database, context.settings, given, collision)
-    except Rejected as error:
-        raise make_rejection_error(error) from error
+    added, queued = subscriber_admin.add_subscriber(context.database, context.settings, given, collision)
     return paging.OrjsonResponse(
         as_subscriber(added), 201, background=BackgroundTask(context.wake_transactional) if queued else None
     )
@@ -173,10 +167,7 @@ def update_subscriber(context: Context, id_or_email: str, change: SubscriberUpda
         kind=change.type,
         reason=change.unsubscription_reason,
     )
-    try:
-        found = subscriber_admin.change_subscriber(context.database, id_or_email, payload, settings=context.settings)
-    except Rejected as error:
-        raise make_rejection_error(error) from error
+    found = subscriber_admin.change_subscriber(context.database, id_or_email, payload, settings=context.settings)
     return paging.OrjsonResponse(as_subscriber(found)) if found else raise_not_found("subscriber")
 
 

@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.common.dependencies import Context
 from api.v1.common import paging, schemas
-from api.v1.common.errors import make_rejection_error, raise_not_found
+from api.v1.common.errors import raise_not_found
 from mailer.core import public_ids
 from mailer.flows.subscribers import tag_admin
-from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.subscribers.tags import SubscriberTag
 
 router = APIRouter(prefix="/tags", tags=["Tags"])
@@ -76,12 +75,9 @@ def create_tag(
 
     With the collision behavior `overwrite`, an existing tag is updated and returned with 200.
     """
-    try:
-        tag, new = tag_admin.create_tag(
-            context.database, payload.name, payload.model_dump(exclude={"name"}), collision == "overwrite"
-        )
-    except Rejected as error:
-        raise make_rejection_error(error) from error
+    tag, new = tag_admin.create_tag(
+        context.database, payload.name, payload.model_dump(exclude={"name"}), collision == "overwrite"
+    )
     return JSONResponse(as_tag(tag), 201 if new else 200)
 
 
@@ -102,10 +98,7 @@ def update_tag(context: Context, id: str, change: TagUpdateInput) -> JSONRespons
     A new name applies to all subscribers who have the tag.
     """
     given = change.model_dump(exclude={"secondary_id"}, exclude_unset=True)
-    try:
-        found = tag_admin.change_tag(context.database, id, given)
-    except Rejected as error:
-        raise make_rejection_error(error) from error
+    found = tag_admin.change_tag(context.database, id, given)
     return JSONResponse(as_tag(found)) if found else raise_not_found("tag")
 
 

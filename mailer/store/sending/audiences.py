@@ -11,17 +11,14 @@ from mailer.core.audience import Both, Compare, Either, Everyone, Not, Rule, Seg
 from mailer.core.db import Tx
 from mailer.core.errors import BadInput
 from mailer.store.subscribers import text_selection
+from mailer.store.subscribers.suppressions import WANTS_EMAILS
 
 # Active subscribers who want every issue, are not paused and whose address is not suppressed: the base of every audience.
-MAILABLE = """
+MAILABLE = f"""
         FROM subscribers
-        WHERE state = 'active'
+        WHERE {WANTS_EMAILS}
             AND frequency = 'every'
-            AND (paused_until IS NULL OR paused_until <= now())
-            AND NOT EXISTS (
-                SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
-            )
-            AND {rule}
+            AND {{rule}}
 """
 
 

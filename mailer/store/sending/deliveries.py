@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from mailer.core.db import Tx, each
 from mailer.core.tokens import Recipient
 from mailer.store.subscribers import text_selection
+from mailer.store.subscribers.suppressions import IS_SUPPRESSED
 
 LAST_WAVE = 2  # 0: the first slice; 1: the rest; 2: those who come last in a warm-up
 
@@ -79,9 +80,7 @@ def claim(
                 subscribers.state = 'active' AS active,
                 {text_selection.VARIANT} AS variant,
                 coalesce(subscribers.paused_until > now(), false) AS paused,
-                EXISTS (
-                    SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal
-                ) AS suppressed
+                {IS_SUPPRESSED} AS suppressed
             FROM picked
             JOIN subscribers ON subscribers.id = picked.subscriber_id
             LEFT JOIN entitlements ON entitlements.subscriber_id = picked.subscriber_id

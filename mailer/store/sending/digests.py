@@ -8,6 +8,7 @@ from typing import Any
 from mailer.core import log
 from mailer.core.db import Tx
 from mailer.store.subscribers import text_selection
+from mailer.store.subscribers.suppressions import WANTS_EMAILS
 
 
 def begin(tx: Tx, frequency: str, first_day: date) -> bool:
@@ -59,11 +60,9 @@ def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: dat
             ORDER BY array_position({text_selection.LANGS}, name)
             LIMIT 1
         ) AS translation ON true
-        WHERE state = 'active'
+        WHERE {WANTS_EMAILS}
             AND frequency = %(frequency)s
             AND confirmed_at < %(end)s
-            AND (paused_until IS NULL OR paused_until <= now())
-            AND NOT EXISTS (SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal)
             AND {condition}
         """,
         frequency=frequency,

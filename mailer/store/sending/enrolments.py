@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from mailer.core.audience import Rule
 from mailer.core.db import Tx, each
 from mailer.store.sending.audiences import compile_rule
+from mailer.store.subscribers.suppressions import IS_SUPPRESSED
 
 CAP_PERIOD = timedelta(days=7)  # in which the emails to a subscriber are counted
 
@@ -67,7 +68,7 @@ def list_due(tx: Tx, step_id: int, rules: DueRules, limit: int) -> list[DueEnrol
         SELECT
             subscribers.id AS subscriber_id,
             subscribers.state = 'active' AS is_active,
-            EXISTS (SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal) AS is_suppressed,
+            {IS_SUPPRESSED} AS is_suppressed,
             subscribers.frequency = 'every' AS wants_every,
             CASE WHEN subscribers.paused_until > now() THEN subscribers.paused_until END AS paused_until,
             {audience} AS in_audience,

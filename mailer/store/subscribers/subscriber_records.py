@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from mailer.core.db import PageRange, Question, Tx
+from mailer.store.subscribers.suppressions import IS_SUPPRESSED, SUPPRESSION, WANTS_EMAILS
 
 
 class SubscriberRecord(NamedTuple):
@@ -55,8 +56,6 @@ class Condition:
     values: Mapping[str, Any]
 
 
-SUPPRESSION = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
-_RECEIVING = f"state = 'active' AND paused_until > now() IS NOT TRUE AND NOT EXISTS ({SUPPRESSION})"
 _PAID = """EXISTS (
     SELECT FROM entitlements
     WHERE entitlements.subscriber_id = subscribers.id AND premium AND until > now() IS NOT FALSE {which}
@@ -66,12 +65,12 @@ TYPES = {
     "complained": f"EXISTS ({SUPPRESSION} AND reason = 'complaint')",
     "undeliverable": f"EXISTS ({SUPPRESSION} AND reason IN ('hard bounce', 'soft bounces'))",
     "blocked": f"EXISTS ({SUPPRESSION} AND reason = 'operator')",
-    "unsubscribed": f"state = 'unsubscribed' AND NOT EXISTS ({SUPPRESSION})",
-    "unactivated": f"state = 'unconfirmed' AND NOT EXISTS ({SUPPRESSION})",
-    "paused": f"state = 'active' AND paused_until > now() AND NOT EXISTS ({SUPPRESSION})",
-    "premium": f"{_RECEIVING} AND " + _PAID.format(which="AND entitlements.state <> 'complimentary'"),
-    "gifted": f"{_RECEIVING} AND " + _PAID.format(which="AND entitlements.state = 'complimentary'"),
-    "regular": f"{_RECEIVING} AND NOT " + _PAID.format(which=""),
+    "unsubscribed": f"state = 'unsubscribed' AND NOT {IS_SUPPRESSED}",
+    "unactivated": f"state = 'unconfirmed' AND NOT {IS_SUPPRESSED}",
+    "paused": f"state = 'active' AND paused_until > now() AND NOT {IS_SUPPRESSED}",
+    "premium": f"{WANTS_EMAILS} AND " + _PAID.format(which="AND entitlements.state <> 'complimentary'"),
+    "gifted": f"{WANTS_EMAILS} AND " + _PAID.format(which="AND entitlements.state = 'complimentary'"),
+    "regular": f"{WANTS_EMAILS} AND NOT " + _PAID.format(which=""),
 }
 
 _FIRST = """(

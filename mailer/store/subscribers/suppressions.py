@@ -7,6 +7,13 @@ from datetime import timedelta
 
 from mailer.core.db import Tx
 
+# Conditions on a row of ``subscribers``. No email goes to a suppressed address; issues and digests only to those who want them.
+SUPPRESSION = "SELECT FROM suppressions WHERE suppressions.email_normal = subscribers.email_normal"
+IS_SUPPRESSED = f"EXISTS ({SUPPRESSION})"
+WANTS_EMAILS = f"""subscribers.state = 'active'
+    AND (subscribers.paused_until IS NULL OR subscribers.paused_until <= now())
+    AND NOT {IS_SUPPRESSED}"""
+
 BOUNCES = ("soft bounces", "hard bounce")
 # What an address is suppressed for, mildest first. An event of the same reason renews the suppression; a milder one does not.
 RANKED_REASONS = "ARRAY['soft bounces', 'hard bounce', 'operator', 'complaint']"

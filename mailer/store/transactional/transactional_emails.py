@@ -10,6 +10,7 @@ from typing import Any
 from mailer.core import log
 from mailer.core.db import Tx, each, json
 from mailer.core.tokens import Recipient
+from mailer.store.subscribers.suppressions import IS_SUPPRESSED
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], i
     ``skipped``. A confirmation that was requested after a bounce is left to the caller, who knows how long ago that was.
     """
     rows = tx.all(
-        """
+        f"""
         WITH picked AS (
             SELECT id FROM transactional_emails
             WHERE state = 'pending'
@@ -173,11 +174,8 @@ def claim_batch(tx: Tx, claim_id: str, size: int) -> tuple[list[ClaimedEmail], i
                     WHEN topic IN ('digest', 'pause over')
                         THEN subscribers.state = 'active' AND coalesce(subscribers.paused_until <= now(), true)
                     ELSE true
-                END AND subscribers.erased_at IS NULL AND NOT EXISTS (
-                    SELECT FROM suppressions
-                    WHERE suppressions.email_normal = subscribers.email_normal
-                        AND NOT transactional_emails.facts ? 'after_bounce'
-                ) AS wanted
+                END AND subscribers.erased_at IS NULL
+                AND (transactional_emails.facts ? 'after_bounce' OR NOT {IS_SUPPRESSED}) AS wanted
             FROM picked
             JOIN transactional_emails ON transactional_emails.id = picked.id
             LEFT JOIN subscribers ON subscribers.id = transactional_emails.subscriber_id

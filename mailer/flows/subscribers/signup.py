@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,6 +13,7 @@ from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, Mistyped
 from mailer.core.i18n import read_by
 from mailer.core.settings import Settings
+from mailer.core.tokens import LinkClaim
 from mailer.flows.subscribers import (
     email_domain_check,
     erasure,
@@ -225,6 +226,22 @@ def unsubscribe(database: Database, settings: Settings, token: str, source: str 
 
     The token is valid for ever, but only for the address that its email went to.
     """
+
+    def change(tx: Tx, claim: LinkClaim) -> bool:
+        if not subscribers.unsubscribe(tx, claim.subscriber_id):
+            return False
+        consent_log.record(tx, claim.subscriber_id, "unsubscribed", source, ip, {"send": claim.reference})
+        if source != "page":
+            notify_still_paying(tx, claim.subscriber_id)
+        return True
+
+    return _change_by_link(database, settings, token, change, "subscriber.left")
+
+
+def _change_by_link(
+    database: Database, settings: Settings, token: str, change: Callable[[Tx, LinkClaim], bool], event: str
+) -> TokenResult:
+    """Change something for the subscriber of an unsubscribe link; ``change`` returns False if there is nothing to do."""
     claim = tokens.read_unsubscribe(settings.need_secrets(), token)
     if claim is None:
         return TokenResult.INVALID
@@ -232,12 +249,9 @@ def unsubscribe(database: Database, settings: Settings, token: str, source: str 
         subscriber = subscribers.lock(tx, claim.subscriber_id)
         if subscriber is None or not private_links.is_for_address(tx, claim, subscriber):
             return TokenResult.OTHER_ADDRESS
-        if not subscribers.unsubscribe(tx, subscriber.id):
+        if not change(tx, claim):
             return TokenResult.ALREADY
-        consent_log.record(tx, subscriber.id, "unsubscribed", source, ip, {"send": claim.reference})
-        if source != "page":
-            notify_still_paying(tx, subscriber.id)
-    logger.info("subscriber.left", subscriber=claim.subscriber_id)
+    logger.info(event, subscriber=claim.subscriber_id, send=claim.reference)
     return TokenResult.DONE
 
 
@@ -250,17 +264,11 @@ def is_in_sequence(database: Database, settings: Settings, token: str) -> bool:
 
 def end_sequence(database: Database, settings: Settings, token: str) -> TokenResult:
     """End only the sequence whose email has this unsubscribe link; the subscription continues. Repeating it has no effect."""
-    claim = tokens.read_unsubscribe(settings.need_secrets(), token)
-    if claim is None:
-        return TokenResult.INVALID
-    with database.transaction() as tx:
-        subscriber = subscribers.lock(tx, claim.subscriber_id)
-        if subscriber is None or not private_links.is_for_address(tx, claim, subscriber):
-            return TokenResult.OTHER_ADDRESS
-        if not enrolments.end_by_send(tx, subscriber.id, claim.reference, "stopped by the subscriber"):
-            return TokenResult.ALREADY
-    logger.info("sequence.ended_by_subscriber", subscriber=claim.subscriber_id, send=claim.reference)
-    return TokenResult.DONE
+
+    def change(tx: Tx, claim: LinkClaim) -> bool:
+        return enrolments.end_by_send(tx, claim.subscriber_id, claim.reference, "stopped by the subscriber")
+
+    return _change_by_link(database, settings, token, change, "sequence.ended_by_subscriber")
 
 
 def notify_still_paying(tx: Tx, subscriber_id: int) -> None:

@@ -11,11 +11,12 @@ from mailer.core import i18n
 from mailer.core.settings import Settings
 from mailer.flows.transactional.subscription_emails import DigestEntry, SubscriptionEmail
 from mailer.payments.currencies import format_money
+from mailer.store.transactional.transactional_emails import ClaimedEmail
 
 
-def compose_report(settings: Settings, site_name: str, facts: Mapping[str, Any]) -> SubscriptionEmail:
-    """Return the text of a report. ``facts``: as ``monthly_report.collect_facts`` returns them."""
-    lang = i18n.choose(facts["lang"])
+def compose_report(settings: Settings, site_name: str, email: ClaimedEmail) -> SubscriptionEmail:
+    """Return the text of a report. Its facts are those of ``monthly_report.collect_facts``."""
+    facts, lang = email.facts, i18n.choose(email.facts["lang"])
     report, say = _Report(facts, lang), i18n.translator(lang)
     month = i18n.month(date.fromisoformat(f"{facts['month']}-01"), lang)
     subscribers = say("Subscribers now: %(number)s.", number=report.number(facts["subscribers"]))

@@ -38,6 +38,7 @@ class SubscriptionEmail:
     entries: tuple[DigestEntry, ...] = ()
     unsubscribe_url: str = ""
     unsubscribe_label: str = ""
+    why: str = ""  # below the postal address
     canary: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -78,6 +79,27 @@ def compose_email(settings: Settings, site_name: str, email: ClaimedEmail) -> Su
     lang = i18n.choose(email.lang)
     context = _EmailContext(settings, site_name, email, lang, i18n.translator(lang))
     return _TOPICS[email.topic](context)
+
+
+def compose_billing_email(settings: Settings, site_name: str, email: ClaimedEmail) -> SubscriptionEmail:
+    """Return the text of an email about payments, with a link to the subscriber's page or to a gift."""
+    facts, lang = email.facts, email.facts.get("lang") or "en"
+    context = _EmailContext(settings, site_name, email, lang, i18n.translator(lang))
+    gift, label = facts.get("gift"), facts["label"]
+    link = context.url(f"gift/{tokens.gift_token(context.secrets, email.recipient, gift)}") if gift else context.paid_page()
+    return SubscriptionEmail(
+        lang=lang,
+        subject=facts["subject"],
+        preheader=facts["sentences"][0],
+        title=facts["subject"],
+        before=tuple(facts["sentences"]),
+        link=link if label else "",
+        label=label,
+        instead=f"{label}:",
+        why=context.say(
+            "You’re getting this email because you have or were given a paid subscription to %(site)s.", site=site_name
+        ),
+    )
 
 
 def _confirmation(context: _EmailContext) -> SubscriptionEmail:

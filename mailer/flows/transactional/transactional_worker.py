@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jinja2
 
-from mailer.core import addresses, i18n, log, tokens
+from mailer.core import addresses, i18n, log
 from mailer.core.db import Database, Tx
 from mailer.core.errors import Refused, Unavailable
 from mailer.core.message import plain_message
@@ -83,7 +83,7 @@ def _deliver_email(
 
 def _send_email(settings: Settings, transport: Transport, site_name: str, email: ClaimedEmail) -> Answer:
     try:
-        raw = _BUILDERS[email.kind](settings, site_name, email)
+        raw = build_message(settings, site_name, email)
     except Exception as error:
         logger.exception("transactional.unbuildable", email=email.id)
         return Answer(Outcome.REFUSED, detail=f"the message could not be built ({type(error).__name__})")
@@ -123,11 +123,9 @@ def _record_outcome(database: Database, email: ClaimedEmail, claim_id: str, answ
             time.sleep(1)
 
 
-def build_confirmation(settings: Settings, site_name: str, email: ClaimedEmail) -> bytes:
-    """Build the email that asks a subscriber to confirm, or another one about their subscription (``email.topic``)."""
-    return render_subscription_email(
-        settings, site_name, subscription_emails.compose_email(settings, site_name, email), email.email
-    )
+def build_message(settings: Settings, site_name: str, email: ClaimedEmail) -> bytes:
+    """Build the message of a claimed email. Raises KeyError for an unknown kind or topic."""
+    return render_subscription_email(settings, site_name, _COMPOSERS[email.kind](settings, site_name, email), email.email)
 
 
 def render_subscription_email(settings: Settings, site_name: str, text: SubscriptionEmail, to: str) -> bytes:
@@ -146,42 +144,11 @@ def render_subscription_email(settings: Settings, site_name: str, text: Subscrip
     )
 
 
-def build_billing_email(settings: Settings, site_name: str, email: ClaimedEmail) -> bytes:
-    """Build an email about payments, with a link to the subscriber's page."""
-    secrets, to, gift = settings.need_secrets(), email.recipient, email.facts.get("gift")
-    path = (
-        f"gift/{tokens.gift_token(secrets, to, gift)}" if gift else f"paid/{tokens.paid_token(secrets, to, email.created_at)}"
-    )
-    lang = email.facts.get("lang") or "en"
-    facts = {
-        "site_name": site_name,
-        "lang": lang,
-        "dir": i18n.direction(lang),
-        "_": i18n.translator(lang),
-        "link": f"{settings.api_url}/{path}" if email.facts["label"] else "",
-        "postal_address": settings.postal_address,
-        **{name: email.facts[name] for name in ("subject", "sentences", "label")},
-    }
-    return plain_message(
-        to=email.email,
-        subject=email.facts["subject"],
-        html=_get_templates().get_template("billing.html").render(facts),
-        text=_get_templates().get_template("billing.txt").render(facts),
-        sender=settings.sender,
-        reply_to=settings.reply_to,
-        lang=lang,
-        headers={},
-    )
-
-
-def build_report(settings: Settings, site_name: str, email: ClaimedEmail) -> bytes:
-    """Build the monthly report."""
-    return render_subscription_email(
-        settings, site_name, report_emails.compose_report(settings, site_name, email.facts), email.email
-    )
-
-
-_BUILDERS = {"confirmation": build_confirmation, "paid": build_billing_email, "report": build_report}
+_COMPOSERS = {
+    "confirmation": subscription_emails.compose_email,
+    "paid": subscription_emails.compose_billing_email,
+    "report": report_emails.compose_report,
+}
 
 
 @cache

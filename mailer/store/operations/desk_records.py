@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from mailer.core.db import Tx, each
 
@@ -30,11 +31,11 @@ class DeskAct:
     outcome: str
 
 
-def add_link(tx: Tx, hash_: bytes, who: DeskIdentity, expiry: timedelta) -> None:
-    """Store a link that signs in once."""
+def add(tx: Tx, table: Literal["desk_links", "desk_sessions"], hash_: bytes, who: DeskIdentity, expiry: timedelta) -> None:
+    """Store a link that signs in once, or begin a session."""
     tx.run(
-        """
-        INSERT INTO desk_links (hash, operator, role, by_email, expires_at)
+        f"""
+        INSERT INTO {table} (hash, operator, role, by_email, expires_at)
         VALUES (%(hash)s, %(operator)s, %(role)s, %(by_email)s, now() + %(expiry)s)
         """,
         hash=hash_,
@@ -74,19 +75,6 @@ def use_link(tx: Tx, hash_: bytes) -> DeskIdentity | None:
         hash=hash_,
     )
     return DeskIdentity(**row) if row else None
-
-
-def add_session(tx: Tx, hash_: bytes, who: DeskIdentity, expiry: timedelta) -> None:
-    """Begin a session."""
-    tx.run(
-        """
-        INSERT INTO desk_sessions (hash, operator, role, by_email, expires_at)
-        VALUES (%(hash)s, %(operator)s, %(role)s, %(by_email)s, now() + %(expiry)s)
-        """,
-        hash=hash_,
-        expiry=expiry,
-        **vars(who),
-    )
 
 
 def get_session(tx: Tx, hash_: bytes) -> DeskIdentity | None:

@@ -13,13 +13,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from mailer.core.db import Database
-from mailer.fakes import fake_github
-from mailer.fakes.fake_github import FakeGitHub
 from mailer.flows.operations import api_keys
 from mailer.flows.publishing import drafts
 from mailer.forges.bare_repository import BareRepository
 from mailer.forges.base import BranchChange
 from tests import web
+from tests.fakes.github import NAME, TOKEN, FakeGitHub
 from tests.integration.api.test_contract import call
 from tests.web import Web
 
@@ -61,8 +60,8 @@ def github() -> Iterator[FakeGitHub]:
 @pytest.fixture
 def at_github(database: Database, tmp_path: Path, github: FakeGitHub) -> TestClient:
     """A client of a newsletter whose repository is at GitHub."""
-    address = f"https://github.com/{fake_github.NAME}"
-    made = web.make(tmp_path, database, repository=address, repository_token=fake_github.TOKEN, repository_api=github.url)
+    address = f"https://github.com/{NAME}"
+    made = web.make(tmp_path, database, repository=address, repository_token=TOKEN, repository_api=github.url)
     return made.holder()
 
 
@@ -275,7 +274,7 @@ def test_only_an_admin_key_writes_drafts(newsletter: Web, repository: Path, scop
 def test_at_github_a_draft_is_a_branch_with_a_pull_request(at_github: TestClient, github: FakeGitHub) -> None:
     made = call(at_github, "POST", "/emails", json=DRAFT).json()
     place = made["metadata"]
-    assert (place["state"], place["pull_request"]) == ("pushed", f"https://github.com/{fake_github.NAME}/pull/1")
+    assert (place["state"], place["pull_request"]) == ("pushed", f"https://github.com/{NAME}/pull/1")
     assert github.files[github.heads[place["branch"]]][place["path"]].endswith(b"Some *text*.\n")
     assert (github.pulls[1]["head"], github.pulls[1]["base"]) == (place["branch"], "main")
     call(at_github, "PATCH", f"/emails/{made['id']}", "/emails/{}", json={"body": "New."})

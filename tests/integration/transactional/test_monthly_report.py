@@ -22,6 +22,7 @@ from mailer.flows.operations.monthly_report import MonthlyReports, find_last_mon
 from mailer.flows.transactional.report_emails import compose_report
 from mailer.flows.transactional.transactional_worker import deliver_batch
 from mailer.store.subscribers import subscribers
+from mailer.store.transactional.transactional_emails import ClaimedEmail
 from mailer.transports.outbox import Outbox
 from mailer.webhooks.ses_events import SesEvent
 from tests import factories
@@ -100,7 +101,8 @@ def test_what_was_paid_is_told_where_something_is_sold(busy: Database, conf: Set
     assert facts
     assert facts["paid"] is None
     paid = {"began": 2, "ended": 1, "monthly_revenue": {"eur": 4950, "usd": 100}}
-    text = " ".join(compose_report(conf, "The Letter", {**facts, "paid": paid}).before)
+    email = ClaimedEmail(1, "report", 0, "writer@example.org", datetime.now(UTC), {**facts, "paid": paid})
+    text = " ".join(compose_report(conf, "The Letter", email).before)
     assert "Bezahlte Abos: 2 begonnen, 1 beendet. Umsatz im Monat: 49,50\xa0€. Umsatz im Monat: 1,00\xa0$." in text
     sells = monthly_report._measure_paid(busy, conf, THIS)
     assert sells == {"began": 0, "ended": 0, "monthly_revenue": {}}

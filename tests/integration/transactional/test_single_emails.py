@@ -186,7 +186,7 @@ def test_what_anybody_wrote_stays_text_in_an_email_to_a_stranger(
     conf: Settings, kind: str, topic: str, facts: dict[str, Any]
 ) -> None:
     sent = ClaimedEmail(1, kind, 1, "ada@example.org", datetime.now(UTC), facts, topic, "de")
-    found = parts(transactional_worker._BUILDERS[kind](conf, CRAFTED.replace("\n", ""), sent))
+    found = parts(transactional_worker.build_message(conf, CRAFTED.replace("\n", ""), sent))
     shown = lxml_html.document_fromstring(found["text/html"])
     assert list(shown.iter("script")) == []
     assert not [link for link in shown.iter("a") if "evil.example" in link.get("href", "")]

@@ -119,7 +119,7 @@ def sign_in(database: Database, settings: Settings, token: str) -> str | None:
         if who is None:
             return None
         session = secrets.token_urlsafe(32)
-        desk_records.add_session(tx, _hash(session), who, SESSION_LENGTH)
+        desk_records.add(tx, "desk_sessions", _hash(session), who, SESSION_LENGTH)
         desk_records.add_act(tx, who, "sign in", "", "")
     logger.info("desk.signed_in", role=who.role)
     return session
@@ -193,7 +193,7 @@ def _apply_settings(settings: Settings, who: DeskIdentity) -> DeskIdentity | Non
 
 def _add_link(tx: Tx, settings: Settings, who: DeskIdentity) -> str:
     token = secrets.token_urlsafe(32)
-    desk_records.add_link(tx, _hash(token), who, LOGIN_EXPIRY)
+    desk_records.add(tx, "desk_links", _hash(token), who, LOGIN_EXPIRY)
     return f"{settings.api_url}/desk/login/{token}"
 
 

@@ -6,7 +6,7 @@ Each matter is emailed once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailer.core.db import Tx
@@ -21,24 +21,23 @@ from mailer.store.subscribers import subscribers
 from mailer.store.transactional import transactional_emails
 
 
-def queue_email(
-    tx: Tx,
-    subscriber_id: int,
-    once: str,
-    voice: Localizer,
-    subject: str,
-    sentences: Sequence[str],
-    label: str = "",
-    gift: int = 0,
-    held: str = "",
-) -> bool:
-    """Queue an email unless one about this matter was queued before. ``label`` is the text of its link; ``held`` says why the
-    email waits for the operator's review.
-    """
-    label = label or voice.say("Your subscription")
-    facts = {"subject": subject, "sentences": list(sentences), "label": label, "gift": gift, "lang": voice.lang}
-    facts |= {"held": held} if held else {}
-    return bool(transactional_emails.queue(tx, "paid", subscriber_id, facts, once, held=bool(held)))
+@dataclass(frozen=True)
+class BillingEmail:
+    """An email in the subscriber's language. ``once`` identifies its matter, ``label`` is the text of its link."""
+
+    once: str
+    voice: Localizer
+    subject: str
+    sentences: Sequence[str]
+    label: str = ""
+    gift: int = 0
+
+
+def queue_email(tx: Tx, subscriber_id: int, email: BillingEmail, held: str = "") -> bool:
+    """Queue an email unless one about its matter was queued before; ``held`` says why it waits for the operator's review."""
+    facts = {"subject": email.subject, "sentences": list(email.sentences), "gift": email.gift, "lang": email.voice.lang}
+    facts |= {"label": email.label or email.voice.say("Your subscription")} | ({"held": held} if held else {})
+    return bool(transactional_emails.queue(tx, "paid", subscriber_id, facts, email.once, held=bool(held)))
 
 
 def notify_entitlement_change(
@@ -51,8 +50,7 @@ def notify_entitlement_change(
     is_active = subscriber is not None and subscriber.state == "active"
     found = _compose(get_subscriber_localizer(tx, subscriber_id), before, after, list(held), is_active)
     if found:
-        once, subject, sentences, voice = found
-        queue_email(tx, subscriber_id, once, voice, subject, sentences, held=_use_inbox(tx, subscriber_id))
+        queue_email(tx, subscriber_id, found, held=_use_inbox(tx, subscriber_id))
 
 
 def _use_inbox(tx: Tx, subscriber_id: int) -> str:
@@ -84,7 +82,8 @@ def notify_double(tx: Tx, subscriber_id: int, ended: StoredSubscription, kept: S
             voice.say("You started a second subscription while the first one was still running."),
             voice.say("We’ve ended the second one without charging you for it. The first one continues."),
         ]
-    queue_email(tx, subscriber_id, f"double:{ended.stripe_id}", voice, voice.say("You’ll only be charged once"), sentences)
+    email = BillingEmail(f"double:{ended.stripe_id}", voice, voice.say("You’ll only be charged once"), sentences)
+    queue_email(tx, subscriber_id, email)
     refunded = f"and {format_money(back, ended.currency)} of it refunded" if back else "with nothing to refund"
     notices.add(
         tx,
@@ -125,7 +124,8 @@ def notify_pause_ending(tx: Tx, one: StoredSubscription) -> None:
         first = voice.say("Your pause ends on %(date)s. You’ll be charged %(money)s that day.", date=day, money=price)
     sentences = [first, voice.say("To cancel instead, open your page. You won’t be charged.")]
     subject = voice.say("Your pause ends on %(date)s", date=day)
-    queue_email(tx, one.subscriber_id, f"pause-end:{one.stripe_id}:{one.resumes_at:%s}", voice, subject, sentences)
+    once = f"pause-end:{one.stripe_id}:{one.resumes_at:%s}"
+    queue_email(tx, one.subscriber_id, BillingEmail(once, voice, subject, sentences))
 
 
 def confirm_withdrawal(tx: Tx, subscriber_id: int, stored: StoredSubscription, plan: str, back: int, now: datetime) -> None:
@@ -148,7 +148,7 @@ def confirm_withdrawal(tx: Tx, subscriber_id: int, stored: StoredSubscription, p
         voice.say("Your paid subscription has ended, and you won’t be charged again."),
     ]
     subject = voice.say("Your withdrawal is confirmed")
-    queue_email(tx, subscriber_id, f"withdrawn:{stored.stripe_id}", voice, subject, sentences)
+    queue_email(tx, subscriber_id, BillingEmail(f"withdrawn:{stored.stripe_id}", voice, subject, sentences))
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,10 @@ def confirm_cancellation(tx: Tx, subscriber_id: int, given: Cancellation, is_rep
         *(_ending(voice, until) if given.after.premium and until else _ended(voice)),
     ]
     subject, once = voice.say("Your cancellation is confirmed"), f"cancelled:{name}:{given.ends_at:%Y-%m-%d}"
-    queued = queue_email(tx, subscriber_id, once, voice, subject, sentences)
+    email = BillingEmail(once, voice, subject, sentences)
+    queued = queue_email(tx, subscriber_id, email)
     if not queued and not is_repeated:  # it was cancelled, undone, and cancelled again
-        queued = queue_email(tx, subscriber_id, f"{once}:{given.received_at:%s}", voice, subject, sentences)
+        queued = queue_email(tx, subscriber_id, replace(email, once=f"{once}:{given.received_at:%s}"))
     if queued:
         transactional_emails.delete_pending(tx, [f"ended:{name}", *([_name_ending(name, until)] if until else [])])
 
@@ -210,32 +211,35 @@ def _ended(voice: Localizer) -> list[str]:
     ]
 
 
-_Email = tuple[str, str, list[str], Localizer]
-
-
 def _compose(
     voice: Localizer, before: Entitlement, after: Entitlement, held: list[StoredSubscription], is_active: bool
-) -> _Email | None:
+) -> BillingEmail | None:
     say, newest = voice.say, held[-1]
     name = newest.stripe_id
     if after.state in (EntitlementState.PAYING, EntitlementState.TRIALING):
         if before.state not in (EntitlementState.FREE, EntitlementState.ENDED, EntitlementState.COMPLIMENTARY):
             return None
-        return f"began:{name}", say("Thank you! You now have full access"), _began(voice, after, newest, is_active), voice
+        return BillingEmail(
+            f"began:{name}", voice, say("Thank you! You now have full access"), _began(voice, after, newest, is_active)
+        )
     if after.state is EntitlementState.PAST_DUE and any(one.dispute == "open" for one in held):
-        return f"disputed:{newest.invoice_id}", say("Your payment was disputed"), _disputed(voice, after), voice
+        return BillingEmail(f"disputed:{newest.invoice_id}", voice, say("Your payment was disputed"), _disputed(voice, after))
     if after.state is EntitlementState.PAST_DUE:
-        return f"past_due:{newest.invoice_id}", say("Your payment didn’t go through"), _past_due(voice, after), voice
+        return BillingEmail(
+            f"past_due:{newest.invoice_id}", voice, say("Your payment didn’t go through"), _past_due(voice, after)
+        )
     if after.state is EntitlementState.ENDING:
         assert after.until
         subject = say("You have full access until %(date)s", date=voice.day(after.until))
-        return _name_ending(name, after.until), subject, _ending(voice, after.until), voice
+        return BillingEmail(_name_ending(name, after.until), voice, subject, _ending(voice, after.until))
     if after.state is EntitlementState.PAUSED:
-        return f"paused:{name}:{newest.paused_at}", say("Your subscription is paused"), _paused(voice, newest), voice
+        return BillingEmail(
+            f"paused:{name}:{newest.paused_at}", voice, say("Your subscription is paused"), _paused(voice, newest)
+        )
     if after.state is EntitlementState.ENDED and any(will_be_charged(one) for one in held):
-        return f"unpaid:{newest.invoice_id}", say("You no longer have full access"), _unpaid(voice), voice
+        return BillingEmail(f"unpaid:{newest.invoice_id}", voice, say("You no longer have full access"), _unpaid(voice))
     if after.state is EntitlementState.ENDED:
-        return f"ended:{name}", say("Your paid subscription has ended"), _ended(voice), voice
+        return BillingEmail(f"ended:{name}", voice, say("Your paid subscription has ended"), _ended(voice))
     return None
 
 

@@ -11,6 +11,7 @@ from mailer.core.db import Database, Tx
 from mailer.core.errors import BadInput, Refused
 from mailer.core.settings import Settings
 from mailer.flows.billing import billing_emails, entitlements, stripe_sync
+from mailer.flows.billing.billing_emails import BillingEmail
 from mailer.flows.billing.billing_text import get_subscriber_localizer, localized_error
 from mailer.flows.billing.entitlements import EntitlementState
 from mailer.flows.subscribers import inbox_limit
@@ -146,6 +147,5 @@ def _queue_gift_email(tx: Tx, subscriber: int, gift_id: int, session: CheckoutSe
         say("It starts when you accept it. You won’t be charged, and it doesn’t renew."),
     ]
     held = "" if inbox_limit.use(tx, addresses.normal(session.recipient)) else inbox_limit.FULL
-    billing_emails.queue_email(
-        tx, subscriber, f"gift:{gift_id}", voice, say("A gift for you"), sentences, say("View gift"), gift=gift_id, held=held
-    )
+    email = BillingEmail(f"gift:{gift_id}", voice, say("A gift for you"), sentences, say("View gift"), gift_id)
+    billing_emails.queue_email(tx, subscriber, email, held)

@@ -86,7 +86,7 @@ y = 2[/code]
 <wp:post_type>post</wp:post_type><category domain="category" nicename="n"><![CDATA[News]]></category>
 <category domain="category" nicename="uncategorized"><![CDATA[Uncategorized]]></category>
 <category domain="post_tag" nicename="t"><![CDATA[Tag, one]]></category></item>
-<item><title>Blocks</title><link>https://old.example/?p=2</link><dc:creator>bob</dc:creator>
+<item><title><![CDATA[Blocks &amp; <em>more</em>]]></title><link>https://old.example/?p=2</link><dc:creator>bob</dc:creator>
 <content:encoded><![CDATA[<!-- wp:paragraph --><p>Block text.</p><!-- /wp:paragraph -->]]></content:encoded>
 <wp:post_date_gmt>0000-00-00 00:00:00</wp:post_date_gmt><wp:post_name></wp:post_name><wp:status>draft</wp:status>
 <wp:post_type>post</wp:post_type></item>

@@ -81,9 +81,9 @@ def _read_email(archive: PostArchive, files: ArchiveContents, where: str, folder
     body = _MODE.sub("", body, count=1)
     if (mode and mode[1].lower() == "fancy") or re.match(r"\s*<(p|div|h[1-6]|table|figure|ul|ol)\b", body):
         text = convert_html(body, files.find_picture)
-        body, pictures, lost = text.body, text.pictures, text.lost
     else:
-        (body, pictures), lost = markdown_posts.place_pictures(body, folder, files), []
+        text = markdown_posts.convert_markdown(body, folder, files)
+    body, pictures, lost = text.body, text.pictures, text.lost
     if tags := _TAG.findall(body):
         lost.append(f"{len(tags)} of Buttondown's template tags stay in the text as they are, such as {tags[0][:60]}.")
     status = read_text_field(fields, "status").lower()

@@ -7,7 +7,7 @@ from calendar import timegm
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from html import escape
+from html import escape, unescape
 from typing import Any
 from urllib.parse import urlsplit
 from xml.parsers import expat
@@ -104,7 +104,7 @@ def _read_entry(
     if kind != "post" or status in _LEFT_OUT:
         skipped[kind if kind != "post" else status] += 1
         return
-    title = str(entry.get("title") or "")
+    title = _read_title(entry)
     where = f"{where} ({printable(title)[:60]})" if title else where
     contents, link = entry.get("content") or [], str(entry.get("link") or "")
     html = str(contents[0].get("value") or "") if contents else str(entry.get("summary") or "")
@@ -136,6 +136,14 @@ def _read_entry(
             pictures=text.pictures,
         )
     )
+
+
+def _read_title(entry: Mapping[str, Any]) -> str:
+    """Return the title as plain words: in WordPress, and where a feed says so, it is HTML."""
+    title = str(entry.get("title") or "")
+    if "wp_post_type" in entry or (entry.get("title_detail") or {}).get("type") in ("text/html", "application/xhtml+xml"):
+        title = unescape(re.sub(r"</?[a-zA-Z][^<>]{0,1000}>", "", title))
+    return title
 
 
 def _read_date(entry: Mapping[str, Any]) -> datetime | None:

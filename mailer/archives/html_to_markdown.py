@@ -20,7 +20,7 @@ from mailer.editions.mail.canonical_html import REMOVED_ELEMENTS, SAFE_SCHEMES
 
 MAX_POST_CHARS = 2_000_000
 _MAX_DEPTH_OF_POST = 80  # elements inside one another
-_UNNAMED = {"style", "meta", "link", "noscript", "template"}  # removed without a word
+_UNNAMED = {"style", "meta", "link", "template"}  # removed without a word
 _KEPT_ATTRIBUTES = {
     "href", "src", "alt", "title", "colspan", "rowspan", "controls", "poster", "open", "start", "width", "height",
 }  # fmt: skip
@@ -107,9 +107,11 @@ def _clean(soup: BeautifulSoup) -> list[str]:
     for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
         comment.extract()
     for frame in soup.find_all(["iframe", "embed"]):
-        if url := _safe(str(frame.get("src") or "")):
+        if url := make_safe(str(frame.get("src") or "")):
             replace_by_link(frame, url)
             lost.append(f"Embedded content became a link: {url[:200]}.")
+    for element in soup.find_all("noscript"):
+        _keep_picture(element)
     for name in sorted(REMOVED_ELEMENTS):
         found = soup.find_all(name)
         for element in found:
@@ -120,9 +122,20 @@ def _clean(soup: BeautifulSoup) -> list[str]:
         for source in picture.find_all("source"):
             source.unwrap()  # this parser puts the picture inside of it
     for link in soup.find_all("a"):
-        if not _safe(str(link.get("href") or "")):
+        if not make_safe(str(link.get("href") or "")):
             link.unwrap()
     return lost
+
+
+def _keep_picture(element: Tag) -> None:
+    """Keep the picture that is shown without scripts, in place of the one before it that a script would load."""
+    if not element.find("img"):
+        element.decompose()
+        return
+    before = element.find_previous("img")
+    if isinstance(before, Tag) and (before.get("data-src") or not re.match(r"https?:|/", str(before.get("src") or ""))):
+        before.decompose()
+    element.unwrap()
 
 
 def _make_absolute(soup: BeautifulSoup, base: str) -> None:
@@ -229,7 +242,7 @@ def _language(block: Tag) -> str:
     return next((match[1] for match in found if match), "")
 
 
-def _safe(url: str) -> str:
+def make_safe(url: str) -> str:
     """Return a link's address with a scheme if it has none, '' for one that runs something."""
     url = url.strip()
     url = f"https:{url}" if url.startswith("//") else url

@@ -102,6 +102,7 @@ class _Layout:
             self._remark(post, sentence)
         self._used.add(slug)
         day = f"{post.date.astimezone(self._zone):%Y-%m-%d}-" if post.date else ""
+        day = "" if slug.startswith(day) else day
         pictures = _place_pictures(post, slug)
         body = post.body
         for number, path in sorted(enumerate(pictures), reverse=True):

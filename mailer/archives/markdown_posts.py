@@ -6,22 +6,29 @@ import json
 import posixpath
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from html import escape, unescape
 from typing import Any
 from urllib.parse import unquote
 
 import yaml  # type: ignore[import-untyped]
 
 from mailer.archives.archive_files import ArchiveContents
-from mailer.archives.html_to_markdown import PictureList
-from mailer.archives.picture_links import change_pictures, has_picture_name
+from mailer.archives.html_to_markdown import MAX_POST_CHARS, ConvertedText, PictureList, make_safe
+from mailer.archives.picture_links import change_pictures, has_picture_name, split_outside_code
 from mailer.core.errors import BadInput
 from mailer.editions.source import front_matter
 from mailer.exchange.dates import parse_date
 
 MAX_FRONT_MATTER_CHARS = 100_000
+# Code in a line, or an element with its content, which does not reach beyond the next one of its kind.
+_RAW = re.compile(
+    r"`[^`\n]+`|<(?P<name>script|style|iframe)\b(?P<words>[^<>]{0,5000})>(?:(?!<(?:script|style|iframe)\b).)*?</(?P=name)\s*>",
+    re.IGNORECASE | re.DOTALL,
+)
 _FENCES = {"---": "---", "+++": "+++"}
 
 
@@ -120,13 +127,45 @@ def read_date_field(fields: Mapping[str, Any], *names: str) -> datetime | None:
     return None
 
 
-def place_pictures(body: str, folder: str, files: ArchiveContents) -> tuple[str, tuple[str, ...]]:
-    """Return the Markdown with marks in the places of the archive's pictures, and their names."""
+def convert_markdown(body: str, folder: str, files: ArchiveContents) -> ConvertedText:
+    """Return the Markdown with marks in the places of the archive's pictures, and without what no page or email may contain.
+
+    ``folder`` is that of the text, to which relative addresses are relative.
+    """
+    if len(body) > MAX_POST_CHARS:
+        return ConvertedText(lost=[f"The text has more than {MAX_POST_CHARS:,} characters and was left out."])
 
     def find(address: str) -> str:
         path = posixpath.normpath(posixpath.join(folder, unquote(re.split(r"[?#]", address, maxsplit=1)[0])))
         return path if path in files.places and has_picture_name(path) else files.find_picture(address)
 
-    pictures = PictureList(find)
-    placed = change_pictures(body, lambda address, _shown: address if address.startswith("data:") else pictures.place(address))
-    return placed, tuple(pictures.names)
+    pictures, lost = PictureList(find), RawHtml()
+    text = "".join(part if is_code else _RAW.sub(lost.replace, part) for part, is_code in split_outside_code(body))
+    placed = change_pictures(text, lambda address, _shown: address if address.startswith("data:") else pictures.place(address))
+    return ConvertedText(placed, tuple(pictures.names), lost.describe())
+
+
+class RawHtml:
+    """What was removed from one Markdown text: scripts and styles; frames became links."""
+
+    def __init__(self) -> None:
+        self._removed: Counter[str] = Counter()
+        self._frames: list[str] = []
+
+    def replace(self, match: re.Match[str]) -> str:
+        """Return what stands for an element; code stays."""
+        name, line = (match["name"] or "").lower(), match.string[: match.start()].rpartition("\n")[2]
+        if not name or (not line.strip() and len(line.expandtabs(4)) >= 4):
+            return match[0]
+        source = re.search(r"""\bsrc\s*=\s*["']?([^\s"'>]+)""", match["words"]) if name == "iframe" else None
+        if source and (url := make_safe(unescape(source[1]))):
+            self._frames.append(url)
+            alone = not line and not re.match(r"[ \t]*\S", match.string[match.end() :])
+            return f"<{url}>" if alone else f'<a href="{escape(url)}">{escape(url)}</a>'
+        self._removed[name] += 1
+        return ""
+
+    def describe(self) -> list[str]:
+        """Return sentences for the report."""
+        frames = [f"Embedded content became a link: {url[:200]}." for url in self._frames]
+        return frames + [f"{number} <{name}> removed." for name, number in sorted(self._removed.items())]

@@ -18,7 +18,7 @@ _ADDRESS = re.compile(
     r"|^(?P<label> {0,3}\[[^\]\n]{1,999}\]:[ \t]*<?)(?P<defined>[^\s>]+)",
     re.IGNORECASE | re.MULTILINE,
 )
-_CODE = re.compile(r"^( {0,3})(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\2[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"^( {0,3})(```++|~~~++)[^\n]*\n.*?(?:^ {0,3}\2[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _OURS = (PICTURE, "{static}", "{attach}", "{filename}", "data:")
 
 Change = Callable[[str, bool], str]  # from an address, and whether a picture is shown there, to what the Markdown says instead

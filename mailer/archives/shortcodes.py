@@ -1,81 +1,68 @@
-"""Common shortcodes of Hugo and tags of Jekyll's Liquid as Markdown; others are removed or kept, and named."""
+"""Common shortcodes of Hugo as Markdown; others are removed and named. What Jekyll's tags share with them is here too."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mailer.archives.picture_links import split_outside_code
 
+_MAX_SHOWN_CHARS = 120  # of a removed tag
 _ARGUMENT = re.compile(r"(?:(\w+)\s*=\s*)?(?:\"((?:[^\"\\]|\\.)*)\"|`([^`]*)`|'([^']*)'|(\S+))")
-_HUGO = re.compile(r"\{\{[<%]\s*(/?)\s*([\w./-]+)((?:[^>%]|[>%](?!\}\}))*?)(/?)\s*[>%]\}\}")
+_HUGO = re.compile(r"\{\{[<%](?!/\*)\s*(/?)\s*([\w./-]+)((?:(?!\{\{)[^>%]|[>%](?!\}\})){0,4000}?)(/?)\s*[>%]\}\}")
 _HUGO_CODE = re.compile(
-    r"\{\{[<%]\s*highlight\s+\"?([\w+#-]+)\"?[^>%\n]*[>%]\}\}\n?(.*?)\n?\{\{[<%]\s*/\s*highlight\s*[>%]\}\}", re.DOTALL
+    r"\{\{[<%]\s*highlight\s+\"?([\w+#-]+)\"?[^>%\n]*[>%]\}\}\n?((?:(?!\{\{[<%]\s*highlight).)*?)\n?\{\{[<%]\s*/\s*highlight\s*[>%]\}\}",
+    re.DOTALL,
 )
-_LIQUID_CODE = re.compile(r"\{%-?\s*highlight\s+([\w+#-]+)[^%\n]*%\}\n?(.*?)\n?\{%-?\s*endhighlight\s*-?%\}", re.DOTALL)
-_LIQUID_RAW = re.compile(r"\{%-?\s*raw\s*-?%\}(.*?)\{%-?\s*endraw\s*-?%\}", re.DOTALL)
-_LIQUID_COMMENT = re.compile(r"\{%-?\s*comment\s*-?%\}.*?\{%-?\s*endcomment\s*-?%\}", re.DOTALL)
-_LIQUID_LINK = re.compile(r"\{%-?\s*(post_url|link)\s+([^\s%]+)\s*-?%\}")
-_LIQUID_FILTER = re.compile(r"\{\{-?\s*[\"']([^\"'{}]*)[\"']\s*\|\s*(?:relative_url|absolute_url|prepend:[^{}]*)\s*-?\}\}")
-_LIQUID_SITE = re.compile(r"\{\{-?\s*site\.(?:baseurl|url)\s*-?\}\}")
-_LIQUID_OTHER = re.compile(r"\{%-?\s*(\w+)[^%]*%\}|\{\{-?\s*([\w.]+)[^{}]*\}\}")
-_VIDEO = "https://www.youtube.com/watch?v="
+_HUGO_ESCAPED = re.compile(r"(\{\{[<%])/\*([^{}]{0,500}?)\*/([>%]\}\})")
+_URL = re.compile(r"https?://[^\s<>\"']+")
+
+
+class RemovedTags:
+    """The tags that were removed from one text, with an example of each."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def add(self, name: str, tag: str) -> None:
+        """Note a removed tag."""
+        self._counts[name] += 1
+        self._examples.setdefault(name, " ".join(tag.split())[:_MAX_SHOWN_CHARS])
+
+    def describe(self) -> list[str]:
+        """Return a sentence for each kind of tag."""
+        return [
+            f"{number} of the tag {name[:40]!r} removed, such as {self._examples[name]}."
+            for name, number in sorted(self._counts.items())
+        ]
 
 
 def expand_hugo(body: str) -> tuple[str, list[str]]:
     """Return Markdown without Hugo's shortcodes, and sentences about those that were removed."""
-    removed: Counter[str] = Counter()
-    body = _HUGO_CODE.sub(_write_code, body)
+    removed = RemovedTags()
+    body = _HUGO_CODE.sub(lambda match: write_code(match[1], match[2]), body)
 
     def replace(match: re.Match[str]) -> str:
-        closes, name, words = match[1], match[2].lower(), _read_arguments(match[3])
-        if closes:
-            return ""
-        writer = _HUGO_WRITERS.get(name)
-        made = writer(words) if writer else None
+        closes, name = match[1], match[2].lower()
+        made = "" if closes else _write_shortcode(name, read_arguments(match[3]))
         if made is None:
-            removed[name] += 1
+            removed.add(name, match[0])
         return made or ""
 
-    return _outside_code(body, lambda text: _HUGO.sub(replace, text)), _describe(removed)
+    expanded = "".join(part if is_code else _HUGO.sub(replace, part) for part, is_code in split_outside_code(body))
+    return _HUGO_ESCAPED.sub(lambda match: f"{match[1]}{match[2]}{match[3]}", expanded), removed.describe()
 
 
-def expand_liquid(body: str, addresses: dict[str, str]) -> tuple[str, list[str]]:
-    """Return Markdown without Liquid's tags. ``addresses`` are those of posts, by the file's name without its extension."""
-    removed: Counter[str] = Counter()
-    body = _LIQUID_RAW.sub(lambda match: match[1], _LIQUID_COMMENT.sub("", _LIQUID_CODE.sub(_write_code, body)))
-
-    def link(match: re.Match[str]) -> str:
-        name = re.sub(r"\.\w+$", "", match[2].rpartition("/")[2])
-        return addresses.get(name) or (f"/{match[2].strip('/')}" if match[1] == "link" else "#")
-
-    def other(match: re.Match[str]) -> str:
-        removed[match[1] or match[2]] += not (match[1] or "").startswith("end")
-        return ""
-
-    def expand(text: str) -> str:
-        text = _LIQUID_SITE.sub("", _LIQUID_FILTER.sub(lambda match: match[1], _LIQUID_LINK.sub(link, text)))
-        return _LIQUID_OTHER.sub(other, text)
-
-    return _outside_code(body, expand), _describe(removed)
+def write_code(language: str, code: str) -> str:
+    """Return a fenced block."""
+    fence = "````" if "```" in code else "```"
+    return f"{fence}{language}\n{code}\n{fence}"
 
 
-def _outside_code(body: str, change: Callable[[str], str]) -> str:
-    return "".join(part if is_code else change(part) for part, is_code in split_outside_code(body))
-
-
-def _describe(removed: Counter[str]) -> list[str]:
-    return [f"{number} of the tag {name[:40]!r} removed." for name, number in sorted(removed.items()) if number]
-
-
-def _write_code(match: re.Match[str]) -> str:
-    fence = "````" if "```" in match[2] else "```"
-    return f"{fence}{match[1]}\n{match[2]}\n{fence}"
-
-
-def _read_arguments(text: str) -> dict[str, str]:
-    """Return a shortcode's arguments; those without a name are 0, 1 and on."""
+def read_arguments(text: str) -> dict[str, str]:
+    """Return a tag's arguments; those without a name are 0, 1 and on."""
     found: dict[str, str] = {}
     for match in _ARGUMENT.finditer(text):
         value = next((one for one in match.groups()[1:] if one is not None), "")
@@ -83,32 +70,45 @@ def _read_arguments(text: str) -> dict[str, str]:
     return found
 
 
-def _write_figure(words: dict[str, str]) -> str | None:
+def write_figure(words: Mapping[str, str]) -> str | None:
+    """Return a picture, None without an address."""
     source = words.get("src") or words.get("0")
     title = (words.get("caption") or words.get("title") or "").replace('"', "'")
     alt = re.sub(r"[\[\]]", " ", words.get("alt") or "")
     return f"![{alt}]({source.replace(' ', '%20')}{f' {chr(34)}{title}{chr(34)}' if title else ''})" if source else None
 
 
-def _write_gist(words: dict[str, str]) -> str | None:
-    return f"<https://gist.github.com/{words['0']}/{words['1']}>" if {"0", "1"} <= words.keys() else None
+def write_embed(name: str, words: Mapping[str, str]) -> str | None:
+    """Return a link to what a tag embeds: by a known name and an id, or by a URL among its arguments; None for neither."""
+    url = next((match[0] for word in words.values() if (match := _URL.fullmatch(word))), "")
+    if url:
+        return f"<{url}>"
+    embed = _EMBEDS.get(re.sub(r"[_-]?(?:video|player|embed|responsive)[_-]?", "", name.lower()))
+    identity = words.get("id") or words.get("video_id") or words.get("0")
+    return f"<{embed(words, identity)}>" if embed and identity and re.fullmatch(r"[\w./@-]{1,200}", identity) else None
 
 
-def _write_link(words: dict[str, str]) -> str | None:
-    path = words.get("0") or words.get("path")
-    return re.sub(r"(/index|/_index)?\.md(?=$|#)", "/", path) if path else None
+def _write_shortcode(name: str, words: dict[str, str]) -> str | None:
+    if name in ("figure", "img"):
+        return write_figure(words)
+    if name in ("ref", "relref"):
+        path = words.get("0") or words.get("path")
+        return re.sub(r"(/index|/_index)?\.md(?=$|#)", "/", path) if path else None
+    return write_embed(name, words)
 
 
-def _write_video(start: str) -> Callable[[dict[str, str]], str | None]:
-    return lambda words: f"<{start}{identity}>" if (identity := words.get("id") or words.get("0")) else None
+def _find_gist(words: Mapping[str, str], identity: str) -> str:
+    path = f"{identity}/{words['1']}" if re.fullmatch(r"[0-9a-f]{5,40}", words.get("1", "")) else identity
+    return f"https://gist.github.com/{path}"
 
 
-def _write_tweet(words: dict[str, str]) -> str | None:
-    user, identity = words.get("user", "i"), words.get("id") or words.get("0")
-    return f"<https://twitter.com/{user}/status/{identity}>" if identity else None
+def _find_tweet(words: Mapping[str, str], identity: str) -> str:
+    return f"https://twitter.com/{words.get('user', 'i')}/status/{identity}"
 
 
-_HUGO_WRITERS: dict[str, Callable[[dict[str, str]], str | None]] = {
-    "figure": _write_figure, "img": _write_figure, "youtube": _write_video(_VIDEO), "vimeo": _write_video("https://vimeo.com/"),
-    "tweet": _write_tweet, "x": _write_tweet, "gist": _write_gist, "ref": _write_link, "relref": _write_link,
+_EMBEDS: dict[str, Callable[[Mapping[str, str], str], str]] = {
+    "youtube": lambda _, identity: f"https://www.youtube.com/watch?v={identity}",
+    "vimeo": lambda _, identity: f"https://vimeo.com/{identity}",
+    "instagram": lambda _, identity: f"https://www.instagram.com/p/{identity}/",
+    "gist": _find_gist, "tweet": _find_tweet, "twitter": _find_tweet, "x": _find_tweet,
 }  # fmt: skip

@@ -6,17 +6,20 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from mailer.archives import markdown_posts, shortcodes
+from mailer.archives import markdown_posts
 from mailer.archives.archive_files import ArchiveContents
 from mailer.archives.html_to_markdown import convert_html
+from mailer.archives.liquid_tags import MAX_INCLUDE_CHARS, LiquidSite, expand_liquid
 from mailer.archives.markdown_posts import MarkdownFile, read_date_field, read_flag, read_list_field, read_text_field
 from mailer.archives.posts import ImportedPost, PostArchive
+from mailer.archives.shortcodes import expand_hugo
 from mailer.editions.source.front_matter import slugify
 
 _TEXTS = (".md", ".markdown", ".mkd", ".mdown", ".html", ".htm")
@@ -55,12 +58,12 @@ def recognize_hugo(files: ArchiveContents) -> bool:
 def read_jekyll(files: ArchiveContents) -> PostArchive:
     """Read all posts and drafts of a tree of Jekyll."""
     archive, config = PostArchive("Jekyll"), _read_config(files, ("_config.yml", "_config.yaml", "_config.toml"))
-    posts = [post for name in files.names if (post := _read_jekyll_file(archive, files, name))]
+    posts = [post for name in files.names if (post := _read_jekyll_file(archive, files, name, config))]
     permalink = str(config.get("permalink") or "date")
     addresses = {post.name: _jekyll_address(post, permalink) for post in posts}
-    by_stem = {posixpath.splitext(posixpath.basename(name))[0]: address for name, address in addresses.items()}
+    site = _read_liquid_site(files, config, addresses)
     for post in posts:
-        body, lost = shortcodes.expand_liquid(post.file.body, by_stem)
+        body, lost = expand_liquid(post.file.body, site, _list_texts(post.file.fields))
         former = read_list_field(post.file.fields, "redirect_from")
         separator = " " if isinstance(post.file.fields.get("tags"), str) and "," not in post.file.fields["tags"] else ","
         tags = read_list_field(post.file.fields, "tags", "tag", separator=separator)
@@ -68,20 +71,37 @@ def read_jekyll(files: ArchiveContents) -> PostArchive:
     return archive
 
 
+def _read_liquid_site(files: ArchiveContents, config: Mapping[str, Any], addresses: Mapping[str, str]) -> LiquidSite:
+    includes = {name.partition("_includes/")[2]: name for name in files.names if f"/{name}".count("/_includes/") == 1}
+
+    @cache
+    def read_include(path: str) -> str | None:
+        text = files.read_text(includes[path]) if path in includes else None
+        return text if text is not None and len(text) <= MAX_INCLUDE_CHARS else None
+
+    by_stem = {posixpath.splitext(posixpath.basename(name))[0]: address for name, address in addresses.items()}
+    return LiquidSite(by_stem, {f"site.{name}": value for name, value in _list_texts(config).items()}, read_include)
+
+
+def _list_texts(fields: Mapping[str, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in fields.items() if isinstance(value, (str, int, float))}
+
+
 def read_hugo(files: ArchiveContents) -> PostArchive:
     """Read all dated texts of a tree of Hugo, and its drafts."""
     archive, config = PostArchive("Hugo"), _read_config(files, _HUGO_CONFIGS)
     permalinks = config.get("permalinks")
     permalinks = permalinks.get("page", permalinks) if isinstance(permalinks, dict) else {}
+    ignored = _read_ignored(archive, config)
     pages = 0
     for name in files.names:
-        post = _read_hugo_file(archive, files, name)
+        post = _read_hugo_file(archive, files, name) if not any(one.search(name) for one in ignored) else None
         if post is None:
             continue
         if post.date is None and not post.is_draft:
             pages += 1
             continue
-        body, lost = shortcodes.expand_hugo(post.file.body)
+        body, lost = expand_hugo(post.file.body)
         section = name.partition("content/")[2].partition("/")[0] if name.count("/") > 1 else ""
         address = _hugo_address(post, section, str(permalinks.get(section) or ""))
         tags = read_list_field(post.file.fields, "categories", "tags")
@@ -91,6 +111,19 @@ def read_hugo(files: ArchiveContents) -> PostArchive:
     return archive
 
 
+def _read_ignored(archive: PostArchive, config: Mapping[str, Any]) -> list[re.Pattern[str]]:
+    """Return ``ignoreFiles`` of the configuration, without patterns that could take long."""
+    found = []
+    for pattern in read_list_field({name.lower(): value for name, value in config.items()}, "ignorefiles"):
+        try:
+            if len(pattern) > 200 or len(re.findall(r"[*+?{]", pattern)) > 2:
+                raise ValueError
+            found.append(re.compile(pattern))
+        except (ValueError, re.error):
+            archive.remark("ignoreFiles", f"The pattern {pattern[:60]!r} was not understood: no file was left out by it.")
+    return found
+
+
 def _add(
     archive: PostArchive, files: ArchiveContents, post: _PostFile, body: str, lost: list[str], address: str,
     formerly: list[str], tags: list[str],
@@ -98,16 +131,15 @@ def _add(
     fields, folder = post.file.fields, posixpath.dirname(post.name)
     if post.name.endswith((".html", ".htm")):
         text = convert_html(body, files.find_picture)
-        body, pictures, more = text.body, text.pictures, text.lost
     else:
-        (body, pictures), more = markdown_posts.place_pictures(body, folder, files), []
-    for sentence in (*([f"{post.file.wrong}."] if post.file.wrong else []), *lost, *more):
+        text = markdown_posts.convert_markdown(body, folder, files)
+    for sentence in (*([f"{post.file.wrong}."] if post.file.wrong else []), *lost, *text.lost):
         archive.remark(post.name, sentence)
     archive.posts.append(
         ImportedPost(
             where=post.name,
             title=read_text_field(fields, "title") or post.slug.replace("-", " "),
-            body=body,
+            body=text.body,
             date=post.date,
             slug=post.slug,
             address=address if not post.is_draft else "",
@@ -117,18 +149,19 @@ def _add(
             summary=read_text_field(fields, "excerpt", "description", "summary", "subtitle"),
             lang=read_text_field(fields, "lang"),
             draft=post.is_draft,
-            pictures=pictures,
+            pictures=text.pictures,
         )
     )
 
 
-def _read_jekyll_file(archive: PostArchive, files: ArchiveContents, name: str) -> _PostFile | None:
+def _read_jekyll_file(archive: PostArchive, files: ArchiveContents, name: str, config: Mapping[str, Any]) -> _PostFile | None:
     folders, (stem, suffix) = name.split("/")[:-1], posixpath.splitext(posixpath.basename(name))
     if suffix.lower() not in _TEXTS or not {"_posts", "_drafts"} & {*folders}:
         return None
     read = _read_markdown(files, name)
     if read is None:
         return None
+    read = replace(read, fields={**_list_defaults(config, name), **read.fields})
     match = _DATED.fullmatch(stem)
     slug = read_text_field(read.fields, "slug") or (match[4] if match else stem)
     is_draft = "_drafts" in folders or read_flag(read.fields, "published") is False or read_flag(read.fields, "draft") is True
@@ -136,6 +169,19 @@ def _read_jekyll_file(archive: PostArchive, files: ArchiveContents, name: str) -
         archive.remark(name, "Its name has no date, so Jekyll did not publish it; it became a draft.")
         is_draft = True
     return _PostFile(name, read, read_date_field(read.fields, "date") or _date_of(match), slug, is_draft)
+
+
+def _list_defaults(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the front matter that the site's configuration sets for a post (https://jekyllrb.com/docs/configuration/front-matter-defaults/)."""
+    found: dict[str, Any] = {}
+    defaults = config.get("defaults")
+    for one in defaults if isinstance(defaults, list) else ():
+        scope, values = (one.get("scope"), one.get("values")) if isinstance(one, dict) else (None, None)
+        if isinstance(scope, dict) and isinstance(values, dict) and scope.get("type") in (None, "", "posts"):
+            path = str(scope.get("path") or "").strip("/")
+            if not path or name == path or f"/{name}".startswith(f"/{path}/"):
+                found |= {str(key).lower(): value for key, value in values.items()}
+    return found
 
 
 def _read_hugo_file(archive: PostArchive, files: ArchiveContents, name: str) -> _PostFile | None:

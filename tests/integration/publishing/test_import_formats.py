@@ -36,7 +36,9 @@ def test_wordpress_posts_keep_paragraphs_captions_dates_names_and_tags(folder: P
         "<https://www.youtube.com/watch?v=abc>\n\n```python\nx = 1 < 2\n\ny = 2\n```\n\n-   one\n"
     )
     assert (home / "images/classic/a-300x200.jpg").read_bytes() == PNG
-    assert "Status: draft\n\nBlock text.\n" in (home / "issues/blocks.md").read_text("utf-8")
+    blocks = (home / "issues/blocks-more.md").read_text("utf-8")
+    assert blocks.startswith("Title: Blocks & more\n")
+    assert blocks.endswith("Status: draft\n\nBlock text.\n")
     said = [one["message"] for one in found["remarks"]]
     assert "1 shortcode [gallery] removed." in said
     kinds = ("attachment", "page", "trash")

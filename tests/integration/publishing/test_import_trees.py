@@ -12,12 +12,15 @@ from tests.integration.publishing.test_import import bring, folder, run, written
 __all__ = ["folder"]
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 JEKYLL: dict[str, str | bytes] = {
-    "_config.yml": "title: Old\npermalink: /:year/:month/:title/\n",
-    "_posts/2020-03-04-my-post.md": '---\ntitle: "My: post"\ntags: [one, two words]\ncategories: News\nauthor: Anna\n'
+    "_config.yml": "title: Old\npermalink: /:year/:month/:title/\n"
+    "defaults: [{scope: {path: '', type: posts}, values: {author: Anna}}, {scope: {type: pages}, values: {author: Eve}}]\n",
+    "_posts/2020-03-04-my-post.md": '---\ntitle: "My: post"\ntags: [one, two words]\ncategories: News\n'
     "description: Said shortly\nredirect_from:\n  - /older/\nlayout: post\n---\n\n![Alt](/assets/a.png)\n\n"
     '{% highlight ruby %}\nputs "{{ x }}"\n{% endhighlight %}\n\nSee [that]({% post_url 2020-05-06-second %}) and'
     " [home]({{ site.baseurl }}/about/). {% include ad.html %}\n\n```\n{% raw %} stays\n```\n",
-    "_posts/2020-05-06-second.markdown": "---\ntitle: Second\npermalink: /own/place.html\ntags: a b\n---\nText.\n",
+    "_posts/2020-05-06-second.markdown": "---\ntitle: Second\nslug: 2020-05-06-second\npermalink: /own/place.html\n"
+    "tags: a b\n---\nText {% include words.md %}\n",
+    "_includes/words.md": "of **{{ page.title }}**.",
     "_posts/old/2019-01-02-third.html": "---\ntitle: Third\npublished: false\n---\n<p>Some <b>HTML</b>.</p>\n",
     "_posts/undated.md": "---\ntitle: No day\n---\nText.\n",
     "_drafts/later.md": "---\ntitle: Later\n---\nText.\n",
@@ -26,12 +29,13 @@ JEKYLL: dict[str, str | bytes] = {
     "about.md": "---\ntitle: About\n---\nA page.\n",
 }
 HUGO: dict[str, str | bytes] = {
-    "hugo.toml": '[permalinks]\nposts = "/:year/:slug/"\n',
+    "hugo.toml": 'ignoreFiles = ["\\\\.knit\\\\.md$", "(a*)*b*$"]\n[permalinks]\nposts = "/:year/:slug/"\n',
     "content/posts/bundle/index.md": '+++\ntitle = "A bundle"\ndate = 2021-02-03T10:00:00+01:00\ntags = ["x"]\n'
     'aliases = ["/old/path/"]\nsummary = "Short"\n+++\n\n{{< figure src="pic.png" alt="P" caption="A caption" >}}\n\n'
     '{{< youtube abc123 >}}\n\n{{% note %}}\nKept.\n{{% /note %}}\n\n[ref]({{< relref "other.md" >}})\n\n'
     "{{< highlight go >}}\nx := 1\n{{< /highlight >}}\n",
     "content/posts/bundle/pic.png": PNG,
+    "content/posts/bundle/index.knit.md": "---\ntitle: Made by a program\ndate: 2021-02-03\n---\nText.\n",
     "content/posts/2021-04-05-named.md": "---\ntitle: Named\nslug: by-slug\ndraft: false\n---\nText.\n",
     "content/posts/wip.md": "---\ntitle: Unfinished\ndraft: true\n---\nText.\n",
     "content/posts/_index.md": "---\ntitle: List\n---\n",
@@ -71,10 +75,11 @@ def test_a_jekyll_tree_comes_along_with_its_addresses(folder: Path, tmp_path: Pa
         "2020-03-04-my-post.md", "2020-05-06-second.md", "2019-01-02-third.md", "undated.md", "later.md",
     }  # fmt: skip
     assert "Tags: a, b\n" in names["2020-05-06-second.md"]
+    assert names["2020-05-06-second.md"].endswith("Text of **Second**.\n")
     assert "Some **HTML**." in names["2019-01-02-third.md"]
     assert all("Status: draft" in names[name] for name in ("2019-01-02-third.md", "undated.md", "later.md"))
     said = [f"{one['where']}: {one['message']}" for one in found["remarks"]]
-    assert "_posts/2020-03-04-my-post.md: 1 of the tag 'include' removed." in said
+    assert "_posts/2020-03-04-my-post.md: 1 of the tag 'include' removed, such as {% include ad.html %}." in said
     assert run(folder, None, "build").returncode == 0
     site = folder / "build/site"
     assert all((site / name).is_file() for name in ("2020/03/my-post/index.html", "older/index.html", "own/place.html"))
@@ -95,8 +100,9 @@ def test_a_hugo_tree_comes_along_with_bundles_and_shortcodes(folder: Path, tmp_p
     assert "Formerly: /notes/plain/\n" in names["2021-06-07-plain.md"]
     assert "Status: draft" in names["wip.md"]
     said = [one["message"] for one in found["remarks"]]
-    assert "1 of the tag 'note' removed." in said
+    assert "1 of the tag 'note' removed, such as {{% note %}}." in said
     assert "1 text without a date left out, as pages are." in said
+    assert "The pattern '(a*)*b*$' was not understood: no file was left out by it." in said
 
 
 def test_buttondowns_tree_and_export_come_along(folder: Path, tmp_path: Path) -> None:

@@ -83,6 +83,12 @@ def test_broken_and_hostile_html_raises_nothing(text: str) -> None:
     assert len(converted.body) < 1000
 
 
+def test_the_picture_for_browsers_without_scripts_stays() -> None:
+    lazy = '<img class="lazy" src="data:image/gif;base64,R0" data-src="https://e.org/a.png"><noscript><img src="https://e.org/a.png"'
+    html = f'<p>{lazy} alt="A"></noscript></p><noscript>Switch scripts on.</noscript><noscript><img src="https://e.org/b.png"></noscript>'
+    assert convert_html(html, lambda address: "").body == "![A](https://e.org/a.png)\n\n![](https://e.org/b.png)"
+
+
 def test_pictures_of_the_archive_are_told_from_those_elsewhere() -> None:
     converted = convert_html(
         '<figure><a href="https://s.example/a.png"><img src="https://s.example/a.png" alt="A"></a>'

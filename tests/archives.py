@@ -39,11 +39,16 @@ def write_substack(
     path: Path, rows: Sequence[Mapping[str, str]] = SUBSTACK_ROWS, texts: Mapping[str, str] = SUBSTACK_TEXTS
 ) -> Path:
     """Write Substack's ZIP file; return its path."""
+    return write_zip(path, {"posts.csv": write_table(rows), **{f"posts/{name}.html": html for name, html in texts.items()}})
+
+
+def write_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return ``posts.csv``."""
     table = io.StringIO()
     writer = csv.DictWriter(table, _COLUMNS)
     writer.writeheader()
     writer.writerows(rows)
-    return write_zip(path, {"posts.csv": table.getvalue(), **{f"posts/{name}.html": html for name, html in texts.items()}})
+    return table.getvalue()
 
 
 def write_zip(path: Path, files: Mapping[str, str | bytes]) -> Path:

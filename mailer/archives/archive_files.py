@@ -45,12 +45,12 @@ class ArchiveContents:
         """List the names of all files, sorted."""
         return sorted(self.places)
 
-    def read(self, name: str, limit: int = MAX_DOCUMENT_BYTES) -> bytes | None:
+    def read(self, name: str, limit: int = 0) -> bytes | None:
         """Return a file's content, or None with a remark if it is larger than ``limit`` bytes or cannot be read.
 
-        Raises BadInput when the whole archive is too large.
+        Without a limit, it is a document's. Raises BadInput when the whole archive is too large.
         """
-        data = self._try_to_read(name, limit)
+        data = self._try_to_read(name, limit or MAX_DOCUMENT_BYTES)
         if data is not None:
             self._read_bytes += len(data)
         if self._read_bytes > MAX_ARCHIVE_BYTES:

@@ -28,6 +28,7 @@ _ROOT = re.compile(rb"<\0?(?:r\0?s\0?s|f\0?e\0?e\0?d|r\0?d\0?f)", re.IGNORECASE)
 _ENTITY = re.compile(rb"<\0?!\0?E\0?N\0?T\0?I\0?T\0?Y", re.IGNORECASE)
 _WORDPRESS = re.compile(r"wordpress\.org/export/")
 _FEW_CHARS = 400
+_FAR_YEAR = 2200  # feedparser makes some date of anything, such as 9999-99-99
 _LEFT_OUT = ("trash", "auto-draft", "inherit")
 _TOOLS = ("Feed", "WordPress")
 _AUTHOR = re.compile(
@@ -149,9 +150,11 @@ def _read_title(entry: Mapping[str, Any]) -> str:
 def _read_date(entry: Mapping[str, Any]) -> datetime | None:
     if written := read_post_date(entry.get("wp_post_date_gmt")):
         return written
-    parts = entry.get("published_parsed") or entry.get("created_parsed") or entry.get("updated_parsed")
+    parts = entry.get("published_parsed") or entry.get("created_parsed")
+    if not parts and "updated_parsed" in entry:
+        parts = entry["updated_parsed"]
     try:
-        return datetime.fromtimestamp(timegm(parts), UTC) if parts and parts[0] > 1 else None
+        return datetime.fromtimestamp(timegm(parts), UTC) if parts and 1 < parts[0] < _FAR_YEAR else None
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -58,12 +58,12 @@ def _read_tables(archive: PostArchive, files: ArchiveContents, name: str, tables
     authors = _join(tables, "posts_authors", "author_id", "users")
     metas = {row.get("post_id"): row for row in tables.get("posts_meta", ())}
     pages = 0
-    for row in tables["posts"]:
+    for number, row in enumerate(tables["posts"], 1):
         if row.get("type") == "page" or row.get("page") in (1, True):
             pages += 1
             continue
         post = {**row, "names_of_tags": tags[row.get("id")], "names_of_authors": authors[row.get("id")]}
-        _read_post(archive, files, f"{name}: {str(row.get('slug') or row.get('id') or 'a post')[:80]}", post, metas)
+        _read_post(archive, files, f"{name}, post {number} ({str(row.get('slug') or row.get('id'))[:80]})", post, metas)
     if pages:
         archive.remark(name, f"{pages} {'page' if pages == 1 else 'pages'} left out: only posts become issues.")
     if tables.get("members"):

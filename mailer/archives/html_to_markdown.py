@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -29,6 +30,14 @@ _UNDERSCORE = re.compile(r"(?<!\w)_|_(?!\w)")
 _ENTITY = re.compile(r"&(?=#?\w{1,30};)")
 _LINE_START = re.compile(r"^([ \t]*)(#{1,6}(?=\s|$)|>|[-+](?=\s|$)|-{2,}(?=\s*$)|={2,}(?=\s*$)|~{3,}|:{3,}|\|)", re.MULTILINE)
 _NUMBERED = re.compile(r"^([ \t]*\d{1,9})([.)])(?=\s|$)", re.MULTILINE)
+
+
+_COMMENT = re.compile(
+    r"<!--(?:(?!<!--).)*?-->|<(script|style)\b(?:(?!<(?:script|style)\b).)*?</\1\s*>", re.DOTALL | re.IGNORECASE
+)
+_PAIRED = re.compile(
+    r"<(/?)(a|b|blockquote|code|div|em|figure|i|ol|pre|section|span|strong|table|ul)(?=[\s>])[^<>]*(?<!/)>", re.IGNORECASE
+)
 
 
 @dataclass
@@ -66,7 +75,7 @@ def convert_html(html: str, find: FindPicture, prepare: Iterable[Prepare] = (), 
     """
     if len(html) > MAX_POST_CHARS:
         return ConvertedText(lost=[f"The text has more than {MAX_POST_CHARS:,} characters and was left out."])
-    lost: list[str] = []
+    lost = _describe_damage(html)
     pictures = PictureList(find)
     try:
         soup = BeautifulSoup(clean_html(html), "lxml")
@@ -95,6 +104,16 @@ def replace_by_link(element: Tag, url: str, text: str = "") -> None:
     link.string = text or url
     paragraph.append(link)
     element.replace_with(paragraph)
+
+
+def _describe_damage(html: str) -> list[str]:
+    """Return a sentence if elements or a comment are not closed, or closed without a beginning: the parser guesses where."""
+    text = _COMMENT.sub("", html)
+    counts: Counter[str] = Counter()
+    for match in _PAIRED.finditer(text):
+        counts[match[2].lower()] += -1 if match[1] else 1
+    names = [f"<{name}>" for name, number in sorted(counts.items()) if number] + ["<!--"] * ("<!--" in text)
+    return [f"Its HTML is broken ({', '.join(names)} without a partner) and was repaired: look at the page."] if names else []
 
 
 def _is_deep(soup: BeautifulSoup) -> bool:

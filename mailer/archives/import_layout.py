@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from mailer.archives.picture_links import describe_elsewhere, list_elsewhere
@@ -96,6 +97,8 @@ class _Layout:
             self._plan.present.append(PresentFile(holder.path, post))
             self._used.add(slug)
             return
+        if re.search(r"[/\\]", unquote(post.slug)):
+            self._remark(post, f"Its name {post.slug[:200]!r} has a slash, so this post is at {slug!r}.")
         if slug != (wanted := _name_post(post)):
             self._remark(post, f"The address {wanted!r} is taken, so this post is at {slug!r}.")
         for sentence in describe_elsewhere(list_elsewhere(post.body)) if self._links_stay else ():
@@ -186,6 +189,7 @@ def _list_holders(site: Site) -> Iterator[tuple[str, _Holder]]:
 
 def _name_post(post: ImportedPost) -> str:
     last = post.slug or post.address.rstrip("/").rpartition("/")[2].partition("?")[0].removesuffix(".html")
+    last = unquote(last)
     slug = slugify(last)[:MAX_SLUG_CHARS].strip("-") or slugify(post.title)[:MAX_SLUG_CHARS].strip("-")
     return slug or "untitled"
 

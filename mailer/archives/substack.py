@@ -35,6 +35,7 @@ def read_archive(files: ArchiveContents) -> PostArchive:
     archive = PostArchive("Substack")
     table = next((name for name in files.names if posixpath.basename(name) == "posts.csv"), "")
     texts = {posixpath.basename(name).removesuffix(".html"): name for name in files.names if name.endswith(".html")}
+    texts = {**{stem.partition(".")[0]: name for stem, name in texts.items()}, **texts}
     rows = csv.DictReader(io.StringIO((files.read_text(table) if table else None) or ""))
     try:
         for row in rows:
@@ -49,8 +50,9 @@ def read_archive(files: ArchiveContents) -> PostArchive:
 
 def _read_row(archive: PostArchive, files: ArchiveContents, row: dict[str, str], texts: dict[str, str]) -> None:
     identity = row.get("post_id", "").strip()
-    where = texts.get(identity, f"posts.csv: {identity[:100] or 'a row without post_id'}")
-    html = files.read_text(texts[identity]) if identity in texts else None
+    name = texts.get(identity) or texts.get(identity.partition(".")[0])
+    where = name or f"posts.csv: {identity[:100] or 'a row without post_id'}"
+    html = files.read_text(name) if name else None
     if html is None:
         published = row.get("is_published", "").lower() == "true"
         archive.remark(where, f"The text of this {'post' if published else 'draft'} is not in the archive: left out.")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pelican
-from markdown import Markdown
 from pelican import signals
 from pelican.generators import ArticlesGenerator, PagesGenerator, StaticGenerator
 from pelican.readers import METADATA_PROCESSORS, BaseReader, RstReader
@@ -32,7 +31,7 @@ from mailer.editions.site import articles, edition_files, feeds, search_index, s
 from mailer.editions.site.build import Build
 from mailer.editions.site.feed_ids import FeedWriter, ThriftyFeedWriter
 from mailer.editions.site.incremental_writer import ThriftyWriter
-from mailer.editions.source import containment, field_rules, paid_leaks, site_config, vague_links
+from mailer.editions.source import containment, field_rules, paid_leaks, pelican_metadata, site_config, vague_links
 from mailer.editions.source.reading import SKIPPED
 from mailer.editions.source.site_config import EXTENSIONS, Site
 from mailer.exchange import dates
@@ -111,11 +110,12 @@ class PreparedMarkdown(BaseReader):  # type: ignore[misc]
 
     def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
         """Return the HTML and metadata of one file."""
-        content, fields = _build(self.settings).read(source_path)
-        if _build(self.settings).site.is_adopted and "summary" in fields and "summary" in self.settings["FORMATTED_FIELDS"]:
-            fields = {**fields, "summary": Markdown(**self.settings["MARKDOWN"]).convert(fields["summary"])}
-        metadata = {name: self.process_metadata(name, value) for name, value in fields.items()}
-        sources = _build(self.settings).sources
+        build = _build(self.settings)
+        content, fields = build.read(source_path)
+        sources, own = build.sources, {}
+        if build.site.is_adopted and fields is not SKIPPED:
+            own = pelican_metadata.read_own_values(sources.files[source_path].source, self.settings)
+        metadata = {name: self.process_metadata(name, own.get(name, value)) for name, value in fields.items()}
         if self.foreign and fields is not SKIPPED and not sources.refuse_paid(source_path, type(self.foreign).__module__):
             content, made = self.foreign.read(source_path)
             metadata |= {name: made[name] for name in ("title", "summary") if name in made}

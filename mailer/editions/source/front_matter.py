@@ -38,11 +38,15 @@ NO = {"no", "false", "never", "0", "off", ""}
 
 @dataclass
 class Source:
-    """One source file: its fields (names in lower case), the body, the line of each field, and the findings."""
+    """One source file: its fields (names in lower case), the body, the line of each field, and the findings.
+
+    ``parts`` are the lines of each field's value, of all fields of that name: Pelican tells them apart.
+    """
 
     path: str
     fields: dict[str, str] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)
     body: str = ""
     body_line: int = 1
     findings: list[Finding] = field(default_factory=list)
@@ -180,7 +184,9 @@ def _fields(source: Source, lines: list[str]) -> int:
             name = match[1].lower()
             source.fields[name] = match[2].strip()
             source.lines[name] = at + 1
+            source.parts.setdefault(name, []).append(match[2].strip())
         elif (match := _MORE.match(line)) and name:
+            source.parts[name].append(match[1].strip())
             source.fields[name] = f"{source.fields[name]} {match[1].strip()}".strip()
         elif line.strip():
             return at

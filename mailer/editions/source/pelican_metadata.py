@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
-from pelican.readers import default_metadata, parse_path_metadata, path_metadata
+from markdown import Markdown
+from pelican.readers import DUPLICATES_DEFINITIONS_ALLOWED, default_metadata, parse_path_metadata, path_metadata
 from pelican.utils import slugify
 
 from mailer.core.errors import BadInput
+from mailer.editions.source.fields import KNOWN
 from mailer.editions.source.front_matter import Source
 from mailer.editions.source.site_config import EXTENSIONS, Site
 from mailer.exchange.dates import parse_date
@@ -52,6 +55,23 @@ def imply_fields(site: Site, path: Path) -> dict[str, str]:
     found = default_metadata(settings) | path_metadata(str(path), relative, settings) | parse_path_metadata(relative, settings)
     values = {name: found[name] for name in _IMPLIED if found.get(name)}
     return {name: value.isoformat() if isinstance(value, (date, datetime)) else str(value) for name, value in values.items()}
+
+
+def keep_first_parts(source: Source) -> None:
+    """Of fields such as `Authors:` in several lines, keep what Pelican does: the first line, or the first field of the name."""
+    for name, parts in source.parts.items():
+        if len(parts) > 1 and not DUPLICATES_DEFINITIONS_ALLOWED.get(name, True):
+            source.fields[name] = parts[0]
+
+
+def read_own_values(source: Source, settings: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    """Return the fields that Pelican has otherwise: HTML of FORMATTED_FIELDS, and lists of unknown ones in several lines."""
+    lists = {name: parts for name, parts in source.parts.items() if len(parts) > 1 and name not in KNOWN}
+    formatted = {}
+    for name in settings["FORMATTED_FIELDS"]:
+        if value := source.fields.get(name):
+            formatted[name] = Markdown(**settings["MARKDOWN"]).convert("\n".join(source.parts.get(name, [value])))
+    return lists | formatted
 
 
 def read_without_zone(source: Source, text: str) -> str:

@@ -244,7 +244,9 @@ def _read(site: Site, path: Path) -> SourceFile:
     file = SourceFile(source)
     if source.broken and not (source.fields or source.body):
         return file
-    if not site.is_adopted and not is_page:
+    if site.is_adopted:
+        pelican_metadata.keep_first_parts(source)
+    elif not is_page:
         source.fields = field_synonyms.add_synonyms(source.fields)
     fields = {**pelican_metadata.imply_fields(site, path), **source.fields}
     file.asked = None if is_page else front_matter.asked(source)

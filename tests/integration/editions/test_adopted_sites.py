@@ -55,6 +55,9 @@ FEATURES: dict[str, tuple[str, dict[str, str], str]] = {
         'ARTICLE_URL = "{date:%Y}/{slug}/"\nARTICLE_SAVE_AS = "{date:%Y}/{slug}/index.html"\nTRANSLATION_FEED_ATOM = None',
         {"a.md": HEAD, "b.md": HEAD.replace("2020", "2021")}, "2021/hello-world/index.html",
     ),
+    "fields of several lines": (
+        "", {"a.md": f"{HEAD}Authors: Ada,\n    Eve\nTags: x\nTags: y\nSummary: One\n    *two*\n"}, "author/ada.html",
+    ),
     "zones that Pelican passes over": ("", {"a.md": HEAD.replace("10:00", "23:00 CEST")}, "hello-world.html"),
     "drafts by default": ('DEFAULT_METADATA = {"status": "draft"}', {"a.md": HEAD}, "drafts/hello-world.html"),
     "hidden articles": ("", {"a.md": f"{HEAD}Status: hidden\n"}, "hello-world.html"),

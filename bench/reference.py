@@ -136,6 +136,7 @@ def _command(command: click.Command, parent: click.Context, name: str, mark: str
 
 def _checks() -> Iterator[str]:
     yield "What `postmerge check` finds. Errors end it with exit code 1, and keep an issue from being sent."
+    yield "In an issue that says `Send: no`, as each imported one does, faults of its text are warnings."
     yield from ("", "| id | level | what it finds |", "|---|---|---|")
     yield from (f"| `{one.id}` | {one.level} | {_cell(one.about)} |" for one in CHECKS.values())
 

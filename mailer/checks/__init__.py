@@ -23,6 +23,11 @@ __all__ = ["CHECKS", "Check", "Context", "Document", "Fix", "Found", "Ledger", "
            "Sibling", "context_of", "dialect", "documents", "examine", "fixed", "head", "links", "network", "own_words",
            "placeholders", "sequences", "siblings", "videos", "word_list", "words"]  # fmt: skip
 _ORDER = {"error": 0, "warning": 1, "note": 2}
+# What only matters where a text is sent or written now: warnings in an issue that says `Send: no`, as each imported one does.
+_OF_THE_TEXT = {
+    "link-scheme", "link-local", "link-file", "link-draft", "link-empty", "reference-missing", "image-missing", "placeholder",
+    "variable-unknown", "html-forbidden", "markdown-unclosed", "footnote-missing",
+}  # fmt: skip
 
 
 def documents(site: Site, wanted: Sequence[Path] = ()) -> list[Document]:
@@ -96,7 +101,9 @@ def _about(doc: Document, ctx: Context, skip: Collection[str]) -> list[Remark]:
             continue
         for found in one.look(doc, ctx):
             line, column = doc.place(found.at)
-            made.append(Remark(one.id, found.level or one.level, doc.shown, line, column, found.message, found.fix, found.more))
+            level = found.level or one.level
+            level = "warning" if level == "error" and one.id in _OF_THE_TEXT and doc.is_never_sent else level
+            made.append(Remark(one.id, level, doc.shown, line, column, found.message, found.fix, found.more))
     broken = any(one.id == "encoding" for one in made)
     return [replace(one, fix=None, more=()) for one in made] if broken else made
 

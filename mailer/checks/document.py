@@ -99,6 +99,11 @@ class Document:
         """Does it ask to be sent?"""
         return not self.is_page and self.fields.get("send", "").lower() not in NO
 
+    @property
+    def is_never_sent(self) -> bool:
+        """Does it say that it is not to be sent?"""
+        return not self.is_page and bool(self.fields.get("send")) and not self.asks
+
     @cached_property
     def body_at(self) -> int:
         """The offset of the body."""

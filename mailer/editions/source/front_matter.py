@@ -46,11 +46,11 @@ class Source:
     path: str
     fields: dict[str, str] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
-    parts: dict[str, list[str]] = field(default_factory=dict)
     body: str = ""
     body_line: int = 1
     findings: list[Finding] = field(default_factory=list)
     odd: tuple[int, str] | None = None  # the unreadable line of the front matter, and a sentence
+    parts: dict[str, list[str]] = field(default_factory=dict)
 
     def error(self, name: str, message: str) -> None:
         """Report an error at the line of a field (or the first)."""

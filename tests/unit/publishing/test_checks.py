@@ -305,6 +305,13 @@ def test_a_braced_word_is_a_warning_and_a_braced_name_in_the_subject_an_error(tm
         assert one.level == level
 
 
+def test_a_fault_in_the_text_of_an_old_issue_is_a_warning_but_one_of_its_paid_part_an_error(tmp_path: Path) -> None:
+    text = "Title: Old\nDate: 2020-01-02\nSend: no\n\nLorem ipsum, [a](#), [b](gone.md). <script>x</script>\n"
+    assert {one.level for one in found(tmp_path, text)} == {"warning"}
+    assert "error" in {one.level for one in found(tmp_path, text.replace("Send: no\n", ""))}
+    assert "error" in {one.level for one in found(tmp_path, text + "\n:::premium\nMore.\n")}
+
+
 def test_a_character_that_cannot_be_carried_is_removed_by_fix(tmp_path: Path) -> None:
     doc = Document(tmp_path / "hello.md", "content/hello.md", (HEAD + "Summary: A\x07B\n\nTe\x1bxt.\n").encode())
     data, number = checks.fixed(doc, checks.examine([doc], Context(tmp_path, now=NOW)))

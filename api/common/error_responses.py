@@ -129,8 +129,11 @@ def _make_own(error: Exception) -> tuple[int, str]:
 
 
 def _find_operation(request: Request) -> str:
-    """The part of the reference's address that shows the operation, '' when there is none."""
-    route = request.scope.get("route")
+    """The part of the reference's address that shows the operation, '' when there is none.
+
+    A middleware refuses before the app looks for the route, so the route is looked for here.
+    """
+    route = request.scope.get("route") or request.app.state.find_route(request.method, request.url.path)
     operation, tags = getattr(route, "operation_id", None) or getattr(route, "name", ""), getattr(route, "tags", None)
     return f"#/{quote(str(tags[0]))}/{operation}" if tags and getattr(route, "include_in_schema", False) else ""
 

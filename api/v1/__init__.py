@@ -36,9 +36,21 @@ def raise_for_unknown_path(rest: str) -> Response:
 
 def _list_methods(path: str) -> list[str]:
     """The methods that a path accepts; none for an unknown path."""
-    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute) and router is not _rest]
-    found = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    found = {method for route in _list_routes(path) for method in route.methods or ()}
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+
+def find_route(method: str, path: str) -> APIRoute | None:
+    """The route that answers a method and a path of the app, None for an unknown one or one outside ``/v1``."""
+    below = path.removeprefix("/v1")
+    found = _list_routes(below) if below != path else ()
+    return next((route for route in found if method in (route.methods or ())), None)
+
+
+def _list_routes(path: str) -> list[APIRoute]:
+    """The routes that match a path below ``/v1``, the first to answer first."""
+    routes = (route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute) and router is not _rest)
+    return [route for route in routes if route.path_regex.match(path)]
 
 
 # In the order of matching: the most frequent first, the route that matches everything last.
@@ -85,7 +97,8 @@ def include_routes(app: FastAPI) -> None:
 
 def install_api(app: FastAPI, context: AppContext | None = None) -> None:
     """Add what the routes need of the app: limits, idempotency keys, entity tags, the request log, the OpenAPI description."""
-    app.state.rate_limiter = RequestRateLimiter()
+    app.state.rate_limiter, app.state.stranger_limiter = RequestRateLimiter(), RequestRateLimiter()
+    app.state.find_route = find_route
     if context:
         app.state.requests = RequestLog(context)
         app.add_middleware(IdempotencyMiddleware, context=context)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import re
 import time
+from binascii import crc32
 from typing import Annotated
 
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader
 from starlette.types import Scope
 
+from api.common.dependencies import client_ip
 from api.v1.common.errors import ApiError
 from api.v1.common.paging import refuse_unknown_parameters
+from api.v1.common.rate_limit import RequestAllowance, RequestRateLimiter
 from api.v1.common.request_validation import refuse_unstorable_text
 from mailer.core.errors import PostmergeError
 from mailer.flows.operations.api_keys import check_key
-from mailer.store.operations.api_keys import ApiKey
+from mailer.flows.subscribers.signup_limits import get_network
 
 _header = APIKeyHeader(
     name="Authorization", auto_error=False, description="`Token KEY`; `postmerge keys create NAME` creates a key."
 )
 
+MAX_STRANGERS_REQUESTS = 1200  # a minute, of one network, without a valid key
 # What each scope may write, by the first word of the path. A word that is not listed needs ``admin``.
 _WRITES = {
     "subscribers": {"subscribers", "tags", "segments", "notes", "bulk_actions", "imports", "exports"},
@@ -70,17 +74,20 @@ async def authorize(request: Request, authorization: Annotated[str | None, Secur
     if getattr(request.state, "key", None):
         return  # checked before the body was read
     if authorization is None and is_open(request.method, request.url.path):
-        return
+        return _count_stranger(request)
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "token" or not secret.strip():
+        _count_stranger(request)
         raise ApiError(401, "authentication_missing", "An API key is required: send `Authorization: Token KEY`.")
     key = await check_key(request.app.state.context.asker, secret.strip())
     if key is None:
+        _count_stranger(request)
         sentence = "This API key is invalid or has expired: `postmerge keys create NAME` creates one."
         raise ApiError(401, "authentication_invalid", sentence)
     request.state.key = key
     if key.per_minute > 0:
-        _count_request(request, key)
+        limiter: RequestRateLimiter = request.app.state.rate_limiter
+        _state_limit(request, key.per_minute, limiter.count_request(key.id, key.per_minute), "this key")
     path = request.url.path.removeprefix("/v1").strip("/")
     if not is_allowed(key.scope, request.method, path) and not _is_always_refused(request, path):
         raise ApiError(
@@ -88,13 +95,23 @@ async def authorize(request: Request, authorization: Annotated[str | None, Secur
         )
 
 
-def _count_request(request: Request, key: ApiKey) -> None:
-    """Set the headers that state the key's rate limit. Raises ApiError 429 when it is exceeded."""
-    allowance = request.app.state.rate_limiter.count_request(key.id, key.per_minute)
-    limits = {"limit": key.per_minute, "remaining": allowance.remaining, "reset": int(time.time()) + allowance.reset}
+def _count_stranger(request: Request) -> None:
+    """Count a request without a valid key, with the others of its network. Raises ApiError 429 when they are too many."""
+    if getattr(request.state, "headers", None):
+        return  # counted before the body was read
+    ip = client_ip(request) or ""
+    allowance = request.app.state.stranger_limiter.count_request(
+        crc32((get_network(ip) or ip).encode()), MAX_STRANGERS_REQUESTS
+    )
+    _state_limit(request, MAX_STRANGERS_REQUESTS, allowance, "requests without a valid key")
+
+
+def _state_limit(request: Request, per_minute: int, allowance: RequestAllowance, whose: str) -> None:
+    """Set the headers that state a rate limit. Raises ApiError 429 when it is exceeded."""
+    limits = {"limit": per_minute, "remaining": allowance.remaining, "reset": int(time.time()) + allowance.reset}
     request.state.headers = [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in limits.items()]
     if allowance.wait:
-        sentence = f"The rate limit of this key is exceeded: try again in {allowance.wait} s."
+        sentence = f"The rate limit of {whose} is exceeded: try again in {allowance.wait} s."
         raise ApiError(429, "rate_limited", sentence, retry=allowance.wait)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from api.v1.common import authentication
 from mailer.flows.operations import api_keys, api_records
 from tests import factories
 from tests.web import Web
@@ -43,6 +44,28 @@ def test_every_answer_states_the_rate_limit(newsletter: Web, api: TestClient) ->
         left.append(int(answer.headers["X-RateLimit-Remaining"]))
     assert left == [5, 4, 3, 2]
     assert "X-RateLimit-Limit" not in api.get("/v1/ping").headers  # a key without a limit
+
+
+def test_answers_without_a_valid_key_state_the_limit_of_their_network(newsletter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authentication, "MAX_STRANGERS_REQUESTS", 6)
+    client, left = newsletter.client, []
+    wrong = {"Authorization": "Token pm_wrong"}
+    for method, path, status, headers in (
+        ("GET", "/v1/ping", 200, {}), ("GET", "/v1/tags", 401, {}), ("PUT", "/v1/tags", 401, wrong),
+        ("POST", "/v1/tags", 401, wrong), ("GET", "/v1/nothing", 401, {}), ("GET", "/v1/public/emails/nobody", 404, {}),
+    ):  # fmt: skip
+        answer = client.request(method, path, headers=headers)
+        assert answer.status_code == status
+        left.append(int(answer.headers["X-RateLimit-Remaining"]))
+    assert left == [5, 4, 3, 2, 1, 0]
+
+
+def test_strangers_exhaust_their_own_limit_and_no_keys(newsletter: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authentication, "MAX_STRANGERS_REQUESTS", 2)
+    api = newsletter.holder(per_minute=5)
+    statuses = [api.get("/v1/tags", headers={"Authorization": f"Token pm_{n}"}).status_code for n in range(3)]
+    assert statuses == [401, 401, 429]
+    assert api.get("/v1/tags").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -99,6 +122,20 @@ def test_an_error_links_to_the_operations_documentation(newsletter: Web, api: Te
     for path, place in (("/v1/tags/9", "#/Tags/retrieve_tag"), ("/v1/nothing", ""), ("/v1/notes/9", "")):
         assert api.get(path).json()["metadata"]["documentation_url"] == base + place
     assert newsletter.client.get("/docs").status_code == 200
+
+
+def test_errors_that_come_before_the_route_link_to_it_too(newsletter: Web, api: TestClient) -> None:
+    factories.add_subscribers(newsletter.database, 1)
+    key = {"Idempotency-Key": "once"}
+    api.post("/v1/tags", json={"name": "a", "color": "#ffffff"}, headers=key)
+    for answer, place in (
+        (api.patch("/v1/subscribers/1", json={}, headers={"If-Match": '"x"'}), "#/Subscribers/update_subscriber"),
+        (api.post("/v1/tags", json={"name": "b", "color": "#ffffff"}, headers=key), "#/Tags/create_tag"),
+        (api.post("/v1/tags", content=b"x" * 70_000), "#/Tags/create_tag"),
+        (newsletter.client.post("/v1/tags"), "#/Tags/create_tag"),
+    ):
+        assert answer.status_code >= 400
+        assert answer.json()["metadata"]["documentation_url"] == f"{newsletter.settings.api_url}/docs{place}"
 
 
 def resources(newsletter: Web, api: TestClient) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:

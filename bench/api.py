@@ -1,7 +1,7 @@
 """The API with 1,000,000 subscribers: a real `postmerge serve` on a durable Postgres, asked over kept connections.
 
     .venv/bin/python -m bench.api
-    .venv/bin/python -m bench.api --subscribers 100000 --seconds 5
+    .venv/bin/python -m bench.api --clients 1 --only =
 
 Prints requests a second, the 50th and 95th percentile of what one client waits, and the CPU time of one request in the
 serving processes and in Postgres (which a busy machine changes little), for adding, finding by address, listing at the top
@@ -22,10 +22,9 @@ from dataclasses import dataclass
 
 from bench.figures import Figures, parser
 from bench.send import bench_settings, cpu, postgres_cpu
-from mailer.core.db import Database
 from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import api_keys
-from tests import processes
+from tests import processes, services
 
 Ask = Callable[[int], bytes]
 Used = Callable[[], tuple[float, float]]
@@ -49,31 +48,28 @@ class Figure:
     storing: float
 
 
-def seed(database: Database, subscribers: int) -> None:
-    """So many subscribers: every tenth has the tag common, every thousandth middling, ten have rare."""
-    with database.transaction() as tx:
-        tx.run(
-            """
-            INSERT INTO subscribers (email, email_normal, state, tags, confirmed_at)
-            SELECT
-                format('subscriber-%%s@example.org', n), format('subscriber-%%s@example.org', n), 'active',
-                ARRAY(
-                    SELECT tag FROM (VALUES
-                        ('common', n %% 10 = 0), ('middling', n %% 1000 = 0), ('rare', n %% (%(subscribers)s / 10) = 0)
-                    ) AS given (tag, has) WHERE has
-                ), now()
-            FROM generate_series(1, %(subscribers)s) AS n
-            """,
-            subscribers=subscribers,
-        )
-        tx.run(
-            """
-            INSERT INTO consents (subscriber_id, kind, source)
-            SELECT id, kind, 'form' FROM subscribers, unnest(ARRAY['requested', 'confirmed']) AS kind
-            """
-        )
-    with database.transaction() as tx:
-        tx.script("ANALYZE")
+def write_seed(subscribers: int) -> str:
+    """SQL that adds so many subscribers, whom `requests` asks for.
+
+    Every tenth has the tag common, every thousandth middling, ten have rare, and the first thirtieth, nobody recent, early.
+    Every tenth has the plan free, every thousandth pro.
+    """
+    return f"""
+        INSERT INTO subscribers (email, email_normal, state, tags, metadata, confirmed_at)
+        SELECT
+            format('subscriber-%s@example.org', n), format('subscriber-%s@example.org', n), 'active',
+            ARRAY(
+                SELECT tag FROM (VALUES
+                    ('common', n % 10 = 0), ('middling', n % 1000 = 0), ('rare', n % ({subscribers} / 10) = 0),
+                    ('early', n <= {subscribers} / 30)
+                ) AS given (tag, has) WHERE has
+            ),
+            CASE WHEN n % 1000 = 0 THEN '{{"plan": "pro"}}' WHEN n % 10 = 0 THEN '{{"plan": "free"}}' ELSE '{{}}' END::jsonb,
+            now()
+        FROM generate_series(1, {subscribers}) AS n;
+        INSERT INTO consents (subscriber_id, kind, source)
+        SELECT id, kind, 'form' FROM subscribers, unnest(ARRAY['requested', 'confirmed']) AS kind
+    """
 
 
 async def measure(name: str, port: int, ask: Ask, seconds: float, clients: int, used: Used) -> Figure:
@@ -124,6 +120,9 @@ def requests(key: str, subscribers: int) -> dict[str, Ask]:
         "tag=common (1 in 10)": lambda number: get("/v1/subscribers?tag=common"),
         "tag=middling (1 in 1,000)": lambda number: get("/v1/subscribers?tag=middling"),
         "tag=rare (10 subscribers)": lambda number: get("/v1/subscribers?tag=rare"),
+        "tag=early (1 in 30, none recent)": lambda number: get("/v1/subscribers?tag=early"),
+        "metadata['plan']=pro (1 in 1,000)": lambda number: get("/v1/subscribers?metadata%5B'plan'%5D=pro"),
+        "metadata['plan']=free (1 in 10)": lambda number: get("/v1/subscribers?metadata%5B'plan'%5D=free"),
         "POST, confirmed": lambda number: post({"email_address": f"new-{number}@example.net", "type": "regular"}),
         "POST, asks for confirmation": lambda number: post({"email_address": f"asked-{number}@d{number}.example.net"}),
     }
@@ -139,7 +138,9 @@ def main() -> None:
     given = options.parse_args()
     with bench_settings(32) as (conf, database):
         started = time.perf_counter()
-        seed(database, given.subscribers)
+        with database.transaction() as tx:
+            tx.script(write_seed(given.subscribers))
+        services.run_outside_transaction(database.url, "VACUUM ANALYZE")
         print(f"{given.subscribers:,} readers in {time.perf_counter() - started:.0f} s")
         key = api_keys.create_key(database, "bench", per_minute=0)
         port = find_free_port()

@@ -309,6 +309,9 @@ BEGIN
         SELECT DISTINCT tag FROM added, unnest(tags) AS tag
         WHERE NOT EXISTS (SELECT FROM tags WHERE tags.name = tag) ORDER BY 1
         ON CONFLICT (name) DO NOTHING;
+        INSERT INTO subscriber_tags (tag, subscriber_id)
+        SELECT tag, id FROM added, unnest(tags) AS tag WHERE erased_at IS NULL
+        ON CONFLICT DO NOTHING;
     END IF;
     RETURN NULL;
 END $$;
@@ -341,6 +344,14 @@ BEGIN
     SELECT DISTINCT tag FROM added, unnest(tags) AS tag
     WHERE NOT EXISTS (SELECT FROM tags WHERE tags.name = tag) ORDER BY 1
     ON CONFLICT (name) DO NOTHING;
+    DELETE FROM subscriber_tags
+    USING added JOIN removed USING (id), unnest(removed.tags) AS lost (tag)
+    WHERE subscriber_tags.tag = lost.tag AND subscriber_tags.subscriber_id = removed.id
+        AND (added.erased_at IS NOT NULL OR lost.tag <> ALL(added.tags));
+    INSERT INTO subscriber_tags (tag, subscriber_id)
+    SELECT given.tag, added.id FROM added JOIN removed USING (id), unnest(added.tags) AS given (tag)
+    WHERE added.erased_at IS NULL AND (removed.erased_at IS NOT NULL OR given.tag <> ALL(removed.tags))
+    ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 
@@ -362,6 +373,8 @@ BEGIN
     SELECT 'block', (id / 1024)::text, -count(*) FROM removed WHERE erased_at IS NULL GROUP BY 2;
     INSERT INTO tallies (kind, key, number)
     SELECT 'tag', tag, -count(*) FROM removed, unnest(tags) AS tag WHERE erased_at IS NULL GROUP BY 2;
+    DELETE FROM subscriber_tags USING removed, unnest(removed.tags) AS lost (tag)
+    WHERE subscriber_tags.tag = lost.tag AND subscriber_tags.subscriber_id = removed.id;
     RETURN NULL;
 END $$;
 
@@ -1051,6 +1064,11 @@ CREATE TABLE stripe_events (
     request text DEFAULT ''::text NOT NULL
 );
 
+CREATE TABLE subscriber_tags (
+    tag text NOT NULL,
+    subscriber_id bigint NOT NULL
+);
+
 CREATE TABLE subscribers (
     id bigint NOT NULL,
     email text NOT NULL,
@@ -1492,6 +1510,9 @@ ALTER TABLE ONLY stripe_account
 ALTER TABLE ONLY stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY subscriber_tags
+    ADD CONSTRAINT subscriber_tags_pkey PRIMARY KEY (tag, subscriber_id);
+
 ALTER TABLE ONLY subscribers
     ADD CONSTRAINT subscribers_email_normal_key UNIQUE (email_normal);
 
@@ -1642,6 +1663,8 @@ CREATE INDEX stripe_events_open ON stripe_events USING btree (due_at) WHERE (don
 CREATE INDEX subscribers_by_age ON subscribers USING btree (created_at);
 
 CREATE INDEX subscribers_by_any_tag ON subscribers USING gin (tags) WITH (gin_pending_list_limit='256');
+
+CREATE INDEX subscribers_by_metadata ON subscribers USING gin (metadata jsonb_path_ops) WITH (gin_pending_list_limit='256') WHERE (metadata <> '{}'::jsonb);
 
 CREATE INDEX subscribers_by_tag ON subscribers USING gin (tags) WITH (gin_pending_list_limit='256') WHERE (state = 'active'::text);
 

@@ -18,6 +18,7 @@ from api.v1.common.errors import ApiError
 from mailer.core import addresses, public_ids
 from mailer.core.db import Database
 from mailer.flows.subscribers import subscriber_query
+from mailer.store.subscribers.metadata_conditions import match_metadata
 from mailer.store.subscribers.subscriber_records import (
     FIRST_IP,
     FIRST_SOURCE,
@@ -189,10 +190,10 @@ def get_order(filters: SubscriberFilters) -> SubscriberOrder:
     raise ApiError(400, "invalid_ordering", sentence)
 
 
-def get_only_tag(filters: SubscriberFilters) -> str | None:
-    """The tag, if it is the only filter, else None."""
+def has_only_tags(filters: SubscriberFilters) -> bool:
+    """Whether tags are all that subscribers are filtered by."""
     rest = filters.model_dump(exclude={"ordering", "expand", "tag"}, exclude_defaults=True)
-    return filters.tag[0].lower() if len(filters.tag) == 1 and not rest and not filters._metadata else None
+    return bool(filters.tag) and not rest and not filters._metadata
 
 
 def _identity_conditions(filters: SubscriberFilters) -> list[Condition]:
@@ -244,15 +245,9 @@ def _text_conditions(filters: SubscriberFilters) -> list[Condition]:
 
 
 def _metadata_condition(number: int, name: str, values: list[str]) -> Condition:
-    """A value at a key, or at a path of keys joined by dots; `null` stands for one that is missing. Negated by a leading -."""
     parts = _METADATA.fullmatch(name)
     assert parts
-    key, path, wanted = f"metadata_key_{number}", f"metadata_path_{number}", f"metadata_values_{number}"
-    value = f"coalesce(metadata ->> %({key})s, metadata #>> %({path})s::text [])"
-    missing = f" OR {value} IS NULL" if "null" in values else ""
-    condition = f"coalesce({value} = ANY(%({wanted})s::text []){missing}, false)"
-    facts = {key: parts[2], path: parts[2].split("."), wanted: values}
-    return Condition(f"NOT {condition}" if parts[1] else condition, facts)
+    return match_metadata(number, parts[2], values, negated=bool(parts[1]))
 
 
 def _date_conditions(filters: SubscriberFilters) -> list[Condition]:

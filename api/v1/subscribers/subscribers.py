@@ -22,8 +22,8 @@ from api.v1.subscribers.subscriber_filters import (
     Expand,
     FilterQuery,
     build_conditions,
-    get_only_tag,
     get_order,
+    has_only_tags,
 )
 from mailer.core import public_ids
 from mailer.core.errors import Refused
@@ -107,7 +107,8 @@ def list_subscribers(context: Context, request: Request, filters: FilterQuery, p
     order = get_order(filters)
     where = build_conditions(context.database, filters)
     paging.check_key(page, list if order.place else int if order.is_by_id else str)
-    found = subscriber_query.list_page(context.database, where, order, page.range, get_only_tag(filters), filters.tag)
+    tags = subscriber_query.WantedTags(filters.tag, has_only_tags(filters))
+    found = subscriber_query.list_page(context.database, where, order, page.range, tags)
     shown = paging.cut(page, found.subscribers, order.get_key)
     results = [{**as_subscriber(one), **_expanded(context, one, filters.expand)} for one in shown.rows]
     return paging.page_response(context, request, page, results, found.count, shown.after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from mailer.store.subscribers import segments, subscriber_records
 from mailer.store.subscribers.subscriber_records import Condition, SubscriberOrder, SubscriberRecord
 
 _MAX_GATHERED = 20_000  # up to so many matches, gathering and sorting is faster than scanning in order
+_MAX_COUNT_AGE = 30.0  # seconds, of a count above _MAX_GATHERED, which takes long
+_MAX_COUNTS = 200
+_counts: dict[tuple[str, str], tuple[int, float]] = {}  # by database and filter: the count, and when it was counted
 
 
 @dataclass(frozen=True)
@@ -24,37 +28,41 @@ class SubscriberPage:
     count: int
 
 
+@dataclass(frozen=True)
+class WantedTags:
+    """The tags that a list is filtered by; ``alone``: it is not filtered by anything else."""
+
+    names: Sequence[str] = ()
+    alone: bool = False
+
+
 def list_page(
-    database: Database,
-    where: Sequence[Condition],
-    ordering: SubscriberOrder,
-    page: PageRange,
-    only_tag: str | None = None,
-    tag_names: Sequence[str] = (),
+    database: Database, where: Sequence[Condition], ordering: SubscriberOrder, page: PageRange, tags: WantedTags = WantedTags()
 ) -> SubscriberPage:
     """Return a page of subscribers. ``page.after`` is the key of the last row before it.
 
-    ``only_tag`` says that one tag is the only condition: its count is known. Raises Rejected for an unknown tag.
+    ``where`` has the condition of the ``tags`` too. A count above 20,000 may be half a minute old. Raises Rejected for an
+    unknown tag.
     """
     with database.glance() as tx:
-        tagged = _count_tagged(tx, tag_names)
+        tagged = _count_tagged(tx, tags.names)
         if not where and ordering.is_by_id:
-            count, found = _list_all_by_id(tx, ordering, page)
+            return _list_all_by_id(tx, ordering, page)
+        if not where:
+            count = counters.count_subscribers(tx)
+        elif tags.alone and len(tagged) == 1:
+            count = next(iter(tagged.values()))
         else:
-            count = (
-                tagged[only_tag]
-                if only_tag
-                else subscriber_records.count(tx, where)
-                if where
-                else counters.count_subscribers(tx)
-            )
-            few = bool(tagged) and sum(tagged.values()) <= _MAX_GATHERED
-            found = subscriber_records.list_page(tx, where, ordering, page, few)
+            count = _count_or_recall(database, tx, where)
+        if tags.names and ordering.is_by_id:
+            found = subscriber_records.list_tagged_page(tx, where, ordering, page, tags.alone)
+        else:
+            found = subscriber_records.list_page(tx, where, ordering, page, bool(where) and count <= _MAX_GATHERED)
     return SubscriberPage(found, count)
 
 
 def _count_tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
-    """Return how many subscribers have each of these tags."""
+    """Return how many subscribers have each of these tags, by their names in lower case."""
     found = counters.count_by_tag(tx, [name.lower() for name in names]) if names else {}
     for name in names:
         if name.lower() not in found:
@@ -62,15 +70,29 @@ def _count_tagged(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _list_all_by_id(tx: Tx, ordering: SubscriberOrder, page: PageRange) -> tuple[int, list[SubscriberRecord]]:
-    """Return the total number and the page."""
+def _count_or_recall(database: Database, tx: Tx, where: Sequence[Condition]) -> int:
+    """Return how many meet all conditions: a large number is counted once in half a minute, not for each page."""
+    key = (database.url, repr(where))
+    number, counted_at = _counts.get(key, (0, -_MAX_COUNT_AGE))
+    if number and time.monotonic() - counted_at < _MAX_COUNT_AGE:
+        return number
+    number = subscriber_records.count(tx, where)
+    if number > _MAX_GATHERED:
+        while len(_counts) >= _MAX_COUNTS:
+            _counts.pop(next(iter(_counts)), None)
+        _counts[key] = number, time.monotonic()
+    return number
+
+
+def _list_all_by_id(tx: Tx, ordering: SubscriberOrder, page: PageRange) -> SubscriberPage:
     if not page.offset:
-        return counters.count_subscribers(tx), subscriber_records.list_page(tx, [], ordering, page)
+        return SubscriberPage(subscriber_records.list_page(tx, [], ordering, page), counters.count_subscribers(tx))
     down = ordering.down
     count, first = counters.find_block(tx, page.offset, newest_first=down)
     if first is None:
-        return count, []
-    return count, subscriber_records.list_page(tx, [], ordering, PageRange(page.limit, after=first + 1 if down else first - 1))
+        return SubscriberPage([], count)
+    start = PageRange(page.limit, after=first + 1 if down else first - 1)
+    return SubscriberPage(subscriber_records.list_page(tx, [], ordering, start), count)
 
 
 def build_segment_condition(database: Database, names: Sequence[str]) -> Condition:

@@ -89,6 +89,7 @@ RULES = {
     "standstills": RetentionRule("until the standstill is over"),
     "stripe_account": RetentionRule("forever: one row"),
     "stripe_events": RetentionRule("400 days after they were processed", "id", "done_at < now() - interval '400 days'"),
+    "subscriber_tags": RetentionRule("as long as the subscriber has the tag"),
     "subscribers": RetentionRule(
         "until the erasure; unconfirmed ones `POSTMERGE_KEEP_UNCONFIRMED`, unsubscribed ones `POSTMERGE_KEEP_UNSUBSCRIBED`"
     ),

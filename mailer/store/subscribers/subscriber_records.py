@@ -205,7 +205,7 @@ def list_page(
     ``page.after`` is the key of the last row of the previous page. If only a ``few`` meet the conditions, they are gathered and
     then sorted, instead of scanned in order.
     """
-    place, down = ordering.place, " DESC" if ordering.down else ""
+    place, down = ordering.place, _direct(ordering)
     order = f"{place}{down}, subscribers.id{down}" if place else f"{ordering.column}{down}"
     found, values = _join_conditions(where)
     if place:
@@ -213,19 +213,59 @@ def list_page(
     if page.after is not None:
         keys, values["after"] = (f"({place}, subscribers.id)", tuple(page.after)) if place else (ordering.column, page.after)
         found += f" AND {keys} {'<' if ordering.down else '>'} %(after)s"
-    cut = f"ORDER BY {order} LIMIT {page.limit:d}" + (f" OFFSET {page.offset:d}" if page.offset else "")
     if few and not place:
         chosen = f"""
             WITH gathered AS MATERIALIZED (SELECT id, email_normal FROM subscribers WHERE {found})
 
-            SELECT * FROM subscribers WHERE id IN (SELECT id FROM gathered {cut})
+            SELECT * FROM subscribers WHERE id IN (SELECT id FROM gathered ORDER BY {order} {_cut(page)})
         """
     else:
-        chosen = f"SELECT * FROM subscribers WHERE {found} {cut}"
+        chosen = f"SELECT * FROM subscribers WHERE {found} ORDER BY {order} {_cut(page)}"
     sql = f"{_RECORD.format(chosen=chosen, place=place or _NOWHERE)} ORDER BY {order if place else f'subscribers.{order}'}"
-    often = not page.offset and not place and (not where or (few and len(where) == 1))  # then there are few such statements
-    rows = tx.often_all(sql, **values) if often else tx.all(sql, **values)
-    return [_build_record(**row) for row in rows]
+    often = not page.offset and not place and not where  # then there are few such statements
+    return [_build_record(**row) for row in (tx.often_all if often else tx.all)(sql, **values)]
+
+
+def list_tagged_page(
+    tx: Tx, where: Sequence[Condition], ordering: SubscriberOrder, page: PageRange, alone: bool
+) -> list[SubscriberRecord]:
+    """Return a page, in the order of ids, of subscribers with one of the tags in the value ``tags`` of ``where``.
+
+    Each tag's subscribers are read in order and no further than the page. ``alone``: the tags are the only condition.
+    """
+    found, values = _join_conditions(where)
+    down = _direct(ordering)
+    after = ""
+    if page.after is not None:
+        after, values["after"] = f"AND subscriber_id {'<' if ordering.down else '>'} %(after)s", page.after
+    fits = "" if alone else f"CROSS JOIN LATERAL (SELECT FROM subscribers WHERE id = subscriber_id AND {found} LIMIT 1) AS hit"
+
+    def choose(tag: str, cut: str) -> str:
+        return f"""
+            SELECT subscriber_id FROM subscriber_tags {fits}
+            WHERE subscriber_tags.tag = {tag} {after} ORDER BY subscriber_id{down} {cut}
+        """
+
+    if len(values["tags"]) == 1:
+        ids = choose("(%(tags)s::text [])[1]", _cut(page))
+    else:
+        ids = f"""
+            SELECT DISTINCT had.subscriber_id FROM unnest(%(tags)s::text []) AS wanted (tag)
+            CROSS JOIN LATERAL ({choose("wanted.tag", f"LIMIT {page.offset + page.limit:d}")}) AS had
+            ORDER BY 1{down} {_cut(page)}
+        """
+    chosen = f"SELECT * FROM subscribers WHERE id IN ({ids})"
+    sql = f"{_RECORD.format(chosen=chosen, place=_NOWHERE)} ORDER BY subscribers.id{down}"
+    often = alone and not page.offset
+    return [_build_record(**row) for row in (tx.often_all if often else tx.all)(sql, **values)]
+
+
+def _direct(ordering: SubscriberOrder) -> str:
+    return " DESC" if ordering.down else ""
+
+
+def _cut(page: PageRange) -> str:
+    return f"LIMIT {page.limit:d}" + (f" OFFSET {page.offset:d}" if page.offset else "")
 
 
 def _build_record(history: str, **rest: Any) -> SubscriberRecord:

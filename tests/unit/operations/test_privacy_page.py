@@ -42,6 +42,7 @@ SAID = {
     "customers": "your customer number at Stripe",
     "customer_deletions": "your customer number at Stripe",
     "charges": "each payment, refund and dispute",
+    "subscriber_tags": "your topics",
     "reviewers": "whether you want test emails",
     "test_emails": "which test emails we sent you",
     "gifts": "gifts: the plan, the amount, who gets it",

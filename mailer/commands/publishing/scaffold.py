@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 
 from mailer import __version__
+from mailer.core import i18n
 from mailer.core.errors import BadInput
 from mailer.core.files import find_file
 from mailer.core.setting_values import quote_env_value
@@ -102,13 +103,15 @@ def _render(folder: Path, newsletter: Newsletter, now: datetime) -> Iterator[tup
     if not (folder / "pelicanconf.py").exists():
         if not any((folder / "content").rglob("*.md")):
             yield issue, _fill("issue.md", facts)
+            statement, is_translated = _fill_accessibility(newsletter, local)
             pages = {
                 "about": _fill("about.md", facts),
                 "privacy": _fill_privacy(newsletter),
-                "accessibility": _fill_accessibility(newsletter, local),
+                "accessibility": statement,
             }
             for name, text in pages.items():
-                yield f"content/pages/{name}.md", text if newsletter.language == "en" else _mark_english(text, name)
+                is_own = newsletter.language == "en" or (name == "accessibility" and is_translated)
+                yield f"content/pages/{name}.md", text if is_own else _mark_english(text, name)
         yield "pelicanconf.py", _fill("pelicanconf.txt", facts)
     else:
         yield "pelicanconf.py", ""
@@ -149,11 +152,18 @@ def _fill_privacy(newsletter: Newsletter) -> str:
     return text.replace("newsletter@example.org", parseaddr(newsletter.sender)[1])
 
 
-def _fill_accessibility(newsletter: Newsletter, day: datetime) -> str:
-    """Our sample's accessibility statement, with this newsletter's name, address and date."""
+def _fill_accessibility(newsletter: Newsletter, day: datetime) -> tuple[str, bool]:
+    """The accessibility statement with this newsletter's name, address and date; is it in the newsletter's language?
+
+    Without a translation it is our sample's, in English.
+    """
+    address, language = parseaddr(newsletter.sender)[1], i18n.spoken(newsletter.language)
+    source = f"accessibility-{language}.md"
+    if (_HERE / source).is_file():
+        return _fill(source, {"name": newsletter.name, "address": address, "day": i18n.day(day, language)}), True
     text = find_file("content/pages/accessibility.md").read_text("utf-8")
-    text = text.replace("The Postmerge Letter", newsletter.name).replace("30 November 2026", f"{day:%-d %B %Y}")
-    return text.replace("newsletter@example.org", parseaddr(newsletter.sender)[1])
+    text = text.replace("The Postmerge Letter", newsletter.name).replace("30 November 2026", i18n.day(day, "en"))
+    return text.replace("newsletter@example.org", address), False
 
 
 def _mark_english(text: str, name: str) -> str:

@@ -20,6 +20,7 @@ import yaml  # type: ignore[import-untyped]
 
 from mailer import __version__
 from mailer.commands.publishing import scaffold
+from mailer.core import i18n
 from mailer.core.setting_values import read_env_file
 from tests import commands
 from tests.conftest import ROOT
@@ -107,12 +108,28 @@ def test_in_a_terminal_it_asks_for_every_fact_and_again_for_one_that_cannot_be_u
         tmp_path / "content/pages/privacy.md"
     ).read_text("utf-8")
     statement = (tmp_path / "content/pages/accessibility.md").read_text("utf-8")
-    assert "Everyone should be able to read Köln." in statement
-    assert "or write to anna@example.org." in statement
-    assert f"Last checked on {datetime.now(ZoneInfo('Europe/Berlin')):%-d %B %Y}." in statement
-    assert "\nLang: en\n" in statement
-    assert "Postmerge Letter" not in statement
-    assert "newsletter@example.org" not in statement
+    assert "Köln soll für alle lesbar sein." in statement
+    assert "schreiben Sie an anna@example.org." in statement
+    assert f"Zuletzt geprüft am {i18n.day(datetime.now(ZoneInfo('Europe/Berlin')), 'de')}." in statement
+    assert "\nLang:" not in statement
+
+
+@pytest.mark.parametrize("language", ["en", "de-AT", "es", "fr", "zh", "it"])
+def test_the_accessibility_statement_is_in_the_newsletters_language(tmp_path: Path, language: str) -> None:
+    facts = scaffold.Newsletter("Sea & Sand", "", language, "UTC", "Sea <sea@example.org>", "", "https://sea.example", "none")
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    scaffold.write_files(tmp_path, facts, now)
+    made = (tmp_path / "content/pages/accessibility.md").read_text("utf-8")
+    ours = (ROOT / "content/pages/accessibility.md").read_text("utf-8")
+    assert ("Everyone should be able to read Sea & Sand." in made) == (language in ("en", "it"))
+    assert ("\nLang: en\n" in made) == (language == "it")
+    assert [made.count(one) for one in ("\n## ", "\n- ", "](https://www.w3.org/TR/WCAG22/)")] == [
+        ours.count(one) for one in ("\n## ", "\n- ", "](https://www.w3.org/TR/WCAG22/)")
+    ]
+    for fact in ("Slug: accessibility\n", "Sea & Sand", "sea@example.org", i18n.day(now, i18n.spoken(language))):
+        assert fact in made
+    assert "Postmerge Letter" not in made
+    assert "newsletter@example.org" not in made
 
 
 def test_ctrl_c_at_a_question_says_that_nothing_was_changed(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ def begin(tx: Tx, frequency: str, first_day: date) -> bool:
 
 
 def list_sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """The sends that started in this period, in order: id, edition_id, audience (the rule), title and url."""
+    """The sends that started in this period, in order: id, edition_id, audience (the rule), title, preheader and url."""
     return tx.all(
         """
-        SELECT sends.id, sends.edition_id, sends.audience, editions.title, editions.url
+        SELECT sends.id, sends.edition_id, sends.audience, editions.title, editions.preheader, editions.url
         FROM sends
         JOIN editions ON editions.id = sends.edition_id
         WHERE sends.started_at >= %(start)s AND sends.started_at < %(end)s AND sends.state <> 'cancelled'
@@ -37,7 +37,9 @@ def list_sends(tx: Tx, start: datetime, end: datetime) -> list[dict[str, Any]]:
 
 def collect_subscribers(tx: Tx) -> None:
     """Create the empty temporary table of digest items."""
-    tx.script("CREATE TEMP TABLE digest_lines (subscriber_id bigint, place bigint, title text, url text) ON COMMIT DROP")
+    tx.script(
+        "CREATE TEMP TABLE digest_lines (subscriber_id bigint, place bigint, title text, text text, url text) ON COMMIT DROP"
+    )
 
 
 def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: datetime, rule: tuple[str, dict[str, Any]]) -> int:
@@ -45,16 +47,21 @@ def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: dat
 
     ``rule`` is the audience's condition with its values.
 
-    Title and URL are in the subscriber's language if the issue is translated. Returns how many items were added.
+    Title, preheader and URL are in the subscriber's language if the issue is translated. Returns how many items were added.
     """
     condition, values = rule
     return tx.run(
         f"""
-        INSERT INTO digest_lines (subscriber_id, place, title, url)
-        SELECT subscribers.id, %(place)s, coalesce(translation.own_title, %(title)s), coalesce(translation.own_url, %(url)s)
+        INSERT INTO digest_lines (subscriber_id, place, title, text, url)
+        SELECT
+            subscribers.id,
+            %(place)s,
+            coalesce(translation.own_title, %(title)s),
+            coalesce(translation.preheader, %(preheader)s),
+            coalesce(translation.own_url, %(url)s)
         FROM subscribers
         LEFT JOIN LATERAL (
-            SELECT own_title, own_url
+            SELECT own_title, preheader, own_url
             FROM edition_variants
             WHERE edition_id = %(edition_id)s AND own_url <> '' AND name = ANY({text_selection.LANGS})
             ORDER BY array_position({text_selection.LANGS}, name)
@@ -68,6 +75,7 @@ def add_items(tx: Tx, frequency: str, place: int, send: dict[str, Any], end: dat
         frequency=frequency,
         place=place,
         title=send["title"],
+        preheader=send["preheader"],
         url=send["url"],
         edition_id=send["edition_id"],
         end=end,
@@ -84,7 +92,7 @@ def queue_emails(tx: Tx, frequency: str, first_day: date) -> int:
             'confirmation', 'digest', subscriber_id,
             jsonb_build_object(
                 'frequency', %(frequency)s::text,
-                'issues', jsonb_agg(jsonb_build_object('title', title, 'url', url) ORDER BY place),
+                'issues', jsonb_agg(jsonb_build_object('title', title, 'text', text, 'url', url) ORDER BY place),
                 'request', %(request)s::text
             ),
             CASE %(frequency)s WHEN 'monthly' THEN '' ELSE %(frequency)s || ' ' END

@@ -363,6 +363,7 @@ def test_one_email_a_week_or_a_month_holds_its_issues_once(
     assert len(newsletter.emails()) == before + 1
     assert email.to == "subscriber-1@example.org"
     assert "Title of 2026-11-24-hello" in email.text
+    assert "A first line" in email.text
     assert email.subject.replace("\N{NO-BREAK SPACE}", " ") == subject
     assert "List-Unsubscribe" in str(email.headers)
 
@@ -379,17 +380,19 @@ def test_the_month_in_one_email_names_translations_where_the_subscriber_has_them
             tx.run(
                 """
                 INSERT INTO edition_variants (edition_id, name, digest, preheader, html, text, body, own_title, own_url)
-                SELECT id, %(name)s, '', '', '', '', '', %(title)s, %(url)s FROM editions
+                SELECT id, %(name)s, '', %(preheader)s, '', '', '', %(title)s, %(url)s FROM editions
                 """,
                 name=name,
                 title=own,
+                preheader="Une ligne" if own else "A paid line",
                 url=f"https://example.org/{own}/" if own else "",
             )
     assert subscriber_maintenance.queue_digests(newsletter.database, datetime(2026, 3, 1, 0, 0, 5, tzinfo=UTC)) == 1
     newsletter.work()
     text = newsletter.emails()[0].text
     assert title in text
-    assert ("https://example.org/Titre/" in text) == (title == "Titre")
+    assert ("https://example.org/Titre/" in text) == ("Une ligne" in text) == (title == "Titre")
+    assert "A paid line" not in text
 
 
 def test_what_is_not_to_be_kept_is_forgotten(newsletter: Web, ada: int) -> None:

@@ -17,6 +17,7 @@ from mailer.flows.operations.table_pruning import TablePruning
 from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
 from mailer.flows.scheduled.sequence_scheduler import queue_due_steps
 from mailer.flows.scheduled.subscriber_maintenance import maintain_subscribers
+from mailer.flows.scheduled.time_jumps import TimeJumps
 from mailer.flows.sending.receipts import sign_finished
 from mailer.workers.actors import BULK_ACTIONS, PAYMENTS, SENDS, TRANSACTIONAL, WEBHOOKS, WakeUps
 
@@ -33,11 +34,11 @@ def run_scheduler(
 ) -> None:
     """Run rounds until ``stopping`` is set. Any error is logged, and the next tick tries again."""
     watched, took, journal, pruning = 0.0, 0.0, JournalWriter(database, settings), TablePruning(database, settings)
-    reports = MonthlyReports(database, settings)
+    reports, jumps = MonthlyReports(database, settings), TimeJumps()
     while not stopping.is_set():
         started = time.monotonic()
         try:
-            run_round(database, settings, wake_ups)
+            run_round(database, settings, wake_ups, jumps)
             if started - watched >= max(WATCH_INTERVAL_SECONDS, _WATCH_PAUSES * took):
                 watched = started
                 check_circuit_breakers(database)
@@ -55,9 +56,10 @@ def run_scheduler(
         stopping.wait(max(0.05, tick - (time.monotonic() - started)))
 
 
-def run_round(database: Database, settings: Settings, wake_ups: WakeUps) -> None:
+def run_round(database: Database, settings: Settings, wake_ups: WakeUps, jumps: TimeJumps) -> None:
     """Run one round: queue steps of sequences, advance the sends and enqueue wake-ups."""
-    queue_due_steps(database, settings)
+    if not jumps.is_waiting(database):
+        queue_due_steps(database, settings)
     wanted = advance_sends(database, settings)
     if wanted.sends and wake_ups.count_queued(SENDS) < _MAX_QUEUED_WAKE_UPS:
         for send_id in wanted.sends:

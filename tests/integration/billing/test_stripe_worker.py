@@ -8,6 +8,7 @@ from pathlib import Path
 from mailer.core.db import Database
 from mailer.fakes.fake_stripe import FakeStripe
 from mailer.flows.billing.entitlements import EntitlementState
+from mailer.flows.scheduled.time_jumps import TimeJumps
 from mailer.transports.outbox import Outbox
 from mailer.workers import scheduler
 from mailer.workers.actors import WakeUps, WorkerContext, WorkerThreads
@@ -32,7 +33,7 @@ def test_an_event_wakes_the_worker_and_the_scheduler_replaces_a_lost_wake_up(
             shop.add_subscriber("bob@example.org")
             shop.buy("bob@example.org")
             fake.deliver(shop.post)
-            scheduler.run_round(database, settings, wake_ups)
+            scheduler.run_round(database, settings, wake_ups, TimeJumps())
             processes.eventually(
                 lambda: shop.entitlement("bob@example.org").state is EntitlementState.PAYING,
                 20,

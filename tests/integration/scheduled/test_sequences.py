@@ -21,6 +21,7 @@ from mailer.flows.publishing.sequence_plan import ChangeEffect, show_exactly
 from mailer.flows.scheduled import sequence_scheduler
 from mailer.flows.scheduled.send_scheduler import advance_sends, check_circuit_breakers
 from mailer.flows.scheduled.sequence_scheduler import queue_due_steps
+from mailer.flows.scheduled.time_jumps import JUMP_DELAY_SECONDS, TimeJumps
 from mailer.flows.sending.delivery_worker import deliver_send
 from mailer.flows.sending.send_control import resume_send, stop_send
 from mailer.flows.sending.send_status import list_send_statuses
@@ -28,7 +29,7 @@ from mailer.flows.subscribers.erasure import erase_subscriber
 from mailer.store.sending import issue_overview, sends
 from mailer.transports.outbox import Outbox
 from tests.factories import add_subscribers, edition, old, settings, sums_add_up
-from tests.sequences import ends, had, join, merge, pass_days, steps
+from tests.sequences import DAY, ends, had, join, merge, pass_days, steps
 
 
 @pytest.fixture
@@ -437,3 +438,22 @@ def test_a_wrong_system_time_sends_no_step_twice_and_delays_nobody_for_long(data
     pass_days(database, 3.1)
     assert queue_due_steps(database, conf) == 1
     assert had(database) == {"ann": ["hello", "more", "last"]}
+
+
+def test_steps_wait_a_little_after_a_jump_of_the_databases_time(database: Database) -> None:
+    uptime = [1000.0 + DAY]
+    jumps = TimeJumps(lambda: uptime[0])
+
+    def wait_for(seconds: float) -> bool:
+        uptime[0] += seconds
+        return jumps.is_waiting(database)
+
+    assert not wait_for(0)
+    assert not wait_for(1), "a second later"
+    assert wait_for(-DAY), "a day ahead of our own measure"
+    assert wait_for(1)
+    assert not wait_for(DAY), "and back"
+    assert wait_for(-DAY)
+    for _ in range(3):
+        assert wait_for(JUMP_DELAY_SECONDS / 4)
+    assert not wait_for(JUMP_DELAY_SECONDS / 4), "it stays ahead: perhaps the time before was the wrong one"

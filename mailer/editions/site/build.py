@@ -22,6 +22,7 @@ from mailer.editions.mail.canonical_html import escape
 from mailer.editions.mail.email_document import EmailSite, template_source
 from mailer.editions.mail.markdown_to_html import Cache, Converted, Workshop, convert_all
 from mailer.editions.site.issues import BuiltIssues, IssueMaker
+from mailer.editions.site.missing_typefaces import list_missing_typefaces
 from mailer.editions.site.output_folder import Spare
 from mailer.editions.site.search_index import Indexing
 from mailer.editions.site.sold_plan import read_sold_plan
@@ -124,7 +125,7 @@ class Build:
         """Read all sources and convert them, but for a preview, which converts one at a time."""
         self.site, self.sources = site, Sources(site, self.findings)
         self.issue_pictures = IssuePictures(site.root, site.url, self.workshop.cache, convert=not self.is_preview)
-        self.findings.extend(list_outdated_templates(site))
+        self.findings.extend([*list_outdated_templates(site), *list_missing_typefaces(site)])
         names = [name for name, file in self.sources.files.items() if file.fields is not None]
         self.converted = Converted(dict.fromkeys(self.sources.texts(names), "")) if self.is_preview else self._convert(names)
 

@@ -27,7 +27,7 @@ def list_outdated_templates(site: Site) -> Iterator[Finding]:
             copy = folder / original.relative_to(ours)
             if (found := _read_version(copy)) and found < (current := _read_version(original)):
                 said = f"This template is of version {_format(found)}, and ours is of {_format(current)}"
-                yield Finding("warning", _show(copy), 1, f"{said}: UPGRADING.md says what changed.")
+                yield Finding("warning", show_path(copy), 1, f"{said}: UPGRADING.md says what changed.")
 
 
 def _read_version(path: Path) -> tuple[int, ...]:
@@ -44,6 +44,7 @@ def _format(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _show(path: Path) -> str:
+def show_path(path: Path) -> str:
+    """Return a path as findings name it: from the working folder if it is below."""
     whole, here = path.absolute(), Path.cwd()
     return printable(str(whole.relative_to(here) if whole.is_relative_to(here) else whole))

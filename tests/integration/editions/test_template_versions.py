@@ -1,4 +1,4 @@
-"""The build names a newsletter's copy of one of our templates once ours has changed."""
+"""The build names a newsletter's copy of one of our templates once ours has changed, and a typeface that its theme lacks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ THEME_TEMPLATES_OVERRIDES = ["templates"]
 """
 
 
-def build(folder: Path) -> list[Finding]:
+def build(folder: Path, more: str = "") -> list[Finding]:
     """Build a newsletter with one issue; return what the build found."""
     (folder / "content").mkdir(exist_ok=True)
     (folder / "content" / "one.md").write_text("Title: One\nDate: 2026-11-01\n\nText.\n")
-    (folder / "pelicanconf.py").write_text(CONFIG)
+    (folder / "pelicanconf.py").write_text(CONFIG + more)
     options = BuildOptions(folder / "content", folder / "site", folder / "editions", None, folder / "pelicanconf.py")
     return list(editions.build(options).findings)
 
@@ -51,6 +51,18 @@ def test_nothing_is_said_about_a_template_that_is_no_copy(tmp_path: Path) -> Non
     (tmp_path / "templates" / "page.html").write_text("<p>{{ page.content }}</p>\n")
     shutil.copy(OURS / "tags.html", tmp_path / "templates")
     assert build(tmp_path) == []
+
+
+def test_a_typeface_that_is_missing_is_named_once_with_its_style_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "theme", tmp_path / "theme")
+    assert build(tmp_path, 'THEME = "theme"\n') == []
+    (tmp_path / "theme/static/fonts/literata.woff2").unlink()
+    [found] = build(tmp_path, 'THEME = "theme"\n')
+    assert (found.level, found.path) == ("warning", "theme/static/css/base.css")
+    assert found.message == (
+        "The typeface ../fonts/literata.woff2 is missing, so pages show the system's: add the file, or remove the rule."
+    )
 
 
 def test_each_of_our_templates_has_its_version_in_the_first_line() -> None:

@@ -6,19 +6,16 @@ stays a link, with a line in the report.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import io
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urljoin
-
-from PIL import Image
 
 from mailer.archives.archive_files import MAX_IMPORTED_PICTURE_BYTES
 from mailer.archives.import_layout import ArchiveImport
@@ -27,7 +24,7 @@ from mailer.archives.posts import ImportedPost, ImportRemark
 from mailer.core.characters import printable
 from mailer.core.errors import PostmergeError
 from mailer.core.net import http_client
-from mailer.editions.images import svg_sanitizer
+from mailer.editions.images import UnreadablePicture, open_picture, svg_sanitizer
 from mailer.editions.source import front_matter
 
 MAX_FETCHED_PICTURES = 20_000
@@ -182,14 +179,10 @@ def sniff_picture(data: bytes) -> tuple[str, bytes]:
         except svg_sanitizer.Unreadable:
             is_svg = False
         return (".svg", svg_sanitizer.clean(data)[0]) if is_svg else ("", data)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                image.verify()
-                return _SUFFIXES.get(image.format or "", ""), data
-    except Exception:  # Pillow's decoders raise many kinds for damaged and oversized pictures
-        return "", data
+    with contextlib.suppress(UnreadablePicture), open_picture(data, _FORMATS) as image:
+        image.verify()
+        return _SUFFIXES.get(image.format or "", ""), data
+    return "", data
 
 
 def _list_of_post(post: ImportedPost, old_url: str) -> Iterator[WantedPicture]:

@@ -11,7 +11,6 @@ import html
 import io
 import re
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -19,7 +18,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from mailer.core.edition import Finding
-from mailer.editions.images import svg_drawing, svg_sanitizer
+from mailer.editions.images import UnreadablePicture, open_picture, svg_drawing, svg_sanitizer
 from mailer.editions.mail.markdown_to_html import Cache, digest, own_code
 from mailer.editions.source.build_files import same
 from mailer.editions.source.front_matter import Source
@@ -185,16 +184,10 @@ def look(path: Path, max_width: int = CONTENT_WIDTH) -> tuple[Picture, bytes]:
         return Picture(wrong=f"is a pointer of Git LFS instead of a picture: {how}.", level="error"), b""
     if path.suffix.lower() in svg_sanitizer.SUFFIXES:
         return _draw(data, max_width)
-    from PIL import Image  # most builds have no new picture
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return _look(data, max_width)
-    except Image.DecompressionBombError:
-        return Picture(wrong="has far too many pixels: make it smaller. A width of 1,200 pixels is enough."), b""
-    except Exception as error:  # decoders raise what they like
-        return Picture(wrong=f"cannot be read as a picture ({type(error).__name__}): save it again as PNG or JPEG."), b""
+        return _look(data, max_width)
+    except UnreadablePicture as error:
+        return Picture(wrong=f"{error.wrong}: {error.advice}."), b""
 
 
 def _draw(data: bytes, max_width: int) -> tuple[Picture, bytes]:
@@ -231,7 +224,7 @@ def _is_line_art(image: object) -> bool:
 def _look(data: bytes, max_width: int) -> tuple[Picture, bytes]:
     from PIL import Image, ImageOps
 
-    with Image.open(io.BytesIO(data)) as image:
+    with open_picture(data) as image:
         exif = Image.Exif() if image.format in ("PNG", "GIF") else image.getexif()  # of a PNG it would decode all of it
         wide, high = image.size if exif.get(_ORIENTATION, 1) < 5 else image.size[::-1]
         width = min(wide, max_width)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
+from mailer.editions.images import UnreadablePicture, open_picture
 from mailer.editions.source.front_matter import Source
 
 _FOLDER = "images/videos"
@@ -97,19 +98,14 @@ def show_videos(body: str, source: Source, root: Path, site_url: str, *, is_adop
 
 
 def draw_thumbnail(data: bytes) -> bytes:
-    """Cut a picture to 16:9 and put a play mark on it, as JPEG. Raises ValueError if it is none that can be read."""
+    """Cut a picture to 16:9 and put a play mark on it, as JPEG. Raises UnreadablePicture."""
     from PIL import Image, ImageDraw, ImageOps
 
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > _MAX_THUMBNAIL_PIXELS:
-                raise ValueError("it has too many pixels")
-            width = min(_SIZE[0], image.width)
-            made = ImageOps.fit(image.convert("RGB"), (width, max(1, width * _SIZE[1] // _SIZE[0])))
-    except ValueError:
-        raise
-    except Exception as error:  # decoders raise what they like
-        raise ValueError(f"it cannot be read as a picture ({type(error).__name__})") from error
+    with open_picture(data) as image:
+        if image.width * image.height > _MAX_THUMBNAIL_PIXELS:
+            raise UnreadablePicture("has too many pixels", "take a smaller one")
+        width = min(_SIZE[0], image.width)
+        made = ImageOps.fit(image.convert("RGB"), (width, max(1, width * _SIZE[1] // _SIZE[0])))
     mark = Image.new("L", (400, 400), 0)  # drawn large and made smaller, for smooth edges
     pen = ImageDraw.Draw(mark)
     pen.ellipse((0, 0, 399, 399), fill=170)

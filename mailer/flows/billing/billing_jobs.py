@@ -26,9 +26,9 @@ def has_work(database: Database, settings: Settings) -> bool:
         return (
             lapsed
             or paused
-            or erased_customers.has_work(tx)
+            or erased_customers.JOBS.has_work(tx)
             or customers.is_address_due(tx)
-            or stripe_events.has_work(tx)
+            or stripe_events.JOBS.has_work(tx)
             or stripe_events.is_reconcile_due(tx, stripe_reconcile.RECONCILE_INTERVAL)
         )
 

@@ -29,7 +29,7 @@ def process_next(database: Database, settings: Settings) -> bool:
     except PostmergeError as error:
         logger.warning("stripe.erasure_postponed", error=str(error))
         with database.transaction() as tx:
-            erased_customers.record_failure(tx, one, str(error))
+            erased_customers.JOBS.record_failure(tx, one.customer_id, str(error))
         return True
     with database.transaction() as tx:
         erased_customers.mark_done(tx, one)

@@ -65,7 +65,7 @@ def _process_event(database: Database, settings: Settings, client: Stripe, event
         detail, finished = str(error), False
         logger.warning("stripe.event_postponed", event_id=event.id, kind=event.type, error=detail)
     with database.transaction() as tx:
-        (stripe_events.mark_done if finished else stripe_events.record_failure)(tx, event.id, detail)
+        (stripe_events.mark_done if finished else stripe_events.JOBS.record_failure)(tx, event.id, detail)
 
 
 def _refetch(database: Database, settings: Settings, client: Stripe, event: OpenStripeEvent) -> None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailer.core.db import Tx
+from mailer.store.billing.retried_jobs import RetriedJobs
+
+JOBS = RetriedJobs("customer_deletions", "customer_id", "customer_id, at")
 
 
 @dataclass(frozen=True)
@@ -29,24 +32,9 @@ def add(tx: Tx, subscriber_id: int) -> int:
 
 
 def claim_next(tx: Tx) -> ErasedCustomer | None:
-    """Return one that is due. It is due again in a minute, later with increasing delays, in case the worker or Stripe
-    fails.
-    """
-    row = tx.one(
-        """
-        UPDATE customer_deletions
-        SET due_at = now() + interval '1 minute' * least(power(2, attempts), 60), attempts = attempts + 1
-        WHERE customer_id IN (
-            SELECT customer_id FROM customer_deletions
-            WHERE done_at IS NULL AND due_at <= now()
-            ORDER BY due_at
-            LIMIT 1
-            FOR UPDATE SKIP LOCKED
-        )
-        RETURNING customer_id, at
-        """
-    )
-    return ErasedCustomer(**row) if row else None
+    """Return one that is due."""
+    rows = JOBS.claim(tx, 1)
+    return ErasedCustomer(**rows[0]) if rows else None
 
 
 def mark_done(tx: Tx, one: ErasedCustomer) -> None:
@@ -56,15 +44,3 @@ def mark_done(tx: Tx, one: ErasedCustomer) -> None:
         id=one.customer_id,
         at=one.at,
     )
-
-
-def record_failure(tx: Tx, one: ErasedCustomer, detail: str) -> None:
-    """Store why it failed this time."""
-    tx.run(
-        "UPDATE customer_deletions SET detail = %(detail)s WHERE customer_id = %(id)s", id=one.customer_id, detail=detail[:500]
-    )
-
-
-def has_work(tx: Tx) -> bool:
-    """Return whether any is due."""
-    return bool(tx.value("SELECT EXISTS (SELECT FROM customer_deletions WHERE done_at IS NULL AND due_at <= now())"))

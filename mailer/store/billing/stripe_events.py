@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 
 from mailer.core import log
 from mailer.core.db import Tx, each
+from mailer.store.billing.retried_jobs import RetriedJobs
+
+JOBS = RetriedJobs("stripe_events", "id", "id, type, object_id, request")
 
 
 @dataclass(frozen=True)
@@ -46,38 +49,13 @@ def add(tx: Tx, event_id: str, kind: str, object_id: str, created_at: datetime) 
 
 
 def claim_due(tx: Tx, number: int) -> list[OpenStripeEvent]:
-    """Return up to so many due events; they are due again in a minute, in case this worker dies."""
-    rows = tx.all(
-        """
-        UPDATE stripe_events
-        SET due_at = now() + interval '1 minute' * least(power(2, attempts), 60), attempts = attempts + 1
-        WHERE id IN (
-            SELECT id FROM stripe_events
-            WHERE done_at IS NULL AND due_at <= now()
-            ORDER BY due_at, id
-            LIMIT %(number)s
-            FOR UPDATE SKIP LOCKED
-        )
-        RETURNING id, type, object_id, request
-        """,
-        number=number,
-    )
-    return each(rows, OpenStripeEvent)
+    """Return up to so many due events."""
+    return each(JOBS.claim(tx, number), OpenStripeEvent)
 
 
 def mark_done(tx: Tx, event_id: str, detail: str = "") -> None:
     """Mark an event as processed."""
     tx.run("UPDATE stripe_events SET done_at = now(), detail = %(detail)s WHERE id = %(id)s", id=event_id, detail=detail[:500])
-
-
-def record_failure(tx: Tx, event_id: str, detail: str) -> None:
-    """Store why processing failed this time."""
-    tx.run("UPDATE stripe_events SET detail = %(detail)s WHERE id = %(id)s", id=event_id, detail=detail[:500])
-
-
-def has_work(tx: Tx) -> bool:
-    """Return whether any event is due."""
-    return bool(tx.value("SELECT EXISTS (SELECT FROM stripe_events WHERE done_at IS NULL AND due_at <= now())"))
 
 
 def get_account(tx: Tx) -> BoundStripeAccount | None:

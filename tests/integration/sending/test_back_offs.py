@@ -67,7 +67,7 @@ def test_a_payer_who_is_erased_once_more_is_looked_at_once_more(database: Databa
     with database.transaction() as tx:
         erased_customers.add(tx, 1)
         erased_customers.mark_done(tx, first)  # the worker had begun before the second time
-        assert erased_customers.has_work(tx)
+        assert erased_customers.JOBS.has_work(tx)
 
 
 @pytest.mark.parametrize(("days", "is_counted"), [(0, True), (6, True), (7, False), (8, False)])

@@ -26,7 +26,7 @@ from mailer.exchange.dates import parse_date
 MAX_FRONT_MATTER_CHARS = 100_000
 # Code in a line, or an element with its content, which does not reach beyond the next one of its kind.
 _RAW = re.compile(
-    r"`[^`\n]+`|<(?P<name>script|style|iframe)\b(?P<words>[^<>]{0,5000})>(?:(?!<(?:script|style|iframe)\b).)*?</(?P=name)\s*>",
+    r"`[^`\n]+`|<(?P<name>script|style|iframe|noscript)\b(?P<words>[^<>]{0,5000})>(?P<inner>(?:(?!<(?P=name)\b).)*?)</(?P=name)\s*>",
     re.IGNORECASE | re.DOTALL,
 )
 _FENCES = {"---": "---", "+++": "+++"}
@@ -146,7 +146,7 @@ def convert_markdown(body: str, folder: str, files: ArchiveContents) -> Converte
 
 
 class RawHtml:
-    """What was removed from one Markdown text: scripts and styles; frames became links."""
+    """What was removed from one Markdown text: scripts and styles. Frames became links; pictures in ``noscript`` stay."""
 
     def __init__(self) -> None:
         self._removed: Counter[str] = Counter()
@@ -162,6 +162,8 @@ class RawHtml:
             self._frames.append(url)
             alone = not line and not re.match(r"[ \t]*\S", match.string[match.end() :])
             return f"<{url}>" if alone else f'<a href="{escape(url)}">{escape(url)}</a>'
+        if name == "noscript":
+            return match["inner"] if "<img" in match["inner"].lower() else ""
         self._removed[name] += 1
         return ""
 

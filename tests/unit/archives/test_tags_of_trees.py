@@ -81,6 +81,7 @@ RAW = {
     "```\n<script>x</script>\n```": ("```\n<script>x</script>\n```", []),
     "a\n\n    <script>x</script>\n": ("a\n\n    <script>x</script>\n", []),
     "<script>a": ("<script>a", []),
+    '<noscript><img src="/a.png"></noscript><noscript>b</noscript>': ('<img src="/a.png">', []),
 }  # fmt: skip
 
 

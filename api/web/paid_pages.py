@@ -25,7 +25,6 @@ from mailer.flows.billing.checkout import CheckoutOrder
 from mailer.flows.subscribers import preferences, signup_limits
 from mailer.flows.subscribers.preferences import LinkOwner
 from mailer.flows.subscribers.signup import TokenResult
-from mailer.payments.currencies import to_major_units
 from mailer.payments.plans import Plans
 
 router = APIRouter(include_in_schema=False)
@@ -124,8 +123,9 @@ def show_cancel_plan(context: Context, token: str, request: Request) -> Response
     # Translators: German law (§ 312k BGB) wants „Jetzt kündigen“ on this button
     label = language.say("Cancel now")
     return _ask_confirmation(
-        context, language, language.say("Cancel your paid subscription?"), sentences, label, _describe_contract(language, shown)
-    )
+        context, language, language.say("Cancel your paid subscription?"), sentences, label,
+        contract=_describe_contract(language, shown), back=f"/paid/{token}",
+    )  # fmt: skip
 
 
 @router.get("/paid/{token}/withdraw")
@@ -148,8 +148,9 @@ def show_withdrawal(context: Context, token: str, request: Request) -> Response:
     # Translators: Art. 11a of Directive 2011/83/EU wants this function and label; 24 languages have it in the Official Journal
     label = language.say("Confirm withdrawal")
     return _ask_confirmation(
-        context, language, language.say("Withdraw from the contract?"), sentences, label, _describe_contract(language, shown)
-    )
+        context, language, language.say("Withdraw from the contract?"), sentences, label,
+        contract=_describe_contract(language, shown), back=f"/paid/{token}",
+    )  # fmt: skip
 
 
 @router.post("/paid/{token}/{verb}")
@@ -264,7 +265,7 @@ def _show_plans(
     form_token = tokens.form_token(context.settings.need_secrets(), datetime.now(UTC))
     response = render_page(
         context, "join.html", status, language.lang, plans=plans, order=order, token=form_token, note=note, error=error,
-        subscriber_token=subscriber_token, voice=Localizer(language.lang), to_major_units=to_major_units,
+        subscriber_token=subscriber_token, voice=Localizer(language.lang),
     )  # fmt: skip
     return _allow_stripe(context, response)
 
@@ -311,9 +312,16 @@ def _find_id(context: AppContext, token: str) -> int:
 
 
 def _ask_confirmation(
-    context: AppContext, language: PageLanguage, title: str, sentences: list[str], label: str, contract: str = ""
+    context: AppContext,
+    language: PageLanguage,
+    title: str,
+    sentences: list[str],
+    label: str,
+    contract: str = "",
+    back: str = "",
 ) -> Response:
-    facts = {"title": title, "sentences": sentences, "label": label, "contract": contract}
+    """Ask before something is changed; ``back`` is the address of the way out."""
+    facts = {"title": title, "sentences": sentences, "label": label, "contract": contract, "back": back}
     return render_page(context, "paid_ask.html", 200, language.lang, **facts)
 
 

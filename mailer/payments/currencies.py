@@ -62,6 +62,13 @@ def format_money(amount: int, currency: str, lang: str = "en") -> str:
     return re.sub(r"(?<=[A-Z])(?=\d)", "\xa0", written)  # CLDR's spacing after a code, which Babel leaves out
 
 
+def format_amount(amount: int, currency: str, lang: str = "en") -> str:
+    """Return an amount in minor units without its currency, as a person types it: 8.00, 8,00."""
+    from babel.numbers import get_decimal_symbol
+
+    return str(to_major_units(amount, currency)).replace(".", get_decimal_symbol(lang))
+
+
 def _count_decimals(currency: str) -> int:
     code = currency.upper()
     return 0 if code in _ZERO_DECIMAL else 3 if code in _THREE_DECIMAL else 2

@@ -10,7 +10,7 @@ from mailer.core import i18n
 from mailer.core.db import Tx
 from mailer.core.errors import PostmergeError
 from mailer.core.i18n.local_time import to_local
-from mailer.payments.currencies import format_money
+from mailer.payments.currencies import format_amount, format_money
 from mailer.store.billing.subscriptions import StoredSubscription
 from mailer.store.subscribers import preferences
 
@@ -39,6 +39,10 @@ class Localizer:
     def money(self, amount: int, currency: str) -> str:
         """Return an amount in minor units in its usual written form: €5.00, 5,00 €."""
         return format_money(amount, currency, str(i18n.locale(self.lang)))
+
+    def amount(self, amount: int, currency: str) -> str:
+        """Return an amount in minor units without its currency, as a person types it: 5.00, 5,00."""
+        return format_amount(amount, currency, str(i18n.locale(self.lang)))
 
     def price(self, amount: int, currency: str, months: int) -> str:
         """Return the price of a subscription."""

@@ -171,7 +171,7 @@ def _parse_amount(plans: Plans, plan: PaidPlan, text: str, lang: str) -> int:
     if amount is None:
         raise localized_error(
             BadInput, "%(typed)s isn’t an amount. Enter a number such as %(example)s.", typed=repr(text[:20]),
-            example=currencies.to_major_units(plan.price, plans.currency),
+            example=get_localizer(lang).amount(plan.price, plans.currency),
         )  # fmt: skip
     if amount < plan.floor:
         raise localized_error(

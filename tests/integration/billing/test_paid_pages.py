@@ -282,6 +282,7 @@ def test_leaving_is_two_presses_and_shows_and_emails_the_date(shop: Shop) -> Non
     assert link
     asked = shop.client.get(link[1]).text
     assert "cancelled" not in asked
+    assert f'<a href="{page}">Keep my subscription</a>' in asked
     done = shop.client.post(link[1]).text
     end = datetime.fromtimestamp(shop.fake.books.now + MONTH, UTC)
     date = f"{end:%-d %B %Y}"

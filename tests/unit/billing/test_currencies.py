@@ -56,3 +56,12 @@ def test_money_is_written_as_in_the_language() -> None:
     assert currencies.format_money(123_400, "eur", "de") == "1.234,00\xa0€"
     assert currencies.format_money(-1234, "eur") == "-€12.34"
     assert currencies.format_money(500, "xyz") == "XYZ\xa05.00"  # a currency that only Stripe knows is no error
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "lang", "typed"),
+    [(800, "eur", "en", "8.00"), (800, "eur", "de", "8,00"), (800, "eur", "zh", "8.00"), (500, "jpy", "fr", "500")],
+)
+def test_an_amount_is_shown_as_one_types_it_and_can_be_typed_so(minor: int, currency: str, lang: str, typed: str) -> None:
+    assert currencies.format_amount(minor, currency, lang) == typed
+    assert currencies.parse_amount(typed, currency) == minor

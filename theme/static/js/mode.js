@@ -7,6 +7,7 @@
   const keep = (mode) => { try { localStorage.setItem("mode", mode); } catch { /* no storage: the choice lasts a page */ } };
   const now = () => root.dataset.mode || (dark.matches ? "dark" : "light");
 
+  root.dataset.script = "";
   if (["dark", "light"].includes(chosen())) root.dataset.mode = chosen();
 
   document.addEventListener("DOMContentLoaded", () => {

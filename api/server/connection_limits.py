@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from api.server.coalesced_write import CoalescingProtocol
@@ -140,6 +142,13 @@ class LimitedProtocol(CoalescingProtocol):
         self._head_bytes = self._head_bytes + len(data) if reads_head and not self._head_ended else 0
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The head of the request is larger than 64 KB.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse a request that cannot be read in the shape of the API's errors, which people can read too."""
+        body = json.dumps({"code": "bad_request", "detail": msg, "metadata": {}}).encode()
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[400] + head + body)
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         """Refuse a client that sends requests without waiting for responses. Raises ValueError, which the parser reports."""

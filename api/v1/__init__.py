@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from api.common.dependencies import AppContext
 from api.v1.common import openapi, schemas
-from api.v1.common.authentication import authenticate
+from api.v1.common.authentication import authenticate, authorize
 from api.v1.common.entity_tags import EntityTagMiddleware
 from api.v1.common.idempotency import IdempotencyMiddleware
 from api.v1.common.rate_limit import RequestRateLimiter
@@ -35,8 +35,10 @@ def raise_for_unknown_path(rest: str) -> Response:
 
 
 def _list_methods(path: str) -> list[str]:
-    """The methods that a path accepts; none for an unknown path."""
-    found = {method for route in _list_routes(path) for method in route.methods or ()}
+    """The methods that a path accepts; none for an unknown path. A path with a name of its own, no id, accepts only its own."""
+    routes = _list_routes(path)
+    routes = [route for route in routes if route.path == path] or routes
+    found = {method for route in routes for method in route.methods or ()}
     return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
@@ -88,7 +90,7 @@ def include_routes(app: FastAPI) -> None:
         app.include_router(
             router,
             prefix="/v1",
-            dependencies=[Depends(authenticate)],
+            dependencies=[Depends(authorize if router is _rest else authenticate)],  # a 405 or 404, whatever the query
             responses=schemas.COMMON_RESPONSES,
             generate_unique_id_function=openapi.name_operation,
         )

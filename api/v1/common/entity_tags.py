@@ -38,7 +38,7 @@ class EntityTagMiddleware:
         if scope["type"] != "http" or scope["method"] not in ("GET", "PATCH") or not scope["path"].startswith("/v1/"):
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
-        wanted = headers.get("If-Match", "*").strip()
+        wanted = headers.get("If-Match", "").strip() or "*"
         if scope["method"] == "GET" or wanted == "*" or not scope.get("state", {}).get("key"):
             known = headers.get("If-None-Match", "") if scope["method"] == "GET" else ""
             return await self._app(scope, receive, _TaggedResponse(send, _split_tags(known)))

@@ -55,6 +55,8 @@ def _describe_app(app: FastAPI) -> dict[str, Any]:
         if idempotency.applies_to(method, path):
             operation["parameters"] = [*operation.get("parameters", ()), *idempotency.PARAMETERS]
             operation["responses"].setdefault("409", schemas.error_response(409))
+        if any(one["name"] in ("after", "cursor") for one in operation.get("parameters", ())):
+            operation["responses"].setdefault("404", schemas.error_response(404))
         if method == "PATCH":
             operation["parameters"] = [*operation.get("parameters", ()), *entity_tags.PARAMETERS]
             operation["responses"]["412"] = schemas.error_response(412)

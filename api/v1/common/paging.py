@@ -105,20 +105,20 @@ def cut_sorted(page: Page, rows: Sequence[T], key: Callable[[T], Any], descendin
     try:
         rest = [row for row in rows if (key(row) < page.after if descending else key(row) > page.after)]
     except TypeError as error:
-        raise _invalid_cursor() from error
+        raise make_cursor_error() from error
     return cut(page, rest, key)
 
 
 def check_key(page: Page, kind: type[int | str | list[Any]]) -> None:
-    """Raise ApiError 400 when the page has a cursor that is not of this kind; a list is a text and an id."""
+    """Raise ApiError 404 when the page has a cursor that is not of this kind; a list is a text and an id."""
     if page.after is None:
         return
     parts = page.after if isinstance(page.after, list) else [page.after]
     kinds = [str, int] if kind is list else [kind]
     if isinstance(page.after, list) is not (kind is list) or [type(one) for one in parts] != kinds:
-        raise _invalid_cursor()
+        raise make_cursor_error()
     if any(isinstance(one, int) and not 0 <= one <= public_ids.MAX_ID for one in parts):
-        raise _invalid_cursor()
+        raise make_cursor_error()
 
 
 def page_response(
@@ -172,14 +172,15 @@ def _decode_cursor(text: str) -> Any:
     try:
         found = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except ValueError as error:
-        raise _invalid_cursor() from error
+        raise make_cursor_error() from error
     if found is None:
-        raise _invalid_cursor()
+        raise make_cursor_error()
     return found
 
 
-def _invalid_cursor() -> ApiError:
-    return ApiError(400, "invalid_input", "The cursor `after` is invalid: leave it out, or follow `next` unchanged.")
+def make_cursor_error() -> ApiError:
+    """The error for a cursor that leads to no page."""
+    return ApiError(404, "not_found", "There is no page behind this cursor: leave it out, or follow `next` unchanged.")
 
 
 def _link(context: AppContext, request: Request, number: int, after: str | None) -> str:

@@ -6,12 +6,14 @@ import contextlib
 import json
 import math
 import re
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from annotated_types import Len
 from fastapi import Request
 from fastapi.params import Form
 from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 
 from api.v1.common.errors import ApiError
 
@@ -26,10 +28,24 @@ def _accept_empty_list(value: object) -> object:
     return {} if value == [] else value
 
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
 # An object; PHP's clients send an empty one as [].
 JsonObject = Annotated[
     dict[str, Any], BeforeValidator(_accept_empty_list, json_schema_input_type=dict[str, Any] | Annotated[list[Any], Len(0, 0)])
 ]
+
+
+def _refuse_number(value: object) -> object:
+    """Refuse what pydantic would read as seconds since 1970: with `20260101` as a date, a filter would mean August 1970."""
+    if isinstance(value, date) or (isinstance(value, str) and _DATE.match(value)):
+        return value
+    raise PydanticCustomError("date_invalid", "write it as 2026-01-31, or with a time as 2026-01-31T12:00:00Z")
+
+
+Day = Annotated[date, BeforeValidator(_refuse_number)]
+Moment = Annotated[datetime, BeforeValidator(_refuse_number)]
 
 
 async def refuse_unstorable_text(request: Request) -> None:

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from api.common.dependencies import Context
-from api.v1.common import schemas
+from api.v1.common import paging, schemas
 from api.v1.common.errors import raise_not_found
+from api.v1.common.request_validation import Day, Moment
 from mailer.core import public_ids
 from mailer.flows.operations import api_records
 
@@ -29,10 +30,10 @@ def list_api_requests(
     source: Words = [],  # noqa: B006
     status_code: Words = [],  # noqa: B006
     version: Words = [],  # noqa: B006
-    creation_date__gt: datetime | None = None,
-    creation_date__lt: datetime | None = None,
-    date__start: date | None = None,
-    date__end: date | None = None,
+    creation_date__gt: Moment | None = None,
+    creation_date__lt: Moment | None = None,
+    date__start: Day | None = None,
+    date__end: Day | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Annotated[str | None, Query(max_length=50)] = None,
 ) -> JSONResponse:
@@ -53,6 +54,8 @@ def list_api_requests(
     where["until"] = _to_utc(creation_date__lt) or (_next_day(date__end) if date__end else None)
     if version and VERSION not in version:
         where["status"] = []
+    if cursor and public_ids.number("api_req", cursor) is None:
+        raise paging.make_cursor_error()
     rows = api_records.list_requests(context.database, where, limit, cursor)
     after = public_ids.public("api_req", rows[-1]["id"]) if len(rows) == limit else None
     return JSONResponse({"results": [_as_api_request(row) for row in rows], "cursor": after})

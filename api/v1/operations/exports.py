@@ -35,7 +35,7 @@ class ExportInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    collections: Annotated[list[Collection], Field(max_length=15)]
+    collections: Annotated[list[Collection], Field(max_length=15, json_schema_extra={"uniqueItems": True})]
     parameters: dict[str, Any] | None = None
     format: Literal["csv", "json"] = "csv"
     columns: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=100)] | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -13,6 +12,7 @@ from pydantic import BaseModel, Field
 from api.common.dependencies import AppContext, Context
 from api.v1.common import paging, schemas
 from api.v1.common.errors import ApiError, raise_not_found
+from api.v1.common.request_validation import Day
 from api.v1.operations.account import check_username
 from mailer.core import public_ids
 from mailer.flows.publishing import drafts
@@ -59,10 +59,10 @@ class EmailFilters(BaseModel):
     attachments: Words = []
     snippet_id: Words = []
     excluded_fields: Words = []
-    creation_date__start: date | None = None
-    creation_date__end: date | None = None
-    publish_date__start: date | None = None
-    publish_date__end: date | None = None
+    creation_date__start: Day | None = None
+    creation_date__end: Day | None = None
+    publish_date__start: Day | None = None
+    publish_date__end: Day | None = None
     deliveries__start: int | None = None
     deliveries__end: int | None = None
     click_rate__start: float | None = None

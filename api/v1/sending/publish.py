@@ -102,7 +102,7 @@ def list_missing_editions(context: Context, payload: ArchiveDigests) -> JSONResp
 
 
 @router.put("/editions/{digest}", status_code=204, response_class=Response, openapi_extra={"requestBody": _EDITION_BODY})
-def upload_edition(context: Context, digest: str, raw: Annotated[bytes, Depends(read_body)]) -> Response:
+def upload_edition(context: Context, digest: Digest, raw: Annotated[bytes, Depends(read_body)]) -> Response:
     """Upload an edition.
 
     The body is the JSON that the build wrote; `digest` is its SHA-256.
@@ -111,7 +111,7 @@ def upload_edition(context: Context, digest: str, raw: Annotated[bytes, Depends(
     return Response(status_code=204)
 
 
-@router.post("/plan", response_model=PublishOutlook)
+@router.post("/plan", response_model=PublishOutlook, responses=schemas.error_responses(409))
 def plan_publish(context: Context, request: Request, payload: PublishInput) -> JSONResponse:
     """Plan a publish.
 

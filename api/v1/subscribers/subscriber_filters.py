@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from api.v1.common.errors import ApiError
+from api.v1.common.request_validation import Day
 from mailer.core import addresses, public_ids
 from mailer.core.db import Database
 from mailer.flows.subscribers import subscriber_query
@@ -97,28 +98,28 @@ class SubscriberFilters(BaseModel):
     unsubscription_reason: Words = []
     bounce_reason: list[Reason] = []
     undeliverability_reason: list[Reason] = []
-    date__start: date | None = None
-    date__end: date | None = None
-    unsubscription_date__start: date | None = None
-    unsubscription_date__end: date | None = None
-    bounce_date__start: date | None = None
-    bounce_date__end: date | None = None
-    undeliverability_date__start: date | None = None
-    undeliverability_date__end: date | None = None
+    date__start: Day | None = None
+    date__end: Day | None = None
+    unsubscription_date__start: Day | None = None
+    unsubscription_date__end: Day | None = None
+    bounce_date__start: Day | None = None
+    bounce_date__end: Day | None = None
+    undeliverability_date__start: Day | None = None
+    undeliverability_date__end: Day | None = None
     coupon: Words = []
     current_price: Words = []
     price: Words = []
     form: Words = []
     referral_code: Words = []
     subscriber_import: Words = []
-    churn_date__start: date | None = None
-    churn_date__end: date | None = None
-    last_click_date__start: date | None = None
-    last_click_date__end: date | None = None
-    last_open_date__start: date | None = None
-    last_open_date__end: date | None = None
-    upgrade_date__start: date | None = None
-    upgrade_date__end: date | None = None
+    churn_date__start: Day | None = None
+    churn_date__end: Day | None = None
+    last_click_date__start: Day | None = None
+    last_click_date__end: Day | None = None
+    last_open_date__start: Day | None = None
+    last_open_date__end: Day | None = None
+    upgrade_date__start: Day | None = None
+    upgrade_date__end: Day | None = None
     open_rate__start: float | None = None
     open_rate__end: float | None = None
     click_rate__start: float | None = None

@@ -259,13 +259,13 @@ def get_automations(context: Context, request: Request, id_or_email: str, page: 
     return _empty_page(context, request, id_or_email, page)
 
 
-@router.post("/{id_or_email}/emails/{email_id}", status_code=400, responses=schemas.error_responses(404))
+@router.post("/{id_or_email}/emails/{email_id}", status_code=403, responses=schemas.error_responses(404))
 def send_email_to(context: Context, id_or_email: str, email_id: str) -> Response:
     """Send an email to a subscriber.
 
     Always refused: publishing sends an issue to its whole audience, once.
     """
-    raise ApiError(400, "not_here", "`postmerge publish` sends an issue to its whole audience, never to one subscriber.")
+    raise ApiError(403, "not_here", "`postmerge publish` sends an issue to its whole audience, never to one subscriber.")
 
 
 def as_subscriber(subscriber: SubscriberRecord) -> dict[str, Any]:

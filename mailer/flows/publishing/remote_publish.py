@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from mailer.core.characters import parse_sender
 from mailer.core.db import Database
 from mailer.core.edition import Edition, Finding
-from mailer.core.errors import BadInput
+from mailer.core.errors import BadInput, Refused
 from mailer.core.message import mailable
 from mailer.core.settings import Settings
 from mailer.editions.site import edition_files
@@ -61,7 +61,7 @@ def _check_values(edition: Edition, raw: bytes) -> None:
 
 
 def load_edition(database: Database, digest: str) -> Edition:
-    """Return one uploaded edition. Raises BadInput if it was not uploaded."""
+    """Return one uploaded edition. Raises Refused if it was not uploaded."""
     return _load_editions(database, [digest])[0]
 
 
@@ -98,7 +98,7 @@ def publish_uploaded(
     findings: Sequence[Finding],
     request: Request,
 ) -> Published:
-    """Publish these editions, the whole archive. Raises BadInput if one was not uploaded."""
+    """Publish these editions, the whole archive. Raises Refused if one was not uploaded."""
     return publish(database, settings, _load_editions(database, digests), findings, transport, request)
 
 
@@ -107,5 +107,5 @@ def _load_editions(database: Database, digests: Sequence[str]) -> list[Edition]:
         found = uploaded_editions.get(tx, digests)
     absent = [digest for digest in digests if digest not in found]
     if absent:
-        raise BadInput(f"{len(absent)} editions were not uploaded: run `postmerge publish --server` again.")
+        raise Refused(f"{len(absent)} editions were not uploaded: run `postmerge publish --server` again.")
     return [edition_files.from_bytes(zlib.decompress(found[digest])) for digest in digests]

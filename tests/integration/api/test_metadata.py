@@ -75,6 +75,18 @@ def test_a_misspelt_filter_of_metadata_is_refused(api: TestClient) -> None:
     assert api.get("/v1/tags", params={"metadata['a']": "x"}).status_code == 400
 
 
+@pytest.mark.parametrize("day", ["20260101", "0", "1767225600", "1e9", "tomorrow", "01-02-2026", ""])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("subscribers", "date__start"), ("emails", "publish_date__start"), ("api_requests", "creation_date__gt")],
+)
+def test_a_day_that_would_be_read_as_seconds_since_1970_is_refused(api: TestClient, path: str, name: str, day: str) -> None:
+    answer = api.get(f"/v1/{path}", params={name: day})
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", name])
+    exported = api.post("/v1/exports", json={"collections": ["subscribers"], "parameters": {"date__start": day}})
+    assert exported.status_code in (400, 422)
+
+
 def test_the_archive_is_listed_as_sent(newsletter: Web, api: TestClient) -> None:
     newsletter.send(1)
     listed = call(api, "GET", "/emails?status=sent&ordering=-creation_date").json()

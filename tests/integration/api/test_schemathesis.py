@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from mailer.core.db import Database
+from mailer.fakes.free_ports import find_free_port
 from mailer.flows.operations import api_keys
 from tests import web
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+ROOT = Path(__file__).parents[3]
 FEW, MANY = 2, int(os.environ.get("POSTMERGE_TRIES", "8"))  # requests for each operation
 
 
@@ -80,3 +84,22 @@ def test_nothing_breaks_and_nothing_is_undescribed(described: Any, mode: Generat
         except (Exception, BaseExceptionGroup) as error:
             problems.append(f"{operation.method.upper()} {operation.path}: {_told(error)}")
     assert not problems, "\n\n".join(problems)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_its_own_program_finds_nothing_with_all_checks(database: Database, tmp_path: Path, seed: int) -> None:
+    """With the reasons in schemathesis.toml. The phase of 7,000 combinations takes minutes: CONTRIBUTING.md has its command."""
+    port = find_free_port()
+    newsletter = web.make(tmp_path, database, api_url=f"http://127.0.0.1:{port}")
+    newsletter.send(2)
+    key = api_keys.create_key(database, "schemathesis", per_minute=0)
+    asked = ["--checks", "all", "--phases", "examples,fuzzing", "--max-examples", "2", "--seed", str(seed), "--no-color"]
+    program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "schemathesis.toml"), "run"]
+    with web.served(newsletter.app(), port) as url:
+        done = subprocess.run(
+            [*program, f"{url}/openapi.json", "-H", f"Authorization: Token {key}", *asked],
+            cwd=tmp_path, capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
+    assert "Tested: 1" in done.stdout, done.stdout[-2000:]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from mailer.archives.picture_links import split_outside_code
 
-_MAX_TAG_CHARS = 120  # of a removed tag
+_MAX_EXAMPLE_CHARS = 120  # of a removed tag
 _ARGUMENT = re.compile(r"(?:(\w+)\s*=\s*)?(?:\"((?:[^\"\\]|\\.)*)\"|`([^`]*)`|'([^']*)'|(\S+))")
 _HUGO = re.compile(r"\{\{[<%](?!/\*)\s*(/?)\s*([\w./-]+)((?:(?!\{\{)[^>%]|[>%](?!\}\})){0,4000}?)(/?)\s*[>%]\}\}")
 _HUGO_CODE = re.compile(
@@ -29,7 +29,7 @@ class RemovedTags:
     def add(self, name: str, tag: str) -> None:
         """Note a removed tag."""
         self._counts[name] += 1
-        self._examples.setdefault(name, " ".join(tag.split())[:_MAX_TAG_CHARS])
+        self._examples.setdefault(name, " ".join(tag.split())[:_MAX_EXAMPLE_CHARS])
 
     def describe(self) -> list[str]:
         """Return a sentence for each kind of tag."""

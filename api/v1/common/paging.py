@@ -32,7 +32,7 @@ _MAX_OFFSET = 10**9  # rows
 PageNumber = Annotated[int, Query(ge=1, le=1_000_000, description="Page number, starting at 1.")]
 PageSize = Annotated[int, Query(ge=1, description="Results per page. A larger number than the list allows is reduced.")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="The cursor that `next` contains.")]
-_METADATA = re.compile(r"-?metadata\['.+'\]")
+METADATA_FILTER = re.compile(r"(-?)metadata\['((?:(?!'\])[^\x00]){1,300})'\]")  # metadata['plan'], metadata['address.city']
 _SIZES = ("limit", "count", "per_page")  # other clients' words for page_size
 # Words that change how a list is shown, not who is on it: a list that does not know one ignores it.
 IGNORED_WORDS = frozenset(
@@ -140,7 +140,7 @@ def refuse_unknown_parameters(request: Request) -> None:
     known = IGNORED_WORDS | _list_parameters(request.scope["route"])
     takes_metadata = "unsubscription_reason" in known  # only the list of subscribers does
     unknown = (name for name in request.query_params if name not in known)
-    if name := next((name for name in unknown if not (takes_metadata and _METADATA.fullmatch(name))), None):
+    if name := next((name for name in unknown if not (takes_metadata and METADATA_FILTER.fullmatch(name))), None):
         raise ApiError(400, "invalid_input", f"There is no filter {name[:50]!r} here: correct its name, or leave it out.")
 
 

@@ -41,7 +41,7 @@ def _refuse_number(value: object) -> object:
     """Refuse what pydantic would read as seconds since 1970: with `20260101` as a date, a filter would mean August 1970."""
     if isinstance(value, date) or (isinstance(value, str) and _DATE.match(value)):
         return value
-    raise PydanticCustomError("date_invalid", "write it as 2026-01-31, or with a time as 2026-01-31T12:00:00Z")
+    raise PydanticCustomError("date_invalid", "write it as 2026-01-31")
 
 
 Day = Annotated[date, BeforeValidator(_refuse_number)]

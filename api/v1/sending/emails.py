@@ -25,7 +25,7 @@ router = APIRouter(tags=["Emails"])
 
 HELD_IN_GIT = "Emails are issues in git: edit content/issues/ and merge; `postmerge publish` does the rest."
 
-Words = list[Annotated[str, Field(max_length=300)]]
+Words = list[Annotated[str, Field(min_length=1, max_length=300)]]
 Status = Literal[
     "draft", "managed_by_rss", "about_to_send", "scheduled", "in_flight", "paused", "deleted", "errored", "sent", "imported",
     "throttled", "resending", "transactional", "suppressed",
@@ -52,7 +52,7 @@ class EmailFilters(BaseModel):
     not_status: list[Status] = []
     minus_status: list[Status] = Field([], alias="-status")
     ids: Words = []
-    subject: str | None = Field(None, max_length=300)
+    subject: str | None = Field(None, min_length=1, max_length=300)
     source: list[Source] = []
     archival_mode: list[Archival] = []
     email_type: list[EmailType] = []

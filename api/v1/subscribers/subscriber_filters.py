@@ -5,7 +5,6 @@ A filter on data that is not kept (coupons, prices, opens, clicks, risk) matches
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
@@ -14,11 +13,13 @@ from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from api.v1.common.errors import ApiError
+from api.v1.common.errors import ApiError, make_rejection_error
+from api.v1.common.paging import METADATA_FILTER
 from api.v1.common.request_validation import Day
 from mailer.core import addresses, public_ids
 from mailer.core.db import Database
 from mailer.flows.subscribers import subscriber_query
+from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.subscribers.metadata_conditions import match_metadata
 from mailer.store.subscribers.subscriber_records import (
     FIRST_IP,
@@ -32,7 +33,7 @@ from mailer.store.subscribers.subscriber_records import (
 from mailer.store.subscribers.suppressions import SUPPRESSION
 
 Expand = Annotated[list[Literal["stripe_customer", "stripe_subscription"]], Query(max_length=2)]
-Words = list[Annotated[str, Field(max_length=300)]]
+Words = list[Annotated[str, Field(min_length=1, max_length=300)]]  # an empty one would be in everybody's
 # An unknown value is refused: `-type=unsubscribd` would match everybody.
 Type = Literal[
     "blocked", "churned", "churning", "complained", "gifted", "past_due", "paused", "premium", "regular", "removed",
@@ -65,9 +66,6 @@ _NOT_KEPT = (
         "last_click_date", "last_open_date", "churn_date", "upgrade_date", "open_rate", "click_rate", "risk_score",
     )),
 )  # fmt: skip
-
-
-_METADATA = re.compile(r"(-?)metadata\['([^\x00]{1,300})'\]")  # in a query: metadata['plan'], metadata['address.city']
 
 
 class SubscriberFilters(BaseModel):
@@ -145,7 +143,12 @@ async def _read_query(request: Request) -> SubscriberFilters:
 
 
 def parse_filters(given: Mapping[str, Any]) -> SubscriberFilters:
-    """The filters of these parameters; a single value of a list is taken too. Raises ValidationError."""
+    """The filters of these parameters; a single value of a list is taken too.
+
+    Raises ValidationError, and ApiError for an empty list.
+    """
+    if empty := next((name for name, value in given.items() if value == []), ""):
+        raise ApiError(400, "invalid_input", f"The filter {empty[:50]!r} is empty: leave it out to find everybody.")
     known = {name: value for name, value in given.items() if not is_metadata_filter(name)}
     found = {
         name: [value] if name in _LIST_PARAMETERS and not isinstance(value, list) else value for name, value in known.items()
@@ -158,7 +161,7 @@ def parse_filters(given: Mapping[str, Any]) -> SubscriberFilters:
 
 def is_metadata_filter(name: str) -> bool:
     """Whether a query's parameter filters by metadata."""
-    return _METADATA.fullmatch(name) is not None
+    return METADATA_FILTER.fullmatch(name) is not None
 
 
 _NAMES = {field.alias or name for name, field in SubscriberFilters.model_fields.items()}
@@ -172,7 +175,14 @@ PARAMETERS = [
 
 
 def build_conditions(database: Database, filters: SubscriberFilters) -> list[Condition]:
-    """The conditions that subscribers must meet. Raises ApiError for an invalid filter, BadInput for an unknown segment."""
+    """The conditions that subscribers must meet.
+
+    Raises ApiError for an invalid filter, such as a tag that nobody has to be without; BadInput for an unknown segment.
+    """
+    try:
+        subscriber_query.check_tags(database, filters.not_tag + filters.minus_tag)
+    except Rejected as error:
+        raise make_rejection_error(error) from error
     found = [*_identity_conditions(filters), *_text_conditions(filters), *_date_conditions(filters)]
     found += [_metadata_condition(number, *one) for number, one in enumerate(filters._metadata.items())]
     if any(getattr(filters, name) not in (None, []) for name in _NOT_KEPT):
@@ -246,7 +256,7 @@ def _text_conditions(filters: SubscriberFilters) -> list[Condition]:
 
 
 def _metadata_condition(number: int, name: str, values: list[str]) -> Condition:
-    parts = _METADATA.fullmatch(name)
+    parts = METADATA_FILTER.fullmatch(name)
     assert parts
     return match_metadata(number, parts[2], values, negated=bool(parts[1]))
 

@@ -95,6 +95,13 @@ def _list_all_by_id(tx: Tx, ordering: SubscriberOrder, page: PageRange) -> Subsc
     return SubscriberPage(subscriber_records.list_page(tx, [], ordering, start), count)
 
 
+def check_tags(database: Database, names: Sequence[str]) -> None:
+    """Raise Rejected for a tag that does not exist: without it, everybody would be left."""
+    if names:
+        with database.glance() as tx:
+            _count_tagged(tx, names)
+
+
 def build_segment_condition(database: Database, names: Sequence[str]) -> Condition:
     """Return the condition of being in one of the segments, by name or public id. Raises BadInput for an unknown one."""
     with database.transaction() as tx:

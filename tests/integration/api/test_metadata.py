@@ -70,9 +70,27 @@ def test_subscribers_are_found_by_metadata(api: TestClient, query: dict[str, Any
 
 
 def test_a_misspelt_filter_of_metadata_is_refused(api: TestClient) -> None:
-    for name in ("metadata[plan]", "metadata['']", "metadata", "metadata['a']x", "metadatas['a']"):
+    long = f"metadata['{'a' * 301}']"
+    for name in ("metadata[plan]", "metadata['']", "metadata", "metadata['a']x", "metadatas['a']", "-metadata['a']['b']", long):
         assert api.get("/v1/subscribers", params={name: "x"}).status_code == 400, name
     assert api.get("/v1/tags", params={"metadata['a']": "x"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("-tag=none", 400), ("not_tag=none", 400), ("email_address=", 422), ("referrer_url=", 422), ("-domain=", 422),
+        ("utm_source=", 422), ("-tag=", 422),
+    ],
+)  # fmt: skip
+def test_a_filter_that_would_leave_everybody_by_mistake_is_refused(api: TestClient, query: str, status: int) -> None:
+    api.post("/v1/subscribers", json={"email_address": "a@example.org", "type": "regular"})
+    assert api.get(f"/v1/subscribers?{query}").status_code == status
+    name, _, value = query.partition("=")
+    for given in (value, []):
+        action = {"type": "apply_tags", "metadata": {"ids": ["all"], "parameters": {name: given}, "tags": ["x"]}}
+        assert api.post("/v1/bulk_actions", json=action).status_code == 400
+    assert api.get("/v1/subscribers/a@example.org").json()["tags"] == []
 
 
 @pytest.mark.parametrize("day", ["20260101", "0", "1767225600", "1e9", "tomorrow", "01-02-2026", ""])

@@ -13,13 +13,12 @@ from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from api.v1.common.errors import ApiError, make_rejection_error
+from api.v1.common.errors import ApiError
 from api.v1.common.paging import METADATA_FILTER
 from api.v1.common.request_validation import Day
 from mailer.core import addresses, public_ids
 from mailer.core.db import Database
 from mailer.flows.subscribers import subscriber_query
-from mailer.flows.subscribers.subscriber_admin import Rejected
 from mailer.store.subscribers.metadata_conditions import match_metadata
 from mailer.store.subscribers.subscriber_records import (
     FIRST_IP,
@@ -177,12 +176,9 @@ PARAMETERS = [
 def build_conditions(database: Database, filters: SubscriberFilters) -> list[Condition]:
     """The conditions that subscribers must meet.
 
-    Raises ApiError for an invalid filter, such as a tag that nobody has to be without; BadInput for an unknown segment.
+    Raises ApiError for an invalid filter, Rejected for a tag to be without that nobody has; BadInput for an unknown segment.
     """
-    try:
-        subscriber_query.check_tags(database, filters.not_tag + filters.minus_tag)
-    except Rejected as error:
-        raise make_rejection_error(error) from error
+    subscriber_query.check_tags(database, filters.not_tag + filters.minus_tag)
     found = [*_identity_conditions(filters), *_text_conditions(filters), *_date_conditions(filters)]
     found += [_metadata_condition(number, *one) for number, one in enumerate(filters._metadata.items())]
     if any(getattr(filters, name) not in (None, []) for name in _NOT_KEPT):

@@ -87,6 +87,7 @@ def test_a_filter_that_would_leave_everybody_by_mistake_is_refused(api: TestClie
     api.post("/v1/subscribers", json={"email_address": "a@example.org", "type": "regular"})
     assert api.get(f"/v1/subscribers?{query}").status_code == status
     name, _, value = query.partition("=")
+    given: Any
     for given in (value, []):
         action = {"type": "apply_tags", "metadata": {"ids": ["all"], "parameters": {name: given}, "tags": ["x"]}}
         assert api.post("/v1/bulk_actions", json=action).status_code == 400

@@ -83,7 +83,7 @@ def test_a_misspelt_filter_of_metadata_is_refused(api: TestClient) -> None:
         ("utm_source=", 422), ("-tag=", 422),
     ],
 )  # fmt: skip
-def test_a_filter_that_would_leave_everybody_by_mistake_is_refused(api: TestClient, query: str, status: int) -> None:
+def test_a_filter_that_would_choose_everybody_by_mistake_is_refused(api: TestClient, query: str, status: int) -> None:
     api.post("/v1/subscribers", json={"email_address": "a@example.org", "type": "regular"})
     assert api.get(f"/v1/subscribers?{query}").status_code == status
     name, _, value = query.partition("=")

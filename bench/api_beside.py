@@ -119,7 +119,7 @@ def main() -> None:
         "CPU of the older (ms: serve + Postgres)",
         "of the newer",
     )
-    Figures("api-beside", columns, rows).show(given.save)
+    Figures("api-beside", columns, rows).show()
 
 
 if __name__ == "__main__":

@@ -196,8 +196,8 @@ def _plan_rendering(generators: list[Any]) -> None:
 
 def _render(generators: list[Any]) -> None:
     """Make the issues, after all reading and before any page is written; note the pages and pictures."""
+    build = _build(generators[0].settings)  # one of another plugin may have no settings
     for generator in generators:
-        build = _build(generator.settings)
         if isinstance(generator, ArticlesGenerator):
             _render_articles(build, generator)
         if isinstance(generator, PagesGenerator):

@@ -29,6 +29,7 @@ from mailer.editions.mail import gfm
 from mailer.editions.mail.canonical_html import MAX_DEPTH
 from mailer.editions.mail.gfm import GfmOptions
 from mailer.editions.mail.unclosed_html import close_elements
+from mailer.editions.source.site_config import list_extensions
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -176,7 +177,7 @@ def _is_plain(options: object) -> bool:
 
 def _complete(given: Mapping[str, Any]) -> dict[str, Any]:
     options = {"output_format": "html", **given}
-    options["extensions"] = list(options.get("extensions", [])) or sorted(options.get("extension_configs", {}))
+    options["extensions"] = list_extensions(options)
     return options
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from pelican.readers import PelicanHTMLTranslator, PelicanHTMLWriter, RstReader
 
 from mailer.core.errors import BadInput
+from mailer.editions.source.site_config import list_extensions
 
 # Without `_disable_config`, docutils.conf in the working folder would take precedence over the other settings.
 DOCUTILS = {"file_insertion_enabled": False, "_disable_config": True}
@@ -49,9 +50,9 @@ class RstWriter(PelicanHTMLWriter):  # type: ignore[misc]
         self.translator_class = _Translator
 
 
-def check_markdown(extensions: Iterable[Any]) -> None:
-    """Raise BadInput for a Markdown extension that puts other files into a text."""
-    for one in extensions:
+def check_markdown(options: Mapping[str, Any]) -> None:
+    """Raise BadInput if the setting MARKDOWN loads an extension that puts other files into a text."""
+    for one in list_extensions(options):
         name = one if isinstance(one, str) else type(one).__module__
         if any(name == bad or name.startswith((f"{bad}.", f"{bad}:")) for bad in _INSERTING):
             raise BadInput(

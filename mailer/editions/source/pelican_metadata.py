@@ -18,7 +18,7 @@ from pelican.utils import slugify
 from mailer.core.errors import BadInput
 from mailer.editions.source.fields import KNOWN
 from mailer.editions.source.front_matter import Source
-from mailer.editions.source.site_config import EXTENSIONS, Site
+from mailer.editions.source.site_config import EXTENSIONS, Site, list_extensions
 from mailer.exchange.dates import parse_date
 
 _IMPLIED = ("title", "date", "slug", "lang", "status", "url", "save_as")  # never what asks to be sent
@@ -67,10 +67,11 @@ def keep_first_parts(source: Source) -> None:
 def read_own_values(source: Source, settings: Mapping[str, Any]) -> dict[str, str | list[str]]:
     """Return the fields that Pelican has otherwise: HTML of FORMATTED_FIELDS, and lists of unknown ones in several lines."""
     lists = {name: parts for name, parts in source.parts.items() if len(parts) > 1 and name not in KNOWN}
-    formatted = {}
+    formatted, options = {}, settings["MARKDOWN"]
     for name in settings["FORMATTED_FIELDS"]:
         if value := source.fields.get(name):
-            formatted[name] = Markdown(**settings["MARKDOWN"]).convert("\n".join(source.parts.get(name, [value])))
+            made = Markdown(**{**options, "extensions": list_extensions(options)})
+            formatted[name] = made.convert("\n".join(source.parts.get(name, [value])))
     return lists | formatted
 
 

@@ -151,6 +151,12 @@ def read_clip_setting(value: object) -> str:
     return str(value or "warn")
 
 
+def list_extensions(options: Mapping[str, Any]) -> list[Any]:
+    """Return the extensions that Pelican's setting MARKDOWN loads: those that it lists, and those that it configures."""
+    listed = list(options.get("extensions") or ())
+    return listed + sorted(name for name in options.get("extension_configs") or () if name not in listed)
+
+
 def read_dialect(value: object) -> bool:
     """Read POSTMERGE_MARKDOWN: whether Markdown is GitHub's. Raises BadInput."""
     if value not in ("", None, "gfm"):

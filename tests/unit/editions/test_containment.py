@@ -62,8 +62,10 @@ def test_a_text_about_unsubscribing_holds_no_placeholder() -> None:
 )
 def test_a_markdown_extension_that_inserts_files_stops_the_build(name: str) -> None:
     with pytest.raises(BadInput, match=re.escape(f"MARKDOWN loads {name}, which inserts files")):
-        containment.check_markdown(["markdown.extensions.extra", name])
-    containment.check_markdown(["markdown.extensions.extra", "pymdownx.superfences"])
+        containment.check_markdown({"extensions": ["markdown.extensions.extra", name]})
+    with pytest.raises(BadInput, match="which inserts files"):
+        containment.check_markdown({"extensions": ["markdown.extensions.extra"], "extension_configs": {name: {}}})
+    containment.check_markdown({"extension_configs": {"markdown.extensions.extra": {}, "pymdownx.superfences": {}}})
 
 
 def test_a_static_file_of_the_theme_that_leads_out_of_it_stops_the_build(tmp_path: Path) -> None:

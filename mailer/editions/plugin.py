@@ -115,6 +115,7 @@ class PreparedMarkdown(BaseReader):  # type: ignore[misc]
         sources, own = build.sources, {}
         if build.site.is_adopted and fields is not SKIPPED:
             own = pelican_metadata.read_own_values(sources.files[source_path].source, self.settings)
+            fields = {name: "" for name, value in own.items() if not value} | fields
         metadata = {name: self.process_metadata(name, own.get(name, value)) for name, value in fields.items()}
         if self.foreign and fields is not SKIPPED and not sources.refuse_paid(source_path, type(self.foreign).__module__):
             content, made = self.foreign.read(source_path)

@@ -23,6 +23,7 @@ _PARSER = etree.HTMLParser(encoding="utf-8", remove_comments=False)
 _WITH_ATTRIBUTES = etree.XPath("descendant::*[@*]")
 _TOO_DEEP = etree.XPath(f"boolean({'/'.join('*' * MAX_DEPTH)})")  # below the root, which is one level itself
 _BLANK = re.compile(r"[\x00-\x20\s]")
+_SCHEME = re.compile(r"([^/?#]*):")
 _BESIDE = ("script", "style")
 _LINKS = ("href", "src", "poster", "cite", "longdesc", "background", "action", "data")
 SAFE_SCHEMES = {"http", "https", "mailto", "tel", "sms", "irc", "ircs", "xmpp", "matrix", "news", "ftp", "gemini"}
@@ -153,7 +154,8 @@ def _link(element: etree._Element, name: str, url: str) -> list[str]:
     bare = re.sub(r"\s", "", absolute).lower()
     if element.tag == "img" and bare.startswith("data:image/") and "svg" not in bare[:30]:
         return []
-    if bare.partition(":")[0] not in SAFE_SCHEMES:
+    scheme = _SCHEME.match(bare)  # none where the site has no address yet: SITEURL = "" of Pelican's own start
+    if not bare or (scheme and scheme[1] not in SAFE_SCHEMES):
         del element.attrib[name]
         return [f"{name}={target[:60]}"]
     element.attrib[name] = absolute.replace(" ", "%20")

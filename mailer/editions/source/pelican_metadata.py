@@ -69,9 +69,9 @@ def read_own_values(source: Source, settings: Mapping[str, Any]) -> dict[str, st
     lists = {name: parts for name, parts in source.parts.items() if len(parts) > 1 and name not in KNOWN}
     formatted, options = {}, settings["MARKDOWN"]
     for name in settings["FORMATTED_FIELDS"]:
-        if value := source.fields.get(name):
+        if name in source.fields:  # an empty `Summary:` is an empty one
             made = Markdown(**{**options, "extensions": list_extensions(options)})
-            formatted[name] = made.convert("\n".join(source.parts.get(name, [value])))
+            formatted[name] = made.convert("\n".join(source.parts.get(name, [source.fields[name]])))
     return lists | formatted
 
 

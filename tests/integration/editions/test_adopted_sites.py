@@ -58,6 +58,10 @@ FEATURES: dict[str, tuple[str, dict[str, str], str]] = {
     "fields of several lines": (
         "", {"a.md": f"{HEAD}Authors: Ada,\n    Eve\nTags: x\nTags: y\nSummary: One\n    *two*\n"}, "author/ada.html",
     ),
+    "an empty summary": ("", {"a.md": f"{HEAD}Summary:\nSlug: a\n"}, "a.html"),
+    "no address of the site": (
+        'SITEURL = ""', {"a.md": f"{HEAD}\n[b]({{filename}}b.md)\n", "b.md": "Title: B\nDate: 2020-01-01\n"}, "b.html",
+    ),
     "zones that Pelican passes over": ("", {"a.md": HEAD.replace("10:00", "23:00 CEST")}, "hello-world.html"),
     "drafts by default": ('DEFAULT_METADATA = {"status": "draft"}', {"a.md": HEAD}, "drafts/hello-world.html"),
     "hidden articles": ("", {"a.md": f"{HEAD}Status: hidden\n"}, "hello-world.html"),

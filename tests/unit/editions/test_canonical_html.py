@@ -69,9 +69,10 @@ def test_no_attribute_that_runs_or_leads_a_form_away_is_kept(tag: str, name: str
 )  # fmt: skip
 @pytest.mark.parametrize(("tag", "name"), [("a", "href"), ("img", "src"), ("a", "xlink:href"), ("video", "poster")])
 def test_no_address_that_runs_is_kept(tag: str, name: str, address: str) -> None:
-    body = canonical(f'<p><{tag} {name}="{address}">x</{tag}></p>', PAGE)
-    assert f"{name}=" not in body.html
-    assert body.dropped
+    for page in (PAGE, ""):
+        body = canonical(f'<p><{tag} {name}="{address}">x</{tag}></p>', page)
+        assert f"{name}=" not in body.html
+        assert body.dropped
 
 
 def test_a_scheme_with_a_line_break_in_it_is_only_a_name_beside_the_page() -> None:

@@ -109,7 +109,7 @@ def test_a_finished_sends_receipt_is_signed_once_and_later_bounces_do_not_change
     assert fetch(newsletter) == kept
     assert facts["key"] in newsletter.client.get("/receipts/keys.json").json()["keys"]
     page = newsletter.client.get(f"/receipts/{newsletter.digest}").text
-    assert "<code>accepted</code></th><td>3</td>" in page
+    assert '<code>accepted</code></th><td class="number">3</td>' in page
     assert "when the send had finished. Bounces and complaints that came later are not included." in page
     with pytest.raises(psycopg2.errors.RaiseException, match="only ever added"), newsletter.database.transaction() as tx:
         tx.run("DELETE FROM receipts")

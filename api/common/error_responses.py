@@ -104,17 +104,21 @@ def install_handlers(app: FastAPI, context: AppContext) -> None:
             return JSONResponse(body, 422, {"Cache-Control": "no-store"})
         return error_response(context, request, 422, _describe_first(error), "invalid_input")
 
+    async def on_rejected(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Rejected)
+        if error.code != "rate_limited":
+            return error_response(context, request, 400, str(error), error.code, error.facts)
+        response = error_response(context, request, 429, str(error), error.code, error.facts)
+        response.headers["Retry-After"] = "3600"
+        return response
+
     async def on_own(request: Request, error: Exception) -> Response:
-        if isinstance(error, Rejected):
-            limited = error.code == "rate_limited"
-            response = error_response(context, request, 429 if limited else 400, str(error), error.code, error.facts)
-            response.headers.update({"Retry-After": "3600"} if limited else {})
-            return response
         status, sentence = _make_own(error)
         return error_response(context, request, status, sentence, field=getattr(error, "field", ""))
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(Rejected, on_rejected)
     app.add_exception_handler(PostmergeError, on_own)
 
 

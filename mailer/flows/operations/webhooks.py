@@ -64,8 +64,8 @@ def change_webhook(database: Database, settings: Settings, id: str, changes: Map
     """
     if "url" in changes:
         _check_url(settings, changes["url"])
-    anew = {"failing_since": None, "paused_until": None, "disabled_reason": ""}
-    values = {**changes, **(anew if "url" in changes or changes.get("enabled") else {})}
+    without_failures = {"failing_since": None, "paused_until": None, "disabled_reason": ""}
+    values = {**changes, **(without_failures if "url" in changes or changes.get("enabled") else {})}
     return change_record(database, "webhooks", "hook", id, values)
 
 
